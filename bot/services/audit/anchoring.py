@@ -79,12 +79,12 @@ class Anchoring:
             return False
         self._reported_fault = fault
         log.error("the audit is not anchored: %s", error)
-        told = say(
+        notice = say(
             "⚠️ The audit's head cannot be written down. {why} It is tried again until it works.", why=error.sentence
         )
         with self._context.ledger.write() as tx:
             key = f"not-anchored:{fault}:{last.number if last else 0}"  # shared with other processes that fail, too
-            tx.add_message(channel_message(key, self._context.policy.channel, told))
+            tx.add_message(channel_message(key, self._context.policy.channel, notice))
         return True
 
 
@@ -95,11 +95,13 @@ def _is_due(anchor: AnchorConfig, last: ChainedEvent | None, now: datetime) -> b
 
 def _has_new_events(reader: LedgerReader, last: ChainedEvent | None) -> bool:
     """Tell whether there are events since the last anchor, other than anchoring itself."""
-    after = last.event.evidence.get("number") if last else 0
-    while events := reader.audit_events(after_number=after if isinstance(after, int) else 0, limit=PAGE_SIZE):
+    after_number = last.event.evidence.get("number") if last else 0
+    while events := reader.audit_events(
+        after_number=after_number if isinstance(after_number, int) else 0, limit=PAGE_SIZE
+    ):
         if any(event.event.tag is not EventTag.ANCHORED for event in events):
             return True
-        after = events[-1].number
+        after_number = events[-1].number
     return False
 
 

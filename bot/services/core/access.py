@@ -54,13 +54,13 @@ class AccessControl:
         if model is None:
             return
         with self._context.ledger.read() as reader:
-            near = reader.model_with_other_case(model)
-        if near is not None:
-            raise UnknownModel(unknown_model_message(model, near))
+            known_name = reader.model_with_other_case(model)
+        if known_name is not None:
+            raise UnknownModel(unknown_model_message(model, known_name))
 
     def _subject(self, permission: Permission, model: str | None, target: Stage | None) -> AccessTarget:
         if model is None or not PERMISSION_RULES[permission].stopped_by_freeze:
             return AccessTarget(model=model, target=target)
         with self._context.ledger.read() as reader:
-            stop = active_freeze(model, reader.freezes(), self._context.policy, self._context.clock.now())
-        return AccessTarget(model=model, target=target, frozen=stop)
+            freeze = active_freeze(model, reader.freezes(), self._context.policy, self._context.clock.now())
+        return AccessTarget(model=model, target=target, frozen=freeze)

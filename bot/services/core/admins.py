@@ -32,18 +32,18 @@ class AdminAlerts:
 
     def report_missing_scopes(self, scopes: Iterable[str]) -> None:
         """Tell admins which Slack scopes the app is missing, each scope once. Never raises."""
-        new = sorted(set(scopes) - self._reported_scopes)
-        if not new:
+        new_scopes = sorted(set(scopes) - self._reported_scopes)
+        if not new_scopes:
             return
         sentence = say(
             "The installed Slack app is missing scopes that Registrar needs: {scopes}. {reinstall}",
-            scopes=[Code(scope) for scope in new],
+            scopes=[Code(scope) for scope in new_scopes],
             reinstall=REINSTALL_ADVICE,
         )
-        key = f"scopes:{','.join(new)}"
+        key = f"scopes:{','.join(new_scopes)}"
         self.notify(key, sentence)
         if key in self._notified_keys:
-            self._reported_scopes.update(new)
+            self._reported_scopes.update(new_scopes)
 
     def notify(self, key: str, sentence: Sentence) -> None:
         """Send each admin one direct message per key. Never raises.
@@ -53,11 +53,13 @@ class AdminAlerts:
         if key in self._notified_keys:
             return
         log.warning("%s", sentence)
-        ids = [one for one in sorted(self._policy().expand_roles([Policy.ADMIN_ROLE])) if is_slack_id(one)]
-        people = self._directory.member_ids(ids)[:MAX_NOTIFIED]
+        admin_ids = [
+            slack_id for slack_id in sorted(self._policy().expand_roles([Policy.ADMIN_ROLE])) if is_slack_id(slack_id)
+        ]
+        users = self._directory.member_ids(admin_ids)[:MAX_NOTIFIED]
         try:
             with self._ledger.write() as tx:
-                for user in people:
+                for user in users:
                     message = direct_message(
                         f"admins:{key}:{user}", f"direct:admins:{key}:{user}", Person("", user), sentence
                     )
@@ -66,5 +68,5 @@ class AdminAlerts:
         except LedgerUnavailable as error:
             log.warning("can't tell the admins: %s", error)
         else:
-            if people or not ids:
+            if users or not admin_ids:
                 self._notified_keys.add(key)

@@ -39,12 +39,12 @@ def blocks_for_gates(context: Context, versions: Iterable[VersionInfo]) -> dict[
 
     Raises LedgerUnavailable if the ledger doesn't answer: a gate that can't be checked doesn't pass.
     """
-    mine = {version.version: version for version in versions}
-    if not mine:
+    by_number = {version.version: version for version in versions}
+    if not by_number:
         return {}
-    model = next(iter(mine.values())).model
+    model = next(iter(by_number.values())).model
     try:
         with context.ledger.read() as reader:
-            return blocks_by_version(reader, model, {number: one.identity() for number, one in mine.items()})
+            return blocks_by_version(reader, model, {number: one.identity() for number, one in by_number.items()})
     except NoLedgerHere:
         return {}

@@ -132,18 +132,18 @@ class CommandQueue:
 
         Raises UnknownRequest, Refused (audited, except if it has been submitted before), and LedgerUnavailable.
         """
-        before = self.get_draft(draft_id)
-        self._require_permission(caller, load_command(before.command), replace(before, caller=actor_of(caller)), origin)
-        if before.caller != actor_of(caller):
+        draft = self.get_draft(draft_id)
+        self._require_permission(caller, load_command(draft.command), replace(draft, caller=actor_of(caller)), origin)
+        if draft.caller != actor_of(caller):
             why = say("Only whoever typed the command can confirm it.")
-            self._audit_refusal(replace(before, caller=actor_of(caller)), caller, why, origin)
+            self._audit_refusal(replace(draft, caller=actor_of(caller)), caller, why, origin)
             raise Refused(why)
         with self._context.ledger.write() as tx:
-            now = _get_draft(tx, draft_id)
-            if now.state is not QueuedCommandState.DRAFT:
+            current = _get_draft(tx, draft_id)
+            if current.state is not QueuedCommandState.DRAFT:
                 raise Refused("That is under way already.")
             queued = replace(
-                now,
+                current,
                 state=QueuedCommandState.WAITING,
                 at=self._context.clock.now(),
                 not_before=self._attempt_lease_end(),
@@ -175,18 +175,18 @@ class CommandQueue:
 
     def _execute(self, queued: QueuedCommand, *, notify_caller: bool) -> CommandResult:
         try:
-            done = self._dispatch(queued)
+            result = self._dispatch(queued)
         except Unreachable as error:
             self._retry_later(queued, error)
             raise
         except RegistrarError as error:
-            opened = self._refuse(queued, error, notify_caller=notify_caller)
-            if opened is None:
+            existing = self._refuse(queued, error, notify_caller=notify_caller)
+            if existing is None:
                 raise
-            return opened
-        if notify_caller and done.answer:
-            self._notify_caller(queued, done.answer)
-        return done
+            return existing
+        if notify_caller and result.answer:
+            self._notify_caller(queued, result.answer)
+        return result
 
     def execute_due(self) -> list[CommandResult]:
         """Retry all commands that are due, and send their callers the answers; return the results.
@@ -197,13 +197,13 @@ class CommandQueue:
         if not self._context.startup_check.has_passed():
             return []
         with self._context.ledger.read() as reader:
-            waiting = reader.due_command_ids(self._context.clock.now())
-        done = []
-        for command_id in waiting:
+            due_ids = reader.due_command_ids(self._context.clock.now())
+        results = []
+        for command_id in due_ids:
             if not self._claim(command_id):
                 continue
             try:
-                done.append(self.execute(command_id, notify_caller=True))
+                results.append(self.execute(command_id, notify_caller=True))
             except Unreachable:
                 break
             except RegistrarError:  # the caller got a message, and the audit log has the reason
@@ -213,7 +213,7 @@ class CommandQueue:
                 with self._context.ledger.read() as reader:
                     queued = reader.queued_command(command_id)
                 self._retry_later(queued, None)
-        return done
+        return results
 
     def _claim(self, command_id: str) -> bool:
         now = self._context.clock.now()
@@ -242,7 +242,7 @@ class CommandQueue:
     def _new_command(
         self, caller: Caller, command: dict[str, Any], channel: str, state: QueuedCommandState
     ) -> QueuedCommand:
-        soon = self._attempt_lease_end() if state is QueuedCommandState.WAITING else None
+        not_before = self._attempt_lease_end() if state is QueuedCommandState.WAITING else None
         return QueuedCommand(
             id=self._context.new_id(),
             caller=actor_of(caller),
@@ -250,7 +250,7 @@ class CommandQueue:
             where=channel,
             at=self._context.clock.now(),
             state=state,
-            not_before=soon,
+            not_before=not_before,
         )
 
     def _attempt_lease_end(self) -> datetime:
@@ -262,18 +262,18 @@ class CommandQueue:
         if is_lost:
             self._context.availability.mark_unavailable()
         delay = RETRY_DELAY if is_lost else min(RETRY_DELAY * 2 ** min(queued.attempts, 10), MAX_RETRY_DELAY)
-        later = replace(queued, attempts=queued.attempts + 1, not_before=self._context.clock.now() + delay)
+        retried = replace(queued, attempts=queued.attempts + 1, not_before=self._context.clock.now() + delay)
         with self._context.ledger.write() as tx:
             if tx.queued_command(queued.id).state is QueuedCommandState.WAITING:
-                tx.save_queued_command(later)
+                tx.save_queued_command(retried)
 
     def _refuse(self, queued: QueuedCommand, error: RegistrarError, *, notify_caller: bool) -> CommandResult | None:
         """Refuse the command; but if another thread has opened its request in the meantime, return that."""
         with self._context.ledger.write() as tx:
-            now = tx.queued_command(queued.id)
-            if now.request:
-                return CommandResult(request=tx.request(now.request))
-            if now.state is not QueuedCommandState.WAITING:  # another thread has already refused it
+            current = tx.queued_command(queued.id)
+            if current.request:
+                return CommandResult(request=tx.request(current.request))
+            if current.state is not QueuedCommandState.WAITING:  # another thread has already refused it
                 return None
             self.mark_refused(tx, queued, error, notify_caller=notify_caller)
         return None
@@ -287,10 +287,10 @@ class CommandQueue:
             replace(queued, state=QueuedCommandState.REFUSED, error=type(error).__name__, outcome=why)
         )
         seen = error.evidence if isinstance(error, GateFailed) else None
-        found = {"error": type(error).__name__, "seen": seen}
+        evidence = {"error": type(error).__name__, "seen": seen}
         tx.add_audit_event(
             _command_event(
-                queued, _refused_tag(queued), self._context.clock.now(), why=why, origin="registrar", **found
+                queued, _refused_tag(queued), self._context.clock.now(), why=why, origin="registrar", **evidence
             )
         )
         self._add_reply(tx, queued, error.sentence, notify_caller)

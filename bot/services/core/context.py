@@ -94,9 +94,9 @@ class Context:
 
         Raises Unreachable.
         """
-        known = logged_algorithm(version, run)
-        if known or package is None or not FLAVORS_WITH_ESTIMATOR & set(package.flavors):
-            return known
+        logged = logged_algorithm(version, run)
+        if logged or package is None or not FLAVORS_WITH_ESTIMATOR & set(package.flavors):
+            return logged
         try:
             return self.registry.estimator_class(version)
         except Unreachable:

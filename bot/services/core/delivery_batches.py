@@ -16,7 +16,7 @@ def _batches(due_messages: list[OutboxMessage]) -> list[list[OutboxMessage]]:
     Urgent messages come first, and take the next turn in their channel however many others are waiting.
     """
     layers = [sorted(layer, key=lambda message: message.kind not in URGENT_KINDS) for layer in _layers(due_messages)]
-    return [layer[at : at + BATCH_SIZE] for layer in layers for at in range(0, len(layer), BATCH_SIZE)]
+    return [layer[start : start + BATCH_SIZE] for layer in layers for start in range(0, len(layer), BATCH_SIZE)]
 
 
 def _layers(due_messages: list[OutboxMessage]) -> list[list[OutboxMessage]]:
@@ -24,11 +24,11 @@ def _layers(due_messages: list[OutboxMessage]) -> list[list[OutboxMessage]]:
     layers: list[list[OutboxMessage]] = []
     depth: dict[str, int] = {}
     for message in due_messages:
-        at = depth.get(message.lane, 0)
-        depth[message.lane] = at + 1
-        if at == len(layers):
+        index = depth.get(message.lane, 0)
+        depth[message.lane] = index + 1
+        if index == len(layers):
             layers.append([])
-        layers[at].append(message)
+        layers[index].append(message)
     return layers
 
 

@@ -57,10 +57,10 @@ class EndpointOutboxes:
         If an endpoint's thread is still running, that thread or the next call delivers new events.
         """
         with self._context.ledger.read() as reader:
-            waited_for = reader.pending_recipients(MessageKind.EVENT)
+            recipients = reader.pending_recipients(MessageKind.EVENT)
         with self._lock:
-            for to in waited_for:
-                self._start_delivery(to)
+            for recipient in recipients:
+                self._start_delivery(recipient)
         self._join_threads(patience)
 
     def close(self, *, patience: float = SHUTDOWN_TIMEOUT) -> None:
@@ -70,8 +70,8 @@ class EndpointOutboxes:
         self._join_threads(patience)
 
     def _start_delivery(self, recipient: str) -> None:
-        running = self._threads.get(recipient)
-        if self._is_closed or (running and running.is_alive()):
+        thread_before = self._threads.get(recipient)
+        if self._is_closed or (thread_before and thread_before.is_alive()):
             return
         outbox = self._outboxes.setdefault(recipient, self._make_outbox(recipient=recipient))
         thread = threading.Thread(
@@ -81,11 +81,11 @@ class EndpointOutboxes:
         thread.start()
 
     def _join_threads(self, seconds: float) -> None:
-        until = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds
         with self._lock:
             threads = list(self._threads.values())
         for thread in threads:
-            thread.join(max(0.0, until - time.monotonic()))
+            thread.join(max(0.0, deadline - time.monotonic()))
 
 
 def _deliver_and_log(deliver: Callable[[], None]) -> None:

@@ -97,10 +97,10 @@ class Outbox:
 
         If the ledger can't be written to, there is no wait: answers don't need the ledger.
         """
-        at = now = self._context.clock.now()
+        turn = now = self._context.clock.now()
         with suppress(LedgerUnavailable), self._context.ledger.write() as tx:
-            at = tx.take_channel_turn(channel, self._min_interval, now)
-        return (at - now).total_seconds()
+            turn = tx.take_channel_turn(channel, self._min_interval, now)
+        return (turn - now).total_seconds()
 
     def end_turn(self, channel: str) -> None:
         """Start a channel's minimum interval now."""
@@ -133,14 +133,14 @@ class Outbox:
         """
         with self._context.ledger.read() as reader:
             due = reader.due_messages(self._context.clock.now(), kinds=self._kinds, recipient=self._recipient)
-        stuck: set[str] = set()
-        queues: Counter[str] = Counter()
+        blocked_keys: set[str] = set()
+        queue_lengths: Counter[str] = Counter()
         for batch in _batches(due):
-            going = [message for message in batch if message.lane not in stuck]
-            if going:
-                ours, waiting = self._claim_batch(going, due, queues)
-                stuck |= waiting | self._deliver_batch(ours)
-        return bool(queues) or len(stuck) < len({message.lane for message in due})
+            deliverable = [message for message in batch if message.lane not in blocked_keys]
+            if deliverable:
+                claimed, waiting = self._claim_batch(deliverable, due, queue_lengths)
+                blocked_keys |= waiting | self._deliver_batch(claimed)
+        return bool(queue_lengths) or len(blocked_keys) < len({message.lane for message in due})
 
     def _claim_batch(
         self, messages: list[OutboxMessage], due_messages: list[OutboxMessage], queue_lengths: Counter[str]
@@ -150,23 +150,23 @@ class Outbox:
         They wait for another process or for their channel's turn, which doesn't count as an attempt. `queue_lengths`
         counts waiting messages by channel.
         """
-        going, waiting, now = [], set(), self._context.clock.now()
-        names = (
+        claimed, waiting_keys, now = [], set(), self._context.clock.now()
+        channel_ids = (
             {message.to: self._notifier.channel_id(message.to) for message in messages} if self._min_interval else {}
         )
         with self._context.ledger.write() as tx:
-            for channel, message in self._with_channels(tx, messages, names):
+            for channel, message in self._with_channels(tx, messages, channel_ids):
                 if self._postpone_unless_turn(tx, message, channel, queue_lengths, now):
-                    waiting.add(message.lane)
+                    waiting_keys.add(message.lane)
                     continue
-                ours = tx.claim_message(message, self._context.owner, now, now + LEASE)
-                if ours is None:
-                    waiting.add(message.lane)
+                claimed_message = tx.claim_message(message, self._context.owner, now, now + LEASE)
+                if claimed_message is None:
+                    waiting_keys.add(message.lane)
                 elif _is_superseded(message, due_messages) and tx.message_ref(message.lane):
-                    tx.mark_delivered(ours, None)
+                    tx.mark_delivered(claimed_message, None)
                 else:
-                    going.append(_ClaimedMessage(ours, channel))
-        return going, waiting
+                    claimed.append(_ClaimedMessage(claimed_message, channel))
+        return claimed, waiting_keys
 
     def _with_channels(
         self, tx: LedgerTransaction, messages: list[OutboxMessage], channel_ids: Mapping[str, str]
@@ -178,8 +178,8 @@ class Outbox:
         """
         if not self._min_interval:
             return [("", message) for message in messages]
-        places = [(_posting_channel(tx, message, channel_ids), message) for message in messages]
-        return sorted(places, key=lambda place: (not place[0], place[0]))
+        pairs = [(_posting_channel(tx, message, channel_ids), message) for message in messages]
+        return sorted(pairs, key=lambda place: (not place[0], place[0]))
 
     def _postpone_unless_turn(
         self, tx: LedgerTransaction, message: OutboxMessage, channel: str, queue_lengths: Counter[str], now: datetime
@@ -200,23 +200,23 @@ class Outbox:
         """
         if not claimed:
             return set()
-        tries = self._attempt_all([claimed_message.message for claimed_message in claimed])
-        results = [(one.message, result) for one, (result, _) in zip(claimed, tries, strict=True)]
+        attempts = self._attempt_all([claimed_message.message for claimed_message in claimed])
+        results = [(one.message, result) for one, (result, _) in zip(claimed, attempts, strict=True)]
         with self._context.ledger.write() as tx:
-            for one, (_, ended) in zip(claimed, tries, strict=True):
+            for one, (_, ended_at) in zip(claimed, attempts, strict=True):
                 if one.channel:  # Slack counts from when it got the message, which may be long after it was claimed
-                    tx.delay_channel(one.channel, ended + self._min_interval)
-            lost = {message.key for message, result in results if not self._record_result(tx, message, result)}
+                    tx.delay_channel(one.channel, ended_at + self._min_interval)
+            lost_keys = {message.key for message, result in results if not self._record_result(tx, message, result)}
         for message, result in results:
-            if message.key in lost and result.message_ref and result.is_new:  # not what it edited or found
+            if message.key in lost_keys and result.message_ref and result.is_new:  # not what it edited or found
                 log.warning("%s took too long, and another process has taken it over", message.key)
                 self._duplicates.append((message, result.message_ref))
-        waits = {
+        waiting_keys = {
             message.lane
             for message, result in results
             if result.outcome in {DeliveryOutcome.RETRY, DeliveryOutcome.UNKNOWN}
         }
-        return waits | {message.lane for message, _ in results if message.key in lost}
+        return waiting_keys | {message.lane for message, _ in results if message.key in lost_keys}
 
     def _delete_duplicates(self) -> None:
         """Delete messages that this process posted after another one took them over, for example after it was paused.
@@ -224,13 +224,13 @@ class Outbox:
         They stay until the other process is done, because it may have found them in Slack and adopted them.
         """
         for _ in range(len(self._duplicates)):
-            message, message_ref = self._duplicates.popleft()
+            message, duplicate_ref = self._duplicates.popleft()
             with self._context.ledger.read() as reader:
-                is_waiting, standing = reader.is_pending(message), reader.message_ref_for(message)
+                is_waiting, current_ref = reader.is_pending(message), reader.message_ref_for(message)
             if is_waiting:
-                self._duplicates.append((message, message_ref))
-            elif standing is not None and standing != message_ref:
-                self._notifier.delete_message(message_ref)
+                self._duplicates.append((message, duplicate_ref))
+            elif current_ref is not None and current_ref != duplicate_ref:
+                self._notifier.delete_message(duplicate_ref)
 
     def _attempt_all(self, messages: list[OutboxMessage]) -> list[tuple[DeliveryResult, datetime]]:
         workers = min(self._concurrency, len(messages))

@@ -37,15 +37,15 @@ def request_thread_message(request: Request, trigger: str, sentence: Sentence) -
 
 def end_messages(request: Request, channel: str, *, ended_by: Actor | None) -> list[OutboxMessage]:
     """Return the messages about the end of a request: card, thread, and the requester unless they ended it."""
-    because = request.state.value
+    trigger = request.state.value
     messages = [
-        card_message(request, because, channel),
-        request_thread_message(request, because, promotion_messages.outcome_announcement(request)),
+        card_message(request, trigger, channel),
+        request_thread_message(request, trigger, promotion_messages.outcome_announcement(request)),
     ]
     if ended_by is None or actor_name(request.requester) != actor_name(ended_by):
         direct = direct_message(
             request.id,
-            f"direct:{request.id}:{because}",
+            f"direct:{request.id}:{trigger}",
             request.requester,
             promotion_messages.outcome_announcement(request),
         )
@@ -68,26 +68,26 @@ def tell_requester_of_refused_card(
     """
     if message.kind is MessageKind.CARD and tx.message_ref(message.lane) is None:
         request = tx.request(message.lane)
-        told = direct_message(
+        notice = direct_message(
             message.lane,
             f"direct:{message.lane}:refused",
             request.requester,
             promotion_messages.card_refused_notice(request, why),
         )
-        if told:
-            tx.add_message(told)
+        if notice:
+            tx.add_message(notice)
 
 
 def reminder_messages(request: Request, people: Sequence[str], now: datetime) -> list[OutboxMessage]:
     """Return reminders about a pending request: in its thread, and as direct messages to `people`."""
-    because = f"reminder:{request.reminded}"
+    trigger = f"reminder:{request.reminded}"
     messages = [
-        request_thread_message(request, because, promotion_messages.reminder_announcement(request, people, now))
+        request_thread_message(request, trigger, promotion_messages.reminder_announcement(request, people, now))
     ]
     for user in people:
         sentence = promotion_messages.direct_reminder(request, now)
         direct = direct_message(
-            f"{request.id}:{user}", f"direct:{request.id}:{because}:{user}", Person("", user), sentence
+            f"{request.id}:{user}", f"direct:{request.id}:{trigger}:{user}", Person("", user), sentence
         )
         messages += [direct] if direct else []
     return messages
@@ -120,7 +120,7 @@ def request_event(
     **texts: str | None,
 ) -> Event:
     """Return an audit event about a request. The default actor is the clock; `texts` are why, before, and after."""
-    about = {
+    details = {
         "version": request.version,
         "target": request.target.value,
         "incumbent": request.incumbent,
@@ -128,7 +128,7 @@ def request_event(
         "reason": request.reason,
         "policy": request.seen.policy if request.seen else "",
     }
-    fields: dict[str, Any] = {"origin": origin, "evidence": about | (evidence or {}), **texts}
+    fields: dict[str, Any] = {"origin": origin, "evidence": details | (evidence or {}), **texts}
     return Event(at=now, actor=actor or CLOCK_ACTOR, tag=tag, subject=request.id, model=request.model, **fields)
 
 

@@ -29,11 +29,11 @@ class StartupCheck:
 
     def has_passed(self) -> bool:
         """Tell whether the check has succeeded; run it if it hasn't."""
-        check, tries = self._check, self._attempts
+        check, attempts = self._check, self._attempts
         if check is None:
             return True
         with self._lock:
-            if self._attempts == tries:  # otherwise another thread tried while this one waited
+            if self._attempts == attempts:  # otherwise another thread tried while this one waited
                 self._attempt(check)
             return self._check is None
 

@@ -101,8 +101,8 @@ class Homes:
     def view_for(self, caller: Caller) -> HomeView:
         """Return a person's App Home. Raises LedgerUnavailable."""
         with self._context.ledger.read() as reader:
-            waiting = self._requests_to_decide(reader, caller)
-            now, rules = self._context.clock.now(), self._context.active_policy
+            to_decide = self._requests_to_decide(reader, caller)
+            now, active_policy = self._context.clock.now(), self._context.active_policy
             freezes = [freeze for freeze in reader.freezes() if freeze.is_active(now)]
             monitor_states = reader.monitor_states()
             monitors = worst_first(
@@ -110,10 +110,10 @@ class Homes:
                 for monitor in reader.monitors()
             )
             return HomeView(
-                to_decide=waiting[:MAX_TO_DECIDE],
-                frozen_ids=self._frozen_ids(waiting, freezes),
-                blocks=_blocks_by_request(reader, waiting[:MAX_TO_DECIDE]),
-                to_decide_more=max(0, len(waiting) - MAX_TO_DECIDE),
+                to_decide=to_decide[:MAX_TO_DECIDE],
+                frozen_ids=self._frozen_ids(to_decide, freezes),
+                blocks=_blocks_by_request(reader, to_decide[:MAX_TO_DECIDE]),
+                to_decide_more=max(0, len(to_decide) - MAX_TO_DECIDE),
                 own_requests=reader.requests(requester=actor_of(caller), limit=MAX_OWN_REQUESTS),
                 stage_holders=self._stage_holders(reader, freezes),
                 global_freezes=[freeze for freeze in freezes if freeze.model is None],
@@ -122,8 +122,8 @@ class Homes:
                 expected_false_rollbacks=estimate_false_rollbacks(monitor.monitor for monitor in monitors),
                 recent_events=reader.latest_audit_events(tags=RECENT_EVENT_TAGS, limit=MAX_RECENT_EVENTS),
                 hold=reader.active_hold(),
-                policy_notice=describe_pending_edit(rules.pending_edit, rules.revision, now)
-                if rules.pending_edit
+                policy_notice=describe_pending_edit(active_policy.pending_edit, active_policy.revision, now)
+                if active_policy.pending_edit
                 else None,
                 now=now,
                 reviews=[
@@ -156,26 +156,26 @@ class Homes:
         return bool(authorize(caller, permission, subject, self._context.policy, self._context.clock.now()))
 
     def _stage_holders(self, reader: LedgerReader, freezes: list[Freeze]) -> list[StageHolders]:
-        found = []
+        rows = []
         for name, snapshot in sorted(reader.registry_snapshots().items()):
             production, staging = snapshot.holders(Stage.PRODUCTION), snapshot.holders(Stage.STAGING)
             if name == REGISTRY_SEEN_KEY or not (production or staging):
                 continue
-            stop = active_freeze(name, freezes, self._context.policy, self._context.clock.now())
-            found.append(
+            freeze = active_freeze(name, freezes, self._context.policy, self._context.clock.now())
+            rows.append(
                 StageHolders(
                     model=name,
                     production=tuple(production),
                     staging=tuple(staging),
-                    freeze_reason=stop.description if stop else None,
+                    freeze_reason=freeze.description if freeze else None,
                 )
             )
-        return found
+        return rows
 
 
 def _blocks_by_request(reader: LedgerReader, requests: Sequence[Request]) -> dict[str, RollbackBlock]:
-    found = {
+    blocks = {
         request.id: blocks_by_version(reader, request.model, {request.version: request.identity}).get(request.version)
         for request in requests
     }
-    return {request_id: block for request_id, block in found.items() if block}
+    return {request_id: block for request_id, block in blocks.items() if block}

@@ -72,13 +72,13 @@ class Freezes:
                 self._announce(
                     tx, freeze, policy_messages.unfreeze_announcement(freeze, by, command.reason), "unfrozen"
                 )
-            left = self._remaining_freeze(tx, model, now)
+            remaining = self._remaining_freeze(tx, model, now)
         if not lifted:
-            raise BadInput(left.description if left else _nothing_to_unfreeze(model))
+            raise BadInput(remaining.description if remaining else _nothing_to_unfreeze(model))
         announcement = policy_messages.unfreeze_announcement(lifted[0], by, command.reason)
         return (
-            join_sentences([announcement, say("It stays frozen all the same. {why}", why=left.description)], " ")
-            if left
+            join_sentences([announcement, say("It stays frozen all the same. {why}", why=remaining.description)], " ")
+            if remaining
             else announcement
         )
 
@@ -100,17 +100,22 @@ class Freezes:
             if self._last_redraw and self._last_redraw[2] == state:
                 return 0
             pending = reader.requests(states=[RequestState.PENDING], limit=MAX_REDRAWN_CARDS)
-        changed = []
+        cards = []
         for request in (request for request in pending if request.target is Stage.PRODUCTION):
-            before, then, _ = self._last_redraw or (policy, request.opened_at, None)
-            was, stop = (_end_key(active_freeze(request.model, freezes, *at)) for at in ((before, then), (policy, now)))
-            if was != stop:
-                changed.append(card_message(request, f"freeze:{was}:{stop}", policy.channel_for(request.model)))
+            before, since, _ = self._last_redraw or (policy, request.opened_at, None)
+            freeze_before, freeze_now = (
+                _end_key(active_freeze(request.model, freezes, *policy_and_time))
+                for policy_and_time in ((before, since), (policy, now))
+            )
+            if freeze_before != freeze_now:
+                cards.append(
+                    card_message(request, f"freeze:{freeze_before}:{freeze_now}", policy.channel_for(request.model))
+                )
         with self._context.ledger.write() as tx:
-            for message in changed:
+            for message in cards:
                 tx.add_message(message)
         self._last_redraw = (policy, now, state)
-        return len(changed)
+        return len(cards)
 
     def _remaining_freeze(self, tx: LedgerTransaction, model: str | None, now: datetime) -> ActiveFreeze | None:
         return active_freeze(model, tx.freezes(), self._context.policy, now) if model else None

@@ -19,5 +19,5 @@ class PolicyQueries:
         policy = self._context.policy
         lines = describe_rules(policy, model, self._context.active_policy.revision)
         with self._context.ledger.read() as reader:
-            stop = active_freeze(model, reader.freezes(), policy, self._context.clock.now())
-        return lines + ([stop.description] if stop else [])
+            freeze = active_freeze(model, reader.freezes(), policy, self._context.clock.now())
+        return lines + ([freeze.description] if freeze else [])

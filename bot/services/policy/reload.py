@@ -70,26 +70,26 @@ class PolicyReloader:
         That's the file's, unless it loosens the last one in the audit log: then that one is in force until the file has
         settled. Raises Misconfigured where the file can't be used, and LedgerUnavailable.
         """
-        seen = self._poll_file()
-        if seen.error:
-            raise seen.error
+        state = self._poll_file()
+        if state.error:
+            raise state.error
         with self._context.ledger.read() as reader:
             last = _last_applied(reader)
         before = _parse_applied(last, self._file.parse) if last else None
-        if last is None or before is None or last.event.after == seen.revision:
+        if last is None or before is None or last.event.after == state.revision:
             self._apply(
-                replace(seen, changes=()), message=None, why="" if last is None or before else UNREADABLE_MESSAGE
+                replace(state, changes=()), message=None, why="" if last is None or before else UNREADABLE_MESSAGE
             )
             return
         self._context.active_policy.replace(before, str(last.event.after))
         self._file_state = None
-        seen = self._poll_file()  # again, to compare it with what is in force now
-        if seen.error:
-            raise seen.error
-        if not loosens_any_rule(seen.changes):
-            self._apply(seen, self._applied_message(seen))
+        state = self._poll_file()  # again, to compare it with what is in force now
+        if state.error:
+            raise state.error
+        if not loosens_any_rule(state.changes):
+            self._apply(state, self._applied_message(state))
             return
-        self._record_pending_edit(seen)
+        self._record_pending_edit(state)
         log.warning("the policy file loosens revision %s, which stays in force until it settles", last.event.after)
 
     def reload(self) -> bool:
@@ -98,36 +98,36 @@ class PolicyReloader:
         A broken one is refused: in the log, in the channel and in the audit. Raises LedgerUnavailable; the next call
         then tries again.
         """
-        seen = self._poll_file()
-        self._record_pending_edit(seen)
-        if seen.revision == self._context.active_policy.revision:
+        state = self._poll_file()
+        self._record_pending_edit(state)
+        if state.revision == self._context.active_policy.revision:
             self._refused_revision = ""
             return False
-        quiet = self._context.clock.now() - seen.since
-        if seen.error:
-            if quiet >= MIN_SETTLE:
-                self._refuse(seen.revision, seen.error)
+        unchanged_for = self._context.clock.now() - state.since
+        if state.error:
+            if unchanged_for >= MIN_SETTLE:
+                self._refuse(state.revision, state.error)
             return False
-        assert seen.applies_at is not None
-        if self._context.clock.now() < seen.applies_at and not self._was_applied_elsewhere(seen):
-            if quiet >= MIN_SETTLE:
-                self._announce(seen)
+        assert state.applies_at is not None
+        if self._context.clock.now() < state.applies_at and not self._was_applied_elsewhere(state):
+            if unchanged_for >= MIN_SETTLE:
+                self._announce(state)
             return False
-        self._apply(seen, self._applied_message(seen))
+        self._apply(state, self._applied_message(state))
         return True
 
     def _poll_file(self) -> _FileState:
         """Return the file's state, with the time since when it hasn't changed. Never raises."""
-        now, before, mark = self._context.clock.now(), self._file_state, self._file.change_marker()
+        now, before, marker = self._context.clock.now(), self._file_state, self._file.change_marker()
         text, error = "", None
         try:
             text = self._file.read_text()
-        except Misconfigured as found:
-            error = found
-        word = MISSING_REVISION if error else revision_of(text)
-        if before and (before.change_marker, before.revision) == (mark, word) and before.since <= now:
+        except Misconfigured as failure:
+            error = failure
+        revision = MISSING_REVISION if error else revision_of(text)
+        if before and (before.change_marker, before.revision) == (marker, revision) and before.since <= now:
             return before
-        self._file_state = _FileState(change_marker=mark, since=now, revision=word, text=text, error=error)
+        self._file_state = _FileState(change_marker=marker, since=now, revision=revision, text=text, error=error)
         if not error:
             self._file_state = self._parse(self._file_state)
         return self._file_state
@@ -165,7 +165,7 @@ class PolicyReloader:
         if self._announced_state is state:
             return
         assert state.applies_at is not None
-        told = say(
+        announcement = say(
             "The policy file changed and loosens a rule. The edit applies at {when} ({wait} after it was made) "
             "unless the file changes again. Until then, revision {old} is in force.\n{changes}",
             when=state.applies_at,
@@ -176,7 +176,7 @@ class PolicyReloader:
         # The same key in all processes, so that one message is sent.
         key = f"policy-settling:{state.revision}:{state.applies_at:%Y%m%d%H%M}"
         with self._context.ledger.write() as tx:
-            tx.add_message(channel_message(key, self._context.policy.channel, told))
+            tx.add_message(channel_message(key, self._context.policy.channel, announcement))
         self._announced_state = state
 
     def _applied_message(self, state: _FileState) -> Sentence:
@@ -190,31 +190,35 @@ class PolicyReloader:
 
     def _apply(self, state: _FileState, message: Sentence | None, why: str = "") -> None:
         """Write the policy into the audit log unless it's the last one there, then put it in force."""
-        policy, taken = state.policy, state.revision
+        policy, revision = state.policy, state.revision
         assert policy is not None
         names = self._directory.display_names(sorted(policy.all_slack_ids()))
         before = self._context.active_policy.revision
         with self._context.ledger.write() as tx:
             tx.lock("policy")
             last = _last_applied(tx)
-            if last is None or last.event.after != taken:
-                evidence = {"text": state.text, "names": names, "changes": [one.to_evidence() for one in state.changes]}
+            if last is None or last.event.after != revision:
+                evidence = {
+                    "text": state.text,
+                    "names": names,
+                    "changes": [change.to_evidence() for change in state.changes],
+                }
                 event = self._policy_event(
-                    EventTag.POLICY_LOADED, taken, before=before or None, after=taken, evidence=evidence, why=why
+                    EventTag.POLICY_LOADED, revision, before=before or None, after=revision, evidence=evidence, why=why
                 )
                 tx.add_audit_event(event)
                 if message:
                     tx.add_message(
-                        channel_message(f"policy:{taken}:{last.number if last else 0}", policy.channel, message)
+                        channel_message(f"policy:{revision}:{last.number if last else 0}", policy.channel, message)
                     )
-        self._context.active_policy.replace(policy, taken)
+        self._context.active_policy.replace(policy, revision)
         self._context.active_policy.pending_edit = None
         self._refused_revision = ""
 
     def _refuse(self, refused_revision: str, error: Misconfigured) -> None:
         if refused_revision == self._refused_revision:
             return
-        told = say(
+        notice = say(
             "⚠️ {file} was edited and cannot be used, so revision {old} of the policy goes on holding. {why}",
             file=Code(self._file.name),
             old=Code(self._context.active_policy.revision),
@@ -225,18 +229,18 @@ class PolicyReloader:
             last = next(
                 iter(tx.latest_audit_events(tags=[EventTag.POLICY_INVALID, EventTag.POLICY_LOADED], limit=1)), None
             )
-            is_told = (
+            is_recorded = (
                 last
                 and last.event.tag is EventTag.POLICY_INVALID
                 and last.event.subject == f"policy:{refused_revision}"
             )
-            if not is_told:  # otherwise another process did it
+            if not is_recorded:  # otherwise another process did it
                 tx.add_audit_event(
                     self._policy_event(EventTag.POLICY_INVALID, refused_revision, why=str(error.sentence))
                 )
                 number = last.number if last else 0
                 tx.add_message(
-                    channel_message(f"policy-broken:{refused_revision}:{number}", self._context.policy.channel, told)
+                    channel_message(f"policy-broken:{refused_revision}:{number}", self._context.policy.channel, notice)
                 )
         log.error(
             "the edited policy is refused, revision %s stays in force: %s", self._context.active_policy.revision, error

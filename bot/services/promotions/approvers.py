@@ -29,9 +29,9 @@ class Approvers:
 
         Raises TooFewApprovers if a request under this rule could never get enough approvals.
         """
-        found = self._electorate(rule)
-        check_enough_approvers(model, rule, slack_user_id(requester, self._context.policy), found)
-        return found
+        electorate = self._electorate(rule)
+        check_enough_approvers(model, rule, slack_user_id(requester, self._context.policy), electorate)
+        return electorate
 
     def _electorate(self, rule: TargetRule) -> EligibleApprovers:
         ids = sorted(self._context.policy.expand_roles(rule.approvers))
@@ -42,7 +42,7 @@ class Approvers:
             return EligibleApprovers.from_ids(ids)
 
     def invitations(self, request: Request, rule: TargetRule, electorate: EligibleApprovers) -> list[OutboxMessage]:
-        """Return the direct messages to those who can approve a new request, where the rule has them told so.
+        """Return the direct messages to those who can approve a new request, if the rule asks for invitations.
 
         The requester needs none.
         """

@@ -90,10 +90,10 @@ class RequestDecisions:
         if self._has_rule_changed(request):
             return rule_changed_reason(request)
         snapshot = reader.registry_snapshot(request.model)
-        changed = (
+        change = (
             None if snapshot is None or snapshot.at <= request.opened_at else _change_since_opened(request, snapshot)
         )
-        return changed or changes_since_opened(reader, request)
+        return change or changes_since_opened(reader, request)
 
     def _has_rule_changed(self, request: Request) -> bool:
         if request.seen is None:  # opened by an older Registrar

@@ -31,6 +31,6 @@ def _tags_written_since(tx: LedgerReader, request: Request, others: Sequence[Req
     """
     tag_updates = tx.tag_updates(request.model, version=request.version)
     opened = next((update.number for update in tag_updates if update.id == f"{request.id}:opened"), None)
-    gone = {request.id for request in others if registry_tags.reverts_tags(request)}
-    since = [update for update in tag_updates if opened is not None and update.number > opened]
-    return {key for one in since if one.id.partition(":")[0] not in gone for key in one.tags}
+    reverted_ids = {request.id for request in others if registry_tags.reverts_tags(request)}
+    later_updates = [update for update in tag_updates if opened is not None and update.number > opened]
+    return {key for one in later_updates if one.id.partition(":")[0] not in reverted_ids for key in one.tags}

@@ -81,7 +81,7 @@ class GateChecks:
         runs = self._fetch_runs([version, holder])
         files = _PackageCache(self._context)
         package = files.get(version) if _needs_files(rule.gates) else None
-        before = files.get(holder) if _has_gate(rule.gates, SignatureGate) and holder else None
+        incumbent_package = files.get(holder) if _has_gate(rule.gates, SignatureGate) and holder else None
         facts = GateFacts(
             version=version,
             now=self._context.clock.now(),
@@ -96,31 +96,39 @@ class GateChecks:
             directions=self._context.policy.directions_for(model.name),
             staged_since=self._staged_since(version),
             signature=package.signature if package else None,
-            incumbent_signature=before.signature if before else None,
+            incumbent_signature=incumbent_package.signature if incumbent_package else None,
             has_mlmodel=package is not None,
         )
-        seen = self._snapshot(model.name, target, facts, gates.check_gates(rule.gates, facts))
-        return replace(seen, callers=self._caller_effects(version, holder, target, files)) if with_callers else seen
+        snapshot = self._snapshot(model.name, target, facts, gates.check_gates(rule.gates, facts))
+        return (
+            replace(snapshot, callers=self._caller_effects(version, holder, target, files))
+            if with_callers
+            else snapshot
+        )
 
     def _blocked_by(self, version: VersionInfo, versions: Sequence[VersionInfo]) -> RollbackBlock | None:
         """Return what blocks a version: its own block, or that of another version with the same files."""
-        found = blocks_for_gates(self._context, [version, *(one for one in versions if version.has_same_files_as(one))])
-        return found.get(version.version) or next(iter(found.values()), None)
+        blocks = blocks_for_gates(
+            self._context, [version, *(other for other in versions if version.has_same_files_as(other))]
+        )
+        return blocks.get(version.version) or next(iter(blocks.values()), None)
 
     def _caller_effects(
         self, version: VersionInfo, holder: VersionInfo | None, target: Stage, packages: _PackageCache
     ) -> CallerImpact:
         """Return what changes for callers, and why no rollback could undo it if that matters for this transition."""
-        acts = target is Stage.PRODUCTION and self._has_rollback_monitor(version.model)
+        can_roll_back = target is Stage.PRODUCTION and self._has_rollback_monitor(version.model)
         if holder is None:
-            return CallerImpact(no_rollback=no_earlier_version_reason() if acts else None)
+            return CallerImpact(no_rollback=no_earlier_version_reason() if can_roll_back else None)
         try:
-            ours, theirs = packages.get(version), packages.get(holder)
+            package, incumbent_package = packages.get(version), packages.get(holder)
         except Unreachable as error:
             return CallerImpact(not_compared=error.sentence)
-        found = caller_impact(ours, theirs, version.version, holder.version)
-        is_told = target is Stage.PRODUCTION and (acts or found.sentences(CallerEffect.BREAKS))
-        return replace(found, no_rollback=no_rollback_reason(ours, theirs, holder.version) if is_told else None)
+        impact = caller_impact(package, incumbent_package, version.version, holder.version)
+        is_relevant = target is Stage.PRODUCTION and (can_roll_back or impact.sentences(CallerEffect.BREAKS))
+        return replace(
+            impact, no_rollback=no_rollback_reason(package, incumbent_package, holder.version) if is_relevant else None
+        )
 
     def _has_rollback_monitor(self, model: str) -> bool:
         """Tell whether a monitor of the model can roll back, automatically or after a click."""

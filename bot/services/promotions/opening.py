@@ -77,27 +77,28 @@ class RequestOpening:
             if command.break_glass
             else self._approvers.require_enough(command.model, rule, queued.caller)
         )
-        seen = self._gate_checks.take_snapshot(
+        snapshot = self._gate_checks.take_snapshot(
             model, versions, version, command.to, command.results(), with_callers=True
         )
-        if seen.failed_gates and not rule.override and not command.break_glass:
+        if snapshot.failed_gates and not rule.override and not command.break_glass:
             raise GateFailed(
-                promotion_messages.failed_gates_refusal(command.model, version.version, seen), pack_snapshot(seen)
+                promotion_messages.failed_gates_refusal(command.model, version.version, snapshot),
+                pack_snapshot(snapshot),
             )
         facts = TransitionFacts(versions=tuple(versions), model=model)
-        request = self._build_request(queued, command, version, facts, rule, seen)
+        request = self._build_request(queued, command, version, facts, rule, snapshot)
         with self._context.ledger.write() as tx:
-            now = tx.queued_command(queued.id)
-            if now.request:  # another thread was faster with the same command
-                return tx.request(now.request)
-            if now.state is not QueuedCommandState.WAITING:
+            current = tx.queued_command(queued.id)
+            if current.request:  # another thread was faster with the same command
+                return tx.request(current.request)
+            if current.state is not QueuedCommandState.WAITING:
                 raise Refused("This was refused a moment ago; ask again.")
             if request.breaks_glass:
                 self._end_blocking_request(tx, request)
             request = _pass_gate_if_unblocked(tx, _with_former_tags(tx, request, version, unwritten), versions)
             tx.add_request(request)
             tx.save_queued_command(replace(queued, state=QueuedCommandState.OPENED, request=request.id))
-            evidence = _rule_evidence(rule) | {"seen": pack_snapshot(request.seen or seen)} | _ci_evidence(request)
+            evidence = _rule_evidence(rule) | {"seen": pack_snapshot(request.seen or snapshot)} | _ci_evidence(request)
             tx.add_audit_event(
                 self._decisions.request_event(request, EventTag.REQUEST_OPENED, queued.caller, evidence=evidence)
             )
@@ -109,10 +110,10 @@ class RequestOpening:
 
     def _end_blocking_request(self, tx: LedgerTransaction, emergency_request: Request) -> None:
         """End the pending request that an emergency replaces; one that is executing is left alone."""
-        there = tx.open_request(emergency_request.model, emergency_request.target)
-        if there is not None and tx.lock_request(there.id).state is RequestState.PENDING:
+        pending = tx.open_request(emergency_request.model, emergency_request.target)
+        if pending is not None and tx.lock_request(pending.id).state is RequestState.PENDING:
             why = str(break_glass_messages.superseded_by_break_glass_reason(emergency_request.version))
-            self._decisions.end(tx, there, RequestState.STALE, EventTag.STALE, emergency_request.requester, why)
+            self._decisions.end(tx, pending, RequestState.STALE, EventTag.STALE, emergency_request.requester, why)
 
     def _break_glass(self, tx: LedgerTransaction, request: Request) -> Request:
         """Approve the request in the requester's name, add the transition, and alert the channel."""
@@ -192,10 +193,12 @@ def _pass_gate_if_unblocked(tx: LedgerReader, request: Request, versions: Sequen
     """Return the request with the gate `not_blocked` passed if the version was unblocked since the gates ran."""
     if request.seen is None or not request.seen.fails_gate(NOT_BLOCKED_GATE):
         return request
-    about = {version.version: version.identity() for version in versions if version.version == request.seen.blocked}
+    identities = {
+        version.version: version.identity() for version in versions if version.version == request.seen.blocked
+    }
     return (
         request
-        if blocks_by_version(tx, request.model, about)
+        if blocks_by_version(tx, request.model, identities)
         else replace(request, seen=with_unblocked_version(request.seen))
     )
 

@@ -62,13 +62,13 @@ class Requests:
         `reason` is shown to the requester; `origin` ("slack", "terminal" …) goes into the audit log. Raises
         UnknownRequest, Refused and AlreadyDecided (both are audited), and LedgerUnavailable.
         """
-        is_yes = choice is VoteChoice.APPROVE
-        profiles = self._voters.profiles_before_decision(request_id, new_approvals=1) if is_yes else {}
+        is_approval = choice is VoteChoice.APPROVE
+        profiles = self._voters.profiles_before_decision(request_id, new_approvals=1) if is_approval else {}
 
         def count(tx: LedgerTransaction, request: Request) -> Refused | VoteResult:
             return self._record_vote(tx, caller, request, choice, reason, origin, profiles)
 
-        return self._change(caller, Permission.APPROVE if is_yes else Permission.REJECT, request_id, count, origin)
+        return self._change(caller, Permission.APPROVE if is_approval else Permission.REJECT, request_id, count, origin)
 
     def withdraw_vote(self, caller: Caller, request_id: str, *, origin: str) -> VoteResult:
         """Withdraw the caller's own vote from a pending request. Raises the same errors as `vote`."""
@@ -135,11 +135,11 @@ class Requests:
         """
         with self._context.ledger.read() as reader:
             pending = reader.requests(model=model, states=[RequestState.PENDING], limit=MAX_PENDING)
-        found: dict[str, Profile] = {}
+        profiles: dict[str, Profile] = {}
         for request in pending:
             if _is_blocked_by(request, version):
-                found |= self._voters.profiles_before_decision(request.id, new_approvals=0)
-        return found
+                profiles |= self._voters.profiles_before_decision(request.id, new_approvals=0)
+        return profiles
 
     def pass_blocked_gate(
         self, tx: LedgerTransaction, model: str, version: int, block_id: str, profiles: Profiles
@@ -149,14 +149,14 @@ class Requests:
         Requests that have everything else are approved; the executor checks everything again. `profiles` come from
         `profiles_before_unblocking`.
         """
-        for one in tx.requests(model=model, states=[RequestState.PENDING], limit=MAX_PENDING):
-            if not _is_blocked_by(one, version):
+        for pending in tx.requests(model=model, states=[RequestState.PENDING], limit=MAX_PENDING):
+            if not _is_blocked_by(pending, version):
                 continue
-            request = tx.lock_request(one.id)
+            request = tx.lock_request(pending.id)
             if request.seen is not None and request.seen.fails_gate(NOT_BLOCKED_GATE):
                 tx.save_request(replace(request, seen=with_unblocked_version(request.seen)))
-            if not self.decide_if_complete(tx, one.id, profiles):
-                tx.add_message(self._decisions.card_message(tx.request(one.id), f"unblocked:{block_id}"))
+            if not self.decide_if_complete(tx, pending.id, profiles):
+                tx.add_message(self._decisions.card_message(tx.request(pending.id), f"unblocked:{block_id}"))
 
     def decide_if_complete(self, tx: LedgerTransaction, request_id: str, profiles: Profiles) -> bool:
         """Decide a pending request if its votes are complete, in the caller's transaction; return whether it was.
@@ -222,12 +222,12 @@ class Requests:
         vote = Vote(request=request.id, voter=voter, choice=choice, reason=reason, at=self._context.clock.now())
         before = self._voters.mark_lapsed(tx, request, tx.votes(request.id), profiles)
         # Compare users only: a terminal doesn't know the workspace, and nobody's vote counts twice.
-        mine = next((vote for vote in before if vote.voter.user == voter.user), None)
-        if mine is not None and mine.lapsed:  # they can vote again by now
-            tx.delete_vote(request.id, mine.voter)
-            before.remove(mine)
-            mine = None
-        if mine is not None or not tx.add_vote(vote):
+        own_vote = next((vote for vote in before if vote.voter.user == voter.user), None)
+        if own_vote is not None and own_vote.lapsed:  # they can vote again by now
+            tx.delete_vote(request.id, own_vote.voter)
+            before.remove(own_vote)
+            own_vote = None
+        if own_vote is not None or not tx.add_vote(vote):
             return Refused(say("You have voted on request {id} already.", id=Code(request.id)))
         votes = [*before, vote]
         approvals = _count_approvals(votes)
@@ -249,10 +249,10 @@ class Requests:
     def _delete_vote(
         self, tx: LedgerTransaction, caller: Caller, request: Request, origin: str
     ) -> Refused | VoteResult:
-        mine = next(
+        own_voter = next(
             (vote.voter for vote in tx.votes(request.id) if vote.voter.user == self._require_person(caller).user), None
         )
-        voter = mine or self._require_person(caller)
+        voter = own_voter or self._require_person(caller)
         if not tx.delete_vote(request.id, voter):
             return Refused(say("You have not voted on request {id}.", id=Code(request.id)))
         approvals, number = _count_approvals(tx.votes(request.id)), self._context.new_id()

@@ -106,15 +106,19 @@ class Reviews:
         """
         now = self._context.clock.now()
         with self._context.ledger.read() as reader:
-            waiting = reader.requests_to_review()
+            to_review = reader.requests_to_review()
         return sum(
-            self._remind_of(request, resolve_members) for request in waiting if _is_review_reminder_due(request, now)
+            self._remind_of(request, resolve_members) for request in to_review if _is_review_reminder_due(request, now)
         )
 
     def _remind_of(self, request: Request, resolve_members: Callable[[Sequence[str]], list[str]]) -> bool:
         ids = reviewer_ids(request.model, request.target, request.requester, self._context.policy)
-        own = slack_user_id(request.requester, self._context.policy)
-        who = [] if request.review_reminded else [one for one in resolve_members(ids) if one != own][:MAX_NOTIFIED]
+        requester = slack_user_id(request.requester, self._context.policy)
+        users = (
+            []
+            if request.review_reminded
+            else [user for user in resolve_members(ids) if user != requester][:MAX_NOTIFIED]
+        )
         with self._context.ledger.write() as tx:
             now, at = tx.lock_request(request.id), self._context.clock.now()
             if now.review_reminded != request.review_reminded or not _is_review_reminder_due(now, at):
@@ -126,9 +130,9 @@ class Reviews:
                 tx.add_audit_event(request_event(reminded, EventTag.REVIEW_OVERDUE, None, at))
                 self._announce_overdue(tx, reminded)
             else:
-                evidence = {"people": who, "about": "review"}
+                evidence = {"people": users, "about": "review"}
                 tx.add_audit_event(request_event(reminded, EventTag.REMINDED, None, at, evidence=evidence))
-                for message in review_reminder_messages(reminded, who):
+                for message in review_reminder_messages(reminded, users):
                     tx.add_message(message)
         return True
 

@@ -31,8 +31,8 @@ class RequestUpkeep:
     def expire_overdue(self) -> int:
         """Expire the pending requests that are past their expiry; return how many."""
         with self._context.ledger.read() as reader:
-            late = reader.expired_request_ids(self._context.clock.now())
-        return sum(self._expire_request(request_id) for request_id in late)
+            overdue = reader.expired_request_ids(self._context.clock.now())
+        return sum(self._expire_request(request_id) for request_id in overdue)
 
     def _expire_request(self, request_id: str) -> bool:
         with self._context.ledger.write() as tx:
@@ -50,8 +50,8 @@ class RequestUpkeep:
         """
         with self._context.ledger.read() as reader:
             pending = reader.requests(states=[RequestState.PENDING], limit=MAX_PENDING)
-            out = [request.id for request in pending if self._decisions.why_outdated(reader, request)]
-        return sum(self._end_if_outdated(request_id) for request_id in out)
+            outdated = [request.id for request in pending if self._decisions.why_outdated(reader, request)]
+        return sum(self._end_if_outdated(request_id) for request_id in outdated)
 
     def _end_if_outdated(self, request_id: str) -> bool:
         with self._context.ledger.write() as tx:
@@ -78,23 +78,27 @@ class RequestUpkeep:
         return self._context.clock.now() >= next_reminder_at(request, rule.remind_after)
 
     def _remind_of(self, request: Request, resolve_members: Callable[[Sequence[str]], list[str]]) -> bool:
-        who = resolve_members(approver_ids(request.model, request.target, request.requester, self._context.policy))
+        approvers = resolve_members(
+            approver_ids(request.model, request.target, request.requester, self._context.policy)
+        )
         with self._context.ledger.write() as tx:
-            now = tx.lock_request(request.id)
+            current = tx.lock_request(request.id)
             if (
-                now.state is not RequestState.PENDING
-                or now.reminded != request.reminded
-                or not self._is_reminder_due(now)
+                current.state is not RequestState.PENDING
+                or current.reminded != request.reminded
+                or not self._is_reminder_due(current)
             ):
                 return False
-            reminded = replace(now, reminded=now.reminded + 1)
+            reminded = replace(current, reminded=current.reminded + 1)
             tx.save_request(reminded)
-            voted = {vote.voter.user for vote in tx.votes(now.id) if not vote.lapsed}
-            asked = [user for user in who if user not in voted and user != self._excluded_requester(now)][:MAX_NOTIFIED]
+            voted = {vote.voter.user for vote in tx.votes(current.id) if not vote.lapsed}
+            recipients = [
+                user for user in approvers if user not in voted and user != self._excluded_requester(current)
+            ][:MAX_NOTIFIED]
             tx.add_audit_event(
-                self._decisions.request_event(reminded, EventTag.REMINDED, None, evidence={"people": asked})
+                self._decisions.request_event(reminded, EventTag.REMINDED, None, evidence={"people": recipients})
             )
-            for message in reminder_messages(reminded, asked, self._context.clock.now()):
+            for message in reminder_messages(reminded, recipients, self._context.clock.now()):
                 tx.add_message(message)
         return True
 

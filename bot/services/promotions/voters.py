@@ -48,26 +48,26 @@ class Voters:
         """
         try:
             with self._context.ledger.read() as reader:
-                request, before = reader.request(request_id), counting_approvals(reader.votes(request_id))
+                request, votes = reader.request(request_id), counting_approvals(reader.votes(request_id))
         except LedgerUnavailable as error:  # the caller is deciding, so say that nothing was recorded
             raise LedgerUnavailable(NOT_RECORDED) from error
-        if request.state is not RequestState.PENDING or len(before) + new_approvals < request.required:
+        if request.state is not RequestState.PENDING or len(votes) + new_approvals < request.required:
             return {}
         try:
-            return self.profiles([vote.voter for vote in before])
+            return self.profiles([vote.voter for vote in votes])
         except SlackUnreachable as error:
             log.warning("request %s: earlier approvals are checked before the move: %s", request_id, error)
             return {}
 
     def profiles(self, people: Sequence[Actor]) -> Profiles:
         """Return the current profiles of these people, by user id. Raises SlackUnreachable."""
-        users = [slack_user_id(user, self._context.policy) for user in people]
-        asked = [
-            one if isinstance(one, Person) else Person("", user)
-            for one, user in zip(people, users, strict=True)
+        user_ids = [slack_user_id(user, self._context.policy) for user in people]
+        persons = [
+            actor if isinstance(actor, Person) else Person("", user)
+            for actor, user in zip(people, user_ids, strict=True)
             if user
         ]
-        return self._context.directory.current_profiles(asked) if asked else {}
+        return self._context.directory.current_profiles(persons) if persons else {}
 
     def mark_lapsed(
         self, tx: LedgerTransaction, request: Request, votes: Sequence[Vote], profiles: Profiles

@@ -52,9 +52,9 @@ class Comparisons:
 
     def _fetch_versions(self, model: str) -> list[VersionInfo]:
         """Return the versions, newest first, with one request; a second one if there are none."""
-        found = self._context.registry.versions(model)
-        if found and found[0].model == model:
-            return found
+        versions = self._context.registry.versions(model)
+        if versions and versions[0].model == model:
+            return versions
         return self._queries.model_and_versions(model)[1]
 
     def _select_versions(

@@ -46,8 +46,8 @@ class RegistryEdits:
         version = self._queries.version(command.model, command.version)
         tags = command.values_by_key()
         self._context.registry.set_tags(command.model, version.version, tags)
-        now = self._context.registry.version(command.model, version.version).tags
-        wrong = [key for key, value in tags.items() if now.get(key) != value]
+        current = self._context.registry.version(command.model, version.version).tags
+        wrong = [key for key, value in tags.items() if current.get(key) != value]
         if wrong:
             keys = [Code(key) for key in wrong]
             raise RegistryRefused(say("MLflow took the tags but tells others: {keys}.", keys=keys))

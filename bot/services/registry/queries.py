@@ -80,14 +80,14 @@ class RegistryQueries:
     def model_view(self, name: str) -> ModelView:
         """Return everything about a model; without requests if there is no ledger. Raises UnknownModel."""
         model, versions = self.model_and_versions(name)
-        waiting: list[Request] = []
+        requests: list[Request] = []
         with suppress(LedgerUnavailable), self._context.ledger.read() as reader:
-            waiting = reader.requests(model=name, states=OPEN_STATES)
-        named, blocked = (
+            requests = reader.requests(model=name, states=OPEN_STATES)
+        with_aliases, blocks = (
             [_with_aliases(version, model) for version in versions],
             blocks_for_display(self._context, versions),
         )
-        return ModelView(model, named, waiting, blocked)
+        return ModelView(model, with_aliases, requests, blocks)
 
     def version(self, name: str, ref: VersionRef) -> VersionInfo:
         """Return one version. Raises UnknownModel, UnknownVersion."""
@@ -104,15 +104,15 @@ class RegistryQueries:
         run = self._context.registry.runs([version.run_id]).get(version.run_id) if version.run_id else None
         request: Request | None = None
         votes: tuple[Vote, ...] = ()
-        brought: Transition | None = None
-        deciders: tuple[Vote, ...] = ()
+        deployment: Transition | None = None
+        deployment_votes: tuple[Vote, ...] = ()
         with suppress(LedgerUnavailable), self._context.ledger.read() as reader:
             request = next(iter(reader.requests(model=name, version=version.version, limit=1)), None)
             request = request if request and request.is_about(version) else None
             votes = tuple(reader.votes(request.id)) if request else ()
             transitions = reader.transitions(name, stage=Stage.PRODUCTION)
-            brought = last_deployment(transitions, version)
-            deciders = tuple(reader.votes(brought.request)) if brought and brought.request else ()
+            deployment = last_deployment(transitions, version)
+            deployment_votes = tuple(reader.votes(deployment.request)) if deployment and deployment.request else ()
         package = self._package(version)
         sources = ModelCardSources(
             version=version,
@@ -122,8 +122,8 @@ class RegistryQueries:
             algorithm=self._algorithm(version, run, package),
             request=request,
             votes=votes,
-            deployment=brought,
-            deployment_votes=deciders,
+            deployment=deployment,
+            deployment_votes=deployment_votes,
         )
         block = blocks_for_display(self._context, [version]).get(version.version)
         return VersionCard(version=version, run=run, card=fill_model_card(sources), block=block)
@@ -144,12 +144,12 @@ class RegistryQueries:
 
     def _unknown_model(self, name: str) -> Sentence:
         names = [model.name for model in self._context.registry.models()]
-        same = [one for one in names if one.casefold() == name.casefold()]
-        near = same or difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-        return unknown_model_message(name, near[0] if near else None)
+        same_ignoring_case = [other for other in names if other.casefold() == name.casefold()]
+        closest = same_ignoring_case or difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        return unknown_model_message(name, closest[0] if closest else None)
 
 
 def _with_aliases(version: VersionInfo, model: ModelInfo) -> VersionInfo:
     return replace(
-        version, aliases=tuple(sorted(a for a, number in model.aliases.items() if number == version.version))
+        version, aliases=tuple(sorted(alias for alias, number in model.aliases.items() if number == version.version))
     )

@@ -57,17 +57,17 @@ class Registration:
 
     def execute(self, queued: QueuedCommand, command: Register) -> CommandResult:
         """Register a version, audit it, and announce it in the channel. See `CommandHandler`."""
-        made = self.register(queued, command)
+        result = self.register(queued, command)
         answer = edit_messages.registration_confirmation(
-            made.version.model,
-            made.version.version,
-            made.proposal,
-            earlier_version=made.earlier_version,
-            has_model=made.has_model,
+            result.version.model,
+            result.version.version,
+            result.proposal,
+            earlier_version=result.earlier_version,
+            has_model=result.has_model,
         )
         with self._context.ledger.write() as tx:
             if mark_done(tx, queued, str(answer)):
-                version = made.version
+                version = result.version
                 announce_versions(tx, self._context, version, (version.version,), registered_by=queued.caller)
                 # The ledger knows the version now, so a late retry finds it without this tag.
                 tx.add_tag_update(
@@ -100,9 +100,9 @@ class Registration:
     def _exclusive(self, model: str) -> Iterator[None]:
         """Wait until no other process registers a version of this model. Raises Busy after LOCK_TIMEOUT."""
         name = _lease_name(model)
-        until = time.monotonic() + LOCK_TIMEOUT
+        deadline = time.monotonic() + LOCK_TIMEOUT
         while not self._acquire_lease(name):
-            if time.monotonic() > until:
+            if time.monotonic() > deadline:
                 raise Busy(_busy_message(model))
             time.sleep(LOCK_POLL_INTERVAL)
         try:
@@ -118,22 +118,24 @@ class Registration:
 
     def _register(self, queued: QueuedCommand, command: Register, run: RunInfo) -> RegistrationResult:
         with self._context.ledger.read() as reader:
-            recorded, lately = registration_event(reader, queued), _recent_registrations(reader, command.model)
+            recorded, recent = registration_event(reader, queued), _recent_registrations(reader, command.model)
         others = self._context.registry.versions(command.model)
         self._require_exact_name(command.model, others)
         made = self._find_existing(queued, recorded, command.model, others) or self._create_version(command, queued.id)
         others = [version for version in others if version.version != made.version]
         package = self._context.package(made)
         if recorded is None:
-            proposal = self._propose(command, made, run, package, others, _reserved_semvers(lately, others))
-            proposal = self._record(queued, made, proposal, lately)
+            proposal = self._propose(command, made, run, package, others, _reserved_semvers(recent, others))
+            proposal = self._record(queued, made, proposal, recent)
         else:
             proposal = _recorded_proposal(recorded)
         if made.semver != proposal.semver:
             self._context.registry.set_tags(made.model, made.version, {SEMVER_TAG: proposal.semver})
             made = replace(made, tags={**made.tags, SEMVER_TAG: proposal.semver})
-        again = next((version.version for version in others if version.run_id == run.id), None)
-        return RegistrationResult(version=made, proposal=proposal, earlier_version=again, has_model=package is not None)
+        earlier_version = next((version.version for version in others if version.run_id == run.id), None)
+        return RegistrationResult(
+            version=made, proposal=proposal, earlier_version=earlier_version, has_model=package is not None
+        )
 
     def _find_existing(
         self, queued: QueuedCommand, recorded_event: Event | None, model: str, versions: Sequence[VersionInfo]
@@ -166,8 +168,8 @@ class Registration:
         now = self._context.clock.now()
         with self._context.ledger.write() as tx:
             tx.lock(_lease_name(version.model))
-            if (before := registration_event(tx, queued)) is not None:
-                return _recorded_proposal(before)
+            if (recorded := registration_event(tx, queued)) is not None:
+                return _recorded_proposal(recorded)
             if _recent_registrations(tx, version.model) != recent:
                 raise Busy(_busy_message(version.model))
             tx.add_audit_event(_registered_event(queued, version, proposal, now))
@@ -176,10 +178,10 @@ class Registration:
     def _require_exact_name(self, name: str, versions: Sequence[VersionInfo]) -> None:
         """Raise UnknownModel if the model exists in another letter case; a new name is fine."""
         try:
-            stored = versions[0].model if versions else self._context.registry.model(name).name
+            stored_name = versions[0].model if versions else self._context.registry.model(name).name
         except UnknownModel:
             return
-        check_exact_name(name, stored)
+        check_exact_name(name, stored_name)
 
     def _create_version(self, command: Register, command_id: str) -> VersionInfo:
         pairs = dict(tag.split("=", maxsplit=1) for tag in command.tags)
@@ -254,11 +256,11 @@ def _recent_registrations(reader: LedgerReader, model: str) -> list[ChainedEvent
 
 def _reserved_semvers(recent: Sequence[ChainedEvent], others: Sequence[VersionInfo]) -> list[str]:
     """Return the recorded semvers of versions whose tag isn't written yet."""
-    bare = [version for version in others if not version.semver]
+    untagged = [version for version in others if not version.semver]
     return [
         str(event.event.evidence["semver"])
         for event in recent
-        if any(_is_about(event.event, version) for version in bare)
+        if any(_is_about(event.event, version) for version in untagged)
     ]
 
 
@@ -311,8 +313,10 @@ def base_version(others: Sequence[VersionInfo]) -> VersionInfo | None:
     holders = [version for version in others if version.stage is Stage.PRODUCTION]
     if holders:
         return max(holders, key=lambda version: version.version)
-    top = highest_semver(version.semver for version in others if version.semver)
-    numbered = [
-        version for version in others if version.semver and top and parse_semver(version.semver) == parse_semver(top)
+    highest = highest_semver(version.semver for version in others if version.semver)
+    candidates = [
+        version
+        for version in others
+        if version.semver and highest and parse_semver(version.semver) == parse_semver(highest)
     ]
-    return max(numbered, key=lambda version: version.version, default=None)
+    return max(candidates, key=lambda version: version.version, default=None)

@@ -39,15 +39,15 @@ class ProductionHistory:
         Only the ledger is read, unless it doesn't know the model. Raises UnknownModel and BadInput.
         """
         now = self._context.clock.now()
-        asked = None if command.at is None else resolve_window(command.at, now)
+        window = None if command.at is None else resolve_window(command.at, now)
         with self._context.ledger.read() as reader:
-            lately = _recent_periods(reader, command.model, command.last if asked is None else MAX_CHART_PERIODS)
-            found = lately if asked is None else _periods_around(reader, command.model, asked)
+            recent = _recent_periods(reader, command.model, command.last if window is None else MAX_CHART_PERIODS)
+            periods = recent if window is None else _periods_around(reader, command.model, window)
             first, first_snapshot = (
                 reader.first_transition(command.model, Stage.PRODUCTION),
                 reader.registry_snapshot(REGISTRY_SEEN_KEY),
             )
-            shown = tuple(found[: command.last]) if asked is None else periods_in_window(found, asked)
+            shown = tuple(periods[: command.last]) if window is None else periods_in_window(periods, window)
             requests = {
                 period.started_by.request: reader.request(period.started_by.request)
                 for period in shown
@@ -59,19 +59,19 @@ class ProductionHistory:
             is_known = bool(reader.transitions(command.model, stage=Stage.PRODUCTION, limit=1))
         if not is_known:
             self._queries.model_and_versions(command.model)
-        known = [transition_time(first)] if first else []
-        known += [first_snapshot.at] if first_snapshot else []
+        times = [transition_time(first)] if first else []
+        times += [first_snapshot.at] if first_snapshot else []
         return Timeline(
             model=command.model,
             periods=shown,
             now=now,
-            watched_since=min(known, default=None),
+            watched_since=min(times, default=None),
             requests=requests,
             approvers=approvers,
-            chart_periods=tuple(lately[: command.last if asked is None else MAX_CHART_PERIODS]),
-            has_older=asked is None and len(found) > len(shown),
-            window=asked,
-            **_neighbors(found, asked),
+            chart_periods=tuple(recent[: command.last if window is None else MAX_CHART_PERIODS]),
+            has_older=window is None and len(periods) > len(shown),
+            window=window,
+            **_neighbors(periods, window),
         )
 
 
@@ -83,11 +83,11 @@ def _recent_periods(reader: LedgerReader, model: str, limit: int) -> list[Servin
 def _periods_around(reader: LedgerReader, model: str, requested: TimeWindow) -> list[ServingPeriod]:
     """Return serving periods, newest first: from just after the window to the last one that began before it."""
     end = requested.end or requested.start
-    found = _read_periods(reader, model, lambda found: _reaches_back_to(found, requested.start), until=end)
-    if sum(one.since > end for one in found) < 2:
+    periods = _read_periods(reader, model, lambda periods: _reaches_back_to(periods, requested.start), until=end)
+    if sum(period.since > end for period in periods) < 2:
         # The next period tells how long the newest one here served, so there has to be one in between.
-        return _read_periods(reader, model, lambda found: _reaches_back_to(found, requested.start))
-    return found
+        return _read_periods(reader, model, lambda periods: _reaches_back_to(periods, requested.start))
+    return periods
 
 
 def _reaches_back_to(periods: Sequence[ServingPeriod], time: datetime) -> bool:
@@ -101,15 +101,15 @@ def _read_periods(
     """Return serving periods, newest first, reading transitions page by page until `is_enough` says so."""
     transitions: list[Transition] = []
     while True:
-        most = max(
+        limit = max(
             TRANSITIONS_PAGE_SIZE, len(transitions)
         )  # twice as many each time, so that many are not gone through many times
-        last = transitions[-1].id if transitions else None
-        page = reader.transitions(model, stage=Stage.PRODUCTION, limit=most, before_id=last, until=until)
+        before_id = transitions[-1].id if transitions else None
+        page = reader.transitions(model, stage=Stage.PRODUCTION, limit=limit, before_id=before_id, until=until)
         transitions += page
-        found = serving_periods(transitions)
-        if is_enough(found) or len(page) < most:
-            return found
+        periods = serving_periods(transitions)
+        if is_enough(periods) or len(page) < limit:
+            return periods
 
 
 def _neighbors(periods: Sequence[ServingPeriod], requested: TimeWindow | None) -> dict[str, ServingPeriod | None]:

@@ -47,13 +47,15 @@ class HistoryImporter:
             raise BadInput("An import needs a reason: the audit log keeps it.")
         self._access.require_permission(caller, Permission.IMPORT_HISTORY, origin=origin)
         periods = sorted(parse_imported_periods(text), key=lambda period: period.model)
-        by_model = {model: list(mine) for model, mine in groupby(periods, key=lambda period: period.model)}
-        identities = {model: self._identities(mine[0]) for model, mine in by_model.items()}
+        by_model = {
+            model: list(model_periods) for model, model_periods in groupby(periods, key=lambda period: period.model)
+        }
+        identities = {model: self._identities(model_periods[0]) for model, model_periods in by_model.items()}
         added = 0
         with self._context.ledger.write() as tx:
             tx.lock("history import")
-            for model, mine in by_model.items():
-                new = list(_new_terms(tx, mine))
+            for model, model_periods in by_model.items():
+                new = list(_new_terms(tx, model_periods))
                 if not new:
                     continue
                 tx.prepend_transitions(self._transitions(tx, caller, new, reason, identities[model]))

@@ -55,11 +55,11 @@ class Rollbacks:
         if not command.reason:
             raise BadInput("A rollback needs a reason: whoever made the version gets to read it.")
         with self._context.ledger.read() as reader:
-            served = self.serving_periods(reader, command.model)
+            periods = self.serving_periods(reader, command.model)
             blocked = {block.version for block in reader.rollback_blocks(command.model)}
             snapshot = reader.registry_snapshot(command.model)
-        incumbent = self._incumbent(command.model, served)
-        target = self._choose_target(command, served, blocked, snapshot)
+        incumbent = self._incumbent(command.model, periods)
+        target = self._choose_target(command, periods, blocked, snapshot)
         if target == incumbent:
             raise BadInput(say("v{v} of {model} serves in Production already.", v=target, model=Name(command.model)))
         self._require_target(command.model, target)
@@ -135,12 +135,12 @@ class Rollbacks:
                 for transition in transitions
             ):
                 raise Refused("A rollback is under way already; the thread tells how it goes.")
-            served = serving_periods(transitions)
+            periods = serving_periods(transitions)
             if (
                 not incident.is_open
                 or incident.target is None
-                or not served
-                or served[0].started_by.id != incident.move
+                or not periods
+                or periods[0].started_by.id != incident.move
             ):
                 raise Refused(
                     say(
@@ -150,9 +150,9 @@ class Rollbacks:
                 )
             if (no_target := rollback_records.why_not_a_target(tx, incident.model, incident.target)) is not None:
                 raise Refused(no_target)
-            against = self._loadability.cached_problems(incident.model, incident.target, incident.version)
-            if against:  # a click doesn't wait for the registry; the executor checks it
-                raise Refused(words.may_not_load_refusal(incident.model, incident.target, against))
+            problems = self._loadability.cached_problems(incident.model, incident.target, incident.version)
+            if problems:  # a click doesn't wait for the registry; the executor checks it
+                raise Refused(words.may_not_load_refusal(incident.model, incident.target, problems))
             reason = truncate("; ".join(str(line) for line in incident.lines), 500)
             transition = rollback_transition(
                 f"rollback:{incident.id}:{self._context.new_id()}",
@@ -186,14 +186,14 @@ class Rollbacks:
         )
         profiles = self._requests.profiles_before_unblocking(command.model, version)
         with self._context.ledger.write() as tx:
-            mine = [block for block in tx.rollback_blocks(command.model) if block.version == version]
-            for one in mine:
+            blocks = [block for block in tx.rollback_blocks(command.model) if block.version == version]
+            for one in blocks:
                 tx.save_rollback_block(replace(one, cleared_at=now, cleared_by=by, clear_reason=command.reason))
-            if mine:
-                self._requests.pass_blocked_gate(tx, command.model, version, mine[-1].id, profiles)
+            if blocks:
+                self._requests.pass_blocked_gate(tx, command.model, version, blocks[-1].id, profiles)
                 announcement = words.unblock_announcement(command.model, version, by, command.reason)
                 channel = self._context.policy.channel_for(command.model)
-                tx.add_message(channel_message(f"cleared:{mine[0].id}", channel, announcement))
+                tx.add_message(channel_message(f"cleared:{blocks[0].id}", channel, announcement))
                 tx.add_audit_event(
                     Event(
                         at=now,
@@ -206,7 +206,7 @@ class Rollbacks:
                         evidence={"by": describe_caller(caller, self._context.policy)},
                     )
                 )
-        if not mine:
+        if not blocks:
             raise BadInput(words.not_blocked_refusal(command.model, version))
         return say("Unblocked {v} of {model}, and told the channel.", v=Code(f"v{version}"), model=Name(command.model))
 
@@ -226,10 +226,10 @@ class Rollbacks:
     ) -> int:
         if command.version is not None:
             return self._version_number(command.model, command.version)
-        found = rollback_targets(periods, blocked, snapshot)
-        if not found:
+        targets = rollback_targets(periods, blocked, snapshot)
+        if not targets:
             raise Refused(words.no_rollback_target_refusal(command.model))
-        return found[0]
+        return targets[0]
 
     def _version_number(self, model: str, ref: VersionRef) -> int:
         if ref.kind == "number":

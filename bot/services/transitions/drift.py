@@ -54,20 +54,20 @@ class DriftDetector:
         """
         models = self._context.registry.models()
         with self._context.ledger.read() as reader:
-            known = reader.registry_snapshots()
-        is_first = REGISTRY_SEEN_KEY not in known
-        if is_migrated := drift.is_registry_migrated(known, models):
-            self._report_migration(known, models)
+            snapshots = reader.registry_snapshots()
+        is_first = REGISTRY_SEEN_KEY not in snapshots
+        if is_migrated := drift.is_registry_migrated(snapshots, models):
+            self._report_migration(snapshots, models)
         changed = [
-            model for model in models if not _is_unchanged(known.get(model.name), model, is_migrated=is_migrated)
+            model for model in models if not _is_unchanged(snapshots.get(model.name), model, is_migrated=is_migrated)
         ]
-        found = is_migrated + sum(self._check_and_log(model, is_first_poll=is_first) for model in changed)
-        there = {model.name for model in models} | {REGISTRY_SEEN_KEY}
-        found += sum(self._report_deleted(snapshot) for name, snapshot in known.items() if name not in there)
+        count = is_migrated + sum(self._check_and_log(model, is_first_poll=is_first) for model in changed)
+        names = {model.name for model in models} | {REGISTRY_SEEN_KEY}
+        count += sum(self._report_deleted(snapshot) for name, snapshot in snapshots.items() if name not in names)
         if is_first:
             with self._context.ledger.write() as tx:
                 tx.save_registry_snapshot(RegistrySnapshot(model=REGISTRY_SEEN_KEY, at=self._context.clock.now()))
-        return found
+        return count
 
     def _report_migration(self, known: Mapping[str, RegistrySnapshot], models: Sequence[ModelInfo]) -> None:
         """Hold waiting work, and report once that all sources have changed; an admin decides whether to accept that."""
@@ -110,38 +110,40 @@ class DriftDetector:
     def _check(self, model: ModelInfo, *, is_first_poll: bool) -> bool:
         with self._context.ledger.read() as reader:
             hold = reader.active_hold()
-            held = frozenset(transition.id for transition in reader.held_work().transitions) if hold else frozenset()
-            known = KnownState(
-                reader.registry_snapshot(model.name), reader.transitions(model.name), is_first_poll, held
+            held_ids = (
+                frozenset(transition.id for transition in reader.held_work().transitions) if hold else frozenset()
             )
-        if known.has_transition_in_progress and not known.is_baseline:
+            known_state = KnownState(
+                reader.registry_snapshot(model.name), reader.transitions(model.name), is_first_poll, held_ids
+            )
+        if known_state.has_transition_in_progress and not known_state.is_baseline:
             return False  # the next poll will find it, since nothing is recorded now
         versions = self._context.registry.versions(model.name)
-        if not known.is_baseline and self._is_registering(known.last_snapshot, versions):
+        if not known_state.is_baseline and self._is_registering(known_state.last_snapshot, versions):
             return False  # the registration announces it once it's complete
-        newest = next(
-            (transition.id for transition in known.transitions if transition.state not in UNFINISHED_STATES), None
+        newest_id = next(
+            (transition.id for transition in known_state.transitions if transition.state not in UNFINISHED_STATES), None
         )
-        now = drift.take_snapshot(model, versions, self._context.clock.now(), newest)
+        snapshot = drift.take_snapshot(model, versions, self._context.clock.now(), newest_id)
         is_migrating = hold is not None and hold.kind is HoldKind.REGISTRY_MIGRATED
         if (
             is_migrating
-            and known.last_snapshot
-            and drift.are_files_moved(known.last_snapshot.marks or {}, now.marks or {})
+            and known_state.last_snapshot
+            and drift.are_files_moved(known_state.last_snapshot.marks or {}, snapshot.marks or {})
         ):
             return False  # reported for the whole registry, and checked once that is accepted
-        if known.has_transition_in_progress:
-            return self._save_first_snapshot(known, now)
-        return self._record(known, now, _RegistryState(model, versions))
+        if known_state.has_transition_in_progress:
+            return self._save_first_snapshot(known_state, snapshot)
+        return self._record(known_state, snapshot, _RegistryState(model, versions))
 
     def _is_registering(self, previous: RegistrySnapshot | None, versions: Sequence[VersionInfo]) -> bool:
         """Tell whether one of the new versions is being registered by Registrar right now."""
         new = [version for version in versions if previous is None or version.version not in previous.stages]
-        command_ids = {queued for version in new if (queued := version.tags.get(COMMAND_TAG))}
+        command_ids = {command_id for version in new if (command_id := version.tags.get(COMMAND_TAG))}
         with self._context.ledger.read() as reader:
-            for queued in command_ids:
+            for command_id in command_ids:
                 with suppress(KeyError):  # from another Registrar, or the tag was copied
-                    if reader.queued_command(queued).state is QueuedCommandState.WAITING:
+                    if reader.queued_command(command_id).state is QueuedCommandState.WAITING:
                         return True
         return False
 
@@ -158,7 +160,7 @@ class DriftDetector:
         before = known_state.last_snapshot or RegistrySnapshot(model=snapshot.model, at=snapshot.at)
         if known_state.is_baseline:
             before = snapshot
-        ours = drift.expected_snapshot(
+        expected = drift.expected_snapshot(
             before, drift.transitions_since(known_state.transitions, before), self._context.aliases
         )
         identities = registry_state.identities()
@@ -177,17 +179,20 @@ class DriftDetector:
             tx.save_registry_snapshot(
                 replace(snapshot, after=observed.id) if observed and not known_state.is_start_of_history else snapshot
             )
-            found = self._announce_versions(tx, drift.new_versions(before, snapshot), registry_state.versions)
-            notices = self._save_notices(tx, known_state, before, ours, snapshot)
+            is_announced = self._announce_versions(tx, drift.new_versions(before, snapshot), registry_state.versions)
+            notices = self._save_notices(tx, known_state, before, expected, snapshot)
             if observed:
                 schedule_serving_check(tx, self._context, observed, notices[0].id if notices else "")
-        return bool(found or notices or observed)
+        return bool(is_announced or notices or observed)
 
     def _announce_versions(self, tx: LedgerTransaction, new: tuple[int, ...], versions: Sequence[VersionInfo]) -> bool:
-        there = {version.version: version for version in versions}
+        by_number = {version.version: version for version in versions}
         batches = [(number,) for number in reversed(new)] if len(new) <= MAX_SINGLE_ANNOUNCEMENTS else [new]
         return (
-            sum(announce_versions(tx, self._context, there[batch[0]], batch, registered_by=None) for batch in batches)
+            sum(
+                announce_versions(tx, self._context, by_number[batch[0]], batch, registered_by=None)
+                for batch in batches
+            )
             > 0
         )
 
@@ -200,24 +205,24 @@ class DriftDetector:
         snapshot: RegistrySnapshot,
     ) -> list[DriftNotice]:
         """Report changes that didn't come from Registrar, and new conflicts between stages and aliases."""
-        kept = drift.kept_holders(reversed(known_state.transitions))
+        kept_holders = drift.kept_holders(reversed(known_state.transitions))
         lines = (
             drift.drift_lines(previous, expected, snapshot, self._context.aliases) if known_state.last_snapshot else []
         )
-        news = [
-            one
-            for one in drift.stage_conflicts(snapshot, kept, self._context.aliases)
+        conflicts = [
+            conflict
+            for conflict in drift.stage_conflicts(snapshot, kept_holders, self._context.aliases)
             if known_state.last_snapshot is None
-            or one not in drift.stage_conflicts(previous, kept, self._context.aliases)
+            or conflict not in drift.stage_conflicts(previous, kept_holders, self._context.aliases)
         ]
-        if not lines and not news:
+        if not lines and not conflicts:
             return []
         notices = [
-            self._new_notice(snapshot, [*lines, news[0].sentence], news[0])
-            if news
+            self._new_notice(snapshot, [*lines, conflicts[0].sentence], conflicts[0])
+            if conflicts
             else self._new_notice(snapshot, lines, None)
         ]
-        notices += [self._new_notice(snapshot, [one.sentence], one) for one in news[1:]]
+        notices += [self._new_notice(snapshot, [conflict.sentence], conflict) for conflict in conflicts[1:]]
         for notice in notices:
             self._save_notice(tx, notice)
         return notices
@@ -238,7 +243,7 @@ class DriftDetector:
     def _save_notice(self, tx: LedgerTransaction, notice: DriftNotice) -> None:
         tx.add_drift_notice(notice)
         tx.add_message(notice_message(notice, "found", self._context.policy.channel_for(notice.model)))
-        what = [str(line) for line in notice.lines]
+        texts = [str(line) for line in notice.lines]
         tx.add_audit_event(
             Event(
                 at=notice.at,
@@ -247,21 +252,21 @@ class DriftDetector:
                 subject=notice.id,
                 model=notice.model,
                 origin="job",
-                why=" ".join(what),
-                evidence={"lines": what, "mend": notice.mend},
+                why=" ".join(texts),
+                evidence={"lines": texts, "mend": notice.mend},
             )
         )
 
     def _report_deleted(self, snapshot: RegistrySnapshot) -> bool:
         """Report a deleted model, and delete its snapshot."""
-        now = RegistrySnapshot(model=snapshot.model, at=self._context.clock.now())
+        empty_snapshot = RegistrySnapshot(model=snapshot.model, at=self._context.clock.now())
         with self._context.ledger.write() as tx:
             tx.lock(f"look:{snapshot.model}")
             if tx.registry_snapshot(snapshot.model) != snapshot:
                 return False
-            observed = self._observed.record(tx, KnownState(snapshot, [], is_first_poll=False), now, {})
+            observed = self._observed.record(tx, KnownState(snapshot, [], is_first_poll=False), empty_snapshot, {})
             tx.delete_registry_snapshot(snapshot.model)
-            notice = self._new_notice(now, [drift.model_gone_message(snapshot.model)], None)
+            notice = self._new_notice(empty_snapshot, [drift.model_gone_message(snapshot.model)], None)
             self._save_notice(tx, notice)
             if observed:
                 schedule_serving_check(tx, self._context, observed, notice.id)

@@ -166,9 +166,9 @@ class TransitionExecutor:
 
     def _execute_or_fail(self, transition: Transition) -> None:
         try:
-            if (late := self._preconditions.why_expired(transition)) is not None:
+            if (expiry := self._preconditions.why_expired(transition)) is not None:
                 self._finish(
-                    transition, TransitionState.STALE, str(late), request_end=(RequestState.EXPIRED, EventTag.EXPIRED)
+                    transition, TransitionState.STALE, str(expiry), request_end=(RequestState.EXPIRED, EventTag.EXPIRED)
                 )
             else:
                 self._execute(transition)
@@ -186,23 +186,26 @@ class TransitionExecutor:
             facts = self._preconditions.read_facts(transition)
             next_step = plan_transition(transition, facts)
             if next_step.step is TransitionStep.SET_STAGE_AND_ALIAS:
-                stopped = self._preconditions.active_freeze_for(transition)
-                if stopped is not None and transition.kind is TransitionKind.ROLLBACK:
+                freeze = self._preconditions.active_freeze_for(transition)
+                if freeze is not None and transition.kind is TransitionKind.ROLLBACK:
                     return self._finish(
                         transition,
                         TransitionState.STALE,
-                        str(stopped.description),
-                        IncidentDecision(IncidentStatus.FROZEN, stopped.description),
+                        str(freeze.description),
+                        IncidentDecision(IncidentStatus.FROZEN, freeze.description),
                     )
                 if (
-                    unfit := self._preconditions.why_not_a_target(transition)
+                    unsuitable := self._preconditions.why_not_a_target(transition)
                     or self._preconditions.why_not_loadable(transition)
                 ) is not None:
                     return self._finish(
-                        transition, TransitionState.STALE, str(unfit), IncidentDecision(IncidentStatus.HELD, unfit)
+                        transition,
+                        TransitionState.STALE,
+                        str(unsuitable),
+                        IncidentDecision(IncidentStatus.HELD, unsuitable),
                     )
-                if stopped is not None:
-                    why = promotion_messages.waiting_for_freeze_announcement(stopped.description)
+                if freeze is not None:
+                    why = promotion_messages.waiting_for_freeze_announcement(freeze.description)
                     return self._release(transition, why, trigger="frozen", delay=FROZEN_RETRY_DELAY)
                 next_step = self._preconditions.plan_if_gates_fail(transition, facts) or next_step
             if next_step.step is not TransitionStep.NOTHING:

@@ -63,9 +63,9 @@ class LoadabilityChecks:
         Its run or its MLmodel is missing, or the incumbent's callers can't call it. Raises UnknownVersion,
         RegistryUnreachable, and FilesUnreachable if only the files are unavailable.
         """
-        known = self.cached_problems(model, target, incumbent)
-        if known is not None:
-            return known
+        cached = self.cached_problems(model, target, incumbent)
+        if cached is not None:
+            return cached
         reasons, now = tuple(self._find_problems(model, target, incumbent)), self._context.clock.now()
         with self._lock:
             self._cache[model, target, incumbent] = _CachedProblems(now, reasons)
@@ -73,39 +73,43 @@ class LoadabilityChecks:
 
     def check_candidates(self, candidates: Iterable[RollbackCandidate]) -> LoadabilityReport:
         """Check several candidates; if the registry doesn't answer for one, use the cache for the others."""
-        found, away = LoadabilityReport(), None
-        for way in candidates:
-            if away is not None and self.cached_problems(*way) is None:
-                found.unknown[way.version] = words.loadability_unknown_to_monitor_reason(*way.version, away)
+        report, outage = LoadabilityReport(), None
+        for candidate in candidates:
+            if outage is not None and self.cached_problems(*candidate) is None:
+                report.unknown[candidate.version] = words.loadability_unknown_to_monitor_reason(
+                    *candidate.version, outage
+                )
                 continue
             try:
-                reasons = self.problems(*way)
+                reasons = self.problems(*candidate)
             except Unreachable as error:
-                away = away if isinstance(error, FilesUnreachable) else error.sentence
-                found.unknown[way.version] = words.loadability_unknown_to_monitor_reason(*way.version, error.sentence)
+                outage = outage if isinstance(error, FilesUnreachable) else error.sentence
+                report.unknown[candidate.version] = words.loadability_unknown_to_monitor_reason(
+                    *candidate.version, error.sentence
+                )
                 continue
             except RegistrarError as error:
                 reasons = (error.sentence,)
             if reasons:
-                found.not_loadable[way.version] = words.may_not_load_refusal(*way.version, reasons)
+                report.not_loadable[candidate.version] = words.may_not_load_refusal(*candidate.version, reasons)
             else:
-                found.loadable.add(way.version)
-        return found
+                report.loadable.add(candidate.version)
+        return report
 
     def cached_problems(self, model: str, target: int, incumbent: int | None) -> tuple[Sentence, ...] | None:
         """Return the cached problems, or None if there is no fresh result."""
         with self._lock:
-            known = self._cache.get((model, target, incumbent))
-        is_fresh = known is not None and timedelta() <= self._context.clock.now() - known.at < CACHE_TTL
-        return known.problems if known is not None and is_fresh else None
+            cached = self._cache.get((model, target, incumbent))
+        is_fresh = cached is not None and timedelta() <= self._context.clock.now() - cached.at < CACHE_TTL
+        return cached.problems if cached is not None and is_fresh else None
 
     def _find_problems(self, model: str, target: int, incumbent: int | None) -> list[Sentence]:
         version = self._context.registry.version(model, target)
         reasons = []
         if version.run_id and not self._has_run(version.run_id):
             reasons.append(say("its run is gone"))
-        unfit = incompatibility_reason(self._context.package(version), self._package_of(model, incumbent))
-        return [*reasons, unfit] if unfit else reasons
+        incompatibility = incompatibility_reason(self._context.package(version), self._package_of(model, incumbent))
+        return [*reasons, incompatibility] if incompatibility else reasons
 
     def _has_run(self, run_id: str) -> bool:
         run = self._context.registry.runs([run_id]).get(run_id)

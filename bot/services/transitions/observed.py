@@ -74,24 +74,28 @@ class ObservedTransitions:
         if holder is None and not holders:
             return None
         if holder in holders:
-            was, found = (last.identity if last else None), identities.get(holder or 0)
-            if was is None or found is None or was.is_same(found):
+            previous_identity, identity = (last.identity if last else None), identities.get(holder or 0)
+            if previous_identity is None or identity is None or previous_identity.is_same(identity):
                 return None
             holders = [holder] if holder else []
         if not holders:
             assert holder is not None
-            left = [(holder, Stage.PRODUCTION, snapshot.stages.get(holder, Stage.NONE))]
+            changes = [(holder, Stage.PRODUCTION, snapshot.stages.get(holder, Stage.NONE))]
         else:
-            named = snapshot.aliases.get(self._context.champion)
-            holders = sorted(holders, key=lambda one: (one == named, one)) if holder is None else holders[:1]
-            left = [(version, Stage.NONE, Stage.PRODUCTION) for version in holders]
+            alias_version = snapshot.aliases.get(self._context.champion)
+            holders = (
+                sorted(holders, key=lambda version_number: (version_number == alias_version, version_number))
+                if holder is None
+                else holders[:1]
+            )
+            changes = [(version, Stage.NONE, Stage.PRODUCTION) for version in holders]
         why = BEFORE_REGISTRAR if known_state.is_baseline else ""
         transitions = [
             replace(
-                self._observed_transition(snapshot.model, *each, incumbent=holder, why=why),
-                identity=identities.get(each[0]),
+                self._observed_transition(snapshot.model, *change, incumbent=holder, why=why),
+                identity=identities.get(change[0]),
             )
-            for each in left
+            for change in changes
         ]
         return self._save_observed(tx, transitions, is_first=known_state.is_start_of_history)
 

@@ -131,9 +131,9 @@ class Preconditions:
             return None
         with self._context.ledger.read() as reader:
             request = reader.request(transition.request)
-        now = self._gate_checks.retake_snapshot(request, facts)
+        snapshot = self._gate_checks.retake_snapshot(request, facts)
         why = incumbent_replaced_reason(request, facts) or (
-            None if now is None else decision_basis_change(request, now)
+            None if snapshot is None else decision_basis_change(request, snapshot)
         )
         return None if why is None else TransitionPlan(TransitionStep.NOTHING, why)
 
@@ -153,20 +153,20 @@ class Preconditions:
 
     def _why_no_longer_approved(self, transition: Transition, request: Request, votes: list[Vote]) -> Sentence | None:
         """Return which permission has been lost since the approval, or None; mark approvals that no longer count."""
-        others = [request.requester] if request.breaks_glass else []
-        others += [request.overridden_by] if request.overridden_by else []
-        profiles = self._voters.profiles([*others, *(vote.voter for vote in votes)])
+        people = [request.requester] if request.breaks_glass else []
+        people += [request.overridden_by] if request.overridden_by else []
+        profiles = self._voters.profiles([*people, *(vote.voter for vote in votes)])
         if request.breaks_glass:
-            allowed = self._voters.authorize_now(request.requester, Permission.BREAK_GLASS, request, profiles)
-            return None if allowed else break_glass_messages.break_glass_lapsed_reason(allowed.rule)
+            decision = self._voters.authorize_now(request.requester, Permission.BREAK_GLASS, request, profiles)
+            return None if decision else break_glass_messages.break_glass_lapsed_reason(decision.rule)
         if request.overridden_by:
-            allowed = self._voters.authorize_now(request.overridden_by, Permission.OVERRIDE, request, profiles)
-            if not allowed:
-                return promotion_messages.override_lapsed_reason(allowed.rule)
+            decision = self._voters.authorize_now(request.overridden_by, Permission.OVERRIDE, request, profiles)
+            if not decision:
+                return promotion_messages.override_lapsed_reason(decision.rule)
         if all(self._voters.authorize_now(vote.voter, Permission.APPROVE, request, profiles) for vote in votes):
             return None
-        left = len(self._mark_lapsed_votes(transition, request, profiles))
-        return promotion_messages.too_few_approvals_reason(request, left) if left < request.required else None
+        remaining = len(self._mark_lapsed_votes(transition, request, profiles))
+        return promotion_messages.too_few_approvals_reason(request, remaining) if remaining < request.required else None
 
     def _mark_lapsed_votes(self, transition: Transition, request: Request, profiles: Profiles) -> list[Vote]:
         """Mark the approvals that no longer count; return the others."""
@@ -184,6 +184,6 @@ class Preconditions:
 
         It may have ended it and executed others since, so what was read before is outdated.
         """
-        now = reader.transition(transition.id)
-        if (now.state, now.attempts) != (TransitionState.EXECUTING, transition.attempts):
-            raise AlreadyDecided(say("It was taken over and is {state} now.", state=now.state.value))
+        current = reader.transition(transition.id)
+        if (current.state, current.attempts) != (TransitionState.EXECUTING, transition.attempts):
+            raise AlreadyDecided(say("It was taken over and is {state} now.", state=current.state.value))

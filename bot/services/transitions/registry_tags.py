@@ -48,18 +48,18 @@ class TagWriter:
     def _write_batch(self) -> int:
         with self._context.ledger.read() as reader:
             due = reader.due_tag_updates(self._context.clock.now())
-        for at, one in enumerate(due):
-            if not self._claim(one):
+        for index, update in enumerate(due):
+            if not self._claim(update):
                 continue
             try:
-                why = self._try_write(one)
+                why = self._try_write(update)
             except Unreachable as error:
-                self._postpone(due[at:], error)
+                self._postpone(due[index:], error)
                 return 0
             with self._context.ledger.write() as tx:
-                tx.finish_tag_update(one, why=why)
-                if one.lane and not why:
-                    tx.add_message(thread_message(one.lane, f"tags:{one.id}", tags_written_announcement()))
+                tx.finish_tag_update(update, why=why)
+                if update.lane and not why:
+                    tx.add_message(thread_message(update.lane, f"tags:{update.id}", tags_written_announcement()))
         return len(due)
 
     def _claim(self, tag_update: TagUpdate) -> bool:
@@ -84,9 +84,9 @@ class TagWriter:
         tags = {key: value for key, value in tag_update.tags.items() if version.tags.get(key) != value}
         if tags:
             self._context.registry.set_tags(tag_update.model, tag_update.version, tags)
-        longer = append_line(version.description, tag_update.line) if tag_update.line else None
-        if longer is not None:
-            self._context.registry.set_description(tag_update.model, tag_update.version, longer)
+        description = append_line(version.description, tag_update.line) if tag_update.line else None
+        if description is not None:
+            self._context.registry.set_description(tag_update.model, tag_update.version, description)
         if tag_update.alias in version.aliases and version.stage is not Stage.STAGING:
             self._context.registry.delete_alias(tag_update.model, tag_update.alias)
 

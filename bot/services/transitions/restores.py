@@ -67,8 +67,6 @@ class Restores:
         self._queue = queue
         self._requests = requests
 
-    # -- finding out ---------------------------------------------------------------------------------------------------
-
     def check(self) -> None:
         """Compare the ledger with the registry and the anchor; open a hold if they don't match.
 
@@ -76,38 +74,42 @@ class Restores:
         has waiting work. Raises Unreachable.
         """
         facts = self._read_facts()
-        found = [trace for model_facts in facts for trace in find_discrepancies(model_facts, self._context.aliases)]
-        found += filter(None, [self._compare_with_anchor()])
-        if not found:
+        discrepancies = [
+            discrepancy
+            for model_facts in facts
+            for discrepancy in find_discrepancies(model_facts, self._context.aliases)
+        ]
+        discrepancies += filter(None, [self._compare_with_anchor()])
+        if not discrepancies:
             return
-        bad = [
+        known_bad = [
             (version, version.tags.get("rollback_reason", ""))
             for each in facts
             for version in each.versions
             if is_rolled_back_in_registry(version, each.written_fingerprints.get(version.version, ()))
         ]
         with self._context.ledger.write() as tx:
-            fresh = new_discrepancies(
-                found, tx.holds(), has_pending_work=_has_automatic_work(tx, self._context.clock.now())
+            new = new_discrepancies(
+                discrepancies, tx.holds(), has_pending_work=_has_automatic_work(tx, self._context.clock.now())
             )
-            if fresh:
-                hold = open_hold(tx, self._context, hold_kind(fresh), fresh)
-                self._block_known_bad(tx, bad, hold)
+            if new:
+                hold = open_hold(tx, self._context, hold_kind(new), new)
+                self._block_known_bad(tx, known_bad, hold)
 
     def _read_facts(self) -> list[RestoreFacts]:
         """Return facts about each model that has changed or has waiting work."""
         with self._context.ledger.read() as reader:
-            known, waiting = reader.registry_snapshots(), set(reader.models_with_pending_work())
-        there = {
+            snapshots, with_work = reader.registry_snapshots(), set(reader.models_with_pending_work())
+        models = {
             model.name: model for model in self._context.registry.models()
         }  # after the snapshots: see `_read_model`
-        wanted = [
+        to_check = [
             snapshot
-            for name, snapshot in sorted(known.items())
+            for name, snapshot in sorted(snapshots.items())
             if name != REGISTRY_SEEN_KEY
-            and (name in waiting or name not in there or not snapshot.matches_summary(there[name]))
+            and (name in with_work or name not in models or not snapshot.matches_summary(models[name]))
         ]
-        return [facts for snapshot in wanted if (facts := self._read_model(snapshot, there.get(snapshot.model)))]
+        return [facts for snapshot in to_check if (facts := self._read_model(snapshot, models.get(snapshot.model)))]
 
     def _read_model(self, snapshot: RegistrySnapshot, info: ModelInfo | None) -> RestoreFacts | None:
         """Return the facts about one model, or None if other processes keep changing it; then they are up to date.
@@ -190,8 +192,6 @@ class Restores:
                 )
             )
 
-    # -- deciding ------------------------------------------------------------------------------------------------------
-
     def accept(self, caller: Caller, reason: str, *, origin: str) -> Sentence:
         """Lift the hold, so that waiting work is executed, with all checks. Return the answer.
 
@@ -238,16 +238,16 @@ class Restores:
             hold = tx.active_hold()
             if hold is None:
                 raise Refused(words.nothing_held_refusal())
-            waited = tx.held_work()
+            held_work = tx.held_work()
             action(tx, hold, words.dropped_reason(reason))
             outcome = "accepted" if tag is EventTag.HOLD_ACCEPTED else "dropped"
             tx.save_hold(replace(hold, lifted_at=now, lifted_by=by, outcome=outcome))
-            for request in waited.requests:  # its version may have been unblocked in the meantime
+            for request in held_work.requests:  # its version may have been unblocked in the meantime
                 self._requests.decide_if_complete(tx, request.id, {})
-            tell = (
+            announce = (
                 words.hold_accepted_announcement if tag is EventTag.HOLD_ACCEPTED else words.hold_dropped_announcement
             )
-            announcement = tell(hold, by, reason, _count_held(waited))
+            announcement = announce(hold, by, reason, _count_held(held_work))
             tx.add_message(channel_message(f"lifted:{hold.id}", self._context.policy.channel, announcement))
             tx.add_audit_event(
                 Event(
@@ -257,7 +257,7 @@ class Restores:
                     subject=f"hold:{hold.id}",
                     why=reason,
                     origin=origin,
-                    evidence=_held_evidence(waited) | {"by": describe_caller(caller, self._context.policy)},
+                    evidence=_held_evidence(held_work) | {"by": describe_caller(caller, self._context.policy)},
                 )
             )
         return announcement
@@ -265,26 +265,26 @@ class Restores:
     def _moved_sources(self) -> list[tuple[RegistrySnapshot, dict[int, VersionIdentity]]]:
         """Return snapshots with the new file locations, and the identities of these versions."""
         with self._context.ledger.read() as reader:
-            known = reader.registry_snapshots()
+            snapshots = reader.registry_snapshots()
         return [
             (
                 snapshot.with_sources_of(versions),
                 {version.version: version.identity(model.created_at) for version in versions},
             )
             for model in self._context.registry.models()
-            if (snapshot := known.get(model.name))
+            if (snapshot := snapshots.get(model.name))
             and snapshot.has_moved_files(model)
             and (versions := self._context.registry.versions(model.name))
         ]
 
     def _end_held_work(self, tx: LedgerTransaction, _: Hold, why: Sentence) -> None:
         """End everything that the hold covers, with audit events and messages."""
-        held, now = tx.held_work(), self._context.clock.now()
-        for transition in held.transitions:
+        held_work, now = tx.held_work(), self._context.clock.now()
+        for transition in held_work.transitions:
             self._completion.finish(tx, replace(transition, state=TransitionState.STALE, why=str(why), finished_at=now))
-        for request in held.requests:
+        for request in held_work.requests:
             self._requests.mark_outdated(tx, request.id, why)
-        for queued in held.commands:
+        for queued in held_work.commands:
             self._queue.mark_refused(tx, queued, Refused(why), notify_caller=True)
         tx.discard_held_tag_updates(str(why))
 
@@ -332,10 +332,12 @@ def _has_automatic_work(reader: LedgerReader, now: datetime) -> bool:
 
 def _written_fingerprints(tag_updates: Sequence[TagUpdate]) -> dict[int, Collection[str]]:
     """Return the fingerprints of all tags that were ever written or queued for a model, by version."""
-    found: dict[int, set[str]] = {}
+    fingerprints: dict[int, set[str]] = {}
     for tag_update in tag_updates:
-        found.setdefault(tag_update.version, set()).update(tag_fingerprints(ledger_tags(tag_update.tags)).values())
-    return dict(found)
+        fingerprints.setdefault(tag_update.version, set()).update(
+            tag_fingerprints(ledger_tags(tag_update.tags)).values()
+        )
+    return dict(fingerprints)
 
 
 def _count_held(held_work: HeldWork) -> str:

@@ -58,15 +58,17 @@ def begin_rollback(tx: LedgerTransaction, context: Context, transition: Transiti
             rollback_ordering_key(transition), f"{transition.id}:begun", words.rollback_started_announcement(transition)
         )
     )
-    stop = (
+    freeze = (
         None
         if isinstance(transition.actor, Automation)
         else active_freeze(transition.model, tx.freezes(), context.policy, context.clock.now())
     )
-    if stop is not None:
+    if freeze is not None:
         tx.add_message(
             thread_message(
-                rollback_ordering_key(transition), f"{transition.id}:frozen", words.rollback_despite_freeze_notice(stop)
+                rollback_ordering_key(transition),
+                f"{transition.id}:frozen",
+                words.rollback_despite_freeze_notice(freeze),
             )
         )
     return True
@@ -98,19 +100,19 @@ def reset_monitors(tx: LedgerTransaction, transition: Transition) -> None:
     ):
         return
     for monitor in tx.monitors(transition.model):
-        before = tx.monitor_state(monitor.id)
+        state = tx.monitor_state(monitor.id)
         why = say("Nothing is measured yet of {v}.", v=Code(f"v{transition.version}"))
         tx.save_monitor_state(
             MonitorState(
                 monitor=monitor.id,
-                slot=before.slot,
-                next_at=before.next_at,
+                slot=state.slot,
+                next_at=state.next_at,
                 revision=monitor.revision,
                 version=transition.version,
                 move=transition.id,
                 state=MonitorStatus.WARMUP,
                 why=why,
-                judged_at=before.judged_at,
+                judged_at=state.judged_at,
             )
         )
 
@@ -134,9 +136,9 @@ def _record_done(tx: LedgerTransaction, context: Context, transition: Transition
             ordering_key, f"{transition.id}:moved", words.rollback_done_announcement(transition, context.champion)
         )
     )
-    blocked = block_after_rollback(transition, context.new_id(), at)
-    if blocked:
-        tx.add_rollback_block(blocked)  # also if there is an older one: the version came back, or its number was reused
+    block = block_after_rollback(transition, context.new_id(), at)
+    if block:
+        tx.add_rollback_block(block)  # also if there is an older one: the version came back, or its number was reused
         tx.add_message(
             thread_message(ordering_key, f"{transition.id}:barred", words.version_blocked_announcement(transition))
         )
@@ -144,7 +146,7 @@ def _record_done(tx: LedgerTransaction, context: Context, transition: Transition
             TagUpdate(
                 id=f"{transition.id}:out",
                 model=transition.model,
-                version=blocked.version,
+                version=block.version,
                 tags=registry_tags.rolled_back_tags(transition, at),
             )
         )
@@ -164,10 +166,10 @@ def _update_incident(
 ) -> None:
     incident = tx.incident(str(transition.incident))
     if decision is None:
-        doing = {
+        status = {
             TransitionState.DONE: IncidentStatus.ROLLED_BACK,
             TransitionState.STALE: IncidentStatus.SUPERSEDED,
         }.get(transition.state, IncidentStatus.FAILED)
-        decision = IncidentDecision(doing, say("{why}", why=transition.why) if transition.why else None)
+        decision = IncidentDecision(status, say("{why}", why=transition.why) if transition.why else None)
     tx.save_incident(replace(incident, doing=decision.status, why=decision.why))
     tx.add_message(incident_message(incident, f"{transition.id}:ended", channel))

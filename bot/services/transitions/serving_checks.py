@@ -71,10 +71,10 @@ def _event_message(
 ) -> OutboxMessage:
     """Return the message for an endpoint. The body is fixed here, so that retries send the same."""
     request = tx.request(transition.request) if transition.request else None
-    told = transition_event(
+    event = transition_event(
         transition, request.reason if request else transition.reason, request, tx.votes(request.id) if request else ()
     )
-    body = json.dumps(told, ensure_ascii=False, separators=(",", ":"))
+    body = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
     return OutboxMessage(
         key=f"event:{transition.id}:{endpoint.key}",
         lane=f"event:{endpoint.key}:{transition.model}",
@@ -93,12 +93,12 @@ def _event_message(
 
 def _supersede(tx: LedgerTransaction, transition: Transition) -> None:
     """End the pending check of an earlier transition, whose result no longer matters."""
-    before = tx.latest_serving_check(transition.model)
-    if before is None or before.state is not ServingCheckState.PENDING or before.move == transition.id:
+    previous = tx.latest_serving_check(transition.model)
+    if previous is None or previous.state is not ServingCheckState.PENDING or previous.move == transition.id:
         return
-    if tx.save_serving_check(replace(before, state=ServingCheckState.SUPERSEDED, next_at=None)) and before.lane:
+    if tx.save_serving_check(replace(previous, state=ServingCheckState.SUPERSEDED, next_at=None)) and previous.lane:
         tx.add_message(
-            thread_message(before.lane, f"overtaken:{before.move}", words.serving_superseded_announcement(before))
+            thread_message(previous.lane, f"overtaken:{previous.move}", words.serving_superseded_announcement(previous))
         )
 
 
@@ -106,7 +106,7 @@ def record_undelivered_event(
     tx: LedgerTransaction, context: Context, message: OutboxMessage, why: str, limit: timedelta | None
 ) -> None:
     """Audit that an event couldn't be delivered, and tell the thread; `limit` is the maximum age if it was exceeded."""
-    told = words.webhook_given_up_announcement(message.data["shown"], why, limit=limit)
+    announcement = words.webhook_given_up_announcement(message.data["shown"], why, limit=limit)
     tx.add_audit_event(
         Event(
             at=context.clock.now(),
@@ -121,7 +121,7 @@ def record_undelivered_event(
         )
     )
     if message.data["thread"]:
-        tx.add_message(thread_message(message.data["thread"], message.key, told))
+        tx.add_message(thread_message(message.data["thread"], message.key, announcement))
 
 
 class ServingChecks:

@@ -82,7 +82,7 @@ def test_an_approval_expires_before_its_move_is_made(app: RunningApp, clock: Adj
     clock.advance(timedelta(hours=25))
     wait_until(lambda: "expired" in shown(app, card))
     assert "Ask again" in shown(app, card)
-    app.registry.down = False  # type: ignore[attr-defined]  # the registry in memory has it
+    app.registry.is_down = False  # type: ignore[attr-defined]  # the registry in memory has it
     app.registrar.execute_transitions("churn")
     assert app.production() == [3]
 
@@ -90,7 +90,7 @@ def test_an_approval_expires_before_its_move_is_made(app: RunningApp, clock: Adj
 def test_the_move_waits_while_slack_does_not_say_who_people_are(app: RunningApp) -> None:
     card = approved_while_the_registry_is_down(app)
     app.slack.fail("users.info", "internal_error", times=None)
-    app.registry.down = False  # type: ignore[attr-defined]  # the registry in memory has it
+    app.registry.is_down = False  # type: ignore[attr-defined]  # the registry in memory has it
     wait_until(lambda: "Slack can't confirm" in heard(app, card))
     assert app.production() == [3]
     app.slack.heal()
