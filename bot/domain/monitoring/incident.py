@@ -113,7 +113,7 @@ class Incident:
     ended_in: str = ""  # the ordering key of the message that announces what ended it
 
     def with_line(self, monitor: str, line: Sentence, max_lines: int) -> Incident:
-        """Return the incident with this line for a monitor, which joins it if necessary; it keeps `limit` lines."""
+        """Return the incident with this line for a monitor, which joins it if necessary, with at most `max_lines`."""
         if monitor not in self.monitors:
             return replace(self, monitors=(*self.monitors, monitor), lines=(*self.lines, line)[:max_lines])
         at = self.monitors.index(monitor)
@@ -121,7 +121,7 @@ class Incident:
         return replace(self, lines=lines)
 
     def with_resolution(self, resolution: IncidentResolution, at: datetime) -> Incident:
-        """Return the incident as resolved at `now`."""
+        """Return the incident as resolved at this time."""
         return replace(
             self,
             resolved_at=at,
