@@ -1,4 +1,4 @@
-"""What every source promises, as tests: a plug-in's own suite subclasses this, and pytest or unittest runs it.
+"""The tests that every source has to pass: a plug-in's tests subclass `SourceContract`, for pytest or unittest.
 
 class TestMySource(SourceContract):
     def source(self) -> MetricSource: ...
@@ -21,9 +21,9 @@ _numbers = count(1)
 
 
 class SourceContract:
-    """Subclass it, say how to get at the source and how to put a figure there, and every test is yours.
+    """Subclass it, and implement `source`, `put`, and `break_it`.
 
-    Each test uses models of its own, so the source may be shared; what lies in it already is not looked at.
+    Each test uses its own models, so the tests can share a source that has other data already.
     """
 
     unusual_names = ("o'brien", 'the "best"', "100%", "модель", "a\\", "x$model", "`tick`", "{x}")
@@ -33,25 +33,25 @@ class SourceContract:
         raise NotImplementedError
 
     def put(self, model: str, version: int, metric: str, value: float) -> None:
-        """Let this be what the metric of a model's version, which is in Production, is now; return when it can be read.
+        """Set the current value of a metric of a model's version in Production; return when it can be read.
 
-        Of one model and metric it is called once, but for versions that served before.
+        It's called once for a model and metric, except for versions that served earlier.
         """
         raise NotImplementedError
 
     has_counts = False  # whether it answers queries that have `of`; True runs their tests
 
     def put_counts(self, model: str, version: int, count: float, total: float) -> None:
-        """Let the metric `correct` be a count out of the metric `predictions`, as `put` does it."""
+        """Set the metric `correct` to a count out of the metric `predictions`, like `put`."""
         self.put(model, version, "correct", count)
         self.put(model, version, "predictions", total)
 
     def break_it(self) -> MetricSource:
-        """Return a source like this one that cannot be reached."""
+        """Return a source like this one that can't be reached."""
         raise NotImplementedError
 
     def text(self, metric: str) -> str:
-        """Return what a monitor writes under `query` to ask for this metric of its model and version."""
+        """Return the `query` of a monitor for this metric of its model and version."""
         return metric
 
     def query(self, model: str, version: int = 7, metric: str = "accuracy") -> Query:
@@ -72,7 +72,7 @@ class SourceContract:
         return replace(self.query(model, metric="correct"), of=self.text("predictions"))
 
     def model(self) -> str:
-        """Return the name of a model that nothing knows yet."""
+        """Return a new model's name."""
         return f"model-{next(_numbers)}"
 
     def test_what_was_put_there_comes_back(self) -> None:
@@ -182,7 +182,7 @@ def _values(answer: Answer) -> list[float]:
 
 
 def _assert_within(answer: Answer, query: Query) -> None:
-    """Assert that the points are of the time that was asked for."""
+    """Assert that the points are within the queried time."""
     for at, *_ in answer.points:
         assert at.utcoffset() is not None
         assert answer.is_timeless or query.since < at <= query.until

@@ -1,4 +1,4 @@
-"""What MLflow keeps: the metrics of the run behind the Production version, or those of runs that monitor it.
+"""Metrics in MLflow: of the training run behind the Production version, or of runs that monitor it.
 
 With `live: true` whoever measures logs to a run with the tags `registrar.model` and `registrar.version`.
 """
@@ -21,13 +21,13 @@ _FetchedPoints = dict[tuple[str, str], list[Point] | RegistrarError]  # by run a
 
 
 class MlflowSource:
-    """The port `MetricSource` over the metrics of training runs. They do not age."""
+    """A `MetricSource` for the metrics of training runs, which don't age."""
 
     def __init__(self, registry: ModelRegistry) -> None:
         self._registry = registry
 
     def read(self, queries: Sequence[Query]) -> list[Answer]:
-        """Return the metric of the run of each model's version in Production. Two requests, however many ask.
+        """Return the metric of the run behind each model's Production version, with two requests for all queries.
 
         Of another version than the query's nothing is told. Raises RegistryUnreachable and RegistryRefused.
         """
@@ -44,12 +44,12 @@ class MlflowSource:
         return answers
 
     def history(self, query: Query, step: timedelta) -> Answer:
-        """Return the one figure that there is: a training run has no past to be replayed."""
+        """Return the only value: a training run has no history to replay."""
         return self.read([query])[0]
 
 
 class LiveMlflowSource:
-    """The port `MetricSource` over metrics that somebody logs to a run while the version serves."""
+    """A `MetricSource` for metrics that are logged to a run while the version serves."""
 
     def __init__(self, registry: ModelRegistry, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._registry = registry
@@ -67,7 +67,7 @@ class LiveMlflowSource:
         return [self._answer(query, runs.get((query.model, query.version), []), asked, began) for query in queries]
 
     def history(self, query: Query, step: timedelta) -> Answer:
-        """Return the points of the runs of every version that there is, one of each `step`."""
+        """Return the points of the runs of every version, one per `step`."""
         began = self._monotonic()
         versions = {(query.model, version.version) for version in self._registry.versions(query.model)}
         runs = self._registry.monitoring_runs(versions | {(query.model, query.version)})

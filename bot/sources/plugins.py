@@ -1,4 +1,4 @@
-"""Sources by their type: ours, and those that other packages bring by the entry points `registrar.sources`."""
+"""Opens sources by type: built-in ones, and plug-ins with an entry point in the group `registrar.sources`."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def open_source(
     *,
     plugins: Callable[[], Iterable[EntryPoint]] | None = None,
 ) -> MetricSource:
-    """Return the source that the policy calls `name`.
+    """Open the source that the policy calls `name`.
 
-    Raises Misconfigured for a type that nobody brings, for options that are wrong, and for a plug-in that fails.
+    Raises Misconfigured for an unknown type, for wrong options, and for a plug-in that fails.
     """
     opener = BUILT_IN_OPENERS.get(source.type)
     if opener:
@@ -53,7 +53,7 @@ def open_source(
         opened: MetricSource = entry_points_by_type[source.type].load()(name, source, dependencies)
     except Misconfigured:
         raise
-    except Exception as error:  # another's code: whatever it raises, only its own monitors may feel it
+    except Exception as error:  # a plug-in can raise anything; only its own monitors may be affected
         raise Misconfigured(
             say(
                 "{where}: the plug-in {type} cannot be used ({error}: {why}).",
@@ -78,7 +78,7 @@ def _unknown_type(name: str, kind: str, known_types: list[str]) -> Sentence:
 
 
 class MetricSources:
-    """The sources of the policy that holds, each opened when it is asked first, and anew when its words change."""
+    """The active policy's sources. Each is opened when it's first used, and again when its definition changes."""
 
     def __init__(self, policy: Callable[[], Policy], dependencies: SourceDependencies) -> None:
         self._policy = policy
@@ -101,23 +101,23 @@ class MetricSources:
         return answers
 
     def history(self, name: str, query: Query, step: timedelta) -> Answer:
-        """Return what the source still knows. Raises Misconfigured, and what the source raises."""
+        """Return the points that the source still has. Raises Misconfigured, and what the source raises."""
         return self._get(name).history(query, step)
 
     def retention(self) -> timedelta:
-        """Return how long pushed readings are kept: the longest that a push source names, else 35 days."""
+        """Return how long pushed readings are kept: the longest `keep` of any push source, or 35 days."""
         retentions = [
             retention_of(name, source) for name, source in self._policy().sources.items() if source.type == "push"
         ]
         return max(retentions, default=DEFAULT_RETENTION)
 
     def requires_signature(self, name: str) -> bool | None:
-        """Tell whether pushed readings of this source have to be signed; None where it is no push source."""
+        """Tell whether this source's pushed readings must be signed; None if it isn't a push source."""
         source = self._policy().source(name)
         return requires_signature(name, source) if source and source.type == "push" else None
 
     def config_errors(self) -> list[str]:
-        """Return what is wrong with the sources that the policy names, each a sentence: for whoever starts the bot."""
+        """Return the errors in the policy's sources, a sentence each, to show at startup."""
         errors = []
         for name in self._policy().sources:
             try:
@@ -127,7 +127,7 @@ class MetricSources:
         return errors
 
     def close(self) -> None:
-        """Let go of every connection."""
+        """Close every source."""
         with self._lock:
             opened = list(self._opened.values())
             self._opened.clear()
@@ -159,7 +159,7 @@ class MetricSources:
 
 
 def _close(source: MetricSource) -> None:
-    """Close a source that has something to let go of; what a plug-in does wrong there is logged."""
+    """Close a source if it has a `close` method; an error in it is only logged."""
     try:
         getattr(source, "close", lambda: None)()
     except Exception:

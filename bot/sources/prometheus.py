@@ -1,4 +1,4 @@
-"""Prometheus: one figure of an instant query, or a series of a range, over its HTTP API."""
+"""Prometheus's HTTP API: a value of an instant query, or a series of a range query."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ GRACE_SECONDS = 0.25  # seconds that we wait beyond the time limit for an answer
 
 @dataclass(frozen=True, slots=True)
 class _PrometheusRequest:
-    """What is sent: the same of two queries is sent once."""
+    """A request; equal requests of several queries are sent once."""
 
     path: str
     promql: str
@@ -46,7 +46,7 @@ class _PrometheusRequest:
 
 
 class PrometheusSource:
-    """The port `MetricSource` over the HTTP API of a Prometheus, or of what answers like one.
+    """A `MetricSource` for Prometheus, or anything with the same HTTP API.
 
     `url` may hold a user and a password; they are told nobody.
     """
@@ -68,18 +68,18 @@ class PrometheusSource:
         self._pool = ThreadPoolExecutor(MAX_CONNECTIONS, thread_name_prefix=f"source-{name}")
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._client.close()
 
     def read(self, queries: Sequence[Query]) -> list[Answer]:
-        """Return what each query comes to at its `until`; the same PromQL is asked once, a few at a time."""
+        """Return each query's value at its `until`. Equal PromQL is sent once, a few requests at a time."""
         return self._run_queries(
             [(query, [_instant_request(query, text) for text in _promql_texts(query)]) for query in queries]
         )
 
     def history(self, query: Query, step: timedelta) -> Answer:
-        """Return one figure every `step` after `since`, fewer where that would be more than 11,000."""
+        """Return one value every `step` after `since`, fewer if that would be more than 11,000."""
         answer = self._run_queries([(query, [_range_request(query, text, step) for text in _promql_texts(query)])])[0]
         return replace(answer, points=[point for point in answer.points if point[0] > query.since])
 
@@ -118,7 +118,7 @@ class PrometheusSource:
 
 
 def _read_body(response: httpx.Response, until: float) -> bytes | None:
-    """Return the body, or None for one that is too long. Raises TimeoutError for one that drips."""
+    """Return the body, or None if it's too long. Raises TimeoutError if it comes too slowly."""
     body = bytearray()
     for chunk in response.iter_raw():
         body += chunk
@@ -130,7 +130,7 @@ def _read_body(response: httpx.Response, until: float) -> bytes | None:
 
 
 def _error_kind(error: Exception) -> str:
-    """Return what went wrong in a word: the error's own text may hold anything."""
+    """Return what went wrong in a few words, since the error's own text can contain anything."""
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()
     return "connection refused" if "refused" in str(error) else words
 
@@ -141,7 +141,7 @@ def _promql_texts(query: Query) -> list[str]:
 
 
 def _combine_answers(answers: Sequence[Answer]) -> Answer:
-    """Return one answer as it is, or two joined as counts."""
+    """Return a single answer as it is, and two joined as counts."""
     failed = next((answer for answer in answers if answer.outcome is not CheckOutcome.OK), None)
     if failed is not None or len(answers) == 1:
         return failed or answers[0]

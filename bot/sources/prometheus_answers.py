@@ -1,4 +1,4 @@
-"""What Prometheus answers, as our words. Whatever is not exactly what its API promises is an error, never a figure."""
+"""Parses Prometheus's answers. Anything but exactly what its API promises is an error, never a value."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _SUGGESTED_QUERY = Code("sum(…)")
 
 
 class _UnexpectedShapeError(Exception):
-    """The answer is none of Prometheus's API."""
+    """The answer doesn't follow Prometheus's API."""
 
 
 def parse_answer(status: int, body: bytes, address: str) -> Answer:
-    """Return what an answer says. Never raises."""
+    """Return the parsed answer. It never raises."""
     try:
         data = json.loads(body)
     except (ValueError, RecursionError):
@@ -35,7 +35,7 @@ def parse_answer(status: int, body: bytes, address: str) -> Answer:
 
 
 def too_long_answer(address: str) -> Answer:
-    """Return the answer where Prometheus said more than we read."""
+    """Return the error for an answer that's too long to read."""
     return error_answer(say("Prometheus at {url} answered more than is read.", url=Code(address)))
 
 
@@ -70,7 +70,7 @@ def _parse_series(kind: str, series: Any) -> list[Point]:
 
 
 def _parse_points(pairs: Sequence[Any]) -> list[Point]:
-    """Return the points; a figure that is NaN or infinite stays so: it is no data, and no error."""
+    """Return the points. NaN and infinite values stay: they're missing data, not an error."""
     try:
         return [(datetime.fromtimestamp(_parse_time(at), UTC), float(_parse_figure(value))) for at, value in pairs]
     except (TypeError, ValueError, OverflowError, OSError) as error:

@@ -1,4 +1,4 @@
-"""Readings that programs pushed to us: they are in the ledger already."""
+"""Readings that programs pushed to `POST /v1/metrics`, from the ledger."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ GROUPING_TOLERANCE = timedelta(minutes=5)
 
 
 class PushSource:
-    """The port `MetricSource` over the ledger. A reading that does not say of which version it is counts for any."""
+    """A `MetricSource` for pushed readings. One without a version counts for the version that serves."""
 
     def __init__(self, ledger: Ledger, name: str) -> None:
         self._ledger = ledger
         self._name = name
 
     def read(self, queries: Sequence[Query]) -> list[Answer]:
-        """Return the readings of each query, all from one reading of the ledger. Raises LedgerUnavailable."""
+        """Return the readings of each query, all from one read transaction. Raises LedgerUnavailable."""
         answers: dict[Query, Answer] = {}
         with self._ledger.read() as reader:
             for group in _group_by_start(set(queries)):
@@ -35,13 +35,13 @@ class PushSource:
         return [answers[query] for query in queries]
 
     def history(self, query: Query, step: timedelta) -> Answer:
-        """Return the readings of every version: of each moment the first, of each `step` the last."""
+        """Return the readings of every version: the first one of each time, and the last one in each `step`."""
         with self._ledger.read() as reader:
             pushed = reader.readings(self._name, [(query.model, query.query)], since=query.since, until=query.until)
         return Answer(points=list({(reader.at - query.since) // step: _to_point(reader) for reader in pushed}.values()))
 
     def _read(self, reader: LedgerReader, queries: Sequence[Query]) -> dict[Query, list[Point | CountPoint]]:
-        """Return the readings of queries that begin at about the same time: with one question for all of them."""
+        """Return the readings of queries that begin at about the same time, with one query to the ledger."""
         since, until = min(query.since for query in queries), max(query.until for query in queries)
         by_metric: dict[tuple[str, str], list[PushedReading]] = defaultdict(list)
         asked = {(query.model, query.query) for query in queries}
@@ -64,7 +64,7 @@ def _to_point(pushed: PushedReading) -> Point | CountPoint:
 
 
 def _group_by_start(queries: Collection[Query]) -> list[list[Query]]:
-    """Return the queries in groups that begin at about the same time: one from long ago would make all others long."""
+    """Return the queries in groups that begin at about the same time, so that an early one doesn't slow the others."""
     groups: list[list[Query]] = []
     for query in sorted(queries, key=lambda query: query.since):
         if not groups or query.since - groups[-1][0].since > GROUPING_TOLERANCE:

@@ -68,11 +68,11 @@ class PushBody(BaseModel):
 
 
 class _KeyTaken(Exception):
-    """Another call with the same key was faster: what this one wrote is taken back."""
+    """Another call with the same key finished first, so this one is rolled back."""
 
 
 class MetricsEndpoint:
-    """Takes readings."""
+    """Stores pushed readings."""
 
     def __init__(
         self, ledger: Ledger, access: ApiAccess, requires_signature: Callable[[str], bool | None], clock: Clock
@@ -83,7 +83,7 @@ class MetricsEndpoint:
         self._clock = clock
 
     def receive(self, call: ApiCall) -> ApiResponse:
-        """Return the answer to one call. Raises Said and LedgerUnavailable."""
+        """Return the answer to one call. Raises ApiError and LedgerUnavailable."""
         client = self._access.require_right(call, ("push",), "push", EventTag.METRICS_REFUSED)
         key, body = idempotency_key(call.headers), call.body or b""
         push = self._parse(body)
@@ -99,7 +99,7 @@ class MetricsEndpoint:
             raise ApiError(422, error.sentence) from None
 
     def _check_source(self, payload: PushPayload, client: AuthenticatedClient, address: str) -> None:
-        """Check that the source is one, and that the client may say something of these models."""
+        """Check that the source takes pushed readings, and that the client can push for these models."""
         for model in dict.fromkeys(reading.model for reading in payload.readings):
             self._access.require_model(client, model, "push readings of", address, EventTag.METRICS_REFUSED)
         try:

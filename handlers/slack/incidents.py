@@ -1,4 +1,4 @@
-"""Clicks on incidents. Whoever presses is asked again whether they may; the button carries an id and nothing else."""
+"""Slack listeners for incidents' buttons. Permission is checked on every click; a button carries only an id."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SILENCE_DURATION = timedelta(hours=2)  # what the button means
 
 
 def register(app: App, interactions: SlackInteractions) -> None:
-    """Listen to the buttons of incidents."""
+    """Register the listeners for incidents' buttons."""
     for action, act in {
         incident_card.ACKNOWLEDGE: _acknowledge,
         incident_card.SILENCE: _silence,
@@ -66,7 +66,7 @@ def _roll_back(interactions: SlackInteractions, target: ReplyTarget, incident_id
 
 
 def _undo(interactions: SlackInteractions, target: ReplyTarget, incident_id: str) -> None:
-    """Open the form that asks for the version again that was taken out; the rules decide, as for every promotion."""
+    """Open the form that requests the rolled-back version again, like any other promotion."""
     incident, _ = interactions.registrar.monitors.incident(incident_id)
     if incident.doing not in {IncidentStatus.ROLLED_BACK, IncidentStatus.NOT_FOLLOWED} or incident.version is None:
         raise BadInput("Nothing was rolled back here, so there is nothing to undo.")
@@ -76,7 +76,7 @@ def _undo(interactions: SlackInteractions, target: ReplyTarget, incident_id: str
 
 
 def _details(interactions: SlackInteractions, target: ReplyTarget, incident_id: str) -> None:
-    """Show the incident's monitors to whoever presses."""
+    """Show the incident's monitors to the person who clicked."""
 
     def read() -> Message:
         incident, monitors = interactions.registrar.monitors.incident(incident_id)

@@ -1,4 +1,4 @@
-"""Monitors: what is typed, pressed and filled in about them."""
+"""Slack listeners for monitors: commands, buttons, and the form."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ FileRenderer = Callable[[], Sequence[FileUpload]]
 
 
 def register(app: App, interactions: SlackInteractions) -> None:
-    """Listen to the buttons of monitors, and to the form that adds one."""
+    """Register the listeners for monitors' buttons and the form that adds one."""
     for action, act in _BUTTON_HANDLERS.items():
         app.action(action)(_click_listener(interactions, act))
     app.view(modal.MONITOR)(_submit_listener(interactions))
@@ -62,7 +62,7 @@ def register(app: App, interactions: SlackInteractions) -> None:
 
 
 def open_monitor_form(interactions: SlackInteractions, target: ReplyTarget, arguments: dict[str, str]) -> None:
-    """Open the form that adds a monitor, with what was typed; flags that it has no field for are kept."""
+    """Open the form that adds a monitor, prefilled with what was typed; flags without a field are kept."""
 
     def make() -> dict[str, Any]:
         draft = interactions.registrar.command_queue.create_draft(
@@ -105,7 +105,7 @@ def _show(interactions: SlackInteractions, target: ReplyTarget, command: Monitor
 
 
 def _reply_with_monitor(interactions: SlackInteractions, target: ReplyTarget, find: Callable[[], Monitor]) -> None:
-    """Answer with all that is known of a monitor, and the picture of its readings where there are any."""
+    """Answer with a monitor's details, and its chart if it has readings."""
 
     def read() -> Message | AnswerWithChart:
         view, picture = _view_and_chart(interactions, find().id)
@@ -118,7 +118,7 @@ def _reply_with_monitor(interactions: SlackInteractions, target: ReplyTarget, fi
 def _view_and_chart(
     interactions: SlackInteractions, monitor_id: str
 ) -> tuple[MonitorView, Callable[[], FileUpload] | None]:
-    """Return a monitor, and what draws its readings; None if it has none."""
+    """Return a monitor, and a function that draws its chart; None if it has no readings."""
     monitors = interactions.registrar.monitors
     view, chart = monitors.view(monitor_id), monitors.chart(monitor_id)
     if not chart.values:
@@ -146,7 +146,7 @@ def _check(interactions: SlackInteractions, target: ReplyTarget, command: Monito
 
 
 def _check_now(interactions: SlackInteractions, target: ReplyTarget, find: Callable[[], Monitor]) -> None:
-    """Check after the acknowledgement, and answer with what came of it."""
+    """Check the monitor after acknowledging the click, and answer with the result."""
 
     def read() -> Message:
         monitor = find()
@@ -169,7 +169,7 @@ def _backtest(interactions: SlackInteractions, target: ReplyTarget, command: Mon
 def _post_backtest(
     interactions: SlackInteractions, target: ReplyTarget, find: Callable[[], Monitor], days: int
 ) -> None:
-    """Post what the rule would have said of the past: a sentence, and the picture in its thread."""
+    """Post a backtest's summary, with its chart in the thread."""
 
     def make() -> tuple[Message, FileRenderer]:
         backtest = interactions.registrar.monitors.backtest(find(), timedelta(days=days))
@@ -225,7 +225,7 @@ def _unsilence(interactions: SlackInteractions, target: ReplyTarget, command: Mo
 
 
 def _arm(interactions: SlackInteractions, target: ReplyTarget, command: MonitorArm) -> ImmediateReply:
-    """Arm it after the acknowledgement: the backtest that speaks for it takes its time."""
+    """Arm the monitor after acknowledging the click, since its backtest takes a while."""
 
     def read() -> Message:
         return sentence_message(
@@ -269,7 +269,7 @@ COMMAND_HANDLERS: dict[type[Command], Callable[[SlackInteractions, ReplyTarget, 
 def _click_listener(
     interactions: SlackInteractions, handler: Callable[[SlackInteractions, ReplyTarget, str], Sentence | None]
 ) -> Callable[..., None]:
-    """Return a listener: what changes something is committed, then the click is acknowledged, then the rest is done."""
+    """Return a listener that commits the change, acknowledges the click, and then does the rest."""
 
     def on_click(ack: Ack, body: dict[str, Any]) -> None:
         place = target_of_interaction(body)
@@ -289,7 +289,7 @@ def _click_listener(
 
 
 def parse_id(value: str) -> str:
-    """Return the id that a button carries. Raises BadInput for a forged one."""
+    """Return a button's id. Raises BadInput if it's forged."""
     if not re.fullmatch(r"[a-z0-9]{4,32}", value):
         raise BadInput("That button belongs to nothing that is known here.")
     return value
@@ -312,7 +312,7 @@ def _on_backtest(interactions: SlackInteractions, target: ReplyTarget, value: st
 
 
 def _on_chart(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
-    """Post how a monitor stands where the person is, with the picture of its readings in the thread."""
+    """Post a monitor's state where the person is, with its chart in the thread."""
     monitor_id = parse_id(value)
 
     def make() -> tuple[Message, FileRenderer]:
@@ -372,7 +372,7 @@ _BUTTON_HANDLERS: dict[str, Callable[[SlackInteractions, ReplyTarget, str], Sent
 
 
 def _submit_listener(interactions: SlackInteractions) -> Callable[..., None]:
-    """Return the listener of the form. An error stands under the field that it is about, and the form stays open."""
+    """Return the listener of the form. An error is shown below its field, and the form stays open."""
 
     def on_submit(ack: Ack, body: dict[str, Any]) -> None:
         view, place = body["view"], target_of_interaction(body)
@@ -397,7 +397,7 @@ def _submit_listener(interactions: SlackInteractions) -> Callable[..., None]:
 
 
 def _command_from_form(typed: dict[str, Any], fields: dict[str, str], shown_fields: set[str]) -> MonitorAdd:
-    """Return the command of the form; what was typed before is kept where the form shows no field for it."""
+    """Return the form's command; what was typed before is kept unless the form has a field for it."""
     hidden_values = {key: value for key, value in typed.items() if key != "verb" and key not in shown_fields}
     for field, label in (("model", "model"), ("name", "name")):
         if not fields.get(field):
@@ -410,13 +410,13 @@ def _command_from_form(typed: dict[str, Any], fields: dict[str, str], shown_fiel
 
 
 def _without_flag(sentence: str) -> str:
-    """Return the sentence without the flag before it: a form has no flags, and the field stands above."""
+    """Return an error without the leading flag, since a form has fields instead."""
     text = re.sub(r"^--[a-z-]+: ", "", sentence)
     return text[:1].upper() + text[1:]
 
 
 def _form_field_of(error: RegistrarError, sentence: str) -> str:
-    """Return the field of the form that an error is about: it says so, or its sentence names the flag."""
+    """Return the form's field that an error is about: the error names it, or its sentence names the flag."""
     if isinstance(error, WrongField) and error.field in modal.MONITOR_FIELDS:
         return error.field
     match = re.search(r"--([a-z-]+)", sentence)

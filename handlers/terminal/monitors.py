@@ -1,4 +1,4 @@
-"""Monitors at the terminal."""
+"""`registrar monitor` in the terminal."""
 
 from __future__ import annotations
 
@@ -83,7 +83,8 @@ def _show(session: TerminalSession, command: MonitorShow, output_format: OutputF
     if output_format is OutputFormat.JSON:
         return json_output(monitor_document(monitor, monitor_state))
     lines = [
-        f"{monitor.model} {monitor.name}: {monitor_messages.status_text(monitor, monitor_state)} ({monitor_messages.value_text(monitor_state)})",
+        f"{monitor.model} {monitor.name}: {monitor_messages.status_text(monitor, monitor_state)} "
+        f"({monitor_messages.value_text(monitor_state)})",
         str(rule_messages.rule_sentence(monitor.rule)),
         str(to_terminal_sentence(rule_messages.action_sentence(monitor))),
         f"Source {monitor.rule.source}, every {format_duration(monitor.rule.every)}.",
@@ -97,7 +98,7 @@ def _show(session: TerminalSession, command: MonitorShow, output_format: OutputF
 
 
 def monitor_document(monitor: Monitor, monitor_state: MonitorState) -> dict[str, Any]:
-    """Return a monitor and how it stands, for programs."""
+    """Return a monitor and its state as JSON keys."""
     return {
         "model": monitor.model,
         "name": monitor.name,
@@ -112,7 +113,9 @@ def monitor_document(monitor: Monitor, monitor_state: MonitorState) -> dict[str,
         "why": str(to_terminal_sentence(monitor_state.why)) if monitor_state.why else None,
         "does": monitor.effective_action,
         "rule": monitor.rule.model_dump(mode="json"),
-        "sentence": f"{monitor_messages.status_text(monitor, monitor_state)}; {monitor_messages.value_text(monitor_state)}",
+        "sentence": (
+            f"{monitor_messages.status_text(monitor, monitor_state)}; {monitor_messages.value_text(monitor_state)}"
+        ),
     }
 
 

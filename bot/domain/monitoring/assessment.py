@@ -1,4 +1,4 @@
-"""What a check comes to: its verdict, and the monitor's new state. Pure; nothing here reads a clock."""
+"""From a check and its rule's result to a verdict and the monitor's next state. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ FIRST_VERDICT_CHECKS = 6  # checks that bring `sequential` the readings for its 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleResult:
-    """What a rule made of a value.
+    """The result of a rule for one value.
 
-    `is_worse` None with a `why` or a `judged_to`: a verdict is due, and the rule can't give one. None with neither:
-    there is nothing new to judge.
+    `is_worse` is None if there's no verdict: with a `why` or a `judged_to`, one was due, and the rule can't give it;
+    with neither, there's nothing new to judge.
     """
 
     is_worse: bool | None
-    is_confirmed: bool = False  # it already rests on `fail_after` readings, so no other check has to confirm it
-    is_recovered: bool = True  # far enough back within the bound
+    is_confirmed: bool = False  # it's based on `fail_after` readings, so no further check has to confirm it
+    is_recovered: bool = True  # back within the bound by enough
     bound: float = nan
-    baseline_value: float = nan  # what the baseline has
+    baseline_value: float = nan  # what the baseline expects
     why: Sentence | None = None
     judged_to: datetime | None = None
-    evidence: tuple[float, ...] | None = None  # what's gathered by now; None where nothing was
+    evidence: tuple[float, ...] | None = None  # gathered so far; None if there's none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What a check came to, and where the monitor stands after it. `is_news`: its state has changed."""
+    """The outcome of a check, why, and the monitor's state before and after it."""
 
     outcome: CheckOutcome
     monitor_state: MonitorState
@@ -53,36 +53,36 @@ class Verdict:
 
     @property
     def has_changed(self) -> bool:
-        """Tell whether the state is another one than before."""
+        """Tell whether the monitor's status changed."""
         return self.monitor_state.state is not self.previous_status
 
     @property
     def is_new_failure(self) -> bool:
-        """Tell whether the monitor has failed with this very check."""
+        """Tell whether the monitor's status became FAILED with this check."""
         return self.has_changed and self.monitor_state.state is MonitorStatus.FAILED
 
 
 def latest_time(first: datetime | None, second: datetime | None) -> datetime | None:
-    """Return the later of two times, each of which there may not be."""
+    """Return the later of two times; either can be None."""
     return max(filter(None, (first, second)), default=None)
 
 
 def is_beyond_hard_limit(rule: MonitorConfig, value: float) -> bool:
-    """Tell whether the value lies beyond the hard limit; on it is not beyond."""
+    """Tell whether the value is beyond the hard limit; a value that equals it isn't."""
     if rule.hard_limit is None or isnan(value):
         return False
     return value < rule.hard_limit if rule.better_direction is Direction.HIGHER else value > rule.hard_limit
 
 
 def is_warmed_up(monitor: Monitor, term: ProductionTerm, now: datetime) -> bool:
-    """Tell whether the time after the promotion is over in which only the hard limit counts."""
+    """Tell whether the warm-up after the promotion, in which only the hard limit counts, is over."""
     return now >= term.since + monitor.rule.warmup_duration
 
 
 def verdicts_due_since(monitor: Monitor, term: ProductionTerm, now: datetime) -> datetime:
     """Return since when verdicts are due: the end of the warm-up, or the monitor's last change if that was later.
 
-    A change that is yet to come, since the clock was set back, doesn't count.
+    A change in the future, after the clock was set back, doesn't count.
     """
     warm = term.since + monitor.rule.warmup_duration
     return max(warm, monitor.created_at) if monitor.created_at <= now else warm
@@ -98,12 +98,11 @@ def assess(
     warmed_up: bool,
     due_since: datetime | None = None,
 ) -> Verdict:
-    """Return what a check comes to.
+    """Return the verdict of a check.
 
-    `standing` is that of `begin`; `judgement` is the rule's, or None where the rule was not asked: while it is not
-    `warm`, or where there is no value; with no data, it says that there can be none yet. `due` is that of `due_from`;
-    without it, a monitor that only ever has nothing new to judge is not noticed. Pure: the same arguments give the
-    same verdict.
+    `monitor_state` comes from `state_for_term`. `rule_result` is None if the rule wasn't applied: before the monitor is
+    `warmed_up`, or without a value. `due_since` comes from `verdicts_due_since`; without it, a monitor that never has
+    anything new to judge goes unnoticed. Pure: the same arguments give the same verdict.
     """
     rule = monitor.rule
     seen = replace(
@@ -149,7 +148,7 @@ def assess(
 def _no_new_verdict(
     rule: MonitorConfig, previous: MonitorState, current: MonitorState, due_since: datetime | None
 ) -> Verdict:
-    """The last window has had its verdict, or has none: then each check until the next window counts as well."""
+    """Return the verdict if there's nothing new to judge; if the last window had none, there's none now either."""
     if previous.state in {MonitorStatus.NO_DATA, MonitorStatus.ERROR}:
         return _make_verdict(
             CheckOutcome.OK, previous, current, previous.state, say("Measured again, but not judged yet.")
@@ -164,7 +163,7 @@ def _no_new_verdict(
 
 
 def _overdue_reason(rule: MonitorConfig, current: MonitorState, due_since: datetime | None) -> Sentence | None:
-    """Return since when there is no verdict, if that is longer ago than it can be, whatever the reason; else None."""
+    """Return since when a verdict has been missing if it's overdue, whatever the reason; else None."""
     if due_since is None or current.at is None:
         return None
     window = rule.window if rule.uses_blocks else timedelta()
@@ -180,7 +179,7 @@ def _overdue_reason(rule: MonitorConfig, current: MonitorState, due_since: datet
 def _is_waiting_for_readings(
     rule: MonitorConfig, current: MonitorState, result: RuleResult, due_since: datetime | None
 ) -> bool:
-    """Tell whether it merely lacks readings for its first verdict, and could not plausibly have them yet."""
+    """Tell whether the monitor only lacks readings for its first verdict, and can't be expected to have them yet."""
     if due_since is None or current.at is None:
         return current.points < rule.required_points
     if result.judged_to is not None and result.judged_to - rule.window < due_since:
@@ -191,7 +190,7 @@ def _is_waiting_for_readings(
 
 
 def _unjudged_verdict(previous: MonitorState, current: MonitorState, why: Sentence) -> Verdict:
-    """A verdict was due, and there is none. That proves nothing either: what failed before stays failed."""
+    """Return the verdict if the rule gave none although one was due: a monitor that failed before stays failed."""
     current = replace(current, unjudged=previous.unjudged + 1)
     return _make_verdict(CheckOutcome.UNJUDGED, previous, current, _unjudged_status(previous, current), why)
 
@@ -203,7 +202,7 @@ def _unjudged_status(previous: MonitorState, current: MonitorState) -> MonitorSt
 
 
 def _or_previous(value: float, previous: float | None) -> float | None:
-    """Return a figure, or the one before where there is none: within a window nothing new is known."""
+    """Return a value, or the previous one if it's NaN: within a window, nothing new is known."""
     return previous if isnan(value) else value
 
 
@@ -235,7 +234,7 @@ def _hard_limit_verdict(rule: MonitorConfig, previous: MonitorState, current: Mo
         return _make_verdict(
             CheckOutcome.FAILED, previous, replace(current, unjudged=0, failed_at=now), MonitorStatus.FAILED, why
         )
-    # One such reading is no verdict yet, so a monitor that knows nothing goes on knowing nothing.
+    # One reading beyond the hard limit isn't a verdict yet, so a monitor without one stays without.
     return _make_verdict(
         CheckOutcome.FAILED,
         previous,
@@ -246,7 +245,7 @@ def _hard_limit_verdict(rule: MonitorConfig, previous: MonitorState, current: Mo
 
 
 def _no_data_verdict(rule: MonitorConfig, previous: MonitorState, current: MonitorState, why: Sentence) -> Verdict:
-    """A gap proves nothing: what failed before stays failed, and what was counted so far is kept."""
+    """Return the verdict for a check without data: a monitor that failed stays failed, and its counts are kept."""
     current = replace(current, empty=current.empty + 1, broken=0, beyond=0, missed_at=current.at)
     return _verdict_without_value(
         CheckOutcome.NO_DATA, previous, current, MonitorStatus.NO_DATA if current.empty >= rule.no_data else None, why
@@ -267,7 +266,7 @@ def _verdict_without_value(
     new_status: MonitorStatus | None,
     why: Sentence,
 ) -> Verdict:
-    """A check without a figure. If a verdict is due, this one brings none either, and the reason remains."""
+    """Return the verdict for a check without a value. If a verdict is due, it's still missing for the same reason."""
     if previous.state is not MonitorStatus.FAILED and new_status is not None:
         return _make_verdict(outcome, previous, current, new_status, why)
     if not previous.unjudged or previous.state in {MonitorStatus.NO_DATA, MonitorStatus.ERROR}:

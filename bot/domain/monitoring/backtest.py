@@ -1,4 +1,4 @@
-"""A backtest: what a monitor's rule would have said of the past. The replay is elsewhere; here is what it tells."""
+"""The result of a backtest: what a monitor's rule would have found in the past. bot/services does the replay."""
 
 from __future__ import annotations
 
@@ -16,27 +16,29 @@ from bot.domain.monitoring.readings import Firing, Point
 from bot.domain.monitoring.views import chart_bounds
 from bot.domain.policy.monitor_config import MonitorConfig
 
-MAX_DATES = 5  # that are named; of more, the rest is counted
-MIN_JUDGED_SHARE = 0.9  # of the time must have been judged: a rule that looked at little would have missed much
+MAX_DATES = 5  # listed; the rest is counted
+MIN_JUDGED_SHARE = 0.9  # of the time; a rule that judged less could have missed failures
 HOUR = timedelta(hours=1)
 
 
 @dataclass(slots=True)
 class BacktestCoverage:
-    """How much of the time from `since` to `until` a replayed rule has judged, and why not the rest.
+    """How much of the time from `since` to `until` a replayed rule judged, and why not the rest.
 
-    A block that was judged counts its window. Of another rule, each judged check counts the time since the check
-    before, at most twice as long as checks are apart.
+    A judged block counts its window. With other rules, a judged check counts the time since the previous check, at most
+    twice the interval between checks.
     """
 
     since: datetime
     until: datetime
     judged_time: timedelta = timedelta()
     last_check_at: datetime | None = None  # the last check so far
-    _reasons: dict[str, tuple[timedelta, Sentence]] = field(default_factory=dict)  # for how long each, by its words
+    _reasons: dict[str, tuple[timedelta, Sentence]] = field(
+        default_factory=dict
+    )  # by template: for how long, and the sentence
 
     def add(self, rule: MonitorConfig, at: datetime, result: RuleResult | None, why: Sentence | None) -> None:
-        """Count a check; `why` says why the rule wasn't asked, where it wasn't."""
+        """Count a check; `why` is why the rule wasn't applied, if it wasn't."""
         last = max(self.last_check_at or self.since, self.since)
         share = min(at - last, 2 * rule.every)
         if at - last > share:
@@ -53,7 +55,7 @@ class BacktestCoverage:
 
     @property
     def why(self) -> Sentence | None:
-        """Return why most of what wasn't judged wasn't; None where enough was."""
+        """Return the main reason for what wasn't judged; None if enough was."""
         if self.judged_time >= MIN_JUDGED_SHARE * (self.until - self.since):
             return None
         left = {**self._reasons}
@@ -73,17 +75,16 @@ _NOT_MEASURED = say("Most of the time that wasn't judged, nothing was measured."
 
 
 def _text_without_figures(why: Sentence) -> str:
-    """Return a sentence without its figures: of one reason, there are many."""
+    """Return a sentence without its numbers, so that equal reasons are counted together."""
     return why.template + "".join(_text_without_figures(one) for one in why.args.values() if isinstance(one, Sentence))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backtest:
-    """What came of a replay of the time from `since` to `until`.
+    """The result of a replay of the time from `since` to `until`.
 
-    `judged` is how much of it the rule has judged; where that's less than `ENOUGH`, `why` says why. `bound` is where
-    worse begins and `usual` what the baseline has, as they were at the end; `points` are the values that were measured,
-    oldest first.
+    `judged_time` is how much of it the rule judged; below `MIN_JUDGED_SHARE`, `why` is the reason. `bound` and
+    `baseline_value` are the ones at the end; `points` are the measured values, oldest first.
     """
 
     monitor: Monitor
@@ -91,12 +92,12 @@ class Backtest:
     until: datetime
     points: Sequence[Point] = ()
     firings: Sequence[Firing] = ()
-    earlier_failure: Firing | None = None  # before `since`, if it still stood as failed then
+    earlier_failure: Firing | None = None  # before `since`, if the monitor was still failed then
     bound: float | None = None
     baseline_value: float | None = None
     judged_time: timedelta = timedelta()
     why: Sentence | None = None
-    transitions: Sequence[tuple[datetime, str]] = ()  # when Production moved, and to what
+    transitions: Sequence[tuple[datetime, str]] = ()  # when Production changed, and to what
 
     @property
     def hours(self) -> int:
@@ -110,12 +111,12 @@ class Backtest:
 
     @property
     def is_judged(self) -> bool:
-        """Tell whether enough of the time was judged to go by."""
+        """Tell whether enough of the time was judged for a conclusion."""
         return self.judged_time >= MIN_JUDGED_SHARE * (self.until - self.since)
 
     @property
     def has_failed(self) -> bool:
-        """Tell whether it would have failed in that time, or have stood as failed when it began."""
+        """Tell whether the monitor would have failed in that time, or was failed when it began."""
         return bool(self.firings) or self.earlier_failure is not None
 
     @property
@@ -125,7 +126,7 @@ class Backtest:
 
     @property
     def sentence(self) -> Sentence:
-        """Return in one sentence what it would have done, how much was judged, and why not the rest."""
+        """Return a summary: when the monitor would have fired, how much was judged, and why not the rest."""
         name = {"model": Name(self.monitor.model), "name": Code(self.monitor.name), "coverage": self.coverage}
         span = format_duration(self.until - self.since)
         why = say(" {why}", why=self.why) if self.why is not None else say("")
@@ -165,7 +166,7 @@ class Backtest:
 
     @property
     def chart(self) -> MonitorChart:
-        """Return the picture: the values, what must hold, and where it would have fired."""
+        """Return the chart: the values, the bounds, and where the monitor would have fired."""
         fired = {one.at: one.value for one in self.firings}
         shown = sorted((dict(self.points) | fired).items())
         return MonitorChart(

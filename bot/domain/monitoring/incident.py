@@ -1,4 +1,4 @@
-"""Incidents: what a failed monitor opens, and what is done about it. One alert, one thread. No I/O, no clock."""
+"""Incidents: opened when a monitor fails, and the decision what to do. One alert, one thread. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from bot.domain.monitoring.monitor import Monitor
 from bot.domain.policy.freezes import ActiveFreeze
 
 ONE_DAY = timedelta(hours=24)
-UPDATE_INTERVAL = timedelta(minutes=5)  # the first message, where only its figures have changed
-REMINDER_INTERVAL = timedelta(hours=4)  # the thread of an incident that nobody looks after
+UPDATE_INTERVAL = timedelta(minutes=5)  # between updates of the message if only its values changed
+REMINDER_INTERVAL = timedelta(hours=4)  # between reminders in the thread of an unacknowledged incident
 COMMON_CAUSE_COUNT, COMMON_CAUSE_SHARE = (
     3,
     0.3,
-)  # so many monitors of one source, and such a part of them: the source's own fault
+)  # so many monitors of a source, and such a share of them, must fail together
 
 
 ALL_MODELS_LIMIT_REACHED = "As many automatic rollbacks of all models as the policy allows within 24 hours: {n}."
@@ -28,42 +28,42 @@ class IncidentKind(Enum):
     """What went wrong."""
 
     FAILED = "failed"  # a monitor's rule says that the version is bad
-    # A monitor has no data, its source gives errors, or it can't judge: nothing is known, and nothing is moved. One of
-    # many monitors of a source is the source's, as SOURCE is.
+    # A monitor has no data, its source gives errors, or it can't judge: no verdict, and no rollback. If it affects many
+    # monitors of a source, the incident is about the source.
     BLIND = "blind"
-    SOURCE = "source"  # many monitors of one source fail together: it is not the models
+    SOURCE = "source"  # many monitors of a source fail together: probably not the models' fault
 
 
 class IncidentStatus(Enum):
-    """What was done about it, as its message tells."""
+    """What was done about an incident."""
 
-    LOGGED = "logged"  # action dry_run: written down, and nobody is disturbed
+    LOGGED = "logged"  # action dry_run: recorded without an alert
     NOTIFIED = "notified"
-    AWAITING_HUMAN = "awaiting human"  # the question with its button is out
-    INTENT = "intent"  # the rollback is written down
-    ROLLED_BACK = "rolled back"  # read back from the registry
-    NOT_FOLLOWED = "not followed"  # rolled back, and the serving side has not confirmed it within its time limit
+    AWAITING_HUMAN = "awaiting human"  # a person has to decide, by the button or a command
+    INTENT = "intent"  # the rollback is recorded, and about to run
+    ROLLED_BACK = "rolled back"  # done and verified in the registry
+    NOT_FOLLOWED = "not followed"  # rolled back, but the endpoint didn't confirm it in time
     SILENCED = "silenced"
     FROZEN = "frozen"
     COOLDOWN = "cooldown"
-    TRIPPED = "tripped"  # the breaker: only a person goes on
-    SUPERSEDED = "superseded"  # Production had moved before anything was done
-    HELD = "held"  # nothing to go back to, a request is open, or the source itself is in doubt
-    FAILED = "failed"  # the rollback was tried and refused
+    TRIPPED = "tripped"  # the circuit breaker stopped automatic rollbacks until a person resets it
+    SUPERSEDED = "superseded"  # Production changed before anything was done
+    HELD = "held"  # no target to roll back to, an open request, or a suspect source
+    FAILED = "failed"  # the rollback was tried and failed
 
 
 class IncidentEnding(Enum):
     """How an incident ended. Only the first one is good news."""
 
     RECOVERED = "recovered"  # its monitors are healthy again, with this version or with the one restored
-    RESTORED = "restored"  # rolled back, read back, and confirmed where the endpoint is asked; not measured since
+    RESTORED = "restored"  # rolled back, verified, and confirmed by the endpoint if there's a probe; not measured yet
     NOT_CONFIRMED = "not confirmed"  # rolled back, and the endpoint hasn't confirmed it in time
     ROLLED_BACK = "rolled back"  # a person rolled Production back, not by this incident's button
-    OVERTAKEN = "overtaken"  # Production moved in another way
+    OVERTAKEN = "overtaken"  # Production changed in another way
     PAUSED = "paused"  # someone paused the last monitor that watched
     EDITED = "edited"  # someone changed it, so it starts over
     REMOVED = "removed"  # someone removed it
-    UNWATCHED = "unwatched"  # one of these three; an older Registrar didn't keep which, or who
+    UNWATCHED = "unwatched"  # one of the three above; an earlier version of Registrar didn't record which, or who
 
 
 UNWATCHED_ENDINGS = frozenset(
@@ -73,9 +73,9 @@ UNWATCHED_ENDINGS = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentResolution:
-    """How an incident ended, the sentence that says so, who ended it, and where Slack tells of it.
+    """How an incident ended, the sentence that says so, who ended it, and where it was announced.
 
-    `told_in` is the lane of that message; empty where there is none, or where it's the incident's own.
+    `announced_in` is the ordering key of that message in Slack; empty if there's none besides the incident's thread.
     """
 
     ending: IncidentEnding
@@ -86,22 +86,22 @@ class IncidentResolution:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
-    """One alert. `monitors` are the names of those that failed, the first one first; `source` for one of a source."""
+    """One alert. `monitors` are the names of the affected monitors; `source` is set if it's about a source."""
 
     id: str
     kind: IncidentKind
-    model: str  # empty for a source's
+    model: str  # empty if it's about a source
     source: str
     version: int | None
-    move: str | None  # that began the term which is judged
+    move: str | None  # the transition that began the judged term
     monitors: tuple[str, ...]
     opened_at: datetime
     since: datetime  # when the run of failures began
-    lines: tuple[Sentence, ...]  # what failed: value against bound
+    lines: tuple[Sentence, ...]  # one for each monitor: its value and bound
     doing: IncidentStatus
-    why: Sentence | None = None  # why this and not more
-    target: int | None = None  # the version to go back to
-    rollback: str | None = None  # the move's id
+    why: Sentence | None = None  # why no more was done
+    target: int | None = None  # the version to roll back to
+    rollback: str | None = None  # the transition's id
     acknowledged_by: Actor | None = None
     acknowledged_at: datetime | None = None
     told_at: datetime | None = None
@@ -110,10 +110,10 @@ class Incident:
     resolution: Sentence | None = None
     ending: IncidentEnding | None = None
     ended_by: Actor | None = None
-    ended_in: str = ""  # the lane of the message in Slack that tells what ended it
+    ended_in: str = ""  # the ordering key of the message that announces what ended it
 
     def with_line(self, monitor: str, line: Sentence, max_lines: int) -> Incident:
-        """Return it with this line for a monitor, which joins it if it isn't part of it; at most so many are kept."""
+        """Return the incident with this line for a monitor, which joins it if necessary, with at most `max_lines`."""
         if monitor not in self.monitors:
             return replace(self, monitors=(*self.monitors, monitor), lines=(*self.lines, line)[:max_lines])
         at = self.monitors.index(monitor)
@@ -121,7 +121,7 @@ class Incident:
         return replace(self, lines=lines)
 
     def with_resolution(self, resolution: IncidentResolution, at: datetime) -> Incident:
-        """Return it as it is once it has ended so."""
+        """Return the incident as resolved at this time."""
         return replace(
             self,
             resolved_at=at,
@@ -133,23 +133,23 @@ class Incident:
 
     @property
     def chart_key(self) -> str:
-        """The key of the note that puts its picture into its thread, and under which it is kept where that stands."""
+        """The key of the outbox message with its chart, under which the ledger also keeps where that was posted."""
         return f"chart:{self.id}:opened"
 
     @property
     def is_of_source(self) -> bool:
-        """Tell whether it is about a source and many monitors of it, not about one model."""
+        """Tell whether it's about a source with many monitors, rather than one model."""
         return not self.model
 
     @property
     def is_open(self) -> bool:
-        """Tell whether it is not over."""
+        """Tell whether it isn't resolved."""
         return self.resolved_at is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrippedBreaker:
-    """The breaker of one model, or with an empty `model` of all: automatic rollbacks stop until a person resets it."""
+    """A tripped circuit breaker of one model, or of all if `model` is empty: no automatic rollbacks until a reset."""
 
     model: str
     at: datetime
@@ -158,30 +158,30 @@ class TrippedBreaker:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionInput:
-    """What decides about an act, read in the transaction that writes it down."""
+    """What `decide` takes into account, read in the transaction that records the decision."""
 
     monitor: Monitor
     model: str
     version: int
-    transition_id: str  # the term that the verdict is about
-    serving_transition_id: str | None  # the move that began the present term
-    last_rollback_at: datetime | None  # when Production was rolled back last, by whomever; a promotion has its warm-up
+    transition_id: str  # began the term that the verdict is about
+    serving_transition_id: str | None  # began the current term
+    last_rollback_at: datetime | None  # by anyone; after a promotion, there's the warm-up
     auto_rollbacks_of_model: int  # automatic rollbacks of this model in the last 24 hours
     auto_rollbacks_of_all: int
     max_auto_rollbacks: int  # of all models
     breaker: TrippedBreaker | None
     freeze: ActiveFreeze | None
-    open_request: str | None  # a person has asked for Production of this model
+    open_request: str | None  # a pending request about this model
     target: int | None
-    skipped_target: int | None  # a nearer one, that has served for too short a time
+    skipped_target: int | None  # a more recent version that served too briefly
     has_common_cause: bool  # many monitors of the source fail together
     now: datetime
-    hold_reason: Sentence | None = None  # why no automation acts at all
+    hold_reason: Sentence | None = None  # why all automation is stopped
 
 
 @dataclass(frozen=True, slots=True)
 class IncidentDecision:
-    """What to do, and why not more. `trips`: the breaker is tripped with it."""
+    """What to do, and why no more. With a `trip_reason`, the circuit breaker is tripped as well."""
 
     status: IncidentStatus
     why: Sentence | None = None
@@ -189,9 +189,9 @@ class IncidentDecision:
 
 
 def decide(inputs: DecisionInput) -> IncidentDecision:
-    """Return what to do about a monitor that has just failed.
+    """Return what to do about a failing monitor.
 
-    In this order: what makes the verdict void, what holds every act back, then the monitor's own action.
+    It checks, in this order, what makes the verdict void, what stops every action, and the monitor's own action.
     """
     rule, acts = inputs.monitor.rule, inputs.monitor.effective_action
     if inputs.serving_transition_id != inputs.transition_id:
@@ -282,20 +282,20 @@ def _no_target_reason(inputs: DecisionInput) -> Sentence:
 
 
 def is_common_cause(failing: int, watching: int) -> bool:
-    """Tell whether so many of a source's monitors fail that the source itself is in doubt."""
+    """Tell whether so many of a source's monitors are affected that the source itself is suspect."""
     return failing >= COMMON_CAUSE_COUNT and failing >= COMMON_CAUSE_SHARE * watching
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MonitorChart:
-    """What the picture of a monitor shows: its readings, what must hold, and when it failed."""
+    """A monitor's chart: its readings, the bounds, and when it failed."""
 
     title: str
     times: Sequence[datetime]
     values: Sequence[float]
     failed: Sequence[bool]
     bounds: Mapping[str, float] = field(default_factory=dict)  # by name: at least, at most, hard limit, baseline
-    transitions: Sequence[tuple[datetime, str]] = ()  # when Production moved, and to what
+    transitions: Sequence[tuple[datetime, str]] = ()  # when Production changed, and to what
 
 
 _ESCALATION_LEVELS = {
@@ -311,7 +311,7 @@ _ESCALATION_LEVELS = {
 
 
 def is_escalation(decision: IncidentDecision, old: Incident) -> bool:
-    """Tell whether what a later check decided goes further than what was done before, or says another reason."""
+    """Tell whether a later decision goes further than what was done before, or has another reason."""
     if decision.status is old.doing:
         return decision.status is IncidentStatus.HELD and _reason_code(decision.why) != _reason_code(old.why)
     return _ESCALATION_LEVELS.get(decision.status, 0) >= _ESCALATION_LEVELS.get(old.doing, 9)
@@ -322,5 +322,5 @@ def has_same_reason(new: Incident, old: Incident) -> bool:
 
 
 def _reason_code(why: Sentence | None) -> str:
-    """Return what sort of reason it is, whatever figures and errors it names."""
+    """Return the kind of reason, without the values and errors in it."""
     return why.template if why else ""

@@ -1,4 +1,4 @@
-"""Pushed readings: what a program may hand over, checked by hand so that every fault is named with its place."""
+"""Pushed readings as programs send them, validated by hand so that each error names its place."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from bot.domain.core.errors import BadInput
 from bot.domain.core.sentence import Code, Sentence, join_sentences, sanitize_text, say, truncate
 from bot.domain.registry.model import check_model_name
 
-MAX_READINGS = 1_000  # of one call
+MAX_READINGS = 1_000  # in one call
 MAX_METRIC_LENGTH = 250  # characters, as in MLflow
-MAX_CLOCK_SKEW = timedelta(minutes=5)  # how far the clock of whoever measures may go before ours
-MAX_FAULTS_SHOWN = 5  # that are named; the others are counted
+MAX_CLOCK_SKEW = timedelta(minutes=5)  # how far the client's clock can be ahead of ours
+MAX_FAULTS_SHOWN = 5  # the others are counted
 
 _BODY_KEYS = ("source", "readings")
 _READING_KEYS = ("model", "version", "metric", "value", "of", "at")
 
 
 class TooManyReadings(BadInput):
-    """More readings than one call may hold."""
+    """More readings than one call can have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadingInput:
-    """One reading as it was given. Version 0: it does not say which. With a `total`, `value` is a count out of it."""
+    """One reading as it was sent. Version 0: it doesn't say which. With a `total`, `value` is a count out of it."""
 
     model: str
     version: int
@@ -41,21 +41,21 @@ class ReadingInput:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PushPayload:
-    """What one call hands over."""
+    """The content of one call."""
 
     source: str
     readings: tuple[ReadingInput, ...]
 
 
 class _InvalidField(Exception):
-    """What is wrong at one place."""
+    """An error at one place."""
 
     def __init__(self, path: str, why: Sentence | str) -> None:
         self.sentence = say("{path}: {why}", path=Code(path), why=why)
 
 
 def parse_push(body: bytes, now: datetime) -> PushPayload:
-    """Return what the body says. Raises BadInput naming the place of each fault, and TooManyReadings."""
+    """Return the parsed body. Raises BadInput, which names the place of each error, and TooManyReadings."""
     data = _parse_json(body)
     if not isinstance(data, dict):
         raise BadInput("The body must be a JSON object with source and readings.")

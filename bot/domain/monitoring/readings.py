@@ -1,4 +1,4 @@
-"""Readings, pushed or returned by a source, and what one check measured."""
+"""Readings: what programs push, what sources answer, and what a check makes of it."""
 
 from __future__ import annotations
 
@@ -7,22 +7,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from math import nan
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from bot.domain.core.sentence import Sentence
 
-if TYPE_CHECKING:  # numpy is slow to import, and the terminal knows this module
-    pass
-
 
 class CheckOutcome(Enum):
-    """What a check came to. Only FAILED may ever move Production."""
+    """The outcome of a check. Only FAILED can lead to a rollback."""
 
     OK = "ok"
     FAILED = "failed"
-    NO_DATA = "no data"  # nothing, too little, too old, or nonsense
-    ERROR = "error"  # the source did not answer, or the monitor is set up wrongly
-    UNJUDGED = "can't judge"  # there was a figure, and a verdict was due, but the rule gave none
+    NO_DATA = "no data"  # no, too few, too old, or invalid readings
+    ERROR = "error"  # the source didn't answer, or the monitor is misconfigured
+    UNJUDGED = "can't judge"  # there was a value, and a verdict was due, but the rule gave none
 
 
 Point = tuple[datetime, float]
@@ -36,9 +33,9 @@ CheckValue = tuple[datetime, float, float | None]  # a check's value and total; 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PushedReading:
-    """One reading that somebody pushed. Version 0: they did not say which.
+    """One pushed reading. Version 0: the client didn't say which.
 
-    With a `total`, `value` is a count out of it, as it was pushed, and no proportion yet.
+    With a `total`, `value` is the count out of it as pushed, not yet a proportion.
     """
 
     source: str
@@ -54,11 +51,11 @@ class PushedReading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a source said to one query: points in any order, nonsense among them, or why there are none.
+    """A source's answer to one query: points in any order, possibly with invalid ones among them.
 
     A point is a time and a value or, for a count, a time, the count, and the total: 93 of 100 is 0.93.
-    `outcome` is OK also for no points at all; ERROR, with `why`, where the source failed or the query is wrong.
-    `is_timeless`: the points do not age, as a training run's.
+    `outcome` is OK even without points, and ERROR, with `why`, if the source failed or the query is wrong.
+    `is_timeless`: the points don't age, such as those of a training run.
     """
 
     points: Sequence[Point | CountPoint] = ()
@@ -69,7 +66,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What a source told about one monitor: a value and how many points it is made of, or why there is none.
+    """A check's value and how many points it's made of, or why there's none.
 
     For counts, the value is a proportion, k/n, and `total` is n.
     """
@@ -77,15 +74,15 @@ class Reading:
     value: float = nan
     total: float | None = None
     points: int = 0
-    fresh: int = 0  # points that no check before has seen
-    newest: datetime | None = None  # of the points; None where the source does not say
+    fresh: int = 0  # points that no earlier check has seen
+    newest: datetime | None = None  # time of the newest point; None if it's timeless
     outcome: CheckOutcome = CheckOutcome.OK  # OK: there is a value, to be judged; NO_DATA or ERROR, with `why`
     why: Sentence | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """One check as the ledger keeps it. `slot` counts a monitor's checks; `move` began the term that it is about."""
+    """A check as the ledger stores it. `slot` numbers a monitor's checks; `move`, a transition, began the term."""
 
     monitor: str
     slot: int
@@ -101,10 +98,10 @@ class Measurement:
 
 
 class RecordedCheck(NamedTuple):
-    """As much of a finished check as a replay needs; a replay has hundreds of thousands of them."""
+    """The part of a finished check that a replay needs; a replay reads hundreds of thousands."""
 
     at: datetime
-    move: str | None  # that began the term that it is about
+    move: str | None  # the transition that began the term
     version: int | None
     outcome: CheckOutcome
     value: float | None
@@ -114,7 +111,7 @@ class RecordedCheck(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Firing:
-    """One time at which a replayed rule would have failed, and why."""
+    """A time at which a replayed rule would have failed, and why."""
 
     at: datetime
     value: float

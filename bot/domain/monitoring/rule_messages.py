@@ -1,4 +1,4 @@
-"""A monitor's rule and its action in sentences."""
+"""Rules and actions of monitors in sentences."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bot.domain.registry.metric_direction import Direction
 
 
 def rule_sentence(rule: MonitorConfig) -> Sentence:
-    """Return in one sentence when it fails."""
+    """Return a sentence that says when a rule fails."""
     what = [_threshold_condition(rule) if rule.is_threshold else _baseline_condition(rule)]
     if rule.hard_limit is not None:
         way = "below" if rule.better_direction is Direction.HIGHER else "above"
@@ -68,7 +68,7 @@ def _baseline_condition(rule: MonitorConfig) -> Sentence:
 
 
 def effect_size(effect: MinimumEffect) -> Sentence:
-    """Return an effect in words: `2%`, `0.01`, `10% of the error`."""
+    """Return an effect size in words: `2%`, `0.01`, `10% of the error`."""
     if effect.kind is EffectKind.ABSOLUTE:
         return say("{amount}", amount=format_number(effect.amount))
     of = " of the error" if effect.kind is EffectKind.OF_ERROR else ""
@@ -87,14 +87,14 @@ def measured_value(rule: MonitorConfig) -> Sentence:
 
 
 def metric_name(rule: MonitorConfig) -> Sentence:
-    """Return what it measures: `accuracy`, or `correct of predictions`."""
+    """Return the name of what's measured: `accuracy`, or `correct of predictions`."""
     if rule.of is None:
         return say("{query}", query=Code(rule.query))
     return say("{query} of {total}", query=Code(rule.query), total=Code(rule.of))
 
 
 def _compared_mean(rule: MonitorConfig) -> Sentence:
-    """Return what is compared with a baseline: the mean of the checks' values."""
+    """Return the name of what's compared with a baseline: the mean of the checks' values."""
     of = "" if rule.effective_aggregate in {"mean", "last"} else f" {rule.effective_aggregate}"
     over = (
         say("since the promotion")
@@ -109,7 +109,7 @@ def _in_a_row(rule: MonitorConfig, unit: str) -> Sentence:
 
 
 def action_sentence(monitor: Monitor) -> Sentence:
-    """Return in one sentence what a failure does, as it holds now."""
+    """Return a sentence that says what a failure currently leads to."""
     if monitor.rule.action == "auto" and not monitor.is_armed:
         return say(
             "It is to roll back by itself, but until a second person arms it, it asks: {arm}",

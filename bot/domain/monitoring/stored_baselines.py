@@ -1,4 +1,4 @@
-"""Baselines as the ledger keeps them: frozen at a promotion, or of a version's own days."""
+"""Baselines as the ledger stores them: frozen at the promotion, or of the version's own days."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:  # numpy is slow to import, and the terminal knows this module
 class OwnBaselineKind(Enum):
     """Why a version is compared with its own days."""
 
-    LIVE = "live"  # there are no others: summarized again every day
-    BEST = "best"  # they're better than its baseline: a ratchet
+    LIVE = "live"  # there are no earlier ones; summarized again every day
+    BEST = "best"  # they're better than the baseline, which they replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrozenBaseline:
-    """A monitor's baseline of one term: what was measured before the term began, summarized once and never again.
+    """A monitor's baseline in one term: a summary, made once, of what was measured before the term.
 
-    The readings are those from `since` to `until`. `key` says what else the summary depends on.
+    The readings are those from `since` to `until`. `key` identifies the settings that the summary depends on.
     """
 
     monitor: str
-    move: str  # that began the term
+    move: str  # the transition that began the term
     key: str
     since: datetime
     until: datetime
@@ -36,7 +36,7 @@ class FrozenBaseline:
 
 @dataclass(frozen=True, slots=True)
 class BaselineReplacement:
-    """A new baseline of a version's own days, and the one it replaces if people should hear about that."""
+    """A new baseline of a version's own days, and the one it replaces if that should be announced."""
 
     kind: OwnBaselineKind
     baseline: FrozenBaseline

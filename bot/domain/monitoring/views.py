@@ -1,4 +1,4 @@
-"""What is shown of monitors: how they stand, the worst first, and the picture of their readings. Pure."""
+"""What's shown of monitors: their states, the worst first, and their charts. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bot.domain.transitions.transition import Transition
 
 @dataclass(frozen=True, slots=True)
 class MonitorRow:
-    """A monitor, and where it stands."""
+    """A monitor and its state."""
 
     monitor: Monitor
     monitor_state: MonitorState
@@ -26,12 +26,12 @@ class MonitorRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MonitorView:
-    """All that is told of one monitor. `recent` are its last checks, newest first."""
+    """All that's shown of one monitor. `recent_measurements` are its last checks, newest first."""
 
     monitor: Monitor
     monitor_state: MonitorState
     recent_measurements: Sequence[Measurement]
-    incident: Incident | None  # the open one that it belongs to
+    incident: Incident | None  # the open one that it's part of
     breaker: TrippedBreaker | None
     now: datetime
 
@@ -49,7 +49,7 @@ _WORST_FIRST = (
 
 
 def worst_first(rows: Iterable[MonitorRow]) -> list[MonitorRow]:
-    """Return the rows, those that need somebody first; paused ones are last."""
+    """Return the rows, those that need attention first and paused ones last."""
     return sorted(
         rows,
         key=lambda it: (
@@ -62,7 +62,7 @@ def worst_first(rows: Iterable[MonitorRow]) -> list[MonitorRow]:
 
 
 def monitors_of_incident(incident: Incident, monitors: Iterable[Monitor]) -> list[Monitor]:
-    """Return those of the monitors that an incident is about, in its order; one of a source names their models, too."""
+    """Return the monitors that an incident is about, in its order; an incident of a source names their models, too."""
     if incident.is_of_source:
         by_name = {f"{one.model} {one.name}": one for one in monitors if one.rule.source == incident.source}
     else:
@@ -74,7 +74,7 @@ BASELINE_LINE = "baseline"  # the name of its line
 
 
 def chart_bounds(rule: MonitorConfig, bound: float | None, baseline_value: float | None) -> dict[str, float]:
-    """Return the lines that a picture shows, by name: what must hold, the baseline and its bound, the hard limit."""
+    """Return a chart's lines by name: the bounds, the baseline, and the hard limit."""
     lines = {"must be above": rule.greater_than, "must be below": rule.less_than}
     if not rule.is_threshold:
         lines |= {
@@ -86,14 +86,14 @@ def chart_bounds(rule: MonitorConfig, bound: float | None, baseline_value: float
 
 
 def transitions_since(moves: Sequence[Transition], since: datetime) -> list[tuple[datetime, str]]:
-    """Return when Production moved, and to what, as a picture marks it."""
+    """Return when Production changed after `since`, and to what, as marked in a chart."""
     return [(one.since, f"v{one.version}") for one in reversed(serving_periods(moves)) if one.since >= since]
 
 
 def build_monitor_chart(
     monitor: Monitor, monitor_state: MonitorState, measurements: Sequence[Measurement], moves: Sequence[Transition]
 ) -> MonitorChart:
-    """Return the picture of a monitor's last checks (given newest first), and when Production moved meanwhile."""
+    """Return the chart of a monitor's last checks (newest first), with the transitions of Production among them."""
     shown = [one for one in reversed(measurements) if one.value is not None]
     moved = transitions_since(moves, shown[0].at) if shown else []
     bound = None if monitor_state.bound == monitor.rule.hard_limit else monitor_state.bound

@@ -142,7 +142,7 @@ class Monitors:
         """Raise Refused unless the caller can check a monitor now: such a check counts like any other."""
         self._access.require_permission(caller, Permission.CHECK_MONITOR, model=model, origin=origin)
 
-    # -- add, edit, remove ----------------------------------------------------------------------------------------------------
+    # -- add, edit, remove ---------------------------------------------------------------------------------------------
 
     def add(self, caller: Caller, command: MonitorAdd, *, origin: str) -> Sentence:
         """Add a monitor to a model.
@@ -215,7 +215,7 @@ class Monitors:
             )
         return monitor_messages.removed(monitor, by)
 
-    # -- pause and silence -----------------------------------------------------------------------------
+    # -- pause and silence ---------------------------------------------------------------------------------------------
 
     def pause(self, caller: Caller, model: str, name: str, *, origin: str) -> Sentence:
         """Pause a monitor, and resolve incidents that only it watched. Raises Refused, BadInput, UnknownRequest."""
@@ -314,7 +314,7 @@ class Monitors:
         self._recorder.announce(tx, monitors[0], f"silenced:{self._context.new_id()}", sentence)
         return sentence
 
-    # -- arming ----------------------------------------------------------------------------------------------
+    # -- arming --------------------------------------------------------------------------------------------------------
 
     def arm(self, caller: Caller, command: MonitorArm, *, origin: str) -> Sentence:
         """Let a monitor roll back automatically. Raises like `MonitorArming.arm`."""

@@ -1,4 +1,4 @@
-"""Answers about monitors as blocks: the list, one monitor, the form that adds one. Domain in, blocks out."""
+"""Answers about monitors as blocks: the list, one monitor, an incident's monitors. Domain in, blocks out."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ from bot.slack.core.mrkdwn import MAX_TEXT_LENGTH, code, cut_mrkdwn, format_time
 ADD, SHOW, CHECK, PAUSE, RESUME = "monitor_add", "monitor_show", "monitor_check", "monitor_pause", "monitor_resume"
 SILENCE, UNSILENCE = "monitor_silence", "monitor_unsilence"
 BACKTEST, CHART = "monitor_backtest", "monitor_chart"
-MAX_ROWS = 20  # rows in one answer; of more, the rest is counted
-MAX_DETAILS = 4  # monitors of an incident that are shown whole
+MAX_ROWS = 20  # in one answer; the rest is counted
+MAX_DETAILS = 4  # monitors of an incident that are shown in full
 
 _STATUS_ICONS = {
     MonitorStatus.DISABLED: "⚪",
@@ -61,7 +61,7 @@ _OUTCOME_ICONS = {
 
 
 def monitor_list(rows: Sequence[MonitorRow], now: datetime, model: str | None = None) -> Message:
-    """Return the monitors, the worst first, and a button that adds one."""
+    """Return the list of monitors, the worst first, with a button to add one."""
     of = f" of {code(model, 120)}" if model else ""
     add = ActionsBlock(block_id="monitors", elements=[ButtonElement(text="Add a monitor", action_id=ADD)])
     if not rows:
@@ -80,15 +80,16 @@ def monitor_list(rows: Sequence[MonitorRow], now: datetime, model: str | None = 
 
 
 def false_rollback_line(estimate: FalseRollbackEstimate | None) -> list[Block]:
-    """Return the line that says what is armed and what to expect of it; none where nothing is armed."""
+    """Return the line about armed monitors and the false rollbacks to expect; nothing if none is armed."""
     return [context_line(to_mrkdwn(monitor_messages.false_rollback_sentence(estimate)))] if estimate else []
 
 
 def monitor_line(row: MonitorRow, now: datetime) -> str:
-    """Return a monitor in one line."""
+    """Return a monitor as one line."""
     monitor, monitor_state = row.monitor, row.monitor_state
     parts = [
-        f"{status_icon(monitor, monitor_state)} {_qualified_name(monitor)}  {to_mrkdwn(monitor_messages.status_text(monitor, monitor_state))}"
+        f"{status_icon(monitor, monitor_state)} {_qualified_name(monitor)}  "
+        f"{to_mrkdwn(monitor_messages.status_text(monitor, monitor_state))}"
     ]
     if monitor_state.value is not None:
         parts.append(to_mrkdwn(monitor_messages.value_text(monitor_state)))
@@ -102,7 +103,7 @@ _ACTION_TEXTS = {"dry_run": "tries itself out", "notify": "tells", "ask": "asks"
 
 
 def status_icon(monitor: Monitor, monitor_state: MonitorState) -> str:
-    """Return a monitor's state as one sign."""
+    """Return the emoji for a monitor's state."""
     if monitor.is_paused:
         return "⏸️"
     is_known = monitor_state.at is not None and not monitor_messages.is_unmeasured(monitor_state)
@@ -117,7 +118,7 @@ def _qualified_name(monitor: Monitor) -> str:
 
 
 def monitor_view(view: MonitorView) -> Message:
-    """Return one monitor: how it stands, what it looks at, what it does, its last checks, and what can be done."""
+    """Return one monitor: its state, rule, action, last checks, and buttons."""
     monitor, monitor_state = view.monitor, view.monitor_state
     state = to_mrkdwn(monitor_messages.status_text(monitor, monitor_state))
     head = f"{status_icon(monitor, monitor_state)} *{_qualified_name(monitor)}*: {state}"
@@ -220,7 +221,7 @@ def _origin_line(monitor: Monitor) -> str:
 
 
 def added_answer(sentence: Sentence, monitor: Monitor) -> Message:
-    """Return the answer to whoever added a monitor, with what can be done next."""
+    """Return the answer to the person who added a monitor, with buttons for the next steps."""
     text = to_mrkdwn(sentence)
     buttons = [
         ButtonElement(text="Show it", action_id=SHOW, value=monitor.id),
@@ -230,7 +231,7 @@ def added_answer(sentence: Sentence, monitor: Monitor) -> Message:
 
 
 def public_view(view: MonitorView) -> Message:
-    """Return a monitor for everybody to see: how it stands, and its rule; the picture comes into the thread."""
+    """Return a monitor's public message: its state and rule. Its chart goes into the thread."""
     line = monitor_line(MonitorRow(view.monitor, view.monitor_state), view.now)
     text = f"{line}\n{to_mrkdwn(rule_messages.rule_sentence(view.monitor.rule))}"
     state = to_mrkdwn(monitor_messages.status_text(view.monitor, view.monitor_state))
@@ -238,7 +239,7 @@ def public_view(view: MonitorView) -> Message:
 
 
 def incident_details(incident: Incident, views: Sequence[MonitorView]) -> Message:
-    """Return an incident's monitors: as many as fit in full, as in `monitor_view`, the others in one line each."""
+    """Return an incident's monitors: the first ones in full, as in `monitor_view`, the others in one line each."""
     if not views:
         text = "Its monitors are gone; the thread and the audit tell what happened."
         return build_message(text, [section(text)])

@@ -1,4 +1,4 @@
-"""A monitor's readings as a picture: a line, what must hold, where it failed, and when Production moved."""
+"""A monitor's chart: its readings, the bounds, where it failed, and when Production changed."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ from bot.slack.core.chart_style import (
 )
 
 NO_READINGS = "No readings yet."
-MAX_MARKED_READINGS = 80  # readings; of more only the line is drawn, and those that failed
-MAX_LINE_DISTANCE = 2  # times what the readings span: a line further away is named below instead of drawn
-FEW_READINGS = 12  # readings: how they lie to the line says more than how they lie to each other
-GAP_FACTOR = 3.5  # times the usual distance of two readings: nothing is drawn between them then
-MAX_TIME_LABELS = 6  # times on the axis
+MAX_MARKED_READINGS = 80  # with more readings, only the line and failed ones are drawn
+MAX_LINE_DISTANCE = 2  # times the range of the readings; a bound further away is listed below instead
+FEW_READINGS = 12  # with fewer readings, their distance to the bound matters more than their own range
+GAP_FACTOR = 3.5  # times the usual distance between readings; a longer gap breaks the line
+MAX_TIME_LABELS = 6  # on the time axis
 
 _HEIGHT_INCHES = 4.7  # inches
 _AXES_BOX = (0.9, 1.4, CHART_WIDTH - 0.9 - 0.35, 2.5)  # left, bottom, width, height in inches
@@ -54,7 +54,7 @@ _TICK_STEPS = [timedelta(minutes=n) for n in (1, 2, 5, 10, 15, 30, 60, 120, 180,
 
 
 def draw_readings(chart: MonitorChart, *, failed_label: str = "failed") -> bytes:
-    """Return the readings as a PNG, 1,260 pixels wide. `failed` is what the red marks mean."""
+    """Return the chart as a PNG, 1,260 pixels wide. `failed_label` says what the red marks mean."""
     figure = new_figure(_HEIGHT_INCHES)
     draw_text(figure, (MARGIN, _HEIGHT_INCHES - 0.42), chart.title, CONTENT_WIDTH, size=TITLE_SIZE, bold=True)
     if not chart.values:
@@ -88,14 +88,14 @@ def draw_readings(chart: MonitorChart, *, failed_label: str = "failed") -> bytes
         bold=True,
     )
     draw_text(figure, (CHART_WIDTH - MARGIN, 0.52), "times in UTC", CONTENT_WIDTH, color=MUTED_COLOR, align="right")
-    # The readings lie around the baseline, so its name has no room beside it.
+    # The readings are around the baseline, so its name goes elsewhere.
     below = [f"┄ baseline {format_number(inside[BASELINE_LINE])}"] if BASELINE_LINE in inside else []
     draw_text(figure, (MARGIN, 0.2), "    ".join([*below, *_outside_note(far)]), CONTENT_WIDTH, color=MUTED_COLOR)
     return render_png(figure)
 
 
 def readings_alt_text(chart: MonitorChart, *, failed_label: str = "failed") -> str:
-    """Return what the picture shows, for whoever cannot see it, in at most 1,000 characters."""
+    """Return the chart's alternative text, at most 1,000 characters."""
     if not chart.values:
         return truncate(f"{sanitize_text(chart.title)}: {NO_READINGS}", MAX_ALT_LENGTH)
     bounds = "".join(f"; {sanitize_text(name)} {format_number(value)}" for name, value in chart.bounds.items())
@@ -103,20 +103,21 @@ def readings_alt_text(chart: MonitorChart, *, failed_label: str = "failed") -> s
         f" {sanitize_text(label)} came to Production on {_show_time(at)}." for at, label in chart.transitions[-5:]
     )
     return truncate(
-        f"Chart of {sanitize_text(chart.title)}: {pluralize(len(chart.values), 'reading')} from {_show_time(chart.times[0])} to "
-        f"{_show_time(chart.times[-1])} UTC, the last one {format_number(chart.values[-1])}{bounds}. {sum(chart.failed)} {failed_label}."
+        f"Chart of {sanitize_text(chart.title)}: {pluralize(len(chart.values), 'reading')} from "
+        f"{_show_time(chart.times[0])} to {_show_time(chart.times[-1])} UTC, the last one "
+        f"{format_number(chart.values[-1])}{bounds}. {sum(chart.failed)} {failed_label}."
         f"{transitions}",
         MAX_ALT_LENGTH,
     )
 
 
 def draw_backtest(backtest: Backtest) -> bytes:
-    """Return what a rule would have said of the past as a PNG."""
+    """Return a backtest's chart as a PNG."""
     return draw_readings(backtest.chart, failed_label="would have fired")
 
 
 def backtest_alt_text(backtest: Backtest) -> str:
-    """Return what that picture shows, for whoever cannot see it."""
+    """Return the alternative text of a backtest's chart."""
     return readings_alt_text(backtest.chart, failed_label="would have fired")
 
 
@@ -137,7 +138,7 @@ def _draw_line(axes: Axes, chart: MonitorChart, values: np.ndarray) -> None:
     bad = np.asarray(chart.failed, dtype=bool)
     if bad.any():
         size = 9 if are_few else 8
-        if not are_few and bad.sum() <= MAX_MARKED_READINGS:  # a mark alone drowns in so many readings
+        if not are_few and bad.sum() <= MAX_MARKED_READINGS:  # a lone mark isn't visible among so many readings
             axes.vlines(places[bad], *axes.get_ylim(), color=_FAILED_COLOR, linewidth=1, alpha=0.4, zorder=2)
         axes.plot(
             places[bad],
@@ -156,7 +157,7 @@ def _timestamps(times: Sequence[datetime]) -> np.ndarray:
 
 
 def _with_gaps(timestamps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the line with a hole where nothing was read for long."""
+    """Return the line's points with a gap where there were no readings for long."""
     if len(timestamps) < 3:
         return timestamps, values
     steps = np.diff(timestamps)
@@ -165,10 +166,10 @@ def _with_gaps(timestamps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, 
 
 
 def _split_bounds(chart: MonitorChart) -> tuple[dict[str, float], dict[str, float]]:
-    """Return the lines that lie near enough to the readings to be drawn, and the others."""
+    """Return the bounds that are close enough to the readings to be drawn, and the others."""
     low, high = min(chart.values), max(chart.values)
     reach = MAX_LINE_DISTANCE * (high - low)
-    if len(chart.values) <= FEW_READINGS or low == high:  # then as far as its own size, ten times
+    if len(chart.values) <= FEW_READINGS or low == high:  # then up to ten times the readings' size
         reach = 10 * max(abs(low), abs(high)) or 1.0
     inside = {
         name: value for name, value in chart.bounds.items() if isfinite(value) and low - reach <= value <= high + reach
@@ -182,7 +183,7 @@ def _outside_note(outside: Mapping[str, float]) -> list[str]:
 
 
 def _draw_bounds(axes: Axes, bounds: Mapping[str, float]) -> None:
-    """Draw what must hold; its name stands on the side away from the readings, as far as there is room."""
+    """Draw the bounds, each with its name on the side away from the readings if there's room."""
     low, high = axes.get_ylim()
     used_heights: list[float] = []
     for name, unclipped in sorted(bounds.items(), key=lambda bound: bound[1]):
@@ -214,7 +215,7 @@ def _draw_bounds(axes: Axes, bounds: Mapping[str, float]) -> None:
 
 
 def _draw_transitions(axes: Axes, transitions: Sequence[tuple[datetime, str]]) -> None:
-    """Draw when Production moved; of labels that would touch each other the later one stays."""
+    """Mark when Production changed; of labels that would overlap, the later one stays."""
     left, right = axes.get_xlim()
     room, after = 0.5 / _AXES_BOX[2] * (right - left), right + (right - left)
     for at, label in sorted(transitions, reverse=True):
@@ -240,7 +241,7 @@ def _draw_transitions(axes: Axes, transitions: Sequence[tuple[datetime, str]]) -
             after = place
 
 
-# -- the axis of time --------------------------------------------------------------------------------------------------
+# -- the time axis -----------------------------------------------------------------------------------------------------
 
 
 def _draw_time_axis(axes: Axes, times: Sequence[datetime]) -> None:
@@ -268,7 +269,7 @@ def _round_ticks(first: datetime, last: datetime, step: timedelta) -> list[datet
 
 
 def _tick_labels(ticks: Sequence[datetime], step: timedelta) -> list[str]:
-    """Return clock times; the first one, and each of another day, has the day below it."""
+    """Return clock times; the first one of each day has the date below it."""
     if step >= timedelta(days=1):
         return [_day_label(at) for at in ticks]
     new = [True, *(a.date() != b.date() for a, b in pairwise(ticks))]

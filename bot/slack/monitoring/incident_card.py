@@ -1,4 +1,4 @@
-"""An incident's one message as blocks, drawn from its present state: what, what was done, and what to do next."""
+"""An incident's message as blocks: what failed, what was done, and what to do next."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from bot.slack.core.mrkdwn import (
 
 ACKNOWLEDGE, SILENCE, DETAILS = "incident_acknowledge", "incident_silence", "incident_details"
 UNDO, ROLL_BACK = "incident_undo", "incident_roll_back"
-MAX_LINES = 8  # monitors that are told of in one message; of more, the rest is counted
+MAX_LINES = 8  # monitors listed in the message; the rest is counted
 
 _ASKING_STATUSES = {
     IncidentStatus.AWAITING_HUMAN,
@@ -62,7 +62,7 @@ _TITLES = {
 def card(
     incident: Incident, monitors: Sequence[Monitor], *, serving: ServingCheck | None, now: datetime, link: str = ""
 ) -> Message:
-    """Return an incident's one message as it has to look now. Its buttons carry its id and nothing else.
+    """Return an incident's message for its current state. Its buttons carry only its id.
 
     `monitors` are those of its monitors that are still there; `serving` is what the serving side said after the
     rollback; `link` leads to the message that tells what ended it.
@@ -80,7 +80,7 @@ def card(
 
 
 def chart_alt_text(incident: Incident) -> str:
-    """Return what the picture in the message shows, for whoever cannot see it."""
+    """Return the alternative text of the chart in the message."""
     name = incident.monitors[0] if incident.monitors else "the monitor"
     return truncate(
         f"Chart of the readings of {sanitize_text(incident.model)} {sanitize_text(name)} when the alert began.", 500
@@ -91,7 +91,7 @@ def chart_alt_text(incident: Incident) -> str:
 
 
 def title(incident: Incident) -> str:
-    """Return how it stands, in a few plain words behind one sign."""
+    """Return the title: an emoji and the incident's status in a few words."""
     if incident.is_of_source:
         return _source_title(incident, truncate(sanitize_text(incident.source), 60))
     model, names = truncate(sanitize_text(incident.model), 60), _names(incident)
@@ -115,7 +115,7 @@ def _source_title(incident: Incident, name: str) -> str:
 
 
 def _resolved_title(incident: Incident, model: str, subject: str, names: str) -> str:
-    """Return the title of what is over. Only what recovered has a check mark."""
+    """Return the title of a resolved incident. Only one that recovered has a check mark."""
     match incident.ending:
         case IncidentEnding.RECOVERED if incident.kind is IncidentKind.BLIND:
             return f"✅ {model}: {names} can judge again"
@@ -152,7 +152,7 @@ def _names(incident: Incident) -> str:
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
-# -- what is said ------------------------------------------------------------------------------------------------------
+# -- the text ----------------------------------------------------------------------------------------------------------
 
 
 def _failure_lines(incident: Incident, now: datetime) -> str:
@@ -210,7 +210,7 @@ def _notification(incident: Incident) -> str:
     return f"{escape_and_cut(title(incident), 300)} {first_line}".strip()
 
 
-# -- what can be pressed -----------------------------------------------------------------------------------------------
+# -- buttons -----------------------------------------------------------------------------------------------------------
 
 
 def _buttons(incident: Incident, monitors: Sequence[Monitor], now: datetime) -> list[ButtonElement]:
@@ -230,7 +230,8 @@ def _buttons(incident: Incident, monitors: Sequence[Monitor], now: datetime) -> 
 
 def _rollback_button(incident: Incident) -> ButtonElement:
     to = f"v{incident.target}"
-    text = f"Production of {truncate(sanitize_text(incident.model), 80)} goes back to {to} at once; v{incident.version} is blocked."
+    model = truncate(sanitize_text(incident.model), 80)
+    text = f"Production of {model} goes back to {to} at once; v{incident.version} is blocked."
     confirm = ConfirmObject(title="Roll back?", text=PlainTextObject(text=text), confirm="Roll back", deny="Not yet")
     return ButtonElement(
         text=f"Roll back to {to}", action_id=ROLL_BACK, value=incident.id, style="primary", confirm=confirm

@@ -1,4 +1,4 @@
-"""From what a source said to one value: nonsense is left out, and where nothing is left, why. Pure."""
+"""From a source's answer to one value, without invalid points; or why there's none. Pure."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def measure(
     now: datetime,
     newest_seen: datetime | None = None,
 ) -> Reading:
-    """Return the one value that an answer comes to by the rule's aggregate, or why there is none.
+    """Return the value of an answer by the rule's aggregate, or why there's none.
 
     Points count after `since` and up to `until`, a minute of another clock granted; those of a timeless answer
     always. Of several of one moment the first counts. Those up to `seen`, the newest one that a check before has seen,
@@ -118,7 +118,7 @@ def aggregate(points: Sequence[Point | CountPoint], method: str) -> tuple[float,
 
 
 def _check_figures(figures: Sequence[object]) -> tuple[float] | tuple[float, float] | str:
-    """Return a value, or a count and its total, as finite numbers; or what is wrong: plug-ins may send anything."""
+    """Return a value, or a count and its total, as finite numbers; or what's wrong, since plug-ins can send anything."""
     checked = [_check_figure(point) for point in figures[:2]] or [_NOT_A_NUMBER]
     if (fault := next((point for point in checked if isinstance(point, str)), None)) is not None:
         return fault
@@ -129,7 +129,7 @@ def _check_figures(figures: Sequence[object]) -> tuple[float] | tuple[float, flo
 
 
 def _check_figure(value: object) -> float | str:
-    """Return a figure as a finite number, or what is wrong with it."""
+    """Return a value as a finite number, or what's wrong with it."""
     if isinstance(value, bool) or not isinstance(value, Real):
         return _NOT_A_NUMBER
     try:

@@ -1,4 +1,4 @@
-"""Which baseline a check is compared with, and when a version's own days replace it."""
+"""Chooses what a version is compared with: the frozen baseline, or the version's own days."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ BaselineLookup = Callable[
 
 
 def baseline_key(rule: MonitorConfig, measured_from: int) -> str:
-    """Return what a frozen baseline depends on besides its term; of another key, it's made again."""
+    """Return the settings that a frozen baseline depends on besides its term; if they change, it's made again."""
     window = f" {rule.window.total_seconds():g}" if rule.uses_blocks else ""
     delay = f" -{rule.label_delay.total_seconds():g}" if rule.label_delay else ""
     return f"{measured_from} {rule.rule} {rule.history.total_seconds():g}{window}{delay}"
 
 
 def baseline_span(rule: MonitorConfig, term: ProductionTerm) -> tuple[datetime, datetime]:
-    """Return from when and until when the readings are that a term's frozen baseline is made of."""
+    """Return the start and end of the readings that a term's frozen baseline is made of."""
     return term.since - timedelta(seconds=lookback(rule.history.total_seconds())), term.since
 
 
 def summarize_for_rule(rule: MonitorConfig, term: ProductionTerm, points: TimeSeries) -> Baseline:
-    """Return what is usual of these readings, as the rule compares with it.
+    """Return the baseline of these readings for the rule.
 
     For `blocks`, it's cut like the blocks of the term. For `sequential`, it's cut into hours of the day (UTC), or into
     days where readings come less often.
@@ -58,7 +58,7 @@ def summarize_for_rule(rule: MonitorConfig, term: ProductionTerm, points: TimeSe
 
 
 def by_prediction_time(rule: MonitorConfig, points: TimeSeries) -> TimeSeries:
-    """Return what was measured by the times of the predictions, whose labels came later: weekends are theirs."""
+    """Return the readings at the times of the predictions, whose labels came later; weekends depend on these times."""
     return TimeSeries(points.at - rule.label_delay.total_seconds(), points.value, points.total)
 
 
@@ -119,7 +119,7 @@ def _can_replace(rule: MonitorConfig, candidate: Baseline, current: Baseline) ->
 def _baseline_at_slot(
     rule: MonitorConfig, term: ProductionTerm, preferred: Baseline, start: datetime, history: MonitorHistory
 ) -> tuple[Baseline, Sentence]:
-    """Return what the block that begins at `start` is compared with, and a remark about it.
+    """Return the baseline for the block that begins at `start`, and a remark about it.
 
     Where too little was measured before the term, at all or at these hours, it's the version's own past days; where
     those are too few as well, what there is to say is why, and from when on it judges.
@@ -152,7 +152,7 @@ def _own_days_remark(
     start: datetime,
     history: MonitorHistory,
 ) -> Sentence:
-    """Return the remark for a version that's compared with its own days, which `live` summarizes."""
+    """Return the remark for a version that's compared with its own days."""
     before = say("") if earlier is None else earlier_data_remark(rule, term, earlier)
     if has_enough_history(rule, own_baseline):
         return say("{before}, so this compares with its own past days.", before=before) if str(before) else before
@@ -169,7 +169,7 @@ def _own_days_remark(
 
 
 def earlier_data_remark(rule: MonitorConfig, term: ProductionTerm, earlier: Baseline) -> Sentence:
-    """Return how little there is from before a term. What bad versions measured, or other queries, isn't usable."""
+    """Return how little data there is from before a term; readings of blocked versions or other queries don't count."""
     if has_enough_history(rule, earlier):
         return say("Before {v}, too few windows at this time of day were complete", v=_version_code(term))
     if not earlier.covers:
@@ -192,7 +192,7 @@ def _show_seconds(seconds: float) -> str:
 def _judging_starts_at(
     rule: MonitorConfig, term: ProductionTerm, own_readings: TimeSeries, start: datetime, *, is_daily: bool
 ) -> datetime:
-    """Return when the first block ends that has enough of the version's own past before it.
+    """Return when the first block ends that has enough of the version's own history before it.
 
     `is_daily`: its own days are summarized after each full day, not at every block.
     """

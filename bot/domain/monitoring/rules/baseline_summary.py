@@ -1,4 +1,4 @@
-"""Summarize past readings as a baseline: means by time of day, their spread, weekends, old incidents."""
+"""Summarizes readings into a baseline, by time of day, robust to incidents in them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ NOISE_FACTOR_LIMIT = 3.0  # standard errors by which a time of day must be noisi
 
 
 def lookback(history: float) -> float:
-    """Return from how many seconds a baseline is made where there is so much: 21 days, or as much as it needs."""
+    """Return how many seconds a baseline covers if there are as many: 21 days, or as much as it needs."""
     return max(history, MAX_DAYS * day_length(history))
 
 

@@ -1,4 +1,4 @@
-"""What's usual of a metric: the readings of a baseline, summarized by time of day. Pure; nothing here reads a clock.
+"""What's normal for a metric: the readings of a baseline, summarized by time of day. Pure; nothing here reads a clock.
 
 A verdict that moves Production may come from noise only once in years, so the noise is measured, not assumed: the
 baseline is cut into blocks as long as the one that is judged, and what blocks at the same time of day differ by among
@@ -198,7 +198,7 @@ def _from_json(value: Any) -> Any:
 
 
 def day_length(history: float) -> float:
-    """Return the seconds that count as a day where a baseline needs `history` seconds: a demo's week takes minutes."""
+    """Return the seconds that count as a day if a baseline needs `history` seconds: a demo's week takes minutes."""
     return min(history / BASELINE_DAYS, DAY)
 
 

@@ -1,4 +1,4 @@
-"""When the blocks of a monitor's window begin and end."""
+"""When the blocks of a term begin and end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bot.domain.policy.monitor_config import MonitorConfig
 
 
 def last_block(rule: MonitorConfig, since: datetime, now: datetime) -> tuple[datetime, datetime] | None:
-    """Return the begin and the end of the last complete block of a term that began at `since`; None before the first.
+    """Return the start and end of the last complete block of a term that began at `since`; None before the first.
 
     Blocks begin with the term and again with each period: a day, or as many whole days as a block needs. What is left
     of a period that is no whole number of blocks belongs to none.
@@ -26,14 +26,14 @@ def count_complete_blocks(rule: MonitorConfig, since: datetime, now: datetime) -
 
 
 def block_bounds(rule: MonitorConfig, since: datetime, number: int) -> tuple[datetime, datetime]:
-    """Return the begin and the end of a term's block, counted from 0."""
+    """Return the start and end of a term's block, counted from 0."""
     period, per_period = _block_period(rule)
     begin = since + number // per_period * period + number % per_period * rule.window
     return begin, begin + rule.window
 
 
 def _block_period(rule: MonitorConfig) -> tuple[timedelta, int]:
-    """Return after how long the same block comes again, and how many whole blocks there are in that time."""
+    """Return the period after which blocks repeat, and how many whole blocks it has."""
     return _cached_block_period(rule.window, rule.baseline_day)
 
 

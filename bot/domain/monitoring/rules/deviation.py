@@ -1,4 +1,4 @@
-"""How far a value deviates from its baseline, and the sentence that says so."""
+"""Judges how far a value is from what's expected, and says so."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bot.domain.policy.effect_size import EffectKind, MinimumEffect
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deviation:
-    """What a rule found. Where it could not be told, what is not known is NaN."""
+    """How a value compares with what's expected. Unknown numbers are NaN."""
 
     is_worse: bool | None  # None: cannot be told
     value: float
@@ -76,7 +76,7 @@ def compare_with_baseline(
 
 
 def _describe_gap(gap: float, expected: float, effect: MinimumEffect) -> str:
-    """Return a difference as its effect is measured: as a part of what is usual, a distance, or a part of the error."""
+    """Return a difference as its effect is measured: relative, absolute, or as a part of the error."""
     if effect.kind is EffectKind.ABSOLUTE:
         return format_number(gap, 3)
     of = abs(expected if effect.kind is EffectKind.RELATIVE else 1 - expected)
@@ -93,7 +93,7 @@ _EFFECT_SUFFIXES = {EffectKind.RELATIVE: "", EffectKind.OF_ERROR: " of the error
 
 
 def _fraction(gap: float, whole: float) -> float:
-    """Return gap ÷ of; infinite where `of` is 0 and there is a gap."""
+    """Return gap ÷ of; infinite if `of` is 0 and there's a gap."""
     if gap == 0 or whole > 0:
         return gap / whole if gap else 0.0
     return inf if gap > 0 else -inf
@@ -106,7 +106,7 @@ def undecided(value: float, why: Sentence) -> Deviation:
 def unusable_baseline_reason(
     baseline: Baseline, history: float, effect: MinimumEffect, higher_is_better: bool
 ) -> Sentence | None:
-    """Return why nothing can be judged against a baseline; None where it can."""
+    """Return why a baseline isn't enough to judge by; None if it is."""
     if baseline.covers < MIN_COVERAGE * history:
         covers, needed = (format_duration(timedelta(seconds=span)) for span in (baseline.covers, history))
         return say("The baseline covers {covers}, and {needed} are needed.", covers=covers, needed=needed)

@@ -1,4 +1,4 @@
-"""What a monitor's rule makes of a check: the one evaluation behind live checks and backtests. Pure.
+"""Applies a monitor's rule to a check: the evaluation behind both live checks and backtests. Pure.
 
 What a rule looks back at comes through `Past`: from the ledger in bot/services/monitoring/evaluation.py, from memory in
 bot/services/monitoring/backtests.py. Nothing else differs between the two.
@@ -52,7 +52,7 @@ def evaluate_rule(
     now: datetime,
     history: MonitorHistory,
 ) -> RuleResult | None:
-    """Return what the rule makes of a check; None where it isn't asked: no value, or too soon after the promotion.
+    """Return the rule's result for a check; None without a value, or too soon after the promotion.
 
     `standing` is that of `begin`, before the check. Before the first labels can have come, it says that instead.
     """
@@ -234,7 +234,7 @@ def _evaluate_block(
 def _confirming_readings(
     rule: MonitorConfig, term: ProductionTerm, end: datetime, history: MonitorHistory
 ) -> TimeSeries:
-    """Return the last few readings before a block's end, which confirm it where it has hardly any itself."""
+    """Return the last few readings before a block's end, which confirm a block with hardly any readings."""
     return by_prediction_time(
         rule,
         history.readings(max(_judged_since(rule, term), end - 2 * statistics.CONFIRMING_READINGS * rule.every), end),
@@ -245,7 +245,7 @@ def _confirming_readings(
 
 
 def _evaluate_sequence(rule: MonitorConfig, term: ProductionTerm, history: MonitorHistory) -> RuleResult:
-    """Judge all readings since the warm-up; what was read before it is nothing to go by."""
+    """Judge all readings since the warm-up; earlier ones don't count."""
     if rule.baseline == "live":
         return _no_verdict(
             say(
@@ -276,7 +276,7 @@ def _evaluate_sequence(rule: MonitorConfig, term: ProductionTerm, history: Monit
 def _to_rule_result(
     rule: MonitorConfig, deviation: Deviation, remark: Sentence, judged_to: datetime | None
 ) -> RuleResult:
-    """Return what a rule against a baseline has judged, with whether it is well again: the hysteresis is ours."""
+    """Return the result of a rule against a baseline, and whether it has recovered (with hysteresis)."""
     enough = rule.hysteresis * rule.min_effect.absolute_distance(deviation.expected).item()
     why = join_sentences([deviation.why, remark], " ") if str(remark) else deviation.why
     if deviation.is_worse is None:

@@ -1,4 +1,4 @@
-"""How often to expect armed monitors to roll back although nothing is wrong. Pure.
+"""How often to expect armed monitors to roll back without a cause. Pure.
 
 The figures come from simulated months (docs/rules.md), so they guarantee nothing about a real metric.
 """
@@ -24,7 +24,7 @@ SIMULATED_RULE = MonitorConfig(name="simulated", source="simulated")  # all defa
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FalseRollbackEstimate:
-    """What is armed, and what to expect of it.
+    """The armed monitors, and the false rollbacks to expect.
 
     `per_month` is the sum over the `counted` monitors; the others have no figure, or one that covers only part of them.
     """
@@ -50,7 +50,7 @@ def expected_per_month(rule: MonitorConfig) -> float | None:
 
 
 def estimate_false_rollbacks(monitors: Iterable[Monitor]) -> FalseRollbackEstimate | None:
-    """Return what to expect of these monitors together; None if none is armed. Paused ones can't act."""
+    """Return what to expect from these monitors together; None if none is armed. Paused ones don't count."""
     rules = [monitor.rule for monitor in monitors if monitor.is_armed and not monitor.is_paused]
     figures = [figure for rule in rules if (figure := expected_per_month(rule)) is not None]
     thresholds = sum(rule.is_threshold for rule in rules)

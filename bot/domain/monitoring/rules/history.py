@@ -1,4 +1,4 @@
-"""What a rule reads of a monitor's past, from the ledger or from memory."""
+"""The history that a rule needs, as an interface: live checks and backtests implement it."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from bot.domain.monitoring.stored_baselines import OwnBaselineKind
 
 
 class MonitorHistory(Protocol):
-    """What a rule looks back at, for one monitor in one term."""
+    """The earlier readings and baselines of one monitor in one term."""
 
     def readings(self, since: datetime, until: datetime) -> TimeSeries:
         """Return the term's readings from `since` on and before `until`."""
         ...
 
     def recent(self, since: datetime) -> TimeSeries:
-        """Return the term's readings after `since`, the one that is judged included."""
+        """Return the term's readings after `since`, including the one that's being judged."""
         ...
 
     def frozen_baseline(self) -> Baseline:
-        """Return what was usual before the term began."""
+        """Return the baseline from before the term."""
         ...
 
     def own_baseline(self, kind: OwnBaselineKind) -> tuple[datetime, Baseline] | None:
-        """Return up to when the version's own days were kept as a baseline, and that baseline; None if none was."""
+        """Return the end of the version's own baseline and the baseline; None if there's none."""
         ...
 
     def save_own_baseline(self, kind: OwnBaselineKind, since: datetime, until: datetime, summary: Baseline) -> None:
@@ -35,5 +35,5 @@ class MonitorHistory(Protocol):
         ...
 
     def tally(self, baseline: Baseline, since: datetime) -> Tally:
-        """Return the tally of the term's readings from `since` on, the one that is judged included."""
+        """Return the tally of the term's readings from `since` on, including the one that's being judged."""
         ...

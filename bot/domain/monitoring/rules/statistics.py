@@ -208,7 +208,7 @@ def judge_block(  # noqa: PLR0913 - a rule has that many parts
 
 
 def _not_worse_reason(gaps: Floats, limits: BlockLimits) -> str:
-    """Return why a block is not worse although its mean is; empty where nothing speaks for it."""
+    """Return why a block isn't worse although its mean is; empty if there's no reason."""
     if not np.median(gaps) > limits.median.item():
         return "but most of its readings are not"
     return "" if gaps[len(gaps) // 2 :].mean() > limits.last_half.item() else "but it is recovering"

@@ -1,4 +1,4 @@
-"""Series of times and values, and the estimates that the rules share: correlation, medians, quantiles."""
+"""Time series of readings, and robust statistics of them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TimeSeries:
-    """A metric's readings: seconds since the epoch in UTC, ascending, and finite values. Made by `Points.of`.
+    """A metric's readings: seconds since the epoch in UTC, ascending, and finite values. Made by `TimeSeries.from_columns`.
 
     For counts, a value is a proportion and `total` is what it's out of, NaN for a reading that isn't a count. If no
     reading is one, `total` is None.
@@ -55,7 +55,7 @@ class TimeSeries:
     def from_columns(
         cls, at: Iterable[float], values: Iterable[float], totals: Iterable[float | None] | None = None
     ) -> TimeSeries:
-        """Return the readings by time, without those that are no finite number.
+        """Return the readings in order of time, without those that aren't finite.
 
         Raises ValueError where there are not as many times as values, or as totals.
         """
@@ -187,7 +187,7 @@ def mean_neighbor_product(series: Floats) -> Floats:
 
 
 def nan_median(values: Floats, axis: int) -> Floats:
-    """Return the medians along an axis of what is there; NaN where nothing is."""
+    """Return the medians along an axis, ignoring NaN; NaN if there's nothing else."""
     ordered = np.sort(values, axis=axis)  # NaN comes last
     count = (~np.isnan(values)).sum(axis=axis, keepdims=True)
     sides = [
@@ -198,7 +198,7 @@ def nan_median(values: Floats, axis: int) -> Floats:
 
 
 def ratio(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> Floats:
-    """Return above ÷ below; NaN, not a warning, where nothing is divided by nothing."""
+    """Return numerator ÷ denominator; 0 ÷ 0 is NaN, without a warning."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # no days, or no variance: NaN is the answer
         quotient: Floats = np.asarray(np.divide(numerator, denominator), dtype=np.float64)
     return quotient
