@@ -32,10 +32,10 @@ from bot.registry.memory_contents import MemoryContents, StoredModel, StoredRun
 class MemoryRegistry(MemoryContents):
     """The port `Registry`, with what a test needs to prepare it and to make it fail.
 
-    `down`: no call is answered. `loses_answers`: each call takes effect, but its answer is lost. `ignores_case`: a name
-    in another letter case finds the model, as when MLflow's database is MySQL; results have the stored name. `delay`:
-    seconds that each answer takes; `wait` does the waiting. `requests` counts calls by method, with one for each tag
-    that is set and for each 1,000 runs.
+    `is_down`: no call is answered. `loses_answers`: each call takes effect, but its answer is lost. `ignores_case`: a
+    name in another letter case finds the model, as when MLflow's database is MySQL; results have the stored name.
+    `delay`: seconds that each answer takes; `sleep` waits that long. `request_counts` counts calls by method, with one
+    for each tag that is set and for each 1,000 runs.
     """
 
     def __init__(
@@ -94,26 +94,27 @@ class MemoryRegistry(MemoryContents):
         if not names:
             return {}
         with self._simulated_request("in_production"):
-            asked = [model for name, model in self._models.items() if name in names and not model.is_prompt]
-            numbers = {model.name: _model_info(model).latest.get(Stage.PRODUCTION) for model in asked}
-            return {model.name: model.versions[at] for model in asked if (at := numbers[model.name]) is not None}
+            models = [model for name, model in self._models.items() if name in names and not model.is_prompt]
+            numbers = {model.name: _model_info(model).latest.get(Stage.PRODUCTION) for model in models}
+            return {model.name: model.versions[at] for model in models if (at := numbers[model.name]) is not None}
 
     def latest_metrics(self, run_ids: Sequence[str]) -> dict[str, Mapping[str, LoggedValue]]:
         """Return the newest point of each metric of the runs that are there, by run and name."""
         with self._simulated_request("metrics"):
-            there = {each: self._runs[each].points for each in run_ids if each in self._runs}
+            histories = {run_id: self._runs[run_id].points for run_id in run_ids if run_id in self._runs}
             return {
-                each: {name: _finite_point(points[-1]) for name, points in run.items()} for each, run in there.items()
+                run_id: {name: _finite_point(points[-1]) for name, points in run.items()}
+                for run_id, run in histories.items()
             }
 
     def monitoring_runs(self, versions: Collection[tuple[str, int]]) -> dict[tuple[str, int], list[str]]:
         """Return the ids of the runs whose tags name one of these models and versions, by these; no deleted ones."""
-        found: dict[tuple[str, int], list[str]] = {}
+        ids_by_version: dict[tuple[str, int], list[str]] = {}
         with self._simulated_request("monitoring_runs"):
             for run_id, run in self._runs.items():
                 if (pair := monitored_version(run.info.tags)) in versions and pair and not run.info.is_deleted:
-                    found.setdefault(pair, []).append(run_id)
-        return found
+                    ids_by_version.setdefault(pair, []).append(run_id)
+        return ids_by_version
 
     def metric_history(self, run_id: str, metric: str) -> list[LoggedValue]:
         """Return every point of a run's metric, oldest first; empty if it has none."""
@@ -156,8 +157,8 @@ class MemoryRegistry(MemoryContents):
             with self._simulated_request("set_tags"):
                 model = self._require_version(name, version)
                 _check_tag_keys([key])
-                kept = {other: text for other, text in model.versions[version].tags.items() if other != key}
-                new = MappingProxyType(kept if value is None else {**kept, key: value})
+                other_tags = {other: text for other, text in model.versions[version].tags.items() if other != key}
+                new = MappingProxyType(other_tags if value is None else {**other_tags, key: value})
                 model.versions[version] = replace(model.versions[version], tags=new)
 
     def set_description(self, name: str, version: int | None, text: str) -> None:
@@ -209,10 +210,10 @@ class MemoryRegistry(MemoryContents):
             raise RegistryUnreachable("The registry did not answer in time.")
 
     def _find_stored(self, name: str) -> StoredModel | None:
-        found = self._models.get(name)
-        if found is None and self.ignores_case:
-            return next((one for one in self._models.values() if one.name.lower() == name.lower()), None)
-        return found
+        stored = self._models.get(name)
+        if stored is None and self.ignores_case:
+            return next((model for model in self._models.values() if model.name.lower() == name.lower()), None)
+        return stored
 
     def _require_model(self, name: str) -> StoredModel:
         model = self._find_stored(name)

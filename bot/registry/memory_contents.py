@@ -119,7 +119,7 @@ class MemoryContents:
         with self._lock:
             model = self._models.pop(name)
             model.name, model.updated_at = new_name, self._now()
-            model.versions = {number: replace(one, model=new_name) for number, one in model.versions.items()}
+            model.versions = {number: replace(version, model=new_name) for number, version in model.versions.items()}
             self._models[new_name] = model
 
     def move_files(self, old: str, new: str) -> None:
@@ -127,8 +127,8 @@ class MemoryContents:
         with self._lock:
             for model in self._models.values():
                 model.versions = {
-                    number: replace(one, source=one.source.replace(old, new, 1))
-                    for number, one in model.versions.items()
+                    number: replace(version, source=version.source.replace(old, new, 1))
+                    for number, version in model.versions.items()
                 }
 
     def add_run(  # noqa: PLR0913 - a run has as many sides

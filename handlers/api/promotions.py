@@ -136,11 +136,11 @@ class PromotionsEndpoint:
         """Execute the command unless it's done already, and answer with its result; a slow MLflow isn't waited for."""
         if queued_command.state is not QueuedCommandState.WAITING:
             return self._answer_repeated_call(queued_command, document)
-        doing: Future[CommandResult] = self._registrar.worker_pool.submit(
+        execution: Future[CommandResult] = self._registrar.worker_pool.submit(
             logging_context.with_context(partial(self._execute, queued_command))
         )
         try:
-            doing.result(self._timeout)
+            execution.result(self._timeout)
         except (TookTooLong, Unreachable):
             return _json_response(
                 202,

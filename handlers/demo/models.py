@@ -51,7 +51,7 @@ def prepare_models(
 def _create_versions(
     folder: DemoFolder, existing: int, progress: ProgressReporter, rows: int | None
 ) -> Iterator[tuple[int, str, Mapping[str, float]]]:
-    """Register the versions after the first `done`, and yield the number, the estimator, and the metrics of each."""
+    """Register the versions after the first `existing` ones, and yield number, estimator, and metrics of each."""
     from handlers.demo import snapshot  # importing MLflow takes seconds, which a second start doesn't need
 
     if rows is None and snapshot.is_compatible():

@@ -24,7 +24,7 @@ class StoryError(Exception):
 class DemoStory:
     """Alice requests a promotion, is blocked by a gate; Bob approves. The next version is bad, and is rolled back.
 
-    `print_line` gets one line after the other.
+    `narrate` gets one line after the other.
     """
 
     def __init__(

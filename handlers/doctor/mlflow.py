@@ -220,7 +220,7 @@ def _connect_seconds(url: str) -> float:
 
 
 def diagnose_latencies(latencies: Latencies, *, can_quick_ack: bool) -> Diagnosis:
-    """Return what the seconds mean. `can_prompt`: on this system we can have answers come without the pause."""
+    """Return the diagnosis of the latencies. `can_quick_ack`: this system can avoid the pause in answers."""
     authenticated, connect = f"{latencies.authenticated * 1000:.0f} ms", f"{latencies.connect * 1000:.0f} ms"
     if latencies.connect > NEAR_SECONDS:
         if latencies.authenticated < 0.1:

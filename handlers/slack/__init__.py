@@ -10,13 +10,13 @@ from handlers.slack.interactions import SlackInteractions
 
 
 def register(app: App, registrar: Registrar, mlflow_url: str | None = None) -> SlackInteractions:
-    """Put every listener on the app; return what they share, to be closed at the end. `web` is MLflow's address."""
-    desk = SlackInteractions(registrar, app.client, mlflow_url)
-    commands.register(app, desk)
-    buttons.register(app, desk)
-    modals.register(app, desk)
-    home.register(app, desk)
-    monitoring.register(app, desk)
-    incidents.register(app, desk)
-    app.error(desk.log_unexpected)
-    return desk
+    """Register every listener; return what they share, to be closed at the end. `mlflow_url`: MLflow's address."""
+    interactions = SlackInteractions(registrar, app.client, mlflow_url)
+    commands.register(app, interactions)
+    buttons.register(app, interactions)
+    modals.register(app, interactions)
+    home.register(app, interactions)
+    monitoring.register(app, interactions)
+    incidents.register(app, interactions)
+    app.error(interactions.log_unexpected)
+    return interactions

@@ -68,7 +68,7 @@ class AnswerWithChart:
 
 
 class Replies:
-    """Answers one person, and only them. `tell_of_scopes` is called with the scopes that a picture would need."""
+    """Answers one person, and only them. `report_missing_scopes` gets the scopes that uploading a picture needs."""
 
     def __init__(self, client: WebClient, report_missing_scopes: ReportMissingScopes) -> None:
         self._client = client

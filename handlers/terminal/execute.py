@@ -64,12 +64,12 @@ def _execute_remotely(settings: Settings, invocation: Invocation) -> CommandOutp
 
 def _execute_locally(settings: Settings, invocation: Invocation) -> CommandOutput:
     kind = type(invocation.command)
-    with ExitStack() as opened:
+    with ExitStack() as stack:
         ledger = _open_ledger(settings, kind)
-        opened.callback(ledger.close)
+        stack.callback(ledger.close)
         policy = _find_policy(settings, kind, ledger)
-        status = opened.enter_context(Console(stderr=True).status("Asking MLflow…"))  # on a screen only
-        registrar = opened.enter_context(closing(build_for_terminal(settings, policy, ledger, warn=print_warning)))
+        status = stack.enter_context(Console(stderr=True).status("Asking MLflow…"))  # on a screen only
+        registrar = stack.enter_context(closing(build_for_terminal(settings, policy, ledger, warn=print_warning)))
         # otherwise, the commands that this process records would count as pending when someone copies the ledger
         if kind in changes.HANDLERS:
             registrar.context.startup_check.has_passed()

@@ -73,9 +73,10 @@ def _show(session: TerminalSession, command: ShowModel, output_format: OutputFor
             {
                 "model": view.model.name,
                 "description": view.model.description,
-                "versions": [_version_document(one, view.blocks.get(one.version)) for one in view.versions],
+                "versions": [_version_document(version, view.blocks.get(version.version)) for version in view.versions],
                 "requests": [
-                    documents.request_document(one, [], session.registrar.context.policy) for one in view.requests
+                    documents.request_document(request, [], session.registrar.context.policy)
+                    for request in view.requests
                 ],
             }
         )
@@ -85,27 +86,28 @@ def _show(session: TerminalSession, command: ShowModel, output_format: OutputFor
     table = console.new_table()
     for heading in ("Version", "Semver", "Stage", "Aliases", "Status", "Run", "Made"):
         table.add_column(heading, overflow="fold")
-    for one in page:
-        aliases = ", ".join(one.aliases) or "–"
-        status = one.status.lower().replace("_", " ")
+    for version in page:
+        aliases = ", ".join(version.aliases) or "–"
+        status = version.status.lower().replace("_", " ")
         table.add_row(
-            f"v{one.version}",
-            one.semver or "–",
-            _stage_label(one),
+            f"v{version.version}",
+            version.semver or "–",
+            _stage_label(version),
             aliases,
             status,
-            one.run_id or "–",
-            _format_day(one.created_at),
+            version.run_id or "–",
+            _format_day(version.created_at),
         )
     about = f": {truncate(view.model.description, 300)}" if view.model.description else ""
     head = Text(f"{view.model.name}{about}")
     waiting = [
-        Text(f"Request {one.id}: {promotion_messages.describe_change(one)}, {one.state.value}") for one in view.requests
+        Text(f"Request {request.id}: {promotion_messages.describe_change(request)}, {request.state.value}")
+        for request in view.requests
     ]
     if command.page * PAGE_SIZE < len(view.versions):
         typed = f"registrar show {shlex.quote(view.model.name)} --page {command.page + 1}"
         waiting.insert(0, Text(f"{pluralize(len(view.versions), 'version')}; older: {typed}"))
-    blocked = [Text(str(to_terminal_sentence(rollback_block.block_details(one)))) for one in view.blocks.values()]
+    blocked = [Text(str(to_terminal_sentence(rollback_block.block_details(block)))) for block in view.blocks.values()]
     return rendered_output(lambda _: [head, Text(), table, *blocked, *waiting])
 
 

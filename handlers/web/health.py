@@ -24,7 +24,7 @@ def mount_health(app: FastAPI, readiness: Readiness, metrics: PrometheusMetrics 
 
     Of concurrent calls, one thread checks, and the others wait for its result without blocking a thread.
     """
-    looking, reading = asyncio.Semaphore(1), asyncio.Semaphore(1)
+    check_lock, metrics_lock = asyncio.Semaphore(1), asyncio.Semaphore(1)
 
     @app.get("/healthz")
     def healthz() -> dict[str, str]:
@@ -33,7 +33,7 @@ def mount_health(app: FastAPI, readiness: Readiness, metrics: PrometheusMetrics 
 
     @app.get("/readyz", include_in_schema=False)
     async def readyz() -> Response:
-        async with looking:
+        async with check_lock:
             status, document = await run_in_threadpool(readiness.document)
         return JSONResponse(document, status)
 
@@ -42,7 +42,7 @@ def mount_health(app: FastAPI, readiness: Readiness, metrics: PrometheusMetrics 
 
         @app.get("/metrics", include_in_schema=False)
         async def told_metrics() -> Response:
-            async with reading:
+            async with metrics_lock:
                 body, kind = await run_in_threadpool(page)
             return Response(body, media_type=kind)
 

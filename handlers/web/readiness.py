@@ -101,9 +101,9 @@ class _ComponentCheck:
         """Return the component's status, at most `timeout` seconds from now."""
         with self._lock:
             # If a check hangs, later calls don't wait for it again.
-            looking = None if self._is_fresh() else self._thread
-        if looking:
-            looking.join(timeout)
+            thread = None if self._is_fresh() else self._thread
+        if thread:
+            thread.join(timeout)
         with self._lock:
             if self._thread is None or self._is_fresh():
                 return self._status or ComponentStatus(False, "It was not looked at.", self._monotonic())

@@ -125,15 +125,15 @@ def _download(store: Any, name: str, folder: Path) -> bytes:
 
 def _check_host(location: str, tracking_uri: str) -> None:
     """Refuse an address on another host than MLflow's: whoever wrote it into the model would get our password."""
-    there, ours = urlsplit(location), urlsplit(tracking_uri)
-    if there.scheme not in {"http", "https", "mlflow-artifacts"} or not there.netloc:
+    address, server = urlsplit(location), urlsplit(tracking_uri)
+    if address.scheme not in {"http", "https", "mlflow-artifacts"} or not address.netloc:
         return
-    if there.netloc.rpartition("@")[2] != ours.netloc.rpartition("@")[2]:
+    if address.netloc.rpartition("@")[2] != server.netloc.rpartition("@")[2]:
         raise files_unreadable("they lie on a server that is not the one MLflow answers at")
 
 
 def _run_with_timeout(task: Callable[[], T], timeout: float) -> T:
-    """Return what `work` returns. Some stores' libraries wait for minutes: their thread is left to itself."""
+    """Return the task's result. Some stores' libraries wait for minutes: their thread is abandoned."""
     answers: SimpleQueue[tuple[T | None, Exception | None]] = SimpleQueue()
 
     def run() -> None:
@@ -144,9 +144,9 @@ def _run_with_timeout(task: Callable[[], T], timeout: float) -> T:
 
     Thread(target=run, name="files of a model", daemon=True).start()
     try:
-        found, error = answers.get(timeout=timeout)
+        result, error = answers.get(timeout=timeout)
     except Empty:
         raise files_timed_out() from None
     if error:
         raise error
-    return found  # type: ignore[return-value]
+    return result  # type: ignore[return-value]

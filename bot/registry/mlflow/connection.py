@@ -25,7 +25,7 @@ def do_nothing() -> None:
 
 def prepare_environment(timeout: int) -> None:
     """Set MLflow's time limits in the environment, and quiet it. Variables that are already set win."""
-    wanted = {
+    variables = {
         "DO_NOT_TRACK": "true",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -35,7 +35,7 @@ def prepare_environment(timeout: int) -> None:
         # Files come through the server: one request less, and none to a host that we do not know.
         "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
     }
-    for name, value in wanted.items():
+    for name, value in variables.items():
         os.environ.setdefault(name, value)
 
 
@@ -47,9 +47,9 @@ def request_timeout() -> float:
 class MlflowConnection:
     """A connection to one of MLflow's two sides, the registry or the tracking server.
 
-    `open` creates its client at the first call: the import takes seconds, and a database gets its tables. One thread
-    does that while the others wait at `opening`: two that create the same tables at once would fail. `begin` is called
-    right before. `observer` is notified of each request.
+    `open_client` creates its client at the first call: the import takes seconds, and a database gets its tables. One
+    thread does that while the others wait at `open_lock`: two that create the same tables at once would fail.
+    `before_open` is called right before. `observer` is notified of each request.
     """
 
     def __init__(
@@ -79,9 +79,9 @@ class MlflowConnection:
             began = time.perf_counter()
             return request(client)
         except expected_errors() as error:
-            ours = translate_error(error, outer, not_found, self._uri, self._setting)
-            failed = _error_label(ours)
-            raise ours from error
+            translated = translate_error(error, outer, not_found, self._uri, self._setting)
+            failed = _error_label(translated)
+            raise translated from error
         finally:
             if client is not None:
                 self._observer.registry_called(client.last_method, time.perf_counter() - began, failed)
@@ -92,14 +92,14 @@ class MlflowConnection:
 
     def read_pages(self, search: Callable[..., Any]) -> list[Any]:
         """Return the items of all pages; `search(client, token)` fetches one."""
-        found: list[Any] = []
+        items: list[Any] = []
         token: str | None = None
         while True:
             page = self.read(partial(search, token=token))
-            found += page
+            items += page
             token = page.token
             if not token:
-                return found
+                return items
 
     def close(self) -> None:
         """Close the connections to a database; the next call opens new ones."""

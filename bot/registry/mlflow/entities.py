@@ -64,7 +64,7 @@ def run_info(entity: Any) -> RunInfo:
         metrics=MappingProxyType({key: _finite_or_nan(value) for key, value in data.metrics.items()}),
         params=MappingProxyType(data.params),
         tags=MappingProxyType(data.tags),
-        datasets=tuple(_dataset(each) for each in entity.inputs.dataset_inputs) if entity.inputs else (),
+        datasets=tuple(_dataset(dataset) for dataset in entity.inputs.dataset_inputs) if entity.inputs else (),
         is_deleted=info.lifecycle_stage == "deleted",
     )
 
@@ -95,8 +95,8 @@ def _dataset(entity: Any) -> Dataset:
 def _row_count(profile: str | None) -> int | None:
     """Return how many rows a data set says it has; an array says it by its shape."""
     try:
-        told = json.loads(profile or "{}")
-        rows = told["num_rows"] if "num_rows" in told else told["features_shape"][0]
+        document = json.loads(profile or "{}")
+        rows = document["num_rows"] if "num_rows" in document else document["features_shape"][0]
     except (ValueError, TypeError, LookupError):
         return None
     return rows if isinstance(rows, int) else None

@@ -95,7 +95,7 @@ def describe_location(uri: str) -> Code | str:
 def cause_chain(error: BaseException | None, handled: BaseException | None) -> Iterator[BaseException]:
     """Yield the error and what led to it: MLflow chains some causes, and of some leaves only the context.
 
-    `outer` is what the caller was handling already; it led to nothing here.
+    `handled`: what the caller was handling already; it led to nothing here.
     """
     if error is not None and error is not handled:
         yield error

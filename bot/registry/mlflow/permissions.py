@@ -183,7 +183,7 @@ def _json_object(response: ProbeResponse) -> dict[str, Any]:
 class OtherUserClient:
     """Another user of MLflow, with their own login or none; Registrar's is never sent.
 
-    `creds`: MLflow's settings for our own requests: the server's address, and how its certificate is verified.
+    `credentials`: MLflow's settings for our own requests: the server's address, and how its certificate is verified.
     """
 
     def __init__(self, credentials: Any, login: Login) -> None:

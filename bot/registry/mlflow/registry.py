@@ -43,7 +43,8 @@ class MlflowRegistry:
 
     `timeout`: seconds to wait for an answer. MLflow reads its time limits from the environment at every call: variables
     that are already set win, else the first registry of a process sets them for all. MLflow's own retries are turned
-    off, because it would repeat writes, too. `begin` is called before `tracking_uri` is opened, for models or for runs.
+    off, because it would repeat writes, too. `before_open` is called before `tracking_uri` is opened, for models or for
+    runs.
     """
 
     def __init__(

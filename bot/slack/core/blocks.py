@@ -62,9 +62,9 @@ def _shorten_lines(text: str, max_length: int) -> str:
     """Return about `max_length` characters of mrkdwn: whole lines if there are several, and how many are left out."""
     if len(text) <= max_length:
         return text
-    kept = text[:max_length].rpartition("\n")[0]
-    left = text.count("\n") - kept.count("\n")
-    return f"{kept}\nand {pluralize(left, 'more line')}" if kept else cut_mrkdwn(text, max_length)
+    lines = text[:max_length].rpartition("\n")[0]
+    left = text.count("\n") - lines.count("\n")
+    return f"{lines}\nand {pluralize(left, 'more line')}" if lines else cut_mrkdwn(text, max_length)
 
 
 def with_picture(message: Message, file_id: str, alt: str) -> Message:

@@ -141,7 +141,7 @@ _REGISTRATION_PROBLEMS = {"FAILED_REGISTRATION": "*registration failed*", "PENDI
 
 
 def version_answer(view: VersionCard, mlflow_url: str | None) -> Message:
-    """Return a version's metadata card: every field with its value or "missing". `web` is MLflow's address."""
+    """Return a version's metadata card: every field with its value or "missing". `mlflow_url`: MLflow's address."""
     card, version = view.card, view.version
     name = f"{code(version.model, 120)} {code(f'v{version.version}')}"
     fields = [f"*{_field_label(field)}*\n{_field_value(field, getattr(card, field))}" for field in _SHORT_FIELDS]

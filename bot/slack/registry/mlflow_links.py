@@ -8,7 +8,7 @@ from bot.domain.registry.model import RunInfo, VersionInfo
 
 
 def version_url(mlflow_url: str, version: VersionInfo) -> str:
-    """Return the address of a version's page. `web` is MLflow's own address, without a slash at its end."""
+    """Return the address of a version's page. `mlflow_url`: MLflow's address, without a slash at its end."""
     return f"{mlflow_url}/#/models/{quote(version.model, safe='')}/versions/{version.version}"
 
 

@@ -51,5 +51,5 @@ def json_output(document: Mapping[str, Any], exit_code: int = 0) -> CommandOutpu
 
 
 def rendered_output(build: Callable[[int], Sequence[RenderableType]], exit_code: int = 0) -> CommandOutput:
-    """Return what `parts` makes for the screen's width."""
+    """Return the output that `build` makes for the terminal's width."""
     return CommandOutput(console.render(build), exit_code)
