@@ -39,20 +39,20 @@ class WebhookNotifier:
         self._now = now
         self._unreachable_until: dict[str, datetime] = {}  # until when an endpoint is left alone
 
-    def deliver(self, message: OutboxMessage) -> DeliveryResult:
+    def deliver(self, outbox_message: OutboxMessage) -> DeliveryResult:
         """Send one event: see the port. A lost one is sent again; the receiver recognizes it by its id."""
-        endpoint = self._policy().endpoint(message.to)
+        endpoint = self._policy().endpoint(outbox_message.to)
         if endpoint is None:
             return DeliveryResult(DeliveryOutcome.REFUSED, why="the policy names it no more")
-        left = self._unreachable_until.get(message.to, self._now()) - self._now()
+        left = self._unreachable_until.get(outbox_message.to, self._now()) - self._now()
         if left > timedelta(0):
             return DeliveryResult(DeliveryOutcome.RETRY, retry_after=left, why="it did not answer just now")
         try:
-            answer = self._post(endpoint, message.key, str(message.data["body"]).encode())
+            answer = self._post(endpoint, outbox_message.key, str(outbox_message.data["body"]).encode())
         except Misconfigured as error:
             return DeliveryResult(DeliveryOutcome.RETRY, retry_after=UNSET_VARIABLE_PAUSE, why=str(error.sentence))
         except Unreachable as error:
-            self._unreachable_until[message.to] = self._now() + UNREACHABLE_PAUSE
+            self._unreachable_until[outbox_message.to] = self._now() + UNREACHABLE_PAUSE
             return DeliveryResult(DeliveryOutcome.RETRY, why=str(error.sentence))
         return self._delivery_for(answer)
 
@@ -60,7 +60,7 @@ class WebhookNotifier:
         """Return the name: endpoints have no channels."""
         return name
 
-    def delete_message(self, ref: MessageRef) -> None:
+    def delete_message(self, message_ref: MessageRef) -> None:
         """Do nothing: a duplicate has the same id, by which the receiver recognizes it."""
 
     def _post(self, endpoint: WebhookEndpoint, key: str, body: bytes) -> http_client.HttpResponse:

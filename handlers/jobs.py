@@ -33,7 +33,7 @@ class JobScheduler(BackgroundScheduler):  # type: ignore[misc]  # APScheduler ha
     """APScheduler's, with a watch on the clock: one that's set back by an hour would stop it for an hour."""
 
     def start(self, paused: bool = False) -> None:
-        """Let the clock tick."""
+        """Start the scheduler."""
         self._last_job_ended = time.monotonic()
         self.add_listener(self._record_job_end, EVENT_JOB_EXECUTED)
         self.add_listener(
@@ -108,7 +108,7 @@ class LongRunLogger:
 
 
 def _is_not_skip_message(record: logging.LogRecord) -> bool:
-    """Tell whether a line of APScheduler's is about anything but a run that it skipped since the last one still runs.
+    """Return whether a log record is anything but APScheduler's notice that it skipped a run while the last one runs.
 
     It logs one for each tick, every half second on a busy machine.
     """
@@ -116,7 +116,7 @@ def _is_not_skip_message(record: logging.LogRecord) -> bool:
 
 
 def reschedule_after_clock_change(scheduler: BaseScheduler, now: datetime) -> list[str]:
-    """Let jobs run now whose next time is further away than their interval; return their names."""
+    """Run jobs now whose next time is further away than their interval; return their names."""
     jobs = [job for job in scheduler.get_jobs() if _is_too_far(job, now)]
     for job in jobs:
         job.modify(next_run_time=now)

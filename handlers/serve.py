@@ -208,7 +208,7 @@ class Service:
             self._socket_mode.open()
 
     def stop_accepting(self) -> None:
-        """Say that we stop, and let Slack give what is new to others; HTTP is answered until the end."""
+        """Report that we're stopping, so that Slack sends new events elsewhere; HTTP is answered until the end."""
         self.readiness.mark_stopping()
         sockets, self._socket_mode = self._socket_mode, None
         if sockets:
@@ -230,7 +230,7 @@ class Service:
         self._listener.close()
 
     def _check_slack(self) -> str:
-        """Return how Slack reaches us. Raises NotWell."""
+        """Return how Slack reaches us. Raises NotHealthy."""
         if not self._settings.slack_app_token:
             return "Slack reaches us over HTTP only."
         if self.readiness.is_stopping:
@@ -246,7 +246,7 @@ class Service:
         return [str(describe_pending_edit(edit, context.active_policy.revision, context.clock.now()))] if edit else []
 
     def _check_jobs(self) -> str:
-        """Return that the clock ticks. Raises NotWell."""
+        """Return that the scheduler is running. Raises NotHealthy."""
         if not self._scheduler.running:
             raise NotHealthy("The clock does not tick yet.")
         if (since := self._scheduler.seconds_since_last_job()) > MAX_JOB_PAUSE:

@@ -54,8 +54,8 @@ class WorkQueueReader(Protocol):
         """Return the outbox messages that can be delivered at `now`.
 
         For each ordering key these are the messages before the first one that has to wait, in order. `kinds`: only
-        messages of these kinds; empty means any. All messages with one ordering key are delivered through the same
-        channel. `recipient`: only messages to this recipient. `limit`: how many to return at most.
+        messages of these kinds; empty means any. All messages with one ordering key go the same way: to Slack, or to
+        one endpoint. `recipient`: only messages to this recipient. `limit`: how many to return at most.
         """
         ...
 

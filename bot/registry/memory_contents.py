@@ -109,7 +109,7 @@ class MemoryContents:
             del self._models[name]
 
     def replace_version(self, name: str, number: int, **changes: Any) -> None:
-        """Let another version be found under this number, as after a restore; `changes` are fields of `VersionInfo`."""
+        """Replace the version with this number, as after a restore; `changes` are fields of `VersionInfo`."""
         with self._lock:
             versions = self._models[name].versions
             versions[number] = replace(versions[number], **changes)
@@ -123,7 +123,7 @@ class MemoryContents:
             self._models[new_name] = model
 
     def move_files(self, old: str, new: str) -> None:
-        """Let every source that begins with `old` begin with `new`, as a migration in the database does."""
+        """Replace the prefix `old` of every source with `new`, as a migration of the database does."""
         with self._lock:
             for model in self._models.values():
                 model.versions = {
@@ -184,7 +184,7 @@ class MemoryContents:
             run.info = replace(run.info, is_deleted=True)
 
     def add_package(self, version_or_source: VersionInfo | str, package: ModelPackage) -> None:
-        """Let this lie beside the files of a version, or of every version with this source."""
+        """Add a package next to the files of a version, or of every version with this source."""
         with self._lock:
             self._packages[version_or_source if isinstance(version_or_source, str) else version_or_source.source] = (
                 package
@@ -198,6 +198,6 @@ class MemoryContents:
             )
 
     def remove_package(self, version: VersionInfo) -> None:
-        """Let nothing lie beside the files of a version."""
+        """Remove the package next to the files of a version."""
         with self._lock:
             del self._packages[version.source]

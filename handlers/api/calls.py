@@ -140,7 +140,10 @@ class ApiAccess:
             )
 
     def refuse(self, status: int, client: Client, address: str, sentence: Sentence, tag: EventTag) -> NoReturn:
-        """Refuse, and write it down, though not more than once a minute for each caller. Always raises Said."""
+        """Refuse a call, and record it in the audit log at most once a minute for each caller.
+
+        Always raises ApiError.
+        """
         if self._refusals.is_new(f"{client.name} {address if client.name == UNKNOWN_CALLER else ''}"):
             event = Event(
                 at=self._clock.now(),
@@ -160,7 +163,7 @@ class ApiAccess:
 
 
 def covers_model(caller: AuthenticatedClient, model: str) -> bool:
-    """Tell whether the policy's `models` of a client name this model."""
+    """Return whether a client's `models` in the policy match this model."""
     return any(pattern == model or fnmatchcase(model, pattern) for pattern in caller.rules.models)
 
 

@@ -55,7 +55,7 @@ class PromotionsEndpoint:
         self._timeout = timeout
 
     def list_blocks(self, call: ApiCall, model: str) -> ApiResponse:
-        """Answer which versions of a model are blocked, the oldest block first. Raises Said and LedgerUnavailable."""
+        """Answer with a model's blocked versions, the oldest block first. Raises ApiError and LedgerUnavailable."""
         client = self._access.require_right(call, ("request", "read"), "ask which versions are blocked", REFUSAL_TAG)
         self._access.require_model(client, model, "ask about", call.address, REFUSAL_TAG)
         with self._registrar.context.ledger.read() as reading:
@@ -71,7 +71,7 @@ class PromotionsEndpoint:
         return self._execute_and_answer(queued, lambda: documents.find_document(self._ledger, self._policy, queued.id))
 
     def register_version(self, call: ApiCall) -> ApiResponse:
-        """Make a version out of a run, and answer which. Raises Said and LedgerUnavailable."""
+        """Register a version from a run, and answer with it. Raises ApiError and LedgerUnavailable."""
         client = self._access.require_right(call, ("request",), "ask", REFUSAL_TAG)
         body = parse_body(VersionBody, call.body)
         queued = self._enqueue(call, client, body, lambda: _register_command(body), "register versions of")

@@ -37,9 +37,10 @@ _REGISTER_RESPONSES = schemas.responses(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiServices:
-    """What the API works with. `takes` tells of a source whether it takes only what is signed; None: it takes nothing.
+    """What the API works with.
 
-    Without a registrar nothing can be asked for. `monotonic` spaces what is written of refusals.
+    `requires_signature`: whether a source accepts only signed readings; it returns None if the source accepts none.
+    Without a registrar, requests can't be opened. `monotonic` limits how often refusals are recorded.
     """
 
     ledger: Ledger

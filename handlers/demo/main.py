@@ -126,7 +126,7 @@ def _port_of(slack: LocalSlack) -> int:
 
 
 def _serve(folder: DemoFolder, progress: ProgressReporter, port: int, rows: int | None) -> int:
-    """Let people live the story until SIGINT or SIGTERM."""
+    """Serve the story until SIGINT or SIGTERM."""
     ended: SimpleQueue[None] = SimpleQueue()
     with _run_everything(folder, progress, port, rows) as (slack, registrar):
         from handlers.demo import setup, welcome

@@ -28,7 +28,7 @@ def read_snapshot() -> Mapping[str, Any]:
 
 
 def is_compatible() -> bool:
-    """Tell whether this scikit-learn is the one that made the models; another one might not load them."""
+    """Return whether this scikit-learn is the version that saved the models; another one might not load them."""
     return bool(read_snapshot()["made_with"]["scikit-learn"] == version("scikit-learn"))
 
 

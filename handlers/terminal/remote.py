@@ -72,7 +72,7 @@ class BotClient:
         self._client = httpx.Client(headers={"Authorization": f"Bearer {token}"}, timeout=timeout)
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._client.close()
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None, key: str = "") -> dict[str, Any]:

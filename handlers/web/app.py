@@ -74,7 +74,7 @@ def create_app(
 
 
 def _handle_wrong_methods(app: FastAPI) -> None:
-    """Answer a wrong method with those that there are: of two routes with one path the framework tells the first's."""
+    """Answer a wrong method with the allowed ones: for two routes with one path, the framework reports one's only."""
 
     @app.exception_handler(405)
     async def wrong_method(request: Request, error: Exception) -> Response:
@@ -196,7 +196,7 @@ class _ReplayGuard:
         self._lock = threading.Lock()
 
     def accepts(self, body: bytes, timestamp: str | None, signature: str | None) -> bool:
-        """Tell whether Slack signed this body within the last five minutes and it was not seen before."""
+        """Return whether Slack signed this body within the last five minutes and it wasn't seen before."""
         if not timestamp or not signature or not timestamp.isascii() or not timestamp.isdigit() or len(timestamp) > 12:
             return False
         try:

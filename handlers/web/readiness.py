@@ -41,9 +41,9 @@ class ComponentStatus:
 
 
 class Readiness:
-    """Tells how the parts are. `patience` and `fresh` are seconds.
+    """Reports the state of the components. `timeout` and `max_age` are seconds.
 
-    `warnings` returns sentences about what works and needs attention; they don't change the status.
+    `warnings` returns sentences about what works but needs attention; they don't change the status.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class _ComponentCheck:
             self._thread.start()
 
     def wait(self, timeout: float) -> ComponentStatus:
-        """Return what is seen within `patience` seconds."""
+        """Return the component's status, at most `timeout` seconds from now."""
         with self._lock:
             # If a check hangs, later calls don't wait for it again.
             looking = None if self._is_fresh() else self._thread

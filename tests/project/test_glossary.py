@@ -20,7 +20,7 @@ PLAIN = set(
     re.findall(
         r"\w+",
         """
-        add admin alerts already answer approve availability backlog bad base batch blocked bot build busy
+        add admin alerts already completion known opening preconditions answer approve availability backlog bad base batch blocked bot build busy
         call cancel chart clock compare connected context dataset day decided describe directory
         disconnected dispatcher edit error evaluator evidence field find firing follow gathered help here
         history home idempotency idempotent import importer in input key list log many misconfigured missing

@@ -1,7 +1,4 @@
-"""What people read of an incident: in its thread, in the channel, in the audit. Read at night; so what to do is said.
-
-The engine keeps the sentences of `line` and of "how it ends" in the incident; all else is made of its present state.
-"""
+"""What people read about an incident, in its thread, the channel, and the audit log: what happened, and what to do."""
 
 from __future__ import annotations
 
@@ -134,7 +131,8 @@ _STATUS_SENTENCES = {
     IncidentStatus.AWAITING_HUMAN: "Nothing is moved until somebody decides.",
     IncidentStatus.INTENT: "Rolling {it} back to {to}.",
     IncidentStatus.ROLLED_BACK: "Rolled back: {to} is in Production, read back from MLflow. {bad} is blocked.",
-    IncidentStatus.NOT_FOLLOWED: "Rolled back: {to} is in Production, {bad} is blocked; the serving side has not confirmed it.",
+    IncidentStatus.NOT_FOLLOWED: "Rolled back: {to} is in Production, {bad} is blocked; "
+    "the serving side has not confirmed it.",
     IncidentStatus.SILENCED: "Nothing was moved.",
     IncidentStatus.FROZEN: "Nothing was moved: Production is frozen.",
     IncidentStatus.COOLDOWN: "Nothing was moved: the last rollback is too recent to make another one without a person.",

@@ -102,7 +102,7 @@ class MlflowConnection:
                 return found
 
     def close(self) -> None:
-        """Let go of a database's connections; the next call makes new ones."""
+        """Close the connections to a database; the next call opens new ones."""
         with self._open_lock:
             dispose = getattr(self._opened_client and self._opened_client.store, "_dispose_engine", None)
             if dispose:

@@ -105,7 +105,7 @@ def cause_chain(error: BaseException | None, handled: BaseException | None) -> I
 
 
 def is_archive_bug(error: BaseException | None) -> bool:
-    """Tell whether this is MLflow's failure to archive on psycopg 3 (mlflow#24592): nothing was changed."""
+    """Return whether this is MLflow's failure to archive on psycopg 3 (mlflow#24592), which changed nothing."""
     return error is not None and "operator does not exist" in str(error)
 
 
@@ -116,7 +116,7 @@ def is_alias_race(error: BaseException) -> bool:
 
 
 def is_already_there(error: BaseException) -> bool:
-    """Tell whether MLflow refused to make something because another has made it meanwhile."""
+    """Return whether MLflow refused to create something because someone else just created it."""
     return getattr(error.__cause__, "error_code", "") == "RESOURCE_ALREADY_EXISTS"
 
 

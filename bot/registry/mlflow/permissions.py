@@ -75,7 +75,7 @@ class Account:
         return self.is_admin or Grant(WORKSPACE, ANY, "MANAGE") in self.grants
 
     def can_transition(self, model: str, default: str) -> bool:
-        """Tell whether it can set this model's aliases or change its stages. `default` is what everyone is granted."""
+        """Return whether it can set this model's aliases or change its stages. `default`: what everyone is granted."""
         permission = self._permission_for(MODEL, model) or default
         if self.is_manager or permission == "DENY":
             return self.is_manager

@@ -51,7 +51,7 @@ class MlflowProbe:
         self._connection = registry_connection(self.uri, tracking_uri, self.setting, Lock())
 
     def close(self) -> None:
-        """Let go of the connections to a database."""
+        """Close the connections to a database."""
         self._connection.close()
 
     @property

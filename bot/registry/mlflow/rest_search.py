@@ -86,7 +86,7 @@ def search_model_versions(
 
 
 def _is_standard_store(store: Any) -> bool:
-    """Tell whether this is MLflow's own way to a server of its own."""
+    """Return whether this is MLflow's standard client for its own server."""
     return type(store).__module__ in {"mlflow.store.tracking.rest_store", "mlflow.store.model_registry.rest_store"}
 
 

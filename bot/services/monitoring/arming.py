@@ -25,11 +25,9 @@ from bot.services.core.context import Context
 from bot.services.core.outbox_messages import channel_message
 from bot.services.monitoring.monitor_lookup import find_monitor, require_editable
 
-BACKTEST_SPAN = timedelta(days=7)  # without a firing, before somebody arms a monitor
-TRIAL_PERIOD = timedelta(hours=24)  # measured as it is now, before somebody arms it
-MIN_MEASURED_SHARE = (
-    0.5  # of the checks of that time, that must have come to a value: a monitor that slept has tried out nothing
-)
+BACKTEST_SPAN = timedelta(days=7)  # that a backtest must cover without firing before a monitor can be armed
+TRIAL_PERIOD = timedelta(hours=24)  # of dry run in its present form, before a monitor can be armed
+MIN_MEASURED_SHARE = 0.5  # of the trial's checks must have a value: a monitor without data proves nothing
 
 BacktestRunner = Callable[[Monitor, timedelta], Backtest]
 
@@ -41,10 +39,11 @@ class MonitorRecorder:
         self._context = context
 
     def channel_of(self, model: str) -> str:
+        """Return the channel of a model; the default channel for an empty name."""
         return self._context.policy.channel_for(model) if model else self._context.policy.channel
 
     def announce(self, tx: LedgerTransaction, monitor: Monitor, key_suffix: str, sentence: Sentence) -> str:
-        """Let the channel hear it; return the lane of that message."""
+        """Post to the channel of the monitor's model; return the message's ordering key."""
         note = channel_message(f"monitor:{monitor.id}:{key_suffix}", self.channel_of(monitor.model), sentence)
         tx.add_message(note)
         return note.lane
@@ -60,6 +59,7 @@ class MonitorRecorder:
         why: str = "",
         **evidence: Any,
     ) -> None:
+        """Record what `caller` did to a monitor; `evidence` adds keys to the event."""
         tx.add_audit_event(
             Event(
                 at=self._context.clock.now(),
@@ -91,11 +91,11 @@ class MonitorArming:
         self._recorder = recorder
 
     def arm(self, caller: Caller, command: MonitorArm, *, origin: str) -> Sentence:
-        """Let a monitor roll back by itself, and return the answer.
+        """Let a monitor roll back automatically, and return the answer.
 
-        It must be another person's, have measured for 24 hours as it is now, and not fire in a backtest of 7 days; an
-        admin may pass over all that with a reason. Raises Refused (kept in the audit where the rules say so), BadInput,
-        UnknownRequest, and what the backtest raises.
+        Someone other than its author must arm it, after 24 hours of dry run in its present form, and a backtest of 7
+        days must not fire. An admin can override all that with a reason. Raises Refused (recorded in the audit log for
+        lack of permission), BadInput, UnknownRequest, and what the backtest raises.
         """
         if command.override and not command.reason:
             raise BadInput("To arm what has not tried itself out needs a reason: --reason, in quotes.")
@@ -121,7 +121,7 @@ class MonitorArming:
         return sentence
 
     def _require_trial(self, by: Actor, monitor: Monitor) -> dict[str, Any]:
-        """Return what speaks for arming it. Raises Refused."""
+        """Return the evidence that the monitor can be armed by this person. Raises Refused."""
         now = self._context.clock.now()
         if by == monitor.created_by:
             raise Refused(monitor_messages.author_cannot_arm(monitor))
@@ -149,7 +149,7 @@ class MonitorArming:
         }
 
     def reset(self, caller: Caller, command: MonitorReset, *, origin: str) -> Sentence:
-        """Let automatic rollbacks go on, and return the answer. Raises Refused (kept in the audit) and BadInput."""
+        """Reset a circuit breaker, and return the answer. Raises Refused (recorded in the audit log) and BadInput."""
         if (command.model is None) is not command.everywhere:
             raise BadInput("Name one model, or write monitor reset --all for the breaker of all models together.")
         model, by = command.model or "", actor_of(caller)

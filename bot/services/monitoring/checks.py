@@ -1,4 +1,4 @@
-"""A scheduled check from its claim to its result, and the sources that are asked for many at once."""
+"""Checks on their way through the scheduler: claimed, queried, judged, and turned into what the ledger stores."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bot.domain.rollbacks.rollback import serving_periods
 from bot.ports import LedgerReader as Ledger
 from bot.ports import Query
 
-MAX_TRANSITIONS = 40  # of Production, that tell who serves now
+MAX_TRANSITIONS = 40  # latest ones of Production, to find out who serves now
 StoredBaselines = tuple[
     FrozenBaseline | None, FrozenBaseline | None
 ]  # a monitor's baselines: frozen, and of its own days
@@ -27,25 +27,25 @@ StoredBaselines = tuple[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimedCheck:
-    """A check that is ours: the monitor, where it stands, and the claimed slot."""
+    """A check that `owner`, a process, has claimed: the monitor, its state so far, and the number of the check."""
 
     monitor: Monitor
     monitor_state: MonitorState
     slot: int
-    owner: str  # of the claim
+    owner: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckResult:
-    """A check that was measured and judged, and is to be written down."""
+    """A check that was measured and judged, and that still has to be saved."""
 
     claim: ClaimedCheck
     term: ProductionTerm | None
     reading: Reading
     verdict: Verdict
     at: datetime
-    new_baseline: FrozenBaseline | None = None  # that was made for this check, and isn't in the ledger yet
-    baseline_replacement: BaselineReplacement | None = None  # the same, of the version's own days
+    new_baseline: FrozenBaseline | None = None  # made for this check, to be saved with it
+    baseline_replacement: BaselineReplacement | None = None  # of the version's own days, to be saved with it
 
     @property
     def monitor(self) -> Monitor:
@@ -54,24 +54,22 @@ class CheckResult:
 
     @property
     def is_failing(self) -> bool:
-        """Tell whether the monitor stands as failed, with a reading that says so."""
+        """Tell whether this check failed and the monitor's state is FAILED."""
         return self.verdict.outcome is CheckOutcome.FAILED and self.verdict.monitor_state.state is MonitorStatus.FAILED
 
     @property
     def is_blind(self) -> bool:
-        """Tell whether nothing is known of it, for so long that people are to hear of it."""
+        """Tell whether the monitor has had no verdict for so long that it's worth an alert."""
         return self.verdict.monitor_state.state in BLIND_STATUSES
 
     @property
     def is_no_longer_blind(self) -> bool:
-        """Tell whether it's known again how the version does."""
+        """Tell whether the monitor has a verdict again."""
         return self.verdict.previous_status in BLIND_STATUSES and not self.is_blind
 
     @property
     def needs_late_alert(self) -> bool:
-        """Tell whether nobody was told so far that nothing is known: since the check before a silence has ended, or
-        somebody has armed it.
-        """
+        """Tell whether an alert is overdue: since the previous check, a silence ended, or someone armed the monitor."""
         before, armed = self.claim.monitor_state.at, self.monitor.armed_at
         if not self.is_blind or before is None:
             return False
@@ -79,7 +77,7 @@ class CheckResult:
 
     @property
     def has_new_blind_reason(self) -> bool:
-        """Tell whether it can't judge for another reason than before."""
+        """Tell whether the monitor can't judge, for another reason than before."""
         before, now = self.claim.monitor_state.why, self.why
         return self.verdict.monitor_state.state is MonitorStatus.CANT_JUDGE and (
             before is None or before.template != now.template
@@ -87,28 +85,43 @@ class CheckResult:
 
     @property
     def why(self) -> Sentence:
-        """Why the monitor stands as it does: of one that can't judge, the check itself may say something else."""
+        """The reason for the monitor's state. If it can't judge, the check's own reason can be another one."""
         return self.verdict.monitor_state.why or self.verdict.why
 
 
 class SourceReader(Protocol):
-    """The sources that the policy names, by their names."""
+    """Reads the policy's sources by name."""
 
     def read(self, name: str, queries: Sequence[Query]) -> list[Answer]:
-        """Return an answer to each query, in order. May raise Unreachable and Misconfigured."""
+        """Return an answer for each query, in order. Raises Unreachable and Misconfigured."""
         ...
 
     def history(self, name: str, query: Query, step: timedelta) -> Answer:
-        """Return the points that the source still knows."""
+        """Return the points that the source still has, at most one every `step`. Raises like `read`."""
         ...
 
 
 def current_term(reader: Ledger, model: str) -> ProductionTerm | None:
-    """Return who is in Production now, as the ledger has it; None where nobody is."""
+    """Return the version in Production now, according to the ledger; None if there's none."""
     served = serving_periods(reader.transitions(model, stage=Stage.PRODUCTION, limit=MAX_TRANSITIONS))
     if not served or served[0].until is not None:
         return None
     return ProductionTerm(transition_id=served[0].started_by.id, version=served[0].version, since=served[0].since)
+
+
+def with_current_monitor(reader: Ledger, result: CheckResult) -> CheckResult | None:
+    """Return the check with its monitor as it is now; None if the check no longer counts.
+
+    Someone may have changed, paused, or removed it while the source was queried; then its next check counts, if there
+    is one. A silence, or arming, that came meanwhile applies to this check. Nothing is locked: a change that is being
+    made at this moment comes after the check.
+    """
+    monitor = next(
+        (monitor for monitor in reader.monitors(result.monitor.model) if monitor.id == result.monitor.id), None
+    )
+    if monitor is None or monitor.is_paused or monitor.revision != result.monitor.revision:
+        return None
+    return replace(result, claim=replace(result.claim, monitor=monitor))
 
 
 def future_term_reason(term: ProductionTerm) -> Sentence:
@@ -121,7 +134,7 @@ def future_term_reason(term: ProductionTerm) -> Sentence:
 
 
 def check_delay(result: CheckResult) -> timedelta | None:
-    """Return how long after its time a check was judged; None for one that was made before its time."""
+    """Return how late a check was judged; None if it ran before it was due."""
     due = result.claim.monitor_state.next_at
     return result.at - due if due is not None and result.at >= due else None
 
@@ -187,10 +200,10 @@ def group_by_source(due: Sequence[ClaimedCheck]) -> dict[str, list[ClaimedCheck]
 def query_span(
     monitor: Monitor, monitor_state: MonitorState, term: ProductionTerm, now: datetime
 ) -> tuple[datetime, datetime]:
-    """Return from when and until when the source is asked: never before the version's term began.
+    """Return the start and end of the time to query: never before the version came into Production.
 
-    A threshold looks at its newest reading, or at its window where it has an aggregate; a rule against a baseline at
-    what came since the check before.
+    A threshold needs its newest reading, or its window if it has an aggregate; a rule against a baseline needs what
+    came since the previous check.
     """
     rule = monitor.rule
     until = now - rule.label_delay

@@ -155,8 +155,8 @@ class LedgerMonitorHistory:
     def _make_baseline(self) -> FrozenBaseline:
         """Make the frozen baseline, without the readings of versions that are blocked.
 
-        After a bad version that served for weeks, it's made of the same days as the previous baseline. These stay in the
-        ledger as long as the term lasts, also after an edit that needs fewer: the next edit may need more.
+        After a bad version that served for weeks, it's made of the same days as the previous baseline. These days stay
+        in the ledger as long as the term lasts, also after an edit that needs fewer: the next edit may need more.
         """
         monitor, term = self._monitor, self._term
         since, until = baseline_span(monitor.rule, term)

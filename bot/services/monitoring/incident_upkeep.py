@@ -148,7 +148,7 @@ class IncidentUpkeep:
     def confirm_recovery(
         self, tx: LedgerTransaction, result: CheckResult, term: ProductionTerm, follow_up: FollowUp
     ) -> None:
-        """Mark the incident whose rollback began this term as recovered, once the restored version's monitors are healthy."""
+        """Mark the incident whose rollback began this term as recovered, once its monitors are healthy."""
         recent = tx.incidents(model=result.monitor.model, limit=RECENT_LIMIT)
         restored = [
             incident

@@ -118,7 +118,7 @@ def active_monitors(reader: Ledger, incident: Incident) -> list[Monitor]:
 
 
 def unwatched_resolution(reader: Ledger, incident: Incident) -> IncidentResolution:
-    """Return how an incident ended whose monitors are all paused or gone: what happened to the last one, and who did it.
+    """Return how an incident ended whose monitors are all paused or gone: what happened last, and who did it.
 
     The audit log has it: pausing, changing, or removing a monitor is recorded in the same transaction.
     """

@@ -29,7 +29,7 @@ from bot.domain.rollbacks.rollback import automatic_rollback_id, rollback_transi
 from bot.ports import LedgerTransaction
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import card_chart_message, channel_message, chart_message, thread_message
-from bot.services.monitoring.checks import CheckResult
+from bot.services.monitoring.checks import CheckResult, with_current_monitor
 from bot.services.monitoring.decision_input import build_decision_input, rollback_target
 from bot.services.monitoring.incident_upkeep import IncidentUpkeep
 from bot.services.monitoring.incident_writer import (
@@ -75,8 +75,7 @@ ROLLBACK_STATUSES = {
 class Incidents:
     """Opens, updates, and resolves incidents.
 
-    `record` runs in the transaction that saves the checks. `check_rollback_targets` comes before it, since it asks
-    MLflow, and `end_and_remind` is a job of its own.
+    `record` runs in the transaction that saves the checks. Call `check_rollback_targets` before it.
     """
 
     def __init__(self, context: Context, rollbacks: Rollbacks, loadability: LoadabilityChecks) -> None:
@@ -122,7 +121,7 @@ class Incidents:
         if reportable:
             tx.lock("incidents")  # two monitors of a model that fail at the same time share an incident
         suspects = find_suspect_sources(tx, reportable, results)
-        for result in filter(None, (_with_current_monitor(tx, result) for result in reportable)):
+        for result in filter(None, (with_current_monitor(tx, result) for result in reportable)):
             assert result.term is not None
             if result.is_no_longer_blind:
                 self._upkeep.resolve_if_recovered(tx, result, IncidentKind.BLIND, follow_up)
@@ -394,19 +393,6 @@ def _hold_unless_loadable(
 
 def _is_reportable(result: CheckResult) -> bool:
     return result.is_failing or result.verdict.has_changed or result.needs_late_alert or result.has_new_blind_reason
-
-
-def _with_current_monitor(tx: LedgerTransaction, result: CheckResult) -> CheckResult | None:
-    """Return the check with its monitor as it is now; None if the check no longer counts.
-
-    Someone may have changed, paused, or removed it while the source was queried; then its next check counts, if there
-    is one. A silence, or arming, that came meanwhile applies to this check. Nothing is locked: a change that is being
-    made at this moment comes after the check.
-    """
-    monitor = next((monitor for monitor in tx.monitors(result.monitor.model) if monitor.id == result.monitor.id), None)
-    if monitor is None or monitor.is_paused or monitor.revision != result.monitor.revision:
-        return None
-    return replace(result, claim=replace(result.claim, monitor=monitor))
 
 
 def _must_decide_again(incident: Incident, result: CheckResult) -> bool:

@@ -1,4 +1,4 @@
-"""Find monitors, and refuse those that can't be added or changed."""
+"""Finds monitors, models, and sources by name; errors name the nearest match."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def select_monitors(reader: LedgerReader, model: str, name: str | None, *, all_m
         raise BadInput("Name one monitor, or write --all for every monitor of the model.")
     if name is not None:
         return [find_monitor(reader, model, name)]
-    return reader.monitors(model) or [find_monitor(reader, model, "")]  # which says that there is none
+    return reader.monitors(model) or [find_monitor(reader, model, "")]  # raises: there is none
 
 
 def incident_monitors(reader: LedgerReader, incident: Incident) -> list[Monitor]:
@@ -79,7 +79,7 @@ def name_taken(existing: Monitor) -> Sentence:
 
 
 def check_model_known(reader: LedgerReader, model: str) -> None:
-    """Raise UnknownModel for a model that was never seen: nobody would notice that it watches nothing."""
+    """Raise UnknownModel for a model that was never seen in MLflow: its monitor would silently watch nothing."""
     snapshots: Mapping[str, object] = {
         name: snapshot for name, snapshot in reader.registry_snapshots().items() if name != REGISTRY_SEEN_KEY
     }
@@ -95,7 +95,7 @@ def check_model_known(reader: LedgerReader, model: str) -> None:
 
 
 def default_source(policy: Policy) -> str:
-    """Return the source that is meant where none was named. Raises BadInput where that is not plain."""
+    """Return the source to use if none is named. Raises BadInput if the policy has several candidates."""
     pushed = [name for name, source in policy.sources.items() if source.type == "push"]
     if not policy.sources:
         return "push"

@@ -1,6 +1,6 @@
-"""What people do to monitors and incidents: in the ledger only, so that it works while MLflow and the sources are away.
+"""Commands about monitors and incidents. They need only the ledger, so they work while MLflow is down.
 
-What a monitor measures and does by itself is elsewhere: bot/services/monitoring/scheduler.py.
+bot/services/monitoring/scheduler.py has what monitors do on their own.
 """
 
 from __future__ import annotations
@@ -49,17 +49,21 @@ from bot.services.monitoring.monitor_lookup import (
 )
 
 MAX_RECENT_CHECKS = 10  # checks that are shown of a monitor
-MAX_CHART_CHECKS = 500  # checks that a picture is made of
+MAX_CHART_CHECKS = 500  # checks in a chart
 MAX_INCIDENTS = 100
 ROLLBACK_UNDER_WAY = {
     IncidentStatus.INTENT,
     IncidentStatus.ROLLED_BACK,
     IncidentStatus.NOT_FOLLOWED,
-}  # what ends without its monitor
+}  # these continue without their monitor
 
 
 class Monitors:
-    """Adds, changes, silences and arms monitors, and looks after incidents. Every act asks first whether one may."""
+    """Adds, changes, silences, and arms monitors, and acknowledges incidents. Every command checks permission first.
+
+    `caller` is who sends the command, and `origin` where from (for the audit log). Commands return the answer to show.
+    A refused permission is recorded in the audit log.
+    """
 
     def __init__(self, context: Context, access: AccessControl, run_backtest: BacktestRunner) -> None:
         self._context = context
@@ -68,10 +72,10 @@ class Monitors:
         self._recorder = MonitorRecorder(context)
         self._arming = MonitorArming(context, access, run_backtest, self._recorder)
 
-    # -- looking -------------------------------------------------------------------------------------------------------
+    # -- queries -------------------------------------------------------------------------------------------------------
 
     def list_rows(self, model: str | None = None) -> list[MonitorRow]:
-        """Return the monitors and how they stand, the worst first. Raises UnknownModel with the nearest one."""
+        """Return the monitors with their states, the worst first. Raises UnknownModel, which names the nearest one."""
         with self._context.ledger.read() as reader:
             monitor_states, monitors = reader.monitor_states(), reader.monitors(model)
             if model is not None and not monitors:
@@ -82,17 +86,17 @@ class Monitors:
         )
 
     def find(self, model: str, name: str) -> Monitor:
-        """Return a monitor. Raises UnknownRequest with the nearest one, and UnknownModel."""
+        """Return a monitor by name. Raises UnknownRequest, which names the nearest one, and UnknownModel."""
         with self._context.ledger.read() as reader:
             return find_monitor(reader, model, name)
 
     def monitor(self, monitor_id: str) -> Monitor:
-        """Return the monitor that a button is about. Raises UnknownRequest, also where it was removed."""
+        """Return a monitor by id. Raises UnknownRequest, also if it was removed."""
         with self._context.ledger.read() as reader:
             return require_present(reader.monitor(monitor_id))
 
     def view(self, monitor_id: str) -> MonitorView:
-        """Return all that is told of a monitor. Raises UnknownRequest."""
+        """Return all that's shown of a monitor. Raises UnknownRequest."""
         with self._context.ledger.read() as reader:
             monitor = require_present(reader.monitor(monitor_id))
             incidents = reader.incidents(model=monitor.model, open_only=True)
@@ -109,7 +113,7 @@ class Monitors:
             )
 
     def chart(self, monitor_id: str) -> MonitorChart:
-        """Return the picture of a monitor's last checks. Raises UnknownRequest."""
+        """Return the chart of a monitor's last checks. Raises UnknownRequest."""
         with self._context.ledger.read() as reader:
             monitor = require_present(reader.monitor(monitor_id))
             return build_monitor_chart(
@@ -120,30 +124,30 @@ class Monitors:
             )
 
     def backtest(self, monitor: Monitor, span: timedelta) -> Backtest:
-        """Return what a monitor's rule would have said of the past. Raises what its source raises."""
+        """Return what a monitor's rule would have found in the last `span`. Raises what its source raises."""
         return self._run_backtest(monitor, span)
 
     def incident(self, incident_id: str) -> tuple[Incident, list[Monitor]]:
-        """Return an incident, and those of its monitors that are still there. Raises UnknownRequest."""
+        """Return an incident and those of its monitors that still exist. Raises UnknownRequest."""
         with self._context.ledger.read() as reader:
             incident = reader.incident(incident_id)
             return incident, incident_monitors(reader, incident)
 
     def sources(self) -> list[str]:
-        """Return the sources that a monitor can name, the policy's first."""
+        """Return the names of the sources that a monitor can use, the policy's first."""
         policy = self._context.policy
         return [*policy.sources, *(name for name in BUILT_IN_SOURCES if name not in policy.sources)]
 
     def require_check_permission(self, caller: Caller, model: str, *, origin: str) -> None:
-        """Return if somebody may have a monitor checked out of turn: each check counts. Raises Refused."""
+        """Raise Refused unless the caller can check a monitor now: such a check counts like any other."""
         self._access.require_permission(caller, Permission.CHECK_MONITOR, model=model, origin=origin)
 
-    # -- what it is ----------------------------------------------------------------------------------------------------
+    # -- add, edit, remove ----------------------------------------------------------------------------------------------------
 
     def add(self, caller: Caller, command: MonitorAdd, *, origin: str) -> Sentence:
-        """Let a monitor watch a model from now on, and return the answer.
+        """Add a monitor to a model.
 
-        Raises Refused (kept in the audit), BadInput and UnknownModel.
+        Raises Refused, BadInput, and UnknownModel.
         """
         self._access.require_permission(caller, Permission.EDIT_MONITOR, model=command.model, origin=origin)
         policy, now, by = self._context.policy, self._context.clock.now(), actor_of(caller)
@@ -165,9 +169,9 @@ class Monitors:
         return monitor_messages.added_answer(monitor, first)
 
     def edit(self, caller: Caller, command: MonitorEdit, *, origin: str) -> Sentence:
-        """Change a monitor, and return the answer. It counts anew, and has to be armed again.
+        """Change a monitor. It starts counting again, and has to be armed again.
 
-        Raises Refused (kept in the audit), BadInput and UnknownRequest.
+        Raises Refused, BadInput, and UnknownRequest.
         """
         self._access.require_permission(caller, Permission.EDIT_MONITOR, model=command.model, origin=origin)
         now, by = self._context.clock.now(), actor_of(caller)
@@ -177,7 +181,7 @@ class Monitors:
             check_source(rule, self._context.policy)
             if rule == before.rule:
                 raise BadInput(say("{it} is like that already.", it=monitor_messages.qualified_name(before)))
-            # Who changed it last wrote what it is now, and since when: that is what arming asks about.
+            # Arming asks who wrote the monitor as it is now, and since when.
             after = replace(before.with_rule(rule), created_by=by, created_at=now, armed_at=None, armed_by=None)
             tx.save_monitor(after)
             tx.save_monitor_state(replace(tx.monitor_state(after.id), next_at=after.first_check_at(now)))
@@ -198,7 +202,7 @@ class Monitors:
         return sentence
 
     def remove(self, caller: Caller, model: str, name: str, *, origin: str) -> Sentence:
-        """Take a monitor away, and return the answer. Raises Refused (kept in the audit) and UnknownRequest."""
+        """Remove a monitor, and resolve the incidents that only it watched. Raises Refused and UnknownRequest."""
         self._access.require_permission(caller, Permission.EDIT_MONITOR, model=model, origin=origin)
         by = actor_of(caller)
         with self._context.ledger.write() as tx:
@@ -211,10 +215,10 @@ class Monitors:
             )
         return monitor_messages.removed(monitor, by)
 
-    # -- whether it checks, posts and acts -----------------------------------------------------------------------------
+    # -- pause and silence -----------------------------------------------------------------------------
 
     def pause(self, caller: Caller, model: str, name: str, *, origin: str) -> Sentence:
-        """Stop a monitor's checks, and return the answer. Raises Refused (kept in the audit) and UnknownRequest."""
+        """Pause a monitor, and resolve incidents that only it watched. Raises Refused, BadInput, UnknownRequest."""
         self._access.require_permission(caller, Permission.PAUSE_MONITOR, model=model, origin=origin)
         by = actor_of(caller)
         with self._context.ledger.write() as tx:
@@ -233,7 +237,7 @@ class Monitors:
         return monitor_messages.paused(monitor, by)
 
     def resume(self, caller: Caller, model: str, name: str, *, origin: str) -> Sentence:
-        """Let a monitor be checked again, and return the answer. Raises like `pause`."""
+        """Resume a paused monitor. Raises like `pause`."""
         self._access.require_permission(caller, Permission.PAUSE_MONITOR, model=model, origin=origin)
         by = actor_of(caller)
         with self._context.ledger.write() as tx:
@@ -250,14 +254,14 @@ class Monitors:
         return monitor_messages.resumed(monitor, by)
 
     def silence(self, caller: Caller, command: MonitorSilence, *, origin: str) -> Sentence:
-        """Hold back what monitors post and do, and return the answer. Raises like `pause`, and BadInput."""
+        """Hold back the alerts and rollbacks of one or all monitors of a model for a while. Raises like `pause`."""
         self._access.require_permission(caller, Permission.SILENCE_MONITOR, model=command.model, origin=origin)
         with self._context.ledger.write() as tx:
             monitors = select_monitors(tx, command.model, command.name, all_monitors=command.every_one)
             return self._silence(tx, caller, monitors, command.span, command.reason, origin)
 
     def silence_incident(self, caller: Caller, incident_id: str, span: timedelta, *, origin: str) -> Sentence:
-        """Silence every monitor of an incident, and return the answer. Raises like `pause`."""
+        """Silence every monitor of an incident for `span`. Raises like `pause`."""
         incident, monitors = self.incident(incident_id)
         if not monitors:
             raise BadInput("Its monitors are gone, so there is nothing to silence.")
@@ -272,7 +276,7 @@ class Monitors:
         return answer
 
     def unsilence(self, caller: Caller, command: MonitorUnsilence, *, origin: str) -> Sentence:
-        """Let monitors post and act again, and return the answer. Raises like `pause`, and BadInput."""
+        """End a silence. Raises like `pause`."""
         self._access.require_permission(caller, Permission.SILENCE_MONITOR, model=command.model, origin=origin)
         by, now = actor_of(caller), self._context.clock.now()
         with self._context.ledger.write() as tx:
@@ -283,7 +287,7 @@ class Monitors:
             for monitor in silenced:
                 unsilenced = replace(
                     monitor, silenced_until=now, silenced_by=None, silence_reason=""
-                )  # what was held back is told
+                )  # the next check sends the alert that was held back
                 tx.save_monitor(unsilenced)
                 self._recorder.append_audit(tx, EventTag.MONITOR_UNSILENCED, caller, unsilenced, origin)
             sentence = monitor_messages.unsilenced(silenced, by)
@@ -310,22 +314,22 @@ class Monitors:
         self._recorder.announce(tx, monitors[0], f"silenced:{self._context.new_id()}", sentence)
         return sentence
 
-    # -- acting by itself ----------------------------------------------------------------------------------------------
+    # -- arming ----------------------------------------------------------------------------------------------
 
     def arm(self, caller: Caller, command: MonitorArm, *, origin: str) -> Sentence:
-        """Let a monitor roll back automatically, and return the answer. Raises like `MonitorArming.arm`."""
+        """Let a monitor roll back automatically. Raises like `MonitorArming.arm`."""
         return self._arming.arm(caller, command, origin=origin)
 
     def reset(self, caller: Caller, command: MonitorReset, *, origin: str) -> Sentence:
-        """Reset a circuit breaker, and return the answer. Raises Refused (kept in the audit) and BadInput."""
+        """Reset a circuit breaker. Raises Refused and BadInput."""
         return self._arming.reset(caller, command, origin=origin)
 
     # -- incidents -----------------------------------------------------------------------------------------------------
 
     def acknowledge(self, caller: Caller, incident_id: str, *, origin: str) -> Sentence:
-        """Write down that somebody looks after an incident, and return the answer.
+        """Acknowledge an incident.
 
-        Raises Refused (kept in the audit), AlreadyDecided and UnknownRequest.
+        Raises Refused, AlreadyDecided, and UnknownRequest.
         """
         with self._context.ledger.read() as reader:
             model = reader.incident(incident_id).model
@@ -356,7 +360,7 @@ class Monitors:
     def _end_incidents(
         self, tx: LedgerTransaction, monitor: Monitor, ending: IncidentEnding, by: Actor, announced_in: str, origin: str
     ) -> list[str]:
-        """End the open incidents that nobody would watch any more; return their ids."""
+        """Resolve the open incidents that no other monitor watches; return their ids."""
         resolution = IncidentResolution(
             ending=ending,
             sentence=incident_messages.unwatched(ending, monitor.name, by),
@@ -385,7 +389,7 @@ class Monitors:
         return ended
 
     def _post_to_thread(self, tx: LedgerTransaction, incident: Incident, key_suffix: str, sentence: Sentence) -> None:
-        """Draw an incident's message anew and tell its thread; of one that nobody was alerted of, nothing is told."""
+        """Update an incident's message and post to its thread, unless nobody was alerted about it."""
         if incident.doing in {IncidentStatus.LOGGED, IncidentStatus.SILENCED} and tx.message_ref(incident.id) is None:
             return
         tx.add_message(incident_message(incident, key_suffix, self._recorder.channel_of(incident.model)))

@@ -1,4 +1,4 @@
-"""Monitors of the policy file: taken up, changed and taken away in the ledger as the file says, and armed by it."""
+"""Keeps the monitors of the policy file in the ledger: adds, changes, and removes them as the file says."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WantedRules = dict[tuple[str, str], MonitorConfig]  # by model and name
 
 @dataclass(frozen=True, slots=True)
 class _Difference:
-    """A monitor as the ledger has it, and what the file says of it; one of them may be missing."""
+    """A monitor in the ledger and its rule in the policy file; one of them can be missing."""
 
     model: str
     name: str
@@ -43,13 +43,13 @@ class _Difference:
 
     @property
     def is_default_only(self) -> bool:
-        """Tell whether that's the only difference: what it has found by `blocks` stays true."""
+        """Tell whether that's the only difference; then what `blocks` has found still applies."""
         is_same = self.current and self.rule == self.current.rule.model_copy(update={"rule": "default"})
         return bool(is_same and self.with_default_rule)
 
 
 class PolicyMonitors:
-    """Lets the ledger have the monitors that the policy file names, for every model that it knows."""
+    """Applies the monitors of the policy file to every known model."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -93,7 +93,7 @@ class PolicyMonitors:
         return {(model, rule.name): rule for model in models for rule in policy.rules_for(model).monitors}
 
     def _announce_default_rule(self, tx: LedgerTransaction, monitors: Sequence[Monitor]) -> dict[str, str]:
-        """Say which monitors are judged by `default` now; return the lane of each model's message.
+        """Announce which monitors are now judged by `default`; return the ordering key of each model's message.
 
         It's one message in the thread of the promotion to Production. Models without such a thread share one message
         in their channel, since the file may name a monitor for hundreds of models.

@@ -1,7 +1,7 @@
 """Runs the checks of monitors: claims those that are due, has them evaluated by source, and saves the results.
 
-A check that hangs or raises doesn't stop others: each batch has its own thread. A batch that exceeds its time limit is an
-ERROR of its monitors, which are checked again in their next slot.
+A check that hangs or raises doesn't stop others: each batch has its own thread. A batch that exceeds its time limit is
+an ERROR of its monitors, which are checked again in their next slot.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ class _RunningBatch:
 class MonitorScheduler:
     """Checks monitors on schedule. It claims what's due; the dispatcher calls `run_batch` to do the work.
 
-    `run_transitions` runs a model's pending transitions, and `deliver_messages` sends what's in the outbox; both are called
-    after a transaction. `monotonic` returns seconds that no change of the wall clock affects.
+    `run_transitions` runs a model's pending transitions, and `deliver_messages` sends what's in the outbox; both are
+    called after a transaction. `monotonic` returns seconds that no change of the wall clock affects.
     """
 
     def __init__(
@@ -160,10 +160,10 @@ class MonitorScheduler:
             return reader.monitor_state(monitor_id)
 
     def purge(self, retention: timedelta) -> int:
-        """Delete pushed readings older than `retention`, and checks older than that and `CHECK_RETENTION`; return the row count.
+        """Delete readings older than `retention`, and checks also older than `CHECK_RETENTION`; return the row count.
 
-        What a frozen baseline is made of stays. A baseline that no check has made yet, because the monitor is paused or its
-        source is down, is made first.
+        What a frozen baseline is made of stays. A baseline that no check has made yet, because the monitor is paused or
+        its source is down, is made first.
         """
         now = self._context.clock.now()
         with self._context.ledger.read() as reader:
@@ -173,7 +173,7 @@ class MonitorScheduler:
             return tx.purge(measurements_before=now - max(retention, CHECK_RETENTION), readings_before=now - retention)
 
     def close(self) -> None:
-        """Wait briefly for running batches and abandon the rest; their slots are checked again after the claims expire."""
+        """Wait briefly for running batches and abandon the rest; their checks run again after the claims expire."""
         self._dispatcher.close()
         with self._lock:
             for running in self._running:
@@ -288,8 +288,8 @@ class MonitorScheduler:
     def _related_checks(self, results: Sequence[CheckResult]) -> list[tuple[Monitor, MonitorState]]:
         """Return the other monitors of each source that has a monitor about to roll back, to see whether they fail too.
 
-        They're checked early, in the same transaction: if many fail together, the source is suspect. That's done only once,
-        when the monitor has just failed, since it's a regular check for them as well. For a source with very many
+        They're checked early, in the same transaction: if many fail together, the source is suspect. That's done only
+        once, when the monitor has just failed, since it's a regular check for them as well. For a source with very many
         monitors, those that were checked longest ago are the sample.
         """
         sources = {

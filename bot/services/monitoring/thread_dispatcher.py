@@ -1,4 +1,4 @@
-"""Batches of checks on threads of this process: the dispatcher where there is one machine."""
+"""Runs batches of checks on threads of this process: the dispatcher for a single machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SHUTDOWN_SECONDS = 3.0  # seconds that the end of the process waits for checks u
 
 
 class ThreadDispatcher:
-    """`bot.ports.Dispatcher` by a thread for each batch: one that hangs keeps nobody else waiting."""
+    """A `bot.ports.Dispatcher` with a thread for each batch, so that one that hangs doesn't block others."""
 
     def __init__(self) -> None:
         self._run_batch: Callable[[CheckBatch], None] = lambda batch: None
@@ -23,10 +23,10 @@ class ThreadDispatcher:
         self._run_batch = handler
 
     def start(self) -> None:
-        """There is nothing to begin with: each batch brings its thread."""
+        """Do nothing: each batch gets its own thread."""
 
     def dispatch(self, batches: Sequence[CheckBatch]) -> None:
-        """Let these be made at once."""
+        """Run these batches at once."""
         self._threads = [thread for thread in self._threads if thread.is_alive()]
         for batch in batches:
             thread = threading.Thread(
@@ -36,7 +36,7 @@ class ThreadDispatcher:
             thread.start()
 
     def close(self) -> None:
-        """Wait a moment for what is being made."""
+        """Wait briefly for running batches."""
         until = time.monotonic() + SHUTDOWN_SECONDS
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))

@@ -1,4 +1,4 @@
-"""TODO bot.services.registry.announcements"""
+"""Announce new versions in the channel."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def announce_versions(
     *,
     registered_by: Actor | None,
 ) -> bool:
-    """Let the channel hear of new versions, `version` the newest of them; return False where it has heard already."""
+    """Announce new versions, of which `version` is the newest; return False if that was done before."""
     notice = DriftNotice(
         id=_announcement_id(version),
         kind=DriftNoticeKind.REGISTERED,
@@ -38,6 +38,6 @@ def announce_versions(
 
 
 def _announcement_id(version: VersionInfo) -> str:
-    """Return the same id whoever finds the version; another one for one of that number after a deletion."""
+    """Return an id that is the same in every process, but not for a later version with the same number."""
     made = version.created_at.isoformat() if version.created_at else ""
     return "n" + hashlib.sha256(f"{version.model}\n{version.version}\n{made}".encode()).hexdigest()[:15]

@@ -1,4 +1,4 @@
-"""Comparing versions: a few requests of the registry, whatever their number."""
+"""Compare versions with a few registry requests, however many there are."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ MAX_CACHED_RUNS = 20_000  # runs; about a kilobyte each with thirty metrics
 class Comparisons:
     """Compares versions by the metrics of their runs.
 
-    Metrics of finished runs hardly change: they are remembered, and asked for again only of the versions in Staging
-    and Production, whose runs may go on being measured.
+    Metrics of runs are cached, and read again only for versions in Staging and Production, whose runs may still get
+    new ones.
     """
 
     def __init__(self, context: Context, queries: RegistryQueries) -> None:
@@ -34,7 +34,7 @@ class Comparisons:
         self._run_cache = _RunCache(MAX_CACHED_RUNS)
 
     def compare(self, command: Compare) -> Comparison:
-        """Compare the versions that the command names, or all, with the one in Production.
+        """Compare the given versions, or all, with the one in Production.
 
         Raises UnknownModel, UnknownVersion, and BadInput for a metric that none of them has.
         """
@@ -43,7 +43,7 @@ class Comparisons:
         return self._compare(command.model, chosen[: command.last], versions, command.metrics or None)
 
     def best(self, command: FindBest) -> comparison.BestVersion:
-        """Find the version that is best by one metric. Raises UnknownModel, and BadInput where nothing has a value."""
+        """Find the version that is best by one metric. Raises UnknownModel, and BadInput if no version has it."""
         from bot.domain.registry import comparison
 
         versions = self._fetch_versions(command.model)
@@ -51,7 +51,7 @@ class Comparisons:
         return comparison.best_version(compared, command.metric, lowest=command.lowest or None)
 
     def _fetch_versions(self, model: str) -> list[VersionInfo]:
-        """Return the versions, newest first: one request, and another one only for a model without any."""
+        """Return the versions, newest first, with one request; a second one if there are none."""
         found = self._context.registry.versions(model)
         if found and found[0].model == model:
             return found
@@ -60,7 +60,7 @@ class Comparisons:
     def _select_versions(
         self, model: str, refs: Sequence[VersionRef], versions: Sequence[VersionInfo]
     ) -> list[VersionInfo]:
-        """Return the versions that are named, newest first. An alias costs one request more."""
+        """Return the given versions, newest first. Aliases take one more request."""
         needs_aliases = any(ref.kind == "alias" for ref in refs)
         about = self._context.registry.model(model) if needs_aliases else ModelInfo(name=model)
         found = {one.version: one for one in (resolve_version(ref, about, versions) for ref in refs)}
@@ -94,7 +94,7 @@ class Comparisons:
 
 
 class _RunCache:
-    """The runs that were used last, for several threads."""
+    """A thread-safe cache of the most recently used runs."""
 
     def __init__(self, max_size: int) -> None:
         self._max_size = max_size
@@ -102,7 +102,7 @@ class _RunCache:
         self._lock = threading.Lock()
 
     def get(self, ids: Iterable[str]) -> dict[str, RunInfo]:
-        """Return those of the runs that are known."""
+        """Return those of the runs that are cached."""
         with self._lock:
             found = {run_id: self._runs[run_id] for run_id in ids if run_id in self._runs}
             for run_id in found:
@@ -110,7 +110,7 @@ class _RunCache:
         return found
 
     def put(self, runs: Iterable[RunInfo]) -> None:
-        """Remember the runs; those that were not used for longest go."""
+        """Cache runs, and evict the least recently used ones."""
         with self._lock:
             self._runs.update((run.id, run) for run in runs)
             while len(self._runs) > self._max_size:

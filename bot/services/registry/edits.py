@@ -1,4 +1,4 @@
-"""Small changes that people make to the registry: descriptions, tags, archiving, mending."""
+"""Edit the registry: descriptions, tags, archiving, and repairs of stages."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from bot.services.core.commands import CommandResult
 from bot.services.core.context import Context
 from bot.services.registry.queries import RegistryQueries
 
-MAX_AUDITED_TEXT = 500  # characters of a description that an audit event repeats
+MAX_AUDITED_TEXT = 500  # characters of a description in an audit event
 
 
 class RegistryEdits:
-    """Carries out the small changes."""
+    """Edits the registry; archiving and repairs are transitions, which the executor makes."""
 
     def __init__(self, context: Context, queries: RegistryQueries, access: AccessControl) -> None:
         self._context = context
@@ -30,7 +30,7 @@ class RegistryEdits:
         self._access = access
 
     def set_description(self, queued: QueuedCommand, command: Describe) -> CommandResult:
-        """Write a description, read it back, and write that into the audit. See `Hand`."""
+        """Set a description, verify it, and audit it. See `CommandHandler`."""
         number, before = self._read_description(command)
         self._context.registry.set_description(command.model, number, command.text)
         if self._read_description(command)[1] != command.text:
@@ -42,7 +42,7 @@ class RegistryEdits:
         return CommandResult(answer=edit_messages.description_confirmation(command.model, number))
 
     def set_tags(self, queued: QueuedCommand, command: SetTags) -> CommandResult:
-        """Set tags, read them back, and write that into the audit. See `Hand`."""
+        """Set tags, verify them, and audit them. See `CommandHandler`."""
         version = self._queries.version(command.model, command.version)
         tags = command.values_by_key()
         self._context.registry.set_tags(command.model, version.version, tags)
@@ -64,10 +64,9 @@ class RegistryEdits:
         return CommandResult(answer=edit_messages.tags_confirmation(command.model, version.version, tags))
 
     def require_archivable(self, caller: Caller, command: Archive, *, origin: str) -> VersionInfo:
-        """Return the version that a person wants to take aside, before they are asked whether they mean it.
+        """Return the version to archive, before the caller is asked for confirmation.
 
-        Raises UnknownVersion, BadInput where it is archived already, and Refused (kept in the audit where it is for
-        who asks).
+        Raises UnknownVersion, BadInput if it's archived already, and Refused (audited if it's about permission).
         """
         self._access.require_permission(caller, Permission.ARCHIVE, model=command.model, origin=origin)
         version = self._queries.version(command.model, command.version)
@@ -75,7 +74,7 @@ class RegistryEdits:
         return version
 
     def archive(self, queued: QueuedCommand, command: Archive) -> CommandResult:
-        """Write down the move that takes a version aside; the executor makes it. See `Hand`."""
+        """Add the transition that archives a version. See `CommandHandler`."""
         version = self._queries.version(command.model, command.version)
         transition_id = f"archive:{queued.id}"
         transition = archive_transition(
@@ -87,9 +86,9 @@ class RegistryEdits:
         return CommandResult(transition_id=transition_id, model=command.model)
 
     def repair_stage(self, caller: Caller, notice_id: str, *, origin: str) -> str:
-        """Write down the move that gives a stage its one holder back; return the model whose move is to be made.
+        """Add the transition that repairs a stage with several holders; return the model to execute it for.
 
-        Raises UnknownRequest, Refused (kept in the audit) and LedgerUnavailable.
+        Raises UnknownRequest, Refused (audited), and LedgerUnavailable.
         """
         with self._context.ledger.read() as reader:
             notice = reader.drift_notice(notice_id)
@@ -113,7 +112,7 @@ class RegistryEdits:
         return notice.model
 
     def _read_description(self, command: Describe) -> tuple[int | None, str]:
-        """Return which version is meant, None for the model, and its description as it is now."""
+        """Return the version number (None for the model) and the present description."""
         if command.version is None:
             return None, self._queries.model_and_versions(command.model)[0].description
         version: VersionInfo = self._queries.version(command.model, command.version)

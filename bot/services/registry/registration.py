@@ -1,4 +1,4 @@
-"""Making versions out of runs, and proposing their semver."""
+"""Register versions from runs, with a proposed semver."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from bot.services.core.commands import CommandResult
 from bot.services.core.context import Context
 from bot.services.registry.announcements import announce_versions
 
-LOCK_TIMEOUT = 5.0  # seconds that one waits for another process; then the ask is tried again later
-LOCK_POLL_INTERVAL = 0.2  # seconds until it is looked whether the other one is through
-MAX_RECENT = 20  # registrations that are looked through for a semver that MLflow doesn't have yet
-LEASE = timedelta(seconds=90)  # longer than the registry's time limits for the few calls of one registration
+LOCK_TIMEOUT = 5.0  # seconds to wait for another process; then the command is retried later
+LOCK_POLL_INTERVAL = 0.2  # seconds
+MAX_RECENT = 20  # recent registrations searched for semvers that MLflow doesn't have yet
+LEASE = timedelta(seconds=90)  # longer than the timeouts of all registry calls of one registration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +56,7 @@ class Registration:
         self._locks: Mapping[str, threading.Lock] = defaultdict(threading.Lock)
 
     def execute(self, queued: QueuedCommand, command: Register) -> CommandResult:
-        """Register what was asked for, write it into the audit and let the channel hear of it. See `Hand`."""
+        """Register a version, audit it, and announce it in the channel. See `CommandHandler`."""
         made = self.register(queued, command)
         answer = edit_messages.registration_confirmation(
             made.version.model,
@@ -69,7 +69,7 @@ class Registration:
             if mark_done(tx, queued, str(answer)):
                 version = made.version
                 announce_versions(tx, self._context, version, (version.version,), registered_by=queued.caller)
-                # From here on the ledger knows the version: a late try finds it there, and the tag has served.
+                # The ledger knows the version now, so a late retry finds it without this tag.
                 tx.add_tag_update(
                     TagUpdate(
                         id=f"{queued.id}:registered",
@@ -81,7 +81,7 @@ class Registration:
         return CommandResult(answer=answer)
 
     def register(self, queued: QueuedCommand, command: Register) -> RegistrationResult:
-        """Make the version unless an earlier try has, and give it its semver: the one that was recorded, if one was.
+        """Create the version unless an earlier attempt has, and set its semver: the recorded one, if there is one.
 
         Raises UnknownRun, UnknownVersion, BadInput, RegistryRefused, RegistryUnreachable, Busy.
         """
@@ -92,13 +92,13 @@ class Registration:
                 if run is None
                 else say("Run {run} is deleted in MLflow; restore it first.", run=Name(command.run_id))
             )
-        # Two that are registered at once would be given the same semver, whether here or by another process.
+        # Two registrations at once, here or in another process, would get the same semver.
         with self._locks[command.model], self._exclusive(command.model):
             return self._register(queued, command, run)
 
     @contextmanager
     def _exclusive(self, model: str) -> Iterator[None]:
-        """Wait until no other process registers a version of this model. Raises Busy where one does for long."""
+        """Wait until no other process registers a version of this model. Raises Busy after LOCK_TIMEOUT."""
         name = _lease_name(model)
         until = time.monotonic() + LOCK_TIMEOUT
         while not self._acquire_lease(name):
@@ -138,9 +138,9 @@ class Registration:
     def _find_existing(
         self, queued: QueuedCommand, recorded_event: Event | None, model: str, versions: Sequence[VersionInfo]
     ) -> VersionInfo | None:
-        """Return the version that an earlier try made: as recorded, else by its tag. Raises UnknownVersion: it's gone.
+        """Return the version that an earlier attempt created, or None. Raises UnknownVersion if it has been deleted.
 
-        A version whose answer got lost has no record yet, so the tag tells.
+        If the registry's answer got lost, the version isn't recorded yet, so it's found by its tag.
         """
         if recorded_event is None:
             return next((version for version in versions if version.tags.get(COMMAND_TAG) == queued.id), None)
@@ -158,10 +158,10 @@ class Registration:
     def _record(
         self, queued: QueuedCommand, version: VersionInfo, proposal: SemverProposal, recent: Sequence[ChainedEvent]
     ) -> SemverProposal:
-        """Write the version and its semver into the audit before MLflow hears of the semver; return what is recorded.
+        """Audit the version and its semver before the semver is written to MLflow; return the recorded proposal.
 
-        From then on it never changes. Raises Busy where another process has registered a version since `lately` was
-        read: it may have given it the same number.
+        From then on it never changes. Raises Busy if another process has registered a version since `recent` was
+        read, because it may have the same semver.
         """
         now = self._context.clock.now()
         with self._context.ledger.write() as tx:
@@ -174,7 +174,7 @@ class Registration:
         return proposal
 
     def _require_exact_name(self, name: str, versions: Sequence[VersionInfo]) -> None:
-        """Raise UnknownModel for the name of a model that is there in another letter case; a new name is fine."""
+        """Raise UnknownModel if the model exists in another letter case; a new name is fine."""
         try:
             stored = versions[0].model if versions else self._context.registry.model(name).name
         except UnknownModel:
@@ -215,7 +215,7 @@ class Registration:
         )
 
     def _read_base(self, others: Sequence[VersionInfo]) -> BaseVersion | None:
-        """Return what the new version is compared with, read whole."""
+        """Return the version that the new one is compared with."""
         version = base_version(others)
         if version is None:
             return None
@@ -225,7 +225,7 @@ class Registration:
         return BaseVersion(version=version.version, stage=version.stage, semver=version.semver, build=build)
 
     def _read_build(self, version: VersionInfo, run: RunInfo, package: ModelPackage | None) -> BuildFacts:
-        """Return what the semver rules look at."""
+        """Return the facts for the semver rules."""
         return BuildFacts(
             signature=package.signature if package else None,
             flavors=package.flavors if package else (),
@@ -236,7 +236,7 @@ class Registration:
 
 
 def registration_event(reader: LedgerReader, queued: QueuedCommand) -> Event | None:
-    """Return the audit's event of the version that was made for an ask, looking back to when it was asked for."""
+    """Return the audit event of the version that a command registered, searching back to its submission."""
     model, run, before = str(queued.command["model"]), queued.command["run_id"], None
     while events := reader.latest_audit_events(
         model=model, tags=[EventTag.REGISTERED], since=queued.at, before_number=before
@@ -253,7 +253,7 @@ def _recent_registrations(reader: LedgerReader, model: str) -> list[ChainedEvent
 
 
 def _reserved_semvers(recent: Sequence[ChainedEvent], others: Sequence[VersionInfo]) -> list[str]:
-    """Return the semvers that are recorded for versions to which MLflow's tag isn't written yet."""
+    """Return the recorded semvers of versions whose tag isn't written yet."""
     bare = [version for version in others if not version.semver]
     return [
         str(event.event.evidence["semver"])
@@ -283,7 +283,7 @@ def _registered_event(queued: QueuedCommand, version: VersionInfo, proposal: Sem
 
 
 def _recorded_proposal(recorded_event: Event) -> SemverProposal:
-    """Return the proposal as it was recorded, its reasons as one text. Which part of the number went up isn't kept."""
+    """Return the recorded proposal, with its reasons as one text and without its bump, which isn't recorded."""
     facts = recorded_event.evidence
     return SemverProposal(
         semver=facts["semver"],

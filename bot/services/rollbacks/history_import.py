@@ -1,4 +1,4 @@
-"""Importing what was in Production before Registrar: rows of a file, put before the history that the ledger has."""
+"""Import what was in Production before Registrar from a file, ahead of the history in the ledger."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from bot.services.registry.queries import RegistryQueries
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    """How many rows the file has, and how many of them are new to the history."""
+    """How many rows the file has, and how many of them were added."""
 
     rows: int
     added: int
 
 
 class HistoryImporter:
-    """Adds earlier terms of Production to the history."""
+    """Adds earlier serving periods to the history."""
 
     def __init__(self, context: Context, queries: RegistryQueries, access: AccessControl) -> None:
         self._context = context
@@ -38,9 +38,10 @@ class HistoryImporter:
         self._access = access
 
     def import_rows(self, caller: Caller, text: str, *, digest: str, reason: str, origin: str) -> ImportResult:
-        """Import the rows of a file whose SHA-256 is `digest`: all of them or none; rows from before add nothing.
+        """Import all rows of a file or none; rows that were imported before are skipped.
 
-        Raises Refused (kept in the audit), BadInput that names the wrong row, Unreachable.
+        `text` is the file, and `digest` its SHA-256. Raises Refused (audited), BadInput with the invalid row, and
+        Unreachable.
         """
         if not reason:
             raise BadInput("An import needs a reason: the audit log keeps it.")
@@ -73,7 +74,7 @@ class HistoryImporter:
         return ImportResult(len(periods), added)
 
     def _identities(self, term: ImportedPeriod) -> dict[int, VersionIdentity]:
-        """Return what the versions of a model are that the registry has today."""
+        """Return the identities of the model's versions in the registry."""
         try:
             model, versions = self._queries.model_and_versions(term.model)
         except UnknownModel as error:
@@ -100,7 +101,7 @@ class HistoryImporter:
 
 
 def _new_terms(tx: LedgerTransaction, terms: Iterable[ImportedPeriod]) -> Iterable[ImportedPeriod]:
-    """Yield the terms that the history doesn't have yet, each once."""
+    """Yield the periods that the history doesn't have yet, each once."""
     for period in {period.id: period for period in terms}.values():
         with suppress(KeyError):
             tx.transition(period.id)

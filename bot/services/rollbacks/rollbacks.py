@@ -1,4 +1,4 @@
-"""Rolling back at a person's word: which version, whether it may load, and unblocking one that was rolled back."""
+"""Roll back at a person's request, and unblock versions that were rolled back."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from bot.services.registry.queries import RegistryQueries
 from bot.services.transitions import rollback_records
 from bot.services.transitions.loadability import LoadabilityChecks
 
-MAX_TRANSITIONS = 400  # of Production, that are looked through for the way back
+MAX_TRANSITIONS = 400  # of Production, searched for rollback targets
 
 
 class Rollbacks:
-    """Writes rollbacks down; the one executor makes them."""
+    """Adds the transitions of rollbacks; the executor makes them."""
 
     def __init__(
         self,
@@ -47,10 +47,10 @@ class Rollbacks:
         self._loadability = loadability
 
     def roll_back(self, queued: QueuedCommand, command: Rollback) -> CommandResult:
-        """Write down the move that puts a version back; the executor makes it. See `Hand`.
+        """Add the transition that rolls Production back. See `CommandHandler`.
 
-        Raises Refused where there is nothing to go back to, where the named version never served or is blocked, or
-        where it may not load and nobody forces it; BadInput where it serves already.
+        Raises Refused if there is no target, if the given version never served or is blocked, or if it may not load
+        and the command doesn't force it; BadInput if it's in Production already.
         """
         if not command.reason:
             raise BadInput("A rollback needs a reason: whoever made the version gets to read it.")
@@ -87,10 +87,9 @@ class Rollbacks:
         return CommandResult(transition_id=transition.id, model=command.model)
 
     def check_named_target(self, command: Rollback) -> None:
-        """Return if the named version can be a target, before anyone is asked for a reason. Raises Refused.
+        """Return if the given version can be a target, before anyone is asked for a reason. Raises Refused.
 
-        Only the ledger is read, so whatever it can't tell (another way to name a version, a model without a history) is
-        left to `roll_back`.
+        Only the ledger is read; whatever it can't tell (an alias, a model without a history) is left to `roll_back`.
         """
         with self._context.ledger.read() as reader:
             is_known = bool(reader.transitions(command.model, stage=Stage.PRODUCTION, limit=1))
@@ -98,27 +97,29 @@ class Rollbacks:
             self._require_target(command.model, int(command.version.value))
 
     def _require_target(self, model: str, version: int) -> None:
-        """Raise Refused for a version that never served or is blocked: no `--force` helps against that."""
+        """Raise Refused for a version that never served or is blocked, even with `--force`."""
         with self._context.ledger.read() as reader:
             no_target = rollback_records.why_not_a_target(reader, model, version)
         if no_target is not None:
             raise Refused(no_target)
 
     def _load_problems(self, command: Rollback, target: int, incumbent: int | None) -> tuple[Sentence, ...]:
-        """Return why the target may not load. Who forces it does not wait for files that cannot be looked at."""
+        """Return why the target may not load. With `--force`, unavailable files are a reason, and not an error."""
         try:
             return self._loadability.problems(command.model, target, incumbent)
         except Unreachable as error:
-            if isinstance(error, FilesUnreachable) and not command.force:  # else it would wait for them, unseen
+            if (
+                isinstance(error, FilesUnreachable) and not command.force
+            ):  # otherwise it would wait for them without telling anyone
                 raise Refused(words.loadability_unknown_refusal(command.model, target, error.sentence)) from error
             if not command.force:
                 raise
             return (say("its run and files could not be looked at ({why})", why=error.sentence),)
 
     def roll_back_for_incident(self, caller: Caller, incident_id: str, *, origin: str) -> str:
-        """Write down the rollback that an incident asks about; return the model whose move is to be made.
+        """Add the transition for the rollback that an incident proposes; return the model to execute it for.
 
-        Raises UnknownRequest, Refused (kept in the audit where it is for who asks) and LedgerUnavailable.
+        Raises UnknownRequest, Refused (audited if it's about permission), and LedgerUnavailable.
         """
         with self._context.ledger.read() as reader:
             incident = reader.incident(incident_id)
@@ -150,7 +151,7 @@ class Rollbacks:
             if (no_target := rollback_records.why_not_a_target(tx, incident.model, incident.target)) is not None:
                 raise Refused(no_target)
             against = self._loadability.cached_problems(incident.model, incident.target, incident.version)
-            if against:  # a click does not wait for the registry; the executor looks
+            if against:  # a click doesn't wait for the registry; the executor checks it
                 raise Refused(words.may_not_load_refusal(incident.model, incident.target, against))
             reason = truncate("; ".join(str(line) for line in incident.lines), 500)
             transition = rollback_transition(
@@ -169,11 +170,11 @@ class Rollbacks:
         return incident.model
 
     def unblock(self, caller: Caller, command: Unblock, *, origin: str) -> Sentence:
-        """Unblock a version, and return the answer. It needs the ledger, and asks Slack about earlier approvals.
+        """Unblock a version, and return the answer. Reads the ledger, and profiles of earlier approvers from Slack.
 
-        Moves may be due after this: of requests that waited for nothing else.
+        Afterwards, transitions may be due for requests that only waited for this.
 
-        Raises Refused (kept in the audit), BadInput for a version that isn't blocked, and LedgerUnavailable.
+        Raises Refused (audited), BadInput if the version isn't blocked, and LedgerUnavailable.
         """
         if not command.reason:
             raise BadInput("Unblocking needs a reason: someone rolled that version back as bad.")
@@ -210,11 +211,11 @@ class Rollbacks:
         return say("Unblocked {v} of {model}, and told the channel.", v=Code(f"v{version}"), model=Name(command.model))
 
     def serving_periods(self, reader: LedgerReader, model: str) -> list[ServingPeriod]:
-        """Return the stretches of a model's Production, newest first."""
+        """Return the serving periods of a model's Production, newest first."""
         return serving_periods(reader.transitions(model, stage=Stage.PRODUCTION, limit=MAX_TRANSITIONS))
 
     def _incumbent(self, model: str, periods: list[ServingPeriod]) -> int | None:
-        """Return who serves, as the history has it; of a model that we do not know yet, as the registry has it."""
+        """Return the version in Production: from the history, or from the registry if there is none."""
         if periods:
             return periods[0].version if periods[0].until is None else None
         _, versions = self._queries.model_and_versions(model)

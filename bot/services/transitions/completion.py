@@ -1,4 +1,4 @@
-"""Write down the end of a transition, with its request, its audit events and its messages."""
+"""Record the end of a transition, with its request, audit events, and messages."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from bot.services.core.outbox_messages import (
 from bot.services.promotions.final_tags import final_tag_update
 from bot.services.transitions import rollback_records, serving_checks
 
-RequestEnd = tuple[RequestState, EventTag]  # what a request becomes, and the event that says so
+RequestEnd = tuple[RequestState, EventTag]  # the final state of a request, and its audit event
 
 
 class Completion:
@@ -46,7 +46,11 @@ class Completion:
         decision: IncidentDecision | None = None,
         request_end: RequestEnd | None = None,
     ) -> None:
-        """Write the same in a transaction of the caller's. Raises AlreadyDecided where it has ended already."""
+        """End `transition`, which has its final state, and everything that goes with it.
+
+        `decision` is the outcome for the incident of a rollback, if it isn't the default for the state; `request_end`
+        likewise for the request. Raises AlreadyDecided if the transition has ended before.
+        """
         tx.finish_transition(transition)
         if transition.request:
             self._end_request(
@@ -60,7 +64,7 @@ class Completion:
     def _finish_without_request(
         self, tx: LedgerTransaction, transition: Transition, decision: IncidentDecision | None
     ) -> None:
-        """Write the event of a move without a request, and what is told of it."""
+        """Add the audit event and messages for a transition without a request."""
         tx.add_audit_event(_transition_event(transition))
         channel = self._context.policy.channel_for(transition.model)
         if transition.kind is TransitionKind.ROLLBACK:
@@ -104,7 +108,7 @@ class Completion:
         tx.add_tag_update(self._tag_update(tx, ended, transition))
 
     def _tag_update(self, tx: LedgerTransaction, request: Request, transition: Transition) -> TagUpdate:
-        """Return what the version's tags and description say of the end; nothing waits for that."""
+        """Return the tag update for the end of a request; it's written later."""
         at = transition.finished_at or transition.intended_at
         if request.state is not RequestState.DONE:
             return final_tag_update(tx, request, at)

@@ -1,4 +1,4 @@
-"""Looking at the registry from time to time: MLflow keeps no history, and others change things too."""
+"""Poll the registry for changes by others, since MLflow keeps no history."""
 
 from __future__ import annotations
 
@@ -25,32 +25,32 @@ from bot.services.transitions.serving_checks import schedule_serving_check
 
 log = logging.getLogger(__name__)
 
-MAX_SINGLE_ANNOUNCEMENTS = 3  # new versions of one model that get a message each; more come in one
+MAX_SINGLE_ANNOUNCEMENTS = 3  # new versions of a model with a message each; more share one message
 
 
 @dataclass(frozen=True, slots=True)
 class _RegistryState:
-    """A model as the registry tells it now."""
+    """A model and its versions in the registry now."""
 
     model: ModelInfo
     versions: Sequence[VersionInfo]
 
     def identities(self) -> dict[int, VersionIdentity]:
-        """Return what each version is."""
+        """Return the identity of each version."""
         return {version.version: version.identity(self.model.created_at) for version in self.versions}
 
 
 class DriftDetector:
-    """Finds what changed in the registry: new versions, and what nobody asked us for."""
+    """Finds new versions, and changes that didn't come from Registrar."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._observed = ObservedTransitions(context)
 
     def poll(self) -> int:
-        """Compare every model with how it looked last; return for how many there was something to write down.
+        """Compare every model with its last snapshot; return how many had something to record.
 
-        One registry request for a page of models, and one more for each model that changed.
+        Takes one registry request per page of models, and one for each model that changed.
         """
         models = self._context.registry.models()
         with self._context.ledger.read() as reader:
@@ -70,7 +70,7 @@ class DriftDetector:
         return found
 
     def _report_migration(self, known: Mapping[str, RegistrySnapshot], models: Sequence[ModelInfo]) -> None:
-        """Hold what waits, and report once that every source has changed: an admin accepts that, or doesn't."""
+        """Hold waiting work, and report once that all sources have changed; an admin decides whether to accept that."""
         moved = [model for model in models if (snapshot := known.get(model.name)) and snapshot.has_moved_files(model)]
         line = drift.registry_migrated_line(moved)
         key = f"sources:{moved[0].name}:{next(iter(moved[0].identities.values())).fingerprint}"
@@ -85,9 +85,9 @@ class DriftDetector:
                 )
 
     def check_model(self, name: str) -> bool:
-        """Look at one model now, as somebody said that it changed; nothing is believed but the registry's own answer.
+        """Check one model now, for example after a webhook; only the registry's answer counts. Return if it had news.
 
-        Raises Unreachable. A model that is not there, or is a prompt, is passed over.
+        Unknown models and prompts are skipped. Raises Unreachable.
         """
         try:
             model = self._context.registry.model(name)
@@ -98,7 +98,7 @@ class DriftDetector:
         return self._check_and_log(model, is_first_poll=is_first)
 
     def _check_and_log(self, model: ModelInfo, *, is_first_poll: bool) -> bool:
-        """Look at one model; one that the registry refuses to tell of does not hide the others."""
+        """Check one model; if the registry refuses to return it, log that and continue with the others."""
         try:
             return self._check(model, is_first_poll=is_first_poll)
         except Unreachable:
@@ -115,10 +115,10 @@ class DriftDetector:
                 reader.registry_snapshot(model.name), reader.transitions(model.name), is_first_poll, held
             )
         if known.has_transition_in_progress and not known.is_baseline:
-            return False  # seen at the next poll, since nothing of this one is written down
+            return False  # the next poll will find it, since nothing is recorded now
         versions = self._context.registry.versions(model.name)
         if not known.is_baseline and self._is_registering(known.last_snapshot, versions):
-            return False  # the registration tells of it when it is whole, with its semver and who asked
+            return False  # the registration announces it once it's complete
         newest = next(
             (transition.id for transition in known.transitions if transition.state not in UNFINISHED_STATES), None
         )
@@ -129,24 +129,24 @@ class DriftDetector:
             and known.last_snapshot
             and drift.are_files_moved(known.last_snapshot.marks or {}, now.marks or {})
         ):
-            return False  # reported for the whole registry, and looked at once that is accepted
+            return False  # reported for the whole registry, and checked once that is accepted
         if known.has_transition_in_progress:
             return self._save_first_snapshot(known, now)
         return self._record(known, now, _RegistryState(model, versions))
 
     def _is_registering(self, previous: RegistrySnapshot | None, versions: Sequence[VersionInfo]) -> bool:
-        """Tell whether a version that was not there before is one that we are registering at this moment."""
+        """Tell whether one of the new versions is being registered by Registrar right now."""
         new = [version for version in versions if previous is None or version.version not in previous.stages]
         command_ids = {queued for version in new if (queued := version.tags.get(COMMAND_TAG))}
         with self._context.ledger.read() as reader:
             for queued in command_ids:
-                with suppress(KeyError):  # another Registrar's, or somebody copied the tag
+                with suppress(KeyError):  # from another Registrar, or the tag was copied
                     if reader.queued_command(queued).state is QueuedCommandState.WAITING:
                         return True
         return False
 
     def _save_first_snapshot(self, known_state: KnownState, snapshot: RegistrySnapshot) -> bool:
-        """Take a model that is being moved at the very first poll as it is, so that it does not pass for a new one."""
+        """Save the snapshot of a model in transition at the very first poll, so that it isn't new later."""
         with self._context.ledger.write() as tx:
             tx.lock(f"look:{snapshot.model}")
             if tx.registry_snapshot(snapshot.model) == known_state.last_snapshot:
@@ -154,7 +154,7 @@ class DriftDetector:
         return False
 
     def _record(self, known_state: KnownState, snapshot: RegistrySnapshot, registry_state: _RegistryState) -> bool:
-        """Write the look down with what was found, unless we moved the model ourselves while we looked."""
+        """Record the snapshot and what has changed, unless Registrar itself changed the model in the meantime."""
         before = known_state.last_snapshot or RegistrySnapshot(model=snapshot.model, at=snapshot.at)
         if known_state.is_baseline:
             before = snapshot
@@ -163,7 +163,7 @@ class DriftDetector:
         )
         identities = registry_state.identities()
         with self._context.ledger.write() as tx:
-            tx.lock(f"look:{snapshot.model}")  # two that look at the same time find it once
+            tx.lock(f"look:{snapshot.model}")  # two processes that poll at the same time record it once
             if (
                 tx.transitions(snapshot.model) != known_state.transitions
                 or tx.registry_snapshot(snapshot.model) != known_state.last_snapshot
@@ -199,7 +199,7 @@ class DriftDetector:
         expected: RegistrySnapshot,
         snapshot: RegistrySnapshot,
     ) -> list[DriftNotice]:
-        """Put into the outbox what nobody asked us for, and what contradicts itself now and did not before."""
+        """Report changes that didn't come from Registrar, and new conflicts between stages and aliases."""
         kept = drift.kept_holders(reversed(known_state.transitions))
         lines = (
             drift.drift_lines(previous, expected, snapshot, self._context.aliases) if known_state.last_snapshot else []
@@ -253,7 +253,7 @@ class DriftDetector:
         )
 
     def _report_deleted(self, snapshot: RegistrySnapshot) -> bool:
-        """Tell of a model that is gone, and forget how it looked."""
+        """Report a deleted model, and delete its snapshot."""
         now = RegistrySnapshot(model=snapshot.model, at=self._context.clock.now())
         with self._context.ledger.write() as tx:
             tx.lock(f"look:{snapshot.model}")
@@ -269,7 +269,7 @@ class DriftDetector:
 
 
 def _is_unchanged(snapshot: RegistrySnapshot | None, model: ModelInfo, *, is_migrated: bool) -> bool:
-    """Tell whether there is nothing new to look at; a registry that was migrated gets one report for all its models."""
+    """Tell whether nothing is new; moved files don't count in a migrated registry, which gets one report."""
     return snapshot is not None and (
         snapshot.matches_summary(model) or (is_migrated and bool(snapshot.has_moved_files(model)))
     )

@@ -1,4 +1,4 @@
-"""The one executor of moves. Whatever caused a move, it is made here: one at a time per model, and read back."""
+"""The only executor of transitions, whatever caused them: one at a time per model, verified in the registry."""
 
 from __future__ import annotations
 
@@ -53,31 +53,27 @@ from bot.services.transitions.rollback_records import rollback_ordering_key
 log = logging.getLogger(__name__)
 
 
-LEASE = timedelta(seconds=60)  # longer than the registry's time limits for the few calls of one move together
-# A move that waits for the registry is due again after this; one question for all of them comes first (reach.py).
+LEASE = timedelta(seconds=60)  # longer than the timeouts of all registry calls of one transition
+# While the registry is unavailable; a probe comes before the retry (see `RegistryAvailability`).
 RETRY_DELAY = timedelta(seconds=2)
-MAX_RETRY_DELAY = timedelta(
-    minutes=1
-)  # of what waits for files, Slack, or the end of a fault: doubled with each attempt
-FROZEN_RETRY_DELAY = timedelta(seconds=10)  # until it is looked again whether Production is still frozen
-MAX_TRIES = 3  # how often a move is made again when the registry, read back, says something else
+MAX_RETRY_DELAY = timedelta(minutes=1)  # when waiting for model files, Slack, or a bug fix; doubled with each attempt
+FROZEN_RETRY_DELAY = timedelta(seconds=10)  # while Production is frozen
+MAX_TRIES = 3  # attempts if the registry, read back, shows something else
 
 
 class TransitionExecutor:
-    """Makes the moves that were written down."""
+    """Executes the transitions that services have added to the ledger."""
 
     def __init__(self, context: Context, preconditions: Preconditions, completion: Completion) -> None:
         self._context = context
         self._preconditions = preconditions
         self._completion = completion
-        self._interrupted: dict[
-            str, Transition
-        ] = {}  # claimed, and dropped by an error: given back at the next occasion
+        self._interrupted: dict[str, Transition] = {}  # claimed by this process but interrupted by an error
 
     def execute_due(self, model: str) -> None:
-        """Make the model's intended moves, oldest first, until none is due or somebody else holds the model.
+        """Execute the model's due transitions, oldest first, until none is left or another process has the model.
 
-        A registry that does not answer leaves a move intended, to be made when it is back.
+        If the registry doesn't answer, the transition is released and retried later.
         """
         self._release_interrupted()
         while (transition := self._claim(model)) is not None:
@@ -89,7 +85,7 @@ class TransitionExecutor:
                 raise
 
     def end_expired(self, model: str) -> None:
-        """End the model's moves whose requests expired before anything was moved; the registry isn't asked."""
+        """End transitions whose request expired before the first write to the registry, which isn't read."""
         while (transition := self._claim(model)) is not None:
             if self._preconditions.why_expired(transition) is None:
                 self._release(transition, promotion_messages.waiting_for_registry_announcement(), delay=RETRY_DELAY)
@@ -101,9 +97,9 @@ class TransitionExecutor:
                 self._execute_or_fail(transition)
 
     def _execute_claimed(self, transition: Transition) -> bool:
-        """Make a claimed move and write its end, or give it back while Production is frozen.
+        """Execute a claimed transition and record its end, or release it.
 
-        Return False where it was given back because the registry is away: then no other move can be made either.
+        Return False if no other transition can be executed now, either: the registry or Slack is missing.
         """
         with logging_context.bound(
             move=transition.id,
@@ -135,24 +131,24 @@ class TransitionExecutor:
         return True
 
     def _registry_retry_delay(self, error: Unreachable) -> timedelta | None:
-        """Return when a move is due again that met this; where it was the registry, remember that it's lost."""
+        """Return the retry delay for an error, None for the default; remember if the registry is unavailable."""
         if not isinstance(error, RegistryUnreachable) or isinstance(error, FilesUnreachable):
             return None
         self._context.availability.mark_unavailable()
         return RETRY_DELAY
 
     def models_with_unfinished(self) -> list[str]:
-        """Return the models that have moves to be made."""
+        """Return the models that have unfinished transitions."""
         with self._context.ledger.read() as reader:
             return reader.models_with_transitions(UNFINISHED_STATES)
 
     def models_with_expired(self) -> list[str]:
-        """Return the models that have moves to be ended by `end_expired`."""
+        """Return the models that have transitions for `end_expired`."""
         with self._context.ledger.read() as reader:
             return reader.models_with_expired_transitions(self._context.clock.now())
 
     def _release_interrupted(self) -> None:
-        """Let go of what this process still holds without working on it; else it would wait for the lease's end."""
+        """Release interrupted transitions, which would otherwise wait until their lease ends."""
         for transition in list(self._interrupted.values()):
             self._release(transition, promotion_messages.retry_announcement())
 
@@ -182,9 +178,9 @@ class TransitionExecutor:
             self._finish(transition, TransitionState.FAILED, str(error.sentence))
 
     def _execute(self, transition: Transition) -> None:
-        """Bring the move to its end; or give it back where Production is frozen and nothing was moved yet.
+        """Execute a transition to its end, or release it if Production is frozen and nothing was written yet.
 
-        What an earlier try has moved is finished whatever is frozen: the alias follows, and people are told.
+        What an earlier attempt has begun is finished even during a freeze: the alias is set, and people are told.
         """
         for _ in range(MAX_TRIES):
             facts = self._preconditions.read_facts(transition)
@@ -233,7 +229,7 @@ class TransitionExecutor:
     def _mark_begun(self, transition: Transition) -> Transition:
         """Record, right before the first write, that the registry may have changed from here on.
 
-        Raises AlreadyDecided where we took so long that another process has taken the move over.
+        Raises AlreadyDecided if another process has taken the transition over.
         """
         now = self._context.clock.now()
         with self._context.ledger.write() as tx:
@@ -242,9 +238,9 @@ class TransitionExecutor:
         return transition if transition.began_at else replace(transition, began_at=now)
 
     def _apply(self, transition: Transition, next_step: TransitionPlan) -> str:
-        """Move the stage, then the alias; return why MLflow refused the alias, else nothing.
+        """Set the stage, then the alias; return why MLflow refused the alias, or an empty string.
 
-        Who holds the stage has changed by then, so a refused alias is told and cannot make the move a failed one.
+        The stage has changed by then, so a refused alias is reported and doesn't fail the transition.
         """
         if next_step.step is TransitionStep.SET_STAGE_AND_ALIAS:
             archive = transition.has_alias and not transition.keep_existing
@@ -266,8 +262,8 @@ class TransitionExecutor:
     def _is_confirmed(self, transition: Transition, *, check_alias: bool) -> bool:
         """Read stage and alias back in one request.
 
-        Of a stage that keeps its former holder the summary of the model would name the higher number only; and it
-        takes the longer the more versions there are, which a rollback does not wait for.
+        A model's summary isn't used if the former holder stays, since it names only the highest version of a stage,
+        or for rollbacks, since it's slow for many versions.
         """
         wanted = self._context.aliases[transition.target] if check_alias and transition.has_alias else None
         if transition.has_alias and not transition.keep_existing and transition.kind is not TransitionKind.ROLLBACK:
@@ -278,7 +274,7 @@ class TransitionExecutor:
     def _release(
         self, transition: Transition, news: Sentence, *, trigger: str = "waiting", delay: timedelta | None = None
     ) -> None:
-        """Let the move wait. The thread is told once, and the request is approved, not moving."""
+        """Release the transition for a retry after `delay`; `news` goes to the thread once per `trigger`."""
         delay = delay or min(RETRY_DELAY * 2 ** min(transition.attempts - 1, 10), MAX_RETRY_DELAY)
         with self._context.ledger.write() as tx:
             is_ours = tx.release_transition(transition, self._retry_time(tx, transition, delay))
@@ -298,14 +294,14 @@ class TransitionExecutor:
         self._interrupted.pop(transition.id, None)
 
     def _retry_time(self, reader: LedgerReader, transition: Transition, delay: timedelta) -> datetime:
-        """Return when a released move is due: after `pause`, but no later than its request expires."""
+        """Return when a released transition is due: after `delay`, but no later than its request expires."""
         at = self._context.clock.now() + delay
         if transition.request is None or reader.transition(transition.id).began_at is not None:
             return at
         return min(at, reader.request(transition.request).expires_at)
 
     def _release_to_bot(self, transition: Transition) -> None:
-        """Leave a move to the bot beside, which can ask Slack about its approvers and is at it within seconds."""
+        """Release a transition to the bot, which can check the approvers in Slack and runs within seconds."""
         with self._context.ledger.write() as tx:
             if tx.release_transition(transition, self._context.clock.now()) and transition.request:
                 tx.save_request(tx.lock_request(transition.request).with_state(RequestState.APPROVED))
@@ -320,10 +316,9 @@ class TransitionExecutor:
         request_end: RequestEnd | None = None,
         news: Sentence | None = None,
     ) -> None:
-        """Write the end of the move, of its request and of its card in one transaction.
+        """Record the end of a transition and everything that goes with it in one transaction.
 
-        `instead` is what the incident of a rollback comes to that was not made; `end` is the request's, if it isn't
-        the one that goes with `state`; `news` is what its thread hears beside the end.
+        See `Completion.finish`; `news` is an additional message in the thread.
         """
         now = self._context.clock.now()
         ended = replace(transition, state=state, why=why, finished_at=now)

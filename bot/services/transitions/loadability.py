@@ -1,4 +1,4 @@
-"""Whether a version may load that Production could go back to: what is looked at before every rollback."""
+"""Check whether a rollback target is likely to load."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bot.domain.registry.signature_changes import incompatibility_reason
 from bot.domain.rollbacks import messages as words
 from bot.services.core.context import Context
 
-CACHE_TTL = timedelta(minutes=10)  # what was found of a version's run and files; neither changes often
+CACHE_TTL = timedelta(minutes=10)  # runs and files of versions rarely change
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class _CachedProblems:
 
 
 class RollbackCandidate(NamedTuple):
-    """A version that Production could go back to, and the one that serves now."""
+    """A version that Production could be rolled back to, and the incumbent."""
 
     model: str
     target: int
@@ -33,15 +33,15 @@ class RollbackCandidate(NamedTuple):
 
     @property
     def version(self) -> tuple[str, int]:
-        """The version to go back to, by model and number."""
+        """The target, as model and number."""
         return self.model, self.target
 
 
 @dataclass(frozen=True, slots=True)
 class LoadabilityReport:
-    """What a look at several came to, by model and version.
+    """Results of checks, by model and version.
 
-    `unfit` tells why a version may not load, and `unknown` why that cannot be told now; `fit` are the others.
+    `not_loadable` has the reasons why a version may not load, and `unknown` why that can't be checked now.
     """
 
     loadable: set[tuple[str, int]] = field(default_factory=set)
@@ -50,7 +50,7 @@ class LoadabilityReport:
 
 
 class LoadabilityChecks:
-    """Looks at runs, MLmodel files and signatures. Nothing is unpickled. What was found is known for ten minutes."""
+    """Checks runs, MLmodel files, and signatures, without unpickling anything. Results are cached for CACHE_TTL."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -58,10 +58,10 @@ class LoadabilityChecks:
         self._lock = threading.Lock()
 
     def problems(self, model: str, target: int, incumbent: int | None) -> tuple[Sentence, ...]:
-        """Return why a version may not load in the incumbent's place; nothing where nothing stands against it.
+        """Return why `target` may not load in place of `incumbent`; empty if nothing was found.
 
-        Its run or its MLmodel is gone, or the incumbent's callers can't call it. Raises UnknownVersion for one that is
-        not there, RegistryUnreachable, and FilesUnreachable where the registry answers and the files do not.
+        Its run or its MLmodel is missing, or the incumbent's callers can't call it. Raises UnknownVersion,
+        RegistryUnreachable, and FilesUnreachable if only the files are unavailable.
         """
         known = self.cached_problems(model, target, incumbent)
         if known is not None:
@@ -72,7 +72,7 @@ class LoadabilityChecks:
         return reasons
 
     def check_candidates(self, candidates: Iterable[RollbackCandidate]) -> LoadabilityReport:
-        """Return which versions may load. A registry that does not answer is not asked again for each of many."""
+        """Check several candidates; if the registry doesn't answer for one, use the cache for the others."""
         found, away = LoadabilityReport(), None
         for way in candidates:
             if away is not None and self.cached_problems(*way) is None:
@@ -93,7 +93,7 @@ class LoadabilityChecks:
         return found
 
     def cached_problems(self, model: str, target: int, incumbent: int | None) -> tuple[Sentence, ...] | None:
-        """Return what was found lately, without a look; None where nobody has looked."""
+        """Return the cached problems, or None if there is no fresh result."""
         with self._lock:
             known = self._cache.get((model, target, incumbent))
         is_fresh = known is not None and timedelta() <= self._context.clock.now() - known.at < CACHE_TTL

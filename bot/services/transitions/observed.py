@@ -19,28 +19,28 @@ POLL_ACTOR = Automation("registry-poll")
 
 @dataclass(frozen=True, slots=True)
 class KnownState:
-    """What the ledger knew of a model when the registry was read."""
+    """What the ledger knew about a model when the registry was read."""
 
     last_snapshot: RegistrySnapshot | None  # None: never seen
     transitions: list[Transition]  # newest first
     is_first_poll: bool
-    held_ids: frozenset[str] = frozenset()  # moves that aren't made until an admin lifts the hold
+    held_ids: frozenset[str] = frozenset()  # transitions that wait until an admin lifts the hold
 
     @property
     def is_baseline(self) -> bool:
-        """Tell whether the model was there before us, so that nothing about it is new."""
+        """Tell whether the model was there before Registrar, so that nothing about it is new."""
         return self.last_snapshot is None and self.is_first_poll
 
     @property
     def is_start_of_history(self) -> bool:
-        """Tell whether the history of Production begins with what is found now, whatever waits already."""
+        """Tell whether the history of Production begins with this poll, whatever is already waiting."""
         return self.is_baseline and _last_production_transition(self.transitions) is None
 
     @property
     def has_transition_in_progress(self) -> bool:
-        """Tell whether a move of ours is under way: what is seen now may be half of it.
+        """Tell whether one of our transitions is in progress, so that the registry may show half of it.
 
-        One that waits and hasn't begun, or that is held, changes nothing now.
+        Transitions that haven't begun, or are held, don't count.
         """
         return any(
             transition.state is TransitionState.EXECUTING
@@ -51,7 +51,7 @@ class KnownState:
 
 
 class ObservedTransitions:
-    """Records transitions that Registrar found and didn't make."""
+    """Records transitions that Registrar found in the registry and didn't make."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -63,11 +63,11 @@ class ObservedTransitions:
         snapshot: RegistrySnapshot,
         identities: Mapping[int, VersionIdentity],
     ) -> Transition | None:
-        """Write a change of Production into the history; return what was written, of several moves the last.
+        """Add a change of Production to the history; return the transition, or the last one of several.
 
-        Of a model without a holder so far, every version in Production is written down, since each of them serves; last
-        the one that the alias names, else the highest. Another version under the holder's number is a change as well.
-        What the first poll finds was there before all that waits.
+        If the model had no holder so far, all versions in Production are added, since all of them serve; the one with
+        the alias, or else the highest, comes last. A different version under the holder's number is a change as well.
+        What the first poll finds goes before everything that is waiting.
         """
         last, holders = _last_production_transition(tx.transitions(snapshot.model)), snapshot.holders(Stage.PRODUCTION)
         holder = last.version if last and last.target is Stage.PRODUCTION else None
@@ -96,7 +96,7 @@ class ObservedTransitions:
         return self._save_observed(tx, transitions, is_first=known_state.is_start_of_history)
 
     def _save_observed(self, tx: LedgerTransaction, transitions: list[Transition], *, is_first: bool) -> Transition:
-        """Write down what was found (oldest first), before all that is there or behind it; return the last."""
+        """Add transitions (oldest first) before or after the existing history; return the last one."""
         if is_first:
             tx.prepend_transitions(transitions)
         for transition in transitions:
@@ -142,7 +142,7 @@ class ObservedTransitions:
 
 
 def _last_production_transition(transitions: list[Transition]) -> Transition | None:
-    """Return the last finished move (given newest first) into or out of Production."""
+    """Return the last finished transition into or out of Production; they are given newest first."""
     done = (transition for transition in transitions if transition.state is TransitionState.DONE)
     return next(
         (transition for transition in done if Stage.PRODUCTION in {transition.target, transition.from_stage}), None

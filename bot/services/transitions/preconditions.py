@@ -1,4 +1,4 @@
-"""Check, right before a transition is made, that it may still be made as it was decided."""
+"""Check, right before a transition is executed, that it still can be as it was decided."""
 
 from __future__ import annotations
 
@@ -39,8 +39,7 @@ from bot.services.promotions.voters import Profiles, Voters, changes_since_opene
 from bot.services.transitions import rollback_records
 from bot.services.transitions.loadability import LoadabilityChecks
 
-# What a freeze stops, beside all that an automation does. Whoever takes a version out of Production in an emergency is
-# not kept from it.
+# What a freeze stops besides all automation. A person can still take a version out of Production in an emergency.
 STOPPED_BY_FREEZE = frozenset({TransitionKind.PROMOTION, TransitionKind.REPAIR})
 
 
@@ -54,7 +53,7 @@ class Preconditions:
         self._voters = Voters(context)
 
     def why_expired(self, transition: Transition) -> Sentence | None:
-        """Return why a move isn't made whose request expired before anything was moved. Nothing else is asked."""
+        """Return that the request expired before the first write, or None. Only the ledger is read."""
         if transition.request is None or transition.began_at is not None:
             return None
         with self._context.ledger.read() as reader:
@@ -66,9 +65,9 @@ class Preconditions:
         )
 
     def read_facts(self, transition: Transition) -> TransitionFacts:
-        """Read what the move is decided on: the model and all its versions, or for a rollback the two it is about.
+        """Read the model and its versions; for a rollback, only the two versions involved.
 
-        As long as the incumbent serves, a rollback needs to know nothing else, at any number of versions.
+        Two are enough as long as the incumbent is in Production, and take the same time for any number of versions.
         """
         if transition.kind is TransitionKind.ROLLBACK:
             return self._read_rollback_facts(transition)
@@ -87,7 +86,7 @@ class Preconditions:
         return TransitionFacts(versions=tuple(self._context.registry.versions(transition.model)))
 
     def active_freeze_for(self, transition: Transition) -> ActiveFreeze | None:
-        """Return what stops a move about Production now."""
+        """Return the freeze that stops this transition now, or None."""
         is_stopped = transition.kind in STOPPED_BY_FREEZE or isinstance(transition.actor, Automation)
         if not is_stopped or Stage.PRODUCTION not in {transition.from_stage, transition.target}:
             return None
@@ -98,17 +97,18 @@ class Preconditions:
         return active_freeze(transition.model, freezes, self._context.policy, self._context.clock.now())
 
     def why_not_a_target(self, transition: Transition) -> Sentence | None:
-        """Return why a rollback isn't made: its version never served, or was blocked since the decision."""
+        """Return why a rollback can't go to its version (it never served, or is blocked now), or None."""
         if transition.kind is not TransitionKind.ROLLBACK:
             return None
         with self._context.ledger.read() as reader:
             return rollback_records.why_not_a_target(reader, transition.model, transition.version)
 
     def why_not_loadable(self, transition: Transition) -> Sentence | None:
-        """Return why a rollback is not made that nobody forces: its version may not load.
+        """Return why the version of a rollback may not load, or None; forced rollbacks aren't checked.
 
-        Mostly whoever decided has looked just now; a click has not, nor has a process that takes over. Of files that
-        are away a person hears, who may force it; a monitor has looked before it decided, and waits.
+        Usually that was checked just before the decision, but not for a click, or if a process takes over. If files
+        are unavailable, a person gets a refusal and can force the rollback; a monitor's rollback waits, so
+        FilesUnreachable is raised.
         """
         if transition.kind is not TransitionKind.ROLLBACK or transition.is_forced:
             return None
@@ -123,9 +123,9 @@ class Preconditions:
         )
 
     def plan_if_gates_fail(self, transition: Transition, facts: TransitionFacts) -> TransitionPlan | None:
-        """Return why a promotion can't be made as it was decided: the incumbent, its rule, its figures or a gate.
+        """Return a plan that ends a promotion if its incumbent, rule, metrics, or gates have changed, or None.
 
-        Whoever breaks the glass goes past them all.
+        Break-glass transitions skip these checks.
         """
         if transition.request is None or transition.kind is TransitionKind.BREAK_GLASS:
             return None
@@ -138,9 +138,10 @@ class Preconditions:
         return None if why is None else TransitionPlan(TransitionStep.NOTHING, why)
 
     def plan_if_approval_lapsed(self, transition: Transition) -> TransitionPlan | None:
-        """Return why a request's move can't be made as it was decided, before its first write. None: it can.
+        """Return a plan that ends a transition if its approval is no longer valid before the first write, or None.
 
-        Its history since then, and the people who let it pass, are checked. Raises SlackUnreachable.
+        Checks what has happened since the request was opened, and whether its approvers still can approve. Raises
+        SlackUnreachable.
         """
         if transition.request is None or transition.began_at is not None:
             return None
@@ -151,7 +152,7 @@ class Preconditions:
         return None if why is None else TransitionPlan(TransitionStep.NOTHING, why)
 
     def _why_no_longer_approved(self, transition: Transition, request: Request, votes: list[Vote]) -> Sentence | None:
-        """Return which right is gone that let a request pass; approvals that no longer count are marked."""
+        """Return which permission has been lost since the approval, or None; mark approvals that no longer count."""
         others = [request.requester] if request.breaks_glass else []
         others += [request.overridden_by] if request.overridden_by else []
         profiles = self._voters.profiles([*others, *(vote.voter for vote in votes)])
@@ -168,7 +169,7 @@ class Preconditions:
         return promotion_messages.too_few_approvals_reason(request, left) if left < request.required else None
 
     def _mark_lapsed_votes(self, transition: Transition, request: Request, profiles: Profiles) -> list[Vote]:
-        """Mark the approvals that no longer count; return those that do."""
+        """Mark the approvals that no longer count; return the others."""
         with self._context.ledger.write() as tx:
             self.require_claim(tx, transition)
             request = tx.lock_request(request.id)
@@ -179,9 +180,9 @@ class Preconditions:
         return counting_approvals(votes)
 
     def require_claim(self, reader: LedgerReader, transition: Transition) -> None:
-        """Raise AlreadyDecided where we hung for so long that another process has taken the move over.
+        """Raise AlreadyDecided if another process has taken the transition over while this one hung.
 
-        It may have ended it, and made others since: what was read before is not true any more.
+        It may have ended it and executed others since, so what was read before is outdated.
         """
         now = reader.transition(transition.id)
         if (now.state, now.attempts) != (TransitionState.EXECUTING, transition.attempts):

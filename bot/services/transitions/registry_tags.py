@@ -1,4 +1,4 @@
-"""Writing to MLflow what the ledger says of a version: off everybody's path, in order, and again if need be."""
+"""Write tag updates from the ledger to MLflow: in the background, in order, with retries."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ log = logging.getLogger(__name__)
 
 RETRY_DELAY = timedelta(seconds=2)  # doubled with each attempt
 MAX_RETRY_DELAY = timedelta(minutes=2)
-LEASE = timedelta(seconds=60)  # in which nobody else writes a row that this process has begun with
+LEASE = timedelta(seconds=60)  # while a process writes an update, no other one claims it
 
 
 class TagWriter:
-    """Copies the ledger to the registry's tags."""
+    """Writes tags, descriptions, and alias removals to the registry."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._write_lock = threading.Lock()
 
     def write_due(self) -> int:
-        """Write everything that is due; return how many rows were. One thread does it, a second one goes on at once.
+        """Write all due updates; return how many there were. If another thread is writing, return at once.
 
-        A registry that does not answer leaves the rest for later; a version that is gone or a registry that refuses
-        ends the row, and the log says so.
+        If the registry doesn't answer, the rest is postponed. If it refuses an update or the version is gone, the
+        update is dropped and logged.
         """
         if not self._context.startup_check.has_passed() or not self._write_lock.acquire(blocking=False):
             return 0
@@ -68,7 +68,7 @@ class TagWriter:
             return tx.claim_tag_update(tag_update, now, now + LEASE)
 
     def _try_write(self, tag_update: TagUpdate) -> str:
-        """Write one row; return why it could not be written, else nothing."""
+        """Write one update; return why it was refused, or an empty string. Raises Unreachable."""
         with logging_context.bound(copy=tag_update.id, model=tag_update.model):
             try:
                 version = self._context.registry.version(tag_update.model, tag_update.version)

@@ -1,4 +1,4 @@
-"""Restored backups: compare ledger and registry at the start, hold what was waiting, and let an admin decide."""
+"""Restored backups: compare ledger and registry at startup, hold waiting work, and let an admin decide."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ from bot.services.transitions.completion import Completion
 
 log = logging.getLogger(__name__)
 
-MAX_TRIES = 3  # how often a model is read again that another process changes meanwhile
+MAX_TRIES = 3  # attempts to read a model that another process keeps changing
 
 KnownBad = tuple[VersionInfo, str]  # a version that was rolled back, and why
-LiftAction = Callable[[LedgerTransaction, Hold, Sentence], None]  # what lifting a hold does; the sentence says why
+LiftAction = Callable[[LedgerTransaction, Hold, Sentence], None]  # what lifting a hold does; the sentence is the reason
 
 
 class Restores:
-    """Finds out whether ledger or registry was restored from a backup, and holds what was waiting until it's lifted."""
+    """Detects that the ledger or registry was restored from a backup, and holds waiting work until an admin decides."""
 
     def __init__(
         self,
@@ -70,13 +70,13 @@ class Restores:
     # -- finding out ---------------------------------------------------------------------------------------------------
 
     def check(self) -> None:
-        """Compare the ledger with the registry and the anchor; open a hold where they don't match.
+        """Compare the ledger with the registry and the anchor; open a hold if they don't match.
 
-        One registry request for a page of models, and one for each model that has changed since the last look or has
-        something waiting. Raises Unreachable where that can't be read.
+        Takes one registry request per page of models, and one for each model that has changed since its snapshot or
+        has waiting work. Raises Unreachable.
         """
         facts = self._read_facts()
-        found = [trace for each in facts for trace in find_discrepancies(each, self._context.aliases)]
+        found = [trace for model_facts in facts for trace in find_discrepancies(model_facts, self._context.aliases)]
         found += filter(None, [self._compare_with_anchor()])
         if not found:
             return
@@ -95,10 +95,12 @@ class Restores:
                 self._block_known_bad(tx, bad, hold)
 
     def _read_facts(self) -> list[RestoreFacts]:
-        """Return what there's to know of each model that has changed or that something waits for."""
+        """Return facts about each model that has changed or has waiting work."""
         with self._context.ledger.read() as reader:
             known, waiting = reader.registry_snapshots(), set(reader.models_with_pending_work())
-        there = {model.name: model for model in self._context.registry.models()}  # after the looks: see `_model`
+        there = {
+            model.name: model for model in self._context.registry.models()
+        }  # after the snapshots: see `_read_model`
         wanted = [
             snapshot
             for name, snapshot in sorted(known.items())
@@ -108,10 +110,10 @@ class Restores:
         return [facts for snapshot in wanted if (facts := self._read_model(snapshot, there.get(snapshot.model)))]
 
     def _read_model(self, snapshot: RegistrySnapshot, info: ModelInfo | None) -> RestoreFacts | None:
-        """Return the facts about one model; None where other processes keep changing it, which are up to date then.
+        """Return the facts about one model, or None if other processes keep changing it; then they are up to date.
 
-        The registry is read between two readings of the ledger: a move made in between shows in the second one, and
-        what was written to the tags has been in the ledger before.
+        The registry is read between two reads of the ledger: a transition in between shows in the second one, and
+        written tags were in the ledger before.
         """
         for _ in range(MAX_TRIES):
             with self._context.ledger.read() as reader:
@@ -136,7 +138,7 @@ class Restores:
         return None
 
     def _compare_with_anchor(self) -> Discrepancy | None:
-        """Return a trace where the anchor file has an event that the ledger lacks. A file that's no use is logged."""
+        """Return a discrepancy if the anchor file has an event that the ledger lacks. Unusable files are logged."""
         anchor = self._context.policy.anchor
         if anchor is None or not anchor.file:
             return None
@@ -191,9 +193,9 @@ class Restores:
     # -- deciding ------------------------------------------------------------------------------------------------------
 
     def accept(self, caller: Caller, reason: str, *, origin: str) -> Sentence:
-        """Lift the hold: what was waiting is carried out, with all checks at execution. Return the answer.
+        """Lift the hold, so that waiting work is executed, with all checks. Return the answer.
 
-        Raises Refused where the caller isn't an admin or nothing is held, BadInput, and Unreachable.
+        Raises Refused if the caller isn't an admin or nothing is held, BadInput, and Unreachable.
         """
         hold = self.active_hold()
         is_migrated = hold is not None and hold.kind is HoldKind.REGISTRY_MIGRATED
@@ -207,7 +209,7 @@ class Restores:
         return self._lift(caller, reason, origin, EventTag.HOLD_ACCEPTED, take_over)
 
     def drop(self, caller: Caller, reason: str, *, origin: str) -> Sentence:
-        """End everything that's held, and lift the hold. Return the answer. Raises like `accept`."""
+        """End all held work, and lift the hold. Return the answer. Raises the same errors as `accept`."""
         return self._lift(caller, reason, origin, EventTag.HOLD_DROPPED, self._end_held_work)
 
     def active_hold(self) -> Hold | None:
@@ -240,7 +242,7 @@ class Restores:
             action(tx, hold, words.dropped_reason(reason))
             outcome = "accepted" if tag is EventTag.HOLD_ACCEPTED else "dropped"
             tx.save_hold(replace(hold, lifted_at=now, lifted_by=by, outcome=outcome))
-            for request in waited.requests:  # its version may have been unblocked meanwhile
+            for request in waited.requests:  # its version may have been unblocked in the meantime
                 self._requests.decide_if_complete(tx, request.id, {})
             tell = (
                 words.hold_accepted_announcement if tag is EventTag.HOLD_ACCEPTED else words.hold_dropped_announcement
@@ -261,7 +263,7 @@ class Restores:
         return announcement
 
     def _moved_sources(self) -> list[tuple[RegistrySnapshot, dict[int, VersionIdentity]]]:
-        """Return what the versions are whose files lie elsewhere now, with looks that have seen that."""
+        """Return snapshots with the new file locations, and the identities of these versions."""
         with self._context.ledger.read() as reader:
             known = reader.registry_snapshots()
         return [
@@ -276,7 +278,7 @@ class Restores:
         ]
 
     def _end_held_work(self, tx: LedgerTransaction, _: Hold, why: Sentence) -> None:
-        """End everything that the hold covers, each with its event and what people are told."""
+        """End everything that the hold covers, with audit events and messages."""
         held, now = tx.held_work(), self._context.clock.now()
         for transition in held.transitions:
             self._completion.finish(tx, replace(transition, state=TransitionState.STALE, why=str(why), finished_at=now))
@@ -288,7 +290,7 @@ class Restores:
 
 
 def open_hold(tx: LedgerTransaction, context: Context, kind: HoldKind, discrepancies: Sequence[Discrepancy]) -> Hold:
-    """Open a hold over everything that waits now, or widen the active one; tell the channel. Return the hold."""
+    """Open a hold over all waiting work, or extend the active one; tell the channel. Return the hold."""
     now, keys, lines = (
         context.clock.now(),
         tuple(discrepancy.key for discrepancy in discrepancies),
@@ -324,12 +326,12 @@ def open_hold(tx: LedgerTransaction, context: Context, kind: HoldKind, discrepan
 
 
 def _has_automatic_work(reader: LedgerReader, now: datetime) -> bool:
-    """Tell whether something waits that is executed without a person."""
+    """Tell whether there is waiting work that is executed automatically."""
     return bool(reader.models_with_transitions(UNFINISHED_STATES)) or reader.backlog(now).commands.number > 0
 
 
 def _written_fingerprints(tag_updates: Sequence[TagUpdate]) -> dict[int, Collection[str]]:
-    """Return the fingerprints of what was ever to be written to a model's versions, by version."""
+    """Return the fingerprints of all tags that were ever written or queued for a model, by version."""
     found: dict[int, set[str]] = {}
     for tag_update in tag_updates:
         found.setdefault(tag_update.version, set()).update(tag_fingerprints(ledger_tags(tag_update.tags)).values())
@@ -343,10 +345,10 @@ def _count_held(held_work: HeldWork) -> str:
 
 
 def _held_evidence(held_work: HeldWork) -> dict[str, object]:
-    """Return what the audit keeps of held work."""
+    """Return the audit evidence about held work."""
     return {
         "moves": [transition.id for transition in held_work.transitions],
-        "asks": [one.id for one in held_work.commands],
+        "asks": [command.id for command in held_work.commands],
         "requests": [request.id for request in held_work.requests],
         "copies": len(held_work.tag_updates),
     }

@@ -1,4 +1,4 @@
-"""What goes with the end of a rollback, in the executor's transaction: bar, tags, messages, the incident's state."""
+"""Record what goes with a rollback, in the caller's transaction: block, tags, messages, and the incident's state."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ from bot.services.core.outbox_messages import incident_message, thread_message
 
 
 def rollback_ordering_key(transition: Transition) -> str:
-    """Return whose thread tells of a rollback: its incident's, or its own."""
+    """Return the ordering key for messages about a rollback: that of its incident, or its own."""
     return transition.incident or transition.id
 
 
 def rollback_message(transition: Transition, trigger: str, channel: str) -> OutboxMessage:
-    """Return the outbox row that draws the message of a rollback anew that a person made."""
+    """Return the message that redraws a person's rollback."""
     return OutboxMessage(
         key=f"rollback:{transition.id}:{trigger}", lane=transition.id, kind=MessageKind.ROLLBACK, to=channel
     )
 
 
 def why_not_a_target(reader: LedgerReader, model: str, version: int) -> Sentence | None:
-    """Return why no rollback can put this version into Production, as the ledger has it now; None where one can."""
+    """Return why a version can't be a rollback target, according to the ledger; None if it can."""
     blocked = {block.version for block in reader.rollback_blocks(model)}
     why = target_refusal(version, reader.production_entries(model, version), blocked, reader.registry_snapshot(model))
     return None if why is None else words.not_a_target_refusal(model, version, why)
 
 
 def identity_when_served(reader: LedgerReader, model: str, version: int) -> VersionIdentity | None:
-    """Return what a version was when it served: that and nothing else is what a rollback moves."""
+    """Return the identity that a version had when it served; a rollback restores only that."""
     return rollback_rules.identity_in_production(
         reader.production_entries(model, version), reader.registry_snapshot(model)
     )
 
 
 def begin_rollback(tx: LedgerTransaction, context: Context, transition: Transition) -> bool:
-    """Write a rollback down as intended, with what is told of it; return False where it is there already."""
+    """Add the transition of a rollback with its messages; return False if it exists already."""
     if not tx.add_transition(transition):
         return False
     channel = context.policy.channel_for(transition.model)
@@ -75,7 +75,7 @@ def begin_rollback(tx: LedgerTransaction, context: Context, transition: Transiti
 def record_end(
     tx: LedgerTransaction, context: Context, transition: Transition, decision: IncidentDecision | None
 ) -> None:
-    """Write what follows from the end of a rollback; `instead` is what its incident comes to, where that is known."""
+    """Record what follows from the end of a rollback; `decision` is the incident's outcome, if it isn't the default."""
     ordering_key, channel = rollback_ordering_key(transition), context.policy.channel_for(transition.model)
     if transition.state is TransitionState.DONE:
         _record_done(tx, context, transition, ordering_key)
@@ -90,7 +90,7 @@ def record_end(
 
 
 def reset_monitors(tx: LedgerTransaction, transition: Transition) -> None:
-    """Let the model's monitors begin anew with the version that serves now: what they said was about another one."""
+    """Restart the model's monitors, whose state was about another version, if Production has changed."""
     if (
         transition.state is not TransitionState.DONE
         or transition.target is not Stage.PRODUCTION
@@ -116,7 +116,7 @@ def reset_monitors(tx: LedgerTransaction, transition: Transition) -> None:
 
 
 def redraw_message(tx: LedgerTransaction, context: Context, transition_id: str, trigger: str) -> None:
-    """Let the message of a rollback be drawn anew, its own or its incident's; of another move there is none."""
+    """Redraw the message of a rollback or its incident; other transitions have none."""
     transition = tx.transition(transition_id)
     if transition.kind is not TransitionKind.ROLLBACK:
         return
@@ -136,9 +136,7 @@ def _record_done(tx: LedgerTransaction, context: Context, transition: Transition
     )
     blocked = block_after_rollback(transition, context.new_id(), at)
     if blocked:
-        tx.add_rollback_block(
-            blocked
-        )  # also beside an older one: it came back since, or another version got its number
+        tx.add_rollback_block(blocked)  # also if there is an older one: the version came back, or its number was reused
         tx.add_message(
             thread_message(ordering_key, f"{transition.id}:barred", words.version_blocked_announcement(transition))
         )

@@ -1,4 +1,4 @@
-"""Moved is not yet serving: after a move of Production the serving side is told, and asked what it serves."""
+"""After a transition of Production, notify the serving side and check that it serves the new version."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ from bot.services.transitions.rollback_records import redraw_message
 
 log = logging.getLogger(__name__)
 
-EVENT_MAX_AGE = timedelta(hours=24)  # how long an endpoint is tried
+EVENT_MAX_AGE = timedelta(hours=24)  # how long delivery to an endpoint is retried
 EVENT_CONCURRENCY = 4  # models whose events go to one endpoint at the same time
-CLAIM_LEASE = timedelta(seconds=30)  # longer than one probe takes; then another process may ask
-PROBE_CONCURRENCY = 8  # probes that are asked at the same time: one that hangs keeps nobody waiting
+CLAIM_LEASE = timedelta(seconds=30)  # longer than a probe takes; then another process can take over
+PROBE_CONCURRENCY = 8  # probes at the same time, so that one that hangs doesn't delay the others
 PROBE_ACTOR = Automation("serving-probe")
 NOTIFY_ACTOR = Automation("notify")
 
 
 def schedule_serving_check(tx: LedgerTransaction, context: Context, transition: Transition, ordering_key: str) -> None:
-    """Let the serving side be told of a move of Production that is done, and asked; nothing of any other move.
+    """Send events about a finished transition of Production to its endpoints, and start a serving check.
 
-    To be called in the transaction that ends the move. `lane` is whose thread hears of it; empty for nobody's. What
-    was in Production before Registrar looked is no move.
+    Call this in the transaction that ends the transition; it does nothing for other transitions, or for what was in
+    Production before Registrar. `ordering_key` names the thread for results; empty for none.
     """
     if transition.state is not TransitionState.DONE or Stage.PRODUCTION not in {
         transition.target,
@@ -69,7 +69,7 @@ def schedule_serving_check(tx: LedgerTransaction, context: Context, transition: 
 def _event_message(
     tx: LedgerTransaction, context: Context, transition: Transition, endpoint: WebhookEndpoint, ordering_key: str
 ) -> OutboxMessage:
-    """Return the outbox row of an event. Its text is fixed here: a retry says the same."""
+    """Return the message for an endpoint. The body is fixed here, so that retries send the same."""
     request = tx.request(transition.request) if transition.request else None
     told = transition_event(
         transition, request.reason if request else transition.reason, request, tx.votes(request.id) if request else ()
@@ -92,7 +92,7 @@ def _event_message(
 
 
 def _supersede(tx: LedgerTransaction, transition: Transition) -> None:
-    """End the question after an earlier move: its answer means nothing any more."""
+    """End the pending check of an earlier transition, whose result no longer matters."""
     before = tx.latest_serving_check(transition.model)
     if before is None or before.state is not ServingCheckState.PENDING or before.move == transition.id:
         return
@@ -105,7 +105,7 @@ def _supersede(tx: LedgerTransaction, transition: Transition) -> None:
 def record_undelivered_event(
     tx: LedgerTransaction, context: Context, message: OutboxMessage, why: str, limit: timedelta | None
 ) -> None:
-    """Write down that an endpoint never took an event, and let the thread of the move hear; `limit` is its time."""
+    """Audit that an event couldn't be delivered, and tell the thread; `limit` is the maximum age if it was exceeded."""
     told = words.webhook_given_up_announcement(message.data["shown"], why, limit=limit)
     tx.add_audit_event(
         Event(
@@ -125,16 +125,16 @@ def record_undelivered_event(
 
 
 class ServingChecks:
-    """Asks the serving side until it reports the version that the registry has, or the time is over."""
+    """Polls the serving side until it reports the registry's version, or the check times out."""
 
     def __init__(self, context: Context, probes: ServingProbes) -> None:
         self._context = context
         self._probes = probes
 
     def run_due(self) -> int:
-        """Ask every question that is due, each in its own time; return how many came to their end.
+        """Run all due checks in parallel; return how many have ended.
 
-        What goes wrong with one question is its own: it is asked again until its time is over.
+        Errors of one check don't affect the others; it's retried until it times out.
         """
         with self._context.ledger.read() as reader:
             due = reader.due_serving_checks(self._context.clock.now())
@@ -149,7 +149,7 @@ class ServingChecks:
                 return self._run(check)
             except RegistrarError as error:
                 log.warning("whether v%s of %s serves: %s", check.version, check.model, error)
-            except Exception:  # a fault of ours in one question must not stop all the others
+            except Exception:  # a bug with one check must not stop the others
                 log.exception("whether v%s of %s serves cannot be asked", check.version, check.model)
         return False
 
@@ -157,12 +157,12 @@ class ServingChecks:
         with self._context.ledger.write() as tx:
             if not tx.claim_serving_check(check, self._context.clock.now() + CLAIM_LEASE):
                 return False
-        heard, every = self._probe(check)
+        report, interval = self._probe(check)
         with self._context.ledger.write() as tx:
-            return self._record_result(tx, apply_report(check, heard, self._context.clock.now(), every), heard)
+            return self._record_result(tx, apply_report(check, report, self._context.clock.now(), interval), report)
 
     def _probe(self, check: ServingCheck) -> tuple[ServingReport, timedelta]:
-        """Return what came of asking, and how soon to ask again. A probe that raises anything was not read."""
+        """Return the report and the interval until the next probe. Any error becomes a report without a version."""
         probe = self._context.policy.probe_for(check.model)
         if probe is None:
             return ServingReport(None, "the policy does not say any more where to ask"), DEFAULT_CHECK_INTERVAL
@@ -170,12 +170,12 @@ class ServingChecks:
             return ServingReport(self._probes.serving_version(probe, check.model)), probe.every
         except Unreachable as error:
             return ServingReport(None, str(error.sentence)), probe.every
-        except Exception as error:  # also what a probe of somebody else's makes raises is a question without answer
+        except Exception as error:  # whatever a third-party probe raises
             log.exception("the serving side of %s cannot be asked", check.model)
             return ServingReport(None, type(error).__name__), probe.every
 
     def _record_result(self, tx: LedgerTransaction, check: ServingCheck, report: ServingReport) -> bool:
-        """Write down where the question stands; tell the thread where it has its end. Return whether it has."""
+        """Save the check; if it has ended, audit that and tell the thread. Return whether it has ended."""
         if not tx.save_serving_check(check) or check.state is ServingCheckState.PENDING:
             return False
         is_confirmed = check.state is ServingCheckState.CONFIRMED

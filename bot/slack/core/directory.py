@@ -280,7 +280,7 @@ class _TimedCache:
         return self._monotonic()
 
     def has(self, key: str) -> bool:
-        """Tell whether the value is there and fresh."""
+        """Return whether the value is cached and fresh."""
         return self._fresh_entry(key) is not None
 
     def _fresh_entry(self, key: str, since: float = 0.0) -> tuple[float, Any] | None:

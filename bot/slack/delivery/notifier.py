@@ -153,9 +153,9 @@ class SlackNotifier:
         return delivery
 
     def _waiting_sentence(self, request: Request, votes: Sequence[Vote], policy: Policy) -> Sentence | None:
-        """Return whom a request waits for: mentioned if the policy says so, else by name, which notifies nobody.
+        """Return who still has to approve: mentioned if the policy says so, else by name, which notifies no one.
 
-        None if it has all approvals and no gate blocks it: then it's only waiting to be decided.
+        None if the request has all approvals and no gate blocks it: then it's only waiting to be decided.
         """
         pending = pending_approvers(request, votes, policy)
         rule = policy.rules_for(request.model).rule(request.target)

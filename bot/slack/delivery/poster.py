@@ -75,10 +75,10 @@ class MessagePoster:
         """Return the id of the channel with this name; the name itself if Slack doesn't know it."""
         return self._channels.id_of(name)
 
-    def delete_message(self, ref: MessageRef) -> None:
+    def delete_message(self, message_ref: MessageRef) -> None:
         """Delete one of our messages, a duplicate; it stays if Slack refuses."""
         try:
-            self._client.chat_delete(channel=ref.channel, ts=ref.ts)
+            self._client.chat_delete(channel=message_ref.channel, ts=message_ref.ts)
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             log.warning("a message that is there twice stays (%s)", error)
 

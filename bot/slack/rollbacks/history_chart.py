@@ -7,10 +7,9 @@ there. This uses none of matplotlib's global state, like charts.py.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import Enum
 from itertools import pairwise
-from math import ceil
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -40,6 +39,7 @@ from bot.slack.core.chart_style import (
     render_png,
     text_width,
 )
+from bot.slack.rollbacks.time_ticks import tick_labels, time_ticks
 
 MAX_VERSIONS = 30  # versions; of more the newest are drawn
 _MAX_TALL_ROWS = 14  # rows up to which each has much room
@@ -350,69 +350,9 @@ def _label_versions(axes: Axes, periods: Sequence[ServingPeriod], rows: dict[int
             label.set(color=TEXT_COLOR, weight="bold")
 
 
-_HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
-_TICK_INTERVALS = [
-    timedelta(seconds=15),
-    timedelta(minutes=1),
-    timedelta(minutes=5),
-    timedelta(minutes=15),
-    _HOUR,
-    3 * _HOUR,
-    6 * _HOUR,
-    12 * _HOUR,
-    _DAY,
-    2 * _DAY,
-    7 * _DAY,
-    14 * _DAY,
-    30 * _DAY,
-    61 * _DAY,
-    91 * _DAY,
-    182 * _DAY,
-]
-_MAX_TICKS = 6
-
-
 def _style_time_axis(axes: Axes, left: datetime, now: datetime) -> None:
-    ticks, stride = _time_ticks(left, now)
-    axes.set_xticks([_to_days(tick) for tick in ticks], _tick_labels(ticks, stride))
-
-
-def _time_ticks(left: datetime, right: datetime) -> tuple[list[datetime], timedelta]:
-    """Return the round moments between both, at most six, and how far apart they are."""
-    duration = right - left
-    stride = next((interval for interval in _TICK_INTERVALS if duration / interval <= _MAX_TICKS), timedelta(days=365))
-    if stride >= 30 * _DAY:
-        return _month_ticks(left, right, max(1, ceil(duration / _MAX_TICKS / (30.4 * _DAY)))), stride
-    midnight = datetime(left.year, left.month, left.day, tzinfo=UTC)
-    first = midnight + stride * ceil((left - midnight) / stride)
-    return [first + stride * at for at in range(_MAX_TICKS + 1) if first + stride * at <= right], stride
-
-
-def _month_ticks(left: datetime, right: datetime, months_apart: int) -> list[datetime]:
-    months_apart = next((months for months in (1, 2, 3, 6) if months >= months_apart), 12 * ceil(months_apart / 12))
-    at = left.year * 12 + left.month - 1
-    at += -at % months_apart
-    ticks = []
-    while (tick := datetime(at // 12, at % 12 + 1, 1, tzinfo=UTC)) <= right:
-        ticks += [tick] if tick >= left else []
-        at += months_apart
-    return ticks
-
-
-def _tick_labels(ticks: Sequence[datetime], interval: timedelta) -> list[str]:
-    """Return the labels: of each only what is new, and below it at the first and at each change the day or year."""
-    labels, before = [], None
-    for tick in ticks:
-        if interval < _DAY:
-            top, below = f"{tick:%H:%M}", f"{tick.day} {tick:%b %Y}"
-        elif interval < 30 * _DAY:
-            top, below = f"{tick.day} {tick:%b}", f"{tick.year}"
-        else:
-            top, below = f"{tick:%b}", f"{tick.year}"
-        zone = ", UTC" if before is None else ""
-        labels.append(f"{top}\n{' ' if below == before else below + zone}")  # all of two lines, so of one height
-        before = below
-    return labels
+    ticks, stride = time_ticks(left, now)
+    axes.set_xticks([_to_days(tick) for tick in ticks], tick_labels(ticks, stride))
 
 
 def _draw_legend(figure: Figure, periods: Sequence[ServingPeriod], now: datetime, bottom: float) -> None:

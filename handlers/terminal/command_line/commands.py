@@ -1,4 +1,4 @@
-"""The verbs that only the terminal has: what auditors do, what a ledger needs, and what a policy file can be asked."""
+"""The commands that only the terminal has: for auditors, for the ledger, and for a policy file."""
 
 from __future__ import annotations
 
@@ -230,9 +230,9 @@ class PromoteFromTerminal(Promote):
         return self
 
     def idempotency_key_for(self, ci: CiRun) -> str:
-        """Return the word under which this is asked for: the same in every attempt of one CI run; empty outside of one.
+        """Return the idempotency key: the same for every attempt of one CI run; empty outside of CI.
 
-        So a job that is run again goes on waiting for the request that its first attempt opened.
+        So a job that's run again keeps waiting for the request that its first attempt opened.
         """
         if self.idempotency_key or not ci.run:
             return self.idempotency_key
@@ -240,5 +240,5 @@ class PromoteFromTerminal(Promote):
         return "".join(char if "!" <= char <= "~" else "_" for char in words)[:200]
 
     def plain_command(self) -> Promote:
-        """Return what is asked for, without how this terminal goes about it."""
+        """Return the command as Slack knows it, without the terminal's own flags."""
         return Promote(**{name: getattr(self, name) for name in Promote.model_fields})

@@ -81,7 +81,7 @@ def test_without_a_reading_the_picture_says_so() -> None:
 
 @pytest.mark.parametrize("name", ODD)
 def test_no_name_breaks_the_picture(name: str) -> None:
-    found = chart([0.9, 0.8], title=name, bounds={name: 0.85}, moves=[(START, name)])
+    found = chart([0.9, 0.8], title=name, bounds={name: 0.85}, transitions=[(START, name)])
     assert size(draw_readings(found)) == SIZE
 
 
@@ -104,13 +104,13 @@ def test_any_readings_can_be_drawn(values: list[float]) -> None:
 @pytest.mark.parametrize("step", [timedelta(), timedelta(seconds=1), timedelta(hours=7), timedelta(days=40)], ids=str)
 def test_any_times_can_be_drawn(step: timedelta) -> None:
     moves = [(START + n * step, f"v{n}") for n in range(-5, 40)]
-    assert size(draw_readings(chart([0.9] * 30, step=step, moves=moves))) == SIZE
+    assert size(draw_readings(chart([0.9] * 30, step=step, transitions=moves))) == SIZE
 
 
 def test_a_gap_and_failures_and_moves_are_seen() -> None:
     plain = draw_readings(chart([0.9, 0.91, 0.92]))
     assert draw_readings(chart([0.9, 0.91, 0.92], failed=[False, True, False])) != plain
-    assert draw_readings(chart([0.9, 0.91, 0.92], moves=[(START, "v7")])) != plain
+    assert draw_readings(chart([0.9, 0.91, 0.92], transitions=[(START, "v7")])) != plain
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_the_bound_is_drawn_where_it_takes_nothing_from_the_readings(values: lis
 
 
 def test_the_alternative_text_tells_what_is_seen() -> None:
-    found = chart([0.9, 0.8], bounds={"must be above": 0.85}, moves=[(START, "v7")])
+    found = chart([0.9, 0.8], bounds={"must be above": 0.85}, transitions=[(START, "v7")])
     assert readings_alt_text(found) == (
         "Chart of churn: accuracy: 2 readings from 2026-05-03 20:00 to 2026-05-03 20:05 UTC, the last one 0.8; "
         "must be above 0.85. 1 failed. v7 came to Production on 2026-05-03 20:00."

@@ -24,7 +24,8 @@ from bot.domain.rollbacks.rollback import BEFORE_REGISTRAR, ServingPeriod, servi
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 from bot.slack.core.chart_style import MAX_ALT_LENGTH
 from bot.slack.rollbacks.history import POST_HERE, timeline_message
-from bot.slack.rollbacks.history_chart import MAX_VERSIONS, _tick_labels, _time_ticks, history_alt_text, history_chart
+from bot.slack.rollbacks.history_chart import MAX_VERSIONS, history_alt_text, history_chart
+from bot.slack.rollbacks.time_ticks import tick_labels, time_ticks
 from tests.support.app.app_fixture import message_text
 from tests.support.slack.worst_case_values import a_history, a_timeline
 
@@ -147,8 +148,8 @@ def test_a_long_history_says_what_is_left_out() -> None:
     ],
 )
 def test_ticks_are_round_and_few(whole: timedelta, labels: list[str]) -> None:
-    ticks, stride = _time_ticks(NOW, NOW + whole)
-    found = _tick_labels(ticks, stride)
+    ticks, stride = time_ticks(NOW, NOW + whole)
+    found = tick_labels(ticks, stride)
     assert len(ticks) <= 7
     assert [label.partition("\n")[0] for label in found][: len(labels)] == labels
     assert "UTC" in found[0]

@@ -1,9 +1,9 @@
 """Means of several lengths at every check, each compared with the spread of such means in the baseline. Pure.
 
-Whole windows (`bot.domain.monitoring.rules.statistics.blocks`) see small drops, but not before two of them have passed. A scan looks at the
-last half window, window, and up to eight windows with every reading, so it sees a large drop sooner. Looking that
-often takes wide bounds, and one shock that dies away slowly moves many of these means, so the single readings must
-confirm it, too. docs/decisions/0037-scans.md has what was tried, and docs/rules.md has the figures.
+Whole windows (`statistics.judge_block`) see small drops, but not before two of them have passed. With every reading, a
+scan judges the last half window, window, and up to eight windows, so it sees a large drop sooner. Judging that often
+takes wide bounds, and one shock that fades slowly moves many of these means, so the single readings must confirm it,
+too. docs/decisions/0037-scans.md has what was tried, and docs/rules.md has the figures.
 
 All functions judge every reading of a series at once, so that `make bench-rules` plays months through these very rules;
 a check needs only the last one.

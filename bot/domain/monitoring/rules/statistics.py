@@ -1,8 +1,8 @@
 """The monitor's rules: numbers and times in, a verdict with its reason out. Pure; nothing here reads a clock.
 
-`threshold` compares with a fixed bound; `blocks` and `sequential` compare with a baseline (bot/domain/monitoring/rules/baselines.py).
-The functions that they are made of (`limits`, `radius`, `margin`) take any number of series at once: series lie along
-the first axes, so that `make bench-rules` plays thousands of months through these very rules.
+`threshold` compares with a fixed bound; `blocks` and `sequential` compare with a baseline (baselines.py). Their parts
+(`block_limits`, `confidence_radius`, `confidence_margin`) take any number of series at once, along the first
+axes, so that `make bench-rules` plays thousands of months through these very rules.
 """
 
 from __future__ import annotations
