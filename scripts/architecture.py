@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# The packages of every layer; inside a layer, a package imports only packages to its left.
+# The packages of every layer, as tests/test_architecture.py enforces them: each imports only those before it.
 PACKAGE_ORDER = (
     "core",
     "registry",
@@ -91,23 +91,6 @@ def layer_imports() -> dict[str, set[str]]:
     return imports
 
 
-def backward_imports() -> list[str]:
-    """Return the imports in bot/ that go from a package to a later one of the same layer."""
-    return [
-        f"{module} imports {name}"
-        for module, path in modules().items()
-        for name in _imported(path)
-        if layer_of(module) == layer_of(name) and 0 <= _package_number(module) < _package_number(name)
-    ]
-
-
-def _package_number(module: str) -> int:
-    """Return the place of a module's package in the order, or -1 for a module outside the shared packages."""
-    package = f"{module}..".split(".")[2]
-    is_shared = module.startswith("bot.") and package in PACKAGE_ORDER and package in packages(layer_of(module))
-    return PACKAGE_ORDER.index(package) if is_shared else -1
-
-
 def _imported(path: Path) -> Iterator[str]:
     for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
@@ -116,7 +99,6 @@ def _imported(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-@cache
 def packages(layer: str) -> list[str]:
     """Return the packages in a layer: the shared ones in their order, then the layer's own by name."""
     folders = {path.parent.name for path in (ROOT / layer.replace(".", "/")).glob("*/__init__.py")}
