@@ -146,8 +146,8 @@ def test_an_alert_fires_for_what_it_is_there_for(tmp_path: Path, alert: str) -> 
 
 
 def test_every_metric_that_is_named_exists() -> None:
-    metrics = pytest.importorskip("bot.metrics.prometheus")
-    known = {shape.name for shape in metrics.SHAPES}
+    metrics = pytest.importorskip("bot.metrics.definitions")
+    known = {shape.name for shape in metrics.METRIC_DEFINITIONS}
     text = (DEPLOY / "alerts.yml").read_text() + (ROOT / "docs" / "operations.md").read_text()
     named = set(re.findall(r"\bregistrar_[a-z_]+", text)) - {"registrar_bot"}
     assert [name for name in sorted(named) if name.removesuffix("_bucket") not in known] == []
