@@ -53,13 +53,13 @@ def _parse_anchor(line: str, line_number: int, file_name: str) -> AnchoredHead:
         return AnchoredHead.model_validate_json(line)
     except ValidationError as error:
         fault = error.errors()[0]
-        what = f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}".removeprefix(": ")
+        problem = f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}".removeprefix(": ")
         raise Misconfigured(
             say(
                 "Line {at} of {file} is no anchor ({what}). Nothing was compared. Look who wrote there; to go on "
                 "without that line, hand over a copy that lacks it.",
                 at=line_number,
                 file=Name(file_name),
-                what=truncate(what, 200),
+                what=truncate(problem, 200),
             )
         ) from error

@@ -82,10 +82,10 @@ def describe_event(event: Event, *, with_names: bool = True) -> Sentence:
     """Return who did what, and why; `with_names` adds the display name at that time."""
     did = say(_TEMPLATES[event.tag], **_template_values(event))
     name = str((event.evidence.get("by") or {}).get("name") or "") if with_names else ""
-    who = say("{who} ({name})", who=format_actor(event.actor), name=name) if name else _actor_label(event)
+    actor = say("{who} ({name})", who=format_actor(event.actor), name=name) if name else _actor_label(event)
     if not event.why:
-        return say("{who} {did}", who=who, did=did)
-    return say("{who} {did}: {why}", who=who, did=did, why=truncate(event.why, MAX_REASON_LENGTH))
+        return say("{who} {did}", who=actor, did=did)
+    return say("{who} {did}: {why}", who=actor, did=did, why=truncate(event.why, MAX_REASON_LENGTH))
 
 
 def _actor_label(event: Event) -> object:
@@ -96,13 +96,13 @@ def _template_values(event: Event) -> dict[str, object]:
     facts = event.evidence
     version, target = facts.get("version"), facts.get("target") or facts.get("to")
     model = Name(event.model or "every model")
-    what: object = model
+    transition: object = model
     if version is not None and target:
-        known = isinstance(version, int)
-        what = say(
+        is_number = isinstance(version, int)
+        transition = say(
             "{model} {v} to {target}",
             model=model,
-            v=Code(f"v{version}" if known else str(version)),
+            v=Code(f"v{version}" if is_number else str(version)),
             target=str(target).capitalize(),
         )
     after = Code(event.after or "nothing")
@@ -115,7 +115,7 @@ def _template_values(event: Event) -> dict[str, object]:
     return {
         "version": str(version),
         "change": change,
-        "what": what,
+        "what": transition,
         "model": model,
         "subject": Code(event.subject),
         "choice": str(facts.get("choice", "")),

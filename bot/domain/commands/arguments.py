@@ -122,7 +122,7 @@ def parse_bump(text: object) -> Bump:
     try:
         return Bump(str(text).strip().lower())
     except ValueError:
-        parts = [Code(each.value) for each in Bump]
+        parts = [Code(bump.value) for bump in Bump]
         raise BadInput(
             say("{word} is no bump. It is one of {parts}.", word=Name(str(text)[:40]), parts=parts)
         ) from None

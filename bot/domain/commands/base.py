@@ -105,7 +105,7 @@ class Command(BaseModel):
     def arguments(cls) -> Iterator[tuple[str, FieldInfo, Argument]]:
         """Yield each field's name and how it's typed."""
         for name, field in cls.model_fields.items():
-            yield name, field, next(one for one in field.metadata if isinstance(one, Argument))
+            yield name, field, next(item for item in field.metadata if isinstance(item, Argument))
 
     @classmethod
     def usage(cls) -> str:
@@ -124,7 +124,7 @@ class Command(BaseModel):
 
 def _to_json(value: Any) -> Any:
     if isinstance(value, tuple | list):
-        return [_to_json(each) for each in value]
+        return [_to_json(item) for item in value]
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, timedelta):

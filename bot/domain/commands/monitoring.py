@@ -76,12 +76,12 @@ class _RuleCommand(Command):
     def _collect_settings(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
-        own = {key: value for key, value in data.items() if key in cls.model_fields}
-        typed = {key: value for key, value in data.items() if key not in own}
+        fields = {key: value for key, value in data.items() if key in cls.model_fields}
+        typed = {key: value for key, value in data.items() if key not in fields}
         wrong = next((key for key in typed if key not in MonitorConfig.model_fields), None)
         if wrong is not None:
             raise BadInput(say("A monitor has no {field}.", field=Name(str(wrong)[:60])))
-        return own | {"settings": dict(own.get("settings") or {}) | typed}
+        return fields | {"settings": dict(fields.get("settings") or {}) | typed}
 
 
 class MonitorAdd(_RuleCommand):
@@ -94,7 +94,7 @@ class MonitorAdd(_RuleCommand):
     @classmethod
     def arguments(cls) -> Iterator[tuple[str, FieldInfo, Argument]]:
         """Yield each field's name and how it's typed, including the rule's."""
-        yield from (one for one in _declared_args(cls) if one[0] != "settings")
+        yield from (argument for argument in _declared_args(cls) if argument[0] != "settings")
         yield from rule_flags(with_defaults=True)
 
     @classmethod
@@ -112,8 +112,8 @@ class MonitorAdd(_RuleCommand):
 
     def to_rule(self, source: str) -> MonitorConfig:
         """Return the rule. `source`: the metric source if none was typed. Raises BadInput."""
-        said = {field: value for field, value in self.settings.items() if not is_unset(value)}
-        return build_rule({"source": source} | said | {"name": self.name})
+        settings = {field: value for field, value in self.settings.items() if not is_unset(value)}
+        return build_rule({"source": source} | settings | {"name": self.name})
 
 
 class MonitorEdit(_RuleCommand):
@@ -126,7 +126,7 @@ class MonitorEdit(_RuleCommand):
     @classmethod
     def arguments(cls) -> Iterator[tuple[str, FieldInfo, Argument]]:
         """Yield each field's name and how it's typed, including the rule's."""
-        yield from (one for one in _declared_args(cls) if one[0] != "settings")
+        yield from (argument for argument in _declared_args(cls) if argument[0] != "settings")
         yield from rule_flags(with_defaults=False)
 
     @classmethod
@@ -148,15 +148,15 @@ class MonitorEdit(_RuleCommand):
 
     def apply_to(self, rule: MonitorConfig) -> MonitorConfig:
         """Return the changed rule. A bound turns any other kind of rule into a threshold."""
-        kept = {field: value for field in MonitorConfig.model_fields if (value := getattr(rule, field)) is not None}
-        said = {field: value for field, value in self.settings.items() if not is_unset(value)}
-        if {"greater_than", "less_than"} & set(said) and "rule" not in said:
-            said["rule"] = "threshold"
-        if str(said.get("rule", rule.rule)) != "threshold":
-            kept = {field: value for field, value in kept.items() if field not in {"greater_than", "less_than"}}
-        gone = {field for field, value in self.settings.items() if is_unset(value)}
+        current = {field: value for field in MonitorConfig.model_fields if (value := getattr(rule, field)) is not None}
+        changed = {field: value for field, value in self.settings.items() if not is_unset(value)}
+        if {"greater_than", "less_than"} & set(changed) and "rule" not in changed:
+            changed["rule"] = "threshold"
+        if str(changed.get("rule", rule.rule)) != "threshold":
+            current = {field: value for field, value in current.items() if field not in {"greater_than", "less_than"}}
+        unset = {field for field, value in self.settings.items() if is_unset(value)}
         return build_rule(
-            {field: value for field, value in (kept | said).items() if field not in gone} | {"name": rule.name}
+            {field: value for field, value in (current | changed).items() if field not in unset} | {"name": rule.name}
         )
 
 
@@ -309,21 +309,21 @@ def find_command(words: Sequence[str]) -> tuple[type[Command], Sequence[str]]:
     word = words[0].lower()
     if word in _COMMANDS_BY_WORD:
         return _COMMANDS_BY_WORD[word], words[1:]
-    near = difflib.get_close_matches(word, _COMMANDS_BY_WORD, n=1, cutoff=0.6)
-    if near and len(words) > 1:
+    close_matches = difflib.get_close_matches(word, _COMMANDS_BY_WORD, n=1, cutoff=0.6)
+    if close_matches and len(words) > 1:
         raise BadInput(
             say(
                 "I know no {word}. Did you mean {near}?",
                 word=Name(f"{GROUP} {word[:60]}"),
-                near=Code(f"{GROUP} {near[0]}"),
+                near=Code(f"{GROUP} {close_matches[0]}"),
             )
         )
-    if near and near[0] != words[0]:
+    if close_matches and close_matches[0] != words[0]:
         raise BadInput(
             say(
                 "I know no {word}. Did you mean {near}? For a model of that name it is {list}.",
                 word=Name(f"{GROUP} {word[:60]}"),
-                near=Code(f"{GROUP} {near[0]}"),
+                near=Code(f"{GROUP} {close_matches[0]}"),
                 list=Code(f"{MonitorList.verb} {words[0][:60]}"),
             )
         )

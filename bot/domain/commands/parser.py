@@ -79,9 +79,9 @@ def find_command(word: str) -> type[Command]:
     wanted = COMMAND_ALIASES.get(wanted, wanted)
     if wanted in COMMANDS:
         return COMMANDS[wanted]
-    near = difflib.get_close_matches(wanted, [*COMMANDS, monitoring.GROUP], n=1, cutoff=0.6)
-    if near:
-        raise BadInput(say("I know no {word}. Did you mean {near}?", word=Name(word[:60]), near=Code(near[0])))
+    close_matches = difflib.get_close_matches(wanted, [*COMMANDS, monitoring.GROUP], n=1, cutoff=0.6)
+    if close_matches:
+        raise BadInput(say("I know no {word}. Did you mean {near}?", word=Name(word[:60]), near=Code(close_matches[0])))
     raise BadInput(say("I know no {word}. Try {help}.", word=Name(word[:60]), help=Code("help")))
 
 
@@ -198,14 +198,14 @@ def _fill_positionals(command_class: type[Command], values: dict[str, Any], word
 
 
 def _unknown_flag_message(command_class: type[Command], flag: str) -> Any:
-    known = [one for _, _, arg in command_class.arguments() for one in arg.flags]
-    near = difflib.get_close_matches(flag.split("=", maxsplit=1)[0], known, n=1)
-    if near:
+    known_flags = [flag_name for _, _, arg in command_class.arguments() for flag_name in arg.flags]
+    close_matches = difflib.get_close_matches(flag.split("=", maxsplit=1)[0], known_flags, n=1)
+    if close_matches:
         return say(
             "{verb} knows no {flag}. Did you mean {near}?",
             verb=Code(command_class.verb),
             flag=Name(flag),
-            near=Code(near[0]),
+            near=Code(close_matches[0]),
         )
     return say(
         "{verb} knows no {flag}. Write it so: {usage}",

@@ -33,7 +33,7 @@ def _value_type(annotation: Any) -> Any:
     if origin is Annotated:
         return _value_type(get_args(annotation)[0])
     if origin in {Union, UnionType}:
-        return _value_type(next(one for one in get_args(annotation) if one is not type(None)))
+        return _value_type(next(arg for arg in get_args(annotation) if arg is not type(None)))
     return annotation
 
 
@@ -62,16 +62,16 @@ def _short_duration(span: timedelta) -> str:
 
 
 def rule_flags(*, with_defaults: bool) -> tuple[tuple[str, FieldInfo, Argument], ...]:
-    found = []
+    flags = []
     for field, info in MonitorConfig.model_fields.items():
         if field != "name":
             arg = Argument(
                 _placeholder(field, info), info.description or field.replace("_", " "), False, (flag_of(field),)
             )
-            found.append(
+            flags.append(
                 (field, FieldInfo(annotation=str, default=_default_text(info.default) if with_defaults else None), arg)
             )
-    return tuple(found)
+    return tuple(flags)
 
 
 def build_rule(settings: Mapping[str, Any]) -> MonitorConfig:
@@ -83,8 +83,8 @@ def build_rule(settings: Mapping[str, Any]) -> MonitorConfig:
         rule = MonitorConfig(**{field: _normalize_choice(field, value) for field, value in settings.items()})
     except ValidationError as error:
         raise _to_input_error(error.errors()[0]) from error
-    if found := find_config_problem(rule):
-        raise WrongField(found.field, say("{flag}: {why}", flag=Code(flag_of(found.field)), why=found.reason))
+    if problem := find_config_problem(rule):
+        raise WrongField(problem.field, say("{flag}: {why}", flag=Code(flag_of(problem.field)), why=problem.reason))
     return rule
 
 
@@ -99,7 +99,9 @@ def _to_input_error(fault: Any) -> BadInput:
     words = re.sub(r"^Value error, ", "", validation_message(fault))
     words = re.sub(r"datetime\.timedelta\(0\)", "nothing", words)
     words = re.sub(
-        r"\b[a-z]+(?:_[a-z]+)+\b", lambda it: flag_of(it[0]) if it[0] in MonitorConfig.model_fields else it[0], words
+        r"\b[a-z]+(?:_[a-z]+)+\b",
+        lambda match: flag_of(match[0]) if match[0] in MonitorConfig.model_fields else match[0],
+        words,
     )
     if not fault["loc"]:
         return BadInput(say("{what}.", what=words[:1].upper() + words[1:] if not words.startswith("--") else words))

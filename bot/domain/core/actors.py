@@ -101,8 +101,8 @@ def parse_actor(text: str) -> Actor:
 
 def format_actor(actor: Actor) -> Mention | Code:
     """Return the actor as a value for a sentence."""
-    known = resolve_operator(actor)
-    return Mention(known.user) if isinstance(known, Person) else Code(known.name)
+    resolved = resolve_operator(actor)
+    return Mention(resolved.user) if isinstance(resolved, Person) else Code(resolved.name)
 
 
 MONITOR_AUTOMATION = Automation("automated-monitor")  # the actor of automatic rollbacks

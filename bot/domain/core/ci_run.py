@@ -31,16 +31,16 @@ class CiRun:
 
 def parse_ci_run(data: Mapping[str, Any]) -> CiRun:
     """Parse the run that a program reports. Raises BadInput for an unknown key, a long value, or an invalid link."""
-    known = [field.name for field in fields(CiRun)]
-    if unknown_key := next((key for key in data if key not in known), None):
+    known_keys = [field.name for field in fields(CiRun)]
+    if unknown_key := next((key for key in data if key not in known_keys), None):
         raise BadInput(
             say(
                 "ci.{key}: unknown key; known are {known}.",
                 key=Name(str(unknown_key)[:60]),
-                known=[Code(name) for name in known],
+                known=[Code(name) for name in known_keys],
             )
         )
-    words = {name: sanitize_text(str(data.get(name) or "")).strip() for name in known}
+    words = {name: sanitize_text(str(data.get(name) or "")).strip() for name in known_keys}
     for name, word in words.items():
         if len(word) > (MAX_URL_LENGTH if name == "url" else MAX_WORD_LENGTH):
             raise BadInput(say("ci.{name}: it is too long.", name=Code(name)))

@@ -166,8 +166,8 @@ def approver_ids(model: str, target: Stage, requester: Actor, policy: Policy) ->
     rule = policy.rules_for(model).rule(target)
     if rule is None:
         return []
-    own = None if rule.requester_may_approve else slack_user_id(requester, policy)
-    return sorted(policy.expand_roles(rule.approvers) - {own})
+    requester_id = None if rule.requester_may_approve else slack_user_id(requester, policy)
+    return sorted(policy.expand_roles(rule.approvers) - {requester_id})
 
 
 def is_full_member(profile: Profile) -> bool:
@@ -178,8 +178,8 @@ def is_full_member(profile: Profile) -> bool:
 def reviewer_ids(model: str, target: Stage, requester: Actor, policy: Policy) -> list[str]:
     """Return the ids of the people and groups who can review `requester`'s break-glass promotion, sorted."""
     rule = policy.rules_for(model).rule(target)
-    named = [*(rule.approvers if rule else []), Policy.ADMIN_ROLE]
-    return sorted(policy.expand_roles(named) - {slack_user_id(requester, policy), Policy.ADMIN_ROLE})
+    roles = [*(rule.approvers if rule else []), Policy.ADMIN_ROLE]
+    return sorted(policy.expand_roles(roles) - {slack_user_id(requester, policy), Policy.ADMIN_ROLE})
 
 
 def slack_user_id(actor: Actor, policy: Policy) -> str | None:
@@ -202,8 +202,8 @@ def describe_caller(caller: Caller, policy: Policy) -> dict[str, object]:
         return {}
     ids = {caller.person.user} | caller.groups
     roles = sorted(role for role, named in policy.roles.items() if ids & set(named))
-    said: dict[str, object] = {"name": caller.name, "roles": roles, "groups": sorted(caller.groups)}
-    return said | ({"slack": caller.person.user} if caller.operator else {})
+    details: dict[str, object] = {"name": caller.name, "roles": roles, "groups": sorted(caller.groups)}
+    return details | ({"slack": caller.person.user} if caller.operator else {})
 
 
 def _decide_client(client: Client, rule: PermissionRule, access_target: AccessTarget, policy: Policy) -> AccessDecision:
@@ -307,14 +307,14 @@ def _decide_reviewer(profile: Profile, access_target: AccessTarget, policy: Poli
         return unknown_operator_decision(access_target.requester)  # it may be the same person
     if access_target.model is None or access_target.target is None or access_target.requester is None:
         return _refuse("not a reviewer", "There's nothing to review here.")
-    named = reviewer_ids(access_target.model, access_target.target, access_target.requester, policy)
+    reviewers = reviewer_ids(access_target.model, access_target.target, access_target.requester, policy)
     if _is_requester(profile, access_target, policy):
         return _refuse_with_names(
-            "own request", "You broke the glass, so someone else has to review it: {who}.", named, "nobody is named"
+            "own request", "You broke the glass, so someone else has to review it: {who}.", reviewers, "nobody is named"
         )
-    if not _is_named(profile, named, policy):
+    if not _is_named(profile, reviewers, policy):
         words = "Only approvers and admins can review this: {who}."
-        return _refuse_with_names("not a reviewer", words, named, "nobody is named")
+        return _refuse_with_names("not a reviewer", words, reviewers, "nobody is named")
     return _allow("reviewer")
 
 
@@ -355,5 +355,5 @@ def _refuse(rule: str, template: str) -> AccessDecision:
 
 def _refuse_with_names(rule: str, template: str, ids: Iterable[str], if_nobody: str) -> AccessDecision:
     """Return the refusal that names who can do it, or says `if_nobody` if nobody can."""
-    who: list[object] = [Mention(one) for one in sorted(ids)]
-    return AccessDecision(False, rule, say(template, who=who or [if_nobody]))
+    people: list[object] = [Mention(user_id) for user_id in sorted(ids)]
+    return AccessDecision(False, rule, say(template, who=people or [if_nobody]))

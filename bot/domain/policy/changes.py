@@ -18,11 +18,13 @@ from bot.domain.policy.rule_changes import ChangeKind, PolicyChange, PolicySide,
 
 def policy_changes(before: Policy, after: Policy) -> list[PolicyChange]:
     """Return every difference that matters, those that loosen a rule first."""
-    found = [*_file_changes(before, after), *_pattern_changes(before, after)]
-    for one, other in _comparable_patterns(before, after):
-        changes = model_rule_changes(PolicySide(before, one), PolicySide(after, other), f"models.{other}")
-        found += [change for change in changes if change.loosens or one == other]
-    once = {(change.path, change.kind, str(change.sentence)): change for change in found}
+    all_changes = [*_file_changes(before, after), *_pattern_changes(before, after)]
+    for old_pattern, new_pattern in _comparable_patterns(before, after):
+        changes = model_rule_changes(
+            PolicySide(before, old_pattern), PolicySide(after, new_pattern), f"models.{new_pattern}"
+        )
+        all_changes += [change for change in changes if change.loosens or old_pattern == new_pattern]
+    once = {(change.path, change.kind, str(change.sentence)): change for change in all_changes}
     return sorted(once.values(), key=lambda change: not change.loosens)
 
 
@@ -92,7 +94,7 @@ def _takes_precedence(policy: Policy, first: str, second: str) -> bool:
 
 
 def _file_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:
-    was, now = (frozenset(one.roles.get(Policy.ADMIN_ROLE, [])) for one in (before, after))
+    was, now = (frozenset(policy.roles.get(Policy.ADMIN_ROLE, [])) for policy in (before, after))
     yield from people_changes(was, now, f"roles.{Policy.ADMIN_ROLE}", ChangeKind.ADMINS, "do what admins can")
     yield from _operator_changes(before, after)
     yield from _client_changes(before, after)
@@ -143,7 +145,7 @@ def _is_client_narrower(new: ApiClient, old: ApiClient | None) -> bool:
         return not new.may
     if not set(new.may) <= set(old.may):
         return False
-    is_within = all(any(one == wide or covers(wide, one) for wide in old.models) for one in new.models)
+    is_within = all(any(pattern == wide or covers(wide, pattern) for wide in old.models) for pattern in new.models)
     return is_within and (new.token_env, new.token_file) == (old.token_env, old.token_file)
 
 

@@ -86,12 +86,12 @@ def parse_effect(value: object) -> MinimumEffect:
     """
     if isinstance(value, MinimumEffect):
         return value
-    found = _EFFECT_PATTERN.fullmatch(str(value).strip().casefold()) if not isinstance(value, bool) else None
-    if found is None:
+    match = _EFFECT_PATTERN.fullmatch(str(value).strip().casefold()) if not isinstance(value, bool) else None
+    if match is None:
         raise ValueError("isn't an effect; write one like 2%, 0.01 abs, or 10% of error")
-    kind = EffectKind.ABSOLUTE if found["abs"] else EffectKind.OF_ERROR if found["error"] else EffectKind.RELATIVE
-    amount = float(f"{float(found['amount']) / (100 if found['percent'] else 1):.12g}")
-    if kind is EffectKind.ABSOLUTE and found["percent"]:
+    kind = EffectKind.ABSOLUTE if match["abs"] else EffectKind.OF_ERROR if match["error"] else EffectKind.RELATIVE
+    amount = float(f"{float(match['amount']) / (100 if match['percent'] else 1):.12g}")
+    if kind is EffectKind.ABSOLUTE and match["percent"]:
         raise ValueError("is a percentage and a distance at once; write 2% or 0.02 abs")
     if kind is not EffectKind.ABSOLUTE and amount > MAX_RELATIVE_EFFECT:
         raise ValueError(f"is too much; use at most {100 * MAX_RELATIVE_EFFECT:.0f}%")

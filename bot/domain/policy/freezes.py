@@ -48,20 +48,22 @@ class ActiveFreeze:
 
 def active_freeze(model: str, freezes: Iterable[Freeze], policy: Policy, now: datetime) -> ActiveFreeze | None:
     """Return the freeze of `model`'s Production at `now` that lasts longest, or None."""
-    stops = [_describe_freeze(one) for one in freezes if one.applies_to(model, now)]
+    stops = [_describe_freeze(freeze) for freeze in freezes if freeze.applies_to(model, now)]
     for window in policy.windows_for(model):
         span = cron_window_at(window.cron, window.lasts, window.zone, now)
         if span is not None:
             stops.append(_describe_freeze_window(model, window.reason, span[1]))
-    return max(stops, key=lambda one: (one.until is None, one.until or now)) if stops else None
+    return max(stops, key=lambda freeze: (freeze.until is None, freeze.until or now)) if stops else None
 
 
 def _describe_freeze(freeze: Freeze) -> ActiveFreeze:
-    what = say("Production of {model}", model=Name(freeze.model)) if freeze.model else say("Production of every model")
+    subject = (
+        say("Production of {model}", model=Name(freeze.model)) if freeze.model else say("Production of every model")
+    )
     until = say("until {when}", when=freeze.until) if freeze.until else say("until somebody lifts it")
     why = say(
         "{what} is frozen by {who}, {until}: {why}.",
-        what=what,
+        what=subject,
         who=format_actor(freeze.by),
         until=until,
         why=freeze.reason.rstrip("."),

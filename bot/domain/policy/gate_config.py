@@ -39,8 +39,12 @@ class CardGate(StrictModel):
     def _check_card_fields(self) -> CardGate:
         for name in self.card:
             if name not in ModelCard.model_fields:
-                near = difflib.get_close_matches(name, ModelCard.model_fields, n=1)
-                hint = f"did you mean {near[0]}?" if near else f"fields are: {', '.join(ModelCard.model_fields)}"
+                close_matches = difflib.get_close_matches(name, ModelCard.model_fields, n=1)
+                hint = (
+                    f"did you mean {close_matches[0]}?"
+                    if close_matches
+                    else f"fields are: {', '.join(ModelCard.model_fields)}"
+                )
                 raise ValueError(f"{name!r} is no field of the metadata card; {hint}")
         return self
 

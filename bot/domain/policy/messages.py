@@ -130,10 +130,10 @@ def _describe_override(policy: Policy, stage: Stage, rule: TargetRule) -> Senten
 
 def _describe_rollback_rule(policy: Policy, rules: ModelRules) -> Sentence:
     names = rules.rollback.by if rules.rollback else rules.production.approvers if rules.production else []
-    who = _format_people(policy, list(dict.fromkeys([*names, *({Policy.ADMIN_ROLE} & policy.roles.keys())])))
-    if not who:
+    people = _format_people(policy, list(dict.fromkeys([*names, *({Policy.ADMIN_ROLE} & policy.roles.keys())])))
+    if not people:
         return say("The policy names nobody who can roll back, freeze, repair, or archive.")
-    return say("Rolling back, freezing, repairing, and archiving is for {who}.", who=who)
+    return say("Rolling back, freezing, repairing, and archiving is for {who}.", who=people)
 
 
 def _describe_freeze_window(window: FreezeWindow) -> Sentence:
@@ -148,15 +148,21 @@ def _describe_freeze_window(window: FreezeWindow) -> Sentence:
 
 def _format_people(policy: Policy, names: Sequence[str]) -> list[object]:
     """Return roles with the people in them, and ids as mentions."""
-    found: list[object] = []
+    labels: list[object] = []
     for name in names:
-        behind = policy.roles.get(name)
-        found += (
+        member_ids = policy.roles.get(name)
+        labels += (
             [Mention(name)]
-            if behind is None
-            else [say("{role} ({who})", role=Code(name), who=[Mention(one) for one in behind] or ["nobody"])]
+            if member_ids is None
+            else [
+                say(
+                    "{role} ({who})",
+                    role=Code(name),
+                    who=[Mention(member_id) for member_id in member_ids] or ["nobody"],
+                )
+            ]
         )
-    return found
+    return labels
 
 
 def freeze_announcement(freeze: Freeze) -> Sentence:

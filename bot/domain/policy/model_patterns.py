@@ -30,11 +30,11 @@ def covers(broader: str, narrower: str) -> bool:
 
 def can_overlap(first: str, second: str) -> bool:
     """Return whether both patterns can match the same name. A bracket counts as any character."""
-    left, right = _tokenize(first), _tokenize(second)
-    ends = [[False] * (len(right) + 1) for _ in range(len(left) + 1)]
-    for at in range(len(left), -1, -1):
-        for by in range(len(right), -1, -1):
-            ends[at][by] = _can_rest_match(left, right, at, by, ends)
+    first_tokens, second_tokens = _tokenize(first), _tokenize(second)
+    ends = [[False] * (len(second_tokens) + 1) for _ in range(len(first_tokens) + 1)]
+    for at in range(len(first_tokens), -1, -1):
+        for by in range(len(second_tokens), -1, -1):
+            ends[at][by] = _can_rest_match(first_tokens, second_tokens, at, by, ends)
     return ends[0][0]
 
 
@@ -42,15 +42,17 @@ def _can_rest_match(
     first_tokens: list[str], second_tokens: list[str], first_index: int, second_index: int, matches: list[list[bool]]
 ) -> bool:
     """Return whether the rest of both patterns can match the same text."""
-    here = first_tokens[first_index] if first_index < len(first_tokens) else ""
-    there = second_tokens[second_index] if second_index < len(second_tokens) else ""
-    if here == "*":
-        return matches[first_index + 1][second_index] or (bool(there) and matches[first_index][second_index + 1])
-    if there == "*":
-        return matches[first_index][second_index + 1] or (bool(here) and matches[first_index + 1][second_index])
-    if not here or not there:
-        return not here and not there
-    return (here == there or "?" in {here, there}) and matches[first_index + 1][second_index + 1]
+    first_item = first_tokens[first_index] if first_index < len(first_tokens) else ""
+    second_item = second_tokens[second_index] if second_index < len(second_tokens) else ""
+    if first_item == "*":
+        return matches[first_index + 1][second_index] or (bool(second_item) and matches[first_index][second_index + 1])
+    if second_item == "*":
+        return matches[first_index][second_index + 1] or (bool(first_item) and matches[first_index + 1][second_index])
+    if not first_item or not second_item:
+        return not first_item and not second_item
+    return (first_item == second_item or "?" in {first_item, second_item}) and matches[first_index + 1][
+        second_index + 1
+    ]
 
 
 def _tokenize(pattern: str) -> list[str]:

@@ -145,7 +145,7 @@ class MonitorConfig(StrictModel):
 
     @model_validator(mode="after")
     def _check_rule_fields(self) -> MonitorConfig:
-        bounds = [one for one in (self.greater_than, self.less_than) if one is not None]
+        bounds = [bound for bound in (self.greater_than, self.less_than) if bound is not None]
         if self.rule is None:  # past pydantic, which still knows that nobody set it
             object.__setattr__(self, "rule", "threshold" if bounds else "default")
         if self.rule == "threshold" and not bounds:

@@ -48,20 +48,20 @@ def find_config_problem(config: MonitorConfig) -> MonitorConfigProblem | None:
         )
         return MonitorConfigProblem("history", why)
     day = config.baseline_day
-    most = max(config.history, MAX_BASELINE_DAYS * day)
-    longest = day * (most // day // MIN_BASELINE_WINDOWS)
+    max_baseline = max(config.history, MAX_BASELINE_DAYS * day)
+    longest = day * (max_baseline // day // MIN_BASELINE_WINDOWS)
     if config.every > longest:
         why = say(
             "A baseline has at most {most}; checked every {every}, it has {readings}, and {least} are needed. "
             "Check at least every {longest}.",
-            most=format_duration(most),
+            most=format_duration(max_baseline),
             every=format_duration(config.every),
-            readings=pluralize(_count_in_baseline(config.every, most, day), "reading"),
+            readings=pluralize(_count_in_baseline(config.every, max_baseline, day), "reading"),
             least=MIN_BASELINE_WINDOWS,
             longest=format_duration(longest),
         )
         return MonitorConfigProblem("every", why)
-    why_window = _window_problem(config, day, most, longest) if config.uses_blocks else None
+    why_window = _window_problem(config, day, max_baseline, longest) if config.uses_blocks else None
     return MonitorConfigProblem("window", why_window) if why_window else None
 
 
@@ -88,16 +88,18 @@ def _window_problem(
         )
     period = day * _whole_days(window, day)
     times = period // window
-    left = period - times * window
-    if left <= (1 - MIN_DAY_COVERAGE) * period:
+    uncovered = period - times * window
+    if uncovered <= (1 - MIN_DAY_COVERAGE) * period:
         return None
-    instead = [Code(format_duration(one)) for one in nearest_windows(window, day) if one >= config.every]
+    instead = [
+        Code(format_duration(candidate)) for candidate in nearest_windows(window, day) if candidate >= config.every
+    ]
     return say(
         "A window of {window} fits {times} into {period} and leaves {left} that are never judged. Use {instead}.",
         window=format_duration(window),
         times=pluralize(times, "time"),
         period=format_duration(period),
-        left=format_duration(left),
+        left=format_duration(uncovered),
         instead=join_with_conjunction(instead, "or"),
     )
 

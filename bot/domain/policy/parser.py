@@ -40,22 +40,24 @@ def validate_policy(data: object) -> Policy:
     try:
         return Policy.model_validate(data)
     except ValidationError as error:
-        faults = [fault for one in _validation_errors(data, error) for fault in _error_messages(one)]
+        faults = [fault for item in _validation_errors(data, error) for fault in _error_messages(item)]
         raise WrongPolicy(say("The policy file is wrong. {faults}", faults=" ".join(faults)), faults) from error
 
 
 def _validation_errors(data: Mapping[str, Any], error: ValidationError) -> list[Any]:
     """Return pydantic's errors; if all are unknown keys, also the errors that appear without those keys."""
-    found: list[Any] = list(error.errors())
-    if not found or any(one["type"] != "extra_forbidden" for one in found):
-        return found
-    places = [_file_path(one["loc"]) for one in found]
+    errors: list[Any] = list(error.errors())
+    if not errors or any(item["type"] != "extra_forbidden" for item in errors):
+        return errors
+    paths = [_file_path(item["loc"]) for item in errors]
     try:
-        Policy.model_validate(_without_paths(data, places))
+        Policy.model_validate(_without_paths(data, paths))
     except ValidationError as more:
-        beside = [tuple(place[:-1]) for place in places if len(place) > 1]  # may be a typo of the missing key
-        found += [one for one in more.errors() if tuple(_file_path(one["loc"])) not in beside]
-    return found
+        beside = [
+            tuple(error_path[:-1]) for error_path in paths if len(error_path) > 1
+        ]  # may be a typo of the missing key
+        errors += [item for item in more.errors() if tuple(_file_path(item["loc"])) not in beside]
+    return errors
 
 
 def _without_paths(data: Any, paths: Sequence[Sequence[int | str]]) -> Any:
@@ -66,13 +68,13 @@ def _without_paths(data: Any, paths: Sequence[Sequence[int | str]]) -> Any:
         pairs = enumerate(data)  # type: ignore[assignment]
     else:
         return data
-    gone = {place[0] for place in paths if len(place) == 1}
-    left = {
+    removed = {place[0] for place in paths if len(place) == 1}
+    remaining = {
         key: _without_paths(value, [place[1:] for place in paths if len(place) > 1 and place[0] == key])
         for key, value in pairs
-        if key not in gone
+        if key not in removed
     }
-    return left if isinstance(data, Mapping) else list(left.values())
+    return remaining if isinstance(data, Mapping) else list(remaining.values())
 
 
 def _error_messages(error: Any) -> list[str]:
@@ -98,9 +100,11 @@ def _file_path(loc: tuple[int | str, ...]) -> list[int | str]:
 
 def _unknown_key_message(path: list[int | str]) -> str:
     key, where = str(path[-1]), ".".join(str(step) for step in path)
-    known = _known_keys(path[:-1])
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    return f"{where}: unknown key; " + (f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}.")
+    known_keys = _known_keys(path[:-1])
+    close_matches = difflib.get_close_matches(key, known_keys, n=1, cutoff=0.5)
+    return f"{where}: unknown key; " + (
+        f"did you mean {close_matches[0]}?" if close_matches else f"known are {', '.join(known_keys)}."
+    )
 
 
 _MODEL_BY_KEY: dict[str, type[BaseModel]] = {

@@ -54,8 +54,8 @@ def describe_policy_changes(changes: Iterable[PolicyChange]) -> Sentence:
     for change in changes:
         places.setdefault((change.kind, str(change.sentence)), (change.sentence, []))[1].append(change.path)
     lines = [say("• {paths}: {says}", paths=_list_paths(paths), says=says) for says, paths in places.values()]
-    if more := len(lines) - MAX_LINES:
-        lines = [*lines[:MAX_LINES], say("• and {n}", n=pluralize(more, "more change"))] if more > 0 else lines
+    if omitted := len(lines) - MAX_LINES:
+        lines = [*lines[:MAX_LINES], say("• and {n}", n=pluralize(omitted, "more change"))] if omitted > 0 else lines
     return join_sentences(lines, "\n") if lines else say("• No rule changes.")
 
 
@@ -80,5 +80,5 @@ def describe_pending_edit(edit: PendingPolicyEdit, revision: str, now: datetime)
 
 
 def _list_paths(paths: list[str]) -> list[object]:
-    more = len(paths) - MAX_PATHS
-    return [*(Code(path) for path in paths[:MAX_PATHS]), *([pluralize(more, "more place")] if more > 0 else [])]
+    omitted = len(paths) - MAX_PATHS
+    return [*(Code(path) for path in paths[:MAX_PATHS]), *([pluralize(omitted, "more place")] if omitted > 0 else [])]

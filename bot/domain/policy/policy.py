@@ -250,12 +250,16 @@ class Policy(StrictModel):
 
     def endpoints_for(self, model: str) -> list[WebhookEndpoint]:
         """Return the endpoints for transitions of `model`, each address once."""
-        told = {one.key: one for one in reversed(self.notify) if any(fnmatchcase(model, name) for name in one.models)}
-        return list(reversed(told.values()))
+        endpoints_by_key = {
+            endpoint.key: endpoint
+            for endpoint in reversed(self.notify)
+            if any(fnmatchcase(model, name) for name in endpoint.models)
+        }
+        return list(reversed(endpoints_by_key.values()))
 
     def endpoint(self, key: str) -> WebhookEndpoint | None:
         """Return the endpoint with this key, or None if the file no longer names it."""
-        return next((one for one in self.notify if one.key == key), None)
+        return next((endpoint for endpoint in self.notify if endpoint.key == key), None)
 
     def windows_for(self, model: str) -> list[FreezeWindow]:
         """Return the freeze windows for `model`."""
@@ -270,22 +274,22 @@ class Policy(StrictModel):
         rule = self.rules_for(model).rule(target)
         if rule is None:
             return ""
-        said = rule.model_dump(mode="json", exclude=_KEYS_WITHOUT_EFFECT_ON_DECISIONS)
+        settings = rule.model_dump(mode="json", exclude=_KEYS_WITHOUT_EFFECT_ON_DECISIONS)
         people = {key: sorted(self.expand_roles(getattr(rule, key))) for key in ("approvers", "override")}
-        return hashlib.sha256(json.dumps(said | people, sort_keys=True).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(settings | people, sort_keys=True).encode()).hexdigest()[:16]
 
     def expand_roles(self, names: list[str]) -> frozenset[str]:
         """Return the user and group ids behind role names and ids."""
-        return frozenset(one for name in names for one in self.roles.get(name, [name]))
+        return frozenset(slack_id for name in names for slack_id in self.roles.get(name, [name]))
 
     def all_slack_ids(self) -> frozenset[str]:
         """Return every user and user group that the file names."""
-        named = [name for _, names in _people_by_path(self) for name in names]
-        return self.expand_roles(named + list(self.roles)) | set(self.operators.values())
+        names_in_use = [name for _, names in _people_by_path(self) for name in names]
+        return self.expand_roles(names_in_use + list(self.roles)) | set(self.operators.values())
 
     def user_groups(self) -> frozenset[str]:
         """Return every user group that the file names."""
-        return frozenset(one for one in self.all_slack_ids() if one.startswith("S"))
+        return frozenset(slack_id for slack_id in self.all_slack_ids() if slack_id.startswith("S"))
 
 
 def is_slack_id(text: str) -> bool:
@@ -295,19 +299,23 @@ def is_slack_id(text: str) -> bool:
 
 def unsigned_endpoints(policy: Policy) -> list[str]:
     """Return the endpoints whose events aren't signed, so that they can't verify the sender."""
-    return [f"notify.{at} ({one.display_name})" for at, one in enumerate(policy.notify) if one.secret_env is None]
+    return [
+        f"notify.{at} ({endpoint.display_name})"
+        for at, endpoint in enumerate(policy.notify)
+        if endpoint.secret_env is None
+    ]
 
 
 def shadowed_patterns(policy: Policy) -> list[str]:
     """Return the patterns that never apply, since another one wins wherever they match, each with that other one."""
-    found, order = [], list(policy.models)
+    shadowed, order = [], list(policy.models)
     for at, pattern in enumerate(order):
         for other in order:
             is_before = (len(other), -order.index(other)) > (len(pattern), -at)
             if other != pattern and is_before and not is_literal(pattern) and covers(other, pattern):
-                found.append(f"models.{pattern} ({other} wins)")
+                shadowed.append(f"models.{pattern} ({other} wins)")
                 break
-    return found
+    return shadowed
 
 
 def _name_errors(policy: Policy) -> Iterator[str]:
@@ -315,13 +323,19 @@ def _name_errors(policy: Policy) -> Iterator[str]:
     for path, names in _people_by_path(policy):
         for name in names:
             if name not in policy.roles and not is_slack_id(name):
-                near = difflib.get_close_matches(name, policy.roles, n=1)
-                hint = f"did you mean {near[0]}?" if near else f"roles are: {', '.join(policy.roles) or 'none'}"
+                close_matches = difflib.get_close_matches(name, policy.roles, n=1)
+                hint = (
+                    f"did you mean {close_matches[0]}?"
+                    if close_matches
+                    else f"roles are: {', '.join(policy.roles) or 'none'}"
+                )
                 yield f"{path}: {name!r} is neither a role nor a Slack id; {hint}"
     for role, ids in policy.roles.items():
         if is_slack_id(role):
             yield f"roles.{role}: a role cannot be called like a Slack id"
-        yield from (f"roles.{role}: {one!r} is no Slack id (U…, W… or S…)" for one in ids if not is_slack_id(one))
+        yield from (
+            f"roles.{role}: {slack_id!r} is no Slack id (U…, W… or S…)" for slack_id in ids if not is_slack_id(slack_id)
+        )
     for name, user in policy.operators.items():
         if not is_slack_id(user):
             yield f"operators.{name}: {user!r} is no Slack id (U… or W…)"
@@ -330,22 +344,24 @@ def _name_errors(policy: Policy) -> Iterator[str]:
 def _monitor_errors(policy: Policy) -> Iterator[str]:
     """Yield what is wrong with monitors: names, sources, and rules that could never give a verdict."""
     for pattern, rules in policy.models.items():
-        seen: set[str] = set()
+        seen_names: set[str] = set()
         for at, monitor in enumerate(rules.monitors):
             path = f"models.{pattern}.monitors.{at}"
-            if monitor.name in seen:
+            if monitor.name in seen_names:
                 yield f"{path}.name: {monitor.name!r} is the name of another monitor of this pattern"
-            seen.add(monitor.name)
+            seen_names.add(monitor.name)
             if policy.source(monitor.source) is None:
-                known = sorted({*policy.sources, *BUILT_IN_SOURCES})
-                near = difflib.get_close_matches(monitor.source, known, n=1)
-                hint = f"did you mean {near[0]}?" if near else f"sources are: {', '.join(known)}"
+                known_sources = sorted({*policy.sources, *BUILT_IN_SOURCES})
+                close_matches = difflib.get_close_matches(monitor.source, known_sources, n=1)
+                hint = (
+                    f"did you mean {close_matches[0]}?" if close_matches else f"sources are: {', '.join(known_sources)}"
+                )
                 yield f"{path}.source: {monitor.source!r} is no source; {hint}"
             if why_not := policy.total_refusal(monitor):
                 yield f"{path}.of: {str(why_not).removesuffix('.')}"
-            if found := find_config_problem(monitor):
-                why = str(found.reason).removesuffix(".")
-                yield f"{path}.{found.field}: {why[:1].lower()}{why[1:]}"
+            if problem := find_config_problem(monitor):
+                why = str(problem.reason).removesuffix(".")
+                yield f"{path}.{problem.field}: {why[:1].lower()}{why[1:]}"
 
 
 def _people_by_path(policy: Policy) -> Iterator[tuple[str, list[str]]]:

@@ -103,7 +103,7 @@ def _stage_rule_changes(
             yield PolicyChange(path, ChangeKind.STAGE, False, say("nobody can approve any more"))
         return
     if before is None or not old.expand_roles(before.approvers):
-        who = [Mention(one) for one in sorted(new.expand_roles(after.approvers))]
+        who = [Mention(user_id) for user_id in sorted(new.expand_roles(after.approvers))]
         yield PolicyChange(path, ChangeKind.STAGE, True, say("{who} can approve; nobody could before", who=who))
         return
     yield from _approval_rule_changes(before, after, path)
@@ -155,9 +155,9 @@ def _rollback_roles(rules: ModelRules) -> list[str]:
 def people_changes(
     before: frozenset[str], after: frozenset[str], path: str, kind: ChangeKind, ability: str
 ) -> Iterator[PolicyChange]:
-    if gained := [Mention(one) for one in sorted(after - before)]:
+    if gained := [Mention(user_id) for user_id in sorted(after - before)]:
         yield PolicyChange(path, kind, True, say("{who} can {what}", who=gained, what=ability))
-    if lost := [Mention(one) for one in sorted(before - after)]:
+    if lost := [Mention(user_id) for user_id in sorted(before - after)]:
         yield PolicyChange(path, kind, False, say("{who} can no longer {what}", who=lost, what=ability))
 
 
@@ -175,26 +175,26 @@ def _gate_changes(
     """Compare what all gates together require, bound by bound."""
     was, now = _gate_demands(old, before), _gate_demands(new, after)
     for key in [*was, *(key for key in now if key not in was)]:
-        one, other = was.get(key), now.get(key)
-        if one != other:
+        old_demand, new_demand = was.get(key), now.get(key)
+        if old_demand != new_demand:
             words = say(
                 "{gate}: {old} → {new}",
                 gate=key,
-                old=one.bound if one else "no gate",
-                new=other.bound if other else "no gate",
+                old=old_demand.bound if old_demand else "no gate",
+                new=new_demand.bound if new_demand else "no gate",
             )
-            is_weaker = other is None or (one is not None and other.strength < one.strength)
+            is_weaker = new_demand is None or (old_demand is not None and new_demand.strength < old_demand.strength)
             yield PolicyChange(f"{path}.gates", ChangeKind.GATES, is_weaker, words)
 
 
 def _gate_demands(side: PolicySide, rule: TargetRule) -> dict[str, _GateDemand]:
     """Return what a rule's gates together require; blocked versions are refused unless a gate allows them."""
     is_said = any(isinstance(gate, NotBlockedGate) for gate in rule.gates)
-    found: dict[str, _GateDemand] = {} if is_said else {_BLOCKED_VERSIONS_KEY: _GateDemand(1, "refused")}
+    demands: dict[str, _GateDemand] = {} if is_said else {_BLOCKED_VERSIONS_KEY: _GateDemand(1, "refused")}
     for gate in rule.gates:
         for key, demand in _demands_of_gate(side, gate):
-            found[key] = max(demand, found.get(key, demand), key=lambda one: one.strength)
-    return found
+            demands[key] = max(demand, demands.get(key, demand), key=lambda candidate: candidate.strength)
+    return demands
 
 
 _BLOCKED_VERSIONS_KEY = "blocked versions"
@@ -219,22 +219,22 @@ def _demands_of_gate(side: PolicySide, gate: Gate) -> Iterator[tuple[str, _GateD
 
 def _metric_demands(gate: MetricGate, directions: Mapping[str, str]) -> Iterator[tuple[str, _GateDemand]]:
     """Yield a metric's bounds. The direction is part of the key, since it changes a bound's meaning."""
-    if (least := gate.at_least) is not None:
-        yield f"{gate.metric} at least", _GateDemand(least, format_number(least))
-    if (most := gate.at_most) is not None:
-        yield f"{gate.metric} at most", _GateDemand(-most, format_number(most))
+    if (lower_bound := gate.at_least) is not None:
+        yield f"{gate.metric} at least", _GateDemand(lower_bound, format_number(lower_bound))
+    if (upper_bound := gate.at_most) is not None:
+        yield f"{gate.metric} at most", _GateDemand(-upper_bound, format_number(upper_bound))
     if (margin := gate.not_worse_than_incumbent_by) is not None:
-        better = direction_of(gate.metric.removeprefix(VALIDATION_PREFIX), directions).value
+        direction = direction_of(gate.metric.removeprefix(VALIDATION_PREFIX), directions).value
         yield (
-            f"{gate.metric} worse than the incumbent ({better} is better)",
+            f"{gate.metric} worse than the incumbent ({direction} is better)",
             _GateDemand(-margin, f"≤ {format_number(margin)}"),
         )
 
 
 def _monitor_changes(old: ModelRules, new: ModelRules, path: str) -> Iterator[PolicyChange]:
     """Yield changed monitors; any change to one that then rolls back automatically loosens."""
-    before = {one.name: one for one in old.monitors}
-    after = {one.name: one for one in new.monitors}
+    before = {monitor.name: monitor for monitor in old.monitors}
+    after = {monitor.name: monitor for monitor in new.monitors}
     where = f"{path}.monitors"
     for name in [*after, *(name for name in before if name not in after)]:
         was, now = before.get(name), after.get(name)
@@ -268,8 +268,8 @@ def _freeze_window_changes(old: PolicySide, new: PolicySide, path: str) -> Itera
 
 
 def _freeze_window_durations(side: PolicySide) -> dict[tuple[str, str], timedelta]:
-    found: dict[tuple[str, str], timedelta] = {}
+    durations: dict[tuple[str, str], timedelta] = {}
     for window in [*side.policy.freeze, *side.rules.freeze]:
         key = (window.cron, window.zone)
-        found[key] = max(window.lasts, found.get(key, window.lasts))
-    return found
+        durations[key] = max(window.lasts, durations.get(key, window.lasts))
+    return durations

@@ -20,24 +20,26 @@ def waiting_for_approvers(pending: PendingApprovers, names: Mapping[str, str] | 
     If `names` is None, people and groups are mentioned. Otherwise they're named by it, by id, or by the
     id itself if it lacks them: that notifies nobody.
     """
-    named = [_approver_label(one, names) for one in pending.ids[:MAX_NOTIFIED]] + _omitted_count(pending.ids)
+    approvers = [_approver_label(approver_id, names) for approver_id in pending.ids[:MAX_NOTIFIED]] + _omitted_count(
+        pending.ids
+    )
     if not pending.missing_approvals:
         return say(
-            "Waiting for {who} to override the failed gates.", who=join_with_conjunction(named or ["someone"], "or")
+            "Waiting for {who} to override the failed gates.", who=join_with_conjunction(approvers or ["someone"], "or")
         )
     number = pluralize(pending.missing_approvals, "approval")
     if pending.has_too_few:
-        left = (
-            say("only {who} can still approve", who=join_with_conjunction(named, "and"))
-            if named
+        missing = (
+            say("only {who} can still approve", who=join_with_conjunction(approvers, "and"))
+            if approvers
             else say("nobody can approve")
         )
-        return say("Waiting for {n}, but {left}.", n=number, left=left)
+        return say("Waiting for {n}, but {left}.", n=number, left=missing)
     if pending.needs_everyone:
-        return say("Waiting for {who}.", who=join_with_conjunction(named, "and"))
+        return say("Waiting for {who}.", who=join_with_conjunction(approvers, "and"))
     if pending.missing_approvals == 1:
-        return say("Waiting for {who}.", who=join_with_conjunction(named, "or"))
-    return say("Waiting for {n} from {who}.", n=number, who=join_with_conjunction(named, "or"))
+        return say("Waiting for {who}.", who=join_with_conjunction(approvers, "or"))
+    return say("Waiting for {n} from {who}.", n=number, who=join_with_conjunction(approvers, "or"))
 
 
 def approval_invitation(request: Request) -> Sentence:
@@ -59,5 +61,5 @@ def _approver_label(approver: str, names: Mapping[str, str] | None) -> object:
 
 
 def _omitted_count(ids: Sequence[str]) -> list[object]:
-    more = len(ids) - MAX_NOTIFIED
-    return [f"{more} more"] if more > 0 else []
+    omitted = len(ids) - MAX_NOTIFIED
+    return [f"{omitted} more"] if omitted > 0 else []

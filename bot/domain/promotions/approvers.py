@@ -30,9 +30,11 @@ class EligibleApprovers:
     @classmethod
     def from_ids(cls, ids: Iterable[str]) -> EligibleApprovers:
         """Return the people among the ids, without asking Slack."""
-        named = list(ids)
-        people = {one: Profile(person=Person("", one)) for one in named if not one.startswith("S")}
-        return cls(people, is_complete=len(people) == len(named))
+        listed_ids = list(ids)
+        people = {
+            slack_id: Profile(person=Person("", slack_id)) for slack_id in listed_ids if not slack_id.startswith("S")
+        }
+        return cls(people, is_complete=len(people) == len(listed_ids))
 
     def user_ids(self, excluding: str | None = None) -> list[str]:
         """Return the user ids whose accounts can approve, sorted, without `excluding`."""
@@ -55,12 +57,12 @@ def check_enough_approvers(model: str, rule: TargetRule, requester: str | None, 
     `requester` is the requester's user id, None for a program. If Slack can't list a group, there might
     be enough.
     """
-    own = None if rule.requester_may_approve else requester
-    able, most = eligible.user_ids(own), eligible.max_approvals(own)
+    requester_id = None if rule.requester_may_approve else requester
+    able, most = eligible.user_ids(requester_id), eligible.max_approvals(requester_id)
     if most is None or most >= rule.required:
         return
-    is_own = own in eligible.user_ids()
-    only = say("only {who} can approve", who=join_with_conjunction([Mention(one) for one in able], "and"))
+    is_own = requester_id in eligible.user_ids()
+    only = say("only {who} can approve", who=join_with_conjunction([Mention(user_id) for user_id in able], "and"))
     advice = say("Ask someone who isn't an approver to request it.")
     if most + is_own < rule.required:
         advice = say("Add approvers for {model} to {file}.", model=Name(model), file=Code("registrar.yml"))
@@ -103,9 +105,11 @@ def _rules_with_max_approvals(
     for pattern, rules in policy.models.items():
         for target in TARGET_STAGES:
             rule = rules.rule(target)
-            most = resolve_approvers(sorted(policy.expand_roles(rule.approvers))).max_approvals() if rule else None
-            if rule and most is not None:
-                yield f"models.{pattern}.{target.value.lower()}", rule, most
+            max_approvals = (
+                resolve_approvers(sorted(policy.expand_roles(rule.approvers))).max_approvals() if rule else None
+            )
+            if rule and max_approvals is not None:
+                yield f"models.{pattern}.{target.value.lower()}", rule, max_approvals
 
 
 def _describe_shortfall(path: str, rule: TargetRule, max_approvals: int) -> str:
@@ -137,7 +141,7 @@ class PendingApprovers:
 
     @property
     def _has_groups(self) -> bool:
-        return any(one.startswith("S") for one in self.ids)
+        return any(slack_id.startswith("S") for slack_id in self.ids)
 
 
 def pending_approvers(request: Request, votes: Sequence[Vote], policy: Policy) -> PendingApprovers:
@@ -148,7 +152,7 @@ def pending_approvers(request: Request, votes: Sequence[Vote], policy: Policy) -
     missing = request.required - len(counting_approvals(votes))
     if missing > 0:
         voted = {vote.voter.user for vote in votes}
-        named = approver_ids(request.model, request.target, request.requester, policy)
-        return PendingApprovers([one for one in named if one not in voted], missing)
+        ids = approver_ids(request.model, request.target, request.requester, policy)
+        return PendingApprovers([approver_id for approver_id in ids if approver_id not in voted], missing)
     rule = policy.rules_for(request.model).rule(request.target)
     return PendingApprovers(sorted(policy.expand_roles(rule.override)) if rule else [], 0)

@@ -43,12 +43,12 @@ def review_command(request: Request) -> Code:
 
 def review_reminder_announcement(request: Request, people: Sequence[str]) -> Sentence:
     """Return the thread's reminder before a review is due; `people` can review."""
-    who: list[object] = [Mention(one) for one in people[:MAX_MENTIONED]]
-    who += [f"{len(people) - MAX_MENTIONED} more"] if len(people) > MAX_MENTIONED else []
+    mentions: list[object] = [Mention(user_id) for user_id in people[:MAX_MENTIONED]]
+    mentions += [f"{len(people) - MAX_MENTIONED} more"] if len(people) > MAX_MENTIONED else []
     return say(
         "Not reviewed yet; due by {due}: {who}. {review}",
         due=request.review_due,
-        who=who or ["nobody who can review it is known"],
+        who=mentions or ["nobody who can review it is known"],
         review=review_command(request),
     )
 
@@ -109,9 +109,9 @@ def unreviewed_summary(unreviewed_requests: Sequence[Request], now: datetime) ->
     """Return how many break-glass promotions await a review; None if none do."""
     if not unreviewed_requests:
         return None
-    ids: list[object] = [Code(one.id) for one in unreviewed_requests[:MAX_MENTIONED]]
+    ids: list[object] = [Code(request.id) for request in unreviewed_requests[:MAX_MENTIONED]]
     ids += [f"{len(unreviewed_requests) - MAX_MENTIONED} more"] if len(unreviewed_requests) > MAX_MENTIONED else []
-    overdue = sum(one.review_due is not None and one.review_due <= now for one in unreviewed_requests)
+    overdue = sum(request.review_due is not None and request.review_due <= now for request in unreviewed_requests)
     return say(
         "Break glass without a review: {n}, {overdue} overdue ({ids}).",
         n=len(unreviewed_requests),

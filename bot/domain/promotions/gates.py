@@ -62,10 +62,10 @@ def check_gates(gates: Sequence[Gate], facts: GateFacts) -> tuple[GateResult, ..
     Missing facts fail a gate. Without an incumbent, comparisons with
     it pass with a note. A blocked version fails even without a gate for it.
     """
-    found = [result for gate in gates for result in _CHECK_BY_GATE[type(gate)](gate, facts)]
+    results = [result for gate in gates for result in _CHECK_BY_GATE[type(gate)](gate, facts)]
     if facts.block and not any(isinstance(gate, NotBlockedGate) for gate in gates):
-        found += _check_not_blocked(NotBlockedGate(not_blocked=True), facts)
-    return tuple(found)
+        results += _check_not_blocked(NotBlockedGate(not_blocked=True), facts)
+    return tuple(results)
 
 
 class _GateCheck(Protocol):
@@ -75,22 +75,22 @@ class _GateCheck(Protocol):
 def _check_metric(gate: object, facts: GateFacts) -> list[GateResult]:
     assert isinstance(gate, MetricGate)
     value, note = _metric_value(gate.metric, facts)
-    found = []
+    results = []
     if gate.at_least is not None:
-        found.append(
+        results.append(
             _check_absolute_bound(
                 gate.metric, f"≥ {format_number(gate.at_least)}", value, note, gate.at_least, operator.ge
             )
         )
     if gate.at_most is not None:
-        found.append(
+        results.append(
             _check_absolute_bound(
                 gate.metric, f"≤ {format_number(gate.at_most)}", value, note, gate.at_most, operator.le
             )
         )
     if gate.not_worse_than_incumbent_by is not None:
-        found.append(_check_against_incumbent(gate.metric, gate.not_worse_than_incumbent_by, value, note, facts))
-    return found
+        results.append(_check_against_incumbent(gate.metric, gate.not_worse_than_incumbent_by, value, note, facts))
+    return results
 
 
 def _metric_value(metric: str, facts: GateFacts) -> tuple[float | None, str]:
@@ -100,8 +100,8 @@ def _metric_value(metric: str, facts: GateFacts) -> tuple[float | None, str]:
     """
     if metric in facts.metrics:
         return facts.metrics[metric], ""
-    told = metric.removeprefix(VALIDATION_PREFIX)
-    return facts.validation.get(told), "the asker's own validation" if told in facts.validation else ""
+    name = metric.removeprefix(VALIDATION_PREFIX)
+    return facts.validation.get(name), "the asker's own validation" if name in facts.validation else ""
 
 
 def _check_absolute_bound(
@@ -119,7 +119,7 @@ def _check_against_incumbent(
 ) -> GateResult:
     sign = direction_of(metric.removeprefix(VALIDATION_PREFIX), facts.directions).sign
     bound = f"at most {format_number(margin)} worse than the incumbent"
-    was = facts.incumbent_metrics.get(metric)
+    incumbent_value = facts.incumbent_metrics.get(metric)
     if facts.incumbent is None:
         return GateResult(
             name=metric,
@@ -128,14 +128,14 @@ def _check_against_incumbent(
             passed=value is not None,
             note="there is no incumbent to compare with",
         )
-    if value is None or was is None:
+    if value is None or incumbent_value is None:
         missing = f"v{facts.incumbent} has none to compare with" if value is not None else note
         return GateResult(name=metric, bound=bound, value=_format_value(value), passed=False, note=missing)
-    gap = (value - was) * sign
+    gap = (value - incumbent_value) * sign
     passed = gap >= -margin or isclose(
-        gap, -margin, rel_tol=RELATIVE_TOLERANCE, abs_tol=RELATIVE_TOLERANCE * max(abs(value), abs(was))
+        gap, -margin, rel_tol=RELATIVE_TOLERANCE, abs_tol=RELATIVE_TOLERANCE * max(abs(value), abs(incumbent_value))
     )
-    shown = f"{format_number(value)} ({format_difference(value - was)} against v{facts.incumbent})"
+    shown = f"{format_number(value)} ({format_difference(value - incumbent_value)} against v{facts.incumbent})"
     return GateResult(name=metric, bound=bound, value=shown, passed=passed, note=note)
 
 
@@ -169,8 +169,8 @@ def _signature_compatibility(facts: GateFacts) -> tuple[bool, str, str]:
     if facts.signature is None:
         return False, "missing", f"v{facts.incumbent} has one"
     broken = [str(sentence) for sentence in breaking_changes(facts.signature, facts.incumbent_signature)]
-    more = f" and {len(broken) - MAX_LISTED} more" if len(broken) > MAX_LISTED else ""
-    return not broken, "; ".join(broken[:MAX_LISTED]) + more if broken else f"compatible with v{facts.incumbent}", ""
+    omitted = f" and {len(broken) - MAX_LISTED} more" if len(broken) > MAX_LISTED else ""
+    return not broken, "; ".join(broken[:MAX_LISTED]) + omitted if broken else f"compatible with v{facts.incumbent}", ""
 
 
 def _check_semver(gate: object, facts: GateFacts) -> list[GateResult]:
@@ -237,8 +237,8 @@ def decision_basis_change(request: Request, current: RequestSnapshot) -> Sentenc
             version=Code(f"v{request.version}"),
             what=changed,
         )
-    known = {gate.key for gate in request.seen.failed_gates} if request.overridden_by else set()
-    fresh = [gate for gate in current.failed_gates if gate.key not in known]
+    overridden_keys = {gate.key for gate in request.seen.failed_gates} if request.overridden_by else set()
+    fresh = [gate for gate in current.failed_gates if gate.key not in overridden_keys]
     return gate_now_fails_reason(fresh[0]) if fresh else None
 
 
@@ -281,19 +281,19 @@ def summarize_gates(version: VersionInfo, target: Stage, snapshot: RequestSnapsh
     """Return a sentence about a stage's gates for a version."""
     failed, all_of_them = len(snapshot.failed_gates), len(snapshot.gates)
     if not snapshot.gates:
-        said = "The policy has no gates for {model} {v} → {target}."
+        template = "The policy has no gates for {model} {v} → {target}."
     elif not failed:
-        said = (
+        template = (
             "{model} {v} → {target}: the gate passes."
             if all_of_them == 1
             else "{model} {v} → {target}: all {all} gates pass."
         )
     elif all_of_them == 1:
-        said = "{model} {v} → {target}: the gate fails."
+        template = "{model} {v} → {target}: the gate fails."
     else:
-        said = f"{{model}} {{v}} → {{target}}: {{failed}} of {{all}} gates {'fails' if failed == 1 else 'fail'}."
+        template = f"{{model}} {{v}} → {{target}}: {{failed}} of {{all}} gates {'fails' if failed == 1 else 'fail'}."
     return say(
-        said,
+        template,
         model=Code(truncate(version.model, 120)),
         v=Code(f"v{version.version}"),
         target=target,
@@ -304,7 +304,7 @@ def summarize_gates(version: VersionInfo, target: Stage, snapshot: RequestSnapsh
 
 def _metric_changes(old: Mapping[str, float], new: Mapping[str, float]) -> list[Sentence]:
     names = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
-    said = [
+    sentences = [
         say(
             "{name} was {was} and is {now}",
             name=Code(truncate(name, 80)),
@@ -313,7 +313,7 @@ def _metric_changes(old: Mapping[str, float], new: Mapping[str, float]) -> list[
         )
         for name in names[:MAX_LISTED]
     ]
-    return said + ([say("{n} more", n=len(names) - MAX_LISTED)] if len(names) > MAX_LISTED else [])
+    return sentences + ([say("{n} more", n=len(names) - MAX_LISTED)] if len(names) > MAX_LISTED else [])
 
 
 def _format_exactly(value: float | None) -> str:

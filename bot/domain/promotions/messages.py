@@ -63,9 +63,9 @@ def vote_announcement(request: Request, vote: Vote, approvals: int) -> Sentence:
 def failed_gates_refusal(model: str, version: int, snapshot: RequestSnapshot) -> Sentence:
     """Return why a promotion can't be requested: each failed gate, and what to do."""
     if snapshot.fails_gate(NOT_BLOCKED_GATE):
-        more = "" if len(snapshot.failed_gates) == 1 else " To check it again after that: {validate}"
+        next_step = "" if len(snapshot.failed_gates) == 1 else " To check it again after that: {validate}"
         return say(
-            "{model} {v} can't be requested: {gates}. No request was opened. To unblock it: {unblock}" + more,
+            "{model} {v} can't be requested: {gates}. No request was opened. To unblock it: {unblock}" + next_step,
             model=Name(model),
             v=Code(f"v{version}"),
             gates=join_sentences([describe_gate_result(gate) for gate in snapshot.failed_gates], "; "),
@@ -156,11 +156,11 @@ def waiting_for_slack_announcement() -> Sentence:
 
 def override_announcement(request: Request) -> Sentence:
     """Return the thread's message about overridden gates."""
-    who = format_actor(request.overridden_by) if request.overridden_by else "somebody"
+    overrider = format_actor(request.overridden_by) if request.overridden_by else "somebody"
     failed = [describe_gate_result(gate) for gate in request.seen.failed_gates] if request.seen else []
     return say(
         "{who} lets the failed gates pass: {why} What failed: {gates}.",
-        who=who,
+        who=overrider,
         why=ended_with_period(request.override_reason),
         gates=join_sentences(failed, "; "),
     )
@@ -185,13 +185,13 @@ def override_confirmation(request: Request, approvals: int) -> Sentence:
 
 def reminder_announcement(request: Request, people: Sequence[str], now: datetime) -> Sentence:
     """Return the thread's reminder of a pending request."""
-    who: list[object] = [Mention(one) for one in people[:MAX_MENTIONED]]
-    who += [f"{len(people) - MAX_MENTIONED} more"] if len(people) > MAX_MENTIONED else []
+    mentions: list[object] = [Mention(user_id) for user_id in people[:MAX_MENTIONED]]
+    mentions += [f"{len(people) - MAX_MENTIONED} more"] if len(people) > MAX_MENTIONED else []
     return say(
         "Still waiting, for {age} now, until {until}: {who}.",
         age=format_duration(now - request.opened_at),
         until=request.expires_at,
-        who=who or ["nobody who can decide is known"],
+        who=mentions or ["nobody who can decide is known"],
     )
 
 

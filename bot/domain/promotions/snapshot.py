@@ -56,10 +56,10 @@ class RequestSnapshot:
 
 def pack_snapshot(snapshot: RequestSnapshot) -> dict[str, Any]:
     """Return the snapshot as plain JSON values, for the ledger and the audit log."""
-    more: dict[str, Any] = (
+    optional_fields: dict[str, Any] = (
         {} if snapshot.callers == CallerImpact() else {"callers": pack_caller_impact(snapshot.callers)}
     )
-    more |= {} if snapshot.blocked is None else {"blocked": snapshot.blocked}
+    optional_fields |= {} if snapshot.blocked is None else {"blocked": snapshot.blocked}
     return {
         "metrics": dict(snapshot.metrics),
         "against": dict(snapshot.against),
@@ -67,7 +67,7 @@ def pack_snapshot(snapshot: RequestSnapshot) -> dict[str, Any]:
         "gates": [asdict(gate) for gate in snapshot.gates],
         "rule": snapshot.rule,
         "policy": snapshot.policy,
-    } | more
+    } | optional_fields
 
 
 def unpack_snapshot(data: Mapping[str, Any]) -> RequestSnapshot:

@@ -38,8 +38,8 @@ def description_confirmation(model: str, version: int | None) -> Sentence:
 
 def tags_confirmation(model: str, version: int, tags: Mapping[str, str | None]) -> Sentence:
     """Return the answer to changed tags."""
-    said = [
+    changes = [
         say("{key} is {value}", key=Code(key), value=Name(value)) if value else say("{key} is gone", key=Code(key))
         for key, value in tags.items()
     ]
-    return say("{v} of {model}: {said}.", v=Code(f"v{version}"), model=Name(model), said=said)
+    return say("{v} of {model}: {said}.", v=Code(f"v{version}"), model=Name(model), said=changes)

@@ -21,10 +21,10 @@ def summarize_comparison(comparison: Comparison) -> Sentence:
     are named at the end.
     """
     blocked = [why for _, why in sorted(comparison.blocked.items(), reverse=True)]
-    more = (
+    omitted = (
         [say("{n} more are blocked.", n=len(blocked) - MAX_NAMED_METRICS)] if len(blocked) > MAX_NAMED_METRICS else []
     )
-    return join_sentences([_summarize_newest(comparison), *blocked[:MAX_NAMED_METRICS], *more], " ")
+    return join_sentences([_summarize_newest(comparison), *blocked[:MAX_NAMED_METRICS], *omitted], " ")
 
 
 def _summarize_newest(comparison: Comparison) -> Sentence:
@@ -74,12 +74,12 @@ def _compare_row(comparison: Comparison, row: int, rival: Sentence) -> Sentence:
         return say("{v} has no metrics to compare with {rival}.", v=v, rival=rival)
     verdict = _describe_differences(comparison, row, v, rival)
     lost, unknown = _missing_metrics(comparison, row)
-    for metrics, whose in ((lost, v), (unknown, rival)):
+    for metrics, owner in ((lost, v), (unknown, rival)):
         if metrics:
             verdict = say(
                 "{before} {metrics} {be} missing for {whose}.",
                 before=verdict,
-                whose=whose,
+                whose=owner,
                 metrics=_list_metrics(metrics, _metric_name),
                 be="is" if len(metrics) == 1 else "are",
             )
@@ -136,9 +136,9 @@ def _metric_with_difference(metric: str, difference: float) -> Sentence | Code:
 
 def _missing_metrics(comparison: Comparison, row: int) -> tuple[list[str], list[str]]:
     """Return the metrics that only the incumbent has, and those that only the row has."""
-    here, gaps = comparison.metrics_in_row(row), comparison.differences_in_row(row)
-    lost = [metric for metric in comparison.best if isnan(here[metric])]
-    return lost, [metric for metric in comparison.best if isnan(gaps[metric]) and not isnan(here[metric])]
+    values, gaps = comparison.metrics_in_row(row), comparison.differences_in_row(row)
+    lost = [metric for metric in comparison.best if isnan(values[metric])]
+    return lost, [metric for metric in comparison.best if isnan(gaps[metric]) and not isnan(values[metric])]
 
 
 def _has_any_metric(comparison: Comparison, row: int) -> bool:
@@ -213,13 +213,13 @@ def _describe_missing_rivals(best: BestVersion) -> Sentence | str:
 
 def _list_metrics(metrics: Sequence[str], format_metric: Callable[[str], object]) -> Sentence:
     """Return `a`, `a and b`, `a, b and c`, or `a, b, c and 4 more`."""
-    more = len(metrics) - MAX_NAMED_METRICS
-    shown: list[object] = [format_metric(metric) for metric in metrics[:MAX_NAMED_METRICS]] + (
-        [f"{more} more"] if more > 0 else []
+    omitted = len(metrics) - MAX_NAMED_METRICS
+    listed: list[object] = [format_metric(metric) for metric in metrics[:MAX_NAMED_METRICS]] + (
+        [f"{omitted} more"] if omitted > 0 else []
     )
-    if len(shown) == 1:
-        return say("{it}", it=shown[0])
-    return say("{some} and {last}", some=shown[:-1], last=shown[-1])
+    if len(listed) == 1:
+        return say("{it}", it=listed[0])
+    return say("{some} and {last}", some=listed[:-1], last=listed[-1])
 
 
 def _metric_name(metric: str) -> Code:

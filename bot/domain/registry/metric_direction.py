@@ -27,9 +27,9 @@ def direction_of(metric: str, overrides: Mapping[str, Direction | str] | None = 
     scikit-learn means it. A name in `overrides`, ignoring case, takes precedence. Raises
     ValueError if an override isn't a direction.
     """
-    for name, said in (overrides or {}).items():
+    for name, override in (overrides or {}).items():
         if name.casefold() == metric.casefold():
-            return said if isinstance(said, Direction) else Direction(said.lower())
+            return override if isinstance(override, Direction) else Direction(override.lower())
     words = _words_of_metric(metric)
     lower = bool(_LOWER_IS_BETTER_WORDS.intersection(words)) or _is_negative_likelihood(words)
     return Direction.LOWER if lower and not _is_negated(words) else Direction.HIGHER

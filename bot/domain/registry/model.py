@@ -232,10 +232,10 @@ def resolve_version(ref: VersionRef, model: ModelInfo, versions: Iterable[Versio
     for version in newest_first:
         if _matches_ref(ref, version, model):
             return version
-    there = [f"v{v.version}" for v in newest_first[:8]]
+    existing = [f"v{v.version}" for v in newest_first[:8]]
     raise UnknownVersion(
-        say("{model} has no version {ref}. It has: {there}.", model=Name(model.name), ref=Code(ref), there=there)
-        if there
+        say("{model} has no version {ref}. It has: {there}.", model=Name(model.name), ref=Code(ref), there=existing)
+        if existing
         else say("{model} has no versions yet.", model=Name(model.name))
     )
 

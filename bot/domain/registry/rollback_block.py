@@ -38,12 +38,12 @@ def block_reason(block: RollbackBlock) -> Sentence:
 
 def block_details(block: RollbackBlock) -> Sentence:
     """Return why a version is blocked, by whom, and how to unblock it."""
-    who = "" if isinstance(block.by, Automation) else say(" by {who}", who=format_actor(block.by))
+    blocked_by = "" if isinstance(block.by, Automation) else say(" by {who}", who=format_actor(block.by))
     return say(
         "{v} was rolled back as bad{who} ({when}): {why} To unblock it: {how}",
         v=Code(f"v{block.version}"),
         when=block.at,
-        who=who,
+        who=blocked_by,
         why=ended_with_period(truncate(block.reason, 300)),
         how=unblock_command(block.model, block.version),
     )

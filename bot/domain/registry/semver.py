@@ -85,8 +85,8 @@ def highest_semver(existing: Iterable[str]) -> str | None:
 
     MAJOR.MINOR.PATCH decides: `1.2.0-rc.1` takes the number 1.2.0 and is lower only than 1.2.0.
     """
-    known = [(_release_numbers(number), number, text) for text in existing if (number := parse_semver(text))]
-    return max(known)[2] if known else None
+    candidates = [(_release_numbers(number), number, text) for text in existing if (number := parse_semver(text))]
+    return max(candidates)[2] if candidates else None
 
 
 def bump_reasons(
@@ -174,10 +174,10 @@ def _bump_by_rules(new: BuildFacts, base: BaseVersion | None, is_better: IsBette
     if base is None:
         return Bump.PATCH, [say("there is no version to compare it with")]
     called = _base_label(base)
-    found = _sorted_bump_reasons(new, base.build, is_better) or [
+    reasons = _sorted_bump_reasons(new, base.build, is_better) or [
         (Bump.PATCH, _unchanged_reason(new, base.build, called))
     ]
-    return found[0][0], [*(sentence for _, sentence in found), *_missing_facts(new, base.build, called)]
+    return reasons[0][0], [*(sentence for _, sentence in reasons), *_missing_facts(new, base.build, called)]
 
 
 def _override_reason(override: Bump, bump_by_rules: Bump) -> Sentence:
@@ -192,7 +192,7 @@ def _base_label(base: BaseVersion) -> object:
 
 
 def _unchanged_reason(new: BuildFacts, old: BuildFacts, old_label: object) -> Sentence:
-    facts = [what for what, ours, theirs in _comparable_facts(new, old) if ours and theirs]
+    facts = [fact_name for fact_name, new_fact, old_fact in _comparable_facts(new, old) if new_fact and old_fact]
     together = f"{', '.join(facts)} and parameters" if facts else "parameters"
     return say("{facts} are the same as in {old}", facts=together, old=old_label)
 
@@ -218,22 +218,24 @@ def _comparable_facts(new: BuildFacts, old: BuildFacts) -> list[tuple[str, objec
 
 
 def _missing_facts(new: BuildFacts, old: BuildFacts, old_label: object) -> Iterator[Sentence]:
-    for what, ours, theirs in _comparable_facts(new, old):
-        then = {"signature": "inputs and outputs", "algorithm": "algorithms"}.get(what, what)
-        if not ours and not theirs:
-            yield say("neither version logged any {what}, so {then} could not be compared", what=what, then=then)
-        elif not ours or not theirs:
-            who = old_label if ours else "the new version"
-            yield say("{who} logged no {what}, so {then} could not be compared", who=who, what=what, then=then)
+    for fact_name, new_fact, old_fact in _comparable_facts(new, old):
+        then = {"signature": "inputs and outputs", "algorithm": "algorithms"}.get(fact_name, fact_name)
+        if not new_fact and not old_fact:
+            yield say("neither version logged any {what}, so {then} could not be compared", what=fact_name, then=then)
+        elif not new_fact or not old_fact:
+            build_label = old_label if new_fact else "the new version"
+            yield say(
+                "{who} logged no {what}, so {then} could not be compared", who=build_label, what=fact_name, then=then
+            )
 
 
 # --- What changed
 
 
 def _sorted_bump_reasons(new: BuildFacts, old: BuildFacts, is_better: IsBetter) -> list[BumpReason]:
-    found = [*_signature_reasons(new, old), *_model_kind_reasons(new, old), *_training_reasons(new, old, is_better)]
+    reasons = [*_signature_reasons(new, old), *_model_kind_reasons(new, old), *_training_reasons(new, old, is_better)]
     weight = list(Bump).index
-    return sorted(found, key=lambda change: weight(change[0]))
+    return sorted(reasons, key=lambda change: weight(change[0]))
 
 
 _BUMP_BY_EFFECT = {CallerEffect.BREAKS: Bump.MAJOR, CallerEffect.ADDS: Bump.MINOR, CallerEffect.COMPATIBLE: Bump.PATCH}
@@ -255,34 +257,36 @@ def _model_kind_reasons(new: BuildFacts, old: BuildFacts) -> Iterator[BumpReason
                 new=quote_if_needed(new.algorithm),
             ),
         )
-    ours, theirs = sorted(set(new.flavors)), sorted(set(old.flavors))
-    if ours and theirs and ours != theirs:
-        what = "flavor" if len(ours) == len(theirs) == 1 else "flavors"
-        before, after = (list_some([quote_if_needed(one) for one in side]) for side in (theirs, ours))
-        yield Bump.MAJOR, say("{what} changed from {old} to {new}", what=what, old=before, new=after)
+    new_flavors, old_flavors = sorted(set(new.flavors)), sorted(set(old.flavors))
+    if new_flavors and old_flavors and new_flavors != old_flavors:
+        noun = "flavor" if len(new_flavors) == len(old_flavors) == 1 else "flavors"
+        before, after = (list_some([quote_if_needed(flavor) for flavor in side]) for side in (old_flavors, new_flavors))
+        yield Bump.MAJOR, say("{what} changed from {old} to {new}", what=noun, old=before, new=after)
 
 
 def _training_reasons(new: BuildFacts, old: BuildFacts, is_better: IsBetter) -> Iterator[BumpReason]:
     names = sorted(key for key in {*new.params, *old.params} if new.params.get(key) != old.params.get(key))
     if not names:
         return
-    what, these = "parameter" if len(names) == 1 else "parameters", list_some([quote_name(name) for name in names])
-    if better := _improved_metrics(new.metrics, old.metrics, is_better):
-        yield Bump.MINOR, say("{what} {these} changed and {gain}", what=what, these=these, gain=list_some(better))
+    noun, listed = "parameter" if len(names) == 1 else "parameters", list_some([quote_name(name) for name in names])
+    if improved := _improved_metrics(new.metrics, old.metrics, is_better):
+        yield Bump.MINOR, say("{what} {these} changed and {gain}", what=noun, these=listed, gain=list_some(improved))
     elif new.metrics.keys() & old.metrics.keys():
-        yield Bump.PATCH, say("{what} {these} changed and no metric improved", what=what, these=these)
+        yield Bump.PATCH, say("{what} {these} changed and no metric improved", what=noun, these=listed)
     else:
-        yield Bump.PATCH, say("{what} {these} changed, and no metric could be compared", what=what, these=these)
+        yield Bump.PATCH, say("{what} {these} changed, and no metric could be compared", what=noun, these=listed)
 
 
 def _improved_metrics(new: Mapping[str, float], old: Mapping[str, float], is_better: IsBetter) -> list[Sentence]:
-    better = []
+    improved = []
     for metric in sorted(new.keys() & old.keys()):
-        ours, theirs = new[metric], old[metric]
+        new_value, old_value = new[metric], old[metric]
         # Equal values are skipped like NaN: "rose from 0.8 to 0.8" isn't a reason.
-        if not (math.isnan(ours) or math.isnan(theirs) or ours == theirs) and is_better(metric, ours, theirs):
-            better.append(_metric_change(metric, ours, theirs))
-    return better
+        if not (math.isnan(new_value) or math.isnan(old_value) or new_value == old_value) and is_better(
+            metric, new_value, old_value
+        ):
+            improved.append(_metric_change(metric, new_value, old_value))
+    return improved
 
 
 def _metric_change(metric: str, new: float, old: float) -> Sentence:

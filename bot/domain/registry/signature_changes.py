@@ -54,20 +54,23 @@ class CallerImpact:
 
 def caller_impact(new: ModelPackage | None, old: ModelPackage | None, version: int, incumbent: int) -> CallerImpact:
     """Return what `version` changes for callers of `incumbent`, as their files say; nothing if neither states any."""
-    ours, theirs = (one.signature if one else None for one in (new, old))
-    if ours is None or theirs is None:
-        lacks = version if ours is None else incumbent
-        is_one = ours is not None or theirs is not None
+    new_signature, old_signature = (one.signature if one else None for one in (new, old))
+    if new_signature is None or old_signature is None:
+        lacks = version if new_signature is None else incumbent
+        is_one = new_signature is not None or old_signature is not None
         return CallerImpact(not_compared=say("{v} has no signature", v=Code(f"v{lacks}")) if is_one else None)
-    found = caller_changes(ours, theirs)
+    changes = caller_changes(new_signature, old_signature)
     partial = [
         what
-        for what, one, other in (("inputs", ours.inputs, theirs.inputs), ("outputs", ours.outputs, theirs.outputs))
+        for what, one, other in (
+            ("inputs", new_signature.inputs, old_signature.inputs),
+            ("outputs", new_signature.outputs, old_signature.outputs),
+        )
         if bool(one) != bool(other)
     ]
     return CallerImpact(
-        changes=tuple(found[:MAX_STORED_CHANGES]),
-        omitted=max(0, len(found) - MAX_STORED_CHANGES),
+        changes=tuple(changes[:MAX_STORED_CHANGES]),
+        omitted=max(0, len(changes) - MAX_STORED_CHANGES),
         not_compared=say("only one of them states its {what}", what=partial) if partial else None,
     )
 
@@ -86,7 +89,9 @@ def no_earlier_version_reason() -> Sentence:
 def pack_caller_impact(impact: CallerImpact) -> dict[str, Any]:
     """Return it as plain JSON values."""
     return {
-        "changes": [{"effect": one.effect.value, "says": pack_sentence(one.sentence)} for one in impact.changes],
+        "changes": [
+            {"effect": change.effect.value, "says": pack_sentence(change.sentence)} for change in impact.changes
+        ],
         "more": impact.omitted,
         "unknown": pack_sentence(impact.not_compared) if impact.not_compared else None,
         "way_back": pack_sentence(impact.no_rollback) if impact.no_rollback else None,
@@ -99,7 +104,7 @@ def unpack_caller_impact(data: Mapping[str, Any] | None) -> CallerImpact:
         return CallerImpact()
     return CallerImpact(
         changes=tuple(
-            CallerChange(CallerEffect(one["effect"]), unpack_sentence(one["says"])) for one in data["changes"]
+            CallerChange(CallerEffect(change["effect"]), unpack_sentence(change["says"])) for change in data["changes"]
         ),
         omitted=data["more"],
         not_compared=unpack_sentence(data["unknown"]) if data["unknown"] else None,
@@ -112,14 +117,14 @@ def caller_changes(new: Signature, old: Signature) -> list[CallerChange]:
 
     Inputs or outputs that one of the two doesn't state are left out.
     """
-    found: list[CallerChange] = []
+    changes: list[CallerChange] = []
     if new.inputs and old.inputs:
-        found += _compare_columns("input", new.inputs, old.inputs, _INPUT_RULES)
+        changes += _compare_columns("input", new.inputs, old.inputs, _INPUT_RULES)
     if new.outputs and old.outputs:
-        found += _compare_columns("output", new.outputs, old.outputs, _OUTPUT_RULES)
+        changes += _compare_columns("output", new.outputs, old.outputs, _OUTPUT_RULES)
     # Callers pass these like inputs; none at all is a fact here, not a gap.
-    found += _compare_columns("prediction parameter", new.params, old.params, _INPUT_RULES)
-    return sorted(found, key=lambda change: list(CallerEffect).index(change.effect))
+    changes += _compare_columns("prediction parameter", new.params, old.params, _INPUT_RULES)
+    return sorted(changes, key=lambda change: list(CallerEffect).index(change.effect))
 
 
 def breaking_changes(new: Signature, old: Signature) -> list[Sentence]:
@@ -140,14 +145,14 @@ def incompatibility_reason(new: ModelPackage | None, old: ModelPackage | None) -
         return None
     broken = breaking_changes(new.signature, old.signature) if new.signature and old.signature else []
     if broken:
-        more = (
+        omitted = (
             [say("{n} more", n=len(broken) - MAX_LISTED_BREAKING_CHANGES)]
             if len(broken) > MAX_LISTED_BREAKING_CHANGES
             else []
         )
         return say(
             "its signature differs: {broken}",
-            broken=join_sentences([*broken[:MAX_LISTED_BREAKING_CHANGES], *more], "; "),
+            broken=join_sentences([*broken[:MAX_LISTED_BREAKING_CHANGES], *omitted], "; "),
         )
     if new.signature is None or old.signature is None or _is_only_one_stated(new.signature, old.signature):
         return say("its signature differs from the incumbent's")
@@ -196,11 +201,11 @@ def _compare_columns(
     kind: str, new: Sequence[SignatureColumn], old: Sequence[SignatureColumn], rules: _ColumnRules
 ) -> Iterator[CallerChange]:
     """Yield one change for all columns that shifted alike, in the order of `rules`."""
-    ours, theirs = _index_columns(new), _index_columns(old)
-    is_alone = len(ours) == len(theirs) == 1
+    new_columns, old_columns = _index_columns(new), _index_columns(old)
+    is_alone = len(new_columns) == len(old_columns) == 1
     alike: dict[tuple[_ColumnChange, str, str], list[object]] = {}
-    for key in dict.fromkeys(chain(theirs, ours)):
-        for group in _column_changes(ours.get(key), theirs.get(key)):
+    for key in dict.fromkeys(chain(old_columns, new_columns)):
+        for group in _column_changes(new_columns.get(key), old_columns.get(key)):
             alike.setdefault(group, []).append(_column_label(key, is_alone))
     for shift, (effect, template) in rules.items():
         for (what, before, after), labels in alike.items():
@@ -242,12 +247,12 @@ def _column_label(key: tuple[str, int], is_only_column: bool) -> object:
 
 def _column_sentence(template: str, kind: str, labels: Sequence[object], before: str, after: str) -> Sentence:
     is_one = len(labels) == 1
-    it: object = say("{kind} {these}", kind=kind if is_one else f"{kind}s", these=list_some(labels))
+    subject: object = say("{kind} {these}", kind=kind if is_one else f"{kind}s", these=list_some(labels))
     if labels == [""]:
-        it = kind  # "output changed from double to long": there is only the one
+        subject = kind  # "output changed from double to long": there is only the one
     return say(
         template,
-        it=it,
+        it=subject,
         was="was" if is_one else "were",
         be="is" if is_one else "are",
         old=quote_if_needed(before),

@@ -77,21 +77,30 @@ def format_day(day: date) -> str:
 def periods_in_window(periods: Sequence[ServingPeriod], window: TimeWindow) -> tuple[ServingPeriod, ...]:
     """Return the periods (newest first) that overlap with the window."""
     if window.end is None:
-        found = period_at(periods, window.start)
-        return (found,) if found else ()
+        period = period_at(periods, window.start)
+        return (period,) if period else ()
     end = max(window.end, window.start + timedelta(microseconds=1))
-    return tuple(one for one in periods if one.since < end and (one.until is None or one.until > window.start))
+    return tuple(
+        candidate
+        for candidate in periods
+        if candidate.since < end and (candidate.until is None or candidate.until > window.start)
+    )
 
 
 def production_changes(periods: Sequence[ServingPeriod], window: TimeWindow) -> list[ProductionChange]:
     """Return the changes within the window, oldest first, including changes to an empty Production."""
-    found: list[ProductionChange] = []
-    for one in reversed(periods_in_window(periods, window)):
-        if one.since > window.start:
-            found.append(ProductionChange(one.since, one.version, one.predates_registrar))
-        if _leaves_production_empty(one) and one.until and window.end and window.start < one.until < window.end:
-            found.append(ProductionChange(one.until, None))
-    return found
+    changes: list[ProductionChange] = []
+    for period in reversed(periods_in_window(periods, window)):
+        if period.since > window.start:
+            changes.append(ProductionChange(period.since, period.version, period.predates_registrar))
+        if (
+            _leaves_production_empty(period)
+            and period.until
+            and window.end
+            and window.start < period.until < window.end
+        ):
+            changes.append(ProductionChange(period.until, None))
+    return changes
 
 
 def _leaves_production_empty(period: ServingPeriod) -> bool:
@@ -100,9 +109,9 @@ def _leaves_production_empty(period: ServingPeriod) -> bool:
 
 def production_gaps(periods: Sequence[ServingPeriod], now: datetime) -> list[tuple[datetime, datetime]]:
     """Return when Production was empty between the first period and now, newest first."""
-    found, next_begin = [], now
-    for one in periods:
-        if one.until and one.until < next_begin and _leaves_production_empty(one):
-            found.append((one.until, next_begin))
-        next_begin = one.since
-    return found
+    gaps, next_begin = [], now
+    for period in periods:
+        if period.until and period.until < next_begin and _leaves_production_empty(period):
+            gaps.append((period.until, next_begin))
+        next_begin = period.since
+    return gaps

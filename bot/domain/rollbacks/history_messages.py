@@ -37,40 +37,46 @@ def describe_period(period: ServingPeriod, timeline: Timeline) -> Sentence:
 
 def describe_entry(period: ServingPeriod, timeline: Timeline, max_reason_length: int = MAX_REASON_LENGTH) -> Sentence:
     """Return how it got into Production, and why."""
-    move = period.started_by
-    request = timeline.requests.get(move.request or "")
-    reason = (request.reason if request else "") or move.reason
+    transition = period.started_by
+    request = timeline.requests.get(transition.request or "")
+    reason = (request.reason if request else "") or transition.reason
     why = say(": {why}", why=truncate(reason, max_reason_length)) if reason else say("")
     return say(
-        "{how}{why}", how=_describe_cause(period, request, timeline.approvers.get(move.request or "", ())), why=why
+        "{how}{why}",
+        how=_describe_cause(period, request, timeline.approvers.get(transition.request or "", ())),
+        why=why,
     )
 
 
 def _describe_cause(period: ServingPeriod, request: Request | None, approvers: Sequence[Actor]) -> Sentence:
-    move = period.started_by
-    match move.kind:
+    transition = period.started_by
+    match transition.kind:
         case TransitionKind.ROLLBACK:
-            gone = say(" from {v}", v=Code(f"v{move.expected_incumbent}")) if move.expected_incumbent else say("")
-            return say("rolled back{gone} by {who}", gone=gone, who=actor_label(move.actor))
+            replaced = (
+                say(" from {v}", v=Code(f"v{transition.expected_incumbent}"))
+                if transition.expected_incumbent
+                else say("")
+            )
+            return say("rolled back{gone} by {who}", gone=replaced, who=actor_label(transition.actor))
         case TransitionKind.BREAK_GLASS:
             return say(
                 "put there without approvals by {who}, who broke the glass: request {id}",
-                who=actor_label(move.actor),
-                id=Code(move.request or "?"),
+                who=actor_label(transition.actor),
+                id=Code(transition.request or "?"),
             )
         case TransitionKind.REPAIR:
-            return say("mended by {who}", who=actor_label(move.actor))
+            return say("mended by {who}", who=actor_label(transition.actor))
         case TransitionKind.IMPORTED:
-            return say("imported by {who}", who=actor_label(move.actor))
+            return say("imported by {who}", who=actor_label(transition.actor))
         case TransitionKind.OBSERVED if period.predates_registrar:
             return say("was in Production before Registrar looked")
         case TransitionKind.OBSERVED:
             return say("moved in MLflow, not through Registrar")
     if request is None:
-        return say("promoted by {who}", who=actor_label(move.actor))
-    passed = say("")
+        return say("promoted by {who}", who=actor_label(transition.actor))
+    overridden = say("")
     if request.overridden_by is not None:
-        passed = say(
+        overridden = say(
             ", gates overridden by {who} ({why})",
             who=actor_label(request.overridden_by),
             why=truncate(request.override_reason, MAX_OVERRIDE_REASON_LENGTH),
@@ -78,52 +84,52 @@ def _describe_cause(period: ServingPeriod, request: Request | None, approvers: S
     return say(
         "promoted: requested by {asker}, approved by {who}{passed}, request {id}",
         asker=actor_label(request.requester),
-        who=[actor_label(one) for one in approvers or [move.actor]],
-        passed=passed,
+        who=[actor_label(approver) for approver in approvers or [transition.actor]],
+        passed=overridden,
         id=Code(request.id),
     )
 
 
 def describe_production_at(timeline: Timeline) -> Sentence:
     """Return what was in Production at the queried moment or day."""
-    asked = timeline.window
-    assert asked is not None
-    known = timeline.watched_since is not None and asked.start >= timeline.watched_since
-    first = period_at(timeline.periods, asked.start)
-    then = production_changes(timeline.periods, asked)
-    if first is None and not known and not then:
+    window = timeline.window
+    assert window is not None
+    is_recorded = timeline.watched_since is not None and window.start >= timeline.watched_since
+    first = period_at(timeline.periods, window.start)
+    then = production_changes(timeline.periods, window)
+    if first is None and not is_recorded and not then:
         return _no_record_message(timeline)
-    if asked.day is None or asked.end is None:
+    if window.day is None or window.end is None:
         return _describe_moment(timeline, first)
-    is_over = asked.end - asked.start >= timedelta(days=1)
-    day, model = format_day(asked.day), Name(timeline.model)
+    is_over = window.end - window.start >= timedelta(days=1)
+    day, model = format_day(window.day), Name(timeline.model)
     if not then:
-        who = Code(f"v{first.version}") if first else "No version"
+        subject = Code(f"v{first.version}") if first else "No version"
         return say(
             "{who} of {model} was in Production all of {day} (UTC){so_far}.",
-            who=who,
+            who=subject,
             model=model,
             day=day,
             so_far="" if is_over else " so far",
         )
-    told = join_sentences(_describe_changes(then), ", ")
-    if first is None and not known:
-        return say("In Production of {model} on {day} (UTC): {then}.", day=day, model=model, then=told)
+    changes = join_sentences(_describe_changes(then), ", ")
+    if first is None and not is_recorded:
+        return say("In Production of {model} on {day} (UTC): {then}.", day=day, model=model, then=changes)
     began: object = Code(f"v{first.version}") if first else "no version"
     return say(
-        "On {day} (UTC) {began} was in Production of {model}; {then}.", day=day, began=began, model=model, then=told
+        "On {day} (UTC) {began} was in Production of {model}; {then}.", day=day, began=began, model=model, then=changes
     )
 
 
 def _describe_changes(changes_in_window: list[ProductionChange]) -> list[Sentence]:
-    told = [_describe_change(one) for one in changes_in_window[:MAX_LISTED_CHANGES]]
-    more = len(changes_in_window) - len(told)
-    return [*told, say("and {n} more changes", n=more)] if more > 0 else told
+    sentences = [_describe_change(change) for change in changes_in_window[:MAX_LISTED_CHANGES]]
+    omitted = len(changes_in_window) - len(sentences)
+    return [*sentences, say("and {n} more changes", n=omitted)] if omitted > 0 else sentences
 
 
 def _describe_change(change: ProductionChange) -> Sentence:
-    who = "no version" if change.version is None else Code(f"v{change.version}")
-    return say("{v}, first seen {at}" if change.predates_registrar else "{v} from {at}", v=who, at=change.at)
+    subject = "no version" if change.version is None else Code(f"v{change.version}")
+    return say("{v}, first seen {at}" if change.predates_registrar else "{v} from {at}", v=subject, at=change.at)
 
 
 def _describe_moment(timeline: Timeline, period: ServingPeriod | None) -> Sentence:

@@ -36,8 +36,8 @@ class ImportedPeriod:
     @property
     def id(self) -> str:
         """Return the id of the transition that begins the period: the same for the same row in any file."""
-        what = f"{self.model}\n{self.version}\n{self.since.astimezone(UTC).isoformat()}"
-        return f"imported:{hashlib.sha256(what.encode()).hexdigest()[:16]}"
+        key = f"{self.model}\n{self.version}\n{self.since.astimezone(UTC).isoformat()}"
+        return f"imported:{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
 
 def parse_imported_periods(text: str) -> list[ImportedPeriod]:
@@ -63,20 +63,20 @@ def imported_transitions(
     overlap, lie in the future, or have no end.
     """
     ordered = sorted(periods, key=lambda term: term.since)
-    moves: list[Transition] = []
+    transitions: list[Transition] = []
     for term, following in zip(ordered, [*ordered[1:], None], strict=True):
         limit = following.since if following else history_start
-        what = say("{place}", place=following.location) if following else say("what the history already has")
+        conflict = say("{place}", place=following.location) if following else say("what the history already has")
         end = term.until or limit
         if end is None:
             raise _row_error(
                 term.location, say("{until} is missing: the history has no later term.", until=Code("until"))
             )
-        _check_period(term, end, limit, what, now)
+        _check_period(term, end, limit, conflict, now)
         entry = _import_transition(term, now, actor, reason, identities.get(term.version))
-        moves.append(entry)
+        transitions.append(entry)
         if end != limit:
-            moves.append(
+            transitions.append(
                 replace(
                     entry,
                     id=f"{term.id}:out",
@@ -86,7 +86,7 @@ def imported_transitions(
                     finished_at=end,
                 )
             )
-    return moves
+    return transitions
 
 
 def _check_period(
@@ -103,7 +103,7 @@ def _check_period(
 def _import_transition(
     period: ImportedPeriod, now: datetime, actor: Actor, why: str, identity: VersionIdentity | None
 ) -> Transition:
-    said = f"{period.by}: {period.why}" if period.by and period.why else period.by or period.why
+    stated_reason = f"{period.by}: {period.why}" if period.by and period.why else period.by or period.why
     return Transition(
         id=period.id,
         kind=TransitionKind.IMPORTED,
@@ -117,7 +117,7 @@ def _import_transition(
         finished_at=period.since,
         state=TransitionState.DONE,
         why=why,
-        reason=truncate(said, MAX_REASON_LENGTH),
+        reason=truncate(stated_reason, MAX_REASON_LENGTH),
         identity=identity,
         trusted_at=now if identity else None,
     )
@@ -149,9 +149,9 @@ def _parse_row(location: str, row: Any) -> ImportedPeriod:
         raise _row_error(location, say("This isn't an object."))
     values = {str(key): value for key, value in row.items() if value not in (None, "")}
     if unknown := [key for key in values if key not in REQUIRED_KEYS + OPTIONAL_KEYS]:
-        known = [Code(key) for key in REQUIRED_KEYS + OPTIONAL_KEYS]
+        known_keys = [Code(key) for key in REQUIRED_KEYS + OPTIONAL_KEYS]
         raise _row_error(
-            location, say("Unknown key {key}. Known: {known}.", key=Name(truncate(unknown[0], 40)), known=known)
+            location, say("Unknown key {key}. Known: {known}.", key=Name(truncate(unknown[0], 40)), known=known_keys)
         )
     if missing := [Code(key) for key in REQUIRED_KEYS if key not in values]:
         raise _row_error(location, say("Missing: {missing}.", missing=missing))

@@ -51,12 +51,12 @@ def rollback_started_announcement(transition: Transition) -> Sentence:
 
 def rollback_done_announcement(transition: Transition, alias: str) -> Sentence:
     """Return the thread's line once the rollback was read back."""
-    mind = say(" {why}", why=transition.why) if transition.why else say("")
+    warnings = say(" {why}", why=transition.why) if transition.why else say("")
     return say(
         "Moved and read back from MLflow: {v} is in Production, {alias} names it.{mind}",
         v=Code(f"v{transition.version}"),
         alias=Code(f"@{alias}"),
-        mind=mind,
+        mind=warnings,
     )
 
 

@@ -55,23 +55,25 @@ def serving_periods(transitions: Sequence[Transition]) -> list[ServingPeriod]:
 
     A repair leaves the serving version in place, and begins no period.
     """
-    found: list[ServingPeriod] = []
+    periods: list[ServingPeriod] = []
     ended: Transition | None = None
-    for move in (one for one in transitions if one.state is TransitionState.DONE):
-        if move.target is Stage.PRODUCTION:
-            if ended and ended.kind is TransitionKind.REPAIR and ended.version == move.version:
-                found[-1] = replace(found[-1], started_by=move)
+    for transition in (candidate for candidate in transitions if candidate.state is TransitionState.DONE):
+        if transition.target is Stage.PRODUCTION:
+            if ended and ended.kind is TransitionKind.REPAIR and ended.version == transition.version:
+                periods[-1] = replace(periods[-1], started_by=transition)
             else:
-                found.append(ServingPeriod(move, ended))
-            ended = move
-        elif move.from_stage is Stage.PRODUCTION:
-            ended = move
-    return found
+                periods.append(ServingPeriod(transition, ended))
+            ended = transition
+        elif transition.from_stage is Stage.PRODUCTION:
+            ended = transition
+    return periods
 
 
 def period_at(periods: Sequence[ServingPeriod], at: datetime) -> ServingPeriod | None:
     """Return the period at a moment; None if Production was empty, or it's unknown."""
-    return next((one for one in periods if one.since <= at and (one.until is None or at < one.until)), None)
+    return next(
+        (period for period in periods if period.since <= at and (period.until is None or at < period.until)), None
+    )
 
 
 def rollback_path(periods: Sequence[ServingPeriod]) -> list[ServingPeriod]:
@@ -80,15 +82,15 @@ def rollback_path(periods: Sequence[ServingPeriod]) -> list[ServingPeriod]:
     A rollback removes the periods after its target, so that the next one goes further back and never forward again.
     """
     stack: list[ServingPeriod] = []
-    for one in reversed(periods):
-        if one.started_by.kind is TransitionKind.ROLLBACK:
-            while stack and one.started_by.version in {each.version for each in stack}:
-                if stack.pop().version == one.started_by.version:
+    for period in reversed(periods):
+        if period.started_by.kind is TransitionKind.ROLLBACK:
+            while stack and period.started_by.version in {later.version for later in stack}:
+                if stack.pop().version == period.started_by.version:
                     break
             else:
-                if stack and stack[-1].version == one.started_by.expected_incumbent:
+                if stack and stack[-1].version == period.started_by.expected_incumbent:
                     stack.pop()
-        stack.append(one)
+        stack.append(period)
     if periods and periods[0].until is None and stack:
         stack.pop()
     return stack[::-1]
@@ -129,9 +131,9 @@ def current_blocks(
     back: another one under its number isn't blocked. If one of the two identities is unknown, the number counts.
     """
     return {
-        bar.version: bar
-        for bar in history
-        if bar.version in identities and _is_block_about(bar, entries(bar.version), identities[bar.version])
+        block.version: block
+        for block in history
+        if block.version in identities and _is_block_about(block, entries(block.version), identities[block.version])
     }
 
 
@@ -165,9 +167,11 @@ def rollback_targets(
     A version that was replaced since, by the last snapshot, isn't a target.
     """
     now = periods[0].version if periods and periods[0].until is None else None
-    back = (one for one in rollback_path(periods) if is_still_there(one.started_by, snapshot))
+    back = (period for period in rollback_path(periods) if is_still_there(period.started_by, snapshot))
     return list(
-        dict.fromkeys(one.version for one in back if one.version not in blocked_versions and one.version != now)
+        dict.fromkeys(
+            period.version for period in back if period.version not in blocked_versions and period.version != now
+        )
     )
 
 
@@ -184,9 +188,9 @@ def last_good_version(
     identity counts after a day.
     """
     for version in rollback_targets(periods, blocked_versions, snapshot):
-        mine = [one for one in periods if one.version == version and _is_proven(one.started_by, now)]
-        served = sum((one.duration(now) for one in mine), timedelta())
-        if mine and (served >= min_served or any(one.predates_registrar for one in mine)):
+        mine = [period for period in periods if period.version == version and _is_proven(period.started_by, now)]
+        served = sum((period.duration(now) for period in mine), timedelta())
+        if mine and (served >= min_served or any(period.predates_registrar for period in mine)):
             return version
     return None
 

@@ -19,18 +19,27 @@ def change_since_opened(
     Changes that were reverted between two polls show only here. `transitions` are the model's, in any order; `blocks`
     its blocked versions. None if nothing relevant happened.
     """
-    bar = next((one for one in blocks if one.version == request.version and one.at > request.opened_at), None)
-    if bar is not None:
-        return say("{v} was rolled back on {when}, after this was requested.", v=Code(f"v{bar.version}"), when=bar.at)
-    move = next((one for one in transitions if _is_relevant(request, one)), None)
-    if move is None:
+    block = next(
+        (
+            candidate
+            for candidate in blocks
+            if candidate.version == request.version and candidate.at > request.opened_at
+        ),
+        None,
+    )
+    if block is not None:
+        return say(
+            "{v} was rolled back on {when}, after this was requested.", v=Code(f"v{block.version}"), when=block.at
+        )
+    transition = next((candidate for candidate in transitions if _is_relevant(request, candidate)), None)
+    if transition is None:
         return None
     return say(
         "{v} moved from {old} to {new} on {when}, after this was requested.",
-        v=Code(f"v{move.version}"),
-        old=_stage_label(move.from_stage),
-        new=_stage_label(move.target),
-        when=transition_time(move),
+        v=Code(f"v{transition.version}"),
+        old=_stage_label(transition.from_stage),
+        new=_stage_label(transition.target),
+        when=transition_time(transition),
     )
 
 

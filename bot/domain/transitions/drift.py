@@ -38,7 +38,7 @@ class RegistrySnapshot:
 
     def holders(self, stage: Stage) -> list[int]:
         """Return the versions in `stage`, newest first."""
-        return sorted((number for number, held in self.stages.items() if held is stage), reverse=True)
+        return sorted((number for number, versions in self.stages.items() if versions is stage), reverse=True)
 
     def matches_summary(self, model: ModelInfo) -> bool:
         """Return whether the registry's summary of the model matches this snapshot.
@@ -69,11 +69,17 @@ class RegistrySnapshot:
         """
         if not model.identities or self.marks is None or self.created_at not in {None, model.created_at}:
             return None
-        return are_files_moved(self.marks, {number: one.fingerprint for number, one in model.identities.items()})
+        return are_files_moved(
+            self.marks, {number: version.fingerprint for number, version in model.identities.items()}
+        )
 
     def with_sources_of(self, versions: Sequence[VersionInfo]) -> RegistrySnapshot:
         """Return this snapshot with the current source URIs of these versions."""
-        marks = {one.version: one.identity().fingerprint for one in versions if one.version in (self.marks or {})}
+        marks = {
+            version.version: version.identity().fingerprint
+            for version in versions
+            if version.version in (self.marks or {})
+        }
         return replace(self, marks=marks)
 
 
@@ -119,10 +125,10 @@ def take_snapshot(
         updated_at=model.updated_at,
         after=last_transition,
         aliases=dict(model.aliases),
-        stages={one.version: one.stage for one in versions},
+        stages={version.version: version.stage for version in versions},
         created_at=model.created_at,
-        marks={one.version: one.identity().fingerprint for one in versions},
-        tags={one.version: told for one in versions if (told := tag_digest(one.tags))},
+        marks={version.version: version.identity().fingerprint for version in versions},
+        tags={version.version: digest for version in versions if (digest := tag_digest(version.tags))},
     )
 
 
@@ -131,9 +137,12 @@ def expected_snapshot(
 ) -> RegistrySnapshot:
     """Return the snapshot expected after our own finished transitions (oldest first) since `before`."""
     now = before
-    for move in transitions:
-        if move.state is TransitionState.DONE and move.kind not in {TransitionKind.OBSERVED, TransitionKind.IMPORTED}:
-            now = snapshot_after(now, move, aliases)
+    for transition in transitions:
+        if transition.state is TransitionState.DONE and transition.kind not in {
+            TransitionKind.OBSERVED,
+            TransitionKind.IMPORTED,
+        }:
+            now = snapshot_after(now, transition, aliases)
     return now
 
 
@@ -142,13 +151,17 @@ def transitions_since(transitions: Sequence[Transition], snapshot: RegistrySnaps
 
     Those are all after `snapshot.after`, and earlier ones that have finished since.
     """
-    place = next((at for at, move in enumerate(transitions) if move.id == snapshot.after), len(transitions))
-    fresh, late = (
-        list(transitions[:place]),
-        [move for move in transitions[place + 1 :] if (move.finished_at or snapshot.at) > snapshot.at],
+    index = next((at for at, transition in enumerate(transitions) if transition.id == snapshot.after), len(transitions))
+    fresh, finished_later = (
+        list(transitions[:index]),
+        [
+            transition
+            for transition in transitions[index + 1 :]
+            if (transition.finished_at or snapshot.at) > snapshot.at
+        ],
     )
     fresh.reverse()
-    return sorted([*late, *fresh], key=transition_time) if late else fresh
+    return sorted([*finished_later, *fresh], key=transition_time) if finished_later else fresh
 
 
 def snapshot_after(
@@ -179,8 +192,8 @@ def drift_lines(
     replaced = replaced_versions(before, current)
     lines = [_replaced_line(replaced)] if replaced else []
     for number, stage in sorted(current.stages.items()):
-        was = expected.stages.get(number, Stage.NONE)
-        lines += [_stage_changed_line(number, was, stage)] if stage is not was else []
+        old_stage = expected.stages.get(number, Stage.NONE)
+        lines += [_stage_changed_line(number, old_stage, stage)] if stage is not old_stage else []
     lost = sorted(set(before.stages) - set(current.stages))
     lines += [_deleted_line(before, lost)] if lost else []
     lines += _alias_lines(expected, current, aliases)
@@ -191,9 +204,13 @@ def drift_lines(
 
 def replaced_versions(before: RegistrySnapshot, current: RegistrySnapshot) -> list[int]:
     """Return the numbers that now belong to another version."""
-    was, found = before.marks or {}, current.marks or {}
+    old_fingerprints, new_fingerprints = before.marks or {}, current.marks or {}
     is_another_model = None not in {before.created_at, current.created_at} and before.created_at != current.created_at
-    return sorted(number for number in was.keys() & found.keys() if is_another_model or was[number] != found[number])
+    return sorted(
+        number
+        for number in old_fingerprints.keys() & new_fingerprints.keys()
+        if is_another_model or old_fingerprints[number] != new_fingerprints[number]
+    )
 
 
 def _replaced_line(numbers: list[int]) -> Sentence:
@@ -221,8 +238,8 @@ def are_files_moved(old_fingerprints: Mapping[int, str], new_fingerprints: Mappi
 
 def is_registry_migrated(snapshots: Mapping[str, RegistrySnapshot], models: Iterable[ModelInfo]) -> bool:
     """Return whether the whole registry was migrated in place: all source URIs changed, and nothing else."""
-    said = [look.has_moved_files(model) for model in models if (look := snapshots.get(model.name))]
-    return any(said) and False not in said
+    moved = [snapshot.has_moved_files(model) for model in models if (snapshot := snapshots.get(model.name))]
+    return any(moved) and False not in moved
 
 
 def registry_migrated_line(models: Sequence[ModelInfo]) -> Sentence:
@@ -250,12 +267,17 @@ def _stage_changed_line(number: int, old: Stage, new: Stage) -> Sentence:
 def _alias_lines(expected: RegistrySnapshot, current: RegistrySnapshot, aliases: Mapping[Stage, str]) -> list[Sentence]:
     lines = []
     for alias in sorted(set(expected.aliases) | set(current.aliases)):
-        was, now_at = expected.aliases.get(alias), current.aliases.get(alias)
-        if was == now_at or _is_alias_cleanup(alias, was, now_at, current, aliases):
+        old_version, now_at = expected.aliases.get(alias), current.aliases.get(alias)
+        if old_version == now_at or _is_alias_cleanup(alias, old_version, now_at, current, aliases):
             continue
         name = Code(f"@{alias}")
         lines.append(
-            say("{alias} went from {was} to {now}.", alias=name, was=_version_label(was), now=_version_label(now_at))
+            say(
+                "{alias} went from {was} to {now}.",
+                alias=name,
+                was=_version_label(old_version),
+                now=_version_label(now_at),
+            )
         )
     return lines
 
@@ -291,20 +313,20 @@ def stage_conflicts(
 
     `kept` are the versions that requests with keep-existing left in a stage on purpose.
     """
-    found = [
+    conflicts = [
         _stage_conflict(snapshot, stage, kept.get(stage, frozenset()), aliases[stage])
         for stage in (Stage.PRODUCTION, Stage.STAGING)
     ]
-    return [one for one in found if one]
+    return [conflict for conflict in conflicts if conflict]
 
 
 def _stage_conflict(snapshot: RegistrySnapshot, stage: Stage, kept: frozenset[int], alias: str) -> StageConflict | None:
-    holders, named = snapshot.holders(stage), snapshot.aliases.get(alias)
+    holders, alias_version = snapshot.holders(stage), snapshot.aliases.get(alias)
     if not holders:
         return None
     unmeant = [number for number in holders if number not in kept]
     if len(unmeant) > 1:
-        holder = named if named in unmeant else unmeant[0]
+        holder = alias_version if alias_version in unmeant else unmeant[0]
         line = say(
             "{stage} has {n} holders: {which}. It should have one.",
             stage=stage,
@@ -312,12 +334,12 @@ def _stage_conflict(snapshot: RegistrySnapshot, stage: Stage, kept: frozenset[in
             which=_list_versions([f"v{number}" for number in holders]),
         )
         return StageConflict(stage, line, holder)
-    if named is not None and named not in holders:
+    if alias_version is not None and alias_version not in holders:
         holder = (unmeant or holders)[0]
         line = say(
             "{alias} names {named}, but {holder} is in {stage}.",
             alias=Code(f"@{alias}"),
-            named=Code(f"v{named}"),
+            named=Code(f"v{alias_version}"),
             holder=Code(f"v{holder}"),
             stage=stage,
         )
@@ -329,13 +351,13 @@ def kept_holders(transitions: Iterable[Transition]) -> dict[Stage, frozenset[int
     """Return the versions left in a stage on purpose by our finished transitions (oldest first)."""
     kept: dict[Stage, frozenset[int]] = {}
     holder: dict[Stage, int] = {}
-    for move in transitions:
-        if move.state is not TransitionState.DONE or move.target not in TARGET_STAGES:
+    for transition in transitions:
+        if transition.state is not TransitionState.DONE or transition.target not in TARGET_STAGES:
             continue
-        before = kept.get(move.target, frozenset())
-        stays = holder.get(move.target, move.expected_incumbent) if move.keep_existing else None
-        kept[move.target] = before | {stays} if move.keep_existing and stays is not None else frozenset()
-        holder[move.target] = move.version
+        before = kept.get(transition.target, frozenset())
+        stays = holder.get(transition.target, transition.expected_incumbent) if transition.keep_existing else None
+        kept[transition.target] = before | {stays} if transition.keep_existing and stays is not None else frozenset()
+        holder[transition.target] = transition.version
     return kept
 
 
@@ -348,8 +370,8 @@ def _version_label(number: int | None) -> Code | str:
 
 
 def _list_versions(words: list[str]) -> list[str]:
-    more = [f"{len(words) - MAX_LISTED_VERSIONS} more"] if len(words) > MAX_LISTED_VERSIONS else []
-    return [*(Code(word) for word in words[:MAX_LISTED_VERSIONS]), *more]
+    omitted = [f"{len(words) - MAX_LISTED_VERSIONS} more"] if len(words) > MAX_LISTED_VERSIONS else []
+    return [*(Code(word) for word in words[:MAX_LISTED_VERSIONS]), *omitted]
 
 
 def describe_new_version(version: VersionInfo) -> list[Sentence]:

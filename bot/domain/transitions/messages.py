@@ -65,15 +65,15 @@ def archive_question(model: str, version: int | str) -> Sentence:
 
 def repair_announcement(transition: Transition) -> Sentence:
     """Return the message in a drift notice's thread after a repair."""
-    who, v = format_actor(transition.actor), Code(f"v{transition.version}")
+    actor, v = format_actor(transition.actor), Code(f"v{transition.version}")
     if transition.state is TransitionState.DONE:
         return say(
             "{who} mended it: {v} is the one version in {stage}, read back from MLflow.",
-            who=who,
+            who=actor,
             v=v,
             stage=transition.target,
         )
-    return say("{who} tried to mend it, and nothing was changed. {why}", who=who, why=transition.why)
+    return say("{who} tried to mend it, and nothing was changed. {why}", who=actor, why=transition.why)
 
 
 def repair_started_notice() -> Sentence:

@@ -76,7 +76,7 @@ def _approval_fields(sources: ModelCardSources) -> dict[str, Any]:
     request = sources.request
     if request is None:
         return {"approval_status": sources.version.tags.get(registry_tags.STATUS_TAG)}
-    done = request.state is RequestState.DONE
+    is_done = request.state is RequestState.DONE
     status = (
         registry_tags.opened_tags(request)
         if request.state.is_open
@@ -84,8 +84,8 @@ def _approval_fields(sources: ModelCardSources) -> dict[str, Any]:
     )
     return {
         "approval_status": status.get(registry_tags.STATUS_TAG),
-        "approver": registry_tags.approver_names(sources.votes) or None if done else None,
-        "approval_date": request.decided_at if done else None,
+        "approver": registry_tags.approver_names(sources.votes) or None if is_done else None,
+        "approval_date": request.decided_at if is_done else None,
     }
 
 
@@ -111,13 +111,16 @@ def _data_size(run: RunInfo) -> int | None:
     used = _training_dataset(run.datasets)
     if used and used.rows is not None:
         return used.rows
-    told = tag_or_param(run, "data_size", "n_samples", "num_rows") or ""
-    return int(told) if told.isascii() and told.isdigit() else None
+    logged_size = tag_or_param(run, "data_size", "n_samples", "num_rows") or ""
+    return int(logged_size) if logged_size.isascii() and logged_size.isdigit() else None
 
 
 def _training_dataset(datasets: Iterable[Dataset]) -> Dataset | None:
-    known = list(datasets)
-    return next((one for one in known if one.context.startswith("train")), known[0] if known else None)
+    all_datasets = list(datasets)
+    return next(
+        (dataset for dataset in all_datasets if dataset.context.startswith("train")),
+        all_datasets[0] if all_datasets else None,
+    )
 
 
 def _tag_value(sources: ModelCardSources, key: str) -> str | None:
@@ -134,6 +137,10 @@ def last_deployment(transitions: Iterable[Transition], version: VersionInfo) -> 
 
     None if the poll found it there: who moved it, and when, isn't known.
     """
-    into = (move for move in transitions if move.is_about(version) and move.target is Stage.PRODUCTION)
-    last = next((move for move in into if move.state is TransitionState.DONE), None)
+    into = (
+        transition
+        for transition in transitions
+        if transition.is_about(version) and transition.target is Stage.PRODUCTION
+    )
+    last = next((transition for transition in into if transition.state is TransitionState.DONE), None)
     return None if last is None or last.kind in {TransitionKind.OBSERVED, TransitionKind.IMPORTED} else last

@@ -65,16 +65,16 @@ def tag_digest(tags: TagChanges) -> str:
 
 def opened_tags(request: Request) -> TagChanges:
     """Return the tags for a version with a new request."""
-    who = actor_name(request.requester)
+    requester = actor_name(request.requester)
     tags: dict[str, str | None] = {
         STATUS_TAG: f"{_stage_word(request)}_requested",
-        "requester": who,
+        "requester": requester,
         "request_reason": truncate(request.reason, MAX_VALUE_LENGTH) or None,
         "request_date": _format_time(request.opened_at),
     }
     if request.seen is not None:
         tags |= {f"validation_{metric}": f"{value:g}" for metric, value in request.seen.validation.items()}
-    return tags | ({"production_requester": who} if request.target is Stage.PRODUCTION else {})
+    return tags | ({"production_requester": requester} if request.target is Stage.PRODUCTION else {})
 
 
 def ended_tags(request: Request, votes: Iterable[Vote], at: datetime) -> TagChanges:
@@ -112,11 +112,16 @@ def reverted_tags(request: Request, other_requests: Iterable[Request], overwritt
     the same way since: then that one's former tags are restored.
     """
     tags = dict(_former_tags(request))
-    for other in other_requests:
-        is_under = other.id != request.id and other.opened_at <= request.opened_at
-        if is_under and reverts_tags(other) and other.decided_at and other.decided_at >= request.opened_at:
-            wrote, found = opened_tags(other), _former_tags(other)
-            tags |= {key: found[key] for key, value in tags.items() if key in found and value == wrote.get(key)}
+    for other_request in other_requests:
+        is_under = other_request.id != request.id and other_request.opened_at <= request.opened_at
+        if (
+            is_under
+            and reverts_tags(other_request)
+            and other_request.decided_at
+            and other_request.decided_at >= request.opened_at
+        ):
+            wrote, former = opened_tags(other_request), _former_tags(other_request)
+            tags |= {key: former[key] for key, value in tags.items() if key in former and value == wrote.get(key)}
     return {key: value for key, value in tags.items() if key not in overwritten}
 
 
@@ -174,10 +179,10 @@ def append_line(description: str, line: str) -> str | None:
 
 def actor_name(actor: Actor) -> str:
     """Return an actor for a tag: a Slack user id, or the name of a program, automation, or operator."""
-    known = resolve_operator(actor)
-    if isinstance(known, Person):
-        return known.user
-    return "automated-monitor" if isinstance(known, Automation) else known.name
+    resolved = resolve_operator(actor)
+    if isinstance(resolved, Person):
+        return resolved.user
+    return "automated-monitor" if isinstance(resolved, Automation) else resolved.name
 
 
 def _stage_word(request: Request) -> str:

@@ -37,8 +37,8 @@ def hold_next_steps() -> Sentence:
 def hold_announcement(hold: Hold) -> Sentence:
     """Return the channel's message: what was found, what is held, and what to do."""
     lines = [say("• {line}", line=line) for line in hold.lines[:MAX_LISTED_DISCREPANCIES]]
-    if (more := len(hold.keys) - len(lines)) > 0:
-        lines.append(say("• {more} more in the audit log", more=more))
+    if (omitted := len(hold.keys) - len(lines)) > 0:
+        lines.append(say("• {more} more in the audit log", more=omitted))
     head = say("⚠️ {found} Nothing that was waiting is executed, and automation is stopped.", found=hold_cause(hold))
     return join_sentences([head, *lines, hold_next_steps()], "\n")
 

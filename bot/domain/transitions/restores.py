@@ -86,16 +86,16 @@ def find_discrepancies(facts: RestoreFacts, aliases: Mapping[Stage, str]) -> lis
 
 def _tag_discrepancies(facts: RestoreFacts) -> Iterator[Discrepancy]:
     """Yield a discrepancy for each version with our tags that the ledger never wrote. Missing tags prove nothing."""
-    seen, name = facts.snapshot.tags, facts.snapshot.model
-    if seen is None:  # a snapshot of an older release
+    seen_tags, name = facts.snapshot.tags, facts.snapshot.model
+    if seen_tags is None:  # a snapshot of an older release
         return
     for version in facts.versions:
-        known = {
-            *seen.get(version.version, "").split(),
+        known_fingerprints = {
+            *seen_tags.get(version.version, "").split(),
             *facts.written_fingerprints.get(version.version, _NO_FINGERPRINTS),
         }
         prints = tag_fingerprints(ledger_tags(version.tags))
-        strange = {key: prints[key] for key in sorted(prints) if prints[key] not in known}
+        strange = {key: prints[key] for key in sorted(prints) if prints[key] not in known_fingerprints}
         if strange:
             line = say(
                 "{model} {v} has tags in MLflow that this ledger never wrote: {tags}.",
@@ -124,31 +124,31 @@ def _time_discrepancies(facts: RestoreFacts) -> Iterator[Discrepancy]:
 
 def _stage_discrepancies(facts: RestoreFacts, aliases: Mapping[Stage, str]) -> Iterator[Discrepancy]:
     """Yield a discrepancy for each version in a stage that no transition of ours, finished or interrupted, explains."""
-    look, there = facts.snapshot, {one.version: one.stage for one in facts.versions}
+    snapshot, current_stages = facts.snapshot, {version.version: version.stage for version in facts.versions}
     if facts.model is None:
-        line = say("The model {model} isn't in MLflow.", model=Name(look.model))
-        yield Discrepancy(key=f"gone:{look.model}", kind=HoldKind.UNEXPLAINED, sentence=line, since=look.at)
+        line = say("The model {model} isn't in MLflow.", model=Name(snapshot.model))
+        yield Discrepancy(key=f"gone:{snapshot.model}", kind=HoldKind.UNEXPLAINED, sentence=line, since=snapshot.at)
         return
-    expected = drift.expected_snapshot(look, drift.transitions_since(facts.transitions, look), aliases)
+    expected = drift.expected_snapshot(snapshot, drift.transitions_since(facts.transitions, snapshot), aliases)
     halfway = [
-        drift.snapshot_after(expected, move, aliases).stages
-        for move in facts.transitions
-        if _may_have_reached_registry(move)
+        drift.snapshot_after(expected, transition, aliases).stages
+        for transition in facts.transitions
+        if _may_have_reached_registry(transition)
     ]
-    for number in sorted({*expected.stages, *there}):
-        was, now = expected.stages.get(number, Stage.NONE), there.get(number)
-        if now is was or any(stages.get(number) is now for stages in halfway):
+    for number in sorted({*expected.stages, *current_stages}):
+        expected_stage, now = expected.stages.get(number, Stage.NONE), current_stages.get(number)
+        if now is expected_stage or any(stages.get(number) is now for stages in halfway):
             continue
         where = say("isn't in MLflow") if now is None else say("is in {stage} in MLflow", stage=_stage_label(now))
         line = say(
             "{model} {v} {where}; by this ledger it's in {was}.",
-            model=Name(look.model),
+            model=Name(snapshot.model),
             v=Code(f"v{number}"),
             where=where,
-            was=_stage_label(was),
+            was=_stage_label(expected_stage),
         )
-        key = f"stage:{look.model}:{number}:{was.value}:{now.value if now else 'gone'}"
-        yield Discrepancy(key=key, kind=HoldKind.UNEXPLAINED, sentence=line, since=look.at)
+        key = f"stage:{snapshot.model}:{number}:{expected_stage.value}:{now.value if now else 'gone'}"
+        yield Discrepancy(key=key, kind=HoldKind.UNEXPLAINED, sentence=line, since=snapshot.at)
 
 
 def _may_have_reached_registry(transition: Transition) -> bool:
@@ -182,8 +182,10 @@ def new_discrepancies(
     A hold older than the model's last snapshot doesn't count: what it reported was reviewed since.
     `has_pending_work`: there's work that would run without a person.
     """
-    fresh = [one for one in discrepancies if not any(_is_reported_by(hold, one) for hold in holds)]
-    return fresh if has_pending_work or any(one.is_strong for one in fresh) else []
+    fresh = [
+        discrepancy for discrepancy in discrepancies if not any(_is_reported_by(hold, discrepancy) for hold in holds)
+    ]
+    return fresh if has_pending_work or any(discrepancy.is_strong for discrepancy in fresh) else []
 
 
 def _is_reported_by(hold: Hold, discrepancy: Discrepancy) -> bool:
@@ -192,7 +194,7 @@ def _is_reported_by(hold: Hold, discrepancy: Discrepancy) -> bool:
 
 def hold_kind(discrepancies: Sequence[Discrepancy]) -> HoldKind:
     """Return the kind of hold: the first strong discrepancy decides."""
-    return next((one.kind for one in discrepancies if one.is_strong), HoldKind.UNEXPLAINED)
+    return next((discrepancy.kind for discrepancy in discrepancies if discrepancy.is_strong), HoldKind.UNEXPLAINED)
 
 
 def is_rolled_back_in_registry(version: VersionInfo, written_fingerprints: Collection[str]) -> bool:

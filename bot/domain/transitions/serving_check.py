@@ -58,8 +58,8 @@ class ServingReport:
 
 def reports_version(reported: str, version: int) -> bool:
     """Return whether `6`, `v6`, or `V6` is this version."""
-    found = re.fullmatch(r"[vV]?(\d{1,9})", reported.strip())
-    return found is not None and int(found[1]) == version
+    match = re.fullmatch(r"[vV]?(\d{1,9})", reported.strip())
+    return match is not None and int(match[1]) == version
 
 
 def start_serving_check(transition: Transition, ordering_key: str, now: datetime, timeout: timedelta) -> ServingCheck:
@@ -92,7 +92,7 @@ def transition_event(
 
     `request` is the transition's request, `votes` are those on it.
     """
-    passed = request.overridden_by if request else None
+    overrider = request.overridden_by if request else None
     taken = transition.target is Stage.PRODUCTION
     return {
         "event": "moved",
@@ -108,6 +108,6 @@ def transition_event(
         "at": transition_time(transition).isoformat(),
         "requester": actor_id(resolve_operator(request.requester)) if request else None,
         "approvers": [actor_id(vote.voter) for vote in counting_approvals(votes)],
-        "overridden_by": actor_id(resolve_operator(passed)) if passed else None,
+        "overridden_by": actor_id(resolve_operator(overrider)) if overrider else None,
         "override_reason": request.override_reason if request else "",
     }

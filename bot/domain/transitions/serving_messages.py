@@ -12,12 +12,12 @@ from bot.domain.transitions.transition import Transition, TransitionKind
 
 def serving_pending_announcement(transition: Transition) -> Sentence:
     """Return the message right after the transition."""
-    what = (
+    subject = (
         "Registry restored: {v} is in Production"
         if transition.kind is TransitionKind.ROLLBACK
         else "Registry moved to {v}"
     )
-    return say(what + ", serving not confirmed yet.", v=Code(f"v{transition.version}"))
+    return say(subject + ", serving not confirmed yet.", v=Code(f"v{transition.version}"))
 
 
 def serving_confirmed_announcement(check: ServingCheck) -> Sentence:

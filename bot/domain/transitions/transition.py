@@ -91,16 +91,16 @@ class TransitionFacts:
 
     def version(self, number: int) -> VersionInfo | None:
         """Return that version, or None if it was deleted."""
-        return next((one for one in self.versions if one.version == number), None)
+        return next((version for version in self.versions if version.version == number), None)
 
     def identity(self, number: int | None) -> VersionIdentity | None:
         """Return that version's identity, or None if it was deleted."""
-        found = None if number is None else self.version(number)
-        return None if found is None else found.identity(self.model.created_at if self.model else None)
+        version = None if number is None else self.version(number)
+        return None if version is None else version.identity(self.model.created_at if self.model else None)
 
     def holders(self, stage: Stage) -> list[int]:
         """Return the versions that hold `stage`, newest first."""
-        return sorted((one.version for one in self.versions if one.stage is stage), reverse=True)
+        return sorted((version.version for version in self.versions if version.stage is stage), reverse=True)
 
 
 class TransitionStep(Enum):
@@ -335,12 +335,12 @@ def incumbent_replaced_reason(request: Request, facts: TransitionFacts) -> Sente
 
 
 def _plan_for_changed_incumbent(transition: Transition, holders: list[int]) -> TransitionPlan | None:
-    others = [one for one in holders if one != transition.version]
-    if transition.expected_incumbent == next(iter(others), None):
+    other_holders = [holder for holder in holders if holder != transition.version]
+    if transition.expected_incumbent == next(iter(other_holders), None):
         return None
     return TransitionPlan(
         TransitionStep.NOTHING,
-        _incumbent_changed_reason(transition.target, transition.expected_incumbent, next(iter(others), None)),
+        _incumbent_changed_reason(transition.target, transition.expected_incumbent, next(iter(other_holders), None)),
     )
 
 
