@@ -29,7 +29,7 @@ LAYERS: list[set[str]] = [
         "bot.process_identity",
         "bot.policy_file",
         "bot.anchor_file",
-        "bot.webhooks",
+        "bot.webhook_sender",
         "bot.serving_probe",
         "bot.metrics",
     },

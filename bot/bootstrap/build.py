@@ -48,12 +48,12 @@ from bot.services.policy.freezes import Freezes
 from bot.services.policy.queries import PolicyQueries
 from bot.services.policy.reload import PolicyReloader
 from bot.services.promotions.decisions import RequestDecisions
+from bot.services.promotions.expiry_and_reminders import RequestUpkeep
 from bot.services.promotions.gate_checks import GateChecks
 from bot.services.promotions.opening import RequestOpening
 from bot.services.promotions.queries import RequestQueries
 from bot.services.promotions.requests import Requests
 from bot.services.promotions.reviews import Reviews
-from bot.services.promotions.upkeep import RequestUpkeep
 from bot.services.registry.comparisons import Comparisons
 from bot.services.registry.edits import RegistryEdits
 from bot.services.registry.queries import RegistryQueries
@@ -78,7 +78,7 @@ from bot.serving_probe import HttpServingProbes
 from bot.settings import Settings, UnsetSetting
 from bot.sources import SourceDependencies
 from bot.sources.plugins import MetricSources
-from bot.webhooks import WebhookNotifier
+from bot.webhook_sender import WebhookNotifier
 
 QUERY_THREADS = 8  # queries can wait for a thread; decisions can't
 

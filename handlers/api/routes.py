@@ -14,7 +14,7 @@ from fastapi.security import HTTPBearer
 from bot.domain.policy.policy import Policy
 from bot.ports import Clock, Ledger
 from bot.registrar import Registrar
-from handlers.api import metrics, promotions, request_bodies, schemas, statuses
+from handlers.api import metrics, promotions, request_bodies, schemas, status_codes
 from handlers.api.calls import MAX_CONCURRENT_CALLS, MAX_REFUSED_CALLERS, ApiAccess, handle_call, request_schema
 
 __all__ = ["MAX_REFUSED_CALLERS", "ApiServices", "mount_api"]
@@ -25,12 +25,12 @@ BEARER = [Security(HTTPBearer(auto_error=False))]
 
 # Descriptions of the responses for OpenAPI.
 _PUSH_RESPONSES = schemas.responses(metrics.STATUSES, {202: schemas.ACCEPTED_READINGS})
-_OPEN_RESPONSES = schemas.responses(statuses.OPEN_STATUSES, dict.fromkeys((200, 201, 202), schemas.REQUEST_STATE))
-_SHOW_RESPONSES = schemas.responses(statuses.SHOW_STATUSES, {200: schemas.REQUEST_STATE})
-_CANCEL_RESPONSES = schemas.responses(statuses.CANCEL_STATUSES, {200: schemas.REQUEST_STATE})
-_BLOCKS_RESPONSES = schemas.responses(statuses.BLOCKS_STATUSES, {200: schemas.BLOCKED_VERSIONS})
+_OPEN_RESPONSES = schemas.responses(status_codes.OPEN_STATUSES, dict.fromkeys((200, 201, 202), schemas.REQUEST_STATE))
+_SHOW_RESPONSES = schemas.responses(status_codes.SHOW_STATUSES, {200: schemas.REQUEST_STATE})
+_CANCEL_RESPONSES = schemas.responses(status_codes.CANCEL_STATUSES, {200: schemas.REQUEST_STATE})
+_BLOCKS_RESPONSES = schemas.responses(status_codes.BLOCKS_STATUSES, {200: schemas.BLOCKED_VERSIONS})
 _REGISTER_RESPONSES = schemas.responses(
-    statuses.REGISTER_STATUSES,
+    status_codes.REGISTER_STATUSES,
     {200: schemas.REGISTERED_VERSION, 201: schemas.REGISTERED_VERSION, 202: schemas.QUEUED_VERSION},
 )
 

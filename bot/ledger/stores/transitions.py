@@ -202,7 +202,7 @@ class TransitionStore(SqlWriteStore, TransitionQueries):
             query = select(*columns).where(table.c.model == model, table.c[identity_column].is_not(None))
             for row in self._connection.execute(query).all():
                 new = identities.get(row.version)
-                if new is not None and row.identity.is_same_but_moved(new) and row.identity.source != new.source:
+                if new is not None and row.identity.is_same_ignoring_source(new) and row.identity.source != new.source:
                     self._update(table, row.id, {identity_column: replace(row.identity, source=new.source)})
 
     def add_rollback_block(self, block: RollbackBlock) -> bool:

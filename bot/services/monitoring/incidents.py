@@ -30,8 +30,8 @@ from bot.ports import LedgerTransaction
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import card_chart_message, channel_message, chart_message, thread_message
 from bot.services.monitoring.checks import CheckResult, with_current_monitor
-from bot.services.monitoring.decision_input import build_decision_input, rollback_target
-from bot.services.monitoring.incident_upkeep import IncidentUpkeep
+from bot.services.monitoring.incident_decision_input import build_decision_input, rollback_target
+from bot.services.monitoring.incident_end import IncidentUpkeep
 from bot.services.monitoring.incident_writer import (
     MAX_LINES,
     FollowUp,

@@ -31,7 +31,7 @@ from bot.services.core.outbox_messages import (
     request_thread_message,
 )
 from bot.services.promotions.final_tags import final_tag_update
-from bot.services.promotions.voters import changes_since_opened
+from bot.services.promotions.voter_eligibility import changes_since_opened
 
 
 class RequestDecisions:

@@ -27,7 +27,7 @@ from bot.ports import LedgerTransaction
 from bot.services.core.context import Context
 from bot.services.promotions.decisions import RequestDecisions
 from bot.services.promotions.request_changes import change_request
-from bot.services.promotions.voters import Profiles, Voters
+from bot.services.promotions.voter_eligibility import Profiles, Voters
 
 MAX_PENDING = 10_000  # pending requests at a time; there is at most one per model and stage
 # Refused on a request that the ledger knows is outdated. Cancelling it or withdrawing a vote still works.

@@ -19,7 +19,7 @@ from bot.ports import LedgerTransaction, QueuedCommandState
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import notice_message
 from bot.services.registry.announcements import announce_versions
-from bot.services.transitions.observed import POLL_ACTOR, KnownState, ObservedTransitions
+from bot.services.transitions.observed_transitions import POLL_ACTOR, KnownState, ObservedTransitions
 from bot.services.transitions.restores import open_hold
 from bot.services.transitions.serving_checks import schedule_serving_check
 

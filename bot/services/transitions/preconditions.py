@@ -35,7 +35,7 @@ from bot.services.core.outbox_messages import (
     card_message,
 )
 from bot.services.promotions.gate_checks import GateChecks
-from bot.services.promotions.voters import Profiles, Voters, changes_since_opened
+from bot.services.promotions.voter_eligibility import Profiles, Voters, changes_since_opened
 from bot.services.transitions import rollback_records
 from bot.services.transitions.loadability import LoadabilityChecks
 

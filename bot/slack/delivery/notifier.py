@@ -113,7 +113,7 @@ class SlackNotifier:
                     if "in_message" in outbox_message.data
                     else self._alerts.deliver_chart(outbox_message)
                 )
-            case MessageKind.EVENT:  # delivered by bot/webhooks.py
+            case MessageKind.EVENT:  # delivered by bot/webhook_sender.py
                 return DeliveryResult(DeliveryOutcome.REFUSED, why="Slack takes no events")
 
     def _deliver_card(self, outbox_message: OutboxMessage) -> DeliveryResult:

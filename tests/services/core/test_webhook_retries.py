@@ -15,7 +15,7 @@ from bot.domain.policy.parser import validate_policy
 from bot.ports import DeliveryOutcome, DeliveryResult, MessageKind, OutboxMessage
 from bot.services.core.endpoint_outboxes import ENDPOINT_KINDS
 from bot.services.core.outbox import Outbox
-from bot.webhooks import MAX_RETRY_AFTER, WebhookNotifier
+from bot.webhook_sender import MAX_RETRY_AFTER, WebhookNotifier
 from tests.support.network.http_receiver import PlannedReply, run_receiver
 from tests.support.services.bench import POLICY
 from tests.support.services.webhook_events import SECRET, TOKEN, WebhookHarness

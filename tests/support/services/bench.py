@@ -38,12 +38,12 @@ from bot.services.monitoring.policy_monitors import PolicyMonitors
 from bot.services.monitoring.scheduler import MonitorScheduler
 from bot.services.policy.freezes import Freezes
 from bot.services.promotions.decisions import RequestDecisions
+from bot.services.promotions.expiry_and_reminders import RequestUpkeep
 from bot.services.promotions.gate_checks import GateChecks
 from bot.services.promotions.opening import RequestOpening
 from bot.services.promotions.queries import RequestQueries
 from bot.services.promotions.requests import Requests, VoteResult
 from bot.services.promotions.reviews import Reviews
-from bot.services.promotions.upkeep import RequestUpkeep
 from bot.services.registry.comparisons import Comparisons
 from bot.services.registry.edits import RegistryEdits
 from bot.services.registry.queries import RegistryQueries

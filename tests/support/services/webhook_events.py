@@ -18,7 +18,7 @@ from bot.ports import MessageKind, OutboxMessage
 from bot.services.core.endpoint_outboxes import EndpointOutboxes
 from bot.services.core.outbox import Outbox
 from bot.services.transitions.serving_checks import EVENT_MAX_AGE, record_undelivered_event
-from bot.webhooks import WebhookNotifier
+from bot.webhook_sender import WebhookNotifier
 from tests.support.network.http_receiver import HttpReceiver, run_receiver
 from tests.support.services.bench import POLICY, Bench, FaultyRegistry, ManualClock
 from tests.support.services.fake_notifier import FakeNotifier
