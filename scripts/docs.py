@@ -7,57 +7,29 @@ from __future__ import annotations
 
 import argparse
 import ast
-import inspect
-import json
-import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime, timedelta
-from enum import Enum
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from pydantic import BaseModel
+from scripts.audit_page import audit
+from scripts.interface_pages import api, metrics, policy
+from scripts.markdown import DOCS, MADE, ROOT, as_sentence, comments, replace_between, table
 
-ROOT = Path(__file__).resolve().parent.parent
-DOCS = ROOT / "docs"
 sys.path.insert(0, str(ROOT))
 
-from bot.domain.audit.anchors import serialize_anchor
-from bot.domain.audit.events import ChainHead, Event, EventTag, canonical_json, chained_hash
 from bot.domain.commands.base import Command
 from bot.domain.commands.catalog import COMMANDS
-from bot.domain.core.actors import Person
 from bot.domain.core.durations import format_duration
 from bot.domain.policy.authorization import PERMISSION_RULES, Grantee, Permission, PermissionRule
-from bot.domain.policy.gate_config import CardGate, InStagingGate, MetricGate, NotBlockedGate, SemverGate, SignatureGate
 from bot.domain.policy.monitor_config import MonitorConfig
-from bot.domain.policy.policy import (
-    AnchorConfig,
-    ApiClient,
-    EditRule,
-    FreezeWindow,
-    ModelRules,
-    Policy,
-    RollbackRule,
-    ServingProbe,
-    Source,
-    TargetRule,
-    WebhookEndpoint,
-)
 from bot.domain.registry.model_card import ModelCard, ValueOrigin
-from bot.ledger.audit_chain import ChainFaultKind
-from bot.metrics.definitions import LEDGER_METRICS, METRIC_DEFINITIONS
-from bot.registrar import Registrar
 from bot.settings import Settings
-from handlers.api.routes import ApiServices
 from handlers.terminal.command_line import grammar as terminal
 from handlers.terminal.command_line.document_keys import document_keys
-from handlers.web.app import create_app
 from scripts.architecture import layer_table, picture
 from scripts.code_tour import code_tour
-
-MADE = "<!-- Made by scripts/docs.py; change the code it names and run `make docs`. -->"
 
 # Which scopes the bot needs for each Web API method that it calls, and what for. The scopes are those of
 # Slack's own pages, https://docs.slack.dev/reference/methods; of several that a method takes only those are here
@@ -110,23 +82,6 @@ def scopes() -> dict[str, str]:
     return dict(sorted(needed.items()))
 
 
-def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """Return a table of Markdown."""
-    head = list(head)
-    lines = [head, ["---"] * len(head), *(list(row) for row in rows)]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + ("" if text.endswith("…") else ".")
-
-
-def comments(kind: type[Enum]) -> dict[str, str]:
-    """Return the comment behind each member of an enumeration, by the member's name."""
-    found = re.findall(r"^    (\w+) = .*?(?:  # (.*))?$", inspect.getsource(kind), flags=re.MULTILINE)
-    return {name: comment for name, comment in found if name in kind.__members__}
-
-
 def commands() -> str:
     """Return docs/commands.md."""
     verbs = "\n\n".join(_verb(verb) for verb in COMMANDS.values())
@@ -155,7 +110,7 @@ def _terminal() -> str:
     """Return the chapter about the terminal: its verbs, their JSON, its exit codes."""
     names = ", ".join(f"`{name}`" for name in terminal.TERMINAL_COMMANDS if name in COMMANDS)
     verbs = "\n\n".join(_at_the_terminal(verb) for verb in terminal.TERMINAL_COMMANDS.values())
-    codes = table(["code", "means"], [[str(code), _sentence(what)] for code, what in terminal.EXIT_CODES.items()])
+    codes = table(["code", "means"], [[str(code), as_sentence(what)] for code, what in terminal.EXIT_CODES.items()])
     return f"""## At the terminal
 
 `registrar` alone and `registrar help` list every command in groups, and exit with 0. `registrar help VERB` prints what
@@ -187,8 +142,8 @@ standard output stays empty.
 
 
 def _at_the_terminal(verb: type[Command]) -> str:
-    forms = [[f"`{form.value}`", _sentence(what)] for form, what in terminal.OUTPUT_FORMATS[verb].items()]
-    keys = [[f"`{key}`", _sentence(what)] for key, what in document_keys(verb).items()]
+    forms = [[f"`{form.value}`", as_sentence(what)] for form, what in terminal.OUTPUT_FORMATS[verb].items()]
+    keys = [[f"`{key}`", as_sentence(what)] for key, what in document_keys(verb).items()]
     own = [] if verb.verb in COMMANDS else [f"{verb.summary}."]
     flags = [] if verb.verb in COMMANDS else [_arguments(verb)]
     parts = [
@@ -228,7 +183,7 @@ def _default(value: object) -> str:
 def settings() -> str:
     """Return docs/settings.md."""
     rows = [
-        [f"`{field.alias}`", _setting_default(field.default), _sentence(str(field.description))]
+        [f"`{field.alias}`", _setting_default(field.default), as_sentence(str(field.description))]
         for field in Settings.model_fields.values()
     ]
     return f"""{MADE}
@@ -301,148 +256,19 @@ def _asked_for() -> set[str]:
     }
 
 
-def audit() -> str:
-    """Return docs/audit.md."""
-    tags = comments(EventTag)
-    rows = [[f"`{tag.value}`", _sentence(tags[tag.name])] for tag in EventTag]
-    fields = ", ".join(f"`{name}`" for name in Event.__dataclass_fields__)
-    body = _example()
-    found = comments(ChainFaultKind)
-    kinds = [[f"*{kind.value}*", _sentence(found[kind.name])] for kind in ChainFaultKind]
-    return f"""{MADE}
-
-# The audit
-
-Every act and every refusal is an event, written in the same transaction as what it tells of: neither is there without
-the other. Nothing edits or deletes an event.
-
-{table(["tag", "written when"], rows)}
-
-An event holds {fields}.
-
-`actor` is one word: `slack:TEAM/USER`, `client:NAME`, `operator:NAME` or `automation:NAME`.
-`origin` says where the act came from, `evidence` what it was decided on.
-
-## The chain
-
-Each row of `audit_events` has a number without gaps, its event as text (`body`), the hash of the row before it
-(`previous`) and its own:
-
-    hash = SHA-256(previous + line end + body)
-
-The first row's `previous` is 64 zeros. `body` is JSON with sorted keys, no spaces, and times in UTC, so the same event
-is always the same text:
-
-    {body}
-
-Whoever edits, removes or reorders a row breaks the chain there; `audit_head` holds the last number and hash, so a
-cut-off end shows as well. The database itself refuses to change or delete a row; these triggers stop a slip, and not
-somebody who may drop them.
-
-## Verify
-
-    registrar audit verify
-    registrar audit verify --anchor anchor.jsonl
-
-reads the ledger that the settings name, from the first row to the last, and says in one sentence that it is whole, or
-which is the first row that is not, what was done to it, and what to do. It exits with 0 or 1, so that a job can run it
-every day; best on a machine that is not the bot's. A hundred thousand events take about two seconds; the figures are
-among the [benchmarks](benchmarks.md#the-audit).
-
-{table(["what it finds", "that is"], kinds)}
-
-`registrar audit export` writes everything as lines of JSON. They need no Registrar to be verified: in each, `body` is
-the text that was hashed.
-
-```python
-{EXPORTED}
-```
-
-An export of one model, or since some time, has gaps; in it each line can still be compared with its own hash.
-
-## Anchors
-
-Somebody who can rewrite every row from some number on, and the head, leaves a chain that is whole. Only a head that was
-written down elsewhere finds that out. The policy says where:
-
-    anchor: {{file: /var/lib/registrar/anchor.jsonl, channel: "#audit", every: 1h}}
-
-Every so often, if anything has happened since, the bot adds a line to the file and says the same in the channel:
-
-    {_anchor()}
-
-That is an event too (`{EventTag.ANCHORED.value}`), which is anchored the next time, and alone is no reason to anchor.
-A file that cannot be written is told in the policy's channel, and tried again. With `--anchor` every line is compared
-with the chain: the first one that does not agree, and the last one before it that does, say between which numbers the
-earliest change lies. A line that is no anchor, or an empty file, is an error (exit code 2), and not an intact chain.
-
-**The file must be where the bot can add and not change**, else whoever takes over the bot rewrites it together with the
-ledger. The bot opens it to append, with mode 0600, and never shortens it; but it is the system that has to
-forbid the rest. Any of these does:
-
-- `chattr +a anchor.jsonl`, set by root: the file can only grow, whoever owns it. Make it first, for the bot's user.
-- A pipe (`mkfifo`) that a program of another user, or `ssh`, reads and stores on another machine. Without a reader
-  nothing is anchored, and that is told.
-- A disk that another machine shares out and keeps snapshots of.
-
-**The channel is for people.** They can see the number grow, and read a hash months later. It is no proof: a bot can
-edit and delete its own messages, and who has its token can, too. A copy that somebody else made of one is.
-
-What an anchor cannot show:
-
-- *What happened after the last one.* Events younger than `every` can be rewritten together with the head.
-- *That an event is true.* The chain says that nothing was changed since it was written; not that it was right then.
-  Whoever controls the bot from the start writes what they like.
-- *Who did it*, or what stood there before. For that compare with a backup, or with an export that was kept.
-- *What was never written.* What people do in MLflow itself is found by looking
-  (`{EventTag.TRANSITION_OBSERVED.value}`), with the name of nobody.
-"""
-
-
-EXPORTED = """\
-import hashlib, json, sys
-
-last = "0" * 64
-for line in sys.stdin:
-    row = json.loads(line)
-    assert row["previous"] == last, row["number"]
-    last = hashlib.sha256(f"{last}\\n{row['body']}".encode()).hexdigest()
-    assert row["hash"] == last, row["number"]
-print(last)"""
-
-
-def _anchor() -> str:
-    return serialize_anchor(
-        ChainHead(3, chained_hash("0" * 64, _example())), datetime(2026, 5, 4, 13, tzinfo=UTC)
-    ).rstrip()
-
-
-def _example() -> str:
-    event = Event(
-        at=datetime(2026, 5, 4, 12, 30, tzinfo=UTC),
-        actor=Person("T0LOCAL", "U0BOB"),
-        tag=EventTag.VOTED,
-        subject="r4k7q",
-        model="churn",
-        origin="slack",
-        evidence={"approvals": 1, "choice": "approve", "required": 2},
-    )
-    return canonical_json(event, 3)
-
-
 def slack(page: str) -> str:
     """Return docs/slack.md: what people wrote in `page`, with the scopes between its marks made anew."""
-    made = table(["scope", "what it is for"], [[f"`{scope}`", _sentence(why)] for scope, why in scopes().items()])
-    return _between(page, "scopes", made)
+    made = table(["scope", "what it is for"], [[f"`{scope}`", as_sentence(why)] for scope, why in scopes().items()])
+    return replace_between(page, "scopes", made)
 
 
 def monitoring(page: str) -> str:
     """Return docs/monitoring.md: what people wrote in `page`, with the fields of a monitor between its marks."""
     rows = [
-        [f"`{name}`", _field_default(field), _sentence(str(field.description))]
+        [f"`{name}`", _field_default(field), as_sentence(str(field.description))]
         for name, field in MonitorConfig.model_fields.items()
     ]
-    return _between(page, "fields", table(["field", "default", "what it is"], rows))
+    return replace_between(page, "fields", table(["field", "default", "what it is"], rows))
 
 
 def _field_default(field: Any) -> str:
@@ -454,121 +280,9 @@ def _field_default(field: Any) -> str:
     return f"`{format_duration(value) if isinstance(value, timedelta) else value}`"
 
 
-def _between(page: str, name: str, made: str) -> str:
-    """Return a page with what is between the marks of this name made anew."""
-    begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
-    before, _, rest = page.partition(begin)
-    _, _, after = rest.partition(end)
-    return f"{before}{begin}\n{made}\n\n{end}{after}"
-
-
-def policy(page: str) -> str:
-    """Return docs/policy.md: what people wrote in `page`, with every key of the file between its marks."""
-    head = ["key", "default", "what it is"]
-    parts = [
-        f"**{where}** {(part.__doc__ or '').strip().splitlines()[0]}\n\n{table(head, _keys(part))}"
-        for where, part in POLICY_PARTS.items()
-    ]
-    return _between(page, "keys", "\n\n".join(parts))
-
-
-POLICY_PARTS: dict[str, type[BaseModel]] = {
-    "At the top.": Policy,
-    "`models`, for each pattern.": ModelRules,
-    "`staging`, `production`.": TargetRule,
-    "`gates`: a metric.": MetricGate,
-    "`gates`: the card.": CardGate,
-    "`gates`: the signature.": SignatureGate,
-    "`gates`: the semver.": SemverGate,
-    "`gates`: blocked versions.": NotBlockedGate,
-    "`gates`: time in Staging.": InStagingGate,
-    "`rollback`.": RollbackRule,
-    "`freeze`.": FreezeWindow,
-    "`sources`.": Source,
-    "`clients`.": ApiClient,
-    "`notify`.": WebhookEndpoint,
-    "`serving`.": ServingProbe,
-    "`anchor`.": AnchorConfig,
-    "`policy`.": EditRule,
-}
-
-
-def _keys(part: type[BaseModel]) -> list[list[str]]:
-    """Return a row for each key of a part of the policy file; the comment behind it, or above it, says what it is."""
-    source = inspect.getsource(part)
-    rows = []
-    for name, field in part.model_fields.items():
-        found = re.search(rf"^(?:    # (?P<above>.*)\n)?    {name}: .*?(?:  # (?P<behind>.*))?$", source, re.MULTILINE)
-        said = found and (found["behind"] or found["above"])
-        assert said, f"{part.__name__}.{name} needs a comment"
-        default = field.get_default(call_default_factory=True)
-        shown = "must be said" if field.is_required() else _field_default_of(default)
-        rows.append([f"`{field.alias or name}`", shown, _sentence(said)])
-    return rows
-
-
-def _field_default_of(value: Any) -> str:
-    if value is None or value in ("", [], {}) or isinstance(value, BaseModel):
-        return "left out"
-    if isinstance(value, timedelta):
-        return f"`{format_duration(value)}`"
-    return f"`{json.dumps(value)}`" if isinstance(value, bool | list) else f"`{value}`"
-
-
-def metrics(page: str) -> str:
-    """Return docs/metrics.md: what people wrote in `page`, with every metric between its marks."""
-    rows = [
-        [
-            f"`{shape.name}`",
-            shape.type.__name__.lower(),
-            "ledger" if shape.name in LEDGER_METRICS else "here",
-            shape.description,
-            "; ".join(f"`{label}`: {values}" for label, values in shape.labels.items()),
-        ]
-        for shape in METRIC_DEFINITIONS
-    ]
-    return _between(page, "metrics", table(["metric", "type", "from", "what it is", "labels"], rows))
-
-
-def api(page: str) -> str:
-    """Return docs/api.md: what people wrote in `page`, with what the OpenAPI document says between its marks."""
-    nothing: Any = None
-    programs = ApiServices(
-        ledger=nothing, policy=nothing, requires_signature=nothing, clock=nothing, registrar=cast(Registrar, object())
-    )
-    paths = create_app(nothing, None, on_model_changed=print, api_services=programs).openapi()["paths"]
-    told = [
-        _operation(path, method, one)
-        for path, methods in paths.items()
-        if path.startswith("/v1/")
-        for method, one in methods.items()
-    ]
-    return _between(page, "reference", "\n\n".join(told))
-
-
-def _operation(path: str, method: str, one: Any) -> str:
-    """Return what one call takes, and what it is answered."""
-    parts = [f"**{method.upper()} {path}** {one['summary']}."]
-    if "requestBody" in one:
-        schema = one["requestBody"]["content"]["application/json"]["schema"]
-        parts.append(table(["field", "must be there", "is"], _fields(schema)))
-    answers = [[status, _sentence(answer["description"])] for status, answer in sorted(one["responses"].items())]
-    return "\n\n".join([*parts, table(["status", "when"], answers)])
-
-
-def _fields(schema: Any, before: str = "") -> Iterator[list[str]]:
-    """Yield a row for each field of a body; those of an object in it behind its name."""
-    for name, field in schema["properties"].items():
-        must = "yes" if name in schema.get("required", []) else ""
-        yield [f"`{before}{name}`", must, _sentence(field.get("description", name).rstrip("."))]
-        inner = field.get("items", field)
-        if "properties" in inner:
-            yield from _fields(inner, f"{before}{name}.")
-
-
 def architecture(page: str) -> str:
     """Return docs/architecture.md: what people wrote in `page`, with the layers and the code tour between its marks."""
-    return _between(_between(page, "layers", layer_table()), "tour", code_tour())
+    return replace_between(replace_between(page, "layers", layer_table()), "tour", code_tour())
 
 
 def metadata() -> str:

@@ -21,8 +21,6 @@ from bot.domain.promotions.request import RequestState, VoteChoice
 from bot.domain.transitions.transition import UNFINISHED_STATES, TransitionState
 
 OPEN_STATES = tuple(state for state in RequestState if state.is_open)
-
-
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
@@ -48,8 +46,6 @@ REQUEST_ENDS = {
     EventTag.EXPIRED: "expired",
     EventTag.STALE: "stale",
 }
-
-
 REFUSAL_KINDS = {
     EventTag.PROMOTION_REFUSED: "promotion",
     EventTag.REQUEST_COMMAND_REFUSED: "request",
@@ -58,19 +54,11 @@ REFUSAL_KINDS = {
     EventTag.API_REFUSED: "api",
     EventTag.METRICS_REFUSED: "push",
 }
-
-
 ROLLBACK_CAUSES = ("automatic", "person")
-
-
 ROLLBACK_ENDS = tuple(state for state in TransitionState if state not in UNFINISHED_STATES)
-
-
 EVENTS: Final = MetricDefinition(
     "registrar_events_total", Counter, "Audit events that were committed.", {"tag": "those of [the audit](audit.md)"}
 )
-
-
 DECISION_SECONDS: Final = MetricDefinition(
     "registrar_decision_seconds",
     Histogram,
@@ -78,16 +66,12 @@ DECISION_SECONDS: Final = MetricDefinition(
     {"end": ", ".join(f"`{end}`" for end in REQUEST_ENDS.values())},
     (10, MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, 4 * HOUR, 8 * HOUR, DAY, 3 * DAY, 7 * DAY),
 )
-
-
 VOTES: Final = MetricDefinition(
     "registrar_votes_total",
     Counter,
     "Votes; `withdrawn` are those that were taken back.",
     {"choice": f"{_enum_values(VoteChoice)}, `withdrawn`"},
 )
-
-
 REFUSALS: Final = MetricDefinition(
     "registrar_refusals_total",
     Counter,
@@ -97,24 +81,18 @@ REFUSALS: Final = MetricDefinition(
         "reason": "the class of the error, such as `Refused`, `AlreadyDecided`, `GateFailed`, `UnknownVersion`",
     },
 )
-
-
 ROLLBACKS: Final = MetricDefinition(
     "registrar_rollbacks_total",
     Counter,
     "Rollbacks that ended: by a monitor of its own, or because a person said so.",
     {"cause": ", ".join(f"`{cause}`" for cause in ROLLBACK_CAUSES), "end": _enum_values(ROLLBACK_ENDS)},
 )
-
-
 CHECKS: Final = MetricDefinition(
     "registrar_checks_total",
     Counter,
     "Monitors' checks that were judged and written down.",
     {"outcome": _enum_values(CheckOutcome)},
 )
-
-
 CHECK_DELAY_SECONDS: Final = MetricDefinition(
     "registrar_check_delay_seconds",
     Histogram,
@@ -122,16 +100,12 @@ CHECK_DELAY_SECONDS: Final = MetricDefinition(
     {},
     (0.1, 0.25, 0.5, 1, 2, 5, 10, 30, MINUTE, 5 * MINUTE),
 )
-
-
 SLACK_ERRORS: Final = MetricDefinition(
     "registrar_slack_errors_total",
     Counter,
     "Calls of Slack's Web API that failed.",
     {"code": "Slack's own name, such as `ratelimited`; `no_answer` where none came; `http_503` for one without a name"},
 )
-
-
 REGISTRY_SECONDS: Final = MetricDefinition(
     "registrar_registry_seconds",
     Histogram,
@@ -139,112 +113,72 @@ REGISTRY_SECONDS: Final = MetricDefinition(
     {"operation": "what MLflow's client calls it, such as `get_registered_model`"},
     (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
-
-
 REGISTRY_ERRORS: Final = MetricDefinition(
     "registrar_registry_errors_total",
     Counter,
     "Questions to MLflow that failed; “no such model” is an answer.",
     {"error": "`RegistryUnreachable`: no answer, or not in time; `RegistryRefused`: it said no"},
 )
-
-
 BUILD_INFO: Final = MetricDefinition(
     "registrar_build_info", Gauge, "Always 1; which version runs.", {"version": "ours"}
 )
-
-
 LEDGER_UP: Final = MetricDefinition(
     "registrar_ledger_up", Gauge, "1, or 0 where the ledger did not answer: then all of it is missing."
 )
-
-
 OPEN_REQUESTS: Final = MetricDefinition(
     "registrar_requests", Gauge, "Requests that have not ended.", {"state": _enum_values(OPEN_STATES)}
 )
-
-
 REQUEST_AGE: Final = MetricDefinition(
     "registrar_request_oldest_seconds",
     Gauge,
     "How long ago the oldest of them was opened.",
     {"state": _enum_values(OPEN_STATES)},
 )
-
-
 QUEUED_COMMANDS: Final = MetricDefinition(
     "registrar_asks", Gauge, "What was asked for and is not carried out yet: MLflow is away, mostly."
 )
-
-
 QUEUED_COMMAND_AGE: Final = MetricDefinition(
     "registrar_ask_oldest_seconds", Gauge, "How long ago the oldest of it was asked for."
 )
-
-
 TRANSITIONS: Final = MetricDefinition(
     "registrar_moves",
     Gauge,
     "Moves that were decided and are not made yet.",
     {"state": _enum_values(UNFINISHED_STATES)},
 )
-
-
 TRANSITION_AGE: Final = MetricDefinition(
     "registrar_move_oldest_seconds",
     Gauge,
     "How long ago the oldest of them was decided.",
     {"state": _enum_values(UNFINISHED_STATES)},
 )
-
-
 _OUTBOX_LABELS = {"to": "`slack`, or `endpoints`: the signed events of the policy's `notify`"}
-
-
 OUTBOX: Final = MetricDefinition("registrar_outbox", Gauge, "Messages that are not delivered yet.", _OUTBOX_LABELS)
-
-
 OUTBOX_AGE: Final = MetricDefinition(
     "registrar_outbox_oldest_seconds", Gauge, "How long ago the oldest of them was written.", _OUTBOX_LABELS
 )
-
-
 TAG_UPDATES: Final = MetricDefinition(
     "registrar_tags_waiting", Gauge, "Tags and descriptions that are not written to MLflow yet."
 )
-
-
 OPEN_INCIDENTS: Final = MetricDefinition(
     "registrar_incidents", Gauge, "Incidents that are open.", {"kind": _enum_values(IncidentKind)}
 )
-
-
 TRIPPED_BREAKERS: Final = MetricDefinition(
     "registrar_breakers_tripped", Gauge, "Breakers that stop automatic rollbacks until an admin resets them."
 )
-
-
 CHECKED_MONITORS: Final = MetricDefinition(
     "registrar_monitors",
     Gauge,
     "Monitors that are checked, by what they said last.",
     {"state": _enum_values(MonitorStatus)},
 )
-
-
 OVERDUE_CHECKS: Final = MetricDefinition(
     "registrar_checks_overdue", Gauge, "Checks whose time has come and that nobody has judged yet."
 )
-
-
 OVERDUE_CHECK_AGE: Final = MetricDefinition(
     "registrar_check_overdue_seconds", Gauge, "How long ago the time of the first of them came."
 )
-
-
 AUDIT_LENGTH: Final = MetricDefinition("registrar_audit_length", Gauge, "Events in the audit's chain.")
-
-
 METRIC_DEFINITIONS: Final = (
     OPEN_REQUESTS,
     REQUEST_AGE,
@@ -274,8 +208,6 @@ METRIC_DEFINITIONS: Final = (
     LEDGER_UP,
     BUILD_INFO,
 )
-
-
 LEDGER_METRICS: Final = frozenset(
     {
         OPEN_REQUESTS.name,

@@ -38,8 +38,6 @@ REQUEST_KEYS = {
     "else null",
     "sentence": "how it stands, as a person reads it",
 }
-
-
 VERSION_KEYS = {
     "model": "the model's name",
     "version": "the new version's number",

@@ -7,14 +7,10 @@ _REFUSAL_STATUSES: dict[int | str, str] = {
     403: "The client may not, or not with this model; or the rules say no",
     503: "Nothing was recorded; try again",
 }
-
-
 _BODY_STATUSES: dict[int | str, str] = {
     413: "More than 1 MB",
     415: "Not application/json",
 }
-
-
 OPEN_STATUSES: dict[int | str, str] = (
     _BODY_STATUSES
     | _REFUSAL_STATUSES
@@ -27,8 +23,6 @@ OPEN_STATUSES: dict[int | str, str] = (
         422: "Something in the body is wrong, and the place is named; or a gate fails that nobody may let pass",
     }
 )
-
-
 REGISTER_STATUSES: dict[int | str, str] = (
     _BODY_STATUSES
     | _REFUSAL_STATUSES
@@ -41,21 +35,15 @@ REGISTER_STATUSES: dict[int | str, str] = (
         422: "Something in the body is wrong, and the place is named",
     }
 )
-
-
 SHOW_STATUSES: dict[int | str, str] = _REFUSAL_STATUSES | {
     200: "How it stands",
     404: "This client has asked for nothing with this id",
     422: "That is no id",
 }
-
-
 BLOCKS_STATUSES: dict[int | str, str] = _REFUSAL_STATUSES | {
     200: "Which versions are blocked",
     422: "That is no model's name",
 }
-
-
 CANCEL_STATUSES: dict[int | str, str] = _REFUSAL_STATUSES | {
     200: "It is taken back",
     404: "This client has asked for nothing with this id",

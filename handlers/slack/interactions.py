@@ -39,10 +39,10 @@ from bot.slack.promotions import request_card
 from handlers.errors import explain
 from handlers.slack.deferred import Task, after_acknowledgement
 from handlers.slack.replies import AnswerWithChart, Replies, ReplyTarget
+from handlers.slack.slow_notice import SlowNotice
 
 SubmitTask = Callable[[Task], object]
 ResultT = TypeVar("ResultT")
-SLOW_NOTICE_SECONDS = 2.0  # seconds that a person waits before hearing that the registry is slow
 
 
 class SlackInteractions:
@@ -74,7 +74,7 @@ class SlackInteractions:
     def run_query(self, target: ReplyTarget, read: Callable[[], Message | AnswerWithChart]) -> None:
         """Run a query after the acknowledgement, if the person is allowed to, and answer with its result."""
 
-        def task(patience: _SlowNotice) -> None:
+        def task(patience: SlowNotice) -> None:
             with patience:
                 self.registrar.access_control.require_permission(self.caller(target), Permission.READ, origin="slack")
                 message = read()
@@ -120,7 +120,7 @@ class SlackInteractions:
     ) -> None:
         """Run a query after the acknowledgement, and post its result when it's the channel's turn."""
 
-        def task(patience: _SlowNotice) -> None:
+        def task(patience: SlowNotice) -> None:
             with patience:
                 self.registrar.access_control.require_permission(self.caller(target), Permission.READ, origin="slack")
                 result = read()
@@ -295,13 +295,13 @@ class SlackInteractions:
         self,
         target: ReplyTarget,
         slow_sentence: Callable[[], Sentence],
-        task: Callable[[_SlowNotice], object],
+        task: Callable[[SlowNotice], object],
         submit: SubmitTask | None = None,
     ) -> None:
         """Run a task after the acknowledgement; if it takes long, the person gets `slow_sentence` meanwhile."""
 
         def start() -> None:
-            patience = _SlowNotice(lambda: self.reply(target, slow_sentence()))
+            patience = SlowNotice(lambda: self.reply(target, slow_sentence()))
             self.defer(target, lambda: task(patience), submit)
 
         after_acknowledgement(start)
@@ -318,7 +318,7 @@ class SlackInteractions:
         """Log a listener's error with an id; Bolt calls this for errors before the acknowledgement."""
         explain(error)
 
-    def _execute(self, target: ReplyTarget, command_id: str, slow_notice: _SlowNotice) -> None:
+    def _execute(self, target: ReplyTarget, command_id: str, slow_notice: SlowNotice) -> None:
         with slow_notice:
             try:
                 done = self.registrar.command_queue.execute(command_id)
@@ -375,31 +375,9 @@ class SlackInteractions:
         warnings += [promotion_messages.frozen_notice(freeze.description)] if freeze else []
         return join_sentences([answer, *warnings], " ")
 
-    def _execute_transitions(self, request: Request, slow_notice: _SlowNotice) -> None:
+    def _execute_transitions(self, request: Request, slow_notice: SlowNotice) -> None:
         with slow_notice:
             self.registrar.execute_transitions(request.model)
             with self.registrar.context.ledger.read() as reading:
                 if reading.request(request.id).state is RequestState.APPROVED:
                     slow_notice.send_now()
-
-
-class _SlowNotice:
-    """Sends a notice once if a task takes too long, including the wait for a thread, or on request."""
-
-    def __init__(self, send: Callable[[], None]) -> None:
-        self._send = send
-        self._timer = threading.Timer(SLOW_NOTICE_SECONDS, logging_context.with_context(self.send_now))
-        self._timer.daemon = True
-        self._sent_lock = threading.Lock()
-        self._timer.start()
-
-    def __enter__(self) -> _SlowNotice:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
-
-    def send_now(self) -> None:
-        """Speak, unless it was done before."""
-        if self._sent_lock.acquire(blocking=False):
-            self._send()

@@ -17,7 +17,7 @@ from bot.registry.memory import MemoryRegistry
 from handlers import jobs
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, make_policy, message_text, running_app, settings_for
-from tests.support.services.bench import ManualClock
+from tests.support.services.fakes import ManualClock
 
 
 def test_the_head_is_anchored_in_the_file_and_told_in_the_channel(slack: LocalSlack, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from bot.domain.policy.monitor_config import MonitorConfig
 from bot.metrics.definitions import METRIC_DEFINITIONS
 from bot.settings import Settings
 from handlers.terminal.main import main
-from scripts import docs
+from scripts import docs, interface_pages, markdown
 from tests.support.network.prometheus_server import promtool
 from tests.support.paths import ROOT
 
@@ -43,7 +43,7 @@ def read(path: Path) -> str:
 
 @pytest.mark.parametrize("name", docs.PAGES)
 def test_a_generated_page_is_fresh(name: str) -> None:
-    assert read(docs.DOCS / name) == docs.PAGES[name](), "run: make docs"
+    assert read(markdown.DOCS / name) == docs.PAGES[name](), "run: make docs"
 
 
 def test_a_stale_page_is_found_and_written_anew(
@@ -75,14 +75,14 @@ def test_what_people_wrote_around_the_generated_part_stays() -> None:
 
 
 def test_every_key_of_the_policy_file_is_described_with_its_default() -> None:
-    page = docs.policy("<!-- keys -->\n<!-- end of keys -->\n")
+    page = interface_pages.policy("<!-- keys -->\n<!-- end of keys -->\n")
     assert "| `required` | `1` | How many different people must approve. |" in page
     assert "| `for` | must be said | How long it lasts, such as 62h. |" in page
     assert "| `may` | left out | Push: send readings;" in page
 
 
 def test_every_call_of_the_api_is_described_with_its_fields_and_answers() -> None:
-    page = docs.api("<!-- reference -->\n<!-- end of reference -->\n")
+    page = interface_pages.api("<!-- reference -->\n<!-- end of reference -->\n")
     for call in ("POST /v1/metrics", "POST /v1/requests", "GET /v1/requests/{request_id}", "POST /v1/versions"):
         assert f"**{call}**" in page
     assert "| `readings.value` | yes | A finite number. |" in page
@@ -99,7 +99,7 @@ def test_every_field_of_a_monitor_is_described_with_its_default() -> None:
 
 def alert_file() -> str:
     """Return the rules for Prometheus that docs/metrics.md shows."""
-    return read(docs.DOCS / "metrics.md").partition("```yaml\n")[2].partition("```")[0]
+    return read(markdown.DOCS / "metrics.md").partition("```yaml\n")[2].partition("```")[0]
 
 
 def alerts_ask_for() -> str:
@@ -136,7 +136,7 @@ def test_an_alert_asks_for_values_that_its_label_has() -> None:
 def test_every_member_that_is_listed_says_what_it_means(
     kind: type[EventTag] | type[Permission] | type[Grantee],
 ) -> None:
-    comments = docs.comments(kind)
+    comments = markdown.comments(kind)
     assert [member.name for member in kind if not comments.get(member.name)] == []
 
 

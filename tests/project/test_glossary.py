@@ -20,14 +20,15 @@ PLAIN = set(
     re.findall(
         r"\w+",
         """
-        add admin alerts already completion known opening preconditions answer approve availability backlog bad base batch blocked bot build busy
-        call cancel chart clock compare connected context dataset day decided describe directory
-        disconnected dispatcher edit error evaluator evidence field find firing follow gathered help here
-        history home idempotency idempotent import importer in input key list log many misconfigured missing
-        monitoring no not notifier null observer open outages own pause payload problem push pushed recorder
-        refusal refused register registrar registration reject relative remove replay reset resume reused
-        row set show side slack staging strict tally thread time unavailable unblock unfreeze unknown
-        unreachable unsilence up upkeep validate variability view webhook withdraw wrong
+        add admin alerts already answer approve availability backlog bad base batch blocked bot build busy
+        call cancel chart clock compare completion connected context dataset day decided describe
+        directory disconnected dispatcher edit error evaluator evidence field find firing follow gathered
+        help here history home idempotency idempotent import importer in input key known list log many
+        misconfigured missing monitoring no not notifier null observer open opening outages own pause
+        payload preconditions problem push pushed recorder refusal refused register registrar registration
+        reject relative remove replay reset resume reused row set show side slack staging strict tally
+        thread time unavailable unblock unfreeze unknown unreachable unsilence up upkeep validate
+        variability view webhook withdraw wrong
         """,
     )
 )

@@ -26,7 +26,8 @@ from tests.state_machine.records import (
     ProcessDied,
     Rule,
 )
-from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, GUEST, STRANGER, FaultyRegistry, ManualClock
+from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, GUEST, STRANGER
+from tests.support.services.fakes import FaultyRegistry, ManualClock
 
 PEOPLE: dict[str, Caller] = {
     "alice": ALICE,

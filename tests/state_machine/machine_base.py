@@ -61,7 +61,8 @@ from tests.state_machine.strategies import (
     then,
     which,
 )
-from tests.support.services.bench import Bench, FakeDirectory, ManualClock
+from tests.support.services.bench import Bench
+from tests.support.services.fakes import FakeDirectory, ManualClock
 
 
 class ServicesBesideModel(RuleBasedStateMachine):

@@ -75,8 +75,6 @@ OptionalModelName = Annotated[
     get_args(ModelName)[-1],
 ]
 AllModels = Annotated[bool, Argument("", "every model", positional=False, flags=("--all",))]
-
-
 _MESSAGES_BY_ERROR_TYPE = {
     "int_parsing": "it should be a whole number, such as 2",
     "float_parsing": "it should be a number, such as 0.85",

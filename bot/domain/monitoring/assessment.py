@@ -19,8 +19,6 @@ if TYPE_CHECKING:  # numpy is slow to import, and the terminal knows this module
 from bot.domain.monitoring.monitor import JITTER, Monitor
 
 MAX_UNJUDGED_CHECKS = 3  # checks in a row without a verdict that was due, until the monitor can't judge
-
-
 FIRST_VERDICT_CHECKS = 6  # checks that bring `sequential` the readings for its first verdict, with two to spare
 
 

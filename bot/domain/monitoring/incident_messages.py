@@ -7,14 +7,8 @@ from datetime import datetime, timedelta
 from bot.domain.core.actors import Actor, Automation, format_actor
 from bot.domain.core.durations import format_duration
 from bot.domain.core.sentence import Code, Name, Sentence, join_sentences, say
-from bot.domain.monitoring.incident import (
-    ALL_MODELS_LIMIT_REACHED,
-    Incident,
-    IncidentEnding,
-    IncidentKind,
-    IncidentStatus,
-    TrippedBreaker,
-)
+from bot.domain.monitoring.incident import Incident, IncidentEnding, IncidentKind, IncidentStatus, TrippedBreaker
+from bot.domain.monitoring.incident_decision import ALL_MODELS_LIMIT_REACHED
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.monitoring.state import MonitorStatus
 from bot.domain.rollbacks.messages import LOADABILITY_UNKNOWN, LOADABILITY_UNKNOWN_TO_MONITOR, MAY_NOT_LOAD

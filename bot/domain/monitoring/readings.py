@@ -23,11 +23,7 @@ class CheckOutcome(Enum):
 
 
 Point = tuple[datetime, float]
-
-
 CountPoint = tuple[datetime, float, float]  # count and total: k of n
-
-
 CheckValue = tuple[datetime, float, float | None]  # a check's value and total; None if it isn't a count
 
 

@@ -14,11 +14,7 @@ from bot.domain.policy.policy import Policy
 from bot.domain.policy.rule_changes import ChangeKind, PolicyChange
 
 MIN_SETTLE = timedelta(seconds=2)  # how long the file must stay unchanged before any edit applies
-
-
 MAX_LINES = 10  # lines about changes in one message; the others are counted
-
-
 MAX_PATHS = 3  # paths in the file that one line names
 
 

@@ -18,8 +18,6 @@ from bot.domain.promotions.request import Request
 from bot.ports import QueuedCommand
 
 CANCELLED_ERROR = "CalledOff"  # stored in place of an error if the caller cancelled the command
-
-
 PERMISSIONS: dict[type[Command], Permission] = {
     Promote: Permission.REQUEST,
     Register: Permission.REGISTER,

@@ -16,8 +16,6 @@ from bot.services.core.registry_availability import RegistryAvailability
 from bot.services.core.startup_check import StartupCheck
 
 _ID_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # without characters that look alike
-
-
 FLAVORS_WITH_ESTIMATOR = {"sklearn", "xgboost", "lightgbm"}  # flavors whose files name the estimator class
 CHAMPION, CHALLENGER = "champion", "challenger"  # the aliases of Production and Staging
 

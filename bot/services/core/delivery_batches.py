@@ -5,8 +5,6 @@ from __future__ import annotations
 from bot.ports import MessageKind, OutboxMessage
 
 BATCH_SIZE = 10  # messages that share commits
-
-
 URGENT_KINDS = frozenset({MessageKind.INCIDENT, MessageKind.ROLLBACK})  # on-call engineers wait for these
 
 

@@ -15,8 +15,6 @@ from bot.services.core.context import Context
 from bot.services.core.outbox import GiveUpHandler, Outbox, log
 
 ENDPOINT_KINDS = frozenset({MessageKind.EVENT})
-
-
 SHUTDOWN_TIMEOUT = 5.0  # seconds to wait for endpoints at shutdown
 
 

@@ -7,7 +7,8 @@ from datetime import datetime
 
 from bot.domain.audit.events import ChainedEvent, EventTag
 from bot.domain.core.actors import Automation
-from bot.domain.monitoring.incident import ONE_DAY, DecisionInput
+from bot.domain.monitoring.incident import ONE_DAY
+from bot.domain.monitoring.incident_decision import DecisionInput
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.monitoring.state import ProductionTerm
 from bot.domain.policy.freezes import active_freeze

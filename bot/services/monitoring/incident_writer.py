@@ -9,14 +9,8 @@ from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import MONITOR_AUTOMATION, actor_id
 from bot.domain.core.sentence import Sentence, join_sentences
 from bot.domain.monitoring import incident_messages as words
-from bot.domain.monitoring.incident import (
-    Incident,
-    IncidentDecision,
-    IncidentEnding,
-    IncidentKind,
-    IncidentResolution,
-    IncidentStatus,
-)
+from bot.domain.monitoring.incident import Incident, IncidentEnding, IncidentKind, IncidentResolution, IncidentStatus
+from bot.domain.monitoring.incident_decision import IncidentDecision
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.monitoring.state import ProductionTerm
 from bot.domain.monitoring.views import monitors_of_incident

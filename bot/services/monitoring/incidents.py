@@ -10,14 +10,10 @@ from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import MONITOR_AUTOMATION
 from bot.domain.core.sentence import Sentence, say, truncate
 from bot.domain.monitoring import incident_messages as words
-from bot.domain.monitoring.incident import (
-    UPDATE_INTERVAL,
+from bot.domain.monitoring.incident import UPDATE_INTERVAL, Incident, IncidentKind, IncidentStatus, TrippedBreaker
+from bot.domain.monitoring.incident_decision import (
     DecisionInput,
-    Incident,
     IncidentDecision,
-    IncidentKind,
-    IncidentStatus,
-    TrippedBreaker,
     decide,
     has_same_reason,
     is_escalation,

@@ -35,8 +35,6 @@ _REFUSED_WHEN_OUTDATED = frozenset({Permission.APPROVE, Permission.OVERRIDE})
 _REFUSED_WHEN_HELD = frozenset(
     {Permission.APPROVE, Permission.OVERRIDE, Permission.REJECT}
 )  # refused on a request that is held after a restore
-
-
 T = TypeVar("T")
 
 

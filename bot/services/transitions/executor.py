@@ -21,7 +21,8 @@ from bot.domain.core.errors import (
     Unreachable,
 )
 from bot.domain.core.sentence import Sentence, say
-from bot.domain.monitoring.incident import IncidentDecision, IncidentStatus
+from bot.domain.monitoring.incident import IncidentStatus
+from bot.domain.monitoring.incident_decision import IncidentDecision
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.request import RequestState
 from bot.domain.rollbacks import messages as rollback_messages
@@ -51,8 +52,6 @@ from bot.services.transitions.preconditions import Preconditions
 from bot.services.transitions.rollback_records import rollback_ordering_key
 
 log = logging.getLogger(__name__)
-
-
 LEASE = timedelta(seconds=60)  # longer than the timeouts of all registry calls of one transition
 # While the registry is unavailable; a probe comes before the retry (see `RegistryAvailability`).
 RETRY_DELAY = timedelta(seconds=2)

@@ -9,8 +9,6 @@ from bot.domain.core.actors import Actor, Person, resolve_operator
 from bot.domain.core.sentence import Channel, Code, Mention, Name, Sentence, sanitize_text, truncate
 
 MAX_TEXT_LENGTH = 2900  # below Slack's 3,000 for a section, with room for the text around it
-
-
 _USER_OR_GROUP_ID = re.compile("[USW][A-Za-z0-9]+")  # Slack's own ids are uppercase; another server's might not be
 _CHANNEL_ID = re.compile("[CG][A-Z0-9]+")
 

@@ -12,24 +12,18 @@ from slack_sdk.models.blocks import (
 from bot.slack.core.forms import form_view, select_input, text_input
 
 MONITOR = "monitor"
-
-
 _RULE_LABELS = {
     "threshold": "a bound that must hold",
     "default": "against the Production before (default)",
     "blocks": "against the Production before (blocks)",
     "sequential": "against the Production before (sequential)",
 }
-
-
 _ACTION_LABELS = {
     "dry_run": "try itself out: tell nobody",
     "notify": "tell the channel",
     "ask": "ask whether to roll back",
     "auto": "roll back by itself, once it is armed",
 }
-
-
 MONITOR_FIELDS = (
     "model",
     "name",

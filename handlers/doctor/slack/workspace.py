@@ -20,8 +20,6 @@ from handlers.doctor.check import CheckSkippedError, display_url
 from handlers.manifest import token_scopes
 
 SLACK_API_URL = "https://slack.com/api/"
-
-
 CALL_TIMEOUT = 4  # timeout of a call in seconds
 
 
@@ -37,14 +35,10 @@ INVALID_TOKEN_ERRORS = {
     "ekm_access_denied",
     "not_allowed_token_type",
 }
-
-
 TOKEN_LOCATIONS = {
     "SLACK_BOT_TOKEN": "OAuth & Permissions → Bot User OAuth Token (xoxb-…)",
     "SLACK_APP_TOKEN": "Basic Information → App-Level Tokens, with connections:write (xapp-…)",
 }
-
-
 TOKEN_KINDS = {
     "xoxb-": "a bot token",
     "xapp-": "an app-level token",

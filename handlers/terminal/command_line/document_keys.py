@@ -44,22 +44,14 @@ _EVENT_KEYS = {
     "previous": "the hash of the event before it",
     "hash": "its own: SHA-256 of previous, a line end and body",
 }
-
-
 _SENTENCE_KEY = {"sentence": "what a person reads"}
-
-
 _SCHEMA_KEYS = {
     "database": "where the ledger is, without its password",
     "revision": "that of its tables, or null where there are none",
     "newest": "the one that this Registrar wants",
     "state": "none, older, current or newer",
 }
-
-
 _COMMAND_KEY = {"ask": "the id of what you asked for, as in the audit: ask:ID"}
-
-
 _TRANSITION_STATE_KEY = {"state": "of the move: done, failed or stale; intended or executing while it goes on"}
 
 

@@ -20,7 +20,7 @@ from bot.domain.policy.pending_edit import MAX_LINES, describe_policy_changes, l
 from bot.domain.policy.policy import ApiClient, EditRule, FreezeWindow, ModelRules, Policy, RollbackRule, TargetRule
 from bot.domain.policy.rule_changes import ChangeKind
 from bot.domain.registry.model import Stage
-from tests.support.services.bench import ManualClock
+from tests.support.services.fakes import ManualClock
 
 PRODUCTION: dict[str, Any] = {
     "approvers": ["lead"],

@@ -30,7 +30,7 @@ from handlers.terminal.command_line.commands import AuditExport, AuditShow, Audi
 from handlers.terminal.command_line.document_keys import DOCUMENT_KEYS
 from handlers.terminal.main import main
 from handlers.terminal.output import console
-from scripts import docs
+from scripts import audit_page
 from tests.support.ledger.previous_release import LEDGER, database
 from tests.support.ledger.tampering import NOW, VOTE, keep, tamper
 from tests.support.terminal.cli_runner import CliRunner, command
@@ -267,7 +267,7 @@ def test_the_program_of_the_documentation_verifies_an_export(registrar: CliRunne
         head = reading.audit_head()
     whole = registrar("audit", "export").out
     for text, code in ((whole, 0), (whole.replace("better", "worse"), 1), ("\n".join(whole.splitlines()[1:]), 1)):
-        ended = subprocess.run([sys.executable, "-c", docs.EXPORTED], input=text, capture_output=True, text=True)  # noqa: PLW1510
+        ended = subprocess.run([sys.executable, "-c", audit_page.EXPORTED], input=text, capture_output=True, text=True)  # noqa: PLW1510
         assert ended.returncode == code
         assert (head.hash in ended.stdout) is (code == 0)
 

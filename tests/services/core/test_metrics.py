@@ -16,7 +16,8 @@ from bot.metrics.definitions import METRIC_DEFINITIONS
 from bot.metrics.prometheus import PrometheusMetrics
 from tests.support.monitoring.monitoring import add_monitor, check_values
 from tests.support.network.prometheus_server import promtool
-from tests.support.services.bench import ALICE, BOB, CAROL, STRANGER, Bench, ManualClock
+from tests.support.services.bench import ALICE, BOB, CAROL, STRANGER, Bench
+from tests.support.services.fakes import ManualClock
 
 
 def read(metrics: PrometheusMetrics) -> dict[str, float]:

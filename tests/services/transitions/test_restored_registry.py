@@ -11,7 +11,8 @@ import pytest
 from bot.domain.promotions.request import RequestState
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.restores import HoldKind
-from tests.support.services.bench import BOB, Bench, FaultyRegistry
+from tests.support.services.bench import BOB, Bench
+from tests.support.services.fakes import FaultyRegistry
 from tests.support.services.restored_machine import (
     RestorableMachine,
     hold_of,

@@ -22,7 +22,8 @@ from bot.ports import MessageKind
 from bot.services.transitions.serving_checks import CLAIM_LEASE, ServingChecks
 from bot.serving_probe import HttpServingProbes, parse_reported_version
 from tests.support.network.http_receiver import HttpReceiver, PlannedReply, run_receiver
-from tests.support.services.bench import POLICY, Bench, FaultyRegistry, ManualClock, second_bench
+from tests.support.services.bench import POLICY, Bench, second_bench
+from tests.support.services.fakes import FaultyRegistry, ManualClock
 
 
 def says(version: object) -> PlannedReply:

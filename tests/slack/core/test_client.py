@@ -16,7 +16,7 @@ from bot.slack.core.client import ObservedWebClient
 from localslack import LocalSlack
 from tests.support.app.app_fixture import settings_for
 from tests.support.network.http_receiver import PlannedReply, run_receiver
-from tests.support.services.bench import ManualClock
+from tests.support.services.fakes import ManualClock
 
 
 class Listener(NullObserver):

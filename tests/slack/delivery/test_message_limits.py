@@ -25,6 +25,7 @@ from localslack.blocks import BLOCKS_MAX, length_of, message_problems
 from tests.support.app.app_fixture import message_text
 from tests.support.slack.message_parts import OURS, buttons, objects, shown_text
 from tests.support.slack.worst_case_messages import every_message, incidents
+from tests.support.slack.worst_case_monitors import an_incident
 from tests.support.slack.worst_case_values import (
     ALICE,
     BOB,
@@ -35,7 +36,6 @@ from tests.support.slack.worst_case_values import (
     a_model,
     a_request,
     a_version,
-    an_incident,
     votes,
 )
 

@@ -22,7 +22,8 @@ from bot.domain.transitions.serving_check import ServingCheck, ServingCheckState
 from bot.ledger import SqlLedger
 from bot.ports import IdempotentCall, MessageRef, TagUpdate
 from tests.support.monitoring.monitoring import add_monitor, check_values
-from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, POLICY, Bench, FaultyRegistry, ManualClock
+from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, POLICY, Bench
+from tests.support.services.fakes import FaultyRegistry, ManualClock
 
 
 def open_bench(ledger: SqlLedger, registry: FaultyRegistry | None = None) -> Bench:

@@ -15,7 +15,8 @@ from bot.domain.registry.model import Stage
 from bot.domain.transitions.restores import HoldKind
 from bot.ledger import SqlLedger
 from bot.ledger.backup import back_up
-from tests.support.services.bench import BOB, POLICY, Bench, FaultyRegistry, ManualClock
+from tests.support.services.bench import BOB, POLICY, Bench
+from tests.support.services.fakes import FaultyRegistry, ManualClock
 
 
 class RestorableMachine:

@@ -20,8 +20,9 @@ from bot.services.core.outbox import Outbox
 from bot.services.transitions.serving_checks import EVENT_MAX_AGE, record_undelivered_event
 from bot.webhook_sender import WebhookNotifier
 from tests.support.network.http_receiver import HttpReceiver, run_receiver
-from tests.support.services.bench import POLICY, Bench, FaultyRegistry, ManualClock
+from tests.support.services.bench import POLICY, Bench
 from tests.support.services.fake_notifier import FakeNotifier
+from tests.support.services.fakes import FaultyRegistry, ManualClock
 
 SECRET = "plum-that-signs"
 

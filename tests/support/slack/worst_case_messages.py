@@ -42,6 +42,7 @@ from bot.slack.registry import answers as registry_answers
 from bot.slack.registry import comparison
 from bot.slack.rollbacks.history import timeline_message
 from bot.slack.transitions import drift_notice
+from tests.support.slack.worst_case_monitors import a_monitor, a_row, a_view, an_incident
 from tests.support.slack.worst_case_values import (
     BOB,
     NOW,
@@ -55,16 +56,12 @@ from tests.support.slack.worst_case_values import (
     a_history,
     a_link,
     a_model,
-    a_monitor,
     a_policy,
     a_request,
-    a_row,
     a_term,
     a_timeline,
     a_version,
-    a_view,
     a_wait,
-    an_incident,
     seen,
     votes,
 )

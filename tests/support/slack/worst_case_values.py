@@ -11,14 +11,7 @@ from bot.domain.commands.queries import ShowHistory
 from bot.domain.core.actors import Actor, Person
 from bot.domain.core.ci_run import CiRun
 from bot.domain.core.sentence import Sentence, say
-from bot.domain.monitoring import incident_messages
-from bot.domain.monitoring.incident import Incident, IncidentKind, IncidentStatus, TrippedBreaker
-from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import CheckOutcome, Measurement
-from bot.domain.monitoring.state import MonitorState, MonitorStatus
-from bot.domain.monitoring.views import MonitorRow, MonitorView
 from bot.domain.policy.freezes import ActiveFreeze
-from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.policy.parser import validate_policy
 from bot.domain.policy.policy import Policy
 from bot.domain.promotions.approver_messages import waiting_for_approvers
@@ -274,103 +267,6 @@ def a_wait(name: str) -> Sentence:
     """Return whom a request waits for: more people than are named, by names as long as they get."""
     ids = ["S0LEADS", *(f"U0{number:08}" for number in range(30))]
     return waiting_for_approvers(PendingApprovers(ids, 2), dict.fromkeys(ids[:10], TEXTS[name]))
-
-
-def a_monitor(name: str = "plain", **changes: Any) -> Monitor:
-    """Return a monitor that holds one of the texts wherever it can."""
-    text = TEXTS[name] or "m"
-    rule = MonitorConfig(
-        name="accuracy-live" * 4,
-        source=text[:100],
-        query=(text * 200)[:2000],
-        of=(text * 200)[:2000],
-        greater_than=0.1,
-        less_than=0.9,
-        hard_limit=0.05,
-        action="auto",
-        aggregate="mean",
-    )
-    monitor = Monitor(
-        id="m4k7qa",
-        model=text,
-        rule=rule,
-        created_at=NOW,
-        created_by=BOB,
-        armed_at=NOW,
-        armed_by=ALICE,
-        silenced_until=NOW + timedelta(hours=2),
-        silenced_by=BOB,
-        silence_reason=REASONS[name],
-    )
-    return replace(monitor, **changes)
-
-
-def a_row(name: str, state: MonitorStatus) -> MonitorRow:
-    """Return a monitor and where it stands, with a reason as long as they get."""
-    standing = MonitorState(
-        monitor="m4k7qa",
-        next_at=NOW,
-        state=state,
-        version=999_999_999,
-        bad=1,
-        since=NOW,
-        at=NOW,
-        value=1.5e-300,
-        total=1.7e300,
-        bound=1.7e300,
-        why=say("{it}", it=TEXTS[name] * 20),
-    )
-    return MonitorRow(a_monitor(name), standing)
-
-
-def a_view(name: str, state: MonitorStatus = MonitorStatus.FAILED) -> MonitorView:
-    """Return all that is told of a monitor."""
-    row = a_row(name, state)
-    checks = [
-        Measurement(
-            monitor="m4k7qa",
-            slot=n,
-            at=NOW,
-            revision=1,
-            version=7,
-            move="m",
-            outcome=outcome,
-            value=0.5,
-            total=1.7e300,
-            why=say("{it}", it=TEXTS[name] * 20),
-        )
-        for n, outcome in enumerate([*CheckOutcome] * 3)
-    ]
-    tripped = TrippedBreaker(model=row.monitor.model, at=NOW, why=say("{it}", it=TEXTS[name]))
-    return MonitorView(
-        monitor=row.monitor,
-        monitor_state=row.monitor_state,
-        recent_measurements=checks[:10],
-        incident=None,
-        breaker=tripped,
-        now=NOW,
-    )
-
-
-def an_incident(name: str = "plain", **changes: Any) -> Incident:
-    """Return an incident that holds one of the texts wherever it can."""
-    text = TEXTS[name] or "m"
-    incident = Incident(
-        id="i4k7q",
-        kind=IncidentKind.FAILED,
-        model=text,
-        source=text,
-        version=999_999_999,
-        move="m1",
-        monitors=tuple(f"accuracy{n}" * 4 for n in range(30)),
-        opened_at=NOW,
-        since=NOW - timedelta(hours=2),
-        lines=tuple(incident_messages.monitor_line(a_monitor(name), say("{it}.", it=text * 3)) for _ in range(30)),
-        doing=IncidentStatus.AWAITING_HUMAN,
-        why=say("{it}.", it=REASONS[name]),
-        target=999_999_998,
-    )
-    return replace(incident, **changes)
 
 
 def a_policy() -> Policy:

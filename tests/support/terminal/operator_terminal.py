@@ -28,7 +28,7 @@ from handlers.terminal.session import current_operator
 from localslack import LocalSlack
 from localslack.seed import PersonSeed
 from tests.support.registry.registries import MlflowBackend
-from tests.support.services.bench import ManualClock
+from tests.support.services.fakes import ManualClock
 from tests.support.terminal.cli_runner import CommandOutput
 
 ME, ANOTHER = "U05ANN", "U02BOB"

@@ -19,11 +19,7 @@ from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.registry.metric_direction import Direction
 
 SLOTS_PER_DAY = 24  # of a day, that `sequential` compares by
-
-
 RATCHET_DAYS = 14  # days without a failure after which a baseline may get better
-
-
 BaselineLookup = Callable[
     [datetime], tuple[Baseline, Sentence]
 ]  # what a block that begins then is compared with, and a remark

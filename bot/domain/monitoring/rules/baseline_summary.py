@@ -43,16 +43,10 @@ from bot.domain.monitoring.rules.time_series import (
 )
 
 SMOOTHING_LIMIT = 2.0  # standard errors by which a time of day may differ from its neighbors and still be smoothed
-
-
 NOISE_MARGIN = 1.8  # standard errors of the noise that are added to it
-
-
 RECURRING_LIMIT = (
     2.5  # times the spread: how far off a mean must be, on most days or weekly, to be normal for the metric
 )
-
-
 NOISE_FACTOR_LIMIT = 3.0  # standard errors by which a time of day must be noisier than usual to count as noisier
 
 

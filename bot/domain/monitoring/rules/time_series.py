@@ -11,31 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 HOUR = 3_600.0
-
-
 DAY = 24 * HOUR
-
-
 MAX_CORRELATION = 0.98  # correlation beyond which noise can't be told from drift
-
-
 OUTLIER_LIMIT = 3.0  # robust standard deviations from the other days at the same time: what lies beyond is pulled in
-
-
 MAD_TO_SIGMA = 1 / NormalDist().inv_cdf(
     0.75
 )  # 1.4826: a normal variable's standard deviation, in median absolute deviations
-
-
 INNOVATION_LIMIT = 3.0  # standard deviations: what one reading may add, however wild it is
-
-
 ROUNDING = 1e-12  # of a value: what floating point may add or lose
-
-
 Floats = npt.NDArray[np.float64]
-
-
 Ints = npt.NDArray[np.int64]
 
 

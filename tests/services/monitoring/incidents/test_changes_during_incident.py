@@ -8,7 +8,8 @@ from datetime import timedelta
 from bot.domain.commands.changes import FreezeModel
 from bot.domain.commands.parser import build_command
 from bot.domain.core.sentence import say
-from bot.domain.monitoring.incident import ALL_MODELS_LIMIT_REACHED, REMINDER_INTERVAL, IncidentStatus, TrippedBreaker
+from bot.domain.monitoring.incident import REMINDER_INTERVAL, IncidentStatus, TrippedBreaker
+from bot.domain.monitoring.incident_decision import ALL_MODELS_LIMIT_REACHED
 from bot.domain.monitoring.incident_messages import next_step
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import TransitionState

@@ -30,7 +30,8 @@ from tests.support.monitoring.monitoring import (
     policy_with,
     rollbacks,
 )
-from tests.support.services.bench import BOB, POLICY, Bench, FaultyRegistry, ManualClock
+from tests.support.services.bench import BOB, POLICY, Bench
+from tests.support.services.fakes import FaultyRegistry, ManualClock
 
 SERVING = {"churn*": {"url": "http://127.0.0.1:1/v", "json": "version", "timeout": "10m"}}
 

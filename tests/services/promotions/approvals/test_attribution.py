@@ -19,7 +19,8 @@ from bot.ledger import SqlLedger
 from bot.ports import MessageKind
 from bot.slack.promotions.request_card import request_card
 from tests.support.app.app_fixture import message_text
-from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, POLICY, Bench, FaultyRegistry, ManualClock
+from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, POLICY, Bench
+from tests.support.services.fakes import FaultyRegistry, ManualClock
 
 ANN_AT_THE_TERMINAL = replace(DAVE, operator="ann")  # as `operators` says
 GATED: dict[str, Any] = {

@@ -1,0 +1,137 @@
+"""The generated pages about what outsiders rely on: the policy file, metrics, and the HTTP API."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any, cast
+
+from pydantic import BaseModel
+
+from bot.domain.core.durations import format_duration
+from bot.domain.policy.gate_config import CardGate, InStagingGate, MetricGate, NotBlockedGate, SemverGate, SignatureGate
+from bot.domain.policy.policy import (
+    AnchorConfig,
+    ApiClient,
+    EditRule,
+    FreezeWindow,
+    ModelRules,
+    Policy,
+    RollbackRule,
+    ServingProbe,
+    Source,
+    TargetRule,
+    WebhookEndpoint,
+)
+from bot.metrics.definitions import LEDGER_METRICS, METRIC_DEFINITIONS
+from bot.registrar import Registrar
+from handlers.api.routes import ApiServices
+from handlers.web.app import create_app
+from scripts.markdown import as_sentence, replace_between, table
+
+
+def policy(page: str) -> str:
+    """Return docs/policy.md: what people wrote in `page`, with every key of the file between its marks."""
+    head = ["key", "default", "what it is"]
+    parts = [
+        f"**{where}** {(part.__doc__ or '').strip().splitlines()[0]}\n\n{table(head, _keys(part))}"
+        for where, part in POLICY_PARTS.items()
+    ]
+    return replace_between(page, "keys", "\n\n".join(parts))
+
+
+POLICY_PARTS: dict[str, type[BaseModel]] = {
+    "At the top.": Policy,
+    "`models`, for each pattern.": ModelRules,
+    "`staging`, `production`.": TargetRule,
+    "`gates`: a metric.": MetricGate,
+    "`gates`: the card.": CardGate,
+    "`gates`: the signature.": SignatureGate,
+    "`gates`: the semver.": SemverGate,
+    "`gates`: blocked versions.": NotBlockedGate,
+    "`gates`: time in Staging.": InStagingGate,
+    "`rollback`.": RollbackRule,
+    "`freeze`.": FreezeWindow,
+    "`sources`.": Source,
+    "`clients`.": ApiClient,
+    "`notify`.": WebhookEndpoint,
+    "`serving`.": ServingProbe,
+    "`anchor`.": AnchorConfig,
+    "`policy`.": EditRule,
+}
+
+
+def _keys(part: type[BaseModel]) -> list[list[str]]:
+    """Return a row for each key of a part of the policy file; the comment behind it, or above it, says what it is."""
+    source = inspect.getsource(part)
+    rows = []
+    for name, field in part.model_fields.items():
+        found = re.search(rf"^(?:    # (?P<above>.*)\n)?    {name}: .*?(?:  # (?P<behind>.*))?$", source, re.MULTILINE)
+        said = found and (found["behind"] or found["above"])
+        assert said, f"{part.__name__}.{name} needs a comment"
+        default = field.get_default(call_default_factory=True)
+        shown = "must be said" if field.is_required() else _field_default_of(default)
+        rows.append([f"`{field.alias or name}`", shown, as_sentence(said)])
+    return rows
+
+
+def _field_default_of(value: Any) -> str:
+    if value is None or value in ("", [], {}) or isinstance(value, BaseModel):
+        return "left out"
+    if isinstance(value, timedelta):
+        return f"`{format_duration(value)}`"
+    return f"`{json.dumps(value)}`" if isinstance(value, bool | list) else f"`{value}`"
+
+
+def metrics(page: str) -> str:
+    """Return docs/metrics.md: what people wrote in `page`, with every metric between its marks."""
+    rows = [
+        [
+            f"`{shape.name}`",
+            shape.type.__name__.lower(),
+            "ledger" if shape.name in LEDGER_METRICS else "here",
+            shape.description,
+            "; ".join(f"`{label}`: {values}" for label, values in shape.labels.items()),
+        ]
+        for shape in METRIC_DEFINITIONS
+    ]
+    return replace_between(page, "metrics", table(["metric", "type", "from", "what it is", "labels"], rows))
+
+
+def api(page: str) -> str:
+    """Return docs/api.md: what people wrote in `page`, with what the OpenAPI document says between its marks."""
+    nothing: Any = None
+    programs = ApiServices(
+        ledger=nothing, policy=nothing, requires_signature=nothing, clock=nothing, registrar=cast(Registrar, object())
+    )
+    paths = create_app(nothing, None, on_model_changed=print, api_services=programs).openapi()["paths"]
+    told = [
+        _operation(path, method, one)
+        for path, methods in paths.items()
+        if path.startswith("/v1/")
+        for method, one in methods.items()
+    ]
+    return replace_between(page, "reference", "\n\n".join(told))
+
+
+def _operation(path: str, method: str, one: Any) -> str:
+    """Return what one call takes, and what it is answered."""
+    parts = [f"**{method.upper()} {path}** {one['summary']}."]
+    if "requestBody" in one:
+        schema = one["requestBody"]["content"]["application/json"]["schema"]
+        parts.append(table(["field", "must be there", "is"], _fields(schema)))
+    answers = [[status, as_sentence(answer["description"])] for status, answer in sorted(one["responses"].items())]
+    return "\n\n".join([*parts, table(["status", "when"], answers)])
+
+
+def _fields(schema: Any, before: str = "") -> Iterator[list[str]]:
+    """Yield a row for each field of a body; those of an object in it behind its name."""
+    for name, field in schema["properties"].items():
+        must = "yes" if name in schema.get("required", []) else ""
+        yield [f"`{before}{name}`", must, as_sentence(field.get("description", name).rstrip("."))]
+        inner = field.get("items", field)
+        if "properties" in inner:
+            yield from _fields(inner, f"{before}{name}.")

@@ -1,0 +1,147 @@
+"""Stand-ins for what the services are given: a clock, a directory, sources, and a registry that fails on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from bot.domain.core.actors import Person, Profile
+from bot.domain.core.errors import SlackUnreachable
+from bot.domain.monitoring.readings import Answer, CountPoint, Point
+from bot.domain.promotions.approvers import EligibleApprovers
+from bot.domain.registry.model import Stage
+from bot.ports import Query
+from bot.registry.memory import MemoryRegistry
+
+
+class ManualClock:
+    """A clock that stands still until somebody turns it."""
+
+    def __init__(self) -> None:
+        self.time = datetime(2026, 5, 4, 12, tzinfo=UTC)
+        self.ticks = 0.0
+
+    def now(self) -> datetime:
+        """Return the time in UTC."""
+        return self.time
+
+    def monotonic(self) -> float:
+        """Return seconds that go on however the clock is set."""
+        return self.ticks
+
+    def set_back(self, **span: float) -> None:
+        """Set the time back, as somebody does who mends a clock; no time has gone by."""
+        self.time -= timedelta(**span)
+
+    def advance(self, **span: float) -> None:
+        """Put it forward."""
+        self.time += timedelta(**span)
+        self.ticks += timedelta(**span).total_seconds()
+
+
+class FakeDirectory:
+    """People as a test says they are now: members of this workspace, until `become` changes one."""
+
+    def __init__(self) -> None:
+        self.people: dict[str, Profile] = {}
+        self.groups: dict[str, list[str]] = {}  # who is in a user group; of others Slack can't say
+        self.is_down = False
+        self.asked: list[list[str]] = []
+        self.meanwhile: Callable[[], None] | None = None  # happens once, while Slack is asked
+
+    def become(self, who: Profile, **changes: Any) -> None:
+        """Change someone's account, such as `is_deleted=True` or `groups=frozenset()`."""
+        self.people[who.person.user] = replace(self.people.get(who.person.user, who), **changes)
+
+    def profile(self, person: Person) -> Profile:
+        """Return who that is."""
+        return self.current_profiles([person])[person.user]
+
+    def current_profiles(self, people: Iterable[Person]) -> dict[str, Profile]:
+        """Return who these are."""
+        asked = list(people)
+        self.asked.append([person.user for person in asked])
+        during, self.meanwhile = self.meanwhile, None
+        if during:
+            during()
+        if self.is_down:
+            raise SlackUnreachable("Slack doesn't answer.")
+        return {person.user: self.people.get(person.user, Profile(person=person)) for person in asked}
+
+    def electorate(self, ids: Sequence[str]) -> EligibleApprovers:
+        """Return the users among the ids, and who is in the groups that a test has filled."""
+        if self.is_down:
+            raise SlackUnreachable("Slack doesn't answer.")
+        groups = [one for one in ids if one.startswith("S")]
+        found = [one for one in ids if one not in groups] + [
+            user for one in groups for user in self.groups.get(one, [])
+        ]
+        people = {user: self.people.get(user, Profile(person=Person("T1", user))) for user in found}
+        return EligibleApprovers(people, is_complete=all(one in self.groups for one in groups))
+
+    def member_ids(self, ids: Sequence[str]) -> list[str]:
+        """Return the users among the ids."""
+        return list(ids)
+
+    def display_names(self, ids: Sequence[str]) -> dict[str, str]:
+        """Return no names."""
+        return {}
+
+
+class FakeSources:
+    """Sources that say what a test puts into them: by query, points or an answer, or an error that is raised."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Answer | Exception] = {}
+        self.asked: list[list[Query]] = []
+
+    def say(self, query: str, *points: Point | CountPoint) -> None:
+        """Let a query have these points from now on."""
+        self.answers[query] = Answer(points=points)
+
+    def read(self, name: str, queries: Sequence[Query]) -> list[Answer]:
+        """Return what was put in; what nobody put in has no points."""
+        self.asked.append(list(queries))
+        found = [self.answers.get(query.query, Answer()) for query in queries]
+        for one in found:
+            if isinstance(one, Exception):
+                raise one
+        return [one for one in found if isinstance(one, Answer)]
+
+    def history(self, name: str, query: Query, step: timedelta) -> Answer:
+        """Return the same."""
+        return self.read(name, [query])[0]
+
+
+class FaultyRegistry(MemoryRegistry):
+    """A registry where something happens right before or after the next transition; it counts them all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.transitions = 0
+        self.before: Callable[[], None] | None = None
+        self.after: Callable[[], None] | None = None
+        self.is_deaf = False  # says yes and does nothing
+
+    def transition_stage(self, name: str, version: int, stage: Stage, *, archive_existing: bool) -> None:
+        """Move the version, with what was ordered before and after it."""
+        before, self.before = self.before, None
+        if before:
+            before()
+        self.transitions += 1
+        if self.is_deaf:
+            return
+        super().transition_stage(name, version, stage, archive_existing=archive_existing)
+        after, self.after = self.after, None
+        if after:
+            after()
+
+    def by_hand(self, model: str, version: int, stage: Stage, *, archive_existing: bool = True) -> None:
+        """Move a version as somebody does in MLflow, behind our back."""
+        super().transition_stage(model, version, stage, archive_existing=archive_existing)
+
+    def holders(self, model: str = "churn", stage: Stage = Stage.PRODUCTION) -> list[int]:
+        """Return who holds the stage."""
+        return [one.version for one in self.versions(model) if one.stage is stage]
