@@ -217,7 +217,7 @@ class Policy(StrictModel):
     def pattern_for(self, model: str) -> str | None:
         """Return the pattern that applies to `model`: its own name, else the longest match, or None."""
         matching = [pattern for pattern in self.models if pattern == model or fnmatchcase(model, pattern)]
-        return max(matching, key=lambda one: (one == model, len(one))) if matching else None
+        return max(matching, key=lambda name: (name == model, len(name))) if matching else None
 
     def channel_for(self, model: str) -> str:
         """Return the channel for `model`."""
@@ -245,7 +245,7 @@ class Policy(StrictModel):
     def probe_for(self, model: str) -> ServingProbe | None:
         """Return the serving probe of the longest matching pattern, or None."""
         matching = [pattern for pattern in self.serving if pattern == model or fnmatchcase(model, pattern)]
-        best = max(matching, key=lambda one: (one == model, len(one)), default=None)
+        best = max(matching, key=lambda name: (name == model, len(name)), default=None)
         return None if best is None else self.serving[best]
 
     def endpoints_for(self, model: str) -> list[WebhookEndpoint]:

@@ -253,14 +253,14 @@ def _monitor_changes(old: ModelRules, new: ModelRules, path: str) -> Iterator[Po
 def _freeze_window_changes(old: PolicySide, new: PolicySide, path: str) -> Iterator[PolicyChange]:
     """Yield changed freeze windows, the file's own included: a shorter one loosens."""
     before, after = _freeze_window_durations(old), _freeze_window_durations(new)
-    for cron, zone in [*before, *(key for key in after if key not in before)]:
-        was, now = before.get((cron, zone)), after.get((cron, zone))
+    for cron, time_zone in [*before, *(key for key in after if key not in before)]:
+        was, now = before.get((cron, time_zone)), after.get((cron, time_zone))
         if was == now:
             continue
         words = say(
             "{cron} ({zone}): {old} → {new}",
             cron=Code(cron),
-            zone=zone,
+            zone=time_zone,
             old=format_duration(was) if was else "none",
             new=format_duration(now) if now else "none",
         )

@@ -141,8 +141,8 @@ def _check_against_incumbent(
 
 def _check_card(gate: object, facts: GateFacts) -> list[GateResult]:
     assert isinstance(gate, CardGate)
-    gone = set(facts.card.missing())
-    missing = [name for name in gate.card if name in gone]
+    missing_fields = set(facts.card.missing())
+    missing = [name for name in gate.card if name in missing_fields]
     return [
         GateResult(
             name=CARD_GATE,

@@ -1,4 +1,4 @@
-"""What changes for whoever calls a model: one version's signature beside another's. Pure."""
+"""What changes for callers of a model: comparing two versions' signatures. Pure."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from typing import Any
 from bot.domain.core.sentence import Code, Sentence, join_sentences, pack_sentence, say, truncate, unpack_sentence
 from bot.domain.registry.model import ModelPackage, Signature, SignatureColumn
 
-MAX_STORED_CHANGES = 20  # changes that a request keeps; of more, the rest is counted
-MAX_LISTED_NAMES = 5  # names in one sentence; of more, the rest is counted
+MAX_STORED_CHANGES = 20  # changes that a request stores; the others are counted
+MAX_LISTED_NAMES = 5  # names in one sentence; the others are counted
 MAX_LISTED_BREAKING_CHANGES = 3  # breaking changes that one sentence names
 _MAX_NAME_LENGTH = 80  # characters of one name or type in a sentence
 
 
 class CallerEffect(Enum):
-    """What a change does to callers, the worst first."""
+    """The effect of a change on callers, the worst first."""
 
-    BREAKS = "breaks"  # calls that worked fail, or get another answer than before
-    ADDS = "adds"  # calls still work, and can say more
+    BREAKS = "breaks"  # calls that worked fail, or get a different answer
+    ADDS = "adds"  # calls still work, and can pass or get more
     COMPATIBLE = "fits"  # calls still work
 
 
 @dataclass(frozen=True, slots=True)
 class CallerChange:
-    """One change for callers, in a sentence without an end."""
+    """One change for callers, as a sentence without its period."""
 
     effect: CallerEffect
     sentence: Sentence
@@ -36,10 +36,10 @@ class CallerChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallerImpact:
-    """What a move changes for those who call the stage's version, as it was known when the request was opened.
+    """What a transition changes for callers of the stage, as known when the request was opened.
 
     `more` counts the changes beyond `changes`. `unknown` says why they couldn't be compared, `way_back` why no
-    automatic rollback can undo the move; both are None where there's nothing to say.
+    automatic rollback can undo the move; both are None if that doesn't apply.
     """
 
     changes: tuple[CallerChange, ...] = ()
@@ -48,12 +48,12 @@ class CallerImpact:
     no_rollback: Sentence | None = None
 
     def sentences(self, *effects: CallerEffect) -> list[Sentence]:
-        """Return the changes with one of these effects."""
+        """Return the sentences of changes with one of these effects."""
         return [change.sentence for change in self.changes if change.effect in effects]
 
 
 def caller_impact(new: ModelPackage | None, old: ModelPackage | None, version: int, incumbent: int) -> CallerImpact:
-    """Return what `version` changes for callers of `incumbent`, as their files say; nothing if neither states any."""
+    """Return what `version` changes for callers of `incumbent`, by their files; nothing if neither has a signature."""
     new_signature, old_signature = (one.signature if one else None for one in (new, old))
     if new_signature is None or old_signature is None:
         lacks = version if new_signature is None else incumbent
@@ -76,7 +76,7 @@ def caller_impact(new: ModelPackage | None, old: ModelPackage | None, version: i
 
 
 def no_rollback_reason(new: ModelPackage | None, old: ModelPackage | None, incumbent: int) -> Sentence | None:
-    """Return why no automatic rollback from `new` to the incumbent, whose files are `old`, is possible. None: it is."""
+    """Return why no automatic rollback from `new` to the incumbent, whose files are `old`, is possible, or None."""
     why = incompatibility_reason(old, new)
     return None if why is None else say("No automatic rollback to {v}: {why}", v=Code(f"v{incumbent}"), why=why)
 
@@ -87,7 +87,7 @@ def no_earlier_version_reason() -> Sentence:
 
 
 def pack_caller_impact(impact: CallerImpact) -> dict[str, Any]:
-    """Return it as plain JSON values."""
+    """Return the impact as plain JSON values."""
     return {
         "changes": [
             {"effect": change.effect.value, "says": pack_sentence(change.sentence)} for change in impact.changes
@@ -99,7 +99,7 @@ def pack_caller_impact(impact: CallerImpact) -> dict[str, Any]:
 
 
 def unpack_caller_impact(data: Mapping[str, Any] | None) -> CallerImpact:
-    """Return what `pack_callers` wrote; nothing for what an older Registrar wrote."""
+    """Return what `pack_caller_impact` wrote; an empty impact for older records."""
     if data is None:
         return CallerImpact()
     return CallerImpact(
@@ -115,14 +115,14 @@ def unpack_caller_impact(data: Mapping[str, Any] | None) -> CallerImpact:
 def caller_changes(new: Signature, old: Signature) -> list[CallerChange]:
     """Return what `new` changes for callers of `old`, breaking changes first.
 
-    Inputs or outputs that one of the two doesn't state are left out.
+    Inputs or outputs that one of them doesn't state are left out.
     """
     changes: list[CallerChange] = []
     if new.inputs and old.inputs:
         changes += _compare_columns("input", new.inputs, old.inputs, _INPUT_RULES)
     if new.outputs and old.outputs:
         changes += _compare_columns("output", new.outputs, old.outputs, _OUTPUT_RULES)
-    # Callers pass these like inputs; none at all is a fact here, not a gap.
+    # Callers pass these like inputs; having none is a fact, not a gap.
     changes += _compare_columns("prediction parameter", new.params, old.params, _INPUT_RULES)
     return sorted(changes, key=lambda change: list(CallerEffect).index(change.effect))
 
@@ -135,7 +135,8 @@ def breaking_changes(new: Signature, old: Signature) -> list[Sentence]:
 def incompatibility_reason(new: ModelPackage | None, old: ModelPackage | None) -> Sentence | None:
     """Return why the files of `new` can't serve the callers of `old`; None if they can.
 
-    What only one of them states can't be compared, and counts as a misfit. If `old` has no MLmodel file, anything fits.
+    What only one of them states can't be compared, and counts as incompatible. If `old` has no MLmodel
+    file, anything is compatible.
     """
     if old is None:
         return None
@@ -160,12 +161,12 @@ def incompatibility_reason(new: ModelPackage | None, old: ModelPackage | None) -
 
 
 def _is_only_one_stated(new: Signature, old: Signature) -> bool:
-    """Tell whether only one of the two states its inputs, or its outputs."""
+    """Return whether only one of the two states its inputs, or its outputs."""
     return bool(new.inputs) != bool(old.inputs) or bool(new.outputs) != bool(old.outputs)
 
 
 class _ColumnChange(Enum):
-    """What can happen to one column."""
+    """A change of one column."""
 
     REMOVED = "removed"
     RETYPED = "retyped"
@@ -200,7 +201,7 @@ _OUTPUT_RULES: _ColumnRules = {
 def _compare_columns(
     kind: str, new: Sequence[SignatureColumn], old: Sequence[SignatureColumn], rules: _ColumnRules
 ) -> Iterator[CallerChange]:
-    """Yield one change for all columns that shifted alike, in the order of `rules`."""
+    """Yield one change for all columns that changed alike, in the order of `rules`."""
     new_columns, old_columns = _index_columns(new), _index_columns(old)
     is_alone = len(new_columns) == len(old_columns) == 1
     alike: dict[tuple[_ColumnChange, str, str], list[object]] = {}
@@ -249,7 +250,7 @@ def _column_sentence(template: str, kind: str, labels: Sequence[object], before:
     is_one = len(labels) == 1
     subject: object = say("{kind} {these}", kind=kind if is_one else f"{kind}s", these=list_some(labels))
     if labels == [""]:
-        subject = kind  # "output changed from double to long": there is only the one
+        subject = kind  # "output changed from double to long": there's only one
     return say(
         template,
         it=subject,
@@ -269,7 +270,7 @@ def quote_name(name: str) -> Code:
 
 
 def quote_if_needed(text: str) -> str:
-    """Return MLflow's word as it is; set apart where it has signs that Slack could read as markup."""
+    """Return MLflow's word as it is; quoted if it has characters that Slack could read as markup."""
     return text if text.isalnum() and len(text) <= _MAX_NAME_LENGTH else quote_name(text)
 
 
