@@ -118,7 +118,7 @@ def aggregate(points: Sequence[Point | CountPoint], method: str) -> tuple[float,
 
 
 def _check_figures(figures: Sequence[object]) -> tuple[float] | tuple[float, float] | str:
-    """Return a value, or a count and its total, as finite numbers; or what's wrong, since plug-ins can send anything."""
+    """Return a value, or a count and its total, as finite numbers; or what is wrong: plug-ins can send anything."""
     checked = [_check_figure(point) for point in figures[:2]] or [_NOT_A_NUMBER]
     if (fault := next((point for point in checked if isinstance(point, str)), None)) is not None:
         return fault

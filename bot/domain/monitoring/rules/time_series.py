@@ -25,7 +25,7 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TimeSeries:
-    """A metric's readings: seconds since the epoch in UTC, ascending, and finite values. Made by `TimeSeries.from_columns`.
+    """A metric's readings: seconds since the epoch in UTC, ascending, and finite values. Made by `from_columns`.
 
     For counts, a value is a proportion and `total` is what it's out of, NaN for a reading that isn't a count. If no
     reading is one, `total` is None.
