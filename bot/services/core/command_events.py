@@ -13,15 +13,17 @@ def _is_promotion(queued: QueuedCommand) -> bool:
     return str(queued.command.get("verb", Promote.verb)) == Promote.verb
 
 
-def _submitted_tag(queued: QueuedCommand) -> EventTag:
+def submitted_tag(queued: QueuedCommand) -> EventTag:
+    """Return the tag of the event about a submission."""
     return EventTag.PROMOTION_REQUESTED if _is_promotion(queued) else EventTag.REGISTRY_CHANGE_REQUESTED
 
 
-def _refused_tag(queued: QueuedCommand) -> EventTag:
+def refused_tag(queued: QueuedCommand) -> EventTag:
+    """Return the tag of the event about a refusal."""
     return EventTag.PROMOTION_REFUSED if _is_promotion(queued) else EventTag.REGISTRY_CHANGE_REFUSED
 
 
-def _command_event(
+def command_event(
     queued: QueuedCommand, tag: EventTag, now: datetime, *, origin: str, why: str = "", **evidence: object
 ) -> Event:
     """Return an audit event about a command; `evidence` is added to its arguments, without empty values."""

@@ -28,7 +28,7 @@ from bot.domain.core.errors import (
 from bot.domain.core.sentence import Sentence, say
 from bot.domain.policy.authorization import AccessTarget, Permission, authorize, describe_caller
 from bot.ports import LedgerReader, LedgerTransaction, QueuedCommand, QueuedCommandState
-from bot.services.core.command_events import _command_event, _refused_tag, _submitted_tag
+from bot.services.core.command_events import command_event, refused_tag, submitted_tag
 from bot.services.core.commands import (
     CANCELLED_ERROR,
     ClientContext,
@@ -83,7 +83,7 @@ class CommandQueue:
             if not tx.add_queued_command(queued):
                 return _require_same_command(tx.queued_command_with_key(queued.caller, queued.key or ""), queued)
             by, ci = describe_caller(caller, self._context.policy), pack_ci_run(queued.ci) if queued.ci else None
-            tx.add_audit_event(_command_event(queued, _submitted_tag(queued), queued.at, origin=origin, by=by, ci=ci))
+            tx.add_audit_event(command_event(queued, submitted_tag(queued), queued.at, origin=origin, by=by, ci=ci))
         return queued
 
     def cancel(self, caller: Caller, command_id: str, *, reason: str = "", origin: str) -> QueuedCommand:
@@ -99,7 +99,7 @@ class CommandQueue:
                 queued = replace(queued, state=QueuedCommandState.REFUSED, error=CANCELLED_ERROR, outcome=reason)
                 tx.save_queued_command(queued)
                 tx.add_audit_event(
-                    _command_event(
+                    command_event(
                         queued, EventTag.PROMOTION_CANCELLED, self._context.clock.now(), origin=origin, why=reason
                     )
                 )
@@ -150,9 +150,9 @@ class CommandQueue:
             )
             tx.save_queued_command(queued)
             tx.add_audit_event(
-                _command_event(
+                command_event(
                     queued,
-                    _submitted_tag(queued),
+                    submitted_tag(queued),
                     queued.at,
                     origin=origin,
                     by=describe_caller(caller, self._context.policy),
@@ -237,7 +237,7 @@ class CommandQueue:
     def _audit_refusal(self, queued: QueuedCommand, caller: Caller, why: Sentence, origin: str) -> None:
         by, now = describe_caller(caller, self._context.policy), self._context.clock.now()
         with self._context.ledger.write() as tx:
-            tx.add_audit_event(_command_event(queued, _refused_tag(queued), now, why=str(why), origin=origin, by=by))
+            tx.add_audit_event(command_event(queued, refused_tag(queued), now, why=str(why), origin=origin, by=by))
 
     def _new_command(
         self, caller: Caller, command: dict[str, Any], channel: str, state: QueuedCommandState
@@ -289,8 +289,8 @@ class CommandQueue:
         seen = error.evidence if isinstance(error, GateFailed) else None
         evidence = {"error": type(error).__name__, "seen": seen}
         tx.add_audit_event(
-            _command_event(
-                queued, _refused_tag(queued), self._context.clock.now(), why=why, origin="registrar", **evidence
+            command_event(
+                queued, refused_tag(queued), self._context.clock.now(), why=why, origin="registrar", **evidence
             )
         )
         self._add_reply(tx, queued, error.sentence, notify_caller)

@@ -8,7 +8,7 @@ BATCH_SIZE = 10  # messages that share commits
 URGENT_KINDS = frozenset({MessageKind.INCIDENT, MessageKind.ROLLBACK})  # on-call engineers wait for these
 
 
-def _batches(due_messages: list[OutboxMessage]) -> list[list[OutboxMessage]]:
+def batches_in_order(due_messages: list[OutboxMessage]) -> list[list[OutboxMessage]]:
     """Return the layers in batches: a commit of a hundred messages would block votes for too long.
 
     Urgent messages come first, and take the next turn in their channel however many others are waiting.
@@ -30,7 +30,7 @@ def _layers(due_messages: list[OutboxMessage]) -> list[list[OutboxMessage]]:
     return layers
 
 
-def _is_superseded(message: OutboxMessage, due_messages: list[OutboxMessage]) -> bool:
+def is_superseded(message: OutboxMessage, due_messages: list[OutboxMessage]) -> bool:
     """Tell whether a later message redraws the same card anyway; cards show the present state."""
     return message.kind.is_updated_in_place and any(
         other.kind is message.kind and other.lane == message.lane and other.number > message.number

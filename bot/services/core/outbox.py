@@ -24,7 +24,7 @@ from bot.ports import (
     OutboxMessage,
 )
 from bot.services.core.context import Context
-from bot.services.core.delivery_batches import _batches, _is_superseded
+from bot.services.core.delivery_batches import batches_in_order, is_superseded
 
 log = logging.getLogger(__name__)
 
@@ -135,7 +135,7 @@ class Outbox:
             due = reader.due_messages(self._context.clock.now(), kinds=self._kinds, recipient=self._recipient)
         blocked_keys: set[str] = set()
         queue_lengths: Counter[str] = Counter()
-        for batch in _batches(due):
+        for batch in batches_in_order(due):
             deliverable = [message for message in batch if message.lane not in blocked_keys]
             if deliverable:
                 claimed, waiting = self._claim_batch(deliverable, due, queue_lengths)
@@ -162,7 +162,7 @@ class Outbox:
                 claimed_message = tx.claim_message(message, self._context.owner, now, now + LEASE)
                 if claimed_message is None:
                     waiting_keys.add(message.lane)
-                elif _is_superseded(message, due_messages) and tx.message_ref(message.lane):
+                elif is_superseded(message, due_messages) and tx.message_ref(message.lane):
                     tx.mark_delivered(claimed_message, None)
                 else:
                     claimed.append(_ClaimedMessage(claimed_message, channel))
