@@ -155,10 +155,7 @@ class SlackInteractions:
             outbox.end_turn(channel)
 
     def enqueue_command(self, target: ReplyTarget, command: Command) -> None:
-        """Record the command; it's executed after the acknowledgement.
-
-        Raises Refused and LedgerUnavailable.
-        """
+        """Record the command, to be executed after the acknowledgement. Raises Refused and LedgerUnavailable."""
         queued = self.registrar.command_queue.submit(
             self.caller(target), command, channel=target.channel, origin="slack"
         )
@@ -197,10 +194,7 @@ class SlackInteractions:
         self._defer_with_notice(target, slow_sentence, lambda patience: self._execute(target, command_id, patience))
 
     def approve(self, target: ReplyTarget, request_id: str) -> Message:
-        """Record an approval and return the answer; the transition follows after the acknowledgement.
-
-        Raises Refused.
-        """
+        """Record an approval and return the answer; the transition is executed later. Raises Refused."""
         counted = self.registrar.requests.vote(self.caller(target), request_id, VoteChoice.APPROVE, origin="slack")
         if counted.request.state is RequestState.PENDING:
             self._deliver_later()
