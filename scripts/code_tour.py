@@ -106,7 +106,7 @@ TOURS = {
                     Stop("PushSource.read"),
                     Stop("statistics.judge_threshold"),
                     Stop("assessment.assess"),
-                    Stop("monitoring.incident.decide"),
+                    Stop("incident_decision.decide"),
                     Stop("rollback_records.begin_rollback"),
                 ),
             ),
