@@ -26,7 +26,7 @@ class SourceContract:
     Each test uses its own models, so the tests can share a source that has other data already.
     """
 
-    unusual_names = ("o'brien", 'the "best"', "100%", "модель", "a\\", "x$model", "`tick`", "{x}")
+    odd_names = ("o'brien", 'the "best"', "100%", "модель", "a\\", "x$model", "`tick`", "{x}")
 
     def source(self) -> MetricSource:
         """Return the source, the same one at every call."""
@@ -119,7 +119,7 @@ class SourceContract:
             assert answer.outcome in {CheckOutcome.OK, CheckOutcome.NO_DATA}
 
     def test_odd_names_are_names(self) -> None:
-        for name in self.unusual_names:
+        for name in self.odd_names:
             model = f"{self.model()}{name}"
             self.put(model, 7, "accuracy", 0.5)
             [answer, other] = self.source().read([self.query(model), self.query(f"{model}x")])
