@@ -8,58 +8,12 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bot.domain.core.errors import Misconfigured, RegistrarError
-from bot.domain.core.sentence import Code, say
+from bot.domain.core.errors import RegistrarError
 from bot.version import version
 from handlers import logs
 from handlers.errors import explain
 from handlers.terminal.command_line.index import OWN_COMMANDS, command_index
-
-POLICY_TEMPLATE = """\
-# Registrar's policy: who may move which model where. `registrar run` reads it at its start and whenever it changes.
-# Slack shows a person's id under their profile → ⋮ → Copy member ID; a user group's begins with S.
-
-channel: "#ml-models"          # where requests are posted; invite the bot there: /invite @registrar
-
-roles:
-  lead: []                     # such as [U02BOB, S01LEADS]: those who decide
-  admin: []                    # such as [U05ANN]: may cancel anybody's request
-
-models:
-  "*":                         # every model; a longer pattern such as "churn*" wins whole over this one
-    staging:
-      approvers: [lead]
-      required: 1              # how many different people have to approve
-      requester_may_approve: true
-      expires_after: 7d
-    production:
-      approvers: [lead]
-      required: 1
-      requester_may_approve: false
-      expires_after: 24h
-      # tell_approvers: mention  # on the card; or direct, one message each; or none
-      # remind_after: 4h       # reminds those who can decide; each pause is twice the one before
-      # gates:                 # what a version must show; `registrar policy check` reads this file before it is live
-      #   - {metric: accuracy, at_least: 0.85}
-      #   - {metric: f1, not_worse_than_incumbent_by: 0.01}
-      #   - {card: [owner, use_case]}
-      # override: [admin]      # who may let a failed gate pass, with a reason
-    # rollback: {by: [lead]}   # who may roll back alone, at once; without: those who approve for Production
-    # monitors:                # what watches the version in Production: docs/monitoring.md
-    #   - {name: accuracy, source: live, greater_than: 0.85, every: 5m, fail_after: 3, action: notify}
-
-# sources:                     # where their figures come from: pushed, Prometheus, MLflow
-#   live: {type: push}
-#   prom: {type: prometheus, url: "http://prometheus:9090"}
-# clients:                     # who may push, with a token that stands in the environment
-#   serving: {token_env: REGISTRAR_CLIENT_SERVING, models: ["*"], may: [push]}
-
-# policy: {settle: 30s}        # how long this file must stay unchanged before an edit that loosens a rule applies
-
-# freeze:                      # times in which nothing moves in Production
-#   - {cron: "0 18 * * 5", for: 62h, zone: Europe/Berlin, reason: weekend}
-"""
-
+from handlers.terminal.init import write_policy_template
 
 DOCTOR_EPILOG = """\
 It asks Slack, MLflow, and the ledger, reads the policy, and changes nothing. With --live it also creates
@@ -139,7 +93,7 @@ def _build_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_command(verbs, "run", _run)
     _add_command(verbs, "worker", _run)
-    init = _add_command(verbs, "init", _init)
+    init = _add_command(verbs, "init", lambda arguments: write_policy_template(arguments.file))
     init.add_argument("file", nargs="?", type=Path, help="where; default: what REGISTRAR_POLICY says, registrar.yml")
     doctor = _add_command(verbs, "doctor", _doctor)
     doctor.formatter_class, doctor.epilog = argparse.RawDescriptionHelpFormatter, DOCTOR_EPILOG
@@ -171,18 +125,6 @@ def _run(arguments: argparse.Namespace) -> None:
     settings = read_settings()
     logs.set_up_logging(settings.secrets, log_format=settings.log_format)
     run(settings, lambda line: print(line, flush=True), is_worker=arguments.verb == "worker")
-
-
-def _init(arguments: argparse.Namespace) -> None:
-    file = arguments.file or Path(os.environ.get("REGISTRAR_POLICY") or "registrar.yml")
-    try:
-        with file.open("x", encoding="utf-8") as out:
-            out.write(POLICY_TEMPLATE)
-    except FileExistsError:
-        raise Misconfigured(say("{file} is there already; nothing was changed.", file=Code(file))) from None
-    except OSError as error:
-        raise Misconfigured(say("{file} cannot be written: {why}.", file=Code(file), why=error.strerror)) from error
-    print(f"Wrote {file}. Put your leads' Slack ids into it, then start: registrar run")
 
 
 def _doctor(arguments: argparse.Namespace) -> int:

@@ -18,7 +18,7 @@ from bot.domain.policy.pending_edit import settle_duration
 from bot.domain.promotions.request import RequestState
 from bot.policy_file import LocalPolicyFile
 from bot.services.policy.reload import PolicyReloader, revision_of
-from handlers.terminal.main import POLICY_TEMPLATE as TEMPLATE
+from handlers.terminal.init import POLICY_TEMPLATE as TEMPLATE
 from tests.support.paths import ROOT
 from tests.support.services.bench import BOB, Bench
 from tests.support.services.policy_file import (
