@@ -55,7 +55,7 @@ models:
 
 
 def write_policy_template(path: Path | None) -> None:
-    """Write the file, by default where the policy is read from. Raises Misconfigured if it exists or can't be written."""
+    """Write the file, by default where the policy is read. Raises Misconfigured if it exists or can't be written."""
     file = path or Path(os.environ.get("REGISTRAR_POLICY") or "registrar.yml")
     try:
         with file.open("x", encoding="utf-8") as out:
