@@ -55,7 +55,7 @@ def open_dispatcher(settings: Settings) -> Dispatcher:
 
 
 def open_ledger(settings: Settings, observer: Observer = NO_OBSERVER, *, exclusive: bool = False) -> SqlLedger:
-    """Return the ledger, ready for work; SQLite's tables are brought up to date. With `serves` it serves it alone.
+    """Return the ledger, ready for work; SQLite's tables are brought up to date. With `exclusive` it serves it alone.
 
     Raises LedgerUnavailable, and Misconfigured where that of PostgreSQL has to be made or upgraded first, or another
     process serves one that has room for one only.

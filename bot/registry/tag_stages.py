@@ -16,7 +16,7 @@ STAGE_TAG = "stage"
 
 
 class TagStageRegistry:
-    """The port `Registry` over one whose `transition_stage` is never called.
+    """The port `ModelRegistry` over one whose `transition_stage` is never called.
 
     The steps of a transition aren't atomic: after a crash between them, call `transition_stage` again, which repairs
     it.

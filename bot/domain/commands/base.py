@@ -24,8 +24,8 @@ MAX_REASON_LENGTH = 1000  # characters; a card shows all of it
 class Argument:
     """How a field is typed: by position or with flags, its name in the help, and what it means.
 
-    `many`: it takes every word that is left, or its flag can be given again. `takes`: an optional argument in the
-    middle is left out where the word at its place is none of its kind.
+    `takes_many`: it takes every word that is left, or its flag can be given again. `accepts`: an optional argument in
+    the middle is left out where the word at its place is none of its kind.
     """
 
     placeholder: str

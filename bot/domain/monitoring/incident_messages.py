@@ -321,7 +321,10 @@ def rolled_back_manually(move: Transition) -> Sentence:
 
 
 def superseded(version: int | None, transition: Transition | None) -> Sentence:
-    """Return how it ends where Production moved in another way; `began` is the move that did it, None where it left."""
+    """Return how it ends where Production moved in another way.
+
+    `transition` is the move that did it, None where it left.
+    """
     if transition is None:
         return say("Overtaken: {v} serves no more, and nothing is in Production.", v=version_code(version))
     how = say(_TRANSITION_SENTENCES.get(transition.kind, "{who} moved it."), who=format_actor(transition.actor))

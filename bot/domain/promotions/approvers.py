@@ -21,7 +21,7 @@ MAX_NOTIFIED = 20  # people whom one card names, or who get a direct message eac
 class EligibleApprovers:
     """The people behind approvers' user and user group ids, by user id, as far as Slack knows them.
 
-    `is_whole` is False if Slack can't list one of the groups.
+    `is_complete` is False if Slack can't list one of the groups.
     """
 
     people: Mapping[str, Profile] = field(default_factory=dict)

@@ -28,8 +28,8 @@ class TimeWindow:
 class Timeline:
     """What served in Production, newest first, with the promotions' requests and approvers by request id.
 
-    `watched` is when Registrar's record begins. `window` is the queried time: then
-    `served` has only what overlaps with it. `drawn` is what a chart shows: all of it, newest first.
+    `watched_since` is when Registrar's record begins. `window` is the queried time: then
+    `served` has only what overlaps with it. `chart_periods` is what a chart shows: all of it, newest first.
     """
 
     model: str

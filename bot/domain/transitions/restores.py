@@ -69,7 +69,7 @@ class Discrepancy:
 class RestoreFacts:
     """One model: its last snapshot, its state in the registry now, our transitions (newest first), and tags we wrote.
 
-    `info` is None if the registry has no such model. `written` has `tag_fingerprints` by version.
+    `model` is None if the registry has no such model. `written_fingerprints` has `tag_fingerprints` by version.
     """
 
     snapshot: RegistrySnapshot

@@ -19,7 +19,7 @@ class ThreadDispatcher:
         self._threads: list[threading.Thread] = []
 
     def set_handler(self, handler: Callable[[CheckBatch], None]) -> None:
-        """Let `work` make what is dispatched."""
+        """Let `handler` make what is dispatched."""
         self._run_batch = handler
 
     def start(self) -> None:

@@ -106,7 +106,7 @@ def context_line(text: str) -> ContextBlock:
 
 
 def fitting_rows(rows: Sequence[str], max_length: int = MAX_ROWS_LENGTH) -> list[str]:
-    """Return as many of the first rows as fit in `most` characters."""
+    """Return as many of the first rows as fit in `max_length` characters."""
     ends = accumulate(len(row) + _ROW_OVERHEAD for row in rows)
     return [row for row, end in zip(rows, ends, strict=True) if end <= max_length]
 

@@ -244,7 +244,10 @@ class _GroupMembers:
 
 @dataclass(frozen=True, slots=True)
 class _UserGroups:
-    """User groups as Slack lists them. `others` is for groups that aren't listed; None means fetch each separately."""
+    """User groups as Slack lists them. `unlisted` is for groups that aren't listed.
+
+    None means fetch each separately.
+    """
 
     listed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     unlisted: _GroupMembers | None = _GroupMembers()

@@ -19,7 +19,7 @@ def escape(text: str) -> str:
 
 
 def escape_and_cut(text: str, max_length: int) -> str:
-    """Return outside text escaped and in at most `most` characters; no entity is cut in two."""
+    """Return outside text escaped and in at most `max_length` characters; no entity is cut in two."""
     escaped = escape(text)
     if len(escaped) <= max_length:
         return escaped
@@ -66,7 +66,7 @@ def to_mrkdwn(sentence: Sentence) -> str:
 
 
 def cut_mrkdwn(text: str, max_length: int) -> str:
-    """Return mrkdwn in at most `most` characters; no entity and no mention is cut in two."""
+    """Return mrkdwn in at most `max_length` characters; no entity and no mention is cut in two."""
     if len(text) <= max_length:
         return text
     return re.sub(r"(&\w{0,4}|<[^>]*)…$", "…", truncate(text, max_length))

@@ -41,7 +41,7 @@ MONITOR_FIELDS = (
 
 
 def monitor_modal(draft_id: str, prefilled: Mapping[str, str], sources: Sequence[str]) -> dict[str, Any]:
-    """Return the form that adds a monitor, prefilled with what was typed. `draft` is the queued command's id."""
+    """Return the form that adds a monitor, prefilled with what was typed. `draft_id` is the queued command's id."""
     typed = {"every": "5m", "rule": "threshold", "action": "dry_run"} | dict(prefilled)
     equality, compared = "For a bound; equality fails", "When compared with a baseline. Empty:"
     blocks: list[Block] = [

@@ -62,7 +62,7 @@ def comparison_message(comparison: Comparison) -> ComparisonMessage:
 
 
 def _table_rows(comparison: Comparison, metrics: Sequence[str], max_length: int) -> list[list[TableCell]]:
-    """Return the heading and versions in `most` characters, with fewer metrics if too few versions would fit."""
+    """Return the heading and versions in `max_length` characters, with fewer metrics if too few versions would fit."""
     rows = _fitting_table_rows(comparison, metrics, max_length)
     if len(rows) > min(MIN_VERSIONS, len(comparison.versions)) or len(metrics) <= MIN_METRICS:
         return rows
@@ -70,7 +70,7 @@ def _table_rows(comparison: Comparison, metrics: Sequence[str], max_length: int)
 
 
 def _fitting_table_rows(comparison: Comparison, metrics: Sequence[str], max_length: int) -> list[list[TableCell]]:
-    """Return the heading and as many versions as fit in `most` characters, always with the one in Production."""
+    """Return the heading and as many versions as fit in `max_length` characters, always with the one in Production."""
     incumbent = comparison.incumbent_row
     order = sorted(range(len(comparison.frame)), key=lambda at: at != incumbent)[: MAX_ROWS - 1]
     heading = _text_cells(["Version", "Semver", "Stage", *(truncate(_cell_text(metric), 60) for metric in metrics)])

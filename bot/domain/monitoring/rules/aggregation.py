@@ -40,8 +40,8 @@ def measure(
 ) -> Reading:
     """Return the value of an answer by the rule's aggregate, or why there's none.
 
-    Points count after `since` and up to `until`, a minute of another clock granted; those of a timeless answer
-    always. Of several of one moment the first counts. Those up to `seen`, the newest one that a check before has seen,
+    Points count after `since` and up to `until`, a minute of another clock granted; those of a timeless answer always.
+    Of several of one moment the first counts. Those up to `newest_seen`, the newest one that a check before has seen,
     are not `fresh`. Counts are added up: their value is how many of all. Never raises; the value of an OK is finite.
     """
     if answer.outcome is not CheckOutcome.OK:
@@ -74,7 +74,7 @@ def usable_points(
     """Return the points that count, oldest first and one of a moment, and how many of the others have which fault.
 
     Either all of them are values, or all are counts out of more than 0: beside counts, and where the rule asks for
-    them, a mere value says nothing. `wrong_time` says what is wrong with a time that has its zone.
+    them, a mere value says nothing. `time_fault` says what is wrong with a time that has its zone.
     """
     usable: dict[datetime, Point | CountPoint] = {}
     faults: Counter[str] = Counter()

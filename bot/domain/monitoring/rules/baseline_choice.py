@@ -68,9 +68,9 @@ def current_baseline(
 ) -> tuple[Baseline, BaselineLookup]:
     """Return the baseline of a check, and a function from a block's start to that block's baseline and a remark.
 
-    The baseline is what was measured before the term, or, once the version has been better than that for `QUIET` days
-    without a failure, its own best days: a baseline can only get better. If too little was measured before, it's the
-    version's own days so far, summarized again each day.
+    The baseline is what was measured before the term, or, once the version has been better than that for `RATCHET_DAYS`
+    days without a failure, its own best days: a baseline can only get better. If too little was measured before, it's
+    the version's own days so far, summarized again each day.
     """
     before = history.frozen_baseline() if rule.baseline == "previous" else None
     today = term.since + (now - term.since) // rule.baseline_day * rule.baseline_day

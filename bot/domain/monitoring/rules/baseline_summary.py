@@ -58,8 +58,8 @@ def lookback(history: float) -> float:
 def summarize(points: TimeSeries, *, start: float, window: float, history: float) -> Baseline:
     """Return a baseline's summary, for blocks of `window` seconds, one of which begins at `start`.
 
-    `history` is how many seconds of readings a comparison needs; it says how long a day is (`day_of`). Readings that
-    are too few for a comparison are summarized, too: the rules say that they can't judge.
+    `history` is how many seconds of readings a comparison needs; it says how long a day is (`day_length`). Readings
+    that are too few for a comparison are summarized, too: the rules say that they can't judge.
     """
     day = day_length(history)
     weekend = NO_WEEKEND_EFFECT
@@ -162,12 +162,13 @@ class Variability:
 def measure_variability(
     at: Floats, residual: Floats, *, window: float, days: float, period: float = DAY
 ) -> Variability:
-    """Return how readings vary around what's expected of them, and how means of each length in `SCANNED` do.
+    """Return how readings vary around what's expected of them, and how means of each length in `SCAN_WINDOWS` do.
 
     `days` is how many days, of `period` seconds, the expected values are means of: they absorb 1/days of the variance,
     and k/days of that of a mean of k days. Old incidents are pulled in: single readings, and means of each length,
-    beyond `FAR` robust standard deviations. As in `usual`, the spread is taken `SURE` standard errors higher, for as
-    many independent means as fit into the baseline. If fewer than two fit, the spread is infinite.
+    beyond `OUTLIER_LIMIT` robust standard deviations. As in `estimate_baseline`, the spread is taken `NOISE_MARGIN`
+    standard errors higher, for as many independent means as fit into the baseline. If fewer than two fit, the spread is
+    infinite.
     """
     correction = days / (days - 1) if days > 1 else 1.0
     points = TimeSeries(at, residual)
@@ -215,8 +216,8 @@ def _noise_factors(
 ) -> tuple[float, ...]:
     """Return the noise at each time of day as a multiple of the usual noise, with `reach` neighbors on either side.
 
-    It's 1 unless they're noisier by `CERTAIN` standard errors. Of n readings, whose squares have the correlation φ²,
-    n·(1−φ²)/(1+φ²) are independent.
+    It's 1 unless they're noisier by `NOISE_FACTOR_LIMIT` standard errors. Of n readings, whose squares have the
+    correlation φ², n·(1−φ²)/(1+φ²) are independent.
     """
     squares = winsorize(residual) ** 2
     if not squares.any():
@@ -237,7 +238,7 @@ def _recurring_extremes(
     `days` and `slots` say where each mean's last reading lies, and `count` how many times of day there are. It's the
     median of the days' lowest, or the higher one of two that are a week apart, if that's lower: a nightly or weekly
     batch is normal for the metric, and since the spread leaves it out, it would otherwise be a drop each time. Anything
-    within `RECURRING` times the spread is noise and becomes 0.
+    within `RECURRING_LIMIT` times the spread is noise and becomes 0.
     """
     cells = (days - days[:1]).astype(np.int64) * count + slots
     rows = int(days[-1] - days[0]) + 1 if len(days) else 1
@@ -273,8 +274,8 @@ def estimate_baseline(
     """Return what a baseline says of its blocks.
 
     `grid` (…, days, slots) has the blocks' means, NaN where one is missing; weekends are leveled already, by `weekend`.
-    What is expected is smoothed over so many neighbors as `reach` says. Incidents are pulled in first (`pulled_in`).
-    The noise is measured twice, and the larger is taken, since each has a weakness:
+    What is expected is smoothed over so many neighbors as `reach` says. Incidents are pulled in first
+    (`winsorize_blocks`). The noise is measured twice, and the larger is taken, since each has a weakness:
 
     - From the blocks: s², pooled over the times of day (a one-way analysis of variance, so each time of day costs a
       degree of freedom), times (1+ρ)/(1−ρ) with ρ the correlation of neighbors: the long-run variance of an AR(1)
@@ -286,8 +287,8 @@ def estimate_baseline(
       from their covariance; it is added again.
 
     Neighbors that resemble each other are worth less than independent ones: the degrees of freedom ν are those of
-    Bartlett, times (1−ρ²)/(1+ρ²). The noise is taken `SURE` standard errors of itself higher, 1/√(2ν) of it: what acts
-    without a cause does so after a baseline that was quieter than usual.
+    Bartlett, times (1−ρ²)/(1+ρ²). The noise is taken `NOISE_MARGIN` standard errors of itself higher, 1/√(2ν) of it:
+    what acts without a cause does so after a baseline that was quieter than usual.
     """
     grid = winsorize_blocks(grid)
     is_present = ~np.isnan(grid)
@@ -316,11 +317,11 @@ def estimate_baseline(
 
 
 def estimate_weekend_effect(grid: Floats, on_weekend: Floats) -> WeekendEffect:
-    """Return what levels the weekends of hourly means (…, days, slots), of which `rest` says which are a weekend.
+    """Return what levels the weekends of hourly means (…, days, slots), of which `on_weekend` says which are a weekend.
 
     The offset is the mean of the weekends' hours, each beside the median of the weekdays' at its time of day, with
-    those beyond `FAR` pulled in: an incident on one Saturday is no weekend. Where there is no weekend or nothing else,
-    there is nothing to level.
+    those beyond `OUTLIER_LIMIT` pulled in: an incident on one Saturday is no weekend. Where there is no weekend or
+    nothing else, there is nothing to level.
     """
     apart = grid - nan_median(np.where(on_weekend == 0, grid, nan), -2)[..., None, :]
     free = np.where(on_weekend == 1, apart, nan).reshape(*grid.shape[:-2], -1)
@@ -341,11 +342,11 @@ def estimate_weekend_effect(grid: Floats, on_weekend: Floats) -> WeekendEffect:
 def winsorize_blocks(grid: Floats) -> Floats:
     """Return blocks (…, days, slots) with incidents pulled in: winsorized by time of day.
 
-    A block farther than `FAR` robust standard deviations from the median at its time of day counts as if it were just
-    there. The deviations of all times of day are pooled, as the noise is, since a time of day alone has few days; the
-    median of D values takes 1/D of the variance with it. What came back at the same hour a week before or after, at
-    least half as far away, is no incident but the week's own shape, and stays: nothing but noise that is too small
-    makes a monitor act without a cause. Where more than half of the blocks are equal, nothing is pulled in.
+    A block farther than `OUTLIER_LIMIT` robust standard deviations from the median at its time of day counts as if it
+    were just there. The deviations of all times of day are pooled, as the noise is, since a time of day alone has few
+    days; the median of D values takes 1/D of the variance with it. What came back at the same hour a week before or
+    after, at least half as far away, is no incident but the week's own shape, and stays: nothing but noise that is too
+    small makes a monitor act without a cause. Where more than half of the blocks are equal, nothing is pulled in.
     """
     days = grid.shape[-2]
     if days < 2:
@@ -369,9 +370,9 @@ def winsorize_blocks(grid: Floats) -> Floats:
 def smooth_over_slots(same: Floats, days: Floats, noise: Floats, reach: int) -> tuple[Floats, Floats]:
     """Return the means of the times of day smoothed around the clock, and how many blocks each is then worth.
 
-    The weights are a triangle over so many neighbors on each side as `reach` says: ¼ ½ ¼ with one. Weights w and
-    days D make a mean worth 1 ÷ Σ(w²/D) blocks: seven days of one-hour blocks are worth 19. A time of day that differs
-    from its neighbors by more than `SHARP` times what the noise explains keeps its own mean: a nightly batch stays
+    The weights are a triangle over so many neighbors on each side as `reach` says: ¼ ½ ¼ with one. Weights w and days D
+    make a mean worth 1 ÷ Σ(w²/D) blocks: seven days of one-hour blocks are worth 19. A time of day that differs from
+    its neighbors by more than `SMOOTHING_LIMIT` times what the noise explains keeps its own mean: a nightly batch stays
     where it is.
     """
     has_days = days > 0

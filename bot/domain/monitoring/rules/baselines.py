@@ -6,7 +6,7 @@ themselves is the noise. An old incident must not pass for noise, or a monitor w
 the others at their time of day are pulled in. Weekends are leveled by one offset. docs/decisions/0016 and 0035 have
 what else was tried, and docs/rules.md what it comes to.
 
-`usual` takes any number of series at once: series lie along the first axes, so that `make bench-rules` plays thousands
+`arrays` takes any number of series at once: series lie along the first axes, so that `make bench-rules` plays thousands
 of months through it.
 """
 

@@ -64,8 +64,8 @@ class CountSummary:
 def summarize_counts(count: Floats, total: Floats, day: Ints, on_weekend: npt.ArrayLike = 0.0) -> CountSummary:
     """Return what counts of `count` out of `total`, (…, readings), were like; oldest first. Empty ones add nothing.
 
-    `day` (readings) numbers their days from 0, and `rest` (readings) says which are on a weekend. Days far from the
-    others are pulled in (`steady`), those of weekends among themselves.
+    `day` (readings) numbers their days from 0, and `on_weekend` (readings) says which are on a weekend. Days far from
+    the others are pulled in (`winsorize_days`), those of weekends among themselves.
     """
     on_weekend = np.broadcast_to(np.asarray(on_weekend, dtype=np.float64), day.shape)
     for free in (0.0, 1.0):
@@ -128,10 +128,10 @@ def count_series(points: TimeSeries) -> CountSeries | None:
 def winsorize_days(count: Floats, total: Floats, day: Ints) -> Floats:
     """Return counts with incidents pulled in: winsorized by day.
 
-    A day's count that's more than `FAR` robust standard deviations from what the middle half of the days suggests is
-    moved to that bound. The bound is Wilson's, which holds for a handful of cases, too: μ + √(w(μ(1−p) + w/4)) + w/2
-    with w = `FAR`² times the dispersion; and the same for the rest of the total. With fewer than four days, none is
-    pulled in. `day` (readings) numbers the days from 0, ascending, without gaps.
+    A day's count that's more than `OUTLIER_LIMIT` robust standard deviations from what the middle half of the days
+    suggests is moved to that bound. The bound is Wilson's, which holds for a handful of cases, too: μ + √(w(μ(1−p) +
+    w/4)) + w/2 with w = `OUTLIER_LIMIT`² times the dispersion; and the same for the rest of the total. With fewer than
+    four days, none is pulled in. `day` (readings) numbers the days from 0, ascending, without gaps.
     """
     days = int(np.max(day, initial=-1)) + 1
     if days < 4:
@@ -154,10 +154,11 @@ def estimate_dispersion(count: Floats, total: Floats, share: Floats) -> Floats:
     """Return the long-run variance of counts as a multiple of that of independent cases: (…), at least 1.
 
     Errors come in clusters, and a share wanders. That's measured in blocks of 1, 2, 4, … consecutive readings as long
-    as there are `FEWEST`: Σ(k−np)² ÷ Σnp(1−p). For single readings, it's also taken times (1+φ)/(1−φ), with φ the
-    correlation of neighbors, since few blocks are long enough. The largest counts. What chance explains is subtracted
-    first: of an excess x, x·(1 − `SHRUNK`·se²/x²) remains, or 0 if that's negative (the positive part of James and
-    Stein). Otherwise, counts of independent cases would nearly always seem dispersed and be judged later.
+    as there are `MIN_DISPERSION_BLOCKS`: Σ(k−np)² ÷ Σnp(1−p). For single readings, it's also taken times (1+φ)/(1−φ),
+    with φ the correlation of neighbors, since few blocks are long enough. The largest counts. What chance explains is
+    subtracted first: of an excess x, x·(1 − `DISPERSION_SHRINKAGE`·se²/x²) remains, or 0 if that's negative (the
+    positive part of James and Stein). Otherwise, counts of independent cases would nearly always seem dispersed and be
+    judged later.
     """
     apart, whole = count - total * share[..., None], total
     variance, rarer = share * (1 - share), np.minimum(share, 1 - share)
@@ -210,14 +211,14 @@ def build_detector(
 ) -> CountDetector:
     """Return the bets that the share of bad cases is worse than `usual`, measured in `trials`, by over `distance`.
 
-    The null is the larger of usual + distance and the upper bound of Wilson's interval at `SURE` standard errors, of
-    trials ÷ dispersion independent cases. Each bet is a likelihood ratio against one of the `ODDS`; counts are divided
-    by their dispersion (quasi-likelihood).
+    The null is the larger of usual + distance and the upper bound of Wilson's interval at `NULL_MARGIN` standard
+    errors, of trials ÷ dispersion independent cases. Each bet is a likelihood ratio against one of the `BET_ODDS`;
+    counts are divided by their dispersion (quasi-likelihood).
 
-    A try is a reading, or a bad case if there are fewer of those. The threshold is the number of tries in `MONTHS`
-    months, at least `LEAST`. `readings` is how many there were in the `days` of the baseline. What one reading adds is
-    capped, so it takes `fail_after` of them. If nothing can be that much worse, the null is 1 or more, and the bets
-    are NaN.
+    A try is a reading, or a bad case if there are fewer of those. The threshold is the number of tries in
+    `MONTHS_BETWEEN_FALSE_ALARMS` months, at least `MIN_EVIDENCE_THRESHOLD`. `readings` is how many there were in the
+    `days` of the baseline. What one reading adds is capped, so it takes `fail_after` of them. If nothing can be that
+    much worse, the null is 1 or more, and the bets are NaN.
     """
     p, spread = np.asarray(baseline_share, dtype=np.float64), np.asarray(dispersion, dtype=np.float64)
     half = ratio(NULL_MARGIN**2 * spread, 2 * np.asarray(trials, dtype=np.float64))
@@ -296,7 +297,7 @@ def judge_count(
     effect: MinimumEffect,
     fail_after: int,
 ) -> CountResult | None:
-    """Judge a reading of `total` cases, a share `value` of which were counted, with what was gathered `before`.
+    """Judge a reading of `total` cases, a share `value` of which were counted, after `previous_evidence`.
 
     None if this reading, or those of the baseline, aren't counts. It's worse if the evidence has passed the threshold,
     which takes `fail_after` readings. It can't be judged if nothing can be worse by `effect`.

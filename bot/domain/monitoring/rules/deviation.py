@@ -43,9 +43,9 @@ def compare_with_baseline(
     margin: Sentence,
     caveat: str = "",
 ) -> Deviation:
-    """Judge a value against what's expected: it's worse if it's worse by more than `least`.
+    """Judge a value against what's expected: it's worse if it's worse by more than `limit`.
 
-    `by` says what `least` stands for, and `but` why it isn't worse anyway.
+    `by` says what `limit` stands for, and `caveat` why it isn't worse anyway.
     """
     sign = 1 if higher_is_better else -1
     gap = (expected - value) * sign

@@ -1,7 +1,7 @@
 """Applies a monitor's rule to a check: the evaluation behind both live checks and backtests. Pure.
 
-What a rule looks back at comes through `Past`: from the ledger in bot/services/monitoring/evaluation.py, from memory in
-bot/services/monitoring/backtests.py. Nothing else differs between the two.
+What a rule looks back at comes through `MonitorHistory`: from the ledger in bot/services/monitoring/evaluation.py, from
+memory in bot/services/monitoring/backtests.py. Nothing else differs between the two.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def evaluate_rule(
 ) -> RuleResult | None:
     """Return the rule's result for a check; None without a value, or too soon after the promotion.
 
-    `standing` is that of `begin`, before the check. Before the first labels can have come, it says that instead.
+    `monitor_state` is that of `start`, before the check. Before the first labels can have come, it says that instead.
     """
     rule = monitor.rule
     if reading.outcome is CheckOutcome.NO_DATA and term.since <= now < term.since + rule.label_delay:

@@ -57,11 +57,11 @@ def scan_lengths(
 ) -> list[ScanResult]:
     """Return what means of each length come to as of each reading, the shortest first.
 
-    A mean is worse if it's worse than expected by more than `effect` and by more than `WIDER` × `sigma` times the
-    noise (the standard deviation of means of its length in the baseline), and if the single readings confirm it: take
-    each one less φ times the one before (φ is the baseline's lag-1 correlation), clip it, and leave out the largest;
-    the sum must be `SURE` standard errors above 0. The newest reading must still be worse by half the effect, and the
-    mean of the shortest length by the effect: a metric that's recovering is no reason to act.
+    A mean is worse if it's worse than expected by more than `effect` and by more than `SIGMA_FACTOR` × `sigma` times
+    the noise (the standard deviation of means of its length in the baseline), and if the single readings confirm it:
+    take each one less φ times the one before (φ is the baseline's lag-1 correlation), clip it, and leave out the
+    largest; the sum must be `CONFIRMATION_LIMIT` standard errors above 0. The newest reading must still be worse by
+    half the effect, and the mean of the shortest length by the effect: a metric that's recovering is no reason to act.
 
     At times of day when readings are noisier than usual, the noise is that much larger. If such means are regularly
     worse at that time of day, it must be worse than that by `sigma`, too.
@@ -121,8 +121,8 @@ def is_below_expected(
 ) -> bool:
     """Tell whether the mean of some readings is worse than expected by more than a part of the effect.
 
-    If `scanned` finds something worse, the newest reading is down by `NOW`, and the shortest length by the whole
-    effect: checking these few readings saves reading the others in nearly all checks.
+    If `scan_lengths` finds something worse, the newest reading is down by `NEWEST_EFFECT_SHARE`, and the shortest
+    length by the whole effect: checking these few readings saves reading the others in nearly all checks.
     """
     has_enough_days = baseline.arrays.days[baseline.slots_at(points.at)] >= MIN_DAYS
     if not has_enough_days.any():
@@ -135,7 +135,7 @@ def is_below_expected(
 def judge_scan(
     points: TimeSeries, baseline: Baseline, *, higher_is_better: bool, effect: MinimumEffect, sigma: float
 ) -> Deviation | None:
-    """Judge the newest reading by `scanned`: the clearest of the means that are worse; None if none is."""
+    """Judge the newest reading by `scan_lengths`: the clearest of the means that are worse; None if none is."""
     exceeding = [
         scan
         for scan in scan_lengths(points, baseline, higher_is_better=higher_is_better, effect=effect, sigma=sigma)

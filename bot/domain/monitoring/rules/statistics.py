@@ -1,8 +1,8 @@
 """The monitor's rules: numbers and times in, a verdict with its reason out. Pure; nothing here reads a clock.
 
-`threshold` compares with a fixed bound; `blocks` and `sequential` compare with a baseline (baselines.py). Their parts
-(`block_limits`, `confidence_radius`, `confidence_margin`) take any number of series at once, along the first
-axes, so that `make bench-rules` plays thousands of months through these very rules.
+`threshold` compares with a fixed bound; `judge_block` and `judge_sequence` compare with a baseline (baselines.py).
+Their parts (`block_limits`, `confidence_radius`, `confidence_margin`) take any number of series at once, along the
+first axes, so that `make bench-rules` plays thousands of months through these very rules.
 """
 
 from __future__ import annotations
@@ -136,14 +136,14 @@ def judge_block(  # noqa: PLR0913 - a rule has that many parts
 
     It is worse where its mean is worse than expected by more than `effect` and by more than `sigma` times the noise;
     most readings must be worse by `effect`, too, and the last half must not be recovering (`limits`). How many blocks
-    in a row it takes is not decided here. With `sure`, what its single readings add must confirm it by that many
-    standard errors (`confirmed`), or if it has fewer than `FEWEST`, the last three of the readings `lately`, its own
-    included; and times of day that are noisier than usual have that much more noise. Times of day are UTC: where clocks
-    change, the hours differ by one for as long as the baseline is older.
+    in a row it takes is not decided here. With `confirmation`, what its single readings add must confirm it by that
+    many standard errors (`confirmation_score`), or if it has fewer than `MIN_READINGS`, the last three of the readings
+    `recent`, its own included; and times of day that are noisier than usual have that much more noise. Times of day are
+    UTC: where clocks change, the hours differ by one for as long as the baseline is older.
 
     It cannot be told where the baseline covers less than `history` seconds, where fewer than `MIN_DAYS` days have
-    readings at these hours, where the block has less than `HALF_FULL` of the usual number of readings, or where the
-    effect says nothing about such a metric. Raises ValueError for a sigma that is not above 0.
+    readings at these hours, where the block has less than `MIN_BLOCK_FILL` of the usual number of readings, or where
+    the effect says nothing about such a metric. Raises ValueError for a sigma that is not above 0.
     """
     if not sigma > 0:
         raise ValueError("sigma must be above 0")
@@ -263,7 +263,7 @@ def confidence_margin(
 
 @dataclass(slots=True)
 class Tally:
-    """The readings since a promotion, as `sequential` needs them: how many at which time of day, and their sum.
+    """The readings since a promotion, as `judge_sequence` needs them: how many at which time of day, and their sum.
 
     Readings at hours that fewer than `MIN_DAYS` days of the baseline have don't count.
     """
@@ -307,12 +307,12 @@ def judge_sequence(tally: Tally, *, alpha: float, effect: MinimumEffect, history
     It is worse where it is worse than expected by more than `effect`, and where the sequence excludes that it is not
     worse at all, also without its worst reading: a single wild one is no bad version, and the mean of a few isn't
     normal. One may look as often as one likes: that it ever calls worse what is not has about the probability `alpha`
-    for each promotion. A drop that comes long after the promotion is diluted by the good time before it: then `blocks`
-    is quicker.
+    for each promotion. A drop that comes long after the promotion is diluted by the good time before it: then
+    `judge_block` is quicker.
 
     What is expected is the baseline's mean at the same hours (UTC), each reading having its own hour. It cannot be told
-    where the baseline covers less than `history` seconds, where fewer than `FEWEST` readings count, or where the effect
-    says nothing about such a metric. Raises ValueError for an alpha outside of 0 … 0.5.
+    where the baseline covers less than `history` seconds, where fewer than `MIN_READINGS` readings count, or where the
+    effect says nothing about such a metric. Raises ValueError for an alpha outside of 0 … 0.5.
     """
     if not 0 < alpha < 0.5:
         raise ValueError("alpha must lie between 0 and 0.5")
@@ -350,7 +350,7 @@ def judge_sequence(tally: Tally, *, alpha: float, effect: MinimumEffect, history
 
 
 def confirmation_score(innovations: Floats, spread: float) -> float:
-    """Return by how many standard errors what readings add (`steps_of`) is above 0, without the largest of them.
+    """Return by how many standard errors `standardized_innovations` are above 0 on average, without the largest.
 
     A shock that dies away slowly moves the mean of many readings, but adds to only one of them. `spread` is how many
     times wider such sums are spread than if what readings add were independent.

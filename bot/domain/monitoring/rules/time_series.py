@@ -79,7 +79,7 @@ def _totals_or_none(totals: Floats) -> Floats | None:
 
 
 def standardized_innovations(residual: Floats, at: Floats, *, phi: float, step: float, spacing: float) -> Floats:
-    """Return what each reading adds to what the one before predicts, in standard deviations, clipped at `CLIP`.
+    """Return what each reading adds to what the one before predicts, in standard deviations.
 
     That's e = r − φᵏ·r₋₁ for readings k spacings apart, divided by its standard deviation in an AR(1) series,
     step·√((1−φ²ᵏ)/(1−φ²)). The first reading has none before it.
@@ -97,7 +97,7 @@ def window_starts(at: Floats, length: float) -> Ints:
 
 
 def winsorize(values: Floats) -> Floats:
-    """Return values around 0, with those beyond `FAR` robust standard deviations pulled in to that bound."""
+    """Return values around 0, with those beyond `OUTLIER_LIMIT` robust standard deviations pulled in to that bound."""
     far = OUTLIER_LIMIT * MAD_TO_SIGMA * float(np.median(np.abs(values))) if len(values) else 0.0
     return np.clip(values, -far, far) if far > 0 else values
 
@@ -120,7 +120,7 @@ def lag1_correlation(series: Floats) -> Floats:
 
 
 def debias_correlation(phi: Floats, size: npt.ArrayLike) -> Floats:
-    """Return an estimate of lag-1 correlation without its bias, in 0 … `MOST_ALIKE`.
+    """Return an estimate of lag-1 correlation without its bias, in 0 … `MAX_CORRELATION`.
 
     A series of n values whose mean is estimated, too, shows (1+3φ)/n too little (Kendall 1954; Marriott and Pope
     1954). What is below 0 is taken as 0, since it would make the noise look smaller.
