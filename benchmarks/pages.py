@@ -23,7 +23,7 @@ from bot.domain.commands.queries import ShowAudit, ShowHistory
 from bot.domain.core.actors import Person
 from bot.ledger.database import SqlLedger
 from bot.registry.memory import MemoryRegistry
-from bot.services.audit.queries import AuditQueries
+from bot.services.audit.pages import AuditQueries
 from bot.services.core.context import ActivePolicy, Context
 from bot.services.home.home import MAX_RECENT_EVENTS, RECENT_EVENT_TAGS
 from bot.services.registry.queries import RegistryQueries

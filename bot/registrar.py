@@ -13,7 +13,7 @@ from bot.domain.core.errors import RegistrarError
 from bot.ports import Directory
 from bot.process_identity import is_process_gone
 from bot.services.audit.anchoring import Anchoring
-from bot.services.audit.queries import AuditQueries
+from bot.services.audit.pages import AuditQueries
 from bot.services.core.access import AccessControl
 from bot.services.core.admins import AdminAlerts
 from bot.services.core.command_queue import CommandQueue
@@ -21,7 +21,7 @@ from bot.services.core.context import Context
 from bot.services.core.endpoint_outboxes import EndpointOutboxes
 from bot.services.core.outbox import Outbox
 from bot.services.home.home import Homes
-from bot.services.monitoring.incidents import Incidents
+from bot.services.monitoring.incident_updates import Incidents
 from bot.services.monitoring.monitors import Monitors
 from bot.services.monitoring.policy_monitors import PolicyMonitors
 from bot.services.monitoring.scheduler import MonitorScheduler
@@ -31,8 +31,8 @@ from bot.services.policy.reload import PolicyReloader
 from bot.services.promotions.expiry_and_reminders import RequestUpkeep
 from bot.services.promotions.gate_checks import GateChecks
 from bot.services.promotions.queries import RequestQueries
-from bot.services.promotions.requests import Requests
 from bot.services.promotions.reviews import Reviews
+from bot.services.promotions.voting import Requests
 from bot.services.registry.comparisons import Comparisons
 from bot.services.registry.edits import RegistryEdits
 from bot.services.registry.queries import RegistryQueries

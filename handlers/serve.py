@@ -23,7 +23,7 @@ from bot.domain.policy.pending_edit import describe_pending_edit
 from bot.domain.policy.policy import Policy, unsigned_endpoints
 from bot.domain.promotions.approvers import unmeetable_rules
 from bot.malloc import limit_malloc
-from bot.metrics.prometheus import PrometheusMetrics
+from bot.metrics.recorder import PrometheusMetrics
 from bot.registrar import Registrar
 from bot.settings import Settings
 from bot.slack.core.api_errors import CONNECTION_ERRORS

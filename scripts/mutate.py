@@ -57,7 +57,7 @@ TARGETS = (
         0.9,
     ),
     Target(
-        "bot/services/promotions/requests.py",
+        "bot/services/promotions/voting.py",
         (
             "tests/services/promotions/test_deciding_requests.py",
             "tests/services/promotions/test_gate_checks.py",

@@ -242,7 +242,7 @@ def test_an_adapter_knows_only_the_services_whose_views_it_draws() -> None:
     assert importers(modules_of("bot.slack"), lambda name: is_in(name, "bot.services") and name not in DRAWN) == {}
 
 
-DRAWN = {"bot.services.registry.queries", "bot.services.audit.queries", "bot.services.home.home"}
+DRAWN = {"bot.services.registry.queries", "bot.services.audit.pages", "bot.services.home.home"}
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ from bot.ports import (
 from bot.process_identity import new_process_name
 from bot.registrar import NullOutbox, Registrar
 from bot.services.audit.anchoring import Anchoring
-from bot.services.audit.queries import AuditQueries
+from bot.services.audit.pages import AuditQueries
 from bot.services.core.access import AccessControl
 from bot.services.core.admins import AdminAlerts
 from bot.services.core.command_queue import CommandQueue
@@ -40,20 +40,20 @@ from bot.services.core.outbox import Outbox
 from bot.services.core.outbox_messages import tell_requester_of_refused_card
 from bot.services.home.home import Homes
 from bot.services.monitoring.backtests import Backtester
-from bot.services.monitoring.incidents import Incidents
+from bot.services.monitoring.incident_updates import Incidents
 from bot.services.monitoring.monitors import Monitors
 from bot.services.monitoring.policy_monitors import PolicyMonitors
 from bot.services.monitoring.scheduler import MonitorScheduler
 from bot.services.policy.freezes import Freezes
 from bot.services.policy.queries import PolicyQueries
 from bot.services.policy.reload import PolicyReloader
-from bot.services.promotions.decisions import RequestDecisions
 from bot.services.promotions.expiry_and_reminders import RequestUpkeep
 from bot.services.promotions.gate_checks import GateChecks
 from bot.services.promotions.opening import RequestOpening
+from bot.services.promotions.outcomes import RequestDecisions
 from bot.services.promotions.queries import RequestQueries
-from bot.services.promotions.requests import Requests
 from bot.services.promotions.reviews import Reviews
+from bot.services.promotions.voting import Requests
 from bot.services.registry.comparisons import Comparisons
 from bot.services.registry.edits import RegistryEdits
 from bot.services.registry.queries import RegistryQueries

@@ -31,7 +31,7 @@ from handlers.web.mlflow_webhook import WebhookVerifier, model_name_in
 from handlers.web.readiness import Readiness
 
 if TYPE_CHECKING:
-    from bot.metrics.prometheus import PrometheusMetrics
+    from bot.metrics.recorder import PrometheusMetrics
 
 SIGNATURE_MEMORY = 600.0  # seconds for which used signatures are remembered; one is valid for 300 before and after
 

@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from handlers.web.readiness import Readiness
 
 if TYPE_CHECKING:
-    from bot.metrics.prometheus import PrometheusMetrics
+    from bot.metrics.recorder import PrometheusMetrics
 
 METRICS_MAX_AGE = 1.0  # seconds for which a page of metrics is cached: it reads the ledger
 

@@ -116,7 +116,7 @@ def test_every_link_of_the_readme_works_outside_the_repository_too(metadata: Mes
 
 
 def test_the_api_document_and_the_metrics_say_the_installed_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    from bot.metrics.prometheus import PrometheusMetrics
+    from bot.metrics.recorder import PrometheusMetrics
     from handlers.web.app import create_app
 
     monkeypatch.setattr("importlib.metadata.version", {"registrar-bot": "9.8.7"}.__getitem__)

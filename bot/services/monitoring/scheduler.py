@@ -41,7 +41,7 @@ from bot.services.monitoring.checks import (
     to_measurement,
 )
 from bot.services.monitoring.evaluation import CheckEvaluator
-from bot.services.monitoring.incidents import Incidents
+from bot.services.monitoring.incident_updates import Incidents
 from bot.services.monitoring.thread_dispatcher import ThreadDispatcher
 
 log = logging.getLogger(__name__)

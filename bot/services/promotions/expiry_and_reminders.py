@@ -17,8 +17,8 @@ from bot.services.core.context import Context
 from bot.services.core.outbox_messages import (
     reminder_messages,
 )
-from bot.services.promotions.decisions import RequestDecisions
-from bot.services.promotions.requests import MAX_PENDING
+from bot.services.promotions.outcomes import RequestDecisions
+from bot.services.promotions.voting import MAX_PENDING
 
 
 class RequestUpkeep:

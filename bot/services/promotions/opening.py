@@ -36,8 +36,8 @@ from bot.services.core.outbox_messages import (
     tag_update_for,
 )
 from bot.services.promotions.approvers import Approvers
-from bot.services.promotions.decisions import RequestDecisions
 from bot.services.promotions.gate_checks import GateChecks
+from bot.services.promotions.outcomes import RequestDecisions
 from bot.services.registry.queries import RegistryQueries
 
 

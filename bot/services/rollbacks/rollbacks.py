@@ -21,7 +21,7 @@ from bot.services.core.command_queue import mark_done
 from bot.services.core.commands import CommandResult
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import channel_message
-from bot.services.promotions.requests import Requests
+from bot.services.promotions.voting import Requests
 from bot.services.registry.queries import RegistryQueries
 from bot.services.transitions import rollback_records
 from bot.services.transitions.loadability import LoadabilityChecks

@@ -37,7 +37,7 @@ from bot.services.core.access import AccessControl
 from bot.services.core.command_queue import CommandQueue
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import channel_message
-from bot.services.promotions.requests import Requests
+from bot.services.promotions.voting import Requests
 from bot.services.transitions.completion import Completion
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from bot.domain.core.errors import LedgerUnavailable, RegistrarError
 from bot.domain.monitoring.readings import CheckOutcome
 from bot.ledger import SqlLedger
 from bot.metrics.definitions import METRIC_DEFINITIONS
-from bot.metrics.prometheus import PrometheusMetrics
+from bot.metrics.recorder import PrometheusMetrics
 from tests.support.monitoring.monitoring import add_monitor, check_values
 from tests.support.network.prometheus_server import promtool
 from tests.support.services.bench import ALICE, BOB, CAROL, STRANGER, Bench

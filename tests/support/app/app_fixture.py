@@ -15,7 +15,7 @@ from bot.bootstrap.storage import open_dispatcher, open_ledger
 from bot.domain.policy.parser import validate_policy
 from bot.domain.policy.policy import Policy
 from bot.domain.registry.model import Stage
-from bot.metrics.prometheus import PrometheusMetrics
+from bot.metrics.recorder import PrometheusMetrics
 from bot.policy_file import LocalPolicyFile, load_policy
 from bot.ports import Clock, Ledger, ModelRegistry
 from bot.registrar import Registrar

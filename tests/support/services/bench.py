@@ -21,24 +21,24 @@ from bot.domain.registry.model import Stage
 from bot.domain.transitions.drift import DriftNotice
 from bot.domain.transitions.transition import Transition
 from bot.ledger import SqlLedger
-from bot.metrics.prometheus import PrometheusMetrics
+from bot.metrics.recorder import PrometheusMetrics
 from bot.ports import MessageKind, OutboxMessage, QueuedCommand
-from bot.services.audit.queries import AuditQueries
+from bot.services.audit.pages import AuditQueries
 from bot.services.core.access import AccessControl
 from bot.services.core.command_queue import CommandQueue
 from bot.services.core.commands import CommandResult
 from bot.services.core.context import ActivePolicy, Context
-from bot.services.monitoring.incidents import Incidents
+from bot.services.monitoring.incident_updates import Incidents
 from bot.services.monitoring.policy_monitors import PolicyMonitors
 from bot.services.monitoring.scheduler import MonitorScheduler
 from bot.services.policy.freezes import Freezes
-from bot.services.promotions.decisions import RequestDecisions
 from bot.services.promotions.expiry_and_reminders import RequestUpkeep
 from bot.services.promotions.gate_checks import GateChecks
 from bot.services.promotions.opening import RequestOpening
+from bot.services.promotions.outcomes import RequestDecisions
 from bot.services.promotions.queries import RequestQueries
-from bot.services.promotions.requests import Requests, VoteResult
 from bot.services.promotions.reviews import Reviews
+from bot.services.promotions.voting import Requests, VoteResult
 from bot.services.registry.comparisons import Comparisons
 from bot.services.registry.edits import RegistryEdits
 from bot.services.registry.queries import RegistryQueries

@@ -25,7 +25,7 @@ from bot.domain.promotions.snapshot import pack_snapshot
 from bot.domain.transitions import restore_messages
 from bot.ports import LedgerTransaction
 from bot.services.core.context import Context
-from bot.services.promotions.decisions import RequestDecisions
+from bot.services.promotions.outcomes import RequestDecisions
 from bot.services.promotions.request_changes import change_request
 from bot.services.promotions.voter_eligibility import Profiles, Voters
 
