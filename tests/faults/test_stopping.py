@@ -135,7 +135,7 @@ def test_while_it_drains_it_is_alive_and_not_ready_and_a_second_signal_ends_it(
 
 
 def test_whatever_hangs_the_process_ends_with_0() -> None:
-    script = "import threading\nfrom handlers.serve import exit_after\nleave_anyway(0.1)\nthreading.Event().wait()"
+    script = "import threading\nfrom handlers.serve import exit_after\nexit_after(0.1)\nthreading.Event().wait()"
     ended = subprocess.run(
         [sys.executable, "-c", script], env=clean_environment(PYTHONPATH=str(ROOT)), timeout=2 * PATIENCE, check=False
     )
