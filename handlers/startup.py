@@ -48,9 +48,9 @@ def load_required_policy(settings: Settings, *, is_worker: bool) -> Policy:
 
 def _check_worker(settings: Settings) -> None:
     """Raise Misconfigured for what a worker needs: a ledger that it can share, and a voice in Slack."""
-    from bot.ledger import engines  # noqa: PLC0415 - SQLAlchemy takes a second to load
+    from bot.bootstrap import ledger_tools  # noqa: PLC0415 - SQLAlchemy takes a second to load
 
-    if not engines.supports_several_processes(settings.ledger_url):
+    if not ledger_tools.supports_several_processes(settings.ledger_url):
         raise Misconfigured(
             say(
                 "A worker shares the ledger of those who run, and SQLite has room for one process: set {name} to a "

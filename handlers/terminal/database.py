@@ -12,13 +12,13 @@ from typing import Any
 
 from rich.console import Console
 
+from bot.bootstrap import ledger_tools
+from bot.bootstrap.ledger_tools import CopyResult, Schema, SchemaAge, SqlLedger
+from bot.domain.audit import audit_chain
 from bot.domain.commands.base import Command
 from bot.domain.core.numbers import pluralize
 from bot.domain.core.sentence import Code, Sentence, say
 from bot.domain.transitions import restore_messages
-from bot.ledger import SqlLedger, audit_chain, backup, copy_to_postgres, schema
-from bot.ledger.copy_to_postgres import CopyResult
-from bot.ledger.schema import Schema, SchemaAge
 from bot.settings import read_settings
 from handlers.terminal.command_line.commands import DbAccept, DbBackup, DbCopy, DbDropPending, DbStatus, DbUpgrade
 from handlers.terminal.command_line.grammar import Invocation, OutputFormat
@@ -39,7 +39,7 @@ def execute(invocation: Invocation) -> int:
 
 def _status(ledger: SqlLedger, url: str, command: DbStatus, output_format: OutputFormat) -> int:
     current = ledger.schema()
-    sentence, advice = schema.describe_schema(current, ledger.address), schema.advice(current)
+    sentence, advice = ledger_tools.describe_schema(current, ledger.address), ledger_tools.advice(current)
     hold = _hold_sentence(ledger) if current.age is SchemaAge.CURRENT else None
     document = _schema_document(ledger, current) | {
         "sentence": str(sentence),
@@ -69,7 +69,7 @@ def _upgrade(ledger: SqlLedger, url: str, command: DbUpgrade, output_format: Out
 
 def _upgrade_sentence(before: Schema, now: Schema, url: str) -> Sentence:
     if before.age is SchemaAge.CURRENT:
-        return say("{told} There was nothing to do.", told=schema.describe_schema(now, url))
+        return say("{told} There was nothing to do.", told=ledger_tools.describe_schema(now, url))
     if before.age is SchemaAge.NONE:
         return say("Made the ledger at {url}: {now}.", url=Code(url), now=Code(now.revision))
     return say(
@@ -95,7 +95,7 @@ def _schema_document(ledger: SqlLedger, schema_: Schema) -> dict[str, Any]:
 def _backup(ledger: SqlLedger, url: str, command: DbBackup, output_format: OutputFormat) -> int:
     ledger.require_ledger()
     with Console(stderr=True).status("Copying the ledger…"):  # on a screen only
-        result = backup.back_up(url, Path(command.file))
+        result = ledger_tools.back_up(url, Path(command.file))
     sentence = say(
         "Copied the ledger at {url} to {file}, {size} bytes. {audit}",
         url=Code(ledger.address),
@@ -130,7 +130,7 @@ def _copy(ledger: SqlLedger, url: str, command: DbCopy, output_format: OutputFor
         Console(stderr=True).status("Looking at both…") as status,  # on a screen only
         closing(SqlLedger(command.to)) as target,
     ):
-        moved = copy_to_postgres.copy_ledger(
+        moved = ledger_tools.copy_ledger(
             ledger,
             target,
             force=command.force,

@@ -103,7 +103,7 @@ def _open_ledger(settings: Settings, command_type: type[Command]) -> Ledger:
         return open_existing_ledger(settings)
     if command_type not in _LEDGER_QUERIES:
         return open_ledger(settings)
-    from bot.ledger import SqlLedger
+    from bot.bootstrap.ledger_tools import SqlLedger
 
     ledger = SqlLedger(settings.ledger_url)
     try:

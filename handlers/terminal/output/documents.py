@@ -18,11 +18,11 @@ from handlers.terminal.command_line.commands import (
 from handlers.terminal.command_line.document_keys import DOCUMENT_KEYS
 
 if TYPE_CHECKING:  # pandas takes a second to load, and the help doesn't need it
+    from bot.domain.audit.audit_chain import AuditRecord, ChainFault
     from bot.domain.core.sentence import Sentence
     from bot.domain.promotions.snapshot import RequestSnapshot
     from bot.domain.registry import comparison as compared
     from bot.domain.registry.model import VersionInfo
-    from bot.ledger.audit_chain import AuditRecord, ChainFault
 
 
 def to_json(document: Mapping[str, Any], encoding: str = "utf-8") -> str:
