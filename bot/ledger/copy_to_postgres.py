@@ -9,11 +9,11 @@ from sqlalchemy import Connection, Table, Text, TypeDecorator, column, delete, f
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.sql.expression import ColumnClause, TableClause
 
+from bot.domain.audit import audit_chain
+from bot.domain.audit.audit_chain import ChainFault
 from bot.domain.audit.events import ChainHead
 from bot.domain.core.errors import Misconfigured, Refused
 from bot.domain.core.sentence import Code, say
-from bot.ledger import audit_chain, verify
-from bot.ledger.audit_chain import ChainFault
 from bot.ledger.database import SqlLedger
 from bot.ledger.schema import SchemaAge
 from bot.ledger.stores.reader import SqlLedgerReader
@@ -95,7 +95,7 @@ def _require_backends(source: SqlLedger, target: SqlLedger) -> None:
 
 
 def _verify_source(old: Connection, *, force: bool) -> tuple[ChainHead, ChainFault | None]:
-    head, fault = verify.verify_ledger(SqlLedgerReader(old))
+    head, fault = SqlLedgerReader(old).verify_audit()
     if fault is None or force:
         return head, fault
     raise Refused(
@@ -183,7 +183,7 @@ def _require_same(old: Connection, new: Connection, before: tuple[ChainHead, Cha
         if old.execute(count_rows.select_from(each_table)).scalar()
         != new.execute(count_rows.select_from(each_table)).scalar()
     ]
-    if different or verify.verify_ledger(SqlLedgerReader(new)) != before:
+    if different or SqlLedgerReader(new).verify_audit() != before:
         raise Refused(
             say(
                 "The copy is not the same ({what}); nothing was kept. That should not be: please tell us.",

@@ -14,6 +14,7 @@ from bot.domain.commands.base import Command
 from bot.domain.commands.parser import load_command
 from bot.domain.commands.requests import Promote
 from bot.domain.core.actors import Caller, actor_id, actor_of
+from bot.domain.core.backoff import Backoff
 from bot.domain.core.ci_run import pack_ci_run
 from bot.domain.core.errors import (
     BadInput,
@@ -44,8 +45,7 @@ log = logging.getLogger(__name__)
 
 # The submitter executes a command at once. After this time, any process can take it over.
 ATTEMPT_LEASE = timedelta(seconds=15)
-RETRY_DELAY = timedelta(seconds=2)  # while the registry is unavailable
-MAX_RETRY_DELAY = timedelta(minutes=1)
+BACKOFF = Backoff(timedelta(seconds=2), timedelta(minutes=1))
 
 
 class CommandQueue:
@@ -216,9 +216,8 @@ class CommandQueue:
         return results
 
     def _claim(self, command_id: str) -> bool:
-        now = self._context.clock.now()
         with self._context.ledger.write() as tx:
-            return tx.claim_queued_command(command_id, now, now + ATTEMPT_LEASE)
+            return tx.claim(QueuedCommand, command_id, self._context.claim(ATTEMPT_LEASE))
 
     def _dispatch(self, queued: QueuedCommand) -> CommandResult:
         command = load_command(queued.command)
@@ -261,7 +260,7 @@ class CommandQueue:
         is_lost = isinstance(error, RegistryUnreachable) and not isinstance(error, FilesUnreachable)
         if is_lost:
             self._context.availability.mark_unavailable()
-        delay = RETRY_DELAY if is_lost else min(RETRY_DELAY * 2 ** min(queued.attempts, 10), MAX_RETRY_DELAY)
+        delay = BACKOFF.delay(1 if is_lost else queued.attempts + 1)
         retried = replace(queued, attempts=queued.attempts + 1, not_before=self._context.clock.now() + delay)
         with self._context.ledger.write() as tx:
             if tx.queued_command(queued.id).state is QueuedCommandState.WAITING:
@@ -300,9 +299,8 @@ class CommandQueue:
             self._add_reply(tx, queued, answer, True)
 
     def _add_reply(self, tx: LedgerTransaction, queued: QueuedCommand, sentence: Sentence, notify_caller: bool) -> None:
-        message = direct_message(f"ask:{queued.id}", f"direct:ask:{queued.id}", queued.caller, sentence)
-        if notify_caller and message:
-            tx.add_message(message)
+        if notify_caller:
+            tx.add_message(*direct_message(f"ask:{queued.id}", f"direct:ask:{queued.id}", queued.caller, sentence))
 
 
 def mark_done(tx: LedgerTransaction, queued: QueuedCommand, outcome: str = "") -> bool:

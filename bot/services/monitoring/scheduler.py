@@ -27,8 +27,7 @@ from bot.domain.monitoring.state import MonitorState
 from bot.domain.policy.monitor_validation import CHECK_RETENTION
 from bot.ports import CheckBatch, Dispatcher, LedgerTransaction
 from bot.services.core.context import Context
-from bot.services.core.outbox_messages import channel_message, thread_message
-from bot.services.core.threads import production_thread
+from bot.services.core.outbox_messages import channel_message, production_thread, thread_message
 from bot.services.monitoring.checks import (
     CheckResult,
     ClaimedCheck,
@@ -199,12 +198,12 @@ class MonitorScheduler:
             return self._claim_slots(tx, due)
 
     def _claim_slots(self, tx: LedgerTransaction, due: Sequence[tuple[Monitor, MonitorState]]) -> list[ClaimedCheck]:
-        now, owner = self._context.clock.now(), self._context.owner
-        checks = [to_claimed_check(monitor, monitor_state, owner) for monitor, monitor_state in due]
-        slots = {
-            (check.monitor.id, check.slot): now + max_duration(check.monitor) + 2 * TIMEOUT_MARGIN for check in checks
+        checks = [to_claimed_check(monitor, state, self._context.owner) for monitor, state in due]
+        claims = {
+            (check.monitor.id, check.slot): self._context.claim(max_duration(check.monitor) + 2 * TIMEOUT_MARGIN)
+            for check in checks
         }
-        claimed = tx.claim_slots(slots, owner, now)
+        claimed = tx.claim_slots(claims)
         return [check for check in checks if (check.monitor.id, check.slot) in claimed]
 
     def _dispatch(self, checks: Sequence[ClaimedCheck]) -> None:
@@ -324,7 +323,7 @@ class MonitorScheduler:
         with self._context.ledger.write() as tx:
             finished = _finish_slots(tx, results)
             written = [result for result in results if (result.monitor.id, result.claim.slot) in finished]
-            tx.save_monitor_states([next_state(result) for result in written])
+            tx.save_monitor_state(*(next_state(result) for result in written))
             tx.save_baselines([result.new_baseline for result in written if result.new_baseline is not None])
             tx.save_baselines(
                 [result.baseline_replacement.baseline for result in written if result.baseline_replacement is not None],

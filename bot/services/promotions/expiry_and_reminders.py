@@ -98,8 +98,7 @@ class RequestUpkeep:
             tx.add_audit_event(
                 self._decisions.request_event(reminded, EventTag.REMINDED, None, evidence={"people": recipients})
             )
-            for message in reminder_messages(reminded, recipients, self._context.clock.now()):
-                tx.add_message(message)
+            tx.add_message(*reminder_messages(reminded, recipients, self._context.clock.now()))
         return True
 
     def _excluded_requester(self, request: Request) -> str | None:

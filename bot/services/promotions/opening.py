@@ -103,8 +103,7 @@ class RequestOpening:
                 self._decisions.request_event(request, EventTag.REQUEST_OPENED, queued.caller, evidence=evidence)
             )
             tx.add_message(self._decisions.card_message(request, OPENED))
-            for message in self._approvers.invitations(request, rule, approvers):
-                tx.add_message(message)
+            tx.add_message(*self._approvers.invitations(request, rule, approvers))
             tx.add_tag_update(tag_update_for(request, "opened", registry_tags.opened_tags(request)))
             return self._break_glass(tx, request) if request.breaks_glass else request
 

@@ -28,7 +28,7 @@ from bot.services.core.outbox_messages import (
     card_message,
     end_messages,
     request_event,
-    request_thread_message,
+    thread_message,
 )
 from bot.services.promotions.final_tags import final_tag_update
 from bot.services.promotions.voter_eligibility import changes_since_opened
@@ -80,8 +80,7 @@ class RequestDecisions:
                 ended, tag, decided_by, why=why, before=request.state.value, after=state.value, evidence=evidence
             )
         )
-        for message in end_messages(ended, self._context.policy.channel_for(ended.model), ended_by=decided_by):
-            tx.add_message(message)
+        tx.add_message(*end_messages(ended, self._context.policy.channel_for(ended.model), ended_by=decided_by))
         tx.add_tag_update(final_tag_update(tx, ended, now))
         return ended
 
@@ -106,7 +105,7 @@ class RequestDecisions:
 
     def thread_message(self, request: Request, trigger: str, sentence: Sentence) -> OutboxMessage:
         """Return a reply in the thread of the request's card; `trigger` makes its key unique."""
-        return request_thread_message(request, trigger, sentence)
+        return thread_message(request.id, trigger, sentence)
 
     def request_event(self, request: Request, tag: EventTag, actor: Actor | None, **fields: Any) -> Event:
         """Return an audit event about the request, at the present time."""

@@ -28,8 +28,8 @@ from bot.services.core.outbox_messages import (
     channel_message,
     direct_message,
     request_event,
-    request_thread_message,
     review_reminder_messages,
+    thread_message,
 )
 from bot.services.promotions.request_changes import change_request
 
@@ -88,15 +88,9 @@ class Reviews:
             request_event(reviewed, EventTag.REVIEWED, by, now, why=reason, origin=origin, evidence=evidence)
         )
         tx.add_message(card_message(reviewed, "reviewed", self._context.policy.channel_for(reviewed.model)))
-        tx.add_message(request_thread_message(reviewed, "reviewed", break_glass_messages.review_announcement(reviewed)))
-        direct = direct_message(
-            reviewed.id,
-            f"direct:{reviewed.id}:reviewed",
-            reviewed.requester,
-            break_glass_messages.direct_review_notice(reviewed),
-        )
-        if direct:
-            tx.add_message(direct)
+        tx.add_message(thread_message(reviewed.id, "reviewed", break_glass_messages.review_announcement(reviewed)))
+        notice = break_glass_messages.direct_review_notice(reviewed)
+        tx.add_message(*direct_message(reviewed.id, f"direct:{reviewed.id}:reviewed", reviewed.requester, notice))
         return reviewed
 
     def remind_reviewers(self, resolve_members: Callable[[Sequence[str]], list[str]]) -> int:
@@ -132,15 +126,14 @@ class Reviews:
             else:
                 evidence = {"people": users, "about": "review"}
                 tx.add_audit_event(request_event(reminded, EventTag.REMINDED, None, at, evidence=evidence))
-                for message in review_reminder_messages(reminded, users):
-                    tx.add_message(message)
+                tx.add_message(*review_reminder_messages(reminded, users))
         return True
 
     def _announce_overdue(self, tx: LedgerTransaction, request: Request) -> None:
         announcement = break_glass_messages.review_overdue_announcement(request)
         channel = self._context.policy.channel_for(request.model)
         tx.add_message(channel_message(f"review-overdue:{request.id}", channel, announcement))
-        tx.add_message(request_thread_message(request, "review-overdue", announcement))
+        tx.add_message(thread_message(request.id, "review-overdue", announcement))
         tx.add_message(card_message(request, "review-overdue", channel))
 
 

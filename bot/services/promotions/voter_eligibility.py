@@ -23,7 +23,7 @@ from bot.domain.promotions.request import Request, RequestState, Vote, counting_
 from bot.domain.transitions.changes_since_opened import change_since_opened
 from bot.ports import LedgerReader, LedgerTransaction
 from bot.services.core.context import Context
-from bot.services.core.outbox_messages import request_event, request_thread_message
+from bot.services.core.outbox_messages import request_event, thread_message
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ class Voters:
                 evidence={"voter": vote.voter.user, "rule": decision.rule},
             )
         )
-        tx.add_message(request_thread_message(request, f"lapsed:{self._context.new_id()}", announcement))
+        tx.add_message(thread_message(request.id, f"lapsed:{self._context.new_id()}", announcement))
         return lapsed
 
     def authorize_now(

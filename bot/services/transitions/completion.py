@@ -24,7 +24,6 @@ from bot.services.core.outbox_messages import (
     notice_message,
     ordering_key_of,
     request_event,
-    request_thread_message,
     thread_message,
 )
 from bot.services.promotions.final_tags import final_tag_update
@@ -101,10 +100,9 @@ class Completion:
                 after=_version_label(transition.version) if tag is EventTag.TRANSITION_DONE else None,
             )
         )
-        for message in end_messages(ended, self._context.policy.channel_for(ended.model), ended_by=None):
-            tx.add_message(message)
+        tx.add_message(*end_messages(ended, self._context.policy.channel_for(ended.model), ended_by=None))
         if ended.state is RequestState.DONE and ended.seen and ended.seen.callers.no_rollback:
-            tx.add_message(request_thread_message(ended, "way-back", say("{why}.", why=ended.seen.callers.no_rollback)))
+            tx.add_message(thread_message(ended.id, "way-back", say("{why}.", why=ended.seen.callers.no_rollback)))
         tx.add_tag_update(self._tag_update(tx, ended, transition))
 
     def _tag_update(self, tx: LedgerTransaction, request: Request, transition: Transition) -> TagUpdate:

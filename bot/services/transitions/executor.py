@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from bot import logging_context
 from bot.domain.audit.events import EventTag
 from bot.domain.core.actors import actor_id
+from bot.domain.core.backoff import Backoff
 from bot.domain.core.errors import (
     AlreadyDecided,
     FilesUnreachable,
@@ -44,7 +45,6 @@ from bot.services.core.context import Context
 from bot.services.core.outbox_messages import (
     card_message,
     ordering_key_of,
-    request_thread_message,
     thread_message,
 )
 from bot.services.transitions.completion import Completion, RequestEnd
@@ -53,9 +53,9 @@ from bot.services.transitions.rollback_records import rollback_ordering_key
 
 log = logging.getLogger(__name__)
 LEASE = timedelta(seconds=60)  # longer than the timeouts of all registry calls of one transition
-# While the registry is unavailable; a probe comes before the retry (see `RegistryAvailability`).
-RETRY_DELAY = timedelta(seconds=2)
-MAX_RETRY_DELAY = timedelta(minutes=1)  # when waiting for model files, Slack, or a bug fix; doubled with each attempt
+# When waiting for model files, Slack, or a bug fix. While the registry is unavailable, only the first delay is used: a
+# probe comes before the retry (see `RegistryAvailability`).
+BACKOFF = Backoff(timedelta(seconds=2), timedelta(minutes=1))
 FROZEN_RETRY_DELAY = timedelta(seconds=10)  # while Production is frozen
 MAX_TRIES = 3  # attempts if the registry, read back, shows something else
 
@@ -87,7 +87,7 @@ class TransitionExecutor:
         """End transitions whose request expired before the first write to the registry, which isn't read."""
         while (transition := self._claim(model)) is not None:
             if self._preconditions.why_expired(transition) is None:
-                self._release(transition, promotion_messages.waiting_for_registry_announcement(), delay=RETRY_DELAY)
+                self._release(transition, promotion_messages.waiting_for_registry_announcement(), delay=BACKOFF.first)
                 continue
             with (
                 logging_context.bound(move=transition.id, request=transition.request, model=transition.model),
@@ -134,7 +134,7 @@ class TransitionExecutor:
         if not isinstance(error, RegistryUnreachable) or isinstance(error, FilesUnreachable):
             return None
         self._context.availability.mark_unavailable()
-        return RETRY_DELAY
+        return BACKOFF.first
 
     def models_with_unfinished(self) -> list[str]:
         """Return the models that have unfinished transitions."""
@@ -154,9 +154,8 @@ class TransitionExecutor:
     def _claim(self, model: str) -> Transition | None:
         if not self._context.startup_check.has_passed():
             return None
-        now = self._context.clock.now()
         with self._context.ledger.write() as tx:
-            transition = tx.claim_transition(model, self._context.owner, now, now + LEASE)
+            transition = tx.claim_transition(model, self._context.claim(LEASE))
             if transition and transition.request:
                 request = tx.lock_request(transition.request)
                 if request.state is RequestState.APPROVED:
@@ -277,14 +276,14 @@ class TransitionExecutor:
         self, transition: Transition, news: Sentence, *, trigger: str = "waiting", delay: timedelta | None = None
     ) -> None:
         """Release the transition for a retry after `delay`; `news` goes to the thread once per `trigger`."""
-        delay = delay or min(RETRY_DELAY * 2 ** min(transition.attempts - 1, 10), MAX_RETRY_DELAY)
+        delay = delay or BACKOFF.delay(transition.attempts)
         with self._context.ledger.write() as tx:
             is_ours = tx.release_transition(transition, self._retry_time(tx, transition, delay))
             if is_ours and transition.request:
                 request = tx.lock_request(transition.request).with_state(RequestState.APPROVED)
                 tx.save_request(request)
                 tx.add_message(card_message(request, trigger, self._context.policy.channel_for(request.model)))
-                tx.add_message(request_thread_message(request, trigger, news))
+                tx.add_message(thread_message(request.id, trigger, news))
             elif is_ours and transition.kind is TransitionKind.ROLLBACK:
                 tx.add_message(
                     thread_message(

@@ -7,6 +7,7 @@ import threading
 from datetime import timedelta
 
 from bot import logging_context
+from bot.domain.core.backoff import Backoff
 from bot.domain.core.errors import RegistrarError, Unreachable
 from bot.domain.registry.model import Stage, VersionInfo
 from bot.domain.rollbacks.messages import tags_written_announcement
@@ -17,8 +18,7 @@ from bot.services.core.outbox_messages import thread_message
 
 log = logging.getLogger(__name__)
 
-RETRY_DELAY = timedelta(seconds=2)  # doubled with each attempt
-MAX_RETRY_DELAY = timedelta(minutes=2)
+BACKOFF = Backoff(timedelta(seconds=2), timedelta(minutes=2))
 LEASE = timedelta(seconds=60)  # while a process writes an update, no other one claims it
 
 
@@ -63,9 +63,8 @@ class TagWriter:
         return len(due)
 
     def _claim(self, tag_update: TagUpdate) -> bool:
-        now = self._context.clock.now()
         with self._context.ledger.write() as tx:
-            return tx.claim_tag_update(tag_update, now, now + LEASE)
+            return tx.claim(TagUpdate, tag_update.id, self._context.claim(LEASE))
 
     def _try_write(self, tag_update: TagUpdate) -> str:
         """Write one update; return why it was refused, or an empty string. Raises Unreachable."""
@@ -93,5 +92,5 @@ class TagWriter:
     def _postpone(self, tag_updates: list[TagUpdate], error: Unreachable) -> None:
         with self._context.ledger.write() as tx:
             for tag_update in tag_updates:
-                delay = min(RETRY_DELAY * 2 ** min(tag_update.attempts, 10), MAX_RETRY_DELAY)
+                delay = BACKOFF.delay(tag_update.attempts + 1)
                 tx.postpone_tag_update(tag_update, self._context.clock.now() + delay, str(error.sentence))

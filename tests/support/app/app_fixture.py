@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from bot.bootstrap.build import SystemClock, build_registrar
+from bot.bootstrap.build import build_registrar
 from bot.bootstrap.slack import fetch_home_team_id, slack_client, slack_directory, slack_notifier
 from bot.bootstrap.storage import open_dispatcher, open_ledger
 from bot.domain.policy.parser import validate_policy
@@ -17,7 +17,7 @@ from bot.domain.policy.policy import Policy
 from bot.domain.registry.model import Stage
 from bot.metrics.recorder import PrometheusMetrics
 from bot.policy_file import LocalPolicyFile, load_policy
-from bot.ports import Clock, Ledger, ModelRegistry
+from bot.ports import SYSTEM_CLOCK, Clock, Ledger, ModelRegistry
 from bot.registrar import Registrar
 from bot.registry.memory import MemoryRegistry
 from bot.services.core.admins import AdminAlerts
@@ -182,9 +182,9 @@ def running_app(
             rules,
             ledger=ledger,
             registry=registry,
-            notifier=slack_notifier(client, ledger, rules, directory, admins, clock or SystemClock()),
+            notifier=slack_notifier(client, ledger, rules, directory, admins, clock or SYSTEM_CLOCK),
             directory=directory,
-            clock=clock or SystemClock(),
+            clock=clock or SYSTEM_CLOCK,
             policy_file=LocalPolicyFile(policy_file) if policy_file else None,
             observer=metrics,
             admins=admins,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bot.bootstrap.build import SystemClock, open_sources
+from bot.bootstrap.build import open_sources
 from bot.domain.commands.changes import Rollback
 from bot.domain.commands.parser import build_command
 from bot.domain.core.actors import Person
@@ -16,7 +16,7 @@ from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.policy.parser import validate_policy
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
-from bot.ports import Ledger, ModelRegistry, QueuedCommand
+from bot.ports import SYSTEM_CLOCK, Ledger, ModelRegistry, QueuedCommand
 from bot.services.core.access import AccessControl
 from bot.services.core.context import ActivePolicy, Context, short_id
 from bot.services.monitoring.incident_updates import Incidents
@@ -54,7 +54,7 @@ class MonitoringHarness:
         self.ledger, self.registry = ledger, registry
         rules = ActivePolicy(validate_policy(POLICY))
         self.context = Context(
-            ledger=ledger, registry=registry, active_policy=rules, clock=SystemClock(), owner="host:1:test"
+            ledger=ledger, registry=registry, active_policy=rules, clock=SYSTEM_CLOCK, owner="host:1:test"
         )
         gatekeeper, lookups = AccessControl(self.context), RegistryQueries(self.context)
         self.fitness = fitness = LoadabilityChecks(self.context)
