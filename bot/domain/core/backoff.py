@@ -15,4 +15,5 @@ class Backoff:
 
     def delay(self, failures: int) -> timedelta:
         """Return how long to wait after this many failures in a row; 0 counts as 1."""
-        return min(self.first * 2 ** min(max(failures, 1) - 1, 16), self.limit)
+        doublings = min(max(failures, 1) - 1, 16)
+        return min(self.first * (1 << doublings), self.limit)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Select, Table, func, select
+from sqlalchemy import Column, Table, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from bot.domain.transitions.transition import UNFINISHED_STATES
@@ -83,7 +83,7 @@ class SqlLedgerReader(
         query = select(group, func.count(), func.min(since)).where(condition).group_by(group)
         return {kind: PendingCount(number, oldest) for kind, number, oldest in self._connection.execute(query)}
 
-    def _count_pending(self, query: Select[Any]) -> PendingCount:
+    def _count_pending(self, query: Any) -> PendingCount:
         return PendingCount(*self._connection.execute(query).one())
 
     def _count(self, table: Table, *conditions: ColumnElement[bool]) -> int:

@@ -123,7 +123,8 @@ class WorkQueueQueries(SqlReadStore, WorkQueueReader):
 
     def next_message_due_at(self, now: datetime, *, kinds: Collection[MessageKind]) -> datetime | None:
         waits = (MESSAGE_IS_WAITING, outbox_messages.c.not_before > now, outbox_messages.c.kind.in_(kinds))
-        [at] = self._fetch_column(select(func.min(outbox_messages.c.not_before)).where(*waits))
+        query = select(func.min(outbox_messages.c.not_before)).where(*waits)
+        at: datetime | None = self._connection.execute(query).scalar()
         return at
 
     def pending_recipients(self, kind: MessageKind) -> list[str]:

@@ -93,11 +93,11 @@ class MappedText(TypeDecorator[Any]):
     impl = Text
     cache_ok = True
 
-    def __init__(self, dump: Callable[[Any], str], load: Callable[[str], Any]) -> None:
+    def __init__(self, dump: Callable[[Any], Any], load: Callable[[Any], Any]) -> None:
         super().__init__()
         self.dump, self.load = dump, load  # SQLAlchemy's cache of statements tells types apart by these
 
-    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
         """Return the value as text."""
         return None if value is None else self.dump(value)
 
