@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, Table, Text, TypeDecorator, column, delete, func, insert, select, table, text
 from sqlalchemy.exc import DataError, IntegrityError
-from sqlalchemy.sql.expression import ColumnClause, TableClause
+from sqlalchemy.sql.expression import TableClause
 
 from bot.domain.audit import audit_chain
 from bot.domain.audit.audit_chain import ChainFault
@@ -154,14 +155,12 @@ def _copy_table(source_table: Table, old: Connection, new: Connection, report_pr
 
 def _untyped(typed_table: Table) -> TableClause:
     """Return the table with text columns that are read and written as they're stored, without conversion."""
-    return table(
-        typed_table.name, *(_untyped_column(typed_column.name, typed_column.type) for typed_column in typed_table.c)
-    )
 
+    def stored_type(column_type: Any) -> Any:
+        is_text = isinstance(column_type, TypeDecorator) and isinstance(column_type.impl_instance, Text)
+        return Text() if is_text else column_type
 
-def _untyped_column(name: str, column_type: object) -> ColumnClause[object]:
-    is_text = isinstance(column_type, TypeDecorator) and isinstance(column_type.impl_instance, Text)
-    return column(name, Text() if is_text else column_type)  # type: ignore[arg-type]  # a column has no other types
+    return table(typed_table.name, *(column(typed.name, stored_type(typed.type)) for typed in typed_table.c))
 
 
 def _copy_sequence(source_table: Table, old: Connection, new: Connection) -> None:

@@ -37,7 +37,12 @@ class FairSemaphore:
             turn = threading.Event()
             self._waiters.append(turn)
         turn.wait(timeout)
-        return self._enter(turn)
+        with self._lock:
+            if not turn.is_set():
+                self._waiters.remove(turn)
+                return False
+            self._holders.add(threading.get_ident())
+            return True
 
     def release(self) -> None:
         """End this thread's turn; the thread that has waited longest is next."""
@@ -47,11 +52,3 @@ class FairSemaphore:
                 self._waiters.popleft().set()
             else:
                 self._free += 1
-
-    def _enter(self, turn: threading.Event) -> bool:
-        with self._lock:
-            if not turn.is_set():
-                self._waiters.remove(turn)
-                return False
-            self._holders.add(threading.get_ident())
-            return True
