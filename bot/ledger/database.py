@@ -104,17 +104,20 @@ class SqlLedger:
 
         Raises LedgerUnavailable if it can't begin within the timeout, or if the database fails within the block.
         """
-        with (
-            self._write_turn() as wait,
-            _translate_errors(NOT_RESPONDING),
-            self._writer.connect() as connection,
-            connection.execution_options(wait=wait).begin() as transaction,
-        ):
-            ledger_transaction = SqlLedgerTransaction(connection, self._read_operators(), self._clock)
-            yield ledger_transaction
-            events = ledger_transaction.append_audit()
-            with _translate_errors(NOT_RESPONDING, on_disconnect=MAYBE_RECORDED):
-                transaction.commit()
+        end = time.monotonic() + self._timeout
+        if not self._write_semaphore.acquire(self._timeout):
+            raise LedgerUnavailable(BUSY)
+        try:
+            with _translate_errors(NOT_RESPONDING), self._writer.connect() as connection:
+                connection.execution_options(wait=max(0.0, end - time.monotonic()))  # for the database's own lock
+                with connection.begin() as transaction:
+                    ledger_transaction = SqlLedgerTransaction(connection, self._read_operators(), self._clock)
+                    yield ledger_transaction
+                    events = ledger_transaction.append_audit()
+                    with _translate_errors(NOT_RESPONDING, on_disconnect=MAYBE_RECORDED):
+                        transaction.commit()
+        finally:
+            self._write_semaphore.release()
         if events:
             self._report_committed(events)
 
@@ -263,17 +266,6 @@ class SqlLedger:
             self._observer.events_committed(events)
         except Exception:
             log.exception("what was committed could not be counted")
-
-    @contextmanager
-    def _write_turn(self) -> Iterator[float]:
-        """Wait for a turn to write; yield the seconds that are left for the database's own lock."""
-        end = time.monotonic() + self._timeout
-        if not self._write_semaphore.acquire(self._timeout):
-            raise LedgerUnavailable(BUSY)
-        try:
-            yield max(0.0, end - time.monotonic())
-        finally:
-            self._write_semaphore.release()
 
     @contextmanager
     def _migration_transaction(self) -> Iterator[Connection]:

@@ -117,9 +117,22 @@ class WorkQueueQueries(SqlReadStore, WorkQueueReader):
         The ordering keys take turns, so that one with many messages delays nobody: the first message of each comes
         first, oldest first, then every second one.
         """
-        due = _due_messages(now).where(outbox_messages.c.kind.in_(kinds)) if kinds else _due_messages(now)
-        due = due if recipient is None else due.where(outbox_messages.c.to == recipient)
-        return self._list(OutboxMessage, due.limit(limit))
+        columns = outbox_messages.c
+        stops = (
+            select(columns.lane, func.min(columns.number).label("number"))
+            .where(MESSAGE_IS_WAITING, or_(columns.not_before > now, columns.claimed_until > now))
+            .group_by(columns.lane)
+            .subquery("stops")
+        )
+        due = (
+            select(outbox_messages)
+            .outerjoin(stops, stops.c.lane == columns.lane)
+            .where(MESSAGE_IS_WAITING, or_(stops.c.number.is_(None), columns.number < stops.c.number))
+        )
+        due = due.where(columns.kind.in_(kinds)) if kinds else due
+        due = due if recipient is None else due.where(columns.to == recipient)
+        position = func.row_number().over(partition_by=columns.lane, order_by=columns.number)
+        return self._list(OutboxMessage, due.order_by(position, columns.number).limit(limit))
 
     def next_message_due_at(self, now: datetime, *, kinds: Collection[MessageKind]) -> datetime | None:
         waits = (MESSAGE_IS_WAITING, outbox_messages.c.not_before > now, outbox_messages.c.kind.in_(kinds))
@@ -260,22 +273,6 @@ _RELEASE_CHECK: Update = (
     )
     .values(claimed_by=None, claimed_until=None)
 )
-
-
-def _due_messages(now: datetime) -> Select[Any]:
-    stops = (
-        select(outbox_messages.c.lane, func.min(outbox_messages.c.number).label("number"))
-        .where(MESSAGE_IS_WAITING, or_(outbox_messages.c.not_before > now, outbox_messages.c.claimed_until > now))
-        .group_by(outbox_messages.c.lane)
-        .subquery("stops")
-    )
-    position = func.row_number().over(partition_by=outbox_messages.c.lane, order_by=outbox_messages.c.number)
-    return (
-        select(outbox_messages)
-        .outerjoin(stops, stops.c.lane == outbox_messages.c.lane)
-        .where(MESSAGE_IS_WAITING, or_(stops.c.number.is_(None), outbox_messages.c.number < stops.c.number))
-        .order_by(position, outbox_messages.c.number)
-    )
 
 
 def _claimed_checks(column: Column[Any], *conditions: ColumnElement[bool]) -> Select[Any]:
