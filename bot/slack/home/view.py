@@ -10,12 +10,12 @@ from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement, DividerB
 from bot.domain.audit import messages as audit_messages
 from bot.domain.audit.events import ChainedEvent
 from bot.domain.core.sentence import Sentence
+from bot.domain.home.views import HomeView, StageHolders
 from bot.domain.policy import messages as policy_messages
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.transitions import restore_messages
-from bot.services.home.home import HomeView, StageHolders
 from bot.slack.commands.help_text import MENU_HELP, MENU_MODELS, MENU_PROMOTE, MENU_REQUESTS
 from bot.slack.core.blocks import block_dicts, context_line, join_into_chunks, section
 from bot.slack.core.mrkdwn import (

@@ -13,10 +13,11 @@ from bot.domain.core.sentence import truncate
 from bot.domain.policy.policy import is_slack_id
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.request import Request, RequestState
+from bot.domain.promotions.views import ModelView
 from bot.domain.registry.model import ModelInfo, Stage, VersionInfo
+from bot.domain.registry.model_card import VersionCard
 from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.transitions import messages
-from bot.services.registry.queries import ModelView, VersionCard
 from bot.slack.core.blocks import (
     Message,
     build_message,

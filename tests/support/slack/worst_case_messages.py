@@ -29,7 +29,7 @@ from bot.domain.transitions import drift
 from bot.domain.transitions.drift import DriftNotice, DriftNoticeKind
 from bot.domain.transitions.serving_check import ServingCheck, ServingCheckState
 from bot.domain.transitions.transition import TransitionKind
-from bot.services.registry.queries import ModelView
+from bot.domain.promotions.views import ModelView
 from bot.slack.audit import answers
 from bot.slack.commands import help_text
 from bot.slack.core import blocks
