@@ -239,6 +239,9 @@ def test_an_adapter_knows_no_service(adapter: str) -> None:
     assert importers(modules_of(adapter), lambda name: is_in(name, "bot.services")) == {}
 
 
+COMPLETION = "handlers.terminal.command_line.completion"
+
+
 @pytest.mark.parametrize(
     ("library", "users"),
     [
@@ -251,7 +254,8 @@ def test_an_adapter_knows_no_service(adapter: str) -> None:
         ("structlog", ["handlers.logs"]),
         ("apscheduler.schedulers", ["handlers.jobs"]),
         ("apscheduler", ["handlers.jobs", "bot.domain.core.cron_windows"]),
-        ("argparse", ["bot.domain.commands.parser", "handlers.terminal.main", "localslack"]),
+        ("argparse", ["bot.domain.commands.parser", "handlers.terminal.main", COMPLETION, "localslack"]),
+        ("shtab", [COMPLETION]),
     ],
 )
 def test_a_library_is_used_in_one_place(library: str, users: list[str]) -> None:
