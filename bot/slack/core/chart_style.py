@@ -6,15 +6,18 @@ Nothing here is matplotlib's global state: no pyplot, no rcParams. So several th
 from __future__ import annotations
 
 import unicodedata
+from datetime import UTC, datetime
 from functools import cache
 from io import BytesIO
 from itertools import pairwise
 from math import ceil, floor, log10
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, num2date
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.ticker import MaxNLocator
@@ -34,6 +37,10 @@ CONTENT_WIDTH = CHART_WIDTH - 2 * MARGIN
 FONT = "DejaVu Sans"  # comes with matplotlib
 SMALL_SIZE, HEADING_SIZE, TITLE_SIZE = 12, 13, 16  # points
 MAX_TICK_LENGTH = 8  # characters that fit left of the axes
+
+# Labels for steps of years, months, days, hours, minutes, and seconds; and where a year, a month, or a day begins.
+_TIME_FORMATS = ["%Y", "%b", "%-d %b", "%H:%M", "%H:%M", "%H:%M:%S"]
+_TURN_FORMATS = ["%Y", "%b\n%Y", "%-d %b", "%H:%M\n%-d %b", "%H:%M", "%H:%M"]
 
 Values = npt.NDArray[np.float64]
 Box = tuple[float, float, float, float]  # left, bottom, width and height in inches
@@ -64,14 +71,27 @@ def clip_extremes(values: Values) -> Values:
     return np.clip(np.where(np.abs(values) < 1e-250, 0.0, values), -1e250, 1e250)
 
 
-def style_axes(axes: Axes) -> None:
-    """Take away all but the lower line, the numbers and a quiet grid."""
+def style_axes(axes: Axes, grid: Literal["x", "y"] = "y", size: int = SMALL_SIZE) -> None:
+    """Take away all but the lower line, the labels (`size`: in points) and a quiet grid across one axis."""
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(MUTED_COLOR)
-    axes.tick_params(length=0, labelsize=SMALL_SIZE, labelcolor=MUTED_COLOR, labelfontfamily=FONT)
-    axes.grid(axis="y", color=GRID_COLOR, linewidth=1)
+    axes.tick_params(length=0, labelsize=size, labelcolor=MUTED_COLOR, labelfontfamily=FONT)
+    axes.grid(axis=grid, color=GRID_COLOR, linewidth=1)
     axes.set_axisbelow(True)
+
+
+def style_time_axis(axes: Axes, left: datetime, right: datetime) -> None:
+    """Give an axis of dates a few round ticks between two moments; the first one's label has the date, in UTC."""
+    locator = AutoDateLocator(UTC, minticks=2, maxticks=6)
+    ticks = np.asarray(locator.tick_values(left, right))
+    steps = np.diff(ticks)
+    ticks = ticks[np.append(steps > 0.6 * steps.max(initial=0), True)]  # their labels would touch: the 31st and the 1st
+    labels = ConciseDateFormatter(locator, UTC, _TIME_FORMATS, zero_formats=_TURN_FORMATS).format_ticks(ticks)
+    top, begin = labels[0].partition("\n")[0], num2date(ticks[0], UTC)
+    below = f"{begin.day} {begin:%b %Y}, " if ":" in top else "" if top == f"{begin:%Y}" else f"{begin:%Y}, "
+    labels[0] = f"{top}\n{below}UTC"
+    axes.set_xticks(ticks, labels)
 
 
 def style_value_axis(axes: Axes, values: Values) -> None:

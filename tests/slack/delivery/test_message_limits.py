@@ -14,8 +14,8 @@ from bot.domain.core.sentence import Mention, say
 from bot.domain.policy.freezes import ActiveFreeze
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.promotions.snapshot import GateResult, RequestSnapshot
-from bot.domain.registry.model import ModelInfo, RunInfo, Stage, VersionInfo
 from bot.domain.promotions.views import ModelView
+from bot.domain.registry.model import ModelInfo, RunInfo, Stage, VersionInfo
 from bot.slack.audit import answers
 from bot.slack.core.blocks import Message, with_picture
 from bot.slack.monitoring import incident_card

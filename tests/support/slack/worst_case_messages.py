@@ -23,13 +23,13 @@ from bot.domain.promotions.approver_messages import approval_invitation, waiting
 from bot.domain.promotions.approvers import PendingApprovers
 from bot.domain.promotions.request import RequestState, VoteChoice
 from bot.domain.promotions.snapshot import RequestSnapshot
+from bot.domain.promotions.views import ModelView
 from bot.domain.registry.model import VersionRef
 from bot.domain.rollbacks.history import TimeWindow
 from bot.domain.transitions import drift
 from bot.domain.transitions.drift import DriftNotice, DriftNoticeKind
 from bot.domain.transitions.serving_check import ServingCheck, ServingCheckState
 from bot.domain.transitions.transition import TransitionKind
-from bot.domain.promotions.views import ModelView
 from bot.slack.audit import answers
 from bot.slack.commands import help_text
 from bot.slack.core import blocks
