@@ -44,7 +44,16 @@ def run_registrar(
     The block begins after the monitor's first reading of this start. Nothing is checked before serve.py can push:
     a check without data would count toward an alert.
     """
-    settings = _settings(folder, slack)
+    values = {
+        "SLACK_BOT_TOKEN": slack.bot_token,
+        "SLACK_APP_TOKEN": slack.app_token,
+        "SLACK_API_URL": slack.api_url,
+        "MLFLOW_TRACKING_URI": folder.registry_uri,
+        "REGISTRAR_HOME": folder.path,
+        "REGISTRAR_POLICY": folder.policy_file,
+        "REGISTRAR_PORT": 0,
+    }
+    settings = Settings.model_validate(values)
     with closing(build_for_slack(settings, load_policy(folder.policy_file))) as registrar:
         if not folder.has_served:
             models.prepare_models(registrar.context.registry, folder, progress, rows)
@@ -121,19 +130,6 @@ def _preload(registrar: Registrar) -> None:
     preload_slow_modules()
     with suppress(RegistrarError):
         registrar.context.registry.versions(models.MODEL)
-
-
-def _settings(folder: DemoFolder, slack: LocalSlack) -> Settings:
-    values = {
-        "SLACK_BOT_TOKEN": slack.bot_token,
-        "SLACK_APP_TOKEN": slack.app_token,
-        "SLACK_API_URL": slack.api_url,
-        "MLFLOW_TRACKING_URI": folder.registry_uri,
-        "REGISTRAR_HOME": folder.path,
-        "REGISTRAR_POLICY": folder.policy_file,
-        "REGISTRAR_PORT": 0,
-    }
-    return Settings.model_validate(values)
 
 
 def first_step(registrar: Registrar) -> str:
