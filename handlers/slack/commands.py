@@ -46,7 +46,7 @@ from bot.slack.core.blocks import Message, sentence_message
 from bot.slack.core.mrkdwn import unescape
 from bot.slack.delivery.publisher import timeline_chart_file
 from bot.slack.policy import answers as policy_answers
-from bot.slack.promotions import modals
+from bot.slack.promotions import modals, request_card
 from bot.slack.registry import answers as registry_answers
 from bot.slack.rollbacks import modal
 from bot.slack.rollbacks.history import timeline_message
@@ -285,7 +285,7 @@ def _unfreeze(interactions: SlackInteractions, target: ReplyTarget, command: Unf
 def _validate(interactions: SlackInteractions, target: ReplyTarget, command: Validate) -> Acknowledgement:
     gate_checks = interactions.registrar.gate_checks
     interactions.run_query(
-        target, lambda: policy_answers.validation_answer(command, *gate_checks.validate_gates(command))
+        target, lambda: request_card.validation_answer(command, *gate_checks.validate_gates(command))
     )
     return None
 

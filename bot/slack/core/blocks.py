@@ -9,14 +9,24 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
-from slack_sdk.models.blocks import Block, ContextBlock, ImageBlock, MarkdownTextObject, SectionBlock
+from slack_sdk.models.blocks import (
+    Block,
+    ContextBlock,
+    HeaderBlock,
+    ImageBlock,
+    MarkdownTextObject,
+    PlainTextObject,
+    SectionBlock,
+)
 from slack_sdk.models.blocks.basic_components import SlackFile
 
 from bot.domain.core.numbers import pluralize
-from bot.domain.core.sentence import Sentence
-from bot.slack.core.mrkdwn import code, cut_mrkdwn, to_mrkdwn
+from bot.domain.core.sentence import Sentence, truncate
+from bot.slack.core.mrkdwn import MAX_TEXT_LENGTH, code, cut_mrkdwn, to_mrkdwn
 
 Blocks = list[dict[str, Any]]
+MAX_HEADER_LENGTH = 150  # characters: Slack's limit
+MAX_NAMES = 10  # people who are named in one place; more are counted
 MAX_SHORT_LENGTH = 1000  # characters kept of a message that was too long
 MAX_ALT_LENGTH = 2000  # characters of a picture's alternative text
 # Slack takes about 13,200 characters in all blocks of a message (msg_blocks_too_long), and doesn't say how it counts.
@@ -74,20 +84,22 @@ def with_picture(message: Message, file_id: str, alt: str) -> Message:
     return replace(message, blocks=[*message.blocks[:at], *block_dicts([picture]), *message.blocks[at:]])
 
 
+def text_message(text: str) -> Message:
+    """Return mrkdwn as a message."""
+    return build_message(text, [section(text)])
+
+
 def sentence_message(sentence: Sentence) -> Message:
     """Return one sentence as a message."""
-    text = to_mrkdwn(sentence)
-    return build_message(text, [section(text)])
+    return text_message(to_mrkdwn(sentence))
 
 
 def short_form(original: Message, details_command: Iterable[str]) -> Message:
     """Return the short form of a message that Slack refused: text, buttons, and the command that shows `more`."""
+    text = cut_mrkdwn(original.text, MAX_SHORT_LENGTH)
+    details = context_line(f"Details: {code(shlex.join(['/model', *details_command]))}")
     buttons = [block for block in original.blocks if block["type"] == "actions"]
-    text, details = (
-        cut_mrkdwn(original.text, MAX_SHORT_LENGTH),
-        f"Details: {code(shlex.join(['/model', *details_command]))}",
-    )
-    return Message(text, [*block_dicts([section(text), context_line(details)]), *buttons])
+    return Message(text, [*block_dicts([section(text), details]), *buttons])
 
 
 def mrkdwn_object(text: str) -> MarkdownTextObject:
@@ -96,13 +108,28 @@ def mrkdwn_object(text: str) -> MarkdownTextObject:
 
 
 def section(text: str) -> SectionBlock:
-    """Return a paragraph of mrkdwn."""
-    return SectionBlock(text=mrkdwn_object(text))
+    """Return a paragraph of mrkdwn; a long one is cut."""
+    return SectionBlock(text=mrkdwn_object(cut_mrkdwn(text, MAX_TEXT_LENGTH)))
+
+
+def row_sections(rows: Iterable[str]) -> list[Block]:
+    """Return rows as paragraphs, as many in each as fit."""
+    return [section(chunk) for chunk in join_into_chunks(rows)]
+
+
+def fields_section(fields: Iterable[str]) -> SectionBlock:
+    """Return a paragraph in two columns."""
+    return SectionBlock(fields=[mrkdwn_object(field) for field in fields])
 
 
 def context_line(text: str) -> ContextBlock:
-    """Return a line in small letters."""
-    return ContextBlock(elements=[mrkdwn_object(text)])
+    """Return a line in small letters; a long one is cut."""
+    return ContextBlock(elements=[mrkdwn_object(cut_mrkdwn(text, MAX_TEXT_LENGTH))])
+
+
+def header(text: str) -> HeaderBlock:
+    """Return a headline; a long one is cut."""
+    return HeaderBlock(text=PlainTextObject(text=truncate(text, MAX_HEADER_LENGTH), emoji=True))
 
 
 def fitting_rows(rows: Sequence[str], max_length: int = MAX_ROWS_LENGTH) -> list[str]:
@@ -116,9 +143,10 @@ def fitting_rows_and_count(rows: Sequence[str], max_length: int = MAX_ROWS_LENGT
     return first_rows_and_count(len(fitting_rows(rows, max_length)), rows)
 
 
-def first_rows_and_count(limit: int, rows: Sequence[str]) -> list[str]:
-    """Return the first `limit` rows; if some are left out, one more row says how many."""
-    return [*rows[:limit], *([f"and {len(rows) - limit} more"] if len(rows) > limit else [])]
+def first_rows_and_count(limit: int, rows: Sequence[str], total: int | None = None) -> list[str]:
+    """Return the first `limit` rows; if some of all (of `total`, if given) are left out, one more row says how many."""
+    more = (len(rows) if total is None else total) - limit
+    return [*rows[:limit], *([f"and {more} more"] if more > 0 else [])]
 
 
 def join_into_chunks(rows: Iterable[str], max_length: int = 2900) -> list[str]:

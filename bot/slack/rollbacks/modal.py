@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from slack_sdk.models.blocks import (
-    Block,
-    SectionBlock,
-)
+from slack_sdk.models.blocks import Block
 
-from bot.slack.core.blocks import mrkdwn_object
+from bot.slack.core.blocks import section
 from bot.slack.core.forms import form_view, text_input
 from bot.slack.core.mrkdwn import code
 
@@ -24,8 +21,7 @@ def rollback_modal(draft_id: str, prefilled: Mapping[str, str]) -> dict[str, Any
     """
     if "model" in prefilled:
         to = f"to {code(prefilled['version'], 40)}" if prefilled.get("version") else "to the previous good version"
-        summary = f"Rolls back Production of {code(prefilled['model'], 120)} {to} immediately."
-        blocks: list[Block] = [SectionBlock(text=mrkdwn_object(summary))]
+        blocks: list[Block] = [section(f"Rolls back Production of {code(prefilled['model'], 120)} {to} immediately.")]
     else:
         blocks = [
             text_input("model", "Model", prefilled, hint="The registered model's name in MLflow"),

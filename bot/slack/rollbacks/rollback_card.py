@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement, HeaderBlock, PlainTextObject, SectionBlock
+from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement
 
 from bot.domain.core.sentence import sanitize_text, truncate
 from bot.domain.policy.freezes import ActiveFreeze
 from bot.domain.rollbacks import messages as rollback_messages
 from bot.domain.transitions.serving_check import ServingCheck, ServingCheckState
 from bot.domain.transitions.transition import Transition, TransitionState
-from bot.slack.core.blocks import Message, build_message, context_line, mrkdwn_object, section
+from bot.slack.core.blocks import Message, build_message, context_line, fields_section, header, section
 from bot.slack.core.mrkdwn import code, escape_and_cut, format_time, mention_actor, to_mrkdwn
 
 UNDO_ROLLBACK = "rollback_undo"
@@ -31,9 +31,9 @@ def rollback_card(transition: Transition, serving: ServingCheck | None, freeze: 
         fields.append(f"*Serving*\n{serving_text}")
     change = to_mrkdwn(rollback_messages.describe_version_change(transition))
     blocks: list[Block] = [
-        HeaderBlock(text=PlainTextObject(text=truncate(head, 150), emoji=True)),
+        header(head),
         section(f"*{change}* in Production\n> {escape_and_cut(transition.reason, 2000)}"),
-        SectionBlock(fields=[mrkdwn_object(field) for field in fields]),
+        fields_section(fields),
     ]
     if transition.why:
         blocks.append(section(escape_and_cut(transition.why, 1500)))

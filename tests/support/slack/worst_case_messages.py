@@ -132,7 +132,7 @@ def _messages(name: str) -> Iterator[tuple[str, Message]]:
     version, looked = a_version(name), seen(name)
     for found in (looked, RequestSnapshot(), replace(looked, gates=looked.gates[1:2])):
         wanted = Validate(model="m", version=VersionRef("number", "7"))
-        yield f"{len(found.gates)} gates", policy_answers.validation_answer(wanted, version, found)
+        yield f"{len(found.gates)} gates", request_card.validation_answer(wanted, version, found)
     yield "policy", policy_answers.policy_answer(TEXTS[name] or "m", describe_rules(a_policy(), "m", "0123456789ab"))
     for number in (0, 1, 20, 21):
         found_events = [a_link(name, tag) for tag in EventTag] * number
