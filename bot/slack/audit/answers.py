@@ -8,28 +8,21 @@ from slack_sdk.models.blocks import Block
 
 from bot.domain.audit import messages as audit_messages
 from bot.domain.audit.events import AUDIT_PAGE_SIZE, ChainedEvent
-from bot.domain.commands.queries import ShowAudit
+from bot.domain.commands.audit import ShowAudit
 from bot.domain.core.sentence import Sentence
-from bot.slack.core.blocks import (
-    Message,
-    build_message,
-    context_line,
-    fitting_rows,
-    row_sections,
-    section,
-    text_message,
-)
+from bot.slack.core.answer import Answer, RenderContext, Renderers
+from bot.slack.core.blocks import build_message, context_line, fitting_rows, row_sections, section, text_message
 from bot.slack.core.mrkdwn import code, cut_mrkdwn, format_time, to_mrkdwn
 
 
-def audit_answer(command: ShowAudit, links: Sequence[ChainedEvent], unreviewed: Sentence | None) -> Message:
-    """Return one page of a model's audit log, newest first, and the command that shows older entries.
-
-    `unreviewed`: how many break-glass requests are still unreviewed, if any.
-    """
+def _render_audit(
+    command: ShowAudit, page: tuple[Sequence[ChainedEvent], Sentence | None], context: RenderContext
+) -> Answer:
+    """Return one page of a model's audit log, newest first, and the command that shows older entries."""
+    links, unreviewed = page
     name = code(command.model, 120)
     if not links:
-        return text_message(f"The audit has nothing about {name} in that time.")
+        return Answer(text_message(f"The audit has nothing about {name} in that time."))
     rows = fitting_rows(
         [
             f"• {code(str(link.number))} {format_time(link.event.at)}  "
@@ -42,4 +35,7 @@ def audit_answer(command: ShowAudit, links: Sequence[ChainedEvent], unreviewed: 
     if len(links) > len(rows):
         older = f"/model audit {command.model} --before {links[len(rows) - 1].number}"
         blocks.append(context_line(f"Older entries: {code(older, 300)}"))
-    return build_message(f"Audit of {name}", blocks)
+    return Answer(build_message(f"Audit of {name}", blocks))
+
+
+RENDERERS: Renderers = {ShowAudit: _render_audit}

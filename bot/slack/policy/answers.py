@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bot.domain.commands.policy import ShowPolicy
 from bot.domain.core.sentence import Sentence
-from bot.slack.core.blocks import Message, build_message, fitting_rows_and_count, row_sections
+from bot.slack.core.answer import Answer, RenderContext, Renderers
+from bot.slack.core.blocks import build_message, fitting_rows_and_count, row_sections
 from bot.slack.core.mrkdwn import code, to_mrkdwn
 
 
-def policy_answer(model: str, lines: Sequence[Sentence]) -> Message:
-    """Return what the policy says about a model."""
+def _render_policy(command: ShowPolicy, lines: Sequence[Sentence], context: RenderContext) -> Answer:
     rows = fitting_rows_and_count([f"• {to_mrkdwn(line)}" for line in lines])
-    return build_message(f"The policy for {code(model, 120)}", row_sections(rows))
+    return Answer(build_message(f"The policy for {code(command.model, 120)}", row_sections(rows)))
+
+
+RENDERERS: Renderers = {ShowPolicy: _render_policy}

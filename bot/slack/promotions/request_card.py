@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement, ConfirmObject, PlainTextObject
 
-from bot.domain.commands.queries import Validate
+from bot.domain.commands.promotions import Approve, Validate
 from bot.domain.core.ci_run import CiRun
 from bot.domain.core.numbers import format_difference, format_number
 from bot.domain.core.sentence import Sentence, sanitize_text, truncate
@@ -19,6 +19,7 @@ from bot.domain.registry.metric_direction import Direction, is_better
 from bot.domain.registry.model import VersionInfo
 from bot.domain.registry.rollback_block import RollbackBlock, block_details
 from bot.domain.registry.signature_changes import CallerEffect, CallerImpact
+from bot.slack.core.answer import Answer, RenderContext, Renderers
 from bot.slack.core.blocks import (
     MAX_NAMES,
     Message,
@@ -281,14 +282,14 @@ def decision_buttons(request: Request, *, is_frozen: bool = False) -> ActionsBlo
     return ActionsBlock(block_id=f"decide:{request.id}", elements=elements)
 
 
-def vote_answer(request: Request, sentence: Sentence) -> Message:
+def _render_approval(command: Approve, request: Request, context: RenderContext) -> Answer:
     """Return the answer to a vote; while the request is undecided, with a button that withdraws the vote."""
-    text = to_mrkdwn(sentence)
+    text = to_mrkdwn(context.answer)
     blocks: list[Block] = [section(text)]
     if request.state is RequestState.PENDING:
         button = ButtonElement(text="Take it back", action_id=WITHDRAW, value=request.id)
         blocks.append(ActionsBlock(block_id=f"withdraw:{request.id}", elements=[button]))
-    return build_message(text, blocks)
+    return Answer(build_message(text, blocks))
 
 
 def approval_invitation(request_id: str, sentence: Sentence, link: str | None) -> Message:
@@ -302,11 +303,17 @@ def approval_invitation(request_id: str, sentence: Sentence, link: str | None) -
     return build_message(text, [section(text), section(how)])
 
 
-def validation_answer(command: Validate, version: VersionInfo, snapshot: RequestSnapshot) -> Message:
+def _render_validation(
+    command: Validate, result: tuple[VersionInfo, RequestSnapshot], context: RenderContext
+) -> Answer:
     """Return the results of a version's gates, and the next step."""
+    version, snapshot = result
     text = to_mrkdwn(summarize_gates(version, command.to, snapshot))
     blocks: list[Block] = [section(text), *row_sections(gate_rows(snapshot))]
     if not snapshot.failed_gates:
         promote_command = f"/model promote {command.model} {version.version} {command.to.value.lower()}"
         blocks.append(context_line(f"No request was opened. To open one: {code(promote_command, 300)}"))
-    return build_message(text, blocks)
+    return Answer(build_message(text, blocks))
+
+
+RENDERERS: Renderers = {Approve: _render_approval, Validate: _render_validation}

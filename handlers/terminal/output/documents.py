@@ -11,7 +11,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from bot.domain.audit.events import ChainHead
-from bot.domain.commands.queries import FindBest
+from bot.domain.commands.registry import FindBest
 from handlers.terminal.command_line.commands import (
     AuditExport,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from matplotlib.dates import date2num
@@ -43,8 +44,7 @@ def test_no_label_of_a_time_touches_the_next_one(whole: timedelta, day: int) -> 
     start = NOW + timedelta(days=day)
     found = labeled(start, start + whole)
     assert 1 <= len(found) <= 7
-    ends = [
-        (at / (whole / timedelta(days=1)) * CONTENT_WIDTH * 0.86, text.split("\n")[0]) for at, text in found.items()
-    ]
-    for (at, text), (following, other) in zip(ends, ends[1:], strict=False):
+    inch = whole / timedelta(days=1) / (CONTENT_WIDTH * 0.86)
+    ends = [(at / inch, text.partition("\n")[0]) for at, text in found.items()]
+    for (at, text), (following, other) in pairwise(ends):
         assert following - at > (text_width(text, SMALL_SIZE) + text_width(other, SMALL_SIZE)) / 2
