@@ -99,15 +99,12 @@ def style_value_axis(axes: Axes, values: Values) -> None:
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     is_flat = high - low <= 1e-12 * max(abs(low), abs(high))
     room = (abs(high) * 0.05 or 1.0) if is_flat else (high - low) * 0.2  # for the star, which is large
-    ticks = [high] if is_flat else round_ticks(low - room / 2, high + room / 2)
+    bottom, top = low - room / 2, high + room / 2
+    found = MaxNLocator(nbins=4, steps=[1, 2, 5, 10]).tick_values(bottom, top)
+    ticks = [0.0 if abs(tick) < (top - bottom) * 1e-6 else float(tick) for tick in found if bottom <= tick <= top]
+    ticks = [high] if is_flat else ticks
     axes.set_yticks(ticks, tick_labels(ticks))
     axes.set_ylim(low - room, high + room)
-
-
-def round_ticks(low: float, high: float) -> list[float]:
-    """Return a few round numbers between two."""
-    ticks = [float(tick) for tick in MaxNLocator(nbins=4, steps=[1, 2, 5, 10]).tick_values(low, high)]
-    return [0.0 if abs(tick) < (high - low) * 1e-6 else tick for tick in ticks if low <= tick <= high]
 
 
 def tick_labels(ticks: list[float]) -> list[str]:
@@ -118,17 +115,14 @@ def tick_labels(ticks: list[float]) -> list[str]:
     labels = [_compact_number(tick, size, digits) for tick in ticks]
     if max(map(len, labels), default=0) > MAX_TICK_LENGTH:
         return [_compact_number(ticks[0], size, 4), *[""] * (len(ticks) - 1)]
-    return labels if any(label[-1] == "M" or "e" in label for label in labels) else _align_decimals(ticks, labels)
+    if any(label[-1] == "M" or "e" in label for label in labels):
+        return labels
+    decimals = max((len(label.partition(".")[2]) for label in labels), default=0)
+    return [f"{tick:,.{decimals}f}" for tick in ticks]  # 0.90 beside 0.88, not 0.9
 
 
 def _compact_number(value: float, largest: float, digits: int) -> str:
     return f"{format_number(value / 1e6, digits)}M" if 1e6 <= largest < 1e12 else format_number(value, digits)
-
-
-def _align_decimals(ticks: list[float], labels: list[str]) -> list[str]:
-    """Return 0.90 beside 0.88, not 0.9."""
-    decimals = max((len(label.partition(".")[2]) for label in labels), default=0)
-    return [f"{tick:,.{decimals}f}" for tick in ticks]
 
 
 def draw_text(
@@ -175,18 +169,17 @@ def text_width(text: str, size: int, *, bold: bool = False) -> float:
 
 def replace_missing_glyphs(text: str) -> str:
     """Return the text with a box for what the font lacks, which matplotlib would warn of at every drawing."""
-    return "".join(char if ord(char) in _available_glyphs() else _placeholder_for(char) for char in sanitize_text(text))
-
-
-def _placeholder_for(char: str) -> str:
-    return "" if unicodedata.category(char) in {"Mn", "Me", "Cf"} else "□"
+    available = _available_glyphs()
+    return "".join(
+        char if ord(char) in available else "□" * (unicodedata.category(char) not in {"Mn", "Me", "Cf"})
+        for char in sanitize_text(text)
+    )
 
 
 @cache
 def _available_glyphs() -> frozenset[int]:
-    return frozenset(get_font(_font_file(bold=False)).get_charmap()) & frozenset(
-        get_font(_font_file(bold=True)).get_charmap()
-    )
+    regular, bold = (get_font(_font_file(bold=bold)).get_charmap() for bold in (False, True))
+    return frozenset(regular) & frozenset(bold)
 
 
 @cache
