@@ -35,7 +35,10 @@ def _cron_trigger(cron: str, time_zone: str) -> CronTrigger:
     fields = cron.split()
     if len(fields) != 5:
         raise ValueError(f"{cron!r} is no cron expression of five fields: minute hour day month weekday")
-    zone = _parse_time_zone(time_zone)
+    try:
+        zone = ZoneInfo(time_zone)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(f"{time_zone!r} is no time zone; write one like Europe/Berlin") from None
     try:
         minute, hour, day, month, weekday = fields
         return CronTrigger(
@@ -43,13 +46,6 @@ def _cron_trigger(cron: str, time_zone: str) -> CronTrigger:
         )
     except ValueError as error:
         raise ValueError(f"{cron!r} cannot be read: {error}") from error
-
-
-def _parse_time_zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        raise ValueError(f"{name!r} is no time zone; write one like Europe/Berlin") from None
 
 
 def _weekday_names(field: str) -> str:

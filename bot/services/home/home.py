@@ -102,12 +102,12 @@ class Homes:
     def _requests_to_decide(self, reader: LedgerReader, caller: Caller) -> list[Request]:
         """Return the pending requests that the caller can decide and hasn't voted on, oldest first."""
         pending = reader.requests(states=[RequestState.PENDING], limit=MAX_SCANNED_REQUESTS)
-        return [request for request in reversed(pending) if self._can_decide(reader, caller, request)]
-
-    def _can_decide(self, reader: LedgerReader, caller: Caller, request: Request) -> bool:
-        if not self._is_authorized(caller, Permission.REJECT, request):
-            return False
-        return actor_of(caller) not in {vote.voter for vote in reader.votes(request.id) if not vote.lapsed}
+        return [
+            request
+            for request in reversed(pending)
+            if self._is_authorized(caller, Permission.REJECT, request)
+            and actor_of(caller) not in {vote.voter for vote in reader.votes(request.id) if not vote.lapsed}
+        ]
 
     def _frozen_ids(self, requests: list[Request], freezes: list[Freeze]) -> frozenset[str]:
         now, policy = self._context.clock.now(), self._context.policy

@@ -43,7 +43,7 @@ class ChannelDirectory:
             return self._ids.get(channel, channel)
         with self._read_lock:
             if channel not in self._ids and self._monotonic() >= self._next_lookup:
-                self._read_until_found(channel)
+                self._look_up(channel)
             return self._ids.get(channel, channel)
 
     def learn(self, channel: str, channel_id: str) -> None:
@@ -57,16 +57,15 @@ class ChannelDirectory:
                 self._ids_by_former_name.pop(channel, None)
                 self._cursor = None
 
-    def _read_until_found(self, channel: str) -> None:
+    def _look_up(self, channel: str) -> None:
         try:
             while channel not in self._ids and self._read_page():
                 pass
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             log.warning("can't look up the id of %s now: %s", channel, error)
         else:
-            if (
-                len(former := self._ids_by_former_name.get(channel, ())) == 1
-            ):  # ambiguous if several channels had this name
+            former = self._ids_by_former_name.get(channel, ())
+            if len(former) == 1:  # else it's ambiguous: several channels had this name
                 self._ids.setdefault(channel, *former)
         if channel not in self._ids:
             self._next_lookup = self._monotonic() + LOOKUP_PAUSE

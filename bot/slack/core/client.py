@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
 from typing import Any
 
 from slack_sdk import WebClient
@@ -36,7 +35,8 @@ class ObservedWebClient(WebClient):
 
     def api_call(self, api_method: str, **kwargs: Any) -> SlackResponse:
         """Call Slack. Raises what the client raises."""
-        limit = _limit_key(api_method, kwargs)
+        is_paced_by_channel = api_method == _LIMITED_BY_CHANNEL
+        limit = f"{api_method} {(kwargs.get('json') or {}).get('channel')}" if is_paced_by_channel else api_method
         if (left := self._limited_until.get(limit, 0.0) - self.monotonic()) > 0:
             raise self._rate_limit_error(api_method, left)
         try:
@@ -45,16 +45,14 @@ class ObservedWebClient(WebClient):
             code, status = error_code(error), getattr(error.response, "status_code", 0)
             # What is no answer of Slack's own, such as a proxy's page, the client words itself.
             self.observer.slack_call_failed(code if _ERROR_CODE.fullmatch(code) else f"http_{status}")
-            self._remember_limit(limit, error)
+            answer = delivery_for_error(error)
+            if answer.why == "ratelimited":
+                seconds = min(answer.retry_after.total_seconds(), _MAX_LIMIT_SECONDS)
+                self._limited_until[limit] = self.monotonic() + seconds
             raise
         except CONNECTION_ERRORS:
             self.observer.slack_call_failed(NO_ANSWER)
             raise
-
-    def _remember_limit(self, limit: str, error: SlackApiError) -> None:
-        answer = delivery_for_error(error)
-        if answer.why == "ratelimited":
-            self._limited_until[limit] = self.monotonic() + min(answer.retry_after.total_seconds(), _MAX_LIMIT_SECONDS)
 
     def _rate_limit_error(self, method: str, left: float) -> SlackApiError:
         """Return the error that Slack would answer with now."""
@@ -68,8 +66,3 @@ class ObservedWebClient(WebClient):
             status_code=429,
         )
         return SlackApiError(f"Slack limits {method} for another {left:.1f} s.", response)  # type: ignore[no-untyped-call]
-
-
-def _limit_key(method: str, kwargs: Mapping[str, Any]) -> str:
-    """Return what Slack counts a call as: by its method, and messages in each channel."""
-    return f"{method} {(kwargs.get('json') or {}).get('channel')}" if method == _LIMITED_BY_CHANNEL else method

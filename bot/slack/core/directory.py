@@ -44,6 +44,7 @@ class SlackDirectory:
         self._client = client
         self._home_team = home_team
         self._policy_groups = policy_groups
+        self._monotonic = monotonic
         self._cache = _TimedCache(monotonic)
         self._pool = ThreadPoolExecutor(8, thread_name_prefix="ask-slack")
 
@@ -63,16 +64,14 @@ class SlackDirectory:
         All are fetched concurrently. A person without a known workspace acted at the terminal, and is looked up in the
         home workspace. Raises SlackUnreachable.
         """
-        now = self._cache.now()
+        now = self._monotonic()
         people_by_user = {
             person.user: person if person.team else Person(self._home_team, person.user) for person in people
         }
         try:
-            profiles = self._pool.map(
-                lambda user: self._cache.get(f"user:{user}", partial(self._fetch_user, user), since=now), people_by_user
-            )
+            found = self._pool.map(partial(self._account, since=now), people_by_user)
             members = self._members_of(self._policy_groups())
-            accounts = dict(zip(people_by_user, profiles, strict=True))
+            accounts = dict(zip(people_by_user, found, strict=True))
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             raise SlackUnreachable("Slack doesn't say who approved this can still do that.") from error
         return {
@@ -107,7 +106,7 @@ class SlackDirectory:
         """Return a person's current profile; the one given if Slack doesn't answer now."""
         user = profile.person.user
         try:
-            account = self._cache.get(f"user:{user}", partial(self._fetch_user, user))
+            account = self._account(user)
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             log.warning("whether %s can decide is not known now: %s", user, error)
             return profile
@@ -120,13 +119,10 @@ class SlackDirectory:
             groups = self._cached_groups() if any(id_.startswith("S") for id_ in ids) else _UserGroups()
             names = {id_: groups.name(id_) for id_ in ids if id_.startswith("S")}
             users = [id_ for id_ in ids if not id_.startswith("S")]
-            names.update(zip(users, self._pool.map(self._name_of, users), strict=False))
+            names.update(zip(users, map(_display_name, self._pool.map(self._account, users)), strict=False))
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             log.warning("what people are called is not known now: %s", error)
         return {id_: name for id_, name in names.items() if name}
-
-    def _name_of(self, user: str) -> str:
-        return _display_name(self._cache.get(f"user:{user}", partial(self._fetch_user, user)))
 
     def _user_and_groups(self, user: str) -> tuple[dict[str, Any], frozenset[str]]:
         """Return a user's account and groups, fetched concurrently if neither is cached.
@@ -135,13 +131,17 @@ class SlackDirectory:
         """
         groups = self._policy_groups()
         ahead = self._pool.submit(self._cached_groups) if groups and not self._cache.has(_GROUPS_KEY) else None
-        account = self._cache.get(f"user:{user}", partial(self._fetch_user, user))
+        account = self._account(user)
         if ahead:
             ahead.result()
         return account, _groups_with(user, self._members_of(groups))
 
+    def _account(self, user: str, since: float = 0.0) -> dict[str, Any]:
+        """Return a user's account, read after `since`; an empty one if this server doesn't have that method."""
+        account: dict[str, Any] = self._cache.get(f"user:{user}", lambda: self._fetch_user(user), since=since)
+        return account
+
     def _fetch_user(self, user: str) -> dict[str, Any]:
-        """Return a user's account; an empty one if this server doesn't have that method."""
         try:
             return dict(self._client.users_info(user=user)["user"])
         except SlackApiError as error:
@@ -160,7 +160,7 @@ class SlackDirectory:
         members_by_group = {group: listed.members(group) for group in groups}
         unlisted = [group for group, members in members_by_group.items() if members is None]
         fetched = self._pool.map(
-            lambda group: self._cache.get(f"group:{group}", partial(self._fetch_members, group)), unlisted
+            lambda group: self._cache.get(f"group:{group}", lambda: self._fetch_members(group)), unlisted
         )
         members_by_group.update(zip(unlisted, fetched, strict=True))
         return {group: members for group, members in members_by_group.items() if members is not None}
@@ -278,10 +278,6 @@ class _TimedCache:
         self._failures: dict[str, tuple[float, Exception]] = {}
         self._locks_guard = threading.Lock()
 
-    def now(self) -> float:
-        """Return the time by the clock that ages what is remembered."""
-        return self._monotonic()
-
     def has(self, key: str) -> bool:
         """Return whether the value is cached and fresh."""
         return self._fresh_entry(key) is not None
@@ -291,12 +287,6 @@ class _TimedCache:
         is_fresh = entry is not None and self._monotonic() - entry[0] <= MAX_AGE_SECONDS and entry[0] >= since
         return entry if is_fresh else None
 
-    def _raise_recent_failure(self, key: str, since: float) -> None:
-        """Raise what a read raised for which this one has waited; else all who wait would time out in turn."""
-        when, error = self._failures.get(key, (0.0, None))
-        if error is not None and when > since:
-            raise error
-
     def get(self, key: str, read: Callable[[], Any], *, since: float = 0.0) -> Any:
         """Return the value if it's fresh and was read after `since`, else read it; one thread reads, others wait."""
         began = self._monotonic()
@@ -305,7 +295,11 @@ class _TimedCache:
         with lock:
             entry = self._fresh_entry(key, since)
             if entry is None:
-                self._raise_recent_failure(key, began)
+                failed_at, failure = self._failures.get(key, (0.0, None))
+                if (
+                    failure is not None and failed_at > began
+                ):  # else all who waited for that read would time out in turn
+                    raise failure
                 try:
                     entry = (self._monotonic(), read())
                 except Exception as error:
