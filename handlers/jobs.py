@@ -121,7 +121,7 @@ def reschedule_after_clock_change(scheduler: BaseScheduler, now: datetime) -> li
     jobs = [
         job
         for job in scheduler.get_jobs()
-        if job.next_run_time and job.next_run_time - now > job.trigger.interval + slack
+        if (due := getattr(job, "next_run_time", None)) and due - now > job.trigger.interval + slack
     ]
     for job in jobs:
         job.modify(next_run_time=now)

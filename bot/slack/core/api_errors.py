@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 from urllib.error import URLError
@@ -73,17 +74,13 @@ def delivery_for_error(error: SlackApiError) -> DeliveryResult:
     status = getattr(error.response, "status_code", 200)
     name = error_code(error)
     if status == 429 or name in {"ratelimited", "rate_limited"}:
-        return DeliveryResult(DeliveryOutcome.RETRY, retry_after=_retry_after(error), why="ratelimited")
+        headers = {key.lower(): value for key, value in getattr(error.response, "headers", {}).items()}
+        seconds = 1.0
+        with suppress(ValueError):
+            seconds = max(0.0, min(float(headers.get("retry-after", 1)), MAX_RETRY_AFTER_SECONDS))
+        return DeliveryResult(DeliveryOutcome.RETRY, retry_after=timedelta(seconds=seconds), why="ratelimited")
     if status >= 500 or name in {"internal_error", "fatal_error", "request_timeout", "service_unavailable"}:
         return DeliveryResult(DeliveryOutcome.UNKNOWN, why=name or f"HTTP {status}")
     if name in _PERMANENT_ERRORS or is_posting_restricted(name):
         return DeliveryResult(DeliveryOutcome.REFUSED, why=name)
     return DeliveryResult(DeliveryOutcome.RETRY, retry_after=_RETRY_PAUSE, why=name or f"HTTP {status}")
-
-
-def _retry_after(error: SlackApiError) -> timedelta:
-    headers = {key.lower(): value for key, value in getattr(error.response, "headers", {}).items()}
-    try:
-        return timedelta(seconds=max(0.0, min(float(headers.get("retry-after", 1)), MAX_RETRY_AFTER_SECONDS)))
-    except ValueError:
-        return timedelta(seconds=1)

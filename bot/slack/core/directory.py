@@ -296,9 +296,7 @@ class _TimedCache:
             entry = self._fresh_entry(key, since)
             if entry is None:
                 failed_at, failure = self._failures.get(key, (0.0, None))
-                if (
-                    failure is not None and failed_at > began
-                ):  # else all who waited for that read would time out in turn
+                if failure is not None and failed_at > began:  # this one waited for that read; it's not tried in turn
                     raise failure
                 try:
                     entry = (self._monotonic(), read())

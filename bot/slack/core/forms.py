@@ -34,6 +34,7 @@ def submitted_values(state: Mapping[str, Any]) -> dict[str, str]:
 
 
 def select_input(field: str, label: str, choices: Mapping[str, str], prefilled: Mapping[str, str]) -> InputBlock:
+    """Return a menu; it begins with what was typed if that's a choice, else with the first one."""
     options = [Option(value=value[:150], label=truncate(text, 75)) for value, text in choices.items()]
     chosen = prefilled.get(field, "").lower().replace("-", "_")
     initial = next((option for option in options if str(option.value).lower().replace("-", "_") == chosen), options[0])
@@ -44,6 +45,7 @@ def select_input(field: str, label: str, choices: Mapping[str, str], prefilled: 
 def text_input(
     field: str, label: str, prefilled: Mapping[str, str], *, hint: str, optional: bool = False, multiline: bool = False
 ) -> InputBlock:
+    """Return a field for text, with what was typed."""
     max_length = MAX_REASON_LENGTH if multiline else 250
     element = PlainTextInputElement(
         action_id=INPUT_ACTION,
@@ -55,6 +57,7 @@ def text_input(
 
 
 def form_view(callback: str, title: str, submit: str, private_metadata: str, blocks: list[Block]) -> dict[str, Any]:
+    """Return a modal whose submission calls `callback`."""
     view = View(
         type="modal",
         callback_id=callback,
