@@ -17,14 +17,20 @@ MENU_PROMOTE, MENU_REQUESTS, MENU_MODELS, MENU_HELP = "menu_ask", "menu_requests
 
 def menu() -> Message:
     """Return what `/model` alone answers."""
+    question = "What would you like to do?"
+    return build_message(question, [section(f"*{question}*"), menu_buttons()])
+
+
+def menu_buttons(*others: ButtonElement) -> ActionsBlock:
+    """Return the buttons of the menu; `others` are in front of the last one."""
     buttons = [
         ButtonElement(text="Ask for a promotion", action_id=MENU_PROMOTE, style="primary"),
         ButtonElement(text="Open requests", action_id=MENU_REQUESTS),
         ButtonElement(text="Models", action_id=MENU_MODELS),
+        *others,
         ButtonElement(text="Help", action_id=MENU_HELP),
     ]
-    question = "What would you like to do?"
-    return build_message(question, [section(f"*{question}*"), ActionsBlock(block_id="menu", elements=buttons)])
+    return ActionsBlock(block_id="menu", elements=buttons)
 
 
 def help_overview() -> Message:

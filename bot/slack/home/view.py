@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement, DividerBlock
+from slack_sdk.models.blocks import Block, ButtonElement, DividerBlock
 
 from bot.domain.audit import messages as audit_messages
 from bot.domain.core.sentence import Sentence
@@ -15,7 +15,7 @@ from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.registry.rollback_block import RollbackBlock, block_details
 from bot.domain.transitions import restore_messages
-from bot.slack.commands.help_text import MENU_HELP, MENU_MODELS, MENU_PROMOTE, MENU_REQUESTS
+from bot.slack.commands.help_text import menu_buttons
 from bot.slack.core.blocks import block_dicts, context_line, header, row_sections, section
 from bot.slack.core.mrkdwn import (
     code,
@@ -67,7 +67,7 @@ def home_view(view: HomeView) -> dict[str, Any]:
         DividerBlock(),
         header("Lately"),
         *_row_blocks(events, "Nothing has happened yet."),
-        _menu_buttons(),
+        menu_buttons(ButtonElement(text="Add a monitor", action_id=ADD)),
     ]
     return {"type": "home", "blocks": block_dicts(blocks)}
 
@@ -137,14 +137,3 @@ def _row_blocks(rows: Sequence[str], empty: str) -> list[Block]:
 
 def _more_line(more: int, command: str) -> list[Block]:
     return [context_line(f"And {more} more: {code(command)}")] if more > 0 else []
-
-
-def _menu_buttons() -> ActionsBlock:
-    buttons = [
-        ButtonElement(text="Ask for a promotion", action_id=MENU_PROMOTE, style="primary"),
-        ButtonElement(text="Open requests", action_id=MENU_REQUESTS),
-        ButtonElement(text="Models", action_id=MENU_MODELS),
-        ButtonElement(text="Add a monitor", action_id=ADD),
-        ButtonElement(text="Help", action_id=MENU_HELP),
-    ]
-    return ActionsBlock(block_id="menu", elements=buttons)
