@@ -31,7 +31,7 @@ def labeled(left: datetime, right: datetime) -> dict[float, str]:
         (NOW, timedelta(days=4), ["5 May\n2026, UTC", "6 May", "7 May", "8 May"]),
         (NOW, timedelta(days=64), ["15 May\n2026, UTC", "1 Jun", "15 Jun", "1 Jul"]),
         (NOW, timedelta(days=400), ["Jul\n2026, UTC", "Oct", "Jan\n2027", "Apr"]),
-        (NOW, timedelta(days=2200), ["2027\nUTC", "2028", "2029", "2030", "2031", "2032"]),
+        (NOW, timedelta(days=2200), ["2028\nUTC", "2030", "2032"]),
     ],
 )
 def test_times_are_round_and_a_new_day_or_year_is_named(start: datetime, whole: timedelta, labels: list[str]) -> None:
