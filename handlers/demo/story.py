@@ -12,6 +12,7 @@ from handlers.demo.welcome import CHANNEL
 from localslack import ActionResult, RefusedError, Remote, WorkspaceMember
 
 JsonObject = dict[str, Any]
+Steps = list[tuple[str, list[Callable[[], object]]]]  # each with its name
 STEP_TIMEOUT = 60.0  # seconds for each step; it takes far less than one, on a busy machine a few
 MONITOR_TIMEOUT = 240.0  # seconds for the result of monitoring: some checks, ten seconds apart
 POLL_SECONDS = 3.0  # seconds between two checks of the monitor
@@ -43,14 +44,14 @@ class DemoStory:
 
     def play(self) -> None:
         """Play all of it. Raises StoryError at the first step that fails."""
-        for name, actions in [*self._promotion(), *self._rollback()]:
+        for name, actions in [*self._promotion(), *self._second_promotion(), *self._rollback()]:
             try:
                 for act in actions:
                     act()
             except (TimeoutError, RefusedError, _NotAcknowledgedError) as error:
                 raise StoryError(f"The story broke where {name}: {error}") from error
 
-    def _promotion(self) -> list[tuple[str, list[Callable[[], object]]]]:
+    def _promotion(self) -> Steps:
         """Return the steps to a good version in Production."""
         alice, bob = self._alice, self._bob
         typed = f'/model promote {MODEL} {BETTER_VERSION} production --reason "better f1"'
@@ -83,15 +84,11 @@ class DemoStory:
             ),
         ]
 
-    def _rollback(self) -> list[tuple[str, list[Callable[[], object]]]]:
-        """Return the steps of a version that fails in Production."""
+    def _second_promotion(self) -> Steps:
+        """Return the steps to a version that is worse than it looks."""
         alice, bob, new_card = self._alice, self._bob, f"Promote {MODEL} v{BAD_VERSION}"
         typed = f'/model promote {MODEL} {BAD_VERSION} production --reason "f1 0.96 instead of 0.77!"'
         measured = f"What v{BETTER_VERSION} does in life is measured now. Alice looks every few seconds:"
-        failing = f"v{BAD_VERSION} serves real customers now, and was trained on a column that tells the answer."
-        failed = f"{MODEL} v{BAD_VERSION}: {MONITOR} failed"
-        restored = f"{MODEL}: restored, v{BETTER_VERSION} serves"
-        knows = f"With its next check the monitor knows v{BETTER_VERSION} again. Bob looks until it does:"
         return [
             (
                 "Alice looks at the monitor",
@@ -108,6 +105,15 @@ class DemoStory:
                     lambda: self._show_card("The same card now", f"v{BAD_VERSION} is in Production", max_lines=1),
                 ],
             ),
+        ]
+
+    def _rollback(self) -> Steps:
+        """Return the steps from there back to the good version."""
+        bob, restored = self._bob, f"{MODEL}: restored, v{BETTER_VERSION} serves"
+        failing = f"v{BAD_VERSION} serves real customers now, and was trained on a column that tells the answer."
+        failed = f"{MODEL} v{BAD_VERSION}: {MONITOR} failed"
+        knows = f"With its next check the monitor knows v{BETTER_VERSION} again. Bob looks until it does:"
+        return [
             (
                 "the live accuracy falls",
                 [

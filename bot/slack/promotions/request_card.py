@@ -184,9 +184,8 @@ def _callers_text(request: Request, callers: CallerImpact) -> str:
     if (more := len(callers.changes) + callers.omitted - MAX_CHANGES) > 0:
         lines.append(f"and {more} more changes")
     if callers.not_compared:
-        lines.append(
-            f"*For callers:* can't compare with {code(f'v{request.incumbent}')}: {to_mrkdwn(callers.not_compared)}"
-        )
+        why = to_mrkdwn(callers.not_compared)
+        lines.append(f"*For callers:* can't compare with {code(f'v{request.incumbent}')}: {why}")
     if callers.no_rollback:
         lines.append(f"⚠️ {to_mrkdwn(callers.no_rollback)}")
     return "\n".join(lines)

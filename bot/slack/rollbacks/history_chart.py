@@ -148,9 +148,8 @@ def _format_moment(at: datetime) -> str:
 
 def _draw_time(axes: Axes, periods: Sequence[ServingPeriod], now: datetime, window: TimeWindow | None) -> None:
     """Draw the time axis, when nobody served, now, and the requested day or moment, if it's in the picture."""
-    begin = min(period.since for period in periods)
-    duration = max(now - begin, timedelta(minutes=1))
-    left = begin - duration * 0.01
+    duration = max(now - periods[-1].since, timedelta(minutes=1))
+    left = periods[-1].since - duration * 0.01
     axes.set_xlim(date2num(left), date2num(now + duration * _FUTURE_SHARE))
     style_axes(axes, grid="x", size=SMALL_SIZE - 1)
     style_time_axis(axes, left, now)
