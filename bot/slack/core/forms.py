@@ -23,14 +23,12 @@ INPUT_ACTION = "value"  # the action id of every input: the block id tells the f
 
 def submitted_values(state: Mapping[str, Any]) -> dict[str, str]:
     """Return what was filled in, by field. `state` is a view's state; empty fields are left out."""
-    values = {}
-    for field, actions in (state.get("values") or {}).items():
-        for action in actions.values():
-            option = action.get("selected_option") or {}
-            value = action.get("value") or option.get("value")
-            if value:
-                values[str(field)] = str(value)
-    return values
+    return {
+        str(field): str(value)
+        for field, actions in (state.get("values") or {}).items()
+        for action in actions.values()
+        if (value := action.get("value") or (action.get("selected_option") or {}).get("value"))
+    }
 
 
 def select_input(field: str, label: str, choices: Mapping[str, str], prefilled: Mapping[str, str]) -> InputBlock:

@@ -141,7 +141,7 @@ def _text_cells(texts: Sequence[str]) -> list[TableCell]:
 
 def _table_block(rows: Sequence[Sequence[TableCell]]) -> dict[str, Any]:
     """Return the table block, which slack_sdk doesn't have yet."""
-    settings = [{}] * FIXED_COLUMNS + [{"align": "right"}] * (len(rows[0]) - FIXED_COLUMNS)
+    settings: list[dict[str, str]] = [{}] * FIXED_COLUMNS + [{"align": "right"}] * (len(rows[0]) - FIXED_COLUMNS)
     return {"type": "table", "column_settings": settings, "rows": list(rows)}
 
 

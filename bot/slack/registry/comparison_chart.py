@@ -6,6 +6,7 @@ Nothing here is matplotlib's global state: no pyplot, no rcParams. So several th
 from __future__ import annotations
 
 from math import ceil
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -128,11 +129,11 @@ def _draw_values(axes: Axes, values: Values, production: int | None, best: int) 
     axes.plot(places, values, color=LINE_COLOR, linewidth=2 if few else 0.9, zorder=2)
     marked = values if few else _isolated_values(values)
     axes.plot(places, marked, "o", color=LINE_COLOR, markersize=6 if few else 3, zorder=3)
-    prominent = {"markeredgecolor": BACKGROUND, "clip_on": False}
+    prominent: dict[str, Any] = {"markeredgecolor": BACKGROUND, "clip_on": False}
     if production is not None:
         axes.axvline(production, color=PRODUCTION_COLOR, linewidth=1.5, linestyle=(0, (4, 3)), zorder=1)
-        style = {"color": PRODUCTION_COLOR, "markersize": 10, "zorder": 4}
-        axes.plot([production], [values[production]], "D", **style, **prominent)
+        color = PRODUCTION_COLOR
+        axes.plot([production], [values[production]], "D", color=color, markersize=10, zorder=4, **prominent)
     axes.plot([best], [values[best]], "*", color=BEST_COLOR, markersize=19, zorder=5, **prominent)
 
 

@@ -223,7 +223,7 @@ def _draw_duration(
     text = f"{origin.sign} {format_duration(period.duration(now))}"
     wide, pad = (text_width(text, size, bold=True) + 0.14) * inch, 0.06 * inch
     # An outline keeps text readable over a line or a hatched gap.
-    outside = {"color": origin.color, "path_effects": [withStroke(linewidth=3, foreground=BACKGROUND)]}
+    outside: dict[str, Any] = {"color": origin.color, "path_effects": [withStroke(linewidth=3, foreground=BACKGROUND)]}
     if end - start >= wide:
         axes.text(start + pad, row, text, color=BACKGROUND, **_text_style(size, "left"))
     elif end + wide <= high and _reserve_space(end, end + wide, occupied):
