@@ -87,9 +87,8 @@ def style_time_axis(axes: Axes, left: datetime, right: datetime) -> None:
     found = locator.tick_values(left, right)
     ticks = np.asarray([tick for tick in found if date2num(left) <= tick <= date2num(right)])
     steps = np.diff(ticks)
-    ticks = ticks[
-        np.append(steps > 0.6 * np.max(steps, initial=0.0), True)
-    ]  # their labels would touch: the 31st and the 1st
+    # Where a month is longer than its last step, two labels would touch: those of the 31st and the 1st.
+    ticks = ticks[np.append(steps > 0.6 * np.max(steps, initial=0.0), True)]
     labels = ConciseDateFormatter(locator, UTC, _TIME_FORMATS, zero_formats=_TURN_FORMATS).format_ticks(ticks)
     top, begin = labels[0].partition("\n")[0], num2date(ticks[0], UTC)
     below = f"{begin.day} {begin:%b %Y}, " if ":" in top else "" if top == f"{begin:%Y}" else f"{begin:%Y}, "
