@@ -49,14 +49,23 @@ class SlackDirectory:
         self._pool = ThreadPoolExecutor(8, thread_name_prefix="ask-slack")
 
     def profile(self, person: Person) -> Profile:
-        """Return a person's profile now. Raises SlackUnreachable: then no one can change anything."""
+        """Return a person's profile now. Raises SlackUnreachable: then no one can change anything.
+
+        Account and groups are fetched concurrently if neither is cached. One after the other, a slow Slack would take
+        longer than the three seconds that it gives us to answer.
+        """
         try:
-            user, groups = self._user_and_groups(person.user)
+            groups = self._policy_groups()
+            ahead = self._pool.submit(self._cached_groups) if groups and not self._cache.has(_GROUPS_KEY) else None
+            account = self._account(person.user)
+            if ahead:
+                ahead.result()
+            members = self._members_of(groups)
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             raise SlackUnreachable(
                 "Slack does not answer who you are, so nothing was changed. Try again in a moment."
             ) from error
-        return _profile_from(person, user, groups, self._home_team)
+        return _profile_from(person, account, _groups_with(person.user, members), self._home_team)
 
     def current_profiles(self, people: Iterable[Person]) -> dict[str, Profile]:
         """Return people's profiles by user id: their accounts as of now, their groups at most a minute old.
@@ -123,18 +132,6 @@ class SlackDirectory:
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             log.warning("what people are called is not known now: %s", error)
         return {id_: name for id_, name in names.items() if name}
-
-    def _user_and_groups(self, user: str) -> tuple[dict[str, Any], frozenset[str]]:
-        """Return a user's account and groups, fetched concurrently if neither is cached.
-
-        One after the other, a slow Slack would take longer than the three seconds that it gives us to answer.
-        """
-        groups = self._policy_groups()
-        ahead = self._pool.submit(self._cached_groups) if groups and not self._cache.has(_GROUPS_KEY) else None
-        account = self._account(user)
-        if ahead:
-            ahead.result()
-        return account, _groups_with(user, self._members_of(groups))
 
     def _account(self, user: str, since: float = 0.0) -> dict[str, Any]:
         """Return a user's account, read after `since`; an empty one if this server doesn't have that method."""
@@ -276,7 +273,6 @@ class _TimedCache:
         self._values: dict[str, tuple[float, Any]] = {}
         self._locks: dict[str, threading.Lock] = {}
         self._failures: dict[str, tuple[float, Exception]] = {}
-        self._locks_guard = threading.Lock()
 
     def has(self, key: str) -> bool:
         """Return whether the value is cached and fresh."""
@@ -290,9 +286,7 @@ class _TimedCache:
     def get(self, key: str, read: Callable[[], Any], *, since: float = 0.0) -> Any:
         """Return the value if it's fresh and was read after `since`, else read it; one thread reads, others wait."""
         began = self._monotonic()
-        with self._locks_guard:
-            lock = self._locks.setdefault(key, threading.Lock())
-        with lock:
+        with self._locks.setdefault(key, threading.Lock()):
             entry = self._fresh_entry(key, since)
             if entry is None:
                 failed_at, failure = self._failures.get(key, (0.0, None))
