@@ -20,7 +20,7 @@ _context: ContextVar[Mapping[str, str] | None] = ContextVar("story", default=Non
 @contextmanager
 def bound(**fields: str | None) -> Iterator[None]:
     """Add these fields to what is logged in this block. None and empty values are left out."""
-    token = _context.set(_merged(fields))
+    token = _context.set({**current(), **{name: value for name, value in fields.items() if value}})
     try:
         yield
     finally:
@@ -30,7 +30,7 @@ def bound(**fields: str | None) -> Iterator[None]:
 def bind(**fields: str | None) -> None:
     """Add these fields for the rest of the enclosing block; without one, do nothing."""
     if _context.get() is not None:
-        _context.set(_merged(fields))
+        _context.set({**current(), **{name: value for name, value in fields.items() if value}})
 
 
 def current() -> Mapping[str, str]:
@@ -56,7 +56,3 @@ def with_context(task: Callable[[], T]) -> Callable[[], T]:
             _context.reset(token)
 
     return run
-
-
-def _merged(fields: Mapping[str, str | None]) -> dict[str, str]:
-    return {**current(), **{name: value for name, value in fields.items() if value}}

@@ -65,7 +65,7 @@ class SlackDirectory:
             raise SlackUnreachable(
                 "Slack does not answer who you are, so nothing was changed. Try again in a moment."
             ) from error
-        return _profile_from(person, account, _groups_with(person.user, members), self._home_team)
+        return _profile_from(person, account, members, self._home_team)
 
     def current_profiles(self, people: Iterable[Person]) -> dict[str, Profile]:
         """Return people's profiles by user id: their accounts as of now, their groups at most a minute old.
@@ -84,7 +84,7 @@ class SlackDirectory:
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             raise SlackUnreachable("Slack doesn't say who approved this can still do that.") from error
         return {
-            user: _profile_from(person, accounts[user], _groups_with(user, members), self._home_team)
+            user: _profile_from(person, accounts[user], members, self._home_team)
             for user, person in people_by_user.items()
         }
 
@@ -119,7 +119,7 @@ class SlackDirectory:
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             log.warning("whether %s can decide is not known now: %s", user, error)
             return profile
-        return _profile_from(profile.person, account, profile.groups, self._home_team)
+        return _profile_from(profile.person, account, {}, self._home_team)
 
     def display_names(self, ids: Sequence[str]) -> dict[str, str]:
         """Return the names of users and user groups by id; those that Slack doesn't report now are left out."""
@@ -192,10 +192,12 @@ class SlackDirectory:
             return _GroupMembers(is_known=error_code(error) == "no_such_subteam")
 
 
-def _profile_from(claimed: Person, account: Mapping[str, Any], groups: frozenset[str], home_team: str) -> Profile:
-    """Return someone's profile. `claimed` is who the payload says they are; its team can be another one of theirs.
+def _profile_from(
+    claimed: Person, account: Mapping[str, Any], members: Mapping[str, _GroupMembers], home_team: str
+) -> Profile:
+    """Return someone's profile, by their account and the members of user groups.
 
-    Everyone who belongs to this workspace is one person in it, whichever workspace they act from: otherwise, a
+    `claimed` is who the payload says they are; its team can be another one of theirs. Everyone who belongs to this workspace is one person in it, whichever workspace they act from: otherwise, a
     requester could approve their own request with a click.
     """
     is_home = belongs_to(home_team, claimed, account)
@@ -205,7 +207,7 @@ def _profile_from(claimed: Person, account: Mapping[str, Any], groups: frozenset
         is_guest=bool(account.get("is_restricted") or account.get("is_ultra_restricted")),
         is_bot=bool(account.get("is_bot")) or claimed.user == "USLACKBOT",
         is_deleted=bool(account.get("deleted")),
-        groups=groups,
+        groups=frozenset(group for group, known in members.items() if claimed.user in known.users),
         name=_display_name(account),
     )
 
@@ -218,10 +220,6 @@ def belongs_to(team: str, claimed: Person, account: Mapping[str, Any]) -> bool:
     """
     team_ids = {account.get("team_id"), *((account.get("enterprise_user") or {}).get("teams") or ())} - {None, ""}
     return not account.get("is_stranger") and team in (team_ids or {claimed.team})
-
-
-def _groups_with(user: str, members: Mapping[str, _GroupMembers]) -> frozenset[str]:
-    return frozenset(group for group, member in members.items() if user in member.users)
 
 
 def _display_name(account: Mapping[str, Any]) -> str:
