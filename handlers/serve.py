@@ -26,7 +26,7 @@ from bot.malloc import limit_malloc
 from bot.metrics.recorder import PrometheusMetrics
 from bot.registrar import Registrar
 from bot.settings import Settings
-from bot.slack.core.api_errors import CONNECTION_ERRORS
+from bot.slack.core.client import CONNECTION_ERRORS
 from handlers import jobs, logs
 from handlers.api.routes import ApiServices
 from handlers.manifest import find_missing_scopes

@@ -11,7 +11,7 @@ from slack_sdk.errors import SlackApiError
 from bot.domain.core.actors import Person
 from bot.domain.core.errors import Refused
 from bot.domain.policy.authorization import Permission
-from bot.slack.core.api_errors import CONNECTION_ERRORS, error_code
+from bot.slack.core.client import CONNECTION_ERRORS, error_code
 from bot.slack.home import view as home_view
 from handlers.slack.interactions import SlackInteractions
 from handlers.slack.replies import ReplyTarget

@@ -30,8 +30,8 @@ from bot.services.core.commands import CommandResult, Origin
 from bot.services.core.outbox_messages import OPENED, card_message
 from bot.slack.commands.rendering import render
 from bot.slack.core.answer import Answer, RenderContext
-from bot.slack.core.api_errors import CONNECTION_ERRORS, error_code, is_posting_restricted
 from bot.slack.core.blocks import Message, build_message, section, sentence_message
+from bot.slack.core.client import CONNECTION_ERRORS, error_code, is_posting_restricted
 from bot.slack.delivery.publisher import Publisher
 from handlers.errors import explain
 from handlers.slack.deferred import SlowNotice, Task, after_acknowledgement

@@ -16,7 +16,7 @@ from bot.domain.core.errors import BadInput, RegistrarError, WrongField
 from bot.domain.policy.authorization import Permission
 from bot.slack.monitoring import modal as monitor_modal
 from bot.slack.promotions import modals
-from bot.slack.rollbacks import modal as rollback_modal
+from bot.slack.rollbacks import rollback_card
 from handlers.errors import explain
 from handlers.slack.interactions import SlackInteractions
 from handlers.slack.listeners import FieldError, Form, FormHandler, form_listener
@@ -144,6 +144,6 @@ _HANDLERS: dict[str, FormHandler] = {
     modals.REJECT: _reason_handler(Reject, "Say why: the requester gets to read it."),
     modals.OVERRIDE: _reason_handler(Override, "Say why: the card shows it, and the audit keeps it."),
     modals.REVIEW: _reason_handler(Review, "Say what you found: the thread shows it, and the audit log keeps it."),
-    rollback_modal.ROLLBACK: _rollback,
+    rollback_card.ROLLBACK: _rollback,
     monitor_modal.MONITOR: _add_monitor,
 }

@@ -15,8 +15,8 @@ from bot.domain.core.actors import Person
 from bot.http_client import trusted_certificates
 from bot.ports import MessageRef
 from bot.slack.core.answer import Answer
-from bot.slack.core.api_errors import CONNECTION_ERRORS, POST_OPTIONS, missing_scopes
 from bot.slack.core.blocks import Message
+from bot.slack.core.client import CONNECTION_ERRORS, POST_OPTIONS, missing_scopes
 from bot.slack.delivery.publisher import ReportMissingScopes, upload_file
 from bot.slack.registry.answers import chart_sent_directly
 

@@ -41,7 +41,7 @@ class Mention:
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A template and its values. `str()` gives plain text; Slack renders it in bot/slack/core/mrkdwn.py."""
+    """A template and its values. `str()` gives plain text; Slack renders it in bot/slack/core/blocks.py."""
 
     template: str
     args: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))

@@ -11,8 +11,18 @@ from bot.domain.audit.events import AUDIT_PAGE_SIZE, ChainedEvent
 from bot.domain.commands.audit import ShowAudit
 from bot.domain.core.sentence import Sentence
 from bot.slack.core.answer import Answer, RenderContext, Renderers
-from bot.slack.core.blocks import build_message, context_line, fitting_rows, row_sections, section, text_message
-from bot.slack.core.mrkdwn import code, cut_mrkdwn, format_time, to_mrkdwn
+from bot.slack.core.blocks import (
+    build_message,
+    code,
+    context_line,
+    cut_mrkdwn,
+    fitting_rows,
+    format_time,
+    row_sections,
+    section,
+    text_message,
+    to_mrkdwn,
+)
 
 
 def _render_audit(

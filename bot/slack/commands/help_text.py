@@ -9,8 +9,7 @@ from bot.domain.commands.catalog import COMMANDS
 from bot.domain.commands.help import Help
 from bot.domain.commands.monitoring import GROUP
 from bot.domain.commands.parser import find_command
-from bot.slack.core.blocks import Message, build_message, context_line, row_sections, section
-from bot.slack.core.mrkdwn import code, escape
+from bot.slack.core.blocks import Message, build_message, code, context_line, escape, row_sections, section
 
 MENU_PROMOTE, MENU_REQUESTS, MENU_MODELS, MENU_HELP = "menu_ask", "menu_requests", "menu_models", "menu_help"
 

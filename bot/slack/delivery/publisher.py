@@ -15,7 +15,8 @@ from bot.domain.core.errors import SlackUnreachable
 from bot.domain.core.sentence import Code, Sentence, say
 from bot.ports import DeliveryOutcome, MessageRef
 from bot.slack.core.answer import Answer, FileUpload
-from bot.slack.core.api_errors import (
+from bot.slack.core.blocks import Message
+from bot.slack.core.client import (
     CONNECTION_ERRORS,
     POST_OPTIONS,
     delivery_for_error,
@@ -24,7 +25,6 @@ from bot.slack.core.api_errors import (
     is_rate_limited,
     missing_scopes,
 )
-from bot.slack.core.blocks import Message
 
 log = logging.getLogger(__name__)
 

@@ -16,13 +16,17 @@ from bot.domain.promotions.request import Request, RequestState
 from bot.domain.registry.rollback_block import RollbackBlock, block_details
 from bot.domain.transitions import restore_messages
 from bot.slack.commands.help_text import menu_buttons
-from bot.slack.core.blocks import block_dicts, context_line, header, row_sections, section
-from bot.slack.core.mrkdwn import (
+from bot.slack.core.blocks import (
+    block_dicts,
     code,
+    context_line,
     cut_mrkdwn,
     escape_and_cut,
     format_time,
+    header,
     mention_actor,
+    row_sections,
+    section,
     to_mrkdwn,
 )
 from bot.slack.monitoring.answers import ADD, false_rollback_line, monitor_line

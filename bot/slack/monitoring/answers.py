@@ -22,19 +22,24 @@ from bot.domain.monitoring.views import MonitorRow, MonitorView
 from bot.slack.core.answer import Answer, FileUpload, RenderContext, Renderers, safe_file_name
 from bot.slack.core.blocks import (
     MAX_ROWS_LENGTH,
+    MAX_TEXT_LENGTH,
     Blocks,
     Message,
     block_dicts,
     build_message,
+    code,
     context_line,
+    cut_mrkdwn,
     fitting_rows,
+    format_time,
     join_into_chunks,
     json_length,
+    mention_actor,
     mrkdwn_object,
     section,
     sentence_message,
+    to_mrkdwn,
 )
-from bot.slack.core.mrkdwn import MAX_TEXT_LENGTH, code, cut_mrkdwn, format_time, mention_actor, to_mrkdwn
 
 ADD, SHOW, CHECK, PAUSE, RESUME = "monitor_add", "monitor_show", "monitor_check", "monitor_pause", "monitor_resume"
 SILENCE, UNSILENCE = "monitor_silence", "monitor_unsilence"

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from bot.domain.commands.policy import ShowPolicy
 from bot.domain.core.sentence import Sentence
 from bot.slack.core.answer import Answer, RenderContext, Renderers
-from bot.slack.core.blocks import build_message, fitting_rows_and_count, row_sections
-from bot.slack.core.mrkdwn import code, to_mrkdwn
+from bot.slack.core.blocks import build_message, code, fitting_rows_and_count, row_sections, to_mrkdwn
 
 
 def _render_policy(command: ShowPolicy, lines: Sequence[Sentence], context: RenderContext) -> Answer:

@@ -11,9 +11,8 @@ from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.gates import describe_gate_result
 from bot.domain.promotions.request import Request
 from bot.domain.registry.model import TARGET_STAGES
-from bot.slack.core.blocks import Message, block_dicts, section
+from bot.slack.core.blocks import Message, block_dicts, code, escape_and_cut, section, to_mrkdwn
 from bot.slack.core.forms import form_view, select_input, text_input
-from bot.slack.core.mrkdwn import code, escape_and_cut, to_mrkdwn
 
 PROMOTE, REJECT, OVERRIDE, REVIEW, DETAILS = "promote", "reject", "override", "review", "details"
 

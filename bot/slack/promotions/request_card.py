@@ -24,21 +24,19 @@ from bot.slack.core.blocks import (
     MAX_NAMES,
     Message,
     build_message,
-    context_line,
-    fields_section,
-    first_rows_and_count,
-    fitting_rows,
-    header,
-    row_sections,
-    section,
-)
-from bot.slack.core.mrkdwn import (
     code,
+    context_line,
     cut_mrkdwn,
     escape,
     escape_and_cut,
+    fields_section,
+    first_rows_and_count,
+    fitting_rows,
     format_time,
+    header,
     mention_actor,
+    row_sections,
+    section,
     to_mrkdwn,
 )
 

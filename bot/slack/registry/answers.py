@@ -27,22 +27,20 @@ from bot.slack.core.blocks import (
     MAX_NAMES,
     Message,
     build_message,
+    code,
     context_line,
+    escape,
+    escape_and_cut,
     fields_section,
     first_rows_and_count,
     fitting_rows,
     fitting_rows_and_count,
+    format_time,
+    mention_actor,
     row_sections,
     section,
     sentence_message,
     text_message,
-)
-from bot.slack.core.mrkdwn import (
-    code,
-    escape,
-    escape_and_cut,
-    format_time,
-    mention_actor,
     to_mrkdwn,
 )
 from bot.slack.registry.mlflow_links import run_url, version_url

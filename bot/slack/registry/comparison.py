@@ -18,11 +18,12 @@ from bot.slack.core.blocks import (
     Message,
     block_dicts,
     build_message,
+    code,
     context_line,
     json_length,
     section,
+    to_mrkdwn,
 )
-from bot.slack.core.mrkdwn import code, to_mrkdwn
 
 MAX_ROWS, MAX_COLUMNS = 100, 20  # Slack's limit for a table; the first row is the heading
 MIN_VERSIONS, MIN_METRICS, METRICS_STEP = 20, 5, 4  # metrics are left out in steps until that many versions fit

@@ -14,14 +14,17 @@ from bot.domain.rollbacks.rollback import ServingPeriod
 from bot.slack.core.answer import Answer, FileUpload, RenderContext, Renderers, safe_file_name
 from bot.slack.core.blocks import (
     MAX_ROWS_LENGTH,
+    MAX_TEXT_LENGTH,
     Message,
     build_message,
+    code,
     context_line,
+    cut_mrkdwn,
     fitting_rows,
     row_sections,
     section,
+    to_mrkdwn,
 )
-from bot.slack.core.mrkdwn import MAX_TEXT_LENGTH, code, cut_mrkdwn, to_mrkdwn
 
 POST_HERE = "timeline_here"  # posts the timeline with its picture in the channel
 MIN_REASON_LENGTH = 60  # characters of a reason if there are many rows

@@ -6,8 +6,18 @@ from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement, ConfirmO
 
 from bot.domain.core.sentence import sanitize_text, truncate
 from bot.domain.transitions.drift import DriftNotice, DriftNoticeKind
-from bot.slack.core.blocks import Message, build_message, context_line, first_rows_and_count, header, section
-from bot.slack.core.mrkdwn import code, format_time, mention_actor, to_mrkdwn
+from bot.slack.core.blocks import (
+    Message,
+    build_message,
+    code,
+    context_line,
+    first_rows_and_count,
+    format_time,
+    header,
+    mention_actor,
+    section,
+    to_mrkdwn,
+)
 
 DETAILS, COMPARE, REQUEST_STAGING, REPAIR_STAGE = (
     "finding_details",
