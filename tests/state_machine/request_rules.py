@@ -81,11 +81,13 @@ class RequestRules(ServicesBesideModel):
         flags = " --keep-existing" * keep + "".join(f" --validation {key}={v}" for key, v in validation.items())
         command = parse_command(f"promote {model} {version} {stage.lower()}{flags}")
         assert isinstance(command, Promote)
-        errands, now = self.benches[process].errands, self.clock.now()
+        bench, now = self.benches[process], self.clock.now()
         ask = AskRecord("", who, model, version, stage, keep, validation, at=now, not_before=now)
 
         def write_down() -> str:
-            ask.id = errands.submit(self.person(who), command, channel="C1", origin="slack").id
+            queued = bench.execute(self.person(who), command).queued
+            assert queued is not None
+            ask.id = queued.id
             return "asked"
 
         if not self.model.may_ask(who):

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from bot.domain.commands.rollbacks import Unblock
 from bot.domain.commands.parser import build_command, parse_command
 from bot.domain.commands.promotions import Validate
+from bot.domain.commands.rollbacks import Unblock
 from bot.domain.core.errors import GateFailed, LedgerUnavailable, Refused
 from bot.domain.promotions.request import RequestState
 from bot.domain.promotions.snapshot import RequestSnapshot
@@ -190,6 +190,6 @@ def test_a_version_that_came_back_and_was_rolled_back_again_is_blocked_by_the_ne
 def test_only_who_can_roll_back_unblocks(bad: Bench) -> None:
     command = build_command(Unblock, {"model": "churn", "version": "4", "reason": "mine"})
     with pytest.raises(Refused):
-        bad.rollbacks.unblock(ALICE, command, origin="slack")
+        bad.execute(ALICE, command)
     with pytest.raises(GateFailed):
         bad.open(REQUEST_AGAIN)

@@ -9,8 +9,8 @@ from datetime import timedelta
 import pytest
 
 from bot.domain.audit.events import EventTag
-from bot.domain.commands.parser import build_command
 from bot.domain.commands.audit import ShowAudit
+from bot.domain.commands.parser import build_command
 from bot.domain.core.actors import Caller, Person, Profile
 from bot.domain.core.errors import AlreadyDecided, BadInput, GateFailed, Refused
 from bot.domain.core.sentence import unpack_sentence
@@ -298,13 +298,13 @@ def test_home_shows_it_to_whoever_can_review_it(bench: Bench, moved: Request) ->
 
 def test_the_audit_counts_what_has_no_review(bench: Bench, moved: Request) -> None:
     ask = build_command(ShowAudit, {"model": "churn"})
-    links, said = bench.audit_queries.audit_page(ask)
+    links, said = bench.execute(BOB, ask).view
     assert str(said) == f"Break glass without a review: 1, 0 overdue ({moved.id})."
     assert "without a review: 1" in str(answers.audit_answer(ask, links, said).blocks)
     bench.clock.advance(days=3)
-    assert "1, 1 overdue" in str(bench.audit_queries.audit_page(ask)[1])
+    assert "1, 1 overdue" in str(bench.execute(BOB, ask).view[1])
     review(bench, moved)
-    assert bench.audit_queries.audit_page(ask)[1] is None
+    assert bench.execute(BOB, ask).view[1] is None
 
 
 def test_the_new_key_makes_no_other_rule_of_an_old_file(bench: Bench) -> None:
