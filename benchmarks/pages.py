@@ -109,12 +109,11 @@ def _ways(ledger: SqlLedger) -> dict[str, Way]:
         clock=_Then(),
         owner="bench",
     )
-    show_audit = audit_queries(context)[ShowAudit]
-    production = ProductionHistory(context, RegistryQueries(context))
+    read_audit, production = audit_queries(context)[ShowAudit], ProductionHistory(context, RegistryQueries(context))
     middle, newest = EVENTS // 2, BEGUN + EVENTS * APART
 
     def audit(**given: Any) -> Way:
-        return lambda: show_audit(ShowAudit(**given))
+        return lambda: read_audit(ShowAudit(**given))
 
     def latest(**given: Any) -> Way:
         def read() -> object:

@@ -36,7 +36,7 @@ CHANGING: tuple[type[Command], ...] = (
     policy.UnfreezeModel,
     rollbacks.Rollback,
     rollbacks.Unblock,
-    *(verb for verb in monitoring.MONITOR_COMMANDS if verb not in LOOKING),
+    *(verb for verb in monitoring.COMMANDS if verb not in LOOKING),
 )
 
 
