@@ -8,10 +8,6 @@ from typing import Any
 
 import pytest
 
-<<<<<<< HEAD
-=======
-from bot.domain.commands.monitoring import MonitorReset
->>>>>>> main
 from bot.domain.commands.parser import build_command
 from bot.domain.commands.policy import FreezeModel
 from bot.domain.core.errors import Refused, RegistryUnreachable

@@ -20,7 +20,8 @@ from bot.domain.promotions.request import Request, RequestState
 from bot.domain.registry.model import Stage
 from bot.ports import MessageKind
 from bot.services.home.home import Homes
-from bot.slack.audit import answers
+from bot.slack.commands.rendering import render
+from bot.slack.core.answer import RenderContext
 from bot.slack.home.view import home_view
 from bot.slack.promotions.request_card import request_card
 from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, GUEST, POLICY, Bench
@@ -300,7 +301,8 @@ def test_the_audit_counts_what_has_no_review(bench: Bench, moved: Request) -> No
     ask = build_command(ShowAudit, {"model": "churn"})
     links, said = bench.execute(BOB, ask).view
     assert str(said) == f"Break glass without a review: 1, 0 overdue ({moved.id})."
-    assert "without a review: 1" in str(answers.audit_answer(ask, links, said).blocks)
+    answer = render(ask, (links, said), RenderContext(now=bench.clock.now()))
+    assert "without a review: 1" in str(answer.message.blocks)
     bench.clock.advance(days=3)
     assert "1, 1 overdue" in str(bench.execute(BOB, ask).view[1])
     review(bench, moved)
