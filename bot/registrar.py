@@ -28,6 +28,7 @@ from bot.services.monitoring.scheduler import MonitorScheduler
 from bot.services.policy.freezes import Freezes
 from bot.services.policy.reload import PolicyReloader
 from bot.services.promotions.expiry_and_reminders import RequestUpkeep
+from bot.services.promotions.outcomes import RequestDecisions
 from bot.services.promotions.reviews import Reviews
 from bot.services.promotions.voting import Requests
 from bot.services.registry.edits import RegistryEdits
@@ -75,6 +76,7 @@ class Registrar:
     homes: Homes
     command_queue: CommandQueue
     requests: Requests
+    request_decisions: RequestDecisions
     request_upkeep: RequestUpkeep
     reviews: Reviews
     rollbacks: Rollbacks

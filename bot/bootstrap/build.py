@@ -129,7 +129,7 @@ def build_registrar(  # noqa: PLR0913 - the composition root
         },
     )
     comparisons, history = Comparisons(context, queries), ProductionHistory(context, queries)
-    freezes, reviews = Freezes(context), Reviews(context)
+    freezes, reviews = Freezes(context), Reviews(context, decisions)
     monitors = Monitors(context, access, Backtester(context, sources).backtest)
     commands = CommandDispatcher(
         access,
@@ -165,6 +165,7 @@ def build_registrar(  # noqa: PLR0913 - the composition root
         homes=Homes(context),
         command_queue=command_queue,
         requests=requests,
+        request_decisions=decisions,
         request_upkeep=RequestUpkeep(context, decisions),
         reviews=reviews,
         rollbacks=rollbacks,

@@ -196,6 +196,16 @@ def unknown_operator_decision(actor: Actor) -> AccessDecision:
     return AccessDecision(False, "operator", why)
 
 
+def no_approvers_refusal(model: str | None, target: Stage | None) -> Sentence:
+    """Return why nobody can promote a model to a stage: the policy names no approvers."""
+    return say(
+        "The policy names nobody who may decide {model} → {stage}. Add approvers to {file}.",
+        model=Name(model or "?"),
+        stage=target,
+        file=Code("registrar.yml"),
+    )
+
+
 def describe_caller(caller: Caller, policy: Policy) -> dict[str, object]:
     """Return what the audit log records about the caller: display name, and roles and groups at this moment."""
     if not isinstance(caller, Profile):
@@ -251,12 +261,7 @@ def _decide_anyone(profile: Profile, access_target: AccessTarget, policy: Policy
 def _decide_approver(profile: Profile, access_target: AccessTarget, policy: Policy) -> AccessDecision:
     rule = _stage_rule(access_target, policy)
     if rule is None or not rule.approvers:
-        why = say(
-            "The policy names nobody who may decide {model} → {stage}. Add approvers to {file}.",
-            model=Name(access_target.model or "?"),
-            stage=access_target.target,
-            file=Code("registrar.yml"),
-        )
+        why = no_approvers_refusal(access_target.model, access_target.target)
         return AccessDecision(False, "no approvers", why)
     if _is_requester(profile, access_target, policy) and not rule.requester_may_approve:
         others = policy.expand_roles(rule.approvers) - {profile.person.user}

@@ -12,11 +12,12 @@ from bot.anchor_file import LocalAnchorFile
 from bot.domain.audit.events import Event
 from bot.domain.commands.base import Command
 from bot.domain.commands.parser import parse_command
+from bot.domain.commands.promotions import Approve, Cancel, Override, Reject, Withdraw
 from bot.domain.core.actors import Caller, Person, Profile
 from bot.domain.core.sentence import unpack_sentence
 from bot.domain.policy.parser import validate_policy
 from bot.domain.policy.policy import Policy
-from bot.domain.promotions.request import Request, RequestState, VoteChoice
+from bot.domain.promotions.request import Request, RequestState, counting_approvals
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.drift import DriftNotice
 from bot.domain.transitions.transition import Transition
@@ -42,7 +43,7 @@ from bot.services.promotions.opening import RequestOpening
 from bot.services.promotions.outcomes import RequestDecisions
 from bot.services.promotions.queries import request_queries
 from bot.services.promotions.reviews import Reviews
-from bot.services.promotions.voting import Requests, VoteResult
+from bot.services.promotions.voting import Requests
 from bot.services.registry.comparisons import Comparisons
 from bot.services.registry.edits import RegistryEdits
 from bot.services.registry.queries import RegistryQueries
@@ -77,6 +78,14 @@ POLICY: dict[str, Any] = {
 }
 
 
+@dataclass(frozen=True)
+class Decision:
+    """What a command about a request came to: the request as it is then, and how many approvals count."""
+
+    request: Request
+    approvals: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Bench:
     """The services and what stands behind them. `churn` has v3 in Production, v2 in Staging, and v1, v4 besides."""
@@ -95,6 +104,7 @@ class Bench:
     gate_checks: GateChecks = field(init=False)
     gatekeeper: AccessControl = field(init=False)
     comparisons: Comparisons = field(init=False)
+    decisions: RequestDecisions = field(init=False)
     requests: Requests = field(init=False)
     request_upkeep: RequestUpkeep = field(init=False)
     opening: RequestOpening = field(init=False)
@@ -135,7 +145,7 @@ class Bench:
             TransitionExecutor(context, Preconditions(context, gate_checks, fitness), completion),
         )
         history, comparisons = ProductionHistory(context, lookups), Comparisons(context, lookups)
-        freezing, reviews = Freezes(context), Reviews(context)
+        freezing, reviews = Freezes(context), Reviews(context, decisions)
         monitors = Monitors(context, gatekeeper, Backtester(context, sources).backtest)
         monitoring = MonitorScheduler(
             context, sources, incidents, run_transitions=moves.execute_due, monotonic=self.clock.monotonic
@@ -185,6 +195,7 @@ class Bench:
             "history": history,
             "gate_checks": gate_checks,
             "opening": opening,
+            "decisions": decisions,
             "requests": requests,
             "request_upkeep": RequestUpkeep(context, decisions),
             "reviews": reviews,
@@ -231,13 +242,32 @@ class Bench:
         assert request is not None
         return request
 
-    def approve(self, request: Request, who: Caller = BOB) -> VoteResult:
-        """Approve a request."""
-        return self.requests.vote(who, request.id, VoteChoice.APPROVE, origin="slack")
+    def decide(self, who: Caller, command: Command) -> Decision:
+        """Execute a command about a request, and return the request as it is then, with its approvals."""
+        request = self.execute(who, command).request
+        assert request is not None
+        with self.ledger.read() as reading:
+            return Decision(request, len(counting_approvals(reading.votes(request.id))))
 
-    def reject(self, request: Request, who: Caller = BOB, reason: str = "too slow") -> VoteResult:
+    def approve(self, request: Request, who: Caller = BOB) -> Decision:
+        """Approve a request."""
+        return self.decide(who, Approve(request=request.id))
+
+    def reject(self, request: Request, who: Caller = BOB, reason: str = "too slow") -> Decision:
         """Reject a request."""
-        return self.requests.vote(who, request.id, VoteChoice.REJECT, reason=reason, origin="slack")
+        return self.decide(who, Reject(request=request.id, reason=reason))
+
+    def withdraw(self, request: Request, who: Caller = BOB) -> Decision:
+        """Take one's vote back."""
+        return self.decide(who, Withdraw(request=request.id))
+
+    def override(self, request: Request, who: Caller = DAVE, reason: str = "known") -> Decision:
+        """Let the failed gates of a request pass."""
+        return self.decide(who, Override(request=request.id, reason=reason))
+
+    def cancel(self, request: Request, who: Caller = ALICE, reason: str = "") -> Request:
+        """Cancel a request."""
+        return self.decide(who, Cancel(request=request.id, reason=reason)).request
 
     def approved(self, text: str = "promote churn 4 production") -> Request:
         """Open a request and approve it; its move is written down and not made yet."""

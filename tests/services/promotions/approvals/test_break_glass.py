@@ -11,6 +11,7 @@ import pytest
 from bot.domain.audit.events import EventTag
 from bot.domain.commands.audit import ShowAudit
 from bot.domain.commands.parser import build_command
+from bot.domain.commands.promotions import Review
 from bot.domain.core.actors import Caller, Person, Profile
 from bot.domain.core.errors import AlreadyDecided, BadInput, GateFailed, Refused
 from bot.domain.core.sentence import unpack_sentence
@@ -108,7 +109,7 @@ def moved(bench: Bench) -> Request:
 
 def review(bench: Bench, request: Request, who: Caller = BOB, reason: str = "it was right") -> Request:
     """Review a request at the terminal or in Slack."""
-    return bench.reviews.review(who, request.id, reason=reason, origin="slack")
+    return bench.decide(who, Review(request=request.id, reason=reason)).request
 
 
 def people(ids: Sequence[str]) -> list[str]:
