@@ -103,21 +103,15 @@ class Completion:
         )
         for message in end_messages(ended, self._context.policy.channel_for(ended.model), ended_by=None):
             tx.add_message(message)
-        if ended.state is RequestState.DONE and ended.seen and ended.seen.callers.no_rollback:
-            tx.add_message(request_thread_message(ended, "way-back", say("{why}.", why=ended.seen.callers.no_rollback)))
-        tx.add_tag_update(self._tag_update(tx, ended, transition))
-
-    def _tag_update(self, tx: LedgerTransaction, request: Request, transition: Transition) -> TagUpdate:
-        """Return the tag update for the end of a request; it's written later."""
-        at = transition.finished_at or transition.intended_at
-        if request.state is not RequestState.DONE:
-            return final_tag_update(tx, request, at)
-        left_staging = request.from_stage is Stage.STAGING and request.target is not Stage.STAGING
-        line, alias = (
-            registry_tags.promotion_line(request, tx.votes(request.id), at),
-            self._context.challenger if left_staging else "",
-        )
-        return final_tag_update(tx, request, at, line=line, alias=alias)
+        at, line, alias = transition.finished_at or transition.intended_at, "", ""
+        if ended.state is RequestState.DONE:
+            if ended.seen and ended.seen.callers.no_rollback:
+                warning = say("{why}.", why=ended.seen.callers.no_rollback)
+                tx.add_message(request_thread_message(ended, "way-back", warning))
+            line = registry_tags.promotion_line(ended, tx.votes(ended.id), at)
+            if ended.from_stage is Stage.STAGING and ended.target is not Stage.STAGING:
+                alias = self._context.challenger
+        tx.add_tag_update(final_tag_update(tx, ended, at, line=line, alias=alias))  # it's written later
 
 
 _REQUEST_ENDS = {

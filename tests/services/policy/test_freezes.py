@@ -58,9 +58,7 @@ def test_while_it_holds_nobody_lets_gates_pass_for_that_would_decide(bench: Benc
         bench.override(request, DAVE, "known")
     assert bench.state(request) is RequestState.PENDING
     unfreeze(bench, model="two")
-    assert bench.override(request, DAVE, "known").request.state is (
-        RequestState.APPROVED
-    )
+    assert bench.override(request, DAVE, "known").request.state is (RequestState.APPROVED)
 
 
 def test_staging_is_never_frozen(bench: Bench) -> None:

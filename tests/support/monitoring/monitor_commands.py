@@ -18,7 +18,7 @@ from bot.domain.monitoring.monitor import Monitor
 from bot.domain.monitoring.readings import CheckOutcome, Firing, Measurement
 from bot.domain.monitoring.state import MonitorState
 from bot.domain.policy.monitor_config import MonitorConfig
-from bot.services.core.dispatch import CommandDispatcher
+from bot.services.core.commands import CommandDispatcher
 from bot.services.monitoring.monitors import Monitors
 from tests.support.services.bench import BOB, SLACK, Bench
 
@@ -52,8 +52,9 @@ class MonitorCommands:
         """Do what was typed, and return the answer."""
         command = parse_command(text)
         assert command is not None
+        service = self.service
         dispatcher = CommandDispatcher(
-            self.bench.gatekeeper, self.bench.errands, self.service.query_handlers(), self.service.change_handlers()
+            self.bench.gatekeeper, self.bench.errands.submit, service.query_handlers(), service.change_handlers()
         )
         return str(dispatcher.execute(who, command, SLACK).answer)
 

@@ -27,9 +27,8 @@ from bot.ports import MessageKind, OutboxMessage, QueuedCommand
 from bot.services.audit.pages import audit_queries
 from bot.services.core.access import AccessControl
 from bot.services.core.command_queue import CommandQueue
-from bot.services.core.commands import CommandResult, Origin
+from bot.services.core.commands import CommandDispatcher, CommandResult, Origin
 from bot.services.core.context import ActivePolicy, Context
-from bot.services.core.dispatch import CommandDispatcher
 from bot.services.monitoring.backtests import Backtester
 from bot.services.monitoring.incident_updates import Incidents
 from bot.services.monitoring.monitors import Monitors
@@ -161,7 +160,7 @@ class Bench:
         )
         commands = CommandDispatcher(
             gatekeeper,
-            errands,
+            errands.submit,
             {
                 **lookups.handlers(),
                 **comparisons.handlers(),
