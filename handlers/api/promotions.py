@@ -14,9 +14,9 @@ from typing import Any
 from bot import logging_context
 from bot.domain.audit.events import EventTag
 from bot.domain.commands.base import Command
-from bot.domain.commands.registry import Register
 from bot.domain.commands.parser import build_command
 from bot.domain.commands.promotions import Cancel, Promote
+from bot.domain.commands.registry import Register
 from bot.domain.core.actors import Client
 from bot.domain.core.ci_run import CiRun, parse_ci_run
 from bot.domain.core.errors import (

@@ -17,10 +17,8 @@ from bot.domain.core.cron_windows import check_cron
 from bot.domain.core.durations import Duration
 from bot.domain.core.sentence import Code, Sentence, say
 from bot.domain.core.strict_model import StrictModel
-from bot.domain.policy.gate_config import (
-    Gate,
-)
-from bot.domain.policy.model_patterns import covers, is_literal
+from bot.domain.policy.gate_config import Gate
+from bot.domain.policy.model_patterns import covers, is_literal, longest_match
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.policy.monitor_validation import find_config_problem
 from bot.domain.registry.model import Stage
@@ -97,6 +95,11 @@ class ModelRules(StrictModel):
     def rule(self, target: Stage) -> TargetRule | None:
         """Return the rule for promotions to `target`, or None if the file has none: then nobody can promote there."""
         return {Stage.STAGING: self.staging, Stage.PRODUCTION: self.production}.get(target)
+
+    @property
+    def rollback_names(self) -> list[str]:
+        """The roles and ids of those who can roll back without approvals."""
+        return self.rollback.by if self.rollback else self.production.approvers if self.production else []
 
 
 class Source(BaseModel):
@@ -216,8 +219,7 @@ class Policy(StrictModel):
 
     def pattern_for(self, model: str) -> str | None:
         """Return the pattern that applies to `model`: its own name, else the longest match, or None."""
-        matching = [pattern for pattern in self.models if pattern == model or fnmatchcase(model, pattern)]
-        return max(matching, key=lambda name: (name == model, len(name))) if matching else None
+        return longest_match(self.models, model)
 
     def channel_for(self, model: str) -> str:
         """Return the channel for `model`."""
@@ -244,9 +246,7 @@ class Policy(StrictModel):
 
     def probe_for(self, model: str) -> ServingProbe | None:
         """Return the serving probe of the longest matching pattern, or None."""
-        matching = [pattern for pattern in self.serving if pattern == model or fnmatchcase(model, pattern)]
-        best = max(matching, key=lambda name: (name == model, len(name)), default=None)
-        return None if best is None else self.serving[best]
+        return self.serving.get(longest_match(self.serving, model) or "")
 
     def endpoints_for(self, model: str) -> list[WebhookEndpoint]:
         """Return the endpoints for transitions of `model`, each address once."""

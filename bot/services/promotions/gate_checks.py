@@ -10,7 +10,7 @@ from math import isnan
 
 from bot.domain.commands.promotions import Validate
 from bot.domain.core.errors import LedgerUnavailable, Unreachable
-from bot.domain.policy.gate_config import CardGate, Gate, SignatureGate
+from bot.domain.policy.gate_config import CardGate, InStagingGate, SignatureGate
 from bot.domain.policy.policy import TargetRule
 from bot.domain.promotions import gates
 from bot.domain.promotions.gates import GateFacts
@@ -75,24 +75,26 @@ class GateChecks:
         read_package = cache(lambda number: context.package(compared[number]))
         run_ids = [one.run_id for one in compared.values() if one.run_id]
         runs = context.registry.runs(list(dict.fromkeys(run_ids))) if run_ids else {}
-        package = read_package(version.version) if _needs_files(rule.gates) else None
-        incumbent_package = (
-            read_package(holder.version)
-            if holder and any(isinstance(gate, SignatureGate) for gate in rule.gates)
-            else None
+        kinds = {type(gate) for gate in rule.gates}
+        needs_files = SignatureGate in kinds or any(
+            isinstance(gate, CardGate) and not _CARD_FIELDS_FROM_FILES.isdisjoint(gate.card) for gate in rule.gates
         )
+        package = read_package(version.version) if needs_files else None
+        incumbent_package = read_package(holder.version) if holder and SignatureGate in kinds else None
         run = runs.get(version.run_id) if version.run_id else None
         facts = GateFacts(
             version=version,
             now=context.clock.now(),
             incumbent=incumbent,
             block=self._blocked_by(version, versions),
-            card=fill_model_card(ModelCardSources(version=version, model=model, run=run, package=package)),
+            card=fill_model_card(ModelCardSources(version=version, model=model, run=run, package=package))
+            if CardGate in kinds
+            else None,
             metrics=_metric_values(run),
             incumbent_metrics=_metric_values(runs.get(holder.run_id) if holder and holder.run_id else None),
             validation=validation,
             directions=context.policy.directions_for(model.name),
-            staged_since=self._staged_since(version),
+            staged_since=self._staged_since(version) if InStagingGate in kinds else None,
             signature=package.signature if package else None,
             incumbent_signature=incumbent_package.signature if incumbent_package else None,
             has_mlmodel=package is not None,
@@ -184,11 +186,3 @@ class GateChecks:
 
 def _metric_values(run: RunInfo | None) -> dict[str, float]:
     return {name: value for name, value in sorted(run.metrics.items()) if not isnan(value)} if run else {}
-
-
-def _needs_files(configured: Sequence[Gate]) -> bool:
-    return any(
-        isinstance(gate, SignatureGate)
-        or (isinstance(gate, CardGate) and not _CARD_FIELDS_FROM_FILES.isdisjoint(gate.card))
-        for gate in configured
-    )

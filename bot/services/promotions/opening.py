@@ -14,9 +14,14 @@ from bot.domain.core.ci_run import pack_ci_run
 from bot.domain.core.errors import GateFailed, Refused, SlackUnreachable
 from bot.domain.policy.authorization import no_approvers_refusal, slack_user_id
 from bot.domain.policy.policy import TargetRule
-from bot.domain.promotions import approver_messages, break_glass_messages
+from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions import messages as promotion_messages
-from bot.domain.promotions.approvers import MAX_NOTIFIED, EligibleApprovers, check_enough_approvers
+from bot.domain.promotions.approvers import (
+    MAX_NOTIFIED,
+    EligibleApprovers,
+    approval_invitation,
+    check_enough_approvers,
+)
 from bot.domain.promotions.gates import NOT_BLOCKED_GATE, with_unblocked_version
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.promotions.snapshot import RequestSnapshot, pack_snapshot
@@ -24,8 +29,8 @@ from bot.domain.registry.model import VersionInfo, resolve_version
 from bot.domain.transitions import registry_tags
 from bot.domain.transitions.transition import (
     TransitionFacts,
-    break_glass_transition,
     check_promotable,
+    promotion_transition,
     stage_incumbent,
 )
 from bot.ports import LedgerTransaction, QueuedCommand, QueuedCommandState
@@ -100,7 +105,7 @@ class RequestOpening:
                 request = self._record_opening(tx, queued, request, rule, approvers)
         if not request.breaks_glass:
             return CommandResult(request=request)
-        transition_id = break_glass_transition(request, queued.at).id
+        transition_id = promotion_transition(request, request.requester, queued.at).id
         return CommandResult(request=request, transition_id=transition_id, due_model=request.model)
 
     def _require_enough_approvers(self, model: str, rule: TargetRule, requester: Actor) -> EligibleApprovers:
@@ -173,7 +178,7 @@ class RequestOpening:
         self._decisions.redraw(tx, request, OPENED)
         if rule.tell_approvers == "direct":  # everyone but the requester, who needs no invitation
             invited = approvers.user_ids(slack_user_id(request.requester, self._context.policy))
-            invitation = approver_messages.approval_invitation(request)
+            invitation = approval_invitation(request)
             for user in invited[:MAX_NOTIFIED]:
                 tx.add_message(invitation_message(request, user, invitation))
         tx.add_tag_update(tag_update_for(request, "opened", registry_tags.opened_tags(request)))
@@ -186,7 +191,7 @@ class RequestOpening:
             RequestState.APPROVED, decided_at=now, decided_by=request.requester, review_due=now + rule.review_within
         )
         tx.save_request(decided)
-        tx.add_transition(break_glass_transition(decided, now))
+        tx.add_transition(promotion_transition(decided, request.requester, now))
         self._decisions.record(
             tx,
             decided,
@@ -215,7 +220,7 @@ def _with_current_tags_and_blocks(
     request = replace(request, former_status=tags.get(registry_tags.STATUS_TAG))
     if (seen := request.seen) is None:
         return request
-    seen = replace(seen, former=registry_tags.replaced_tags(request, tags))
+    seen = replace(seen, former={key: tags.get(key) for key in registry_tags.opened_tags(request)})
     if seen.fails_gate(NOT_BLOCKED_GATE):
         identities = {other.version: other.identity() for other in versions if other.version == seen.blocked}
         if not blocks_by_version(tx, request.model, identities):

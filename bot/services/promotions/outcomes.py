@@ -115,7 +115,7 @@ class RequestDecisions:
         now = self._context.clock.now()
         approved = request.with_state(RequestState.APPROVED, decided_at=now, decided_by=last_vote.voter)
         tx.save_request(approved)
-        tx.add_transition(promotion_transition(approved, last_vote, now))
+        tx.add_transition(promotion_transition(approved, last_vote.voter, now))
         evidence: dict[str, Any] = {
             "opened_at": canonical_time(approved.opened_at),
             "approvers": [actor_id(vote.voter) for vote in counting_approvals(tx.votes(request.id))],

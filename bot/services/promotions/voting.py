@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from bot.domain.audit.events import EventTag
@@ -46,30 +45,41 @@ class Requests:
     def handlers(self) -> ChangeHandlers:
         """Return the handlers of the commands that decide or cancel a request."""
         return {
-            Approve: self.vote,
-            Reject: self.vote,
+            Approve: self.approve,
+            Reject: self.reject,
             Withdraw: self.withdraw_vote,
             Override: self.override_gates,
             Cancel: self.cancel,
         }
 
-    def vote(self, caller: Caller, command: Approve | Reject, *, origin: str) -> CommandResult:
-        """Record a vote and, if it decides the request, the decision. Raises BadInput for a rejection without reason.
+    def approve(self, caller: Caller, command: Approve, *, origin: str) -> CommandResult:
+        """Record an approval and, if it completes them, the decision. First, approvals of people who left lapse."""
+        profiles = self._voters.profiles_before_decision(command.request, new_approvals=1)
+        with self._decisions.change(caller, Permission.APPROVE, command.request, origin) as (tx, request):
+            votes = self._add_vote(tx, caller, request, VoteChoice.APPROVE, "", origin, profiles)
+            vote, approvals = votes[-1], len(counting_approvals(votes))
+            # The key differs from that of an earlier vote by the same person.
+            key = f"vote:{vote.voter.user}:{vote.at:%Y%m%dT%H%M%S.%f}"
+            announcement = promotion_messages.vote_announcement(request, vote, approvals)
+            tx.add_message(request_thread_message(request, key, announcement))
+            if is_decided := state_after_votes(request, votes) is RequestState.APPROVED:
+                decided = self._decisions.approve(tx, request, vote)
+            else:
+                decided = request
+                self._decisions.redraw(tx, request, key)
+        answer = promotion_messages.approval_confirmation(decided, approvals)
+        return CommandResult(answer=answer, request=decided, due_model=decided.model if is_decided else "")
 
-        Approvals lapse first if their voter can no longer approve.
-        """
-        if isinstance(command, Approve):
-            profiles = self._voters.profiles_before_decision(command.request, new_approvals=1)
-            with self._decisions.change(caller, Permission.APPROVE, command.request, origin) as (tx, request):
-                votes = self._add_vote(tx, caller, request, VoteChoice.APPROVE, "", origin, profiles)
-                decided = self._decide(tx, request, votes)
-            return _result(decided, promotion_messages.approval_confirmation(decided, len(counting_approvals(votes))))
+    def reject(self, caller: Caller, command: Reject, *, origin: str) -> CommandResult:
+        """Record a rejection, which ends the request. Raises BadInput without a reason."""
         if not command.reason:
             raise BadInput("A rejection needs a reason: the requester gets to read it.")
         with self._decisions.change(caller, Permission.REJECT, command.request, origin) as (tx, request):
-            votes = self._add_vote(tx, caller, request, VoteChoice.REJECT, command.reason, origin, {})
-            decided = self._decide(tx, request, votes)
-        return CommandResult(answer=promotion_messages.rejection_confirmation(decided), request=decided)
+            vote = self._add_vote(tx, caller, request, VoteChoice.REJECT, command.reason, origin, {})[-1]
+            rejected = self._decisions.end(
+                tx, request, RequestState.REJECTED, EventTag.REJECTED, vote.voter, command.reason
+            )
+        return CommandResult(answer=promotion_messages.rejection_confirmation(rejected), request=rejected)
 
     def withdraw_vote(self, caller: Caller, command: Withdraw, *, origin: str) -> CommandResult:
         """Withdraw the caller's own vote from a pending request."""
@@ -91,7 +101,7 @@ class Requests:
             self._decisions.redraw(tx, request, trigger)
             announcement = promotion_messages.withdrawal_announcement(request, own_vote.voter, approvals)
             tx.add_message(request_thread_message(request, trigger, announcement))
-        return _result(request, promotion_messages.withdrawal_confirmation(request, approvals))
+        return CommandResult(answer=promotion_messages.withdrawal_confirmation(request, approvals), request=request)
 
     def override_gates(self, caller: Caller, command: Override, *, origin: str) -> CommandResult:
         """Override the failed gates of a pending request, and approve it if it has enough approvals.
@@ -119,7 +129,9 @@ class Requests:
                 passed = self._decisions.approve(tx, passed, counting_approvals(votes)[-1])
             else:
                 self._decisions.redraw(tx, passed, "overridden")
-        return _result(passed, promotion_messages.override_confirmation(passed, len(counting_approvals(votes))))
+        answer = promotion_messages.override_confirmation(passed, len(counting_approvals(votes)))
+        due_model = "" if passed.state is RequestState.PENDING else passed.model
+        return CommandResult(answer=answer, request=passed, due_model=due_model)
 
     def cancel(self, caller: Caller, command: Cancel, *, origin: str) -> CommandResult:
         """Cancel a pending request."""
@@ -197,7 +209,7 @@ class Requests:
         origin: str,
         profiles: Profiles,
     ) -> list[Vote]:
-        """Add the caller's vote, announce an approval, and return all votes, with theirs at the end. Raises Refused."""
+        """Add the caller's vote, and return all votes, with theirs at the end. Raises Refused."""
         if not isinstance(caller, Profile):
             raise BadInput("Only a person can vote.")
         vote = Vote(request=request.id, voter=caller.person, choice=choice, reason=reason, at=self._context.clock.now())
@@ -211,42 +223,18 @@ class Requests:
         if own_vote is not None or not tx.add_vote(vote):
             raise Refused(say("You have voted on request {id} already.", id=Code(request.id)))
         votes.append(vote)
-        approvals = len(counting_approvals(votes))
         evidence = {
             "choice": choice.value,
-            "approvals": approvals,
+            "approvals": len(counting_approvals(votes)),
             "required": request.required,
             "by": describe_caller(caller, self._context.policy),
         }
         self._decisions.record(
             tx, request, EventTag.VOTED, actor_of(caller), why=reason, origin=origin, evidence=evidence
         )
-        if choice is VoteChoice.APPROVE:
-            announcement = promotion_messages.vote_announcement(request, vote, approvals)
-            tx.add_message(request_thread_message(request, _vote_key(vote), announcement))
         return votes
-
-    def _decide(self, tx: LedgerTransaction, request: Request, votes: Sequence[Vote]) -> Request:
-        """Record what the last vote decides, and return the request as it is now."""
-        state, last_vote = state_after_votes(request, votes), votes[-1]
-        if state is RequestState.APPROVED:
-            return self._decisions.approve(tx, request, last_vote)
-        if state is RequestState.REJECTED:
-            return self._decisions.end(tx, request, state, EventTag.REJECTED, last_vote.voter, last_vote.reason)
-        self._decisions.redraw(tx, request, _vote_key(last_vote))
-        return request
-
-
-def _result(request: Request, answer: Sentence) -> CommandResult:
-    due_model = "" if request.state is RequestState.PENDING else request.model
-    return CommandResult(answer=answer, request=request, due_model=due_model)
 
 
 def _is_blocked_by(request: Request, version: int) -> bool:
     """Tell whether a block on `version` stops this request: it's the same version, or has the same files."""
     return ((request.seen and request.seen.blocked) or request.version) == version
-
-
-def _vote_key(vote: Vote) -> str:
-    """Return a key for a vote's messages. It differs from that of an earlier vote by the same person."""
-    return f"vote:{vote.voter.user}:{vote.at:%Y%m%dT%H%M%S.%f}"

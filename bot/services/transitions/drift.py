@@ -189,7 +189,7 @@ class DriftDetector:
         tx.save_registry_snapshot(
             replace(snapshot, after=observed.id) if observed and not known.is_start_of_history else snapshot
         )
-        new = drift.new_versions(before, snapshot)
+        new = tuple(sorted(set(snapshot.stages) - set(before.stages), reverse=True))
         batches = [(number,) for number in reversed(new)] if len(new) <= MAX_SINGLE_ANNOUNCEMENTS else [new]
         announced = [
             announce_versions(tx, self._context, by_number[batch[0]], batch, registered_by=None) for batch in batches

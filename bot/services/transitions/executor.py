@@ -175,26 +175,28 @@ class TransitionExecutor:
         for _ in range(MAX_TRIES):
             facts = self._preconditions.read_facts(transition)
             plan = plan_transition(transition, facts)
+            why = plan.reason
             if plan.step is TransitionStep.SET_STAGE_AND_ALIAS:
                 if self._is_stopped(transition):
-                    return None
-                plan = _ended(plan, self._preconditions.why_gates_fail(transition, facts))
-            if plan.step is not TransitionStep.NOTHING:
-                plan = _ended(plan, self._preconditions.why_not_approved(transition))
-            if plan.step is TransitionStep.NOTHING:
-                return self._finish(transition, TransitionState.STALE, str(plan.reason))
-            transition = self._mark_begun(
-                replace(transition, identity=transition.identity or facts.identity(transition.version))
-            )
-            refused_alias = self._apply(transition, plan)
+                    return
+                why = self._preconditions.why_gates_fail(transition, facts)
+            if plan.step is not TransitionStep.NOTHING and why is None:
+                why = self._preconditions.why_not_approved(transition)
+            if why is not None:
+                self._finish(transition, TransitionState.STALE, str(why))
+                return
+            transition = replace(transition, identity=transition.identity or facts.identity(transition.version))
+            transition, refused_alias = self._apply(transition, plan)
             news = messages.staging_empty_announcement() if empties_staging(transition, facts) else None
             if self._is_confirmed(transition, check_alias=not refused_alias):
-                return self._finish(transition, TransitionState.DONE, refused_alias, news=news)
+                self._finish(transition, TransitionState.DONE, refused_alias, news=news)
+                return
         if is_in_place(transition, self._context.registry.versions(transition.model)):
             alias = self._context.aliases[transition.target]
             why = say("The alias {alias} does not stay on it: somebody else moves it.", alias=alias)
             refused_alias = str(messages.alias_refused_notice(alias, why))
-            return self._finish(transition, TransitionState.DONE, refused_alias, news=news)
+            self._finish(transition, TransitionState.DONE, refused_alias, news=news)
+            return
         raise RegistryRefused(
             say("{stage} was changed by somebody else again and again while this was moved.", stage=transition.target)
         )
@@ -215,38 +217,33 @@ class TransitionExecutor:
             return False
         return True
 
-    def _mark_begun(self, transition: Transition) -> Transition:
-        """Record, right before the first write, that the registry may have changed from here on.
+    def _apply(self, transition: Transition, plan: TransitionPlan) -> tuple[Transition, str]:
+        """Set the stage, then the alias; return the begun transition, and why MLflow refused the alias, if it did.
 
-        Raises AlreadyDecided if another process has taken the transition over.
+        Right before, it's recorded that the registry may have changed from here on. The stage has changed by the time
+        of a refused alias, so that's reported and doesn't fail the transition. Raises AlreadyDecided if another process
+        has taken the transition over.
         """
-        now = self._context.clock.now()
+        registry, now = self._context.registry, self._context.clock.now()
+        sets_stage = plan.step is TransitionStep.SET_STAGE_AND_ALIAS
         with self._context.ledger.write() as tx:
             if not tx.begin_transition(transition, now):
                 self._preconditions.require_claim(tx, transition)
-        return transition if transition.began_at else replace(transition, began_at=now)
-
-    def _apply(self, transition: Transition, next_step: TransitionPlan) -> str:
-        """Set the stage, then the alias; return why MLflow refused the alias, or an empty string.
-
-        The stage has changed by then, so a refused alias is reported and doesn't fail the transition.
-        """
-        if next_step.step is TransitionStep.SET_STAGE_AND_ALIAS:
+        transition = replace(transition, began_at=transition.began_at or now)
+        if sets_stage:
             archive = transition.has_alias and not transition.keep_existing
-            self._context.registry.transition_stage(
-                transition.model, transition.version, transition.target, archive_existing=archive
-            )
+            registry.transition_stage(transition.model, transition.version, transition.target, archive_existing=archive)
         if not transition.has_alias:
-            return ""
+            return transition, ""
         alias = self._context.aliases[transition.target]
-        if next_step.step is TransitionStep.SET_STAGE_AND_ALIAS:
+        if sets_stage:
             with self._context.ledger.read() as reader:
                 self._preconditions.require_claim(reader, transition)
         try:
-            self._context.registry.set_alias(transition.model, alias, transition.version)
+            registry.set_alias(transition.model, alias, transition.version)
         except RegistryRefused as error:
-            return str(messages.alias_refused_notice(alias, error.sentence))
-        return ""
+            return transition, str(messages.alias_refused_notice(alias, error.sentence))
+        return transition, ""
 
     def _is_confirmed(self, transition: Transition, *, check_alias: bool) -> bool:
         """Read stage and alias back in one request.
@@ -303,8 +300,3 @@ class TransitionExecutor:
             self._completion.finish(tx, ended, decision, request_end)
             if news is not None:
                 tx.add_message(thread_message(ordering_key_of(transition), f"besides:{transition.id}", news))
-
-
-def _ended(plan: TransitionPlan, why: Sentence | None) -> TransitionPlan:
-    """Return the plan that ends a transition because of `why`, or the given plan without a reason."""
-    return plan if why is None else TransitionPlan(TransitionStep.NOTHING, why)

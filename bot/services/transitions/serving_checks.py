@@ -47,16 +47,18 @@ def schedule_serving_check(tx: LedgerTransaction, context: Context, transition: 
     Call this in the transaction that ends the transition; it does nothing for other transitions, or for what was in
     Production before Registrar. `ordering_key` names the thread for results; empty for none.
     """
-    if transition.state is not TransitionState.DONE or Stage.PRODUCTION not in {
-        transition.target,
-        transition.from_stage,
-    }:
-        return
-    if transition.why == BEFORE_REGISTRAR:
+    is_of_production = Stage.PRODUCTION in {transition.target, transition.from_stage}
+    if transition.state is not TransitionState.DONE or not is_of_production or transition.why == BEFORE_REGISTRAR:
         return
     for endpoint in context.policy.endpoints_for(transition.model):
         tx.add_message(_event_message(tx, context, transition, endpoint, ordering_key))
-    _supersede(tx, transition)
+    previous = tx.latest_serving_check(transition.model)
+    is_pending = previous is not None and previous.state is ServingCheckState.PENDING
+    if previous and is_pending and previous.move != transition.id:  # its result no longer matters
+        superseded = replace(previous, state=ServingCheckState.SUPERSEDED, next_at=None)
+        if tx.save_serving_check(superseded) and previous.lane:
+            announcement = words.serving_superseded_announcement(previous)
+            tx.add_message(thread_message(previous.lane, f"overtaken:{previous.move}", announcement))
     probe = context.policy.probe_for(transition.model)
     if probe and transition.target is Stage.PRODUCTION:
         tx.save_serving_check(start_serving_check(transition, ordering_key, context.clock.now(), probe.timeout))
@@ -89,17 +91,6 @@ def _event_message(
             "shown": endpoint.display_name,
         },
     )
-
-
-def _supersede(tx: LedgerTransaction, transition: Transition) -> None:
-    """End the pending check of an earlier transition, whose result no longer matters."""
-    previous = tx.latest_serving_check(transition.model)
-    if previous is None or previous.state is not ServingCheckState.PENDING or previous.move == transition.id:
-        return
-    if tx.save_serving_check(replace(previous, state=ServingCheckState.SUPERSEDED, next_at=None)) and previous.lane:
-        tx.add_message(
-            thread_message(previous.lane, f"overtaken:{previous.move}", words.serving_superseded_announcement(previous))
-        )
 
 
 def record_undelivered_event(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
+from bot.domain.commands.help_index import SUMMARIES
 from pydantic import BeforeValidator, Field, model_validator
 
 from bot.domain.commands.arguments import MAX_EVENT_NUMBER
 from bot.domain.commands.base import Argument, Command, ModelName, OptionalModelName, Reason
-from bot.domain.commands.help_index import SUMMARIES
 from bot.domain.commands.promotions import Promote
 from bot.domain.core.ci_run import CiRun
 from bot.domain.core.durations import parse_duration

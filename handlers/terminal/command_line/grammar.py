@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from enum import Enum
 
 from bot.domain.commands import catalog
-from bot.domain.commands.base import Argument, Command, MissingArguments
-from bot.domain.commands.parser import parse_arguments
-from bot.domain.commands.help import Help
 from bot.domain.commands.audit import ShowAudit
+from bot.domain.commands.base import Argument, Command, MissingArguments
+from bot.domain.commands.help import Help
+from bot.domain.commands.parser import parse_arguments
 from bot.domain.commands.policy import ShowPolicy
 from bot.domain.commands.registry import Compare, FindBest
 from bot.domain.core.errors import BadInput
