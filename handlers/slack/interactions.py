@@ -10,7 +10,7 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from bot import logging_context
-from bot.domain.commands.base import Change, Command, Query
+from bot.domain.commands.base import Change, Command, QueryCommand
 from bot.domain.commands.promotions import Promote
 from bot.domain.core import messages as core_messages
 from bot.domain.core.actors import Profile
@@ -82,7 +82,7 @@ class SlackInteractions:
         A change is committed when this returns, a change of the registry is stored. Raises Refused, BadInput, and
         LedgerUnavailable.
         """
-        if isinstance(command, Query) or (isinstance(command, Change) and command.is_slow):
+        if isinstance(command, QueryCommand) or (isinstance(command, Change) and command.is_slow):
             self.execute_later(target, command)
             return None
         result = self._dispatch(target, command)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from bot.domain.commands.base import Change, Command, Query, RegistryChange
+from bot.domain.commands.base import Change, Command, QueryCommand, RegistryChange
 from bot.domain.core.actors import Caller
 from bot.domain.core.ci_run import CiRun
 from bot.domain.core.sentence import Sentence
@@ -49,7 +49,7 @@ class CommandResult:
     queued: QueuedCommand | None = None
 
 
-QueryHandlers = Mapping[type[Query], Callable[[Any], Any]]  # command to view
+QueryHandlers = Mapping[type[QueryCommand], Callable[[Any], Any]]  # command to view
 
 
 class ChangeHandler(Protocol):
@@ -103,7 +103,7 @@ class CommandDispatcher:
         model = getattr(command, "model", None) if isinstance(command, Change) else None
         if (permission := command.required_permission) is not None:
             self._access.require_permission(caller, permission, model=model, origin=origin.entry_point)
-        if isinstance(command, Query):
+        if isinstance(command, QueryCommand):
             return CommandResult(view=self._queries[type(command)](command))
         assert isinstance(command, Change), f"{type(command).__name__} has no handler"
         result = self._changes[type(command)](caller, command, origin=origin.entry_point)
