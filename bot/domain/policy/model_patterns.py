@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 MAX_STARS = 8  # stars of a pattern that are tried, since each one doubles the work
@@ -13,12 +12,6 @@ MAX_STARS = 8  # stars of a pattern that are tried, since each one doubles the w
 def is_literal(pattern: str) -> bool:
     """Return whether the pattern has no wildcard, and so is one model's name."""
     return not set("*?[") & set(pattern)
-
-
-def longest_match(patterns: Iterable[str], name: str) -> str | None:
-    """Return the pattern that is the name itself, else the longest one that matches it, or None."""
-    matching = [pattern for pattern in patterns if pattern == name or fnmatchcase(name, pattern)]
-    return max(matching, key=lambda pattern: (pattern == name, len(pattern)), default=None)
 
 
 def covers(broader: str, narrower: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import Any, ClassVar, Literal
@@ -18,7 +18,7 @@ from bot.domain.core.durations import Duration
 from bot.domain.core.sentence import Code, Sentence, say
 from bot.domain.core.strict_model import StrictModel
 from bot.domain.policy.gate_config import Gate
-from bot.domain.policy.model_patterns import covers, is_literal, longest_match
+from bot.domain.policy.model_patterns import covers, is_literal
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.policy.monitor_validation import find_config_problem
 from bot.domain.registry.model import Stage
@@ -219,7 +219,7 @@ class Policy(StrictModel):
 
     def pattern_for(self, model: str) -> str | None:
         """Return the pattern that applies to `model`: its own name, else the longest match, or None."""
-        return longest_match(self.models, model)
+        return _longest_match(self.models, model)
 
     def channel_for(self, model: str) -> str:
         """Return the channel for `model`."""
@@ -246,7 +246,7 @@ class Policy(StrictModel):
 
     def probe_for(self, model: str) -> ServingProbe | None:
         """Return the serving probe of the longest matching pattern, or None."""
-        return self.serving.get(longest_match(self.serving, model) or "")
+        return self.serving.get(_longest_match(self.serving, model) or "")
 
     def endpoints_for(self, model: str) -> list[WebhookEndpoint]:
         """Return the endpoints for transitions of `model`, each address once."""
@@ -290,6 +290,12 @@ class Policy(StrictModel):
     def user_groups(self) -> frozenset[str]:
         """Return every user group that the file names."""
         return frozenset(slack_id for slack_id in self.all_slack_ids() if slack_id.startswith("S"))
+
+
+def _longest_match(patterns: Iterable[str], name: str) -> str | None:
+    """Return the pattern that is the name itself, else the longest one that matches it, or None."""
+    matching = [pattern for pattern in patterns if pattern == name or fnmatchcase(name, pattern)]
+    return max(matching, key=lambda pattern: (pattern == name, len(pattern)), default=None)
 
 
 def is_slack_id(text: str) -> bool:

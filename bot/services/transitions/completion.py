@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bot.domain.audit.events import Event, EventTag
-from bot.domain.core.sentence import say
+from bot.domain.core.sentence import Code, say
 from bot.domain.monitoring.incident_decision import IncidentDecision
+from bot.domain.monitoring.state import MonitorState, MonitorStatus
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.registry.model import Stage
 from bot.domain.transitions import messages, registry_tags
@@ -59,7 +60,9 @@ class Completion:
         else:
             self._finish_without_request(tx, transition, decision)
         serving_checks.schedule_serving_check(tx, self._context, transition, ordering_key_of(transition))
-        rollback_records.reset_monitors(tx, transition)
+        is_other_version = transition.target is Stage.PRODUCTION and transition.kind is not TransitionKind.REPAIR
+        if transition.state is TransitionState.DONE and is_other_version:
+            _restart_monitors(tx, transition)
 
     def _finish_without_request(
         self, tx: LedgerTransaction, transition: Transition, decision: IncidentDecision | None
@@ -156,3 +159,23 @@ _EVENT_TAGS = {
     TransitionKind.REPAIR: EventTag.STAGE_REPAIRED,
     TransitionKind.ROLLBACK: EventTag.ROLLED_BACK,
 }
+
+
+def _restart_monitors(tx: LedgerTransaction, transition: Transition) -> None:
+    """Restart the model's monitors, whose state was about another version."""
+    why = say("Nothing is measured yet of {v}.", v=Code(f"v{transition.version}"))
+    for monitor in tx.monitors(transition.model):
+        state = tx.monitor_state(monitor.id)
+        tx.save_monitor_state(
+            MonitorState(
+                monitor=monitor.id,
+                slot=state.slot,
+                next_at=state.next_at,
+                revision=monitor.revision,
+                version=transition.version,
+                move=transition.id,
+                state=MonitorStatus.WARMUP,
+                why=why,
+                judged_at=state.judged_at,
+            )
+        )

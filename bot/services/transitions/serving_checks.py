@@ -25,11 +25,11 @@ from bot.domain.transitions.serving_check import (
     start_serving_check,
     transition_event,
 )
-from bot.domain.transitions.transition import Transition, TransitionState
+from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 from bot.ports import LedgerTransaction, MessageKind, OutboxMessage, ServingProbes
 from bot.services.core.context import Context
-from bot.services.core.outbox_messages import thread_message
-from bot.services.transitions.rollback_records import redraw_message
+from bot.services.core.outbox_messages import incident_message, thread_message
+from bot.services.transitions.rollback_records import rollback_message
 
 log = logging.getLogger(__name__)
 
@@ -192,5 +192,13 @@ class ServingChecks:
                 else words.serving_timed_out_announcement(check, report)
             )
             tx.add_message(thread_message(check.lane, f"{check.state.value}:{check.move}", announcement))
-        redraw_message(tx, self._context, check.move, check.state.value)
+        self._redraw_rollback(tx, tx.transition(check.move), check.state.value)
         return True
+
+    def _redraw_rollback(self, tx: LedgerTransaction, transition: Transition, trigger: str) -> None:
+        """Redraw the message of a rollback or its incident; other transitions have none."""
+        channel = self._context.policy.channel_for(transition.model)
+        if transition.kind is TransitionKind.ROLLBACK and transition.incident:
+            tx.add_message(incident_message(tx.incident(transition.incident), f"{transition.id}:{trigger}", channel))
+        elif transition.kind is TransitionKind.ROLLBACK:
+            tx.add_message(rollback_message(transition, trigger, channel))
