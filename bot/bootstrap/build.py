@@ -6,7 +6,8 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
+from dataclasses import fields
+from datetime import timedelta
 
 from bot.anchor_file import LocalAnchorFile
 from bot.bootstrap.slack import LazyDirectory, fetch_home_team_id, slack_client, slack_directory, slack_notifier
@@ -18,20 +19,21 @@ from bot.ports import (
     NO_OBSERVER,
     Clock,
     Directory,
+    Dispatcher,
     Ledger,
     ModelRegistry,
     Notifier,
     Observer,
 )
 from bot.process_identity import new_process_name
-from bot.registrar import NullOutbox, Registrar
+from bot.registrar import NullOutbox, Registrar, Worker
 from bot.services.audit.anchoring import Anchoring
 from bot.services.audit.pages import audit_queries
 from bot.services.core.access import AccessControl
 from bot.services.core.admins import AdminAlerts
 from bot.services.core.command_queue import CommandQueue
-from bot.services.core.context import ActivePolicy, Context
-from bot.services.core.dispatch import CommandDispatcher
+from bot.services.core.commands import CommandDispatcher
+from bot.services.core.context import ActivePolicy, Context, SystemClock
 from bot.services.core.endpoint_outboxes import EndpointOutboxes
 from bot.services.core.outbox import Outbox
 from bot.services.core.outbox_messages import tell_requester_of_refused_card
@@ -80,14 +82,6 @@ from bot.webhook_sender import WebhookNotifier
 QUERY_THREADS = 8  # queries can wait for a thread; decisions can't
 
 
-class SystemClock:
-    """The machine's clock."""
-
-    def now(self) -> datetime:
-        """Return the time in UTC."""
-        return datetime.now(UTC)
-
-
 def build_registrar(  # noqa: PLR0913 - the composition root
     settings: Settings,
     active_policy: ActivePolicy,
@@ -100,8 +94,12 @@ def build_registrar(  # noqa: PLR0913 - the composition root
     policy_file: LocalPolicyFile | None = None,
     observer: Observer = NO_OBSERVER,
     admins: AdminAlerts | None = None,
+    dispatcher: Dispatcher | None = None,
 ) -> Registrar:
-    """Return the services over these adapters. Without a notifier, another process delivers the messages."""
+    """Return the services over these adapters. Without a notifier, another process delivers the messages.
+
+    Without a `dispatcher`, this process checks monitors on threads.
+    """
     context = Context(
         ledger=ledger,
         registry=registry,
@@ -111,35 +109,56 @@ def build_registrar(  # noqa: PLR0913 - the composition root
         observer=observer,
         directory=directory,
     )
-    access, queries = AccessControl(context), RegistryQueries(context)
-    gate_checks, decisions = GateChecks(context, queries), RequestDecisions(context)
-    requests, edits = Requests(context, decisions), RegistryEdits(context, queries, access)
-    opening = RequestOpening(context, queries, gate_checks, decisions)
-    loadability, sources = LoadabilityChecks(context), open_sources(active_policy, ledger, registry)
+    access, queries, decisions = AccessControl(context), RegistryQueries(context), RequestDecisions(context)
+    gate_checks, loadability, completion = GateChecks(context, queries), LoadabilityChecks(context), Completion(context)
+    worker = Worker(
+        context=context,
+        outbox=Outbox(
+            context,
+            notifier,
+            min_interval=timedelta(seconds=settings.slack_pace),
+            on_give_up=tell_requester_of_refused_card,
+        )
+        if notifier
+        else NullOutbox(),
+        transition_executor=TransitionExecutor(context, Preconditions(context, gate_checks, loadability), completion),
+        tag_writer=TagWriter(context),
+        drift_detector=DriftDetector(context),
+        request_upkeep=RequestUpkeep(context, decisions),
+        worker_pool=ThreadPoolExecutor(settings.threads, thread_name_prefix="work"),
+        query_pool=ThreadPoolExecutor(QUERY_THREADS, thread_name_prefix="look"),
+    )
+    requests, reviews, freezes = Requests(context, decisions), Reviews(context, decisions), Freezes(context)
     rollbacks = Rollbacks(context, queries, access, loadability, requests)
-    incidents = Incidents(context, rollbacks, loadability)
-    monitoring = MonitorScheduler(context, sources, incidents)
+    sources, incidents = open_sources(active_policy, ledger, registry), Incidents(context, rollbacks, loadability)
+    monitors = Monitors(context, access, Backtester(context, sources).backtest)
+    monitoring = MonitorScheduler(
+        context,
+        sources,
+        incidents,
+        dispatcher=dispatcher,
+        run_transitions=worker.execute_transitions,
+        deliver_messages=worker.schedule_delivery,
+    )
+    edits = RegistryEdits(context, queries, access)
     command_queue = CommandQueue(
         context,
         {
-            **opening.handlers(),
+            **RequestOpening(context, queries, gate_checks, decisions).handlers(),
             **Registration(context).handlers(),
             **edits.handlers(),
             **rollbacks.registry_change_handlers(),
         },
     )
-    comparisons, history = Comparisons(context, queries), ProductionHistory(context, queries)
-    freezes, reviews = Freezes(context), Reviews(context)
-    monitors = Monitors(context, access, Backtester(context, sources).backtest)
     commands = CommandDispatcher(
         access,
-        command_queue,
+        command_queue.submit,
         {
             **queries.handlers(),
-            **comparisons.handlers(),
+            **Comparisons(context, queries).handlers(),
             **gate_checks.handlers(),
             **request_queries(context),
-            **history.handlers(),
+            **ProductionHistory(context, queries).handlers(),
             **policy_queries(context),
             **audit_queries(context),
             **monitors.query_handlers(),
@@ -153,19 +172,16 @@ def build_registrar(  # noqa: PLR0913 - the composition root
             **monitoring.handlers(),
         },
     )
-    completion = Completion(context)
-    executor = TransitionExecutor(context, Preconditions(context, gate_checks, loadability), completion)
     restores = Restores(context, LocalAnchorFile(), access, completion, command_queue, requests)
     context.startup_check.require(restores.check)
-    registrar = Registrar(
-        context=context,
+    return Registrar(
+        **{field.name: getattr(worker, field.name) for field in fields(worker)},
         access_control=access,
         commands=commands,
         registry_queries=queries,
         homes=Homes(context),
         command_queue=command_queue,
-        requests=requests,
-        request_upkeep=RequestUpkeep(context, decisions),
+        request_decisions=decisions,
         reviews=reviews,
         rollbacks=rollbacks,
         history_import=HistoryImporter(context, queries, access),
@@ -178,39 +194,24 @@ def build_registrar(  # noqa: PLR0913 - the composition root
         incidents=incidents,
         policy_monitors=PolicyMonitors(context),
         sources=sources,
-        transition_executor=executor,
         restores=restores,
-        tag_writer=TagWriter(context),
-        drift_detector=DriftDetector(context),
-        outbox=Outbox(
-            context,
-            notifier,
-            min_interval=timedelta(seconds=settings.slack_pace),
-            on_give_up=tell_requester_of_refused_card,
-        )
-        if notifier
-        else NullOutbox(),
         endpoint_outboxes=EndpointOutboxes(
             context,
-            WebhookNotifier(lambda: active_policy.policy),
+            WebhookNotifier(active_policy.current),
             concurrency=EVENT_CONCURRENCY,
             max_age=EVENT_MAX_AGE,
             on_give_up=record_undelivered_event,
         ),
         serving_checks=ServingChecks(context, HttpServingProbes()),
         directory=directory,
-        admins=admins or AdminAlerts(ledger, lambda: active_policy.policy, directory),
-        worker_pool=ThreadPoolExecutor(settings.threads, thread_name_prefix="work"),
-        query_pool=ThreadPoolExecutor(QUERY_THREADS, thread_name_prefix="look"),
+        admins=admins or AdminAlerts(ledger, active_policy.current, directory),
     )
-    monitoring.set_callbacks(registrar.execute_transitions, registrar.schedule_delivery)
-    return registrar
 
 
 def open_sources(active_policy: ActivePolicy, ledger: Ledger, registry: ModelRegistry) -> MetricSources:
     """Return the metric sources of the policy in force."""
     return MetricSources(
-        lambda: active_policy.policy, SourceDependencies(ledger=ledger, registry=registry, environ=os.environ)
+        active_policy.current, SourceDependencies(ledger=ledger, registry=registry, environ=os.environ)
     )
 
 
@@ -223,7 +224,7 @@ def build_for_slack(
         begun.callback(ledger.close)
         client, rules = slack_client(settings, observer=observer), ActivePolicy(policy)
         directory = slack_directory(settings, fetch_home_team_id(client), rules, observer)
-        admins = AdminAlerts(ledger, lambda: rules.policy, directory)
+        admins = AdminAlerts(ledger, rules.current, directory)
         registrar = build_registrar(
             settings,
             rules,
@@ -235,9 +236,8 @@ def build_for_slack(
             policy_file=LocalPolicyFile(settings.policy),
             observer=observer,
             admins=admins,
+            dispatcher=None if ledger.is_file else open_dispatcher(settings),
         )
-        if not ledger.is_file:
-            registrar.monitoring.use_dispatcher(open_dispatcher(settings))
         begun.pop_all()
     return registrar
 

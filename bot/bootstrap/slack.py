@@ -100,10 +100,7 @@ def slack_directory(
     """Return the directory of people, with timeouts short enough for acknowledgements."""
     from bot.slack.core.directory import SlackDirectory
 
-    def groups() -> frozenset[str]:
-        return active_policy.policy.user_groups()  # of the policy in force
-
-    return SlackDirectory(slack_client(settings, timeout=2, observer=observer), team, groups)
+    return SlackDirectory(slack_client(settings, timeout=2, observer=observer), team, active_policy.user_groups)
 
 
 def slack_notifier(
@@ -120,7 +117,7 @@ def slack_notifier(
     return SlackNotifier(
         client,
         ledger,
-        lambda: active_policy.policy,
+        active_policy.current,
         clock.now,
         directory.display_names,
         admins.notify,

@@ -101,7 +101,9 @@ class PromotionsEndpoint:
             queued = self._registrar.command_queue.cancel(client.client, request_id, reason=reason, origin="api")
         if queued.request is not None:
             try:
-                self._registrar.requests.cancel(client.client, request_id, reason=reason, origin="api")
+                self._registrar.commands.execute(
+                    client.client, Cancel(request=request_id, reason=reason), Origin(entry_point="api")
+                )
             except AlreadyDecided as error:
                 raise ApiError(409, error.sentence, kind="AlreadyDecided") from None
             self._registrar.schedule_delivery()

@@ -159,11 +159,8 @@ def open_reason_form(
 
     Raises Refused, UnknownRequest.
     """
-    registrar, caller = interactions.registrar, interactions.caller(target)
-    if permission is Permission.REVIEW:
-        request = registrar.reviews.require_allowed(caller, request_id)
-    else:
-        request = registrar.requests.require_allowed(caller, request_id, permission)
+    caller = interactions.caller(target)
+    request = interactions.registrar.request_decisions.require_allowed(caller, request_id, permission)
     interactions.open_modal_later(target, lambda: _REASON_MODALS[permission](request))
 
 

@@ -18,8 +18,7 @@ from bot.domain.core.errors import SlackUnreachable, Unreachable
 from bot.domain.core.sentence import Channel, Code, Name, Sentence, join_sentences, say
 from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions import messages as promotion_messages
-from bot.domain.promotions.approver_messages import waiting_for_approvers
-from bot.domain.promotions.approvers import pending_approvers
+from bot.domain.promotions.approvers import pending_approvers, waiting_for_approvers
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.registry.model import Stage
 from bot.domain.rollbacks import messages as rollback_messages

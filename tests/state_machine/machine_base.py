@@ -279,10 +279,9 @@ class ServicesBesideModel(RuleBasedStateMachine):
     def _unfreeze(self, who: str, model: str | None, process: str = "here") -> None:
         command = parse_command(f"unfreeze {model or '--all'}")
         assert isinstance(command, UnfreezeModel)
-        freezing = self.benches[process].freezing
         self.both(
             lambda: self.model.unfreeze(who, model),
-            then("unfrozen", lambda: freezing.unfreeze(self.person(who), command, origin="slack")),
+            then("unfrozen", lambda: self.benches[process].execute(self.person(who), command)),
         )
 
     def _add(self, model: str, stage: str, figures: dict[str, float]) -> None:

@@ -1,4 +1,4 @@
-"""What commands have in common: where they come from, their results, and their handlers."""
+"""The one way to execute a command: where commands come from, their handlers, and their results."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from bot.domain.commands.base import Change, QueryCommand, RegistryChange
+from bot.domain.commands.base import Change, Command, QueryCommand, RegistryChange
+from bot.domain.core.actors import Caller
 from bot.domain.core.ci_run import CiRun
 from bot.domain.core.sentence import Sentence
 from bot.domain.promotions.request import Request
 from bot.ports import QueuedCommand
+from bot.services.core.access import AccessControl
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,3 +75,36 @@ class RegistryChangeHandler(Protocol):
 
 
 RegistryChangeHandlers = Mapping[type[RegistryChange], RegistryChangeHandler]
+
+
+class CommandDispatcher:
+    """Checks the caller's permission, and executes each command with its handler; `submit` stores registry changes."""
+
+    def __init__(
+        self,
+        access: AccessControl,
+        submit: Callable[[Caller, RegistryChange, Origin], QueuedCommand],
+        queries: QueryHandlers,
+        changes: ChangeHandlers,
+    ) -> None:
+        self._access = access
+        self._submit = submit
+        self._queries = queries
+        self._changes = changes
+
+    def execute(self, caller: Caller, command: Command, origin: Origin) -> CommandResult:
+        """Execute a command and return its result.
+
+        A registry change is stored: `CommandQueue.execute` does the rest, since the registry can be unavailable. Raises
+        Refused without permission (recorded in the audit log), and what the handler raises.
+        """
+        if isinstance(command, RegistryChange):
+            return CommandResult(queued=self._submit(caller, command, origin))
+        model = getattr(command, "model", None) if isinstance(command, Change) else None
+        if (permission := command.required_permission) is not None:
+            self._access.require_permission(caller, permission, model=model, origin=origin.entry_point)
+        if isinstance(command, QueryCommand):
+            return CommandResult(view=self._queries[type(command)](command))
+        assert isinstance(command, Change), f"{type(command).__name__} has no handler"
+        result = self._changes[type(command)](caller, command, origin=origin.entry_point)
+        return result if isinstance(result, CommandResult) else CommandResult(answer=result)

@@ -71,7 +71,8 @@ class MonitorScheduler:
     """Checks monitors on schedule. It claims what's due; the dispatcher calls `run_batch` to do the work.
 
     `run_transitions` runs a model's pending transitions, and `deliver_messages` sends what's in the outbox; both are
-    called after a transaction. `monotonic` returns seconds that no change of the wall clock affects.
+    called after a transaction. Without a dispatcher, threads of this process do the work. `monotonic` returns seconds
+    that no change of the wall clock affects.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class MonitorScheduler:
         sources: SourceReader,
         incidents: Incidents,
         *,
+        dispatcher: Dispatcher | None = None,
         run_transitions: Callable[[str], object] = lambda model: None,
         deliver_messages: Callable[[], object] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
@@ -91,17 +93,9 @@ class MonitorScheduler:
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._running: list[_RunningBatch] = []
-        self.use_dispatcher(ThreadDispatcher())
+        self._dispatcher = dispatcher or ThreadDispatcher()
+        self._dispatcher.set_handler(self.run_batch)
         self._last_times = (context.clock.now(), monotonic())
-
-    def set_callbacks(self, run_transitions: Callable[[str], object], deliver_messages: Callable[[], object]) -> None:
-        """Replace what runs a model's transitions and what delivers messages."""
-        self._run_transitions, self._deliver_messages = run_transitions, deliver_messages
-
-    def use_dispatcher(self, dispatcher: Dispatcher) -> None:
-        """Replace the dispatcher; the default uses threads of this process."""
-        self._dispatcher = dispatcher
-        dispatcher.set_handler(self.run_batch)
 
     def start(self) -> None:
         """Start to work on dispatched batches."""

@@ -12,8 +12,7 @@ from slack_sdk.errors import SlackApiError
 from bot.domain.core.sentence import Channel, Code, Sentence, say, unpack_sentence
 from bot.domain.policy.freezes import active_freeze
 from bot.domain.policy.policy import Policy
-from bot.domain.promotions.approver_messages import waiting_for_approvers
-from bot.domain.promotions.approvers import MAX_NOTIFIED, pending_approvers
+from bot.domain.promotions.approvers import MAX_NOTIFIED, pending_approvers, waiting_for_approvers
 from bot.domain.promotions.request import Request, RequestState, Vote
 from bot.domain.registry.model import Stage
 from bot.domain.rollbacks.rollback import current_blocks

@@ -54,7 +54,7 @@ def test_what_is_about_no_model_is_about_the_registry(bench: Bench) -> None:
 def test_a_freeze_stops_what_moves_production_of_its_model(
     bench: Bench, act: Permission, model: str, target: Stage, stopped: bool
 ) -> None:
-    bench.freezing.freeze(BOB, build_command(FreezeModel, {"model": "churn", "reason": "audit"}), origin="slack")
+    bench.execute(BOB, build_command(FreezeModel, {"model": "churn", "reason": "audit"}))
     before = len(bench.events())
     if stopped:
         with pytest.raises(Refused, match="is frozen by @UBOB"):

@@ -10,7 +10,7 @@ from tests.support.services.bench import BOB, DAVE, Bench
 
 
 def freeze(bench: Bench, model: str = "churn") -> None:
-    bench.freezing.freeze(BOB, build_command(FreezeModel, {"model": model, "reason": "audit"}), origin="slack")
+    bench.execute(BOB, build_command(FreezeModel, {"model": model, "reason": "audit"}))
 
 
 def move_of(bench: Bench, request: Request) -> Transition:

@@ -23,8 +23,7 @@ from bot.domain.monitoring.state import MonitorStatus
 from bot.domain.policy.messages import describe_rules
 from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions import messages as promotion_messages
-from bot.domain.promotions.approver_messages import approval_invitation, waiting_for_approvers
-from bot.domain.promotions.approvers import PendingApprovers
+from bot.domain.promotions.approvers import PendingApprovers, approval_invitation, waiting_for_approvers
 from bot.domain.promotions.request import RequestState, VoteChoice
 from bot.domain.promotions.snapshot import RequestSnapshot
 from bot.domain.promotions.views import ModelView

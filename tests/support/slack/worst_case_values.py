@@ -14,8 +14,7 @@ from bot.domain.core.sentence import Sentence, say
 from bot.domain.policy.freezes import ActiveFreeze
 from bot.domain.policy.parser import validate_policy
 from bot.domain.policy.policy import Policy
-from bot.domain.promotions.approver_messages import waiting_for_approvers
-from bot.domain.promotions.approvers import PendingApprovers
+from bot.domain.promotions.approvers import PendingApprovers, waiting_for_approvers
 from bot.domain.promotions.request import Request, RequestState, Vote, VoteChoice
 from bot.domain.promotions.snapshot import GateResult, RequestSnapshot
 from bot.domain.registry import rollback_block
