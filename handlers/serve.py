@@ -28,7 +28,7 @@ from bot.registrar import Registrar
 from bot.settings import Settings
 from bot.slack.core.api_errors import CONNECTION_ERRORS
 from handlers import jobs, logs
-from handlers.api.routes import ApiServices
+from handlers.api.calls import ApiServices
 from handlers.manifest import find_missing_scopes
 from handlers.slack import register
 from handlers.slack.interactions import SlackInteractions

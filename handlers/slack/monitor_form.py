@@ -10,7 +10,7 @@ from slack_bolt import Ack
 
 from bot.domain.commands.monitoring import MonitorAdd
 from bot.domain.commands.parser import build_command
-from bot.domain.core.errors import BadInput, RegistrarError, WrongField
+from bot.domain.core.errors import BadInput, RegistrarError
 from bot.domain.core.sentence import truncate
 from bot.slack.core import forms
 from bot.slack.core.blocks import Message
@@ -72,7 +72,7 @@ def _without_flag(sentence: str) -> str:
 
 def _form_field_of(error: RegistrarError, sentence: str) -> str:
     """Return the form's field that an error is about: the error names it, or its sentence names the flag."""
-    if isinstance(error, WrongField) and error.field in modal.MONITOR_FIELDS:
+    if error.field in modal.MONITOR_FIELDS:
         return error.field
     match = re.search(r"--([a-z-]+)", sentence)
     field = match[1].replace("-", "_") if match else ""

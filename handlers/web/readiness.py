@@ -6,8 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from bot.domain.core.errors import RegistryRefused, UnknownModel
 from bot.ports import Ledger, ModelRegistry
@@ -23,16 +22,14 @@ class NotHealthy(Exception):
     """A component isn't healthy. Its sentence is public: it names no address, no model, and no person."""
 
 
-@dataclass(frozen=True, slots=True)
-class Component:
+class Component(NamedTuple):
     """Something that we depend on. `check` returns its state as a sentence, or raises NotHealthy; it can hang."""
 
     name: str
     check: Callable[[], str]
 
 
-@dataclass(frozen=True, slots=True)
-class ComponentStatus:
+class ComponentStatus(NamedTuple):
     """How a part was, and when by the monotonic clock."""
 
     is_healthy: bool

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import Enum
 from typing import Annotated, Any, ClassVar, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
 from pydantic.fields import FieldInfo
 
 from bot.domain.core.durations import serialize_duration
-from bot.domain.core.errors import BadInput
+from bot.domain.core.errors import BadInput, RegistrarError
 from bot.domain.core.sentence import Code, sanitize_text, say
+from bot.domain.core.strict_model import error_message
 from bot.domain.registry.model import VersionRef, check_model_name
 
 MAX_REASON_LENGTH = 1000  # characters; a card shows all of it
@@ -77,14 +84,28 @@ OptionalModelName = Annotated[
 AllModels = Annotated[bool, Argument("", "every model", positional=False, flags=("--all",))]
 _MESSAGES_BY_ERROR_TYPE = {
     "int_parsing": "it should be a whole number, such as 2",
+    "int_from_float": "it should be a valid integer, got a number with a fractional part",
     "float_parsing": "it should be a number, such as 0.85",
+    "finite_number": "it should be a finite number",
+    "greater_than": "it should be greater than {gt!r}",
+    "greater_than_equal": "it should be greater than or equal to {ge!r}",
+    "less_than": "it should be less than {lt!r}",
+    "less_than_equal": "it should be less than or equal to {le!r}",
+    "literal_error": "it should be {expected}",
+    "enum": "it should be {expected}",
+    "string_type": "it should be a valid string",
+    "string_too_long": "it should have at most {max_length} characters",
+    "string_pattern_mismatch": "it should match pattern '{pattern}'",
 }
 
 
 def validation_message(error: Mapping[str, Any]) -> str:
     """Return pydantic's error in words for people, who don't think in inputs and strings."""
-    return _MESSAGES_BY_ERROR_TYPE.get(str(error["type"])) or re.sub(
-        r"^(Input|String) should", "it should", str(error["msg"])
+    if (template := _MESSAGES_BY_ERROR_TYPE.get(error["type"])) is None:
+        return error_message(error)
+    bounds = error.get("ctx", {}).items()
+    return template.format(
+        **{name: int(bound) if isinstance(bound, float) and bound.is_integer() else bound for name, bound in bounds}
     )
 
 
@@ -98,6 +119,16 @@ class Command(BaseModel):
     verb: ClassVar[str]
     summary: ClassVar[str]
     example: ClassVar[str]
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _name_field(cls, value: Any, parse: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        """Let errors carry the field that they're about."""
+        try:
+            return parse(value)
+        except RegistrarError as error:
+            error.field = error.field or info.field_name or ""
+            raise
 
     @classmethod
     def arguments(cls) -> Iterator[tuple[str, FieldInfo, Argument]]:

@@ -1,6 +1,9 @@
-"""The base class of every section of the policy file."""
+"""The base class of every section of the policy file, and what pydantic's errors say."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -9,3 +12,8 @@ class StrictModel(BaseModel):
     """A section of the file. An unknown key is an error; values don't change after reading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def error_message(error: Mapping[str, Any]) -> str:
+    """Return what one of pydantic's errors says: our validator's own words, if it's a validator of ours."""
+    return str(error["ctx"]["error"] if error["type"] == "value_error" else error["msg"])

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from bot.domain.core.errors import Misconfigured, WrongPolicy
 from bot.domain.core.sentence import say
+from bot.domain.core.strict_model import error_message
 from bot.domain.policy.gate_config import (
     CardGate,
     InStagingGate,
@@ -83,7 +84,7 @@ def _error_messages(error: Any) -> list[str]:
     if error["type"] == "extra_forbidden":
         return [_unknown_key_message(path)]
     where = ".".join(str(step) for step in path)
-    return [_error_message(where, line) for line in str(error["msg"]).removeprefix("Value error, ").split("\n")]
+    return [_error_message(where, line) for line in error_message(error).split("\n")]
 
 
 def _error_message(path: str, message: str) -> str:

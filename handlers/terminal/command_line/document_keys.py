@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from bot.domain.commands.base import Command
 from bot.domain.commands.changes import Archive, Describe, Register, Rollback, SetTags
 from bot.domain.commands.monitoring import MonitorCheck, MonitorList, MonitorShow
 from bot.domain.commands.queries import Compare, FindBest, ListModels, ListRequests, ShowHistory, ShowModel, Validate
 from bot.domain.commands.requests import Approve, Cancel, Override, Reject, Review, Withdraw
-from handlers.api.document_keys import REQUEST_KEYS, VERSION_KEYS
+from handlers.api import schemas
 from handlers.terminal.command_line.commands import (
     AuditExport,
     AuditShow,
@@ -24,10 +23,6 @@ from handlers.terminal.command_line.commands import (
     PolicyShow,
     PromoteFromTerminal,
 )
-
-if TYPE_CHECKING:  # pandas takes a second to load, and the help doesn't need it
-    pass
-
 
 _EVENT_KEYS = {
     "number": "its place in the chain",
@@ -44,6 +39,7 @@ _EVENT_KEYS = {
     "previous": "the hash of the event before it",
     "hash": "its own: SHA-256 of previous, a line end and body",
 }
+_REQUEST_KEYS = schemas.document_keys(schemas.RequestDocument)
 _SENTENCE_KEY = {"sentence": "what a person reads"}
 _SCHEMA_KEYS = {
     "database": "where the ledger is, without its password",
@@ -56,13 +52,13 @@ _TRANSITION_STATE_KEY = {"state": "of the move: done, failed or stale; intended 
 
 
 # The keys of each command's document, in order. They are an interface: none is renamed or removed.
-DOCUMENT_KEYS: dict[type[Command], dict[str, str]] = {
-    Register: VERSION_KEYS,
+DOCUMENT_KEYS: dict[type[Command], Mapping[str, str]] = {
+    Register: schemas.document_keys(schemas.VersionDocument),
     Describe: _COMMAND_KEY | _SENTENCE_KEY,
     SetTags: _COMMAND_KEY | _SENTENCE_KEY,
     Archive: _COMMAND_KEY | _TRANSITION_STATE_KEY | _SENTENCE_KEY,
     Rollback: _COMMAND_KEY | _TRANSITION_STATE_KEY | _SENTENCE_KEY,
-    **dict.fromkeys((PromoteFromTerminal, Approve, Reject, Withdraw, Override, Cancel, Review), REQUEST_KEYS),
+    **dict.fromkeys((PromoteFromTerminal, Approve, Reject, Withdraw, Override, Cancel, Review), _REQUEST_KEYS),
     ListModels: {
         "models": "a list: model, production and staging (a version's number, or null), aliases (number by name)",
         "all": "how many there are",

@@ -47,7 +47,13 @@ def _to_terminal_value(value: object) -> object:
 
 def json_output(document: Mapping[str, Any], exit_code: int = 0) -> CommandOutput:
     """Return a JSON document."""
-    return CommandOutput(documents.to_json(document, console.output_encoding()), exit_code)
+    return CommandOutput(documents.to_json(document), exit_code)
+
+
+def print_output(output_format: OutputFormat, document: Mapping[str, Any], *lines: object) -> None:
+    """Print the document, or for people these lines."""
+    is_json = output_format is OutputFormat.JSON
+    console.write_output(documents.to_json(document) if is_json else "".join(f"{line}\n" for line in lines))
 
 
 def rendered_output(build: Callable[[int], Sequence[RenderableType]], exit_code: int = 0) -> CommandOutput:
