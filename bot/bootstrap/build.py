@@ -11,9 +11,6 @@ from datetime import UTC, datetime, timedelta
 from bot.anchor_file import LocalAnchorFile
 from bot.bootstrap.slack import LazyDirectory, fetch_home_team_id, slack_client, slack_directory, slack_notifier
 from bot.bootstrap.storage import open_dispatcher, open_ledger, open_registry
-from bot.domain.commands.base import Command
-from bot.domain.commands.changes import Archive, Describe, Register, Rollback, SetTags
-from bot.domain.commands.requests import Promote
 from bot.domain.policy.policy import Policy
 from bot.policy_file import LocalPolicyFile
 from bot.ports import (
@@ -29,12 +26,12 @@ from bot.ports import (
 from bot.process_identity import new_process_name
 from bot.registrar import NullOutbox, Registrar
 from bot.services.audit.anchoring import Anchoring
-from bot.services.audit.pages import AuditQueries
+from bot.services.audit.pages import audit_queries
 from bot.services.core.access import AccessControl
 from bot.services.core.admins import AdminAlerts
 from bot.services.core.command_queue import CommandQueue
-from bot.services.core.commands import CommandHandler
 from bot.services.core.context import ActivePolicy, Context
+from bot.services.core.dispatch import CommandDispatcher
 from bot.services.core.endpoint_outboxes import EndpointOutboxes
 from bot.services.core.outbox import Outbox
 from bot.services.core.outbox_messages import tell_requester_of_refused_card
@@ -45,13 +42,13 @@ from bot.services.monitoring.monitors import Monitors
 from bot.services.monitoring.policy_monitors import PolicyMonitors
 from bot.services.monitoring.scheduler import MonitorScheduler
 from bot.services.policy.freezes import Freezes
-from bot.services.policy.queries import PolicyQueries
+from bot.services.policy.queries import policy_queries
 from bot.services.policy.reload import PolicyReloader
 from bot.services.promotions.expiry_and_reminders import RequestUpkeep
 from bot.services.promotions.gate_checks import GateChecks
 from bot.services.promotions.opening import RequestOpening
 from bot.services.promotions.outcomes import RequestDecisions
-from bot.services.promotions.queries import RequestQueries
+from bot.services.promotions.queries import request_queries
 from bot.services.promotions.reviews import Reviews
 from bot.services.promotions.voting import Requests
 from bot.services.registry.comparisons import Comparisons
@@ -122,7 +119,40 @@ def build_registrar(  # noqa: PLR0913 - the composition root
     rollbacks = Rollbacks(context, queries, access, loadability, requests)
     incidents = Incidents(context, rollbacks, loadability)
     monitoring = MonitorScheduler(context, sources, incidents)
-    command_queue = CommandQueue(context, command_handlers(context, opening, edits, rollbacks))
+    command_queue = CommandQueue(
+        context,
+        {
+            **opening.handlers(),
+            **Registration(context).handlers(),
+            **edits.handlers(),
+            **rollbacks.registry_change_handlers(),
+        },
+    )
+    comparisons, history = Comparisons(context, queries), ProductionHistory(context, queries)
+    freezes, reviews = Freezes(context), Reviews(context)
+    monitors = Monitors(context, access, Backtester(context, sources).backtest)
+    commands = CommandDispatcher(
+        access,
+        command_queue,
+        {
+            **queries.handlers(),
+            **comparisons.handlers(),
+            **gate_checks.handlers(),
+            **request_queries(context),
+            **history.handlers(),
+            **policy_queries(context),
+            **audit_queries(context),
+            **monitors.query_handlers(),
+        },
+        {
+            **requests.handlers(),
+            **reviews.handlers(),
+            **rollbacks.change_handlers(),
+            **freezes.handlers(),
+            **monitors.change_handlers(),
+            **monitoring.handlers(),
+        },
+    )
     completion = Completion(context)
     executor = TransitionExecutor(context, Preconditions(context, gate_checks, loadability), completion)
     restores = Restores(context, LocalAnchorFile(), access, completion, command_queue, requests)
@@ -130,25 +160,20 @@ def build_registrar(  # noqa: PLR0913 - the composition root
     registrar = Registrar(
         context=context,
         access_control=access,
+        commands=commands,
         registry_queries=queries,
-        request_queries=RequestQueries(context),
-        policy_queries=PolicyQueries(context),
-        audit_queries=AuditQueries(context),
-        history=ProductionHistory(context, queries),
-        gate_checks=gate_checks,
         homes=Homes(context),
-        comparisons=Comparisons(context, queries),
         command_queue=command_queue,
         requests=requests,
         request_upkeep=RequestUpkeep(context, decisions),
-        reviews=Reviews(context),
+        reviews=reviews,
         rollbacks=rollbacks,
         history_import=HistoryImporter(context, queries, access),
         edits=edits,
-        freezes=Freezes(context, access),
+        freezes=freezes,
         anchoring=Anchoring(context, LocalAnchorFile()),
         policy_reloader=PolicyReloader(context, policy_file, directory) if policy_file else None,
-        monitors=Monitors(context, access, Backtester(context, sources).backtest),
+        monitors=monitors,
         monitoring=monitoring,
         incidents=incidents,
         policy_monitors=PolicyMonitors(context),
@@ -187,20 +212,6 @@ def open_sources(active_policy: ActivePolicy, ledger: Ledger, registry: ModelReg
     return MetricSources(
         lambda: active_policy.policy, SourceDependencies(ledger=ledger, registry=registry, environ=os.environ)
     )
-
-
-def command_handlers(
-    context: Context, opening: RequestOpening, edits: RegistryEdits, rollbacks: Rollbacks
-) -> dict[type[Command], CommandHandler]:
-    """Return the handler of each command."""
-    return {
-        Promote: opening.execute,
-        Register: Registration(context).execute,
-        Describe: edits.set_description,
-        SetTags: edits.set_tags,
-        Archive: edits.archive,
-        Rollback: rollbacks.roll_back,
-    }
 
 
 def build_for_slack(

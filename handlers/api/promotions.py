@@ -12,9 +12,9 @@ from fastapi import APIRouter, Path, Response
 
 from bot import logging_context
 from bot.domain.commands.base import Command
-from bot.domain.commands.changes import Register
+from bot.domain.commands.registry import Register
 from bot.domain.commands.parser import build_command
-from bot.domain.commands.requests import Cancel, Promote
+from bot.domain.commands.promotions import Cancel, Promote
 from bot.domain.core.ci_run import parse_ci_run
 from bot.domain.core.errors import (
     AlreadyDecided,
@@ -32,7 +32,8 @@ from bot.domain.core.sentence import Name, say
 from bot.domain.registry.rollback_block import block_reason
 from bot.ports import QueuedCommand, QueuedCommandState
 from bot.registrar import Registrar
-from bot.services.core.commands import ClientContext, CommandResult, IdempotencyKeyReused
+from bot.services.core.command_queue import IdempotencyKeyReused
+from bot.services.core.commands import CommandResult, Origin
 from handlers.api import documents
 from handlers.api.calls import (
     BEARER,
@@ -140,11 +141,11 @@ def cancel_request(call: Requester, request_id: RequestId) -> Response:
     registrar, queued = call.registrar, _find_command(call, request_id, only_own=True)
     try:
         body = call.parse(CancelBody, default=b"{}")
-        reason = build_command(Cancel, {"request": request_id, "reason": body.reason}).reason
+        command = build_command(Cancel, {"request": request_id, "reason": body.reason})
         if queued.request is None:
-            queued = registrar.command_queue.cancel(call.client, request_id, reason=reason, origin="api")
+            queued = registrar.command_queue.cancel(call.client, request_id, reason=command.reason, origin="api")
         if queued.request is not None:
-            registrar.requests.cancel(call.client, request_id, reason=reason, origin="api")
+            registrar.commands.execute(call.client, command, Origin(entry_point="api"))
             registrar.schedule_delivery()
     except (AlreadyDecided, BadInput) as error:
         raise _refusal(error) from None
@@ -214,15 +215,15 @@ def _submit(
     asked_for = body.model_dump_json(exclude={"ci"})  # the link to the CI run differs with each attempt of a job
     digest = hashlib.sha256(f"{type(body).__name__} {asked_for}".encode()).hexdigest()
     try:
-        outside = ClientContext(
-            ci=parse_ci_run(body.ci.model_dump()), idempotency_key=call.idempotency_key(), digest=digest
-        )
-        command = build_command(command_class, arguments)
-        return call.registrar.command_queue.submit(call.client, command, channel="", origin="api", client=outside)
+        ci, key = parse_ci_run(body.ci.model_dump()), call.idempotency_key()
+        origin = Origin(entry_point="api", ci=ci, idempotency_key=key, digest=digest)
+        queued = call.registrar.commands.execute(call.client, build_command(command_class, arguments), origin).queued
     except IdempotencyKeyReused:
         raise ApiError(409, KEY_REUSED) from None
     except RegistrarError as error:
         raise _refusal(error) from None
+    assert queued is not None
+    return queued
 
 
 def _execute(registrar: Registrar, queued: QueuedCommand, document: Callable[[], Mapping[str, Any]]) -> Response:

@@ -12,6 +12,7 @@ from datetime import datetime
 from bot.bootstrap.build import build_for_slack
 from bot.domain.core.errors import RegistrarError
 from bot.domain.monitoring.monitor import Monitor
+from bot.domain.promotions.request import OPEN_STATES
 from bot.domain.registry.model import Stage
 from bot.policy_file import load_policy
 from bot.registrar import Registrar
@@ -138,7 +139,8 @@ def _settings(folder: DemoFolder, slack: LocalSlack) -> Settings:
 
 def first_step(registrar: Registrar) -> str:
     """Return what a person can do first: request the version after the one that serves, or continue with a request."""
-    waiting = registrar.request_queries.open_requests(models.MODEL)
+    with registrar.context.ledger.read() as reader:
+        waiting = reader.requests(model=models.MODEL, states=OPEN_STATES)
     if waiting:
         return f"You are Alice. Request {waiting[0].id} from last time is still pending in {CHANNEL}."
     stages = _known_stages(registrar)

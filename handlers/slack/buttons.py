@@ -9,8 +9,9 @@ from typing import Any
 from slack_bolt import Ack, App
 
 from bot.domain.commands.parser import build_command, parse_command
-from bot.domain.commands.queries import Compare, ListModels, ShowHistory, ShowModel
-from bot.domain.commands.requests import Approve
+from bot.domain.commands.rollbacks import ShowHistory
+from bot.domain.commands.registry import Compare, ListModels, ShowModel
+from bot.domain.commands.promotions import Approve
 from bot.domain.core.errors import BadInput, RegistrarError, UnknownRequest
 from bot.domain.policy.authorization import Permission
 from bot.domain.registry.comparison import Comparison

@@ -9,31 +9,18 @@ from typing import Any
 from slack_bolt import Ack, App
 
 from bot.domain.commands.base import Command, MissingArguments
-from bot.domain.commands.changes import (
-    Archive,
-    Describe,
-    FreezeModel,
-    Register,
-    Rollback,
-    SetTags,
-    Unblock,
-    UnfreezeModel,
-)
+from bot.domain.commands.policy import FreezeModel, UnfreezeModel
+from bot.domain.commands.rollbacks import Rollback, Unblock
+from bot.domain.commands.registry import Archive, Describe, Register, SetTags
 from bot.domain.commands.monitoring import GROUP, MonitorAdd
 from bot.domain.commands.parser import build_command, find_command, parse_command
-from bot.domain.commands.queries import (
-    Compare,
-    FindBest,
-    Help,
-    ListModels,
-    ListRequests,
-    ShowAudit,
-    ShowHistory,
-    ShowModel,
-    ShowPolicy,
-    Validate,
-)
-from bot.domain.commands.requests import Approve, Cancel, Override, Promote, Reject, Review, Withdraw
+from bot.domain.commands.help import Help
+from bot.domain.commands.audit import ShowAudit
+from bot.domain.commands.policy import ShowPolicy
+from bot.domain.commands.rollbacks import ShowHistory
+from bot.domain.commands.promotions import ListRequests, Validate
+from bot.domain.commands.registry import Compare, FindBest, ListModels, ShowModel
+from bot.domain.commands.promotions import Approve, Cancel, Override, Promote, Reject, Review, Withdraw
 from bot.domain.core.errors import BadInput
 from bot.domain.core.sentence import truncate
 from bot.domain.policy.authorization import Permission

@@ -11,8 +11,9 @@ from slack_sdk.errors import SlackApiError
 
 from bot import logging_context
 from bot.domain.commands.base import Command
-from bot.domain.commands.changes import FreezeModel, Unblock, UnfreezeModel
-from bot.domain.commands.requests import Promote
+from bot.domain.commands.policy import FreezeModel, UnfreezeModel
+from bot.domain.commands.rollbacks import Unblock
+from bot.domain.commands.promotions import Promote
 from bot.domain.core import messages as core_messages
 from bot.domain.core.actors import Profile
 from bot.domain.core.errors import SlackUnreachable, Unreachable

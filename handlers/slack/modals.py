@@ -7,9 +7,9 @@ from typing import Any
 
 from slack_bolt import Ack, App
 
-from bot.domain.commands.changes import Rollback
+from bot.domain.commands.rollbacks import Rollback
 from bot.domain.commands.parser import build_command
-from bot.domain.commands.requests import Promote, Reject
+from bot.domain.commands.promotions import Promote, Reject
 from bot.domain.core.errors import BadInput, RegistrarError
 from bot.domain.core.sentence import Sentence, truncate
 from bot.domain.policy.authorization import Permission

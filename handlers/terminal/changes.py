@@ -13,17 +13,10 @@ from typing import Any
 
 from bot.domain.audit.events import EventTag
 from bot.domain.commands.base import Command
-from bot.domain.commands.changes import (
-    Archive,
-    Describe,
-    FreezeModel,
-    Register,
-    Rollback,
-    SetTags,
-    Unblock,
-    UnfreezeModel,
-)
-from bot.domain.commands.requests import Approve, Cancel, Override, Promote, Reject, Review, Withdraw
+from bot.domain.commands.policy import FreezeModel, UnfreezeModel
+from bot.domain.commands.rollbacks import Rollback, Unblock
+from bot.domain.commands.registry import Archive, Describe, Register, SetTags
+from bot.domain.commands.promotions import Approve, Cancel, Override, Promote, Reject, Review, Withdraw
 from bot.domain.core.actors import Caller, Profile
 from bot.domain.core.ci_run import detect_ci_run
 from bot.domain.core.errors import (

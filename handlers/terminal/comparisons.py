@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from bot.domain.commands.base import Command
-from bot.domain.commands.queries import Compare, FindBest, Validate
+from bot.domain.commands.promotions import Validate
+from bot.domain.commands.registry import Compare, FindBest
 from bot.domain.promotions import gates
 from bot.domain.registry.comparison import to_csv
 from bot.domain.registry.messages import describe_best_version, summarize_comparison

@@ -13,7 +13,8 @@ from bot.bootstrap.build import build_for_terminal
 from bot.bootstrap.storage import NullLedger, open_existing_ledger, open_ledger, policy_last_in_force
 from bot.domain.commands.base import Command
 from bot.domain.commands.catalog import COMMANDS
-from bot.domain.commands.queries import Compare, FindBest, Validate
+from bot.domain.commands.promotions import Validate
+from bot.domain.commands.registry import Compare, FindBest
 from bot.domain.core.errors import BadInput, LedgerUnavailable, Misconfigured, Refused, RegistrarError
 from bot.domain.core.sentence import Code, say
 from bot.domain.policy.policy import Policy

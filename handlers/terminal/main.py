@@ -64,7 +64,7 @@ def _run_own_command(argv: Sequence[str]) -> int:
 
 def _run_model_command(words: Sequence[str]) -> int:
     """Execute a model command. Raises SystemExit after its help, like argparse."""
-    from bot.domain.commands.queries import Help
+    from bot.domain.commands.help import Help
     from handlers.terminal.command_line import grammar
 
     invocation = grammar.parse_invocation(words, [*OWN_COMMANDS, *HELP_FLAGS, *VERSION_FLAGS])

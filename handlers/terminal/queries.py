@@ -10,7 +10,9 @@ from typing import Any
 from rich.text import Text
 
 from bot.domain.commands.base import Command
-from bot.domain.commands.queries import ListModels, ListRequests, ShowHistory, ShowModel
+from bot.domain.commands.rollbacks import ShowHistory
+from bot.domain.commands.promotions import ListRequests
+from bot.domain.commands.registry import ListModels, ShowModel
 from bot.domain.core.actors import actor_id, format_actor, resolve_operator
 from bot.domain.core.numbers import pluralize
 from bot.domain.core.sentence import Name, to_plain_text, truncate

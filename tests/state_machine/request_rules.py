@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from bot.domain.commands.parser import parse_command
-from bot.domain.commands.requests import Promote
+from bot.domain.commands.promotions import Promote
 from bot.domain.promotions.request import VoteChoice
 from bot.services.transitions.executor import LEASE
 from tests.state_machine.fixtures import PEOPLE

@@ -22,6 +22,7 @@ from bot.domain.core.durations import serialize_duration
 from bot.domain.core.errors import BadInput, RegistrarError
 from bot.domain.core.sentence import Code, sanitize_text, say
 from bot.domain.core.strict_model import error_message
+from bot.domain.policy.authorization import Permission
 from bot.domain.registry.model import VersionRef, check_model_name
 
 MAX_REASON_LENGTH = 1000  # characters; a card shows all of it
@@ -119,6 +120,13 @@ class Command(BaseModel):
     verb: ClassVar[str]
     summary: ClassVar[str]
     example: ClassVar[str]
+    permission: ClassVar[Permission | None] = None  # None: it's about a request, whose service checks it
+    needs_policy: ClassVar[bool] = True  # otherwise, the terminal executes it without a policy file, too
+
+    @property
+    def required_permission(self) -> Permission | None:
+        """The permission that the caller needs."""
+        return self.permission
 
     @field_validator("*", mode="wrap")
     @classmethod
@@ -149,6 +157,24 @@ class Command(BaseModel):
     def dump(self) -> dict[str, Any]:
         """Return the command as plain JSON values, with its verb; `load_command` reads it."""
         return {"verb": self.verb} | {name: _to_json(getattr(self, name)) for name in type(self).model_fields}
+
+
+class Query(Command):
+    """A command that only reads, maybe from the registry: Slack answers it after the acknowledgement."""
+
+    permission = Permission.READ
+    needs_policy = False
+    needs_ledger: ClassVar[bool] = False  # whether it reads nothing but the ledger
+
+
+class Change(Command):
+    """A command that changes the ledger in one transaction, and says what follows."""
+
+    is_slow: ClassVar[bool] = False  # whether it reads more than the ledger first: then Slack doesn't wait for it
+
+
+class RegistryChange(Command):
+    """A command that is stored first, then executed, and retried while the registry is unavailable."""
 
 
 def _to_json(value: Any) -> Any:

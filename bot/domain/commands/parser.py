@@ -17,8 +17,8 @@ from bot.domain.commands import monitoring
 from bot.domain.commands.arguments import is_version_ref
 from bot.domain.commands.base import Command, MissingArguments, validation_message
 from bot.domain.commands.catalog import COMMAND_ALIASES, COMMANDS
-from bot.domain.commands.queries import Help
-from bot.domain.commands.requests import Promote
+from bot.domain.commands.help import Help
+from bot.domain.commands.promotions import Promote
 from bot.domain.core.errors import BadInput
 from bot.domain.core.sentence import Code, Name, sanitize_text, say
 

@@ -51,6 +51,7 @@ NEXT_STATES: dict[RequestState, frozenset[RequestState]] = {
     RequestState.STALE: frozenset(),
     RequestState.FAILED: frozenset(),
 }
+OPEN_STATES = tuple(state for state in RequestState if state.is_open)
 
 
 class VoteChoice(Enum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from bot.domain.audit.events import Event, EventTag
-from bot.domain.commands.requests import Promote
+from bot.domain.commands.promotions import Promote
 from bot.ports import QueuedCommand
 
 

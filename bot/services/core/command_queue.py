@@ -10,9 +10,9 @@ from typing import Any
 
 from bot import logging_context
 from bot.domain.audit.events import EventTag
-from bot.domain.commands.base import Command
+from bot.domain.commands.base import Command, RegistryChange
 from bot.domain.commands.parser import load_command
-from bot.domain.commands.requests import Promote
+from bot.domain.commands.promotions import Promote
 from bot.domain.core.actors import Caller, actor_id, actor_of
 from bot.domain.core.ci_run import pack_ci_run
 from bot.domain.core.errors import (
@@ -29,14 +29,7 @@ from bot.domain.core.sentence import Sentence, say
 from bot.domain.policy.authorization import AccessTarget, Permission, authorize, describe_caller
 from bot.ports import LedgerReader, LedgerTransaction, QueuedCommand, QueuedCommandState
 from bot.services.core.command_events import command_event, refused_tag, submitted_tag
-from bot.services.core.commands import (
-    CANCELLED_ERROR,
-    ClientContext,
-    CommandHandler,
-    CommandResult,
-    IdempotencyKeyReused,
-    permission_for,
-)
+from bot.services.core.commands import CommandResult, Origin, RegistryChangeHandlers
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import direct_message
 
@@ -48,42 +41,44 @@ RETRY_DELAY = timedelta(seconds=2)  # while the registry is unavailable
 MAX_RETRY_DELAY = timedelta(minutes=1)
 
 
-class CommandQueue:
-    """Stores commands and executes each one with its handler."""
+CANCELLED_ERROR = "CalledOff"  # stored in place of an error if the caller cancelled the command
 
-    def __init__(self, context: Context, handlers: Mapping[type[Command], CommandHandler]) -> None:
+
+class IdempotencyKeyReused(Refused):
+    """The idempotency key was used before with different content."""
+
+
+class CommandQueue:
+    """Stores registry changes and executes each one with its handler."""
+
+    def __init__(self, context: Context, handlers: RegistryChangeHandlers) -> None:
         self._context = context
         self._handlers = handlers
 
-    def submit(
-        self,
-        caller: Caller,
-        command: Command,
-        *,
-        channel: str,
-        origin: str,
-        client: ClientContext = ClientContext(),  # noqa: B008 - immutable
-    ) -> QueuedCommand:
+    def submit(self, caller: Caller, command: RegistryChange, origin: Origin) -> QueuedCommand:
         """Store a command for execution; the registry isn't read.
 
-        `channel` is where it came from; `client` tells how it came from outside Slack. With an idempotency key that the
-        caller has used before, the earlier command is returned, whatever its state. Raises Refused (audited),
-        IdempotencyKeyReused if the earlier command was a different one, BadInput, and LedgerUnavailable.
+        With an idempotency key that the caller has used before, the earlier command is returned, whatever its state.
+        Raises Refused (audited), IdempotencyKeyReused if the earlier command was a different one, BadInput, and
+        LedgerUnavailable.
         """
-        _check_reason(command)
+        if isinstance(command, Promote) and command.break_glass and not command.reason:
+            raise BadInput("Breaking the glass needs a reason: the channel reads it, and the audit keeps it.")
         queued = replace(
-            self._new_command(caller, command.dump(), channel, QueuedCommandState.WAITING),
-            ci=client.ci or None,
-            key=client.idempotency_key,
-            digest=client.digest,
+            self._new_command(caller, command.dump(), origin.channel, QueuedCommandState.WAITING),
+            ci=origin.ci or None,
+            key=origin.idempotency_key,
+            digest=origin.digest,
         )
         logging_context.bind(request=queued.id)
-        self._require_permission(caller, command, queued, origin)
+        self._require_permission(caller, command, queued, origin.entry_point)
         with self._context.ledger.write() as tx:
             if not tx.add_queued_command(queued):
                 return _require_same_command(tx.queued_command_with_key(queued.caller, queued.key or ""), queued)
             by, ci = describe_caller(caller, self._context.policy), pack_ci_run(queued.ci) if queued.ci else None
-            tx.add_audit_event(command_event(queued, submitted_tag(queued), queued.at, origin=origin, by=by, ci=ci))
+            tx.add_audit_event(
+                command_event(queued, submitted_tag(queued), queued.at, origin=origin.entry_point, by=by, ci=ci)
+            )
         return queued
 
     def cancel(self, caller: Caller, command_id: str, *, reason: str = "", origin: str) -> QueuedCommand:
@@ -133,7 +128,8 @@ class CommandQueue:
         Raises UnknownRequest, Refused (audited, except if it has been submitted before), and LedgerUnavailable.
         """
         draft = self.get_draft(draft_id)
-        self._require_permission(caller, load_command(draft.command), replace(draft, caller=actor_of(caller)), origin)
+        command = load_command(draft.command)
+        self._require_permission(caller, command, replace(draft, caller=actor_of(caller)), origin)
         if draft.caller != actor_of(caller):
             why = say("Only whoever typed the command can confirm it.")
             self._audit_refusal(replace(draft, caller=actor_of(caller)), caller, why, origin)
@@ -225,11 +221,14 @@ class CommandQueue:
         # For a promotion, the handler returns the request that exists or raises its own error.
         if queued.state is not QueuedCommandState.WAITING and not isinstance(command, Promote):
             raise Refused("This was done or refused already.")
+        assert isinstance(command, RegistryChange)
         return self._handlers[type(command)](queued, command)
 
     def _require_permission(self, caller: Caller, command: Command, queued: QueuedCommand, origin: str) -> None:
         subject = AccessTarget(model=getattr(command, "model", None), target=getattr(command, "to", None))
-        decision = authorize(caller, permission_for(command), subject, self._context.policy, self._context.clock.now())
+        permission = command.required_permission
+        assert permission is not None
+        decision = authorize(caller, permission, subject, self._context.policy, self._context.clock.now())
         if not decision:
             self._audit_refusal(queued, caller, decision.reason, origin)
             raise Refused(decision.reason)
@@ -311,12 +310,6 @@ def mark_done(tx: LedgerTransaction, queued: QueuedCommand, outcome: str = "") -
         return False
     tx.save_queued_command(replace(queued, state=QueuedCommandState.DONE, outcome=outcome))
     return True
-
-
-def _check_reason(command: Command) -> None:
-    """Raise BadInput if a break-glass command has no reason."""
-    if isinstance(command, Promote) and command.break_glass and not command.reason:
-        raise BadInput("Breaking the glass needs a reason: the channel reads it, and the audit keeps it.")
 
 
 def _require_same_command(existing: QueuedCommand | None, queued: QueuedCommand) -> QueuedCommand:

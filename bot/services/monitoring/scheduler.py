@@ -15,7 +15,8 @@ from datetime import timedelta
 
 from bot import logging_context
 from bot.domain.audit.events import Event, EventTag
-from bot.domain.core.actors import MONITOR_AUTOMATION
+from bot.domain.commands.monitoring import MonitorCheck
+from bot.domain.core.actors import MONITOR_AUTOMATION, Caller
 from bot.domain.core.errors import BadInput, RegistrarError
 from bot.domain.core.numbers import format_number
 from bot.domain.core.sentence import Sentence, say
@@ -26,6 +27,7 @@ from bot.domain.monitoring.readings import Answer, CheckOutcome
 from bot.domain.monitoring.state import MonitorState
 from bot.domain.policy.monitor_validation import CHECK_RETENTION
 from bot.ports import CheckBatch, Dispatcher, LedgerTransaction
+from bot.services.core.commands import ChangeHandlers, CommandResult
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import channel_message, thread_message
 from bot.services.core.threads import production_thread
@@ -42,6 +44,7 @@ from bot.services.monitoring.checks import (
 )
 from bot.services.monitoring.evaluation import CheckEvaluator
 from bot.services.monitoring.incident_updates import Incidents
+from bot.services.monitoring.monitor_lookup import find_monitor
 from bot.services.monitoring.thread_dispatcher import ThreadDispatcher
 
 log = logging.getLogger(__name__)
@@ -142,6 +145,18 @@ class MonitorScheduler:
             self._remove_running(running)
         else:
             self._run(running)
+
+    def handlers(self) -> ChangeHandlers:
+        """Return the handler of `monitor check`."""
+        return {MonitorCheck: self._check}
+
+    def _check(self, caller: Caller, command: MonitorCheck, *, origin: str) -> CommandResult:
+        with self._context.ledger.read() as reader:
+            monitor = find_monitor(reader, command.model, command.name)
+        monitor_state = self.check_now(monitor.id)
+        return CommandResult(
+            answer=monitor_messages.checked_answer(monitor, monitor_state), fields={"state": monitor_state.state.value}
+        )
 
     def check_now(self, monitor_id: str) -> MonitorState:
         """Check one monitor now, regardless of its schedule, and return its state afterwards.

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from math import isnan
 
-from bot.domain.commands.queries import Validate
+from bot.domain.commands.promotions import Validate
 from bot.domain.core.errors import LedgerUnavailable, Unreachable
 from bot.domain.policy.gate_config import CardGate, Gate, SignatureGate
 from bot.domain.policy.policy import TargetRule
@@ -27,6 +27,7 @@ from bot.domain.registry.signature_changes import (
 from bot.domain.transitions.model_card_sources import ModelCardSources, fill_model_card
 from bot.domain.transitions.transition import TransitionFacts, TransitionState, stage_incumbent
 from bot.services.core.blocked_versions import blocks_for_gates
+from bot.services.core.commands import QueryHandlers
 from bot.services.core.context import Context
 from bot.services.registry.queries import RegistryQueries
 
@@ -53,6 +54,10 @@ class GateChecks:
     def __init__(self, context: Context, queries: RegistryQueries) -> None:
         self._context = context
         self._queries = queries
+
+    def handlers(self) -> QueryHandlers:
+        """Return the handler of `validate`."""
+        return {Validate: self.validate_gates}
 
     def validate_gates(self, command: Validate) -> tuple[VersionInfo, RequestSnapshot]:
         """Return a version and its gate results for a stage. Raises UnknownModel, UnknownVersion."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from bot.domain.audit.events import EventTag
-from bot.domain.commands.requests import Promote
+from bot.domain.commands.promotions import Promote
 from bot.domain.core.ci_run import pack_ci_run
 from bot.domain.core.errors import GateFailed, Refused
 from bot.domain.core.sentence import Code, Name, say
@@ -28,7 +28,7 @@ from bot.domain.transitions.transition import (
 )
 from bot.ports import LedgerReader, LedgerTransaction, QueuedCommand, QueuedCommandState
 from bot.services.core.blocked_versions import blocks_by_version
-from bot.services.core.commands import CommandResult
+from bot.services.core.commands import CommandResult, RegistryChangeHandlers
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import (
     OPENED,
@@ -53,11 +53,17 @@ class RequestOpening:
         self._decisions = decisions
         self._approvers = Approvers(context)
 
+    def handlers(self) -> RegistryChangeHandlers:
+        """Return the handler of `promote`."""
+        return {Promote: self.execute}
+
     def execute(self, queued: QueuedCommand, command: Promote) -> CommandResult:
-        """Open the request; if it breaks glass, the result names the transition to execute. See `CommandHandler`."""
+        """Open the request; if it breaks glass, a transition is due. See `RegistryChangeHandler`."""
         request = self.open(queued, command)
         transition_id = break_glass_transition(request, queued.at).id if request.breaks_glass else None
-        return CommandResult(request=request, transition_id=transition_id, model=request.model)
+        return CommandResult(
+            request=request, transition_id=transition_id, due_model=request.model if transition_id else ""
+        )
 
     def open(self, queued: QueuedCommand, command: Promote) -> Request:
         """Read the registry and open the request; its card is in the outbox when this returns.

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from bot.domain.audit.events import EventTag, canonical_time
+from bot.domain.commands.promotions import Review
 from bot.domain.core.actors import Caller, actor_of, format_actor
 from bot.domain.core.errors import AlreadyDecided, BadInput, Refused
 from bot.domain.core.sentence import Code, say
@@ -22,6 +23,7 @@ from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions.approvers import MAX_NOTIFIED
 from bot.domain.promotions.request import Request, RequestState
 from bot.ports import LedgerTransaction
+from bot.services.core.commands import ChangeHandlers, CommandResult
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import (
     card_message,
@@ -39,6 +41,14 @@ class Reviews:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+
+    def handlers(self) -> ChangeHandlers:
+        """Return the handler of `review`."""
+        return {Review: self._execute}
+
+    def _execute(self, caller: Caller, command: Review, *, origin: str) -> CommandResult:
+        request = self.review(caller, command.request, reason=command.reason, origin=origin)
+        return CommandResult(answer=break_glass_messages.review_confirmation(request), request=request)
 
     def require_allowed(self, caller: Caller, request_id: str) -> Request:
         """Return the request if `caller` can review it now; that's checked again when they do.

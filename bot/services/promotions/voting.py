@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from bot.domain.audit.events import EventTag
+from bot.domain.commands.promotions import Approve, Cancel, Override, Reject, Withdraw
 from bot.domain.core.actors import Caller, Person, Profile, actor_of
 from bot.domain.core.errors import AlreadyDecided, BadInput, Refused
 from bot.domain.core.sentence import Code, Sentence, say
@@ -24,6 +25,7 @@ from bot.domain.promotions.request import counting_approvals as counted
 from bot.domain.promotions.snapshot import pack_snapshot
 from bot.domain.transitions import restore_messages
 from bot.ports import LedgerTransaction
+from bot.services.core.commands import ChangeHandlers, CommandResult
 from bot.services.core.context import Context
 from bot.services.promotions.outcomes import RequestDecisions
 from bot.services.promotions.request_changes import change_request
@@ -53,6 +55,45 @@ class Requests:
         self._context = context
         self._decisions = decisions
         self._voters = Voters(context)
+
+    def handlers(self) -> ChangeHandlers:
+        """Return the handlers of the commands that decide or cancel a request."""
+        return {
+            Approve: self._approve,
+            Reject: self._reject,
+            Withdraw: self._withdraw,
+            Override: self._override,
+            Cancel: self._cancel,
+        }
+
+    def _approve(self, caller: Caller, command: Approve, *, origin: str) -> CommandResult:
+        return _vote_result(
+            self.vote(caller, command.request, VoteChoice.APPROVE, origin=origin),
+            promotion_messages.approval_confirmation,
+        )
+
+    def _reject(self, caller: Caller, command: Reject, *, origin: str) -> CommandResult:
+        if not command.reason:
+            raise BadInput("A rejection needs a reason: the requester gets to read it.")
+        counted = self.vote(caller, command.request, VoteChoice.REJECT, reason=command.reason, origin=origin)
+        return CommandResult(answer=promotion_messages.rejection_confirmation(counted.request), request=counted.request)
+
+    def _withdraw(self, caller: Caller, command: Withdraw, *, origin: str) -> CommandResult:
+        return _vote_result(
+            self.withdraw_vote(caller, command.request, origin=origin), promotion_messages.withdrawal_confirmation
+        )
+
+    def _override(self, caller: Caller, command: Override, *, origin: str) -> CommandResult:
+        if not command.reason:
+            raise BadInput("Letting a gate pass needs a reason: the card shows it, and the audit keeps it.")
+        return _vote_result(
+            self.override_gates(caller, command.request, reason=command.reason, origin=origin),
+            promotion_messages.override_confirmation,
+        )
+
+    def _cancel(self, caller: Caller, command: Cancel, *, origin: str) -> CommandResult:
+        request = self.cancel(caller, command.request, reason=command.reason, origin=origin)
+        return CommandResult(answer=promotion_messages.cancellation_confirmation(request), request=request)
 
     def vote(self, caller: Caller, request_id: str, choice: VoteChoice, *, reason: str = "", origin: str) -> VoteResult:
         """Record a vote and, if it decides the request, the decision, in one transaction.
@@ -306,6 +347,12 @@ class Requests:
         if isinstance(caller, Profile):
             return caller.person
         raise BadInput("Only a person can vote.")
+
+
+def _vote_result(counted: VoteResult, describe: Callable[[Request, int], Sentence]) -> CommandResult:
+    request = counted.request
+    due = "" if request.state is RequestState.PENDING else request.model
+    return CommandResult(answer=describe(request, counted.approvals), request=request, due_model=due)
 
 
 def _is_blocked_by(request: Request, version: int) -> bool:

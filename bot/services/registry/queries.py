@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
+from bot.domain.commands.registry import ListModels, ShowModel
 from bot.domain.core.errors import LedgerUnavailable, RegistrarError, UnknownModel
 from bot.domain.core.sentence import Sentence
-from bot.domain.promotions.request import Request, RequestState, Vote
+from bot.domain.promotions.request import OPEN_STATES, Request, Vote
 from bot.domain.registry.model import (
     ModelInfo,
     ModelPackage,
@@ -27,11 +28,10 @@ from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.transitions.model_card_sources import ModelCardSources, fill_model_card, last_deployment
 from bot.domain.transitions.transition import Transition
 from bot.services.core.blocked_versions import blocks_for_display
+from bot.services.core.commands import QueryHandlers
 from bot.services.core.context import Context
 
 log = logging.getLogger(__name__)
-
-OPEN_STATES = (RequestState.PENDING, RequestState.APPROVED, RequestState.EXECUTING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,15 @@ class RegistryQueries:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+
+    def handlers(self) -> QueryHandlers:
+        """Return the handlers of queries about models and versions."""
+        return {ListModels: lambda command: self.models(command.text), ShowModel: self._show}
+
+    def _show(self, command: ShowModel) -> ModelView | VersionCard:
+        if command.version is None:
+            return self.model_view(command.model)
+        return self.version_card(command.model, command.version)
 
     def models(self, text: str = "") -> list[ModelInfo]:
         """Return the models whose name contains `text`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from bot.domain.commands.queries import ShowHistory
+from bot.domain.commands.rollbacks import ShowHistory
 from bot.domain.promotions.request import counting_approvals
 from bot.domain.registry.model import (
     Stage,
@@ -15,6 +15,7 @@ from bot.domain.rollbacks.rollback import ServingPeriod, serving_periods
 from bot.domain.transitions.drift import REGISTRY_SEEN_KEY
 from bot.domain.transitions.transition import Transition, transition_time
 from bot.ports import LedgerReader
+from bot.services.core.commands import QueryHandlers
 from bot.services.core.context import Context
 from bot.services.registry.queries import RegistryQueries
 
@@ -28,6 +29,10 @@ class ProductionHistory:
     def __init__(self, context: Context, queries: RegistryQueries) -> None:
         self._context = context
         self._queries = queries
+
+    def handlers(self) -> QueryHandlers:
+        """Return the handler of `history`."""
+        return {ShowHistory: self.timeline}
 
     def serving_periods(self, name: str, limit: int) -> list[ServingPeriod]:
         """Return the last `limit` serving periods, newest first. Raises UnknownModel."""

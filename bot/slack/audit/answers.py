@@ -8,7 +8,7 @@ from slack_sdk.models.blocks import Block
 
 from bot.domain.audit import messages as audit_messages
 from bot.domain.audit.events import ChainedEvent
-from bot.domain.commands.queries import ShowAudit
+from bot.domain.commands.audit import ShowAudit
 from bot.domain.core.sentence import Sentence
 from bot.services.audit.pages import AUDIT_PAGE_SIZE
 from bot.slack.core.blocks import Message, build_message, context_line, fitting_rows, join_into_chunks, section

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from slack_sdk.models.blocks import Block
 
-from bot.domain.commands.queries import Validate
+from bot.domain.commands.promotions import Validate
 from bot.domain.core.sentence import Sentence
 from bot.domain.promotions.gates import summarize_gates
 from bot.domain.promotions.snapshot import RequestSnapshot

@@ -6,7 +6,7 @@ import shlex
 
 from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement
 
-from bot.domain.commands.queries import ShowHistory
+from bot.domain.commands.rollbacks import ShowHistory
 from bot.domain.core.sentence import truncate
 from bot.domain.rollbacks import history_messages as words
 from bot.domain.rollbacks.history import Timeline

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from bot.domain.commands.arguments import MAX_EVENT_NUMBER
 from bot.domain.commands.base import Argument, Command, ModelName, OptionalModelName, Reason
 from bot.domain.commands.help_index import SUMMARIES
-from bot.domain.commands.requests import Promote
+from bot.domain.commands.promotions import Promote
 from bot.domain.core.ci_run import CiRun
 from bot.domain.core.durations import parse_duration
 from bot.domain.core.errors import BadInput

@@ -11,7 +11,10 @@ from enum import Enum
 from bot.domain.commands import catalog
 from bot.domain.commands.base import Argument, Command, MissingArguments
 from bot.domain.commands.parser import parse_arguments
-from bot.domain.commands.queries import Compare, FindBest, Help, ShowAudit, ShowPolicy
+from bot.domain.commands.help import Help
+from bot.domain.commands.audit import ShowAudit
+from bot.domain.commands.policy import ShowPolicy
+from bot.domain.commands.registry import Compare, FindBest
 from bot.domain.core.errors import BadInput
 from bot.domain.core.sentence import Code, Name, Sentence, sanitize_text, say
 from handlers.terminal.command_line.commands import (

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from bot.domain.commands.queries import FindBest
+from bot.domain.commands.registry import FindBest
 from handlers.terminal.command_line.commands import AuditExport
 from handlers.terminal.command_line.document_keys import DOCUMENT_KEYS
 from handlers.terminal.output import console

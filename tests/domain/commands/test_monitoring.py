@@ -21,7 +21,7 @@ from bot.domain.commands.monitoring import (
     MonitorUnsilence,
 )
 from bot.domain.commands.parser import load_command, parse_command
-from bot.domain.commands.queries import Help
+from bot.domain.commands.help import Help
 from bot.domain.commands.rule_flags import flag_of
 from bot.domain.core.durations import parse_duration
 from bot.domain.core.errors import BadInput

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from bot.domain.commands.parser import parse_command
-from bot.domain.commands.queries import ShowHistory
+from bot.domain.commands.rollbacks import ShowHistory
 from bot.domain.core.errors import FilesUnreachable, Refused, UnknownModel, UnknownRequest
 from bot.domain.policy.authorization import Permission
 from bot.domain.registry.model import ModelPackage, Stage, parse_version_ref

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from bot.domain.audit.events import EventTag
-from bot.domain.commands.queries import ShowAudit
+from bot.domain.commands.audit import ShowAudit
 from bot.domain.core.sentence import Mention, say
 from bot.domain.policy.freezes import ActiveFreeze
 from bot.domain.promotions.request import Request, RequestState

@@ -16,7 +16,7 @@ import pytest
 from matplotlib.image import imread
 
 from bot.domain.commands.parser import parse_command
-from bot.domain.commands.queries import ShowHistory
+from bot.domain.commands.rollbacks import ShowHistory
 from bot.domain.core.actors import MONITOR_AUTOMATION, Person
 from bot.domain.registry.model import Stage
 from bot.domain.rollbacks.history import resolve_window

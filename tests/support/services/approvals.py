@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.domain.commands.changes import FreezeModel
+from bot.domain.commands.policy import FreezeModel
 from bot.domain.commands.parser import build_command
 from bot.domain.promotions.request import Request
 from bot.domain.transitions.transition import Transition

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bot.domain.commands.changes import Unblock
+from bot.domain.commands.rollbacks import Unblock
 from bot.domain.commands.parser import build_command
 from bot.domain.policy.parser import validate_policy
 from bot.domain.promotions.request import Request

@@ -12,6 +12,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from bot.domain.commands import registry
+from bot.domain.commands import promotions
+from bot.domain.commands import rollbacks
+from bot.domain.commands import policy
 from bot.domain.commands import changes, monitoring, requests
 from bot.domain.commands.base import Command
 from bot.domain.commands.catalog import COMMANDS
@@ -22,20 +26,20 @@ LOOKING = (monitoring.MonitorList, monitoring.MonitorShow, monitoring.MonitorBac
 
 
 CHANGING: tuple[type[Command], ...] = (
-    requests.Promote,
-    changes.Register,
-    changes.Describe,
-    changes.SetTags,
-    changes.Archive,
-    requests.Approve,
-    requests.Reject,
-    requests.Withdraw,
-    requests.Override,
-    requests.Cancel,
-    changes.FreezeModel,
-    changes.UnfreezeModel,
-    changes.Rollback,
-    changes.Unblock,
+    promotions.Promote,
+    registry.Register,
+    registry.Describe,
+    registry.SetTags,
+    registry.Archive,
+    promotions.Approve,
+    promotions.Reject,
+    promotions.Withdraw,
+    promotions.Override,
+    promotions.Cancel,
+    policy.FreezeModel,
+    policy.UnfreezeModel,
+    rollbacks.Rollback,
+    rollbacks.Unblock,
     *(verb for verb in monitoring.MONITOR_COMMANDS if verb not in LOOKING),
 )
 

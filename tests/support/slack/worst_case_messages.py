@@ -9,7 +9,8 @@ from functools import cache
 
 from bot.domain.audit.events import EventTag
 from bot.domain.commands.catalog import COMMANDS
-from bot.domain.commands.queries import ShowAudit, Validate
+from bot.domain.commands.audit import ShowAudit
+from bot.domain.commands.promotions import Validate
 from bot.domain.core.actors import Automation, Client
 from bot.domain.core.sentence import Code, Mention, Name, Sentence, say
 from bot.domain.monitoring import incident_messages

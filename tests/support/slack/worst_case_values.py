@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bot.domain.audit.events import ChainedEvent, Event, EventTag
-from bot.domain.commands.queries import ShowHistory
+from bot.domain.commands.rollbacks import ShowHistory
 from bot.domain.core.actors import Actor, Person
 from bot.domain.core.ci_run import CiRun
 from bot.domain.core.sentence import Sentence, say

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.commands.queries import Help
+from bot.domain.commands.help import Help
 from handlers.terminal.command_line import grammar, index
 from handlers.terminal.main import main
 from tests.support.paths import ROOT

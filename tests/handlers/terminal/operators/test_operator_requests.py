@@ -12,7 +12,7 @@ from bot.bootstrap.build import build_for_terminal
 from bot.bootstrap.storage import open_ledger
 from bot.domain.audit.events import EventTag
 from bot.domain.commands.parser import parse_command
-from bot.domain.commands.requests import Approve
+from bot.domain.commands.promotions import Approve
 from bot.domain.core.actors import Operator, Person, Profile
 from bot.domain.core.errors import Refused, RegistryUnreachable
 from bot.domain.policy.authorization import approver_ids

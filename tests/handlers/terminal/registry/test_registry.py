@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bot.domain.commands.parser import parse_command
-from bot.domain.commands.queries import Compare, FindBest
+from bot.domain.commands.registry import Compare, FindBest
 from bot.domain.registry import comparison
 from bot.domain.registry.comparison import Comparison, to_csv
 from bot.registry.mlflow.registry import MlflowRegistry

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bot.domain.commands.changes import FreezeModel
+from bot.domain.commands.policy import FreezeModel
 from bot.domain.commands.monitoring import MonitorReset
 from bot.domain.commands.parser import build_command
 from bot.domain.core.errors import Refused, RegistryUnreachable

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from bot.domain.commands.changes import FreezeModel
+from bot.domain.commands.policy import FreezeModel
 from bot.domain.commands.parser import build_command
 from bot.domain.core.sentence import say
 from bot.domain.monitoring.incident import REMINDER_INTERVAL, IncidentStatus, TrippedBreaker

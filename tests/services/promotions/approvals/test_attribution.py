@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bot.domain.audit.events import EventTag
-from bot.domain.commands.queries import ShowHistory
+from bot.domain.commands.rollbacks import ShowHistory
 from bot.domain.core.actors import Operator, actor_id
 from bot.domain.policy.parser import validate_policy
 from bot.domain.registry.model import Stage, parse_version_ref

@@ -10,7 +10,7 @@ import pytest
 
 from bot.domain.audit.events import EventTag
 from bot.domain.commands.parser import build_command
-from bot.domain.commands.queries import ShowAudit
+from bot.domain.commands.audit import ShowAudit
 from bot.domain.core.actors import Caller, Person, Profile
 from bot.domain.core.errors import AlreadyDecided, BadInput, GateFailed, Refused
 from bot.domain.core.sentence import unpack_sentence
