@@ -8,7 +8,6 @@ import logging
 import os
 import re
 import time
-from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -42,6 +41,7 @@ Right = Literal["push", "request", "read"]  # what a client's `may` can contain 
 # Calls of one kind that are worked on together. Calls that open requests wait for MLflow, which neither people nor
 # calls with readings should wait for: hence a limit, and one for each kind.
 MAX_CONCURRENT_CALLS = 8
+REFUSAL_TAGS = (EventTag.METRICS_REFUSED, EventTag.API_REFUSED)  # of both kinds
 REFUSAL_PAUSE = 60.0  # seconds in which a caller's refusals are written to the audit once
 MAX_REFUSED_CALLERS = 100  # refused callers of a minute that are written down
 UNKNOWN_CALLER = Client("?")  # an unauthenticated caller, in the audit log
@@ -51,7 +51,7 @@ KEY_REUSED = say("This {header} came with another body before.", header=Code("Id
 BEARER = Security(HTTPBearer(auto_error=False))  # for the page at /docs; `authenticate` reads the header
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class ApiServices:
     """What the API works with.
 
@@ -66,6 +66,10 @@ class ApiServices:
     registrar: Registrar | None = None
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     monotonic: Callable[[], float] = time.monotonic
+
+    def __post_init__(self) -> None:
+        self.refusals = RecentKeys(REFUSAL_PAUSE, self.monotonic, MAX_REFUSED_CALLERS)
+        self.turns = {tag: asyncio.Semaphore(MAX_CONCURRENT_CALLS) for tag in REFUSAL_TAGS}
 
 
 class ApiError(Exception):
@@ -88,45 +92,39 @@ def json_response(status: int, document: Mapping[str, Any] | str) -> Response:
     return Response(text, status, HEADERS_BY_STATUS.get(status), JSON_TYPE)
 
 
-class ApiAccess:
-    """Lets calls in, and writes down which weren't."""
+class ApiCall:
+    """A call. Once it's admitted, its client is known and has the right that the call needs, according to `rules`."""
 
-    def __init__(self, services: ApiServices) -> None:
+    def __init__(self, services: ApiServices, request: Request, body: bytes, tag: EventTag) -> None:
         self.services = services
-        self.turns: Mapping[EventTag, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(MAX_CONCURRENT_CALLS))
-        self._recorded_refusals = RecentKeys(REFUSAL_PAUSE, services.monotonic, MAX_REFUSED_CALLERS)
+        self.headers: Mapping[str, str] = request.headers
+        self.address = request.client.host if request.client else ""
+        self.body = body
+        self._refusal_tag = tag
+        self.client, self.rules, self.is_signed = UNKNOWN_CALLER, ApiClient(), False
 
-    def admit(
-        self, request: Request, body: bytes | None, action: str, rights: tuple[Right, ...], tag: EventTag
-    ) -> ApiCall:
-        """Return the call if the policy grants its client one of `rights`. `action`: what it wants to do, in words.
+    @property
+    def registrar(self) -> Registrar:
+        """What's behind the calls that exist only with a registrar."""
+        assert self.services.registrar
+        return self.services.registrar
 
-        Raises ApiError: 401 if it isn't authenticated, 403 without the right, 413 or 415 for a wrong body.
+    def admit(self, action: str, rights: tuple[Right, ...]) -> None:
+        """Authenticate the client, and check that the policy grants it one of `rights`; `action` says for what.
+
+        Raises ApiError: 401 if it isn't authenticated, 403 without the right, 415 for a wrong body.
         """
-        if body is None:
-            raise ApiError(413, say("The body is longer than {n} bytes; send several calls.", n=f"{MAX_BODY_BYTES:,}"))
-        content_type = request.headers.get("content-type", JSON_TYPE).partition(";")[0].strip().lower()
-        if content_type != JSON_TYPE and body:
+        content_type = self.headers.get("content-type", JSON_TYPE).partition(";")[0].strip().lower()
+        if content_type != JSON_TYPE and self.body:
             raise ApiError(415, say("Send the body as {type}.", type=Code(JSON_TYPE)))
-        policy, address = self.services.policy(), request.client.host if request.client else ""
+        policy, now = self.services.policy(), self.services.clock.now()
         try:
-            name, is_signed = authenticate(
-                request.headers, body, policy, self.services.environ, self.services.clock.now()
-            )
+            name, self.is_signed = authenticate(self.headers, self.body, policy, self.services.environ, now)
         except Refused as error:
-            self.refuse(401, UNKNOWN_CALLER, address, error.sentence, tag)
-        call = ApiCall(
-            access=self,
-            client=Client(name),
-            rules=policy.clients[name],
-            is_signed=is_signed,
-            headers=request.headers,
-            body=body,
-            address=address,
-            tag=tag,
-        )
-        if not {*rights} & {*call.rules.may}:
-            call.refuse(
+            self.refuse(401, error.sentence)
+        self.client, self.rules = Client(name), policy.clients[name]
+        if not {*rights} & {*self.rules.may}:
+            self.refuse(
                 403,
                 say(
                     "The policy does not let {client} {do}; it needs {may}.",
@@ -135,22 +133,21 @@ class ApiAccess:
                     may=Code(f"may: [{rights[0]}]"),
                 ),
             )
-        return call
 
-    def refuse(self, status: int, client: Client, address: str, sentence: Sentence, tag: EventTag) -> NoReturn:
-        """Refuse a call, and record it in the audit log at most once a minute for each caller.
+    def refuse(self, status: int, sentence: Sentence) -> NoReturn:
+        """Refuse the call, and record it in the audit log at most once a minute for each client, or address.
 
         Always raises ApiError.
         """
-        if self._recorded_refusals.is_new(f"{client.name} {address if client == UNKNOWN_CALLER else ''}"):
+        if self.services.refusals.is_new(f"{self.client.name} {self.address if self.client == UNKNOWN_CALLER else ''}"):
             event = Event(
                 at=self.services.clock.now(),
-                actor=client,
-                tag=tag,
+                actor=self.client,
+                tag=self._refusal_tag,
                 subject="api",
                 why=str(sentence),
                 origin="api",
-                evidence={"address": truncate(sanitize_text(address), 100)},
+                evidence={"address": truncate(sanitize_text(self.address), 100)},
             )
             try:
                 with self.services.ledger.write() as tx:
@@ -158,30 +155,6 @@ class ApiAccess:
             except LedgerUnavailable as error:  # the call is refused even if that can't be recorded
                 log.warning("a refusal of a call was not written down: %s", error)
         raise ApiError(status, sentence)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApiCall:
-    """A call whose client has the right that it needs, according to `rules`."""
-
-    access: ApiAccess
-    client: Client
-    rules: ApiClient
-    is_signed: bool
-    headers: Mapping[str, str]
-    body: bytes
-    address: str
-    tag: EventTag  # of the audit events of refusals
-
-    @property
-    def registrar(self) -> Registrar:
-        """The services behind those calls that exist only with a registrar."""
-        assert self.access.services.registrar
-        return self.access.services.registrar
-
-    def refuse(self, status: int, sentence: Sentence) -> NoReturn:
-        """Refuse the call, and record that. Always raises ApiError."""
-        self.access.refuse(status, self.client, self.address, sentence, self.tag)
 
     def covers_model(self, model: str) -> bool:
         """Return whether the client's `models` in the policy match this model."""
@@ -224,22 +197,25 @@ class ApiCall:
             if fault["type"] == "extra_forbidden":
                 known = [Code(name) for name in body_type.model_fields]
                 sentence = say("{place}: unknown key; known are {known}.", place=place, known=known)
-            raise ApiError(422, sentence, **({"field": path} if path else {})) from None
+            raise ApiError(422, sentence, **({"field": fault["loc"][0]} if path else {})) from None
 
 
 def client_who_may(action: str, *rights: Right, tag: EventTag = EventTag.API_REFUSED) -> Any:
-    """Return the dependency of a route that clients with one of `rights` can call; see `ApiAccess.admit`.
+    """Return the dependency of a route that clients with one of `rights` can call; see `ApiCall.admit`.
 
-    It reads the call, and lets a few with the same tag go on at a time. An error of ours is answered with an id.
+    It reads the call, and lets a few of its kind go on at a time. A fault of ours is answered with an id.
     """
 
     async def admit_call(request: Request) -> AsyncIterator[ApiCall]:
-        access: ApiAccess = request.app.state.api_access
+        services: ApiServices = request.app.state.api_services
         with logging_context.bound(quote=new_error_id()):
             try:
-                body = await read_body(request)
-                async with access.turns[tag]:
-                    call = await run_in_threadpool(access.admit, request, body, action, rights, tag)
+                if (body := await read_body(request)) is None:
+                    most = f"{MAX_BODY_BYTES:,}"
+                    raise ApiError(413, say("The body is longer than {n} bytes; send several calls.", n=most))
+                async with services.turns[tag]:
+                    call = ApiCall(services, request, body, tag)
+                    await run_in_threadpool(call.admit, action, rights)
                     logging_context.bind(actor=actor_id(call.client))
                     yield call
             except (ApiError, RequestValidationError, ClientDisconnect):

@@ -60,7 +60,7 @@ def push_metrics(
     call: Annotated[ApiCall, client_who_may("push", "push", tag=EventTag.METRICS_REFUSED)],
 ) -> Response:
     """Take readings, all or none. Answers `{"accepted": n, "duplicates": m}`, or `{"error": "…"}`."""
-    services, key, client = call.access.services, call.idempotency_key(), call.client.name
+    services, key, client = call.services, call.idempotency_key(), call.client.name
     now = services.clock.now()
     try:
         payload = parse_push(call.body, now)
@@ -105,7 +105,7 @@ def _check_source(call: ApiCall, payload: PushPayload) -> None:
     for model in dict.fromkeys(reading.model for reading in payload.readings):
         call.require_model(model, "push readings of")
     try:
-        needs_signature = call.access.services.requires_signature(payload.source)
+        needs_signature = call.services.requires_signature(payload.source)
     except Misconfigured as error:
         log.warning("%s", error)
         raise ApiError(503, error.sentence) from None

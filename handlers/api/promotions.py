@@ -168,7 +168,7 @@ def list_blocks(
 ) -> Response:
     """Answer which versions were rolled back as bad and not unblocked since. A request for one fails a gate."""
     call.require_model(model, "ask about")
-    with call.access.services.ledger.read() as reading:
+    with call.services.ledger.read() as reading:
         blocks = [
             BlockDocument(version=block.version, at=block.at, reason=block.reason, sentence=str(block_reason(block)))
             for block in reading.rollback_blocks(model)
@@ -275,9 +275,12 @@ def _find_command(call: ApiCall, request_id: str, *, only_own: bool) -> QueuedCo
     """
     with call.registrar.context.ledger.read() as reading, suppress(KeyError):
         queued = reading.queued_command(request_id)
-        if _is_promotion(queued) and (
-            queued.caller == call.client or (not only_own and call.covers_model(str(queued.command["model"])))
-        ):
+        is_readable = queued.caller == call.client or (
+            not only_own
+            and queued.state is not QueuedCommandState.DRAFT
+            and call.covers_model(str(queued.command["model"]))
+        )
+        if is_readable and _is_promotion(queued):
             return queued
     raise ApiError(404, say("There is no request {id} that you can read.", id=Name(request_id[:40])))
 

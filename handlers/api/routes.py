@@ -5,12 +5,12 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from handlers.api import metrics, promotions
-from handlers.api.calls import ApiAccess, ApiError, ApiServices, refuse_call
+from handlers.api.calls import ApiError, ApiServices, refuse_call
 
 
 def mount_api(app: FastAPI, services: ApiServices) -> None:
     """Add the routes with which programs push readings and open requests."""
-    app.state.api_access = ApiAccess(services)
+    app.state.api_services = services
     app.add_exception_handler(ApiError, refuse_call)
     app.include_router(metrics.router)
     if services.registrar:

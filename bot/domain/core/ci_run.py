@@ -39,12 +39,12 @@ def parse_ci_run(data: Mapping[str, Any]) -> CiRun:
                 key=Name(str(unknown_key)[:60]),
                 known=[Code(name) for name in known_keys],
             ),
-            f"ci.{unknown_key}",
+            "ci",
         )
     words = {name: sanitize_text(str(data.get(name) or "")).strip() for name in known_keys}
     for name, word in words.items():
         if len(word) > (MAX_URL_LENGTH if name == "url" else MAX_WORD_LENGTH):
-            raise BadInput(say("ci.{name}: it is too long.", name=Code(name)), f"ci.{name}")
+            raise BadInput(say("ci.{name}: it is too long.", name=Code(name)), "ci")
     _check_url(words["url"])
     return CiRun(**words)
 
@@ -95,4 +95,4 @@ def _is_web_page_url(url: str) -> bool:
 
 def _check_url(url: str) -> None:
     if url and not _is_web_page_url(url):
-        raise BadInput(say("ci.{name}: it is no address of a page (http or https).", name=Code("url")), "ci.url")
+        raise BadInput(say("ci.{name}: it is no address of a page (http or https).", name=Code("url")), "ci")
