@@ -83,7 +83,7 @@ class Monitors:
         """Return the handlers of the queries."""
         return {
             MonitorList: lambda command: self.list_rows(command.model),
-            MonitorShow: lambda command: self.view(self.find(command.model, command.name).id),
+            MonitorShow: self._show,
             MonitorBacktest: lambda command: self.backtest(
                 self.find(command.model, command.name), timedelta(days=command.days)
             ),
@@ -104,6 +104,10 @@ class Monitors:
         }
 
     # -- queries -------------------------------------------------------------------------------------------------------
+
+    def _show(self, command: MonitorShow) -> MonitorView:
+        monitor_id = self.find(command.model, command.name).id
+        return replace(self.view(monitor_id), chart=self.chart(monitor_id))
 
     def list_rows(self, model: str | None = None) -> list[MonitorRow]:
         """Return the monitors with their states, the worst first. Raises UnknownModel, which names the nearest one."""
