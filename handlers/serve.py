@@ -217,7 +217,7 @@ class Service:
 
     def stop_accepting(self) -> None:
         """Report that we're stopping, so that Slack sends new events elsewhere; HTTP is answered until the end."""
-        self.readiness.mark_stopping()
+        self.readiness.is_stopping = True
         sockets, self._socket_mode = self._socket_mode, None
         if sockets:
             sockets.shut_down()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bot.domain.commands.promotions import Promote
 from bot.domain.core.actors import actor_id
 from bot.domain.core.ci_run import pack_ci_run
 from bot.domain.core.sentence import Code, Name, Sentence, say
@@ -26,14 +27,23 @@ from handlers.api.schemas import (
 
 
 def find_document(ledger: Ledger, policy: Policy, command_id: str) -> dict[str, Any]:
-    """Return the document of the request or queued command with this id. Raises KeyError and UnknownRequest."""
+    """Return the document of the request, of the version, or of the queued command with this id.
+
+    Raises KeyError and UnknownRequest, and LookupError if no version was registered.
+    """
     with ledger.read() as reading:
         queued = reading.queued_command(command_id)
-        if queued.request is None:
-            return command_document(queued, policy)
-        request, votes = reading.request(queued.request), reading.votes(queued.request)
-        refused = card_refusal_code(reading, request)
-    return request_document(request, votes, policy, refused)
+        if queued.request is not None:
+            request, votes = reading.request(queued.request), reading.votes(queued.request)
+            return request_document(request, votes, policy, card_refusal_code(reading, request))
+    if is_promotion(queued):
+        return command_document(queued, policy)
+    return version_document(ledger, queued, queued.outcome)
+
+
+def is_promotion(queued: QueuedCommand) -> bool:
+    """Return whether the command opens a request; a stored one without a verb does."""
+    return bool(queued.command.get("verb", Promote.verb) == Promote.verb)
 
 
 def command_document(queued: QueuedCommand, policy: Policy) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Response
 from bot.domain.audit.events import EventTag
 from bot.domain.core.errors import BadInput, LedgerUnavailable, Misconfigured
 from bot.domain.core.sentence import Code, Name, sanitize_text, say, truncate
-from bot.domain.monitoring.push_payload import PushPayload, TooManyReadings, parse_push
+from bot.domain.monitoring.push_payload import PushBody, TooManyReadings, parse_push
 from bot.domain.monitoring.readings import PushedReading
 from bot.ports import IdempotentCall
 from handlers.api.calls import (
@@ -27,7 +27,7 @@ from handlers.api.calls import (
     describe_responses,
     json_response,
 )
-from handlers.api.schemas import PushBody, PushDocument
+from handlers.api.schemas import PushDocument
 
 log = logging.getLogger(__name__)
 router = APIRouter(dependencies=[BEARER])
@@ -100,7 +100,7 @@ def push_metrics(
     return json_response(202, answer)
 
 
-def _check_source(call: ApiCall, payload: PushPayload) -> None:
+def _check_source(call: ApiCall, payload: PushBody) -> None:
     """Check that the source takes pushed readings, and that the client can push for these models. Raises ApiError."""
     for model in dict.fromkeys(reading.model for reading in payload.readings):
         call.require_model(model, "push readings of")
@@ -111,9 +111,7 @@ def _check_source(call: ApiCall, payload: PushPayload) -> None:
         raise ApiError(503, error.sentence) from None
     name = Name(truncate(sanitize_text(payload.source), 100))
     if needs_signature is None:
-        raise ApiError(
-            404, say("The policy has no source {name} of the type {push}.", name=name, push=Code("push"))
-        )
+        raise ApiError(404, say("The policy has no source {name} of the type {push}.", name=name, push=Code("push")))
     if needs_signature and not call.is_signed:
         call.refuse(401, say("The source {name} takes only what is signed.", name=name))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
 from concurrent.futures import TimeoutError as TookTooLong
 from contextlib import suppress
 from typing import Annotated, Any
@@ -12,9 +11,9 @@ from fastapi import APIRouter, Path, Response
 
 from bot import logging_context
 from bot.domain.commands.base import Command
-from bot.domain.commands.registry import Register
 from bot.domain.commands.parser import build_command
 from bot.domain.commands.promotions import Cancel, Promote
+from bot.domain.commands.registry import Register
 from bot.domain.core.ci_run import parse_ci_run
 from bot.domain.core.errors import (
     AlreadyDecided,
@@ -109,8 +108,7 @@ def open_request(call: Requester) -> Response:
         "version": str(body.version),
         "validation": [f"{name}={value}" for name, value in body.validation.items()],
     }
-    queued = _submit(call, body, Promote, arguments, "ask for")
-    return _execute(call.registrar, queued, lambda: _find_document(call.registrar, queued.id))
+    return _execute(call.registrar, _submit(call, body, Promote, arguments, "ask for"))
 
 
 @router.get(
@@ -196,8 +194,8 @@ def list_blocks(
 def register_version(call: Requester) -> Response:
     """Make the next version of a model out of a run, with its semver, and answer what it is."""
     body = call.parse(VersionBody)
-    queued = _submit(call, body, Register, body.model_dump(exclude={"ci"}, exclude_none=True), "register versions of")
-    return _execute(call.registrar, queued, lambda: _version_document(call.registrar, queued.id))
+    arguments = body.model_dump(exclude={"ci"}, exclude_none=True)
+    return _execute(call.registrar, _submit(call, body, Register, arguments, "register versions of"))
 
 
 # -- commands ----------------------------------------------------------------------------------------------------------
@@ -226,18 +224,18 @@ def _submit(
     return queued
 
 
-def _execute(registrar: Registrar, queued: QueuedCommand, document: Callable[[], Mapping[str, Any]]) -> Response:
+def _execute(registrar: Registrar, queued: QueuedCommand) -> Response:
     """Execute the command and answer with its document; a slow MLflow isn't waited for.
 
     A repeated call is answered with the current document, or with why the first call was refused.
     """
-    is_promotion = _is_promotion(queued)
+    is_promotion = documents.is_promotion(queued)
     fields = {"id": queued.id} | ({"state": STATE_REFUSED} if is_promotion else {})
     if queued.state is QueuedCommandState.REFUSED:
         status = _STATUS_BY_CODE.get(queued.error or "", 403)
         raise ApiError(status, documents.refusal_sentence(queued), kind=queued.error, **fields)
     if queued.state is not QueuedCommandState.WAITING:
-        return json_response(200, document())
+        return json_response(200, _find_document(registrar, queued.id))
 
     def execute() -> CommandResult:
         result = registrar.command_queue.execute(queued.id)
@@ -255,17 +253,11 @@ def _execute(registrar: Registrar, queued: QueuedCommand, document: Callable[[],
         )
     except RegistrarError as error:
         raise _refusal(error, **fields) from None
-    return json_response(201, document())
+    return json_response(201, _find_document(registrar, queued.id))
 
 
 def _find_document(registrar: Registrar, request_id: str) -> dict[str, Any]:
     return documents.find_document(registrar.context.ledger, registrar.context.policy, request_id)
-
-
-def _version_document(registrar: Registrar, command_id: str) -> dict[str, Any]:
-    with registrar.context.ledger.read() as reading:
-        queued = reading.queued_command(command_id)
-    return documents.version_document(registrar.context.ledger, queued, queued.outcome)
 
 
 def _find_command(call: ApiCall, request_id: str, *, only_own: bool) -> QueuedCommand:
@@ -280,13 +272,9 @@ def _find_command(call: ApiCall, request_id: str, *, only_own: bool) -> QueuedCo
             and queued.state is not QueuedCommandState.DRAFT
             and call.covers_model(str(queued.command["model"]))
         )
-        if is_readable and _is_promotion(queued):
+        if is_readable and documents.is_promotion(queued):
             return queued
     raise ApiError(404, say("There is no request {id} that you can read.", id=Name(request_id[:40])))
-
-
-def _is_promotion(queued: QueuedCommand) -> bool:
-    return str(queued.command.get("verb", Promote.verb)) == Promote.verb
 
 
 _STATUS_BY_CODE = {

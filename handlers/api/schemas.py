@@ -19,7 +19,8 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from bot.domain.monitoring.push_payload import MAX_METRIC_LENGTH, MAX_READINGS
+from bot.domain.core.strict_model import documented_only
+from bot.domain.monitoring.push_payload import ModelName, VersionNumber
 from bot.domain.promotions.request import RequestState, VoteChoice
 from bot.domain.promotions.snapshot import GateResult
 from bot.domain.registry.model import TARGET_STAGES, Stage
@@ -30,49 +31,6 @@ STATE_REFUSED: Literal["refused"] = "refused"  # the policy or MLflow refused it
 
 
 # -- what is sent ------------------------------------------------------------------------------------------------------
-
-
-def documented_only(**schema: Any) -> Any:
-    """Return a constraint that only the OpenAPI document shows: the code that checks it gives a better error."""
-    return Field(json_schema_extra=schema)
-
-
-ModelName = Annotated[str, documented_only(minLength=1, maxLength=250, pattern=r"^[^/:\x00-\x1f]+$")]
-VersionNumber = Annotated[int, documented_only(minimum=1, maximum=999_999_999)]
-
-
-class ReadingBody(BaseModel):
-    """One reading."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    model: ModelName = Field(description="The registered model's name", examples=["churn"])
-    version: VersionNumber | Annotated[str, documented_only(pattern="^[vV]?[0-9]{1,9}$")] | None = Field(
-        None, description="7 or v7; left out: whichever serves", examples=[7]
-    )
-    metric: Annotated[str, documented_only(minLength=1, maxLength=MAX_METRIC_LENGTH)] = Field(
-        description="What a monitor's query names", examples=["accuracy"]
-    )
-    value: float = Field(description="A finite number", examples=[0.91])
-    of: Annotated[float, Field(ge=0)] | None = Field(
-        None, description="For counts: the total. 93 of 100 is judged as 0.93"
-    )
-    at: Annotated[str, documented_only(format="date-time")] = Field(
-        description="When it was measured, RFC 3339 with its zone", examples=["2026-05-04T12:00:00Z"]
-    )
-
-
-class PushBody(BaseModel):
-    """Readings for monitors. It is checked by hand, so that every fault is named with its place."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    source: Annotated[str, documented_only(minLength=1)] = Field(
-        description="A source of the type push in the policy, or push", examples=["live"]
-    )
-    readings: list[ReadingBody] = Field(
-        description="1 to 1,000 of them, all or none", min_length=1, max_length=MAX_READINGS
-    )
 
 
 class _Body(BaseModel):
@@ -113,9 +71,7 @@ class RequestBody(_Body):
         | Annotated[
             str,
             documented_only(
-                pattern=(
-                    r"^([vV]?[0-9]{1,9}|[0-9]+\.[0-9]+\.[0-9]+|@[A-Za-z0-9_\-]+|[Ss]taging|[Pp]roduction|latest)$"
-                )
+                pattern=(r"^([vV]?[0-9]{1,9}|[0-9]+\.[0-9]+\.[0-9]+|@[A-Za-z0-9_\-]+|[Ss]taging|[Pp]roduction|latest)$")
             ),
         ]
     ) = Field(description="7, v7, 2.1.0, @alias, staging, production or latest", examples=[7])

@@ -37,9 +37,7 @@ def run_doctor(*, live: bool, as_json: bool) -> int:
         ]
         output = documents.to_json({"healthy": is_healthy(diagnoses), "findings": findings})
     else:
-        output = console.render(
-            lambda _: render_diagnoses(diagnoses, is_terminal=console.stdout_console().is_terminal)
-        )
+        output = console.render(lambda _: render_diagnoses(diagnoses, is_terminal=console.stdout_console().is_terminal))
     console.write_output(output)
     return exit_code(diagnoses)
 

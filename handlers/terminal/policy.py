@@ -39,7 +39,11 @@ def _check(command: PolicyCheck, output_format: OutputFormat) -> int:
         faults = list(error.errors) if isinstance(error, WrongPolicy) else [str(error.sentence)]
         title = say("{path} cannot be used; {n} to mend:", path=Code(path), n=pluralize(len(faults), "thing"))
     else:
-        notices, revision, patterns = policy_notices(policy), revision_of(text), pluralize(len(policy.models), "pattern")
+        notices, revision, patterns = (
+            policy_notices(policy),
+            revision_of(text),
+            pluralize(len(policy.models), "pattern"),
+        )
         title = say("{path} can be used (policy {word}, {n}).", path=Code(path), word=Code(revision), n=patterns)
         if faults := [UNMEETABLE_RULE.format(rule) for rule in unmeetable_rules(policy)]:
             title = say("{path} can be read, but has {n}:", path=Code(path), n=pluralize(len(faults), "error"))

@@ -16,8 +16,8 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_e
 
 from bot.bootstrap.storage import NullLedger
 from bot.domain.commands.base import Command
-from bot.domain.commands.registry import Register
 from bot.domain.commands.promotions import Cancel, Promote
+from bot.domain.commands.registry import Register
 from bot.domain.core import errors
 from bot.domain.core.actors import Automation
 from bot.domain.core.ci_run import detect_ci_run, pack_ci_run

@@ -58,10 +58,6 @@ class Readiness:
         self._monotonic = monotonic
         self.is_stopping = False
 
-    def mark_stopping(self) -> None:
-        """Say from now on that nothing new is to be sent here."""
-        self.is_stopping = True
-
     def document(self) -> tuple[int, dict[str, Any]]:
         """Return the HTTP status, and the state of every component, within the time limit of the checks."""
         until = self._monotonic() + self._timeout

@@ -1,11 +1,11 @@
-"""The base class of every section of the policy file, and what pydantic's errors say."""
+"""The base class of every section of the policy file, and helpers for pydantic."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class StrictModel(BaseModel):
@@ -17,3 +17,8 @@ class StrictModel(BaseModel):
 def error_message(error: Mapping[str, Any]) -> str:
     """Return what one of pydantic's errors says: our validator's own words, if it's a validator of ours."""
     return str(error["ctx"]["error"] if error["type"] == "value_error" else error["msg"])
+
+
+def documented_only(**schema: Any) -> Any:
+    """Return a constraint that only the OpenAPI document shows: the code that checks it gives a better error."""
+    return Field(json_schema_extra=schema)

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bot.domain.commands.base import Command
-from bot.domain.commands.rollbacks import Rollback
-from bot.domain.commands.registry import Archive, Describe, Register, SetTags
 from bot.domain.commands.monitoring import MonitorCheck, MonitorList, MonitorShow
-from bot.domain.commands.rollbacks import ShowHistory
-from bot.domain.commands.promotions import ListRequests, Validate
-from bot.domain.commands.registry import Compare, FindBest, ListModels, ShowModel
-from bot.domain.commands.promotions import Approve, Cancel, Override, Reject, Review, Withdraw
+from bot.domain.commands.promotions import Approve, Cancel, ListRequests, Override, Reject, Review, Validate, Withdraw
+from bot.domain.commands.registry import Archive, Compare, Describe, FindBest, ListModels, Register, SetTags, ShowModel
+from bot.domain.commands.rollbacks import Rollback, ShowHistory
 from handlers.api import schemas
 from handlers.terminal.command_line.commands import (
     AuditExport,

@@ -181,7 +181,12 @@ def test_an_error_names_the_field_that_it_is_about(app: RunningApp, body: Any, f
 def test_a_reader_does_not_see_what_a_person_has_not_asked_for_yet(app: RunningApp) -> None:
     command = {"verb": "promote", "model": "churn", "to": "Production"}
     draft = QueuedCommand(
-        id="d1", caller=Person("T1", "U1"), command=command, where="C1", at=datetime.now(UTC), state=QueuedCommandState.DRAFT
+        id="d1",
+        caller=Person("T1", "U1"),
+        command=command,
+        where="C1",
+        at=datetime.now(UTC),
+        state=QueuedCommandState.DRAFT,
     )
     with app.ledger.write() as tx:
         tx.add_queued_command(draft)
