@@ -128,8 +128,15 @@ UtcTime = Annotated[
 ]
 
 
+def _without_defaults(schema: dict[str, Any]) -> None:
+    for part in schema["properties"].values():
+        part.pop("default", None)
+
+
 class _Document(BaseModel):
-    model_config = ConfigDict(extra="forbid", json_schema_serialization_defaults_required=True)
+    model_config = ConfigDict(
+        extra="forbid", json_schema_serialization_defaults_required=True, json_schema_extra=_without_defaults
+    )
 
     def to_json(self) -> dict[str, Any]:
         """Return the document as plain JSON values."""
@@ -252,10 +259,10 @@ class PushDocument(_Document):
     duplicates: NonNegativeInt
 
 
-class ErrorDocument(BaseModel):
+class ErrorDocument(_Document):
     """Why a call was refused. Only `error` is always there."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
     error: str = Field(description="what stands against it, as a person reads it")
     kind: str | None = Field(None, description="the class of what stands against it, such as UnknownVersion")
