@@ -39,7 +39,7 @@ from bot.domain.policy.policy import BUILT_IN_SOURCES
 from bot.domain.registry.model import Stage
 from bot.ports import LedgerTransaction
 from bot.services.core.access import AccessControl
-from bot.services.core.commands import ChangeHandlers, QueryHandlers
+from bot.services.core.commands import ChangeHandlers, CommandResult, QueryHandlers
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import incident_message, thread_message
 from bot.services.monitoring.arming import BacktestRunner, MonitorArming, MonitorRecorder
@@ -92,7 +92,7 @@ class Monitors:
     def change_handlers(self) -> ChangeHandlers:
         """Return the handlers of the changes."""
         return {
-            MonitorAdd: self.add,
+            MonitorAdd: self._execute_add,
             MonitorEdit: self.edit,
             MonitorRemove: self.remove,
             MonitorPause: self.pause,
@@ -102,6 +102,10 @@ class Monitors:
             MonitorArm: self._arming.arm,
             MonitorReset: self._arming.reset,
         }
+
+    def _execute_add(self, caller: Caller, command: MonitorAdd, *, origin: str) -> CommandResult:
+        answer = self.add(caller, command, origin=origin)
+        return CommandResult(answer=answer, view=self.find(command.model, command.name))
 
     # -- queries -------------------------------------------------------------------------------------------------------
 
