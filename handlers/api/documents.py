@@ -13,7 +13,7 @@ from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.request import Request, RequestState, Vote, counting_approvals
 from bot.ports import Ledger, QueuedCommand, QueuedCommandState
-from bot.services.core.commands import CANCELLED_ERROR
+from bot.services.core.command_queue import CANCELLED_ERROR
 from bot.services.core.outbox_messages import card_refusal_code
 from bot.services.registry.registration import registration_event
 from handlers.api.document_keys import REQUEST_KEYS

@@ -18,8 +18,9 @@ from bot.services.policy.reload import revision_of
 from bot.settings import read_settings
 from handlers.doctor.policy_notices import UNMEETABLE_RULE, policy_notices
 from handlers.terminal.command_line.commands import PolicyCheck, PolicyShow
-from handlers.terminal.command_line.grammar import Invocation, OutputFormat
+from handlers.terminal.command_line.grammar import Invocation
 from handlers.terminal.output import console, documents
+from handlers.terminal.output.command_output import OutputFormat
 
 
 def execute(invocation: Invocation) -> int:

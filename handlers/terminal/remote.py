@@ -16,8 +16,8 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_e
 
 from bot.bootstrap.storage import NullLedger
 from bot.domain.commands.base import Command
-from bot.domain.commands.registry import Register
 from bot.domain.commands.promotions import Cancel, Promote
+from bot.domain.commands.registry import Register
 from bot.domain.core import errors
 from bot.domain.core.actors import Automation
 from bot.domain.core.ci_run import detect_ci_run, pack_ci_run
@@ -35,8 +35,7 @@ from bot.domain.transitions.transition import Transition
 from bot.ports import LedgerReader
 from bot.settings import Settings
 from handlers.terminal.command_line.commands import PromoteFromTerminal
-from handlers.terminal.command_line.grammar import OutputFormat
-from handlers.terminal.output.command_output import CommandOutput, json_output, sentence_output
+from handlers.terminal.output.command_output import CommandOutput, OutputFormat, json_output, sentence_output
 from handlers.terminal.waiting import document_output, wait_until_final
 
 BLOCKS_TIMEOUT = 5.0  # seconds for what is only shown beside something else

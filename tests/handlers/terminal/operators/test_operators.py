@@ -6,12 +6,10 @@ import pytest
 
 from bot.domain.audit.events import EventTag
 from bot.domain.commands.base import Command
-from bot.domain.commands.policy import FreezeModel
-from bot.domain.commands.rollbacks import Rollback
-from bot.domain.commands.registry import Archive, Describe, SetTags
 from bot.domain.commands.monitoring import MonitorAdd, MonitorCheck, MonitorList, MonitorShow
-from bot.domain.commands.rollbacks import ShowHistory
-from bot.domain.commands.registry import ListModels, ShowModel
+from bot.domain.commands.policy import FreezeModel
+from bot.domain.commands.registry import Archive, Describe, ListModels, SetTags, ShowModel
+from bot.domain.commands.rollbacks import Rollback, ShowHistory
 from bot.domain.monitoring.rules.false_rollbacks import FALSE_ROLLBACKS_PER_MONTH
 from handlers.terminal.command_line.commands import ImportHistory
 from handlers.terminal.command_line.document_keys import document_keys
