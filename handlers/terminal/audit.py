@@ -28,10 +28,9 @@ from bot.ledger.schema import SchemaAge
 from bot.ports import LedgerReader
 from bot.settings import read_settings
 from handlers.terminal.command_line.commands import AuditExport, AuditShow, AuditVerify
-from handlers.terminal.command_line.document_keys import DOCUMENT_KEYS
-from handlers.terminal.command_line.grammar import Invocation, OutputFormat
+from handlers.terminal.command_line.grammar import Invocation
 from handlers.terminal.output import console, documents
-from handlers.terminal.output.command_output import print_output
+from handlers.terminal.output.command_output import OutputFormat, print_output
 
 PAGE_SIZE = 1000  # rows that are in memory at a time
 
@@ -179,7 +178,7 @@ def _export(ledger: SqlLedger, command: AuditExport, output_format: OutputFormat
             return reading.audit_records(model=command.model, since=since, after_number=after, limit=PAGE_SIZE)
 
     if is_csv:
-        console.write_output(",".join(DOCUMENT_KEYS[AuditExport]) + "\n")
+        console.write_output(",".join(documents.EVENT_KEYS) + "\n")
     after, number = audit_chain.MIN_NUMBER, 0
     # Progress is shown on a terminal to which the events themselves don't go.
     with Console(stderr=True, quiet=sys.stdout.isatty()).status("Reading the audit…") as status:

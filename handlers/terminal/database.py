@@ -21,8 +21,8 @@ from bot.ledger.copy_to_postgres import CopyResult
 from bot.ledger.schema import Schema, SchemaAge
 from bot.settings import read_settings
 from handlers.terminal.command_line.commands import DbAccept, DbBackup, DbCopy, DbDropPending, DbStatus, DbUpgrade
-from handlers.terminal.command_line.grammar import Invocation, OutputFormat
-from handlers.terminal.output.command_output import print_output
+from handlers.terminal.command_line.grammar import Invocation
+from handlers.terminal.output.command_output import OutputFormat, print_output
 
 
 def execute(invocation: Invocation) -> int:

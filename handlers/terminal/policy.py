@@ -18,8 +18,8 @@ from bot.services.policy.reload import revision_of
 from bot.settings import read_settings
 from handlers.doctor.policy_notices import UNMEETABLE_RULE, policy_notices
 from handlers.terminal.command_line.commands import PolicyCheck, PolicyShow
-from handlers.terminal.command_line.grammar import Invocation, OutputFormat
-from handlers.terminal.output.command_output import print_output
+from handlers.terminal.command_line.grammar import Invocation
+from handlers.terminal.output.command_output import OutputFormat, print_output
 
 
 def execute(invocation: Invocation) -> int:

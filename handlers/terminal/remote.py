@@ -35,8 +35,7 @@ from bot.domain.transitions.transition import Transition
 from bot.ports import LedgerReader
 from bot.settings import Settings
 from handlers.terminal.command_line.commands import PromoteFromTerminal
-from handlers.terminal.command_line.grammar import OutputFormat
-from handlers.terminal.output.command_output import CommandOutput, json_output
+from handlers.terminal.output.command_output import CommandOutput, OutputFormat, json_output
 from handlers.terminal.waiting import document_output, wait_until_final
 
 BLOCKS_TIMEOUT = 5.0  # seconds for what is only shown beside something else

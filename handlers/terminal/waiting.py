@@ -11,8 +11,7 @@ from typing import Any
 from bot.domain.core.errors import Unreachable
 from bot.domain.promotions.request import RequestState
 from handlers.api.schemas import STATE_REFUSED
-from handlers.terminal.command_line.grammar import OutputFormat
-from handlers.terminal.output.command_output import CommandOutput, json_output
+from handlers.terminal.output.command_output import CommandOutput, OutputFormat, json_output
 
 FIRST_PAUSE, MAX_PAUSE = 0.5, 5.0  # first pause in seconds; each one is half as long again as the one before
 MAX_SILENCE = 1800.0  # seconds without an answer after which a wait without a timeout of its own gives up

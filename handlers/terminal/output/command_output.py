@@ -5,13 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from enum import Enum
+from typing import TYPE_CHECKING, Any
 
 from rich.console import RenderableType
 
 from bot.domain.core.sentence import Code, Sentence
-from handlers.terminal.command_line.grammar import OutputFormat
 from handlers.terminal.output import console, documents
+
+if TYPE_CHECKING:  # the help needs no services
+    from handlers.terminal.session import TerminalSession
+
+
+class OutputFormat(Enum):
+    """The output format; the value is the flag that selects it."""
+
+    TEXT = ""  # a sentence and a table
+    JSON = "--json"  # one JSON document and nothing else; what is missing is null
+    CSV = "--csv"  # everything as CSV, numbers in full precision; what is missing is empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +31,10 @@ class CommandOutput:
 
     text: str
     exit_code: int = 0
+
+
+# Renders a query's view: of a session, the command, and the view, in an output format.
+Renderer = Callable[["TerminalSession", Any, Any, OutputFormat], CommandOutput]
 
 
 def sentence_output(

@@ -10,9 +10,6 @@ from dataclasses import asdict
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from bot.domain.commands.registry import FindBest
-from handlers.terminal.command_line.commands import AuditExport
-from handlers.terminal.command_line.document_keys import DOCUMENT_KEYS
 from handlers.terminal.output import console
 
 if TYPE_CHECKING:  # pandas takes a second to load
@@ -21,6 +18,23 @@ if TYPE_CHECKING:  # pandas takes a second to load
     from bot.domain.registry import comparison as compared
     from bot.domain.registry.model import VersionInfo
     from bot.ledger.audit_chain import AuditRecord
+
+EVENT_KEYS = {
+    "number": "its place in the chain",
+    "at": "when (ISO 8601, UTC)",
+    "actor": "who: slack:TEAM/USER, client:NAME, operator:NAME or automation:NAME",
+    "tag": "what, as source:subject:action",
+    "subject": "on what",
+    "model": "of which model, or null",
+    "before": "what was, or null",
+    "after": "what is since, or null",
+    "why": "the reason",
+    "origin": "where it came from: slack, terminal, api or job",
+    "evidence": "what it was decided on, an object",
+    "previous": "the hash of the event before it",
+    "hash": "its own: SHA-256 of previous, a line end and body",
+    "body": "the event exactly as it was hashed",
+}
 
 
 def to_json(document: Mapping[str, Any], indent: int | None = 2) -> str:
@@ -71,13 +85,13 @@ def event_document(record: AuditRecord) -> dict[str, Any]:
         body = {}
     row = {"at": record.at, "actor": record.actor, "tag": record.tag, "model": record.model} | body
     fields = {"number": record.number, "previous": record.previous, "hash": record.hash, "body": record.body}
-    return {key: fields[key] if key in fields else row.get(key) for key in DOCUMENT_KEYS[AuditExport]}
+    return {key: fields[key] if key in fields else row.get(key) for key in EVENT_KEYS}
 
 
 def events_csv(records: Iterable[AuditRecord]) -> str:
     """Return audit rows as lines of CSV without a heading: the columns are the keys of a line of JSON."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(DOCUMENT_KEYS[AuditExport]), lineterminator="\n")
+    writer = csv.DictWriter(text, list(EVENT_KEYS), lineterminator="\n")
     for record in records:
         row = event_document(record)
         row["evidence"] = json.dumps(row["evidence"], ensure_ascii=False, sort_keys=True)
@@ -95,10 +109,10 @@ def best_document(winner: compared.BestVersion, sentence: Sentence) -> dict[str,
 
 def best_csv(winner: compared.BestVersion, sentence: Sentence) -> str:
     """Return the winner as CSV, a heading and one row: the columns are the keys of the JSON document."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(DOCUMENT_KEYS[FindBest]), lineterminator="\n")
+    document, text = best_document(winner, sentence), io.StringIO()
+    writer = csv.DictWriter(text, list(document), lineterminator="\n")
     writer.writeheader()
-    writer.writerow({name: _escape_formula(value) for name, value in best_document(winner, sentence).items()})
+    writer.writerow({name: _escape_formula(value) for name, value in document.items()})
     return text.getvalue()
 
 

@@ -54,9 +54,7 @@ def gates_table(snapshot: RequestSnapshot, sentence: Sentence) -> list[Renderabl
     parts: list[RenderableType] = [Text(str(sentence))]
     if not snapshot.gates:
         return parts
-    table = console.new_table()
-    for heading in ("", "Gate", "Value", "Has to be", "Note"):
-        table.add_column(heading, overflow="fold")
+    table = console.new_table("", "Gate", "Value", "Has to be", "Note")
     for gate in snapshot.gates:
         mark = Text("✓", style="bold green") if gate.passed else Text("✗", style="bold red")
         table.add_row(

@@ -21,7 +21,7 @@ from bot.domain.registry.model import Stage
 from bot.policy_file import load_policy
 from bot.ports import MessageKind
 from bot.services.core.command_queue import CommandQueue
-from bot.services.core.commands import CommandResult
+from bot.services.core.commands import CommandResult, Origin
 from bot.settings import read_settings
 from handlers.terminal.command_line.commands import PromoteFromTerminal
 from handlers.terminal.command_line.document_keys import document_keys
@@ -283,7 +283,9 @@ class TestBreakingTheGlass:
             command = parse_command("promote churn 3 production --break-glass --reason fraud")
             assert command is not None
             admin = Profile(person=Person("T0LOCAL", ANOTHER))
-            asked = registrar.command_queue.submit(admin, command, channel="C1", origin="slack").id
+            queued = registrar.commands.execute(admin, command, Origin(entry_point="slack", channel="C1")).queued
+            assert queued is not None
+            asked = queued.id
             registrar.command_queue.execute(asked)
             registrar.transition_executor.execute_due("churn")
         said = terminal.types("review", asked, "--reason", "it was right", "--json")
