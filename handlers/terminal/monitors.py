@@ -13,11 +13,7 @@ from bot.domain.commands.monitoring import MonitorBacktest, MonitorList, Monitor
 from bot.domain.core.durations import format_duration
 from bot.domain.monitoring import messages as monitor_messages
 from bot.domain.monitoring import rule_messages
-from bot.domain.monitoring.backtest import Backtest
-from bot.domain.monitoring.monitor import Monitor
 from bot.domain.monitoring.rules.false_rollbacks import estimate_false_rollbacks
-from bot.domain.monitoring.state import MonitorState
-from bot.domain.monitoring.views import MonitorRow, MonitorView
 from handlers.terminal.output import console
 from handlers.terminal.output.command_output import (
     CommandOutput,
@@ -29,7 +25,11 @@ from handlers.terminal.output.command_output import (
     to_terminal_sentence,
 )
 
-if TYPE_CHECKING:  # the help needs no services
+if TYPE_CHECKING:
+    from bot.domain.monitoring.backtest import Backtest
+    from bot.domain.monitoring.monitor import Monitor
+    from bot.domain.monitoring.state import MonitorState
+    from bot.domain.monitoring.views import MonitorRow, MonitorView
     from handlers.terminal.session import TerminalSession
 
 # The keys of each query's JSON document, in order. They are an interface: none is renamed or removed.

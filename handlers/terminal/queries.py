@@ -24,7 +24,6 @@ from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.rollbacks import history_messages
 from bot.domain.rollbacks.history import Timeline
 from bot.domain.rollbacks.rollback import ServingPeriod
-from handlers.api import documents
 from handlers.terminal.output import console
 from handlers.terminal.output.command_output import (
     CommandOutput,
@@ -109,6 +108,8 @@ def _show(session: TerminalSession, command: ShowModel, view: Any, output_format
 
 
 def _model_document(session: TerminalSession, view: ModelView) -> dict[str, Any]:
+    from handlers.api import documents
+
     policy = session.registrar.context.policy
     return {
         "model": view.model.name,
@@ -183,6 +184,8 @@ def _requests(
     output_format: OutputFormat,
 ) -> CommandOutput:
     if output_format is OutputFormat.JSON:
+        from handlers.api import documents
+
         policy = session.registrar.context.policy
         return json_output(
             {"requests": [documents.request_document(request, votes, policy) for request, votes in requests]}

@@ -23,7 +23,7 @@ MOST_FILES = {Query: 4, Command: 6}
 MORE_FILES: dict[str, int] = {
     "Compare": 5,
     "ListModels": 5,
-    "Promote": 11,
+    "Promote": 12,
     "Register": 7,
     "ShowHistory": 6,
     "ShowModel": 5,
