@@ -14,9 +14,9 @@ from typing import Any
 from bot import logging_context
 from bot.domain.audit.events import EventTag
 from bot.domain.commands.base import Command
-from bot.domain.commands.registry import Register
 from bot.domain.commands.parser import build_command
 from bot.domain.commands.promotions import Cancel, Promote
+from bot.domain.commands.registry import Register
 from bot.domain.core.actors import Client
 from bot.domain.core.ci_run import CiRun, parse_ci_run
 from bot.domain.core.errors import (
@@ -36,7 +36,8 @@ from bot.domain.policy.policy import Policy
 from bot.domain.registry.rollback_block import RollbackBlock, block_reason
 from bot.ports import Ledger, QueuedCommand, QueuedCommandState
 from bot.registrar import Registrar
-from bot.services.core.commands import ClientContext, CommandResult, IdempotencyKeyReused
+from bot.services.core.command_queue import IdempotencyKeyReused
+from bot.services.core.commands import CommandResult, Origin
 from handlers.api import documents
 from handlers.api.calls import ApiAccess, ApiCall, ApiError, ApiResponse, covers_model, idempotency_key
 from handlers.api.clients import AuthenticatedClient
@@ -121,16 +122,18 @@ class PromotionsEndpoint:
         asked_for = body.model_dump_json(exclude={"ci"})  # the link to the CI run differs with each attempt of a job
         digest = hashlib.sha256(f"{type(body).__name__} {asked_for}".encode()).hexdigest()
         try:
-            outside = ClientContext(ci=_ci_run(body.ci), idempotency_key=idempotency_key(call.headers), digest=digest)
-            return self._registrar.command_queue.submit(
-                caller.client, command(), channel="", origin="api", client=outside
+            origin = Origin(
+                entry_point="api", ci=_ci_run(body.ci), idempotency_key=idempotency_key(call.headers), digest=digest
             )
+            queued = self._registrar.commands.execute(caller.client, command(), origin).queued
         except IdempotencyKeyReused:
             raise ApiError(
                 409, say("This {header} came with another body before.", header=Code("Idempotency-Key"))
             ) from None
         except RegistrarError as error:
             raise _refusal_error(error) from None
+        assert queued is not None  # both are changes of the registry
+        return queued
 
     def _execute_and_answer(self, queued_command: QueuedCommand, document: Callable[[], dict[str, Any]]) -> ApiResponse:
         """Execute the command unless it's done already, and answer with its result; a slow MLflow isn't waited for."""

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from bot.domain.audit.events import CHAIN_START, ChainHead, Event, EventTag
-from bot.domain.commands.policy import UnfreezeModel
 from bot.domain.commands.parser import parse_command
+from bot.domain.commands.policy import UnfreezeModel
 from bot.domain.core.actors import Caller, Profile, actor_id
 from bot.domain.policy.parser import validate_policy
 from bot.domain.promotions.request import RequestState

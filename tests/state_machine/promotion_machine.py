@@ -9,9 +9,9 @@ from pathlib import Path
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
+from bot.domain.commands.parser import parse_command
 from bot.domain.commands.policy import FreezeModel
 from bot.domain.commands.rollbacks import Rollback, Unblock
-from bot.domain.commands.parser import parse_command
 from bot.domain.core.actors import Profile
 from bot.services.transitions.executor import LEASE
 from tests.state_machine.fixtures import PEOPLE

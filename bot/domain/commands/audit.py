@@ -14,12 +14,12 @@ from bot.domain.commands.base import (
     Argument,
     Command,
     ModelName,
-    Query,
+    QueryCommand,
 )
 from bot.domain.core.relative_time import RelativeDay, parse_past
 
 
-class ShowAudit(Query):
+class ShowAudit(QueryCommand):
     """Show what happened to a model, from the audit log."""
 
     verb = "audit"

@@ -128,7 +128,7 @@ class Command(BaseModel):
         return {"verb": self.verb} | {name: _to_json(getattr(self, name)) for name in type(self).model_fields}
 
 
-class Query(Command):
+class QueryCommand(Command):
     """A command that only reads, maybe from the registry: Slack answers it after the acknowledgement."""
 
     permission = Permission.READ

@@ -11,7 +11,16 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic.fields import FieldInfo
 
-from bot.domain.commands.base import AllModels, Argument, Change, Command, ModelName, OptionalModelName, Query, Reason
+from bot.domain.commands.base import (
+    AllModels,
+    Argument,
+    Change,
+    Command,
+    ModelName,
+    OptionalModelName,
+    QueryCommand,
+    Reason,
+)
 from bot.domain.commands.rule_flags import build_rule, is_unset, rule_flags
 from bot.domain.core.durations import parse_duration
 from bot.domain.core.errors import BadInput
@@ -178,7 +187,7 @@ class _MonitorCommand(Command):
     name: MonitorName
 
 
-class MonitorList(Query):
+class MonitorList(QueryCommand):
     """List the monitors."""
 
     verb = "monitor list"
@@ -188,7 +197,7 @@ class MonitorList(Query):
     model: OptionalModelName = None
 
 
-class MonitorShow(_MonitorCommand, Query):
+class MonitorShow(_MonitorCommand, QueryCommand):
     """Show a monitor."""
 
     verb = "monitor show"
@@ -234,7 +243,7 @@ class MonitorRemove(_MonitorCommand, Change):
     permission = Permission.EDIT_MONITOR
 
 
-class MonitorBacktest(_MonitorCommand, Query):
+class MonitorBacktest(_MonitorCommand, QueryCommand):
     """Replay a monitor over past metrics."""
 
     verb = "monitor backtest"

@@ -7,12 +7,21 @@ from typing import Annotated
 
 from pydantic import BeforeValidator
 
-from bot.domain.commands.base import AllModels, Argument, Change, Command, ModelName, OptionalModelName, Query, Reason
+from bot.domain.commands.base import (
+    AllModels,
+    Argument,
+    Change,
+    Command,
+    ModelName,
+    OptionalModelName,
+    QueryCommand,
+    Reason,
+)
 from bot.domain.core.relative_time import parse_moment
 from bot.domain.policy.authorization import Permission
 
 
-class ShowPolicy(Query):
+class ShowPolicy(QueryCommand):
     """Show the policy's rules for a model."""
 
     verb = "policy"

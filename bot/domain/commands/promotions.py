@@ -17,7 +17,7 @@ from bot.domain.commands.base import (
     Command,
     ModelName,
     OptionalModelName,
-    Query,
+    QueryCommand,
     Reason,
     RegistryChange,
 )
@@ -117,7 +117,7 @@ class Review(Change):
     reason: Reason
 
 
-class Validate(Query):
+class Validate(QueryCommand):
     """Check a version against the gates of a stage, without opening a request."""
 
     verb = "validate"
@@ -138,7 +138,7 @@ class Validate(Query):
         return results_by_metric(self.validation)
 
 
-class ListRequests(Query):
+class ListRequests(QueryCommand):
     """List the pending requests."""
 
     verb = "requests"

@@ -16,13 +16,13 @@ from bot.domain.commands.arguments import (
     parse_metric_names,
     parse_run_id,
 )
-from bot.domain.commands.base import Argument, Command, ModelName, Query, Reason, RegistryChange
+from bot.domain.commands.base import Argument, Command, ModelName, QueryCommand, Reason, RegistryChange
 from bot.domain.policy.authorization import Permission
 from bot.domain.registry.model import VersionRef, parse_version_ref
 from bot.domain.registry.semver import Bump
 
 
-class ListModels(Query):
+class ListModels(QueryCommand):
     """List the registered models."""
 
     verb = "list"
@@ -32,7 +32,7 @@ class ListModels(Query):
     page: Annotated[int, Field(ge=1, le=100_000), Argument("N", "which page", positional=False, flags=("--page",))] = 1
 
 
-class ShowModel(Query):
+class ShowModel(QueryCommand):
     """Show a model, or one version of it."""
 
     verb = "show"
@@ -45,7 +45,7 @@ class ShowModel(Query):
     ] = 1
 
 
-class Compare(Query):
+class Compare(QueryCommand):
     """Compare versions by their metrics."""
 
     verb = "compare"
@@ -69,7 +69,7 @@ class Compare(Query):
     ] = None
 
 
-class FindBest(Query):
+class FindBest(QueryCommand):
     """Find the version with the best value of a metric."""
 
     verb = "best"

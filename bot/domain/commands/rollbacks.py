@@ -16,7 +16,7 @@ from bot.domain.commands.base import (
     Change,
     Command,
     ModelName,
-    Query,
+    QueryCommand,
     Reason,
     RegistryChange,
 )
@@ -24,7 +24,7 @@ from bot.domain.core.relative_time import RelativeDay, parse_day_or_moment, reso
 from bot.domain.policy.authorization import Permission
 
 
-class ShowHistory(Query):
+class ShowHistory(QueryCommand):
     """Show what was in Production, when, and why."""
 
     verb = "history"

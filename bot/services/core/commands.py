@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from bot.domain.commands.base import Change, Query, RegistryChange
+from bot.domain.commands.base import Change, QueryCommand, RegistryChange
 from bot.domain.core.ci_run import CiRun
 from bot.domain.core.sentence import Sentence
 from bot.domain.promotions.request import Request
@@ -47,7 +47,7 @@ class CommandResult:
     queued: QueuedCommand | None = None
 
 
-QueryHandlers = Mapping[type[Query], Callable[[Any], Any]]  # command to view
+QueryHandlers = Mapping[type[QueryCommand], Callable[[Any], Any]]  # command to view
 
 
 class ChangeHandler(Protocol):

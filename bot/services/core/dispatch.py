@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.domain.commands.base import Change, Command, Query, RegistryChange
+from bot.domain.commands.base import Change, Command, QueryCommand, RegistryChange
 from bot.domain.core.actors import Caller
 from bot.services.core.access import AccessControl
 from bot.services.core.command_queue import CommandQueue
@@ -31,7 +31,7 @@ class CommandDispatcher:
         model = getattr(command, "model", None) if isinstance(command, Change) else None
         if (permission := command.required_permission) is not None:
             self._access.require_permission(caller, permission, model=model, origin=origin.entry_point)
-        if isinstance(command, Query):
+        if isinstance(command, QueryCommand):
             return CommandResult(view=self._queries[type(command)](command))
         assert isinstance(command, Change), f"{type(command).__name__} has no handler"
         result = self._changes[type(command)](caller, command, origin=origin.entry_point)

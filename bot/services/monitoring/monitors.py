@@ -39,7 +39,7 @@ from bot.domain.policy.policy import BUILT_IN_SOURCES
 from bot.domain.registry.model import Stage
 from bot.ports import LedgerTransaction
 from bot.services.core.access import AccessControl
-from bot.services.core.commands import ChangeHandlers, QueryHandlers
+from bot.services.core.commands import ChangeHandlers, CommandResult, QueryHandlers
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import incident_message, thread_message
 from bot.services.monitoring.arming import BacktestRunner, MonitorArming, MonitorRecorder
@@ -83,7 +83,7 @@ class Monitors:
         """Return the handlers of the queries."""
         return {
             MonitorList: lambda command: self.list_rows(command.model),
-            MonitorShow: lambda command: self.view(self.find(command.model, command.name).id),
+            MonitorShow: self._show,
             MonitorBacktest: lambda command: self.backtest(
                 self.find(command.model, command.name), timedelta(days=command.days)
             ),
@@ -92,7 +92,7 @@ class Monitors:
     def change_handlers(self) -> ChangeHandlers:
         """Return the handlers of the changes."""
         return {
-            MonitorAdd: self.add,
+            MonitorAdd: self._execute_add,
             MonitorEdit: self.edit,
             MonitorRemove: self.remove,
             MonitorPause: self.pause,
@@ -103,7 +103,15 @@ class Monitors:
             MonitorReset: self._arming.reset,
         }
 
+    def _execute_add(self, caller: Caller, command: MonitorAdd, *, origin: str) -> CommandResult:
+        answer = self.add(caller, command, origin=origin)
+        return CommandResult(answer=answer, view=self.find(command.model, command.name))
+
     # -- queries -------------------------------------------------------------------------------------------------------
+
+    def _show(self, command: MonitorShow) -> MonitorView:
+        monitor_id = self.find(command.model, command.name).id
+        return replace(self.view(monitor_id), chart=self.chart(monitor_id))
 
     def list_rows(self, model: str | None = None) -> list[MonitorRow]:
         """Return the monitors with their states, the worst first. Raises UnknownModel, which names the nearest one."""

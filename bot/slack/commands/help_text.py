@@ -6,6 +6,9 @@ from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement
 
 from bot.domain.commands.base import Command
 from bot.domain.commands.catalog import COMMANDS
+from bot.domain.commands.help import Help
+from bot.domain.commands.monitoring import GROUP
+from bot.domain.commands.parser import find_command
 from bot.slack.core.blocks import Message, build_message, context_line, join_into_chunks, section
 from bot.slack.core.mrkdwn import code, escape
 
@@ -58,3 +61,10 @@ def command_help(command: type[Command]) -> Message:
         rows.append(f"• {label}: {escape(arg.help)}")
     rows.append(f"For example {code(f'/model {command.example}')}")
     return build_message(f"/model {command.usage()}", map(section, join_into_chunks(rows)))
+
+
+def help_answer(command: Help) -> Message:
+    """Return the help that was asked for: about a command, about a group of commands, or the overview."""
+    if command.about == GROUP:
+        return group_help(GROUP)
+    return command_help(find_command(command.about)) if command.about else help_overview()

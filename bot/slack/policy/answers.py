@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 from slack_sdk.models.blocks import Block
 
+from bot.domain.commands.policy import ShowPolicy
 from bot.domain.commands.promotions import Validate
 from bot.domain.core.sentence import Sentence
 from bot.domain.promotions.gates import summarize_gates
 from bot.domain.promotions.snapshot import RequestSnapshot
 from bot.domain.registry.model import VersionInfo
+from bot.slack.core.answer import Answer, RenderContext, Renderers
 from bot.slack.core.blocks import (
-    Message,
     build_message,
     context_line,
     fitting_rows_and_count,
@@ -23,16 +24,18 @@ from bot.slack.core.mrkdwn import code, to_mrkdwn
 from bot.slack.policy.gate_rows import gate_rows
 
 
-def policy_answer(model: str, lines: Sequence[Sentence]) -> Message:
-    """Return what the policy says about a model."""
+def _render_policy(command: ShowPolicy, lines: Sequence[Sentence], context: RenderContext) -> Answer:
     blocks: list[Block] = [
         section(chunk) for chunk in join_into_chunks(fitting_rows_and_count([f"• {to_mrkdwn(line)}" for line in lines]))
     ]
-    return build_message(f"The policy for {code(model, 120)}", blocks)
+    return Answer(build_message(f"The policy for {code(command.model, 120)}", blocks))
 
 
-def validation_answer(command: Validate, version: VersionInfo, snapshot: RequestSnapshot) -> Message:
+def _render_validation(
+    command: Validate, result: tuple[VersionInfo, RequestSnapshot], context: RenderContext
+) -> Answer:
     """Return the results of a version's gates, and the next step."""
+    version, snapshot = result
     text = to_mrkdwn(summarize_gates(version, command.to, snapshot))
     blocks: list[Block] = [section(text), *(section(chunk) for chunk in join_into_chunks(gate_rows(snapshot)))]
     promote_command = f"/model promote {command.model} {version.version} {command.to.value.lower()}"
@@ -41,4 +44,7 @@ def validation_answer(command: Validate, version: VersionInfo, snapshot: Request
         if snapshot.failed_gates
         else [context_line(f"No request was opened. To open one: {code(promote_command, 300)}")]
     )
-    return build_message(text, blocks)
+    return Answer(build_message(text, blocks))
+
+
+RENDERERS: Renderers = {ShowPolicy: _render_policy, Validate: _render_validation}

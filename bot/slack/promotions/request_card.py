@@ -14,6 +14,7 @@ from slack_sdk.models.blocks import (
     SectionBlock,
 )
 
+from bot.domain.commands.promotions import Approve
 from bot.domain.core.ci_run import CiRun
 from bot.domain.core.numbers import format_difference, format_number
 from bot.domain.core.sentence import Sentence, sanitize_text, truncate
@@ -25,6 +26,7 @@ from bot.domain.promotions.snapshot import RequestSnapshot
 from bot.domain.registry.metric_direction import Direction, is_better
 from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.registry.signature_changes import CallerEffect
+from bot.slack.core.answer import Answer, RenderContext, Renderers
 from bot.slack.core.blocks import Message, build_message, context_line, first_rows_and_count, mrkdwn_object, section
 from bot.slack.core.mrkdwn import (
     MAX_TEXT_LENGTH,
@@ -283,14 +285,17 @@ def _request_again_buttons(request: Request) -> ActionsBlock:
     return ActionsBlock(block_id=f"again:{request.id}", elements=[button])
 
 
-def vote_answer(request: Request, sentence: Sentence) -> Message:
+def _render_approval(command: Approve, request: Request, context: RenderContext) -> Answer:
     """Return the answer to a vote; while the request is undecided, with a button that withdraws the vote."""
-    text = to_mrkdwn(sentence)
+    text = to_mrkdwn(context.answer)
     blocks: list[Block] = [section(text)]
     if request.state is RequestState.PENDING:
         button = ButtonElement(text="Take it back", action_id=WITHDRAW, value=request.id)
         blocks.append(ActionsBlock(block_id=f"withdraw:{request.id}", elements=[button]))
-    return build_message(text, blocks)
+    return Answer(build_message(text, blocks))
+
+
+RENDERERS: Renderers = {Approve: _render_approval}
 
 
 def approval_invitation(request_id: str, sentence: Sentence, link: str | None) -> Message:

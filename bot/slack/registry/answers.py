@@ -8,15 +8,20 @@ from datetime import datetime
 
 from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement, SectionBlock
 
+from bot.domain.commands.promotions import ListRequests
+from bot.domain.commands.registry import FindBest, ListModels, ShowModel
 from bot.domain.core.numbers import format_number, pluralize
 from bot.domain.core.sentence import truncate
 from bot.domain.policy.policy import is_slack_id
 from bot.domain.promotions import messages as promotion_messages
-from bot.domain.promotions.request import Request, RequestState
+from bot.domain.promotions.request import Request, RequestState, Vote
+from bot.domain.registry.comparison import BestVersion
+from bot.domain.registry.messages import describe_best_version
 from bot.domain.registry.model import ModelInfo, Stage, VersionInfo
 from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.transitions import messages
 from bot.services.registry.queries import ModelView, VersionCard
+from bot.slack.core.answer import Answer, RenderContext, Renderers
 from bot.slack.core.blocks import (
     Message,
     build_message,
@@ -27,6 +32,7 @@ from bot.slack.core.blocks import (
     join_into_chunks,
     mrkdwn_object,
     section,
+    sentence_message,
 )
 from bot.slack.core.mrkdwn import (
     MAX_TEXT_LENGTH,
@@ -281,3 +287,31 @@ def _request_row(request: Request) -> str:
     )
     name, change = code(request.model, 120), to_mrkdwn(promotion_messages.describe_change(request))
     return f"• {code(request.id)} {name} {change}, asked by {mention_actor(request.requester)}{until}"
+
+
+def _render_models(command: ListModels, models: Sequence[ModelInfo], context: RenderContext) -> Answer:
+    return Answer(model_list(models, truncate(command.text, 250), command.page))
+
+
+def _render_model(command: ShowModel, view: ModelView | VersionCard, context: RenderContext) -> Answer:
+    if isinstance(view, ModelView):
+        return Answer(model_answer(view, command.page))
+    return Answer(version_answer(view, context.mlflow_url))
+
+
+def _render_best(command: FindBest, best: BestVersion, context: RenderContext) -> Answer:
+    return Answer(sentence_message(describe_best_version(best)))
+
+
+def _render_requests(
+    command: ListRequests, requests: Sequence[tuple[Request, Sequence[Vote]]], context: RenderContext
+) -> Answer:
+    return Answer(request_list([request for request, _ in requests]))
+
+
+RENDERERS: Renderers = {
+    ListModels: _render_models,
+    ShowModel: _render_model,
+    FindBest: _render_best,
+    ListRequests: _render_requests,
+}

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from math import isnan
 from typing import Any
 
+from bot.domain.commands.registry import Compare
 from bot.domain.core.numbers import format_difference, format_number
 from bot.domain.core.sentence import sanitize_text, truncate
-from bot.domain.registry.comparison import Comparison
+from bot.domain.registry.comparison import Comparison, to_csv
 from bot.domain.registry.messages import summarize_comparison
+from bot.slack.core.answer import Answer, FileUpload, RenderContext, Renderers, safe_file_name
 from bot.slack.core.blocks import (
     MAX_BLOCKS_LENGTH,
     Message,
@@ -59,6 +61,36 @@ def comparison_message(comparison: Comparison) -> ComparisonMessage:
     table = [_table_block(rows)] if versions else []
     legend = [context_line(_legend_text(comparison, versions, metrics))] if comparison.versions else []
     return ComparisonMessage(build_message(f"{code(comparison.model, 120)}: {text}", [*top, *table, *legend]), is_cut)
+
+
+def _render_comparison(command: Compare, comparison: Comparison, context: RenderContext) -> Answer:
+    shown = comparison_message(comparison)
+    return Answer(shown.message, lambda: _comparison_files(comparison, is_cut=shown.is_cut), is_public=True)
+
+
+def _comparison_files(comparison: Comparison, *, is_cut: bool) -> list[FileUpload]:
+    name, files = safe_file_name(comparison.model), []
+    if comparison.metrics:
+        from bot.slack.registry.comparison_chart import comparison_alt_text, comparison_chart
+
+        files.append(
+            FileUpload(
+                f"{name}-metrics.png",
+                comparison_chart(comparison),
+                "Metrics by version",
+                comparison_alt_text(comparison),
+            )
+        )
+    if is_cut:
+        fewer = code(f"/model compare {comparison.model} {comparison.versions[-1]} …", 300)
+        missing = f"Slack refused the CSV. To see other versions, name them: {fewer}"
+        files.append(
+            FileUpload(f"{name}-versions.csv", to_csv(comparison).encode(), "All versions and metrics", "", missing)
+        )
+    return files
+
+
+RENDERERS: Renderers = {Compare: _render_comparison}
 
 
 def _table_rows(comparison: Comparison, metrics: Sequence[str], max_length: int) -> list[list[TableCell]]:

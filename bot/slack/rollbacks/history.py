@@ -11,6 +11,7 @@ from bot.domain.core.sentence import truncate
 from bot.domain.rollbacks import history_messages as words
 from bot.domain.rollbacks.history import Timeline
 from bot.domain.rollbacks.rollback import ServingPeriod
+from bot.slack.core.answer import Answer, FileUpload, RenderContext, Renderers, safe_file_name
 from bot.slack.core.blocks import (
     MAX_ROWS_LENGTH,
     Message,
@@ -43,6 +44,24 @@ def timeline_message(timeline: Timeline, command: ShowHistory | None = None) -> 
     button = _post_button(command) if command and timeline.chart_periods else None
     blocks += [button] if button else []
     return build_message(head.replace("*", ""), blocks)
+
+
+def _render_history(command: ShowHistory, timeline: Timeline, context: RenderContext) -> Answer:
+    if context.is_public:
+        return Answer(timeline_message(timeline), lambda: [_chart_file(timeline)], is_public=True)
+    message = timeline_message(timeline, command.with_absolute_time(timeline.now))
+    return Answer(message, lambda: [_chart_file(timeline)] if timeline.chart_periods else [])
+
+
+def _chart_file(timeline: Timeline) -> FileUpload:
+    from bot.slack.rollbacks.history_chart import history_alt_text, history_chart
+
+    picture = history_chart(timeline.model, timeline.chart_periods, timeline.now, timeline.window)
+    alt = history_alt_text(timeline.model, timeline.chart_periods, timeline.now)
+    return FileUpload(f"{safe_file_name(timeline.model)}-production.png", picture, "Timeline of Production", alt)
+
+
+RENDERERS: Renderers = {ShowHistory: _render_history}
 
 
 def _heading(timeline: Timeline, name: str) -> str:

@@ -8,6 +8,7 @@ import pytest
 
 from bot.domain.commands.base import MissingArguments
 from bot.domain.commands.catalog import COMMANDS
+from bot.domain.commands.help import Help
 from bot.domain.commands.monitoring import (
     MonitorAdd,
     MonitorArm,
@@ -21,7 +22,6 @@ from bot.domain.commands.monitoring import (
     MonitorUnsilence,
 )
 from bot.domain.commands.parser import load_command, parse_command
-from bot.domain.commands.help import Help
 from bot.domain.commands.rule_flags import flag_of
 from bot.domain.core.durations import parse_duration
 from bot.domain.core.errors import BadInput, WrongField

@@ -11,13 +11,11 @@ from hypothesis import strategies as st
 
 from bot.domain.commands.base import Command, MissingArguments
 from bot.domain.commands.catalog import COMMANDS
-from bot.domain.commands.rollbacks import Rollback
-from bot.domain.commands.parser import build_command, load_command, parse_command, parse_words
 from bot.domain.commands.help import Help
-from bot.domain.commands.rollbacks import ShowHistory
-from bot.domain.commands.promotions import ListRequests
+from bot.domain.commands.parser import build_command, load_command, parse_command, parse_words
+from bot.domain.commands.promotions import Approve, Cancel, ListRequests, Promote, Reject
 from bot.domain.commands.registry import ListModels, ShowModel
-from bot.domain.commands.promotions import Approve, Cancel, Promote, Reject
+from bot.domain.commands.rollbacks import Rollback, ShowHistory
 from bot.domain.core.errors import BadInput
 from bot.domain.registry.model import Stage, VersionRef
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bot.domain.audit.events import EventTag
-from bot.domain.commands.policy import FreezeModel
 from bot.domain.commands.parser import build_command
+from bot.domain.commands.policy import FreezeModel
 from bot.domain.core.errors import Refused
 from bot.domain.policy.authorization import Permission
 from bot.domain.registry.model import Stage

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from bot.domain.commands.rollbacks import Unblock
 from bot.domain.commands.parser import build_command, parse_command
 from bot.domain.commands.promotions import Validate
+from bot.domain.commands.rollbacks import Unblock
 from bot.domain.core.errors import GateFailed, LedgerUnavailable, Refused
 from bot.domain.promotions.request import RequestState
 from bot.domain.promotions.snapshot import RequestSnapshot

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from bot.domain.commands.parser import build_command
 from bot.domain.commands.policy import FreezeModel
 from bot.domain.commands.rollbacks import Unblock
-from bot.domain.commands.parser import build_command
 from bot.domain.core.errors import BadInput, Refused, UnknownModel
 from bot.domain.core.sentence import unpack_sentence
 from bot.domain.policy.authorization import Permission

@@ -7,8 +7,8 @@ from datetime import timedelta
 from math import inf
 from typing import Any
 
-from bot.domain.commands.policy import FreezeModel
 from bot.domain.commands.parser import build_command
+from bot.domain.commands.policy import FreezeModel
 from bot.domain.core.sentence import say
 from bot.domain.monitoring.incident import TrippedBreaker
 from bot.domain.monitoring.readings import PushedReading

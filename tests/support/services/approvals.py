@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bot.domain.commands.policy import FreezeModel
 from bot.domain.commands.parser import build_command
+from bot.domain.commands.policy import FreezeModel
 from bot.domain.promotions.request import Request
 from bot.domain.transitions.transition import Transition
 from tests.support.services.bench import BOB, DAVE, Bench

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from bot.domain.commands.rollbacks import Unblock
 from bot.domain.commands.parser import build_command
+from bot.domain.commands.rollbacks import Unblock
 from bot.domain.policy.parser import validate_policy
 from bot.domain.promotions.request import Request
 from tests.support.services.bench import BOB, POLICY, Bench

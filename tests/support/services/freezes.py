@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bot.domain.commands.policy import FreezeModel, UnfreezeModel
 from bot.domain.commands.parser import build_command
+from bot.domain.commands.policy import FreezeModel, UnfreezeModel
 from bot.domain.core.actors import Caller
 from tests.support.services.bench import BOB, Bench
 

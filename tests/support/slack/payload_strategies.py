@@ -12,11 +12,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from bot.domain.commands import registry
-from bot.domain.commands import promotions
-from bot.domain.commands import rollbacks
-from bot.domain.commands import policy
-from bot.domain.commands import changes, monitoring, requests
+from bot.domain.commands import monitoring, policy, promotions, registry, rollbacks
 from bot.domain.commands.base import Command
 from bot.domain.commands.catalog import COMMANDS
 from localslack import PersonSeed, payloads
@@ -40,7 +36,7 @@ CHANGING: tuple[type[Command], ...] = (
     policy.UnfreezeModel,
     rollbacks.Rollback,
     rollbacks.Unblock,
-    *(verb for verb in monitoring.MONITOR_COMMANDS if verb not in LOOKING),
+    *(verb for verb in monitoring.COMMANDS if verb not in LOOKING),
 )
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from bot.domain.commands.policy import FreezeModel
 from bot.domain.commands.monitoring import MonitorReset
 from bot.domain.commands.parser import build_command
+from bot.domain.commands.policy import FreezeModel
 from bot.domain.core.errors import Refused, RegistryUnreachable
 from bot.domain.monitoring.incident import IncidentKind, IncidentStatus
 from bot.domain.monitoring.readings import Answer

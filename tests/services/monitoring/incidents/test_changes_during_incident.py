@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from bot.domain.commands.policy import FreezeModel
 from bot.domain.commands.parser import build_command
+from bot.domain.commands.policy import FreezeModel
 from bot.domain.core.sentence import say
 from bot.domain.monitoring.incident import REMINDER_INTERVAL, IncidentStatus, TrippedBreaker
 from bot.domain.monitoring.incident_decision import ALL_MODELS_LIMIT_REACHED

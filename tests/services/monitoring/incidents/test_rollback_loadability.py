@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from bot.domain.commands.policy import FreezeModel, UnfreezeModel
 from bot.domain.commands.parser import build_command
+from bot.domain.commands.policy import FreezeModel, UnfreezeModel
 from bot.domain.core.errors import FilesUnreachable, Refused, RegistryUnreachable
 from bot.domain.monitoring.incident import IncidentStatus
 from bot.domain.monitoring.incident_messages import next_step

@@ -9,8 +9,8 @@ from datetime import timedelta
 import pytest
 
 from bot.domain.audit.events import EventTag
-from bot.domain.commands.parser import build_command
 from bot.domain.commands.audit import ShowAudit
+from bot.domain.commands.parser import build_command
 from bot.domain.core.actors import Caller, Person, Profile
 from bot.domain.core.errors import AlreadyDecided, BadInput, GateFailed, Refused
 from bot.domain.core.sentence import unpack_sentence

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from bot.domain.audit.events import EventTag
+from bot.domain.commands.parser import build_command
 from bot.domain.commands.policy import UnfreezeModel
 from bot.domain.commands.rollbacks import Unblock
-from bot.domain.commands.parser import build_command
 from bot.domain.core.errors import Refused
 from bot.domain.promotions.request import RequestState
 from bot.domain.registry.model import Stage
