@@ -20,7 +20,7 @@ from scripts.markdown import DOCS, MADE, ROOT, as_sentence, comments, replace_be
 sys.path.insert(0, str(ROOT))
 
 from bot.domain.commands import promotions
-from bot.domain.commands.base import Command, Query
+from bot.domain.commands.base import Command, QueryCommand
 from bot.domain.commands.catalog import COMMANDS
 from bot.domain.core.durations import format_duration
 from bot.domain.policy.authorization import PERMISSION_RULES, Grantee, Permission, PermissionRule
@@ -111,7 +111,7 @@ Some verbs are typed [at the terminal](#at-the-terminal), too.
 def index() -> str:
     """Return what bare `registrar` prints: reading it is quicker than loading the definitions."""
     listed = [verb for name, verb in terminal.TERMINAL_COMMANDS.items() if name.partition(" ")[0] not in COMMAND_GROUPS]
-    queries = {verb.verb: verb.summary for verb in listed if issubclass(verb, Query)}
+    queries = {verb.verb: verb.summary for verb in listed if issubclass(verb, QueryCommand)}
     about_requests = {verb.verb for verb in promotions.COMMANDS} - queries.keys()
     changes = {verb.verb: verb.summary for verb in listed if verb.verb not in queries.keys() | about_requests}
     sections = {

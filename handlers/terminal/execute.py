@@ -10,7 +10,7 @@ from rich.console import Console
 from bot.bootstrap.build import build_for_terminal
 from bot.bootstrap.storage import NullLedger, open_existing_ledger, open_ledger, policy_last_in_force
 from bot.domain.commands import monitoring
-from bot.domain.commands.base import Command, Query
+from bot.domain.commands.base import Command, QueryCommand
 from bot.domain.commands.catalog import COMMANDS
 from bot.domain.core.errors import BadInput, LedgerUnavailable, Misconfigured, Refused, RegistrarError
 from bot.domain.core.sentence import Code, say
@@ -41,7 +41,7 @@ def execute(invocation: Invocation) -> int:
 
 def _reads_registry(command: Command) -> bool:
     """Tell whether a command reads the registry from here: it needs no ledger, and shows more beside one."""
-    return isinstance(command, Query) and not command.needs_ledger
+    return isinstance(command, QueryCommand) and not command.needs_ledger
 
 
 def _execute_remotely(settings: Settings, invocation: Invocation) -> CommandOutput:
@@ -60,7 +60,7 @@ def _execute_remotely(settings: Settings, invocation: Invocation) -> CommandOutp
         here=Code(f"registrar {command.verb}"),
         slack=in_slack if command.verb in COMMANDS else "",
     )
-    if isinstance(command, Query):
+    if isinstance(command, QueryCommand):
         raise BadInput(say("The ledger that tells this is the bot's. {where}", where=destination))
     raise Refused(say("A program may not do this; a person has to. {where}", where=destination))
 
@@ -75,7 +75,7 @@ def _execute_locally(settings: Settings, invocation: Invocation) -> CommandOutpu
         registrar = stack.enter_context(closing(build_for_terminal(settings, policy, ledger, warn=print_warning)))
         session = TerminalSession(settings, registrar, status.update)
         try:
-            if isinstance(command, Query):
+            if isinstance(command, QueryCommand):
                 view = registrar.commands.execute(current_operator(), command, TERMINAL_ORIGIN).view
                 return RENDERERS[type(command)](session, command, view, invocation.output_format)
             # Otherwise, what this process records would count as pending when someone copies the ledger. The commands
@@ -96,7 +96,7 @@ def _open_ledger(settings: Settings, command: Command) -> Ledger:
         with nullcontext() if command.needs_policy else suppress(Misconfigured):  # gates depend on the ledger
             return open_existing_ledger(settings)
         return NullLedger()
-    if not isinstance(command, Query):
+    if not isinstance(command, QueryCommand):
         return open_ledger(settings)
     from bot.ledger import SqlLedger
 

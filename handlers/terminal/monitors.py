@@ -8,16 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from bot.domain.commands.base import Query
+from bot.domain.commands.base import QueryCommand
 from bot.domain.commands.monitoring import MonitorBacktest, MonitorList, MonitorShow
 from bot.domain.core.durations import format_duration
 from bot.domain.monitoring import messages as monitor_messages
 from bot.domain.monitoring import rule_messages
-from bot.domain.monitoring.backtest import Backtest
-from bot.domain.monitoring.monitor import Monitor
 from bot.domain.monitoring.rules.false_rollbacks import estimate_false_rollbacks
-from bot.domain.monitoring.state import MonitorState
-from bot.domain.monitoring.views import MonitorRow, MonitorView
 from handlers.terminal.output import console
 from handlers.terminal.output.command_output import (
     CommandOutput,
@@ -29,11 +25,15 @@ from handlers.terminal.output.command_output import (
     to_terminal_sentence,
 )
 
-if TYPE_CHECKING:  # the help needs no services
+if TYPE_CHECKING:
+    from bot.domain.monitoring.backtest import Backtest
+    from bot.domain.monitoring.monitor import Monitor
+    from bot.domain.monitoring.state import MonitorState
+    from bot.domain.monitoring.views import MonitorRow, MonitorView
     from handlers.terminal.session import TerminalSession
 
 # The keys of each query's JSON document, in order. They are an interface: none is renamed or removed.
-KEYS: dict[type[Query], Mapping[str, str]] = {
+KEYS: dict[type[QueryCommand], Mapping[str, str]] = {
     MonitorList: {
         "monitors": "a list, the worst first, each as registrar monitor show --json prints it",
         "false_rollbacks": "what to expect of armed monitors, or null if none is armed: armed, counted (how many of "
@@ -144,4 +144,4 @@ def _backtest(
     )
 
 
-RENDERERS: dict[type[Query], Renderer] = {MonitorList: _list, MonitorShow: _show, MonitorBacktest: _backtest}
+RENDERERS: dict[type[QueryCommand], Renderer] = {MonitorList: _list, MonitorShow: _show, MonitorBacktest: _backtest}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from bot.domain.commands.base import Query
+from bot.domain.commands.base import QueryCommand
 from bot.domain.commands.promotions import ListRequests
 from bot.domain.commands.registry import ListModels, ShowModel
 from bot.domain.commands.rollbacks import ShowHistory
@@ -24,7 +24,6 @@ from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.rollbacks import history_messages
 from bot.domain.rollbacks.history import Timeline
 from bot.domain.rollbacks.rollback import ServingPeriod
-from handlers.api import documents
 from handlers.terminal.output import console
 from handlers.terminal.output.command_output import (
     CommandOutput,
@@ -42,7 +41,7 @@ if TYPE_CHECKING:  # the help needs no services
 PAGE_SIZE = 50  # models, or versions of one, on a page
 
 # The keys of each query's JSON document, in order. They are an interface: none is renamed or removed.
-KEYS: dict[type[Query], Mapping[str, str]] = {
+KEYS: dict[type[QueryCommand], Mapping[str, str]] = {
     ListModels: {
         "models": "a list: model, production and staging (a version's number, or null), aliases (number by name)",
         "all": "how many there are",
@@ -109,6 +108,8 @@ def _show(session: TerminalSession, command: ShowModel, view: Any, output_format
 
 
 def _model_document(session: TerminalSession, view: ModelView) -> dict[str, Any]:
+    from handlers.api import documents
+
     policy = session.registrar.context.policy
     return {
         "model": view.model.name,
@@ -183,6 +184,8 @@ def _requests(
     output_format: OutputFormat,
 ) -> CommandOutput:
     if output_format is OutputFormat.JSON:
+        from handlers.api import documents
+
         policy = session.registrar.context.policy
         return json_output(
             {"requests": [documents.request_document(request, votes, policy) for request, votes in requests]}
@@ -262,7 +265,7 @@ def _format_time(at: datetime | None) -> str | None:
     return f"{at:%Y-%m-%dT%H:%M:%SZ}" if at else None
 
 
-RENDERERS: dict[type[Query], Renderer] = {
+RENDERERS: dict[type[QueryCommand], Renderer] = {
     ListModels: _list,
     ShowModel: _show,
     ListRequests: _requests,

@@ -15,7 +15,6 @@ from bot.domain.core.errors import BadInput
 from bot.domain.core.sentence import Code, Name, Sentence, sanitize_text, say
 from handlers.terminal import comparisons
 from handlers.terminal.command_line import commands
-from handlers.terminal.command_line.document_keys import document_keys
 from handlers.terminal.command_line.index import COMMAND_GROUPS, DEFAULT_SUBCOMMANDS
 from handlers.terminal.output.command_output import OutputFormat
 
@@ -149,6 +148,8 @@ def usage_line(command: type[Command]) -> str:
 
 def help_text(command: Help) -> str:
     """Return a command's help: its usage, arguments, an example, the keys of its JSON, and the exit codes."""
+    from handlers.terminal.command_line.document_keys import document_keys
+
     if command.about in COMMAND_GROUPS:
         return _group_help_text(command.about)
     verb = TERMINAL_COMMANDS[command.about]

@@ -146,7 +146,7 @@ def test_what_has_no_token_and_no_settings_fails_before_what_serves_is_loaded(tm
         found = loaded(every, SLOW - {"structlog"}, tmp_path, REGISTRAR_URL="http://127.0.0.1:1")
     slow = {"mlflow", "pandas", "matplotlib", "slack_bolt", "fastapi"}
     assert {words: slow & {*libraries} for words, libraries in found.items()} == {words: set() for words in every}
-    assert found["run"] == ["apscheduler"]  # its triggers, for the policy's windows
+    assert found["run"] == []
 
 
 def test_what_needs_neither_mlflow_nor_slack_loads_neither(policy: Path, tmp_path: Path, sqlite_template: Path) -> None:
