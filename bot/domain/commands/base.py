@@ -85,17 +85,22 @@ OptionalModelName = Annotated[
 AllModels = Annotated[bool, Argument("", "every model", positional=False, flags=("--all",))]
 _MESSAGES_BY_ERROR_TYPE = {
     "int_parsing": "it should be a whole number, such as 2",
+    "int_type": "it should be a valid integer",
     "int_from_float": "it should be a valid integer, got a number with a fractional part",
     "float_parsing": "it should be a number, such as 0.85",
+    "float_type": "it should be a valid number",
     "finite_number": "it should be a finite number",
-    "greater_than": "it should be greater than {gt!r}",
-    "greater_than_equal": "it should be greater than or equal to {ge!r}",
-    "less_than": "it should be less than {lt!r}",
-    "less_than_equal": "it should be less than or equal to {le!r}",
+    "greater_than": "it should be greater than {gt}",
+    "greater_than_equal": "it should be greater than or equal to {ge}",
+    "less_than": "it should be less than {lt}",
+    "less_than_equal": "it should be less than or equal to {le}",
     "literal_error": "it should be {expected}",
     "enum": "it should be {expected}",
+    "bool_type": "it should be a valid boolean",
+    "bool_parsing": "it should be a valid boolean, unable to interpret input",
     "string_type": "it should be a valid string",
-    "string_too_long": "it should have at most {max_length} characters",
+    "string_too_short": "it should have at least {min_length} character{s}",
+    "string_too_long": "it should have at most {max_length} character{s}",
     "string_pattern_mismatch": "it should match pattern '{pattern}'",
 }
 
@@ -104,10 +109,11 @@ def validation_message(error: Mapping[str, Any]) -> str:
     """Return pydantic's error in words for people, who don't think in inputs and strings."""
     if (template := _MESSAGES_BY_ERROR_TYPE.get(error["type"])) is None:
         return error_message(error)
-    bounds = error.get("ctx", {}).items()
-    return template.format(
-        **{name: int(bound) if isinstance(bound, float) and bound.is_integer() else bound for name, bound in bounds}
-    )
+    bounds = {
+        name: int(bound) if isinstance(bound, float) and bound.is_integer() else bound
+        for name, bound in error.get("ctx", {}).items()
+    }
+    return template.format(**bounds, s="" if 1 in bounds.values() else "s")
 
 
 class Command(BaseModel):
