@@ -44,7 +44,7 @@ MAX_CONCURRENT_CALLS = 8
 REFUSAL_TAGS = (EventTag.METRICS_REFUSED, EventTag.API_REFUSED)  # of both kinds
 REFUSAL_PAUSE = 60.0  # seconds in which a caller's refusals are written to the audit once
 MAX_REFUSED_CALLERS = 100  # refused callers of a minute that are written down
-UNKNOWN_CALLER = Client("?")  # an unauthenticated caller, in the audit log
+UNKNOWN_CALLER = "?"  # an unauthenticated caller, in the audit log
 JSON_TYPE = "application/json"
 HEADERS_BY_STATUS = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "5"}}
 KEY_REUSED = say("This {header} came with another body before.", header=Code("Idempotency-Key"))
@@ -101,7 +101,7 @@ class ApiCall:
         self.address = request.client.host if request.client else ""
         self.body = body
         self._refusal_tag = tag
-        self.client, self.rules, self.is_signed = UNKNOWN_CALLER, ApiClient(), False
+        self.client, self.rules, self.is_signed = Client(UNKNOWN_CALLER), ApiClient(), False
 
     @property
     def registrar(self) -> Registrar:
@@ -139,7 +139,8 @@ class ApiCall:
 
         Always raises ApiError.
         """
-        if self.services.refusals.is_new(f"{self.client.name} {self.address if self.client == UNKNOWN_CALLER else ''}"):
+        name = self.client.name
+        if self.services.refusals.is_new(f"{name} {self.address if name == UNKNOWN_CALLER else ''}"):
             event = Event(
                 at=self.services.clock.now(),
                 actor=self.client,

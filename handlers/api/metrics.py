@@ -12,7 +12,7 @@ from fastapi import APIRouter, Response
 from bot.domain.audit.events import EventTag
 from bot.domain.core.errors import BadInput, LedgerUnavailable, Misconfigured
 from bot.domain.core.sentence import Code, Name, sanitize_text, say, truncate
-from bot.domain.monitoring.push_payload import PushBody, TooManyReadings, parse_push
+from bot.domain.monitoring.push_payload import PushPayload, TooManyReadings, parse_push
 from bot.domain.monitoring.readings import PushedReading
 from bot.ports import IdempotentCall
 from handlers.api.calls import (
@@ -53,7 +53,7 @@ class _KeyTaken(Exception):
         },
         {202: PushDocument},
     ),
-    openapi_extra=describe_body(PushBody),
+    openapi_extra=describe_body(PushPayload),
     summary="Push readings",
 )
 def push_metrics(
@@ -100,7 +100,7 @@ def push_metrics(
     return json_response(202, answer)
 
 
-def _check_source(call: ApiCall, payload: PushBody) -> None:
+def _check_source(call: ApiCall, payload: PushPayload) -> None:
     """Check that the source takes pushed readings, and that the client can push for these models. Raises ApiError."""
     for model in dict.fromkeys(reading.model for reading in payload.readings):
         call.require_model(model, "push readings of")

@@ -19,9 +19,10 @@ from starlette.routing import Match, Route
 
 from bot.domain.core.errors import BadInput
 from bot.version import version
+from handlers.api import metrics as api_metrics
+from handlers.api import promotions
 from handlers.api.body import read_body
-from handlers.api.calls import ApiServices
-from handlers.api.routes import mount_api
+from handlers.api.calls import ApiError, ApiServices, refuse_call
 from handlers.errors import explain
 from handlers.recent_keys import RecentKeys
 from handlers.slack.deferred import dispatch_request
@@ -67,7 +68,11 @@ def create_app(
     if webhook_secret:
         mount_mlflow_webhook(web, webhook_secret, on_model_changed)
     if api_services:
-        mount_api(web, api_services)
+        web.state.api_services = api_services
+        web.include_router(api_metrics.router)
+        if api_services.registrar:
+            web.include_router(promotions.router)
+    web.add_exception_handler(ApiError, refuse_call)
     web.add_exception_handler(405, _answer_wrong_method)
     web.add_exception_handler(RequestValidationError, _answer_bad_path)
     web.add_exception_handler(ClientDisconnect, _end_without_answer)

@@ -19,7 +19,6 @@ from pydantic import (
     ValidationInfo,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 
 from bot.domain.core.errors import BadInput
 from bot.domain.core.sentence import sanitize_text, say, truncate
@@ -116,10 +115,10 @@ VersionNumber = Annotated[int, documented_only(minimum=1, maximum=999_999_999)]
 _Version = VersionNumber | Annotated[str, documented_only(pattern="^[vV]?[0-9]{1,9}$")] | None
 
 
-class ReadingBody(BaseModel):
+class ReadingInput(BaseModel):
     """One reading."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", title="ReadingBody")  # as the OpenAPI document has always named it
 
     model: Annotated[ModelName, BeforeValidator(_parse_model)] = Field(
         description="The registered model's name", examples=["churn"]
@@ -143,26 +142,26 @@ class ReadingBody(BaseModel):
     ] = Field(description="When it was measured, RFC 3339 with its zone", examples=["2026-05-04T12:00:00Z"])
 
     @model_validator(mode="after")
-    def _check_count(self) -> ReadingBody:
+    def _check_count(self) -> ReadingInput:
         if self.total is not None and not 0 <= self.value <= self.total:
-            raise PydanticCustomError("count", "must be between 0 and the total (of).", {"field": "value"})
+            raise ValueError("must be between 0 and the total (of).")  # see _describe_fault
         return self
 
 
-class PushBody(BaseModel):
+class PushPayload(BaseModel):
     """Readings for monitors. All are taken, or none."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", title="PushBody")
 
     source: Annotated[
         str, PlainValidator(_parse_source, json_schema_input_type=Annotated[str, documented_only(minLength=1)])
     ] = Field(description="A source of the type push in the policy, or push", examples=["live"])
-    readings: list[ReadingBody] = Field(
+    readings: list[ReadingInput] = Field(
         description="1 to 1,000 of them, all or none", min_length=1, max_length=MAX_READINGS
     )
 
 
-def parse_push(body: bytes, now: datetime) -> PushBody:
+def parse_push(body: bytes, now: datetime) -> PushPayload:
     """Return the parsed body. Raises BadInput, which names the place of each error, and TooManyReadings."""
     try:
         data = json.loads(body)
@@ -179,7 +178,7 @@ def parse_push(body: bytes, now: datetime) -> PushBody:
             )
         )
     try:
-        return PushBody.model_validate(data, context={"now": now})
+        return PushPayload.model_validate(data, context={"now": now})
     except ValidationError as error:
         faults = [_describe_fault(fault) for fault in error.errors()]
     more = len(faults) - MAX_FAULTS_SHOWN
@@ -190,7 +189,7 @@ def _describe_fault(fault: Mapping[str, Any]) -> str:
     """Return one of pydantic's errors with its place."""
     path = [str(step) for step in fault["loc"]]
     if fault["type"] == "extra_forbidden":
-        fields = (ReadingBody if len(path) > 1 else PushBody).model_fields.items()
+        fields = (ReadingInput if len(path) > 1 else PushPayload).model_fields.items()
         path[-1] = truncate(sanitize_text(path[-1]), 50)
         why = f"unknown key; known are {', '.join(field.alias or name for name, field in fields)}."
     elif path == ["source"]:
@@ -199,5 +198,5 @@ def _describe_fault(fault: Mapping[str, Any]) -> str:
         why = "a list of readings is missing."
     else:
         why = {"missing": "is missing.", "model_type": "must be an object."}.get(fault["type"], error_message(fault))
-        path += [fault["ctx"]["field"]] if fault["type"] == "count" else []
+        path += ["value"] if fault["type"] == "value_error" and len(path) == 2 else []  # see _check_count
     return f"{'.'.join(path)}: {why}"

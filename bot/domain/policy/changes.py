@@ -54,13 +54,13 @@ def _comparable_patterns(before: Policy, after: Policy) -> Iterator[tuple[str | 
 
 def _can_change_pattern(before: Policy, after: Policy, old: str, new: str) -> bool:
     """Return whether `old` can have applied to a name to which `new` applies now."""
-    if new in before.models and not _takes_precedence(before, old, new):
-        return False
-    if old in after.models and not _takes_precedence(after, new, old):
-        return False
-    if not can_overlap(old, new):
-        return False
-    return not (_is_shadowed(before, old, new) or _is_shadowed(after, new, old))
+    return (
+        (new not in before.models or _takes_precedence(before, old, new))
+        and (old not in after.models or _takes_precedence(after, new, old))
+        and can_overlap(old, new)
+        and not _is_shadowed(before, old, new)
+        and not _is_shadowed(after, new, old)
+    )
 
 
 def _is_shadowed(policy: Policy, pattern: str, other: str) -> bool:

@@ -90,13 +90,8 @@ def event_document(record: AuditRecord) -> dict[str, Any]:
 
 def events_csv(records: Iterable[AuditRecord]) -> str:
     """Return audit rows as lines of CSV without a heading: the columns are the keys of a line of JSON."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(EVENT_KEYS), lineterminator="\n")
-    for record in records:
-        row = event_document(record)
-        row["evidence"] = json.dumps(row["evidence"], ensure_ascii=False, sort_keys=True)
-        writer.writerow({key: _escape_formula(value) for key, value in row.items()})
-    return text.getvalue()
+    rows = [event_document(record) for record in records]
+    return _to_csv(row | {"evidence": json.dumps(row["evidence"], ensure_ascii=False, sort_keys=True)} for row in rows)
 
 
 def best_document(winner: compared.BestVersion, sentence: Sentence) -> dict[str, Any]:
@@ -109,10 +104,13 @@ def best_document(winner: compared.BestVersion, sentence: Sentence) -> dict[str,
 
 def best_csv(winner: compared.BestVersion, sentence: Sentence) -> str:
     """Return the winner as CSV, a heading and one row: the columns are the keys of the JSON document."""
-    document, text = best_document(winner, sentence), io.StringIO()
-    writer = csv.DictWriter(text, list(document), lineterminator="\n")
-    writer.writeheader()
-    writer.writerow({name: _escape_formula(value) for name, value in document.items()})
+    document = best_document(winner, sentence)
+    return _to_csv([{key: key for key in document}, document])
+
+
+def _to_csv(rows: Iterable[Mapping[str, object]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([_escape_formula(value) for value in row.values()] for row in rows)
     return text.getvalue()
 
 
