@@ -84,10 +84,9 @@ class BotClient:
             answer = self._client.request(method, f"{self._url}{path}", json=body, headers=headers)
         except httpx.HTTPError as error:
             raise BotUnreachable(say("The bot does not answer at {url}.", url=Code(self._url))) from error
-        document: Any = None
-        with suppress(ValueError):
-            document = answer.json()
-        document = document if isinstance(document, dict) else {}
+        document: dict[str, Any] = {}
+        with suppress(ValueError, TypeError):  # no JSON, or no object
+            document = dict(answer.json())
         if answer.is_success and document:
             return document
         raise self._refusal_error(answer, document)
