@@ -280,7 +280,8 @@ def _yes(true: bool) -> str:
 
 def _asked_for() -> set[str]:
     """Return the names of the acts that the program asks about somewhere."""
-    paths = [*(ROOT / "bot" / "services").rglob("*.py"), *(ROOT / "handlers").rglob("*.py")]
+    folders = ("bot/domain/commands", "bot/services", "handlers")
+    paths = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     return {
         node.attr
         for path in paths

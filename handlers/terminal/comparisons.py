@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from bot.domain.commands.base import QueryCommand
+from bot.domain.commands.base import Command
 from bot.domain.commands.promotions import Validate
 from bot.domain.commands.registry import Compare, FindBest
 from bot.domain.promotions import gates
@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # pandas takes a second to load, and the help doesn't need it
     from handlers.terminal.session import TerminalSession
 
 # The keys of each query's JSON document, in order. They are an interface: none is renamed or removed.
-KEYS: dict[type[QueryCommand], Mapping[str, str]] = {
+KEYS: dict[type[Command], Mapping[str, str]] = {
     Validate: {
         "model": "the model's name",
         "version": "the version's number",
@@ -62,7 +62,7 @@ KEYS: dict[type[QueryCommand], Mapping[str, str]] = {
     },
 }
 # The queries that also print CSV, each with what it holds.
-CSV_HELP: dict[type[QueryCommand], str] = {Compare: "the whole table as CSV", FindBest: "the winner as CSV, one row"}
+CSV_HELP: dict[type[Command], str] = {Compare: "the whole table as CSV", FindBest: "the winner as CSV, one row"}
 
 
 def _compare(
@@ -102,4 +102,4 @@ def _validate(
     return rendered_output(lambda _: tables.gates_table(snapshot, sentence), code)
 
 
-RENDERERS: dict[type[QueryCommand], Renderer] = {Compare: _compare, FindBest: _best, Validate: _validate}
+RENDERERS: dict[type[Command], Renderer] = {Compare: _compare, FindBest: _best, Validate: _validate}

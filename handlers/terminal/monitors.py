@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from bot.domain.commands.base import QueryCommand
+from bot.domain.commands.base import Command
 from bot.domain.commands.monitoring import MonitorBacktest, MonitorList, MonitorShow
 from bot.domain.core.durations import format_duration
 from bot.domain.monitoring import messages as monitor_messages
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from handlers.terminal.session import TerminalSession
 
 # The keys of each query's JSON document, in order. They are an interface: none is renamed or removed.
-KEYS: dict[type[QueryCommand], Mapping[str, str]] = {
+KEYS: dict[type[Command], Mapping[str, str]] = {
     MonitorList: {
         "monitors": "a list, the worst first, each as registrar monitor show --json prints it",
         "false_rollbacks": "what to expect of armed monitors, or null if none is armed: armed, counted (how many of "
@@ -144,4 +144,4 @@ def _backtest(
     )
 
 
-RENDERERS: dict[type[QueryCommand], Renderer] = {MonitorList: _list, MonitorShow: _show, MonitorBacktest: _backtest}
+RENDERERS: dict[type[Command], Renderer] = {MonitorList: _list, MonitorShow: _show, MonitorBacktest: _backtest}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from bot.domain.commands.base import QueryCommand
+from bot.domain.commands.base import Command
 from bot.domain.commands.promotions import ListRequests
 from bot.domain.commands.registry import ListModels, ShowModel
 from bot.domain.commands.rollbacks import ShowHistory
@@ -41,7 +41,7 @@ if TYPE_CHECKING:  # the help needs no services
 PAGE_SIZE = 50  # models, or versions of one, on a page
 
 # The keys of each query's JSON document, in order. They are an interface: none is renamed or removed.
-KEYS: dict[type[QueryCommand], Mapping[str, str]] = {
+KEYS: dict[type[Command], Mapping[str, str]] = {
     ListModels: {
         "models": "a list: model, production and staging (a version's number, or null), aliases (number by name)",
         "all": "how many there are",
@@ -265,7 +265,7 @@ def _format_time(at: datetime | None) -> str | None:
     return f"{at:%Y-%m-%dT%H:%M:%SZ}" if at else None
 
 
-RENDERERS: dict[type[QueryCommand], Renderer] = {
+RENDERERS: dict[type[Command], Renderer] = {
     ListModels: _list,
     ShowModel: _show,
     ListRequests: _requests,

@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from bot.domain.commands.base import QueryCommand
 from bot.domain.commands.help import Help
 from handlers.terminal.command_line import grammar, index
+from handlers.terminal.command_line.document_keys import DOCUMENT_KEYS
+from handlers.terminal.execute import RENDERERS
 from handlers.terminal.main import main
 from tests.support.paths import ROOT
 from tests.support.terminal.cli_runner import CliRunner, CommandOutput
@@ -74,6 +77,12 @@ def test_every_command_is_listed_once_with_a_line(registrar: CliRunner) -> None:
         name: verb.summary for name, verb in grammar.TERMINAL_COMMANDS.items() if name not in grouped
     }
     assert {name.partition(" ")[0] for name in grouped} == {*index.COMMAND_GROUPS}
+
+
+def test_every_query_has_a_renderer_and_says_its_keys() -> None:
+    asked = {verb for verb in grammar.TERMINAL_COMMANDS.values() if issubclass(verb, QueryCommand)}
+    assert {*RENDERERS} == asked
+    assert asked <= {*DOCUMENT_KEYS}
 
 
 @pytest.mark.parametrize(

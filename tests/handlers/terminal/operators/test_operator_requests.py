@@ -123,6 +123,18 @@ class TestApproving:
         assert request.state is RequestState.PENDING
         assert said.err.endswith(f"Request {request.id} is open all the same.\n")
 
+    @pytest.mark.parametrize(
+        "words", [["approve"], ["reject", "--reason", "no"], ["withdraw"], ["override", "--reason", "no"]], ids=str
+    )
+    def test_whom_the_policy_does_not_name_decides_nothing(self, terminal: OperatorTerminal, words: list[str]) -> None:
+        asked = terminal.asks()
+        text = (terminal.folder / "registrar.yml").read_text().replace(current_operator().name, "somebody-else")
+        (terminal.folder / "registrar.yml").write_text(text)
+        said = terminal.types(words[0], asked, *words[1:])
+        assert (said.code, "so you cannot decide from here" in said.err, production_version(terminal)) == (1, True, 2)
+        cancelled = terminal.types("cancel", asked)
+        assert (cancelled.code, "operators does not say who" in cancelled.err) == (1, True)
+
     def test_the_last_one_hears_how_the_move_ended(self, terminal: OperatorTerminal) -> None:
         said = terminal.types("approve", terminal.asks())
         assert (said.code, said.out, production_version(terminal)) == (
