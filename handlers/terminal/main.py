@@ -49,12 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return _end_silently()
-    except RegistrarError as error:
-        print(explain(error), file=sys.stderr)
-        return error.exit_code
     except Exception as error:
         print(explain(error), file=sys.stderr)
-        return 1
+        return error.exit_code if isinstance(error, RegistrarError) else 1
 
 
 def _run_own_command(argv: Sequence[str]) -> int:

@@ -38,14 +38,15 @@ def parse_ci_run(data: Mapping[str, Any]) -> CiRun:
                 "ci.{key}: unknown key; known are {known}.",
                 key=Name(str(unknown_key)[:60]),
                 known=[Code(name) for name in known_keys],
-            )
+            ),
+            "ci",
         )
     words = {name: sanitize_text(str(data.get(name) or "")).strip() for name in known_keys}
     for name, word in words.items():
         if len(word) > (MAX_URL_LENGTH if name == "url" else MAX_WORD_LENGTH):
-            raise BadInput(say("ci.{name}: it is too long.", name=Code(name)))
+            raise BadInput(say("ci.{name}: it is too long.", name=Code(name)), "ci")
     if words["url"] and not _is_web_page_url(words["url"]):
-        raise BadInput(say("ci.{name}: it is no address of a page (http or https).", name=Code("url")))
+        raise BadInput(say("ci.{name}: it is no address of a page (http or https).", name=Code("url")), "ci")
     return CiRun(**words)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from apscheduler.triggers.cron import CronTrigger
+if TYPE_CHECKING:  # the terminal's help knows the policy, and needs no window
+    from apscheduler.triggers.cron import CronTrigger
 
 _MAX_OVERLAPPING_WINDOWS = 400  # windows that can overlap at one moment; with more, the reported end is too early
 _WEEKDAY_NAMES = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
@@ -35,6 +37,8 @@ def _cron_trigger(cron: str, time_zone: str) -> CronTrigger:
     fields = cron.split()
     if len(fields) != 5:
         raise ValueError(f"{cron!r} is no cron expression of five fields: minute hour day month weekday")
+    from apscheduler.triggers.cron import CronTrigger
+
     try:
         zone = ZoneInfo(time_zone)
     except (KeyError, ValueError, OSError):
