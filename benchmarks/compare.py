@@ -13,7 +13,7 @@ import requests
 
 from benchmarks.ways import WORKERS, Way, be_patient, seconds, sent, verdict, without_registrar
 from bot.domain.commands.parser import build_command
-from bot.domain.commands.queries import Compare
+from bot.domain.commands.registry import Compare
 from bot.domain.policy.parser import validate_policy
 from bot.ledger.database import SqlLedger
 from bot.ports import SYSTEM_CLOCK

@@ -49,8 +49,20 @@ class Observer(Protocol):
         """Count a finished check. `delay`: how late it was; None if it ran outside its schedule."""
 
 
-class NullObserver(Observer):
+class NullObserver:
     """An observer that counts nothing."""
+
+    def events_committed(self, events: Sequence[Event]) -> None:
+        """Count nothing."""
+
+    def registry_called(self, operation: str, seconds: float, error: str = "") -> None:
+        """Count nothing."""
+
+    def slack_call_failed(self, code: str) -> None:
+        """Count nothing."""
+
+    def check_finished(self, outcome: CheckOutcome, delay: timedelta | None) -> None:
+        """Count nothing."""
 
 
 NO_OBSERVER: Final = NullObserver()

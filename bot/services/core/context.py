@@ -43,6 +43,14 @@ class ActivePolicy:
         """A hash of the policy's text."""
         return self._current[1]
 
+    def current(self) -> Policy:
+        """Return the policy in force: for services that need nothing else of this."""
+        return self._current[0]
+
+    def user_groups(self) -> frozenset[str]:
+        """Return every user group that the policy in force names."""
+        return self._current[0].user_groups()
+
     def replace(self, policy: Policy, revision: str) -> None:
         """Put another policy in force."""
         self._current = (policy, revision)

@@ -188,9 +188,8 @@ def running_app(
             policy_file=LocalPolicyFile(policy_file) if policy_file else None,
             observer=metrics,
             admins=admins,
+            dispatcher=None if ledger.is_file else open_dispatcher(settings),
         )
-        if not ledger.is_file:
-            registrar.monitoring.use_dispatcher(open_dispatcher(settings))
         with (
             open_listener(settings) as listener,
             Service(settings, registrar, listener, metrics, is_worker=is_worker) as service,

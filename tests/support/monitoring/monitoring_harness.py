@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bot.bootstrap.build import open_sources
-from bot.domain.commands.changes import Rollback
 from bot.domain.commands.parser import build_command
+from bot.domain.commands.rollbacks import Rollback
 from bot.domain.core.actors import Person
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.monitoring.readings import PushedReading
