@@ -84,13 +84,8 @@ def _gauges(backlog: Backlog, now: datetime) -> Iterator[GaugeMetricFamily]:
         (OVERDUE_CHECKS, OVERDUE_CHECK_AGE, {"": backlog.overdue_checks}),
     ):
         yield _gauge(number, {kind: pending.number for kind, pending in waiting.items()})
-        yield _gauge(
-            age,
-            {
-                kind: max(0.0, (now - pending.since).total_seconds()) if pending.since else 0.0
-                for kind, pending in waiting.items()
-            },
-        )
+        seconds = {kind: (now - (pending.since or now)).total_seconds() for kind, pending in waiting.items()}
+        yield _gauge(age, {kind: max(0.0, since) for kind, since in seconds.items()})
     yield _gauge(
         OPEN_INCIDENTS, {kind.value: backlog.incidents.get(kind, PendingCount()).number for kind in IncidentKind}
     )

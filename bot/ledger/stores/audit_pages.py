@@ -34,9 +34,9 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from bot.domain.audit.audit_chain import MIN_NUMBER
 from bot.domain.audit.events import EventTag
+from bot.ledger.stores.base import MAX_NUMBER
 from bot.ledger.tables import audit_events
 
-MAX_NUMBER = 2**62  # above every number that a row can have
 EARLIEST = datetime.min.replace(tzinfo=UTC)
 MAX_CLOCK_SKEW = timedelta(hours=1)  # the largest difference between the clocks of two processes
 _MODEL_PARAM, _ACTOR_PARAM, _TAG_PARAM, _SINCE_PARAM, _NEAR_PARAM, _BEFORE_PARAM, _LIMIT_PARAM = (

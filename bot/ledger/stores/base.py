@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 NO_OPERATOR_IDS: Mapping[str, str] = MappingProxyType({})
 UNCLAIMED = {"claimed_by": None, "claimed_until": None}
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MAX_NUMBER = 2**62  # above every number that a row can have
 KEY, NOW = "b_key", "b_now"  # bound parameters; no column has these names
 # These tables are unique only among some rows.
 PARTIAL_INDEXES = {

@@ -34,6 +34,7 @@ from bot.domain.transitions.transition import UNFINISHED_STATES, Transition, Tra
 from bot.ledger.stores.base import (
     EPOCH,
     KEY,
+    MAX_NUMBER,
     NOW,
     UNCLAIMED,
     SqlReadStore,
@@ -57,7 +58,6 @@ from bot.ports.transitions import TransitionReader, TransitionWriter
 
 STAGE, LIMIT, BEFORE, UNTIL, ATTEMPTS = "b_stage", "b_most", "b_before", "b_until", "b_attempts"
 CONTEXT_ROWS = 50  # transitions after :b_until that are returned too, to show what followed
-MAX_NUMBER = 2**62  # above every number that a row can have
 # A claim still holds if there was no other: `attempts` counts them.
 _IS_CLAIMED_AS = and_(transitions.c.id == bindparam(KEY), transitions.c.attempts == bindparam(ATTEMPTS))
 _FINISH = update(transitions).where(_IS_CLAIMED_AS, transitions.c.state.in_(UNFINISHED_STATES))

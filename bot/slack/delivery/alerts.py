@@ -160,6 +160,10 @@ class AlertDelivery:
         from bot.slack.monitoring.chart import draw_readings, readings_alt_text
 
         picture = FileUpload(name, draw_readings(chart), f"{monitor.name}, the last readings", readings_alt_text(chart))
+        return self._upload(outbox_message, existing, picture)
+
+    def _upload(self, outbox_message: OutboxMessage, existing: MessageRef, picture: FileUpload) -> DeliveryResult:
+        """Put a picture into the thread of an incident, or say there why Slack takes none."""
         self._poster.require_lease(outbox_message)
         try:
             file = upload_file(self._client, existing, picture).id
