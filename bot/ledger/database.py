@@ -28,7 +28,6 @@ from bot.ledger.file_lock import LedgerFileLock
 from bot.ledger.schema import Schema, SchemaAge
 from bot.ledger.stores.reader import SqlLedgerReader
 from bot.ledger.stores.transaction import SqlLedgerTransaction
-from bot.ledger.write_semaphore import FairSemaphore
 from bot.ports import NO_OBSERVER, SYSTEM_CLOCK, Clock, Observer
 
 log = logging.getLogger(__name__)
@@ -89,12 +88,12 @@ class SqlLedger:
         self._read_operators: Callable[[], Mapping[str, str]] = dict
         self._is_sqlite = self._url.get_backend_name() == "sqlite"
         if self._is_sqlite:
-            self._write_semaphore = FairSemaphore(1)
+            self._write_semaphore = engines.FairSemaphore(1)
             self._writer = engines.sqlite_writer(self._url, timeout)
             self._reader = engines.sqlite_reader(self._url, timeout, connections)
         else:
-            # The other connections are for readers: see write_semaphore.py.
-            self._write_semaphore = FairSemaphore(max(1, connections // 4))
+            # The other connections are for readers: see FairSemaphore.
+            self._write_semaphore = engines.FairSemaphore(max(1, connections // 4))
             self._writer = engines.postgres(self._url, timeout, connections)
             self._reader = self._writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
