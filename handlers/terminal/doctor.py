@@ -61,10 +61,8 @@ def _diagnoses_table(diagnoses: Sequence[Diagnosis]) -> Table:
         sign, style = SIGNS[diagnosis.state]
         sentence = Text(diagnosis.sentence, style="dim" if diagnosis.state is DiagnosisState.SKIPPED else "")
         if diagnosis.advice:
-            sentence.append(
-                f"\n→ {diagnosis.advice}",
-                style="bold" if diagnosis.state in {DiagnosisState.ERROR, DiagnosisState.NO_REPLY} else "",
-            )
+            is_urgent = diagnosis.state in {DiagnosisState.ERROR, DiagnosisState.NO_REPLY}
+            sentence.append(f"\n→ {diagnosis.advice}", style="bold" if is_urgent else "")
         area = "" if diagnosis.area == before else diagnosis.area
         table.add_row(Text(f"{sign} {diagnosis.state.value}", style=style), Text(area), sentence)
         before = diagnosis.area
