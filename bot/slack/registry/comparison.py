@@ -70,14 +70,8 @@ def _comparison_files(comparison: Comparison, *, is_cut: bool) -> list[FileUploa
     if comparison.metrics:
         from bot.slack.registry.comparison_chart import comparison_alt_text, comparison_chart
 
-        files.append(
-            FileUpload(
-                f"{name}-metrics.png",
-                comparison_chart(comparison),
-                "Metrics by version",
-                comparison_alt_text(comparison),
-            )
-        )
+        picture, alt = comparison_chart(comparison), comparison_alt_text(comparison)
+        files.append(FileUpload(f"{name}-metrics.png", picture, "Metrics by version", alt))
     if is_cut:
         fewer = code(f"/model compare {comparison.model} {comparison.versions[-1]} …", 300)
         missing = f"Slack refused the CSV. To see other versions, name them: {fewer}"
