@@ -22,7 +22,7 @@ from bot.services.core.outbox_messages import (
     request_thread_message,
     review_reminder_messages,
 )
-from bot.services.promotions.outcomes import RequestDecisions
+from bot.services.promotions.decisions import RequestDecisions
 
 
 class Reviews:

@@ -10,7 +10,7 @@ from bot.domain.commands.policy import ShowPolicy
 from bot.domain.commands.promotions import Validate
 from bot.domain.core.sentence import Sentence
 from bot.domain.promotions.gates import summarize_gates
-from bot.domain.promotions.snapshot import RequestSnapshot
+from bot.domain.promotions.request import RequestSnapshot
 from bot.domain.registry.model import VersionInfo
 from bot.slack.core.answer import Answer, RenderContext, Renderers
 from bot.slack.core.blocks import (

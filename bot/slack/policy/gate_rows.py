@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.domain.promotions.snapshot import GateResult, RequestSnapshot
+from bot.domain.promotions.request import GateResult, RequestSnapshot
 from bot.slack.core.blocks import fitting_rows
 from bot.slack.core.mrkdwn import code, escape_and_cut
 

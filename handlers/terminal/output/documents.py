@@ -19,7 +19,7 @@ from handlers.terminal.command_line.document_keys import DOCUMENT_KEYS
 
 if TYPE_CHECKING:  # pandas takes a second to load, and the help doesn't need it
     from bot.domain.core.sentence import Sentence
-    from bot.domain.promotions.snapshot import RequestSnapshot
+    from bot.domain.promotions.request import RequestSnapshot
     from bot.domain.registry import comparison as compared
     from bot.domain.registry.model import VersionInfo
     from bot.ledger.audit_chain import AuditRecord, ChainFault
