@@ -98,7 +98,7 @@ TOURS = {
     "rollback": Tour(
         "A rollback by a monitor",
         (
-            Scene("The serving side pushes a bad reading:", (Stop("MetricsEndpoint.receive"),)),
+            Scene("The serving side pushes a bad reading:", (Stop("metrics.push_metrics"),)),
             Scene(
                 "The scheduler ticks, and the monitor is due:",
                 (

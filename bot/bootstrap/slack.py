@@ -129,7 +129,7 @@ def fetch_home_team_id(client: WebClient) -> str:
     """Return the id of the workspace that the token belongs to."""
     from slack_sdk.errors import SlackApiError
 
-    from bot.slack.core.api_errors import CONNECTION_ERRORS, error_code
+    from bot.slack.core.client import CONNECTION_ERRORS, error_code
 
     try:
         return str(client.auth_test()["team_id"])

@@ -17,12 +17,11 @@ from bot.domain.commands.rollbacks import Rollback
 from bot.domain.policy.authorization import Permission
 from bot.domain.registry.model import parse_version_ref
 from bot.slack.commands import help_text
-from bot.slack.core.blocks import Message, sentence_message
-from bot.slack.core.mrkdwn import unescape
+from bot.slack.core.blocks import Message, sentence_message, unescape
 from bot.slack.monitoring.modal import monitor_modal
 from bot.slack.promotions import modals
 from bot.slack.registry import answers as registry_answers
-from bot.slack.rollbacks.modal import rollback_modal
+from bot.slack.rollbacks.rollback_card import rollback_modal
 from handlers.errors import explain
 from handlers.slack.interactions import SlackInteractions
 from handlers.slack.replies import ReplyTarget, target_of_command

@@ -12,11 +12,11 @@ from bot.domain.commands.monitoring import MonitorAdd
 from bot.domain.commands.parser import build_command
 from bot.domain.commands.promotions import Override, Promote, Reject, Review
 from bot.domain.commands.rollbacks import Rollback
-from bot.domain.core.errors import BadInput, RegistrarError, WrongField
+from bot.domain.core.errors import BadInput, RegistrarError
 from bot.domain.policy.authorization import Permission
 from bot.slack.monitoring import modal as monitor_modal
 from bot.slack.promotions import modals
-from bot.slack.rollbacks import modal as rollback_modal
+from bot.slack.rollbacks import rollback_card
 from handlers.errors import explain
 from handlers.slack.interactions import SlackInteractions
 from handlers.slack.listeners import FieldError, Form, FormHandler, form_listener
@@ -130,7 +130,7 @@ def _without_flag(sentence: str) -> str:
 
 def _monitor_field_of(error: RegistrarError, sentence: str) -> str:
     """Return the form's field that an error is about: the error names it, or its sentence names the flag."""
-    if isinstance(error, WrongField) and error.field in monitor_modal.MONITOR_FIELDS:
+    if error.field in monitor_modal.MONITOR_FIELDS:
         return error.field
     match = re.search(r"--([a-z-]+)", sentence)
     field = match[1].replace("-", "_") if match else ""
@@ -144,6 +144,6 @@ _HANDLERS: dict[str, FormHandler] = {
     modals.REJECT: _reason_handler(Reject, "Say why: the requester gets to read it."),
     modals.OVERRIDE: _reason_handler(Override, "Say why: the card shows it, and the audit keeps it."),
     modals.REVIEW: _reason_handler(Review, "Say what you found: the thread shows it, and the audit log keeps it."),
-    rollback_modal.ROLLBACK: _rollback,
+    rollback_card.ROLLBACK: _rollback,
     monitor_modal.MONITOR: _add_monitor,
 }

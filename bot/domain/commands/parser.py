@@ -63,8 +63,9 @@ def build_command(command_class: type[CommandT], values: dict[str, Any]) -> Comm
         return command_class(**values)
     except ValidationError as error:
         fault = error.errors()[0]
-        field = str(fault["loc"][0]).replace("_", "-") if fault["loc"] else command_class.verb
-        raise BadInput(say("{field}: {what}.", field=Code(f"--{field}"), what=validation_message(fault))) from error
+        field = str(fault["loc"][0]) if fault["loc"] else ""
+        flag = Code(f"--{field.replace('_', '-') or command_class.verb}")
+        raise BadInput(say("{field}: {what}.", field=flag, what=validation_message(fault)), field) from error
 
 
 def load_command(data: Mapping[str, Any]) -> Command:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 
-from bot.domain.audit.events import ChainedEvent
+from bot.domain.audit.events import AUDIT_PAGE_SIZE, ChainedEvent
 from bot.domain.commands.audit import ShowAudit
 from bot.domain.core.relative_time import resolve_start
 from bot.domain.core.sentence import Sentence
 from bot.domain.promotions import break_glass_messages
 from bot.services.core.commands import QueryHandlers
 from bot.services.core.context import Context
-
-AUDIT_PAGE_SIZE = 20  # events per page
 
 
 def audit_queries(context: Context) -> QueryHandlers:

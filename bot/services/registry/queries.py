@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from bot.domain.commands.registry import ListModels, ShowModel
 from bot.domain.core.errors import LedgerUnavailable, RegistrarError, UnknownModel
 from bot.domain.core.sentence import Sentence
 from bot.domain.promotions.request import OPEN_STATES, Request, Vote
+from bot.domain.promotions.views import ModelView
 from bot.domain.registry.model import (
     ModelInfo,
     ModelPackage,
@@ -23,8 +23,7 @@ from bot.domain.registry.model import (
     resolve_version,
     unknown_model_message,
 )
-from bot.domain.registry.model_card import ModelCard
-from bot.domain.registry.rollback_block import RollbackBlock
+from bot.domain.registry.model_card import VersionCard
 from bot.domain.transitions.model_card_sources import ModelCardSources, fill_model_card, last_deployment
 from bot.domain.transitions.transition import Transition
 from bot.services.core.blocked_versions import blocks_for_display
@@ -32,26 +31,6 @@ from bot.services.core.commands import QueryHandlers
 from bot.services.core.context import Context
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class ModelView:
-    """A model with its versions (newest first, with aliases), open requests, and rollback blocks."""
-
-    model: ModelInfo
-    versions: list[VersionInfo]
-    requests: list[Request]
-    blocks: Mapping[int, RollbackBlock] = field(default_factory=dict)  # by version
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VersionCard:
-    """A model card, with the version and the run that it was filled from."""
-
-    version: VersionInfo
-    run: RunInfo | None
-    card: ModelCard
-    block: RollbackBlock | None = None
 
 
 class RegistryQueries:

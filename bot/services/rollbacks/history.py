@@ -46,12 +46,12 @@ class ProductionHistory:
         now = self._context.clock.now()
         window = None if command.at is None else resolve_window(command.at, now)
         with self._context.ledger.read() as reader:
-            recent = _recent_periods(reader, command.model, command.last if window is None else MAX_CHART_PERIODS)
+            limit = command.last if window is None else MAX_CHART_PERIODS
+            # Newest first, and more than the limit if there are that many.
+            recent = _read_periods(reader, command.model, lambda found: len(found) > limit)
             periods = recent if window is None else _periods_around(reader, command.model, window)
-            first, first_snapshot = (
-                reader.first_transition(command.model, Stage.PRODUCTION),
-                reader.registry_snapshot(REGISTRY_SEEN_KEY),
-            )
+            first = reader.first_transition(command.model, Stage.PRODUCTION)
+            first_snapshot = reader.registry_snapshot(REGISTRY_SEEN_KEY)
             shown = tuple(periods[: command.last]) if window is None else periods_in_window(periods, window)
             requests = {
                 period.started_by.request: reader.request(period.started_by.request)
@@ -73,16 +73,11 @@ class ProductionHistory:
             watched_since=min(times, default=None),
             requests=requests,
             approvers=approvers,
-            chart_periods=tuple(recent[: command.last if window is None else MAX_CHART_PERIODS]),
+            chart_periods=tuple(recent[:limit]),
             has_older=window is None and len(periods) > len(shown),
             window=window,
             **_neighbors(periods, window),
         )
-
-
-def _recent_periods(reader: LedgerReader, model: str, limit: int) -> list[ServingPeriod]:
-    """Return the last serving periods, newest first: more than `limit`, if there are that many."""
-    return _read_periods(reader, model, lambda found: len(found) > limit)
 
 
 def _periods_around(reader: LedgerReader, model: str, requested: TimeWindow) -> list[ServingPeriod]:

@@ -17,8 +17,8 @@ from bot.domain.promotions.request import Request, RequestState, Vote
 from bot.domain.registry.model import Stage
 from bot.domain.rollbacks.rollback import current_blocks
 from bot.ports import DeliveryOutcome, DeliveryResult, Ledger, MessageKind, MessageRef, OutboxMessage
-from bot.slack.core.api_errors import CONNECTION_ERRORS, delivery_for_error, is_posting_restricted
 from bot.slack.core.blocks import Message, sentence_message
+from bot.slack.core.client import CONNECTION_ERRORS, delivery_for_error, is_posting_restricted
 from bot.slack.delivery.alerts import AlertDelivery
 from bot.slack.delivery.poster import SHORT_WAIT, LeaseExpiring, MessagePoster, keep_latest
 from bot.slack.delivery.publisher import ReportMissingScopes

@@ -287,6 +287,24 @@ def test_a_value_of_the_wrong_kind_is_answered_in_plain_words(typed: str, answer
     assert refusal(typed) == answer
 
 
+@pytest.mark.parametrize(
+    ("typed", "field"),
+    [
+        ("promote churn 4 moon", "to"),
+        ("promote churn soon production", "version"),
+        ("promote a/b 4 production", "model"),
+        (f"promote churn 4 production --reason {'x' * 1001}", "reason"),
+        ("show churn --page 0", "page"),
+        ("compare churn --last many", "last"),
+        ("promote churn 4 production --flag", ""),
+    ],
+)
+def test_what_is_wrong_carries_the_field_that_it_is_about(typed: str, field: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        parse_command(typed)
+    assert (caught.value.field, caught.value.code) == (field, "BadInput")
+
+
 def test_a_field_that_no_verb_has_is_refused() -> None:
     with pytest.raises(BadInput, match="--colour"):
         build_command(Approve, {"request": "r4k7q", "colour": "blue"})

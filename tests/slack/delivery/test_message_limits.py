@@ -13,8 +13,8 @@ from bot.domain.commands.audit import ShowAudit
 from bot.domain.core.sentence import Mention, say
 from bot.domain.policy.freezes import ActiveFreeze
 from bot.domain.promotions.request import GateResult, Request, RequestSnapshot, RequestState
+from bot.domain.promotions.views import ModelView
 from bot.domain.registry.model import ModelInfo, RunInfo, Stage, VersionInfo
-from bot.services.registry.queries import ModelView
 from bot.slack.core.blocks import Message, with_picture
 from bot.slack.monitoring import incident_card
 from bot.slack.promotions import request_card

@@ -25,13 +25,13 @@ from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.approvers import PendingApprovers, approval_invitation, waiting_for_approvers
 from bot.domain.promotions.request import RequestSnapshot, RequestState, VoteChoice
+from bot.domain.promotions.views import ModelView
 from bot.domain.registry.model import VersionRef
 from bot.domain.rollbacks.history import TimeWindow
 from bot.domain.transitions import drift
 from bot.domain.transitions.drift import DriftNotice, DriftNoticeKind
 from bot.domain.transitions.serving_check import ServingCheck, ServingCheckState
 from bot.domain.transitions.transition import TransitionKind
-from bot.services.registry.queries import ModelView
 from bot.slack.commands import help_text
 from bot.slack.commands.rendering import render
 from bot.slack.core import blocks
@@ -169,7 +169,7 @@ def _messages(name: str) -> Iterator[tuple[str, Message]]:
     for finding in findings(name):
         yield f"{finding.kind.value} {len(finding.versions)}", drift_notice.drift_message(finding)
     for number in (1, 2, 99, 100, 101, 1000):
-        yield f"{number} versions compared", comparison.comparison_message(a_comparison(name, number)).message
+        yield f"{number} versions compared", comparison.comparison_message(a_comparison(name, number))[0]
     yield from histories(name)
     for rows in (0, 1, 20, 21, 1000):
         yield (

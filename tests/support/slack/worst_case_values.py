@@ -28,13 +28,13 @@ from bot.domain.registry.model import (
     Stage,
     VersionInfo,
 )
+from bot.domain.registry.model_card import VersionCard
 from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.registry.signature_changes import caller_impact, no_rollback_reason
 from bot.domain.rollbacks.history import Timeline
 from bot.domain.rollbacks.rollback import ServingPeriod
 from bot.domain.transitions.model_card_sources import ModelCardSources, fill_model_card
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
-from bot.services.registry.queries import VersionCard
 
 NOW = datetime(2026, 5, 4, 12, 30, tzinfo=UTC)
 
