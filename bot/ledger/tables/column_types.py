@@ -20,7 +20,7 @@ from bot.domain.core.actors import actor_id, parse_actor
 from bot.domain.core.ci_run import CiRun, pack_ci_run
 from bot.domain.core.sentence import pack_sentence, unpack_sentence
 from bot.domain.policy.monitor_config import MonitorConfig
-from bot.domain.promotions.snapshot import RequestSnapshot, pack_snapshot, unpack_snapshot
+from bot.domain.promotions.request import RequestSnapshot, pack_snapshot, unpack_snapshot
 from bot.domain.registry.model import Stage, VersionIdentity
 
 if TYPE_CHECKING:

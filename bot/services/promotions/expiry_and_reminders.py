@@ -12,7 +12,7 @@ from bot.domain.promotions.approvers import MAX_NOTIFIED
 from bot.domain.promotions.request import Request, RequestState
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import reminder_messages
-from bot.services.promotions.outcomes import RequestDecisions
+from bot.services.promotions.decisions import RequestDecisions
 from bot.services.promotions.voting import MAX_PENDING
 
 

@@ -22,7 +22,7 @@ from bot.services.core.outbox_messages import (
     review_reminder_messages,
     thread_message,
 )
-from bot.services.promotions.outcomes import RequestDecisions
+from bot.services.promotions.decisions import RequestDecisions
 
 
 class Reviews:

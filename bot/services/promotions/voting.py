@@ -18,15 +18,14 @@ from bot.domain.promotions.request import (
     Vote,
     VoteChoice,
     counting_approvals,
+    pack_snapshot,
     state_after_votes,
 )
-from bot.domain.promotions.snapshot import pack_snapshot
 from bot.ports import LedgerTransaction
 from bot.services.core.commands import ChangeHandlers, CommandResult
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import thread_message
-from bot.services.promotions.outcomes import RequestDecisions
-from bot.services.promotions.voter_eligibility import Profiles, Voters
+from bot.services.promotions.decisions import Profiles, RequestDecisions, Voters
 
 MAX_PENDING = 10_000  # pending requests at a time; there is at most one per model and stage
 

@@ -27,7 +27,7 @@ from bot.services.core.outbox_messages import (
     request_event,
     thread_message,
 )
-from bot.services.promotions.outcomes import final_tag_update
+from bot.services.promotions.decisions import final_tag_update
 from bot.services.transitions import rollback_records, serving_checks
 
 RequestEnd = tuple[RequestState, EventTag]  # the final state of a request, and its audit event

@@ -25,9 +25,9 @@ from bot.ledger import SqlLedger
 from bot.ports import SYSTEM_CLOCK, Clock, Ledger, ModelRegistry
 from bot.registry.memory import MemoryRegistry
 from bot.services.core.context import ActivePolicy, Context
+from bot.services.promotions.decisions import RequestDecisions
 from bot.services.promotions.expiry_and_reminders import RequestUpkeep
 from bot.services.promotions.gate_checks import GateChecks
-from bot.services.promotions.outcomes import RequestDecisions
 from bot.services.promotions.voting import Requests
 from bot.services.registry.queries import RegistryQueries
 from bot.services.transitions.completion import Completion

@@ -21,8 +21,8 @@ from bot.services.core.access import AccessControl
 from bot.services.core.context import ActivePolicy, Context, short_id
 from bot.services.monitoring.incident_updates import Incidents
 from bot.services.monitoring.scheduler import MonitorScheduler
+from bot.services.promotions.decisions import RequestDecisions
 from bot.services.promotions.gate_checks import GateChecks
-from bot.services.promotions.outcomes import RequestDecisions
 from bot.services.promotions.voting import Requests
 from bot.services.registry.queries import RegistryQueries
 from bot.services.rollbacks.rollbacks import Rollbacks
