@@ -11,7 +11,7 @@ from bot.domain.core.numbers import format_difference, format_number
 from bot.domain.core.sentence import sanitize_text, truncate
 from bot.domain.registry.comparison import Comparison, to_csv
 from bot.domain.registry.messages import summarize_comparison
-from bot.slack.core.answer import Answer, FileUpload, RenderContext, Renderers, safe_file_name
+from bot.slack.core.answer import FileUpload, RenderContext, Renderers, SlackAnswer, safe_file_name
 from bot.slack.core.blocks import (
     MAX_BLOCKS_LENGTH,
     Message,
@@ -51,9 +51,9 @@ def comparison_message(comparison: Comparison) -> tuple[Message, bool]:
     return build_message(f"{code(comparison.model, 120)}: {text}", [*top, *table, *legend]), is_cut
 
 
-def _render_comparison(command: Compare, comparison: Comparison, context: RenderContext) -> Answer:
+def _render_comparison(command: Compare, comparison: Comparison, context: RenderContext) -> SlackAnswer:
     message, is_cut = comparison_message(comparison)
-    return Answer(message, lambda: _comparison_files(comparison, is_cut=is_cut), is_public=True)
+    return SlackAnswer(message, lambda: _comparison_files(comparison, is_cut=is_cut), is_public=True)
 
 
 def _comparison_files(comparison: Comparison, *, is_cut: bool) -> list[FileUpload]:
