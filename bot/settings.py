@@ -142,26 +142,10 @@ class Settings(BaseSettings):
             raise ValueError("a folder with a question mark cannot hold the ledger")
         return home
 
-    @field_validator(
-        "slack_bot_token",
-        "slack_app_token",
-        "slack_signing_secret",
-        "database_url",
-        "webhook_secret",
-        "bot_token",
-        "probe_password",
-        "probe_token",
-        mode="before",
-    )
-    @classmethod
-    def _empty_to_none(cls, value: str | None) -> str | None:
-        return value or None
-
     @property
     def secrets(self) -> list[str]:
         """What must be printed nowhere."""
-        secrets = [value for _, value in self if isinstance(value, SecretStr)]
-        return [secret.get_secret_value() for secret in secrets]
+        return [value.get_secret_value() for _, value in self if isinstance(value, SecretStr)]
 
     @property
     def ledger_url(self) -> str:
@@ -173,25 +157,20 @@ class Settings(BaseSettings):
     @property
     def mlflow_uri(self) -> str:
         """Where runs are tracked: MLflow's own setting, else a SQLite file in our home."""
-        return self.tracking_uri or f"sqlite:///{self._local_mlflow}"
-
-    @property
-    def _local_mlflow(self) -> Path:
-        return self.home.absolute() / "mlflow.db"
+        return self.tracking_uri or f"sqlite:///{self.home.absolute() / 'mlflow.db'}"
 
     @property
     def unset_tracking_uri(self) -> UnsetSetting | None:
         """The message if neither address of MLflow is set; None if one is."""
         if self.tracking_uri:
             return None
-        purpose = "MLflow's runs" if self.registry_uri else "a registry"
-        verb = "uses" if self._local_mlflow.exists() else "creates"
+        purpose, file = "MLflow's runs" if self.registry_uri else "a registry", self.home.absolute() / "mlflow.db"
         sentence = say(
             "{name} isn't set, so Registrar {verb} {what} in {file}.",
             name=Code("MLFLOW_TRACKING_URI"),
-            verb=verb,
+            verb="uses" if file.exists() else "creates",
             what=purpose,
-            file=Code(self._local_mlflow),
+            file=Code(file),
         )
         return UnsetSetting(
             sentence,
