@@ -104,7 +104,7 @@ TOURS = {
                     Stop("MonitorScheduler.tick"),
                     Stop("MonitorScheduler.run_batch"),
                     Stop("PushSource.read"),
-                    Stop("statistics.judge_threshold"),
+                    Stop("threshold.judge_threshold"),
                     Stop("assessment.assess"),
                     Stop("incident_decision.decide"),
                     Stop("rollback_records.begin_rollback"),

@@ -120,7 +120,7 @@ def build_registrar(  # noqa: PLR0913 - the composition root
     opening = RequestOpening(context, queries, gate_checks, decisions)
     loadability, sources = LoadabilityChecks(context), open_sources(active_policy, ledger, registry)
     rollbacks = Rollbacks(context, queries, access, loadability, requests)
-    incidents = Incidents(context, rollbacks, loadability)
+    incidents = Incidents(context, loadability)
     monitoring = MonitorScheduler(context, sources, incidents)
     command_queue = CommandQueue(context, command_handlers(context, opening, edits, rollbacks))
     completion = Completion(context)

@@ -12,6 +12,7 @@ from bot.domain.commands.monitoring import MonitorAdd
 from bot.domain.commands.parser import build_command
 from bot.domain.core.errors import BadInput, RegistrarError, WrongField
 from bot.domain.core.sentence import truncate
+from bot.domain.policy.monitor_config import rule_of_bounds
 from bot.slack.core import forms
 from bot.slack.core.blocks import Message
 from bot.slack.monitoring import modal
@@ -57,8 +58,8 @@ def _command_from_form(typed: dict[str, Any], fields: dict[str, str], shown_fiel
     for field, label in (("model", "model"), ("name", "name")):
         if not fields.get(field):
             raise BadInput(f"{field}: name the {label}.")
-    if fields.get("rule") != "threshold" and (fields.get("greater_than") or fields.get("less_than")):
-        fields = fields | {"rule": "threshold"}  # a bound was filled in, so it is meant
+    if implied := rule_of_bounds([field for field, value in fields.items() if value]):
+        fields = fields | {"rule": implied}  # a bound was filled in, so it is meant
     return build_command(
         MonitorAdd, hidden_values | {key: value for key, value in fields.items() if key in modal.MONITOR_FIELDS}
     )

@@ -29,10 +29,10 @@ from bot.domain.commands.monitoring import (
 from bot.domain.core.durations import format_duration
 from bot.domain.core.errors import Unreachable
 from bot.domain.monitoring import messages as monitor_messages
-from bot.domain.monitoring import rule_messages
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.monitoring.rules.false_rollbacks import estimate_false_rollbacks
 from bot.domain.monitoring.state import MonitorState
+from bot.domain.policy.monitor_config import rule_sentence
 from handlers.terminal.command_line.grammar import OutputFormat
 from handlers.terminal.output import console
 from handlers.terminal.output.command_output import (
@@ -85,8 +85,8 @@ def _show(session: TerminalSession, command: MonitorShow, output_format: OutputF
     lines = [
         f"{monitor.model} {monitor.name}: {monitor_messages.status_text(monitor, monitor_state)} "
         f"({monitor_messages.value_text(monitor_state)})",
-        str(rule_messages.rule_sentence(monitor.rule)),
-        str(to_terminal_sentence(rule_messages.action_sentence(monitor))),
+        str(rule_sentence(monitor.rule)),
+        str(to_terminal_sentence(monitor_messages.action_sentence(monitor))),
         f"Source {monitor.rule.source}, every {format_duration(monitor.rule.every)}.",
         *(
             [str(to_terminal_sentence(why))]

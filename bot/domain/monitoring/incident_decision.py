@@ -8,9 +8,8 @@ from datetime import datetime
 from bot.domain.core.sentence import Code, Name, Sentence, say
 from bot.domain.monitoring.incident import Incident, IncidentStatus, TrippedBreaker
 from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.reasons import Reason, reason_of
 from bot.domain.policy.freezes import ActiveFreeze
-
-ALL_MODELS_LIMIT_REACHED = "As many automatic rollbacks of all models as the policy allows within 24 hours: {n}."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +60,7 @@ def decide(inputs: DecisionInput) -> IncidentDecision:
             say(
                 "Many monitors of the source {source} fail together, so the source is in doubt and nothing is done.",
                 source=Code(rule.source),
-            ),
+            ).with_code(Reason.COMMON_CAUSE),
         )
     if acts == "dry_run":
         return IncidentDecision(
@@ -74,21 +73,22 @@ def decide(inputs: DecisionInput) -> IncidentDecision:
     if acts == "notify":
         return IncidentDecision(IncidentStatus.NOTIFIED, say("This monitor tells and moves nothing."))
     if inputs.hold_reason:
-        return IncidentDecision(IncidentStatus.HELD, inputs.hold_reason)
+        return IncidentDecision(IncidentStatus.HELD, inputs.hold_reason.with_code(Reason.AUTOMATION_STOPPED))
     if inputs.freeze:
         return IncidentDecision(IncidentStatus.FROZEN, inputs.freeze.description)
     if inputs.target is None:
-        return IncidentDecision(IncidentStatus.HELD, _no_target_reason(inputs))
-    if acts == "ask":
-        why = (
-            None
-            if rule.action == "ask"
-            else say(
-                "It may not act by itself: nobody has armed it. {how}",
-                how=Code(f"/model monitor arm {inputs.model} {inputs.monitor.name}"),
-            )
+        why = say(
+            "There is no version to go back to that has served for long enough and was not rolled back as bad. "
+            "Choose one: {how}",
+            how=Code(f'/model rollback {inputs.model} VERSION --reason "…"'),
         )
-        return IncidentDecision(IncidentStatus.AWAITING_HUMAN, why)
+        return IncidentDecision(IncidentStatus.HELD, why.with_code(Reason.NO_TARGET))
+    if acts == "ask":
+        unarmed = say(
+            "It may not act by itself: nobody has armed it. {how}",
+            how=Code(f"/model monitor arm {inputs.model} {inputs.monitor.name}"),
+        )
+        return IncidentDecision(IncidentStatus.AWAITING_HUMAN, None if rule.action == "ask" else unarmed)
     return _decide_auto(inputs)
 
 
@@ -105,15 +105,18 @@ def _decide_auto(inputs: DecisionInput) -> IncidentDecision:
         return IncidentDecision(IncidentStatus.TRIPPED, inputs.breaker.why)
     rule = inputs.monitor.rule
     if inputs.auto_rollbacks_of_model >= rule.max_auto:
-        return _trip_breaker(
-            say(
-                "As many automatic rollbacks of {model} as the policy allows within 24 hours: {n}.",
-                n=inputs.auto_rollbacks_of_model,
-                model=Name(inputs.model),
-            )
+        why = say(
+            "As many automatic rollbacks of {model} as the policy allows within 24 hours: {n}.",
+            n=inputs.auto_rollbacks_of_model,
+            model=Name(inputs.model),
         )
+        return IncidentDecision(IncidentStatus.TRIPPED, why, trip_reason=why)
     if inputs.auto_rollbacks_of_all >= inputs.max_auto_rollbacks:
-        return _trip_breaker(say(ALL_MODELS_LIMIT_REACHED, n=inputs.auto_rollbacks_of_all))
+        why = say(
+            "As many automatic rollbacks of all models as the policy allows within 24 hours: {n}.",
+            n=inputs.auto_rollbacks_of_all,
+        ).with_code(Reason.LIMIT_OF_ALL_REACHED)
+        return IncidentDecision(IncidentStatus.TRIPPED, why, trip_reason=why)
     if inputs.last_rollback_at and inputs.now < inputs.last_rollback_at + rule.cooldown:
         return IncidentDecision(
             IncidentStatus.COOLDOWN,
@@ -124,18 +127,6 @@ def _decide_auto(inputs: DecisionInput) -> IncidentDecision:
             ),
         )
     return IncidentDecision(IncidentStatus.INTENT)
-
-
-def _trip_breaker(why: Sentence) -> IncidentDecision:
-    return IncidentDecision(IncidentStatus.TRIPPED, why, trip_reason=why)
-
-
-def _no_target_reason(inputs: DecisionInput) -> Sentence:
-    return say(
-        "There is no version to go back to that has served for long enough and was not rolled back as bad. Choose one: "
-        "{how}",
-        how=Code(f'/model rollback {inputs.model} VERSION --reason "…"'),
-    )
 
 
 _ESCALATION_LEVELS = {
@@ -153,14 +144,5 @@ _ESCALATION_LEVELS = {
 def is_escalation(decision: IncidentDecision, old: Incident) -> bool:
     """Tell whether a later decision goes further than what was done before, or has another reason."""
     if decision.status is old.doing:
-        return decision.status is IncidentStatus.HELD and _reason_code(decision.why) != _reason_code(old.why)
+        return decision.status is IncidentStatus.HELD and reason_of(decision.why) != reason_of(old.why)
     return _ESCALATION_LEVELS.get(decision.status, 0) >= _ESCALATION_LEVELS.get(old.doing, 9)
-
-
-def has_same_reason(new: Incident, old: Incident) -> bool:
-    return new.doing is old.doing and _reason_code(new.why) == _reason_code(old.why)
-
-
-def _reason_code(why: Sentence | None) -> str:
-    """Return the kind of reason, without the values and errors in it."""
-    return why.template if why else ""

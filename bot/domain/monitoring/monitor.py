@@ -13,6 +13,7 @@ from hashlib import sha256
 from bot.domain.core.actors import Actor
 from bot.domain.policy.monitor_config import MonitorConfig
 
+MAX_SILENCE = timedelta(hours=72)  # the longest time for which a monitor can be silenced
 JITTER = 0.1  # of the interval, to either side, so that monitors aren't all checked at once
 
 
@@ -61,10 +62,6 @@ class Monitor:
         same = rule.measurement_key == self.rule.measurement_key
         return replace(self, rule=rule, revision=revision, measured_from=self.measured_from if same else revision)
 
-    def has_silence_ended(self, since: datetime, now: datetime) -> bool:
-        """Tell whether a silence ended after `since` and by `now`."""
-        return self.silenced_until is not None and since <= self.silenced_until <= now
-
     def is_silenced(self, now: datetime) -> bool:
         """Tell whether its alerts and rollbacks are held back at `now`."""
         return self.silenced_by is not None and self.silenced_until is not None and now < self.silenced_until
@@ -77,16 +74,7 @@ class Monitor:
         """Return when it's checked after `slot`: an interval later, give or take the jitter."""
         return now + self.rule.every * (1 + JITTER * (2 * _stable_fraction(f"{self.id}:{slot}") - 1))
 
-    def latest_check_at(self, now: datetime) -> datetime:
-        """Return the latest time for which a next check can be scheduled at `now`."""
-        return now + self.rule.every * (1 + JITTER)
-
 
 def _stable_fraction(text: str) -> float:
     """Return a number from 0 to 1 that's the same for the same text in every process."""
     return int.from_bytes(sha256(text.encode()).digest()[:4], "big") / 2**32
-
-
-def max_silence() -> timedelta:
-    """Return the longest time for which a monitor can be silenced."""
-    return timedelta(hours=72)

@@ -5,12 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
-from typing import TYPE_CHECKING
 
 from bot.domain.core.sentence import Sentence
-
-if TYPE_CHECKING:  # numpy is slow to import, and the terminal knows this module
-    pass
 from bot.domain.monitoring.monitor import Monitor
 
 
@@ -116,6 +112,6 @@ def state_after_resume(monitor_state: MonitorState, monitor: Monitor, now: datet
         broken=0,
         unjudged=0,
         judged_at=monitor_state.judged_at and now,
-        judged_to=now + monitor.rule.window if monitor.rule.uses_blocks else None,
+        judged_to=now + monitor.rule.window if monitor.rule.kind.compares_windows else None,
     )
     return replace(anew, state=MonitorStatus.OK, value=None, total=None) if anew.state in BLIND_STATUSES else anew

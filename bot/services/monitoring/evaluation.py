@@ -8,10 +8,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bot.domain.core.errors import RegistrarError
-from bot.domain.core.sentence import say
+from bot.domain.core.sentence import Code, say
 from bot.domain.monitoring.assessment import RuleResult, Verdict, assess, is_warmed_up, verdicts_due_since
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.monitoring.readings import Answer, CheckOutcome, CheckValue, Reading
+from bot.domain.monitoring.reasons import Reason
 from bot.domain.monitoring.rules.aggregation import measure
 from bot.domain.monitoring.rules.baseline_choice import (
     baseline_key,
@@ -20,28 +21,16 @@ from bot.domain.monitoring.rules.baseline_choice import (
     has_enough_history,
     summarize_for_rule,
 )
-from bot.domain.monitoring.rules.baselines import Baseline
+from bot.domain.monitoring.rules.baselines import Baseline, Tally
 from bot.domain.monitoring.rules.evaluation import evaluate_rule
-from bot.domain.monitoring.rules.statistics import Tally
 from bot.domain.monitoring.rules.time_series import TimeSeries
 from bot.domain.monitoring.state import MonitorState, MonitorStatus, ProductionTerm, state_for_term
 from bot.domain.monitoring.stored_baselines import BaselineReplacement, FrozenBaseline, OwnBaselineKind
 from bot.domain.policy.monitor_config import MonitorConfig
-from bot.domain.registry.metric_direction import Direction
 from bot.ports import LedgerReader as Ledger
 from bot.ports import Query
 from bot.services.core.context import Context
-from bot.services.monitoring.checks import (
-    CheckResult,
-    ClaimedCheck,
-    SourceReader,
-    StoredBaselines,
-    build_query,
-    current_term,
-    future_term_reason,
-    needs_query,
-    query_span,
-)
+from bot.services.monitoring.checks import CheckResult, ClaimedCheck, SourceReader, current_term
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +117,7 @@ class LedgerMonitorHistory:
         """Return the tally of the term's readings from `since` on and the check's value."""
         rule = self._monitor.rule
         series = by_prediction_time(rule, self.recent(since - ONE_MICROSECOND))
-        return Tally.from_series(series, baseline, higher_is_better=rule.better_direction is Direction.HIGHER)
+        return Tally.from_series(series, baseline, higher_is_better=rule.higher_is_better)
 
     def _current_stored_baseline(self) -> FrozenBaseline | None:
         stored = self._stored_baseline
@@ -196,10 +185,13 @@ class CheckEvaluator:
             if term is None:
                 answers[at] = Answer()
             else:
-                queries[at] = build_query(check, term, now)
+                queries[at] = _build_query(check, term, now)
         for attempt in range(1 + max((check.monitor.rule.retries for check in checks), default=0)):
             pending = [
-                at for at in queries if needs_query(answers.get(at)) and attempt <= checks[at].monitor.rule.retries
+                at
+                for at in queries
+                if attempt <= checks[at].monitor.rule.retries
+                and (at not in answers or answers[at].outcome is CheckOutcome.ERROR)
             ]
             if not pending:
                 break
@@ -225,32 +217,19 @@ class CheckEvaluator:
             terms = _current_terms(reader, {check.monitor.model for check in checks})
             stored = reader.baselines([check.monitor.id for check in checks if check.monitor.rule.uses_frozen_baseline])
             own = reader.baselines(
-                [check.monitor.id for check in checks if check.monitor.rule.rule == "default"], own=True
+                [check.monitor.id for check in checks if check.monitor.rule.kind.summarizes_daily], own=True
             )
-            results = []
-            for check, answer in zip(checks, answers, strict=True):
-                baselines = stored.get(check.monitor.id), own.get(check.monitor.id)
-                results.append(self._judge_one(reader, check, terms[check.monitor.model], answer, now, baselines))
-            return results
-
-    def _judge_one(
-        self,
-        reader: Ledger,
-        check: ClaimedCheck,
-        term: ProductionTerm | None,
-        answer: Answer,
-        now: datetime,
-        stored: StoredBaselines,
-    ) -> CheckResult:
-        """Judge a check. If that raises, the check is an ERROR of this monitor only."""
-        try:
-            return self._judge(reader, check, term, answer, now, stored)
-        except RegistrarError:
-            raise  # the ledger is down: nothing can be saved
-        except Exception as error:
-            log.exception("the check of the monitor %s of %s raised", check.monitor.name, check.monitor.model)
-            why = say("The check raised an error ({kind}); the log has it.", kind=type(error).__name__)
-            return self._judge(reader, check, term, Answer(outcome=CheckOutcome.ERROR, why=why), now, stored)
+            return [
+                self._judge(
+                    reader,
+                    check,
+                    terms[check.monitor.model],
+                    answer,
+                    now,
+                    (stored.get(check.monitor.id), own.get(check.monitor.id)),
+                )
+                for check, answer in zip(checks, answers, strict=True)
+            ]
 
     def _judge(
         self,
@@ -259,26 +238,47 @@ class CheckEvaluator:
         term: ProductionTerm | None,
         answer: Answer,
         now: datetime,
-        stored: StoredBaselines,
+        baselines: tuple[FrozenBaseline | None, FrozenBaseline | None],
+    ) -> CheckResult:
+        """Judge a check, with its baselines: frozen, and of its own days. If that raises, it's an ERROR of this one."""
+        if term is None:
+            return _idle_result(check, now)
+        try:
+            return self._judge_term(reader, check, term, answer, now, baselines)
+        except RegistrarError:
+            raise  # the ledger is down: nothing can be saved
+        except Exception as error:
+            log.exception("the check of the monitor %s of %s raised", check.monitor.name, check.monitor.model)
+            why = say("The check raised an error ({kind}); the log has it.", kind=type(error).__name__)
+            return self._judge_term(reader, check, term, Answer(outcome=CheckOutcome.ERROR, why=why), now, baselines)
+
+    def _judge_term(
+        self,
+        reader: Ledger,
+        check: ClaimedCheck,
+        term: ProductionTerm,
+        answer: Answer,
+        now: datetime,
+        baselines: tuple[FrozenBaseline | None, FrozenBaseline | None],
     ) -> CheckResult:
         monitor = check.monitor
-        monitor_state = state_for_term(replace(check.monitor_state, slot=check.slot - 1), monitor, term)
-        if term is None:
-            why = say("Nothing is in Production.")
-            idle = replace(monitor_state, state=MonitorStatus.DISABLED, slot=check.slot, at=now, why=why)
-            verdict = Verdict(
-                outcome=CheckOutcome.NO_DATA, previous_status=check.monitor_state.state, why=why, monitor_state=idle
-            )
-            return CheckResult(
-                claim=check, term=None, reading=Reading(outcome=CheckOutcome.NO_DATA, why=why), verdict=verdict, at=now
-            )
-        since, until = query_span(monitor, check.monitor_state, term, now)
+        monitor_state = state_for_term(check.monitor_state, monitor, term)
+        since, until = _query_span(check, term, now)
         if now < term.since:
-            reading = Reading(outcome=CheckOutcome.NO_DATA, why=future_term_reason(term))
+            why = say(
+                "{v} came into Production on {since}, which is yet to come: the clock was set back. Nothing is "
+                "measured until then.",
+                v=Code(f"v{term.version}"),
+                since=term.since,
+            )
+            reading = Reading(outcome=CheckOutcome.NO_DATA, why=why)
         else:
-            reading = measure(answer, monitor.rule, since=since, until=until, now=now, newest_seen=monitor_state.newest)
+            newest = monitor_state.newest
+            reading = measure(answer, monitor.rule, since=since, until=until, now=now, newest_seen=newest)
         warmed_up = is_warmed_up(monitor, term, now)
-        history = LedgerMonitorHistory(reader, monitor, term, now, reading, stored=stored[0], own_baseline=stored[1])
+        history = LedgerMonitorHistory(
+            reader, monitor, term, now, reading, stored=baselines[0], own_baseline=baselines[1]
+        )
         is_new = monitor_state.points == 0 and now >= term.since and reading.outcome is not CheckOutcome.ERROR
         if is_new and monitor.rule.uses_frozen_baseline:
             history.frozen_baseline()  # even if no data comes for weeks: what it's made of is still in the ledger now
@@ -319,7 +319,7 @@ class CheckEvaluator:
         except Exception as error:
             log.exception("the rule of the monitor %s of %s raised", monitor.name, monitor.model)
             why = say("Its rule raised an error ({kind}); the log has it.", kind=type(error).__name__)
-            return RuleResult(is_worse=None, why=why)
+            return RuleResult(is_worse=None, why=why.with_code(Reason.RULE_ERROR))
 
     def missing_baselines(self, reader: Ledger, now: datetime) -> list[FrozenBaseline]:
         """Return the frozen baselines of the current terms that aren't in the ledger yet."""
@@ -342,6 +342,20 @@ class CheckEvaluator:
         return missing
 
 
+def _idle_result(check: ClaimedCheck, now: datetime) -> CheckResult:
+    """Return the result of a check while nothing is in Production."""
+    why = say("Nothing is in Production.")
+    monitor_state = state_for_term(check.monitor_state, check.monitor, None)
+    verdict = Verdict(
+        outcome=CheckOutcome.NO_DATA,
+        previous_status=check.monitor_state.state,
+        why=why,
+        monitor_state=replace(monitor_state, state=MonitorStatus.DISABLED, slot=check.slot, at=now, why=why),
+    )
+    reading = Reading(outcome=CheckOutcome.NO_DATA, why=why)
+    return CheckResult(claim=check, term=None, reading=reading, verdict=verdict, at=now)
+
+
 def _current_terms(reader: Ledger, models: Iterable[str]) -> dict[str, ProductionTerm | None]:
     return {model: current_term(reader, model) for model in models}
 
@@ -357,3 +371,38 @@ def to_time_series(values: list[CheckValue]) -> TimeSeries:
         (value for _, value, _ in values),
         (total for _, _, total in values),
     )
+
+
+def _build_query(check: ClaimedCheck, term: ProductionTerm, now: datetime) -> Query:
+    since, until = _query_span(check, term, now)
+    rule = check.monitor.rule
+    return Query(
+        monitor=check.monitor.id,
+        source=rule.source,
+        model=check.monitor.model,
+        version=term.version,
+        query=rule.query,
+        of=rule.of,
+        since=since,
+        until=until,
+        timeout=rule.timeout,
+    )
+
+
+def _query_span(check: ClaimedCheck, term: ProductionTerm, now: datetime) -> tuple[datetime, datetime]:
+    """Return the start and end of the time to query: never before the version came into Production.
+
+    A fixed bound needs its newest reading, or its window if it has an aggregate; a rule against a baseline needs what
+    came since the previous check.
+    """
+    rule, monitor_state = check.monitor.rule, check.monitor_state
+    until = now - rule.label_delay
+    if not rule.uses_baseline:
+        span = rule.window if rule.is_windowed else 2 * rule.max_reading_age
+        return max(term.since, until - span), until
+    last = (
+        monitor_state.at - rule.label_delay
+        if monitor_state.at and monitor_state.move == term.transition_id
+        else until - rule.every
+    )
+    return max(term.since, min(last, until)), until

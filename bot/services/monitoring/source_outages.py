@@ -1,4 +1,4 @@
-"""Incidents of a source: many of its monitors fail together, or have no data together."""
+"""Tells which sources are suspect: many of their monitors fail together, or have no data together."""
 
 from __future__ import annotations
 
@@ -6,30 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from bot.domain.core.sentence import Sentence
-from bot.domain.monitoring import incident_messages as words
-from bot.domain.monitoring.incident import (
-    COMMON_CAUSE_COUNT,
-    Incident,
-    IncidentEnding,
-    IncidentKind,
-    IncidentResolution,
-    IncidentStatus,
-    is_common_cause,
-)
+from bot.domain.monitoring.incident import COMMON_CAUSE_COUNT, is_common_cause
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.state import BLIND_STATUSES, MonitorState, MonitorStatus
+from bot.domain.monitoring.state import MonitorState, MonitorStatus
 from bot.ports import LedgerReader as Ledger
 from bot.ports import LedgerTransaction
-from bot.services.core.context import Context
 from bot.services.monitoring.checks import CheckResult
-from bot.services.monitoring.incident_writer import (
-    FollowUp,
-    IncidentWriter,
-    active_monitors,
-    find_open_incident,
-    unwatched_resolution,
-)
 
 MIN_SAMPLE = 50  # monitors of a source, checked together, that are enough to judge the source by
 FAILING_STATUSES = {MonitorStatus.FAILED, MonitorStatus.PENDING}
@@ -41,63 +23,6 @@ class SuspectSources:
 
     failing: set[str] = field(default_factory=set)
     blind: set[str] = field(default_factory=set)
-
-
-class SourceOutages:
-    """Opens the incident of a source, adds monitors to it, and says when it is over."""
-
-    def __init__(self, context: Context, writer: IncidentWriter) -> None:
-        self._context = context
-        self._writer = writer
-
-    def open_or_join(
-        self, tx: LedgerTransaction, result: CheckResult, kind: IncidentKind, since: datetime, follow_up: FollowUp
-    ) -> None:
-        """Open an incident for the check's source, or add the monitor to the open one."""
-        source, line = result.monitor.rule.source, words.source_line(result.monitor, blind_reason(result))
-        incident = find_open_incident(tx, "", source, kind)
-        name = source_monitor_name(result.monitor)
-        if incident is None:
-            incident = Incident(
-                id=self._context.new_id(),
-                kind=kind,
-                model="",
-                source=source,
-                version=None,
-                move=None,
-                monitors=(name,),
-                opened_at=result.at,
-                since=since,
-                lines=(line,),
-                doing=IncidentStatus.HELD,
-                told_at=result.at,
-            )
-            self._writer.open(tx, incident, follow_up)
-        elif kind is IncidentKind.BLIND or name not in incident.monitors:
-            self._writer.set_line(tx, incident, name, line, result, follow_up)
-
-    def find_source_resolution(self, reader: Ledger, incident: Incident, now: datetime) -> IncidentResolution | None:
-        """Return how an incident of a source, or one about missing verdicts, ended; None while it's open."""
-        if incident.kind is IncidentKind.BLIND:
-            if not active_monitors(reader, incident):
-                return unwatched_resolution(reader, incident)
-            if has_monitor_in_status(reader, incident, IncidentKind.BLIND):
-                return None
-            # The last one has a verdict again, or Production changed and it started over.
-            return IncidentResolution(
-                ending=IncidentEnding.RECOVERED, sentence=words.monitoring_is_back(incident.since, now)
-            )
-        monitor_states = reader.monitor_states()
-        monitors = [
-            monitor for monitor in reader.monitors() if monitor.rule.source == incident.source and not monitor.is_paused
-        ]
-        states = [monitor_states[monitor.id].state for monitor in monitors if monitor.id in monitor_states]
-        failing = sum(state in FAILING_STATUSES for state in states)
-        if is_common_cause(failing, sum(state is not MonitorStatus.DISABLED for state in states)):
-            return None
-        return IncidentResolution(
-            ending=IncidentEnding.RECOVERED, sentence=words.source_recovered(incident.source, incident.since, now)
-        )
 
 
 def find_suspect_sources(
@@ -146,9 +71,15 @@ def find_suspect_sources(
     return suspects
 
 
-def has_monitor_in_status(reader: Ledger, incident: Incident, kind: IncidentKind) -> bool:
-    bad = {MonitorStatus.FAILED} if kind is IncidentKind.FAILED else BLIND_STATUSES
-    return any(reader.monitor_state(monitor.id).state in bad for monitor in active_monitors(reader, incident))
+def is_failing_together(reader: Ledger, source: str) -> bool:
+    """Tell whether so many of a source's monitors fail now that the source is suspect."""
+    monitor_states = reader.monitor_states()
+    watching = [
+        monitor_states[monitor.id]
+        for monitor in reader.monitors()
+        if monitor.rule.source == source and not monitor.is_paused and monitor.id in monitor_states
+    ]
+    return _are_failing_together([state for state in watching if state.state is not MonitorStatus.DISABLED])
 
 
 def _gap_starts(result: CheckResult) -> Sequence[datetime]:
@@ -170,15 +101,6 @@ def _has_missed_since(monitor_state: MonitorState, since: datetime | None) -> bo
 def has_never_judged(monitor: Monitor, monitor_state: MonitorState) -> bool:
     """Tell whether the monitor is new, unarmed, and still lacks a baseline: that's no reason for an alert."""
     return monitor_state.state is MonitorStatus.CANT_JUDGE and monitor_state.judged_at is None and not monitor.is_armed
-
-
-def source_monitor_name(monitor: Monitor) -> str:
-    """Return a monitor's name in an incident of a source."""
-    return f"{monitor.model} {monitor.name}"
-
-
-def blind_reason(result: CheckResult) -> Sentence:
-    return words.blind_reason(result.monitor, result.verdict.monitor_state.state, result.why)
 
 
 def _are_failing_together(monitor_states: Sequence[MonitorState]) -> bool:

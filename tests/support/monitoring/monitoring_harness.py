@@ -63,7 +63,7 @@ class MonitoringHarness:
         requests = Requests(self.context, RequestDecisions(self.context))
         self.rollbacks = Rollbacks(self.context, lookups, gatekeeper, fitness, requests)
         sources = open_sources(rules, ledger, registry)
-        self.incidents = Incidents(self.context, self.rollbacks, fitness)
+        self.incidents = Incidents(self.context, fitness)
         self.monitoring = MonitorScheduler(
             self.context, sources, self.incidents, run_transitions=self.moves.execute_due
         )

@@ -126,7 +126,7 @@ class Bench:
         rollbacks = Rollbacks(context, lookups, gatekeeper, fitness, requests)
         sources, incidents, moves = (
             FakeSources(),
-            Incidents(context, rollbacks, fitness),
+            Incidents(context, fitness),
             TransitionExecutor(context, Preconditions(context, gate_checks, fitness), completion),
         )
         errands = CommandQueue(context, command_handlers(context, opening, tending, rollbacks))

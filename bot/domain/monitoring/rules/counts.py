@@ -25,8 +25,9 @@ import numpy.typing as npt
 
 from bot.domain.core.numbers import format_number
 from bot.domain.core.sentence import say
+from bot.domain.monitoring.reasons import Reason
 from bot.domain.monitoring.rules.baselines import Baseline
-from bot.domain.monitoring.rules.deviation import Deviation
+from bot.domain.monitoring.rules.deviation import Deviation, undecided
 from bot.domain.monitoring.rules.time_series import (
     MAD_TO_SIGMA,
     OUTLIER_LIMIT,
@@ -320,9 +321,8 @@ def judge_count(
             usual=format_number(baseline.share),
             effect=str(effect),
         )
-        return CountResult(
-            deviation=Deviation(is_worse=None, value=value, bound=nan, why=why), is_recovered=True, evidence=None
-        )
+        impossible = undecided(value, why, Reason.EFFECT_MEANINGLESS)
+        return CountResult(deviation=impossible, is_recovered=True, evidence=None)
     had = GatheredEvidence.from_row(previous_evidence, at)
     bad = (1 - value if higher_is_better else value) * cases
     bets, together = update_evidence(np.array(had.bets), np.array(bad), np.array(cases), by)

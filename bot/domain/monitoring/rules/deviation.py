@@ -9,6 +9,7 @@ from math import inf, isfinite, nan
 from bot.domain.core.durations import format_duration
 from bot.domain.core.numbers import format_number
 from bot.domain.core.sentence import Code, Sentence, say
+from bot.domain.monitoring.reasons import Reason
 from bot.domain.monitoring.rules.baselines import MIN_COVERAGE, Baseline
 from bot.domain.monitoring.rules.time_series import ROUNDING
 from bot.domain.policy.effect_size import EffectKind, MinimumEffect
@@ -29,7 +30,7 @@ class Deviation:
 
 def describe_margin(effect: MinimumEffect, sigma: float) -> Sentence:
     """Return how much worse something must be: `2% and 3 σ`."""
-    return say("{effect} and {sigma} σ", effect=describe_effect(effect), sigma=format_number(sigma))
+    return say("{effect} and {sigma} σ", effect=effect.in_words, sigma=format_number(sigma))
 
 
 def compare_with_baseline(
@@ -83,12 +84,6 @@ def _describe_gap(gap: float, expected: float, effect: MinimumEffect) -> str:
     return f"{format_number(100 * _fraction(gap, of), 3)}%{_EFFECT_SUFFIXES[effect.kind]}"
 
 
-def describe_effect(effect: MinimumEffect) -> str:
-    if effect.kind is EffectKind.ABSOLUTE:
-        return format_number(effect.amount)
-    return f"{format_number(100 * effect.amount)}%{_EFFECT_SUFFIXES[effect.kind]}"
-
-
 _EFFECT_SUFFIXES = {EffectKind.RELATIVE: "", EffectKind.OF_ERROR: " of the error"}
 
 
@@ -99,8 +94,9 @@ def _fraction(gap: float, whole: float) -> float:
     return inf if gap > 0 else -inf
 
 
-def undecided(value: float, why: Sentence) -> Deviation:
-    return Deviation(is_worse=None, value=value, bound=nan, why=why)
+def undecided(value: float, why: Sentence, reason: Reason | None = None) -> Deviation:
+    """Return the result of a comparison that can't be made."""
+    return Deviation(is_worse=None, value=value, bound=nan, why=why.with_code(reason) if reason else why)
 
 
 def unusable_baseline_reason(
@@ -109,14 +105,18 @@ def unusable_baseline_reason(
     """Return why a baseline isn't enough to judge by; None if it is."""
     if baseline.covers < MIN_COVERAGE * history:
         covers, needed = (format_duration(timedelta(seconds=span)) for span in (baseline.covers, history))
-        return say("The baseline covers {covers}, and {needed} are needed.", covers=covers, needed=needed)
+        why = say("The baseline covers {covers}, and {needed} are needed.", covers=covers, needed=needed)
+        return why.with_code(Reason.BASELINE_TOO_SHORT)
     if not isfinite(baseline.noise):
-        return say("The baseline's readings are too large to be judged.")  # nothing would ever be beyond the noise
+        # Nothing would ever be beyond the noise.
+        return say("The baseline's readings are too large to be judged.").with_code(Reason.BASELINE_TOO_LARGE)
     if effect.kind is EffectKind.RELATIVE and effect.amount >= 1 and higher_is_better and baseline.low >= 0:
-        return say(
+        why: Sentence | None = say(
             "It can't fall by more than 100%, so an effect of {effect} never counts. Set a smaller one, such as "
             "{instead}.",
-            effect=describe_effect(effect),
+            effect=effect.in_words,
             instead=Code("--min-effect 2%"),
         )
-    return effect.meaningless_reason(baseline.low, baseline.high)
+    else:
+        why = effect.meaningless_reason(baseline.low, baseline.high)
+    return why and why.with_code(Reason.EFFECT_MEANINGLESS)

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from bot.domain.monitoring.rules.statistics import judge_threshold
+from bot.domain.monitoring.rules.threshold import judge_threshold
 from tests.support.domain.rules import NAN
 
 
