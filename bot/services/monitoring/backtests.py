@@ -27,7 +27,7 @@ from bot.domain.monitoring.rules.baseline_choice import (
 )
 from bot.domain.monitoring.rules.baselines import MIN_COVERAGE, Baseline, Tally
 from bot.domain.monitoring.rules.evaluation import evaluate_rule
-from bot.domain.monitoring.rules.time_series import TimeSeries
+from bot.domain.monitoring.rules.time_series import TimeSeries, to_time_series
 from bot.domain.monitoring.state import MonitorState, MonitorStatus, ProductionTerm, state_for_term
 from bot.domain.monitoring.stored_baselines import FrozenBaseline, OwnBaselineKind
 from bot.domain.monitoring.views import transitions_since
@@ -308,7 +308,7 @@ class _InMemoryHistory:
     ) -> None:
         self.now = term.since
         self._rule, self._term, self._all_checks, self._blocked_versions = rule, term, all_checks, blocked_versions
-        self._term_series = _to_time_series(term_checks)
+        self._term_series = _series_of(term_checks)
         self._frozen = stored.summary if stored else None
         self._own_baselines: dict[OwnBaselineKind, tuple[datetime, Baseline]] = {}
         self._tally: Tally | None = None
@@ -344,7 +344,7 @@ class _InMemoryHistory:
                 and check.move != self._term.transition_id
                 and check.version not in self._blocked_versions
             ]
-            self._frozen = summarize_for_rule(self._rule, self._term, _to_time_series(before))
+            self._frozen = summarize_for_rule(self._rule, self._term, _series_of(before))
         return self._frozen
 
     def tally(self, baseline: Baseline, since: datetime) -> Tally:
@@ -360,12 +360,9 @@ class _InMemoryHistory:
         return self._tally
 
 
-def _to_time_series(checks: Sequence[RecordedCheck]) -> TimeSeries:
-    measured = [check for check in checks if check.value is not None and check.move is not None]
-    return TimeSeries.from_columns(
-        (check.at.timestamp() for check in measured),
-        (check.value for check in measured if check.value is not None),
-        (check.total for check in measured),
+def _series_of(checks: Sequence[RecordedCheck]) -> TimeSeries:
+    return to_time_series(
+        (check.at, check.value, check.total) for check in checks if check.value is not None and check.move is not None
     )
 
 

@@ -11,7 +11,7 @@ from bot.domain.core.errors import RegistrarError
 from bot.domain.core.sentence import Code, say
 from bot.domain.monitoring.assessment import RuleResult, Verdict, assess, is_warmed_up, verdicts_due_since
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import Answer, CheckOutcome, CheckValue, Reading
+from bot.domain.monitoring.readings import Answer, CheckOutcome, Reading
 from bot.domain.monitoring.reasons import Reason
 from bot.domain.monitoring.rules.aggregation import measure
 from bot.domain.monitoring.rules.baseline_choice import (
@@ -23,10 +23,9 @@ from bot.domain.monitoring.rules.baseline_choice import (
 )
 from bot.domain.monitoring.rules.baselines import Baseline, Tally
 from bot.domain.monitoring.rules.evaluation import evaluate_rule
-from bot.domain.monitoring.rules.time_series import TimeSeries
+from bot.domain.monitoring.rules.time_series import TimeSeries, to_time_series
 from bot.domain.monitoring.state import MonitorState, MonitorStatus, ProductionTerm, state_for_term
 from bot.domain.monitoring.stored_baselines import BaselineReplacement, FrozenBaseline, OwnBaselineKind
-from bot.domain.policy.monitor_config import MonitorConfig
 from bot.ports import LedgerReader as Ledger
 from bot.ports import Query
 from bot.services.core.context import Context
@@ -56,10 +55,9 @@ class LedgerMonitorHistory:
         stored: FrozenBaseline | None,
         own_baseline: FrozenBaseline | None = None,
     ) -> None:
-        self._reader, self._monitor, self._term = reader, monitor, term
-        self._now, self._value, self._total = now, reading.value, reading.total
+        self._reader, self._monitor, self._term, self._now, self._reading = reader, monitor, term, now, reading
         self._stored_baseline, self._own_baseline = stored, own_baseline
-        self._frozen: FrozenBaseline | None = None
+        self._frozen = stored if stored and self._is_current(stored) else None
         self.new_baseline: FrozenBaseline | None = None
         self.baseline_replacement: BaselineReplacement | None = None
 
@@ -79,38 +77,28 @@ class LedgerMonitorHistory:
         earlier = self._reader.series(
             self._monitor, since=since, until=self._now, transition_id=self._term.transition_id
         )
-        return to_time_series([*earlier, (self._now, self._value, self._total)])
+        return to_time_series([*earlier, (self._now, self._reading.value, self._reading.total)])
 
     def own_baseline(self, kind: OwnBaselineKind) -> tuple[datetime, Baseline] | None:
         """Return the end of the version's own baseline and the baseline; None if the ledger has none for this term."""
         own = self._own_baseline
-        is_current = own is not None and (own.move, own.key) == (self._term.transition_id, self._baseline_key(kind))
-        return (own.until, own.summary) if own is not None and is_current else None
+        return (own.until, own.summary) if own and self._is_current(own, kind) else None
 
     def save_own_baseline(self, kind: OwnBaselineKind, since: datetime, until: datetime, summary: Baseline) -> None:
         """Keep a baseline to be saved with the check. A better level is announced only once."""
-        own = (
-            self._own_baseline
-            if self._own_baseline is not None and self._own_baseline.move == self._term.transition_id
-            else None
-        )
-        is_known = (
-            own is not None
-            and own.key != self._baseline_key(kind)
-            and own.key.endswith(_key_suffix(kind, self._monitor.rule))
-        )
-        before = (
-            None
-            if kind is OwnBaselineKind.LIVE or is_known
-            else (self.own_baseline(kind) or (None, self.frozen_baseline()))[1]
-        )
-        self._own_baseline = self._build_frozen_baseline(self._baseline_key(kind), since, until, summary)
-        self.baseline_replacement = BaselineReplacement(kind, self._own_baseline, before)
+        own = self._own_baseline
+        is_of_term = own and own.move == self._term.transition_id and own.key.endswith(self._key_suffix(kind))
+        is_known = own and is_of_term and not self._is_current(own, kind)
+        replaced = None
+        if kind is not OwnBaselineKind.LIVE and not is_known:
+            replaced = (self.own_baseline(kind) or (None, self.frozen_baseline()))[1]
+        self._own_baseline = self._to_frozen(since, until, summary, kind)
+        self.baseline_replacement = BaselineReplacement(kind, self._own_baseline, replaced)
 
     def frozen_baseline(self) -> Baseline:
         """Return this term's baseline from the ledger, or make it from what was measured before the term."""
         if self._frozen is None:
-            self._frozen = self._current_stored_baseline() or self._make_baseline()
+            self._frozen = self.new_baseline = self._make_baseline()
         return self._frozen.summary
 
     def tally(self, baseline: Baseline, since: datetime) -> Tally:
@@ -119,22 +107,22 @@ class LedgerMonitorHistory:
         series = by_prediction_time(rule, self.recent(since - ONE_MICROSECOND))
         return Tally.from_series(series, baseline, higher_is_better=rule.higher_is_better)
 
-    def _current_stored_baseline(self) -> FrozenBaseline | None:
-        stored = self._stored_baseline
-        return (
-            stored
-            if stored is not None and (stored.move, stored.key) == (self._term.transition_id, self._baseline_key())
-            else None
-        )
+    def _is_current(self, baseline: FrozenBaseline, kind: OwnBaselineKind | None = None) -> bool:
+        return (baseline.move, baseline.key) == (self._term.transition_id, self._key(kind))
 
-    def _baseline_key(self, kind: OwnBaselineKind | None = None) -> str:
-        return baseline_key(self._monitor.rule, self._monitor.measured_from) + _key_suffix(kind, self._monitor.rule)
+    def _key(self, kind: OwnBaselineKind | None) -> str:
+        return baseline_key(self._monitor.rule, self._monitor.measured_from) + self._key_suffix(kind)
 
-    def _build_frozen_baseline(self, key: str, since: datetime, until: datetime, summary: Baseline) -> FrozenBaseline:
+    def _key_suffix(self, kind: OwnBaselineKind | None) -> str:
+        return f" {kind.value} {self._monitor.rule.better_direction.value}" if kind else ""
+
+    def _to_frozen(
+        self, since: datetime, until: datetime, summary: Baseline, kind: OwnBaselineKind | None = None
+    ) -> FrozenBaseline:
         return FrozenBaseline(
             monitor=self._monitor.id,
             move=self._term.transition_id,
-            key=key,
+            key=self._key(kind),
             since=since,
             until=until,
             made_at=self._now,
@@ -154,8 +142,7 @@ class LedgerMonitorHistory:
         if stored is not None and stored.since < since and (stored.move == term.transition_id or not has_enough):
             since = stored.since
             summary = summary if has_enough else self._summarize_earlier(since, until)
-        self.new_baseline = self._build_frozen_baseline(self._baseline_key(), since, until, summary)
-        return self.new_baseline
+        return self._to_frozen(since, until, summary)
 
     def _summarize_earlier(self, since: datetime, until: datetime) -> Baseline:
         monitor, term = self._monitor, self._term
@@ -358,19 +345,6 @@ def _idle_result(check: ClaimedCheck, now: datetime) -> CheckResult:
 
 def _current_terms(reader: Ledger, models: Iterable[str]) -> dict[str, ProductionTerm | None]:
     return {model: current_term(reader, model) for model in models}
-
-
-def _key_suffix(kind: OwnBaselineKind | None, rule: MonitorConfig) -> str:
-    return f" {kind.value} {rule.better_direction.value}" if kind else ""
-
-
-def to_time_series(values: list[CheckValue]) -> TimeSeries:
-    """Return checks' values as a time series."""
-    return TimeSeries.from_columns(
-        (at.timestamp() for at, _, _ in values),
-        (value for _, value, _ in values),
-        (total for _, _, total in values),
-    )
 
 
 def _build_query(check: ClaimedCheck, term: ProductionTerm, now: datetime) -> Query:
