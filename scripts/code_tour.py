@@ -106,7 +106,7 @@ TOURS = {
                     Stop("PushSource.read"),
                     Stop("threshold.judge_threshold"),
                     Stop("assessment.assess"),
-                    Stop("incident_decision.decide"),
+                    Stop("incident.decide"),
                     Stop("rollback_records.begin_rollback"),
                 ),
             ),

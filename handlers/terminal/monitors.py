@@ -29,9 +29,8 @@ from bot.domain.commands.monitoring import (
 from bot.domain.core.durations import format_duration
 from bot.domain.core.errors import Unreachable
 from bot.domain.monitoring import messages as monitor_messages
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import Monitor, MonitorState
 from bot.domain.monitoring.rules.false_rollbacks import estimate_false_rollbacks
-from bot.domain.monitoring.state import MonitorState
 from bot.domain.policy.monitor_config import rule_sentence
 from handlers.terminal.command_line.grammar import OutputFormat
 from handlers.terminal.output import console

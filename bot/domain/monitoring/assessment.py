@@ -8,10 +8,9 @@ from math import isnan, nan
 
 from bot.domain.core.numbers import format_number, format_proportion
 from bot.domain.core.sentence import Sentence, say
-from bot.domain.monitoring.monitor import JITTER, Monitor
+from bot.domain.monitoring.monitor import BLIND_STATUSES, JITTER, Monitor, MonitorState, MonitorStatus, ProductionTerm
 from bot.domain.monitoring.readings import CheckOutcome, Reading
 from bot.domain.monitoring.reasons import Reason
-from bot.domain.monitoring.state import BLIND_STATUSES, MonitorState, MonitorStatus, ProductionTerm
 from bot.domain.policy.monitor_config import HARD_LIMIT_CHECKS, MonitorConfig
 
 SOURCE_ERROR = say("The source gave an error.").with_code(Reason.SOURCE_ERROR)

@@ -8,9 +8,8 @@ from bot.domain.core.actors import Actor, Automation, format_actor
 from bot.domain.core.durations import format_duration
 from bot.domain.core.sentence import Code, Name, Sentence, join_sentences, say
 from bot.domain.monitoring.incident import Incident, IncidentEnding, IncidentKind, IncidentStatus, TrippedBreaker
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import Monitor, MonitorStatus
 from bot.domain.monitoring.reasons import Reason, reason_of
-from bot.domain.monitoring.state import MonitorStatus
 from bot.domain.transitions.transition import Transition, TransitionKind
 
 NO_ACTION_NEEDED = say("Nobody has to do anything.")

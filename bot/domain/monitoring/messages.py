@@ -11,11 +11,16 @@ from bot.domain.core.durations import format_duration
 from bot.domain.core.numbers import format_number, format_proportion, pluralize
 from bot.domain.core.sentence import Code, Name, Sentence, join_sentences, join_with_conjunction, say
 from bot.domain.monitoring.assessment import MAX_UNJUDGED_CHECKS
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import (
+    BLIND_STATUSES,
+    FrozenBaseline,
+    Monitor,
+    MonitorState,
+    MonitorStatus,
+    ProductionTerm,
+)
 from bot.domain.monitoring.reasons import Reason, reason_of
 from bot.domain.monitoring.rules.false_rollbacks import FalseRollbackEstimate
-from bot.domain.monitoring.state import BLIND_STATUSES, MonitorState, MonitorStatus, ProductionTerm
-from bot.domain.monitoring.stored_baselines import FrozenBaseline
 from bot.domain.policy.monitor_config import (
     RULE_IF_UNSET,
     RULE_IF_UNSET_BEFORE,

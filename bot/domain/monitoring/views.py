@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.domain.monitoring.incident import Incident, MonitorChart, TrippedBreaker
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import Monitor, MonitorState, MonitorStatus
 from bot.domain.monitoring.readings import CheckOutcome, Measurement
-from bot.domain.monitoring.state import MonitorState, MonitorStatus
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.rollbacks.rollback import serving_periods
 from bot.domain.transitions.transition import Transition

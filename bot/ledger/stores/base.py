@@ -12,10 +12,8 @@ from sqlalchemy import CompoundSelect, Connection, RowMapping, Select, Table, fu
 from sqlalchemy.sql.elements import ColumnElement
 
 from bot.domain.monitoring.incident import Incident, TrippedBreaker
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import FrozenBaseline, Monitor, MonitorState
 from bot.domain.monitoring.readings import Measurement, PushedReading
-from bot.domain.monitoring.state import MonitorState
-from bot.domain.monitoring.stored_baselines import FrozenBaseline
 from bot.domain.policy.freezes import Freeze
 from bot.domain.promotions.request import Request, Vote
 from bot.domain.registry.rollback_block import RollbackBlock

@@ -11,10 +11,8 @@ from sqlalchemy import RowMapping, Select, and_, delete, exists, select, tuple_
 
 from bot.domain.core.errors import UnknownRequest
 from bot.domain.monitoring.incident import Incident, TrippedBreaker
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import FrozenBaseline, Monitor, MonitorState
 from bot.domain.monitoring.readings import CheckValue, Measurement, PushedReading, RecordedCheck
-from bot.domain.monitoring.state import MonitorState
-from bot.domain.monitoring.stored_baselines import FrozenBaseline
 from bot.ledger import tables
 from bot.ledger.stores import row_mapping, statements
 from bot.ledger.stores.base import UNCLAIMED, SqlReadStore, SqlWriteStore, is_due

@@ -9,8 +9,8 @@ from datetime import datetime
 from bot.domain.audit.events import ChainedEvent, EventTag
 from bot.domain.core.actors import Caller, actor_of
 from bot.domain.core.sentence import Sentence
+from bot.domain.monitoring.monitor import MonitorState
 from bot.domain.monitoring.rules.false_rollbacks import FalseRollbackEstimate, estimate_false_rollbacks
-from bot.domain.monitoring.state import MonitorState
 from bot.domain.monitoring.views import MonitorRow, worst_first
 from bot.domain.policy.authorization import AccessTarget, Permission, authorize
 from bot.domain.policy.freezes import Freeze, active_freeze

@@ -16,8 +16,7 @@ from bot.domain.core.sentence import Code, Sentence, say
 from bot.domain.monitoring import incident_messages
 from bot.domain.monitoring import messages as monitor_messages
 from bot.domain.monitoring.backtest import Backtest
-from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.state import MonitorStatus
+from bot.domain.monitoring.monitor import Monitor, MonitorStatus
 from bot.domain.policy.authorization import Permission, describe_caller
 from bot.ports import LedgerTransaction
 from bot.services.core.access import AccessControl

@@ -16,7 +16,15 @@ from bot.domain.core.errors import RegistrarError
 from bot.domain.core.sentence import Sentence, say
 from bot.domain.monitoring.assessment import NO_DATA, SOURCE_ERROR, assess, is_warmed_up, verdicts_due_since
 from bot.domain.monitoring.backtest import Backtest, BacktestCoverage
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import (
+    FrozenBaseline,
+    Monitor,
+    MonitorState,
+    MonitorStatus,
+    OwnBaselineKind,
+    ProductionTerm,
+    state_for_term,
+)
 from bot.domain.monitoring.readings import CheckOutcome, CheckValue, CountPoint, Firing, Point, Reading, RecordedCheck
 from bot.domain.monitoring.rules.aggregation import aggregate, usable_points
 from bot.domain.monitoring.rules.baseline_choice import (
@@ -28,8 +36,6 @@ from bot.domain.monitoring.rules.baseline_choice import (
 from bot.domain.monitoring.rules.baselines import MIN_COVERAGE, Baseline, Tally
 from bot.domain.monitoring.rules.evaluation import evaluate_rule
 from bot.domain.monitoring.rules.time_series import TimeSeries, to_time_series
-from bot.domain.monitoring.state import MonitorState, MonitorStatus, ProductionTerm, state_for_term
-from bot.domain.monitoring.stored_baselines import FrozenBaseline, OwnBaselineKind
 from bot.domain.monitoring.views import transitions_since
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.policy.monitor_validation import CHECK_RETENTION

@@ -9,11 +9,17 @@ from typing import Protocol
 
 from bot.domain.core.sentence import Sentence
 from bot.domain.monitoring.assessment import Verdict
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import (
+    BLIND_STATUSES,
+    BaselineReplacement,
+    FrozenBaseline,
+    Monitor,
+    MonitorState,
+    MonitorStatus,
+    ProductionTerm,
+)
 from bot.domain.monitoring.readings import Answer, CheckOutcome, Measurement, Reading
 from bot.domain.monitoring.reasons import reason_of
-from bot.domain.monitoring.state import BLIND_STATUSES, MonitorState, MonitorStatus, ProductionTerm
-from bot.domain.monitoring.stored_baselines import BaselineReplacement, FrozenBaseline
 from bot.domain.registry.model import Stage
 from bot.domain.rollbacks.rollback import ServingPeriod, serving_periods
 from bot.ports import LedgerReader as Ledger

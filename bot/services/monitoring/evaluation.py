@@ -10,7 +10,16 @@ from datetime import datetime, timedelta
 from bot.domain.core.errors import RegistrarError
 from bot.domain.core.sentence import Code, say
 from bot.domain.monitoring.assessment import RuleResult, Verdict, assess, is_warmed_up, verdicts_due_since
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import (
+    BaselineReplacement,
+    FrozenBaseline,
+    Monitor,
+    MonitorState,
+    MonitorStatus,
+    OwnBaselineKind,
+    ProductionTerm,
+    state_for_term,
+)
 from bot.domain.monitoring.readings import Answer, CheckOutcome, Reading
 from bot.domain.monitoring.reasons import Reason
 from bot.domain.monitoring.rules.aggregation import measure
@@ -24,8 +33,6 @@ from bot.domain.monitoring.rules.baseline_choice import (
 from bot.domain.monitoring.rules.baselines import Baseline, Tally
 from bot.domain.monitoring.rules.evaluation import evaluate_rule
 from bot.domain.monitoring.rules.time_series import TimeSeries, to_time_series
-from bot.domain.monitoring.state import MonitorState, MonitorStatus, ProductionTerm, state_for_term
-from bot.domain.monitoring.stored_baselines import BaselineReplacement, FrozenBaseline, OwnBaselineKind
 from bot.ports import LedgerReader as Ledger
 from bot.ports import Query
 from bot.services.core.context import Context

@@ -16,8 +16,7 @@ from bot.domain.monitoring.incident import (
     IncidentResolution,
     IncidentStatus,
 )
-from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.state import BLIND_STATUSES, MonitorState, MonitorStatus
+from bot.domain.monitoring.monitor import BLIND_STATUSES, Monitor, MonitorState, MonitorStatus
 from bot.domain.monitoring.views import monitors_of_incident
 from bot.domain.transitions.serving_check import ServingCheckState
 from bot.domain.transitions.transition import TransitionKind

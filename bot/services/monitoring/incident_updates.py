@@ -9,11 +9,20 @@ from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import MONITOR_AUTOMATION
 from bot.domain.core.sentence import Sentence, say, truncate
 from bot.domain.monitoring import incident_messages as words
-from bot.domain.monitoring.incident import UPDATE_INTERVAL, Incident, IncidentKind, IncidentStatus, TrippedBreaker
-from bot.domain.monitoring.incident_decision import DecisionInput, IncidentDecision, decide, is_escalation
+from bot.domain.monitoring.incident import (
+    UPDATE_INTERVAL,
+    DecisionInput,
+    Incident,
+    IncidentDecision,
+    IncidentKind,
+    IncidentStatus,
+    TrippedBreaker,
+    decide,
+    is_escalation,
+)
+from bot.domain.monitoring.monitor import MonitorStatus
 from bot.domain.monitoring.readings import CheckOutcome
 from bot.domain.monitoring.reasons import Reason, reason_of
-from bot.domain.monitoring.state import MonitorStatus
 from bot.domain.registry.model import Stage
 from bot.domain.rollbacks.messages import loadability_unknown_to_monitor_reason
 from bot.domain.rollbacks.rollback import automatic_rollback_id, rollback_transition, serving_periods
@@ -22,8 +31,13 @@ from bot.services.core.context import Context
 from bot.services.core.outbox_messages import card_chart_message, channel_message, chart_message
 from bot.services.monitoring import incident_end
 from bot.services.monitoring.checks import CheckResult, with_current_monitor
-from bot.services.monitoring.incident_decision_input import build_decision_input, rollback_target
-from bot.services.monitoring.incident_writer import IncidentWriter, name_in_incident, with_line
+from bot.services.monitoring.incident_writer import (
+    IncidentWriter,
+    build_decision_input,
+    name_in_incident,
+    rollback_target,
+    with_line,
+)
 from bot.services.monitoring.source_outages import FAILING_STATUSES, find_suspect_sources, has_never_judged
 from bot.services.rollbacks.rollbacks import MAX_TRANSITIONS
 from bot.services.transitions import rollback_records

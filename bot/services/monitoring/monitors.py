@@ -25,8 +25,7 @@ from bot.domain.monitoring import incident_messages
 from bot.domain.monitoring import messages as monitor_messages
 from bot.domain.monitoring.backtest import Backtest
 from bot.domain.monitoring.incident import Incident, IncidentEnding, IncidentResolution, IncidentStatus, MonitorChart
-from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.state import MonitorState, state_after_resume
+from bot.domain.monitoring.monitor import Monitor, MonitorState, state_after_resume
 from bot.domain.monitoring.views import MonitorRow, MonitorView, build_monitor_chart, worst_first
 from bot.domain.policy.authorization import Permission, describe_caller
 from bot.domain.policy.policy import BUILT_IN_SOURCES

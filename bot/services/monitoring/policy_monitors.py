@@ -10,8 +10,7 @@ from datetime import datetime
 from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import Automation
 from bot.domain.monitoring import messages as monitor_messages
-from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.state import MonitorState
+from bot.domain.monitoring.monitor import Monitor, MonitorState
 from bot.domain.policy.monitor_config import RULE_IF_UNSET, RULE_IF_UNSET_BEFORE, MonitorConfig
 from bot.domain.transitions.drift import REGISTRY_SEEN_KEY
 from bot.ports import LedgerReader, LedgerTransaction

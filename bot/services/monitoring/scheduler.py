@@ -23,9 +23,8 @@ from bot.domain.core.numbers import format_number
 from bot.domain.core.sentence import Sentence, say
 from bot.domain.monitoring import messages as monitor_messages
 from bot.domain.monitoring.incident import COMMON_CAUSE_COUNT
-from bot.domain.monitoring.monitor import JITTER, Monitor
+from bot.domain.monitoring.monitor import JITTER, Monitor, MonitorState
 from bot.domain.monitoring.readings import Answer, CheckOutcome
-from bot.domain.monitoring.state import MonitorState
 from bot.domain.policy.monitor_validation import CHECK_RETENTION
 from bot.ports import CheckBatch, Dispatcher, LedgerTransaction
 from bot.services.core.context import Context

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from bot.domain.monitoring.incident import COMMON_CAUSE_COUNT, is_common_cause
-from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.state import MonitorState, MonitorStatus
+from bot.domain.monitoring.monitor import Monitor, MonitorState, MonitorStatus
 from bot.ports import LedgerReader as Ledger
 from bot.ports import LedgerTransaction
 from bot.services.monitoring.checks import CheckResult

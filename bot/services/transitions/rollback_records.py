@@ -6,9 +6,8 @@ from dataclasses import replace
 
 from bot.domain.core.actors import Automation
 from bot.domain.core.sentence import Code, Sentence, say
-from bot.domain.monitoring.incident import IncidentStatus
-from bot.domain.monitoring.incident_decision import IncidentDecision
-from bot.domain.monitoring.state import MonitorState, MonitorStatus
+from bot.domain.monitoring.incident import IncidentDecision, IncidentStatus
+from bot.domain.monitoring.monitor import MonitorState, MonitorStatus
 from bot.domain.policy.freezes import active_freeze
 from bot.domain.registry.model import Stage, VersionIdentity
 from bot.domain.rollbacks import messages as words

@@ -11,10 +11,9 @@ from bot.domain.core.numbers import MISSING, format_proportion, pluralize
 from bot.domain.core.sentence import Sentence, truncate
 from bot.domain.monitoring import messages as monitor_messages
 from bot.domain.monitoring.incident import Incident
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import Monitor, MonitorState, MonitorStatus
 from bot.domain.monitoring.readings import CheckOutcome, Measurement
 from bot.domain.monitoring.rules.false_rollbacks import FalseRollbackEstimate, estimate_false_rollbacks
-from bot.domain.monitoring.state import MonitorState, MonitorStatus
 from bot.domain.monitoring.views import MonitorRow, MonitorView
 from bot.domain.policy.monitor_config import rule_sentence
 from bot.slack.core.blocks import (

@@ -17,10 +17,16 @@ from bot.domain.monitoring.assessment import (
     is_warmed_up,
     verdicts_due_since,
 )
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import (
+    Monitor,
+    MonitorState,
+    MonitorStatus,
+    ProductionTerm,
+    state_after_resume,
+    state_for_term,
+)
 from bot.domain.monitoring.readings import CheckOutcome, Reading
 from bot.domain.monitoring.rules import sequential
-from bot.domain.monitoring.state import MonitorState, MonitorStatus, ProductionTerm, state_after_resume, state_for_term
 from bot.domain.policy.monitor_config import RULES
 from tests.support.domain.monitors import HOURS, NOW, a_monitor
 

@@ -11,7 +11,7 @@ import pytest
 
 from bot.domain.monitoring.rules import blocks, sequential
 from bot.domain.monitoring.rules.baselines import MIN_BASELINE_SECONDS, Baseline, Tally
-from bot.domain.monitoring.rules.deviation import Deviation
+from bot.domain.monitoring.rules.evaluation import Deviation
 from bot.domain.monitoring.rules.time_series import HOUR, TimeSeries
 from bot.domain.policy.effect_size import EffectKind, MinimumEffect
 from tests.support.domain.time_series import (

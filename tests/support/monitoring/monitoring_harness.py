@@ -9,9 +9,8 @@ from bot.bootstrap.build import SystemClock, open_sources
 from bot.domain.commands.changes import Rollback
 from bot.domain.commands.parser import build_command
 from bot.domain.core.actors import Person
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import Monitor, MonitorState
 from bot.domain.monitoring.readings import PushedReading
-from bot.domain.monitoring.state import MonitorState
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.policy.parser import validate_policy
 from bot.domain.registry.model import Stage

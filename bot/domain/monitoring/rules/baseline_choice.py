@@ -8,14 +8,13 @@ from functools import lru_cache
 
 from bot.domain.core.durations import format_duration
 from bot.domain.core.sentence import Code, Sentence, say
+from bot.domain.monitoring.monitor import OwnBaselineKind, ProductionTerm
 from bot.domain.monitoring.reasons import Reason
-from bot.domain.monitoring.rules import counts, deviation
+from bot.domain.monitoring.rules import counts
 from bot.domain.monitoring.rules.baseline_summary import lookback, summarize
 from bot.domain.monitoring.rules.baselines import MIN_COVERAGE, MIN_DAYS, Baseline, day_length, is_better
-from bot.domain.monitoring.rules.evaluation import RuleInput
+from bot.domain.monitoring.rules.evaluation import RuleInput, unusable_baseline_reason
 from bot.domain.monitoring.rules.time_series import TimeSeries
-from bot.domain.monitoring.state import ProductionTerm
-from bot.domain.monitoring.stored_baselines import OwnBaselineKind
 from bot.domain.policy.monitor_config import MonitorConfig
 
 SLOTS_PER_DAY = 24  # of a day, if windows aren't compared
@@ -105,7 +104,7 @@ def _own_days_since(rule: MonitorConfig, term: ProductionTerm, until: datetime) 
 def _can_replace(rule: MonitorConfig, candidate: Baseline, current: Baseline) -> bool:
     """Tell whether a version's own days are better than its baseline, and good enough to judge by."""
     is_higher, history = rule.higher_is_better, rule.history.total_seconds()
-    return deviation.unusable_baseline_reason(candidate, history, rule.min_effect, is_higher) is None and is_better(
+    return unusable_baseline_reason(candidate, history, rule.min_effect, is_higher) is None and is_better(
         candidate, current, is_higher, rule.min_effect
     )
 

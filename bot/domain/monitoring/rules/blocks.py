@@ -25,14 +25,16 @@ from bot.domain.monitoring.rules.baseline_choice import (
     last_block,
 )
 from bot.domain.monitoring.rules.baselines import MIN_BLOCK_FILL, MIN_DAYS, ONE_WINDOW_INDEX, Baseline, BaselineArrays
-from bot.domain.monitoring.rules.deviation import (
+from bot.domain.monitoring.rules.evaluation import (
     Deviation,
+    RuleInput,
     compare_with_baseline,
     describe_margin,
+    no_verdict,
+    to_rule_result,
     undecided,
     unusable_baseline_reason,
 )
-from bot.domain.monitoring.rules.evaluation import RuleInput, no_verdict, to_rule_result
 from bot.domain.monitoring.rules.time_series import (
     ROUNDING,
     Floats,

@@ -27,7 +27,7 @@ from bot.domain.core.numbers import format_number
 from bot.domain.core.sentence import say
 from bot.domain.monitoring.reasons import Reason
 from bot.domain.monitoring.rules.baselines import Baseline
-from bot.domain.monitoring.rules.deviation import Deviation, undecided
+from bot.domain.monitoring.rules.evaluation import Deviation, undecided
 from bot.domain.monitoring.rules.time_series import (
     MAD_TO_SIGMA,
     OUTLIER_LIMIT,

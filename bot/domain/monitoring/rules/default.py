@@ -20,8 +20,7 @@ from bot.domain.monitoring.rules.baseline_choice import (
 )
 from bot.domain.monitoring.rules.baselines import SCAN_WINDOWS, Baseline
 from bot.domain.monitoring.rules.blocks import evaluate_block, judged_since
-from bot.domain.monitoring.rules.deviation import Deviation
-from bot.domain.monitoring.rules.evaluation import RuleInput, no_verdict, to_rule_result
+from bot.domain.monitoring.rules.evaluation import Deviation, RuleInput, no_verdict, to_rule_result
 from bot.domain.monitoring.rules.time_series import TimeSeries
 
 BLOCK_CONFIRMATION = 2.0  # standard errors by which single readings must confirm a block, if a scan runs beside it

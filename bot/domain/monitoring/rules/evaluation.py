@@ -1,28 +1,28 @@
 """Applies a monitor's rule to a check: the evaluation behind both live checks and backtests. Pure.
 
 What a rule looks back at comes through `MonitorHistory`: from the ledger in bot/services/monitoring/evaluation.py, from
-memory in bot/services/monitoring/backtests.py. Nothing else differs between the two.
+memory in bot/services/monitoring/backtests.py. Nothing else differs between the two. `compare_with_baseline` judges how
+far a value is from what's expected, for every rule that has a baseline.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from importlib import import_module
-from math import isnan
+from math import inf, isfinite, isnan, nan
 from typing import Protocol
 
 from bot.domain.core.durations import format_duration
+from bot.domain.core.numbers import format_number
 from bot.domain.core.sentence import Code, Sentence, join_sentences, say
 from bot.domain.monitoring.assessment import RuleResult
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import Monitor, MonitorState, OwnBaselineKind, ProductionTerm
 from bot.domain.monitoring.readings import CheckOutcome, Reading
 from bot.domain.monitoring.reasons import Reason
-from bot.domain.monitoring.rules.baselines import Baseline, Tally
-from bot.domain.monitoring.rules.deviation import Deviation
-from bot.domain.monitoring.rules.time_series import TimeSeries
-from bot.domain.monitoring.state import MonitorState, ProductionTerm
-from bot.domain.monitoring.stored_baselines import OwnBaselineKind
+from bot.domain.monitoring.rules.baselines import MIN_COVERAGE, Baseline, Tally
+from bot.domain.monitoring.rules.time_series import ROUNDING, TimeSeries
+from bot.domain.policy.effect_size import EffectKind, MinimumEffect
 from bot.domain.policy.monitor_config import MonitorConfig
 
 
@@ -121,3 +121,110 @@ def to_rule_result(
 def no_verdict(why: Sentence | None, judged_to: datetime | None = None) -> RuleResult:
     """Return the result of a rule that can't judge although a verdict was due."""
     return RuleResult(is_worse=None, why=why, judged_to=judged_to)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deviation:
+    """How a value compares with what's expected. Unknown numbers are NaN."""
+
+    is_worse: bool | None  # None: cannot be told
+    value: float
+    bound: float  # where worse begins
+    expected: float = nan  # what the baseline has; NaN for a threshold
+    gap: float = nan  # by how much it is worse, in the unit of the metric; below 0 is better
+    sigmas: float = nan  # how many sigmas worse
+    why: Sentence
+
+
+def describe_margin(effect: MinimumEffect, sigma: float) -> Sentence:
+    """Return how much worse something must be: `2% and 3 σ`."""
+    return say("{effect} and {sigma} σ", effect=effect.in_words, sigma=format_number(sigma))
+
+
+def compare_with_baseline(
+    value: float,
+    expected: float,
+    limit: float,
+    noise: float,
+    higher_is_better: bool,
+    effect: MinimumEffect,
+    *,
+    margin: Sentence,
+    caveat: str = "",
+) -> Deviation:
+    """Judge a value against what's expected: it's worse if it's worse by more than `limit`.
+
+    `by` says what `limit` stands for, and `caveat` why it isn't worse anyway.
+    """
+    sign = 1 if higher_is_better else -1
+    gap = (expected - value) * sign
+    nothing = ROUNDING * max(abs(value), abs(expected))
+    gap = gap if abs(gap) > nothing else 0.0
+    sigmas = _fraction(gap, noise if noise > nothing else 0.0)
+    is_far = gap > limit
+    far = f"more than {{by}}{', ' + caveat if caveat else ''}" if is_far else "not by more than {by}"
+    template = f"{{value}}, where {{expected}} is usual, is {{gap}} {{way}} ({{sigmas}} σ): {far}."
+    why = say(
+        template,
+        value=format_number(value),
+        expected=format_number(expected),
+        gap=_describe_gap(abs(gap), expected, effect),
+        way="better" if gap < 0 else "worse",
+        sigmas=format_number(abs(sigmas), 3),
+        by=margin,
+    )
+    return Deviation(
+        is_worse=is_far and not caveat,
+        value=value,
+        bound=expected - sign * limit,
+        expected=expected,
+        gap=gap,
+        sigmas=sigmas,
+        why=why,
+    )
+
+
+def _describe_gap(gap: float, expected: float, effect: MinimumEffect) -> str:
+    """Return a difference as its effect is measured: relative, absolute, or as a part of the error."""
+    if effect.kind is EffectKind.ABSOLUTE:
+        return format_number(gap, 3)
+    of = abs(expected if effect.kind is EffectKind.RELATIVE else 1 - expected)
+    return f"{format_number(100 * _fraction(gap, of), 3)}%{_EFFECT_SUFFIXES[effect.kind]}"
+
+
+_EFFECT_SUFFIXES = {EffectKind.RELATIVE: "", EffectKind.OF_ERROR: " of the error"}
+
+
+def _fraction(gap: float, whole: float) -> float:
+    """Return gap ÷ of; infinite if `of` is 0 and there's a gap."""
+    if gap == 0 or whole > 0:
+        return gap / whole if gap else 0.0
+    return inf if gap > 0 else -inf
+
+
+def undecided(value: float, why: Sentence, reason: Reason | None = None) -> Deviation:
+    """Return the result of a comparison that can't be made."""
+    return Deviation(is_worse=None, value=value, bound=nan, why=why.with_code(reason) if reason else why)
+
+
+def unusable_baseline_reason(
+    baseline: Baseline, history: float, effect: MinimumEffect, higher_is_better: bool
+) -> Sentence | None:
+    """Return why a baseline isn't enough to judge by; None if it is."""
+    if baseline.covers < MIN_COVERAGE * history:
+        covers, needed = (format_duration(timedelta(seconds=span)) for span in (baseline.covers, history))
+        why = say("The baseline covers {covers}, and {needed} are needed.", covers=covers, needed=needed)
+        return why.with_code(Reason.BASELINE_TOO_SHORT)
+    if not isfinite(baseline.noise):
+        # Nothing would ever be beyond the noise.
+        return say("The baseline's readings are too large to be judged.").with_code(Reason.BASELINE_TOO_LARGE)
+    if effect.kind is EffectKind.RELATIVE and effect.amount >= 1 and higher_is_better and baseline.low >= 0:
+        why: Sentence | None = say(
+            "It can't fall by more than 100%, so an effect of {effect} never counts. Set a smaller one, such as "
+            "{instead}.",
+            effect=effect.in_words,
+            instead=Code("--min-effect 2%"),
+        )
+    else:
+        why = effect.meaningless_reason(baseline.low, baseline.high)
+    return why and why.with_code(Reason.EFFECT_MEANINGLESS)

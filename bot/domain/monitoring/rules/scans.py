@@ -20,7 +20,7 @@ from bot.domain.core.durations import format_duration
 from bot.domain.core.sentence import say
 from bot.domain.monitoring.rules.baselines import MIN_BLOCK_FILL, MIN_DAYS, SCAN_WINDOWS, Baseline
 from bot.domain.monitoring.rules.blocks import confirmation_score
-from bot.domain.monitoring.rules.deviation import Deviation, compare_with_baseline, describe_margin
+from bot.domain.monitoring.rules.evaluation import Deviation, compare_with_baseline, describe_margin
 from bot.domain.monitoring.rules.time_series import (
     ROUNDING,
     Floats,

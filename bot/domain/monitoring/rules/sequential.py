@@ -19,13 +19,15 @@ from bot.domain.monitoring.assessment import RuleResult
 from bot.domain.monitoring.reasons import Reason
 from bot.domain.monitoring.rules.baseline_choice import earlier_data_remark, has_enough_history
 from bot.domain.monitoring.rules.baselines import BaselineArrays, Tally
-from bot.domain.monitoring.rules.deviation import (
+from bot.domain.monitoring.rules.evaluation import (
     Deviation,
+    RuleInput,
     compare_with_baseline,
+    no_verdict,
+    to_rule_result,
     undecided,
     unusable_baseline_reason,
 )
-from bot.domain.monitoring.rules.evaluation import RuleInput, no_verdict, to_rule_result
 from bot.domain.monitoring.rules.time_series import ROUNDING, Floats, student_quantile
 from bot.domain.policy.effect_size import MinimumEffect
 from bot.domain.policy.monitor_config import RULE_FOR_OWN_BASELINE

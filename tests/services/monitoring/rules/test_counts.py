@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 
 from bot.domain.monitoring.messages import checked_answer, value_text
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import Monitor, MonitorStatus
 from bot.domain.monitoring.readings import Measurement, PushedReading, Reading
 from bot.domain.monitoring.rules import baseline_choice, blocks
 from bot.domain.monitoring.rules.time_series import TimeSeries
-from bot.domain.monitoring.state import MonitorStatus
 from bot.domain.monitoring.views import MonitorRow
 from bot.domain.policy.monitor_config import MonitorConfig, rule_sentence
 from bot.services.monitoring.backtests import Backtester
