@@ -137,10 +137,11 @@ _PARSERS_BY_KIND: dict[str, Callable[[str], object]] = {
 
 def pack_sentence(sentence: Sentence) -> dict[str, object]:
     """Return the sentence as plain JSON values, for a row of the outbox."""
-    return {
+    packed: dict[str, object] = {
         "template": sentence.template,
         "args": {name: _pack_argument(value) for name, value in sentence.args.items()},
-    } | ({"code": sentence.code} if sentence.code else {})
+    }
+    return packed | ({"code": sentence.code} if sentence.code else {})
 
 
 def unpack_sentence(data: Mapping[str, object]) -> Sentence:

@@ -86,7 +86,7 @@ def usable_points(
         checked = _check_figures(figures)
         if isinstance(checked, PointFault):
             faults[checked] += 1
-        elif not isinstance(at, datetime) or at.utcoffset() is None:
+        elif not _has_time_zone(at):
             faults[PointFault.WITHOUT_TIME_ZONE] += 1
         elif (fault := time_fault(at)) is not None:
             faults[fault] += 1
@@ -145,6 +145,10 @@ def _check_figures(figures: Sequence[object]) -> tuple[float] | tuple[float, flo
         case [count, total]:
             return (count, total) if 0 <= count <= total * (1 + COUNT_TOLERANCE) else PointFault.OUTSIDE_TOTAL
     return PointFault.NOT_A_NUMBER
+
+
+def _has_time_zone(at: object) -> bool:
+    return isinstance(at, datetime) and at.utcoffset() is not None
 
 
 def _time_fault(at: datetime, since: datetime, until: datetime, now: datetime) -> PointFault | None:
