@@ -26,9 +26,9 @@ from bot.malloc import limit_malloc
 from bot.metrics.recorder import PrometheusMetrics
 from bot.registrar import Registrar
 from bot.settings import Settings
-from bot.slack.core.api_errors import CONNECTION_ERRORS
+from bot.slack.core.client import CONNECTION_ERRORS
 from handlers import jobs, logs
-from handlers.api.routes import ApiServices
+from handlers.api.calls import ApiServices
 from handlers.manifest import find_missing_scopes
 from handlers.slack import register
 from handlers.slack.interactions import SlackInteractions
@@ -60,6 +60,7 @@ def serve(
     """
     preload_slow_modules()
     metrics, unset = PrometheusMetrics(), settings.unset_tracking_uri  # before the registry is made of which that warns
+    helpless, unsigned = ", ".join(unmeetable_rules(policy)), ", ".join(unsigned_endpoints(policy))
     sys.setswitchinterval(SWITCH_INTERVAL)
     limit_malloc()
     with closing(build_for_slack(settings, policy, observer=metrics)) as registrar:
@@ -71,14 +72,17 @@ def serve(
         if unset:
             log.warning("%s", unset)
         with service:
-            for line in [
-                *([f"Warning: {unset}"] if unset else []),
-                *_policy_notices(policy),
+            notices = [
+                f"Warning: {unset}" if unset else "",
+                f"The policy has rules that can't be met: {helpless}." if helpless else "",
+                f"Events go out unsigned, for want of a secret_env: {unsigned}." if unsigned else "",
                 *registrar.sources.config_errors(),
-            ]:
+            ]
+            for line in filter(None, notices):
                 print_line(line)
-            ways = "background work" if is_worker else _describe_connections(settings)
-            print_line(f"Registrar is ready: {ways}, HTTP at {service.address}, policy {settings.policy}.")
+            ways = [("Socket Mode", settings.slack_app_token), ("signed HTTP", settings.slack_signing_secret)]
+            by = "background work" if is_worker else " and ".join(name for name, is_on in ways if is_on)
+            print_line(f"Registrar is ready: {by}, HTTP at {service.address}, policy {settings.policy}.")
             wait_for_stop(stop)
             service.stop_accepting()
             print_line("Stopping: finishing what was begun.")
@@ -161,7 +165,15 @@ class Service:
             secret.get_secret_value() if secret else None,
             webhook_secret=hook.get_secret_value() if hook else None,
             on_model_changed=registrar.schedule_refresh,
-            api_services=None if is_worker else _build_api_services(registrar),
+            api_services=None
+            if is_worker
+            else ApiServices(
+                ledger=context.ledger,
+                policy=lambda: context.policy,
+                requires_signature=registrar.sources.requires_signature,
+                clock=context.clock,
+                registrar=registrar,
+            ),
             readiness=self.readiness,
             metrics=metrics,
         )
@@ -182,7 +194,10 @@ class Service:
                 # Before anything is served, because it decides which policy is in force.
                 self.registrar.policy_reloader.load_initial()
             self._thread.start()
-            self._open_socket_mode()
+            if self._settings.slack_app_token and not self._is_worker:
+                token = self._settings.slack_app_token.get_secret_value()
+                self._socket_mode = SocketModeConnection(self.app, token, concurrency=self._settings.threads)
+                self._socket_mode.open()
             self.registrar.monitoring.start()
             self._scheduler.start()
             self._outbox_thread.start()
@@ -200,16 +215,9 @@ class Service:
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             log.warning("can't check the app's scopes: %s", error)
 
-    def _open_socket_mode(self) -> None:
-        """Open Socket Mode if there's an app-level token."""
-        if self._settings.slack_app_token and not self._is_worker:
-            token = self._settings.slack_app_token.get_secret_value()
-            self._socket_mode = SocketModeConnection(self.app, token, concurrency=self._settings.threads)
-            self._socket_mode.open()
-
     def stop_accepting(self) -> None:
         """Report that we're stopping, so that Slack sends new events elsewhere; HTTP is answered until the end."""
-        self.readiness.mark_stopping()
+        self.readiness.is_stopping = True
         sockets, self._socket_mode = self._socket_mode, None
         if sockets:
             sockets.shut_down()
@@ -254,27 +262,6 @@ class Service:
         return "It ticks."
 
 
-def _build_api_services(registrar: Registrar) -> ApiServices:
-    """Return what the API for programs works with."""
-    context = registrar.context
-    return ApiServices(
-        ledger=context.ledger,
-        policy=lambda: context.policy,
-        requires_signature=registrar.sources.requires_signature,
-        clock=context.clock,
-        registrar=registrar,
-    )
-
-
-def _policy_notices(policy: Policy) -> list[str]:
-    lines = []
-    if helpless := unmeetable_rules(policy):
-        lines.append(f"The policy has rules that can't be met: {', '.join(helpless)}.")
-    if unsigned := unsigned_endpoints(policy):
-        lines.append(f"Events go out unsigned, for want of a secret_env: {', '.join(unsigned)}.")
-    return lines
-
-
 def build_bolt_app(settings: Settings, registrar: Registrar) -> tuple[App, SlackInteractions]:
     """Return the Bolt app with every listener, and what the listeners share.
 
@@ -291,8 +278,3 @@ def build_bolt_app(settings: Settings, registrar: Registrar) -> tuple[App, Slack
         raise_error_for_unhandled_request=False,
     )
     return app, register(app, registrar, settings.mlflow_web_url)
-
-
-def _describe_connections(settings: Settings) -> str:
-    ways = [("Socket Mode", settings.slack_app_token), ("signed HTTP", settings.slack_signing_secret)]
-    return " and ".join(name for name, is_on in ways if is_on)

@@ -26,26 +26,20 @@ def run_doctor(*, live: bool, as_json: bool) -> int:
     with Console(stderr=True).status("Looking at everything, a few seconds…"):  # on a screen only
         diagnoses = diagnose(live=live)
     if as_json:
-        console.write_output(documents.to_json(diagnoses_document(diagnoses), console.output_encoding()))
+        findings = [
+            {
+                "area": diagnosis.area,
+                "state": diagnosis.state.value,
+                "sentence": diagnosis.sentence,
+                "advice": diagnosis.advice or None,
+            }
+            for diagnosis in diagnoses
+        ]
+        output = documents.to_json({"healthy": is_healthy(diagnoses), "findings": findings})
     else:
-        console.write_output(
-            console.render(lambda _: render_diagnoses(diagnoses, is_terminal=console.stdout_console().is_terminal))
-        )
+        output = console.render(lambda _: render_diagnoses(diagnoses, is_terminal=console.stdout_console().is_terminal))
+    console.write_output(output)
     return exit_code(diagnoses)
-
-
-def diagnoses_document(diagnoses: Sequence[Diagnosis]) -> dict[str, object]:
-    """Return what a program reads."""
-    findings = [
-        {
-            "area": diagnosis.area,
-            "state": diagnosis.state.value,
-            "sentence": diagnosis.sentence,
-            "advice": diagnosis.advice or None,
-        }
-        for diagnosis in diagnoses
-    ]
-    return {"healthy": is_healthy(diagnoses), "findings": findings}
 
 
 def render_diagnoses(diagnoses: Sequence[Diagnosis], *, is_terminal: bool) -> list[RenderableType]:

@@ -13,7 +13,10 @@ from bot.bootstrap.storage import policy_last_in_force
 from bot.domain.core.actors import Caller, Operator, Person, Profile
 from bot.domain.core.errors import SlackUnreachable
 from bot.registrar import Registrar
+from bot.services.core.commands import Origin
 from bot.settings import Settings, UnsetSetting
+
+TERMINAL_ORIGIN = Origin(entry_point="terminal")
 
 
 @dataclass(frozen=True, slots=True)
