@@ -26,7 +26,12 @@ def production_files() -> Iterator[Path]:
 def names_in(path: Path) -> set[str]:
     """Return the texts that a file is written with, and the attributes that tell what something is."""
     nodes = [*ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
-    texts = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    keys = {key for node in nodes if isinstance(node, ast.Dict) for key in node.keys}  # such as a schema's "default"
+    texts = {
+        node.value
+        for node in nodes
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in keys
+    }
     return texts | {node.attr for node in nodes if isinstance(node, ast.Attribute) and "_" in node.attr}
 
 
