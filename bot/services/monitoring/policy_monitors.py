@@ -120,7 +120,10 @@ class PolicyMonitors:
 
     def _apply(self, tx: LedgerTransaction, difference: _Difference, now: datetime, announced_in: str) -> None:
         current, rule = difference.current, difference.rule
-        before, after = (_rule_json(config) if config else None for config in (current.rule if current else None, rule))
+        before, after = (
+            config.model_dump_json(exclude_defaults=True) if config else None
+            for config in (current and current.rule, rule)
+        )
         tx.add_audit_event(
             Event(
                 at=now,
@@ -147,7 +150,3 @@ class PolicyMonitors:
             monitor = Monitor(id=self._context.new_id(), model=difference.model, rule=rule, created_at=now)
             tx.add_monitor(monitor)
             tx.save_monitor_state(MonitorState(monitor=monitor.id, next_at=monitor.first_check_at(now)))
-
-
-def _rule_json(rule: MonitorConfig) -> str:
-    return rule.model_dump_json(exclude_defaults=True)

@@ -238,6 +238,9 @@ def build_detector(
     )
 
 
+_cached_detector = lru_cache(maxsize=4096)(build_detector)  # a monitor's is the same at every check
+
+
 def update_evidence(
     evidence: Floats, bad_count: Floats, total: Floats, detector: CountDetector
 ) -> tuple[Floats, Floats]:
@@ -309,11 +312,11 @@ def judge_count(
     by = _cached_detector(
         1 - baseline.share if higher_is_better else baseline.share,
         baseline.trials,
-        baseline.dispersion,
-        effect.absolute_distance(baseline.share).item(),
-        baseline.counted,
-        max(baseline.covers / baseline.day, 1.0),
-        fail_after,
+        dispersion=baseline.dispersion,
+        distance=effect.absolute_distance(baseline.share).item(),
+        readings=baseline.counted,
+        days=max(baseline.covers / baseline.day, 1.0),
+        fail_after=fail_after,
     )
     if not by.null < 1:
         why = say(
@@ -348,24 +351,3 @@ def judge_count(
         why=why,
     )
     return CountResult(deviation=judged, is_recovered=bool(together <= 0), evidence=now.row)
-
-
-@lru_cache(maxsize=4096)  # a monitor's is the same at every check
-def _cached_detector(
-    baseline_share: float,
-    trials: float,
-    dispersion: float,
-    distance: float,
-    readings: float,
-    days: float,
-    fail_after: int,
-) -> CountDetector:
-    return build_detector(
-        baseline_share,
-        trials,
-        dispersion=dispersion,
-        distance=distance,
-        readings=readings,
-        days=days,
-        fail_after=fail_after,
-    )
