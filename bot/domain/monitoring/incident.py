@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum
@@ -143,6 +143,15 @@ class Incident:
     def is_open(self) -> bool:
         """Tell whether it isn't resolved."""
         return self.resolved_at is None
+
+
+def monitors_of_incident(incident: Incident, monitors: Iterable[Monitor]) -> list[Monitor]:
+    """Return the monitors that an incident is about, in its order; an incident of a source names their models, too."""
+    if incident.is_of_source:
+        by_name = {f"{one.model} {one.name}": one for one in monitors if one.rule.source == incident.source}
+    else:
+        by_name = {one.name: one for one in monitors if one.model == incident.model}
+    return [by_name[name] for name in incident.monitors if name in by_name]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,15 +60,6 @@ def worst_first(rows: Iterable[MonitorRow]) -> list[MonitorRow]:
     )
 
 
-def monitors_of_incident(incident: Incident, monitors: Iterable[Monitor]) -> list[Monitor]:
-    """Return the monitors that an incident is about, in its order; an incident of a source names their models, too."""
-    if incident.is_of_source:
-        by_name = {f"{one.model} {one.name}": one for one in monitors if one.rule.source == incident.source}
-    else:
-        by_name = {one.name: one for one in monitors if one.model == incident.model}
-    return [by_name[name] for name in incident.monitors if name in by_name]
-
-
 BASELINE_LINE = "baseline"  # the name of its line
 
 

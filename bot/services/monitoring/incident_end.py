@@ -15,17 +15,16 @@ from bot.domain.monitoring.incident import (
     IncidentKind,
     IncidentResolution,
     IncidentStatus,
+    monitors_of_incident,
 )
 from bot.domain.monitoring.monitor import BLIND_STATUSES, Monitor, MonitorState, MonitorStatus
-from bot.domain.monitoring.views import monitors_of_incident
 from bot.domain.transitions.serving_check import ServingCheckState
 from bot.domain.transitions.transition import TransitionKind
 from bot.ports import LedgerReader as Ledger
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import ordering_key_of
-from bot.services.monitoring.checks import CheckResult, present_period
+from bot.services.monitoring.checks import CheckResult, is_failing_together, present_period
 from bot.services.monitoring.incident_writer import IncidentWriter, is_serving_denied
-from bot.services.monitoring.source_outages import is_failing_together
 
 RECENT_LIMIT = 50  # latest incidents or events of a model that are searched
 

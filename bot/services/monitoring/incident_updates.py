@@ -30,7 +30,13 @@ from bot.ports import LedgerTransaction
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import card_chart_message, channel_message, chart_message
 from bot.services.monitoring import incident_end
-from bot.services.monitoring.checks import CheckResult, with_current_monitor
+from bot.services.monitoring.checks import (
+    FAILING_STATUSES,
+    CheckResult,
+    find_suspect_sources,
+    has_never_judged,
+    with_current_monitor,
+)
 from bot.services.monitoring.incident_writer import (
     IncidentWriter,
     build_decision_input,
@@ -38,7 +44,6 @@ from bot.services.monitoring.incident_writer import (
     rollback_target,
     with_line,
 )
-from bot.services.monitoring.source_outages import FAILING_STATUSES, find_suspect_sources, has_never_judged
 from bot.services.rollbacks.rollbacks import MAX_TRANSITIONS
 from bot.services.transitions import rollback_records
 from bot.services.transitions.loadability import LoadabilityChecks, LoadabilityReport, RollbackCandidate
