@@ -68,9 +68,8 @@ def build_handler(
 
     def render(logger: object, method: str, fields: LogFields) -> str:
         """Return a line with `…` in place of every secret: replaced here, before quotes change it."""
-        record: logging.LogRecord = fields["_record"]
         found = {**logging_context.current(), **{name: fields[name] for name in _OWN_FIELDS if fields.get(name)}}
-        return render_line({name: pattern.sub("…", str(value)) for name, value in found.items()}, record)
+        return render_line({name: pattern.sub("…", str(value)) for name, value in found.items()}, fields["_record"])
 
     stamps = [add_log_level, add_logger_name, TimeStamper(fmt="iso", utc=True, key="time")]
     writer = logging.StreamHandler(stream)

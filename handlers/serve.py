@@ -14,6 +14,7 @@ from contextlib import ExitStack, closing, suppress
 from queue import Empty, SimpleQueue
 
 import uvicorn
+from fastapi import FastAPI
 from slack_bolt import App
 from slack_sdk.errors import SlackApiError
 
@@ -156,27 +157,7 @@ class Service:
         self.readiness = Readiness(
             parts if is_worker else [*parts, Component("slack", self._check_slack)], warnings=self._policy_warnings
         )
-        if metrics:
-            metrics.add_ledger_metrics(context.ledger, context.clock)
-        secret = None if is_worker else settings.slack_signing_secret
-        hook = None if is_worker else settings.webhook_secret
-        web = web_app.create_app(
-            self.app,
-            secret.get_secret_value() if secret else None,
-            webhook_secret=hook.get_secret_value() if hook else None,
-            on_model_changed=registrar.schedule_refresh,
-            api_services=None
-            if is_worker
-            else ApiServices(
-                ledger=context.ledger,
-                policy=lambda: context.policy,
-                requires_signature=registrar.sources.requires_signature,
-                clock=context.clock,
-                registrar=registrar,
-            ),
-            readiness=self.readiness,
-            metrics=metrics,
-        )
+        web = self._build_web(metrics)
         config = uvicorn.Config(web, log_config=None, access_log=False, timeout_graceful_shutdown=5)
         self._server = uvicorn.Server(config)
         self._scheduler = jobs.build_scheduler(registrar, settings)
@@ -184,6 +165,31 @@ class Service:
         self._thread = threading.Thread(target=self._server.run, args=([listener],), name="http", daemon=True)
         self._socket_mode: SocketModeConnection | None = None
         self._is_started = False
+
+    def _build_web(self, metrics: PrometheusMetrics | None) -> FastAPI:
+        context, sources = self.registrar.context, self.registrar.sources
+        if metrics:
+            metrics.add_ledger_metrics(context.ledger, context.clock)
+        signing_secret, webhook_secret = (
+            secret.get_secret_value() if secret and not self._is_worker else None
+            for secret in (self._settings.slack_signing_secret, self._settings.webhook_secret)
+        )
+        services = ApiServices(
+            ledger=context.ledger,
+            policy=lambda: context.policy,
+            requires_signature=sources.requires_signature,
+            clock=context.clock,
+            registrar=self.registrar,
+        )
+        return web_app.create_app(
+            self.app,
+            signing_secret,
+            webhook_secret=webhook_secret,
+            on_model_changed=self.registrar.schedule_refresh,
+            api_services=None if self._is_worker else services,
+            readiness=self.readiness,
+            metrics=metrics,
+        )
 
     def __enter__(self) -> Service:
         """Resume what was left, connect, and start the scheduler. Raises Misconfigured and SlackUnreachable."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Response
@@ -60,40 +61,35 @@ def push_metrics(
     call: Annotated[ApiCall, client_who_may("push", "push", tag=EventTag.METRICS_REFUSED)],
 ) -> Response:
     """Take readings, all or none. Answers `{"accepted": n, "duplicates": m}`, or `{"error": "…"}`."""
-    services, key, client = call.services, call.idempotency_key(), call.client.name
-    now = services.clock.now()
+    key, now = call.idempotency_key(), call.services.clock.now()
     try:
         payload = parse_push(call.body, now)
     except BadInput as error:
         raise ApiError(413 if isinstance(error, TooManyReadings) else 422, error.sentence) from None
     _check_source(call, payload)
-    pushed = [
-        PushedReading(
-            source=payload.source,
-            model=reading.model,
-            version=reading.version,
-            metric=reading.metric,
-            at=reading.at,
-            value=reading.value,
-            total=reading.total,
-            received_at=now,
-            client=client,
-        )
+    return _store(call, payload, key, now)
+
+
+def _store(call: ApiCall, payload: PushPayload, key: str | None, now: datetime) -> Response:
+    """Store the readings, once for each key, and return the answer."""
+    ledger, client = call.services.ledger, call.client.name
+    readings = [
+        PushedReading(source=payload.source, received_at=now, client=client, **reading.model_dump())
         for reading in payload.readings
     ]
     digest = hashlib.sha256(b"POST /v1/metrics\n" + call.body).hexdigest()
     try:
-        with services.ledger.write() as tx:
+        with ledger.write() as tx:
             if key and (earlier := tx.idempotent_call(client, key)):
                 return _repeat_answer(earlier, digest)
-            new = tx.add_readings(pushed)
-            answer = json.dumps(PushDocument(accepted=new, duplicates=len(pushed) - new).to_json())
+            new = tx.add_readings(readings)
+            answer = json.dumps(PushDocument(accepted=new, duplicates=len(readings) - new).to_json())
             if key and not tx.add_idempotent_call(
                 IdempotentCall(client=client, key=key, digest=digest, status=202, answer=answer, at=now)
             ):
                 raise _KeyTaken
     except _KeyTaken:
-        with services.ledger.read() as reader:
+        with ledger.read() as reader:
             if earlier := reader.idempotent_call(client, key or ""):
                 return _repeat_answer(earlier, digest)
         raise LedgerUnavailable("Another call with this key is under way; try again in a moment.") from None

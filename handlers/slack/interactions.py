@@ -28,7 +28,7 @@ from bot.registrar import Registrar
 from bot.services.core.commands import CommandResult, Origin
 from bot.services.core.outbox_messages import OPENED, card_message
 from bot.slack.commands.rendering import render
-from bot.slack.core.answer import Answer, RenderContext
+from bot.slack.core.answer import RenderContext, SlackAnswer
 from bot.slack.core.blocks import Message, build_message, section, sentence_message
 from bot.slack.core.client import CONNECTION_ERRORS, error_code, is_posting_restricted
 from bot.slack.delivery.publisher import Publisher
@@ -58,19 +58,19 @@ class SlackInteractions:
         return self.registrar.directory.profile(target.person)
 
     def reply(self, target: ReplyTarget, message: Message | Sentence) -> None:
-        """Answer the person, and only them."""
+        """SlackAnswer the person, and only them."""
         self._replies.send(target, sentence_message(message) if isinstance(message, Sentence) else message)
 
     def reply_later(self, target: ReplyTarget, message: Message | Sentence) -> None:
-        """Answer the person after the acknowledgement, which can't carry an answer to a click."""
+        """SlackAnswer the person after the acknowledgement, which can't carry an answer to a click."""
         self.defer(target, lambda: self.reply(target, message))
 
     def answer_later(self, target: ReplyTarget, build: Callable[[], Message]) -> None:
-        """Answer with a message that is built after the acknowledgement."""
+        """SlackAnswer with a message that is built after the acknowledgement."""
         self._defer_with_notice(
             target,
             core_messages.answer_delayed_notice,
-            lambda patience: self._answer(target, lambda: Answer(build()), patience),
+            lambda patience: self._answer(target, lambda: SlackAnswer(build()), patience),
             self.registrar.submit_query,
         )
 
@@ -99,7 +99,7 @@ class SlackInteractions:
         `is_public` shows the result to the channel; what's for the channel goes into `thread`, if given.
         """
 
-        def build() -> Answer:
+        def build() -> SlackAnswer:
             return self._render(command, self._dispatch(target, command), is_public=is_public)
 
         self._defer_with_notice(
@@ -126,7 +126,7 @@ class SlackInteractions:
             self.deliver_later()
         return result
 
-    def _render(self, command: Command, result: CommandResult, *, is_public: bool = False) -> Answer:
+    def _render(self, command: Command, result: CommandResult, *, is_public: bool = False) -> SlackAnswer:
         context = RenderContext(
             now=self.registrar.context.clock.now(),
             mlflow_url=self.mlflow_url,
@@ -136,7 +136,7 @@ class SlackInteractions:
         return render(command, result.view if result.request is None else result.request, context)
 
     def _answer(
-        self, target: ReplyTarget, build: Callable[[], Answer], patience: SlowNotice, thread: str | None = None
+        self, target: ReplyTarget, build: Callable[[], SlackAnswer], patience: SlowNotice, thread: str | None = None
     ) -> None:
         with patience:
             answer = build()
@@ -145,7 +145,7 @@ class SlackInteractions:
         else:
             self._replies.send_answer(target, answer)
 
-    def _publish(self, target: ReplyTarget, answer: Answer, thread: str | None) -> None:
+    def _publish(self, target: ReplyTarget, answer: SlackAnswer, thread: str | None) -> None:
         """Post an answer where the person is; tell them if it had to go elsewhere, or without its files."""
         message_ref, channel_error, failure_text = self._publisher.post(
             answer, target.channel, user_id=target.person.user, thread=thread

@@ -14,7 +14,7 @@ from slack_sdk.errors import SlackApiError
 from bot.domain.core.actors import Person
 from bot.http_client import trusted_certificates
 from bot.ports import MessageRef
-from bot.slack.core.answer import Answer
+from bot.slack.core.answer import SlackAnswer
 from bot.slack.core.blocks import Message
 from bot.slack.core.client import CONNECTION_ERRORS, POST_OPTIONS, missing_scopes
 from bot.slack.delivery.publisher import ReportMissingScopes, upload_file
@@ -75,8 +75,8 @@ class Replies:
         """Close the connection."""
         self._http.close()
 
-    def send_answer(self, target: ReplyTarget, answer: Answer) -> None:
-        """Answer, then post its picture in the person's direct messages: an ephemeral message can't have a file.
+    def send_answer(self, target: ReplyTarget, answer: SlackAnswer) -> None:
+        """SlackAnswer, then post its picture in the person's direct messages: an ephemeral message can't have a file.
 
         If Slack refuses the picture, there's only the answer.
         """
@@ -95,7 +95,7 @@ class Replies:
             self.send(target, chart_sent_directly(sent.link))
 
     def send(self, target: ReplyTarget, message: Message) -> None:
-        """Answer at the response address, else in the channel, else directly; what fails is logged."""
+        """SlackAnswer at the response address, else in the channel, else directly; what fails is logged."""
         for send in (self._send_to_response_url, self._send_ephemeral, self._send_direct):
             try:
                 if send(target, message):

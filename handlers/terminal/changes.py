@@ -42,7 +42,7 @@ from handlers.api import documents
 from handlers.terminal.command_line.commands import ImportHistory, PromoteFromTerminal
 from handlers.terminal.output.command_output import CommandOutput, OutputFormat, json_output, sentence_output
 from handlers.terminal.session import TERMINAL_ORIGIN, TerminalSession, current_operator
-from handlers.terminal.waiting import STATE_EXIT_CODES, wait_until_final
+from handlers.terminal.waiting import STATE_EXIT_CODES, document_output, wait_until_final
 
 
 def execute_change(session: TerminalSession, command: Command, output_format: OutputFormat) -> CommandOutput:
@@ -54,13 +54,7 @@ def execute_change(session: TerminalSession, command: Command, output_format: Ou
         return execute(session, command, output_format)
     caller = session.caller()
     if command.required_permission is None and not isinstance(command, Cancel) and not isinstance(caller, Profile):
-        raise Refused(
-            say(
-                "The policy's {key} does not say who {me} is in Slack, so you cannot decide from here.",
-                key=Code("operators"),
-                me=Code(current_operator().name),
-            )
-        )
+        raise _unknown_operator("decide")
     if isinstance(command, MonitorCheck):
         with suppress(Unreachable):  # it can be that no bot has looked for long, or ever
             session.registrar.drift_detector.check_model(command.model)
@@ -149,10 +143,10 @@ def _promote(session: TerminalSession, command: PromoteFromTerminal, output_form
         return documents.find_document(context.ledger, context.policy, queued.id)
 
     document = look(caller)
-    code = STATE_EXIT_CODES.get(str(document["state"]), 0)
-    if command.wait:
-        document, code = wait_until_final(look, document, command.timeout, session.show_status)
-    return sentence_output(document["sentence"], output_format, code, **document)
+    if not command.wait:
+        return document_output(document, output_format)
+    document, code = wait_until_final(look, document, command.timeout, session.show_status)
+    return document_output(document, output_format, code)
 
 
 def _open_request(session: TerminalSession, caller: Caller, command: PromoteFromTerminal) -> QueuedCommand:
@@ -216,13 +210,7 @@ def _require_operator_is(session: TerminalSession, user: str) -> None:
     me = current_operator().name
     mapped = session.registrar.context.policy.operators.get(me)
     if mapped is None:
-        raise Refused(
-            say(
-                "The policy's {key} does not say who {me} is in Slack, so you cannot approve from here.",
-                key=Code("operators"),
-                me=Code(me),
-            )
-        )
+        raise _unknown_operator("approve")
     if mapped != user:
         raise Refused(
             say(
@@ -232,6 +220,17 @@ def _require_operator_is(session: TerminalSession, user: str) -> None:
                 user=Mention(mapped),
             )
         )
+
+
+def _unknown_operator(act: str) -> Refused:
+    return Refused(
+        say(
+            "The policy's {key} does not say who {me} is in Slack, so you cannot {act} from here.",
+            key=Code("operators"),
+            me=Code(current_operator().name),
+            act=act,
+        )
+    )
 
 
 def _register(session: TerminalSession, command: Register, output_format: OutputFormat) -> CommandOutput:

@@ -141,9 +141,7 @@ def _copy(ledger: SqlLedger, url: str, command: DbCopy, output_format: OutputFor
 
 
 def _copy_sentence(copy_result: CopyResult, url: str, *, is_dry_run: bool) -> Sentence:
-    state = (
-        say("its audit is whole there, with the same head") if copy_result.fault is None else say("its audit as it was")
-    )
+    state = "its audit is whole there, with the same head" if copy_result.fault is None else "its audit as it was"
     tables = sum(1 for rows in copy_result.rows.values() if rows)
     result = say(
         "{rows} rows of {tables} tables, {events} audit events among them: {state}",
@@ -173,11 +171,10 @@ def _lift_hold(command: DbAccept | DbDropPending, output_format: OutputFormat) -
     from handlers.terminal.session import TerminalSession, print_warning
 
     settings = read_settings()
+    policy, ledger = load_policy(settings.policy), open_ledger(settings)
     with (
         Console(stderr=True).status("Asking MLflow…"),  # on a screen only
-        closing(
-            build_for_terminal(settings, load_policy(settings.policy), open_ledger(settings), warn=print_warning)
-        ) as registrar,
+        closing(build_for_terminal(settings, policy, ledger, warn=print_warning)) as registrar,
     ):
         caller, restores = TerminalSession(settings, registrar).caller(), registrar.restores
         lift = restores.accept if isinstance(command, DbAccept) else restores.drop

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from rich.console import Console, RenderableType
 from rich.table import Table
@@ -26,15 +27,7 @@ def run_doctor(*, live: bool, as_json: bool) -> int:
     with Console(stderr=True).status("Looking at everything, a few seconds…"):  # on a screen only
         diagnoses = diagnose(live=live)
     if as_json:
-        findings = [
-            {
-                "area": diagnosis.area,
-                "state": diagnosis.state.value,
-                "sentence": diagnosis.sentence,
-                "advice": diagnosis.advice or None,
-            }
-            for diagnosis in diagnoses
-        ]
+        findings = [asdict(part) | {"state": part.state.value, "advice": part.advice or None} for part in diagnoses]
         output = documents.to_json({"healthy": is_healthy(diagnoses), "findings": findings})
     else:
         output = console.render(lambda _: render_diagnoses(diagnoses, is_terminal=console.stdout_console().is_terminal))
@@ -68,10 +61,8 @@ def _diagnoses_table(diagnoses: Sequence[Diagnosis]) -> Table:
         sign, style = SIGNS[diagnosis.state]
         sentence = Text(diagnosis.sentence, style="dim" if diagnosis.state is DiagnosisState.SKIPPED else "")
         if diagnosis.advice:
-            sentence.append(
-                f"\n→ {diagnosis.advice}",
-                style="bold" if diagnosis.state in {DiagnosisState.ERROR, DiagnosisState.NO_REPLY} else "",
-            )
+            is_urgent = diagnosis.state in {DiagnosisState.ERROR, DiagnosisState.NO_REPLY}
+            sentence.append(f"\n→ {diagnosis.advice}", style="bold" if is_urgent else "")
         area = "" if diagnosis.area == before else diagnosis.area
         table.add_row(Text(f"{sign} {diagnosis.state.value}", style=style), Text(area), sentence)
         before = diagnosis.area

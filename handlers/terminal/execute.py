@@ -8,7 +8,13 @@ from contextlib import ExitStack, closing, nullcontext, suppress
 from rich.console import Console
 
 from bot.bootstrap.build import build_for_terminal
-from bot.bootstrap.storage import NullLedger, open_existing_ledger, open_ledger, policy_last_in_force
+from bot.bootstrap.storage import (
+    NullLedger,
+    open_current_ledger,
+    open_existing_ledger,
+    open_ledger,
+    policy_last_in_force,
+)
 from bot.domain.commands import monitoring
 from bot.domain.commands.base import Command, QueryCommand
 from bot.domain.commands.catalog import COMMANDS
@@ -96,17 +102,7 @@ def _open_ledger(settings: Settings, command: Command) -> Ledger:
         with nullcontext() if command.needs_policy else suppress(Misconfigured):  # gates depend on the ledger
             return open_existing_ledger(settings)
         return NullLedger()
-    if not isinstance(command, QueryCommand):
-        return open_ledger(settings)
-    from bot.ledger import SqlLedger
-
-    ledger = SqlLedger(settings.ledger_url)
-    try:
-        ledger.require_current()
-    except BaseException:
-        ledger.close()
-        raise
-    return ledger
+    return open_current_ledger(settings) if isinstance(command, QueryCommand) else open_ledger(settings)
 
 
 def _find_policy(settings: Settings, command: Command, ledger: Ledger) -> Policy:

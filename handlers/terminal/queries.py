@@ -35,7 +35,8 @@ from handlers.terminal.output.command_output import (
 )
 
 if TYPE_CHECKING:  # the help needs no services
-    from bot.domain.promotions.views import ModelView, VersionCard
+    from bot.domain.promotions.views import ModelView
+    from bot.domain.registry.model_card import VersionCard
     from handlers.terminal.session import TerminalSession
 
 PAGE_SIZE = 50  # models, or versions of one, on a page

@@ -16,7 +16,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_e
 
 from bot.bootstrap.storage import NullLedger
 from bot.domain.commands.base import Command
-from bot.domain.commands.promotions import Cancel, Promote
+from bot.domain.commands.promotions import Cancel
 from bot.domain.commands.registry import Register
 from bot.domain.core import errors
 from bot.domain.core.actors import Automation
@@ -193,7 +193,6 @@ def _cancel(bot: BotClient, command: Cancel, output_format: OutputFormat) -> Com
 
 HANDLERS: dict[type[Command], Callable[[BotClient, Any, OutputFormat], CommandOutput]] = {
     PromoteFromTerminal: _promote,
-    Promote: _promote,
     Register: _register,
     Cancel: _cancel,
 }

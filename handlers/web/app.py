@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request, Response
@@ -104,9 +104,7 @@ async def _handle_slack(app: App, guard: _ReplayGuard, request: Request) -> Resp
     body = await read_body(request)
     if body is None:
         return Response("longer than anything that Slack sends", status_code=413)
-    if not guard.accepts(
-        body, request.headers.get("x-slack-request-timestamp"), request.headers.get("x-slack-signature")
-    ):
+    if not guard.accepts(body, request.headers):
         return Response("not signed by Slack, too old, or seen before", status_code=401)
     try:
         sent = read_bolt_request(request, body)
@@ -146,8 +144,9 @@ class _ReplayGuard:
         self._verifier = SignatureVerifier(signing_secret, clock)
         self._signatures = RecentKeys(SIGNATURE_MEMORY, now)
 
-    def accepts(self, body: bytes, timestamp: str | None, signature: str | None) -> bool:
+    def accepts(self, body: bytes, headers: Mapping[str, str]) -> bool:
         """Return whether Slack signed this body within the last five minutes and it wasn't seen before."""
+        timestamp, signature = headers.get("x-slack-request-timestamp"), headers.get("x-slack-signature")
         if not timestamp or not signature or not timestamp.isascii() or not timestamp.isdigit() or len(timestamp) > 12:
             return False
         try:

@@ -19,6 +19,25 @@ MAX_AGE = 300  # seconds; MLflow's own retries come within seconds, with the sam
 DELIVERY_MEMORY = 2 * MAX_AGE + 60  # seconds for which a delivery's id is remembered
 
 
+def _text_response(description: str) -> dict[str, object]:
+    return {"description": description, "content": {"text/plain": {"schema": {"type": "string"}}}}
+
+
+_RESPONSES: dict[int | str, dict[str, object]] = {
+    202: {"description": "Taken"},
+    401: _text_response("Not signed with the secret that both know, or too old"),
+    409: _text_response("Delivered before"),
+    413: _text_response("More than 1 MB"),
+}
+_REQUEST = {
+    "parameters": [
+        {"name": name, "in": "header", "required": True, "schema": {"type": "string"}}
+        for name in ("X-MLflow-Delivery-Id", "X-MLflow-Timestamp", "X-MLflow-Signature")
+    ],
+    "requestBody": {"required": True, "content": {"application/json": {"schema": {}}}},
+}
+
+
 def mount_mlflow_webhook(app: FastAPI, secret: str, on_model_changed: Callable[[str], object]) -> None:
     """Add the route, which admits each of MLflow's deliveries once."""
     deliveries = RecentKeys(DELIVERY_MEMORY, time.time)
@@ -26,20 +45,9 @@ def mount_mlflow_webhook(app: FastAPI, secret: str, on_model_changed: Callable[[
     @app.post(
         "/v1/mlflow/webhook",
         status_code=202,
-        responses={
-            202: {"description": "Taken"},
-            401: _text_response("Not signed with the secret that both know, or too old"),
-            409: _text_response("Delivered before"),
-            413: _text_response("More than 1 MB"),
-        },
+        responses=_RESPONSES,
         response_class=Response,
-        openapi_extra={
-            "parameters": [
-                {"name": name, "in": "header", "required": True, "schema": {"type": "string"}}
-                for name in ("X-MLflow-Delivery-Id", "X-MLflow-Timestamp", "X-MLflow-Signature")
-            ],
-            "requestBody": {"required": True, "content": {"application/json": {"schema": {}}}},
-        },
+        openapi_extra=_REQUEST,
         summary="MLflow's webhook",
     )
     async def mlflow_webhook(request: Request) -> Response:
@@ -57,10 +65,6 @@ def mount_mlflow_webhook(app: FastAPI, secret: str, on_model_changed: Callable[[
         if name := _model_name_in(body):
             on_model_changed(name)
         return Response(status_code=202)
-
-
-def _text_response(description: str) -> dict[str, object]:
-    return {"description": description, "content": {"text/plain": {"schema": {"type": "string"}}}}
 
 
 def _is_signed(secret: bytes, body: bytes, delivery: str, timestamp: str, signature: str) -> bool:

@@ -27,7 +27,7 @@ MORE_FILES = {
     "ListModels": 5,
     "MonitorBacktest": 5,
     "MonitorShow": 5,
-    "Promote": 13,
+    "Promote": 12,
     "ShowHistory": 5,
     "ShowModel": 5,
 }

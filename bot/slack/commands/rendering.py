@@ -6,7 +6,7 @@ from typing import Any
 
 from bot.domain.commands.base import Command
 from bot.slack.audit import answers as audit
-from bot.slack.core.answer import Answer, RenderContext, Renderers
+from bot.slack.core.answer import RenderContext, Renderers, SlackAnswer
 from bot.slack.core.blocks import sentence_message
 from bot.slack.monitoring import answers as monitoring
 from bot.slack.policy import answers as policy
@@ -26,8 +26,8 @@ _RENDERERS: Renderers = {
 }
 
 
-def render(command: Command, view: Any, context: RenderContext) -> Answer:
+def render(command: Command, view: Any, context: RenderContext) -> SlackAnswer:
     """Return the answer to a command. Without a renderer, that's the sentence that its change answers with."""
     if (renderer := _RENDERERS.get(type(command))) is not None:
         return renderer(command, view, context)
-    return Answer(sentence_message(context.answer))
+    return SlackAnswer(sentence_message(context.answer))

@@ -27,7 +27,7 @@ class FileUpload:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SlackAnswer:
     """A command's result for Slack. `is_public`: it's posted in the channel, with its files in the thread."""
 
     message: Message
@@ -48,7 +48,9 @@ class RenderContext:
     is_public: bool = False
 
 
-Renderers = Mapping[type[Command], Callable[[Any, Any, RenderContext], Answer]]  # of a command, its view, and the rest
+Renderers = Mapping[
+    type[Command], Callable[[Any, Any, RenderContext], SlackAnswer]
+]  # of a command, its view, and the rest
 
 
 def safe_file_name(model: str) -> str:

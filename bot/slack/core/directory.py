@@ -75,18 +75,15 @@ class SlackDirectory:
         home workspace. Raises SlackUnreachable.
         """
         now = self._monotonic()
-        people_by_user = {
-            person.user: person if person.team else Person(self._home_team, person.user) for person in people
-        }
+        by_user = {person.user: person if person.team else Person(self._home_team, person.user) for person in people}
         try:
-            found = self._pool.map(partial(self._account, since=now), people_by_user)
+            found = self._pool.map(partial(self._account, since=now), by_user)
             members = self._members_of(self._policy_groups())
-            accounts = dict(zip(people_by_user, found, strict=True))
+            accounts = dict(zip(by_user, found, strict=True))
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             raise SlackUnreachable("Slack doesn't say who approved this can still do that.") from error
         return {
-            user: _profile_from(person, accounts[user], members, self._home_team)
-            for user, person in people_by_user.items()
+            user: _profile_from(person, accounts[user], members, self._home_team) for user, person in by_user.items()
         }
 
     def member_ids(self, ids: Sequence[str]) -> list[str]:

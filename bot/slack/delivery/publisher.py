@@ -14,7 +14,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_before_d
 from bot.domain.core.errors import SlackUnreachable
 from bot.domain.core.sentence import Code, Sentence, say
 from bot.ports import DeliveryOutcome, MessageRef
-from bot.slack.core.answer import Answer, FileUpload
+from bot.slack.core.answer import FileUpload, SlackAnswer
 from bot.slack.core.blocks import Message
 from bot.slack.core.client import (
     CONNECTION_ERRORS,
@@ -65,7 +65,7 @@ class Publisher:
         self._report_missing_scopes = report_missing_scopes
         self._invitations = InvitationRequests()
 
-    def post(self, answer: Answer, channel: str, *, user_id: str, thread: str | None = None) -> PublishedMessage:
+    def post(self, answer: SlackAnswer, channel: str, *, user_id: str, thread: str | None = None) -> PublishedMessage:
         """Post an answer in `channel` (in `thread`, if given), or directly to `user_id` if we can't post there.
 
         Its files are made after the message is posted, and go into its thread. Returns where it's posted. Raises

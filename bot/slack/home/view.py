@@ -7,7 +7,6 @@ from typing import Any
 
 from slack_sdk.models.blocks import Block, ButtonElement, DividerBlock
 
-from bot.domain.audit import messages as audit_messages
 from bot.domain.core.sentence import Sentence
 from bot.domain.home.views import HomeView, StageHolders
 from bot.domain.policy import messages as policy_messages
@@ -15,12 +14,12 @@ from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.registry.rollback_block import RollbackBlock, block_details
 from bot.domain.transitions import restore_messages
+from bot.slack.audit.answers import event_text
 from bot.slack.commands.help_text import menu_buttons
 from bot.slack.core.blocks import (
     block_dicts,
     code,
     context_line,
-    cut_mrkdwn,
     escape_and_cut,
     format_time,
     header,
@@ -37,11 +36,6 @@ MAX_MODELS = 40  # models; of more, the rest is counted
 
 def home_view(view: HomeView) -> dict[str, Any]:
     """Return a person's Home tab. Its buttons carry ids only, like those of cards."""
-    events = [
-        f"• {format_time(link.event.at)}  "
-        + cut_mrkdwn(to_mrkdwn(audit_messages.describe_event(link.event, with_names=False)), 400)
-        for link in view.recent_events
-    ]
     blocks: list[Block] = [
         *([section(to_mrkdwn(restore_messages.hold_summary(view.hold)))] if view.hold else []),
         *(section(to_mrkdwn(policy_messages.freeze_announcement(freeze))) for freeze in view.global_freezes[:3]),
@@ -70,7 +64,7 @@ def home_view(view: HomeView) -> dict[str, Any]:
         *false_rollback_line(view.expected_false_rollbacks),
         DividerBlock(),
         header("Lately"),
-        *_row_blocks(events, "Nothing has happened yet."),
+        *_row_blocks([f"• {event_text(link.event, 400)}" for link in view.recent_events], "Nothing has happened yet."),
         menu_buttons(ButtonElement(text="Add a monitor", action_id=ADD)),
     ]
     return {"type": "home", "blocks": block_dicts(blocks)}

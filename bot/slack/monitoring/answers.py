@@ -18,7 +18,7 @@ from bot.domain.monitoring.readings import CheckOutcome, Measurement
 from bot.domain.monitoring.rules.false_rollbacks import FalseRollbackEstimate, estimate_false_rollbacks
 from bot.domain.monitoring.views import MonitorRow, MonitorView
 from bot.domain.policy.monitor_config import rule_sentence
-from bot.slack.core.answer import Answer, FileUpload, RenderContext, Renderers, safe_file_name
+from bot.slack.core.answer import FileUpload, RenderContext, Renderers, SlackAnswer, safe_file_name
 from bot.slack.core.blocks import (
     MAX_ROWS_LENGTH,
     MAX_TEXT_LENGTH,
@@ -228,7 +228,7 @@ def _origin_line(monitor: Monitor) -> str:
     return f"{verb} by {mention_actor(monitor.created_by)}, {format_time(monitor.created_at)}  ·  To change it: {edit}"
 
 
-def _render_added(command: MonitorAdd, monitor: Monitor, context: RenderContext) -> Answer:
+def _render_added(command: MonitorAdd, monitor: Monitor, context: RenderContext) -> SlackAnswer:
     """Return the answer to the person who added a monitor, with buttons for the next steps."""
     text = to_mrkdwn(context.answer)
     buttons = [
@@ -236,16 +236,16 @@ def _render_added(command: MonitorAdd, monitor: Monitor, context: RenderContext)
         ButtonElement(text="Backtest", action_id=BACKTEST, value=monitor.id),
     ]
     actions = ActionsBlock(block_id=f"added:{monitor.id}", elements=buttons)
-    return Answer(build_message(text, [section(text), actions]))
+    return SlackAnswer(build_message(text, [section(text), actions]))
 
 
-def _render_monitors(command: MonitorList, rows: Sequence[MonitorRow], context: RenderContext) -> Answer:
-    return Answer(monitor_list(rows, context.now, command.model))
+def _render_monitors(command: MonitorList, rows: Sequence[MonitorRow], context: RenderContext) -> SlackAnswer:
+    return SlackAnswer(monitor_list(rows, context.now, command.model))
 
 
-def _render_monitor(command: MonitorShow, view: MonitorView, context: RenderContext) -> Answer:
+def _render_monitor(command: MonitorShow, view: MonitorView, context: RenderContext) -> SlackAnswer:
     message = _public_view(view) if context.is_public else monitor_view(view)
-    return Answer(message, lambda: _chart_files(view), is_public=context.is_public)
+    return SlackAnswer(message, lambda: _chart_files(view), is_public=context.is_public)
 
 
 def _chart_files(view: MonitorView) -> list[FileUpload]:
@@ -257,8 +257,8 @@ def _chart_files(view: MonitorView) -> list[FileUpload]:
     return [FileUpload(name, draw_readings(view.chart), "The last readings", alt, "Slack refused the chart.")]
 
 
-def _render_backtest(command: MonitorBacktest, backtest: Backtest, context: RenderContext) -> Answer:
-    return Answer(sentence_message(backtest.sentence), lambda: _backtest_files(backtest), is_public=True)
+def _render_backtest(command: MonitorBacktest, backtest: Backtest, context: RenderContext) -> SlackAnswer:
+    return SlackAnswer(sentence_message(backtest.sentence), lambda: _backtest_files(backtest), is_public=True)
 
 
 def _backtest_files(backtest: Backtest) -> list[FileUpload]:

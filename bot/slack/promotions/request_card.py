@@ -19,7 +19,7 @@ from bot.domain.registry.metric_direction import Direction, is_better
 from bot.domain.registry.model import VersionInfo
 from bot.domain.registry.rollback_block import RollbackBlock, block_details
 from bot.domain.registry.signature_changes import CallerEffect, CallerImpact
-from bot.slack.core.answer import Answer, RenderContext, Renderers
+from bot.slack.core.answer import RenderContext, Renderers, SlackAnswer
 from bot.slack.core.blocks import (
     MAX_NAMES,
     Message,
@@ -279,14 +279,14 @@ def decision_buttons(request: Request, *, is_frozen: bool = False) -> ActionsBlo
     return ActionsBlock(block_id=f"decide:{request.id}", elements=elements)
 
 
-def _render_approval(command: Approve, request: Request, context: RenderContext) -> Answer:
+def _render_approval(command: Approve, request: Request, context: RenderContext) -> SlackAnswer:
     """Return the answer to a vote; while the request is undecided, with a button that withdraws the vote."""
     text = to_mrkdwn(context.answer)
     blocks: list[Block] = [section(text)]
     if request.state is RequestState.PENDING:
         button = ButtonElement(text="Take it back", action_id=WITHDRAW, value=request.id)
         blocks.append(ActionsBlock(block_id=f"withdraw:{request.id}", elements=[button]))
-    return Answer(build_message(text, blocks))
+    return SlackAnswer(build_message(text, blocks))
 
 
 def approval_invitation(request_id: str, sentence: Sentence, link: str | None) -> Message:
@@ -302,7 +302,7 @@ def approval_invitation(request_id: str, sentence: Sentence, link: str | None) -
 
 def _render_validation(
     command: Validate, result: tuple[VersionInfo, RequestSnapshot], context: RenderContext
-) -> Answer:
+) -> SlackAnswer:
     """Return the results of a version's gates, and the next step."""
     version, snapshot = result
     text = to_mrkdwn(summarize_gates(version, command.to, snapshot))
@@ -310,7 +310,7 @@ def _render_validation(
     if not snapshot.failed_gates:
         promote_command = f"/model promote {command.model} {version.version} {command.to.value.lower()}"
         blocks.append(context_line(f"No request was opened. To open one: {code(promote_command, 300)}"))
-    return Answer(build_message(text, blocks))
+    return SlackAnswer(build_message(text, blocks))
 
 
 RENDERERS: Renderers = {Approve: _render_approval, Validate: _render_validation}

@@ -22,7 +22,7 @@ from bot.domain.registry.model import ModelInfo, Stage, VersionInfo
 from bot.domain.registry.model_card import VersionCard
 from bot.domain.registry.rollback_block import RollbackBlock, block_details
 from bot.domain.transitions import messages
-from bot.slack.core.answer import Answer, RenderContext, Renderers
+from bot.slack.core.answer import RenderContext, Renderers, SlackAnswer
 from bot.slack.core.blocks import (
     MAX_NAMES,
     Message,
@@ -274,24 +274,24 @@ def _request_row(request: Request) -> str:
     return f"• {code(request.id)} {name} {change}, asked by {mention_actor(request.requester)}{until}"
 
 
-def _render_models(command: ListModels, models: Sequence[ModelInfo], context: RenderContext) -> Answer:
-    return Answer(model_list(models, truncate(command.text, 250), command.page))
+def _render_models(command: ListModels, models: Sequence[ModelInfo], context: RenderContext) -> SlackAnswer:
+    return SlackAnswer(model_list(models, truncate(command.text, 250), command.page))
 
 
-def _render_model(command: ShowModel, view: ModelView | VersionCard, context: RenderContext) -> Answer:
+def _render_model(command: ShowModel, view: ModelView | VersionCard, context: RenderContext) -> SlackAnswer:
     if isinstance(view, ModelView):
-        return Answer(model_answer(view, command.page))
-    return Answer(version_answer(view, context.mlflow_url))
+        return SlackAnswer(model_answer(view, command.page))
+    return SlackAnswer(version_answer(view, context.mlflow_url))
 
 
-def _render_best(command: FindBest, best: BestVersion, context: RenderContext) -> Answer:
-    return Answer(sentence_message(describe_best_version(best)))
+def _render_best(command: FindBest, best: BestVersion, context: RenderContext) -> SlackAnswer:
+    return SlackAnswer(sentence_message(describe_best_version(best)))
 
 
 def _render_requests(
     command: ListRequests, requests: Sequence[tuple[Request, Sequence[Vote]]], context: RenderContext
-) -> Answer:
-    return Answer(request_list([request for request, _ in requests]))
+) -> SlackAnswer:
+    return SlackAnswer(request_list([request for request, _ in requests]))
 
 
 RENDERERS: Renderers = {

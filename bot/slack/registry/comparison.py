@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import isnan
 from typing import Any
 
@@ -12,7 +11,7 @@ from bot.domain.core.numbers import format_difference, format_number
 from bot.domain.core.sentence import sanitize_text, truncate
 from bot.domain.registry.comparison import Comparison, to_csv
 from bot.domain.registry.messages import summarize_comparison
-from bot.slack.core.answer import Answer, FileUpload, RenderContext, Renderers, safe_file_name
+from bot.slack.core.answer import FileUpload, RenderContext, Renderers, SlackAnswer, safe_file_name
 from bot.slack.core.blocks import (
     MAX_BLOCKS_LENGTH,
     Message,
@@ -35,16 +34,8 @@ BEST_SIGN, BLOCKED_SIGN = "★", "⛔"
 TableCell = dict[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class ComparisonMessage:
-    """The message, and whether its table leaves something out, so that it needs a CSV file with everything."""
-
-    message: Message
-    is_cut: bool
-
-
-def comparison_message(comparison: Comparison) -> ComparisonMessage:
-    """Return a comparison for Slack: as many as fit of 99 versions and 17 metrics."""
+def comparison_message(comparison: Comparison) -> tuple[Message, bool]:
+    """Return a comparison for Slack: as many as fit of 99 versions and 17 metrics; and whether that leaves some out."""
     text = to_mrkdwn(summarize_comparison(comparison))
     heading = f"*{code(comparison.model, 120)}*  {text}"
     top = block_dicts([section(heading)])
@@ -57,12 +48,12 @@ def comparison_message(comparison: Comparison) -> ComparisonMessage:
     is_cut = versions < len(comparison.versions) or metrics < len(comparison.metrics)
     table = [_table_block(rows)] if versions else []
     legend = [context_line(_legend_text(comparison, versions, metrics))] if comparison.versions else []
-    return ComparisonMessage(build_message(f"{code(comparison.model, 120)}: {text}", [*top, *table, *legend]), is_cut)
+    return build_message(f"{code(comparison.model, 120)}: {text}", [*top, *table, *legend]), is_cut
 
 
-def _render_comparison(command: Compare, comparison: Comparison, context: RenderContext) -> Answer:
-    shown = comparison_message(comparison)
-    return Answer(shown.message, lambda: _comparison_files(comparison, is_cut=shown.is_cut), is_public=True)
+def _render_comparison(command: Compare, comparison: Comparison, context: RenderContext) -> SlackAnswer:
+    message, is_cut = comparison_message(comparison)
+    return SlackAnswer(message, lambda: _comparison_files(comparison, is_cut=is_cut), is_public=True)
 
 
 def _comparison_files(comparison: Comparison, *, is_cut: bool) -> list[FileUpload]:
@@ -70,14 +61,8 @@ def _comparison_files(comparison: Comparison, *, is_cut: bool) -> list[FileUploa
     if comparison.metrics:
         from bot.slack.registry.comparison_chart import comparison_alt_text, comparison_chart
 
-        files.append(
-            FileUpload(
-                f"{name}-metrics.png",
-                comparison_chart(comparison),
-                "Metrics by version",
-                comparison_alt_text(comparison),
-            )
-        )
+        picture, alt = comparison_chart(comparison), comparison_alt_text(comparison)
+        files.append(FileUpload(f"{name}-metrics.png", picture, "Metrics by version", alt))
     if is_cut:
         fewer = code(f"/model compare {comparison.model} {comparison.versions[-1]} …", 300)
         missing = f"Slack refused the CSV. To see other versions, name them: {fewer}"

@@ -11,7 +11,7 @@ from bot.domain.core.sentence import truncate
 from bot.domain.rollbacks import history_messages as words
 from bot.domain.rollbacks.history import Timeline
 from bot.domain.rollbacks.rollback import ServingPeriod
-from bot.slack.core.answer import Answer, FileUpload, RenderContext, Renderers, safe_file_name
+from bot.slack.core.answer import FileUpload, RenderContext, Renderers, SlackAnswer, safe_file_name
 from bot.slack.core.blocks import (
     MAX_ROWS_LENGTH,
     MAX_TEXT_LENGTH,
@@ -48,11 +48,11 @@ def timeline_message(timeline: Timeline, command: ShowHistory | None = None) -> 
     return build_message(head.replace("*", ""), blocks)
 
 
-def _render_history(command: ShowHistory, timeline: Timeline, context: RenderContext) -> Answer:
+def _render_history(command: ShowHistory, timeline: Timeline, context: RenderContext) -> SlackAnswer:
     if context.is_public:
-        return Answer(timeline_message(timeline), lambda: [_chart_file(timeline)], is_public=True)
+        return SlackAnswer(timeline_message(timeline), lambda: [_chart_file(timeline)], is_public=True)
     message = timeline_message(timeline, command.with_absolute_time(timeline.now))
-    return Answer(message, lambda: [_chart_file(timeline)] if timeline.chart_periods else [])
+    return SlackAnswer(message, lambda: [_chart_file(timeline)] if timeline.chart_periods else [])
 
 
 def _chart_file(timeline: Timeline) -> FileUpload:

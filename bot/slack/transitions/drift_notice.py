@@ -37,11 +37,8 @@ def drift_message(notice: DriftNotice) -> Message:
     by = f"Registered by {mention_actor(notice.by)}" if notice.by else "Registered in MLflow"
     if older:
         by += f"; {len(notice.versions)} new versions, {code(f'v{older[-1]}')} to {code(f'v{newest}')}"
-    buttons = [
-        ButtonElement(text="Details", action_id=DETAILS, value=notice.id),
-        ButtonElement(text="Compare with Production", action_id=COMPARE, value=notice.id),
-        ButtonElement(text="Ask for Staging", action_id=REQUEST_STAGING, value=notice.id),
-    ]
+    labels = {DETAILS: "Details", COMPARE: "Compare with Production", REQUEST_STAGING: "Ask for Staging"}
+    buttons = [ButtonElement(text=label, action_id=action, value=notice.id) for action, label in labels.items()]
     blocks: list[Block] = [
         header(title),
         section(f"{by}, {format_time(notice.at)}.{_change_lines(notice)}"),
@@ -52,10 +49,7 @@ def drift_message(notice: DriftNotice) -> Message:
 
 def _changes_message(notice: DriftNotice) -> Message:
     title = f"⚠️ {truncate(sanitize_text(notice.model), 80)} was changed in MLflow, not through Registrar"
-    blocks: list[Block] = [
-        header(title),
-        section(_change_lines(notice).lstrip()),
-    ]
+    blocks: list[Block] = [header(title), section(_change_lines(notice).lstrip())]
     if notice.is_repairable:
         text = f"v{notice.mend} stays in {notice.stage}, as the only one; any other there is archived."
         confirm = ConfirmObject(

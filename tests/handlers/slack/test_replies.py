@@ -11,7 +11,7 @@ from slack_sdk import WebClient
 
 from bot.domain.core.actors import Person
 from bot.domain.core.sentence import say
-from bot.slack.core.answer import Answer, FileUpload
+from bot.slack.core.answer import FileUpload, SlackAnswer
 from bot.slack.core.blocks import sentence_message
 from handlers.slack.replies import Replies, ReplyTarget
 from localslack import LocalSlack
@@ -20,7 +20,9 @@ from tests.support.app.app_fixture import message_text as shown
 from tests.support.app.harness import ML_MODELS
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes([0, 0, 0, 13]) + b"IHDR" + bytes([0, 0, 0, 1, 0, 0, 0, 1, 8, 0, 0, 0, 0]) + bytes(4)
-ANSWER = Answer(sentence_message(say("How it stands.")), lambda: [FileUpload("a.png", PNG, "Readings", "A chart.")])
+ANSWER = SlackAnswer(
+    sentence_message(say("How it stands.")), lambda: [FileUpload("a.png", PNG, "Readings", "A chart.")]
+)
 PROMISE, COMPLETE = "files.getUploadURLExternal", "files.completeUploadExternal"
 
 

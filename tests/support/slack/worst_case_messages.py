@@ -170,7 +170,7 @@ def _messages(name: str) -> Iterator[tuple[str, Message]]:
     for finding in findings(name):
         yield f"{finding.kind.value} {len(finding.versions)}", drift_notice.drift_message(finding)
     for number in (1, 2, 99, 100, 101, 1000):
-        yield f"{number} versions compared", comparison.comparison_message(a_comparison(name, number)).message
+        yield f"{number} versions compared", comparison.comparison_message(a_comparison(name, number))[0]
     yield from histories(name)
     for rows in (0, 1, 20, 21, 1000):
         yield (
