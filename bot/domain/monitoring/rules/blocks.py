@@ -63,7 +63,7 @@ def judged_since(inputs: RuleInput) -> datetime:
 
 
 def evaluate_block(inputs: RuleInput, baseline_for: BaselineLookup, *, confirmation: float | None = None) -> RuleResult:
-    """Judge the last complete block, once, against what it's `compared` with.
+    """Judge the last complete block, once, against the baseline that `baseline_for` has for it.
 
     The window that ends with the warm-up counts as the first of several, but is never enough by itself.
     """

@@ -76,7 +76,8 @@ def evaluate_rule(
 ) -> RuleResult | None:
     """Return the rule's result for a check; None without a value, or too soon after the promotion.
 
-    `monitor_state` is that of `start`, before the check. Before the first labels can have come, it says that instead.
+    `monitor_state` is the one before the check, from `state_for_term`. Before the first labels can have come, the
+    result says that.
     """
     rule = monitor.rule
     if reading.outcome is CheckOutcome.NO_DATA and term.since <= now < term.since + rule.label_delay:
