@@ -17,6 +17,7 @@ from bot.policy_file import LocalPolicyFile
 from bot.ports import (
     NO_DIRECTORY,
     NO_OBSERVER,
+    SYSTEM_CLOCK,
     Clock,
     Directory,
     Dispatcher,
@@ -33,7 +34,7 @@ from bot.services.core.access import AccessControl
 from bot.services.core.admins import AdminAlerts
 from bot.services.core.command_queue import CommandQueue
 from bot.services.core.commands import CommandDispatcher
-from bot.services.core.context import ActivePolicy, Context, SystemClock
+from bot.services.core.context import ActivePolicy, Context
 from bot.services.core.endpoint_outboxes import EndpointOutboxes
 from bot.services.core.outbox import Outbox
 from bot.services.core.outbox_messages import tell_requester_of_refused_card
@@ -46,10 +47,10 @@ from bot.services.monitoring.scheduler import MonitorScheduler
 from bot.services.policy.freezes import Freezes
 from bot.services.policy.queries import policy_queries
 from bot.services.policy.reload import PolicyReloader
+from bot.services.promotions.decisions import RequestDecisions
 from bot.services.promotions.expiry_and_reminders import RequestUpkeep
 from bot.services.promotions.gate_checks import GateChecks
 from bot.services.promotions.opening import RequestOpening
-from bot.services.promotions.outcomes import RequestDecisions
 from bot.services.promotions.queries import request_queries
 from bot.services.promotions.reviews import Reviews
 from bot.services.promotions.voting import Requests
@@ -90,7 +91,7 @@ def build_registrar(  # noqa: PLR0913 - the composition root
     registry: ModelRegistry,
     notifier: Notifier | None,
     directory: Directory,
-    clock: Clock | None = None,
+    clock: Clock = SYSTEM_CLOCK,
     policy_file: LocalPolicyFile | None = None,
     observer: Observer = NO_OBSERVER,
     admins: AdminAlerts | None = None,
@@ -104,7 +105,7 @@ def build_registrar(  # noqa: PLR0913 - the composition root
         ledger=ledger,
         registry=registry,
         active_policy=active_policy,
-        clock=clock or SystemClock(),
+        clock=clock,
         owner=new_process_name(),
         observer=observer,
         directory=directory,
@@ -197,7 +198,7 @@ def build_registrar(  # noqa: PLR0913 - the composition root
         restores=restores,
         endpoint_outboxes=EndpointOutboxes(
             context,
-            WebhookNotifier(active_policy.current),
+            WebhookNotifier(active_policy.current, now=context.clock.now),
             concurrency=EVENT_CONCURRENCY,
             max_age=EVENT_MAX_AGE,
             on_give_up=record_undelivered_event,
@@ -216,11 +217,11 @@ def open_sources(active_policy: ActivePolicy, ledger: Ledger, registry: ModelReg
 
 
 def build_for_slack(
-    settings: Settings, policy: Policy, *, clock: Clock | None = None, observer: Observer = NO_OBSERVER
+    settings: Settings, policy: Policy, *, clock: Clock = SYSTEM_CLOCK, observer: Observer = NO_OBSERVER
 ) -> Registrar:
     """Return the services for the Slack app, as configured. Raises Misconfigured and SlackUnreachable."""
     with ExitStack() as begun:
-        ledger = open_ledger(settings, observer, exclusive=True)
+        ledger = open_ledger(settings, observer, exclusive=True, clock=clock)
         begun.callback(ledger.close)
         client, rules = slack_client(settings, observer=observer), ActivePolicy(policy)
         directory = slack_directory(settings, fetch_home_team_id(client), rules, observer)
@@ -230,7 +231,7 @@ def build_for_slack(
             rules,
             ledger=ledger,
             registry=open_registry(settings, observer),
-            notifier=slack_notifier(client, ledger, rules, directory, admins, clock or SystemClock()),
+            notifier=slack_notifier(client, ledger, rules, directory, admins, clock),
             directory=directory,
             clock=clock,
             policy_file=LocalPolicyFile(settings.policy),

@@ -3,6 +3,7 @@
 from bot.ports.external import (
     NO_DIRECTORY,
     NO_OBSERVER,
+    SYSTEM_CLOCK,
     AnchorFile,
     Clock,
     Directory,
@@ -13,11 +14,13 @@ from bot.ports.external import (
     Observer,
     PolicyFile,
     ServingProbes,
+    SystemClock,
 )
 from bot.ports.ledger import Dispatcher, Ledger, LedgerReader, LedgerTransaction
 from bot.ports.records import (
     Backlog,
     CheckBatch,
+    Claim,
     DeliveryOutcome,
     DeliveryProgress,
     DeliveryResult,
@@ -37,9 +40,11 @@ from bot.ports.registry import ModelRegistry
 __all__ = [
     "NO_DIRECTORY",
     "NO_OBSERVER",
+    "SYSTEM_CLOCK",
     "AnchorFile",
     "Backlog",
     "CheckBatch",
+    "Claim",
     "Clock",
     "DeliveryOutcome",
     "DeliveryProgress",
@@ -66,5 +71,6 @@ __all__ = [
     "QueuedCommand",
     "QueuedCommandState",
     "ServingProbes",
+    "SystemClock",
     "TagUpdate",
 ]

@@ -15,8 +15,7 @@ from bot.domain.policy.monitor_config import RULE_IF_UNSET, RULE_IF_UNSET_BEFORE
 from bot.domain.transitions.drift import REGISTRY_SEEN_KEY
 from bot.ports import LedgerReader, LedgerTransaction
 from bot.services.core.context import Context
-from bot.services.core.outbox_messages import channel_message, thread_message
-from bot.services.core.threads import production_thread
+from bot.services.core.outbox_messages import channel_message, production_thread, thread_message
 
 POLICY_FILE_AUTOMATION = Automation("policy-file")
 

@@ -30,8 +30,7 @@ from bot.domain.policy.monitor_validation import CHECK_RETENTION
 from bot.ports import CheckBatch, Dispatcher, LedgerTransaction
 from bot.services.core.commands import ChangeHandlers, CommandResult
 from bot.services.core.context import Context
-from bot.services.core.outbox_messages import channel_message, thread_message
-from bot.services.core.threads import production_thread
+from bot.services.core.outbox_messages import channel_message, production_thread, thread_message
 from bot.services.monitoring.checks import CheckResult, ClaimedCheck, SourceReader
 from bot.services.monitoring.evaluation import CheckEvaluator
 from bot.services.monitoring.incident_updates import Incidents
@@ -199,11 +198,9 @@ class MonitorScheduler:
             return self._claim_slots(tx, due)
 
     def _claim_slots(self, tx: LedgerTransaction, due: Sequence[tuple[Monitor, MonitorState]]) -> list[ClaimedCheck]:
-        now, owner = self._context.clock.now(), self._context.owner
-        checks = [ClaimedCheck(monitor, monitor_state, owner) for monitor, monitor_state in due]
-        claimed = tx.claim_slots(
-            {check.key: now + check.max_duration + 2 * TIMEOUT_MARGIN for check in checks}, owner, now
-        )
+        checks = [ClaimedCheck(monitor, monitor_state, self._context.owner) for monitor, monitor_state in due]
+        claims = {check.key: self._context.claim(check.max_duration + 2 * TIMEOUT_MARGIN) for check in checks}
+        claimed = tx.claim_slots(claims)
         return [check for check in checks if check.key in claimed]
 
     def _dispatch(self, checks: Sequence[ClaimedCheck]) -> None:
@@ -322,7 +319,7 @@ class MonitorScheduler:
                     [result.measurement for result in results if result.claim.owner == owner], owner
                 )
             written = [result for result in results if result.claim.key in finished]
-            tx.save_monitor_states([result.next_state for result in written])
+            tx.save_monitor_state(*(result.next_state for result in written))
             tx.save_baselines([result.new_baseline for result in written if result.new_baseline is not None])
             tx.save_baselines(
                 [result.baseline_replacement.baseline for result in written if result.baseline_replacement is not None],

@@ -116,9 +116,8 @@ class Registration:
                 tx.release_lease(name, self._context.owner)
 
     def _acquire_lease(self, name: str) -> bool:
-        now = self._context.clock.now()
         with self._context.ledger.write() as tx:
-            return tx.acquire_lease(name, self._context.owner, now, now + LEASE)
+            return tx.acquire_lease(name, self._context.claim(LEASE))
 
     def _register(self, queued: QueuedCommand, command: Register, run: RunInfo) -> RegistrationResult:
         with self._context.ledger.read() as reader:

@@ -19,6 +19,7 @@ from bot.domain.monitoring.readings import CheckOutcome, Firing, Measurement
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.services.core.commands import CommandDispatcher
 from bot.services.monitoring.monitors import Monitors
+from tests.support.ledger.records import slot_claims
 from tests.support.services.bench import BOB, SLACK, Bench
 
 ADD = "monitor add churn accuracy --source push --greater-than 0.85 --every 5m --action notify"
@@ -109,7 +110,7 @@ class MonitorCommands:
         """Let it have been checked once."""
         now = self.bench.clock.now()
         with self.bench.ledger.write() as tx:
-            tx.claim_slots({(monitor.id, slot): now + timedelta(minutes=1)}, "here", now)
+            tx.claim_slots(slot_claims({(monitor.id, slot): now + timedelta(minutes=1)}, "here", now))
             tx.finish_slots(
                 [
                     Measurement(

@@ -18,6 +18,7 @@ from bot.domain.policy.parser import validate_policy
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import Transition, TransitionKind
 from bot.ports import MessageKind
+from tests.support.ledger.records import slot_claims
 from tests.support.services.bench import BOB, POLICY, Bench
 
 QUICK: dict[str, Any] = {
@@ -119,7 +120,7 @@ def record_history(bench: Bench, monitor: Monitor, values: Callable[[int], float
     with bench.ledger.write() as tx:
         for slot in range(int(hours * 60)):
             at = now.since - timedelta(minutes=int(hours * 60) - slot)
-            tx.claim_slots({(monitor.id, slot + 1): at + timedelta(minutes=1)}, "x", at)
+            tx.claim_slots(slot_claims({(monitor.id, slot + 1): at + timedelta(minutes=1)}, "x", at))
             tx.finish_slots(
                 [
                     Measurement(

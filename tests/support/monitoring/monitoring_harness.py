@@ -15,13 +15,13 @@ from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.policy.parser import validate_policy
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
-from bot.ports import Ledger, ModelRegistry, QueuedCommand
+from bot.ports import SYSTEM_CLOCK, Ledger, ModelRegistry, QueuedCommand
 from bot.services.core.access import AccessControl
-from bot.services.core.context import ActivePolicy, Context, SystemClock, short_id
+from bot.services.core.context import ActivePolicy, Context, short_id
 from bot.services.monitoring.incident_updates import Incidents
 from bot.services.monitoring.scheduler import MonitorScheduler
+from bot.services.promotions.decisions import RequestDecisions
 from bot.services.promotions.gate_checks import GateChecks
-from bot.services.promotions.outcomes import RequestDecisions
 from bot.services.promotions.voting import Requests
 from bot.services.registry.queries import RegistryQueries
 from bot.services.rollbacks.rollbacks import Rollbacks
@@ -53,7 +53,7 @@ class MonitoringHarness:
         self.ledger, self.registry = ledger, registry
         rules = ActivePolicy(validate_policy(POLICY))
         self.context = Context(
-            ledger=ledger, registry=registry, active_policy=rules, clock=SystemClock(), owner="host:1:test"
+            ledger=ledger, registry=registry, active_policy=rules, clock=SYSTEM_CLOCK, owner="host:1:test"
         )
         gatekeeper, lookups = AccessControl(self.context), RegistryQueries(self.context)
         self.fitness = fitness = LoadabilityChecks(self.context)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from bot.domain.audit.audit_chain import stream_records, verify
 from bot.domain.monitoring.monitor import Monitor, MonitorStatus
-from bot.ledger.audit_chain import stream_records, verify
 from bot.ports import MessageKind
 from tests.support.monitoring.baselines import (
     DAY,
