@@ -131,7 +131,7 @@ def build_registrar(  # noqa: PLR0913 - the composition root
     )
     requests, reviews, freezes = Requests(context, decisions), Reviews(context, decisions), Freezes(context)
     rollbacks = Rollbacks(context, queries, access, loadability, requests)
-    sources, incidents = open_sources(active_policy, ledger, registry), Incidents(context, rollbacks, loadability)
+    sources, incidents = open_sources(active_policy, ledger, registry), Incidents(context, loadability)
     monitors = Monitors(context, access, Backtester(context, sources).backtest)
     monitoring = MonitorScheduler(
         context,

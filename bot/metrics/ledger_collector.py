@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 
 from bot.domain.core.errors import LedgerUnavailable
 from bot.domain.monitoring.incident import IncidentKind
-from bot.domain.monitoring.state import MonitorStatus
+from bot.domain.monitoring.monitor import MonitorStatus
 from bot.domain.promotions.request import OPEN_STATES
 from bot.domain.transitions.transition import UNFINISHED_STATES
 from bot.metrics.definitions import (

@@ -7,10 +7,8 @@ from datetime import datetime
 from typing import Protocol
 
 from bot.domain.monitoring.incident import Incident, TrippedBreaker
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import FrozenBaseline, Monitor, MonitorState
 from bot.domain.monitoring.readings import CheckValue, Measurement, PushedReading, RecordedCheck
-from bot.domain.monitoring.state import MonitorState
-from bot.domain.monitoring.stored_baselines import FrozenBaseline
 from bot.ports.records import CheckBatch, Claim
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from bot.domain.core.actors import Actor
 from bot.domain.core.ci_run import CiRun
 from bot.domain.monitoring.incident import IncidentKind
-from bot.domain.monitoring.state import MonitorStatus
+from bot.domain.monitoring.monitor import MonitorStatus
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.transitions.transition import Transition, TransitionState
 

@@ -13,6 +13,7 @@ from bot.domain.commands.promotions import Override, Promote, Reject, Review
 from bot.domain.commands.rollbacks import Rollback
 from bot.domain.core.errors import BadInput
 from bot.domain.policy.authorization import Permission
+from bot.domain.policy.monitor_config import rule_of_bounds
 from bot.slack.monitoring import modal as monitor_modal
 from bot.slack.promotions import modals
 from bot.slack.rollbacks import rollback_card
@@ -94,8 +95,8 @@ def _monitor_command(typed: dict[str, Any], form: Form) -> MonitorAdd:
     for field, label in (("model", "model"), ("name", "name")):
         if not fields.get(field):
             raise BadInput(f"{field}: name the {label}.", field)
-    if fields.get("rule") != "threshold" and (fields.get("greater_than") or fields.get("less_than")):
-        fields = fields | {"rule": "threshold"}  # a bound was filled in, so it is meant
+    if implied := rule_of_bounds([field for field, value in fields.items() if value]):
+        fields = fields | {"rule": implied}  # a bound was filled in, so it is meant
     known = {key: value for key, value in fields.items() if key in monitor_modal.MONITOR_FIELDS}
     return build_command(MonitorAdd, hidden_values | known)
 

@@ -12,10 +12,8 @@ from sqlalchemy import Select, and_, bindparam, delete, exists, or_, select, tup
 
 from bot.domain.core.errors import UnknownRequest
 from bot.domain.monitoring.incident import Incident, TrippedBreaker
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import FrozenBaseline, Monitor, MonitorState
 from bot.domain.monitoring.readings import CheckValue, Measurement, PushedReading, RecordedCheck
-from bot.domain.monitoring.state import MonitorState
-from bot.domain.monitoring.stored_baselines import FrozenBaseline
 from bot.ledger import tables
 from bot.ledger.stores.base import (
     INSERTS,

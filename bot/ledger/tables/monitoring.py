@@ -5,8 +5,8 @@ from __future__ import annotations
 from sqlalchemy import Boolean, Column, Double, Index, Integer, Table, UniqueConstraint
 
 from bot.domain.monitoring.incident import IncidentEnding, IncidentKind, IncidentStatus
+from bot.domain.monitoring.monitor import MonitorStatus
 from bot.domain.monitoring.readings import CheckOutcome
-from bot.domain.monitoring.state import MonitorStatus
 from bot.ledger.tables.base import metadata, number_column, partial_index
 from bot.ledger.tables.column_types import (
     ActorText,

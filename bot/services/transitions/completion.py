@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.sentence import Code, say
-from bot.domain.monitoring.incident_decision import IncidentDecision
-from bot.domain.monitoring.state import MonitorState, MonitorStatus
+from bot.domain.monitoring.incident import IncidentDecision
+from bot.domain.monitoring.monitor import MonitorState, MonitorStatus
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.registry.model import Stage
 from bot.domain.transitions import messages, registry_tags

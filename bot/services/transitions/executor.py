@@ -22,8 +22,7 @@ from bot.domain.core.errors import (
     Unreachable,
 )
 from bot.domain.core.sentence import Sentence, say
-from bot.domain.monitoring.incident import IncidentStatus
-from bot.domain.monitoring.incident_decision import IncidentDecision
+from bot.domain.monitoring.incident import IncidentDecision, IncidentStatus
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.request import RequestState
 from bot.domain.rollbacks import messages as rollback_messages

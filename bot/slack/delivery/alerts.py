@@ -12,7 +12,8 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from bot.domain.core.backoff import Backoff
-from bot.domain.monitoring.views import build_monitor_chart, monitors_of_incident
+from bot.domain.monitoring.incident import monitors_of_incident
+from bot.domain.monitoring.views import build_monitor_chart
 from bot.domain.registry.model import Stage
 from bot.ports import DeliveryOutcome, DeliveryResult, Ledger, MessageRef, OutboxMessage
 from bot.slack.core.answer import FileUpload, safe_file_name

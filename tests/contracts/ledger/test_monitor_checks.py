@@ -8,11 +8,9 @@ from math import inf
 
 import pytest
 
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import FrozenBaseline, Monitor, MonitorState
 from bot.domain.monitoring.rules.baseline_summary import summarize
 from bot.domain.monitoring.rules.time_series import TimeSeries
-from bot.domain.monitoring.state import MonitorState
-from bot.domain.monitoring.stored_baselines import FrozenBaseline
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.ledger import SqlLedger
 from bot.ports import CheckBatch

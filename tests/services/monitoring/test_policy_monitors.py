@@ -12,8 +12,7 @@ import pytest
 from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.sentence import unpack_sentence
 from bot.domain.monitoring.incident import IncidentKind, IncidentStatus
-from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.state import MonitorStatus
+from bot.domain.monitoring.monitor import Monitor, MonitorStatus
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.policy.parser import validate_policy
 from bot.ports import Claim, MessageKind, MessageRef

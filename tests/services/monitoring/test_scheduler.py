@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 
 from bot.domain.monitoring.incident import IncidentKind
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import Monitor, MonitorStatus
 from bot.domain.monitoring.readings import Answer, CheckOutcome
 from bot.domain.monitoring.rules.evaluation import evaluate_rule
-from bot.domain.monitoring.state import MonitorStatus
 from bot.domain.registry.model import Stage
 from bot.services.monitoring import evaluation
 from tests.support.ledger.records import slot_claims

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import Monitor, MonitorStatus
 from bot.domain.monitoring.readings import CheckOutcome, Measurement
-from bot.domain.monitoring.state import MonitorStatus
 from bot.domain.registry.model import Stage
 from bot.domain.rollbacks.rollback import serving_periods
 from bot.registry.memory import MemoryRegistry

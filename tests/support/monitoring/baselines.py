@@ -9,10 +9,8 @@ from typing import Any
 
 import pytest
 
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import FrozenBaseline, Monitor, MonitorStatus
 from bot.domain.monitoring.readings import CheckOutcome, Measurement
-from bot.domain.monitoring.state import MonitorStatus
-from bot.domain.monitoring.stored_baselines import FrozenBaseline
 from tests.support.ledger.records import slot_claims
 from tests.support.monitoring.monitoring import add_monitor, monitor_state, tick
 from tests.support.services.bench import Bench

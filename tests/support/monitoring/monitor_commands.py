@@ -14,9 +14,8 @@ from bot.domain.core.actors import Caller
 from bot.domain.core.sentence import Sentence
 from bot.domain.monitoring.backtest import Backtest
 from bot.domain.monitoring.incident import Incident, IncidentKind, IncidentStatus
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import Monitor, MonitorState
 from bot.domain.monitoring.readings import CheckOutcome, Firing, Measurement
-from bot.domain.monitoring.state import MonitorState
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.services.core.commands import CommandDispatcher
 from bot.services.monitoring.monitors import Monitors

@@ -11,9 +11,8 @@ import pytest
 
 from bot.domain.core.sentence import unpack_sentence
 from bot.domain.monitoring.incident import Incident, IncidentStatus
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import Monitor, MonitorState
 from bot.domain.monitoring.readings import Answer, CheckOutcome, Measurement
-from bot.domain.monitoring.state import MonitorState
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.policy.parser import validate_policy
 from bot.domain.registry.model import Stage

@@ -9,9 +9,8 @@ from bot.bootstrap.build import open_sources
 from bot.domain.commands.parser import build_command
 from bot.domain.commands.rollbacks import Rollback
 from bot.domain.core.actors import Person
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import Monitor, MonitorState
 from bot.domain.monitoring.readings import PushedReading
-from bot.domain.monitoring.state import MonitorState
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.policy.parser import validate_policy
 from bot.domain.registry.model import Stage
@@ -63,7 +62,7 @@ class MonitoringHarness:
         requests = Requests(self.context, RequestDecisions(self.context))
         self.rollbacks = Rollbacks(self.context, lookups, gatekeeper, fitness, requests)
         sources = open_sources(rules, ledger, registry)
-        self.incidents = Incidents(self.context, self.rollbacks, fitness)
+        self.incidents = Incidents(self.context, fitness)
         self.monitoring = MonitorScheduler(
             self.context, sources, self.incidents, run_transitions=self.moves.execute_due
         )

@@ -140,7 +140,7 @@ class Bench:
         rollbacks = Rollbacks(context, lookups, gatekeeper, fitness, requests)
         sources, incidents, moves = (
             FakeSources(),
-            Incidents(context, rollbacks, fitness),
+            Incidents(context, fitness),
             TransitionExecutor(context, Preconditions(context, gate_checks, fitness), completion),
         )
         history, comparisons = ProductionHistory(context, lookups), Comparisons(context, lookups)

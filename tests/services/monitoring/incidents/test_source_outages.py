@@ -11,9 +11,8 @@ import pytest
 
 from bot.domain.monitoring.assessment import RuleResult
 from bot.domain.monitoring.incident import IncidentEnding, IncidentKind
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import Monitor, MonitorState, MonitorStatus
 from bot.domain.monitoring.readings import Answer, CheckOutcome, Measurement
-from bot.domain.monitoring.state import MonitorState, MonitorStatus
 from bot.services.monitoring import evaluation
 from bot.services.monitoring.checks import current_term
 from bot.services.monitoring.scheduler import MAX_HANGING_BATCHES
