@@ -240,7 +240,8 @@ class Registrar:
         self.endpoint_outboxes.close()
         self.sources.close()
         self.context.ledger.close()
-        getattr(self.context.registry, "close", lambda: None)()  # some registries have nothing to close
+        self.context.registry.close()
+        self.context.tracker.close()
 
 
 def _submit_or_run(pool: ThreadPoolExecutor, task: Callable[[], None]) -> Future[None]:

@@ -24,6 +24,7 @@ from bot.domain.policy.policy import Policy, unsigned_endpoints
 from bot.domain.promotions.approvers import unmeetable_rules
 from bot.malloc import limit_malloc
 from bot.metrics.recorder import PrometheusMetrics
+from bot.ports import UnsetSetting
 from bot.registrar import Registrar
 from bot.settings import Settings
 from bot.slack.core.api_errors import CONNECTION_ERRORS
@@ -59,20 +60,20 @@ def serve(
     SlackUnreachable before anything is served.
     """
     preload_slow_modules()
-    metrics, unset = PrometheusMetrics(), settings.unset_tracking_uri  # before the registry is made of which that warns
+    metrics, unset = PrometheusMetrics(), list[UnsetSetting]()
     sys.setswitchinterval(SWITCH_INTERVAL)
     limit_malloc()
-    with closing(build_for_slack(settings, policy, observer=metrics)) as registrar:
+    with closing(build_for_slack(settings, policy, observer=metrics, warn=unset.append)) as registrar:
         logs.set_process_name(registrar.context.owner)
         service = Service(settings, registrar, listener, metrics, is_worker=is_worker)
         stop: SimpleQueue[None] = SimpleQueue()
         for signal_number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(signal_number, lambda *_: stop.put(None))
-        if unset:
-            log.warning("%s", unset)
+        for each in unset:
+            log.warning("%s", each)
         with service:
             for line in [
-                *([f"Warning: {unset}"] if unset else []),
+                *(f"Warning: {each}" for each in unset),
                 *_policy_notices(policy),
                 *registrar.sources.config_errors(),
             ]:
@@ -290,7 +291,7 @@ def build_bolt_app(settings: Settings, registrar: Registrar) -> tuple[App, Slack
         listener_executor=registrar.worker_pool,
         raise_error_for_unhandled_request=False,
     )
-    return app, register(app, registrar, settings.mlflow_web_url)
+    return app, register(app, registrar)
 
 
 def _describe_connections(settings: Settings) -> str:

@@ -32,10 +32,20 @@ from bot.ports.records import (
     QueuedCommandState,
     TagUpdate,
 )
-from bot.ports.registry import ModelRegistry
+from bot.ports.registry import (
+    NO_LINKS,
+    ExperimentTracker,
+    ModelRegistry,
+    OpenRegistry,
+    RegistryAdapter,
+    RegistryLinks,
+    RegistryOptions,
+    UnsetSetting,
+)
 
 __all__ = [
     "NO_DIRECTORY",
+    "NO_LINKS",
     "NO_OBSERVER",
     "AnchorFile",
     "Backlog",
@@ -47,6 +57,7 @@ __all__ = [
     "Directory",
     "DisconnectedDirectory",
     "Dispatcher",
+    "ExperimentTracker",
     "HeldWork",
     "IdempotentCall",
     "Ledger",
@@ -59,12 +70,17 @@ __all__ = [
     "Notifier",
     "NullObserver",
     "Observer",
+    "OpenRegistry",
     "OutboxMessage",
     "PendingCount",
     "PolicyFile",
     "Query",
     "QueuedCommand",
     "QueuedCommandState",
+    "RegistryAdapter",
+    "RegistryLinks",
+    "RegistryOptions",
     "ServingProbes",
     "TagUpdate",
+    "UnsetSetting",
 ]

@@ -23,14 +23,17 @@ from bot.registry.checks import (
     check_tags,
     choose_logged_model,
     monitored_version,
+    name_taken_by_prompt,
+    unknown_model,
+    unknown_run,
+    unknown_version,
     valid_run_ids,
 )
-from bot.registry.errors import name_taken_by_prompt, unknown_model, unknown_run, unknown_version
 from bot.registry.memory_contents import MemoryContents, StoredModel, StoredRun
 
 
 class MemoryRegistry(MemoryContents):
-    """The port `Registry`, with what a test needs to prepare it and to make it fail.
+    """The ports `ModelRegistry` and `ExperimentTracker`, with what a test needs to prepare it and to make it fail.
 
     `is_down`: no call is answered. `loses_answers`: each call takes effect, but its answer is lost. `ignores_case`: a
     name in another letter case finds the model, as when MLflow's database is MySQL; results have the stored name.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import socket
@@ -17,11 +18,12 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from bot.bootstrap.storage import open_registry
 from bot.domain.core.errors import Misconfigured, RegistrarError, RegistryRefused, RegistryUnreachable
 from bot.domain.core.numbers import pluralize
 from bot.domain.policy.policy import Policy
+from bot.registry.mlflow.adapter import MlflowVariables
 from bot.registry.mlflow.probe import CleanupFailed, MlflowProbe, ProbeResponse
-from bot.registry.mlflow.registry import MlflowRegistry
 from bot.settings import Settings
 from handlers.doctor.check import CheckSkippedError, DoctorCheck, display_url, error_sentence, join_names
 from handlers.doctor.clock import check_clock
@@ -39,8 +41,9 @@ def mlflow_checks(
     settings: Settings, policy: Policy | None, *, live: bool, now: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> list[DoctorCheck]:
     """Return the checks of MLflow. `now`: our clock."""
-    turn = Lock()
-    away = f"Look whether MLflow runs there, and at {_uri_setting(settings)}."
+    turn, variables = Lock(), MlflowVariables(os.environ, settings.home)
+    setting = "MLFLOW_REGISTRY_URI" if variables.registry_uri else "MLFLOW_TRACKING_URI"
+    away = f"Look whether MLflow runs there, and at {setting}."
     return [
         DoctorCheck("MLflow", lambda: check_registry(settings, turn, now), away, timeout=20),
         DoctorCheck("MLflow speed", lambda: check_speed(settings, turn), away, timeout=15),
@@ -51,13 +54,10 @@ def mlflow_checks(
 @contextmanager
 def open_probe(settings: Settings, lock: Lock) -> Iterator[MlflowProbe]:
     """Open a probe. For a database, checks run one after another: MLflow has one engine for the process."""
-    probe = MlflowProbe(settings.mlflow_uri, settings.registry_uri)
+    variables = MlflowVariables(os.environ, settings.home)
+    probe = MlflowProbe(variables.tracking_uri, variables.registry_uri)
     with lock if probe.is_database else nullcontext(), closing(probe):
         yield probe
-
-
-def _uri_setting(settings: Settings) -> str:
-    return "MLFLOW_REGISTRY_URI" if settings.registry_uri else "MLFLOW_TRACKING_URI"
 
 
 # -- is it there -------------------------------------------------------------------------------------------------------
@@ -65,11 +65,12 @@ def _uri_setting(settings: Settings) -> str:
 
 def check_registry(settings: Settings, lock: Lock, now: Callable[[], datetime]) -> Iterator[Diagnosis]:
     """Yield whether MLflow answers, its version, its models, and its stages. Raises what its calls raise."""
-    if unset := settings.unset_tracking_uri:
+    opened = open_registry(settings)
+    if unset := opened.unset:
         yield warning("MLflow", str(unset.sentence), str(unset.advice))
     with open_probe(settings, lock) as probe:
         if probe.is_database and not probe.has_tables():
-            if settings.registry_uri or not unset:
+            if not unset or probe.setting == "MLFLOW_REGISTRY_URI":
                 yield _no_tables_diagnosis(probe)
             return
         date = ""
@@ -81,7 +82,7 @@ def check_registry(settings: Settings, lock: Lock, now: Callable[[], datetime]) 
             date = reply.headers.get("date", "")
             at = now()
         yield _check_models(settings, probe)
-    yield _check_stages(settings)
+    yield _check_stages(settings, has_stages=opened.has_stages)
     if date:
         yield check_clock("MLflow", date, at)
 
@@ -133,8 +134,8 @@ def _check_models(settings: Settings, probe: MlflowProbe) -> Diagnosis:
 
 def model_names(settings: Settings) -> list[str]:
     """Return the models, as the bot reads them."""
-    with closing(MlflowRegistry(settings.mlflow_uri, settings.registry_uri)) as opened:
-        return [model.name for model in opened.models()]
+    with closing(open_registry(settings).registry) as registry:
+        return [model.name for model in registry.models()]
 
 
 def models_covered_by(policy: Policy | None, names: Iterable[str]) -> list[str]:
@@ -146,8 +147,8 @@ def _registry_label(probe: MlflowProbe) -> str:
     return "The registry" if probe.is_server else f"The registry in {probe.location.removeprefix('its ')}"
 
 
-def _check_stages(settings: Settings) -> Diagnosis:
-    if settings.has_stages:
+def _check_stages(settings: Settings, *, has_stages: bool) -> Diagnosis:
+    if has_stages:
         return ok("MLflow", "Versions move by stage and alias.")
     why = "as REGISTRAR_STAGES says" if settings.stages == "tags" else "for this registry has no stages"
     return ok("MLflow", f"Versions move by alias, and their stage is a tag, {why}.")
@@ -281,7 +282,7 @@ def check_rights(settings: Settings, policy: Policy | None, lock: Lock, *, live:
 def _check_transition(settings: Settings, probe: MlflowProbe) -> Diagnosis:
     name = f"registrar-doctor-{secrets.token_hex(6)}"
     try:
-        archives = probe.try_transition(name, has_stages=settings.has_stages)
+        archives = probe.try_transition(name, has_stages=open_registry(settings).has_stages)
     except CleanupFailed as error:
         return failure(_RIGHTS_AREA, error_sentence(error), "Delete it in MLflow; give our user MANAGE there.")
     except RegistryRefused as error:

@@ -212,7 +212,8 @@ def _show(interactions: SlackInteractions, target: ReplyTarget, command: ShowMod
     def read() -> Message:
         if version is None:
             return registry_answers.model_answer(queries.model_view(command.model), command.page)
-        return registry_answers.version_answer(queries.version_card(command.model, version), interactions.mlflow_url)
+        links = interactions.registrar.context.links
+        return registry_answers.version_answer(queries.version_card(command.model, version), links)
 
     interactions.run_query(target, read)
     return None

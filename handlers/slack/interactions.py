@@ -48,10 +48,9 @@ ResultT = TypeVar("ResultT")
 class SlackInteractions:
     """Translates between Slack's people and the services."""
 
-    def __init__(self, registrar: Registrar, client: WebClient, mlflow_url: str | None) -> None:
+    def __init__(self, registrar: Registrar, client: WebClient) -> None:
         self.registrar = registrar
         self.client = client
-        self.mlflow_url = mlflow_url
         self._replies = Replies(client, registrar.admins.report_missing_scopes)
         self._publisher = Publisher(client, registrar.admins.report_missing_scopes)
 

@@ -56,9 +56,20 @@ class Sentence:
         return self.render(to_plain_text)
 
 
+_product_name = ["The registry"]
+
+
+def set_product_name(name: str) -> None:
+    """Say what `say` writes for `{product}`: what the registry behind this process is called."""
+    _product_name[:] = [name.replace("{", "{{").replace("}", "}}")]
+
+
 def say(template: str, /, **args: object) -> Sentence:
-    """Build a sentence. `template` must be a literal, never built from outside text; values go into `args`."""
-    return Sentence(template, MappingProxyType(args))
+    """Build a sentence. `template` must be a literal, never built from outside text; values go into `args`.
+
+    `{product}` becomes the name of the registry's product, such as MLflow.
+    """
+    return Sentence(template.replace("{product}", _product_name[0]), MappingProxyType(args))
 
 
 def join_sentences(sentences: Iterable[Sentence], separator: str) -> Sentence:

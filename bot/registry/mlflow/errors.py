@@ -66,17 +66,12 @@ def translate_files_error(error: Exception) -> RegistrarError:
     """Return the error that a person reads if a model's files couldn't be read."""
     names = " ".join(type(link).__name__ for link in cause_chain(error, None))
     if "Timeout" in names:
-        return files_timed_out()
+        return FilesUnreachable(say(_FILES_UNREADABLE, reason="they did not come in time"))
     if _STORE_UNREACHABLE.search(names):
         return FilesUnreachable(say(_FILES_UNREADABLE, reason="where they lie does not answer"))
     if isinstance(error, ImportError):
         return files_unreadable(f"the package {error.name or 'for their store'} is not installed")
     return files_unreadable(f"{type(error).__name__} — the log says more")
-
-
-def files_timed_out() -> FilesUnreachable:
-    """Return the error of files that did not come in time."""
-    return FilesUnreachable(say(_FILES_UNREADABLE, reason="they did not come in time"))
 
 
 def files_unreadable(reason: str) -> RegistryRefused:

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 from sqlalchemy import create_engine, make_url
@@ -18,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot.domain.core.errors import RegistrarError, RegistryRefused, RegistryUnreachable
 from bot.domain.core.sentence import Code, say
-from bot.registry.mlflow.connection import prepare_environment, registry_connection, request_timeout
+from bot.registry.mlflow.connection import open_connections, request_timeout
 from bot.registry.mlflow.errors import describe_location, is_archive_bug
 
 _NO_SOURCE = "prompt-template"  # MLflow's own word for a version behind which no file lies
@@ -45,10 +44,8 @@ class MlflowProbe:
     """MLflow's two sides as configured, called like `MlflowRegistry` does: same client, same time limits."""
 
     def __init__(self, tracking_uri: str, registry_uri: str | None = None, *, timeout: int = 5) -> None:
-        prepare_environment(timeout)
-        self.uri = registry_uri or tracking_uri
-        self.setting = "MLFLOW_REGISTRY_URI" if registry_uri else "MLFLOW_TRACKING_URI"
-        self._connection = registry_connection(self.uri, tracking_uri, self.setting, Lock())
+        self._connection, _ = open_connections(tracking_uri, registry_uri, timeout)
+        self.uri, self.setting = self._connection.uri, self._connection.setting
 
     def close(self) -> None:
         """Close the connections to a database."""

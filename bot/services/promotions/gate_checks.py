@@ -167,7 +167,7 @@ class GateChecks:
 
     def _fetch_runs(self, versions: Iterable[VersionInfo | None]) -> Mapping[str, RunInfo]:
         ids = list(dict.fromkeys(version.run_id for version in versions if version and version.run_id))
-        return self._context.registry.runs(ids) if ids else {}
+        return self._context.tracker.runs(ids) if ids else {}
 
     def _staged_since(self, version: VersionInfo) -> datetime | None:
         """Return since when the version has been in Staging, according to the ledger.

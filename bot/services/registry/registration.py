@@ -85,7 +85,7 @@ class Registration:
 
         Raises UnknownRun, UnknownVersion, BadInput, RegistryRefused, RegistryUnreachable, Busy.
         """
-        run = self._context.registry.runs([command.run_id]).get(command.run_id)
+        run = self._context.tracker.runs([command.run_id]).get(command.run_id)
         if run is None or run.is_deleted:
             raise UnknownRun(
                 say("MLflow has no run {run}. Copy its id from the run's page.", run=Name(command.run_id))
@@ -221,7 +221,7 @@ class Registration:
         version = base_version(others)
         if version is None:
             return None
-        runs = self._context.registry.runs([version.run_id]) if version.run_id else {}
+        runs = self._context.tracker.runs([version.run_id]) if version.run_id else {}
         run = runs.get(version.run_id or "", RunInfo(id=""))
         build = self._read_build(version, run, self._context.package(version))
         return BaseVersion(version=version.version, stage=version.stage, semver=version.semver, build=build)

@@ -14,8 +14,10 @@ from bot.domain.policy.policy import is_slack_id
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.registry.model import ModelInfo, Stage, VersionInfo
+from bot.domain.registry.product import product
 from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.transitions import messages
+from bot.ports import RegistryLinks
 from bot.services.registry.queries import ModelView, VersionCard
 from bot.slack.core.blocks import (
     Message,
@@ -38,7 +40,6 @@ from bot.slack.core.mrkdwn import (
     mention_actor,
     to_mrkdwn,
 )
-from bot.slack.registry.mlflow_links import run_url, version_url
 from bot.slack.registry.version_lines import MAX_APPROVERS, blocked_line
 
 PREVIOUS_PAGE, NEXT_PAGE = "page_back", "page_on"
@@ -140,8 +141,8 @@ def _registration_problem(version: VersionInfo) -> str:
 _REGISTRATION_PROBLEMS = {"FAILED_REGISTRATION": "*registration failed*", "PENDING_REGISTRATION": "being registered"}
 
 
-def version_answer(view: VersionCard, mlflow_url: str | None) -> Message:
-    """Return a version's metadata card: every field with its value or "missing". `mlflow_url`: MLflow's address."""
+def version_answer(view: VersionCard, links: RegistryLinks) -> Message:
+    """Return a version's metadata card: every field with its value or "missing"."""
     card, version = view.card, view.version
     name = f"{code(version.model, 120)} {code(f'v{version.version}')}"
     fields = [f"*{_field_label(field)}*\n{_field_value(field, getattr(card, field))}" for field in _SHORT_FIELDS]
@@ -160,7 +161,7 @@ def version_answer(view: VersionCard, mlflow_url: str | None) -> Message:
             for at in range(0, len(fields), 10)
         ),
         *(section(chunk) for chunk in join_into_chunks(rows)),
-        *_link_blocks(view, mlflow_url),
+        *_link_blocks(view, links),
         context_line(cut_mrkdwn(full + gaps, MAX_TEXT_LENGTH)),
     ]
     return build_message(f"{name}: {_stage_label(version.stage)}", blocks)
@@ -227,14 +228,12 @@ def _alias_texts(aliases: Sequence[str], *, limit: int = MAX_ALIASES, max_length
     return first_rows_and_count(limit, [code(f"@{alias}", max_length) for alias in aliases])
 
 
-def _link_blocks(view: VersionCard, mlflow_url: str | None) -> list[Block]:
-    if mlflow_url is None:
-        return []
-    pages = {"Version in MLflow": version_url(mlflow_url, view.version)}
+def _link_blocks(view: VersionCard, links: RegistryLinks) -> list[Block]:
+    pages = {f"Version in {product().name}": links.version(view.version)}
     if view.run is not None:
-        pages["Run in MLflow" + (" (deleted)" if view.run.is_deleted else "")] = run_url(mlflow_url, view.run)
-    links = [f"<{page}|{title}>" for title, page in pages.items() if len(page) <= MAX_LINK_LENGTH]
-    return [section("  ·  ".join(links))] if links else []
+        pages[f"Run in {product().name}" + (" (deleted)" if view.run.is_deleted else "")] = links.run(view.run)
+    shown = [f"<{page}|{title}>" for title, page in pages.items() if page and len(page) <= MAX_LINK_LENGTH]
+    return [section("  ·  ".join(shown))] if shown else []
 
 
 def chart_sent_directly(link: str) -> Message:

@@ -45,6 +45,7 @@ from tests.support.app.app_fixture import AdjustableClock, make_policy, settings
 from tests.support.app.harness import ALICE, BOB, audit_links, click, command, is_chain_intact
 from tests.support.app.workspaces import INSTANT
 from tests.support.faults.crash_points import CrashingLedger, CrashInjector, tap_everything
+from tests.support.registry.registries import opened
 
 MODEL = "churn"
 MONITOR = "m-accuracy"
@@ -133,7 +134,7 @@ class Bot:
             settings,
             rules,
             ledger=self.ledger,
-            registry=self.registry,
+            registry=opened(self.registry),
             notifier=SlackNotifier(client, self.ledger, lambda: rules.policy, self.clock.now),
             directory=slack_directory(settings, fetch_home_team_id(client), rules),
             clock=self.clock,

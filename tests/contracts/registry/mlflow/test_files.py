@@ -14,8 +14,7 @@ import pytest
 
 from bot.domain.core.errors import BadInput, RegistryRefused, RegistryUnreachable
 from bot.domain.registry.model import SignatureColumn, VersionInfo
-from bot.registry.mlflow.artifacts import read_package
-from bot.registry.mlflow.mlmodel import parse_package
+from bot.registry.mlflow.artifacts import parse_package, read_package
 from bot.registry.mlflow.registry import MlflowRegistry
 from tests.support.registry.mlflow_process import MlflowServer
 from tests.support.registry.registries import PACKAGE, MlflowBackend, mlmodel
@@ -43,10 +42,10 @@ class TestFiles:
         registry = MlflowRegistry(mlflow_server.uri)
         version = registry.register_version("churn", mlflow_backend.add_run(models=["classifier"]), tags={})
         assert version.source.startswith("mlflow-artifacts:/")
-        assert registry.package(version) is None
+        assert registry.tracker.package(version) is None
         mlflow_backend.add_package(version, PACKAGE)
         mlflow_server.requests.clear()
-        assert registry.package(version) == PACKAGE
+        assert registry.tracker.package(version) == PACKAGE
         assert len(mlflow_server.requests) == 4
 
     @pytest.mark.parametrize("models", [[], ["model"]])
@@ -56,7 +55,7 @@ class TestFiles:
         run_id = mlflow_backend.add_run(models=models)
         mlflow_backend.add_package(remote.register_version("churn", run_id, tags={}), PACKAGE)
         number = mlflow_backend.add_version("churn", run_id=run_id, source=f"runs:/{run_id}/model")
-        assert remote.package(remote.version("churn", number)) == PACKAGE
+        assert remote.tracker.package(remote.version("churn", number)) == PACKAGE
 
     def test_a_model_that_mlflow_2_logged_is_found(self, remote: MlflowRegistry, mlflow_backend: MlflowBackend) -> None:
         history = json.dumps([{"artifact_path": "sklearn-model"}, {"artifact_path": "sklearn-model"}])
@@ -78,7 +77,7 @@ class TestFiles:
         mlflow_backend.add_package(version, PACKAGE)
         (Path(version.source) / "MLmodel").write_bytes(b"#" * 1_000_001)
         with pytest.raises(RegistryRefused, match=r"cannot be read \(MLmodel is larger than 1 MB\)"):
-            remote.package(version)
+            remote.tracker.package(version)
 
     def test_what_is_no_mlmodel_is_said_to_be_none(
         self, remote: MlflowRegistry, mlflow_backend: MlflowBackend, version: VersionInfo
@@ -86,7 +85,7 @@ class TestFiles:
         mlflow_backend.add_package(version, PACKAGE)
         (Path(version.source) / "MLmodel").write_text("!!python/object:os.system []")
         with pytest.raises(RegistryRefused, match=r"cannot be read \(its MLmodel cannot be understood\)"):
-            remote.package(version)
+            remote.tracker.package(version)
 
     @pytest.mark.parametrize(
         "place",
