@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from slack_sdk.socket_mode.builtin import SocketModeClient
 
-from bot.bootstrap.storage import load_adapter
+from bot.domain.registry.product import use_product
 from bot.registry.memory import MemoryRegistry
+from bot.registry.mlflow.adapter import MLFLOW
 from handlers import logs
 from localslack import LocalSlack
 from tests.support.app.app_fixture import MANIFEST, RunningApp, running_app
@@ -27,7 +28,7 @@ pytest_plugins = (
     "tests.support.network.prometheus_server",
 )
 
-load_adapter("mlflow")  # as every program does: sentences name the product
+use_product(lambda: MLFLOW.product)  # as every program does: sentences name it
 
 for _name in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"):
     os.environ.setdefault(_name, "true")

@@ -104,31 +104,26 @@ def policy_last_in_force(settings: Settings, ledger: Ledger) -> tuple[Policy, st
 
 
 def load_adapter(name: str) -> RegistryAdapter:
-    """Return the registry's adapter of this name, and use its product's name in sentences.
-
-    Raises Misconfigured if there's no such adapter, or it can't be loaded.
-    """
+    """Return the registry's adapter of this name. Raises Misconfigured if there's none, or it can't be loaded."""
     if name == "mlflow":  # also in a checkout that wasn't installed, which has no entry points
-        adapter = MLFLOW
-    else:
-        found = {entry.name: entry for entry in entry_points(group="registrar.registries")}
-        if name not in found:
-            raise Misconfigured(
-                say(
-                    "{setting} cannot be used: there is no registry {name}; there are: {known}.",
-                    setting=Code("REGISTRAR_REGISTRY"),
-                    name=Name(truncate(name, 100)),
-                    known=sorted({"mlflow", *found}),
-                )
+        return MLFLOW
+    found = {entry.name: entry for entry in entry_points(group="registrar.registries")}
+    if name not in found:
+        raise Misconfigured(
+            say(
+                "{setting} cannot be used: there is no registry {name}; there are: {known}.",
+                setting=Code("REGISTRAR_REGISTRY"),
+                name=Name(truncate(name, 100)),
+                known=sorted({"mlflow", *found}),
             )
-        try:
-            adapter = found[name].load()
-        except Exception as error:  # it's someone else's code
-            problem = truncate(sanitize_text(f"{type(error).__name__}: {error}"), 200)
-            raise Misconfigured(
-                say("The registry {name} cannot be loaded ({why}).", name=Name(name), why=problem)
-            ) from error
-    use_product(adapter.product)
+        )
+    try:
+        adapter: RegistryAdapter = found[name].load()
+    except Exception as error:  # it's someone else's code
+        problem = truncate(sanitize_text(f"{type(error).__name__}: {error}"), 200)
+        raise Misconfigured(
+            say("The registry {name} cannot be loaded ({why}).", name=Name(name), why=problem)
+        ) from error
     return adapter
 
 
@@ -139,7 +134,9 @@ def open_registry(
 
     `warn` is called once before a registry of our own is first used. Raises Misconfigured.
     """
-    opened = load_adapter(settings.registry).open(RegistryOptions(os.environ, settings.home, observer, warn))
+    adapter = load_adapter(settings.registry)
+    use_product(lambda: adapter.product)
+    opened = adapter.open(RegistryOptions(os.environ, settings.home, observer, warn))
     has_stages = opened.has_stages if settings.stages == "auto" else settings.stages == "stages"
     if has_stages:
         return replace(opened, has_stages=True)

@@ -122,7 +122,7 @@ def _merge_runs(query: Query, runs: Collection[list[list[Point] | RegistrarError
         for series in run:
             if series is None:
                 return error_answer(
-                    say("MLflow did not tell the points of {metric} in time.", metric=Name(query.query))
+                    say("{product} did not tell the points of {metric} in time.", metric=Name(query.query))
                 )
             if isinstance(series, RegistrarError):
                 return error_answer(series.sentence)

@@ -174,7 +174,7 @@ def _command_sentence(queued_command: QueuedCommand, state: str) -> Sentence:
         return say("It was called off before a card was written.")
     if state == STATE_REFUSED:
         return say("{why}", why=queued_command.outcome or "It was refused; the audit says why.")
-    return say("It is written down ({id}); the card comes as soon as MLflow answers.", id=Code(queued_command.id))
+    return say("It is written down ({id}); the card comes as soon as {product} answers.", id=Code(queued_command.id))
 
 
 def _complete_document(**fields: Any) -> dict[str, Any]:

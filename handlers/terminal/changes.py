@@ -40,6 +40,7 @@ from bot.domain.core.sentence import Code, Mention, Name, Sentence, say
 from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.request import Request, RequestState, VoteChoice
+from bot.domain.registry.product import product
 from bot.domain.rollbacks import messages as rollback_messages
 from bot.domain.transitions import messages
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
@@ -211,7 +212,7 @@ def _execute(session: TerminalSession, queued_command: QueuedCommand) -> Command
     try:
         return session.registrar.command_queue.execute(queued_command.id)
     except RegistryUnreachable as error:
-        raise RegistryUnreachable(_will_be_done_sentence(error.sentence, "MLflow", queued_command)) from error
+        raise RegistryUnreachable(_will_be_done_sentence(error.sentence, product().name, queued_command)) from error
     except LedgerUnavailable as error:  # its own sentence says that nothing was recorded, but the command was
         raise LedgerUnavailable(
             _will_be_done_sentence(say("Registrar's ledger fell silent."), "it", queued_command)

@@ -15,6 +15,7 @@ from rich.console import Console
 from bot.domain.commands.base import Command
 from bot.domain.core.numbers import pluralize
 from bot.domain.core.sentence import Code, Sentence, say
+from bot.domain.registry.product import product
 from bot.domain.transitions import restore_messages
 from bot.ledger import SqlLedger, audit_chain, backup, copy_to_postgres, schema
 from bot.ledger.copy_to_postgres import CopyResult
@@ -185,7 +186,7 @@ def _lift_hold(command: DbAccept | DbDropPending, output_format: OutputFormat) -
 
     settings = read_settings()
     with (
-        Console(stderr=True).status("Asking MLflow…"),  # on a screen only
+        Console(stderr=True).status(f"Asking {product().name}…"),  # on a screen only
         closing(
             build_for_terminal(settings, load_policy(settings.policy), open_ledger(settings), warn=print_warning)
         ) as registrar,

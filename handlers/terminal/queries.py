@@ -18,6 +18,7 @@ from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.request import counting_approvals
 from bot.domain.registry import rollback_block
 from bot.domain.registry.model import Stage, VersionInfo
+from bot.domain.registry.product import product
 from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.rollbacks import history_messages
 from bot.domain.rollbacks.history import Timeline
@@ -50,7 +51,7 @@ def _list(session: TerminalSession, command: ListModels, output_format: OutputFo
             return CommandOutput(f"Page {command.page} is empty; there are {-(-len(all_models) // PAGE_SIZE)}.\n")
         if command.text:
             return CommandOutput(f"No model has {to_plain_text(Name(command.text))} in its name.\n")
-        return CommandOutput("No model is in MLflow yet. To make one of a run: registrar register\n")
+        return CommandOutput(f"No model is in {product().name} yet. To make one of a run: registrar register\n")
     table = console.new_table()
     for heading in ("Model", "Production", "Staging"):
         table.add_column(heading, overflow="fold")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot.domain.core.errors import RegistryRefused, UnknownModel
+from bot.domain.registry.product import product
 from bot.ports import Ledger, ModelRegistry
 from bot.services.core.registry_availability import PROBE_MODEL_NAME
 
@@ -163,7 +164,7 @@ def registry_component(registry: ModelRegistry) -> Component:
         except RegistryRefused:  # some refuse such a name, others such a caller; `registrar doctor` says which
             return "It answers, and refuses this question."
         except Exception as error:
-            raise NotHealthy("MLflow does not answer; what is asked for waits until it does.") from error
+            raise NotHealthy(f"{product().name} does not answer; what is asked for waits until it does.") from error
         return "It answers."
 
     return Component("registry", look)

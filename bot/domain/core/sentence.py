@@ -56,12 +56,12 @@ class Sentence:
         return self.render(to_plain_text)
 
 
-_product_name = ["The registry"]
+_read_product_name: list[Callable[[], str]] = [lambda: "The registry"]
 
 
-def set_product_name(name: str) -> None:
-    """Say what `say` writes for `{product}`: what the registry behind this process is called."""
-    _product_name[:] = [name.replace("{", "{{").replace("}", "}}")]
+def set_product_name(read_name: Callable[[], str]) -> None:
+    """Set what `say` writes for `{product}`: the name of the registry's product."""
+    _read_product_name[:] = [read_name]
 
 
 def say(template: str, /, **args: object) -> Sentence:
@@ -69,7 +69,9 @@ def say(template: str, /, **args: object) -> Sentence:
 
     `{product}` becomes the name of the registry's product, such as MLflow.
     """
-    return Sentence(template.replace("{product}", _product_name[0]), MappingProxyType(args))
+    if "{product}" in template:
+        template = template.replace("{product}", _read_product_name[0]())
+    return Sentence(template, MappingProxyType(args))
 
 
 def join_sentences(sentences: Iterable[Sentence], separator: str) -> Sentence:

@@ -11,10 +11,11 @@ from enum import Enum
 
 from bot.domain.core.errors import BadInput, UnknownModel, UnknownVersion
 from bot.domain.core.sentence import Code, Name, Sentence, sanitize_text, say
+from bot.domain.registry.product import product
 
 
 class Stage(Enum):
-    """A version's stage. The values are MLflow's own."""
+    """A version's stage, under the name that the registry has for it."""
 
     NONE = "None"  # registered, and never promoted
     STAGING = "Staging"  # in testing
@@ -81,12 +82,12 @@ class VersionInfo:
     version: int
     stage: Stage
     run_id: str | None = None
-    status: str = "READY"
+    status: str = "READY"  # what the registry says about its registration; only then can it be promoted
     created_at: datetime | None = None
     description: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
-    source: str = ""  # the URI of its files, as MLflow recorded it
+    source: str = ""  # the URI of its files, as the registry recorded it
     changed_at: datetime | None = None  # the last change of stage or description; None if unknown
 
     @property
@@ -117,12 +118,12 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunInfo:
-    """The run that made a version. A metric that's NaN or infinite in MLflow is NaN here."""
+    """The run that made a version. A metric that's infinite is NaN here. `git_commit`: of the code that ran."""
 
     id: str
     experiment: str = ""  # its id, which is part of a run's URL
     name: str = ""
-    status: str = "FINISHED"
+    status: str = "FINISHED"  # or FAILED or KILLED; anything else means that it goes on
     user: str = ""
     started_at: datetime | None = None
     ended_at: datetime | None = None
@@ -130,7 +131,8 @@ class RunInfo:
     params: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     datasets: tuple[Dataset, ...] = ()
-    is_deleted: bool = False  # in MLflow's trash, still readable
+    is_deleted: bool = False  # in the trash, still readable
+    git_commit: str | None = None
 
     @property
     def is_finished(self) -> bool:
@@ -143,7 +145,7 @@ LoggedValue = tuple[datetime, float]  # when a metric was logged, and its value;
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignatureColumn:
-    """One input or output of a model, or one parameter of its prediction. `type` is MLflow's name for it."""
+    """One input or output of a model, or one parameter of its prediction. `type` is the registry's name for it."""
 
     name: str
     type: str
@@ -152,7 +154,7 @@ class SignatureColumn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signature:
-    """A model's inputs, outputs, and parameters, in MLflow's order."""
+    """A model's inputs, outputs, and parameters, in the order of its files."""
 
     inputs: tuple[SignatureColumn, ...] = ()
     outputs: tuple[SignatureColumn, ...] = ()
@@ -161,7 +163,7 @@ class Signature:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelPackage:
-    """A version's MLmodel file and requirements. Nothing is unpickled."""
+    """What a version's files say about its model. Nothing is unpickled."""
 
     flavors: tuple[str, ...] = ()  # sorted; python_function only if it's the only one
     signature: Signature | None = None
@@ -171,7 +173,7 @@ class ModelPackage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelInfo:
-    """A registered model. `latest` is the highest version number in each stage, as MLflow reports it.
+    """A registered model. `latest` is the highest version number in each stage.
 
     `identities` are those versions' identities, if the registry's summary has them.
     """
@@ -271,21 +273,14 @@ _INVISIBLE_CHARACTERS = re.compile("(?<![\u2000-\u3300\ufe0f\U0001f000-\U0001faf
 
 
 def check_model_name(text: str) -> str:
-    """Return the name without outer spaces. Raises BadInput for a name that a registry can't store or look up.
-
-    MLflow's filters cannot escape quotes: a name with both kinds cannot be expressed in one.
-    """
+    """Return the name without outer spaces. Raises BadInput for a name that a registry can't store or look up."""
     name = text.strip()
     if not name:
         raise BadInput("A model's name is missing.")
     if len(name) > 250:
         raise BadInput("That model name is longer than the 250 characters a registry holds.")
-    if "'" in name and '"' in name:
-        raise BadInput("A model name with both kinds of quotes cannot be looked up in MLflow.")
-    if "/" in name or ":" in name or any(ord(char) < 32 for char in name):
-        raise BadInput(
-            say("{name} is no model name: MLflow allows no slash, colon or control character.", name=Name(name))
-        )
+    if why := product().name_error(name):
+        raise BadInput(why)
     if sanitize_text(name) != name or _INVISIBLE_CHARACTERS.search(name):
         raise BadInput(say("{name} has characters that nobody sees; it would pass for another model.", name=Name(name)))
     return name
@@ -294,8 +289,8 @@ def check_model_name(text: str) -> str:
 def unknown_model_message(name: str, suggestion: str | None) -> Sentence:
     """Return the sentence for a name that the registry doesn't have; `suggestions` are names that it has."""
     if suggestion is None:
-        return say("MLflow has no model {name}.", name=Name(name))
-    return say("MLflow has no model {name}. Did you mean {near}?", name=Name(name), near=Name(suggestion))
+        return say("{product} has no model {name}.", name=Name(name))
+    return say("{product} has no model {name}. Did you mean {near}?", name=Name(name), near=Name(suggestion))
 
 
 def check_exact_name(name: str, stored_name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 from bot.domain.core.sentence import Sentence, set_product_name
 
@@ -25,15 +26,18 @@ class RegistryProduct:
         return self.tag_prefix is not None and key.startswith(self.tag_prefix)
 
 
-_in_use = [RegistryProduct(name="The registry")]
+_load_product: list[Callable[[], RegistryProduct]] = [lambda: RegistryProduct(name="The registry")]
 
 
-def use_product(product: RegistryProduct) -> None:
-    """Say which product the registry is. A process does so once, at its start: like a locale, it's for all of it."""
-    _in_use[:] = [product]
-    set_product_name(product.name)
+def use_product(load: Callable[[], RegistryProduct]) -> None:
+    """Set the product that the registry is; `load` is called when it's first needed.
+
+    A program does so once, at its start. Like a locale, it holds for the whole process.
+    """
+    _load_product[:] = [cache(load)]
+    set_product_name(lambda: product().name)
 
 
 def product() -> RegistryProduct:
     """Return the product that the registry is."""
-    return _in_use[0]
+    return _load_product[0]()

@@ -15,7 +15,7 @@ def identity_change_reason(
     that was deleted.
     """
     if found is None:
-        return say("v{v} of {model} is gone from MLflow.", v=version, model=Name(model))
+        return say("v{v} of {model} is gone from {product}.", v=version, model=Name(model))
     if expected is None or expected.is_same(found):
         return None
     if expected.is_same_ignoring_source(found):

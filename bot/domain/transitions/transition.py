@@ -232,7 +232,7 @@ def check_promotable(version: VersionInfo, target: Stage) -> None:
     if version.status != "READY":
         raise Refused(
             say(
-                "v{v} of {model} is not ready: MLflow says {status}.",
+                "v{v} of {model} is not ready: {product} says {status}.",
                 v=version.version,
                 model=Name(version.model),
                 status=Code(version.status),

@@ -66,6 +66,7 @@ def run_info(entity: Any) -> RunInfo:
         tags=MappingProxyType(data.tags),
         datasets=tuple(_dataset(dataset) for dataset in entity.inputs.dataset_inputs) if entity.inputs else (),
         is_deleted=info.lifecycle_stage == "deleted",
+        git_commit=data.tags.get("mlflow.source.git.commit"),
     )
 
 

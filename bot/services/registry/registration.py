@@ -88,9 +88,9 @@ class Registration:
         run = self._context.tracker.runs([command.run_id]).get(command.run_id)
         if run is None or run.is_deleted:
             raise UnknownRun(
-                say("MLflow has no run {run}. Copy its id from the run's page.", run=Name(command.run_id))
+                say("{product} has no run {run}. Copy its id from the run's page.", run=Name(command.run_id))
                 if run is None
-                else say("Run {run} is deleted in MLflow; restore it first.", run=Name(command.run_id))
+                else say("Run {run} is deleted in {product}; restore it first.", run=Name(command.run_id))
             )
         # Two registrations at once, here or in another process, would get the same semver.
         with self._locks[command.model], self._exclusive(command.model):
@@ -151,7 +151,7 @@ class Registration:
                 return version
         raise UnknownVersion(
             say(
-                "{v} of {model} was registered, but MLflow no longer has it. Register the run again.",
+                "{v} of {model} was registered, but {product} no longer has it. Register the run again.",
                 v=Code(recorded_event.after),
                 model=Name(model),
             )

@@ -18,6 +18,7 @@ from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.gates import describe_gate_result
 from bot.domain.promotions.request import Request
 from bot.domain.registry.model import TARGET_STAGES
+from bot.domain.registry.product import product
 from bot.slack.core.blocks import Message, mrkdwn_object
 from bot.slack.core.forms import INPUT_ACTION, form_view, text_input
 from bot.slack.core.mrkdwn import MAX_TEXT_LENGTH, code, cut_mrkdwn, escape_and_cut, to_mrkdwn
@@ -31,7 +32,7 @@ def promote_modal(draft_id: str, prefilled: Mapping[str, str]) -> dict[str, Any]
     `draft_id`: the draft that the submitted modal completes.
     """
     blocks: list[Block] = [
-        text_input("model", "Model", prefilled, hint="The registered model's name in MLflow"),
+        text_input("model", "Model", prefilled, hint=f"The registered model's name in {product().name}"),
         text_input("version", "Version", prefilled, hint="7, v7, 2.1.0, @alias, staging or latest"),
         InputBlock(label="Move to", block_id="to", element=_target_select(prefilled.get("to", "production"))),
         text_input("reason", "Why", prefilled, optional=True, multiline=True, hint="For the card and the audit"),
@@ -83,7 +84,7 @@ def review_modal(request: Request) -> dict[str, Any]:
 
 def details_modal(message: Message | None = None) -> dict[str, Any]:
     """Return the modal that shows a version; without a message while the registry is being read."""
-    waiting = [SectionBlock(text=mrkdwn_object("Reading it from MLflow…")).to_dict()]
+    waiting = [SectionBlock(text=mrkdwn_object(f"Reading it from {product().name}…")).to_dict()]
     title, close = PlainTextObject(text="Details"), PlainTextObject(text="Close")
     return {
         "type": "modal",

@@ -55,7 +55,7 @@ PAGE_SIZE = 20  # rows of a list in one answer; more are counted
 def model_list(models: Sequence[ModelInfo], search: str, page: int = 1) -> Message:
     """Return one page (the first is 1) of the models, with what is in Staging and Production."""
     if not models:
-        hint = f"No model's name holds {code(search)}." if search else "MLflow has no registered models yet."
+        hint = f"No model's name holds {code(search)}." if search else f"{product().name} has no registered models yet."
         return build_message(hint, [section(hint)])
     pages = -(-len(models) // PAGE_SIZE)
     page = min(page, pages)

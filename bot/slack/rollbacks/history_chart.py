@@ -19,6 +19,7 @@ from matplotlib.patheffects import withStroke
 
 from bot.domain.core.durations import format_duration
 from bot.domain.core.sentence import sanitize_text, truncate
+from bot.domain.registry.product import product
 from bot.domain.rollbacks.history import TimeWindow, production_gaps
 from bot.domain.rollbacks.rollback import ServingPeriod
 from bot.domain.transitions.transition import TransitionKind
@@ -59,7 +60,7 @@ class PeriodOrigin(Enum):
 
     PROMOTED = ("#2f6db5", "▲", "promoted")
     ROLLED_BACK = ("#c2410c", "▼", "rolled back")
-    OBSERVED = ("#6b6a6b", "●", "found in MLflow")
+    OBSERVED = ("#6b6a6b", "●", "found in {product}")
 
     @property
     def color(self) -> str:
@@ -74,7 +75,7 @@ class PeriodOrigin(Enum):
     @property
     def label(self) -> str:
         """Its label in the legend."""
-        return self.value[2]
+        return self.value[2].replace("{product}", product().name)
 
 
 def origin_of(period: ServingPeriod) -> PeriodOrigin:

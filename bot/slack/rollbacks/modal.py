@@ -10,6 +10,7 @@ from slack_sdk.models.blocks import (
     SectionBlock,
 )
 
+from bot.domain.registry.product import product
 from bot.slack.core.blocks import mrkdwn_object
 from bot.slack.core.forms import form_view, text_input
 from bot.slack.core.mrkdwn import code
@@ -28,7 +29,7 @@ def rollback_modal(draft_id: str, prefilled: Mapping[str, str]) -> dict[str, Any
         blocks: list[Block] = [SectionBlock(text=mrkdwn_object(summary))]
     else:
         blocks = [
-            text_input("model", "Model", prefilled, hint="The registered model's name in MLflow"),
+            text_input("model", "Model", prefilled, hint=f"The registered model's name in {product().name}"),
             text_input("version", "Version", prefilled, optional=True, hint="Empty: the previous good version"),
         ]
     blocks.append(text_input("reason", "Why?", {}, multiline=True, hint="The thread, the tags and the audit keep it"))

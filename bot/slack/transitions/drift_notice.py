@@ -12,6 +12,7 @@ from slack_sdk.models.blocks import (
 )
 
 from bot.domain.core.sentence import sanitize_text, truncate
+from bot.domain.registry.product import product
 from bot.domain.transitions.drift import DriftNotice, DriftNoticeKind
 from bot.slack.core.blocks import Message, build_message, context_line, section
 from bot.slack.core.mrkdwn import MAX_TEXT_LENGTH, code, cut_mrkdwn, format_time, mention_actor, to_mrkdwn
@@ -33,7 +34,7 @@ def drift_message(notice: DriftNotice) -> Message:
 def _new_versions_message(notice: DriftNotice) -> Message:
     newest, older = notice.versions[0], notice.versions[1:]
     title = f"🆕 {truncate(sanitize_text(notice.model), 100)} v{newest}" + (f" and {len(older)} more" if older else "")
-    by = f"Registered by {mention_actor(notice.by)}" if notice.by else "Registered in MLflow"
+    by = f"Registered by {mention_actor(notice.by)}" if notice.by else f"Registered in {product().name}"
     if older:
         by += f"; {len(notice.versions)} new versions, {code(f'v{older[-1]}')} to {code(f'v{newest}')}"
     buttons = [
@@ -50,7 +51,7 @@ def _new_versions_message(notice: DriftNotice) -> Message:
 
 
 def _changes_message(notice: DriftNotice) -> Message:
-    title = f"⚠️ {truncate(sanitize_text(notice.model), 80)} was changed in MLflow, not through Registrar"
+    title = f"⚠️ {truncate(sanitize_text(notice.model), 80)} was changed in {product().name}, not through Registrar"
     blocks: list[Block] = [
         HeaderBlock(text=PlainTextObject(text=truncate(title, 150), emoji=True)),
         section(cut_mrkdwn(_change_lines(notice).lstrip(), MAX_TEXT_LENGTH)),
@@ -58,7 +59,7 @@ def _changes_message(notice: DriftNotice) -> Message:
     if notice.is_repairable:
         blocks.append(ActionsBlock(block_id=f"found:{notice.id}", elements=[_repair_button(notice)]))
     blocks.append(context_line(_footer(notice)))
-    return build_message(f"{code(notice.model, 120)} was changed in MLflow, not through Registrar", blocks)
+    return build_message(f"{code(notice.model, 120)} was changed in {product().name}, not through Registrar", blocks)
 
 
 def _change_lines(notice: DriftNotice) -> str:
