@@ -11,8 +11,7 @@ from bot.domain.core.sentence import sanitize_text
 from bot.settings import read_settings_and_faults
 from handlers import logs
 from handlers.doctor import local, mlflow, mlflow_access
-from handlers.doctor.check import run_checks
-from handlers.doctor.diagnosis import Diagnosis, DiagnosisState
+from handlers.doctor.check import Diagnosis, DiagnosisState, run_checks
 from handlers.doctor.slack import checks as slack_checks
 
 

@@ -20,8 +20,7 @@ from bot.ledger import SqlLedger
 from bot.policy_file import parse_policy, read_policy_text
 from bot.services.policy.reload import revision_of
 from bot.settings import Settings
-from handlers.doctor.check import DoctorCheck, display_url
-from handlers.doctor.diagnosis import Diagnosis, failure, ok, warning
+from handlers.doctor.check import Diagnosis, DoctorCheck, display_url, failure, ok, warning
 from handlers.doctor.policy_notices import UNMEETABLE_RULE, policy_notices
 from handlers.startup import open_listener
 

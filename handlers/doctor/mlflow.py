@@ -25,9 +25,18 @@ from bot.domain.policy.policy import Policy
 from bot.registry.mlflow.adapter import MlflowVariables
 from bot.registry.mlflow.probe import CleanupFailed, MlflowProbe, ProbeResponse
 from bot.settings import Settings
-from handlers.doctor.check import CheckSkippedError, DoctorCheck, display_url, error_sentence, join_names
-from handlers.doctor.clock import check_clock
-from handlers.doctor.diagnosis import Diagnosis, failure, ok, warning
+from handlers.doctor.check import (
+    CheckSkippedError,
+    Diagnosis,
+    DoctorCheck,
+    check_clock,
+    display_url,
+    error_sentence,
+    failure,
+    join_names,
+    ok,
+    warning,
+)
 
 MAX_ROUNDS = 30  # the system acknowledges the first answers of a connection at once, so the pause shows only later
 MAX_MEASURE_SECONDS = 2.5  # seconds at most
@@ -40,7 +49,10 @@ MAX_MANAGED_MODELS = 20  # models for which we try whether we can manage them
 def mlflow_checks(
     settings: Settings, policy: Policy | None, *, live: bool, now: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> list[DoctorCheck]:
-    """Return the checks of MLflow. `now`: our clock."""
+    """Return the checks of MLflow, or of another registry that the settings name. `now`: our clock."""
+    if settings.registry != "mlflow":
+        advice = "docs/registries.md says what the adapter has to do."
+        return [DoctorCheck("registry", lambda: [_check_models(settings, "The registry")], advice, timeout=20)]
     turn, variables = Lock(), MlflowVariables(os.environ, settings.home)
     setting = "MLFLOW_REGISTRY_URI" if variables.registry_uri else "MLFLOW_TRACKING_URI"
     away = f"Look whether MLflow runs there, and at {setting}."
@@ -81,7 +93,8 @@ def check_registry(settings: Settings, lock: Lock, now: Callable[[], datetime]) 
                 return
             date = reply.headers.get("date", "")
             at = now()
-        yield _check_models(settings, probe)
+        where = "The registry" if probe.is_server else f"The registry in {probe.location.removeprefix('its ')}"
+        yield _check_models(settings, where)
     yield _check_stages(settings, has_stages=opened.has_stages)
     if date:
         yield check_clock("MLflow", date, at)
@@ -121,15 +134,15 @@ _VERSION_PATTERN = re.compile(r"\d+\.\d+[\w.+-]{0,30}")
 _SUPPORTED_MAJOR = "3"
 
 
-def _check_models(settings: Settings, probe: MlflowProbe) -> Diagnosis:
-    number = len(model_names(settings))
+def _check_models(settings: Settings, where: str) -> Diagnosis:
+    number, area = len(model_names(settings)), "MLflow" if settings.registry == "mlflow" else "registry"
     if not number:
         return warning(
-            "MLflow",
+            area,
             "The registry is read, and has no model yet.",
             "`registrar register RUN_ID MODEL` makes one of a run.",
         )
-    return ok("MLflow", f"{_registry_label(probe)} is read: {pluralize(number, 'model')}.")
+    return ok(area, f"{where} is read: {pluralize(number, 'model')}.")
 
 
 def model_names(settings: Settings) -> list[str]:
@@ -141,10 +154,6 @@ def model_names(settings: Settings) -> list[str]:
 def models_covered_by(policy: Policy | None, names: Iterable[str]) -> list[str]:
     """Return the models that the policy covers; all of them without a policy."""
     return [name for name in names if policy is None or policy.pattern_for(name) is not None]
-
-
-def _registry_label(probe: MlflowProbe) -> str:
-    return "The registry" if probe.is_server else f"The registry in {probe.location.removeprefix('its ')}"
 
 
 def _check_stages(settings: Settings, *, has_stages: bool) -> Diagnosis:

@@ -22,8 +22,7 @@ from bot.registry.mlflow.permissions import (
 )
 from bot.registry.mlflow.probe import MlflowProbe, ProbeResponse
 from bot.settings import Settings
-from handlers.doctor.check import CheckSkippedError, DoctorCheck, join_names
-from handlers.doctor.diagnosis import Diagnosis, DiagnosisState, ok, warning
+from handlers.doctor.check import CheckSkippedError, Diagnosis, DiagnosisState, DoctorCheck, join_names, ok, warning
 from handlers.doctor.mlflow import model_names, models_covered_by, open_probe, require_answer
 
 _AREA = "MLflow access"
@@ -35,6 +34,8 @@ _HOW_TO = "docs/locking-mlflow.md shows how."
 
 def mlflow_access_checks(settings: Settings, policy: Policy | None, *, live: bool) -> list[DoctorCheck]:
     """Return the check of who can transition models."""
+    if settings.registry != "mlflow":
+        return []
     return [
         DoctorCheck(
             _AREA, lambda: check_access(settings, policy, live=live), "Check the MLflow server's log.", timeout=60

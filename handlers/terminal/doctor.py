@@ -8,8 +8,8 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from handlers.doctor.check import Diagnosis, DiagnosisState, exit_code, is_healthy, summarize_diagnoses
 from handlers.doctor.diagnose import diagnose
-from handlers.doctor.diagnosis import Diagnosis, DiagnosisState, exit_code, is_healthy, summarize_diagnoses
 from handlers.terminal.output import console, documents
 
 SIGNS = {

@@ -18,9 +18,7 @@ from bot.domain.registry.signature_changes import CallerChange, CallerEffect, Ca
 from bot.settings import Settings
 from bot.slack.core.api_errors import error_code
 from bot.slack.promotions import request_card
-from handlers.doctor.check import DoctorCheck
-from handlers.doctor.clock import check_clock
-from handlers.doctor.diagnosis import Diagnosis, failure, ok
+from handlers.doctor.check import Diagnosis, DoctorCheck, check_clock, failure, ok
 from handlers.doctor.slack.channels import check_channels
 from handlers.doctor.slack.connection import check_connection
 from handlers.doctor.slack.people import check_groups, check_people

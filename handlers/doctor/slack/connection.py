@@ -14,8 +14,7 @@ from websockets.sync.client import connect
 from bot.domain.core.errors import Misconfigured, SlackUnreachable
 from bot.settings import Settings
 from bot.slack.core.api_errors import error_code
-from handlers.doctor.check import CheckSkippedError
-from handlers.doctor.diagnosis import Diagnosis, failure, ok
+from handlers.doctor.check import CheckSkippedError, Diagnosis, failure, ok
 from handlers.doctor.slack.workspace import CALL_TIMEOUT, TOKEN_LOCATIONS, call_slack, token_problem
 
 

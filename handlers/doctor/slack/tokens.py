@@ -7,8 +7,7 @@ from pathlib import Path
 
 from bot.services.core.admins import REINSTALL_ADVICE
 from bot.settings import Settings
-from handlers.doctor.check import CheckSkippedError, display_url, join_names
-from handlers.doctor.diagnosis import Diagnosis, failure, ok, warning
+from handlers.doctor.check import CheckSkippedError, Diagnosis, display_url, failure, join_names, ok, warning
 from handlers.doctor.slack.workspace import TOKEN_LOCATIONS, WorkspaceProbe, token_problem
 from handlers.manifest import required_scopes
 

@@ -11,15 +11,17 @@ from pathlib import Path
 import pytest
 
 from bot.domain.core.errors import LedgerUnavailable, Misconfigured
-from handlers.doctor.check import CheckSkippedError, DoctorCheck, run_checks
-from handlers.doctor.clock import check_clock
-from handlers.doctor.diagnosis import (
+from handlers.doctor.check import (
+    CheckSkippedError,
     Diagnosis,
     DiagnosisState,
+    DoctorCheck,
+    check_clock,
     exit_code,
     failure,
     is_healthy,
     ok,
+    run_checks,
     summarize_diagnoses,
     warning,
 )
