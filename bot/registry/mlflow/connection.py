@@ -75,7 +75,8 @@ class MlflowConnection:
             return request(client)
         except expected_errors() as error:
             translated = translate_error(error, outer, not_found, self.uri, self.setting)
-            failed = _error_label(translated)
+            kinds = (RegistryUnreachable, RegistryRefused)  # "not found" is an answer like any other
+            failed = next((kind.__name__ for kind in kinds if isinstance(translated, kind)), "")
             raise translated from error
         finally:
             if client is not None:
@@ -122,12 +123,6 @@ class _RecordingClient:
     def __getattr__(self, name: str) -> Any:
         self.last_method = name
         return getattr(self._client, name)
-
-
-def _error_label(error: RegistrarError) -> str:
-    """Return the label under which an error is counted; "not found" is an answer like any other."""
-    kinds = (RegistryUnreachable, RegistryRefused)
-    return next((kind.__name__ for kind in kinds if isinstance(error, kind)), "")
 
 
 def open_connections(

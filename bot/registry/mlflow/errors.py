@@ -15,16 +15,6 @@ class ConnectionBroken(RegistryUnreachable):
     """A kept-alive connection broke, for example because a worker of the server was replaced."""
 
 
-def mlflow_exception() -> type[Exception]:
-    """Return MLflow's exception class.
-
-    It's imported here because it starts MLflow's telemetry unless that's turned off.
-    """
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415
-
-    return MlflowException
-
-
 def _database_errors() -> tuple[type[Exception], ...]:
     """Return SQLAlchemy's exception class, for an MLflow that opens its database itself.
 
@@ -36,7 +26,9 @@ def _database_errors() -> tuple[type[Exception], ...]:
 
 def expected_errors() -> tuple[type[Exception], ...]:
     """Return the exceptions of MLflow calls that `translate_error` can translate."""
-    return (mlflow_exception(), OSError, *_database_errors())
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - it starts telemetry unless that's turned off
+
+    return (MlflowException, OSError, *_database_errors())
 
 
 def translate_error(

@@ -128,36 +128,28 @@ class MlflowProbe:
                 self._delete_model(name)
             raise
         try:
-            return self._try_archiving_transition(name, has_stages=has_stages)
-        finally:
-            self._clean_up(name)
-
-    def _try_archiving_transition(self, name: str, *, has_stages: bool) -> bool:
-        self._connection.call(
-            lambda client: client.create_model_version(name, _NO_SOURCE, tags=_HIDDEN_TAGS, await_creation_for=0)
-        )
-        self._connection.call(lambda client: client.set_registered_model_alias(name, "challenger", "1"))
-        if not has_stages:
-            return True
-        try:
             self._connection.call(
-                lambda client: client.transition_model_version_stage(
-                    name, "1", "Staging", archive_existing_versions=True
-                )
+                lambda client: client.create_model_version(name, _NO_SOURCE, tags=_HIDDEN_TAGS, await_creation_for=0)
             )
+            self._connection.call(lambda client: client.set_registered_model_alias(name, "challenger", "1"))
+            if has_stages:
+                self._connection.call(
+                    lambda client: client.transition_model_version_stage(
+                        name, "1", "Staging", archive_existing_versions=True
+                    )
+                )
         except RegistryRefused as refusal:
             if not is_archive_bug(refusal.__cause__):
                 raise
             return False
+        finally:
+            try:
+                self._delete_model(name)
+            except RegistrarError as error:
+                raise CleanupFailed(
+                    say("The model {name} was made to try it, and cannot be deleted again.", name=Code(name))
+                ) from error
         return True
-
-    def _clean_up(self, name: str) -> None:
-        try:
-            self._delete_model(name)
-        except RegistrarError as error:
-            raise CleanupFailed(
-                say("The model {name} was made to try it, and cannot be deleted again.", name=Code(name))
-            ) from error
 
     def _delete_model(self, name: str) -> None:
         self._connection.call(lambda client: client.delete_registered_model(name))

@@ -18,7 +18,8 @@ from bot.sources.contract import SourceContract
 from bot.sources.mlflow import LiveMlflowSource, MlflowSource
 from bot.sources.push import PushSource
 from tests.support.domain.source_answers import HOUR, MINUTE, NOON, asked
-from tests.support.registry.registries import RegistryContents, tracker_of
+from tests.support.registry.opened import tracker_of
+from tests.support.registry.registries import RegistryContents
 
 
 class TestPush(SourceContract):

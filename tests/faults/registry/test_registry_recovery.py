@@ -35,7 +35,8 @@ from tests.support.app.harness import (
 )
 from tests.support.faults.registry_outage import VOTE_STANDS, SlowRegistry, asks
 from tests.support.registry.mlflow_process import MlflowServer
-from tests.support.registry.registries import RegistryContents, opened
+from tests.support.registry.opened import opened
+from tests.support.registry.registries import RegistryContents
 from tests.support.services.bench import Bench
 from tests.support.waiting import wait_until
 

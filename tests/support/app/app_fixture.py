@@ -28,7 +28,7 @@ from handlers.startup import open_listener
 from localslack import Remote, WorkspaceMember
 from tests.support.app.workspaces import SPEED
 from tests.support.paths import ROOT
-from tests.support.registry.registries import opened
+from tests.support.registry.opened import opened
 
 MANIFEST = ROOT / "manifest.yml"
 CHANNEL = "#ml-models"

@@ -40,7 +40,7 @@ from localslack import Remote, WorkspaceMember, payloads
 from localslack.seed import PersonSeed
 from localslack.signing import signed_headers
 from tests.support.app.app_fixture import CHANNEL, POLICY, RunningApp, make_policy, message_text
-from tests.support.registry.registries import tracker_of
+from tests.support.registry.opened import tracker_of
 from tests.support.services.fakes import FakeDirectory
 
 JSON = dict[str, Any]

@@ -45,7 +45,7 @@ from tests.support.app.app_fixture import AdjustableClock, make_policy, settings
 from tests.support.app.harness import ALICE, BOB, audit_links, click, command, is_chain_intact
 from tests.support.app.workspaces import INSTANT
 from tests.support.faults.crash_points import CrashingLedger, CrashInjector, tap_everything
-from tests.support.registry.registries import opened
+from tests.support.registry.opened import opened
 
 MODEL = "churn"
 MONITOR = "m-accuracy"

@@ -30,7 +30,7 @@ from bot.services.transitions.completion import Completion
 from bot.services.transitions.executor import TransitionExecutor
 from bot.services.transitions.loadability import LoadabilityChecks
 from bot.services.transitions.preconditions import Preconditions
-from tests.support.registry.registries import opened, tracker_of
+from tests.support.registry.opened import opened, tracker_of
 
 BOB = Person("T1", "UBOB")
 POLICY = {"channel": "#ml-models", "max_auto": 1000, "models": {"*": {"production": {"approvers": [BOB.user]}}}}

@@ -11,7 +11,8 @@ from bot.ports import ExperimentTracker, ModelRegistry
 from bot.registry.contract.registry import RegistryContract, stages
 from bot.registry.mlflow.registry import MlflowRegistry
 from tests.support.registry.mlflow_process import MlflowServer
-from tests.support.registry.registries import KINDS, TAGGED_KINDS, MlflowBackend, RegistryContents, tracker_of
+from tests.support.registry.opened import tracker_of
+from tests.support.registry.registries import KINDS, TAGGED_KINDS, MlflowBackend, RegistryContents
 
 NONE, STAGING, PRODUCTION, ARCHIVED = Stage
 

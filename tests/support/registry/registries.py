@@ -24,7 +24,7 @@ import pytest
 import yaml
 
 from bot.domain.registry.model import Dataset, ModelPackage, SignatureColumn, Stage, VersionInfo
-from bot.ports import ExperimentTracker, ModelRegistry, OpenRegistry
+from bot.ports import ModelRegistry
 from bot.registry.contract import RegistryContents
 from bot.registry.contract.tracker import PACKAGE
 from bot.registry.memory import MemoryRegistry
@@ -38,8 +38,6 @@ __all__ = [
     "MlflowBackend",
     "RegistryContents",
     "TaggedBackend",
-    "opened",
-    "tracker_of",
 ]
 
 KINDS = ("memory", "sqlite", "http")
@@ -53,18 +51,6 @@ _PATIENCE = (
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR",
 )
-
-
-def tracker_of(registry: Any) -> ExperimentTracker:
-    """Return the tracker that belongs to a registry; the registry in memory is its own."""
-    inner = registry._registry if isinstance(registry, TagStageRegistry) else registry
-    tracker: ExperimentTracker = getattr(inner, "tracker", inner)
-    return tracker
-
-
-def opened(registry: ModelRegistry) -> OpenRegistry:
-    """Return a registry as an adapter returns it."""
-    return OpenRegistry(registry=registry, tracker=tracker_of(registry))
 
 
 class MlflowBackend:

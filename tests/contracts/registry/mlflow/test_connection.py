@@ -51,7 +51,7 @@ def seconds(session: requests.Session, url: str) -> float:
 
 def connection_class(session: requests.Session, url: str) -> type:
     """Return the class of the connections over which a session asks an address."""
-    adapter: Any = session.get_adapter(url)
+    adapter: Any = session.get_adapter(f"{url}/api")
     return type(adapter.poolmanager.connection_from_url(url)._get_conn(timeout=None))
 
 
@@ -74,9 +74,9 @@ def test_mlflow_is_asked_over_connections_that_acknowledge_at_once(
 def test_a_registry_and_a_tracker_of_two_servers_both_do(mlflow_patience: None) -> None:
     acknowledgement.acknowledge_at_once("http://one:5000", "https://two/mlflow", "sqlite:///x", "databricks-uc")
     session = acknowledgement._mlflow_session()
-    assert connection_class(session, "http://one:5000/api") is acknowledgement._QuickAckConnection
-    assert connection_class(session, "https://two/mlflow/api") is acknowledgement._QuickAckTlsConnection
-    assert connection_class(session, "http://one:50001/api") is HTTPConnection
+    assert connection_class(session, "http://one:5000") is acknowledgement._QuickAckConnection
+    assert connection_class(session, "https://two/mlflow") is acknowledgement._QuickAckTlsConnection
+    assert connection_class(session, "http://one:50001") is HTTPConnection
 
 
 def test_nothing_else_in_the_process_is_changed(mlflow_session: requests.Session, mlflow_server: MlflowServer) -> None:
