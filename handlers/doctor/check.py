@@ -58,11 +58,6 @@ def failure(area: str, sentence: str, advice: str) -> Diagnosis:
     return Diagnosis(area, DiagnosisState.ERROR, sentence, advice)
 
 
-def is_healthy(diagnoses: Iterable[Diagnosis]) -> bool:
-    """Return whether nothing is wrong and everything has answered."""
-    return exit_code(diagnoses) == 0
-
-
 def exit_code(diagnoses: Iterable[Diagnosis]) -> int:
     """Return the exit code: a wrong configuration takes precedence over no answer, because it won't go away."""
     states = {diagnosis.state for diagnosis in diagnoses}
@@ -111,9 +106,13 @@ def run_checks(checks: Sequence[DoctorCheck]) -> list[Diagnosis]:
 
     One that times out continues in its thread, which ends with the process at the latest.
     """
-    began = time.monotonic()
-    running = [(check, *_start(check)) for check in checks]
-    diagnoses: list[Diagnosis] = []
+    began, diagnoses = time.monotonic(), list[Diagnosis]()
+    running = []
+    for check in checks:
+        results = list[Diagnosis]()
+        thread = threading.Thread(target=_run, args=(check, results), name=f"doctor-{check.area}", daemon=True)
+        thread.start()
+        running.append((check, thread, results))
     for check, thread, results in running:
         thread.join(max(0.0, began + check.timeout - time.monotonic()))
         timeout_diagnosis = Diagnosis(
@@ -121,13 +120,6 @@ def run_checks(checks: Sequence[DoctorCheck]) -> list[Diagnosis]:
         )
         diagnoses += [*results, timeout_diagnosis] if thread.is_alive() else results
     return diagnoses
-
-
-def _start(check: DoctorCheck) -> tuple[threading.Thread, list[Diagnosis]]:
-    diagnoses: list[Diagnosis] = []
-    thread = threading.Thread(target=_run, args=(check, diagnoses), name=f"doctor-{check.area}", daemon=True)
-    thread.start()
-    return thread, diagnoses
 
 
 def _run(check: DoctorCheck, diagnoses: list[Diagnosis]) -> None:

@@ -83,7 +83,9 @@ def check_registry(settings: Settings, lock: Lock, now: Callable[[], datetime]) 
     with open_probe(settings, lock) as probe:
         if probe.is_database and not probe.has_tables():
             if not unset or probe.setting == "MLFLOW_REGISTRY_URI":
-                yield _no_tables_diagnosis(probe)
+                problem = f"MLflow's tables of this version are not in {probe.location}; `registrar run` makes them."
+                advice = f"If there are older ones, back them up first; if it's elsewhere, fix {probe.setting}."
+                yield warning("MLflow", problem, advice)
             return
         date = ""
         if probe.is_server:
@@ -95,16 +97,11 @@ def check_registry(settings: Settings, lock: Lock, now: Callable[[], datetime]) 
             at = now()
         where = "The registry" if probe.is_server else f"The registry in {probe.location.removeprefix('its ')}"
         yield _check_models(settings, where)
-    yield _check_stages(settings, has_stages=opened.has_stages)
+    why = "as REGISTRAR_STAGES says" if settings.stages == "tags" else "for this registry has no stages"
+    by_tag = f"Versions move by alias, and their stage is a tag, {why}."
+    yield ok("MLflow", "Versions move by stage and alias." if opened.has_stages else by_tag)
     if date:
         yield check_clock("MLflow", date, at)
-
-
-def _no_tables_diagnosis(probe: MlflowProbe) -> Diagnosis:
-    problem = f"MLflow's tables of this version are not in {probe.location}; `registrar run` makes them."
-    return warning(
-        "MLflow", problem, f"If there are older ones, back them up first; if it's elsewhere, fix {probe.setting}."
-    )
 
 
 def _check_version(probe: MlflowProbe, response: ProbeResponse) -> Diagnosis:
@@ -154,13 +151,6 @@ def model_names(settings: Settings) -> list[str]:
 def models_covered_by(policy: Policy | None, names: Iterable[str]) -> list[str]:
     """Return the models that the policy covers; all of them without a policy."""
     return [name for name in names if policy is None or policy.pattern_for(name) is not None]
-
-
-def _check_stages(settings: Settings, *, has_stages: bool) -> Diagnosis:
-    if has_stages:
-        return ok("MLflow", "Versions move by stage and alias.")
-    why = "as REGISTRAR_STAGES says" if settings.stages == "tags" else "for this registry has no stages"
-    return ok("MLflow", f"Versions move by alias, and their stage is a tag, {why}.")
 
 
 # -- how fast ----------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from handlers.doctor.check import Diagnosis, DiagnosisState, exit_code, is_healthy, summarize_diagnoses
+from handlers.doctor.check import Diagnosis, DiagnosisState, exit_code, summarize_diagnoses
 from handlers.doctor.diagnose import diagnose
 from handlers.terminal.output import console, documents
 
@@ -45,7 +45,7 @@ def diagnoses_document(diagnoses: Sequence[Diagnosis]) -> dict[str, object]:
         }
         for diagnosis in diagnoses
     ]
-    return {"healthy": is_healthy(diagnoses), "findings": findings}
+    return {"healthy": not exit_code(diagnoses), "findings": findings}
 
 
 def render_diagnoses(diagnoses: Sequence[Diagnosis], *, is_terminal: bool) -> list[RenderableType]:

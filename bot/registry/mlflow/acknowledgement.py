@@ -73,9 +73,10 @@ def acknowledge_at_once(*uris: str) -> None:
 
 def _mlflow_session() -> Any:
     """Return the session that MLflow's client uses while its variables are as they are now."""
-    from mlflow import environment_variables as variables  # noqa: PLC0415 - takes seconds
+    from mlflow import environment_variables  # noqa: PLC0415 - takes seconds
     from mlflow.utils import request_utils  # noqa: PLC0415
 
+    variables: Any = environment_variables  # untyped
     return request_utils._get_request_session(  # type: ignore[no-untyped-call]
         variables.MLFLOW_HTTP_REQUEST_MAX_RETRIES.get(),
         variables.MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR.get(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from operator import methodcaller
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -216,9 +217,7 @@ class MlflowTracker:
         models = {}
         for model_id in dict.fromkeys(output.model_id for output in outputs or []):
             try:
-                model = self._connection.read(
-                    lambda client, key=model_id: client.get_logged_model(key), unknown_run(model_id)
-                )
+                model = self._connection.read(methodcaller("get_logged_model", model_id), unknown_run(model_id))
             except UnknownRun:  # deleted since
                 continue
             models[model_id] = LoggedModel(model.artifact_location, model_id, model.name)

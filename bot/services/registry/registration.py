@@ -7,7 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bot.domain.audit.events import ChainedEvent, Event, EventTag
@@ -38,16 +38,6 @@ MAX_RECENT = 20  # recent registrations searched for semvers that MLflow doesn't
 LEASE = timedelta(seconds=90)  # longer than the timeouts of all registry calls of one registration
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegistrationResult:
-    """A new version, its proposal, the older version of the same run, and whether its model could be read."""
-
-    version: VersionInfo
-    proposal: SemverProposal
-    earlier_version: int | None
-    has_model: bool
-
-
 class Registration:
     """Registers versions."""
 
@@ -56,18 +46,23 @@ class Registration:
         self._locks: Mapping[str, threading.Lock] = defaultdict(threading.Lock)
 
     def execute(self, queued: QueuedCommand, command: Register) -> CommandResult:
-        """Register a version, audit it, and announce it in the channel. See `CommandHandler`."""
-        result = self.register(queued, command)
-        answer = edit_messages.registration_confirmation(
-            result.version.model,
-            result.version.version,
-            result.proposal,
-            earlier_version=result.earlier_version,
-            has_model=result.has_model,
-        )
+        """Register a version, audit it, and announce it in the channel. See `CommandHandler`.
+
+        The version is created unless an earlier attempt has, and gets the recorded semver, if there is one. Raises
+        UnknownRun, UnknownVersion, BadInput, RegistryRefused, RegistryUnreachable, Busy.
+        """
+        run = self._context.tracker.runs([command.run_id]).get(command.run_id)
+        if run is None or run.is_deleted:
+            raise UnknownRun(
+                say("{product} has no run {run}. Copy its id from the run's page.", run=Name(command.run_id))
+                if run is None
+                else say("Run {run} is deleted in {product}; restore it first.", run=Name(command.run_id))
+            )
+        # Two registrations at once, here or in another process, would get the same semver.
+        with self._locks[command.model], self._exclusive(command.model):
+            version, answer = self._register(queued, command, run)
         with self._context.ledger.write() as tx:
             if mark_done(tx, queued, str(answer)):
-                version = result.version
                 announce_versions(tx, self._context, version, (version.version,), registered_by=queued.caller)
                 # The ledger knows the version now, so a late retry finds it without this tag.
                 tx.add_tag_update(
@@ -80,28 +75,16 @@ class Registration:
                 )
         return CommandResult(answer=answer)
 
-    def register(self, queued: QueuedCommand, command: Register) -> RegistrationResult:
-        """Create the version unless an earlier attempt has, and set its semver: the recorded one, if there is one.
-
-        Raises UnknownRun, UnknownVersion, BadInput, RegistryRefused, RegistryUnreachable, Busy.
-        """
-        run = self._context.tracker.runs([command.run_id]).get(command.run_id)
-        if run is None or run.is_deleted:
-            raise UnknownRun(
-                say("{product} has no run {run}. Copy its id from the run's page.", run=Name(command.run_id))
-                if run is None
-                else say("Run {run} is deleted in {product}; restore it first.", run=Name(command.run_id))
-            )
-        # Two registrations at once, here or in another process, would get the same semver.
-        with self._locks[command.model], self._exclusive(command.model):
-            return self._register(queued, command, run)
-
     @contextmanager
     def _exclusive(self, model: str) -> Iterator[None]:
         """Wait until no other process registers a version of this model. Raises Busy after LOCK_TIMEOUT."""
         name = _lease_name(model)
         deadline = time.monotonic() + LOCK_TIMEOUT
-        while not self._acquire_lease(name):
+        while True:
+            now = self._context.clock.now()
+            with self._context.ledger.write() as tx:
+                if tx.acquire_lease(name, self._context.owner, now, now + LEASE):
+                    break
             if time.monotonic() > deadline:
                 raise Busy(_busy_message(model))
             time.sleep(LOCK_POLL_INTERVAL)
@@ -111,12 +94,7 @@ class Registration:
             with self._context.ledger.write() as tx:
                 tx.release_lease(name, self._context.owner)
 
-    def _acquire_lease(self, name: str) -> bool:
-        now = self._context.clock.now()
-        with self._context.ledger.write() as tx:
-            return tx.acquire_lease(name, self._context.owner, now, now + LEASE)
-
-    def _register(self, queued: QueuedCommand, command: Register, run: RunInfo) -> RegistrationResult:
+    def _register(self, queued: QueuedCommand, command: Register, run: RunInfo) -> tuple[VersionInfo, Sentence]:
         with self._context.ledger.read() as reader:
             recorded, recent = registration_event(reader, queued), _recent_registrations(reader, command.model)
         others = self._context.registry.versions(command.model)
@@ -132,10 +110,14 @@ class Registration:
         if made.semver != proposal.semver:
             self._context.registry.set_tags(made.model, made.version, {SEMVER_TAG: proposal.semver})
             made = replace(made, tags={**made.tags, SEMVER_TAG: proposal.semver})
-        earlier_version = next((version.version for version in others if version.run_id == run.id), None)
-        return RegistrationResult(
-            version=made, proposal=proposal, earlier_version=earlier_version, has_model=package is not None
+        answer = edit_messages.registration_confirmation(
+            made.model,
+            made.version,
+            proposal,
+            earlier_version=next((version.version for version in others if version.run_id == run.id), None),
+            has_model=package is not None,
         )
+        return made, answer
 
     def _find_existing(
         self, queued: QueuedCommand, recorded_event: Event | None, model: str, versions: Sequence[VersionInfo]

@@ -34,10 +34,8 @@ from tests.support.monitoring.monitoring import (
 )
 from tests.support.network.broken_prometheus import BAD_BODIES, BAD_RESPONSES, FakeServer, http_response, success_body
 from tests.support.network.ports import free_port
-from tests.support.registry.registries import (
-    mlflow_patience,  # noqa: F401
-    tracker_of,
-)
+from tests.support.registry.opened import tracker_of
+from tests.support.registry.registries import mlflow_patience  # noqa: F401
 from tests.support.services.bench import Bench, bench  # noqa: F401
 
 GOOD, BAD = 0.9, 0.5

@@ -19,6 +19,8 @@ from bot.registry.mlflow.registry import MlflowRegistry
 from tests.support.registry.mlflow_process import MlflowServer
 from tests.support.registry.registries import PACKAGE, MlflowBackend, mlmodel
 
+OPEN_STORE = "mlflow.store.artifact.artifact_repository_registry.get_artifact_repository"
+
 
 class TestFiles:
     """What only real files can show."""
@@ -105,17 +107,17 @@ class TestFiles:
 
     def test_a_store_that_does_not_answer_is_given_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
         never = Event()
-        monkeypatch.setattr("bot.registry.mlflow.artifacts._read_package", lambda *_: never.wait(30))
+        monkeypatch.setattr(OPEN_STORE, lambda *_, **__: never.wait(30))
         with pytest.raises(RegistryUnreachable, match="they did not come in time"):
             read_package("s3://bucket/model", "http://127.0.0.1:5000", 0.05)
         never.set()
 
     @pytest.mark.parametrize("error", [ConnectionError("secret"), TimeoutError("secret"), ValueError("secret")])
     def test_what_a_store_raises_is_translated(self, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-        def fail(*_: object) -> None:
+        def fail(*_: object, **__: object) -> None:
             raise error
 
-        monkeypatch.setattr("bot.registry.mlflow.artifacts._read_package", fail)
+        monkeypatch.setattr(OPEN_STORE, fail)
         kind = RegistryRefused if isinstance(error, ValueError) else RegistryUnreachable
         with pytest.raises(kind, match="The model's files cannot be read") as told:
             read_package("s3://bucket/model", "http://127.0.0.1:5000", 5)

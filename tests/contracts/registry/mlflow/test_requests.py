@@ -57,7 +57,7 @@ class TestRequests:
         assert len(mlflow_server.requests) == 2 * requests + 1
 
     def test_no_runs_are_no_request(self, remote: MlflowRegistry, mlflow_server: MlflowServer) -> None:
-        assert remote.tracker.runs([]) == remote.runs(["a b", "'"]) == {}
+        assert remote.tracker.runs([]) == remote.tracker.runs(["a b", "'"]) == {}
         assert mlflow_server.requests == []
 
     def test_a_run_that_is_gone_is_looked_for_in_new_experiments_only(

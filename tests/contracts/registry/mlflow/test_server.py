@@ -30,12 +30,15 @@ from tests.support.registry.contract_fixtures import (
     stages,
 )
 from tests.support.registry.mlflow_process import MlflowServer, mlflow_subprocess
+from tests.support.registry.opened import tracker_of
 from tests.support.registry.registries import MlflowBackend
 
 OTHERS: dict[str, Callable[[ModelRegistry], object]] = {
-    "runs": lambda registry: registry.tracker.runs(["a" * 32]),
-    "package": lambda registry: registry.tracker.package(VersionInfo(model="churn", version=1, stage=NONE)),
-    "estimator": lambda registry: registry.tracker.estimator_class(VersionInfo(model="churn", version=1, stage=NONE)),
+    "runs": lambda registry: tracker_of(registry).runs(["a" * 32]),
+    "package": lambda registry: tracker_of(registry).package(VersionInfo(model="churn", version=1, stage=NONE)),
+    "estimator": lambda registry: tracker_of(registry).estimator_class(
+        VersionInfo(model="churn", version=1, stage=NONE)
+    ),
     "register": lambda registry: registry.register_version("churn", "a" * 32, tags={}),
 }
 
