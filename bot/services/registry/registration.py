@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from bot.domain.audit.events import ChainedEvent, Event, EventTag
 from bot.domain.commands.changes import Register
@@ -99,11 +99,24 @@ class Registration:
             recorded, recent = registration_event(reader, queued), _recent_registrations(reader, command.model)
         others = self._context.registry.versions(command.model)
         self._require_exact_name(command.model, others)
-        made = self._find_existing(queued, recorded, command.model, others) or self._create_version(command, queued.id)
+        pairs = dict(tag.split("=", maxsplit=1) for tag in command.tags)
+        made = self._find_existing(queued, recorded, command.model, others) or self._context.registry.register_version(
+            command.model,
+            command.run_id,
+            artifact=command.artifact,
+            description=command.description,
+            tags={name: value for name, value in pairs.items() if value} | {COMMAND_TAG: queued.id},
+        )
         others = [version for version in others if version.version != made.version]
         package = self._context.package(made)
         if recorded is None:
-            proposal = self._propose(command, made, run, package, others, _reserved_semvers(recent, others))
+            untagged = [version for version in others if not version.semver]
+            reserved = [  # recorded semvers of versions whose tag isn't written yet
+                str(each.event.evidence["semver"])
+                for each in recent
+                if any(_is_about(each.event, version) for version in untagged)
+            ]
+            proposal = self._propose(command, made, run, package, others, reserved)
             proposal = self._record(queued, made, proposal, recent)
         else:
             proposal = _recorded_proposal(recorded)
@@ -154,7 +167,25 @@ class Registration:
                 return _recorded_proposal(recorded)
             if _recent_registrations(tx, version.model) != recent:
                 raise Busy(_busy_message(version.model))
-            tx.add_audit_event(_registered_event(queued, version, proposal, now))
+            tx.add_audit_event(
+                Event(
+                    at=now,
+                    actor=queued.caller,
+                    tag=EventTag.REGISTERED,
+                    subject=f"{version.model} v{version.version}",
+                    model=version.model,
+                    after=f"v{version.version}",
+                    origin="registrar",
+                    why="; ".join(str(reason) for reason in proposal.reasons),
+                    evidence={
+                        "run": version.run_id,
+                        "semver": proposal.semver,
+                        "against": proposal.base_version,
+                        "overridden": proposal.overridden,
+                        "ask": queued.id,
+                    },
+                )
+            )
         return proposal
 
     def _require_exact_name(self, name: str, versions: Sequence[VersionInfo]) -> None:
@@ -164,13 +195,6 @@ class Registration:
         except UnknownModel:
             return
         check_exact_name(name, stored_name)
-
-    def _create_version(self, command: Register, command_id: str) -> VersionInfo:
-        pairs = dict(tag.split("=", maxsplit=1) for tag in command.tags)
-        tags = {name: value for name, value in pairs.items() if value} | {COMMAND_TAG: command_id}
-        return self._context.registry.register_version(
-            command.model, command.run_id, artifact=command.artifact, description=command.description, tags=tags
-        )
 
     def _propose(
         self,
@@ -234,36 +258,6 @@ def registration_event(reader: LedgerReader, queued: QueuedCommand) -> Event | N
 
 def _recent_registrations(reader: LedgerReader, model: str) -> list[ChainedEvent]:
     return reader.latest_audit_events(model=model, tags=[EventTag.REGISTERED], limit=MAX_RECENT)
-
-
-def _reserved_semvers(recent: Sequence[ChainedEvent], others: Sequence[VersionInfo]) -> list[str]:
-    """Return the recorded semvers of versions whose tag isn't written yet."""
-    untagged = [version for version in others if not version.semver]
-    return [
-        str(event.event.evidence["semver"])
-        for event in recent
-        if any(_is_about(event.event, version) for version in untagged)
-    ]
-
-
-def _registered_event(queued: QueuedCommand, version: VersionInfo, proposal: SemverProposal, now: datetime) -> Event:
-    return Event(
-        at=now,
-        actor=queued.caller,
-        tag=EventTag.REGISTERED,
-        subject=f"{version.model} v{version.version}",
-        model=version.model,
-        after=f"v{version.version}",
-        origin="registrar",
-        why="; ".join(str(reason) for reason in proposal.reasons),
-        evidence={
-            "run": version.run_id,
-            "semver": proposal.semver,
-            "against": proposal.base_version,
-            "overridden": proposal.overridden,
-            "ask": queued.id,
-        },
-    )
 
 
 def _recorded_proposal(recorded_event: Event) -> SemverProposal:

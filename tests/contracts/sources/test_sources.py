@@ -110,7 +110,7 @@ class _OverRegistry(SourceContract):
     def break_it(self) -> MetricSource:
         down = MemoryRegistry()
         down.is_down = True
-        return type(self.source())(down)  # type: ignore[call-arg]
+        return type(self.source())(down, down)  # type: ignore[call-arg]
 
 
 class TestMlflow(_OverRegistry):
