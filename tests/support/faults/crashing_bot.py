@@ -33,7 +33,9 @@ from bot.domain.monitoring.readings import PushedReading
 from bot.domain.monitoring.state import MonitorState
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.registry.model import Stage
+from bot.domain.registry.product import use_product
 from bot.process_identity import new_process_name
+from bot.registry.mlflow.adapter import MLFLOW
 from bot.registry.mlflow.registry import MlflowRegistry
 from bot.services.core.context import ActivePolicy
 from bot.slack.core import forms
@@ -371,6 +373,7 @@ def preload(place: BotEnvironment) -> Bot:
 
 def main() -> None:
     """Answer each line with one."""
+    use_product(lambda: MLFLOW.product)
     bot = preload(BotEnvironment(**json.loads(sys.stdin.readline())))
     for line in sys.stdin:
         asked = json.loads(line)
