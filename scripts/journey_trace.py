@@ -10,7 +10,6 @@ import argparse
 import collections
 import logging
 import os
-import sys
 import tempfile
 import threading
 import time

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from slack_sdk.socket_mode.builtin import SocketModeClient
 
-from bot.domain.registry.product import use_product
+from bot.domain.registry.model import use_product
 from bot.registry.memory import MemoryRegistry
 from bot.registry.mlflow.adapter import MLFLOW
 from handlers import logs

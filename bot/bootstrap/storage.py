@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from bot.domain.core.errors import LedgerUnavailable, Misconfigured, NoLedgerHere
 from bot.domain.core.sentence import Code, Name, sanitize_text, say, truncate
 from bot.domain.policy.policy import Policy
-from bot.domain.registry.product import use_product
+from bot.domain.registry.model import use_product
 from bot.policy_file import parse_policy
 from bot.ports import (
     NO_OBSERVER,

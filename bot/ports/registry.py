@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
 from bot.domain.core.sentence import Sentence
-from bot.domain.registry.model import LoggedValue, ModelInfo, ModelPackage, RunInfo, Stage, VersionInfo
-from bot.domain.registry.product import RegistryProduct
+from bot.domain.registry.model import LoggedValue, ModelInfo, ModelPackage, RegistryProduct, RunInfo, Stage, VersionInfo
 from bot.ports.external import NO_OBSERVER, Observer
 
 

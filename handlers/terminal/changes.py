@@ -40,7 +40,7 @@ from bot.domain.core.sentence import Code, Mention, Name, Sentence, say
 from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.request import Request, RequestState, VoteChoice
-from bot.domain.registry.product import product
+from bot.domain.registry.model import product
 from bot.domain.rollbacks import messages as rollback_messages
 from bot.domain.transitions import messages
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState

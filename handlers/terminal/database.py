@@ -15,7 +15,7 @@ from rich.console import Console
 from bot.domain.commands.base import Command
 from bot.domain.core.numbers import pluralize
 from bot.domain.core.sentence import Code, Sentence, say
-from bot.domain.registry.product import product
+from bot.domain.registry.model import product
 from bot.domain.transitions import restore_messages
 from bot.ledger import SqlLedger, audit_chain, backup, copy_to_postgres, schema
 from bot.ledger.copy_to_postgres import CopyResult

@@ -17,7 +17,7 @@ from bot.domain.commands.queries import Compare, FindBest, Validate
 from bot.domain.core.errors import BadInput, LedgerUnavailable, Misconfigured, Refused, RegistrarError
 from bot.domain.core.sentence import Code, say
 from bot.domain.policy.policy import Policy
-from bot.domain.registry.product import product
+from bot.domain.registry.model import product
 from bot.policy_file import load_policy
 from bot.ports import Ledger
 from bot.settings import Settings, read_settings

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bot.domain.core.errors import RegistrarError
-from bot.domain.registry.product import RegistryProduct, use_product
+from bot.domain.registry.model import RegistryProduct, use_product
 from bot.version import version
 from handlers import logs
 from handlers.errors import explain

@@ -17,8 +17,7 @@ from bot.domain.core.sentence import Name, to_plain_text, truncate
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.request import counting_approvals
 from bot.domain.registry import rollback_block
-from bot.domain.registry.model import Stage, VersionInfo
-from bot.domain.registry.product import product
+from bot.domain.registry.model import Stage, VersionInfo, product
 from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.rollbacks import history_messages
 from bot.domain.rollbacks.history import Timeline

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot.domain.core.errors import RegistryRefused, UnknownModel
-from bot.domain.registry.product import product
+from bot.domain.registry.model import product
 from bot.ports import Ledger, ModelRegistry
 from bot.services.core.registry_availability import PROBE_MODEL_NAME
 

@@ -12,8 +12,7 @@ from pydantic import BeforeValidator
 from bot.domain.commands.base import Argument
 from bot.domain.core.errors import BadInput
 from bot.domain.core.sentence import Code, Name, sanitize_text, say
-from bot.domain.registry.model import Stage, VersionRef, parse_target_stage, parse_version_ref
-from bot.domain.registry.product import product
+from bot.domain.registry.model import Stage, VersionRef, parse_target_stage, parse_version_ref, product
 from bot.domain.registry.semver import Bump
 from bot.domain.transitions.registry_tags import RESERVED_TAGS
 

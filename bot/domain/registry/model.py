@@ -1,17 +1,51 @@
-"""What a registry holds: models, versions, stages, runs, and references to versions."""
+"""What a registry holds (models, versions, stages, runs), references to versions, and the product that it is."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
+from functools import cache
 
 from bot.domain.core.errors import BadInput, UnknownModel, UnknownVersion
-from bot.domain.core.sentence import Code, Name, Sentence, sanitize_text, say
-from bot.domain.registry.product import product
+from bot.domain.core.sentence import Code, Name, Sentence, sanitize_text, say, set_product_name, truncate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistryProduct:
+    """What the rules have to know of a product.
+
+    `name_error` returns why it takes no model of this name, None if it does. `tag_prefix`: how the tags begin that it
+    sets itself.
+    """
+
+    name: str
+    tag_prefix: str | None = None
+    name_error: Callable[[str], Sentence | None] = lambda name: None
+
+    def owns_tag(self, key: str) -> bool:
+        """Return whether a tag is the product's own."""
+        return self.tag_prefix is not None and key.startswith(self.tag_prefix)
+
+
+_load_product: list[Callable[[], RegistryProduct]] = [lambda: RegistryProduct(name="The registry")]
+
+
+def use_product(load: Callable[[], RegistryProduct]) -> None:
+    """Set the product that the registry is; `load` is called when it's first needed.
+
+    A program does so once, at its start. Like a locale, it holds for the whole process.
+    """
+    _load_product[:] = [cache(load)]
+    set_product_name(lambda: product().name)
+
+
+def product() -> RegistryProduct:
+    """Return the product that the registry is."""
+    return _load_product[0]()
 
 
 class Stage(Enum):
@@ -72,6 +106,40 @@ def _is_same_time_if_known(first: datetime | None, second: datetime | None) -> b
 
 def _short_hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def identity_change_reason(
+    model: str, version: int, expected: VersionIdentity | None, found: VersionIdentity | None
+) -> Sentence | None:
+    """Return how the version under this name and number differs from `expected`, or None if it doesn't.
+
+    `expected` is None for records of older releases: then there's nothing to compare. `found` is None for a version
+    that was deleted.
+    """
+    if found is None:
+        return say("v{v} of {model} is gone from {product}.", v=version, model=Name(model))
+    if expected is None or expected.is_same(found):
+        return None
+    if expected.is_same_ignoring_source(found):
+        return say(
+            "The files of v{v} of {model} are somewhere else now: {now} instead of {was}. "
+            "If the registry was migrated, an admin can accept that with {accept}.",
+            v=version,
+            model=Name(model),
+            now=Code(truncate(found.source, 200)),
+            was=Code(truncate(expected.source, 200)),
+            accept=Code("registrar db accept --reason …"),
+        )
+    return version_replaced_reason(model, version)
+
+
+def version_replaced_reason(model: str, version: int) -> Sentence:
+    """Return that there's another version under this name and number."""
+    return say(
+        "v{v} of {model} isn't the same version any more: it was deleted and created again, or its model was renamed.",
+        v=version,
+        model=Name(model),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from bot.domain.core.actors import Actor, Automation, format_actor
 from bot.domain.core.sentence import Code, Name, Sentence, ended_with_period, join_sentences, say
 from bot.domain.policy.freezes import ActiveFreeze
-from bot.domain.registry.product import product
+from bot.domain.registry.model import product
 from bot.domain.registry.rollback_block import unblock_command
 from bot.domain.rollbacks.rollback import TargetRefusal
 from bot.domain.transitions.transition import Transition, TransitionState

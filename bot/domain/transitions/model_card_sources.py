@@ -9,9 +9,8 @@ from typing import Any
 
 from bot.domain.core.actors import Actor
 from bot.domain.promotions.request import Request, RequestState, Vote
-from bot.domain.registry.model import Dataset, ModelInfo, ModelPackage, RunInfo, Stage, VersionInfo
+from bot.domain.registry.model import Dataset, ModelInfo, ModelPackage, RunInfo, Stage, VersionInfo, product
 from bot.domain.registry.model_card import ModelCard, logged_algorithm, tag_or_param
-from bot.domain.registry.product import product
 from bot.domain.transitions import registry_tags
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 

@@ -9,8 +9,7 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from bot.domain.core.sentence import Code, Name, Sentence, say
-from bot.domain.registry.model import RunInfo, VersionInfo
-from bot.domain.registry.product import RegistryProduct
+from bot.domain.registry.model import RegistryProduct, RunInfo, VersionInfo
 from bot.ports import OpenRegistry, RegistryAdapter, RegistryLinks, RegistryOptions, UnsetSetting
 from bot.registry.mlflow.registry import MlflowRegistry
 

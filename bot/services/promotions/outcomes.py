@@ -14,8 +14,7 @@ from bot.domain.promotions.gates import rule_changed_reason
 from bot.domain.promotions.request import Request, RequestState, Vote
 from bot.domain.promotions.request import counting_approvals as counted
 from bot.domain.promotions.snapshot import pack_snapshot
-from bot.domain.registry.model import VersionInfo
-from bot.domain.registry.version_identity import version_replaced_reason
+from bot.domain.registry.model import VersionInfo, version_replaced_reason
 from bot.domain.transitions.drift import RegistrySnapshot
 from bot.domain.transitions.transition import (
     TransitionFacts,

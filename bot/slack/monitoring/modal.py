@@ -9,7 +9,7 @@ from slack_sdk.models.blocks import (
     Block,
 )
 
-from bot.domain.registry.product import product
+from bot.domain.registry.model import product
 from bot.slack.core.forms import form_view, select_input, text_input
 
 MONITOR = "monitor"

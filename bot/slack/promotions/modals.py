@@ -17,8 +17,7 @@ from slack_sdk.models.blocks import (
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.gates import describe_gate_result
 from bot.domain.promotions.request import Request
-from bot.domain.registry.model import TARGET_STAGES
-from bot.domain.registry.product import product
+from bot.domain.registry.model import TARGET_STAGES, product
 from bot.slack.core.blocks import Message, mrkdwn_object
 from bot.slack.core.forms import INPUT_ACTION, form_view, text_input
 from bot.slack.core.mrkdwn import MAX_TEXT_LENGTH, code, cut_mrkdwn, escape_and_cut, to_mrkdwn

@@ -13,8 +13,7 @@ from bot.domain.core.sentence import truncate
 from bot.domain.policy.policy import is_slack_id
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.request import Request, RequestState
-from bot.domain.registry.model import ModelInfo, Stage, VersionInfo
-from bot.domain.registry.product import product
+from bot.domain.registry.model import ModelInfo, Stage, VersionInfo, product
 from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.transitions import messages
 from bot.ports import RegistryLinks

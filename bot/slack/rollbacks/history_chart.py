@@ -19,7 +19,7 @@ from matplotlib.patheffects import withStroke
 
 from bot.domain.core.durations import format_duration
 from bot.domain.core.sentence import sanitize_text, truncate
-from bot.domain.registry.product import product
+from bot.domain.registry.model import product
 from bot.domain.rollbacks.history import TimeWindow, production_gaps
 from bot.domain.rollbacks.rollback import ServingPeriod
 from bot.domain.transitions.transition import TransitionKind

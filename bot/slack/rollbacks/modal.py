@@ -10,7 +10,7 @@ from slack_sdk.models.blocks import (
     SectionBlock,
 )
 
-from bot.domain.registry.product import product
+from bot.domain.registry.model import product
 from bot.slack.core.blocks import mrkdwn_object
 from bot.slack.core.forms import form_view, text_input
 from bot.slack.core.mrkdwn import code

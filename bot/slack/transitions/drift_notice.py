@@ -12,7 +12,7 @@ from slack_sdk.models.blocks import (
 )
 
 from bot.domain.core.sentence import sanitize_text, truncate
-from bot.domain.registry.product import product
+from bot.domain.registry.model import product
 from bot.domain.transitions.drift import DriftNotice, DriftNoticeKind
 from bot.slack.core.blocks import Message, build_message, context_line, section
 from bot.slack.core.mrkdwn import MAX_TEXT_LENGTH, code, cut_mrkdwn, format_time, mention_actor, to_mrkdwn

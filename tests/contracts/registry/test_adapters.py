@@ -16,8 +16,14 @@ from bot.domain.commands.changes import SetTags
 from bot.domain.core.errors import BadInput, Misconfigured
 from bot.domain.core.messages import answer_delayed_notice
 from bot.domain.core.sentence import Name, Sentence, say
-from bot.domain.registry.model import RUN_MODEL_TAG, Stage, check_model_name, unknown_model_message
-from bot.domain.registry.product import RegistryProduct, use_product
+from bot.domain.registry.model import (
+    RUN_MODEL_TAG,
+    RegistryProduct,
+    Stage,
+    check_model_name,
+    unknown_model_message,
+    use_product,
+)
 from bot.ports import OpenRegistry, RegistryAdapter, RegistryLinks, RegistryOptions
 from bot.registry.memory import MemoryRegistry
 from bot.registry.mlflow.adapter import MLFLOW

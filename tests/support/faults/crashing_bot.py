@@ -32,8 +32,7 @@ from bot.domain.monitoring.monitor import Monitor
 from bot.domain.monitoring.readings import PushedReading
 from bot.domain.monitoring.state import MonitorState
 from bot.domain.policy.monitor_config import MonitorConfig
-from bot.domain.registry.model import Stage
-from bot.domain.registry.product import use_product
+from bot.domain.registry.model import Stage, use_product
 from bot.process_identity import new_process_name
 from bot.registry.mlflow.adapter import MLFLOW
 from bot.registry.mlflow.registry import MlflowRegistry
