@@ -1,4 +1,4 @@
-"""What `registrar doctor` asks MLflow beyond the port `Registry`: does it answer, how fast, and can we write.
+"""What `registrar doctor` asks MLflow beyond the port `ModelRegistry`: does it answer, how fast, and can we write.
 
 Nothing here opens a database without tables: MLflow would create them.
 """

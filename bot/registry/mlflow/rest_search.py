@@ -98,7 +98,7 @@ def _read_page(
     page_token: str | None,
     parse_items: Callable[[JsonObject], Iterable[Any]],
 ) -> ResultPage[Any]:
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - see mlflow_calls.Line
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - takes seconds
     from mlflow.utils.rest_utils import http_request, verify_rest_response  # noqa: PLC0415
 
     if page_token:

@@ -235,6 +235,6 @@ def _logged_models_of_mlflow_2(run: Any) -> dict[str, LoggedModel]:
 
 
 def _artifact_uri(run: Any, path: str) -> str:
-    from mlflow.utils.uri import append_to_uri_path  # noqa: PLC0415 - see mlflow_calls.Line
+    from mlflow.utils.uri import append_to_uri_path  # noqa: PLC0415 - takes seconds
 
     return str(append_to_uri_path(run.info.artifact_uri, path))  # type: ignore[no-untyped-call]
