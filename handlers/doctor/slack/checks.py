@@ -20,9 +20,8 @@ from bot.slack.core.api_errors import error_code
 from bot.slack.promotions import request_card
 from handlers.doctor.check import Diagnosis, DoctorCheck, check_clock, failure, ok
 from handlers.doctor.slack.channels import check_channels
-from handlers.doctor.slack.connection import check_connection
+from handlers.doctor.slack.connection import check_connection, check_scopes, check_token
 from handlers.doctor.slack.people import check_groups, check_people
-from handlers.doctor.slack.tokens import check_scopes, check_token
 from handlers.doctor.slack.workspace import (
     TOKEN_LOCATIONS,
     WorkspaceProbe,
@@ -61,18 +60,6 @@ def slack_checks(
         DoctorCheck("Slack connection", lambda: check_connection(settings, live=live), away),
         DoctorCheck("clock", lambda: _check_slack_clock(require_workspace(space))),
     ]
-
-
-# -- tokens and scopes -------------------------------------------------------------------------------------------------
-
-
-# -- channels ----------------------------------------------------------------------------------------------------------
-
-
-# -- people ------------------------------------------------------------------------------------------------------------
-
-
-# -- cards -------------------------------------------------------------------------------------------------------------
 
 
 def check_largest_card(workspace: WorkspaceProbe) -> Iterator[Diagnosis]:
@@ -119,9 +106,6 @@ def largest_request() -> Request:
             metrics=figures, against=figures, validation=figures, gates=gates, policy="0" * 12, callers=callers
         ),
     )
-
-
-# -- how Slack reaches us ----------------------------------------------------------------------------------------------
 
 
 def _check_slack_clock(workspace: WorkspaceProbe) -> Iterable[Diagnosis]:

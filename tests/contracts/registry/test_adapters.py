@@ -19,7 +19,9 @@ from bot.domain.core.sentence import Name, Sentence, say
 from bot.domain.registry.model import (
     RUN_MODEL_TAG,
     RegistryProduct,
+    RunInfo,
     Stage,
+    VersionInfo,
     check_model_name,
     unknown_model_message,
     use_product,
@@ -92,6 +94,30 @@ def test_a_registry_without_stages_gets_them_as_tags(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("REGISTRAR_STAGES", "stages")
     opened = open_registry(read_settings())
     assert (type(opened.registry), opened.has_stages) == (MemoryRegistry, True)
+
+
+@pytest.mark.parametrize(
+    ("variables", "url", "has_stages"),
+    [
+        ({}, None, True),
+        ({"MLFLOW_TRACKING_URI": "http://ann:secret@mlflow:5000/base/"}, "http://mlflow:5000/base", True),
+        ({"MLFLOW_TRACKING_URI": "http://a", "MLFLOW_REGISTRY_URI": "https://b"}, "https://b", True),
+        ({"MLFLOW_TRACKING_URI": "http://a", "REGISTRAR_MLFLOW_URL": "https://c/"}, "https://c", True),
+        ({"MLFLOW_TRACKING_URI": "databricks", "MLFLOW_REGISTRY_URI": "databricks-uc"}, None, False),
+    ],
+)
+def test_mlflow_s_variables_say_where_its_pages_are_and_whether_it_has_stages(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], url: str | None, *, has_stages: bool
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    opened = open_registry(read_settings())
+    version, run = VersionInfo(model="a b", version=7, stage=Stage.NONE), RunInfo(id="r1", experiment="3")
+    assert (opened.links.version(version), opened.links.run(run), opened.has_stages) == (
+        url and f"{url}/#/models/a%20b/versions/7",
+        url and f"{url}/#/experiments/3/runs/r1",
+        has_stages,
+    )
 
 
 @pytest.mark.parametrize(
