@@ -12,13 +12,12 @@ import pandas as pd
 import requests
 
 from benchmarks.ways import WORKERS, Way, be_patient, seconds, sent, verdict, without_registrar
-from bot.bootstrap.build import SystemClock
 from bot.domain.commands.parser import build_command
-from bot.domain.commands.queries import Compare
+from bot.domain.commands.registry import Compare
 from bot.domain.policy.parser import validate_policy
 from bot.ledger.database import SqlLedger
 from bot.registry.mlflow.registry import MlflowRegistry
-from bot.services.core.context import ActivePolicy, Context
+from bot.services.core.context import ActivePolicy, Context, SystemClock
 from bot.services.registry.comparisons import Comparisons
 from bot.services.registry.queries import RegistryQueries
 from tests.support.ledger.bulk_data import add_many_versions

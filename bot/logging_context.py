@@ -1,6 +1,8 @@
 """What the current work belongs to: a request, a transition, a model, an actor. Every log line includes it.
 
-It belongs to the current thread and ends with the block; `with_context` takes it to another thread.
+It belongs to the current thread and ends with the block; `with_context` takes it to another thread. structlog's
+contextvars do less: what's bound within a block outlasts it, the fields have no order, and each command at a terminal
+would import structlog, although it logs nothing.
 """
 
 from __future__ import annotations
@@ -8,19 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from types import MappingProxyType
-from typing import Final, TypeVar
+from typing import TypeVar
 
 T = TypeVar("T")
 
-_EMPTY: Final[Mapping[str, str]] = MappingProxyType({})
 _context: ContextVar[Mapping[str, str] | None] = ContextVar("story", default=None)  # None: no block is open
 
 
 @contextmanager
 def bound(**fields: str | None) -> Iterator[None]:
     """Add these fields to what is logged in this block. None and empty values are left out."""
-    token = _context.set({**current(), **_without_empty(fields)})
+    token = _context.set({**current(), **{name: value for name, value in fields.items() if value}})
     try:
         yield
     finally:
@@ -29,14 +29,13 @@ def bound(**fields: str | None) -> Iterator[None]:
 
 def bind(**fields: str | None) -> None:
     """Add these fields for the rest of the enclosing block; without one, do nothing."""
-    now = _context.get()
-    if now is not None:
-        _context.set({**now, **_without_empty(fields)})
+    if _context.get() is not None:
+        _context.set({**current(), **{name: value for name, value in fields.items() if value}})
 
 
 def current() -> Mapping[str, str]:
     """Return the current fields."""
-    return _context.get() or _EMPTY
+    return _context.get() or {}
 
 
 def with_context(task: Callable[[], T]) -> Callable[[], T]:
@@ -57,7 +56,3 @@ def with_context(task: Callable[[], T]) -> Callable[[], T]:
             _context.reset(token)
 
     return run
-
-
-def _without_empty(fields: Mapping[str, str | None]) -> dict[str, str]:
-    return {name: value for name, value in fields.items() if value}

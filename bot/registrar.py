@@ -1,4 +1,4 @@
-"""The Registrar object: all services, their thread pools, and the work of its jobs."""
+"""The Registrar object: all services, the worker that executes what they decide, and the work of its jobs."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from bot.domain.core.errors import RegistrarError
 from bot.ports import Directory
 from bot.process_identity import is_process_gone
 from bot.services.audit.anchoring import Anchoring
-from bot.services.audit.pages import AuditQueries
 from bot.services.core.access import AccessControl
 from bot.services.core.admins import AdminAlerts
 from bot.services.core.command_queue import CommandQueue
+from bot.services.core.commands import CommandDispatcher
 from bot.services.core.context import Context
 from bot.services.core.endpoint_outboxes import EndpointOutboxes
 from bot.services.core.outbox import Outbox
@@ -26,17 +26,12 @@ from bot.services.monitoring.monitors import Monitors
 from bot.services.monitoring.policy_monitors import PolicyMonitors
 from bot.services.monitoring.scheduler import MonitorScheduler
 from bot.services.policy.freezes import Freezes
-from bot.services.policy.queries import PolicyQueries
 from bot.services.policy.reload import PolicyReloader
 from bot.services.promotions.expiry_and_reminders import RequestUpkeep
-from bot.services.promotions.gate_checks import GateChecks
-from bot.services.promotions.queries import RequestQueries
+from bot.services.promotions.outcomes import RequestDecisions
 from bot.services.promotions.reviews import Reviews
-from bot.services.promotions.voting import Requests
-from bot.services.registry.comparisons import Comparisons
 from bot.services.registry.edits import RegistryEdits
 from bot.services.registry.queries import RegistryQueries
-from bot.services.rollbacks.history import ProductionHistory
 from bot.services.rollbacks.history_import import HistoryImporter
 from bot.services.rollbacks.rollbacks import Rollbacks
 from bot.services.transitions.drift import DriftDetector
@@ -70,43 +65,15 @@ class NullOutbox:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Registrar:
-    """The services and their thread pools."""
+class Worker:
+    """Executes transitions and delivers messages about them, on the threads of this process."""
 
     context: Context
-    access_control: AccessControl
-    registry_queries: RegistryQueries
-    request_queries: RequestQueries
-    policy_queries: PolicyQueries
-    audit_queries: AuditQueries
-    history: ProductionHistory
-    gate_checks: GateChecks
-    homes: Homes
-    comparisons: Comparisons
-    command_queue: CommandQueue
-    requests: Requests
-    request_upkeep: RequestUpkeep
-    reviews: Reviews
-    rollbacks: Rollbacks
-    history_import: HistoryImporter
-    edits: RegistryEdits
-    freezes: Freezes
-    anchoring: Anchoring
-    policy_reloader: PolicyReloader | None  # None if the policy isn't in a file
-    monitors: Monitors
-    monitoring: MonitorScheduler
-    incidents: Incidents
-    policy_monitors: PolicyMonitors
-    sources: MetricSources
+    outbox: Outbox | NullOutbox  # to Slack
     transition_executor: TransitionExecutor
-    restores: Restores
     tag_writer: TagWriter
     drift_detector: DriftDetector
-    outbox: Outbox | NullOutbox  # to Slack
-    endpoint_outboxes: EndpointOutboxes  # to webhook endpoints
-    serving_checks: ServingChecks
-    directory: Directory
-    admins: AdminAlerts
+    request_upkeep: RequestUpkeep
     worker_pool: ThreadPoolExecutor
     query_pool: ThreadPoolExecutor
 
@@ -118,7 +85,8 @@ class Registrar:
         """Run a query on one of a few threads, so that many of them can't delay acknowledgements."""
         return _submit_or_run(self.query_pool, partial(self.run_logged, task))
 
-    def run_logged(self, task: Callable[[], object]) -> None:
+    @staticmethod
+    def run_logged(task: Callable[[], object]) -> None:
         """Run a task whose result nobody waits for; errors are logged."""
         with logging_context.bound():
             try:
@@ -153,21 +121,51 @@ class Registrar:
         """Deliver waiting messages on a worker thread."""
         self.submit(self.outbox.deliver)
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registrar(Worker):
+    """The services and the work of their jobs."""
+
+    access_control: AccessControl
+    commands: CommandDispatcher
+    registry_queries: RegistryQueries
+    homes: Homes
+    command_queue: CommandQueue
+    request_decisions: RequestDecisions
+    reviews: Reviews
+    rollbacks: Rollbacks
+    history_import: HistoryImporter
+    edits: RegistryEdits
+    freezes: Freezes
+    anchoring: Anchoring
+    policy_reloader: PolicyReloader | None  # None if the policy isn't in a file
+    monitors: Monitors
+    monitoring: MonitorScheduler
+    incidents: Incidents
+    policy_monitors: PolicyMonitors
+    sources: MetricSources
+    restores: Restores
+    endpoint_outboxes: EndpointOutboxes  # to webhook endpoints
+    serving_checks: ServingChecks
+    directory: Directory
+    admins: AdminAlerts
+
     def recover(self) -> None:
         """Resume waiting work: unfinished transitions, commands, and messages.
 
         While the registry is unavailable, it only gets probes, and only expired transitions end. The first answer lets
         everything be tried.
         """
+        executor = self.transition_executor
         if not self.context.availability.is_available(self.context.registry):
-            for model in self.transition_executor.models_with_expired():
-                self.submit(partial(self.transition_executor.end_expired, model))
+            for model in executor.models_with_expired():
+                self.submit(partial(executor.end_expired, model))
         elif self.context.startup_check.has_passed():
-            for model in self.transition_executor.models_with_unfinished():
+            for model in executor.models_with_unfinished():
                 self.submit(partial(self._resume_transitions, model))
             for done in self.command_queue.execute_due():
-                if done.transition_id:
-                    self.submit(partial(self.execute_transitions, done.model))
+                if done.due_model:
+                    self.submit(partial(self.execute_transitions, done.due_model))
         self.outbox.deliver()
 
     def _resume_transitions(self, model: str) -> None:
@@ -225,23 +223,24 @@ class Registrar:
 
     def drain(self) -> None:
         """Finish running work, and deliver the messages about it."""
-        self.monitoring.close()
-        self.query_pool.shutdown(wait=True)
-        self.worker_pool.shutdown(wait=True)
+        self._finish_work()
         self.run_logged(self.outbox.deliver)
         self.run_logged(self.endpoint_outboxes.deliver)
         self.endpoint_outboxes.close()
 
     def close(self) -> None:
         """Finish running work, and close the ledger."""
-        self.monitoring.close()
-        self.query_pool.shutdown(wait=True)
-        self.worker_pool.shutdown(wait=True)
+        self._finish_work()
         self.endpoint_outboxes.close()
         self.sources.close()
         self.context.ledger.close()
         self.context.registry.close()
         self.context.tracker.close()
+
+    def _finish_work(self) -> None:
+        self.monitoring.close()
+        self.query_pool.shutdown(wait=True)
+        self.worker_pool.shutdown(wait=True)
 
 
 def _submit_or_run(pool: ThreadPoolExecutor, task: Callable[[], None]) -> Future[None]:

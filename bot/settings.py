@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from bot.domain.core.durations import Duration
 from bot.domain.core.errors import Misconfigured
 from bot.domain.core.sentence import Code, Sentence, say
+from bot.domain.core.strict_model import error_message
 
 # Without populate_by_name: with it, the shell's own HOME, HOST, and PORT would be read as our settings.
 _CONFIG = SettingsConfigDict(env_file=None, extra="ignore", env_ignore_empty=True)
@@ -177,7 +178,7 @@ def read_settings_and_faults() -> tuple[Settings, list[Sentence]]:
     try:
         return Settings(), []
     except ValidationError as error:
-        faults = {str(fault["loc"][0]): fault["msg"].removeprefix("Value error, ") for fault in error.errors()}
+        faults = {str(fault["loc"][0]): error_message(fault) for fault in error.errors()}
     defaults = {field.alias: field.default for field in Settings.model_fields.values() if field.alias in faults}
     sentences = [
         say("{name} cannot be used: {what}.", name=Code(name), what=problem) for name, problem in faults.items()

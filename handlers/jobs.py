@@ -117,18 +117,17 @@ def _is_not_skip_message(record: logging.LogRecord) -> bool:
 
 def reschedule_after_clock_change(scheduler: BaseScheduler, now: datetime) -> list[str]:
     """Run jobs now whose next time is further away than their interval; return their names."""
-    jobs = [job for job in scheduler.get_jobs() if _is_too_far(job, now)]
+    slack = timedelta(seconds=CLOCK_CHECK_SECONDS)
+    jobs = [
+        job
+        for job in scheduler.get_jobs()
+        if (due := getattr(job, "next_run_time", None)) and due - now > job.trigger.interval + slack
+    ]
     for job in jobs:
         job.modify(next_run_time=now)
     if jobs:
         log.warning("the clock was set back: %s jobs run now", len(jobs))
     return [str(job.name) for job in jobs]
-
-
-def _is_too_far(job: object, now: datetime) -> bool:
-    next_time: datetime | None = getattr(job, "next_run_time", None)
-    interval: timedelta = job.trigger.interval  # type: ignore[attr-defined]
-    return next_time is not None and next_time - now > interval + timedelta(seconds=CLOCK_CHECK_SECONDS)
 
 
 def build_scheduler(registrar: Registrar, settings: Settings) -> JobScheduler:

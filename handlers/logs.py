@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any, Literal, TextIO
 
 from bot import logging_context
@@ -37,6 +37,7 @@ _SECRET_PATTERN = re.compile(
     r"xox[a-z](?:\.xox[a-z])?-[\w-]+|xapp-[\w-]+|https://hooks\.slack\.com/[^\s'\"]+|(?<=//)[^/@\s]+(?=@)"
 )
 _UNQUOTED = re.compile(r"[\w.:/@+-]+")  # what needs no quotes in a line
+_OWN_FIELDS = ("time", "level", "logger", "event", "exception", "stack_info")  # the rest is what the work belongs to
 _process_fields: dict[str, str] = {}  # in every JSON line
 
 
@@ -62,12 +63,17 @@ def build_handler(
     from structlog.processors import TimeStamper, format_exc_info  # noqa: PLC0415 - a terminal's verbs log nothing
     from structlog.stdlib import ProcessorFormatter, add_log_level, add_logger_name  # noqa: PLC0415
 
-    if log_format == "json":
-        ends = [add_log_level, add_logger_name, TimeStamper(fmt="iso", utc=True, key="time"), _JsonRenderer(secrets)]
-    else:
-        ends = [_TextRenderer(secrets)]
+    pattern = secret_pattern(secrets)
+    render_line = _render_json if log_format == "json" else _render_text
+
+    def render(logger: object, method: str, fields: LogFields) -> str:
+        """Return a line with `…` in place of every secret: replaced here, before quotes change it."""
+        found = {**logging_context.current(), **{name: fields[name] for name in _OWN_FIELDS if fields.get(name)}}
+        return render_line({name: pattern.sub("…", str(value)) for name, value in found.items()}, fields["_record"])
+
+    stamps = [add_log_level, add_logger_name, TimeStamper(fmt="iso", utc=True, key="time")]
     writer = logging.StreamHandler(stream)
-    writer.setFormatter(ProcessorFormatter(processors=[format_exc_info, *ends]))  # type: ignore[list-item]
+    writer.setFormatter(ProcessorFormatter(processors=[format_exc_info, *stamps, render]))  # type: ignore[list-item]
     return writer
 
 
@@ -77,39 +83,20 @@ def secret_pattern(secrets: Iterable[str] = ()) -> re.Pattern[str]:
     return re.compile("|".join([*patterns, _SECRET_PATTERN.pattern]))
 
 
-class _TextRenderer:
-    """Renders a line for people, with the traceback below, and `…` in place of every secret."""
-
-    def __init__(self, secrets: Iterable[str]) -> None:
-        self._secrets = secret_pattern(secrets)
-        self._time_formatter = logging.Formatter()
-
-    def __call__(self, logger: object, method: str, fields: LogFields) -> str:
-        record: logging.LogRecord = fields["_record"]
-        head = f"{self._time_formatter.formatTime(record)} {record.levelname} {record.name}"
-        line = f"{head}: {fields['event']}{self._context_suffix()}"
-        below = [str(fields[name]) for name in ("exception", "stack_info") if fields.get(name)]
-        return self._secrets.sub("…", "\n".join([line, *below]))
-
-    def _context_suffix(self) -> str:
-        """Return what the work belongs to, as a suffix of the line; empty if that's unknown."""
-        context = {
-            name: self._secrets.sub("…", value) for name, value in logging_context.current().items()
-        }  # before quotes change it
-        parts = [
-            f"{name}={value if _UNQUOTED.fullmatch(value) else json.dumps(value)}" for name, value in context.items()
-        ]
-        return f" [{' '.join(parts)}]" if parts else ""
+def _render_text(fields: Mapping[str, str], record: logging.LogRecord) -> str:
+    """Return a line for people, with what the work belongs to at its end, and the traceback below."""
+    parts = [
+        f"{name}={value if _UNQUOTED.fullmatch(value) else json.dumps(value)}"
+        for name, value in fields.items()
+        if name not in _OWN_FIELDS
+    ]
+    head = f"{logging.Formatter().formatTime(record)} {record.levelname} {record.name}"
+    line = f"{head}: {fields.get('event', '')}" + (f" [{' '.join(parts)}]" if parts else "")
+    return "\n".join([line, *(fields[name] for name in ("exception", "stack_info") if name in fields)])
 
 
-class _JsonRenderer:
-    """Renders one line of JSON, with `…` in place of every secret."""
-
-    def __init__(self, secrets: Iterable[str]) -> None:
-        self._secrets = secret_pattern(secrets)
-
-    def __call__(self, logger: object, method: str, fields: LogFields) -> str:
-        document = {name: fields[name] for name in ("time", "level", "logger")}
-        document |= {"message": fields["event"], **_process_fields, **logging_context.current()}
-        document |= {name: fields[name] for name in ("exception", "stack_info") if fields.get(name)}
-        return json.dumps({name: self._secrets.sub("…", str(value)) for name, value in document.items()})
+def _render_json(fields: Mapping[str, str], record: logging.LogRecord) -> str:
+    document = {name: fields[name] for name in ("time", "level", "logger")}
+    document |= {"message": fields.get("event", ""), **_process_fields}
+    document |= {name: value for name, value in fields.items() if name not in _OWN_FIELDS}
+    return json.dumps(document | {name: fields[name] for name in ("exception", "stack_info") if name in fields})

@@ -14,6 +14,7 @@ from contextlib import ExitStack, closing, suppress
 from queue import Empty, SimpleQueue
 
 import uvicorn
+from fastapi import FastAPI
 from slack_bolt import App
 from slack_sdk.errors import SlackApiError
 
@@ -27,9 +28,9 @@ from bot.metrics.recorder import PrometheusMetrics
 from bot.ports import UnsetSetting
 from bot.registrar import Registrar
 from bot.settings import Settings
-from bot.slack.core.api_errors import CONNECTION_ERRORS
+from bot.slack.core.client import CONNECTION_ERRORS
 from handlers import jobs, logs
-from handlers.api.routes import ApiServices
+from handlers.api.calls import ApiServices
 from handlers.manifest import find_missing_scopes
 from handlers.slack import register
 from handlers.slack.interactions import SlackInteractions
@@ -61,6 +62,7 @@ def serve(
     """
     preload_slow_modules()
     metrics, unset = PrometheusMetrics(), list[UnsetSetting]()
+    helpless, unsigned = ", ".join(unmeetable_rules(policy)), ", ".join(unsigned_endpoints(policy))
     sys.setswitchinterval(SWITCH_INTERVAL)
     limit_malloc()
     with closing(build_for_slack(settings, policy, observer=metrics, warn=unset.append)) as registrar:
@@ -72,14 +74,17 @@ def serve(
         for each in unset:
             log.warning("%s", each)
         with service:
-            for line in [
+            notices = [
                 *(f"Warning: {each}" for each in unset),
-                *_policy_notices(policy),
+                f"The policy has rules that can't be met: {helpless}." if helpless else "",
+                f"Events go out unsigned, for want of a secret_env: {unsigned}." if unsigned else "",
                 *registrar.sources.config_errors(),
-            ]:
+            ]
+            for line in filter(None, notices):
                 print_line(line)
-            ways = "background work" if is_worker else _describe_connections(settings)
-            print_line(f"Registrar is ready: {ways}, HTTP at {service.address}, policy {settings.policy}.")
+            ways = [("Socket Mode", settings.slack_app_token), ("signed HTTP", settings.slack_signing_secret)]
+            by = "background work" if is_worker else " and ".join(name for name, is_on in ways if is_on)
+            print_line(f"Registrar is ready: {by}, HTTP at {service.address}, policy {settings.policy}.")
             wait_for_stop(stop)
             service.stop_accepting()
             print_line("Stopping: finishing what was begun.")
@@ -153,19 +158,7 @@ class Service:
         self.readiness = Readiness(
             parts if is_worker else [*parts, Component("slack", self._check_slack)], warnings=self._policy_warnings
         )
-        if metrics:
-            metrics.add_ledger_metrics(context.ledger, context.clock)
-        secret = None if is_worker else settings.slack_signing_secret
-        hook = None if is_worker else settings.webhook_secret
-        web = web_app.create_app(
-            self.app,
-            secret.get_secret_value() if secret else None,
-            webhook_secret=hook.get_secret_value() if hook else None,
-            on_model_changed=registrar.schedule_refresh,
-            api_services=None if is_worker else _build_api_services(registrar),
-            readiness=self.readiness,
-            metrics=metrics,
-        )
+        web = self._build_web(metrics)
         config = uvicorn.Config(web, log_config=None, access_log=False, timeout_graceful_shutdown=5)
         self._server = uvicorn.Server(config)
         self._scheduler = jobs.build_scheduler(registrar, settings)
@@ -173,6 +166,31 @@ class Service:
         self._thread = threading.Thread(target=self._server.run, args=([listener],), name="http", daemon=True)
         self._socket_mode: SocketModeConnection | None = None
         self._is_started = False
+
+    def _build_web(self, metrics: PrometheusMetrics | None) -> FastAPI:
+        context, sources = self.registrar.context, self.registrar.sources
+        if metrics:
+            metrics.add_ledger_metrics(context.ledger, context.clock)
+        signing_secret, webhook_secret = (
+            secret.get_secret_value() if secret and not self._is_worker else None
+            for secret in (self._settings.slack_signing_secret, self._settings.webhook_secret)
+        )
+        services = ApiServices(
+            ledger=context.ledger,
+            policy=lambda: context.policy,
+            requires_signature=sources.requires_signature,
+            clock=context.clock,
+            registrar=self.registrar,
+        )
+        return web_app.create_app(
+            self.app,
+            signing_secret,
+            webhook_secret=webhook_secret,
+            on_model_changed=self.registrar.schedule_refresh,
+            api_services=None if self._is_worker else services,
+            readiness=self.readiness,
+            metrics=metrics,
+        )
 
     def __enter__(self) -> Service:
         """Resume what was left, connect, and start the scheduler. Raises Misconfigured and SlackUnreachable."""
@@ -183,7 +201,10 @@ class Service:
                 # Before anything is served, because it decides which policy is in force.
                 self.registrar.policy_reloader.load_initial()
             self._thread.start()
-            self._open_socket_mode()
+            if self._settings.slack_app_token and not self._is_worker:
+                token = self._settings.slack_app_token.get_secret_value()
+                self._socket_mode = SocketModeConnection(self.app, token, concurrency=self._settings.threads)
+                self._socket_mode.open()
             self.registrar.monitoring.start()
             self._scheduler.start()
             self._outbox_thread.start()
@@ -201,16 +222,9 @@ class Service:
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             log.warning("can't check the app's scopes: %s", error)
 
-    def _open_socket_mode(self) -> None:
-        """Open Socket Mode if there's an app-level token."""
-        if self._settings.slack_app_token and not self._is_worker:
-            token = self._settings.slack_app_token.get_secret_value()
-            self._socket_mode = SocketModeConnection(self.app, token, concurrency=self._settings.threads)
-            self._socket_mode.open()
-
     def stop_accepting(self) -> None:
         """Report that we're stopping, so that Slack sends new events elsewhere; HTTP is answered until the end."""
-        self.readiness.mark_stopping()
+        self.readiness.is_stopping = True
         sockets, self._socket_mode = self._socket_mode, None
         if sockets:
             sockets.shut_down()
@@ -255,27 +269,6 @@ class Service:
         return "It ticks."
 
 
-def _build_api_services(registrar: Registrar) -> ApiServices:
-    """Return what the API for programs works with."""
-    context = registrar.context
-    return ApiServices(
-        ledger=context.ledger,
-        policy=lambda: context.policy,
-        requires_signature=registrar.sources.requires_signature,
-        clock=context.clock,
-        registrar=registrar,
-    )
-
-
-def _policy_notices(policy: Policy) -> list[str]:
-    lines = []
-    if helpless := unmeetable_rules(policy):
-        lines.append(f"The policy has rules that can't be met: {', '.join(helpless)}.")
-    if unsigned := unsigned_endpoints(policy):
-        lines.append(f"Events go out unsigned, for want of a secret_env: {', '.join(unsigned)}.")
-    return lines
-
-
 def build_bolt_app(settings: Settings, registrar: Registrar) -> tuple[App, SlackInteractions]:
     """Return the Bolt app with every listener, and what the listeners share.
 
@@ -292,8 +285,3 @@ def build_bolt_app(settings: Settings, registrar: Registrar) -> tuple[App, Slack
         raise_error_for_unhandled_request=False,
     )
     return app, register(app, registrar)
-
-
-def _describe_connections(settings: Settings) -> str:
-    ways = [("Socket Mode", settings.slack_app_token), ("signed HTTP", settings.slack_signing_secret)]
-    return " and ".join(name for name, is_on in ways if is_on)

@@ -28,55 +28,36 @@ def run(settings: Settings, print_line: Callable[[str], None], *, is_worker: boo
 
 def load_required_policy(settings: Settings, *, is_worker: bool) -> Policy:
     """Return the policy. Raises Misconfigured with everything that's missing, so that it can be fixed in one go."""
-    faults: list[Sentence] = []
-    policy = None
-    try:
-        if is_worker:
-            _check_worker(settings)
-        else:
-            check_tokens(settings)
-    except Misconfigured as error:
-        faults.append(error.sentence)
+    fault = _setting_fault(settings, is_worker=is_worker)
     try:
         policy = load_policy(settings.policy)
     except Misconfigured as error:
-        faults.append(error.sentence)
-    if policy is None or faults:
-        raise Misconfigured(faults[0] if len(faults) == 1 else say("{one}\n{two}", one=faults[0], two=faults[1]))
+        raise Misconfigured(say("{one}\n{two}", one=fault, two=error.sentence) if fault else error.sentence) from error
+    if fault:
+        raise Misconfigured(fault)
     return policy
 
 
-def _check_worker(settings: Settings) -> None:
-    """Raise Misconfigured for what a worker needs: a ledger that it can share, and a voice in Slack."""
-    from bot.ledger import engines  # noqa: PLC0415 - SQLAlchemy takes a second to load
+def _setting_fault(settings: Settings, *, is_worker: bool) -> Sentence | None:
+    """Return what's missing: a token, with where to get it, or a worker's ledger that it can share."""
+    if is_worker:
+        from bot.ledger import engines  # noqa: PLC0415 - SQLAlchemy takes a second to load
 
-    if not engines.supports_several_processes(settings.ledger_url):
-        raise Misconfigured(
-            say(
+        if not engines.supports_several_processes(settings.ledger_url):
+            return say(
                 "A worker shares the ledger of those who run, and SQLite has room for one process: set {name} to a "
                 "PostgreSQL, and see docs/operations.md.",
                 name=Code("REGISTRAR_DATABASE_URL"),
             )
-        )
-    _check_bot_token(settings)
-
-
-def _check_bot_token(settings: Settings) -> None:
     if settings.slack_bot_token is None:
-        raise Misconfigured(_missing_token("SLACK_BOT_TOKEN", "OAuth & Permissions → Bot User OAuth Token, xoxb-…"))
-
-
-def check_tokens(settings: Settings) -> None:
-    """Raise Misconfigured, with where to get the token, if one for the connection to Slack is missing."""
-    _check_bot_token(settings)
-    if settings.slack_app_token is None and settings.slack_signing_secret is None:
-        raise Misconfigured(
-            _missing_token(
-                "SLACK_APP_TOKEN",
-                "Basic Information → App-Level Tokens, with connections:write, xapp-…; "
-                "or SLACK_SIGNING_SECRET, from the same page, to be reached over HTTP",
-            )
+        return _missing_token("SLACK_BOT_TOKEN", "OAuth & Permissions → Bot User OAuth Token, xoxb-…")
+    if not is_worker and settings.slack_app_token is None and settings.slack_signing_secret is None:
+        return _missing_token(
+            "SLACK_APP_TOKEN",
+            "Basic Information → App-Level Tokens, with connections:write, xapp-…; "
+            "or SLACK_SIGNING_SECRET, from the same page, to be reached over HTTP",
         )
+    return None
 
 
 def _missing_token(name: str, where: str) -> Sentence:

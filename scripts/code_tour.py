@@ -56,6 +56,7 @@ TOURS = {
                 (
                     Stop("slack.commands.run_typed"),
                     Stop("commands.parser.parse_command"),
+                    Stop("CommandDispatcher.execute"),
                     Stop("CommandQueue.submit"),
                     Stop("authorization.authorize"),
                 ),
@@ -74,7 +75,7 @@ TOURS = {
             Scene(
                 "Bob clicks *Approve*. Before the acknowledgement:",
                 (
-                    Stop("SlackInteractions.approve"),
+                    Stop("CommandDispatcher.execute"),
                     Stop("Requests.vote"),
                     Stop("authorization.authorize"),
                     Stop("TransitionStore.add_transition"),
@@ -97,7 +98,7 @@ TOURS = {
     "rollback": Tour(
         "A rollback by a monitor",
         (
-            Scene("The serving side pushes a bad reading:", (Stop("MetricsEndpoint.receive"),)),
+            Scene("The serving side pushes a bad reading:", (Stop("metrics.push_metrics"),)),
             Scene(
                 "The scheduler ticks, and the monitor is due:",
                 (
@@ -133,12 +134,13 @@ TOURS = {
                 (
                     Stop("slack.commands.run_typed"),
                     Stop("commands.parser.parse_command"),
-                    Stop("SlackInteractions.publish_comparison"),
+                    Stop("SlackInteractions.execute_later"),
                 ),
             ),
             Scene(
                 "After the acknowledgement, on a query thread:",
                 (
+                    Stop("CommandDispatcher.execute"),
                     Stop("AccessControl.require_permission"),
                     Stop("Comparisons.compare"),
                     Stop("MemoryRegistry.versions", shown="MlflowRegistry.versions"),

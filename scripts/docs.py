@@ -1,4 +1,4 @@
-"""Write the generated pages of docs/ anew, from the definitions that the program itself uses.
+"""Write the generated pages of docs/ and the terminal's list of commands anew, from the definitions of the program.
 
 `--check` writes nothing, and exits with 1 where a page is not what it would be.
 """
@@ -19,7 +19,8 @@ from scripts.markdown import DOCS, MADE, ROOT, as_sentence, comments, replace_be
 
 sys.path.insert(0, str(ROOT))
 
-from bot.domain.commands.base import Command
+from bot.domain.commands import promotions
+from bot.domain.commands.base import Command, QueryCommand
 from bot.domain.commands.catalog import COMMANDS
 from bot.domain.core.durations import format_duration
 from bot.domain.policy.authorization import PERMISSION_RULES, Grantee, Permission, PermissionRule
@@ -28,6 +29,7 @@ from bot.domain.registry.model_card import ModelCard, ValueOrigin
 from bot.settings import Settings
 from handlers.terminal.command_line import grammar as terminal
 from handlers.terminal.command_line.document_keys import document_keys
+from handlers.terminal.command_line.index import COMMAND_GROUPS, RUN, SET_UP
 from scripts.architecture import layer_table, picture
 from scripts.code_tour import code_tour
 
@@ -104,6 +106,37 @@ Some verbs are typed [at the terminal](#at-the-terminal), too.
 
 {_terminal()}
 """
+
+
+def index() -> str:
+    """Return what bare `registrar` prints: reading it is quicker than loading the definitions."""
+    listed = [verb for name, verb in terminal.TERMINAL_COMMANDS.items() if name.partition(" ")[0] not in COMMAND_GROUPS]
+    queries = {verb.verb: verb.summary for verb in listed if issubclass(verb, QueryCommand)}
+    about_requests = {verb.verb for verb in promotions.COMMANDS} - queries.keys()
+    changes = {verb.verb: verb.summary for verb in listed if verb.verb not in queries.keys() | about_requests}
+    sections = {
+        "Set up": SET_UP,
+        "Run": RUN,
+        "Look up": queries,
+        "Request and decide": {verb.verb: verb.summary for verb in listed if verb.verb in about_requests},
+        "Change": changes,
+        "Monitors, policy, audit, and ledger": COMMAND_GROUPS,
+    }
+    groups = [
+        "\n".join([f"{title}:", *(f"  {name:<14}  {line}" for name, line in rows.items())])
+        for title, rows in sections.items()
+    ]
+    return (
+        "\n\n".join(
+            [
+                "Your team's model registry, run from Slack.",
+                "usage: registrar COMMAND ...",
+                *groups,
+                "More about a command: registrar help COMMAND\nVersion: registrar --version",
+            ]
+        )
+        + "\n"
+    )
 
 
 def _terminal() -> str:
@@ -247,7 +280,8 @@ def _yes(true: bool) -> str:
 
 def _asked_for() -> set[str]:
     """Return the names of the acts that the program asks about somewhere."""
-    paths = [*(ROOT / "bot" / "services").rglob("*.py"), *(ROOT / "handlers").rglob("*.py")]
+    folders = ("bot/domain/commands", "bot/services", "handlers")
+    paths = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     return {
         node.attr
         for path in paths
@@ -302,26 +336,28 @@ of it is filled. Of several sources the first that has a value counts.
 """
 
 
+# By path from the top of the repository.
 PAGES: dict[str, Callable[[], str]] = {
-    "commands.md": commands,
-    "settings.md": settings,
-    "authority.md": authority,
-    "audit.md": audit,
-    "metadata.md": metadata,
-    "pictures/architecture.svg": picture,
-    "architecture.md": lambda: architecture((DOCS / "architecture.md").read_text(encoding="utf-8")),
-    "slack.md": lambda: slack((DOCS / "slack.md").read_text(encoding="utf-8")),
-    "monitoring.md": lambda: monitoring((DOCS / "monitoring.md").read_text(encoding="utf-8")),
-    "policy.md": lambda: policy((DOCS / "policy.md").read_text(encoding="utf-8")),
-    "metrics.md": lambda: metrics((DOCS / "metrics.md").read_text(encoding="utf-8")),
-    "api.md": lambda: api((DOCS / "api.md").read_text(encoding="utf-8")),
+    "handlers/terminal/command_line/index.txt": index,
+    "docs/commands.md": commands,
+    "docs/settings.md": settings,
+    "docs/authority.md": authority,
+    "docs/audit.md": audit,
+    "docs/metadata.md": metadata,
+    "docs/pictures/architecture.svg": picture,
+    "docs/architecture.md": lambda: architecture((DOCS / "architecture.md").read_text(encoding="utf-8")),
+    "docs/slack.md": lambda: slack((DOCS / "slack.md").read_text(encoding="utf-8")),
+    "docs/monitoring.md": lambda: monitoring((DOCS / "monitoring.md").read_text(encoding="utf-8")),
+    "docs/policy.md": lambda: policy((DOCS / "policy.md").read_text(encoding="utf-8")),
+    "docs/metrics.md": lambda: metrics((DOCS / "metrics.md").read_text(encoding="utf-8")),
+    "docs/api.md": lambda: api((DOCS / "api.md").read_text(encoding="utf-8")),
 }
 
 
 def stale() -> Iterator[tuple[Path, str]]:
     """Yield the pages that are not what they would be, each with what it would be."""
     for name, make in PAGES.items():
-        path, text = DOCS / name, make()
+        path, text = ROOT / name, make()
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             yield path, text
 
@@ -335,7 +371,7 @@ def main(argv: list[str] | None = None) -> int:
     for path, text in found:
         print(f"{path.relative_to(ROOT)}: {'stale' if only_checks else 'written'}")
         if not only_checks:
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
     return 1 if only_checks and found else 0
 

@@ -28,7 +28,7 @@ from bot.domain.policy.policy import (
 )
 from bot.metrics.definitions import LEDGER_METRICS, METRIC_DEFINITIONS
 from bot.registrar import Registrar
-from handlers.api.routes import ApiServices
+from handlers.api.calls import ApiServices
 from handlers.web.app import create_app
 from scripts.markdown import as_sentence, replace_between, table
 

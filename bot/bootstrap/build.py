@@ -6,15 +6,13 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
+from dataclasses import fields
+from datetime import timedelta
 from typing import cast
 
 from bot.anchor_file import LocalAnchorFile
 from bot.bootstrap.slack import LazyDirectory, fetch_home_team_id, slack_client, slack_directory, slack_notifier
 from bot.bootstrap.storage import open_dispatcher, open_ledger, open_registry
-from bot.domain.commands.base import Command
-from bot.domain.commands.changes import Archive, Describe, Register, Rollback, SetTags
-from bot.domain.commands.requests import Promote
 from bot.domain.policy.policy import Policy
 from bot.policy_file import LocalPolicyFile
 from bot.ports import (
@@ -22,6 +20,7 @@ from bot.ports import (
     NO_OBSERVER,
     Clock,
     Directory,
+    Dispatcher,
     Ledger,
     ModelRegistry,
     Notifier,
@@ -30,14 +29,14 @@ from bot.ports import (
     UnsetSetting,
 )
 from bot.process_identity import new_process_name
-from bot.registrar import NullOutbox, Registrar
+from bot.registrar import NullOutbox, Registrar, Worker
 from bot.services.audit.anchoring import Anchoring
-from bot.services.audit.pages import AuditQueries
+from bot.services.audit.pages import audit_queries
 from bot.services.core.access import AccessControl
 from bot.services.core.admins import AdminAlerts
 from bot.services.core.command_queue import CommandQueue
-from bot.services.core.commands import CommandHandler
-from bot.services.core.context import ActivePolicy, Context
+from bot.services.core.commands import CommandDispatcher
+from bot.services.core.context import ActivePolicy, Context, SystemClock
 from bot.services.core.endpoint_outboxes import EndpointOutboxes
 from bot.services.core.outbox import Outbox
 from bot.services.core.outbox_messages import tell_requester_of_refused_card
@@ -48,13 +47,13 @@ from bot.services.monitoring.monitors import Monitors
 from bot.services.monitoring.policy_monitors import PolicyMonitors
 from bot.services.monitoring.scheduler import MonitorScheduler
 from bot.services.policy.freezes import Freezes
-from bot.services.policy.queries import PolicyQueries
+from bot.services.policy.queries import policy_queries
 from bot.services.policy.reload import PolicyReloader
 from bot.services.promotions.expiry_and_reminders import RequestUpkeep
 from bot.services.promotions.gate_checks import GateChecks
 from bot.services.promotions.opening import RequestOpening
 from bot.services.promotions.outcomes import RequestDecisions
-from bot.services.promotions.queries import RequestQueries
+from bot.services.promotions.queries import request_queries
 from bot.services.promotions.reviews import Reviews
 from bot.services.promotions.voting import Requests
 from bot.services.registry.comparisons import Comparisons
@@ -86,14 +85,6 @@ from bot.webhook_sender import WebhookNotifier
 QUERY_THREADS = 8  # queries can wait for a thread; decisions can't
 
 
-class SystemClock:
-    """The machine's clock."""
-
-    def now(self) -> datetime:
-        """Return the time in UTC."""
-        return datetime.now(UTC)
-
-
 def build_registrar(  # noqa: PLR0913 - the composition root
     settings: Settings,
     active_policy: ActivePolicy,
@@ -106,8 +97,12 @@ def build_registrar(  # noqa: PLR0913 - the composition root
     policy_file: LocalPolicyFile | None = None,
     observer: Observer = NO_OBSERVER,
     admins: AdminAlerts | None = None,
+    dispatcher: Dispatcher | None = None,
 ) -> Registrar:
-    """Return the services over these adapters. Without a notifier, another process delivers the messages."""
+    """Return the services over these adapters. Without a notifier, another process delivers the messages.
+
+    Without a `dispatcher`, this process checks monitors on threads.
+    """
     context = Context(
         ledger=ledger,
         registry=registry.registry,
@@ -119,49 +114,10 @@ def build_registrar(  # noqa: PLR0913 - the composition root
         observer=observer,
         directory=directory,
     )
-    access, queries = AccessControl(context), RegistryQueries(context)
-    gate_checks, decisions = GateChecks(context, queries), RequestDecisions(context)
-    requests, edits = Requests(context, decisions), RegistryEdits(context, queries, access)
-    opening = RequestOpening(context, queries, gate_checks, decisions)
-    loadability, sources = LoadabilityChecks(context), open_sources(active_policy, ledger, registry)
-    rollbacks = Rollbacks(context, queries, access, loadability, requests)
-    incidents = Incidents(context, rollbacks, loadability)
-    monitoring = MonitorScheduler(context, sources, incidents)
-    command_queue = CommandQueue(context, command_handlers(context, opening, edits, rollbacks))
-    completion = Completion(context)
-    executor = TransitionExecutor(context, Preconditions(context, gate_checks, loadability), completion)
-    restores = Restores(context, LocalAnchorFile(), access, completion, command_queue, requests)
-    context.startup_check.require(restores.check)
-    registrar = Registrar(
+    access, queries, decisions = AccessControl(context), RegistryQueries(context), RequestDecisions(context)
+    gate_checks, loadability, completion = GateChecks(context, queries), LoadabilityChecks(context), Completion(context)
+    worker = Worker(
         context=context,
-        access_control=access,
-        registry_queries=queries,
-        request_queries=RequestQueries(context),
-        policy_queries=PolicyQueries(context),
-        audit_queries=AuditQueries(context),
-        history=ProductionHistory(context, queries),
-        gate_checks=gate_checks,
-        homes=Homes(context),
-        comparisons=Comparisons(context, queries),
-        command_queue=command_queue,
-        requests=requests,
-        request_upkeep=RequestUpkeep(context, decisions),
-        reviews=Reviews(context),
-        rollbacks=rollbacks,
-        history_import=HistoryImporter(context, queries, access),
-        edits=edits,
-        freezes=Freezes(context, access),
-        anchoring=Anchoring(context, LocalAnchorFile()),
-        policy_reloader=PolicyReloader(context, policy_file, directory) if policy_file else None,
-        monitors=Monitors(context, access, Backtester(context, sources).backtest),
-        monitoring=monitoring,
-        incidents=incidents,
-        policy_monitors=PolicyMonitors(context),
-        sources=sources,
-        transition_executor=executor,
-        restores=restores,
-        tag_writer=TagWriter(context),
-        drift_detector=DriftDetector(context),
         outbox=Outbox(
             context,
             notifier,
@@ -170,27 +126,97 @@ def build_registrar(  # noqa: PLR0913 - the composition root
         )
         if notifier
         else NullOutbox(),
+        transition_executor=TransitionExecutor(context, Preconditions(context, gate_checks, loadability), completion),
+        tag_writer=TagWriter(context),
+        drift_detector=DriftDetector(context),
+        request_upkeep=RequestUpkeep(context, decisions),
+        worker_pool=ThreadPoolExecutor(settings.threads, thread_name_prefix="work"),
+        query_pool=ThreadPoolExecutor(QUERY_THREADS, thread_name_prefix="look"),
+    )
+    requests, reviews, freezes = Requests(context, decisions), Reviews(context, decisions), Freezes(context)
+    rollbacks = Rollbacks(context, queries, access, loadability, requests)
+    sources, incidents = open_sources(active_policy, ledger, registry), Incidents(context, rollbacks, loadability)
+    monitors = Monitors(context, access, Backtester(context, sources).backtest)
+    monitoring = MonitorScheduler(
+        context,
+        sources,
+        incidents,
+        dispatcher=dispatcher,
+        run_transitions=worker.execute_transitions,
+        deliver_messages=worker.schedule_delivery,
+    )
+    edits = RegistryEdits(context, queries, access)
+    command_queue = CommandQueue(
+        context,
+        {
+            **RequestOpening(context, queries, gate_checks, decisions).handlers(),
+            **Registration(context).handlers(),
+            **edits.handlers(),
+            **rollbacks.registry_change_handlers(),
+        },
+    )
+    commands = CommandDispatcher(
+        access,
+        command_queue.submit,
+        {
+            **queries.handlers(),
+            **Comparisons(context, queries).handlers(),
+            **gate_checks.handlers(),
+            **request_queries(context),
+            **ProductionHistory(context, queries).handlers(),
+            **policy_queries(context),
+            **audit_queries(context),
+            **monitors.query_handlers(),
+        },
+        {
+            **requests.handlers(),
+            **reviews.handlers(),
+            **rollbacks.change_handlers(),
+            **freezes.handlers(),
+            **monitors.change_handlers(),
+            **monitoring.handlers(),
+        },
+    )
+    restores = Restores(context, LocalAnchorFile(), access, completion, command_queue, requests)
+    context.startup_check.require(restores.check)
+    return Registrar(
+        **{field.name: getattr(worker, field.name) for field in fields(worker)},
+        access_control=access,
+        commands=commands,
+        registry_queries=queries,
+        homes=Homes(context),
+        command_queue=command_queue,
+        request_decisions=decisions,
+        reviews=reviews,
+        rollbacks=rollbacks,
+        history_import=HistoryImporter(context, queries, access),
+        edits=edits,
+        freezes=freezes,
+        anchoring=Anchoring(context, LocalAnchorFile()),
+        policy_reloader=PolicyReloader(context, policy_file, directory) if policy_file else None,
+        monitors=monitors,
+        monitoring=monitoring,
+        incidents=incidents,
+        policy_monitors=PolicyMonitors(context),
+        sources=sources,
+        restores=restores,
         endpoint_outboxes=EndpointOutboxes(
             context,
-            WebhookNotifier(lambda: active_policy.policy),
+            WebhookNotifier(active_policy.current),
             concurrency=EVENT_CONCURRENCY,
             max_age=EVENT_MAX_AGE,
             on_give_up=record_undelivered_event,
         ),
         serving_checks=ServingChecks(context, HttpServingProbes()),
         directory=directory,
-        admins=admins or AdminAlerts(ledger, lambda: active_policy.policy, directory),
-        worker_pool=ThreadPoolExecutor(settings.threads, thread_name_prefix="work"),
-        query_pool=ThreadPoolExecutor(QUERY_THREADS, thread_name_prefix="look"),
+        admins=admins or AdminAlerts(ledger, active_policy.current, directory),
     )
-    monitoring.set_callbacks(registrar.execute_transitions, registrar.schedule_delivery)
-    return registrar
 
 
 def open_sources(active_policy: ActivePolicy, ledger: Ledger, registry: OpenRegistry) -> MetricSources:
     """Return the metric sources of the policy in force."""
     return MetricSources(
-        lambda: active_policy.policy,
+        active_policy.current,
         SourceDependencies(
             ledger=ledger,
             registry=cast("ModelRegistry", RegistryWithTracker(registry.registry, registry.tracker)),
@@ -198,20 +224,6 @@ def open_sources(active_policy: ActivePolicy, ledger: Ledger, registry: OpenRegi
             environ=os.environ,
         ),
     )
-
-
-def command_handlers(
-    context: Context, opening: RequestOpening, edits: RegistryEdits, rollbacks: Rollbacks
-) -> dict[type[Command], CommandHandler]:
-    """Return the handler of each command."""
-    return {
-        Promote: opening.execute,
-        Register: Registration(context).execute,
-        Describe: edits.set_description,
-        SetTags: edits.set_tags,
-        Archive: edits.archive,
-        Rollback: rollbacks.roll_back,
-    }
 
 
 def build_for_slack(
@@ -234,7 +246,7 @@ def build_for_slack(
             warn(registry.unset)
         client, rules = slack_client(settings, observer=observer), ActivePolicy(policy)
         directory = slack_directory(settings, fetch_home_team_id(client), rules, observer)
-        admins = AdminAlerts(ledger, lambda: rules.policy, directory)
+        admins = AdminAlerts(ledger, rules.current, directory)
         registrar = build_registrar(
             settings,
             rules,
@@ -246,9 +258,8 @@ def build_for_slack(
             policy_file=LocalPolicyFile(settings.policy),
             observer=observer,
             admins=admins,
+            dispatcher=None if ledger.is_file else open_dispatcher(settings),
         )
-        if not ledger.is_file:
-            registrar.monitoring.use_dispatcher(open_dispatcher(settings))
         begun.pop_all()
     return registrar
 

@@ -100,10 +100,7 @@ def slack_directory(
     """Return the directory of people, with timeouts short enough for acknowledgements."""
     from bot.slack.core.directory import SlackDirectory
 
-    def groups() -> frozenset[str]:
-        return active_policy.policy.user_groups()  # of the policy in force
-
-    return SlackDirectory(slack_client(settings, timeout=2, observer=observer), team, groups)
+    return SlackDirectory(slack_client(settings, timeout=2, observer=observer), team, active_policy.user_groups)
 
 
 def slack_notifier(
@@ -120,7 +117,7 @@ def slack_notifier(
     return SlackNotifier(
         client,
         ledger,
-        lambda: active_policy.policy,
+        active_policy.current,
         clock.now,
         directory.display_names,
         admins.notify,
@@ -132,7 +129,7 @@ def fetch_home_team_id(client: WebClient) -> str:
     """Return the id of the workspace that the token belongs to."""
     from slack_sdk.errors import SlackApiError
 
-    from bot.slack.core.api_errors import CONNECTION_ERRORS, error_code
+    from bot.slack.core.client import CONNECTION_ERRORS, error_code
 
     try:
         return str(client.auth_test()["team_id"])

@@ -80,6 +80,19 @@ def open_ledger(settings: Settings, observer: Observer = NO_OBSERVER, *, exclusi
     return ledger
 
 
+def open_current_ledger(settings: Settings) -> SqlLedger:
+    """Return the ledger for reading. Raises Misconfigured unless there is one with current tables."""
+    from bot.ledger.database import SqlLedger
+
+    ledger = SqlLedger(settings.ledger_url)
+    try:
+        ledger.require_current()
+    except BaseException:
+        ledger.close()
+        raise
+    return ledger
+
+
 def open_existing_ledger(settings: Settings) -> Ledger:
     """Return the existing ledger, or None. It's neither created nor migrated, and may be unavailable."""
     from bot.ledger.database import SqlLedger

@@ -17,10 +17,9 @@ from bot.domain.audit.events import EventTag
 from bot.domain.monitoring.incident import IncidentKind
 from bot.domain.monitoring.readings import CheckOutcome
 from bot.domain.monitoring.state import MonitorStatus
-from bot.domain.promotions.request import RequestState, VoteChoice
+from bot.domain.promotions.request import OPEN_STATES, VoteChoice
 from bot.domain.transitions.transition import UNFINISHED_STATES, TransitionState
 
-OPEN_STATES = tuple(state for state in RequestState if state.is_open)
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
 

@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 from bot.domain.core.errors import LedgerUnavailable
 from bot.domain.monitoring.incident import IncidentKind
 from bot.domain.monitoring.state import MonitorStatus
+from bot.domain.promotions.request import OPEN_STATES
 from bot.domain.transitions.transition import UNFINISHED_STATES
 from bot.metrics.definitions import (
     AUDIT_LENGTH,
@@ -20,7 +21,6 @@ from bot.metrics.definitions import (
     METRIC_DEFINITIONS,
     OPEN_INCIDENTS,
     OPEN_REQUESTS,
-    OPEN_STATES,
     OUTBOX,
     OUTBOX_AGE,
     OVERDUE_CHECK_AGE,

@@ -7,235 +7,262 @@ import json
 import logging
 import os
 import re
-import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn
 
-from fastapi import Request, Response
-from pydantic import Field
+from fastapi import Depends, Request, Response, Security
+from fastapi.exceptions import RequestValidationError
+from fastapi.security import HTTPBearer
+from pydantic import BaseModel, ValidationError
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
 from bot import logging_context
 from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import Client, actor_id
-from bot.domain.core.errors import LedgerUnavailable
+from bot.domain.core.errors import LedgerUnavailable, Refused
 from bot.domain.core.sentence import Code, Name, Sentence, sanitize_text, say, truncate
-from bot.domain.policy.policy import Policy
+from bot.domain.policy.policy import ApiClient, Policy
 from bot.ports import Clock, Ledger
+from bot.registrar import Registrar
 from handlers.api.body import MAX_BODY_BYTES, read_body
-from handlers.api.clients import AuthenticatedClient, AuthenticationFailure, authenticate
+from handlers.api.clients import authenticate
+from handlers.api.schemas import BodyT, ErrorDocument
 from handlers.errors import explain, new_error_id
+from handlers.recent_keys import RecentKeys
 
 log = logging.getLogger(__name__)
 
 Right = Literal["push", "request", "read"]  # what a client's `may` can contain in the policy
 
-MAX_CONCURRENT_CALLS = 8  # calls that are worked on together: threads are needed for people, too
+# Calls of one kind that are worked on together. Calls that open requests wait for MLflow, which neither people nor
+# calls with readings should wait for: hence a limit, and one for each kind.
+MAX_CONCURRENT_CALLS = 8
+REFUSAL_TAGS = (EventTag.METRICS_REFUSED, EventTag.API_REFUSED)  # of both kinds
 REFUSAL_PAUSE = 60.0  # seconds in which a caller's refusals are written to the audit once
 MAX_REFUSED_CALLERS = 100  # refused callers of a minute that are written down
 UNKNOWN_CALLER = "?"  # an unauthenticated caller, in the audit log
-RETRY_AFTER = "5"  # Retry-After in seconds if the ledger doesn't answer
 JSON_TYPE = "application/json"
+HEADERS_BY_STATUS = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "5"}}
+KEY_REUSED = say("This {header} came with another body before.", header=Code("Idempotency-Key"))
+BEARER = Security(HTTPBearer(auto_error=False))  # for the page at /docs; `authenticate` reads the header
 
 
-def documented_only(**schema: Any) -> Any:
-    """Return a constraint that only the OpenAPI document shows: the code that checks it gives a better error."""
-    return Field(json_schema_extra=schema)
+@dataclass(kw_only=True)
+class ApiServices:
+    """What the API works with.
 
+    `requires_signature`: whether a source accepts only signed readings; it returns None if the source accepts none.
+    Without a registrar, requests can't be opened. `monotonic` limits how often refusals are recorded.
+    """
 
-ModelName = Annotated[str, documented_only(minLength=1, maxLength=250, pattern=r"^[^/:\x00-\x1f]+$")]
-VersionNumber = Annotated[int, documented_only(minimum=1, maximum=999_999_999)]
+    ledger: Ledger
+    policy: Callable[[], Policy]
+    requires_signature: Callable[[str], bool | None]
+    clock: Clock
+    registrar: Registrar | None = None
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    monotonic: Callable[[], float] = time.monotonic
 
-
-@dataclass(frozen=True, slots=True)
-class ApiResponse:
-    """What a call is answered: a status, a JSON text, headers."""
-
-    status: int
-    body: str
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class ApiCall:
-    """One call as received. `body` is None if it was too long."""
-
-    headers: Mapping[str, str]
-    body: bytes | None
-    address: str
+    def __post_init__(self) -> None:
+        self.refusals = RecentKeys(REFUSAL_PAUSE, self.monotonic, MAX_REFUSED_CALLERS)
+        self.turns = {tag: asyncio.Semaphore(MAX_CONCURRENT_CALLS) for tag in REFUSAL_TAGS}
 
 
 class ApiError(Exception):
-    """Refuses a call with this status and sentence, and more fields for programs."""
+    """Refuses a call with this status and sentence, and more keys of the ErrorDocument."""
 
     def __init__(self, status: int, sentence: Sentence | str, **fields: object) -> None:
-        self.status, self.sentence, self.fields = status, sentence, fields
+        self.status, self.document = status, {"error": str(sentence), **fields}
         super().__init__(str(sentence))
 
 
-class ApiAccess:
-    """Lets calls in, and writes down who was not."""
+async def refuse_call(request: Request, error: Exception) -> Response:
+    """Answer a call that raised ApiError."""
+    assert isinstance(error, ApiError)
+    return json_response(error.status, error.document)
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        policy: Callable[[], Policy],
-        clock: Clock,
-        environ: Mapping[str, str] | None = None,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._ledger = ledger
-        self._policy = policy
-        self._clock = clock
-        self._environ = os.environ if environ is None else environ
-        self._refusals = _RefusalLimiter(monotonic)
 
-    def require_right(self, call: ApiCall, rights: Sequence[Right], action: str, tag: EventTag) -> AuthenticatedClient:
-        """Return the caller if the policy grants them one of `rights`. `action`: what they want to do, in words.
+def json_response(status: int, document: Mapping[str, Any] | str) -> Response:
+    """Return a response with this document, or with this JSON text."""
+    text = document if isinstance(document, str) else json.dumps(document)
+    return Response(text, status, HEADERS_BY_STATUS.get(status), JSON_TYPE)
 
-        Raises ApiError: 401 if they aren't authenticated, 403 without the right, 413 or 415 for a wrong body.
+
+class ApiCall:
+    """A call. Once it's admitted, its client is known and has the right that the call needs, according to `rules`."""
+
+    def __init__(self, services: ApiServices, request: Request, body: bytes, tag: EventTag) -> None:
+        self.services = services
+        self.headers: Mapping[str, str] = request.headers
+        self.address = request.client.host if request.client else ""
+        self.body = body
+        self._refusal_tag = tag
+        self.client, self.rules, self.is_signed = Client(UNKNOWN_CALLER), ApiClient(), False
+
+    @property
+    def registrar(self) -> Registrar:
+        """What's behind the calls that exist only with a registrar."""
+        assert self.services.registrar
+        return self.services.registrar
+
+    def admit(self, action: str, rights: tuple[Right, ...]) -> None:
+        """Authenticate the client, and check that the policy grants it one of `rights`; `action` says for what.
+
+        Raises ApiError: 401 if it isn't authenticated, 403 without the right, 415 for a wrong body.
         """
-        if call.body is None:
-            raise ApiError(413, say("The body is longer than {n} bytes; send several calls.", n=f"{MAX_BODY_BYTES:,}"))
-        kind = call.headers.get("content-type", JSON_TYPE).partition(";")[0].strip().lower()
-        if kind != JSON_TYPE and call.body:
+        content_type = self.headers.get("content-type", JSON_TYPE).partition(";")[0].strip().lower()
+        if content_type != JSON_TYPE and self.body:
             raise ApiError(415, say("Send the body as {type}.", type=Code(JSON_TYPE)))
-        client = authenticate(call.headers, call.body, self._policy(), self._environ, self._clock.now())
-        if isinstance(client, AuthenticationFailure):
-            self.refuse(401, Client(UNKNOWN_CALLER), call.address, client.why, tag)
-        logging_context.bind(actor=actor_id(client.client))
-        if not {*rights} & {*client.rules.may}:
+        policy, now = self.services.policy(), self.services.clock.now()
+        try:
+            name, self.is_signed = authenticate(self.headers, self.body, policy, self.services.environ, now)
+        except Refused as error:
+            self.refuse(401, error.sentence)
+        self.client, self.rules = Client(name), policy.clients[name]
+        if not {*rights} & {*self.rules.may}:
             self.refuse(
                 403,
-                client.client,
-                call.address,
                 say(
                     "The policy does not let {client} {do}; it needs {may}.",
-                    client=Name(client.client.name),
+                    client=Name(name),
                     do=action,
                     may=Code(f"may: [{rights[0]}]"),
                 ),
-                tag,
-            )
-        return client
-
-    def require_model(self, caller: AuthenticatedClient, model: str, action: str, address: str, tag: EventTag) -> None:
-        """Check that the client can do this with the model. Raises ApiError."""
-        if not covers_model(caller, model):
-            self.refuse(
-                403,
-                caller.client,
-                address,
-                say(
-                    "The policy does not let {client} {do} {model}.",
-                    do=action,
-                    client=Name(caller.client.name),
-                    model=Name(truncate(model, 100)),
-                ),
-                tag,
             )
 
-    def refuse(self, status: int, client: Client, address: str, sentence: Sentence, tag: EventTag) -> NoReturn:
-        """Refuse a call, and record it in the audit log at most once a minute for each caller.
+    def refuse(self, status: int, sentence: Sentence) -> NoReturn:
+        """Refuse the call, and record it in the audit log at most once a minute for each client, or address.
 
         Always raises ApiError.
         """
-        if self._refusals.is_new(f"{client.name} {address if client.name == UNKNOWN_CALLER else ''}"):
+        name = self.client.name
+        if self.services.refusals.is_new(f"{name} {self.address if name == UNKNOWN_CALLER else ''}"):
             event = Event(
-                at=self._clock.now(),
-                actor=client,
-                tag=tag,
+                at=self.services.clock.now(),
+                actor=self.client,
+                tag=self._refusal_tag,
                 subject="api",
                 why=str(sentence),
                 origin="api",
-                evidence={"address": truncate(sanitize_text(address), 100)},
+                evidence={"address": truncate(sanitize_text(self.address), 100)},
             )
             try:
-                with self._ledger.write() as tx:
+                with self.services.ledger.write() as tx:
                     tx.add_audit_event(event)
             except LedgerUnavailable as error:  # the call is refused even if that can't be recorded
                 log.warning("a refusal of a call was not written down: %s", error)
         raise ApiError(status, sentence)
 
+    def covers_model(self, model: str) -> bool:
+        """Return whether the client's `models` in the policy match this model."""
+        return any(pattern == model or fnmatchcase(model, pattern) for pattern in self.rules.models)
 
-def covers_model(caller: AuthenticatedClient, model: str) -> bool:
-    """Return whether a client's `models` in the policy match this model."""
-    return any(pattern == model or fnmatchcase(model, pattern) for pattern in caller.rules.models)
+    def require_model(self, model: str, action: str) -> None:
+        """Check that the client can do this with the model. Raises ApiError."""
+        if not self.covers_model(model):
+            self.refuse(
+                403,
+                say(
+                    "The policy does not let {client} {do} {model}.",
+                    do=action,
+                    client=Name(self.client.name),
+                    model=Name(truncate(model, 100)),
+                ),
+            )
 
+    def idempotency_key(self) -> str | None:
+        """Return the Idempotency-Key. Raises ApiError if it's invalid."""
+        key = self.headers.get("idempotency-key")
+        if key is not None and not re.fullmatch(r"[!-~]{1,200}", key):
+            raise ApiError(
+                422, say("{header} must be 1 to 200 visible ASCII characters.", header=Code("Idempotency-Key"))
+            )
+        return key
 
-class _RefusalLimiter:
-    """Remembers whose refusals were written down within a minute, and of how many callers."""
+    def parse(self, body_type: type[BodyT], default: bytes = b"") -> BodyT:
+        """Return the parsed body; `default` is read instead of an empty one.
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
-        self._monotonic = monotonic
-        self._recorded: OrderedDict[str, float] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def is_new(self, caller: str) -> bool:
-        now = self._monotonic()
-        with self._lock:
-            while self._recorded and next(iter(self._recorded.values())) <= now - REFUSAL_PAUSE:
-                self._recorded.popitem(last=False)
-            if caller in self._recorded or len(self._recorded) >= MAX_REFUSED_CALLERS:
-                return False
-            self._recorded[caller] = now
-        return True
-
-
-def idempotency_key(headers: Mapping[str, str]) -> str | None:
-    """Return the Idempotency-Key. Raises ApiError if it's invalid."""
-    key = headers.get("idempotency-key")
-    if key is not None and not re.fullmatch(r"[!-~]{1,200}", key):
-        raise ApiError(422, say("{header} must be 1 to 200 visible ASCII characters.", header=Code("Idempotency-Key")))
-    return key
-
-
-async def handle_call(
-    request: Request, limiter: asyncio.Semaphore, handle: Callable[[ApiCall], ApiResponse]
-) -> Response:
-    """Read a call, work on it off the event loop, a few at a time, and answer it."""
-    body = await read_body(request)
-    call = ApiCall(request.headers, body, request.client.host if request.client else "")
-    async with limiter:
-        answer = await run_in_threadpool(_handle_safely, handle, call)
-    return Response(answer.body, answer.status, dict(answer.headers), JSON_TYPE)
-
-
-def _handle_safely(handle: Callable[[ApiCall], ApiResponse], call: ApiCall) -> ApiResponse:
-    with logging_context.bound(quote=new_error_id()):
+        Raises ApiError that names the first wrong field.
+        """
         try:
-            return handle(call)
-        except ApiError as said:
-            return refusal_response(said.status, said.sentence, **said.fields)
-        except LedgerUnavailable as error:
-            return refusal_response(503, explain(error))
-        except Exception as error:  # our fault: the caller gets the id to quote
-            return refusal_response(500, explain(error))
+            return body_type.model_validate_json(self.body or default)
+        except ValidationError as error:
+            fault = error.errors()[0]
+            path = ".".join(str(step) for step in fault["loc"])
+            place = Name(path[:60] or "body")
+            sentence = say("{place}: {what}.", place=place, what=str(fault["msg"]))
+            if fault["type"] == "extra_forbidden":
+                known = [Code(name) for name in body_type.model_fields]
+                sentence = say("{place}: unknown key; known are {known}.", place=place, known=known)
+            raise ApiError(422, sentence, **({"field": fault["loc"][0]} if path else {})) from None
 
 
-def refusal_response(status: int, sentence: Sentence | str, **fields: object) -> ApiResponse:
-    """Return an error response with this sentence."""
-    headers = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": RETRY_AFTER}}
-    return ApiResponse(status, json.dumps({"error": str(sentence), **fields}), headers.get(status, {}))
+def client_who_may(action: str, *rights: Right, tag: EventTag = EventTag.API_REFUSED) -> Any:
+    """Return the dependency of a route that clients with one of `rights` can call; see `ApiCall.admit`.
+
+    It reads the call, and lets a few of its kind go on at a time. A fault of ours is answered with an id.
+    """
+
+    async def admit_call(request: Request) -> AsyncIterator[ApiCall]:
+        services: ApiServices = request.app.state.api_services
+        with logging_context.bound(quote=new_error_id()):
+            try:
+                if (body := await read_body(request)) is None:
+                    most = f"{MAX_BODY_BYTES:,}"
+                    raise ApiError(413, say("The body is longer than {n} bytes; send several calls.", n=most))
+                async with services.turns[tag]:
+                    call = ApiCall(services, request, body, tag)
+                    await run_in_threadpool(call.admit, action, rights)
+                    logging_context.bind(actor=actor_id(call.client))
+                    yield call
+            except (ApiError, RequestValidationError, ClientDisconnect):
+                raise
+            except Exception as error:  # our fault: the caller gets the id to quote
+                raise ApiError(503 if isinstance(error, LedgerUnavailable) else 500, explain(error)) from None
+
+    return Depends(admit_call, scope="function")
 
 
-def request_schema(schema: dict[str, Any], *, has_key: bool, required: bool = True) -> dict[str, Any]:
-    """Return the OpenAPI schema of a body. `has_key`: the call accepts an Idempotency-Key."""
-    body = {
-        "required": required,
-        "content": {JSON_TYPE: {"schema": _inline_references(schema, schema.get("$defs", {}))}},
+# -- for the OpenAPI document ------------------------------------------------------------------------------------------
+
+REFUSAL_STATUSES = {
+    401: "No token and no signature of a client, or one that does not hold",
+    403: "The client may not, or not with this model; or the rules say no",
+    503: "Nothing was recorded; try again",
+}
+BODY_STATUSES = {413: "More than 1 MB", 415: "Not application/json"}
+
+
+def describe_responses(
+    statuses: Mapping[int, str], models: Mapping[int, type[BaseModel]]
+) -> dict[int | str, dict[str, Any]]:
+    """Return the responses: each status with its meaning and model; those without one are errors."""
+    headers = {
+        401: {"WWW-Authenticate": {"required": True, "schema": {"const": "Bearer"}}},
+        503: {"Retry-After": {"required": True, "description": "Seconds", "schema": {"type": "integer"}}},
     }
+    return {
+        status: {"description": text, "model": models.get(status, ErrorDocument)}
+        | ({"headers": headers[status]} if status in headers else {})
+        for status, text in statuses.items()
+    }
+
+
+def describe_body(body_type: type[BaseModel], *, has_key: bool = True, required: bool = True) -> dict[str, Any]:
+    """Return what a call takes. `has_key`: it accepts an Idempotency-Key."""
+    schema = body_type.model_json_schema()
+    content = {JSON_TYPE: {"schema": _inline_references(schema, schema.get("$defs", {}))}}
     header = {
         "name": "Idempotency-Key",
         "in": "header",
         "required": False,
         "schema": {"type": "string", "pattern": "^[!-~]{1,200}$"},
     }
-    return {"requestBody": body} | ({"parameters": [header]} if has_key else {})
+    return {"requestBody": {"required": required, "content": content}} | ({"parameters": [header]} if has_key else {})
 
 
 def _inline_references(schema: Any, definitions: Mapping[str, Any]) -> Any:

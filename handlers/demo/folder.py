@@ -10,7 +10,6 @@ import secrets
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from bot.domain.core.errors import Misconfigured
@@ -90,41 +89,19 @@ _DEMO_ENVIRONMENT = {
 }
 
 
-@dataclass(frozen=True, slots=True)
 class DemoFolder:
     """The demo's folder."""
 
-    path: Path
-
-    @property
-    def registry_uri(self) -> str:
-        """MLflow's tracking and registry URI."""
-        return f"sqlite:///{self.path.absolute() / 'mlflow.db'}"
-
-    @property
-    def workspace_file(self) -> Path:
-        """The state of the local Slack workspace."""
-        return self.path / "workspace.db"
-
-    @property
-    def policy_file(self) -> Path:
-        """The policy file."""
-        return self.path / "registrar.yml"
-
-    @property
-    def token_file(self) -> Path:
-        """The token with which serve.py pushes; only its owner can read the file."""
-        return self.path / "serve.token"
-
-    @property
-    def log_file(self) -> Path:
-        """What would disturb the terminal."""
-        return self.path / "demo.log"
-
-    @property
-    def serving_cache(self) -> Path:
-        """The folder in which serve.py caches the model that serves, for a quick next start."""
-        return self.path / "serving"
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.registry_uri = f"sqlite:///{path.absolute() / 'mlflow.db'}"
+        self.workspace_file = path / "workspace.db"
+        self.policy_file = path / "registrar.yml"
+        self.token_file = path / "serve.token"  # serve.py pushes with it; only its owner can read the file
+        self.log_file = path / "demo.log"  # what would disturb the terminal
+        self.serving_cache = path / "serving"  # serve.py caches the model that serves, for a quick next start
+        # It marks a demo's folder, has its port, and (by its lock) shows that it's running.
+        self._address_file = path / "demo.address"
 
     @property
     def has_served(self) -> bool:
@@ -162,7 +139,10 @@ class DemoFolder:
             )
         self.path.mkdir(parents=True, exist_ok=True)
         with self._address_file.open("a") as claim:
-            self._lock(claim.fileno())
+            try:
+                fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise self._is_running() from None
             if not self.policy_file.exists():
                 self.policy_file.write_text(POLICY_TEMPLATE, encoding="utf-8")
             if not self.token_file.exists():
@@ -170,6 +150,16 @@ class DemoFolder:
                 self.token_file.write_text(secrets.token_urlsafe(32), encoding="ascii")
             self._adapt_policy()
             yield
+
+    def _is_running(self) -> Misconfigured:
+        return Misconfigured(
+            say(
+                "A demo is already running in {home}{where}. End that one with Ctrl-C, or run a second one: {command}",
+                home=Code(str(self.path)),
+                where=f": open http://127.0.0.1:{self.last_port}/" if self.last_port else ", and is starting",
+                command=Code("REGISTRAR_HOME=.demo-2 .venv/bin/registrar demo"),
+            )
+        )
 
     def _adapt_policy(self) -> None:
         """Write this folder's token and a free port for serve.py into the policy."""
@@ -179,26 +169,6 @@ class DemoFolder:
         after = _PROBE_PORT.sub(lambda match_: str(_find_free_port(int(match_[0]))), after)
         if after != before:
             self.policy_file.write_text(after, encoding="utf-8")
-
-    @property
-    def _address_file(self) -> Path:
-        """The file that marks a demo's folder, has its port, and (by its lock) shows that it's running."""
-        return self.path / "demo.address"
-
-    def _lock(self, descriptor: int) -> None:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            state = f": open http://127.0.0.1:{self.last_port}/" if self.last_port else ", and is starting"
-            raise Misconfigured(
-                say(
-                    "A demo is already running in {home}{where}. End that one with Ctrl-C, or run a second "
-                    "one: {command}",
-                    home=Code(str(self.path)),
-                    where=state,
-                    command=Code("REGISTRAR_HOME=.demo-2 .venv/bin/registrar demo"),
-                )
-            ) from None
 
 
 def serving_port(policy: Policy, model: str) -> int | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import signal
-import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -46,30 +45,27 @@ def run_demo(*, play: bool = False, train: bool = False, port: int = 0, rows: in
     except KeyboardInterrupt:
         if play:
             return 130
-        _print_line("\nStopped before everything was ready. The next start continues from here.")
+        print("\nStopped before everything was ready. The next start continues from here.", flush=True)
         return 0
 
 
 @contextmanager
 def _open_folder(chosen: Path | None, *, is_fresh: bool) -> Iterator[DemoFolder]:
     """Open the demo's folder, and send logs that would clutter the terminal to its log file."""
-    with _temporary_folder() if is_fresh and not chosen else nullcontext(chosen or DEFAULT_FOLDER) as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="registrar-demo-", ignore_cleanup_errors=True)
+        if is_fresh and not chosen
+        else nullcontext(chosen or DEFAULT_FOLDER)
+    ) as folder:
         home = DemoFolder(Path(folder))
         with home.hold():
-            _log_to(home.log_file)
-            _print_line(f"{'Starting the demo from' if home.has_registry else 'Setting the demo up in'} {home.path}")
+            logging.basicConfig(filename=home.log_file, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+            logging.captureWarnings(True)
+            for name in ("bot", "handlers"):
+                logging.getLogger(name).setLevel(logging.INFO)
+            start = "Starting the demo from" if home.has_registry else "Setting the demo up in"
+            print(f"{start} {home.path}", flush=True)
             yield home
-
-
-def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="registrar-demo-", ignore_cleanup_errors=True)
-
-
-def _log_to(file: Path) -> None:
-    logging.basicConfig(filename=file, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.captureWarnings(True)
-    for name in ("bot", "handlers"):
-        logging.getLogger(name).setLevel(logging.INFO)
 
 
 @contextmanager
@@ -80,10 +76,14 @@ def _run_everything(
     progress.begin_step("Loading Registrar")
     serves_at = serving_port(load_policy(folder.policy_file), MODEL)
     settings = Settings.model_validate({"REGISTRAR_PORT": 0})  # a free port, to which serve.py pushes as soon as it can
-    with open_listener(settings) as listener, ModelServer(folder, _address(listener), serves_at) as serving:
+    with (
+        open_listener(settings) as listener,
+        ModelServer(folder, "http://{}:{}".format(*listener.getsockname()), serves_at) as serving,
+    ):
         if folder.has_served:
             serving.start()
-        with _run_workspace(folder, port) as slack:
+        with _start_workspace(folder, port) as slack:
+            folder.remember_port(_port_of(slack))
             # Imported here because this takes seconds, and a taken port or folder is reported without it.
             from handlers.demo import setup
 
@@ -91,34 +91,23 @@ def _run_everything(
                 yield slack, registrar
 
 
-def _address(listener: socket.socket) -> str:
-    return "http://{}:{}".format(*listener.getsockname())
-
-
-@contextmanager
-def _run_workspace(folder: DemoFolder, port: int) -> Iterator[LocalSlack]:
-    """Run the local workspace at `port`; without one at the last start's port, or a free one."""
-    with _start_workspace(folder, port) as slack:
-        folder.remember_port(_port_of(slack))
-        yield slack
-
-
 def _start_workspace(folder: DemoFolder, port: int) -> LocalSlack:
+    """Start the local workspace at `port`; without one at the last start's port, or a free one."""
     from localslack import LocalSlack
 
     try:
         return LocalSlack.start(MANIFEST, state=folder.workspace_file, port=port or folder.last_port)
     except OSError as error:
-        if port:
-            raise Misconfigured(
-                say(
-                    "Port {port} cannot be used: {why}. Without {option}, a free one is taken.",
-                    port=str(port),
-                    why=error.strerror,
-                    option=Code("--port"),
-                )
-            ) from error
-        return LocalSlack.start(MANIFEST, state=folder.workspace_file)
+        if not port:
+            return LocalSlack.start(MANIFEST, state=folder.workspace_file)
+        raise Misconfigured(
+            say(
+                "Port {port} cannot be used: {why}. Without {option}, a free one is taken.",
+                port=str(port),
+                why=error.strerror,
+                option=Code("--port"),
+            )
+        ) from error
 
 
 def _port_of(slack: LocalSlack) -> int:
@@ -163,7 +152,3 @@ def _play(folder: DemoFolder, progress: ProgressReporter, port: int, rows: int |
 def _on_stop_signals(handler: Callable[[int, FrameType | None], Any]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, handler)
-
-
-def _print_line(line: str) -> None:
-    print(line, flush=True)

@@ -30,17 +30,8 @@ class ModelServer:
     """
 
     def __init__(self, folder: DemoFolder, registrar_url: str, port: int | None) -> None:
-        self._command = [
-            sys.executable,
-            str(SERVING_SCRIPT),
-            "--port",
-            str(port),
-            "--every",
-            str(PUSH_SECONDS),
-            "--keep",
-            str(folder.serving_cache),
-            "--end-with-stdin",
-        ]
+        self._command = [sys.executable, str(SERVING_SCRIPT), "--port", str(port), "--every", str(PUSH_SECONDS)]
+        self._command += ["--keep", str(folder.serving_cache), "--end-with-stdin"]
         self._environment = os.environ | {
             "MLFLOW_TRACKING_URI": folder.registry_uri,
             "REGISTRAR_URL": registrar_url,

@@ -35,7 +35,11 @@ def prepare_models(
     newest = max((version.version for version in versions), default=0)
     if newest < VERSION_COUNT:
         for number, name, metrics in _create_versions(folder, newest, progress, rows):
-            progress.print_line(f"  {_describe_version(number, name, metrics)}")
+            kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.removesuffix("Classifier")).lower()
+            progress.print_line(
+                f"  {MODEL} v{number}, {kind}: f1 {metrics['f1']:.3f}, ROC AUC {metrics['roc_auc']:.3f}, "
+                f"{metrics['latency_ms']:.0f} ms for a prediction"
+            )
     is_new = all(version.stage is Stage.NONE for version in versions)
     if is_new:
         registry.set_alias(MODEL, "champion", PRODUCTION_VERSION)
@@ -66,14 +70,10 @@ def _create_versions(
     if rows is None:
         progress.print_line("The example's trained models are for another scikit-learn than the one installed.")
     progress.begin_step(f"Training {VERSION_COUNT - existing} models, on the first start only")
-    yield from _train_versions(folder.registry_uri, existing, rows)
-
-
-def _train_versions(uri: str, existing: int, rows: int | None) -> Iterator[tuple[int, str, Mapping[str, float]]]:
     script = _load_script()
     import mlflow
 
-    mlflow.set_tracking_uri(uri)
+    mlflow.set_tracking_uri(folder.registry_uri)
     data = script.load_data(rows) if rows else script.load_data()
     experiment = script.open_experiment(MODEL)
     for candidate in script.CANDIDATES[existing:]:
@@ -93,12 +93,3 @@ def _load_script() -> Any:
     finally:
         sys.path.remove(str(TRAINING_SCRIPT.parent))
     return script
-
-
-def _describe_version(version: int, estimator: str, metrics: Mapping[str, float]) -> str:
-    """Return one version in the words of a person."""
-    kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", estimator.removesuffix("Classifier")).lower()
-    return (
-        f"{MODEL} v{version}, {kind}: f1 {metrics['f1']:.3f}, ROC AUC {metrics['roc_auc']:.3f}, "
-        f"{metrics['latency_ms']:.0f} ms for a prediction"
-    )

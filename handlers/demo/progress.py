@@ -62,14 +62,9 @@ class ProgressReporter:
             with self._lock:
                 now = time.monotonic()
                 if now - self._last_printed >= self._silence:
-                    self._print_elapsed(f"{self._step or 'Starting'} … {now - self._step_started:.0f} s")
-
-    def _print_elapsed(self, line: str) -> None:
-        if self._out.isatty():
-            self._is_line_open = True
-            self._print(f"\r{line}")
-        else:
-            self._print(f"{line}\n")
+                    line = f"{self._step or 'Starting'} … {now - self._step_started:.0f} s"
+                    self._is_line_open = self._out.isatty()
+                    self._print(f"\r{line}" if self._is_line_open else f"{line}\n")
 
     def _end_line(self) -> None:
         if self._is_line_open:

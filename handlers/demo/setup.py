@@ -12,6 +12,7 @@ from datetime import datetime
 from bot.bootstrap.build import build_for_slack
 from bot.domain.core.errors import RegistrarError
 from bot.domain.monitoring.monitor import Monitor
+from bot.domain.promotions.request import OPEN_STATES
 from bot.domain.registry.model import Stage
 from bot.policy_file import load_policy
 from bot.registrar import Registrar
@@ -44,7 +45,16 @@ def run_registrar(
     The block begins after the monitor's first reading of this start. Nothing is checked before serve.py can push:
     a check without data would count toward an alert.
     """
-    settings = _settings(folder, slack)
+    values = {
+        "SLACK_BOT_TOKEN": slack.bot_token,
+        "SLACK_APP_TOKEN": slack.app_token,
+        "SLACK_API_URL": slack.api_url,
+        "MLFLOW_TRACKING_URI": folder.registry_uri,
+        "REGISTRAR_HOME": folder.path,
+        "REGISTRAR_POLICY": folder.policy_file,
+        "REGISTRAR_PORT": 0,
+    }
+    settings = Settings.model_validate(values)
     with closing(build_for_slack(settings, load_policy(folder.policy_file))) as registrar:
         if not folder.has_served:
             models.prepare_models(registrar.context.registry, folder, progress, rows)
@@ -90,12 +100,9 @@ def _has_reading(registrar: Registrar, since: datetime) -> bool:
     if monitor is None:
         return True
     with registrar.context.ledger.read() as reading:
-        state, term, snapshot = (
-            reading.monitor_state(monitor.id),
-            current_term(reading, models.MODEL),
-            reading.registry_snapshot(models.MODEL),
-        )
+        state, term = reading.monitor_state(monitor.id), current_term(reading, models.MODEL)
         if term is None:
+            snapshot = reading.registry_snapshot(models.MODEL)
             return snapshot is not None and not snapshot.holders(Stage.PRODUCTION)
         pushed = reading.readings(
             monitor.rule.source,
@@ -123,35 +130,17 @@ def _preload(registrar: Registrar) -> None:
         registrar.context.registry.versions(models.MODEL)
 
 
-def _settings(folder: DemoFolder, slack: LocalSlack) -> Settings:
-    values = {
-        "SLACK_BOT_TOKEN": slack.bot_token,
-        "SLACK_APP_TOKEN": slack.app_token,
-        "SLACK_API_URL": slack.api_url,
-        "MLFLOW_TRACKING_URI": folder.registry_uri,
-        "REGISTRAR_HOME": folder.path,
-        "REGISTRAR_POLICY": folder.policy_file,
-        "REGISTRAR_PORT": 0,
-    }
-    return Settings.model_validate(values)
-
-
 def first_step(registrar: Registrar) -> str:
     """Return what a person can do first: request the version after the one that serves, or continue with a request."""
-    waiting = registrar.request_queries.open_requests(models.MODEL)
+    with registrar.context.ledger.read() as reader:
+        waiting = reader.requests(model=models.MODEL, states=OPEN_STATES)
+        snapshot = reader.registry_snapshot(models.MODEL)
     if waiting:
         return f"You are Alice. Request {waiting[0].id} from last time is still pending in {CHANNEL}."
-    stages = _known_stages(registrar)
+    # What Registrar saw last: a second start doesn't wait for MLflow's import.
+    versions = [] if snapshot else registrar.context.registry.versions(models.MODEL)
+    stages = snapshot.stages if snapshot else {version.version: version.stage for version in versions}
     serves = max((version for version, stage in stages.items() if stage is Stage.PRODUCTION), default=0)
     candidates = sorted(version for version in stages if version != serves)
     candidate = next((other for other in candidates if other > serves), max(candidates, default=models.BETTER_VERSION))
     return f"You are Alice. Type in {CHANNEL}:  /model promote {models.MODEL} {candidate} production"
-
-
-def _known_stages(registrar: Registrar) -> dict[int, Stage]:
-    """Return the stage of each version, as Registrar saw it last: a second start doesn't wait for MLflow's import."""
-    with registrar.context.ledger.read() as reading:
-        snapshot = reading.registry_snapshot(models.MODEL)
-    if snapshot is not None:
-        return dict(snapshot.stages)
-    return {version.version: version.stage for version in registrar.context.registry.versions(models.MODEL)}

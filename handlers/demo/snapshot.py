@@ -43,20 +43,23 @@ def restore_models(
     client = mlflow.MlflowClient()
     existing = client.get_experiment_by_name(model)
     experiment = existing.experiment_id if existing else client.create_experiment(model, artifacts.resolve().as_uri())
+    try:
+        client.create_registered_model(model)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
     for number, about in enumerate(read_snapshot()["versions"][first_after:], first_after + 1):
-        run_id = _log_run(client, experiment, about)
-        model_id = _log_model(client, experiment, run_id, about["params"], SNAPSHOT_FOLDER / f"v{number}")
-        _log_metrics(client, run_id, model_id, about["metrics"])
-        client.set_terminated(run_id)
-        _register(client, model, run_id, model_id)
+        run = client.create_run(experiment, tags=SOURCE_TAGS | about["tags"], run_name=about["name"]).info.run_id
+        client.log_inputs(run, [_dataset_input(dataset) for dataset in about["inputs"]])
+        client.log_batch(run, params=[Param(key, value) for key, value in about["params"].items()])
+        model_id = _log_model(client, experiment, run, about["params"], SNAPSHOT_FOLDER / f"v{number}")
+        now = int(time.time() * 1000)
+        metrics = [Metric(key, value, now, 0, model_id=model_id) for key, value in about["metrics"].items()]
+        client.log_batch(run, metrics)
+        client.set_terminated(run)
+        source = f"models:/{model_id}"
+        client.create_model_version(model, source=source, run_id=run, model_id=model_id, await_creation_for=0)
         yield number, about
-
-
-def _log_run(client: mlflow.MlflowClient, experiment: str, entry: Mapping[str, Any]) -> str:
-    run_id = str(client.create_run(experiment, tags=SOURCE_TAGS | entry["tags"], run_name=entry["name"]).info.run_id)
-    client.log_inputs(run_id, [_dataset_input(dataset) for dataset in entry["inputs"]])
-    client.log_batch(run_id, params=[Param(key, value) for key, value in entry["params"].items()])
-    return run_id
 
 
 def _dataset_input(entry: Mapping[str, Any]) -> DatasetInput:
@@ -88,19 +91,3 @@ def _log_model(client: mlflow.MlflowClient, experiment: str, run_id: str, params
     client.finalize_logged_model(model.model_id, "READY")
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
     return str(model.model_id)
-
-
-def _log_metrics(client: mlflow.MlflowClient, run_id: str, model_id: str, metrics: Mapping[str, float]) -> None:
-    now = int(time.time() * 1000)
-    client.log_batch(run_id, [Metric(key, value, now, 0, model_id=model_id) for key, value in metrics.items()])
-
-
-def _register(client: mlflow.MlflowClient, name: str, run_id: str, model_id: str) -> None:
-    try:
-        client.create_registered_model(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-    client.create_model_version(
-        name, source=f"models:/{model_id}", run_id=run_id, model_id=model_id, await_creation_for=0
-    )

@@ -12,6 +12,7 @@ from handlers.demo.welcome import CHANNEL
 from localslack import ActionResult, RefusedError, Remote, WorkspaceMember
 
 JsonObject = dict[str, Any]
+Steps = list[tuple[str, list[Callable[[], object]]]]  # each with its name
 STEP_TIMEOUT = 60.0  # seconds for each step; it takes far less than one, on a busy machine a few
 MONITOR_TIMEOUT = 240.0  # seconds for the result of monitoring: some checks, ten seconds apart
 POLL_SECONDS = 3.0  # seconds between two checks of the monitor
@@ -43,60 +44,99 @@ class DemoStory:
 
     def play(self) -> None:
         """Play all of it. Raises StoryError at the first step that fails."""
-        steps: dict[str, Callable[[], None]] = {
-            "Alice asks": self._alice_requests,
-            "Registrar refuses Alice's own approval": self._alice_is_refused,
-            "Bob approves": self._bob_approves,
-            "the thread tells it": self._thread_reports_result,
-            "Alice looks at the model": self._alice_shows_the_model,
-            "Alice looks at the monitor": self._alice_checks_the_monitor,
-            "Alice asks for the next version": self._alice_requests_again,
-            "Bob approves that one": self._bob_approves_again,
-            "the live accuracy falls": self._alert_is_posted,
-            "Registrar rolls back": self._registrar_rolls_back,
-            "Bob looks at the history": self._bob_reads_the_history,
-            "Bob looks at the monitor": self._bob_checks_the_monitor,
-        }
-        for name, step in steps.items():
+        for name, actions in [*self._promotion(), *self._second_promotion(), *self._rollback()]:
             try:
-                step()
+                for act in actions:
+                    act()
             except (TimeoutError, RefusedError, _NotAcknowledgedError) as error:
                 raise StoryError(f"The story broke where {name}: {error}") from error
 
-    def _alice_requests(self) -> None:
-        reason = "better f1"
-        self._type(self._alice, f'/model promote {MODEL} {BETTER_VERSION} production --reason "{reason}"')
-        self._show("A card for everybody", self._wait_for_card("Approve"))
+    def _promotion(self) -> Steps:
+        """Return the steps to a good version in Production."""
+        alice, bob = self._alice, self._bob
+        typed = f'/model promote {MODEL} {BETTER_VERSION} production --reason "better f1"'
+        return [
+            (
+                "Alice asks",
+                [lambda: self._type(alice, typed), lambda: self._show_card("A card for everybody", "Approve")],
+            ),
+            (
+                "Registrar refuses Alice's own approval",
+                [
+                    lambda: self._approve(alice, "Approve", "Alice presses Approve herself."),
+                    lambda: self._show_answer(alice, "Registrar refuses her", "have to decide", "has to decide"),
+                ],
+            ),
+            (
+                "Bob approves",
+                [
+                    lambda: self._approve(bob, "Approve", "Bob presses Approve, and confirms."),
+                    lambda: self._show_card("The same card now", "is in Production"),
+                ],
+            ),
+            ("the thread tells it", [lambda: self._show_thread("is in Production", "Done", self._timeout)]),
+            (
+                "Alice looks at the model",
+                [
+                    lambda: self._type(alice, f"/model show {MODEL}"),
+                    lambda: self._show_answer(alice, "Only she sees", f"v{BETTER_VERSION}  ·  Production"),
+                ],
+            ),
+        ]
 
-    def _alice_is_refused(self) -> None:
-        self._narrate("Alice presses Approve herself.")
-        _require_acknowledged(self._alice.clicks(self._wait_for_card("Approve"), "Approve"))
-        self._show("Registrar refuses her", self._wait_for_answer(self._alice, "have to decide", "has to decide"))
+    def _second_promotion(self) -> Steps:
+        """Return the steps to a version that is worse than it looks."""
+        alice, bob, new_card = self._alice, self._bob, f"Promote {MODEL} v{BAD_VERSION}"
+        typed = f'/model promote {MODEL} {BAD_VERSION} production --reason "f1 0.96 instead of 0.77!"'
+        measured = f"What v{BETTER_VERSION} does in life is measured now. Alice looks every few seconds:"
+        return [
+            (
+                "Alice looks at the monitor",
+                [lambda: self._narrate(measured), lambda: self._wait_for_healthy_monitor(alice)],
+            ),
+            (
+                "Alice asks for the next version",
+                [lambda: self._type(alice, typed), lambda: self._show_card("A card for everybody", new_card)],
+            ),
+            (
+                "Bob approves that one",
+                [
+                    lambda: self._approve(bob, new_card, "Every gate is passed. Bob presses Approve, and confirms."),
+                    lambda: self._show_card("The same card now", f"v{BAD_VERSION} is in Production", max_lines=1),
+                ],
+            ),
+        ]
 
-    def _bob_approves(self) -> None:
-        self._narrate("Bob presses Approve, and confirms.")
-        _require_acknowledged(self._bob.clicks(self._wait_for_card("Approve"), "Approve"))
-        self._show("The same card now", self._wait_for_card("is in Production"))
-
-    def _thread_reports_result(self) -> None:
-        card = self._wait_for_card("is in Production")
-
-        def told() -> list[JsonObject]:
-            answers = self._bob.thread(card)[1:]
-            return answers if any("Done" in self._plain_text(message) for message in answers) else []
-
-        for answer in self._bob.slack.wait_for(told, self._timeout):
-            self._show("Its thread", answer)
-
-    def _alice_shows_the_model(self) -> None:
-        self._type(self._alice, f"/model show {MODEL}")
-        self._show("Only she sees", self._wait_for_answer(self._alice, f"v{BETTER_VERSION}  ·  Production"))
-
-    # -- the version that fails in Production --------------------------------------------------------------------
-
-    def _alice_checks_the_monitor(self) -> None:
-        self._narrate(f"What v{BETTER_VERSION} does in life is measured now. Alice looks every few seconds:")
-        self._wait_for_healthy_monitor(self._alice)
+    def _rollback(self) -> Steps:
+        """Return the steps from there back to the good version."""
+        bob, restored = self._bob, f"{MODEL}: restored, v{BETTER_VERSION} serves"
+        failing = f"v{BAD_VERSION} serves real customers now, and was trained on a column that tells the answer."
+        failed = f"{MODEL} v{BAD_VERSION}: {MONITOR} failed"
+        knows = f"With its next check the monitor knows v{BETTER_VERSION} again. Bob looks until it does:"
+        return [
+            (
+                "the live accuracy falls",
+                [
+                    lambda: self._narrate(failing),
+                    lambda: self._show_card("Some checks later, for everybody", failed, self._monitor_timeout),
+                ],
+            ),
+            (
+                "Registrar rolls back",
+                [
+                    lambda: self._show_card("The same message now", restored, self._monitor_timeout),
+                    lambda: self._show_thread(restored, "Restored", self._monitor_timeout),
+                ],
+            ),
+            (
+                "Bob looks at the history",
+                [
+                    lambda: self._type(bob, f"/model history {MODEL}"),
+                    lambda: self._show_answer(bob, "Only he sees", "serves now"),
+                ],
+            ),
+            ("Bob looks at the monitor", [lambda: self._narrate(knows), lambda: self._wait_for_healthy_monitor(bob)]),
+        ]
 
     def _wait_for_healthy_monitor(self, person: WorkspaceMember) -> None:
         """Look at the monitor until it has measured the good version."""
@@ -112,52 +152,39 @@ class DemoStory:
                 raise TimeoutError(f"the monitor did not measure v{BETTER_VERSION} as well: {plain.splitlines()[0]}")
             time.sleep(self._poll_seconds)
 
-    def _alice_requests_again(self) -> None:
-        reason = "f1 0.96 instead of 0.77!"
-        self._type(self._alice, f'/model promote {MODEL} {BAD_VERSION} production --reason "{reason}"')
-        self._show("A card for everybody", self._wait_for_card(f"Promote {MODEL} v{BAD_VERSION}"))
-
-    def _bob_approves_again(self) -> None:
-        self._narrate("Every gate is passed. Bob presses Approve, and confirms.")
-        _require_acknowledged(self._bob.clicks(self._wait_for_card(f"Promote {MODEL} v{BAD_VERSION}"), "Approve"))
-        self._show("The same card now", self._wait_for_card(f"v{BAD_VERSION} is in Production"), max_lines=1)
-
-    def _alert_is_posted(self) -> None:
-        self._narrate(f"v{BAD_VERSION} serves real customers now, and was trained on a column that tells the answer.")
-        self._show(
-            "Some checks later, for everybody",
-            self._wait_for_card(f"{MODEL} v{BAD_VERSION}: {MONITOR} failed", self._monitor_timeout),
-        )
-
-    def _registrar_rolls_back(self) -> None:
-        card = self._wait_for_card(f"{MODEL}: restored, v{BETTER_VERSION} serves", self._monitor_timeout)
-        self._show("The same message now", card)
-
-        def told() -> list[JsonObject]:
-            answers = self._bob.thread(card)[1:]
-            return answers if any("Restored" in self._plain_text(message) for message in answers) else []
-
-        for answer in self._bob.slack.wait_for(told, self._timeout):
-            self._show("Its thread", answer)
-
-    def _bob_reads_the_history(self) -> None:
-        self._type(self._bob, f"/model history {MODEL}")
-        self._show("Only he sees", self._wait_for_answer(self._bob, "serves now"))
-
-    def _bob_checks_the_monitor(self) -> None:
-        self._narrate(f"With its next check the monitor knows v{BETTER_VERSION} again. Bob looks until it does:")
-        self._wait_for_healthy_monitor(self._bob)
-
     # -- reading and clicking ------------------------------------------------------------------------------------
 
     def _type(self, person: WorkspaceMember, text: str) -> None:
         self._narrate(f"{person.name.title()} types in {CHANNEL}: {text}")
         _require_acknowledged(person.types(CHANNEL, text))
 
+    def _approve(self, person: WorkspaceMember, card: str, narration: str) -> None:
+        self._narrate(narration)
+        _require_acknowledged(person.clicks(self._wait_for_card(card), "Approve"))
+
+    def _show_card(self, heading: str, text: str, timeout: float | None = None, max_lines: int | None = None) -> None:
+        self._show(heading, self._wait_for_card(text, timeout), max_lines)
+
+    def _show_answer(self, person: WorkspaceMember, heading: str, *any_of: str) -> None:
+        self._show(heading, self._wait_for_answer(person, *any_of))
+
+    def _show_thread(self, card: str, until: str, timeout: float) -> None:
+        """Tell what is in a card's thread, as soon as that contains some text."""
+        found = self._wait_for_card(card, timeout)
+
+        def told() -> list[JsonObject]:
+            answers = self._bob.thread(found)[1:]
+            return answers if any(until in self._plain_text(message) for message in answers) else []
+
+        for answer in self._bob.slack.wait_for(told, self._timeout):
+            self._show("Its thread", answer)
+
     def _wait_for_card(self, text: str, timeout: float | None = None) -> JsonObject:
         """Wait for the newest card that contains this text."""
         return self._bob.waits_for(
-            CHANNEL, lambda m: _has_header(m) and text in self._plain_text(m), timeout or self._timeout
+            CHANNEL,
+            lambda m: any(block["type"] == "header" for block in m.get("blocks", ())) and text in self._plain_text(m),
+            timeout or self._timeout,
         )
 
     def _wait_for_answer(self, person: WorkspaceMember, *any_of: str) -> JsonObject:
@@ -170,11 +197,10 @@ class DemoStory:
 
     def _show(self, heading: str, message: JsonObject, max_lines: int | None = None) -> None:
         """Tell a message, or its first lines."""
-        first, *rest = self._plain_text(message).splitlines()[:max_lines] or [_picture_text(message)]
-        if not rest:
-            self._narrate(f"  {heading}: {first}")
-            return
-        for line in (f"{heading}:", *(f"  {text}" for text in (first, *rest))):
+        pictures = (f"(picture) {file.get('alt_txt') or file.get('title')}" for file in message.get("files", ()))
+        lines = self._plain_text(message).splitlines()[:max_lines] or ["; ".join(pictures)]
+        told = [f"{heading}: {lines[0]}"] if len(lines) == 1 else [f"{heading}:", *(f"  {text}" for text in lines)]
+        for line in told:
             self._narrate(f"  {line}")
 
     def _plain_text(self, message: JsonObject) -> str:
@@ -190,15 +216,6 @@ class _NotAcknowledgedError(Exception):
 def _require_acknowledged(outcome: ActionResult) -> None:
     if not outcome.acked:
         raise _NotAcknowledgedError(f"Registrar did not answer ({outcome.error})")
-
-
-def _has_header(message: Mapping[str, Any]) -> bool:
-    return any(block["type"] == "header" for block in message.get("blocks", ()))
-
-
-def _picture_text(message: Mapping[str, Any]) -> str:
-    """Return what a message without words shows."""
-    return "; ".join(f"(picture) {file.get('alt_txt') or file.get('title')}" for file in message.get("files", ()))
 
 
 def _texts(block: Any) -> Iterator[str]:

@@ -23,6 +23,19 @@ def page_url(port: int) -> str:
 
 def welcome_lines(port: int, folder: DemoFolder, first_step: str, *, has_monitors: bool = True) -> list[str]:
     """Return what the terminal prints once everything is running. `has_monitors`: the policy has a monitor."""
+    if has_monitors:
+        story = [
+            f"  4. Do the same for v{BAD_VERSION}, which looks excellent. "
+            "Within a minute Registrar rolls it back automatically.",
+            f"  5. Type:  /model history {MODEL}   and   /model monitor show {MODEL} accuracy-live",
+        ]
+    else:
+        story = [
+            f"  4. Type:  /model show {MODEL}",
+            "",
+            f"{folder.policy_file} is from an earlier demo and has no monitor. "
+            "To see automatic rollbacks, press Ctrl-C, move that file away, and start again.",
+        ]
     return [
         "",
         f"Ready. Open {page_url(port)}",
@@ -31,27 +44,11 @@ def welcome_lines(port: int, folder: DemoFolder, first_step: str, *, has_monitor
         f"  1. {first_step}",
         "  2. Press Approve on the card. Registrar refuses: you can't approve your own request.",
         "  3. Become Bob (top right, or Alt+2) and press Approve again. Watch the card and its thread.",
-        *(_rollback_lines() if has_monitors else [f"  4. Type:  /model show {MODEL}", "", _older_folder_line(folder)]),
+        *story,
         "",
         f"Ctrl-C ends it. Everything is kept in {folder.path}; the same command continues from there.",
         "",
     ]
-
-
-def _rollback_lines() -> list[str]:
-    return [
-        f"  4. Do the same for v{BAD_VERSION}, which looks excellent. "
-        "Within a minute Registrar rolls it back automatically.",
-        f"  5. Type:  /model history {MODEL}   and   /model monitor show {MODEL} accuracy-live",
-    ]
-
-
-def _older_folder_line(folder: DemoFolder) -> str:
-    """Return how a home of an earlier demo gets its monitor."""
-    return (
-        f"{folder.policy_file} is from an earlier demo and has no monitor. "
-        "To see automatic rollbacks, press Ctrl-C, move that file away, and start again."
-    )
 
 
 def _tunnel_lines(port: int) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from slack_bolt import App
 
 from bot.registrar import Registrar
-from handlers.slack import buttons, commands, home, incidents, modals, monitoring
+from handlers.slack import buttons, commands, home, modals
 from handlers.slack.interactions import SlackInteractions
 
 
@@ -16,7 +16,5 @@ def register(app: App, registrar: Registrar) -> SlackInteractions:
     buttons.register(app, interactions)
     modals.register(app, interactions)
     home.register(app, interactions)
-    monitoring.register(app, interactions)
-    incidents.register(app, interactions)
     app.error(interactions.log_unexpected)
     return interactions

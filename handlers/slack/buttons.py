@@ -4,91 +4,77 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from datetime import timedelta
 
-from slack_bolt import Ack, App
+from slack_bolt import App
 
+from bot.domain.commands import monitoring as monitor_commands
+from bot.domain.commands.base import Command
 from bot.domain.commands.parser import build_command, parse_command
-from bot.domain.commands.queries import Compare, ListModels, ShowHistory, ShowModel
-from bot.domain.commands.requests import Approve
+from bot.domain.commands.promotions import Approve, Promote, Withdraw
+from bot.domain.commands.registry import Compare, ListModels, ShowModel
+from bot.domain.commands.rollbacks import ShowHistory
 from bot.domain.core.errors import BadInput, RegistrarError, UnknownRequest
+from bot.domain.core.sentence import Sentence
+from bot.domain.monitoring.incident import IncidentStatus
+from bot.domain.monitoring.monitor import Monitor
 from bot.domain.policy.authorization import Permission
-from bot.domain.registry.comparison import Comparison
+from bot.domain.promotions.request import Request
 from bot.domain.registry.model import VersionRef
-from bot.domain.transitions import messages
+from bot.domain.rollbacks.messages import rollback_started_notice
 from bot.domain.transitions.drift import DriftNotice
+from bot.domain.transitions.messages import not_archived_confirmation, repair_started_notice
 from bot.slack.commands import help_text
-from bot.slack.core.blocks import sentence_message
+from bot.slack.core.blocks import Message, sentence_message
+from bot.slack.monitoring import answers as monitoring_answers
+from bot.slack.monitoring import incident_card
 from bot.slack.promotions import modals, request_card
 from bot.slack.registry import answers as registry_answers
 from bot.slack.rollbacks import history as history_answer
 from bot.slack.rollbacks import rollback_card
 from bot.slack.transitions import drift_notice
 from handlers.errors import explain
-from handlers.slack import home
-from handlers.slack.commands import open_promotion_form, open_reason_form, repeat_command, run_typed
+from handlers.slack.commands import open_monitor_form, open_promotion_form, open_reason_form, run_typed
 from handlers.slack.interactions import SlackInteractions
-from handlers.slack.replies import ReplyTarget, target_of_interaction
+from handlers.slack.listeners import ClickHandler, click_listener
+from handlers.slack.replies import ReplyTarget
 
 MAX_COMPARED = 20  # of many new versions of one message, so many are compared
+SILENCE_DURATION = timedelta(hours=2)  # what the button means
+BACKTEST_DAYS = 30
 
 
 def register(app: App, interactions: SlackInteractions) -> None:
-    """Listen to the buttons of cards and menu."""
-    for action, act in {
-        request_card.APPROVE: _approve,
-        request_card.REJECT: _reject,
-        request_card.DETAILS: _show_details,
-        help_text.MENU_PROMOTE: _open_promotion_form,
-        drift_notice.DETAILS: _show_drift_details,
-        drift_notice.REQUEST_STAGING: _request_staging,
-        drift_notice.REPAIR_STAGE: _repair_stage,
-        request_card.OVERRIDE: _override,
-        request_card.WITHDRAW: _withdraw,
-        request_card.REQUEST_AGAIN: _request_again,
-        request_card.REVIEW: _review,
-        rollback_card.UNDO_ROLLBACK: _undo_rollback,
-        registry_answers.CONFIRM_ARCHIVE: _archive,
-        registry_answers.CANCEL_ARCHIVE: _cancel_archive,
-        registry_answers.PREVIOUS_PAGE: _show_page,
-        registry_answers.NEXT_PAGE: _show_page,
-        history_answer.POST_HERE: _post_timeline,
-    }.items():
-        app.action(action)(_listener(interactions, act))
-    app.action(drift_notice.COMPARE)(_comparison_listener(interactions))
+    """Listen to the buttons of all messages and of the menu."""
+    for action, handle in _HANDLERS.items():
+        app.action(action)(click_listener(interactions, handle))
+    for action, build in _MONITOR_COMMANDS.items():
+        app.action(action)(click_listener(interactions, _monitor_handler(build)))
     for action, text in _MENU_COMMANDS.items():
-        app.action(action)(_listener(interactions, _run_typed(text)))
+        app.action(action)(click_listener(interactions, _typed_handler(text)))
 
 
-_MENU_COMMANDS = {
-    help_text.MENU_REQUESTS: "requests",
-    help_text.MENU_MODELS: "list",
-    help_text.MENU_HELP: "help",
-}
+def _require_id(value: str) -> str:
+    """Return the id that a button carries. Raises BadInput for a forged one."""
+    if not re.fullmatch(r"[a-z0-9]{4,32}", value):
+        raise BadInput("That button belongs to nothing that is known here.")
+    return value
 
 
-def _listener(
-    interactions: SlackInteractions, handle: Callable[[SlackInteractions, ReplyTarget, str], None]
-) -> Callable[..., None]:
-    """Return a listener: what decides is committed, then the click is acknowledged, then the rest is done."""
-
-    def on_click(ack: Ack, body: dict[str, Any]) -> None:
-        target = target_of_interaction(body)
-        try:
-            handle(interactions, target, str(body["actions"][0].get("value", "")))
-        except Exception as error:  # explained to the person; unforeseen ones get an id to quote
-            interactions.reply_later(target, explain(error))
-        if target.is_home:
-            interactions.defer(
-                target, lambda: home.publish_home(interactions, target.person), interactions.registrar.submit_query
-            )
-        ack()
-
-    return on_click
+def _require_request_id(value: str) -> str:
+    """Return the request id that a button carries. Raises BadInput for a forged one."""
+    return build_command(Approve, {"request": value}).request
 
 
-def _approve(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
-    interactions.reply_later(target, interactions.approve(target, _require_request_id(value)))
+# -- requests ----------------------------------------------------------------------------------------------------------
+
+
+def _approve(interactions: SlackInteractions, target: ReplyTarget, value: str) -> Message | None:
+    return interactions.execute(target, build_command(Approve, {"request": value}))
+
+
+def _withdraw(interactions: SlackInteractions, target: ReplyTarget, value: str) -> Message | None:
+    return interactions.execute(target, build_command(Withdraw, {"request": value}))
 
 
 def _reject(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
@@ -103,73 +89,79 @@ def _review(interactions: SlackInteractions, target: ReplyTarget, value: str) ->
     open_reason_form(interactions, target, _require_request_id(value), Permission.REVIEW)
 
 
-def _withdraw(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
-    interactions.reply_later(target, interactions.withdraw(target, _require_request_id(value)))
-
-
-def _request_again(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
+def _request_again(interactions: SlackInteractions, target: ReplyTarget, value: str) -> Message | None:
     """Open an outdated request again; whoever clicks is its requester."""
-    request, _ = interactions.registrar.request_queries.request_with_votes(_require_request_id(value))
-    interactions.enqueue_command(target, repeat_command(request))
+    request = _read_request(interactions, value)
+    results = request.seen.validation if request.seen else {}
+    command = build_command(
+        Promote,
+        {
+            "model": request.model,
+            "version": str(request.version),
+            "to": request.target,
+            "reason": request.reason,
+            "keep_existing": request.keep_existing,
+            "validation": [f"{name}={value}" for name, value in results.items()],
+        },
+    )
+    return interactions.execute(target, command)
+
+
+def _read_request(interactions: SlackInteractions, value: str) -> Request:
+    request_id = _require_request_id(value)
+    with interactions.registrar.context.ledger.read() as reader:
+        return reader.request(request_id)
+
+
+def _open_promotion_form(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
+    open_promotion_form(interactions, target, {})
+
+
+# -- versions ----------------------------------------------------------------------------------------------------------
 
 
 def _show_details(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
-    request_id = _require_request_id(value)
-    interactions.defer(target, lambda: _open_details(interactions, target, request_id))
+    def find() -> tuple[str, int]:
+        request = _read_request(interactions, value)
+        return request.model, request.version
 
-
-def _open_details(interactions: SlackInteractions, target: ReplyTarget, request_id: str) -> None:
-    interactions.registrar.access_control.require_permission(
-        interactions.caller(target), Permission.READ, origin="slack"
-    )
-    request, _ = interactions.registrar.request_queries.request_with_votes(request_id)
-    _show_version(interactions, target, request.model, request.version)
-
-
-def _show_version(interactions: SlackInteractions, target: ReplyTarget, model: str, version: int) -> None:
-    """Open the modal at once, its trigger is short-lived, and fill it when the registry has answered."""
-    view_id = interactions.open_modal(target, modals.details_modal())
-    try:
-        card = interactions.registrar.registry_queries.version_card(model, VersionRef("number", str(version)))
-        message = registry_answers.version_answer(card, interactions.registrar.context.links)
-    except RegistrarError as error:
-        message = sentence_message(explain(error))
-    interactions.client.views_update(view_id=view_id, view=modals.details_modal(message))
+    _require_request_id(value)
+    _show_version(interactions, target, find)
 
 
 def _show_drift_details(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
-    def task() -> None:
+    def find() -> tuple[str, int]:
+        notice = _read_drift_notice(interactions, value)
+        return notice.model, notice.versions[0]
+
+    _show_version(interactions, target, find)
+
+
+def _show_version(interactions: SlackInteractions, target: ReplyTarget, find: Callable[[], tuple[str, int]]) -> None:
+    """Open the modal at once, its trigger is short-lived, and fill it when the registry has answered."""
+
+    def show() -> None:
         interactions.registrar.access_control.require_permission(
             interactions.caller(target), Permission.READ, origin="slack"
         )
-        notice = _read_drift_notice(interactions, value)
-        _show_version(interactions, target, notice.model, notice.versions[0])
-
-    interactions.defer(target, task)
-
-
-def _comparison_listener(interactions: SlackInteractions) -> Callable[..., None]:
-    """Return the listener that compares a new version with Production, in the thread of its notice."""
-
-    def on_click(ack: Ack, body: dict[str, Any]) -> None:
-        target = target_of_interaction(body)
-        value = str(body["actions"][0].get("value", ""))
-        message = body.get("message") or {}
-
-        def compare() -> Comparison:
-            notice = _read_drift_notice(interactions, value)
-            versions = [str(number) for number in notice.versions[:MAX_COMPARED]]
-            return interactions.registrar.comparisons.compare(
-                build_command(Compare, {"model": notice.model, "versions": versions})
-            )
-
+        model, version = find()
+        view_id = interactions.open_modal(target, modals.details_modal())
         try:
-            interactions.publish_comparison(target, compare, thread=message.get("thread_ts") or message.get("ts"))
-        except Exception as error:  # explained to the person; unforeseen ones get an id to quote
-            interactions.reply_later(target, explain(error))
-        ack()
+            card = interactions.registrar.registry_queries.version_card(model, VersionRef("number", str(version)))
+            message = registry_answers.version_answer(card, interactions.registrar.context.links)
+        except RegistrarError as error:
+            message = sentence_message(explain(error))
+        interactions.client.views_update(view_id=view_id, view=modals.details_modal(message))
 
-    return on_click
+    interactions.defer(target, show)
+
+
+def _compare(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
+    """Compare a new version with Production, in the thread of its notice."""
+    notice = _read_drift_notice(interactions, value)
+    versions = [str(number) for number in notice.versions[:MAX_COMPARED]]
+    command = build_command(Compare, {"model": notice.model, "versions": versions})
+    interactions.execute_later(target, command, thread=target.thread)
 
 
 def _request_staging(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
@@ -179,36 +171,36 @@ def _request_staging(interactions: SlackInteractions, target: ReplyTarget, value
     )
 
 
-def _repair_stage(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
-    interactions.reply_later(target, interactions.repair_stage(target, _require_id(value)))
+def _repair_stage(interactions: SlackInteractions, target: ReplyTarget, value: str) -> Sentence:
+    """Give a stage its one holder back."""
+    caller = interactions.caller(target)
+    model = interactions.registrar.edits.repair_stage(caller, _require_id(value), origin="slack")
+    interactions.execute_transitions_later(target, model)
+    return repair_started_notice()
 
 
-def _undo_rollback(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
-    """Open the form that requests the version that was rolled back; the usual rules apply, as for every promotion."""
-    with interactions.registrar.context.ledger.read() as reading:
-        try:
-            transition = reading.transition(value)
-        except KeyError:
-            raise UnknownRequest("This message is from another time; nothing was changed.") from None
-    version = str(transition.expected_incumbent)
-    open_promotion_form(interactions, target, {"model": transition.model, "version": version, "to": "production"})
+def _read_drift_notice(interactions: SlackInteractions, value: str) -> DriftNotice:
+    with interactions.registrar.context.ledger.read() as reader:
+        return reader.drift_notice(_require_id(value))
 
 
 def _archive(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
     interactions.confirm_draft(target, _require_id(value))
 
 
-def _cancel_archive(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
-    interactions.reply_later(target, messages.not_archived_confirmation())
+def _cancel_archive(interactions: SlackInteractions, target: ReplyTarget, value: str) -> Sentence:
+    return not_archived_confirmation()
 
 
-def _show_page(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
+# -- lists and timelines -----------------------------------------------------------------------------------------------
+
+
+def _show_page(interactions: SlackInteractions, target: ReplyTarget, value: str) -> Message | None:
     """Run the command that the button carries, if it's one that lists something."""
     command = parse_command(value)
     if not isinstance(command, ListModels | ShowModel):
         raise BadInput("That button belongs to no list.")
-    if message := run_typed(interactions, target, value):
-        interactions.reply_later(target, message)
+    return interactions.execute(target, command)
 
 
 def _post_timeline(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
@@ -216,35 +208,145 @@ def _post_timeline(interactions: SlackInteractions, target: ReplyTarget, value: 
     command = parse_command(value)
     if not isinstance(command, ShowHistory):
         raise BadInput("That button belongs to no timeline.")
-    interactions.publish_timeline(target, lambda: interactions.registrar.history.timeline(command))
+    interactions.execute_later(target, command, is_public=True)
 
 
-def _read_drift_notice(interactions: SlackInteractions, value: str) -> DriftNotice:
-    with interactions.registrar.context.ledger.read() as reading:
-        return reading.drift_notice(_require_id(value))
+def _typed_handler(text: str) -> ClickHandler:
+    """Return the handler of a menu button, which does the same as typing the command."""
+    return lambda interactions, target, value: run_typed(interactions, target, text)
 
 
-def _require_id(value: str) -> str:
-    """Return the id that a button carries. Raises BadInput for a forged one."""
-    if not re.fullmatch(r"[a-z0-9]{4,32}", value):
-        raise BadInput("That button belongs to nothing that is known here.")
-    return value
+# -- rollbacks and incidents -------------------------------------------------------------------------------------------
 
 
-def _open_promotion_form(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
-    open_promotion_form(interactions, target, {})
+def _undo_rollback(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
+    """Open the form that requests the version that was rolled back; the usual rules apply, as for every promotion."""
+    with interactions.registrar.context.ledger.read() as reader:
+        try:
+            transition = reader.transition(value)
+        except KeyError:
+            raise UnknownRequest("This message is from another time; nothing was changed.") from None
+    _open_form_for(interactions, target, transition.model, transition.expected_incumbent)
 
 
-def _run_typed(text: str) -> Callable[[SlackInteractions, ReplyTarget, str], None]:
-    """Return the listener of a menu button, which does the same as typing the command."""
-
-    def act(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
-        if message := run_typed(interactions, target, text):
-            interactions.reply_later(target, message)
-
-    return act
+def _undo_incident_rollback(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
+    """Open the form that requests the rolled-back version again, like any other promotion."""
+    incident, _ = interactions.registrar.monitors.incident(_require_id(value))
+    if incident.doing not in {IncidentStatus.ROLLED_BACK, IncidentStatus.NOT_FOLLOWED} or incident.version is None:
+        raise BadInput("Nothing was rolled back here, so there is nothing to undo.")
+    _open_form_for(interactions, target, incident.model, incident.version)
 
 
-def _require_request_id(value: str) -> str:
-    """Return the request id that a button carries. Raises BadInput for a forged one."""
-    return build_command(Approve, {"request": value}).request
+def _open_form_for(interactions: SlackInteractions, target: ReplyTarget, model: str, version: int | None) -> None:
+    open_promotion_form(interactions, target, {"model": model, "version": str(version), "to": "production"})
+
+
+def _acknowledge(interactions: SlackInteractions, target: ReplyTarget, value: str) -> Sentence:
+    caller = interactions.caller(target)
+    sentence = interactions.registrar.monitors.acknowledge(caller, _require_id(value), origin="slack")
+    interactions.deliver_later()
+    return sentence
+
+
+def _silence_incident(interactions: SlackInteractions, target: ReplyTarget, value: str) -> Sentence:
+    caller = interactions.caller(target)
+    sentence = interactions.registrar.monitors.silence_incident(
+        caller, _require_id(value), SILENCE_DURATION, origin="slack"
+    )
+    interactions.deliver_later()
+    return sentence
+
+
+def _roll_back(interactions: SlackInteractions, target: ReplyTarget, value: str) -> Sentence:
+    """Execute the rollback that an incident proposes."""
+    caller = interactions.caller(target)
+    model = interactions.registrar.rollbacks.roll_back_for_incident(caller, _require_id(value), origin="slack")
+    interactions.execute_transitions_later(target, model)
+    return rollback_started_notice()
+
+
+def _show_incident(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
+    """Show the incident's monitors to the person who clicked."""
+    incident_id, monitors = _require_id(value), interactions.registrar.monitors
+
+    def build() -> Message:
+        interactions.registrar.access_control.require_permission(
+            interactions.caller(target), Permission.READ, origin="slack"
+        )
+        incident, watching = monitors.incident(incident_id)
+        views = [monitors.view(monitor.id) for monitor in watching[: monitoring_answers.MAX_DETAILS]]
+        return monitoring_answers.incident_details(incident, views)
+
+    interactions.answer_later(target, build)
+
+
+# -- monitors ----------------------------------------------------------------------------------------------------------
+
+
+def _open_monitor_form(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
+    open_monitor_form(interactions, target, {})
+
+
+def _post_chart(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
+    """Post a monitor's state where the person is, with its chart in the thread."""
+    interactions.execute_later(target, _show_command(_read_monitor(interactions, value)), is_public=True)
+
+
+def _read_monitor(interactions: SlackInteractions, value: str) -> Monitor:
+    return interactions.registrar.monitors.monitor(_require_id(value))
+
+
+def _monitor_handler(build: Callable[[Monitor], Command]) -> ClickHandler:
+    """Return the handler of a monitor's button, which does the same as typing the command."""
+    return lambda interactions, target, value: interactions.execute(target, build(_read_monitor(interactions, value)))
+
+
+def _show_command(monitor: Monitor) -> Command:
+    return monitor_commands.MonitorShow(model=monitor.model, name=monitor.name)
+
+
+_MONITOR_COMMANDS: dict[str, Callable[[Monitor], Command]] = {
+    monitoring_answers.SHOW: _show_command,
+    monitoring_answers.CHECK: lambda it: monitor_commands.MonitorCheck(model=it.model, name=it.name),
+    monitoring_answers.BACKTEST: lambda it: monitor_commands.MonitorBacktest(
+        model=it.model, name=it.name, days=BACKTEST_DAYS
+    ),
+    monitoring_answers.PAUSE: lambda it: monitor_commands.MonitorPause(model=it.model, name=it.name),
+    monitoring_answers.RESUME: lambda it: monitor_commands.MonitorResume(model=it.model, name=it.name),
+    monitoring_answers.SILENCE: lambda it: monitor_commands.MonitorSilence(
+        model=it.model, name=it.name, span=SILENCE_DURATION
+    ),
+    monitoring_answers.UNSILENCE: lambda it: monitor_commands.MonitorUnsilence(model=it.model, name=it.name),
+}
+_MENU_COMMANDS = {
+    help_text.MENU_REQUESTS: "requests",
+    help_text.MENU_MODELS: "list",
+    help_text.MENU_HELP: "help",
+}
+_HANDLERS: dict[str, ClickHandler] = {
+    request_card.APPROVE: _approve,
+    request_card.REJECT: _reject,
+    request_card.DETAILS: _show_details,
+    request_card.OVERRIDE: _override,
+    request_card.WITHDRAW: _withdraw,
+    request_card.REQUEST_AGAIN: _request_again,
+    request_card.REVIEW: _review,
+    help_text.MENU_PROMOTE: _open_promotion_form,
+    drift_notice.DETAILS: _show_drift_details,
+    drift_notice.COMPARE: _compare,
+    drift_notice.REQUEST_STAGING: _request_staging,
+    drift_notice.REPAIR_STAGE: _repair_stage,
+    rollback_card.UNDO_ROLLBACK: _undo_rollback,
+    registry_answers.CONFIRM_ARCHIVE: _archive,
+    registry_answers.CANCEL_ARCHIVE: _cancel_archive,
+    registry_answers.PREVIOUS_PAGE: _show_page,
+    registry_answers.NEXT_PAGE: _show_page,
+    history_answer.POST_HERE: _post_timeline,
+    monitoring_answers.ADD: _open_monitor_form,
+    monitoring_answers.CHART: _post_chart,
+    incident_card.ACKNOWLEDGE: _acknowledge,
+    incident_card.SILENCE: _silence_incident,
+    incident_card.DETAILS: _show_incident,
+    incident_card.UNDO: _undo_incident_rollback,
+    incident_card.ROLL_BACK: _roll_back,
+}

@@ -1,8 +1,9 @@
-"""Starts a listener's slow work after the acknowledgement is sent, so that it can't delay it."""
+"""Starts a listener's slow work after the acknowledgement is sent, and tells the person if it takes long."""
 
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any
@@ -14,6 +15,8 @@ from bot.domain.core.actors import Person, actor_id
 from handlers.errors import new_error_id
 
 Task = Callable[[], object]
+
+SLOW_NOTICE_SECONDS = 2.0  # seconds that a person waits before hearing that the registry is slow
 
 _deferred: ContextVar[list[Task] | None] = ContextVar("collected", default=None)
 
@@ -45,6 +48,28 @@ def after_acknowledgement(task: Task) -> None:
         task()
     else:
         tasks.append(logging_context.with_context(task))
+
+
+class SlowNotice:
+    """Sends a notice once if a task takes too long, including the wait for a thread, or on request."""
+
+    def __init__(self, send: Callable[[], None]) -> None:
+        self._send = send
+        self._timer = threading.Timer(SLOW_NOTICE_SECONDS, logging_context.with_context(self.send_now))
+        self._timer.daemon = True
+        self._sent_lock = threading.Lock()
+        self._timer.start()
+
+    def __enter__(self) -> SlowNotice:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+
+    def send_now(self) -> None:
+        """Speak, unless it was done before."""
+        if self._sent_lock.acquire(blocking=False):
+            self._send()
 
 
 def _actor_id(body: Mapping[str, Any]) -> str | None:

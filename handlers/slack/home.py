@@ -11,7 +11,7 @@ from slack_sdk.errors import SlackApiError
 from bot.domain.core.actors import Person
 from bot.domain.core.errors import Refused
 from bot.domain.policy.authorization import Permission
-from bot.slack.core.api_errors import CONNECTION_ERRORS, error_code
+from bot.slack.core.client import CONNECTION_ERRORS, error_code
 from bot.slack.home import view as home_view
 from handlers.slack.interactions import SlackInteractions
 from handlers.slack.replies import ReplyTarget
@@ -38,7 +38,9 @@ def register(app: App, interactions: SlackInteractions) -> None:
 def publish_home(interactions: SlackInteractions, person: Person) -> None:
     """Publish a person's current Home tab; if Slack doesn't support it, that's logged."""
     try:
-        view = _home_view(interactions, person)
+        caller = interactions.registrar.directory.profile(person)
+        interactions.registrar.access_control.require_permission(caller, Permission.READ, origin="slack")
+        view = home_view.home_view(interactions.registrar.homes.view_for(caller))
     except Refused as error:
         view = home_view.refused_view(error.sentence)
     try:
@@ -46,9 +48,3 @@ def publish_home(interactions: SlackInteractions, person: Person) -> None:
     except (SlackApiError, *CONNECTION_ERRORS) as error:
         why = error_code(error) if isinstance(error, SlackApiError) else str(error)
         log.warning("the Home of %s cannot be published: %s", person.user, why)
-
-
-def _home_view(interactions: SlackInteractions, person: Person) -> dict[str, Any]:
-    caller = interactions.registrar.directory.profile(person)
-    interactions.registrar.access_control.require_permission(caller, Permission.READ, origin="slack")
-    return home_view.home_view(interactions.registrar.homes.view_for(caller))

@@ -3,46 +3,40 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any
 
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from bot import logging_context
-from bot.domain.commands.base import Command
-from bot.domain.commands.changes import FreezeModel, Unblock, UnfreezeModel
-from bot.domain.commands.requests import Promote
+from bot.domain.commands.base import Change, Command, QueryCommand
+from bot.domain.commands.promotions import Promote
 from bot.domain.core import messages as core_messages
 from bot.domain.core.actors import Profile
 from bot.domain.core.errors import SlackUnreachable, Unreachable
 from bot.domain.core.sentence import Channel, Code, Name, Sentence, join_sentences, say
-from bot.domain.policy.authorization import Permission
 from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions import messages as promotion_messages
-from bot.domain.promotions.approver_messages import waiting_for_approvers
-from bot.domain.promotions.approvers import pending_approvers
-from bot.domain.promotions.request import Request, RequestState, VoteChoice
-from bot.domain.registry.comparison import Comparison
+from bot.domain.promotions.approvers import pending_approvers, waiting_for_approvers
+from bot.domain.promotions.request import Request, RequestState
 from bot.domain.registry.model import Stage
 from bot.domain.rollbacks import messages as rollback_messages
-from bot.domain.rollbacks.history import Timeline
 from bot.domain.transitions import messages as transition_messages
 from bot.domain.transitions.transition import Transition, TransitionKind
 from bot.registrar import Registrar
-from bot.services.core.commands import CommandResult
+from bot.services.core.commands import CommandResult, Origin
 from bot.services.core.outbox_messages import OPENED, card_message
-from bot.slack.core.api_errors import CONNECTION_ERRORS, error_code, is_posting_restricted
+from bot.slack.commands.rendering import render
+from bot.slack.core.answer import RenderContext, SlackAnswer
 from bot.slack.core.blocks import Message, build_message, section, sentence_message
-from bot.slack.delivery.publisher import FileUpload, PublishedMessage, Publisher
-from bot.slack.promotions import request_card
+from bot.slack.core.client import CONNECTION_ERRORS, error_code, is_posting_restricted
+from bot.slack.delivery.publisher import Publisher
 from handlers.errors import explain
-from handlers.slack.deferred import Task, after_acknowledgement
-from handlers.slack.replies import AnswerWithChart, Replies, ReplyTarget
-from handlers.slack.slow_notice import SlowNotice
+from handlers.slack.deferred import SlowNotice, Task, after_acknowledgement
+from handlers.slack.replies import Replies, ReplyTarget
 
 SubmitTask = Callable[[Task], object]
-ResultT = TypeVar("ResultT")
 
 
 class SlackInteractions:
@@ -63,79 +57,105 @@ class SlackInteractions:
         return self.registrar.directory.profile(target.person)
 
     def reply(self, target: ReplyTarget, message: Message | Sentence) -> None:
-        """Answer the person, and only them."""
+        """SlackAnswer the person, and only them."""
         self._replies.send(target, sentence_message(message) if isinstance(message, Sentence) else message)
 
     def reply_later(self, target: ReplyTarget, message: Message | Sentence) -> None:
-        """Answer the person after the acknowledgement, which can't carry an answer to a click."""
+        """SlackAnswer the person after the acknowledgement, which can't carry an answer to a click."""
         self.defer(target, lambda: self.reply(target, message))
 
-    def run_query(self, target: ReplyTarget, read: Callable[[], Message | AnswerWithChart]) -> None:
-        """Run a query after the acknowledgement, if the person is allowed to, and answer with its result."""
+    def answer_later(self, target: ReplyTarget, build: Callable[[], Message]) -> None:
+        """SlackAnswer with a message that is built after the acknowledgement."""
+        self._defer_with_notice(
+            target,
+            core_messages.answer_delayed_notice,
+            lambda patience: self._answer(target, lambda: SlackAnswer(build()), patience),
+            self.registrar.submit_query,
+        )
 
-        def task(patience: SlowNotice) -> None:
-            with patience:
-                self.registrar.access_control.require_permission(self.caller(target), Permission.READ, origin="slack")
-                message = read()
-            if isinstance(message, AnswerWithChart):
-                self._replies.send_with_chart(target, message)
-            else:
-                self.reply(target, message)
+    # -- commands --------------------------------------------------------------------------------------------------
 
-        self._defer_with_notice(target, core_messages.answer_delayed_notice, task, self.registrar.submit_query)
+    def execute(self, target: ReplyTarget, command: Command) -> Message | None:
+        """Execute a command, typed or from a button. Return the answer, or None if it follows the acknowledgement.
 
-    def publish_comparison(
-        self, target: ReplyTarget, compare: Callable[[], Comparison], *, thread: str | None = None
+        A change is committed when this returns, a change of the registry is stored. Raises Refused, BadInput, and
+        LedgerUnavailable.
+        """
+        if isinstance(command, QueryCommand) or (isinstance(command, Change) and command.is_slow):
+            self.execute_later(target, command)
+            return None
+        result = self._dispatch(target, command)
+        if result.queued is not None:
+            self._execute_queued_later(target, result.queued.id, is_promotion=isinstance(command, Promote))
+            return None
+        return self._render(command, result).message
+
+    def execute_later(
+        self, target: ReplyTarget, command: Command, *, is_public: bool = False, thread: str | None = None
     ) -> None:
-        """Compare versions after the acknowledgement, and post the result where the person is."""
+        """Execute a command after the acknowledgement, and answer.
 
-        def post(comparison: Comparison) -> PublishedMessage:
-            return self._publisher.publish_comparison(
-                comparison, target.channel, user_id=target.person.user, thread=thread
+        `is_public` shows the result to the channel; what's for the channel goes into `thread`, if given.
+        """
+
+        def build() -> SlackAnswer:
+            return self._render(command, self._dispatch(target, command), is_public=is_public)
+
+        self._defer_with_notice(
+            target,
+            core_messages.answer_delayed_notice,
+            lambda patience: self._answer(target, build, patience, thread),
+            self.registrar.submit_query,
+        )
+
+    def _dispatch(self, target: ReplyTarget, command: Command) -> CommandResult:
+        """Execute a command and start what follows from it, after the acknowledgement if there's one to come."""
+        origin = Origin(entry_point="slack", channel=target.channel)
+        result = self.registrar.commands.execute(self.caller(target), command, origin)
+        if result.request is not None and result.due_model:
+            request = result.request
+            self._defer_with_notice(
+                target,
+                promotion_messages.vote_recorded_notice,
+                lambda patience: self._execute_transitions(request, patience),
             )
+        elif result.due_model:
+            self.execute_transitions_later(target, result.due_model)
+        elif isinstance(command, Change):
+            self.deliver_later()
+        return result
 
-        self._publish(target, compare, post)
+    def _render(self, command: Command, result: CommandResult, *, is_public: bool = False) -> SlackAnswer:
+        context = RenderContext(
+            now=self.registrar.context.clock.now(),
+            links=self.registrar.context.links,
+            answer=result.answer or say(""),
+            is_public=is_public,
+        )
+        return render(command, result.view if result.request is None else result.request, context)
 
-    def publish_timeline(self, target: ReplyTarget, read: Callable[[], Timeline]) -> None:
-        """Read the timeline of Production after the acknowledgement, and post it with its picture."""
-
-        def post(timeline: Timeline) -> PublishedMessage:
-            return self._publisher.publish_timeline(timeline, target.channel, user_id=target.person.user)
-
-        self._publish(target, read, post)
-
-    def publish_message(
-        self, target: ReplyTarget, build: Callable[[], tuple[Message, Callable[[], Sequence[FileUpload]]]]
+    def _answer(
+        self, target: ReplyTarget, build: Callable[[], SlackAnswer], patience: SlowNotice, thread: str | None = None
     ) -> None:
-        """Build a message and its files after the acknowledgement, and post them where the person is."""
+        with patience:
+            answer = build()
+        if answer.is_public:
+            self._post_in_turn(target, lambda: self._publish(target, answer, thread))
+        else:
+            self._replies.send_answer(target, answer)
 
-        def post(message_and_files: tuple[Message, Callable[[], Sequence[FileUpload]]]) -> PublishedMessage:
-            return self._publisher.post(*message_and_files, target.channel, user_id=target.person.user)
-
-        self._publish(target, build, post)
-
-    def _publish(
-        self, target: ReplyTarget, read: Callable[[], ResultT], post: Callable[[ResultT], PublishedMessage]
-    ) -> None:
-        """Run a query after the acknowledgement, and post its result when it's the channel's turn."""
-
-        def task(patience: SlowNotice) -> None:
-            with patience:
-                self.registrar.access_control.require_permission(self.caller(target), Permission.READ, origin="slack")
-                result = read()
-            self._post_in_turn(target, lambda: publish(result))
-
-        def publish(result: ResultT) -> None:
-            message_ref, channel_error, failure_text = post(result)
-            if message_ref.channel != target.channel:
-                self.reply(
-                    target,
-                    core_messages.sent_directly_notice(channel_error if is_posting_restricted(channel_error) else ""),
-                )
-            if failure_text:
-                self.reply(target, build_message(failure_text, [section(failure_text)]))
-
-        self._defer_with_notice(target, core_messages.answer_delayed_notice, task, self.registrar.submit_query)
+    def _publish(self, target: ReplyTarget, answer: SlackAnswer, thread: str | None) -> None:
+        """Post an answer where the person is; tell them if it had to go elsewhere, or without its files."""
+        message_ref, channel_error, failure_text = self._publisher.post(
+            answer, target.channel, user_id=target.person.user, thread=thread
+        )
+        if message_ref.channel != target.channel:
+            self.reply(
+                target,
+                core_messages.sent_directly_notice(channel_error if is_posting_restricted(channel_error) else ""),
+            )
+        if failure_text:
+            self.reply(target, build_message(failure_text, [section(failure_text)]))
 
     def _post_in_turn(self, target: ReplyTarget, task: Task) -> None:
         """Post in a channel when it's its turn, without blocking a worker thread until then."""
@@ -153,110 +173,16 @@ class SlackInteractions:
         finally:
             outbox.end_turn(channel)
 
-    def enqueue_command(self, target: ReplyTarget, command: Command) -> None:
-        """Record the command, to be executed after the acknowledgement. Raises Refused and LedgerUnavailable."""
-        queued = self.registrar.command_queue.submit(
-            self.caller(target), command, channel=target.channel, origin="slack"
-        )
-        self._execute_later(
-            target,
-            queued.id,
-            promotion_messages.request_recorded_notice
-            if isinstance(command, Promote)
-            else core_messages.command_recorded_notice,
-        )
-
     def confirm_draft(self, target: ReplyTarget, draft_id: str) -> None:
         """Submit the draft that the person has confirmed. Raises Refused and UnknownRequest."""
         queued = self.registrar.command_queue.submit_draft(self.caller(target), draft_id, origin="slack")
-        self._execute_later(target, queued.id, core_messages.command_recorded_notice)
+        self._execute_queued_later(target, queued.id, is_promotion=False)
 
-    def repair_stage(self, target: ReplyTarget, notice_id: str) -> Sentence:
-        """Give a stage its one holder back, after the acknowledgement, and return the answer. Raises Refused."""
-        model = self.registrar.edits.repair_stage(self.caller(target), notice_id, origin="slack")
+    def execute_transitions_later(self, target: ReplyTarget, model: str) -> None:
+        """Execute a model's due transitions after the acknowledgement."""
         self.defer(target, lambda: self.registrar.execute_transitions(model))
-        return transition_messages.repair_started_notice()
 
-    def unblock(self, target: ReplyTarget, command: Unblock) -> Sentence:
-        """Unblock a version and return the answer. Raises Refused."""
-        sentence = self.registrar.rollbacks.unblock(self.caller(target), command, origin="slack")
-        self.defer(target, lambda: self.registrar.execute_transitions(command.model))
-        return sentence
-
-    def confirm_incident_rollback(self, target: ReplyTarget, incident_id: str) -> Sentence:
-        """Execute the rollback that an incident proposes, after the acknowledgement. Raises Refused."""
-        model = self.registrar.rollbacks.roll_back_for_incident(self.caller(target), incident_id, origin="slack")
-        self.defer(target, lambda: self.registrar.execute_transitions(model))
-        return rollback_messages.rollback_started_notice()
-
-    def _execute_later(self, target: ReplyTarget, command_id: str, slow_sentence: Callable[[], Sentence]) -> None:
-        self._defer_with_notice(target, slow_sentence, lambda patience: self._execute(target, command_id, patience))
-
-    def approve(self, target: ReplyTarget, request_id: str) -> Message:
-        """Record an approval and return the answer; the transition is executed later. Raises Refused."""
-        counted = self.registrar.requests.vote(self.caller(target), request_id, VoteChoice.APPROVE, origin="slack")
-        if counted.request.state is RequestState.PENDING:
-            self._deliver_later()
-        else:
-            self._defer_with_notice(
-                target,
-                promotion_messages.vote_recorded_notice,
-                lambda patience: self._execute_transitions(counted.request, patience),
-            )
-        return request_card.vote_answer(
-            counted.request, promotion_messages.approval_confirmation(counted.request, counted.approvals)
-        )
-
-    def withdraw(self, target: ReplyTarget, request_id: str) -> Sentence:
-        """Take the person's own vote back and return the answer. Raises Refused."""
-        counted = self.registrar.requests.withdraw_vote(self.caller(target), request_id, origin="slack")
-        self._deliver_later()
-        return promotion_messages.withdrawal_confirmation(counted.request, counted.approvals)
-
-    def override(self, target: ReplyTarget, request_id: str, reason: str) -> Sentence:
-        """Override failed gates and return the answer; a transition that follows is executed later. Raises Refused."""
-        counted = self.registrar.requests.override_gates(self.caller(target), request_id, reason=reason, origin="slack")
-        if counted.request.state is RequestState.PENDING:
-            self._deliver_later()
-        else:
-            self._defer_with_notice(
-                target,
-                promotion_messages.vote_recorded_notice,
-                lambda patience: self._execute_transitions(counted.request, patience),
-            )
-        return promotion_messages.override_confirmation(counted.request, counted.approvals)
-
-    def review(self, target: ReplyTarget, request_id: str, reason: str) -> Sentence:
-        """Write a review down and return the answer. Raises Refused and BadInput."""
-        request = self.registrar.reviews.review(self.caller(target), request_id, reason=reason, origin="slack")
-        self._deliver_later()
-        return break_glass_messages.review_confirmation(request)
-
-    def freeze(self, target: ReplyTarget, command: FreezeModel) -> Sentence:
-        """Freeze Production and return the answer. Raises Refused."""
-        sentence = self.registrar.freezes.freeze(self.caller(target), command, origin="slack")
-        self._deliver_later()
-        return sentence
-
-    def unfreeze(self, target: ReplyTarget, command: UnfreezeModel) -> Sentence:
-        """Unfreeze Production and return the answer; requests that waited for it are executed soon. Raises Refused."""
-        sentence = self.registrar.freezes.unfreeze(self.caller(target), command, origin="slack")
-        self._deliver_later()
-        return sentence
-
-    def reject(self, target: ReplyTarget, request_id: str, reason: str) -> Sentence:
-        """Record a rejection and return the answer. Raises Refused."""
-        counted = self.registrar.requests.vote(
-            self.caller(target), request_id, VoteChoice.REJECT, reason=reason, origin="slack"
-        )
-        self._deliver_later()
-        return promotion_messages.rejection_confirmation(counted.request)
-
-    def cancel(self, target: ReplyTarget, request_id: str, reason: str) -> Sentence:
-        """Take a request back and return the answer. Raises Refused."""
-        request = self.registrar.requests.cancel(self.caller(target), request_id, reason=reason, origin="slack")
-        self._deliver_later()
-        return promotion_messages.cancellation_confirmation(request)
+    # -- afterwards ------------------------------------------------------------------------------------------------
 
     def open_modal_later(self, target: ReplyTarget, build: Callable[[], dict[str, Any]]) -> None:
         """Open a modal after the acknowledgement; its trigger is good for three seconds."""
@@ -299,27 +225,30 @@ class SlackInteractions:
 
         after_acknowledgement(start)
 
-    def reply_and_deliver(self, sentence: Sentence) -> Sentence:
-        """Return the answer to what changed something for all; the channel hears of it after the acknowledgement."""
-        self._deliver_later()
-        return sentence
-
-    def _deliver_later(self) -> None:
+    def deliver_later(self) -> None:
+        """Deliver messages after the acknowledgement."""
         after_acknowledgement(self.registrar.schedule_delivery)
 
     def log_unexpected(self, error: Exception, body: dict[str, Any]) -> None:
         """Log a listener's error with an id; Bolt calls this for errors before the acknowledgement."""
         explain(error)
 
-    def _execute(self, target: ReplyTarget, command_id: str, slow_notice: SlowNotice) -> None:
+    def _execute_queued_later(self, target: ReplyTarget, command_id: str, *, is_promotion: bool) -> None:
+        self._defer_with_notice(
+            target,
+            promotion_messages.request_recorded_notice if is_promotion else core_messages.command_recorded_notice,
+            lambda patience: self._execute_queued(target, command_id, patience),
+        )
+
+    def _execute_queued(self, target: ReplyTarget, command_id: str, slow_notice: SlowNotice) -> None:
         with slow_notice:
             try:
                 done = self.registrar.command_queue.execute(command_id)
             except Unreachable:
                 slow_notice.send_now()
                 return
-            if done.transition_id:
-                self.registrar.execute_transitions(done.model)
+            if done.due_model:
+                self.registrar.execute_transitions(done.due_model)
         self.registrar.outbox.deliver(patience=5)
         self.reply(target, self._result_sentence(done))
 

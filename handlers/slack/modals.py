@@ -2,158 +2,148 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
 from typing import Any
 
-from slack_bolt import Ack, App
+from slack_bolt import App
 
-from bot.domain.commands.changes import Rollback
+from bot.domain.commands.base import Command
+from bot.domain.commands.monitoring import MonitorAdd
 from bot.domain.commands.parser import build_command
-from bot.domain.commands.requests import Promote, Reject
+from bot.domain.commands.promotions import Override, Promote, Reject, Review
+from bot.domain.commands.rollbacks import Rollback
 from bot.domain.core.errors import BadInput, RegistrarError
-from bot.domain.core.sentence import Sentence, truncate
 from bot.domain.policy.authorization import Permission
-from bot.slack.core import forms
+from bot.slack.monitoring import modal as monitor_modal
 from bot.slack.promotions import modals
-from bot.slack.rollbacks import modal
+from bot.slack.rollbacks import rollback_card
 from handlers.errors import explain
 from handlers.slack.interactions import SlackInteractions
-from handlers.slack.replies import ReplyTarget, target_of_interaction
-
-MAX_FIELD_ERROR_LENGTH = 300  # characters under a field; more is hard to read there
-
-
-class _FieldError(Exception):
-    """A field that can't be accepted as it is."""
-
-    def __init__(self, field: str, error: RegistrarError) -> None:
-        super().__init__(field)
-        self.errors = {field: truncate(str(explain(error)), MAX_FIELD_ERROR_LENGTH)}
+from handlers.slack.listeners import FieldError, Form, FormHandler, form_listener
+from handlers.slack.replies import ReplyTarget
 
 
 def register(app: App, interactions: SlackInteractions) -> None:
     """Listen to the submitted forms."""
-    app.view(modals.PROMOTE)(_listener(interactions, _promote))
-    app.view(modals.REJECT)(_listener(interactions, _reject))
-    app.view(modals.OVERRIDE)(_listener(interactions, _override))
-    app.view(modals.REVIEW)(_listener(interactions, _review))
-    app.view(modal.ROLLBACK)(_listener(interactions, _rollback))
+    for callback, handle in _HANDLERS.items():
+        app.view(callback)(form_listener(interactions, handle))
 
 
-def _listener(
-    interactions: SlackInteractions, handle: Callable[[SlackInteractions, ReplyTarget, str, dict[str, str]], None]
-) -> Callable[..., None]:
-    def on_submit(ack: Ack, body: dict[str, Any]) -> None:
-        view = body["view"]
-        target = target_of_interaction(body)
-        try:
-            handle(
-                interactions,
-                target,
-                str(view.get("private_metadata") or ""),
-                forms.submitted_values(view.get("state") or {}),
-            )
-        except _FieldError as error:
-            ack(response_action="errors", errors=error.errors)
-            return
-        except Exception as error:  # explained to the person; unforeseen ones get an id to quote
-            interactions.reply_later(target, explain(error))
-        ack()
-
-    return on_submit
-
-
-def _promote(interactions: SlackInteractions, target: ReplyTarget, draft_id: str, fields: dict[str, str]) -> None:
+def _promote(interactions: SlackInteractions, target: ReplyTarget, form: Form) -> None:
     try:
-        before = interactions.registrar.command_queue.get_draft(draft_id)
+        before = interactions.registrar.command_queue.get_draft(form.id)
         typed = {key: before.command.get(key) for key in ("keep_existing", "validation")}  # no fields of the form
-        command = build_command(
-            Promote, _require_valid_fields(fields) | {key: value for key, value in typed.items() if value}
-        )
-        interactions.enqueue_command(ReplyTarget(person=target.person, channel=before.where), command)
+        _require_valid_fields(form.values)
+        command = build_command(Promote, form.values | {key: value for key, value in typed.items() if value})
+        interactions.execute(ReplyTarget(person=target.person, channel=before.where), command)
     except RegistrarError as error:
-        raise _FieldError("model", error) from error
+        raise FieldError("model", error) from error
 
 
-def _require_valid_fields(fields: dict[str, str]) -> dict[str, Any]:
-    """Return the fields once each is valid by itself, so that an error is shown under its own field."""
+def _require_valid_fields(fields: dict[str, str]) -> None:
+    """Check each field by itself, so that an error is shown under its own field. Raises FieldError."""
     for field in ("model", "version", "to"):
         try:
             build_command(Promote, {"model": "m", "version": "1", "to": "staging"} | {field: fields.get(field, "")})
         except BadInput as error:
-            raise _FieldError(field, error) from error
-    return fields
+            raise FieldError(field, error) from error
 
 
-def _rollback(interactions: SlackInteractions, target: ReplyTarget, draft_id: str, fields: dict[str, str]) -> None:
+def _rollback(interactions: SlackInteractions, target: ReplyTarget, form: Form) -> None:
     field = "reason"
     try:
-        reason = fields.get("reason", "").strip()
+        reason = form.values.get("reason", "").strip()
         if not reason:
             raise BadInput("Say why: the thread and the audit keep it.")
-        before = interactions.registrar.command_queue.get_draft(draft_id)
+        before = interactions.registrar.command_queue.get_draft(form.id)
         typed = {key: value for key, value in before.command.items() if key != "verb"}
         if "model" not in typed:
-            field, typed = "model", {key: value for key, value in fields.items() if key in {"model", "version"}}
+            field, typed = "model", {key: value for key, value in form.values.items() if key in {"model", "version"}}
         command = build_command(Rollback, typed | {"reason": reason})
         interactions.registrar.access_control.require_permission(
             interactions.caller(target), Permission.ROLL_BACK, model=command.model, origin="slack"
         )
         interactions.registrar.rollbacks.check_named_target(command)
-        interactions.enqueue_command(ReplyTarget(person=target.person, channel=before.where), command)
+        interactions.execute(ReplyTarget(person=target.person, channel=before.where), command)
     except RegistrarError as error:
-        raise _FieldError(field, error) from error
+        raise FieldError(field, error) from error
 
 
-def _override(interactions: SlackInteractions, target: ReplyTarget, request_id: str, fields: dict[str, str]) -> None:
-    _decide_with_reason(
-        interactions,
-        target,
-        request_id,
-        fields,
-        "Say why: the card shows it, and the audit keeps it.",
-        interactions.override,
-    )
+def _reason_handler(command_class: type[Command], missing_reason: str) -> FormHandler:
+    """Return the handler of a form that asks for a reason; `missing_reason` is shown if it's empty."""
+
+    def handle(interactions: SlackInteractions, target: ReplyTarget, form: Form) -> None:
+        try:
+            reason = form.values.get("reason", "").strip()
+            if not reason:
+                raise BadInput(missing_reason)
+            message = interactions.execute(target, build_command(command_class, {"request": form.id, "reason": reason}))
+        except RegistrarError as error:
+            raise FieldError("reason", error) from error
+        if message is not None:
+            interactions.defer(
+                target, lambda: interactions.reply(_in_card_channel(interactions, target, form.id), message)
+            )
+
+    return handle
 
 
-def _review(interactions: SlackInteractions, target: ReplyTarget, request_id: str, fields: dict[str, str]) -> None:
-    missing = "Say what you found: the thread shows it, and the audit log keeps it."
-    _decide_with_reason(interactions, target, request_id, fields, missing, interactions.review)
+def _in_card_channel(interactions: SlackInteractions, target: ReplyTarget, request_id: str) -> ReplyTarget:
+    """Return the channel of the request's card: a submitted modal doesn't say where it was opened."""
+    with interactions.registrar.context.ledger.read() as reader:
+        card_ref = reader.message_ref(request_id)
+    return ReplyTarget(person=target.person, channel=card_ref.channel if card_ref else "")
 
 
-def _reject(interactions: SlackInteractions, target: ReplyTarget, request_id: str, fields: dict[str, str]) -> None:
-    _decide_with_reason(
-        interactions, target, request_id, fields, "Say why: the requester gets to read it.", interactions.reject
-    )
+# -- the form that adds a monitor --------------------------------------------------------------------------------------
 
 
-Decide = Callable[[ReplyTarget, str, str], Sentence]  # where, which request, why
-
-
-def _decide_with_reason(
-    interactions: SlackInteractions,
-    target: ReplyTarget,
-    request_id: str,
-    fields: dict[str, str],
-    missing_reason: str,
-    decide: Decide,
-) -> None:
-    """Make a decision that needs a reason; without one, `missing_reason` is shown under the field."""
+def _add_monitor(interactions: SlackInteractions, target: ReplyTarget, form: Form) -> None:
     try:
-        reason = fields.get("reason", "").strip()
-        if not reason:
-            raise BadInput(missing_reason)
-        command = build_command(Reject, {"request": request_id, "reason": reason})
-        sentence = decide(target, command.request, command.reason)
+        before = interactions.registrar.command_queue.get_draft(form.id)
+        answer = interactions.execute(target, _monitor_command(before.command, form))
     except RegistrarError as error:
-        raise _FieldError("reason", error) from error
-    interactions.defer(target, lambda: _reply_in_card_channel(interactions, target, request_id, sentence))
+        sentence = str(explain(error))
+        raise FieldError(_monitor_field_of(error, sentence), error, _without_flag(sentence)) from error
+    if answer is not None:
+        interactions.reply_later(ReplyTarget(person=target.person, channel=before.where), answer)
 
 
-def _reply_in_card_channel(
-    interactions: SlackInteractions, target: ReplyTarget, request_id: str, sentence: Sentence
-) -> None:
-    """Answer in the channel of the request's card: a submitted modal doesn't say where it was opened."""
-    with interactions.registrar.context.ledger.read() as reading:
-        card_ref = reading.message_ref(request_id)
-    interactions.reply(ReplyTarget(person=target.person, channel=card_ref.channel if card_ref else ""), sentence)
+def _monitor_command(typed: dict[str, Any], form: Form) -> MonitorAdd:
+    """Return the form's command; what was typed before is kept unless the form has a field for it."""
+    fields = form.values
+    hidden_values = {key: value for key, value in typed.items() if key != "verb" and key not in form.shown}
+    for field, label in (("model", "model"), ("name", "name")):
+        if not fields.get(field):
+            raise BadInput(f"{field}: name the {label}.")
+    if fields.get("rule") != "threshold" and (fields.get("greater_than") or fields.get("less_than")):
+        fields = fields | {"rule": "threshold"}  # a bound was filled in, so it is meant
+    known = {key: value for key, value in fields.items() if key in monitor_modal.MONITOR_FIELDS}
+    return build_command(MonitorAdd, hidden_values | known)
+
+
+def _without_flag(sentence: str) -> str:
+    """Return an error without the leading flag, since a form has fields instead."""
+    text = re.sub(r"^--[a-z-]+: ", "", sentence)
+    return text[:1].upper() + text[1:]
+
+
+def _monitor_field_of(error: RegistrarError, sentence: str) -> str:
+    """Return the form's field that an error is about: the error names it, or its sentence names the flag."""
+    if error.field in monitor_modal.MONITOR_FIELDS:
+        return error.field
+    match = re.search(r"--([a-z-]+)", sentence)
+    field = match[1].replace("-", "_") if match else ""
+    if field in monitor_modal.MONITOR_FIELDS:
+        return field
+    return "name" if "monitor" in sentence.lower() and "model" not in sentence.lower() else "model"
+
+
+_HANDLERS: dict[str, FormHandler] = {
+    modals.PROMOTE: _promote,
+    modals.REJECT: _reason_handler(Reject, "Say why: the requester gets to read it."),
+    modals.OVERRIDE: _reason_handler(Override, "Say why: the card shows it, and the audit keeps it."),
+    modals.REVIEW: _reason_handler(Review, "Say what you found: the thread shows it, and the audit log keeps it."),
+    rollback_card.ROLLBACK: _rollback,
+    monitor_modal.MONITOR: _add_monitor,
+}

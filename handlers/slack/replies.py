@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +14,10 @@ from slack_sdk.errors import SlackApiError
 from bot.domain.core.actors import Person
 from bot.http_client import trusted_certificates
 from bot.ports import MessageRef
-from bot.slack.core.api_errors import CONNECTION_ERRORS, POST_OPTIONS, missing_scopes
+from bot.slack.core.answer import SlackAnswer
 from bot.slack.core.blocks import Message
-from bot.slack.delivery.publisher import FileUpload, ReportMissingScopes, upload_file
+from bot.slack.core.client import CONNECTION_ERRORS, POST_OPTIONS, missing_scopes
+from bot.slack.delivery.publisher import ReportMissingScopes, upload_file
 from bot.slack.registry.answers import chart_sent_directly
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ class ReplyTarget:
     channel: str
     response_url: str | None = None
     trigger_id: str | None = None
+    thread: str | None = None  # of the message whose button was clicked
     is_home: bool = False  # on the Home tab, which shows the result itself
 
 
@@ -48,23 +50,16 @@ def target_of_interaction(body: Mapping[str, Any]) -> ReplyTarget:
 
     On Enterprise Grid, that's their home team, which can differ from their commands' team: the directory decides.
     """
-    user = body["user"]
+    user, message = body["user"], body.get("message") or {}
     team = user.get("team_id") or (body.get("team") or {}).get("id") or ""
     return ReplyTarget(
         person=Person(str(team), str(user["id"])),
         channel=str((body.get("channel") or {}).get("id", "")),
         response_url=body.get("response_url"),
         trigger_id=body.get("trigger_id"),
+        thread=message.get("thread_ts") or message.get("ts"),
         is_home=(body.get("view") or {}).get("type") == "home",
     )
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerWithChart:
-    """An answer, and what draws its picture."""
-
-    message: Message
-    make_chart: Callable[[], FileUpload]
 
 
 class Replies:
@@ -80,15 +75,18 @@ class Replies:
         """Close the connection."""
         self._http.close()
 
-    def send_with_chart(self, target: ReplyTarget, answer: AnswerWithChart) -> None:
-        """Answer, then post the picture in the person's direct messages: an ephemeral message can't have a file.
+    def send_answer(self, target: ReplyTarget, answer: SlackAnswer) -> None:
+        """SlackAnswer, then post its picture in the person's direct messages: an ephemeral message can't have a file.
 
         If Slack refuses the picture, there's only the answer.
         """
         self.send(target, answer.message)
+        files = answer.make_files()
+        if not files:
+            return
         try:
             direct = str(self._client.conversations_open(users=target.person.user)["channel"]["id"])
-            sent = upload_file(self._client, MessageRef(direct, ""), answer.make_chart(), comment=answer.message.text)
+            sent = upload_file(self._client, MessageRef(direct, ""), files[0], comment=answer.message.text)
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             log.warning("Slack takes no picture (%s): the answer goes without", error)
             self._report_missing_scopes(missing_scopes(error))
@@ -97,7 +95,7 @@ class Replies:
             self.send(target, chart_sent_directly(sent.link))
 
     def send(self, target: ReplyTarget, message: Message) -> None:
-        """Answer at the response address, else in the channel, else directly; what fails is logged."""
+        """SlackAnswer at the response address, else in the channel, else directly; what fails is logged."""
         for send in (self._send_to_response_url, self._send_ephemeral, self._send_direct):
             try:
                 if send(target, message):

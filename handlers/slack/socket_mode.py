@@ -16,7 +16,7 @@ from slack_sdk.socket_mode.request import SocketModeRequest
 
 from bot.domain.core.errors import BadInput, Misconfigured, SlackUnreachable
 from bot.domain.core.sentence import Code, say
-from bot.slack.core.api_errors import CONNECTION_ERRORS, error_code
+from bot.slack.core.client import CONNECTION_ERRORS, error_code
 from handlers.slack.deferred import dispatch_request
 from handlers.slack.payload_schema import validate_payload
 

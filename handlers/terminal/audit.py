@@ -28,9 +28,9 @@ from bot.ledger.schema import SchemaAge
 from bot.ports import LedgerReader
 from bot.settings import read_settings
 from handlers.terminal.command_line.commands import AuditExport, AuditShow, AuditVerify
-from handlers.terminal.command_line.document_keys import DOCUMENT_KEYS
-from handlers.terminal.command_line.grammar import Invocation, OutputFormat
+from handlers.terminal.command_line.grammar import Invocation
 from handlers.terminal.output import console, documents
+from handlers.terminal.output.command_output import OutputFormat, print_output
 
 PAGE_SIZE = 1000  # rows that are in memory at a time
 
@@ -61,17 +61,15 @@ def _show(ledger: SqlLedger, command: AuditShow, output_format: OutputFormat) ->
         waiting = _unreviewed_requests(ledger, reading, command.model)
     page, has_more = records[: command.last], len(records) > command.last
     if output_format is OutputFormat.JSON:
-        events = [
-            _without_key(documents.event_document(record), "body") | {"sentence": str(record_sentence(record))}
-            for record in page
-        ]
+        events = [documents.event_document(record) | {"sentence": str(record_sentence(record))} for record in page]
+        for event in events:
+            del event["body"]
         document = {"events": events, "more": has_more, "unreviewed": [request.id for request in waiting]}
-        console.write_output(documents.to_json(document, console.output_encoding()))
+        console.write_output(documents.to_json(document))
     else:
         head = break_glass_messages.unreviewed_summary(waiting, datetime.now(UTC))
-        console.write_output(
-            console.render(lambda _: [*([Text(str(head))] if head else []), *_event_rows(command, page, has_more)])
-        )
+        rows = [*([Text(str(head))] if head else []), *_event_rows(command, page, has_more)]
+        console.write_output(console.render(lambda _: rows))
     return 0
 
 
@@ -129,14 +127,17 @@ def _verify(ledger: SqlLedger, command: AuditVerify, output_format: OutputFormat
     review = break_glass_messages.unreviewed_summary(waiting, datetime.now(UTC))
     sentence = audit_chain.describe_fault(fault) if fault else _verified_sentence(head, anchors)
     advice = audit_chain.advice(fault) if fault else None
-    if output_format is OutputFormat.JSON:
-        number = None if anchors is None else len(anchors)
-        document = documents.verification_document(
-            fault, head, number, [request.id for request in waiting], sentence, advice
-        )
-        console.write_output(documents.to_json(document, console.output_encoding()))
-    else:
-        console.write_output("".join(f"{paragraph}\n" for paragraph in (sentence, advice, review) if paragraph))
+    document = {
+        "whole": fault is None,
+        "events": head.number,
+        "head": head.hash,
+        "anchors": None if anchors is None else len(anchors),
+        "unreviewed": [request.id for request in waiting],
+        "fault": fault and {"number": fault.number, "last": fault.last, "kind": fault.kind.value, "why": fault.why},
+        "sentence": str(sentence),
+        "advice": str(advice) if advice else None,
+    }
+    print_output(output_format, document, *filter(None, (sentence, advice, review)))
     return 1 if fault else 0
 
 
@@ -177,16 +178,12 @@ def _export(ledger: SqlLedger, command: AuditExport, output_format: OutputFormat
             return reading.audit_records(model=command.model, since=since, after_number=after, limit=PAGE_SIZE)
 
     if is_csv:
-        console.write_output(",".join(DOCUMENT_KEYS[AuditExport]) + "\n")
+        console.write_output(",".join(documents.EVENT_KEYS) + "\n")
     after, number = audit_chain.MIN_NUMBER, 0
     # Progress is shown on a terminal to which the events themselves don't go.
     with Console(stderr=True, quiet=sys.stdout.isatty()).status("Reading the audit…") as status:
         while records := page(after):
-            lines = (
-                [documents.event_json_line(record, console.output_encoding()) for record in records]
-                if not is_csv
-                else []
-            )
+            lines = (documents.to_json(documents.event_document(record), indent=None) for record in records)
             console.write_output(documents.events_csv(records) if is_csv else "".join(lines))
             after, number = records[-1].number, number + len(records)
             status.update(f"Wrote {number:,} events…")
@@ -195,10 +192,6 @@ def _export(ledger: SqlLedger, command: AuditExport, output_format: OutputFormat
 
 def _since(command: AuditShow | AuditExport) -> datetime | None:
     return None if command.since is None else resolve_start(command.since, datetime.now(UTC))
-
-
-def _without_key(document: dict[str, Any], key: str) -> dict[str, Any]:
-    return {name: value for name, value in document.items() if name != key}
 
 
 _HANDLERS: dict[type[Command], Callable[[SqlLedger, Any, OutputFormat], int]] = {

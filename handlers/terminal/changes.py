@@ -7,23 +7,16 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bot.domain.audit.events import EventTag
 from bot.domain.commands.base import Command
-from bot.domain.commands.changes import (
-    Archive,
-    Describe,
-    FreezeModel,
-    Register,
-    Rollback,
-    SetTags,
-    Unblock,
-    UnfreezeModel,
-)
-from bot.domain.commands.requests import Approve, Cancel, Override, Promote, Reject, Review, Withdraw
+from bot.domain.commands.monitoring import MonitorCheck
+from bot.domain.commands.promotions import Approve, Cancel
+from bot.domain.commands.registry import Register
 from bot.domain.core.actors import Caller, Profile
 from bot.domain.core.ci_run import detect_ci_run
 from bot.domain.core.errors import (
@@ -34,66 +27,145 @@ from bot.domain.core.errors import (
     Refused,
     RegistrarError,
     RegistryUnreachable,
+    Unreachable,
 )
 from bot.domain.core.numbers import pluralize
-from bot.domain.core.sentence import Code, Mention, Name, Sentence, say
-from bot.domain.promotions import break_glass_messages
+from bot.domain.core.sentence import Code, Mention, Name, say
 from bot.domain.promotions import messages as promotion_messages
-from bot.domain.promotions.request import Request, RequestState, VoteChoice
+from bot.domain.promotions.request import Request, RequestState
 from bot.domain.registry.model import product
 from bot.domain.rollbacks import messages as rollback_messages
 from bot.domain.transitions import messages
-from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
+from bot.domain.transitions.transition import TransitionKind, TransitionState
 from bot.ports import QueuedCommand, QueuedCommandState
-from bot.services.core.commands import ClientContext, CommandResult
+from bot.services.core.commands import CommandResult
 from handlers.api import documents
 from handlers.terminal.command_line.commands import ImportHistory, PromoteFromTerminal
-from handlers.terminal.command_line.grammar import OutputFormat
-from handlers.terminal.output.command_output import CommandOutput, json_output, sentence_output
-from handlers.terminal.session import TerminalSession, current_operator
+from handlers.terminal.output.command_output import CommandOutput, OutputFormat, json_output, sentence_output
+from handlers.terminal.session import TERMINAL_ORIGIN, TerminalSession, current_operator
 from handlers.terminal.waiting import STATE_EXIT_CODES, document_output, wait_until_final
 
-POLICY_OPTIONAL_COMMANDS: frozenset[type[Command]] = frozenset(
-    {Register}
-)  # whoever can write to MLflow could do it there as well
+
+def execute_change(session: TerminalSession, command: Command, output_format: OutputFormat) -> CommandOutput:
+    """Execute a command that changes something, and what is due because of it; return the output.
+
+    Raises BadInput, Refused, RegistryRefused, RegistryUnreachable, and LedgerUnavailable.
+    """
+    if (execute := _SPECIAL.get(type(command))) is not None:
+        return execute(session, command, output_format)
+    caller = session.caller()
+    if command.required_permission is None and not isinstance(command, Cancel) and not isinstance(caller, Profile):
+        raise _unknown_operator("decide")
+    if isinstance(command, MonitorCheck):
+        with suppress(Unreachable):  # it can be that no bot has looked for long, or ever
+            session.registrar.drift_detector.check_model(command.model)
+    result = session.registrar.commands.execute(caller, command, TERMINAL_ORIGIN)
+    fields = dict(result.fields)
+    if (queued := result.queued) is not None:
+        result, fields = _execute_queued(session, queued), {"ask": queued.id}
+    elif result.due_model:
+        session.registrar.transition_executor.execute_due(result.due_model)
+    if result.transition_id:
+        return _transition_output(session, result.transition_id, output_format, fields)
+    if result.request:
+        return _request_output(session, result, result.request, output_format)
+    return sentence_output(result.answer or say("Done."), output_format, **fields)
+
+
+def _transition_output(
+    session: TerminalSession, transition_id: str, output_format: OutputFormat, fields: dict[str, Any]
+) -> CommandOutput:
+    with session.registrar.context.ledger.read() as reading:
+        transition = reading.transition(transition_id)
+    is_rollback = transition.kind is TransitionKind.ROLLBACK
+    confirm = rollback_messages.rollback_confirmation if is_rollback else messages.archive_confirmation
+    code = {TransitionState.DONE: 0, TransitionState.FAILED: 1, TransitionState.STALE: 4}.get(
+        transition.state, RegistryUnreachable.exit_code
+    )
+    return sentence_output(confirm(transition), output_format, code, **fields, state=transition.state.value)
+
+
+def _request_output(
+    session: TerminalSession, result: CommandResult, request: Request, output_format: OutputFormat
+) -> CommandOutput:
+    """Return how a decided request ended, or what was recorded about it; for programs with its current status."""
+    sentence, code, context = result.answer, 0, session.registrar.context
+    with context.ledger.read() as reading:
+        votes = reading.votes(request.id)
+        request = reading.request(request.id)
+    if result.due_model:
+        sentence = sentence if request.state.is_open else promotion_messages.outcome_announcement(request)
+        code = STATE_EXIT_CODES.get(request.state.value, 0)
+    document = documents.request_document(request, votes, context.policy)
+    return sentence_output(sentence or say("Done."), output_format, code, **document)
+
+
+def _execute_queued(session: TerminalSession, queued: QueuedCommand) -> CommandResult:
+    """Execute a recorded command, and the transitions that are due then.
+
+    Raises its refusal; if something is unreachable, the error says what happens next.
+    """
+    try:
+        result = session.registrar.command_queue.execute(queued.id)
+    except (RegistryUnreachable, LedgerUnavailable) as error:
+        # The ledger's own sentence says that nothing was recorded, but the command was.
+        is_ledger = isinstance(error, LedgerUnavailable)
+        error.sentence = say(
+            "{why} What you asked for is written down ({ask}): do not ask again, the bot does it as soon as {who} "
+            "answers.",
+            why=say("Registrar's ledger fell silent.") if is_ledger else error.sentence,
+            ask=Code(queued.id),
+            who="it" if is_ledger else product().name,
+        )
+        raise
+    if result.due_model:
+        session.registrar.transition_executor.execute_due(result.due_model)
+    return result
+
+
+# -- special commands --------------------------------------------------------------------------------------------------
 
 
 def _promote(session: TerminalSession, command: PromoteFromTerminal, output_format: OutputFormat) -> CommandOutput:
-    registrar, caller = session.registrar, session.caller()
+    context, caller = session.registrar.context, session.caller()
     if command.approver:
         _require_operator_is(session, command.approver)
-    plain = command.plain_command()
-    ci = detect_ci_run(os.environ)
+    queued = _open_request(session, caller, command)
+
+    def look(voter: Caller | None = None) -> dict[str, Any]:
+        document = documents.find_document(context.ledger, context.policy, queued.id)
+        if (
+            not command.approver
+            or document["state"] != RequestState.PENDING.value
+            or any(str(vote["by"]).endswith(f"/{command.approver}") for vote in document["votes"])
+        ):
+            return document
+        _approve_own_request(session, voter or session.caller(), queued.id)
+        return documents.find_document(context.ledger, context.policy, queued.id)
+
+    document = look(caller)
+    if not command.wait:
+        return document_output(document, output_format)
+    document, code = wait_until_final(look, document, command.timeout, session.show_status)
+    return document_output(document, output_format, code)
+
+
+def _open_request(session: TerminalSession, caller: Caller, command: PromoteFromTerminal) -> QueuedCommand:
+    """Submit the promotion and open its request; a refusal is raised. With `--wait`, keep waiting for MLflow."""
+    plain, ci = command.plain_command(), detect_ci_run(os.environ)
     _require_bot(session, is_job=bool(ci))
-    outside = ClientContext(
+    origin = replace(
+        TERMINAL_ORIGIN,
         ci=ci,
         idempotency_key=command.idempotency_key_for(ci) or None,
         digest=hashlib.sha256(json.dumps(plain.dump(), sort_keys=True).encode()).hexdigest(),
     )
-    queued = registrar.command_queue.submit(caller, plain, channel="", origin="terminal", client=outside)
+    queued = session.registrar.commands.execute(caller, plain, origin).queued
+    assert queued is not None
     if queued.state is QueuedCommandState.WAITING:
-        _open_request(session, queued, is_waiting=command.wait)
-
-    def look(reader: Caller | None = None) -> dict[str, Any]:
-        document = documents.find_document(registrar.context.ledger, registrar.context.policy, queued.id)
-        if (
-            not command.approver
-            or document["state"] != RequestState.PENDING.value
-            or _has_voted(document, command.approver)
-        ):
-            return document
-        _approve_own_request(session, reader or session.caller(), queued.id)
-        return documents.find_document(registrar.context.ledger, registrar.context.policy, queued.id)
-
-    document = look(caller)
-    if command.wait:
-        document, code = wait_until_final(look, document, command.timeout, session.show_status)
-        return (
-            json_output(document, code)
-            if output_format is OutputFormat.JSON
-            else CommandOutput(f"{document['sentence']}\n", code)
-        )
-    return document_output(document, output_format)
+        with suppress(RegistryUnreachable) if command.wait else nullcontext():
+            _execute_queued(session, queued)
+    return queued
 
 
 def _require_bot(session: TerminalSession, *, is_job: bool) -> None:
@@ -122,56 +194,42 @@ def _require_bot(session: TerminalSession, *, is_job: bool) -> None:
     )
 
 
-def _open_request(session: TerminalSession, queued_command: QueuedCommand, *, is_waiting: bool) -> None:
-    """Open the request; a refusal is raised. With `is_waiting`, keep waiting for MLflow."""
-    try:
-        done = _execute(session, queued_command)
-    except RegistryUnreachable:
-        if not is_waiting:
-            raise
-        return
-    if done.transition_id:
-        session.registrar.transition_executor.execute_due(done.model)
-
-
 def _approve_own_request(session: TerminalSession, caller: Caller, request_id: str) -> None:
     """Approve the request that was just opened. Raises Refused, whose sentence says that the request remains open."""
     try:
-        counted = session.registrar.requests.vote(caller, request_id, VoteChoice.APPROVE, origin="terminal")
-    except AlreadyDecided:
-        raise
+        result = session.registrar.commands.execute(caller, Approve(request=request_id), TERMINAL_ORIGIN)
     except Refused as error:
-        error.sentence = say("{why} Request {id} is open all the same.", why=error.sentence, id=Code(request_id))
+        if not isinstance(error, AlreadyDecided):
+            error.sentence = say("{why} Request {id} is open all the same.", why=error.sentence, id=Code(request_id))
         raise
-    if counted.request.state is not RequestState.PENDING:
-        session.registrar.transition_executor.execute_due(counted.request.model)
-
-
-def _has_voted(document: dict[str, Any], user: str) -> bool:
-    """Return whether the person has voted, so that repeating the command asks for nothing more."""
-    return any(str(vote["by"]).endswith(f"/{user}") for vote in document["votes"])
+    if result.due_model:
+        session.registrar.transition_executor.execute_due(result.due_model)
 
 
 def _require_operator_is(session: TerminalSession, user: str) -> None:
     """Raise Refused unless the policy maps the current operator to that person."""
     me = current_operator().name
     mapped = session.registrar.context.policy.operators.get(me)
-    if mapped == user:
-        return
     if mapped is None:
+        raise _unknown_operator("approve")
+    if mapped != user:
         raise Refused(
             say(
-                "The policy's {key} does not say who {me} is in Slack, so you cannot approve from here.",
+                "The policy's {key} says that {me} is {user}, and nobody else.",
                 key=Code("operators"),
                 me=Code(me),
+                user=Mention(mapped),
             )
         )
-    raise Refused(
+
+
+def _unknown_operator(act: str) -> Refused:
+    return Refused(
         say(
-            "The policy's {key} says that {me} is {user}, and nobody else.",
+            "The policy's {key} does not say who {me} is in Slack, so you cannot {act} from here.",
             key=Code("operators"),
-            me=Code(me),
-            user=Mention(mapped),
+            me=Code(current_operator().name),
+            act=act,
         )
     )
 
@@ -180,166 +238,12 @@ def _register(session: TerminalSession, command: Register, output_format: Output
     # MLflow is imported first, which takes seconds: a running bot executes recorded commands that wait longer.
     with suppress(RegistrarError):
         session.registrar.context.registry.versions(command.model)
-    queued = session.registrar.command_queue.submit(current_operator(), command, channel="", origin="terminal")
-    sentence = _execute(session, queued).answer or say("Registered.")
+    queued = session.registrar.commands.execute(current_operator(), command, TERMINAL_ORIGIN).queued
+    assert queued is not None
+    sentence = _execute_queued(session, queued).answer or say("Registered.")
     if output_format is not OutputFormat.JSON:
         return CommandOutput(f"{sentence}\n")
     return json_output(documents.version_document(session.registrar.context.ledger, queued, str(sentence)))
-
-
-def _run_queued_command(session: TerminalSession, command: Command, output_format: OutputFormat) -> CommandOutput:
-    """Record a command and execute it: describe, tag, archive, roll back."""
-    queued = session.registrar.command_queue.submit(session.caller(), command, channel="", origin="terminal")
-    done = _execute(session, queued)
-    if not done.transition_id:
-        return sentence_output(done.answer or say("Done."), output_format, ask=queued.id)
-    session.registrar.transition_executor.execute_due(done.model)
-    with session.registrar.context.ledger.read() as reading:
-        transition: Transition = reading.transition(done.transition_id)
-    sentence = (
-        rollback_messages.rollback_confirmation(transition)
-        if transition.kind is TransitionKind.ROLLBACK
-        else messages.archive_confirmation(transition)
-    )
-    code = {TransitionState.DONE: 0, TransitionState.FAILED: 1, TransitionState.STALE: 4}.get(
-        transition.state, RegistryUnreachable.exit_code
-    )
-    return sentence_output(sentence, output_format, code, ask=queued.id, state=transition.state.value)
-
-
-def _execute(session: TerminalSession, queued_command: QueuedCommand) -> CommandResult:
-    """Execute a recorded command. Raises its refusal; if something is unreachable, the error says what happens next."""
-    try:
-        return session.registrar.command_queue.execute(queued_command.id)
-    except RegistryUnreachable as error:
-        raise RegistryUnreachable(_will_be_done_sentence(error.sentence, product().name, queued_command)) from error
-    except LedgerUnavailable as error:  # its own sentence says that nothing was recorded, but the command was
-        raise LedgerUnavailable(
-            _will_be_done_sentence(say("Registrar's ledger fell silent."), "it", queued_command)
-        ) from error
-
-
-def _will_be_done_sentence(reason: Sentence, service: str, queued_command: QueuedCommand) -> Sentence:
-    return say(
-        "{why} What you asked for is written down ({ask}): do not ask again, the bot does it as soon as {who} answers.",
-        why=reason,
-        ask=Code(queued_command.id),
-        who=service,
-    )
-
-
-# -- deciding ----------------------------------------------------------------------------------------------------------
-
-
-def _approve(session: TerminalSession, command: Approve, output_format: OutputFormat) -> CommandOutput:
-    counted = session.registrar.requests.vote(
-        _require_person(session), command.request, VoteChoice.APPROVE, origin="terminal"
-    )
-    return _finish_decision(
-        session,
-        counted.request,
-        promotion_messages.approval_confirmation(counted.request, counted.approvals),
-        output_format,
-    )
-
-
-def _reject(session: TerminalSession, command: Reject, output_format: OutputFormat) -> CommandOutput:
-    if not command.reason:
-        raise BadInput("A rejection needs a reason: the requester gets to read it.")
-    counted = session.registrar.requests.vote(
-        _require_person(session), command.request, VoteChoice.REJECT, reason=command.reason, origin="terminal"
-    )
-    return _request_output(
-        session, counted.request, promotion_messages.rejection_confirmation(counted.request), output_format
-    )
-
-
-def _withdraw(session: TerminalSession, command: Withdraw, output_format: OutputFormat) -> CommandOutput:
-    counted = session.registrar.requests.withdraw_vote(_require_person(session), command.request, origin="terminal")
-    return _request_output(
-        session,
-        counted.request,
-        promotion_messages.withdrawal_confirmation(counted.request, counted.approvals),
-        output_format,
-    )
-
-
-def _override(session: TerminalSession, command: Override, output_format: OutputFormat) -> CommandOutput:
-    if not command.reason:
-        raise BadInput("Letting a gate pass needs a reason: the card shows it, and the audit keeps it.")
-    counted = session.registrar.requests.override_gates(
-        _require_person(session), command.request, reason=command.reason, origin="terminal"
-    )
-    return _finish_decision(
-        session,
-        counted.request,
-        promotion_messages.override_confirmation(counted.request, counted.approvals),
-        output_format,
-    )
-
-
-def _cancel(session: TerminalSession, command: Cancel, output_format: OutputFormat) -> CommandOutput:
-    request = session.registrar.requests.cancel(
-        session.caller(), command.request, reason=command.reason, origin="terminal"
-    )
-    return _request_output(session, request, promotion_messages.cancellation_confirmation(request), output_format)
-
-
-def _review(session: TerminalSession, command: Review, output_format: OutputFormat) -> CommandOutput:
-    request = session.registrar.reviews.review(
-        _require_person(session), command.request, reason=command.reason, origin="terminal"
-    )
-    return _request_output(session, request, break_glass_messages.review_confirmation(request), output_format)
-
-
-def _finish_decision(
-    session: TerminalSession, request: Request, sentence: Sentence, output_format: OutputFormat
-) -> CommandOutput:
-    """Execute the transition if this decided the request, and report how it ended; else report what was recorded."""
-    if request.state is RequestState.PENDING:
-        return _request_output(session, request, sentence, output_format)
-    session.registrar.transition_executor.execute_due(request.model)
-    with session.registrar.context.ledger.read() as reading:
-        request = reading.request(request.id)
-    return _request_output(
-        session,
-        request,
-        sentence if request.state.is_open else promotion_messages.outcome_announcement(request),
-        output_format,
-        STATE_EXIT_CODES.get(request.state.value, 0),
-    )
-
-
-def _request_output(
-    session: TerminalSession, request: Request, sentence: Sentence, output_format: OutputFormat, exit_code: int = 0
-) -> CommandOutput:
-    """Return a sentence, and for programs the request's current status."""
-    with session.registrar.context.ledger.read() as reading:
-        votes = reading.votes(request.id)
-    return sentence_output(
-        sentence,
-        output_format,
-        exit_code,
-        **documents.request_document(request, votes, session.registrar.context.policy),
-    )
-
-
-def _freeze(session: TerminalSession, command: FreezeModel, output_format: OutputFormat) -> CommandOutput:
-    return sentence_output(
-        session.registrar.freezes.freeze(session.caller(), command, origin="terminal"), output_format
-    )
-
-
-def _unfreeze(session: TerminalSession, command: UnfreezeModel, output_format: OutputFormat) -> CommandOutput:
-    return sentence_output(
-        session.registrar.freezes.unfreeze(session.caller(), command, origin="terminal"), output_format
-    )
-
-
-def _unblock(session: TerminalSession, command: Unblock, output_format: OutputFormat) -> CommandOutput:
-    sentence = session.registrar.rollbacks.unblock(session.caller(), command, origin="terminal")
-    session.registrar.transition_executor.execute_due(command.model)
-    return sentence_output(sentence, output_format)
 
 
 def _import_history(session: TerminalSession, command: ImportHistory, output_format: OutputFormat) -> CommandOutput:
@@ -352,7 +256,7 @@ def _import_history(session: TerminalSession, command: ImportHistory, output_for
         raise BadInput(say("Can't read {file}: {why}.", file=Name(command.file), why=why)) from error
     digest = hashlib.sha256(raw).hexdigest()
     done = session.registrar.history_import.import_rows(
-        session.caller(), text, digest=digest, reason=command.reason, origin="terminal"
+        session.caller(), text, digest=digest, reason=command.reason, origin=TERMINAL_ORIGIN.entry_point
     )
     rows = pluralize(done.rows, "row")
     sentence = say("Imported {rows}.", rows=rows)
@@ -361,36 +265,8 @@ def _import_history(session: TerminalSession, command: ImportHistory, output_for
     return sentence_output(sentence, output_format, file=command.file, sha256=digest, rows=done.rows, added=done.added)
 
 
-def _require_person(session: TerminalSession) -> Profile:
-    """Return the person behind the current operator. Raises Refused if the policy doesn't map them to a Slack user."""
-    caller = session.caller()
-    if not isinstance(caller, Profile):
-        raise Refused(
-            say(
-                "The policy's {key} does not say who {me} is in Slack, so you cannot decide from here.",
-                key=Code("operators"),
-                me=Code(current_operator().name),
-            )
-        )
-    return caller
-
-
-HANDLERS: dict[type[Command], Callable[[TerminalSession, Any, OutputFormat], CommandOutput]] = {
+_SPECIAL: dict[type[Command], Callable[[TerminalSession, Any, OutputFormat], CommandOutput]] = {
     PromoteFromTerminal: _promote,
-    Promote: _promote,
     Register: _register,
-    Describe: _run_queued_command,
-    SetTags: _run_queued_command,
-    Archive: _run_queued_command,
-    Rollback: _run_queued_command,
-    Approve: _approve,
-    Reject: _reject,
-    Withdraw: _withdraw,
-    Override: _override,
-    Cancel: _cancel,
-    FreezeModel: _freeze,
-    UnfreezeModel: _unfreeze,
-    Unblock: _unblock,
-    Review: _review,
     ImportHistory: _import_history,
 }

@@ -1,23 +1,77 @@
-"""Comparing versions, and looking at one through the gates, from the terminal."""
+"""Answers to comparisons and gate checks, as tables, JSON, and CSV. Light: the help reads KEYS and CSV_HELP."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from bot.domain.commands.base import Command
-from bot.domain.commands.queries import Compare, FindBest, Validate
+from bot.domain.commands.promotions import Validate
+from bot.domain.commands.registry import Compare, FindBest
 from bot.domain.promotions import gates
-from bot.domain.registry.comparison import to_csv
-from bot.domain.registry.messages import describe_best_version, summarize_comparison
-from handlers.terminal.command_line.grammar import OutputFormat
-from handlers.terminal.output import documents, tables
-from handlers.terminal.output.command_output import CommandOutput, json_output, rendered_output
-from handlers.terminal.session import TerminalSession
+from bot.domain.promotions.snapshot import RequestSnapshot
+from bot.domain.registry.model import VersionInfo
+from handlers.terminal.output import documents
+from handlers.terminal.output.command_output import (
+    CommandOutput,
+    OutputFormat,
+    Renderer,
+    json_output,
+    rendered_output,
+)
+
+if TYPE_CHECKING:  # pandas takes a second to load, and the help doesn't need it
+    from bot.domain.registry.comparison import BestVersion, Comparison
+    from handlers.terminal.session import TerminalSession
+
+# The keys of each query's JSON document, in order. They are an interface: none is renamed or removed.
+KEYS: dict[type[Command], Mapping[str, str]] = {
+    Validate: {
+        "model": "the model's name",
+        "version": "the version's number",
+        "semver": "its semver, or null",
+        "to": "whose gates: Staging or Production",
+        "passed": "whether every gate passes",
+        "gates": "a list, in the policy's order: name, bound (what has to be), value, passed, note",
+        "validation": "the results that were handed over, by metric",
+        "sentence": "all that as a person reads it",
+    },
+    Compare: {
+        "model": "the model's name",
+        "incumbent": "the number of the version in Production, or null",
+        "metrics": "a list, in order: name, direction (higher or lower is better), best (a version's number, or null)",
+        "versions": "a list, newest first: version, semver, stage, run_id, created_at (ISO 8601, UTC), metrics (value "
+        "by name), deltas (value minus the incumbent's, by name), and blocked (why it's blocked, or null)",
+        "sentence": "what a person would say of it",
+    },
+    FindBest: {
+        "model": "the model's name",
+        "metric": "the metric",
+        "direction": "the end of the scale that wins: higher or lower",
+        "version": "the winner's number",
+        "stage": "its stage: None, Staging, Production or Archived",
+        "semver": "its semver, or null",
+        "run_id": "its run, or null",
+        "value": "its value",
+        "runner_up": "the number of the best of the others, or null",
+        "lead": "how far ahead of the runner-up, never negative, or null",
+        "incumbent": "the number of the version in Production, or null",
+        "margin": "how far ahead of the incumbent; null where it is the winner itself, or has no value",
+        "blocked": "why the winner is blocked, or null",
+        "sentence": "all that as a person reads it",
+    },
+}
+# The queries that also print CSV, each with what it holds.
+CSV_HELP: dict[type[Command], str] = {Compare: "the whole table as CSV", FindBest: "the winner as CSV, one row"}
 
 
-def _compare(session: TerminalSession, command: Compare, output_format: OutputFormat) -> CommandOutput:
-    comparison = session.registrar.comparisons.compare(command)
+def _compare(
+    session: TerminalSession, command: Compare, comparison: Comparison, output_format: OutputFormat
+) -> CommandOutput:
+    from bot.domain.registry.comparison import to_csv
+    from bot.domain.registry.messages import summarize_comparison
+    from handlers.terminal.output import tables
+
     if output_format is OutputFormat.JSON:
         return json_output(documents.comparison_document(comparison, summarize_comparison(comparison)))
     if output_format is OutputFormat.CSV:
@@ -25,24 +79,27 @@ def _compare(session: TerminalSession, command: Compare, output_format: OutputFo
     return rendered_output(lambda width: tables.comparison_table(comparison, width))
 
 
-def _best(session: TerminalSession, command: FindBest, output_format: OutputFormat) -> CommandOutput:
-    winner = session.registrar.comparisons.best(command)
+def _best(
+    session: TerminalSession, command: FindBest, winner: BestVersion, output_format: OutputFormat
+) -> CommandOutput:
+    from bot.domain.registry.messages import describe_best_version
+
     sentence = describe_best_version(winner)
     if output_format is OutputFormat.JSON:
         return json_output(documents.best_document(winner, sentence))
     return CommandOutput(documents.best_csv(winner, sentence) if output_format is OutputFormat.CSV else f"{sentence}\n")
 
 
-def _validate(session: TerminalSession, command: Validate, output_format: OutputFormat) -> CommandOutput:
-    version, snapshot = session.registrar.gate_checks.validate_gates(command)
+def _validate(
+    session: TerminalSession, command: Validate, view: tuple[VersionInfo, RequestSnapshot], output_format: OutputFormat
+) -> CommandOutput:
+    from handlers.terminal.output import tables
+
+    version, snapshot = view
     sentence, code = gates.summarize_gates(version, command.to, snapshot), 1 if snapshot.failed_gates else 0
     if output_format is OutputFormat.JSON:
         return json_output(documents.validation_document(version, command.to.value, snapshot, sentence), code)
     return rendered_output(lambda _: tables.gates_table(snapshot, sentence), code)
 
 
-HANDLERS: dict[type[Command], Callable[[TerminalSession, Any, OutputFormat], CommandOutput]] = {
-    Compare: _compare,
-    FindBest: _best,
-    Validate: _validate,
-}
+RENDERERS: dict[type[Command], Renderer] = {Compare: _compare, FindBest: _best, Validate: _validate}

@@ -22,8 +22,8 @@ from bot.ledger.copy_to_postgres import CopyResult
 from bot.ledger.schema import Schema, SchemaAge
 from bot.settings import read_settings
 from handlers.terminal.command_line.commands import DbAccept, DbBackup, DbCopy, DbDropPending, DbStatus, DbUpgrade
-from handlers.terminal.command_line.grammar import Invocation, OutputFormat
-from handlers.terminal.output import console, documents
+from handlers.terminal.command_line.grammar import Invocation
+from handlers.terminal.output.command_output import OutputFormat, print_output
 
 
 def execute(invocation: Invocation) -> int:
@@ -39,46 +39,38 @@ def execute(invocation: Invocation) -> int:
 
 
 def _status(ledger: SqlLedger, url: str, command: DbStatus, output_format: OutputFormat) -> int:
-    current = ledger.schema()
+    current, hold = ledger.schema(), None
+    if current.age is SchemaAge.CURRENT:
+        with ledger.read() as reading:
+            hold = (held := reading.active_hold()) and restore_messages.hold_summary(held)
     sentence, advice = schema.describe_schema(current, ledger.address), schema.advice(current)
-    hold = _hold_sentence(ledger) if current.age is SchemaAge.CURRENT else None
     document = _schema_document(ledger, current) | {
         "sentence": str(sentence),
         "advice": str(advice) if advice else None,
         "held": str(hold) if hold else None,
     }
-    return _print_result(output_format, document, sentence, *filter(None, [advice, hold]))
-
-
-def _hold_sentence(ledger: SqlLedger) -> Sentence | None:
-    with ledger.read() as reading:
-        hold = reading.active_hold()
-    return restore_messages.hold_summary(hold) if hold else None
+    print_output(output_format, document, sentence, *filter(None, [advice, hold]))
+    return 0
 
 
 def _upgrade(ledger: SqlLedger, url: str, command: DbUpgrade, output_format: OutputFormat) -> int:
     before = ledger.schema()
     ledger.migrate()
-    after = ledger.schema()
-    sentence = _upgrade_sentence(before, after, ledger.address)
-    return _print_result(
-        output_format,
-        _schema_document(ledger, after) | {"before": before.revision, "sentence": str(sentence)},
-        sentence,
-    )
-
-
-def _upgrade_sentence(before: Schema, now: Schema, url: str) -> Sentence:
+    now, address = ledger.schema(), Code(ledger.address)
     if before.age is SchemaAge.CURRENT:
-        return say("{told} There was nothing to do.", told=schema.describe_schema(now, url))
-    if before.age is SchemaAge.NONE:
-        return say("Made the ledger at {url}: {now}.", url=Code(url), now=Code(now.revision))
-    return say(
-        "Brought the ledger at {url} from {before} to {now}.",
-        url=Code(url),
-        before=Code(before.revision),
-        now=Code(now.revision),
-    )
+        sentence = say("{told} There was nothing to do.", told=schema.describe_schema(now, ledger.address))
+    elif before.age is SchemaAge.NONE:
+        sentence = say("Made the ledger at {url}: {now}.", url=address, now=Code(now.revision))
+    else:
+        sentence = say(
+            "Brought the ledger at {url} from {before} to {now}.",
+            url=address,
+            before=Code(before.revision),
+            now=Code(now.revision),
+        )
+    document = _schema_document(ledger, now) | {"before": before.revision, "sentence": str(sentence)}
+    print_output(output_format, document, sentence)
+    return 0
 
 
 def _schema_document(ledger: SqlLedger, schema_: Schema) -> dict[str, Any]:
@@ -102,7 +94,9 @@ def _backup(ledger: SqlLedger, url: str, command: DbBackup, output_format: Outpu
         url=Code(ledger.address),
         file=Code(command.file),
         size=f"{result.size:,}",
-        audit=_audit_sentence(result.head.number, result.fault),
+        audit=audit_chain.describe_fault(result.fault)
+        if result.fault
+        else say("Its audit is whole: {events}.", events=pluralize(result.head.number, "event")),
     )
     document = {
         "database": ledger.address,
@@ -113,14 +107,8 @@ def _backup(ledger: SqlLedger, url: str, command: DbBackup, output_format: Outpu
         "whole": result.fault is None,
         "sentence": str(sentence),
     }
-    return _print_result(output_format, document, sentence) or int(result.fault is not None)
-
-
-def _audit_sentence(event_count: int, fault: audit_chain.ChainFault | None) -> Sentence:
-    if fault:
-        return audit_chain.describe_fault(fault)
-    events = pluralize(event_count, "event")
-    return say("Its audit is whole: {events}.", events=events)
+    print_output(output_format, document, sentence)
+    return int(result.fault is not None)
 
 
 # -- another database --------------------------------------------------------------------------------------------------
@@ -149,13 +137,12 @@ def _copy(ledger: SqlLedger, url: str, command: DbCopy, output_format: OutputFor
             "whole": moved.fault is None,
             "sentence": str(sentence),
         }
-    return _print_result(output_format, document, sentence)
+    print_output(output_format, document, sentence)
+    return 0
 
 
 def _copy_sentence(copy_result: CopyResult, url: str, *, is_dry_run: bool) -> Sentence:
-    state = (
-        say("its audit is whole there, with the same head") if copy_result.fault is None else say("its audit as it was")
-    )
+    state = "its audit is whole there, with the same head" if copy_result.fault is None else "its audit as it was"
     tables = sum(1 for rows in copy_result.rows.values() if rows)
     result = say(
         "{rows} rows of {tables} tables, {events} audit events among them: {state}",
@@ -185,23 +172,15 @@ def _lift_hold(command: DbAccept | DbDropPending, output_format: OutputFormat) -
     from handlers.terminal.session import TerminalSession, print_warning
 
     settings = read_settings()
+    policy, ledger = load_policy(settings.policy), open_ledger(settings)
     with (
         Console(stderr=True).status(f"Asking {product().name}…"),  # on a screen only
-        closing(
-            build_for_terminal(settings, load_policy(settings.policy), open_ledger(settings), warn=print_warning)
-        ) as registrar,
+        closing(build_for_terminal(settings, policy, ledger, warn=print_warning)) as registrar,
     ):
         caller, restores = TerminalSession(settings, registrar).caller(), registrar.restores
         lift = restores.accept if isinstance(command, DbAccept) else restores.drop
         sentence = lift(caller, command.reason, origin="terminal")
-    return _print_result(output_format, {"sentence": str(sentence)}, sentence)
-
-
-def _print_result(output_format: OutputFormat, document: dict[str, Any], *sentences: Sentence) -> int:
-    if output_format is OutputFormat.JSON:
-        console.write_output(documents.to_json(document, console.output_encoding()))
-    else:
-        console.write_output("".join(f"{line}\n" for line in sentences))
+    print_output(output_format, {"sentence": str(sentence)}, sentence)
     return 0
 
 

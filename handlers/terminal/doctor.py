@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from rich.console import Console, RenderableType
 from rich.table import Table
@@ -26,26 +27,12 @@ def run_doctor(*, live: bool, as_json: bool) -> int:
     with Console(stderr=True).status("Looking at everything, a few seconds…"):  # on a screen only
         diagnoses = diagnose(live=live)
     if as_json:
-        console.write_output(documents.to_json(diagnoses_document(diagnoses), console.output_encoding()))
+        findings = [asdict(part) | {"state": part.state.value, "advice": part.advice or None} for part in diagnoses]
+        output = documents.to_json({"healthy": not exit_code(diagnoses), "findings": findings})
     else:
-        console.write_output(
-            console.render(lambda _: render_diagnoses(diagnoses, is_terminal=console.stdout_console().is_terminal))
-        )
+        output = console.render(lambda _: render_diagnoses(diagnoses, is_terminal=console.stdout_console().is_terminal))
+    console.write_output(output)
     return exit_code(diagnoses)
-
-
-def diagnoses_document(diagnoses: Sequence[Diagnosis]) -> dict[str, object]:
-    """Return what a program reads."""
-    findings = [
-        {
-            "area": diagnosis.area,
-            "state": diagnosis.state.value,
-            "sentence": diagnosis.sentence,
-            "advice": diagnosis.advice or None,
-        }
-        for diagnosis in diagnoses
-    ]
-    return {"healthy": not exit_code(diagnoses), "findings": findings}
 
 
 def render_diagnoses(diagnoses: Sequence[Diagnosis], *, is_terminal: bool) -> list[RenderableType]:
@@ -74,10 +61,8 @@ def _diagnoses_table(diagnoses: Sequence[Diagnosis]) -> Table:
         sign, style = SIGNS[diagnosis.state]
         sentence = Text(diagnosis.sentence, style="dim" if diagnosis.state is DiagnosisState.SKIPPED else "")
         if diagnosis.advice:
-            sentence.append(
-                f"\n→ {diagnosis.advice}",
-                style="bold" if diagnosis.state in {DiagnosisState.ERROR, DiagnosisState.NO_REPLY} else "",
-            )
+            is_urgent = diagnosis.state in {DiagnosisState.ERROR, DiagnosisState.NO_REPLY}
+            sentence.append(f"\n→ {diagnosis.advice}", style="bold" if is_urgent else "")
         area = "" if diagnosis.area == before else diagnosis.area
         table.add_row(Text(f"{sign} {diagnosis.state.value}", style=style), Text(area), sentence)
         before = diagnosis.area

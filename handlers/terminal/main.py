@@ -51,22 +51,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return _end_silently()
-    except RegistrarError as error:
-        print(explain(error), file=sys.stderr)
-        return error.exit_code
     except Exception as error:
         print(explain(error), file=sys.stderr)
-        return 1
+        return error.exit_code if isinstance(error, RegistrarError) else 1
 
 
 def _run_own_command(argv: Sequence[str]) -> int:
-    arguments = _build_parser().parse_args(argv)
+    arguments = _build_parser()[0].parse_args(argv)
     return int(arguments.act(arguments) or 0)
 
 
 def _run_model_command(words: Sequence[str]) -> int:
     """Execute a model command. Raises SystemExit after its help, like argparse."""
-    from bot.domain.commands.queries import Help
+    from bot.domain.commands.help import Help
     from handlers.terminal.command_line import grammar
 
     invocation = grammar.parse_invocation(words, [*OWN_COMMANDS, *HELP_FLAGS, *VERSION_FLAGS])
@@ -90,7 +87,8 @@ def _end_silently() -> int:
     return 141
 
 
-def _build_parser() -> argparse.ArgumentParser:
+def _build_parser() -> tuple[argparse.ArgumentParser, argparse._SubParsersAction[argparse.ArgumentParser]]:
+    """Return the parser of the commands that aren't about models, and where it has them."""
     parser = argparse.ArgumentParser(prog="registrar", allow_abbrev=False)
     verbs = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_command(verbs, "run", _run)
@@ -107,7 +105,7 @@ def _build_parser() -> argparse.ArgumentParser:
     demo.add_argument("--port", type=int, default=0, help="the local workspace's port; default: a free one")
     completion = _add_command(verbs, "completion", _completion)
     completion.add_argument("shell", choices=("bash", "zsh", "fish"), help='eval "$(registrar completion bash)"')
-    return parser
+    return parser, verbs
 
 
 def _add_command(
@@ -115,7 +113,8 @@ def _add_command(
     name: str,
     run: Callable[[argparse.Namespace], int | None],
 ) -> argparse.ArgumentParser:
-    parser = subparsers.add_parser(name, description=f"{OWN_COMMANDS[name]}.", allow_abbrev=False)
+    summary = OWN_COMMANDS[name]
+    parser = subparsers.add_parser(name, help=summary, description=f"{summary}.", allow_abbrev=False)
     parser.set_defaults(act=run, verb=name)
     return parser
 
@@ -138,7 +137,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
 def _completion(arguments: argparse.Namespace) -> None:
     from handlers.terminal.command_line.completion import completion_script
 
-    print(completion_script(arguments.shell), end="")
+    print(completion_script(arguments.shell, *_build_parser()))
 
 
 def _demo(arguments: argparse.Namespace) -> int:

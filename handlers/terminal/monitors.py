@@ -1,54 +1,73 @@
-"""`registrar monitor` in the terminal."""
+"""Answers to queries about monitors, as tables and JSON. Light: the help reads KEYS."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
 from bot.domain.commands.base import Command
-from bot.domain.commands.monitoring import (
-    MonitorAdd,
-    MonitorArm,
-    MonitorBacktest,
-    MonitorCheck,
-    MonitorEdit,
-    MonitorList,
-    MonitorPause,
-    MonitorRemove,
-    MonitorReset,
-    MonitorResume,
-    MonitorShow,
-    MonitorSilence,
-    MonitorUnsilence,
-)
+from bot.domain.commands.monitoring import MonitorBacktest, MonitorList, MonitorShow
 from bot.domain.core.durations import format_duration
-from bot.domain.core.errors import Unreachable
 from bot.domain.monitoring import messages as monitor_messages
 from bot.domain.monitoring import rule_messages
-from bot.domain.monitoring.monitor import Monitor
 from bot.domain.monitoring.rules.false_rollbacks import estimate_false_rollbacks
-from bot.domain.monitoring.state import MonitorState
-from handlers.terminal.command_line.grammar import OutputFormat
 from handlers.terminal.output import console
 from handlers.terminal.output.command_output import (
     CommandOutput,
+    OutputFormat,
+    Renderer,
     json_output,
     rendered_output,
     sentence_output,
     to_terminal_sentence,
 )
-from handlers.terminal.session import TerminalSession
 
-ORIGIN = "terminal"
+if TYPE_CHECKING:
+    from bot.domain.monitoring.backtest import Backtest
+    from bot.domain.monitoring.monitor import Monitor
+    from bot.domain.monitoring.state import MonitorState
+    from bot.domain.monitoring.views import MonitorRow, MonitorView
+    from handlers.terminal.session import TerminalSession
+
+# The keys of each query's JSON document, in order. They are an interface: none is renamed or removed.
+KEYS: dict[type[Command], Mapping[str, str]] = {
+    MonitorList: {
+        "monitors": "a list, the worst first, each as registrar monitor show --json prints it",
+        "false_rollbacks": "what to expect of armed monitors, or null if none is armed: armed, counted (how many of "
+        "them have a figure), per_month (the most rollbacks without a cause to expect of those counted), "
+        "thresholds, hard_limits and others (how many have no figure), sentence",
+    },
+    MonitorShow: {
+        "model": "the model's name",
+        "name": "the monitor's name",
+        "state": "disabled, warmup, ok, pending, failed, no data, error, or can't judge",
+        "is_paused": "whether it is paused",
+        "version": "the version that it judges, or null",
+        "value": "the last value, or null; for counts, the proportion",
+        "total": "for counts, the total of the last value; otherwise null",
+        "bound": "what it was judged against, or null",
+        "at": "when it was checked last, or null",
+        "judged_at": "when it last gave a verdict, or null",
+        "why": "what the last check came to, such as why it can't judge; or null",
+        "does": "what a failure does now: dry_run, notify, ask or auto",
+        "rule": "everything that it was told",
+        "sentence": "how it stands, as a person reads it",
+    },
+    MonitorBacktest: {
+        "hours": "how many hours were replayed",
+        "hours_judged": "how many of them the rule judged",
+        "firings": "when the monitor would have failed, a list (ISO 8601, UTC)",
+        "sentence": "what a person reads",
+    },
+}
 
 
-def _list(session: TerminalSession, command: MonitorList, output_format: OutputFormat) -> CommandOutput:
-    rows = session.registrar.monitors.list_rows(command.model)
+def _list(
+    session: TerminalSession, command: MonitorList, rows: list[MonitorRow], output_format: OutputFormat
+) -> CommandOutput:
     costs = estimate_false_rollbacks(row.monitor for row in rows)
     if output_format is OutputFormat.JSON:
         return json_output(
@@ -61,40 +80,37 @@ def _list(session: TerminalSession, command: MonitorList, output_format: OutputF
         )
     if not rows:
         return CommandOutput("No monitor watches anything here. To add one: registrar monitor add --help\n")
-    table = console.new_table()
-    for heading in ("Model", "Monitor", "How it stands", "Value", "Every"):
-        table.add_column(heading, overflow="fold")
+    table = console.new_table("Model", "Monitor", "How it stands", "Value", "Every")
     for row in rows:
         monitor, monitor_state = row.monitor, row.monitor_state
-        status, value = (
+        table.add_row(
+            monitor.model,
+            monitor.name,
             str(monitor_messages.status_text(monitor, monitor_state)),
             str(monitor_messages.value_text(monitor_state)),
+            format_duration(monitor.rule.every),
         )
-        table.add_row(monitor.model, monitor.name, status, value, format_duration(monitor.rule.every))
     return rendered_output(
         lambda _: [table, *([Text(f"\n{monitor_messages.false_rollback_sentence(costs)}")] if costs else [])]
     )
 
 
-def _show(session: TerminalSession, command: MonitorShow, output_format: OutputFormat) -> CommandOutput:
-    monitors = session.registrar.monitors
-    view = monitors.view(monitors.find(command.model, command.name).id)
+def _show(
+    session: TerminalSession, command: MonitorShow, view: MonitorView, output_format: OutputFormat
+) -> CommandOutput:
     monitor, monitor_state = view.monitor, view.monitor_state
     if output_format is OutputFormat.JSON:
         return json_output(monitor_document(monitor, monitor_state))
     lines = [
         f"{monitor.model} {monitor.name}: {monitor_messages.status_text(monitor, monitor_state)} "
         f"({monitor_messages.value_text(monitor_state)})",
-        str(rule_messages.rule_sentence(monitor.rule)),
-        str(to_terminal_sentence(rule_messages.action_sentence(monitor))),
+        rule_messages.rule_sentence(monitor.rule),
+        to_terminal_sentence(rule_messages.action_sentence(monitor)),
         f"Source {monitor.rule.source}, every {format_duration(monitor.rule.every)}.",
-        *(
-            [str(to_terminal_sentence(why))]
-            if (why := monitor_messages.last_check_reason(monitor, monitor_state))
-            else []
-        ),
     ]
-    return rendered_output(lambda _: [Text(line) for line in lines])
+    if why := monitor_messages.last_check_reason(monitor, monitor_state):
+        lines.append(to_terminal_sentence(why))
+    return rendered_output(lambda _: [Text(str(line)) for line in lines])
 
 
 def monitor_document(monitor: Monitor, monitor_state: MonitorState) -> dict[str, Any]:
@@ -119,85 +135,13 @@ def monitor_document(monitor: Monitor, monitor_state: MonitorState) -> dict[str,
     }
 
 
-def _check(session: TerminalSession, command: MonitorCheck, output_format: OutputFormat) -> CommandOutput:
-    monitors = session.registrar.monitors
-    monitors.require_check_permission(session.caller(), command.model, origin=ORIGIN)
-    monitor = monitors.find(command.model, command.name)
-    with suppress(Unreachable):  # it can be that no bot has looked for long, or ever
-        session.registrar.drift_detector.check_model(command.model)
-    monitor_state = session.registrar.monitoring.check_now(monitor.id)
+def _backtest(
+    session: TerminalSession, command: MonitorBacktest, backtest: Backtest, output_format: OutputFormat
+) -> CommandOutput:
+    firings = [f"{firing.at:%Y-%m-%dT%H:%M:%SZ}" for firing in backtest.firings]
     return sentence_output(
-        monitor_messages.checked_answer(monitor, monitor_state), output_format, state=monitor_state.state.value
+        backtest.sentence, output_format, hours=backtest.hours, hours_judged=backtest.hours_judged, firings=firings
     )
 
 
-def _backtest(session: TerminalSession, command: MonitorBacktest, output_format: OutputFormat) -> CommandOutput:
-    monitors = session.registrar.monitors
-    backtest = monitors.backtest(monitors.find(command.model, command.name), timedelta(days=command.days))
-    return sentence_output(
-        backtest.sentence,
-        output_format,
-        hours=backtest.hours,
-        hours_judged=backtest.hours_judged,
-        firings=[f"{firing.at:%Y-%m-%dT%H:%M:%SZ}" for firing in backtest.firings],
-    )
-
-
-def _add(session: TerminalSession, command: MonitorAdd, output_format: OutputFormat) -> CommandOutput:
-    return sentence_output(session.registrar.monitors.add(session.caller(), command, origin=ORIGIN), output_format)
-
-
-def _edit(session: TerminalSession, command: MonitorEdit, output_format: OutputFormat) -> CommandOutput:
-    return sentence_output(session.registrar.monitors.edit(session.caller(), command, origin=ORIGIN), output_format)
-
-
-def _pause(session: TerminalSession, command: MonitorPause, output_format: OutputFormat) -> CommandOutput:
-    sentence = session.registrar.monitors.pause(session.caller(), command.model, command.name, origin=ORIGIN)
-    return sentence_output(sentence, output_format)
-
-
-def _resume(session: TerminalSession, command: MonitorResume, output_format: OutputFormat) -> CommandOutput:
-    sentence = session.registrar.monitors.resume(session.caller(), command.model, command.name, origin=ORIGIN)
-    return sentence_output(sentence, output_format)
-
-
-def _remove(session: TerminalSession, command: MonitorRemove, output_format: OutputFormat) -> CommandOutput:
-    sentence = session.registrar.monitors.remove(session.caller(), command.model, command.name, origin=ORIGIN)
-    return sentence_output(sentence, output_format)
-
-
-def _silence(session: TerminalSession, command: MonitorSilence, output_format: OutputFormat) -> CommandOutput:
-    return sentence_output(session.registrar.monitors.silence(session.caller(), command, origin=ORIGIN), output_format)
-
-
-def _unsilence(session: TerminalSession, command: MonitorUnsilence, output_format: OutputFormat) -> CommandOutput:
-    return sentence_output(
-        session.registrar.monitors.unsilence(session.caller(), command, origin=ORIGIN), output_format
-    )
-
-
-def _arm(session: TerminalSession, command: MonitorArm, output_format: OutputFormat) -> CommandOutput:
-    return sentence_output(session.registrar.monitors.arm(session.caller(), command, origin=ORIGIN), output_format)
-
-
-def _reset(session: TerminalSession, command: MonitorReset, output_format: OutputFormat) -> CommandOutput:
-    return sentence_output(session.registrar.monitors.reset(session.caller(), command, origin=ORIGIN), output_format)
-
-
-LEDGER_COMMANDS: frozenset[type[Command]] = frozenset({MonitorList, MonitorShow, MonitorBacktest})
-
-HANDLERS: dict[type[Command], Callable[[TerminalSession, Any, OutputFormat], CommandOutput]] = {
-    MonitorList: _list,
-    MonitorShow: _show,
-    MonitorCheck: _check,
-    MonitorBacktest: _backtest,
-    MonitorAdd: _add,
-    MonitorEdit: _edit,
-    MonitorPause: _pause,
-    MonitorResume: _resume,
-    MonitorRemove: _remove,
-    MonitorSilence: _silence,
-    MonitorUnsilence: _unsilence,
-    MonitorArm: _arm,
-    MonitorReset: _reset,
-}
+RENDERERS: dict[type[Command], Renderer] = {MonitorList: _list, MonitorShow: _show, MonitorBacktest: _backtest}

@@ -1,41 +1,78 @@
-"""Looking at models, requests and Production from the terminal."""
+"""Answers to queries about models, requests, and Production, as tables and JSON. Light: the help reads KEYS."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
 from bot.domain.commands.base import Command
-from bot.domain.commands.queries import ListModels, ListRequests, ShowHistory, ShowModel
+from bot.domain.commands.promotions import ListRequests
+from bot.domain.commands.registry import ListModels, ShowModel
+from bot.domain.commands.rollbacks import ShowHistory
 from bot.domain.core.actors import actor_id, format_actor, resolve_operator
 from bot.domain.core.numbers import pluralize
 from bot.domain.core.sentence import Name, to_plain_text, truncate
 from bot.domain.promotions import messages as promotion_messages
-from bot.domain.promotions.request import counting_approvals
+from bot.domain.promotions.request import Request, Vote, counting_approvals
 from bot.domain.registry import rollback_block
-from bot.domain.registry.model import Stage, VersionInfo, product
+from bot.domain.registry.model import ModelInfo, Stage, VersionInfo, product
 from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.rollbacks import history_messages
 from bot.domain.rollbacks.history import Timeline
 from bot.domain.rollbacks.rollback import ServingPeriod
-from handlers.api import documents
-from handlers.terminal.command_line.grammar import OutputFormat
 from handlers.terminal.output import console
-from handlers.terminal.output.command_output import CommandOutput, json_output, rendered_output, to_terminal_sentence
-from handlers.terminal.session import TerminalSession
+from handlers.terminal.output.command_output import (
+    CommandOutput,
+    OutputFormat,
+    Renderer,
+    json_output,
+    rendered_output,
+    to_terminal_sentence,
+)
+
+if TYPE_CHECKING:  # the help needs no services
+    from bot.domain.promotions.views import ModelView
+    from bot.domain.registry.model_card import VersionCard
+    from handlers.terminal.session import TerminalSession
 
 PAGE_SIZE = 50  # models, or versions of one, on a page
 
+# The keys of each query's JSON document, in order. They are an interface: none is renamed or removed.
+KEYS: dict[type[Command], Mapping[str, str]] = {
+    ListModels: {
+        "models": "a list: model, production and staging (a version's number, or null), aliases (number by name)",
+        "all": "how many there are",
+        "page": "which page this is",
+    },
+    ShowModel: {
+        "model": "the model's name; with a version stands here instead every field of its card as its value or null, "
+        "then missing (the names of the empty ones), completeness (0 to 1), and blocked (as below)",
+        "description": "the model's description",
+        "versions": "a list, newest first, of all: version, semver, stage, aliases, status, run_id, created_at, "
+        "description, blocked (why it's blocked, or null)",
+        "requests": "a list of those that are open, each as registrar promote --json prints it",
+    },
+    ListRequests: {"requests": "a list of requests that wait, each as registrar promote --json prints it"},
+    ShowHistory: {
+        "model": "the model's name",
+        "served": "a list, newest first: version, since, until (null: serves now), cause, move, request, "
+        "sentence, and of a request: requested_by, approved_by (a list), overridden_by (or null) and override_reason",
+        "watched": "since when Registrar knows of it",
+        "sentence": "with --at: who served then",
+    },
+}
 
-def _list(session: TerminalSession, command: ListModels, output_format: OutputFormat) -> CommandOutput:
-    all_models = session.registrar.registry_queries.models(command.text)
-    page = all_models[(command.page - 1) * PAGE_SIZE : command.page * PAGE_SIZE]
+
+def _list(
+    session: TerminalSession, command: ListModels, models: list[ModelInfo], output_format: OutputFormat
+) -> CommandOutput:
+    page = models[(command.page - 1) * PAGE_SIZE : command.page * PAGE_SIZE]
     if output_format is OutputFormat.JSON:
-        models = [
+        rows = [
             {
                 "model": model.name,
                 "production": model.latest.get(Stage.PRODUCTION),
@@ -44,112 +81,120 @@ def _list(session: TerminalSession, command: ListModels, output_format: OutputFo
             }
             for model in page
         ]
-        return json_output({"models": models, "all": len(all_models), "page": command.page})
+        return json_output({"models": rows, "all": len(models), "page": command.page})
+    if models and not page:
+        return _empty_page(command.page, models)
+    if command.text and not page:
+        return CommandOutput(f"No model has {to_plain_text(Name(command.text))} in its name.\n")
     if not page:
-        if all_models:
-            return CommandOutput(f"Page {command.page} is empty; there are {-(-len(all_models) // PAGE_SIZE)}.\n")
-        if command.text:
-            return CommandOutput(f"No model has {to_plain_text(Name(command.text))} in its name.\n")
         return CommandOutput(f"No model is in {product().name} yet. To make one of a run: registrar register\n")
-    table = console.new_table()
-    for heading in ("Model", "Production", "Staging"):
-        table.add_column(heading, overflow="fold")
+    table = console.new_table("Model", "Production", "Staging")
     for model in page:
-        table.add_row(
-            model.name,
-            _version_label(model.latest.get(Stage.PRODUCTION)),
-            _version_label(model.latest.get(Stage.STAGING)),
-        )
-    more = [Text(f"{pluralize(len(all_models), 'model')}; more: registrar list --page {command.page + 1}")]
-    return rendered_output(lambda _: [table, *(more if command.page * PAGE_SIZE < len(all_models) else [])])
+        holders = (model.latest.get(stage) for stage in (Stage.PRODUCTION, Stage.STAGING))
+        table.add_row(model.name, *("–" if number is None else f"v{number}" for number in holders))
+    more = [Text(f"{pluralize(len(models), 'model')}; more: registrar list --page {command.page + 1}")]
+    return rendered_output(lambda _: [table, *(more if command.page * PAGE_SIZE < len(models) else [])])
 
 
-def _show(session: TerminalSession, command: ShowModel, output_format: OutputFormat) -> CommandOutput:
+def _empty_page(page: int, rows: Sequence[object]) -> CommandOutput:
+    return CommandOutput(f"Page {page} is empty; there are {-(-len(rows) // PAGE_SIZE)}.\n")
+
+
+def _show(session: TerminalSession, command: ShowModel, view: Any, output_format: OutputFormat) -> CommandOutput:
     if command.version is not None:
-        return _show_version(session, command, output_format)
-    view = session.registrar.registry_queries.model_view(command.model)
+        return _version_card(view, output_format)
     if output_format is OutputFormat.JSON:
-        return json_output(
+        return json_output(_model_document(session, view))
+    return _model_page(command, view)
+
+
+def _model_document(session: TerminalSession, view: ModelView) -> dict[str, Any]:
+    from handlers.api import documents
+
+    policy = session.registrar.context.policy
+    return {
+        "model": view.model.name,
+        "description": view.model.description,
+        "versions": [
             {
-                "model": view.model.name,
-                "description": view.model.description,
-                "versions": [_version_document(version, view.blocks.get(version.version)) for version in view.versions],
-                "requests": [
-                    documents.request_document(request, [], session.registrar.context.policy)
-                    for request in view.requests
-                ],
+                "version": version.version,
+                "semver": version.semver,
+                "stage": version.stage.value,
+                "aliases": list(version.aliases),
+                "status": version.status,
+                "run_id": version.run_id,
+                "created_at": _format_time(version.created_at),
+                "description": version.description,
+                "blocked": _blocked_sentence(view.blocks.get(version.version)),
             }
-        )
+            for version in view.versions
+        ],
+        "requests": [documents.request_document(request, [], policy) for request in view.requests],
+    }
+
+
+def _model_page(command: ShowModel, view: ModelView) -> CommandOutput:
     page = view.versions[(command.page - 1) * PAGE_SIZE : command.page * PAGE_SIZE]
     if view.versions and not page:
-        return CommandOutput(f"Page {command.page} is empty; there are {-(-len(view.versions) // PAGE_SIZE)}.\n")
-    table = console.new_table()
-    for heading in ("Version", "Semver", "Stage", "Aliases", "Status", "Run", "Made"):
-        table.add_column(heading, overflow="fold")
+        return _empty_page(command.page, view.versions)
+    table = console.new_table("Version", "Semver", "Stage", "Aliases", "Status", "Run", "Made")
     for version in page:
-        aliases = ", ".join(version.aliases) or "–"
-        status = version.status.lower().replace("_", " ")
-        table.add_row(
-            f"v{version.version}",
-            version.semver or "–",
-            _stage_label(version),
-            aliases,
-            status,
-            version.run_id or "–",
-            _format_day(version.created_at),
-        )
+        table.add_row(*_version_row(version))
     about = f": {truncate(view.model.description, 300)}" if view.model.description else ""
-    head = Text(f"{view.model.name}{about}")
-    waiting = [
+    lines = [to_terminal_sentence(rollback_block.block_details(block)) for block in view.blocks.values()]
+    rest = [Text(str(line)) for line in lines]
+    if command.page * PAGE_SIZE < len(view.versions):
+        typed = f"registrar show {shlex.quote(view.model.name)} --page {command.page + 1}"
+        rest.append(Text(f"{pluralize(len(view.versions), 'version')}; older: {typed}"))
+    rest += [
         Text(f"Request {request.id}: {promotion_messages.describe_change(request)}, {request.state.value}")
         for request in view.requests
     ]
-    if command.page * PAGE_SIZE < len(view.versions):
-        typed = f"registrar show {shlex.quote(view.model.name)} --page {command.page + 1}"
-        waiting.insert(0, Text(f"{pluralize(len(view.versions), 'version')}; older: {typed}"))
-    blocked = [Text(str(to_terminal_sentence(rollback_block.block_details(block)))) for block in view.blocks.values()]
-    return rendered_output(lambda _: [head, Text(), table, *blocked, *waiting])
+    return rendered_output(lambda _: [Text(f"{view.model.name}{about}"), Text(), table, *rest])
 
 
-def _show_version(session: TerminalSession, command: ShowModel, output_format: OutputFormat) -> CommandOutput:
-    assert command.version is not None
-    view = session.registrar.registry_queries.version_card(command.model, command.version)
-    card, blocked = view.card, [to_terminal_sentence(rollback_block.block_details(view.block))] if view.block else []
+def _version_row(version: VersionInfo) -> tuple[str, ...]:
+    return (
+        f"v{version.version}",
+        version.semver or "–",
+        "–" if version.stage is Stage.NONE else version.stage.value,
+        ", ".join(version.aliases) or "–",
+        version.status.lower().replace("_", " "),
+        version.run_id or "–",
+        f"{version.created_at:%Y-%m-%d}" if version.created_at else "–",
+    )
+
+
+def _version_card(view: VersionCard, output_format: OutputFormat) -> CommandOutput:
+    card, missing = view.card, view.card.missing()
     if output_format is OutputFormat.JSON:
-        return json_output(
-            {
-                **card.model_dump(mode="json"),
-                "missing": card.missing(),
-                "completeness": card.completeness(),
-                "blocked": _blocked_sentence(view.block),
-            }
-        )
-    table = console.new_table()
-    table.add_column("Field")
-    table.add_column("Value", overflow="fold")
-    missing = card.missing()
+        facts = {"missing": missing, "completeness": card.completeness(), "blocked": _blocked_sentence(view.block)}
+        return json_output({**card.model_dump(mode="json"), **facts})
+    table = console.new_table("Field", "Value")
     for name, value in card.model_dump().items():
-        table.add_row(_field_label(name), "missing" if name in missing else _format_value(value))
-    lines = [*map(str, blocked), f"{round(100 * card.completeness())} % filled"]
+        table.add_row(name.replace("_", " ").capitalize(), "missing" if name in missing else _format_value(value))
+    lines = [str(to_terminal_sentence(rollback_block.block_details(view.block)))] if view.block else []
+    lines.append(f"{round(100 * card.completeness())} % filled")
     return rendered_output(lambda _: [table, *map(Text, lines)])
 
 
-def _requests(session: TerminalSession, command: ListRequests, output_format: OutputFormat) -> CommandOutput:
-    ledger, policy = session.registrar.context.ledger, session.registrar.context.policy
-    with ledger.read() as reading:
-        requests = [
-            (request, reading.votes(request.id))
-            for request in session.registrar.request_queries.open_requests(command.model)
-        ]
+def _requests(
+    session: TerminalSession,
+    command: ListRequests,
+    requests: list[tuple[Request, list[Vote]]],
+    output_format: OutputFormat,
+) -> CommandOutput:
     if output_format is OutputFormat.JSON:
+        from handlers.api import documents
+
+        policy = session.registrar.context.policy
         return json_output(
             {"requests": [documents.request_document(request, votes, policy) for request, votes in requests]}
         )
     if not requests:
         return CommandOutput("Nothing waits for anybody.\n")
-    table = console.new_table()
-    for heading in ("Request", "Model", "Change", "Asked by", "Approvals", "Until (UTC)"):
-        table.add_column(heading, overflow="fold", no_wrap=heading in {"Request", "Until (UTC)"})
+    table = console.new_table("Request", "Model", "Change", "Asked by", "Approvals", "Until (UTC)")
+    table.columns[0].no_wrap = table.columns[-1].no_wrap = True
     for request, votes in requests:
         table.add_row(
             request.id,
@@ -162,27 +207,15 @@ def _requests(session: TerminalSession, command: ListRequests, output_format: Ou
     return rendered_output(lambda _: [table])
 
 
-def _history(session: TerminalSession, command: ShowHistory, output_format: OutputFormat) -> CommandOutput:
-    timeline = session.registrar.history.timeline(command)
+def _history(
+    session: TerminalSession, command: ShowHistory, timeline: Timeline, output_format: OutputFormat
+) -> CommandOutput:
     answer = str(history_messages.describe_production_at(timeline)) if timeline.window else ""
     if output_format is OutputFormat.JSON:
-        served = [
-            {
-                "version": period.version,
-                "since": _format_time(period.since),
-                "until": _format_time(period.until),
-                "cause": period.started_by.kind.value,
-                "move": period.started_by.id,
-                "request": period.started_by.request,
-                "sentence": str(history_messages.describe_entry(period, timeline)),
-                **_people_behind(period, timeline),
-            }
-            for period in timeline.periods
-        ]
         return json_output(
             {
                 "model": timeline.model,
-                "served": served,
+                "served": [_period_document(period, timeline) for period in timeline.periods],
                 "watched": _format_time(timeline.watched_since),
                 "sentence": answer,
             }
@@ -197,40 +230,28 @@ def _history(session: TerminalSession, command: ShowHistory, output_format: Outp
     return rendered_output(lambda _: [Text(line) for line in lines or [empty]])
 
 
-def _people_behind(period: ServingPeriod, timeline: Timeline) -> dict[str, Any]:
-    """Return who was behind a request's transition: requester, approvers, who overrode failed gates, and why."""
+def _period_document(period: ServingPeriod, timeline: Timeline) -> dict[str, Any]:
+    """Return a serving period; a request's with who asked, who approved, and who overrode failed gates, and why."""
     request = timeline.requests.get(period.started_by.request or "")
-    passed = request.overridden_by if request else None
+    overridden_by = request.overridden_by if request else None
+    approvers = timeline.approvers.get(period.started_by.request or "", ())
     return {
+        "version": period.version,
+        "since": _format_time(period.since),
+        "until": _format_time(period.until),
+        "cause": period.started_by.kind.value,
+        "move": period.started_by.id,
+        "request": period.started_by.request,
+        "sentence": str(history_messages.describe_entry(period, timeline)),
         "requested_by": actor_id(resolve_operator(request.requester)) if request else None,
-        "approved_by": [
-            actor_id(resolve_operator(actor)) for actor in timeline.approvers.get(period.started_by.request or "", ())
-        ],
-        "overridden_by": actor_id(resolve_operator(passed)) if passed else None,
+        "approved_by": [actor_id(resolve_operator(actor)) for actor in approvers],
+        "overridden_by": actor_id(resolve_operator(overridden_by)) if overridden_by else None,
         "override_reason": request.override_reason if request else "",
-    }
-
-
-def _version_document(version: VersionInfo, block: RollbackBlock | None) -> dict[str, Any]:
-    return {
-        "version": version.version,
-        "semver": version.semver,
-        "stage": version.stage.value,
-        "aliases": list(version.aliases),
-        "status": version.status,
-        "run_id": version.run_id,
-        "created_at": _format_time(version.created_at),
-        "description": version.description,
-        "blocked": _blocked_sentence(block),
     }
 
 
 def _blocked_sentence(block: RollbackBlock | None) -> str | None:
     return str(rollback_block.block_reason(block)) if block else None
-
-
-def _field_label(field: str) -> str:
-    return field.replace("_", " ").capitalize()
 
 
 def _format_value(value: object) -> str:
@@ -241,25 +262,11 @@ def _format_value(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else to_plain_text(value)
 
 
-def _stage_label(version: VersionInfo) -> str:
-    return "–" if version.stage is Stage.NONE else version.stage.value
-
-
-def _version_label(number: int | None) -> str:
-    return "–" if number is None else f"v{number}"
-
-
-def _format_day(at: datetime | None) -> str:
-    return f"{at:%Y-%m-%d}" if at else "–"
-
-
 def _format_time(at: datetime | None) -> str | None:
     return f"{at:%Y-%m-%dT%H:%M:%SZ}" if at else None
 
 
-LEDGER_COMMANDS: frozenset[type[Command]] = frozenset({ListRequests, ShowHistory})
-
-HANDLERS: dict[type[Command], Callable[[TerminalSession, Any, OutputFormat], CommandOutput]] = {
+RENDERERS: dict[type[Command], Renderer] = {
     ListModels: _list,
     ShowModel: _show,
     ListRequests: _requests,

@@ -6,7 +6,7 @@ import os
 import secrets
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from typing import Any, NoReturn, cast
 from urllib.parse import quote
@@ -16,8 +16,8 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_e
 
 from bot.bootstrap.storage import NullLedger
 from bot.domain.commands.base import Command
-from bot.domain.commands.changes import Register
-from bot.domain.commands.requests import Cancel, Promote
+from bot.domain.commands.promotions import Cancel
+from bot.domain.commands.registry import Register
 from bot.domain.core import errors
 from bot.domain.core.actors import Automation
 from bot.domain.core.ci_run import detect_ci_run, pack_ci_run
@@ -35,8 +35,7 @@ from bot.domain.transitions.transition import Transition
 from bot.ports import LedgerReader
 from bot.settings import Settings
 from handlers.terminal.command_line.commands import PromoteFromTerminal
-from handlers.terminal.command_line.grammar import OutputFormat
-from handlers.terminal.output.command_output import CommandOutput, json_output, sentence_output
+from handlers.terminal.output.command_output import CommandOutput, OutputFormat, json_output
 from handlers.terminal.waiting import document_output, wait_until_final
 
 BLOCKS_TIMEOUT = 5.0  # seconds for what is only shown beside something else
@@ -85,13 +84,12 @@ class BotClient:
             answer = self._client.request(method, f"{self._url}{path}", json=body, headers=headers)
         except httpx.HTTPError as error:
             raise BotUnreachable(say("The bot does not answer at {url}.", url=Code(self._url))) from error
-        try:
-            document = answer.json()
-        except ValueError:
-            document = None
-        if answer.is_success and isinstance(document, dict):
+        document: dict[str, Any] = {}
+        with suppress(ValueError, TypeError):  # no JSON, or no object
+            document = dict(answer.json())
+        if answer.is_success and document:
             return document
-        raise self._refusal_error(answer, document if isinstance(document, dict) else {})
+        raise self._refusal_error(answer, document)
 
     def call_with_retries(self, method: str, path: str, body: dict[str, Any], key: str) -> dict[str, Any]:
         """Make a call, retried for a minute while nothing answers: with the same key, nothing is done twice."""
@@ -126,17 +124,13 @@ class RemoteLedger(NullLedger):
     @contextmanager
     def read(self) -> Iterator[LedgerReader]:
         """Yield a reader that knows blocks; anything else raises LedgerUnavailable."""
-        yield cast(LedgerReader, _RemoteBlocks(self._settings))
-
-
-class _RemoteBlocks:
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        yield cast(LedgerReader, self)
 
     def __getattr__(self, name: str) -> NoReturn:
         raise LedgerUnavailable("The ledger is the bot's.")
 
     def rollback_blocks(self, model: str) -> list[RollbackBlock]:
+        """Return a model's blocked versions. Raises NoLedgerHere."""
         try:
             with closing(BotClient(self._settings, timeout=BLOCKS_TIMEOUT)) as bot:
                 documents = bot.call("GET", f"/v1/models/{quote(model, safe='')}/blocks")["blocks"]
@@ -156,7 +150,8 @@ class _RemoteBlocks:
         ]
 
     def production_entries(self, model: str, version: int) -> list[Transition]:
-        return []  # the API doesn't return the identity that was rolled back: the number counts
+        """Return none: the API doesn't return the identity that was rolled back, so the number counts."""
+        return []
 
 
 def _promote(bot: BotClient, command: PromoteFromTerminal, output_format: OutputFormat) -> CommandOutput:
@@ -178,9 +173,7 @@ def _promote(bot: BotClient, command: PromoteFromTerminal, output_format: Output
         return document_output(document, output_format)
     path = f"/v1/requests/{document['id']}"
     document, code = wait_until_final(lambda: bot.call("GET", path), document, command.timeout, bot.show_status)
-    if output_format is OutputFormat.JSON:
-        return json_output(document, code)
-    return CommandOutput(f"{document['sentence']}\n", code)
+    return document_output(document, output_format, code)
 
 
 def _register(bot: BotClient, command: Register, output_format: OutputFormat) -> CommandOutput:
@@ -190,20 +183,16 @@ def _register(bot: BotClient, command: Register, output_format: OutputFormat) ->
     if "version" not in document:  # MLflow is slow or unreachable: the bot continues
         print(document["sentence"], file=sys.stderr)
         return json_output(document, 3) if output_format is OutputFormat.JSON else CommandOutput("", 3)
-    return json_output(document) if output_format is OutputFormat.JSON else CommandOutput(f"{document['sentence']}\n")
+    return document_output(document, output_format, 0)
 
 
 def _cancel(bot: BotClient, command: Cancel, output_format: OutputFormat) -> CommandOutput:
     why = {"reason": command.reason} if command.reason else None
-    document = bot.call("DELETE", f"/v1/requests/{command.request}", why)
-    if output_format is OutputFormat.JSON:
-        return json_output(document)
-    return sentence_output(str(document["sentence"]), output_format)
+    return document_output(bot.call("DELETE", f"/v1/requests/{command.request}", why), output_format, 0)
 
 
 HANDLERS: dict[type[Command], Callable[[BotClient, Any, OutputFormat], CommandOutput]] = {
     PromoteFromTerminal: _promote,
-    Promote: _promote,
     Register: _register,
     Cancel: _cancel,
 }

@@ -14,7 +14,10 @@ from bot.domain.core.actors import Caller, Operator, Person, Profile
 from bot.domain.core.errors import SlackUnreachable
 from bot.ports import UnsetSetting
 from bot.registrar import Registrar
+from bot.services.core.commands import Origin
 from bot.settings import Settings
+
+TERMINAL_ORIGIN = Origin(entry_point="terminal")
 
 
 @dataclass(frozen=True, slots=True)

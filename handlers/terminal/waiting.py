@@ -10,22 +10,19 @@ from typing import Any
 
 from bot.domain.core.errors import Unreachable
 from bot.domain.promotions.request import RequestState
-from handlers.api import documents
-from handlers.terminal.command_line.grammar import OutputFormat
-from handlers.terminal.output.command_output import CommandOutput, json_output
+from handlers.api.schemas import STATE_REFUSED
+from handlers.terminal.output.command_output import CommandOutput, OutputFormat, json_output
 
 FIRST_PAUSE, MAX_PAUSE = 0.5, 5.0  # first pause in seconds; each one is half as long again as the one before
 MAX_SILENCE = 1800.0  # seconds without an answer after which a wait without a timeout of its own gives up
 TIMED_OUT_CODE = 5  # the exit code of a wait that ended first
-
-FetchDocument = Callable[[], dict[str, Any]]
 
 # Exit codes by a request's final state. An open request is 0: it was opened.
 STATE_EXIT_CODES = {
     RequestState.DONE.value: 0,
     RequestState.REJECTED.value: 1,
     RequestState.FAILED.value: 1,
-    documents.STATE_REFUSED: 1,
+    STATE_REFUSED: 1,
     RequestState.EXPIRED.value: 4,
     RequestState.STALE.value: 4,
     RequestState.CANCELLED.value: 4,
@@ -33,7 +30,7 @@ STATE_EXIT_CODES = {
 
 
 def wait_until_final(
-    fetch: FetchDocument,
+    fetch: Callable[[], dict[str, Any]],
     document: dict[str, Any],
     timeout: timedelta | None,
     show_status: Callable[[str], object],
@@ -74,14 +71,14 @@ def wait_until_final(
                 raise
 
 
-def document_output(document: dict[str, Any], output_format: OutputFormat) -> CommandOutput:
-    """Return the current status, for callers that don't wait; an open request isn't a failure."""
-    code = STATE_EXIT_CODES.get(str(document["state"]), 0)
-    return (
-        json_output(document, code)
-        if output_format is OutputFormat.JSON
-        else CommandOutput(f"{document['sentence']}\n", code)
-    )
+def document_output(
+    document: dict[str, Any], output_format: OutputFormat, exit_code: int | None = None
+) -> CommandOutput:
+    """Return a request's document, or its sentence; without an exit code, its state's: an open one isn't a failure."""
+    code = STATE_EXIT_CODES.get(str(document["state"]), 0) if exit_code is None else exit_code
+    if output_format is OutputFormat.JSON:
+        return json_output(document, code)
+    return CommandOutput(f"{document['sentence']}\n", code)
 
 
 def _print_progress(line: str) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import JSONResponse
 from slack_bolt import App, BoltRequest
 from slack_bolt.adapter.starlette.handler import to_bolt_request, to_starlette_response
 from slack_sdk.signature import Clock, SignatureVerifier
@@ -21,19 +19,22 @@ from starlette.routing import Match, Route
 
 from bot.domain.core.errors import BadInput
 from bot.version import version
-from handlers.api import routes as api_routes
+from handlers.api import metrics as api_metrics
+from handlers.api import promotions
 from handlers.api.body import read_body
+from handlers.api.calls import ApiError, ApiServices, refuse_call
 from handlers.errors import explain
+from handlers.recent_keys import RecentKeys
 from handlers.slack.deferred import dispatch_request
 from handlers.slack.payload_schema import validate_payload
 from handlers.web import health
-from handlers.web.mlflow_webhook import WebhookVerifier, model_name_in
+from handlers.web.mlflow_webhook import mount_mlflow_webhook
 from handlers.web.readiness import Readiness
 
 if TYPE_CHECKING:
     from bot.metrics.recorder import PrometheusMetrics
 
-SIGNATURE_MEMORY = 600.0  # seconds for which used signatures are remembered; one is valid for 300 before and after
+SIGNATURE_MEMORY = 660.0  # seconds for which used signatures are remembered; one is valid for 300 before and after
 
 
 def create_app(
@@ -42,7 +43,7 @@ def create_app(
     *,
     webhook_secret: str | None = None,
     on_model_changed: Callable[[str], object],
-    api_services: api_routes.ApiServices | None = None,
+    api_services: ApiServices | None = None,
     readiness: Readiness | None = None,
     metrics: PrometheusMetrics | None = None,
     now: Callable[[], float] = time.time,
@@ -65,80 +66,37 @@ def create_app(
             return await _handle_slack(app, guard, request)
 
     if webhook_secret:
-        _mount_mlflow_webhook(web, WebhookVerifier(webhook_secret), on_model_changed)
+        mount_mlflow_webhook(web, webhook_secret, on_model_changed)
     if api_services:
-        api_routes.mount_api(web, api_services)
-    _handle_wrong_methods(web)
-    _handle_bad_requests(web)
+        web.state.api_services = api_services
+        web.include_router(api_metrics.router)
+        if api_services.registrar:
+            web.include_router(promotions.router)
+    web.add_exception_handler(ApiError, refuse_call)
+    web.add_exception_handler(405, _answer_wrong_method)
+    web.add_exception_handler(RequestValidationError, _answer_bad_path)
+    web.add_exception_handler(ClientDisconnect, _end_without_answer)
     return web
 
 
-def _handle_wrong_methods(app: FastAPI) -> None:
+async def _answer_wrong_method(request: Request, error: Exception) -> Response:
     """Answer a wrong method with the allowed ones: for two routes with one path, the framework reports one's only."""
-
-    @app.exception_handler(405)
-    async def wrong_method(request: Request, error: Exception) -> Response:
-        routes = [candidate for candidate in app.routes if isinstance(candidate, Route)]
-        matching = [candidate for candidate in routes if candidate.matches(request.scope)[0] is not Match.NONE]
-        allowed = ", ".join(sorted({method for route in matching for method in route.methods or ()}))
-        return JSONResponse({"error": f"Here it is {allowed}."}, 405, {"Allow": allowed})
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    matching = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    allowed = ", ".join(sorted({method for route in matching for method in route.methods or ()}))
+    return JSONResponse({"error": f"Here it is {allowed}."}, 405, {"Allow": allowed})
 
 
-def _handle_bad_requests(app: FastAPI) -> None:
-    """Answer an invalid path parameter like all other errors; the framework's own answer has another schema.
-
-    A client that hangs up while sending gets no answer, and isn't logged as a fault.
-    """
-
-    @app.exception_handler(RequestValidationError)
-    async def wrong_address(request: Request, error: RequestValidationError) -> Response:
-        fault = error.errors()[0]
-        return JSONResponse({"error": f"{fault['loc'][-1]}: {fault['msg']}."}, 422)
-
-    @app.exception_handler(ClientDisconnect)
-    async def hung_up(request: Request, error: ClientDisconnect) -> Response:
-        return Response(status_code=400)
+async def _answer_bad_path(request: Request, error: Exception) -> Response:
+    """Answer an invalid path parameter like all other errors; the framework's own answer has another schema."""
+    assert isinstance(error, RequestValidationError)
+    fault = error.errors()[0]
+    return JSONResponse({"error": f"{fault['loc'][-1]}: {fault['msg']}."}, 422)
 
 
-def _mount_mlflow_webhook(app: FastAPI, verifier: WebhookVerifier, on_model_changed: Callable[[str], object]) -> None:
-    @app.post(
-        "/v1/mlflow/webhook",
-        status_code=202,
-        responses=_WEBHOOK_RESPONSES,
-        response_class=Response,
-        openapi_extra=_WEBHOOK_REQUEST,
-        summary="MLflow's webhook",
-    )
-    async def mlflow_webhook(request: Request) -> Response:
-        """Take a hint of MLflow's that a model changed."""
-        body = await read_body(request)
-        if body is None:
-            return PlainTextResponse("longer than anything that MLflow sends", status_code=413)
-        if refusal := verifier.refusal(body, request.headers):
-            status, why = refusal
-            return PlainTextResponse(why, status_code=status)
-        if name := model_name_in(body):
-            on_model_changed(name)
-        return Response(status_code=202)
-
-
-def _text_response(description: str) -> dict[str, object]:
-    return {"description": description, "content": {"text/plain": {"schema": {"type": "string"}}}}
-
-
-_WEBHOOK_RESPONSES: dict[int | str, dict[str, object]] = {
-    202: {"description": "Taken"},
-    401: _text_response("Not signed with the secret that both know, or too old"),
-    409: _text_response("Delivered before"),
-    413: _text_response("More than 1 MB"),
-}
-_WEBHOOK_REQUEST = {
-    "parameters": [
-        {"name": name, "in": "header", "required": True, "schema": {"type": "string"}}
-        for name in ("X-MLflow-Delivery-Id", "X-MLflow-Timestamp", "X-MLflow-Signature")
-    ],
-    "requestBody": {"required": True, "content": {"application/json": {"schema": {}}}},
-}
+async def _end_without_answer(request: Request, error: Exception) -> Response:
+    """A client that hangs up while sending gets no answer, and isn't logged as a fault."""
+    return Response(status_code=400)
 
 
 async def _handle_slack(app: App, guard: _ReplayGuard, request: Request) -> Response:
@@ -146,9 +104,7 @@ async def _handle_slack(app: App, guard: _ReplayGuard, request: Request) -> Resp
     body = await read_body(request)
     if body is None:
         return Response("longer than anything that Slack sends", status_code=413)
-    if not guard.accepts(
-        body, request.headers.get("x-slack-request-timestamp"), request.headers.get("x-slack-signature")
-    ):
+    if not guard.accepts(body, request.headers):
         return Response("not signed by Slack, too old, or seen before", status_code=401)
     try:
         sent = read_bolt_request(request, body)
@@ -179,24 +135,18 @@ def read_bolt_request(request: Request, body: bytes) -> BoltRequest:
     return sent
 
 
-class _VerifierClock(Clock):
-    """The clock of Slack's signature verifier."""
-
-    def __init__(self, now: Callable[[], float]) -> None:
-        self.now = now  # type: ignore[method-assign]  # it has no other way in
-
-
 class _ReplayGuard:
     """Lets a signed body in once."""
 
     def __init__(self, signing_secret: str, now: Callable[[], float]) -> None:
-        self._verifier = SignatureVerifier(signing_secret, _VerifierClock(now))
-        self._now = now
-        self._seen_signatures: OrderedDict[str, float] = OrderedDict()
-        self._lock = threading.Lock()
+        clock = Clock()
+        clock.now = now  # type: ignore[method-assign]  # it has no other way in
+        self._verifier = SignatureVerifier(signing_secret, clock)
+        self._signatures = RecentKeys(SIGNATURE_MEMORY, now)
 
-    def accepts(self, body: bytes, timestamp: str | None, signature: str | None) -> bool:
+    def accepts(self, body: bytes, headers: Mapping[str, str]) -> bool:
         """Return whether Slack signed this body within the last five minutes and it wasn't seen before."""
+        timestamp, signature = headers.get("x-slack-request-timestamp"), headers.get("x-slack-signature")
         if not timestamp or not signature or not timestamp.isascii() or not timestamp.isdigit() or len(timestamp) > 12:
             return False
         try:
@@ -205,14 +155,4 @@ class _ReplayGuard:
             return False
         if not signature.isascii() or not self._verifier.is_valid(body, timestamp, signature):
             return False
-        return self._is_new(signature)
-
-    def _is_new(self, signature: str) -> bool:
-        now = self._now()
-        with self._lock:
-            while self._seen_signatures and next(iter(self._seen_signatures.values())) < now - SIGNATURE_MEMORY:
-                self._seen_signatures.popitem(last=False)
-            if signature in self._seen_signatures:
-                return False
-            self._seen_signatures[signature] = now
-        return True
+        return self._signatures.is_new(signature)

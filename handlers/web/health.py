@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Response
@@ -38,23 +37,14 @@ def mount_health(app: FastAPI, readiness: Readiness, metrics: PrometheusMetrics 
         return JSONResponse(document, status)
 
     if metrics:
-        page = _CachedPage(metrics.exposition)
+        cached: tuple[float, tuple[bytes, str]] | None = None
 
         @app.get("/metrics", include_in_schema=False)
         async def told_metrics() -> Response:
+            nonlocal cached
             async with metrics_lock:
-                body, kind = await run_in_threadpool(page)
-            return Response(body, media_type=kind)
-
-
-class _CachedPage:
-    """Makes a page at most once a second. One thread at a time calls it."""
-
-    def __init__(self, render: Callable[[], tuple[bytes, str]]) -> None:
-        self._render = render
-        self._cached: tuple[float, tuple[bytes, str]] | None = None
-
-    def __call__(self) -> tuple[bytes, str]:
-        if self._cached is None or time.monotonic() - self._cached[0] >= METRICS_MAX_AGE:
-            self._cached = (time.monotonic(), self._render())
-        return self._cached[1]
+                now = time.monotonic()
+                if cached is None or now - cached[0] >= METRICS_MAX_AGE:
+                    cached = (now, await run_in_threadpool(metrics.exposition))
+                body, media_type = cached[1]
+            return Response(body, media_type=media_type)

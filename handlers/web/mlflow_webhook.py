@@ -6,56 +6,76 @@ import base64
 import hashlib
 import hmac
 import json
-import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import PlainTextResponse
+
+from handlers.api.body import read_body
+from handlers.recent_keys import RecentKeys
 
 MAX_AGE = 300  # seconds; MLflow's own retries come within seconds, with the same time and id
 DELIVERY_MEMORY = 2 * MAX_AGE + 60  # seconds for which a delivery's id is remembered
 
 
-class WebhookVerifier:
-    """Admits each of MLflow's deliveries once."""
+def _text_response(description: str) -> dict[str, object]:
+    return {"description": description, "content": {"text/plain": {"schema": {"type": "string"}}}}
 
-    def __init__(self, secret: str, now: Callable[[], float] = time.time) -> None:
-        self._secret = secret.encode()
-        self._now = now
-        self._seen_deliveries: OrderedDict[str, float] = OrderedDict()
-        self._lock = threading.Lock()
 
-    def refusal(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, str] | None:
-        """Return the HTTP status and the reason why a delivery is refused; None if it's accepted."""
+_RESPONSES: dict[int | str, dict[str, object]] = {
+    202: {"description": "Taken"},
+    401: _text_response("Not signed with the secret that both know, or too old"),
+    409: _text_response("Delivered before"),
+    413: _text_response("More than 1 MB"),
+}
+_REQUEST = {
+    "parameters": [
+        {"name": name, "in": "header", "required": True, "schema": {"type": "string"}}
+        for name in ("X-MLflow-Delivery-Id", "X-MLflow-Timestamp", "X-MLflow-Signature")
+    ],
+    "requestBody": {"required": True, "content": {"application/json": {"schema": {}}}},
+}
+
+
+def mount_mlflow_webhook(app: FastAPI, secret: str, on_model_changed: Callable[[str], object]) -> None:
+    """Add the route, which admits each of MLflow's deliveries once."""
+    deliveries = RecentKeys(DELIVERY_MEMORY, time.time)
+
+    @app.post(
+        "/v1/mlflow/webhook",
+        status_code=202,
+        responses=_RESPONSES,
+        response_class=Response,
+        openapi_extra=_REQUEST,
+        summary="MLflow's webhook",
+    )
+    async def mlflow_webhook(request: Request) -> Response:
+        """Take a hint of MLflow's that a model changed."""
+        body, headers = await read_body(request), request.headers
+        if body is None:
+            return PlainTextResponse("longer than anything that MLflow sends", status_code=413)
         delivery, timestamp = headers.get("x-mlflow-delivery-id", ""), headers.get("x-mlflow-timestamp", "")
-        if not self._is_signed(body, delivery, timestamp, headers.get("x-mlflow-signature", "")):
-            return 401, "not signed with our secret"
-        if abs(self._now() - int(timestamp)) > MAX_AGE:
-            return 401, "too old"
-        return None if self._is_new(delivery) else (409, "delivered before")
-
-    def _is_signed(self, body: bytes, delivery: str, timestamp: str, signature: str) -> bool:
-        if not delivery or not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12):
-            return False
-        signed = b".".join([delivery.encode(), timestamp.encode(), body])
-        expected = base64.b64encode(hmac.new(self._secret, signed, hashlib.sha256).digest()).decode()
-        return any(
-            hmac.compare_digest(f"v1,{expected}".encode(), candidate.encode())
-            for candidate in signature.split(" ")
-            if candidate
-        )
-
-    def _is_new(self, delivery: str) -> bool:
-        now = self._now()
-        with self._lock:
-            while self._seen_deliveries and next(iter(self._seen_deliveries.values())) < now - DELIVERY_MEMORY:
-                self._seen_deliveries.popitem(last=False)
-            if delivery in self._seen_deliveries:
-                return False
-            self._seen_deliveries[delivery] = now
-        return True
+        if not _is_signed(secret.encode(), body, delivery, timestamp, headers.get("x-mlflow-signature", "")):
+            return PlainTextResponse("not signed with our secret", status_code=401)
+        if abs(time.time() - int(timestamp)) > MAX_AGE:
+            return PlainTextResponse("too old", status_code=401)
+        if not deliveries.is_new(delivery):
+            return PlainTextResponse("delivered before", status_code=409)
+        if name := _model_name_in(body):
+            on_model_changed(name)
+        return Response(status_code=202)
 
 
-def model_name_in(body: bytes) -> str | None:
+def _is_signed(secret: bytes, body: bytes, delivery: str, timestamp: str, signature: str) -> bool:
+    if not delivery or not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12):
+        return False
+    signed = b".".join([delivery.encode(), timestamp.encode(), body])
+    expected = b"v1," + base64.b64encode(hmac.new(secret, signed, hashlib.sha256).digest())
+    return any(hmac.compare_digest(expected, candidate.encode()) for candidate in signature.split(" "))
+
+
+def _model_name_in(body: bytes) -> str | None:
     """Return the name of the model that a delivery is about; None if there's none, or if it's a prompt."""
     try:
         payload = json.loads(body)

@@ -6,8 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from bot.domain.core.errors import RegistryRefused, UnknownModel
 from bot.domain.registry.model import product
@@ -24,16 +23,14 @@ class NotHealthy(Exception):
     """A component isn't healthy. Its sentence is public: it names no address, no model, and no person."""
 
 
-@dataclass(frozen=True, slots=True)
-class Component:
+class Component(NamedTuple):
     """Something that we depend on. `check` returns its state as a sentence, or raises NotHealthy; it can hang."""
 
     name: str
     check: Callable[[], str]
 
 
-@dataclass(frozen=True, slots=True)
-class ComponentStatus:
+class ComponentStatus(NamedTuple):
     """How a part was, and when by the monotonic clock."""
 
     is_healthy: bool
@@ -61,10 +58,6 @@ class Readiness:
         self._timeout = timeout
         self._monotonic = monotonic
         self.is_stopping = False
-
-    def mark_stopping(self) -> None:
-        """Say from now on that nothing new is to be sent here."""
-        self.is_stopping = True
 
     def document(self) -> tuple[int, dict[str, Any]]:
         """Return the HTTP status, and the state of every component, within the time limit of the checks."""

@@ -15,7 +15,7 @@ from schemathesis import Case
 
 from bot.registrar import Registrar
 from bot.registry.memory import MemoryRegistry
-from handlers.api.routes import ApiServices
+from handlers.api.calls import ApiServices
 from handlers.web.app import create_app
 from tests.support.app.app_fixture import MANIFEST, RunningApp, make_policy, running_app
 from tests.support.app.workspaces import local_slack

@@ -43,13 +43,15 @@ def read(path: Path) -> str:
 
 @pytest.mark.parametrize("name", docs.PAGES)
 def test_a_generated_page_is_fresh(name: str) -> None:
-    assert read(markdown.DOCS / name) == docs.PAGES[name](), "run: make docs"
+    assert read(ROOT / name) == docs.PAGES[name](), "run: make docs"
 
 
 def test_a_stale_page_is_found_and_written_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "slack.md").write_text("Before.\n<!-- scopes -->\nhand-made\n<!-- end of scopes -->\nAfter.\n")
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / "slack.md").write_text("Before.\n<!-- scopes -->\nhand-made\n<!-- end of scopes -->\nAfter.\n")
     for page, mark in (
         ("monitoring", "fields"),
         ("policy", "keys"),
@@ -57,8 +59,8 @@ def test_a_stale_page_is_found_and_written_anew(
         ("metrics", "metrics"),
         ("architecture", "layers"),
     ):
-        (tmp_path / f"{page}.md").write_text(f"Before.\n<!-- {mark} -->\n<!-- end of {mark} -->\nAfter.\n")
-    monkeypatch.setattr(docs, "DOCS", tmp_path)
+        (folder / f"{page}.md").write_text(f"Before.\n<!-- {mark} -->\n<!-- end of {mark} -->\nAfter.\n")
+    monkeypatch.setattr(docs, "DOCS", folder)
     monkeypatch.setattr(docs, "ROOT", tmp_path)
     monkeypatch.setattr(docs, "_asked_for", set)
     assert docs.main(["--check"]) == 1

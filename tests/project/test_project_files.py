@@ -104,6 +104,7 @@ def test_the_wheel_has_both_programs_and_all_that_they_read(wheel: zipfile.ZipFi
     assert "registrar = handlers.__main__:main" in programs
     assert "localslack = localslack.__main__:main" in programs
     assert [name for name in tracked() if name.startswith("localslack/") and name not in wheel.namelist()] == []
+    assert "handlers/terminal/command_line/index.txt" in wheel.namelist()
 
 
 def test_every_link_of_the_readme_works_outside_the_repository_too(metadata: Message) -> None:

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from bot.domain.audit.events import CHAIN_START, ChainHead, Event, EventTag
-from bot.domain.commands.changes import UnfreezeModel
 from bot.domain.commands.parser import parse_command
+from bot.domain.commands.policy import UnfreezeModel
 from bot.domain.core.actors import Caller, Profile, actor_id
 from bot.domain.policy.parser import validate_policy
 from bot.domain.promotions.request import RequestState
@@ -279,10 +279,9 @@ class ServicesBesideModel(RuleBasedStateMachine):
     def _unfreeze(self, who: str, model: str | None, process: str = "here") -> None:
         command = parse_command(f"unfreeze {model or '--all'}")
         assert isinstance(command, UnfreezeModel)
-        freezing = self.benches[process].freezing
         self.both(
             lambda: self.model.unfreeze(who, model),
-            then("unfrozen", lambda: freezing.unfreeze(self.person(who), command, origin="slack")),
+            then("unfrozen", lambda: self.benches[process].execute(self.person(who), command)),
         )
 
     def _add(self, model: str, stage: str, figures: dict[str, float]) -> None:

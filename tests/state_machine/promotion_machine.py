@@ -9,8 +9,9 @@ from pathlib import Path
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from bot.domain.commands.changes import FreezeModel, Rollback, Unblock
 from bot.domain.commands.parser import parse_command
+from bot.domain.commands.policy import FreezeModel
+from bot.domain.commands.rollbacks import Rollback, Unblock
 from bot.domain.core.actors import Profile
 from bot.services.transitions.executor import LEASE
 from tests.state_machine.fixtures import PEOPLE
@@ -72,18 +73,19 @@ class RequestsMachine(RequestRules):
         if clears:
             unblock = parse_command(f"unblock {model} {named} --reason fixed")
             assert isinstance(unblock, Unblock)
-            rollbacks = self.benches[process].rollbacks
             self.both(
                 lambda: self.model.unblock(clears, model, named),
-                then("cleared", lambda: rollbacks.unblock(self.person(clears), unblock, origin="slack")),
+                then("cleared", lambda: self.benches[process].execute(self.person(clears), unblock)),
             )
         command = parse_command(f"rollback {model} {named} --reason bad")
         assert isinstance(command, Rollback)
-        errands, now = self.benches[process].errands, self.clock.now()
+        bench, now = self.benches[process], self.clock.now()
         ask = AskRecord("", who, model, named, PRODUCTION, False, {}, at=now, not_before=now, is_back=True)
 
         def write_down() -> str:
-            ask.id = errands.submit(self.person(who), command, channel="C1", origin="slack").id
+            queued = bench.execute(self.person(who), command).queued
+            assert queued is not None
+            ask.id = queued.id
             return "asked"
 
         if not self.model.may_roll_back(who, model):
@@ -124,10 +126,9 @@ class RequestsMachine(RequestRules):
         until = f" --until {int(lasts.total_seconds())}s" if lasts else ""
         command = parse_command(f"freeze {model or '--all'}{until} --reason quarter")
         assert isinstance(command, FreezeModel)
-        freezing = self.benches[process].freezing
         self.both(
             lambda: self.model.freeze(who, model, lasts),
-            then("frozen", lambda: freezing.freeze(self.person(who), command, origin="slack")),
+            then("frozen", lambda: self.benches[process].execute(self.person(who), command)),
         )
 
     @rule(

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from bot.domain.commands.parser import parse_command
-from bot.domain.commands.requests import Promote
-from bot.domain.promotions.request import VoteChoice
+from bot.domain.commands.promotions import Promote
 from bot.services.transitions.executor import LEASE
 from tests.state_machine.fixtures import PEOPLE
 from tests.state_machine.machine_base import ServicesBesideModel
@@ -81,11 +80,13 @@ class RequestRules(ServicesBesideModel):
         flags = " --keep-existing" * keep + "".join(f" --validation {key}={v}" for key, v in validation.items())
         command = parse_command(f"promote {model} {version} {stage.lower()}{flags}")
         assert isinstance(command, Promote)
-        errands, now = self.benches[process].errands, self.clock.now()
+        bench, now = self.benches[process], self.clock.now()
         ask = AskRecord("", who, model, version, stage, keep, validation, at=now, not_before=now)
 
         def write_down() -> str:
-            ask.id = errands.submit(self.person(who), command, channel="C1", origin="slack").id
+            queued = bench.execute(self.person(who), command).queued
+            assert queued is not None
+            ask.id = queued.id
             return "asked"
 
         if not self.model.may_ask(who):
@@ -210,14 +211,10 @@ class RequestRules(ServicesBesideModel):
         )
 
     def _press(self, act: str, who: str, ask_id: str, process: str) -> str:
-        requests, caller, one = self.benches[process].requests, self.person(who), self.ids[ask_id]
-        if act == "cancel":
-            return requests.cancel(caller, one, origin="slack").state.value
-        if act == "withdraw":
-            return requests.withdraw_vote(caller, one, origin="slack").request.state.value
-        if act == "override":
-            return requests.override_gates(caller, one, reason="known", origin="slack").request.state.value
-        return requests.vote(caller, one, VoteChoice(act), reason="because", origin="slack").request.state.value
+        reason = {"override": " --reason known", "reject": " --reason because"}.get(act, "")
+        request = self.benches[process].execute(self.person(who), f"{act} {self.ids[ask_id]}{reason}").request
+        assert request is not None
+        return request.state.value
 
     # -- moving ----------------------------------------------------------------------------------------------------
 

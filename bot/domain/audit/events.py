@@ -13,6 +13,7 @@ from typing import Any
 from bot.domain.core.actors import Actor, actor_id, parse_actor
 
 GENESIS_HASH = "0" * 64  # the hash before the first event
+AUDIT_PAGE_SIZE = 20  # events on a page of what people look up
 
 
 class EventTag(Enum):

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import Enum
 from typing import Annotated, Any, ClassVar, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
 from pydantic.fields import FieldInfo
 
 from bot.domain.core.durations import serialize_duration
-from bot.domain.core.errors import BadInput
+from bot.domain.core.errors import BadInput, RegistrarError
 from bot.domain.core.sentence import Code, sanitize_text, say
+from bot.domain.core.strict_model import error_message
+from bot.domain.policy.authorization import Permission
 from bot.domain.registry.model import VersionRef, check_model_name
 
 MAX_REASON_LENGTH = 1000  # characters; a card shows all of it
@@ -77,15 +85,35 @@ OptionalModelName = Annotated[
 AllModels = Annotated[bool, Argument("", "every model", positional=False, flags=("--all",))]
 _MESSAGES_BY_ERROR_TYPE = {
     "int_parsing": "it should be a whole number, such as 2",
+    "int_type": "it should be a valid integer",
+    "int_from_float": "it should be a valid integer, got a number with a fractional part",
     "float_parsing": "it should be a number, such as 0.85",
+    "float_type": "it should be a valid number",
+    "finite_number": "it should be a finite number",
+    "greater_than": "it should be greater than {gt}",
+    "greater_than_equal": "it should be greater than or equal to {ge}",
+    "less_than": "it should be less than {lt}",
+    "less_than_equal": "it should be less than or equal to {le}",
+    "literal_error": "it should be {expected}",
+    "enum": "it should be {expected}",
+    "bool_type": "it should be a valid boolean",
+    "bool_parsing": "it should be a valid boolean, unable to interpret input",
+    "string_type": "it should be a valid string",
+    "string_too_short": "it should have at least {min_length} character{s}",
+    "string_too_long": "it should have at most {max_length} character{s}",
+    "string_pattern_mismatch": "it should match pattern '{pattern}'",
 }
 
 
 def validation_message(error: Mapping[str, Any]) -> str:
     """Return pydantic's error in words for people, who don't think in inputs and strings."""
-    return _MESSAGES_BY_ERROR_TYPE.get(str(error["type"])) or re.sub(
-        r"^(Input|String) should", "it should", str(error["msg"])
-    )
+    if (template := _MESSAGES_BY_ERROR_TYPE.get(error["type"])) is None:
+        return error_message(error)
+    bounds = {
+        name: int(bound) if isinstance(bound, float) and bound.is_integer() else bound
+        for name, bound in error.get("ctx", {}).items()
+    }
+    return template.format(**bounds, s="" if 1 in bounds.values() else "s")
 
 
 class Command(BaseModel):
@@ -98,6 +126,23 @@ class Command(BaseModel):
     verb: ClassVar[str]
     summary: ClassVar[str]
     example: ClassVar[str]
+    permission: ClassVar[Permission | None] = None  # None: it's about a request, whose service checks it
+    needs_policy: ClassVar[bool] = True  # otherwise, the terminal executes it without a policy file, too
+
+    @property
+    def required_permission(self) -> Permission | None:
+        """The permission that the caller needs."""
+        return self.permission
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _name_field(cls, value: Any, parse: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        """Let errors carry the field that they're about."""
+        try:
+            return parse(value)
+        except RegistrarError as error:
+            error.field = error.field or info.field_name or ""
+            raise
 
     @classmethod
     def arguments(cls) -> Iterator[tuple[str, FieldInfo, Argument]]:
@@ -118,6 +163,24 @@ class Command(BaseModel):
     def dump(self) -> dict[str, Any]:
         """Return the command as plain JSON values, with its verb; `load_command` reads it."""
         return {"verb": self.verb} | {name: _to_json(getattr(self, name)) for name in type(self).model_fields}
+
+
+class QueryCommand(Command):
+    """A command that only reads, maybe from the registry: Slack answers it after the acknowledgement."""
+
+    permission = Permission.READ
+    needs_policy = False
+    needs_ledger: ClassVar[bool] = False  # whether it reads nothing but the ledger
+
+
+class Change(Command):
+    """A command that changes the ledger in one transaction, and says what follows."""
+
+    is_slow: ClassVar[bool] = False  # whether it reads more than the ledger first: then Slack doesn't wait for it
+
+
+class RegistryChange(Command):
+    """A command that is stored first, then executed, and retried while the registry is unavailable."""
 
 
 def _to_json(value: Any) -> Any:

@@ -11,12 +11,22 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic.fields import FieldInfo
 
-from bot.domain.commands.base import AllModels, Argument, Command, ModelName, OptionalModelName, Reason
+from bot.domain.commands.base import (
+    AllModels,
+    Argument,
+    Change,
+    Command,
+    ModelName,
+    OptionalModelName,
+    QueryCommand,
+    Reason,
+)
 from bot.domain.commands.rule_flags import build_rule, is_unset, rule_flags
 from bot.domain.core.durations import parse_duration
 from bot.domain.core.errors import BadInput
 from bot.domain.core.sentence import Code, Name, say
 from bot.domain.monitoring.monitor import max_silence
+from bot.domain.policy.authorization import Permission
 from bot.domain.policy.monitor_config import MonitorConfig
 
 GROUP = "monitor"
@@ -64,7 +74,7 @@ AllMonitors = Annotated[bool, Argument("", "every monitor of the model", positio
 # -- the flags of a rule -----------------------------------------------------------------------------------------------
 
 
-class _RuleCommand(Command):
+class _RuleCommand(Change):
     """A command with the flags of a rule. `settings` are those that were typed, as text."""
 
     model: ModelName
@@ -90,6 +100,7 @@ class MonitorAdd(_RuleCommand):
     verb = "monitor add"
     summary = "Watch the version in Production: against a bound, or against the previous version"
     example = "monitor add churn accuracy --source push --greater-than 0.85 --every 5m --action notify"
+    permission = Permission.EDIT_MONITOR
 
     @classmethod
     def arguments(cls) -> Iterator[tuple[str, FieldInfo, Argument]]:
@@ -122,6 +133,7 @@ class MonitorEdit(_RuleCommand):
     verb = "monitor edit"
     summary = "Change a monitor; one that can roll back automatically has to be armed again"
     example = "monitor edit churn accuracy --greater-than 0.9 --fail-after 3"
+    permission = Permission.EDIT_MONITOR
 
     @classmethod
     def arguments(cls) -> Iterator[tuple[str, FieldInfo, Argument]]:
@@ -175,82 +187,97 @@ class _MonitorCommand(Command):
     name: MonitorName
 
 
-class MonitorList(Command):
+class MonitorList(QueryCommand):
     """List the monitors."""
 
     verb = "monitor list"
     summary = "List monitors and their state, worst first"
     example = "monitor list churn"
+    needs_ledger = True
     model: OptionalModelName = None
 
 
-class MonitorShow(_MonitorCommand):
+class MonitorShow(_MonitorCommand, QueryCommand):
     """Show a monitor."""
 
     verb = "monitor show"
     summary = "Show a monitor's state, last value, rule, action, and last checks"
     example = "monitor show churn accuracy"
+    needs_ledger = True
 
 
-class MonitorCheck(_MonitorCommand):
+class MonitorCheck(_MonitorCommand, Change):
     """Run a monitor's check now."""
 
     verb = "monitor check"
     summary = "Check now, without waiting for the next scheduled check"
     example = "monitor check churn accuracy"
+    permission = Permission.CHECK_MONITOR
+    is_slow = True
 
 
-class MonitorPause(_MonitorCommand):
+class MonitorPause(_MonitorCommand, Change):
     """Pause a monitor."""
 
     verb = "monitor pause"
     summary = "Pause a monitor until someone resumes it"
     example = "monitor pause churn accuracy"
+    permission = Permission.PAUSE_MONITOR
 
 
-class MonitorResume(_MonitorCommand):
+class MonitorResume(_MonitorCommand, Change):
     """Resume a monitor."""
 
     verb = "monitor resume"
     summary = "Resume a paused monitor"
     example = "monitor resume churn accuracy"
+    permission = Permission.PAUSE_MONITOR
 
 
-class MonitorRemove(_MonitorCommand):
+class MonitorRemove(_MonitorCommand, Change):
     """Remove a monitor."""
 
     verb = "monitor remove"
     summary = "Remove a monitor; its measurements stay"
     example = "monitor remove churn accuracy"
+    permission = Permission.EDIT_MONITOR
 
 
-class MonitorBacktest(_MonitorCommand):
+class MonitorBacktest(_MonitorCommand, QueryCommand):
     """Replay a monitor over past metrics."""
 
     verb = "monitor backtest"
     summary = "Find when a monitor would have failed in the past: a sentence and a chart, in the channel"
     example = "monitor backtest churn accuracy --days 30"
+    needs_ledger = True
     days: Annotated[int, Field(ge=1, le=366), Argument("N", "how far back", positional=False, flags=("--days",))] = 30
 
 
-class MonitorArm(_MonitorCommand):
+class MonitorArm(_MonitorCommand, Change):
     """Arm a monitor: let it roll back automatically."""
 
     verb = "monitor arm"
     summary = "Arm a monitor with the action auto, so that it can roll back; a second person does this"
     example = "monitor arm churn accuracy"
+    is_slow = True
     override: Annotated[
         bool, Argument("", "an admin's: although it has not tried itself out; needs a reason", False, ("--override",))
     ] = False
     reason: Reason = ""
 
+    @property
+    def required_permission(self) -> Permission:
+        """The permission that the caller needs: without a dry run, another one."""
+        return Permission.ARM_WITHOUT_DRY_RUN if self.override else Permission.ARM_MONITOR
 
-class MonitorSilence(Command):
+
+class MonitorSilence(Change):
     """Silence a monitor: hold back its alerts and rollbacks for a while."""
 
     verb = "monitor silence"
     summary = "Silence a monitor for a while, 72h at most: it measures, but doesn't post or act"
     example = 'monitor silence churn accuracy 2h --reason "the feature store is being moved"'
+    permission = Permission.SILENCE_MONITOR
     model: ModelName
     name: OptionalName = None
     span: Annotated[
@@ -260,28 +287,30 @@ class MonitorSilence(Command):
     reason: Reason = ""
 
 
-class MonitorUnsilence(Command):
+class MonitorUnsilence(Change):
     """Unsilence a monitor."""
 
     verb = "monitor unsilence"
     summary = "Let a silenced monitor post and act again"
     example = "monitor unsilence churn accuracy"
+    permission = Permission.SILENCE_MONITOR
     model: ModelName
     name: OptionalName = None
     every_one: AllMonitors = False
 
 
-class MonitorReset(Command):
+class MonitorReset(Change):
     """Reset the circuit breaker: allow automatic rollbacks again."""
 
     verb = "monitor reset"
     summary = "Reset the circuit breaker, so that automatic rollbacks run again, for one model or for all"
     example = "monitor reset churn"
+    permission = Permission.RESET_BREAKER
     model: OptionalModelName = None
     everywhere: AllModels = False
 
 
-MONITOR_COMMANDS: tuple[type[Command], ...] = (
+COMMANDS: tuple[type[Command], ...] = (
     MonitorAdd,
     MonitorList,
     MonitorShow,
@@ -296,7 +325,7 @@ MONITOR_COMMANDS: tuple[type[Command], ...] = (
     MonitorReset,
     MonitorRemove,
 )
-_COMMANDS_BY_WORD = {verb.verb.removeprefix(f"{GROUP} "): verb for verb in MONITOR_COMMANDS}
+_COMMANDS_BY_WORD = {verb.verb.removeprefix(f"{GROUP} "): verb for verb in COMMANDS}
 
 
 def find_command(words: Sequence[str]) -> tuple[type[Command], Sequence[str]]:

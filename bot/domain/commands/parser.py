@@ -17,8 +17,8 @@ from bot.domain.commands import monitoring
 from bot.domain.commands.arguments import is_version_ref
 from bot.domain.commands.base import Command, MissingArguments, validation_message
 from bot.domain.commands.catalog import COMMAND_ALIASES, COMMANDS
-from bot.domain.commands.queries import Help
-from bot.domain.commands.requests import Promote
+from bot.domain.commands.help import Help
+from bot.domain.commands.promotions import Promote
 from bot.domain.core.errors import BadInput
 from bot.domain.core.sentence import Code, Name, sanitize_text, say
 
@@ -63,8 +63,9 @@ def build_command(command_class: type[CommandT], values: dict[str, Any]) -> Comm
         return command_class(**values)
     except ValidationError as error:
         fault = error.errors()[0]
-        field = str(fault["loc"][0]).replace("_", "-") if fault["loc"] else command_class.verb
-        raise BadInput(say("{field}: {what}.", field=Code(f"--{field}"), what=validation_message(fault))) from error
+        field = str(fault["loc"][0]) if fault["loc"] else ""
+        flag = Code(f"--{field.replace('_', '-') or command_class.verb}")
+        raise BadInput(say("{field}: {what}.", field=flag, what=validation_message(fault)), field) from error
 
 
 def load_command(data: Mapping[str, Any]) -> Command:

@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 from bot.domain.commands.base import Argument, validation_message
 from bot.domain.core.durations import serialize_duration
-from bot.domain.core.errors import BadInput, WrongField
+from bot.domain.core.errors import BadInput
 from bot.domain.core.sentence import Code, say
 from bot.domain.policy.effect_size import MinimumEffect
 from bot.domain.policy.monitor_config import MonitorConfig
@@ -77,14 +77,14 @@ def rule_flags(*, with_defaults: bool) -> tuple[tuple[str, FieldInfo, Argument],
 def build_rule(settings: Mapping[str, Any]) -> MonitorConfig:
     """Build the rule from typed settings. Raises BadInput with one sentence that names the flag.
 
-    That's WrongField if one field is invalid, or if the rule could never give a verdict.
+    It carries the field if one is invalid, or if the rule could never give a verdict.
     """
     try:
         rule = MonitorConfig(**{field: _normalize_choice(field, value) for field, value in settings.items()})
     except ValidationError as error:
         raise _to_input_error(error.errors()[0]) from error
     if problem := find_config_problem(rule):
-        raise WrongField(problem.field, say("{flag}: {why}", flag=Code(flag_of(problem.field)), why=problem.reason))
+        raise BadInput(say("{flag}: {why}", flag=Code(flag_of(problem.field)), why=problem.reason), problem.field)
     return rule
 
 
@@ -96,8 +96,7 @@ def _normalize_choice(field: str, value: Any) -> Any:
 
 
 def _to_input_error(fault: Any) -> BadInput:
-    words = re.sub(r"^Value error, ", "", validation_message(fault))
-    words = re.sub(r"datetime\.timedelta\(0\)", "nothing", words)
+    words = re.sub(r"datetime\.timedelta\(0\)", "nothing", validation_message(fault))
     words = re.sub(
         r"\b[a-z]+(?:_[a-z]+)+\b",
         lambda match: flag_of(match[0]) if match[0] in MonitorConfig.model_fields else match[0],
@@ -106,7 +105,7 @@ def _to_input_error(fault: Any) -> BadInput:
     if not fault["loc"]:
         return BadInput(say("{what}.", what=words[:1].upper() + words[1:] if not words.startswith("--") else words))
     field = str(fault["loc"][0])
-    return WrongField(field, say("{flag}: {what}.", flag=Code(flag_of(field)), what=words))
+    return BadInput(say("{flag}: {what}.", flag=Code(flag_of(field)), what=words), field)
 
 
 def is_unset(value: object) -> bool:

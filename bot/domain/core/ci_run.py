@@ -38,13 +38,15 @@ def parse_ci_run(data: Mapping[str, Any]) -> CiRun:
                 "ci.{key}: unknown key; known are {known}.",
                 key=Name(str(unknown_key)[:60]),
                 known=[Code(name) for name in known_keys],
-            )
+            ),
+            "ci",
         )
     words = {name: sanitize_text(str(data.get(name) or "")).strip() for name in known_keys}
     for name, word in words.items():
         if len(word) > (MAX_URL_LENGTH if name == "url" else MAX_WORD_LENGTH):
-            raise BadInput(say("ci.{name}: it is too long.", name=Code(name)))
-    _check_url(words["url"])
+            raise BadInput(say("ci.{name}: it is too long.", name=Code(name)), "ci")
+    if words["url"] and not _is_web_page_url(words["url"]):
+        raise BadInput(say("ci.{name}: it is no address of a page (http or https).", name=Code("url")), "ci")
     return CiRun(**words)
 
 
@@ -54,8 +56,13 @@ def pack_ci_run(ci_run: CiRun) -> dict[str, str]:
 
 
 def detect_ci_run(environ: Mapping[str, str]) -> CiRun:
-    """Return the CI run in `environ` (GitHub Actions or GitLab CI), or an empty one outside CI."""
-    return _without_invalid_values(_read_environment(environ))
+    """Return the CI run in `environ` (GitHub Actions or GitLab CI), or an empty one outside CI.
+
+    What `parse_ci_run` would refuse is left out: an odd environment shouldn't stop anyone from making a request.
+    """
+    run = _read_environment(environ)
+    words = {name: sanitize_text(word).strip()[:MAX_WORD_LENGTH] for name, word in asdict(run).items() if name != "url"}
+    return CiRun(**words, url=run.url if len(run.url) <= MAX_URL_LENGTH and _is_web_page_url(run.url) else "")
 
 
 def _read_environment(environ: Mapping[str, str]) -> CiRun:
@@ -76,12 +83,6 @@ def _read_environment(environ: Mapping[str, str]) -> CiRun:
     return CiRun()
 
 
-def _without_invalid_values(run: CiRun) -> CiRun:
-    """Drop what `parse_ci_run` would refuse: an odd environment shouldn't stop anyone from making a request."""
-    words = {name: sanitize_text(word).strip()[:MAX_WORD_LENGTH] for name, word in asdict(run).items() if name != "url"}
-    return CiRun(**words, url=run.url if len(run.url) <= MAX_URL_LENGTH and _is_web_page_url(run.url) else "")
-
-
 def _is_web_page_url(url: str) -> bool:
     """Return whether a browser can open it as a page and it can't break out of Slack's markup."""
     try:
@@ -90,8 +91,3 @@ def _is_web_page_url(url: str) -> bool:
     except ValueError:
         return False
     return is_page and bool(re.fullmatch(r"[!-~]+", url)) and not re.search(r"[<>|\"\\^`{}]", url)
-
-
-def _check_url(url: str) -> None:
-    if url and not _is_web_page_url(url):
-        raise BadInput(say("ci.{name}: it is no address of a page (http or https).", name=Code("url")))

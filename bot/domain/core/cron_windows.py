@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from apscheduler.triggers.cron import CronTrigger
+if TYPE_CHECKING:  # the terminal's help knows the policy, and needs no window
+    from apscheduler.triggers.cron import CronTrigger
 
 _MAX_OVERLAPPING_WINDOWS = 400  # windows that can overlap at one moment; with more, the reported end is too early
 _WEEKDAY_NAMES = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
@@ -35,7 +37,12 @@ def _cron_trigger(cron: str, time_zone: str) -> CronTrigger:
     fields = cron.split()
     if len(fields) != 5:
         raise ValueError(f"{cron!r} is no cron expression of five fields: minute hour day month weekday")
-    zone = _parse_time_zone(time_zone)
+    from apscheduler.triggers.cron import CronTrigger
+
+    try:
+        zone = ZoneInfo(time_zone)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(f"{time_zone!r} is no time zone; write one like Europe/Berlin") from None
     try:
         minute, hour, day, month, weekday = fields
         return CronTrigger(
@@ -43,13 +50,6 @@ def _cron_trigger(cron: str, time_zone: str) -> CronTrigger:
         )
     except ValueError as error:
         raise ValueError(f"{cron!r} cannot be read: {error}") from error
-
-
-def _parse_time_zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        raise ValueError(f"{name!r} is no time zone; write one like Europe/Berlin") from None
 
 
 def _weekday_names(field: str) -> str:

@@ -2,7 +2,6 @@
 
     RegistrarError
     ├── BadInput                the input can't be understood               exit 2
-    │   ├── WrongField          one field of a form or a flag
     │   ├── UnknownModel
     │   ├── UnknownVersion
     │   ├── UnknownRun
@@ -35,27 +34,28 @@ from bot.domain.core.sentence import Sentence, say
 
 
 class RegistrarError(Exception):
-    """The root. `sentence` is for the person; `exit_code` is what the terminal returns."""
+    """The root. `sentence` is for the person; `exit_code` is what the terminal returns.
+
+    `field` is the name of the field that it's about, so that a form can show the sentence next to it; empty if none.
+    """
 
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, sentence: Sentence | str) -> None:
+    def __init__(self, sentence: Sentence | str, field: str = "") -> None:
         self.sentence = say("{it}", it=sentence) if isinstance(sentence, str) else sentence
+        self.field = field
         super().__init__(str(self.sentence))
+
+    @property
+    def code(self) -> str:
+        """The class's name: programs get it as `kind`, and the ledger and the audit log keep it."""
+        return type(self).__name__
 
 
 class BadInput(RegistrarError):
     """The input can't be understood; nothing was changed."""
 
     exit_code = 2
-
-
-class WrongField(BadInput):
-    """An invalid value for a field. `field` is its name, so that a form can show the sentence next to it."""
-
-    def __init__(self, field: str, sentence: Sentence | str) -> None:
-        self.field = field
-        super().__init__(sentence)
 
 
 class UnknownModel(BadInput):

@@ -26,7 +26,8 @@ def format_number(value: float, digits: int = 4) -> str:
     if size == 0:
         return "0"
     if not 1e-4 <= size < 1e12:
-        return _in_scientific_notation(value, digits)
+        mantissa, power = f"{value:.{digits - 1}e}".split("e")
+        return f"{mantissa.rstrip('0').rstrip('.') if '.' in mantissa else mantissa}e{int(power)}"
     return f"{value:,.0f}" if size >= 10 ** (digits - 1) else f"{value:,.{digits}g}"
 
 
@@ -42,9 +43,3 @@ def format_proportion(value: float, total: float | None) -> str:
 def format_difference(value: float, digits: int = 4) -> str:
     """Return a difference with its sign: `+0.021`, `-4`, `0`; `–` if it's missing."""
     return f"+{format_number(value, digits)}" if value > 0 else format_number(value, digits)
-
-
-def _in_scientific_notation(value: float, digits: int) -> str:
-    mantissa, power = f"{value:.{digits - 1}e}".split("e")
-    rounded = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
-    return f"{rounded}e{int(power)}"

@@ -41,7 +41,7 @@ class Mention:
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A template and its values. `str()` gives plain text; Slack renders it in bot/slack/core/mrkdwn.py."""
+    """A template and its values. `str()` gives plain text; Slack renders it in bot/slack/core/blocks.py."""
 
     template: str
     args: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
@@ -49,7 +49,12 @@ class Sentence:
     def render(self, format_value: Callable[[object], str]) -> str:
         """Return the text, with `format_value` applied to each value."""
         return self.template.format_map(
-            {name: _format_argument(value, format_value) for name, value in self.args.items()}
+            {
+                name: ", ".join(map(format_value, value))
+                if isinstance(value, Iterable) and not isinstance(value, str)
+                else format_value(value)
+                for name, value in self.args.items()
+            }
         )
 
     def __str__(self) -> str:
@@ -121,12 +126,6 @@ def truncate(text: str, max_length: int) -> str:
 # Control, format (bidi, zero width), surrogate and private-use characters. The zero-width joiner stays: without it,
 # a family emoji falls apart, and it can't hide anything.
 _INVISIBLE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co"})
-
-
-def _format_argument(value: object, format_value: Callable[[object], str]) -> str:
-    if isinstance(value, Iterable) and not isinstance(value, str):
-        return ", ".join(format_value(item) for item in value)
-    return format_value(value)
 
 
 _PARSERS_BY_KIND: dict[str, Callable[[str], object]] = {

@@ -1,17 +1,28 @@
-"""Pushed readings as programs send them, validated by hand so that each error names its place."""
+"""Pushed readings as programs send them. Each error names its place."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 
 from bot.domain.core.errors import BadInput
-from bot.domain.core.sentence import Code, Sentence, join_sentences, sanitize_text, say, truncate
+from bot.domain.core.sentence import sanitize_text, say, truncate
+from bot.domain.core.strict_model import documented_only, error_message
 from bot.domain.registry.model import check_model_name
 
 MAX_READINGS = 1_000  # in one call
@@ -19,54 +30,146 @@ MAX_METRIC_LENGTH = 250  # characters, as in MLflow
 MAX_CLOCK_SKEW = timedelta(minutes=5)  # how far the client's clock can be ahead of ours
 MAX_FAULTS_SHOWN = 5  # the others are counted
 
-_BODY_KEYS = ("source", "readings")
-_READING_KEYS = ("model", "version", "metric", "value", "of", "at")
+_RFC_3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
 
 
 class TooManyReadings(BadInput):
     """More readings than one call can have."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadingInput:
-    """One reading as it was sent. Version 0: it doesn't say which. With a `total`, `value` is a count out of it."""
-
-    model: str
-    version: int
-    metric: str
-    value: float
-    total: float | None
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PushPayload:
-    """The content of one call."""
-
-    source: str
-    readings: tuple[ReadingInput, ...]
+def _parse_model(name: Any) -> str:
+    if not isinstance(name, str):
+        raise ValueError("must be a text.")
+    try:
+        checked = check_model_name(name)
+    except BadInput as error:
+        raise ValueError(str(error)) from None
+    if checked != name:
+        raise ValueError("has spaces around it.")
+    return checked
 
 
-class _InvalidField(Exception):
-    """An error at one place."""
+def _parse_version(version: Any) -> int:
+    if version is None:
+        return 0
+    if isinstance(version, str) and re.fullmatch(r"[vV]?[0-9]{1,9}", version):
+        version = int(version.lstrip("vV"))
+    if isinstance(version, bool) or not isinstance(version, int) or not 0 < version < 1_000_000_000:
+        raise ValueError("must be the number of a version, such as 7.")
+    return version
 
-    def __init__(self, path: str, why: Sentence | str) -> None:
-        self.sentence = say("{path}: {why}", path=Code(path), why=why)
+
+def _parse_metric(name: Any) -> str:
+    if not isinstance(name, str) or not name.strip():
+        raise ValueError("must be the name of a metric.")
+    if len(name) > MAX_METRIC_LENGTH or sanitize_text(name).strip() != name:
+        raise ValueError(
+            f"must be at most {MAX_METRIC_LENGTH} characters that can be seen, without spaces around them."
+        )
+    return name
+
+
+def _parse_value(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("must be a number.")
+    try:
+        figure = float(value)
+    except OverflowError:
+        figure = math.inf
+    if not math.isfinite(figure):
+        raise ValueError("must be a finite number; leave out what could not be measured.")
+    return figure
+
+
+def _parse_total(total: Any) -> float | None:
+    figure = None if total is None else _parse_value(total)
+    if figure is not None and figure < 0:
+        raise ValueError("must be 0 or more.")
+    return figure
+
+
+def _parse_time(text: Any, info: ValidationInfo) -> datetime:
+    if not isinstance(text, str) or not _RFC_3339.fullmatch(text):
+        raise ValueError("must be a time with its zone, such as 2026-05-04T12:00:00Z.")
+    try:
+        at = datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError("is no time.") from None
+    if at.year < 1970:
+        raise ValueError("is before 1970.")
+    if info.context and at - info.context["now"] > MAX_CLOCK_SKEW:
+        raise ValueError("lies in the future.")
+    return at
+
+
+def _parse_source(name: Any) -> str:
+    if not isinstance(name, str) or not name:
+        raise ValueError("the name of a source is missing.")
+    return name
+
+
+ModelName = Annotated[str, documented_only(minLength=1, maxLength=250, pattern=r"^[^/:\x00-\x1f]+$")]
+VersionNumber = Annotated[int, documented_only(minimum=1, maximum=999_999_999)]
+_Version = VersionNumber | Annotated[str, documented_only(pattern="^[vV]?[0-9]{1,9}$")] | None
+
+
+class ReadingInput(BaseModel):
+    """One reading."""
+
+    model_config = ConfigDict(extra="forbid", title="ReadingBody")  # as the OpenAPI document has always named it
+
+    model: Annotated[ModelName, BeforeValidator(_parse_model)] = Field(
+        description="The registered model's name", examples=["churn"]
+    )
+    version: Annotated[int, PlainValidator(_parse_version, json_schema_input_type=_Version)] = Field(
+        0,  # it doesn't say which
+        description="7 or v7; left out: whichever serves",
+        examples=[7],
+        json_schema_extra={"default": None},
+    )
+    metric: Annotated[
+        str, documented_only(minLength=1, maxLength=MAX_METRIC_LENGTH), BeforeValidator(_parse_metric)
+    ] = Field(description="What a monitor's query names", examples=["accuracy"])
+    value: Annotated[float, BeforeValidator(_parse_value)] = Field(description="A finite number", examples=[0.91])
+    total: Annotated[Annotated[float, documented_only(minimum=0)] | None, BeforeValidator(_parse_total)] = Field(
+        None, alias="of", description="For counts: the total. 93 of 100 is judged as 0.93"
+    )
+    at: Annotated[
+        datetime,
+        PlainValidator(_parse_time, json_schema_input_type=Annotated[str, documented_only(format="date-time")]),
+    ] = Field(description="When it was measured, RFC 3339 with its zone", examples=["2026-05-04T12:00:00Z"])
+
+    @model_validator(mode="after")
+    def _check_count(self) -> ReadingInput:
+        if self.total is not None and not 0 <= self.value <= self.total:
+            raise ValueError("must be between 0 and the total (of).")  # see _describe_fault
+        return self
+
+
+class PushPayload(BaseModel):
+    """Readings for monitors. All are taken, or none."""
+
+    model_config = ConfigDict(extra="forbid", title="PushBody")
+
+    source: Annotated[
+        str, PlainValidator(_parse_source, json_schema_input_type=Annotated[str, documented_only(minLength=1)])
+    ] = Field(description="A source of the type push in the policy, or push", examples=["live"])
+    readings: list[ReadingInput] = Field(
+        description="1 to 1,000 of them, all or none", min_length=1, max_length=MAX_READINGS
+    )
 
 
 def parse_push(body: bytes, now: datetime) -> PushPayload:
     """Return the parsed body. Raises BadInput, which names the place of each error, and TooManyReadings."""
-    data = _parse_json(body)
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        raise BadInput("The body is no JSON.") from None
     if not isinstance(data, dict):
         raise BadInput("The body must be a JSON object with source and readings.")
-    faults = list(_unknown_keys("", data, _BODY_KEYS))
-    source, readings = data.get("source"), data.get("readings")
-    if not isinstance(source, str) or not source:
-        faults.append(_InvalidField("source", "the name of a source is missing."))
-    if not isinstance(readings, list) or not readings:
-        faults.append(_InvalidField("readings", "a list of readings is missing."))
-        readings = []
-    if len(readings) > MAX_READINGS:
+    if isinstance(readings := data.get("readings"), list) and len(readings) > MAX_READINGS:
         raise TooManyReadings(
             say(
                 "readings: {n} are more than one call may hold ({most}); send several calls.",
@@ -74,125 +177,26 @@ def parse_push(body: bytes, now: datetime) -> PushPayload:
                 most=MAX_READINGS,
             )
         )
-    given: list[ReadingInput] = []
-    for at, one in enumerate(readings):
-        try:
-            given.append(_parse_reading(f"readings.{at}", one, now, faults))
-        except _InvalidField as fault:
-            faults.append(fault)
-    if faults:
-        raise BadInput(_describe_faults(faults))
-    return PushPayload(source=str(source), readings=tuple(given))
-
-
-def _parse_json(body: bytes) -> Any:
     try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        raise BadInput("The body is no JSON.") from None
-
-
-def _unknown_keys(prefix: str, data: Mapping[str, Any], known_keys: tuple[str, ...]) -> Iterator[_InvalidField]:
-    for key in data:
-        if key not in known_keys:
-            yield _InvalidField(
-                f"{prefix}{truncate(sanitize_text(key), 50)}", f"unknown key; known are {', '.join(known_keys)}."
-            )
-
-
-def _parse_reading(path: str, data: Any, now: datetime, faults: list[_InvalidField]) -> ReadingInput:
-    if not isinstance(data, dict):
-        raise _InvalidField(path, "must be an object.")
-    faults += _unknown_keys(f"{path}.", data, _READING_KEYS)
-    for key in ("model", "metric", "value", "at"):
-        if key not in data:
-            raise _InvalidField(f"{path}.{key}", "is missing.")
-    value, total = _parse_value(f"{path}.value", data["value"]), _parse_total(f"{path}.of", data.get("of"))
-    if total is not None and not 0 <= value <= total:
-        raise _InvalidField(f"{path}.value", "must be between 0 and the total (of).")
-    return ReadingInput(
-        model=_parse_model(f"{path}.model", data["model"]),
-        version=_parse_version(f"{path}.version", data.get("version")),
-        metric=_parse_metric(f"{path}.metric", data["metric"]),
-        value=value,
-        total=total,
-        at=_parse_time(f"{path}.at", data["at"], now),
-    )
-
-
-def _parse_model(path: str, name: Any) -> str:
-    if not isinstance(name, str):
-        raise _InvalidField(path, "must be a text.")
-    try:
-        checked = check_model_name(name)
-    except BadInput as error:
-        raise _InvalidField(path, error.sentence) from None
-    if checked != name:
-        raise _InvalidField(path, "has spaces around it.")
-    return checked
-
-
-def _parse_version(path: str, version: Any) -> int:
-    if version is None:
-        return 0
-    if isinstance(version, str) and re.fullmatch(r"[vV]?[0-9]{1,9}", version):
-        version = int(version.lstrip("vV"))
-    if isinstance(version, bool) or not isinstance(version, int) or not 0 < version < 1_000_000_000:
-        raise _InvalidField(path, "must be the number of a version, such as 7.")
-    return version
-
-
-def _parse_metric(path: str, name: Any) -> str:
-    if not isinstance(name, str) or not name.strip():
-        raise _InvalidField(path, "must be the name of a metric.")
-    if len(name) > MAX_METRIC_LENGTH or sanitize_text(name).strip() != name:
-        raise _InvalidField(
-            path, f"must be at most {MAX_METRIC_LENGTH} characters that can be seen, without spaces around them."
-        )
-    return name
-
-
-def _parse_value(path: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _InvalidField(path, "must be a number.")
-    try:
-        figure = float(value)
-    except OverflowError:
-        figure = math.inf
-    if not math.isfinite(figure):
-        raise _InvalidField(path, "must be a finite number; leave out what could not be measured.")
-    return figure
-
-
-def _parse_total(path: str, total: Any) -> float | None:
-    if total is None:
-        return None
-    figure = _parse_value(path, total)
-    if figure < 0:
-        raise _InvalidField(path, "must be 0 or more.")
-    return figure
-
-
-_RFC_3339 = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
-)
-
-
-def _parse_time(path: str, text: Any, now: datetime) -> datetime:
-    if not isinstance(text, str) or not _RFC_3339.fullmatch(text):
-        raise _InvalidField(path, "must be a time with its zone, such as 2026-05-04T12:00:00Z.")
-    try:
-        at = datetime.fromisoformat(text.upper()).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise _InvalidField(path, "is no time.") from None
-    if at.year < 1970:
-        raise _InvalidField(path, "is before 1970.")
-    if at - now > MAX_CLOCK_SKEW:
-        raise _InvalidField(path, "lies in the future.")
-    return at
-
-
-def _describe_faults(faults: list[_InvalidField]) -> Sentence:
-    shown = join_sentences((fault.sentence for fault in faults[:MAX_FAULTS_SHOWN]), " ")
+        return PushPayload.model_validate(data, context={"now": now})
+    except ValidationError as error:
+        faults = [_describe_fault(fault) for fault in error.errors()]
     more = len(faults) - MAX_FAULTS_SHOWN
-    return shown if more <= 0 else say("{shown} And {n} more.", shown=shown, n=more)
+    raise BadInput(" ".join(faults[:MAX_FAULTS_SHOWN]) + (f" And {more} more." if more > 0 else ""))
+
+
+def _describe_fault(fault: Mapping[str, Any]) -> str:
+    """Return one of pydantic's errors with its place."""
+    path = [str(step) for step in fault["loc"]]
+    if fault["type"] == "extra_forbidden":
+        fields = (ReadingInput if len(path) > 1 else PushPayload).model_fields.items()
+        path[-1] = truncate(sanitize_text(path[-1]), 50)
+        why = f"unknown key; known are {', '.join(field.alias or name for name, field in fields)}."
+    elif path == ["source"]:
+        why = "the name of a source is missing."
+    elif path == ["readings"]:
+        why = "a list of readings is missing."
+    else:
+        why = {"missing": "is missing.", "model_type": "must be an object."}.get(fault["type"], error_message(fault))
+        path += ["value"] if fault["type"] == "value_error" and len(path) == 2 else []  # see _check_count
+    return f"{'.'.join(path)}: {why}"

@@ -34,6 +34,7 @@ class MonitorView:
     incident: Incident | None  # the open one that it's part of
     breaker: TrippedBreaker | None
     now: datetime
+    chart: MonitorChart | None = None  # if it was asked for
 
 
 _WORST_FIRST = (

@@ -152,13 +152,19 @@ def authorize(
         return _allow("automation") if row.automations else _refuse("automation", "An automation never does this.")
     if isinstance(caller, Client):
         return _decide_client(caller, row, access_target, policy)
-    person = _resolve_person(caller, policy)
-    if isinstance(person, AccessDecision):
-        return _allow("operator") if row.terminal else person
-    refusal = _membership_refusal(person, row)  # a refusal is falsy
-    if refusal is not None:
+    if isinstance(caller, Operator):
+        user = policy.operators.get(caller.name)
+        if user is None:
+            return _allow("operator") if row.terminal else unknown_operator_decision(caller)
+        caller = Profile(person=Person("", user))
+    if (refusal := _membership_refusal(caller, row)) is not None:
         return refusal
-    return _refuse_if_frozen(_DECIDE_BY_GRANTEE[row.grantee](person, access_target, policy), row, access_target)
+    decide = _DECIDE_BY_GRANTEE.get(row.grantee)
+    decision = decide(caller, access_target, policy) if decide else _allow("member")
+    frozen = access_target.frozen if access_target.target is Stage.PRODUCTION else None
+    if decision.allowed and row.stopped_by_freeze and frozen is not None:
+        return AccessDecision(False, "frozen", frozen.description)
+    return decision
 
 
 def approver_ids(model: str, target: Stage, requester: Actor, policy: Policy) -> list[str]:
@@ -196,6 +202,16 @@ def unknown_operator_decision(actor: Actor) -> AccessDecision:
     return AccessDecision(False, "operator", why)
 
 
+def no_approvers_refusal(model: str | None, target: Stage | None) -> Sentence:
+    """Return why nobody can promote a model to a stage: the policy names no approvers."""
+    return say(
+        "The policy names nobody who may decide {model} → {stage}. Add approvers to {file}.",
+        model=Name(model or "?"),
+        stage=target,
+        file=Code("registrar.yml"),
+    )
+
+
 def describe_caller(caller: Caller, policy: Policy) -> dict[str, object]:
     """Return what the audit log records about the caller: display name, and roles and groups at this moment."""
     if not isinstance(caller, Profile):
@@ -214,15 +230,6 @@ def _decide_client(client: Client, rule: PermissionRule, access_target: AccessTa
     return _allow("client")
 
 
-def _resolve_person(caller: Profile | Operator, policy: Policy) -> Profile | AccessDecision:
-    if isinstance(caller, Profile):
-        return caller
-    user = policy.operators.get(caller.name)
-    if user is None:
-        return unknown_operator_decision(caller)
-    return Profile(person=Person("", user))
-
-
 def _membership_refusal(profile: Profile, rule: PermissionRule) -> AccessDecision | None:
     if not profile.is_home:
         return _refuse("stranger", "Only members of this workspace can use Registrar.")
@@ -233,30 +240,10 @@ def _membership_refusal(profile: Profile, rule: PermissionRule) -> AccessDecisio
     return None
 
 
-def _refuse_if_frozen(decision: AccessDecision, rule: PermissionRule, access_target: AccessTarget) -> AccessDecision:
-    if (
-        not decision
-        or not rule.stopped_by_freeze
-        or access_target.frozen is None
-        or access_target.target is not Stage.PRODUCTION
-    ):
-        return decision
-    return AccessDecision(False, "frozen", access_target.frozen.description)
-
-
-def _decide_anyone(profile: Profile, access_target: AccessTarget, policy: Policy) -> AccessDecision:
-    return _allow("member")
-
-
 def _decide_approver(profile: Profile, access_target: AccessTarget, policy: Policy) -> AccessDecision:
     rule = _stage_rule(access_target, policy)
     if rule is None or not rule.approvers:
-        why = say(
-            "The policy names nobody who may decide {model} → {stage}. Add approvers to {file}.",
-            model=Name(access_target.model or "?"),
-            stage=access_target.target,
-            file=Code("registrar.yml"),
-        )
+        why = no_approvers_refusal(access_target.model, access_target.target)
         return AccessDecision(False, "no approvers", why)
     if _is_requester(profile, access_target, policy) and not rule.requester_may_approve:
         others = policy.expand_roles(rule.approvers) - {profile.person.user}
@@ -274,19 +261,14 @@ def _decide_requester_or_admin(profile: Profile, access_target: AccessTarget, po
     return _refuse("not the requester", "Only who asked, or an admin, can cancel a request. You can reject it.")
 
 
-def _decide_rollback(profile: Profile, access_target: AccessTarget, policy: Policy) -> AccessDecision:
-    rules = policy.rules_for(access_target.model or "")
-    names = rules.rollback.by if rules.rollback else rules.production.approvers if rules.production else []
+def _decide_rollback_or_admin(profile: Profile, access_target: AccessTarget, policy: Policy) -> AccessDecision:
+    if _is_named(profile, [Policy.ADMIN_ROLE], policy):
+        return _allow("admin")
+    names = policy.rules_for(access_target.model or "").rollback_names
     if _is_named(profile, names, policy):
         return _allow("rollback")
     words = "Only those who may roll back can do this: {who}."
     return _refuse_with_names("not in rollback.by", words, policy.expand_roles(names), "the policy names nobody")
-
-
-def _decide_rollback_or_admin(profile: Profile, access_target: AccessTarget, policy: Policy) -> AccessDecision:
-    return _decide_admin(profile, access_target, policy) or _decide_rollback(
-        profile, access_target, policy
-    )  # a refusal is falsy
 
 
 def _decide_overrider(profile: Profile, access_target: AccessTarget, policy: Policy) -> AccessDecision:
@@ -318,8 +300,8 @@ def _decide_reviewer(profile: Profile, access_target: AccessTarget, policy: Poli
     return _allow("reviewer")
 
 
+# Everyone who is a member, and not a guest unless the rule says so, is granted what anyone is.
 _DECIDE_BY_GRANTEE: dict[Grantee, Callable[[Profile, AccessTarget, Policy], AccessDecision]] = {
-    Grantee.ANYONE: _decide_anyone,
     Grantee.APPROVER: _decide_approver,
     Grantee.REQUESTER_OR_ADMIN: _decide_requester_or_admin,
     Grantee.ROLLBACK_OR_ADMIN: _decide_rollback_or_admin,

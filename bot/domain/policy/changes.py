@@ -18,7 +18,11 @@ from bot.domain.policy.rule_changes import ChangeKind, PolicyChange, PolicySide,
 
 def policy_changes(before: Policy, after: Policy) -> list[PolicyChange]:
     """Return every difference that matters, those that loosen a rule first."""
-    all_changes = [*_file_changes(before, after), *_pattern_changes(before, after)]
+    all_changes = [
+        *_file_changes(before, after),
+        *(_pattern_change(pattern, "new pattern") for pattern in after.models if pattern not in before.models),
+        *(_pattern_change(pattern, "pattern removed") for pattern in before.models if pattern not in after.models),
+    ]
     for old_pattern, new_pattern in _comparable_patterns(before, after):
         changes = model_rule_changes(
             PolicySide(before, old_pattern), PolicySide(after, new_pattern), f"models.{new_pattern}"
@@ -28,16 +32,11 @@ def policy_changes(before: Policy, after: Policy) -> list[PolicyChange]:
     return sorted(once.values(), key=lambda change: not change.loosens)
 
 
+def _pattern_change(pattern: str, what: str) -> PolicyChange:
+    return PolicyChange(f"models.{pattern}", ChangeKind.PATTERN, False, say(what))
+
+
 # -- which rules to compare ------------------------------------------------------------------------------------------
-
-
-def _pattern_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:
-    for pattern in after.models:
-        if pattern not in before.models:
-            yield PolicyChange(f"models.{pattern}", ChangeKind.PATTERN, False, say("new pattern"))
-    for pattern in before.models:
-        if pattern not in after.models:
-            yield PolicyChange(f"models.{pattern}", ChangeKind.PATTERN, False, say("pattern removed"))
 
 
 def _comparable_patterns(before: Policy, after: Policy) -> Iterator[tuple[str | None, str]]:
@@ -55,13 +54,13 @@ def _comparable_patterns(before: Policy, after: Policy) -> Iterator[tuple[str | 
 
 def _can_change_pattern(before: Policy, after: Policy, old: str, new: str) -> bool:
     """Return whether `old` can have applied to a name to which `new` applies now."""
-    if new in before.models and not _takes_precedence(before, old, new):
-        return False
-    if old in after.models and not _takes_precedence(after, new, old):
-        return False
-    if not can_overlap(old, new):
-        return False
-    return not (_is_shadowed(before, old, new) or _is_shadowed(after, new, old))
+    return (
+        (new not in before.models or _takes_precedence(before, old, new))
+        and (old not in after.models or _takes_precedence(after, new, old))
+        and can_overlap(old, new)
+        and not _is_shadowed(before, old, new)
+        and not _is_shadowed(after, new, old)
+    )
 
 
 def _is_shadowed(policy: Policy, pattern: str, other: str) -> bool:
@@ -79,15 +78,6 @@ def _takes_precedence(policy: Policy, first: str, second: str) -> bool:
         return is_literal(first)
     order = list(policy.models)
     return (len(first), order.index(second)) > (len(second), order.index(first))
-
-
-# -- one model's rules -----------------------------------------------------------------------------------------------
-
-
-# -- gates -----------------------------------------------------------------------------------------------------------
-
-
-# -- what acts or stops without a person -------------------------------------------------------------------------------
 
 
 # -- the rest of the file --------------------------------------------------------------------------------------------
@@ -108,13 +98,15 @@ def _file_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:
             "{old} → {new} in 24 hours", old=before.max_auto, new=pluralize(after.max_auto, "automatic rollback")
         )
         yield PolicyChange("max_auto", ChangeKind.LIMITS, after.max_auto > before.max_auto, words)
-    if before.anchor != after.anchor:
-        yield PolicyChange("anchor", ChangeKind.ANCHOR, before.anchor is not None, say("changed"))
-    if before.directions != after.directions:
-        yield PolicyChange("directions", ChangeKind.DIRECTIONS, False, say("changed"))
-    for key in ("channel", "notify", "serving"):
+    for key, kind, loosens in (
+        ("anchor", ChangeKind.ANCHOR, before.anchor is not None),
+        ("directions", ChangeKind.DIRECTIONS, False),
+        ("channel", ChangeKind.OTHER, False),
+        ("notify", ChangeKind.OTHER, False),
+        ("serving", ChangeKind.OTHER, False),
+    ):
         if getattr(before, key) != getattr(after, key):
-            yield PolicyChange(key, ChangeKind.OTHER, False, say("changed"))
+            yield PolicyChange(key, kind, loosens, say("changed"))
 
 
 def _operator_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:
@@ -129,24 +121,22 @@ def _operator_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:
 def _client_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:
     for name in sorted({*before.clients, *after.clients}):
         was, now = before.clients.get(name), after.clients.get(name)
-        if was == now:
-            continue
-        words = (
-            say("client removed") if now is None else say("client can {may}", may=", ".join(now.may) or "do nothing")
-        )
-        yield PolicyChange(
-            f"clients.{name}", ChangeKind.CLIENTS, now is not None and not _is_client_narrower(now, was), words
-        )
+        if now is None:
+            yield PolicyChange(f"clients.{name}", ChangeKind.CLIENTS, False, say("client removed"))
+        elif was != now:
+            words = say("client can {may}", may=", ".join(now.may) or "do nothing")
+            yield PolicyChange(f"clients.{name}", ChangeKind.CLIENTS, not _is_client_narrower(now, was), words)
 
 
 def _is_client_narrower(new: ApiClient, old: ApiClient | None) -> bool:
     """Return whether a client can do nothing new, and has the same token."""
     if old is None:
         return not new.may
-    if not set(new.may) <= set(old.may):
-        return False
-    is_within = all(any(pattern == wide or covers(wide, pattern) for wide in old.models) for pattern in new.models)
-    return is_within and (new.token_env, new.token_file) == (old.token_env, old.token_file)
+    return (
+        set(new.may) <= set(old.may)
+        and all(any(pattern == wide or covers(wide, pattern) for wide in old.models) for pattern in new.models)
+        and (new.token_env, new.token_file) == (old.token_env, old.token_file)
+    )
 
 
 def _source_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:

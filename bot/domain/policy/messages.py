@@ -129,8 +129,8 @@ def _describe_override(policy: Policy, stage: Stage, rule: TargetRule) -> Senten
 
 
 def _describe_rollback_rule(policy: Policy, rules: ModelRules) -> Sentence:
-    names = rules.rollback.by if rules.rollback else rules.production.approvers if rules.production else []
-    people = _format_people(policy, list(dict.fromkeys([*names, *({Policy.ADMIN_ROLE} & policy.roles.keys())])))
+    names = dict.fromkeys([*rules.rollback_names, *({Policy.ADMIN_ROLE} & policy.roles.keys())])
+    people = _format_people(policy, list(names))
     if not people:
         return say("The policy names nobody who can roll back, freeze, repair, or archive.")
     return say("Rolling back, freezing, repairing, and archiving is for {who}.", who=people)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from bot.domain.core.errors import Misconfigured, WrongPolicy
 from bot.domain.core.sentence import say
+from bot.domain.core.strict_model import error_message
 from bot.domain.policy.gate_config import (
     CardGate,
     InStagingGate,
@@ -40,7 +41,7 @@ def validate_policy(data: object) -> Policy:
     try:
         return Policy.model_validate(data)
     except ValidationError as error:
-        faults = [fault for item in _validation_errors(data, error) for fault in _error_messages(item)]
+        faults = [fault for item in _validation_errors(data, error) for fault in _fault_sentences(item)]
         raise WrongPolicy(say("The policy file is wrong. {faults}", faults=" ".join(faults)), faults) from error
 
 
@@ -77,18 +78,16 @@ def _without_paths(data: Any, paths: Sequence[Sequence[int | str]]) -> Any:
     return remaining if isinstance(data, Mapping) else list(remaining.values())
 
 
-def _error_messages(error: Any) -> list[str]:
+def _fault_sentences(error: Any) -> list[str]:
     """Return the sentences for one of pydantic's errors; our own can have several, one a line."""
     path = _file_path(error["loc"])
-    if error["type"] == "extra_forbidden":
-        return [_unknown_key_message(path)]
     where = ".".join(str(step) for step in path)
-    return [_error_message(where, line) for line in str(error["msg"]).removeprefix("Value error, ").split("\n")]
-
-
-def _error_message(path: str, message: str) -> str:
-    end = "" if message.endswith("?") else "."
-    return f"{path}: {message[:1].lower() + message[1:]}{end}" if path else f"{message}{end}"
+    if error["type"] == "extra_forbidden":
+        known = _known_keys(path[:-1])
+        near = difflib.get_close_matches(str(path[-1]), known, n=1, cutoff=0.5)
+        return [f"{where}: unknown key; " + (f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}.")]
+    lines = [line if line.endswith("?") else f"{line}." for line in error_message(error).split("\n")]
+    return [f"{where}: {line[:1].lower()}{line[1:]}" if where else line for line in lines]
 
 
 def _file_path(loc: tuple[int | str, ...]) -> list[int | str]:
@@ -96,15 +95,6 @@ def _file_path(loc: tuple[int | str, ...]) -> list[int | str]:
     before = (None, None, *loc)
     steps = zip(loc, before, before[1:], strict=False)
     return [step for step, two, one in steps if not (two == "gates" and isinstance(one, int))]
-
-
-def _unknown_key_message(path: list[int | str]) -> str:
-    key, where = str(path[-1]), ".".join(str(step) for step in path)
-    known_keys = _known_keys(path[:-1])
-    close_matches = difflib.get_close_matches(key, known_keys, n=1, cutoff=0.5)
-    return f"{where}: unknown key; " + (
-        f"did you mean {close_matches[0]}?" if close_matches else f"known are {', '.join(known_keys)}."
-    )
 
 
 _MODEL_BY_KEY: dict[str, type[BaseModel]] = {
@@ -124,16 +114,8 @@ _MODEL_BY_KEY: dict[str, type[BaseModel]] = {
 
 def _known_keys(path: list[int | str]) -> list[str]:
     """Return the keys allowed at `path`, by its innermost section."""
-    if not path:
-        return _keys_of_model(Policy)
     if "gates" in path:
         gates = (MetricGate, CardGate, SignatureGate, SemverGate, NotBlockedGate, InStagingGate)
         return [name for gate in gates for name in gate.model_fields]
-    for step in reversed(path):
-        if step in _MODEL_BY_KEY:
-            return _keys_of_model(_MODEL_BY_KEY[str(step)])
-    return _keys_of_model(Policy)
-
-
-def _keys_of_model(model: type[BaseModel]) -> list[str]:
-    return [field.alias or name for name, field in model.model_fields.items()]
+    section = next((_MODEL_BY_KEY[str(step)] for step in reversed(path) if step in _MODEL_BY_KEY), Policy)
+    return [field.alias or name for name, field in section.model_fields.items()]

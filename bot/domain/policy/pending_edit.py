@@ -50,8 +50,8 @@ def describe_policy_changes(changes: Iterable[PolicyChange]) -> Sentence:
     for change in changes:
         places.setdefault((change.kind, str(change.sentence)), (change.sentence, []))[1].append(change.path)
     lines = [say("• {paths}: {says}", paths=_list_paths(paths), says=says) for says, paths in places.values()]
-    if omitted := len(lines) - MAX_LINES:
-        lines = [*lines[:MAX_LINES], say("• and {n}", n=pluralize(omitted, "more change"))] if omitted > 0 else lines
+    if (omitted := len(lines) - MAX_LINES) > 0:
+        lines[MAX_LINES:] = [say("• and {n}", n=pluralize(omitted, "more change"))]
     return join_sentences(lines, "\n") if lines else say("• No rule changes.")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import Any, ClassVar, Literal
@@ -17,9 +17,7 @@ from bot.domain.core.cron_windows import check_cron
 from bot.domain.core.durations import Duration
 from bot.domain.core.sentence import Code, Sentence, say
 from bot.domain.core.strict_model import StrictModel
-from bot.domain.policy.gate_config import (
-    Gate,
-)
+from bot.domain.policy.gate_config import Gate
 from bot.domain.policy.model_patterns import covers, is_literal
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.policy.monitor_validation import find_config_problem
@@ -97,6 +95,11 @@ class ModelRules(StrictModel):
     def rule(self, target: Stage) -> TargetRule | None:
         """Return the rule for promotions to `target`, or None if the file has none: then nobody can promote there."""
         return {Stage.STAGING: self.staging, Stage.PRODUCTION: self.production}.get(target)
+
+    @property
+    def rollback_names(self) -> list[str]:
+        """The roles and ids of those who can roll back without approvals."""
+        return self.rollback.by if self.rollback else self.production.approvers if self.production else []
 
 
 class Source(BaseModel):
@@ -216,8 +219,7 @@ class Policy(StrictModel):
 
     def pattern_for(self, model: str) -> str | None:
         """Return the pattern that applies to `model`: its own name, else the longest match, or None."""
-        matching = [pattern for pattern in self.models if pattern == model or fnmatchcase(model, pattern)]
-        return max(matching, key=lambda name: (name == model, len(name))) if matching else None
+        return _longest_match(self.models, model)
 
     def channel_for(self, model: str) -> str:
         """Return the channel for `model`."""
@@ -244,9 +246,7 @@ class Policy(StrictModel):
 
     def probe_for(self, model: str) -> ServingProbe | None:
         """Return the serving probe of the longest matching pattern, or None."""
-        matching = [pattern for pattern in self.serving if pattern == model or fnmatchcase(model, pattern)]
-        best = max(matching, key=lambda name: (name == model, len(name)), default=None)
-        return None if best is None else self.serving[best]
+        return self.serving.get(_longest_match(self.serving, model) or "")
 
     def endpoints_for(self, model: str) -> list[WebhookEndpoint]:
         """Return the endpoints for transitions of `model`, each address once."""
@@ -290,6 +290,12 @@ class Policy(StrictModel):
     def user_groups(self) -> frozenset[str]:
         """Return every user group that the file names."""
         return frozenset(slack_id for slack_id in self.all_slack_ids() if slack_id.startswith("S"))
+
+
+def _longest_match(patterns: Iterable[str], name: str) -> str | None:
+    """Return the pattern that is the name itself, else the longest one that matches it, or None."""
+    matching = [pattern for pattern in patterns if pattern == name or fnmatchcase(name, pattern)]
+    return max(matching, key=lambda pattern: (pattern == name, len(pattern)), default=None)
 
 
 def is_slack_id(text: str) -> bool:

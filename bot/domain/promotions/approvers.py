@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bot.domain.core.actors import Person, Profile
+from bot.domain.core.actors import Person, Profile, format_actor
 from bot.domain.core.errors import TooFewApprovers
 from bot.domain.core.numbers import pluralize
-from bot.domain.core.sentence import Code, Mention, Name, join_with_conjunction, say
+from bot.domain.core.sentence import Code, Mention, Name, Sentence, join_with_conjunction, say, truncate
 from bot.domain.policy.authorization import approver_ids, is_full_member
 from bot.domain.policy.policy import Policy, TargetRule
+from bot.domain.promotions.messages import describe_change
 from bot.domain.promotions.request import Request, Vote, counting_approvals
 from bot.domain.registry.model import TARGET_STAGES
 
+MAX_NAME_LENGTH = 80  # characters of a person's name in a sentence
 MAX_NOTIFIED = 20  # people whom one card names, or who get a direct message each; the others are counted
 
 
@@ -129,20 +131,6 @@ class PendingApprovers:
     ids: Sequence[str]
     missing_approvals: int
 
-    @property
-    def needs_everyone(self) -> bool:
-        """Return whether every one of them must approve."""
-        return not self._has_groups and len(self.ids) == self.missing_approvals
-
-    @property
-    def has_too_few(self) -> bool:
-        """Return whether there are too few of them, since others left after the request was opened."""
-        return not self._has_groups and len(self.ids) < self.missing_approvals
-
-    @property
-    def _has_groups(self) -> bool:
-        return any(slack_id.startswith("S") for slack_id in self.ids)
-
 
 def pending_approvers(request: Request, votes: Sequence[Vote], policy: Policy) -> PendingApprovers:
     """Return whom a pending request is waiting for under the current policy.
@@ -156,3 +144,50 @@ def pending_approvers(request: Request, votes: Sequence[Vote], policy: Policy) -
         return PendingApprovers([approver_id for approver_id in ids if approver_id not in voted], missing)
     rule = policy.rules_for(request.model).rule(request.target)
     return PendingApprovers(sorted(policy.expand_roles(rule.override)) if rule else [], 0)
+
+
+def waiting_for_approvers(pending: PendingApprovers, names: Mapping[str, str] | None) -> Sentence:
+    """Return the sentence about whom a request is waiting for.
+
+    If `names` is None, people and groups are mentioned. Otherwise they're named by it, by id, or by the
+    id itself if it lacks them: that notifies nobody.
+    """
+    approvers: list[object] = [
+        Mention(approver)
+        if names is None
+        else truncate(names[approver], MAX_NAME_LENGTH)
+        if names.get(approver)
+        else Code(approver)
+        for approver in pending.ids[:MAX_NOTIFIED]
+    ]
+    approvers += [f"{len(pending.ids) - MAX_NOTIFIED} more"] if len(pending.ids) > MAX_NOTIFIED else []
+    if not pending.missing_approvals:
+        return say(
+            "Waiting for {who} to override the failed gates.", who=join_with_conjunction(approvers or ["someone"], "or")
+        )
+    number = pluralize(pending.missing_approvals, "approval")
+    # How many people are in groups isn't known.
+    number_of_people = None if any(slack_id.startswith("S") for slack_id in pending.ids) else len(pending.ids)
+    if number_of_people is not None and number_of_people < pending.missing_approvals:  # others left meanwhile
+        missing = (
+            say("only {who} can still approve", who=join_with_conjunction(approvers, "and"))
+            if approvers
+            else say("nobody can approve")
+        )
+        return say("Waiting for {n}, but {left}.", n=number, left=missing)
+    if number_of_people == pending.missing_approvals:
+        return say("Waiting for {who}.", who=join_with_conjunction(approvers, "and"))
+    if pending.missing_approvals == 1:
+        return say("Waiting for {who}.", who=join_with_conjunction(approvers, "or"))
+    return say("Waiting for {n} from {who}.", n=number, who=join_with_conjunction(approvers, "or"))
+
+
+def approval_invitation(request: Request) -> Sentence:
+    """Return the direct message to an approver of a new request; a link to its card follows."""
+    return say(
+        "{who} requests {model} {path}. You can approve or reject it until {until}.",
+        who=format_actor(request.requester),
+        model=Name(request.model),
+        path=describe_change(request),
+        until=request.expires_at,
+    )

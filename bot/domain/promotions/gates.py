@@ -39,11 +39,14 @@ RELATIVE_TOLERANCE = 1e-9  # of the bound: in floating point, 0.9 - 0.01 isn't q
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateFacts:
-    """The facts that gates check. Metrics have no NaN; `staged_since` is None if the version isn't in Staging."""
+    """The facts that gates check. Metrics have no NaN; `staged_since` is None if the version isn't in Staging.
+
+    `card` and `staged_since` are None if no gate checks them.
+    """
 
     version: VersionInfo
-    card: ModelCard
     now: datetime
+    card: ModelCard | None = None
     incumbent: int | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     incumbent_metrics: Mapping[str, float] = field(default_factory=dict)
@@ -141,7 +144,7 @@ def _check_against_incumbent(
 
 def _check_card(gate: object, facts: GateFacts) -> list[GateResult]:
     assert isinstance(gate, CardGate)
-    missing_fields = set(facts.card.missing())
+    missing_fields = set(facts.card.missing() if facts.card else gate.card)
     missing = [name for name in gate.card if name in missing_fields]
     return [
         GateResult(

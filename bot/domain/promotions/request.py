@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
-from bot.domain.core.actors import Actor, Person
+from bot.domain.core.actors import Actor, Person, format_actor
 from bot.domain.core.ci_run import CiRun
-from bot.domain.core.errors import AlreadyDecided
+from bot.domain.core.errors import AlreadyDecided, Refused
+from bot.domain.core.sentence import Code, say
 from bot.domain.promotions.snapshot import RequestSnapshot
 from bot.domain.registry.model import Stage, VersionIdentity, VersionInfo
 
@@ -51,6 +52,7 @@ NEXT_STATES: dict[RequestState, frozenset[RequestState]] = {
     RequestState.STALE: frozenset(),
     RequestState.FAILED: frozenset(),
 }
+OPEN_STATES = tuple(state for state in RequestState if state.is_open)
 
 
 class VoteChoice(Enum):
@@ -140,6 +142,26 @@ class Request:
     def is_past_expiry(self, now: datetime) -> bool:
         """Return whether it's past its expiry, approved or not."""
         return now >= self.expires_at
+
+
+def check_reviewable(request: Request) -> None:
+    """Check that a request's review can be recorded now.
+
+    Raises Refused if it was approved normally or isn't done, and AlreadyDecided if it has its review.
+    """
+    if not request.breaks_glass:
+        raise Refused(say("Nobody broke the glass for {id}, so there's nothing to review.", id=Code(request.id)))
+    if request.state is not RequestState.DONE:
+        why = (
+            "{id} isn't moved yet; review it once it is."
+            if request.state.is_open
+            else ("{id} came to nothing ({state}), so there's nothing to review.")
+        )
+        raise Refused(say(why, id=Code(request.id), state=request.state.value))
+    if request.reviewed_by is not None:
+        raise AlreadyDecided(
+            say("{who} already reviewed this on {at}.", who=format_actor(request.reviewed_by), at=request.reviewed_at)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

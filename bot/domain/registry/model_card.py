@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict
 
 from bot.domain.registry.model import RunInfo, VersionInfo
+from bot.domain.registry.rollback_block import RollbackBlock
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,3 +93,13 @@ def logged_algorithm(version: VersionInfo, run: RunInfo) -> str | None:
 
 def tag_or_param(run: RunInfo, *keys: str) -> str | None:
     return next((value for name in keys if (value := run.tags.get(name) or run.params.get(name))), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionCard:
+    """A model card, with the version and the run that it was filled from."""
+
+    version: VersionInfo
+    run: RunInfo | None
+    card: ModelCard
+    block: RollbackBlock | None = None

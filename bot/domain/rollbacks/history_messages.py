@@ -112,19 +112,16 @@ def describe_production_at(timeline: Timeline) -> Sentence:
             day=day,
             so_far="" if is_over else " so far",
         )
-    changes = join_sentences(_describe_changes(then), ", ")
+    sentences = [_describe_change(change) for change in then[:MAX_LISTED_CHANGES]]
+    if (omitted := len(then) - len(sentences)) > 0:
+        sentences.append(say("and {n} more changes", n=omitted))
+    changes = join_sentences(sentences, ", ")
     if first is None and not is_recorded:
         return say("In Production of {model} on {day} (UTC): {then}.", day=day, model=model, then=changes)
     began: object = Code(f"v{first.version}") if first else "no version"
     return say(
         "On {day} (UTC) {began} was in Production of {model}; {then}.", day=day, began=began, model=model, then=changes
     )
-
-
-def _describe_changes(changes_in_window: list[ProductionChange]) -> list[Sentence]:
-    sentences = [_describe_change(change) for change in changes_in_window[:MAX_LISTED_CHANGES]]
-    omitted = len(changes_in_window) - len(sentences)
-    return [*sentences, say("and {n} more changes", n=omitted)] if omitted > 0 else sentences
 
 
 def _describe_change(change: ProductionChange) -> Sentence:

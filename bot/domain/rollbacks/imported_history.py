@@ -8,7 +8,7 @@ import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from bot.domain.core.actors import Actor
@@ -178,9 +178,6 @@ def _parse_time(value: object) -> datetime:
     """Parse a time with a zone, or the beginning of a day in UTC."""
     text = str(value).strip()
     try:
-        if len(text) == len("2026-03-01"):
-            day = date.fromisoformat(text)
-            return datetime(day.year, day.month, day.day, tzinfo=UTC)
         at = datetime.fromisoformat(text)
     except ValueError:
         raise BadInput(
@@ -190,6 +187,8 @@ def _parse_time(value: object) -> datetime:
                 like=Code("2026-03-01T12:00:00Z"),
             )
         ) from None
+    if len(text) == len("2026-03-01"):
+        return at.replace(tzinfo=UTC)
     if at.tzinfo is None:
         raise BadInput(say("{text} has no time zone. Add one, such as {zone}.", text=Name(text), zone=Code("Z")))
     return at.astimezone(UTC)

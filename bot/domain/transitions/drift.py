@@ -177,11 +177,6 @@ def snapshot_after(
     return replace(snapshot, stages=stages, aliases=names)
 
 
-def new_versions(before: RegistrySnapshot, current: RegistrySnapshot) -> tuple[int, ...]:
-    """Return the versions that are new, newest first."""
-    return tuple(sorted(set(current.stages) - set(before.stages), reverse=True))
-
-
 def drift_lines(
     before: RegistrySnapshot, expected: RegistrySnapshot, current: RegistrySnapshot, aliases: Mapping[Stage, str]
 ) -> list[Sentence]:
@@ -193,10 +188,16 @@ def drift_lines(
     lines = [_replaced_line(replaced)] if replaced else []
     for number, stage in sorted(current.stages.items()):
         old_stage = expected.stages.get(number, Stage.NONE)
-        lines += [_stage_changed_line(number, old_stage, stage)] if stage is not old_stage else []
+        if stage is not old_stage:
+            was, now = _stage_label(old_stage), _stage_label(stage)
+            lines.append(say("{v} went from {was} to {now}.", v=Code(f"v{number}"), was=was, now=now))
     lost = sorted(set(before.stages) - set(current.stages))
     lines += [_deleted_line(before, lost)] if lost else []
-    lines += _alias_lines(expected, current, aliases)
+    for alias in sorted(set(expected.aliases) | set(current.aliases)):
+        old, new = expected.aliases.get(alias), current.aliases.get(alias)
+        if old != new and not _is_alias_cleanup(alias, old, new, current, aliases):
+            was, now = _version_label(old), _version_label(new)
+            lines.append(say("{alias} went from {was} to {now}.", alias=Code(f"@{alias}"), was=was, now=now))
     if expected.holders(Stage.PRODUCTION) and not current.holders(Stage.PRODUCTION):
         lines.append(say("Nothing is in Production now. Ask for a version: {how}", how=Code("/model promote")))
     return lines
@@ -260,28 +261,6 @@ def _deleted_line(before: RegistrySnapshot, deleted: list[int]) -> Sentence:
     return say("{which} was deleted." if len(deleted) == 1 else "{which} were deleted.", which=_list_versions(which))
 
 
-def _stage_changed_line(number: int, old: Stage, new: Stage) -> Sentence:
-    return say("{v} went from {was} to {now}.", v=Code(f"v{number}"), was=_stage_label(old), now=_stage_label(new))
-
-
-def _alias_lines(expected: RegistrySnapshot, current: RegistrySnapshot, aliases: Mapping[Stage, str]) -> list[Sentence]:
-    lines = []
-    for alias in sorted(set(expected.aliases) | set(current.aliases)):
-        old_version, now_at = expected.aliases.get(alias), current.aliases.get(alias)
-        if old_version == now_at or _is_alias_cleanup(alias, old_version, now_at, current, aliases):
-            continue
-        name = Code(f"@{alias}")
-        lines.append(
-            say(
-                "{alias} went from {was} to {now}.",
-                alias=name,
-                was=_version_label(old_version),
-                now=_version_label(now_at),
-            )
-        )
-    return lines
-
-
 def _is_alias_cleanup(
     alias: str,
     old_version: int | None,
@@ -313,38 +292,31 @@ def stage_conflicts(
 
     `kept` are the versions that requests with keep-existing left in a stage on purpose.
     """
-    conflicts = [
-        _stage_conflict(snapshot, stage, kept.get(stage, frozenset()), aliases[stage])
-        for stage in (Stage.PRODUCTION, Stage.STAGING)
-    ]
-    return [conflict for conflict in conflicts if conflict]
-
-
-def _stage_conflict(snapshot: RegistrySnapshot, stage: Stage, kept: frozenset[int], alias: str) -> StageConflict | None:
-    holders, alias_version = snapshot.holders(stage), snapshot.aliases.get(alias)
-    if not holders:
-        return None
-    unmeant = [number for number in holders if number not in kept]
-    if len(unmeant) > 1:
-        holder = alias_version if alias_version in unmeant else unmeant[0]
-        line = say(
-            "{stage} has {n} holders: {which}. It should have one.",
-            stage=stage,
-            n=len(holders),
-            which=_list_versions([f"v{number}" for number in holders]),
-        )
-        return StageConflict(stage, line, holder)
-    if alias_version is not None and alias_version not in holders:
-        holder = (unmeant or holders)[0]
-        line = say(
-            "{alias} names {named}, but {holder} is in {stage}.",
-            alias=Code(f"@{alias}"),
-            named=Code(f"v{alias_version}"),
-            holder=Code(f"v{holder}"),
-            stage=stage,
-        )
-        return StageConflict(stage, line, holder)
-    return None
+    conflicts = []
+    for stage in (Stage.PRODUCTION, Stage.STAGING):
+        holders, alias = snapshot.holders(stage), aliases[stage]
+        alias_version = snapshot.aliases.get(alias)
+        unmeant = [number for number in holders if number not in kept.get(stage, frozenset())]
+        if len(unmeant) > 1:
+            holder = alias_version if alias_version in unmeant else unmeant[0]
+            line = say(
+                "{stage} has {n} holders: {which}. It should have one.",
+                stage=stage,
+                n=len(holders),
+                which=_list_versions([f"v{number}" for number in holders]),
+            )
+            conflicts.append(StageConflict(stage, line, holder))
+        elif holders and alias_version is not None and alias_version not in holders:
+            holder = (unmeant or holders)[0]
+            line = say(
+                "{alias} names {named}, but {holder} is in {stage}.",
+                alias=Code(f"@{alias}"),
+                named=Code(f"v{alias_version}"),
+                holder=Code(f"v{holder}"),
+                stage=stage,
+            )
+            conflicts.append(StageConflict(stage, line, holder))
+    return conflicts
 
 
 def kept_holders(transitions: Iterable[Transition]) -> dict[Stage, frozenset[int]]:

@@ -8,8 +8,7 @@ from datetime import datetime
 
 from bot.domain.core.actors import Actor, Automation, Person, resolve_operator
 from bot.domain.core.sentence import truncate
-from bot.domain.promotions.request import Request, RequestState, Vote
-from bot.domain.promotions.request import counting_approvals as counted
+from bot.domain.promotions.request import Request, RequestState, Vote, counting_approvals
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import Transition
 
@@ -67,7 +66,7 @@ def opened_tags(request: Request) -> TagChanges:
     """Return the tags for a version with a new request."""
     requester = actor_name(request.requester)
     tags: dict[str, str | None] = {
-        STATUS_TAG: f"{_stage_word(request)}_requested",
+        STATUS_TAG: f"{request.target.value.lower()}_requested",
         "requester": requester,
         "request_reason": truncate(request.reason, MAX_VALUE_LENGTH) or None,
         "request_date": _format_time(request.opened_at),
@@ -89,7 +88,7 @@ def ended_tags(request: Request, votes: Iterable[Vote], at: datetime) -> TagChan
     by = _decider_names(request, votes)
     decided = _format_time(request.decided_at or at)
     tags: dict[str, str | None] = {
-        STATUS_TAG: f"approved_{_stage_word(request)}",
+        STATUS_TAG: f"approved_{request.target.value.lower()}",
         "approver": by,
         "approval_date": decided,
         "promoted_by": by,
@@ -98,11 +97,6 @@ def ended_tags(request: Request, votes: Iterable[Vote], at: datetime) -> TagChan
     if request.target is Stage.PRODUCTION:
         tags |= {"production_approver": by, "production_date": _format_time(at)}
     return tags
-
-
-def replaced_tags(request: Request, tags: Mapping[str, str | None]) -> dict[str, str | None]:
-    """Return the tags that opening a request replaces; None for a tag that's absent."""
-    return {key: tags.get(key) for key in opened_tags(request)}
 
 
 def reverted_tags(request: Request, other_requests: Iterable[Request], overwritten: Collection[str]) -> TagChanges:
@@ -161,7 +155,7 @@ def restored_tags(transition: Transition, at: datetime) -> TagChanges:
 
 def approver_names(votes: Iterable[Vote]) -> str:
     """Return who approved, separated by commas, in order."""
-    return ",".join(actor_name(vote.voter) for vote in counted(votes))
+    return ",".join(actor_name(vote.voter) for vote in counting_approvals(votes))
 
 
 def _decider_names(request: Request, votes: Iterable[Vote]) -> str:
@@ -183,10 +177,6 @@ def actor_name(actor: Actor) -> str:
     if isinstance(resolved, Person):
         return resolved.user
     return "automated-monitor" if isinstance(resolved, Automation) else resolved.name
-
-
-def _stage_word(request: Request) -> str:
-    return request.target.value.lower()
 
 
 def _format_time(time: datetime) -> str:

@@ -10,7 +10,7 @@ from enum import Enum, auto
 from bot.domain.core.actors import Actor
 from bot.domain.core.errors import BadInput, Refused
 from bot.domain.core.sentence import Code, Name, Sentence, say
-from bot.domain.promotions.request import Request, Vote
+from bot.domain.promotions.request import Request
 from bot.domain.registry.model import (
     TARGET_STAGES,
     ModelInfo,
@@ -131,42 +131,25 @@ def transition_time(transition: Transition) -> datetime:
     return transition.finished_at or transition.intended_at
 
 
-def promotion_transition(request: Request, last_vote: Vote, now: datetime) -> Transition:
-    """Return the transition of a request that's approved `now`; `last_vote` completed the approvals.
+def promotion_transition(request: Request, actor: Actor, now: datetime) -> Transition:
+    """Return the transition of a request that's approved `now`; `actor` completed the approvals, or broke the glass.
 
     Its id prevents a second one for the same request.
     """
+    kind = TransitionKind.BREAK_GLASS if request.breaks_glass else TransitionKind.PROMOTION
     return Transition(
-        id=f"promotion:{request.id}",
-        kind=TransitionKind.PROMOTION,
+        id=f"{kind.value}:{request.id}",
+        kind=kind,
         model=request.model,
         version=request.version,
         from_stage=request.from_stage,
         target=request.target,
         expected_incumbent=request.incumbent,
-        actor=last_vote.voter,
+        actor=actor,
         intended_at=now,
         request=request.id,
         keep_existing=request.keep_existing,
-        identity=request.identity,
-    )
-
-
-def break_glass_transition(request: Request, now: datetime) -> Transition:
-    """Return the transition of a break-glass promotion."""
-    return Transition(
-        id=f"break_glass:{request.id}",
-        kind=TransitionKind.BREAK_GLASS,
-        model=request.model,
-        version=request.version,
-        from_stage=request.from_stage,
-        target=request.target,
-        expected_incumbent=request.incumbent,
-        actor=request.requester,
-        intended_at=now,
-        request=request.id,
-        keep_existing=request.keep_existing,
-        reason=request.reason,
+        reason=request.reason if request.breaks_glass else "",
         identity=request.identity,
     )
 
@@ -271,7 +254,11 @@ def plan_transition(transition: Transition, facts: TransitionFacts) -> Transitio
         )
     if not transition.has_alias or transition.kind is TransitionKind.REPAIR:
         return TransitionPlan(TransitionStep.SET_STAGE_AND_ALIAS)
-    return _plan_for_changed_incumbent(transition, holders) or TransitionPlan(TransitionStep.SET_STAGE_AND_ALIAS)
+    incumbent = next((holder for holder in holders if holder != transition.version), None)
+    if incumbent == transition.expected_incumbent:
+        return TransitionPlan(TransitionStep.SET_STAGE_AND_ALIAS)
+    changed = _incumbent_changed_reason(transition.target, transition.expected_incumbent, incumbent)
+    return TransitionPlan(TransitionStep.NOTHING, changed)
 
 
 def _plan_rollback(transition: Transition, facts: TransitionFacts) -> TransitionPlan:
@@ -338,16 +325,6 @@ def incumbent_replaced_reason(request: Request, facts: TransitionFacts) -> Sente
         return None
     return identity_change_reason(
         request.model, request.incumbent, request.incumbent_identity, facts.identity(request.incumbent)
-    )
-
-
-def _plan_for_changed_incumbent(transition: Transition, holders: list[int]) -> TransitionPlan | None:
-    other_holders = [holder for holder in holders if holder != transition.version]
-    if transition.expected_incumbent == next(iter(other_holders), None):
-        return None
-    return TransitionPlan(
-        TransitionStep.NOTHING,
-        _incumbent_changed_reason(transition.target, transition.expected_incumbent, next(iter(other_holders), None)),
     )
 
 

@@ -3,7 +3,7 @@
 An MLflow server with default settings (four workers) sends the head and the body of an answer separately and holds the
 body back until the head is acknowledged, for which our TCP stack takes 40 ms. On Linux, it can be told to acknowledge
 at once; elsewhere it stays slow. Only connections to our servers are affected, and only those of MLflow's client: what
-else uses urllib3 in this process is left alone (docs/decisions/0044-two-registry-ports.md).
+else uses urllib3 in this process is left alone (docs/decisions/0045-two-registry-ports.md).
 """
 
 from __future__ import annotations

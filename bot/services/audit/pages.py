@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from bot.domain.audit.events import ChainedEvent
-from bot.domain.commands.queries import ShowAudit
+from functools import partial
+
+from bot.domain.audit.events import AUDIT_PAGE_SIZE, ChainedEvent
+from bot.domain.commands.audit import ShowAudit
 from bot.domain.core.relative_time import resolve_start
 from bot.domain.core.sentence import Sentence
 from bot.domain.promotions import break_glass_messages
+from bot.services.core.commands import QueryHandlers
 from bot.services.core.context import Context
 
-AUDIT_PAGE_SIZE = 20  # events per page
+
+def audit_queries(context: Context) -> QueryHandlers:
+    """Return the handlers of queries about the audit log."""
+    return {ShowAudit: partial(_audit_page, context)}
 
 
-class AuditQueries:
-    """Reads audit events from the ledger."""
+def _audit_page(context: Context, command: ShowAudit) -> tuple[list[ChainedEvent], Sentence | None]:
+    """Return a model's audit events, newest first, and how many break-glass reviews are missing, if any.
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
-
-    def audit_page(self, command: ShowAudit) -> tuple[list[ChainedEvent], Sentence | None]:
-        """Return a model's audit events, newest first, and how many break-glass reviews are missing, if any.
-
-        There is one more event than AUDIT_PAGE_SIZE if there are further pages.
-        """
-        now = self._context.clock.now()
-        since = resolve_start(command.since, now)
-        with self._context.ledger.read() as reader:
-            events = reader.latest_audit_events(
-                model=command.model, since=since, before_number=command.before, limit=AUDIT_PAGE_SIZE + 1
-            )
-            return events, break_glass_messages.unreviewed_summary(reader.requests_to_review(command.model), now)
+    There is one more event than AUDIT_PAGE_SIZE if there are further pages.
+    """
+    now = context.clock.now()
+    since = resolve_start(command.since, now)
+    with context.ledger.read() as reader:
+        events = reader.latest_audit_events(
+            model=command.model, since=since, before_number=command.before, limit=AUDIT_PAGE_SIZE + 1
+        )
+        return events, break_glass_messages.unreviewed_summary(reader.requests_to_review(command.model), now)

@@ -1,6 +1,9 @@
-"""Check permissions for everything that isn't about a request; refusals are audited."""
+"""Check permissions, and record refusals in the audit log."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import Caller, actor_of
@@ -8,11 +11,30 @@ from bot.domain.core.errors import Refused, UnknownModel
 from bot.domain.policy.authorization import PERMISSION_RULES, AccessTarget, Permission, authorize, describe_caller
 from bot.domain.policy.freezes import active_freeze
 from bot.domain.registry.model import Stage, unknown_model_message
+from bot.ports import Ledger, LedgerTransaction
 from bot.services.core.context import Context
 
 
+@contextmanager
+def recording_refusals(ledger: Ledger, describe: Callable[[Refused], Event]) -> Iterator[LedgerTransaction]:
+    """Open the transaction of something that a person asks for: it locks, checks, and does it or raises Refused.
+
+    A refusal is recorded as the event that `describe` returns, together with what was written before, and then raised.
+    After any other error, nothing is recorded. Raises LedgerUnavailable.
+    """
+    refusal: Refused | None = None
+    with ledger.write() as tx:
+        try:
+            yield tx
+        except Refused as error:
+            refusal = error
+            tx.add_audit_event(describe(error))
+    if refusal is not None:
+        raise refusal
+
+
 class AccessControl:
-    """Enforces the policy's permissions, and audits refusals."""
+    """Enforces the policy's permissions for everything that isn't about a request, and records refusals."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -29,38 +51,27 @@ class AccessControl:
         """Return if `caller` has `permission` now, on `model` and stage `target` if given.
 
         Raises Refused with the reason (audited, with `origin`), and UnknownModel for a model that Registrar knows in
-        another letter case.
+        another letter case: a freeze of `Churn` wouldn't stop `churn`.
         """
-        now = self._context.clock.now()
-        decision = authorize(caller, permission, self._subject(permission, model, target), self._context.policy, now)
-        if decision:
-            return self._require_exact_name(model)
-        event = Event(
-            at=now,
-            actor=actor_of(caller),
-            tag=EventTag.PERMISSION_REFUSED,
-            subject=model or "registry",
-            model=model,
-            why=str(decision.reason),
-            origin=origin,
-            evidence={"act": permission.value, "by": describe_caller(caller, self._context.policy)},
-        )
-        with self._context.ledger.write() as tx:
-            tx.add_audit_event(event)
-        raise Refused(decision.reason)
-
-    def _require_exact_name(self, model: str | None) -> None:
-        """Raise UnknownModel if a name differs only in letter case: a freeze of `Churn` wouldn't stop `churn`."""
-        if model is None:
-            return
-        with self._context.ledger.read() as reader:
-            known_name = reader.model_with_other_case(model)
-        if known_name is not None:
+        now, policy, frozen, known_name = self._context.clock.now(), self._context.policy, None, None
+        if model is not None:
+            with self._context.ledger.read() as reader:
+                known_name = reader.model_with_other_case(model)
+                if PERMISSION_RULES[permission].stopped_by_freeze:
+                    frozen = active_freeze(model, reader.freezes(), policy, now)
+        decision = authorize(caller, permission, AccessTarget(model=model, target=target, frozen=frozen), policy, now)
+        if not decision:
+            event = Event(
+                at=now,
+                actor=actor_of(caller),
+                tag=EventTag.PERMISSION_REFUSED,
+                subject=model or "registry",
+                model=model,
+                why=str(decision.reason),
+                origin=origin,
+                evidence={"act": permission.value, "by": describe_caller(caller, policy)},
+            )
+            with recording_refusals(self._context.ledger, lambda _: event):
+                raise Refused(decision.reason)
+        if model is not None and known_name is not None:
             raise UnknownModel(unknown_model_message(model, known_name))
-
-    def _subject(self, permission: Permission, model: str | None, target: Stage | None) -> AccessTarget:
-        if model is None or not PERMISSION_RULES[permission].stopped_by_freeze:
-            return AccessTarget(model=model, target=target)
-        with self._context.ledger.read() as reader:
-            freeze = active_freeze(model, reader.freezes(), self._context.policy, self._context.clock.now())
-        return AccessTarget(model=model, target=target, frozen=freeze)

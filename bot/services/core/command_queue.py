@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from bot import logging_context
-from bot.domain.audit.events import EventTag
-from bot.domain.commands.base import Command
+from bot.domain.audit.events import Event, EventTag
+from bot.domain.commands.base import Command, RegistryChange
 from bot.domain.commands.parser import load_command
-from bot.domain.commands.requests import Promote
+from bot.domain.commands.promotions import Promote
 from bot.domain.core.actors import Caller, actor_id, actor_of
 from bot.domain.core.ci_run import pack_ci_run
 from bot.domain.core.errors import (
@@ -25,18 +26,12 @@ from bot.domain.core.errors import (
     UnknownRequest,
     Unreachable,
 )
-from bot.domain.core.sentence import Sentence, say
+from bot.domain.core.sentence import Sentence
 from bot.domain.policy.authorization import AccessTarget, Permission, authorize, describe_caller
+from bot.domain.promotions.request import Request
 from bot.ports import LedgerReader, LedgerTransaction, QueuedCommand, QueuedCommandState
-from bot.services.core.command_events import command_event, refused_tag, submitted_tag
-from bot.services.core.commands import (
-    CANCELLED_ERROR,
-    ClientContext,
-    CommandHandler,
-    CommandResult,
-    IdempotencyKeyReused,
-    permission_for,
-)
+from bot.services.core.access import recording_refusals
+from bot.services.core.commands import CommandResult, Origin, RegistryChangeHandlers
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import direct_message
 
@@ -47,44 +42,63 @@ ATTEMPT_LEASE = timedelta(seconds=15)
 RETRY_DELAY = timedelta(seconds=2)  # while the registry is unavailable
 MAX_RETRY_DELAY = timedelta(minutes=1)
 
+# The tags of audit events about promotions, and about other commands.
+SUBMITTED = EventTag.PROMOTION_REQUESTED, EventTag.REGISTRY_CHANGE_REQUESTED
+REFUSED = EventTag.PROMOTION_REFUSED, EventTag.REGISTRY_CHANGE_REFUSED
+CANCELLED = EventTag.PROMOTION_CANCELLED, EventTag.PROMOTION_CANCELLED
+CANCELLED_ERROR = "CalledOff"  # stored in place of an error if the caller cancelled the command
+
+
+class IdempotencyKeyReused(Refused):
+    """The idempotency key was used before with different content."""
+
 
 class CommandQueue:
-    """Stores commands and executes each one with its handler."""
+    """Stores registry changes and executes each one with its handler."""
 
-    def __init__(self, context: Context, handlers: Mapping[type[Command], CommandHandler]) -> None:
+    def __init__(self, context: Context, handlers: RegistryChangeHandlers) -> None:
         self._context = context
         self._handlers = handlers
 
-    def submit(
-        self,
-        caller: Caller,
-        command: Command,
-        *,
-        channel: str,
-        origin: str,
-        client: ClientContext = ClientContext(),  # noqa: B008 - immutable
-    ) -> QueuedCommand:
+    def submit(self, caller: Caller, command: RegistryChange, origin: Origin) -> QueuedCommand:
         """Store a command for execution; the registry isn't read.
 
-        `channel` is where it came from; `client` tells how it came from outside Slack. With an idempotency key that the
-        caller has used before, the earlier command is returned, whatever its state. Raises Refused (audited),
-        IdempotencyKeyReused if the earlier command was a different one, BadInput, and LedgerUnavailable.
+        With an idempotency key that the caller has used before, the earlier command is returned, whatever its state.
+        Raises Refused (audited), IdempotencyKeyReused if the earlier command was a different one, BadInput, and
+        LedgerUnavailable.
         """
-        _check_reason(command)
-        queued = replace(
-            self._new_command(caller, command.dump(), channel, QueuedCommandState.WAITING),
-            ci=client.ci or None,
-            key=client.idempotency_key,
-            digest=client.digest,
+        if isinstance(command, Promote) and command.break_glass and not command.reason:
+            raise BadInput("Breaking the glass needs a reason: the channel reads it, and the audit keeps it.")
+        now = self._context.clock.now()
+        queued = QueuedCommand(
+            id=self._context.new_id(),
+            caller=actor_of(caller),
+            command=command.dump(),
+            where=origin.channel,
+            at=now,
+            not_before=now + ATTEMPT_LEASE,
+            ci=origin.ci or None,
+            key=origin.idempotency_key,
+            digest=origin.digest,
         )
         logging_context.bind(request=queued.id)
-        self._require_permission(caller, command, queued, origin)
-        with self._context.ledger.write() as tx:
-            if not tx.add_queued_command(queued):
-                return _require_same_command(tx.queued_command_with_key(queued.caller, queued.key or ""), queued)
-            by, ci = describe_caller(caller, self._context.policy), pack_ci_run(queued.ci) if queued.ci else None
-            tx.add_audit_event(command_event(queued, submitted_tag(queued), queued.at, origin=origin, by=by, ci=ci))
-        return queued
+        with self._recording_refusals(caller, queued, origin.entry_point) as tx:
+            self._require_permission(caller, command)
+            is_new = tx.add_queued_command(queued)
+            if is_new:
+                tx.add_audit_event(
+                    self._event(
+                        queued,
+                        SUBMITTED,
+                        origin=origin.entry_point,
+                        by=describe_caller(caller, self._context.policy),
+                        ci=pack_ci_run(queued.ci) if queued.ci else None,
+                    )
+                )
+            existing = queued if is_new else tx.queued_command_with_key(queued.caller, queued.key or "")
+        if existing is None or existing.digest != queued.digest:
+            raise IdempotencyKeyReused("This key came with something else before; nothing was changed.")
+        return existing
 
     def cancel(self, caller: Caller, command_id: str, *, reason: str = "", origin: str) -> QueuedCommand:
         """Cancel the caller's command if it's still waiting, and return it; otherwise, return it unchanged.
@@ -98,11 +112,7 @@ class CommandQueue:
             if queued.state is QueuedCommandState.WAITING:
                 queued = replace(queued, state=QueuedCommandState.REFUSED, error=CANCELLED_ERROR, outcome=reason)
                 tx.save_queued_command(queued)
-                tx.add_audit_event(
-                    command_event(
-                        queued, EventTag.PROMOTION_CANCELLED, self._context.clock.now(), origin=origin, why=reason
-                    )
-                )
+                tx.add_audit_event(self._event(queued, CANCELLED, origin=origin, why=reason))
         return queued
 
     def create_draft(self, caller: Caller, arguments: Mapping[str, Any], *, channel: str) -> str:
@@ -111,16 +121,18 @@ class CommandQueue:
         `arguments` are those typed so far; `channel` is where they came from. Raises Refused (audited) if the caller
         can't submit commands, and LedgerUnavailable.
         """
-        queued = self._new_command(caller, dict(arguments), channel, QueuedCommandState.DRAFT)
-        decision = authorize(
-            caller, Permission.REQUEST, AccessTarget(), self._context.policy, self._context.clock.now()
+        draft = QueuedCommand(
+            id=self._context.new_id(),
+            caller=actor_of(caller),
+            command=dict(arguments),
+            where=channel,
+            at=self._context.clock.now(),
+            state=QueuedCommandState.DRAFT,
         )
-        if not decision:
-            self._audit_refusal(queued, caller, decision.reason, "slack")
-            raise Refused(decision.reason)
-        with self._context.ledger.write() as tx:
-            tx.add_queued_command(queued)
-        return queued.id
+        with self._recording_refusals(caller, draft, "slack") as tx:
+            self._require_permission(caller, None)
+            tx.add_queued_command(draft)
+        return draft.id
 
     def get_draft(self, draft_id: str) -> QueuedCommand:
         """Return a draft, with its channel and arguments. Raises UnknownRequest."""
@@ -133,32 +145,37 @@ class CommandQueue:
         Raises UnknownRequest, Refused (audited, except if it has been submitted before), and LedgerUnavailable.
         """
         draft = self.get_draft(draft_id)
-        self._require_permission(caller, load_command(draft.command), replace(draft, caller=actor_of(caller)), origin)
-        if draft.caller != actor_of(caller):
-            why = say("Only whoever typed the command can confirm it.")
-            self._audit_refusal(replace(draft, caller=actor_of(caller)), caller, why, origin)
-            raise Refused(why)
-        with self._context.ledger.write() as tx:
-            current = _get_draft(tx, draft_id)
-            if current.state is not QueuedCommandState.DRAFT:
-                raise Refused("That is under way already.")
-            queued = replace(
-                current,
-                state=QueuedCommandState.WAITING,
-                at=self._context.clock.now(),
-                not_before=self._attempt_lease_end(),
-            )
-            tx.save_queued_command(queued)
-            tx.add_audit_event(
-                command_event(
-                    queued,
-                    submitted_tag(queued),
-                    queued.at,
-                    origin=origin,
-                    by=describe_caller(caller, self._context.policy),
-                )
-            )
+        command = load_command(draft.command)
+        with self._recording_refusals(caller, replace(draft, caller=actor_of(caller)), origin) as tx:
+            self._require_permission(caller, command)
+            if draft.caller != actor_of(caller):
+                raise Refused("Only whoever typed the command can confirm it.")
+            draft, now = _get_draft(tx, draft_id), self._context.clock.now()
+            queued = replace(draft, state=QueuedCommandState.WAITING, at=now, not_before=now + ATTEMPT_LEASE)
+            if draft.state is QueuedCommandState.DRAFT:
+                tx.save_queued_command(queued)
+                by = describe_caller(caller, self._context.policy)
+                tx.add_audit_event(self._event(queued, SUBMITTED, origin=origin, by=by))
+        if draft.state is not QueuedCommandState.DRAFT:
+            raise Refused("That is under way already.")
         return queued
+
+    def _recording_refusals(
+        self, caller: Caller, queued: QueuedCommand, origin: str
+    ) -> AbstractContextManager[LedgerTransaction]:
+        by = describe_caller(caller, self._context.policy)
+        return recording_refusals(
+            self._context.ledger,
+            lambda error: self._event(queued, REFUSED, origin=origin, why=str(error.sentence), by=by),
+        )
+
+    def _require_permission(self, caller: Caller, command: Command | None) -> None:
+        """Raise Refused if the caller can't submit a command; without one, if they can't submit any."""
+        permission = (command.required_permission if command else None) or Permission.REQUEST
+        target = AccessTarget(model=getattr(command, "model", None), target=getattr(command, "to", None))
+        decision = authorize(caller, permission, target, self._context.policy, self._context.clock.now())
+        if not decision:
+            raise Refused(decision.reason)
 
     def execute(self, command_id: str, *, notify_caller: bool = False) -> CommandResult:
         """Execute a command and return its result; with `notify_caller`, send the answer as a direct message.
@@ -171,21 +188,24 @@ class CommandQueue:
             if queued.request:
                 return CommandResult(request=reader.request(queued.request))
         with logging_context.bound(request=queued.id, actor=actor_id(queued.caller)):
-            return self._execute(queued, notify_caller=notify_caller)
-
-    def _execute(self, queued: QueuedCommand, *, notify_caller: bool) -> CommandResult:
-        try:
-            result = self._dispatch(queued)
-        except Unreachable as error:
-            self._retry_later(queued, error)
-            raise
-        except RegistrarError as error:
-            existing = self._refuse(queued, error, notify_caller=notify_caller)
-            if existing is None:
+            try:
+                command = load_command(queued.command)
+                # For a promotion, the handler returns the request that exists or raises its own error.
+                if queued.state is not QueuedCommandState.WAITING and not isinstance(command, Promote):
+                    raise Refused("This was done or refused already.")
+                assert isinstance(command, RegistryChange)
+                result = self._handlers[type(command)](queued, command)
+            except Unreachable as error:
+                self._retry_later(queued, error)
                 raise
-            return existing
+            except RegistrarError as error:
+                existing = self._refuse(queued, error, notify_caller=notify_caller)
+                if existing is None:
+                    raise
+                return CommandResult(request=existing)
         if notify_caller and result.answer:
-            self._notify_caller(queued, result.answer)
+            with self._context.ledger.write() as tx:
+                _add_reply(tx, queued, result.answer)
         return result
 
     def execute_due(self) -> list[CommandResult]:
@@ -200,7 +220,10 @@ class CommandQueue:
             due_ids = reader.due_command_ids(self._context.clock.now())
         results = []
         for command_id in due_ids:
-            if not self._claim(command_id):
+            now = self._context.clock.now()
+            with self._context.ledger.write() as tx:
+                is_claimed = tx.claim_queued_command(command_id, now, now + ATTEMPT_LEASE)
+            if not is_claimed:
                 continue
             try:
                 results.append(self.execute(command_id, notify_caller=True))
@@ -215,47 +238,6 @@ class CommandQueue:
                 self._retry_later(queued, None)
         return results
 
-    def _claim(self, command_id: str) -> bool:
-        now = self._context.clock.now()
-        with self._context.ledger.write() as tx:
-            return tx.claim_queued_command(command_id, now, now + ATTEMPT_LEASE)
-
-    def _dispatch(self, queued: QueuedCommand) -> CommandResult:
-        command = load_command(queued.command)
-        # For a promotion, the handler returns the request that exists or raises its own error.
-        if queued.state is not QueuedCommandState.WAITING and not isinstance(command, Promote):
-            raise Refused("This was done or refused already.")
-        return self._handlers[type(command)](queued, command)
-
-    def _require_permission(self, caller: Caller, command: Command, queued: QueuedCommand, origin: str) -> None:
-        subject = AccessTarget(model=getattr(command, "model", None), target=getattr(command, "to", None))
-        decision = authorize(caller, permission_for(command), subject, self._context.policy, self._context.clock.now())
-        if not decision:
-            self._audit_refusal(queued, caller, decision.reason, origin)
-            raise Refused(decision.reason)
-
-    def _audit_refusal(self, queued: QueuedCommand, caller: Caller, why: Sentence, origin: str) -> None:
-        by, now = describe_caller(caller, self._context.policy), self._context.clock.now()
-        with self._context.ledger.write() as tx:
-            tx.add_audit_event(command_event(queued, refused_tag(queued), now, why=str(why), origin=origin, by=by))
-
-    def _new_command(
-        self, caller: Caller, command: dict[str, Any], channel: str, state: QueuedCommandState
-    ) -> QueuedCommand:
-        not_before = self._attempt_lease_end() if state is QueuedCommandState.WAITING else None
-        return QueuedCommand(
-            id=self._context.new_id(),
-            caller=actor_of(caller),
-            command=command,
-            where=channel,
-            at=self._context.clock.now(),
-            state=state,
-            not_before=not_before,
-        )
-
-    def _attempt_lease_end(self) -> datetime:
-        return self._context.clock.now() + ATTEMPT_LEASE
-
     def _retry_later(self, queued: QueuedCommand, error: Unreachable | None) -> None:
         """Schedule a retry: soon if the registry is unavailable, since a probe comes first; else with backoff."""
         is_lost = isinstance(error, RegistryUnreachable) and not isinstance(error, FilesUnreachable)
@@ -267,42 +249,46 @@ class CommandQueue:
             if tx.queued_command(queued.id).state is QueuedCommandState.WAITING:
                 tx.save_queued_command(retried)
 
-    def _refuse(self, queued: QueuedCommand, error: RegistrarError, *, notify_caller: bool) -> CommandResult | None:
+    def _refuse(self, queued: QueuedCommand, error: RegistrarError, *, notify_caller: bool) -> Request | None:
         """Refuse the command; but if another thread has opened its request in the meantime, return that."""
         with self._context.ledger.write() as tx:
             current = tx.queued_command(queued.id)
             if current.request:
-                return CommandResult(request=tx.request(current.request))
-            if current.state is not QueuedCommandState.WAITING:  # another thread has already refused it
-                return None
-            self.mark_refused(tx, queued, error, notify_caller=notify_caller)
+                return tx.request(current.request)
+            if current.state is QueuedCommandState.WAITING:  # otherwise another thread has already refused it
+                self.mark_refused(tx, queued, error, notify_caller=notify_caller)
         return None
 
     def mark_refused(
         self, tx: LedgerTransaction, queued: QueuedCommand, error: RegistrarError, *, notify_caller: bool
     ) -> None:
         """Record in the caller's transaction that a command is refused because of `error`; audit it."""
-        why = str(error.sentence)
-        tx.save_queued_command(
-            replace(queued, state=QueuedCommandState.REFUSED, error=type(error).__name__, outcome=why)
-        )
+        why, kind = str(error.sentence), type(error).__name__
+        tx.save_queued_command(replace(queued, state=QueuedCommandState.REFUSED, error=kind, outcome=why))
         seen = error.evidence if isinstance(error, GateFailed) else None
-        evidence = {"error": type(error).__name__, "seen": seen}
-        tx.add_audit_event(
-            command_event(
-                queued, refused_tag(queued), self._context.clock.now(), why=why, origin="registrar", **evidence
-            )
+        tx.add_audit_event(self._event(queued, REFUSED, origin="registrar", why=why, error=kind, seen=seen))
+        if notify_caller:
+            _add_reply(tx, queued, error.sentence)
+
+    def _event(
+        self, queued: QueuedCommand, tags: tuple[EventTag, EventTag], *, origin: str, why: str = "", **evidence: object
+    ) -> Event:
+        """Return an audit event about a command, with the tag for promotions or the one for other commands.
+
+        `evidence` is added to its arguments, without empty values.
+        """
+        model = queued.command.get("model")
+        is_promotion = str(queued.command.get("verb", Promote.verb)) == Promote.verb
+        return Event(
+            at=self._context.clock.now(),
+            actor=queued.caller,
+            tag=tags[0] if is_promotion else tags[1],
+            subject=f"ask:{queued.id}",
+            model=str(model) if model else None,
+            why=why,
+            origin=origin,
+            evidence=queued.command | {key: value for key, value in evidence.items() if value},
         )
-        self._add_reply(tx, queued, error.sentence, notify_caller)
-
-    def _notify_caller(self, queued: QueuedCommand, answer: Sentence) -> None:
-        with self._context.ledger.write() as tx:
-            self._add_reply(tx, queued, answer, True)
-
-    def _add_reply(self, tx: LedgerTransaction, queued: QueuedCommand, sentence: Sentence, notify_caller: bool) -> None:
-        message = direct_message(f"ask:{queued.id}", f"direct:ask:{queued.id}", queued.caller, sentence)
-        if notify_caller and message:
-            tx.add_message(message)
 
 
 def mark_done(tx: LedgerTransaction, queued: QueuedCommand, outcome: str = "") -> bool:
@@ -313,17 +299,10 @@ def mark_done(tx: LedgerTransaction, queued: QueuedCommand, outcome: str = "") -
     return True
 
 
-def _check_reason(command: Command) -> None:
-    """Raise BadInput if a break-glass command has no reason."""
-    if isinstance(command, Promote) and command.break_glass and not command.reason:
-        raise BadInput("Breaking the glass needs a reason: the channel reads it, and the audit keeps it.")
-
-
-def _require_same_command(existing: QueuedCommand | None, queued: QueuedCommand) -> QueuedCommand:
-    """Return the earlier command with this key. Raises IdempotencyKeyReused if it was a different one."""
-    if existing is None or existing.digest != queued.digest:
-        raise IdempotencyKeyReused("This key came with something else before; nothing was changed.")
-    return existing
+def _add_reply(tx: LedgerTransaction, queued: QueuedCommand, sentence: Sentence) -> None:
+    message = direct_message(f"ask:{queued.id}", f"direct:ask:{queued.id}", queued.caller, sentence)
+    if message:
+        tx.add_message(message)
 
 
 def _get_draft(reader: LedgerReader, draft_id: str) -> QueuedCommand:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from bot.domain.core.errors import RegistrarError, Unreachable
 from bot.domain.policy.pending_edit import PendingPolicyEdit
@@ -53,9 +54,25 @@ class ActivePolicy:
         """A hash of the policy's text."""
         return self._current[1]
 
+    def current(self) -> Policy:
+        """Return the policy in force: for services that need nothing else of this."""
+        return self._current[0]
+
+    def user_groups(self) -> frozenset[str]:
+        """Return every user group that the policy in force names."""
+        return self._current[0].user_groups()
+
     def replace(self, policy: Policy, revision: str) -> None:
         """Put another policy in force."""
         self._current = (policy, revision)
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        """Return the time in UTC."""
+        return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Sequence
 
-from bot.domain.audit.events import ChainedEvent, EventTag
+from bot.domain.audit.events import EventTag
 from bot.domain.core.actors import Caller, actor_of
-from bot.domain.core.sentence import Sentence
-from bot.domain.monitoring.rules.false_rollbacks import FalseRollbackEstimate, estimate_false_rollbacks
+from bot.domain.home.views import HomeView, StageHolders
+from bot.domain.monitoring.rules.false_rollbacks import estimate_false_rollbacks
 from bot.domain.monitoring.state import MonitorState
 from bot.domain.monitoring.views import MonitorRow, worst_first
 from bot.domain.policy.authorization import AccessTarget, Permission, authorize
@@ -19,7 +17,6 @@ from bot.domain.promotions.request import Request, RequestState
 from bot.domain.registry.model import Stage
 from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.transitions.drift import REGISTRY_SEEN_KEY
-from bot.domain.transitions.restores import Hold
 from bot.ports import LedgerReader
 from bot.services.core.blocked_versions import blocks_by_version
 from bot.services.core.context import Context
@@ -59,37 +56,6 @@ RECENT_EVENT_TAGS = (
     EventTag.REVIEWED,
     EventTag.REVIEW_OVERDUE,
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StageHolders:
-    """A model in its last registry snapshot: the versions in Production and Staging, and any freeze of Production."""
-
-    model: str
-    production: tuple[int, ...]
-    staging: tuple[int, ...]
-    freeze_reason: Sentence | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HomeView:
-    """One person's App Home. `to_decide_more` counts the requests beyond those shown."""
-
-    to_decide: list[Request]
-    frozen_ids: frozenset[str]  # ids of requests that can't be approved now because of a freeze
-    blocks: Mapping[str, RollbackBlock]  # what blocks a request's version, by request id
-    to_decide_more: int
-    own_requests: list[Request]
-    stage_holders: list[StageHolders]
-    global_freezes: list[Freeze]  # freezes of all models
-    monitors: list[MonitorRow]  # worst first; `monitors_more` counts those not shown
-    monitors_more: int
-    expected_false_rollbacks: FalseRollbackEstimate | None  # of all armed monitors
-    recent_events: list[ChainedEvent]
-    policy_notice: Sentence | None  # why the policy in force isn't the one on disk
-    now: datetime
-    hold: Hold | None = None
-    reviews: Sequence[Request] = ()  # break-glass requests that the person can review
 
 
 class Homes:
@@ -136,12 +102,12 @@ class Homes:
     def _requests_to_decide(self, reader: LedgerReader, caller: Caller) -> list[Request]:
         """Return the pending requests that the caller can decide and hasn't voted on, oldest first."""
         pending = reader.requests(states=[RequestState.PENDING], limit=MAX_SCANNED_REQUESTS)
-        return [request for request in reversed(pending) if self._can_decide(reader, caller, request)]
-
-    def _can_decide(self, reader: LedgerReader, caller: Caller, request: Request) -> bool:
-        if not self._is_authorized(caller, Permission.REJECT, request):
-            return False
-        return actor_of(caller) not in {vote.voter for vote in reader.votes(request.id) if not vote.lapsed}
+        return [
+            request
+            for request in reversed(pending)
+            if self._is_authorized(caller, Permission.REJECT, request)
+            and actor_of(caller) not in {vote.voter for vote in reader.votes(request.id) if not vote.lapsed}
+        ]
 
     def _frozen_ids(self, requests: list[Request], freezes: list[Freeze]) -> frozenset[str]:
         now, policy = self._context.clock.now(), self._context.policy

@@ -18,9 +18,8 @@ from bot.domain.monitoring import messages as monitor_messages
 from bot.domain.monitoring.backtest import Backtest
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.monitoring.state import MonitorStatus
-from bot.domain.policy.authorization import Permission, describe_caller
+from bot.domain.policy.authorization import describe_caller
 from bot.ports import LedgerTransaction
-from bot.services.core.access import AccessControl
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import channel_message
 from bot.services.monitoring.monitor_lookup import find_monitor, require_editable
@@ -82,11 +81,8 @@ class MonitorRecorder:
 class MonitorArming:
     """Decides whether a monitor can roll back automatically, and whether automatic rollbacks continue."""
 
-    def __init__(
-        self, context: Context, access: AccessControl, run_backtest: BacktestRunner, recorder: MonitorRecorder
-    ) -> None:
+    def __init__(self, context: Context, run_backtest: BacktestRunner, recorder: MonitorRecorder) -> None:
         self._context = context
-        self._access = access
         self._run_backtest = run_backtest
         self._recorder = recorder
 
@@ -99,8 +95,6 @@ class MonitorArming:
         """
         if command.override and not command.reason:
             raise BadInput("To arm what has not tried itself out needs a reason: --reason, in quotes.")
-        act = Permission.ARM_WITHOUT_DRY_RUN if command.override else Permission.ARM_MONITOR
-        self._access.require_permission(caller, act, model=command.model, origin=origin)
         with self._context.ledger.read() as reader:
             monitor = require_editable(find_monitor(reader, command.model, command.name))
         _check_can_be_armed(monitor)
@@ -153,7 +147,6 @@ class MonitorArming:
         if (command.model is None) is not command.everywhere:
             raise BadInput("Name one model, or write monitor reset --all for the breaker of all models together.")
         model, by = command.model or "", actor_of(caller)
-        self._access.require_permission(caller, Permission.RESET_BREAKER, model=command.model, origin=origin)
         with self._context.ledger.write() as tx:
             if not tx.reset_breaker(model):
                 raise BadInput("Automatic rollbacks have not stopped; nothing was changed.")

@@ -13,8 +13,14 @@ from bot.domain.audit.events import Event, EventTag
 from bot.domain.commands.monitoring import (
     MonitorAdd,
     MonitorArm,
+    MonitorBacktest,
     MonitorEdit,
+    MonitorList,
+    MonitorPause,
+    MonitorRemove,
     MonitorReset,
+    MonitorResume,
+    MonitorShow,
     MonitorSilence,
     MonitorUnsilence,
 )
@@ -33,6 +39,7 @@ from bot.domain.policy.policy import BUILT_IN_SOURCES
 from bot.domain.registry.model import Stage
 from bot.ports import LedgerTransaction
 from bot.services.core.access import AccessControl
+from bot.services.core.commands import ChangeHandlers, CommandResult, QueryHandlers
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import incident_message, thread_message
 from bot.services.monitoring.arming import BacktestRunner, MonitorArming, MonitorRecorder
@@ -59,10 +66,10 @@ ROLLBACK_UNDER_WAY = {
 
 
 class Monitors:
-    """Adds, changes, silences, and arms monitors, and acknowledges incidents. Every command checks permission first.
+    """Adds, changes, silences, and arms monitors, and acknowledges incidents.
 
     `caller` is who sends the command, and `origin` where from (for the audit log). Commands return the answer to show.
-    A refused permission is recorded in the audit log.
+    The dispatcher has checked their permissions; what only a button does checks its own.
     """
 
     def __init__(self, context: Context, access: AccessControl, run_backtest: BacktestRunner) -> None:
@@ -70,9 +77,41 @@ class Monitors:
         self._access = access
         self._run_backtest = run_backtest
         self._recorder = MonitorRecorder(context)
-        self._arming = MonitorArming(context, access, run_backtest, self._recorder)
+        self._arming = MonitorArming(context, run_backtest, self._recorder)
+
+    def query_handlers(self) -> QueryHandlers:
+        """Return the handlers of the queries."""
+        return {
+            MonitorList: lambda command: self.list_rows(command.model),
+            MonitorShow: self._show,
+            MonitorBacktest: lambda command: self.backtest(
+                self.find(command.model, command.name), timedelta(days=command.days)
+            ),
+        }
+
+    def change_handlers(self) -> ChangeHandlers:
+        """Return the handlers of the changes."""
+        return {
+            MonitorAdd: self._execute_add,
+            MonitorEdit: self.edit,
+            MonitorRemove: self.remove,
+            MonitorPause: self.pause,
+            MonitorResume: self.resume,
+            MonitorSilence: self.silence,
+            MonitorUnsilence: self.unsilence,
+            MonitorArm: self._arming.arm,
+            MonitorReset: self._arming.reset,
+        }
+
+    def _execute_add(self, caller: Caller, command: MonitorAdd, *, origin: str) -> CommandResult:
+        answer = self.add(caller, command, origin=origin)
+        return CommandResult(answer=answer, view=self.find(command.model, command.name))
 
     # -- queries -------------------------------------------------------------------------------------------------------
+
+    def _show(self, command: MonitorShow) -> MonitorView:
+        monitor_id = self.find(command.model, command.name).id
+        return replace(self.view(monitor_id), chart=self.chart(monitor_id))
 
     def list_rows(self, model: str | None = None) -> list[MonitorRow]:
         """Return the monitors with their states, the worst first. Raises UnknownModel, which names the nearest one."""
@@ -138,18 +177,13 @@ class Monitors:
         policy = self._context.policy
         return [*policy.sources, *(name for name in BUILT_IN_SOURCES if name not in policy.sources)]
 
-    def require_check_permission(self, caller: Caller, model: str, *, origin: str) -> None:
-        """Raise Refused unless the caller can check a monitor now: such a check counts like any other."""
-        self._access.require_permission(caller, Permission.CHECK_MONITOR, model=model, origin=origin)
-
     # -- add, edit, remove ---------------------------------------------------------------------------------------------
 
     def add(self, caller: Caller, command: MonitorAdd, *, origin: str) -> Sentence:
         """Add a monitor to a model.
 
-        Raises Refused, BadInput, and UnknownModel.
+        Raises BadInput and UnknownModel.
         """
-        self._access.require_permission(caller, Permission.EDIT_MONITOR, model=command.model, origin=origin)
         policy, now, by = self._context.policy, self._context.clock.now(), actor_of(caller)
         rule = command.to_rule("" if "source" in command.settings else default_source(policy))
         check_source(rule, policy)
@@ -173,7 +207,6 @@ class Monitors:
 
         Raises Refused, BadInput, and UnknownRequest.
         """
-        self._access.require_permission(caller, Permission.EDIT_MONITOR, model=command.model, origin=origin)
         now, by = self._context.clock.now(), actor_of(caller)
         with self._context.ledger.write() as tx:
             before = require_editable(find_monitor(tx, command.model, command.name))
@@ -201,12 +234,13 @@ class Monitors:
             )
         return sentence
 
-    def remove(self, caller: Caller, model: str, name: str, *, origin: str) -> Sentence:
+    def remove(self, caller: Caller, command: MonitorRemove, *, origin: str) -> Sentence:
         """Remove a monitor, and resolve the incidents that only it watched. Raises Refused and UnknownRequest."""
-        self._access.require_permission(caller, Permission.EDIT_MONITOR, model=model, origin=origin)
         by = actor_of(caller)
         with self._context.ledger.write() as tx:
-            monitor = replace(require_editable(find_monitor(tx, model, name)), removed_at=self._context.clock.now())
+            monitor = replace(
+                require_editable(find_monitor(tx, command.model, command.name)), removed_at=self._context.clock.now()
+            )
             tx.save_monitor(monitor)
             announced_in = self._recorder.announce(tx, monitor, "removed", monitor_messages.removed(monitor, by))
             ended = self._end_incidents(tx, monitor, IncidentEnding.REMOVED, by, announced_in, origin)
@@ -217,12 +251,11 @@ class Monitors:
 
     # -- pause and silence ---------------------------------------------------------------------------------------------
 
-    def pause(self, caller: Caller, model: str, name: str, *, origin: str) -> Sentence:
+    def pause(self, caller: Caller, command: MonitorPause, *, origin: str) -> Sentence:
         """Pause a monitor, and resolve incidents that only it watched. Raises Refused, BadInput, UnknownRequest."""
-        self._access.require_permission(caller, Permission.PAUSE_MONITOR, model=model, origin=origin)
         by = actor_of(caller)
         with self._context.ledger.write() as tx:
-            monitor = find_monitor(tx, model, name)
+            monitor = find_monitor(tx, command.model, command.name)
             if monitor.is_paused:
                 raise BadInput(say("{it} is paused already.", it=monitor_messages.qualified_name(monitor)))
             monitor = replace(monitor, is_paused=True)
@@ -236,12 +269,11 @@ class Monitors:
             )
         return monitor_messages.paused(monitor, by)
 
-    def resume(self, caller: Caller, model: str, name: str, *, origin: str) -> Sentence:
+    def resume(self, caller: Caller, command: MonitorResume, *, origin: str) -> Sentence:
         """Resume a paused monitor. Raises like `pause`."""
-        self._access.require_permission(caller, Permission.PAUSE_MONITOR, model=model, origin=origin)
         by = actor_of(caller)
         with self._context.ledger.write() as tx:
-            monitor = find_monitor(tx, model, name)
+            monitor = find_monitor(tx, command.model, command.name)
             if not monitor.is_paused:
                 raise BadInput(say("{it} is not paused.", it=monitor_messages.qualified_name(monitor)))
             monitor = replace(monitor, is_paused=False)
@@ -255,7 +287,6 @@ class Monitors:
 
     def silence(self, caller: Caller, command: MonitorSilence, *, origin: str) -> Sentence:
         """Hold back the alerts and rollbacks of one or all monitors of a model for a while. Raises like `pause`."""
-        self._access.require_permission(caller, Permission.SILENCE_MONITOR, model=command.model, origin=origin)
         with self._context.ledger.write() as tx:
             monitors = select_monitors(tx, command.model, command.name, all_monitors=command.every_one)
             return self._silence(tx, caller, monitors, command.span, command.reason, origin)
@@ -277,7 +308,6 @@ class Monitors:
 
     def unsilence(self, caller: Caller, command: MonitorUnsilence, *, origin: str) -> Sentence:
         """End a silence. Raises like `pause`."""
-        self._access.require_permission(caller, Permission.SILENCE_MONITOR, model=command.model, origin=origin)
         by, now = actor_of(caller), self._context.clock.now()
         with self._context.ledger.write() as tx:
             monitors = select_monitors(tx, command.model, command.name, all_monitors=command.every_one)
@@ -313,16 +343,6 @@ class Monitors:
         sentence = monitor_messages.silenced(list(monitors), by, until, reason)
         self._recorder.announce(tx, monitors[0], f"silenced:{self._context.new_id()}", sentence)
         return sentence
-
-    # -- arming --------------------------------------------------------------------------------------------------------
-
-    def arm(self, caller: Caller, command: MonitorArm, *, origin: str) -> Sentence:
-        """Let a monitor roll back automatically. Raises like `MonitorArming.arm`."""
-        return self._arming.arm(caller, command, origin=origin)
-
-    def reset(self, caller: Caller, command: MonitorReset, *, origin: str) -> Sentence:
-        """Reset a circuit breaker. Raises Refused and BadInput."""
-        return self._arming.reset(caller, command, origin=origin)
 
     # -- incidents -----------------------------------------------------------------------------------------------------
 

@@ -15,7 +15,8 @@ from datetime import timedelta
 
 from bot import logging_context
 from bot.domain.audit.events import Event, EventTag
-from bot.domain.core.actors import MONITOR_AUTOMATION
+from bot.domain.commands.monitoring import MonitorCheck
+from bot.domain.core.actors import MONITOR_AUTOMATION, Caller
 from bot.domain.core.errors import BadInput, RegistrarError
 from bot.domain.core.numbers import format_number
 from bot.domain.core.sentence import Sentence, say
@@ -26,6 +27,7 @@ from bot.domain.monitoring.readings import Answer, CheckOutcome
 from bot.domain.monitoring.state import MonitorState
 from bot.domain.policy.monitor_validation import CHECK_RETENTION
 from bot.ports import CheckBatch, Dispatcher, LedgerTransaction
+from bot.services.core.commands import ChangeHandlers, CommandResult
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import channel_message, thread_message
 from bot.services.core.threads import production_thread
@@ -42,6 +44,7 @@ from bot.services.monitoring.checks import (
 )
 from bot.services.monitoring.evaluation import CheckEvaluator
 from bot.services.monitoring.incident_updates import Incidents
+from bot.services.monitoring.monitor_lookup import find_monitor
 from bot.services.monitoring.thread_dispatcher import ThreadDispatcher
 
 log = logging.getLogger(__name__)
@@ -68,7 +71,8 @@ class MonitorScheduler:
     """Checks monitors on schedule. It claims what's due; the dispatcher calls `run_batch` to do the work.
 
     `run_transitions` runs a model's pending transitions, and `deliver_messages` sends what's in the outbox; both are
-    called after a transaction. `monotonic` returns seconds that no change of the wall clock affects.
+    called after a transaction. Without a dispatcher, threads of this process do the work. `monotonic` returns seconds
+    that no change of the wall clock affects.
     """
 
     def __init__(
@@ -77,6 +81,7 @@ class MonitorScheduler:
         sources: SourceReader,
         incidents: Incidents,
         *,
+        dispatcher: Dispatcher | None = None,
         run_transitions: Callable[[str], object] = lambda model: None,
         deliver_messages: Callable[[], object] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
@@ -88,17 +93,9 @@ class MonitorScheduler:
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._running: list[_RunningBatch] = []
-        self.use_dispatcher(ThreadDispatcher())
+        self._dispatcher = dispatcher or ThreadDispatcher()
+        self._dispatcher.set_handler(self.run_batch)
         self._last_times = (context.clock.now(), monotonic())
-
-    def set_callbacks(self, run_transitions: Callable[[str], object], deliver_messages: Callable[[], object]) -> None:
-        """Replace what runs a model's transitions and what delivers messages."""
-        self._run_transitions, self._deliver_messages = run_transitions, deliver_messages
-
-    def use_dispatcher(self, dispatcher: Dispatcher) -> None:
-        """Replace the dispatcher; the default uses threads of this process."""
-        self._dispatcher = dispatcher
-        dispatcher.set_handler(self.run_batch)
 
     def start(self) -> None:
         """Start to work on dispatched batches."""
@@ -142,6 +139,18 @@ class MonitorScheduler:
             self._remove_running(running)
         else:
             self._run(running)
+
+    def handlers(self) -> ChangeHandlers:
+        """Return the handler of `monitor check`."""
+        return {MonitorCheck: self._check}
+
+    def _check(self, caller: Caller, command: MonitorCheck, *, origin: str) -> CommandResult:
+        with self._context.ledger.read() as reader:
+            monitor = find_monitor(reader, command.model, command.name)
+        monitor_state = self.check_now(monitor.id)
+        return CommandResult(
+            answer=monitor_messages.checked_answer(monitor, monitor_state), fields={"state": monitor_state.state.value}
+        )
 
     def check_now(self, monitor_id: str) -> MonitorState:
         """Check one monitor now, regardless of its schedule, and return its state afterwards.

@@ -7,19 +7,19 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bot.domain.audit.events import Event, EventTag
-from bot.domain.commands.changes import FreezeModel, UnfreezeModel
+from bot.domain.commands.policy import FreezeModel, UnfreezeModel
 from bot.domain.core.actors import Actor, Caller, actor_of
 from bot.domain.core.cron_windows import cron_window_at
 from bot.domain.core.errors import BadInput
 from bot.domain.core.sentence import Name, Sentence, join_sentences, say
 from bot.domain.policy import messages as policy_messages
-from bot.domain.policy.authorization import Permission, describe_caller
+from bot.domain.policy.authorization import describe_caller
 from bot.domain.policy.freezes import ActiveFreeze, Freeze, active_freeze
 from bot.domain.policy.policy import Policy
 from bot.domain.promotions.request import RequestState
 from bot.domain.registry.model import Stage
 from bot.ports import LedgerTransaction
-from bot.services.core.access import AccessControl
+from bot.services.core.commands import ChangeHandlers
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import card_message, channel_message
 
@@ -29,24 +29,26 @@ MAX_REDRAWN_CARDS = 500  # pending requests whose cards are redrawn
 class Freezes:
     """Freezes and unfreezes models."""
 
-    def __init__(self, context: Context, access: AccessControl) -> None:
+    def __init__(self, context: Context) -> None:
         self._context = context
-        self._access = access
         self._last_redraw: tuple[Policy, datetime, object] | None = (
             None  # under what, when, and for which freezes: `redraw`
         )
 
+    def handlers(self) -> ChangeHandlers:
+        """Return the handlers of `freeze` and `unfreeze`."""
+        return {FreezeModel: self.freeze, UnfreezeModel: self.unfreeze}
+
     def freeze(self, caller: Caller, command: FreezeModel, *, origin: str) -> Sentence:
         """Stop transitions in Production from now on, and return the answer.
 
-        Raises Refused (audited), BadInput, and LedgerUnavailable.
+        Raises BadInput and LedgerUnavailable.
         """
         model = _require_one_target(command.model, command.everywhere, "freeze")
         if not command.reason:
             raise BadInput("A freeze needs a reason: whoever wants to promote gets to read it.")
         now = self._context.clock.now()
         until = _end_time(command.until, now)
-        self._access.require_permission(caller, Permission.FREEZE, model=model, origin=origin)
         freeze = Freeze(
             id=self._context.new_id(), model=model, by=actor_of(caller), reason=command.reason, at=now, until=until
         )
@@ -59,10 +61,9 @@ class Freezes:
     def unfreeze(self, caller: Caller, command: UnfreezeModel, *, origin: str) -> Sentence:
         """Lift the freezes that people made for a model, or for all models, and return the answer.
 
-        Raises Refused (audited), BadInput if there is no such freeze, and LedgerUnavailable.
+        Raises BadInput if there is no such freeze, and LedgerUnavailable.
         """
         model = _require_one_target(command.model, command.everywhere, "unfreeze")
-        self._access.require_permission(caller, Permission.UNFREEZE, model=model, origin=origin)
         by, now = actor_of(caller), self._context.clock.now()
         with self._context.ledger.write() as tx:
             lifted = [freeze for freeze in tx.freezes() if freeze.model == model and freeze.is_active(now)]

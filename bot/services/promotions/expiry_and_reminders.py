@@ -7,16 +7,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bot.domain.audit.events import EventTag
-from bot.domain.policy.authorization import (
-    approver_ids,
-    slack_user_id,
-)
+from bot.domain.policy.authorization import approver_ids, slack_user_id
 from bot.domain.promotions.approvers import MAX_NOTIFIED
 from bot.domain.promotions.request import Request, RequestState
 from bot.services.core.context import Context
-from bot.services.core.outbox_messages import (
-    reminder_messages,
-)
+from bot.services.core.outbox_messages import reminder_messages
 from bot.services.promotions.outcomes import RequestDecisions
 from bot.services.promotions.voting import MAX_PENDING
 
@@ -39,7 +34,7 @@ class RequestUpkeep:
             request = tx.lock_request(request_id)
             if not request.is_pending_past_expiry(self._context.clock.now()):
                 return False
-            self._decisions.end(tx, request, RequestState.EXPIRED, EventTag.EXPIRED, None, "nobody decided in time")
+            self._decisions.expire(tx, request)
         return True
 
     def end_outdated(self) -> int:
@@ -56,11 +51,7 @@ class RequestUpkeep:
     def _end_if_outdated(self, request_id: str) -> bool:
         with self._context.ledger.write() as tx:
             request = tx.lock_request(request_id)
-            why = self._decisions.why_outdated(tx, request)
-            if request.state is not RequestState.PENDING or why is None:
-                return False
-            self._decisions.end(tx, request, RequestState.STALE, EventTag.STALE, None, str(why))
-        return True
+            return request.state is RequestState.PENDING and self._decisions.end_if_outdated(tx, request) is not None
 
     def remind_approvers(self, resolve_members: Callable[[Sequence[str]], list[str]]) -> int:
         """Remind the approvers of pending requests for which a reminder is due; return how many requests.
@@ -78,9 +69,8 @@ class RequestUpkeep:
         return self._context.clock.now() >= next_reminder_at(request, rule.remind_after)
 
     def _remind_of(self, request: Request, resolve_members: Callable[[Sequence[str]], list[str]]) -> bool:
-        approvers = resolve_members(
-            approver_ids(request.model, request.target, request.requester, self._context.policy)
-        )
+        policy = self._context.policy
+        approvers = resolve_members(approver_ids(request.model, request.target, request.requester, policy))
         with self._context.ledger.write() as tx:
             current = tx.lock_request(request.id)
             if (
@@ -91,22 +81,15 @@ class RequestUpkeep:
                 return False
             reminded = replace(current, reminded=current.reminded + 1)
             tx.save_request(reminded)
-            voted = {vote.voter.user for vote in tx.votes(current.id) if not vote.lapsed}
-            recipients = [
-                user for user in approvers if user not in voted and user != self._excluded_requester(current)
-            ][:MAX_NOTIFIED]
-            tx.add_audit_event(
-                self._decisions.request_event(reminded, EventTag.REMINDED, None, evidence={"people": recipients})
-            )
+            excluded = {vote.voter.user for vote in tx.votes(current.id) if not vote.lapsed}
+            rule = policy.rules_for(current.model).rule(current.target)
+            if rule is None or not rule.requester_may_approve:
+                excluded.add(slack_user_id(current.requester, policy) or "")
+            recipients = [user for user in approvers if user not in excluded][:MAX_NOTIFIED]
+            self._decisions.record(tx, reminded, EventTag.REMINDED, None, evidence={"people": recipients})
             for message in reminder_messages(reminded, recipients, self._context.clock.now()):
                 tx.add_message(message)
         return True
-
-    def _excluded_requester(self, request: Request) -> str | None:
-        """Return the requester's user id if they can't approve their own request."""
-        rule = self._context.policy.rules_for(request.model).rule(request.target)
-        may = rule is not None and rule.requester_may_approve
-        return None if may else slack_user_id(request.requester, self._context.policy)
 
 
 def next_reminder_at(request: Request, interval: timedelta) -> datetime:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import cache
 from math import isnan
 
-from bot.domain.commands.queries import Validate
+from bot.domain.commands.promotions import Validate
 from bot.domain.core.errors import LedgerUnavailable, Unreachable
-from bot.domain.policy.gate_config import CardGate, Gate, SignatureGate
+from bot.domain.policy.gate_config import CardGate, InStagingGate, SignatureGate
 from bot.domain.policy.policy import TargetRule
 from bot.domain.promotions import gates
 from bot.domain.promotions.gates import GateFacts
 from bot.domain.promotions.request import Request
-from bot.domain.promotions.snapshot import GateResult, RequestSnapshot
+from bot.domain.promotions.snapshot import RequestSnapshot
 from bot.domain.registry.model import ModelInfo, ModelPackage, RunInfo, Stage, VersionInfo, resolve_version
 from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.registry.signature_changes import (
@@ -27,24 +28,11 @@ from bot.domain.registry.signature_changes import (
 from bot.domain.transitions.model_card_sources import ModelCardSources, fill_model_card
 from bot.domain.transitions.transition import TransitionFacts, TransitionState, stage_incumbent
 from bot.services.core.blocked_versions import blocks_for_gates
+from bot.services.core.commands import QueryHandlers
 from bot.services.core.context import Context
 from bot.services.registry.queries import RegistryQueries
 
 _CARD_FIELDS_FROM_FILES = frozenset({"framework", "dependencies"})  # card fields that only model files provide
-
-
-class _PackageCache:
-    """The model files that one check needs, each read once."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        self._packages: dict[int, ModelPackage | None] = {}
-
-    def get(self, version: VersionInfo) -> ModelPackage | None:
-        """Return a version's files. Raises Unreachable."""
-        if version.version not in self._packages:
-            self._packages[version.version] = self._context.package(version)
-        return self._packages[version.version]
 
 
 class GateChecks:
@@ -53,6 +41,10 @@ class GateChecks:
     def __init__(self, context: Context, queries: RegistryQueries) -> None:
         self._context = context
         self._queries = queries
+
+    def handlers(self) -> QueryHandlers:
+        """Return the handler of `validate`."""
+        return {Validate: self.validate_gates}
 
     def validate_gates(self, command: Validate) -> tuple[VersionInfo, RequestSnapshot]:
         """Return a version and its gate results for a stage. Raises UnknownModel, UnknownVersion."""
@@ -76,34 +68,46 @@ class GateChecks:
         gate needs them or, to compare signatures for callers, `with_callers` is set. Raises Unreachable, also if the
         ledger can't tell what's blocked.
         """
-        rule = self._context.policy.rules_for(model.name).rule(target) or TargetRule()
-        holder = _find_version(versions, stage_incumbent(TransitionFacts(versions=tuple(versions)), target))
-        runs = self._fetch_runs([version, holder])
-        files = _PackageCache(self._context)
-        package = files.get(version) if _needs_files(rule.gates) else None
-        incumbent_package = files.get(holder) if _has_gate(rule.gates, SignatureGate) and holder else None
+        context, rule = self._context, self._context.policy.rules_for(model.name).rule(target) or TargetRule()
+        incumbent = stage_incumbent(TransitionFacts(versions=tuple(versions)), target)
+        holder = next((other for other in versions if other.version == incumbent), None)
+        compared = {one.version: one for one in (version, holder) if one}
+        read_package = cache(lambda number: context.package(compared[number]))
+        run_ids = [one.run_id for one in compared.values() if one.run_id]
+        runs = context.tracker.runs(list(dict.fromkeys(run_ids))) if run_ids else {}
+        kinds = {type(gate) for gate in rule.gates}
+        needs_files = SignatureGate in kinds or any(
+            isinstance(gate, CardGate) and not _CARD_FIELDS_FROM_FILES.isdisjoint(gate.card) for gate in rule.gates
+        )
+        package = read_package(version.version) if needs_files else None
+        incumbent_package = read_package(holder.version) if holder and SignatureGate in kinds else None
+        run = runs.get(version.run_id) if version.run_id else None
         facts = GateFacts(
             version=version,
-            now=self._context.clock.now(),
-            incumbent=holder.version if holder else None,
+            now=context.clock.now(),
+            incumbent=incumbent,
             block=self._blocked_by(version, versions),
-            card=fill_model_card(
-                ModelCardSources(version=version, model=model, run=_run_of(version, runs), package=package)
-            ),
-            metrics=_metric_values(version, runs),
-            incumbent_metrics=_metric_values(holder, runs),
+            card=fill_model_card(ModelCardSources(version=version, model=model, run=run, package=package))
+            if CardGate in kinds
+            else None,
+            metrics=_metric_values(run),
+            incumbent_metrics=_metric_values(runs.get(holder.run_id) if holder and holder.run_id else None),
             validation=validation,
-            directions=self._context.policy.directions_for(model.name),
-            staged_since=self._staged_since(version),
+            directions=context.policy.directions_for(model.name),
+            staged_since=self._staged_since(version) if InStagingGate in kinds else None,
             signature=package.signature if package else None,
             incumbent_signature=incumbent_package.signature if incumbent_package else None,
             has_mlmodel=package is not None,
         )
-        snapshot = self._snapshot(model.name, target, facts, gates.check_gates(rule.gates, facts))
-        return (
-            replace(snapshot, callers=self._caller_effects(version, holder, target, files))
-            if with_callers
-            else snapshot
+        return RequestSnapshot(
+            metrics=facts.metrics,
+            against=facts.incumbent_metrics,
+            validation=validation,
+            gates=gates.check_gates(rule.gates, facts),
+            rule=context.policy.fingerprint(model.name, target),
+            policy=context.active_policy.revision,
+            blocked=facts.block.version if facts.block else None,
+            callers=self._caller_impact(version, holder, target, read_package) if with_callers else CallerImpact(),
         )
 
     def _blocked_by(self, version: VersionInfo, versions: Sequence[VersionInfo]) -> RollbackBlock | None:
@@ -113,15 +117,19 @@ class GateChecks:
         )
         return blocks.get(version.version) or next(iter(blocks.values()), None)
 
-    def _caller_effects(
-        self, version: VersionInfo, holder: VersionInfo | None, target: Stage, packages: _PackageCache
+    def _caller_impact(
+        self,
+        version: VersionInfo,
+        holder: VersionInfo | None,
+        target: Stage,
+        read_package: Callable[[int], ModelPackage | None],
     ) -> CallerImpact:
         """Return what changes for callers, and why no rollback could undo it if that matters for this transition."""
         can_roll_back = target is Stage.PRODUCTION and self._has_rollback_monitor(version.model)
         if holder is None:
             return CallerImpact(no_rollback=no_earlier_version_reason() if can_roll_back else None)
         try:
-            package, incumbent_package = packages.get(version), packages.get(holder)
+            package, incumbent_package = read_package(version.version), read_package(holder.version)
         except Unreachable as error:
             return CallerImpact(not_compared=error.sentence)
         impact = caller_impact(package, incumbent_package, version.version, holder.version)
@@ -154,21 +162,6 @@ class GateChecks:
             return RequestSnapshot(rule=rule, policy=self._context.active_policy.revision)
         return self.take_snapshot(facts.model, facts.versions, version, request.target, request.seen.validation)
 
-    def _snapshot(self, model: str, target: Stage, facts: GateFacts, results: Iterable[GateResult]) -> RequestSnapshot:
-        return RequestSnapshot(
-            metrics=facts.metrics,
-            against=facts.incumbent_metrics,
-            validation=facts.validation,
-            gates=tuple(results),
-            rule=self._context.policy.fingerprint(model, target),
-            policy=self._context.active_policy.revision,
-            blocked=facts.block.version if facts.block else None,
-        )
-
-    def _fetch_runs(self, versions: Iterable[VersionInfo | None]) -> Mapping[str, RunInfo]:
-        ids = list(dict.fromkeys(version.run_id for version in versions if version and version.run_id))
-        return self._context.tracker.runs(ids) if ids else {}
-
     def _staged_since(self, version: VersionInfo) -> datetime | None:
         """Return since when the version has been in Staging, according to the ledger.
 
@@ -191,26 +184,5 @@ class GateChecks:
         return version.changed_at
 
 
-def _find_version(versions: Sequence[VersionInfo], number: int | None) -> VersionInfo | None:
-    return next((version for version in versions if version.version == number), None)
-
-
-def _run_of(version: VersionInfo, runs: Mapping[str, RunInfo]) -> RunInfo | None:
-    return runs.get(version.run_id) if version.run_id else None
-
-
-def _metric_values(version: VersionInfo | None, runs: Mapping[str, RunInfo]) -> dict[str, float]:
-    run = _run_of(version, runs) if version else None
+def _metric_values(run: RunInfo | None) -> dict[str, float]:
     return {name: value for name, value in sorted(run.metrics.items()) if not isnan(value)} if run else {}
-
-
-def _has_gate(configured: Sequence[Gate], kind: type[Gate]) -> bool:
-    return any(isinstance(gate, kind) for gate in configured)
-
-
-def _has_card_gate_on_files(configured: Sequence[Gate]) -> bool:
-    return any(isinstance(gate, CardGate) and not _CARD_FIELDS_FROM_FILES.isdisjoint(gate.card) for gate in configured)
-
-
-def _needs_files(configured: Sequence[Gate]) -> bool:
-    return _has_gate(configured, SignatureGate) or _has_card_gate_on_files(configured)

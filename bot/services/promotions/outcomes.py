@@ -1,36 +1,41 @@
-"""Write down what a request comes to: approved or ended, with its audit event, messages and tags."""
+"""Write down what a request comes to: refused, approved, or ended, with its audit event, messages, and tags."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
-from bot.domain.audit.events import Event, EventTag, canonical_time
-from bot.domain.core.actors import Actor, Caller, actor_id
+from bot import logging_context
+from bot.domain.audit.events import EventTag, canonical_time
+from bot.domain.core.actors import Actor, Caller, actor_id, actor_of
+from bot.domain.core.errors import AlreadyDecided, Refused
 from bot.domain.core.sentence import Sentence
-from bot.domain.policy.authorization import (
-    describe_caller,
-)
+from bot.domain.policy.authorization import AccessTarget, Permission, authorize, describe_caller
+from bot.domain.policy.freezes import active_freeze
+from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.gates import rule_changed_reason
-from bot.domain.promotions.request import Request, RequestState, Vote
-from bot.domain.promotions.request import counting_approvals as counted
+from bot.domain.promotions.request import (
+    Request,
+    RequestState,
+    Vote,
+    check_reviewable,
+    counting_approvals,
+)
 from bot.domain.promotions.snapshot import pack_snapshot
 from bot.domain.registry.model import VersionInfo, version_replaced_reason
-from bot.domain.transitions.drift import RegistrySnapshot
-from bot.domain.transitions.transition import (
-    TransitionFacts,
-    promotion_transition,
-    superseded,
-)
-from bot.ports import LedgerReader, LedgerTransaction, OutboxMessage
+from bot.domain.transitions import registry_tags, restore_messages
+from bot.domain.transitions.transition import TransitionFacts, promotion_transition, superseded
+from bot.ports import LedgerReader, LedgerTransaction, TagUpdate
+from bot.services.core.access import recording_refusals
 from bot.services.core.context import Context
-from bot.services.core.outbox_messages import (
-    card_message,
-    end_messages,
-    request_event,
-    request_thread_message,
-)
-from bot.services.promotions.final_tags import final_tag_update
+from bot.services.core.outbox_messages import card_message, end_messages, request_event, tag_update_for
 from bot.services.promotions.voter_eligibility import changes_since_opened
+
+# Refused on a request that the ledger knows is outdated. Cancelling it or withdrawing a vote still works.
+_REFUSED_WHEN_OUTDATED = frozenset({Permission.APPROVE, Permission.OVERRIDE})
+_REFUSED_WHEN_HELD = _REFUSED_WHEN_OUTDATED | {Permission.REJECT}  # on a request that is held after a restore
 
 
 class RequestDecisions:
@@ -39,20 +44,86 @@ class RequestDecisions:
     def __init__(self, context: Context) -> None:
         self._context = context
 
+    @contextmanager
+    def change(
+        self, caller: Caller, permission: Permission, request_id: str, origin: str
+    ) -> Iterator[tuple[LedgerTransaction, Request]]:
+        """Open the transaction in which `caller` changes a request: it's locked, and `caller` has `permission` on it.
+
+        Refused and AlreadyDecided, also if the caller raises them, are audited with `permission` and `origin`, and
+        raised. Also raises UnknownRequest and LedgerUnavailable.
+        """
+        with recording_refusals(
+            self._context.ledger,
+            lambda error: request_event(
+                request,
+                EventTag.REQUEST_COMMAND_REFUSED,
+                actor_of(caller),
+                self._context.clock.now(),
+                why=str(error.sentence),
+                origin=origin,
+                evidence={
+                    "act": permission.value,
+                    "error": type(error).__name__,
+                    "by": describe_caller(caller, self._context.policy),
+                },
+            ),
+        ) as tx:
+            request = tx.lock_request(request_id)
+            logging_context.bind(request=request.id, model=request.model)
+            self._require_allowed(tx, caller, permission, request)
+            yield tx, request
+
+    def require_allowed(self, caller: Caller, request_id: str, permission: Permission) -> Request:
+        """Return the request if `caller` has `permission` on it now, for example before a modal opens.
+
+        It's checked again when they act. Raises like `change`.
+        """
+        with self.change(caller, permission, request_id, "slack") as (_, request):
+            pass
+        return request
+
+    def _require_allowed(self, tx: LedgerTransaction, caller: Caller, permission: Permission, request: Request) -> None:
+        """Check the permission, and that the request can still be changed; one that can't be any more ends."""
+        now, policy = self._context.clock.now(), self._context.policy
+        target = AccessTarget(
+            model=request.model,
+            target=request.target,
+            requester=request.requester,
+            frozen=active_freeze(request.model, tx.freezes(), policy, now),
+        )
+        decision = authorize(caller, permission, target, policy, now)
+        if decision.is_outsider or (not decision and permission is Permission.REVIEW):
+            raise Refused(decision.reason)
+        if permission is Permission.REVIEW:
+            check_reviewable(request)
+            return
+        if request.is_pending_past_expiry(now):
+            raise AlreadyDecided(promotion_messages.outcome_announcement(self.expire(tx, request)))
+        if request.state is not RequestState.PENDING:
+            raise AlreadyDecided(promotion_messages.already_decided_reason(request))
+        if decision and permission in _REFUSED_WHEN_HELD and tx.is_request_held(request.id):
+            raise Refused(restore_messages.held_request_refusal())
+        if permission in _REFUSED_WHEN_OUTDATED and (ended := self.end_if_outdated(tx, request)) is not None:
+            raise AlreadyDecided(promotion_messages.outcome_announcement(ended))
+        if not decision:
+            raise Refused(decision.reason)
+
     def approve(self, tx: LedgerTransaction, request: Request, last_vote: Vote) -> Request:
         """Approve a request and add its transition in one transaction, so that a crash loses neither."""
         now = self._context.clock.now()
         approved = request.with_state(RequestState.APPROVED, decided_at=now, decided_by=last_vote.voter)
         tx.save_request(approved)
-        tx.add_transition(promotion_transition(approved, last_vote, now))
-        evidence = _opening_evidence(approved) | ({"seen": pack_snapshot(approved.seen)} if approved.seen else {})
-        evidence |= {"approvers": [actor_id(vote.voter) for vote in counted(tx.votes(request.id))]}
-        tx.add_audit_event(
-            self.request_event(
-                approved, EventTag.APPROVED, last_vote.voter, before="pending", after="approved", evidence=evidence
-            )
+        tx.add_transition(promotion_transition(approved, last_vote.voter, now))
+        evidence: dict[str, Any] = {
+            "opened_at": canonical_time(approved.opened_at),
+            "approvers": [actor_id(vote.voter) for vote in counting_approvals(tx.votes(request.id))],
+        }
+        evidence |= {"seen": pack_snapshot(approved.seen)} if approved.seen else {}
+        self.record(
+            tx, approved, EventTag.APPROVED, last_vote.voter, before="pending", after="approved", evidence=evidence
         )
-        tx.add_message(self.card_message(approved, "approved"))
+        self.redraw(tx, approved, "approved")
         return approved
 
     def end(
@@ -73,60 +144,73 @@ class RequestDecisions:
         now = self._context.clock.now()
         ended = request.with_state(state, decided_at=now, decided_by=decided_by, outcome=why)
         tx.save_request(ended)
-        evidence = _opening_evidence(ended) | ({"by": describe_caller(caller, self._context.policy)} if caller else {})
-        tx.add_audit_event(
-            self.request_event(
-                ended, tag, decided_by, why=why, before=request.state.value, after=state.value, evidence=evidence
-            )
+        evidence: dict[str, Any] = {"opened_at": canonical_time(ended.opened_at)}
+        evidence |= {"by": describe_caller(caller, self._context.policy)} if caller else {}
+        self.record(
+            tx, ended, tag, decided_by, why=why, before=request.state.value, after=state.value, evidence=evidence
         )
         for message in end_messages(ended, self._context.policy.channel_for(ended.model), ended_by=decided_by):
             tx.add_message(message)
         tx.add_tag_update(final_tag_update(tx, ended, now))
         return ended
 
+    def expire(self, tx: LedgerTransaction, request: Request) -> Request:
+        """End a pending request that is past its expiry, and return it as it is now."""
+        return self.end(tx, request, RequestState.EXPIRED, EventTag.EXPIRED, None, "nobody decided in time")
+
+    def end_if_outdated(self, tx: LedgerTransaction, request: Request) -> Request | None:
+        """End a pending request that the ledger knows is outdated, and return it as it is now, or None if it isn't."""
+        why = self.why_outdated(tx, request)
+        return None if why is None else self.end(tx, request, RequestState.STALE, EventTag.STALE, None, str(why))
+
     def why_outdated(self, reader: LedgerReader, request: Request) -> Sentence | None:
         """Return why a request is outdated as far as the ledger knows, or None. The registry isn't read."""
-        if self._has_rule_changed(request):
+        # An older Registrar recorded no rule.
+        if request.seen and request.seen.rule != self._context.policy.fingerprint(request.model, request.target):
             return rule_changed_reason(request)
         snapshot = reader.registry_snapshot(request.model)
-        change = (
-            None if snapshot is None or snapshot.at <= request.opened_at else _change_since_opened(request, snapshot)
-        )
-        return change or changes_since_opened(reader, request)
+        if snapshot is not None and snapshot.at > request.opened_at:
+            if request.version in snapshot.stages and snapshot.holds_other_version(request.version, request.identity):
+                return version_replaced_reason(request.model, request.version)
+            versions = tuple(
+                VersionInfo(model=request.model, version=number, stage=stage)
+                for number, stage in snapshot.stages.items()
+            )
+            if not request.keep_existing and (why := superseded(request, TransitionFacts(versions=versions))):
+                return why
+        return changes_since_opened(reader, request)
 
-    def _has_rule_changed(self, request: Request) -> bool:
-        if request.seen is None:  # opened by an older Registrar
-            return False
-        return request.seen.rule != self._context.policy.fingerprint(request.model, request.target)
+    def record(
+        self, tx: LedgerTransaction, request: Request, tag: EventTag, actor: Actor | None, **fields: Any
+    ) -> None:
+        """Add an audit event about the request; `fields` are those of `request_event`."""
+        tx.add_audit_event(request_event(request, tag, actor, self._context.clock.now(), **fields))
 
-    def card_message(self, request: Request, trigger: str) -> OutboxMessage:
-        """Return the message that redraws the request's card; `trigger` makes its key unique."""
-        return card_message(request, trigger, self._context.policy.channel_for(request.model))
-
-    def thread_message(self, request: Request, trigger: str, sentence: Sentence) -> OutboxMessage:
-        """Return a reply in the thread of the request's card; `trigger` makes its key unique."""
-        return request_thread_message(request, trigger, sentence)
-
-    def request_event(self, request: Request, tag: EventTag, actor: Actor | None, **fields: Any) -> Event:
-        """Return an audit event about the request, at the present time."""
-        return request_event(request, tag, actor, self._context.clock.now(), **fields)
-
-
-def _change_since_opened(request: Request, snapshot: RegistrySnapshot) -> Sentence | None:
-    """Return what a registry snapshot shows to have changed since the request was opened, or None."""
-    if request.version in snapshot.stages and snapshot.holds_other_version(request.version, request.identity):
-        return version_replaced_reason(request.model, request.version)
-    return None if request.keep_existing else superseded(request, _as_facts(snapshot))
+    def redraw(self, tx: LedgerTransaction, request: Request, trigger: str) -> None:
+        """Add the message that redraws the request's card; `trigger` makes its key unique."""
+        tx.add_message(card_message(request, trigger, self._context.policy.channel_for(request.model)))
 
 
-def _as_facts(snapshot: RegistrySnapshot) -> TransitionFacts:
-    """Return the stages of a registry snapshot as facts for the transition rules."""
-    return TransitionFacts(
-        versions=tuple(
-            VersionInfo(model=snapshot.model, version=number, stage=stage) for number, stage in snapshot.stages.items()
-        )
-    )
+def final_tag_update(tx: LedgerReader, request: Request, at: datetime, *, line: str = "", alias: str = "") -> TagUpdate:
+    """Return the tag update for the version of a request that ends in this transaction.
+
+    `line` is appended to the version's description; `alias` is removed from the version if it's set. Tags that others
+    have written since the request was opened are kept.
+    """
+    tags = registry_tags.ended_tags(request, tx.votes(request.id), at)
+    if registry_tags.reverts_tags(request):
+        others = tx.requests(model=request.model, version=request.version)
+        tags = registry_tags.reverted_tags(request, others, _tags_written_since(tx, request, others))
+    return tag_update_for(request, request.state.value, tags, line=line, alias=alias)
 
 
-def _opening_evidence(request: Request) -> dict[str, Any]:
-    return {"opened_at": canonical_time(request.opened_at)}
+def _tags_written_since(tx: LedgerReader, request: Request, others: Sequence[Request]) -> set[str]:
+    """Return the tags that others have written, or are about to write, since the request was opened.
+
+    Tags of requests that have reverted them don't count.
+    """
+    tag_updates = tx.tag_updates(request.model, version=request.version)
+    opened = next((update.number for update in tag_updates if update.id == f"{request.id}:opened"), None)
+    reverted_ids = {request.id for request in others if registry_tags.reverts_tags(request)}
+    later_updates = [update for update in tag_updates if opened is not None and update.number > opened]
+    return {key for one in later_updates if one.id.partition(":")[0] not in reverted_ids for key in one.tags}

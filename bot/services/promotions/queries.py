@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from bot.domain.promotions.request import Request, Vote
+from functools import partial
+
+from bot.domain.commands.promotions import ListRequests
+from bot.domain.promotions.request import OPEN_STATES, Request, Vote
+from bot.services.core.commands import QueryHandlers
 from bot.services.core.context import Context
-from bot.services.registry.queries import OPEN_STATES
 
 
-class RequestQueries:
-    """Reads requests and votes. Raises LedgerUnavailable."""
+def request_queries(context: Context) -> QueryHandlers:
+    """Return the handlers of queries about requests."""
+    return {ListRequests: partial(_open_requests, context)}
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
 
-    def open_requests(self, model: str | None = None) -> list[Request]:
-        """Return the open requests, newest first; only those of `model`, if given."""
-        with self._context.ledger.read() as reader:
-            return reader.requests(model=model, states=OPEN_STATES)
-
-    def request_with_votes(self, request_id: str) -> tuple[Request, list[Vote]]:
-        """Return a request and its votes. Raises UnknownRequest."""
-        with self._context.ledger.read() as reader:
-            return reader.request(request_id), reader.votes(request_id)
+def _open_requests(context: Context, command: ListRequests) -> list[tuple[Request, list[Vote]]]:
+    """Return the open requests with their votes, newest first; only those of a model, if given."""
+    with context.ledger.read() as reader:
+        requests = reader.requests(model=command.model, states=OPEN_STATES)
+        return [(request, reader.votes(request.id)) for request in requests]

@@ -7,10 +7,11 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from bot.domain.commands.queries import Compare, FindBest
+from bot.domain.commands.registry import Compare, FindBest
 from bot.domain.registry.model import TARGET_STAGES, ModelInfo, RunInfo, Stage, VersionInfo, VersionRef, resolve_version
 from bot.domain.registry.rollback_block import block_reason
 from bot.services.core.blocked_versions import blocks_for_display
+from bot.services.core.commands import QueryHandlers
 from bot.services.core.context import Context
 from bot.services.registry.queries import RegistryQueries
 
@@ -32,6 +33,10 @@ class Comparisons:
         self._context = context
         self._queries = queries
         self._run_cache = _RunCache(MAX_CACHED_RUNS)
+
+    def handlers(self) -> QueryHandlers:
+        """Return the handlers of comparing queries."""
+        return {Compare: self.compare, FindBest: self.best}
 
     def compare(self, command: Compare) -> Comparison:
         """Compare the given versions, or all, with the one in Production.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bot.domain.audit.events import Event, EventTag
-from bot.domain.commands.changes import Archive, Describe, SetTags
+from bot.domain.commands.registry import Archive, Describe, SetTags
 from bot.domain.core.actors import Caller, actor_of
 from bot.domain.core.errors import Refused, RegistryRefused
 from bot.domain.core.sentence import Code, say, truncate
@@ -14,7 +14,7 @@ from bot.domain.transitions.transition import UNFINISHED_STATES, archive_transit
 from bot.ports import QueuedCommand
 from bot.services.core.access import AccessControl
 from bot.services.core.command_queue import mark_done
-from bot.services.core.commands import CommandResult
+from bot.services.core.commands import CommandResult, RegistryChangeHandlers
 from bot.services.core.context import Context
 from bot.services.registry.queries import RegistryQueries
 
@@ -29,8 +29,12 @@ class RegistryEdits:
         self._queries = queries
         self._access = access
 
+    def handlers(self) -> RegistryChangeHandlers:
+        """Return the handlers of the commands that edit the registry."""
+        return {Describe: self.set_description, SetTags: self.set_tags, Archive: self.archive}
+
     def set_description(self, queued: QueuedCommand, command: Describe) -> CommandResult:
-        """Set a description, verify it, and audit it. See `CommandHandler`."""
+        """Set a description, verify it, and audit it. See `RegistryChangeHandler`."""
         number, before = self._read_description(command)
         self._context.registry.set_description(command.model, number, command.text)
         if self._read_description(command)[1] != command.text:
@@ -44,7 +48,7 @@ class RegistryEdits:
         return CommandResult(answer=edit_messages.description_confirmation(command.model, number))
 
     def set_tags(self, queued: QueuedCommand, command: SetTags) -> CommandResult:
-        """Set tags, verify them, and audit them. See `CommandHandler`."""
+        """Set tags, verify them, and audit them. See `RegistryChangeHandler`."""
         version = self._queries.version(command.model, command.version)
         tags = command.values_by_key()
         self._context.registry.set_tags(command.model, version.version, tags)
@@ -76,7 +80,7 @@ class RegistryEdits:
         return version
 
     def archive(self, queued: QueuedCommand, command: Archive) -> CommandResult:
-        """Add the transition that archives a version. See `CommandHandler`."""
+        """Add the transition that archives a version. See `RegistryChangeHandler`."""
         version = self._queries.version(command.model, command.version)
         transition_id = f"archive:{queued.id}"
         transition = archive_transition(
@@ -85,7 +89,7 @@ class RegistryEdits:
         with self._context.ledger.write() as tx:
             if mark_done(tx, queued):
                 tx.add_transition(transition)
-        return CommandResult(transition_id=transition_id, model=command.model)
+        return CommandResult(transition_id=transition_id, due_model=command.model)
 
     def repair_stage(self, caller: Caller, notice_id: str, *, origin: str) -> str:
         """Add the transition that repairs a stage with several holders; return the model to execute it for.

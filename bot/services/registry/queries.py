@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
+from bot.domain.commands.registry import ListModels, ShowModel
 from bot.domain.core.errors import LedgerUnavailable, RegistrarError, UnknownModel
 from bot.domain.core.sentence import Sentence
-from bot.domain.promotions.request import Request, RequestState, Vote
+from bot.domain.promotions.request import OPEN_STATES, Request, Vote
+from bot.domain.promotions.views import ModelView
 from bot.domain.registry.model import (
     ModelInfo,
     ModelPackage,
@@ -22,36 +23,14 @@ from bot.domain.registry.model import (
     resolve_version,
     unknown_model_message,
 )
-from bot.domain.registry.model_card import ModelCard
-from bot.domain.registry.rollback_block import RollbackBlock
+from bot.domain.registry.model_card import VersionCard
 from bot.domain.transitions.model_card_sources import ModelCardSources, fill_model_card, last_deployment
 from bot.domain.transitions.transition import Transition
 from bot.services.core.blocked_versions import blocks_for_display
+from bot.services.core.commands import QueryHandlers
 from bot.services.core.context import Context
 
 log = logging.getLogger(__name__)
-
-OPEN_STATES = (RequestState.PENDING, RequestState.APPROVED, RequestState.EXECUTING)
-
-
-@dataclass(frozen=True, slots=True)
-class ModelView:
-    """A model with its versions (newest first, with aliases), open requests, and rollback blocks."""
-
-    model: ModelInfo
-    versions: list[VersionInfo]
-    requests: list[Request]
-    blocks: Mapping[int, RollbackBlock] = field(default_factory=dict)  # by version
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VersionCard:
-    """A model card, with the version and the run that it was filled from."""
-
-    version: VersionInfo
-    run: RunInfo | None
-    card: ModelCard
-    block: RollbackBlock | None = None
 
 
 class RegistryQueries:
@@ -59,6 +38,15 @@ class RegistryQueries:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+
+    def handlers(self) -> QueryHandlers:
+        """Return the handlers of queries about models and versions."""
+        return {ListModels: lambda command: self.models(command.text), ShowModel: self._show}
+
+    def _show(self, command: ShowModel) -> ModelView | VersionCard:
+        if command.version is None:
+            return self.model_view(command.model)
+        return self.version_card(command.model, command.version)
 
     def models(self, text: str = "") -> list[ModelInfo]:
         """Return the models whose name contains `text`."""

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from bot.domain.audit.events import ChainedEvent, Event, EventTag
-from bot.domain.commands.changes import Register
+from bot.domain.commands.registry import Register
 from bot.domain.core.errors import Busy, UnknownModel, UnknownRun, UnknownVersion
 from bot.domain.core.sentence import Code, Name, Sentence, say
 from bot.domain.registry import edit_messages, semver
@@ -28,7 +28,7 @@ from bot.domain.registry.model import (
 from bot.domain.registry.semver import BaseVersion, BuildFacts, SemverProposal, highest_semver, parse_semver
 from bot.ports import LedgerReader, QueuedCommand, TagUpdate
 from bot.services.core.command_queue import mark_done
-from bot.services.core.commands import CommandResult
+from bot.services.core.commands import CommandResult, RegistryChangeHandlers
 from bot.services.core.context import Context
 from bot.services.registry.announcements import announce_versions
 
@@ -45,8 +45,12 @@ class Registration:
         self._context = context
         self._locks: Mapping[str, threading.Lock] = defaultdict(threading.Lock)
 
+    def handlers(self) -> RegistryChangeHandlers:
+        """Return the handler of `register`."""
+        return {Register: self.execute}
+
     def execute(self, queued: QueuedCommand, command: Register) -> CommandResult:
-        """Register a version, audit it, and announce it in the channel. See `CommandHandler`.
+        """Register a version, audit it, and announce it in the channel. See `RegistryChangeHandler`.
 
         The version is created unless an earlier attempt has, and gets the recorded semver, if there is one. Raises
         UnknownRun, UnknownVersion, BadInput, RegistryRefused, RegistryUnreachable, Busy.

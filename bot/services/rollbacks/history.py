@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from bot.domain.commands.queries import ShowHistory
+from bot.domain.commands.rollbacks import ShowHistory
 from bot.domain.promotions.request import counting_approvals
 from bot.domain.registry.model import (
     Stage,
@@ -15,6 +15,7 @@ from bot.domain.rollbacks.rollback import ServingPeriod, serving_periods
 from bot.domain.transitions.drift import REGISTRY_SEEN_KEY
 from bot.domain.transitions.transition import Transition, transition_time
 from bot.ports import LedgerReader
+from bot.services.core.commands import QueryHandlers
 from bot.services.core.context import Context
 from bot.services.registry.queries import RegistryQueries
 
@@ -29,6 +30,10 @@ class ProductionHistory:
         self._context = context
         self._queries = queries
 
+    def handlers(self) -> QueryHandlers:
+        """Return the handler of `history`."""
+        return {ShowHistory: self.timeline}
+
     def serving_periods(self, name: str, limit: int) -> list[ServingPeriod]:
         """Return the last `limit` serving periods, newest first. Raises UnknownModel."""
         return list(self.timeline(ShowHistory(model=name, last=limit)).periods)
@@ -41,12 +46,12 @@ class ProductionHistory:
         now = self._context.clock.now()
         window = None if command.at is None else resolve_window(command.at, now)
         with self._context.ledger.read() as reader:
-            recent = _recent_periods(reader, command.model, command.last if window is None else MAX_CHART_PERIODS)
+            limit = command.last if window is None else MAX_CHART_PERIODS
+            # Newest first, and more than the limit if there are that many.
+            recent = _read_periods(reader, command.model, lambda found: len(found) > limit)
             periods = recent if window is None else _periods_around(reader, command.model, window)
-            first, first_snapshot = (
-                reader.first_transition(command.model, Stage.PRODUCTION),
-                reader.registry_snapshot(REGISTRY_SEEN_KEY),
-            )
+            first = reader.first_transition(command.model, Stage.PRODUCTION)
+            first_snapshot = reader.registry_snapshot(REGISTRY_SEEN_KEY)
             shown = tuple(periods[: command.last]) if window is None else periods_in_window(periods, window)
             requests = {
                 period.started_by.request: reader.request(period.started_by.request)
@@ -68,16 +73,11 @@ class ProductionHistory:
             watched_since=min(times, default=None),
             requests=requests,
             approvers=approvers,
-            chart_periods=tuple(recent[: command.last if window is None else MAX_CHART_PERIODS]),
+            chart_periods=tuple(recent[:limit]),
             has_older=window is None and len(periods) > len(shown),
             window=window,
             **_neighbors(periods, window),
         )
-
-
-def _recent_periods(reader: LedgerReader, model: str, limit: int) -> list[ServingPeriod]:
-    """Return the last serving periods, newest first: more than `limit`, if there are that many."""
-    return _read_periods(reader, model, lambda found: len(found) > limit)
 
 
 def _periods_around(reader: LedgerReader, model: str, requested: TimeWindow) -> list[ServingPeriod]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bot.domain.audit.events import Event, EventTag
-from bot.domain.commands.changes import Rollback, Unblock
+from bot.domain.commands.rollbacks import Rollback, Unblock
 from bot.domain.core.actors import Caller, actor_of
 from bot.domain.core.errors import BadInput, FilesUnreachable, Refused, Unreachable
 from bot.domain.core.sentence import Code, Name, Sentence, say, truncate
@@ -18,7 +18,7 @@ from bot.domain.transitions.transition import UNFINISHED_STATES, Transition, Tra
 from bot.ports import LedgerReader, QueuedCommand
 from bot.services.core.access import AccessControl
 from bot.services.core.command_queue import mark_done
-from bot.services.core.commands import CommandResult
+from bot.services.core.commands import ChangeHandlers, CommandResult, RegistryChangeHandlers
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import channel_message
 from bot.services.promotions.voting import Requests
@@ -46,8 +46,16 @@ class Rollbacks:
         self._access = access
         self._loadability = loadability
 
+    def registry_change_handlers(self) -> RegistryChangeHandlers:
+        """Return the handler of `rollback`."""
+        return {Rollback: self.roll_back}
+
+    def change_handlers(self) -> ChangeHandlers:
+        """Return the handler of `unblock`."""
+        return {Unblock: self.unblock}
+
     def roll_back(self, queued: QueuedCommand, command: Rollback) -> CommandResult:
-        """Add the transition that rolls Production back. See `CommandHandler`.
+        """Add the transition that rolls Production back. See `RegistryChangeHandler`.
 
         Raises Refused if there is no target, if the given version never served or is blocked, or if it may not load
         and the command doesn't force it; BadInput if it's in Production already.
@@ -84,7 +92,7 @@ class Rollbacks:
                 rollback_records.begin_rollback(tx, self._context, transition)
                 if reasons:
                     tx.add_audit_event(self._forced_event(transition, reasons))
-        return CommandResult(transition_id=transition.id, model=command.model)
+        return CommandResult(transition_id=transition.id, due_model=command.model)
 
     def check_named_target(self, command: Rollback) -> None:
         """Return if the given version can be a target, before anyone is asked for a reason. Raises Refused.
@@ -169,16 +177,15 @@ class Rollbacks:
             tx.save_incident(replace(incident, rollback=transition.id))
         return incident.model
 
-    def unblock(self, caller: Caller, command: Unblock, *, origin: str) -> Sentence:
+    def unblock(self, caller: Caller, command: Unblock, *, origin: str) -> CommandResult:
         """Unblock a version, and return the answer. Reads the ledger, and profiles of earlier approvers from Slack.
 
         Afterwards, transitions may be due for requests that only waited for this.
 
-        Raises Refused (audited), BadInput if the version isn't blocked, and LedgerUnavailable.
+        Raises BadInput if the version isn't blocked, and LedgerUnavailable.
         """
         if not command.reason:
             raise BadInput("Unblocking needs a reason: someone rolled that version back as bad.")
-        self._access.require_permission(caller, Permission.UNBLOCK, model=command.model, origin=origin)
         version, now, by = (
             self._version_number(command.model, command.version),
             self._context.clock.now(),
@@ -208,7 +215,10 @@ class Rollbacks:
                 )
         if not blocks:
             raise BadInput(words.not_blocked_refusal(command.model, version))
-        return say("Unblocked {v} of {model}, and told the channel.", v=Code(f"v{version}"), model=Name(command.model))
+        answer = say(
+            "Unblocked {v} of {model}, and told the channel.", v=Code(f"v{version}"), model=Name(command.model)
+        )
+        return CommandResult(answer=answer, due_model=command.model)
 
     def serving_periods(self, reader: LedgerReader, model: str) -> list[ServingPeriod]:
         """Return the serving periods of a model's Production, newest first."""

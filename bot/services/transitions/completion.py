@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bot.domain.audit.events import Event, EventTag
-from bot.domain.core.sentence import say
+from bot.domain.core.sentence import Code, say
 from bot.domain.monitoring.incident_decision import IncidentDecision
+from bot.domain.monitoring.state import MonitorState, MonitorStatus
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.registry.model import Stage
 from bot.domain.transitions import messages, registry_tags
@@ -27,7 +28,7 @@ from bot.services.core.outbox_messages import (
     request_thread_message,
     thread_message,
 )
-from bot.services.promotions.final_tags import final_tag_update
+from bot.services.promotions.outcomes import final_tag_update
 from bot.services.transitions import rollback_records, serving_checks
 
 RequestEnd = tuple[RequestState, EventTag]  # the final state of a request, and its audit event
@@ -59,7 +60,9 @@ class Completion:
         else:
             self._finish_without_request(tx, transition, decision)
         serving_checks.schedule_serving_check(tx, self._context, transition, ordering_key_of(transition))
-        rollback_records.reset_monitors(tx, transition)
+        is_other_version = transition.target is Stage.PRODUCTION and transition.kind is not TransitionKind.REPAIR
+        if transition.state is TransitionState.DONE and is_other_version:
+            _restart_monitors(tx, transition)
 
     def _finish_without_request(
         self, tx: LedgerTransaction, transition: Transition, decision: IncidentDecision | None
@@ -103,21 +106,15 @@ class Completion:
         )
         for message in end_messages(ended, self._context.policy.channel_for(ended.model), ended_by=None):
             tx.add_message(message)
-        if ended.state is RequestState.DONE and ended.seen and ended.seen.callers.no_rollback:
-            tx.add_message(request_thread_message(ended, "way-back", say("{why}.", why=ended.seen.callers.no_rollback)))
-        tx.add_tag_update(self._tag_update(tx, ended, transition))
-
-    def _tag_update(self, tx: LedgerTransaction, request: Request, transition: Transition) -> TagUpdate:
-        """Return the tag update for the end of a request; it's written later."""
-        at = transition.finished_at or transition.intended_at
-        if request.state is not RequestState.DONE:
-            return final_tag_update(tx, request, at)
-        left_staging = request.from_stage is Stage.STAGING and request.target is not Stage.STAGING
-        line, alias = (
-            registry_tags.promotion_line(request, tx.votes(request.id), at),
-            self._context.challenger if left_staging else "",
-        )
-        return final_tag_update(tx, request, at, line=line, alias=alias)
+        at, line, alias = transition.finished_at or transition.intended_at, "", ""
+        if ended.state is RequestState.DONE:
+            if ended.seen and ended.seen.callers.no_rollback:
+                warning = say("{why}.", why=ended.seen.callers.no_rollback)
+                tx.add_message(request_thread_message(ended, "way-back", warning))
+            line = registry_tags.promotion_line(ended, tx.votes(ended.id), at)
+            if ended.from_stage is Stage.STAGING and ended.target is not Stage.STAGING:
+                alias = self._context.challenger
+        tx.add_tag_update(final_tag_update(tx, ended, at, line=line, alias=alias))  # it's written later
 
 
 _REQUEST_ENDS = {
@@ -162,3 +159,23 @@ _EVENT_TAGS = {
     TransitionKind.REPAIR: EventTag.STAGE_REPAIRED,
     TransitionKind.ROLLBACK: EventTag.ROLLED_BACK,
 }
+
+
+def _restart_monitors(tx: LedgerTransaction, transition: Transition) -> None:
+    """Restart the model's monitors, whose state was about another version."""
+    why = say("Nothing is measured yet of {v}.", v=Code(f"v{transition.version}"))
+    for monitor in tx.monitors(transition.model):
+        state = tx.monitor_state(monitor.id)
+        tx.save_monitor_state(
+            MonitorState(
+                monitor=monitor.id,
+                slot=state.slot,
+                next_at=state.next_at,
+                revision=monitor.revision,
+                version=transition.version,
+                move=transition.id,
+                state=MonitorStatus.WARMUP,
+                why=why,
+                judged_at=state.judged_at,
+            )
+        )

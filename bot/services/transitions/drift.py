@@ -8,36 +8,59 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from bot.domain.audit.events import Event, EventTag
+from bot.domain.core.actors import Automation
 from bot.domain.core.errors import RegistrarError, UnknownModel, Unreachable
 from bot.domain.core.sentence import Sentence
 from bot.domain.registry.model import COMMAND_TAG, ModelInfo, Stage, VersionIdentity, VersionInfo
+from bot.domain.rollbacks.rollback import BEFORE_REGISTRAR
 from bot.domain.transitions import drift
 from bot.domain.transitions.drift import REGISTRY_SEEN_KEY, DriftNotice, DriftNoticeKind, RegistrySnapshot
 from bot.domain.transitions.restores import Discrepancy, HoldKind
-from bot.domain.transitions.transition import UNFINISHED_STATES
+from bot.domain.transitions.transition import UNFINISHED_STATES, Transition, TransitionKind, TransitionState
 from bot.ports import LedgerTransaction, QueuedCommandState
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import notice_message
 from bot.services.registry.announcements import announce_versions
-from bot.services.transitions.observed_transitions import POLL_ACTOR, KnownState, ObservedTransitions
 from bot.services.transitions.restores import open_hold
 from bot.services.transitions.serving_checks import schedule_serving_check
 
 log = logging.getLogger(__name__)
 
+POLL_ACTOR = Automation("registry-poll")
 MAX_SINGLE_ANNOUNCEMENTS = 3  # new versions of a model with a message each; more share one message
 
 
 @dataclass(frozen=True, slots=True)
-class _RegistryState:
-    """A model and its versions in the registry now."""
+class KnownState:
+    """What the ledger knew about a model when the registry was read."""
 
-    model: ModelInfo
-    versions: Sequence[VersionInfo]
+    last_snapshot: RegistrySnapshot | None  # None: never seen
+    transitions: list[Transition]  # newest first
+    is_first_poll: bool
+    held_ids: frozenset[str] = frozenset()  # transitions that wait until an admin lifts the hold
 
-    def identities(self) -> dict[int, VersionIdentity]:
-        """Return the identity of each version."""
-        return {version.version: version.identity(self.model.created_at) for version in self.versions}
+    @property
+    def is_baseline(self) -> bool:
+        """Tell whether the model was there before Registrar, so that nothing about it is new."""
+        return self.last_snapshot is None and self.is_first_poll
+
+    @property
+    def is_start_of_history(self) -> bool:
+        """Tell whether the history of Production begins with this poll, whatever is already waiting."""
+        return self.is_baseline and _last_production_transition(self.transitions) is None
+
+    @property
+    def has_transition_in_progress(self) -> bool:
+        """Tell whether one of our transitions is in progress, so that the registry may show half of it.
+
+        Transitions that haven't begun, or are held, don't count.
+        """
+        return any(
+            transition.state is TransitionState.EXECUTING
+            or (transition.state in UNFINISHED_STATES and transition.began_at is not None)
+            for transition in self.transitions
+            if transition.id not in self.held_ids
+        )
 
 
 class DriftDetector:
@@ -45,7 +68,6 @@ class DriftDetector:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._observed = ObservedTransitions(context)
 
     def poll(self) -> int:
         """Compare every model with its last snapshot; return how many had something to record.
@@ -110,31 +132,33 @@ class DriftDetector:
     def _check(self, model: ModelInfo, *, is_first_poll: bool) -> bool:
         with self._context.ledger.read() as reader:
             hold = reader.active_hold()
-            held_ids = (
-                frozenset(transition.id for transition in reader.held_work().transitions) if hold else frozenset()
-            )
-            known_state = KnownState(
-                reader.registry_snapshot(model.name), reader.transitions(model.name), is_first_poll, held_ids
-            )
-        if known_state.has_transition_in_progress and not known_state.is_baseline:
+            held_ids = {transition.id for transition in reader.held_work().transitions} if hold else set()
+            last, transitions = reader.registry_snapshot(model.name), reader.transitions(model.name)
+        known = KnownState(last, transitions, is_first_poll, frozenset(held_ids))
+        if known.has_transition_in_progress and not known.is_baseline:
             return False  # the next poll will find it, since nothing is recorded now
         versions = self._context.registry.versions(model.name)
-        if not known_state.is_baseline and self._is_registering(known_state.last_snapshot, versions):
+        if not known.is_baseline and self._is_registering(last, versions):
             return False  # the registration announces it once it's complete
-        newest_id = next(
-            (transition.id for transition in known_state.transitions if transition.state not in UNFINISHED_STATES), None
-        )
-        snapshot = drift.take_snapshot(model, versions, self._context.clock.now(), newest_id)
-        is_migrating = hold is not None and hold.kind is HoldKind.REGISTRY_MIGRATED
+        ended = (transition.id for transition in transitions if transition.state not in UNFINISHED_STATES)
+        snapshot = drift.take_snapshot(model, versions, self._context.clock.now(), next(ended, None))
         if (
-            is_migrating
-            and known_state.last_snapshot
-            and drift.are_files_moved(known_state.last_snapshot.marks or {}, snapshot.marks or {})
+            hold is not None
+            and hold.kind is HoldKind.REGISTRY_MIGRATED
+            and last
+            and drift.are_files_moved(last.marks or {}, snapshot.marks or {})
         ):
             return False  # reported for the whole registry, and checked once that is accepted
-        if known_state.has_transition_in_progress:
-            return self._save_first_snapshot(known_state, snapshot)
-        return self._record(known_state, snapshot, _RegistryState(model, versions))
+        with self._context.ledger.write() as tx:
+            tx.lock(f"look:{model.name}")  # two processes that poll at the same time record it once
+            if tx.registry_snapshot(model.name) != last:
+                return False
+            if known.has_transition_in_progress:  # at the very first poll; saved so that the model isn't new later
+                tx.save_registry_snapshot(snapshot)
+                return False
+            if tx.transitions(model.name) != transitions:  # Registrar itself changed the model in the meantime
+                return False
+            return self._record(tx, known, snapshot, model, versions)
 
     def _is_registering(self, previous: RegistrySnapshot | None, versions: Sequence[VersionInfo]) -> bool:
         """Tell whether one of the new versions is being registered by Registrar right now."""
@@ -147,100 +171,140 @@ class DriftDetector:
                         return True
         return False
 
-    def _save_first_snapshot(self, known_state: KnownState, snapshot: RegistrySnapshot) -> bool:
-        """Save the snapshot of a model in transition at the very first poll, so that it isn't new later."""
-        with self._context.ledger.write() as tx:
-            tx.lock(f"look:{snapshot.model}")
-            if tx.registry_snapshot(snapshot.model) == known_state.last_snapshot:
-                tx.save_registry_snapshot(snapshot)
-        return False
-
-    def _record(self, known_state: KnownState, snapshot: RegistrySnapshot, registry_state: _RegistryState) -> bool:
-        """Record the snapshot and what has changed, unless Registrar itself changed the model in the meantime."""
-        before = known_state.last_snapshot or RegistrySnapshot(model=snapshot.model, at=snapshot.at)
-        if known_state.is_baseline:
-            before = snapshot
-        expected = drift.expected_snapshot(
-            before, drift.transitions_since(known_state.transitions, before), self._context.aliases
-        )
-        identities = registry_state.identities()
-        with self._context.ledger.write() as tx:
-            tx.lock(f"look:{snapshot.model}")  # two processes that poll at the same time record it once
-            if (
-                tx.transitions(snapshot.model) != known_state.transitions
-                or tx.registry_snapshot(snapshot.model) != known_state.last_snapshot
-            ):
-                return False
-            if (
-                known_state.last_snapshot is None or known_state.last_snapshot.marks is None
-            ):  # an older Registrar kept no identities
-                tx.backfill_identities(snapshot.model, identities, snapshot.at)
-            observed = self._observed.record(tx, known_state, snapshot, identities)
-            tx.save_registry_snapshot(
-                replace(snapshot, after=observed.id) if observed and not known_state.is_start_of_history else snapshot
-            )
-            is_announced = self._announce_versions(tx, drift.new_versions(before, snapshot), registry_state.versions)
-            notices = self._save_notices(tx, known_state, before, expected, snapshot)
-            if observed:
-                schedule_serving_check(tx, self._context, observed, notices[0].id if notices else "")
-        return bool(is_announced or notices or observed)
-
-    def _announce_versions(self, tx: LedgerTransaction, new: tuple[int, ...], versions: Sequence[VersionInfo]) -> bool:
-        by_number = {version.version: version for version in versions}
-        batches = [(number,) for number in reversed(new)] if len(new) <= MAX_SINGLE_ANNOUNCEMENTS else [new]
-        return (
-            sum(
-                announce_versions(tx, self._context, by_number[batch[0]], batch, registered_by=None)
-                for batch in batches
-            )
-            > 0
-        )
-
-    def _save_notices(
+    def _record(
         self,
         tx: LedgerTransaction,
-        known_state: KnownState,
-        previous: RegistrySnapshot,
-        expected: RegistrySnapshot,
+        known: KnownState,
         snapshot: RegistrySnapshot,
+        model: ModelInfo,
+        versions: Sequence[VersionInfo],
+    ) -> bool:
+        """Record the snapshot and what has changed; return whether there was news."""
+        last, by_number = known.last_snapshot, {version.version: version for version in versions}
+        before = snapshot if known.is_baseline else last or RegistrySnapshot(model=snapshot.model, at=snapshot.at)
+        identities = {number: version.identity(model.created_at) for number, version in by_number.items()}
+        if last is None or last.marks is None:  # an older Registrar kept no identities
+            tx.backfill_identities(snapshot.model, identities, snapshot.at)
+        observed = self._record_observed(tx, known, snapshot, identities)
+        tx.save_registry_snapshot(
+            replace(snapshot, after=observed.id) if observed and not known.is_start_of_history else snapshot
+        )
+        new = tuple(sorted(set(snapshot.stages) - set(before.stages), reverse=True))
+        batches = [(number,) for number in reversed(new)] if len(new) <= MAX_SINGLE_ANNOUNCEMENTS else [new]
+        announced = [
+            announce_versions(tx, self._context, by_number[batch[0]], batch, registered_by=None) for batch in batches
+        ]
+        notices = self._save_notices(tx, known, before, snapshot)
+        if observed:
+            schedule_serving_check(tx, self._context, observed, notices[0].id if notices else "")
+        return bool(any(announced) or notices or observed)
+
+    def _record_observed(
+        self,
+        tx: LedgerTransaction,
+        known: KnownState,
+        snapshot: RegistrySnapshot,
+        identities: Mapping[int, VersionIdentity],
+    ) -> Transition | None:
+        """Add a change of Production to the history; return the transition, or the last one of several.
+
+        If the model had no holder so far, all versions in Production are added, since all of them serve; the one with
+        the alias, or else the highest, comes last. A different version under the holder's number is a change as well.
+        What the first poll finds goes before everything that is waiting.
+        """
+        last, holders = _last_production_transition(tx.transitions(snapshot.model)), snapshot.holders(Stage.PRODUCTION)
+        holder = last.version if last and last.target is Stage.PRODUCTION else None
+        if holder is None and not holders:
+            return None
+        if holder in holders:
+            before, identity = (last.identity if last else None), identities.get(holder or 0)
+            if before is None or identity is None or before.is_same(identity):
+                return None
+            holders = [holder] if holder else []
+        if not holders:
+            assert holder is not None
+            changes = [(holder, Stage.PRODUCTION, snapshot.stages.get(holder, Stage.NONE))]
+        else:
+            alias_version = snapshot.aliases.get(self._context.champion)
+            by_alias = sorted(holders, key=lambda number: (number == alias_version, number))
+            serving = by_alias if holder is None else holders[:1]
+            changes = [(version, Stage.NONE, Stage.PRODUCTION) for version in serving]
+        now, why = self._context.clock.now(), BEFORE_REGISTRAR if known.is_baseline else ""
+        transitions = [
+            Transition(
+                id=f"observed:{self._context.new_id()}",
+                kind=TransitionKind.OBSERVED,
+                model=snapshot.model,
+                version=version,
+                from_stage=from_stage,
+                target=target,
+                expected_incumbent=holder,
+                actor=POLL_ACTOR,
+                intended_at=now,
+                finished_at=now,
+                state=TransitionState.DONE,
+                why=why,
+                identity=identities.get(version),
+            )
+            for version, from_stage, target in changes
+        ]
+        if known.is_start_of_history:
+            tx.prepend_transitions(transitions)
+        for transition in transitions:
+            if not known.is_start_of_history:
+                tx.add_transition(transition)
+            tx.add_audit_event(
+                Event(
+                    at=now,
+                    actor=POLL_ACTOR,
+                    tag=EventTag.TRANSITION_OBSERVED,
+                    subject=transition.id,
+                    model=transition.model,
+                    before=None if holder is None else f"v{holder}",
+                    after=f"v{transition.version}",
+                    origin="job",
+                    why=why,
+                    evidence={"stage": transition.target.value},
+                )
+            )
+        return transitions[-1]
+
+    def _save_notices(
+        self, tx: LedgerTransaction, known: KnownState, previous: RegistrySnapshot, snapshot: RegistrySnapshot
     ) -> list[DriftNotice]:
         """Report changes that didn't come from Registrar, and new conflicts between stages and aliases."""
-        kept_holders = drift.kept_holders(reversed(known_state.transitions))
-        lines = (
-            drift.drift_lines(previous, expected, snapshot, self._context.aliases) if known_state.last_snapshot else []
-        )
-        conflicts = [
-            conflict
-            for conflict in drift.stage_conflicts(snapshot, kept_holders, self._context.aliases)
-            if known_state.last_snapshot is None
-            or conflict not in drift.stage_conflicts(previous, kept_holders, self._context.aliases)
+        aliases, kept_holders = self._context.aliases, drift.kept_holders(reversed(known.transitions))
+        lines: list[Sentence] = []
+        conflicts = drift.stage_conflicts(snapshot, kept_holders, aliases)
+        if known.last_snapshot is not None:
+            expected = drift.expected_snapshot(previous, drift.transitions_since(known.transitions, previous), aliases)
+            lines = drift.drift_lines(previous, expected, snapshot, aliases)
+            earlier = drift.stage_conflicts(previous, kept_holders, aliases)
+            conflicts = [conflict for conflict in conflicts if conflict not in earlier]
+        if not conflicts:
+            return [self._save_notice(tx, snapshot, lines)] if lines else []
+        return [
+            self._save_notice(tx, snapshot, [*(lines if conflict is conflicts[0] else ()), conflict.sentence], conflict)
+            for conflict in conflicts
         ]
-        if not lines and not conflicts:
-            return []
-        notices = [
-            self._new_notice(snapshot, [*lines, conflicts[0].sentence], conflicts[0])
-            if conflicts
-            else self._new_notice(snapshot, lines, None)
-        ]
-        notices += [self._new_notice(snapshot, [conflict.sentence], conflict) for conflict in conflicts[1:]]
-        for notice in notices:
-            self._save_notice(tx, notice)
-        return notices
 
-    def _new_notice(
-        self, snapshot: RegistrySnapshot, lines: list[Sentence], disorder: drift.StageConflict | None
+    def _save_notice(
+        self,
+        tx: LedgerTransaction,
+        snapshot: RegistrySnapshot,
+        lines: Sequence[Sentence],
+        conflict: drift.StageConflict | None = None,
     ) -> DriftNotice:
-        return DriftNotice(
+        """Add a notice about what a snapshot shows; a click can repair `conflict`."""
+        notice = DriftNotice(
             id=self._context.new_id(),
             kind=DriftNoticeKind.CHANGED,
             model=snapshot.model,
             at=snapshot.at,
             lines=tuple(lines),
-            mend=disorder.holder if disorder else None,
-            stage=disorder.stage if disorder else Stage.PRODUCTION,
+            mend=conflict.holder if conflict else None,
+            stage=conflict.stage if conflict else Stage.PRODUCTION,
         )
-
-    def _save_notice(self, tx: LedgerTransaction, notice: DriftNotice) -> None:
         tx.add_drift_notice(notice)
         tx.add_message(notice_message(notice, "found", self._context.policy.channel_for(notice.model)))
         texts = [str(line) for line in notice.lines]
@@ -256,6 +320,7 @@ class DriftDetector:
                 evidence={"lines": texts, "mend": notice.mend},
             )
         )
+        return notice
 
     def _report_deleted(self, snapshot: RegistrySnapshot) -> bool:
         """Report a deleted model, and delete its snapshot."""
@@ -264,10 +329,9 @@ class DriftDetector:
             tx.lock(f"look:{snapshot.model}")
             if tx.registry_snapshot(snapshot.model) != snapshot:
                 return False
-            observed = self._observed.record(tx, KnownState(snapshot, [], is_first_poll=False), empty_snapshot, {})
+            observed = self._record_observed(tx, KnownState(snapshot, [], is_first_poll=False), empty_snapshot, {})
             tx.delete_registry_snapshot(snapshot.model)
-            notice = self._new_notice(empty_snapshot, [drift.model_gone_message(snapshot.model)], None)
-            self._save_notice(tx, notice)
+            notice = self._save_notice(tx, empty_snapshot, [drift.model_gone_message(snapshot.model)])
             if observed:
                 schedule_serving_check(tx, self._context, observed, notice.id)
         return True
@@ -277,4 +341,12 @@ def _is_unchanged(snapshot: RegistrySnapshot | None, model: ModelInfo, *, is_mig
     """Tell whether nothing is new; moved files don't count in a migrated registry, which gets one report."""
     return snapshot is not None and (
         snapshot.matches_summary(model) or (is_migrated and bool(snapshot.has_moved_files(model)))
+    )
+
+
+def _last_production_transition(transitions: list[Transition]) -> Transition | None:
+    """Return the last finished transition into or out of Production; they are given newest first."""
+    done = (transition for transition in transitions if transition.state is TransitionState.DONE)
+    return next(
+        (transition for transition in done if Stage.PRODUCTION in {transition.target, transition.from_stage}), None
     )

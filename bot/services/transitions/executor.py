@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from bot import logging_context
 from bot.domain.audit.events import EventTag
@@ -39,7 +39,6 @@ from bot.domain.transitions.transition import (
     is_in_place_by_summary,
     plan_transition,
 )
-from bot.ports import LedgerReader
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import (
     card_message,
@@ -74,7 +73,8 @@ class TransitionExecutor:
 
         If the registry doesn't answer, the transition is released and retried later.
         """
-        self._release_interrupted()
+        for interrupted in list(self._interrupted.values()):  # otherwise, they'd wait until their lease ends
+            self._release(interrupted, promotion_messages.retry_announcement())
         while (transition := self._claim(model)) is not None:
             try:
                 if not self._execute_claimed(transition):
@@ -86,14 +86,12 @@ class TransitionExecutor:
     def end_expired(self, model: str) -> None:
         """End transitions whose request expired before the first write to the registry, which isn't read."""
         while (transition := self._claim(model)) is not None:
-            if self._preconditions.why_expired(transition) is None:
-                self._release(transition, promotion_messages.waiting_for_registry_announcement(), delay=RETRY_DELAY)
-                continue
             with (
                 logging_context.bound(move=transition.id, request=transition.request, model=transition.model),
                 suppress(AlreadyDecided),
             ):
-                self._execute_or_fail(transition)
+                if not self._end_if_expired(transition):
+                    self._release(transition, promotion_messages.waiting_for_registry_announcement(), delay=RETRY_DELAY)
 
     def _execute_claimed(self, transition: Transition) -> bool:
         """Execute a claimed transition and record its end, or release it.
@@ -111,8 +109,10 @@ class TransitionExecutor:
                 self._execute_or_fail(transition)
             except AlreadyDecided as error:
                 log.warning("move %s: %s", transition.id, error)
-            except SlackNotConnected:
-                self._release_to_bot(transition)
+            except SlackNotConnected:  # the bot can check the approvers, and runs within seconds
+                with self._context.ledger.write() as tx:
+                    if tx.release_transition(transition, self._context.clock.now()) and transition.request:
+                        tx.save_request(tx.lock_request(transition.request).with_state(RequestState.APPROVED))
                 return False
             except SlackUnreachable as error:
                 log.warning("move %s waits for Slack: %s", transition.id, error)
@@ -121,20 +121,13 @@ class TransitionExecutor:
                 )
             except Unreachable as error:
                 log.warning("move %s waits: %s", transition.id, error)
-                self._release(
-                    transition,
-                    promotion_messages.waiting_for_registry_announcement(),
-                    delay=self._registry_retry_delay(error),
-                )
+                is_lost = isinstance(error, RegistryUnreachable) and not isinstance(error, FilesUnreachable)
+                if is_lost:
+                    self._context.availability.mark_unavailable()
+                news = promotion_messages.waiting_for_registry_announcement()
+                self._release(transition, news, delay=RETRY_DELAY if is_lost else None)
                 return False
         return True
-
-    def _registry_retry_delay(self, error: Unreachable) -> timedelta | None:
-        """Return the retry delay for an error, None for the default; remember if the registry is unavailable."""
-        if not isinstance(error, RegistryUnreachable) or isinstance(error, FilesUnreachable):
-            return None
-        self._context.availability.mark_unavailable()
-        return RETRY_DELAY
 
     def models_with_unfinished(self) -> list[str]:
         """Return the models that have unfinished transitions."""
@@ -145,11 +138,6 @@ class TransitionExecutor:
         """Return the models that have transitions for `end_expired`."""
         with self._context.ledger.read() as reader:
             return reader.models_with_expired_transitions(self._context.clock.now())
-
-    def _release_interrupted(self) -> None:
-        """Release interrupted transitions, which would otherwise wait until their lease ends."""
-        for transition in list(self._interrupted.values()):
-            self._release(transition, promotion_messages.retry_announcement())
 
     def _claim(self, model: str) -> Transition | None:
         if not self._context.startup_check.has_passed():
@@ -165,16 +153,19 @@ class TransitionExecutor:
 
     def _execute_or_fail(self, transition: Transition) -> None:
         try:
-            if (expiry := self._preconditions.why_expired(transition)) is not None:
-                self._finish(
-                    transition, TransitionState.STALE, str(expiry), request_end=(RequestState.EXPIRED, EventTag.EXPIRED)
-                )
-            else:
+            if not self._end_if_expired(transition):
                 self._execute(transition)
         except (AlreadyDecided, Unreachable):
             raise
         except RegistrarError as error:
             self._finish(transition, TransitionState.FAILED, str(error.sentence))
+
+    def _end_if_expired(self, transition: Transition) -> bool:
+        expiry = self._preconditions.why_expired(transition)
+        if expiry is not None:
+            expired = RequestState.EXPIRED, EventTag.EXPIRED
+            self._finish(transition, TransitionState.STALE, str(expiry), request_end=expired)
+        return expiry is not None
 
     def _execute(self, transition: Transition) -> None:
         """Execute a transition to its end, or release it if Production is frozen and nothing was written yet.
@@ -183,83 +174,76 @@ class TransitionExecutor:
         """
         for _ in range(MAX_TRIES):
             facts = self._preconditions.read_facts(transition)
-            next_step = plan_transition(transition, facts)
-            if next_step.step is TransitionStep.SET_STAGE_AND_ALIAS:
-                freeze = self._preconditions.active_freeze_for(transition)
-                if freeze is not None and transition.kind is TransitionKind.ROLLBACK:
-                    return self._finish(
-                        transition,
-                        TransitionState.STALE,
-                        str(freeze.description),
-                        IncidentDecision(IncidentStatus.FROZEN, freeze.description),
-                    )
-                if (
-                    unsuitable := self._preconditions.why_not_a_target(transition)
-                    or self._preconditions.why_not_loadable(transition)
-                ) is not None:
-                    return self._finish(
-                        transition,
-                        TransitionState.STALE,
-                        str(unsuitable),
-                        IncidentDecision(IncidentStatus.HELD, unsuitable),
-                    )
-                if freeze is not None:
-                    why = promotion_messages.waiting_for_freeze_announcement(freeze.description)
-                    return self._release(transition, why, trigger="frozen", delay=FROZEN_RETRY_DELAY)
-                next_step = self._preconditions.plan_if_gates_fail(transition, facts) or next_step
-            if next_step.step is not TransitionStep.NOTHING:
-                next_step = self._preconditions.plan_if_approval_lapsed(transition) or next_step
-            if next_step.step is TransitionStep.NOTHING:
-                return self._finish(transition, TransitionState.STALE, str(next_step.reason))
-            transition = self._mark_begun(
-                replace(transition, identity=transition.identity or facts.identity(transition.version))
-            )
-            refused_alias = self._apply(transition, next_step)
+            plan = plan_transition(transition, facts)
+            why = plan.reason
+            if plan.step is TransitionStep.SET_STAGE_AND_ALIAS:
+                if self._is_stopped(transition):
+                    return
+                why = self._preconditions.why_gates_fail(transition, facts)
+            if plan.step is not TransitionStep.NOTHING and why is None:
+                why = self._preconditions.why_not_approved(transition)
+            if why is not None:
+                self._finish(transition, TransitionState.STALE, str(why))
+                return
+            transition = replace(transition, identity=transition.identity or facts.identity(transition.version))
+            transition, refused_alias = self._apply(transition, plan)
             news = messages.staging_empty_announcement() if empties_staging(transition, facts) else None
             if self._is_confirmed(transition, check_alias=not refused_alias):
-                return self._finish(transition, TransitionState.DONE, refused_alias, news=news)
+                self._finish(transition, TransitionState.DONE, refused_alias, news=news)
+                return
         if is_in_place(transition, self._context.registry.versions(transition.model)):
             alias = self._context.aliases[transition.target]
             why = say("The alias {alias} does not stay on it: somebody else moves it.", alias=alias)
-            return self._finish(
-                transition, TransitionState.DONE, str(messages.alias_refused_notice(alias, why)), news=news
-            )
+            refused_alias = str(messages.alias_refused_notice(alias, why))
+            self._finish(transition, TransitionState.DONE, refused_alias, news=news)
+            return
         raise RegistryRefused(
             say("{stage} was changed by somebody else again and again while this was moved.", stage=transition.target)
         )
 
-    def _mark_begun(self, transition: Transition) -> Transition:
-        """Record, right before the first write, that the registry may have changed from here on.
+    def _is_stopped(self, transition: Transition) -> bool:
+        """End or release a transition that a freeze stops, or a rollback whose version can't be restored."""
+        freeze = self._preconditions.active_freeze_for(transition)
+        if freeze is not None and transition.kind is TransitionKind.ROLLBACK:
+            decision = IncidentDecision(IncidentStatus.FROZEN, freeze.description)
+            self._finish(transition, TransitionState.STALE, str(freeze.description), decision)
+        elif (unsuitable := self._preconditions.why_not_restorable(transition)) is not None:
+            decision = IncidentDecision(IncidentStatus.HELD, unsuitable)
+            self._finish(transition, TransitionState.STALE, str(unsuitable), decision)
+        elif freeze is not None:
+            why = promotion_messages.waiting_for_freeze_announcement(freeze.description)
+            self._release(transition, why, trigger="frozen", delay=FROZEN_RETRY_DELAY)
+        else:
+            return False
+        return True
 
-        Raises AlreadyDecided if another process has taken the transition over.
+    def _apply(self, transition: Transition, plan: TransitionPlan) -> tuple[Transition, str]:
+        """Set the stage, then the alias; return the begun transition, and why MLflow refused the alias, if it did.
+
+        Right before, it's recorded that the registry may have changed from here on. The stage has changed by the time
+        of a refused alias, so that's reported and doesn't fail the transition. Raises AlreadyDecided if another process
+        has taken the transition over.
         """
-        now = self._context.clock.now()
+        registry, now = self._context.registry, self._context.clock.now()
+        sets_stage = plan.step is TransitionStep.SET_STAGE_AND_ALIAS
         with self._context.ledger.write() as tx:
             if not tx.begin_transition(transition, now):
                 self._preconditions.require_claim(tx, transition)
-        return transition if transition.began_at else replace(transition, began_at=now)
-
-    def _apply(self, transition: Transition, next_step: TransitionPlan) -> str:
-        """Set the stage, then the alias; return why MLflow refused the alias, or an empty string.
-
-        The stage has changed by then, so a refused alias is reported and doesn't fail the transition.
-        """
-        if next_step.step is TransitionStep.SET_STAGE_AND_ALIAS:
+        transition = replace(transition, began_at=transition.began_at or now)
+        if sets_stage:
             archive = transition.has_alias and not transition.keep_existing
-            self._context.registry.transition_stage(
-                transition.model, transition.version, transition.target, archive_existing=archive
-            )
+            registry.transition_stage(transition.model, transition.version, transition.target, archive_existing=archive)
         if not transition.has_alias:
-            return ""
+            return transition, ""
         alias = self._context.aliases[transition.target]
-        if next_step.step is TransitionStep.SET_STAGE_AND_ALIAS:
+        if sets_stage:
             with self._context.ledger.read() as reader:
                 self._preconditions.require_claim(reader, transition)
         try:
-            self._context.registry.set_alias(transition.model, alias, transition.version)
+            registry.set_alias(transition.model, alias, transition.version)
         except RegistryRefused as error:
-            return str(messages.alias_refused_notice(alias, error.sentence))
-        return ""
+            return transition, str(messages.alias_refused_notice(alias, error.sentence))
+        return transition, ""
 
     def _is_confirmed(self, transition: Transition, *, check_alias: bool) -> bool:
         """Read stage and alias back in one request.
@@ -276,37 +260,25 @@ class TransitionExecutor:
     def _release(
         self, transition: Transition, news: Sentence, *, trigger: str = "waiting", delay: timedelta | None = None
     ) -> None:
-        """Release the transition for a retry after `delay`; `news` goes to the thread once per `trigger`."""
+        """Release the transition for a retry after `delay`, or when its request expires if that's before.
+
+        `news` goes to the thread once per `trigger`.
+        """
         delay = delay or min(RETRY_DELAY * 2 ** min(transition.attempts - 1, 10), MAX_RETRY_DELAY)
+        retry_at = self._context.clock.now() + delay
         with self._context.ledger.write() as tx:
-            is_ours = tx.release_transition(transition, self._retry_time(tx, transition, delay))
+            if transition.request and tx.transition(transition.id).began_at is None:
+                retry_at = min(retry_at, tx.request(transition.request).expires_at)
+            is_ours = tx.release_transition(transition, retry_at)
             if is_ours and transition.request:
                 request = tx.lock_request(transition.request).with_state(RequestState.APPROVED)
                 tx.save_request(request)
                 tx.add_message(card_message(request, trigger, self._context.policy.channel_for(request.model)))
                 tx.add_message(request_thread_message(request, trigger, news))
             elif is_ours and transition.kind is TransitionKind.ROLLBACK:
-                tx.add_message(
-                    thread_message(
-                        rollback_ordering_key(transition),
-                        f"{transition.id}:{trigger}",
-                        rollback_messages.rollback_waiting_announcement(),
-                    )
-                )
+                key, waiting = f"{transition.id}:{trigger}", rollback_messages.rollback_waiting_announcement()
+                tx.add_message(thread_message(rollback_ordering_key(transition), key, waiting))
         self._interrupted.pop(transition.id, None)
-
-    def _retry_time(self, reader: LedgerReader, transition: Transition, delay: timedelta) -> datetime:
-        """Return when a released transition is due: after `delay`, but no later than its request expires."""
-        at = self._context.clock.now() + delay
-        if transition.request is None or reader.transition(transition.id).began_at is not None:
-            return at
-        return min(at, reader.request(transition.request).expires_at)
-
-    def _release_to_bot(self, transition: Transition) -> None:
-        """Release a transition to the bot, which can check the approvers in Slack and runs within seconds."""
-        with self._context.ledger.write() as tx:
-            if tx.release_transition(transition, self._context.clock.now()) and transition.request:
-                tx.save_request(tx.lock_request(transition.request).with_state(RequestState.APPROVED))
 
     def _finish(
         self,

@@ -24,18 +24,14 @@ from bot.domain.transitions.transition import (
     Transition,
     TransitionFacts,
     TransitionKind,
-    TransitionPlan,
     TransitionState,
-    TransitionStep,
     incumbent_replaced_reason,
 )
 from bot.ports import LedgerReader
 from bot.services.core.context import Context
-from bot.services.core.outbox_messages import (
-    card_message,
-)
+from bot.services.core.outbox_messages import card_message
 from bot.services.promotions.gate_checks import GateChecks
-from bot.services.promotions.voter_eligibility import Profiles, Voters, changes_since_opened
+from bot.services.promotions.voter_eligibility import Voters, changes_since_opened
 from bot.services.transitions import rollback_records
 from bot.services.transitions.loadability import LoadabilityChecks
 
@@ -69,21 +65,16 @@ class Preconditions:
 
         Two are enough as long as the incumbent is in Production, and take the same time for any number of versions.
         """
-        if transition.kind is TransitionKind.ROLLBACK:
-            return self._read_rollback_facts(transition)
-        versions = tuple(self._context.registry.versions(transition.model))
-        model = self._context.registry.model(transition.model) if transition.request and versions else None
-        return TransitionFacts(versions=versions, model=model)
-
-    def _read_rollback_facts(self, transition: Transition) -> TransitionFacts:
-        if transition.expected_incumbent is not None:
+        registry, model = self._context.registry, transition.model
+        if transition.kind is TransitionKind.ROLLBACK and transition.expected_incumbent is not None:
             with suppress(UnknownVersion):
-                incumbent = self._context.registry.version(transition.model, transition.expected_incumbent)
+                incumbent = registry.version(model, transition.expected_incumbent)
                 if incumbent.stage is transition.target:
-                    return TransitionFacts(
-                        versions=(incumbent, self._context.registry.version(transition.model, transition.version))
-                    )
-        return TransitionFacts(versions=tuple(self._context.registry.versions(transition.model)))
+                    return TransitionFacts(versions=(incumbent, registry.version(model, transition.version)))
+        versions = tuple(registry.versions(model))
+        return TransitionFacts(
+            versions=versions, model=registry.model(model) if transition.request and versions else None
+        )
 
     def active_freeze_for(self, transition: Transition) -> ActiveFreeze | None:
         """Return the freeze that stops this transition now, or None."""
@@ -96,34 +87,30 @@ class Preconditions:
             return ActiveFreeze(restore_messages.automation_stopped_reason(), None)
         return active_freeze(transition.model, freezes, self._context.policy, self._context.clock.now())
 
-    def why_not_a_target(self, transition: Transition) -> Sentence | None:
-        """Return why a rollback can't go to its version (it never served, or is blocked now), or None."""
+    def why_not_restorable(self, transition: Transition) -> Sentence | None:
+        """Return why a rollback can't go to its version, or None: it never served, is blocked now, or may not load.
+
+        Forced rollbacks aren't checked for the last. Usually that was checked just before the decision, but not for a
+        click, or if a process takes over. If files are unavailable, a person gets a refusal and can force the rollback;
+        a monitor's rollback waits, so FilesUnreachable is raised.
+        """
         if transition.kind is not TransitionKind.ROLLBACK:
             return None
+        model, version = transition.model, transition.version
         with self._context.ledger.read() as reader:
-            return rollback_records.why_not_a_target(reader, transition.model, transition.version)
-
-    def why_not_loadable(self, transition: Transition) -> Sentence | None:
-        """Return why the version of a rollback may not load, or None; forced rollbacks aren't checked.
-
-        Usually that was checked just before the decision, but not for a click, or if a process takes over. If files
-        are unavailable, a person gets a refusal and can force the rollback; a monitor's rollback waits, so
-        FilesUnreachable is raised.
-        """
-        if transition.kind is not TransitionKind.ROLLBACK or transition.is_forced:
-            return None
+            why = rollback_records.why_not_a_target(reader, model, version)
+        if why is not None or transition.is_forced:
+            return why
         try:
-            reasons = self._loadability.problems(transition.model, transition.version, transition.expected_incumbent)
+            reasons = self._loadability.problems(model, version, transition.expected_incumbent)
         except FilesUnreachable as error:
             if isinstance(transition.actor, Automation):
                 raise
-            return rollback_messages.loadability_unknown_refusal(transition.model, transition.version, error.sentence)
-        return (
-            rollback_messages.may_not_load_refusal(transition.model, transition.version, reasons) if reasons else None
-        )
+            return rollback_messages.loadability_unknown_refusal(model, version, error.sentence)
+        return rollback_messages.may_not_load_refusal(model, version, reasons) if reasons else None
 
-    def plan_if_gates_fail(self, transition: Transition, facts: TransitionFacts) -> TransitionPlan | None:
-        """Return a plan that ends a promotion if its incumbent, rule, metrics, or gates have changed, or None.
+    def why_gates_fail(self, transition: Transition, facts: TransitionFacts) -> Sentence | None:
+        """Return how a promotion's incumbent, rule, metrics, or gates have changed since it was requested, or None.
 
         Break-glass transitions skip these checks.
         """
@@ -132,13 +119,12 @@ class Preconditions:
         with self._context.ledger.read() as reader:
             request = reader.request(transition.request)
         snapshot = self._gate_checks.retake_snapshot(request, facts)
-        why = incumbent_replaced_reason(request, facts) or (
+        return incumbent_replaced_reason(request, facts) or (
             None if snapshot is None else decision_basis_change(request, snapshot)
         )
-        return None if why is None else TransitionPlan(TransitionStep.NOTHING, why)
 
-    def plan_if_approval_lapsed(self, transition: Transition) -> TransitionPlan | None:
-        """Return a plan that ends a transition if its approval is no longer valid before the first write, or None.
+    def why_not_approved(self, transition: Transition) -> Sentence | None:
+        """Return why a transition's approval is no longer valid before the first write, or None.
 
         Checks what has happened since the request was opened, and whether its approvers still can approve. Raises
         SlackUnreachable.
@@ -148,36 +134,29 @@ class Preconditions:
         with self._context.ledger.read() as reader:
             request, votes = reader.request(transition.request), counting_approvals(reader.votes(transition.request))
             why = changes_since_opened(reader, request)
-        why = why or self._why_no_longer_approved(transition, request, votes)
-        return None if why is None else TransitionPlan(TransitionStep.NOTHING, why)
+        return why or self._why_no_longer_approved(transition, request, votes)
 
     def _why_no_longer_approved(self, transition: Transition, request: Request, votes: list[Vote]) -> Sentence | None:
         """Return which permission has been lost since the approval, or None; mark approvals that no longer count."""
-        people = [request.requester] if request.breaks_glass else []
-        people += [request.overridden_by] if request.overridden_by else []
-        profiles = self._voters.profiles([*people, *(vote.voter for vote in votes)])
+        voters, overrider = self._voters, request.overridden_by
+        people = [*([request.requester] if request.breaks_glass else []), *([overrider] if overrider else [])]
+        profiles = voters.profiles([*people, *(vote.voter for vote in votes)])
         if request.breaks_glass:
-            decision = self._voters.authorize_now(request.requester, Permission.BREAK_GLASS, request, profiles)
+            decision = voters.authorize_now(request.requester, Permission.BREAK_GLASS, request, profiles)
             return None if decision else break_glass_messages.break_glass_lapsed_reason(decision.rule)
-        if request.overridden_by:
-            decision = self._voters.authorize_now(request.overridden_by, Permission.OVERRIDE, request, profiles)
+        if overrider:
+            decision = voters.authorize_now(overrider, Permission.OVERRIDE, request, profiles)
             if not decision:
                 return promotion_messages.override_lapsed_reason(decision.rule)
-        if all(self._voters.authorize_now(vote.voter, Permission.APPROVE, request, profiles) for vote in votes):
+        if all(voters.authorize_now(vote.voter, Permission.APPROVE, request, profiles) for vote in votes):
             return None
-        remaining = len(self._mark_lapsed_votes(transition, request, profiles))
-        return promotion_messages.too_few_approvals_reason(request, remaining) if remaining < request.required else None
-
-    def _mark_lapsed_votes(self, transition: Transition, request: Request, profiles: Profiles) -> list[Vote]:
-        """Mark the approvals that no longer count; return the others."""
         with self._context.ledger.write() as tx:
             self.require_claim(tx, transition)
             request = tx.lock_request(request.id)
-            votes = self._voters.mark_lapsed(tx, request, tx.votes(request.id), profiles)
-            tx.add_message(
-                card_message(request, f"lapsed:{transition.attempts}", self._context.policy.channel_for(request.model))
-            )
-        return counting_approvals(votes)
+            remaining = len(counting_approvals(voters.mark_lapsed(tx, request, tx.votes(request.id), profiles)))
+            channel = self._context.policy.channel_for(request.model)
+            tx.add_message(card_message(request, f"lapsed:{transition.attempts}", channel))
+        return promotion_messages.too_few_approvals_reason(request, remaining) if remaining < request.required else None
 
     def require_claim(self, reader: LedgerReader, transition: Transition) -> None:
         """Raise AlreadyDecided if another process has taken the transition over while this one hung.

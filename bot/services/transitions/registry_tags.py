@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from bot import logging_context
 from bot.domain.core.errors import RegistrarError, Unreachable
-from bot.domain.registry.model import Stage, VersionInfo
+from bot.domain.registry.model import Stage
 from bot.domain.rollbacks.messages import tags_written_announcement
 from bot.domain.transitions.registry_tags import append_line
 from bot.ports import TagUpdate
@@ -49,10 +49,12 @@ class TagWriter:
         with self._context.ledger.read() as reader:
             due = reader.due_tag_updates(self._context.clock.now())
         for index, update in enumerate(due):
-            if not self._claim(update):
-                continue
+            now = self._context.clock.now()
+            with self._context.ledger.write() as tx:
+                if not tx.claim_tag_update(update, now, now + LEASE):
+                    continue
             try:
-                why = self._try_write(update)
+                why = self._write(update)
             except Unreachable as error:
                 self._postpone(due[index:], error)
                 return 0
@@ -62,33 +64,25 @@ class TagWriter:
                     tx.add_message(thread_message(update.lane, f"tags:{update.id}", tags_written_announcement()))
         return len(due)
 
-    def _claim(self, tag_update: TagUpdate) -> bool:
-        now = self._context.clock.now()
-        with self._context.ledger.write() as tx:
-            return tx.claim_tag_update(tag_update, now, now + LEASE)
-
-    def _try_write(self, tag_update: TagUpdate) -> str:
+    def _write(self, update: TagUpdate) -> str:
         """Write one update; return why it was refused, or an empty string. Raises Unreachable."""
-        with logging_context.bound(copy=tag_update.id, model=tag_update.model):
+        registry, model, number = self._context.registry, update.model, update.version
+        with logging_context.bound(copy=update.id, model=model):
             try:
-                version = self._context.registry.version(tag_update.model, tag_update.version)
-                self._write(tag_update, version)
+                version = registry.version(model, number)
+                if tags := {key: value for key, value in update.tags.items() if version.tags.get(key) != value}:
+                    registry.set_tags(model, number, tags)
+                description = append_line(version.description, update.line) if update.line else None
+                if description is not None:
+                    registry.set_description(model, number, description)
+                if update.alias in version.aliases and version.stage is not Stage.STAGING:
+                    registry.delete_alias(model, update.alias)
             except Unreachable:
                 raise
             except RegistrarError as error:
-                log.warning("the tags of %s v%s cannot be written: %s", tag_update.model, tag_update.version, error)
+                log.warning("the tags of %s v%s cannot be written: %s", model, number, error)
                 return str(error.sentence)
         return ""
-
-    def _write(self, tag_update: TagUpdate, version: VersionInfo) -> None:
-        tags = {key: value for key, value in tag_update.tags.items() if version.tags.get(key) != value}
-        if tags:
-            self._context.registry.set_tags(tag_update.model, tag_update.version, tags)
-        description = append_line(version.description, tag_update.line) if tag_update.line else None
-        if description is not None:
-            self._context.registry.set_description(tag_update.model, tag_update.version, description)
-        if tag_update.alias in version.aliases and version.stage is not Stage.STAGING:
-            self._context.registry.delete_alias(tag_update.model, tag_update.alias)
 
     def _postpone(self, tag_updates: list[TagUpdate], error: Unreachable) -> None:
         with self._context.ledger.write() as tx:

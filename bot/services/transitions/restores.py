@@ -285,7 +285,7 @@ class Restores:
         for transition in held_work.transitions:
             self._completion.finish(tx, replace(transition, state=TransitionState.STALE, why=str(why), finished_at=now))
         for request in held_work.requests:
-            self._requests.mark_outdated(tx, request.id, why)
+            self._requests.end_held(tx, request.id, why)
         for queued in held_work.commands:
             self._queue.mark_refused(tx, queued, Refused(why), notify_caller=True)
         tx.discard_held_tag_updates(str(why))

@@ -5,17 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bot.domain.core.actors import Automation
-from bot.domain.core.sentence import Code, Sentence, say
+from bot.domain.core.sentence import Sentence, say
 from bot.domain.monitoring.incident import IncidentStatus
 from bot.domain.monitoring.incident_decision import IncidentDecision
-from bot.domain.monitoring.state import MonitorState, MonitorStatus
 from bot.domain.policy.freezes import active_freeze
-from bot.domain.registry.model import Stage, VersionIdentity
+from bot.domain.registry.model import VersionIdentity
 from bot.domain.rollbacks import messages as words
 from bot.domain.rollbacks import rollback as rollback_rules
 from bot.domain.rollbacks.rollback import block_after_rollback, target_refusal
 from bot.domain.transitions import registry_tags
-from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState, transition_time
+from bot.domain.transitions.transition import Transition, TransitionState, transition_time
 from bot.ports import LedgerReader, LedgerTransaction, MessageKind, OutboxMessage, TagUpdate
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import incident_message, thread_message
@@ -90,44 +89,6 @@ def record_end(
         _update_incident(tx, transition, decision, channel)
     else:
         tx.add_message(rollback_message(transition, "ended", channel))
-
-
-def reset_monitors(tx: LedgerTransaction, transition: Transition) -> None:
-    """Restart the model's monitors, whose state was about another version, if Production has changed."""
-    if (
-        transition.state is not TransitionState.DONE
-        or transition.target is not Stage.PRODUCTION
-        or transition.kind is TransitionKind.REPAIR
-    ):
-        return
-    for monitor in tx.monitors(transition.model):
-        state = tx.monitor_state(monitor.id)
-        why = say("Nothing is measured yet of {v}.", v=Code(f"v{transition.version}"))
-        tx.save_monitor_state(
-            MonitorState(
-                monitor=monitor.id,
-                slot=state.slot,
-                next_at=state.next_at,
-                revision=monitor.revision,
-                version=transition.version,
-                move=transition.id,
-                state=MonitorStatus.WARMUP,
-                why=why,
-                judged_at=state.judged_at,
-            )
-        )
-
-
-def redraw_message(tx: LedgerTransaction, context: Context, transition_id: str, trigger: str) -> None:
-    """Redraw the message of a rollback or its incident; other transitions have none."""
-    transition = tx.transition(transition_id)
-    if transition.kind is not TransitionKind.ROLLBACK:
-        return
-    channel = context.policy.channel_for(transition.model)
-    if transition.incident:
-        tx.add_message(incident_message(tx.incident(transition.incident), f"{transition.id}:{trigger}", channel))
-    else:
-        tx.add_message(rollback_message(transition, trigger, channel))
 
 
 def _record_done(tx: LedgerTransaction, context: Context, transition: Transition, ordering_key: str) -> None:

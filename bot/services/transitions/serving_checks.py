@@ -25,11 +25,11 @@ from bot.domain.transitions.serving_check import (
     start_serving_check,
     transition_event,
 )
-from bot.domain.transitions.transition import Transition, TransitionState
+from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 from bot.ports import LedgerTransaction, MessageKind, OutboxMessage, ServingProbes
 from bot.services.core.context import Context
-from bot.services.core.outbox_messages import thread_message
-from bot.services.transitions.rollback_records import redraw_message
+from bot.services.core.outbox_messages import incident_message, thread_message
+from bot.services.transitions.rollback_records import rollback_message
 
 log = logging.getLogger(__name__)
 
@@ -47,16 +47,18 @@ def schedule_serving_check(tx: LedgerTransaction, context: Context, transition: 
     Call this in the transaction that ends the transition; it does nothing for other transitions, or for what was in
     Production before Registrar. `ordering_key` names the thread for results; empty for none.
     """
-    if transition.state is not TransitionState.DONE or Stage.PRODUCTION not in {
-        transition.target,
-        transition.from_stage,
-    }:
-        return
-    if transition.why == BEFORE_REGISTRAR:
+    is_of_production = Stage.PRODUCTION in {transition.target, transition.from_stage}
+    if transition.state is not TransitionState.DONE or not is_of_production or transition.why == BEFORE_REGISTRAR:
         return
     for endpoint in context.policy.endpoints_for(transition.model):
         tx.add_message(_event_message(tx, context, transition, endpoint, ordering_key))
-    _supersede(tx, transition)
+    previous = tx.latest_serving_check(transition.model)
+    is_pending = previous is not None and previous.state is ServingCheckState.PENDING
+    if previous and is_pending and previous.move != transition.id:  # its result no longer matters
+        superseded = replace(previous, state=ServingCheckState.SUPERSEDED, next_at=None)
+        if tx.save_serving_check(superseded) and previous.lane:
+            announcement = words.serving_superseded_announcement(previous)
+            tx.add_message(thread_message(previous.lane, f"overtaken:{previous.move}", announcement))
     probe = context.policy.probe_for(transition.model)
     if probe and transition.target is Stage.PRODUCTION:
         tx.save_serving_check(start_serving_check(transition, ordering_key, context.clock.now(), probe.timeout))
@@ -89,17 +91,6 @@ def _event_message(
             "shown": endpoint.display_name,
         },
     )
-
-
-def _supersede(tx: LedgerTransaction, transition: Transition) -> None:
-    """End the pending check of an earlier transition, whose result no longer matters."""
-    previous = tx.latest_serving_check(transition.model)
-    if previous is None or previous.state is not ServingCheckState.PENDING or previous.move == transition.id:
-        return
-    if tx.save_serving_check(replace(previous, state=ServingCheckState.SUPERSEDED, next_at=None)) and previous.lane:
-        tx.add_message(
-            thread_message(previous.lane, f"overtaken:{previous.move}", words.serving_superseded_announcement(previous))
-        )
 
 
 def record_undelivered_event(
@@ -201,5 +192,13 @@ class ServingChecks:
                 else words.serving_timed_out_announcement(check, report)
             )
             tx.add_message(thread_message(check.lane, f"{check.state.value}:{check.move}", announcement))
-        redraw_message(tx, self._context, check.move, check.state.value)
+        self._redraw_rollback(tx, tx.transition(check.move), check.state.value)
         return True
+
+    def _redraw_rollback(self, tx: LedgerTransaction, transition: Transition, trigger: str) -> None:
+        """Redraw the message of a rollback or its incident; other transitions have none."""
+        channel = self._context.policy.channel_for(transition.model)
+        if transition.kind is TransitionKind.ROLLBACK and transition.incident:
+            tx.add_message(incident_message(tx.incident(transition.incident), f"{transition.id}:{trigger}", channel))
+        elif transition.kind is TransitionKind.ROLLBACK:
+            tx.add_message(rollback_message(transition, trigger, channel))

@@ -7,32 +7,46 @@ from collections.abc import Sequence
 from slack_sdk.models.blocks import Block
 
 from bot.domain.audit import messages as audit_messages
-from bot.domain.audit.events import ChainedEvent
-from bot.domain.commands.queries import ShowAudit
+from bot.domain.audit.events import AUDIT_PAGE_SIZE, ChainedEvent, Event
+from bot.domain.commands.audit import ShowAudit
 from bot.domain.core.sentence import Sentence
-from bot.services.audit.pages import AUDIT_PAGE_SIZE
-from bot.slack.core.blocks import Message, build_message, context_line, fitting_rows, join_into_chunks, section
-from bot.slack.core.mrkdwn import code, cut_mrkdwn, format_time, to_mrkdwn
+from bot.slack.core.answer import RenderContext, Renderers, SlackAnswer
+from bot.slack.core.blocks import (
+    build_message,
+    code,
+    context_line,
+    cut_mrkdwn,
+    fitting_rows,
+    format_time,
+    row_sections,
+    section,
+    text_message,
+    to_mrkdwn,
+)
 
 
-def _audit_row(link: ChainedEvent) -> str:
-    text = cut_mrkdwn(to_mrkdwn(audit_messages.describe_event(link.event, with_names=False)), 700)
-    return f"• {code(str(link.number))} {format_time(link.event.at)}  {text}"
+def event_text(event: Event, max_length: int) -> str:
+    """Return when and what happened, in at most `max_length` characters."""
+    text = to_mrkdwn(audit_messages.describe_event(event, with_names=False))
+    return f"{format_time(event.at)}  {cut_mrkdwn(text, max_length)}"
 
 
-def audit_answer(command: ShowAudit, links: Sequence[ChainedEvent], unreviewed: Sentence | None) -> Message:
-    """Return one page of a model's audit log, newest first, and the command that shows older entries.
-
-    `unreviewed`: how many break-glass requests are still unreviewed, if any.
-    """
+def _render_audit(
+    command: ShowAudit, page: tuple[Sequence[ChainedEvent], Sentence | None], context: RenderContext
+) -> SlackAnswer:
+    """Return one page of a model's audit log, newest first, and the command that shows older entries."""
+    links, unreviewed = page
     name = code(command.model, 120)
     if not links:
-        text = f"The audit has nothing about {name} in that time."
-        return build_message(text, [section(text)])
-    rows = fitting_rows([_audit_row(link) for link in links[:AUDIT_PAGE_SIZE]])
+        return SlackAnswer(text_message(f"The audit has nothing about {name} in that time."))
+    rows = [f"• {code(str(link.number))} {event_text(link.event, 700)}" for link in links]
+    rows = fitting_rows(rows[:AUDIT_PAGE_SIZE])
     head = f"*Audit of {name}*, newest first" + (f"\n⚠️ {to_mrkdwn(unreviewed)}" if unreviewed else "")
-    blocks: list[Block] = [section(head), *(section(chunk) for chunk in join_into_chunks(rows))]
+    blocks: list[Block] = [section(head), *row_sections(rows)]
     if len(links) > len(rows):
         older = f"/model audit {command.model} --before {links[len(rows) - 1].number}"
         blocks.append(context_line(f"Older entries: {code(older, 300)}"))
-    return build_message(f"Audit of {name}", blocks)
+    return SlackAnswer(build_message(f"Audit of {name}", blocks))
+
+
+RENDERERS: Renderers = {ShowAudit: _render_audit}

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement
+from slack_sdk.models.blocks import ActionsBlock, ButtonElement
 
 from bot.domain.commands.base import Command
 from bot.domain.commands.catalog import COMMANDS
-from bot.slack.core.blocks import Message, build_message, context_line, join_into_chunks, section
-from bot.slack.core.mrkdwn import code, escape
+from bot.domain.commands.help import Help
+from bot.domain.commands.monitoring import GROUP
+from bot.domain.commands.parser import find_command
+from bot.slack.core.blocks import Message, build_message, code, context_line, escape, row_sections, section
 
 MENU_PROMOTE, MENU_REQUESTS, MENU_MODELS, MENU_HELP = "menu_ask", "menu_requests", "menu_models", "menu_help"
 
 
 def menu() -> Message:
     """Return what `/model` alone answers."""
+    question = "What would you like to do?"
+    return build_message(question, [section(f"*{question}*"), menu_buttons()])
+
+
+def menu_buttons(*others: ButtonElement) -> ActionsBlock:
+    """Return the buttons of the menu; `others` are in front of the last one."""
     buttons = [
         ButtonElement(text="Ask for a promotion", action_id=MENU_PROMOTE, style="primary"),
         ButtonElement(text="Open requests", action_id=MENU_REQUESTS),
         ButtonElement(text="Models", action_id=MENU_MODELS),
+        *others,
         ButtonElement(text="Help", action_id=MENU_HELP),
     ]
-    blocks: list[Block] = [section("*What would you like to do?*"), ActionsBlock(block_id="menu", elements=buttons)]
-    return build_message("What would you like to do?", blocks)
+    return ActionsBlock(block_id="menu", elements=buttons)
 
 
 def help_overview() -> Message:
@@ -32,17 +40,15 @@ def help_overview() -> Message:
         rows.append(
             f"• {code(f'/model {group} ' + '|'.join(words))}\n    More of these: {code(f'/model help {group}')}"
         )
-    blocks: list[Block] = [section(chunk) for chunk in join_into_chunks(rows)]
-    blocks.append(context_line(f"One verb in full: {code('/model help promote')}. Every argument can also be a flag."))
-    return build_message("What you can type", blocks)
+    more = f"One verb in full: {code('/model help promote')}. Every argument can also be a flag."
+    return build_message("What you can type", [*row_sections(rows), context_line(more)])
 
 
 def group_help(group: str) -> Message:
     """Return one line for each subcommand of a group."""
     rows = [_usage_row(verb) for name, verb in COMMANDS.items() if name.startswith(f"{group} ")]
-    blocks: list[Block] = [section(chunk) for chunk in join_into_chunks(rows)]
-    blocks.append(context_line(f"One of them in full: {code(f'/model help {group} add')}"))
-    return build_message(f"/model {group} …", blocks)
+    more = f"One of them in full: {code(f'/model help {group} add')}"
+    return build_message(f"/model {group} …", [*row_sections(rows), context_line(more)])
 
 
 def _usage_row(command: type[Command]) -> str:
@@ -57,4 +63,11 @@ def command_help(command: type[Command]) -> Message:
         label = f"{code(arg.placeholder)} or {names}" if arg.positional and names else names or code(arg.placeholder)
         rows.append(f"• {label}: {escape(arg.help)}")
     rows.append(f"For example {code(f'/model {command.example}')}")
-    return build_message(f"/model {command.usage()}", map(section, join_into_chunks(rows)))
+    return build_message(f"/model {command.usage()}", row_sections(rows))
+
+
+def help_answer(command: Help) -> Message:
+    """Return the help that was asked for: about a command, about a group of commands, or the overview."""
+    if command.about == GROUP:
+        return group_help(GROUP)
+    return command_help(find_command(command.about)) if command.about else help_overview()

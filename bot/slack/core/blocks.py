@@ -1,22 +1,37 @@
-"""What all messages are built of: domain in, blocks out, nothing else."""
+"""What all messages are built of: mrkdwn and blocks. Domain in, blocks out, nothing else.
+
+Outside text is escaped, so that a model's name can't mention anyone.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import accumulate
 from typing import Any
 
-from slack_sdk.models.blocks import Block, ContextBlock, ImageBlock, MarkdownTextObject, SectionBlock
+from slack_sdk.models.blocks import (
+    Block,
+    ContextBlock,
+    HeaderBlock,
+    ImageBlock,
+    MarkdownTextObject,
+    PlainTextObject,
+    SectionBlock,
+)
 from slack_sdk.models.blocks.basic_components import SlackFile
 
+from bot.domain.core.actors import Actor, Person, resolve_operator
 from bot.domain.core.numbers import pluralize
-from bot.domain.core.sentence import Sentence
-from bot.slack.core.mrkdwn import code, cut_mrkdwn, to_mrkdwn
+from bot.domain.core.sentence import Channel, Code, Mention, Name, Sentence, sanitize_text, truncate
 
 Blocks = list[dict[str, Any]]
+MAX_HEADER_LENGTH = 150  # characters: Slack's limit
+MAX_NAMES = 10  # people who are named in one place; more are counted
 MAX_SHORT_LENGTH = 1000  # characters kept of a message that was too long
 MAX_ALT_LENGTH = 2000  # characters of a picture's alternative text
 # Slack takes about 13,200 characters in all blocks of a message (msg_blocks_too_long), and doesn't say how it counts.
@@ -24,6 +39,87 @@ MAX_ALT_LENGTH = 2000  # characters of a picture's alternative text
 MAX_BLOCKS_LENGTH = 12_000
 MAX_ROWS_LENGTH = 9_500  # characters of all rows of a list, which leaves room for the rest of the message
 _ROW_OVERHEAD = 5  # characters that a row adds to its own, at most
+MAX_TEXT_LENGTH = 2900  # below Slack's 3,000 for a section, with room for the text around it
+_USER_OR_GROUP_ID = re.compile("[USW][A-Za-z0-9]+")  # Slack's own ids are uppercase; another server's might not be
+_CHANNEL_ID = re.compile("[CG][A-Z0-9]+")
+
+# -- mrkdwn ------------------------------------------------------------------------------------------------------------
+
+
+def escape(text: str) -> str:
+    """Return outside text so that Slack shows it and reads no mention, link or entity in it."""
+    return sanitize_text(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def escape_and_cut(text: str, max_length: int) -> str:
+    """Return outside text escaped and in at most `max_length` characters; no entity is cut in two."""
+    escaped = escape(text)
+    if len(escaped) <= max_length:
+        return escaped
+    text_kept = ""
+    for char in sanitize_text(text):
+        escaped_char = escape(char)
+        if len(text_kept) + len(escaped_char) > max_length - 1:
+            break
+        text_kept += escaped_char
+    return text_kept + "…"
+
+
+def unescape(text: str) -> str:
+    """Return what a person typed, from what Slack sends of it."""
+    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+
+
+def code(text: str, max_length: int = MAX_TEXT_LENGTH) -> str:
+    """Return up to `max_length` characters of outside text in Slack's code style, where no other formatting applies."""
+    return f"`{escape_and_cut(text, max_length).replace('`', 'ˋ')}`" if text else ""
+
+
+def format_time(time: datetime) -> str:
+    """Return a time that Slack shows in the reader's own zone."""
+    return f"<!date^{int(time.timestamp())}^{{date_short_pretty}} {{time}}|{time:%Y-%m-%d %H:%M} UTC>"
+
+
+def mention_actor(actor: Actor) -> str:
+    """Return the actor as a mention, or by name if it isn't a person."""
+    operator = resolve_operator(actor)
+    return _mention_or_code(operator.user) if isinstance(operator, Person) else code(operator.name)
+
+
+def _mention_or_code(user: str) -> str:
+    """Return a user or a user group as a mention; anything that isn't a Slack id, as code."""
+    if not _USER_OR_GROUP_ID.fullmatch(user):
+        return code(user, 200)
+    return f"<!subteam^{user}>" if user.startswith("S") else f"<@{user}>"
+
+
+def to_mrkdwn(sentence: Sentence) -> str:
+    """Return the sentence as mrkdwn, short enough for a section."""
+    return cut_mrkdwn(sentence.render(_render_value), MAX_TEXT_LENGTH)
+
+
+def cut_mrkdwn(text: str, max_length: int) -> str:
+    """Return mrkdwn in at most `max_length` characters; no entity and no mention is cut in two."""
+    if len(text) <= max_length:
+        return text
+    return re.sub(r"(&\w{0,4}|<[^>]*)…$", "…", truncate(text, max_length))
+
+
+def _render_value(value: object) -> str:
+    if isinstance(value, Channel) and _CHANNEL_ID.fullmatch(value):
+        return f"<#{value}>"
+    if isinstance(value, Name | Code | Channel):
+        return code(value, 200)
+    if isinstance(value, Mention):
+        return _mention_or_code(value.user)
+    if isinstance(value, datetime):
+        return format_time(value)
+    if isinstance(value, Sentence):
+        return value.render(_render_value)
+    return escape_and_cut(str(value), 2000)
+
+
+# -- messages and their blocks -----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +170,22 @@ def with_picture(message: Message, file_id: str, alt: str) -> Message:
     return replace(message, blocks=[*message.blocks[:at], *block_dicts([picture]), *message.blocks[at:]])
 
 
+def text_message(text: str) -> Message:
+    """Return mrkdwn as a message."""
+    return build_message(text, [section(text)])
+
+
 def sentence_message(sentence: Sentence) -> Message:
     """Return one sentence as a message."""
-    text = to_mrkdwn(sentence)
-    return build_message(text, [section(text)])
+    return text_message(to_mrkdwn(sentence))
 
 
 def short_form(original: Message, details_command: Iterable[str]) -> Message:
     """Return the short form of a message that Slack refused: text, buttons, and the command that shows `more`."""
+    text = cut_mrkdwn(original.text, MAX_SHORT_LENGTH)
+    details = context_line(f"Details: {code(shlex.join(['/model', *details_command]))}")
     buttons = [block for block in original.blocks if block["type"] == "actions"]
-    text, details = (
-        cut_mrkdwn(original.text, MAX_SHORT_LENGTH),
-        f"Details: {code(shlex.join(['/model', *details_command]))}",
-    )
-    return Message(text, [*block_dicts([section(text), context_line(details)]), *buttons])
+    return Message(text, [*block_dicts([section(text), details]), *buttons])
 
 
 def mrkdwn_object(text: str) -> MarkdownTextObject:
@@ -96,13 +194,28 @@ def mrkdwn_object(text: str) -> MarkdownTextObject:
 
 
 def section(text: str) -> SectionBlock:
-    """Return a paragraph of mrkdwn."""
-    return SectionBlock(text=mrkdwn_object(text))
+    """Return a paragraph of mrkdwn; a long one is cut."""
+    return SectionBlock(text=mrkdwn_object(cut_mrkdwn(text, MAX_TEXT_LENGTH)))
+
+
+def row_sections(rows: Iterable[str]) -> list[Block]:
+    """Return rows as paragraphs, as many in each as fit."""
+    return [section(chunk) for chunk in join_into_chunks(rows)]
+
+
+def fields_section(fields: Iterable[str]) -> SectionBlock:
+    """Return a paragraph in two columns."""
+    return SectionBlock(fields=[mrkdwn_object(field) for field in fields])
 
 
 def context_line(text: str) -> ContextBlock:
-    """Return a line in small letters."""
-    return ContextBlock(elements=[mrkdwn_object(text)])
+    """Return a line in small letters; a long one is cut."""
+    return ContextBlock(elements=[mrkdwn_object(cut_mrkdwn(text, MAX_TEXT_LENGTH))])
+
+
+def header(text: str) -> HeaderBlock:
+    """Return a headline; a long one is cut."""
+    return HeaderBlock(text=PlainTextObject(text=truncate(text, MAX_HEADER_LENGTH), emoji=True))
 
 
 def fitting_rows(rows: Sequence[str], max_length: int = MAX_ROWS_LENGTH) -> list[str]:
@@ -116,9 +229,10 @@ def fitting_rows_and_count(rows: Sequence[str], max_length: int = MAX_ROWS_LENGT
     return first_rows_and_count(len(fitting_rows(rows, max_length)), rows)
 
 
-def first_rows_and_count(limit: int, rows: Sequence[str]) -> list[str]:
-    """Return the first `limit` rows; if some are left out, one more row says how many."""
-    return [*rows[:limit], *([f"and {len(rows) - limit} more"] if len(rows) > limit else [])]
+def first_rows_and_count(limit: int, rows: Sequence[str], total: int | None = None) -> list[str]:
+    """Return the first `limit` rows; if some of all (of `total`, if given) are left out, one more row says how many."""
+    more = (len(rows) if total is None else total) - limit
+    return [*rows[:limit], *([f"and {more} more"] if more > 0 else [])]
 
 
 def join_into_chunks(rows: Iterable[str], max_length: int = 2900) -> list[str]:

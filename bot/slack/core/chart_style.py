@@ -6,15 +6,18 @@ Nothing here is matplotlib's global state: no pyplot, no rcParams. So several th
 from __future__ import annotations
 
 import unicodedata
+from datetime import UTC, datetime
 from functools import cache
 from io import BytesIO
 from itertools import pairwise
 from math import ceil, floor, log10
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.dates import DAILY, SECONDLY, YEARLY, AutoDateLocator, ConciseDateFormatter, date2num, num2date
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.ticker import MaxNLocator
@@ -34,6 +37,10 @@ CONTENT_WIDTH = CHART_WIDTH - 2 * MARGIN
 FONT = "DejaVu Sans"  # comes with matplotlib
 SMALL_SIZE, HEADING_SIZE, TITLE_SIZE = 12, 13, 16  # points
 MAX_TICK_LENGTH = 8  # characters that fit left of the axes
+
+# Labels for steps of years, months, days, hours, minutes, and seconds; and where a year, a month, or a day begins.
+_TIME_FORMATS = ["%Y", "%b", "%-d %b", "%H:%M", "%H:%M", "%H:%M:%S"]
+_TURN_FORMATS = ["%Y", "%b\n%Y", "%-d %b", "%H:%M\n%-d %b", "%H:%M", "%H:%M"]
 
 Values = npt.NDArray[np.float64]
 Box = tuple[float, float, float, float]  # left, bottom, width and height in inches
@@ -64,14 +71,29 @@ def clip_extremes(values: Values) -> Values:
     return np.clip(np.where(np.abs(values) < 1e-250, 0.0, values), -1e250, 1e250)
 
 
-def style_axes(axes: Axes) -> None:
-    """Take away all but the lower line, the numbers and a quiet grid."""
+def style_axes(axes: Axes, grid: Literal["x", "y"] = "y", size: int = SMALL_SIZE) -> None:
+    """Take away all but the lower line, the labels (`size`: in points) and a quiet grid across one axis."""
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(MUTED_COLOR)
-    axes.tick_params(length=0, labelsize=SMALL_SIZE, labelcolor=MUTED_COLOR, labelfontfamily=FONT)
-    axes.grid(axis="y", color=GRID_COLOR, linewidth=1)
+    axes.tick_params(length=0, labelsize=size, labelcolor=MUTED_COLOR, labelfontfamily=FONT)
+    axes.grid(axis=grid, color=GRID_COLOR, linewidth=1)
     axes.set_axisbelow(True)
+
+
+def style_time_axis(axes: Axes, left: datetime, right: datetime) -> None:
+    """Give an axis of dates a few round ticks between two moments; the first one's label has the date, in UTC."""
+    locator = AutoDateLocator(UTC, minticks=3, maxticks=dict.fromkeys(range(YEARLY, SECONDLY + 1), 6) | {DAILY: 7})
+    found = locator.tick_values(left, right)
+    ticks = np.asarray([tick for tick in found if date2num(left) <= tick <= date2num(right)])
+    steps = np.diff(ticks)
+    # Where a month is longer than its last step, two labels would touch: those of the 31st and the 1st.
+    ticks = ticks[np.append(steps > 0.6 * np.max(steps, initial=0.0), True)]
+    labels = ConciseDateFormatter(locator, UTC, _TIME_FORMATS, zero_formats=_TURN_FORMATS).format_ticks(ticks)
+    top, begin = labels[0].partition("\n")[0], num2date(ticks[0], UTC)
+    below = f"{begin.day} {begin:%b %Y}, " if ":" in top else "" if top == f"{begin:%Y}" else f"{begin:%Y}, "
+    labels[0] = f"{top}\n{below}UTC"
+    axes.set_xticks(ticks, labels)
 
 
 def style_value_axis(axes: Axes, values: Values) -> None:
@@ -79,15 +101,12 @@ def style_value_axis(axes: Axes, values: Values) -> None:
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     is_flat = high - low <= 1e-12 * max(abs(low), abs(high))
     room = (abs(high) * 0.05 or 1.0) if is_flat else (high - low) * 0.2  # for the star, which is large
-    ticks = [high] if is_flat else round_ticks(low - room / 2, high + room / 2)
+    bottom, top = low - room / 2, high + room / 2
+    found = MaxNLocator(nbins=4, steps=[1, 2, 5, 10]).tick_values(bottom, top)
+    ticks = [0.0 if abs(tick) < (top - bottom) * 1e-6 else float(tick) for tick in found if bottom <= tick <= top]
+    ticks = [high] if is_flat else ticks
     axes.set_yticks(ticks, tick_labels(ticks))
     axes.set_ylim(low - room, high + room)
-
-
-def round_ticks(low: float, high: float) -> list[float]:
-    """Return a few round numbers between two."""
-    ticks = [float(tick) for tick in MaxNLocator(nbins=4, steps=[1, 2, 5, 10]).tick_values(low, high)]
-    return [0.0 if abs(tick) < (high - low) * 1e-6 else tick for tick in ticks if low <= tick <= high]
 
 
 def tick_labels(ticks: list[float]) -> list[str]:
@@ -98,17 +117,14 @@ def tick_labels(ticks: list[float]) -> list[str]:
     labels = [_compact_number(tick, size, digits) for tick in ticks]
     if max(map(len, labels), default=0) > MAX_TICK_LENGTH:
         return [_compact_number(ticks[0], size, 4), *[""] * (len(ticks) - 1)]
-    return labels if any(label[-1] == "M" or "e" in label for label in labels) else _align_decimals(ticks, labels)
+    if any(label[-1] == "M" or "e" in label for label in labels):
+        return labels
+    decimals = max((len(label.partition(".")[2]) for label in labels), default=0)
+    return [f"{tick:,.{decimals}f}" for tick in ticks]  # 0.90 beside 0.88, not 0.9
 
 
 def _compact_number(value: float, largest: float, digits: int) -> str:
     return f"{format_number(value / 1e6, digits)}M" if 1e6 <= largest < 1e12 else format_number(value, digits)
-
-
-def _align_decimals(ticks: list[float], labels: list[str]) -> list[str]:
-    """Return 0.90 beside 0.88, not 0.9."""
-    decimals = max((len(label.partition(".")[2]) for label in labels), default=0)
-    return [f"{tick:,.{decimals}f}" for tick in ticks]
 
 
 def draw_text(
@@ -155,18 +171,17 @@ def text_width(text: str, size: int, *, bold: bool = False) -> float:
 
 def replace_missing_glyphs(text: str) -> str:
     """Return the text with a box for what the font lacks, which matplotlib would warn of at every drawing."""
-    return "".join(char if ord(char) in _available_glyphs() else _placeholder_for(char) for char in sanitize_text(text))
-
-
-def _placeholder_for(char: str) -> str:
-    return "" if unicodedata.category(char) in {"Mn", "Me", "Cf"} else "□"
+    available = _available_glyphs()
+    return "".join(
+        char if ord(char) in available else "□" * (unicodedata.category(char) not in {"Mn", "Me", "Cf"})
+        for char in sanitize_text(text)
+    )
 
 
 @cache
 def _available_glyphs() -> frozenset[int]:
-    return frozenset(get_font(_font_file(bold=False)).get_charmap()) & frozenset(
-        get_font(_font_file(bold=True)).get_charmap()
-    )
+    regular, bold = (get_font(_font_file(bold=bold)).get_charmap() for bold in (False, True))
+    return frozenset(regular) & frozenset(bold)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Who people are: Slack's users and user groups, remembered for a minute at most."""
+"""Who people are, and which ids channels have: what Slack says of its users, user groups, and channels."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from bot.domain.core.actors import Person, Profile
 from bot.domain.core.errors import SlackUnreachable
 from bot.domain.core.sentence import sanitize_text
 from bot.domain.promotions.approvers import EligibleApprovers
-from bot.slack.core.api_errors import CONNECTION_ERRORS, error_code
+from bot.slack.core.client import CONNECTION_ERRORS, error_code
 
 log = logging.getLogger(__name__)
 
 MAX_AGE_SECONDS = 60.0  # seconds
 MAX_CHECKED_PEOPLE = 40  # people whose accounts are looked up for one question
+LOOKUP_PAUSE = 60.0  # seconds before the list is read again for a missing channel; Slack allows 20 pages a minute
 _NO_GROUP_ERRORS = {"unknown_method", "missing_scope", "plan_upgrade_required", "paid_teams_only", "no_such_subteam"}
 _GROUPS_KEY = "groups"  # the key under which all groups are remembered
 
@@ -44,18 +45,28 @@ class SlackDirectory:
         self._client = client
         self._home_team = home_team
         self._policy_groups = policy_groups
+        self._monotonic = monotonic
         self._cache = _TimedCache(monotonic)
         self._pool = ThreadPoolExecutor(8, thread_name_prefix="ask-slack")
 
     def profile(self, person: Person) -> Profile:
-        """Return a person's profile now. Raises SlackUnreachable: then no one can change anything."""
+        """Return a person's profile now. Raises SlackUnreachable: then no one can change anything.
+
+        Account and groups are fetched concurrently if neither is cached. One after the other, a slow Slack would take
+        longer than the three seconds that it gives us to answer.
+        """
         try:
-            user, groups = self._user_and_groups(person.user)
+            groups = self._policy_groups()
+            ahead = self._pool.submit(self._cached_groups) if groups and not self._cache.has(_GROUPS_KEY) else None
+            account = self._account(person.user)
+            if ahead:
+                ahead.result()
+            members = self._members_of(groups)
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             raise SlackUnreachable(
                 "Slack does not answer who you are, so nothing was changed. Try again in a moment."
             ) from error
-        return _profile_from(person, user, groups, self._home_team)
+        return _profile_from(person, account, members, self._home_team)
 
     def current_profiles(self, people: Iterable[Person]) -> dict[str, Profile]:
         """Return people's profiles by user id: their accounts as of now, their groups at most a minute old.
@@ -63,21 +74,16 @@ class SlackDirectory:
         All are fetched concurrently. A person without a known workspace acted at the terminal, and is looked up in the
         home workspace. Raises SlackUnreachable.
         """
-        now = self._cache.now()
-        people_by_user = {
-            person.user: person if person.team else Person(self._home_team, person.user) for person in people
-        }
+        now = self._monotonic()
+        by_user = {person.user: person if person.team else Person(self._home_team, person.user) for person in people}
         try:
-            profiles = self._pool.map(
-                lambda user: self._cache.get(f"user:{user}", partial(self._fetch_user, user), since=now), people_by_user
-            )
+            found = self._pool.map(partial(self._account, since=now), by_user)
             members = self._members_of(self._policy_groups())
-            accounts = dict(zip(people_by_user, profiles, strict=True))
+            accounts = dict(zip(by_user, found, strict=True))
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             raise SlackUnreachable("Slack doesn't say who approved this can still do that.") from error
         return {
-            user: _profile_from(person, accounts[user], _groups_with(user, members), self._home_team)
-            for user, person in people_by_user.items()
+            user: _profile_from(person, accounts[user], members, self._home_team) for user, person in by_user.items()
         }
 
     def member_ids(self, ids: Sequence[str]) -> list[str]:
@@ -107,11 +113,11 @@ class SlackDirectory:
         """Return a person's current profile; the one given if Slack doesn't answer now."""
         user = profile.person.user
         try:
-            account = self._cache.get(f"user:{user}", partial(self._fetch_user, user))
+            account = self._account(user)
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             log.warning("whether %s can decide is not known now: %s", user, error)
             return profile
-        return _profile_from(profile.person, account, profile.groups, self._home_team)
+        return _profile_from(profile.person, account, {}, self._home_team)
 
     def display_names(self, ids: Sequence[str]) -> dict[str, str]:
         """Return the names of users and user groups by id; those that Slack doesn't report now are left out."""
@@ -120,28 +126,17 @@ class SlackDirectory:
             groups = self._cached_groups() if any(id_.startswith("S") for id_ in ids) else _UserGroups()
             names = {id_: groups.name(id_) for id_ in ids if id_.startswith("S")}
             users = [id_ for id_ in ids if not id_.startswith("S")]
-            names.update(zip(users, self._pool.map(self._name_of, users), strict=False))
+            names.update(zip(users, map(_display_name, self._pool.map(self._account, users)), strict=False))
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             log.warning("what people are called is not known now: %s", error)
         return {id_: name for id_, name in names.items() if name}
 
-    def _name_of(self, user: str) -> str:
-        return _display_name(self._cache.get(f"user:{user}", partial(self._fetch_user, user)))
-
-    def _user_and_groups(self, user: str) -> tuple[dict[str, Any], frozenset[str]]:
-        """Return a user's account and groups, fetched concurrently if neither is cached.
-
-        One after the other, a slow Slack would take longer than the three seconds that it gives us to answer.
-        """
-        groups = self._policy_groups()
-        ahead = self._pool.submit(self._cached_groups) if groups and not self._cache.has(_GROUPS_KEY) else None
-        account = self._cache.get(f"user:{user}", partial(self._fetch_user, user))
-        if ahead:
-            ahead.result()
-        return account, _groups_with(user, self._members_of(groups))
+    def _account(self, user: str, since: float = 0.0) -> dict[str, Any]:
+        """Return a user's account, read after `since`; an empty one if this server doesn't have that method."""
+        account: dict[str, Any] = self._cache.get(f"user:{user}", lambda: self._fetch_user(user), since=since)
+        return account
 
     def _fetch_user(self, user: str) -> dict[str, Any]:
-        """Return a user's account; an empty one if this server doesn't have that method."""
         try:
             return dict(self._client.users_info(user=user)["user"])
         except SlackApiError as error:
@@ -160,7 +155,7 @@ class SlackDirectory:
         members_by_group = {group: listed.members(group) for group in groups}
         unlisted = [group for group, members in members_by_group.items() if members is None]
         fetched = self._pool.map(
-            lambda group: self._cache.get(f"group:{group}", partial(self._fetch_members, group)), unlisted
+            lambda group: self._cache.get(f"group:{group}", lambda: self._fetch_members(group)), unlisted
         )
         members_by_group.update(zip(unlisted, fetched, strict=True))
         return {group: members for group, members in members_by_group.items() if members is not None}
@@ -195,11 +190,14 @@ class SlackDirectory:
             return _GroupMembers(is_known=error_code(error) == "no_such_subteam")
 
 
-def _profile_from(claimed: Person, account: Mapping[str, Any], groups: frozenset[str], home_team: str) -> Profile:
-    """Return someone's profile. `claimed` is who the payload says they are; its team can be another one of theirs.
+def _profile_from(
+    claimed: Person, account: Mapping[str, Any], members: Mapping[str, _GroupMembers], home_team: str
+) -> Profile:
+    """Return someone's profile, by their account and the members of user groups.
 
-    Everyone who belongs to this workspace is one person in it, whichever workspace they act from: otherwise, a
-    requester could approve their own request with a click.
+    `claimed` is who the payload says they are; its team can be another one of theirs. Everyone who belongs to this
+    workspace is one person in it, whichever workspace they act from: otherwise, a requester could approve their own
+    request with a click.
     """
     is_home = belongs_to(home_team, claimed, account)
     return Profile(
@@ -208,7 +206,7 @@ def _profile_from(claimed: Person, account: Mapping[str, Any], groups: frozenset
         is_guest=bool(account.get("is_restricted") or account.get("is_ultra_restricted")),
         is_bot=bool(account.get("is_bot")) or claimed.user == "USLACKBOT",
         is_deleted=bool(account.get("deleted")),
-        groups=groups,
+        groups=frozenset(group for group, known in members.items() if claimed.user in known.users),
         name=_display_name(account),
     )
 
@@ -221,10 +219,6 @@ def belongs_to(team: str, claimed: Person, account: Mapping[str, Any]) -> bool:
     """
     team_ids = {account.get("team_id"), *((account.get("enterprise_user") or {}).get("teams") or ())} - {None, ""}
     return not account.get("is_stranger") and team in (team_ids or {claimed.team})
-
-
-def _groups_with(user: str, members: Mapping[str, _GroupMembers]) -> frozenset[str]:
-    return frozenset(group for group, member in members.items() if user in member.users)
 
 
 def _display_name(account: Mapping[str, Any]) -> str:
@@ -276,11 +270,6 @@ class _TimedCache:
         self._values: dict[str, tuple[float, Any]] = {}
         self._locks: dict[str, threading.Lock] = {}
         self._failures: dict[str, tuple[float, Exception]] = {}
-        self._locks_guard = threading.Lock()
-
-    def now(self) -> float:
-        """Return the time by the clock that ages what is remembered."""
-        return self._monotonic()
 
     def has(self, key: str) -> bool:
         """Return whether the value is cached and fresh."""
@@ -291,21 +280,15 @@ class _TimedCache:
         is_fresh = entry is not None and self._monotonic() - entry[0] <= MAX_AGE_SECONDS and entry[0] >= since
         return entry if is_fresh else None
 
-    def _raise_recent_failure(self, key: str, since: float) -> None:
-        """Raise what a read raised for which this one has waited; else all who wait would time out in turn."""
-        when, error = self._failures.get(key, (0.0, None))
-        if error is not None and when > since:
-            raise error
-
     def get(self, key: str, read: Callable[[], Any], *, since: float = 0.0) -> Any:
         """Return the value if it's fresh and was read after `since`, else read it; one thread reads, others wait."""
         began = self._monotonic()
-        with self._locks_guard:
-            lock = self._locks.setdefault(key, threading.Lock())
-        with lock:
+        with self._locks.setdefault(key, threading.Lock()):
             entry = self._fresh_entry(key, since)
             if entry is None:
-                self._raise_recent_failure(key, began)
+                failed_at, failure = self._failures.get(key, (0.0, None))
+                if failure is not None and failed_at > began:  # this one waited for that read; it's not tried in turn
+                    raise failure
                 try:
                     entry = (self._monotonic(), read())
                 except Exception as error:
@@ -313,3 +296,73 @@ class _TimedCache:
                     raise
                 self._values[key] = entry
             return entry[1]
+
+
+class ChannelDirectory:
+    """Finds channel ids by name, and remembers them.
+
+    A workspace can have tens of thousands of channels. Its list is read once, page by page, up to the requested
+    channel. If Slack stops answering, a later search continues on the same page. A former name resolves to the channel
+    that had it, if only one did and no channel has that name now.
+    """
+
+    def __init__(self, client: WebClient, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._client = client
+        self._monotonic = monotonic
+        self._ids: dict[str, str] = {}  # by name, `#` included
+        self._ids_by_former_name: dict[str, set[str]] = {}  # by an earlier name
+        self._cursor: str | None = None
+        self._next_lookup = float("-inf")
+        self._read_lock = threading.Lock()
+
+    def id_of(self, channel: str) -> str:
+        """Return the id of `#name`, or of a known conversation with a person.
+
+        Anything else, and a name that Slack doesn't list now, is returned unchanged.
+        """
+        if not channel.startswith("#"):
+            return self._ids.get(channel, channel)
+        with self._read_lock:
+            if channel not in self._ids and self._monotonic() >= self._next_lookup:
+                self._look_up(channel)
+            return self._ids.get(channel, channel)
+
+    def learn(self, channel: str, channel_id: str) -> None:
+        """Remember the id that Slack gave for a name, or for a person: that of the conversation with them."""
+        self._ids[channel] = channel_id
+
+    def forget(self, channel: str) -> None:
+        """Look a name up again next time: its channel is gone, or we can't see it."""
+        with self._read_lock:
+            if self._ids.pop(channel, None):
+                self._ids_by_former_name.pop(channel, None)
+                self._cursor = None
+
+    def _look_up(self, channel: str) -> None:
+        try:
+            while channel not in self._ids and self._read_page():
+                pass
+        except (SlackApiError, *CONNECTION_ERRORS) as error:
+            log.warning("can't look up the id of %s now: %s", channel, error)
+        else:
+            former = self._ids_by_former_name.get(channel, ())
+            if len(former) == 1:  # else it's ambiguous: several channels had this name
+                self._ids.setdefault(channel, *former)
+        if channel not in self._ids:
+            self._next_lookup = self._monotonic() + LOOKUP_PAUSE
+
+    def _read_page(self) -> bool:
+        """Read the next page of the list; return whether there's another one."""
+        before = self._cursor
+        page = self._client.conversations_list(types="public_channel,private_channel", limit=1000, cursor=self._cursor)
+        for room in page["channels"]:
+            name, former = room.get("name"), room.get("previous_names") or []
+            # an archived channel accepts no messages, and another channel can have its name
+            if room.get("is_archived"):
+                former = [name, *former]
+            else:
+                self._ids[f"#{name}"] = str(room["id"])
+            for listed_name in former:
+                self._ids_by_former_name.setdefault(f"#{listed_name}", set()).add(str(room["id"]))
+        self._cursor = (page.get("response_metadata") or {}).get("next_cursor") or None
+        return self._cursor not in {None, before}

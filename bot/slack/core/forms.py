@@ -23,17 +23,16 @@ INPUT_ACTION = "value"  # the action id of every input: the block id tells the f
 
 def submitted_values(state: Mapping[str, Any]) -> dict[str, str]:
     """Return what was filled in, by field. `state` is a view's state; empty fields are left out."""
-    values = {}
-    for field, actions in (state.get("values") or {}).items():
-        for action in actions.values():
-            option = action.get("selected_option") or {}
-            value = action.get("value") or option.get("value")
-            if value:
-                values[str(field)] = str(value)
-    return values
+    return {
+        str(field): str(value)
+        for field, actions in (state.get("values") or {}).items()
+        for action in actions.values()
+        if (value := action.get("value") or (action.get("selected_option") or {}).get("value"))
+    }
 
 
 def select_input(field: str, label: str, choices: Mapping[str, str], prefilled: Mapping[str, str]) -> InputBlock:
+    """Return a menu; it begins with what was typed if that's a choice, else with the first one."""
     options = [Option(value=value[:150], label=truncate(text, 75)) for value, text in choices.items()]
     chosen = prefilled.get(field, "").lower().replace("-", "_")
     initial = next((option for option in options if str(option.value).lower().replace("-", "_") == chosen), options[0])
@@ -44,6 +43,7 @@ def select_input(field: str, label: str, choices: Mapping[str, str], prefilled: 
 def text_input(
     field: str, label: str, prefilled: Mapping[str, str], *, hint: str, optional: bool = False, multiline: bool = False
 ) -> InputBlock:
+    """Return a field for text, with what was typed."""
     max_length = MAX_REASON_LENGTH if multiline else 250
     element = PlainTextInputElement(
         action_id=INPUT_ACTION,
@@ -55,6 +55,7 @@ def text_input(
 
 
 def form_view(callback: str, title: str, submit: str, private_metadata: str, blocks: list[Block]) -> dict[str, Any]:
+    """Return a modal whose submission calls `callback`."""
     view = View(
         type="modal",
         callback_id=callback,

@@ -14,14 +14,13 @@ from slack_sdk.errors import SlackApiError
 from bot.domain.monitoring.views import build_monitor_chart, monitors_of_incident
 from bot.domain.registry.model import Stage
 from bot.ports import DeliveryOutcome, DeliveryResult, Ledger, MessageKind, MessageRef, OutboxMessage
-from bot.slack.core.api_errors import CONNECTION_ERRORS, error_code, is_rate_limited, missing_scopes
+from bot.slack.core.answer import FileUpload, safe_file_name
 from bot.slack.core.blocks import Message, build_message, section, with_picture
+from bot.slack.core.client import CONNECTION_ERRORS, error_code, is_rate_limited, missing_scopes
 from bot.slack.delivery.poster import SHORT_WAIT, MessagePoster
 from bot.slack.delivery.publisher import (
-    FileUpload,
     InvitationRequests,
     ReportMissingScopes,
-    safe_file_name,
     upload_file,
 )
 from bot.slack.monitoring import incident_card

@@ -12,14 +12,13 @@ from slack_sdk.errors import SlackApiError
 from bot.domain.core.sentence import Channel, Code, Sentence, say, unpack_sentence
 from bot.domain.policy.freezes import active_freeze
 from bot.domain.policy.policy import Policy
-from bot.domain.promotions.approver_messages import waiting_for_approvers
-from bot.domain.promotions.approvers import MAX_NOTIFIED, pending_approvers
+from bot.domain.promotions.approvers import MAX_NOTIFIED, pending_approvers, waiting_for_approvers
 from bot.domain.promotions.request import Request, RequestState, Vote
 from bot.domain.registry.model import Stage
 from bot.domain.rollbacks.rollback import current_blocks
 from bot.ports import DeliveryOutcome, DeliveryResult, Ledger, MessageKind, MessageRef, OutboxMessage
-from bot.slack.core.api_errors import CONNECTION_ERRORS, delivery_for_error, is_posting_restricted
 from bot.slack.core.blocks import Message, sentence_message
+from bot.slack.core.client import CONNECTION_ERRORS, delivery_for_error, is_posting_restricted
 from bot.slack.delivery.alerts import AlertDelivery
 from bot.slack.delivery.poster import SHORT_WAIT, LeaseExpiring, MessagePoster, keep_latest
 from bot.slack.delivery.publisher import ReportMissingScopes

@@ -13,7 +13,8 @@ from slack_sdk.errors import SlackApiError
 
 from bot.domain.core.sentence import Channel, Code, Sentence, say
 from bot.ports import DeliveryOutcome, DeliveryResult, MessageRef, OutboxMessage
-from bot.slack.core.api_errors import (
+from bot.slack.core.blocks import Message, short_form
+from bot.slack.core.client import (
     CONNECTION_ERRORS,
     CONTENT_ERRORS,
     POST_OPTIONS,
@@ -21,8 +22,7 @@ from bot.slack.core.api_errors import (
     error_code,
     is_rate_limited,
 )
-from bot.slack.core.blocks import Message, short_form
-from bot.slack.core.channels import ChannelDirectory
+from bot.slack.core.directory import ChannelDirectory
 
 log = logging.getLogger(__name__)
 

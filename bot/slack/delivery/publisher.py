@@ -1,4 +1,4 @@
-"""Posts comparisons and timelines: the message, with the chart in its thread, and a CSV file if rows were cut."""
+"""Posts answers that are for everyone: the message in the channel, with its files in the thread."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from slack_sdk.errors import SlackApiError
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_before_delay
 
 from bot.domain.core.errors import SlackUnreachable
-from bot.domain.core.sentence import Code, Sentence, sanitize_text, say
-from bot.domain.registry.comparison import Comparison, to_csv
-from bot.domain.rollbacks.history import Timeline
+from bot.domain.core.sentence import Code, Sentence, say
 from bot.ports import DeliveryOutcome, MessageRef
-from bot.slack.core.api_errors import (
+from bot.slack.core.answer import FileUpload, SlackAnswer
+from bot.slack.core.blocks import Message
+from bot.slack.core.client import (
     CONNECTION_ERRORS,
     POST_OPTIONS,
     delivery_for_error,
@@ -25,10 +25,6 @@ from bot.slack.core.api_errors import (
     is_rate_limited,
     missing_scopes,
 )
-from bot.slack.core.blocks import Message
-from bot.slack.core.mrkdwn import code
-from bot.slack.registry.comparison import ComparisonMessage, comparison_message
-from bot.slack.rollbacks.history import timeline_message
 
 log = logging.getLogger(__name__)
 
@@ -37,20 +33,6 @@ ReportMissingScopes = Callable[[Iterable[str]], object]  # notifies admins of sc
 # The bot isn't a member of the channel, or it isn't a channel: then the person gets the message directly.
 _NOT_REACHABLE_ERRORS = {"not_in_channel", "channel_not_found", "is_archived"}
 RETRY_SECONDS = 5.0  # seconds for which a rate-limited post is retried: another message may be ahead in that channel
-
-
-@dataclass(frozen=True, slots=True)
-class FileUpload:
-    """A file for a thread. `alt` is a picture's alternative text.
-
-    `failure_text`: what the person reads if Slack refuses a file that the message promises.
-    """
-
-    name: str
-    content: bytes
-    title: str
-    alt: str = ""
-    failure_text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,43 +65,24 @@ class Publisher:
         self._report_missing_scopes = report_missing_scopes
         self._invitations = InvitationRequests()
 
-    def publish_comparison(
-        self, compared: Comparison, channel: str, *, user_id: str, thread: str | None = None
-    ) -> PublishedMessage:
-        """Post a comparison: see `post`."""
-        answer = comparison_message(compared)
-        return self.post(
-            answer.message, lambda: _comparison_files(compared, answer), channel, user_id=user_id, thread=thread
-        )
+    def post(self, answer: SlackAnswer, channel: str, *, user_id: str, thread: str | None = None) -> PublishedMessage:
+        """Post an answer in `channel` (in `thread`, if given), or directly to `user_id` if we can't post there.
 
-    def publish_timeline(self, periods: Timeline, channel: str, *, user_id: str) -> PublishedMessage:
-        """Post the timeline of Production with its picture: see `post`."""
-        return self.post(timeline_message(periods), lambda: [timeline_chart_file(periods)], channel, user_id=user_id)
-
-    def post(
-        self,
-        message: Message,
-        files: Callable[[], Sequence[FileUpload]],
-        channel: str,
-        *,
-        user_id: str,
-        thread: str | None = None,
-    ) -> PublishedMessage:
-        """Post a message in `channel` (in `thread`, if given), or directly to `user_id` if we can't post there.
-
-        `files` is called after the message is posted; the files go into its thread. Returns where it's posted. Raises
+        Its files are made after the message is posted, and go into its thread. Returns where it's posted. Raises
         SlackUnreachable.
         """
         try:
             channel_error = ""
             try:
-                message_ref = self._post(message, channel, thread)
+                message_ref = self._post(answer.message, channel, thread)
             except SlackApiError as error:
                 channel_error = error_code(error)
                 if channel_error not in _NOT_REACHABLE_ERRORS and not is_posting_restricted(channel_error):
                     raise
-                message_ref = self._post_directly(message, user_id)
-            failure_text = self._upload_files(files(), MessageRef(message_ref.channel, thread or message_ref.ts))
+                message_ref = self._post_directly(answer.message, user_id)
+            failure_text = self._upload_files(
+                answer.make_files(), MessageRef(message_ref.channel, thread or message_ref.ts)
+            )
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             raise SlackUnreachable(_refusal_sentence(error)) from error
         return PublishedMessage(message_ref, channel_error, failure_text)
@@ -214,40 +177,3 @@ def _refusal_sentence(error: Exception) -> Sentence:
     is_refused = isinstance(error, SlackApiError) and delivery_for_error(error).outcome is DeliveryOutcome.REFUSED
     why = error_code(error) if isinstance(error, SlackApiError) else "no answer"
     return say("Slack didn't accept it ({why}).{again}", why=Code(why), again="" if is_refused else " Try again.")
-
-
-def _comparison_files(comparison: Comparison, answer: ComparisonMessage) -> list[FileUpload]:
-    name, files = safe_file_name(comparison.model), []
-    if comparison.metrics:
-        from bot.slack.registry.comparison_chart import comparison_alt_text, comparison_chart
-
-        files.append(
-            FileUpload(
-                f"{name}-metrics.png",
-                comparison_chart(comparison),
-                "Metrics by version",
-                comparison_alt_text(comparison),
-            )
-        )
-    if answer.is_cut:
-        fewer = code(f"/model compare {comparison.model} {comparison.versions[-1]} …", 300)
-        missing = f"Slack refused the CSV. To see other versions, name them: {fewer}"
-        files.append(
-            FileUpload(f"{name}-versions.csv", to_csv(comparison).encode(), "All versions and metrics", "", missing)
-        )
-    return files
-
-
-def timeline_chart_file(timeline: Timeline) -> FileUpload:
-    """Return the picture of a timeline."""
-    from bot.slack.rollbacks.history_chart import history_alt_text, history_chart
-
-    picture = history_chart(timeline.model, timeline.chart_periods, timeline.now, timeline.window)
-    alt = history_alt_text(timeline.model, timeline.chart_periods, timeline.now)
-    return FileUpload(f"{safe_file_name(timeline.model)}-production.png", picture, "Timeline of Production", alt)
-
-
-def safe_file_name(model: str) -> str:
-    """Return a name from outside as a part of a file's name."""
-    name = "".join(char if char.isalnum() or char in "-_." else "_" for char in sanitize_text(model))
-    return name[:80] or "model"

@@ -5,32 +5,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement, DividerBlock, HeaderBlock, PlainTextObject
+from slack_sdk.models.blocks import Block, ButtonElement, DividerBlock
 
-from bot.domain.audit import messages as audit_messages
-from bot.domain.audit.events import ChainedEvent
 from bot.domain.core.sentence import Sentence
+from bot.domain.home.views import HomeView, StageHolders
 from bot.domain.policy import messages as policy_messages
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.request import Request, RequestState
-from bot.domain.registry.rollback_block import RollbackBlock
+from bot.domain.registry.rollback_block import RollbackBlock, block_details
 from bot.domain.transitions import restore_messages
-from bot.services.home.home import HomeView, StageHolders
-from bot.slack.commands.help_text import MENU_HELP, MENU_MODELS, MENU_PROMOTE, MENU_REQUESTS
-from bot.slack.core.blocks import block_dicts, context_line, join_into_chunks, section
-from bot.slack.core.mrkdwn import (
-    MAX_TEXT_LENGTH,
+from bot.slack.audit.answers import event_text
+from bot.slack.commands.help_text import menu_buttons
+from bot.slack.core.blocks import (
+    block_dicts,
     code,
-    cut_mrkdwn,
+    context_line,
     escape_and_cut,
     format_time,
+    header,
     mention_actor,
+    row_sections,
+    section,
     to_mrkdwn,
 )
 from bot.slack.monitoring.answers import ADD, false_rollback_line, monitor_line
-from bot.slack.policy.gate_rows import gate_rows
-from bot.slack.promotions.request_card import decision_buttons, review_buttons
-from bot.slack.registry.version_lines import blocked_line
+from bot.slack.promotions.request_card import decision_buttons, gate_rows, review_buttons
 
 MAX_MODELS = 40  # models; of more, the rest is counted
 
@@ -41,22 +40,22 @@ def home_view(view: HomeView) -> dict[str, Any]:
         *([section(to_mrkdwn(restore_messages.hold_summary(view.hold)))] if view.hold else []),
         *(section(to_mrkdwn(policy_messages.freeze_announcement(freeze))) for freeze in view.global_freezes[:3]),
         *([section(f"⚠️ {to_mrkdwn(view.policy_notice)}")] if view.policy_notice else []),
-        _header("Waits for you"),
+        header("Waits for you"),
         *_review_blocks(view),
         DividerBlock(),
-        _header("What you asked for"),
+        header("What you asked for"),
         *_row_blocks(
             [_own_request_row(request) for request in view.own_requests],
             "Nothing yet. The button below asks for a promotion.",
         ),
         DividerBlock(),
-        _header("In Production"),
+        header("In Production"),
         *_row_blocks(
             [_serving_row(holders) for holders in view.stage_holders[:MAX_MODELS]], "Nothing that Registrar has seen."
         ),
         *_more_line(len(view.stage_holders) - MAX_MODELS, "/model list"),
         DividerBlock(),
-        _header("Monitors"),
+        header("Monitors"),
         *_row_blocks(
             [monitor_line(monitor, view.now) for monitor in view.monitors],
             "Nothing is watched yet. The button below adds a monitor.",
@@ -64,9 +63,9 @@ def home_view(view: HomeView) -> dict[str, Any]:
         *_more_line(view.monitors_more, "/model monitor list MODEL"),
         *false_rollback_line(view.expected_false_rollbacks),
         DividerBlock(),
-        _header("Lately"),
-        *_row_blocks([_event_row(link) for link in view.recent_events], "Nothing has happened yet."),
-        _menu_buttons(),
+        header("Lately"),
+        *_row_blocks([f"• {event_text(link.event, 400)}" for link in view.recent_events], "Nothing has happened yet."),
+        menu_buttons(ButtonElement(text="Add a monitor", action_id=ADD)),
     ]
     return {"type": "home", "blocks": block_dicts(blocks)}
 
@@ -74,10 +73,6 @@ def home_view(view: HomeView) -> dict[str, Any]:
 def refused_view(reason: Sentence) -> dict[str, Any]:
     """Return the Home tab of a person who isn't allowed to see anything."""
     return {"type": "home", "blocks": block_dicts([section(to_mrkdwn(reason))])}
-
-
-def _header(text: str) -> HeaderBlock:
-    return HeaderBlock(text=PlainTextObject(text=text, emoji=True))
 
 
 def _review_blocks(view: HomeView) -> list[Block]:
@@ -93,20 +88,19 @@ def _review_blocks(view: HomeView) -> list[Block]:
 
 
 def _pending_request(request: Request, block: RollbackBlock | None) -> str:
-    lines = [
-        f"{_change(request)}, asked by {mention_actor(request.requester)}, until {format_time(request.expires_at)}",
-    ]
+    asked = f"asked by {mention_actor(request.requester)}, until {format_time(request.expires_at)}"
+    lines = [f"{_subject(request, '*')}, {asked}"]
     lines += [f"> {escape_and_cut(request.reason, 300)}"] if request.reason else []
-    lines += [blocked_line(block)] if block else []
+    lines += [f"⛔ {to_mrkdwn(block_details(block))}"] if block else []
     lines += gate_rows(request.seen, is_overridden=request.overridden_by is not None) if request.seen else []
-    return cut_mrkdwn("\n".join(lines), MAX_TEXT_LENGTH)
+    return "\n".join(lines)
 
 
 def _request_to_review(request: Request) -> str:
     due = f", review due by {format_time(request.review_due)}" if request.review_due else ""
-    lines = [f"🚨 {_change(request)}: {mention_actor(request.requester)} broke the glass{due}"]
+    lines = [f"🚨 {_subject(request, '*')}: {mention_actor(request.requester)} broke the glass{due}"]
     lines += [f"> {escape_and_cut(request.reason, 300)}"] if request.reason else []
-    return cut_mrkdwn("\n".join(lines), MAX_TEXT_LENGTH)
+    return "\n".join(lines)
 
 
 def _own_request_row(request: Request) -> str:
@@ -116,12 +110,13 @@ def _own_request_row(request: Request) -> str:
         else request.state.value
     )
     why = f": {escape_and_cut(request.outcome, 200)}" if request.outcome else ""
+    return f"• {code(request.id)} {_subject(request)}, {state}{why}"
+
+
+def _subject(request: Request, style: str = "") -> str:
+    """Return a request's model and change. `style`: the sign around the change."""
     change = to_mrkdwn(promotion_messages.describe_change(request))
-    return f"• {code(request.id)} {code(request.model, 120)} {change}, {state}{why}"
-
-
-def _change(request: Request) -> str:
-    return f"{code(request.model, 120)} *{to_mrkdwn(promotion_messages.describe_change(request))}*"
+    return f"{code(request.model, 120)} {style}{change}{style}"
 
 
 def _serving_row(serving: StageHolders) -> str:
@@ -134,25 +129,9 @@ def _serving_row(serving: StageHolders) -> str:
     return f"• {code(serving.model, 120)}  {'  ·  '.join(stages)}{frozen}"
 
 
-def _event_row(link: ChainedEvent) -> str:
-    text = to_mrkdwn(audit_messages.describe_event(link.event, with_names=False))
-    return f"• {format_time(link.event.at)}  {cut_mrkdwn(text, 400)}"
-
-
 def _row_blocks(rows: Sequence[str], empty: str) -> list[Block]:
-    return [section(chunk) for chunk in join_into_chunks(rows)] or [section(empty)]
+    return row_sections(rows) or [section(empty)]
 
 
 def _more_line(more: int, command: str) -> list[Block]:
     return [context_line(f"And {more} more: {code(command)}")] if more > 0 else []
-
-
-def _menu_buttons() -> ActionsBlock:
-    buttons = [
-        ButtonElement(text="Ask for a promotion", action_id=MENU_PROMOTE, style="primary"),
-        ButtonElement(text="Open requests", action_id=MENU_REQUESTS),
-        ButtonElement(text="Models", action_id=MENU_MODELS),
-        ButtonElement(text="Add a monitor", action_id=ADD),
-        ButtonElement(text="Help", action_id=MENU_HELP),
-    ]
-    return ActionsBlock(block_id="menu", elements=buttons)

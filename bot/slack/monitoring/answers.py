@@ -7,30 +7,39 @@ from datetime import datetime
 
 from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement, SectionBlock
 
+from bot.domain.commands.monitoring import MonitorAdd, MonitorBacktest, MonitorList, MonitorShow
 from bot.domain.core.numbers import MISSING, format_proportion, pluralize
 from bot.domain.core.sentence import Sentence, truncate
 from bot.domain.monitoring import messages as monitor_messages
 from bot.domain.monitoring import rule_messages
+from bot.domain.monitoring.backtest import Backtest
 from bot.domain.monitoring.incident import Incident
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.monitoring.readings import CheckOutcome, Measurement
 from bot.domain.monitoring.rules.false_rollbacks import FalseRollbackEstimate, estimate_false_rollbacks
 from bot.domain.monitoring.state import MonitorState, MonitorStatus
 from bot.domain.monitoring.views import MonitorRow, MonitorView
+from bot.slack.core.answer import FileUpload, RenderContext, Renderers, SlackAnswer, safe_file_name
 from bot.slack.core.blocks import (
     MAX_ROWS_LENGTH,
+    MAX_TEXT_LENGTH,
     Blocks,
     Message,
     block_dicts,
     build_message,
+    code,
     context_line,
+    cut_mrkdwn,
     fitting_rows,
+    format_time,
     join_into_chunks,
     json_length,
+    mention_actor,
     mrkdwn_object,
     section,
+    sentence_message,
+    to_mrkdwn,
 )
-from bot.slack.core.mrkdwn import MAX_TEXT_LENGTH, code, cut_mrkdwn, format_time, mention_actor, to_mrkdwn
 
 ADD, SHOW, CHECK, PAUSE, RESUME = "monitor_add", "monitor_show", "monitor_check", "monitor_pause", "monitor_resume"
 SILENCE, UNSILENCE = "monitor_silence", "monitor_unsilence"
@@ -220,17 +229,57 @@ def _origin_line(monitor: Monitor) -> str:
     return f"{verb} by {mention_actor(monitor.created_by)}, {format_time(monitor.created_at)}  ·  To change it: {edit}"
 
 
-def added_answer(sentence: Sentence, monitor: Monitor) -> Message:
+def _render_added(command: MonitorAdd, monitor: Monitor, context: RenderContext) -> SlackAnswer:
     """Return the answer to the person who added a monitor, with buttons for the next steps."""
-    text = to_mrkdwn(sentence)
+    text = to_mrkdwn(context.answer)
     buttons = [
         ButtonElement(text="Show it", action_id=SHOW, value=monitor.id),
         ButtonElement(text="Backtest", action_id=BACKTEST, value=monitor.id),
     ]
-    return build_message(text, [section(text), ActionsBlock(block_id=f"added:{monitor.id}", elements=buttons)])
+    actions = ActionsBlock(block_id=f"added:{monitor.id}", elements=buttons)
+    return SlackAnswer(build_message(text, [section(text), actions]))
 
 
-def public_view(view: MonitorView) -> Message:
+def _render_monitors(command: MonitorList, rows: Sequence[MonitorRow], context: RenderContext) -> SlackAnswer:
+    return SlackAnswer(monitor_list(rows, context.now, command.model))
+
+
+def _render_monitor(command: MonitorShow, view: MonitorView, context: RenderContext) -> SlackAnswer:
+    message = _public_view(view) if context.is_public else monitor_view(view)
+    return SlackAnswer(message, lambda: _chart_files(view), is_public=context.is_public)
+
+
+def _chart_files(view: MonitorView) -> list[FileUpload]:
+    if view.chart is None or not view.chart.values:
+        return []
+    from bot.slack.monitoring.chart import draw_readings, readings_alt_text
+
+    name, alt = f"{safe_file_name(view.monitor.model)}-{view.monitor.name}.png", readings_alt_text(view.chart)
+    return [FileUpload(name, draw_readings(view.chart), "The last readings", alt, "Slack refused the chart.")]
+
+
+def _render_backtest(command: MonitorBacktest, backtest: Backtest, context: RenderContext) -> SlackAnswer:
+    return SlackAnswer(sentence_message(backtest.sentence), lambda: _backtest_files(backtest), is_public=True)
+
+
+def _backtest_files(backtest: Backtest) -> list[FileUpload]:
+    if not backtest.points:
+        return []
+    from bot.slack.monitoring.chart import backtest_alt_text, draw_backtest
+
+    name = f"{safe_file_name(backtest.monitor.model)}-{backtest.monitor.name}-backtest.png"
+    return [FileUpload(name, draw_backtest(backtest), "Backtest", backtest_alt_text(backtest))]
+
+
+RENDERERS: Renderers = {
+    MonitorAdd: _render_added,
+    MonitorList: _render_monitors,
+    MonitorShow: _render_monitor,
+    MonitorBacktest: _render_backtest,
+}
+
+
+def _public_view(view: MonitorView) -> Message:
     """Return a monitor's public message: its state and rule. Its chart goes into the thread."""
     line = monitor_line(MonitorRow(view.monitor, view.monitor_state), view.now)
     text = f"{line}\n{to_mrkdwn(rule_messages.rule_sentence(view.monitor.rule))}"

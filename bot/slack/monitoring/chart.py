@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from math import isfinite
 from statistics import median
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.dates import date2num
 
 from bot.domain.core.numbers import format_number, pluralize
 from bot.domain.core.sentence import sanitize_text, truncate
@@ -34,6 +34,7 @@ from bot.slack.core.chart_style import (
     render_png,
     replace_missing_glyphs,
     style_axes,
+    style_time_axis,
     style_value_axis,
     text_width,
 )
@@ -43,14 +44,10 @@ MAX_MARKED_READINGS = 80  # with more readings, only the line and failed ones ar
 MAX_LINE_DISTANCE = 2  # times the range of the readings; a bound further away is listed below instead
 FEW_READINGS = 12  # with fewer readings, their distance to the bound matters more than their own range
 GAP_FACTOR = 3.5  # times the usual distance between readings; a longer gap breaks the line
-MAX_TIME_LABELS = 6  # on the time axis
 
 _HEIGHT_INCHES = 4.7  # inches
 _AXES_BOX = (0.9, 1.4, CHART_WIDTH - 0.9 - 0.35, 2.5)  # left, bottom, width, height in inches
 _FAILED_COLOR, _BOUND_COLOR, _LIMIT_COLOR, _TRANSITION_COLOR = "#c01c1c", "#8a5a00", "#c01c1c", "#6b3fa0"
-_TICK_STEPS = [timedelta(minutes=n) for n in (1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720)] + [
-    timedelta(days=n) for n in (1, 2, 5, 7, 14, 30, 60, 90, 180)
-]
 
 
 def draw_readings(chart: MonitorChart, *, failed_label: str = "failed") -> bytes:
@@ -70,7 +67,7 @@ def draw_readings(chart: MonitorChart, *, failed_label: str = "failed") -> bytes
     _draw_bounds(axes, inside)
     _draw_line(axes, chart, values)
     legend = f"● {failed_label}: {sum(chart.failed)}" if any(chart.failed) else f"Nothing {failed_label}"
-    moved = "┊ Production moved" if any(axes.get_xlim()[0] <= at.timestamp() for at, _ in chart.transitions) else ""
+    moved = "┊ Production moved" if any(axes.get_xlim()[0] <= date2num(at) for at, _ in chart.transitions) else ""
     draw_text(
         figure,
         (MARGIN, 0.52),
@@ -87,7 +84,6 @@ def draw_readings(chart: MonitorChart, *, failed_label: str = "failed") -> bytes
         color=_TRANSITION_COLOR,
         bold=True,
     )
-    draw_text(figure, (CHART_WIDTH - MARGIN, 0.52), "times in UTC", CONTENT_WIDTH, color=MUTED_COLOR, align="right")
     # The readings are around the baseline, so its name goes elsewhere.
     below = [f"┄ baseline {format_number(inside[BASELINE_LINE])}"] if BASELINE_LINE in inside else []
     draw_text(figure, (MARGIN, 0.2), "    ".join([*below, *_outside_note(far)]), CONTENT_WIDTH, color=MUTED_COLOR)
@@ -129,7 +125,7 @@ def _show_time(at: datetime) -> str:
 
 
 def _draw_line(axes: Axes, chart: MonitorChart, values: np.ndarray) -> None:
-    places = _timestamps(chart.times)
+    places = date2num(chart.times)
     are_few = len(values) <= MAX_MARKED_READINGS
     xs, ys = _with_gaps(places, values)
     axes.plot(xs, ys, color=LINE_COLOR, linewidth=2 if are_few else 1, zorder=3)
@@ -152,17 +148,13 @@ def _draw_line(axes: Axes, chart: MonitorChart, values: np.ndarray) -> None:
         )
 
 
-def _timestamps(times: Sequence[datetime]) -> np.ndarray:
-    return np.asarray([at.timestamp() for at in times], dtype=np.float64)
-
-
-def _with_gaps(timestamps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _with_gaps(places: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the line's points with a gap where there were no readings for long."""
-    if len(timestamps) < 3:
-        return timestamps, values
-    steps = np.diff(timestamps)
+    if len(places) < 3:
+        return places, values
+    steps = np.diff(places)
     holes = np.flatnonzero(steps > GAP_FACTOR * max(median(steps.tolist()), 1e-9)) + 1
-    return np.insert(timestamps, holes, timestamps[holes]), np.insert(values, holes, np.nan)
+    return np.insert(places, holes, places[holes]), np.insert(values, holes, np.nan)
 
 
 def _split_bounds(chart: MonitorChart) -> tuple[dict[str, float], dict[str, float]]:
@@ -219,7 +211,7 @@ def _draw_transitions(axes: Axes, transitions: Sequence[tuple[datetime, str]]) -
     left, right = axes.get_xlim()
     room, after = 0.5 / _AXES_BOX[2] * (right - left), right + (right - left)
     for at, label in sorted(transitions, reverse=True):
-        place = at.timestamp()
+        place = date2num(at)
         if not left <= place <= right:
             continue
         axes.axvline(place, color=_TRANSITION_COLOR, linewidth=1.6, linestyle=(0, (2, 2)), zorder=1)
@@ -241,40 +233,10 @@ def _draw_transitions(axes: Axes, transitions: Sequence[tuple[datetime, str]]) -
             after = place
 
 
-# -- the time axis -----------------------------------------------------------------------------------------------------
-
-
 def _draw_time_axis(axes: Axes, times: Sequence[datetime]) -> None:
     first, last = min(times), max(times)
     if last - first < timedelta(minutes=1):
         first, last = first - timedelta(minutes=2), last + timedelta(minutes=2)
     room = (last - first) * 0.02
-    axes.set_xlim((first - room).timestamp(), (last + room).timestamp())
-    step = next(
-        (step for step in _TICK_STEPS if (last - first) / step <= MAX_TIME_LABELS), (last - first) / MAX_TIME_LABELS
-    )
-    ticks = _round_ticks(first, last, step)
-    axes.set_xticks([at.timestamp() for at in ticks], _tick_labels(ticks, step))
-
-
-def _round_ticks(first: datetime, last: datetime, step: timedelta) -> list[datetime]:
-    midnight = first.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    at = midnight + ((first - midnight) // step) * step
-    ticks = []
-    while at <= last:
-        if at >= first:
-            ticks.append(at)
-        at += step
-    return ticks or [first]
-
-
-def _tick_labels(ticks: Sequence[datetime], step: timedelta) -> list[str]:
-    """Return clock times; the first one of each day has the date below it."""
-    if step >= timedelta(days=1):
-        return [_day_label(at) for at in ticks]
-    new = [True, *(a.date() != b.date() for a, b in pairwise(ticks))]
-    return [f"{at:%H:%M}\n{_day_label(at)}" if is_new else f"{at:%H:%M}" for at, is_new in zip(ticks, new, strict=True)]
-
-
-def _day_label(at: datetime) -> str:
-    return f"{at.day} {at:%b}"
+    axes.set_xlim(date2num(first - room), date2num(last + room))
+    style_time_axis(axes, first, last)

@@ -20,15 +20,18 @@ from bot.domain.monitoring import incident_messages
 from bot.domain.monitoring.incident import Incident, IncidentEnding, IncidentKind, IncidentStatus
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.transitions.serving_check import ServingCheck, ServingCheckState
-from bot.slack.core.blocks import Message, build_message, context_line, section
-from bot.slack.core.mrkdwn import (
+from bot.slack.core.blocks import (
     MAX_TEXT_LENGTH,
+    Message,
+    build_message,
     code,
+    context_line,
     cut_mrkdwn,
     escape,
     escape_and_cut,
     format_time,
     mention_actor,
+    section,
     to_mrkdwn,
 )
 

@@ -2,49 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from slack_sdk.models.blocks import (
-    ActionsBlock,
-    Block,
-    ButtonElement,
-    ConfirmObject,
-    HeaderBlock,
-    PlainTextObject,
-    SectionBlock,
-)
+from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement, ConfirmObject, PlainTextObject
 
+from bot.domain.commands.promotions import Approve, Validate
 from bot.domain.core.ci_run import CiRun
 from bot.domain.core.numbers import format_difference, format_number
 from bot.domain.core.sentence import Sentence, sanitize_text, truncate
 from bot.domain.policy.freezes import ActiveFreeze
 from bot.domain.promotions import messages as promotion_messages
-from bot.domain.promotions.gates import NOT_BLOCKED_GATE
+from bot.domain.promotions.gates import NOT_BLOCKED_GATE, summarize_gates
 from bot.domain.promotions.request import Request, RequestState, Vote, counting_approvals
 from bot.domain.promotions.snapshot import RequestSnapshot
 from bot.domain.registry.metric_direction import Direction, is_better
-from bot.domain.registry.rollback_block import RollbackBlock
-from bot.domain.registry.signature_changes import CallerEffect
-from bot.slack.core.blocks import Message, build_message, context_line, first_rows_and_count, mrkdwn_object, section
-from bot.slack.core.mrkdwn import (
-    MAX_TEXT_LENGTH,
+from bot.domain.registry.model import VersionInfo
+from bot.domain.registry.rollback_block import RollbackBlock, block_details
+from bot.domain.registry.signature_changes import CallerEffect, CallerImpact
+from bot.slack.core.answer import RenderContext, Renderers, SlackAnswer
+from bot.slack.core.blocks import (
+    MAX_NAMES,
+    Message,
+    build_message,
     code,
+    context_line,
     cut_mrkdwn,
     escape,
     escape_and_cut,
+    fields_section,
+    first_rows_and_count,
+    fitting_rows,
     format_time,
+    header,
     mention_actor,
+    row_sections,
+    section,
     to_mrkdwn,
 )
-from bot.slack.policy.gate_rows import gate_rows
-from bot.slack.registry.version_lines import MAX_APPROVERS, blocked_line
 
 APPROVE, REJECT, DETAILS = "request_approve", "request_reject", "request_details"
 OVERRIDE, REQUEST_AGAIN, WITHDRAW = "request_override", "request_again", "request_withdraw"
 REVIEW = "request_review"
 MAX_METRICS = 8  # figures on the card; of more, the rest is counted: Details and compare have them all
-MAX_TITLE_LENGTH = 150  # Slack's limit for a header
 MAX_CHANGES = 5  # for callers
+MAX_GATES = 12
+MAX_GATES_LENGTH = 2400  # characters of all gates; the rest is counted
 
 # -- the card ----------------------------------------------------------------------------------------------------------
 
@@ -76,30 +78,31 @@ def request_card(
     to Production now. `waiting_for`: whom a pending request waits for. `block`: why the version is blocked now, shown
     while the request can be decided.
     """
-    blocks: list[Block] = [
-        HeaderBlock(text=PlainTextObject(text=_title(request, freeze), emoji=True)),
-        section(_summary(request)),
-        *([section(blocked_line(block))] if block and request.state is RequestState.PENDING else []),
-        *(
-            section(text)
-            for text in (
-                _metrics_section(request, directions or {}),
-                _signature_section(request),
-                _gates_section(request),
-            )
-            if text
-        ),
-        SectionBlock(fields=[mrkdwn_object(field) for field in _field_texts(request, votes)]),
+    is_pending, change = request.state is RequestState.PENDING, to_mrkdwn(promotion_messages.describe_change(request))
+    texts = [
+        _summary(request),
+        f"⛔ {to_mrkdwn(block_details(block))}" if block and is_pending else "",
+        *(_snapshot_texts(request, request.seen, directions or {}) if request.seen else []),
     ]
-    if request.state is RequestState.PENDING:
+    blocks: list[Block] = [
+        header(_title(request, freeze)),
+        *(section(text) for text in texts if text),
+        fields_section(_field_texts(request, votes)),
+    ]
+    if is_pending:
         blocks += [section(f"❄️ {to_mrkdwn(freeze.description)}")] if freeze else []
         blocks += [section(to_mrkdwn(waiting_for))] if waiting_for else []
         blocks.append(decision_buttons(request, is_frozen=freeze is not None))
     if request.state in {RequestState.STALE, RequestState.EXPIRED}:
-        blocks.append(_request_again_buttons(request))
+        button = ButtonElement(text="Ask again", action_id=REQUEST_AGAIN, value=request.id)
+        blocks.append(ActionsBlock(block_id=f"again:{request.id}", elements=[button]))
     blocks += [review_buttons(request)] if request.needs_review else []
-    blocks.append(context_line(_footer(request)))
-    return build_message(_notification_text(request), blocks)
+    typed = f"  ·  or type {code(f'/model approve {request.id}')}" if is_pending else ""
+    policy = f"  ·  Policy {code(request.seen.policy)}" if request.seen and request.seen.policy else ""
+    blocks.append(context_line(f"Request {code(request.id)}{typed}{policy}"))
+    subject = f"{code(request.model)} {change}"
+    asked = f"{mention_actor(request.requester)} asks: {subject}"
+    return build_message(asked if is_pending else f"{subject}: {request.state.value}", blocks)
 
 
 def _title(request: Request, freeze: ActiveFreeze | None) -> str:
@@ -107,17 +110,15 @@ def _title(request: Request, freeze: ActiveFreeze | None) -> str:
     change = f"{truncate(sanitize_text(request.model), 60)} v{request.version} → {request.target}"
     if request.state is RequestState.PENDING and freeze:
         reason = sanitize_text(freeze.reason).rstrip(".")
-        return truncate(f"❄️ {change} is frozen{f': {reason}' if reason else ' by the policy'}", MAX_TITLE_LENGTH)
+        return f"❄️ {change} is frozen{f': {reason}' if reason else ' by the policy'}"
     if request.state is RequestState.PENDING and request.has_blocking_gates and request.seen:
         failed = [gate.name for gate in request.seen.failed_gates]
         if failed == [NOT_BLOCKED_GATE]:
-            return truncate(f"⛔ {change} is blocked: rolled back as bad, unblock or override needed", MAX_TITLE_LENGTH)
+            return f"⛔ {change} is blocked: rolled back as bad, unblock or override needed"
         gates_text = truncate(sanitize_text(failed[0]), 25) if len(failed) == 1 else f"{len(failed)} gates"
-        return truncate(f"⛔ {change} is blocked: {gates_text} failed, override needed", MAX_TITLE_LENGTH)
-    title = _TITLES[request.state].format(
-        model=truncate(sanitize_text(request.model), 80), version=request.version, target=request.target
-    )
-    return truncate(title, MAX_TITLE_LENGTH)
+        return f"⛔ {change} is blocked: {gates_text} failed, override needed"
+    model = truncate(sanitize_text(request.model), 80)
+    return _TITLES[request.state].format(model=model, version=request.version, target=request.target)
 
 
 def _summary(request: Request) -> str:
@@ -132,23 +133,32 @@ def _summary(request: Request) -> str:
     return "\n".join(lines)
 
 
-def _metrics_section(request: Request, directions: Mapping[str, Direction | str]) -> str:
+def _snapshot_texts(
+    request: Request, snapshot: RequestSnapshot, directions: Mapping[str, Direction | str]
+) -> Iterator[str]:
+    """Yield what was seen of the version: its metrics, what changes for callers, and its gates; or empty texts."""
+    yield _metrics_text(request, snapshot, directions)
+    yield _callers_text(request, snapshot.callers)
+    if snapshot.gates:
+        rows = gate_rows(snapshot, is_overridden=request.overridden_by is not None)
+        if request.overridden_by is not None:
+            reason = escape_and_cut(request.override_reason, 500)
+            rows.append(f"Failed gates let pass by {mention_actor(request.overridden_by)}: {reason}")
+        yield "*Gates*\n" + "\n".join(rows)
+
+
+def _metrics_text(request: Request, snapshot: RequestSnapshot, directions: Mapping[str, Direction | str]) -> str:
     """Return the candidate's metrics against the incumbent's; those with gates come first."""
-    if request.seen is None or not (request.seen.metrics or request.seen.validation):
-        return ""
-    snapshot = request.seen
     gated = [gate.name for gate in snapshot.gates if gate.name in snapshot.metrics]
     names = list(dict.fromkeys([*gated, *sorted(snapshot.metrics)]))
     rows = [_metric_text(name, snapshot, directions) for name in names[:MAX_METRICS]]
     more = f"  ·  and {len(names) - MAX_METRICS} more" if len(names) > MAX_METRICS else ""
     against = f" against v{request.incumbent}" if request.incumbent is not None and snapshot.against else ""
     lines = [f"*v{request.version}{against}*", "  ·  ".join(rows) + more] if rows else []
-    if snapshot.validation:
-        reported = [
-            f"{code(name, 60)} {code(format_number(value))}" for name, value in sorted(snapshot.validation.items())
-        ]
+    reported = [f"{code(name, 60)} {code(format_number(value))}" for name, value in sorted(snapshot.validation.items())]
+    if reported:
         lines.append(f"The asker's own validation: {'  ·  '.join(reported[:MAX_METRICS])}")
-    return cut_mrkdwn("\n".join(lines), MAX_TEXT_LENGTH)
+    return "\n".join(lines)
 
 
 def _metric_text(name: str, snapshot: RequestSnapshot, directions: Mapping[str, Direction | str]) -> str:
@@ -159,60 +169,51 @@ def _metric_text(name: str, snapshot: RequestSnapshot, directions: Mapping[str, 
     return f"{code(name, 60)} {code(format_number(value))} ({format_difference(value - was)}{better})"
 
 
-def _signature_section(request: Request) -> str:
+def _callers_text(request: Request, callers: CallerImpact) -> str:
     """Return what changes for callers, breaking changes first; nothing if nothing changes."""
-    if request.seen is None:
-        return ""
-    callers, lines = request.seen.callers, []
-    breaking, compatible = (
-        callers.sentences(CallerEffect.BREAKS),
-        callers.sentences(CallerEffect.ADDS, CallerEffect.COMPATIBLE),
-    )
+    breaking = callers.sentences(CallerEffect.BREAKS)
+    compatible = callers.sentences(CallerEffect.ADDS, CallerEffect.COMPATIBLE)
     room = max(0, MAX_CHANGES - len(breaking))
-    if breaking:
-        lines.append(f"⚠️ *Breaking for callers:* {_join_changes(breaking[:MAX_CHANGES])}")
-    if compatible[:room]:
-        lines.append(f"*{'Also for' if breaking else 'For'} callers:* {_join_changes(compatible[:room])}")
-    if more := len(callers.changes) + callers.omitted - MAX_CHANGES:
-        lines += [f"and {more} more changes"] if more > 0 else []
+    parts = (
+        ("⚠️ *Breaking for callers:*", breaking[:MAX_CHANGES]),
+        (f"*{'Also for' if breaking else 'For'} callers:*", compatible[:room]),
+    )
+    lines = [f"{title} {cut_mrkdwn('; '.join(map(to_mrkdwn, changes)), 1000)}" for title, changes in parts if changes]
+    if (more := len(callers.changes) + callers.omitted - MAX_CHANGES) > 0:
+        lines.append(f"and {more} more changes")
     if callers.not_compared:
-        lines.append(
-            f"*For callers:* can't compare with {code(f'v{request.incumbent}')}: {to_mrkdwn(callers.not_compared)}"
-        )
+        why = to_mrkdwn(callers.not_compared)
+        lines.append(f"*For callers:* can't compare with {code(f'v{request.incumbent}')}: {why}")
     if callers.no_rollback:
         lines.append(f"⚠️ {to_mrkdwn(callers.no_rollback)}")
-    return cut_mrkdwn("\n".join(lines), MAX_TEXT_LENGTH)
+    return "\n".join(lines)
 
 
-def _join_changes(sentences: Sequence[Sentence]) -> str:
-    return cut_mrkdwn("; ".join(to_mrkdwn(sentence) for sentence in sentences), 1000)
-
-
-def _gates_section(request: Request) -> str:
-    if request.seen is None or not request.seen.gates:
-        return ""
-    rows = gate_rows(request.seen, is_overridden=request.overridden_by is not None)
-    if request.overridden_by is not None:
-        reason = escape_and_cut(request.override_reason, 500)
-        rows.append(f"Failed gates let pass by {mention_actor(request.overridden_by)}: {reason}")
-    return cut_mrkdwn("*Gates*\n" + "\n".join(rows), MAX_TEXT_LENGTH)
+def gate_rows(snapshot: RequestSnapshot, *, is_overridden: bool = False) -> list[str]:
+    """Return a line for each gate, the failed ones first. `is_overridden`: someone has overridden the failed ones."""
+    failed_first = sorted(snapshot.gates, key=lambda gate: gate.passed)
+    rows = []
+    for gate in failed_first[:MAX_GATES]:
+        sign = "✅" if gate.passed else "🔶" if is_overridden else "❌"
+        note = f" ({escape_and_cut(gate.note, 120)})" if gate.note else ""
+        value, bound = escape_and_cut(gate.value, 120), escape_and_cut(gate.bound, 120)
+        rows.append(f"{sign} {code(gate.name, 80)} {value}, wanted: {bound}{note}")
+    return first_rows_and_count(len(fitting_rows(rows, MAX_GATES_LENGTH)), rows, len(failed_first))
 
 
 def _field_texts(request: Request, votes: Sequence[Vote]) -> list[str]:
     yes = counting_approvals(votes)
-    names = (
-        ": " + ", ".join(first_rows_and_count(MAX_APPROVERS, [mention_actor(vote.voter) for vote in yes]))
-        if yes
-        else ""
-    )
-    counted = "none: the glass is broken" if request.breaks_glass else f"{len(yes)} of {request.required}{names}"
+    names = ", ".join(first_rows_and_count(MAX_NAMES, [mention_actor(vote.voter) for vote in yes]))
+    counted = f"{len(yes)} of {request.required}{f': {names}' if names else ''}"
+    counted = "none: the glass is broken" if request.breaks_glass else counted
     fields = [f"*Asked by*\n{mention_actor(request.requester)}", f"*Approvals*\n{counted}"]
     lapsed = [
         f"{mention_actor(vote.voter)}: {promotion_messages.lapse_reason(vote.lapsed)}" for vote in votes if vote.lapsed
     ]
     fields += ["*No longer counts*\n" + cut_mrkdwn("\n".join(lapsed), 1500)] if lapsed else []
     fields += [f"*Asked from*\n{ci_link(request.ci)}"] if request.ci else []
-    fields += [f"*Review*\n{_review_text(request)}"] if request.breaks_glass and _review_text(request) else []
+    review = _review_text(request) if request.breaks_glass else ""
+    fields += [f"*Review*\n{review}"] if review else []
     if request.state is RequestState.PENDING:
         return [*fields, f"*Expires*\n{format_time(request.expires_at)}"]
     return fields + _decision_fields(request)
@@ -278,19 +279,14 @@ def decision_buttons(request: Request, *, is_frozen: bool = False) -> ActionsBlo
     return ActionsBlock(block_id=f"decide:{request.id}", elements=elements)
 
 
-def _request_again_buttons(request: Request) -> ActionsBlock:
-    button = ButtonElement(text="Ask again", action_id=REQUEST_AGAIN, value=request.id)
-    return ActionsBlock(block_id=f"again:{request.id}", elements=[button])
-
-
-def vote_answer(request: Request, sentence: Sentence) -> Message:
+def _render_approval(command: Approve, request: Request, context: RenderContext) -> SlackAnswer:
     """Return the answer to a vote; while the request is undecided, with a button that withdraws the vote."""
-    text = to_mrkdwn(sentence)
+    text = to_mrkdwn(context.answer)
     blocks: list[Block] = [section(text)]
     if request.state is RequestState.PENDING:
         button = ButtonElement(text="Take it back", action_id=WITHDRAW, value=request.id)
         blocks.append(ActionsBlock(block_id=f"withdraw:{request.id}", elements=[button]))
-    return build_message(text, blocks)
+    return SlackAnswer(build_message(text, blocks))
 
 
 def approval_invitation(request_id: str, sentence: Sentence, link: str | None) -> Message:
@@ -304,17 +300,17 @@ def approval_invitation(request_id: str, sentence: Sentence, link: str | None) -
     return build_message(text, [section(text), section(how)])
 
 
-def _footer(request: Request) -> str:
-    text = f"Request {code(request.id)}"
-    if request.state is RequestState.PENDING:
-        text += f"  ·  or type {code(f'/model approve {request.id}')}"
-    if request.seen and request.seen.policy:
-        text += f"  ·  Policy {code(request.seen.policy)}"
-    return text
+def _render_validation(
+    command: Validate, result: tuple[VersionInfo, RequestSnapshot], context: RenderContext
+) -> SlackAnswer:
+    """Return the results of a version's gates, and the next step."""
+    version, snapshot = result
+    text = to_mrkdwn(summarize_gates(version, command.to, snapshot))
+    blocks: list[Block] = [section(text), *row_sections(gate_rows(snapshot))]
+    if not snapshot.failed_gates:
+        promote_command = f"/model promote {command.model} {version.version} {command.to.value.lower()}"
+        blocks.append(context_line(f"No request was opened. To open one: {code(promote_command, 300)}"))
+    return SlackAnswer(build_message(text, blocks))
 
 
-def _notification_text(request: Request) -> str:
-    path = to_mrkdwn(promotion_messages.describe_change(request))
-    if request.state is RequestState.PENDING:
-        return f"{mention_actor(request.requester)} asks: {code(request.model)} {path}"
-    return f"{code(request.model)} {path}: {request.state.value}"
+RENDERERS: Renderers = {Approve: _render_approval, Validate: _render_validation}

@@ -6,40 +6,44 @@ import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement, SectionBlock
+from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement
 
+from bot.domain.commands.promotions import ListRequests
+from bot.domain.commands.registry import FindBest, ListModels, ShowModel
 from bot.domain.core.numbers import format_number, pluralize
 from bot.domain.core.sentence import truncate
 from bot.domain.policy.policy import is_slack_id
 from bot.domain.promotions import messages as promotion_messages
-from bot.domain.promotions.request import Request, RequestState
+from bot.domain.promotions.request import Request, RequestState, Vote
+from bot.domain.promotions.views import ModelView
+from bot.domain.registry.comparison import BestVersion
+from bot.domain.registry.messages import describe_best_version
 from bot.domain.registry.model import ModelInfo, Stage, VersionInfo, product
-from bot.domain.registry.rollback_block import RollbackBlock
+from bot.domain.registry.model_card import VersionCard
+from bot.domain.registry.rollback_block import RollbackBlock, block_details
 from bot.domain.transitions import messages
 from bot.ports import RegistryLinks
-from bot.services.registry.queries import ModelView, VersionCard
+from bot.slack.core.answer import RenderContext, Renderers, SlackAnswer
 from bot.slack.core.blocks import (
+    MAX_NAMES,
     Message,
     build_message,
+    code,
     context_line,
+    escape,
+    escape_and_cut,
+    fields_section,
     first_rows_and_count,
     fitting_rows,
     fitting_rows_and_count,
-    join_into_chunks,
-    mrkdwn_object,
-    section,
-)
-from bot.slack.core.mrkdwn import (
-    MAX_TEXT_LENGTH,
-    code,
-    cut_mrkdwn,
-    escape,
-    escape_and_cut,
     format_time,
     mention_actor,
+    row_sections,
+    section,
+    sentence_message,
+    text_message,
     to_mrkdwn,
 )
-from bot.slack.registry.version_lines import MAX_APPROVERS, blocked_line
 
 PREVIOUS_PAGE, NEXT_PAGE = "page_back", "page_on"
 CONFIRM_ARCHIVE, CANCEL_ARCHIVE = "archive_confirmed", "archive_kept"
@@ -54,22 +58,17 @@ PAGE_SIZE = 20  # rows of a list in one answer; more are counted
 def model_list(models: Sequence[ModelInfo], search: str, page: int = 1) -> Message:
     """Return one page (the first is 1) of the models, with what is in Staging and Production."""
     if not models:
-        hint = f"No model's name holds {code(search)}." if search else f"{product().name} has no registered models yet."
-        return build_message(hint, [section(hint)])
+        return text_message(
+            f"No model's name holds {code(search)}." if search else f"{product().name} has no registered models yet."
+        )
     pages = -(-len(models) // PAGE_SIZE)
     page = min(page, pages)
-    rows = [_model_row(model) for model in models[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]]
-    blocks: list[Block] = [section(chunk) for chunk in join_into_chunks(rows)]
+    blocks = row_sections(map(_model_row, models[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]))
     if pages > 1:
-        blocks += _paging_blocks(page, pages, len(models), search)
+        typed = f"list {shlex.quote(search)}" if search else "list"
+        narrow = f"Page {page} of {pages}, {len(models)} models. Narrow it down: {code('/model list TEXT')}"
+        blocks += [context_line(narrow), _page_buttons(page, pages, typed, ("Previous", "Next"))]
     return build_message(pluralize(len(models), "model"), blocks)
-
-
-def _paging_blocks(page: int, pages: int, count: int, search: str) -> list[Block]:
-    """Return the position in the list, and the buttons that turn the page; they carry the command's arguments."""
-    typed = f"list {shlex.quote(search)}" if search else "list"
-    narrow = f"Page {page} of {pages}, {count} models. Narrow it down: {code('/model list TEXT')}"
-    return [context_line(narrow), _page_buttons(page, pages, typed, ("Previous", "Next"))]
 
 
 def _page_buttons(page: int, pages: int, command: str, labels: tuple[str, str]) -> ActionsBlock:
@@ -95,23 +94,22 @@ def model_answer(view: ModelView, page: int = 1) -> Message:
     name = code(view.model.name, 120)
     pages = -(-len(view.versions) // PAGE_SIZE)
     page = max(1, min(page, pages))
-    blocks: list[Block] = [section(f"*{name}*" + _description_quote(view.model.description))]
+    count = pluralize(len(view.versions), "version")
     versions = view.versions[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]
     rows = [_version_row(version, view.blocks.get(version.version)) for version in versions]
-    blocks += [section(chunk) for chunk in join_into_chunks(rows)] or [section("No versions yet.")]
+    blocks: list[Block] = [
+        section(f"*{name}*" + _description_quote(view.model.description)),
+        *(row_sections(rows) or [section("No versions yet.")]),
+    ]
     if pages > 1:
         show_command = code(f"/model show {truncate(view.model.name, 120)} VERSION")
-        blocks.append(
-            context_line(
-                f"Page {page} of {pages}, {pluralize(len(view.versions), 'version')}. One of them: {show_command}"
-            )
-        )
-        blocks.append(_page_buttons(page, pages, f"show {shlex.quote(view.model.name)}", ("Newer", "Older")))
+        turn = _page_buttons(page, pages, f"show {shlex.quote(view.model.name)}", ("Newer", "Older"))
+        blocks += [context_line(f"Page {page} of {pages}, {count}. One of them: {show_command}"), turn]
     if view.requests:
         blocks.append(section("\n".join(_request_row(request) for request in view.requests[:MAX_REQUESTS])))
     if (more := len(view.requests) - MAX_REQUESTS) > 0:
         blocks.append(context_line(f"{more} more: {code(f'/model requests {view.model.name}', 300)}"))
-    return build_message(f"{name}: {pluralize(len(view.versions), 'version')}", blocks)
+    return build_message(f"{name}: {count}", blocks)
 
 
 def _version_row(version: VersionInfo, block: RollbackBlock | None) -> str:
@@ -132,12 +130,16 @@ def _stage_label(stage: Stage) -> str:
     return f"*{stage}*" if stage in _SHOWN_STAGES else "no stage" if stage is Stage.NONE else str(stage)
 
 
+_REGISTRATION_PROBLEMS = {
+    "READY": "",
+    "FAILED_REGISTRATION": "*registration failed*",
+    "PENDING_REGISTRATION": "being registered",
+}
+
+
 def _registration_problem(version: VersionInfo) -> str:
     """Return what is wrong with a version's registration, or nothing."""
-    return "" if version.status == "READY" else _REGISTRATION_PROBLEMS.get(version.status, code(version.status, 30))
-
-
-_REGISTRATION_PROBLEMS = {"FAILED_REGISTRATION": "*registration failed*", "PENDING_REGISTRATION": "being registered"}
+    return _REGISTRATION_PROBLEMS.get(version.status, code(version.status, 30))
 
 
 def version_answer(view: VersionCard, links: RegistryLinks) -> Message:
@@ -153,15 +155,12 @@ def version_answer(view: VersionCard, links: RegistryLinks) -> Message:
     aliases = "".join(f"  ·  {alias}" for alias in _alias_texts(version.aliases))
     head = f"*{name}*: {_stage_label(version.stage)}{status}{aliases}{_description_quote(version.description)}"
     blocks: list[Block] = [
-        section(cut_mrkdwn(head, MAX_TEXT_LENGTH)),
-        *([section(blocked_line(view.block))] if view.block else []),
-        *(
-            SectionBlock(fields=[mrkdwn_object(field) for field in fields[at : at + 10]])
-            for at in range(0, len(fields), 10)
-        ),
-        *(section(chunk) for chunk in join_into_chunks(rows)),
+        section(head),
+        *([section(f"⛔ {to_mrkdwn(block_details(view.block))}")] if view.block else []),
+        *(fields_section(fields[at : at + 10]) for at in range(0, len(fields), 10)),
+        *row_sections(rows),
         *_link_blocks(view, links),
-        context_line(cut_mrkdwn(full + gaps, MAX_TEXT_LENGTH)),
+        context_line(full + gaps),
     ]
     return build_message(f"{name}: {_stage_label(version.stage)}", blocks)
 
@@ -198,28 +197,21 @@ def _field_value(field: str, value: object) -> str:
         return "missing"
     if isinstance(value, datetime):
         return format_time(value)
-    if isinstance(value, Mapping):
-        return _pairs_text(
-            {str(name): format_number(item) if isinstance(item, float) else str(item) for name, item in value.items()}
+    if isinstance(value, Mapping | tuple):
+        items = (
+            [f"{code(str(name), 60)} {code(_plain_value(item), 60)}" for name, item in value.items()]
+            if isinstance(value, Mapping)
+            else [code(str(item), 60) for item in value]
         )
-    if isinstance(value, tuple):
-        return "  ·  ".join(fitting_rows_and_count([code(str(item), 60) for item in value], _MAX_PAIRS_LENGTH))
-    if isinstance(value, float):
-        return code(format_number(value))
+        return "  ·  ".join(fitting_rows_and_count(items, _MAX_PAIRS_LENGTH))
     if field in {"approver", "deployed_by"}:
-        return ", ".join(
-            first_rows_and_count(MAX_APPROVERS, [_person_mention(person) for person in str(value).split(",")])
-        )
-    return code(f"{value:,}" if isinstance(value, int) else truncate(str(value), 200))
+        people = [f"<@{escape(text)}>" if is_slack_id(text) else code(text, 100) for text in str(value).split(",")]
+        return ", ".join(first_rows_and_count(MAX_NAMES, people))
+    return code(f"{value:,}" if isinstance(value, int) else truncate(_plain_value(value), 200))
 
 
-def _person_mention(text: str) -> str:
-    return f"<@{escape(text)}>" if is_slack_id(text) else code(text, 100)
-
-
-def _pairs_text(values: Mapping[str, str]) -> str:
-    pairs = [f"{code(name, 60)} {code(value, 60)}" for name, value in values.items()]
-    return "  ·  ".join(fitting_rows_and_count(pairs, _MAX_PAIRS_LENGTH))
+def _plain_value(value: object) -> str:
+    return format_number(value) if isinstance(value, float) else str(value)
 
 
 def _alias_texts(aliases: Sequence[str], *, limit: int = MAX_ALIASES, max_length: int = 60) -> list[str]:
@@ -238,8 +230,7 @@ def _link_blocks(view: VersionCard, links: RegistryLinks) -> list[Block]:
 def chart_sent_directly(link: str) -> Message:
     """Return where the chart was sent if only one person sees the answer: Slack shows no picture there."""
     destination = f"<{escape(link)}|our direct messages>" if link else "our direct messages"
-    text = f"The chart is in {destination}."
-    return build_message(text, [section(text)])
+    return text_message(f"The chart is in {destination}.")
 
 
 def archive_question(draft_id: str, model: str, version: str) -> Message:
@@ -263,10 +254,10 @@ def _description_quote(description: str) -> str:
 def request_list(requests: Sequence[Request]) -> Message:
     """Return the requests that wait."""
     if not requests:
-        return build_message("No open requests.", [section("No open requests.")])
+        return text_message("No open requests.")
     rows = fitting_rows([_request_row(request) for request in requests[:PAGE_SIZE]])
     more = len(requests) - len(rows)
-    blocks: list[Block] = [section(chunk) for chunk in join_into_chunks(rows)]
+    blocks = row_sections(rows)
     blocks += [context_line(f"{more} more. One model's: {code('/model requests MODEL')}")] if more > 0 else []
     return build_message(f"{len(requests)} open requests", blocks)
 
@@ -279,3 +270,31 @@ def _request_row(request: Request) -> str:
     )
     name, change = code(request.model, 120), to_mrkdwn(promotion_messages.describe_change(request))
     return f"• {code(request.id)} {name} {change}, asked by {mention_actor(request.requester)}{until}"
+
+
+def _render_models(command: ListModels, models: Sequence[ModelInfo], context: RenderContext) -> SlackAnswer:
+    return SlackAnswer(model_list(models, truncate(command.text, 250), command.page))
+
+
+def _render_model(command: ShowModel, view: ModelView | VersionCard, context: RenderContext) -> SlackAnswer:
+    if isinstance(view, ModelView):
+        return SlackAnswer(model_answer(view, command.page))
+    return SlackAnswer(version_answer(view, context.links))
+
+
+def _render_best(command: FindBest, best: BestVersion, context: RenderContext) -> SlackAnswer:
+    return SlackAnswer(sentence_message(describe_best_version(best)))
+
+
+def _render_requests(
+    command: ListRequests, requests: Sequence[tuple[Request, Sequence[Vote]]], context: RenderContext
+) -> SlackAnswer:
+    return SlackAnswer(request_list([request for request, _ in requests]))
+
+
+RENDERERS: Renderers = {
+    ListModels: _render_models,
+    ShowModel: _render_model,
+    FindBest: _render_best,
+    ListRequests: _render_requests,
+}

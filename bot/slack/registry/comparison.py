@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import isnan
 from typing import Any
 
+from bot.domain.commands.registry import Compare
 from bot.domain.core.numbers import format_difference, format_number
 from bot.domain.core.sentence import sanitize_text, truncate
-from bot.domain.registry.comparison import Comparison
+from bot.domain.registry.comparison import Comparison, to_csv
 from bot.domain.registry.messages import summarize_comparison
+from bot.slack.core.answer import FileUpload, RenderContext, Renderers, SlackAnswer, safe_file_name
 from bot.slack.core.blocks import (
     MAX_BLOCKS_LENGTH,
     Message,
     block_dicts,
     build_message,
+    code,
     context_line,
     json_length,
     section,
+    to_mrkdwn,
 )
-from bot.slack.core.mrkdwn import MAX_TEXT_LENGTH, code, cut_mrkdwn, to_mrkdwn
 
 MAX_ROWS, MAX_COLUMNS = 100, 20  # Slack's limit for a table; the first row is the heading
-MIN_VERSIONS, MIN_METRICS, METRICS_STEP = (
-    20,
-    5,
-    4,
-)  # metrics are left out, a few at a time, until that many versions fit
+MIN_VERSIONS, MIN_METRICS, METRICS_STEP = 20, 5, 4  # metrics are left out in steps until that many versions fit
 MAX_LEGEND_LENGTH = 700  # characters of what's below the table
 FIXED_COLUMNS = 3  # columns in front of the metrics
 EMPTY_CELL = "–"  # Slack refuses empty cells
@@ -36,19 +34,11 @@ BEST_SIGN, BLOCKED_SIGN = "★", "⛔"
 TableCell = dict[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class ComparisonMessage:
-    """The message, and whether its table leaves something out, so that it needs a CSV file with everything."""
-
-    message: Message
-    is_cut: bool
-
-
-def comparison_message(comparison: Comparison) -> ComparisonMessage:
-    """Return a comparison for Slack: as many as fit of 99 versions and 17 metrics."""
+def comparison_message(comparison: Comparison) -> tuple[Message, bool]:
+    """Return a comparison for Slack: as many as fit of 99 versions and 17 metrics; and whether that leaves some out."""
     text = to_mrkdwn(summarize_comparison(comparison))
     heading = f"*{code(comparison.model, 120)}*  {text}"
-    top = block_dicts([section(cut_mrkdwn(heading, MAX_TEXT_LENGTH))])
+    top = block_dicts([section(heading)])
     rows = _table_rows(
         comparison,
         comparison.metrics[: MAX_COLUMNS - FIXED_COLUMNS],
@@ -58,19 +48,38 @@ def comparison_message(comparison: Comparison) -> ComparisonMessage:
     is_cut = versions < len(comparison.versions) or metrics < len(comparison.metrics)
     table = [_table_block(rows)] if versions else []
     legend = [context_line(_legend_text(comparison, versions, metrics))] if comparison.versions else []
-    return ComparisonMessage(build_message(f"{code(comparison.model, 120)}: {text}", [*top, *table, *legend]), is_cut)
+    return build_message(f"{code(comparison.model, 120)}: {text}", [*top, *table, *legend]), is_cut
+
+
+def _render_comparison(command: Compare, comparison: Comparison, context: RenderContext) -> SlackAnswer:
+    message, is_cut = comparison_message(comparison)
+    return SlackAnswer(message, lambda: _comparison_files(comparison, is_cut=is_cut), is_public=True)
+
+
+def _comparison_files(comparison: Comparison, *, is_cut: bool) -> list[FileUpload]:
+    name, files = safe_file_name(comparison.model), []
+    if comparison.metrics:
+        from bot.slack.registry.comparison_chart import comparison_alt_text, comparison_chart
+
+        picture, alt = comparison_chart(comparison), comparison_alt_text(comparison)
+        files.append(FileUpload(f"{name}-metrics.png", picture, "Metrics by version", alt))
+    if is_cut:
+        fewer = code(f"/model compare {comparison.model} {comparison.versions[-1]} …", 300)
+        missing = f"Slack refused the CSV. To see other versions, name them: {fewer}"
+        files.append(
+            FileUpload(f"{name}-versions.csv", to_csv(comparison).encode(), "All versions and metrics", "", missing)
+        )
+    return files
+
+
+RENDERERS: Renderers = {Compare: _render_comparison}
 
 
 def _table_rows(comparison: Comparison, metrics: Sequence[str], max_length: int) -> list[list[TableCell]]:
-    """Return the heading and versions in `max_length` characters, with fewer metrics if too few versions would fit."""
-    rows = _fitting_table_rows(comparison, metrics, max_length)
-    if len(rows) > min(MIN_VERSIONS, len(comparison.versions)) or len(metrics) <= MIN_METRICS:
-        return rows
-    return _table_rows(comparison, metrics[:-METRICS_STEP], max_length)
+    """Return the heading and as many versions as fit in `max_length` characters, always with the one in Production.
 
-
-def _fitting_table_rows(comparison: Comparison, metrics: Sequence[str], max_length: int) -> list[list[TableCell]]:
-    """Return the heading and as many versions as fit in `max_length` characters, always with the one in Production."""
+    There are fewer metrics if too few versions would fit.
+    """
     incumbent = comparison.incumbent_row
     order = sorted(range(len(comparison.frame)), key=lambda at: at != incumbent)[: MAX_ROWS - 1]
     heading = _text_cells(["Version", "Semver", "Stage", *(truncate(_cell_text(metric), 60) for metric in metrics)])
@@ -81,6 +90,8 @@ def _fitting_table_rows(comparison: Comparison, metrics: Sequence[str], max_leng
         if room < 0:
             break
         fitting[at] = row
+    if len(fitting) < min(MIN_VERSIONS, len(comparison.versions)) and len(metrics) > MIN_METRICS:
+        return _table_rows(comparison, metrics[:-METRICS_STEP], max_length)
     return [heading, *(fitting[at] for at in sorted(fitting))]
 
 
@@ -102,10 +113,8 @@ def _row_texts(comparison: Comparison, index: int, metrics: Sequence[str]) -> li
 def _metric_cell(value: float, gap: float, *, is_best: bool) -> str:
     if isnan(value):
         return EMPTY_CELL
-    parts = [format_number(value)]
-    if not isnan(gap) and gap != 0:
-        parts.append(f"({format_difference(gap)})")
-    return " ".join([*parts, *([BEST_SIGN] if is_best else [])])
+    difference = "" if isnan(gap) or gap == 0 else f" ({format_difference(gap)})"
+    return f"{format_number(value)}{difference}{f' {BEST_SIGN}' if is_best else ''}"
 
 
 def _cell_text(text: str) -> str:
@@ -118,26 +127,15 @@ def _text_cells(texts: Sequence[str]) -> list[TableCell]:
 
 def _table_block(rows: Sequence[Sequence[TableCell]]) -> dict[str, Any]:
     """Return the table block, which slack_sdk doesn't have yet."""
-    right = {"align": "right"}
-    return {
-        "type": "table",
-        "column_settings": [{}] * FIXED_COLUMNS + [right] * (len(rows[0]) - FIXED_COLUMNS),
-        "rows": list(rows),
-    }
+    settings: list[dict[str, str]] = [{}] * FIXED_COLUMNS + [{"align": "right"}] * (len(rows[0]) - FIXED_COLUMNS)
+    return {"type": "table", "column_settings": settings, "rows": list(rows)}
 
 
 def _legend_text(comparison: Comparison, versions: int, metrics: int) -> str:
     parts = [f"{BEST_SIGN} best"]
     if comparison.incumbent is not None:
         parts.append(f"in brackets the difference to {code(f'v{comparison.incumbent}')} in Production")
-    left_out = [
-        f"{n} more {meaning}"
-        for n, meaning in (
-            (len(comparison.versions) - versions, "versions"),
-            (len(comparison.metrics) - metrics, "metrics"),
-        )
-        if n > 0
-    ]
-    if left_out:
+    left = {"versions": len(comparison.versions) - versions, "metrics": len(comparison.metrics) - metrics}
+    if left_out := [f"{n} more {meaning}" for meaning, n in left.items() if n > 0]:
         parts.append(f"{' and '.join(left_out)} in the CSV below")
     return "  ·  ".join(parts)

@@ -6,6 +6,7 @@ Nothing here is matplotlib's global state: no pyplot, no rcParams. So several th
 from __future__ import annotations
 
 from math import ceil
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -43,12 +44,8 @@ from bot.slack.core.chart_style import (
 MAX_PANELS = 6  # more is a wallpaper on a phone
 MAX_MARKED_VERSIONS = 40  # versions; of more only the line is drawn
 
-_TITLE_HEIGHT, _ROW_HEIGHT, _LEGEND_HEIGHT, _NOTE_HEIGHT = (
-    0.65,
-    2.6,
-    0.5,
-    0.3,
-)  # inches: the title, one row of panels, the legend, a line below it
+# Inches: the title, one row of panels, the legend, a line below it.
+_TITLE_HEIGHT, _ROW_HEIGHT, _LEGEND_HEIGHT, _NOTE_HEIGHT = 0.65, 2.6, 0.5, 0.3
 _LEFT_MARGIN, _RIGHT_MARGIN, _HEADING_HEIGHT, _AXIS_HEIGHT = 0.9, 0.3, 0.7, 0.4  # inches around the axes within a panel
 _DIGIT_WIDTH = 0.11  # inches that a digit of the small size is wide
 
@@ -58,21 +55,19 @@ def comparison_chart(comparison: Comparison) -> bytes:
     metrics = _drawn_metrics(comparison)
     columns = 1 if len(metrics) < 2 else 2
     notes = _note_text(comparison, metrics)
-    height = (
-        _TITLE_HEIGHT
-        + max(1, ceil(len(metrics) / columns)) * _ROW_HEIGHT
-        + _LEGEND_HEIGHT
-        + (_NOTE_HEIGHT if notes else 0)
-    )
+    foot = _LEGEND_HEIGHT + (_NOTE_HEIGHT if notes else 0)
+    height = _TITLE_HEIGHT + max(1, ceil(len(metrics) / columns)) * _ROW_HEIGHT + foot
     figure = new_figure(height)
-    draw_text(
-        figure, (MARGIN, height - 0.42), f"{comparison.model} by version", CONTENT_WIDTH, size=TITLE_SIZE, bold=True
-    )
+    title = f"{comparison.model} by version"
+    draw_text(figure, (MARGIN, height - 0.42), title, CONTENT_WIDTH, size=TITLE_SIZE, bold=True)
     for index, metric in enumerate(metrics):
-        _draw_panel(figure, comparison, metric, _panel_box(index, columns, height))
+        row, column = divmod(index, columns)
+        width = CHART_WIDTH / columns
+        bottom = height - _TITLE_HEIGHT - (row + 1) * _ROW_HEIGHT
+        _draw_panel(figure, comparison, metric, (column * width, bottom, width, _ROW_HEIGHT))
     if not metrics:
         draw_text(figure, (MARGIN, height / 2), NO_METRICS, CONTENT_WIDTH)
-    _draw_legend(figure, comparison, 0.2 + (_NOTE_HEIGHT if notes else 0))
+    _draw_legend(figure, comparison, foot - _LEGEND_HEIGHT + 0.2)
     draw_text(figure, (MARGIN, 0.2), notes, CONTENT_WIDTH, color=MUTED_COLOR)
     return render_png(figure)
 
@@ -87,13 +82,12 @@ def comparison_alt_text(comparison: Comparison) -> str:
     production = (
         "Nothing is in Production" if comparison.incumbent is None else f"v{comparison.incumbent} is in Production"
     )
-    metrics = "; ".join(_metric_alt_text(comparison, metric) for metric in drawn)
+    metrics = "; ".join(
+        f"{truncate(sanitize_text(metric), 60)} ({comparison.directions[metric].value} is better): "
+        f"best {_best_text(comparison, metric)}"
+        for metric in drawn
+    )
     return truncate(f"Chart of {sanitize_text(comparison.model)}, {reach}. {production}. {metrics}.", MAX_ALT_LENGTH)
-
-
-def _metric_alt_text(comparison: Comparison, metric: str) -> str:
-    direction = comparison.directions[metric].value
-    return f"{truncate(sanitize_text(metric), 60)} ({direction} is better): best {_best_text(comparison, metric)}"
 
 
 def _best_text(comparison: Comparison, metric: str) -> str:
@@ -107,12 +101,6 @@ def _drawn_metrics(comparison: Comparison) -> list[str]:
 
 
 # -- one panel ---------------------------------------------------------------------------------------------------------
-
-
-def _panel_box(index: int, columns: int, height: float) -> Box:
-    row, column = divmod(index, columns)
-    width = CHART_WIDTH / columns
-    return column * width, height - _TITLE_HEIGHT - (row + 1) * _ROW_HEIGHT, width, _ROW_HEIGHT
 
 
 def _draw_panel(figure: Figure, comparison: Comparison, metric: str, box: Box) -> None:
@@ -139,31 +127,14 @@ def _draw_values(axes: Axes, values: Values, production: int | None, best: int) 
     few = len(values) <= MAX_MARKED_VERSIONS
     places = np.arange(len(values))
     axes.plot(places, values, color=LINE_COLOR, linewidth=2 if few else 0.9, zorder=2)
-    axes.plot(
-        places, values if few else _isolated_values(values), "o", color=LINE_COLOR, markersize=6 if few else 3, zorder=3
-    )
+    marked = values if few else _isolated_values(values)
+    axes.plot(places, marked, "o", color=LINE_COLOR, markersize=6 if few else 3, zorder=3)
+    prominent: dict[str, Any] = {"markeredgecolor": BACKGROUND, "clip_on": False}
     if production is not None:
         axes.axvline(production, color=PRODUCTION_COLOR, linewidth=1.5, linestyle=(0, (4, 3)), zorder=1)
-        axes.plot(
-            [production],
-            [values[production]],
-            "D",
-            color=PRODUCTION_COLOR,
-            markersize=10,
-            markeredgecolor=BACKGROUND,
-            zorder=4,
-            clip_on=False,
-        )
-    axes.plot(
-        [best],
-        [values[best]],
-        "*",
-        color=BEST_COLOR,
-        markersize=19,
-        markeredgecolor=BACKGROUND,
-        zorder=5,
-        clip_on=False,
-    )
+        color = PRODUCTION_COLOR
+        axes.plot([production], [values[production]], "D", color=color, markersize=10, zorder=4, **prominent)
+    axes.plot([best], [values[best]], "*", color=BEST_COLOR, markersize=19, zorder=5, **prominent)
 
 
 def _isolated_values(values: Values) -> Values:
@@ -203,14 +174,8 @@ def _label_positions(versions: list[int], production: int | None, best: int, wid
     room = (len(str(max(versions))) + 2) * _DIGIT_WIDTH / width * (last + 1.2)
     evenly = [round(part * last / 6) for part in range(7)]
     chosen: list[int] = []
-    for index in [
-        *([] if production is None else [production]),
-        best,
-        last,
-        0,
-        *evenly,
-        *range(min(len(versions), MAX_MARKED_VERSIONS)),
-    ]:
+    first_ones = [best, last, 0] if production is None else [production, best, last, 0]
+    for index in [*first_ones, *evenly, *range(min(len(versions), MAX_MARKED_VERSIONS))]:
         if all(abs(index - other) >= room for other in chosen):
             chosen.append(index)
     return sorted(chosen)

@@ -6,21 +6,25 @@ import shlex
 
 from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement
 
-from bot.domain.commands.queries import ShowHistory
+from bot.domain.commands.rollbacks import ShowHistory
 from bot.domain.core.sentence import truncate
 from bot.domain.rollbacks import history_messages as words
 from bot.domain.rollbacks.history import Timeline
 from bot.domain.rollbacks.rollback import ServingPeriod
+from bot.slack.core.answer import FileUpload, RenderContext, Renderers, SlackAnswer, safe_file_name
 from bot.slack.core.blocks import (
     MAX_ROWS_LENGTH,
+    MAX_TEXT_LENGTH,
     Message,
     build_message,
+    code,
     context_line,
+    cut_mrkdwn,
     fitting_rows,
-    join_into_chunks,
+    row_sections,
     section,
+    to_mrkdwn,
 )
-from bot.slack.core.mrkdwn import MAX_TEXT_LENGTH, code, cut_mrkdwn, to_mrkdwn
 
 POST_HERE = "timeline_here"  # posts the timeline with its picture in the channel
 MIN_REASON_LENGTH = 60  # characters of a reason if there are many rows
@@ -32,17 +36,34 @@ def timeline_message(timeline: Timeline, command: ShowHistory | None = None) -> 
     name = code(timeline.model, 120)
     head = cut_mrkdwn(_heading(timeline, name), MAX_TEXT_LENGTH)
     rows = _fitting_periods(timeline, MAX_ROWS_LENGTH - len(head))
-    blocks: list[Block] = [section(head)]
-    blocks += [section(chunk) for chunk in join_into_chunks(rows)]
+    blocks: list[Block] = [section(head), *row_sections(rows)]
     left = len(timeline.periods) - len(rows)
     if left or timeline.has_older:
         older = f"{left} older ones do not fit here." if left else "There are older ones."
         blocks.append(
             context_line(f"{older} One day: {code(f'/model history {truncate(timeline.model, 120)} --at 2026-03-03')}")
         )
-    button = _post_button(command) if command and timeline.chart_periods else None
-    blocks += [button] if button else []
+    if command and timeline.chart_periods:
+        blocks += _post_buttons(command)
     return build_message(head.replace("*", ""), blocks)
+
+
+def _render_history(command: ShowHistory, timeline: Timeline, context: RenderContext) -> SlackAnswer:
+    if context.is_public:
+        return SlackAnswer(timeline_message(timeline), lambda: [_chart_file(timeline)], is_public=True)
+    message = timeline_message(timeline, command.with_absolute_time(timeline.now))
+    return SlackAnswer(message, lambda: [_chart_file(timeline)] if timeline.chart_periods else [])
+
+
+def _chart_file(timeline: Timeline) -> FileUpload:
+    from bot.slack.rollbacks.history_chart import history_alt_text, history_chart
+
+    picture = history_chart(timeline.model, timeline.chart_periods, timeline.now, timeline.window)
+    alt = history_alt_text(timeline.model, timeline.chart_periods, timeline.now)
+    return FileUpload(f"{safe_file_name(timeline.model)}-production.png", picture, "Timeline of Production", alt)
+
+
+RENDERERS: Renderers = {ShowHistory: _render_history}
 
 
 def _heading(timeline: Timeline, name: str) -> str:
@@ -57,30 +78,25 @@ def _heading(timeline: Timeline, name: str) -> str:
 
 def _fitting_periods(timeline: Timeline, max_length: int) -> list[str]:
     """Return the rows that fit, newest first; with shorter reasons if not all of them fit."""
-    rows = fitting_rows(
-        [_period_row(timeline, period, words.MAX_REASON_LENGTH) for period in timeline.periods], max_length
-    )
-    if len(rows) < len(timeline.periods):
-        rows = fitting_rows(
-            [_period_row(timeline, period, MIN_REASON_LENGTH) for period in timeline.periods], max_length
-        )
+    rows: list[str] = []
+    for max_reason in (words.MAX_REASON_LENGTH, MIN_REASON_LENGTH):
+        if len(rows) < len(timeline.periods):
+            rows = fitting_rows([_period_row(timeline, period, max_reason) for period in timeline.periods], max_length)
     return rows
 
 
 def _period_row(timeline: Timeline, period: ServingPeriod, max_reason_length: int) -> str:
-    span, origin = (
-        to_mrkdwn(words.describe_period(period, timeline)),
-        to_mrkdwn(words.describe_entry(period, timeline, max_reason_length)),
-    )
-    return f"• {code(f'v{period.version}')}  {span.replace('serves now', '*serves now*', 1)}\n      {origin}"
+    span = to_mrkdwn(words.describe_period(period, timeline)).replace("serves now", "*serves now*", 1)
+    origin = to_mrkdwn(words.describe_entry(period, timeline, max_reason_length))
+    return f"• {code(f'v{period.version}')}  {span}\n      {origin}"
 
 
-def _post_button(command: ShowHistory) -> Block | None:
+def _post_buttons(command: ShowHistory) -> list[Block]:
     """Return the button; none if the command is longer than a button can carry."""
     typed = f"history {shlex.quote(command.model)} --last {command.last}"
     if command.at is not None:
         typed += f" --at {command.dump()['at']}"
     if len(typed) > MAX_BUTTON_VALUE:
-        return None
+        return []
     post = ButtonElement(text="Show the timeline here", action_id=POST_HERE, value=typed)
-    return ActionsBlock(block_id="timeline", elements=[post])
+    return [ActionsBlock(block_id="timeline", elements=[post])]

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement, HeaderBlock, PlainTextObject, SectionBlock
+from collections.abc import Mapping
+from typing import Any
+
+from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement
 
 from bot.domain.core.sentence import sanitize_text, truncate
 from bot.domain.policy.freezes import ActiveFreeze
+from bot.domain.registry.model import product
 from bot.domain.rollbacks import messages as rollback_messages
 from bot.domain.transitions.serving_check import ServingCheck, ServingCheckState
 from bot.domain.transitions.transition import Transition, TransitionState
-from bot.slack.core.blocks import Message, build_message, context_line, mrkdwn_object, section
-from bot.slack.core.mrkdwn import code, escape_and_cut, format_time, mention_actor, to_mrkdwn
+from bot.slack.core.blocks import (
+    Message,
+    build_message,
+    code,
+    context_line,
+    escape_and_cut,
+    fields_section,
+    format_time,
+    header,
+    mention_actor,
+    section,
+    to_mrkdwn,
+)
+from bot.slack.core.forms import form_view, text_input
 
 UNDO_ROLLBACK = "rollback_undo"
 _STATE_SIGNS = {TransitionState.DONE: "⏪", TransitionState.STALE: "⚠️", TransitionState.FAILED: "⚠️"}
@@ -31,9 +47,9 @@ def rollback_card(transition: Transition, serving: ServingCheck | None, freeze: 
         fields.append(f"*Serving*\n{serving_text}")
     change = to_mrkdwn(rollback_messages.describe_version_change(transition))
     blocks: list[Block] = [
-        HeaderBlock(text=PlainTextObject(text=truncate(head, 150), emoji=True)),
+        header(head),
         section(f"*{change}* in Production\n> {escape_and_cut(transition.reason, 2000)}"),
-        SectionBlock(fields=[mrkdwn_object(field) for field in fields]),
+        fields_section(fields),
     ]
     if transition.why:
         blocks.append(section(escape_and_cut(transition.why, 1500)))
@@ -60,3 +76,23 @@ def serving_line(serving: ServingCheck | None) -> str:
     if serving.state is ServingCheckState.SUPERSEDED:
         return "Production has moved again"
     return "not confirmed yet"
+
+
+ROLLBACK = "rollback"
+
+
+def rollback_modal(draft_id: str, prefilled: Mapping[str, str]) -> dict[str, Any]:
+    """Return the modal that asks why a model is rolled back, and which one if that wasn't typed.
+
+    `draft_id`: the draft that the submitted modal completes.
+    """
+    if "model" in prefilled:
+        to = f"to {code(prefilled['version'], 40)}" if prefilled.get("version") else "to the previous good version"
+        blocks: list[Block] = [section(f"Rolls back Production of {code(prefilled['model'], 120)} {to} immediately.")]
+    else:
+        blocks = [
+            text_input("model", "Model", prefilled, hint=f"The registered model's name in {product().name}"),
+            text_input("version", "Version", prefilled, optional=True, hint="Empty: the previous good version"),
+        ]
+    blocks.append(text_input("reason", "Why?", {}, multiline=True, hint="The thread, the tags and the audit keep it"))
+    return form_view(ROLLBACK, "Roll back", "Roll back now", draft_id, blocks)

@@ -11,7 +11,7 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from bot.domain.policy.policy import Policy
-from bot.slack.core.api_errors import error_code
+from bot.slack.core.client import error_code
 from handlers.doctor.check import CheckSkippedError, Diagnosis, failure, join_names, ok, warning
 from handlers.doctor.slack.workspace import BotIdentity, WorkspaceProbe, call_slack
 

@@ -16,7 +16,7 @@ from bot.domain.promotions.snapshot import GateResult, RequestSnapshot
 from bot.domain.registry.model import Stage
 from bot.domain.registry.signature_changes import CallerChange, CallerEffect, CallerImpact
 from bot.settings import Settings
-from bot.slack.core.api_errors import error_code
+from bot.slack.core.client import error_code
 from bot.slack.promotions import request_card
 from handlers.doctor.check import Diagnosis, DoctorCheck, check_clock, failure, ok
 from handlers.doctor.slack.channels import check_channels

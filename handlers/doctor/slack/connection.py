@@ -15,7 +15,7 @@ from websockets.sync.client import connect
 from bot.domain.core.errors import Misconfigured, SlackUnreachable
 from bot.services.core.admins import REINSTALL_ADVICE
 from bot.settings import Settings
-from bot.slack.core.api_errors import error_code
+from bot.slack.core.client import error_code
 from handlers.doctor.check import CheckSkippedError, Diagnosis, display_url, failure, join_names, ok, warning
 from handlers.doctor.slack.workspace import CALL_TIMEOUT, TOKEN_LOCATIONS, WorkspaceProbe, call_slack, token_problem
 from handlers.manifest import required_scopes

@@ -12,7 +12,7 @@ from bot.domain.core.actors import Person
 from bot.domain.core.numbers import pluralize
 from bot.domain.policy.policy import Policy
 from bot.domain.promotions.approvers import unmeetable_rules
-from bot.slack.core.api_errors import error_code
+from bot.slack.core.client import error_code
 from bot.slack.core.directory import SlackDirectory, belongs_to
 from handlers.doctor.check import CheckSkippedError, Diagnosis, failure, join_names, ok, warning
 from handlers.doctor.local import UNMEETABLE_ADVICE

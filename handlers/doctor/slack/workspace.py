@@ -15,7 +15,7 @@ from bot.bootstrap.slack import slack_client
 from bot.domain.core.errors import Misconfigured, SlackUnreachable
 from bot.domain.policy.policy import Policy
 from bot.settings import Settings
-from bot.slack.core.api_errors import CONNECTION_ERRORS, error_code
+from bot.slack.core.client import CONNECTION_ERRORS, error_code
 from handlers.doctor.check import CheckSkippedError, display_url
 from handlers.manifest import token_scopes
 

@@ -9,14 +9,13 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from bot.domain.commands.arguments import MAX_EVENT_NUMBER
 from bot.domain.commands.base import Argument, Command, ModelName, OptionalModelName, Reason
-from bot.domain.commands.help_index import SUMMARIES
-from bot.domain.commands.requests import Promote
+from bot.domain.commands.policy import ShowPolicy
+from bot.domain.commands.promotions import Promote
 from bot.domain.core.ci_run import CiRun
 from bot.domain.core.durations import parse_duration
 from bot.domain.core.errors import BadInput
 from bot.domain.core.relative_time import RelativeDay, parse_past
 from bot.domain.core.sentence import Code, Name, say
-from handlers.terminal.command_line.index import HISTORY_IMPORT
 
 
 def _parse_timespan(text: object) -> timedelta | None:
@@ -108,7 +107,7 @@ class ImportHistory(Command):
     """Add what was in Production before Registrar to the history."""
 
     verb = "history import"
-    summary = HISTORY_IMPORT
+    summary = "Import earlier history from a CSV or JSON file; admins only"
     example = 'history import before.csv --reason "exported from the old registry"'
     file: Annotated[
         str, Argument("FILE", "rows with model, version, since; optionally until, by, why", flags=("--file",))
@@ -187,7 +186,7 @@ class PolicyShow(Command):
     """Tell what a policy file says of a model."""
 
     verb = "policy show"
-    summary = SUMMARIES["policy"]
+    summary = ShowPolicy.summary
     example = "policy show churn"
     model: ModelName
     file: PolicyFileArgument = ""
@@ -242,3 +241,20 @@ class PromoteFromTerminal(Promote):
     def plain_command(self) -> Promote:
         """Return the command as Slack knows it, without the terminal's own flags."""
         return Promote(**{name: getattr(self, name) for name in Promote.model_fields})
+
+
+COMMANDS: tuple[type[Command], ...] = (
+    PromoteFromTerminal,
+    AuditShow,
+    AuditVerify,
+    AuditExport,
+    PolicyShow,
+    PolicyCheck,
+    DbStatus,
+    DbUpgrade,
+    DbBackup,
+    DbCopy,
+    DbAccept,
+    DbDropPending,
+    ImportHistory,
+)

@@ -6,53 +6,22 @@ import difflib
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import Enum
 
 from bot.domain.commands import catalog
 from bot.domain.commands.base import Argument, Command, MissingArguments
+from bot.domain.commands.help import Help
 from bot.domain.commands.parser import parse_arguments
-from bot.domain.commands.queries import Compare, FindBest, Help, ShowAudit, ShowPolicy
 from bot.domain.core.errors import BadInput
 from bot.domain.core.sentence import Code, Name, Sentence, sanitize_text, say
-from handlers.terminal.command_line.commands import (
-    AuditExport,
-    AuditShow,
-    AuditVerify,
-    DbAccept,
-    DbBackup,
-    DbCopy,
-    DbDropPending,
-    DbStatus,
-    DbUpgrade,
-    ImportHistory,
-    PolicyCheck,
-    PolicyShow,
-    PromoteFromTerminal,
-)
-from handlers.terminal.command_line.document_keys import document_keys
+from handlers.terminal import comparisons
+from handlers.terminal.command_line import commands
 from handlers.terminal.command_line.index import COMMAND_GROUPS, DEFAULT_SUBCOMMANDS
+from handlers.terminal.output.command_output import OutputFormat
 
-# Slack's commands, some replaced by the terminal's own version with more flags.
+# Slack's commands, some replaced by the terminal's own version: with more flags, or with two words.
 TERMINAL_COMMANDS: dict[str, type[Command]] = {
-    name: verb for name, verb in catalog.COMMANDS.items() if verb not in {Help, ShowAudit, ShowPolicy}
-} | {
-    verb.verb: verb
-    for verb in (
-        PromoteFromTerminal,
-        AuditShow,
-        AuditVerify,
-        AuditExport,
-        PolicyShow,
-        PolicyCheck,
-        DbStatus,
-        DbUpgrade,
-        DbBackup,
-        DbCopy,
-        DbAccept,
-        DbDropPending,
-        ImportHistory,
-    )
-}
+    name: verb for name, verb in catalog.COMMANDS.items() if verb is not Help and name not in COMMAND_GROUPS
+} | {verb.verb: verb for verb in commands.COMMANDS}
 EXIT_CODES = {
     0: "done",
     1: "refused by the rules, by people or by MLflow, a gate fails, or the audit is not whole",
@@ -61,22 +30,11 @@ EXIT_CODES = {
     4: "the request expired, is out of date, or was cancelled",
     5: "the wait ended first; the request goes on",
 }
-
-
-class OutputFormat(Enum):
-    """The output format; the value is the flag that selects it."""
-
-    TEXT = ""  # a sentence and a table
-    JSON = "--json"  # one JSON document and nothing else; what is missing is null
-    CSV = "--csv"  # everything as CSV, numbers in full precision; what is missing is empty
-
-
-_CSV_HELP: dict[type[Command], str] = {Compare: "the whole table as CSV", FindBest: "the winner as CSV, one row"}
 OUTPUT_FORMATS: dict[type[Command], dict[OutputFormat, str]] = {
     verb: {OutputFormat.JSON: "one JSON document on standard output, and nothing else there"}
-    | ({OutputFormat.CSV: _CSV_HELP[verb]} if verb in _CSV_HELP else {})
+    | ({OutputFormat.CSV: comparisons.CSV_HELP[verb]} if verb in comparisons.CSV_HELP else {})
     for verb in TERMINAL_COMMANDS.values()
-} | {AuditExport: {}}  # whose form is its format
+} | {commands.AuditExport: {}}  # whose form is its format
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +148,8 @@ def usage_line(command: type[Command]) -> str:
 
 def help_text(command: Help) -> str:
     """Return a command's help: its usage, arguments, an example, the keys of its JSON, and the exit codes."""
+    from handlers.terminal.command_line.document_keys import document_keys
+
     if command.about in COMMAND_GROUPS:
         return _group_help_text(command.about)
     verb = TERMINAL_COMMANDS[command.about]

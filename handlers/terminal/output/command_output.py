@@ -5,13 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from enum import Enum
+from typing import TYPE_CHECKING, Any
 
 from rich.console import RenderableType
 
 from bot.domain.core.sentence import Code, Sentence
-from handlers.terminal.command_line.grammar import OutputFormat
 from handlers.terminal.output import console, documents
+
+if TYPE_CHECKING:  # the help needs no services
+    from handlers.terminal.session import TerminalSession
+
+
+class OutputFormat(Enum):
+    """The output format; the value is the flag that selects it."""
+
+    TEXT = ""  # a sentence and a table
+    JSON = "--json"  # one JSON document and nothing else; what is missing is null
+    CSV = "--csv"  # everything as CSV, numbers in full precision; what is missing is empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +31,10 @@ class CommandOutput:
 
     text: str
     exit_code: int = 0
+
+
+# Renders a query's view: of a session, the command, and the view, in an output format.
+Renderer = Callable[["TerminalSession", Any, Any, OutputFormat], CommandOutput]
 
 
 def sentence_output(
@@ -47,7 +62,13 @@ def _to_terminal_value(value: object) -> object:
 
 def json_output(document: Mapping[str, Any], exit_code: int = 0) -> CommandOutput:
     """Return a JSON document."""
-    return CommandOutput(documents.to_json(document, console.output_encoding()), exit_code)
+    return CommandOutput(documents.to_json(document), exit_code)
+
+
+def print_output(output_format: OutputFormat, document: Mapping[str, Any], *lines: object) -> None:
+    """Print the document, or for people these lines."""
+    is_json = output_format is OutputFormat.JSON
+    console.write_output(documents.to_json(document) if is_json else "".join(f"{line}\n" for line in lines))
 
 
 def rendered_output(build: Callable[[int], Sequence[RenderableType]], exit_code: int = 0) -> CommandOutput:

@@ -29,9 +29,12 @@ def render(build: Callable[[int], Sequence[RenderableType]]) -> str:
     return captured.get()
 
 
-def new_table() -> Table:
-    """Return an empty table in our one style."""
-    return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+def new_table(*headings: str) -> Table:
+    """Return an empty table in our one style; cells that are too long are folded."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table
 
 
 def write_output(text: str) -> None:

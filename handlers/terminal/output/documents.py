@@ -1,4 +1,4 @@
-"""The terminal's output for programs: one JSON document, or CSV. Light: the help lists the keys from here."""
+"""The terminal's output for programs: one JSON document, or CSV."""
 
 from __future__ import annotations
 
@@ -10,24 +10,37 @@ from dataclasses import asdict
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from bot.domain.audit.events import ChainHead
-from bot.domain.commands.queries import FindBest
-from handlers.terminal.command_line.commands import (
-    AuditExport,
-)
-from handlers.terminal.command_line.document_keys import DOCUMENT_KEYS
+from handlers.terminal.output import console
 
-if TYPE_CHECKING:  # pandas takes a second to load, and the help doesn't need it
+if TYPE_CHECKING:  # pandas takes a second to load
     from bot.domain.core.sentence import Sentence
     from bot.domain.promotions.snapshot import RequestSnapshot
     from bot.domain.registry import comparison as compared
     from bot.domain.registry.model import VersionInfo
-    from bot.ledger.audit_chain import AuditRecord, ChainFault
+    from bot.ledger.audit_chain import AuditRecord
+
+EVENT_KEYS = {
+    "number": "its place in the chain",
+    "at": "when (ISO 8601, UTC)",
+    "actor": "who: slack:TEAM/USER, client:NAME, operator:NAME or automation:NAME",
+    "tag": "what, as source:subject:action",
+    "subject": "on what",
+    "model": "of which model, or null",
+    "before": "what was, or null",
+    "after": "what is since, or null",
+    "why": "the reason",
+    "origin": "where it came from: slack, terminal, api or job",
+    "evidence": "what it was decided on, an object",
+    "previous": "the hash of the event before it",
+    "hash": "its own: SHA-256 of previous, a line end and body",
+    "body": "the event exactly as it was hashed",
+}
 
 
-def to_json(document: Mapping[str, Any], encoding: str = "utf-8") -> str:
-    """Return the document as text for an output with this encoding; characters that it doesn't have are escaped."""
-    return json.dumps(document, ensure_ascii=not _is_unicode(encoding), allow_nan=False, indent=2) + "\n"
+def to_json(document: Mapping[str, Any], indent: int | None = 2) -> str:
+    """Return the document as text; characters that standard output doesn't have are escaped."""
+    is_unicode = console.output_encoding().lower().replace("-", "").startswith("utf")
+    return json.dumps(document, ensure_ascii=not is_unicode, allow_nan=indent is None, indent=indent) + "\n"
 
 
 def comparison_document(comparison: compared.Comparison, sentence: Sentence) -> dict[str, Any]:
@@ -54,11 +67,8 @@ def validation_document(
         "semver": version.semver,
         "to": target,
         "passed": not snapshot.failed_gates,
-        "gates": [
-            {"name": gate.name, "bound": gate.bound, "value": gate.value, "passed": gate.passed, "note": gate.note}
-            for gate in snapshot.gates
-        ],
-        "validation": _json_numbers(snapshot.validation),
+        "gates": [asdict(gate) for gate in snapshot.gates],
+        "validation": {name: _json_value(value) for name, value in snapshot.validation.items()},
         "sentence": str(sentence),
     }
 
@@ -75,87 +85,48 @@ def event_document(record: AuditRecord) -> dict[str, Any]:
         body = {}
     row = {"at": record.at, "actor": record.actor, "tag": record.tag, "model": record.model} | body
     fields = {"number": record.number, "previous": record.previous, "hash": record.hash, "body": record.body}
-    return {key: fields[key] if key in fields else row.get(key) for key in DOCUMENT_KEYS[AuditExport]}
-
-
-def event_json_line(record: AuditRecord, encoding: str = "utf-8") -> str:
-    """Return an audit row as a line of JSON."""
-    return json.dumps(event_document(record), ensure_ascii=not _is_unicode(encoding)) + "\n"
+    return {key: fields[key] if key in fields else row.get(key) for key in EVENT_KEYS}
 
 
 def events_csv(records: Iterable[AuditRecord]) -> str:
     """Return audit rows as lines of CSV without a heading: the columns are the keys of a line of JSON."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(DOCUMENT_KEYS[AuditExport]), lineterminator="\n")
-    for record in records:
-        row = event_document(record)
-        row["evidence"] = json.dumps(row["evidence"], ensure_ascii=False, sort_keys=True)
-        writer.writerow({key: _escape_formula(value) for key, value in row.items()})
-    return text.getvalue()
-
-
-def verification_document(
-    fault: ChainFault | None,
-    head: ChainHead,
-    anchors: int | None,
-    unreviewed: list[str],
-    sentence: Sentence,
-    advice: Sentence | None,
-) -> dict[str, Any]:
-    """Return the document of a verification."""
-    return {
-        "whole": fault is None,
-        "events": head.number,
-        "head": head.hash,
-        "anchors": anchors,
-        "unreviewed": unreviewed,
-        "fault": fault and {"number": fault.number, "last": fault.last, "kind": fault.kind.value, "why": fault.why},
-        "sentence": str(sentence),
-        "advice": str(advice) if advice else None,
-    }
+    rows = [event_document(record) for record in records]
+    return _to_csv(row | {"evidence": json.dumps(row["evidence"], ensure_ascii=False, sort_keys=True)} for row in rows)
 
 
 def best_document(winner: compared.BestVersion, sentence: Sentence) -> dict[str, Any]:
     """Return the document of a metric's winner."""
-    blocked = str(winner.blocked) if winner.blocked else None
     return {name: _json_value(value) for name, value in asdict(winner).items()} | {
-        "blocked": blocked,
+        "blocked": str(winner.blocked) if winner.blocked else None,
         "sentence": str(sentence),
     }
 
 
 def best_csv(winner: compared.BestVersion, sentence: Sentence) -> str:
     """Return the winner as CSV, a heading and one row: the columns are the keys of the JSON document."""
+    document = best_document(winner, sentence)
+    return _to_csv([{key: key for key in document}, document])
+
+
+def _to_csv(rows: Iterable[Mapping[str, object]]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(DOCUMENT_KEYS[FindBest]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerow({name: _escape_formula(value) for name, value in best_document(winner, sentence).items()})
+    csv.writer(text, lineterminator="\n").writerows([_escape_formula(value) for value in row.values()] for row in rows)
     return text.getvalue()
 
 
 def _version_document(comparison: compared.Comparison, row: int) -> dict[str, Any]:
-    facts = comparison.frame.iloc[row]
+    facts, version = comparison.frame.iloc[row], comparison.versions[row]
     created = facts["created_at"]
     return {
-        "version": comparison.versions[row],
+        "version": version,
         "semver": facts["semver"],
         "stage": facts["stage"],
         "run_id": facts["run_id"],
         "created_at": f"{created:%Y-%m-%dT%H:%M:%SZ}" if created == created else None,  # noqa: PLR0124 - NaT is not
-        "metrics": _json_numbers(comparison.metrics_in_row(row)),
-        "deltas": _json_numbers(comparison.differences_in_row(row)),
-        "blocked": str(comparison.blocked[comparison.versions[row]])
-        if comparison.versions[row] in comparison.blocked
-        else None,
+        "metrics": {name: _json_value(value) for name, value in comparison.metrics_in_row(row).items()},
+        "deltas": {name: _json_value(value) for name, value in comparison.differences_in_row(row).items()},
+        "blocked": str(comparison.blocked[version]) if version in comparison.blocked else None,
     }
-
-
-def _is_unicode(encoding: str) -> bool:
-    return encoding.lower().replace("-", "").startswith("utf")
-
-
-def _json_numbers(values: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: _json_value(value) for name, value in values.items()}
 
 
 def _json_value(value: Any) -> Any:
@@ -167,7 +138,4 @@ def _json_value(value: Any) -> Any:
 
 def _escape_formula(value: object) -> object:
     """Put an apostrophe before text that a spreadsheet would read as a formula, as `comparison.to_csv` does."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in _FORMULA_STARTS else value
-
-
-_FORMULA_STARTS = {"=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"}
+    return f"'{value}" if isinstance(value, str) and value.startswith(tuple("=+-@\t\r\n＝＋－＠")) else value

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import isnan
+from typing import NamedTuple
 
 from rich.cells import cell_len
 from rich.console import RenderableType
@@ -24,8 +24,7 @@ MAX_HEADING_WIDTH, MAX_SEMVER_WIDTH = 18, 20  # wider cells wrap
 MAX_NAMED_METRICS = 40  # metrics that do not fit and are named; of more, the rest is counted
 
 
-@dataclass(frozen=True, slots=True)
-class TableColumn:
+class TableColumn(NamedTuple):
     """One column of the table; `best` is the row that wins it."""
 
     heading: str
@@ -43,7 +42,8 @@ def comparison_table(comparison: Comparison, width: int) -> list[RenderableType]
     metrics = metric_columns(comparison, width - sum(column.width + COLUMN_GAP for column in columns))
     parts += [Text(), _build_table([*columns, *metrics])]
     if metrics:
-        parts.append(Text(_legend_line(comparison), style="dim"))
+        beside = f"; beside the values the difference to v{comparison.incumbent} in Production"
+        parts.append(Text(f"{BEST_SIGN} best{'' if comparison.incumbent is None else beside}", style="dim"))
     if left_out := comparison.metrics[len(metrics) :]:
         parts.append(Text(_left_out_line(left_out, len(comparison.metrics), width)))
     return parts
@@ -54,9 +54,7 @@ def gates_table(snapshot: RequestSnapshot, sentence: Sentence) -> list[Renderabl
     parts: list[RenderableType] = [Text(str(sentence))]
     if not snapshot.gates:
         return parts
-    table = console.new_table()
-    for heading in ("", "Gate", "Value", "Has to be", "Note"):
-        table.add_column(heading, overflow="fold")
+    table = console.new_table("", "Gate", "Value", "Has to be", "Note")
     for gate in snapshot.gates:
         mark = Text("✓", style="bold green") if gate.passed else Text("✗", style="bold red")
         table.add_row(
@@ -99,17 +97,15 @@ def metric_column(comparison: Comparison, metric: str) -> TableColumn:
     texts = [format_number(value) for value in comparison.frame[metric].tolist()]
     gaps = ["" if isnan(gap) or gap == 0 else format_difference(gap) for gap in comparison.deltas[metric].tolist()]
     best = None if winner is None else comparison.versions.index(winner)
-    values = [text + (BEST_SIGN if row == best else " ") for row, text in enumerate(texts)]
-    cells = [" ".join(parts) for parts in zip(_right_aligned(values), _right_aligned(gaps), strict=True)]
-    heading = _cell_text(metric)
+    text_width, gap_width, heading = max(map(len, texts)), max(map(len, gaps)), _cell_text(metric)
+    cells = [
+        f"{text:>{text_width}}{BEST_SIGN if row == best else ' '} {gap:>{gap_width}}"
+        for row, (text, gap) in enumerate(zip(texts, gaps, strict=True))
+    ]
     wide = max(cell_len(cell.rstrip()) for cell in cells)
-    cells = [cell[:wide] for cell in cells]
-    return TableColumn(heading, cells, max(wide, min(cell_len(heading), MAX_HEADING_WIDTH)), best)
-
-
-def _right_aligned(texts: Sequence[str]) -> list[str]:
-    wide = max(map(len, texts))
-    return [text.rjust(wide) for text in texts]
+    return TableColumn(
+        heading, [cell[:wide] for cell in cells], max(wide, min(cell_len(heading), MAX_HEADING_WIDTH)), best
+    )
 
 
 def _text_column(heading: str, cells: Sequence[str], max_width: int | None = None) -> TableColumn:
@@ -127,12 +123,6 @@ def _build_table(columns: Sequence[TableColumn]) -> Table:
             *(Text(column.cells[row], style="bold green" if row == column.best else "") for column in columns)
         )
     return table
-
-
-def _legend_line(comparison: Comparison) -> str:
-    if comparison.incumbent is None:
-        return f"{BEST_SIGN} best"
-    return f"{BEST_SIGN} best; beside the values the difference to v{comparison.incumbent} in Production"
 
 
 def _left_out_line(metrics: Sequence[str], total: int, width: int) -> str:

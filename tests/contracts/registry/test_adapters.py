@@ -9,10 +9,10 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+from bot.domain.commands.changes import SetTags
 
 from bot.bootstrap import storage
 from bot.bootstrap.storage import load_adapter, open_registry
-from bot.domain.commands.changes import SetTags
 from bot.domain.core.errors import BadInput, Misconfigured
 from bot.domain.core.messages import answer_delayed_notice
 from bot.domain.core.sentence import Name, Sentence, say

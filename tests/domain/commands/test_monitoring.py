@@ -8,6 +8,7 @@ import pytest
 
 from bot.domain.commands.base import MissingArguments
 from bot.domain.commands.catalog import COMMANDS
+from bot.domain.commands.help import Help
 from bot.domain.commands.monitoring import (
     MonitorAdd,
     MonitorArm,
@@ -21,10 +22,9 @@ from bot.domain.commands.monitoring import (
     MonitorUnsilence,
 )
 from bot.domain.commands.parser import load_command, parse_command
-from bot.domain.commands.queries import Help
 from bot.domain.commands.rule_flags import flag_of
 from bot.domain.core.durations import parse_duration
-from bot.domain.core.errors import BadInput, WrongField
+from bot.domain.core.errors import BadInput
 from bot.domain.monitoring import rule_messages
 from bot.domain.policy.effect_size import EffectKind, MinimumEffect, parse_effect
 from bot.domain.policy.monitor_config import MonitorConfig
@@ -247,15 +247,15 @@ def test_what_cannot_be_understood_gets_a_sentence(text: str, said: str) -> None
 
 def test_what_is_wrong_says_which_field_it_is() -> None:
     for text, field in (("--window 7h", "window"), ("--every 5d", "every"), ("--min-effect much", "min_effect")):
-        with pytest.raises(WrongField) as caught:
+        with pytest.raises(BadInput) as caught:
             parse_command(f"monitor add churn a {text}")
         assert caught.value.field == field
 
 
 def test_an_edit_to_what_cannot_be_judged_is_refused() -> None:
-    with pytest.raises(WrongField, match="Use 6h or 8h"):
+    with pytest.raises(BadInput, match="Use 6h or 8h"):
         edited("monitor edit churn accuracy --window 7h")
-    with pytest.raises(WrongField, match="Use 6h or 8h"):
+    with pytest.raises(BadInput, match="Use 6h or 8h"):
         edited("monitor edit churn accuracy --action notify", window="7h")
     assert edited("monitor edit churn accuracy --window 6h", window="7h").window == timedelta(hours=6)
     assert edited("monitor edit churn accuracy --greater-than 0.9", window="7h").rule == "threshold"

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from bot.domain.commands.base import Command, MissingArguments
 from bot.domain.commands.catalog import COMMANDS
-from bot.domain.commands.changes import Rollback
+from bot.domain.commands.help import Help
 from bot.domain.commands.parser import build_command, load_command, parse_command, parse_words
-from bot.domain.commands.queries import Help, ListModels, ListRequests, ShowHistory, ShowModel
-from bot.domain.commands.requests import Approve, Cancel, Promote, Reject
+from bot.domain.commands.promotions import Approve, Cancel, ListRequests, Promote, Reject
+from bot.domain.commands.registry import ListModels, ShowModel
+from bot.domain.commands.rollbacks import Rollback, ShowHistory
 from bot.domain.core.errors import BadInput
 from bot.domain.registry.model import Stage, VersionRef
 
@@ -284,6 +285,24 @@ def test_what_cannot_be_understood_is_answered_with_what_can(text: str, said: st
 )
 def test_a_value_of_the_wrong_kind_is_answered_in_plain_words(typed: str, answer: str) -> None:
     assert refusal(typed) == answer
+
+
+@pytest.mark.parametrize(
+    ("typed", "field"),
+    [
+        ("promote churn 4 moon", "to"),
+        ("promote churn soon production", "version"),
+        ("promote a/b 4 production", "model"),
+        (f"promote churn 4 production --reason {'x' * 1001}", "reason"),
+        ("show churn --page 0", "page"),
+        ("compare churn --last many", "last"),
+        ("promote churn 4 production --flag", ""),
+    ],
+)
+def test_what_is_wrong_carries_the_field_that_it_is_about(typed: str, field: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        parse_command(typed)
+    assert (caught.value.field, caught.value.code) == (field, "BadInput")
 
 
 def test_a_field_that_no_verb_has_is_refused() -> None:

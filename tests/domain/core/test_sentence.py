@@ -23,7 +23,7 @@ from bot.domain.core.sentence import (
     truncate,
     unpack_sentence,
 )
-from bot.slack.core.mrkdwn import to_mrkdwn
+from bot.slack.core.blocks import to_mrkdwn
 
 WORDS = st.text(max_size=20)
 TIMES = st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - hypothesis adds the zone

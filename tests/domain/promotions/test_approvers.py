@@ -13,7 +13,6 @@ from bot.domain.core.actors import Person, Profile
 from bot.domain.core.errors import TooFewApprovers
 from bot.domain.policy.parser import validate_policy
 from bot.domain.policy.policy import Policy, TargetRule
-from bot.domain.promotions.approver_messages import waiting_for_approvers
 from bot.domain.promotions.approvers import (
     MAX_NOTIFIED,
     EligibleApprovers,
@@ -22,6 +21,7 @@ from bot.domain.promotions.approvers import (
     pending_approvers,
     rules_unmeetable_for_approvers,
     unmeetable_rules,
+    waiting_for_approvers,
 )
 from bot.domain.promotions.request import Request, Vote, VoteChoice
 from bot.domain.promotions.snapshot import GateResult, RequestSnapshot

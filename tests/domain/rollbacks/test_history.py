@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bot.domain.commands.parser import load_command, parse_command
-from bot.domain.commands.queries import ShowHistory
+from bot.domain.commands.rollbacks import ShowHistory
 from bot.domain.core.actors import MONITOR_AUTOMATION, Person
 from bot.domain.core.errors import BadInput
 from bot.domain.core.relative_time import RelativeDay

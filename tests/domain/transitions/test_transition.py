@@ -58,7 +58,7 @@ def facts(*versions: VersionInfo) -> TransitionFacts:
 def test_an_approved_request_means_a_move_of_its_own_by_who_completed_it() -> None:
     vote = Vote(request="r4k7q", voter=BOB, choice=VoteChoice.APPROVE, reason="", at=NOW)
     later = NOW + timedelta(minutes=5)
-    assert promotion_transition(REQUEST, vote, later) == Transition(
+    assert promotion_transition(REQUEST, vote.voter, later) == Transition(
         id="promotion:r4k7q",
         kind=TransitionKind.PROMOTION,
         model="churn",

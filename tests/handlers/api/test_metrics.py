@@ -19,7 +19,7 @@ from bot.domain.audit.events import EventTag
 from bot.domain.audit.messages import describe_event
 from bot.domain.core.signing import sign_body
 from bot.settings import Settings
-from handlers.api.routes import MAX_REFUSED_CALLERS
+from handlers.api.calls import MAX_REFUSED_CALLERS
 from handlers.startup import open_listener
 from tests.support.app.harness import audit_links
 from tests.support.app.metrics_api import CLIENTS, NOW, MetricsApi, policy, reading, refused

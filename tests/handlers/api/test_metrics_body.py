@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, cast
 
+import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,6 +20,7 @@ from bot.domain.monitoring.push_payload import parse_push
 from bot.ledger import SqlLedger
 from bot.ports import Ledger, LedgerTransaction
 from handlers.api.body import MAX_BODY_BYTES
+from handlers.api.calls import MAX_CONCURRENT_CALLS
 from tests.support.app.metrics_api import NOW, MetricsApi, reading, refused
 
 
@@ -233,3 +237,29 @@ class TestTrouble:
 
         api.ledger = cast(Ledger, Silent())
         assert refused(api.push()) == (503, "It fell silent.")
+
+    def test_a_few_calls_are_worked_on_at_a_time(self, api: MetricsApi) -> None:
+        real, active, most = api.ledger, 0, 0
+
+        class Slow:
+            @contextmanager
+            def write(self) -> Iterator[LedgerTransaction]:
+                nonlocal active, most
+                active += 1
+                most = max(most, active)
+                time.sleep(0.05)
+                active -= 1
+                with real.write() as tx:
+                    yield tx
+
+        async def push_many() -> list[int]:
+            headers, body = {"Authorization": "Bearer t0ken-of-ci"}, {"source": "live", "readings": [reading()]}
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(api.web), base_url="http://registrar") as client:
+                calls = [
+                    client.post("/v1/metrics", json=body, headers=headers) for _ in range(MAX_CONCURRENT_CALLS + 8)
+                ]
+                return [answer.status_code for answer in await asyncio.gather(*calls)]
+
+        api.ledger = cast(Ledger, Slow())
+        assert set(asyncio.run(push_many())) == {202}
+        assert 1 < most <= MAX_CONCURRENT_CALLS

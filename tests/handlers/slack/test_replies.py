@@ -11,17 +11,17 @@ from slack_sdk import WebClient
 
 from bot.domain.core.actors import Person
 from bot.domain.core.sentence import say
+from bot.slack.core.answer import FileUpload, SlackAnswer
 from bot.slack.core.blocks import sentence_message
-from bot.slack.delivery.publisher import FileUpload
-from handlers.slack.replies import AnswerWithChart, Replies, ReplyTarget
+from handlers.slack.replies import Replies, ReplyTarget
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL
 from tests.support.app.app_fixture import message_text as shown
 from tests.support.app.harness import ML_MODELS
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes([0, 0, 0, 13]) + b"IHDR" + bytes([0, 0, 0, 1, 0, 0, 0, 1, 8, 0, 0, 0, 0]) + bytes(4)
-ANSWER = AnswerWithChart(
-    sentence_message(say("How it stands.")), lambda: FileUpload("a.png", PNG, "Readings", "A chart.")
+ANSWER = SlackAnswer(
+    sentence_message(say("How it stands.")), lambda: [FileUpload("a.png", PNG, "Readings", "A chart.")]
 )
 PROMISE, COMPLETE = "files.getUploadURLExternal", "files.completeUploadExternal"
 
@@ -55,7 +55,7 @@ def asker(slack: LocalSlack) -> Iterator[Asker]:
 
 
 def test_the_answer_comes_first_and_says_where_its_picture_is(asker: Asker) -> None:
-    asker.replies.send_with_chart(asker.place, ANSWER)
+    asker.replies.send_answer(asker.place, ANSWER)
     [picture] = asker.pictures()
     [answer, where] = asker.hears()
     assert "How it stands." in answer
@@ -63,14 +63,14 @@ def test_the_answer_comes_first_and_says_where_its_picture_is(asker: Asker) -> N
 
 
 def test_nobody_else_sees_the_picture(asker: Asker) -> None:
-    asker.replies.send_with_chart(asker.place, ANSWER)
+    asker.replies.send_answer(asker.place, ANSWER)
     [picture] = asker.pictures()
     assert asker.alice.downloads(picture) == PNG
     assert [message for message in asker.slack.person("bob").sees(CHANNEL) if message.get("files")] == []
 
 
 def test_the_picture_says_what_it_belongs_to(asker: Asker) -> None:
-    asker.replies.send_with_chart(asker.place, ANSWER)
+    asker.replies.send_answer(asker.place, ANSWER)
     [message] = asker.alice.direct_messages()
     assert "How it stands." in shown(message)
     assert (message["files"][0]["title"], message["files"][0]["alt_txt"]) == ("Readings", "A chart.")
@@ -78,7 +78,7 @@ def test_the_picture_says_what_it_belongs_to(asker: Asker) -> None:
 
 @pytest.mark.parametrize("from_home", [False, True], ids=["asked there", "asked on Home"])
 def test_in_direct_messages_the_picture_follows_without_a_word(asker: Asker, from_home: bool) -> None:
-    asker.replies.send_with_chart(replace(asker.place, channel="" if from_home else asker.direct), ANSWER)
+    asker.replies.send_answer(replace(asker.place, channel="" if from_home else asker.direct), ANSWER)
     assert len(asker.pictures()) == 1
     assert "The chart is in" not in str(asker.alice.direct_messages())
     assert asker.hears() == []
@@ -88,17 +88,17 @@ def test_in_direct_messages_the_picture_follows_without_a_word(asker: Asker, fro
 @pytest.mark.parametrize("method", ["conversations.open", PROMISE, COMPLETE])
 def test_if_slack_takes_no_picture_there_is_only_the_answer(asker: Asker, method: str, error: str) -> None:
     asker.slack.fail(method, error)
-    asker.replies.send_with_chart(asker.place, ANSWER)
+    asker.replies.send_answer(asker.place, ANSWER)
     assert (asker.hears(), asker.pictures()) == (["How it stands. How it stands."], [])
 
 
 def test_if_the_connection_is_lost_there_is_only_the_answer(asker: Asker) -> None:
     asker.slack.reset_before(PROMISE)
-    asker.replies.send_with_chart(asker.place, ANSWER)
+    asker.replies.send_answer(asker.place, ANSWER)
     assert (asker.hears(), asker.pictures()) == (["How it stands. How it stands."], [])
 
 
 def test_a_missing_scope_is_passed_on(asker: Asker) -> None:
     asker.slack.fail(PROMISE, "missing_scope")
-    asker.replies.send_with_chart(asker.place, ANSWER)
+    asker.replies.send_answer(asker.place, ANSWER)
     assert asker.lacks == ["files:write"]

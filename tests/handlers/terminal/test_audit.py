@@ -19,7 +19,7 @@ from rich.console import Console
 
 from bot.domain.audit.anchors import serialize_anchor
 from bot.domain.audit.events import GENESIS_HASH, EventTag
-from bot.domain.commands.queries import Help
+from bot.domain.commands.help import Help
 from bot.domain.core.actors import Person
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.registry.model import Stage

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from handlers.terminal.command_line.completion import OWN_FLAGS, SHELLS, completion_script
 from handlers.terminal.command_line.grammar import TERMINAL_COMMANDS
 from handlers.terminal.command_line.index import COMMAND_GROUPS, OWN_COMMANDS
 from handlers.terminal.main import main
@@ -17,11 +16,12 @@ from handlers.terminal.main import main
 BASH = shutil.which("bash")
 
 
-@pytest.fixture(scope="module")
-def sourced(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def sourced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
     """The script for bash, in a file."""
-    file = tmp_path_factory.mktemp("completion") / "registrar.bash"
-    file.write_text(completion_script("bash"), encoding="utf-8")
+    assert main(["completion", "bash"]) == 0
+    file = tmp_path / "registrar.bash"
+    file.write_text(capsys.readouterr().out, encoding="utf-8")
     return file
 
 
@@ -30,7 +30,7 @@ def offered(sourced: Path, *words: str) -> list[str]:
     assert BASH
     typed = " ".join(f"'{word}'" for word in ("registrar", *words))
     prints = "printf '%s\\n' \"${COMPREPLY[@]}\""
-    line = f"source {sourced}; COMP_WORDS=({typed}); COMP_CWORD={len(words)}; _registrar; {prints}"
+    line = f"source {sourced}; COMP_WORDS=({typed}); COMP_CWORD={len(words)}; _shtab_registrar; {prints}"
     done = subprocess.run([BASH, "--norc", "-eu", "-c", line], text=True, capture_output=True, check=True)
     return done.stdout.split()
 
@@ -73,25 +73,32 @@ class TestBash:
         assert offered(sourced, "promote", "churn", "p") == []
 
     def test_behind_a_flag_with_a_value_of_its_own_it_is_left_to_the_shell(self, sourced: Path) -> None:
-        assert offered(sourced, "audit", "verify", "--anchor", "") == []
+        assert offered(sourced, "promote", "churn", "--reason", "") == []
+
+    def test_a_file_is_offered_where_a_file_is_wanted(self, sourced: Path) -> None:
+        beginning = str(sourced)[:-2]
+        assert offered(sourced, "audit", "verify", "--anchor", beginning) == [str(sourced)]
+        assert offered(sourced, "history", "import", beginning) == [str(sourced)]
+
+    @pytest.mark.parametrize("name", sorted({*OWN_COMMANDS} - {"completion"}))
+    def test_the_flags_of_what_is_no_verb_are_those_of_its_help(
+        self, sourced: Path, name: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with pytest.raises(SystemExit):
+            main([name, "--help"])
+        helped = set(re.findall(r"^  (?:-h, )?(--[a-z]+)", capsys.readouterr().out, re.MULTILINE))
+        assert helped == set(offered(sourced, name, "--"))
 
     def test_it_is_what_completes_the_command(self, sourced: Path) -> None:
         assert BASH
         line = f"source {sourced}; complete -p registrar"
         done = subprocess.run([BASH, "--norc", "-c", line], text=True, capture_output=True, check=True)
-        assert done.stdout == "complete -o default -F _registrar registrar\n"
-
-
-@pytest.mark.parametrize("name", sorted({*OWN_COMMANDS} - {"completion"}))
-def test_the_flags_of_what_is_no_verb_are_those_of_its_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main([name, "--help"])
-    helped = set(re.findall(r"^  (?:-h, )?(--[a-z]+)", capsys.readouterr().out, re.MULTILINE))
-    assert helped == set(OWN_FLAGS[name])
+        # Where nothing is offered, bash does what it does for any other command.
+        assert done.stdout == "complete -o bashdefault -F _shtab_registrar registrar\n"
 
 
 def test_every_shell_gets_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
-    for shell in SHELLS:
+    for shell in ("bash", "zsh", "fish"):
         assert main(["completion", shell]) == 0
         printed = capsys.readouterr().out
         assert all(name.split()[-1] in printed for name in TERMINAL_COMMANDS), shell

@@ -127,7 +127,7 @@ def test_what_was_seen_a_moment_ago_is_told_again_without_a_look() -> None:
 
 def test_who_stops_is_not_ready_however_well_all_is() -> None:
     readiness = Readiness([WELL])
-    readiness.mark_stopping()
+    readiness.is_stopping = True
     status, document = readiness.document()
     assert (status, document["status"], document["parts"]["ledger"]["is_well"]) == (503, "stopping", True)
 

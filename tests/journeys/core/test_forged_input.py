@@ -16,14 +16,13 @@ from bot.domain.commands.base import Command
 from bot.domain.commands.parser import parse_command
 from bot.domain.core.errors import BadInput
 from bot.slack.commands import help_text
-from bot.slack.core.mrkdwn import unescape
+from bot.slack.core.blocks import unescape
 from bot.slack.monitoring import answers as monitoring_answers
 from bot.slack.monitoring import incident_card
 from bot.slack.monitoring import modal as monitor_modal
 from bot.slack.promotions import modals, request_card
 from bot.slack.registry import answers as registry_answers
 from bot.slack.rollbacks import history as history_answer
-from bot.slack.rollbacks import modal as rollback_modal
 from bot.slack.rollbacks import rollback_card
 from bot.slack.transitions import drift_notice
 from localslack import LocalSlack, payloads
@@ -77,7 +76,7 @@ FORMS = (
     modals.OVERRIDE,
     modals.REVIEW,
     modals.DETAILS,
-    rollback_modal.ROLLBACK,
+    rollback_card.ROLLBACK,
     monitor_modal.MONITOR,
     "nobody's",
 )

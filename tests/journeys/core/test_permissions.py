@@ -19,7 +19,7 @@ from bot.slack.monitoring import modal as monitor_modal
 from bot.slack.promotions import modals, request_card
 from bot.slack.registry import answers as registry_answers
 from bot.slack.rollbacks import history as history_answer
-from bot.slack.rollbacks import modal as rollback_modal
+from bot.slack.rollbacks import rollback_card
 from bot.slack.transitions import drift_notice
 from localslack import LocalSlack, payloads
 from tests.support.app.app_fixture import CHANNEL, add_churn, message_text, running_app
@@ -109,7 +109,7 @@ FILLED_IN = (
     modals.REJECT,
     modals.OVERRIDE,
     modals.REVIEW,
-    rollback_modal.ROLLBACK,
+    rollback_card.ROLLBACK,
     monitor_modal.MONITOR,
 )
 FIELDS = {"model": "churn", "version": "2", "to": "staging", "reason": "because"}
@@ -130,7 +130,7 @@ def _press(button: str) -> Act:
 def _fill_in(callback: str) -> Act:
     drafts = {
         modals.PROMOTE: registry_answers.CONFIRM_ARCHIVE,
-        rollback_modal.ROLLBACK: callback,
+        rollback_card.ROLLBACK: callback,
         monitor_modal.MONITOR: callback,
     }
     draft = drafts.get(callback, request_card.APPROVE)

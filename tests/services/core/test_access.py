@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bot.domain.audit.events import EventTag
-from bot.domain.commands.changes import FreezeModel
 from bot.domain.commands.parser import build_command
+from bot.domain.commands.policy import FreezeModel
 from bot.domain.core.errors import Refused
 from bot.domain.policy.authorization import Permission
 from bot.domain.registry.model import Stage
@@ -54,7 +54,7 @@ def test_what_is_about_no_model_is_about_the_registry(bench: Bench) -> None:
 def test_a_freeze_stops_what_moves_production_of_its_model(
     bench: Bench, act: Permission, model: str, target: Stage, stopped: bool
 ) -> None:
-    bench.freezing.freeze(BOB, build_command(FreezeModel, {"model": "churn", "reason": "audit"}), origin="slack")
+    bench.execute(BOB, build_command(FreezeModel, {"model": "churn", "reason": "audit"}))
     before = len(bench.events())
     if stopped:
         with pytest.raises(Refused, match="is frozen by @UBOB"):

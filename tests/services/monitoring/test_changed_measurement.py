@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from bot.domain.commands.parser import parse_command
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.monitoring.readings import Answer
 from bot.domain.monitoring.state import MonitorStatus
@@ -43,9 +42,7 @@ def by_hand(bench: Bench, **fields: Any) -> Monitor:
 
 def edit(bench: Bench, flags: str) -> str:
     """Let somebody change the monitor, and return the answer."""
-    service = Monitors(bench.context, bench.gatekeeper, lambda monitor, span: NotImplemented)
-    command: Any = parse_command(f"monitor edit churn accuracy {flags}")
-    return str(service.edit(BOB, command, origin="slack"))
+    return str(bench.execute(BOB, f"monitor edit churn accuracy {flags}").answer)
 
 
 def counted(bench: Bench) -> list[float]:

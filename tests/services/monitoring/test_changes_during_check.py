@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
-from bot.domain.commands.parser import parse_command
 from bot.domain.monitoring.incident import IncidentStatus
 from bot.domain.monitoring.readings import Answer
 from bot.ports import Query
-from bot.services.monitoring.monitors import Monitors
 from tests.support.monitoring.monitoring import add_monitor, check_values, incidents, rollbacks
 from tests.support.services.bench import BOB, Bench
 
@@ -33,17 +31,11 @@ def armed(served: Bench) -> Bench:
 
 def while_the_source_is_asked(bench: Bench, typed: str) -> None:
     """Let somebody type this when the source has been asked and has not answered yet."""
-    ask, service = bench.sources.read, Monitors(bench.context, bench.gatekeeper, lambda monitor, span: NotImplemented)
+    ask = bench.sources.read
 
     def asked(name: str, queries: Sequence[Query]) -> list[Answer]:
         bench.sources.read = ask  # type: ignore[method-assign]
-        command = parse_command(typed)
-        word = typed.split()[1]
-        act: Callable[..., object] = getattr(service, word)
-        if word in {"pause", "remove"}:
-            act(BOB, "churn", "accuracy", origin="slack")
-        else:
-            act(BOB, command, origin="slack")
+        bench.execute(BOB, typed)
         return ask(name, queries)
 
     bench.sources.read = asked  # type: ignore[method-assign]

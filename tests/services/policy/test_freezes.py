@@ -55,12 +55,10 @@ def test_while_it_holds_nobody_lets_gates_pass_for_that_would_decide(bench: Benc
     bench.approve(request, CAROL)
     freeze(bench, model="two")
     with pytest.raises(Refused, match="is frozen by @UBOB"):
-        bench.requests.override_gates(DAVE, request.id, reason="known", origin="slack")
+        bench.override(request, DAVE, "known")
     assert bench.state(request) is RequestState.PENDING
     unfreeze(bench, model="two")
-    assert bench.requests.override_gates(DAVE, request.id, reason="known", origin="slack").request.state is (
-        RequestState.APPROVED
-    )
+    assert bench.override(request, DAVE, "known").request.state is (RequestState.APPROVED)
 
 
 def test_staging_is_never_frozen(bench: Bench) -> None:

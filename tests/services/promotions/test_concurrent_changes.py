@@ -100,7 +100,7 @@ def test_nobody_is_reminded_of_a_request_whose_rule_is_gone(bench: Bench) -> Non
 def test_a_refused_cancellation_is_in_the_audit(bench: Bench) -> None:
     request = bench.open()
     with pytest.raises(Refused):
-        bench.requests.cancel(BOB, request.id, origin="slack")
+        bench.cancel(request, BOB)
     [event] = [event for event in bench.events() if event.tag is EventTag.REQUEST_COMMAND_REFUSED]
     assert (event.actor, event.evidence["act"], bench.state(request)) == (BOB.person, "cancel", RequestState.PENDING)
-    assert bench.requests.cancel(ALICE, request.id, origin="slack").state is RequestState.CANCELLED
+    assert bench.cancel(request, ALICE).state is RequestState.CANCELLED

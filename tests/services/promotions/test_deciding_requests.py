@@ -84,7 +84,7 @@ def test_after_a_vote_the_card_is_drawn_anew_and_the_thread_is_told(bench: Bench
 
 def test_a_second_vote_by_the_same_person_updates_the_card_as_well(bench: Bench, two: Request) -> None:
     bench.approve(two)
-    bench.requests.withdraw_vote(BOB, two.id, origin="slack")
+    bench.withdraw(two, BOB)
     bench.clock.advance(minutes=1)
     before = bench.keys()
     bench.approve(two)
@@ -149,22 +149,22 @@ def test_the_requester_is_told_why_it_was_rejected(bench: Bench, request_: Reque
 
 @pytest.mark.parametrize("who", [ALICE, DAVE], ids=["requester", "admin"])
 def test_the_requester_and_an_admin_can_cancel(bench: Bench, request_: Request, who: Caller) -> None:
-    assert bench.requests.cancel(who, request_.id, origin="slack").state is RequestState.CANCELLED
+    assert bench.cancel(request_, who).state is RequestState.CANCELLED
 
 
 def test_an_approver_cannot_cancel_and_hears_what_they_can_do(bench: Bench, request_: Request) -> None:
     with pytest.raises(Refused, match="You can reject it"):
-        bench.requests.cancel(BOB, request_.id, origin="slack")
+        bench.cancel(request_, BOB)
     assert bench.state(request_) is RequestState.PENDING
 
 
 def test_who_cancels_is_not_told_what_they_did(bench: Bench, request_: Request) -> None:
-    bench.requests.cancel(ALICE, request_.id, origin="slack")
+    bench.cancel(request_, ALICE)
     assert MessageKind.DIRECT not in {note.kind for note in bench.notes()}
 
 
 def test_who_asked_is_told_when_an_admin_cancels(bench: Bench, request_: Request) -> None:
-    bench.requests.cancel(DAVE, request_.id, reason="wrong model", origin="slack")
+    bench.cancel(request_, DAVE, "wrong model")
     for kind in ("direct", "news"):
         assert bench.told(kind) == "@UDAVE cancelled “churn” v3 → v4 in Production: wrong model."
 
@@ -172,7 +172,7 @@ def test_who_asked_is_told_when_an_admin_cancels(bench: Bench, request_: Request
 def test_an_approved_request_cannot_be_cancelled(bench: Bench, request_: Request) -> None:
     bench.approve(request_)
     with pytest.raises(AlreadyDecided, match="@UBOB was faster"):
-        bench.requests.cancel(ALICE, request_.id, origin="slack")
+        bench.cancel(request_, ALICE)
 
 
 # -- too late ----------------------------------------------------------------------------------------------------------
@@ -261,12 +261,12 @@ def test_two_of_two_at_the_same_moment_are_enough(bench: Bench, two: Request) ->
 
 
 def test_who_may_reject_is_shown_the_form(bench: Bench, request_: Request) -> None:
-    assert bench.requests.require_allowed(BOB, request_.id, Permission.REJECT).state is RequestState.PENDING
+    assert bench.decisions.require_allowed(BOB, request_.id, Permission.REJECT).state is RequestState.PENDING
 
 
 def test_who_may_not_reject_is_shown_no_form_and_the_audit_says_so(bench: Bench, request_: Request) -> None:
     with pytest.raises(Refused):
-        bench.requests.require_allowed(DAVE, request_.id, Permission.REJECT)
+        bench.decisions.require_allowed(DAVE, request_.id, Permission.REJECT)
     assert bench.tags()[-1] == "person:request:refused"
 
 

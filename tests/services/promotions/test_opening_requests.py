@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from bot.domain.commands.parser import load_command, parse_command
-from bot.domain.commands.requests import Promote
+from bot.domain.commands.promotions import Promote
 from bot.domain.core.actors import Automation, Client
 from bot.domain.core.errors import (
     AlreadyOpen,

@@ -144,7 +144,7 @@ def test_a_first_version_that_a_monitor_watches_has_nothing_to_go_back_to(bench:
     assert opened(bench, "promote fraud 1 production").no_rollback is None
     with bench.ledger.read() as reading:
         [request] = reading.requests(model="fraud")
-    bench.requests.cancel(ALICE, request.id, origin="slack")
+    bench.cancel(request, ALICE)
     add_monitor(bench, model="fraud")
     why = opened(bench, "promote fraud 1 production").no_rollback
     assert str(why) == "No automatic rollback: there's no version to go back to"

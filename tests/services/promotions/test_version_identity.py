@@ -86,7 +86,7 @@ def test_nor_is_it_moved_by_breaking_the_glass(bench: Bench) -> None:
 def test_nor_is_it_archived(bench: Bench) -> None:
     done = bench.errands.execute(bench.ask("archive churn 4 --reason old", BOB).id)
     recreate(bench)
-    bench.moves.execute_due(done.model)
+    bench.moves.execute_due(done.due_model)
     assert bench.registry.version("churn", 4).stage is Stage.NONE
 
 
@@ -119,7 +119,7 @@ def test_another_version_under_the_number_of_a_rollback_target_is_refused(served
 def test_a_rollback_whose_target_is_replaced_before_the_move_is_not_made(served: Bench) -> None:
     done = served.errands.execute(served.ask('rollback churn --reason "accuracy fell"', BOB).id)
     recreate(served)
-    served.moves.execute_due(done.model)
+    served.moves.execute_due(done.due_model)
     assert (last_rollback(served).state, served.registry.holders()) == (TransitionState.STALE, [4])
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from bot.domain.commands.parser import build_command
-from bot.domain.commands.queries import Compare, FindBest
+from bot.domain.commands.registry import Compare, FindBest
 from bot.domain.core.errors import UnknownModel
 from bot.domain.registry.model import RunInfo, Stage
 from tests.support.services.bench import Bench

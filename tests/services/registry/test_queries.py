@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from bot.domain.commands.parser import parse_command
-from bot.domain.commands.queries import ShowHistory
+from bot.domain.commands.rollbacks import ShowHistory
 from bot.domain.core.errors import FilesUnreachable, Refused, UnknownModel, UnknownRequest
 from bot.domain.policy.authorization import Permission
 from bot.domain.registry.model import ModelPackage, Stage, parse_version_ref
@@ -104,23 +104,23 @@ def test_requests_that_wait_are_listed_newest_first(bench: Bench) -> None:
     first = bench.open("promote churn 4 staging")
     bench.clock.advance(minutes=1)
     second = bench.open("promote churn 4 production")
-    assert [one.id for one in bench.request_queries.open_requests()] == [second.id, first.id]
+    assert [one.id for one, _ in bench.execute(BOB, "requests").view] == [second.id, first.id]
 
 
 def test_requests_of_one_model_are_listed(bench: Bench) -> None:
     bench.open()
-    assert bench.request_queries.open_requests("fraud") == []
+    assert bench.execute(BOB, "requests fraud").view == []
 
 
 def test_a_request_is_shown_with_its_votes(bench: Bench) -> None:
     request = bench.approved()
-    _, votes = bench.request_queries.request_with_votes(request.id)
-    assert [vote.voter for vote in votes] == [BOB.person]
+    [(listed, votes)] = bench.execute(BOB, "requests churn").view
+    assert (listed.id, [vote.voter for vote in votes]) == (request.id, [BOB.person])
 
 
 def test_a_request_that_is_none_is_unknown(bench: Bench) -> None:
-    with pytest.raises(UnknownRequest, match="no request “rnever”"):
-        bench.request_queries.request_with_votes("rnever")
+    with pytest.raises(UnknownRequest, match="no request “rnever”"), bench.ledger.read() as reading:
+        reading.request("rnever")
 
 
 # -- history -----------------------------------------------------------------------------------------------------------

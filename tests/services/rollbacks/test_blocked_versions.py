@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from bot.domain.commands.changes import Unblock
 from bot.domain.commands.parser import build_command, parse_command
-from bot.domain.commands.queries import Validate
+from bot.domain.commands.promotions import Validate
+from bot.domain.commands.rollbacks import Unblock
 from bot.domain.core.errors import GateFailed, LedgerUnavailable, Refused
 from bot.domain.promotions.request import RequestState
 from bot.domain.promotions.snapshot import RequestSnapshot
@@ -80,7 +80,7 @@ def test_an_override_with_a_reason_lets_it_pass_also_at_the_move(bad: Bench) -> 
     request = bad.open(REQUEST_AGAIN)
     assert failed_gates(request) == ["not_blocked"]
     bad.approve(request)
-    bad.requests.override_gates(DAVE, request.id, reason="the feature store is fixed", origin="slack")
+    bad.override(request, DAVE, "the feature store is fixed")
     bad.moves.execute_due("churn")
     assert (bad.state(request), bad.registry.holders()) == (RequestState.DONE, [4])
 
@@ -169,7 +169,7 @@ def test_a_request_that_an_older_registrar_opened_for_a_blocked_version_is_not_m
 def test_a_version_that_is_unblocked_before_the_move_is_moved(bad: Bench) -> None:
     set_production_rule(bad, override=["admin"])
     request = bad.open(REQUEST_AGAIN)
-    bad.requests.override_gates(DAVE, request.id, reason="fixed", origin="slack")
+    bad.override(request, DAVE, "fixed")
     bad.approve(request)
     unblock(bad)
     bad.moves.execute_due("churn")
@@ -190,6 +190,6 @@ def test_a_version_that_came_back_and_was_rolled_back_again_is_blocked_by_the_ne
 def test_only_who_can_roll_back_unblocks(bad: Bench) -> None:
     command = build_command(Unblock, {"model": "churn", "version": "4", "reason": "mine"})
     with pytest.raises(Refused):
-        bad.rollbacks.unblock(ALICE, command, origin="slack")
+        bad.execute(ALICE, command)
     with pytest.raises(GateFailed):
         bad.open(REQUEST_AGAIN)

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from bot.domain.commands.changes import FreezeModel, Unblock
 from bot.domain.commands.parser import build_command
+from bot.domain.commands.policy import FreezeModel
+from bot.domain.commands.rollbacks import Unblock
 from bot.domain.core.errors import BadInput, Refused, UnknownModel
 from bot.domain.core.sentence import unpack_sentence
 from bot.domain.policy.authorization import Permission
@@ -82,7 +83,7 @@ def test_a_barred_version_is_passed_over(served: Bench) -> None:
 def test_clearing_lifts_the_bar(served: Bench) -> None:
     served.do(ROLL_BACK, BOB)
     command = build_command(Unblock, {"model": "churn", "version": "4", "reason": "it was the feature store"})
-    served.rollbacks.unblock(BOB, command, origin="slack")
+    served.execute(BOB, command)
     assert barred(served) == set()
     assert served.events()[-1].why == "it was the feature store"
 
@@ -90,7 +91,7 @@ def test_clearing_lifts_the_bar(served: Bench) -> None:
 def test_what_is_not_barred_cannot_be_cleared(served: Bench) -> None:
     command = build_command(Unblock, {"model": "churn", "version": "2", "reason": "?"})
     with pytest.raises(BadInput, match="isn't blocked"):
-        served.rollbacks.unblock(BOB, command, origin="slack")
+        served.execute(BOB, command)
 
 
 def test_whoever_the_policy_does_not_name_cannot_roll_back(served: Bench) -> None:
@@ -103,7 +104,7 @@ def test_whoever_the_policy_does_not_name_cannot_clear(served: Bench) -> None:
     served.do(ROLL_BACK, BOB)
     command = build_command(Unblock, {"model": "churn", "version": "4", "reason": "?"})
     with pytest.raises(Refused, match="Only those who may roll back"):
-        served.rollbacks.unblock(ALICE, command, origin="slack")
+        served.execute(ALICE, command)
     assert (served.events()[-1].evidence["act"], barred(served)) == (Permission.UNBLOCK.value, {4})
 
 
@@ -149,7 +150,7 @@ def test_the_audit_has_from_to_who_and_why(served: Bench) -> None:
 def test_what_has_moved_meanwhile_is_left_alone(served: Bench) -> None:
     done = served.errands.execute(served.ask(ROLL_BACK, BOB).id)
     served.registry.by_hand("churn", 1, Stage.PRODUCTION)
-    served.moves.execute_due(done.model)
+    served.moves.execute_due(done.due_model)
     assert (served.registry.holders(), rollback(served).state) == ([1], TransitionState.STALE)
     assert barred(served) == set()
 
@@ -198,7 +199,7 @@ def test_a_target_that_was_blocked_after_the_decision_is_not_moved(served: Bench
                 id="b", model="churn", version=2, move="m", at=served.clock.now(), by=CAROL.person, reason="bad"
             )
         )
-    served.moves.execute_due(done.model)
+    served.moves.execute_due(done.due_model)
     move = rollback(served)
     assert (served.registry.holders(), move.state) == ([4], TransitionState.STALE)
     assert "it's blocked" in move.why
@@ -232,12 +233,10 @@ def test_a_name_in_another_letter_case_is_no_other_model(served: Bench) -> None:
 def test_neither_is_it_where_only_the_ledger_is_asked(served: Bench) -> None:
     reason = {"reason": "end of the quarter"}
     with pytest.raises(UnknownModel, match="Did you mean “churn”"):
-        served.freezing.freeze(BOB, build_command(FreezeModel, {"model": "Churn"} | reason), origin="slack")
+        served.execute(BOB, build_command(FreezeModel, {"model": "Churn"} | reason))
     with pytest.raises(UnknownModel, match="Did you mean “churn”"):
-        served.rollbacks.unblock(
-            BOB, build_command(Unblock, {"model": "CHURN", "version": "4"} | reason), origin="slack"
-        )
-    served.freezing.freeze(BOB, build_command(FreezeModel, {"model": "churn"} | reason), origin="slack")
+        served.execute(BOB, build_command(Unblock, {"model": "CHURN", "version": "4"} | reason))
+    served.execute(BOB, build_command(FreezeModel, {"model": "churn"} | reason))
     assert served.freezing.active_freeze("churn") is not None
 
 

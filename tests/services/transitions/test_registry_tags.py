@@ -77,7 +77,7 @@ def test_what_ended_without_a_move_puts_the_former_status_back(bench: Bench) -> 
 def test_what_had_no_status_before_has_none_again(bench: Bench) -> None:
     request = bench.open()
     bench.mirror.write_due()
-    bench.requests.cancel(ALICE, request.id, origin="slack")
+    bench.cancel(request, ALICE)
     assert "approval_status" not in tags(bench)
 
 
@@ -92,7 +92,7 @@ def refuse() -> None:
 def end(bench: Bench, request: Request, how: str) -> None:
     """Let a request end in one of the ways that move nothing."""
     if how == "cancelled":
-        bench.requests.cancel(ALICE, request.id, origin="slack")
+        bench.cancel(request, ALICE)
     elif how == "expired":
         bench.clock.advance(hours=25)
         bench.request_upkeep.expire_overdue()
@@ -120,18 +120,18 @@ def test_what_ended_without_a_move_leaves_the_tags_as_they_were(
 
 
 def test_a_request_that_is_over_before_its_tags_are_written_leaves_none(bench: Bench) -> None:
-    bench.requests.cancel(ALICE, bench.open(ALL).id, origin="slack")
+    bench.cancel(bench.open(ALL), ALICE)
     assert dict(tags(bench)) == {}
 
 
 def test_a_request_opened_before_the_former_one_s_tags_are_gone_restores_none_of_them(bench: Bench) -> None:
     first = bench.open(ALL)
     bench.mirror.write_due()
-    bench.requests.cancel(ALICE, first.id, origin="slack")
+    bench.cancel(first, ALICE)
     second = bench.open("promote churn 4 production --reason again")
     assert dict(tags(bench))["request_reason"] == "again"
     assert "validation_f1" not in tags(bench)
-    bench.requests.cancel(ALICE, second.id, origin="slack")
+    bench.cancel(second, ALICE)
     assert dict(tags(bench)) == {}
 
 
@@ -140,7 +140,7 @@ def test_the_former_request_s_tags_that_are_written_away_while_the_next_one_open
 ) -> None:
     first = bench.open(ALL)
     bench.mirror.write_due()
-    bench.requests.cancel(ALICE, first.id, origin="slack")
+    bench.cancel(first, ALICE)
     look, gating = bench.gate_checks.take_snapshot, bench.gate_checks
 
     def slow(*args: Any, **kwargs: Any) -> RequestSnapshot:
@@ -149,7 +149,7 @@ def test_the_former_request_s_tags_that_are_written_away_while_the_next_one_open
 
     gating.take_snapshot = slow  # type: ignore[method-assign]
     second = bench.open("promote churn 4 production")
-    bench.requests.cancel(ALICE, second.id, origin="slack")
+    bench.cancel(second, ALICE)
     assert dict(tags(bench)) == {}
 
 
@@ -162,11 +162,11 @@ def test_two_requests_for_one_version_leave_its_tags_as_they_were(bench: Bench, 
     bench.clock.advance(seconds=1)
     both = [to_staging, to_production]
     one, other = both if order == "first in, first out" else reversed(both)
-    bench.requests.cancel(ALICE, one.id, origin="slack")
+    bench.cancel(one, ALICE)
     left = dict(tags(bench))
     assert left["request_reason"] == other.reason
     assert left["approval_status"] == f"{other.target.value.lower()}_requested"
-    bench.requests.cancel(ALICE, other.id, origin="slack")
+    bench.cancel(other, ALICE)
     assert dict(tags(bench)) == MINE
 
 
@@ -194,7 +194,7 @@ def test_of_a_request_that_an_older_registrar_opened_the_status_goes_back(bench:
     assert request.seen is not None
     with bench.ledger.write() as tx:
         tx.save_request(replace(request, seen=replace(request.seen, former={})))
-    bench.requests.cancel(ALICE, request.id, origin="slack")
+    bench.cancel(request, ALICE)
     left = tags(bench)
     assert (left["approval_status"], left["requester"]) == ("approved_staging", "UALICE")
 

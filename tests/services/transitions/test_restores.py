@@ -12,7 +12,7 @@ from bot.domain.audit.events import EventTag
 from bot.domain.core.actors import Operator
 from bot.domain.core.errors import Refused, RegistryUnreachable
 from bot.domain.policy.parser import validate_policy
-from bot.domain.promotions.request import RequestState, VoteChoice
+from bot.domain.promotions.request import RequestState
 from bot.domain.transitions.restores import HoldKind
 from bot.domain.transitions.transition import TransitionState
 from bot.ports import QueuedCommandState
@@ -161,9 +161,9 @@ def test_a_request_that_was_rejected_after_the_backup_cannot_be_decided_until_it
     machine.clock.advance(minutes=5)
     bench = machine.start()
     recover(bench)
-    for choice in (VoteChoice.APPROVE, VoteChoice.REJECT):
+    for vote in (bench.approve, bench.reject):
         with pytest.raises(Refused, match="held"):
-            bench.requests.vote(BOB, request.id, choice, origin="slack")
+            vote(request)
     bench.restores.accept(DAVE, "we talked about it", origin="terminal")
     assert bench.approve(request).request.state is RequestState.APPROVED
 

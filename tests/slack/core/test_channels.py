@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from slack_sdk import WebClient
 
-from bot.slack.core.channels import LOOKUP_PAUSE, ChannelDirectory
+from bot.slack.core.directory import LOOKUP_PAUSE, ChannelDirectory
 from localslack import LocalSlack
 from localslack.seed import ChannelSeed, Seed
 from tests.support.app.app_fixture import MANIFEST

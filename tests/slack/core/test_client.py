@@ -11,8 +11,7 @@ from slack_sdk.errors import SlackApiError
 
 from bot.bootstrap.slack import slack_client
 from bot.ports import NullObserver
-from bot.slack.core.api_errors import MAX_RETRY_AFTER_SECONDS, delivery_for_error
-from bot.slack.core.client import ObservedWebClient
+from bot.slack.core.client import MAX_RETRY_AFTER_SECONDS, ObservedWebClient, delivery_for_error
 from localslack import LocalSlack
 from tests.support.app.app_fixture import settings_for
 from tests.support.network.http_receiver import PlannedReply, run_receiver

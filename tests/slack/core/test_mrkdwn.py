@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bot.domain.core.actors import Automation, Person
 from bot.domain.core.sentence import Channel, Code, Mention, Name, pack_sentence, say, unpack_sentence
-from bot.slack.core.mrkdwn import (
+from bot.slack.core.blocks import (
     code,
     cut_mrkdwn,
     escape,

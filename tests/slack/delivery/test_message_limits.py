@@ -9,16 +9,15 @@ from dataclasses import replace
 import pytest
 
 from bot.domain.audit.events import EventTag
-from bot.domain.commands.queries import ShowAudit
+from bot.domain.commands.audit import ShowAudit
 from bot.domain.core.sentence import Mention, say
 from bot.domain.policy.freezes import ActiveFreeze
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.promotions.snapshot import GateResult, RequestSnapshot
+from bot.domain.promotions.views import ModelView
 from bot.domain.registry.model import ModelInfo, RunInfo, Stage, VersionInfo
 from bot.ports import NO_LINKS
 from bot.registry.mlflow.adapter import links
-from bot.services.registry.queries import ModelView
-from bot.slack.audit import answers
 from bot.slack.core.blocks import Message, with_picture
 from bot.slack.monitoring import incident_card
 from bot.slack.promotions import request_card
@@ -26,7 +25,7 @@ from bot.slack.registry import answers as registry_answers
 from localslack.blocks import BLOCKS_MAX, length_of, message_problems
 from tests.support.app.app_fixture import message_text
 from tests.support.slack.message_parts import OURS, buttons, objects, shown_text
-from tests.support.slack.worst_case_messages import every_message, incidents
+from tests.support.slack.worst_case_messages import every_message, incidents, rendered
 from tests.support.slack.worst_case_monitors import an_incident
 from tests.support.slack.worst_case_values import (
     ALICE,
@@ -289,7 +288,7 @@ def test_a_list_shows_twenty_and_counts_the_others(kind: str, number: int, shown
 
 def test_an_audit_whose_rows_do_not_fit_continues_with_the_first_that_is_not_shown() -> None:
     links = [replace(a_link("long", EventTag.MONITOR_ADDED), number=at) for at in range(100, 80, -1)]
-    page = answers.audit_answer(ShowAudit(model="m"), links, None)
+    page = rendered(ShowAudit(model="m"), (links, None))
     last = 101 - rows(page)
     assert last - 1 > 80  # some are left for the next page
     assert (f"• `{last}`" in shown_text(page), f"--before {last}`" in shown_text(page)) == (True, True)

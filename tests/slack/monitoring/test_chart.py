@@ -25,9 +25,7 @@ from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 from bot.slack.core.chart_style import MAX_ALT_LENGTH
 from bot.slack.monitoring.chart import (
-    _round_ticks,
     _split_bounds,
-    _tick_labels,
     backtest_alt_text,
     draw_backtest,
     draw_readings,
@@ -111,19 +109,6 @@ def test_a_gap_and_failures_and_moves_are_seen() -> None:
     plain = draw_readings(chart([0.9, 0.91, 0.92]))
     assert draw_readings(chart([0.9, 0.91, 0.92], failed=[False, True, False])) != plain
     assert draw_readings(chart([0.9, 0.91, 0.92], transitions=[(START, "v7")])) != plain
-
-
-@pytest.mark.parametrize(
-    ("hours", "step", "labels"),
-    [
-        (2, timedelta(minutes=30), ["20:00\n3 May", "20:30", "21:00", "21:30", "22:00"]),
-        (8, timedelta(hours=2), ["20:00\n3 May", "22:00", "00:00\n4 May", "02:00", "04:00"]),
-        (72, timedelta(days=1), ["4 May", "5 May", "6 May"]),
-    ],
-)
-def test_times_are_round_and_a_new_day_is_named(hours: int, step: timedelta, labels: list[str]) -> None:
-    ticks = _round_ticks(START, START + timedelta(hours=hours), step)
-    assert _tick_labels(ticks, step) == labels
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import pytest
 from matplotlib.image import imread
 
 from bot.domain.commands.parser import parse_command
-from bot.domain.commands.queries import ShowHistory
+from bot.domain.commands.rollbacks import ShowHistory
 from bot.domain.core.actors import MONITOR_AUTOMATION, Person
 from bot.domain.registry.model import Stage
 from bot.domain.rollbacks.history import resolve_window
@@ -25,7 +25,6 @@ from bot.domain.transitions.transition import Transition, TransitionKind, Transi
 from bot.slack.core.chart_style import MAX_ALT_LENGTH
 from bot.slack.rollbacks.history import POST_HERE, timeline_message
 from bot.slack.rollbacks.history_chart import MAX_VERSIONS, history_alt_text, history_chart
-from bot.slack.rollbacks.time_ticks import tick_labels, time_ticks
 from tests.support.app.app_fixture import message_text
 from tests.support.slack.worst_case_values import a_history, a_timeline
 
@@ -135,24 +134,6 @@ def test_a_long_history_says_what_is_left_out() -> None:
     served = stretched(*((n + 1, P, timedelta(days=60 - n)) for n in range(50)))
     all_drawn = served[:MAX_VERSIONS]
     assert size(history_chart("churn", served, NOW))[1] > size(history_chart("churn", all_drawn, NOW))[1]
-
-
-@pytest.mark.parametrize(
-    ("whole", "labels"),
-    [
-        (timedelta(minutes=20), ["12:30", "12:35", "12:40", "12:45"]),
-        (timedelta(days=4), ["5 May", "6 May"]),
-        (timedelta(days=64), ["18 May", "1 Jun", "15 Jun"]),
-        (timedelta(days=400), ["Jul", "Oct", "Jan", "Apr"]),
-        (timedelta(days=4000), ["Jan", "Jan", "Jan"]),
-    ],
-)
-def test_ticks_are_round_and_few(whole: timedelta, labels: list[str]) -> None:
-    ticks, stride = time_ticks(NOW, NOW + whole)
-    found = tick_labels(ticks, stride)
-    assert len(ticks) <= 7
-    assert [label.partition("\n")[0] for label in found][: len(labels)] == labels
-    assert "UTC" in found[0]
 
 
 def test_the_alternative_text_tells_what_is_seen() -> None:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from bot.bootstrap.build import SystemClock, build_registrar
+from bot.bootstrap.build import build_registrar
 from bot.bootstrap.slack import fetch_home_team_id, slack_client, slack_directory, slack_notifier
 from bot.bootstrap.storage import open_dispatcher, open_ledger
 from bot.domain.policy.parser import validate_policy
@@ -21,7 +21,7 @@ from bot.ports import Clock, Ledger, ModelRegistry
 from bot.registrar import Registrar
 from bot.registry.memory import MemoryRegistry
 from bot.services.core.admins import AdminAlerts
-from bot.services.core.context import ActivePolicy
+from bot.services.core.context import ActivePolicy, SystemClock
 from bot.settings import Settings
 from handlers.serve import Service, preload_slow_modules
 from handlers.startup import open_listener
@@ -189,9 +189,8 @@ def running_app(
             policy_file=LocalPolicyFile(policy_file) if policy_file else None,
             observer=metrics,
             admins=admins,
+            dispatcher=None if ledger.is_file else open_dispatcher(settings),
         )
-        if not ledger.is_file:
-            registrar.monitoring.use_dispatcher(open_dispatcher(settings))
         with (
             open_listener(settings) as listener,
             Service(settings, registrar, listener, metrics, is_worker=is_worker) as service,

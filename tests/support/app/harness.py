@@ -13,7 +13,6 @@ from typing import Any, TypeVar, cast
 
 import httpx
 
-from bot.bootstrap.build import SystemClock
 from bot.domain.audit.events import ChainedEvent, EventTag
 from bot.domain.core.actors import Person as SlackPerson
 from bot.domain.core.actors import Profile
@@ -25,7 +24,7 @@ from bot.ledger import SqlLedger
 from bot.ledger.audit_chain import stream_records, verify
 from bot.ports import Clock, ExperimentTracker, Ledger, ModelRegistry
 from bot.registry.memory import MemoryRegistry
-from bot.services.core.context import ActivePolicy, Context
+from bot.services.core.context import ActivePolicy, Context, SystemClock
 from bot.services.promotions.expiry_and_reminders import RequestUpkeep
 from bot.services.promotions.gate_checks import GateChecks
 from bot.services.promotions.outcomes import RequestDecisions

@@ -21,7 +21,7 @@ from bot.ports import Ledger
 from bot.registry.memory import MemoryRegistry
 from bot.sources import SourceDependencies
 from bot.sources.plugins import MetricSources
-from handlers.api.routes import ApiServices
+from handlers.api.calls import ApiServices
 from handlers.web.app import create_app
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)

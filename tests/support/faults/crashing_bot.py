@@ -18,10 +18,11 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from slack_bolt import BoltRequest
 
@@ -131,17 +132,16 @@ class Bot:
         self.registry = MlflowRegistry(f"sqlite:///{place.home}/mlflow.db")
         client, rules = slack_client(settings), ActivePolicy(make_policy({"notify": [{"url": place.endpoint}]}))
         self.queue = ManualExecutor()
-        registrar = build_registrar(
-            settings,
-            rules,
-            ledger=self.ledger,
-            registry=opened(self.registry),
-            notifier=SlackNotifier(client, self.ledger, lambda: rules.policy, self.clock.now),
-            directory=slack_directory(settings, fetch_home_team_id(client), rules),
-            clock=self.clock,
-        )
-        self.registrar = replace(registrar, worker_pool=self.queue)
-        self.registrar.monitoring.set_callbacks(self.registrar.execute_transitions, self.registrar.schedule_delivery)
+        with patch("bot.bootstrap.build.ThreadPoolExecutor", return_value=self.queue):
+            self.registrar = build_registrar(
+                settings,
+                rules,
+                ledger=self.ledger,
+                registry=opened(self.registry),
+                notifier=SlackNotifier(client, self.ledger, lambda: rules.policy, self.clock.now),
+                directory=slack_directory(settings, fetch_home_team_id(client), rules),
+                clock=self.clock,
+            )
         self._app, self._desk = build_bolt_app(settings, self.registrar)
 
     def begins(self) -> None:

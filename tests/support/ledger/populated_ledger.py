@@ -7,8 +7,8 @@ from datetime import timedelta
 from math import inf
 from typing import Any
 
-from bot.domain.commands.changes import FreezeModel
 from bot.domain.commands.parser import build_command
+from bot.domain.commands.policy import FreezeModel
 from bot.domain.core.sentence import say
 from bot.domain.monitoring.incident import TrippedBreaker
 from bot.domain.monitoring.readings import PushedReading
@@ -44,7 +44,7 @@ def populate(bench: Bench) -> None:
         bench.moves.execute_due("churn")
     bench.reject(bench.open("promote churn 1 staging"), CAROL)
     bench.open("promote churn 1 production")
-    bench.freezing.freeze(BOB, build_command(FreezeModel, {"model": "fraud", "reason": "audit week"}), origin="slack")
+    bench.execute(BOB, build_command(FreezeModel, {"model": "fraud", "reason": "audit week"}))
     bench.clock.advance(minutes=10)
     add_monitor(bench)
     check_values(bench, 0.9, None, 0.5, 0.5)

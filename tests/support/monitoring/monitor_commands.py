@@ -18,8 +18,9 @@ from bot.domain.monitoring.monitor import Monitor
 from bot.domain.monitoring.readings import CheckOutcome, Firing, Measurement
 from bot.domain.monitoring.state import MonitorState
 from bot.domain.policy.monitor_config import MonitorConfig
+from bot.services.core.commands import CommandDispatcher
 from bot.services.monitoring.monitors import Monitors
-from tests.support.services.bench import BOB, Bench
+from tests.support.services.bench import BOB, SLACK, Bench
 
 ADD = "monitor add churn accuracy --source push --greater-than 0.85 --every 5m --action notify"
 
@@ -49,11 +50,13 @@ class MonitorCommands:
 
     def types(self, text: str, who: Caller = BOB) -> str:
         """Do what was typed, and return the answer."""
-        command: Any = parse_command(text)
-        word = command.verb.removeprefix("monitor ")
-        if word in {"pause", "resume", "remove"}:
-            return str(getattr(self.service, word)(who, command.model, command.name, origin="slack"))
-        return str(getattr(self.service, word)(who, command, origin="slack"))
+        command = parse_command(text)
+        assert command is not None
+        service = self.service
+        dispatcher = CommandDispatcher(
+            self.bench.gatekeeper, self.bench.errands.submit, service.query_handlers(), service.change_handlers()
+        )
+        return str(dispatcher.execute(who, command, SLACK).answer)
 
     def find(self, name: str = "accuracy", model: str = "churn") -> Monitor:
         """Return a monitor as it is now."""

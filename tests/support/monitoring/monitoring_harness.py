@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bot.bootstrap.build import SystemClock, open_sources
-from bot.domain.commands.changes import Rollback
+from bot.bootstrap.build import open_sources
 from bot.domain.commands.parser import build_command
+from bot.domain.commands.rollbacks import Rollback
 from bot.domain.core.actors import Person
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.monitoring.readings import PushedReading
@@ -18,7 +18,7 @@ from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 from bot.ports import Ledger, ModelRegistry, QueuedCommand
 from bot.services.core.access import AccessControl
-from bot.services.core.context import ActivePolicy, Context, short_id
+from bot.services.core.context import ActivePolicy, Context, SystemClock, short_id
 from bot.services.monitoring.incident_updates import Incidents
 from bot.services.monitoring.scheduler import MonitorScheduler
 from bot.services.promotions.gate_checks import GateChecks

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from bot.domain.commands.changes import FreezeModel
 from bot.domain.commands.parser import build_command
+from bot.domain.commands.policy import FreezeModel
 from bot.domain.promotions.request import Request
 from bot.domain.transitions.transition import Transition
 from tests.support.services.bench import BOB, DAVE, Bench
 
 
 def freeze(bench: Bench, model: str = "churn") -> None:
-    bench.freezing.freeze(BOB, build_command(FreezeModel, {"model": model, "reason": "audit"}), origin="slack")
+    bench.execute(BOB, build_command(FreezeModel, {"model": model, "reason": "audit"}))
 
 
 def move_of(bench: Bench, request: Request) -> Transition:

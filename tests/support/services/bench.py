@@ -9,39 +9,44 @@ from typing import Any
 import pytest
 
 from bot.anchor_file import LocalAnchorFile
-from bot.bootstrap.build import command_handlers
 from bot.domain.audit.events import Event
+from bot.domain.commands.base import Command
 from bot.domain.commands.parser import parse_command
+from bot.domain.commands.promotions import Approve, Cancel, Override, Reject, Withdraw
 from bot.domain.core.actors import Caller, Person, Profile
 from bot.domain.core.sentence import unpack_sentence
 from bot.domain.policy.parser import validate_policy
 from bot.domain.policy.policy import Policy
-from bot.domain.promotions.request import Request, RequestState, VoteChoice
+from bot.domain.promotions.request import Request, RequestState, counting_approvals
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.drift import DriftNotice
 from bot.domain.transitions.transition import Transition
 from bot.ledger import SqlLedger
 from bot.metrics.recorder import PrometheusMetrics
 from bot.ports import MessageKind, OutboxMessage, QueuedCommand
-from bot.services.audit.pages import AuditQueries
+from bot.services.audit.pages import audit_queries
 from bot.services.core.access import AccessControl
 from bot.services.core.command_queue import CommandQueue
-from bot.services.core.commands import CommandResult
+from bot.services.core.commands import CommandDispatcher, CommandResult, Origin
 from bot.services.core.context import ActivePolicy, Context
+from bot.services.monitoring.backtests import Backtester
 from bot.services.monitoring.incident_updates import Incidents
+from bot.services.monitoring.monitors import Monitors
 from bot.services.monitoring.policy_monitors import PolicyMonitors
 from bot.services.monitoring.scheduler import MonitorScheduler
 from bot.services.policy.freezes import Freezes
+from bot.services.policy.queries import policy_queries
 from bot.services.promotions.expiry_and_reminders import RequestUpkeep
 from bot.services.promotions.gate_checks import GateChecks
 from bot.services.promotions.opening import RequestOpening
 from bot.services.promotions.outcomes import RequestDecisions
-from bot.services.promotions.queries import RequestQueries
+from bot.services.promotions.queries import request_queries
 from bot.services.promotions.reviews import Reviews
-from bot.services.promotions.voting import Requests, VoteResult
+from bot.services.promotions.voting import Requests
 from bot.services.registry.comparisons import Comparisons
 from bot.services.registry.edits import RegistryEdits
 from bot.services.registry.queries import RegistryQueries
+from bot.services.registry.registration import Registration
 from bot.services.rollbacks.history import ProductionHistory
 from bot.services.rollbacks.rollbacks import Rollbacks
 from bot.services.transitions.completion import Completion
@@ -56,6 +61,7 @@ from tests.support.services.fakes import FakeDirectory, FakeSources, FaultyRegis
 ALICE, BOB, CAROL, DAVE = (Profile(person=Person("T1", f"U{name}")) for name in ("ALICE", "BOB", "CAROL", "DAVE"))
 GUEST = Profile(person=Person("T1", "UGUEST"), is_guest=True)
 STRANGER = Profile(person=Person("T2", "UBOB"), is_home=False)
+SLACK = Origin(entry_point="slack", channel="C1")
 
 POLICY: dict[str, Any] = {
     "channel": "#ml-models",
@@ -71,6 +77,14 @@ POLICY: dict[str, Any] = {
 }
 
 
+@dataclass(frozen=True)
+class Decision:
+    """What a command about a request came to: the request as it is then, and how many approvals count."""
+
+    request: Request
+    approvals: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Bench:
     """The services and what stands behind them. `churn` has v3 in Production, v2 in Staging, and v1, v4 besides."""
@@ -84,12 +98,12 @@ class Bench:
     directory: FakeDirectory = field(default_factory=FakeDirectory)
     context: Context = field(init=False)
     lookups: RegistryQueries = field(init=False)
-    request_queries: RequestQueries = field(init=False)
-    audit_queries: AuditQueries = field(init=False)
+    commands: CommandDispatcher = field(init=False)
     history: ProductionHistory = field(init=False)
     gate_checks: GateChecks = field(init=False)
     gatekeeper: AccessControl = field(init=False)
     comparisons: Comparisons = field(init=False)
+    decisions: RequestDecisions = field(init=False)
     requests: Requests = field(init=False)
     request_upkeep: RequestUpkeep = field(init=False)
     opening: RequestOpening = field(init=False)
@@ -130,32 +144,66 @@ class Bench:
             Incidents(context, rollbacks, fitness),
             TransitionExecutor(context, Preconditions(context, gate_checks, fitness), completion),
         )
-        errands = CommandQueue(context, command_handlers(context, opening, tending, rollbacks))
+        history, comparisons = ProductionHistory(context, lookups), Comparisons(context, lookups)
+        freezing, reviews = Freezes(context), Reviews(context, decisions)
+        monitors = Monitors(context, gatekeeper, Backtester(context, sources).backtest)
+        monitoring = MonitorScheduler(
+            context, sources, incidents, run_transitions=moves.execute_due, monotonic=self.clock.monotonic
+        )
+        errands = CommandQueue(
+            context,
+            {
+                **opening.handlers(),
+                **Registration(context).handlers(),
+                **tending.handlers(),
+                **rollbacks.registry_change_handlers(),
+            },
+        )
+        commands = CommandDispatcher(
+            gatekeeper,
+            errands.submit,
+            {
+                **lookups.handlers(),
+                **comparisons.handlers(),
+                **gate_checks.handlers(),
+                **request_queries(context),
+                **history.handlers(),
+                **policy_queries(context),
+                **audit_queries(context),
+                **monitors.query_handlers(),
+            },
+            {
+                **requests.handlers(),
+                **reviews.handlers(),
+                **rollbacks.change_handlers(),
+                **freezing.handlers(),
+                **monitors.change_handlers(),
+                **monitoring.handlers(),
+            },
+        )
         made = {
             "sources": sources,
             "incidents": incidents,
             "file_monitors": PolicyMonitors(context),
-            "monitoring": MonitorScheduler(
-                context, sources, incidents, run_transitions=moves.execute_due, monotonic=self.clock.monotonic
-            ),
+            "monitoring": monitoring,
             "rollbacks": rollbacks,
             "fitness": fitness,
             "context": context,
             "lookups": lookups,
             "gatekeeper": gatekeeper,
-            "request_queries": RequestQueries(context),
-            "audit_queries": AuditQueries(context),
-            "history": ProductionHistory(context, lookups),
+            "commands": commands,
+            "history": history,
             "gate_checks": gate_checks,
             "opening": opening,
+            "decisions": decisions,
             "requests": requests,
             "request_upkeep": RequestUpkeep(context, decisions),
-            "reviews": Reviews(context),
+            "reviews": reviews,
             "tending": tending,
-            "comparisons": Comparisons(context, lookups),
+            "comparisons": comparisons,
             "moves": moves,
             "mirror": TagWriter(context),
-            "freezing": Freezes(context, gatekeeper),
+            "freezing": freezing,
             "watch": DriftDetector(context),
             "errands": errands,
             "restores": Restores(context, LocalAnchorFile(), gatekeeper, completion, errands, requests),
@@ -165,17 +213,23 @@ class Bench:
 
     # -- doing -------------------------------------------------------------------------------------------------
 
+    def execute(self, who: Caller, what: str | Command) -> CommandResult:
+        """Execute what somebody typed, or a command, as every entry point does."""
+        command = parse_command(what) if isinstance(what, str) else what
+        assert command is not None
+        return self.commands.execute(who, command, SLACK)
+
     def ask(self, text: str = "promote churn 4 production", who: Caller = ALICE) -> QueuedCommand:
         """Ask for something; nothing is read from the registry yet."""
-        command = parse_command(text)
-        assert command is not None
-        return self.errands.submit(who, command, channel="C1", origin="slack")
+        queued = self.execute(who, text).queued
+        assert queued is not None
+        return queued
 
     def do(self, text: str, who: Caller = ALICE) -> CommandResult:
         """Ask for something and have it done; a move that comes of it is made."""
         done = self.errands.execute(self.ask(text, who).id)
         if done.transition_id:
-            self.moves.execute_due(done.model)
+            self.moves.execute_due(done.due_model)
         return done
 
     def open(self, text: str = "promote churn 4 production", who: Caller = ALICE) -> Request:
@@ -188,13 +242,32 @@ class Bench:
         assert request is not None
         return request
 
-    def approve(self, request: Request, who: Caller = BOB) -> VoteResult:
-        """Approve a request."""
-        return self.requests.vote(who, request.id, VoteChoice.APPROVE, origin="slack")
+    def decide(self, who: Caller, command: Command) -> Decision:
+        """Execute a command about a request, and return the request as it is then, with its approvals."""
+        request = self.execute(who, command).request
+        assert request is not None
+        with self.ledger.read() as reading:
+            return Decision(request, len(counting_approvals(reading.votes(request.id))))
 
-    def reject(self, request: Request, who: Caller = BOB, reason: str = "too slow") -> VoteResult:
+    def approve(self, request: Request, who: Caller = BOB) -> Decision:
+        """Approve a request."""
+        return self.decide(who, Approve(request=request.id))
+
+    def reject(self, request: Request, who: Caller = BOB, reason: str = "too slow") -> Decision:
         """Reject a request."""
-        return self.requests.vote(who, request.id, VoteChoice.REJECT, reason=reason, origin="slack")
+        return self.decide(who, Reject(request=request.id, reason=reason))
+
+    def withdraw(self, request: Request, who: Caller = BOB) -> Decision:
+        """Take one's vote back."""
+        return self.decide(who, Withdraw(request=request.id))
+
+    def override(self, request: Request, who: Caller = DAVE, reason: str = "known") -> Decision:
+        """Let the failed gates of a request pass."""
+        return self.decide(who, Override(request=request.id, reason=reason))
+
+    def cancel(self, request: Request, who: Caller = ALICE, reason: str = "") -> Request:
+        """Cancel a request."""
+        return self.decide(who, Cancel(request=request.id, reason=reason)).request
 
     def approved(self, text: str = "promote churn 4 production") -> Request:
         """Open a request and approve it; its move is written down and not made yet."""

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from bot.domain.commands.changes import Unblock
 from bot.domain.commands.parser import build_command
+from bot.domain.commands.rollbacks import Unblock
 from bot.domain.policy.parser import validate_policy
 from bot.domain.promotions.request import Request
 from tests.support.services.bench import BOB, POLICY, Bench
@@ -36,7 +36,7 @@ def bad(served: Bench) -> Bench:
 
 def unblock(bench: Bench, version: int = 4) -> None:
     command = build_command(Unblock, {"model": "churn", "version": str(version), "reason": "it was the feature store"})
-    bench.rollbacks.unblock(BOB, command, origin="slack")
+    bench.execute(BOB, command)
 
 
 def failed_gates(request: Request) -> list[str]:

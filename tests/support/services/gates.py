@@ -60,11 +60,11 @@ def blocked(fraud: Bench) -> Request:
 
 
 def override_gates(bench: Bench, request: Request, who: Caller = DAVE, reason: str = "known") -> Request:
-    return bench.requests.override_gates(who, request.id, reason=reason, origin="slack").request
+    return bench.override(request, who, reason).request
 
 
 def withdraw(bench: Bench, request: Request, who: Caller = BOB) -> int:
-    return bench.requests.withdraw_vote(who, request.id, origin="slack").approvals
+    return bench.withdraw(request, who).approvals
 
 
 def run_transition(bench: Bench, request: Request) -> Request:

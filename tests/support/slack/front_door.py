@@ -37,7 +37,7 @@ from bot.slack.core.directory import SlackDirectory
 from bot.slack.delivery.notifier import SlackNotifier
 from bot.slack.monitoring import incident_card
 from bot.slack.monitoring import modal as monitor_modal
-from bot.slack.rollbacks import modal as rollback_modal
+from bot.slack.rollbacks import rollback_card
 from bot.slack.transitions import drift_notice
 from handlers.serve import build_bolt_app
 from handlers.web import app as web_app
@@ -303,7 +303,7 @@ def _furnish(it: FrontDoor) -> None:
         it.known |= dict(_buttons(message))
     bob = Profile(person=Person(it.slack.team_id, BOB.id))
     for form, given in (
-        (rollback_modal.ROLLBACK, {"verb": "rollback", "model": MODEL}),
+        (rollback_card.ROLLBACK, {"verb": "rollback", "model": MODEL}),
         (monitor_modal.MONITOR, {"verb": "monitor add"}),
     ):
         it.known[form] = it.registrar.command_queue.create_draft(bob, given, channel="C0MLMODELS")

@@ -12,7 +12,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from bot.domain.commands import changes, monitoring, requests
+from bot.domain.commands import monitoring, policy, promotions, registry, rollbacks
 from bot.domain.commands.base import Command
 from bot.domain.commands.catalog import COMMANDS
 from localslack import PersonSeed, payloads
@@ -22,21 +22,21 @@ LOOKING = (monitoring.MonitorList, monitoring.MonitorShow, monitoring.MonitorBac
 
 
 CHANGING: tuple[type[Command], ...] = (
-    requests.Promote,
-    changes.Register,
-    changes.Describe,
-    changes.SetTags,
-    changes.Archive,
-    requests.Approve,
-    requests.Reject,
-    requests.Withdraw,
-    requests.Override,
-    requests.Cancel,
-    changes.FreezeModel,
-    changes.UnfreezeModel,
-    changes.Rollback,
-    changes.Unblock,
-    *(verb for verb in monitoring.MONITOR_COMMANDS if verb not in LOOKING),
+    promotions.Promote,
+    registry.Register,
+    registry.Describe,
+    registry.SetTags,
+    registry.Archive,
+    promotions.Approve,
+    promotions.Reject,
+    promotions.Withdraw,
+    promotions.Override,
+    promotions.Cancel,
+    policy.FreezeModel,
+    policy.UnfreezeModel,
+    rollbacks.Rollback,
+    rollbacks.Unblock,
+    *(verb for verb in monitoring.COMMANDS if verb not in LOOKING),
 )
 
 

@@ -8,8 +8,12 @@ from datetime import timedelta
 from functools import cache
 
 from bot.domain.audit.events import EventTag
+from bot.domain.commands.audit import ShowAudit
+from bot.domain.commands.base import Command
 from bot.domain.commands.catalog import COMMANDS
-from bot.domain.commands.queries import ShowAudit, Validate
+from bot.domain.commands.monitoring import MonitorAdd, MonitorShow
+from bot.domain.commands.policy import ShowPolicy
+from bot.domain.commands.promotions import Approve, Validate
 from bot.domain.core.actors import Automation, Client
 from bot.domain.core.sentence import Code, Mention, Name, Sentence, say
 from bot.domain.monitoring import incident_messages
@@ -19,10 +23,10 @@ from bot.domain.monitoring.state import MonitorStatus
 from bot.domain.policy.messages import describe_rules
 from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions import messages as promotion_messages
-from bot.domain.promotions.approver_messages import approval_invitation, waiting_for_approvers
-from bot.domain.promotions.approvers import PendingApprovers
+from bot.domain.promotions.approvers import PendingApprovers, approval_invitation, waiting_for_approvers
 from bot.domain.promotions.request import RequestState, VoteChoice
 from bot.domain.promotions.snapshot import RequestSnapshot
+from bot.domain.promotions.views import ModelView
 from bot.domain.registry.model import VersionRef
 from bot.domain.rollbacks.history import TimeWindow
 from bot.domain.transitions import drift
@@ -31,14 +35,13 @@ from bot.domain.transitions.serving_check import ServingCheck, ServingCheckState
 from bot.domain.transitions.transition import TransitionKind
 from bot.ports import NO_LINKS
 from bot.registry.mlflow.adapter import links
-from bot.services.registry.queries import ModelView
-from bot.slack.audit import answers
 from bot.slack.commands import help_text
+from bot.slack.commands.rendering import render
 from bot.slack.core import blocks
+from bot.slack.core.answer import RenderContext
 from bot.slack.core.blocks import Message
 from bot.slack.monitoring import answers as monitoring_answers
 from bot.slack.monitoring import incident_card
-from bot.slack.policy import answers as policy_answers
 from bot.slack.promotions import request_card
 from bot.slack.registry import answers as registry_answers
 from bot.slack.registry import comparison
@@ -67,6 +70,13 @@ from tests.support.slack.worst_case_values import (
     seen,
     votes,
 )
+
+A_MONITOR = MonitorShow(model="m", name="accuracy")
+
+
+def rendered(command: Command, view: object, answer: Sentence = say(""), *, is_public: bool = False) -> Message:  # noqa: B008 - immutable
+    """Return the message that answers a command."""
+    return render(command, view, RenderContext(now=NOW, answer=answer, is_public=is_public)).message
 
 
 def broken_glass(name: str) -> Iterator[tuple[str, Message]]:
@@ -127,19 +137,22 @@ def _messages(name: str) -> Iterator[tuple[str, Message]]:
     yield "glass", blocks.sentence_message(break_glass_messages.break_glass_announcement(a_request(name)))
     yield (
         "counted",
-        request_card.vote_answer(
-            a_request(name), promotion_messages.vote_announcement(a_request(name), votes(1)[0], 1)
+        rendered(
+            Approve(request="r4k7q"),
+            a_request(name),
+            promotion_messages.vote_announcement(a_request(name), votes(1)[0], 1),
         ),
     )
     version, looked = a_version(name), seen(name)
     for found in (looked, RequestSnapshot(), replace(looked, gates=looked.gates[1:2])):
         wanted = Validate(model="m", version=VersionRef("number", "7"))
-        yield f"{len(found.gates)} gates", policy_answers.validation_answer(wanted, version, found)
-    yield "policy", policy_answers.policy_answer(TEXTS[name] or "m", describe_rules(a_policy(), "m", "0123456789ab"))
+        yield f"{len(found.gates)} gates", rendered(wanted, (version, found))
+    shown = ShowPolicy.model_construct(model=TEXTS[name] or "m")
+    yield "policy", rendered(shown, describe_rules(a_policy(), "m", "0123456789ab"))
     for number in (0, 1, 20, 21):
         found_events = [a_link(name, tag) for tag in EventTag] * number
         unreviewed = break_glass_messages.unreviewed_summary([a_request(name)] * number, NOW)
-        yield f"audit of {number}", answers.audit_answer(ShowAudit(model="m"), found_events[:number], unreviewed)
+        yield f"audit of {number}", rendered(ShowAudit(model="m"), (found_events[:number], unreviewed))
     yield from broken_glass(name)
     yield "card by a program", request_card.request_card(a_request(name, requester=Client("ci")), [])
     for number in (0, 1, 20, 21, 1000):
@@ -159,7 +172,7 @@ def _messages(name: str) -> Iterator[tuple[str, Message]]:
     for finding in findings(name):
         yield f"{finding.kind.value} {len(finding.versions)}", drift_notice.drift_message(finding)
     for number in (1, 2, 99, 100, 101, 1000):
-        yield f"{number} versions compared", comparison.comparison_message(a_comparison(name, number)).message
+        yield f"{number} versions compared", comparison.comparison_message(a_comparison(name, number))[0]
     yield from histories(name)
     for rows in (0, 1, 20, 21, 1000):
         yield (
@@ -168,13 +181,14 @@ def _messages(name: str) -> Iterator[tuple[str, Message]]:
         )
     for stands in MonitorStatus:
         yield f"a monitor, {stands.value}", monitoring_answers.monitor_view(a_view(name, stands))
-        yield f"posted, {stands.value}", monitoring_answers.public_view(a_view(name, stands))
+        yield f"posted, {stands.value}", rendered(A_MONITOR, a_view(name, stands), is_public=True)
     views = [
         replace(a_view(name), monitor=a_monitor(name, id=f"m4k7q{n}")) for n in range(monitoring_answers.MAX_DETAILS)
     ]
     yield "details", monitoring_answers.incident_details(an_incident(name), views)
     yield "no details", monitoring_answers.incident_details(an_incident(name), [])
-    yield "added", monitoring_answers.added_answer(monitor_messages.added_answer(a_monitor(name), NOW), a_monitor(name))
+    added = MonitorAdd(model="m", name="accuracy", settings={"greater_than": "0.8"})
+    yield "added", rendered(added, a_monitor(name), monitor_messages.added_answer(a_monitor(name), NOW))
     yield from incidents(name)
     yield "menu", help_text.menu()
     yield "help", help_text.help_overview()

@@ -7,15 +7,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bot.domain.audit.events import ChainedEvent, Event, EventTag
-from bot.domain.commands.queries import ShowHistory
+from bot.domain.commands.rollbacks import ShowHistory
 from bot.domain.core.actors import Actor, Person
 from bot.domain.core.ci_run import CiRun
 from bot.domain.core.sentence import Sentence, say
 from bot.domain.policy.freezes import ActiveFreeze
 from bot.domain.policy.parser import validate_policy
 from bot.domain.policy.policy import Policy
-from bot.domain.promotions.approver_messages import waiting_for_approvers
-from bot.domain.promotions.approvers import PendingApprovers
+from bot.domain.promotions.approvers import PendingApprovers, waiting_for_approvers
 from bot.domain.promotions.request import Request, RequestState, Vote, VoteChoice
 from bot.domain.promotions.snapshot import GateResult, RequestSnapshot
 from bot.domain.registry import rollback_block
@@ -30,13 +29,13 @@ from bot.domain.registry.model import (
     Stage,
     VersionInfo,
 )
+from bot.domain.registry.model_card import VersionCard
 from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.registry.signature_changes import caller_impact, no_rollback_reason
 from bot.domain.rollbacks.history import Timeline
 from bot.domain.rollbacks.rollback import ServingPeriod
 from bot.domain.transitions.model_card_sources import ModelCardSources, fill_model_card
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
-from bot.services.registry.queries import VersionCard
 
 NOW = datetime(2026, 5, 4, 12, 30, tzinfo=UTC)
 

@@ -12,14 +12,15 @@ import pytest
 from bot.bootstrap.build import build_for_terminal
 from bot.bootstrap.storage import open_ledger
 from bot.domain.audit.events import Event, EventTag
+from bot.domain.commands.promotions import Approve
 from bot.domain.core.actors import Automation, Person, Profile
-from bot.domain.promotions.request import VoteChoice
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 from bot.ledger import SqlLedger
 from bot.policy_file import LocalPolicyFile, load_policy
 from bot.ports import NO_DIRECTORY
 from bot.registry.memory import MemoryRegistry
+from bot.services.core.commands import Origin
 from bot.services.core.context import ActivePolicy, Context
 from bot.services.policy.reload import PolicyReloader
 from bot.settings import read_settings
@@ -126,7 +127,7 @@ class OperatorTerminal:
             build_for_terminal(settings, load_policy(settings.policy), open_ledger(settings), warn=print)
         ) as registrar:
             person = Profile(person=Person(team, user))
-            registrar.requests.vote(person, request, VoteChoice.APPROVE, origin="slack")
+            registrar.commands.execute(person, Approve(request=request), Origin(entry_point="slack"))
 
     def waits_for_slack(self) -> list[str]:
         """Return what the bot is still to post."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from bot.domain.commands.parser import build_command
-from bot.domain.commands.queries import Compare
+from bot.domain.commands.registry import Compare
 from bot.domain.transitions.transition import TransitionState
 from bot.ledger import SqlLedger
 from bot.registry.mlflow.registry import MlflowRegistry

@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.commands.queries import Help
+from bot.domain.commands.base import QueryCommand
+from bot.domain.commands.help import Help
 from handlers.terminal.command_line import grammar, index
+from handlers.terminal.command_line.document_keys import DOCUMENT_KEYS
+from handlers.terminal.execute import RENDERERS
 from handlers.terminal.main import main
 from tests.support.paths import ROOT
 from tests.support.terminal.cli_runner import CliRunner, CommandOutput
@@ -74,6 +77,12 @@ def test_every_command_is_listed_once_with_a_line(registrar: CliRunner) -> None:
         name: verb.summary for name, verb in grammar.TERMINAL_COMMANDS.items() if name not in grouped
     }
     assert {name.partition(" ")[0] for name in grouped} == {*index.COMMAND_GROUPS}
+
+
+def test_every_query_has_a_renderer_and_says_its_keys() -> None:
+    asked = {verb for verb in grammar.TERMINAL_COMMANDS.values() if issubclass(verb, QueryCommand)}
+    assert {*RENDERERS} == asked
+    assert asked <= {*DOCUMENT_KEYS}
 
 
 @pytest.mark.parametrize(
@@ -146,7 +155,7 @@ def test_what_has_no_token_and_no_settings_fails_before_what_serves_is_loaded(tm
         found = loaded(every, SLOW - {"structlog"}, tmp_path, REGISTRAR_URL="http://127.0.0.1:1")
     slow = {"mlflow", "pandas", "matplotlib", "slack_bolt", "fastapi"}
     assert {words: slow & {*libraries} for words, libraries in found.items()} == {words: set() for words in every}
-    assert found["run"] == ["apscheduler"]  # its triggers, for the policy's windows
+    assert found["run"] == []
 
 
 def test_what_needs_neither_mlflow_nor_slack_loads_neither(policy: Path, tmp_path: Path, sqlite_template: Path) -> None:

@@ -48,10 +48,8 @@ class TestMoving:
         registrar("db", "copy", "--to", postgres_url)
         with closing(SqlLedger(postgres_url)) as ledger:
             there = replace(open_bench(ledger, populated_ledger.registry), clock=populated_ledger.clock)
-            there.requests.cancel(
-                ALICE,
-                next(one.id for one in requests_of(there) if one.target is Stage.STAGING and one.state.is_open),
-                origin="slack",
+            there.cancel(
+                next(one for one in requests_of(there) if one.target is Stage.STAGING and one.state.is_open), ALICE
             )
             asked = there.open("promote churn 4 staging")
             assert there.state(there.approve(asked).request) is RequestState.APPROVED

@@ -12,7 +12,7 @@ from bot.bootstrap.build import build_for_terminal
 from bot.bootstrap.storage import open_ledger
 from bot.domain.audit.events import EventTag
 from bot.domain.commands.parser import parse_command
-from bot.domain.commands.requests import Approve
+from bot.domain.commands.promotions import Approve
 from bot.domain.core.actors import Operator, Person, Profile
 from bot.domain.core.errors import Refused, RegistryUnreachable
 from bot.domain.policy.authorization import approver_ids
@@ -21,7 +21,7 @@ from bot.domain.registry.model import Stage
 from bot.policy_file import load_policy
 from bot.ports import MessageKind
 from bot.services.core.command_queue import CommandQueue
-from bot.services.core.commands import CommandResult
+from bot.services.core.commands import CommandResult, Origin
 from bot.settings import read_settings
 from handlers.terminal.command_line.commands import PromoteFromTerminal
 from handlers.terminal.command_line.document_keys import document_keys
@@ -122,6 +122,18 @@ class TestApproving:
             [request] = reading.requests()
         assert request.state is RequestState.PENDING
         assert said.err.endswith(f"Request {request.id} is open all the same.\n")
+
+    @pytest.mark.parametrize(
+        "words", [["approve"], ["reject", "--reason", "no"], ["withdraw"], ["override", "--reason", "no"]], ids=str
+    )
+    def test_whom_the_policy_does_not_name_decides_nothing(self, terminal: OperatorTerminal, words: list[str]) -> None:
+        asked = terminal.asks()
+        text = (terminal.folder / "registrar.yml").read_text().replace(current_operator().name, "somebody-else")
+        (terminal.folder / "registrar.yml").write_text(text)
+        said = terminal.types(words[0], asked, *words[1:])
+        assert (said.code, "so you cannot decide from here" in said.err, production_version(terminal)) == (1, True, 2)
+        cancelled = terminal.types("cancel", asked)
+        assert (cancelled.code, "operators does not say who" in cancelled.err) == (1, True)
 
     def test_the_last_one_hears_how_the_move_ended(self, terminal: OperatorTerminal) -> None:
         said = terminal.types("approve", terminal.asks())
@@ -283,7 +295,9 @@ class TestBreakingTheGlass:
             command = parse_command("promote churn 3 production --break-glass --reason fraud")
             assert command is not None
             admin = Profile(person=Person("T0LOCAL", ANOTHER))
-            asked = registrar.command_queue.submit(admin, command, channel="C1", origin="slack").id
+            queued = registrar.commands.execute(admin, command, Origin(entry_point="slack", channel="C1")).queued
+            assert queued is not None
+            asked = queued.id
             registrar.command_queue.execute(asked)
             registrar.transition_executor.execute_due("churn")
         said = terminal.types("review", asked, "--reason", "it was right", "--json")

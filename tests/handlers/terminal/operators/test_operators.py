@@ -6,9 +6,10 @@ import pytest
 
 from bot.domain.audit.events import EventTag
 from bot.domain.commands.base import Command
-from bot.domain.commands.changes import Archive, Describe, FreezeModel, Rollback, SetTags
-from bot.domain.commands.monitoring import MonitorAdd, MonitorCheck, MonitorList, MonitorShow
-from bot.domain.commands.queries import ListModels, ShowHistory, ShowModel
+from bot.domain.commands.monitoring import MonitorAdd, MonitorBacktest, MonitorCheck, MonitorList, MonitorShow
+from bot.domain.commands.policy import FreezeModel
+from bot.domain.commands.registry import Archive, Describe, ListModels, SetTags, ShowModel
+from bot.domain.commands.rollbacks import Rollback, ShowHistory
 from bot.domain.monitoring.rules.false_rollbacks import FALSE_ROLLBACKS_PER_MONTH
 from handlers.terminal.command_line.commands import ImportHistory
 from handlers.terminal.command_line.document_keys import document_keys
@@ -137,6 +138,8 @@ class TestChanging:
         assert list(listed) == list(document_keys(MonitorList))
         checked = terminal.types("monitor", "check", "churn", "accuracy", "--json").document
         assert list(checked) == list(document_keys(MonitorCheck))
+        replayed = terminal.types("monitor", "backtest", "churn", "accuracy", "--json").document
+        assert list(replayed) == list(document_keys(MonitorBacktest))
 
     def test_the_list_says_what_to_expect_of_an_armed_monitor(self, terminal: OperatorTerminal) -> None:
         terminal.types("monitor", "add", "churn", "accuracy", "--source", "push", "--action", "auto")

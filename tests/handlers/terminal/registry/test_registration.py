@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from bot.domain.audit.events import Event, EventTag
-from bot.domain.commands.changes import Register
-from bot.domain.commands.queries import Validate
+from bot.domain.commands.promotions import Validate
+from bot.domain.commands.registry import Register
 from bot.domain.core.actors import Operator
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState

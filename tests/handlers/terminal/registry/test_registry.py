@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bot.domain.commands.parser import parse_command
-from bot.domain.commands.queries import Compare, FindBest
+from bot.domain.commands.registry import Compare, FindBest
 from bot.domain.registry import comparison
 from bot.domain.registry.comparison import Comparison, to_csv
 from bot.registry.mlflow.registry import MlflowRegistry
@@ -95,8 +95,11 @@ def test_a_policy_that_is_named_and_not_there_is_told_beside_the_answer(registra
     assert "no policy file elsewhere.yml" in said.err
 
 
-def test_looking_makes_no_ledger_and_asks_for_none(registrar: CliRunner, churn: str, tmp_path: Path) -> None:
-    said = registrar("compare", churn, REGISTRAR_DATABASE_URL="oracle://nowhere")
+@pytest.mark.parametrize("words", ["compare churn", "best churn f1", "list", "show churn", "show churn 2"])
+def test_looking_makes_no_ledger_and_asks_for_none(
+    registrar: CliRunner, churn: str, tmp_path: Path, words: str
+) -> None:
+    said = registrar(*words.split(), REGISTRAR_DATABASE_URL="oracle://nowhere")
     assert said.code == 0
     assert not (tmp_path / ".registrar").exists()
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bot.domain.audit.events import EventTag
+from bot.domain.core.actors import Person
 from bot.domain.registry.model import Stage
+from bot.ports import QueuedCommand, QueuedCommandState
 from handlers.terminal import remote
 from handlers.terminal.main import main
 from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text
@@ -155,6 +158,39 @@ def test_what_is_wrong_is_told_and_opens_nothing(app: RunningApp, body: Any, sta
     assert (answer.status_code, words in answer.json()["error"]) == (status, True), answer.text
     with app.ledger.read() as reading:
         assert reading.requests() == []
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (BODY | {"version": True}, "version"),
+        (BODY | {"to": "moon"}, "to"),
+        (BODY | {"reason": "x" * 1001}, "reason"),
+        (BODY | {"verison": 4}, "verison"),
+        (BODY | {"validation": {"accuracy": "0.9"}}, "validation"),
+        (BODY | {"ci": {"url": "javascript:alert(1)"}}, "ci"),
+        (BODY | {"ci": {"run": 1}}, "ci"),
+        (BODY | {"version": 99}, None),
+        ([], None),
+    ],
+)
+def test_an_error_names_the_field_that_it_is_about(app: RunningApp, body: Any, field: str | None) -> None:
+    assert call(app, "POST", "/v1/requests", json=body).json().get("field") == field
+
+
+def test_a_reader_does_not_see_what_a_person_has_not_asked_for_yet(app: RunningApp) -> None:
+    command = {"verb": "promote", "model": "churn", "to": "Production"}
+    draft = QueuedCommand(
+        id="d1",
+        caller=Person("T1", "U1"),
+        command=command,
+        where="C1",
+        at=datetime.now(UTC),
+        state=QueuedCommandState.DRAFT,
+    )
+    with app.ledger.write() as tx:
+        tx.add_queued_command(draft)
+    assert call(app, "GET", "/v1/requests/d1", READER).status_code == 404
 
 
 def test_what_is_no_id_is_told_as_all_errors_are(app: RunningApp) -> None:

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
-from bot.domain.commands.parser import parse_command
 from bot.domain.core.errors import Misconfigured
 from bot.domain.core.sentence import say
 from bot.domain.monitoring.incident import IncidentKind, IncidentStatus
 from bot.domain.monitoring.messages import status_text
 from bot.domain.monitoring.readings import Answer, CheckOutcome
 from bot.domain.monitoring.state import MonitorStatus
-from bot.services.monitoring.monitors import Monitors
 from tests.support.monitoring.monitoring import (
     add_monitor,
     channel_texts,
@@ -59,15 +56,12 @@ def test_without_data_nothing_is_ever_moved(served: Bench, what: str) -> None:
 
 @pytest.mark.parametrize("ends", ["by itself", "by a person"])
 def test_what_nobody_knew_while_it_was_silenced_is_told_afterwards(served: Bench, ends: str) -> None:
-    monitors = Monitors(served.context, served.gatekeeper, lambda monitor, span: pytest.fail("nobody asked"))
     add_monitor(served, action="notify", no_data=2)
-    silence: Any = parse_command("monitor silence churn accuracy 2h")
-    monitors.silence(BOB, silence, origin="slack")
+    served.execute(BOB, "monitor silence churn accuracy 2h")
     check_values(served, None, None, None)
     assert incidents(served) == []
     if ends == "by a person":
-        loud: Any = parse_command("monitor unsilence churn accuracy")
-        monitors.unsilence(BOB, loud, origin="slack")
+        served.execute(BOB, "monitor unsilence churn accuracy")
     else:
         served.clock.advance(hours=2)
     check_values(served, None, None)

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from bot.domain.commands.changes import FreezeModel
-from bot.domain.commands.monitoring import MonitorReset
 from bot.domain.commands.parser import build_command
+from bot.domain.commands.policy import FreezeModel
 from bot.domain.core.errors import Refused, RegistryUnreachable
 from bot.domain.monitoring.incident import IncidentKind, IncidentStatus
 from bot.domain.monitoring.readings import Answer
@@ -18,7 +17,6 @@ from bot.domain.monitoring.state import MonitorState, MonitorStatus
 from bot.domain.registry.model import Stage
 from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.transitions.transition import TransitionState
-from bot.services.monitoring.monitors import Monitors
 from bot.services.transitions.executor import LEASE
 from tests.support.monitoring.monitoring import (
     add_monitor,
@@ -233,14 +231,13 @@ def test_after_an_admin_reset_the_breaker_it_acts_again(served: Bench) -> None:
     served.incidents.end_and_remind()
     check_values(served, 0.5, 0.5)
     assert (served.registry.holders(), incidents(served)[0].doing) == ([2], IncidentStatus.TRIPPED)
-    monitors = Monitors(served.context, served.gatekeeper, lambda monitor, span: pytest.fail("nobody asked"))
-    monitors.reset(DAVE, build_command(MonitorReset, {"model": "churn"}), origin="slack")
+    served.execute(DAVE, "monitor reset churn")
     check_values(served, 0.5)
     assert served.registry.holders() == [3]
 
 
 def test_a_frozen_production_is_not_rolled_back_by_itself(served: Bench) -> None:
-    served.freezing.freeze(BOB, build_command(FreezeModel, {"model": "churn", "reason": "audit week"}), origin="slack")
+    served.execute(BOB, build_command(FreezeModel, {"model": "churn", "reason": "audit week"}))
     add_monitor(served)
     check_values(served, 0.5, 0.5)
     assert (served.registry.holders(), incidents(served)[0].doing) == ([4], IncidentStatus.FROZEN)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from bot.domain.commands.changes import FreezeModel
 from bot.domain.commands.parser import build_command
+from bot.domain.commands.policy import FreezeModel
 from bot.domain.core.sentence import say
 from bot.domain.monitoring.incident import REMINDER_INTERVAL, IncidentStatus, TrippedBreaker
 from bot.domain.monitoring.incident_decision import ALL_MODELS_LIMIT_REACHED
@@ -30,7 +30,7 @@ def test_a_freeze_between_verdict_and_act_stops_it_and_says_so(served: Bench) ->
     add_monitor(served)
     check_values(served, 0.5)
     freeze = build_command(FreezeModel, {"model": "churn", "reason": "audit"})
-    act_during_check(served, lambda: served.freezing.freeze(BOB, freeze, origin="slack"))
+    act_during_check(served, lambda: served.execute(BOB, freeze))
     check_values(served, 0.5)
     assert (served.registry.holders(), rollbacks(served)[0].state) == ([4], TransitionState.STALE)
     [incident] = incidents(served)

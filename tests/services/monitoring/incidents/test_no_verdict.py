@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from bot.domain.audit.events import EventTag
-from bot.domain.commands.parser import parse_command
 from bot.domain.core.sentence import say
 from bot.domain.monitoring.assessment import RuleResult
 from bot.domain.monitoring.incident import IncidentEnding, IncidentKind
@@ -19,7 +18,6 @@ from bot.domain.monitoring.readings import CheckOutcome
 from bot.domain.monitoring.rule_messages import rule_sentence as rule_in_words
 from bot.domain.monitoring.state import MonitorState, MonitorStatus
 from bot.domain.monitoring.views import MonitorRow, MonitorView, worst_first
-from bot.services.monitoring.monitors import Monitors
 from bot.slack.monitoring.answers import monitor_line, monitor_view
 from handlers.terminal.monitors import monitor_document
 from tests.support.monitoring.monitoring import (
@@ -207,9 +205,7 @@ def test_a_dry_run_only_shows_it(served: Bench, rule: dict[str, Any]) -> None:
 
 def test_what_was_silenced_is_told_afterwards(served: Bench, rule: dict[str, Any]) -> None:
     watched(served)
-    monitors = Monitors(served.context, served.gatekeeper, lambda monitor, span: pytest.fail("nobody asked"))
-    silence: Any = parse_command("monitor silence churn accuracy 10m")
-    monitors.silence(BOB, silence, origin="slack")
+    served.execute(BOB, "monitor silence churn accuracy 10m")
     rule["accuracy"] = CANT
     measure_minutes(served, "++++")
     assert incidents(served) == []
@@ -312,10 +308,9 @@ def test_a_promotion_overtakes_it_and_the_next_version_is_told_of_anew(
 
 def test_one_that_is_resumed_is_not_blamed_for_its_pause(served: Bench) -> None:
     monitor = watched(served)
-    monitors = Monitors(served.context, served.gatekeeper, lambda monitor, span: pytest.fail("nobody asked"))
-    monitors.pause(BOB, "churn", "accuracy", origin="slack")
+    served.execute(BOB, "monitor pause churn accuracy")
     served.clock.advance(hours=2, minutes=3)
-    monitors.resume(BOB, "churn", "accuracy", origin="slack")
+    served.execute(BOB, "monitor resume churn accuracy")
     before = served.clock.now()
     measure_minutes(served, 25 * "+")
     assert (monitor_state(served, monitor).state, incidents(served)) == (MonitorStatus.OK, [])

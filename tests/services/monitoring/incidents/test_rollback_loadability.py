@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from bot.domain.commands.changes import FreezeModel, UnfreezeModel
 from bot.domain.commands.parser import build_command
+from bot.domain.commands.policy import FreezeModel, UnfreezeModel
 from bot.domain.core.errors import FilesUnreachable, Refused, RegistryUnreachable
 from bot.domain.monitoring.incident import IncidentStatus
 from bot.domain.monitoring.incident_messages import next_step
@@ -58,7 +58,7 @@ def test_the_button_leads_to_no_version_that_may_not_load(served: Bench, stop: s
     served.registry.add_package(served.registry.version("churn", 4), package_with_input("string"))
     add_monitor(served, cooldown="365d")
     if stop == "freeze":
-        served.freezing.freeze(BOB, build_command(FreezeModel, {"model": "churn", "reason": "audit"}), origin="slack")
+        served.execute(BOB, build_command(FreezeModel, {"model": "churn", "reason": "audit"}))
     check_values(served, 0.5, 0.5)
     assert incidents(served)[0].doing is IncidentStatus.HELD
     assert "MLmodel file is gone" in str(incidents(served)[0].why)
@@ -196,9 +196,9 @@ def test_that_a_rollback_was_tried_already_is_told_once(served: Bench) -> None:
     add_monitor(served)
     check_values(served, 0.5)
     freeze = build_command(FreezeModel, {"model": "churn", "reason": "audit"})
-    act_during_check(served, lambda: served.freezing.freeze(BOB, freeze, origin="slack"))
+    act_during_check(served, lambda: served.execute(BOB, freeze))
     check_values(served, 0.5)
-    served.freezing.unfreeze(BOB, build_command(UnfreezeModel, {"model": "churn"}), origin="slack")
+    served.execute(BOB, build_command(UnfreezeModel, {"model": "churn"}))
     check_values(served, 0.5, 0.5, 0.5)
     assert (served.registry.holders(), incidents(served)[0].doing) == ([4], IncidentStatus.HELD)
     assert len([line for line in channel_texts(served) if "was tried already" in line]) == 1

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bot.domain.commands.parser import parse_command
-from bot.domain.core.errors import WrongField
+from bot.domain.core.errors import BadInput
 from bot.domain.monitoring.state import MonitorStatus
 from bot.services.monitoring.monitors import Monitors
 from tests.support.monitoring.monitoring import (
@@ -85,7 +85,7 @@ def test_a_window_that_an_earlier_version_took_is_fixed_by_an_edit(served: Bench
     with served.ledger.write() as tx:
         tx.save_monitor(monitor)
     edit: Any = parse_command("monitor edit churn accuracy --action notify")
-    with pytest.raises(WrongField, match="Use 6h or 8h"):
+    with pytest.raises(BadInput, match="Use 6h or 8h"):
         service(served).edit(BOB, edit, origin="slack")
     edit = parse_command("monitor edit churn accuracy --action notify --window 6h")
     service(served).edit(BOB, edit, origin="slack")

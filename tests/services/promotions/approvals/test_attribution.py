@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 
 from bot.domain.audit.events import EventTag
-from bot.domain.commands.queries import ShowHistory
+from bot.domain.commands.promotions import Override
+from bot.domain.commands.rollbacks import ShowHistory
 from bot.domain.core.actors import Operator, actor_id
 from bot.domain.policy.parser import validate_policy
 from bot.domain.registry.model import Stage, parse_version_ref
 from bot.domain.rollbacks.history_messages import describe_entry
 from bot.ledger import SqlLedger
 from bot.ports import MessageKind
+from bot.services.core.commands import Origin
 from bot.slack.promotions.request_card import request_card
 from tests.support.app.app_fixture import message_text
 from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, POLICY, Bench
@@ -53,7 +55,8 @@ def promoted(bench: Bench, who: Any = ALICE) -> str:
     request = bench.open("promote churn 4 production --reason 'better f1'", who)
     bench.approve(request, CAROL)
     bench.approve(request, BOB)
-    bench.requests.override_gates(ANN_AT_THE_TERMINAL, request.id, reason="f1 isn't logged yet", origin="terminal")
+    command = Override(request=request.id, reason="f1 isn't logged yet")
+    bench.commands.execute(ANN_AT_THE_TERMINAL, command, Origin(entry_point="terminal"))
     bench.moves.execute_due("churn")
     bench.mirror.write_due()
     return request.id
@@ -130,7 +133,7 @@ def test_an_operator_who_asked_hears_how_it_ended(bench: Bench) -> None:
 
 def test_who_asked_at_the_terminal_and_cancels_in_slack_isn_t_told_what_they_did(bench: Bench) -> None:
     request = bench.open("promote churn 4 production", ANN_AT_THE_TERMINAL)
-    bench.requests.cancel(DAVE, request.id, origin="slack")
+    bench.cancel(request, DAVE)
     assert [note for note in bench.notes() if note.kind is MessageKind.DIRECT] == []
 
 

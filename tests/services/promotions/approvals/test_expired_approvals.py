@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from bot.domain.audit.events import EventTag
-from bot.domain.commands.changes import Unblock, UnfreezeModel
 from bot.domain.commands.parser import build_command
+from bot.domain.commands.policy import UnfreezeModel
+from bot.domain.commands.rollbacks import Unblock
 from bot.domain.core.errors import Refused
 from bot.domain.promotions.request import RequestState
 from bot.domain.registry.model import Stage
@@ -19,7 +20,7 @@ from tests.support.services.bench import ALICE, BOB, CAROL, Bench
 
 
 def unfreeze(bench: Bench, model: str = "churn") -> None:
-    bench.freezing.unfreeze(BOB, build_command(UnfreezeModel, {"model": model}), origin="slack")
+    bench.execute(BOB, build_command(UnfreezeModel, {"model": model}))
     bench.clock.advance(seconds=10)
 
 
@@ -114,7 +115,7 @@ def test_an_approved_version_that_served_and_was_rolled_back_meanwhile_is_not_mo
     bench.do('rollback churn 4 --reason "bad figures"', BOB)  # v4 serves for a minute, and is worse
     bench.clock.advance(minutes=1)
     unblock = build_command(Unblock, {"model": "churn", "version": "3", "reason": "v4 is worse"})
-    bench.rollbacks.unblock(BOB, unblock, origin="slack")
+    bench.execute(BOB, unblock)
     bench.do('rollback churn 3 --reason "worse figures"', BOB)
     assert bench.registry.version("churn", 4).stage is request.from_stage
     unfreeze(bench)

@@ -37,11 +37,11 @@ FAILED = GateResult(name="f1", bound="≥ 1", value="0.5", passed=False)
 def do(bench: Bench, act: Permission, who: Caller, request: Request) -> object:
     """Do an act to a request, by the service that does it."""
     acts: dict[Permission, Callable[[], object]] = {
-        Permission.APPROVE: lambda: bench.requests.vote(who, request.id, VoteChoice.APPROVE, origin="slack"),
-        Permission.REJECT: lambda: bench.requests.vote(who, request.id, VoteChoice.REJECT, reason="no", origin="slack"),
-        Permission.WITHDRAW: lambda: bench.requests.withdraw_vote(who, request.id, origin="slack"),
-        Permission.OVERRIDE: lambda: bench.requests.override_gates(who, request.id, reason="so", origin="slack"),
-        Permission.CANCEL: lambda: bench.requests.cancel(who, request.id, origin="slack"),
+        Permission.APPROVE: lambda: bench.approve(request, who),
+        Permission.REJECT: lambda: bench.reject(request, who),
+        Permission.WITHDRAW: lambda: bench.withdraw(request, who),
+        Permission.OVERRIDE: lambda: bench.override(request, who, "so"),
+        Permission.CANCEL: lambda: bench.cancel(request, who),
     }
     return acts[act]()
 

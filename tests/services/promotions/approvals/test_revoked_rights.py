@@ -122,7 +122,7 @@ def test_an_override_does_not_complete_a_request_with_a_lapsed_approval(bench: B
     bench.approve(two)
     bench.approve(two, CAROL)
     bench.directory.become(CAROL, **GONE)
-    counted = bench.requests.override_gates(DAVE, two.id, reason="known", origin="slack")
+    counted = bench.override(two, DAVE, "known")
     assert (counted.request.state, counted.approvals) == (RequestState.PENDING, 1)
 
 
@@ -157,7 +157,7 @@ def test_a_vote_that_arrives_while_slack_is_asked_is_checked_before_the_move(ben
     bench.directory.meanwhile = carol_votes_and_leaves
     with bench.ledger.write() as tx:
         tx.save_request(replace(tx.request(two.id), required=1))
-    bench.requests.override_gates(DAVE, two.id, reason="known", origin="slack")
+    bench.override(two, DAVE, "known")
     with bench.ledger.write() as tx:
         tx.save_request(replace(tx.request(two.id), required=2))
     bench.moves.execute_due("two")
@@ -184,7 +184,7 @@ def test_an_approval_too_many_can_lapse(bench: Bench, two: Request) -> None:
     request = blocked(bench, bench.open("promote two 1 production"))
     bench.approve(request)
     bench.approve(request, CAROL)
-    bench.requests.override_gates(DAVE, request.id, reason="known", origin="slack")
+    bench.override(request, DAVE, "known")
     bench.directory.become(BOB, **GONE)
     bench.moves.execute_due("two")
     assert (bench.state(request), bench.registry.holders("two")) == (RequestState.DONE, [1])
@@ -198,7 +198,7 @@ def test_a_request_ends_when_a_role_loses_whoever_let_it_pass(bench: Bench, two:
     blocked(bench, two)
     bench.approve(two)
     bench.approve(two, CAROL)
-    bench.requests.override_gates(DAVE, two.id, reason="known", origin="slack")
+    bench.override(two, DAVE, "known")
     bench.context.active_policy.replace(
         validate_policy(POLICY | {"roles": POLICY["roles"] | {role: ["UEVE"]}}), "another"
     )
@@ -210,7 +210,7 @@ def test_a_request_ends_when_whoever_overrode_its_gate_is_gone(bench: Bench, two
     blocked(bench, two)
     bench.approve(two)
     bench.approve(two, CAROL)
-    bench.requests.override_gates(DAVE, two.id, reason="known", origin="slack")
+    bench.override(two, DAVE, "known")
     bench.directory.become(DAVE, **GONE)
     bench.moves.execute_due("two")
     assert bench.registry.holders("two") == []

@@ -1,0 +1,62 @@
+"""Commands about the rules: who decides, and freezes of Production."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Annotated
+
+from pydantic import BeforeValidator
+
+from bot.domain.commands.base import (
+    AllModels,
+    Argument,
+    Change,
+    Command,
+    ModelName,
+    OptionalModelName,
+    QueryCommand,
+    Reason,
+)
+from bot.domain.core.relative_time import parse_moment
+from bot.domain.policy.authorization import Permission
+
+
+class ShowPolicy(QueryCommand):
+    """Show the policy's rules for a model."""
+
+    verb = "policy"
+    summary = "Show a model's rules: who decides, how many, which gates"
+    example = "policy churn"
+    model: ModelName
+
+
+class FreezeModel(Change):
+    """Freeze Production of a model, or of all models."""
+
+    verb = "freeze"
+    summary = "Freeze Production of one model, or of all"
+    example = 'freeze churn --until 48h --reason "end of the quarter"'
+    permission = Permission.FREEZE
+    model: OptionalModelName = None
+    everywhere: AllModels = False
+    until: Annotated[
+        timedelta | datetime | None,
+        BeforeValidator(parse_moment),
+        Argument("TIME", "how long (48h), or until when (2026-12-01T18:00, UTC)", False, ("--until",)),
+    ] = None
+    reason: Reason
+
+
+class UnfreezeModel(Change):
+    """Unfreeze Production."""
+
+    verb = "unfreeze"
+    summary = "Unfreeze Production"
+    example = "unfreeze churn"
+    permission = Permission.UNFREEZE
+    model: OptionalModelName = None
+    everywhere: AllModels = False
+    reason: Reason = ""
+
+
+COMMANDS: tuple[type[Command], ...] = (ShowPolicy, FreezeModel, UnfreezeModel)

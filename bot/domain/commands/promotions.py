@@ -1,0 +1,161 @@
+"""Commands that open, decide, and list requests."""
+
+from __future__ import annotations
+
+from typing import Annotated, get_args
+
+from bot.domain.commands.arguments import (
+    RequestIdArgument,
+    ResultsArgument,
+    TargetArgument,
+    VersionArgument,
+    results_by_metric,
+)
+from bot.domain.commands.base import (
+    Argument,
+    Change,
+    Command,
+    ModelName,
+    OptionalModelName,
+    QueryCommand,
+    Reason,
+    RegistryChange,
+)
+from bot.domain.policy.authorization import Permission
+from bot.domain.registry.model import Stage
+
+
+class Promote(RegistryChange):
+    """Request a promotion to Staging or Production."""
+
+    verb = "promote"
+    summary = "Request a move to Staging or Production"
+    example = 'promote churn 4 production --reason "better f1"'
+    model: ModelName
+    version: VersionArgument
+    to: TargetArgument
+    reason: Reason = ""
+    keep_existing: Annotated[
+        bool, Argument("", "let the present holder stay in the stage", positional=False, flags=("--keep-existing",))
+    ] = False
+    break_glass: Annotated[
+        bool,
+        Argument(
+            "",
+            "admins: move it now, past approvals, gates and freezes; the channel is alarmed",
+            positional=False,
+            flags=("--break-glass",),
+        ),
+    ] = False
+    validation: ResultsArgument = ()
+
+    @property
+    def required_permission(self) -> Permission:
+        """The permission that the caller needs: without approvals, another one."""
+        return Permission.BREAK_GLASS if self.break_glass else Permission.REQUEST
+
+    def results(self) -> dict[str, float]:
+        """Return the results that the requester reported, by metric."""
+        return results_by_metric(self.validation)
+
+
+class Approve(Change):
+    """Approve a request."""
+
+    verb = "approve"
+    summary = "Approve a request"
+    example = "approve r4k7q"
+    request: RequestIdArgument
+
+
+class Reject(Change):
+    """Reject a request."""
+
+    verb = "reject"
+    summary = "Reject a request, with a reason"
+    example = 'reject r4k7q --reason "latency too high"'
+    request: RequestIdArgument
+    reason: Reason
+
+
+class Withdraw(Change):
+    """Withdraw one's vote."""
+
+    verb = "withdraw"
+    summary = "Withdraw your approval of a pending request"
+    example = "withdraw r4k7q"
+    request: RequestIdArgument
+
+
+class Override(Change):
+    """Override failed gates of a request."""
+
+    verb = "override"
+    summary = "Override the failed gates of a request, with a reason"
+    example = 'override r4k7q --reason "the metric is measured anew tomorrow"'
+    request: RequestIdArgument
+    reason: Reason
+
+
+class Cancel(Change):
+    """Cancel a request."""
+
+    verb = "cancel"
+    summary = "Cancel a pending request"
+    example = "cancel r4k7q"
+    request: RequestIdArgument
+    reason: Reason = ""
+
+
+class Review(Change):
+    """Review a break-glass promotion."""
+
+    verb = "review"
+    summary = "Review what someone moved by breaking the glass"
+    example = 'review r4k7q --reason "v3 was down; the gates passed afterwards"'
+    request: RequestIdArgument
+    reason: Reason
+
+
+class Validate(QueryCommand):
+    """Check a version against the gates of a stage, without opening a request."""
+
+    verb = "validate"
+    summary = "Check a version against the gates, without a request"
+    example = "validate churn 4"
+    needs_policy = True
+    model: ModelName
+    version: VersionArgument
+    to: Annotated[
+        Stage,
+        get_args(TargetArgument)[1],
+        Argument("STAGE", "whose gates: staging or production", flags=("--to",)),
+    ] = Stage.PRODUCTION
+    validation: ResultsArgument = ()
+
+    def results(self) -> dict[str, float]:
+        """Return the reported results by metric."""
+        return results_by_metric(self.validation)
+
+
+class ListRequests(QueryCommand):
+    """List the pending requests."""
+
+    verb = "requests"
+    summary = "List pending requests"
+    example = "requests churn"
+    needs_ledger = True
+    model: OptionalModelName = None
+
+
+COMMANDS: tuple[type[Command], ...] = (
+    Promote,
+    Validate,
+    Approve,
+    Reject,
+    Withdraw,
+    Override,
+    Cancel,
+    Review,
+    ListRequests,
+)

@@ -1,0 +1,157 @@
+"""Commands about models and versions."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from bot.domain.commands.arguments import (
+    OptionalVersionArgument,
+    TagsArgument,
+    VersionArgument,
+    parse_bump,
+    parse_description,
+    parse_each,
+    parse_metric_names,
+    parse_run_id,
+)
+from bot.domain.commands.base import Argument, Command, ModelName, QueryCommand, Reason, RegistryChange
+from bot.domain.policy.authorization import Permission
+from bot.domain.registry.model import VersionRef, parse_version_ref
+from bot.domain.registry.semver import Bump
+
+
+class ListModels(QueryCommand):
+    """List the registered models."""
+
+    verb = "list"
+    summary = "List models and what's in Staging and Production"
+    example = "list churn"
+    text: Annotated[str, Argument("TEXT", "only models whose name holds this", flags=("--text",))] = ""
+    page: Annotated[int, Field(ge=1, le=100_000), Argument("N", "which page", positional=False, flags=("--page",))] = 1
+
+
+class ShowModel(QueryCommand):
+    """Show a model, or one version of it."""
+
+    verb = "show"
+    summary = "Show a model's versions, or one version's metadata card"
+    example = "show churn 4"
+    model: ModelName
+    version: OptionalVersionArgument = None
+    page: Annotated[
+        int, Field(ge=1, le=100_000), Argument("N", "which page of the versions", positional=False, flags=("--page",))
+    ] = 1
+
+
+class Compare(QueryCommand):
+    """Compare versions by their metrics."""
+
+    verb = "compare"
+    summary = "Compare versions by their metrics with the one in Production"
+    example = "compare churn 4 5 --metrics f1,latency_ms"
+    model: ModelName
+    versions: Annotated[
+        tuple[VersionRef, ...],
+        BeforeValidator(
+            parse_each(lambda word: word if isinstance(word, VersionRef) else parse_version_ref(str(word)))
+        ),
+        Argument("VERSION", "which; without any, all", flags=("--version",), takes_many=True),
+    ] = ()
+    metrics: Annotated[
+        tuple[str, ...],
+        BeforeValidator(parse_metric_names),
+        Argument("A,B", "only these metrics", positional=False, flags=("--metrics",)),
+    ] = ()
+    last: Annotated[
+        int | None, Field(ge=1, le=100_000), Argument("N", "only the newest N", positional=False, flags=("--last",))
+    ] = None
+
+
+class FindBest(QueryCommand):
+    """Find the version with the best value of a metric."""
+
+    verb = "best"
+    summary = "Find the best version by one metric, and how far it leads"
+    example = "best churn f1"
+    model: ModelName
+    metric: Annotated[
+        str, BeforeValidator(lambda text: str(text).strip()), Argument("METRIC", "such as f1", flags=("--metric",))
+    ]
+    lowest: Annotated[bool, Argument("", "the lowest value wins", positional=False, flags=("--lowest",))] = False
+
+
+class Register(RegistryChange):
+    """Register an MLflow run as a new version."""
+
+    verb = "register"
+    summary = "Register a run's model as a new version"
+    example = 'register 0a1b2c3d4e5f60718293a4b5c6d7e8f9 churn --description "wider trees"'
+    permission = Permission.REGISTER
+    needs_policy = False  # whoever can write to the registry could do it there as well
+    run_id: Annotated[
+        str, BeforeValidator(parse_run_id), Argument("RUN_ID", "the run that logged the model", flags=("--run-id",))
+    ]
+    model: ModelName
+    bump: Annotated[
+        Bump | None,
+        BeforeValidator(parse_bump),
+        Argument("PART", "major, minor or patch, where you know better than the rules", False, ("--bump",)),
+    ] = None
+    description: Annotated[
+        str,
+        BeforeValidator(parse_description),
+        Argument("TEXT", "what is new", positional=False, flags=("--description",)),
+    ] = ""
+    tags: Annotated[
+        TagsArgument, Argument("KEY=VALUE", "a tag; can be given again", False, ("--tag",), takes_many=True)
+    ] = ()
+    artifact: Annotated[
+        str, Argument("NAME", "which of the run's models, where it logged several", False, ("--artifact",))
+    ] = ""
+
+
+class Describe(RegistryChange):
+    """Write the description of a model or a version."""
+
+    verb = "describe"
+    summary = "Describe a version or a model"
+    example = 'describe churn 4 "trained on the spring campaign"'
+    permission = Permission.DESCRIBE
+    model: ModelName
+    version: OptionalVersionArgument = None
+    text: Annotated[str, BeforeValidator(parse_description), Argument("TEXT", "the description", flags=("--text",))]
+
+
+class SetTags(RegistryChange):
+    """Set or remove tags of a version."""
+
+    verb = "tag"
+    summary = "Set a version's tags; an empty value removes a tag"
+    example = "tag churn 4 owner=ann use_case=retention"
+    permission = Permission.TAG
+    model: ModelName
+    version: VersionArgument
+    tags: Annotated[
+        TagsArgument, Argument("KEY=VALUE", "what to set; KEY= takes it away", True, ("--tag",), takes_many=True)
+    ]
+
+    def values_by_key(self) -> dict[str, str | None]:
+        """Return the tags by key; None means remove."""
+        return {key: value or None for key, _, value in (tag.partition("=") for tag in self.tags)}
+
+
+class Archive(RegistryChange):
+    """Archive a version: move it to the stage Archived."""
+
+    verb = "archive"
+    summary = "Archive a version that isn't in Production"
+    example = 'archive churn 2 --reason "trained on leaked labels"'
+    permission = Permission.ARCHIVE
+    model: ModelName
+    version: VersionArgument
+    reason: Reason = ""
+
+
+COMMANDS: tuple[type[Command], ...] = (ListModels, ShowModel, Register, Describe, SetTags, Archive, Compare, FindBest)

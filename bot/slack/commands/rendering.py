@@ -1,0 +1,33 @@
+"""Every command's renderer, and how the other commands' results are rendered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bot.domain.commands.base import Command
+from bot.slack.audit import answers as audit
+from bot.slack.core.answer import RenderContext, Renderers, SlackAnswer
+from bot.slack.core.blocks import sentence_message
+from bot.slack.monitoring import answers as monitoring
+from bot.slack.policy import answers as policy
+from bot.slack.promotions import request_card
+from bot.slack.registry import answers as registry
+from bot.slack.registry import comparison
+from bot.slack.rollbacks import history
+
+_RENDERERS: Renderers = {
+    **registry.RENDERERS,
+    **comparison.RENDERERS,
+    **request_card.RENDERERS,
+    **history.RENDERERS,
+    **policy.RENDERERS,
+    **audit.RENDERERS,
+    **monitoring.RENDERERS,
+}
+
+
+def render(command: Command, view: Any, context: RenderContext) -> SlackAnswer:
+    """Return the answer to a command. Without a renderer, that's the sentence that its change answers with."""
+    if (renderer := _RENDERERS.get(type(command))) is not None:
+        return renderer(command, view, context)
+    return SlackAnswer(sentence_message(context.answer))

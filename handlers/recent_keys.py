@@ -1,0 +1,29 @@
+"""Keys that came a moment ago, so that what's delivered or logged twice is recognized."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+
+
+class RecentKeys:
+    """Remembers keys for `seconds` by the clock `now`, and at most `limit` of them. For several threads."""
+
+    def __init__(self, seconds: float, now: Callable[[], float], limit: int | None = None) -> None:
+        self._seconds = seconds
+        self._now = now
+        self._limit = limit
+        self._seen: OrderedDict[str, float] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def is_new(self, key: str) -> bool:
+        """Remember a key; return False if it's remembered already, or if there are too many."""
+        now = self._now()
+        with self._lock:
+            while self._seen and next(iter(self._seen.values())) <= now - self._seconds:
+                self._seen.popitem(last=False)
+            if key in self._seen or len(self._seen) == self._limit:
+                return False
+            self._seen[key] = now
+        return True

@@ -1,0 +1,86 @@
+"""The listeners of clicks and of submitted forms: what decides is committed before the acknowledgement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from slack_bolt import Ack
+
+from bot.domain.core.errors import RegistrarError
+from bot.domain.core.sentence import Sentence, truncate
+from bot.slack.core import forms
+from bot.slack.core.blocks import Message
+from handlers.errors import explain
+from handlers.slack.home import publish_home
+from handlers.slack.interactions import SlackInteractions
+from handlers.slack.replies import ReplyTarget, target_of_interaction
+
+MAX_FIELD_ERROR_LENGTH = 300  # characters under a field; more is hard to read there
+
+# Gets the button's value; returns the answer, unless it follows later.
+ClickHandler = Callable[[SlackInteractions, ReplyTarget, str], Message | Sentence | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A submitted form: the id that it carries, what was filled in, and which fields it shows."""
+
+    id: str
+    values: dict[str, str]
+    shown: frozenset[str]
+
+
+FormHandler = Callable[[SlackInteractions, ReplyTarget, Form], None]
+
+
+class FieldError(Exception):
+    """A form can't be accepted; the sentence is shown under `field`."""
+
+    def __init__(self, field: str, error: RegistrarError, sentence: str = "") -> None:
+        super().__init__(field)
+        self.errors = {field: truncate(sentence or str(explain(error)), MAX_FIELD_ERROR_LENGTH)}
+
+
+def click_listener(interactions: SlackInteractions, handle: ClickHandler) -> Callable[..., None]:
+    """Return the listener of a button. On the Home tab, the tab is published again."""
+
+    def on_click(ack: Ack, body: dict[str, Any]) -> None:
+        target = target_of_interaction(body)
+        try:
+            answer = handle(interactions, target, str(body["actions"][0].get("value", "")))
+        except Exception as error:  # explained to the person; unforeseen ones get an id to quote
+            answer = explain(error)
+        if answer is not None:
+            interactions.reply_later(target, answer)
+        if target.is_home:
+            interactions.defer(
+                target, lambda: publish_home(interactions, target.person), interactions.registrar.submit_query
+            )
+        ack()
+
+    return on_click
+
+
+def form_listener(interactions: SlackInteractions, handle: FormHandler) -> Callable[..., None]:
+    """Return the listener of a form. An error of a field is shown under it, and the form stays open."""
+
+    def on_submit(ack: Ack, body: dict[str, Any]) -> None:
+        view, target = body["view"], target_of_interaction(body)
+        state = view.get("state") or {}
+        form = Form(
+            str(view.get("private_metadata") or ""),
+            forms.submitted_values(state),
+            frozenset(state.get("values") or {}),
+        )
+        try:
+            handle(interactions, target, form)
+        except FieldError as error:
+            ack(response_action="errors", errors=error.errors)
+            return
+        except Exception as error:  # explained to the person; unforeseen ones get an id to quote
+            interactions.reply_later(target, explain(error))
+        ack()
+
+    return on_submit
