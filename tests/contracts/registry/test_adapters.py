@@ -9,7 +9,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
-from bot.domain.commands.changes import SetTags
+from bot.domain.commands.registry import SetTags
 
 from bot.bootstrap import storage
 from bot.bootstrap.storage import load_adapter, open_registry
