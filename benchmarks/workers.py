@@ -24,9 +24,8 @@ from benchmarks.monitors import Silence
 from benchmarks.ways import table, verdict
 from bot.bootstrap.build import build_registrar
 from bot.domain.core.actors import Person
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import Monitor, MonitorState
 from bot.domain.monitoring.readings import PushedReading
-from bot.domain.monitoring.state import MonitorState
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.policy.parser import validate_policy
 from bot.domain.registry.model import Stage

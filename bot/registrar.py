@@ -27,8 +27,8 @@ from bot.services.monitoring.policy_monitors import PolicyMonitors
 from bot.services.monitoring.scheduler import MonitorScheduler
 from bot.services.policy.freezes import Freezes
 from bot.services.policy.reload import PolicyReloader
+from bot.services.promotions.decisions import RequestDecisions
 from bot.services.promotions.expiry_and_reminders import RequestUpkeep
-from bot.services.promotions.outcomes import RequestDecisions
 from bot.services.promotions.reviews import Reviews
 from bot.services.registry.edits import RegistryEdits
 from bot.services.registry.queries import RegistryQueries

@@ -136,26 +136,10 @@ class Settings(BaseSettings):
             raise ValueError("a folder with a question mark cannot hold the ledger")
         return home
 
-    @field_validator(
-        "slack_bot_token",
-        "slack_app_token",
-        "slack_signing_secret",
-        "database_url",
-        "webhook_secret",
-        "bot_token",
-        "probe_password",
-        "probe_token",
-        mode="before",
-    )
-    @classmethod
-    def _empty_to_none(cls, value: str | None) -> str | None:
-        return value or None
-
     @property
     def secrets(self) -> list[str]:
         """What must be printed nowhere."""
-        secrets = [value for _, value in self if isinstance(value, SecretStr)]
-        return [secret.get_secret_value() for secret in secrets]
+        return [value.get_secret_value() for _, value in self if isinstance(value, SecretStr)]
 
     @property
     def ledger_url(self) -> str:

@@ -50,7 +50,7 @@ TARGETS = (
     Target("bot/domain/promotions/gates.py", ("tests/domain/promotions/test_gates.py",), 0.9),
     Target("bot/domain/policy/freezes.py", ("tests/domain/policy/test_freezes.py",), 0.9),
     Target("bot/domain/core/cron_windows.py", ("tests/domain/policy/test_freezes.py",), 0.9),
-    Target("bot/domain/promotions/snapshot.py", ("tests/domain/promotions/test_gates.py",), 0.9),
+    Target("bot/domain/promotions/request.py", ("tests/domain/promotions/test_gates.py",), 0.9),
     Target(
         "bot/services/core/access.py",
         ("tests/services/policy/test_freezes.py", "tests/services/core/test_access.py"),

@@ -18,6 +18,7 @@ from bot.policy_file import LocalPolicyFile
 from bot.ports import (
     NO_DIRECTORY,
     NO_OBSERVER,
+    SYSTEM_CLOCK,
     Clock,
     Directory,
     Dispatcher,
@@ -36,7 +37,7 @@ from bot.services.core.access import AccessControl
 from bot.services.core.admins import AdminAlerts
 from bot.services.core.command_queue import CommandQueue
 from bot.services.core.commands import CommandDispatcher
-from bot.services.core.context import ActivePolicy, Context, SystemClock
+from bot.services.core.context import ActivePolicy, Context
 from bot.services.core.endpoint_outboxes import EndpointOutboxes
 from bot.services.core.outbox import Outbox
 from bot.services.core.outbox_messages import tell_requester_of_refused_card
@@ -49,10 +50,10 @@ from bot.services.monitoring.scheduler import MonitorScheduler
 from bot.services.policy.freezes import Freezes
 from bot.services.policy.queries import policy_queries
 from bot.services.policy.reload import PolicyReloader
+from bot.services.promotions.decisions import RequestDecisions
 from bot.services.promotions.expiry_and_reminders import RequestUpkeep
 from bot.services.promotions.gate_checks import GateChecks
 from bot.services.promotions.opening import RequestOpening
-from bot.services.promotions.outcomes import RequestDecisions
 from bot.services.promotions.queries import request_queries
 from bot.services.promotions.reviews import Reviews
 from bot.services.promotions.voting import Requests
@@ -93,7 +94,7 @@ def build_registrar(  # noqa: PLR0913 - the composition root
     registry: OpenRegistry,
     notifier: Notifier | None,
     directory: Directory,
-    clock: Clock | None = None,
+    clock: Clock = SYSTEM_CLOCK,
     policy_file: LocalPolicyFile | None = None,
     observer: Observer = NO_OBSERVER,
     admins: AdminAlerts | None = None,
@@ -109,7 +110,7 @@ def build_registrar(  # noqa: PLR0913 - the composition root
         tracker=registry.tracker,
         links=registry.links,
         active_policy=active_policy,
-        clock=clock or SystemClock(),
+        clock=clock,
         owner=new_process_name(),
         observer=observer,
         directory=directory,
@@ -135,7 +136,7 @@ def build_registrar(  # noqa: PLR0913 - the composition root
     )
     requests, reviews, freezes = Requests(context, decisions), Reviews(context, decisions), Freezes(context)
     rollbacks = Rollbacks(context, queries, access, loadability, requests)
-    sources, incidents = open_sources(active_policy, ledger, registry), Incidents(context, rollbacks, loadability)
+    sources, incidents = open_sources(active_policy, ledger, registry), Incidents(context, loadability)
     monitors = Monitors(context, access, Backtester(context, sources).backtest)
     monitoring = MonitorScheduler(
         context,
@@ -202,7 +203,7 @@ def build_registrar(  # noqa: PLR0913 - the composition root
         restores=restores,
         endpoint_outboxes=EndpointOutboxes(
             context,
-            WebhookNotifier(active_policy.current),
+            WebhookNotifier(active_policy.current, now=context.clock.now),
             concurrency=EVENT_CONCURRENCY,
             max_age=EVENT_MAX_AGE,
             on_give_up=record_undelivered_event,
@@ -230,7 +231,7 @@ def build_for_slack(
     settings: Settings,
     policy: Policy,
     *,
-    clock: Clock | None = None,
+    clock: Clock = SYSTEM_CLOCK,
     observer: Observer = NO_OBSERVER,
     warn: Callable[[UnsetSetting], object] = bool,
 ) -> Registrar:
@@ -239,7 +240,7 @@ def build_for_slack(
     `warn` is called now if a setting of the registry should be set.
     """
     with ExitStack() as begun:
-        ledger = open_ledger(settings, observer, exclusive=True)
+        ledger = open_ledger(settings, observer, exclusive=True, clock=clock)
         begun.callback(ledger.close)
         registry = open_registry(settings, observer)
         if registry.unset:
@@ -252,7 +253,7 @@ def build_for_slack(
             rules,
             ledger=ledger,
             registry=registry,
-            notifier=slack_notifier(client, ledger, rules, directory, admins, clock or SystemClock()),
+            notifier=slack_notifier(client, ledger, rules, directory, admins, clock),
             directory=directory,
             clock=clock,
             policy_file=LocalPolicyFile(settings.policy),

@@ -16,6 +16,8 @@ from bot.domain.registry.model import use_product
 from bot.policy_file import parse_policy
 from bot.ports import (
     NO_OBSERVER,
+    SYSTEM_CLOCK,
+    Clock,
     Dispatcher,
     Ledger,
     LedgerReader,
@@ -61,7 +63,9 @@ def open_dispatcher(settings: Settings) -> Dispatcher:
     return ProcrastinateDispatcher(settings.ledger_url)
 
 
-def open_ledger(settings: Settings, observer: Observer = NO_OBSERVER, *, exclusive: bool = False) -> SqlLedger:
+def open_ledger(
+    settings: Settings, observer: Observer = NO_OBSERVER, *, exclusive: bool = False, clock: Clock = SYSTEM_CLOCK
+) -> SqlLedger:
     """Return the ledger, ready for work; SQLite's tables are brought up to date. With `exclusive` it serves it alone.
 
     Raises LedgerUnavailable, and Misconfigured where that of PostgreSQL has to be made or upgraded first, or another
@@ -69,7 +73,7 @@ def open_ledger(settings: Settings, observer: Observer = NO_OBSERVER, *, exclusi
     """
     from bot.ledger.database import SqlLedger
 
-    ledger = SqlLedger(settings.ledger_url, connections=settings.connections, observer=observer)
+    ledger = SqlLedger(settings.ledger_url, connections=settings.connections, observer=observer, clock=clock)
     try:
         if exclusive:
             ledger.lock_file()

@@ -3,6 +3,7 @@
 from bot.ports.external import (
     NO_DIRECTORY,
     NO_OBSERVER,
+    SYSTEM_CLOCK,
     AnchorFile,
     Clock,
     Directory,
@@ -13,11 +14,13 @@ from bot.ports.external import (
     Observer,
     PolicyFile,
     ServingProbes,
+    SystemClock,
 )
 from bot.ports.ledger import Dispatcher, Ledger, LedgerReader, LedgerTransaction
 from bot.ports.records import (
     Backlog,
     CheckBatch,
+    Claim,
     DeliveryOutcome,
     DeliveryProgress,
     DeliveryResult,
@@ -47,9 +50,11 @@ __all__ = [
     "NO_DIRECTORY",
     "NO_LINKS",
     "NO_OBSERVER",
+    "SYSTEM_CLOCK",
     "AnchorFile",
     "Backlog",
     "CheckBatch",
+    "Claim",
     "Clock",
     "DeliveryOutcome",
     "DeliveryProgress",
@@ -81,6 +86,7 @@ __all__ = [
     "RegistryLinks",
     "RegistryOptions",
     "ServingProbes",
+    "SystemClock",
     "TagUpdate",
     "UnsetSetting",
 ]

@@ -21,8 +21,7 @@ from pydantic import (
 
 from bot.domain.core.strict_model import documented_only
 from bot.domain.monitoring.push_payload import ModelName, VersionNumber
-from bot.domain.promotions.request import RequestState, VoteChoice
-from bot.domain.promotions.snapshot import GateResult
+from bot.domain.promotions.request import GateResult, RequestState, VoteChoice
 from bot.domain.registry.model import TARGET_STAGES, Stage
 from bot.domain.registry.semver import Bump
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bot import http_client
+from bot.bootstrap.ledger_tools import SqlLedger
 from bot.bootstrap.storage import policy_last_in_force
 from bot.domain.audit.events import ChainHead
 from bot.domain.core.errors import Misconfigured, Unreachable, WrongPolicy
@@ -17,7 +18,6 @@ from bot.domain.core.numbers import pluralize
 from bot.domain.policy.policy import Policy
 from bot.domain.promotions.approvers import unmeetable_rules
 from bot.domain.transitions import restore_messages
-from bot.ledger import SqlLedger
 from bot.policy_file import parse_policy, read_policy_text
 from bot.services.policy.reload import revision_of
 from bot.settings import Settings

@@ -272,7 +272,7 @@ class SlackInteractions:
             with self.registrar.context.ledger.read() as reading:
                 return break_glass_messages.break_glass_confirmation(reading.request(request.id))
         with self.registrar.context.ledger.read() as reading:
-            card = reading.delivery_progress(card_message(request, OPENED, channel))
+            card = reading.delivery_progress(card_message(request, OPENED, channel).key)
             if reading.message_ref(request.id) or (card and card.is_waiting and card.why in {"", "ratelimited"}):
                 confirmation = promotion_messages.request_confirmation(
                     request, channel, waiting_for_approvers(pending_approvers(request, (), policy), None)

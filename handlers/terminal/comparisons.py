@@ -9,7 +9,7 @@ from bot.domain.commands.base import Command
 from bot.domain.commands.promotions import Validate
 from bot.domain.commands.registry import Compare, FindBest
 from bot.domain.promotions import gates
-from bot.domain.promotions.snapshot import RequestSnapshot
+from bot.domain.promotions.request import RequestSnapshot
 from bot.domain.registry.model import VersionInfo
 from handlers.terminal.output import documents
 from handlers.terminal.output.command_output import (

@@ -22,8 +22,7 @@ from bot.domain.policy.gate_config import (
     SemverGate,
     SignatureGate,
 )
-from bot.domain.promotions.request import Request
-from bot.domain.promotions.snapshot import GateResult, RequestSnapshot
+from bot.domain.promotions.request import GateResult, Request, RequestSnapshot
 from bot.domain.registry.metric_direction import Direction, direction_of
 from bot.domain.registry.model import Signature, Stage, VersionInfo
 from bot.domain.registry.model_card import ModelCard

@@ -9,8 +9,7 @@ from bot.domain.core.actors import Person, format_actor
 from bot.domain.core.durations import format_duration
 from bot.domain.core.sentence import Channel, Code, Mention, Name, Sentence, ended_with_period, join_sentences, say
 from bot.domain.promotions.gates import NOT_BLOCKED_GATE, describe_gate_result
-from bot.domain.promotions.request import Request, RequestState, Vote, VoteChoice
-from bot.domain.promotions.snapshot import RequestSnapshot
+from bot.domain.promotions.request import Request, RequestSnapshot, RequestState, Vote, VoteChoice
 from bot.domain.registry.model import Stage
 from bot.domain.registry.rollback_block import unblock_command
 

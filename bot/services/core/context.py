@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import timedelta
 
 from bot.domain.core.errors import RegistrarError, Unreachable
 from bot.domain.policy.pending_edit import PendingPolicyEdit
@@ -16,6 +16,7 @@ from bot.ports import (
     NO_DIRECTORY,
     NO_LINKS,
     NO_OBSERVER,
+    Claim,
     Clock,
     Directory,
     ExperimentTracker,
@@ -67,14 +68,6 @@ class ActivePolicy:
         self._current = (policy, revision)
 
 
-class SystemClock:
-    """The machine's clock."""
-
-    def now(self) -> datetime:
-        """Return the time in UTC."""
-        return datetime.now(UTC)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """The ports and the policy.
@@ -104,6 +97,11 @@ class Context:
     def policy(self) -> Policy:
         """The policy in force."""
         return self.active_policy.policy
+
+    def claim(self, lease: timedelta) -> Claim:
+        """Return a claim by this process from now until the end of `lease`."""
+        now = self.clock.now()
+        return Claim(self.owner, now, now + lease)
 
     def package(self, version: VersionInfo) -> ModelPackage | None:
         """Return a version's model package, or None if it has none or the registry refuses to return it.

@@ -12,7 +12,7 @@ from bot.domain.promotions.approvers import MAX_NOTIFIED
 from bot.domain.promotions.request import Request, RequestState
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import reminder_messages
-from bot.services.promotions.outcomes import RequestDecisions
+from bot.services.promotions.decisions import RequestDecisions
 from bot.services.promotions.voting import MAX_PENDING
 
 
@@ -87,8 +87,7 @@ class RequestUpkeep:
                 excluded.add(slack_user_id(current.requester, policy) or "")
             recipients = [user for user in approvers if user not in excluded][:MAX_NOTIFIED]
             self._decisions.record(tx, reminded, EventTag.REMINDED, None, evidence={"people": recipients})
-            for message in reminder_messages(reminded, recipients, self._context.clock.now()):
-                tx.add_message(message)
+            tx.add_message(*reminder_messages(reminded, recipients, self._context.clock.now()))
         return True
 
 

@@ -14,8 +14,7 @@ from bot.domain.policy.gate_config import CardGate, InStagingGate, SignatureGate
 from bot.domain.policy.policy import TargetRule
 from bot.domain.promotions import gates
 from bot.domain.promotions.gates import GateFacts
-from bot.domain.promotions.request import Request
-from bot.domain.promotions.snapshot import RequestSnapshot
+from bot.domain.promotions.request import Request, RequestSnapshot
 from bot.domain.registry.model import ModelInfo, ModelPackage, RunInfo, Stage, VersionInfo, resolve_version
 from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.registry.signature_changes import (

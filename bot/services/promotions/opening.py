@@ -23,8 +23,7 @@ from bot.domain.promotions.approvers import (
     check_enough_approvers,
 )
 from bot.domain.promotions.gates import NOT_BLOCKED_GATE, with_unblocked_version
-from bot.domain.promotions.request import Request, RequestState
-from bot.domain.promotions.snapshot import RequestSnapshot, pack_snapshot
+from bot.domain.promotions.request import Request, RequestSnapshot, RequestState, pack_snapshot
 from bot.domain.registry.model import VersionInfo, resolve_version
 from bot.domain.transitions import registry_tags
 from bot.domain.transitions.transition import (
@@ -43,8 +42,8 @@ from bot.services.core.outbox_messages import (
     invitation_message,
     tag_update_for,
 )
+from bot.services.promotions.decisions import RequestDecisions
 from bot.services.promotions.gate_checks import GateChecks
-from bot.services.promotions.outcomes import RequestDecisions
 from bot.services.registry.queries import RegistryQueries
 
 log = logging.getLogger(__name__)

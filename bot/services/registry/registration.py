@@ -85,9 +85,8 @@ class Registration:
         name = _lease_name(model)
         deadline = time.monotonic() + LOCK_TIMEOUT
         while True:
-            now = self._context.clock.now()
             with self._context.ledger.write() as tx:
-                if tx.acquire_lease(name, self._context.owner, now, now + LEASE):
+                if tx.acquire_lease(name, self._context.claim(LEASE)):
                     break
             if time.monotonic() > deadline:
                 raise Busy(_busy_message(model))

@@ -30,8 +30,8 @@ from bot.domain.transitions.transition import (
 from bot.ports import LedgerReader
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import card_message
+from bot.services.promotions.decisions import Voters, changes_since_opened
 from bot.services.promotions.gate_checks import GateChecks
-from bot.services.promotions.voter_eligibility import Voters, changes_since_opened
 from bot.services.transitions import rollback_records
 from bot.services.transitions.loadability import LoadabilityChecks
 

@@ -13,8 +13,7 @@ from bot.domain.core.sentence import Sentence, sanitize_text, truncate
 from bot.domain.policy.freezes import ActiveFreeze
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.gates import NOT_BLOCKED_GATE, summarize_gates
-from bot.domain.promotions.request import Request, RequestState, Vote, counting_approvals
-from bot.domain.promotions.snapshot import RequestSnapshot
+from bot.domain.promotions.request import Request, RequestSnapshot, RequestState, Vote, counting_approvals
 from bot.domain.registry.metric_direction import Direction, is_better
 from bot.domain.registry.model import VersionInfo
 from bot.domain.registry.rollback_block import RollbackBlock, block_details

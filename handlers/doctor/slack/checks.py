@@ -11,8 +11,7 @@ from slack_sdk.errors import SlackApiError
 from bot.domain.core.actors import Person
 from bot.domain.core.sentence import say
 from bot.domain.policy.policy import Policy
-from bot.domain.promotions.request import Request
-from bot.domain.promotions.snapshot import GateResult, RequestSnapshot
+from bot.domain.promotions.request import GateResult, Request, RequestSnapshot
 from bot.domain.registry.model import Stage
 from bot.domain.registry.signature_changes import CallerChange, CallerEffect, CallerImpact
 from bot.settings import Settings

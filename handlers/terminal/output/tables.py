@@ -13,7 +13,7 @@ from rich.text import Text
 
 from bot.domain.core.numbers import MISSING, format_difference, format_number
 from bot.domain.core.sentence import Sentence, sanitize_text, truncate
-from bot.domain.promotions.snapshot import RequestSnapshot
+from bot.domain.promotions.request import RequestSnapshot
 from bot.domain.registry.comparison import Comparison
 from bot.domain.registry.messages import summarize_comparison
 from handlers.terminal.output import console

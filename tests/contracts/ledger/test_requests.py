@@ -9,8 +9,7 @@ import pytest
 
 from bot.domain.core.actors import Person
 from bot.domain.core.errors import AlreadyOpen, UnknownRequest
-from bot.domain.promotions.request import RequestState, VoteChoice
-from bot.domain.promotions.snapshot import GateResult, RequestSnapshot
+from bot.domain.promotions.request import GateResult, RequestSnapshot, RequestState, VoteChoice
 from bot.domain.registry.model import Stage
 from bot.ledger import SqlLedger
 from tests.support.ledger.records import (

@@ -13,8 +13,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from bot.domain.monitoring.incident import IncidentKind
+from bot.domain.monitoring.monitor import MonitorStatus
 from bot.domain.monitoring.readings import Answer, PushedReading
-from bot.domain.monitoring.state import MonitorStatus
 from bot.domain.policy.policy import Source
 from bot.domain.registry.model import RUN_MODEL_TAG, RUN_VERSION_TAG, Stage
 from bot.ports import MetricSource, Query

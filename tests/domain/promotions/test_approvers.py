@@ -23,8 +23,7 @@ from bot.domain.promotions.approvers import (
     unmeetable_rules,
     waiting_for_approvers,
 )
-from bot.domain.promotions.request import Request, Vote, VoteChoice
-from bot.domain.promotions.snapshot import GateResult, RequestSnapshot
+from bot.domain.promotions.request import GateResult, Request, RequestSnapshot, Vote, VoteChoice
 from bot.domain.registry.model import Stage
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)

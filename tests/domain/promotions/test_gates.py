@@ -18,8 +18,7 @@ from bot.domain.promotions.gates import (
     describe_gate_result,
     summarize_gates,
 )
-from bot.domain.promotions.request import Request
-from bot.domain.promotions.snapshot import GateResult, RequestSnapshot, pack_snapshot, unpack_snapshot
+from bot.domain.promotions.request import GateResult, Request, RequestSnapshot, pack_snapshot, unpack_snapshot
 from bot.domain.registry.model import ModelInfo, Signature, SignatureColumn, Stage, VersionInfo
 from bot.domain.transitions.model_card_sources import ModelCardSources, fill_model_card
 

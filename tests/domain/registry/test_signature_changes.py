@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from bot.domain.promotions.snapshot import RequestSnapshot, pack_snapshot, unpack_snapshot
+from bot.domain.promotions.request import RequestSnapshot, pack_snapshot, unpack_snapshot
 from bot.domain.registry.model import ModelPackage, Signature, SignatureColumn
 from bot.domain.registry.signature_changes import (
     CallerEffect,

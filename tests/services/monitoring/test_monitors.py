@@ -74,7 +74,7 @@ def test_who_may_not_silence_silences_no_incident(watched: MonitorCommands, who:
 @pytest.mark.parametrize("who", OUTSIDERS)
 def test_who_may_not_roll_back_has_nothing_checked_out_of_turn(watched: MonitorCommands, who: str) -> None:
     with pytest.raises(Refused):
-        watched.service.require_check_permission(OUTSIDERS[who], "churn", origin="slack")
+        watched.bench.execute(OUTSIDERS[who], "monitor check churn accuracy")
 
 
 def test_a_lead_resets_no_breaker(watched: MonitorCommands) -> None:

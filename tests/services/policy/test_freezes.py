@@ -11,8 +11,7 @@ from bot.domain.audit.events import EventTag
 from bot.domain.core.actors import Caller
 from bot.domain.core.errors import BadInput, Refused, RegistryUnreachable
 from bot.domain.policy.parser import validate_policy
-from bot.domain.promotions.request import RequestState
-from bot.domain.promotions.snapshot import GateResult
+from bot.domain.promotions.request import GateResult, RequestState
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import TransitionState
 from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, GUEST, POLICY, STRANGER, Bench, second_bench

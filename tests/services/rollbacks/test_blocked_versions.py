@@ -10,8 +10,7 @@ from bot.domain.commands.parser import build_command, parse_command
 from bot.domain.commands.promotions import Validate
 from bot.domain.commands.rollbacks import Unblock
 from bot.domain.core.errors import GateFailed, LedgerUnavailable, Refused
-from bot.domain.promotions.request import RequestState
-from bot.domain.promotions.snapshot import RequestSnapshot
+from bot.domain.promotions.request import RequestSnapshot, RequestState
 from bot.domain.registry.model import Stage
 from bot.services.core.blocked_versions import blocks_for_display
 from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, Bench

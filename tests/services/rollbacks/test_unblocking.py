@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from bot.domain.core.errors import LedgerUnavailable
-from bot.domain.promotions.request import RequestState
-from bot.domain.promotions.snapshot import RequestSnapshot
+from bot.domain.promotions.request import RequestSnapshot, RequestState
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.restores import HoldKind
 from bot.services.promotions.gate_checks import GateChecks

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from bot.domain.core.errors import RegistryRefused
-from bot.domain.promotions.request import Request
-from bot.domain.promotions.snapshot import RequestSnapshot
+from bot.domain.promotions.request import Request, RequestSnapshot
 from bot.domain.registry.model import Stage
 from tests.support.services.bench import ALICE, BOB, CAROL, Bench
 

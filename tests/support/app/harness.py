@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 
 import httpx
 
+from bot.domain.audit.audit_chain import stream_records, verify
 from bot.domain.audit.events import ChainedEvent, EventTag
 from bot.domain.core.actors import Person as SlackPerson
 from bot.domain.core.actors import Profile
@@ -21,13 +22,12 @@ from bot.domain.registry.model import Stage
 from bot.domain.transitions.model_card_sources import user_tags
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 from bot.ledger import SqlLedger
-from bot.ledger.audit_chain import stream_records, verify
-from bot.ports import Clock, ExperimentTracker, Ledger, ModelRegistry
+from bot.ports import SYSTEM_CLOCK, Clock, ExperimentTracker, Ledger, ModelRegistry
 from bot.registry.memory import MemoryRegistry
-from bot.services.core.context import ActivePolicy, Context, SystemClock
+from bot.services.core.context import ActivePolicy, Context
+from bot.services.promotions.decisions import RequestDecisions
 from bot.services.promotions.expiry_and_reminders import RequestUpkeep
 from bot.services.promotions.gate_checks import GateChecks
-from bot.services.promotions.outcomes import RequestDecisions
 from bot.services.promotions.voting import Requests
 from bot.services.registry.queries import RegistryQueries
 from bot.services.transitions.completion import Completion
@@ -297,7 +297,7 @@ def context_over(
         registry=registry,
         tracker=tracker_of(registry),
         active_policy=ActivePolicy(policy),
-        clock=clock or SystemClock(),
+        clock=clock or SYSTEM_CLOCK,
         owner=f"host:1:{owner}",
         directory=FakeDirectory(),
     )

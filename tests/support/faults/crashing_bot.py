@@ -29,9 +29,8 @@ from slack_bolt import BoltRequest
 from bot.bootstrap.build import build_registrar
 from bot.bootstrap.slack import fetch_home_team_id, slack_client, slack_directory
 from bot.domain.core.errors import BadInput
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import Monitor, MonitorState
 from bot.domain.monitoring.readings import PushedReading
-from bot.domain.monitoring.state import MonitorState
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.registry.model import Stage, use_product
 from bot.process_identity import new_process_name

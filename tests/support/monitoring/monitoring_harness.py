@@ -9,20 +9,19 @@ from bot.bootstrap.build import open_sources
 from bot.domain.commands.parser import build_command
 from bot.domain.commands.rollbacks import Rollback
 from bot.domain.core.actors import Person
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import Monitor, MonitorState
 from bot.domain.monitoring.readings import PushedReading
-from bot.domain.monitoring.state import MonitorState
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.policy.parser import validate_policy
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
-from bot.ports import Ledger, ModelRegistry, QueuedCommand
+from bot.ports import SYSTEM_CLOCK, Ledger, ModelRegistry, QueuedCommand
 from bot.services.core.access import AccessControl
-from bot.services.core.context import ActivePolicy, Context, SystemClock, short_id
+from bot.services.core.context import ActivePolicy, Context, short_id
 from bot.services.monitoring.incident_updates import Incidents
 from bot.services.monitoring.scheduler import MonitorScheduler
+from bot.services.promotions.decisions import RequestDecisions
 from bot.services.promotions.gate_checks import GateChecks
-from bot.services.promotions.outcomes import RequestDecisions
 from bot.services.promotions.voting import Requests
 from bot.services.registry.queries import RegistryQueries
 from bot.services.rollbacks.rollbacks import Rollbacks
@@ -59,7 +58,7 @@ class MonitoringHarness:
             registry=registry,
             tracker=tracker_of(registry),
             active_policy=rules,
-            clock=SystemClock(),
+            clock=SYSTEM_CLOCK,
             owner="host:1:test",
         )
         gatekeeper, lookups = AccessControl(self.context), RegistryQueries(self.context)
@@ -69,7 +68,7 @@ class MonitoringHarness:
         requests = Requests(self.context, RequestDecisions(self.context))
         self.rollbacks = Rollbacks(self.context, lookups, gatekeeper, fitness, requests)
         sources = open_sources(rules, ledger, opened(registry))
-        self.incidents = Incidents(self.context, self.rollbacks, fitness)
+        self.incidents = Incidents(self.context, fitness)
         self.monitoring = MonitorScheduler(
             self.context, sources, self.incidents, run_transitions=self.moves.execute_due
         )

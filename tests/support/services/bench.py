@@ -36,10 +36,10 @@ from bot.services.monitoring.policy_monitors import PolicyMonitors
 from bot.services.monitoring.scheduler import MonitorScheduler
 from bot.services.policy.freezes import Freezes
 from bot.services.policy.queries import policy_queries
+from bot.services.promotions.decisions import RequestDecisions
 from bot.services.promotions.expiry_and_reminders import RequestUpkeep
 from bot.services.promotions.gate_checks import GateChecks
 from bot.services.promotions.opening import RequestOpening
-from bot.services.promotions.outcomes import RequestDecisions
 from bot.services.promotions.queries import request_queries
 from bot.services.promotions.reviews import Reviews
 from bot.services.promotions.voting import Requests
@@ -141,7 +141,7 @@ class Bench:
         rollbacks = Rollbacks(context, lookups, gatekeeper, fitness, requests)
         sources, incidents, moves = (
             FakeSources(),
-            Incidents(context, rollbacks, fitness),
+            Incidents(context, fitness),
             TransitionExecutor(context, Preconditions(context, gate_checks, fitness), completion),
         )
         history, comparisons = ProductionHistory(context, lookups), Comparisons(context, lookups)

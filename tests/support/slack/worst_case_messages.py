@@ -19,13 +19,12 @@ from bot.domain.core.sentence import Code, Mention, Name, Sentence, say
 from bot.domain.monitoring import incident_messages
 from bot.domain.monitoring import messages as monitor_messages
 from bot.domain.monitoring.incident import IncidentKind, IncidentStatus
-from bot.domain.monitoring.state import MonitorStatus
+from bot.domain.monitoring.monitor import MonitorStatus
 from bot.domain.policy.messages import describe_rules
 from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.approvers import PendingApprovers, approval_invitation, waiting_for_approvers
-from bot.domain.promotions.request import RequestState, VoteChoice
-from bot.domain.promotions.snapshot import RequestSnapshot
+from bot.domain.promotions.request import RequestSnapshot, RequestState, VoteChoice
 from bot.domain.promotions.views import ModelView
 from bot.domain.registry.model import VersionRef
 from bot.domain.rollbacks.history import TimeWindow

@@ -15,8 +15,7 @@ from bot.domain.policy.freezes import ActiveFreeze
 from bot.domain.policy.parser import validate_policy
 from bot.domain.policy.policy import Policy
 from bot.domain.promotions.approvers import PendingApprovers, waiting_for_approvers
-from bot.domain.promotions.request import Request, RequestState, Vote, VoteChoice
-from bot.domain.promotions.snapshot import GateResult, RequestSnapshot
+from bot.domain.promotions.request import GateResult, Request, RequestSnapshot, RequestState, Vote, VoteChoice
 from bot.domain.registry import rollback_block
 from bot.domain.registry.comparison import Comparison, compare_versions
 from bot.domain.registry.model import (

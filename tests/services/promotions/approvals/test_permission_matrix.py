@@ -12,8 +12,7 @@ from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import Automation, Caller, Client, Operator, Profile
 from bot.domain.core.errors import AlreadyDecided, RegistrarError
 from bot.domain.policy.authorization import AccessTarget, Permission, authorize
-from bot.domain.promotions.request import Request, RequestState, Vote, VoteChoice
-from bot.domain.promotions.snapshot import GateResult, RequestSnapshot
+from bot.domain.promotions.request import GateResult, Request, RequestSnapshot, RequestState, Vote, VoteChoice
 from bot.domain.registry.model import Stage
 from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, GUEST, STRANGER, Bench
 

@@ -10,8 +10,7 @@ from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import Person, Profile
 from bot.domain.core.errors import RegistryUnreachable, SlackNotConnected
 from bot.domain.policy.parser import validate_policy
-from bot.domain.promotions.request import Request, RequestState
-from bot.domain.promotions.snapshot import GateResult
+from bot.domain.promotions.request import GateResult, Request, RequestState
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import TransitionState
 from bot.ports import NO_DIRECTORY

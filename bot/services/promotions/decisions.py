@@ -1,18 +1,28 @@
-"""Write down what a request comes to: refused, approved, or ended, with its audit event, messages, and tags."""
+"""Decide requests: who can, whose votes still count, and the refusal, approval, or end that comes of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from bot import logging_context
 from bot.domain.audit.events import EventTag, canonical_time
-from bot.domain.core.actors import Actor, Caller, actor_id, actor_of
-from bot.domain.core.errors import AlreadyDecided, Refused
+from bot.domain.core.actors import Actor, Caller, Person, Profile, actor_id, actor_of
+from bot.domain.core.errors import AlreadyDecided, LedgerUnavailable, Refused, SlackUnreachable
 from bot.domain.core.sentence import Sentence
-from bot.domain.policy.authorization import AccessTarget, Permission, authorize, describe_caller
+from bot.domain.policy.authorization import (
+    AccessDecision,
+    AccessTarget,
+    Permission,
+    authorize,
+    describe_caller,
+    slack_user_id,
+    unknown_operator_decision,
+)
 from bot.domain.policy.freezes import active_freeze
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.gates import rule_changed_reason
@@ -22,16 +32,122 @@ from bot.domain.promotions.request import (
     Vote,
     check_reviewable,
     counting_approvals,
+    pack_snapshot,
 )
-from bot.domain.promotions.snapshot import pack_snapshot
 from bot.domain.registry.model import VersionInfo, version_replaced_reason
 from bot.domain.transitions import registry_tags, restore_messages
+from bot.domain.transitions.changes_since_opened import change_since_opened
 from bot.domain.transitions.transition import TransitionFacts, promotion_transition, superseded
 from bot.ports import LedgerReader, LedgerTransaction, TagUpdate
 from bot.services.core.access import recording_refusals
 from bot.services.core.context import Context
-from bot.services.core.outbox_messages import card_message, end_messages, request_event, tag_update_for
-from bot.services.promotions.voter_eligibility import changes_since_opened
+from bot.services.core.outbox_messages import (
+    card_message,
+    end_messages,
+    request_event,
+    tag_update_for,
+    thread_message,
+)
+
+log = logging.getLogger(__name__)
+
+PAGE_SIZE = 50  # transitions read at a time
+
+NOT_RECORDED = "Registrar's ledger does not answer, so nothing was recorded; try again in a moment."
+
+Profiles = Mapping[str, Profile]  # by user id
+
+
+class Voters:
+    """Reads people's profiles outside of transactions, and checks votes against them inside of one."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def profiles_before_decision(self, request_id: str, new_approvals: int) -> Profiles:
+        """Return the profiles of those who approved, if `new_approvals` more would be enough; else nothing.
+
+        Also returns nothing if Slack doesn't answer: the executor checks everyone before the transition, and waits for
+        Slack. Raises UnknownRequest and LedgerUnavailable.
+        """
+        try:
+            with self._context.ledger.read() as reader:
+                request, votes = reader.request(request_id), counting_approvals(reader.votes(request_id))
+        except LedgerUnavailable as error:  # the caller is deciding, so say that nothing was recorded
+            raise LedgerUnavailable(NOT_RECORDED) from error
+        if request.state is not RequestState.PENDING or len(votes) + new_approvals < request.required:
+            return {}
+        try:
+            return self.profiles([vote.voter for vote in votes])
+        except SlackUnreachable as error:
+            log.warning("request %s: earlier approvals are checked before the move: %s", request_id, error)
+            return {}
+
+    def profiles(self, people: Sequence[Actor]) -> Profiles:
+        """Return the current profiles of these people, by user id. Raises SlackUnreachable."""
+        user_ids = [slack_user_id(user, self._context.policy) for user in people]
+        persons = [
+            actor if isinstance(actor, Person) else Person("", user)
+            for actor, user in zip(people, user_ids, strict=True)
+            if user
+        ]
+        return self._context.directory.current_profiles(persons) if persons else {}
+
+    def mark_lapsed(
+        self, tx: LedgerTransaction, request: Request, votes: Sequence[Vote], profiles: Profiles
+    ) -> list[Vote]:
+        """Mark the approvals whose voter can no longer approve, and return all votes as they are now.
+
+        A voter who isn't in `profiles` isn't checked.
+        """
+        return [self._mark_if_lapsed(tx, request, vote, profiles) for vote in votes]
+
+    def _mark_if_lapsed(self, tx: LedgerTransaction, request: Request, vote: Vote, profiles: Profiles) -> Vote:
+        if not vote.is_approval or vote.voter.user not in profiles:
+            return vote
+        decision = self.authorize_now(vote.voter, Permission.APPROVE, request, profiles)
+        if decision:
+            return vote
+        lapsed = replace(vote, lapsed=decision.rule)
+        tx.save_vote(lapsed)
+        announcement = promotion_messages.lapsed_vote_announcement(lapsed)
+        tx.add_audit_event(
+            request_event(
+                request,
+                EventTag.VOTE_LAPSED,
+                None,
+                self._context.clock.now(),
+                why=str(announcement),
+                evidence={"voter": vote.voter.user, "rule": decision.rule},
+            )
+        )
+        tx.add_message(thread_message(request.id, f"lapsed:{self._context.new_id()}", announcement))
+        return lapsed
+
+    def authorize_now(
+        self, actor: Actor, permission: Permission, request: Request, profiles: Profiles
+    ) -> AccessDecision:
+        """Decide whether someone can still do what they did to a request. A freeze doesn't matter here."""
+        user = slack_user_id(actor, self._context.policy)
+        profile = profiles.get(user) if user else None
+        if profile is None:
+            return unknown_operator_decision(actor)
+        subject = AccessTarget(model=request.model, target=request.target, requester=request.requester)
+        return authorize(profile, permission, subject, self._context.policy, self._context.clock.now())
+
+
+def changes_since_opened(reader: LedgerReader, request: Request) -> Sentence | None:
+    """Return what has happened in the ledger since the request was opened that makes it outdated, or None.
+
+    Reads transitions page by page, back to when the request was opened.
+    """
+    transitions = reader.transitions(request.model, limit=PAGE_SIZE)
+    page = transitions
+    while len(page) == PAGE_SIZE and page[-1].intended_at > request.opened_at:
+        page = reader.transitions(request.model, before_id=page[-1].id, limit=PAGE_SIZE)
+        transitions = transitions + page
+    return change_since_opened(request, transitions, reader.rollback_blocks(request.model))
+
 
 # Refused on a request that the ledger knows is outdated. Cancelling it or withdrawing a vote still works.
 _REFUSED_WHEN_OUTDATED = frozenset({Permission.APPROVE, Permission.OVERRIDE})
@@ -149,8 +265,7 @@ class RequestDecisions:
         self.record(
             tx, ended, tag, decided_by, why=why, before=request.state.value, after=state.value, evidence=evidence
         )
-        for message in end_messages(ended, self._context.policy.channel_for(ended.model), ended_by=decided_by):
-            tx.add_message(message)
+        tx.add_message(*end_messages(ended, self._context.policy.channel_for(ended.model), ended_by=decided_by))
         tx.add_tag_update(final_tag_update(tx, ended, now))
         return ended
 
