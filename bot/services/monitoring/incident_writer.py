@@ -79,8 +79,8 @@ class IncidentWriter:
             kind=kind,
             model="" if of_source else monitor.model,
             source=monitor.rule.source if of_source else "",
-            version=term and term.version,
-            move=term and term.transition_id,
+            version=term.version if term else None,
+            move=term.transition_id if term else None,
             monitors=(),
             opened_at=result.at,
             since=since,
@@ -147,7 +147,7 @@ class IncidentWriter:
     def audit(self, tag: EventTag, result: CheckResult, decision: IncidentDecision | None = None) -> None:
         """Record an event about a check's monitor, and what was decided about it."""
         monitor, monitor_state, term = result.monitor, result.verdict.monitor_state, result.term
-        version = term and term.version
+        version = term.version if term else None
         why = result.verdict.why
         self.tx.add_audit_event(
             Event(
@@ -163,7 +163,7 @@ class IncidentWriter:
                     "monitor": monitor.id,
                     "revision": monitor.revision,
                     "version": version,
-                    "move": term and term.transition_id,
+                    "move": term.transition_id if term else None,
                     "value": monitor_state.value,
                     "total": monitor_state.total,
                     "bound": monitor_state.bound,
