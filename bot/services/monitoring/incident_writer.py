@@ -102,10 +102,12 @@ class IncidentWriter:
         self._post(incident, key_suffix)
 
     def _post(self, incident: Incident, key_suffix: str) -> None:
-        policy = self.context.policy
-        channel = policy.channel_for(incident.model) if incident.model else policy.channel
-        self.tx.add_message(incident_message(incident, key_suffix, channel))
+        self.tx.add_message(incident_message(incident, key_suffix, self.channel_of(incident.model)))
         self.has_messages = True
+
+    def channel_of(self, model: str) -> str:
+        """Return the channel of a model; the default channel for an empty name."""
+        return self.context.policy.channel_for(model) if model else self.context.policy.channel
 
     def say(self, incident: Incident, key_suffix: str, sentence: Sentence) -> None:
         """Post a sentence in an incident's thread."""
