@@ -110,7 +110,12 @@ def ours(folder: Path, uri: str, model: str) -> Way:
     policy, ledger = validate_policy({"models": {"*": {}}}), SqlLedger(f"sqlite:///{folder / 'ledger.db'}")
     registry = MlflowRegistry(uri)
     context = Context(
-        ledger=ledger, registry=registry, active_policy=ActivePolicy(policy), clock=SYSTEM_CLOCK, owner="bench"
+        ledger=ledger,
+        registry=registry,
+        tracker=registry.tracker,
+        active_policy=ActivePolicy(policy),
+        clock=SYSTEM_CLOCK,
+        owner="bench",
     )
     return partial(
         Comparisons(context, RegistryQueries(context)).compare,

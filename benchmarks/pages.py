@@ -105,6 +105,7 @@ def _ways(ledger: SqlLedger) -> dict[str, Way]:
     context = Context(
         ledger=ledger,
         registry=MemoryRegistry(),
+        tracker=MemoryRegistry(),
         active_policy=ActivePolicy(make_policy()),
         clock=_Then(),
         owner="bench",

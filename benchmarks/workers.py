@@ -37,6 +37,7 @@ from bot.registry.memory import MemoryRegistry
 from bot.services.core.context import ActivePolicy
 from bot.settings import Settings
 from handlers.jobs import build_scheduler
+from tests.support.registry.opened import opened
 
 SIZES = [int(size) for size in os.environ.get("MONITORS", "100,1000,5000,10000").split(",")]
 MINUTES = float(os.environ.get("MINUTES", "3"))
@@ -201,7 +202,7 @@ def work(url: str, seconds: float) -> dict[str, float]:
         settings,
         ActivePolicy(validate_policy(POLICY)),
         ledger=ledger,
-        registry=MemoryRegistry(),
+        registry=opened(MemoryRegistry()),
         notifier=Silence(),
         directory=NO_DIRECTORY,
         dispatcher=ProcrastinateDispatcher(url),

@@ -65,7 +65,7 @@ TOURS = {
                 "After it, on a worker thread, the request opens and the outbox posts its card:",
                 (
                     Stop("CommandQueue.execute"),
-                    Stop("RequestOpening.open"),
+                    Stop("RequestOpening.execute"),
                     Stop("GateChecks.take_snapshot"),
                     Stop("WorkQueueStore.claim_message"),
                     Stop("request_card.request_card"),
@@ -76,7 +76,7 @@ TOURS = {
                 "Bob clicks *Approve*. Before the acknowledgement:",
                 (
                     Stop("CommandDispatcher.execute"),
-                    Stop("Requests.vote"),
+                    Stop("Requests.approve"),
                     Stop("authorization.authorize"),
                     Stop("TransitionStore.add_transition"),
                 ),
@@ -144,7 +144,7 @@ TOURS = {
                     Stop("AccessControl.require_permission"),
                     Stop("Comparisons.compare"),
                     Stop("MemoryRegistry.versions", shown="MlflowRegistry.versions"),
-                    Stop("MemoryRegistry.runs", shown="MlflowRegistry.runs"),
+                    Stop("MemoryRegistry.runs", shown="MlflowTracker.runs"),
                     Stop("comparison.compare_versions"),
                     Stop("comparison.comparison_message"),
                     Stop("Publisher.post"),

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import fields
 from datetime import timedelta
+from typing import cast
 
 from bot.anchor_file import LocalAnchorFile
 from bot.bootstrap.slack import LazyDirectory, fetch_home_team_id, slack_client, slack_directory, slack_notifier
@@ -25,6 +26,8 @@ from bot.ports import (
     ModelRegistry,
     Notifier,
     Observer,
+    OpenRegistry,
+    UnsetSetting,
 )
 from bot.process_identity import new_process_name
 from bot.registrar import NullOutbox, Registrar, Worker
@@ -75,8 +78,8 @@ from bot.services.transitions.serving_checks import (
     record_undelivered_event,
 )
 from bot.serving_probe import HttpServingProbes
-from bot.settings import Settings, UnsetSetting
-from bot.sources import SourceDependencies
+from bot.settings import Settings
+from bot.sources import RegistryWithTracker, SourceDependencies
 from bot.sources.plugins import MetricSources
 from bot.webhook_sender import WebhookNotifier
 
@@ -88,7 +91,7 @@ def build_registrar(  # noqa: PLR0913 - the composition root
     active_policy: ActivePolicy,
     *,
     ledger: Ledger,
-    registry: ModelRegistry,
+    registry: OpenRegistry,
     notifier: Notifier | None,
     directory: Directory,
     clock: Clock = SYSTEM_CLOCK,
@@ -103,7 +106,9 @@ def build_registrar(  # noqa: PLR0913 - the composition root
     """
     context = Context(
         ledger=ledger,
-        registry=registry,
+        registry=registry.registry,
+        tracker=registry.tracker,
+        links=registry.links,
         active_policy=active_policy,
         clock=clock,
         owner=new_process_name(),
@@ -209,20 +214,37 @@ def build_registrar(  # noqa: PLR0913 - the composition root
     )
 
 
-def open_sources(active_policy: ActivePolicy, ledger: Ledger, registry: ModelRegistry) -> MetricSources:
+def open_sources(active_policy: ActivePolicy, ledger: Ledger, registry: OpenRegistry) -> MetricSources:
     """Return the metric sources of the policy in force."""
     return MetricSources(
-        active_policy.current, SourceDependencies(ledger=ledger, registry=registry, environ=os.environ)
+        active_policy.current,
+        SourceDependencies(
+            ledger=ledger,
+            registry=cast("ModelRegistry", RegistryWithTracker(registry.registry, registry.tracker)),
+            tracker=registry.tracker,
+            environ=os.environ,
+        ),
     )
 
 
 def build_for_slack(
-    settings: Settings, policy: Policy, *, clock: Clock = SYSTEM_CLOCK, observer: Observer = NO_OBSERVER
+    settings: Settings,
+    policy: Policy,
+    *,
+    clock: Clock = SYSTEM_CLOCK,
+    observer: Observer = NO_OBSERVER,
+    warn: Callable[[UnsetSetting], object] = bool,
 ) -> Registrar:
-    """Return the services for the Slack app, as configured. Raises Misconfigured and SlackUnreachable."""
+    """Return the services for the Slack app, as configured. Raises Misconfigured and SlackUnreachable.
+
+    `warn` is called now if a setting of the registry should be set.
+    """
     with ExitStack() as begun:
         ledger = open_ledger(settings, observer, exclusive=True, clock=clock)
         begun.callback(ledger.close)
+        registry = open_registry(settings, observer)
+        if registry.unset:
+            warn(registry.unset)
         client, rules = slack_client(settings, observer=observer), ActivePolicy(policy)
         directory = slack_directory(settings, fetch_home_team_id(client), rules, observer)
         admins = AdminAlerts(ledger, rules.current, directory)
@@ -230,7 +252,7 @@ def build_for_slack(
             settings,
             rules,
             ledger=ledger,
-            registry=open_registry(settings, observer),
+            registry=registry,
             notifier=slack_notifier(client, ledger, rules, directory, admins, clock),
             directory=directory,
             clock=clock,

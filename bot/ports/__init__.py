@@ -35,10 +35,20 @@ from bot.ports.records import (
     QueuedCommandState,
     TagUpdate,
 )
-from bot.ports.registry import ModelRegistry
+from bot.ports.registry import (
+    NO_LINKS,
+    ExperimentTracker,
+    ModelRegistry,
+    OpenRegistry,
+    RegistryAdapter,
+    RegistryLinks,
+    RegistryOptions,
+    UnsetSetting,
+)
 
 __all__ = [
     "NO_DIRECTORY",
+    "NO_LINKS",
     "NO_OBSERVER",
     "SYSTEM_CLOCK",
     "AnchorFile",
@@ -52,6 +62,7 @@ __all__ = [
     "Directory",
     "DisconnectedDirectory",
     "Dispatcher",
+    "ExperimentTracker",
     "HeldWork",
     "IdempotentCall",
     "Ledger",
@@ -64,13 +75,18 @@ __all__ = [
     "Notifier",
     "NullObserver",
     "Observer",
+    "OpenRegistry",
     "OutboxMessage",
     "PendingCount",
     "PolicyFile",
     "Query",
     "QueuedCommand",
     "QueuedCommandState",
+    "RegistryAdapter",
+    "RegistryLinks",
+    "RegistryOptions",
     "ServingProbes",
     "SystemClock",
     "TagUpdate",
+    "UnsetSetting",
 ]

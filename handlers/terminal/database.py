@@ -18,6 +18,7 @@ from bot.domain.audit import audit_chain
 from bot.domain.commands.base import Command
 from bot.domain.core.numbers import pluralize
 from bot.domain.core.sentence import Code, Sentence, say
+from bot.domain.registry.model import product
 from bot.domain.transitions import restore_messages
 from bot.settings import read_settings
 from handlers.terminal.command_line.commands import DbAccept, DbBackup, DbCopy, DbDropPending, DbStatus, DbUpgrade
@@ -173,7 +174,7 @@ def _lift_hold(command: DbAccept | DbDropPending, output_format: OutputFormat) -
     settings = read_settings()
     policy, ledger = load_policy(settings.policy), open_ledger(settings)
     with (
-        Console(stderr=True).status("Asking MLflow…"),  # on a screen only
+        Console(stderr=True).status(f"Asking {product().name}…"),  # on a screen only
         closing(build_for_terminal(settings, policy, ledger, warn=print_warning)) as registrar,
     ):
         caller, restores = TerminalSession(settings, registrar).caller(), registrar.restores

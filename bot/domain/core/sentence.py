@@ -69,8 +69,21 @@ class Sentence:
         return self.render(to_plain_text)
 
 
+_read_product_name: list[Callable[[], str]] = [lambda: "The registry"]
+
+
+def set_product_name(read_name: Callable[[], str]) -> None:
+    """Set what `say` writes for `{product}`: the name of the registry's product."""
+    _read_product_name[:] = [read_name]
+
+
 def say(template: str, /, **args: object) -> Sentence:
-    """Build a sentence. `template` must be a literal, never built from outside text; values go into `args`."""
+    """Build a sentence. `template` must be a literal, never built from outside text; values go into `args`.
+
+    `{product}` becomes the name of the registry's product, such as MLflow.
+    """
+    if "{product}" in template:
+        template = template.replace("{product}", _read_product_name[0]())
     return Sentence(template, MappingProxyType(args))
 
 

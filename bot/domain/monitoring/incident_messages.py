@@ -122,7 +122,7 @@ _STATUS_SENTENCES = {
     IncidentStatus.NOTIFIED: "Nothing was moved.",
     IncidentStatus.AWAITING_HUMAN: "Nothing is moved until somebody decides.",
     IncidentStatus.INTENT: "Rolling {it} back to {to}.",
-    IncidentStatus.ROLLED_BACK: "Rolled back: {to} is in Production, read back from MLflow. {bad} is blocked.",
+    IncidentStatus.ROLLED_BACK: "Rolled back: {to} is in Production, read back from {product}. {bad} is blocked.",
     IncidentStatus.NOT_FOLLOWED: "Rolled back: {to} is in Production, {bad} is blocked; "
     "the serving side has not confirmed it.",
     IncidentStatus.SILENCED: "Nothing was moved.",
@@ -175,7 +175,7 @@ def _decision_step(incident: Incident) -> Sentence:
             )
         case IncidentStatus.FAILED:
             return say(
-                "Do this: {back} If that fails as well, move {to} to Production in MLflow.",
+                "Do this: {back} If that fails as well, move {to} to Production in {product}.",
                 back=back,
                 to=version_code(incident.target),
             )
@@ -340,7 +340,7 @@ _TRANSITION_SENTENCES = {
     TransitionKind.PROMOTION: "{who} approved that last.",
     TransitionKind.BREAK_GLASS: "{who} broke the glass.",
     TransitionKind.ROLLBACK: "{who} rolled it back.",
-    TransitionKind.OBSERVED: "It was moved in MLflow.",
+    TransitionKind.OBSERVED: "It was moved in {product}.",
 }
 
 

@@ -12,7 +12,19 @@ from bot.domain.policy.pending_edit import PendingPolicyEdit
 from bot.domain.policy.policy import Policy
 from bot.domain.registry.model import ModelPackage, RunInfo, Stage, VersionInfo
 from bot.domain.registry.model_card import logged_algorithm
-from bot.ports import NO_DIRECTORY, NO_OBSERVER, Claim, Clock, Directory, Ledger, ModelRegistry, Observer
+from bot.ports import (
+    NO_DIRECTORY,
+    NO_LINKS,
+    NO_OBSERVER,
+    Claim,
+    Clock,
+    Directory,
+    ExperimentTracker,
+    Ledger,
+    ModelRegistry,
+    Observer,
+    RegistryLinks,
+)
 from bot.services.core.registry_availability import RegistryAvailability
 from bot.services.core.startup_check import StartupCheck
 
@@ -65,6 +77,7 @@ class Context:
 
     ledger: Ledger
     registry: ModelRegistry
+    tracker: ExperimentTracker
     active_policy: ActivePolicy
     clock: Clock
     owner: str
@@ -73,6 +86,7 @@ class Context:
     new_id: Callable[[], str] = field(default=short_id)
     observer: Observer = NO_OBSERVER
     directory: Directory = NO_DIRECTORY
+    links: RegistryLinks = NO_LINKS
     startup_check: StartupCheck = field(default_factory=StartupCheck)
     availability: RegistryAvailability = field(default_factory=RegistryAvailability)  # of the registry
 
@@ -95,7 +109,7 @@ class Context:
         Raises Unreachable.
         """
         try:
-            return self.registry.package(version)
+            return self.tracker.package(version)
         except Unreachable:
             raise
         except RegistrarError:
@@ -110,7 +124,7 @@ class Context:
         if logged or package is None or not FLAVORS_WITH_ESTIMATOR & set(package.flavors):
             return logged
         try:
-            return self.registry.estimator_class(version)
+            return self.tracker.estimator_class(version)
         except Unreachable:
             raise
         except RegistrarError:

@@ -90,7 +90,7 @@ def check_model_known(reader: LedgerReader, model: str) -> None:
         if nearest
         else say("What there is: {list} A new one is seen within a minute.", list=Code("/model list"))
     )
-    raise UnknownModel(say("I have seen no model {name} in MLflow. {hint}", name=Name(model), hint=hint))
+    raise UnknownModel(say("I have seen no model {name} in {product}. {hint}", name=Name(model), hint=hint))
 
 
 def default_source(policy: Policy) -> str:

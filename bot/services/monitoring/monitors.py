@@ -186,7 +186,7 @@ class Monitors:
         with self._context.ledger.write() as tx:
             check_model_known(tx, command.model)
             if not tx.add_monitor(monitor):
-                raise BadInput(name_taken(find_monitor(tx, command.model, command.name)))
+                raise BadInput(name_taken(find_monitor(tx, command.model, command.name)), "name")
             tx.save_monitor_state(MonitorState(monitor=monitor.id, next_at=first))
             self._recorder.append_audit(
                 tx, EventTag.MONITOR_ADDED, caller, monitor, origin, after=rule.model_dump(mode="json")

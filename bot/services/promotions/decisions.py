@@ -34,8 +34,7 @@ from bot.domain.promotions.request import (
     counting_approvals,
     pack_snapshot,
 )
-from bot.domain.registry.model import VersionInfo
-from bot.domain.registry.version_identity import version_replaced_reason
+from bot.domain.registry.model import VersionInfo, version_replaced_reason
 from bot.domain.transitions import registry_tags, restore_messages
 from bot.domain.transitions.changes_since_opened import change_since_opened
 from bot.domain.transitions.transition import TransitionFacts, promotion_transition, superseded

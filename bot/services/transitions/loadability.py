@@ -112,7 +112,7 @@ class LoadabilityChecks:
         return [*reasons, incompatibility] if incompatibility else reasons
 
     def _has_run(self, run_id: str) -> bool:
-        run = self._context.registry.runs([run_id]).get(run_id)
+        run = self._context.tracker.runs([run_id]).get(run_id)
         return run is not None and not run.is_deleted
 
     def _package_of(self, model: str, version: int | None) -> ModelPackage | None:

@@ -10,6 +10,7 @@ from slack_sdk.models.blocks import (
 )
 
 from bot.domain.policy.monitor_config import RULES
+from bot.domain.registry.model import product
 from bot.slack.core.forms import form_view, select_input, text_input
 
 MONITOR = "monitor"
@@ -40,7 +41,7 @@ def monitor_modal(draft_id: str, prefilled: Mapping[str, str], sources: Sequence
     typed = {"every": "5m", "rule": next(iter(RULES)), "action": "dry_run"} | dict(prefilled)
     equality, compared = "For a bound; equality fails", "When compared with a baseline. Empty:"
     blocks: list[Block] = [
-        text_input("model", "Model", typed, hint="The registered model's name in MLflow"),
+        text_input("model", "Model", typed, hint=f"The registered model's name in {product().name}"),
         text_input("name", "Name of the monitor", typed, hint="Such as accuracy"),
         select_input("source", "Where do the figures come from?", {name: name for name in sources[:100]}, typed),
         text_input("query", "Metric, or PromQL", typed, optional=True, hint="Left out: the monitor's own name"),

@@ -28,6 +28,7 @@ from handlers.startup import open_listener
 from localslack import Remote, WorkspaceMember
 from tests.support.app.workspaces import SPEED
 from tests.support.paths import ROOT
+from tests.support.registry.opened import opened
 
 MANIFEST = ROOT / "manifest.yml"
 CHANNEL = "#ml-models"
@@ -181,7 +182,7 @@ def running_app(
             settings,
             rules,
             ledger=ledger,
-            registry=registry,
+            registry=opened(registry),
             notifier=slack_notifier(client, ledger, rules, directory, admins, clock or SYSTEM_CLOCK),
             directory=directory,
             clock=clock or SYSTEM_CLOCK,

@@ -29,6 +29,7 @@ from bot.services.transitions.completion import Completion
 from bot.services.transitions.executor import TransitionExecutor
 from bot.services.transitions.loadability import LoadabilityChecks
 from bot.services.transitions.preconditions import Preconditions
+from tests.support.registry.opened import opened, tracker_of
 
 BOB = Person("T1", "UBOB")
 POLICY = {"channel": "#ml-models", "max_auto": 1000, "models": {"*": {"production": {"approvers": [BOB.user]}}}}
@@ -53,7 +54,12 @@ class MonitoringHarness:
         self.ledger, self.registry = ledger, registry
         rules = ActivePolicy(validate_policy(POLICY))
         self.context = Context(
-            ledger=ledger, registry=registry, active_policy=rules, clock=SYSTEM_CLOCK, owner="host:1:test"
+            ledger=ledger,
+            registry=registry,
+            tracker=tracker_of(registry),
+            active_policy=rules,
+            clock=SYSTEM_CLOCK,
+            owner="host:1:test",
         )
         gatekeeper, lookups = AccessControl(self.context), RegistryQueries(self.context)
         self.fitness = fitness = LoadabilityChecks(self.context)
@@ -61,7 +67,7 @@ class MonitoringHarness:
         self.moves = TransitionExecutor(self.context, preconditions, Completion(self.context))
         requests = Requests(self.context, RequestDecisions(self.context))
         self.rollbacks = Rollbacks(self.context, lookups, gatekeeper, fitness, requests)
-        sources = open_sources(rules, ledger, registry)
+        sources = open_sources(rules, ledger, opened(registry))
         self.incidents = Incidents(self.context, fitness)
         self.monitoring = MonitorScheduler(
             self.context, sources, self.incidents, run_transitions=self.moves.execute_due

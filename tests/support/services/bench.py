@@ -126,6 +126,7 @@ class Bench:
         context = Context(
             ledger=self.ledger,
             registry=self.registry,
+            tracker=self.registry,
             active_policy=ActivePolicy(self.policy),
             clock=self.clock,
             owner=self.owner,
