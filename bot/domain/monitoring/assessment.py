@@ -221,17 +221,10 @@ def _hard_limit_verdict(rule: MonitorConfig, previous: MonitorState, current: Mo
         n=current.beyond,
     )
     if previous.state is MonitorStatus.FAILED or current.beyond >= HARD_LIMIT_CHECKS:
-        return _make_verdict(
-            CheckOutcome.FAILED, previous, replace(current, unjudged=0, failed_at=now), MonitorStatus.FAILED, why
-        )
-    # One reading beyond the hard limit isn't a verdict yet, so a monitor without one stays without.
-    return _make_verdict(
-        CheckOutcome.FAILED,
-        previous,
-        current,
-        previous.state if previous.state in BLIND_STATUSES else MonitorStatus.PENDING,
-        why,
-    )
+        current, status = replace(current, unjudged=0, failed_at=now), MonitorStatus.FAILED
+    else:  # one reading beyond the hard limit isn't a verdict yet, so a monitor without one stays without
+        status = previous.state if previous.state in BLIND_STATUSES else MonitorStatus.PENDING
+    return _make_verdict(CheckOutcome.FAILED, previous, current, status, why)
 
 
 def _verdict_without_value(

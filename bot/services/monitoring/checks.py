@@ -81,8 +81,8 @@ class CheckResult:
             slot=self.claim.slot,
             at=self.at,
             revision=self.monitor.revision,
-            version=self.term and self.term.version,
-            move=self.term and self.term.transition_id,
+            version=self.term.version if self.term else None,
+            move=self.term.transition_id if self.term else None,
             outcome=self.verdict.outcome,
             value=self.reading.value if self.reading.outcome is CheckOutcome.OK else None,
             total=self.reading.total,
@@ -152,7 +152,7 @@ class SourceReader(Protocol):
 def current_term(reader: Ledger, model: str) -> ProductionTerm | None:
     """Return the version in Production now, according to the ledger; None if there's none."""
     period = present_period(reader, model)
-    return period and to_term(period)
+    return to_term(period) if period else None
 
 
 def present_period(reader: Ledger, model: str) -> ServingPeriod | None:

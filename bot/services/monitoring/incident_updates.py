@@ -294,9 +294,7 @@ def _trip_breaker(writer: IncidentWriter, result: CheckResult, why: Sentence, in
     breaker = TrippedBreaker(model="" if is_of_all else inputs.model, at=result.at, why=why)
     if not writer.tx.trip_breaker(breaker):
         return
-    policy = writer.context.policy
-    channel = policy.channel if is_of_all else policy.channel_for(inputs.model)
-    key = f"tripped:{breaker.model}:{result.at.isoformat()}"
+    key, channel = f"tripped:{breaker.model}:{result.at.isoformat()}", writer.channel_of(breaker.model)
     writer.tx.add_message(channel_message(key, channel, words.breaker_tripped(breaker)))
     writer.tx.add_audit_event(
         Event(

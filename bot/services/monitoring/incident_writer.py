@@ -79,8 +79,8 @@ class IncidentWriter:
             kind=kind,
             model="" if of_source else monitor.model,
             source=monitor.rule.source if of_source else "",
-            version=term and term.version,
-            move=term and term.transition_id,
+            version=term.version if term else None,
+            move=term.transition_id if term else None,
             monitors=(),
             opened_at=result.at,
             since=since,
@@ -102,10 +102,12 @@ class IncidentWriter:
         self._post(incident, key_suffix)
 
     def _post(self, incident: Incident, key_suffix: str) -> None:
-        policy = self.context.policy
-        channel = policy.channel_for(incident.model) if incident.model else policy.channel
-        self.tx.add_message(incident_message(incident, key_suffix, channel))
+        self.tx.add_message(incident_message(incident, key_suffix, self.channel_of(incident.model)))
         self.has_messages = True
+
+    def channel_of(self, model: str) -> str:
+        """Return the channel of a model; the default channel for an empty name."""
+        return self.context.policy.channel_for(model) if model else self.context.policy.channel
 
     def say(self, incident: Incident, key_suffix: str, sentence: Sentence) -> None:
         """Post a sentence in an incident's thread."""
@@ -147,7 +149,7 @@ class IncidentWriter:
     def audit(self, tag: EventTag, result: CheckResult, decision: IncidentDecision | None = None) -> None:
         """Record an event about a check's monitor, and what was decided about it."""
         monitor, monitor_state, term = result.monitor, result.verdict.monitor_state, result.term
-        version = term and term.version
+        version = term.version if term else None
         why = result.verdict.why
         self.tx.add_audit_event(
             Event(
@@ -163,7 +165,7 @@ class IncidentWriter:
                     "monitor": monitor.id,
                     "revision": monitor.revision,
                     "version": version,
-                    "move": term and term.transition_id,
+                    "move": term.transition_id if term else None,
                     "value": monitor_state.value,
                     "total": monitor_state.total,
                     "bound": monitor_state.bound,

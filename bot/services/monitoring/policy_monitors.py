@@ -121,7 +121,7 @@ class PolicyMonitors:
         current, rule = difference.current, difference.rule
         before, after = (
             config.model_dump_json(exclude_defaults=True) if config else None
-            for config in (current and current.rule, rule)
+            for config in (current.rule if current else None, rule)
         )
         tx.add_audit_event(
             Event(

@@ -220,12 +220,12 @@ def unusable_baseline_reason(
         # Nothing would ever be beyond the noise.
         return say("The baseline's readings are too large to be judged.").with_code(Reason.BASELINE_TOO_LARGE)
     if effect.kind is EffectKind.RELATIVE and effect.amount >= 1 and higher_is_better and baseline.low >= 0:
-        why: Sentence | None = say(
+        never = say(
             "It can't fall by more than 100%, so an effect of {effect} never counts. Set a smaller one, such as "
             "{instead}.",
             effect=effect.in_words,
             instead=Code("--min-effect 2%"),
         )
-    else:
-        why = effect.meaningless_reason(baseline.low, baseline.high)
-    return why and why.with_code(Reason.EFFECT_MEANINGLESS)
+        return never.with_code(Reason.EFFECT_MEANINGLESS)
+    meaningless = effect.meaningless_reason(baseline.low, baseline.high)
+    return None if meaningless is None else meaningless.with_code(Reason.EFFECT_MEANINGLESS)
