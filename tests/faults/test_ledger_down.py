@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import make_url
 
 from bot.domain.audit.events import EventTag
+from bot.domain.commands.promotions import Approve
 from bot.domain.core.errors import LedgerUnavailable
-from bot.domain.promotions.request import VoteChoice
 from bot.domain.transitions.transition import TransitionState
 from bot.ledger import SqlLedger
 from bot.registry.memory import MemoryRegistry
@@ -151,7 +151,7 @@ def test_a_ledger_that_can_only_be_read_records_nothing_and_says_so(sqlite_url: 
     path = sqlite_url.removeprefix("sqlite:///")
     readable = SqlLedger(f"sqlite:///file:{path}?mode=ro&uri=true")
     with pytest.raises(LedgerUnavailable, match=NOTHING):
-        requests_over(readable).vote(LEAD, request.id, VoteChoice.APPROVE, origin="slack")
+        requests_over(readable).approve(LEAD, Approve(request=request.id), origin="slack")
     with readable.read() as reading:
         assert reading.votes(request.id) == []
     readable.close()

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from bot.domain.audit.events import EventTag
+from bot.domain.commands.promotions import Approve, Reject
 from bot.domain.core.actors import Person
 from bot.domain.core.errors import AlreadyDecided
-from bot.domain.promotions.request import RequestState, VoteChoice
+from bot.domain.promotions.request import RequestState
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import TransitionState
 from bot.ledger import SqlLedger
@@ -180,7 +181,7 @@ def test_two_of_two_with_two_votes_at_once_never_hangs(ledger: SqlLedger) -> Non
         request = open_request(ledger, f"two-{number}", required=2)
         run_concurrently(
             [
-                partial(requests.vote, voter, request.id, VoteChoice.APPROVE, origin="slack")
+                partial(requests.approve, voter, Approve(request=request.id), origin="slack")
                 for voter in (LEAD, OTHER_LEAD)
             ]
         )
@@ -193,11 +194,11 @@ def test_two_of_two_with_two_votes_at_once_never_hangs(ledger: SqlLedger) -> Non
 
 
 def test_an_approval_and_a_rejection_at_once_decide_once(ledger: SqlLedger) -> None:
-    vote = partial(requests_over(ledger).vote, origin="slack")
+    requests = requests_over(ledger)
     for number in range(ROUNDS // 2):
         request = open_request(ledger, f"one-{number}", required=1)
-        approval = partial(vote, LEAD, request.id, VoteChoice.APPROVE)
-        rejection = partial(vote, OTHER_LEAD, request.id, VoteChoice.REJECT, reason="no")
+        approval = partial(requests.approve, LEAD, Approve(request=request.id), origin="slack")
+        rejection = partial(requests.reject, OTHER_LEAD, Reject(request=request.id, reason="no"), origin="slack")
         assert sorted(run_concurrently([partial(ended, approval), partial(ended, rejection)])) == [
             "counted",
             "too late",
@@ -210,7 +211,7 @@ def test_a_vote_and_the_expiry_at_once_decide_once(ledger: SqlLedger) -> None:
     requests, upkeep = requests_over(ledger), upkeep_over(ledger)
     for number in range(ROUNDS // 2):
         request = open_request(ledger, f"late-{number}", required=1, lives=timedelta(0))
-        approval = partial(requests.vote, LEAD, request.id, VoteChoice.APPROVE, origin="slack")
+        approval = partial(requests.approve, LEAD, Approve(request=request.id), origin="slack")
         run_concurrently([partial(ended, upkeep.expire_overdue), partial(ended, approval)])
     assert len(audit_links(ledger, EventTag.EXPIRED)) == ROUNDS // 2
     assert audit_links(ledger, EventTag.APPROVED) == []
