@@ -6,9 +6,9 @@ from contextlib import closing
 from pathlib import Path
 
 from benchmarks.ways import Way, in_turns
+from bot.domain.audit import audit_chain
+from bot.domain.audit.audit_chain import AuditRecord
 from bot.domain.audit.events import chained_hash
-from bot.ledger import audit_chain
-from bot.ledger.audit_chain import AuditRecord
 from bot.ledger.database import SqlLedger
 from tests.support.ledger.bulk_data import add_many_events
 

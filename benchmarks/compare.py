@@ -16,8 +16,9 @@ from bot.domain.commands.parser import build_command
 from bot.domain.commands.registry import Compare
 from bot.domain.policy.parser import validate_policy
 from bot.ledger.database import SqlLedger
+from bot.ports import SYSTEM_CLOCK
 from bot.registry.mlflow.registry import MlflowRegistry
-from bot.services.core.context import ActivePolicy, Context, SystemClock
+from bot.services.core.context import ActivePolicy, Context
 from bot.services.registry.comparisons import Comparisons
 from bot.services.registry.queries import RegistryQueries
 from tests.support.ledger.bulk_data import add_many_versions
@@ -109,7 +110,12 @@ def ours(folder: Path, uri: str, model: str) -> Way:
     policy, ledger = validate_policy({"models": {"*": {}}}), SqlLedger(f"sqlite:///{folder / 'ledger.db'}")
     registry = MlflowRegistry(uri)
     context = Context(
-        ledger=ledger, registry=registry, active_policy=ActivePolicy(policy), clock=SystemClock(), owner="bench"
+        ledger=ledger,
+        registry=registry,
+        tracker=registry.tracker,
+        active_policy=ActivePolicy(policy),
+        clock=SYSTEM_CLOCK,
+        owner="bench",
     )
     return partial(
         Comparisons(context, RegistryQueries(context)).compare,

@@ -254,7 +254,7 @@ def _asking(folder: Path, database: str) -> str:
     rows = []
     for server, workers in WORKERS.items():
         with mlflow_subprocess(database, folder / "files", workers) as uri:
-            source = MlflowSource(MlflowRegistry(uri))
+            source = MlflowSource(mlflow := MlflowRegistry(uri), mlflow.tracker)
             ways: dict[str, Way] = {"ours": partial(_read, source), "plain": partial(plain, uri)}
             counts = []
             for way in ways.values():

@@ -22,9 +22,10 @@ from bot.domain.commands.audit import ShowAudit
 from bot.domain.commands.rollbacks import ShowHistory
 from bot.domain.core.actors import Person
 from bot.ledger.database import SqlLedger
+from bot.ports import SystemClock
 from bot.registry.memory import MemoryRegistry
 from bot.services.audit.pages import audit_queries
-from bot.services.core.context import ActivePolicy, Context, SystemClock
+from bot.services.core.context import ActivePolicy, Context
 from bot.services.home.home import MAX_RECENT_EVENTS, RECENT_EVENT_TAGS
 from bot.services.registry.queries import RegistryQueries
 from bot.services.rollbacks.history import ProductionHistory
@@ -104,6 +105,7 @@ def _ways(ledger: SqlLedger) -> dict[str, Way]:
     context = Context(
         ledger=ledger,
         registry=MemoryRegistry(),
+        tracker=MemoryRegistry(),
         active_policy=ActivePolicy(make_policy()),
         clock=_Then(),
         owner="bench",

@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 import requests
 
-from bot.registry.mlflow import http_tuning
+from bot.registry.mlflow import acknowledgement
 
 WORKERS = {"as it comes (4 workers)": 4, "`--workers 1`": 1}
 
@@ -45,7 +45,7 @@ def seconds(way: Way) -> float:
 @contextmanager
 def without_registrar() -> Iterator[None]:
     """Let MLflow's client wait for its server as it does where Registrar has not mended that."""
-    with patch.object(http_tuning, "enable_quick_ack"):
+    with patch.object(acknowledgement, "enable_quick_ack"):
         yield
 
 

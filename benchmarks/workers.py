@@ -24,9 +24,8 @@ from benchmarks.monitors import Silence
 from benchmarks.ways import table, verdict
 from bot.bootstrap.build import build_registrar
 from bot.domain.core.actors import Person
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import Monitor, MonitorState
 from bot.domain.monitoring.readings import PushedReading
-from bot.domain.monitoring.state import MonitorState
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.policy.parser import validate_policy
 from bot.domain.registry.model import Stage
@@ -38,6 +37,7 @@ from bot.registry.memory import MemoryRegistry
 from bot.services.core.context import ActivePolicy
 from bot.settings import Settings
 from handlers.jobs import build_scheduler
+from tests.support.registry.opened import opened
 
 SIZES = [int(size) for size in os.environ.get("MONITORS", "100,1000,5000,10000").split(",")]
 MINUTES = float(os.environ.get("MINUTES", "3"))
@@ -202,7 +202,7 @@ def work(url: str, seconds: float) -> dict[str, float]:
         settings,
         ActivePolicy(validate_policy(POLICY)),
         ledger=ledger,
-        registry=MemoryRegistry(),
+        registry=opened(MemoryRegistry()),
         notifier=Silence(),
         directory=NO_DIRECTORY,
         dispatcher=ProcrastinateDispatcher(url),

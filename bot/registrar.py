@@ -234,7 +234,8 @@ class Registrar(Worker):
         self.endpoint_outboxes.close()
         self.sources.close()
         self.context.ledger.close()
-        getattr(self.context.registry, "close", lambda: None)()  # some registries have nothing to close
+        self.context.registry.close()
+        self.context.tracker.close()
 
     def _finish_work(self) -> None:
         self.monitoring.close()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, NamedTuple
-from urllib.parse import urlsplit
+from typing import Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -16,16 +15,6 @@ from bot.domain.core.strict_model import error_message
 
 # Without populate_by_name: with it, the shell's own HOME, HOST, and PORT would be read as our settings.
 _CONFIG = SettingsConfigDict(env_file=None, extra="ignore", env_ignore_empty=True)
-
-
-class UnsetSetting(NamedTuple):
-    """What follows from a setting that isn't set, and what to do about it."""
-
-    sentence: Sentence
-    advice: Sentence
-
-    def __str__(self) -> str:
-        return f"{self.sentence} {self.advice}"
 
 
 class Settings(BaseSettings):
@@ -50,6 +39,11 @@ class Settings(BaseSettings):
         le=60,
         description="Seconds between two messages in one channel, over all processes; Slack allows about one a second. "
         "0 sends them at once",
+    )
+    registry: str = Field(
+        "mlflow",
+        alias="REGISTRAR_REGISTRY",
+        description="The registry's product: mlflow, or the name of an adapter that you installed (docs/registries.md)",
     )
     tracking_uri: str | None = Field(
         None,
@@ -142,26 +136,10 @@ class Settings(BaseSettings):
             raise ValueError("a folder with a question mark cannot hold the ledger")
         return home
 
-    @field_validator(
-        "slack_bot_token",
-        "slack_app_token",
-        "slack_signing_secret",
-        "database_url",
-        "webhook_secret",
-        "bot_token",
-        "probe_password",
-        "probe_token",
-        mode="before",
-    )
-    @classmethod
-    def _empty_to_none(cls, value: str | None) -> str | None:
-        return value or None
-
     @property
     def secrets(self) -> list[str]:
         """What must be printed nowhere."""
-        secrets = [value for _, value in self if isinstance(value, SecretStr)]
-        return [secret.get_secret_value() for secret in secrets]
+        return [value.get_secret_value() for _, value in self if isinstance(value, SecretStr)]
 
     @property
     def ledger_url(self) -> str:
@@ -169,51 +147,6 @@ class Settings(BaseSettings):
         if self.database_url:
             return self.database_url.get_secret_value()
         return f"sqlite:///{self.home.absolute() / 'ledger.db'}"
-
-    @property
-    def mlflow_uri(self) -> str:
-        """Where runs are tracked: MLflow's own setting, else a SQLite file in our home."""
-        return self.tracking_uri or f"sqlite:///{self._local_mlflow}"
-
-    @property
-    def _local_mlflow(self) -> Path:
-        return self.home.absolute() / "mlflow.db"
-
-    @property
-    def unset_tracking_uri(self) -> UnsetSetting | None:
-        """The message if neither address of MLflow is set; None if one is."""
-        if self.tracking_uri:
-            return None
-        purpose = "MLflow's runs" if self.registry_uri else "a registry"
-        verb = "uses" if self._local_mlflow.exists() else "creates"
-        sentence = say(
-            "{name} isn't set, so Registrar {verb} {what} in {file}.",
-            name=Code("MLFLOW_TRACKING_URI"),
-            verb=verb,
-            what=purpose,
-            file=Code(self._local_mlflow),
-        )
-        return UnsetSetting(
-            sentence,
-            say("Set it to your MLflow server's address, or to {this} to keep this file.", this=Code(self.mlflow_uri)),
-        )
-
-    @property
-    def has_stages(self) -> bool:
-        """Whether the registry has stages: Unity Catalog doesn't, which its address shows."""
-        registry_uri = self.registry_uri or self.mlflow_uri
-        return self.stages == "stages" or (
-            self.stages == "auto" and not registry_uri.startswith(("databricks-uc", "uc:"))
-        )
-
-    @property
-    def mlflow_web_url(self) -> str | None:
-        """Where people open MLflow, without user and password, or None if that's unknown."""
-        url = self.mlflow_url or self.registry_uri or self.tracking_uri or ""
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"}:
-            return None
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
 
 
 def read_settings() -> Settings:

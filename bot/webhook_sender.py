@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 from bot import http_client
@@ -12,7 +12,7 @@ from bot.domain.core.errors import Misconfigured, Unreachable
 from bot.domain.core.sentence import Code, say
 from bot.domain.core.signing import EVENT_ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, encode_event_id, sign_body
 from bot.domain.policy.policy import Policy, WebhookEndpoint
-from bot.ports import DeliveryOutcome, DeliveryResult, MessageRef, OutboxMessage
+from bot.ports import SYSTEM_CLOCK, DeliveryOutcome, DeliveryResult, MessageRef, OutboxMessage
 
 TIMEOUT_SECONDS = 10.0  # for one try, all of it
 MAX_RETRY_AFTER = timedelta(minutes=5)  # of what an endpoint's Retry-After is believed
@@ -32,7 +32,7 @@ class WebhookNotifier:
         self,
         policy: Callable[[], Policy],
         get_variable: Callable[[str], str | None] = os.environ.get,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Callable[[], datetime] = SYSTEM_CLOCK.now,
     ) -> None:
         self._policy = policy
         self._get_variable = get_variable

@@ -25,6 +25,7 @@ from bot.domain.policy.policy import Policy, unsigned_endpoints
 from bot.domain.promotions.approvers import unmeetable_rules
 from bot.malloc import limit_malloc
 from bot.metrics.recorder import PrometheusMetrics
+from bot.ports import UnsetSetting
 from bot.registrar import Registrar
 from bot.settings import Settings
 from bot.slack.core.client import CONNECTION_ERRORS
@@ -60,21 +61,21 @@ def serve(
     SlackUnreachable before anything is served.
     """
     preload_slow_modules()
-    metrics, unset = PrometheusMetrics(), settings.unset_tracking_uri  # before the registry is made of which that warns
+    metrics, unset = PrometheusMetrics(), list[UnsetSetting]()
     helpless, unsigned = ", ".join(unmeetable_rules(policy)), ", ".join(unsigned_endpoints(policy))
     sys.setswitchinterval(SWITCH_INTERVAL)
     limit_malloc()
-    with closing(build_for_slack(settings, policy, observer=metrics)) as registrar:
+    with closing(build_for_slack(settings, policy, observer=metrics, warn=unset.append)) as registrar:
         logs.set_process_name(registrar.context.owner)
         service = Service(settings, registrar, listener, metrics, is_worker=is_worker)
         stop: SimpleQueue[None] = SimpleQueue()
         for signal_number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(signal_number, lambda *_: stop.put(None))
-        if unset:
-            log.warning("%s", unset)
+        for each in unset:
+            log.warning("%s", each)
         with service:
             notices = [
-                f"Warning: {unset}" if unset else "",
+                *(f"Warning: {each}" for each in unset),
                 f"The policy has rules that can't be met: {helpless}." if helpless else "",
                 f"Events go out unsigned, for want of a secret_env: {unsigned}." if unsigned else "",
                 *registrar.sources.config_errors(),
@@ -283,4 +284,4 @@ def build_bolt_app(settings: Settings, registrar: Registrar) -> tuple[App, Slack
         listener_executor=registrar.worker_pool,
         raise_error_for_unhandled_request=False,
     )
-    return app, register(app, registrar, settings.mlflow_web_url)
+    return app, register(app, registrar)

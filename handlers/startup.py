@@ -41,9 +41,9 @@ def load_required_policy(settings: Settings, *, is_worker: bool) -> Policy:
 def _setting_fault(settings: Settings, *, is_worker: bool) -> Sentence | None:
     """Return what's missing: a token, with where to get it, or a worker's ledger that it can share."""
     if is_worker:
-        from bot.ledger import engines  # noqa: PLC0415 - SQLAlchemy takes a second to load
+        from bot.bootstrap import ledger_tools  # noqa: PLC0415 - SQLAlchemy takes a second to load
 
-        if not engines.supports_several_processes(settings.ledger_url):
+        if not ledger_tools.supports_several_processes(settings.ledger_url):
             return say(
                 "A worker shares the ledger of those who run, and SQLite has room for one process: set {name} to a "
                 "PostgreSQL, and see docs/operations.md.",

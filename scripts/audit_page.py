@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from bot.domain.audit.anchors import serialize_anchor
+from bot.domain.audit.audit_chain import ChainFaultKind
 from bot.domain.audit.events import ChainHead, Event, EventTag, canonical_json, chained_hash
 from bot.domain.core.actors import Person
-from bot.ledger.audit_chain import ChainFaultKind
 from scripts.markdown import MADE, as_sentence, comments, table
 
 

@@ -12,17 +12,23 @@ from pathlib import Path
 import pytest
 from slack_sdk.socket_mode.builtin import SocketModeClient
 
+from bot.domain.registry.model import use_product
 from bot.registry.memory import MemoryRegistry
+from bot.registry.mlflow.adapter import MLFLOW
 from handlers import logs
 from localslack import LocalSlack
 from tests.support.app.app_fixture import MANIFEST, RunningApp, running_app
 from tests.support.app.workspaces import local_slack
+
+pytest.register_assert_rewrite("bot.registry.contract")
 
 pytest_plugins = (
     "tests.support.registry.registries",
     "tests.support.ledger.ledgers",
     "tests.support.network.prometheus_server",
 )
+
+use_product(lambda: MLFLOW.product)  # as every program does: sentences name it
 
 for _name in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"):
     os.environ.setdefault(_name, "true")

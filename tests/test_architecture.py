@@ -219,6 +219,24 @@ def test_bot_does_not_know_its_entry_points() -> None:
     assert importers(BOT, lambda name: is_in(name, "handlers") or is_in(name, "localslack")) == {}
 
 
+def test_the_entry_points_do_not_know_which_database_the_ledger_is() -> None:
+    assert importers(modules_of("handlers"), lambda name: is_in(name, "bot.ledger")) == {}
+
+
+def test_only_one_place_in_bot_reads_the_clock() -> None:
+    # The contract and the registry in memory are for tests; a test can give the latter another clock.
+    for_tests = {"bot.sources.contract", "bot.registry.memory", "bot.registry.memory_contents"}
+    calls = {"now", "today", "utcnow"}
+    found = {
+        module
+        for module in BOT
+        for node in ast.walk(tree(module))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in calls
+        if isinstance(node.func.value, ast.Name) and node.func.value.id in {"datetime", "date"}
+    }
+    assert found - for_tests == {"bot.ports.external"}
+
+
 def test_the_domain_needs_only_the_standard_library() -> None:
     known = set(sys.stdlib_module_names) | PURE | {"bot"}
 
@@ -273,7 +291,10 @@ def test_only_the_demo_uses_the_local_workspace() -> None:
 
 
 def test_no_program_imports_the_tests() -> None:
-    assert importers(modules(), lambda name: is_in(name, "tests") or is_in(name, "pytest")) == {}
+    contract = "bot.registry.contract"  # tests for adapters in other packages; only these need pytest
+    programs = [module for module in modules() if not is_in(module, contract)]
+    assert importers(programs, lambda name: any(is_in(name, each) for each in ("tests", "pytest", contract))) == {}
+    assert importers(modules_of(contract), lambda name: is_in(name, "tests")) == {}
 
 
 def test_no_import_cycle() -> None:

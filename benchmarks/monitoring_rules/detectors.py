@@ -20,15 +20,10 @@ from benchmarks.monitoring_rules.months import (
 )
 from bot.domain.monitoring.rules.baseline_summary import estimate_baseline, estimate_weekend_effect, summarize
 from bot.domain.monitoring.rules.baselines import MIN_BLOCK_FILL, Baseline, BaselineArrays
-from bot.domain.monitoring.rules.evaluation import BLOCK_CONFIRMATION
+from bot.domain.monitoring.rules.blocks import block_limits, judge_block
+from bot.domain.monitoring.rules.default import BLOCK_CONFIRMATION
 from bot.domain.monitoring.rules.scans import scan_lengths
-from bot.domain.monitoring.rules.statistics import (
-    MIN_READINGS,
-    block_limits,
-    confidence_margin,
-    confidence_radius,
-    judge_block,
-)
+from bot.domain.monitoring.rules.sequential import MIN_READINGS, confidence_margin, confidence_radius
 from bot.domain.monitoring.rules.time_series import Floats, TimeSeries, debias_correlation, long_run_deviation
 
 Rule = Callable[[Months], Bools]  # (months, readings): it acts once that reading was taken

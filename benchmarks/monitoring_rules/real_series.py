@@ -33,12 +33,10 @@ from benchmarks.monitoring_rules.peers import (
     tuned,
 )
 from benchmarks.monitoring_rules.tables import dice, note, table
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import FrozenBaseline, Monitor, ProductionTerm
 from bot.domain.monitoring.readings import CheckOutcome, RecordedCheck
 from bot.domain.monitoring.rules.baseline_choice import baseline_key, summarize_for_rule
 from bot.domain.monitoring.rules.time_series import DAY, HOUR, TimeSeries
-from bot.domain.monitoring.state import ProductionTerm
-from bot.domain.monitoring.stored_baselines import FrozenBaseline
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.services.monitoring.backtests import replay
 

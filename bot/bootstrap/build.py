@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import fields
 from datetime import timedelta
+from typing import cast
 
 from bot.anchor_file import LocalAnchorFile
 from bot.bootstrap.slack import LazyDirectory, fetch_home_team_id, slack_client, slack_directory, slack_notifier
@@ -17,6 +18,7 @@ from bot.policy_file import LocalPolicyFile
 from bot.ports import (
     NO_DIRECTORY,
     NO_OBSERVER,
+    SYSTEM_CLOCK,
     Clock,
     Directory,
     Dispatcher,
@@ -24,6 +26,8 @@ from bot.ports import (
     ModelRegistry,
     Notifier,
     Observer,
+    OpenRegistry,
+    UnsetSetting,
 )
 from bot.process_identity import new_process_name
 from bot.registrar import NullOutbox, Registrar, Worker
@@ -33,7 +37,7 @@ from bot.services.core.access import AccessControl
 from bot.services.core.admins import AdminAlerts
 from bot.services.core.command_queue import CommandQueue
 from bot.services.core.commands import CommandDispatcher
-from bot.services.core.context import ActivePolicy, Context, SystemClock
+from bot.services.core.context import ActivePolicy, Context
 from bot.services.core.endpoint_outboxes import EndpointOutboxes
 from bot.services.core.outbox import Outbox
 from bot.services.core.outbox_messages import tell_requester_of_refused_card
@@ -74,8 +78,8 @@ from bot.services.transitions.serving_checks import (
     record_undelivered_event,
 )
 from bot.serving_probe import HttpServingProbes
-from bot.settings import Settings, UnsetSetting
-from bot.sources import SourceDependencies
+from bot.settings import Settings
+from bot.sources import RegistryWithTracker, SourceDependencies
 from bot.sources.plugins import MetricSources
 from bot.webhook_sender import WebhookNotifier
 
@@ -87,10 +91,10 @@ def build_registrar(  # noqa: PLR0913 - the composition root
     active_policy: ActivePolicy,
     *,
     ledger: Ledger,
-    registry: ModelRegistry,
+    registry: OpenRegistry,
     notifier: Notifier | None,
     directory: Directory,
-    clock: Clock | None = None,
+    clock: Clock = SYSTEM_CLOCK,
     policy_file: LocalPolicyFile | None = None,
     observer: Observer = NO_OBSERVER,
     admins: AdminAlerts | None = None,
@@ -102,9 +106,11 @@ def build_registrar(  # noqa: PLR0913 - the composition root
     """
     context = Context(
         ledger=ledger,
-        registry=registry,
+        registry=registry.registry,
+        tracker=registry.tracker,
+        links=registry.links,
         active_policy=active_policy,
-        clock=clock or SystemClock(),
+        clock=clock,
         owner=new_process_name(),
         observer=observer,
         directory=directory,
@@ -130,7 +136,7 @@ def build_registrar(  # noqa: PLR0913 - the composition root
     )
     requests, reviews, freezes = Requests(context, decisions), Reviews(context, decisions), Freezes(context)
     rollbacks = Rollbacks(context, queries, access, loadability, requests)
-    sources, incidents = open_sources(active_policy, ledger, registry), Incidents(context, rollbacks, loadability)
+    sources, incidents = open_sources(active_policy, ledger, registry), Incidents(context, loadability)
     monitors = Monitors(context, access, Backtester(context, sources).backtest)
     monitoring = MonitorScheduler(
         context,
@@ -197,7 +203,7 @@ def build_registrar(  # noqa: PLR0913 - the composition root
         restores=restores,
         endpoint_outboxes=EndpointOutboxes(
             context,
-            WebhookNotifier(active_policy.current),
+            WebhookNotifier(active_policy.current, now=context.clock.now),
             concurrency=EVENT_CONCURRENCY,
             max_age=EVENT_MAX_AGE,
             on_give_up=record_undelivered_event,
@@ -208,20 +214,37 @@ def build_registrar(  # noqa: PLR0913 - the composition root
     )
 
 
-def open_sources(active_policy: ActivePolicy, ledger: Ledger, registry: ModelRegistry) -> MetricSources:
+def open_sources(active_policy: ActivePolicy, ledger: Ledger, registry: OpenRegistry) -> MetricSources:
     """Return the metric sources of the policy in force."""
     return MetricSources(
-        active_policy.current, SourceDependencies(ledger=ledger, registry=registry, environ=os.environ)
+        active_policy.current,
+        SourceDependencies(
+            ledger=ledger,
+            registry=cast("ModelRegistry", RegistryWithTracker(registry.registry, registry.tracker)),
+            tracker=registry.tracker,
+            environ=os.environ,
+        ),
     )
 
 
 def build_for_slack(
-    settings: Settings, policy: Policy, *, clock: Clock | None = None, observer: Observer = NO_OBSERVER
+    settings: Settings,
+    policy: Policy,
+    *,
+    clock: Clock = SYSTEM_CLOCK,
+    observer: Observer = NO_OBSERVER,
+    warn: Callable[[UnsetSetting], object] = bool,
 ) -> Registrar:
-    """Return the services for the Slack app, as configured. Raises Misconfigured and SlackUnreachable."""
+    """Return the services for the Slack app, as configured. Raises Misconfigured and SlackUnreachable.
+
+    `warn` is called now if a setting of the registry should be set.
+    """
     with ExitStack() as begun:
-        ledger = open_ledger(settings, observer, exclusive=True)
+        ledger = open_ledger(settings, observer, exclusive=True, clock=clock)
         begun.callback(ledger.close)
+        registry = open_registry(settings, observer)
+        if registry.unset:
+            warn(registry.unset)
         client, rules = slack_client(settings, observer=observer), ActivePolicy(policy)
         directory = slack_directory(settings, fetch_home_team_id(client), rules, observer)
         admins = AdminAlerts(ledger, rules.current, directory)
@@ -229,8 +252,8 @@ def build_for_slack(
             settings,
             rules,
             ledger=ledger,
-            registry=open_registry(settings, observer),
-            notifier=slack_notifier(client, ledger, rules, directory, admins, clock or SystemClock()),
+            registry=registry,
+            notifier=slack_notifier(client, ledger, rules, directory, admins, clock),
             directory=directory,
             clock=clock,
             policy_file=LocalPolicyFile(settings.policy),

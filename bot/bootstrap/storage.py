@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
-from functools import cache
+from dataclasses import replace
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
-from bot.domain.core.errors import LedgerUnavailable, NoLedgerHere
+from bot.domain.core.errors import LedgerUnavailable, Misconfigured, NoLedgerHere
+from bot.domain.core.sentence import Code, Name, sanitize_text, say, truncate
 from bot.domain.policy.policy import Policy
+from bot.domain.registry.model import use_product
 from bot.policy_file import parse_policy
 from bot.ports import (
     NO_OBSERVER,
+    SYSTEM_CLOCK,
+    Clock,
     Dispatcher,
     Ledger,
     LedgerReader,
     LedgerTransaction,
-    ModelRegistry,
     Observer,
+    OpenRegistry,
+    RegistryAdapter,
+    RegistryOptions,
+    UnsetSetting,
 )
-from bot.registry.mlflow.registry import MlflowRegistry
+from bot.registry.mlflow.adapter import MLFLOW
 from bot.registry.tag_stages import TagStageRegistry
 from bot.services.core.context import CHALLENGER, CHAMPION
 from bot.services.policy.reload import last_applied_policy
-from bot.settings import Settings, UnsetSetting
+from bot.settings import Settings
 
 if TYPE_CHECKING:  # imported where needed: a terminal that only compares versions needs neither Slack nor a ledger
     from bot.ledger.database import SqlLedger
@@ -54,7 +63,9 @@ def open_dispatcher(settings: Settings) -> Dispatcher:
     return ProcrastinateDispatcher(settings.ledger_url)
 
 
-def open_ledger(settings: Settings, observer: Observer = NO_OBSERVER, *, exclusive: bool = False) -> SqlLedger:
+def open_ledger(
+    settings: Settings, observer: Observer = NO_OBSERVER, *, exclusive: bool = False, clock: Clock = SYSTEM_CLOCK
+) -> SqlLedger:
     """Return the ledger, ready for work; SQLite's tables are brought up to date. With `exclusive` it serves it alone.
 
     Raises LedgerUnavailable, and Misconfigured where that of PostgreSQL has to be made or upgraded first, or another
@@ -62,7 +73,7 @@ def open_ledger(settings: Settings, observer: Observer = NO_OBSERVER, *, exclusi
     """
     from bot.ledger.database import SqlLedger
 
-    ledger = SqlLedger(settings.ledger_url, connections=settings.connections, observer=observer)
+    ledger = SqlLedger(settings.ledger_url, connections=settings.connections, observer=observer, clock=clock)
     try:
         if exclusive:
             ledger.lock_file()
@@ -109,15 +120,42 @@ def policy_last_in_force(settings: Settings, ledger: Ledger) -> tuple[Policy, st
         return last_applied_policy(reader, lambda text: parse_policy(text, settings.policy))
 
 
+def load_adapter(name: str) -> RegistryAdapter:
+    """Return the registry's adapter of this name. Raises Misconfigured if there's none, or it can't be loaded."""
+    if name == "mlflow":  # also in a checkout that wasn't installed, which has no entry points
+        return MLFLOW
+    found = {entry.name: entry for entry in entry_points(group="registrar.registries")}
+    if name not in found:
+        raise Misconfigured(
+            say(
+                "{setting} cannot be used: there is no registry {name}; there are: {known}.",
+                setting=Code("REGISTRAR_REGISTRY"),
+                name=Name(truncate(name, 100)),
+                known=sorted({"mlflow", *found}),
+            )
+        )
+    try:
+        adapter: RegistryAdapter = found[name].load()
+    except Exception as error:  # it's someone else's code
+        problem = truncate(sanitize_text(f"{type(error).__name__}: {error}"), 200)
+        raise Misconfigured(
+            say("The registry {name} cannot be loaded ({why}).", name=Name(name), why=problem)
+        ) from error
+    return adapter
+
+
 def open_registry(
     settings: Settings, observer: Observer = NO_OBSERVER, *, warn: Callable[[UnsetSetting], object] | None = None
-) -> ModelRegistry:
-    """Return the registry that the settings name. `warn` hears once of a registry of our own, before it is opened."""
+) -> OpenRegistry:
+    """Return the registry that the settings name; nothing is connected yet.
 
-    @cache
-    def begin() -> None:
-        if warn and (unset := settings.unset_tracking_uri):
-            warn(unset)
-
-    registry = MlflowRegistry(settings.mlflow_uri, settings.registry_uri, observer=observer, before_open=begin)
-    return registry if settings.has_stages else TagStageRegistry(registry, champion=CHAMPION, challenger=CHALLENGER)
+    `warn` is called once before a registry of our own is first used. Raises Misconfigured.
+    """
+    adapter = load_adapter(settings.registry)
+    use_product(lambda: adapter.product)
+    opened = adapter.open(RegistryOptions(os.environ, settings.home, observer, warn))
+    has_stages = opened.has_stages if settings.stages == "auto" else settings.stages == "stages"
+    if has_stages:
+        return replace(opened, has_stages=True)
+    tagged = TagStageRegistry(opened.registry, champion=CHAMPION, challenger=CHALLENGER)
+    return replace(opened, registry=tagged, has_stages=False)

@@ -11,20 +11,18 @@ import shutil
 import sqlite3
 import subprocess
 import tempfile
-from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from psycopg.conninfo import make_conninfo
-from sqlalchemy import URL, Engine, text
+from sqlalchemy import URL, text
 
+from bot.domain.audit.audit_chain import ChainFault
 from bot.domain.audit.events import ChainHead
 from bot.domain.core.errors import LedgerUnavailable, Misconfigured
 from bot.domain.core.sentence import Code, say
-from bot.ledger import engines, verify
-from bot.ledger.audit_chain import ChainFault
+from bot.ledger import engines
 from bot.ledger.stores.reader import SqlLedgerReader
 
 SQLITE_TIMEOUT = 60.0  # seconds to wait for SQLite's lock
@@ -66,29 +64,23 @@ def back_up(url: str, file: Path) -> Backup:
 
 
 def _back_up_sqlite(url: URL, target: Path) -> tuple[ChainHead, ChainFault | None]:
+    source = engines.sqlite_reader(url, SQLITE_TIMEOUT, 1)
     try:
-        # In one step, so that it reads one moment of the ledger; in WAL mode it doesn't block writers.
-        with closing(sqlite3.connect(target)) as copy:
-            _use_driver_connection(engines.sqlite_reader(url, SQLITE_TIMEOUT, 1), lambda ledger: ledger.backup(copy))
+        with closing(sqlite3.connect(target)) as copy, source.connect() as connection:
+            ledger = connection.connection.driver_connection
+            assert isinstance(ledger, sqlite3.Connection)
+            ledger.backup(copy)  # in one step, so that it reads one moment; in WAL mode it doesn't block writers
             copy.execute("PRAGMA journal_mode = DELETE")  # so that the backup is a single file
     except sqlite3.Error as error:
         raise LedgerUnavailable(say("The ledger cannot be copied: {why}.", why=error)) from error
+    finally:
+        source.dispose()
     reader = engines.sqlite_reader(URL.create("sqlite", database=str(target)), SQLITE_TIMEOUT, 1)
     try:
         with reader.connect() as connection, connection.begin():
-            return verify.verify_ledger(SqlLedgerReader(connection))
+            return SqlLedgerReader(connection).verify_audit()
     finally:
         reader.dispose()
-
-
-def _use_driver_connection(engine: Engine, action: Callable[[sqlite3.Connection], None]) -> None:
-    try:
-        with engine.connect() as connection:
-            driver = connection.connection.driver_connection
-            assert isinstance(driver, sqlite3.Connection)
-            action(driver)
-    finally:
-        engine.dispose()
 
 
 def _back_up_postgres(url: URL, target: Path) -> tuple[ChainHead, ChainFault | None]:
@@ -110,13 +102,15 @@ def _back_up_postgres(url: URL, target: Path) -> tuple[ChainHead, ChainFault | N
         with engine.connect() as connection, connection.begin():
             snapshot = str(connection.execute(text("SELECT pg_export_snapshot()")).scalar_one())
             _run_dump([*_dump_command(url, target), f"--snapshot={snapshot}"], url.password)
-            return verify.verify_ledger(SqlLedgerReader(connection))
+            return SqlLedgerReader(connection).verify_audit()
     finally:
         engine.dispose()
 
 
 def _dump_command(url: URL, file: Path) -> list[str]:
     """Return the command that dumps the database into a file, without the password."""
+    from psycopg.conninfo import make_conninfo  # noqa: PLC0415 - only PostgreSQL needs its driver
+
     options = url.get_dialect()().create_connect_args(url)[1]
     parameters: dict[str, Any] = {
         name: value for name, value in options.items() if name != "password" and isinstance(value, str | int)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, Table, Text, TypeDecorator, column, delete, func, insert, select, table, text
 from sqlalchemy.exc import DataError, IntegrityError
-from sqlalchemy.sql.expression import ColumnClause, TableClause
+from sqlalchemy.sql.expression import TableClause
 
+from bot.domain.audit import audit_chain
+from bot.domain.audit.audit_chain import ChainFault
 from bot.domain.audit.events import ChainHead
 from bot.domain.core.errors import Misconfigured, Refused
 from bot.domain.core.sentence import Code, say
-from bot.ledger import audit_chain, verify
-from bot.ledger.audit_chain import ChainFault
 from bot.ledger.database import SqlLedger
 from bot.ledger.schema import SchemaAge
 from bot.ledger.stores.reader import SqlLedgerReader
@@ -95,7 +96,7 @@ def _require_backends(source: SqlLedger, target: SqlLedger) -> None:
 
 
 def _verify_source(old: Connection, *, force: bool) -> tuple[ChainHead, ChainFault | None]:
-    head, fault = verify.verify_ledger(SqlLedgerReader(old))
+    head, fault = SqlLedgerReader(old).verify_audit()
     if fault is None or force:
         return head, fault
     raise Refused(
@@ -154,14 +155,12 @@ def _copy_table(source_table: Table, old: Connection, new: Connection, report_pr
 
 def _untyped(typed_table: Table) -> TableClause:
     """Return the table with text columns that are read and written as they're stored, without conversion."""
-    return table(
-        typed_table.name, *(_untyped_column(typed_column.name, typed_column.type) for typed_column in typed_table.c)
-    )
 
+    def stored_type(column_type: Any) -> Any:
+        is_text = isinstance(column_type, TypeDecorator) and isinstance(column_type.impl_instance, Text)
+        return Text() if is_text else column_type
 
-def _untyped_column(name: str, column_type: object) -> ColumnClause[object]:
-    is_text = isinstance(column_type, TypeDecorator) and isinstance(column_type.impl_instance, Text)
-    return column(name, Text() if is_text else column_type)  # type: ignore[arg-type]  # a column has no other types
+    return table(typed_table.name, *(column(typed.name, stored_type(typed.type)) for typed in typed_table.c))
 
 
 def _copy_sequence(source_table: Table, old: Connection, new: Connection) -> None:
@@ -183,7 +182,7 @@ def _require_same(old: Connection, new: Connection, before: tuple[ChainHead, Cha
         if old.execute(count_rows.select_from(each_table)).scalar()
         != new.execute(count_rows.select_from(each_table)).scalar()
     ]
-    if different or verify.verify_ledger(SqlLedgerReader(new)) != before:
+    if different or SqlLedgerReader(new).verify_audit() != before:
         raise Refused(
             say(
                 "The copy is not the same ({what}); nothing was kept. That should not be: please tell us.",

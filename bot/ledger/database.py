@@ -28,8 +28,7 @@ from bot.ledger.file_lock import LedgerFileLock
 from bot.ledger.schema import Schema, SchemaAge
 from bot.ledger.stores.reader import SqlLedgerReader
 from bot.ledger.stores.transaction import SqlLedgerTransaction
-from bot.ledger.write_semaphore import FairSemaphore
-from bot.ports import NO_OBSERVER, Observer
+from bot.ports import NO_OBSERVER, SYSTEM_CLOCK, Clock, Observer
 
 log = logging.getLogger(__name__)
 
@@ -68,27 +67,33 @@ class SqlLedger:
 
     `timeout`: how many seconds a transaction can wait to begin, and on PostgreSQL each of its statements for an
     answer. `connections`: how many can be open, for reading (SQLite) or in total (PostgreSQL). `observer`: is passed
-    the events of each committed transaction.
+    the events of each committed transaction. `clock`: tells when a message was added.
     """
 
     def __init__(
-        self, url: str, *, timeout: float = 2.0, connections: int = 20, observer: Observer = NO_OBSERVER
+        self,
+        url: str,
+        *,
+        timeout: float = 2.0,
+        connections: int = 20,
+        observer: Observer = NO_OBSERVER,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         """Set up the engines without connecting. Raises Misconfigured for an unsupported URL."""
         self._observer = observer
+        self._clock = clock
         self._url = engines.parse_url(url)
         self._timeout = timeout
         self._file_lock: LedgerFileLock | None = None
         self._read_operators: Callable[[], Mapping[str, str]] = dict
         self._is_sqlite = self._url.get_backend_name() == "sqlite"
         if self._is_sqlite:
-            self._write_semaphore = FairSemaphore(1)
+            self._write_semaphore = engines.FairSemaphore(1)
             self._writer = engines.sqlite_writer(self._url, timeout)
             self._reader = engines.sqlite_reader(self._url, timeout, connections)
         else:
-            self._write_semaphore = FairSemaphore(
-                max(1, connections // 4)
-            )  # the other connections are for readers: see write_semaphore.py
+            # The other connections are for readers: see FairSemaphore.
+            self._write_semaphore = engines.FairSemaphore(max(1, connections // 4))
             self._writer = engines.postgres(self._url, timeout, connections)
             self._reader = self._writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
@@ -98,14 +103,20 @@ class SqlLedger:
 
         Raises LedgerUnavailable if it can't begin within the timeout, or if the database fails within the block.
         """
-        with self._write_turn() as wait, _translate_errors(NOT_RESPONDING), self._writer.connect() as connection:
-            transaction = connection.execution_options(wait=wait).begin()
-            with transaction:
-                ledger_transaction = SqlLedgerTransaction(connection, self._read_operators())
-                yield ledger_transaction
-                events = ledger_transaction.append_audit()
-                with _translate_errors(NOT_RESPONDING, on_disconnect=MAYBE_RECORDED):
-                    transaction.commit()
+        end = time.monotonic() + self._timeout
+        if not self._write_semaphore.acquire(self._timeout):
+            raise LedgerUnavailable(BUSY)
+        try:
+            with _translate_errors(NOT_RESPONDING), self._writer.connect() as connection:
+                connection.execution_options(wait=max(0.0, end - time.monotonic()))  # for the database's own lock
+                with connection.begin() as transaction:
+                    ledger_transaction = SqlLedgerTransaction(connection, self._read_operators(), self._clock)
+                    yield ledger_transaction
+                    events = ledger_transaction.append_audit()
+                    with _translate_errors(NOT_RESPONDING, on_disconnect=MAYBE_RECORDED):
+                        transaction.commit()
+        finally:
+            self._write_semaphore.release()
         if events:
             self._report_committed(events)
 
@@ -174,23 +185,19 @@ class SqlLedger:
 
     def schema(self) -> Schema:
         """Return the state of the tables, without creating or changing anything. Raises LedgerUnavailable."""
-        scripts = ScriptDirectory.from_config(_alembic_config())
-        newest, known_revisions = (
-            str(scripts.get_current_head()),
-            {script.revision for script in scripts.walk_revisions()},
-        )
-        revision = self._schema_revision()
+        scripts, revision = ScriptDirectory.from_config(_alembic_config()), None
+        if not self._is_sqlite or engines.file_exists(self._url):
+            with _translate_errors(UNREADABLE), self._reader.connect() as connection:
+                revision = MigrationContext.configure(connection).get_current_revision()
+        newest = str(scripts.get_current_head())
         if revision is None:
-            return Schema(None, newest, SchemaAge.NONE)
-        if revision not in known_revisions:
-            return Schema(revision, newest, SchemaAge.NEWER)
-        return Schema(revision, newest, SchemaAge.CURRENT if revision == newest else SchemaAge.OLDER)
-
-    def _schema_revision(self) -> str | None:
-        if self._is_sqlite and not engines.file_exists(self._url):
-            return None
-        with _translate_errors(UNREADABLE), self._reader.connect() as connection:
-            return MigrationContext.configure(connection).get_current_revision()
+            age = SchemaAge.NONE
+        elif revision == newest:
+            age = SchemaAge.CURRENT
+        else:
+            is_known = revision in {script.revision for script in scripts.walk_revisions()}
+            age = SchemaAge.OLDER if is_known else SchemaAge.NEWER
+        return Schema(revision, newest, age)
 
     def is_current(self) -> bool:
         """Return whether there is a ledger with current tables. Raises LedgerUnavailable."""
@@ -258,17 +265,6 @@ class SqlLedger:
             self._observer.events_committed(events)
         except Exception:
             log.exception("what was committed could not be counted")
-
-    @contextmanager
-    def _write_turn(self) -> Iterator[float]:
-        """Wait for a turn to write; yield the seconds that are left for the database's own lock."""
-        end = time.monotonic() + self._timeout
-        if not self._write_semaphore.acquire(self._timeout):
-            raise LedgerUnavailable(BUSY)
-        try:
-            yield max(0.0, end - time.monotonic())
-        finally:
-            self._write_semaphore.release()
 
     @contextmanager
     def _migration_transaction(self) -> Iterator[Connection]:

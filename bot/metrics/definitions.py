@@ -15,8 +15,8 @@ from prometheus_client import (
 
 from bot.domain.audit.events import EventTag
 from bot.domain.monitoring.incident import IncidentKind
+from bot.domain.monitoring.monitor import MonitorStatus
 from bot.domain.monitoring.readings import CheckOutcome
-from bot.domain.monitoring.state import MonitorStatus
 from bot.domain.promotions.request import OPEN_STATES, VoteChoice
 from bot.domain.transitions.transition import UNFINISHED_STATES, TransitionState
 

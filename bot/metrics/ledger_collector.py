@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 
 from bot.domain.core.errors import LedgerUnavailable
 from bot.domain.monitoring.incident import IncidentKind
-from bot.domain.monitoring.state import MonitorStatus
+from bot.domain.monitoring.monitor import MonitorStatus
 from bot.domain.promotions.request import OPEN_STATES
 from bot.domain.transitions.transition import UNFINISHED_STATES
 from bot.metrics.definitions import (
@@ -59,59 +59,45 @@ class LedgerCollector(Collector):
             with self._ledger.read() as reading:
                 backlog = reading.backlog(now)
         except LedgerUnavailable:
-            yield _gauge(LEDGER_UP, {(): 0})
+            yield _gauge(LEDGER_UP, {"": 0})
             return
-        yield _gauge(LEDGER_UP, {(): 1})
+        yield _gauge(LEDGER_UP, {"": 1})
         yield from _gauges(backlog, now)
 
 
 def _gauges(backlog: Backlog, now: datetime) -> Iterator[GaugeMetricFamily]:
+    for_slack = [waiting for kind, waiting in backlog.messages.items() if kind is not MessageKind.EVENT]
     outbox = {
-        "slack": _total_except(backlog.messages, excluded=MessageKind.EVENT),
+        "slack": PendingCount(
+            sum(waiting.number for waiting in for_slack),
+            min((waiting.since for waiting in for_slack if waiting.since), default=None),
+        ),
         "endpoints": backlog.messages.get(MessageKind.EVENT, PendingCount()),
     }
     requests = {state.value: backlog.requests.get(state, PendingCount()) for state in OPEN_STATES}
     transitions = {state.value: backlog.transitions.get(state, PendingCount()) for state in UNFINISHED_STATES}
-    alone = {"": backlog.commands}, {"": backlog.overdue_checks}
     for number, age, waiting in (
         (OPEN_REQUESTS, REQUEST_AGE, requests),
         (TRANSITIONS, TRANSITION_AGE, transitions),
         (OUTBOX, OUTBOX_AGE, outbox),
-        (QUEUED_COMMANDS, QUEUED_COMMAND_AGE, alone[0]),
-        (OVERDUE_CHECKS, OVERDUE_CHECK_AGE, alone[1]),
+        (QUEUED_COMMANDS, QUEUED_COMMAND_AGE, {"": backlog.commands}),
+        (OVERDUE_CHECKS, OVERDUE_CHECK_AGE, {"": backlog.overdue_checks}),
     ):
-        yield _gauge(number, {_label_values(kind): pending.number for kind, pending in waiting.items()})
-        yield _gauge(age, {_label_values(kind): _oldest_seconds(pending, now) for kind, pending in waiting.items()})
-    incidents = {kind.value: backlog.incidents.get(kind, PendingCount()).number for kind in IncidentKind}
-    yield _gauge(OPEN_INCIDENTS, {_label_values(kind): number for kind, number in incidents.items()})
+        yield _gauge(number, {kind: pending.number for kind, pending in waiting.items()})
+        seconds = {kind: (now - (pending.since or now)).total_seconds() for kind, pending in waiting.items()}
+        yield _gauge(age, {kind: max(0.0, since) for kind, since in seconds.items()})
     yield _gauge(
-        CHECKED_MONITORS, {_label_values(state.value): backlog.monitors.get(state, 0) for state in MonitorStatus}
+        OPEN_INCIDENTS, {kind.value: backlog.incidents.get(kind, PendingCount()).number for kind in IncidentKind}
     )
-    for shape, alone_number in (
-        (TAG_UPDATES, backlog.tag_updates),
-        (TRIPPED_BREAKERS, backlog.tripped_breakers),
-        (AUDIT_LENGTH, backlog.audit_events),
-    ):
-        yield _gauge(shape, {(): alone_number})
+    yield _gauge(CHECKED_MONITORS, {state.value: backlog.monitors.get(state, 0) for state in MonitorStatus})
+    yield _gauge(TAG_UPDATES, {"": backlog.tag_updates})
+    yield _gauge(TRIPPED_BREAKERS, {"": backlog.tripped_breakers})
+    yield _gauge(AUDIT_LENGTH, {"": backlog.audit_events})
 
 
-def _gauge(definition: MetricDefinition, values: Mapping[tuple[str, ...], float]) -> GaugeMetricFamily:
+def _gauge(definition: MetricDefinition, values: Mapping[str, float]) -> GaugeMetricFamily:
+    """Return a gauge with its values by label; a gauge without a label has one value."""
     family = GaugeMetricFamily(definition.name, definition.description, labels=[*definition.labels])
-    for labels, value in values.items():
-        family.add_metric(labels, value)
+    for label, value in values.items():
+        family.add_metric([label] if definition.labels else [], value)
     return family
-
-
-def _label_values(kind: str) -> tuple[str, ...]:
-    return (kind,) if kind else ()
-
-
-def _oldest_seconds(waiting: PendingCount, now: datetime) -> float:
-    return max(0.0, (now - waiting.since).total_seconds()) if waiting.since else 0.0
-
-
-def _total_except(by_kind: Mapping[MessageKind, PendingCount], *, excluded: MessageKind) -> PendingCount:
-    counts = [waiting for kind, waiting in by_kind.items() if kind is not excluded]
-    return PendingCount(
-        sum(count.number for count in counts), min((count.since for count in counts if count.since), default=None)
-    )

@@ -3,6 +3,7 @@
 from bot.ports.external import (
     NO_DIRECTORY,
     NO_OBSERVER,
+    SYSTEM_CLOCK,
     AnchorFile,
     Clock,
     Directory,
@@ -13,11 +14,13 @@ from bot.ports.external import (
     Observer,
     PolicyFile,
     ServingProbes,
+    SystemClock,
 )
 from bot.ports.ledger import Dispatcher, Ledger, LedgerReader, LedgerTransaction
 from bot.ports.records import (
     Backlog,
     CheckBatch,
+    Claim,
     DeliveryOutcome,
     DeliveryProgress,
     DeliveryResult,
@@ -32,14 +35,26 @@ from bot.ports.records import (
     QueuedCommandState,
     TagUpdate,
 )
-from bot.ports.registry import ModelRegistry
+from bot.ports.registry import (
+    NO_LINKS,
+    ExperimentTracker,
+    ModelRegistry,
+    OpenRegistry,
+    RegistryAdapter,
+    RegistryLinks,
+    RegistryOptions,
+    UnsetSetting,
+)
 
 __all__ = [
     "NO_DIRECTORY",
+    "NO_LINKS",
     "NO_OBSERVER",
+    "SYSTEM_CLOCK",
     "AnchorFile",
     "Backlog",
     "CheckBatch",
+    "Claim",
     "Clock",
     "DeliveryOutcome",
     "DeliveryProgress",
@@ -47,6 +62,7 @@ __all__ = [
     "Directory",
     "DisconnectedDirectory",
     "Dispatcher",
+    "ExperimentTracker",
     "HeldWork",
     "IdempotentCall",
     "Ledger",
@@ -59,12 +75,18 @@ __all__ = [
     "Notifier",
     "NullObserver",
     "Observer",
+    "OpenRegistry",
     "OutboxMessage",
     "PendingCount",
     "PolicyFile",
     "Query",
     "QueuedCommand",
     "QueuedCommandState",
+    "RegistryAdapter",
+    "RegistryLinks",
+    "RegistryOptions",
     "ServingProbes",
+    "SystemClock",
     "TagUpdate",
+    "UnsetSetting",
 ]

@@ -18,7 +18,6 @@ class AuditLogReader(Protocol):
         `model`: only events about this model. `after_number`: only events after the one with this number. `limit`: how
         many to return at most.
         """
-        ...
 
     def latest_audit_events(
         self,
@@ -35,11 +34,9 @@ class AuditLogReader(Protocol):
         only events at or after this time. `before_number`: only events before the one with this number. `limit`: how
         many to return at most.
         """
-        ...
 
     def audit_head(self) -> ChainHead:
         """Return the number and hash of the last event in the audit chain."""
-        ...
 
 
 class AuditLogWriter(AuditLogReader, Protocol):
@@ -47,4 +44,3 @@ class AuditLogWriter(AuditLogReader, Protocol):
 
     def add_audit_event(self, event: Event) -> None:
         """Add an event to the audit chain. Raises ValueError or TypeError if its evidence isn't JSON."""
-        ...

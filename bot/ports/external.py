@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
 from bot.domain.audit.events import Event
@@ -20,7 +20,17 @@ class Clock(Protocol):
 
     def now(self) -> datetime:
         """Return the current time in UTC, with its zone."""
-        ...
+
+
+class SystemClock:
+    """The system's clock. Nothing else reads it, so that tests decide what time it is."""
+
+    def now(self) -> datetime:
+        """Return the current time in UTC."""
+        return datetime.now(UTC)
+
+
+SYSTEM_CLOCK: Final = SystemClock()
 
 
 class Observer(Protocol):
@@ -28,19 +38,15 @@ class Observer(Protocol):
 
     def events_committed(self, events: Sequence[Event]) -> None:
         """Count the audit events of a transaction that was just committed."""
-        ...
 
     def registry_called(self, operation: str, seconds: float, error: str = "") -> None:
         """Count a call to the registry. `error`: the class of the error; empty if there was none."""
-        ...
 
     def slack_call_failed(self, code: str) -> None:
         """Count a failed Slack API call. `code`: Slack's error code."""
-        ...
 
     def check_finished(self, outcome: CheckOutcome, delay: timedelta | None) -> None:
         """Count a finished check. `delay`: how late it was; None if it ran outside its schedule."""
-        ...
 
 
 class NullObserver:
@@ -71,11 +77,9 @@ class MetricSource(Protocol):
         An error in one query is the ERROR outcome of its answer. Raises Unreachable or Misconfigured if all of them
         fail. Keeps to the queries' timeouts.
         """
-        ...
 
     def history(self, query: Query, step: timedelta) -> Answer:
         """Return the points it has, about one per `step`, for a backtest; those of older versions, too."""
-        ...
 
 
 class ServingProbes(Protocol):
@@ -83,7 +87,6 @@ class ServingProbes(Protocol):
 
     def serving_version(self, probe: ServingProbe, model: str) -> str:
         """Return the version that the endpoint reports, as text. Raises Unreachable with the reason."""
-        ...
 
 
 class Notifier(Protocol):
@@ -94,15 +97,12 @@ class Notifier(Protocol):
 
         Sends nothing after the message's `claimed_until`, since another process may be delivering it by then.
         """
-        ...
 
     def channel_id(self, name: str) -> str:
         """Return the id of the channel with this name; the name itself if it's an id, or the id isn't known."""
-        ...
 
     def delete_message(self, message_ref: MessageRef) -> None:
         """Delete a message that was posted twice, if possible."""
-        ...
 
 
 class PolicyFile(Protocol):
@@ -111,19 +111,15 @@ class PolicyFile(Protocol):
     @property
     def name(self) -> str:
         """The name that people know it by."""
-        ...
 
     def change_marker(self) -> object:
         """Return a value that changes when the file is written or replaced; None if there is no file."""
-        ...
 
     def read_text(self) -> str:
         """Return its text. Raises Misconfigured if it can't be read."""
-        ...
 
     def parse(self, text: str) -> Policy:
         """Parse a policy. Raises Misconfigured with all errors found in the text."""
-        ...
 
 
 class AnchorFile(Protocol):
@@ -131,11 +127,9 @@ class AnchorFile(Protocol):
 
     def append_line(self, path: str, line: str) -> None:
         """Append a line, which includes its line break, and flush it to disk. Raises Misconfigured if that fails."""
-        ...
 
     def read_text(self, path: str) -> str | None:
         """Return its text; None if it isn't a file that can be read back. Raises Misconfigured if that fails."""
-        ...
 
 
 class Directory(Protocol):
@@ -143,14 +137,12 @@ class Directory(Protocol):
 
     def profile(self, person: Person) -> Profile:
         """Return the person's account status and user groups. Raises SlackUnreachable if Slack doesn't tell."""
-        ...
 
     def current_profiles(self, people: Iterable[Person]) -> dict[str, Profile]:
         """Return the profiles of people who acted earlier, by user id, read now instead of from the cache.
 
         A person from the terminal has no workspace; they count as one of this workspace. Raises SlackUnreachable.
         """
-        ...
 
     def electorate(self, ids: Sequence[str]) -> EligibleApprovers:
         """Return the people behind user and user group ids, cached for 60 seconds.
@@ -158,15 +150,12 @@ class Directory(Protocol):
         An account that Slack doesn't describe counts as active. So do the accounts in a large group, which would take
         too long to look up. Raises SlackUnreachable if Slack can't be reached at all.
         """
-        ...
 
     def member_ids(self, ids: Sequence[str]) -> list[str]:
         """Return the user ids behind user and user group ids, sorted, without any that Slack doesn't resolve."""
-        ...
 
     def display_names(self, ids: Sequence[str]) -> dict[str, str]:
         """Return display names by user or user group id, without any that Slack doesn't resolve."""
-        ...
 
 
 class DisconnectedDirectory:

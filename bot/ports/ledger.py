@@ -32,7 +32,6 @@ class LedgerReader(
 
         The cost doesn't grow with what is finished.
         """
-        ...
 
 
 class LedgerTransaction(
@@ -56,11 +55,9 @@ class Ledger(Protocol):
 
         Raises LedgerUnavailable if it can't be opened in time.
         """
-        ...
 
     def read(self) -> AbstractContextManager[LedgerReader]:
         """Open one consistent view of the ledger. Raises LedgerUnavailable if it can't be opened in time."""
-        ...
 
     def set_operator_ids(self, read_operators: Callable[[], Mapping[str, str]]) -> None:
         """Set where the Slack ids of operators come from.
@@ -68,11 +65,9 @@ class Ledger(Protocol):
         `read_operators` is called for each transaction and returns Slack ids by operator name; an operator that is
         read from the ledger comes with theirs.
         """
-        ...
 
     def close(self) -> None:
         """Close every connection."""
-        ...
 
 
 class Dispatcher(Protocol):
@@ -83,19 +78,15 @@ class Dispatcher(Protocol):
 
         `handler` must not raise; it's called from several threads at once.
         """
-        ...
 
     def start(self) -> None:
         """Start taking batches."""
-        ...
 
     def dispatch(self, batches: Sequence[CheckBatch]) -> None:
         """Queue batches to run soon, without waiting for them.
 
         Raises LedgerUnavailable if they might not have been queued.
         """
-        ...
 
     def close(self) -> None:
         """Take no new batches, and wait a few seconds for those that are running."""
-        ...

@@ -7,11 +7,9 @@ from datetime import datetime
 from typing import Protocol
 
 from bot.domain.monitoring.incident import Incident, TrippedBreaker
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import FrozenBaseline, Monitor, MonitorState
 from bot.domain.monitoring.readings import CheckValue, Measurement, PushedReading, RecordedCheck
-from bot.domain.monitoring.state import MonitorState
-from bot.domain.monitoring.stored_baselines import FrozenBaseline
-from bot.ports.records import CheckBatch
+from bot.ports.records import CheckBatch, Claim
 
 
 class MonitoringReader(Protocol):
@@ -22,19 +20,15 @@ class MonitoringReader(Protocol):
 
         `model`: only this model's monitors; None means any.
         """
-        ...
 
     def monitor(self, monitor_id: str) -> Monitor:
         """Return a monitor, even a removed one. Raises UnknownRequest if there is none with this id."""
-        ...
 
     def monitor_states(self) -> dict[str, MonitorState]:
         """Return the state of every monitor, by monitor id."""
-        ...
 
     def monitor_state(self, monitor_id: str) -> MonitorState:
         """Return a monitor's state; the initial one if it was never checked."""
-        ...
 
     def due_monitors(self, now: datetime, limit: int = 1000) -> list[tuple[Monitor, MonitorState]]:
         """Return the monitors whose check is due at `now`, the longest overdue first, with their states.
@@ -42,14 +36,12 @@ class MonitoringReader(Protocol):
         Paused and removed monitors are left out, and so are those that a process is checking. `limit`: how many to
         return at most.
         """
-        ...
 
     def claimed_monitors(self, batch: CheckBatch, now: datetime) -> list[tuple[Monitor, MonitorState]]:
         """Return the monitors in a batch whose claims haven't expired by `now`, with their states.
 
         The longest overdue come first.
         """
-        ...
 
     def measurements(
         self,
@@ -66,7 +58,6 @@ class MonitoringReader(Protocol):
         `from_revision`: only checks by this revision of the monitor or a later one. `limit`: how many to return at
         most.
         """
-        ...
 
     def series(
         self,
@@ -84,14 +75,12 @@ class MonitoringReader(Protocol):
         left out. `transition_id`: only values in the term that this transition began. `except_transition_id`: only
         values in all other terms. `except_versions`: versions to leave out.
         """
-        ...
 
     def checks(self, monitor: Monitor, *, since: datetime, until: datetime) -> list[RecordedCheck]:
         """Return a monitor's finished checks after `since` and up to `until`, oldest first.
 
         Checks from before the monitor was changed to measure something else are left out.
         """
-        ...
 
     def baselines(self, monitor_ids: Collection[str], *, own: bool = False) -> dict[str, FrozenBaseline]:
         """Return the frozen baselines of these monitors, by monitor id.
@@ -99,7 +88,6 @@ class MonitoringReader(Protocol):
         Each says which term and which rule it's for. `own`: return the baselines taken from the versions' own days in
         Production instead of those from before their terms.
         """
-        ...
 
     def readings(
         self, source: str, metrics: Collection[tuple[str, str]], *, since: datetime, until: datetime
@@ -109,11 +97,9 @@ class MonitoringReader(Protocol):
         `metrics`: the metrics to return, as pairs of model and metric name. `since`, `until`: only readings whose own
         time is after `since` and not after `until`.
         """
-        ...
 
     def incident(self, incident_id: str) -> Incident:
         """Return an incident. Raises UnknownRequest if there is none with this id."""
-        ...
 
     def incidents(self, *, model: str | None = None, open_only: bool = False, limit: int = 100) -> list[Incident]:
         """Return incidents, newest first.
@@ -121,11 +107,9 @@ class MonitoringReader(Protocol):
         `model`: only this model's incidents; None means any. `open_only`: leave out resolved ones. `limit`: how many to
         return at most.
         """
-        ...
 
     def tripped_breakers(self) -> list[TrippedBreaker]:
         """Return the tripped circuit breakers, by model."""
-        ...
 
 
 class MonitoringWriter(MonitoringReader, Protocol):
@@ -133,48 +117,36 @@ class MonitoringWriter(MonitoringReader, Protocol):
 
     def add_monitor(self, monitor: Monitor) -> bool:
         """Insert a monitor; return False if the model has one with this name."""
-        ...
 
     def save_monitor(self, monitor: Monitor) -> None:
         """Write the monitor's current state."""
-        ...
 
-    def save_monitor_states(self, states: Sequence[MonitorState]) -> None:
+    def save_monitor_state(self, *states: MonitorState) -> None:
         """Insert or update the states of monitors; a state's slot never decreases."""
-        ...
 
-    def save_monitor_state(self, state: MonitorState) -> None:
-        """Insert or update a monitor's state; its slot never decreases."""
-        ...
-
-    def claim_slots(self, slots: Mapping[tuple[str, int], datetime], owner: str, now: datetime) -> set[tuple[str, int]]:
+    def claim_slots(self, claims: Mapping[tuple[str, int], Claim]) -> set[tuple[str, int]]:
         """Claim checks; return those that are neither finished nor claimed by another owner.
 
-        `slots`: the checks, as pairs of monitor id and slot, and when the claim on each expires. `owner`: the process
-        that claims them. `now`: the current time; a claim that has expired by then can be taken over.
+        `claims`: by the checks, as pairs of monitor id and slot. A claim that has expired can be taken over.
         """
-        ...
 
     def finish_slots(self, checks: Sequence[Measurement], owner: str) -> set[tuple[str, int]]:
         """Write the results of claimed checks; return those that `owner` still held.
 
         Checks are identified by monitor id and slot. The results of all others are dropped.
         """
-        ...
 
     def save_baselines(self, baselines: Sequence[FrozenBaseline], *, own: bool = False) -> None:
         """Insert or replace the frozen baselines of monitors.
 
         `own`: these are taken from the versions' own days in Production, not from before their terms.
         """
-        ...
 
     def add_readings(self, pushed: Sequence[PushedReading]) -> int:
         """Insert the readings that aren't there yet; return how many are new.
 
         Two readings are the same if their source, model, metric, version, and time are.
         """
-        ...
 
     def purge(self, *, measurements_before: datetime, readings_before: datetime) -> int:
         """Delete old checks, readings, and idempotent calls; return how many rows were deleted.
@@ -183,20 +155,15 @@ class MonitoringWriter(MonitoringReader, Protocol):
         they stay until their monitor is removed. `readings_before`: delete readings and calls that were received before
         this time.
         """
-        ...
 
     def add_incident(self, incident: Incident) -> bool:
         """Insert an incident; return False if one for this model, source, and kind is open."""
-        ...
 
     def save_incident(self, incident: Incident) -> None:
         """Write the incident's current state."""
-        ...
 
     def trip_breaker(self, breaker: TrippedBreaker) -> bool:
         """Trip a model's circuit breaker; return False if it's already tripped."""
-        ...
 
     def reset_breaker(self, model: str) -> bool:
         """Reset a model's circuit breaker; return False if it isn't tripped."""
-        ...

@@ -17,7 +17,6 @@ class PromotionReader(Protocol):
 
     def request(self, request_id: str) -> Request:
         """Return a request. Raises UnknownRequest if there is none with this id."""
-        ...
 
     def requests(
         self,
@@ -33,33 +32,27 @@ class PromotionReader(Protocol):
         `model`, `version`, `requester`: only requests that match; None means any. `states`: only requests in one of
         these states; empty means any. `limit`: how many to return at most.
         """
-        ...
 
     def open_request(self, model: str, target: Stage) -> Request | None:
         """Return the open request for this model and target stage, or None."""
-        ...
 
     def requests_to_review(self, model: str | None = None, limit: int = 1000) -> list[Request]:
         """Return finished requests that broke glass and still need a review, earliest due date first.
 
         `model`: only this model's requests; None means any. `limit`: how many to return at most.
         """
-        ...
 
     def expired_request_ids(self, now: datetime) -> list[str]:
         """Return the ids of pending requests that have expired by `now`, earliest first."""
-        ...
 
     def votes(self, request_id: str) -> list[Vote]:
         """Return the votes on a request in the order they were cast."""
-        ...
 
     def freezes(self) -> list[Freeze]:
         """Return the freezes that nobody has lifted, oldest first.
 
         A freeze whose end time has passed can be among them.
         """
-        ...
 
 
 class PromotionWriter(PromotionReader, Protocol):
@@ -71,35 +64,27 @@ class PromotionWriter(PromotionReader, Protocol):
         Other transactions wait before they lock it, change it, or vote on it. Raises UnknownRequest if there is none
         with this id.
         """
-        ...
 
     def add_request(self, request: Request) -> None:
         """Insert a request. Raises AlreadyOpen if there is an open request for this model and target stage."""
-        ...
 
     def save_request(self, request: Request) -> None:
         """Write the request's current state. Raises UnknownRequest if it was never added."""
-        ...
 
     def add_vote(self, vote: Vote) -> bool:
         """Insert a vote; return False if this person has already voted on the request."""
-        ...
 
     def delete_vote(self, request_id: str, voter: Person) -> bool:
         """Delete a person's vote; return False if there is none.
 
         The audit log keeps the vote.
         """
-        ...
 
     def save_vote(self, vote: Vote) -> None:
         """Write the vote's current state."""
-        ...
 
     def add_freeze(self, freeze: Freeze) -> None:
         """Insert a freeze."""
-        ...
 
     def save_freeze(self, freeze: Freeze) -> None:
         """Write the freeze's current state."""
-        ...

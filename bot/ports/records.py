@@ -11,9 +11,18 @@ from typing import Any
 from bot.domain.core.actors import Actor
 from bot.domain.core.ci_run import CiRun
 from bot.domain.monitoring.incident import IncidentKind
-from bot.domain.monitoring.state import MonitorStatus
+from bot.domain.monitoring.monitor import MonitorStatus
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.transitions.transition import Transition, TransitionState
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Work that only `owner`, a process, does from `now` until `until`. If it dies, another one takes over then."""
+
+    owner: str
+    now: datetime
+    until: datetime
 
 
 class QueuedCommandState(Enum):
@@ -98,6 +107,11 @@ class MessageKind(Enum):
         """Whether there is one such message for an ordering key, which is edited instead of posted again."""
         return self in {MessageKind.CARD, MessageKind.NOTICE, MessageKind.ROLLBACK, MessageKind.INCIDENT}
 
+    @property
+    def is_in_thread(self) -> bool:
+        """Whether it goes into the thread of the message with the same ordering key."""
+        return self in {MessageKind.THREAD_REPLY, MessageKind.CHART}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxMessage:
@@ -113,6 +127,11 @@ class OutboxMessage:
     was_tried: bool = False  # an earlier attempt may have reached Slack
     created_at: datetime | None = None
     claimed_until: datetime | None = None  # until then no other process delivers it
+
+    @property
+    def ref_key(self) -> str:
+        """The key under which its place in Slack is recorded: the ordering key if it's updated in place."""
+        return self.lane if self.kind.is_updated_in_place else self.key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

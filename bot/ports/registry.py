@@ -1,20 +1,28 @@
-"""The port to MLflow's Model Registry."""
+"""The ports to a model registry and to the experiments behind its versions, and what an adapter returns for both.
+
+docs/registries.md says what an adapter has to do; bot/registry/contract proves it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple, Protocol
 
-from bot.domain.registry.model import LoggedValue, ModelInfo, ModelPackage, RunInfo, Stage, VersionInfo
+from bot.domain.core.sentence import Sentence
+from bot.domain.registry.model import LoggedValue, ModelInfo, ModelPackage, RegistryProduct, RunInfo, Stage, VersionInfo
+from bot.ports.external import NO_OBSERVER, Observer
 
 
 class ModelRegistry(Protocol):
-    """The model registry. Every method can raise RegistryUnreachable and RegistryRefused.
+    """Models, their versions, stages, aliases, tags, and descriptions.
 
-    Prompts share MLflow's tables; methods never return or change one, and raise UnknownModel for it. They raise
-    UnknownModel, too, for a name with both kinds of quotes. A write takes one request, and one more if the model
-    wasn't read within the last minute. A registry that ignores case can find a model by a name in another letter case:
-    the result has the stored name, so a caller that passes what a person typed must compare the two.
+    Every method can raise RegistryUnreachable, if trying again later can help, and RegistryRefused, if it can't. A
+    product can keep other things among its models, such as prompts: methods never return or change one, and raise
+    UnknownModel for it. A write takes one request, and one more if the model wasn't read within the last minute. A
+    registry that ignores case can find a model by a name in another letter case: the result has the stored name, so a
+    caller that passes what a person typed must compare the two.
     """
 
     def models(self, text: str = "") -> list[ModelInfo]:
@@ -36,49 +44,11 @@ class ModelRegistry(Protocol):
         """Return a version with its aliases. Raises UnknownModel and UnknownVersion. One request."""
         ...
 
-    def runs(self, ids: Sequence[str]) -> dict[str, RunInfo]:
-        """Return the runs that exist, by id, including deleted ones.
-
-        One request per 1,000 ids, and one more if the experiments aren't known yet.
-        """
-        ...
-
     def production_versions(self, names: Collection[str]) -> dict[str, VersionInfo]:
         """Return the Production version of these models, by model name; the highest one if there are several.
 
         Models without one are left out, and versions come without aliases. One request per 1,000 models; if the
         registry has no stages, one more for each model.
-        """
-        ...
-
-    def latest_metrics(self, run_ids: Sequence[str]) -> dict[str, Mapping[str, LoggedValue]]:
-        """Return the newest point of each metric, by run id and metric name, for the runs that exist.
-
-        For MLflow that's the point with the highest step, and the latest of those. Requests as for `runs`.
-        """
-        ...
-
-    def monitoring_runs(self, versions: Collection[tuple[str, int]]) -> dict[tuple[str, int], list[str]]:
-        """Return the ids of runs whose tags name one of these pairs of model and version, by that pair.
-
-        Deleted runs are left out. One request, and one more to list the experiments if a pair has no run in the known
-        ones.
-        """
-        ...
-
-    def metric_history(self, run_id: str, metric: str) -> list[LoggedValue]:
-        """Return all points of a run's metric, oldest first; empty if it has none. One request per 25,000 points."""
-        ...
-
-    def package(self, version: VersionInfo) -> ModelPackage | None:
-        """Return the metadata beside the version's files; None if there's no MLmodel file. A few requests."""
-        ...
-
-    def estimator_class(self, version: VersionInfo) -> str | None:
-        """Return the class name of the version's estimator, read from its files; None if they don't tell.
-
-        The model isn't loaded. For a scikit-learn pipeline it's the class of the last step. A few requests the first
-        time.
         """
         ...
 
@@ -116,3 +86,117 @@ class ModelRegistry(Protocol):
     def set_alias(self, name: str, alias: str, version: int) -> None:
         """Point an alias at the version. Raises UnknownVersion. One request."""
         ...
+
+    def close(self) -> None:
+        """Close the connections. The next call opens new ones."""
+        ...
+
+
+class ExperimentTracker(Protocol):
+    """Runs, what they measured, and the files of the models that they logged.
+
+    Every method can raise RegistryUnreachable and RegistryRefused, as a `ModelRegistry` does.
+    """
+
+    def runs(self, ids: Sequence[str]) -> dict[str, RunInfo]:
+        """Return the runs that exist, by id, including deleted ones.
+
+        One request per 1,000 ids, and one more if the experiments aren't known yet.
+        """
+        ...
+
+    def latest_metrics(self, run_ids: Sequence[str]) -> dict[str, Mapping[str, LoggedValue]]:
+        """Return the newest point of each metric, by run id and metric name, for the runs that exist.
+
+        The newest point has the highest step; of those, it's the latest. Requests as for `runs`.
+        """
+        ...
+
+    def monitoring_runs(self, versions: Collection[tuple[str, int]]) -> dict[tuple[str, int], list[str]]:
+        """Return the ids of runs whose tags name one of these pairs of model and version, by that pair.
+
+        Deleted runs are left out. One request, and one more to list the experiments if a pair has no run in the known
+        ones.
+        """
+        ...
+
+    def metric_history(self, run_id: str, metric: str) -> list[LoggedValue]:
+        """Return all points of a run's metric, oldest first; empty if it has none. One request per 25,000 points."""
+        ...
+
+    def package(self, version: VersionInfo) -> ModelPackage | None:
+        """Return what the version's files say about its model; None if they don't say anything. A few requests."""
+        ...
+
+    def estimator_class(self, version: VersionInfo) -> str | None:
+        """Return the class name of the version's estimator, read from its files; None if they don't tell.
+
+        The model isn't loaded. For a scikit-learn pipeline it's the class of the last step. A few requests the first
+        time.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close the connections. The next call opens new ones."""
+        ...
+
+
+def _no_page(_: object) -> None:
+    """Return that there's no page."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistryLinks:
+    """The addresses of pages of the registry in the browser; None if there's no such page."""
+
+    version: Callable[[VersionInfo], str | None] = _no_page
+    run: Callable[[RunInfo], str | None] = _no_page
+
+
+NO_LINKS: Final = RegistryLinks()
+
+
+class UnsetSetting(NamedTuple):
+    """What follows from a setting that isn't set, and what to do about it."""
+
+    sentence: Sentence
+    advice: Sentence
+
+    def __str__(self) -> str:
+        return f"{self.sentence} {self.advice}"
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryOptions:
+    """What an adapter can use. It calls `warn` once, right before it first uses what `OpenRegistry.unset` is about."""
+
+    environ: Mapping[str, str]
+    home: Path  # the folder for files of our own
+    observer: Observer = NO_OBSERVER
+    warn: Callable[[UnsetSetting], object] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenRegistry:
+    """A registry's adapter at work.
+
+    `has_stages`: whether `transition_stage` works; if not, it's never called, and the version tag `stage` says the
+    stage. `unset`: a setting that should be set, if there's one.
+    """
+
+    registry: ModelRegistry
+    tracker: ExperimentTracker
+    links: RegistryLinks = NO_LINKS
+    has_stages: bool = True
+    unset: UnsetSetting | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryAdapter:
+    """What an entry point in the group `registrar.registries` names: a product, and how its registry is opened.
+
+    `open` connects to nothing yet. It raises Misconfigured if a variable is missing or wrong.
+    """
+
+    product: RegistryProduct
+    open: Callable[[RegistryOptions], OpenRegistry]

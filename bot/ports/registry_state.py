@@ -15,51 +15,42 @@ class RegistryStateReader(Protocol):
 
     def registry_snapshot(self, model: str) -> RegistrySnapshot | None:
         """Return what the registry held for the model when it was last read, or None."""
-        ...
 
     def registry_snapshots(self) -> dict[str, RegistrySnapshot]:
         """Return the latest snapshot of every model, by model name."""
-        ...
 
     def model_with_other_case(self, name: str) -> str | None:
         """Return a model that has this name in a different letter case, or None.
 
         None, too, if there is a model with exactly this name. Only models that have a snapshot are considered.
         """
-        ...
 
     def drift_notice(self, notice_id: str) -> DriftNotice:
         """Return a drift notice. Raises UnknownRequest if there is none with this id."""
-        ...
 
     def active_hold(self) -> Hold | None:
         """Return the active hold, or None."""
-        ...
 
     def holds(self, limit: int = 20) -> list[Hold]:
         """Return holds, newest first, including lifted ones.
 
         `limit`: how many to return at most.
         """
-        ...
 
     def held_work(self) -> HeldWork:
         """Return the unfinished work that the active hold covers.
 
         A hold covers everything that was pending when it was added or last extended.
         """
-        ...
 
     def is_request_held(self, request_id: str) -> bool:
         """Return whether the active hold covers a request."""
-        ...
 
     def models_with_pending_work(self) -> list[str]:
         """Return the names of the models with pending work, sorted.
 
         Pending work is an open request, an unfinished transition, or a tag update that isn't written yet.
         """
-        ...
 
     def due_tag_updates(self, now: datetime, limit: int = 100) -> list[TagUpdate]:
         """Return the tag updates that are due at `now`: for each version, at most its oldest unwritten one.
@@ -67,21 +58,18 @@ class RegistryStateReader(Protocol):
         While that one is postponed or held, the version's later ones wait, too, so they're written in order. `limit`:
         how many to return at most.
         """
-        ...
 
     def tag_updates(self, model: str, *, version: int | None = None, from_number: int = 0) -> list[TagUpdate]:
         """Return the model's tag updates, written or not, oldest first.
 
         `version`: only those for this version. `from_number`: only those with this number or a higher one.
         """
-        ...
 
     def first_unwritten_tag_update(self, model: str) -> int:
         """Return the number of the model's first tag update that isn't written yet.
 
         If all are written, the number after the last one; 0 if the model has none.
         """
-        ...
 
 
 class RegistryStateWriter(RegistryStateReader, Protocol):
@@ -89,59 +77,42 @@ class RegistryStateWriter(RegistryStateReader, Protocol):
 
     def save_registry_snapshot(self, snapshot: RegistrySnapshot) -> None:
         """Insert or replace a model's snapshot."""
-        ...
 
     def delete_registry_snapshot(self, model: str) -> None:
         """Delete the snapshot of a model that the registry no longer has."""
-        ...
 
     def add_drift_notice(self, notice: DriftNotice) -> bool:
         """Insert a drift notice; return False if its id is already there."""
-        ...
 
     def save_drift_notice(self, notice: DriftNotice) -> None:
         """Write the notice's current state. Raises UnknownRequest if it was never added."""
-        ...
 
     def add_hold(self, hold: Hold) -> bool:
         """Insert a hold that covers all work pending now; return False if one is active."""
-        ...
 
     def save_hold(self, hold: Hold, *, extend: bool = False) -> None:
         """Write the hold's current state.
 
         `extend`: also cover all work that is pending now.
         """
-        ...
 
     def discard_held_tag_updates(self, why: str) -> None:
         """Take the held tag updates off the queue; they're never written.
 
         `why`: the reason to record with each of them.
         """
-        ...
 
     def add_tag_update(self, tag_update: TagUpdate) -> None:
         """Queue a tag update; one whose id is already there is left as it is."""
-        ...
-
-    def claim_tag_update(self, tag_update: TagUpdate, now: datetime, until: datetime) -> bool:
-        """Claim a tag update that is due at `now`, until `until`.
-
-        Returns False if another process has claimed it, or if a hold covers it.
-        """
-        ...
 
     def finish_tag_update(self, tag_update: TagUpdate, *, why: str = "") -> None:
         """Take a tag update off the queue.
 
         `why`: why it was given up; empty if it was written.
         """
-        ...
 
     def postpone_tag_update(self, tag_update: TagUpdate, until: datetime, why: str) -> None:
         """Count a failed attempt, and try the tag update again at `until`.
 
         `why`: what went wrong.
         """
-        ...

@@ -10,6 +10,7 @@ from bot.domain.registry.model import Stage, VersionIdentity
 from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.transitions.serving_check import ServingCheck
 from bot.domain.transitions.transition import Transition, TransitionState
+from bot.ports.records import Claim
 
 
 class TransitionReader(Protocol):
@@ -17,7 +18,6 @@ class TransitionReader(Protocol):
 
     def transition(self, transition_id: str) -> Transition:
         """Return a transition. Raises KeyError if there is none with this id."""
-        ...
 
     def transitions(
         self,
@@ -34,52 +34,42 @@ class TransitionReader(Protocol):
         id. `until`: only transitions intended up to this time, and a few later ones that show what followed. `limit`:
         how many to return at most.
         """
-        ...
 
     def first_transition(self, model: str, stage: Stage) -> Transition | None:
         """Return the first finished transition that put a version of the model into the stage, or None."""
-        ...
 
     def production_entries(self, model: str, version: int) -> list[Transition]:
         """Return the finished transitions that put this version into Production, newest first.
 
         At most the last 100.
         """
-        ...
 
     def models_with_transitions(self, states: Sequence[TransitionState]) -> list[str]:
         """Return the names of the models that have transitions in these states, sorted."""
-        ...
 
     def models_with_expired_transitions(self, now: datetime) -> list[str]:
         """Return the names of the models with an intended transition whose request has expired by `now`, sorted.
 
         A transition that has begun to write to the registry doesn't count.
         """
-        ...
 
     def rollbacks(self, since: datetime) -> list[Transition]:
         """Return the rollbacks that were intended at or after `since`, newest first.
 
         Rollbacks in every state are included, failed ones too.
         """
-        ...
 
     def rollback_blocks(self, model: str) -> list[RollbackBlock]:
         """Return the model's rollback blocks that nobody has cleared, oldest first."""
-        ...
 
     def serving_check(self, transition_id: str) -> ServingCheck | None:
         """Return the serving check for a transition, or None."""
-        ...
 
     def latest_serving_check(self, model: str) -> ServingCheck | None:
         """Return the model's latest serving check, or None."""
-        ...
 
     def due_serving_checks(self, now: datetime) -> list[ServingCheck]:
         """Return the pending serving checks that are due at `now`, the longest overdue first."""
-        ...
 
 
 class TransitionWriter(TransitionReader, Protocol):
@@ -87,23 +77,20 @@ class TransitionWriter(TransitionReader, Protocol):
 
     def add_transition(self, transition: Transition) -> bool:
         """Insert a transition; return False if its id is already there."""
-        ...
 
     def prepend_transitions(self, earlier: Sequence[Transition]) -> None:
         """Insert transitions before every transition in the ledger.
 
         `earlier`: the transitions, oldest first.
         """
-        ...
 
-    def claim_transition(self, model: str, owner: str, now: datetime, until: datetime) -> Transition | None:
+    def claim_transition(self, model: str, claim: Claim) -> Transition | None:
         """Claim the model's next transition and return it as executing, or None.
 
-        The next transition is the oldest one that is intended and due at `now`, or executing with a lease that has
-        expired. Returns None if there is none, if it's covered by a hold, or if another owner is executing a transition
-        of this model. `owner`: the process that claims it. `until`: when its lease expires.
+        The next transition is the oldest one that is intended and due, or executing with a claim that has expired.
+        Returns None if there is none, if it's covered by a hold, or if another owner is executing a transition of this
+        model.
         """
-        ...
 
     def begin_transition(self, transition: Transition, now: datetime) -> bool:
         """Record that a claimed transition is about to write to the registry.
@@ -111,7 +98,6 @@ class TransitionWriter(TransitionReader, Protocol):
         The time of the first attempt is kept. Returns False, and changes nothing, if another owner has claimed it
         since.
         """
-        ...
 
     def release_transition(self, transition: Transition, not_before: datetime) -> bool:
         """Give a claimed transition back as intended, to be tried again at `not_before`.
@@ -119,7 +105,6 @@ class TransitionWriter(TransitionReader, Protocol):
         The time of the first attempt is kept. Returns False, and changes nothing, if another owner has claimed it
         since.
         """
-        ...
 
     def finish_transition(self, transition: Transition) -> None:
         """Write a transition's final state and release its model.
@@ -127,7 +112,6 @@ class TransitionWriter(TransitionReader, Protocol):
         `began_at` stays as `begin_transition` wrote it. Raises KeyError if there is no such transition, and
         AlreadyDecided if it has ended or another owner has claimed it since.
         """
-        ...
 
     def backfill_identities(self, model: str, identities: Mapping[int, VersionIdentity], now: datetime) -> None:
         """Fill in the version identities that an older release didn't record.
@@ -136,7 +120,6 @@ class TransitionWriter(TransitionReader, Protocol):
         current identity of each version. A version created after the row was written is a different one, so the row is
         left as it is.
         """
-        ...
 
     def update_sources(self, model: str, identities: Mapping[int, VersionIdentity]) -> None:
         """Update where the files of the model's versions are, in its requests and transitions.
@@ -144,23 +127,12 @@ class TransitionWriter(TransitionReader, Protocol):
         `identities`: the current identity of each version. Only the source of an identity that is otherwise the same
         changes.
         """
-        ...
 
     def add_rollback_block(self, block: RollbackBlock) -> bool:
         """Insert a rollback block; return False if its id is already there."""
-        ...
 
     def save_rollback_block(self, block: RollbackBlock) -> None:
         """Write the block's current state."""
-        ...
 
     def save_serving_check(self, check: ServingCheck) -> bool:
         """Insert or update a serving check; return False if it has already ended."""
-        ...
-
-    def claim_serving_check(self, check: ServingCheck, until: datetime) -> bool:
-        """Claim a due serving check until `until`.
-
-        Returns False if another process has claimed it, or if it has ended.
-        """
-        ...

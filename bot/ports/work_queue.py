@@ -1,4 +1,4 @@
-"""The part of the ledger about queued commands, the outbox, locks, and leases."""
+"""The part of the ledger about queued commands, the outbox, claims, locks, and leases."""
 
 from __future__ import annotations
 
@@ -7,7 +7,17 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from bot.domain.core.actors import Actor
-from bot.ports.records import DeliveryProgress, IdempotentCall, MessageKind, MessageRef, OutboxMessage, QueuedCommand
+from bot.domain.transitions.serving_check import ServingCheck
+from bot.ports.records import (
+    Claim,
+    DeliveryProgress,
+    IdempotentCall,
+    MessageKind,
+    MessageRef,
+    OutboxMessage,
+    QueuedCommand,
+    TagUpdate,
+)
 
 
 class WorkQueueReader(Protocol):
@@ -15,38 +25,27 @@ class WorkQueueReader(Protocol):
 
     def queued_command(self, command_id: str) -> QueuedCommand:
         """Return a queued command. Raises KeyError if there is none with this id."""
-        ...
 
     def queued_command_with_key(self, caller: Actor, key: str) -> QueuedCommand | None:
         """Return the command that the caller queued with this idempotency key, or None."""
-        ...
 
     def due_command_ids(self, now: datetime) -> list[str]:
         """Return the ids of the waiting commands that are due at `now`, oldest first.
 
         Commands that a hold covers are left out.
         """
-        ...
 
     def idempotent_call(self, client: str, key: str) -> IdempotentCall | None:
         """Return the API call that the client made with this idempotency key, and its answer, or None."""
-        ...
 
     def message_ref(self, key: str) -> MessageRef | None:
         """Return where the message with this key is in Slack, or None."""
-        ...
 
-    def message_ref_for(self, message: OutboxMessage) -> MessageRef | None:
-        """Return where an outbox message is in Slack, or None."""
-        ...
+    def is_pending(self, key: str) -> bool:
+        """Return whether the outbox message with this key is neither delivered nor given up."""
 
-    def is_pending(self, message: OutboxMessage) -> bool:
-        """Return whether an outbox message is neither delivered nor given up."""
-        ...
-
-    def delivery_progress(self, message: OutboxMessage) -> DeliveryProgress | None:
-        """Return the progress of an outbox message; None if it was never added."""
-        ...
+    def delivery_progress(self, key: str) -> DeliveryProgress | None:
+        """Return the progress of the outbox message with this key; None if it was never added."""
 
     def due_messages(
         self, now: datetime, limit: int = 100, *, kinds: Collection[MessageKind] = (), recipient: str | None = None
@@ -57,15 +56,12 @@ class WorkQueueReader(Protocol):
         messages of these kinds; empty means any. All messages with one ordering key go the same way: to Slack, or to
         one endpoint. `recipient`: only messages to this recipient. `limit`: how many to return at most.
         """
-        ...
 
     def next_message_due_at(self, now: datetime, *, kinds: Collection[MessageKind]) -> datetime | None:
         """Return when the next postponed message of these kinds is due; None if none is postponed."""
-        ...
 
     def pending_recipients(self, kind: MessageKind) -> list[str]:
         """Return the recipients of pending messages of this kind, due or not, sorted."""
-        ...
 
 
 class WorkQueueWriter(WorkQueueReader, Protocol):
@@ -73,68 +69,56 @@ class WorkQueueWriter(WorkQueueReader, Protocol):
 
     def lock(self, name: str) -> None:
         """Wait until no other transaction holds this name, and hold it until this transaction ends."""
-        ...
 
     def try_lock(self, name: str) -> bool:
         """Lock a name; return False at once if another transaction holds it."""
-        ...
 
-    def acquire_lease(self, name: str, owner: str, now: datetime, until: datetime) -> bool:
+    def claim(self, kind: type[QueuedCommand | TagUpdate | ServingCheck], key: str, claim: Claim) -> bool:
+        """Claim waiting work that is due.
+
+        Returns False if another process has claimed it, if it has ended, or if a hold covers it. `kind`, `key`: a
+        queued command or a tag update with its id, or a serving check with the id of its transition.
+        """
+
+    def acquire_lease(self, name: str, claim: Claim) -> bool:
         """Acquire or extend a lease on a name, beyond this transaction.
 
-        Returns False if another owner's lease hasn't expired by `now`. `owner`: the process that acquires it. `until`:
-        when the lease expires.
+        Returns False if another owner's lease hasn't expired.
         """
-        ...
 
     def release_lease(self, name: str, owner: str) -> None:
         """Release a lease if this owner has it."""
-        ...
 
     def release_leases(self, owner: str) -> None:
         """Release everything that a process claimed.
 
         `owner`: a process that is known to have ended.
         """
-        ...
 
     def lease_owners(self) -> list[str]:
         """Return the processes that have claimed transitions, messages, checks, or leases, sorted."""
-        ...
 
     def add_queued_command(self, command: QueuedCommand) -> bool:
         """Queue a command; return False if its caller has used its idempotency key before."""
-        ...
-
-    def claim_queued_command(self, command_id: str, now: datetime, until: datetime) -> bool:
-        """Claim a waiting command that is due at `now`, until `until`.
-
-        Returns False if another process has claimed it, or if a hold covers it.
-        """
-        ...
 
     def save_queued_command(self, command: QueuedCommand) -> None:
         """Write the command's current state. Raises KeyError if it was never added."""
-        ...
 
     def add_idempotent_call(self, call: IdempotentCall) -> bool:
         """Record an answered API call; return False if its idempotency key already has an answer."""
-        ...
 
-    def add_message(self, message: OutboxMessage) -> None:
-        """Put a message into the outbox; one whose key is already there is left as it is.
+    def add_message(self, *messages: OutboxMessage) -> None:
+        """Put messages into the outbox; one whose key is already there is left as it is.
 
         A message without `created_at` gets the current time.
         """
-        ...
 
-    def claim_message(self, message: OutboxMessage, owner: str, now: datetime, until: datetime) -> OutboxMessage | None:
+    def claim_message(self, message: OutboxMessage, claim: Claim) -> OutboxMessage | None:
         """Claim a message for delivery and return it as it's to be delivered, or None.
 
         Records that delivery has been tried, so that a lost answer can be searched for. Returns None if another process
-        has claimed or delivered it. `owner`: the process that claims it. `until`: when the claim expires.
+        has claimed or delivered it.
         """
-        ...
 
     def mark_delivered(self, message: OutboxMessage, ref: MessageRef | None) -> bool:
         """Mark a message as delivered, and record where it is in Slack.
@@ -142,7 +126,6 @@ class WorkQueueWriter(WorkQueueReader, Protocol):
         A message that is updated in place is recorded under its ordering key, every other one under its own key.
         Returns False, and changes nothing, if another owner has claimed it since.
         """
-        ...
 
     def postpone_message(self, message: OutboxMessage, until: datetime, why: str = "") -> bool:
         """Try a message again at `until`.
@@ -150,22 +133,18 @@ class WorkQueueWriter(WorkQueueReader, Protocol):
         `was_tried` is taken from the message. `why`: what went wrong; if it's empty, the last reason stays. Returns
         False, and changes nothing, if another owner has claimed it since.
         """
-        ...
 
     def discard_message(self, message: OutboxMessage, why: str) -> bool:
         """Give up a message that Slack will never accept.
 
         `why`: the reason to record. Returns False, and changes nothing, if another owner has claimed it since.
         """
-        ...
 
     def take_channel_turn(self, channel: str, min_interval: timedelta, now: datetime) -> datetime:
         """Take the turn to post in a channel if it has come; return when it comes.
 
         If the result is `now`, the turn is taken. `min_interval`: the shortest time between two posts in the channel.
         """
-        ...
 
     def delay_channel(self, channel: str, until: datetime) -> None:
         """Postpone a channel's next turn to `until` or later."""
-        ...

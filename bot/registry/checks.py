@@ -1,14 +1,13 @@
-"""What every registry checks before a call: names, tags, descriptions, run ids."""
+"""What every registry checks before a call (names, tags, descriptions, run ids), and the errors that it raises."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from bot.domain.core.errors import BadInput
+from bot.domain.core.errors import BadInput, UnknownModel, UnknownRun, UnknownVersion
 from bot.domain.core.sentence import Code, Name, say, truncate
 from bot.domain.registry.model import RUN_MODEL_TAG, RUN_VERSION_TAG
-from bot.registry.errors import unquotable_name
 
 MAX_RUN_IDS = 1_000  # MLflow's databases accept 4,900 ids in one query, and refuse 5,000
 _MAX_TAG_KEY_LENGTH = 250
@@ -24,7 +23,7 @@ def monitored_version(tags: Mapping[str, str]) -> tuple[str, int] | None:
 def check_quotable(name: str) -> None:
     """Raise UnknownModel for a name that MLflow's filters can't quote."""
     if "'" in name and '"' in name:
-        raise unquotable_name(name)
+        raise UnknownModel(say("{name} has both kinds of quotes: MLflow cannot look such a model up.", name=Name(name)))
 
 
 def is_run_id(text: str) -> bool:
@@ -85,3 +84,23 @@ def choose_logged_model(run_id: str, models: Sequence[tuple[str, str]], artifact
             flag=Code("--artifact NAME"),
         )
     )
+
+
+def unknown_model(name: str) -> UnknownModel:
+    """Return the error for a model that the registry doesn't have, or that's a prompt."""
+    return UnknownModel(say("The registry has no model {name}.", name=Name(name)))
+
+
+def name_taken_by_prompt(name: str) -> UnknownModel:
+    """Return the error for a new model with the name of a prompt."""
+    return UnknownModel(say("{name} is a prompt, and no model.", name=Name(name)))
+
+
+def unknown_version(name: str, version: int) -> UnknownVersion:
+    """Return the error for a version that the model doesn't have."""
+    return UnknownVersion(say("{name} has no version v{version}.", name=Name(name), version=version))
+
+
+def unknown_run(run_id: str) -> UnknownRun:
+    """Return the error for a run that MLflow doesn't have, or that's deleted."""
+    return UnknownRun(say("MLflow has no run {run}, or it was deleted.", run=Code(truncate(run_id, 64))))

@@ -23,14 +23,17 @@ from bot.registry.checks import (
     check_tags,
     choose_logged_model,
     monitored_version,
+    name_taken_by_prompt,
+    unknown_model,
+    unknown_run,
+    unknown_version,
     valid_run_ids,
 )
-from bot.registry.errors import name_taken_by_prompt, unknown_model, unknown_run, unknown_version
-from bot.registry.memory_contents import MemoryContents, StoredModel, StoredRun
+from bot.registry.memory_contents import MemoryContents, StoredModel
 
 
 class MemoryRegistry(MemoryContents):
-    """The port `Registry`, with what a test needs to prepare it and to make it fail.
+    """The ports `ModelRegistry` and `ExperimentTracker`, with what a test needs to prepare it and to make it fail.
 
     `is_down`: no call is answered. `loses_answers`: each call takes effect, but its answer is lost. `ignores_case`: a
     name in another letter case finds the model, as when MLflow's database is MySQL; results have the stored name.
@@ -55,7 +58,8 @@ class MemoryRegistry(MemoryContents):
     def models(self, text: str = "") -> list[ModelInfo]:
         """Return the models whose name contains `text` (ignoring case), sorted by name."""
         with self._simulated_request("models"):
-            return [_model_info(m) for name, m in sorted(self._models.items()) if _matches(m, text.lower())]
+            models = [model for _, model in sorted(self._models.items()) if not model.is_prompt]
+            return [_model_info(model) for model in models if text.lower() in model.name.lower()]
 
     def model(self, name: str) -> ModelInfo:
         """Return one model with its aliases. Raises UnknownModel."""
@@ -75,7 +79,8 @@ class MemoryRegistry(MemoryContents):
         with self._simulated_request("version"):
             check_quotable(name)
             model = self._require_version(name, number)
-            return replace(model.versions[number], aliases=_aliases_of(model, number))
+            aliases = sorted(alias for alias, at in model.aliases.items() if at == number)
+            return replace(model.versions[number], aliases=tuple(aliases))
 
     def runs(self, ids: Sequence[str]) -> dict[str, RunInfo]:
         """Return the runs that are there, deleted ones too, by id."""
@@ -83,10 +88,10 @@ class MemoryRegistry(MemoryContents):
         infos: dict[str, RunInfo] = {}
         for start in range(0, len(run_ids), MAX_RUN_IDS):
             with self._simulated_request("runs"):
-                chunk = run_ids[start : start + MAX_RUN_IDS]
-                infos |= {
-                    run_id: _with_finite_metrics(self._runs[run_id].info) for run_id in chunk if run_id in self._runs
-                }
+                found = [self._runs[each].info for each in run_ids[start : start + MAX_RUN_IDS] if each in self._runs]
+                for info in found:
+                    metrics = {key: _finite(value) for key, value in info.metrics.items()}
+                    infos[info.id] = replace(info, metrics=MappingProxyType(metrics))
         return infos
 
     def production_versions(self, names: Collection[str]) -> dict[str, VersionInfo]:
@@ -101,10 +106,11 @@ class MemoryRegistry(MemoryContents):
     def latest_metrics(self, run_ids: Sequence[str]) -> dict[str, Mapping[str, LoggedValue]]:
         """Return the newest point of each metric of the runs that are there, by run and name."""
         with self._simulated_request("metrics"):
-            histories = {run_id: self._runs[run_id].points for run_id in run_ids if run_id in self._runs}
+            found = {run_id: self._runs[run_id].points for run_id in run_ids if run_id in self._runs}
+            newest = {run_id: {name: points[-1] for name, points in run.items()} for run_id, run in found.items()}
             return {
-                run_id: {name: _finite_point(points[-1]) for name, points in run.items()}
-                for run_id, run in histories.items()
+                run_id: {name: (at, _finite(value)) for name, (at, value) in run.items()}
+                for run_id, run in newest.items()
             }
 
     def monitoring_runs(self, versions: Collection[tuple[str, int]]) -> dict[tuple[str, int], list[str]]:
@@ -120,7 +126,7 @@ class MemoryRegistry(MemoryContents):
         """Return every point of a run's metric, oldest first; empty if it has none."""
         with self._simulated_request("points"):
             run = self._runs.get(run_id)
-            return [_finite_point(point) for point in run.points.get(metric, [])] if run else []
+            return [(at, _finite(value)) for at, value in run.points.get(metric, [])] if run else []
 
     def package(self, version: VersionInfo) -> ModelPackage | None:
         """Return the MLmodel data next to the version's files, or None if there's none."""
@@ -144,8 +150,18 @@ class MemoryRegistry(MemoryContents):
         check_quotable(name)
         check_artifact_path(artifact)
         with self._simulated_request("register"):
-            source = _source_uri(self._require_run(run_id), artifact)
-            model = self._find_or_add_model(name)
+            run = self._runs.get(run_id)
+            if run is None or run.info.is_deleted:
+                raise unknown_run(run_id)
+            logged = choose_logged_model(run_id, [(f"m-{run_id}-{each}", each) for each in run.models], artifact)
+            source = f"models:/{logged}" if logged else f"memory:/{run_id}/artifacts/{artifact or 'model'}"
+            if not name.strip() or "/" in name or ":" in name:
+                raise RegistryRefused(say("The registry takes no model name {name}.", name=Name(name)))
+            if (model := self._find_stored(name)) is None:
+                self.add_model(name)
+                model = self._models[name]
+            if model.is_prompt:
+                raise name_taken_by_prompt(name)
             _check_tag_keys(tags)
             number = self.add_version(model.name, run_id=run_id, description=description, tags=tags, source=source)
             return model.versions[number]
@@ -181,8 +197,9 @@ class MemoryRegistry(MemoryContents):
         """Transition the version; `archive_existing` archives the versions that are in Staging or Production."""
         with self._simulated_request("transition"):
             model = self._require_version(name, version)
-            if archive_existing and stage in TARGET_STAGES:
-                _archive_holders(model, stage)
+            for number, other in model.versions.items() if archive_existing and stage in TARGET_STAGES else ():
+                if other.stage is stage:
+                    model.versions[number] = replace(other, stage=Stage.ARCHIVED)
             model.versions[version] = replace(model.versions[version], stage=stage, changed_at=self._now())
             model.updated_at = self._now()
 
@@ -227,51 +244,9 @@ class MemoryRegistry(MemoryContents):
             raise unknown_version(name, version)
         return model
 
-    def _find_or_add_model(self, name: str) -> StoredModel:
-        if not name.strip() or "/" in name or ":" in name:
-            raise RegistryRefused(say("The registry takes no model name {name}.", name=Name(name)))
-        if self._find_stored(name) is None:
-            self.add_model(name)
-        model = self._find_stored(name)
-        assert model is not None
-        if model.is_prompt:
-            raise name_taken_by_prompt(name)
-        return model
 
-    def _require_run(self, run_id: str) -> StoredRun:
-        run = self._runs.get(run_id)
-        if run is None or run.info.is_deleted:
-            raise unknown_run(run_id)
-        return run
-
-
-def _matches(model: StoredModel, text: str) -> bool:
-    return not model.is_prompt and text in model.name.lower()
-
-
-def _archive_holders(model: StoredModel, stage: Stage) -> None:
-    for number, version in model.versions.items():
-        if version.stage is stage:
-            model.versions[number] = replace(version, stage=Stage.ARCHIVED)
-
-
-def _aliases_of(model: StoredModel, version: int) -> tuple[str, ...]:
-    return tuple(sorted(alias for alias, number in model.aliases.items() if number == version))
-
-
-def _with_finite_metrics(run: RunInfo) -> RunInfo:
-    metrics = {key: value if math.isfinite(value) else math.nan for key, value in run.metrics.items()}
-    return replace(run, metrics=MappingProxyType(metrics))
-
-
-def _finite_point(point: LoggedValue) -> LoggedValue:
-    at, value = point
-    return at, value if math.isfinite(value) else math.nan
-
-
-def _source_uri(run: StoredRun, artifact: str) -> str:
-    model = choose_logged_model(run.info.id, [(f"m-{run.info.id}-{name}", name) for name in run.models], artifact)
-    return f"models:/{model}" if model else f"memory:/{run.info.id}/artifacts/{artifact or 'model'}"
+def _finite(value: float) -> float:
+    return value if math.isfinite(value) else math.nan
 
 
 def _check_tag_keys(keys: Iterable[str]) -> None:

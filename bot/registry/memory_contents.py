@@ -163,6 +163,7 @@ class MemoryContents:
             metrics=MappingProxyType(dict(metrics or {})),
             params=MappingProxyType(dict(params or {})),
             tags=MappingProxyType(dict(tags or {})),
+            git_commit=(tags or {}).get("mlflow.source.git.commit"),
         )
         with self._lock:
             points = {name: [(_EPOCH, value)] for name, value in info.metrics.items()}

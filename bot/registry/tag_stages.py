@@ -5,12 +5,12 @@ Model servers follow the alias there, so setting the alias is the transition, an
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from bot.domain.registry.model import TARGET_STAGES, LoggedValue, ModelInfo, ModelPackage, RunInfo, Stage, VersionInfo
+from bot.domain.registry.model import TARGET_STAGES, ModelInfo, Stage, VersionInfo
 from bot.ports import ModelRegistry
-from bot.registry.errors import unknown_version
+from bot.registry.checks import unknown_version
 
 STAGE_TAG = "stage"
 
@@ -24,6 +24,8 @@ class TagStageRegistry:
 
     def __init__(self, registry: ModelRegistry, *, champion: str, challenger: str) -> None:
         self._registry = registry
+        self.set_tags, self.set_description = registry.set_tags, registry.set_description
+        self.set_alias, self.delete_alias, self.close = registry.set_alias, registry.delete_alias, registry.close
         self._aliases = {Stage.PRODUCTION: champion, Stage.STAGING: challenger}
 
     def models(self, text: str = "") -> list[ModelInfo]:
@@ -33,7 +35,15 @@ class TagStageRegistry:
 
         `latest` has the versions that the aliases name: reading the tags would take a request for each model.
         """
-        return [replace(model, latest=self._latest_by_alias(model)) for model in self._registry.models(text)]
+        return [
+            replace(
+                model,
+                latest={
+                    stage: model.aliases[alias] for stage, alias in self._aliases.items() if alias in model.aliases
+                },
+            )
+            for model in self._registry.models(text)
+        ]
 
     def model(self, name: str) -> ModelInfo:
         """Return one model with its aliases; `latest` comes from the tags. Raises UnknownModel. Two requests."""
@@ -49,10 +59,6 @@ class TagStageRegistry:
         """Return one version with its aliases. Raises UnknownModel and UnknownVersion. One request."""
         return _with_tagged_stage(self._registry.version(name, number))
 
-    def runs(self, ids: Sequence[str]) -> dict[str, RunInfo]:
-        """Return the runs that are there, as the registry behind does."""
-        return self._registry.runs(ids)
-
     def production_versions(self, names: Collection[str]) -> dict[str, VersionInfo]:
         """Return the version that each of these models' aliases names. One request, and one for each of them."""
         requested = set(names)
@@ -63,48 +69,12 @@ class TagStageRegistry:
         }
         return {name: replace(self.version(name, number), aliases=()) for name, number in aliased.items()}
 
-    def latest_metrics(self, run_ids: Sequence[str]) -> dict[str, Mapping[str, LoggedValue]]:
-        """Return the newest point of each metric of the runs, as the registry behind does."""
-        return self._registry.latest_metrics(run_ids)
-
-    def monitoring_runs(self, versions: Collection[tuple[str, int]]) -> dict[tuple[str, int], list[str]]:
-        """Return the runs whose tags name these models and versions, as the registry behind does."""
-        return self._registry.monitoring_runs(versions)
-
-    def metric_history(self, run_id: str, metric: str) -> list[LoggedValue]:
-        """Return every point of a run's metric, as the registry behind does."""
-        return self._registry.metric_history(run_id, metric)
-
-    def package(self, version: VersionInfo) -> ModelPackage | None:
-        """Return what lies beside the version's files, as the registry behind does."""
-        return self._registry.package(version)
-
-    def estimator_class(self, version: VersionInfo) -> str | None:
-        """Return the class of the version's model, as the registry behind does."""
-        return self._registry.estimator_class(version)
-
     def register_version(
         self, name: str, run_id: str, *, artifact: str = "", description: str = "", tags: Mapping[str, str]
     ) -> VersionInfo:
         """Make the next version out of a run, as the registry behind does."""
         created = self._registry.register_version(name, run_id, artifact=artifact, description=description, tags=tags)
         return _with_tagged_stage(created)
-
-    def set_tags(self, name: str, version: int, tags: Mapping[str, str | None]) -> None:
-        """Set the version's tags, as the registry behind does."""
-        self._registry.set_tags(name, version, tags)
-
-    def set_description(self, name: str, version: int | None, text: str) -> None:
-        """Write a description, as the registry behind does."""
-        self._registry.set_description(name, version, text)
-
-    def delete_alias(self, name: str, alias: str) -> None:
-        """Let `alias` name nothing, as the registry behind does."""
-        self._registry.delete_alias(name, alias)
-
-    def set_alias(self, name: str, alias: str, version: int) -> None:
-        """Let `alias` name the version, as the registry behind does."""
-        self._registry.set_alias(name, alias, version)
 
     def transition_stage(self, name: str, version: int, stage: Stage, *, archive_existing: bool) -> None:
         """Transition the version: its alias first, then its tag, then the tags of the versions that were in the stage.
@@ -122,9 +92,6 @@ class TagStageRegistry:
         if archive_existing and stage in TARGET_STAGES:
             for former in (info for info in versions if info.stage is stage and info.version != version):
                 self._set_stage_tag(name, former.version, Stage.ARCHIVED)
-        self._drop_other_aliases(name, version, stage, aliases)
-
-    def _drop_other_aliases(self, name: str, version: int, stage: Stage, aliases: Mapping[str, int]) -> None:
         for other, alias in self._aliases.items():
             if other is not stage and aliases.get(alias) == version:
                 self._registry.delete_alias(name, alias)
@@ -132,14 +99,8 @@ class TagStageRegistry:
     def _set_stage_tag(self, name: str, version: int, stage: Stage) -> None:
         self._registry.set_tags(name, version, {STAGE_TAG: stage.value})
 
-    def _latest_by_alias(self, model: ModelInfo) -> dict[Stage, int]:
-        return {stage: model.aliases[alias] for stage, alias in self._aliases.items() if alias in model.aliases}
-
 
 def _with_tagged_stage(version: VersionInfo) -> VersionInfo:
-    tag = version.tags.get(STAGE_TAG, "")
-    stage = Stage(tag) if tag in _STAGE_VALUES else Stage.NONE
+    stages = {stage.value: stage for stage in Stage}
+    stage = stages.get(version.tags.get(STAGE_TAG, ""), Stage.NONE)
     return replace(version, stage=stage, changed_at=None)  # a tag leaves no time behind
-
-
-_STAGE_VALUES = {stage.value for stage in Stage}

@@ -8,12 +8,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from bot.domain.core.errors import Misconfigured, Unreachable
 from bot.domain.core.sentence import Code, Name, Sentence, say
 from bot.domain.monitoring.readings import Answer, CheckOutcome, CountPoint, Point
 from bot.domain.policy.policy import Source
-from bot.ports import Ledger, MetricSource, ModelRegistry, Query
+from bot.ports import ExperimentTracker, Ledger, MetricSource, ModelRegistry, Query
 
 __all__ = [
     "Answer",
@@ -39,7 +40,18 @@ class SourceDependencies:
 
     ledger: Ledger
     registry: ModelRegistry
+    tracker: ExperimentTracker
     environ: Mapping[str, str]
+
+
+class RegistryWithTracker:
+    """A `ModelRegistry` that also answers what plug-ins written for 0.2 ask it about runs and their metrics."""
+
+    def __init__(self, registry: ModelRegistry, tracker: ExperimentTracker) -> None:
+        self._ports = (registry, tracker)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(next((port for port in self._ports if hasattr(port, name)), self._ports[0]), name)
 
 
 def error_answer(why: Sentence) -> Answer:

@@ -14,7 +14,7 @@ from bot.domain.core.sentence import Name, say
 from bot.domain.monitoring.readings import Answer, CheckOutcome, CountPoint, Point
 from bot.domain.policy.policy import Source
 from bot.domain.registry.model import VersionInfo
-from bot.ports import ModelRegistry, Query
+from bot.ports import ExperimentTracker, ModelRegistry, Query
 from bot.sources import SourceDependencies, bool_option, check_options, error_answer, join_counts, other_version_serves
 
 _FetchedPoints = dict[tuple[str, str], list[Point] | RegistrarError]  # by run and metric
@@ -23,8 +23,9 @@ _FetchedPoints = dict[tuple[str, str], list[Point] | RegistrarError]  # by run a
 class MlflowSource:
     """A `MetricSource` for the metrics of training runs, which don't age."""
 
-    def __init__(self, registry: ModelRegistry) -> None:
+    def __init__(self, registry: ModelRegistry, tracker: ExperimentTracker) -> None:
         self._registry = registry
+        self._tracker = tracker
 
     def read(self, queries: Sequence[Query]) -> list[Answer]:
         """Return the metric of the run behind each model's Production version, with two requests for all queries.
@@ -32,7 +33,7 @@ class MlflowSource:
         Of another version than the query's nothing is told. Raises RegistryUnreachable and RegistryRefused.
         """
         production = self._registry.production_versions({query.model for query in queries})
-        runs = self._registry.latest_metrics([value.run_id for value in production.values() if value.run_id])
+        runs = self._tracker.latest_metrics([value.run_id for value in production.values() if value.run_id])
         answers = []
         for query in queries:
             holder = production.get(query.model)
@@ -51,8 +52,11 @@ class MlflowSource:
 class LiveMlflowSource:
     """A `MetricSource` for metrics that are logged to a run while the version serves."""
 
-    def __init__(self, registry: ModelRegistry, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, registry: ModelRegistry, tracker: ExperimentTracker, *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._registry = registry
+        self._tracker = tracker
         self._monotonic = monotonic
 
     def read(self, queries: Sequence[Query]) -> list[Answer]:
@@ -62,7 +66,7 @@ class LiveMlflowSource:
         time limit is an error. Raises RegistryUnreachable and RegistryRefused.
         """
         began = self._monotonic()
-        runs = self._registry.monitoring_runs({(query.model, query.version) for query in queries})
+        runs = self._tracker.monitoring_runs({(query.model, query.version) for query in queries})
         asked: _FetchedPoints = {}
         return [self._answer(query, runs.get((query.model, query.version), []), asked, began) for query in queries]
 
@@ -70,7 +74,7 @@ class LiveMlflowSource:
         """Return the points of the runs of every version, one per `step`."""
         began = self._monotonic()
         versions = {(query.model, version.version) for version in self._registry.versions(query.model)}
-        runs = self._registry.monitoring_runs(versions | {(query.model, query.version)})
+        runs = self._tracker.monitoring_runs(versions | {(query.model, query.version)})
         answer = self._answer(query, [run for ids in runs.values() for run in ids], {}, began)
         if answer.outcome is not CheckOutcome.OK:
             return answer
@@ -86,7 +90,7 @@ class LiveMlflowSource:
 
     def _fetch(self, run: str, metric: str) -> list[Point] | RegistrarError:
         try:
-            return self._registry.metric_history(run, metric)
+            return self._tracker.metric_history(run, metric)
         except RegistrarError as error:
             return error
 
@@ -118,7 +122,7 @@ def _merge_runs(query: Query, runs: Collection[list[list[Point] | RegistrarError
         for series in run:
             if series is None:
                 return error_answer(
-                    say("MLflow did not tell the points of {metric} in time.", metric=Name(query.query))
+                    say("{product} did not tell the points of {metric} in time.", metric=Name(query.query))
                 )
             if isinstance(series, RegistrarError):
                 return error_answer(series.sentence)
@@ -144,8 +148,5 @@ def _in_span(query: Query, points: Collection[Point]) -> list[Point]:
 def open_mlflow(name: str, source: Source, dependencies: SourceDependencies) -> MlflowSource | LiveMlflowSource:
     """Return a source of the type `mlflow`. Raises Misconfigured."""
     check_options(name, source, ["live"])
-    return (
-        LiveMlflowSource(dependencies.registry)
-        if bool_option(name, source, "live")
-        else MlflowSource(dependencies.registry)
-    )
+    opener = LiveMlflowSource if bool_option(name, source, "live") else MlflowSource
+    return opener(dependencies.registry, dependencies.tracker)

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import ssl
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from string import Template
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 
 from bot.domain.core.errors import Misconfigured
-from bot.domain.core.sentence import Code, sanitize_text, say, truncate
-from bot.domain.monitoring.readings import Answer, CheckOutcome
+from bot.domain.core.sentence import Code, Sentence, sanitize_text, say, truncate
+from bot.domain.monitoring.readings import Answer, CheckOutcome, Point
 from bot.domain.policy.policy import Source
 from bot.ports import Query
 from bot.sources import SourceDependencies, check_options, error_answer, join_counts, wrong_option
-from bot.sources.prometheus_answers import MAX_POINTS, parse_answer, too_long_answer
 
+MAX_POINTS = 11_000  # of a series: Prometheus refuses more
+_MAX_MESSAGE_LENGTH = 200  # characters of its own message
+_SUGGESTED_QUERY = Code("sum(…)")
 MAX_CONNECTIONS = 4  # queries that are under way together
 MAX_BODY_BYTES = 10_000_000  # bytes of an answer
 GRACE_SECONDS = 0.25  # seconds that we wait beyond the time limit for an answer that says more than that it is over
@@ -91,12 +95,11 @@ class PrometheusSource:
                 limits[asked] = max(limits.get(asked, 0.0), query.timeout.total_seconds())
         under_way = {asked: self._pool.submit(self._fetch, asked, began + limit) for asked, limit in limits.items()}
         wait(under_way.values(), timeout=max(limits.values(), default=0.0) + GRACE_SECONDS)
-        return [
-            _combine_answers([self._result_of(under_way[asked]) for asked in both]) for _, both in requests_by_query
-        ]
-
-    def _result_of(self, future: Future[Answer]) -> Answer:
-        return future.result() if future.done() and not future.cancelled() else self._timeout_answer()
+        answers = {
+            asked: future.result() if future.done() and not future.cancelled() else self._timeout_answer()
+            for asked, future in under_way.items()
+        }
+        return [_combine_answers([answers[asked] for asked in both]) for _, both in requests_by_query]
 
     def _fetch(self, request: _PrometheusRequest, until: float) -> Answer:
         remaining = until - time.monotonic()
@@ -111,7 +114,9 @@ class PrometheusSource:
             return error_answer(
                 say("Prometheus at {url} cannot be asked ({why}).", url=Code(self.address), why=_error_kind(error))
             )
-        return too_long_answer(self.address) if body is None else parse_answer(response.status_code, body, self.address)
+        if body is None:
+            return error_answer(say("Prometheus at {url} answered more than is read.", url=Code(self.address)))
+        return parse_answer(response.status_code, body, self.address)
 
     def _timeout_answer(self) -> Answer:
         return error_answer(say("Prometheus at {url} did not answer in time.", url=Code(self.address)))
@@ -177,6 +182,102 @@ def fill_placeholders(promql: str, query: Query) -> str:
     )
     values = {"model": name, "version": str(query.version)}
     return _QUOTED_TEXT.sub(lambda text: Template(text[0]).safe_substitute(values), promql)
+
+
+# -- answers: anything but exactly what the API promises is an error, never a value ------------------------------------
+
+
+class _UnexpectedShapeError(Exception):
+    """The answer doesn't follow Prometheus's API."""
+
+
+def parse_answer(status: int, body: bytes, address: str) -> Answer:
+    """Return the parsed answer. It never raises."""
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        data = None
+    if status != 200:
+        return error_answer(_error_sentence(status, data, address))
+    try:
+        return _parse_data(data)
+    except _UnexpectedShapeError:
+        return error_answer(say("What answers at {url} does not answer like Prometheus.", url=Code(address)))
+
+
+def _parse_data(data: Any) -> Answer:
+    if not isinstance(data, dict) or data.get("status") != "success" or not isinstance(data.get("data"), dict):
+        raise _UnexpectedShapeError
+    kind, result = data["data"].get("resultType"), data["data"].get("result")
+    if not isinstance(result, list):
+        raise _UnexpectedShapeError
+    if kind == "scalar":
+        return Answer(points=_parse_points([result]))
+    if kind == "string":
+        return error_answer(say("A configuration error: the query gives a text, and no number."))
+    if kind not in {"vector", "matrix"}:
+        raise _UnexpectedShapeError
+    if len(result) > 1:
+        return error_answer(
+            say(
+                "A configuration error: {n} series; write {sum} or so, that there is one.",
+                n=len(result),
+                sum=_SUGGESTED_QUERY,
+            )
+        )
+    try:
+        values = [series["value" if kind == "vector" else "values"] for series in result]
+    except (TypeError, LookupError) as error:
+        raise _UnexpectedShapeError from error
+    if not all(isinstance(value, list) for value in values):
+        raise _UnexpectedShapeError
+    return Answer(points=[point for pair in values for point in _parse_points([pair] if kind == "vector" else pair)])
+
+
+def _parse_points(pairs: Any) -> list[Point]:
+    """Return the points. NaN and infinite values stay: they're missing data, not an error."""
+    try:
+        points = []
+        for at, value in pairs:
+            # A number with "_" is one in Python alone.
+            if isinstance(at, bool) or not isinstance(at, int | float) or not isinstance(value, str) or "_" in value:
+                raise _UnexpectedShapeError
+            points.append((datetime.fromtimestamp(at, UTC), float(value)))
+    except (TypeError, ValueError, OverflowError, OSError) as error:
+        raise _UnexpectedShapeError from error
+    return points
+
+
+def _error_sentence(status: int, data: Any, address: str) -> Sentence:
+    url, sentence = Code(address), _error_message(data)
+    if status in {401, 403}:
+        return say(
+            "Prometheus at {url} does not let us in ({status}); see {key}.",
+            url=url,
+            status=status,
+            key=Code("token_env"),
+        )
+    if sentence and status in {400, 422}:
+        return say("A bad query: {said}", said=sentence)
+    if 300 <= status < 400:
+        return say(
+            "{url} sends us elsewhere ({status}); name the address where Prometheus itself answers.",
+            url=url,
+            status=status,
+        )
+    if sentence:
+        return say("Prometheus at {url} failed ({status}): {said}", url=url, status=status, said=sentence)
+    return say("What answers at {url} gave the status {status}.", url=url, status=status)
+
+
+def _error_message(data: Any) -> str:
+    """Return Prometheus's own message, if this is one."""
+    if not isinstance(data, dict) or data.get("status") != "error" or not isinstance(data.get("error"), str):
+        return ""
+    return truncate(sanitize_text(data["error"]), _MAX_MESSAGE_LENGTH)
+
+
+# -- the policy's options ----------------------------------------------------------------------------------------------
 
 
 def open_prometheus(name: str, source: Source, dependencies: SourceDependencies) -> PrometheusSource:

@@ -49,7 +49,7 @@ def is_promotion(queued: QueuedCommand) -> bool:
 def command_document(queued: QueuedCommand, policy: Policy) -> dict[str, Any]:
     """Return the document of a command without a request: it's waiting for MLflow, or it was refused."""
     state: Any = STATE_ASKED
-    sentence = say("It is written down ({id}); the card comes as soon as MLflow answers.", id=Code(queued.id))
+    sentence = say("It is written down ({id}); the card comes as soon as {product} answers.", id=Code(queued.id))
     if queued.error == CANCELLED_ERROR:
         state, sentence = RequestState.CANCELLED, say("It was called off before a card was written.")
     elif queued.state is QueuedCommandState.REFUSED:

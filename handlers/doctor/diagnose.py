@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 from bot.domain.core.sentence import sanitize_text
 from bot.settings import read_settings_and_faults
 from handlers import logs
 from handlers.doctor import local, mlflow, mlflow_access
-from handlers.doctor.check import run_checks
-from handlers.doctor.diagnosis import Diagnosis, DiagnosisState
+from handlers.doctor.check import Diagnosis, DiagnosisState, run_checks
 from handlers.doctor.slack import checks as slack_checks
 
 
@@ -26,8 +23,13 @@ def diagnose(*, live: bool) -> list[Diagnosis]:
         *mlflow_access.mlflow_access_checks(settings, policy, live=live),
         *local.local_checks(settings),
     ]
-    with _silence_logging():
+    # The libraries' logs are silent meanwhile: the output is ours, on standard output, and can be JSON.
+    level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
         diagnoses = run_checks(checks)
+    finally:
+        logging.disable(level)
     of_settings = [
         Diagnosis("settings", DiagnosisState.ERROR, str(fault), "docs/settings.md lists them all.") for fault in faults
     ]
@@ -41,14 +43,3 @@ def diagnose(*, live: bool) -> list[Diagnosis]:
         replace(diagnosis, sentence=plain(diagnosis.sentence), advice=plain(diagnosis.advice))
         for diagnosis in [*of_settings, *of_policy, *diagnoses]
     ]
-
-
-@contextmanager
-def _silence_logging() -> Iterator[None]:
-    """Silence the libraries' logs: the output is ours, on standard output, and can be JSON."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.disable(before)

@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from bot import http_client
+from bot.bootstrap.ledger_tools import SqlLedger
 from bot.bootstrap.storage import policy_last_in_force
+from bot.domain.audit.events import ChainHead
 from bot.domain.core.errors import Misconfigured, Unreachable, WrongPolicy
 from bot.domain.core.numbers import pluralize
 from bot.domain.policy.policy import Policy
 from bot.domain.promotions.approvers import unmeetable_rules
 from bot.domain.transitions import restore_messages
-from bot.ledger import SqlLedger
 from bot.policy_file import parse_policy, read_policy_text
 from bot.services.policy.reload import revision_of
 from bot.settings import Settings
-from handlers.doctor.check import DoctorCheck, display_url
-from handlers.doctor.diagnosis import Diagnosis, failure, ok, warning
+from handlers.doctor.check import Diagnosis, DoctorCheck, display_url, failure, ok, warning
 from handlers.doctor.policy_notices import UNMEETABLE_RULE, policy_notices
 from handlers.startup import open_listener
 
@@ -104,9 +104,13 @@ def check_ledger(settings: Settings) -> Iterator[Diagnosis]:
             return
         yield _check_tables(opened, settings)
         if opened.is_current():
-            yield _check_audit_head(opened)
+            with opened.read() as reader:
+                head, hold = reader.audit_head(), reader.active_hold()
+            yield _check_audit_head(head)
             yield from _check_policy_in_force(opened, settings)
-            yield from _check_hold(opened)
+            if hold:
+                cause, steps = restore_messages.hold_cause(hold), restore_messages.hold_next_steps()
+                yield warning("ledger", str(cause), str(steps))
 
 
 def _sqlite_file(url: str) -> Path | None:
@@ -183,16 +187,7 @@ def _check_tables(ledger: SqlLedger, settings: Settings) -> Diagnosis:
     )
 
 
-def _check_hold(ledger: SqlLedger) -> Iterator[Diagnosis]:
-    with ledger.read() as reading:
-        hold = reading.active_hold()
-    if hold:
-        yield warning("ledger", str(restore_messages.hold_cause(hold)), str(restore_messages.hold_next_steps()))
-
-
-def _check_audit_head(ledger: SqlLedger) -> Diagnosis:
-    with ledger.read() as reading:
-        head = reading.audit_head()
+def _check_audit_head(head: ChainHead) -> Diagnosis:
     if not head.hash:
         return failure(
             "audit",
@@ -223,7 +218,7 @@ def _check_policy_in_force(ledger: SqlLedger, settings: Settings) -> Iterator[Di
 def check_port(settings: Settings) -> Iterator[Diagnosis]:
     """Yield whether the port is free, a bot's, or another program's."""
     address = f"{settings.host}:{settings.port}"
-    if settings.port and _is_bot_running(settings):
+    if settings.port and _ask_bot(settings, "/healthz").get("status") == "alive":
         yield ok("HTTP", f"A bot is running at {address} already; a second one needs another port.")
         return
     try:
@@ -242,10 +237,6 @@ def check_port(settings: Settings) -> Iterator[Diagnosis]:
     ways = [("Slack's signed calls", settings.slack_signing_secret), ("MLflow's webhooks", settings.webhook_secret)]
     accepted = ", ".join([*(name for name, secret in ways if secret), "what programs push", "/healthz"])
     yield ok("HTTP", f"`registrar run` will serve at {location}: {accepted}.")
-
-
-def _is_bot_running(settings: Settings) -> bool:
-    return _ask_bot(settings, "/healthz").get("status") == "alive"
 
 
 def _ask_bot(settings: Settings, path: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import socket
@@ -17,15 +18,25 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from bot.bootstrap.storage import open_registry
 from bot.domain.core.errors import Misconfigured, RegistrarError, RegistryRefused, RegistryUnreachable
 from bot.domain.core.numbers import pluralize
 from bot.domain.policy.policy import Policy
+from bot.registry.mlflow.adapter import MlflowVariables
 from bot.registry.mlflow.probe import CleanupFailed, MlflowProbe, ProbeResponse
-from bot.registry.mlflow.registry import MlflowRegistry
 from bot.settings import Settings
-from handlers.doctor.check import CheckSkippedError, DoctorCheck, display_url, error_sentence, join_names
-from handlers.doctor.clock import check_clock
-from handlers.doctor.diagnosis import Diagnosis, failure, ok, warning
+from handlers.doctor.check import (
+    CheckSkippedError,
+    Diagnosis,
+    DoctorCheck,
+    check_clock,
+    display_url,
+    error_sentence,
+    failure,
+    join_names,
+    ok,
+    warning,
+)
 
 MAX_ROUNDS = 30  # the system acknowledges the first answers of a connection at once, so the pause shows only later
 MAX_MEASURE_SECONDS = 2.5  # seconds at most
@@ -38,9 +49,13 @@ MAX_MANAGED_MODELS = 20  # models for which we try whether we can manage them
 def mlflow_checks(
     settings: Settings, policy: Policy | None, *, live: bool, now: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> list[DoctorCheck]:
-    """Return the checks of MLflow. `now`: our clock."""
-    turn = Lock()
-    away = f"Look whether MLflow runs there, and at {_uri_setting(settings)}."
+    """Return the checks of MLflow, or of another registry that the settings name. `now`: our clock."""
+    if settings.registry != "mlflow":
+        advice = "docs/registries.md says what the adapter has to do."
+        return [DoctorCheck("registry", lambda: [_check_models(settings, "The registry")], advice, timeout=20)]
+    turn, variables = Lock(), MlflowVariables(os.environ, settings.home)
+    setting = "MLFLOW_REGISTRY_URI" if variables.registry_uri else "MLFLOW_TRACKING_URI"
+    away = f"Look whether MLflow runs there, and at {setting}."
     return [
         DoctorCheck("MLflow", lambda: check_registry(settings, turn, now), away, timeout=20),
         DoctorCheck("MLflow speed", lambda: check_speed(settings, turn), away, timeout=15),
@@ -51,13 +66,10 @@ def mlflow_checks(
 @contextmanager
 def open_probe(settings: Settings, lock: Lock) -> Iterator[MlflowProbe]:
     """Open a probe. For a database, checks run one after another: MLflow has one engine for the process."""
-    probe = MlflowProbe(settings.mlflow_uri, settings.registry_uri)
+    variables = MlflowVariables(os.environ, settings.home)
+    probe = MlflowProbe(variables.tracking_uri, variables.registry_uri)
     with lock if probe.is_database else nullcontext(), closing(probe):
         yield probe
-
-
-def _uri_setting(settings: Settings) -> str:
-    return "MLFLOW_REGISTRY_URI" if settings.registry_uri else "MLFLOW_TRACKING_URI"
 
 
 # -- is it there -------------------------------------------------------------------------------------------------------
@@ -65,12 +77,15 @@ def _uri_setting(settings: Settings) -> str:
 
 def check_registry(settings: Settings, lock: Lock, now: Callable[[], datetime]) -> Iterator[Diagnosis]:
     """Yield whether MLflow answers, its version, its models, and its stages. Raises what its calls raise."""
-    if unset := settings.unset_tracking_uri:
+    opened = open_registry(settings)
+    if unset := opened.unset:
         yield warning("MLflow", str(unset.sentence), str(unset.advice))
     with open_probe(settings, lock) as probe:
         if probe.is_database and not probe.has_tables():
-            if settings.registry_uri or not unset:
-                yield _no_tables_diagnosis(probe)
+            if not unset or probe.setting == "MLFLOW_REGISTRY_URI":
+                problem = f"MLflow's tables of this version are not in {probe.location}; `registrar run` makes them."
+                advice = f"If there are older ones, back them up first; if it's elsewhere, fix {probe.setting}."
+                yield warning("MLflow", problem, advice)
             return
         date = ""
         if probe.is_server:
@@ -80,17 +95,13 @@ def check_registry(settings: Settings, lock: Lock, now: Callable[[], datetime]) 
                 return
             date = reply.headers.get("date", "")
             at = now()
-        yield _check_models(settings, probe)
-    yield _check_stages(settings)
+        where = "The registry" if probe.is_server else f"The registry in {probe.location.removeprefix('its ')}"
+        yield _check_models(settings, where)
+    why = "as REGISTRAR_STAGES says" if settings.stages == "tags" else "for this registry has no stages"
+    by_tag = f"Versions move by alias, and their stage is a tag, {why}."
+    yield ok("MLflow", "Versions move by stage and alias." if opened.has_stages else by_tag)
     if date:
         yield check_clock("MLflow", date, at)
-
-
-def _no_tables_diagnosis(probe: MlflowProbe) -> Diagnosis:
-    problem = f"MLflow's tables of this version are not in {probe.location}; `registrar run` makes them."
-    return warning(
-        "MLflow", problem, f"If there are older ones, back them up first; if it's elsewhere, fix {probe.setting}."
-    )
 
 
 def _check_version(probe: MlflowProbe, response: ProbeResponse) -> Diagnosis:
@@ -120,37 +131,26 @@ _VERSION_PATTERN = re.compile(r"\d+\.\d+[\w.+-]{0,30}")
 _SUPPORTED_MAJOR = "3"
 
 
-def _check_models(settings: Settings, probe: MlflowProbe) -> Diagnosis:
-    number = len(model_names(settings))
+def _check_models(settings: Settings, where: str) -> Diagnosis:
+    number, area = len(model_names(settings)), "MLflow" if settings.registry == "mlflow" else "registry"
     if not number:
         return warning(
-            "MLflow",
+            area,
             "The registry is read, and has no model yet.",
             "`registrar register RUN_ID MODEL` makes one of a run.",
         )
-    return ok("MLflow", f"{_registry_label(probe)} is read: {pluralize(number, 'model')}.")
+    return ok(area, f"{where} is read: {pluralize(number, 'model')}.")
 
 
 def model_names(settings: Settings) -> list[str]:
     """Return the models, as the bot reads them."""
-    with closing(MlflowRegistry(settings.mlflow_uri, settings.registry_uri)) as opened:
-        return [model.name for model in opened.models()]
+    with closing(open_registry(settings).registry) as registry:
+        return [model.name for model in registry.models()]
 
 
 def models_covered_by(policy: Policy | None, names: Iterable[str]) -> list[str]:
     """Return the models that the policy covers; all of them without a policy."""
     return [name for name in names if policy is None or policy.pattern_for(name) is not None]
-
-
-def _registry_label(probe: MlflowProbe) -> str:
-    return "The registry" if probe.is_server else f"The registry in {probe.location.removeprefix('its ')}"
-
-
-def _check_stages(settings: Settings) -> Diagnosis:
-    if settings.has_stages:
-        return ok("MLflow", "Versions move by stage and alias.")
-    why = "as REGISTRAR_STAGES says" if settings.stages == "tags" else "for this registry has no stages"
-    return ok("MLflow", f"Versions move by alias, and their stage is a tag, {why}.")
 
 
 # -- how fast ----------------------------------------------------------------------------------------------------------
@@ -281,7 +281,7 @@ def check_rights(settings: Settings, policy: Policy | None, lock: Lock, *, live:
 def _check_transition(settings: Settings, probe: MlflowProbe) -> Diagnosis:
     name = f"registrar-doctor-{secrets.token_hex(6)}"
     try:
-        archives = probe.try_transition(name, has_stages=settings.has_stages)
+        archives = probe.try_transition(name, has_stages=open_registry(settings).has_stages)
     except CleanupFailed as error:
         return failure(_RIGHTS_AREA, error_sentence(error), "Delete it in MLflow; give our user MANAGE there.")
     except RegistryRefused as error:

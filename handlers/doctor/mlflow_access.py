@@ -18,12 +18,10 @@ from bot.registry.mlflow.permissions import (
     AliasAccess,
     Login,
     OtherUserClient,
-    TransitionAccess,
 )
 from bot.registry.mlflow.probe import MlflowProbe, ProbeResponse
 from bot.settings import Settings
-from handlers.doctor.check import CheckSkippedError, DoctorCheck, join_names
-from handlers.doctor.diagnosis import Diagnosis, DiagnosisState, ok, warning
+from handlers.doctor.check import CheckSkippedError, Diagnosis, DiagnosisState, DoctorCheck, join_names, ok, warning
 from handlers.doctor.mlflow import model_names, models_covered_by, open_probe, require_answer
 
 _AREA = "MLflow access"
@@ -35,6 +33,8 @@ _HOW_TO = "docs/locking-mlflow.md shows how."
 
 def mlflow_access_checks(settings: Settings, policy: Policy | None, *, live: bool) -> list[DoctorCheck]:
     """Return the check of who can transition models."""
+    if settings.registry != "mlflow":
+        return []
     return [
         DoctorCheck(
             _AREA, lambda: check_access(settings, policy, live=live), "Check the MLflow server's log.", timeout=60
@@ -50,18 +50,14 @@ def check_access(settings: Settings, policy: Policy | None, *, live: bool) -> It
         if not probe.is_server:
             raise CheckSkippedError("Not tried: MLflow's database is used directly, and has no logins.")
         require_answer(probe)
-        door = _try_set_alias(probe, Login())
+        with closing(OtherUserClient(probe.credentials(), Login())) as visitor:
+            door = visitor.try_set_alias()
         yield _check_without_login(probe, door)
         if door is AliasAccess.ALLOWED:
             return
         covered = models_covered_by(policy, model_names(settings))
         yield _check_probe_user(settings, probe, covered)
         yield from _check_other_users(probe, covered)
-
-
-def _try_set_alias(probe: MlflowProbe, login: Login) -> AliasAccess:
-    with closing(OtherUserClient(probe.credentials(), login)) as visitor:
-        return visitor.try_set_alias()
 
 
 def _check_without_login(probe: MlflowProbe, access: AliasAccess) -> Diagnosis:
@@ -181,7 +177,13 @@ def check_users(own_name: str, others: list[Account], covered_models: list[str],
         [account for account in others if not account.is_admin], covered_models, default
     )
     if with_access:
-        labels = join_names([_access_label(account) for account in with_access], MAX_NAMED_USERS)
+        labels = join_names(
+            [
+                f"{each.account.name} ({'every model' if each.has_all_models else join_names(each.models, 3)})"
+                for each in with_access
+            ],
+            MAX_NAMED_USERS,
+        )
         users = pluralize(len(with_access), "user")
         problem = f"Besides {own_name}, {users} can move models without Registrar: {labels}."
         yield warning(_AREA, problem, f"Give them READ, and register through Registrar; {_HOW_TO}")
@@ -190,7 +192,3 @@ def check_users(own_name: str, others: list[Account], covered_models: list[str],
     elif not with_access:
         admins_text = f" and MLflow's admins ({admins})" if admins else ""
         yield ok(_AREA, f"Only {own_name}{admins_text} can move the models that the policy covers.")
-
-
-def _access_label(access: TransitionAccess) -> str:
-    return f"{access.account.name} ({'every model' if access.has_all_models else join_names(access.models, 3)})"

@@ -9,9 +9,9 @@ from handlers.slack import buttons, commands, home, modals
 from handlers.slack.interactions import SlackInteractions
 
 
-def register(app: App, registrar: Registrar, mlflow_url: str | None = None) -> SlackInteractions:
-    """Register every listener; return what they share, to be closed at the end. `mlflow_url`: MLflow's address."""
-    interactions = SlackInteractions(registrar, app.client, mlflow_url)
+def register(app: App, registrar: Registrar) -> SlackInteractions:
+    """Register every listener; return what they share, to be closed at the end."""
+    interactions = SlackInteractions(registrar, app.client)
     commands.register(app, interactions)
     buttons.register(app, interactions)
     modals.register(app, interactions)

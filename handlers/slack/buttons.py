@@ -148,7 +148,7 @@ def _show_version(interactions: SlackInteractions, target: ReplyTarget, find: Ca
         view_id = interactions.open_modal(target, modals.details_modal())
         try:
             card = interactions.registrar.registry_queries.version_card(model, VersionRef("number", str(version)))
-            message = registry_answers.version_answer(card, interactions.mlflow_url)
+            message = registry_answers.version_answer(card, interactions.registrar.context.links)
         except RegistrarError as error:
             message = sentence_message(explain(error))
         interactions.client.views_update(view_id=view_id, view=modals.details_modal(message))

@@ -42,10 +42,9 @@ SubmitTask = Callable[[Task], object]
 class SlackInteractions:
     """Translates between Slack's people and the services."""
 
-    def __init__(self, registrar: Registrar, client: WebClient, mlflow_url: str | None) -> None:
+    def __init__(self, registrar: Registrar, client: WebClient) -> None:
         self.registrar = registrar
         self.client = client
-        self.mlflow_url = mlflow_url
         self._replies = Replies(client, registrar.admins.report_missing_scopes)
         self._publisher = Publisher(client, registrar.admins.report_missing_scopes)
 
@@ -129,7 +128,7 @@ class SlackInteractions:
     def _render(self, command: Command, result: CommandResult, *, is_public: bool = False) -> SlackAnswer:
         context = RenderContext(
             now=self.registrar.context.clock.now(),
-            mlflow_url=self.mlflow_url,
+            links=self.registrar.context.links,
             answer=result.answer or say(""),
             is_public=is_public,
         )
@@ -273,7 +272,7 @@ class SlackInteractions:
             with self.registrar.context.ledger.read() as reading:
                 return break_glass_messages.break_glass_confirmation(reading.request(request.id))
         with self.registrar.context.ledger.read() as reading:
-            card = reading.delivery_progress(card_message(request, OPENED, channel))
+            card = reading.delivery_progress(card_message(request, OPENED, channel).key)
             if reading.message_ref(request.id) or (card and card.is_waiting and card.why in {"", "ratelimited"}):
                 confirmation = promotion_messages.request_confirmation(
                     request, channel, waiting_for_approvers(pending_approvers(request, (), policy), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -25,22 +26,14 @@ ClickHandler = Callable[[SlackInteractions, ReplyTarget, str], Message | Sentenc
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A submitted form: the id that it carries, what was filled in, and which fields it shows."""
+    """A submitted form: the id that it carries, what was filled in, and which fields it shows, from top to bottom."""
 
     id: str
     values: dict[str, str]
-    shown: frozenset[str]
+    fields: tuple[str, ...]
 
 
 FormHandler = Callable[[SlackInteractions, ReplyTarget, Form], None]
-
-
-class FieldError(Exception):
-    """A form can't be accepted; the sentence is shown under `field`."""
-
-    def __init__(self, field: str, error: RegistrarError, sentence: str = "") -> None:
-        super().__init__(field)
-        self.errors = {field: truncate(sentence or str(explain(error)), MAX_FIELD_ERROR_LENGTH)}
 
 
 def click_listener(interactions: SlackInteractions, handle: ClickHandler) -> Callable[..., None]:
@@ -64,7 +57,7 @@ def click_listener(interactions: SlackInteractions, handle: ClickHandler) -> Cal
 
 
 def form_listener(interactions: SlackInteractions, handle: FormHandler) -> Callable[..., None]:
-    """Return the listener of a form. An error of a field is shown under it, and the form stays open."""
+    """Return the listener of a form. An error is shown under its field, or under the first, and the form stays open."""
 
     def on_submit(ack: Ack, body: dict[str, Any]) -> None:
         view, target = body["view"], target_of_interaction(body)
@@ -72,12 +65,15 @@ def form_listener(interactions: SlackInteractions, handle: FormHandler) -> Calla
         form = Form(
             str(view.get("private_metadata") or ""),
             forms.submitted_values(state),
-            frozenset(state.get("values") or {}),
+            tuple(state.get("values") or {}),
         )
         try:
             handle(interactions, target, form)
-        except FieldError as error:
-            ack(response_action="errors", errors=error.errors)
+        except RegistrarError as error:
+            field = error.field if error.field in form.fields else form.fields[0]
+            text = re.sub(r"^--[a-z-]+: ", "", str(explain(error)))  # a form has fields instead of flags
+            text = truncate(text[:1].upper() + text[1:], MAX_FIELD_ERROR_LENGTH)
+            ack(response_action="errors", errors={field: text})
             return
         except Exception as error:  # explained to the person; unforeseen ones get an id to quote
             interactions.reply_later(target, explain(error))

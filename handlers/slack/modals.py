@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from slack_bolt import App
@@ -12,14 +11,14 @@ from bot.domain.commands.monitoring import MonitorAdd
 from bot.domain.commands.parser import build_command
 from bot.domain.commands.promotions import Override, Promote, Reject, Review
 from bot.domain.commands.rollbacks import Rollback
-from bot.domain.core.errors import BadInput, RegistrarError
+from bot.domain.core.errors import BadInput
 from bot.domain.policy.authorization import Permission
+from bot.domain.policy.monitor_config import rule_of_bounds
 from bot.slack.monitoring import modal as monitor_modal
 from bot.slack.promotions import modals
 from bot.slack.rollbacks import rollback_card
-from handlers.errors import explain
 from handlers.slack.interactions import SlackInteractions
-from handlers.slack.listeners import FieldError, Form, FormHandler, form_listener
+from handlers.slack.listeners import Form, FormHandler, form_listener
 from handlers.slack.replies import ReplyTarget
 
 
@@ -30,56 +29,40 @@ def register(app: App, interactions: SlackInteractions) -> None:
 
 
 def _promote(interactions: SlackInteractions, target: ReplyTarget, form: Form) -> None:
-    try:
-        before = interactions.registrar.command_queue.get_draft(form.id)
-        typed = {key: before.command.get(key) for key in ("keep_existing", "validation")}  # no fields of the form
-        _require_valid_fields(form.values)
-        command = build_command(Promote, form.values | {key: value for key, value in typed.items() if value})
-        interactions.execute(ReplyTarget(person=target.person, channel=before.where), command)
-    except RegistrarError as error:
-        raise FieldError("model", error) from error
-
-
-def _require_valid_fields(fields: dict[str, str]) -> None:
-    """Check each field by itself, so that an error is shown under its own field. Raises FieldError."""
-    for field in ("model", "version", "to"):
-        try:
-            build_command(Promote, {"model": "m", "version": "1", "to": "staging"} | {field: fields.get(field, "")})
-        except BadInput as error:
-            raise FieldError(field, error) from error
+    before = interactions.registrar.command_queue.get_draft(form.id)
+    typed = {key: before.command.get(key) for key in ("keep_existing", "validation")}  # no fields of the form
+    values = dict.fromkeys(("model", "version", "to"), "") | form.values
+    command = build_command(Promote, values | {key: value for key, value in typed.items() if value})
+    interactions.execute(ReplyTarget(person=target.person, channel=before.where), command)
 
 
 def _rollback(interactions: SlackInteractions, target: ReplyTarget, form: Form) -> None:
-    field = "reason"
-    try:
-        reason = form.values.get("reason", "").strip()
-        if not reason:
-            raise BadInput("Say why: the thread and the audit keep it.")
-        before = interactions.registrar.command_queue.get_draft(form.id)
-        typed = {key: value for key, value in before.command.items() if key != "verb"}
-        if "model" not in typed:
-            field, typed = "model", {key: value for key, value in form.values.items() if key in {"model", "version"}}
-        command = build_command(Rollback, typed | {"reason": reason})
-        interactions.registrar.access_control.require_permission(
-            interactions.caller(target), Permission.ROLL_BACK, model=command.model, origin="slack"
-        )
-        interactions.registrar.rollbacks.check_named_target(command)
-        interactions.execute(ReplyTarget(person=target.person, channel=before.where), command)
-    except RegistrarError as error:
-        raise FieldError(field, error) from error
+    reason = _require_reason(form, "Say why: the thread and the audit keep it.")
+    before = interactions.registrar.command_queue.get_draft(form.id)
+    typed = {key: value for key, value in before.command.items() if key != "verb"}
+    if "model" not in typed:
+        typed = {key: value for key, value in form.values.items() if key in {"model", "version"}}
+    command = build_command(Rollback, typed | {"reason": reason})
+    interactions.registrar.access_control.require_permission(
+        interactions.caller(target), Permission.ROLL_BACK, model=command.model, origin="slack"
+    )
+    interactions.registrar.rollbacks.check_named_target(command)
+    interactions.execute(ReplyTarget(person=target.person, channel=before.where), command)
+
+
+def _require_reason(form: Form, missing: str) -> str:
+    """Return the reason. Raises BadInput that says what's `missing`."""
+    if not (reason := form.values.get("reason", "").strip()):
+        raise BadInput(missing, "reason")
+    return reason
 
 
 def _reason_handler(command_class: type[Command], missing_reason: str) -> FormHandler:
     """Return the handler of a form that asks for a reason; `missing_reason` is shown if it's empty."""
 
     def handle(interactions: SlackInteractions, target: ReplyTarget, form: Form) -> None:
-        try:
-            reason = form.values.get("reason", "").strip()
-            if not reason:
-                raise BadInput(missing_reason)
-            message = interactions.execute(target, build_command(command_class, {"request": form.id, "reason": reason}))
-        except RegistrarError as error:
-            raise FieldError("reason", error) from error
+        reason = _require_reason(form, missing_reason)
+        message = interactions.execute(target, build_command(command_class, {"request": form.id, "reason": reason}))
         if message is not None:
             interactions.defer(
                 target, lambda: interactions.reply(_in_card_channel(interactions, target, form.id), message)
@@ -99,12 +82,8 @@ def _in_card_channel(interactions: SlackInteractions, target: ReplyTarget, reque
 
 
 def _add_monitor(interactions: SlackInteractions, target: ReplyTarget, form: Form) -> None:
-    try:
-        before = interactions.registrar.command_queue.get_draft(form.id)
-        answer = interactions.execute(target, _monitor_command(before.command, form))
-    except RegistrarError as error:
-        sentence = str(explain(error))
-        raise FieldError(_monitor_field_of(error, sentence), error, _without_flag(sentence)) from error
+    before = interactions.registrar.command_queue.get_draft(form.id)
+    answer = interactions.execute(target, _monitor_command(before.command, form))
     if answer is not None:
         interactions.reply_later(ReplyTarget(person=target.person, channel=before.where), answer)
 
@@ -112,31 +91,14 @@ def _add_monitor(interactions: SlackInteractions, target: ReplyTarget, form: For
 def _monitor_command(typed: dict[str, Any], form: Form) -> MonitorAdd:
     """Return the form's command; what was typed before is kept unless the form has a field for it."""
     fields = form.values
-    hidden_values = {key: value for key, value in typed.items() if key != "verb" and key not in form.shown}
+    hidden_values = {key: value for key, value in typed.items() if key != "verb" and key not in form.fields}
     for field, label in (("model", "model"), ("name", "name")):
         if not fields.get(field):
-            raise BadInput(f"{field}: name the {label}.")
-    if fields.get("rule") != "threshold" and (fields.get("greater_than") or fields.get("less_than")):
-        fields = fields | {"rule": "threshold"}  # a bound was filled in, so it is meant
+            raise BadInput(f"{field}: name the {label}.", field)
+    if implied := rule_of_bounds([field for field, value in fields.items() if value]):
+        fields = fields | {"rule": implied}  # a bound was filled in, so it is meant
     known = {key: value for key, value in fields.items() if key in monitor_modal.MONITOR_FIELDS}
     return build_command(MonitorAdd, hidden_values | known)
-
-
-def _without_flag(sentence: str) -> str:
-    """Return an error without the leading flag, since a form has fields instead."""
-    text = re.sub(r"^--[a-z-]+: ", "", sentence)
-    return text[:1].upper() + text[1:]
-
-
-def _monitor_field_of(error: RegistrarError, sentence: str) -> str:
-    """Return the form's field that an error is about: the error names it, or its sentence names the flag."""
-    if error.field in monitor_modal.MONITOR_FIELDS:
-        return error.field
-    match = re.search(r"--([a-z-]+)", sentence)
-    field = match[1].replace("-", "_") if match else ""
-    if field in monitor_modal.MONITOR_FIELDS:
-        return field
-    return "name" if "monitor" in sentence.lower() and "model" not in sentence.lower() else "model"
 
 
 _HANDLERS: dict[str, FormHandler] = {

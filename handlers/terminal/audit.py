@@ -5,15 +5,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from bot.bootstrap.ledger_tools import SchemaAge, SqlLedger
+from bot.domain.audit import audit_chain
 from bot.domain.audit import messages as audit_messages
 from bot.domain.audit.anchors import AnchoredHead, parse_anchors
+from bot.domain.audit.audit_chain import AuditRecord
 from bot.domain.audit.events import ChainHead, parse_canonical_json
 from bot.domain.commands.base import Command
 from bot.domain.core.errors import Misconfigured
@@ -22,10 +25,7 @@ from bot.domain.core.relative_time import resolve_start
 from bot.domain.core.sentence import Code, Name, Sentence, say
 from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions.request import Request
-from bot.ledger import SqlLedger, audit_chain
-from bot.ledger.audit_chain import AuditRecord
-from bot.ledger.schema import SchemaAge
-from bot.ports import LedgerReader
+from bot.ports import SYSTEM_CLOCK, LedgerReader
 from bot.settings import read_settings
 from handlers.terminal.command_line.commands import AuditExport, AuditShow, AuditVerify
 from handlers.terminal.command_line.grammar import Invocation
@@ -67,7 +67,7 @@ def _show(ledger: SqlLedger, command: AuditShow, output_format: OutputFormat) ->
         document = {"events": events, "more": has_more, "unreviewed": [request.id for request in waiting]}
         console.write_output(documents.to_json(document))
     else:
-        head = break_glass_messages.unreviewed_summary(waiting, datetime.now(UTC))
+        head = break_glass_messages.unreviewed_summary(waiting, SYSTEM_CLOCK.now())
         rows = [*([Text(str(head))] if head else []), *_event_rows(command, page, has_more)]
         console.write_output(console.render(lambda _: rows))
     return 0
@@ -124,7 +124,7 @@ def _verify(ledger: SqlLedger, command: AuditVerify, output_format: OutputFormat
 
         head, waiting = reading.audit_head(), _unreviewed_requests(ledger, reading)
         fault = audit_chain.verify(audit_chain.stream_records(page), head, anchors=anchors or ())
-    review = break_glass_messages.unreviewed_summary(waiting, datetime.now(UTC))
+    review = break_glass_messages.unreviewed_summary(waiting, SYSTEM_CLOCK.now())
     sentence = audit_chain.describe_fault(fault) if fault else _verified_sentence(head, anchors)
     advice = audit_chain.advice(fault) if fault else None
     document = {
@@ -191,7 +191,7 @@ def _export(ledger: SqlLedger, command: AuditExport, output_format: OutputFormat
 
 
 def _since(command: AuditShow | AuditExport) -> datetime | None:
-    return None if command.since is None else resolve_start(command.since, datetime.now(UTC))
+    return None if command.since is None else resolve_start(command.since, SYSTEM_CLOCK.now())
 
 
 _HANDLERS: dict[type[Command], Callable[[SqlLedger, Any, OutputFormat], int]] = {

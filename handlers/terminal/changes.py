@@ -33,6 +33,7 @@ from bot.domain.core.numbers import pluralize
 from bot.domain.core.sentence import Code, Mention, Name, say
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.request import Request, RequestState
+from bot.domain.registry.model import product
 from bot.domain.rollbacks import messages as rollback_messages
 from bot.domain.transitions import messages
 from bot.domain.transitions.transition import TransitionKind, TransitionState
@@ -114,7 +115,7 @@ def _execute_queued(session: TerminalSession, queued: QueuedCommand) -> CommandR
             "answers.",
             why=say("Registrar's ledger fell silent.") if is_ledger else error.sentence,
             ask=Code(queued.id),
-            who="it" if is_ledger else "MLflow",
+            who="it" if is_ledger else product().name,
         )
         raise
     if result.due_model:

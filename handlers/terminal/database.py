@@ -12,13 +12,14 @@ from typing import Any
 
 from rich.console import Console
 
+from bot.bootstrap import ledger_tools
+from bot.bootstrap.ledger_tools import CopyResult, Schema, SchemaAge, SqlLedger
+from bot.domain.audit import audit_chain
 from bot.domain.commands.base import Command
 from bot.domain.core.numbers import pluralize
 from bot.domain.core.sentence import Code, Sentence, say
+from bot.domain.registry.model import product
 from bot.domain.transitions import restore_messages
-from bot.ledger import SqlLedger, audit_chain, backup, copy_to_postgres, schema
-from bot.ledger.copy_to_postgres import CopyResult
-from bot.ledger.schema import Schema, SchemaAge
 from bot.settings import read_settings
 from handlers.terminal.command_line.commands import DbAccept, DbBackup, DbCopy, DbDropPending, DbStatus, DbUpgrade
 from handlers.terminal.command_line.grammar import Invocation
@@ -42,7 +43,7 @@ def _status(ledger: SqlLedger, url: str, command: DbStatus, output_format: Outpu
     if current.age is SchemaAge.CURRENT:
         with ledger.read() as reading:
             hold = (held := reading.active_hold()) and restore_messages.hold_summary(held)
-    sentence, advice = schema.describe_schema(current, ledger.address), schema.advice(current)
+    sentence, advice = ledger_tools.describe_schema(current, ledger.address), ledger_tools.advice(current)
     document = _schema_document(ledger, current) | {
         "sentence": str(sentence),
         "advice": str(advice) if advice else None,
@@ -57,7 +58,7 @@ def _upgrade(ledger: SqlLedger, url: str, command: DbUpgrade, output_format: Out
     ledger.migrate()
     now, address = ledger.schema(), Code(ledger.address)
     if before.age is SchemaAge.CURRENT:
-        sentence = say("{told} There was nothing to do.", told=schema.describe_schema(now, ledger.address))
+        sentence = say("{told} There was nothing to do.", told=ledger_tools.describe_schema(now, ledger.address))
     elif before.age is SchemaAge.NONE:
         sentence = say("Made the ledger at {url}: {now}.", url=address, now=Code(now.revision))
     else:
@@ -87,7 +88,7 @@ def _schema_document(ledger: SqlLedger, schema_: Schema) -> dict[str, Any]:
 def _backup(ledger: SqlLedger, url: str, command: DbBackup, output_format: OutputFormat) -> int:
     ledger.require_ledger()
     with Console(stderr=True).status("Copying the ledger…"):  # on a screen only
-        result = backup.back_up(url, Path(command.file))
+        result = ledger_tools.back_up(url, Path(command.file))
     sentence = say(
         "Copied the ledger at {url} to {file}, {size} bytes. {audit}",
         url=Code(ledger.address),
@@ -118,7 +119,7 @@ def _copy(ledger: SqlLedger, url: str, command: DbCopy, output_format: OutputFor
         Console(stderr=True).status("Looking at both…") as status,  # on a screen only
         closing(SqlLedger(command.to)) as target,
     ):
-        moved = copy_to_postgres.copy_ledger(
+        moved = ledger_tools.copy_ledger(
             ledger,
             target,
             force=command.force,
@@ -173,7 +174,7 @@ def _lift_hold(command: DbAccept | DbDropPending, output_format: OutputFormat) -
     settings = read_settings()
     policy, ledger = load_policy(settings.policy), open_ledger(settings)
     with (
-        Console(stderr=True).status("Asking MLflow…"),  # on a screen only
+        Console(stderr=True).status(f"Asking {product().name}…"),  # on a screen only
         closing(build_for_terminal(settings, policy, ledger, warn=print_warning)) as registrar,
     ):
         caller, restores = TerminalSession(settings, registrar).caller(), registrar.restores

@@ -9,8 +9,8 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from handlers.doctor.check import Diagnosis, DiagnosisState, exit_code, summarize_diagnoses
 from handlers.doctor.diagnose import diagnose
-from handlers.doctor.diagnosis import Diagnosis, DiagnosisState, exit_code, is_healthy, summarize_diagnoses
 from handlers.terminal.output import console, documents
 
 SIGNS = {
@@ -28,7 +28,7 @@ def run_doctor(*, live: bool, as_json: bool) -> int:
         diagnoses = diagnose(live=live)
     if as_json:
         findings = [asdict(part) | {"state": part.state.value, "advice": part.advice or None} for part in diagnoses]
-        output = documents.to_json({"healthy": is_healthy(diagnoses), "findings": findings})
+        output = documents.to_json({"healthy": not exit_code(diagnoses), "findings": findings})
     else:
         output = console.render(lambda _: render_diagnoses(diagnoses, is_terminal=console.stdout_console().is_terminal))
     console.write_output(output)

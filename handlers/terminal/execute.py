@@ -21,6 +21,7 @@ from bot.domain.commands.catalog import COMMANDS
 from bot.domain.core.errors import BadInput, LedgerUnavailable, Misconfigured, Refused, RegistrarError
 from bot.domain.core.sentence import Code, say
 from bot.domain.policy.policy import Policy
+from bot.domain.registry.model import product
 from bot.policy_file import load_policy
 from bot.ports import Ledger
 from bot.settings import Settings, read_settings
@@ -77,7 +78,7 @@ def _execute_locally(settings: Settings, invocation: Invocation) -> CommandOutpu
         ledger = _open_ledger(settings, command)
         stack.callback(ledger.close)
         policy = _find_policy(settings, command, ledger)
-        status = stack.enter_context(Console(stderr=True).status("Asking MLflow…"))  # on a screen only
+        status = stack.enter_context(Console(stderr=True).status(f"Asking {product().name}…"))  # on a screen only
         registrar = stack.enter_context(closing(build_for_terminal(settings, policy, ledger, warn=print_warning)))
         session = TerminalSession(settings, registrar, status.update)
         try:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bot.domain.core.errors import RegistrarError
+from bot.domain.registry.model import RegistryProduct, use_product
 from bot.version import version
 from handlers import logs
 from handlers.errors import explain
@@ -37,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words and words[0] in HELP_FLAGS:
         words = [*(word for word in words if word not in HELP_FLAGS), "--help"]
     _quiet_libraries()
+    use_product(_load_product)
     try:
         if words in ([], ["--help"]):
             print(command_index(), end="", flush=True)
@@ -142,6 +144,13 @@ def _demo(arguments: argparse.Namespace) -> int:
     from handlers.demo.main import run_demo
 
     return run_demo(play=arguments.play, train=arguments.train, port=arguments.port)
+
+
+def _load_product() -> RegistryProduct:
+    """Return the registry's product, for sentences about what was typed: the settings may not be read yet."""
+    from bot.bootstrap.storage import load_adapter
+
+    return load_adapter(os.environ.get("REGISTRAR_REGISTRY") or "mlflow").product
 
 
 def _quiet_libraries() -> None:

@@ -12,8 +12,8 @@ from bot.domain.commands.base import Command
 from bot.domain.commands.monitoring import MonitorBacktest, MonitorList, MonitorShow
 from bot.domain.core.durations import format_duration
 from bot.domain.monitoring import messages as monitor_messages
-from bot.domain.monitoring import rule_messages
 from bot.domain.monitoring.rules.false_rollbacks import estimate_false_rollbacks
+from bot.domain.policy.monitor_config import rule_sentence
 from handlers.terminal.output import console
 from handlers.terminal.output.command_output import (
     CommandOutput,
@@ -27,8 +27,7 @@ from handlers.terminal.output.command_output import (
 
 if TYPE_CHECKING:
     from bot.domain.monitoring.backtest import Backtest
-    from bot.domain.monitoring.monitor import Monitor
-    from bot.domain.monitoring.state import MonitorState
+    from bot.domain.monitoring.monitor import Monitor, MonitorState
     from bot.domain.monitoring.views import MonitorRow, MonitorView
     from handlers.terminal.session import TerminalSession
 
@@ -104,8 +103,8 @@ def _show(
     lines = [
         f"{monitor.model} {monitor.name}: {monitor_messages.status_text(monitor, monitor_state)} "
         f"({monitor_messages.value_text(monitor_state)})",
-        rule_messages.rule_sentence(monitor.rule),
-        to_terminal_sentence(rule_messages.action_sentence(monitor)),
+        rule_sentence(monitor.rule),
+        to_terminal_sentence(monitor_messages.action_sentence(monitor)),
         f"Source {monitor.rule.source}, every {format_duration(monitor.rule.every)}.",
     ]
     if why := monitor_messages.last_check_reason(monitor, monitor_state):

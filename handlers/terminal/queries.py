@@ -19,7 +19,7 @@ from bot.domain.core.sentence import Name, to_plain_text, truncate
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.request import Request, Vote, counting_approvals
 from bot.domain.registry import rollback_block
-from bot.domain.registry.model import ModelInfo, Stage, VersionInfo
+from bot.domain.registry.model import ModelInfo, Stage, VersionInfo, product
 from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.rollbacks import history_messages
 from bot.domain.rollbacks.history import Timeline
@@ -87,7 +87,7 @@ def _list(
     if command.text and not page:
         return CommandOutput(f"No model has {to_plain_text(Name(command.text))} in its name.\n")
     if not page:
-        return CommandOutput("No model is in MLflow yet. To make one of a run: registrar register\n")
+        return CommandOutput(f"No model is in {product().name} yet. To make one of a run: registrar register\n")
     table = console.new_table("Model", "Production", "Staging")
     for model in page:
         holders = (model.latest.get(stage) for stage in (Stage.PRODUCTION, Stage.STAGING))

@@ -12,9 +12,10 @@ from bot.bootstrap.slack import fetch_profile
 from bot.bootstrap.storage import policy_last_in_force
 from bot.domain.core.actors import Caller, Operator, Person, Profile
 from bot.domain.core.errors import SlackUnreachable
+from bot.ports import UnsetSetting
 from bot.registrar import Registrar
 from bot.services.core.commands import Origin
-from bot.settings import Settings, UnsetSetting
+from bot.settings import Settings
 
 TERMINAL_ORIGIN = Origin(entry_point="terminal")
 

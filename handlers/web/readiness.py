@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from bot.domain.core.errors import RegistryRefused, UnknownModel
+from bot.domain.registry.model import product
 from bot.ports import Ledger, ModelRegistry
 from bot.services.core.registry_availability import PROBE_MODEL_NAME
 
@@ -156,7 +157,7 @@ def registry_component(registry: ModelRegistry) -> Component:
         except RegistryRefused:  # some refuse such a name, others such a caller; `registrar doctor` says which
             return "It answers, and refuses this question."
         except Exception as error:
-            raise NotHealthy("MLflow does not answer; what is asked for waits until it does.") from error
+            raise NotHealthy(f"{product().name} does not answer; what is asked for waits until it does.") from error
         return "It answers."
 
     return Component("registry", look)

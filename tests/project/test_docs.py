@@ -283,5 +283,5 @@ def texts_of_the_program() -> frozenset[str]:
     for path in (ROOT / "bot").rglob("*.py"):
         for node in ast.walk(ast.parse(read(path))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                found.add(re.sub(r"\{\w+\}", "", node.value))
+                found.add(re.sub(r"\{\w+\}", "", node.value.replace("{product}", "MLflow")))
     return frozenset(found)

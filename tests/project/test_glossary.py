@@ -26,7 +26,7 @@ PLAIN = set(
         help here history home idempotency idempotent import importer in input key known list log many
         misconfigured missing monitoring no not notifier null observer open opening outages own pause
         payload preconditions problem push pushed recorder refusal refused register registrar registration
-        reject relative remove replay reset resume reused row set show side slack staging strict tally
+        reject relative remove replay reset resume reused row set show side slack staging strict system tally
         thread time unavailable unblock unfreeze unknown unreachable unsilence up upkeep validate
         variability view webhook withdraw wrong
         """,

@@ -61,7 +61,9 @@ def picky(name: str, source: Source, parts: SourceDependencies) -> MetricSource:
 @pytest.fixture
 def parts() -> Iterator[SourceDependencies]:
     ledger = SqlLedger("sqlite:////nowhere/ledger.db")
-    yield SourceDependencies(ledger=ledger, registry=MemoryRegistry(), environ={"PROM_TOKEN": " t0ken\n", "EMPTY": " "})
+    registry = MemoryRegistry()
+    environ = {"PROM_TOKEN": " t0ken\n", "EMPTY": " "}
+    yield SourceDependencies(ledger=ledger, registry=registry, tracker=registry, environ=environ)
     ledger.close()
 
 

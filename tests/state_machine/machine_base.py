@@ -16,6 +16,7 @@ from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from bot.domain.audit.audit_chain import verify
 from bot.domain.audit.events import CHAIN_START, ChainHead, Event, EventTag
 from bot.domain.commands.parser import parse_command
 from bot.domain.commands.policy import UnfreezeModel
@@ -24,7 +25,6 @@ from bot.domain.policy.parser import validate_policy
 from bot.domain.promotions.request import RequestState
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
-from bot.ledger.audit_chain import verify
 from bot.policy_file import LocalPolicyFile
 from bot.services.policy.reload import PolicyReloader
 from bot.services.transitions.executor import LEASE

@@ -19,7 +19,7 @@ from bot.domain.core.errors import (
     UnknownVersion,
     Unreachable,
 )
-from bot.services.transitions.executor import FROZEN_RETRY_DELAY, LEASE, MAX_RETRY_DELAY, MAX_TRIES, RETRY_DELAY
+from bot.services.transitions.executor import BACKOFF, FROZEN_RETRY_DELAY, LEASE, MAX_TRIES
 from tests.state_machine.records import (
     ALIASES,
     CLOCK,
@@ -83,7 +83,7 @@ class Model(RequestModel):
         try:
             end = self._make_back(move, claim) if move.is_back else self._make(move, claim)
         except Unreachable:
-            self._release(move, claim, RETRY_DELAY)
+            self._release(move, claim, BACKOFF.first)
             return False
         except RegistrarError:
             end = "failed"
@@ -291,4 +291,4 @@ def _check_is_ours(move: TransitionRecord, claim: int) -> None:
 
 def _pause(claim: int) -> timedelta:
     doubled: int = 2 ** min(claim - 1, 10)
-    return min(RETRY_DELAY * doubled, MAX_RETRY_DELAY)
+    return min(BACKOFF.first * doubled, BACKOFF.limit)

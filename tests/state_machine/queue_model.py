@@ -13,7 +13,7 @@ from bot.domain.core.errors import (
     UnknownVersion,
     Unreachable,
 )
-from bot.services.core.command_queue import ATTEMPT_LEASE, RETRY_DELAY
+from bot.services.core.command_queue import ATTEMPT_LEASE, BACKOFF
 from bot.services.transitions.loadability import CACHE_TTL
 from tests.state_machine.records import (
     ADMINS,
@@ -205,5 +205,5 @@ class QueueModel(RegistryModel):
 
     def _postpone(self, ask: AskRecord) -> None:
         if ask.waits:
-            ask.not_before = self.now + RETRY_DELAY
+            ask.not_before = self.now + BACKOFF.first
             ask.attempts += 1

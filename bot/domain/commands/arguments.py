@@ -12,7 +12,7 @@ from pydantic import BeforeValidator
 from bot.domain.commands.base import Argument
 from bot.domain.core.errors import BadInput
 from bot.domain.core.sentence import Code, Name, sanitize_text, say
-from bot.domain.registry.model import Stage, VersionRef, parse_target_stage, parse_version_ref
+from bot.domain.registry.model import Stage, VersionRef, parse_target_stage, parse_version_ref, product
 from bot.domain.registry.semver import Bump
 from bot.domain.transitions.registry_tags import RESERVED_TAGS
 
@@ -38,7 +38,7 @@ def parse_run_id(text: object) -> str:
     """Parse an MLflow run id. Raises BadInput."""
     word = str(text).strip()
     if not re.fullmatch(r"\w{1,64}", word, re.ASCII):
-        raise BadInput(say("{word} is no run id. Copy it from MLflow: 32 letters and digits.", word=Name(word[:80])))
+        raise BadInput(say("{word} is no run id. Copy it from {product}: 32 letters and digits.", word=Name(word[:80])))
     return word
 
 
@@ -69,13 +69,13 @@ def _parse_tag(text: object) -> str:
     if not equals or not key:
         raise BadInput(say("{word} is no tag. Write it so: {like}", word=Name(str(text)[:80]), like=Code("owner=ann")))
     if not re.fullmatch(r"[\w.\-: /]{1,250}", key) or ".." in key or key.startswith("/"):
-        raise BadInput(say("MLflow takes no tag called {key}. Use letters, digits and _ . - : /", key=Name(key)))
-    if key.startswith("mlflow.") or key in RESERVED_TAGS:
+        raise BadInput(say("{product} takes no tag called {key}. Use letters, digits and _ . - : /", key=Name(key)))
+    if product().owns_tag(key) or key in RESERVED_TAGS:
         raise BadInput(
             say(
                 "The tag {key} is kept by {who}; set another.",
                 key=Code(key),
-                who="MLflow itself" if key.startswith("mlflow.") else "Registrar",
+                who=f"{product().name} itself" if product().owns_tag(key) else "Registrar",
             )
         )
     if len(value) > MAX_TAG_LENGTH:
@@ -96,7 +96,7 @@ def _parse_result(text: object) -> str:
             say("{word} is no result. Write it so: {like}", word=Name(str(text)[:80]), like=Code("accuracy=0.92"))
         )
     if not re.fullmatch(r"[\w.\-: /]{1,200}", name) or ".." in name or name.startswith("/"):
-        raise BadInput(say("MLflow takes no metric called {key}. Use letters, digits and _ . - : /", key=Name(name)))
+        raise BadInput(say("{product} takes no metric called {key}. Use letters, digits and _ . - : /", key=Name(name)))
     return f"{name}={value.strip()}"
 
 

@@ -25,9 +25,9 @@ from bot.domain.commands.rule_flags import build_rule, is_unset, rule_flags
 from bot.domain.core.durations import parse_duration
 from bot.domain.core.errors import BadInput
 from bot.domain.core.sentence import Code, Name, say
-from bot.domain.monitoring.monitor import max_silence
+from bot.domain.monitoring.monitor import MAX_SILENCE
 from bot.domain.policy.authorization import Permission
-from bot.domain.policy.monitor_config import MonitorConfig
+from bot.domain.policy.monitor_config import MonitorConfig, rule_of_bounds
 
 GROUP = "monitor"
 
@@ -57,7 +57,7 @@ def _parse_silence(text: object) -> timedelta:
                 b=Code("30m"),
             )
         ) from None
-    if not timedelta(0) < span <= max_silence():
+    if not timedelta(0) < span <= MAX_SILENCE:
         raise BadInput("A monitor can be silenced for 72 hours at most. Pause it for longer.")
     return span
 
@@ -159,13 +159,13 @@ class MonitorEdit(_RuleCommand):
         return self
 
     def apply_to(self, rule: MonitorConfig) -> MonitorConfig:
-        """Return the changed rule. A bound turns any other kind of rule into a threshold."""
+        """Return the changed rule. A fixed bound changes any other rule into the one that has it."""
         current = {field: value for field in MonitorConfig.model_fields if (value := getattr(rule, field)) is not None}
         changed = {field: value for field, value in self.settings.items() if not is_unset(value)}
-        if {"greater_than", "less_than"} & set(changed) and "rule" not in changed:
-            changed["rule"] = "threshold"
-        if str(changed.get("rule", rule.rule)) != "threshold":
-            current = {field: value for field, value in current.items() if field not in {"greater_than", "less_than"}}
+        if "rule" not in changed and (implied := rule_of_bounds(changed)):
+            changed["rule"] = implied
+        new_rule = str(changed.get("rule", rule.rule))
+        current = {field: value for field, value in current.items() if rule_of_bounds({field}) in {None, new_rule}}
         unset = {field for field, value in self.settings.items() if is_unset(value)}
         return build_rule(
             {field: value for field, value in (current | changed).items() if field not in unset} | {"name": rule.name}

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from bot.domain.commands.base import Argument, validation_message
-from bot.domain.core.durations import serialize_duration
+from bot.domain.core.durations import format_duration
 from bot.domain.core.errors import BadInput
 from bot.domain.core.sentence import Code, say
 from bot.domain.policy.effect_size import MinimumEffect
@@ -44,33 +44,17 @@ def _placeholder(field: str, info: FieldInfo) -> str:
     return {float: "X", int: "N", timedelta: "TIME", MinimumEffect: "EFFECT"}.get(kind, field.upper())
 
 
-def _default_text(default: object) -> object:
-    """Return a default as it's typed, or an empty text."""
-    if isinstance(default, timedelta):
-        return _short_duration(default)
-    if isinstance(default, MinimumEffect):
-        return str(default)
-    return default if isinstance(default, str | int | float) and default != "" else None
-
-
-def _short_duration(span: timedelta) -> str:
-    seconds = int(span.total_seconds())
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds and seconds % size == 0:
-            return f"{seconds // size}{unit}"
-    return serialize_duration(span)
-
-
 def rule_flags(*, with_defaults: bool) -> tuple[tuple[str, FieldInfo, Argument], ...]:
+    """Return each field of a rule but its name, with its default as it's typed, and its flag."""
     flags = []
     for field, info in MonitorConfig.model_fields.items():
-        if field != "name":
-            arg = Argument(
-                _placeholder(field, info), info.description or field.replace("_", " "), False, (flag_of(field),)
-            )
-            flags.append(
-                (field, FieldInfo(annotation=str, default=_default_text(info.default) if with_defaults else None), arg)
-            )
+        if field == "name":
+            continue
+        default = format_duration(info.default) if isinstance(info.default, timedelta) else info.default
+        default = str(default) if isinstance(default, MinimumEffect) else default
+        argument = Argument(_placeholder(field, info), str(info.description), False, (flag_of(field),))
+        is_shown = with_defaults and isinstance(default, str | int | float) and default != ""
+        flags.append((field, FieldInfo(annotation=str, default=default if is_shown else None), argument))
     return tuple(flags)
 
 

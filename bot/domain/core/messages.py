@@ -7,7 +7,7 @@ from bot.domain.core.sentence import Code, Sentence, say
 
 def answer_delayed_notice() -> Sentence:
     """Return the notice for someone who queries while the registry is slow or down."""
-    return say("MLflow is slow or away right now. The answer comes as soon as it does.")
+    return say("{product} is slow or away right now. The answer comes as soon as it does.")
 
 
 def sent_directly_notice(error_code: str = "") -> Sentence:
@@ -21,4 +21,6 @@ def sent_directly_notice(error_code: str = "") -> Sentence:
 
 def command_recorded_notice() -> Sentence:
     """Return the notice for someone whose change was recorded while the registry is slow or down."""
-    return say("MLflow is slow or away right now. What you asked for is written down, and done as soon as it answers.")
+    return say(
+        "{product} is slow or away right now. What you asked for is written down, and done as soon as it answers."
+    )

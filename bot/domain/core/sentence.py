@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
 
@@ -41,10 +41,18 @@ class Mention:
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A template and its values. `str()` gives plain text; Slack renders it in bot/slack/core/blocks.py."""
+    """A template and its values. `str()` gives plain text; Slack renders it in bot/slack/core/blocks.py.
+
+    `code` says for decisions what the sentence is about: it stays the same when the words change.
+    """
 
     template: str
     args: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    code: str = field(default="", compare=False)
+
+    def with_code(self, code: str) -> Sentence:
+        """Return the sentence with a code."""
+        return replace(self, code=code)
 
     def render(self, format_value: Callable[[object], str]) -> str:
         """Return the text, with `format_value` applied to each value."""
@@ -61,8 +69,21 @@ class Sentence:
         return self.render(to_plain_text)
 
 
+_read_product_name: list[Callable[[], str]] = [lambda: "The registry"]
+
+
+def set_product_name(read_name: Callable[[], str]) -> None:
+    """Set what `say` writes for `{product}`: the name of the registry's product."""
+    _read_product_name[:] = [read_name]
+
+
 def say(template: str, /, **args: object) -> Sentence:
-    """Build a sentence. `template` must be a literal, never built from outside text; values go into `args`."""
+    """Build a sentence. `template` must be a literal, never built from outside text; values go into `args`.
+
+    `{product}` becomes the name of the registry's product, such as MLflow.
+    """
+    if "{product}" in template:
+        template = template.replace("{product}", _read_product_name[0]())
     return Sentence(template, MappingProxyType(args))
 
 
@@ -128,10 +149,11 @@ _PARSERS_BY_KIND: dict[str, Callable[[str], object]] = {
 
 def pack_sentence(sentence: Sentence) -> dict[str, object]:
     """Return the sentence as plain JSON values, for a row of the outbox."""
-    return {
+    packed: dict[str, object] = {
         "template": sentence.template,
         "args": {name: _pack_argument(value) for name, value in sentence.args.items()},
     }
+    return packed | ({"code": sentence.code} if sentence.code else {})
 
 
 def unpack_sentence(data: Mapping[str, object]) -> Sentence:
@@ -139,7 +161,8 @@ def unpack_sentence(data: Mapping[str, object]) -> Sentence:
     args = data["args"]
     if not isinstance(args, Mapping):
         raise TypeError("a packed sentence holds its values by name")
-    return say(str(data["template"]), **{str(name): _unpack_argument(value) for name, value in args.items()})
+    values = {str(name): _unpack_argument(value) for name, value in args.items()}
+    return say(str(data["template"]), **values).with_code(str(data.get("code", "")))
 
 
 def _pack_argument(value: object) -> object:

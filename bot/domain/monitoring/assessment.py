@@ -5,21 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import isnan, nan
-from typing import TYPE_CHECKING
 
 from bot.domain.core.numbers import format_number, format_proportion
 from bot.domain.core.sentence import Sentence, say
+from bot.domain.monitoring.monitor import BLIND_STATUSES, JITTER, Monitor, MonitorState, MonitorStatus, ProductionTerm
 from bot.domain.monitoring.readings import CheckOutcome, Reading
-from bot.domain.monitoring.state import BLIND_STATUSES, MonitorState, MonitorStatus, ProductionTerm
+from bot.domain.monitoring.reasons import Reason
 from bot.domain.policy.monitor_config import HARD_LIMIT_CHECKS, MonitorConfig
-from bot.domain.registry.metric_direction import Direction
 
-if TYPE_CHECKING:  # numpy is slow to import, and the terminal knows this module
-    pass
-from bot.domain.monitoring.monitor import JITTER, Monitor
-
+SOURCE_ERROR = say("The source gave an error.").with_code(Reason.SOURCE_ERROR)
+NO_DATA = say("The source had no data.").with_code(Reason.NO_DATA)
+TOO_SOON = say("Too soon after the promotion to judge.").with_code(Reason.TOO_SOON)
+NO_VERDICT_YET = say("There's no verdict yet.").with_code(Reason.UNKNOWN_WHY)
 MAX_UNJUDGED_CHECKS = 3  # checks in a row without a verdict that was due, until the monitor can't judge
-FIRST_VERDICT_CHECKS = 6  # checks that bring `sequential` the readings for its first verdict, with two to spare
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,16 +58,11 @@ class Verdict:
         return self.has_changed and self.monitor_state.state is MonitorStatus.FAILED
 
 
-def latest_time(first: datetime | None, second: datetime | None) -> datetime | None:
-    """Return the later of two times; either can be None."""
-    return max(filter(None, (first, second)), default=None)
-
-
-def is_beyond_hard_limit(rule: MonitorConfig, value: float) -> bool:
-    """Tell whether the value is beyond the hard limit; a value that equals it isn't."""
-    if rule.hard_limit is None or isnan(value):
-        return False
-    return value < rule.hard_limit if rule.better_direction is Direction.HIGHER else value > rule.hard_limit
+def _is_beyond_hard_limit(rule: MonitorConfig, value: float) -> bool:
+    """Tell whether the value is beyond the hard limit; a value that equals it isn't, nor is NaN."""
+    return rule.hard_limit is not None and (
+        value < rule.hard_limit if rule.higher_is_better else value > rule.hard_limit
+    )
 
 
 def is_warmed_up(monitor: Monitor, term: ProductionTerm, now: datetime) -> bool:
@@ -108,22 +101,19 @@ def assess(
         slot=previous.slot + 1,
         at=now,
         points=previous.points + reading.fresh,
-        newest=latest_time(previous.newest, reading.newest),
+        newest=max(filter(None, (previous.newest, reading.newest)), default=None),
     )
-    if reading.outcome is CheckOutcome.ERROR:
-        return _error_verdict(rule, previous, seen, reading.why or say("The source gave an error."))
+    early_state = MonitorStatus.FAILED if previous.state is MonitorStatus.FAILED else MonitorStatus.WARMUP
     if reading.outcome is CheckOutcome.NO_DATA and result is not None and not warmed_up:
-        state = MonitorStatus.FAILED if previous.state is MonitorStatus.FAILED else MonitorStatus.WARMUP
-        return _make_verdict(CheckOutcome.NO_DATA, previous, seen, state, result.why or say("There's no verdict yet."))
-    if reading.outcome is CheckOutcome.NO_DATA:
-        return _no_data_verdict(rule, previous, seen, reading.why or say("The source had no data."))
+        return _make_verdict(CheckOutcome.NO_DATA, previous, seen, early_state, result.why or NO_VERDICT_YET)
+    if reading.outcome is not CheckOutcome.OK:
+        return _verdict_without_value(rule, previous, seen, reading)
     seen = replace(seen, value=reading.value, total=reading.total, broken=0, empty=0)
-    if is_beyond_hard_limit(rule, reading.value):
+    if _is_beyond_hard_limit(rule, reading.value):
         return _hard_limit_verdict(rule, previous, seen, now)
     seen = replace(seen, beyond=0)
     if not warmed_up:
-        state = MonitorStatus.FAILED if previous.state is MonitorStatus.FAILED else MonitorStatus.WARMUP
-        return _make_verdict(CheckOutcome.OK, previous, seen, state, say("Too soon after the promotion to judge."))
+        return _make_verdict(CheckOutcome.OK, previous, seen, early_state, TOO_SOON)
     result = result or RuleResult(is_worse=None)
     seen = replace(
         seen,
@@ -136,7 +126,7 @@ def assess(
         return _rule_verdict(rule, previous, replace(seen, unjudged=0, judged_at=now), result, now)
     if result.why is None and result.judged_to is None:
         return _no_new_verdict(rule, previous, seen, due_since)
-    why = result.why or say("There's no verdict yet.")
+    why = result.why or NO_VERDICT_YET
     if _is_waiting_for_readings(rule, seen, result, due_since):
         state = previous.state if previous.state in {MonitorStatus.FAILED, *BLIND_STATUSES} else MonitorStatus.WARMUP
         return _make_verdict(CheckOutcome.OK, previous, seen, state, why)
@@ -148,13 +138,12 @@ def _no_new_verdict(
 ) -> Verdict:
     """Return the verdict if there's nothing new to judge; if the last window had none, there's none now either."""
     if previous.state in {MonitorStatus.NO_DATA, MonitorStatus.ERROR}:
-        return _make_verdict(
-            CheckOutcome.OK, previous, current, previous.state, say("Measured again, but not judged yet.")
-        )
+        why = say("Measured again, but not judged yet.").with_code(Reason.NOT_JUDGED_YET)
+        return _make_verdict(CheckOutcome.OK, previous, current, previous.state, why)
     if previous.unjudged:
-        return _unjudged_verdict(previous, current, previous.why or say("There's no verdict yet."))
-    if (why := _overdue_reason(rule, current, due_since)) is not None:
-        return _unjudged_verdict(previous, current, why)
+        return _unjudged_verdict(previous, current, previous.why or NO_VERDICT_YET)
+    if (overdue := _overdue_reason(rule, current, due_since)) is not None:
+        return _unjudged_verdict(previous, current, overdue)
     return _make_verdict(
         CheckOutcome.OK, previous, current, previous.state, previous.why or say("The first window isn't complete yet.")
     )
@@ -164,13 +153,14 @@ def _overdue_reason(rule: MonitorConfig, current: MonitorState, due_since: datet
     """Return since when a verdict has been missing if it's overdue, whatever the reason; else None."""
     if due_since is None or current.at is None:
         return None
-    window = rule.window if rule.uses_blocks else timedelta()
+    window = rule.window if rule.kind.compares_windows else timedelta()
     checks = MAX_UNJUDGED_CHECKS * (1 + JITTER) * rule.every
     last = max(due_since, current.judged_at or due_since)
     if current.judged_to is not None and current.judged_to - current.at > window + checks:
-        return say("It has judged up to {to}, which is in the future: the clock was set back.", to=current.judged_to)
+        why = say("It has judged up to {to}, which is in the future: the clock was set back.", to=current.judged_to)
+        return why.with_code(Reason.CLOCK_SET_BACK)
     if current.at - last > 2 * window + checks:
-        return say("There's been no verdict since {since}.", since=last)
+        return say("There's been no verdict since {since}.", since=last).with_code(Reason.OVERDUE)
     return None
 
 
@@ -182,8 +172,10 @@ def _is_waiting_for_readings(
         return current.points < rule.required_points
     if result.judged_to is not None and result.judged_to - rule.window < due_since:
         return True  # the monitor, or its last change, is younger than this window
-    is_first = rule.rule == "sequential" and (current.judged_at is None or current.judged_at <= due_since)
-    needed = rule.required_points if current.points < rule.required_points else FIRST_VERDICT_CHECKS if is_first else 0
+    is_first = current.judged_at is None or current.judged_at <= due_since
+    needed = (
+        rule.required_points if current.points < rule.required_points else rule.kind.first_verdict_checks * is_first
+    )
     return needed > 0 and current.at <= due_since + 2 * needed * rule.every
 
 
@@ -242,40 +234,29 @@ def _hard_limit_verdict(rule: MonitorConfig, previous: MonitorState, current: Mo
     )
 
 
-def _no_data_verdict(rule: MonitorConfig, previous: MonitorState, current: MonitorState, why: Sentence) -> Verdict:
-    """Return the verdict for a check without data: a monitor that failed stays failed, and its counts are kept."""
-    current = replace(current, empty=current.empty + 1, broken=0, beyond=0, missed_at=current.at)
-    return _verdict_without_value(
-        CheckOutcome.NO_DATA, previous, current, MonitorStatus.NO_DATA if current.empty >= rule.no_data else None, why
-    )
-
-
-def _error_verdict(rule: MonitorConfig, previous: MonitorState, current: MonitorState, why: Sentence) -> Verdict:
-    current = replace(current, broken=current.broken + 1, beyond=0, missed_at=current.at)
-    return _verdict_without_value(
-        CheckOutcome.ERROR, previous, current, MonitorStatus.ERROR if current.broken >= rule.error else None, why
-    )
-
-
 def _verdict_without_value(
-    outcome: CheckOutcome,
-    previous: MonitorState,
-    current: MonitorState,
-    new_status: MonitorStatus | None,
-    why: Sentence,
+    rule: MonitorConfig, previous: MonitorState, current: MonitorState, reading: Reading
 ) -> Verdict:
-    """Return the verdict for a check without a value. If a verdict is due, it's still missing for the same reason."""
+    """Return the verdict for a check without a value: a monitor that failed stays failed, and its counts are kept.
+
+    If a verdict is due, it's still missing for the same reason.
+    """
+    is_error = reading.outcome is CheckOutcome.ERROR
+    why = reading.why or (SOURCE_ERROR if is_error else NO_DATA)
+    current = replace(current, beyond=0, missed_at=current.at)
+    if is_error:
+        current = replace(current, broken=current.broken + 1)
+        new_status = MonitorStatus.ERROR if current.broken >= rule.error else None
+    else:
+        current = replace(current, empty=current.empty + 1, broken=0)
+        new_status = MonitorStatus.NO_DATA if current.empty >= rule.no_data else None
     if previous.state is not MonitorStatus.FAILED and new_status is not None:
-        return _make_verdict(outcome, previous, current, new_status, why)
+        return _make_verdict(reading.outcome, previous, current, new_status, why)
     if not previous.unjudged or previous.state in {MonitorStatus.NO_DATA, MonitorStatus.ERROR}:
-        return _make_verdict(outcome, previous, current, previous.state, why)
-    current = replace(current, unjudged=previous.unjudged + 1, why=previous.why or why)
-    return Verdict(
-        outcome=outcome,
-        monitor_state=replace(current, state=_unjudged_status(previous, current)),
-        previous_status=previous.state,
-        why=why,
-    )
+        return _make_verdict(reading.outcome, previous, current, previous.state, why)
+    current = replace(current, unjudged=previous.unjudged + 1)
+    verdict = _make_verdict(reading.outcome, previous, current, _unjudged_status(previous, current), why)
+    return replace(verdict, monitor_state=replace(verdict.monitor_state, why=previous.why or why))
 
 
 def _make_verdict(

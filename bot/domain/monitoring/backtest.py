@@ -13,6 +13,7 @@ from bot.domain.monitoring.assessment import RuleResult
 from bot.domain.monitoring.incident import MonitorChart
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.monitoring.readings import Firing, Point
+from bot.domain.monitoring.reasons import Reason
 from bot.domain.monitoring.views import chart_bounds
 from bot.domain.policy.monitor_config import MonitorConfig
 
@@ -33,9 +34,7 @@ class BacktestCoverage:
     until: datetime
     judged_time: timedelta = timedelta()
     last_check_at: datetime | None = None  # the last check so far
-    _reasons: dict[str, tuple[timedelta, Sentence]] = field(
-        default_factory=dict
-    )  # by template: for how long, and the sentence
+    _reasons: dict[str, tuple[timedelta, Sentence]] = field(default_factory=dict)  # by code: for how long
 
     def add(self, rule: MonitorConfig, at: datetime, result: RuleResult | None, why: Sentence | None) -> None:
         """Count a check; `why` is why the rule wasn't applied, if it wasn't."""
@@ -60,23 +59,14 @@ class BacktestCoverage:
             return None
         left = {**self._reasons}
         end = self.until - max(self.last_check_at or self.since, self.since)
-        left[_NOT_MEASURED.template] = (
-            left.get(_NOT_MEASURED.template, (timedelta(), _NOT_MEASURED))[0] + end,
-            _NOT_MEASURED,
-        )
+        left[_NOT_MEASURED.code] = (left.get(_NOT_MEASURED.code, (timedelta(),))[0] + end, _NOT_MEASURED)
         return max(left.values(), key=lambda one: one[0])[1]
 
     def _add_unjudged(self, span: timedelta, why: Sentence) -> None:
-        words = _text_without_figures(why)
-        self._reasons[words] = (self._reasons.get(words, (timedelta(), why))[0] + span, why)
+        self._reasons[why.code] = (self._reasons.get(why.code, (timedelta(),))[0] + span, why)
 
 
-_NOT_MEASURED = say("Most of the time that wasn't judged, nothing was measured.")
-
-
-def _text_without_figures(why: Sentence) -> str:
-    """Return a sentence without its numbers, so that equal reasons are counted together."""
-    return why.template + "".join(_text_without_figures(one) for one in why.args.values() if isinstance(one, Sentence))
+_NOT_MEASURED = say("Most of the time that wasn't judged, nothing was measured.").with_code(Reason.NOT_MEASURED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,10 +8,8 @@ from bot.domain.core.actors import Actor, Automation, format_actor
 from bot.domain.core.durations import format_duration
 from bot.domain.core.sentence import Code, Name, Sentence, join_sentences, say
 from bot.domain.monitoring.incident import Incident, IncidentEnding, IncidentKind, IncidentStatus, TrippedBreaker
-from bot.domain.monitoring.incident_decision import ALL_MODELS_LIMIT_REACHED
-from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.state import MonitorStatus
-from bot.domain.rollbacks.messages import LOADABILITY_UNKNOWN, LOADABILITY_UNKNOWN_TO_MONITOR, MAY_NOT_LOAD
+from bot.domain.monitoring.monitor import Monitor, MonitorStatus
+from bot.domain.monitoring.reasons import Reason, reason_of
 from bot.domain.transitions.transition import Transition, TransitionKind
 
 NO_ACTION_NEEDED = say("Nobody has to do anything.")
@@ -124,7 +122,7 @@ _STATUS_SENTENCES = {
     IncidentStatus.NOTIFIED: "Nothing was moved.",
     IncidentStatus.AWAITING_HUMAN: "Nothing is moved until somebody decides.",
     IncidentStatus.INTENT: "Rolling {it} back to {to}.",
-    IncidentStatus.ROLLED_BACK: "Rolled back: {to} is in Production, read back from MLflow. {bad} is blocked.",
+    IncidentStatus.ROLLED_BACK: "Rolled back: {to} is in Production, read back from {product}. {bad} is blocked.",
     IncidentStatus.NOT_FOLLOWED: "Rolled back: {to} is in Production, {bad} is blocked; "
     "the serving side has not confirmed it.",
     IncidentStatus.SILENCED: "Nothing was moved.",
@@ -164,12 +162,12 @@ def _decision_step(incident: Incident) -> Sentence:
             )
         case IncidentStatus.HELD if incident.target is None:
             return say("Decide which version should serve; nothing happens by itself.")
-        case IncidentStatus.HELD if _has_reason(incident, MAY_NOT_LOAD, LOADABILITY_UNKNOWN):
+        case IncidentStatus.HELD if reason_of(incident.why) == Reason.MAY_NOT_LOAD:
             return say(
                 "Decide: another version, as {history} lists them, or this one with --force.",
                 history=Code(f"/model history {incident.model}"),
             )
-        case IncidentStatus.HELD if _has_reason(incident, LOADABILITY_UNKNOWN_TO_MONITOR):
+        case IncidentStatus.HELD if reason_of(incident.why) == Reason.LOADABILITY_UNKNOWN:
             return say(
                 "Wait, or decide: if {bad} is really bad, type {back}",
                 bad=version_code(incident.version),
@@ -177,7 +175,7 @@ def _decision_step(incident: Incident) -> Sentence:
             )
         case IncidentStatus.FAILED:
             return say(
-                "Do this: {back} If that fails as well, move {to} to Production in MLflow.",
+                "Do this: {back} If that fails as well, move {to} to Production in {product}.",
                 back=back,
                 to=version_code(incident.target),
             )
@@ -202,12 +200,8 @@ def rollback_command(incident: Incident, flag: str = "") -> Code:
 
 def _reset_command(incident: Incident) -> Code:
     """Return the command that lets automatic rollbacks go on: of this model, or of all where that was the limit."""
-    is_of_all = _has_reason(incident, ALL_MODELS_LIMIT_REACHED)
+    is_of_all = reason_of(incident.why) == Reason.LIMIT_OF_ALL_REACHED
     return Code("/model monitor reset --all" if is_of_all else f"/model monitor reset {incident.model}")
-
-
-def _has_reason(incident: Incident, *templates: str) -> bool:
-    return incident.why is not None and incident.why.template in templates
 
 
 def _source_step(incident: Incident) -> Sentence:
@@ -346,7 +340,7 @@ _TRANSITION_SENTENCES = {
     TransitionKind.PROMOTION: "{who} approved that last.",
     TransitionKind.BREAK_GLASS: "{who} broke the glass.",
     TransitionKind.ROLLBACK: "{who} rolled it back.",
-    TransitionKind.OBSERVED: "It was moved in MLflow.",
+    TransitionKind.OBSERVED: "It was moved in {product}.",
 }
 
 

@@ -11,12 +11,24 @@ from bot.domain.core.durations import format_duration
 from bot.domain.core.numbers import format_number, format_proportion, pluralize
 from bot.domain.core.sentence import Code, Name, Sentence, join_sentences, join_with_conjunction, say
 from bot.domain.monitoring.assessment import MAX_UNJUDGED_CHECKS
-from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.rule_messages import action_sentence, measured_value, metric_name, rule_sentence
+from bot.domain.monitoring.monitor import (
+    BLIND_STATUSES,
+    FrozenBaseline,
+    Monitor,
+    MonitorState,
+    MonitorStatus,
+    ProductionTerm,
+)
+from bot.domain.monitoring.reasons import Reason, reason_of
 from bot.domain.monitoring.rules.false_rollbacks import FalseRollbackEstimate
-from bot.domain.monitoring.state import BLIND_STATUSES, MonitorState, MonitorStatus, ProductionTerm
-from bot.domain.monitoring.stored_baselines import FrozenBaseline
-from bot.domain.policy.monitor_config import MonitorConfig
+from bot.domain.policy.monitor_config import (
+    RULE_IF_UNSET,
+    RULE_IF_UNSET_BEFORE,
+    MonitorConfig,
+    measured_value,
+    metric_name,
+    rule_sentence,
+)
 
 MEASURES_SOMETHING_ELSE = (
     "It measures something else now, so its earlier figures count no more, in its baseline neither."
@@ -29,7 +41,22 @@ def qualified_name(monitor: Monitor) -> Sentence:
     return say("{model} {name}", model=Name(monitor.model), name=Code(monitor.name))
 
 
-# -- what it does ------------------------------------------------------------------------------------------------------
+def action_sentence(monitor: Monitor) -> Sentence:
+    """Return a sentence that says what a failure currently leads to."""
+    if monitor.rule.action == "auto" and not monitor.is_armed:
+        return say(
+            "It is to roll back by itself, but until a second person arms it, it asks: {arm}",
+            arm=Code(f"/model monitor arm {monitor.model} {monitor.name}"),
+        )
+    return _ACTIONS[monitor.effective_action]
+
+
+_ACTIONS = {
+    "dry_run": say("It tries itself out: nobody is alerted, and nothing is moved."),
+    "notify": say("It tells the channel, and moves nothing."),
+    "ask": say("It asks in the channel whether to roll back."),
+    "auto": say("It rolls back by itself."),
+}
 
 
 # -- how it stands -----------------------------------------------------------------------------------------------------
@@ -58,11 +85,10 @@ def status_text(monitor: Monitor, monitor_state: MonitorState) -> Sentence:
 
 
 def last_check_reason(monitor: Monitor, monitor_state: MonitorState) -> Sentence | None:
-    """Return what the last check came to; None if that's unknown, or if `state` says so in the same words."""
-    if monitor_state.why is None:
-        return None
-    why, stands = (str(one).rstrip(".").casefold() for one in (monitor_state.why, status_text(monitor, monitor_state)))
-    return None if stands.endswith(why) else monitor_state.why
+    """Return what the last check came to; None if that's unknown, or if `status_text` says it."""
+    is_in_status = monitor_state.state in {MonitorStatus.CANT_JUDGE, MonitorStatus.DISABLED}
+    is_said = is_in_status or reason_of(monitor_state.why) == Reason.NOT_JUDGED_YET
+    return None if is_said and not monitor.is_paused else monitor_state.why
 
 
 _STATUS_TEXTS = {
@@ -186,9 +212,9 @@ def judged_by_default(monitors: Sequence[Monitor]) -> Sentence:
             what="monitor" if is_one else "monitors",
             names=[qualified_name(one) for one in monitors[:MAX_NAMED]],
             more=more,
-            default=Code("default"),
+            default=Code(RULE_IF_UNSET),
             them="it" if is_one else "them",
-            blocks=Code("blocks"),
+            blocks=Code(RULE_IF_UNSET_BEFORE),
         )
     ]
     if armed == len(monitors):
@@ -196,7 +222,15 @@ def judged_by_default(monitors: Sequence[Monitor]) -> Sentence:
     elif armed:
         said.append(say("Those that were armed stay armed."))
     return join_sentences(
-        [*said, say("To keep {blocks}, set {rule}.", blocks=Code("blocks"), rule=Code("rule: blocks"))], " "
+        [
+            *said,
+            say(
+                "To keep {blocks}, set {rule}.",
+                blocks=Code(RULE_IF_UNSET_BEFORE),
+                rule=Code(f"rule: {RULE_IF_UNSET_BEFORE}"),
+            ),
+        ],
+        " ",
     )
 
 
@@ -285,7 +319,7 @@ def checked_answer(monitor: Monitor, monitor_state: MonitorState) -> Sentence:
 def _latest_reading(rule: MonitorConfig, monitor_state: MonitorState) -> Sentence:
     """Return what was read. Against a baseline, that is one reading of many, and the bound is for their mean."""
     v = Code(f"v{monitor_state.version}")
-    if rule.is_threshold:
+    if not rule.uses_baseline:
         return say("{query} of {v}: {value}.", query=measured_value(rule), v=v, value=value_text(monitor_state))
     return say(
         "The latest reading of {metric} for {v} is {value}.",

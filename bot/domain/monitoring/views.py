@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.domain.monitoring.incident import Incident, MonitorChart, TrippedBreaker
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import Monitor, MonitorState, MonitorStatus
 from bot.domain.monitoring.readings import CheckOutcome, Measurement
-from bot.domain.monitoring.state import MonitorState, MonitorStatus
 from bot.domain.policy.monitor_config import MonitorConfig
-from bot.domain.registry.metric_direction import Direction
 from bot.domain.rollbacks.rollback import serving_periods
 from bot.domain.transitions.transition import Transition
 
@@ -62,24 +60,15 @@ def worst_first(rows: Iterable[MonitorRow]) -> list[MonitorRow]:
     )
 
 
-def monitors_of_incident(incident: Incident, monitors: Iterable[Monitor]) -> list[Monitor]:
-    """Return the monitors that an incident is about, in its order; an incident of a source names their models, too."""
-    if incident.is_of_source:
-        by_name = {f"{one.model} {one.name}": one for one in monitors if one.rule.source == incident.source}
-    else:
-        by_name = {one.name: one for one in monitors if one.model == incident.model}
-    return [by_name[name] for name in incident.monitors if name in by_name]
-
-
 BASELINE_LINE = "baseline"  # the name of its line
 
 
 def chart_bounds(rule: MonitorConfig, bound: float | None, baseline_value: float | None) -> dict[str, float]:
     """Return a chart's lines by name: the bounds, the baseline, and the hard limit."""
-    lines = {"must be above": rule.greater_than, "must be below": rule.less_than}
-    if not rule.is_threshold:
+    lines = {name: getattr(rule, field) for field, name in rule.kind.bounds.items()}
+    if rule.uses_baseline:
         lines |= {
-            "fails below" if rule.better_direction is Direction.HIGHER else "fails above": bound,
+            "fails below" if rule.higher_is_better else "fails above": bound,
             BASELINE_LINE: baseline_value,
         }
     lines["hard limit"] = rule.hard_limit

@@ -41,6 +41,17 @@ class MinimumEffect:
             return f"{self.amount:.12g} abs"
         return f"{100 * self.amount:.12g}%{' of error' if self.kind is EffectKind.OF_ERROR else ''}"
 
+    @property
+    def in_words(self) -> Sentence:
+        """The same in words: `2%`, `0.01`, `10% of the error`."""
+        if self.kind is EffectKind.ABSOLUTE:
+            return say("{amount}", amount=format_number(self.amount))
+        return say(
+            "{amount}%{of}",
+            amount=format_number(100 * self.amount),
+            of=" of the error" if self.kind is EffectKind.OF_ERROR else "",
+        )
+
     def absolute_distance(self, expected: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return its size at each expected value, in the metric's unit; an array of the same shape."""
         import numpy as np

@@ -1,13 +1,22 @@
-"""The configuration of a monitor: the same in the policy file and from Slack."""
+"""The configuration of a monitor, the same in the policy file and from Slack, and the rules that it chooses from.
+
+A rule is the fields that it reads, its entry in `RULES`, and how it judges: `evaluate` in the module of its name in
+bot/domain/monitoring/rules. Nothing else names a rule; flags, help, the form, validation, and backtests follow.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from bot.domain.core.durations import Duration
+from bot.domain.core.durations import Duration, format_duration
+from bot.domain.core.numbers import format_number
+from bot.domain.core.sentence import Code, Sentence, join_sentences, say
 from bot.domain.core.strict_model import StrictModel
 from bot.domain.policy.effect_size import EffectSize, MinimumEffect
 from bot.domain.registry.metric_direction import Direction, direction_of
@@ -170,24 +179,29 @@ class MonitorConfig(StrictModel):
         return direction_of(self.query)
 
     @property
+    def higher_is_better(self) -> bool:
+        """Return whether higher values are better."""
+        return self.better_direction is Direction.HIGHER
+
+    @property
     def has_explicit_rule(self) -> bool:
         """Return whether `rule` was set explicitly."""
         return "rule" in self.model_fields_set
 
     @property
-    def is_threshold(self) -> bool:
-        """Return whether it compares with a fixed bound, not with a baseline."""
-        return self.rule == "threshold"
+    def kind(self) -> RuleKind:
+        """Its rule."""
+        return RULES[str(self.rule)]
 
     @property
-    def uses_blocks(self) -> bool:
-        """Return whether it compares windows with those of past days."""
-        return self.rule in {"default", "blocks"}
+    def uses_baseline(self) -> bool:
+        """Return whether it compares with a baseline, not with a fixed bound."""
+        return not self.kind.bounds
 
     @property
     def uses_frozen_baseline(self) -> bool:
         """Return whether its baseline is what was measured before the promotion."""
-        return not self.is_threshold and self.baseline == "previous"
+        return self.uses_baseline and self.baseline == "previous"
 
     @property
     def baseline_day(self) -> timedelta:
@@ -197,18 +211,23 @@ class MonitorConfig(StrictModel):
     @property
     def effective_aggregate(self) -> str:
         """How to aggregate the readings of one check."""
-        return self.aggregate or ("last" if self.is_threshold else "mean")
+        return self.aggregate or ("mean" if self.uses_baseline else "last")
 
     @property
     def measurement_key(self) -> tuple[object, ...]:
         """What it measures: while this is the same, readings of an earlier revision can be compared."""
-        is_windowed = self.is_threshold and self.effective_aggregate != "last"
-        return self.source, self.query, self.of, self.effective_aggregate, self.window if is_windowed else None
+        window = self.window if self.is_windowed else None
+        return self.source, self.query, self.of, self.effective_aggregate, window
+
+    @property
+    def is_windowed(self) -> bool:
+        """Return whether each check looks at a whole window of readings, not at the newest ones."""
+        return not self.uses_baseline and self.effective_aggregate != "last"
 
     @property
     def required_points(self) -> int:
         """How many readings since the promotion a verdict needs; 0 if the rule decides that itself."""
-        return self.min_points or int(self.is_threshold)
+        return self.min_points or int(not self.uses_baseline)
 
     @property
     def max_reading_age(self) -> timedelta:
@@ -218,7 +237,157 @@ class MonitorConfig(StrictModel):
     @property
     def warmup_duration(self) -> timedelta:
         """How long after a promotion only the hard limit is checked; late labels make it longer."""
-        if self.warmup is not None:
-            return self.label_delay + self.warmup
-        shortest = MIN_WARMUP if self.rule == "sequential" else max(2 * self.window, MIN_WARMUP)
-        return self.label_delay + shortest
+        shortest = max(self.kind.warmup_windows * self.window, MIN_WARMUP)
+        return self.label_delay + (shortest if self.warmup is None else self.warmup)
+
+
+# -- the rules in words ------------------------------------------------------------------------------------------------
+
+
+def rule_sentence(rule: MonitorConfig) -> Sentence:
+    """Return a sentence that says when a rule fails."""
+    what = [rule.kind.condition(rule)]
+    if rule.hard_limit is not None:
+        way = "below" if rule.higher_is_better else "above"
+        what.append(
+            say("or twice in a row {way} the hard limit of {limit}", way=way, limit=format_number(rule.hard_limit))
+        )
+    return say("Fails when {what}.", what=join_sentences(what, ", "))
+
+
+def measured_value(rule: MonitorConfig) -> Sentence:
+    """Return the name of what a check measures: `accuracy`, or `the p95 of latency over 1h`."""
+    if rule.effective_aggregate == "last":
+        return metric_name(rule)
+    return say(
+        "the {reckons} of {metric} over {window}",
+        reckons=rule.effective_aggregate,
+        metric=metric_name(rule),
+        window=format_duration(rule.window),
+    )
+
+
+def metric_name(rule: MonitorConfig) -> Sentence:
+    """Return the name of what's measured: `accuracy`, or `correct of predictions`."""
+    if rule.of is None:
+        return say("{query}", query=Code(rule.query))
+    return say("{query} of {total}", query=Code(rule.query), total=Code(rule.of))
+
+
+def _threshold_condition(rule: MonitorConfig) -> Sentence:
+    sides = [
+        say("at {side} {bound}", side=side, bound=format_number(bound))
+        for side, bound in (("most", rule.greater_than), ("least", rule.less_than))
+        if bound is not None
+    ]
+    return say(
+        "{value} is {sides}{times}",
+        value=measured_value(rule),
+        sides=join_sentences(sides, " or "),
+        times=_in_a_row(rule, "checks"),
+    )
+
+
+def _sequential_condition(rule: MonitorConfig) -> Sentence:
+    return say(
+        "{worse}, with at most {alpha}% risk of a false alarm{times}",
+        worse=_is_worse(rule, say("since the promotion")),
+        alpha=format_number(100 * rule.alpha),
+        times=_in_a_row(rule, "checks"),
+    )
+
+
+def _blocks_condition(rule: MonitorConfig) -> Sentence:
+    return say(
+        "{worse} and {sigma} standard deviations{times}",
+        worse=_is_worse(rule, say("over {window}", window=format_duration(rule.window))),
+        sigma=format_number(rule.sigma),
+        times=_in_a_row(rule, "windows"),
+    )
+
+
+def _default_condition(rule: MonitorConfig) -> Sentence:
+    return say(
+        "{blocks}, or the mean over any of {short} to {long} is, by about twice as many{times}",
+        blocks=_blocks_condition(rule),
+        short=format_duration(rule.window / 2),
+        long=format_duration(8 * rule.window),
+        times=_in_a_row(rule, "checks"),
+    )
+
+
+def _is_worse(rule: MonitorConfig, span: Sentence) -> Sentence:
+    """Return that the mean of the checks' values over a span is worse than the baseline, and by how much."""
+    return say(
+        "the mean{of} of {metric} {over} is worse than {before} by more than {effect}",
+        of="" if rule.effective_aggregate in {"mean", "last"} else f" {rule.effective_aggregate}",
+        metric=metric_name(rule),
+        over=span,
+        before="the Production before it" if rule.baseline == "previous" else "its own past days",
+        effect=rule.min_effect.in_words,
+    )
+
+
+def _in_a_row(rule: MonitorConfig, unit: str) -> Sentence:
+    return say(", {n} {what} in a row", n=rule.fail_after, what=unit) if rule.fail_after > 1 else say("")
+
+
+# -- the rules ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleKind:
+    """What's particular to a rule, besides how it judges."""
+
+    label: str  # in the form
+    condition: Callable[[MonitorConfig], Sentence]  # when it fails
+    bounds: Mapping[str, str] = field(default_factory=dict)  # its fixed bounds and their names in a chart; no baseline
+    compares_windows: bool = False  # whole ones, with those of past days
+    summarizes_daily: bool = False  # the version's own days, once a day, with their counts
+    warmup_windows: int = 2  # at least so many, unless `warmup` is set
+    first_verdict_checks: int = 0  # checks that bring the readings for its first verdict, with two to spare
+    # The share of months in which it acts without a cause (upper 95% bound), for the months in docs/rules.md with
+    # φ = 0.7 and without heavy tails; a test compares it with that page's table. None: it depends on the bounds.
+    false_rollbacks_per_month: float | None = None
+    caution: Callable[[MonitorConfig], tuple[float, ...]] = lambda rule: ()  # with less of one, it acts sooner
+
+
+RULES: Mapping[str, RuleKind] = MappingProxyType(  # as the form lists them; the first one is selected there
+    {
+        "threshold": RuleKind(
+            label="a bound that must hold",
+            condition=_threshold_condition,
+            bounds={"greater_than": "must be above", "less_than": "must be below"},
+        ),
+        "default": RuleKind(
+            label="against the Production before (default)",
+            condition=_default_condition,
+            compares_windows=True,
+            summarizes_daily=True,
+            false_rollbacks_per_month=0.002,
+            caution=lambda rule: (rule.sigma, rule.window.total_seconds()),
+        ),
+        "blocks": RuleKind(
+            label="against the Production before (blocks)",
+            condition=_blocks_condition,
+            compares_windows=True,
+            false_rollbacks_per_month=0.002,
+            caution=lambda rule: (rule.sigma, rule.window.total_seconds()),
+        ),
+        "sequential": RuleKind(
+            label="against the Production before (sequential)",
+            condition=_sequential_condition,
+            warmup_windows=0,
+            first_verdict_checks=6,
+            false_rollbacks_per_month=0.001,
+            caution=lambda rule: (-rule.alpha,),
+        ),
+    }
+)
+RULE_IF_UNSET, RULE_IF_UNSET_BEFORE = "default", "blocks"  # what a file without `rule` means now, and meant once
+RULE_FOR_OWN_BASELINE = "blocks"  # to use instead of a rule that can't be compared with the version's own days
+
+
+def rule_of_bounds(fields: Collection[str]) -> str | None:
+    """Return the rule whose bounds are among these fields; None if there's none."""
+    return next((name for name, kind in RULES.items() if kind.bounds.keys() & fields), None)

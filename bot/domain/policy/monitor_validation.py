@@ -10,7 +10,6 @@ from bot.domain.core.numbers import pluralize
 from bot.domain.core.sentence import Code, Sentence, join_with_conjunction, say, truncate
 from bot.domain.policy.effect_size import EffectKind, MinimumEffect
 from bot.domain.policy.monitor_config import MonitorConfig
-from bot.domain.registry.metric_direction import Direction
 
 MAX_BASELINE_DAYS = 21  # the longest baseline, unless `history` is longer
 CHECK_RETENTION = timedelta(days=35)  # how long checks are kept: five weeks of the same hours
@@ -31,9 +30,9 @@ def find_config_problem(config: MonitorConfig) -> MonitorConfigProblem | None:
 
     Only checks rules against a baseline.
     """
-    if config.is_threshold:
+    if not config.uses_baseline:
         return None
-    if config.min_effect.kind is EffectKind.OF_ERROR and config.better_direction is Direction.LOWER:
+    if config.min_effect.kind is EffectKind.OF_ERROR and not config.higher_is_better:
         why = say(
             "Lower is better for {query}, so a plain percentage is already a part of the error. Use {plain}.",
             query=Code(truncate(config.query, 60)),
@@ -61,7 +60,7 @@ def find_config_problem(config: MonitorConfig) -> MonitorConfigProblem | None:
             longest=format_duration(longest),
         )
         return MonitorConfigProblem("every", why)
-    why_window = _window_problem(config, day, max_baseline, longest) if config.uses_blocks else None
+    why_window = _window_problem(config, day, max_baseline, longest) if config.kind.compares_windows else None
     return MonitorConfigProblem("window", why_window) if why_window else None
 
 

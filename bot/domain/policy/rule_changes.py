@@ -84,7 +84,16 @@ def model_rule_changes(old: PolicySide, new: PolicySide, path: str) -> Iterator[
     for stage in TARGET_STAGES:
         where = f"{path}.{stage.value.lower()}"
         yield from _stage_rule_changes(old, new, old.rules.rule(stage), new.rules.rule(stage), where)
-    before, after = (side.expand_roles(_rollback_roles(side.rules)) for side in (old, new))
+    before, after = (
+        side.expand_roles(
+            side.rules.rollback.by
+            if side.rules.rollback
+            else side.rules.production.approvers
+            if side.rules.production
+            else []
+        )
+        for side in (old, new)
+    )
     yield from people_changes(before, after, f"{path}.rollback", ChangeKind.ROLLBACK, "roll back")
     yield from _monitor_changes(old.rules, new.rules, path)
     yield from _freeze_window_changes(old, new, path)
@@ -117,48 +126,50 @@ def _stage_rule_changes(
 
 
 def _approval_rule_changes(before: TargetRule, after: TargetRule, path: str) -> Iterator[PolicyChange]:
-    if before.required != after.required:
-        words = say("{old} → {new}", old=before.required, new=pluralize(after.required, "approval"))
-        yield PolicyChange(f"{path}.required", ChangeKind.REQUIRED, after.required < before.required, words)
-    if before.requester_may_approve != after.requester_may_approve:
-        may = after.requester_may_approve
-        words = (
-            say("requesters can approve their own requests")
-            if may
-            else say("requesters can no longer approve their own requests")
-        )
-        yield PolicyChange(f"{path}.requester_may_approve", ChangeKind.OWN_REQUESTS, may, words)
-    if before.expires_after != after.expires_after:
-        words = say(
-            "{old} → {new}", old=format_duration(before.expires_after), new=format_duration(after.expires_after)
-        )
-        yield PolicyChange(
-            f"{path}.expires_after", ChangeKind.EXPIRY, after.expires_after > before.expires_after, words
-        )
-    if before.remind_after != after.remind_after:
-        yield PolicyChange(f"{path}.remind_after", ChangeKind.OTHER, False, say("reminders changed"))
-    if before.tell_approvers != after.tell_approvers:
-        words = say("{old} → {new}", old=before.tell_approvers, new=after.tell_approvers)
-        yield PolicyChange(f"{path}.tell_approvers", ChangeKind.OTHER, False, words)
-    if before.review_within != after.review_within:
-        words = say(
-            "{old} → {new}", old=format_duration(before.review_within), new=format_duration(after.review_within)
-        )
-        is_longer = after.review_within > before.review_within
-        yield PolicyChange(f"{path}.review_within", ChangeKind.REVIEW, is_longer, words)
+    may = "can approve" if after.requester_may_approve else "can no longer approve"
+    changes = (
+        (
+            "required",
+            ChangeKind.REQUIRED,
+            after.required < before.required,
+            _step(before.required, pluralize(after.required, "approval")),
+        ),
+        (
+            "requester_may_approve",
+            ChangeKind.OWN_REQUESTS,
+            after.requester_may_approve,
+            say("requesters {may} their own requests", may=may),
+        ),
+        (
+            "expires_after",
+            ChangeKind.EXPIRY,
+            after.expires_after > before.expires_after,
+            _step(format_duration(before.expires_after), format_duration(after.expires_after)),
+        ),
+        ("remind_after", ChangeKind.OTHER, False, say("reminders changed")),
+        ("tell_approvers", ChangeKind.OTHER, False, _step(before.tell_approvers, after.tell_approvers)),
+        (
+            "review_within",
+            ChangeKind.REVIEW,
+            after.review_within > before.review_within,
+            _step(format_duration(before.review_within), format_duration(after.review_within)),
+        ),
+    )
+    for key, kind, loosens, sentence in changes:
+        if getattr(before, key) != getattr(after, key):
+            yield PolicyChange(f"{path}.{key}", kind, loosens, sentence)
 
 
-def _rollback_roles(rules: ModelRules) -> list[str]:
-    return rules.rollback.by if rules.rollback else rules.production.approvers if rules.production else []
+def _step(old: object, new: object) -> Sentence:
+    return say("{old} → {new}", old=old, new=new)
 
 
 def people_changes(
     before: frozenset[str], after: frozenset[str], path: str, kind: ChangeKind, ability: str
 ) -> Iterator[PolicyChange]:
-    if gained := [Mention(user_id) for user_id in sorted(after - before)]:
-        yield PolicyChange(path, kind, True, say("{who} can {what}", who=gained, what=ability))
-    if lost := [Mention(user_id) for user_id in sorted(before - after)]:
-        yield PolicyChange(path, kind, False, say("{who} can no longer {what}", who=lost, what=ability))
+    for people, loosens, can in ((after - before, True, "can"), (before - after, False, "can no longer")):
+        if who := [Mention(user_id) for user_id in sorted(people)]:
+            yield PolicyChange(path, kind, loosens, say("{who} {can} {what}", who=who, can=can, what=ability))
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,16 +249,12 @@ def _monitor_changes(old: ModelRules, new: ModelRules, path: str) -> Iterator[Po
     where = f"{path}.monitors"
     for name in [*after, *(name for name in before if name not in after)]:
         was, now = before.get(name), after.get(name)
-        if was == now:
-            continue
-        if now is None:
-            yield PolicyChange(where, ChangeKind.MONITORS, False, say("{name} removed", name=Code(name)))
-        elif now.action == "auto":
-            words = say("{name} rolls back automatically by a new rule", name=Code(name))
-            yield PolicyChange(where, ChangeKind.MONITORS, True, words)
-        else:
-            words = say("{name} {did}", name=Code(name), did="added" if was is None else "changed")
-            yield PolicyChange(where, ChangeKind.MONITORS, False, words)
+        if was != now:
+            loosens = now is not None and now.action == "auto"
+            did = "removed" if now is None else "added" if was is None else "changed"
+            words = "rolls back automatically by a new rule" if loosens else did
+            sentence = say("{name} {did}", name=Code(name), did=words)
+            yield PolicyChange(where, ChangeKind.MONITORS, loosens, sentence)
 
 
 def _freeze_window_changes(old: PolicySide, new: PolicySide, path: str) -> Iterator[PolicyChange]:

@@ -124,7 +124,7 @@ def break_glass_confirmation(request: Request) -> Sentence:
     """Return the answer to the person who broke the glass: the outcome, or why it's waiting."""
     if request.state.is_open:
         return say(
-            "{model} goes {path} as soon as MLflow answers, without approvals; the channel is alarmed.",
+            "{model} goes {path} as soon as {product} answers, without approvals; the channel is alarmed.",
             model=Name(request.model),
             path=describe_change(request),
         )

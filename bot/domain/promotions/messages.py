@@ -288,7 +288,7 @@ _STATE_VERBS = {
 def waiting_for_registry_announcement() -> Sentence:
     """Return that an approved request is waiting for the registry."""
     return say(
-        "Approved, but MLflow does not answer. The move is made as soon as it is back; nobody has to do anything."
+        "Approved, but {product} does not answer. The move is made as soon as it is back; nobody has to do anything."
     )
 
 
@@ -301,13 +301,13 @@ RETRIED_AFTER_ERROR = say(
 def request_recorded_notice() -> Sentence:
     """Return the answer to a requester while the registry is slow or down."""
     return say(
-        "MLflow is slow or away right now. What you asked for is written down; the card comes as soon as it answers."
+        "{product} is slow or away right now. What you asked for is written down; the card comes as soon as it answers."
     )
 
 
 def vote_recorded_notice() -> Sentence:
     """Return the answer to a deciding vote while the registry is slow or down."""
-    return say("Your vote is recorded. MLflow is slow or away right now; the move is made as soon as it answers.")
+    return say("Your vote is recorded. {product} is slow or away right now; the move is made as soon as it answers.")
 
 
 def outcome_announcement(request: Request) -> Sentence:
@@ -315,7 +315,7 @@ def outcome_announcement(request: Request) -> Sentence:
     model = Name(request.model)
     match request.state:
         case RequestState.DONE:
-            return say("Done: {model} {path}, read back from MLflow.", model=model, path=describe_change(request))
+            return say("Done: {model} {path}, read back from {product}.", model=model, path=describe_change(request))
         case RequestState.REJECTED if request.decided_by:
             return say(
                 "{who} rejected {model} {path}: {why}",
@@ -357,7 +357,7 @@ def outcome_announcement(request: Request) -> Sentence:
             )
         case RequestState.FAILED:
             return say(
-                "{model} {path} failed, MLflow refused the move. {why}",
+                "{model} {path} failed, {product} refused the move. {why}",
                 model=model,
                 path=describe_change(request),
                 why=request.outcome,

@@ -110,22 +110,15 @@ def build_frame(
     rows = sorted(versions, key=lambda v: v.version, reverse=True)
     measured = [_run_metrics(version, runs) for version in rows]
     names = _all_metric_names(measured) if metrics is None else list(dict.fromkeys(metrics))
+    facts = {
+        "version": np.array([row.version for row in rows], dtype=np.int64),
+        "semver": pd.Series([row.semver for row in rows], dtype=object),
+        "stage": pd.Series([row.stage.value for row in rows], dtype=object),
+        "run_id": pd.Series([row.run_id for row in rows], dtype=object),
+        "created_at": pd.Series([row.created_at for row in rows], dtype="datetime64[us, UTC]"),
+    }
     values = pd.DataFrame(_metric_matrix(measured, names), columns=pd.Index([_metric_column(name) for name in names]))
-    return pd.concat([_fact_columns(rows), values], axis=1)
-
-
-def _fact_columns(rows: Sequence[VersionInfo]) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.DataFrame(
-        {
-            "version": np.array([row.version for row in rows], dtype=np.int64),
-            "semver": pd.Series([row.semver for row in rows], dtype=object),
-            "stage": pd.Series([row.stage.value for row in rows], dtype=object),
-            "run_id": pd.Series([row.run_id for row in rows], dtype=object),
-            "created_at": pd.Series([row.created_at for row in rows], dtype="datetime64[us, UTC]"),
-        }
-    )
+    return pd.concat([pd.DataFrame(facts), values], axis=1)
 
 
 def _run_metrics(version: VersionInfo, runs: Mapping[str, RunInfo]) -> Mapping[str, float]:
@@ -170,13 +163,14 @@ def compare_versions(
     import pandas as pd
 
     rows = {version.version: version for version in [*versions, *([incumbent] if incumbent else [])]}
-    if metrics is not None:
-        _check_known_metrics(
-            model, metrics, _all_metric_names(_run_metrics(version, runs) for version in rows.values())
-        )
+    known = _all_metric_names(_run_metrics(version, runs) for version in rows.values()) if metrics else []
+    for metric in metrics or ():
+        if metric not in known:
+            raise _unknown_metric_error(model, metric, known)
     table = build_frame(rows.values(), runs, metrics)
     columns = tuple(str(name) for name in table.columns[len(FACT_COLUMNS) :])
-    production_version = incumbent.version if incumbent else _production_version(rows.values())
+    holders = (version.version for version in rows.values() if version.stage is Stage.PRODUCTION)
+    production_version = incumbent.version if incumbent else max(holders, default=None)
     row = _row_index(table, production_version)
     values = table[list(columns)].to_numpy(dtype=np.float64)
     directions_by_column = {column: direction_of(column, directions) for column in columns}
@@ -191,15 +185,13 @@ def compare_versions(
             for index, column in enumerate(columns)
             if (winner := _best_row(values[:, index], directions_by_column[column], row)) is not None
         },
-        deltas=pd.DataFrame(_differences_from_incumbent(values, row), columns=pd.Index(columns), index=table.index),
+        deltas=pd.DataFrame(
+            np.full_like(values, np.nan) if row is None else _difference(values, values[row]),
+            columns=pd.Index(columns),
+            index=table.index,
+        ),
         blocked=blocked or {},
     )
-
-
-def _check_known_metrics(model: str, requested: Iterable[str], known: Sequence[str]) -> None:
-    for metric in requested:
-        if metric not in known:
-            raise _unknown_metric_error(model, metric, known)
 
 
 def _unknown_metric_error(model: str, metric: str, known: Sequence[str]) -> BadInput:
@@ -214,10 +206,6 @@ def _unknown_metric_error(model: str, metric: str, known: Sequence[str]) -> BadI
     return BadInput(say(template, model=Name(model), metric=Name(truncate(metric, 60)), there=suggestions))
 
 
-def _production_version(versions: Iterable[VersionInfo]) -> int | None:
-    return max((version.version for version in versions if version.stage is Stage.PRODUCTION), default=None)
-
-
 def _row_index(table: pd.DataFrame, version: int | None) -> int | None:
     return None if version is None else int(np.flatnonzero(table["version"].to_numpy() == version)[0])
 
@@ -229,12 +217,6 @@ def _best_row(values: FloatArray, direction: Direction, incumbent_row: int | Non
         return None
     tied = np.flatnonzero(_is_equal_within_rounding(signed, np.nanmax(signed))).tolist()
     return incumbent_row if incumbent_row in tied else int(tied[0])
-
-
-def _differences_from_incumbent(values: FloatArray, incumbent_row: int | None) -> FloatArray:
-    if incumbent_row is None:
-        return np.full_like(values, np.nan)
-    return _difference(values, values[incumbent_row])
 
 
 def _difference(value: FloatArray, base: FloatArray | np.float64) -> FloatArray:

@@ -1,20 +1,55 @@
-"""What a registry holds: models, versions, stages, runs, and references to versions."""
+"""What a registry holds (models, versions, stages, runs), references to versions, and the product that it is."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
+from functools import cache
 
 from bot.domain.core.errors import BadInput, UnknownModel, UnknownVersion
-from bot.domain.core.sentence import Code, Name, Sentence, sanitize_text, say
+from bot.domain.core.sentence import Code, Name, Sentence, sanitize_text, say, set_product_name, truncate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistryProduct:
+    """What the rules have to know of a product.
+
+    `name_error` returns why it takes no model of this name, None if it does. `tag_prefix`: how the tags begin that it
+    sets itself.
+    """
+
+    name: str
+    tag_prefix: str | None = None
+    name_error: Callable[[str], Sentence | None] = lambda name: None
+
+    def owns_tag(self, key: str) -> bool:
+        """Return whether a tag is the product's own."""
+        return self.tag_prefix is not None and key.startswith(self.tag_prefix)
+
+
+_load_product: list[Callable[[], RegistryProduct]] = [lambda: RegistryProduct(name="The registry")]
+
+
+def use_product(load: Callable[[], RegistryProduct]) -> None:
+    """Set the product that the registry is; `load` is called when it's first needed.
+
+    A program does so once, at its start. Like a locale, it holds for the whole process.
+    """
+    _load_product[:] = [cache(load)]
+    set_product_name(lambda: product().name)
+
+
+def product() -> RegistryProduct:
+    """Return the product that the registry is."""
+    return _load_product[0]()
 
 
 class Stage(Enum):
-    """A version's stage. The values are MLflow's own."""
+    """A version's stage, under the name that the registry has for it."""
 
     NONE = "None"  # registered, and never promoted
     STAGING = "Staging"  # in testing
@@ -73,6 +108,40 @@ def _short_hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def identity_change_reason(
+    model: str, version: int, expected: VersionIdentity | None, found: VersionIdentity | None
+) -> Sentence | None:
+    """Return how the version under this name and number differs from `expected`, or None if it doesn't.
+
+    `expected` is None for records of older releases: then there's nothing to compare. `found` is None for a version
+    that was deleted.
+    """
+    if found is None:
+        return say("v{v} of {model} is gone from {product}.", v=version, model=Name(model))
+    if expected is None or expected.is_same(found):
+        return None
+    if expected.is_same_ignoring_source(found):
+        return say(
+            "The files of v{v} of {model} are somewhere else now: {now} instead of {was}. "
+            "If the registry was migrated, an admin can accept that with {accept}.",
+            v=version,
+            model=Name(model),
+            now=Code(truncate(found.source, 200)),
+            was=Code(truncate(expected.source, 200)),
+            accept=Code("registrar db accept --reason …"),
+        )
+    return version_replaced_reason(model, version)
+
+
+def version_replaced_reason(model: str, version: int) -> Sentence:
+    """Return that there's another version under this name and number."""
+    return say(
+        "v{v} of {model} isn't the same version any more: it was deleted and created again, or its model was renamed.",
+        v=version,
+        model=Name(model),
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionInfo:
     """A model version in the registry. `aliases` is filled only by calls that say so."""
@@ -81,12 +150,12 @@ class VersionInfo:
     version: int
     stage: Stage
     run_id: str | None = None
-    status: str = "READY"
+    status: str = "READY"  # what the registry says about its registration; only then can it be promoted
     created_at: datetime | None = None
     description: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
-    source: str = ""  # the URI of its files, as MLflow recorded it
+    source: str = ""  # the URI of its files, as the registry recorded it
     changed_at: datetime | None = None  # the last change of stage or description; None if unknown
 
     @property
@@ -117,12 +186,12 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunInfo:
-    """The run that made a version. A metric that's NaN or infinite in MLflow is NaN here."""
+    """The run that made a version. A metric that's infinite is NaN here. `git_commit`: of the code that ran."""
 
     id: str
     experiment: str = ""  # its id, which is part of a run's URL
     name: str = ""
-    status: str = "FINISHED"
+    status: str = "FINISHED"  # or FAILED or KILLED; anything else means that it goes on
     user: str = ""
     started_at: datetime | None = None
     ended_at: datetime | None = None
@@ -130,7 +199,8 @@ class RunInfo:
     params: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     datasets: tuple[Dataset, ...] = ()
-    is_deleted: bool = False  # in MLflow's trash, still readable
+    is_deleted: bool = False  # in the trash, still readable
+    git_commit: str | None = None
 
     @property
     def is_finished(self) -> bool:
@@ -143,7 +213,7 @@ LoggedValue = tuple[datetime, float]  # when a metric was logged, and its value;
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignatureColumn:
-    """One input or output of a model, or one parameter of its prediction. `type` is MLflow's name for it."""
+    """One input or output of a model, or one parameter of its prediction. `type` is the registry's name for it."""
 
     name: str
     type: str
@@ -152,7 +222,7 @@ class SignatureColumn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signature:
-    """A model's inputs, outputs, and parameters, in MLflow's order."""
+    """A model's inputs, outputs, and parameters, in the order of its files."""
 
     inputs: tuple[SignatureColumn, ...] = ()
     outputs: tuple[SignatureColumn, ...] = ()
@@ -161,7 +231,7 @@ class Signature:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelPackage:
-    """A version's MLmodel file and requirements. Nothing is unpickled."""
+    """What a version's files say about its model. Nothing is unpickled."""
 
     flavors: tuple[str, ...] = ()  # sorted; python_function only if it's the only one
     signature: Signature | None = None
@@ -171,7 +241,7 @@ class ModelPackage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelInfo:
-    """A registered model. `latest` is the highest version number in each stage, as MLflow reports it.
+    """A registered model. `latest` is the highest version number in each stage.
 
     `identities` are those versions' identities, if the registry's summary has them.
     """
@@ -271,21 +341,14 @@ _INVISIBLE_CHARACTERS = re.compile("(?<![\u2000-\u3300\ufe0f\U0001f000-\U0001faf
 
 
 def check_model_name(text: str) -> str:
-    """Return the name without outer spaces. Raises BadInput for a name that a registry can't store or look up.
-
-    MLflow's filters cannot escape quotes: a name with both kinds cannot be expressed in one.
-    """
+    """Return the name without outer spaces. Raises BadInput for a name that a registry can't store or look up."""
     name = text.strip()
     if not name:
         raise BadInput("A model's name is missing.")
     if len(name) > 250:
         raise BadInput("That model name is longer than the 250 characters a registry holds.")
-    if "'" in name and '"' in name:
-        raise BadInput("A model name with both kinds of quotes cannot be looked up in MLflow.")
-    if "/" in name or ":" in name or any(ord(char) < 32 for char in name):
-        raise BadInput(
-            say("{name} is no model name: MLflow allows no slash, colon or control character.", name=Name(name))
-        )
+    if why := product().name_error(name):
+        raise BadInput(why)
     if sanitize_text(name) != name or _INVISIBLE_CHARACTERS.search(name):
         raise BadInput(say("{name} has characters that nobody sees; it would pass for another model.", name=Name(name)))
     return name
@@ -294,8 +357,8 @@ def check_model_name(text: str) -> str:
 def unknown_model_message(name: str, suggestion: str | None) -> Sentence:
     """Return the sentence for a name that the registry doesn't have; `suggestions` are names that it has."""
     if suggestion is None:
-        return say("MLflow has no model {name}.", name=Name(name))
-    return say("MLflow has no model {name}. Did you mean {near}?", name=Name(name), near=Name(suggestion))
+        return say("{product} has no model {name}.", name=Name(name))
+    return say("{product} has no model {name}. Did you mean {near}?", name=Name(name), near=Name(suggestion))
 
 
 def check_exact_name(name: str, stored_name: str) -> None:

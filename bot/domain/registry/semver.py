@@ -7,7 +7,7 @@ are reported and raise nothing: a missing signature doesn't prove a breaking cha
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -119,14 +119,19 @@ def propose_semver(
         return _first_proposal(override)
     rule, reasons = _bump_by_rules(new, base, is_better)
     bump = override or rule
-    if override:
-        reasons.insert(0, _override_reason(override, rule))
-    if base and _is_above_base(top, base):
-        reasons.append(say("{top} is taken already, so the number goes on from there", top=Code(_release_string(top))))
+    number = _release_string(top)
+    if override is rule:
+        reasons.insert(0, say("{bump} was asked for, as the rules say", bump=rule.value))
+    elif override:
+        reasons.insert(0, say("{bump} was asked for; the rules say {rule}", bump=override.value, rule=rule.value))
+    if base and (base.semver is None or parse_semver(base.semver) is None or _release_string(base.semver) != number):
+        reasons.append(say("{top} is taken already, so the number goes on from there", top=Code(number)))
+    omitted = len(reasons) - MAX_REASONS
     return SemverProposal(
-        semver=_bump_semver(top, bump),
+        # Without the prerelease: it would be raised to its own release, and that number counts as taken.
+        semver=str(Version.parse(number).next_version(bump.value)),
         bump=bump,
-        reasons=_limit_reasons(reasons),
+        reasons=(*reasons[:MAX_REASONS], *([say("and {n} more", n=omitted)] if omitted > 0 else [])),
         base_version=base.version if base else None,
         overridden=override is not None,
     )
@@ -145,19 +150,6 @@ def _release_string(semver: str) -> str:
     return str(Version(*_release_numbers(number)))
 
 
-def _bump_semver(semver: str, bump: Bump) -> str:
-    # Without the prerelease: it would be raised to its own release, and that number counts as taken.
-    return str(Version.parse(_release_string(semver)).next_version(bump.value))
-
-
-def _is_above_base(semver: str, base: BaseVersion) -> bool:
-    return (
-        base.semver is None
-        or highest_semver([base.semver]) is None
-        or _release_string(base.semver) != _release_string(semver)
-    )
-
-
 # --- The proposal's reasons
 
 
@@ -173,34 +165,18 @@ def _first_proposal(override: Bump | None) -> SemverProposal:
 def _bump_by_rules(new: BuildFacts, base: BaseVersion | None, is_better: IsBetter) -> tuple[Bump, list[Sentence]]:
     if base is None:
         return Bump.PATCH, [say("there is no version to compare it with")]
-    called = _base_label(base)
+    v = Code(f"v{base.version}")
+    called: object = say("Production {v}", v=v) if base.stage is Stage.PRODUCTION else v
     reasons = _sorted_bump_reasons(new, base.build, is_better) or [
         (Bump.PATCH, _unchanged_reason(new, base.build, called))
     ]
     return reasons[0][0], [*(sentence for _, sentence in reasons), *_missing_facts(new, base.build, called)]
 
 
-def _override_reason(override: Bump, bump_by_rules: Bump) -> Sentence:
-    if override is bump_by_rules:
-        return say("{bump} was asked for, as the rules say", bump=override.value)
-    return say("{bump} was asked for; the rules say {rule}", bump=override.value, rule=bump_by_rules.value)
-
-
-def _base_label(base: BaseVersion) -> object:
-    v = Code(f"v{base.version}")
-    return say("Production {v}", v=v) if base.stage is Stage.PRODUCTION else v
-
-
 def _unchanged_reason(new: BuildFacts, old: BuildFacts, old_label: object) -> Sentence:
     facts = [fact_name for fact_name, new_fact, old_fact in _comparable_facts(new, old) if new_fact and old_fact]
     together = f"{', '.join(facts)} and parameters" if facts else "parameters"
     return say("{facts} are the same as in {old}", facts=together, old=old_label)
-
-
-def _limit_reasons(reasons: Sequence[Sentence]) -> tuple[Sentence, ...]:
-    if len(reasons) <= MAX_REASONS:
-        return tuple(reasons)
-    return (*reasons[:MAX_REASONS], say("and {n} more", n=len(reasons) - MAX_REASONS))
 
 
 # --- What is not known
@@ -233,18 +209,13 @@ def _missing_facts(new: BuildFacts, old: BuildFacts, old_label: object) -> Itera
 
 
 def _sorted_bump_reasons(new: BuildFacts, old: BuildFacts, is_better: IsBetter) -> list[BumpReason]:
-    reasons = [*_signature_reasons(new, old), *_model_kind_reasons(new, old), *_training_reasons(new, old, is_better)]
-    weight = list(Bump).index
-    return sorted(reasons, key=lambda change: weight(change[0]))
+    changes = caller_changes(new.signature, old.signature) if new.signature and old.signature else []
+    reasons = [(_BUMP_BY_EFFECT[change.effect], change.sentence) for change in changes]
+    reasons += [*_model_kind_reasons(new, old), *_training_reasons(new, old, is_better)]
+    return sorted(reasons, key=lambda change: list(Bump).index(change[0]))
 
 
 _BUMP_BY_EFFECT = {CallerEffect.BREAKS: Bump.MAJOR, CallerEffect.ADDS: Bump.MINOR, CallerEffect.COMPATIBLE: Bump.PATCH}
-
-
-def _signature_reasons(new: BuildFacts, old: BuildFacts) -> Iterator[BumpReason]:
-    if new.signature is not None and old.signature is not None:
-        for change in caller_changes(new.signature, old.signature):
-            yield _BUMP_BY_EFFECT[change.effect], change.sentence
 
 
 def _model_kind_reasons(new: BuildFacts, old: BuildFacts) -> Iterator[BumpReason]:
@@ -285,13 +256,11 @@ def _improved_metrics(new: Mapping[str, float], old: Mapping[str, float], is_bet
         if not (math.isnan(new_value) or math.isnan(old_value) or new_value == old_value) and is_better(
             metric, new_value, old_value
         ):
-            improved.append(_metric_change(metric, new_value, old_value))
+            before, after = f"{old_value:.6g}", f"{new_value:.6g}"
+            if before == after:  # they differ, so the sentence must show it
+                before, after = repr(float(old_value)), repr(float(new_value))
+            template = (
+                "{metric} rose from {old} to {new}" if new_value > old_value else "{metric} fell from {old} to {new}"
+            )
+            improved.append(say(template, metric=quote_name(metric), old=before, new=after))
     return improved
-
-
-def _metric_change(metric: str, new: float, old: float) -> Sentence:
-    before, after = f"{old:.6g}", f"{new:.6g}"
-    if before == after:  # they differ, so the sentence must show it
-        before, after = repr(float(old)), repr(float(new))
-    verb = "rose" if new > old else "fell"
-    return say("{metric} {verb} from {old} to {new}", metric=quote_name(metric), verb=verb, old=before, new=after)

@@ -71,7 +71,7 @@ def _describe_cause(period: ServingPeriod, request: Request | None, approvers: S
         case TransitionKind.OBSERVED if period.predates_registrar:
             return say("was in Production before Registrar looked")
         case TransitionKind.OBSERVED:
-            return say("moved in MLflow, not through Registrar")
+            return say("moved in {product}, not through Registrar")
     if request is None:
         return say("promoted by {who}", who=actor_label(transition.actor))
     overridden = say("")

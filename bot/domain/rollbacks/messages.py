@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from bot.domain.core.actors import Actor, Automation, format_actor
 from bot.domain.core.sentence import Code, Name, Sentence, ended_with_period, join_sentences, say
 from bot.domain.policy.freezes import ActiveFreeze
+from bot.domain.registry.model import product
 from bot.domain.registry.rollback_block import unblock_command
 from bot.domain.rollbacks.rollback import TargetRefusal
 from bot.domain.transitions.transition import Transition, TransitionState
@@ -53,7 +54,7 @@ def rollback_done_announcement(transition: Transition, alias: str) -> Sentence:
     """Return the thread's line once the rollback was read back."""
     warnings = say(" {why}", why=transition.why) if transition.why else say("")
     return say(
-        "Moved and read back from MLflow: {v} is in Production, {alias} names it.{mind}",
+        "Moved and read back from {product}: {v} is in Production, {alias} names it.{mind}",
         v=Code(f"v{transition.version}"),
         alias=Code(f"@{alias}"),
         mind=warnings,
@@ -71,12 +72,12 @@ def version_blocked_announcement(transition: Transition) -> Sentence:
 
 def tags_written_announcement() -> Sentence:
     """Return the line about the tags."""
-    return say("Tags are written in MLflow.")
+    return say("Tags are written in {product}.")
 
 
 def rollback_waiting_announcement() -> Sentence:
     """Return the line about a registry that can't be reached."""
-    return say("MLflow does not answer. The rollback is made as soon as it is back; nobody has to do anything.")
+    return say("{product} does not answer. The rollback is made as soon as it is back; nobody has to do anything.")
 
 
 def rollback_failed_announcement(transition: Transition) -> Sentence:
@@ -89,7 +90,7 @@ def rollback_failed_announcement(transition: Transition) -> Sentence:
             show=Code(f"/model show {transition.model}"),
         )
     return say(
-        "Nothing was moved: MLflow refused. {why} When that is mended, try again: {how}", why=transition.why, how=how
+        "Nothing was moved: {product} refused. {why} When that is mended, try again: {how}", why=transition.why, how=how
     )
 
 
@@ -98,13 +99,13 @@ def rollback_confirmation(transition: Transition) -> Sentence:
     model = Name(transition.model)
     if transition.state is TransitionState.DONE:
         return say(
-            "Rolled back: {model} {step} in Production, read back from MLflow.",
+            "Rolled back: {model} {step} in Production, read back from {product}.",
             model=model,
             step=describe_version_change(transition),
         )
     if transition.state in {TransitionState.STALE, TransitionState.FAILED}:
         return say("{model} was not rolled back. {why}", model=model, why=transition.why)
-    return say("The rollback of {model} is written down, and made as soon as MLflow answers.", model=model)
+    return say("The rollback of {model} is written down, and made as soon as {product} answers.", model=model)
 
 
 def rollback_started_notice() -> Sentence:
@@ -118,7 +119,7 @@ def rollback_title(transition: Transition) -> str:
     return {
         TransitionState.DONE: f"rolled back from {old} to v{transition.version}",
         TransitionState.STALE: f"not rolled back from {old}",
-        TransitionState.FAILED: f"not rolled back from {old}: MLflow refused",
+        TransitionState.FAILED: f"not rolled back from {old}: {product().name} refused",
     }.get(transition.state, f"rolling back from {old} to v{transition.version}")
 
 

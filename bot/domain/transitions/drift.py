@@ -360,4 +360,4 @@ def describe_new_version(version: VersionInfo) -> list[Sentence]:
 
 def model_gone_message(model: str) -> Sentence:
     """Return the message about a deleted model."""
-    return say("The model {model} was deleted or renamed in MLflow.", model=Name(model))
+    return say("The model {model} was deleted or renamed in {product}.", model=Name(model))

@@ -12,7 +12,7 @@ STAGING_EMPTY = say("Staging is empty now.")
 
 def alias_refused_notice(alias: str, why: Sentence) -> Sentence:
     """Return that MLflow refused a transition's alias."""
-    return say("The stage has moved, but MLflow refused the alias {alias}. {why}", alias=Code(alias), why=why)
+    return say("The stage has moved, but {product} refused the alias {alias}. {why}", alias=Code(alias), why=why)
 
 
 def archive_announcement(transition: Transition) -> Sentence:
@@ -37,10 +37,10 @@ def archive_confirmation(transition: Transition) -> Sentence:
     """Return the answer to the person who archived a version."""
     v, model = Code(f"v{transition.version}"), Name(transition.model)
     if transition.state is TransitionState.DONE:
-        return say("{v} of {model} is archived, read back from MLflow.", v=v, model=model)
+        return say("{v} of {model} is archived, read back from {product}.", v=v, model=model)
     if transition.state in {TransitionState.STALE, TransitionState.FAILED}:
         return say("{v} of {model} was not archived. {why}", v=v, model=model, why=transition.why)
-    return say("{v} of {model} is archived as soon as MLflow answers; nobody has to do anything.", v=v, model=model)
+    return say("{v} of {model} is archived as soon as {product} answers; nobody has to do anything.", v=v, model=model)
 
 
 def archive_question(model: str, version: int | str) -> Sentence:
@@ -57,7 +57,7 @@ def repair_announcement(transition: Transition) -> Sentence:
     actor, v = format_actor(transition.actor), Code(f"v{transition.version}")
     if transition.state is TransitionState.DONE:
         return say(
-            "{who} mended it: {v} is the one version in {stage}, read back from MLflow.",
+            "{who} mended it: {v} is the one version in {stage}, read back from {product}.",
             who=actor,
             v=v,
             stage=transition.target,

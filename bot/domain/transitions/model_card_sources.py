@@ -8,7 +8,7 @@ from math import isnan
 from typing import Any
 
 from bot.domain.promotions.request import Request, RequestState, Vote
-from bot.domain.registry.model import Dataset, ModelInfo, ModelPackage, RunInfo, Stage, VersionInfo
+from bot.domain.registry.model import Dataset, ModelInfo, ModelPackage, RunInfo, Stage, VersionInfo, product
 from bot.domain.registry.model_card import ModelCard, logged_algorithm, tag_or_param
 from bot.domain.transitions import registry_tags
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
@@ -58,17 +58,18 @@ def fill_model_card(sources: ModelCardSources) -> ModelCard:
         owner=_tag_value(sources, "owner") or run.user or None,
         tags=user_tags(sources.version),
         dependencies=sources.package.dependencies if sources.package else (),
-        git_commit=run.tags.get("mlflow.source.git.commit"),
+        git_commit=run.git_commit,
         **_approval_fields(sources),
     )
 
 
 def user_tags(version: VersionInfo) -> dict[str, str]:
-    """Return the tags set by people and programs, without MLflow's and Registrar's."""
+    """Return the tags set by people and programs, without the registry's own and Registrar's."""
+    ours = ("validation_", "registrar.")
     return {
         key: value
         for key, value in sorted(version.tags.items())
-        if key not in registry_tags.RESERVED_TAGS and not key.startswith(("mlflow.", "validation_", "registrar."))
+        if key not in registry_tags.RESERVED_TAGS and not key.startswith(ours) and not product().owns_tag(key)
     }
 
 

@@ -13,9 +13,9 @@ ACCEPT_COMMAND = Code("registrar db accept --reason …")
 DROP_COMMAND = Code("registrar db drop-pending --reason …")
 
 _CAUSES = {
-    HoldKind.LEDGER_RESTORED: "The ledger is older than MLflow: it looks restored from a backup.",
-    HoldKind.REGISTRY_RESTORED: "MLflow is older than the ledger: it looks restored from a backup.",
-    HoldKind.UNEXPLAINED: "MLflow and the ledger disagree: one of them may have been restored from a backup.",
+    HoldKind.LEDGER_RESTORED: "The ledger is older than {product}: it looks restored from a backup.",
+    HoldKind.REGISTRY_RESTORED: "{product} is older than the ledger: it looks restored from a backup.",
+    HoldKind.UNEXPLAINED: "{product} and the ledger disagree: one of them may have been restored from a backup.",
     HoldKind.REGISTRY_MIGRATED: "Every version's source changed at once: the registry looks migrated.",
 }
 
@@ -52,13 +52,13 @@ def hold_summary(hold: Hold) -> Sentence:
 
 def automation_stopped_reason() -> Sentence:
     """Return why automations are stopped."""
-    return say("Registrar and MLflow disagree, so nothing moves automatically until an admin accepts it.")
+    return say("Registrar and {product} disagree, so nothing moves automatically until an admin accepts it.")
 
 
 def held_request_refusal() -> Sentence:
     """Return why a request from before the hold can't be approved."""
     return say(
-        "This request is held: ledger and MLflow disagree, and it may have been decided before. {next}",
+        "This request is held: ledger and {product} disagree, and it may have been decided before. {next}",
         next=hold_next_steps(),
     )
 
@@ -70,7 +70,7 @@ NOTHING_HELD = say("Nothing is held, so nothing was changed.")
 def hold_accepted_announcement(hold: Hold, by: Actor, reason: str, pending_work: str) -> Sentence:
     """Return the channel's message about `db accept`."""
     return say(
-        "{who} accepted the difference between MLflow and the ledger: {reason}\nCarrying out what was waiting: "
+        "{who} accepted the difference between {product} and the ledger: {reason}\nCarrying out what was waiting: "
         "{waiting}.",
         who=format_actor(by),
         reason=reason,

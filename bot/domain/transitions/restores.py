@@ -98,7 +98,7 @@ def _tag_discrepancies(facts: RestoreFacts) -> Iterator[Discrepancy]:
         strange = {key: prints[key] for key in sorted(prints) if prints[key] not in known_fingerprints}
         if strange:
             line = say(
-                "{model} {v} has tags in MLflow that this ledger never wrote: {tags}.",
+                "{model} {v} has tags in {product} that this ledger never wrote: {tags}.",
                 model=Name(name),
                 v=Code(f"v{version.version}"),
                 tags=[Code(key) for key in strange],
@@ -113,7 +113,7 @@ def _time_discrepancies(facts: RestoreFacts) -> Iterator[Discrepancy]:
     if now is None or seen is None or now >= seen:
         return
     line = say(
-        "MLflow's last change of {model} is from {now}, but Registrar has already seen one from {seen}.",
+        "{product}'s last change of {model} is from {now}, but Registrar has already seen one from {seen}.",
         model=Name(facts.snapshot.model),
         now=now,
         seen=seen,
@@ -126,7 +126,7 @@ def _stage_discrepancies(facts: RestoreFacts, aliases: Mapping[Stage, str]) -> I
     """Yield a discrepancy for each version in a stage that no transition of ours, finished or interrupted, explains."""
     snapshot, current_stages = facts.snapshot, {version.version: version.stage for version in facts.versions}
     if facts.model is None:
-        line = say("The model {model} isn't in MLflow.", model=Name(snapshot.model))
+        line = say("The model {model} isn't in {product}.", model=Name(snapshot.model))
         yield Discrepancy(key=f"gone:{snapshot.model}", kind=HoldKind.UNEXPLAINED, sentence=line, since=snapshot.at)
         return
     expected = drift.expected_snapshot(snapshot, drift.transitions_since(facts.transitions, snapshot), aliases)
@@ -139,7 +139,7 @@ def _stage_discrepancies(facts: RestoreFacts, aliases: Mapping[Stage, str]) -> I
         expected_stage, now = expected.stages.get(number, Stage.NONE), current_stages.get(number)
         if now is expected_stage or any(stages.get(number) is now for stages in halfway):
             continue
-        where = say("isn't in MLflow") if now is None else say("is in {stage} in MLflow", stage=_stage_label(now))
+        where = say("isn't in {product}") if now is None else say("is in {stage} in {product}", stage=_stage_label(now))
         line = say(
             "{model} {v} {where}; by this ledger it's in {was}.",
             model=Name(snapshot.model),

@@ -11,8 +11,15 @@ from bot.domain.core.actors import Actor
 from bot.domain.core.errors import BadInput, Refused
 from bot.domain.core.sentence import Code, Name, Sentence, say
 from bot.domain.promotions.request import Request
-from bot.domain.registry.model import TARGET_STAGES, ModelInfo, Stage, VersionIdentity, VersionInfo, is_legal_transition
-from bot.domain.registry.version_identity import identity_change_reason
+from bot.domain.registry.model import (
+    TARGET_STAGES,
+    ModelInfo,
+    Stage,
+    VersionIdentity,
+    VersionInfo,
+    identity_change_reason,
+    is_legal_transition,
+)
 
 
 class TransitionKind(Enum):
@@ -215,7 +222,7 @@ def check_promotable(version: VersionInfo, target: Stage) -> None:
     if version.status != "READY":
         raise Refused(
             say(
-                "v{v} of {model} is not ready: MLflow says {status}.",
+                "v{v} of {model} is not ready: {product} says {status}.",
                 v=version.version,
                 model=Name(version.model),
                 status=Code(version.status),

@@ -3,27 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Select, literal, select
+from sqlalchemy import BigInteger, literal, select, update
 
-from bot.domain.audit.events import ChainedEvent, ChainHead, Event, EventTag
-from bot.ledger.audit_chain import MIN_NUMBER, AuditRecord
-from bot.ledger.stores import audit_pages, row_mapping, statements
-from bot.ledger.stores.base import NO_OPERATOR_IDS, SqlReadStore, SqlWriteStore
+from bot.domain.audit import audit_chain
+from bot.domain.audit.audit_chain import MIN_NUMBER, AuditRecord, ChainFault
+from bot.domain.audit.events import (
+    ChainedEvent,
+    ChainHead,
+    Event,
+    EventTag,
+    canonical_json,
+    canonical_time,
+    chained_hash,
+    parse_canonical_json,
+)
+from bot.domain.core.actors import Operator, actor_id, parse_actor
+from bot.ledger.stores import audit_pages
+from bot.ledger.stores.base import SqlReadStore, SqlWriteStore, from_row, to_row
 from bot.ledger.tables import audit_events, audit_head
+from bot.ledger.tables.column_types import storable, storable_data
+from bot.ports.audit_log import AuditLogReader, AuditLogWriter
+
+_TEXT_FIELDS = ("subject", "model", "before", "after", "why", "origin", "evidence")
+_SELECT_HEAD = select(audit_head)
+_SELECT_HEAD_FOR_UPDATE = select(audit_head).with_for_update()
 
 
-class AuditLogQueries(SqlReadStore):
-    """Reads the audit log."""
+class AuditLogQueries(SqlReadStore, AuditLogReader):
+    """Reads the audit log: see the port."""
 
     def audit_events(self, *, model: str | None = None, after_number: int = 0, limit: int = 1000) -> list[ChainedEvent]:
-        """Return audit events in the order of the chain, oldest first."""
-        query = _audit_events_after(after_number, limit)
-        if model is not None:
-            query = query.where(audit_events.c.model == model)
-        return [row_mapping.to_link(row, self._operator_ids) for row in self._fetch_rows(query)]
+        number = audit_events.c.number
+        query = select(audit_events).where(number > after_number).order_by(number).limit(limit)
+        return self._to_events(query if model is None else query.where(audit_events.c.model == model))
 
     def latest_audit_events(
         self,
@@ -34,18 +50,13 @@ class AuditLogQueries(SqlReadStore):
         before_number: int | None = None,
         limit: int = 50,
     ) -> list[ChainedEvent]:
-        """Return audit events, newest first."""
         page, values = audit_pages.page_filter(model=model, tags=tags, since=since, before=before_number, limit=limit)
-        rows = self._connection.execute(audit_pages.select_events(page, self._connection.dialect.name), values)
-        return [row_mapping.to_link(row, self._operator_ids) for row in rows.mappings()]
+        return self._to_events(audit_pages.select_events(page, self._dialect), values)
 
     def audit_head(self) -> ChainHead:
-        """Return the number and hash of the last event in the audit chain.
-
-        If somebody has deleted the head, return one with number 0 and no hash.
-        """
-        row = self._connection.execute(select(audit_head)).mappings().first()
-        return row_mapping.from_row(ChainHead, row) if row else ChainHead(0, "")
+        """Return the number and hash of the last event; number 0 and no hash if somebody has deleted the head."""
+        row = self._connection.execute(_SELECT_HEAD).mappings().first()
+        return from_row(ChainHead, row) if row else ChainHead(0, "")
 
     def audit_records(
         self,
@@ -60,9 +71,7 @@ class AuditLogQueries(SqlReadStore):
         The default of `after_number` is below every number, since rows could have been inserted before the first one.
         """
         number = audit_events.c.number
-        query = statements.select_records(self._connection.dialect.name).where(
-            number > literal(after_number, BigInteger)
-        )
+        query = audit_pages.select_stored(self._dialect).where(number > literal(after_number, BigInteger))
         query = query.order_by(number).limit(limit)
         if model is not None:
             query = query.where(audit_events.c.model == model)
@@ -89,42 +98,68 @@ class AuditLogQueries(SqlReadStore):
         page, values = audit_pages.page_filter(
             model=model, actor=actor, tags=tags, since=since, before=before_number, limit=limit
         )
-        rows = self._connection.execute(audit_pages.select_records(page, self._connection.dialect.name), values)
+        rows = self._connection.execute(audit_pages.select_records(page, self._dialect), values)
         return [AuditRecord._make(row) for row in rows]
 
+    def verify_audit(self) -> tuple[ChainHead, ChainFault | None]:
+        """Return the head of the audit chain, and the first fault in the whole chain, or None."""
+        head = self.audit_head()
+        records = audit_chain.stream_records(lambda after: self.audit_records(after_number=after))
+        return head, audit_chain.verify(records, head)
 
-class AuditLogStore(SqlWriteStore, AuditLogQueries):
-    """Writes the audit log."""
+    def _to_events(self, query: Any, values: Mapping[str, Any] | None = None) -> list[ChainedEvent]:
+        """Return audit rows as events in the chain; operators have their Slack ids."""
+        chained = []
+        for row in self._connection.execute(query, values or {}).mappings():
+            event = parse_canonical_json(row["body"])
+            if self._operator_ids and isinstance(event.actor, Operator):
+                name = event.actor.name
+                event = replace(event, actor=Operator(name, self._operator_ids.get(name, "")))
+            chained.append(ChainedEvent(number=row["number"], event=event, previous=row["previous"], hash=row["hash"]))
+        return chained
 
-    def __init__(self, connection: Connection, operator_ids: Mapping[str, str] = NO_OPERATOR_IDS) -> None:
-        super().__init__(connection, operator_ids)
-        self._pending_events: list[Event] = []
+
+class AuditLogStore(SqlWriteStore, AuditLogQueries, AuditLogWriter):
+    """Writes the audit log: see the port."""
 
     def add_audit_event(self, event: Event) -> None:
-        """Add an event to the audit chain. Raises ValueError or TypeError if its evidence isn't JSON."""
-        # Raise here for an event that can't be stored, while the caller is on the stack.
-        self._pending_events.append(row_mapping.storable_event(event))
+        storable_event = replace(
+            event,
+            actor=parse_actor(storable(actor_id(event.actor))),
+            **{name: storable_data(getattr(event, name)) for name in _TEXT_FIELDS},
+        )
+        canonical_json(storable_event, 0)  # raises for an event that can't be stored, while the caller is on the stack
+        self._pending_events.append(storable_event)
 
     def append_audit(self) -> list[Event]:
         """Append the transaction's events to the chain, and return them.
 
         Every transaction waits for the lock on the head, so this comes last.
         """
-        events = self._pending_events
-        if not events:
-            return []
-        head = row_mapping.from_row(
-            ChainHead, self._connection.execute(statements.select_head_for_update()).mappings().one()
-        )
-        rows = []
-        for event in events:
-            rows.append(row_mapping.to_audit_row(event, head))
-            head = ChainHead(rows[-1]["number"], rows[-1]["hash"])
-        self._connection.execute(statements.insert_events(), rows)
-        self._connection.execute(statements.update_head(), row_mapping.to_row(head))
-        self._pending_events = []
+        events, self._pending_events = self._pending_events, []
+        if events:
+            head = from_row(ChainHead, self._connection.execute(_SELECT_HEAD_FOR_UPDATE).mappings().one())
+            rows = []
+            for event in events:
+                record = to_audit_record(event, head)
+                rows.append({**record._asdict(), "at": event.at})
+                head = ChainHead(record.number, record.hash)
+            self._connection.execute(audit_events.insert(), rows)
+            self._connection.execute(update(audit_head), to_row(head))
         return events
 
 
-def _audit_events_after(number: int, limit: int) -> Select[Any]:
-    return select(audit_events).where(audit_events.c.number > number).order_by(audit_events.c.number).limit(limit)
+def to_audit_record(event: Event, previous: ChainHead) -> AuditRecord:
+    """Return the audit row of an event that can be stored and follows `previous`."""
+    number = previous.number + 1
+    body = canonical_json(event, number)
+    return AuditRecord(
+        number=number,
+        at=canonical_time(event.at),
+        actor=actor_id(event.actor),
+        tag=event.tag.value,
+        model=event.model,
+        body=body,
+        previous=previous.hash,
+        hash=chained_hash(previous.hash, body),
+    )

@@ -26,14 +26,15 @@ from sqlalchemy import (
     select,
     true,
     tuple_,
+    type_coerce,
     union_all,
 )
 from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.sql.elements import ColumnElement
 
+from bot.domain.audit.audit_chain import MIN_NUMBER
 from bot.domain.audit.events import EventTag
-from bot.ledger.audit_chain import MIN_NUMBER
-from bot.ledger.stores import statements
+from bot.ledger.stores.base import MAX_NUMBER
 from bot.ledger.tables import audit_events
 
 EARLIEST = datetime.min.replace(tzinfo=UTC)
@@ -62,7 +63,7 @@ def page_filter(
     limit: int,
 ) -> tuple[PageFilter, dict[str, Any]]:
     """Return which filters a page has, and the values for its statement."""
-    values: dict[str, Any] = {_BEFORE_PARAM: statements.MAX_NUMBER if before is None else before, _LIMIT_PARAM: limit}
+    values: dict[str, Any] = {_BEFORE_PARAM: MAX_NUMBER if before is None else before, _LIMIT_PARAM: limit}
     if model is not None:
         values[_MODEL_PARAM] = model
     if actor is not None:
@@ -84,7 +85,31 @@ def select_events(page: PageFilter, dialect: str) -> Any:
 @cache
 def select_records(page: PageFilter, dialect: str) -> Any:
     """Return the select of a page of rows with the columns of `AuditRecord`."""
-    return _select_newest(statements.select_records(dialect), page, dialect)
+    return _select_newest(select_stored(dialect), page, dialect)
+
+
+@cache
+def select_stored(dialect: str) -> Select[Any]:
+    """Return the select of audit rows with the columns of `AuditRecord`: each column's text, whatever it holds.
+
+    The database itself formats a time as the text that was hashed, since an edited one might not be a valid time.
+    """
+    columns = audit_events.c
+    if dialect == "sqlite":
+        at = func.replace(type_coerce(columns.at, Text), " ", "T", type_=Text)
+    else:
+        at = func.to_char(func.timezone("UTC", columns.at), 'YYYY-MM-DD"T"HH24:MI:SS.US', type_=Text)
+    model = type_coerce(columns.model, Text)
+    return select(
+        columns.number,
+        at.concat("+00:00"),
+        columns.actor,
+        columns.tag,
+        model,
+        columns.body,
+        columns.previous,
+        columns.hash,
+    )
 
 
 def _select_newest(rows: Select[Any], page: PageFilter, dialect: str) -> Any:

@@ -1,59 +1,45 @@
-"""What all stores share: the connection, and how rows become domain values."""
+"""What all stores share: the connection, how rows become domain values, and frequent statements.
+
+A frequent statement is built once: that takes SQLAlchemy longer than SQLite needs to run it.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import fields
 from datetime import UTC, datetime
+from functools import cache
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import CompoundSelect, Connection, RowMapping, Select, Table, func, or_, select
+from sqlalchemy import Column, Connection, RowMapping, Select, Table, Update, bindparam, case, func, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.elements import ColumnElement
 
-from bot.domain.monitoring.incident import Incident, TrippedBreaker
-from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import Measurement, PushedReading
-from bot.domain.monitoring.state import MonitorState
-from bot.domain.monitoring.stored_baselines import FrozenBaseline
-from bot.domain.policy.freezes import Freeze
-from bot.domain.promotions.request import Request, Vote
-from bot.domain.registry.rollback_block import RollbackBlock
-from bot.domain.transitions.drift import DriftNotice, RegistrySnapshot
-from bot.domain.transitions.restores import Hold
-from bot.domain.transitions.serving_check import ServingCheck
-from bot.domain.transitions.transition import Transition
-from bot.ledger.stores import row_mapping, statements
-from bot.ports import IdempotentCall, MessageRef, OutboxMessage, QueuedCommand, TagUpdate
+from bot.domain.audit.events import Event
+from bot.domain.core.actors import Operator
+from bot.ledger.tables import IS_OPEN, incidents, monitors, queued_commands, requests
+from bot.ports.external import SYSTEM_CLOCK, Clock
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    T = TypeVar("T", bound=DataclassInstance)
 
 NO_OPERATOR_IDS: Mapping[str, str] = MappingProxyType({})
 UNCLAIMED = {"claimed_by": None, "claimed_until": None}
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-T = TypeVar(
-    "T",
-    Request,
-    Vote,
-    Transition,
-    QueuedCommand,
-    OutboxMessage,
-    MessageRef,
-    RegistrySnapshot,
-    DriftNotice,
-    TagUpdate,
-    Freeze,
-    RollbackBlock,
-    Monitor,
-    MonitorState,
-    Measurement,
-    PushedReading,
-    IdempotentCall,
-    Incident,
-    TrippedBreaker,
-    ServingCheck,
-    Hold,
-    FrozenBaseline,
-)
+MAX_NUMBER = 2**62  # above every number that a row can have
+KEY, NOW = "b_key", "b_now"  # bound parameters; no column has these names
+# These tables are unique only among some rows.
+PARTIAL_INDEXES = {
+    requests: IS_OPEN,
+    monitors: monitors.c.removed_at.is_(None),
+    incidents: incidents.c.resolved_at.is_(None),
+    queued_commands: queued_commands.c.key.is_not(None),
+}
+INSERTS = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 class SqlReadStore:
@@ -62,80 +48,126 @@ class SqlReadStore:
     `operator_ids`: Slack ids by the name of the operator, a user of the machine that Registrar runs on.
     """
 
+    locks_rows = False
+
     def __init__(self, connection: Connection, operator_ids: Mapping[str, str] = NO_OPERATOR_IDS) -> None:
         self._connection = connection
         self._operator_ids = operator_ids
+        self._dialect = connection.dialect.name
 
-    def _select_by_key(self, table: Table, column: str) -> Select[Any]:
-        """Return the select of the row whose `column` is :b_key; in a transaction that writes it locks the row."""
-        return statements.select_by_key(table, column)
+    def _find_by_key(self, domain_type: type[T], column: Column[Any], key: str) -> T | None:
+        """Return the row with this key. A transaction that writes locks it: nothing else changes it until the end."""
+        return self._find(domain_type, select_by_key(column, for_update=self.locks_rows), {KEY: key})
 
-    def _get(self, domain_type: type[T], table: Table, key: str) -> T:
-        if found := self._find(domain_type, self._select_by_key(table, "id"), key):
+    def _get(self, domain_type: type[T], column: Column[Any], key: str) -> T:
+        if found := self._find_by_key(domain_type, column, key):
             return found
         raise KeyError(key)
 
-    def _find(self, domain_type: type[T], query: Select[Any], key: str | None = None) -> T | None:
-        row = self._connection.execute(query, _key_parameter(key)).mappings().first()
-        return None if row is None else self._to_domain(domain_type, row)
+    def _find(self, domain_type: type[T], query: Any, values: Mapping[str, Any] | None = None) -> T | None:
+        return next(iter(self._list(domain_type, query, values)), None)
 
-    def _list(self, domain_type: type[T], query: Select[Any], key: str | None = None) -> list[T]:
-        return [self._to_domain(domain_type, row) for row in self._fetch_rows(query, key)]
+    def _list(self, domain_type: type[T], query: Any, values: Mapping[str, Any] | None = None) -> list[T]:
+        rows = self._connection.execute(query, values or {}).mappings()
+        return [from_row(domain_type, row, self._operator_ids) for row in rows]
 
-    def _to_domain(self, domain_type: type[T], row: RowMapping) -> T:
-        return row_mapping.with_operator_ids(row_mapping.from_row(domain_type, row), self._operator_ids)
-
-    def _fetch_rows(self, query: Select[Any], key: str | None = None) -> Sequence[RowMapping]:
-        return self._connection.execute(query, _key_parameter(key)).mappings().all()
-
-    def _fetch_int(self, query: Select[Any]) -> int:
-        return int(self._connection.execute(query).scalar_one())
-
-    def _fetch_column(self, query: Select[Any] | CompoundSelect[Any]) -> list[str]:
+    def _fetch_column(self, query: Any) -> list[Any]:
         return list(self._connection.execute(query).scalars())
 
 
 class SqlWriteStore(SqlReadStore):
     """Writes on one connection."""
 
-    def __init__(self, connection: Connection, operator_ids: Mapping[str, str] = NO_OPERATOR_IDS) -> None:
+    locks_rows = True
+
+    def __init__(
+        self, connection: Connection, operator_ids: Mapping[str, str] = NO_OPERATOR_IDS, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
         super().__init__(connection, operator_ids)
-        self._dialect = connection.dialect.name
-        self._is_postgres = self._dialect == "postgresql"
+        self._clock = clock
+        self._pending_events: list[Event] = []  # appended to the audit log when the transaction ends
 
     def lock(self, name: str) -> None:
         """Wait until no other transaction holds this name, and hold it until this transaction ends."""
-        if self._is_postgres:  # SQLite has a single writer: this one
+        if self._dialect == "postgresql":  # SQLite has a single writer: this one
             self._connection.execute(select(func.pg_advisory_xact_lock(_advisory_lock_id(name))))
 
     def try_lock(self, name: str) -> bool:
         """Lock a name; return False at once if another transaction holds it."""
-        if not self._is_postgres:
+        if self._dialect == "sqlite":
             return True
         return bool(self._connection.execute(select(func.pg_try_advisory_xact_lock(_advisory_lock_id(name)))).scalar())
 
-    def _select_by_key(self, table: Table, column: str) -> Select[Any]:
-        """Return the select that locks the row, so that nothing else changes it between reading and writing it."""
-        return statements.select_for_update(table, column)
+    def _update(self, table: Table, key: str, values: Mapping[str, Any]) -> bool:
+        return self._execute(update_by_id(table), {KEY: key, **values})
 
-    def _update(self, table: Table, key: str, values: dict[str, Any]) -> bool:
-        return self._connection.execute(statements.update_by_id(table), {statements.KEY: key, **values}).rowcount > 0
+    def _insert(self, table: Table, values: Mapping[str, Any], *unique: str) -> bool:
+        """Insert a row; return False if there is one with the same `unique` columns."""
+        return self._connection.execute(insert_unless_present(table, unique, self._dialect), values).first() is not None
 
-    def _insert(self, table: Table, values: dict[str, Any], *unique: str) -> bool:
-        insert = statements.insert_unless_present(table, unique, self._connection.dialect.name)
-        return self._connection.execute(insert, values).first() is not None
+    def _execute(self, statement: Any, values: Mapping[str, Any] | None = None) -> bool:
+        """Execute a statement; return whether it changed a row."""
+        return self._connection.execute(statement, values or {}).rowcount > 0
 
-    def _execute(self, statement: Any) -> bool:
-        return self._connection.execute(statement).rowcount > 0
+
+def from_row(domain_type: type[T], row: RowMapping, operator_ids: Mapping[str, str] = NO_OPERATOR_IDS) -> T:
+    """Return a row as an instance of the dataclass; columns without a field of that name are ignored.
+
+    Operators get their Slack ids from `operator_ids`.
+    """
+    values = {name: row[name] for name in _field_names(domain_type)}
+    if operator_ids:
+        for name, value in values.items():
+            if isinstance(value, Operator):
+                values[name] = Operator(value.name, operator_ids.get(value.name, ""))
+    return domain_type(**values)
+
+
+def to_row(value: DataclassInstance, *, exclude: str = "") -> dict[str, Any]:
+    """Return the fields of a domain value as a row, without the field `exclude`."""
+    return {name: getattr(value, name) for name in _field_names(type(value)) if name != exclude}
+
+
+@cache
+def _field_names(domain_type: type[DataclassInstance]) -> tuple[str, ...]:
+    """Return the names of the fields. Cached, since thousands of rows have the same."""
+    return tuple(field.name for field in fields(domain_type))
+
+
+@cache
+def select_by_key(column: Column[Any], *, for_update: bool = False) -> Select[Any]:
+    """Return the select of the row whose `column` is :b_key; SQLite, with its single writer, ignores the lock."""
+    query = select(column.table).where(column == bindparam(KEY))
+    return query.with_for_update(key_share=True) if for_update else query
+
+
+@cache
+def update_by_id(table: Table) -> Update:
+    """Return the update of the row whose id is :b_key; it sets the columns it gets values for."""
+    return update(table).where(table.c.id == bindparam(KEY))
+
+
+@cache
+def insert_unless_present(table: Table, unique: tuple[str, ...], dialect: str) -> Any:
+    """Return the insert that returns a row, or does nothing if there's a row with the same `unique` columns."""
+    insert: Any = INSERTS[dialect](table)
+    partial = {"index_where": PARTIAL_INDEXES[table]} if table in PARTIAL_INDEXES else {}
+    columns = [table.c[name] for name in unique]
+    return insert.on_conflict_do_nothing(index_elements=columns, **partial).returning(columns[0])
+
+
+@cache
+def upsert(table: Table, unique: str, monotonic: str, dialect: str) -> Any:
+    """Return the insert that replaces the row with the same `unique` column, but never lowers `monotonic`."""
+    insert: Any = INSERTS[dialect](table)
+    new = {column.name: insert.excluded[column.name] for column in table.c if column.name != unique}
+    new[monotonic] = case((table.c[monotonic] > new[monotonic], table.c[monotonic]), else_=new[monotonic])
+    return insert.on_conflict_do_update(index_elements=[table.c[unique]], set_=new)
 
 
 def is_due(time: ColumnElement[Any], now: datetime) -> ColumnElement[bool]:
     """Return the condition that `time` is `now` or earlier, or isn't set."""
     return or_(time.is_(None), time <= now)
-
-
-def _key_parameter(key: str | None) -> dict[str, str]:
-    return {} if key is None else {statements.KEY: key}
 
 
 def _advisory_lock_id(name: str) -> int:

@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    CompoundSelect,
-    Select,
-    Table,
-    Update,
-    exists,
-    func,
-    literal,
-    select,
-    union,
-    update,
-)
+from sqlalchemy import ColumnElement, Select, Table, exists, func, literal, select
 
 from bot.domain.transitions.transition import UNFINISHED_STATES
 from bot.ledger.tables import (
     COMMAND_IS_WAITING,
-    IS_OPEN,
     IS_PENDING,
     TAG_UPDATE_IS_WAITING,
     holds,
@@ -41,35 +27,15 @@ PENDING_ROWS: dict[Table, ColumnElement[bool]] = {
     requests: IS_PENDING,
     tag_updates: TAG_UPDATE_IS_WAITING,
 }
+IS_HELD: dict[Table, ColumnElement[bool]] = {
+    table: exists().where(IS_ACTIVE, holds.c[table.name] >= table.c.number).correlate(table) for table in PENDING_ROWS
+}
+# The columns of a hold that covers every row that exists now.
+CURRENT_EXTENT: dict[str, Any] = {
+    table.name: func.coalesce(select(func.max(table.c.number)).scalar_subquery(), literal(0)) for table in PENDING_ROWS
+}
 
 
-def is_held(table: Table) -> ColumnElement[bool]:
-    """Return the condition that the active hold covers a row of the table."""
-    return exists().where(IS_ACTIVE, holds.c[table.name] >= table.c.number).correlate(table)
-
-
-@cache
 def select_held(table: Table) -> Select[Any]:
     """Return the select of the table's pending rows that the active hold covers, oldest first."""
-    return select(table).where(PENDING_ROWS[table], is_held(table)).order_by(table.c.number)
-
-
-@cache
-def select_models_with_pending_work() -> CompoundSelect[Any]:
-    """Return the select of the models with open requests, unfinished transitions, or unwritten tag updates."""
-    pending = ((requests, IS_OPEN), (transitions, PENDING_ROWS[transitions]), (tag_updates, TAG_UPDATE_IS_WAITING))
-    return union(*(select(table.c.model).where(condition) for table, condition in pending))
-
-
-def current_extent() -> dict[str, Any]:
-    """Return the columns of a hold that covers every row that exists now."""
-    return {
-        table.name: func.coalesce(select(func.max(table.c.number)).scalar_subquery(), literal(0))
-        for table in PENDING_ROWS
-    }
-
-
-@cache
-def discard_held_tag_updates() -> Update:
-    """Return the update that takes held tag updates off the queue."""
-    return update(tag_updates).where(TAG_UPDATE_IS_WAITING, is_held(tag_updates)).values(is_done=True)
+    return select(table).where(PENDING_ROWS[table], IS_HELD[table]).order_by(table.c.number)

@@ -5,29 +5,69 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import and_, func, literal, select, update
+from sqlalchemy import (
+    Integer,
+    Select,
+    Text,
+    and_,
+    any_,
+    bindparam,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.sql.elements import ColumnElement
 
 from bot.domain.core.errors import AlreadyDecided
 from bot.domain.core.sentence import Code, say
 from bot.domain.registry.model import Stage, VersionIdentity
 from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.transitions.serving_check import ServingCheck, ServingCheckState
-from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
-from bot.ledger.stores import row_mapping, statements
-from bot.ledger.stores.base import EPOCH, UNCLAIMED, SqlReadStore, SqlWriteStore, is_due
-from bot.ledger.tables import IS_EXECUTING, IS_INTENDED, requests, rollback_blocks, serving_checks, transitions
+from bot.domain.transitions.transition import UNFINISHED_STATES, Transition, TransitionKind, TransitionState
+from bot.ledger.stores.base import (
+    EPOCH,
+    KEY,
+    MAX_NUMBER,
+    NOW,
+    UNCLAIMED,
+    SqlReadStore,
+    SqlWriteStore,
+    is_due,
+    select_by_key,
+    to_row,
+)
+from bot.ledger.stores.held_work import IS_HELD
+from bot.ledger.tables import (
+    IS_EXECUTING,
+    IS_INTENDED,
+    is_in,
+    requests,
+    rollback_blocks,
+    serving_checks,
+    transitions,
+)
+from bot.ports.records import Claim
+from bot.ports.transitions import TransitionReader, TransitionWriter
+
+STAGE, LIMIT, BEFORE, UNTIL, ATTEMPTS = "b_stage", "b_most", "b_before", "b_until", "b_attempts"
+CONTEXT_ROWS = 50  # transitions after :b_until that are returned too, to show what followed
+# A claim still holds if there was no other: `attempts` counts them.
+_IS_CLAIMED_AS = and_(transitions.c.id == bindparam(KEY), transitions.c.attempts == bindparam(ATTEMPTS))
+_FINISH = update(transitions).where(_IS_CLAIMED_AS, transitions.c.state.in_(UNFINISHED_STATES))
 
 
-class TransitionQueries(SqlReadStore):
-    """Reads transitions, rollback blocks, and serving checks."""
+class TransitionQueries(SqlReadStore, TransitionReader):
+    """Reads transitions, rollback blocks, and serving checks: see the port."""
 
     def transition(self, transition_id: str) -> Transition:
-        """Return a transition. Raises KeyError if there is none with this id."""
-        return self._get(Transition, transitions, transition_id)
+        return self._get(Transition, transitions.c.id, transition_id)
 
     def transitions(
         self,
@@ -38,28 +78,15 @@ class TransitionQueries(SqlReadStore):
         until: datetime | None = None,
         limit: int = 50,
     ) -> list[Transition]:
-        """Return a model's transitions, finished and unfinished, newest first."""
-        given: dict[str, Any] = {statements.KEY: model, statements.LIMIT: limit}
-        given |= {} if stage is None else {statements.STAGE: stage}
-        given |= {} if before_id is None else {statements.BEFORE: before_id}
-        given |= {} if until is None else {statements.UNTIL: until}
-        query = statements.select_transitions(
-            self._connection.dialect.name,
-            of_stage=stage is not None,
-            is_before=before_id is not None,
-            is_until=until is not None,
-        )
-        return [self._to_domain(Transition, row) for row in self._connection.execute(query, given).mappings()]
+        optional = {STAGE: stage, BEFORE: before_id, UNTIL: until}
+        given = {name: value for name, value in optional.items() if value is not None}
+        query = select_transitions(self._dialect, frozenset(given))
+        return self._list(Transition, query, {KEY: model, LIMIT: limit} | given)
 
     def first_transition(self, model: str, stage: Stage) -> Transition | None:
-        """Return the first finished transition that put a version of the model into the stage, or None."""
-        given = {statements.KEY: model, statements.STAGE: stage}
-        rows = self._connection.execute(statements.select_first_transition_into(self._connection.dialect.name), given)
-        row = rows.mappings().first()
-        return None if row is None else self._to_domain(Transition, row)
+        return self._find(Transition, _select_first_into_stage(self._dialect), {KEY: model, STAGE: stage})
 
     def production_entries(self, model: str, version: int) -> list[Transition]:
-        """Return the finished transitions that put this version into Production, newest first."""
         query = select(transitions).where(
             transitions.c.model == model,
             transitions.c.version == version,
@@ -69,129 +96,90 @@ class TransitionQueries(SqlReadStore):
         return self._list(Transition, query.order_by(transitions.c.number.desc()).limit(100))
 
     def models_with_transitions(self, states: Sequence[TransitionState]) -> list[str]:
-        """Return the names of the models that have transitions in these states, sorted."""
         # Sorted here: the databases do not agree on the order of letters.
         return sorted(self._fetch_column(select(transitions.c.model).where(transitions.c.state.in_(states)).distinct()))
 
     def models_with_expired_transitions(self, now: datetime) -> list[str]:
-        """Return the names of the models with an intended transition whose request has expired by `now`, sorted."""
         query = select(transitions.c.model).join(requests, requests.c.id == transitions.c.request).distinct()
         query = query.where(IS_INTENDED, transitions.c.began_at.is_(None), requests.c.expires_at <= now)
         return sorted(self._fetch_column(query))
 
     def rollbacks(self, since: datetime) -> list[Transition]:
-        """Return the rollbacks that were intended at or after `since`, newest first."""
         query = select(transitions).where(
             transitions.c.kind == TransitionKind.ROLLBACK, transitions.c.intended_at >= since
         )
         return self._list(Transition, query.order_by(transitions.c.number.desc()))
 
     def rollback_blocks(self, model: str) -> list[RollbackBlock]:
-        """Return the model's rollback blocks that nobody has cleared, oldest first."""
         query = select(rollback_blocks).where(rollback_blocks.c.model == model, rollback_blocks.c.cleared_at.is_(None))
         return self._list(RollbackBlock, query.order_by(rollback_blocks.c.number))
 
     def serving_check(self, transition_id: str) -> ServingCheck | None:
-        """Return the serving check for a transition, or None."""
-        return self._find(ServingCheck, statements.select_by_key(serving_checks, "move"), transition_id)
+        return self._find(ServingCheck, select_by_key(serving_checks.c.move), {KEY: transition_id})
 
     def latest_serving_check(self, model: str) -> ServingCheck | None:
-        """Return the model's latest serving check, or None."""
-        query = (
-            select(serving_checks)
-            .where(serving_checks.c.model == model)
-            .order_by(serving_checks.c.asked_at.desc())
-            .limit(1)
-        )
-        return self._find(ServingCheck, query)
+        query = select(serving_checks).where(serving_checks.c.model == model)
+        return self._find(ServingCheck, query.order_by(serving_checks.c.asked_at.desc()).limit(1))
 
     def due_serving_checks(self, now: datetime) -> list[ServingCheck]:
-        """Return the pending serving checks that are due at `now`, the longest overdue first."""
         due = select(serving_checks).where(
             serving_checks.c.state == ServingCheckState.PENDING, is_due(serving_checks.c.next_at, now)
         )
         return self._list(ServingCheck, due.order_by(serving_checks.c.next_at))
 
 
-class TransitionStore(SqlWriteStore, TransitionQueries):
-    """Writes transitions, rollback blocks, and serving checks."""
+class TransitionStore(SqlWriteStore, TransitionQueries, TransitionWriter):
+    """Writes transitions, rollback blocks, and serving checks: see the port."""
 
     def add_transition(self, transition: Transition) -> bool:
         """Insert a transition; return False if its id is already there."""
-        return self._insert(transitions, row_mapping.to_row(transition), "id")
+        return self._insert(transitions, to_row(transition), "id")
 
     def prepend_transitions(self, earlier: Sequence[Transition]) -> None:
-        """Insert transitions before every transition in the ledger.
-
-        They get numbers below the lowest one.
-        """
+        """Insert transitions with numbers below the lowest one."""
         lowest = self._connection.execute(select(func.coalesce(func.min(transitions.c.number), 1))).scalar_one()
-        numbers = range(min(lowest, 1) - len(earlier), min(lowest, 1))
-        rows = [
-            {"number": number} | row_mapping.to_row(transition)
-            for number, transition in zip(numbers, earlier, strict=True)
-        ]
+        first = min(lowest, 1) - len(earlier)
+        rows = [{"number": first + index} | to_row(transition) for index, transition in enumerate(earlier)]
         self._connection.execute(transitions.insert(), rows)
 
-    def claim_transition(self, model: str, owner: str, now: datetime, until: datetime) -> Transition | None:
-        """Claim the model's next transition and return it as executing, or None."""
-        claim = {statements.KEY: model, statements.NOW: now, "claimed_by": owner, "claimed_until": until}
+    def claim_transition(self, model: str, claim: Claim) -> Transition | None:
+        values = {KEY: model, NOW: claim.now, "claimed_by": claim.owner, "claimed_until": claim.until}
         try:
             # On PostgreSQL a failed statement aborts the transaction unless it runs in a savepoint.
             with self._connection.begin_nested():
-                row = self._connection.execute(statements.claim_transition(), claim).mappings().first()
+                return self._find(Transition, _CLAIM, values)
         except IntegrityError:  # only one can execute per model, and another was claimed at this moment
             return None
-        return None if row is None else self._to_domain(Transition, row)
 
     def begin_transition(self, transition: Transition, now: datetime) -> bool:
-        """Record that a claimed transition is about to write to the registry."""
         began = func.coalesce(transitions.c.began_at, literal(now, transitions.c.began_at.type))
-        return self._execute(update(transitions).where(_is_claimed_as(transition)).values(began_at=began))
+        return self._update_claimed(transition, began_at=began)
 
     def release_transition(self, transition: Transition, not_before: datetime) -> bool:
-        """Give a claimed transition back as intended, to be tried again at `not_before`."""
-        given = (
-            update(transitions)
-            .where(_is_claimed_as(transition))
-            .values(state=TransitionState.INTENDED, not_before=not_before, **UNCLAIMED)
-        )
-        return self._execute(given)
+        return self._update_claimed(transition, state=TransitionState.INTENDED, not_before=not_before, **UNCLAIMED)
 
     def finish_transition(self, transition: Transition) -> None:
-        """Write a transition's final state and release its model.
-
-        Raises KeyError if there is no such transition, and AlreadyDecided if it has ended or was claimed again:
-        `attempts` counts the claims.
-        """
-        claim = {statements.KEY: transition.id, statements.ATTEMPTS: transition.attempts}
-        values = row_mapping.to_row(transition, exclude=frozenset({"began_at"}))
-        ended = self._connection.execute(statements.finish_transition(), claim | values | UNCLAIMED)
-        if not ended.rowcount:
+        values = {KEY: transition.id, ATTEMPTS: transition.attempts} | to_row(transition, exclude="began_at")
+        if not self._execute(_FINISH, values | UNCLAIMED):
             now = self.transition(transition.id)
             raise AlreadyDecided(
                 say("Move {id} was taken over and is {state} now.", id=Code(transition.id), state=now.state.value)
             )
 
     def backfill_identities(self, model: str, identities: Mapping[int, VersionIdentity], now: datetime) -> None:
-        """Fill in the version identities that an older release didn't record."""
         for table, written_at, extra_values in (
             (transitions, transitions.c.intended_at, {"trusted_at": now}),
             (requests, requests.c.opened_at, {}),
         ):
             without_identity = and_(table.c.model == model, table.c.identity.is_(None))
-            for version in self._connection.execute(
-                select(table.c.version).where(without_identity).distinct()
-            ).scalars():
-                identity = identities.get(version)
-                if identity is not None:
+            for version in self._fetch_column(select(table.c.version).where(without_identity).distinct()):
+                if identity := identities.get(version):
                     condition = and_(
                         without_identity, table.c.version == version, written_at >= (identity.created_at or EPOCH)
                     )
                     self._execute(update(table).where(condition).values(identity=identity, **extra_values))
 
     def update_sources(self, model: str, identities: Mapping[int, VersionIdentity]) -> None:
-        """Update where the files of the model's versions are, in its requests and transitions."""
         identity_columns = (
             (transitions, "version", "identity"),
             (requests, "version", "identity"),
@@ -206,31 +194,90 @@ class TransitionStore(SqlWriteStore, TransitionQueries):
                     self._update(table, row.id, {identity_column: replace(row.identity, source=new.source)})
 
     def add_rollback_block(self, block: RollbackBlock) -> bool:
-        """Insert a rollback block; return False if its id is already there."""
-        return self._insert(rollback_blocks, row_mapping.to_row(block), "id")
+        return self._insert(rollback_blocks, to_row(block), "id")
 
     def save_rollback_block(self, block: RollbackBlock) -> None:
-        """Write the block's current state."""
-        self._update(rollback_blocks, block.id, row_mapping.to_row(block))
+        self._update(rollback_blocks, block.id, to_row(block))
 
     def save_serving_check(self, check: ServingCheck) -> bool:
-        """Insert or update a serving check; return False if it has already ended."""
-        row = row_mapping.to_row(check)
+        row = to_row(check)
         is_pending = and_(serving_checks.c.move == check.move, serving_checks.c.state == ServingCheckState.PENDING)
         return self._insert(serving_checks, row, "move") or self._execute(
             update(serving_checks).where(is_pending).values(**row)
         )
 
-    def claim_serving_check(self, check: ServingCheck, until: datetime) -> bool:
-        """Claim a due serving check until `until`."""
-        is_free = and_(
-            serving_checks.c.move == check.move,
-            serving_checks.c.state == ServingCheckState.PENDING,
-            serving_checks.c.next_at == check.next_at,
+    def _update_claimed(self, transition: Transition, **values: Any) -> bool:
+        """Update a transition that is executing, unless it was claimed again: `attempts` counts the claims."""
+        is_ours = and_(transitions.c.id == transition.id, transitions.c.attempts == transition.attempts, IS_EXECUTING)
+        return self._execute(update(transitions).where(is_ours).values(**values))
+
+
+@cache
+def select_transitions(dialect: str, given: frozenset[str]) -> Select[Any]:
+    """Return the select of the :b_most newest transitions of model :b_key.
+
+    If the parameter is given, only those into or out of :b_stage, before the transition :b_before, or up to soon after
+    :b_until.
+    """
+    query = select(transitions)
+    if STAGE in given:
+        query = query.where(or_(transitions.c.target == bindparam(STAGE), transitions.c.from_stage == bindparam(STAGE)))
+    if BEFORE in given:
+        other = transitions.alias("other")
+        before = select(other.c.number).where(other.c.id == bindparam(BEFORE))
+        query = query.where(transitions.c.number < before.scalar_subquery())
+    if UNTIL in given:
+        later = transitions.alias("later")
+        following = select(later.c.number).where(
+            later.c.model == bindparam(KEY), later.c.intended_at > bindparam(UNTIL)
         )
-        return self._execute(update(serving_checks).where(is_free).values(next_at=until))
+        context = following.order_by(later.c.intended_at, later.c.number).limit(CONTEXT_ROWS).subquery("near")
+        last = select(func.max(context.c.number)).scalar_subquery()
+        query = query.where(transitions.c.number <= func.coalesce(last, MAX_NUMBER))
+    return _in_order(query, dialect, newest=True).limit(bindparam(LIMIT, type_=Integer))
 
 
-def _is_claimed_as(transition: Transition) -> ColumnElement[bool]:
-    """Return the condition that this claim on the transition still holds: `attempts` counts the claims."""
-    return and_(transitions.c.id == transition.id, transitions.c.attempts == transition.attempts, IS_EXECUTING)
+@cache
+def _select_first_into_stage(dialect: str) -> Select[Any]:
+    """Return the select of the first transition that put a version of model :b_key into :b_stage."""
+    is_into_stage = and_(transitions.c.target == bindparam(STAGE), is_in(transitions.c.state, TransitionState.DONE))
+    return _in_order(select(transitions).where(is_into_stage), dialect, newest=False).limit(1)
+
+
+def _in_order(query: Select[Any], dialect: str, *, newest: bool) -> Select[Any]:
+    """Return the select of a model's transitions in the order of their numbers, which an index provides."""
+    model, columns = transitions.c.model, [transitions.c.model, transitions.c.number]
+    value = bindparam(KEY, type_=Text)
+    # Not written as an equality: PostgreSQL would scan the primary key, through the transitions of all models.
+    query = query.where(model == any_(array([value])) if dialect == "postgresql" else model == value)
+    return query.order_by(*([column.desc() for column in columns] if newest else columns))
+
+
+def _claim() -> Any:
+    """Return the update that claims the oldest transition of model :b_key that's due at :b_now or has an expired lease.
+
+    Claims nothing while another one of the model is executing, and none that is held.
+    """
+    other, now = transitions.alias("other"), bindparam(NOW, type_=transitions.c.not_before.type)
+    is_taken = exists().where(other.c.model == bindparam(KEY), is_in(other.c.state, TransitionState.EXECUTING))
+    due = and_(IS_INTENDED, or_(transitions.c.not_before.is_(None), transitions.c.not_before <= now), ~is_taken)
+    expired = and_(IS_EXECUTING, or_(transitions.c.claimed_until.is_(None), transitions.c.claimed_until <= now))
+    first = (
+        select(transitions.c.number)
+        .where(transitions.c.model == bindparam(KEY), or_(due, expired), ~IS_HELD[transitions])
+        .order_by(transitions.c.number)
+        .limit(1)
+        .with_for_update()
+        .correlate(None)
+        .scalar_subquery()
+    )
+    claim: dict[str, Any] = {name: bindparam(name) for name in ("claimed_by", "claimed_until")}
+    return (
+        update(transitions)
+        .where(transitions.c.number == first)
+        .values(state=TransitionState.EXECUTING, attempts=transitions.c.attempts + 1, not_before=None, **claim)
+        .returning(transitions)
+    )
+
+
+_CLAIM = _claim()

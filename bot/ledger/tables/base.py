@@ -1,4 +1,4 @@
-"""What all tables share. A column has the name of the field it holds; `row_mapping` relies on that.
+"""What all tables share. A column has the name of the field it holds; stores rely on that.
 
 `number` counts rows in the order they were inserted, and decides which of two rows with the same time came first.
 """

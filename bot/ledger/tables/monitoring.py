@@ -5,20 +5,20 @@ from __future__ import annotations
 from sqlalchemy import Boolean, Column, Double, Index, Integer, Table, UniqueConstraint
 
 from bot.domain.monitoring.incident import IncidentEnding, IncidentKind, IncidentStatus
+from bot.domain.monitoring.monitor import MonitorStatus
 from bot.domain.monitoring.readings import CheckOutcome
-from bot.domain.monitoring.state import MonitorStatus
 from bot.ledger.tables.base import metadata, number_column, partial_index
 from bot.ledger.tables.column_types import (
     ActorText,
     BaselineJson,
-    EnumByValue,
     FloatsJson,
     MonitorRuleJson,
     SentenceJson,
     SentencesJson,
     StorableText,
-    StringsJson,
+    TupleJson,
     UtcDateTime,
+    enum_text,
 )
 
 monitors = Table(
@@ -50,7 +50,7 @@ monitor_states = Table(
     Column("monitor", StorableText, primary_key=True),
     Column("slot", Integer, nullable=False),
     Column("next_at", UtcDateTime),
-    Column("state", EnumByValue(MonitorStatus), nullable=False),
+    Column("state", enum_text(MonitorStatus), nullable=False),
     Column("revision", Integer, nullable=False),
     Column("version", Integer),
     Column("move", StorableText),
@@ -87,7 +87,7 @@ measurements = Table(
     Column("revision", Integer, nullable=False),
     Column("version", Integer),
     Column("move", StorableText),
-    Column("outcome", EnumByValue(CheckOutcome)),
+    Column("outcome", enum_text(CheckOutcome)),
     Column("value", Double),
     Column("total", Double),
     Column("points", Integer, nullable=False),
@@ -142,16 +142,16 @@ incidents = Table(
     metadata,
     number_column(),
     Column("id", StorableText, nullable=False, unique=True),
-    Column("kind", EnumByValue(IncidentKind), nullable=False),
+    Column("kind", enum_text(IncidentKind), nullable=False),
     Column("model", StorableText, nullable=False),
     Column("source", StorableText, nullable=False),
     Column("version", Integer),
     Column("move", StorableText),
-    Column("monitors", StringsJson, nullable=False),
+    Column("monitors", TupleJson, nullable=False),
     Column("opened_at", UtcDateTime, nullable=False),
     Column("since", UtcDateTime, nullable=False),
     Column("lines", SentencesJson, nullable=False),
-    Column("doing", EnumByValue(IncidentStatus), nullable=False),
+    Column("doing", enum_text(IncidentStatus), nullable=False),
     Column("why", SentenceJson),
     Column("target", Integer),
     Column("rollback", StorableText),
@@ -161,7 +161,7 @@ incidents = Table(
     Column("repeated_at", UtcDateTime),
     Column("resolved_at", UtcDateTime),
     Column("resolution", SentenceJson),
-    Column("ending", EnumByValue(IncidentEnding)),
+    Column("ending", enum_text(IncidentEnding)),
     Column("ended_by", ActorText),
     Column("ended_in", StorableText, nullable=False, server_default=""),
     sqlite_autoincrement=True,

@@ -10,11 +10,11 @@ from bot.ledger.tables.base import is_in, metadata, number_column, partial_index
 from bot.ledger.tables.column_types import (
     ActorText,
     CiRunJson,
-    EnumByValue,
     IdentityJson,
     SnapshotJson,
     StorableText,
     UtcDateTime,
+    enum_text,
 )
 
 requests = Table(
@@ -24,8 +24,8 @@ requests = Table(
     Column("id", StorableText, nullable=False, unique=True),
     Column("model", StorableText, nullable=False),
     Column("version", Integer, nullable=False),
-    Column("from_stage", EnumByValue(Stage), nullable=False),
-    Column("target", EnumByValue(Stage), nullable=False),
+    Column("from_stage", enum_text(Stage), nullable=False),
+    Column("target", enum_text(Stage), nullable=False),
     Column("incumbent", Integer),
     Column("requester", ActorText, nullable=False),
     Column("reason", StorableText, nullable=False),
@@ -34,7 +34,7 @@ requests = Table(
     Column("expires_at", UtcDateTime, nullable=False),
     Column("keep_existing", Boolean, nullable=False),
     Column("semver", StorableText),
-    Column("state", EnumByValue(RequestState), nullable=False),
+    Column("state", enum_text(RequestState), nullable=False),
     Column("decided_at", UtcDateTime),
     Column("decided_by", ActorText),
     Column("outcome", StorableText, nullable=False),
@@ -61,7 +61,7 @@ votes = Table(
     number_column(),
     Column("request", StorableText, ForeignKey(requests.c.id), nullable=False),
     Column("voter", ActorText, nullable=False),
-    Column("choice", EnumByValue(VoteChoice), nullable=False),
+    Column("choice", enum_text(VoteChoice), nullable=False),
     Column("reason", StorableText, nullable=False),
     Column("at", UtcDateTime, nullable=False),
     Column("lapsed", StorableText, nullable=False, server_default=""),

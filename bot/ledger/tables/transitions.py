@@ -8,7 +8,7 @@ from bot.domain.registry.model import Stage
 from bot.domain.transitions.serving_check import ServingCheckState
 from bot.domain.transitions.transition import TransitionKind, TransitionState
 from bot.ledger.tables.base import is_in, metadata, number_column, partial_index
-from bot.ledger.tables.column_types import ActorText, EnumByValue, IdentityJson, StorableText, UtcDateTime
+from bot.ledger.tables.column_types import ActorText, IdentityJson, StorableText, UtcDateTime, enum_text
 from bot.ledger.tables.promotions import requests
 
 transitions = Table(
@@ -16,17 +16,17 @@ transitions = Table(
     metadata,
     number_column(),
     Column("id", StorableText, nullable=False, unique=True),
-    Column("kind", EnumByValue(TransitionKind), nullable=False),
+    Column("kind", enum_text(TransitionKind), nullable=False),
     Column("model", StorableText, nullable=False),
     Column("version", Integer, nullable=False),
-    Column("from_stage", EnumByValue(Stage), nullable=False),
-    Column("target", EnumByValue(Stage), nullable=False),
+    Column("from_stage", enum_text(Stage), nullable=False),
+    Column("target", enum_text(Stage), nullable=False),
     Column("expected_incumbent", Integer),
     Column("actor", ActorText, nullable=False),
     Column("intended_at", UtcDateTime, nullable=False),
     Column("request", StorableText, ForeignKey(requests.c.id)),
     Column("keep_existing", Boolean, nullable=False),
-    Column("state", EnumByValue(TransitionState), nullable=False),
+    Column("state", enum_text(TransitionState), nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("finished_at", UtcDateTime),
     Column("why", StorableText, nullable=False),
@@ -69,7 +69,7 @@ serving_checks = Table(
     Column("version", Integer, nullable=False),
     Column("lane", StorableText, nullable=False),
     Column("asked_at", UtcDateTime, nullable=False),
-    Column("state", EnumByValue(ServingCheckState), nullable=False),
+    Column("state", enum_text(ServingCheckState), nullable=False),
     Column("next_at", UtcDateTime),
     Column("deadline", UtcDateTime),
     Column("seen", StorableText, nullable=False),

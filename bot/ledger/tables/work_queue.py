@@ -7,7 +7,7 @@ from enum import Enum
 from sqlalchemy import Boolean, Column, ForeignKey, Integer, Table, UniqueConstraint
 
 from bot.ledger.tables.base import is_in, metadata, number_column, partial_index
-from bot.ledger.tables.column_types import ActorText, CiRunJson, EnumByValue, PlainJson, StorableText, UtcDateTime
+from bot.ledger.tables.column_types import ActorText, CiRunJson, PlainJson, StorableText, UtcDateTime, enum_text
 from bot.ledger.tables.promotions import requests
 from bot.ports import MessageKind, QueuedCommandState
 
@@ -29,7 +29,7 @@ queued_commands = Table(
     Column("command", PlainJson, nullable=False),
     Column("where", StorableText, nullable=False),
     Column("at", UtcDateTime, nullable=False),
-    Column("state", EnumByValue(QueuedCommandState), nullable=False),
+    Column("state", enum_text(QueuedCommandState), nullable=False),
     Column("request", StorableText, ForeignKey(requests.c.id)),
     Column("attempts", Integer, nullable=False),
     Column("not_before", UtcDateTime),
@@ -62,13 +62,13 @@ outbox_messages = Table(
     number_column(),
     Column("key", StorableText, nullable=False, unique=True),
     Column("lane", StorableText, nullable=False),
-    Column("kind", EnumByValue(MessageKind), nullable=False),
+    Column("kind", enum_text(MessageKind), nullable=False),
     Column("to", StorableText, nullable=False),
     Column("data", PlainJson, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("was_tried", Boolean, nullable=False),
     Column("created_at", UtcDateTime),
-    Column("state", EnumByValue(MessageState), nullable=False),
+    Column("state", enum_text(MessageState), nullable=False),
     Column("not_before", UtcDateTime),
     Column("why", StorableText, nullable=False),
     # Which process delivers it, and until when no other one does.

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from tempfile import TemporaryDirectory
 from threading import Thread
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from bot.domain.core.errors import RegistrarError
-from bot.domain.registry.model import ModelPackage
-from bot.registry.mlflow.errors import files_timed_out, files_unreadable, translate_files_error
-from bot.registry.mlflow.estimator_class import pickled_class_name, skops_class_name
-from bot.registry.mlflow.mlmodel import MAX_FILE_BYTES, parse_estimator, parse_package
+import yaml
 
+from bot.domain.core.errors import RegistrarError
+from bot.domain.registry.model import ModelPackage, Signature, SignatureColumn
+from bot.registry.mlflow.errors import files_unreadable, translate_files_error
+from bot.registry.mlflow.estimator_class import pickled_class_name, skops_class_name, valid_class_name
+
+MAX_FILE_BYTES = 1_000_000  # of MLmodel and requirements; one with a thousand columns has a tenth of it
 MAX_HEAD_BYTES = 4_000_000  # bytes of a model file that are read: its class is at its beginning
 CHUNK_BYTES = 64_000
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # parsed in pure Python, so a large file would take seconds
+_NESTED_KEYS = ("properties", "items", "values")
 T = TypeVar("T")
 
 
@@ -26,39 +31,7 @@ def read_package(location: str, tracking_uri: str, timeout: float) -> ModelPacka
 
     `timeout`: seconds. Raises RegistryRefused and RegistryUnreachable if they can't be read in that time.
     """
-    return _read_from_store(lambda: _read_package(location, tracking_uri), location, tracking_uri, timeout)
-
-
-def _read_from_store(task: Callable[[], T], location: str, tracking_uri: str, timeout: float) -> T:
-    _check_host(location, tracking_uri)
-    try:
-        return _run_with_timeout(task, timeout)
-    except RegistrarError:
-        raise
-    except Exception as error:  # every kind of store has its own library, with its own errors
-        raise translate_files_error(error) from error
-
-
-def _open_store(location: str, tracking_uri: str) -> tuple[Any, dict[str, int | None]]:
-    """Return the artifact store, and the sizes in bytes of the files at its top level."""
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository  # noqa: PLC0415
-
-    store = get_artifact_repository(location, tracking_uri=tracking_uri)
-    return store, {file.path: file.file_size for file in store.list_artifacts() if not file.is_dir}
-
-
-def _read_package(location: str, tracking_uri: str) -> ModelPackage | None:
-    store, sizes = _open_store(location, tracking_uri)
-    if "MLmodel" not in sizes:
-        return None
-    with TemporaryDirectory() as folder:
-        mlmodel, requirements = (
-            _read_small_file(store, name, sizes, Path(folder)) for name in ("MLmodel", "requirements.txt")
-        )
-    try:
-        return parse_package(mlmodel, requirements)
-    except ValueError as error:
-        raise files_unreadable("its MLmodel cannot be understood") from error
+    return _read_in_time(_read_package, location, tracking_uri, timeout)
 
 
 def read_estimator(location: str, tracking_uri: str, timeout: float) -> str | None:
@@ -66,25 +39,61 @@ def read_estimator(location: str, tracking_uri: str, timeout: float) -> str | No
 
     Raises RegistryRefused and RegistryUnreachable like `read_package`.
     """
-    return _read_from_store(lambda: _read_estimator(location, tracking_uri), location, tracking_uri, timeout)
+    return _read_in_time(_read_estimator, location, tracking_uri, timeout)
 
 
-def _read_estimator(location: str, tracking_uri: str) -> str | None:
-    store, sizes = _open_store(location, tracking_uri)
-    if "MLmodel" not in sizes:
-        return None
-    with TemporaryDirectory() as folder:
-        mlmodel = _read_small_file(store, "MLmodel", sizes, Path(folder))
+def _read_in_time(
+    read: Callable[[Any, dict[str, int | None], Path], T], location: str, uri: str, timeout: float
+) -> T | None:
+    """Return what `read` finds; None without an MLmodel. Some stores wait for minutes: their thread is abandoned.
+
+    A location on another host than MLflow's is refused: whoever wrote it into the model would get our password.
+    """
+    address, server = urlsplit(location), urlsplit(uri)
+    is_remote = address.scheme in {"http", "https", "mlflow-artifacts"} and address.netloc
+    if is_remote and address.netloc.rpartition("@")[2] != server.netloc.rpartition("@")[2]:
+        raise files_unreadable("they lie on a server that is not the one MLflow answers at")
+    future: Future[T | None] = Future()
+
+    def run() -> None:
         try:
-            name, file = parse_estimator(mlmodel)
-        except ValueError:
-            return None
-        if name or file not in sizes:
-            return name
-        is_whole = (sizes[file] or MAX_HEAD_BYTES + 1) <= MAX_HEAD_BYTES
-        if file.endswith(".skops"):
-            return skops_class_name(_download(store, file, Path(folder))) if is_whole else None
-        data = _download(store, file, Path(folder)) if is_whole else _read_head(store, file)
+            from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository  # noqa: PLC0415
+
+            store = get_artifact_repository(location, tracking_uri=uri)
+            sizes = {file.path: file.file_size for file in store.list_artifacts() if not file.is_dir}
+            with TemporaryDirectory() as folder:
+                future.set_result(read(store, sizes, Path(folder)) if "MLmodel" in sizes else None)
+        except Exception as error:  # raised in the thread that waits
+            future.set_exception(error)
+
+    Thread(target=run, name="files of a model", daemon=True).start()
+    try:
+        return future.result(timeout)
+    except RegistrarError:
+        raise
+    except Exception as error:  # every kind of store has its own library, with its own errors
+        raise translate_files_error(error) from error
+
+
+def _read_package(store: Any, sizes: dict[str, int | None], folder: Path) -> ModelPackage:
+    mlmodel, requirements = (_read_small_file(store, name, sizes, folder) for name in ("MLmodel", "requirements.txt"))
+    try:
+        return parse_package(mlmodel, requirements)
+    except ValueError as error:
+        raise files_unreadable("its MLmodel cannot be understood") from error
+
+
+def _read_estimator(store: Any, sizes: dict[str, int | None], folder: Path) -> str | None:
+    try:
+        name, file = parse_estimator(_read_small_file(store, "MLmodel", sizes, folder))
+    except ValueError:
+        return None
+    if name or file not in sizes:
+        return name
+    is_whole = (sizes[file] or MAX_HEAD_BYTES + 1) <= MAX_HEAD_BYTES
+    if file.endswith(".skops"):
+        return skops_class_name(_download(store, file, folder)) if is_whole else None
+    data = _download(store, file, folder) if is_whole else _read_head(store, file)
     return pickled_class_name(data) if data else None
 
 
@@ -123,30 +132,74 @@ def _download(store: Any, name: str, folder: Path) -> bytes:
     return (folder / name).read_bytes()
 
 
-def _check_host(location: str, tracking_uri: str) -> None:
-    """Refuse an address on another host than MLflow's: whoever wrote it into the model would get our password."""
-    address, server = urlsplit(location), urlsplit(tracking_uri)
-    if address.scheme not in {"http", "https", "mlflow-artifacts"} or not address.netloc:
-        return
-    if address.netloc.rpartition("@")[2] != server.netloc.rpartition("@")[2]:
-        raise files_unreadable("they lie on a server that is not the one MLflow answers at")
-
-
-def _run_with_timeout(task: Callable[[], T], timeout: float) -> T:
-    """Return the task's result. Some stores' libraries wait for minutes: their thread is abandoned."""
-    answers: SimpleQueue[tuple[T | None, Exception | None]] = SimpleQueue()
-
-    def run() -> None:
-        try:
-            answers.put((task(), None))
-        except Exception as error:  # raised in the thread that waits
-            answers.put((None, error))
-
-    Thread(target=run, name="files of a model", daemon=True).start()
+def parse_package(mlmodel: bytes, requirements: bytes = b"") -> ModelPackage:
+    """Return what the two files say. Raises ValueError if `mlmodel` isn't an MLmodel file."""
     try:
-        result, error = answers.get(timeout=timeout)
-    except Empty:
-        raise files_timed_out() from None
-    if error:
-        raise error
-    return result  # type: ignore[return-value]
+        document = yaml.load(mlmodel, Loader=_Loader)  # noqa: S506 - both loaders are safe ones
+        return ModelPackage(
+            flavors=_flavor_names(document.get("flavors") or {}),
+            signature=_parse_signature(document.get("signature")),
+            dependencies=_requirement_lines(requirements),
+            size=_int_or_none(document.get("model_size_bytes")),
+        )
+    except (yaml.YAMLError, AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError("this is no MLmodel") from error
+
+
+def parse_estimator(mlmodel: bytes) -> tuple[str | None, str]:
+    """Return the model class that the file names, if any, and the name of the scikit-learn file next to it.
+
+    Raises ValueError if this isn't an MLmodel file.
+    """
+    try:
+        flavors = yaml.load(mlmodel, Loader=_Loader)["flavors"]  # noqa: S506 - both loaders are safe ones
+        named = (str(flavor["model_class"]) for flavor in flavors.values() if flavor.get("model_class"))
+        file = str((flavors.get("sklearn") or {}).get("pickled_model") or "")
+    except (yaml.YAMLError, AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError("this is no MLmodel") from error
+    return next((valid_class_name(name.rpartition(".")[2]) for name in named), None), file
+
+
+def _flavor_names(flavors: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the flavors without python_function, which only says that Python can load the model."""
+    names = sorted(str(name) for name in flavors.keys())  # noqa: SIM118 - a list is no mapping, and shall fail
+    return tuple(name for name in names if name != "python_function") or tuple(names)
+
+
+def _parse_signature(signature: Mapping[str, Any] | None) -> Signature | None:
+    if not signature:
+        return None
+    return Signature(
+        inputs=_parse_columns(signature.get("inputs")),
+        outputs=_parse_columns(signature.get("outputs")),
+        params=_parse_columns(signature.get("params")),
+    )
+
+
+def _parse_columns(text: object) -> tuple[SignatureColumn, ...]:
+    listed = json.loads(text) if isinstance(text, str) else []
+    return tuple(_parse_column(column) for column in listed or [])
+
+
+def _parse_column(fields: Mapping[str, Any]) -> SignatureColumn:
+    required = bool(fields.get("required", "default" not in fields))  # a parameter has a default
+    return SignatureColumn(name=str(fields.get("name") or ""), type=_type_name(fields), required=required)
+
+
+def _type_name(fields: Mapping[str, Any]) -> str:
+    kind = str(fields["type"])
+    if kind == "tensor":
+        tensor = fields["tensor-spec"]
+        return f"tensor({tensor['dtype']},{json.dumps(tensor['shape'])})"
+    if nested := {key: fields[key] for key in _NESTED_KEYS if key in fields}:
+        return json.dumps({"type": kind, **nested}, sort_keys=True, separators=(",", ":"))
+    return kind + json.dumps(fields["shape"]) if fields.get("shape") else kind
+
+
+def _requirement_lines(requirements: bytes) -> tuple[str, ...]:
+    lines = (line.strip() for line in requirements.decode(errors="replace").splitlines())
+    return tuple(line for line in lines if line and not line.startswith("#"))
+
+
+def _int_or_none(size: object) -> int | None:
+    return size if isinstance(size, int) else None

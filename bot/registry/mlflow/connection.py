@@ -14,13 +14,8 @@ from tenacity import Retrying, retry_if_exception, retry_if_exception_type, stop
 
 from bot.domain.core.errors import RegistrarError, RegistryRefused, RegistryUnreachable
 from bot.ports import NO_OBSERVER, Observer
+from bot.registry.mlflow.acknowledgement import acknowledge_at_once
 from bot.registry.mlflow.errors import ConnectionBroken, expected_errors, is_alias_race, translate_error
-
-BeforeOpen = Callable[[], object]
-
-
-def do_nothing() -> None:
-    """Do nothing before MLflow is opened."""
 
 
 def prepare_environment(timeout: int) -> None:
@@ -58,11 +53,11 @@ class MlflowConnection:
         setting: str,
         open_lock: Lock,
         open_client: Callable[[], Any],
-        observer: Observer = NO_OBSERVER,
-        before_open: BeforeOpen = do_nothing,
+        observer: Observer,
+        before_open: Callable[[], object] | None,
     ) -> None:
-        self._uri = uri
-        self._setting = setting
+        self.uri = uri
+        self.setting = setting
         self._open_lock = open_lock
         self._open_client = open_client
         self._before_open = before_open
@@ -79,8 +74,9 @@ class MlflowConnection:
             began = time.perf_counter()
             return request(client)
         except expected_errors() as error:
-            translated = translate_error(error, outer, not_found, self._uri, self._setting)
-            failed = _error_label(translated)
+            translated = translate_error(error, outer, not_found, self.uri, self.setting)
+            kinds = (RegistryUnreachable, RegistryRefused)  # "not found" is an answer like any other
+            failed = next((kind.__name__ for kind in kinds if isinstance(translated, kind)), "")
             raise translated from error
         finally:
             if client is not None:
@@ -111,7 +107,8 @@ class MlflowConnection:
     def _get_client(self) -> Any:
         with self._open_lock:
             if self._opened_client is None:
-                self._before_open()
+                if self._before_open:
+                    self._before_open()
                 self._opened_client = self._open_client()
             return self._opened_client
 
@@ -128,47 +125,38 @@ class _RecordingClient:
         return getattr(self._client, name)
 
 
-def _error_label(error: RegistrarError) -> str:
-    """Return the label under which an error is counted; "not found" is an answer like any other."""
-    kinds = (RegistryUnreachable, RegistryRefused)
-    return next((kind.__name__ for kind in kinds if isinstance(error, kind)), "")
-
-
-def registry_connection(
-    registry_uri: str,
+def open_connections(
     tracking_uri: str,
-    setting: str,
-    open_lock: Lock,
+    registry_uri: str | None = None,
+    timeout: int = 5,
     observer: Observer = NO_OBSERVER,
-    before_open: BeforeOpen = do_nothing,
-) -> MlflowConnection:
-    """Return the line to models and versions."""
+    before_open: Callable[[], object] | None = None,
+) -> tuple[MlflowConnection, MlflowConnection]:
+    """Return the connection to models and versions, and that to runs. Neither connects to anything yet.
 
-    def open_it() -> Any:
+    `timeout`: seconds to wait for an answer. `before_open` is called before `tracking_uri` is opened.
+    """
+    prepare_environment(timeout)
+    lock = Lock()
+
+    def open_registry() -> Any:
         from mlflow.tracking._model_registry.client import ModelRegistryClient  # noqa: PLC0415
 
-        from bot.registry.mlflow.http_tuning import tune_mlflow_http  # noqa: PLC0415 - with what MLflow imports
+        acknowledge_at_once(tracking_uri, registry_uri or tracking_uri)
+        return ModelRegistryClient(registry_uri or tracking_uri, tracking_uri)  # type: ignore[no-untyped-call]
 
-        tune_mlflow_http()
-        return ModelRegistryClient(registry_uri, tracking_uri)  # type: ignore[no-untyped-call]
-
-    return MlflowConnection(registry_uri, setting, open_lock, open_it, observer, before_open)
-
-
-def tracking_connection(
-    uri: str, open_lock: Lock, observer: Observer = NO_OBSERVER, before_open: BeforeOpen = do_nothing
-) -> MlflowConnection:
-    """Return the line to runs and what they logged."""
-
-    def open_it() -> Any:
+    def open_tracker() -> Any:
         from mlflow.tracking._tracking_service.client import TrackingServiceClient  # noqa: PLC0415
 
-        from bot.registry.mlflow.http_tuning import tune_mlflow_http  # noqa: PLC0415
+        acknowledge_at_once(tracking_uri, registry_uri or tracking_uri)
+        return TrackingServiceClient(tracking_uri)  # type: ignore[no-untyped-call]
 
-        tune_mlflow_http()
-        return TrackingServiceClient(uri)  # type: ignore[no-untyped-call]
-
-    return MlflowConnection(uri, "MLFLOW_TRACKING_URI", open_lock, open_it, observer, before_open)
+    tracking_setting, hook = "MLFLOW_TRACKING_URI", None if registry_uri else before_open
+    setting = "MLFLOW_REGISTRY_URI" if registry_uri else tracking_setting
+    return (
+        MlflowConnection(registry_uri or tracking_uri, setting, lock, open_registry, observer, hook),
+        MlflowConnection(tracking_uri, tracking_setting, lock, open_tracker, observer, before_open),
+    )
 
 
 retry_after_alias_race = Retrying(retry=retry_if_exception(is_alias_race), stop=stop_after_attempt(2), reraise=True)

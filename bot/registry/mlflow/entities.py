@@ -64,8 +64,17 @@ def run_info(entity: Any) -> RunInfo:
         metrics=MappingProxyType({key: _finite_or_nan(value) for key, value in data.metrics.items()}),
         params=MappingProxyType(data.params),
         tags=MappingProxyType(data.tags),
-        datasets=tuple(_dataset(dataset) for dataset in entity.inputs.dataset_inputs) if entity.inputs else (),
+        datasets=tuple(
+            Dataset(
+                name=each.dataset.name,
+                digest=each.dataset.digest or "",
+                rows=_row_count(each.dataset.profile),
+                context={tag.key: tag.value for tag in each.tags}.get("mlflow.data.context", ""),
+            )
+            for each in (entity.inputs.dataset_inputs if entity.inputs else ())
+        ),
         is_deleted=info.lifecycle_stage == "deleted",
+        git_commit=data.tags.get("mlflow.source.git.commit"),
     )
 
 
@@ -80,16 +89,6 @@ def _user_name(name: str | None) -> str:
 
 def _finite_or_nan(value: float) -> float:
     return value if -_MLFLOW_INFINITY < value < _MLFLOW_INFINITY else math.nan
-
-
-def _dataset(entity: Any) -> Dataset:
-    context = {tag.key: tag.value for tag in entity.tags}.get("mlflow.data.context", "")
-    return Dataset(
-        name=entity.dataset.name,
-        digest=entity.dataset.digest or "",
-        rows=_row_count(entity.dataset.profile),
-        context=context,
-    )
 
 
 def _row_count(profile: str | None) -> int | None:

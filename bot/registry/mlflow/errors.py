@@ -15,16 +15,6 @@ class ConnectionBroken(RegistryUnreachable):
     """A kept-alive connection broke, for example because a worker of the server was replaced."""
 
 
-def mlflow_exception() -> type[Exception]:
-    """Return MLflow's exception class.
-
-    It's imported here because it starts MLflow's telemetry unless that's turned off.
-    """
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415
-
-    return MlflowException
-
-
 def _database_errors() -> tuple[type[Exception], ...]:
     """Return SQLAlchemy's exception class, for an MLflow that opens its database itself.
 
@@ -36,7 +26,9 @@ def _database_errors() -> tuple[type[Exception], ...]:
 
 def expected_errors() -> tuple[type[Exception], ...]:
     """Return the exceptions of MLflow calls that `translate_error` can translate."""
-    return (mlflow_exception(), OSError, *_database_errors())
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - it starts telemetry unless that's turned off
+
+    return (MlflowException, OSError, *_database_errors())
 
 
 def translate_error(
@@ -66,17 +58,12 @@ def translate_files_error(error: Exception) -> RegistrarError:
     """Return the error that a person reads if a model's files couldn't be read."""
     names = " ".join(type(link).__name__ for link in cause_chain(error, None))
     if "Timeout" in names:
-        return files_timed_out()
+        return FilesUnreachable(say(_FILES_UNREADABLE, reason="they did not come in time"))
     if _STORE_UNREACHABLE.search(names):
         return FilesUnreachable(say(_FILES_UNREADABLE, reason="where they lie does not answer"))
     if isinstance(error, ImportError):
         return files_unreadable(f"the package {error.name or 'for their store'} is not installed")
     return files_unreadable(f"{type(error).__name__} — the log says more")
-
-
-def files_timed_out() -> FilesUnreachable:
-    """Return the error of files that did not come in time."""
-    return FilesUnreachable(say(_FILES_UNREADABLE, reason="they did not come in time"))
 
 
 def files_unreadable(reason: str) -> RegistryRefused:

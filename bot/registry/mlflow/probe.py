@@ -1,4 +1,4 @@
-"""What `registrar doctor` asks MLflow beyond the port `Registry`: does it answer, how fast, and can we write.
+"""What `registrar doctor` asks MLflow beyond the port `ModelRegistry`: does it answer, how fast, and can we write.
 
 Nothing here opens a database without tables: MLflow would create them.
 """
@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 from sqlalchemy import create_engine, make_url
@@ -18,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot.domain.core.errors import RegistrarError, RegistryRefused, RegistryUnreachable
 from bot.domain.core.sentence import Code, say
-from bot.registry.mlflow.connection import prepare_environment, registry_connection, request_timeout
+from bot.registry.mlflow.connection import open_connections, request_timeout
 from bot.registry.mlflow.errors import describe_location, is_archive_bug
 
 _NO_SOURCE = "prompt-template"  # MLflow's own word for a version behind which no file lies
@@ -45,10 +44,8 @@ class MlflowProbe:
     """MLflow's two sides as configured, called like `MlflowRegistry` does: same client, same time limits."""
 
     def __init__(self, tracking_uri: str, registry_uri: str | None = None, *, timeout: int = 5) -> None:
-        prepare_environment(timeout)
-        self.uri = registry_uri or tracking_uri
-        self.setting = "MLFLOW_REGISTRY_URI" if registry_uri else "MLFLOW_TRACKING_URI"
-        self._connection = registry_connection(self.uri, tracking_uri, self.setting, Lock())
+        self._connection, _ = open_connections(tracking_uri, registry_uri, timeout)
+        self.uri, self.setting = self._connection.uri, self._connection.setting
 
     def close(self) -> None:
         """Close the connections to a database."""
@@ -131,36 +128,28 @@ class MlflowProbe:
                 self._delete_model(name)
             raise
         try:
-            return self._try_archiving_transition(name, has_stages=has_stages)
-        finally:
-            self._clean_up(name)
-
-    def _try_archiving_transition(self, name: str, *, has_stages: bool) -> bool:
-        self._connection.call(
-            lambda client: client.create_model_version(name, _NO_SOURCE, tags=_HIDDEN_TAGS, await_creation_for=0)
-        )
-        self._connection.call(lambda client: client.set_registered_model_alias(name, "challenger", "1"))
-        if not has_stages:
-            return True
-        try:
             self._connection.call(
-                lambda client: client.transition_model_version_stage(
-                    name, "1", "Staging", archive_existing_versions=True
-                )
+                lambda client: client.create_model_version(name, _NO_SOURCE, tags=_HIDDEN_TAGS, await_creation_for=0)
             )
+            self._connection.call(lambda client: client.set_registered_model_alias(name, "challenger", "1"))
+            if has_stages:
+                self._connection.call(
+                    lambda client: client.transition_model_version_stage(
+                        name, "1", "Staging", archive_existing_versions=True
+                    )
+                )
         except RegistryRefused as refusal:
             if not is_archive_bug(refusal.__cause__):
                 raise
             return False
+        finally:
+            try:
+                self._delete_model(name)
+            except RegistrarError as error:
+                raise CleanupFailed(
+                    say("The model {name} was made to try it, and cannot be deleted again.", name=Code(name))
+                ) from error
         return True
-
-    def _clean_up(self, name: str) -> None:
-        try:
-            self._delete_model(name)
-        except RegistrarError as error:
-            raise CleanupFailed(
-                say("The model {name} was made to try it, and cannot be deleted again.", name=Code(name))
-            ) from error
 
     def _delete_model(self, name: str) -> None:
         self._connection.call(lambda client: client.delete_registered_model(name))

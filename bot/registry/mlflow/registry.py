@@ -1,4 +1,4 @@
-"""The port `Registry` over MLflow: a server by URL, or its database directly.
+"""The port `ModelRegistry` over MLflow: a server by URL, or its database directly.
 
 It uses the registry-level client: for most calls, `MlflowClient` makes a second request to find out whether the model
 is a prompt, whose answer has every version. We know it from a previous read.
@@ -7,39 +7,34 @@ is a prompt, whose answer has every version. We know it from a previous read.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from threading import Lock
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from bot.domain.core.errors import RegistryRefused, UnknownModel, UnknownVersion
-from bot.domain.registry.model import TARGET_STAGES, LoggedValue, ModelInfo, ModelPackage, RunInfo, Stage, VersionInfo
+from bot.domain.registry.model import TARGET_STAGES, ModelInfo, Stage, VersionInfo
 from bot.ports import NO_OBSERVER, Observer
-from bot.registry.checks import check_artifact_path, check_description, check_quotable, check_tags
-from bot.registry.errors import name_taken_by_prompt, unknown_model, unknown_version
-from bot.registry.mlflow.artifacts import read_estimator, read_package
-from bot.registry.mlflow.connection import (
-    BeforeOpen,
-    do_nothing,
-    prepare_environment,
-    registry_connection,
-    request_timeout,
-    retry_after_alias_race,
-    tracking_connection,
+from bot.registry.checks import (
+    check_artifact_path,
+    check_description,
+    check_quotable,
+    check_tags,
+    name_taken_by_prompt,
+    unknown_model,
+    unknown_version,
 )
+from bot.registry.mlflow.connection import open_connections, retry_after_alias_race
 from bot.registry.mlflow.entities import model_info, version_info
 from bot.registry.mlflow.errors import is_already_there, is_archive_bug
 from bot.registry.mlflow.rest_search import search_model_versions
-from bot.registry.mlflow.runs import LoggedModel, MlflowRuns
+from bot.registry.mlflow.tracker import MlflowTracker
 
 _MODELS_PER_PAGE = 1_000  # MLflow's limit
 _VERSIONS_PER_PAGE = 5_000  # MLflow allows 200,000, which no server answers within our time limit
-_MAX_CACHED_ESTIMATORS = 1_000  # versions whose models' classes are remembered
 _MODEL_CHECK_SECONDS = 60.0  # seconds for which a name that was read as a model's counts as one
 
 
 class MlflowRegistry:
-    """The port `Registry` over MLflow.
+    """The port `ModelRegistry` over MLflow.
 
     `timeout`: seconds to wait for an answer. MLflow reads its time limits from the environment at every call: variables
     that are already set win, else the first registry of a process sets them for all. MLflow's own retries are turned
@@ -56,31 +51,20 @@ class MlflowRegistry:
         versions_per_page: int = _VERSIONS_PER_PAGE,
         monotonic: Callable[[], float] = time.monotonic,
         observer: Observer = NO_OBSERVER,
-        before_open: BeforeOpen = do_nothing,
+        before_open: Callable[[], object] | None = None,
     ) -> None:
-        prepare_environment(timeout)
-        opening = Lock()
-        setting = "MLFLOW_REGISTRY_URI" if registry_uri else "MLFLOW_TRACKING_URI"
-        self._connection = registry_connection(
-            registry_uri or tracking_uri,
-            tracking_uri,
-            setting,
-            opening,
-            observer,
-            do_nothing if registry_uri else before_open,
+        self._connection, tracking_connection = open_connections(
+            tracking_uri, registry_uri, timeout, observer, before_open
         )
-        self._tracking_connection = tracking_connection(tracking_uri, opening, observer, before_open)
-        self._runs = MlflowRuns(self._tracking_connection)
-        self._tracking_uri = tracking_uri
+        self.tracker = MlflowTracker(tracking_connection, self._connection)
         self._versions_per_page = versions_per_page
         self._monotonic = monotonic
         self._models_checked_at: dict[str, float] = {}
-        self._estimators: dict[tuple[str, int, str], str | None] = {}
 
     def close(self) -> None:
-        """Close the connections to a database. The registry can still be used: the next call opens new ones."""
+        """Close the connections to a database, also the tracker's; the next call opens new ones."""
         self._connection.close()
-        self._tracking_connection.close()
+        self.tracker.close()
 
     def models(self, text: str = "") -> list[ModelInfo]:
         """Return the models whose name contains `text` (ignoring case), sorted by name.
@@ -109,7 +93,8 @@ class MlflowRegistry:
 
         One request for each page of 5,000. Raises UnknownModel for a name that MLflow's filter can't quote.
         """
-        name_filter = f"name = {_quote(name)}"
+        check_quotable(name)
+        name_filter = f'name = "{name}"' if "'" in name else f"name = '{name}'"  # filters have no escape
         entities = self._connection.read_pages(
             lambda client, token: search_model_versions(
                 client, name_filter, self._versions_per_page, ["version_number DESC"], token
@@ -140,14 +125,6 @@ class MlflowRegistry:
         self._remember_models(name)
         return version_info(entity)
 
-    def runs(self, ids: Sequence[str]) -> dict[str, RunInfo]:
-        """Return the runs that exist, including deleted ones, by id.
-
-        One request for each 1,000 ids. One more for the experiments at the first call and if a run isn't found, because
-        it can be in a new one.
-        """
-        return self._runs.find(ids)
-
     def production_versions(self, names: Collection[str]) -> dict[str, VersionInfo]:
         """Return the version in Production of each of these models that has one, of several the highest number.
 
@@ -163,55 +140,6 @@ class MlflowRegistry:
         holders = [version for version in map(version_info, latest) if version.stage is Stage.PRODUCTION]
         return {version.model: version for version in sorted(holders, key=lambda version: version.version)}
 
-    def latest_metrics(self, run_ids: Sequence[str]) -> dict[str, Mapping[str, LoggedValue]]:
-        """Return the newest point of each metric of the runs that are there, by run and name. As `runs` costs."""
-        return self._runs.metrics(run_ids)
-
-    def monitoring_runs(self, versions: Collection[tuple[str, int]]) -> dict[tuple[str, int], list[str]]:
-        """Return the ids of the runs whose tags name one of these models and versions, by these; without deleted runs.
-
-        One request, and two more if something wasn't found in the known experiments.
-        """
-        return self._runs.monitoring_runs(versions)
-
-    def metric_history(self, run_id: str, metric: str) -> list[LoggedValue]:
-        """Return every point of a run's metric, oldest first; empty if it has none. One request for each 25,000."""
-        return self._runs.points(run_id, metric)
-
-    def package(self, version: VersionInfo) -> ModelPackage | None:
-        """Return the MLmodel data next to the version's files, or None if there's no MLmodel.
-
-        One request for their location, and three to read them from an MLflow server. Raises UnknownModel,
-        UnknownVersion, and RegistryRefused or RegistryUnreachable if they can't be read in time.
-        """
-        self._require_model(version.model)
-        return read_package(self._artifact_location(version), self._tracking_uri, request_timeout())
-
-    def estimator_class(self, version: VersionInfo) -> str | None:
-        """Return the class of the version's model, read from its files without loading them; None if they don't say.
-
-        A few requests the first time, then none. Raises like `package`.
-        """
-        key = (version.model, version.version, version.identity().fingerprint)
-        if key not in self._estimators:
-            self._require_model(version.model)
-            class_name = read_estimator(self._artifact_location(version), self._tracking_uri, request_timeout())
-            if len(self._estimators) >= _MAX_CACHED_ESTIMATORS:
-                self._estimators.clear()
-            self._estimators[key] = class_name
-        return self._estimators[key]
-
-    def _artifact_location(self, version: VersionInfo) -> str:
-        """Return where the version's files are."""
-        location: str = self._connection.read(
-            lambda client: client.get_model_version_download_uri(version.model, version.version),
-            unknown_version(version.model, version.version),
-        )
-        if urlsplit(location).scheme == "runs":
-            run_id, _, path = urlsplit(location).path.strip("/").partition("/")
-            return self._runs.artifact_location(run_id, path)
-        return location
-
     def register_version(
         self, name: str, run_id: str, *, artifact: str = "", description: str = "", tags: Mapping[str, str]
     ) -> VersionInfo:
@@ -225,9 +153,21 @@ class MlflowRegistry:
         check_description(description)
         check_quotable(name)
         check_artifact_path(artifact)
-        logged = self._runs.logged_model(self._runs.active_run(run_id), artifact)
+        logged_model = self.tracker.logged_model(run_id, artifact)
         self._find_or_create_model(name)
-        return self._create_version(name, run_id, logged, description, tags)
+        created = self._connection.call(
+            lambda client: client.create_model_version(
+                name,
+                logged_model.source,
+                run_id,
+                dict(tags),
+                description=description or None,
+                await_creation_for=0,
+                model_id=logged_model.model_id,
+            ),
+            unknown_model(name),
+        )
+        return version_info(created)
 
     def set_tags(self, name: str, version: int, tags: Mapping[str, str | None]) -> None:
         """Set the version's tags; None removes one. One request for each tag if the model was just read.
@@ -236,8 +176,14 @@ class MlflowRegistry:
         """
         check_tags(tags)
         self._require_model(name)
-        for key, value in tags.items():
-            self._set_tag(name, version, key, value)
+        for tag in tags.items():
+
+            def call(client: Any, key: str = tag[0], value: str | None = tag[1]) -> Any:
+                if value is None:
+                    return client.delete_model_version_tag(name, version, key)
+                return client.set_model_version_tag(name, version, key, value)
+
+            self._connection.call(call, unknown_version(name, version))
 
     def set_description(self, name: str, version: int | None, text: str) -> None:
         """Set the description of a version, or of the model if `version` is None.
@@ -250,9 +196,9 @@ class MlflowRegistry:
         self._require_model(name)
         if version is None:
             self._connection.call(lambda client: client.update_registered_model(name, text), unknown_model(name))
-            return
-        missing = unknown_version(name, version)
-        self._connection.call(lambda client: client.update_model_version(name, version, text), missing)
+        else:
+            missing = unknown_version(name, version)
+            self._connection.call(lambda client: client.update_model_version(name, version, text), missing)
 
     def transition_stage(self, name: str, version: int, stage: Stage, *, archive_existing: bool) -> None:
         """Transition the version; `archive_existing` archives the versions that are in Staging or Production.
@@ -260,16 +206,18 @@ class MlflowRegistry:
         One request if the model was read within a minute. Raises UnknownModel and UnknownVersion.
         """
         self._require_model(name)
-        if not (archive_existing and stage in TARGET_STAGES):
-            self._transition_stage(name, version, stage)
-            return
+        archives = archive_existing and stage in TARGET_STAGES
         try:
-            self._transition_stage(name, version, stage, archive_existing=True)
+            self._transition_stage(name, version, stage, archive_existing=archives)
             return
         except RegistryRefused as refusal:
-            if not is_archive_bug(refusal.__cause__):
+            if not archives or not is_archive_bug(refusal.__cause__):
                 raise
-        self._transition_then_archive(name, version, stage)
+        # In this order, the stage has two versions for a moment; in the other one, it would have none.
+        self._transition_stage(name, version, stage)
+        for other in self.versions(name):
+            if other.stage is stage and other.version != version:
+                self._transition_stage(name, other.version, Stage.ARCHIVED)
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
         """Point `alias` to the version. One request if the model was read within a minute.
@@ -306,57 +254,22 @@ class MlflowRegistry:
             unknown_version(name, version),
         )
 
-    def _transition_then_archive(self, name: str, version: int, stage: Stage) -> None:
-        # In this order, the stage has two versions for a moment; in the other one, it would have none.
-        self._transition_stage(name, version, stage)
-        for other in self.versions(name):
-            if other.stage is stage and other.version != version:
-                self._transition_stage(name, other.version, Stage.ARCHIVED)
-
-    def _set_tag(self, name: str, version: int, key: str, value: str | None) -> None:
-        def call(client: Any) -> Any:
-            if value is None:
-                return client.delete_model_version_tag(name, version, key)
-            return client.set_model_version_tag(name, version, key, value)
-
-        self._connection.call(call, unknown_version(name, version))
-
-    def _create_version(
-        self, name: str, run_id: str, logged_model: LoggedModel, description: str, tags: Mapping[str, str]
-    ) -> VersionInfo:
-        created = self._connection.call(
-            lambda client: client.create_model_version(
-                name,
-                logged_model.source,
-                run_id,
-                dict(tags),
-                description=description or None,
-                await_creation_for=0,
-                model_id=logged_model.model_id,
-            ),
-            unknown_model(name),
-        )
-        return version_info(created)
-
     def _find_or_create_model(self, name: str) -> None:
         missing = unknown_model(name)
         try:
             model = self._connection.read(lambda client: client.get_registered_model(name), missing)
         except UnknownModel:
-            self._create_model(name)
+            try:
+                self._connection.call(lambda client: client.create_registered_model(name))
+            except RegistryRefused as refusal:
+                if not is_already_there(refusal):
+                    raise
+                self.model(name)  # another was faster: was it a model?
             return
         if model._is_prompt():
             raise name_taken_by_prompt(name)
         if model.name != name:  # a database that ignores case
             raise missing
-
-    def _create_model(self, name: str) -> None:
-        try:
-            self._connection.call(lambda client: client.create_registered_model(name))
-        except RegistryRefused as refusal:
-            if not is_already_there(refusal):
-                raise
-            self.model(name)  # another was faster: was it a model?
 
     def _require_model(self, name: str) -> None:
         """Raise UnknownModel for a prompt, which MLflow would transition without an error."""
@@ -366,9 +279,3 @@ class MlflowRegistry:
 
     def _remember_models(self, *names: str) -> None:
         self._models_checked_at.update(dict.fromkeys(names, self._monotonic()))
-
-
-def _quote(name: str) -> str:
-    """Quote a name for MLflow's filters, which have no escape, only the other kind of quotes."""
-    check_quotable(name)
-    return f'"{name}"' if "'" in name else f"'{name}'"

@@ -98,7 +98,7 @@ def _read_page(
     page_token: str | None,
     parse_items: Callable[[JsonObject], Iterable[Any]],
 ) -> ResultPage[Any]:
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - see mlflow_calls.Line
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - takes seconds
     from mlflow.utils.rest_utils import http_request, verify_rest_response  # noqa: PLC0415
 
     if page_token:
@@ -140,23 +140,26 @@ def _parse_run(fields: JsonObject) -> Any:
             tags=_parse_pairs(data.get("tags")),
             _metric_objs=metrics,
         ),
-        inputs=SimpleNamespace(dataset_inputs=[_parse_input(dataset_input) for dataset_input in inputs]),
+        inputs=SimpleNamespace(
+            dataset_inputs=[
+                SimpleNamespace(
+                    tags=[
+                        SimpleNamespace(key=tag["key"], value=tag.get("value") or "") for tag in each.get("tags") or ()
+                    ],
+                    dataset=SimpleNamespace(
+                        name=dataset.get("name", ""), digest=dataset.get("digest"), profile=dataset.get("profile")
+                    ),
+                )
+                for each in inputs
+                for dataset in [each.get("dataset") or {}]
+            ]
+        ),
     )
 
 
 def _parse_metric(fields: JsonObject) -> MetricPoint:
     # Values that aren't finite come as text: JSON has no infinity.
     return MetricPoint(fields["key"], float(fields.get("value") or 0.0), int(fields.get("timestamp") or 0))
-
-
-def _parse_input(fields: JsonObject) -> Any:
-    dataset = fields.get("dataset") or {}
-    return SimpleNamespace(
-        tags=[SimpleNamespace(key=tag["key"], value=tag.get("value") or "") for tag in fields.get("tags") or ()],
-        dataset=SimpleNamespace(
-            name=dataset.get("name", ""), digest=dataset.get("digest"), profile=dataset.get("profile")
-        ),
-    )
 
 
 def _parse_version(fields: JsonObject) -> JsonVersion:

@@ -60,11 +60,8 @@ class AdminAlerts:
         try:
             with self._ledger.write() as tx:
                 for user in users:
-                    message = direct_message(
-                        f"admins:{key}:{user}", f"direct:admins:{key}:{user}", Person("", user), sentence
-                    )
-                    if message:
-                        tx.add_message(message)
+                    name = f"admins:{key}:{user}"
+                    tx.add_message(*direct_message(name, f"direct:{name}", Person("", user), sentence))
         except LedgerUnavailable as error:
             log.warning("can't tell the admins: %s", error)
         else:

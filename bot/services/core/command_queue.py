@@ -15,6 +15,7 @@ from bot.domain.commands.base import Command, RegistryChange
 from bot.domain.commands.parser import load_command
 from bot.domain.commands.promotions import Promote
 from bot.domain.core.actors import Caller, actor_id, actor_of
+from bot.domain.core.backoff import Backoff
 from bot.domain.core.ci_run import pack_ci_run
 from bot.domain.core.errors import (
     BadInput,
@@ -39,8 +40,7 @@ log = logging.getLogger(__name__)
 
 # The submitter executes a command at once. After this time, any process can take it over.
 ATTEMPT_LEASE = timedelta(seconds=15)
-RETRY_DELAY = timedelta(seconds=2)  # while the registry is unavailable
-MAX_RETRY_DELAY = timedelta(minutes=1)
+BACKOFF = Backoff(timedelta(seconds=2), timedelta(minutes=1))
 
 # The tags of audit events about promotions, and about other commands.
 SUBMITTED = EventTag.PROMOTION_REQUESTED, EventTag.REGISTRY_CHANGE_REQUESTED
@@ -220,9 +220,8 @@ class CommandQueue:
             due_ids = reader.due_command_ids(self._context.clock.now())
         results = []
         for command_id in due_ids:
-            now = self._context.clock.now()
             with self._context.ledger.write() as tx:
-                is_claimed = tx.claim_queued_command(command_id, now, now + ATTEMPT_LEASE)
+                is_claimed = tx.claim(QueuedCommand, command_id, self._context.claim(ATTEMPT_LEASE))
             if not is_claimed:
                 continue
             try:
@@ -243,7 +242,7 @@ class CommandQueue:
         is_lost = isinstance(error, RegistryUnreachable) and not isinstance(error, FilesUnreachable)
         if is_lost:
             self._context.availability.mark_unavailable()
-        delay = RETRY_DELAY if is_lost else min(RETRY_DELAY * 2 ** min(queued.attempts, 10), MAX_RETRY_DELAY)
+        delay = BACKOFF.delay(1 if is_lost else queued.attempts + 1)
         retried = replace(queued, attempts=queued.attempts + 1, not_before=self._context.clock.now() + delay)
         with self._context.ledger.write() as tx:
             if tx.queued_command(queued.id).state is QueuedCommandState.WAITING:
@@ -300,9 +299,7 @@ def mark_done(tx: LedgerTransaction, queued: QueuedCommand, outcome: str = "") -
 
 
 def _add_reply(tx: LedgerTransaction, queued: QueuedCommand, sentence: Sentence) -> None:
-    message = direct_message(f"ask:{queued.id}", f"direct:ask:{queued.id}", queued.caller, sentence)
-    if message:
-        tx.add_message(message)
+    tx.add_message(*direct_message(f"ask:{queued.id}", f"direct:ask:{queued.id}", queued.caller, sentence))
 
 
 def _get_draft(reader: LedgerReader, draft_id: str) -> QueuedCommand:

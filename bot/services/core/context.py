@@ -5,14 +5,26 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import timedelta
 
 from bot.domain.core.errors import RegistrarError, Unreachable
 from bot.domain.policy.pending_edit import PendingPolicyEdit
 from bot.domain.policy.policy import Policy
 from bot.domain.registry.model import ModelPackage, RunInfo, Stage, VersionInfo
 from bot.domain.registry.model_card import logged_algorithm
-from bot.ports import NO_DIRECTORY, NO_OBSERVER, Clock, Directory, Ledger, ModelRegistry, Observer
+from bot.ports import (
+    NO_DIRECTORY,
+    NO_LINKS,
+    NO_OBSERVER,
+    Claim,
+    Clock,
+    Directory,
+    ExperimentTracker,
+    Ledger,
+    ModelRegistry,
+    Observer,
+    RegistryLinks,
+)
 from bot.services.core.registry_availability import RegistryAvailability
 from bot.services.core.startup_check import StartupCheck
 
@@ -56,14 +68,6 @@ class ActivePolicy:
         self._current = (policy, revision)
 
 
-class SystemClock:
-    """The machine's clock."""
-
-    def now(self) -> datetime:
-        """Return the time in UTC."""
-        return datetime.now(UTC)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """The ports and the policy.
@@ -73,6 +77,7 @@ class Context:
 
     ledger: Ledger
     registry: ModelRegistry
+    tracker: ExperimentTracker
     active_policy: ActivePolicy
     clock: Clock
     owner: str
@@ -81,6 +86,7 @@ class Context:
     new_id: Callable[[], str] = field(default=short_id)
     observer: Observer = NO_OBSERVER
     directory: Directory = NO_DIRECTORY
+    links: RegistryLinks = NO_LINKS
     startup_check: StartupCheck = field(default_factory=StartupCheck)
     availability: RegistryAvailability = field(default_factory=RegistryAvailability)  # of the registry
 
@@ -92,13 +98,18 @@ class Context:
         """The policy in force."""
         return self.active_policy.policy
 
+    def claim(self, lease: timedelta) -> Claim:
+        """Return a claim by this process from now until the end of `lease`."""
+        now = self.clock.now()
+        return Claim(self.owner, now, now + lease)
+
     def package(self, version: VersionInfo) -> ModelPackage | None:
         """Return a version's model package, or None if it has none or the registry refuses to return it.
 
         Raises Unreachable.
         """
         try:
-            return self.registry.package(version)
+            return self.tracker.package(version)
         except Unreachable:
             raise
         except RegistrarError:
@@ -113,7 +124,7 @@ class Context:
         if logged or package is None or not FLAVORS_WITH_ESTIMATOR & set(package.flavors):
             return logged
         try:
-            return self.registry.estimator_class(version)
+            return self.tracker.estimator_class(version)
         except Unreachable:
             raise
         except RegistrarError:

@@ -58,7 +58,14 @@ class EndpointOutboxes:
             recipients = reader.pending_recipients(MessageKind.EVENT)
         with self._lock:
             for recipient in recipients:
-                self._start_delivery(recipient)
+                thread_before = self._threads.get(recipient)
+                if self._is_closed or (thread_before and thread_before.is_alive()):
+                    continue
+                outbox = self._outboxes.setdefault(recipient, self._make_outbox(recipient=recipient))
+                self._threads[recipient] = threading.Thread(
+                    target=_deliver_and_log, args=(outbox.deliver,), name=f"tell {recipient}", daemon=True
+                )
+                self._threads[recipient].start()
         self._join_threads(patience)
 
     def close(self, *, patience: float = SHUTDOWN_TIMEOUT) -> None:
@@ -66,17 +73,6 @@ class EndpointOutboxes:
         with self._lock:
             self._is_closed = True
         self._join_threads(patience)
-
-    def _start_delivery(self, recipient: str) -> None:
-        thread_before = self._threads.get(recipient)
-        if self._is_closed or (thread_before and thread_before.is_alive()):
-            return
-        outbox = self._outboxes.setdefault(recipient, self._make_outbox(recipient=recipient))
-        thread = threading.Thread(
-            target=_deliver_and_log, args=(outbox.deliver,), name=f"tell {recipient}", daemon=True
-        )
-        self._threads[recipient] = thread
-        thread.start()
 
     def _join_threads(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds

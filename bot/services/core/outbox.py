@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
 from bot import logging_context
+from bot.domain.core.backoff import Backoff
 from bot.domain.core.errors import LedgerUnavailable
 from bot.ports import (
     DeliveryOutcome,
@@ -24,26 +24,19 @@ from bot.ports import (
     OutboxMessage,
 )
 from bot.services.core.context import Context
-from bot.services.core.delivery_batches import batches_in_order, is_superseded
 
 log = logging.getLogger(__name__)
 
-RETRY_DELAY = timedelta(seconds=1)  # doubled with each failed attempt
-MAX_RETRY_DELAY = timedelta(minutes=2)
+BACKOFF = Backoff(timedelta(seconds=1), timedelta(minutes=2))
 LEASE = timedelta(seconds=30)  # while a process delivers a message, no other one claims it
 MAX_DUPLICATES = 1000
+BATCH_SIZE = 10  # messages that share commits
+URGENT_KINDS = frozenset({MessageKind.INCIDENT, MessageKind.ROLLBACK})  # on-call engineers wait for these
 SLACK_KINDS = frozenset(MessageKind) - {MessageKind.EVENT}
 
 GiveUpHandler = Callable[
     [LedgerTransaction, Context, OutboxMessage, str, timedelta | None], None
 ]  # the reason, and the maximum age if that was exceeded
-
-
-class _ClaimedMessage(NamedTuple):
-    """A message to deliver, and the channel it posts in; empty if it isn't rate-limited."""
-
-    message: OutboxMessage
-    channel: str
 
 
 class Outbox:
@@ -139,84 +132,63 @@ class Outbox:
             deliverable = [message for message in batch if message.lane not in blocked_keys]
             if deliverable:
                 claimed, waiting = self._claim_batch(deliverable, due, queue_lengths)
-                blocked_keys |= waiting | self._deliver_batch(claimed)
+                blocked_keys |= waiting | (self._deliver_batch(claimed) if claimed else set())
         return bool(queue_lengths) or len(blocked_keys) < len({message.lane for message in due})
 
     def _claim_batch(
         self, messages: list[OutboxMessage], due_messages: list[OutboxMessage], queue_lengths: Counter[str]
-    ) -> tuple[list[_ClaimedMessage], set[str]]:
-        """Claim messages; return those to deliver, and the ordering keys that have to wait.
+    ) -> tuple[list[tuple[OutboxMessage, str]], set[str]]:
+        """Claim messages; return those to deliver, each with its channel, and the ordering keys that have to wait.
 
         They wait for another process or for their channel's turn, which doesn't count as an attempt. `queue_lengths`
-        counts waiting messages by channel.
+        counts waiting messages by channel. All processes take turns in the same order, so they can't deadlock. Messages
+        that take no turn come last, since the next turn counts from the end of this one.
         """
-        claimed, waiting_keys, now = [], set(), self._context.clock.now()
-        channel_ids = (
-            {message.to: self._notifier.channel_id(message.to) for message in messages} if self._min_interval else {}
-        )
+        claimed, waiting_keys, interval = list[tuple[OutboxMessage, str]](), set[str](), self._min_interval
+        channel_ids = {message.to: self._notifier.channel_id(message.to) for message in messages} if interval else {}
+        claim = self._context.claim(LEASE)
         with self._context.ledger.write() as tx:
-            for channel, message in self._with_channels(tx, messages, channel_ids):
-                if self._postpone_unless_turn(tx, message, channel, queue_lengths, now):
+            channels = [_paced_channel(tx, message, channel_ids) if interval else "" for message in messages]
+            for channel, message in sorted(
+                zip(channels, messages, strict=True), key=lambda pair: (not pair[0], pair[0])
+            ):
+                turn_at = tx.take_channel_turn(channel, interval, claim.now) if channel else claim.now
+                if turn_at > claim.now:
+                    tx.postpone_message(message, turn_at + interval * queue_lengths[channel])
+                    queue_lengths[channel] += 1
+                    self._wake_up.set()
                     waiting_keys.add(message.lane)
-                    continue
-                claimed_message = tx.claim_message(message, self._context.owner, now, now + LEASE)
-                if claimed_message is None:
+                elif (ours := tx.claim_message(message, claim)) is None:
                     waiting_keys.add(message.lane)
-                elif is_superseded(message, due_messages) and tx.message_ref(message.lane):
-                    tx.mark_delivered(claimed_message, None)
+                elif _is_superseded(message, due_messages) and tx.message_ref(message.lane):
+                    tx.mark_delivered(ours, None)
                 else:
-                    claimed.append(_ClaimedMessage(claimed_message, channel))
+                    claimed.append((ours, channel))
         return claimed, waiting_keys
 
-    def _with_channels(
-        self, tx: LedgerTransaction, messages: list[OutboxMessage], channel_ids: Mapping[str, str]
-    ) -> list[tuple[str, OutboxMessage]]:
-        """Return messages with the channel in which each takes a turn; empty if it takes none.
-
-        All processes take turns in this order, so they can't deadlock. Messages without a turn come last, since the
-        next turn counts from the end of this one.
-        """
-        if not self._min_interval:
-            return [("", message) for message in messages]
-        pairs = [(_posting_channel(tx, message, channel_ids), message) for message in messages]
-        return sorted(pairs, key=lambda place: (not place[0], place[0]))
-
-    def _postpone_unless_turn(
-        self, tx: LedgerTransaction, message: OutboxMessage, channel: str, queue_lengths: Counter[str], now: datetime
-    ) -> bool:
-        """Take the message's turn in its channel if it has come; otherwise, postpone the message."""
-        if not channel or (at := tx.take_channel_turn(channel, self._min_interval, now)) == now:
-            return False
-        tx.postpone_message(message, at + self._min_interval * queue_lengths[channel])
-        queue_lengths[channel] += 1
-        self._wake_up.set()
-        return True
-
-    def _deliver_batch(self, claimed: list[_ClaimedMessage]) -> set[str]:
+    def _deliver_batch(self, claimed: list[tuple[OutboxMessage, str]]) -> set[str]:
         """Deliver messages with different ordering keys; return the keys whose next message can't follow yet.
 
         After a crash before the commit, the messages count as tried, and the notifier searches Slack before it posts
         them again.
         """
-        if not claimed:
-            return set()
-        attempts = self._attempt_all([claimed_message.message for claimed_message in claimed])
-        results = [(one.message, result) for one, (result, _) in zip(claimed, attempts, strict=True)]
+        messages = [message for message, _ in claimed]
+        waiting_keys = set()
+        results = self._attempt_all(messages)
         with self._context.ledger.write() as tx:
-            for one, (_, ended_at) in zip(claimed, attempts, strict=True):
-                if one.channel:  # Slack counts from when it got the message, which may be long after it was claimed
-                    tx.delay_channel(one.channel, ended_at + self._min_interval)
-            lost_keys = {message.key for message, result in results if not self._record_result(tx, message, result)}
-        for message, result in results:
-            if message.key in lost_keys and result.message_ref and result.is_new:  # not what it edited or found
+            for (_, channel), (_, ended_at) in zip(claimed, results, strict=True):
+                if channel:  # Slack counts from when it got the message, which may be long after it was claimed
+                    tx.delay_channel(channel, ended_at + self._min_interval)
+            are_ours = [
+                self._record_result(tx, message, result) for message, (result, _) in zip(messages, results, strict=True)
+            ]
+        for message, (result, _), is_ours in zip(messages, results, are_ours, strict=True):
+            if not is_ours and result.message_ref and result.is_new:  # not what it edited or found
                 log.warning("%s took too long, and another process has taken it over", message.key)
                 self._duplicates.append((message, result.message_ref))
-        waiting_keys = {
-            message.lane
-            for message, result in results
-            if result.outcome in {DeliveryOutcome.RETRY, DeliveryOutcome.UNKNOWN}
-        }
-        return waiting_keys | {message.lane for message, _ in results if message.key in lost_keys}
+            if not is_ours or result.outcome in {DeliveryOutcome.RETRY, DeliveryOutcome.UNKNOWN}:
+                waiting_keys.add(message.lane)
+        return waiting_keys
 
     def _delete_duplicates(self) -> None:
         """Delete messages that this process posted after another one took them over, for example after it was paused.
@@ -226,7 +198,7 @@ class Outbox:
         for _ in range(len(self._duplicates)):
             message, duplicate_ref = self._duplicates.popleft()
             with self._context.ledger.read() as reader:
-                is_waiting, current_ref = reader.is_pending(message), reader.message_ref_for(message)
+                is_waiting, current_ref = reader.is_pending(message.key), reader.message_ref(message.ref_key)
             if is_waiting:
                 self._duplicates.append((message, duplicate_ref))
             elif current_ref is not None and current_ref != duplicate_ref:
@@ -251,49 +223,58 @@ class Outbox:
 
     def _record_result(self, tx: LedgerTransaction, message: OutboxMessage, result: DeliveryResult) -> bool:
         """Record the result; return False if another process has taken the message over in the meantime."""
-        match result.outcome:
-            case DeliveryOutcome.DELIVERED:
-                return tx.mark_delivered(message, result.message_ref)
-            case DeliveryOutcome.REFUSED:
-                log.error("%s will never take %s: %s", _recipient_name(message), message.key, result.why)
-                return self._give_up(tx, message, result.why, None)
-            case _ if self._is_expired(message):
-                log.error(
-                    "%s was not reached for %s, %s is given up: %s",
-                    _recipient_name(message),
-                    self._max_age,
-                    message.key,
-                    result.why,
-                )
-                return self._give_up(tx, message, result.why, self._max_age)
-            case _:
-                delay = result.retry_after or min(RETRY_DELAY * 2 ** min(message.attempts - 1, 10), MAX_RETRY_DELAY)
-                log.warning("%s waits %s: %s", message.key, delay, result.why)
-                self._wake_up.set()
-                # A message that Slack refused can only exist if the answer to an earlier attempt was lost.
-                tried = replace(message, was_tried=message.was_tried or result.outcome is DeliveryOutcome.UNKNOWN)
-                return tx.postpone_message(tried, self._context.clock.now() + delay, result.why)
-
-    def _give_up(self, tx: LedgerTransaction, message: OutboxMessage, why: str, limit: timedelta | None) -> bool:
-        if not tx.discard_message(message, why):
-            return False
-        self._on_give_up(tx, self._context, message, why, limit)
-        return True
-
-    def _is_expired(self, message: OutboxMessage) -> bool:
-        """Tell whether the message is older than `max_age`."""
-        return bool(
-            self._max_age and message.created_at and self._context.clock.now() >= message.created_at + self._max_age
-        )
+        if result.outcome is DeliveryOutcome.DELIVERED:
+            return tx.mark_delivered(message, result.message_ref)
+        now, is_refused = self._context.clock.now(), result.outcome is DeliveryOutcome.REFUSED
+        max_age = None if is_refused else self._max_age
+        if is_refused or (max_age and message.created_at and now >= message.created_at + max_age):
+            is_event = message.kind is MessageKind.EVENT
+            recipient = f"the endpoint {message.data.get('shown', '')}" if is_event else "Slack"
+            if is_refused:
+                log.error("%s will never take %s: %s", recipient, message.key, result.why)
+            else:
+                log.error("%s was not reached for %s, %s is given up: %s", recipient, max_age, message.key, result.why)
+            is_ours = tx.discard_message(message, result.why)
+            if is_ours:
+                self._on_give_up(tx, self._context, message, result.why, max_age)
+            return is_ours
+        delay = result.retry_after or BACKOFF.delay(message.attempts)
+        log.warning("%s waits %s: %s", message.key, delay, result.why)
+        self._wake_up.set()
+        # A message that Slack refused can only exist if the answer to an earlier attempt was lost.
+        tried = replace(message, was_tried=message.was_tried or result.outcome is DeliveryOutcome.UNKNOWN)
+        return tx.postpone_message(tried, now + delay, result.why)
 
 
-def _recipient_name(message: OutboxMessage) -> str:
-    return f"the endpoint {message.data.get('shown', '')}" if message.kind is MessageKind.EVENT else "Slack"
+def batches_in_order(due_messages: list[OutboxMessage]) -> list[list[OutboxMessage]]:
+    """Return messages in batches that are delivered together: a commit of a hundred would block votes for too long.
+
+    A batch has at most one message per ordering key, so that each key's messages stay in order. Of the messages that
+    could be next, urgent ones come first, and take the next turn in their channel however many others are waiting.
+    """
+    layers: defaultdict[int, list[OutboxMessage]] = defaultdict(list)
+    depth: Counter[str] = Counter()
+    for message in due_messages:
+        layers[depth[message.lane]].append(message)
+        depth[message.lane] += 1
+    for layer in layers.values():
+        layer.sort(key=lambda message: message.kind not in URGENT_KINDS)
+    return [
+        layer[start : start + BATCH_SIZE] for layer in layers.values() for start in range(0, len(layer), BATCH_SIZE)
+    ]
 
 
-def _posting_channel(tx: LedgerTransaction, message: OutboxMessage, channel_ids: Mapping[str, str]) -> str:
-    """Return the channel that a message posts in; empty if it edits a message, or has nowhere to post."""
+def _is_superseded(message: OutboxMessage, due_messages: list[OutboxMessage]) -> bool:
+    """Tell whether a later message redraws the same card anyway; cards show the present state."""
+    return message.kind.is_updated_in_place and any(
+        other.kind is message.kind and other.lane == message.lane and other.number > message.number
+        for other in due_messages
+    )
+
+
+def _paced_channel(tx: LedgerTransaction, message: OutboxMessage, channel_ids: Mapping[str, str]) -> str:
+    """Return the channel in which a message takes a turn; empty if it edits a message, or has nowhere to post."""
     message_ref = tx.message_ref(message.lane)
-    if message.kind in {MessageKind.THREAD_REPLY, MessageKind.CHART}:  # threads count toward their channel
+    if message.kind.is_in_thread:  # threads count toward their channel
         return message_ref.channel if message_ref else ""
     return "" if message.kind.is_updated_in_place and message_ref else channel_ids[message.to]

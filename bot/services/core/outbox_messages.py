@@ -13,6 +13,8 @@ from bot.domain.monitoring.incident import Incident
 from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.request import Request
+from bot.domain.registry.model import Stage
+from bot.domain.rollbacks.rollback import serving_periods
 from bot.domain.transitions.drift import DriftNotice
 from bot.domain.transitions.registry_tags import TagChanges, actor_name
 from bot.domain.transitions.transition import Transition
@@ -20,6 +22,7 @@ from bot.ports import LedgerReader, LedgerTransaction, MessageKind, OutboxMessag
 
 OPENED = "opened"  # the trigger with which a request's card is first posted
 CLOCK_ACTOR = Automation("clock")  # the actor of expiries and other timed changes
+MAX_TRANSITIONS = 40  # of Production: enough to tell which version serves now
 
 
 def card_message(request: Request, trigger: str, channel: str) -> OutboxMessage:
@@ -27,35 +30,18 @@ def card_message(request: Request, trigger: str, channel: str) -> OutboxMessage:
     return OutboxMessage(key=f"card:{request.id}:{trigger}", lane=request.id, kind=MessageKind.CARD, to=channel)
 
 
-def request_thread_message(request: Request, trigger: str, sentence: Sentence) -> OutboxMessage:
-    """Return a reply in the thread of a request's card."""
-    key = f"news:{request.id}:{trigger}"
-    return OutboxMessage(
-        key=key, lane=request.id, kind=MessageKind.THREAD_REPLY, to="", data={"say": pack_sentence(sentence)}
-    )
-
-
 def end_messages(request: Request, channel: str, *, ended_by: Actor | None) -> list[OutboxMessage]:
     """Return the messages about the end of a request: card, thread, and the requester unless they ended it."""
-    trigger = request.state.value
-    messages = [
-        card_message(request, trigger, channel),
-        request_thread_message(request, trigger, promotion_messages.outcome_announcement(request)),
-    ]
+    trigger, announcement = request.state.value, promotion_messages.outcome_announcement(request)
+    messages = [card_message(request, trigger, channel), thread_message(request.id, trigger, announcement)]
     if ended_by is None or actor_name(request.requester) != actor_name(ended_by):
-        direct = direct_message(
-            request.id,
-            f"direct:{request.id}:{trigger}",
-            request.requester,
-            promotion_messages.outcome_announcement(request),
-        )
-        messages += [direct] if direct else []
+        messages += direct_message(request.id, f"direct:{request.id}:{trigger}", request.requester, announcement)
     return messages
 
 
 def card_refusal_code(reader: LedgerReader, request: Request) -> str:
     """Return the error code with which Slack refused a request's card, or an empty string."""
-    card = reader.delivery_progress(card_message(request, OPENED, ""))
+    card = reader.delivery_progress(card_message(request, OPENED, "").key)
     return card.why if card and not card.is_waiting and reader.message_ref(request.id) is None else ""
 
 
@@ -68,44 +54,30 @@ def tell_requester_of_refused_card(
     """
     if message.kind is MessageKind.CARD and tx.message_ref(message.lane) is None:
         request = tx.request(message.lane)
-        notice = direct_message(
-            message.lane,
-            f"direct:{message.lane}:refused",
-            request.requester,
-            promotion_messages.card_refused_notice(request, why),
-        )
-        if notice:
-            tx.add_message(notice)
+        notice = promotion_messages.card_refused_notice(request, why)
+        tx.add_message(*direct_message(request.id, f"direct:{request.id}:refused", request.requester, notice))
 
 
 def reminder_messages(request: Request, people: Sequence[str], now: datetime) -> list[OutboxMessage]:
     """Return reminders about a pending request: in its thread, and as direct messages to `people`."""
-    trigger = f"reminder:{request.reminded}"
-    messages = [
-        request_thread_message(request, trigger, promotion_messages.reminder_announcement(request, people, now))
-    ]
-    for user in people:
-        sentence = promotion_messages.direct_reminder(request, now)
-        direct = direct_message(
-            f"{request.id}:{user}", f"direct:{request.id}:{trigger}:{user}", Person("", user), sentence
-        )
-        messages += [direct] if direct else []
-    return messages
+    announcement = promotion_messages.reminder_announcement(request, people, now)
+    sentence = promotion_messages.direct_reminder(request, now)
+    return _reminders(request, f"reminder:{request.reminded}", announcement, people, sentence)
 
 
 def review_reminder_messages(request: Request, people: Sequence[str]) -> list[OutboxMessage]:
     """Return reminders before a review is due: in the thread, and as direct messages to `people`."""
-    messages = [
-        request_thread_message(
-            request, "review-due", break_glass_messages.review_reminder_announcement(request, people)
-        )
-    ]
+    announcement = break_glass_messages.review_reminder_announcement(request, people)
+    return _reminders(request, "review-due", announcement, people, break_glass_messages.direct_review_reminder(request))
+
+
+def _reminders(
+    request: Request, trigger: str, announcement: Sentence, people: Sequence[str], sentence: Sentence
+) -> list[OutboxMessage]:
+    messages = [thread_message(request.id, trigger, announcement)]
     for user in people:
-        key = f"direct:{request.id}:review-due:{user}"
-        direct = direct_message(
-            f"{request.id}:{user}", key, Person("", user), break_glass_messages.direct_review_reminder(request)
-        )
-        messages += [direct] if direct else []
+        key = f"direct:{request.id}:{trigger}:{user}"
+        messages += direct_message(f"{request.id}:{user}", key, Person("", user), sentence)
     return messages
 
 
@@ -145,18 +117,12 @@ def card_chart_message(incident: Incident) -> OutboxMessage:
     return OutboxMessage(key=key, lane=key, kind=MessageKind.CHART, to="", data=data)
 
 
-def direct_message(ordering_key: str, key: str, recipient: Actor, sentence: Sentence) -> OutboxMessage | None:
-    """Return a direct message, or None if the recipient isn't a person in Slack."""
-    person = resolve_operator(recipient)
+def direct_message(ordering_key: str, key: str, recipient: Actor, sentence: Sentence) -> list[OutboxMessage]:
+    """Return a direct message; none if the recipient isn't a person in Slack."""
+    person, lane, data = resolve_operator(recipient), f"{ordering_key}:direct", {"say": pack_sentence(sentence)}
     if not isinstance(person, Person):
-        return None
-    return OutboxMessage(
-        key=key,
-        lane=f"{ordering_key}:direct",
-        kind=MessageKind.DIRECT,
-        to=person.user,
-        data={"say": pack_sentence(sentence)},
-    )
+        return []
+    return [OutboxMessage(key=key, lane=lane, kind=MessageKind.DIRECT, to=person.user, data=data)]
 
 
 def invitation_message(request: Request, user: str, sentence: Sentence) -> OutboxMessage:
@@ -192,6 +158,18 @@ def thread_message(ordering_key: str, trigger: str, sentence: Sentence) -> Outbo
 def ordering_key_of(transition: Transition) -> str:
     """Return whose thread gets news of a transition: that of its request, drift notice, or incident, or its own."""
     return transition.request or transition.finding or transition.incident or transition.id
+
+
+def production_thread(reader: LedgerReader, model: str) -> str | None:
+    """Return the ordering key of the message about how the present version got into Production.
+
+    None if nothing is in Production, or if Slack has no such message.
+    """
+    served = serving_periods(reader.transitions(model, stage=Stage.PRODUCTION, limit=MAX_TRANSITIONS))
+    if not served or served[0].until is not None:
+        return None
+    ordering_key = ordering_key_of(served[0].started_by)
+    return ordering_key if reader.message_ref(ordering_key) is not None else None
 
 
 def channel_message(key: str, channel: str, sentence: Sentence) -> OutboxMessage:

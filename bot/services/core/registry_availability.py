@@ -22,36 +22,26 @@ class RegistryAvailability:
     """
 
     def __init__(self) -> None:
-        self._is_unavailable = False
+        self.is_unavailable = False
         self._probes: list[threading.Thread] = []
 
     def mark_unavailable(self) -> None:
         """Remember that a call couldn't reach the registry."""
-        self._is_unavailable = True
-
-    @property
-    def is_unavailable(self) -> bool:
-        """Tell whether the registry didn't answer the last time."""
-        return self._is_unavailable
+        self.is_unavailable = True
 
     def is_available(self, registry: ModelRegistry, timeout: float = PROBE_TIMEOUT) -> bool:
         """Tell whether waiting work can be tried; if the registry was down, probe it for up to `timeout` seconds.
 
         An answer that comes later counts at the next call.
         """
-        if self._is_unavailable:
-            self._start_probe(registry, timeout)
-        return not self._is_unavailable
-
-    def _start_probe(self, registry: ModelRegistry, timeout: float) -> None:
         self._probes = [thread for thread in self._probes if thread.is_alive()]
-        if len(self._probes) >= MAX_PROBES:
-            return
-        # Not from a pool: at shutdown, nothing should wait for a probe that hangs.
-        probe = threading.Thread(target=self._probe, args=(registry,), name="is MLflow back?", daemon=True)
-        self._probes.append(probe)
-        probe.start()
-        probe.join(timeout)
+        if self.is_unavailable and len(self._probes) < MAX_PROBES:
+            # Not from a pool: at shutdown, nothing should wait for a probe that hangs.
+            probe = threading.Thread(target=self._probe, args=(registry,), name="is MLflow back?", daemon=True)
+            self._probes.append(probe)
+            probe.start()
+            probe.join(timeout)
+        return not self.is_unavailable
 
     def _probe(self, registry: ModelRegistry) -> None:
         try:
@@ -62,4 +52,4 @@ class RegistryAvailability:
             pass
         except Exception:
             log.exception("MLflow can't be asked whether it answers; what waits for it is tried")
-        self._is_unavailable = False
+        self.is_unavailable = False

@@ -34,14 +34,13 @@ class StartupCheck:
             return True
         with self._lock:
             if self._attempts == attempts:  # otherwise another thread tried while this one waited
-                self._attempt(check)
+                try:
+                    check()
+                    self._check = None
+                except RegistrarError as error:
+                    log.warning(
+                        "can't compare the ledger with MLflow yet, so nothing that was waiting is executed: %s", error
+                    )
+                finally:
+                    self._attempts += 1
             return self._check is None
-
-    def _attempt(self, check: Callable[[], None]) -> None:
-        try:
-            check()
-            self._check = None
-        except RegistrarError as error:
-            log.warning("can't compare the ledger with MLflow yet, so nothing that was waiting is executed: %s", error)
-        finally:
-            self._attempts += 1

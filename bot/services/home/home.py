@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from bot.domain.audit.events import EventTag
 from bot.domain.core.actors import Caller, actor_of
 from bot.domain.home.views import HomeView, StageHolders
+from bot.domain.monitoring.monitor import MonitorState
 from bot.domain.monitoring.rules.false_rollbacks import estimate_false_rollbacks
-from bot.domain.monitoring.state import MonitorState
 from bot.domain.monitoring.views import MonitorRow, worst_first
 from bot.domain.policy.authorization import AccessTarget, Permission, authorize
 from bot.domain.policy.freezes import Freeze, active_freeze

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -16,17 +16,24 @@ from bot.domain.core.sentence import Code, Sentence, say
 from bot.domain.monitoring import incident_messages
 from bot.domain.monitoring import messages as monitor_messages
 from bot.domain.monitoring.backtest import Backtest
-from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.state import MonitorStatus
+from bot.domain.monitoring.incident import Incident, IncidentEnding, IncidentResolution, IncidentStatus
+from bot.domain.monitoring.monitor import Monitor, MonitorStatus
 from bot.domain.policy.authorization import describe_caller
 from bot.ports import LedgerTransaction
 from bot.services.core.context import Context
-from bot.services.core.outbox_messages import channel_message
+from bot.services.core.outbox_messages import channel_message, incident_message, thread_message
 from bot.services.monitoring.monitor_lookup import find_monitor, require_editable
 
 BACKTEST_SPAN = timedelta(days=7)  # that a backtest must cover without firing before a monitor can be armed
 TRIAL_PERIOD = timedelta(hours=24)  # of dry run in its present form, before a monitor can be armed
 MIN_MEASURED_SHARE = 0.5  # of the trial's checks must have a value: a monitor without data proves nothing
+
+MAX_INCIDENTS = 100
+ROLLBACK_UNDER_WAY = {
+    IncidentStatus.INTENT,
+    IncidentStatus.ROLLED_BACK,
+    IncidentStatus.NOT_FOLLOWED,
+}  # these continue without their monitor
 
 BacktestRunner = Callable[[Monitor, timedelta], Backtest]
 
@@ -77,6 +84,72 @@ class MonitorRecorder:
             )
         )
 
+    def record(  # noqa: PLR0913 - what was done, to what, by whom, and how it's told
+        self,
+        tx: LedgerTransaction,
+        tag: EventTag,
+        caller: Caller,
+        monitors: Sequence[Monitor],
+        origin: str,
+        sentence: Sentence,
+        *,
+        key_suffix: str = "",
+        ending: IncidentEnding | None = None,
+        why: str = "",
+        **evidence: Any,
+    ) -> Sentence:
+        """Save what `caller` did to monitors of one model, announce it in the model's channel, and audit it.
+
+        With an `ending`, it resolves the incidents that nothing else watches. Returns the sentence.
+        """
+        key_suffix = key_suffix or f"{tag.value.rpartition(':')[2]}:{self._context.new_id()}"
+        announced_in = self.announce(tx, monitors[0], key_suffix, sentence)
+        for monitor in monitors:
+            tx.save_monitor(monitor)
+            if ending is not None:
+                ended = self._end_incidents(tx, monitor, ending, actor_of(caller), announced_in, origin)
+                evidence |= {"incidents": ended, "told_in": announced_in}
+            self.append_audit(tx, tag, caller, monitor, origin, why=why, **evidence)
+        return sentence
+
+    def _end_incidents(
+        self, tx: LedgerTransaction, monitor: Monitor, ending: IncidentEnding, by: Actor, announced_in: str, origin: str
+    ) -> list[str]:
+        """Resolve the open incidents that no other monitor watches; return their ids."""
+        resolution = IncidentResolution(
+            ending=ending,
+            sentence=incident_messages.unwatched(ending, monitor.name, by),
+            by=by,
+            announced_in=announced_in,
+        )
+        ended = []
+        for incident in tx.incidents(model=monitor.model, open_only=True, limit=MAX_INCIDENTS):
+            if set(incident.monitors) == {monitor.name} and incident.doing not in ROLLBACK_UNDER_WAY:
+                resolved = incident.with_resolution(resolution, self._context.clock.now())
+                tx.save_incident(resolved)
+                self.post_to_thread(tx, resolved, "resolved", incident_messages.resolved(resolved))
+                tx.add_audit_event(
+                    Event(
+                        at=self._context.clock.now(),
+                        actor=by,
+                        tag=EventTag.INCIDENT_RESOLVED,
+                        subject=resolved.id,
+                        model=resolved.model,
+                        why=str(resolution.sentence),
+                        origin=origin,
+                        evidence={"ending": ending.value},
+                    )
+                )
+                ended.append(incident.id)
+        return ended
+
+    def post_to_thread(self, tx: LedgerTransaction, incident: Incident, key_suffix: str, sentence: Sentence) -> None:
+        """Update an incident's message and post to its thread, unless nobody was alerted about it."""
+        if incident.doing in {IncidentStatus.LOGGED, IncidentStatus.SILENCED} and tx.message_ref(incident.id) is None:
+            return
+        tx.add_message(incident_message(incident, key_suffix, self.channel_of(incident.model)))
+        tx.add_message(thread_message(incident.id, key_suffix, sentence))
+
 
 class MonitorArming:
     """Decides whether a monitor can roll back automatically, and whether automatic rollbacks continue."""
@@ -106,13 +179,10 @@ class MonitorArming:
                 raise Refused("Somebody changed it meanwhile; look at it again.")
             by, now = actor_of(caller), self._context.clock.now()
             armed = replace(tx.monitor(monitor.id), armed_at=now, armed_by=by)
-            tx.save_monitor(armed)
-            self._recorder.append_audit(
-                tx, EventTag.MONITOR_ARMED, caller, armed, origin, why=command.reason, **evidence
-            )
             sentence = monitor_messages.armed(armed, by, command.reason if command.override else "")
-            self._recorder.announce(tx, armed, f"armed:{armed.revision}:{self._context.new_id()}", sentence)
-        return sentence
+            return self._recorder.record(
+                tx, EventTag.MONITOR_ARMED, caller, [armed], origin, sentence, why=command.reason, **evidence
+            )
 
     def _require_trial(self, by: Actor, monitor: Monitor) -> dict[str, Any]:
         """Return the evidence that the monitor can be armed by this person. Raises Refused."""

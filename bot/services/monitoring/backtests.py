@@ -14,9 +14,17 @@ from datetime import datetime, timedelta
 
 from bot.domain.core.errors import RegistrarError
 from bot.domain.core.sentence import Sentence, say
-from bot.domain.monitoring.assessment import assess, is_warmed_up, verdicts_due_since
+from bot.domain.monitoring.assessment import NO_DATA, SOURCE_ERROR, assess, is_warmed_up, verdicts_due_since
 from bot.domain.monitoring.backtest import Backtest, BacktestCoverage
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import (
+    FrozenBaseline,
+    Monitor,
+    MonitorState,
+    MonitorStatus,
+    OwnBaselineKind,
+    ProductionTerm,
+    state_for_term,
+)
 from bot.domain.monitoring.readings import CheckOutcome, CheckValue, CountPoint, Firing, Point, Reading, RecordedCheck
 from bot.domain.monitoring.rules.aggregation import aggregate, usable_points
 from bot.domain.monitoring.rules.baseline_choice import (
@@ -25,22 +33,18 @@ from bot.domain.monitoring.rules.baseline_choice import (
     by_prediction_time,
     summarize_for_rule,
 )
-from bot.domain.monitoring.rules.baselines import MIN_COVERAGE, Baseline
+from bot.domain.monitoring.rules.baselines import MIN_COVERAGE, Baseline, Tally
 from bot.domain.monitoring.rules.evaluation import evaluate_rule
-from bot.domain.monitoring.rules.statistics import Tally
-from bot.domain.monitoring.rules.time_series import TimeSeries
-from bot.domain.monitoring.state import MonitorState, MonitorStatus, ProductionTerm, state_for_term
-from bot.domain.monitoring.stored_baselines import FrozenBaseline, OwnBaselineKind
+from bot.domain.monitoring.rules.time_series import TimeSeries, to_time_series
 from bot.domain.monitoring.views import transitions_since
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.policy.monitor_validation import CHECK_RETENTION
-from bot.domain.registry.metric_direction import Direction
 from bot.domain.registry.model import Stage
 from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.rollbacks.rollback import ServingPeriod, serving_periods
 from bot.ports import Query
 from bot.services.core.context import Context
-from bot.services.monitoring.checks import SourceReader
+from bot.services.monitoring.checks import SourceReader, to_term
 
 UNKNOWN_TRANSITION = "unknown"  # the move that began the term of a version that the ledger knows nothing of
 
@@ -66,9 +70,9 @@ class Backtester:
             all_periods = serving_periods(transitions)[::-1]
             periods = [period for period in all_periods if period.until is None or period.until > since]
             stored, blocks = reader.baselines([monitor.id]).get(monitor.id), reader.rollback_blocks(monitor.model)
-            earliest = min([since, *(_checks_needed_since(monitor, _to_term(period), stored) for period in periods)])
+            earliest = min([since, *(_checks_needed_since(monitor, to_term(period), stored) for period in periods)])
             checks = reader.checks(monitor, since=earliest, until=until)
-        terms, why = [_to_term(period) for period in periods], None
+        terms, why = [to_term(period) for period in periods], None
         result = replay(monitor, terms, checks, since=since, until=until, stored=stored, rollback_blocks=blocks)
         measured_time = _covered_time((check.at for check in checks if check.value is not None), since)
         if result.coverage.why is not None or measured_time < MIN_COVERAGE * span:
@@ -150,17 +154,16 @@ def aggregate_like_checks(rule: MonitorConfig, readings: Sequence[Point | CountP
 def _reading_windows(
     rule: MonitorConfig, readings: Sequence[Point | CountPoint]
 ) -> Iterator[Sequence[Point | CountPoint]]:
-    is_windowed = rule.is_threshold and rule.aggregate not in {None, "last"}
-    if not is_windowed and rule.effective_aggregate != "rate":
+    if not rule.is_windowed and rule.effective_aggregate != "rate":
         yield from ([reading] for reading in readings)  # a source tells of one reading for each check
         return
-    span = rule.window if is_windowed else 2 * rule.every
+    span = rule.window if rule.is_windowed else 2 * rule.every
     first = 0
     for last, (at, *_) in enumerate(readings):
         while readings[first][0] <= at - span:
             first += 1
         points = readings[first : last + 1]
-        is_whole = not is_windowed or at - readings[0][0] >= span - rule.every  # what is not is warm-up in a check
+        is_whole = not rule.is_windowed or at - readings[0][0] >= span - rule.every  # what is not is warm-up in a check
         if is_whole and (rule.effective_aggregate != "rate" or len(points) > 1):
             yield points
 
@@ -173,7 +176,7 @@ def _to_checks(
     What was in Production before the ledger knew of it has been there since the first reading.
     """
     first = points[0][0]
-    terms = [_to_term(period) for period in served] or [
+    terms = [to_term(period) for period in served] or [
         ProductionTerm(transition_id=UNKNOWN_TRANSITION, version=0, since=first)
     ]
     ends = [period.until for period in served] or [None]
@@ -190,19 +193,15 @@ def _to_checks(
     return terms, checks
 
 
-def _to_term(period: ServingPeriod) -> ProductionTerm:
-    return ProductionTerm(transition_id=period.started_by.id, version=period.version, since=period.since)
-
-
 def _checks_needed_since(monitor: Monitor, term: ProductionTerm, stored: FrozenBaseline | None) -> datetime:
     """Return since when checks are needed to replay a term: those of its baseline included, unless that is stored."""
     rule = monitor.rule
-    if not rule.uses_frozen_baseline or _belongs_to_term(stored, monitor, term):
+    if not rule.uses_frozen_baseline or _belongsto_term(stored, monitor, term):
         return term.since
     return baseline_span(rule, term)[0]
 
 
-def _belongs_to_term(stored: FrozenBaseline | None, monitor: Monitor, term: ProductionTerm) -> bool:
+def _belongsto_term(stored: FrozenBaseline | None, monitor: Monitor, term: ProductionTerm) -> bool:
     key = baseline_key(monitor.rule, monitor.measured_from)
     return stored is not None and (stored.move, stored.key) == (term.transition_id, key)
 
@@ -243,7 +242,7 @@ def replay(
             block.version for block in rollback_blocks if block.at <= term.since or block.move == term.transition_id
         }  # as it was known then
         history = _InMemoryHistory(
-            monitor.rule, term, own_checks, checks, bad, stored if _belongs_to_term(stored, monitor, term) else None
+            monitor.rule, term, own_checks, checks, bad, stored if _belongsto_term(stored, monitor, term) else None
         )
         _replay_term(monitor, term, own_checks, history, result)
     return result
@@ -295,13 +294,10 @@ def _to_reading(
         is_error = outcome is CheckOutcome.ERROR
         return Reading(
             outcome=CheckOutcome.ERROR if is_error else CheckOutcome.NO_DATA,
-            why=_SOURCE_ERROR if is_error else _NO_DATA,
+            why=SOURCE_ERROR if is_error else NO_DATA,
         )
-    fresh = min(points, 1) if rule.is_threshold else points  # a threshold looks at some readings more than once
+    fresh = points if rule.uses_baseline else min(points, 1)  # a fixed bound looks at some readings more than once
     return Reading(value=value, total=total, points=points, fresh=fresh, newest=at)
-
-
-_SOURCE_ERROR, _NO_DATA = say("The source gave an error."), say("The source had no data.")
 
 
 class _InMemoryHistory:
@@ -318,7 +314,7 @@ class _InMemoryHistory:
     ) -> None:
         self.now = term.since
         self._rule, self._term, self._all_checks, self._blocked_versions = rule, term, all_checks, blocked_versions
-        self._term_series = _to_time_series(term_checks)
+        self._term_series = _series_of(term_checks)
         self._frozen = stored.summary if stored else None
         self._own_baselines: dict[OwnBaselineKind, tuple[datetime, Baseline]] = {}
         self._tally: Tally | None = None
@@ -354,14 +350,14 @@ class _InMemoryHistory:
                 and check.move != self._term.transition_id
                 and check.version not in self._blocked_versions
             ]
-            self._frozen = summarize_for_rule(self._rule, self._term, _to_time_series(before))
+            self._frozen = summarize_for_rule(self._rule, self._term, _series_of(before))
         return self._frozen
 
     def tally(self, baseline: Baseline, since: datetime) -> Tally:
         """Return the tally of the term's readings from `since` on, up to the one that is judged."""
         if self._tally is None:
-            is_higher = self._rule.better_direction is Direction.HIGHER
-            self._tally = Tally.from_series(TimeSeries.from_columns([], []), baseline, higher_is_better=is_higher)
+            nothing = TimeSeries.from_columns([], [])
+            self._tally = Tally.from_series(nothing, baseline, higher_is_better=self._rule.higher_is_better)
             self._tallied_count = int(self._term_series.at.searchsorted(since.timestamp()))
         until = int(self._term_series.at.searchsorted(self.now.timestamp(), side="right"))
         if until > self._tallied_count:
@@ -370,12 +366,9 @@ class _InMemoryHistory:
         return self._tally
 
 
-def _to_time_series(checks: Sequence[RecordedCheck]) -> TimeSeries:
-    measured = [check for check in checks if check.value is not None and check.move is not None]
-    return TimeSeries.from_columns(
-        (check.at.timestamp() for check in measured),
-        (check.value for check in measured if check.value is not None),
-        (check.total for check in measured),
+def _series_of(checks: Sequence[RecordedCheck]) -> TimeSeries:
+    return to_time_series(
+        (check.at, check.value, check.total) for check in checks if check.value is not None and check.move is not None
     )
 
 

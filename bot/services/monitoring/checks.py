@@ -1,38 +1,59 @@
-"""Checks on their way through the scheduler: claimed, queried, judged, and turned into what the ledger stores."""
+"""Checks on their way through the scheduler: claimed, queried, judged, and turned into what the ledger stores.
+
+`find_suspect_sources` tells which sources have many monitors that fail together, or have no data together.
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from bot.domain.core.sentence import Code, Sentence, say
+from bot.domain.core.sentence import Sentence
 from bot.domain.monitoring.assessment import Verdict
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.incident import COMMON_CAUSE_COUNT, is_common_cause
+from bot.domain.monitoring.monitor import (
+    BLIND_STATUSES,
+    BaselineReplacement,
+    FrozenBaseline,
+    Monitor,
+    MonitorState,
+    MonitorStatus,
+    ProductionTerm,
+)
 from bot.domain.monitoring.readings import Answer, CheckOutcome, Measurement, Reading
-from bot.domain.monitoring.state import BLIND_STATUSES, MonitorState, MonitorStatus, ProductionTerm
-from bot.domain.monitoring.stored_baselines import BaselineReplacement, FrozenBaseline
+from bot.domain.monitoring.reasons import reason_of
 from bot.domain.registry.model import Stage
-from bot.domain.rollbacks.rollback import serving_periods
+from bot.domain.rollbacks.rollback import ServingPeriod, serving_periods
 from bot.ports import LedgerReader as Ledger
-from bot.ports import Query
+from bot.ports import LedgerTransaction, Query
 
 MAX_TRANSITIONS = 40  # latest ones of Production, to find out who serves now
-StoredBaselines = tuple[
-    FrozenBaseline | None, FrozenBaseline | None
-]  # a monitor's baselines: frozen, and of its own days
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class ClaimedCheck:
-    """A check that `owner`, a process, has claimed: the monitor, its state so far, and the number of the check."""
+    """A check that `owner`, a process, has claimed: the monitor, and its state so far."""
 
     monitor: Monitor
     monitor_state: MonitorState
-    slot: int
     owner: str
+
+    @property
+    def slot(self) -> int:
+        """The number of the check."""
+        return self.monitor_state.slot + 1
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """The monitor's id and the number of the check."""
+        return self.monitor.id, self.slot
+
+    @property
+    def max_duration(self) -> timedelta:
+        """How long the source may take to answer."""
+        return self.monitor.rule.timeout * (1 + self.monitor.rule.retries)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +74,35 @@ class CheckResult:
         return self.claim.monitor
 
     @property
+    def measurement(self) -> Measurement:
+        """The check as the ledger stores it."""
+        return Measurement(
+            monitor=self.monitor.id,
+            slot=self.claim.slot,
+            at=self.at,
+            revision=self.monitor.revision,
+            version=self.term and self.term.version,
+            move=self.term and self.term.transition_id,
+            outcome=self.verdict.outcome,
+            value=self.reading.value if self.reading.outcome is CheckOutcome.OK else None,
+            total=self.reading.total,
+            points=self.reading.points,
+            why=self.verdict.why,
+        )
+
+    @property
+    def next_state(self) -> MonitorState:
+        """The monitor's state after this check."""
+        next_at = self.monitor.next_check_at(self.at, self.claim.slot)
+        return replace(self.verdict.monitor_state, slot=self.claim.slot, next_at=next_at)
+
+    @property
+    def delay(self) -> timedelta | None:
+        """How late it was judged; None if it ran before it was due."""
+        due = self.claim.monitor_state.next_at
+        return self.at - due if due is not None and self.at >= due else None
+
+    @property
     def is_failing(self) -> bool:
         """Tell whether this check failed and the monitor's state is FAILED."""
         return self.verdict.outcome is CheckOutcome.FAILED and self.verdict.monitor_state.state is MonitorStatus.FAILED
@@ -70,18 +120,16 @@ class CheckResult:
     @property
     def needs_late_alert(self) -> bool:
         """Tell whether an alert is overdue: since the previous check, a silence ended, or someone armed the monitor."""
-        before, armed = self.claim.monitor_state.at, self.monitor.armed_at
+        before, armed, silence_end = self.claim.monitor_state.at, self.monitor.armed_at, self.monitor.silenced_until
         if not self.is_blind or before is None:
             return False
-        return self.monitor.has_silence_ended(before, self.at) or (armed is not None and armed >= before)
+        return bool((silence_end and before <= silence_end <= self.at) or (armed and armed >= before))
 
     @property
     def has_new_blind_reason(self) -> bool:
         """Tell whether the monitor can't judge, for another reason than before."""
-        before, now = self.claim.monitor_state.why, self.why
-        return self.verdict.monitor_state.state is MonitorStatus.CANT_JUDGE and (
-            before is None or before.template != now.template
-        )
+        is_new = reason_of(self.claim.monitor_state.why) not in {"", reason_of(self.why)}
+        return is_new and self.verdict.monitor_state.state is MonitorStatus.CANT_JUDGE
 
     @property
     def why(self) -> Sentence:
@@ -103,10 +151,19 @@ class SourceReader(Protocol):
 
 def current_term(reader: Ledger, model: str) -> ProductionTerm | None:
     """Return the version in Production now, according to the ledger; None if there's none."""
+    period = present_period(reader, model)
+    return period and to_term(period)
+
+
+def present_period(reader: Ledger, model: str) -> ServingPeriod | None:
+    """Return since when and how the version in Production has served; None if there's none."""
     served = serving_periods(reader.transitions(model, stage=Stage.PRODUCTION, limit=MAX_TRANSITIONS))
-    if not served or served[0].until is not None:
-        return None
-    return ProductionTerm(transition_id=served[0].started_by.id, version=served[0].version, since=served[0].since)
+    return served[0] if served and served[0].until is None else None
+
+
+def to_term(period: ServingPeriod) -> ProductionTerm:
+    """Return the term that a serving period is."""
+    return ProductionTerm(transition_id=period.started_by.id, version=period.version, since=period.since)
 
 
 def with_current_monitor(reader: Ledger, result: CheckResult) -> CheckResult | None:
@@ -124,95 +181,96 @@ def with_current_monitor(reader: Ledger, result: CheckResult) -> CheckResult | N
     return replace(result, claim=replace(result.claim, monitor=monitor))
 
 
-def future_term_reason(term: ProductionTerm) -> Sentence:
-    return say(
-        "{v} came into Production on {since}, which is yet to come: the clock was set back. Nothing is measured "
-        "until then.",
-        v=Code(f"v{term.version}"),
-        since=term.since,
-    )
+MIN_SAMPLE = 50  # monitors of a source, checked together, that are enough to judge the source by
+FAILING_STATUSES = {MonitorStatus.FAILED, MonitorStatus.PENDING}
 
 
-def check_delay(result: CheckResult) -> timedelta | None:
-    """Return how late a check was judged; None if it ran before it was due."""
-    due = result.claim.monitor_state.next_at
-    return result.at - due if due is not None and result.at >= due else None
+@dataclass(slots=True)
+class SuspectSources:
+    """Sources of which many monitors fail together (`failing`), or have no verdict together (`blind`)."""
+
+    failing: set[str] = field(default_factory=set)
+    blind: set[str] = field(default_factory=set)
 
 
-def to_measurement(result: CheckResult) -> Measurement:
-    term = result.term
-    has_value = result.reading.outcome is CheckOutcome.OK
-    return Measurement(
-        monitor=result.claim.monitor.id,
-        slot=result.claim.slot,
-        at=result.at,
-        revision=result.claim.monitor.revision,
-        version=term.version if term else None,
-        move=term.transition_id if term else None,
-        outcome=result.verdict.outcome,
-        value=result.reading.value if has_value else None,
-        total=result.reading.total,
-        points=result.reading.points,
-        why=result.verdict.why,
-    )
+def find_suspect_sources(
+    tx: LedgerTransaction, news: Sequence[CheckResult], results: Sequence[CheckResult]
+) -> SuspectSources:
+    """Return the sources of which so many monitors fail, or have no verdict, that the source itself is suspect.
 
-
-def next_state(result: CheckResult) -> MonitorState:
-    next_at = result.monitor.next_check_at(result.at, result.claim.slot)
-    return replace(result.verdict.monitor_state, slot=result.claim.slot, next_at=next_at)
-
-
-def build_query(check: ClaimedCheck, term: ProductionTerm, now: datetime) -> Query:
-    since, until = query_span(check.monitor, check.monitor_state, term, now)
-    rule = check.monitor.rule
-    return Query(
-        monitor=check.monitor.id,
-        source=rule.source,
-        model=check.monitor.model,
-        version=term.version,
-        query=rule.query,
-        of=rule.of,
-        since=since,
-        until=until,
-        timeout=rule.timeout,
-    )
-
-
-def to_claimed_check(monitor: Monitor, monitor_state: MonitorState, owner: str) -> ClaimedCheck:
-    return ClaimedCheck(monitor=monitor, monitor_state=monitor_state, slot=monitor_state.slot + 1, owner=owner)
-
-
-def needs_query(answer: Answer | None) -> bool:
-    return answer is None or answer.outcome is CheckOutcome.ERROR
-
-
-def max_duration(monitor: Monitor) -> timedelta:
-    return monitor.rule.timeout * (1 + monitor.rule.retries)
-
-
-def group_by_source(due: Sequence[ClaimedCheck]) -> dict[str, list[ClaimedCheck]]:
-    by_source: dict[str, list[ClaimedCheck]] = defaultdict(list)
-    for check in due:
-        by_source[check.monitor.rule.source].append(check)
-    return by_source
-
-
-def query_span(
-    monitor: Monitor, monitor_state: MonitorState, term: ProductionTerm, now: datetime
-) -> tuple[datetime, datetime]:
-    """Return the start and end of the time to query: never before the version came into Production.
-
-    A threshold needs its newest reading, or its window if it has an aggregate; a rule against a baseline needs what
-    came since the previous check.
+    `news` are the checks among `results` that could alert.
     """
-    rule = monitor.rule
-    until = now - rule.label_delay
-    if rule.is_threshold:
-        span = rule.window if rule.aggregate not in {None, "last"} else 2 * rule.max_reading_age
-        return max(term.since, until - span), until
-    last = (
-        monitor_state.at - rule.label_delay
-        if monitor_state.at and monitor_state.move == term.transition_id
-        else until - rule.every
+    alarming = [
+        result
+        for result in news
+        if result.monitor.effective_action != "dry_run" and (result.is_failing or result.is_blind)
+    ]
+    alarming = [result for result in alarming if not has_never_judged(result.monitor, result.verdict.monitor_state)]
+    sources = {result.monitor.rule.source for result in alarming}
+    if not sources:
+        return SuspectSources()
+    monitor_states = tx.monitor_states()
+    monitors = [monitor for monitor in tx.monitors() if monitor.rule.source in sources and not monitor.is_paused]
+    suspects = SuspectSources()
+    for source in sources:
+        with_state = [
+            (monitor, monitor_states[monitor.id])
+            for monitor in monitors
+            if monitor.rule.source == source and monitor.id in monitor_states
+        ]
+        watching = [
+            (monitor.model, monitor_state)
+            for monitor, monitor_state in with_state
+            if monitor_state.state is not MonitorStatus.DISABLED and not has_never_judged(monitor, monitor_state)
+        ]
+        sample = [result.verdict.monitor_state for result in results if result.monitor.rule.source == source]
+        if _are_failing_together([state for _, state in watching]) or (
+            len(sample) >= MIN_SAMPLE and _are_failing_together(sample)
+        ):
+            suspects.failing.add(source)
+        since = min(
+            (at for result in alarming if result.monitor.rule.source == source for at in _gap_starts(result)),
+            default=None,
+        )
+        blind = [model for model, state in watching if state.is_blind or _has_missed_since(state, since)]
+        # Monitors of one model share one alert anyway, in their team's channel.
+        if is_common_cause(len(blind), len(watching)) and len(set(blind)) >= COMMON_CAUSE_COUNT:
+            suspects.blind.add(source)
+    return suspects
+
+
+def is_failing_together(reader: Ledger, source: str) -> bool:
+    """Tell whether so many of a source's monitors fail now that the source is suspect."""
+    monitor_states = reader.monitor_states()
+    watching = [
+        monitor_states[monitor.id]
+        for monitor in reader.monitors()
+        if monitor.rule.source == source and not monitor.is_paused and monitor.id in monitor_states
+    ]
+    return _are_failing_together([state for state in watching if state.state is not MonitorStatus.DISABLED])
+
+
+def _gap_starts(result: CheckResult) -> Sequence[datetime]:
+    """Return the start of the windows in which a gap can be why the monitor can't judge; nothing if it had none."""
+    monitor_state, since = result.verdict.monitor_state, result.at - 2 * result.monitor.rule.window
+    return (
+        [since] if monitor_state.state is MonitorStatus.CANT_JUDGE and _has_missed_since(monitor_state, since) else []
     )
-    return max(term.since, min(last, until)), until
+
+
+def _has_missed_since(monitor_state: MonitorState, since: datetime | None) -> bool:
+    """Tell whether a check had no data since then.
+
+    A source with gaps makes every monitor's window incomplete, but each at its own time.
+    """
+    return since is not None and monitor_state.missed_at is not None and monitor_state.missed_at >= since
+
+
+def has_never_judged(monitor: Monitor, monitor_state: MonitorState) -> bool:
+    """Tell whether the monitor is new, unarmed, and still lacks a baseline: that's no reason for an alert."""
+    return monitor_state.state is MonitorStatus.CANT_JUDGE and monitor_state.judged_at is None and not monitor.is_armed
+
+
+def _are_failing_together(monitor_states: Sequence[MonitorState]) -> bool:
+    """Tell whether so many of a source's monitors fail that the source is suspect."""
+    return is_common_cause(sum(state.state in FAILING_STATUSES for state in monitor_states), len(monitor_states))

@@ -8,10 +8,20 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bot.domain.core.errors import RegistrarError
-from bot.domain.core.sentence import say
+from bot.domain.core.sentence import Code, say
 from bot.domain.monitoring.assessment import RuleResult, Verdict, assess, is_warmed_up, verdicts_due_since
-from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import Answer, CheckOutcome, CheckValue, Reading
+from bot.domain.monitoring.monitor import (
+    BaselineReplacement,
+    FrozenBaseline,
+    Monitor,
+    MonitorState,
+    MonitorStatus,
+    OwnBaselineKind,
+    ProductionTerm,
+    state_for_term,
+)
+from bot.domain.monitoring.readings import Answer, CheckOutcome, Reading
+from bot.domain.monitoring.reasons import Reason
 from bot.domain.monitoring.rules.aggregation import measure
 from bot.domain.monitoring.rules.baseline_choice import (
     baseline_key,
@@ -20,28 +30,13 @@ from bot.domain.monitoring.rules.baseline_choice import (
     has_enough_history,
     summarize_for_rule,
 )
-from bot.domain.monitoring.rules.baselines import Baseline
+from bot.domain.monitoring.rules.baselines import Baseline, Tally
 from bot.domain.monitoring.rules.evaluation import evaluate_rule
-from bot.domain.monitoring.rules.statistics import Tally
-from bot.domain.monitoring.rules.time_series import TimeSeries
-from bot.domain.monitoring.state import MonitorState, MonitorStatus, ProductionTerm, state_for_term
-from bot.domain.monitoring.stored_baselines import BaselineReplacement, FrozenBaseline, OwnBaselineKind
-from bot.domain.policy.monitor_config import MonitorConfig
-from bot.domain.registry.metric_direction import Direction
+from bot.domain.monitoring.rules.time_series import TimeSeries, to_time_series
 from bot.ports import LedgerReader as Ledger
 from bot.ports import Query
 from bot.services.core.context import Context
-from bot.services.monitoring.checks import (
-    CheckResult,
-    ClaimedCheck,
-    SourceReader,
-    StoredBaselines,
-    build_query,
-    current_term,
-    future_term_reason,
-    needs_query,
-    query_span,
-)
+from bot.services.monitoring.checks import CheckResult, ClaimedCheck, SourceReader, current_term
 
 log = logging.getLogger(__name__)
 
@@ -67,10 +62,9 @@ class LedgerMonitorHistory:
         stored: FrozenBaseline | None,
         own_baseline: FrozenBaseline | None = None,
     ) -> None:
-        self._reader, self._monitor, self._term = reader, monitor, term
-        self._now, self._value, self._total = now, reading.value, reading.total
+        self._reader, self._monitor, self._term, self._now, self._reading = reader, monitor, term, now, reading
         self._stored_baseline, self._own_baseline = stored, own_baseline
-        self._frozen: FrozenBaseline | None = None
+        self._frozen = stored if stored and self._is_current(stored) else None
         self.new_baseline: FrozenBaseline | None = None
         self.baseline_replacement: BaselineReplacement | None = None
 
@@ -90,62 +84,52 @@ class LedgerMonitorHistory:
         earlier = self._reader.series(
             self._monitor, since=since, until=self._now, transition_id=self._term.transition_id
         )
-        return to_time_series([*earlier, (self._now, self._value, self._total)])
+        return to_time_series([*earlier, (self._now, self._reading.value, self._reading.total)])
 
     def own_baseline(self, kind: OwnBaselineKind) -> tuple[datetime, Baseline] | None:
         """Return the end of the version's own baseline and the baseline; None if the ledger has none for this term."""
         own = self._own_baseline
-        is_current = own is not None and (own.move, own.key) == (self._term.transition_id, self._baseline_key(kind))
-        return (own.until, own.summary) if own is not None and is_current else None
+        return (own.until, own.summary) if own and self._is_current(own, kind) else None
 
     def save_own_baseline(self, kind: OwnBaselineKind, since: datetime, until: datetime, summary: Baseline) -> None:
         """Keep a baseline to be saved with the check. A better level is announced only once."""
-        own = (
-            self._own_baseline
-            if self._own_baseline is not None and self._own_baseline.move == self._term.transition_id
-            else None
-        )
-        is_known = (
-            own is not None
-            and own.key != self._baseline_key(kind)
-            and own.key.endswith(_key_suffix(kind, self._monitor.rule))
-        )
-        before = (
-            None
-            if kind is OwnBaselineKind.LIVE or is_known
-            else (self.own_baseline(kind) or (None, self.frozen_baseline()))[1]
-        )
-        self._own_baseline = self._build_frozen_baseline(self._baseline_key(kind), since, until, summary)
-        self.baseline_replacement = BaselineReplacement(kind, self._own_baseline, before)
+        own = self._own_baseline
+        is_of_term = own and own.move == self._term.transition_id and own.key.endswith(self._key_suffix(kind))
+        is_known = own and is_of_term and not self._is_current(own, kind)
+        replaced = None
+        if kind is not OwnBaselineKind.LIVE and not is_known:
+            replaced = (self.own_baseline(kind) or (None, self.frozen_baseline()))[1]
+        self._own_baseline = self._to_frozen(since, until, summary, kind)
+        self.baseline_replacement = BaselineReplacement(kind, self._own_baseline, replaced)
 
     def frozen_baseline(self) -> Baseline:
         """Return this term's baseline from the ledger, or make it from what was measured before the term."""
         if self._frozen is None:
-            self._frozen = self._current_stored_baseline() or self._make_baseline()
+            self._frozen = self.new_baseline = self._make_baseline()
         return self._frozen.summary
 
     def tally(self, baseline: Baseline, since: datetime) -> Tally:
         """Return the tally of the term's readings from `since` on and the check's value."""
         rule = self._monitor.rule
         series = by_prediction_time(rule, self.recent(since - ONE_MICROSECOND))
-        return Tally.from_series(series, baseline, higher_is_better=rule.better_direction is Direction.HIGHER)
+        return Tally.from_series(series, baseline, higher_is_better=rule.higher_is_better)
 
-    def _current_stored_baseline(self) -> FrozenBaseline | None:
-        stored = self._stored_baseline
-        return (
-            stored
-            if stored is not None and (stored.move, stored.key) == (self._term.transition_id, self._baseline_key())
-            else None
-        )
+    def _is_current(self, baseline: FrozenBaseline, kind: OwnBaselineKind | None = None) -> bool:
+        return (baseline.move, baseline.key) == (self._term.transition_id, self._key(kind))
 
-    def _baseline_key(self, kind: OwnBaselineKind | None = None) -> str:
-        return baseline_key(self._monitor.rule, self._monitor.measured_from) + _key_suffix(kind, self._monitor.rule)
+    def _key(self, kind: OwnBaselineKind | None) -> str:
+        return baseline_key(self._monitor.rule, self._monitor.measured_from) + self._key_suffix(kind)
 
-    def _build_frozen_baseline(self, key: str, since: datetime, until: datetime, summary: Baseline) -> FrozenBaseline:
+    def _key_suffix(self, kind: OwnBaselineKind | None) -> str:
+        return f" {kind.value} {self._monitor.rule.better_direction.value}" if kind else ""
+
+    def _to_frozen(
+        self, since: datetime, until: datetime, summary: Baseline, kind: OwnBaselineKind | None = None
+    ) -> FrozenBaseline:
         return FrozenBaseline(
             monitor=self._monitor.id,
             move=self._term.transition_id,
-            key=key,
+            key=self._key(kind),
             since=since,
             until=until,
             made_at=self._now,
@@ -165,8 +149,7 @@ class LedgerMonitorHistory:
         if stored is not None and stored.since < since and (stored.move == term.transition_id or not has_enough):
             since = stored.since
             summary = summary if has_enough else self._summarize_earlier(since, until)
-        self.new_baseline = self._build_frozen_baseline(self._baseline_key(), since, until, summary)
-        return self.new_baseline
+        return self._to_frozen(since, until, summary)
 
     def _summarize_earlier(self, since: datetime, until: datetime) -> Baseline:
         monitor, term = self._monitor, self._term
@@ -196,10 +179,13 @@ class CheckEvaluator:
             if term is None:
                 answers[at] = Answer()
             else:
-                queries[at] = build_query(check, term, now)
+                queries[at] = _build_query(check, term, now)
         for attempt in range(1 + max((check.monitor.rule.retries for check in checks), default=0)):
             pending = [
-                at for at in queries if needs_query(answers.get(at)) and attempt <= checks[at].monitor.rule.retries
+                at
+                for at in queries
+                if attempt <= checks[at].monitor.rule.retries
+                and (at not in answers or answers[at].outcome is CheckOutcome.ERROR)
             ]
             if not pending:
                 break
@@ -225,32 +211,19 @@ class CheckEvaluator:
             terms = _current_terms(reader, {check.monitor.model for check in checks})
             stored = reader.baselines([check.monitor.id for check in checks if check.monitor.rule.uses_frozen_baseline])
             own = reader.baselines(
-                [check.monitor.id for check in checks if check.monitor.rule.rule == "default"], own=True
+                [check.monitor.id for check in checks if check.monitor.rule.kind.summarizes_daily], own=True
             )
-            results = []
-            for check, answer in zip(checks, answers, strict=True):
-                baselines = stored.get(check.monitor.id), own.get(check.monitor.id)
-                results.append(self._judge_one(reader, check, terms[check.monitor.model], answer, now, baselines))
-            return results
-
-    def _judge_one(
-        self,
-        reader: Ledger,
-        check: ClaimedCheck,
-        term: ProductionTerm | None,
-        answer: Answer,
-        now: datetime,
-        stored: StoredBaselines,
-    ) -> CheckResult:
-        """Judge a check. If that raises, the check is an ERROR of this monitor only."""
-        try:
-            return self._judge(reader, check, term, answer, now, stored)
-        except RegistrarError:
-            raise  # the ledger is down: nothing can be saved
-        except Exception as error:
-            log.exception("the check of the monitor %s of %s raised", check.monitor.name, check.monitor.model)
-            why = say("The check raised an error ({kind}); the log has it.", kind=type(error).__name__)
-            return self._judge(reader, check, term, Answer(outcome=CheckOutcome.ERROR, why=why), now, stored)
+            return [
+                self._judge(
+                    reader,
+                    check,
+                    terms[check.monitor.model],
+                    answer,
+                    now,
+                    (stored.get(check.monitor.id), own.get(check.monitor.id)),
+                )
+                for check, answer in zip(checks, answers, strict=True)
+            ]
 
     def _judge(
         self,
@@ -259,26 +232,47 @@ class CheckEvaluator:
         term: ProductionTerm | None,
         answer: Answer,
         now: datetime,
-        stored: StoredBaselines,
+        baselines: tuple[FrozenBaseline | None, FrozenBaseline | None],
+    ) -> CheckResult:
+        """Judge a check, with its baselines: frozen, and of its own days. If that raises, it's an ERROR of this one."""
+        if term is None:
+            return _idle_result(check, now)
+        try:
+            return self._judge_term(reader, check, term, answer, now, baselines)
+        except RegistrarError:
+            raise  # the ledger is down: nothing can be saved
+        except Exception as error:
+            log.exception("the check of the monitor %s of %s raised", check.monitor.name, check.monitor.model)
+            why = say("The check raised an error ({kind}); the log has it.", kind=type(error).__name__)
+            return self._judge_term(reader, check, term, Answer(outcome=CheckOutcome.ERROR, why=why), now, baselines)
+
+    def _judge_term(
+        self,
+        reader: Ledger,
+        check: ClaimedCheck,
+        term: ProductionTerm,
+        answer: Answer,
+        now: datetime,
+        baselines: tuple[FrozenBaseline | None, FrozenBaseline | None],
     ) -> CheckResult:
         monitor = check.monitor
-        monitor_state = state_for_term(replace(check.monitor_state, slot=check.slot - 1), monitor, term)
-        if term is None:
-            why = say("Nothing is in Production.")
-            idle = replace(monitor_state, state=MonitorStatus.DISABLED, slot=check.slot, at=now, why=why)
-            verdict = Verdict(
-                outcome=CheckOutcome.NO_DATA, previous_status=check.monitor_state.state, why=why, monitor_state=idle
-            )
-            return CheckResult(
-                claim=check, term=None, reading=Reading(outcome=CheckOutcome.NO_DATA, why=why), verdict=verdict, at=now
-            )
-        since, until = query_span(monitor, check.monitor_state, term, now)
+        monitor_state = state_for_term(check.monitor_state, monitor, term)
+        since, until = _query_span(check, term, now)
         if now < term.since:
-            reading = Reading(outcome=CheckOutcome.NO_DATA, why=future_term_reason(term))
+            why = say(
+                "{v} came into Production on {since}, which is yet to come: the clock was set back. Nothing is "
+                "measured until then.",
+                v=Code(f"v{term.version}"),
+                since=term.since,
+            )
+            reading = Reading(outcome=CheckOutcome.NO_DATA, why=why)
         else:
-            reading = measure(answer, monitor.rule, since=since, until=until, now=now, newest_seen=monitor_state.newest)
+            newest = monitor_state.newest
+            reading = measure(answer, monitor.rule, since=since, until=until, now=now, newest_seen=newest)
         warmed_up = is_warmed_up(monitor, term, now)
-        history = LedgerMonitorHistory(reader, monitor, term, now, reading, stored=stored[0], own_baseline=stored[1])
+        history = LedgerMonitorHistory(
+            reader, monitor, term, now, reading, stored=baselines[0], own_baseline=baselines[1]
+        )
         is_new = monitor_state.points == 0 and now >= term.since and reading.outcome is not CheckOutcome.ERROR
         if is_new and monitor.rule.uses_frozen_baseline:
             history.frozen_baseline()  # even if no data comes for weeks: what it's made of is still in the ledger now
@@ -319,7 +313,7 @@ class CheckEvaluator:
         except Exception as error:
             log.exception("the rule of the monitor %s of %s raised", monitor.name, monitor.model)
             why = say("Its rule raised an error ({kind}); the log has it.", kind=type(error).__name__)
-            return RuleResult(is_worse=None, why=why)
+            return RuleResult(is_worse=None, why=why.with_code(Reason.RULE_ERROR))
 
     def missing_baselines(self, reader: Ledger, now: datetime) -> list[FrozenBaseline]:
         """Return the frozen baselines of the current terms that aren't in the ledger yet."""
@@ -342,18 +336,54 @@ class CheckEvaluator:
         return missing
 
 
+def _idle_result(check: ClaimedCheck, now: datetime) -> CheckResult:
+    """Return the result of a check while nothing is in Production."""
+    why = say("Nothing is in Production.")
+    monitor_state = state_for_term(check.monitor_state, check.monitor, None)
+    verdict = Verdict(
+        outcome=CheckOutcome.NO_DATA,
+        previous_status=check.monitor_state.state,
+        why=why,
+        monitor_state=replace(monitor_state, state=MonitorStatus.DISABLED, slot=check.slot, at=now, why=why),
+    )
+    reading = Reading(outcome=CheckOutcome.NO_DATA, why=why)
+    return CheckResult(claim=check, term=None, reading=reading, verdict=verdict, at=now)
+
+
 def _current_terms(reader: Ledger, models: Iterable[str]) -> dict[str, ProductionTerm | None]:
     return {model: current_term(reader, model) for model in models}
 
 
-def _key_suffix(kind: OwnBaselineKind | None, rule: MonitorConfig) -> str:
-    return f" {kind.value} {rule.better_direction.value}" if kind else ""
-
-
-def to_time_series(values: list[CheckValue]) -> TimeSeries:
-    """Return checks' values as a time series."""
-    return TimeSeries.from_columns(
-        (at.timestamp() for at, _, _ in values),
-        (value for _, value, _ in values),
-        (total for _, _, total in values),
+def _build_query(check: ClaimedCheck, term: ProductionTerm, now: datetime) -> Query:
+    since, until = _query_span(check, term, now)
+    rule = check.monitor.rule
+    return Query(
+        monitor=check.monitor.id,
+        source=rule.source,
+        model=check.monitor.model,
+        version=term.version,
+        query=rule.query,
+        of=rule.of,
+        since=since,
+        until=until,
+        timeout=rule.timeout,
     )
+
+
+def _query_span(check: ClaimedCheck, term: ProductionTerm, now: datetime) -> tuple[datetime, datetime]:
+    """Return the start and end of the time to query: never before the version came into Production.
+
+    A fixed bound needs its newest reading, or its window if it has an aggregate; a rule against a baseline needs what
+    came since the previous check.
+    """
+    rule, monitor_state = check.monitor.rule, check.monitor_state
+    until = now - rule.label_delay
+    if not rule.uses_baseline:
+        span = rule.window if rule.is_windowed else 2 * rule.max_reading_age
+        return max(term.since, until - span), until
+    last = (
+        monitor_state.at - rule.label_delay
+        if monitor_state.at and monitor_state.move == term.transition_id
+        else until - rule.every
+    )
+    return max(term.since, min(last, until)), until

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
+from bot.domain.audit.events import EventTag
 from bot.domain.core.actors import Automation
 from bot.domain.monitoring import incident_messages as words
 from bot.domain.monitoring.incident import (
@@ -14,171 +15,178 @@ from bot.domain.monitoring.incident import (
     IncidentKind,
     IncidentResolution,
     IncidentStatus,
+    monitors_of_incident,
 )
-from bot.domain.monitoring.state import MonitorState, MonitorStatus, ProductionTerm
-from bot.domain.monitoring.views import monitors_of_incident
+from bot.domain.monitoring.monitor import BLIND_STATUSES, Monitor, MonitorState, MonitorStatus
 from bot.domain.transitions.serving_check import ServingCheckState
 from bot.domain.transitions.transition import TransitionKind
 from bot.ports import LedgerReader as Ledger
-from bot.ports import LedgerTransaction
 from bot.services.core.context import Context
-from bot.services.core.outbox_messages import ordering_key_of, thread_message
-from bot.services.monitoring.checks import CheckResult
-from bot.services.monitoring.incident_writer import (
-    RECENT_LIMIT,
-    FollowUp,
-    IncidentWriter,
-    active_monitors,
-    find_open_incident,
-    is_serving_denied,
-    resolved_event,
-    unwatched_resolution,
-)
-from bot.services.monitoring.source_outages import SourceOutages, has_monitor_in_status
-from bot.services.rollbacks.rollbacks import Rollbacks
+from bot.services.core.outbox_messages import ordering_key_of
+from bot.services.monitoring.checks import CheckResult, is_failing_together, present_period
+from bot.services.monitoring.incident_writer import IncidentWriter, is_serving_denied
+
+RECENT_LIMIT = 50  # latest incidents or events of a model that are searched
 
 
-class IncidentUpkeep:
-    """Finds out how open incidents ended, resolves them, and posts reminders."""
+def end_and_remind(context: Context) -> bool:
+    """Resolve what is over and post reminders; return whether there are messages to deliver."""
+    now = context.clock.now()
+    with context.ledger.read() as reader:
+        work = [
+            incident.id
+            for incident in reader.incidents(open_only=True, limit=1000)
+            if _find_resolution(reader, incident, now) or _is_reminder_due(reader, incident, now)
+        ]
+    if not work:
+        return False
+    with context.ledger.write() as tx:
+        tx.lock("incidents")
+        writer = IncidentWriter(context, tx)
+        for incident in (incident for incident in map(tx.incident, work) if incident.is_open):
+            if (resolution := _find_resolution(tx, incident, now)) is not None:
+                writer.resolve(incident, resolution, now)
+            elif _is_reminder_due(tx, incident, now):
+                writer.say(incident, f"repeated:{now.isoformat()}", words.reminder(incident, now))
+                writer.save(replace(incident, repeated_at=now), f"repeated:{now.isoformat()}")
+    return writer.has_messages
 
-    def __init__(self, context: Context, rollbacks: Rollbacks, writer: IncidentWriter, outages: SourceOutages) -> None:
-        self._context = context
-        self._rollbacks = rollbacks
-        self._writer = writer
-        self._outages = outages
 
-    def end_and_remind(self) -> bool:
-        """Resolve what is over and post reminders; return whether there are messages to deliver."""
-        now, follow_up = self._context.clock.now(), FollowUp()
-        with self._context.ledger.read() as reader:
-            still_open = reader.incidents(open_only=True, limit=1000)
-            work = [
-                incident.id
-                for incident in still_open
-                if self._find_resolution(reader, incident, now) or _is_reminder_due(reader, incident, now)
-            ]
-        if not work:
-            return False
-        with self._context.ledger.write() as tx:
-            tx.lock("incidents")
-            for incident_id in work:
-                incident = tx.incident(incident_id)
-                if not incident.is_open:
-                    continue
-                resolution = self._find_resolution(tx, incident, now)
-                if resolution is not None:
-                    self._writer.resolve(tx, incident, resolution, now, follow_up)
-                elif _is_reminder_due(tx, incident, now):
-                    reminded = replace(incident, repeated_at=now)
-                    tx.add_message(
-                        thread_message(reminded.id, f"repeated:{now.isoformat()}", words.reminder(incident, now))
-                    )
-                    self._writer.save(tx, reminded, f"repeated:{now.isoformat()}", follow_up)
-        return follow_up.has_messages
-
-    def _find_resolution(self, reader: Ledger, incident: Incident, now: datetime) -> IncidentResolution | None:
-        """Return how an incident ended; None while it continues."""
-        if incident.is_of_source:
-            return self._outages.find_source_resolution(reader, incident, now)
-        served = self._rollbacks.serving_periods(reader, incident.model)
-        serves = served[0] if served and served[0].until is None else None
-        if incident.doing is IncidentStatus.ROLLED_BACK:
-            if incident.rollback and _is_serving_check_pending(reader, incident.rollback):
-                return None
-            if serves and serves.started_by.id == incident.rollback:
-                by = None if isinstance(serves.started_by.actor, Automation) else serves.started_by.actor
-                if is_serving_denied(reader, incident.rollback):
-                    return IncidentResolution(
-                        ending=IncidentEnding.NOT_CONFIRMED, sentence=words.not_confirmed(serves.version), by=by
-                    )
-                sentence = words.restored(serves.version, serves.since, incident.version, by)
-                return IncidentResolution(ending=IncidentEnding.RESTORED, sentence=sentence, by=by)
-        if serves is None or serves.started_by.id != incident.move:
-            return None if incident.doing is IncidentStatus.INTENT else self.resolution_by_transition(reader, incident)
-        monitors = active_monitors(reader, incident)
-        if not monitors:
-            return unwatched_resolution(reader, incident)
-        if incident.kind is IncidentKind.FAILED and all(
-            is_healthy(reader.monitor_state(monitor.id)) for monitor in monitors
-        ):
-            sentence = words.recovered(incident.version, incident.since, now)  # for example, after its rule was changed
-            return IncidentResolution(ending=IncidentEnding.RECOVERED, sentence=sentence)
-        return None
-
-    def resolution_by_transition(self, reader: Ledger, incident: Incident) -> IncidentResolution:
-        """Return how an incident ended by a transition: its version no longer serves, or serves again."""
-        served = self._rollbacks.serving_periods(reader, incident.model)
-        started_by = served[0].started_by if served and served[0].until is None else None
-        if started_by is None:
-            return IncidentResolution(
-                ending=IncidentEnding.OVERTAKEN, sentence=words.superseded(incident.version, None)
-            )
-        announced_in = ordering_key_of(started_by)
-        if started_by.kind is TransitionKind.ROLLBACK and not isinstance(started_by.actor, Automation):
-            sentence, ending = words.rolled_back_manually(started_by), IncidentEnding.ROLLED_BACK
-        else:
-            sentence, ending = words.superseded(incident.version, started_by), IncidentEnding.OVERTAKEN
-        return IncidentResolution(
-            ending=ending,
-            sentence=sentence,
-            by=started_by.actor,
-            announced_in="" if announced_in == incident.id else announced_in,
-        )
-
-    def resolve_if_recovered(
-        self, tx: LedgerTransaction, result: CheckResult, kind: IncidentKind, follow_up: FollowUp
-    ) -> None:
-        """Resolve the incident of `kind` that the monitor belongs to, if none of its monitors is affected any more."""
-        of_source = find_open_incident(tx, "", result.monitor.rule.source, kind) if kind is IncidentKind.BLIND else None
-        for incident in filter(None, (find_open_incident(tx, result.monitor.model, "", kind), of_source)):
-            if has_monitor_in_status(tx, incident, kind):
-                continue
+def resolve_if_recovered(writer: IncidentWriter, result: CheckResult, kind: IncidentKind) -> None:
+    """Resolve the incidents of `kind` that the monitor belongs to, if none of their monitors is affected any more."""
+    of_source = writer.find_open(result, kind, of_source=True) if kind is IncidentKind.BLIND else None
+    for incident in filter(None, (writer.find_open(result, kind), of_source)):
+        if not _is_any_affected(writer.tx, incident):
             if kind is IncidentKind.BLIND:
                 sentence = words.monitoring_is_back(incident.since, result.at)
             else:
                 sentence = words.recovered(incident.version, incident.since, result.at)
-            self._writer.resolve(
-                tx,
-                incident,
-                IncidentResolution(ending=IncidentEnding.RECOVERED, sentence=sentence),
-                result.at,
-                follow_up,
-            )
-
-    def confirm_recovery(
-        self, tx: LedgerTransaction, result: CheckResult, term: ProductionTerm, follow_up: FollowUp
-    ) -> None:
-        """Mark the incident whose rollback began this term as recovered, once its monitors are healthy."""
-        recent = tx.incidents(model=result.monitor.model, limit=RECENT_LIMIT)
-        restored = [
-            incident
-            for incident in recent
-            if incident.rollback == term.transition_id and incident.ending is IncidentEnding.RESTORED
-        ]
-        for incident in restored:
-            monitors = active_monitors(tx, incident)
-            if monitors and all(is_healthy(tx.monitor_state(state.id)) for state in monitors):
-                since = incident.resolved_at or result.at
-                resolution = IncidentResolution(
-                    ending=IncidentEnding.RECOVERED,
-                    sentence=words.recovered_after_rollback(term.version, since, result.at),
-                )
-                self._writer.save(
-                    tx,
-                    replace(incident, ending=resolution.ending, resolution=resolution.sentence),
-                    "recovered",
-                    follow_up,
-                )
-                tx.add_message(thread_message(incident.id, "recovered", resolution.sentence))
-                tx.add_audit_event(resolved_event(incident, resolution, result.at))
+            resolution = IncidentResolution(ending=IncidentEnding.RECOVERED, sentence=sentence)
+            writer.resolve(incident, resolution, result.at)
 
 
-def _is_serving_check_pending(reader: Ledger, move: str) -> bool:
-    serving = reader.serving_check(move)
-    return serving is not None and serving.state is ServingCheckState.PENDING
+def confirm_recovery(writer: IncidentWriter, result: CheckResult) -> None:
+    """Mark the incident whose rollback began this term as recovered, once its monitors are healthy."""
+    tx, term = writer.tx, result.term
+    assert term is not None
+    for incident in tx.incidents(model=result.monitor.model, limit=RECENT_LIMIT):
+        if incident.rollback != term.transition_id or incident.ending is not IncidentEnding.RESTORED:
+            continue
+        monitors = _active_monitors(tx, incident)
+        if monitors and all(_is_healthy(tx.monitor_state(monitor.id)) for monitor in monitors):
+            sentence = words.recovered_after_rollback(term.version, incident.resolved_at or result.at, result.at)
+            resolution = IncidentResolution(ending=IncidentEnding.RECOVERED, sentence=sentence)
+            writer.save(replace(incident, ending=resolution.ending, resolution=sentence), "recovered")
+            writer.say_end(incident, "recovered", resolution, result.at)
 
 
-def is_healthy(monitor_state: MonitorState) -> bool:
+# -- how an incident ended ---------------------------------------------------------------------------------------------
+
+
+def _find_resolution(reader: Ledger, incident: Incident, now: datetime) -> IncidentResolution | None:
+    """Return how an incident ended; None while it continues."""
+    if incident.is_of_source:
+        return _find_source_resolution(reader, incident, now)
+    serves = present_period(reader, incident.model)
+    if incident.doing is IncidentStatus.ROLLED_BACK and incident.rollback:
+        serving = reader.serving_check(incident.rollback)
+        if serving is not None and serving.state is ServingCheckState.PENDING:
+            return None
+        if serves and serves.started_by.id == incident.rollback:
+            by = None if isinstance(serves.started_by.actor, Automation) else serves.started_by.actor
+            if is_serving_denied(reader, incident.rollback):
+                ending, sentence = IncidentEnding.NOT_CONFIRMED, words.not_confirmed(serves.version)
+            else:
+                ending = IncidentEnding.RESTORED
+                sentence = words.restored(serves.version, serves.since, incident.version, by)
+            return IncidentResolution(ending=ending, sentence=sentence, by=by)
+    if serves is None or serves.started_by.id != incident.move:
+        return None if incident.doing is IncidentStatus.INTENT else resolution_by_transition(reader, incident)
+    monitors = _active_monitors(reader, incident)
+    if not monitors:
+        return _unwatched_resolution(reader, incident)
+    if incident.kind is IncidentKind.FAILED and all(
+        _is_healthy(reader.monitor_state(monitor.id)) for monitor in monitors
+    ):
+        sentence = words.recovered(incident.version, incident.since, now)  # for example, after its rule was changed
+        return IncidentResolution(ending=IncidentEnding.RECOVERED, sentence=sentence)
+    return None
+
+
+def _find_source_resolution(reader: Ledger, incident: Incident, now: datetime) -> IncidentResolution | None:
+    """Return how an incident of a source ended; None while it continues."""
+    if incident.kind is not IncidentKind.BLIND:
+        is_over = not is_failing_together(reader, incident.source)
+        sentence = words.source_recovered(incident.source, incident.since, now)
+    elif not _active_monitors(reader, incident):
+        return _unwatched_resolution(reader, incident)
+    else:  # the last one has a verdict again, or Production changed and it started over
+        is_over = not _is_any_affected(reader, incident)
+        sentence = words.monitoring_is_back(incident.since, now)
+    return IncidentResolution(ending=IncidentEnding.RECOVERED, sentence=sentence) if is_over else None
+
+
+def resolution_by_transition(reader: Ledger, incident: Incident) -> IncidentResolution:
+    """Return how an incident ended by a transition: its version no longer serves, or serves again."""
+    serves = present_period(reader, incident.model)
+    if serves is None:
+        sentence = words.superseded(incident.version, None)
+        return IncidentResolution(ending=IncidentEnding.OVERTAKEN, sentence=sentence)
+    started_by = serves.started_by
+    announced_in = ordering_key_of(started_by)
+    if started_by.kind is TransitionKind.ROLLBACK and not isinstance(started_by.actor, Automation):
+        sentence, ending = words.rolled_back_manually(started_by), IncidentEnding.ROLLED_BACK
+    else:
+        sentence, ending = words.superseded(incident.version, started_by), IncidentEnding.OVERTAKEN
+    return IncidentResolution(
+        ending=ending,
+        sentence=sentence,
+        by=started_by.actor,
+        announced_in="" if announced_in == incident.id else announced_in,
+    )
+
+
+def _unwatched_resolution(reader: Ledger, incident: Incident) -> IncidentResolution:
+    """Return how an incident ended whose monitors are all paused or gone: what happened last, and who did it.
+
+    The audit log has it: pausing, changing, or removing a monitor is recorded in the same transaction.
+    """
+    names = {name if incident.is_of_source else f"{incident.model} {name}" for name in incident.monitors}
+    rows = reader.latest_audit_events(model=incident.model or None, tags=tuple(_ENDINGS_BY_TAG), limit=RECENT_LIMIT)
+    event = next((row.event for row in rows if row.event.subject in names), None)
+    if event is None:
+        ending, name, by, announced_in = IncidentEnding.UNWATCHED, incident.monitors[0], None, ""
+    else:
+        ending, name = _ENDINGS_BY_TAG[event.tag], event.subject.rpartition(" ")[2]
+        if event.tag is EventTag.POLICY_MONITORS_LOADED and event.after is None:
+            ending = IncidentEnding.REMOVED
+        by, announced_in = event.actor, str(event.evidence.get("told_in", ""))
+    return IncidentResolution(
+        ending=ending, sentence=words.unwatched(ending, name, by), by=by, announced_in=announced_in
+    )
+
+
+_ENDINGS_BY_TAG = {
+    EventTag.MONITOR_PAUSED: IncidentEnding.PAUSED,
+    EventTag.MONITOR_EDITED: IncidentEnding.EDITED,
+    EventTag.MONITOR_REMOVED: IncidentEnding.REMOVED,
+    EventTag.POLICY_MONITORS_LOADED: IncidentEnding.EDITED,
+}
+
+
+def _active_monitors(reader: Ledger, incident: Incident) -> list[Monitor]:
+    """Return the incident's monitors that still exist and aren't paused."""
+    monitors = monitors_of_incident(incident, reader.monitors(incident.model or None))
+    return [monitor for monitor in monitors if not monitor.is_paused]
+
+
+def _is_any_affected(reader: Ledger, incident: Incident) -> bool:
+    """Tell whether one of the incident's monitors is still failed, or still has no verdict."""
+    bad = {MonitorStatus.FAILED} if incident.kind is IncidentKind.FAILED else BLIND_STATUSES
+    return any(reader.monitor_state(monitor.id).state in bad for monitor in _active_monitors(reader, incident))
+
+
+def _is_healthy(monitor_state: MonitorState) -> bool:
     """Tell whether a monitor is OK with a value: one that has just started over isn't known to be healthy."""
     return monitor_state.state is MonitorStatus.OK and monitor_state.value is not None
 

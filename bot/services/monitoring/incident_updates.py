@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,44 +9,44 @@ from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import MONITOR_AUTOMATION
 from bot.domain.core.sentence import Sentence, say, truncate
 from bot.domain.monitoring import incident_messages as words
-from bot.domain.monitoring.incident import UPDATE_INTERVAL, Incident, IncidentKind, IncidentStatus, TrippedBreaker
-from bot.domain.monitoring.incident_decision import (
+from bot.domain.monitoring.incident import (
+    UPDATE_INTERVAL,
     DecisionInput,
+    Incident,
     IncidentDecision,
+    IncidentKind,
+    IncidentStatus,
+    TrippedBreaker,
     decide,
-    has_same_reason,
     is_escalation,
 )
+from bot.domain.monitoring.monitor import MonitorStatus
 from bot.domain.monitoring.readings import CheckOutcome
-from bot.domain.monitoring.state import MonitorStatus, ProductionTerm
+from bot.domain.monitoring.reasons import Reason, reason_of
+from bot.domain.registry.model import Stage
 from bot.domain.rollbacks.messages import loadability_unknown_to_monitor_reason
-from bot.domain.rollbacks.rollback import automatic_rollback_id, rollback_transition
+from bot.domain.rollbacks.rollback import automatic_rollback_id, rollback_transition, serving_periods
 from bot.ports import LedgerTransaction
 from bot.services.core.context import Context
-from bot.services.core.outbox_messages import card_chart_message, channel_message, chart_message, thread_message
-from bot.services.monitoring.checks import CheckResult, with_current_monitor
-from bot.services.monitoring.incident_decision_input import build_decision_input, rollback_target
-from bot.services.monitoring.incident_end import IncidentUpkeep
-from bot.services.monitoring.incident_writer import (
-    MAX_LINES,
-    FollowUp,
-    IncidentWriter,
-    find_open_incident,
-    monitor_event,
-)
-from bot.services.monitoring.source_outages import (
+from bot.services.core.outbox_messages import card_chart_message, channel_message, chart_message
+from bot.services.monitoring import incident_end
+from bot.services.monitoring.checks import (
     FAILING_STATUSES,
-    SourceOutages,
-    blind_reason,
+    CheckResult,
     find_suspect_sources,
     has_never_judged,
-    source_monitor_name,
+    with_current_monitor,
 )
-from bot.services.rollbacks.rollbacks import Rollbacks
+from bot.services.monitoring.incident_writer import (
+    IncidentWriter,
+    build_decision_input,
+    name_in_incident,
+    rollback_target,
+    with_line,
+)
+from bot.services.rollbacks.rollbacks import MAX_TRANSITIONS
 from bot.services.transitions import rollback_records
 from bot.services.transitions.loadability import LoadabilityChecks, LoadabilityReport, RollbackCandidate
-
-log = logging.getLogger(__name__)
 
 # While the monitor keeps failing, these are decided again: what held the rollback back may be over.
 RECONSIDERED_STATUSES = {
@@ -74,35 +73,26 @@ class Incidents:
     `record` runs in the transaction that saves the checks. Call `check_rollback_targets` before it.
     """
 
-    def __init__(self, context: Context, rollbacks: Rollbacks, loadability: LoadabilityChecks) -> None:
+    def __init__(self, context: Context, loadability: LoadabilityChecks) -> None:
         self._context = context
         self._loadability = loadability
-        self._rollbacks = rollbacks
-        self._writer = IncidentWriter(context)
-        self._outages = SourceOutages(context, self._writer)
-        self._upkeep = IncidentUpkeep(context, rollbacks, self._writer, self._outages)
 
     def check_rollback_targets(self, results: Sequence[CheckResult]) -> LoadabilityReport:
         """Check whether the versions that failing monitors could roll back to would load.
 
         It reads MLflow, so call it before the transaction.
         """
-        return self._loadability.check_candidates(
-            [candidate for candidate in map(self._rollback_candidate, results) if candidate is not None]
-        )
+        return self._loadability.check_candidates(filter(None, map(self._rollback_candidate, results)))
 
     def _rollback_candidate(self, result: CheckResult) -> RollbackCandidate | None:
         """Return the version that a failing monitor could roll back to; None if it doesn't fail or only notifies."""
-        is_failing = result.verdict.monitor_state.state in FAILING_STATUSES and result.monitor.effective_action not in {
-            "dry_run",
-            "notify",
-        }
-        if result.term is None or not is_failing:
+        monitor, is_failing = result.monitor, result.verdict.monitor_state.state in FAILING_STATUSES
+        if result.term is None or not is_failing or monitor.effective_action in {"dry_run", "notify"}:
             return None
         with self._context.ledger.read() as reader:
-            served = self._rollbacks.serving_periods(reader, result.monitor.model)
-            target = rollback_target(reader, result.monitor, served, result.at)
-        return None if target is None else RollbackCandidate(result.monitor.model, target, result.term.version)
+            transitions = reader.transitions(monitor.model, stage=Stage.PRODUCTION, limit=MAX_TRANSITIONS)
+            target = rollback_target(reader, monitor, serving_periods(transitions), result.at)
+        return None if target is None else RollbackCandidate(monitor.model, target, result.term.version)
 
     def record(
         self, tx: LedgerTransaction, results: Sequence[CheckResult], loadability: LoadabilityReport
@@ -112,262 +102,213 @@ class Incidents:
         `loadability` is what `check_rollback_targets` returned. Returns whether there are messages to deliver, and the
         models that have a transition to run.
         """
-        follow_up = FollowUp()
+        writer = IncidentWriter(self._context, tx)
         reportable = [result for result in results if result.term and _is_reportable(result)]
         if reportable:
             tx.lock("incidents")  # two monitors of a model that fail at the same time share an incident
         suspects = find_suspect_sources(tx, reportable, results)
         for result in filter(None, (with_current_monitor(tx, result) for result in reportable)):
-            assert result.term is not None
+            source = result.monitor.rule.source
             if result.is_no_longer_blind:
-                self._upkeep.resolve_if_recovered(tx, result, IncidentKind.BLIND, follow_up)
+                incident_end.resolve_if_recovered(writer, result, IncidentKind.BLIND)
             if result.is_failing:
-                self._handle_failure(
-                    tx, result, result.term, result.monitor.rule.source in suspects.failing, loadability, follow_up
-                )
+                _handle_failure(writer, result, loadability, has_common_cause=source in suspects.failing)
+            elif result.is_blind:
+                _handle_blind(writer, result, has_common_cause=source in suspects.blind)
             else:
-                self._handle_other_change(
-                    tx, result, result.term, result.monitor.rule.source in suspects.blind, follow_up
-                )
-        return follow_up.has_messages, follow_up.models_to_transition
-
-    # -- failing -----------------------------------------------------------------------------------------------
-
-    def _handle_failure(
-        self,
-        tx: LedgerTransaction,
-        result: CheckResult,
-        term: ProductionTerm,
-        has_common_cause: bool,
-        loadability: LoadabilityReport,
-        follow_up: FollowUp,
-    ) -> None:
-        incident = self._find_open_of_term(tx, result, term, follow_up)
-        is_new = result.verdict.is_new_failure
-        joins = incident is not None and result.monitor.name not in incident.monitors
-        if not (
-            is_new
-            or joins
-            or incident is None
-            or incident.doing in RECONSIDERED_STATUSES
-            or _must_decide_again(incident, result)
-        ):
-            self._refresh_line(tx, incident, result, follow_up)
-            return
-        decision_input = build_decision_input(tx, self._context.policy, result, term, has_common_cause)
-        decision = decide(decision_input)
-        decision = _hold_unless_loadable(decision, loadability, (result.monitor.model, decision_input.target or 0))
-        if is_new:
-            tx.add_audit_event(monitor_event(EventTag.MONITOR_FAILED, result, term, decision))
-        if decision.status in {IncidentStatus.LOGGED, IncidentStatus.SILENCED}:
-            return
-        if has_common_cause:
-            self._outages.open_or_join(
-                tx, result, IncidentKind.SOURCE, result.verdict.monitor_state.since or result.at, follow_up
-            )
-            return
-        self._open_or_update(tx, incident, result, term, decision_input, decision, follow_up)
-
-    def _find_open_of_term(
-        self, tx: LedgerTransaction, result: CheckResult, term: ProductionTerm, follow_up: FollowUp
-    ) -> Incident | None:
-        """Return the open incident of the version that serves now; resolve one that is about an earlier version."""
-        incident = find_open_incident(tx, result.monitor.model, "", IncidentKind.FAILED)
-        if incident is None or incident.move == term.transition_id:
-            return incident
-        self._writer.resolve(tx, incident, self._upkeep.resolution_by_transition(tx, incident), result.at, follow_up)
-        return None
-
-    def _open_or_update(
-        self,
-        tx: LedgerTransaction,
-        incident: Incident | None,
-        result: CheckResult,
-        term: ProductionTerm,
-        situation: DecisionInput,
-        decision: IncidentDecision,
-        follow_up: FollowUp,
-    ) -> None:
-        """Open or update the incident, and carry out the decision."""
-        line = words.monitor_line(result.monitor, result.verdict.why)
-        before = incident
-        if incident is None:
-            incident = Incident(
-                id=self._context.new_id(),
-                kind=IncidentKind.FAILED,
-                model=result.monitor.model,
-                source="",
-                version=term.version,
-                move=term.transition_id,
-                monitors=(result.monitor.name,),
-                opened_at=result.at,
-                since=result.verdict.monitor_state.since or result.at,
-                lines=(line,),
-                doing=decision.status,
-                why=decision.why,
-                target=situation.target,
-                told_at=result.at,
-            )
-            self._writer.open(tx, incident, follow_up)
-            tx.add_message(chart_message(incident))
-            tx.add_message(card_chart_message(incident))
-            if situation.skipped_target is not None:
-                skipped = words.target_skipped(situation.skipped_target, result.monitor.rule.min_served)
-                tx.add_message(thread_message(incident.id, "passed-over", skipped))
-        elif result.monitor.name not in incident.monitors:
-            incident = replace(
-                incident, monitors=(*incident.monitors, result.monitor.name), lines=(*incident.lines, line)[:MAX_LINES]
-            )
-            tx.add_message(thread_message(incident.id, f"joined:{result.monitor.id}", words.monitor_joined(line)))
-        if before is not None and not is_escalation(decision, before):
-            if incident != before:
-                self._writer.save(tx, incident, f"joined:{result.monitor.id}:{result.claim.slot}", follow_up)
-            else:
-                self._refresh_line(tx, incident, result, follow_up)
-            return
-        incident = replace(incident, doing=decision.status, why=decision.why, target=situation.target)
-        if decision.trip_reason:
-            self._trip_breaker(tx, result, decision.trip_reason, situation)
-        if decision.status is IncidentStatus.INTENT:
-            incident = self._begin_rollback(tx, incident, term, result, follow_up)
-            if before is not None and has_same_reason(incident, before):
-                if incident != before:
-                    self._writer.save(tx, incident, f"joined:{result.monitor.id}:{result.claim.slot}", follow_up)
-                return
-        self._writer.save(tx, incident, f"{incident.doing.value}:{result.claim.slot}:{result.monitor.id}", follow_up)
-        tx.add_message(
-            thread_message(incident.id, f"did:{result.monitor.id}:{result.claim.slot}", words.action_taken(incident))
-        )
-
-    def _begin_rollback(
-        self, tx: LedgerTransaction, incident: Incident, term: ProductionTerm, result: CheckResult, follow_up: FollowUp
-    ) -> Incident:
-        """Begin the rollback; if one was tried in this term and failed, hold the incident for a person instead."""
-        assert incident.target is not None
-        reason = truncate("; ".join(str(line) for line in incident.lines), 500)
-        transition = rollback_transition(
-            automatic_rollback_id(incident.model, term.transition_id),
-            incident.model,
-            target=incident.target,
-            incumbent=term.version,
-            actor=MONITOR_AUTOMATION,
-            now=result.at,
-            reason=reason,
-            identity=rollback_records.identity_when_served(tx, incident.model, incident.target),
-        )
-        if not rollback_records.begin_rollback(tx, self._context, replace(transition, incident=incident.id)):
-            why = say("A rollback was tried already for v{v}, and came to nothing.", v=term.version)
-            return replace(incident, doing=IncidentStatus.HELD, why=why)
-        follow_up.models_to_transition.add(incident.model)
-        return replace(incident, rollback=transition.id)
-
-    def _refresh_line(
-        self, tx: LedgerTransaction, incident: Incident, result: CheckResult, follow_up: FollowUp
-    ) -> None:
-        """Update the value in the incident's message, at most every `UPDATE_INTERVAL`."""
-        if incident.told_at is not None and result.at - incident.told_at < UPDATE_INTERVAL:
-            return
-        at = incident.monitors.index(result.monitor.name)
-        if at >= len(incident.lines):
-            return
-        lines = [*incident.lines]
-        lines[at] = words.monitor_line(result.monitor, result.verdict.why)
-        self._writer.save(
-            tx,
-            replace(incident, lines=tuple(lines), told_at=result.at),
-            f"figures:{result.claim.slot}:{result.monitor.id}",
-            follow_up,
-        )
-
-    def _trip_breaker(
-        self, tx: LedgerTransaction, result: CheckResult, why: Sentence, situation: DecisionInput
-    ) -> None:
-        is_of_all = situation.auto_rollbacks_of_model < result.monitor.rule.max_auto
-        breaker = TrippedBreaker(model="" if is_of_all else situation.model, at=result.at, why=why)
-        if not tx.trip_breaker(breaker):
-            return
-        channel = self._context.policy.channel if is_of_all else self._context.policy.channel_for(situation.model)
-        tx.add_message(
-            channel_message(f"tripped:{breaker.model}:{result.at.isoformat()}", channel, words.breaker_tripped(breaker))
-        )
-        tx.add_audit_event(
-            Event(
-                at=result.at,
-                actor=MONITOR_AUTOMATION,
-                tag=EventTag.BREAKER_TRIPPED,
-                subject=breaker.model or "all",
-                model=breaker.model or None,
-                why=str(why),
-                origin="job",
-            )
-        )
-
-    # -- other changes -----------------------------------------------------------------------------------------
-
-    def _handle_other_change(
-        self,
-        tx: LedgerTransaction,
-        result: CheckResult,
-        term: ProductionTerm,
-        has_common_cause: bool,
-        follow_up: FollowUp,
-    ) -> None:
-        before = result.verdict.previous_status
-        if result.is_blind:
-            self._handle_blind(tx, result, term, has_common_cause, follow_up)
-            return
-        if before is MonitorStatus.FAILED:
-            self._upkeep.resolve_if_recovered(tx, result, IncidentKind.FAILED, follow_up)
-        if before is MonitorStatus.FAILED or (result.is_no_longer_blind and result.verdict.outcome is CheckOutcome.OK):
-            tx.add_audit_event(monitor_event(EventTag.MONITOR_RECOVERED, result, term, None))
-        if result.verdict.monitor_state.state is MonitorStatus.OK:
-            self._upkeep.confirm_recovery(tx, result, term, follow_up)
-
-    def _handle_blind(
-        self,
-        tx: LedgerTransaction,
-        result: CheckResult,
-        term: ProductionTerm,
-        has_common_cause: bool,
-        follow_up: FollowUp,
-    ) -> None:
-        tx.add_audit_event(monitor_event(EventTag.MONITOR_NO_VERDICT, result, term, None))
-        is_quiet = result.monitor.effective_action == "dry_run" or has_never_judged(
-            result.monitor, result.verdict.monitor_state
-        )
-        if is_quiet or result.monitor.is_silenced(result.at):
-            return
-        incident = find_open_incident(tx, result.monitor.model, "", IncidentKind.BLIND)
-        source_incident = find_open_incident(tx, "", result.monitor.rule.source, IncidentKind.BLIND)
-        # A monitor stays in the incident that it joined first, also when others of its source join or recover.
-        is_in_own = incident is not None and result.monitor.name in incident.monitors
-        is_in_source = source_incident is not None and source_monitor_name(result.monitor) in source_incident.monitors
-        if is_in_source or (has_common_cause and not is_in_own):
-            self._outages.open_or_join(tx, result, IncidentKind.BLIND, result.at, follow_up)
-            return
-        line = words.monitor_line(result.monitor, blind_reason(result))
-        if incident is None:
-            incident = Incident(
-                id=self._context.new_id(),
-                kind=IncidentKind.BLIND,
-                model=result.monitor.model,
-                source="",
-                version=term.version,
-                move=term.transition_id,
-                monitors=(result.monitor.name,),
-                opened_at=result.at,
-                since=result.at,
-                lines=(line,),
-                doing=IncidentStatus.NOTIFIED,
-                told_at=result.at,
-            )
-            self._writer.open(tx, incident, follow_up)
-        else:
-            self._writer.set_line(tx, incident, result.monitor.name, line, result, follow_up)
+                _handle_verdict(writer, result)
+        return writer.has_messages, writer.models_to_transition
 
     def end_and_remind(self) -> bool:
         """Resolve what is over and post reminders; return whether there are messages to deliver."""
-        return self._upkeep.end_and_remind()
+        return incident_end.end_and_remind(self._context)
+
+
+def _is_reportable(result: CheckResult) -> bool:
+    return result.is_failing or result.verdict.has_changed or result.needs_late_alert or result.has_new_blind_reason
+
+
+def _handle_verdict(writer: IncidentWriter, result: CheckResult) -> None:
+    """Resolve the incidents that a check with a good verdict ends."""
+    was_failed = result.verdict.previous_status is MonitorStatus.FAILED
+    if was_failed:
+        incident_end.resolve_if_recovered(writer, result, IncidentKind.FAILED)
+    if was_failed or (result.is_no_longer_blind and result.verdict.outcome is CheckOutcome.OK):
+        writer.audit(EventTag.MONITOR_RECOVERED, result)
+    if result.verdict.monitor_state.state is MonitorStatus.OK:
+        incident_end.confirm_recovery(writer, result)
+
+
+def _handle_blind(writer: IncidentWriter, result: CheckResult, *, has_common_cause: bool) -> None:
+    """Open or join the incident of a monitor without a verdict: its model's, or if many are blind, its source's."""
+    writer.audit(EventTag.MONITOR_NO_VERDICT, result)
+    monitor = result.monitor
+    is_quiet = monitor.effective_action == "dry_run" or has_never_judged(monitor, result.verdict.monitor_state)
+    if is_quiet or monitor.is_silenced(result.at):
+        return
+    own, shared = (writer.find_open(result, IncidentKind.BLIND, of_source=of_source) for of_source in (False, True))
+    # A monitor stays in the incident that it joined first, also when others of its source join or recover.
+    is_in_own = own is not None and monitor.name in own.monitors
+    is_in_shared = shared is not None and name_in_incident(monitor, shared) in shared.monitors
+    of_source = is_in_shared or (has_common_cause and not is_in_own)
+    if (incident := shared if of_source else own) is not None:
+        writer.save_line(incident, result)
+    else:
+        decision = IncidentDecision(IncidentStatus.HELD if of_source else IncidentStatus.NOTIFIED)
+        writer.open(result, IncidentKind.BLIND, decision, since=result.at, of_source=of_source)
+
+
+# -- failing -----------------------------------------------------------------------------------------------------------
+
+
+def _handle_failure(
+    writer: IncidentWriter, result: CheckResult, loadability: LoadabilityReport, *, has_common_cause: bool
+) -> None:
+    """Decide what to do about a failing monitor: open its incident, join it, or escalate it."""
+    incident = _find_open_of_term(writer, result)
+    is_new = result.verdict.is_new_failure
+    if incident is not None and not is_new and not _must_decide_again(incident, result):
+        _refresh_line(writer, incident, result)
+        return
+    inputs = build_decision_input(writer.tx, writer.context.policy, result, has_common_cause)
+    decision = _hold_unless_loadable(decide(inputs), loadability, (inputs.model, inputs.target or 0))
+    if is_new:
+        writer.audit(EventTag.MONITOR_FAILED, result, decision)
+    if decision.status in {IncidentStatus.LOGGED, IncidentStatus.SILENCED}:
+        return
+    if has_common_cause:
+        _report_source(writer, result)
+        return
+    before = incident
+    if incident is None:
+        incident = _open(writer, result, inputs, decision)
+    elif result.monitor.name not in incident.monitors:
+        incident = _join(writer, incident, result)
+    if before is None or is_escalation(decision, before):
+        _escalate(writer, incident, before, result, inputs, decision)
+    elif incident != before:
+        writer.save(incident, f"joined:{result.monitor.id}:{result.claim.slot}")
+    else:
+        _refresh_line(writer, incident, result)
+
+
+def _find_open_of_term(writer: IncidentWriter, result: CheckResult) -> Incident | None:
+    """Return the open incident of the version that serves now; resolve one that is about an earlier version."""
+    incident = writer.find_open(result, IncidentKind.FAILED)
+    if incident is None or (result.term and incident.move == result.term.transition_id):
+        return incident
+    writer.resolve(incident, incident_end.resolution_by_transition(writer.tx, incident), result.at)
+    return None
+
+
+def _must_decide_again(incident: Incident, result: CheckResult) -> bool:
+    """Tell whether another decision is possible: the monitor joins, or what held the rollback back may be over.
+
+    An armed monitor that only waits for a person does so because a request was open: it may be closed by now.
+    """
+    is_waiting = incident.doing is IncidentStatus.AWAITING_HUMAN and result.monitor.effective_action == "auto"
+    return is_waiting or result.monitor.name not in incident.monitors or incident.doing in RECONSIDERED_STATUSES
+
+
+def _report_source(writer: IncidentWriter, result: CheckResult) -> None:
+    """Open the incident of a source whose monitors fail together, or join it."""
+    incident = writer.find_open(result, IncidentKind.SOURCE, of_source=True)
+    if incident is None:
+        since, held = result.verdict.monitor_state.since or result.at, IncidentDecision(IncidentStatus.HELD)
+        writer.open(result, IncidentKind.SOURCE, held, since=since, of_source=True)
+    elif name_in_incident(result.monitor, incident) not in incident.monitors:
+        writer.save_line(incident, result)
+
+
+def _open(writer: IncidentWriter, result: CheckResult, inputs: DecisionInput, decision: IncidentDecision) -> Incident:
+    since = result.verdict.monitor_state.since or result.at
+    incident = writer.open(result, IncidentKind.FAILED, decision, since=since, target=inputs.target)
+    writer.tx.add_message(chart_message(incident))
+    writer.tx.add_message(card_chart_message(incident))
+    if inputs.skipped_target is not None:
+        skipped = words.target_skipped(inputs.skipped_target, result.monitor.rule.min_served)
+        writer.say(incident, "passed-over", skipped)
+    return incident
+
+
+def _join(writer: IncidentWriter, incident: Incident, result: CheckResult) -> Incident:
+    """Return the incident with another failing monitor, and say so in its thread."""
+    line = words.monitor_line(result.monitor, result.verdict.why)
+    writer.say(incident, f"joined:{result.monitor.id}", words.monitor_joined(line))
+    return with_line(incident, result)
+
+
+def _escalate(
+    writer: IncidentWriter,
+    incident: Incident,
+    before: Incident | None,
+    result: CheckResult,
+    inputs: DecisionInput,
+    decision: IncidentDecision,
+) -> None:
+    """Carry out a decision that goes further than what was done `before`."""
+    incident = replace(incident, doing=decision.status, why=decision.why, target=inputs.target)
+    if decision.trip_reason:
+        _trip_breaker(writer, result, decision.trip_reason, inputs)
+    if decision.status is IncidentStatus.INTENT:
+        incident = _begin_rollback(writer, incident, result, inputs)
+    slot, monitor_id = result.claim.slot, result.monitor.id
+    if before and incident.doing is before.doing and reason_of(incident.why) == reason_of(before.why):
+        if incident != before:
+            writer.save(incident, f"joined:{monitor_id}:{slot}")
+        return
+    writer.save(incident, f"{incident.doing.value}:{slot}:{monitor_id}")
+    writer.say(incident, f"did:{monitor_id}:{slot}", words.action_taken(incident))
+
+
+def _begin_rollback(writer: IncidentWriter, incident: Incident, result: CheckResult, inputs: DecisionInput) -> Incident:
+    """Begin the rollback; if one was tried in this term and failed, hold the incident for a person instead."""
+    assert inputs.target is not None
+    transition = rollback_transition(
+        automatic_rollback_id(incident.model, inputs.transition_id),
+        incident.model,
+        target=inputs.target,
+        incumbent=inputs.version,
+        actor=MONITOR_AUTOMATION,
+        now=result.at,
+        reason=truncate("; ".join(str(line) for line in incident.lines), 500),
+        identity=rollback_records.identity_when_served(writer.tx, incident.model, inputs.target),
+    )
+    if not rollback_records.begin_rollback(writer.tx, writer.context, replace(transition, incident=incident.id)):
+        why = say("A rollback was tried already for v{v}, and came to nothing.", v=inputs.version)
+        return replace(incident, doing=IncidentStatus.HELD, why=why.with_code(Reason.ALREADY_TRIED))
+    writer.models_to_transition.add(incident.model)
+    return replace(incident, rollback=transition.id)
+
+
+def _refresh_line(writer: IncidentWriter, incident: Incident, result: CheckResult) -> None:
+    """Update the value in the incident's message, at most every `UPDATE_INTERVAL`."""
+    is_listed = incident.monitors.index(result.monitor.name) < len(incident.lines)
+    if is_listed and (incident.told_at is None or result.at - incident.told_at >= UPDATE_INTERVAL):
+        told = replace(with_line(incident, result), told_at=result.at)
+        writer.save(told, f"figures:{result.claim.slot}:{result.monitor.id}")
+
+
+def _trip_breaker(writer: IncidentWriter, result: CheckResult, why: Sentence, inputs: DecisionInput) -> None:
+    is_of_all = inputs.auto_rollbacks_of_model < result.monitor.rule.max_auto
+    breaker = TrippedBreaker(model="" if is_of_all else inputs.model, at=result.at, why=why)
+    if not writer.tx.trip_breaker(breaker):
+        return
+    policy = writer.context.policy
+    channel = policy.channel if is_of_all else policy.channel_for(inputs.model)
+    key = f"tripped:{breaker.model}:{result.at.isoformat()}"
+    writer.tx.add_message(channel_message(key, channel, words.breaker_tripped(breaker)))
+    writer.tx.add_audit_event(
+        Event(
+            at=result.at,
+            actor=MONITOR_AUTOMATION,
+            tag=EventTag.BREAKER_TRIPPED,
+            subject=breaker.model or "all",
+            model=breaker.model or None,
+            why=str(why),
+            origin="job",
+        )
+    )
 
 
 def _hold_unless_loadable(
@@ -378,19 +319,11 @@ def _hold_unless_loadable(
     If that's unknown, a person can still decide; an automatic rollback waits, and each failing check tries again.
     """
     if decision.status in ROLLBACK_STATUSES and version in loadability.not_loadable:
-        return IncidentDecision(IncidentStatus.HELD, loadability.not_loadable[version], decision.trip_reason)
+        why = loadability.not_loadable[version].with_code(Reason.MAY_NOT_LOAD)
+        return IncidentDecision(IncidentStatus.HELD, why, decision.trip_reason)
     if decision.status is not IncidentStatus.INTENT or version in loadability.loadable:
         return decision
     why = loadability.unknown.get(version) or loadability_unknown_to_monitor_reason(
         *version, say("Another one could be gone back to until now.")
     )
-    return IncidentDecision(IncidentStatus.HELD, why)
-
-
-def _is_reportable(result: CheckResult) -> bool:
-    return result.is_failing or result.verdict.has_changed or result.needs_late_alert or result.has_new_blind_reason
-
-
-def _must_decide_again(incident: Incident, result: CheckResult) -> bool:
-    """Tell whether an armed monitor only waits for a person because a request was open: it may be closed by now."""
-    return incident.doing is IncidentStatus.AWAITING_HUMAN and result.monitor.effective_action == "auto"
+    return IncidentDecision(IncidentStatus.HELD, why.with_code(Reason.LOADABILITY_UNKNOWN))

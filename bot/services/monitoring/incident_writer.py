@@ -1,156 +1,191 @@
-"""Writes incidents to the ledger together with their messages and audit events."""
+"""Reads what the decision about a failing monitor depends on, and writes incidents with their messages and events."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from bot.domain.audit.events import Event, EventTag
-from bot.domain.core.actors import MONITOR_AUTOMATION, actor_id
+from bot.domain.core.actors import MONITOR_AUTOMATION, Automation, actor_id
 from bot.domain.core.sentence import Sentence, join_sentences
 from bot.domain.monitoring import incident_messages as words
-from bot.domain.monitoring.incident import Incident, IncidentEnding, IncidentKind, IncidentResolution, IncidentStatus
-from bot.domain.monitoring.incident_decision import IncidentDecision
+from bot.domain.monitoring.incident import (
+    ONE_DAY,
+    DecisionInput,
+    Incident,
+    IncidentDecision,
+    IncidentEnding,
+    IncidentKind,
+    IncidentResolution,
+    IncidentStatus,
+)
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.state import ProductionTerm
-from bot.domain.monitoring.views import monitors_of_incident
+from bot.domain.policy.freezes import active_freeze
+from bot.domain.policy.policy import Policy
+from bot.domain.registry.model import TARGET_STAGES, Stage
+from bot.domain.rollbacks.rollback import ServingPeriod, last_good_version, rollback_targets, serving_periods
+from bot.domain.transitions import restore_messages
 from bot.domain.transitions.serving_check import ServingCheckState
+from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 from bot.ports import LedgerReader as Ledger
 from bot.ports import LedgerTransaction
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import incident_message, thread_message
 from bot.services.monitoring.checks import CheckResult
+from bot.services.rollbacks.rollbacks import MAX_TRANSITIONS
 
 MAX_LINES = 8  # monitors that an incident lists
-RECENT_LIMIT = 50  # latest incidents or events of a model that are searched
-
-
-@dataclass(slots=True)
-class FollowUp:
-    """What's left to do after the transaction: messages to deliver, and transitions to run."""
-
-    has_messages: bool = False
-    models_to_transition: set[str] = field(default_factory=set)
 
 
 class IncidentWriter:
-    """Opens, saves, and resolves incidents in the caller's transaction."""
+    """Opens, saves, and resolves incidents in one transaction.
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
-
-    def open(self, tx: LedgerTransaction, incident: Incident, follow_up: FollowUp) -> None:
-        """Add a new incident, and post its message and the first one of its thread."""
-        tx.add_incident(incident)
-        tx.add_message(incident_message(incident, "opened", self.channel_of(incident)))
-        tx.add_message(thread_message(incident.id, "opened", words.opened(incident)))
-        follow_up.has_messages = True
-
-    def save(self, tx: LedgerTransaction, incident: Incident, key_suffix: str, follow_up: FollowUp) -> None:
-        """Save an incident and update its message; `key_suffix` makes the outbox message's key unique."""
-        tx.save_incident(incident)
-        tx.add_message(incident_message(incident, key_suffix, self.channel_of(incident)))
-        follow_up.has_messages = True
-
-    def resolve(
-        self,
-        tx: LedgerTransaction,
-        incident: Incident,
-        resolution: IncidentResolution,
-        now: datetime,
-        follow_up: FollowUp,
-    ) -> None:
-        """End an incident, and say how in its message, its thread, and the audit log."""
-        ended = incident.with_resolution(resolution, now)
-        if (
-            incident.doing is IncidentStatus.ROLLED_BACK
-            and incident.rollback
-            and is_serving_denied(tx, incident.rollback)
-        ):
-            ended = replace(ended, doing=IncidentStatus.NOT_FOLLOWED)
-        elif incident.doing is not IncidentStatus.ROLLED_BACK and resolution.ending in {
-            IncidentEnding.OVERTAKEN,
-            IncidentEnding.ROLLED_BACK,
-        }:
-            ended = replace(ended, doing=IncidentStatus.SUPERSEDED)
-        self.save(tx, ended, "resolved", follow_up)
-        tx.add_message(thread_message(ended.id, "resolved", resolution.sentence))
-        tx.add_audit_event(resolved_event(ended, resolution, now))
-
-    def set_line(
-        self,
-        tx: LedgerTransaction,
-        incident: Incident,
-        name: str,
-        line: Sentence,
-        result: CheckResult,
-        follow_up: FollowUp,
-    ) -> None:
-        """Add a monitor to an open incident, or replace the line of one that it has."""
-        updated = incident.with_line(name, line, MAX_LINES)
-        if updated != incident:
-            self.save(tx, updated, f"joined:{result.monitor.id}:{result.claim.slot}", follow_up)
-
-    def channel_of(self, incident: Incident) -> str:
-        """Return the channel of the incident's model; the default channel for an incident of a source."""
-        policy = self._context.policy
-        return policy.channel_for(incident.model) if incident.model else policy.channel
-
-
-def find_open_incident(reader: Ledger, model: str, source: str, kind: IncidentKind) -> Incident | None:
-    incidents = reader.incidents(model=model, open_only=True)
-    return next((incident for incident in incidents if incident.kind is kind and incident.source == source), None)
-
-
-def active_monitors(reader: Ledger, incident: Incident) -> list[Monitor]:
-    """Return the incident's monitors that still exist and aren't paused."""
-    return [
-        monitor
-        for monitor in monitors_of_incident(incident, reader.monitors(incident.model or None))
-        if not monitor.is_paused
-    ]
-
-
-def unwatched_resolution(reader: Ledger, incident: Incident) -> IncidentResolution:
-    """Return how an incident ended whose monitors are all paused or gone: what happened last, and who did it.
-
-    The audit log has it: pausing, changing, or removing a monitor is recorded in the same transaction.
+    Left to do after it: deliver messages if it `has_messages`, and run the transitions of `models_to_transition`.
     """
-    names = {name if incident.is_of_source else f"{incident.model} {name}" for name in incident.monitors}
-    rows = reader.latest_audit_events(model=incident.model or None, tags=tuple(_ENDINGS_BY_TAG), limit=RECENT_LIMIT)
-    event = next((row.event for row in rows if row.event.subject in names), None)
-    if event is None:
-        ending, name, by, announced_in = IncidentEnding.UNWATCHED, incident.monitors[0], None, ""
-    else:
-        ending, name = _ENDINGS_BY_TAG[event.tag], event.subject.rpartition(" ")[2]
-        if event.tag is EventTag.POLICY_MONITORS_LOADED and event.after is None:
-            ending = IncidentEnding.REMOVED
-        by, announced_in = event.actor, str(event.evidence.get("told_in", ""))
-    return IncidentResolution(
-        ending=ending, sentence=words.unwatched(ending, name, by), by=by, announced_in=announced_in
-    )
+
+    def __init__(self, context: Context, tx: LedgerTransaction) -> None:
+        self.context = context
+        self.tx = tx
+        self.has_messages = False
+        self.models_to_transition: set[str] = set()
+
+    def find_open(self, result: CheckResult, kind: IncidentKind, *, of_source: bool = False) -> Incident | None:
+        """Return the open incident of a check's model, or of its source."""
+        model, source = ("", result.monitor.rule.source) if of_source else (result.monitor.model, "")
+        return next(
+            (
+                incident
+                for incident in self.tx.incidents(model=model, open_only=True)
+                if incident.kind is kind and incident.source == source
+            ),
+            None,
+        )
+
+    def open(
+        self,
+        result: CheckResult,
+        kind: IncidentKind,
+        decision: IncidentDecision,
+        *,
+        since: datetime,
+        target: int | None = None,
+        of_source: bool = False,
+    ) -> Incident:
+        """Add an incident about a check's model or source, and post its message and the first one of its thread."""
+        monitor, term = result.monitor, None if of_source else result.term
+        incident = Incident(
+            id=self.context.new_id(),
+            kind=kind,
+            model="" if of_source else monitor.model,
+            source=monitor.rule.source if of_source else "",
+            version=term and term.version,
+            move=term and term.transition_id,
+            monitors=(),
+            opened_at=result.at,
+            since=since,
+            lines=(),
+            doing=decision.status,
+            why=decision.why,
+            target=target,
+            told_at=result.at,
+        )
+        incident = with_line(incident, result)
+        self.tx.add_incident(incident)
+        self._post(incident, "opened")
+        self.say(incident, "opened", words.opened(incident))
+        return incident
+
+    def save(self, incident: Incident, key_suffix: str) -> None:
+        """Save an incident and update its message; `key_suffix` makes the outbox message's key unique."""
+        self.tx.save_incident(incident)
+        self._post(incident, key_suffix)
+
+    def _post(self, incident: Incident, key_suffix: str) -> None:
+        policy = self.context.policy
+        channel = policy.channel_for(incident.model) if incident.model else policy.channel
+        self.tx.add_message(incident_message(incident, key_suffix, channel))
+        self.has_messages = True
+
+    def say(self, incident: Incident, key_suffix: str, sentence: Sentence) -> None:
+        """Post a sentence in an incident's thread."""
+        self.tx.add_message(thread_message(incident.id, key_suffix, sentence))
+
+    def save_line(self, incident: Incident, result: CheckResult) -> None:
+        """Add a monitor to an open incident, or replace the line of one that it has."""
+        updated = with_line(incident, result)
+        if updated != incident:
+            self.save(updated, f"joined:{result.monitor.id}:{result.claim.slot}")
+
+    def resolve(self, incident: Incident, resolution: IncidentResolution, now: datetime) -> None:
+        """End an incident, and say how in its message, its thread, and the audit log."""
+        ended, is_rolled_back = incident.with_resolution(resolution, now), incident.doing is IncidentStatus.ROLLED_BACK
+        if is_rolled_back and incident.rollback and is_serving_denied(self.tx, incident.rollback):
+            ended = replace(ended, doing=IncidentStatus.NOT_FOLLOWED)
+        elif not is_rolled_back and resolution.ending in {IncidentEnding.OVERTAKEN, IncidentEnding.ROLLED_BACK}:
+            ended = replace(ended, doing=IncidentStatus.SUPERSEDED)
+        self.save(ended, "resolved")
+        self.say_end(ended, "resolved", resolution, now)
+
+    def say_end(self, incident: Incident, key_suffix: str, resolution: IncidentResolution, now: datetime) -> None:
+        """Say in an incident's thread and in the audit log how it ended."""
+        self.say(incident, key_suffix, resolution.sentence)
+        ended_by = {"ended_by": actor_id(resolution.by)} if resolution.by else {}
+        self.tx.add_audit_event(
+            Event(
+                at=now,
+                actor=MONITOR_AUTOMATION,
+                tag=EventTag.INCIDENT_RESOLVED,
+                subject=incident.id,
+                model=incident.model or None,
+                why=str(resolution.sentence),
+                origin="job",
+                evidence={"ending": resolution.ending.value} | ended_by,
+            )
+        )
+
+    def audit(self, tag: EventTag, result: CheckResult, decision: IncidentDecision | None = None) -> None:
+        """Record an event about a check's monitor, and what was decided about it."""
+        monitor, monitor_state, term = result.monitor, result.verdict.monitor_state, result.term
+        version = term and term.version
+        why = result.verdict.why
+        self.tx.add_audit_event(
+            Event(
+                at=result.at,
+                actor=MONITOR_AUTOMATION,
+                tag=tag,
+                subject=f"{monitor.model} {monitor.name}",
+                model=monitor.model,
+                after=f"v{version}",
+                why=str(join_sentences([why, decision.why], " ") if decision and decision.why else why),
+                origin="job",
+                evidence={
+                    "monitor": monitor.id,
+                    "revision": monitor.revision,
+                    "version": version,
+                    "move": term and term.transition_id,
+                    "value": monitor_state.value,
+                    "total": monitor_state.total,
+                    "bound": monitor_state.bound,
+                    "rule": monitor.rule.rule,
+                    "action": monitor.effective_action,
+                    "doing": decision.status.value if decision else None,
+                },
+            )
+        )
 
 
-_ENDINGS_BY_TAG = {
-    EventTag.MONITOR_PAUSED: IncidentEnding.PAUSED,
-    EventTag.MONITOR_EDITED: IncidentEnding.EDITED,
-    EventTag.MONITOR_REMOVED: IncidentEnding.REMOVED,
-    EventTag.POLICY_MONITORS_LOADED: IncidentEnding.EDITED,
-}
+def name_in_incident(monitor: Monitor, incident: Incident) -> str:
+    """Return a monitor's name in an incident; in one of a source, its model's name goes before it."""
+    return f"{monitor.model} {monitor.name}" if incident.is_of_source else monitor.name
 
 
-def resolved_event(incident: Incident, resolution: IncidentResolution, now: datetime) -> Event:
-    evidence = {"ending": resolution.ending.value} | ({"ended_by": actor_id(resolution.by)} if resolution.by else {})
-    return Event(
-        at=now,
-        actor=MONITOR_AUTOMATION,
-        tag=EventTag.INCIDENT_RESOLVED,
-        subject=incident.id,
-        model=incident.model or None,
-        why=str(resolution.sentence),
-        origin="job",
-        evidence=evidence,
-    )
+def with_line(incident: Incident, result: CheckResult) -> Incident:
+    """Return the incident with a line about this check; its monitor joins it if necessary."""
+    monitor = result.monitor
+    why = words.blind_reason(monitor, result.verdict.monitor_state.state, result.why)
+    line = words.source_line(monitor, why) if incident.is_of_source else words.monitor_line(monitor, why)
+    return incident.with_line(name_in_incident(monitor, incident), line, MAX_LINES)
 
 
 def is_serving_denied(reader: Ledger, move: str) -> bool:
@@ -159,33 +194,76 @@ def is_serving_denied(reader: Ledger, move: str) -> bool:
     return serving is not None and serving.state is ServingCheckState.TIMED_OUT
 
 
-def monitor_event(tag: EventTag, result: CheckResult, term: ProductionTerm, decision: IncidentDecision | None) -> Event:
-    monitor, monitor_state = result.monitor, result.verdict.monitor_state
-    evidence = {
-        "monitor": monitor.id,
-        "revision": monitor.revision,
-        "version": term.version,
-        "move": term.transition_id,
-        "value": monitor_state.value,
-        "total": monitor_state.total,
-        "bound": monitor_state.bound,
-        "rule": monitor.rule.rule,
-        "action": monitor.effective_action,
-        "doing": decision.status.value if decision else None,
-    }
-    why = (
-        result.verdict.why
-        if decision is None or decision.why is None
-        else join_sentences([result.verdict.why, decision.why], " ")
+MAX_RESETS = 100  # latest resets of circuit breakers that are read
+
+
+def build_decision_input(
+    tx: LedgerTransaction, policy: Policy, result: CheckResult, has_common_cause: bool
+) -> DecisionInput:
+    """Return what `decide` needs to know about a failing monitor, read in the transaction that records the decision.
+
+    `has_common_cause`: many monitors of its source fail together.
+    """
+    model, now, term = result.monitor.model, result.at, result.term
+    assert term is not None
+    transitions = tx.transitions(model, stage=Stage.PRODUCTION, limit=MAX_TRANSITIONS)
+    served = serving_periods(transitions)
+    finish_times = [
+        transition.finished_at
+        for transition in transitions
+        if transition.kind is TransitionKind.ROLLBACK and transition.state is TransitionState.DONE
+    ]
+    recent_rollbacks = _counted_rollbacks(tx, now)
+    requests = filter(None, (tx.open_request(model, stage) for stage in TARGET_STAGES))
+    target = rollback_target(tx, result.monitor, served, now)
+    nearest = next(iter(rollback_targets(served, _blocked_versions(tx, model), tx.registry_snapshot(model))), None)
+    return DecisionInput(
+        monitor=result.monitor,
+        model=model,
+        version=term.version,
+        transition_id=term.transition_id,
+        now=now,
+        serving_transition_id=served[0].started_by.id if served and served[0].until is None else None,
+        last_rollback_at=next(filter(None, finish_times), None),
+        auto_rollbacks_of_model=sum(transition.model == model for transition in recent_rollbacks),
+        auto_rollbacks_of_all=len(recent_rollbacks),
+        max_auto_rollbacks=policy.max_auto,
+        breaker=next((breaker for breaker in tx.tripped_breakers() if breaker.model in {"", model}), None),
+        freeze=active_freeze(model, tx.freezes(), policy, now),
+        open_request=next((request.id for request in requests), None),
+        hold_reason=restore_messages.automation_stopped_reason() if tx.active_hold() else None,
+        target=target,
+        skipped_target=nearest if nearest != target else None,
+        has_common_cause=has_common_cause,
     )
-    return Event(
-        at=result.at,
-        actor=MONITOR_AUTOMATION,
-        tag=tag,
-        subject=f"{monitor.model} {monitor.name}",
-        model=monitor.model,
-        after=f"v{term.version}",
-        why=str(why),
-        origin="job",
-        evidence=evidence,
-    )
+
+
+def rollback_target(reader: Ledger, monitor: Monitor, served: Sequence[ServingPeriod], now: datetime) -> int | None:
+    """Return the version that a monitor would roll back to; None if there is none.
+
+    `served` are the model's serving periods, newest first.
+    """
+    blocked, snapshot = _blocked_versions(reader, monitor.model), reader.registry_snapshot(monitor.model)
+    return last_good_version(served, blocked, now, monitor.rule.min_served, snapshot)
+
+
+def _blocked_versions(reader: Ledger, model: str) -> set[int]:
+    return {block.version for block in reader.rollback_blocks(model)}
+
+
+def _counted_rollbacks(reader: Ledger, now: datetime) -> list[Transition]:
+    """Return the automatic rollbacks of the last day that count against the limits.
+
+    They're done or in progress, and no admin has reset the circuit breaker since.
+    """
+    resets = reader.latest_audit_events(tags=(EventTag.BREAKER_RESET,), since=now - ONE_DAY, limit=MAX_RESETS)
+    return [
+        transition
+        for transition in reader.rollbacks(now - ONE_DAY)
+        if isinstance(transition.actor, Automation)
+        and transition.state not in {TransitionState.STALE, TransitionState.FAILED}
+        and not any(
+            reset.event.model in {None, transition.model} and reset.event.at >= transition.intended_at
+            for reset in resets
+        )
+    ]

@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from bot.domain.core.errors import BadInput, Refused, UnknownModel, UnknownRequest
 from bot.domain.core.sentence import Code, Name, Sentence, say
 from bot.domain.monitoring import messages as monitor_messages
-from bot.domain.monitoring.incident import Incident
+from bot.domain.monitoring.incident import Incident, monitors_of_incident
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.views import monitors_of_incident
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.policy.policy import BUILT_IN_SOURCES, Policy
 from bot.domain.transitions.drift import REGISTRY_SEEN_KEY
@@ -91,7 +90,7 @@ def check_model_known(reader: LedgerReader, model: str) -> None:
         if nearest
         else say("What there is: {list} A new one is seen within a minute.", list=Code("/model list"))
     )
-    raise UnknownModel(say("I have seen no model {name} in MLflow. {hint}", name=Name(model), hint=hint))
+    raise UnknownModel(say("I have seen no model {name} in {product}. {hint}", name=Name(model), hint=hint))
 
 
 def default_source(policy: Policy) -> str:

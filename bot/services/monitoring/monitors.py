@@ -24,15 +24,14 @@ from bot.domain.commands.monitoring import (
     MonitorSilence,
     MonitorUnsilence,
 )
-from bot.domain.core.actors import Actor, Caller, actor_of, format_actor
+from bot.domain.core.actors import Caller, actor_of, format_actor
 from bot.domain.core.errors import AlreadyDecided, BadInput
 from bot.domain.core.sentence import Sentence, say
 from bot.domain.monitoring import incident_messages
 from bot.domain.monitoring import messages as monitor_messages
 from bot.domain.monitoring.backtest import Backtest
-from bot.domain.monitoring.incident import Incident, IncidentEnding, IncidentResolution, IncidentStatus, MonitorChart
-from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.state import MonitorState, state_after_resume
+from bot.domain.monitoring.incident import Incident, IncidentEnding, MonitorChart
+from bot.domain.monitoring.monitor import Monitor, MonitorState, state_after_resume
 from bot.domain.monitoring.views import MonitorRow, MonitorView, build_monitor_chart, worst_first
 from bot.domain.policy.authorization import Permission, describe_caller
 from bot.domain.policy.policy import BUILT_IN_SOURCES
@@ -41,7 +40,6 @@ from bot.ports import LedgerTransaction
 from bot.services.core.access import AccessControl
 from bot.services.core.commands import ChangeHandlers, CommandResult, QueryHandlers
 from bot.services.core.context import Context
-from bot.services.core.outbox_messages import incident_message, thread_message
 from bot.services.monitoring.arming import BacktestRunner, MonitorArming, MonitorRecorder
 from bot.services.monitoring.monitor_lookup import (
     check_model_known,
@@ -57,12 +55,6 @@ from bot.services.monitoring.monitor_lookup import (
 
 MAX_RECENT_CHECKS = 10  # checks that are shown of a monitor
 MAX_CHART_CHECKS = 500  # checks in a chart
-MAX_INCIDENTS = 100
-ROLLBACK_UNDER_WAY = {
-    IncidentStatus.INTENT,
-    IncidentStatus.ROLLED_BACK,
-    IncidentStatus.NOT_FOLLOWED,
-}  # these continue without their monitor
 
 
 class Monitors:
@@ -194,7 +186,7 @@ class Monitors:
         with self._context.ledger.write() as tx:
             check_model_known(tx, command.model)
             if not tx.add_monitor(monitor):
-                raise BadInput(name_taken(find_monitor(tx, command.model, command.name)))
+                raise BadInput(name_taken(find_monitor(tx, command.model, command.name)), "name")
             tx.save_monitor_state(MonitorState(monitor=monitor.id, next_at=first))
             self._recorder.append_audit(
                 tx, EventTag.MONITOR_ADDED, caller, monitor, origin, after=rule.model_dump(mode="json")
@@ -216,74 +208,54 @@ class Monitors:
                 raise BadInput(say("{it} is like that already.", it=monitor_messages.qualified_name(before)))
             # Arming asks who wrote the monitor as it is now, and since when.
             after = replace(before.with_rule(rule), created_by=by, created_at=now, armed_at=None, armed_by=None)
-            tx.save_monitor(after)
             tx.save_monitor_state(replace(tx.monitor_state(after.id), next_at=after.first_check_at(now)))
-            sentence = monitor_messages.edited(after, by, was_armed=before.armed_at is not None)
-            announced_in = self._recorder.announce(tx, after, f"edited:{after.revision}", sentence)
-            ended = self._end_incidents(tx, after, IncidentEnding.EDITED, by, announced_in, origin)
-            self._recorder.append_audit(
+            return self._recorder.record(
                 tx,
                 EventTag.MONITOR_EDITED,
                 caller,
-                after,
+                [after],
                 origin,
+                monitor_messages.edited(after, by, was_armed=before.armed_at is not None),
+                key_suffix=f"edited:{after.revision}",
+                ending=IncidentEnding.EDITED,
                 before=before.rule.model_dump(mode="json"),
                 after=rule.model_dump(mode="json"),
-                incidents=ended,
-                told_in=announced_in,
             )
-        return sentence
 
     def remove(self, caller: Caller, command: MonitorRemove, *, origin: str) -> Sentence:
         """Remove a monitor, and resolve the incidents that only it watched. Raises Refused and UnknownRequest."""
-        by = actor_of(caller)
         with self._context.ledger.write() as tx:
-            monitor = replace(
-                require_editable(find_monitor(tx, command.model, command.name)), removed_at=self._context.clock.now()
+            monitor = require_editable(find_monitor(tx, command.model, command.name))
+            monitor = replace(monitor, removed_at=self._context.clock.now())
+            sentence, ending = monitor_messages.removed(monitor, actor_of(caller)), IncidentEnding.REMOVED
+            return self._recorder.record(
+                tx, EventTag.MONITOR_REMOVED, caller, [monitor], origin, sentence, key_suffix="removed", ending=ending
             )
-            tx.save_monitor(monitor)
-            announced_in = self._recorder.announce(tx, monitor, "removed", monitor_messages.removed(monitor, by))
-            ended = self._end_incidents(tx, monitor, IncidentEnding.REMOVED, by, announced_in, origin)
-            self._recorder.append_audit(
-                tx, EventTag.MONITOR_REMOVED, caller, monitor, origin, incidents=ended, told_in=announced_in
-            )
-        return monitor_messages.removed(monitor, by)
 
     # -- pause and silence ---------------------------------------------------------------------------------------------
 
     def pause(self, caller: Caller, command: MonitorPause, *, origin: str) -> Sentence:
         """Pause a monitor, and resolve incidents that only it watched. Raises Refused, BadInput, UnknownRequest."""
-        by = actor_of(caller)
         with self._context.ledger.write() as tx:
             monitor = find_monitor(tx, command.model, command.name)
             if monitor.is_paused:
                 raise BadInput(say("{it} is paused already.", it=monitor_messages.qualified_name(monitor)))
             monitor = replace(monitor, is_paused=True)
-            tx.save_monitor(monitor)
-            announced_in = self._recorder.announce(
-                tx, monitor, f"paused:{self._context.new_id()}", monitor_messages.paused(monitor, by)
+            sentence, ending = monitor_messages.paused(monitor, actor_of(caller)), IncidentEnding.PAUSED
+            return self._recorder.record(
+                tx, EventTag.MONITOR_PAUSED, caller, [monitor], origin, sentence, ending=ending
             )
-            ended = self._end_incidents(tx, monitor, IncidentEnding.PAUSED, by, announced_in, origin)
-            self._recorder.append_audit(
-                tx, EventTag.MONITOR_PAUSED, caller, monitor, origin, incidents=ended, told_in=announced_in
-            )
-        return monitor_messages.paused(monitor, by)
 
     def resume(self, caller: Caller, command: MonitorResume, *, origin: str) -> Sentence:
         """Resume a paused monitor. Raises like `pause`."""
-        by = actor_of(caller)
         with self._context.ledger.write() as tx:
             monitor = find_monitor(tx, command.model, command.name)
             if not monitor.is_paused:
                 raise BadInput(say("{it} is not paused.", it=monitor_messages.qualified_name(monitor)))
             monitor = replace(monitor, is_paused=False)
-            tx.save_monitor(monitor)
             tx.save_monitor_state(state_after_resume(tx.monitor_state(monitor.id), monitor, self._context.clock.now()))
-            self._recorder.append_audit(tx, EventTag.MONITOR_RESUMED, caller, monitor, origin)
-            self._recorder.announce(
-                tx, monitor, f"resumed:{self._context.new_id()}", monitor_messages.resumed(monitor, by)
-            )
-        return monitor_messages.resumed(monitor, by)
+            sentence = monitor_messages.resumed(monitor, actor_of(caller))
+            return self._recorder.record(tx, EventTag.MONITOR_RESUMED, caller, [monitor], origin, sentence)
 
     def silence(self, caller: Caller, command: MonitorSilence, *, origin: str) -> Sentence:
         """Hold back the alerts and rollbacks of one or all monitors of a model for a while. Raises like `pause`."""
@@ -298,31 +270,27 @@ class Monitors:
             raise BadInput("Its monitors are gone, so there is nothing to silence.")
         for model in sorted({monitor.model for monitor in monitors}):
             self._access.require_permission(caller, Permission.SILENCE_MONITOR, model=model, origin=origin)
-        by, until = actor_of(caller), self._context.clock.now() + span
         with self._context.ledger.write() as tx:
             reason = f"incident {incident.id} is looked at"
             answer = self._silence(tx, caller, incident_monitors(tx, incident), span, reason, origin)
-            sentence = incident_messages.silenced(by, until)
-            self._post_to_thread(tx, incident, f"silenced:{self._context.new_id()}", sentence)
+            sentence = incident_messages.silenced(actor_of(caller), self._context.clock.now() + span)
+            self._recorder.post_to_thread(tx, incident, f"silenced:{self._context.new_id()}", sentence)
         return answer
 
     def unsilence(self, caller: Caller, command: MonitorUnsilence, *, origin: str) -> Sentence:
-        """End a silence. Raises like `pause`."""
-        by, now = actor_of(caller), self._context.clock.now()
+        """End a silence. The next check sends the alert that was held back. Raises like `pause`."""
+        now = self._context.clock.now()
         with self._context.ledger.write() as tx:
             monitors = select_monitors(tx, command.model, command.name, all_monitors=command.every_one)
-            silenced = [monitor for monitor in monitors if monitor.is_silenced(now)]
-            if not silenced:
+            ended = [
+                replace(monitor, silenced_until=now, silenced_by=None, silence_reason="")
+                for monitor in monitors
+                if monitor.is_silenced(now)
+            ]
+            if not ended:
                 raise BadInput("Nothing of that is silenced.")
-            for monitor in silenced:
-                unsilenced = replace(
-                    monitor, silenced_until=now, silenced_by=None, silence_reason=""
-                )  # the next check sends the alert that was held back
-                tx.save_monitor(unsilenced)
-                self._recorder.append_audit(tx, EventTag.MONITOR_UNSILENCED, caller, unsilenced, origin)
-            sentence = monitor_messages.unsilenced(silenced, by)
-            self._recorder.announce(tx, silenced[0], f"unsilenced:{self._context.new_id()}", sentence)
-        return sentence
+            sentence = monitor_messages.unsilenced(ended, actor_of(caller))
+            return self._recorder.record(tx, EventTag.MONITOR_UNSILENCED, caller, ended, origin, sentence)
 
     def _silence(
         self,
@@ -334,15 +302,13 @@ class Monitors:
         origin: str,
     ) -> Sentence:
         by, until = actor_of(caller), self._context.clock.now() + span
-        for monitor in monitors:
-            silenced = replace(monitor, silenced_until=until, silenced_by=by, silence_reason=reason)
-            tx.save_monitor(silenced)
-            self._recorder.append_audit(
-                tx, EventTag.MONITOR_SILENCED, caller, silenced, origin, why=reason, until=until.isoformat()
-            )
-        sentence = monitor_messages.silenced(list(monitors), by, until, reason)
-        self._recorder.announce(tx, monitors[0], f"silenced:{self._context.new_id()}", sentence)
-        return sentence
+        silenced = [
+            replace(monitor, silenced_until=until, silenced_by=by, silence_reason=reason) for monitor in monitors
+        ]
+        sentence = monitor_messages.silenced(silenced, by, until, reason)
+        return self._recorder.record(
+            tx, EventTag.MONITOR_SILENCED, caller, silenced, origin, sentence, why=reason, until=until.isoformat()
+        )
 
     # -- incidents -----------------------------------------------------------------------------------------------------
 
@@ -374,43 +340,5 @@ class Monitors:
                     evidence={"by": describe_caller(caller, self._context.policy)},
                 )
             )
-            self._post_to_thread(tx, incident, "acknowledged", incident_messages.acknowledged(incident))
+            self._recorder.post_to_thread(tx, incident, "acknowledged", incident_messages.acknowledged(incident))
         return monitor_messages.acknowledged_answer()
-
-    def _end_incidents(
-        self, tx: LedgerTransaction, monitor: Monitor, ending: IncidentEnding, by: Actor, announced_in: str, origin: str
-    ) -> list[str]:
-        """Resolve the open incidents that no other monitor watches; return their ids."""
-        resolution = IncidentResolution(
-            ending=ending,
-            sentence=incident_messages.unwatched(ending, monitor.name, by),
-            by=by,
-            announced_in=announced_in,
-        )
-        ended = []
-        for incident in tx.incidents(model=monitor.model, open_only=True, limit=MAX_INCIDENTS):
-            if set(incident.monitors) == {monitor.name} and incident.doing not in ROLLBACK_UNDER_WAY:
-                resolved = incident.with_resolution(resolution, self._context.clock.now())
-                tx.save_incident(resolved)
-                self._post_to_thread(tx, resolved, "resolved", incident_messages.resolved(resolved))
-                tx.add_audit_event(
-                    Event(
-                        at=self._context.clock.now(),
-                        actor=by,
-                        tag=EventTag.INCIDENT_RESOLVED,
-                        subject=resolved.id,
-                        model=resolved.model,
-                        why=str(resolution.sentence),
-                        origin=origin,
-                        evidence={"ending": ending.value},
-                    )
-                )
-                ended.append(incident.id)
-        return ended
-
-    def _post_to_thread(self, tx: LedgerTransaction, incident: Incident, key_suffix: str, sentence: Sentence) -> None:
-        """Update an incident's message and post to its thread, unless nobody was alerted about it."""
-        if incident.doing in {IncidentStatus.LOGGED, IncidentStatus.SILENCED} and tx.message_ref(incident.id) is None:
-            return
-        tx.add_message(incident_message(incident, key_suffix, self._recorder.channel_of(incident.model)))
-        tx.add_message(thread_message(incident.id, key_suffix, sentence))

@@ -10,14 +10,12 @@ from datetime import datetime
 from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import Automation
 from bot.domain.monitoring import messages as monitor_messages
-from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.state import MonitorState
-from bot.domain.policy.monitor_config import MonitorConfig
+from bot.domain.monitoring.monitor import Monitor, MonitorState
+from bot.domain.policy.monitor_config import RULE_IF_UNSET, RULE_IF_UNSET_BEFORE, MonitorConfig
 from bot.domain.transitions.drift import REGISTRY_SEEN_KEY
 from bot.ports import LedgerReader, LedgerTransaction
 from bot.services.core.context import Context
-from bot.services.core.outbox_messages import channel_message, thread_message
-from bot.services.core.threads import production_thread
+from bot.services.core.outbox_messages import channel_message, production_thread, thread_message
 
 POLICY_FILE_AUTOMATION = Automation("policy-file")
 
@@ -35,16 +33,24 @@ class _Difference:
 
     @property
     def with_default_rule(self) -> Monitor | None:
-        """The monitor with the file's rule, if an earlier version took `blocks` because the file sets none."""
+        """The monitor with the file's rule, if an earlier version took its default rule because the file sets none."""
         current, rule = self.current, self.rule
         if current is None or rule is None or not current.is_from_file or rule.has_explicit_rule:
             return None
-        return replace(current, rule=rule) if (current.rule.rule, rule.rule) == ("blocks", "default") else None
+        return (
+            replace(current, rule=rule)
+            if (current.rule.rule, rule.rule)
+            == (
+                RULE_IF_UNSET_BEFORE,
+                RULE_IF_UNSET,
+            )
+            else None
+        )
 
     @property
     def is_default_only(self) -> bool:
-        """Tell whether that's the only difference; then what `blocks` has found still applies."""
-        is_same = self.current and self.rule == self.current.rule.model_copy(update={"rule": "default"})
+        """Tell whether that's the only difference; then what the other has found still applies."""
+        is_same = self.current and self.rule == self.current.rule.model_copy(update={"rule": RULE_IF_UNSET})
         return bool(is_same and self.with_default_rule)
 
 
@@ -55,10 +61,10 @@ class PolicyMonitors:
         self._context = context
 
     def sync(self) -> int:
-        """Write the differences down, and tell which monitors are judged by `default` now; return how many there were.
+        """Write the differences down, and tell whose default rule has changed; return how many differences there were.
 
-        A monitor that an earlier version judged by `blocks`, since the file says no rule, stays armed. If nothing else
-        is different, its standing and its incident continue.
+        A monitor that an earlier version judged by its default rule, since the file says none, stays armed. If nothing
+        else is different, its standing and its incident continue.
         """
         with self._context.ledger.read() as reader:
             if not self._differences(reader):
@@ -93,7 +99,7 @@ class PolicyMonitors:
         return {(model, rule.name): rule for model in models for rule in policy.rules_for(model).monitors}
 
     def _announce_default_rule(self, tx: LedgerTransaction, monitors: Sequence[Monitor]) -> dict[str, str]:
-        """Announce which monitors are now judged by `default`; return the ordering key of each model's message.
+        """Announce whose default rule has changed; return the ordering key of each model's message.
 
         It's one message in the thread of the promotion to Production. Models without such a thread share one message
         in their channel, since the file may name a monitor for hundreds of models.
@@ -113,7 +119,10 @@ class PolicyMonitors:
 
     def _apply(self, tx: LedgerTransaction, difference: _Difference, now: datetime, announced_in: str) -> None:
         current, rule = difference.current, difference.rule
-        before, after = (_rule_json(config) if config else None for config in (current.rule if current else None, rule))
+        before, after = (
+            config.model_dump_json(exclude_defaults=True) if config else None
+            for config in (current and current.rule, rule)
+        )
         tx.add_audit_event(
             Event(
                 at=now,
@@ -140,7 +149,3 @@ class PolicyMonitors:
             monitor = Monitor(id=self._context.new_id(), model=difference.model, rule=rule, created_at=now)
             tx.add_monitor(monitor)
             tx.save_monitor_state(MonitorState(monitor=monitor.id, next_at=monitor.first_check_at(now)))
-
-
-def _rule_json(rule: MonitorConfig) -> str:
-    return rule.model_dump_json(exclude_defaults=True)

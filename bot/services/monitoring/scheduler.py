@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -22,26 +24,14 @@ from bot.domain.core.numbers import format_number
 from bot.domain.core.sentence import Sentence, say
 from bot.domain.monitoring import messages as monitor_messages
 from bot.domain.monitoring.incident import COMMON_CAUSE_COUNT
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import JITTER, Monitor, MonitorState
 from bot.domain.monitoring.readings import Answer, CheckOutcome
-from bot.domain.monitoring.state import MonitorState
 from bot.domain.policy.monitor_validation import CHECK_RETENTION
 from bot.ports import CheckBatch, Dispatcher, LedgerTransaction
 from bot.services.core.commands import ChangeHandlers, CommandResult
 from bot.services.core.context import Context
-from bot.services.core.outbox_messages import channel_message, thread_message
-from bot.services.core.threads import production_thread
-from bot.services.monitoring.checks import (
-    CheckResult,
-    ClaimedCheck,
-    SourceReader,
-    check_delay,
-    group_by_source,
-    max_duration,
-    next_state,
-    to_claimed_check,
-    to_measurement,
-)
+from bot.services.core.outbox_messages import channel_message, production_thread, thread_message
+from bot.services.monitoring.checks import CheckResult, ClaimedCheck, SourceReader
 from bot.services.monitoring.evaluation import CheckEvaluator
 from bot.services.monitoring.incident_updates import Incidents
 from bot.services.monitoring.monitor_lookup import find_monitor
@@ -128,17 +118,16 @@ class MonitorScheduler:
     def _run_claimed(self, batch: CheckBatch) -> None:
         with self._context.ledger.read() as reader:
             claimed = reader.claimed_monitors(batch, self._context.clock.now())
-        checks = [to_claimed_check(monitor, monitor_state, batch.owner) for monitor, monitor_state in claimed]
+        checks = [ClaimedCheck(monitor, monitor_state, batch.owner) for monitor, monitor_state in claimed]
         if not checks:
             return
-        running = self._add_running(batch.source, checks)
-        with self._lock:
-            hanging = sum(other.is_abandoned for other in self._running if other.source == batch.source)
-        if hanging >= MAX_HANGING_BATCHES:
-            self._abandon(running, say("The source has not answered earlier checks yet."))
-            self._remove_running(running)
-        else:
-            self._run(running)
+        with self._running_batch(batch.source, checks) as running:
+            with self._lock:
+                hanging = sum(other.is_abandoned for other in self._running if other.source == batch.source)
+            if hanging >= MAX_HANGING_BATCHES:
+                self._abandon(running, say("The source has not answered earlier checks yet."))
+            else:
+                self._run(running)
 
     def handlers(self) -> ChangeHandlers:
         """Return the handler of `monitor check`."""
@@ -164,7 +153,8 @@ class MonitorScheduler:
         claimed = self._claim([(monitor, monitor_state)])
         if not claimed:
             raise BadInput("It is being checked at this moment; look again in a few seconds.")
-        self._run(self._add_running(monitor.rule.source, claimed))
+        with self._running_batch(monitor.rule.source, claimed) as running:
+            self._run(running)
         with self._context.ledger.read() as reader:
             return reader.monitor_state(monitor_id)
 
@@ -208,37 +198,36 @@ class MonitorScheduler:
             return self._claim_slots(tx, due)
 
     def _claim_slots(self, tx: LedgerTransaction, due: Sequence[tuple[Monitor, MonitorState]]) -> list[ClaimedCheck]:
-        now, owner = self._context.clock.now(), self._context.owner
-        checks = [to_claimed_check(monitor, monitor_state, owner) for monitor, monitor_state in due]
-        slots = {
-            (check.monitor.id, check.slot): now + max_duration(check.monitor) + 2 * TIMEOUT_MARGIN for check in checks
-        }
-        claimed = tx.claim_slots(slots, owner, now)
-        return [check for check in checks if (check.monitor.id, check.slot) in claimed]
+        checks = [ClaimedCheck(monitor, monitor_state, self._context.owner) for monitor, monitor_state in due]
+        claims = {check.key: self._context.claim(check.max_duration + 2 * TIMEOUT_MARGIN) for check in checks}
+        claimed = tx.claim_slots(claims)
+        return [check for check in checks if check.key in claimed]
 
     def _dispatch(self, checks: Sequence[ClaimedCheck]) -> None:
         """Dispatch claimed checks in batches by source; if that fails, their claims expire."""
-        batches = [
-            CheckBatch(
-                source,
-                self._context.owner,
-                tuple((check.monitor.id, check.slot) for check in group[at : at + BATCH_SIZE]),
-            )
-            for source, group in group_by_source(checks).items()
-            for at in range(0, len(group), BATCH_SIZE)
-        ]
-        self._dispatcher.dispatch(batches)
+        by_source: dict[str, list[tuple[str, int]]] = defaultdict(list)
+        for check in checks:
+            by_source[check.monitor.rule.source].append(check.key)
+        self._dispatcher.dispatch(
+            [
+                CheckBatch(source, self._context.owner, tuple(keys[at : at + BATCH_SIZE]))
+                for source, keys in by_source.items()
+                for at in range(0, len(keys), BATCH_SIZE)
+            ]
+        )
 
-    def _add_running(self, source: str, checks: list[ClaimedCheck]) -> _RunningBatch:
-        running = _RunningBatch(source, checks, self._deadline(checks))
+    @contextmanager
+    def _running_batch(self, source: str, checks: list[ClaimedCheck]) -> Iterator[_RunningBatch]:
+        """Keep checks among those that are running."""
+        longest = max(check.max_duration for check in checks) + TIMEOUT_MARGIN
+        running = _RunningBatch(source, checks, self._monotonic() + longest.total_seconds())
         with self._lock:
             self._running.append(running)
-        return running
-
-    def _deadline(self, checks: Iterable[ClaimedCheck]) -> float:
-        return (
-            self._monotonic() + (max(max_duration(check.monitor) for check in checks) + TIMEOUT_MARGIN).total_seconds()
-        )
+        try:
+            yield running
+        finally:
+            with self._lock:
+                self._running.remove(running)
 
     def _abandon_hanging(self) -> None:
         with self._lock:
@@ -253,10 +242,6 @@ class MonitorScheduler:
         answers = [Answer(outcome=CheckOutcome.ERROR, why=why)] * len(running.checks)
         self._judge_and_record(running.checks, answers)
 
-    def _remove_running(self, running: _RunningBatch) -> None:
-        with self._lock:
-            self._running.remove(running)
-
     def _handle_clock_step(self) -> None:
         """After the clock was set back, move the next checks back with it; otherwise, they'd be far away."""
         (wall, mono), now, ticks = self._last_times, self._context.clock.now(), self._monotonic()
@@ -268,21 +253,18 @@ class MonitorScheduler:
         with self._context.ledger.write() as tx:
             monitor_states = tx.monitor_states()
             for monitor in tx.monitors():
-                monitor_state, latest = monitor_states.get(monitor.id), monitor.latest_check_at(now)
+                state = monitor_states.get(monitor.id)
                 # One that's near enough was moved by another process already, or the step was small.
-                if monitor_state is not None and monitor_state.next_at is not None and monitor_state.next_at > latest:
-                    tx.save_monitor_state(replace(monitor_state, next_at=monitor_state.next_at + stepped))
+                if state is not None and state.next_at and state.next_at > now + monitor.rule.every * (1 + JITTER):
+                    tx.save_monitor_state(replace(state, next_at=state.next_at + stepped))
 
     # -- one batch ---------------------------------------------------------------------------------------------
 
     def _run(self, running: _RunningBatch) -> None:
         """Query the source, judge its answers, and record the results, unless the batch was abandoned meanwhile."""
-        try:
-            answers = self._evaluator.query_source(running.source, running.checks)
-            if not running.is_abandoned:
-                self._judge_and_record(running.checks, answers)
-        finally:
-            self._remove_running(running)
+        answers = self._evaluator.query_source(running.source, running.checks)
+        if not running.is_abandoned:
+            self._judge_and_record(running.checks, answers)
 
     def _judge_and_record(self, checks: Sequence[ClaimedCheck], answers: Sequence[Answer]) -> None:
         """Judge the answers, record the results, and start what was decided."""
@@ -331,9 +313,13 @@ class MonitorScheduler:
     def _record(self, results: Sequence[CheckResult]) -> None:
         loadability = self._incidents.check_rollback_targets(results)
         with self._context.ledger.write() as tx:
-            finished = _finish_slots(tx, results)
-            written = [result for result in results if (result.monitor.id, result.claim.slot) in finished]
-            tx.save_monitor_states([next_state(result) for result in written])
+            finished: set[tuple[str, int]] = set()
+            for owner in {result.claim.owner for result in results}:
+                finished |= tx.finish_slots(
+                    [result.measurement for result in results if result.claim.owner == owner], owner
+                )
+            written = [result for result in results if result.claim.key in finished]
+            tx.save_monitor_state(*(result.next_state for result in written))
             tx.save_baselines([result.new_baseline for result in written if result.new_baseline is not None])
             tx.save_baselines(
                 [result.baseline_replacement.baseline for result in written if result.baseline_replacement is not None],
@@ -343,7 +329,7 @@ class MonitorScheduler:
                 self._announce_better_baseline(tx, result)
             has_messages, models = self._incidents.record(tx, written, loadability)
         for result in written:
-            self._context.observer.check_finished(result.verdict.outcome, check_delay(result))
+            self._context.observer.check_finished(result.verdict.outcome, result.delay)
         for model in models:
             self._run_transitions(model)
         if has_messages:
@@ -378,13 +364,3 @@ class MonitorScheduler:
         key, thread = f"better:{monitor.id}:{own.baseline.until.isoformat()}", production_thread(tx, monitor.model)
         channel = self._context.policy.channel_for(monitor.model)
         tx.add_message(thread_message(thread, key, sentence) if thread else channel_message(key, channel, sentence))
-
-
-def _finish_slots(tx: LedgerTransaction, results: Sequence[CheckResult]) -> set[tuple[str, int]]:
-    """Save checks; return the monitor and slot of those whose claim still held."""
-    finished: set[tuple[str, int]] = set()
-    for owner in {result.claim.owner for result in results}:
-        finished |= tx.finish_slots(
-            [to_measurement(result) for result in results if result.claim.owner == owner], owner
-        )
-    return finished

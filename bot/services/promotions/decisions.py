@@ -34,8 +34,7 @@ from bot.domain.promotions.request import (
     counting_approvals,
     pack_snapshot,
 )
-from bot.domain.registry.model import VersionInfo
-from bot.domain.registry.version_identity import version_replaced_reason
+from bot.domain.registry.model import VersionInfo, version_replaced_reason
 from bot.domain.transitions import registry_tags, restore_messages
 from bot.domain.transitions.changes_since_opened import change_since_opened
 from bot.domain.transitions.transition import TransitionFacts, promotion_transition, superseded
@@ -46,8 +45,8 @@ from bot.services.core.outbox_messages import (
     card_message,
     end_messages,
     request_event,
-    request_thread_message,
     tag_update_for,
+    thread_message,
 )
 
 log = logging.getLogger(__name__)
@@ -122,7 +121,7 @@ class Voters:
                 evidence={"voter": vote.voter.user, "rule": decision.rule},
             )
         )
-        tx.add_message(request_thread_message(request, f"lapsed:{self._context.new_id()}", announcement))
+        tx.add_message(thread_message(request.id, f"lapsed:{self._context.new_id()}", announcement))
         return lapsed
 
     def authorize_now(
@@ -266,8 +265,7 @@ class RequestDecisions:
         self.record(
             tx, ended, tag, decided_by, why=why, before=request.state.value, after=state.value, evidence=evidence
         )
-        for message in end_messages(ended, self._context.policy.channel_for(ended.model), ended_by=decided_by):
-            tx.add_message(message)
+        tx.add_message(*end_messages(ended, self._context.policy.channel_for(ended.model), ended_by=decided_by))
         tx.add_tag_update(final_tag_update(tx, ended, now))
         return ended
 

@@ -87,8 +87,7 @@ class RequestUpkeep:
                 excluded.add(slack_user_id(current.requester, policy) or "")
             recipients = [user for user in approvers if user not in excluded][:MAX_NOTIFIED]
             self._decisions.record(tx, reminded, EventTag.REMINDED, None, evidence={"people": recipients})
-            for message in reminder_messages(reminded, recipients, self._context.clock.now()):
-                tx.add_message(message)
+            tx.add_message(*reminder_messages(reminded, recipients, self._context.clock.now()))
         return True
 
 

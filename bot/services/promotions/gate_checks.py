@@ -73,7 +73,7 @@ class GateChecks:
         compared = {one.version: one for one in (version, holder) if one}
         read_package = cache(lambda number: context.package(compared[number]))
         run_ids = [one.run_id for one in compared.values() if one.run_id]
-        runs = context.registry.runs(list(dict.fromkeys(run_ids))) if run_ids else {}
+        runs = context.tracker.runs(list(dict.fromkeys(run_ids))) if run_ids else {}
         kinds = {type(gate) for gate in rule.gates}
         needs_files = SignatureGate in kinds or any(
             isinstance(gate, CardGate) and not _CARD_FIELDS_FROM_FILES.isdisjoint(gate.card) for gate in rule.gates

@@ -19,8 +19,8 @@ from bot.services.core.context import Context
 from bot.services.core.outbox_messages import (
     channel_message,
     direct_message,
-    request_thread_message,
     review_reminder_messages,
+    thread_message,
 )
 from bot.services.promotions.decisions import RequestDecisions
 
@@ -58,11 +58,9 @@ class Reviews:
             )
             self._decisions.redraw(tx, reviewed, "reviewed")
             announcement = break_glass_messages.review_announcement(reviewed)
-            tx.add_message(request_thread_message(reviewed, "reviewed", announcement))
+            tx.add_message(thread_message(reviewed.id, "reviewed", announcement))
             notice = break_glass_messages.direct_review_notice(reviewed)
-            direct = direct_message(request.id, f"direct:{request.id}:reviewed", request.requester, notice)
-            if direct:
-                tx.add_message(direct)
+            tx.add_message(*direct_message(request.id, f"direct:{request.id}:reviewed", request.requester, notice))
         return CommandResult(answer=break_glass_messages.review_confirmation(reviewed), request=reviewed)
 
     def remind_reviewers(self, resolve_members: Callable[[Sequence[str]], list[str]]) -> int:
@@ -95,13 +93,12 @@ class Reviews:
                 announcement = break_glass_messages.review_overdue_announcement(reminded)
                 channel = self._context.policy.channel_for(reminded.model)
                 tx.add_message(channel_message(f"review-overdue:{reminded.id}", channel, announcement))
-                tx.add_message(request_thread_message(reminded, "review-overdue", announcement))
+                tx.add_message(thread_message(reminded.id, "review-overdue", announcement))
                 self._decisions.redraw(tx, reminded, "review-overdue")
                 return True
             evidence = {"people": users, "about": "review"}
             self._decisions.record(tx, reminded, EventTag.REMINDED, None, evidence=evidence)
-            for message in review_reminder_messages(reminded, users):
-                tx.add_message(message)
+            tx.add_message(*review_reminder_messages(reminded, users))
         return True
 
 

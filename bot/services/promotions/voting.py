@@ -24,7 +24,7 @@ from bot.domain.promotions.request import (
 from bot.ports import LedgerTransaction
 from bot.services.core.commands import ChangeHandlers, CommandResult
 from bot.services.core.context import Context
-from bot.services.core.outbox_messages import request_thread_message
+from bot.services.core.outbox_messages import thread_message
 from bot.services.promotions.decisions import Profiles, RequestDecisions, Voters
 
 MAX_PENDING = 10_000  # pending requests at a time; there is at most one per model and stage
@@ -60,7 +60,7 @@ class Requests:
             # The key differs from that of an earlier vote by the same person.
             key = f"vote:{vote.voter.user}:{vote.at:%Y%m%dT%H%M%S.%f}"
             announcement = promotion_messages.vote_announcement(request, vote, approvals)
-            tx.add_message(request_thread_message(request, key, announcement))
+            tx.add_message(thread_message(request.id, key, announcement))
             if is_decided := state_after_votes(request, votes) is RequestState.APPROVED:
                 decided = self._decisions.approve(tx, request, vote)
             else:
@@ -99,7 +99,7 @@ class Requests:
             )
             self._decisions.redraw(tx, request, trigger)
             announcement = promotion_messages.withdrawal_announcement(request, own_vote.voter, approvals)
-            tx.add_message(request_thread_message(request, trigger, announcement))
+            tx.add_message(thread_message(request.id, trigger, announcement))
         return CommandResult(answer=promotion_messages.withdrawal_confirmation(request, approvals), request=request)
 
     def override_gates(self, caller: Caller, command: Override, *, origin: str) -> CommandResult:
@@ -122,7 +122,7 @@ class Requests:
                 tx, passed, EventTag.GATES_OVERRIDDEN, by, why=command.reason, origin=origin, evidence=evidence
             )
             announcement = promotion_messages.override_announcement(passed)
-            tx.add_message(request_thread_message(passed, "overridden", announcement))
+            tx.add_message(thread_message(passed.id, "overridden", announcement))
             votes = self._voters.mark_lapsed(tx, passed, tx.votes(request.id), profiles)
             if state_after_votes(passed, votes) is RequestState.APPROVED:
                 passed = self._decisions.approve(tx, passed, counting_approvals(votes)[-1])

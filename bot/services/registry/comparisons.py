@@ -93,7 +93,7 @@ class Comparisons:
         wanted = {version.run_id: version for version in versions if version.run_id}
         known = self._run_cache.get(run_id for run_id, one in wanted.items() if one.stage not in TARGET_STAGES)
         missing = [run_id for run_id in wanted if run_id not in known]
-        read = self._context.registry.runs(missing) if missing else {}
+        read = self._context.tracker.runs(missing) if missing else {}
         self._run_cache.put(run for run in read.values() if run.is_finished)
         return known | read
 

@@ -38,7 +38,9 @@ class RegistryEdits:
         number, before = self._read_description(command)
         self._context.registry.set_description(command.model, number, command.text)
         if self._read_description(command)[1] != command.text:
-            raise RegistryRefused("MLflow took the description but tells another one; look at the version in MLflow.")
+            raise RegistryRefused(
+                say("{product} took the description but tells another one; look at the version in {product}.")
+            )
         after = truncate(command.text, MAX_AUDITED_TEXT)
         self._finish(
             queued, EventTag.DESCRIBED, command.model, number, before=truncate(before, MAX_AUDITED_TEXT), after=after
@@ -54,7 +56,7 @@ class RegistryEdits:
         wrong = [key for key, value in tags.items() if current.get(key) != value]
         if wrong:
             keys = [Code(key) for key in wrong]
-            raise RegistryRefused(say("MLflow took the tags but tells others: {keys}.", keys=keys))
+            raise RegistryRefused(say("{product} took the tags but tells others: {keys}.", keys=keys))
         self._finish(
             queued,
             EventTag.TAGGED,

@@ -89,7 +89,7 @@ class RegistryQueries:
         """
         model, versions = self.model_and_versions(name)
         version = _with_aliases(resolve_version(ref, model, versions), model)
-        run = self._context.registry.runs([version.run_id]).get(version.run_id) if version.run_id else None
+        run = self._context.tracker.runs([version.run_id]).get(version.run_id) if version.run_id else None
         request: Request | None = None
         votes: tuple[Vote, ...] = ()
         deployment: Transition | None = None
@@ -118,7 +118,7 @@ class RegistryQueries:
 
     def _package(self, version: VersionInfo) -> ModelPackage | None:
         try:
-            return self._context.registry.package(version)
+            return self._context.tracker.package(version)
         except RegistrarError as error:
             log.info("the files of %s v%s cannot be read: %s", version.model, version.version, error)
             return None

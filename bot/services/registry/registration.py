@@ -7,8 +7,8 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 
 from bot.domain.audit.events import ChainedEvent, Event, EventTag
 from bot.domain.commands.registry import Register
@@ -38,16 +38,6 @@ MAX_RECENT = 20  # recent registrations searched for semvers that MLflow doesn't
 LEASE = timedelta(seconds=90)  # longer than the timeouts of all registry calls of one registration
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegistrationResult:
-    """A new version, its proposal, the older version of the same run, and whether its model could be read."""
-
-    version: VersionInfo
-    proposal: SemverProposal
-    earlier_version: int | None
-    has_model: bool
-
-
 class Registration:
     """Registers versions."""
 
@@ -60,18 +50,23 @@ class Registration:
         return {Register: self.execute}
 
     def execute(self, queued: QueuedCommand, command: Register) -> CommandResult:
-        """Register a version, audit it, and announce it in the channel. See `RegistryChangeHandler`."""
-        result = self.register(queued, command)
-        answer = edit_messages.registration_confirmation(
-            result.version.model,
-            result.version.version,
-            result.proposal,
-            earlier_version=result.earlier_version,
-            has_model=result.has_model,
-        )
+        """Register a version, audit it, and announce it in the channel. See `RegistryChangeHandler`.
+
+        The version is created unless an earlier attempt has, and gets the recorded semver, if there is one. Raises
+        UnknownRun, UnknownVersion, BadInput, RegistryRefused, RegistryUnreachable, Busy.
+        """
+        run = self._context.tracker.runs([command.run_id]).get(command.run_id)
+        if run is None or run.is_deleted:
+            raise UnknownRun(
+                say("{product} has no run {run}. Copy its id from the run's page.", run=Name(command.run_id))
+                if run is None
+                else say("Run {run} is deleted in {product}; restore it first.", run=Name(command.run_id))
+            )
+        # Two registrations at once, here or in another process, would get the same semver.
+        with self._locks[command.model], self._exclusive(command.model):
+            version, answer = self._register(queued, command, run)
         with self._context.ledger.write() as tx:
             if mark_done(tx, queued, str(answer)):
-                version = result.version
                 announce_versions(tx, self._context, version, (version.version,), registered_by=queued.caller)
                 # The ledger knows the version now, so a late retry finds it without this tag.
                 tx.add_tag_update(
@@ -84,28 +79,15 @@ class Registration:
                 )
         return CommandResult(answer=answer)
 
-    def register(self, queued: QueuedCommand, command: Register) -> RegistrationResult:
-        """Create the version unless an earlier attempt has, and set its semver: the recorded one, if there is one.
-
-        Raises UnknownRun, UnknownVersion, BadInput, RegistryRefused, RegistryUnreachable, Busy.
-        """
-        run = self._context.registry.runs([command.run_id]).get(command.run_id)
-        if run is None or run.is_deleted:
-            raise UnknownRun(
-                say("MLflow has no run {run}. Copy its id from the run's page.", run=Name(command.run_id))
-                if run is None
-                else say("Run {run} is deleted in MLflow; restore it first.", run=Name(command.run_id))
-            )
-        # Two registrations at once, here or in another process, would get the same semver.
-        with self._locks[command.model], self._exclusive(command.model):
-            return self._register(queued, command, run)
-
     @contextmanager
     def _exclusive(self, model: str) -> Iterator[None]:
         """Wait until no other process registers a version of this model. Raises Busy after LOCK_TIMEOUT."""
         name = _lease_name(model)
         deadline = time.monotonic() + LOCK_TIMEOUT
-        while not self._acquire_lease(name):
+        while True:
+            with self._context.ledger.write() as tx:
+                if tx.acquire_lease(name, self._context.claim(LEASE)):
+                    break
             if time.monotonic() > deadline:
                 raise Busy(_busy_message(model))
             time.sleep(LOCK_POLL_INTERVAL)
@@ -115,31 +97,43 @@ class Registration:
             with self._context.ledger.write() as tx:
                 tx.release_lease(name, self._context.owner)
 
-    def _acquire_lease(self, name: str) -> bool:
-        now = self._context.clock.now()
-        with self._context.ledger.write() as tx:
-            return tx.acquire_lease(name, self._context.owner, now, now + LEASE)
-
-    def _register(self, queued: QueuedCommand, command: Register, run: RunInfo) -> RegistrationResult:
+    def _register(self, queued: QueuedCommand, command: Register, run: RunInfo) -> tuple[VersionInfo, Sentence]:
         with self._context.ledger.read() as reader:
             recorded, recent = registration_event(reader, queued), _recent_registrations(reader, command.model)
         others = self._context.registry.versions(command.model)
         self._require_exact_name(command.model, others)
-        made = self._find_existing(queued, recorded, command.model, others) or self._create_version(command, queued.id)
+        pairs = dict(tag.split("=", maxsplit=1) for tag in command.tags)
+        made = self._find_existing(queued, recorded, command.model, others) or self._context.registry.register_version(
+            command.model,
+            command.run_id,
+            artifact=command.artifact,
+            description=command.description,
+            tags={name: value for name, value in pairs.items() if value} | {COMMAND_TAG: queued.id},
+        )
         others = [version for version in others if version.version != made.version]
         package = self._context.package(made)
         if recorded is None:
-            proposal = self._propose(command, made, run, package, others, _reserved_semvers(recent, others))
+            untagged = [version for version in others if not version.semver]
+            reserved = [  # recorded semvers of versions whose tag isn't written yet
+                str(each.event.evidence["semver"])
+                for each in recent
+                if any(_is_about(each.event, version) for version in untagged)
+            ]
+            proposal = self._propose(command, made, run, package, others, reserved)
             proposal = self._record(queued, made, proposal, recent)
         else:
             proposal = _recorded_proposal(recorded)
         if made.semver != proposal.semver:
             self._context.registry.set_tags(made.model, made.version, {SEMVER_TAG: proposal.semver})
             made = replace(made, tags={**made.tags, SEMVER_TAG: proposal.semver})
-        earlier_version = next((version.version for version in others if version.run_id == run.id), None)
-        return RegistrationResult(
-            version=made, proposal=proposal, earlier_version=earlier_version, has_model=package is not None
+        answer = edit_messages.registration_confirmation(
+            made.model,
+            made.version,
+            proposal,
+            earlier_version=next((version.version for version in others if version.run_id == run.id), None),
+            has_model=package is not None,
         )
+        return made, answer
 
     def _find_existing(
         self, queued: QueuedCommand, recorded_event: Event | None, model: str, versions: Sequence[VersionInfo]
@@ -155,7 +149,7 @@ class Registration:
                 return version
         raise UnknownVersion(
             say(
-                "{v} of {model} was registered, but MLflow no longer has it. Register the run again.",
+                "{v} of {model} was registered, but {product} no longer has it. Register the run again.",
                 v=Code(recorded_event.after),
                 model=Name(model),
             )
@@ -176,7 +170,25 @@ class Registration:
                 return _recorded_proposal(recorded)
             if _recent_registrations(tx, version.model) != recent:
                 raise Busy(_busy_message(version.model))
-            tx.add_audit_event(_registered_event(queued, version, proposal, now))
+            tx.add_audit_event(
+                Event(
+                    at=now,
+                    actor=queued.caller,
+                    tag=EventTag.REGISTERED,
+                    subject=f"{version.model} v{version.version}",
+                    model=version.model,
+                    after=f"v{version.version}",
+                    origin="registrar",
+                    why="; ".join(str(reason) for reason in proposal.reasons),
+                    evidence={
+                        "run": version.run_id,
+                        "semver": proposal.semver,
+                        "against": proposal.base_version,
+                        "overridden": proposal.overridden,
+                        "ask": queued.id,
+                    },
+                )
+            )
         return proposal
 
     def _require_exact_name(self, name: str, versions: Sequence[VersionInfo]) -> None:
@@ -186,13 +198,6 @@ class Registration:
         except UnknownModel:
             return
         check_exact_name(name, stored_name)
-
-    def _create_version(self, command: Register, command_id: str) -> VersionInfo:
-        pairs = dict(tag.split("=", maxsplit=1) for tag in command.tags)
-        tags = {name: value for name, value in pairs.items() if value} | {COMMAND_TAG: command_id}
-        return self._context.registry.register_version(
-            command.model, command.run_id, artifact=command.artifact, description=command.description, tags=tags
-        )
 
     def _propose(
         self,
@@ -225,7 +230,7 @@ class Registration:
         version = base_version(others)
         if version is None:
             return None
-        runs = self._context.registry.runs([version.run_id]) if version.run_id else {}
+        runs = self._context.tracker.runs([version.run_id]) if version.run_id else {}
         run = runs.get(version.run_id or "", RunInfo(id=""))
         build = self._read_build(version, run, self._context.package(version))
         return BaseVersion(version=version.version, stage=version.stage, semver=version.semver, build=build)
@@ -256,36 +261,6 @@ def registration_event(reader: LedgerReader, queued: QueuedCommand) -> Event | N
 
 def _recent_registrations(reader: LedgerReader, model: str) -> list[ChainedEvent]:
     return reader.latest_audit_events(model=model, tags=[EventTag.REGISTERED], limit=MAX_RECENT)
-
-
-def _reserved_semvers(recent: Sequence[ChainedEvent], others: Sequence[VersionInfo]) -> list[str]:
-    """Return the recorded semvers of versions whose tag isn't written yet."""
-    untagged = [version for version in others if not version.semver]
-    return [
-        str(event.event.evidence["semver"])
-        for event in recent
-        if any(_is_about(event.event, version) for version in untagged)
-    ]
-
-
-def _registered_event(queued: QueuedCommand, version: VersionInfo, proposal: SemverProposal, now: datetime) -> Event:
-    return Event(
-        at=now,
-        actor=queued.caller,
-        tag=EventTag.REGISTERED,
-        subject=f"{version.model} v{version.version}",
-        model=version.model,
-        after=f"v{version.version}",
-        origin="registrar",
-        why="; ".join(str(reason) for reason in proposal.reasons),
-        evidence={
-            "run": version.run_id,
-            "semver": proposal.semver,
-            "against": proposal.base_version,
-            "overridden": proposal.overridden,
-            "ask": queued.id,
-        },
-    )
 
 
 def _recorded_proposal(recorded_event: Event) -> SemverProposal:

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.sentence import Code, say
-from bot.domain.monitoring.incident_decision import IncidentDecision
-from bot.domain.monitoring.state import MonitorState, MonitorStatus
+from bot.domain.monitoring.incident import IncidentDecision
+from bot.domain.monitoring.monitor import MonitorState, MonitorStatus
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.registry.model import Stage
 from bot.domain.transitions import messages, registry_tags
@@ -25,7 +25,6 @@ from bot.services.core.outbox_messages import (
     notice_message,
     ordering_key_of,
     request_event,
-    request_thread_message,
     thread_message,
 )
 from bot.services.promotions.decisions import final_tag_update
@@ -104,13 +103,12 @@ class Completion:
                 after=_version_label(transition.version) if tag is EventTag.TRANSITION_DONE else None,
             )
         )
-        for message in end_messages(ended, self._context.policy.channel_for(ended.model), ended_by=None):
-            tx.add_message(message)
+        tx.add_message(*end_messages(ended, self._context.policy.channel_for(ended.model), ended_by=None))
         at, line, alias = transition.finished_at or transition.intended_at, "", ""
         if ended.state is RequestState.DONE:
             if ended.seen and ended.seen.callers.no_rollback:
                 warning = say("{why}.", why=ended.seen.callers.no_rollback)
-                tx.add_message(request_thread_message(ended, "way-back", warning))
+                tx.add_message(thread_message(ended.id, "way-back", warning))
             line = registry_tags.promotion_line(ended, tx.votes(ended.id), at)
             if ended.from_stage is Stage.STAGING and ended.target is not Stage.STAGING:
                 alias = self._context.challenger

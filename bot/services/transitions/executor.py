@@ -10,6 +10,7 @@ from datetime import timedelta
 from bot import logging_context
 from bot.domain.audit.events import EventTag
 from bot.domain.core.actors import actor_id
+from bot.domain.core.backoff import Backoff
 from bot.domain.core.errors import (
     AlreadyDecided,
     FilesUnreachable,
@@ -21,8 +22,7 @@ from bot.domain.core.errors import (
     Unreachable,
 )
 from bot.domain.core.sentence import Sentence, say
-from bot.domain.monitoring.incident import IncidentStatus
-from bot.domain.monitoring.incident_decision import IncidentDecision
+from bot.domain.monitoring.incident import IncidentDecision, IncidentStatus
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.request import RequestState
 from bot.domain.rollbacks import messages as rollback_messages
@@ -43,7 +43,6 @@ from bot.services.core.context import Context
 from bot.services.core.outbox_messages import (
     card_message,
     ordering_key_of,
-    request_thread_message,
     thread_message,
 )
 from bot.services.transitions.completion import Completion, RequestEnd
@@ -52,9 +51,9 @@ from bot.services.transitions.rollback_records import rollback_ordering_key
 
 log = logging.getLogger(__name__)
 LEASE = timedelta(seconds=60)  # longer than the timeouts of all registry calls of one transition
-# While the registry is unavailable; a probe comes before the retry (see `RegistryAvailability`).
-RETRY_DELAY = timedelta(seconds=2)
-MAX_RETRY_DELAY = timedelta(minutes=1)  # when waiting for model files, Slack, or a bug fix; doubled with each attempt
+# When waiting for model files, Slack, or a bug fix. While the registry is unavailable, only the first delay is used: a
+# probe comes before the retry (see `RegistryAvailability`).
+BACKOFF = Backoff(timedelta(seconds=2), timedelta(minutes=1))
 FROZEN_RETRY_DELAY = timedelta(seconds=10)  # while Production is frozen
 MAX_TRIES = 3  # attempts if the registry, read back, shows something else
 
@@ -91,7 +90,9 @@ class TransitionExecutor:
                 suppress(AlreadyDecided),
             ):
                 if not self._end_if_expired(transition):
-                    self._release(transition, promotion_messages.waiting_for_registry_announcement(), delay=RETRY_DELAY)
+                    self._release(
+                        transition, promotion_messages.waiting_for_registry_announcement(), delay=BACKOFF.first
+                    )
 
     def _execute_claimed(self, transition: Transition) -> bool:
         """Execute a claimed transition and record its end, or release it.
@@ -123,7 +124,7 @@ class TransitionExecutor:
                 if is_lost:
                     self._context.availability.mark_unavailable()
                 news = promotion_messages.waiting_for_registry_announcement()
-                self._release(transition, news, delay=RETRY_DELAY if is_lost else None)
+                self._release(transition, news, delay=BACKOFF.first if is_lost else None)
                 return False
         return True
 
@@ -140,9 +141,8 @@ class TransitionExecutor:
     def _claim(self, model: str) -> Transition | None:
         if not self._context.startup_check.has_passed():
             return None
-        now = self._context.clock.now()
         with self._context.ledger.write() as tx:
-            transition = tx.claim_transition(model, self._context.owner, now, now + LEASE)
+            transition = tx.claim_transition(model, self._context.claim(LEASE))
             if transition and transition.request:
                 request = tx.lock_request(transition.request)
                 if request.state is RequestState.APPROVED:
@@ -262,8 +262,7 @@ class TransitionExecutor:
 
         `news` goes to the thread once per `trigger`.
         """
-        delay = delay or min(RETRY_DELAY * 2 ** min(transition.attempts - 1, 10), MAX_RETRY_DELAY)
-        retry_at = self._context.clock.now() + delay
+        retry_at = self._context.clock.now() + (delay or BACKOFF.delay(transition.attempts))
         with self._context.ledger.write() as tx:
             if transition.request and tx.transition(transition.id).began_at is None:
                 retry_at = min(retry_at, tx.request(transition.request).expires_at)
@@ -272,7 +271,7 @@ class TransitionExecutor:
                 request = tx.lock_request(transition.request).with_state(RequestState.APPROVED)
                 tx.save_request(request)
                 tx.add_message(card_message(request, trigger, self._context.policy.channel_for(request.model)))
-                tx.add_message(request_thread_message(request, trigger, news))
+                tx.add_message(thread_message(request.id, trigger, news))
             elif is_ours and transition.kind is TransitionKind.ROLLBACK:
                 key, waiting = f"{transition.id}:{trigger}", rollback_messages.rollback_waiting_announcement()
                 tx.add_message(thread_message(rollback_ordering_key(transition), key, waiting))

@@ -107,7 +107,7 @@ class LoadabilityChecks:
         registry, reasons, package = self._context.registry, list[Sentence](), None
         version = registry.version(model, target)
         if version.run_id:
-            run = registry.runs([version.run_id]).get(version.run_id)
+            run = self._context.tracker.runs([version.run_id]).get(version.run_id)
             if run is None or run.is_deleted:
                 reasons.append(say("its run is gone"))
         target_package = self._context.package(version)

@@ -7,6 +7,7 @@ import threading
 from datetime import timedelta
 
 from bot import logging_context
+from bot.domain.core.backoff import Backoff
 from bot.domain.core.errors import RegistrarError, Unreachable
 from bot.domain.registry.model import Stage
 from bot.domain.rollbacks.messages import tags_written_announcement
@@ -17,8 +18,7 @@ from bot.services.core.outbox_messages import thread_message
 
 log = logging.getLogger(__name__)
 
-RETRY_DELAY = timedelta(seconds=2)  # doubled with each attempt
-MAX_RETRY_DELAY = timedelta(minutes=2)
+BACKOFF = Backoff(timedelta(seconds=2), timedelta(minutes=2))
 LEASE = timedelta(seconds=60)  # while a process writes an update, no other one claims it
 
 
@@ -49,9 +49,8 @@ class TagWriter:
         with self._context.ledger.read() as reader:
             due = reader.due_tag_updates(self._context.clock.now())
         for index, update in enumerate(due):
-            now = self._context.clock.now()
             with self._context.ledger.write() as tx:
-                if not tx.claim_tag_update(update, now, now + LEASE):
+                if not tx.claim(TagUpdate, update.id, self._context.claim(LEASE)):
                     continue
             try:
                 why = self._write(update)
@@ -87,5 +86,5 @@ class TagWriter:
     def _postpone(self, tag_updates: list[TagUpdate], error: Unreachable) -> None:
         with self._context.ledger.write() as tx:
             for tag_update in tag_updates:
-                delay = min(RETRY_DELAY * 2 ** min(tag_update.attempts, 10), MAX_RETRY_DELAY)
-                tx.postpone_tag_update(tag_update, self._context.clock.now() + delay, str(error.sentence))
+                retry_at = self._context.clock.now() + BACKOFF.delay(tag_update.attempts + 1)
+                tx.postpone_tag_update(tag_update, retry_at, str(error.sentence))

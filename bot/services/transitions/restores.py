@@ -10,7 +10,7 @@ from bot.domain.audit.anchors import parse_last_anchor
 from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import Caller, actor_of
 from bot.domain.core.errors import BadInput, Misconfigured, Refused, RegistryUnreachable
-from bot.domain.core.sentence import Sentence
+from bot.domain.core.sentence import Sentence, say
 from bot.domain.policy.authorization import Permission, describe_caller
 from bot.domain.registry.model import ModelInfo, VersionIdentity, VersionInfo
 from bot.domain.registry.rollback_block import RollbackBlock
@@ -230,7 +230,9 @@ class Restores:
         if (
             not self._context.startup_check.has_passed() and self.active_hold() is None
         ):  # nobody has compared since the restore
-            raise RegistryUnreachable("MLflow isn't responding, so nothing was compared or changed. Try again later.")
+            raise RegistryUnreachable(
+                say("{product} isn't responding, so nothing was compared or changed. Try again later.")
+            )
         by, now = actor_of(caller), self._context.clock.now()
         with self._context.ledger.write() as tx:
             tx.lock("hold")

@@ -6,8 +6,7 @@ from dataclasses import replace
 
 from bot.domain.core.actors import Automation
 from bot.domain.core.sentence import Sentence, say
-from bot.domain.monitoring.incident import IncidentStatus
-from bot.domain.monitoring.incident_decision import IncidentDecision
+from bot.domain.monitoring.incident import IncidentDecision, IncidentStatus
 from bot.domain.policy.freezes import active_freeze
 from bot.domain.registry.model import VersionIdentity
 from bot.domain.rollbacks import messages as words

@@ -146,7 +146,7 @@ class ServingChecks:
 
     def _run(self, check: ServingCheck) -> bool:
         with self._context.ledger.write() as tx:
-            if not tx.claim_serving_check(check, self._context.clock.now() + CLAIM_LEASE):
+            if not tx.claim(ServingCheck, check.move, self._context.claim(CLAIM_LEASE)):
                 return False
         report, interval = self._probe(check)
         with self._context.ledger.write() as tx:

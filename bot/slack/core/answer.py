@@ -9,6 +9,7 @@ from typing import Any
 
 from bot.domain.commands.base import Command
 from bot.domain.core.sentence import Sentence, sanitize_text
+from bot.ports import NO_LINKS, RegistryLinks
 from bot.slack.core.blocks import Message
 
 
@@ -43,7 +44,7 @@ class RenderContext:
     """
 
     now: datetime
-    mlflow_url: str | None = None
+    links: RegistryLinks = NO_LINKS
     answer: Sentence = Sentence("", {})  # noqa: RUF009 - immutable
     is_public: bool = False
 

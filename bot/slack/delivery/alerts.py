@@ -11,9 +11,11 @@ from datetime import datetime, timedelta
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
-from bot.domain.monitoring.views import build_monitor_chart, monitors_of_incident
+from bot.domain.core.backoff import Backoff
+from bot.domain.monitoring.incident import monitors_of_incident
+from bot.domain.monitoring.views import build_monitor_chart
 from bot.domain.registry.model import Stage
-from bot.ports import DeliveryOutcome, DeliveryResult, Ledger, MessageKind, MessageRef, OutboxMessage
+from bot.ports import DeliveryOutcome, DeliveryResult, Ledger, MessageRef, OutboxMessage
 from bot.slack.core.answer import FileUpload, safe_file_name
 from bot.slack.core.blocks import Message, build_message, section, with_picture
 from bot.slack.core.client import CONNECTION_ERRORS, error_code, is_rate_limited, missing_scopes
@@ -28,7 +30,8 @@ from bot.slack.monitoring import incident_card
 log = logging.getLogger(__name__)
 
 MAX_CHARTED_CHECKS = 500  # latest checks of a monitor that its chart shows
-MAX_CHART_TRIES = 5  # to show a chart in an alert: 1, 2, 4, and 8 seconds apart
+MAX_CHART_TRIES = 5  # to show a chart in an alert
+CHART_BACKOFF = Backoff(timedelta(seconds=1), timedelta(seconds=8))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,21 +69,19 @@ class AlertDelivery:
 
     def deliver(self, outbox_message: OutboxMessage) -> DeliveryResult:
         """Post or edit an incident's message, with its chart if Slack accepts that."""
-        alert, key = self._build_message(outbox_message.lane), f"incident:{outbox_message.lane}"
+        alert = self._build_message(outbox_message.lane)
         if alert is None:
             return DeliveryResult(
                 DeliveryOutcome.RETRY, retry_after=SHORT_WAIT, why="the message that it links to comes first"
             )
         if alert.with_chart:
             try:
-                return self._poster.post_or_edit(outbox_message, key, alert.with_chart, alert.existing)
+                return self._poster.post_or_edit(outbox_message, alert.with_chart, alert.existing)
             except SlackApiError as error:
                 if is_rate_limited(error):
                     raise
                 log.info("an alert is posted without its chart (%s)", error_code(error))
-        return self._poster.post_or_edit_fitting(
-            outbox_message, key, alert.message, alert.existing, alert.details_command
-        )
+        return self._poster.post_or_edit(outbox_message, alert.message, alert.existing, alert.details_command)
 
     def _build_message(self, incident_id: str) -> _IncidentMessage | None:
         """Return an incident's message as it should look now; None until the message that it links to is posted."""
@@ -90,9 +91,9 @@ class AlertDelivery:
             serving = reading.serving_check(incident.rollback) if incident.rollback else None
             chart = reading.message_ref(incident.chart_key)
             cause = reading.message_ref(incident.ended_in) if incident.ended_in else None
-            if incident.ended_in and cause is None and reading.is_pending(_message_with_key(incident.ended_in)):
+            if incident.ended_in and cause is None and reading.is_pending(incident.ended_in):
                 return None
-            is_chart_pending = reading.is_pending(_message_with_key(incident.chart_key))
+            is_chart_pending = reading.is_pending(incident.chart_key)
         link = self._poster.permalink(cause) if cause else ""
         message = incident_card.card(incident, monitors, serving=serving, now=self._now(), link=link)
         with_chart = (
@@ -101,16 +102,14 @@ class AlertDelivery:
         details_command = ["monitor", "list", *filter(None, [incident.model])]
         return _IncidentMessage(message, with_chart, existing, is_chart_pending, details_command)
 
-    def add_chart(self, outbox_message: OutboxMessage) -> DeliveryResult:
+    def _add_chart(self, outbox_message: OutboxMessage) -> DeliveryResult:
         """Show an incident's chart in its message as well as in the thread.
 
         Slack refuses a file in a block until it has scanned the file, so this is tried for about 15 seconds; nothing
         waits for it. If the message was edited in the meantime, it's built again.
         """
         retry = DeliveryResult(
-            DeliveryOutcome.RETRY,
-            retry_after=timedelta(seconds=2 ** min(max(outbox_message.attempts - 1, 0), 3)),
-            why="its chart isn't ready",
+            DeliveryOutcome.RETRY, retry_after=CHART_BACKOFF.delay(outbox_message.attempts), why="its chart isn't ready"
         )
         alert = self._build_message(str(outbox_message.data["incident"]))
         if alert is None or alert.is_chart_pending:
@@ -132,12 +131,15 @@ class AlertDelivery:
         )
 
     def deliver_chart(self, outbox_message: OutboxMessage) -> DeliveryResult:
-        """Upload a chart of an incident's first monitor to its thread. Slack's refusal doesn't hold up the incident."""
+        """Upload a chart of an incident's first monitor to its thread, or show it in the incident's message, too.
+
+        Slack's refusal doesn't hold up the incident.
+        """
+        if "in_message" in outbox_message.data:
+            return self._add_chart(outbox_message)
         with self._ledger.read() as reading:
-            incident, existing = (
-                reading.incident(str(outbox_message.data["incident"])),
-                reading.message_ref(outbox_message.lane),
-            )
+            incident = reading.incident(str(outbox_message.data["incident"]))
+            existing = reading.message_ref(outbox_message.lane)
             monitors = monitors_of_incident(incident, reading.monitors(incident.model or None))
             if existing is None:
                 return DeliveryResult(DeliveryOutcome.REFUSED, why="its message was given up")
@@ -159,6 +161,10 @@ class AlertDelivery:
         from bot.slack.monitoring.chart import draw_readings, readings_alt_text
 
         picture = FileUpload(name, draw_readings(chart), f"{monitor.name}, the last readings", readings_alt_text(chart))
+        return self._upload(outbox_message, existing, picture)
+
+    def _upload(self, outbox_message: OutboxMessage, existing: MessageRef, picture: FileUpload) -> DeliveryResult:
+        """Put a picture into the thread of an incident, or say there why Slack takes none."""
         self._poster.require_lease(outbox_message)
         try:
             file = upload_file(self._client, existing, picture).id
@@ -167,13 +173,8 @@ class AlertDelivery:
                 raise
             log.warning("Slack takes no picture of an incident (%s)", error)
             if invitation := self._invitations.request_after(error, existing.channel):
-                self._poster.post(
-                    outbox_message,
-                    existing.channel,
-                    outbox_message.key,
-                    build_message(invitation, [section(invitation)]),
-                    thread=existing.ts,
-                )
+                message = build_message(invitation, [section(invitation)])
+                self._poster.post(outbox_message, existing.channel, message, thread=existing.ts)
             self._report_missing_scopes(missing_scopes(error))
             return DeliveryResult(DeliveryOutcome.DELIVERED, existing)
         return DeliveryResult(DeliveryOutcome.DELIVERED, replace(existing, file=file))
@@ -186,8 +187,3 @@ class AlertDelivery:
             return ""
         files = [file for message in replies for file in message.get("files") or [] if file.get("name") == name]
         return str(files[0]["id"]) if files else ""
-
-
-def _message_with_key(key: str) -> OutboxMessage:
-    """Return an outbox message with only what the ledger needs to find the one with this key."""
-    return OutboxMessage(key=key, lane=key, kind=MessageKind.CHANNEL_MESSAGE, to="")

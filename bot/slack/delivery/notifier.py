@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from slack_sdk import WebClient
@@ -16,8 +16,8 @@ from bot.domain.promotions.approvers import MAX_NOTIFIED, pending_approvers, wai
 from bot.domain.promotions.request import Request, RequestState, Vote
 from bot.domain.registry.model import Stage
 from bot.domain.rollbacks.rollback import current_blocks
-from bot.ports import DeliveryOutcome, DeliveryResult, Ledger, MessageKind, MessageRef, OutboxMessage
-from bot.slack.core.blocks import Message, sentence_message
+from bot.ports import SYSTEM_CLOCK, DeliveryOutcome, DeliveryResult, Ledger, MessageKind, MessageRef, OutboxMessage
+from bot.slack.core.blocks import sentence_message
 from bot.slack.core.client import CONNECTION_ERRORS, delivery_for_error, is_posting_restricted
 from bot.slack.delivery.alerts import AlertDelivery
 from bot.slack.delivery.poster import SHORT_WAIT, LeaseExpiring, MessagePoster, keep_latest
@@ -52,7 +52,7 @@ class SlackNotifier:
         client: WebClient,
         ledger: Ledger,
         policy: Callable[[], Policy],
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Callable[[], datetime] = SYSTEM_CLOCK.now,
         display_names: Callable[[Sequence[str]], Mapping[str, str]] = lambda _: {},
         notify_admins: Callable[[str, Sentence], object] = lambda key, sentence: None,
         report_missing_scopes: ReportMissingScopes = lambda missing: None,
@@ -64,12 +64,24 @@ class SlackNotifier:
         self._notify_admins = notify_admins
         self._cards: dict[str, MessageRef] = {}  # the latest cards by request, perhaps not recorded yet
         self._poster = MessagePoster(client, now, notify_admins)
-        self._alerts = AlertDelivery(self._poster, client, ledger, now, report_missing_scopes)
+        alerts = AlertDelivery(self._poster, client, ledger, now, report_missing_scopes)
+        self._deliver_kind: dict[MessageKind, Callable[[OutboxMessage], DeliveryResult]] = {
+            MessageKind.CARD: self._deliver_card,
+            MessageKind.NOTICE: self._deliver_drift_notice,
+            MessageKind.ROLLBACK: self._deliver_rollback,
+            MessageKind.INCIDENT: alerts.deliver,
+            MessageKind.CHART: alerts.deliver_chart,
+            MessageKind.THREAD_REPLY: self._deliver_thread_reply,
+            MessageKind.DIRECT: self._deliver_sentence,
+            MessageKind.CHANNEL_MESSAGE: self._deliver_sentence,
+        }
 
     def deliver(self, outbox_message: OutboxMessage) -> DeliveryResult:
         """Deliver one message: see the port."""
+        if outbox_message.kind not in self._deliver_kind:  # an event: bot/webhook_sender.py delivers those
+            return DeliveryResult(DeliveryOutcome.REFUSED, why="Slack takes no events")
         try:
-            return self._deliver_by_kind(outbox_message)
+            return self._deliver_kind[outbox_message.kind](outbox_message)
         except LeaseExpiring:
             return DeliveryResult(DeliveryOutcome.RETRY, why="it took too long, so another process may be at it")
         except SlackApiError as error:
@@ -88,41 +100,10 @@ class SlackNotifier:
         """Delete a duplicate: see the port."""
         self._poster.delete_message(message_ref)
 
-    def _deliver_by_kind(self, outbox_message: OutboxMessage) -> DeliveryResult:
-        match outbox_message.kind:
-            case MessageKind.CARD:
-                return self._deliver_card(outbox_message)
-            case MessageKind.NOTICE:
-                return self._deliver_drift_notice(outbox_message)
-            case MessageKind.THREAD_REPLY:
-                return self._deliver_thread_reply(outbox_message)
-            case MessageKind.DIRECT if "card" in outbox_message.data:
-                return self._deliver_invitation(outbox_message, str(outbox_message.data["card"]))
-            case MessageKind.DIRECT | MessageKind.CHANNEL_MESSAGE:
-                return self._poster.post(
-                    outbox_message, outbox_message.to, outbox_message.key, _render_sentence(outbox_message)
-                )
-            case MessageKind.ROLLBACK:
-                return self._deliver_rollback(outbox_message)
-            case MessageKind.INCIDENT:
-                return self._alerts.deliver(outbox_message)
-            case MessageKind.CHART:
-                return (
-                    self._alerts.add_chart(outbox_message)
-                    if "in_message" in outbox_message.data
-                    else self._alerts.deliver_chart(outbox_message)
-                )
-            case MessageKind.EVENT:  # delivered by bot/webhook_sender.py
-                return DeliveryResult(DeliveryOutcome.REFUSED, why="Slack takes no events")
-
     def _deliver_card(self, outbox_message: OutboxMessage) -> DeliveryResult:
         with self._ledger.read() as reading:
-            request, votes, existing = (
-                reading.request(outbox_message.lane),
-                reading.votes(outbox_message.lane),
-                reading.message_ref(outbox_message.lane),
-            )
-            freezes = reading.freezes()
+            request, votes = reading.request(outbox_message.lane), reading.votes(outbox_message.lane)
+            existing, freezes = reading.message_ref(outbox_message.lane), reading.freezes()
             blocks = current_blocks(
                 reading.rollback_blocks(request.model),
                 partial(reading.production_entries, request.model),
@@ -143,9 +124,7 @@ class SlackNotifier:
             block=blocks.get(request.version),
         )
         details_command = ["show", request.model, str(request.version)]
-        delivery = self._poster.post_or_edit_fitting(
-            outbox_message, f"card:{outbox_message.lane}", message, existing, details_command
-        )
+        delivery = self._poster.post_or_edit(outbox_message, message, existing, details_command)
         if delivery.message_ref:
             self._cards[outbox_message.lane] = delivery.message_ref
             keep_latest(self._cards)
@@ -163,59 +142,43 @@ class SlackNotifier:
         is_mention = rule is None or rule.tell_approvers == "mention"
         return waiting_for_approvers(pending, None if is_mention else self._display_names(pending.ids[:MAX_NOTIFIED]))
 
-    def _deliver_invitation(self, outbox_message: OutboxMessage, request_id: str) -> DeliveryResult:
-        """Send someone the link to a request's card; without a link if the card was given up."""
-        card_message = OutboxMessage(
-            key=str(outbox_message.data["after"]), lane=request_id, kind=MessageKind.CARD, to=""
-        )
-        with self._ledger.read() as reading:
-            card_ref, progress = (
-                reading.message_ref(request_id) or self._cards.get(request_id),
-                reading.delivery_progress(card_message),
-            )
-        is_late = outbox_message.created_at is not None and self._now() >= outbox_message.created_at + MAX_CARD_WAIT
-        if card_ref is None and progress and progress.is_waiting and not (progress.why and is_late):
-            wait = max(SHORT_WAIT, progress.not_before - self._now()) if progress.not_before else SHORT_WAIT
-            return DeliveryResult(DeliveryOutcome.RETRY, retry_after=wait, why="its card isn't posted yet")
-        message = request_card.approval_invitation(
-            request_id,
-            unpack_sentence(outbox_message.data["say"]),
-            self._poster.permalink(card_ref) if card_ref else None,
-        )
-        return self._poster.post(outbox_message, outbox_message.to, outbox_message.key, message)
+    def _deliver_sentence(self, outbox_message: OutboxMessage) -> DeliveryResult:
+        """Post a sentence; for an invitation to approve, with the link to the card unless that was given up."""
+        sentence, request_id = unpack_sentence(outbox_message.data["say"]), outbox_message.data.get("card")
+        message = sentence_message(sentence)
+        if request_id:
+            with self._ledger.read() as reading:
+                card_ref = reading.message_ref(request_id) or self._cards.get(request_id)
+                progress = reading.delivery_progress(str(outbox_message.data["after"]))
+            is_late = outbox_message.created_at is not None and self._now() >= outbox_message.created_at + MAX_CARD_WAIT
+            if card_ref is None and progress and progress.is_waiting and not (progress.why and is_late):
+                wait = max(SHORT_WAIT, progress.not_before - self._now()) if progress.not_before else SHORT_WAIT
+                return DeliveryResult(DeliveryOutcome.RETRY, retry_after=wait, why="its card isn't posted yet")
+            link = self._poster.permalink(card_ref) if card_ref else None
+            message = request_card.approval_invitation(request_id, sentence, link)
+        return self._poster.post(outbox_message, outbox_message.to, message)
 
     def _deliver_drift_notice(self, outbox_message: OutboxMessage) -> DeliveryResult:
         with self._ledger.read() as reading:
             notice, existing = reading.drift_notice(outbox_message.lane), reading.message_ref(outbox_message.lane)
-        return self._poster.post_or_edit_fitting(
-            outbox_message,
-            f"notice:{outbox_message.lane}",
-            drift_notice.drift_message(notice),
-            existing,
-            ["show", notice.model],
-        )
+        message = drift_notice.drift_message(notice)
+        return self._poster.post_or_edit(outbox_message, message, existing, ["show", notice.model])
 
     def _deliver_rollback(self, outbox_message: OutboxMessage) -> DeliveryResult:
         with self._ledger.read() as reading:
-            transition, serving, existing = (
-                reading.transition(outbox_message.lane),
-                reading.serving_check(outbox_message.lane),
-                reading.message_ref(outbox_message.lane),
-            )
+            transition, existing = reading.transition(outbox_message.lane), reading.message_ref(outbox_message.lane)
+            serving = reading.serving_check(outbox_message.lane)
             freeze = active_freeze(transition.model, reading.freezes(), self._policy(), transition.intended_at)
         message = rollback_card.rollback_card(transition, serving, freeze)
-        return self._poster.post_or_edit_fitting(
-            outbox_message, f"rollback:{outbox_message.lane}", message, existing, ["history", transition.model]
-        )
+        return self._poster.post_or_edit(outbox_message, message, existing, ["history", transition.model])
 
     def _deliver_thread_reply(self, outbox_message: OutboxMessage) -> DeliveryResult:
         with self._ledger.read() as reading:
             parent = reading.message_ref(outbox_message.lane)
         if parent is None:
             return DeliveryResult(DeliveryOutcome.REFUSED, why="its card was given up")
-        return self._poster.post(
-            outbox_message, parent.channel, outbox_message.key, _render_sentence(outbox_message), thread=parent.ts
-        )
+        message = sentence_message(unpack_sentence(outbox_message.data["say"]))
+        return self._poster.post(outbox_message, parent.channel, message, thread=parent.ts)
 
     def _report_refused(self, outbox_message: OutboxMessage, code: str) -> None:
         """Notify admins of what Slack refused to post in a channel: once per alert, else at most once a day."""
@@ -234,7 +197,3 @@ class SlackNotifier:
         is_alert = outbox_message.kind in {MessageKind.INCIDENT, MessageKind.ROLLBACK}
         subject = outbox_message.lane if is_alert else f"{outbox_message.to}:{code}:{self._now():%Y-%m-%d}"
         self._notify_admins(f"refused:{subject}", sentence)
-
-
-def _render_sentence(outbox_message: OutboxMessage) -> Message:
-    return sentence_message(unpack_sentence(outbox_message.data["say"]))

@@ -87,25 +87,29 @@ class MessagePoster:
         if outbox_message.claimed_until is not None and self._now() > outbox_message.claimed_until - CALL_TIMEOUT:
             raise LeaseExpiring
 
-    def post_or_edit_fitting(
+    def post_or_edit(
         self,
         outbox_message: OutboxMessage,
-        key: str,
         message: Message,
         existing: MessageRef | None,
-        details_command: Sequence[str],
+        details_command: Sequence[str] = (),
     ) -> DeliveryResult:
-        """Post or edit a message. If Slack refuses its blocks, the next try sends a shorter form.
+        """Edit the message, or post it if it isn't posted yet or can't be edited any more.
 
-        `key`: the message's name in its metadata, the same for each try. `existing`: where it's posted, if it is.
-        `details_command`: the words of the command that shows what a shorter form leaves out.
+        `existing`: where it's posted, if it is. `details_command`: the words of the command that shows what a shorter
+        form leaves out; with them, if Slack refuses the message's blocks, the next try sends a shorter form.
         """
-        is_short = outbox_message.lane in self._shortened
+        is_short = bool(details_command) and outbox_message.lane in self._shortened
+        message = short_form(message, details_command) if is_short else message
+        self.require_lease(outbox_message)
         try:
-            delivery = self.post_or_edit(
-                outbox_message, key, short_form(message, details_command) if is_short else message, existing
-            )
+            if existing and self.edit(existing, message):
+                delivery = DeliveryResult(DeliveryOutcome.DELIVERED, existing)
+            else:
+                delivery = self.post(outbox_message, outbox_message.to, message, deleted=existing)
         except SlackApiError as error:
+            if not details_command:
+                raise
             if error_code(error) in CONTENT_ERRORS and not is_short:
                 log.warning("Slack refused %s (%s): a shorter form is next", outbox_message.key, error_code(error))
                 self._shortened.add(outbox_message.lane)
@@ -115,15 +119,6 @@ class MessagePoster:
             raise
         self._shortened.discard(outbox_message.lane)
         return delivery
-
-    def post_or_edit(
-        self, outbox_message: OutboxMessage, key: str, message: Message, existing: MessageRef | None
-    ) -> DeliveryResult:
-        """Edit the message, or post it if it isn't posted yet or can't be edited any more."""
-        self.require_lease(outbox_message)
-        if existing and self.edit(existing, message):
-            return DeliveryResult(DeliveryOutcome.DELIVERED, existing)
-        return self.post(outbox_message, outbox_message.to, key, message, deleted=existing)
 
     def edit(self, existing: MessageRef, message: Message) -> bool:
         """Edit a message; return False if it can't be edited any more. Raises SlackApiError."""
@@ -142,7 +137,6 @@ class MessagePoster:
         self,
         outbox_message: OutboxMessage,
         channel: str,
-        key: str,
         message: Message,
         *,
         thread: str | None = None,
@@ -153,20 +147,13 @@ class MessagePoster:
         `channel`: a channel's `#name` or id, or a user id. `thread`: the `ts` of the message to reply to. `deleted`:
         a posted message that can't be edited any more, so it doesn't count as posted.
         """
-        posted = self._find_posted(outbox_message, channel, key, thread) if outbox_message.was_tried else None
+        posted = self._find_posted(outbox_message, channel, thread) if outbox_message.was_tried else None
         if posted and not (deleted and posted.ts == deleted.ts):
             return DeliveryResult(DeliveryOutcome.DELIVERED, posted)
         self.require_lease(outbox_message)
-        answer = self._send(
-            channel,
-            {
-                "text": message.text,
-                "blocks": message.blocks,
-                "thread_ts": thread,
-                **POST_OPTIONS,
-                "metadata": {"event_type": METADATA_TYPE, "event_payload": {"key": key}},
-            },
-        )
+        metadata = {"event_type": METADATA_TYPE, "event_payload": {"key": _metadata_key(outbox_message)}}
+        arguments = {"text": message.text, "blocks": message.blocks, "thread_ts": thread, "metadata": metadata}
+        answer = self._send(channel, arguments | POST_OPTIONS)
         return DeliveryResult(
             DeliveryOutcome.DELIVERED, MessageRef(str(answer["channel"]), str(answer["ts"])), is_new=True
         )
@@ -201,10 +188,9 @@ class MessagePoster:
         )
         self._notify_admins(f"channel:{channel}:{code}:{self._now():%Y-%m-%d}", sentence)
 
-    def _find_posted(
-        self, outbox_message: OutboxMessage, channel: str, key: str, thread: str | None
-    ) -> MessageRef | None:
-        """Return where the message with this key is posted; None if it isn't, or if we lack access to the history."""
+    def _find_posted(self, outbox_message: OutboxMessage, channel: str, thread: str | None) -> MessageRef | None:
+        """Return where the message is posted; None if it isn't, or if we lack access to the history."""
+        key = _metadata_key(outbox_message)
         try:
             conversation_id = self._conversation_id(channel)
             for message in self.messages_since(outbox_message, conversation_id, thread):
@@ -252,25 +238,29 @@ class MessagePoster:
 
     def permalink(self, message_ref: MessageRef) -> str:
         """Return a message's link, fetched once and remembered; empty if Slack doesn't say."""
-        self._links[message_ref] = self._links.get(message_ref) or self._fetch_permalink(message_ref)
-        keep_latest(self._links)
+        if message_ref not in self._links:
+            try:
+                answer = self._client.chat_getPermalink(channel=message_ref.channel, message_ts=message_ref.ts)
+            except SlackApiError as error:
+                if is_rate_limited(error):
+                    raise
+                log.warning("no link to a message (%s)", error_code(error))
+                return ""
+            self._links[message_ref] = str(answer["permalink"])
+            keep_latest(self._links)
         return self._links[message_ref]
-
-    def _fetch_permalink(self, message_ref: MessageRef) -> str:
-        try:
-            answer = self._client.chat_getPermalink(channel=message_ref.channel, message_ts=message_ref.ts)
-        except SlackApiError as error:
-            if is_rate_limited(error):
-                raise
-            log.warning("no link to a message (%s)", error_code(error))
-            return ""
-        return str(answer["permalink"])
 
 
 def keep_latest(entries: dict[Any, Any]) -> None:
     """Delete all but the latest MAX_REMEMBERED entries."""
     for key in list(entries)[:-MAX_REMEMBERED]:
         del entries[key]
+
+
+def _metadata_key(outbox_message: OutboxMessage) -> str:
+    """Return the key in a message's metadata; each message that is updated in place has one for all its forms."""
+    kind = outbox_message.kind
+    return f"{kind.value}:{outbox_message.lane}" if kind.is_updated_in_place else outbox_message.key
 
 
 def _is_user_id(channel: str) -> bool:

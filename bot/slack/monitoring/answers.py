@@ -11,14 +11,13 @@ from bot.domain.commands.monitoring import MonitorAdd, MonitorBacktest, MonitorL
 from bot.domain.core.numbers import MISSING, format_proportion, pluralize
 from bot.domain.core.sentence import Sentence, truncate
 from bot.domain.monitoring import messages as monitor_messages
-from bot.domain.monitoring import rule_messages
 from bot.domain.monitoring.backtest import Backtest
 from bot.domain.monitoring.incident import Incident
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import Monitor, MonitorState, MonitorStatus
 from bot.domain.monitoring.readings import CheckOutcome, Measurement
 from bot.domain.monitoring.rules.false_rollbacks import FalseRollbackEstimate, estimate_false_rollbacks
-from bot.domain.monitoring.state import MonitorState, MonitorStatus
 from bot.domain.monitoring.views import MonitorRow, MonitorView
+from bot.domain.policy.monitor_config import rule_sentence
 from bot.slack.core.answer import FileUpload, RenderContext, Renderers, SlackAnswer, safe_file_name
 from bot.slack.core.blocks import (
     MAX_ROWS_LENGTH,
@@ -136,7 +135,7 @@ def monitor_view(view: MonitorView) -> Message:
     blocks: list[Block] = [
         section(cut_mrkdwn(head, MAX_TEXT_LENGTH)),
         SectionBlock(fields=[mrkdwn_object(field) for field in _fields(view)]),
-        section(to_mrkdwn(rule_messages.rule_sentence(monitor.rule))),
+        section(to_mrkdwn(rule_sentence(monitor.rule))),
         section(cut_mrkdwn("\n".join(_action_lines(view)), MAX_TEXT_LENGTH)),
         *_recent_checks(view.recent_measurements),
         _buttons(view),
@@ -172,7 +171,7 @@ def _next_check(view: MonitorView) -> str:
 
 def _action_lines(view: MonitorView) -> list[str]:
     monitor = view.monitor
-    lines = [to_mrkdwn(rule_messages.action_sentence(monitor))]
+    lines = [to_mrkdwn(monitor_messages.action_sentence(monitor))]
     if monitor.armed_by and monitor.armed_at and monitor.is_armed:
         lines.append(f"Armed by {mention_actor(monitor.armed_by)}, {format_time(monitor.armed_at)}")
     if monitor.is_silenced(view.now) and monitor.silenced_until:
@@ -282,7 +281,7 @@ RENDERERS: Renderers = {
 def _public_view(view: MonitorView) -> Message:
     """Return a monitor's public message: its state and rule. Its chart goes into the thread."""
     line = monitor_line(MonitorRow(view.monitor, view.monitor_state), view.now)
-    text = f"{line}\n{to_mrkdwn(rule_messages.rule_sentence(view.monitor.rule))}"
+    text = f"{line}\n{to_mrkdwn(rule_sentence(view.monitor.rule))}"
     state = to_mrkdwn(monitor_messages.status_text(view.monitor, view.monitor_state))
     return build_message(f"{_qualified_name(view.monitor)}: {state}", [section(cut_mrkdwn(text, MAX_TEXT_LENGTH))])
 

@@ -9,15 +9,11 @@ from slack_sdk.models.blocks import (
     Block,
 )
 
+from bot.domain.policy.monitor_config import RULES
+from bot.domain.registry.model import product
 from bot.slack.core.forms import form_view, select_input, text_input
 
 MONITOR = "monitor"
-_RULE_LABELS = {
-    "threshold": "a bound that must hold",
-    "default": "against the Production before (default)",
-    "blocks": "against the Production before (blocks)",
-    "sequential": "against the Production before (sequential)",
-}
 _ACTION_LABELS = {
     "dry_run": "try itself out: tell nobody",
     "notify": "tell the channel",
@@ -42,17 +38,17 @@ MONITOR_FIELDS = (
 
 def monitor_modal(draft_id: str, prefilled: Mapping[str, str], sources: Sequence[str]) -> dict[str, Any]:
     """Return the form that adds a monitor, prefilled with what was typed. `draft_id` is the queued command's id."""
-    typed = {"every": "5m", "rule": "threshold", "action": "dry_run"} | dict(prefilled)
+    typed = {"every": "5m", "rule": next(iter(RULES)), "action": "dry_run"} | dict(prefilled)
     equality, compared = "For a bound; equality fails", "When compared with a baseline. Empty:"
     blocks: list[Block] = [
-        text_input("model", "Model", typed, hint="The registered model's name in MLflow"),
+        text_input("model", "Model", typed, hint=f"The registered model's name in {product().name}"),
         text_input("name", "Name of the monitor", typed, hint="Such as accuracy"),
         select_input("source", "Where do the figures come from?", {name: name for name in sources[:100]}, typed),
         text_input("query", "Metric, or PromQL", typed, optional=True, hint="Left out: the monitor's own name"),
         text_input(
             "of", "Total", typed, optional=True, hint="Only for counts: the metric or PromQL they're counted out of"
         ),
-        select_input("rule", "How is it judged?", _RULE_LABELS, typed),
+        select_input("rule", "How is it judged?", {name: kind.label for name, kind in RULES.items()}, typed),
         text_input("greater_than", "Must be above", typed, optional=True, hint=equality),
         text_input("less_than", "Must be below", typed, optional=True, hint=equality),
         text_input("min_effect", "How much worse counts", typed, optional=True, hint=f"{compared} 2%. Or 0.01 abs"),

@@ -10,7 +10,7 @@ from slack_sdk.models.blocks import Block, PlainTextObject, SectionBlock
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.gates import describe_gate_result
 from bot.domain.promotions.request import Request
-from bot.domain.registry.model import TARGET_STAGES
+from bot.domain.registry.model import TARGET_STAGES, product
 from bot.slack.core.blocks import Message, block_dicts, code, escape_and_cut, section, to_mrkdwn
 from bot.slack.core.forms import form_view, select_input, text_input
 
@@ -25,7 +25,7 @@ def promote_modal(draft_id: str, prefilled: Mapping[str, str]) -> dict[str, Any]
     stages = {stage.value.lower(): stage.value for stage in TARGET_STAGES}
     to = prefilled.get("to", "").lower()
     blocks: list[Block] = [
-        text_input("model", "Model", prefilled, hint="The registered model's name in MLflow"),
+        text_input("model", "Model", prefilled, hint=f"The registered model's name in {product().name}"),
         text_input("version", "Version", prefilled, hint="7, v7, 2.1.0, @alias, staging or latest"),
         select_input("to", "Move to", stages, {"to": to if to in stages else "production"}),
         text_input("reason", "Why", prefilled, optional=True, multiline=True, hint="For the card and the audit"),
@@ -69,5 +69,5 @@ def details_modal(message: Message | None = None) -> dict[str, Any]:
         "callback_id": DETAILS,
         "title": PlainTextObject(text="Details").to_dict(),
         "close": PlainTextObject(text="Close").to_dict(),
-        "blocks": message.blocks if message else block_dicts([section("Reading it from MLflow…")]),
+        "blocks": message.blocks if message else block_dicts([section(f"Reading it from {product().name}…")]),
     }

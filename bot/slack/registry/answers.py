@@ -18,10 +18,11 @@ from bot.domain.promotions.request import Request, RequestState, Vote
 from bot.domain.promotions.views import ModelView
 from bot.domain.registry.comparison import BestVersion
 from bot.domain.registry.messages import describe_best_version
-from bot.domain.registry.model import ModelInfo, Stage, VersionInfo
+from bot.domain.registry.model import ModelInfo, Stage, VersionInfo, product
 from bot.domain.registry.model_card import VersionCard
 from bot.domain.registry.rollback_block import RollbackBlock, block_details
 from bot.domain.transitions import messages
+from bot.ports import RegistryLinks
 from bot.slack.core.answer import RenderContext, Renderers, SlackAnswer
 from bot.slack.core.blocks import (
     MAX_NAMES,
@@ -43,7 +44,6 @@ from bot.slack.core.blocks import (
     text_message,
     to_mrkdwn,
 )
-from bot.slack.registry.mlflow_links import run_url, version_url
 
 PREVIOUS_PAGE, NEXT_PAGE = "page_back", "page_on"
 CONFIRM_ARCHIVE, CANCEL_ARCHIVE = "archive_confirmed", "archive_kept"
@@ -59,7 +59,7 @@ def model_list(models: Sequence[ModelInfo], search: str, page: int = 1) -> Messa
     """Return one page (the first is 1) of the models, with what is in Staging and Production."""
     if not models:
         return text_message(
-            f"No model's name holds {code(search)}." if search else "MLflow has no registered models yet."
+            f"No model's name holds {code(search)}." if search else f"{product().name} has no registered models yet."
         )
     pages = -(-len(models) // PAGE_SIZE)
     page = min(page, pages)
@@ -142,8 +142,8 @@ def _registration_problem(version: VersionInfo) -> str:
     return _REGISTRATION_PROBLEMS.get(version.status, code(version.status, 30))
 
 
-def version_answer(view: VersionCard, mlflow_url: str | None) -> Message:
-    """Return a version's metadata card: every field with its value or "missing". `mlflow_url`: MLflow's address."""
+def version_answer(view: VersionCard, links: RegistryLinks) -> Message:
+    """Return a version's metadata card: every field with its value or "missing"."""
     card, version = view.card, view.version
     name = f"{code(version.model, 120)} {code(f'v{version.version}')}"
     fields = [f"*{_field_label(field)}*\n{_field_value(field, getattr(card, field))}" for field in _SHORT_FIELDS]
@@ -159,7 +159,7 @@ def version_answer(view: VersionCard, mlflow_url: str | None) -> Message:
         *([section(f"⛔ {to_mrkdwn(block_details(view.block))}")] if view.block else []),
         *(fields_section(fields[at : at + 10]) for at in range(0, len(fields), 10)),
         *row_sections(rows),
-        *_link_blocks(view, mlflow_url),
+        *_link_blocks(view, links),
         context_line(full + gaps),
     ]
     return build_message(f"{name}: {_stage_label(version.stage)}", blocks)
@@ -219,14 +219,12 @@ def _alias_texts(aliases: Sequence[str], *, limit: int = MAX_ALIASES, max_length
     return first_rows_and_count(limit, [code(f"@{alias}", max_length) for alias in aliases])
 
 
-def _link_blocks(view: VersionCard, mlflow_url: str | None) -> list[Block]:
-    if mlflow_url is None:
-        return []
-    pages = {"Version in MLflow": version_url(mlflow_url, view.version)}
+def _link_blocks(view: VersionCard, links: RegistryLinks) -> list[Block]:
+    pages = {f"Version in {product().name}": links.version(view.version)}
     if view.run is not None:
-        pages["Run in MLflow" + (" (deleted)" if view.run.is_deleted else "")] = run_url(mlflow_url, view.run)
-    links = [f"<{page}|{title}>" for title, page in pages.items() if len(page) <= MAX_LINK_LENGTH]
-    return [section("  ·  ".join(links))] if links else []
+        pages[f"Run in {product().name}" + (" (deleted)" if view.run.is_deleted else "")] = links.run(view.run)
+    shown = [f"<{page}|{title}>" for title, page in pages.items() if page and len(page) <= MAX_LINK_LENGTH]
+    return [section("  ·  ".join(shown))] if shown else []
 
 
 def chart_sent_directly(link: str) -> Message:
@@ -281,7 +279,7 @@ def _render_models(command: ListModels, models: Sequence[ModelInfo], context: Re
 def _render_model(command: ShowModel, view: ModelView | VersionCard, context: RenderContext) -> SlackAnswer:
     if isinstance(view, ModelView):
         return SlackAnswer(model_answer(view, command.page))
-    return SlackAnswer(version_answer(view, context.mlflow_url))
+    return SlackAnswer(version_answer(view, context.links))
 
 
 def _render_best(command: FindBest, best: BestVersion, context: RenderContext) -> SlackAnswer:

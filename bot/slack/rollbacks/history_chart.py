@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from bot.domain.core.durations import format_duration
-from bot.domain.core.sentence import sanitize_text, truncate
+from bot.domain.core.sentence import sanitize_text, say, truncate
 from bot.domain.rollbacks.history import TimeWindow, production_gaps
 from bot.domain.rollbacks.rollback import ServingPeriod
 from bot.domain.transitions.transition import TransitionKind
@@ -56,7 +56,7 @@ class PeriodOrigin(Enum):
 
     PROMOTED = ("#2f6db5", "▲", "promoted")
     ROLLED_BACK = ("#c2410c", "▼", "rolled back")
-    OBSERVED = ("#6b6a6b", "●", "found in MLflow")
+    OBSERVED = ("#6b6a6b", "●", "found in {product}")
 
     def __init__(self, color: str, sign: str, label: str) -> None:
         self.color, self.sign, self.label = color, sign, label
@@ -108,7 +108,7 @@ def history_chart(
 def history_alt_text(model: str, periods: Sequence[ServingPeriod], now: datetime) -> str:
     """Return the picture's alternative text, in at most 1,000 characters."""
     text = "; ".join(
-        f"v{period.version} {origin_of(period).label} {period.since:%Y-%m-%d %H:%M}, "
+        f"v{period.version} {say(origin_of(period).label)} {period.since:%Y-%m-%d %H:%M}, "
         + ("serves now" if period.until is None else f"served {format_duration(period.duration(now))}")
         for period in _newest_periods(periods)
     )
@@ -249,7 +249,7 @@ def _text_style(size: int, align: str) -> dict[str, Any]:
 def _draw_legend(figure: Figure, periods: Sequence[ServingPeriod], now: datetime, bottom: float) -> None:
     left, origins = MARGIN, {origin_of(served) for served in periods}
     for origin in (origin for origin in PeriodOrigin if origin in origins):
-        text = f"{origin.sign} {origin.label}"
+        text = f"{origin.sign} {say(origin.label)}"
         draw_text(figure, (left, bottom), text, CONTENT_WIDTH, color=origin.color, bold=True)
         left += text_width(text, SMALL_SIZE, bold=True) + 0.3
     if production_gaps(periods, now):

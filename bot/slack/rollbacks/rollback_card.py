@@ -9,6 +9,7 @@ from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement
 
 from bot.domain.core.sentence import sanitize_text, truncate
 from bot.domain.policy.freezes import ActiveFreeze
+from bot.domain.registry.model import product
 from bot.domain.rollbacks import messages as rollback_messages
 from bot.domain.transitions.serving_check import ServingCheck, ServingCheckState
 from bot.domain.transitions.transition import Transition, TransitionState
@@ -90,7 +91,7 @@ def rollback_modal(draft_id: str, prefilled: Mapping[str, str]) -> dict[str, Any
         blocks: list[Block] = [section(f"Rolls back Production of {code(prefilled['model'], 120)} {to} immediately.")]
     else:
         blocks = [
-            text_input("model", "Model", prefilled, hint="The registered model's name in MLflow"),
+            text_input("model", "Model", prefilled, hint=f"The registered model's name in {product().name}"),
             text_input("version", "Version", prefilled, optional=True, hint="Empty: the previous good version"),
         ]
     blocks.append(text_input("reason", "Why?", {}, multiline=True, hint="The thread, the tags and the audit keep it"))

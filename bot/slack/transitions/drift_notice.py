@@ -5,6 +5,7 @@ from __future__ import annotations
 from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement, ConfirmObject, PlainTextObject
 
 from bot.domain.core.sentence import sanitize_text, truncate
+from bot.domain.registry.model import product
 from bot.domain.transitions.drift import DriftNotice, DriftNoticeKind
 from bot.slack.core.blocks import (
     Message,
@@ -34,7 +35,7 @@ def drift_message(notice: DriftNotice) -> Message:
         return _changes_message(notice)
     newest, older = notice.versions[0], notice.versions[1:]
     title = f"🆕 {truncate(sanitize_text(notice.model), 100)} v{newest}" + (f" and {len(older)} more" if older else "")
-    by = f"Registered by {mention_actor(notice.by)}" if notice.by else "Registered in MLflow"
+    by = f"Registered by {mention_actor(notice.by)}" if notice.by else f"Registered in {product().name}"
     if older:
         by += f"; {len(notice.versions)} new versions, {code(f'v{older[-1]}')} to {code(f'v{newest}')}"
     labels = {DETAILS: "Details", COMPARE: "Compare with Production", REQUEST_STAGING: "Ask for Staging"}
@@ -48,7 +49,7 @@ def drift_message(notice: DriftNotice) -> Message:
 
 
 def _changes_message(notice: DriftNotice) -> Message:
-    title = f"⚠️ {truncate(sanitize_text(notice.model), 80)} was changed in MLflow, not through Registrar"
+    title = f"⚠️ {truncate(sanitize_text(notice.model), 80)} was changed in {product().name}, not through Registrar"
     blocks: list[Block] = [header(title), section(_change_lines(notice).lstrip())]
     if notice.is_repairable:
         text = f"v{notice.mend} stays in {notice.stage}, as the only one; any other there is archived."
@@ -62,7 +63,7 @@ def _changes_message(notice: DriftNotice) -> Message:
     if notice.mended_by and notice.mended_at:
         footer = f"Mended by {mention_actor(notice.mended_by)}, {format_time(notice.mended_at)}"
     blocks.append(context_line(footer))
-    return build_message(f"{code(notice.model, 120)} was changed in MLflow, not through Registrar", blocks)
+    return build_message(f"{code(notice.model, 120)} was changed in {product().name}, not through Registrar", blocks)
 
 
 def _change_lines(notice: DriftNotice) -> str:

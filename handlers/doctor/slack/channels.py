@@ -12,8 +12,7 @@ from slack_sdk.errors import SlackApiError
 
 from bot.domain.policy.policy import Policy
 from bot.slack.core.client import error_code
-from handlers.doctor.check import CheckSkippedError, join_names
-from handlers.doctor.diagnosis import Diagnosis, failure, ok, warning
+from handlers.doctor.check import CheckSkippedError, Diagnosis, failure, join_names, ok, warning
 from handlers.doctor.slack.workspace import BotIdentity, WorkspaceProbe, call_slack
 
 MAX_PAGES = 15  # of a thousand channels each; Slack allows 20 a minute, and the bot can need some of them

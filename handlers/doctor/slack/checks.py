@@ -17,13 +17,10 @@ from bot.domain.registry.signature_changes import CallerChange, CallerEffect, Ca
 from bot.settings import Settings
 from bot.slack.core.client import error_code
 from bot.slack.promotions import request_card
-from handlers.doctor.check import DoctorCheck
-from handlers.doctor.clock import check_clock
-from handlers.doctor.diagnosis import Diagnosis, failure, ok
+from handlers.doctor.check import Diagnosis, DoctorCheck, check_clock, failure, ok
 from handlers.doctor.slack.channels import check_channels
-from handlers.doctor.slack.connection import check_connection
+from handlers.doctor.slack.connection import check_connection, check_scopes, check_token
 from handlers.doctor.slack.people import check_groups, check_people
-from handlers.doctor.slack.tokens import check_scopes, check_token
 from handlers.doctor.slack.workspace import (
     TOKEN_LOCATIONS,
     WorkspaceProbe,
@@ -62,18 +59,6 @@ def slack_checks(
         DoctorCheck("Slack connection", lambda: check_connection(settings, live=live), away),
         DoctorCheck("clock", lambda: _check_slack_clock(require_workspace(space))),
     ]
-
-
-# -- tokens and scopes -------------------------------------------------------------------------------------------------
-
-
-# -- channels ----------------------------------------------------------------------------------------------------------
-
-
-# -- people ------------------------------------------------------------------------------------------------------------
-
-
-# -- cards -------------------------------------------------------------------------------------------------------------
 
 
 def check_largest_card(workspace: WorkspaceProbe) -> Iterator[Diagnosis]:
@@ -120,9 +105,6 @@ def largest_request() -> Request:
             metrics=figures, against=figures, validation=figures, gates=gates, policy="0" * 12, callers=callers
         ),
     )
-
-
-# -- how Slack reaches us ----------------------------------------------------------------------------------------------
 
 
 def _check_slack_clock(workspace: WorkspaceProbe) -> Iterable[Diagnosis]:

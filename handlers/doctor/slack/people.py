@@ -14,8 +14,7 @@ from bot.domain.policy.policy import Policy
 from bot.domain.promotions.approvers import unmeetable_rules
 from bot.slack.core.client import error_code
 from bot.slack.core.directory import SlackDirectory, belongs_to
-from handlers.doctor.check import CheckSkippedError, join_names
-from handlers.doctor.diagnosis import Diagnosis, failure, ok, warning
+from handlers.doctor.check import CheckSkippedError, Diagnosis, failure, join_names, ok, warning
 from handlers.doctor.local import UNMEETABLE_ADVICE
 from handlers.doctor.policy_notices import UNMEETABLE_RULE
 from handlers.doctor.slack.workspace import WorkspaceProbe, call_slack

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from handlers.terminal.output import console
 
 if TYPE_CHECKING:  # pandas takes a second to load
+    from bot.domain.audit.audit_chain import AuditRecord
     from bot.domain.core.sentence import Sentence
     from bot.domain.promotions.request import RequestSnapshot
     from bot.domain.registry import comparison as compared
     from bot.domain.registry.model import VersionInfo
-    from bot.ledger.audit_chain import AuditRecord
 
 EVENT_KEYS = {
     "number": "its place in the chain",

@@ -12,11 +12,12 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from bot.domain.audit import audit_chain
 from bot.domain.audit.anchors import AnchoredHead
+from bot.domain.audit.audit_chain import ChainFault, ChainFaultKind
 from bot.domain.audit.events import CHAIN_START, GENESIS_HASH, ChainHead, EventTag, chained_hash
-from bot.ledger import SqlLedger, audit_chain
-from bot.ledger.audit_chain import ChainFault, ChainFaultKind
-from bot.ledger.stores import row_mapping
+from bot.ledger import SqlLedger
+from bot.ledger.stores.audit_log import to_audit_record
 from tests.support.ledger.bulk_data import add_many_events
 from tests.support.ledger.records import LATER, NOW, an_event, fault, opened, raw, run_concurrently, save
 
@@ -108,7 +109,7 @@ def renumber(number: int, to: int) -> str:
 
 def forged(number: int, previous: str, **changes: Any) -> str:
     """Return the statement that inserts a row whose hash is right."""
-    row = row_mapping.to_audit_record(an_event(**changes), ChainHead(number - 1, previous))
+    row = to_audit_record(an_event(**changes), ChainHead(number - 1, previous))
     values = ", ".join(f"'{value}'" for value in row._replace(at=row.at[:26].replace("T", " "))[1:])
     values = values.replace(":", r"\:")  # a colon is SQLAlchemy's
     return f"INSERT INTO audit_events VALUES ({number}, {values})"  # noqa: S608

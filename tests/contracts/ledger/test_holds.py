@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bot.ledger import SqlLedger
-from bot.ports import HeldWork, TagUpdate
+from bot.ports import Claim, HeldWork, QueuedCommand, TagUpdate
 from tests.support.ledger.records import BOB, NOW, SOON, a_command, a_hold, a_request, a_transition
 
 pytestmark = pytest.mark.usefixtures("migrates_itself")
@@ -38,13 +38,13 @@ def test_a_hold_covers_what_was_waiting_and_nothing_that_comes_later(ledger: Sql
             ["old"],
         ]
         assert (w.is_request_held(old.id), w.is_request_held(new.id)) == (True, False)
-        claimed = w.claim_transition("churn", "one", NOW, SOON)
+        claimed = w.claim_transition("churn", Claim("one", NOW, SOON))
         assert claimed is not None
         assert claimed.id == "new"
         assert w.due_command_ids(NOW) == ["new"]
-        assert not w.claim_queued_command("old", NOW, SOON)
+        assert not w.claim(QueuedCommand, "old", Claim("one", NOW, SOON))
         assert [one.id for one in w.due_tag_updates(NOW)] == ["new"]
-        assert not w.claim_tag_update(held.tag_updates[0], NOW, SOON)
+        assert not w.claim(TagUpdate, held.tag_updates[0].id, Claim("one", NOW, SOON))
 
 
 def test_one_hold_is_active_at_a_time_and_can_be_widened_and_lifted(ledger: SqlLedger) -> None:

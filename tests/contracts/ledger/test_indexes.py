@@ -18,7 +18,7 @@ from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import UNFINISHED_STATES
 from bot.ledger import SqlLedger
 from bot.ledger.tables import metadata
-from bot.ports import CheckBatch, MessageRef
+from bot.ports import CheckBatch, Claim, MessageRef
 from tests.support.ledger.records import (
     ALICE,
     BOB,
@@ -33,6 +33,7 @@ from tests.support.ledger.records import (
     a_vote,
     an_event,
     opened,
+    slot_claims,
 )
 
 pytestmark = pytest.mark.usefixtures("migrates_itself")
@@ -77,21 +78,21 @@ def _ask_everything(ledger: SqlLedger) -> None:
         w.save_request(w.lock_request(request.id))
         w.add_vote(a_vote(request))
         w.add_transition(move)
-        w.claim_transition("churn", "one", NOW, SOON)
+        w.claim_transition("churn", Claim("one", NOW, SOON))
         w.release_transition(replace(move, attempts=1), NOW)
         w.finish_transition(replace(move, attempts=1))
         w.release_leases("one")
         w.lease_owners()
         w.add_message(a_message("k"))
         (note,) = w.due_messages(NOW)
-        w.claim_message(note, "one", NOW, SOON)
+        w.claim_message(note, Claim("one", NOW, SOON))
         w.postpone_message(note, SOON, "")
         w.mark_delivered(note, MessageRef("C1", "1"))
         w.add_audit_event(an_event())
         w.backlog(NOW)
-        w.acquire_lease("register:churn", "one", NOW, SOON)
+        w.acquire_lease("register:churn", Claim("one", NOW, SOON))
         w.release_lease("register:churn", "one")
-        w.claim_slots({("m1", 1): SOON}, "one", NOW)
+        w.claim_slots(slot_claims({("m1", 1): SOON}, "one", NOW))
         w.finish_slots([a_measurement("m1", 1)], "one")
         w.delete_vote(request.id, BOB)
         freeze = a_freeze()
@@ -101,8 +102,8 @@ def _ask_everything(ledger: SqlLedger) -> None:
         r.freezes()
         r.claimed_monitors(CheckBatch("push", "one", (("m1", 1),)), NOW)
         r.readings("push", [("churn", "accuracy")], since=NOW, until=SOON)
-        r.is_pending(note)
-        r.message_ref_for(note)
+        r.is_pending(note.key)
+        r.message_ref(note.ref_key)
         r.latest_audit_events(model="churn", before_number=7)
         r.latest_audit_events(tags=[EventTag.TRANSITION_DONE], since=NOW)
         r.requests()
@@ -126,7 +127,7 @@ def _ask_everything(ledger: SqlLedger) -> None:
 def _ask_about_holds(ledger: SqlLedger) -> None:
     with ledger.write() as w:
         w.add_hold(a_hold())
-        w.claim_transition("churn", "one", NOW, SOON)
+        w.claim_transition("churn", Claim("one", NOW, SOON))
         w.is_request_held("r1")
         w.tag_updates("churn")
         w.tag_updates("churn", version=7, from_number=3)

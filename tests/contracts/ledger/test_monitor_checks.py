@@ -8,15 +8,13 @@ from math import inf
 
 import pytest
 
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import FrozenBaseline, Monitor, MonitorState
 from bot.domain.monitoring.rules.baseline_summary import summarize
 from bot.domain.monitoring.rules.time_series import TimeSeries
-from bot.domain.monitoring.state import MonitorState
-from bot.domain.monitoring.stored_baselines import FrozenBaseline
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.ledger import SqlLedger
 from bot.ports import CheckBatch
-from tests.support.ledger.records import LATER, NOW, SOON, a_measurement
+from tests.support.ledger.records import LATER, NOW, SOON, a_measurement, slot_claims
 
 pytestmark = pytest.mark.usefixtures("migrates_itself")
 
@@ -29,13 +27,16 @@ pytest_plugins = ("tests.support.ledger.ledgers",)
 def test_checks_are_taken_by_one_and_by_another_when_the_claim_is_over(ledger: SqlLedger) -> None:
     one, other = ("m1", 1), ("m2", 1)
     with ledger.write() as w:
-        assert w.claim_slots({one: SOON, other: LATER}, "one", NOW) == {one, other}
-        assert w.claim_slots({one: SOON}, "two", NOW) == set()
+        assert w.claim_slots(slot_claims({one: SOON, other: LATER}, "one", NOW)) == {one, other}
+        assert w.claim_slots(slot_claims({one: SOON}, "two", NOW)) == set()
     with ledger.write() as w:
-        assert w.claim_slots({one: LATER, other: LATER, ("m3", 1): LATER}, "two", SOON + MOMENT) == {one, ("m3", 1)}
+        assert w.claim_slots(slot_claims({one: LATER, other: LATER, ("m3", 1): LATER}, "two", SOON + MOMENT)) == {
+            one,
+            ("m3", 1),
+        }
         assert w.finish_slots([a_measurement(*one), a_measurement(*other)], "one") == {other}
         assert w.finish_slots([a_measurement(*one), a_measurement("m9", 1)], "two") == {one}
-        assert w.claim_slots({one: LATER}, "one", LATER + MOMENT) == set()
+        assert w.claim_slots(slot_claims({one: LATER}, "one", LATER + MOMENT)) == set()
 
 
 def test_a_monitor_that_is_being_checked_is_not_due(ledger: SqlLedger) -> None:
@@ -44,7 +45,7 @@ def test_a_monitor_that_is_being_checked_is_not_due(ledger: SqlLedger) -> None:
         w.add_monitor(monitor)
         w.save_monitor_state(MonitorState(monitor=monitor.id, slot=3, next_at=NOW))
         assert [due.id for due, _ in w.due_monitors(NOW)] == [monitor.id]
-        w.claim_slots({(monitor.id, 4): SOON}, "one", NOW)
+        w.claim_slots(slot_claims({(monitor.id, 4): SOON}, "one", NOW))
         assert w.due_monitors(NOW) == []
         assert [due.id for due, _ in w.due_monitors(SOON + MOMENT)] == [monitor.id]
 
@@ -55,7 +56,7 @@ def test_of_a_batch_those_are_made_whose_claim_holds(ledger: SqlLedger) -> None:
         for monitor in (mine, lapsed, done):
             w.add_monitor(monitor)
             w.save_monitor_state(MonitorState(monitor=monitor.id, next_at=NOW))
-        w.claim_slots({("mine", 1): LATER, ("lapsed", 1): NOW, ("done", 1): LATER}, "one", NOW)
+        w.claim_slots(slot_claims({("mine", 1): LATER, ("lapsed", 1): NOW, ("done", 1): LATER}, "one", NOW))
         w.finish_slots([a_measurement("done", 1)], "one")
         batch = CheckBatch("push", "one", (("mine", 1), ("lapsed", 1), ("done", 1)))
         assert [monitor.id for monitor, _ in w.claimed_monitors(batch, SOON)] == ["mine"]
@@ -68,8 +69,8 @@ def test_the_checks_of_a_process_that_is_gone_are_free_at_once_where_nobody_else
         for name in names:
             w.add_monitor(a_monitor(name, name))
             w.save_monitor_state(MonitorState(monitor=name, next_at=NOW))
-        w.claim_slots({("begun", 1): LATER, ("made", 1): LATER}, "gone", NOW)
-        w.claim_slots({("theirs", 1): LATER}, "here", NOW)
+        w.claim_slots(slot_claims({("begun", 1): LATER, ("made", 1): LATER}, "gone", NOW))
+        w.claim_slots(slot_claims({("theirs", 1): LATER}, "here", NOW))
         w.finish_slots([a_measurement("made", 1)], "gone")
         w.save_monitor_state(MonitorState(monitor="made", slot=1, next_at=LATER))
         assert (w.lease_owners(), w.due_monitors(NOW)) == (["gone", "here"] if ledger.is_file else [], [])
@@ -78,7 +79,7 @@ def test_the_checks_of_a_process_that_is_gone_are_free_at_once_where_nobody_else
         assert [due.id for due, _ in w.due_monitors(NOW)] == (["begun"] if ledger.is_file else [])
         if not ledger.is_file:
             return
-        assert w.claim_slots({("begun", 1): LATER, ("made", 1): LATER}, "two", NOW) == {("begun", 1)}
+        assert w.claim_slots(slot_claims({("begun", 1): LATER, ("made", 1): LATER}, "two", NOW)) == {("begun", 1)}
         assert w.finish_slots([a_measurement("begun", 1)], "gone") == set()
 
 
@@ -93,7 +94,7 @@ def a_monitor(number: str = "m1", name: str = "accuracy") -> Monitor:
 def test_what_a_standing_knows_is_read_as_it_was_written(ledger: SqlLedger) -> None:
     known = MonitorState(monitor="m1", failed_at=NOW, evidence=(0.1 + 0.2, -1.5, inf, -inf))
     with ledger.write() as w:
-        w.save_monitor_states([known, MonitorState(monitor="m2")])
+        w.save_monitor_state(known, MonitorState(monitor="m2"))
     with ledger.read() as r:
         assert (r.monitor_state("m1"), r.monitor_state("m2")) == (known, MonitorState(monitor="m2"))
 
@@ -136,7 +137,9 @@ def test_the_sweep_keeps_the_checks_of_each_baseline_until_its_monitor_is_remove
     old = [NOW - timedelta(days=days) for days in (3, 2, 1)]
     with ledger.write() as w:
         w.add_monitor(a_monitor())
-        w.claim_slots({(monitor, slot): SOON for monitor in ("m1", "m2") for slot in (1, 2, 3)}, "one", NOW)
+        w.claim_slots(
+            slot_claims({(monitor, slot): SOON for monitor in ("m1", "m2") for slot in (1, 2, 3)}, "one", NOW)
+        )
         w.finish_slots(
             [replace(a_measurement(monitor, slot), at=old[slot - 1]) for monitor in ("m1", "m2") for slot in (1, 2, 3)],
             "one",

@@ -83,7 +83,7 @@ def test_a_write_within_a_write_is_told_at_once(ledger: SqlLedger) -> None:
 
 
 def test_writers_queue_in_the_order_in_which_they_came() -> None:
-    from bot.ledger.write_semaphore import FairSemaphore
+    from bot.ledger.engines import FairSemaphore
 
     turns, order, came = FairSemaphore(1), [], threading.Semaphore(0)
     turns.acquire(1)

@@ -16,6 +16,7 @@ from bot.domain.registry.model import Stage
 from bot.domain.transitions.serving_check import ServingCheck, ServingCheckState
 from bot.domain.transitions.transition import UNFINISHED_STATES, Transition, TransitionState
 from bot.ledger import SqlLedger
+from bot.ports import Claim
 from tests.support.ledger.records import LATER, NOW, SOON, a_transition, an_event, opened, raw, run_concurrently, save
 
 pytestmark = pytest.mark.usefixtures("migrates_itself")
@@ -25,7 +26,7 @@ pytest_plugins = ("tests.support.ledger.ledgers",)
 
 def claim(ledger: SqlLedger, owner: str = "one", now: datetime = NOW, model: str = "churn") -> Transition | None:
     with ledger.write() as w:
-        return w.claim_transition(model, owner, now, now + timedelta(minutes=1))
+        return w.claim_transition(model, Claim(owner, now, now + timedelta(minutes=1)))
 
 
 # Moves
@@ -135,12 +136,12 @@ def test_a_claim_that_meets_another_one_leaves_the_transaction_whole(postgres_ur
             with two.write() as w:
                 w.add_audit_event(an_event())
                 began.set()
-                move = w.claim_transition("churn", "two", NOW, SOON)
+                move = w.claim_transition("churn", Claim("two", NOW, SOON))
                 w.lease_owners()  # the transaction can still be used
                 return move
 
         with ThreadPoolExecutor(1) as pool, one.write() as w:
-            assert w.claim_transition("churn", "one", NOW, SOON)
+            assert w.claim_transition("churn", Claim("one", NOW, SOON))
             other = pool.submit(second)
             began.wait()
             _wait_until_somebody_waits(postgres_url)
@@ -285,9 +286,9 @@ def test_a_question_is_asked_by_one_at_a_time(ledger: SqlLedger) -> None:
     with ledger.write() as w:
         w.save_serving_check(a_serving())
     with ledger.write() as w:
-        assert w.claim_serving_check(a_serving(), LATER)
+        assert w.claim(ServingCheck, a_serving().move, Claim("one", SOON, LATER))
     with ledger.write() as w:
-        assert not w.claim_serving_check(a_serving(), LATER)  # it was read before somebody else took it
+        assert not w.claim(ServingCheck, a_serving().move, Claim("two", SOON, LATER))
         assert w.due_serving_checks(SOON) == []
         assert [one.move for one in w.due_serving_checks(LATER)] == ["m1"]
 
@@ -300,6 +301,6 @@ def test_a_question_has_one_end(ledger: SqlLedger, end: ServingCheckState) -> No
         assert w.save_serving_check(a_serving(state=end))
         assert not w.save_serving_check(a_serving(state=ServingCheckState.CONFIRMED, seen="7"))
         assert not w.save_serving_check(a_serving())
-        assert not w.claim_serving_check(a_serving(), LATER)
+        assert not w.claim(ServingCheck, a_serving().move, Claim("one", SOON, LATER))
         assert w.serving_check("m1") == a_serving(state=end)
         assert w.due_serving_checks(LATER) == []

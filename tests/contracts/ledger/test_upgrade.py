@@ -15,7 +15,7 @@ from alembic import command
 
 from bot.domain.core.actors import Person
 from bot.domain.monitoring.incident import IncidentEnding
-from bot.domain.monitoring.state import MonitorStatus
+from bot.domain.monitoring.monitor import MonitorStatus
 from bot.domain.promotions.request import RequestState
 from bot.domain.transitions.transition import TransitionKind, TransitionState
 from bot.ledger import SqlLedger, engines

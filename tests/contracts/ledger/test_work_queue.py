@@ -13,7 +13,7 @@ from bot.domain.promotions.request import RequestState
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import TransitionState
 from bot.ledger import SqlLedger
-from bot.ports import DeliveryProgress, MessageKind, MessageRef, PendingCount, QueuedCommandState
+from bot.ports import Claim, DeliveryProgress, MessageKind, MessageRef, PendingCount, QueuedCommandState
 from tests.support.ledger.records import (
     LATER,
     NOW,
@@ -113,23 +113,23 @@ def test_a_delivery_that_began_is_remembered_and_nobody_elses_until_its_lease_is
     save(ledger, a_message("k"), a_message("behind it"))
     with ledger.write() as w:
         fresh, _ = w.due_messages(NOW)
-        taken = w.claim_message(fresh, "one", NOW, SOON)
+        taken = w.claim_message(fresh, Claim("one", NOW, SOON))
         assert taken == replace(fresh, attempts=1, claimed_until=SOON)
-        assert w.claim_message(fresh, "two", NOW, SOON) is None
+        assert w.claim_message(fresh, Claim("two", NOW, SOON)) is None
         assert w.due_messages(NOW) == []
     with ledger.write() as w:
         left, _ = w.due_messages(SOON)
         assert left == replace(fresh, was_tried=True, attempts=1, claimed_until=SOON)
-        assert w.claim_message(left, "two", SOON, LATER) == replace(left, attempts=2, claimed_until=LATER)
+        assert w.claim_message(left, Claim("two", SOON, LATER)) == replace(left, attempts=2, claimed_until=LATER)
 
 
 def test_whoever_was_overtaken_writes_no_end_of_a_note(ledger: SqlLedger) -> None:
     save(ledger, a_message("k"))
     with ledger.write() as w:
         (fresh,) = w.due_messages(NOW)
-        mine = w.claim_message(fresh, "one", NOW, SOON)
+        mine = w.claim_message(fresh, Claim("one", NOW, SOON))
         assert mine is not None
-        theirs = w.claim_message(mine, "two", SOON, LATER)
+        theirs = w.claim_message(mine, Claim("two", SOON, LATER))
         assert theirs is not None
         assert not any(
             [
@@ -138,15 +138,15 @@ def test_whoever_was_overtaken_writes_no_end_of_a_note(ledger: SqlLedger) -> Non
                 w.discard_message(mine, ""),
             ]
         )
-        assert (w.is_pending(mine), w.message_ref_for(mine)) == (True, None)
+        assert (w.is_pending(mine.key), w.message_ref(mine.ref_key)) == (True, None)
         assert w.mark_delivered(theirs, MessageRef("C1", "2"))
-        assert (w.is_pending(mine), w.message_ref_for(mine)) == (False, MessageRef("C1", "2"))
+        assert (w.is_pending(mine.key), w.message_ref(mine.ref_key)) == (False, MessageRef("C1", "2"))
 
 
 def test_the_notes_of_a_process_that_is_gone_are_free_at_once(ledger: SqlLedger) -> None:
     save(ledger, a_message("k"))
     with ledger.write() as w:
-        w.claim_message(w.due_messages(NOW)[0], "gone", NOW, LATER)
+        w.claim_message(w.due_messages(NOW)[0], Claim("gone", NOW, LATER))
         assert (w.lease_owners(), w.due_messages(NOW)) == (["gone"], [])
         w.release_leases("gone")
         assert (w.lease_owners(), [note.key for note in w.due_messages(NOW)]) == ([], ["k"])
@@ -154,15 +154,15 @@ def test_the_notes_of_a_process_that_is_gone_are_free_at_once(ledger: SqlLedger)
 
 def test_a_name_is_leased_to_one_at_a_time(ledger: SqlLedger) -> None:
     with ledger.write() as w:
-        assert w.acquire_lease("churn", "one", NOW, SOON)
-        assert w.acquire_lease("churn", "one", NOW, SOON)
-        assert not w.acquire_lease("churn", "two", NOW, SOON)
-        assert w.acquire_lease("other", "two", NOW, SOON)
+        assert w.acquire_lease("churn", Claim("one", NOW, SOON))
+        assert w.acquire_lease("churn", Claim("one", NOW, SOON))
+        assert not w.acquire_lease("churn", Claim("two", NOW, SOON))
+        assert w.acquire_lease("other", Claim("two", NOW, SOON))
         w.release_lease("churn", "two")
-        assert not w.acquire_lease("churn", "two", NOW, SOON)
+        assert not w.acquire_lease("churn", Claim("two", NOW, SOON))
         w.release_lease("churn", "one")
-        assert w.acquire_lease("churn", "two", NOW, SOON)
-        assert w.acquire_lease("churn", "one", LATER, LATER)
+        assert w.acquire_lease("churn", Claim("two", NOW, SOON))
+        assert w.acquire_lease("churn", Claim("one", LATER, LATER))
 
 
 def test_what_a_transaction_locks_by_name_another_one_waits_for(ledger: SqlLedger, ledger_url: str) -> None:
@@ -200,7 +200,7 @@ def test_a_delivered_card_is_found_by_its_lane_and_all_else_by_its_key(ledger: S
 def test_registrar_looks_for_a_lost_message_and_not_for_a_refused_one(ledger: SqlLedger) -> None:
     save(ledger, a_message("k"))
     with ledger.write() as w:
-        mine = w.claim_message(w.due_messages(NOW)[0], "one", NOW, SOON)
+        mine = w.claim_message(w.due_messages(NOW)[0], Claim("one", NOW, SOON))
         assert mine is not None
         w.postpone_message(mine, SOON, "ratelimited")
         [again] = w.due_messages(SOON)
@@ -216,10 +216,10 @@ def test_the_progress_of_a_note_includes_the_reason(ledger: SqlLedger) -> None:
         w.postpone_message(one, SOON, "not_in_channel")
         w.postpone_message(one, LATER)
         w.discard_message(two, "restricted_action")
-        assert w.delivery_progress(one) == DeliveryProgress(is_waiting=True, why="not_in_channel", not_before=LATER)
-        assert w.delivery_progress(two) == DeliveryProgress(is_waiting=False, why="restricted_action")
-        assert w.delivery_progress(three) == DeliveryProgress(is_waiting=True)
-        assert w.delivery_progress(a_message("d")) is None
+        assert w.delivery_progress(one.key) == DeliveryProgress(is_waiting=True, why="not_in_channel", not_before=LATER)
+        assert w.delivery_progress(two.key) == DeliveryProgress(is_waiting=False, why="restricted_action")
+        assert w.delivery_progress(three.key) == DeliveryProgress(is_waiting=True)
+        assert w.delivery_progress(a_message("d").key) is None
 
 
 def test_the_first_note_that_has_to_wait_says_when_to_look_again(ledger: SqlLedger) -> None:

@@ -18,8 +18,7 @@ from hypothesis import strategies as st
 
 from bot.domain.monitoring.readings import Answer, CheckOutcome
 from bot.ports import Query
-from bot.sources.prometheus import PrometheusSource, fill_placeholders
-from bot.sources.prometheus_answers import parse_answer
+from bot.sources.prometheus import PrometheusSource, fill_placeholders, parse_answer
 from tests.support.network.broken_prometheus import (
     BAD_BODIES,
     BAD_RESPONSES,

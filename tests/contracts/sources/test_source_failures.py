@@ -13,8 +13,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from bot.domain.monitoring.incident import IncidentKind
+from bot.domain.monitoring.monitor import MonitorStatus
 from bot.domain.monitoring.readings import Answer, PushedReading
-from bot.domain.monitoring.state import MonitorStatus
 from bot.domain.policy.policy import Source
 from bot.domain.registry.model import RUN_MODEL_TAG, RUN_VERSION_TAG, Stage
 from bot.ports import MetricSource, Query
@@ -34,6 +34,7 @@ from tests.support.monitoring.monitoring import (
 )
 from tests.support.network.broken_prometheus import BAD_BODIES, BAD_RESPONSES, FakeServer, http_response, success_body
 from tests.support.network.ports import free_port
+from tests.support.registry.opened import tracker_of
 from tests.support.registry.registries import mlflow_patience  # noqa: F401
 from tests.support.services.bench import Bench, bench  # noqa: F401
 
@@ -179,7 +180,8 @@ def test_a_bad_figure_of_prometheus_is_rolled_back(held: Held, prometheus: Any) 
 @pytest.fixture
 def push(held: Held) -> MetricSource:
     """Return the source over the ledger's readings."""
-    parts = SourceDependencies(ledger=held.bench.ledger, registry=held.bench.registry, environ={})
+    registry = held.bench.registry
+    parts = SourceDependencies(ledger=held.bench.ledger, registry=registry, tracker=registry, environ={})
     source: MetricSource = open_push("push", Source(type="push"), parts)
     return source
 
@@ -260,20 +262,20 @@ def trained(held: Held, **metrics: float) -> None:
 )
 def test_a_training_run_without_the_metric_is_alerted_and_held(held: Held, metrics: dict[str, float]) -> None:
     trained(held, **metrics)
-    assert held.checks(MlflowSource(held.bench.registry)) is MonitorStatus.NO_DATA
+    assert held.checks(MlflowSource(held.bench.registry, tracker_of(held.bench.registry))) is MonitorStatus.NO_DATA
     assert (held.bench.registry.holders(), rollbacks(held.bench)) == ([5], [])
     assert [one.kind for one in incidents(held.bench)] == [IncidentKind.BLIND]
 
 
 def test_where_mlflow_has_another_version_in_production_nothing_is_known(held: Held) -> None:
     held.bench.registry.by_hand("churn", 1, Stage.PRODUCTION)  # and nobody has looked yet
-    assert held.checks(MlflowSource(held.bench.registry)) is MonitorStatus.NO_DATA
+    assert held.checks(MlflowSource(held.bench.registry, tracker_of(held.bench.registry))) is MonitorStatus.NO_DATA
     assert (held.bench.registry.holders(), rollbacks(held.bench)) == ([1], [])
 
 
 def test_a_bad_metric_of_the_training_run_is_rolled_back(held: Held) -> None:
     trained(held, accuracy=BAD)
-    held.checks(MlflowSource(held.bench.registry), min_served="0s")
+    held.checks(MlflowSource(held.bench.registry, tracker_of(held.bench.registry)), min_served="0s")
     assert held.bench.registry.holders() == [4]
 
 
@@ -297,12 +299,15 @@ LIVE: dict[str, Callable[[Held], Callable[[], None]]] = {
 
 @pytest.mark.parametrize("what", LIVE)
 def test_without_a_live_metric_that_counts_it_is_alerted_and_held(held: Held, what: str) -> None:
-    assert held.checks(LiveMlflowSource(held.bench.registry), LIVE[what](held)) is MonitorStatus.NO_DATA
+    assert (
+        held.checks(LiveMlflowSource(held.bench.registry, tracker_of(held.bench.registry)), LIVE[what](held))
+        is MonitorStatus.NO_DATA
+    )
     held.holds()
 
 
 def test_a_bad_live_metric_is_rolled_back(held: Held) -> None:
-    held.checks(LiveMlflowSource(held.bench.registry), logs(held, BAD))
+    held.checks(LiveMlflowSource(held.bench.registry, tracker_of(held.bench.registry)), logs(held, BAD))
     assert held.bench.registry.holders() == [2]
 
 
@@ -315,7 +320,7 @@ def test_of_live_metrics_out_of_order_the_newest_is_believed(held: Held) -> None
         for value, back in ((GOOD, 0), (BAD, 5), (BAD, 5), (BAD, 8)):
             registry.log_metric(run, "accuracy", value, now - timedelta(seconds=back))
 
-    assert held.checks(LiveMlflowSource(registry), log) is MonitorStatus.OK
+    assert held.checks(LiveMlflowSource(registry, tracker_of(registry)), log) is MonitorStatus.OK
     assert held.bench.registry.holders() == [4]
 
 
@@ -349,14 +354,14 @@ OVER_HTTP = {name: BAD_RESPONSES[name] for name in WAYS} | {
 def test_an_mlflow_that_fails_is_alerted_and_held(
     held: Held,
     answer: bytes,
-    source: Callable[[Any], MetricSource],
+    source: Callable[[Any, Any], MetricSource],
     mlflow_patience: None,  # noqa: F811
 ) -> None:
     sham = FakeServer(answer)
     registry = MlflowRegistry(sham.url, timeout=2)
     try:
         # Where it is JSON by chance, and says nothing, there is no data.
-        assert held.checks(source(registry)) in {MonitorStatus.ERROR, MonitorStatus.NO_DATA}
+        assert held.checks(source(registry, registry.tracker)) in {MonitorStatus.ERROR, MonitorStatus.NO_DATA}
         held.holds()
     finally:
         registry.close()
@@ -367,14 +372,14 @@ def test_an_mlflow_that_fails_is_alerted_and_held(
 @pytest.mark.parametrize("is_there", [True, False], ids=["silent", "refused"])
 def test_an_mlflow_that_does_not_answer_is_alerted_and_held(
     held: Held,
-    source: Callable[[Any], MetricSource],
+    source: Callable[[Any, Any], MetricSource],
     is_there: bool,
     silent: str,
     mlflow_patience: None,  # noqa: F811
 ) -> None:
     registry = MlflowRegistry(silent if is_there else f"http://127.0.0.1:{free_port()}", timeout=1)
     try:
-        assert held.checks(source(registry)) is MonitorStatus.ERROR
+        assert held.checks(source(registry, registry.tracker)) is MonitorStatus.ERROR
         held.holds()
     finally:
         registry.close()

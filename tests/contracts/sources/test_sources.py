@@ -18,7 +18,8 @@ from bot.sources.contract import SourceContract
 from bot.sources.mlflow import LiveMlflowSource, MlflowSource
 from bot.sources.push import PushSource
 from tests.support.domain.source_answers import HOUR, MINUTE, NOON, asked
-from tests.support.registry.registries import RegistryBackend
+from tests.support.registry.opened import tracker_of
+from tests.support.registry.registries import RegistryContents
 
 
 class TestPush(SourceContract):
@@ -102,21 +103,21 @@ class _OverRegistry(SourceContract):
 
     @pytest.fixture(autouse=True, params=["memory", "http"])
     def _parts(
-        self, request: pytest.FixtureRequest, registries: Callable[[str], tuple[ModelRegistry, RegistryBackend]]
+        self, request: pytest.FixtureRequest, registries: Callable[[str], tuple[ModelRegistry, RegistryContents]]
     ) -> None:
         self.registry, self.backend = registries(request.param)
 
     def break_it(self) -> MetricSource:
         down = MemoryRegistry()
         down.is_down = True
-        return type(self.source())(down)  # type: ignore[call-arg]
+        return type(self.source())(down, down)  # type: ignore[call-arg]
 
 
 class TestMlflow(_OverRegistry):
     has_counts = True
 
     def source(self) -> MetricSource:
-        return MlflowSource(self.registry)
+        return MlflowSource(self.registry, tracker_of(self.registry))
 
     def put(self, model: str, version: int, metric: str, value: float) -> None:
         self._serve(model, version, {metric: value})
@@ -135,7 +136,7 @@ class TestLiveMlflow(_OverRegistry):
     has_counts = True
 
     def source(self) -> MetricSource:
-        return LiveMlflowSource(self.registry)
+        return LiveMlflowSource(self.registry, tracker_of(self.registry))
 
     def put(self, model: str, version: int, metric: str, value: float) -> None:
         run = self.backend.add_run(tags={RUN_MODEL_TAG: model, RUN_VERSION_TAG: str(version)}, status="RUNNING")
@@ -156,7 +157,7 @@ class TestMlflowRuns:
             registry.add_model(f"m{at}")
             registry.add_version(f"m{at}", stage=Stage.PRODUCTION, run_id=run)
         queries = [asked(metric, model=f"m{at}", version=1) for at in range(10) for metric in ("accuracy", "f1")]
-        answers = MlflowSource(registry).read(queries)
+        answers = MlflowSource(registry, tracker_of(registry)).read(queries)
         assert [value for one in answers for _, value, *_ in one.points] == [0.9, 0.8] * 10
         assert {one.is_timeless for one in answers} == {True}
         assert registry.request_counts == {"in_production": 1, "metrics": 1}
@@ -172,7 +173,7 @@ class TestMlflowRuns:
         registry = MemoryRegistry()
         registry.add_model("churn")
         registry.add_version("churn", stage=stage, run_id=registry.add_run(metrics={"accuracy": 0.9}))
-        [answer] = MlflowSource(registry).read([asked()])
+        [answer] = MlflowSource(registry, tracker_of(registry)).read([asked()])
         assert (answer.outcome, str(answer.why), list(answer.points)) == (CheckOutcome.NO_DATA, why, [])
 
     @pytest.mark.parametrize("run_id", [None, "gone"])
@@ -180,13 +181,13 @@ class TestMlflowRuns:
         registry = MemoryRegistry()
         registry.add_model("churn")
         registry.add_version("churn", stage=Stage.PRODUCTION, run_id=run_id)
-        [answer] = MlflowSource(registry).read([asked(version=1)])
+        [answer] = MlflowSource(registry, tracker_of(registry)).read([asked(version=1)])
         assert (answer.outcome, list(answer.points)) == (CheckOutcome.OK, [])
 
     def test_a_registry_that_is_down_fails_the_batch(self) -> None:
         registry = MemoryRegistry()
         registry.is_down = True
-        for source in (MlflowSource(registry), LiveMlflowSource(registry)):
+        for source in (MlflowSource(registry, tracker_of(registry)), LiveMlflowSource(registry, tracker_of(registry))):
             with pytest.raises(RegistryUnreachable):
                 source.read([asked()])
 
@@ -202,14 +203,14 @@ class TestMonitoringRuns:
         return registry
 
     def test_the_points_of_all_of_a_version_s_runs_within_the_window(self, registry: MemoryRegistry) -> None:
-        answers = LiveMlflowSource(registry).read([asked(), asked(), asked("f1")])
+        answers = LiveMlflowSource(registry, tracker_of(registry)).read([asked(), asked(), asked("f1")])
         assert [[value for _, value, *_ in one.points] for one in answers] == [[0.1, 0.2] * 2] * 2 + [[]]
         assert {one.is_timeless for one in answers} == {False}
         assert registry.request_counts == {"monitoring_runs": 1, "points": 4}
 
     def test_what_cannot_be_asked_in_time_is_an_error(self, registry: MemoryRegistry) -> None:
         times = iter([0.0, 1.0, 11.0])
-        [answer] = LiveMlflowSource(registry, monotonic=lambda: next(times)).read([asked()])
+        [answer] = LiveMlflowSource(registry, tracker_of(registry), monotonic=lambda: next(times)).read([asked()])
         assert (answer.outcome, list(answer.points)) == (CheckOutcome.ERROR, [])
         assert str(answer.why) == "MLflow did not tell the points of “accuracy” in time."
 
@@ -217,7 +218,7 @@ class TestMonitoringRuns:
         registry.add_model("churn", versions=7)
         run = registry.add_run(tags={RUN_MODEL_TAG: "churn", RUN_VERSION_TAG: "6"})
         registry.log_metric(run, "accuracy", 0.6, NOON - 40 * MINUTE)
-        answer = LiveMlflowSource(registry).history(asked(), 10 * MINUTE)
+        answer = LiveMlflowSource(registry, tracker_of(registry)).history(asked(), 10 * MINUTE)
         assert [value for _, value, *_ in answer.points] == [0.6, 0.1, 0.2]
 
     def test_counts_are_joined_by_the_time_at_which_a_run_logged_both(self, registry: MemoryRegistry) -> None:
@@ -226,14 +227,16 @@ class TestMonitoringRuns:
             for total, minute in zip(of, minutes, strict=True):
                 registry.log_metric(run, "predictions", total, NOON - minute * MINUTE)
                 registry.log_metric(run, "correct", total / 2, NOON - (15 if minute == 15 else minute + 1) * MINUTE)
-        [answer] = LiveMlflowSource(registry).read([asked("correct", of="predictions")])
+        [answer] = LiveMlflowSource(registry, tracker_of(registry)).read([asked("correct", of="predictions")])
         assert [point[1:] for point in answer.points] == [(5.0, 10.0), (15.0, 30.0)]
 
     def test_counts_that_were_never_logged_together_say_so(self, registry: MemoryRegistry) -> None:
         run = registry.add_run(tags={RUN_MODEL_TAG: "churn", RUN_VERSION_TAG: "7"})
         for seconds, (metric, value) in enumerate({"correct": 9.0, "predictions": 10.0}.items()):
             registry.log_metric(run, metric, value, NOON - seconds * MINUTE / 60)
-        [answer, nothing] = LiveMlflowSource(registry).read([asked("correct", of="predictions"), asked("f1", of="f2")])
+        [answer, nothing] = LiveMlflowSource(registry, tracker_of(registry)).read(
+            [asked("correct", of="predictions"), asked("f1", of="f2")]
+        )
         assert (answer.outcome, list(answer.points)) == (CheckOutcome.NO_DATA, [])
         assert str(answer.why) == (
             "“correct” and “predictions” were never logged at the same time. Log both with one call of log_metrics."
@@ -243,7 +246,7 @@ class TestMonitoringRuns:
     def test_one_that_fails_half_way_gives_no_half_answer(self, registry: MemoryRegistry) -> None:
         times = iter([False, False, True])
         registry.delay, registry._sleep = 1.0, lambda _: setattr(registry, "is_down", next(times))
-        [answer] = LiveMlflowSource(registry).read([asked()])
+        [answer] = LiveMlflowSource(registry, tracker_of(registry)).read([asked()])
         assert (answer.outcome, list(answer.points)) == (CheckOutcome.ERROR, [])
 
 

@@ -25,9 +25,8 @@ from bot.domain.commands.parser import load_command, parse_command
 from bot.domain.commands.rule_flags import flag_of
 from bot.domain.core.durations import parse_duration
 from bot.domain.core.errors import BadInput
-from bot.domain.monitoring import rule_messages
 from bot.domain.policy.effect_size import EffectKind, MinimumEffect, parse_effect
-from bot.domain.policy.monitor_config import MonitorConfig
+from bot.domain.policy.monitor_config import MonitorConfig, rule_sentence
 
 OURS = [verb for name, verb in COMMANDS.items() if name.startswith("monitor ")]
 
@@ -150,7 +149,7 @@ def test_without_a_bound_it_is_compared_with_the_production_before() -> None:
     ],
 )
 def test_people_read_when_it_fails(typed: str, said: str) -> None:
-    assert str(rule_messages.rule_sentence(added(f"monitor add churn a {typed}"))) == said
+    assert str(rule_sentence(added(f"monitor add churn a {typed}"))) == said
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,7 @@ import pytest
 
 from bot.domain.core.actors import Person
 from bot.domain.core.sentence import say
-from bot.domain.monitoring.incident import IncidentStatus, TrippedBreaker, is_common_cause
-from bot.domain.monitoring.incident_decision import DecisionInput, decide
+from bot.domain.monitoring.incident import DecisionInput, IncidentStatus, TrippedBreaker, decide, is_common_cause
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.policy.freezes import ActiveFreeze
 from tests.support.domain.monitors import HOURS, NOW, a_monitor

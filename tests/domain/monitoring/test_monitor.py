@@ -11,17 +11,23 @@ import pytest
 
 from bot.domain.core.sentence import say
 from bot.domain.monitoring.assessment import (
-    FIRST_VERDICT_CHECKS,
     RuleResult,
     Verdict,
     assess,
     is_warmed_up,
     verdicts_due_since,
 )
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import (
+    Monitor,
+    MonitorState,
+    MonitorStatus,
+    ProductionTerm,
+    state_after_resume,
+    state_for_term,
+)
 from bot.domain.monitoring.readings import CheckOutcome, Reading
-from bot.domain.monitoring.rules import statistics
-from bot.domain.monitoring.state import MonitorState, MonitorStatus, ProductionTerm, state_after_resume, state_for_term
+from bot.domain.monitoring.rules import sequential
+from bot.domain.policy.monitor_config import RULES
 from tests.support.domain.monitors import HOURS, NOW, a_monitor
 
 TERM = ProductionTerm(transition_id="m1", version=7, since=NOW - timedelta(days=1))
@@ -192,7 +198,7 @@ def test_a_window_from_before_the_monitor_or_its_last_change_is_not_due() -> Non
 
 
 def test_sequential_is_given_the_time_for_the_readings_that_it_needs() -> None:
-    assert FIRST_VERDICT_CHECKS >= statistics.MIN_READINGS
+    assert RULES["sequential"].first_verdict_checks >= sequential.MIN_READINGS
 
 
 def test_a_check_without_a_figure_does_not_hide_why_it_cannot_judge() -> None:

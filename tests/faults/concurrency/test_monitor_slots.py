@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.state import MonitorState
+from bot.domain.monitoring.monitor import Monitor, MonitorState
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.ledger import SqlLedger
 

@@ -42,7 +42,7 @@ from tests.support.app.harness import (
     upkeep_over,
 )
 from tests.support.faults.suite_size import CHAOS, suite_size
-from tests.support.registry.registries import KINDS, RegistryBackend
+from tests.support.registry.registries import KINDS, RegistryContents
 from tests.support.waiting import PATIENCE, wait_until
 
 CROWD = 100
@@ -231,7 +231,7 @@ def ended(vote: Callable[[], object]) -> str:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_two_versions_moved_at_the_same_instant_leave_one_in_production(
-    kind: str, ledger: SqlLedger, registries: Callable[[str], tuple[ModelRegistry, RegistryBackend]]
+    kind: str, ledger: SqlLedger, registries: Callable[[str], tuple[ModelRegistry, RegistryContents]]
 ) -> None:
     registry, backend = registries(kind)
     for number in range(3):
@@ -252,7 +252,7 @@ def test_two_versions_moved_at_the_same_instant_leave_one_in_production(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_two_moves_that_follow_each_other_are_both_made_in_their_order(
-    kind: str, sqlite_url: str, registries: Callable[[str], tuple[ModelRegistry, RegistryBackend]]
+    kind: str, sqlite_url: str, registries: Callable[[str], tuple[ModelRegistry, RegistryContents]]
 ) -> None:
     registry, backend = registries(kind)
     ledger = SqlLedger(sqlite_url)

@@ -22,7 +22,7 @@ from bot.registry.tag_stages import TagStageRegistry
 from tests.support.app.harness import executor, holders, make_transition
 from tests.support.ledger.ledgers import PostgresServer
 from tests.support.registry.mlflow_process import MlflowServer
-from tests.support.registry.registries import MlflowBackend, RegistryBackend
+from tests.support.registry.registries import MlflowBackend, RegistryContents
 
 ROUNDS = 20
 
@@ -86,7 +86,7 @@ def rolls_back(ledger: SqlLedger, registry: ModelRegistry, rounds: int = ROUNDS)
 
 @pytest.mark.parametrize("kind", ["sqlite", "http"])
 def test_whoever_looks_while_it_is_rolled_back_always_finds_one_version(
-    kind: str, sqlite_url: str, registries: Callable[[str], tuple[ModelRegistry, RegistryBackend]]
+    kind: str, sqlite_url: str, registries: Callable[[str], tuple[ModelRegistry, RegistryContents]]
 ) -> None:
     registry, backend = registries(kind)
     backend.add_model("churn", versions=[Stage.ARCHIVED, Stage.ARCHIVED, Stage.PRODUCTION])
@@ -100,7 +100,7 @@ def test_whoever_looks_while_it_is_rolled_back_always_finds_one_version(
 
 
 def test_also_where_the_registry_has_no_stages_and_the_alias_says_who_serves(
-    sqlite_url: str, registries: Callable[[str], tuple[ModelRegistry, RegistryBackend]]
+    sqlite_url: str, registries: Callable[[str], tuple[ModelRegistry, RegistryContents]]
 ) -> None:
     registry, backend = registries("http")
     backend.add_model("churn", versions=3)

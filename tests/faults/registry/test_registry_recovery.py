@@ -35,7 +35,8 @@ from tests.support.app.harness import (
 )
 from tests.support.faults.registry_outage import VOTE_STANDS, SlowRegistry, asks
 from tests.support.registry.mlflow_process import MlflowServer
-from tests.support.registry.registries import RegistryBackend
+from tests.support.registry.opened import opened
+from tests.support.registry.registries import RegistryContents
 from tests.support.services.bench import Bench
 from tests.support.waiting import wait_until
 
@@ -86,7 +87,7 @@ def test_a_move_that_breaks_off_on_real_mlflow_is_finished_later(
     call: str,
     sqlite_url: str,
     mlflow_server: MlflowServer,
-    registries: Callable[[str], tuple[ModelRegistry, RegistryBackend]],
+    registries: Callable[[str], tuple[ModelRegistry, RegistryContents]],
 ) -> None:
     registry, backend = registries("http")
     ledger, clock = SqlLedger(sqlite_url), AdjustableClock()
@@ -139,7 +140,7 @@ def waiting(bench: Bench, tmp_path: Path) -> Iterator[tuple[Registrar, list[Requ
         settings,
         ActivePolicy(bench.policy),
         ledger=bench.ledger,
-        registry=bench.registry,
+        registry=opened(bench.registry),
         notifier=None,
         directory=bench.directory,
         clock=bench.clock,

@@ -20,7 +20,7 @@ from bot.domain.registry.model import Stage
 from bot.registry.mlflow.permissions import Account, Grant
 from bot.registry.mlflow.probe import MlflowProbe
 from handlers.doctor import mlflow
-from handlers.doctor.diagnosis import DiagnosisState
+from handlers.doctor.check import DiagnosisState
 from handlers.doctor.mlflow import Latencies, diagnose_latencies
 from handlers.doctor.mlflow_access import check_users
 from tests.support.network.http_receiver import PlannedReply, run_receiver

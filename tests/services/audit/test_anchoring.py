@@ -11,12 +11,12 @@ import pytest
 
 from bot.anchor_file import LocalAnchorFile
 from bot.domain.audit.anchors import AnchoredHead, parse_anchors
+from bot.domain.audit.audit_chain import stream_records, verify
 from bot.domain.audit.events import EventTag
 from bot.domain.core.actors import Automation
 from bot.domain.core.sentence import unpack_sentence
 from bot.domain.policy.parser import validate_policy
 from bot.domain.policy.policy import Policy
-from bot.ledger.audit_chain import stream_records, verify
 from bot.services.audit.anchoring import Anchoring
 from tests.support.services.bench import POLICY, Bench
 

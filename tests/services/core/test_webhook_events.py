@@ -15,7 +15,7 @@ import pytest
 from bot.domain.policy.policy import unsigned_endpoints
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import TransitionState
-from bot.ports import MessageKind, OutboxMessage
+from bot.ports import Claim, MessageKind, OutboxMessage
 from tests.support.services.webhook_events import SECRET, TOKEN, WebhookHarness
 
 # -- what is told ------------------------------------------------------------------------------------------------------
@@ -81,7 +81,9 @@ def test_an_event_that_waited_because_of_its_models_name_goes_out(webhook_harnes
     with webhook_harness.bench.ledger.write() as tx:
         tx.add_message(stuck)
         late = next(one for one in tx.due_messages(webhook_harness.bench.clock.now()) if one.key == stuck.key)
-        claimed = tx.claim_message(late, "gone", webhook_harness.bench.clock.now(), webhook_harness.bench.clock.now())
+        claimed = tx.claim_message(
+            late, Claim("gone", webhook_harness.bench.clock.now(), webhook_harness.bench.clock.now())
+        )
         assert claimed is not None
         tx.postpone_message(
             claimed, webhook_harness.bench.clock.now() + timedelta(minutes=2), "its address is none that can be called"

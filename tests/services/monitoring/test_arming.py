@@ -13,9 +13,8 @@ from bot.domain.core.errors import BadInput, Refused
 from bot.domain.core.sentence import say
 from bot.domain.monitoring.backtest import Backtest
 from bot.domain.monitoring.incident import TrippedBreaker
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import Monitor, MonitorStatus
 from bot.domain.monitoring.readings import Firing
-from bot.domain.monitoring.state import MonitorStatus
 from bot.services.monitoring.monitors import Monitors
 from tests.support.monitoring.monitor_commands import ADD, MonitorCommands
 from tests.support.services.bench import BOB, CAROL, DAVE

@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import Monitor, MonitorStatus
 from bot.domain.monitoring.readings import Answer
-from bot.domain.monitoring.state import MonitorStatus
 from bot.ports import Query
 from bot.services.monitoring.backtests import Backtester
 from bot.services.monitoring.monitors import Monitors

@@ -7,7 +7,7 @@ import pytest
 from bot.domain.core.errors import Refused, UnknownModel
 from bot.domain.core.sentence import say
 from bot.domain.monitoring.incident import TrippedBreaker
-from bot.domain.monitoring.state import MonitorState, MonitorStatus
+from bot.domain.monitoring.monitor import MonitorState, MonitorStatus
 from bot.domain.policy.parser import validate_policy
 from bot.services.core.context import ActivePolicy
 from bot.services.home.home import Homes

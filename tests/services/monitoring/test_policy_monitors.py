@@ -12,11 +12,10 @@ import pytest
 from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.sentence import unpack_sentence
 from bot.domain.monitoring.incident import IncidentKind, IncidentStatus
-from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.state import MonitorStatus
+from bot.domain.monitoring.monitor import Monitor, MonitorStatus
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.policy.parser import validate_policy
-from bot.ports import MessageKind, MessageRef
+from bot.ports import Claim, MessageKind, MessageRef
 from bot.services.core.context import ActivePolicy
 from tests.support.monitoring.monitoring import (
     HOURS,
@@ -43,7 +42,7 @@ def upgraded(served: Bench) -> Bench:
     """Return a bench whose promotions are told in Slack, and whose policy file has an armed monitor without a rule."""
     with served.ledger.write() as tx:
         for number, note in enumerate(served.notes()):
-            claimed = tx.claim_message(note, "x", served.clock.now(), served.clock.now() + timedelta(minutes=1))
+            claimed = tx.claim_message(note, Claim("x", served.clock.now(), served.clock.now() + timedelta(minutes=1)))
             assert claimed is not None
             tx.mark_delivered(claimed, MessageRef("C1", f"{number}.0"))
     assert served.notes() == []

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from bot.domain.monitoring.incident import IncidentKind
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import Monitor, MonitorStatus
 from bot.domain.monitoring.readings import Answer, CheckOutcome
 from bot.domain.monitoring.rules.evaluation import evaluate_rule
-from bot.domain.monitoring.state import MonitorStatus
 from bot.domain.registry.model import Stage
 from bot.services.monitoring import evaluation
+from tests.support.ledger.records import slot_claims
 from tests.support.monitoring.monitoring import (
     HOURS,
     add_monitor,
@@ -211,7 +211,9 @@ def test_a_clock_set_forward_by_an_hour_loses_no_check_and_doubles_none(served: 
 def test_a_check_of_a_process_that_died_is_made_by_whoever_is_there(served: Bench) -> None:
     monitor = add_monitor(served)
     with served.ledger.write() as tx:
-        tx.claim_slots({(monitor.id, 1): served.clock.now() + timedelta(seconds=40)}, "gone:1:x", served.clock.now())
+        tx.claim_slots(
+            slot_claims({(monitor.id, 1): served.clock.now() + timedelta(seconds=40)}, "gone:1:x", served.clock.now())
+        )
     check_values(served, 0.9)
     assert monitor_state(served, monitor).slot == 0
     check_values(served, 0.9, 0.9, 0.9)

@@ -16,7 +16,7 @@ from bot.domain.rollbacks.history import TimeWindow, periods_in_window
 from bot.domain.rollbacks.history_messages import describe_production_at
 from bot.domain.rollbacks.rollback import serving_periods
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
-from bot.ledger.stores import statements
+from bot.ledger.stores import transitions as transition_store
 from bot.services.core.access import AccessControl
 from bot.services.rollbacks import history
 from tests.support.services.bench import ALICE, BOB, GUEST, STRANGER, Bench
@@ -291,8 +291,8 @@ def test_a_long_history_is_read_in_parts_and_tells_the_same(
     bench: Bench, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(history, "TRANSITIONS_PAGE_SIZE", 3)
-    monkeypatch.setattr(statements, "CONTEXT_ROWS", 2)
-    statements.select_transitions.cache_clear()
+    monkeypatch.setattr(transition_store, "CONTEXT_ROWS", 2)
+    transition_store.select_transitions.cache_clear()
     whole = serving_periods(long_life(bench, seed))
     for last in (1, 2, 5, 50):
         found = bench.history.timeline(ShowHistory(model="churn", last=last))
@@ -304,4 +304,4 @@ def test_a_long_history_is_read_in_parts_and_tells_the_same(
         assert found.periods == periods_in_window(whole, TimeWindow(at))
         assert found.before == next((one for one in whole if one.since <= at), None)
         assert found.after == next((one for one in reversed(whole) if one.since > at), None)
-    statements.select_transitions.cache_clear()
+    transition_store.select_transitions.cache_clear()

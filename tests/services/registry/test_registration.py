@@ -11,6 +11,7 @@ from bot.domain.audit.events import EventTag
 from bot.domain.core.actors import Operator
 from bot.domain.core.errors import Busy, RegistryRefused, RegistryUnreachable, UnknownRun, UnknownVersion
 from bot.domain.registry.model import ModelPackage, Signature, SignatureColumn, Stage
+from bot.ports import Claim
 from bot.services.registry import registration
 from tests.support.services.bench import ALICE, GUEST, Bench, second_bench
 
@@ -105,7 +106,7 @@ def test_while_another_process_registers_a_version_of_the_model_the_ask_waits(
     bench, other = bench_with_runs, second_bench(bench_with_runs)
     now = bench.clock.now()
     with bench.ledger.write() as tx:
-        tx.acquire_lease("register:fraud", other.owner, now, now + timedelta(seconds=60))
+        tx.acquire_lease("register:fraud", Claim(other.owner, now, now + timedelta(seconds=60)))
     with pytest.raises(Busy, match="being registered at this moment"):
         bench.do("register new fraud")
     assert [one.version for one in bench.registry.versions("fraud")] == [1]

@@ -10,6 +10,7 @@ import pytest
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.registry.model import Stage, VersionInfo
 from bot.domain.transitions.transition import Transition
+from bot.ports import Claim
 from bot.services.transitions.executor import LEASE
 from tests.support.services.bench import Bench, second_bench
 from tests.support.services.executor import refuses
@@ -51,7 +52,7 @@ def test_while_one_process_moves_a_model_another_leaves_it_alone(bench: Bench, r
 
 def test_a_process_that_died_is_taken_over_when_its_lease_is_over(bench: Bench, request_: Request) -> None:
     with bench.ledger.write() as tx:
-        tx.claim_transition("churn", "gone:9:z", bench.clock.now(), bench.clock.now() + LEASE)
+        tx.claim_transition("churn", Claim("gone:9:z", bench.clock.now(), bench.clock.now() + LEASE))
     bench.moves.execute_due("churn")
     assert bench.registry.transitions == 0
     bench.clock.advance(seconds=LEASE.total_seconds())

@@ -10,6 +10,7 @@ from bot.domain.core.errors import RegistryUnreachable
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import TransitionState
+from bot.ports import Claim
 from bot.services.transitions.executor import LEASE
 from tests.support.services.bench import BOB, Bench, second_bench
 
@@ -136,7 +137,7 @@ def test_the_alias_is_left_alone_by_a_process_that_was_taken_over_before_it(
         with read() as reading:
             [move] = [one for one in reading.transitions("churn") if one.state is TransitionState.EXECUTING]
         with bench.ledger.write() as tx:
-            tx.claim_transition("churn", other.owner, bench.clock.now(), bench.clock.now() + LEASE)
+            tx.claim_transition("churn", Claim(other.owner, bench.clock.now(), bench.clock.now() + LEASE))
             assert tx.transition(move.id).attempts == move.attempts + 1
 
     bench.registry.after = hang

@@ -15,6 +15,8 @@ from bot.domain.policy.freezes import ActiveFreeze
 from bot.domain.promotions.request import GateResult, Request, RequestSnapshot, RequestState
 from bot.domain.promotions.views import ModelView
 from bot.domain.registry.model import ModelInfo, RunInfo, Stage, VersionInfo
+from bot.ports import NO_LINKS
+from bot.registry.mlflow.adapter import links
 from bot.slack.core.blocks import Message, with_picture
 from bot.slack.monitoring import incident_card
 from bot.slack.promotions import request_card
@@ -334,7 +336,7 @@ def test_a_failed_registration_is_told() -> None:
     version = VersionInfo(model="m", version=1, stage=Stage.NONE, status="FAILED_REGISTRATION")
     card = replace(a_bare_card(), version=version)
     for message in (
-        registry_answers.version_answer(card, None),
+        registry_answers.version_answer(card, NO_LINKS),
         registry_answers.model_answer(ModelView(a_model(), [version], [])),
     ):
         assert "registration failed" in message_text({"blocks": message.blocks})
@@ -342,12 +344,12 @@ def test_a_failed_registration_is_told() -> None:
 
 def test_a_link_to_a_deleted_run_says_so() -> None:
     shown = registry_answers.version_answer(
-        replace(a_bare_card(), run=RunInfo(id="r1", is_deleted=True)), "http://mlflow"
+        replace(a_bare_card(), run=RunInfo(id="r1", is_deleted=True)), links("http://mlflow")
     )
     assert "Run in MLflow (deleted)" in message_text({"blocks": shown.blocks})
 
 
 def test_what_a_version_lacks_is_marked_missing() -> None:
-    shown = message_text({"blocks": registry_answers.version_answer(a_bare_card(), None).blocks})
+    shown = message_text({"blocks": registry_answers.version_answer(a_bare_card(), NO_LINKS).blocks})
     assert "*Semver*\nmissing" in shown
     assert "*Metrics*  missing" in shown

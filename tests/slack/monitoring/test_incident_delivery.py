@@ -25,6 +25,7 @@ from bot.slack.delivery.notifier import SlackNotifier
 from bot.slack.delivery.poster import MessagePoster
 from localslack import LocalSlack
 from tests.support.app.app_fixture import message_text
+from tests.support.ledger.records import slot_claims
 from tests.support.slack.notifier_harness import NOW, POLICY, NotifierHarness
 from tests.support.slack.worst_case_values import BOB
 
@@ -68,7 +69,7 @@ def harness(slack: LocalSlack, sqlite_url: str) -> Iterator[NotifierHarness]:
         tx.add_incident(INCIDENT)
         for slot, value in ((1, 0.9), (2, 0.61)):
             at = NOW + slot * timedelta(minutes=5)
-            tx.claim_slots({(MONITOR.id, slot): at}, "test", at)
+            tx.claim_slots(slot_claims({(MONITOR.id, slot): at}, "test", at))
             tx.finish_slots(
                 [
                     Measurement(

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bot.ports import NO_LINKS
 from bot.slack.core import forms
 from bot.slack.monitoring import modal
 from bot.slack.promotions import modals
@@ -67,7 +68,7 @@ def test_slack_would_open_the_form_for_a_rejection(name: str) -> None:
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_slack_would_show_the_details(name: str) -> None:
-    assert view_problems(modals.details_modal(registry_answers.version_answer(a_card(name), None))) == []
+    assert view_problems(modals.details_modal(registry_answers.version_answer(a_card(name), NO_LINKS))) == []
 
 
 def test_details_open_before_they_are_read() -> None:

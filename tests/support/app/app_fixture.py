@@ -17,17 +17,18 @@ from bot.domain.policy.policy import Policy
 from bot.domain.registry.model import Stage
 from bot.metrics.recorder import PrometheusMetrics
 from bot.policy_file import LocalPolicyFile, load_policy
-from bot.ports import Clock, Ledger, ModelRegistry
+from bot.ports import SYSTEM_CLOCK, Clock, Ledger, ModelRegistry
 from bot.registrar import Registrar
 from bot.registry.memory import MemoryRegistry
 from bot.services.core.admins import AdminAlerts
-from bot.services.core.context import ActivePolicy, SystemClock
+from bot.services.core.context import ActivePolicy
 from bot.settings import Settings
 from handlers.serve import Service, preload_slow_modules
 from handlers.startup import open_listener
 from localslack import Remote, WorkspaceMember
 from tests.support.app.workspaces import SPEED
 from tests.support.paths import ROOT
+from tests.support.registry.opened import opened
 
 MANIFEST = ROOT / "manifest.yml"
 CHANNEL = "#ml-models"
@@ -181,10 +182,10 @@ def running_app(
             settings,
             rules,
             ledger=ledger,
-            registry=registry,
-            notifier=slack_notifier(client, ledger, rules, directory, admins, clock or SystemClock()),
+            registry=opened(registry),
+            notifier=slack_notifier(client, ledger, rules, directory, admins, clock or SYSTEM_CLOCK),
             directory=directory,
-            clock=clock or SystemClock(),
+            clock=clock or SYSTEM_CLOCK,
             policy_file=LocalPolicyFile(policy_file) if policy_file else None,
             observer=metrics,
             admins=admins,

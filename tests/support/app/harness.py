@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 
 import httpx
 
+from bot.domain.audit.audit_chain import stream_records, verify
 from bot.domain.audit.events import ChainedEvent, EventTag
 from bot.domain.core.actors import Person as SlackPerson
 from bot.domain.core.actors import Profile
@@ -21,10 +22,9 @@ from bot.domain.registry.model import Stage
 from bot.domain.transitions.model_card_sources import user_tags
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 from bot.ledger import SqlLedger
-from bot.ledger.audit_chain import stream_records, verify
-from bot.ports import Clock, Ledger, ModelRegistry
+from bot.ports import SYSTEM_CLOCK, Clock, ExperimentTracker, Ledger, ModelRegistry
 from bot.registry.memory import MemoryRegistry
-from bot.services.core.context import ActivePolicy, Context, SystemClock
+from bot.services.core.context import ActivePolicy, Context
 from bot.services.promotions.decisions import RequestDecisions
 from bot.services.promotions.expiry_and_reminders import RequestUpkeep
 from bot.services.promotions.gate_checks import GateChecks
@@ -39,6 +39,7 @@ from localslack import Remote, WorkspaceMember, payloads
 from localslack.seed import PersonSeed
 from localslack.signing import signed_headers
 from tests.support.app.app_fixture import CHANNEL, POLICY, RunningApp, make_policy, message_text
+from tests.support.registry.opened import tracker_of
 from tests.support.services.fakes import FakeDirectory
 
 JSON = dict[str, Any]
@@ -257,9 +258,13 @@ Tap = Callable[[str, str], object]  # is told "before" or "after", and the name 
 class _TappedRegistry:
     """A registry whose every call is told of, before it is made and after it took effect."""
 
-    def __init__(self, inner: ModelRegistry, tap: Tap) -> None:
+    def __init__(self, inner: ModelRegistry | ExperimentTracker, tap: Tap) -> None:
         self._inner = inner
         self._tap = tap
+
+    @property
+    def tracker(self) -> ExperimentTracker:
+        return cast(ExperimentTracker, _TappedRegistry(tracker_of(self._inner), self._tap))
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -290,8 +295,9 @@ def context_over(
     return Context(
         ledger=ledger,
         registry=registry,
+        tracker=tracker_of(registry),
         active_policy=ActivePolicy(policy),
-        clock=clock or SystemClock(),
+        clock=clock or SYSTEM_CLOCK,
         owner=f"host:1:{owner}",
         directory=FakeDirectory(),
     )

@@ -62,7 +62,8 @@ class MetricsApi:
         self.seconds = 0.0
         self.policy = policy()
         sources = MetricSources(
-            lambda: self.policy, SourceDependencies(ledger=ledger, registry=MemoryRegistry(), environ=ENVIRON)
+            lambda: self.policy,
+            SourceDependencies(ledger=ledger, registry=MemoryRegistry(), tracker=MemoryRegistry(), environ=ENVIRON),
         )
         programs = ApiServices(
             ledger=self,

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import Monitor, MonitorStatus
 from bot.domain.monitoring.readings import CheckOutcome, Measurement
-from bot.domain.monitoring.state import MonitorStatus
 from bot.domain.registry.model import Stage
 from bot.domain.rollbacks.rollback import serving_periods
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text, running_app
 from tests.support.app.harness import type_and_read_reply
+from tests.support.ledger.records import slot_claims
 
 ADD = "/model monitor add churn accuracy --source push --greater-than 0.85 --every 5m --action notify"
 
@@ -38,7 +38,7 @@ def record_measurements(app: RunningApp, *values: float) -> None:
     with app.ledger.write() as tx:
         for slot, value in enumerate(values, start=1):
             at = now - timedelta(minutes=len(values) - slot)
-            tx.claim_slots({(monitor.id, slot): at + timedelta(minutes=1)}, "test", at)
+            tx.claim_slots(slot_claims({(monitor.id, slot): at + timedelta(minutes=1)}, "test", at))
             outcome = CheckOutcome.FAILED if value < 0.85 else CheckOutcome.OK
             tx.finish_slots(
                 [

@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 
-from bot.domain.monitoring.rules import statistics
-from bot.domain.monitoring.rules.baselines import MIN_BASELINE_SECONDS, Baseline
-from bot.domain.monitoring.rules.deviation import Deviation
-from bot.domain.monitoring.rules.statistics import Tally
+from bot.domain.monitoring.rules import blocks, sequential
+from bot.domain.monitoring.rules.baselines import MIN_BASELINE_SECONDS, Baseline, Tally
+from bot.domain.monitoring.rules.evaluation import Deviation
 from bot.domain.monitoring.rules.time_series import HOUR, TimeSeries
 from bot.domain.policy.effect_size import EffectKind, MinimumEffect
 from tests.support.domain.time_series import (
@@ -55,7 +54,7 @@ def judge_block(
         else summary(a_week() if baseline is None else baseline, START, window, how["history"])
     )
     begin = start if start is not None else float(block.at[0]) if len(block) else START
-    return statistics.judge_block(block, begin, it, **how)
+    return blocks.judge_block(block, begin, it, **how)
 
 
 def judge_since(
@@ -75,7 +74,7 @@ def judge_since(
         else summary(a_week() if baseline is None else baseline, 0.0, window, how["history"])
     )
     tally = Tally.from_series(recent, it, higher_is_better=how.pop("higher_is_better"))
-    return statistics.judge_sequence(tally, **how)
+    return sequential.judge_sequence(tally, **how)
 
 
 Rule = Callable[..., Deviation]

@@ -8,7 +8,7 @@ from typing import Any
 
 from bot.domain.monitoring.rules import scans
 from bot.domain.monitoring.rules.baselines import Baseline
-from bot.domain.monitoring.rules.deviation import Deviation
+from bot.domain.monitoring.rules.evaluation import Deviation
 from bot.domain.monitoring.rules.time_series import HOUR, TimeSeries
 from bot.domain.policy.effect_size import MinimumEffect
 from tests.support.domain.time_series import EVERY, START, a_week, during, noise, on_weekends, series, summary

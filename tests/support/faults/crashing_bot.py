@@ -29,12 +29,12 @@ from slack_bolt import BoltRequest
 from bot.bootstrap.build import build_registrar
 from bot.bootstrap.slack import fetch_home_team_id, slack_client, slack_directory
 from bot.domain.core.errors import BadInput
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import Monitor, MonitorState
 from bot.domain.monitoring.readings import PushedReading
-from bot.domain.monitoring.state import MonitorState
 from bot.domain.policy.monitor_config import MonitorConfig
-from bot.domain.registry.model import Stage
+from bot.domain.registry.model import Stage, use_product
 from bot.process_identity import new_process_name
+from bot.registry.mlflow.adapter import MLFLOW
 from bot.registry.mlflow.registry import MlflowRegistry
 from bot.services.core.context import ActivePolicy
 from bot.slack.core import forms
@@ -46,6 +46,7 @@ from tests.support.app.app_fixture import AdjustableClock, make_policy, settings
 from tests.support.app.harness import ALICE, BOB, audit_links, click, command, is_chain_intact
 from tests.support.app.workspaces import INSTANT
 from tests.support.faults.crash_points import CrashingLedger, CrashInjector, tap_everything
+from tests.support.registry.opened import opened
 
 MODEL = "churn"
 MONITOR = "m-accuracy"
@@ -135,7 +136,7 @@ class Bot:
                 settings,
                 rules,
                 ledger=self.ledger,
-                registry=self.registry,
+                registry=opened(self.registry),
                 notifier=SlackNotifier(client, self.ledger, lambda: rules.policy, self.clock.now),
                 directory=slack_directory(settings, fetch_home_team_id(client), rules),
                 clock=self.clock,
@@ -370,6 +371,7 @@ def preload(place: BotEnvironment) -> Bot:
 
 def main() -> None:
     """Answer each line with one."""
+    use_product(lambda: MLFLOW.product)
     bot = preload(BotEnvironment(**json.loads(sys.stdin.readline())))
     for line in sys.stdin:
         asked = json.loads(line)

@@ -14,7 +14,8 @@ from bot.domain.core.actors import Person
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 from bot.ledger.engines import parse_url
-from bot.ledger.stores import row_mapping
+from bot.ledger.stores.audit_log import to_audit_record
+from bot.ledger.stores.base import to_row
 from bot.ledger.tables import audit_events, audit_head, transitions
 from tests.support.registry.registries import MlflowBackend
 
@@ -83,8 +84,10 @@ def add_many_events(ledger_url: str, number: int, event: Callable[[int], Event] 
         for first in range(0, number, AT_ONCE):
             added = []
             for at in range(first, min(first + AT_ONCE, number)):
-                added.append(row_mapping.to_audit_row(event(at), head))
-                head = ChainHead(added[-1]["number"], added[-1]["hash"])
+                one = event(at)
+                record = to_audit_record(one, head)
+                added.append({**record._asdict(), "at": one.at})
+                head = ChainHead(record.number, record.hash)
             _insert(connection, audit_events, added)
         connection.execute(sa.update(audit_head), {"number": head.number, "hash": head.hash})
 
@@ -92,7 +95,7 @@ def add_many_events(ledger_url: str, number: int, event: Callable[[int], Event] 
 def add_many_transitions(ledger_url: str, model: str, number: int, first: int = 0, apart: timedelta = SECOND) -> None:
     """Let a model have had so many promotions to Production, one after the other, so far apart; `first` counts on."""
     engine = sa.create_engine(parse_url(ledger_url), poolclass=sa.NullPool)
-    added = [row_mapping.to_row(_a_move(model, at, apart)) | NOBODY_HAS_IT for at in range(first, first + number)]
+    added = [to_row(_a_move(model, at, apart)) | NOBODY_HAS_IT for at in range(first, first + number)]
     with engine.begin() as connection:
         for at in range(0, number, AT_ONCE):
             connection.execute(sa.insert(transitions), added[at : at + AT_ONCE])

@@ -11,10 +11,10 @@ from bot.domain.commands.parser import build_command
 from bot.domain.commands.policy import FreezeModel
 from bot.domain.core.sentence import say
 from bot.domain.monitoring.incident import TrippedBreaker
+from bot.domain.monitoring.monitor import FrozenBaseline
 from bot.domain.monitoring.readings import PushedReading
 from bot.domain.monitoring.rules.baselines import Baseline
 from bot.domain.monitoring.rules.time_series import DAY
-from bot.domain.monitoring.stored_baselines import FrozenBaseline
 from bot.domain.policy.parser import validate_policy
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.restores import Hold, HoldKind

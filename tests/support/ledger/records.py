@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -14,7 +14,9 @@ from typing import Any, TypeVar
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
+from bot.domain.audit import audit_chain
 from bot.domain.audit.anchors import AnchoredHead
+from bot.domain.audit.audit_chain import ChainFault
 from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import Person
 from bot.domain.core.sentence import say
@@ -24,10 +26,9 @@ from bot.domain.promotions.request import Request, Vote, VoteChoice
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.restores import Hold, HoldKind
 from bot.domain.transitions.transition import Transition, TransitionKind
-from bot.ledger import SqlLedger, audit_chain
-from bot.ledger.audit_chain import ChainFault
+from bot.ledger import SqlLedger
 from bot.ledger.engines import parse_url
-from bot.ports import MessageKind, OutboxMessage, QueuedCommand
+from bot.ports import Claim, MessageKind, OutboxMessage, QueuedCommand
 
 T = TypeVar("T")
 
@@ -41,6 +42,11 @@ ALICE, BOB = Person("T1", "U1ALICE"), Person("T1", "U2BOB")
 
 
 _ids = itertools.count(1)
+
+
+def slot_claims(slots: Mapping[tuple[str, int], datetime], owner: str, now: datetime) -> dict[tuple[str, int], Claim]:
+    """Return an owner's claims on checks, each until its own time."""
+    return {slot: Claim(owner, now, until) for slot, until in slots.items()}
 
 
 def a_request(**changes: Any) -> Request:

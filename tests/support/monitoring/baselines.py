@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import FrozenBaseline, Monitor, MonitorStatus
 from bot.domain.monitoring.readings import CheckOutcome, Measurement
-from bot.domain.monitoring.state import MonitorStatus
-from bot.domain.monitoring.stored_baselines import FrozenBaseline
+from tests.support.ledger.records import slot_claims
 from tests.support.monitoring.monitoring import add_monitor, monitor_state, tick
 from tests.support.services.bench import Bench
 
@@ -51,7 +50,7 @@ def record_measurements(
     bench.clock.advance(seconds=span.total_seconds())
     now = bench.clock.now()
     with bench.ledger.write() as tx:
-        tx.claim_slots({(monitor.id, one.slot): now for one in checks}, "x", now)
+        tx.claim_slots(slot_claims({(monitor.id, one.slot): now for one in checks}, "x", now))
         tx.finish_slots(checks, "x")
         tx.save_monitor_state(replace(before, slot=before.slot + count, next_at=now, points=before.points + count))
 

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from bot.domain.audit.events import Event, EventTag
-from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.stored_baselines import FrozenBaseline
+from bot.domain.monitoring.monitor import FrozenBaseline, Monitor
 from tests.support.monitoring.baselines import DAY, promoted, record_measurements, usual_value
 from tests.support.monitoring.monitoring import add_monitor, monitor_state
 from tests.support.services.bench import Bench

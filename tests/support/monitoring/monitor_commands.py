@@ -14,12 +14,12 @@ from bot.domain.core.actors import Caller
 from bot.domain.core.sentence import Sentence
 from bot.domain.monitoring.backtest import Backtest
 from bot.domain.monitoring.incident import Incident, IncidentKind, IncidentStatus
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import Monitor, MonitorState
 from bot.domain.monitoring.readings import CheckOutcome, Firing, Measurement
-from bot.domain.monitoring.state import MonitorState
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.services.core.commands import CommandDispatcher
 from bot.services.monitoring.monitors import Monitors
+from tests.support.ledger.records import slot_claims
 from tests.support.services.bench import BOB, SLACK, Bench
 
 ADD = "monitor add churn accuracy --source push --greater-than 0.85 --every 5m --action notify"
@@ -110,7 +110,7 @@ class MonitorCommands:
         """Let it have been checked once."""
         now = self.bench.clock.now()
         with self.bench.ledger.write() as tx:
-            tx.claim_slots({(monitor.id, slot): now + timedelta(minutes=1)}, "here", now)
+            tx.claim_slots(slot_claims({(monitor.id, slot): now + timedelta(minutes=1)}, "here", now))
             tx.finish_slots(
                 [
                     Measurement(

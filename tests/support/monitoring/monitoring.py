@@ -11,14 +11,14 @@ import pytest
 
 from bot.domain.core.sentence import unpack_sentence
 from bot.domain.monitoring.incident import Incident, IncidentStatus
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import Monitor, MonitorState
 from bot.domain.monitoring.readings import Answer, CheckOutcome, Measurement
-from bot.domain.monitoring.state import MonitorState
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.policy.parser import validate_policy
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import Transition, TransitionKind
 from bot.ports import MessageKind
+from tests.support.ledger.records import slot_claims
 from tests.support.services.bench import BOB, POLICY, Bench
 
 QUICK: dict[str, Any] = {
@@ -120,7 +120,7 @@ def record_history(bench: Bench, monitor: Monitor, values: Callable[[int], float
     with bench.ledger.write() as tx:
         for slot in range(int(hours * 60)):
             at = now.since - timedelta(minutes=int(hours * 60) - slot)
-            tx.claim_slots({(monitor.id, slot + 1): at + timedelta(minutes=1)}, "x", at)
+            tx.claim_slots(slot_claims({(monitor.id, slot + 1): at + timedelta(minutes=1)}, "x", at))
             tx.finish_slots(
                 [
                     Measurement(

@@ -9,16 +9,15 @@ from bot.bootstrap.build import open_sources
 from bot.domain.commands.parser import build_command
 from bot.domain.commands.rollbacks import Rollback
 from bot.domain.core.actors import Person
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import Monitor, MonitorState
 from bot.domain.monitoring.readings import PushedReading
-from bot.domain.monitoring.state import MonitorState
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.policy.parser import validate_policy
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
-from bot.ports import Ledger, ModelRegistry, QueuedCommand
+from bot.ports import SYSTEM_CLOCK, Ledger, ModelRegistry, QueuedCommand
 from bot.services.core.access import AccessControl
-from bot.services.core.context import ActivePolicy, Context, SystemClock, short_id
+from bot.services.core.context import ActivePolicy, Context, short_id
 from bot.services.monitoring.incident_updates import Incidents
 from bot.services.monitoring.scheduler import MonitorScheduler
 from bot.services.promotions.decisions import RequestDecisions
@@ -30,6 +29,7 @@ from bot.services.transitions.completion import Completion
 from bot.services.transitions.executor import TransitionExecutor
 from bot.services.transitions.loadability import LoadabilityChecks
 from bot.services.transitions.preconditions import Preconditions
+from tests.support.registry.opened import opened, tracker_of
 
 BOB = Person("T1", "UBOB")
 POLICY = {"channel": "#ml-models", "max_auto": 1000, "models": {"*": {"production": {"approvers": [BOB.user]}}}}
@@ -54,7 +54,12 @@ class MonitoringHarness:
         self.ledger, self.registry = ledger, registry
         rules = ActivePolicy(validate_policy(POLICY))
         self.context = Context(
-            ledger=ledger, registry=registry, active_policy=rules, clock=SystemClock(), owner="host:1:test"
+            ledger=ledger,
+            registry=registry,
+            tracker=tracker_of(registry),
+            active_policy=rules,
+            clock=SYSTEM_CLOCK,
+            owner="host:1:test",
         )
         gatekeeper, lookups = AccessControl(self.context), RegistryQueries(self.context)
         self.fitness = fitness = LoadabilityChecks(self.context)
@@ -62,8 +67,8 @@ class MonitoringHarness:
         self.moves = TransitionExecutor(self.context, preconditions, Completion(self.context))
         requests = Requests(self.context, RequestDecisions(self.context))
         self.rollbacks = Rollbacks(self.context, lookups, gatekeeper, fitness, requests)
-        sources = open_sources(rules, ledger, registry)
-        self.incidents = Incidents(self.context, self.rollbacks, fitness)
+        sources = open_sources(rules, ledger, opened(registry))
+        self.incidents = Incidents(self.context, fitness)
         self.monitoring = MonitorScheduler(
             self.context, sources, self.incidents, run_transitions=self.moves.execute_due
         )

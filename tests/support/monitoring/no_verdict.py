@@ -10,6 +10,7 @@ from bot.domain.core.sentence import say
 from bot.domain.monitoring.assessment import RuleResult
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.monitoring.readings import Answer, CheckOutcome
+from bot.domain.monitoring.reasons import Reason
 from bot.domain.monitoring.rules.evaluation import evaluate_rule as real_judge
 from bot.services.monitoring import evaluation
 from tests.support.monitoring.monitoring import HOURS, tick
@@ -50,4 +51,4 @@ def rule(monkeypatch: pytest.MonkeyPatch) -> dict[str, RuleResult | Exception]:
     return said
 
 
-CANT = RuleResult(is_worse=None, why=say(WHY))
+CANT = RuleResult(is_worse=None, why=say(WHY).with_code(Reason.NO_DATA))

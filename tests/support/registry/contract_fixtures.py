@@ -7,52 +7,62 @@ from collections.abc import Callable
 import pytest
 
 from bot.domain.registry.model import Stage
-from bot.ports import ModelRegistry
+from bot.ports import ExperimentTracker, ModelRegistry
+from bot.registry.contract.registry import RegistryContract, stages
 from bot.registry.mlflow.registry import MlflowRegistry
 from tests.support.registry.mlflow_process import MlflowServer
-from tests.support.registry.registries import KINDS, TAGGED_KINDS, MlflowBackend, RegistryBackend
+from tests.support.registry.opened import tracker_of
+from tests.support.registry.registries import KINDS, TAGGED_KINDS, MlflowBackend, RegistryContents
 
 NONE, STAGING, PRODUCTION, ARCHIVED = Stage
 
-
-ODD_NAMES = [
-    "o'brien",
-    'the "best"',
-    "two words",
-    "100%",
-    "a_b",
-    "модель",
-    "名前",
-    "churn@eu",
-    "a\\",
-    "x AND y",
-    "a;b",
-    "a--b",
-    "x' OR name != 'x",
-    "x' AND name = 'y",
-    'x" OR name LIKE "%',
+__all__ = [
+    "ARCHIVED",
+    "CALLS",
+    "NONE",
+    "ODD_NAMES",
+    "PRODUCTION",
+    "READING",
+    "STAGING",
+    "WRITING",
+    "backend",
+    "both",
+    "contents",
+    "registry",
+    "remote",
+    "stages",
+    "tracker",
 ]
+
+
+ODD_NAMES = RegistryContract.odd_names
 
 
 @pytest.fixture(params=[*KINDS, *TAGGED_KINDS])
 def both(
-    request: pytest.FixtureRequest, registries: Callable[[str], tuple[ModelRegistry, RegistryBackend]]
-) -> tuple[ModelRegistry, RegistryBackend]:
+    request: pytest.FixtureRequest, registries: Callable[[str], tuple[ModelRegistry, RegistryContents]]
+) -> tuple[ModelRegistry, RegistryContents]:
     return registries(request.param)
 
 
 @pytest.fixture
-def registry(both: tuple[ModelRegistry, RegistryBackend]) -> ModelRegistry:
+def registry(both: tuple[ModelRegistry, RegistryContents]) -> ModelRegistry:
     return both[0]
 
 
 @pytest.fixture
-def backend(both: tuple[ModelRegistry, RegistryBackend]) -> RegistryBackend:
+def backend(both: tuple[ModelRegistry, RegistryContents]) -> RegistryContents:
     return both[1]
 
 
-def stages(registry: ModelRegistry, name: str = "churn") -> dict[int, Stage]:
-    return {version.version: version.stage for version in registry.versions(name)}
+@pytest.fixture
+def contents(backend: RegistryContents) -> RegistryContents:
+    return backend
+
+
+@pytest.fixture
+def tracker(registry: ModelRegistry) -> ExperimentTracker:
+    return tracker_of(registry)
 
 
 READING: dict[str, Callable[[ModelRegistry], object]] = {

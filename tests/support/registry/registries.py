@@ -17,17 +17,28 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
-from bot.domain.registry.model import Dataset, ModelPackage, Signature, SignatureColumn, Stage, VersionInfo
+from bot.domain.registry.model import Dataset, ModelPackage, SignatureColumn, Stage, VersionInfo
 from bot.ports import ModelRegistry
+from bot.registry.contract import RegistryContents
+from bot.registry.contract.tracker import PACKAGE
 from bot.registry.memory import MemoryRegistry
 from bot.registry.tag_stages import STAGE_TAG, TagStageRegistry
 from tests.support.registry.mlflow_process import MlflowServer
+
+__all__ = [
+    "KINDS",
+    "PACKAGE",
+    "TAGGED_KINDS",
+    "MlflowBackend",
+    "RegistryContents",
+    "TaggedBackend",
+]
 
 KINDS = ("memory", "sqlite", "http")
 
@@ -40,63 +51,6 @@ _PATIENCE = (
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR",
 )
-
-
-class RegistryBackend(Protocol):
-    """What stands behind a registry: where a test puts models. `MemoryRegistry` is its own shelf."""
-
-    def add_model(
-        self,
-        name: str,
-        *,
-        versions: int | Sequence[Stage] = 0,
-        description: str = "",
-        tags: Mapping[str, str] | None = None,
-        is_prompt: bool = False,
-    ) -> None:
-        """Add a model with so many versions, or with one version in each of these stages, v1 first."""
-
-    def add_version(
-        self,
-        name: str,
-        *,
-        stage: Stage = Stage.NONE,
-        run_id: str | None = None,
-        description: str = "",
-        tags: Mapping[str, str] | None = None,
-        source: str = "",
-    ) -> int:
-        """Add a version, and return its number."""
-
-    def delete_version(self, name: str, version: int) -> None:
-        """Take a version away."""
-
-    def add_run(
-        self,
-        *,
-        metrics: Mapping[str, float] | None = None,
-        params: Mapping[str, str] | None = None,
-        tags: Mapping[str, str] | None = None,
-        datasets: Sequence[Dataset] = (),
-        status: str = "FINISHED",
-        is_deleted: bool = False,
-        models: Sequence[str] = (),
-        name: str = "",
-        experiment: str = "Default",
-        user: str = "",
-        started_at: datetime | None = None,
-        ended_at: datetime | None = None,
-    ) -> str:
-        """Add a run that logged models of these names, and return its id."""
-
-    def log_metric(self, run_id: str, metric: str, value: float, at: datetime) -> None:
-        """Log one point of a metric of a run."""
-
-    def delete_run(self, run_id: str) -> None:
-        """Put a run into the bin."""
-
-    def add_package(self, version_or_source: VersionInfo | str, package: ModelPackage) -> None:
-        """Put files that say this where a version's files lie."""
 
 
 class MlflowBackend:
@@ -239,7 +193,7 @@ class MlflowBackend:
 class TaggedBackend:
     """The shelf behind a registry that keeps its stages as tags."""
 
-    def __init__(self, backend: RegistryBackend) -> None:
+    def __init__(self, backend: RegistryContents) -> None:
         self._shelf = backend
 
     def __getattr__(self, name: str) -> Any:
@@ -319,10 +273,10 @@ def mlflow_server(mlflow_sqlite: str, tmp_path: Path) -> Iterator[MlflowServer]:
 
 
 @pytest.fixture
-def registries(request: pytest.FixtureRequest) -> Callable[[str], tuple[ModelRegistry, RegistryBackend]]:
+def registries(request: pytest.FixtureRequest) -> Callable[[str], tuple[ModelRegistry, RegistryContents]]:
     """Return a function that makes an empty registry of one of the KINDS or TAGGED_KINDS, with its shelf."""
 
-    def make(kind: str) -> tuple[ModelRegistry, RegistryBackend]:
+    def make(kind: str) -> tuple[ModelRegistry, RegistryContents]:
         if kind in TAGGED_KINDS:
             registry, backend = make(kind.removesuffix(" with tags"))
             return TagStageRegistry(registry, champion="champion", challenger="challenger"), TaggedBackend(backend)
@@ -338,21 +292,6 @@ def registries(request: pytest.FixtureRequest) -> Callable[[str], tuple[ModelReg
         return registry, backend
 
     return make
-
-
-PACKAGE = ModelPackage(
-    flavors=("sklearn",),
-    signature=Signature(
-        inputs=(
-            SignatureColumn(name="age", type="long"),
-            SignatureColumn(name="страна", type="string", required=False),
-        ),
-        outputs=(SignatureColumn(name="", type="tensor(int64,[-1, 4])"),),
-        params=(SignatureColumn(name="threshold", type="double", required=False),),
-    ),
-    dependencies=("mlflow==3.17.2", "scikit-learn==1.9.0"),
-    size=1234,
-)
 
 
 def mlmodel(package: ModelPackage) -> str:

@@ -126,6 +126,7 @@ class Bench:
         context = Context(
             ledger=self.ledger,
             registry=self.registry,
+            tracker=self.registry,
             active_policy=ActivePolicy(self.policy),
             clock=self.clock,
             owner=self.owner,
@@ -140,7 +141,7 @@ class Bench:
         rollbacks = Rollbacks(context, lookups, gatekeeper, fitness, requests)
         sources, incidents, moves = (
             FakeSources(),
-            Incidents(context, rollbacks, fitness),
+            Incidents(context, fitness),
             TransitionExecutor(context, Preconditions(context, gate_checks, fitness), completion),
         )
         history, comparisons = ProductionHistory(context, lookups), Comparisons(context, lookups)

@@ -46,6 +46,7 @@ from localslack.signing import signed_headers
 from tests.support.app.app_fixture import CHANNEL, POLICY, add_churn, make_policy, settings_for
 from tests.support.app.harness import ALICE, BOB, command, sent_texts
 from tests.support.faults.consistency_checks import is_quiet
+from tests.support.registry.opened import opened
 from tests.support.slack.message_parts import OURS
 from tests.support.waiting import wait_until
 
@@ -258,7 +259,7 @@ def door(
             settings,
             holding,
             ledger=ledger,
-            registry=registry,
+            registry=opened(registry),
             notifier=SlackNotifier(client, ledger, lambda: holding.policy),
             directory=SlackDirectory(asking, slack.team_id, holding.policy.user_groups, monotonic),
         )

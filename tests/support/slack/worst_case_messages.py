@@ -19,7 +19,7 @@ from bot.domain.core.sentence import Code, Mention, Name, Sentence, say
 from bot.domain.monitoring import incident_messages
 from bot.domain.monitoring import messages as monitor_messages
 from bot.domain.monitoring.incident import IncidentKind, IncidentStatus
-from bot.domain.monitoring.state import MonitorStatus
+from bot.domain.monitoring.monitor import MonitorStatus
 from bot.domain.policy.messages import describe_rules
 from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions import messages as promotion_messages
@@ -32,6 +32,8 @@ from bot.domain.transitions import drift
 from bot.domain.transitions.drift import DriftNotice, DriftNoticeKind
 from bot.domain.transitions.serving_check import ServingCheck, ServingCheckState
 from bot.domain.transitions.transition import TransitionKind
+from bot.ports import NO_LINKS
+from bot.registry.mlflow.adapter import links
 from bot.slack.commands import help_text
 from bot.slack.commands.rendering import render
 from bot.slack.core import blocks
@@ -163,8 +165,8 @@ def _messages(name: str) -> Iterator[tuple[str, Message]]:
         )
         yield f"a model of {number} versions", registry_answers.model_answer(view)
         yield f"history of {number}", timeline_message(a_timeline(name, min(number, 50)), a_history(name))
-    yield "a version", registry_answers.version_answer(a_card(name), "https://mlflow.example:5000/base")
-    yield "a bare version", registry_answers.version_answer(a_bare_card(), None)
+    yield "a version", registry_answers.version_answer(a_card(name), links("https://mlflow.example:5000/base"))
+    yield "a bare version", registry_answers.version_answer(a_bare_card(), NO_LINKS)
     yield "archive?", registry_answers.archive_question("r4k7q", TEXTS[name] or "m", "v7")
     for finding in findings(name):
         yield f"{finding.kind.value} {len(finding.versions)}", drift_notice.drift_message(finding)

@@ -89,6 +89,7 @@ class OperatorTerminal:
             context = Context(
                 ledger=ledger,
                 registry=MemoryRegistry(),
+                tracker=MemoryRegistry(),
                 active_policy=ActivePolicy(file.parse(file.read_text())),
                 clock=ManualClock(),
                 owner="here:1:bot",

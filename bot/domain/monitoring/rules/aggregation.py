@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from numbers import Real
 
 import numpy as np
@@ -17,16 +18,19 @@ from bot.domain.policy.monitor_config import COUNT_AGGREGATES, MonitorConfig
 MAX_CLOCK_SKEW = timedelta(seconds=60)  # how far another machine's clock may go before ours
 COUNT_TOLERANCE = 1e-9  # of a total, by which a count may lie above it: sums of floating-point numbers
 
-# Why a point does not count, in the words after its number.
-_NOT_A_NUMBER = "no number"
-_NOT_FINITE = "NaN or infinite"
-_WITHOUT_TOTAL = "without a total"
-_OUTSIDE_TOTAL = "not between 0 and the total"
-_WITHOUT_TIME_ZONE = "without a time and its zone"
-_ZERO_TOTAL = "0 of 0"
-_FROM_THE_FUTURE = "from the future"
-_AFTER_SPAN = "later than what is looked at"
-_BEFORE_SPAN = "from before what is looked at"
+
+class PointFault(StrEnum):
+    """Why a point doesn't count, in the words after its number."""
+
+    NOT_A_NUMBER = "no number"
+    NOT_FINITE = "NaN or infinite"
+    WITHOUT_TOTAL = "without a total"
+    OUTSIDE_TOTAL = "not between 0 and the total"
+    WITHOUT_TIME_ZONE = "without a time and its zone"
+    ZERO_TOTAL = "0 of 0"
+    FROM_THE_FUTURE = "from the future"
+    AFTER_SPAN = "later than what is looked at"
+    BEFORE_SPAN = "from before what is looked at"
 
 
 def measure(
@@ -69,26 +73,32 @@ def measure(
 
 
 def usable_points(
-    points: Sequence[Point | CountPoint], rule: MonitorConfig, time_fault: Callable[[datetime], str | None]
-) -> tuple[list[Point | CountPoint], Counter[str]]:
+    points: Sequence[Point | CountPoint], rule: MonitorConfig, time_fault: Callable[[datetime], PointFault | None]
+) -> tuple[list[Point | CountPoint], Counter[PointFault]]:
     """Return the points that count, oldest first and one of a moment, and how many of the others have which fault.
 
     Either all of them are values, or all are counts out of more than 0: beside counts, and where the rule asks for
     them, a mere value says nothing. `time_fault` says what is wrong with a time that has its zone.
     """
     usable: dict[datetime, Point | CountPoint] = {}
-    faults: Counter[str] = Counter()
+    faults: Counter[PointFault] = Counter()
     for at, *figures in points:
         checked = _check_figures(figures)
-        fault = checked if isinstance(checked, str) else _time_zone_fault(at) or time_fault(at)
-        if fault is not None:
+        if isinstance(checked, PointFault):
+            faults[checked] += 1
+        elif not _has_time_zone(at):
+            faults[PointFault.WITHOUT_TIME_ZONE] += 1
+        elif (fault := time_fault(at)) is not None:
             faults[fault] += 1
-        elif not isinstance(checked, str):
+        else:
             usable.setdefault(at, (at, *checked))
     if rule.of is not None or any(len(point) == 3 for point in usable.values()):
         counts = [point for point in usable.values() if len(point) == 3]
         faults += Counter(
-            {_WITHOUT_TOTAL: len(usable) - len(counts), _ZERO_TOTAL: sum(total == 0 for _, _, total in counts)}
+            {
+                PointFault.WITHOUT_TOTAL: len(usable) - len(counts),
+                PointFault.ZERO_TOTAL: sum(total == 0 for _, _, total in counts),
+            }
         )
         usable = {at: (at, count, total) for at, count, total in counts if total > 0}
     return sorted(usable.values()), faults
@@ -117,46 +127,44 @@ def aggregate(points: Sequence[Point | CountPoint], method: str) -> tuple[float,
         return float(np.percentile(values, int(method.removeprefix("p")))), None
 
 
-def _check_figures(figures: Sequence[object]) -> tuple[float] | tuple[float, float] | str:
+def _check_figures(figures: Sequence[object]) -> tuple[float] | tuple[float, float] | PointFault:
     """Return a value, or a count and its total, as finite numbers; or what is wrong: plug-ins can send anything."""
-    checked = [_check_figure(point) for point in figures[:2]] or [_NOT_A_NUMBER]
-    if (fault := next((point for point in checked if isinstance(point, str)), None)) is not None:
-        return fault
-    count, *totals = (point for point in checked if not isinstance(point, str))
-    if not totals:
-        return (count,)
-    return (count, totals[0]) if 0 <= count <= totals[0] * (1 + COUNT_TOLERANCE) else _OUTSIDE_TOTAL
+    checked = []
+    for figure in figures[:2]:
+        if isinstance(figure, bool) or not isinstance(figure, Real):
+            return PointFault.NOT_A_NUMBER
+        try:
+            checked.append(float(figure))
+        except OverflowError:
+            return PointFault.NOT_FINITE
+        if not math.isfinite(checked[-1]):
+            return PointFault.NOT_FINITE
+    match checked:
+        case [value]:
+            return (value,)
+        case [count, total]:
+            return (count, total) if 0 <= count <= total * (1 + COUNT_TOLERANCE) else PointFault.OUTSIDE_TOTAL
+    return PointFault.NOT_A_NUMBER
 
 
-def _check_figure(value: object) -> float | str:
-    """Return a value as a finite number, or what's wrong with it."""
-    if isinstance(value, bool) or not isinstance(value, Real):
-        return _NOT_A_NUMBER
-    try:
-        figure = float(value)
-    except OverflowError:
-        return _NOT_FINITE
-    return figure if math.isfinite(figure) else _NOT_FINITE
+def _has_time_zone(at: object) -> bool:
+    return isinstance(at, datetime) and at.utcoffset() is not None
 
 
-def _time_zone_fault(at: object) -> str | None:
-    return None if isinstance(at, datetime) and at.utcoffset() is not None else _WITHOUT_TIME_ZONE
-
-
-def _time_fault(at: datetime, since: datetime, until: datetime, now: datetime) -> str | None:
+def _time_fault(at: datetime, since: datetime, until: datetime, now: datetime) -> PointFault | None:
     if at - now > MAX_CLOCK_SKEW:
-        return _FROM_THE_FUTURE
+        return PointFault.FROM_THE_FUTURE
     if at - until > MAX_CLOCK_SKEW:
-        return _AFTER_SPAN
-    return _BEFORE_SPAN if at <= since else None
+        return PointFault.AFTER_SPAN
+    return PointFault.BEFORE_SPAN if at <= since else None
 
 
-def _no_readings_reason(faults: Counter[str]) -> Sentence:
+def _no_readings_reason(faults: Counter[PointFault]) -> Sentence:
     if not faults:
         return say("There are no readings.")
-    if faults[_ZERO_TOTAL]:
+    if faults[PointFault.ZERO_TOTAL]:
         return say("Nothing was counted: 0 of 0.")
-    parts = [say("{n} {what}", n=count, what=fault) for fault, count in faults.most_common()]
+    parts = [say("{n} {what}", n=count, what=fault.value) for fault, count in faults.most_common()]
     return say("There are no readings that count: {parts}.", parts=parts)
 
 

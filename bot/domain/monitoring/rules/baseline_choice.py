@@ -4,30 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from bot.domain.core.durations import format_duration
 from bot.domain.core.sentence import Code, Sentence, say
-from bot.domain.monitoring.rules import counts, deviation
+from bot.domain.monitoring.monitor import OwnBaselineKind, ProductionTerm
+from bot.domain.monitoring.reasons import Reason
+from bot.domain.monitoring.rules import counts
 from bot.domain.monitoring.rules.baseline_summary import lookback, summarize
 from bot.domain.monitoring.rules.baselines import MIN_COVERAGE, MIN_DAYS, Baseline, day_length, is_better
-from bot.domain.monitoring.rules.block_times import block_bounds, count_complete_blocks
-from bot.domain.monitoring.rules.history import MonitorHistory
+from bot.domain.monitoring.rules.evaluation import RuleInput, unusable_baseline_reason
 from bot.domain.monitoring.rules.time_series import TimeSeries
-from bot.domain.monitoring.state import MonitorState, ProductionTerm
-from bot.domain.monitoring.stored_baselines import OwnBaselineKind
 from bot.domain.policy.monitor_config import MonitorConfig
-from bot.domain.registry.metric_direction import Direction
 
-SLOTS_PER_DAY = 24  # of a day, that `sequential` compares by
+SLOTS_PER_DAY = 24  # of a day, if windows aren't compared
 RATCHET_DAYS = 14  # days without a failure after which a baseline may get better
 BaselineLookup = Callable[
-    [datetime], tuple[Baseline, Sentence]
+    [datetime], tuple[Baseline, Sentence | None]
 ]  # what a block that begins then is compared with, and a remark
 
 
 def baseline_key(rule: MonitorConfig, measured_from: int) -> str:
     """Return the settings that a frozen baseline depends on besides its term; if they change, it's made again."""
-    window = f" {rule.window.total_seconds():g}" if rule.uses_blocks else ""
+    window = f" {rule.window.total_seconds():g}" if rule.kind.compares_windows else ""
     delay = f" -{rule.label_delay.total_seconds():g}" if rule.label_delay else ""
     return f"{measured_from} {rule.rule} {rule.history.total_seconds():g}{window}{delay}"
 
@@ -40,14 +39,14 @@ def baseline_span(rule: MonitorConfig, term: ProductionTerm) -> tuple[datetime, 
 def summarize_for_rule(rule: MonitorConfig, term: ProductionTerm, points: TimeSeries) -> Baseline:
     """Return the baseline of these readings for the rule.
 
-    For `blocks`, it's cut like the blocks of the term. For `sequential`, it's cut into hours of the day (UTC), or into
+    Where windows are compared, it's cut like the blocks of the term; otherwise into hours of the day (UTC), or into
     days where readings come less often.
     """
     history, points = rule.history.total_seconds(), by_prediction_time(rule, points)
-    if rule.uses_blocks:
+    if rule.kind.compares_windows:
         start = (term.since - rule.label_delay).timestamp()
         baseline = summarize(points, start=start, window=rule.window.total_seconds(), history=history)
-        return counts.with_counts(baseline, points) if rule.rule == "default" else baseline
+        return counts.with_counts(baseline, points) if rule.kind.summarizes_daily else baseline
     day = day_length(history)
     window = day if points.spacing > day / SLOTS_PER_DAY else day / SLOTS_PER_DAY
     return summarize(points, start=0.0, window=window, history=history)
@@ -63,17 +62,16 @@ def has_enough_history(rule: MonitorConfig, baseline: Baseline) -> bool:
     return baseline.covers >= MIN_COVERAGE * rule.history.total_seconds()
 
 
-def current_baseline(
-    rule: MonitorConfig, monitor_state: MonitorState, term: ProductionTerm, now: datetime, history: MonitorHistory
-) -> tuple[Baseline, BaselineLookup]:
+def current_baseline(inputs: RuleInput) -> tuple[Baseline, BaselineLookup]:
     """Return the baseline of a check, and a function from a block's start to that block's baseline and a remark.
 
     The baseline is what was measured before the term, or, once the version has been better than that for `RATCHET_DAYS`
     days without a failure, its own best days: a baseline can only get better. If too little was measured before, it's
     the version's own days so far, summarized again each day.
     """
+    rule, term, history, monitor_state = inputs.rule, inputs.term, inputs.history, inputs.monitor_state
     before = history.frozen_baseline() if rule.baseline == "previous" else None
-    today = term.since + (now - term.since) // rule.baseline_day * rule.baseline_day
+    today = term.since + (inputs.now - term.since) // rule.baseline_day * rule.baseline_day
     if before is not None and has_enough_history(rule, before):
         best = history.own_baseline(OwnBaselineKind.BEST)
         baseline = best[1] if best else before
@@ -84,19 +82,18 @@ def current_baseline(
             if _can_replace(rule, own, baseline):
                 history.save_own_baseline(OwnBaselineKind.BEST, since, today, own)
                 baseline = own
-        return baseline, lambda start: _baseline_at_slot(rule, term, baseline, start, history)
+        return baseline, lambda start: _baseline_at_slot(inputs, baseline, start)
     live = history.own_baseline(OwnBaselineKind.LIVE)
     if live is None or live[0] < today:
-        live = today, _summarize_own_days(rule, term, today, history)
+        live = today, _summarize_own_days(inputs, today)
         history.save_own_baseline(OwnBaselineKind.LIVE, _own_days_since(rule, term, today), *live)
     summary = live[1]
-    return summary, lambda start: (summary, _own_days_remark(rule, term, before, summary, start, history))
+    return summary, lambda start: (summary, _own_days_remark(inputs, before, summary, start))
 
 
-def _summarize_own_days(
-    rule: MonitorConfig, term: ProductionTerm, until: datetime, history: MonitorHistory
-) -> Baseline:
-    return summarize_for_rule(rule, term, history.readings(_own_days_since(rule, term, until), until))
+def _summarize_own_days(inputs: RuleInput, until: datetime) -> Baseline:
+    since = _own_days_since(inputs.rule, inputs.term, until)
+    return summarize_for_rule(inputs.rule, inputs.term, inputs.history.readings(since, until))
 
 
 def _own_days_since(rule: MonitorConfig, term: ProductionTerm, until: datetime) -> datetime:
@@ -106,75 +103,65 @@ def _own_days_since(rule: MonitorConfig, term: ProductionTerm, until: datetime) 
 
 def _can_replace(rule: MonitorConfig, candidate: Baseline, current: Baseline) -> bool:
     """Tell whether a version's own days are better than its baseline, and good enough to judge by."""
-    is_higher, history = rule.better_direction is Direction.HIGHER, rule.history.total_seconds()
-    return deviation.unusable_baseline_reason(candidate, history, rule.min_effect, is_higher) is None and is_better(
+    is_higher, history = rule.higher_is_better, rule.history.total_seconds()
+    return unusable_baseline_reason(candidate, history, rule.min_effect, is_higher) is None and is_better(
         candidate, current, is_higher, rule.min_effect
     )
 
 
+def has_slot(rule: MonitorConfig, baseline: Baseline, start: datetime) -> bool:
+    """Tell whether enough of the baseline's days have readings at the hours of a block."""
+    return baseline.days[baseline.slot_at((start - rule.label_delay).timestamp())] >= MIN_DAYS
+
+
+def baseline_for_block(inputs: RuleInput, start: datetime) -> tuple[Baseline, Sentence | None]:
+    """Return the baseline for the block that begins at `start`, and a remark about it."""
+    earlier = inputs.history.frozen_baseline() if inputs.rule.baseline == "previous" else None
+    return _baseline_at_slot(inputs, earlier, start)
+
+
 def _baseline_at_slot(
-    rule: MonitorConfig, term: ProductionTerm, preferred: Baseline, start: datetime, history: MonitorHistory
-) -> tuple[Baseline, Sentence]:
+    inputs: RuleInput, preferred: Baseline | None, start: datetime
+) -> tuple[Baseline, Sentence | None]:
     """Return the baseline for the block that begins at `start`, and a remark about it.
 
     Where too little was measured before the term, at all or at these hours, it's the version's own past days; where
     those are too few as well, what there is to say is why, and from when on it judges.
     """
-    if has_enough_history(rule, preferred) and has_slot(rule, preferred, start):
-        return preferred, say("")
-    live = _summarize_own_days(rule, term, start, history)
-    return live, _own_days_remark(rule, term, preferred, live, start, history)
-
-
-def has_slot(rule: MonitorConfig, baseline: Baseline, start: datetime) -> bool:
-    return baseline.days[baseline.slot_at((start - rule.label_delay).timestamp())] >= MIN_DAYS
-
-
-def baseline_for_block(
-    rule: MonitorConfig, term: ProductionTerm, start: datetime, history: MonitorHistory
-) -> tuple[Baseline, Sentence]:
-    """Return the baseline for the block that begins at `start`, and a remark about it."""
-    if rule.baseline == "previous":
-        return _baseline_at_slot(rule, term, history.frozen_baseline(), start, history)
-    live = _summarize_own_days(rule, term, start, history)
-    return live, _own_days_remark(rule, term, None, live, start, history)
+    rule = inputs.rule
+    if preferred is not None and has_enough_history(rule, preferred) and has_slot(rule, preferred, start):
+        return preferred, None
+    live = _summarize_own_days(inputs, start)
+    return live, _own_days_remark(inputs, preferred, live, start)
 
 
 def _own_days_remark(
-    rule: MonitorConfig,
-    term: ProductionTerm,
-    earlier: Baseline | None,
-    own_baseline: Baseline,
-    start: datetime,
-    history: MonitorHistory,
-) -> Sentence:
+    inputs: RuleInput, earlier: Baseline | None, own_baseline: Baseline, start: datetime
+) -> Sentence | None:
     """Return the remark for a version that's compared with its own days."""
-    before = say("") if earlier is None else earlier_data_remark(rule, term, earlier)
+    rule, term = inputs.rule, inputs.term
+    before = None if earlier is None else earlier_data_remark(inputs, earlier)
     if has_enough_history(rule, own_baseline):
-        return say("{before}, so this compares with its own past days.", before=before) if str(before) else before
-    whose = say("{before}, and its own", before=before) if str(before) else say("{v}'s", v=_version_code(term))
-    own = history.readings(_own_days_since(rule, term, start), start)
-    is_daily = rule.rule == "default" and (earlier is None or not has_enough_history(rule, earlier))
+        return before and say("{before}, so this compares with its own past days.", before=before)
+    own = inputs.history.readings(_own_days_since(rule, term, start), start)
+    is_daily = rule.kind.summarizes_daily and (earlier is None or not has_enough_history(rule, earlier))
     return say(
         "{whose} past days cover {covers} of the {needed} needed. It judges from {at}.",
-        whose=whose,
+        whose=say("{before}, and its own", before=before) if before else say("{v}'s", v=_version_code(term)),
         covers=_show_seconds(own_baseline.covers),
         needed=format_duration(rule.history),
         at=_judging_starts_at(rule, term, own, start, is_daily=is_daily),
-    )
+    ).with_code(Reason.BASELINE_TOO_SHORT)
 
 
-def earlier_data_remark(rule: MonitorConfig, term: ProductionTerm, earlier: Baseline) -> Sentence:
+def earlier_data_remark(inputs: RuleInput, earlier: Baseline) -> Sentence:
     """Return how little data there is from before a term; readings of blocked versions or other queries don't count."""
-    if has_enough_history(rule, earlier):
-        return say("Before {v}, too few windows at this time of day were complete", v=_version_code(term))
+    v = _version_code(inputs.term)
+    if has_enough_history(inputs.rule, earlier):
+        return say("Before {v}, too few windows at this time of day were complete", v=v)
     if not earlier.covers:
-        return say("There's no usable data from before {v}", v=_version_code(term))
-    return say(
-        "There's only {covers} of usable data from before {v}",
-        covers=_show_seconds(earlier.covers),
-        v=_version_code(term),
-    )
+        return say("There's no usable data from before {v}", v=v)
+    return say("There's only {covers} of usable data from before {v}", covers=_show_seconds(earlier.covers), v=v)
 
 
 def _version_code(term: ProductionTerm) -> Code | str:
@@ -204,3 +191,41 @@ def _judging_starts_at(
     if is_daily and before is not None and before[0] >= later and before[1] >= enough:
         return before[1]  # it ends together with the day
     return block_bounds(rule, term.since, number)[1]
+
+
+# -- the blocks of a term ----------------------------------------------------------------------------------------------
+
+
+def last_block(rule: MonitorConfig, since: datetime, now: datetime) -> tuple[datetime, datetime] | None:
+    """Return the start and end of the last complete block of a term that began at `since`; None before the first.
+
+    Blocks begin with the term and again with each period: a day, or as many whole days as a block needs. What is left
+    of a period that is no whole number of blocks belongs to none.
+    """
+    count = count_complete_blocks(rule, since, now)
+    return block_bounds(rule, since, count - 1) if count else None
+
+
+def count_complete_blocks(rule: MonitorConfig, since: datetime, now: datetime) -> int:
+    """Return how many blocks of a term have ended by `now`."""
+    period, per_period = _block_period(rule)
+    complete, rest = divmod(max(now - since, timedelta()), period)
+    return complete * per_period + min(rest // rule.window, per_period)
+
+
+def block_bounds(rule: MonitorConfig, since: datetime, number: int) -> tuple[datetime, datetime]:
+    """Return the start and end of a term's block, counted from 0."""
+    period, per_period = _block_period(rule)
+    begin = since + number // per_period * period + number % per_period * rule.window
+    return begin, begin + rule.window
+
+
+def _block_period(rule: MonitorConfig) -> tuple[timedelta, int]:
+    """Return the period after which blocks repeat, and how many whole blocks it has."""
+    return _cached_block_period(rule.window, rule.baseline_day)
+
+
+@lru_cache(maxsize=4096)
+def _cached_block_period(window: timedelta, day: timedelta) -> tuple[timedelta, int]:
+    period = -(-window // day) * day
+    return period, period // window

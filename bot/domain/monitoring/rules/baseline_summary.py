@@ -77,8 +77,13 @@ def summarize(points: TimeSeries, *, start: float, window: float, history: float
     )
     apart = level.value - baseline.expected[slots]
     apart = np.where(np.abs(apart) > ROUNDING * np.abs(level.value), apart, 0.0)  # rounding resembles itself
+    filled = baseline.days[baseline.days > 0]
     spread = measure_variability(
-        level.at, apart, window=window, days=_mean_days(baseline.days), period=period_length(window, day)
+        level.at,
+        apart,
+        window=window,
+        days=float(filled.mean()) if filled.size else 0.0,
+        period=period_length(window, day),
     )
     days = np.floor((level.at - start) / period_length(window, day))
     lows, highs = _recurring_extremes(spread, days, slots, len(baseline.same), period_length(window, day))
@@ -111,10 +116,6 @@ def summarize(points: TimeSeries, *, start: float, window: float, history: float
         highs=highs,
         rough=_noise_factors(spread, apart, slots, len(baseline.same), max(round(day / 12 / window), 1)),
     )
-
-
-def _mean_days(days: Floats) -> float:
-    return float(days[days > 0].mean()) if days.any() else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,16 +15,12 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property, lru_cache
-from math import ceil
-from typing import Any
+from math import ceil, inf
+from typing import Any, Self
 
 import numpy as np
 
-from bot.domain.monitoring.rules.time_series import (
-    DAY,
-    Floats,
-    Ints,
-)
+from bot.domain.monitoring.rules.time_series import DAY, Floats, Ints, TimeSeries
 from bot.domain.policy.effect_size import MinimumEffect
 
 BASELINE_DAYS = 7  # of a baseline: every day of the week once
@@ -46,9 +42,6 @@ ONE_WINDOW_INDEX = SCAN_WINDOWS.index(1.0)
 SPARSE_COUNT = 5.0  # of the rarer of two outcomes: counts with fewer in a usual reading are sparse
 STUCK_NOISE_SHARE = 0.1  # of the noise that was there before: with less, a version isn't really being measured
 FIRST_SATURDAY = 2 * DAY  # of the first week of 1970, which began on a Thursday
-
-
-# -- a frozen baseline -------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,12 +212,6 @@ def period_length(window: float, day: float) -> float:
     return day * ceil(window / day)
 
 
-# -- the spread of single readings, and of means of any length ---------------------------------------------------------
-
-
-# -- what is usual -----------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class WeekendEffect:
     """By how much a metric is higher on Saturdays and Sundays, and how certain that is. Several series: (…)."""
@@ -247,3 +234,43 @@ class BaselineArrays:
     noise: Floats  # (…)
     degrees: Floats  # (…)
     weekend: WeekendEffect
+
+
+@dataclass(slots=True)
+class Tally:
+    """The readings since a promotion, by the time of day of a baseline: how many at which time, and their sum.
+
+    Readings at hours that fewer than `MIN_DAYS` days of the baseline have don't count.
+    """
+
+    baseline: Baseline
+    higher_is_better: bool
+    slot_counts: Ints  # (slots)
+    value_sum: float = 0.0
+    worst_gap: float = -inf  # by how much the worst of them is worse than expected
+    weekend_count: float = 0.0  # how many of them are from weekends
+    reading_count: int = 0  # readings, those that don't count included
+
+    @classmethod
+    def from_series(cls, points: TimeSeries, baseline: Baseline, *, higher_is_better: bool) -> Self:
+        """Return the tally of all these readings."""
+        tally = cls(baseline, higher_is_better, np.zeros(len(baseline.same), dtype=np.int64))
+        tally.add(points)
+        return tally
+
+    def add(self, points: TimeSeries) -> None:
+        """Count more readings."""
+        self.reading_count += len(points)
+        slots = self.baseline.slots_at(points.at)
+        has_enough_days = self.baseline.arrays.days[slots] >= MIN_DAYS
+        slots, values, rest = (
+            slots[has_enough_days],
+            points.value[has_enough_days],
+            self.baseline.on_weekend(points.at[has_enough_days]),
+        )
+        expected = self.baseline.arrays.same[slots] + rest * self.baseline.weekend
+        gaps = (expected - values) * (1 if self.higher_is_better else -1)
+        self.slot_counts += np.bincount(slots, minlength=len(self.slot_counts))
+        self.value_sum += float(values.sum())
+        self.weekend_count += float(rest.sum())
+        self.worst_gap = max(self.worst_gap, float(np.max(gaps, initial=-inf)))

@@ -25,8 +25,9 @@ import numpy.typing as npt
 
 from bot.domain.core.numbers import format_number
 from bot.domain.core.sentence import say
+from bot.domain.monitoring.reasons import Reason
 from bot.domain.monitoring.rules.baselines import Baseline
-from bot.domain.monitoring.rules.deviation import Deviation
+from bot.domain.monitoring.rules.evaluation import Deviation, undecided
 from bot.domain.monitoring.rules.time_series import (
     MAD_TO_SIGMA,
     OUTLIER_LIMIT,
@@ -237,6 +238,9 @@ def build_detector(
     )
 
 
+_cached_detector = lru_cache(maxsize=4096)(build_detector)  # a monitor's is the same at every check
+
+
 def update_evidence(
     evidence: Floats, bad_count: Floats, total: Floats, detector: CountDetector
 ) -> tuple[Floats, Floats]:
@@ -308,11 +312,11 @@ def judge_count(
     by = _cached_detector(
         1 - baseline.share if higher_is_better else baseline.share,
         baseline.trials,
-        baseline.dispersion,
-        effect.absolute_distance(baseline.share).item(),
-        baseline.counted,
-        max(baseline.covers / baseline.day, 1.0),
-        fail_after,
+        dispersion=baseline.dispersion,
+        distance=effect.absolute_distance(baseline.share).item(),
+        readings=baseline.counted,
+        days=max(baseline.covers / baseline.day, 1.0),
+        fail_after=fail_after,
     )
     if not by.null < 1:
         why = say(
@@ -320,9 +324,8 @@ def judge_count(
             usual=format_number(baseline.share),
             effect=str(effect),
         )
-        return CountResult(
-            deviation=Deviation(is_worse=None, value=value, bound=nan, why=why), is_recovered=True, evidence=None
-        )
+        impossible = undecided(value, why, Reason.EFFECT_MEANINGLESS)
+        return CountResult(deviation=impossible, is_recovered=True, evidence=None)
     had = GatheredEvidence.from_row(previous_evidence, at)
     bad = (1 - value if higher_is_better else value) * cases
     bets, together = update_evidence(np.array(had.bets), np.array(bad), np.array(cases), by)
@@ -348,24 +351,3 @@ def judge_count(
         why=why,
     )
     return CountResult(deviation=judged, is_recovered=bool(together <= 0), evidence=now.row)
-
-
-@lru_cache(maxsize=4096)  # a monitor's is the same at every check
-def _cached_detector(
-    baseline_share: float,
-    trials: float,
-    dispersion: float,
-    distance: float,
-    readings: float,
-    days: float,
-    fail_after: int,
-) -> CountDetector:
-    return build_detector(
-        baseline_share,
-        trials,
-        dispersion=dispersion,
-        distance=distance,
-        readings=readings,
-        days=days,
-        fail_after=fail_after,
-    )

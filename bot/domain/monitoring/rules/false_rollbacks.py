@@ -8,16 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import fsum
-from types import MappingProxyType
 
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.policy.monitor_config import MonitorConfig
+from bot.domain.policy.monitor_config import RULES, MonitorConfig
 
-# By rule: the share of months in which it acts without a cause (upper 95% bound), for the months in docs/rules.md with
-# φ = 0.7 and without heavy tails. A test compares these with that page's table.
-FALSE_ROLLBACKS_PER_MONTH: Mapping[str, float] = MappingProxyType(
-    {"default": 0.002, "blocks": 0.002, "sequential": 0.001}
-)
+FALSE_ROLLBACKS_PER_MONTH: Mapping[str, float] = {
+    name: kind.false_rollbacks_per_month for name, kind in RULES.items() if kind.false_rollbacks_per_month is not None
+}
 
 SIMULATED_RULE = MonitorConfig(name="simulated", source="simulated")  # all defaults
 
@@ -40,22 +37,28 @@ class FalseRollbackEstimate:
 def expected_per_month(rule: MonitorConfig) -> float | None:
     """Return how many rollbacks a month to expect at most without a cause, not counting a hard limit's.
 
-    None for a threshold, and for settings that act sooner than the simulated ones, which are the defaults.
+    None for a fixed bound, and for settings that act sooner than the simulated ones, which are the defaults.
     """
-    return (
-        FALSE_ROLLBACKS_PER_MONTH[str(rule.rule)]
-        if rule.rule in FALSE_ROLLBACKS_PER_MONTH and not _is_looser(rule)
-        else None
+    effect, least = rule.min_effect, SIMULATED_RULE.min_effect
+    is_looser = (
+        effect.kind is not least.kind  # a distance, or a share of the error, can be as small as the noise
+        or effect.amount < least.amount
+        or rule.fail_after < SIMULATED_RULE.fail_after
+        or any(
+            ours < simulated
+            for ours, simulated in zip(rule.kind.caution(rule), rule.kind.caution(SIMULATED_RULE), strict=True)
+        )
     )
+    return None if is_looser else FALSE_ROLLBACKS_PER_MONTH.get(str(rule.rule))
 
 
 def estimate_false_rollbacks(monitors: Iterable[Monitor]) -> FalseRollbackEstimate | None:
     """Return what to expect from these monitors together; None if none is armed. Paused ones don't count."""
     rules = [monitor.rule for monitor in monitors if monitor.is_armed and not monitor.is_paused]
-    figures = [figure for rule in rules if (figure := expected_per_month(rule)) is not None]
-    thresholds = sum(rule.is_threshold for rule in rules)
     if not rules:
         return None
+    figures = [figure for rule in rules if (figure := expected_per_month(rule)) is not None]
+    thresholds = sum(not rule.uses_baseline for rule in rules)
     return FalseRollbackEstimate(
         armed=len(rules),
         counted=len(figures),
@@ -64,14 +67,3 @@ def estimate_false_rollbacks(monitors: Iterable[Monitor]) -> FalseRollbackEstima
         hard_limits=sum(rule.hard_limit is not None for rule in rules),
         others=len(rules) - len(figures) - thresholds,
     )
-
-
-def _is_looser(rule: MonitorConfig) -> bool:
-    effect, least = rule.min_effect, SIMULATED_RULE.min_effect
-    if effect.kind is not least.kind or effect.amount < least.amount:
-        return True  # a distance, or a share of the error, can be as small as the noise
-    if rule.fail_after < SIMULATED_RULE.fail_after:
-        return True
-    if rule.rule == "sequential":
-        return rule.alpha > SIMULATED_RULE.alpha
-    return rule.sigma < SIMULATED_RULE.sigma or rule.window < SIMULATED_RULE.window

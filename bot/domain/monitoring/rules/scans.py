@@ -1,6 +1,6 @@
 """Means of several lengths at every check, each compared with the spread of such means in the baseline. Pure.
 
-Whole windows (`statistics.judge_block`) see small drops, but not before two of them have passed. With every reading, a
+Whole windows (`blocks.judge_block`) see small drops, but not before two of them have passed. With every reading, a
 scan judges the last half window, window, and up to eight windows, so it sees a large drop sooner. Judging that often
 takes wide bounds, and one shock that fades slowly moves many of these means, so the single readings must confirm it,
 too. docs/decisions/0037-scans.md has what was tried, and docs/rules.md has the figures.
@@ -19,8 +19,8 @@ import numpy as np
 from bot.domain.core.durations import format_duration
 from bot.domain.core.sentence import say
 from bot.domain.monitoring.rules.baselines import MIN_BLOCK_FILL, MIN_DAYS, SCAN_WINDOWS, Baseline
-from bot.domain.monitoring.rules.deviation import Deviation, compare_with_baseline, describe_margin
-from bot.domain.monitoring.rules.statistics import confirmation_score
+from bot.domain.monitoring.rules.blocks import confirmation_score
+from bot.domain.monitoring.rules.evaluation import Deviation, compare_with_baseline, describe_margin
 from bot.domain.monitoring.rules.time_series import (
     ROUNDING,
     Floats,

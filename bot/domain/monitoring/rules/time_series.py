@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bot.domain.monitoring.readings import CheckValue
+
 HOUR = 3_600.0
 DAY = 24 * HOUR
 MAX_CORRELATION = 0.98  # correlation beyond which noise can't be told from drift
@@ -72,6 +74,12 @@ class TimeSeries:
     def span(self) -> float:
         """Return the seconds that the readings cover, the last one for as long as the others."""
         return float(self.at[-1] - self.at[0]) + self.spacing if len(self) else 0.0
+
+
+def to_time_series(values: Iterable[CheckValue]) -> TimeSeries:
+    """Return checks' values as a time series."""
+    rows = [(at.timestamp(), value, total) for at, value, total in values]
+    return TimeSeries.from_columns(*zip(*rows, strict=True)) if rows else TimeSeries.from_columns([], [], [])
 
 
 def _totals_or_none(totals: Floats) -> Floats | None:

@@ -35,7 +35,7 @@ def test_a_question_is_counted_by_what_mlflow_calls_it_and_no_such_model_is_an_a
         registry.models()
         with pytest.raises(UnknownModel):
             registry.model("churn")
-        registry.runs(["0" * 32])
+        registry.tracker.runs(["0" * 32])
     assert listener.asked == [("search_registered_models", ""), ("get_registered_model", ""), ("get_run", "")]
     assert min(listener.seconds) > 0
 

@@ -8,16 +8,15 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
-from unittest.mock import patch
+from contextlib import closing, suppress
+from typing import Any
 
 import pytest
 import requests
-from mlflow.tracking.request_header import registry as header_providers
-from mlflow.tracking.request_header.databricks_request_header_provider import DatabricksRequestHeaderProvider
-from urllib3 import HTTPConnectionPool
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from bot.registry.mlflow import http_tuning
+from bot.registry.mlflow import acknowledgement
 from bot.registry.mlflow.registry import MlflowRegistry
 from tests.support.registry.mlflow_process import MlflowServer
 
@@ -40,66 +39,71 @@ def answer(listener: socket.socket) -> None:
             connection.send(b"{}")
 
 
-def seconds(url: str) -> float:
+def seconds(session: requests.Session, url: str) -> float:
     """Return what an answer takes on a connection that is kept."""
     taken = []
-    with requests.Session() as session:
-        for _ in range(ROUNDS):
-            began = time.perf_counter()
-            session.get(url, timeout=5)
-            taken.append(time.perf_counter() - began)
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        session.get(url, timeout=5)
+        taken.append(time.perf_counter() - began)
     return statistics.median(taken[ROUNDS // 2 :])
 
 
-def test_mlflow_is_asked_over_connections_that_acknowledge_at_once(mlflow_server: MlflowServer) -> None:
+def connection_class(session: requests.Session, url: str) -> type:
+    """Return the class of the connections over which a session asks an address."""
+    adapter: Any = session.get_adapter(f"{url}/api")
+    return type(adapter.poolmanager.connection_from_url(url)._get_conn(timeout=None))
+
+
+@pytest.fixture
+def mlflow_session(mlflow_server: MlflowServer, mlflow_patience: None) -> requests.Session:
+    """Return the session of MLflow's client, after a registry asked the server."""
     registry = MlflowRegistry(mlflow_server.uri)
     registry.models()
     registry.close()
-    assert issubclass(HTTPConnectionPool.ConnectionCls, http_tuning._QuickAckConnection)
+    session: requests.Session = acknowledgement._mlflow_session()
+    return session
+
+
+def test_mlflow_is_asked_over_connections_that_acknowledge_at_once(
+    mlflow_session: requests.Session, mlflow_server: MlflowServer
+) -> None:
+    assert connection_class(mlflow_session, mlflow_server.uri) is acknowledgement._QuickAckConnection
+
+
+def test_a_registry_and_a_tracker_of_two_servers_both_do(mlflow_patience: None) -> None:
+    acknowledgement.acknowledge_at_once("http://one:5000", "https://two/mlflow", "sqlite:///x", "databricks-uc")
+    session = acknowledgement._mlflow_session()
+    assert connection_class(session, "http://one:5000") is acknowledgement._QuickAckConnection
+    assert connection_class(session, "https://two/mlflow") is acknowledgement._QuickAckTlsConnection
+    assert connection_class(session, "http://one:50001") is HTTPConnection
+
+
+def test_nothing_else_in_the_process_is_changed(mlflow_session: requests.Session, mlflow_server: MlflowServer) -> None:
+    pools = (urllib3.HTTPConnectionPool.ConnectionCls, urllib3.HTTPSConnectionPool.ConnectionCls)
+    assert pools == (HTTPConnection, HTTPSConnection)
+    assert urllib3.PoolManager().pool_classes_by_scheme["http"] is urllib3.HTTPConnectionPool
+    assert connection_class(mlflow_session, "http://elsewhere:1") is HTTPConnection
+    with requests.Session() as other:
+        assert connection_class(other, mlflow_server.uri) is HTTPConnection
+
+
+def test_a_second_registry_shares_the_connections_of_the_first(
+    mlflow_session: requests.Session, mlflow_server: MlflowServer
+) -> None:
+    adapter = mlflow_session.get_adapter(mlflow_server.uri + "/")
+    with closing(MlflowRegistry(mlflow_server.uri)) as registry:
+        registry.models()
+    assert mlflow_session.get_adapter(mlflow_server.uri + "/") is adapter
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a program say so")
-def test_an_answer_comes_without_a_pause(slow_server: str) -> None:
-    http_tuning.use_quick_ack_connections()
-    assert seconds(slow_server) < PAUSE
+def test_an_answer_comes_without_a_pause(slow_server: str, mlflow_patience: None) -> None:
+    acknowledgement.acknowledge_at_once(slow_server)
+    assert seconds(acknowledgement._mlflow_session(), slow_server) < PAUSE
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it measures what Linux does by itself")
 def test_without_it_there_is_a_pause(slow_server: str) -> None:
-    with patch.object(http_tuning, "enable_quick_ack"):
-        assert seconds(slow_server) > PAUSE
-
-
-def test_no_request_looks_for_packages_that_are_not_there(mlflow_server: MlflowServer) -> None:
-    registry = MlflowRegistry(mlflow_server.uri)
-    registry.models()
-    looked_for, ours = list[str](), threading.get_ident()
-
-    class Finder:
-        @staticmethod
-        def find_spec(name: str, path: object = None, target: object = None) -> None:
-            if threading.get_ident() == ours:
-                looked_for.append(name)
-
-    with patch.object(sys, "meta_path", [Finder, *sys.meta_path]):
-        registry.models()
-    registry.close()
-    assert looked_for == []
-
-
-def test_within_databricks_its_headers_are_sent_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    provider = DatabricksRequestHeaderProvider()
-    monkeypatch.setattr(header_providers._request_header_provider_registry, "_registry", [provider])
-    monkeypatch.setattr(provider, "in_context", lambda: True)
-    http_tuning.skip_databricks_header()
-    assert list(header_providers._request_header_provider_registry) == [provider]
-    monkeypatch.setattr(provider, "in_context", lambda: False)
-    http_tuning.skip_databricks_header()
-    assert list(header_providers._request_header_provider_registry) == []
-
-
-def test_doing_it_twice_changes_nothing() -> None:
-    http_tuning.use_quick_ack_connections()
-    now = HTTPConnectionPool.ConnectionCls
-    http_tuning.use_quick_ack_connections()
-    assert HTTPConnectionPool.ConnectionCls is now
+    with requests.Session() as session:
+        assert seconds(session, slow_server) > PAUSE

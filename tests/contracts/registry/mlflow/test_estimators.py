@@ -150,7 +150,7 @@ def test_a_model_that_mlflow_saved_tells_its_class(kept: Any, serialization: str
     for name in ("LogisticRegression", "pipeline of LogisticRegression"):
         version, folder = make("churn")
         save(MODELS[name](), folder, serialization)
-        assert registry.estimator_class(version) == "LogisticRegression"
+        assert registry.tracker.estimator_class(version) == "LogisticRegression"
 
 
 def test_of_a_large_file_only_the_beginning_is_read(
@@ -161,25 +161,25 @@ def test_of_a_large_file_only_the_beginning_is_read(
     forest, folder = make("churn")
     save(MODELS["RandomForestClassifier"](), folder)
     assert (folder / "model.pkl").stat().st_size > 10_000
-    assert registry.estimator_class(forest) == "RandomForestClassifier"
+    assert registry.tracker.estimator_class(forest) == "RandomForestClassifier"
     pipeline, folder = make("churn")
     save(MODELS["pipeline of RandomForestClassifier"](), folder)
-    assert registry.estimator_class(pipeline) is None
+    assert registry.tracker.estimator_class(pipeline) is None
 
 
 def test_a_class_is_read_once(kept: Any, mlflow_server: MlflowServer) -> None:
     registry, make = kept
     version, folder = make("churn")
     save(MODELS["LogisticRegression"](), folder)
-    registry.estimator_class(version)
+    registry.tracker.estimator_class(version)
     mlflow_server.requests.clear()
-    assert registry.estimator_class(version) == "LogisticRegression"
+    assert registry.tracker.estimator_class(version) == "LogisticRegression"
     assert mlflow_server.requests == []
 
 
 def test_without_files_there_is_no_class(kept: Any) -> None:
     registry, make = kept
-    assert registry.estimator_class(make("churn")[0]) is None
+    assert registry.tracker.estimator_class(make("churn")[0]) is None
 
 
 def test_a_flavor_that_names_its_class_is_believed(kept: Any) -> None:
@@ -187,4 +187,4 @@ def test_a_flavor_that_names_its_class_is_believed(kept: Any) -> None:
     version, folder = make("churn")
     folder.mkdir(parents=True)
     (folder / "MLmodel").write_text("flavors: {xgboost: {model_class: xgboost.sklearn.XGBClassifier, data: m.ubj}}")
-    assert registry.estimator_class(version) == "XGBClassifier"
+    assert registry.tracker.estimator_class(version) == "XGBClassifier"

@@ -14,11 +14,12 @@ import pytest
 
 from bot.domain.core.errors import BadInput, RegistryRefused, RegistryUnreachable
 from bot.domain.registry.model import SignatureColumn, VersionInfo
-from bot.registry.mlflow.artifacts import read_package
-from bot.registry.mlflow.mlmodel import parse_package
+from bot.registry.mlflow.artifacts import parse_package, read_package
 from bot.registry.mlflow.registry import MlflowRegistry
 from tests.support.registry.mlflow_process import MlflowServer
 from tests.support.registry.registries import PACKAGE, MlflowBackend, mlmodel
+
+OPEN_STORE = "mlflow.store.artifact.artifact_repository_registry.get_artifact_repository"
 
 
 class TestFiles:
@@ -43,10 +44,10 @@ class TestFiles:
         registry = MlflowRegistry(mlflow_server.uri)
         version = registry.register_version("churn", mlflow_backend.add_run(models=["classifier"]), tags={})
         assert version.source.startswith("mlflow-artifacts:/")
-        assert registry.package(version) is None
+        assert registry.tracker.package(version) is None
         mlflow_backend.add_package(version, PACKAGE)
         mlflow_server.requests.clear()
-        assert registry.package(version) == PACKAGE
+        assert registry.tracker.package(version) == PACKAGE
         assert len(mlflow_server.requests) == 4
 
     @pytest.mark.parametrize("models", [[], ["model"]])
@@ -56,7 +57,7 @@ class TestFiles:
         run_id = mlflow_backend.add_run(models=models)
         mlflow_backend.add_package(remote.register_version("churn", run_id, tags={}), PACKAGE)
         number = mlflow_backend.add_version("churn", run_id=run_id, source=f"runs:/{run_id}/model")
-        assert remote.package(remote.version("churn", number)) == PACKAGE
+        assert remote.tracker.package(remote.version("churn", number)) == PACKAGE
 
     def test_a_model_that_mlflow_2_logged_is_found(self, remote: MlflowRegistry, mlflow_backend: MlflowBackend) -> None:
         history = json.dumps([{"artifact_path": "sklearn-model"}, {"artifact_path": "sklearn-model"}])
@@ -78,7 +79,7 @@ class TestFiles:
         mlflow_backend.add_package(version, PACKAGE)
         (Path(version.source) / "MLmodel").write_bytes(b"#" * 1_000_001)
         with pytest.raises(RegistryRefused, match=r"cannot be read \(MLmodel is larger than 1 MB\)"):
-            remote.package(version)
+            remote.tracker.package(version)
 
     def test_what_is_no_mlmodel_is_said_to_be_none(
         self, remote: MlflowRegistry, mlflow_backend: MlflowBackend, version: VersionInfo
@@ -86,7 +87,7 @@ class TestFiles:
         mlflow_backend.add_package(version, PACKAGE)
         (Path(version.source) / "MLmodel").write_text("!!python/object:os.system []")
         with pytest.raises(RegistryRefused, match=r"cannot be read \(its MLmodel cannot be understood\)"):
-            remote.package(version)
+            remote.tracker.package(version)
 
     @pytest.mark.parametrize(
         "place",
@@ -106,17 +107,17 @@ class TestFiles:
 
     def test_a_store_that_does_not_answer_is_given_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
         never = Event()
-        monkeypatch.setattr("bot.registry.mlflow.artifacts._read_package", lambda *_: never.wait(30))
+        monkeypatch.setattr(OPEN_STORE, lambda *_, **__: never.wait(30))
         with pytest.raises(RegistryUnreachable, match="they did not come in time"):
             read_package("s3://bucket/model", "http://127.0.0.1:5000", 0.05)
         never.set()
 
     @pytest.mark.parametrize("error", [ConnectionError("secret"), TimeoutError("secret"), ValueError("secret")])
     def test_what_a_store_raises_is_translated(self, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-        def fail(*_: object) -> None:
+        def fail(*_: object, **__: object) -> None:
             raise error
 
-        monkeypatch.setattr("bot.registry.mlflow.artifacts._read_package", fail)
+        monkeypatch.setattr(OPEN_STORE, fail)
         kind = RegistryRefused if isinstance(error, ValueError) else RegistryUnreachable
         with pytest.raises(kind, match="The model's files cannot be read") as told:
             read_package("s3://bucket/model", "http://127.0.0.1:5000", 5)

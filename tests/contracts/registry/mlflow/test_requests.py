@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
+from bot.registry.mlflow.adapter import links
 from bot.registry.mlflow.registry import MlflowRegistry
-from bot.slack.registry.mlflow_links import run_url
 from tests.support.registry.contract_fixtures import CALLS, WRITING
 from tests.support.registry.mlflow_process import MlflowServer
 from tests.support.registry.registries import MlflowBackend
@@ -36,8 +36,8 @@ class TestRequests:
     def test_a_single_run_is_got_without_a_search(
         self, remote: MlflowRegistry, mlflow_server: MlflowServer, mlflow_runs: list[str]
     ) -> None:
-        assert remote.runs(mlflow_runs[:1]).keys() == set(mlflow_runs[:1])
-        assert remote.runs(["f" * 32]) == {}
+        assert remote.tracker.runs(mlflow_runs[:1]).keys() == set(mlflow_runs[:1])
+        assert remote.tracker.runs(["f" * 32]) == {}
         assert [request.partition("/mlflow/")[2] for request in mlflow_server.requests] == ["runs/get"] * 2
 
     @pytest.mark.parametrize(("number", "requests"), [(2, 1), (1000, 1), (1001, 2)])
@@ -51,25 +51,25 @@ class TestRequests:
         requests: int,
     ) -> None:
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")  # a test may have a slow machine
-        assert len(remote.runs(mlflow_runs[:number])) == number
+        assert len(remote.tracker.runs(mlflow_runs[:number])) == number
         assert len(mlflow_server.requests) == requests + 1  # the first time it asks for the experiments
-        remote.runs(mlflow_runs[:number])
+        remote.tracker.runs(mlflow_runs[:number])
         assert len(mlflow_server.requests) == 2 * requests + 1
 
     def test_no_runs_are_no_request(self, remote: MlflowRegistry, mlflow_server: MlflowServer) -> None:
-        assert remote.runs([]) == remote.runs(["a b", "'"]) == {}
+        assert remote.tracker.runs([]) == remote.tracker.runs(["a b", "'"]) == {}
         assert mlflow_server.requests == []
 
     def test_a_run_that_is_gone_is_looked_for_in_new_experiments_only(
         self, remote: MlflowRegistry, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend
     ) -> None:
         old = mlflow_backend.add_run()
-        assert remote.runs([old, "f" * 32]).keys() == {old}
+        assert remote.tracker.runs([old, "f" * 32]).keys() == {old}
         assert len(mlflow_server.requests) == 2
-        remote.runs([old, "f" * 32])
+        remote.tracker.runs([old, "f" * 32])
         assert len(mlflow_server.requests) == 4  # the runs, and whether there is a new experiment: no
         new = mlflow_backend.add_run(experiment="new")
-        assert remote.runs([old, new]).keys() == {old, new}
+        assert remote.tracker.runs([old, new]).keys() == {old, new}
         assert len(mlflow_server.requests) == 7
 
     def test_a_run_tells_its_experiment_as_the_address_of_its_page_does(
@@ -77,14 +77,16 @@ class TestRequests:
     ) -> None:
         run_id = mlflow_backend.add_run(experiment="churn")
         known = mlflow_backend.tracking.get_experiment_by_name("churn").experiment_id
-        assert run_url("http://mlflow", remote.runs([run_id])[run_id]).endswith(f"/experiments/{known}/runs/{run_id}")
+        assert str(links("http://mlflow").run(remote.tracker.runs([run_id])[run_id])).endswith(
+            f"/experiments/{known}/runs/{run_id}"
+        )
 
     def test_runs_of_a_deleted_experiment_are_found(
         self, remote: MlflowRegistry, mlflow_backend: MlflowBackend
     ) -> None:
         run_id = mlflow_backend.add_run(experiment="gone")
         mlflow_backend.delete_experiment("gone")
-        assert remote.runs([run_id])[run_id].is_deleted
+        assert remote.tracker.runs([run_id])[run_id].is_deleted
 
     def test_registering_asks_for_the_run_its_model_and_the_registered_one(
         self, remote: MlflowRegistry, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend

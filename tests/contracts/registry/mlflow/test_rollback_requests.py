@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.domain.monitoring.state import MonitorStatus
+from bot.domain.monitoring.monitor import MonitorStatus
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import TransitionKind, TransitionState
 from bot.ledger import SqlLedger

@@ -30,12 +30,15 @@ from tests.support.registry.contract_fixtures import (
     stages,
 )
 from tests.support.registry.mlflow_process import MlflowServer, mlflow_subprocess
+from tests.support.registry.opened import tracker_of
 from tests.support.registry.registries import MlflowBackend
 
 OTHERS: dict[str, Callable[[ModelRegistry], object]] = {
-    "runs": lambda registry: registry.runs(["a" * 32]),
-    "package": lambda registry: registry.package(VersionInfo(model="churn", version=1, stage=NONE)),
-    "estimator": lambda registry: registry.estimator_class(VersionInfo(model="churn", version=1, stage=NONE)),
+    "runs": lambda registry: tracker_of(registry).runs(["a" * 32]),
+    "package": lambda registry: tracker_of(registry).package(VersionInfo(model="churn", version=1, stage=NONE)),
+    "estimator": lambda registry: tracker_of(registry).estimator_class(
+        VersionInfo(model="churn", version=1, stage=NONE)
+    ),
     "register": lambda registry: registry.register_version("churn", "a" * 32, tags={}),
 }
 
@@ -96,7 +99,7 @@ class TestTrouble:
     ) -> None:
         run_id = mlflow_backend.add_run()
         mlflow_server.lose_the_next_answer()
-        assert remote.runs([run_id]).keys() == {run_id}
+        assert remote.tracker.runs([run_id]).keys() == {run_id}
 
     def test_a_version_whose_answer_is_lost_is_not_made_twice(
         self, remote: MlflowRegistry, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend
@@ -167,10 +170,10 @@ class TestTrouble:
         self, remote: MlflowRegistry, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend, body: str
     ) -> None:
         runs = [mlflow_backend.add_run(metrics={"accuracy": 0.9}) for _ in range(2)]
-        remote.runs(runs)  # which experiments there are is known from now on
+        remote.tracker.runs(runs)  # which experiments there are is known from now on
         mlflow_server.answer(200, body)
         with pytest.raises(RegistryUnreachable, match="is not an MLflow server"):
-            remote.versions("churn") if "model_versions" in body else remote.runs(runs)
+            remote.versions("churn") if "model_versions" in body else remote.tracker.runs(runs)
 
     def test_the_database_s_words_are_kept_for_the_log(
         self, remote: MlflowRegistry, mlflow_server: MlflowServer
@@ -264,7 +267,7 @@ def test_a_model_that_mlflow_logged_is_registered_and_read(command_line_server: 
     run_id = trained.stdout.split("run ")[-1].strip()
     registry = MlflowRegistry(command_line_server)
     version = registry.register_version("fraud", run_id, tags={"semver": "1.0.0"})
-    run, package = registry.runs([run_id])[run_id], registry.package(version)
+    run, package = registry.tracker.runs([run_id])[run_id], registry.tracker.package(version)
     assert registry.version("fraud", 1) == version
     assert math.isnan(run.metrics["auc"])
     assert [(dataset.rows, dataset.context) for dataset in run.datasets] == [(2, "training")]
@@ -276,7 +279,7 @@ def test_a_model_that_mlflow_logged_is_registered_and_read(command_line_server: 
     )
     assert any(line.startswith("scikit-learn==") for line in package.dependencies)
     assert package.size
-    assert registry.estimator_class(version) == "LogisticRegression"
+    assert registry.tracker.estimator_class(version) == "LogisticRegression"
 
 
 @pytest.mark.postgres

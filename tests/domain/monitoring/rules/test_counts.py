@@ -29,7 +29,7 @@ from bot.domain.monitoring.rules.counts import (
     update_evidence,
     winsorize_days,
 )
-from bot.domain.monitoring.rules.statistics import confidence_radius
+from bot.domain.monitoring.rules.sequential import confidence_radius
 from bot.domain.monitoring.rules.time_series import DAY, HOUR, Floats, Ints, TimeSeries
 from bot.domain.policy.effect_size import MinimumEffect
 

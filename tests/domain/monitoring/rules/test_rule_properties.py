@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bot.domain.core.sentence import pack_sentence, unpack_sentence
 from bot.domain.monitoring.rules import baselines
-from bot.domain.monitoring.rules.deviation import Deviation
+from bot.domain.monitoring.rules.evaluation import Deviation
 from bot.domain.monitoring.rules.time_series import DAY, HOUR, TimeSeries
 from bot.domain.policy.effect_size import EffectKind, MinimumEffect
 from tests.support.domain.rules import NAN, RULES, Rule, a_baseline, a_summary, absolute, judge_block, judge_since

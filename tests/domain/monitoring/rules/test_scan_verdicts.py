@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bot.domain.monitoring.rules import scans, statistics
+from bot.domain.monitoring.rules import blocks, scans
 from bot.domain.monitoring.rules.baselines import Baseline, dump_baseline, load_baseline
 from bot.domain.monitoring.rules.time_series import DAY, HOUR, Floats, TimeSeries
 from bot.domain.policy.effect_size import MinimumEffect
@@ -288,4 +288,4 @@ def test_a_baseline_of_the_version_before_says_nothing_to_a_scan() -> None:
     assert (old.spread, scan(live(0.5), old)) == ((), None)
     block = live(0.5).between(START + 8 * HOUR, START + 9 * HOUR)
     how: dict[str, Any] = {"history": 7 * DAY, "higher_is_better": True, "effect": TWO_PERCENT, "sigma": 3.0}
-    assert statistics.judge_block(block, START + 8 * HOUR, old, **how).is_worse
+    assert blocks.judge_block(block, START + 8 * HOUR, old, **how).is_worse

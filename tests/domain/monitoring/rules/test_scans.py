@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bot.domain.monitoring.rules import scans
 from bot.domain.monitoring.rules.baseline_summary import NOISE_MARGIN, measure_variability
 from bot.domain.monitoring.rules.baselines import SCAN_WINDOWS, dump_baseline, is_better, load_baseline
-from bot.domain.monitoring.rules.statistics import confirmation_score
+from bot.domain.monitoring.rules.blocks import confirmation_score
 from bot.domain.monitoring.rules.time_series import (
     DAY,
     HOUR,

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.domain.monitoring.rules import statistics
-from bot.domain.monitoring.rules.statistics import Tally
+from bot.domain.monitoring.rules import sequential
+from bot.domain.monitoring.rules.baselines import Tally
 from bot.domain.monitoring.rules.time_series import DAY, HOUR, TimeSeries
 from tests.support.domain.rules import NAN, a_summary, absolute, judge_since
 from tests.support.domain.time_series import (
@@ -45,7 +45,7 @@ def test_a_mean_is_judged_by_the_margin() -> None:
     found = judge_since(series(np.full(18, 0.87)), it, effect=absolute(0))
     shares = np.zeros((1, 24))
     shares[0, :2] = [12 / 18, 6 / 18]
-    off = statistics.confidence_margin(it.arrays, np.array([18]), shares, size=12, alpha=0.01)
+    off = sequential.confidence_margin(it.arrays, np.array([18]), shares, size=12, alpha=0.01)
     assert found.expected == pytest.approx((2 * it.same[0] + it.same[1]) / 3)
     assert found.expected - found.bound == pytest.approx(off)
 

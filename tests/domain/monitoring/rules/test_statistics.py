@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy  # opens its parts when they are used: a process that runs other files needs none
 
-from bot.domain.monitoring.rules import baseline_summary, baselines, statistics
+from bot.domain.monitoring.rules import baseline_summary, baselines, blocks, sequential
 from bot.domain.monitoring.rules.baselines import weekend_fraction
 from bot.domain.monitoring.rules.time_series import DAY
 from tests.support.domain.rules import TEN_PERCENT_OF_ERROR, TWO_PERCENT, absolute, judge_block
@@ -37,7 +37,7 @@ def some_usual(**changes: Any) -> baselines.BaselineArrays:
 @pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
 @pytest.mark.parametrize("worth", [7.0, 56.0])
 def test_a_limit_is_the_noise_of_a_difference(share: float, worth: float) -> None:
-    found = statistics.block_limits(
+    found = blocks.block_limits(
         some_usual(worth=np.full(24, worth)),
         np.array([3]),
         points=12,
@@ -50,14 +50,14 @@ def test_a_limit_is_the_noise_of_a_difference(share: float, worth: float) -> Non
     assert found.expected == pytest.approx(0.9 - 0.03 * share)
     assert 3 * found.noise == pytest.approx(0.01 * t * math.sqrt(1 + 1 / worth + share**2 / 102), rel=1e-6)
     assert found.mean == 3 * found.noise
-    assert found.last_half == statistics.LAST_HALF_SHARE * found.mean
+    assert found.last_half == blocks.LAST_HALF_SHARE * found.mean
     assert found.median == 0.001
 
 
 @pytest.mark.parametrize(("points", "times"), [(3, 2), (6, math.sqrt(2)), (12, 1), (24, 1)])
 def test_a_block_that_lacks_readings_is_noisier_and_one_with_more_is_not_less_noisy(points: int, times: float) -> None:
     whole, other = (
-        statistics.block_limits(some_usual(), np.array([3]), points=n, size=12, effect=TWO_PERCENT, sigma=3)
+        blocks.block_limits(some_usual(), np.array([3]), points=n, size=12, effect=TWO_PERCENT, sigma=3)
         for n in (12, points)
     )
     assert other.noise == pytest.approx(times * whole.noise)
@@ -66,7 +66,7 @@ def test_a_block_that_lacks_readings_is_noisier_and_one_with_more_is_not_less_no
 def test_an_effect_is_measured_from_what_is_expected_on_a_weekend() -> None:
     weekend: dict[str, Any] = {"on_weekend": np.array([1.0]), "points": 12, "size": 12, "sigma": 1e-6}
     found = [
-        statistics.block_limits(some_usual(), np.array([3]), effect=effect, **weekend).median.item()
+        blocks.block_limits(some_usual(), np.array([3]), effect=effect, **weekend).median.item()
         for effect in (TWO_PERCENT, absolute(0.01), TEN_PERCENT_OF_ERROR)
     ]
     assert found == pytest.approx([0.02 * 0.87, 0.01, 0.1 * 0.13])
@@ -92,7 +92,7 @@ def test_the_radius_is_where_the_mixture_reaches_one_over_alpha() -> None:
     n, alpha = np.array([1, 12, 300]), 0.01
     spent = -2 * math.log(alpha)
     rho = (spent + math.log(spent + 1)) / 24
-    sums = n * statistics.confidence_radius(n, alpha=alpha, tuned_for=24)
+    sums = n * sequential.confidence_radius(n, alpha=alpha, tuned_for=24)
     mixture = np.exp(rho * sums**2 / (2 * (n * rho + 1))) / np.sqrt(n * rho + 1)  # ∫ exp(λs − λ²n/2) N(λ; 0, ρ²) dλ
     assert mixture == pytest.approx(np.full(3, 1 / alpha))
 
@@ -101,7 +101,7 @@ def test_the_mixture_is_the_integral_that_it_is_said_to_be() -> None:
     n, alpha = 12, 0.01
     spent = -2 * math.log(alpha)
     rho = math.sqrt((spent + math.log(spent + 1)) / 24)
-    total = n * statistics.confidence_radius(n, alpha=alpha, tuned_for=24).item()
+    total = n * sequential.confidence_radius(n, alpha=alpha, tuned_for=24).item()
     found = scipy.integrate.quad(
         lambda at: math.exp(at * total - at**2 * n / 2) * scipy.stats.norm.pdf(at, 0, rho), -10, 10
     )
@@ -114,14 +114,14 @@ def test_the_radius_is_that_of_the_paper(alpha: float, tuned_for: float) -> None
     rho = math.sqrt((-2 * math.log(alpha) + math.log(-2 * math.log(alpha) + 1)) / tuned_for)
     t = np.arange(1, 2000)
     paper = np.sqrt((t * rho**2 + 1) / (t**2 * rho**2) * np.log((t * rho**2 + 1) / alpha**2))
-    assert statistics.confidence_radius(t, alpha=alpha, tuned_for=tuned_for) == pytest.approx(paper)
+    assert sequential.confidence_radius(t, alpha=alpha, tuned_for=tuned_for) == pytest.approx(paper)
 
 
 @pytest.mark.parametrize("tuned_for", [24, 200])
 def test_the_radius_is_nearly_as_narrow_as_can_be_where_it_is_tuned_for(tuned_for: int) -> None:
-    there = statistics.confidence_radius(tuned_for, alpha=0.01, tuned_for=tuned_for)
+    there = sequential.confidence_radius(tuned_for, alpha=0.01, tuned_for=tuned_for)
     best = min(
-        statistics.confidence_radius(tuned_for, alpha=0.01, tuned_for=tuned_for * times)
+        sequential.confidence_radius(tuned_for, alpha=0.01, tuned_for=tuned_for * times)
         for times in np.geomspace(0.2, 5, 200)
     )
     assert best <= there < 1.001 * best
@@ -130,7 +130,7 @@ def test_the_radius_is_nearly_as_narrow_as_can_be_where_it_is_tuned_for(tuned_fo
 def test_a_confidence_sequence_is_left_as_seldom_as_it_says() -> None:
     walks = np.random.default_rng(7).standard_normal((2_000, 2_000)).cumsum(axis=1)
     n = np.arange(1, 2_001)
-    left = (np.abs(walks / n) > statistics.confidence_radius(n, alpha=0.05, tuned_for=24)).any(axis=1).mean()
+    left = (np.abs(walks / n) > sequential.confidence_radius(n, alpha=0.05, tuned_for=24)).any(axis=1).mean()
     assert 0.005 < left < 0.05
 
 
@@ -138,10 +138,10 @@ def test_a_confidence_sequence_is_left_as_seldom_as_it_says() -> None:
 def test_a_margin_is_the_sequence_s_and_the_baseline_s(rest: float) -> None:
     shares = np.zeros((1, 24))
     shares[0, [3, 4, 9]] = [0.5, 0.25, 0.25]
-    found = statistics.confidence_margin(
+    found = sequential.confidence_margin(
         some_usual(), np.array([30]), shares, size=12, alpha=0.01, on_weekend=np.array([rest])
     )
     t = scipy.stats.t.isf(0.005, 100)
-    own = math.sqrt(12) * statistics.confidence_radius(30, alpha=0.01, tuned_for=24) * t / scipy.stats.norm.isf(0.005)
+    own = math.sqrt(12) * sequential.confidence_radius(30, alpha=0.01, tuned_for=24) * t / scipy.stats.norm.isf(0.005)
     base = t * math.sqrt((0.5**2 + 2 * 0.25**2) / 21 + rest**2 / 102)
     assert found == pytest.approx(0.01 * (own + base), rel=1e-6)

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from bot.domain.monitoring.rules.statistics import judge_threshold
+from bot.domain.monitoring.rules.threshold import judge_threshold
 from tests.support.domain.rules import NAN
 
 
@@ -24,7 +24,7 @@ def test_a_value_must_lie_between_two_bounds(value: float, is_worse: bool, bound
 def test_a_threshold_says_what_it_saw() -> None:
     assert str(judge_threshold(0.85, greater_than=0.85).why) == "0.85 is not greater than 0.85."
     assert str(judge_threshold(120, less_than=200).why) == "120 is less than 200."
-    assert math.isnan(judge_threshold(1, less_than=2).expected)
+    assert math.isnan(judge_threshold(1, less_than=2).baseline_value)
 
 
 @pytest.mark.parametrize("value", [NAN, math.inf, -math.inf])

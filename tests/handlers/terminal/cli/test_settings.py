@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
+from bot.bootstrap.storage import open_registry
+from bot.registry.mlflow.adapter import MlflowVariables
 from bot.settings import Settings, read_settings
 from tests.support.registry.registries import MlflowBackend
 from tests.support.terminal.cli_runner import CliRunner
@@ -29,7 +32,7 @@ def test_an_empty_setting_is_not_set(name: str, monkeypatch: pytest.MonkeyPatch)
 def test_the_ledger_and_the_runs_are_at_home_where_nothing_else_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REGISTRAR_HOME", "/srv/registrar")
     settings = read_settings()
-    assert (settings.ledger_url, settings.mlflow_uri) == (
+    assert (settings.ledger_url, MlflowVariables(os.environ, settings.home).tracking_uri) == (
         "sqlite:////srv/registrar/ledger.db",
         "sqlite:////srv/registrar/mlflow.db",
     )
@@ -40,13 +43,13 @@ def test_a_registry_of_our_own_is_warned_of(monkeypatch: pytest.MonkeyPatch, tmp
     file = tmp_path / "mlflow.db"
     advice = f"Set it to your MLflow server's address, or to sqlite:///{file} to keep this file."
     told = "MLFLOW_TRACKING_URI isn't set, so Registrar {} in {}. {}"
-    assert str(read_settings().unset_tracking_uri) == told.format("creates a registry", file, advice)
+    assert str(open_registry(read_settings()).unset) == told.format("creates a registry", file, advice)
     file.touch()
-    assert str(read_settings().unset_tracking_uri) == told.format("uses a registry", file, advice)
+    assert str(open_registry(read_settings()).unset) == told.format("uses a registry", file, advice)
     monkeypatch.setenv("MLFLOW_REGISTRY_URI", "http://127.0.0.1:1")
-    assert str(read_settings().unset_tracking_uri) == told.format("uses MLflow's runs", file, advice)
+    assert str(open_registry(read_settings()).unset) == told.format("uses MLflow's runs", file, advice)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{file}")
-    assert read_settings().unset_tracking_uri is None
+    assert open_registry(read_settings()).unset is None
 
 
 def test_a_verb_that_asks_mlflow_warns_once_of_a_registry_of_our_own(
@@ -57,7 +60,7 @@ def test_a_verb_that_asks_mlflow_warns_once_of_a_registry_of_our_own(
     shutil.copy(mlflow_sqlite.removeprefix("sqlite:///"), tmp_path / ".registrar" / "mlflow.db")
     said = registrar("compare", "churn", "1", "2", "--json")
     assert said.document["model"] == "churn"
-    assert said.err == f"Warning: {read_settings().unset_tracking_uri}\n"
+    assert said.err == f"Warning: {open_registry(read_settings()).unset}\n"
     assert registrar("compare", "churn", "1", "2", MLFLOW_TRACKING_URI=mlflow_sqlite).err == ""
 
 

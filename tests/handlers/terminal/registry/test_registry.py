@@ -27,7 +27,7 @@ def found_by(mlflow_uri: str, text: str) -> Comparison:
     command = parse_command(text)
     with closing(MlflowRegistry(mlflow_uri)) as registry:
         versions = registry.versions(command.model)  # type: ignore[union-attr]
-        runs = registry.runs([one.run_id for one in versions if one.run_id])
+        runs = registry.tracker.runs([one.run_id for one in versions if one.run_id])
     return comparison.compare_versions("churn", versions, runs)
 
 

@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from bot.domain.monitoring import assessment
 from bot.domain.monitoring.assessment import Verdict
 from bot.domain.monitoring.backtest import Backtest
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import Monitor, MonitorStatus, ProductionTerm
 from bot.domain.monitoring.readings import Answer, CheckOutcome, RecordedCheck
-from bot.domain.monitoring.state import MonitorStatus, ProductionTerm
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.services.monitoring import backtests
 from bot.services.monitoring.backtests import Backtester

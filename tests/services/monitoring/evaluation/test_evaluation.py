@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.state import MonitorStatus
+from bot.domain.monitoring.monitor import Monitor, MonitorStatus
 from bot.domain.policy.monitor_config import MonitorConfig
 from tests.support.monitoring.baselines import (
     BLOCKS,

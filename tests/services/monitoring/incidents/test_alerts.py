@@ -12,8 +12,8 @@ from bot.domain.core.errors import Misconfigured
 from bot.domain.core.sentence import say
 from bot.domain.monitoring.incident import IncidentKind, IncidentStatus
 from bot.domain.monitoring.messages import status_text
+from bot.domain.monitoring.monitor import MonitorStatus
 from bot.domain.monitoring.readings import Answer, CheckOutcome
-from bot.domain.monitoring.state import MonitorStatus
 from tests.support.monitoring.monitoring import (
     add_monitor,
     channel_texts,

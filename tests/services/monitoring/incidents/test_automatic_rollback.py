@@ -12,8 +12,8 @@ from bot.domain.commands.parser import build_command
 from bot.domain.commands.policy import FreezeModel
 from bot.domain.core.errors import Refused, RegistryUnreachable
 from bot.domain.monitoring.incident import IncidentKind, IncidentStatus
+from bot.domain.monitoring.monitor import MonitorState, MonitorStatus
 from bot.domain.monitoring.readings import Answer
-from bot.domain.monitoring.state import MonitorState, MonitorStatus
 from bot.domain.registry.model import Stage
 from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.transitions.transition import TransitionState

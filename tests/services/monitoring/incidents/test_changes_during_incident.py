@@ -9,7 +9,6 @@ from bot.domain.commands.parser import build_command
 from bot.domain.commands.policy import FreezeModel
 from bot.domain.core.sentence import say
 from bot.domain.monitoring.incident import REMINDER_INTERVAL, IncidentStatus, TrippedBreaker
-from bot.domain.monitoring.incident_decision import ALL_MODELS_LIMIT_REACHED
 from bot.domain.monitoring.incident_messages import next_step
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import TransitionState
@@ -22,6 +21,9 @@ from tests.support.monitoring.monitoring import (
     rollbacks,
 )
 from tests.support.services.bench import BOB, Bench
+
+# As 0.2.0 stored it: without the reason's code.
+OLD_LIMIT = "As many automatic rollbacks of all models as the policy allows within 24 hours: {n}."
 
 # -- at the wrong moment -----------------------------------------------------------------------------------------------
 
@@ -67,7 +69,7 @@ def test_the_reset_of_all_models_is_named_where_all_models_were_the_limit(served
     check_values(served, 0.5, 0.5)
     tripped = replace(incidents(served)[0], doing=IncidentStatus.TRIPPED)
     assert "/model monitor reset churn" in str(next_step(tripped))
-    assert "/model monitor reset --all" in str(next_step(replace(tripped, why=say(ALL_MODELS_LIMIT_REACHED, n=3))))
+    assert "/model monitor reset --all" in str(next_step(replace(tripped, why=say(OLD_LIMIT, n=3))))
     assert served.registry.holders(stage=Stage.PRODUCTION) == [4]
 
 

@@ -13,11 +13,11 @@ from bot.domain.core.sentence import say
 from bot.domain.monitoring.assessment import RuleResult
 from bot.domain.monitoring.incident import IncidentEnding, IncidentKind
 from bot.domain.monitoring.messages import checked_answer, status_text
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import Monitor, MonitorState, MonitorStatus
 from bot.domain.monitoring.readings import CheckOutcome
-from bot.domain.monitoring.rule_messages import rule_sentence as rule_in_words
-from bot.domain.monitoring.state import MonitorState, MonitorStatus
+from bot.domain.monitoring.reasons import Reason
 from bot.domain.monitoring.views import MonitorRow, MonitorView, worst_first
+from bot.domain.policy.monitor_config import rule_sentence as rule_in_words
 from bot.slack.monitoring.answers import monitor_line, monitor_view
 from handlers.terminal.monitors import monitor_document
 from tests.support.monitoring.monitoring import (
@@ -246,7 +246,7 @@ def test_the_alert_names_the_new_reason(served: Bench, rule: dict[str, Any]) -> 
     rule["accuracy"] = CANT
     measure_minutes(served, "+++")
     assert str(incidents(served)[0].lines[0]) == "accuracy: can't judge. The baseline is gone."
-    rule["accuracy"] = RuleResult(is_worse=None, why=say("It is another one."))
+    rule["accuracy"] = RuleResult(is_worse=None, why=say("It is another one.").with_code(Reason.WINDOW_EMPTY))
     measure_minutes(served, "+")
     assert str(incidents(served)[0].lines[0]) == "accuracy: can't judge. It is another one."
     measure_minutes(served, "...")

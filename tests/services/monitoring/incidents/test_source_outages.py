@@ -11,12 +11,12 @@ import pytest
 
 from bot.domain.monitoring.assessment import RuleResult
 from bot.domain.monitoring.incident import IncidentEnding, IncidentKind
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import Monitor, MonitorState, MonitorStatus
 from bot.domain.monitoring.readings import Answer, CheckOutcome, Measurement
-from bot.domain.monitoring.state import MonitorState, MonitorStatus
 from bot.services.monitoring import evaluation
 from bot.services.monitoring.checks import current_term
 from bot.services.monitoring.scheduler import MAX_HANGING_BATCHES
+from tests.support.ledger.records import slot_claims
 from tests.support.monitoring.monitoring import (
     add_monitor,
     check_values,
@@ -74,7 +74,7 @@ def live_fleet(bench: Bench) -> list[Monitor]:
             assert term is not None
             for slot in range(1, slots + 1):
                 at = now - timedelta(minutes=slots - slot)
-                tx.claim_slots({(one.id, slot): at + timedelta(minutes=1)}, "x", at)
+                tx.claim_slots(slot_claims({(one.id, slot): at + timedelta(minutes=1)}, "x", at))
                 tx.finish_slots(
                     [
                         Measurement(

@@ -7,11 +7,11 @@ from datetime import timedelta
 
 import pytest
 
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import Monitor, MonitorState, MonitorStatus
 from bot.domain.monitoring.readings import Answer, CheckOutcome, Measurement
-from bot.domain.monitoring.state import MonitorState, MonitorStatus
 from bot.domain.monitoring.views import build_monitor_chart
 from bot.domain.registry.rollback_block import RollbackBlock
+from tests.support.ledger.records import slot_claims
 from tests.support.monitoring.monitoring import (
     HOURS,
     add_monitor,
@@ -91,7 +91,7 @@ def lately(bench: Bench, monitor: Monitor, value: float, *, hours: float) -> Non
     with bench.ledger.write() as tx:
         for slot in range(slots):
             at = bench.clock.now() - timedelta(minutes=slots - slot)
-            tx.claim_slots({(monitor.id, slot + 1): at + timedelta(minutes=1)}, "x", at)
+            tx.claim_slots(slot_claims({(monitor.id, slot + 1): at + timedelta(minutes=1)}, "x", at))
             tx.finish_slots(
                 [
                     Measurement(
@@ -172,7 +172,7 @@ def test_one_by_one_is_judged_at_every_time_of_day(served: Bench, hours: int) ->
     with served.ledger.write() as tx:
         for slot in range(29 * 6):
             at = now.since - timedelta(minutes=10 * (29 * 6 - slot))
-            tx.claim_slots({(monitor.id, slot + 1): at + timedelta(minutes=1)}, "x", at)
+            tx.claim_slots(slot_claims({(monitor.id, slot + 1): at + timedelta(minutes=1)}, "x", at))
             tx.finish_slots(
                 [
                     Measurement(

@@ -8,14 +8,12 @@ from typing import Any
 import pytest
 
 from bot.domain.monitoring.messages import checked_answer, value_text
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import Monitor, MonitorStatus
 from bot.domain.monitoring.readings import Measurement, PushedReading, Reading
-from bot.domain.monitoring.rule_messages import rule_sentence
-from bot.domain.monitoring.rules import baseline_choice, evaluation
+from bot.domain.monitoring.rules import baseline_choice, blocks
 from bot.domain.monitoring.rules.time_series import TimeSeries
-from bot.domain.monitoring.state import MonitorStatus
 from bot.domain.monitoring.views import MonitorRow
-from bot.domain.policy.monitor_config import MonitorConfig
+from bot.domain.policy.monitor_config import MonitorConfig, rule_sentence
 from bot.services.monitoring.backtests import Backtester
 from bot.services.monitoring.checks import current_term
 from bot.services.monitoring.evaluation import LedgerMonitorHistory
@@ -202,7 +200,7 @@ def looked(monkeypatch: pytest.MonkeyPatch) -> list[TimeSeries]:
         found.append(points)
         return plain(rule, points)
 
-    monkeypatch.setattr(evaluation, "by_prediction_time", keep)
+    monkeypatch.setattr(blocks, "by_prediction_time", keep)
     return found
 
 

@@ -13,11 +13,9 @@ from sqlalchemy import Engine, event
 
 from bot.domain.monitoring import assessment
 from bot.domain.monitoring.assessment import Verdict
-from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor import Monitor, MonitorState, MonitorStatus, OwnBaselineKind, ProductionTerm
 from bot.domain.monitoring.readings import Answer, CheckOutcome, RecordedCheck
 from bot.domain.monitoring.rules.baselines import Baseline
-from bot.domain.monitoring.state import MonitorState, MonitorStatus, ProductionTerm
-from bot.domain.monitoring.stored_baselines import OwnBaselineKind
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.transitions.transition import TransitionState
 from bot.services.monitoring import backtests

@@ -10,7 +10,7 @@ import pytest
 
 from bot.domain.commands.parser import parse_command
 from bot.domain.core.errors import BadInput
-from bot.domain.monitoring.state import MonitorStatus
+from bot.domain.monitoring.monitor import MonitorStatus
 from bot.services.monitoring.monitors import Monitors
 from tests.support.monitoring.monitoring import (
     HOURS,

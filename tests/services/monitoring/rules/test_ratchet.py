@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.state import MonitorStatus
-from bot.ledger.audit_chain import stream_records, verify
+from bot.domain.audit.audit_chain import stream_records, verify
+from bot.domain.monitoring.monitor import Monitor, MonitorStatus
 from bot.ports import MessageKind
 from tests.support.monitoring.baselines import (
     DAY,

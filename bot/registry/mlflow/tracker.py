@@ -1,23 +1,41 @@
-"""MLflow's runs: what they measured, and the models that they logged."""
+"""MLflow's runs: what they measured, the models that they logged, and the files of these."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from operator import methodcaller
 from typing import Any
+from urllib.parse import urlsplit
 
 from bot.domain.core.errors import BadInput, UnknownRun
-from bot.domain.registry.model import RUN_MODEL_TAG, RUN_VERSION_TAG, LoggedValue, RunInfo
-from bot.registry.checks import MAX_RUN_IDS, choose_logged_model, is_run_id, monitored_version, valid_run_ids
-from bot.registry.errors import unknown_run
-from bot.registry.mlflow.connection import MlflowConnection
+from bot.domain.registry.model import (
+    RUN_MODEL_TAG,
+    RUN_VERSION_TAG,
+    LoggedValue,
+    ModelPackage,
+    RunInfo,
+    VersionInfo,
+)
+from bot.registry.checks import (
+    MAX_RUN_IDS,
+    choose_logged_model,
+    is_run_id,
+    monitored_version,
+    unknown_run,
+    unknown_version,
+    valid_run_ids,
+)
+from bot.registry.mlflow.artifacts import read_estimator, read_package
+from bot.registry.mlflow.connection import MlflowConnection, request_timeout
 from bot.registry.mlflow.entities import metric_point, run_info
 from bot.registry.mlflow.rest_search import search_runs
 
 _ALL_RUNS = 3  # MLflow's ViewType.ALL: deleted ones, too
 _ACTIVE_RUNS = 1  # ViewType.ACTIVE_ONLY
 _RUNS_PER_PAGE = 50_000  # MLflow's limit, as that of experiments
+_MAX_CACHED_ESTIMATORS = 1_000  # versions whose models' classes are remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +47,24 @@ class LoggedModel:
     name: str = ""
 
 
-class MlflowRuns:
-    """The runs of one connection. It remembers the experiments, because MLflow searches only in those it's given."""
+class MlflowTracker:
+    """The port `ExperimentTracker` over MLflow.
 
-    def __init__(self, connection: MlflowConnection) -> None:
+    It remembers the experiments, because MLflow searches only in those it's given. `registry` knows where the files of
+    versions are.
+    """
+
+    def __init__(self, connection: MlflowConnection, registry: MlflowConnection) -> None:
         self._connection = connection
-        self._experiment_ids: Sequence[str] = ()  # their ids
+        self._registry = registry
+        self._experiment_ids: Sequence[str] = ()
+        self._estimators: dict[tuple[str, int, str], str | None] = {}
 
-    def find(self, ids: Sequence[str]) -> dict[str, RunInfo]:
+    def close(self) -> None:
+        """Close the connections to a database; the next call opens new ones."""
+        self._connection.close()
+
+    def runs(self, ids: Sequence[str]) -> dict[str, RunInfo]:
         """Return the runs that exist, including deleted ones, by id.
 
         One request for each 1,000 ids, and one for the experiments if a run wasn't found in the known ones. A single
@@ -44,31 +72,27 @@ class MlflowRuns:
         """
         return {run_id: run_info(run) for run_id, run in self._find_entities(ids).items()}
 
-    def metrics(self, ids: Sequence[str]) -> dict[str, Mapping[str, LoggedValue]]:
-        """Return the newest point of each metric of the runs that are there, by run and name. As `find` costs."""
+    def latest_metrics(self, run_ids: Sequence[str]) -> dict[str, Mapping[str, LoggedValue]]:
+        """Return the newest point of each metric of the runs that are there, by run and name. As `runs` costs."""
         return {
             run_id: {metric.key: metric_point(metric) for metric in run.data._metric_objs}
-            for run_id, run in self._find_entities(ids).items()
+            for run_id, run in self._find_entities(run_ids).items()
         }
 
-    def monitoring_runs(self, wanted: Collection[tuple[str, int]]) -> dict[tuple[str, int], list[str]]:
+    def monitoring_runs(self, versions: Collection[tuple[str, int]]) -> dict[tuple[str, int], list[str]]:
         """Return the ids of active runs whose tags name one of these models and versions, by these.
 
         One request, and two more if something wasn't found in the known experiments.
         """
-        if not wanted:
+        if not versions:
             return {}
-        fresh = not self._experiment_ids
-        if fresh:
-            self._experiment_ids = self._fetch_experiment_ids()
-        run_ids = self._search_monitoring_runs(wanted)
-        if not fresh and set(wanted) - run_ids.keys():
-            known_ids, self._experiment_ids = set(self._experiment_ids), self._fetch_experiment_ids()
-            if set(self._experiment_ids) - known_ids:
-                return self._search_monitoring_runs(wanted)
+        is_fresh = not self._experiment_ids and self._fetch_new_experiment_ids()
+        run_ids = self._search_monitoring_runs(versions)
+        if not is_fresh and set(versions) - run_ids.keys() and self._fetch_new_experiment_ids():
+            return self._search_monitoring_runs(versions)
         return run_ids
 
-    def points(self, run_id: str, metric: str) -> list[LoggedValue]:
+    def metric_history(self, run_id: str, metric: str) -> list[LoggedValue]:
         """Return every point of a run's metric, oldest first; empty if it has none. One request for each 25,000."""
         if not is_run_id(run_id):
             return []
@@ -79,6 +103,53 @@ class MlflowRuns:
         except UnknownRun:
             return []
         return sorted((metric_point(entry) for entry in history), key=lambda point: point[0])
+
+    def package(self, version: VersionInfo) -> ModelPackage | None:
+        """Return the MLmodel data next to the version's files, or None if there's no MLmodel.
+
+        One request for their location, and three to read them from an MLflow server. Raises UnknownVersion, and
+        RegistryRefused or RegistryUnreachable if they can't be read in time.
+        """
+        return read_package(self._artifact_location(version), self._connection.uri, request_timeout())
+
+    def estimator_class(self, version: VersionInfo) -> str | None:
+        """Return the class of the version's model, read from its files without loading them; None if they don't say.
+
+        A few requests the first time, then none. Raises like `package`.
+        """
+        key = (version.model, version.version, version.identity().fingerprint)
+        if key not in self._estimators:
+            class_name = read_estimator(self._artifact_location(version), self._connection.uri, request_timeout())
+            if len(self._estimators) >= _MAX_CACHED_ESTIMATORS:
+                self._estimators.clear()
+            self._estimators[key] = class_name
+        return self._estimators[key]
+
+    def _artifact_location(self, version: VersionInfo) -> str:
+        """Return where the version's files are. Raises UnknownVersion, and UnknownRun if its run is gone."""
+        location: str = self._registry.read(
+            lambda client: client.get_model_version_download_uri(version.model, version.version),
+            unknown_version(version.model, version.version),
+        )
+        if urlsplit(location).scheme != "runs":
+            return location
+        run_id, _, path = urlsplit(location).path.strip("/").partition("/")
+        run = self._run(run_id)
+        try:
+            return self._logged_model(run, path).source
+        except BadInput:  # the run logged other models, and this one as plain files
+            return _artifact_uri(run, path)
+
+    def logged_model(self, run_id: str, artifact: str) -> LoggedModel:
+        """Return the run's model that `artifact` names: by its name, its id, or the path of its files.
+
+        A run that logged no model can contain one as plain files. One request for the run, and one for each model that
+        it logged. Raises UnknownRun, also for a deleted run, and BadInput if it's ambiguous which model is meant.
+        """
+        run = self._run(run_id)
+        if run.info.lifecycle_stage == "deleted":
+            raise unknown_run(run_id)
+        return self._logged_model(run, artifact)
 
     def _search_monitoring_runs(self, wanted: Collection[tuple[str, int]]) -> dict[tuple[str, int], list[str]]:
         # MLflow's filters know no OR and no escape: of several models, or of one with an odd name, all runs that
@@ -95,66 +166,37 @@ class MlflowRuns:
     def _find_entities(self, ids: Sequence[str]) -> dict[str, Any]:
         run_ids = valid_run_ids(ids)
         if len(run_ids) == 1:
-            return self._find_one(run_ids[0])
-        fresh = bool(run_ids) and not self._experiment_ids
-        if fresh:
-            self._experiment_ids = self._fetch_experiment_ids()
+            try:
+                return {run_ids[0]: self._run(run_ids[0])}
+            except UnknownRun:
+                return {}
         runs = self._search_by_id(run_ids, self._experiment_ids)
         missing = [run_id for run_id in run_ids if run_id not in runs]
-        if missing and not fresh:
-            known_ids, self._experiment_ids = set(self._experiment_ids), self._fetch_experiment_ids()
-            runs |= self._search_by_id(
-                missing, [experiment_id for experiment_id in self._experiment_ids if experiment_id not in known_ids]
-            )
-        return runs
+        return runs | self._search_by_id(missing, self._fetch_new_experiment_ids()) if missing else runs
 
-    def _find_one(self, run_id: str) -> dict[str, Any]:
-        try:
-            return {run_id: self.run(run_id)}
-        except UnknownRun:
-            return {}
-
-    def run(self, run_id: str) -> Any:
+    def _run(self, run_id: str) -> Any:
         """Return MLflow's own run, which can be a deleted one. Raises UnknownRun. One request."""
         missing = unknown_run(run_id)
         if not is_run_id(run_id):
             raise missing
         return self._connection.read(lambda client: client.get_run(run_id), missing)
 
-    def active_run(self, run_id: str) -> Any:
-        """Return MLflow's own run. Raises UnknownRun also for a deleted one. One request."""
-        run = self.run(run_id)
-        if run.info.lifecycle_stage == "deleted":
-            raise unknown_run(run_id)
-        return run
-
-    def logged_model(self, run: Any, artifact: str) -> LoggedModel:
-        """Return the run's model that `artifact` names: by its name, its id, or the path of its files.
-
-        A run that logged no model can contain one as plain files. One request for each model that it logged. Raises
-        BadInput if it's ambiguous which one is meant.
-        """
+    def _logged_model(self, run: Any, artifact: str) -> LoggedModel:
         models = self._logged_models(run)
         names = [(key, model.name) for key, model in models.items()]
         if chosen := choose_logged_model(run.info.run_id, names, artifact):
             return models[chosen]
         return LoggedModel(_artifact_uri(run, artifact or "model"))
 
-    def artifact_location(self, run_id: str, path: str) -> str:
-        """Return where the files of `runs:/<run_id>/<path>` are. Raises UnknownRun."""
-        run = self.run(run_id)
-        try:
-            return self.logged_model(run, path).source
-        except BadInput:  # the run logged other models, and this one as plain files
-            return _artifact_uri(run, path)
-
-    def _fetch_experiment_ids(self) -> Sequence[str]:
+    def _fetch_new_experiment_ids(self) -> Sequence[str]:
+        """Remember which experiments there are, and return those that weren't known."""
         experiments = self._connection.read_pages(
             lambda client, token: client.search_experiments(
                 view_type=_ALL_RUNS, max_results=_RUNS_PER_PAGE, page_token=token
             )
         )
-        return [experiment.experiment_id for experiment in experiments]
+        known_ids, self._experiment_ids = set(self._experiment_ids), [each.experiment_id for each in experiments]
+        return [each for each in self._experiment_ids if each not in known_ids]
 
     def _search_by_id(self, ids: Sequence[str], experiment_ids: Sequence[str]) -> dict[str, Any]:
         runs_by_id: dict[str, Any] = {}
@@ -175,14 +217,11 @@ class MlflowRuns:
         models = {}
         for model_id in dict.fromkeys(output.model_id for output in outputs or []):
             try:
-                model = self._fetch_logged_model(model_id)
+                model = self._connection.read(methodcaller("get_logged_model", model_id), unknown_run(model_id))
             except UnknownRun:  # deleted since
                 continue
             models[model_id] = LoggedModel(model.artifact_location, model_id, model.name)
         return models or _logged_models_of_mlflow_2(run)
-
-    def _fetch_logged_model(self, model_id: str) -> Any:
-        return self._connection.read(lambda client: client.get_logged_model(model_id), unknown_run(model_id))
 
 
 def _logged_models_of_mlflow_2(run: Any) -> dict[str, LoggedModel]:
@@ -196,6 +235,6 @@ def _logged_models_of_mlflow_2(run: Any) -> dict[str, LoggedModel]:
 
 
 def _artifact_uri(run: Any, path: str) -> str:
-    from mlflow.utils.uri import append_to_uri_path  # noqa: PLC0415 - see mlflow_calls.Line
+    from mlflow.utils.uri import append_to_uri_path  # noqa: PLC0415 - takes seconds
 
     return str(append_to_uri_path(run.info.artifact_uri, path))  # type: ignore[no-untyped-call]

@@ -1,0 +1,22 @@
+"""What commands for the ledger as a database use: the ledger in whatever state it is, backups, and copies.
+
+`handlers` takes these names from here and never imports `bot.ledger`, so only this package knows the databases.
+"""
+
+from bot.ledger.backup import back_up
+from bot.ledger.copy_to_postgres import CopyResult, copy_ledger
+from bot.ledger.database import SqlLedger
+from bot.ledger.engines import supports_several_processes
+from bot.ledger.schema import Schema, SchemaAge, advice, describe_schema
+
+__all__ = [
+    "CopyResult",
+    "Schema",
+    "SchemaAge",
+    "SqlLedger",
+    "advice",
+    "back_up",
+    "copy_ledger",
+    "describe_schema",
+    "supports_several_processes",
+]

@@ -1,0 +1,73 @@
+"""Why a rule gives no verdict, and why a failing monitor isn't followed by a rollback: codes for decisions.
+
+A sentence carries its code, also in the ledger, so no decision depends on its words.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from bot.domain.core.sentence import Sentence
+
+
+class Reason(StrEnum):
+    """A reason that something decides by. The values are stored."""
+
+    # Why there's no verdict.
+    SOURCE_ERROR = "source error"
+    NO_DATA = "no data"
+    TOO_SOON = "too soon"  # after the promotion
+    LABELS_DELAYED = "labels delayed"
+    TOO_FEW_READINGS = "too few readings"
+    WINDOW_EMPTY = "window empty"
+    WINDOW_INCOMPLETE = "window incomplete"
+    TOO_FEW_DAYS = "too few days"  # of the baseline, at this time of day
+    BASELINE_TOO_SHORT = "baseline too short"
+    BASELINE_TOO_LARGE = "baseline too large"  # its readings
+    NO_TOTAL = "no total"
+    EFFECT_MEANINGLESS = "effect meaningless"  # for such a metric
+    OWN_BASELINE = "own baseline"  # the rule can't have one
+    RULE_ERROR = "rule error"
+    OVERDUE = "overdue"
+    NOT_JUDGED_YET = "not judged yet"  # but measured again
+    CLOCK_SET_BACK = "clock set back"
+    UNKNOWN_WHY = "unknown why"
+    NOT_MEASURED = "not measured"  # in a backtest
+
+    # Why nothing is moved.
+    COMMON_CAUSE = "common cause"
+    AUTOMATION_STOPPED = "automation stopped"
+    NO_TARGET = "no target"
+    MAY_NOT_LOAD = "may not load"
+    LOADABILITY_UNKNOWN = "loadability unknown"
+    ALREADY_TRIED = "already tried"
+    LIMIT_OF_ALL_REACHED = "limit of all reached"
+
+
+def reason_of(why: Sentence | None) -> str:
+    """Return the code of the reason that a sentence gives; empty if there's none, or an unknown one.
+
+    Rows that 0.2.0 wrote have the sentence without its code, so it's known by the template that it had then. That
+    matters only for incidents that are open during the upgrade.
+    """
+    return why.code or _REASONS_BY_OLD_TEMPLATE.get(why.template, "") if why else ""
+
+
+_LOADS = "Whether {v} of {model} loads cannot be told now. {why} "
+_REASONS_BY_OLD_TEMPLATE: dict[str, str] = {
+    "Many monitors of the source {source} fail together, so the source is in doubt and nothing is done.": (
+        Reason.COMMON_CAUSE
+    ),
+    "Registrar and MLflow disagree, so nothing moves automatically until an admin accepts it.": (
+        Reason.AUTOMATION_STOPPED
+    ),
+    "There is no version to go back to that has served for long enough and was not rolled back as bad. Choose one: "
+    "{how}": Reason.NO_TARGET,
+    "{v} of {model} may not load: {why}. If you know better: {how}": Reason.MAY_NOT_LOAD,
+    _LOADS + "If you know that it does: {how}": Reason.MAY_NOT_LOAD,
+    _LOADS + "It is looked at again with each check, and gone back to once it is known to load.": (
+        Reason.LOADABILITY_UNKNOWN
+    ),
+    "A rollback was tried already for v{v}, and came to nothing.": Reason.ALREADY_TRIED,
+    "As many automatic rollbacks of all models as the policy allows within 24 hours: {n}.": Reason.LIMIT_OF_ALL_REACHED,
+}

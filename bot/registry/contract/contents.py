@@ -1,0 +1,63 @@
+"""What a registry's adapter provides for its tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from bot.domain.registry.model import Dataset, ModelPackage, Stage, VersionInfo
+
+
+class RegistryContents(Protocol):
+    """What is behind a registry, where a test puts models and runs past the adapter."""
+
+    def add_model(
+        self,
+        name: str,
+        *,
+        versions: int | Sequence[Stage] = 0,
+        description: str = "",
+        tags: Mapping[str, str] | None = None,
+        is_prompt: bool = False,
+    ) -> None:
+        """Add a model with so many versions, or with one version in each of these stages, v1 first."""
+
+    def add_version(
+        self,
+        name: str,
+        *,
+        stage: Stage = Stage.NONE,
+        run_id: str | None = None,
+        description: str = "",
+        tags: Mapping[str, str] | None = None,
+        source: str = "",
+    ) -> int:
+        """Add a version, and return its number."""
+
+    def delete_version(self, name: str, version: int) -> None:
+        """Delete a version."""
+
+    def add_run(  # noqa: PLR0913 - a run has as many sides
+        self,
+        *,
+        metrics: Mapping[str, float] | None = None,
+        params: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+        datasets: Sequence[Dataset] = (),
+        status: str = "FINISHED",
+        is_deleted: bool = False,
+        models: Sequence[str] = (),
+        name: str = "",
+        experiment: str = "Default",
+        user: str = "",
+        started_at: datetime | None = None,
+        ended_at: datetime | None = None,
+    ) -> str:
+        """Add a run that logged models of these names, and return its id."""
+
+    def log_metric(self, run_id: str, metric: str, value: float, at: datetime) -> None:
+        """Log one point of a metric of a run."""
+
+    def add_package(self, version_or_source: VersionInfo | str, package: ModelPackage) -> None:
+        """Put files that say this where the files of a version are, or at this source."""

@@ -1,0 +1,87 @@
+"""Acknowledges the answers of MLflow's servers at once.
+
+An MLflow server with default settings (four workers) sends the head and the body of an answer separately and holds the
+body back until the head is acknowledged, for which our TCP stack takes 40 ms. On Linux, it can be told to acknowledge
+at once; elsewhere it stays slow. Only connections to our servers are affected, and only those of MLflow's client: what
+else uses urllib3 in this process is left alone (docs/decisions/0045-two-registry-ports.md).
+"""
+
+from __future__ import annotations
+
+import copy
+import socket
+from contextlib import suppress
+from threading import Lock
+from typing import Any
+from urllib.parse import urlsplit
+
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+_QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # Linux has it
+_mounting = Lock()
+
+
+def enable_quick_ack(connection: HTTPConnection) -> None:
+    """Acknowledge the next packets at once. The system resets this, so it's called before every answer."""
+    if _QUICK_ACK is not None and connection.sock is not None:
+        with suppress(OSError):  # a broken connection is reported by the read
+            connection.sock.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
+
+
+class _QuickAckConnection(HTTPConnection):
+    def getresponse(self) -> Any:
+        """Return the answer."""
+        enable_quick_ack(self)
+        return super().getresponse()
+
+
+class _QuickAckTlsConnection(HTTPSConnection):
+    def getresponse(self) -> Any:
+        """Return the answer."""
+        enable_quick_ack(self)
+        return super().getresponse()
+
+
+class _QuickAckPool(HTTPConnectionPool):
+    ConnectionCls = _QuickAckConnection
+
+
+class _QuickAckTlsPool(HTTPSConnectionPool):
+    ConnectionCls = _QuickAckTlsConnection
+
+
+_POOL_CLASSES = {"http": _QuickAckPool, "https": _QuickAckTlsPool}
+
+
+def acknowledge_at_once(*uris: str) -> None:
+    """Let MLflow's client acknowledge the answers of these servers at once; other addresses are left out.
+
+    The client sends through one session of `requests`, in which each server gets an adapter of its own. A client that
+    keeps its session elsewhere stays slow.
+    """
+    with suppress(ImportError, AttributeError, TypeError), _mounting:
+        session = _mlflow_session()
+        for parts in map(urlsplit, uris):
+            prefix = f"{parts.scheme}://{parts.netloc}/"
+            adapter = session.get_adapter(prefix) if parts.scheme in _POOL_CLASSES else None
+            if adapter and adapter.poolmanager.pool_classes_by_scheme is not _POOL_CLASSES:
+                own = copy.copy(adapter)  # with the same retries, and connections of its own
+                own.poolmanager.pool_classes_by_scheme = _POOL_CLASSES
+                session.mount(prefix, own)
+
+
+def _mlflow_session() -> Any:
+    """Return the session that MLflow's client uses while its variables are as they are now."""
+    from mlflow import environment_variables  # noqa: PLC0415 - takes seconds
+    from mlflow.utils import request_utils  # noqa: PLC0415
+
+    variables: Any = environment_variables  # untyped
+    return request_utils._get_request_session(  # type: ignore[no-untyped-call]
+        variables.MLFLOW_HTTP_REQUEST_MAX_RETRIES.get(),
+        variables.MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR.get(),
+        variables.MLFLOW_HTTP_REQUEST_BACKOFF_JITTER.get(),
+        request_utils._TRANSIENT_FAILURE_RESPONSE_CODES,
+        True,
+        variables.MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER.get(),
+    )

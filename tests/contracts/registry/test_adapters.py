@@ -1,0 +1,199 @@
+"""Which registry is used: the adapter that a setting names, and its product's name in what people read."""
+
+from __future__ import annotations
+
+import ast
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from bot.bootstrap import storage
+from bot.bootstrap.storage import load_adapter, open_registry
+from bot.domain.commands.registry import SetTags
+from bot.domain.core.errors import BadInput, Misconfigured
+from bot.domain.core.messages import answer_delayed_notice
+from bot.domain.core.sentence import Name, Sentence, say
+from bot.domain.registry.model import (
+    RUN_MODEL_TAG,
+    RegistryProduct,
+    RunInfo,
+    Stage,
+    VersionInfo,
+    check_model_name,
+    unknown_model_message,
+    use_product,
+)
+from bot.ports import OpenRegistry, RegistryAdapter, RegistryLinks, RegistryOptions
+from bot.registry.memory import MemoryRegistry
+from bot.registry.mlflow.adapter import MLFLOW
+from bot.registry.tag_stages import TagStageRegistry
+from bot.settings import read_settings
+from bot.sources import RegistryWithTracker
+from handlers.doctor.check import DiagnosisState
+from handlers.doctor.mlflow import mlflow_checks
+from tests.support.paths import ROOT
+
+
+def no_dots(name: str) -> Sentence | None:
+    """Return why the shelf takes no such name."""
+    return say("{name} has a dot, which the shelf does not take.", name=Name(name)) if "." in name else None
+
+
+def open_shelf(options: RegistryOptions) -> OpenRegistry:
+    """Return a registry in memory, with a model if the environment names one."""
+    memory = MemoryRegistry()
+    if name := options.environ.get("SHELF_MODEL"):
+        memory.add_model(name, versions=[Stage.NONE])
+    return OpenRegistry(
+        registry=memory,
+        tracker=memory,
+        links=RegistryLinks(version=lambda version: f"http://shelf/{version.model}"),
+        has_stages=False,
+    )
+
+
+SHELF = RegistryAdapter(RegistryProduct(name="The shelf", tag_prefix="shelf:", name_error=no_dots), open_shelf)
+
+
+@pytest.fixture
+def _shelf_is_installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    entries = [
+        EntryPoint("shelf", f"{__name__}:SHELF", "registrar.registries"),
+        EntryPoint("broken", "no.such.package:ADAPTER", "registrar.registries"),
+    ]
+    monkeypatch.setattr(storage, "entry_points", lambda *, group: entries if group == "registrar.registries" else [])
+    yield
+    use_product(lambda: MLFLOW.product)
+
+
+pytestmark = pytest.mark.usefixtures("_shelf_is_installed")
+
+
+def test_mlflow_is_the_default_and_ships_as_an_entry_point() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    [(name, value)] = project["entry-points"]["registrar.registries"].items()
+    assert (name, EntryPoint(name, value, "registrar.registries").load()) == (read_settings().registry, MLFLOW)
+    assert load_adapter("mlflow") is MLFLOW
+
+
+def test_an_installed_adapter_is_used_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGISTRAR_REGISTRY", "shelf")
+    monkeypatch.setenv("SHELF_MODEL", "churn")
+    opened = open_registry(read_settings())
+    assert [model.name for model in opened.registry.models()] == ["churn"]
+    assert opened.links.version(opened.registry.version("churn", 1)) == "http://shelf/churn"
+
+
+def test_a_registry_without_stages_gets_them_as_tags(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGISTRAR_REGISTRY", "shelf")
+    opened = open_registry(read_settings())
+    assert (type(opened.registry), opened.has_stages) == (TagStageRegistry, False)
+    monkeypatch.setenv("REGISTRAR_STAGES", "stages")
+    opened = open_registry(read_settings())
+    assert (type(opened.registry), opened.has_stages) == (MemoryRegistry, True)
+
+
+@pytest.mark.parametrize(
+    ("variables", "url", "has_stages"),
+    [
+        ({}, None, True),
+        ({"MLFLOW_TRACKING_URI": "http://ann:secret@mlflow:5000/base/"}, "http://mlflow:5000/base", True),
+        ({"MLFLOW_TRACKING_URI": "http://a", "MLFLOW_REGISTRY_URI": "https://b"}, "https://b", True),
+        ({"MLFLOW_TRACKING_URI": "http://a", "REGISTRAR_MLFLOW_URL": "https://c/"}, "https://c", True),
+        ({"MLFLOW_TRACKING_URI": "databricks", "MLFLOW_REGISTRY_URI": "databricks-uc"}, None, False),
+    ],
+)
+def test_mlflow_s_variables_say_where_its_pages_are_and_whether_it_has_stages(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], url: str | None, *, has_stages: bool
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    opened = open_registry(read_settings())
+    version, run = VersionInfo(model="a b", version=7, stage=Stage.NONE), RunInfo(id="r1", experiment="3")
+    assert (opened.links.version(version), opened.links.run(run), opened.has_stages) == (
+        url and f"{url}/#/models/a%20b/versions/7",
+        url and f"{url}/#/experiments/3/runs/r1",
+        has_stages,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("cellar", "there is no registry “cellar”; there are: broken, mlflow, shelf."),
+        ("broken", "The registry “broken” cannot be loaded (ModuleNotFoundError: No module named 'no')."),
+    ],
+)
+def test_an_adapter_that_cannot_be_used_is_named(name: str, told: str) -> None:
+    with pytest.raises(Misconfigured) as refused:
+        load_adapter(name)
+    assert told in str(refused.value)
+
+
+def test_sentences_name_the_product() -> None:
+    sentence = str(answer_delayed_notice())
+    assert (sentence, str(unknown_model_message("x", None))) == (
+        "MLflow is slow or away right now. The answer comes as soon as it does.",
+        "MLflow has no model “x”.",
+    )
+    use_product(lambda: SHELF.product)
+    assert str(unknown_model_message("x", None)) == "The shelf has no model “x”."
+    assert str(answer_delayed_notice()) == sentence.replace("MLflow", "The shelf")
+
+
+def test_the_product_says_which_names_and_tags_it_takes() -> None:
+    use_product(lambda: SHELF.product)
+    assert check_model_name(" a/b ") == "a/b"
+    with pytest.raises(BadInput, match=r"“a\.b” has a dot"):
+        check_model_name("a.b")
+    with pytest.raises(BadInput, match="The tag shelf:x is kept by The shelf itself"):
+        SetTags(model="churn", version="1", tags=("shelf:x=1",))
+    assert SetTags(model="churn", version="1", tags=("mlflow.x=1",)).tags == ("mlflow.x=1",)
+
+
+def test_doctor_reads_any_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGISTRAR_REGISTRY", "shelf")
+    monkeypatch.setenv("SHELF_MODEL", "churn")
+    [check] = mlflow_checks(read_settings(), None, live=False)
+    [found] = check.run()
+    assert (found.area, found.state, found.sentence) == (
+        "registry",
+        DiagnosisState.OK,
+        "The registry is read: 1 model.",
+    )
+
+
+def test_a_source_for_0_2_still_asks_the_registry_for_runs() -> None:
+    registry, tracker = MemoryRegistry(), MemoryRegistry()
+    registry.add_model("churn", versions=1)
+    run_id = tracker.add_run(tags={RUN_MODEL_TAG: "churn"})
+    both = RegistryWithTracker(TagStageRegistry(registry, champion="a", challenger="b"), tracker)
+    assert (both.model("churn").name, both.runs([run_id]).keys()) == ("churn", {run_id})
+    with pytest.raises(AttributeError, match="no_such_call"):
+        both.no_such_call()
+
+
+def test_no_sentence_names_mlflow_itself() -> None:
+    """What the domain, the services, and Slack say names the product that is in use."""
+    found = []
+    for layer in ("domain", "services", "slack"):
+        for path in sorted((ROOT / "bot" / layer).rglob("*.py")):
+            found += [f"{path.relative_to(ROOT)}: {text}" for text in sentences_in(path) if "MLflow" in text]
+    assert found == []
+
+
+def sentences_in(path: Path) -> Iterator[str]:
+    """Yield the texts of a module that aren't docstrings, lines of the log, or names of threads."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    skipped: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr):
+            skipped.add(id(node.value))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith(("log.", "threading.")):
+            skipped |= {id(inner) for inner in ast.walk(node)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in skipped:
+            yield node.value

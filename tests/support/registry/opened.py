@@ -1,0 +1,20 @@
+"""A registry as an adapter returns it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bot.ports import ExperimentTracker, ModelRegistry, OpenRegistry
+from bot.registry.tag_stages import TagStageRegistry
+
+
+def tracker_of(registry: Any) -> ExperimentTracker:
+    """Return the tracker that belongs to a registry; the registry in memory is its own."""
+    inner: Any = registry._registry if isinstance(registry, TagStageRegistry) else registry
+    tracker: ExperimentTracker = getattr(inner, "tracker", inner)
+    return tracker
+
+
+def opened(registry: ModelRegistry) -> OpenRegistry:
+    """Return a registry as an adapter returns it."""
+    return OpenRegistry(registry=registry, tracker=tracker_of(registry))
