@@ -241,17 +241,12 @@ def decision_basis_change(request: Request, current: RequestSnapshot) -> Sentenc
         )
     overridden_keys = {gate.key for gate in request.seen.failed_gates} if request.overridden_by else set()
     fresh = [gate for gate in current.failed_gates if gate.key not in overridden_keys]
-    return gate_now_fails_reason(fresh[0]) if fresh else None
+    return say("A gate does not pass any more: {gate}.", gate=describe_gate_result(fresh[0])) if fresh else None
 
 
 def rule_changed_reason(request: Request) -> Sentence:
     """Return that a request is outdated since its rule changed."""
     return say("The policy's rule for {stage} was changed since this was asked.", stage=request.target)
-
-
-def gate_now_fails_reason(result: GateResult) -> Sentence:
-    """Return that a request is outdated since one of its gates fails now."""
-    return say("A gate does not pass any more: {gate}.", gate=describe_gate_result(result))
 
 
 def describe_gate_result(result: GateResult) -> Sentence:

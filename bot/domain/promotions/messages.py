@@ -146,11 +146,10 @@ def expired_after_approval_reason(request: Request) -> Sentence:
     return say("Approved, but not moved by {when}.", when=request.expires_at)
 
 
-def waiting_for_slack_announcement() -> Sentence:
-    """Return that an approved request is waiting for Slack, which can't say whether its approvers still can approve."""
-    return say(
-        "Approved, but Slack can't confirm the approvers right now. I'll move it as soon as it does. No action needed."
-    )
+# That an approved request is waiting for Slack, which can't say whether its approvers still can approve.
+WAITING_FOR_SLACK = say(
+    "Approved, but Slack can't confirm the approvers right now. I'll move it as soon as it does. No action needed."
+)
 
 
 def override_announcement(request: Request) -> Sentence:
@@ -293,9 +292,10 @@ def waiting_for_registry_announcement() -> Sentence:
     )
 
 
-def retry_announcement() -> Sentence:
-    """Return that an internal error interrupted a transition, which will be retried."""
-    return say("Approved, but something went wrong while it was moved. It is tried again; nobody has to do anything.")
+# That an internal error interrupted a transition, which will be retried.
+RETRIED_AFTER_ERROR = say(
+    "Approved, but something went wrong while it was moved. It is tried again; nobody has to do anything."
+)
 
 
 def request_recorded_notice() -> Sentence:

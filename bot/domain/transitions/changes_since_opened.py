@@ -53,7 +53,7 @@ def _is_relevant(request: Request, transition: Transition) -> bool:
     if transition.kind is TransitionKind.OBSERVED:
         return _is_relevant_observation(request, transition)
     return transition.version == request.version or (
-        not request.keep_existing and request.target in _affected_stages(transition)
+        not request.keep_existing and request.target in {transition.from_stage, transition.target}
     )
 
 
@@ -70,10 +70,6 @@ def _is_relevant_observation(request: Request, transition: Transition) -> bool:
     if transition.target is request.target:
         return transition.version != request.incumbent
     return transition.from_stage is request.target and request.incumbent is not None
-
-
-def _affected_stages(transition: Transition) -> set[Stage]:
-    return {transition.from_stage, transition.target}
 
 
 def _stage_label(stage: Stage) -> str:

@@ -6,24 +6,13 @@ from bot.domain.core.actors import format_actor
 from bot.domain.core.sentence import Code, Name, Sentence, say
 from bot.domain.transitions.transition import Transition, TransitionState
 
-
-def staging_empty_announcement() -> Sentence:
-    """Return that a promotion took the only version out of Staging."""
-    return say("Staging is empty now.")
+# That a promotion took the only version out of Staging.
+STAGING_EMPTY = say("Staging is empty now.")
 
 
 def alias_refused_notice(alias: str, why: Sentence) -> Sentence:
     """Return that MLflow refused a transition's alias."""
     return say("The stage has moved, but {product} refused the alias {alias}. {why}", alias=Code(alias), why=why)
-
-
-def observed_transition_announcement(transition: Transition) -> Sentence:
-    """Return the message about a transition that the poll found."""
-    return say(
-        "Found in {product}: {v} is in {stage}. Nobody asked Registrar for it.",
-        v=Code(f"v{transition.version}"),
-        stage=transition.target,
-    )
 
 
 def archive_announcement(transition: Transition) -> Sentence:

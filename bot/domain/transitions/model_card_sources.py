@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from math import isnan
 from typing import Any
 
-from bot.domain.core.actors import Actor
 from bot.domain.promotions.request import Request, RequestState, Vote
 from bot.domain.registry.model import Dataset, ModelInfo, ModelPackage, RunInfo, Stage, VersionInfo, product
 from bot.domain.registry.model_card import ModelCard, logged_algorithm, tag_or_param
@@ -49,7 +48,8 @@ def fill_model_card(sources: ModelCardSources) -> ModelCard:
         framework=_framework_name(sources.package, run),
         algorithm=sources.algorithm or logged_algorithm(sources.version, run),
         hyperparameters=dict(sorted(run.params.items())),
-        deployed_by=registry_tags.approver_names(sources.deployment_votes) or _actor_name(sources.deployment.actor)
+        deployed_by=registry_tags.approver_names(sources.deployment_votes)
+        or registry_tags.actor_name(sources.deployment.actor)
         if sources.deployment
         else None,
         deployment_date=sources.deployment.finished_at if sources.deployment else None,
@@ -127,10 +127,6 @@ def _training_dataset(datasets: Iterable[Dataset]) -> Dataset | None:
 def _tag_value(sources: ModelCardSources, key: str) -> str | None:
     run_tags = sources.run.tags if sources.run else {}
     return sources.version.tags.get(key) or sources.model.tags.get(key) or run_tags.get(key)
-
-
-def _actor_name(actor: Actor) -> str:
-    return registry_tags.actor_name(actor)
 
 
 def last_deployment(transitions: Iterable[Transition], version: VersionInfo) -> Transition | None:

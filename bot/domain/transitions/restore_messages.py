@@ -63,9 +63,8 @@ def held_request_refusal() -> Sentence:
     )
 
 
-def nothing_held_refusal() -> Sentence:
-    """Return the refusal if no hold is active."""
-    return say("Nothing is held, so nothing was changed.")
+# The refusal if no hold is active.
+NOTHING_HELD = say("Nothing is held, so nothing was changed.")
 
 
 def hold_accepted_announcement(hold: Hold, by: Actor, reason: str, pending_work: str) -> Sentence:

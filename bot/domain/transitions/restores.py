@@ -133,7 +133,7 @@ def _stage_discrepancies(facts: RestoreFacts, aliases: Mapping[Stage, str]) -> I
     halfway = [
         drift.snapshot_after(expected, transition, aliases).stages
         for transition in facts.transitions
-        if _may_have_reached_registry(transition)
+        if transition.state in UNFINISHED_STATES and transition.began_at is not None  # an interrupted attempt
     ]
     for number in sorted({*expected.stages, *current_stages}):
         expected_stage, now = expected.stages.get(number, Stage.NONE), current_stages.get(number)
@@ -149,11 +149,6 @@ def _stage_discrepancies(facts: RestoreFacts, aliases: Mapping[Stage, str]) -> I
         )
         key = f"stage:{snapshot.model}:{number}:{expected_stage.value}:{now.value if now else 'gone'}"
         yield Discrepancy(key=key, kind=HoldKind.UNEXPLAINED, sentence=line, since=snapshot.at)
-
-
-def _may_have_reached_registry(transition: Transition) -> bool:
-    """Return whether an interrupted attempt at a transition may have reached the registry."""
-    return transition.state in UNFINISHED_STATES and transition.began_at is not None
 
 
 def _stage_label(stage: Stage) -> str:
@@ -183,13 +178,11 @@ def new_discrepancies(
     `has_pending_work`: there's work that would run without a person.
     """
     fresh = [
-        discrepancy for discrepancy in discrepancies if not any(_is_reported_by(hold, discrepancy) for hold in holds)
+        found
+        for found in discrepancies
+        if not any(found.key in hold.keys and (found.since is None or hold.at >= found.since) for hold in holds)
     ]
     return fresh if has_pending_work or any(discrepancy.is_strong for discrepancy in fresh) else []
-
-
-def _is_reported_by(hold: Hold, discrepancy: Discrepancy) -> bool:
-    return discrepancy.key in hold.keys and (discrepancy.since is None or hold.at >= discrepancy.since)
 
 
 def hold_kind(discrepancies: Sequence[Discrepancy]) -> HoldKind:

@@ -51,13 +51,9 @@ def serving_timed_out_announcement(check: ServingCheck, report: ServingReport) -
         "load {model} anew, or see why it does not; nobody is asked again until the next move.",
         v=v,
         span=span,
-        seen=Code(_reported_version_label(report.summary)),
+        seen=Code(f"v{report.summary}" if report.summary.isdecimal() else report.summary or "nothing"),
         model=Name(check.model),
     )
-
-
-def _reported_version_label(reported: str) -> str:
-    return f"v{reported}" if reported.isdecimal() else reported or "nothing"
 
 
 def webhook_given_up_announcement(endpoint: str, why: str, *, limit: timedelta | None) -> Sentence:

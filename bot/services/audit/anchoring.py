@@ -43,7 +43,8 @@ class Anchoring:
             return False
         with self._context.ledger.read() as reader:
             last = next(iter(reader.latest_audit_events(tags=[EventTag.ANCHORED], limit=1)), None)
-            if not _is_due(anchor, last, now) or not _has_new_events(reader, last):
+            is_same_file = last is not None and last.event.evidence.get("file") == anchor.file  # else it's due at once
+            if (last and is_same_file and now - last.event.at < anchor.every) or not _has_new_events(reader, last):
                 return False
             head = reader.audit_head()
         try:
@@ -86,11 +87,6 @@ class Anchoring:
             key = f"not-anchored:{fault}:{last.number if last else 0}"  # shared with other processes that fail, too
             tx.add_message(channel_message(key, self._context.policy.channel, notice))
         return True
-
-
-def _is_due(anchor: AnchorConfig, last: ChainedEvent | None, now: datetime) -> bool:
-    """Tell whether an anchor is due; a file without any anchor yet is due at once."""
-    return last is None or last.event.evidence.get("file") != anchor.file or now - last.event.at >= anchor.every
 
 
 def _has_new_events(reader: LedgerReader, last: ChainedEvent | None) -> bool:

@@ -73,7 +73,7 @@ class TransitionExecutor:
         If the registry doesn't answer, the transition is released and retried later.
         """
         for interrupted in list(self._interrupted.values()):  # otherwise, they'd wait until their lease ends
-            self._release(interrupted, promotion_messages.retry_announcement())
+            self._release(interrupted, promotion_messages.RETRIED_AFTER_ERROR)
         while (transition := self._claim(model)) is not None:
             try:
                 if not self._execute_claimed(transition):
@@ -117,9 +117,7 @@ class TransitionExecutor:
                 return False
             except SlackUnreachable as error:
                 log.warning("move %s waits for Slack: %s", transition.id, error)
-                self._release(
-                    transition, promotion_messages.waiting_for_slack_announcement(), trigger="waiting-for-slack"
-                )
+                self._release(transition, promotion_messages.WAITING_FOR_SLACK, trigger="waiting-for-slack")
             except Unreachable as error:
                 log.warning("move %s waits: %s", transition.id, error)
                 is_lost = isinstance(error, RegistryUnreachable) and not isinstance(error, FilesUnreachable)
@@ -187,7 +185,7 @@ class TransitionExecutor:
                 return
             transition = replace(transition, identity=transition.identity or facts.identity(transition.version))
             transition, refused_alias = self._apply(transition, plan)
-            news = messages.staging_empty_announcement() if empties_staging(transition, facts) else None
+            news = messages.STAGING_EMPTY if empties_staging(transition, facts) else None
             if self._is_confirmed(transition, check_alias=not refused_alias):
                 self._finish(transition, TransitionState.DONE, refused_alias, news=news)
                 return

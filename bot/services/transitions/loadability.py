@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from bot.domain.core.errors import FilesUnreachable, RegistrarError, UnknownVersion, Unreachable
 from bot.domain.core.sentence import Sentence, say
-from bot.domain.registry.model import ModelPackage
 from bot.domain.registry.signature_changes import incompatibility_reason
 from bot.domain.rollbacks import messages as words
 from bot.services.core.context import Context
@@ -104,21 +104,14 @@ class LoadabilityChecks:
         return cached.problems if cached is not None and is_fresh else None
 
     def _find_problems(self, model: str, target: int, incumbent: int | None) -> list[Sentence]:
-        version = self._context.registry.version(model, target)
-        reasons = []
-        if version.run_id and not self._has_run(version.run_id):
-            reasons.append(say("its run is gone"))
-        incompatibility = incompatibility_reason(self._context.package(version), self._package_of(model, incumbent))
+        registry, reasons, package = self._context.registry, list[Sentence](), None
+        version = registry.version(model, target)
+        if version.run_id:
+            run = self._context.tracker.runs([version.run_id]).get(version.run_id)
+            if run is None or run.is_deleted:
+                reasons.append(say("its run is gone"))
+        target_package = self._context.package(version)
+        with suppress(UnknownVersion):
+            package = self._context.package(registry.version(model, incumbent)) if incumbent is not None else None
+        incompatibility = incompatibility_reason(target_package, package)
         return [*reasons, incompatibility] if incompatibility else reasons
-
-    def _has_run(self, run_id: str) -> bool:
-        run = self._context.tracker.runs([run_id]).get(run_id)
-        return run is not None and not run.is_deleted
-
-    def _package_of(self, model: str, version: int | None) -> ModelPackage | None:
-        if version is None:
-            return None
-        try:
-            return self._context.package(self._context.registry.version(model, version))
-        except UnknownVersion:
-            return None

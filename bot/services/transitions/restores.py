@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from datetime import datetime
 
 from bot.domain.audit.anchors import parse_last_anchor
 from bot.domain.audit.events import Event, EventTag
@@ -32,7 +31,7 @@ from bot.domain.transitions.restores import (
     new_discrepancies,
 )
 from bot.domain.transitions.transition import UNFINISHED_STATES, TransitionState
-from bot.ports import AnchorFile, HeldWork, LedgerReader, LedgerTransaction, TagUpdate
+from bot.ports import AnchorFile, HeldWork, LedgerTransaction, TagUpdate
 from bot.services.core.access import AccessControl
 from bot.services.core.command_queue import CommandQueue
 from bot.services.core.context import Context
@@ -89,9 +88,9 @@ class Restores:
             if is_rolled_back_in_registry(version, each.written_fingerprints.get(version.version, ()))
         ]
         with self._context.ledger.write() as tx:
-            new = new_discrepancies(
-                discrepancies, tx.holds(), has_pending_work=_has_automatic_work(tx, self._context.clock.now())
-            )
+            commands = tx.backlog(self._context.clock.now()).commands.number
+            has_pending_work = bool(tx.models_with_transitions(UNFINISHED_STATES)) or commands > 0
+            new = new_discrepancies(discrepancies, tx.holds(), has_pending_work=has_pending_work)
             if new:
                 hold = open_hold(tx, self._context, hold_kind(new), new)
                 self._block_known_bad(tx, known_bad, hold)
@@ -239,7 +238,7 @@ class Restores:
             tx.lock("hold")
             hold = tx.active_hold()
             if hold is None:
-                raise Refused(words.nothing_held_refusal())
+                raise Refused(words.NOTHING_HELD)
             held_work = tx.held_work()
             action(tx, hold, words.dropped_reason(reason))
             outcome = "accepted" if tag is EventTag.HOLD_ACCEPTED else "dropped"
@@ -325,11 +324,6 @@ def open_hold(tx: LedgerTransaction, context: Context, kind: HoldKind, discrepan
         )
     )
     return hold
-
-
-def _has_automatic_work(reader: LedgerReader, now: datetime) -> bool:
-    """Tell whether there is waiting work that is executed automatically."""
-    return bool(reader.models_with_transitions(UNFINISHED_STATES)) or reader.backlog(now).commands.number > 0
 
 
 def _written_fingerprints(tag_updates: Sequence[TagUpdate]) -> dict[int, Collection[str]]:
