@@ -15,7 +15,7 @@ from bot.slack.registry import answers as registry
 from bot.slack.registry import comparison
 from bot.slack.rollbacks import history
 
-_RENDERERS: Renderers = {
+RENDERERS: Renderers = {
     **registry.RENDERERS,
     **comparison.RENDERERS,
     **request_card.RENDERERS,
@@ -28,6 +28,6 @@ _RENDERERS: Renderers = {
 
 def render(command: Command, view: Any, context: RenderContext) -> SlackAnswer:
     """Return the answer to a command. Without a renderer, that's the sentence that its change answers with."""
-    if (renderer := _RENDERERS.get(type(command))) is not None:
+    if (renderer := RENDERERS.get(type(command))) is not None:
         return renderer(command, view, context)
     return SlackAnswer(sentence_message(context.answer))
