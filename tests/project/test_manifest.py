@@ -12,6 +12,7 @@ import yaml
 from jsonschema import Draft7Validator
 from slack_sdk import WebClient
 
+from bot.domain.commands.catalog import COMMANDS
 from scripts.docs import FEATURES, METHODS, scopes
 from tests.support.paths import ROOT
 
@@ -190,6 +191,13 @@ def test_the_docs_say_which_version_first_asked_for_each_scope_and_event() -> No
 def test_the_commands_declared_are_those_listened_to() -> None:
     declared = {command["command"] for command in MANIFEST["features"]["slash_commands"]}
     assert declared == commands_listened_to() == {"/model"}
+
+
+def test_the_verbs_that_slack_hints_at_exist() -> None:
+    [command] = MANIFEST["features"]["slash_commands"]
+    hinted = command["usage_hint"].strip("[]").split(" | ")
+    assert len(hinted) > 5
+    assert [verb for verb in hinted if verb not in COMMANDS] == []
 
 
 def test_ids_and_text_come_as_they_were_typed() -> None:
