@@ -63,9 +63,8 @@ async def _send_request(
                 body += piece
                 if len(body) >= max_bytes:
                     break
-        return HttpResponse(
-            reply.status_code, {key.lower(): value for key, value in reply.headers.items()}, body[:max_bytes]
-        )
+        lowered = {key.lower(): value for key, value in reply.headers.items()}
+        return HttpResponse(reply.status_code, lowered, body[:max_bytes])
 
 
 @cache

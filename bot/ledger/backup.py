@@ -21,7 +21,7 @@ from sqlalchemy import URL, text
 from bot.domain.audit.audit_chain import ChainFault
 from bot.domain.audit.events import ChainHead
 from bot.domain.core.errors import LedgerUnavailable, Misconfigured
-from bot.domain.core.sentence import Code, say
+from bot.domain.core.sentence import Code, Sentence, say
 from bot.ledger import engines
 from bot.ledger.stores.reader import SqlLedgerReader
 
@@ -86,15 +86,7 @@ def _back_up_sqlite(url: URL, target: Path) -> tuple[ChainHead, ChainFault | Non
 def _back_up_postgres(url: URL, target: Path) -> tuple[ChainHead, ChainFault | None]:
     """Have pg_dump dump the same snapshot whose audit chain is verified: a dump itself can't be queried."""
     if shutil.which(PG_DUMP) is None:
-        raise Misconfigured(
-            say(
-                "{tool} is not installed here. It comes with PostgreSQL's client programs, of the server's version or "
-                "newer. Where it is, this does the same, the password in {name}: {command}",
-                tool=Code(PG_DUMP),
-                name=Code("PGPASSWORD"),
-                command=Code(shlex.join(_dump_command(url, Path("FILE")))),
-            )
-        )
+        raise Misconfigured(_not_installed_sentence(url))
     engine = engines.postgres_migrator(url).execution_options(
         isolation_level="REPEATABLE READ", postgresql_readonly=True
     )
@@ -105,6 +97,17 @@ def _back_up_postgres(url: URL, target: Path) -> tuple[ChainHead, ChainFault | N
             return SqlLedgerReader(connection).verify_audit()
     finally:
         engine.dispose()
+
+
+def _not_installed_sentence(url: URL) -> Sentence:
+    """Return what to install, and what to type where it's installed already."""
+    return say(
+        "{tool} is not installed here. It comes with PostgreSQL's client programs, of the server's version or "
+        "newer. Where it is, this does the same, the password in {name}: {command}",
+        tool=Code(PG_DUMP),
+        name=Code("PGPASSWORD"),
+        command=Code(shlex.join(_dump_command(url, Path("FILE")))),
+    )
 
 
 def _dump_command(url: URL, file: Path) -> list[str]:

@@ -139,12 +139,9 @@ def _copy_table(source_table: Table, old: Connection, new: Connection, report_pr
         try:
             new.execute(insert(plain), [dict(row) for row in rows])
         except (DataError, IntegrityError) as error:
+            table, why = Code(source_table.name), str(error.orig).partition("\n")[0]
             raise Refused(
-                say(
-                    "PostgreSQL does not take what {table} holds: {why}. Nothing was copied.",
-                    table=Code(source_table.name),
-                    why=str(error.orig).partition("\n")[0],
-                )
+                say("PostgreSQL does not take what {table} holds: {why}. Nothing was copied.", table=table, why=why)
             ) from error
         count += len(rows)
         if report_progress:

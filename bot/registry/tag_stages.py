@@ -82,8 +82,7 @@ class TagStageRegistry:
         Aliases of other stages that name the version are removed. Two requests to read, then one for each alias and
         each tag. Raises UnknownModel and UnknownVersion; then nothing was changed.
         """
-        aliases = self._registry.model(name).aliases
-        versions = self.versions(name)
+        aliases, versions = self._registry.model(name).aliases, self.versions(name)
         if version not in {info.version for info in versions}:
             raise unknown_version(name, version)
         if stage in TARGET_STAGES:

@@ -202,11 +202,7 @@ def register_version(call: Requester) -> Response:
 
 
 def _submit(
-    call: ApiCall,
-    body: RequestBody | VersionBody,
-    command_class: type[Command],
-    arguments: dict[str, Any],
-    action: str,
+    call: ApiCall, body: RequestBody | VersionBody, command_class: type[Command], arguments: dict[str, Any], action: str
 ) -> QueuedCommand:
     """Return the queued command, from this call or from an earlier one with the same key."""
     call.require_model(body.model, action)

@@ -115,9 +115,8 @@ def run_checks(checks: Sequence[DoctorCheck]) -> list[Diagnosis]:
         running.append((check, thread, results))
     for check, thread, results in running:
         thread.join(max(0.0, began + check.timeout - time.monotonic()))
-        timeout_diagnosis = Diagnosis(
-            check.area, DiagnosisState.NO_REPLY, f"There was no answer within {check.timeout:g} s.", check.advice
-        )
+        problem = f"There was no answer within {check.timeout:g} s."
+        timeout_diagnosis = Diagnosis(check.area, DiagnosisState.NO_REPLY, problem, check.advice)
         diagnoses += [*results, timeout_diagnosis] if thread.is_alive() else results
     return diagnoses
 
@@ -169,10 +168,9 @@ def check_clock(server: str, date: str, received_at: datetime) -> Diagnosis:
     apart = received_at - (server_time if server_time.tzinfo else server_time.replace(tzinfo=UTC))
     if abs(apart) <= MAX_CLOCK_DIFFERENCE:
         return ok("clock", f"This machine's clock agrees with {server}'s.")
-    relation = "ahead of" if apart > timedelta(0) else "behind"
+    difference = f"{format_duration(abs(apart))} {'ahead of' if apart > timedelta(0) else 'behind'}"
     return failure(
         "clock",
-        f"This machine's clock is {format_duration(abs(apart))} {relation} {server}'s; five "
-        "minutes apart no signature is taken.",
+        f"This machine's clock is {difference} {server}'s; five minutes apart no signature is taken.",
         "Let the system set it: timedatectl set-ntp true.",
     )

@@ -170,18 +170,12 @@ def _check_tables(ledger: SqlLedger, settings: Settings) -> Diagnosis:
     location = display_url(settings.ledger_url)
     if ledger.is_current():
         return ok("ledger", f"{location} answers, and its tables are up to date.")
+    problem = f"{location} answers; its tables are of an older Registrar."
+    copy_first = "Take a copy before: `registrar db backup FILE`."
     if ledger.is_compatible() and not ledger.is_file:
-        return failure(
-            "ledger",
-            f"{location} answers; its tables are of an older Registrar.",
-            "`registrar db upgrade` brings them up to date. Take a copy before: `registrar db backup FILE`.",
-        )
+        return failure("ledger", problem, f"`registrar db upgrade` brings them up to date. {copy_first}")
     if ledger.is_compatible():
-        return warning(
-            "ledger",
-            f"{location} answers; its tables are of an older Registrar.",
-            "Nothing to do: `registrar run` brings them up to date. Take a copy before: `registrar db backup FILE`.",
-        )
+        return warning("ledger", problem, f"Nothing to do: `registrar run` brings them up to date. {copy_first}")
     return failure(
         "ledger", f"{location} was written by a newer Registrar.", "Start that one, or restore an older copy."
     )

@@ -108,15 +108,11 @@ def _check_version(probe: MlflowProbe, response: ProbeResponse) -> Diagnosis:
     """Return the diagnosis of the answer to /version. Raises RegistryUnreachable and Misconfigured."""
     location, version = probe.location, response.text.strip()
     if response.status in {401, 407}:
-        names = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-        return failure(
-            "MLflow", f"MLflow ({location}) does not know us.", f"Set {names}; for its basic auth a token does not do."
-        )
+        advice = "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD; for its basic auth a token does not do."
+        return failure("MLflow", f"MLflow ({location}) does not know us.", advice)
     if response.status == 403:
-        host = urlsplit(location).netloc
-        return failure(
-            "MLflow", f"MLflow ({location}) forbids us to look.", f"Start its server with --allowed-hosts {host}."
-        )
+        advice = f"Start its server with --allowed-hosts {urlsplit(location).netloc}."
+        return failure("MLflow", f"MLflow ({location}) forbids us to look.", advice)
     if response.status >= 500 or response.status == 429:
         raise RegistryUnreachable(f"MLflow ({location}) was reached but cannot answer now (HTTP {response.status}).")
     if response.status != 200 or not _VERSION_PATTERN.fullmatch(version):
@@ -285,11 +281,8 @@ def _check_transition(settings: Settings, probe: MlflowProbe) -> Diagnosis:
     except CleanupFailed as error:
         return failure(_RIGHTS_AREA, error_sentence(error), "Delete it in MLflow; give our user MANAGE there.")
     except RegistryRefused as error:
-        return failure(
-            _RIGHTS_AREA,
-            f"We may not make or move a model. {error_sentence(error)}",
-            "Let our user create registered models in MLflow.",
-        )
+        problem = f"We may not make or move a model. {error_sentence(error)}"
+        return failure(_RIGHTS_AREA, problem, "Let our user create registered models in MLflow.")
     if not archives:
         return warning(
             _RIGHTS_AREA,

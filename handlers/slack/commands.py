@@ -36,16 +36,10 @@ def register(app: App, interactions: SlackInteractions) -> None:
             message = run_typed(interactions, target, unescape(str(body.get("text") or "")))
         except Exception as error:  # explained to the person; unforeseen ones get an id to quote
             message = sentence_message(explain(error))
-        if message:
-            ack(
-                text=message.text,
-                blocks=message.blocks,
-                response_type="ephemeral",
-                unfurl_links=False,
-                unfurl_media=False,
-            )
-        else:
+        if not message:
             ack()
+            return
+        ack(text=message.text, blocks=message.blocks, response_type="ephemeral", unfurl_links=False, unfurl_media=False)
 
     app.command("/model")(on_command)
 

@@ -63,9 +63,7 @@ def form_listener(interactions: SlackInteractions, handle: FormHandler) -> Calla
         view, target = body["view"], target_of_interaction(body)
         state = view.get("state") or {}
         form = Form(
-            str(view.get("private_metadata") or ""),
-            forms.submitted_values(state),
-            tuple(state.get("values") or {}),
+            str(view.get("private_metadata") or ""), forms.submitted_values(state), tuple(state.get("values") or {})
         )
         try:
             handle(interactions, target, form)

@@ -212,14 +212,9 @@ def _history(
 ) -> CommandOutput:
     answer = str(history_messages.describe_production_at(timeline)) if timeline.window else ""
     if output_format is OutputFormat.JSON:
-        return json_output(
-            {
-                "model": timeline.model,
-                "served": [_period_document(period, timeline) for period in timeline.periods],
-                "watched": _format_time(timeline.watched_since),
-                "sentence": answer,
-            }
-        )
+        served = [_period_document(period, timeline) for period in timeline.periods]
+        watched = _format_time(timeline.watched_since)
+        return json_output({"model": timeline.model, "served": served, "watched": watched, "sentence": answer})
     lines = [answer] if answer else []
     lines += [
         f"v{period.version}  {history_messages.describe_period(period, timeline)}\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from typing import Any, NoReturn, cast
@@ -20,7 +20,7 @@ from bot.domain.commands.promotions import Cancel
 from bot.domain.commands.registry import Register
 from bot.domain.core import errors
 from bot.domain.core.actors import Automation
-from bot.domain.core.ci_run import detect_ci_run, pack_ci_run
+from bot.domain.core.ci_run import CiRun, detect_ci_run, pack_ci_run
 from bot.domain.core.errors import (
     BotUnreachable,
     LedgerUnavailable,
@@ -136,30 +136,28 @@ class RemoteLedger(NullLedger):
                 documents = bot.call("GET", f"/v1/models/{quote(model, safe='')}/blocks")["blocks"]
         except RegistrarError as error:
             raise NoLedgerHere(error.sentence) from error
-        return [
-            RollbackBlock(
-                id="",
-                model=model,
-                version=document["version"],
-                move="",
-                at=datetime.fromisoformat(document["at"]),
-                by=Automation("bot"),
-                reason=document["reason"],
-            )
-            for document in documents
-        ]
+        return [_rollback_block(model, document) for document in documents]
 
     def production_entries(self, model: str, version: int) -> list[Transition]:
         """Return none: the API doesn't return the identity that was rolled back, so the number counts."""
         return []
 
 
-def _promote(bot: BotClient, command: PromoteFromTerminal, output_format: OutputFormat) -> CommandOutput:
-    if command.approver or command.break_glass:
-        raise Refused("A program never approves. A person does it in Slack, or at the terminal of the bot's machine.")
-    ci = detect_ci_run(os.environ)
-    key = command.idempotency_key_for(ci) or secrets.token_urlsafe(18)
-    body = {
+def _rollback_block(model: str, document: Mapping[str, Any]) -> RollbackBlock:
+    """Return the block that the bot's document is about, as far as the document tells it."""
+    return RollbackBlock(
+        id="",
+        model=model,
+        version=document["version"],
+        move="",
+        at=datetime.fromisoformat(document["at"]),
+        by=Automation("bot"),
+        reason=document["reason"],
+    )
+
+
+def _request_body(command: PromoteFromTerminal, ci: CiRun) -> dict[str, Any]:
+    return {
         "model": command.model,
         "version": str(command.version),
         "to": command.to.value,
@@ -168,7 +166,14 @@ def _promote(bot: BotClient, command: PromoteFromTerminal, output_format: Output
         "validation": command.results(),
         "ci": pack_ci_run(ci),
     }
-    document = bot.call_with_retries("POST", "/v1/requests", body, key)
+
+
+def _promote(bot: BotClient, command: PromoteFromTerminal, output_format: OutputFormat) -> CommandOutput:
+    if command.approver or command.break_glass:
+        raise Refused("A program never approves. A person does it in Slack, or at the terminal of the bot's machine.")
+    ci = detect_ci_run(os.environ)
+    key = command.idempotency_key_for(ci) or secrets.token_urlsafe(18)
+    document = bot.call_with_retries("POST", "/v1/requests", _request_body(command, ci), key)
     if not command.wait:
         return document_output(document, output_format)
     path = f"/v1/requests/{document['id']}"

@@ -39,8 +39,7 @@ class TerminalSession:
         if (in_force := policy_last_in_force(self.settings, context.ledger)) is not None:
             context.active_policy.replace(*in_force)
         me, policy = current_operator(), context.policy
-        user = policy.operators.get(me.name)
-        if user is None:
+        if (user := policy.operators.get(me.name)) is None:
             return me
         try:
             return replace(fetch_profile(self.settings, policy, user), operator=me.name)

@@ -37,11 +37,8 @@ class ModalInteractions:
             response_urls=self._response_urls(person, view),
         )
         result = await backend.router.send_interaction(payload)
-        modal_errors = (
-            self._handle_answer(person, view, result.answer or {})
-            if result.acked
-            else {WHOLE_MODAL: CONNECTION_TROUBLE}
-        )
+        trouble = {WHOLE_MODAL: CONNECTION_TROUBLE}
+        modal_errors = self._handle_answer(person, view, result.answer or {}) if result.acked else trouble
         return result.acknowledgement() | {"errors": modal_errors, "sent": True}
 
     async def close(self, user: str, view_id: str, everything: bool = False) -> JSON:

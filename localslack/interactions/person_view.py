@@ -71,11 +71,8 @@ class PersonView:
 
     def file(self, user: str, file_id: str) -> File:
         """Return a file that this person owns or sees somewhere; raises file_not_found."""
-        workspace, person, file = (
-            self._backend.workspace,
-            self._backend.workspace.person(user),
-            self._backend.workspace.file(file_id),
-        )
+        workspace = self._backend.workspace
+        person, file = workspace.person(user), workspace.file(file_id)
         channels = [channel for channel in workspace.channels.values() if workspace.can_see(person, channel)]
         messages = (
             message

@@ -36,9 +36,8 @@ def file_info_object(workspace: WorkspaceState, file: File, *, is_ready: bool) -
     shares: JSON = {}
     for message in _messages_with(workspace, file):
         channel = workspace.channels[message.channel]
-        channel_ids[{"public_channel": "channels", "private_channel": "groups", "im": "ims"}[channel.kind]].append(
-            channel.id
-        )
+        kind = {"public_channel": "channels", "private_channel": "groups", "im": "ims"}[channel.kind]
+        channel_ids[kind].append(channel.id)
         channels_by_id = shares.setdefault("public" if channel.kind == "public_channel" else "private", {})
         channels_by_id.setdefault(channel.id, []).append(
             {"ts": message.ts, "channel_name": channel.name, "team_id": workspace.team.id}

@@ -73,9 +73,7 @@ def message_object(workspace: WorkspaceState, message: PostedMessage, *, with_me
     fields |= {"user": message.user, "ts": message.ts, "text": message.text, "team": workspace.team.id}
     if message.user == workspace.app.bot_user_id:
         fields |= {"bot_id": workspace.app.bot_id, "app_id": workspace.app.id, "bot_profile": bot_profile(workspace)}
-    for name in ("blocks", "attachments", "edited"):
-        if value := getattr(message, name):
-            fields[name] = value
+    fields |= {name: value for name in ("blocks", "attachments", "edited") if (value := getattr(message, name))}
     if message.files:
         fields["files"] = [file_objects.file_object(workspace, workspace.files[file_id]) for file_id in message.files]
         fields |= {"upload": True, "display_as_bot": False}

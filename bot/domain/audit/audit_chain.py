@@ -225,11 +225,7 @@ def _diagnose_next(record: AuditRecord, expected: int, found_at: int | None) -> 
     columns = _columns_from_body(record.body)
     if columns is None:
         return ChainFault(expected, ChainFaultKind.EDITED, "its text is no event, though its hash was made of it")
-    wrong = [
-        name
-        for name, stored, expected_value in zip(COPIED_COLUMNS, record, columns, strict=False)
-        if stored != expected_value
-    ]
+    wrong = [name for name, stored, told in zip(COPIED_COLUMNS, record, columns, strict=False) if stored != told]
     return ChainFault(expected, ChainFaultKind.EDITED, f"its columns do not say what its text says: {', '.join(wrong)}")
 
 

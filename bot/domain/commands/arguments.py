@@ -71,13 +71,8 @@ def _parse_tag(text: object) -> str:
     if not re.fullmatch(r"[\w.\-: /]{1,250}", key) or ".." in key or key.startswith("/"):
         raise BadInput(say("{product} takes no tag called {key}. Use letters, digits and _ . - : /", key=Name(key)))
     if product().owns_tag(key) or key in RESERVED_TAGS:
-        raise BadInput(
-            say(
-                "The tag {key} is kept by {who}; set another.",
-                key=Code(key),
-                who=f"{product().name} itself" if product().owns_tag(key) else "Registrar",
-            )
-        )
+        who = f"{product().name} itself" if product().owns_tag(key) else "Registrar"
+        raise BadInput(say("The tag {key} is kept by {who}; set another.", key=Code(key), who=who))
     if len(value) > MAX_TAG_LENGTH:
         raise BadInput(say("The value of {key} is longer than {n} characters.", key=Code(key), n=f"{MAX_TAG_LENGTH:,}"))
     return f"{key}={value.strip()}"

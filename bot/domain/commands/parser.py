@@ -141,8 +141,7 @@ def _match_arguments(command_class: type[Command], words: Sequence[str]) -> dict
     placed += words[end + 1 :]
     typed = vars(spaces)
     fields = {name: value for name, _, _ in command_class.arguments() if (value := typed.get(name)) is not None}
-    placed = _fill_positionals(command_class, fields, placed)
-    if placed:
+    if placed := _fill_positionals(command_class, fields, placed):
         raise BadInput(_superfluous_word_message(command_class, placed[0]))
     return fields
 
@@ -154,13 +153,11 @@ def _without_spoken_to(command_class: type[Command], words: Sequence[str]) -> li
     can be text without quotes.
     """
     args = list(command_class.arguments())
-    if not any(name == "version" for name, _, _ in args) or any(
-        arg.takes_many and arg.positional for _, _, arg in args
-    ):
+    names = {name for name, _, _ in args}
+    if "version" not in names or any(arg.takes_many and arg.positional for _, _, arg in args):
         return list(words)
-    has_target = any(name == "to" for name, _, _ in args)
     why = next((at for at, word in enumerate(words) if word.partition("=")[0] == "--reason"), len(words))
-    spoken, instead = list(words[:1]), ["--to"] if has_target else []
+    spoken, instead = list(words[:1]), ["--to"] if "to" in names else []
     for at, (before, word) in enumerate(pairwise(words), start=1):
         following = words[at + 1] if at + 1 < len(words) else ""
         is_spoken = at < why and word.lower() == "to" and is_version_ref(following) and not before.startswith("-")

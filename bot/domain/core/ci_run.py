@@ -33,14 +33,8 @@ def parse_ci_run(data: Mapping[str, Any]) -> CiRun:
     """Parse the run that a program reports. Raises BadInput for an unknown key, a long value, or an invalid link."""
     known_keys = [field.name for field in fields(CiRun)]
     if unknown_key := next((key for key in data if key not in known_keys), None):
-        raise BadInput(
-            say(
-                "ci.{key}: unknown key; known are {known}.",
-                key=Name(str(unknown_key)[:60]),
-                known=[Code(name) for name in known_keys],
-            ),
-            "ci",
-        )
+        key, known = Name(str(unknown_key)[:60]), [Code(name) for name in known_keys]
+        raise BadInput(say("ci.{key}: unknown key; known are {known}.", key=key, known=known), "ci")
     words = {name: sanitize_text(str(data.get(name) or "")).strip() for name in known_keys}
     for name, word in words.items():
         if len(word) > (MAX_URL_LENGTH if name == "url" else MAX_WORD_LENGTH):

@@ -319,21 +319,16 @@ def superseded(version: int | None, transition: Transition | None) -> Sentence:
 
     `transition` is the move that did it, None where it left.
     """
+    v = version_code(version)
     if transition is None:
-        return say("Overtaken: {v} serves no more, and nothing is in Production.", v=version_code(version))
+        return say("Overtaken: {v} serves no more, and nothing is in Production.", v=v)
     how = say(_TRANSITION_SENTENCES.get(transition.kind, "{who} moved it."), who=format_actor(transition.actor))
     if transition.version == version:
         return say(
-            "Overtaken: {v} left Production and is back. This was about its earlier time there. {how}",
-            v=version_code(version),
-            how=how,
+            "Overtaken: {v} left Production and is back. This was about its earlier time there. {how}", v=v, how=how
         )
-    return say(
-        "Overtaken: {now} replaced {v} in Production. This was about {v} only. {how}",
-        v=version_code(version),
-        now=version_code(transition.version),
-        how=how,
-    )
+    now = version_code(transition.version)
+    return say("Overtaken: {now} replaced {v} in Production. This was about {v} only. {how}", v=v, now=now, how=how)
 
 
 _TRANSITION_SENTENCES = {

@@ -170,12 +170,9 @@ def parse_push(body: bytes, now: datetime) -> PushPayload:
     if not isinstance(data, dict):
         raise BadInput("The body must be a JSON object with source and readings.")
     if isinstance(readings := data.get("readings"), list) and len(readings) > MAX_READINGS:
+        n, most = len(readings), MAX_READINGS
         raise TooManyReadings(
-            say(
-                "readings: {n} are more than one call may hold ({most}); send several calls.",
-                n=len(readings),
-                most=MAX_READINGS,
-            )
+            say("readings: {n} are more than one call may hold ({most}); send several calls.", n=n, most=most)
         )
     try:
         return PushPayload.model_validate(data, context={"now": now})

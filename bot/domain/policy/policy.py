@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import Any, ClassVar, Literal
@@ -324,18 +324,18 @@ def shadowed_patterns(policy: Policy) -> list[str]:
     return shadowed
 
 
+def _name_hint(name: str, kind: str, known: Collection[str]) -> str:
+    """Return the known name that is closest to a wrong one; if none is close, all that there are."""
+    close_matches = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close_matches[0]}?" if close_matches else f"{kind} are: {', '.join(known) or 'none'}"
+
+
 def _name_errors(policy: Policy) -> Iterator[str]:
     """Yield what is wrong with the names of people and roles."""
     for path, names in _people_by_path(policy):
         for name in names:
             if name not in policy.roles and not is_slack_id(name):
-                close_matches = difflib.get_close_matches(name, policy.roles, n=1)
-                hint = (
-                    f"did you mean {close_matches[0]}?"
-                    if close_matches
-                    else f"roles are: {', '.join(policy.roles) or 'none'}"
-                )
-                yield f"{path}: {name!r} is neither a role nor a Slack id; {hint}"
+                yield f"{path}: {name!r} is neither a role nor a Slack id; {_name_hint(name, 'roles', policy.roles)}"
     for role, ids in policy.roles.items():
         if is_slack_id(role):
             yield f"roles.{role}: a role cannot be called like a Slack id"
@@ -357,11 +357,7 @@ def _monitor_errors(policy: Policy) -> Iterator[str]:
                 yield f"{path}.name: {monitor.name!r} is the name of another monitor of this pattern"
             seen_names.add(monitor.name)
             if policy.source(monitor.source) is None:
-                known_sources = sorted({*policy.sources, *BUILT_IN_SOURCES})
-                close_matches = difflib.get_close_matches(monitor.source, known_sources, n=1)
-                hint = (
-                    f"did you mean {close_matches[0]}?" if close_matches else f"sources are: {', '.join(known_sources)}"
-                )
+                hint = _name_hint(monitor.source, "sources", sorted({*policy.sources, *BUILT_IN_SOURCES}))
                 yield f"{path}.source: {monitor.source!r} is no source; {hint}"
             if why_not := policy.total_refusal(monitor):
                 yield f"{path}.of: {str(why_not).removesuffix('.')}"

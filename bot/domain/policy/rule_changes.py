@@ -84,16 +84,7 @@ def model_rule_changes(old: PolicySide, new: PolicySide, path: str) -> Iterator[
     for stage in TARGET_STAGES:
         where = f"{path}.{stage.value.lower()}"
         yield from _stage_rule_changes(old, new, old.rules.rule(stage), new.rules.rule(stage), where)
-    before, after = (
-        side.expand_roles(
-            side.rules.rollback.by
-            if side.rules.rollback
-            else side.rules.production.approvers
-            if side.rules.production
-            else []
-        )
-        for side in (old, new)
-    )
+    before, after = (side.expand_roles(side.rules.rollback_names) for side in (old, new))
     yield from people_changes(before, after, f"{path}.rollback", ChangeKind.ROLLBACK, "roll back")
     yield from _monitor_changes(old.rules, new.rules, path)
     yield from _freeze_window_changes(old, new, path)
@@ -117,10 +108,8 @@ def _stage_rule_changes(
         return
     yield from _approval_rule_changes(before, after, path)
     yield from _gate_changes(old, new, before, after, path)
-    for key, kind, can in (
-        ("approvers", ChangeKind.APPROVERS, "approve"),
-        ("override", ChangeKind.OVERRIDE, "override failed gates"),
-    ):
+    keys = (("approvers", ChangeKind.APPROVERS, "approve"), ("override", ChangeKind.OVERRIDE, "override failed gates"))
+    for key, kind, can in keys:
         was, now = old.expand_roles(getattr(before, key)), new.expand_roles(getattr(after, key))
         yield from people_changes(was, now, f"{path}.{key}", kind, can)
 

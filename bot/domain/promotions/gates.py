@@ -77,19 +77,11 @@ class _GateCheck(Protocol):
 def _check_metric(gate: object, facts: GateFacts) -> list[GateResult]:
     assert isinstance(gate, MetricGate)
     value, note = _metric_value(gate.metric, facts)
-    results = []
-    if gate.at_least is not None:
-        results.append(
-            _check_absolute_bound(
-                gate.metric, f"≥ {format_number(gate.at_least)}", value, note, gate.at_least, operator.ge
-            )
-        )
-    if gate.at_most is not None:
-        results.append(
-            _check_absolute_bound(
-                gate.metric, f"≤ {format_number(gate.at_most)}", value, note, gate.at_most, operator.le
-            )
-        )
+    results = [
+        _check_absolute_bound(gate.metric, f"{sign} {format_number(bound)}", value, note, bound, compare)
+        for sign, bound, compare in (("≥", gate.at_least, operator.ge), ("≤", gate.at_most, operator.le))
+        if bound is not None
+    ]
     if gate.not_worse_than_incumbent_by is not None:
         results.append(_check_against_incumbent(gate.metric, gate.not_worse_than_incumbent_by, value, note, facts))
     return results
@@ -232,13 +224,9 @@ def decision_basis_change(request: Request, current: RequestSnapshot) -> Sentenc
         return None
     if request.seen.rule != current.rule:
         return rule_changed_reason(request)
-    changed = _metric_changes(request.seen.metrics, current.metrics)
-    if changed:
-        return say(
-            "{version} was measured anew since this was asked: {what}.",
-            version=Code(f"v{request.version}"),
-            what=changed,
-        )
+    if changed := _metric_changes(request.seen.metrics, current.metrics):
+        version = Code(f"v{request.version}")
+        return say("{version} was measured anew since this was asked: {what}.", version=version, what=changed)
     overridden_keys = {gate.key for gate in request.seen.failed_gates} if request.overridden_by else set()
     fresh = [gate for gate in current.failed_gates if gate.key not in overridden_keys]
     return say("A gate does not pass any more: {gate}.", gate=describe_gate_result(fresh[0])) if fresh else None

@@ -16,9 +16,8 @@ def registration_confirmation(
     if earlier_version is not None:
         warnings.append(say(" {v} was made of the same run.", v=Code(f"v{earlier_version}")))
     if not has_model:
-        warnings.append(
-            say(" The run logged no model that could be read, so nothing can be loaded from this version yet.")
-        )
+        no_model = say(" The run logged no model that could be read, so nothing can be loaded from this version yet.")
+        warnings.append(no_model)
     return say(
         "Registered {v} of {model} as {semver}: {why}.{mind}",
         v=Code(f"v{version}"),

@@ -90,13 +90,10 @@ def _tag_discrepancies(facts: RestoreFacts) -> Iterator[Discrepancy]:
     if seen_tags is None:  # a snapshot of an older release
         return
     for version in facts.versions:
-        known_fingerprints = {
-            *seen_tags.get(version.version, "").split(),
-            *facts.written_fingerprints.get(version.version, _NO_FINGERPRINTS),
-        }
+        written = facts.written_fingerprints.get(version.version, _NO_FINGERPRINTS)
+        known_fingerprints = {*seen_tags.get(version.version, "").split(), *written}
         prints = tag_fingerprints(ledger_tags(version.tags))
-        strange = {key: prints[key] for key in sorted(prints) if prints[key] not in known_fingerprints}
-        if strange:
+        if strange := {key: prints[key] for key in sorted(prints) if prints[key] not in known_fingerprints}:
             line = say(
                 "{model} {v} has tags in {product} that this ledger never wrote: {tags}.",
                 model=Name(name),

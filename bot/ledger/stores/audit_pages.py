@@ -99,17 +99,9 @@ def select_stored(dialect: str) -> Select[Any]:
         at = func.replace(type_coerce(columns.at, Text), " ", "T", type_=Text)
     else:
         at = func.to_char(func.timezone("UTC", columns.at), 'YYYY-MM-DD"T"HH24:MI:SS.US', type_=Text)
+    chained = (columns.body, columns.previous, columns.hash)
     model = type_coerce(columns.model, Text)
-    return select(
-        columns.number,
-        at.concat("+00:00"),
-        columns.actor,
-        columns.tag,
-        model,
-        columns.body,
-        columns.previous,
-        columns.hash,
-    )
+    return select(columns.number, at.concat("+00:00"), columns.actor, columns.tag, model, *chained)
 
 
 def _select_newest(rows: Select[Any], page: PageFilter, dialect: str) -> Any:
@@ -118,8 +110,7 @@ def _select_newest(rows: Select[Any], page: PageFilter, dialect: str) -> Any:
     rows = rows.where(columns.number < bindparam(_BEFORE_PARAM, type_=BigInteger))
     if page.since:
         # Written so that no index matches: with the index on times, all events since then would be sorted by number.
-        is_since = (columns.at >= bindparam(_SINCE_PARAM, type_=columns.at.type)).is_(true())
-        rows = rows.where(is_since)
+        rows = rows.where((columns.at >= bindparam(_SINCE_PARAM, type_=columns.at.type)).is_(true()))
     start = _number_long_before() if page.since else None
     given = [(columns.model, _MODEL_PARAM)] * page.of_model + [(columns.actor, _ACTOR_PARAM)] * page.by_actor
     if page.tags < 2:
@@ -143,8 +134,7 @@ def _walk_index(
     everything since the last such row, or sorts all rows of a time span.
     """
     number, is_index_forced = audit_events.c.number, dialect == "postgresql" and bool(filters)
-    for column, name in filters[is_index_forced:]:
-        rows = rows.where(column == bindparam(name, type_=Text))
+    rows = rows.where(*(column == bindparam(name, type_=Text) for column, name in filters[is_index_forced:]))
     if not is_index_forced:
         rows = rows if start is None else rows.where(number > start)
         return rows.order_by(number.desc()).limit(_limit_param())

@@ -96,16 +96,15 @@ class MonitoringQueries(SqlReadStore, MonitoringReader):
         from_revision: int = 1,
         limit: int = 100,
     ) -> list[Measurement]:
+        columns = measurements.c
         query = select(measurements).where(
-            measurements.c.monitor == monitor_id,
-            measurements.c.outcome.is_not(None),
-            measurements.c.revision >= from_revision,
+            columns.monitor == monitor_id, columns.outcome.is_not(None), columns.revision >= from_revision
         )
         if since is not None:
-            query = query.where(measurements.c.at > since)
+            query = query.where(columns.at > since)
         if transition_id is not None:
-            query = query.where(measurements.c.move == transition_id)
-        return self._list(Measurement, query.order_by(measurements.c.slot.desc()).limit(limit))
+            query = query.where(columns.move == transition_id)
+        return self._list(Measurement, query.order_by(columns.slot.desc()).limit(limit))
 
     def series(
         self,

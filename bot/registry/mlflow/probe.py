@@ -69,9 +69,7 @@ class MlflowProbe:
     def has_tables(self) -> bool:
         """Return whether the database exists and has all of MLflow's tables; none is created.
 
-        Raises RegistryUnreachable.
-
-        Call this before anything else: opening a database without tables creates them.
+        Raises RegistryUnreachable. Call this before anything else: opening a database without tables creates them.
         """
         url = make_url(self.uri)
         if url.get_backend_name() == "sqlite" and not Path(str(url.database)).is_file():
@@ -82,9 +80,8 @@ class MlflowProbe:
         try:
             return bool(sqlalchemy_store._all_tables_exist(engine))  # type: ignore[attr-defined,no-untyped-call]
         except (SQLAlchemyError, OSError) as error:
-            raise RegistryUnreachable(
-                say("MLflow ({there}) does not answer.", there=describe_location(self.uri))
-            ) from error
+            location = describe_location(self.uri)
+            raise RegistryUnreachable(say("MLflow ({there}) does not answer.", there=location)) from error
         finally:
             engine.dispose()
 

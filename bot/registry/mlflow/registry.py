@@ -101,9 +101,7 @@ class MlflowRegistry:
             )
         )
         # By number, because a version registered in the meantime shifts the pages.
-        by_number = {
-            int(entity.version): entity for entity in entities if entity.name == name and not entity._is_prompt()
-        }
+        by_number = {int(each.version): each for each in entities if each.name == name and not each._is_prompt()}
         if by_number:
             self._remember_models(name)
         return [version_info(by_number[number]) for number in sorted(by_number, reverse=True)]

@@ -115,18 +115,7 @@ class Backtester:
     def _read_source_history(
         self, monitor: Monitor, version: int, since: datetime, until: datetime
     ) -> tuple[list[Point | CountPoint], Sentence | None]:
-        rule = monitor.rule
-        query = Query(
-            monitor=monitor.id,
-            source=rule.source,
-            model=monitor.model,
-            version=version,
-            query=rule.query,
-            of=rule.of,
-            since=since,
-            until=until,
-            timeout=rule.timeout,
-        )
+        rule, query = monitor.rule, _to_query(monitor, version, since, until)
         try:
             answer = self._sources.history(rule.source, query, rule.every)
         except RegistrarError as error:
@@ -137,6 +126,22 @@ class Backtester:
 
 
 # -- what is replayed --------------------------------------------------------------------------------------------------
+
+
+def _to_query(monitor: Monitor, version: int, since: datetime, until: datetime) -> Query:
+    """Return the query for what a monitor's source knows about a version in this time."""
+    rule = monitor.rule
+    return Query(
+        monitor=monitor.id,
+        source=rule.source,
+        model=monitor.model,
+        version=version,
+        query=rule.query,
+        of=rule.of,
+        since=since,
+        until=until,
+        timeout=rule.timeout,
+    )
 
 
 def aggregate_like_checks(rule: MonitorConfig, readings: Sequence[Point | CountPoint]) -> list[CheckValue]:

@@ -210,9 +210,8 @@ class CheckEvaluator:
         with self._context.ledger.read() as reader:
             terms = _current_terms(reader, {check.monitor.model for check in checks})
             stored = reader.baselines([check.monitor.id for check in checks if check.monitor.rule.uses_frozen_baseline])
-            own = reader.baselines(
-                [check.monitor.id for check in checks if check.monitor.rule.kind.summarizes_daily], own=True
-            )
+            daily = [check.monitor.id for check in checks if check.monitor.rule.kind.summarizes_daily]
+            own = reader.baselines(daily, own=True)
             return [
                 self._judge(
                     reader,
@@ -322,8 +321,7 @@ class CheckEvaluator:
         stored = reader.baselines([monitor.id for monitor in monitors])
         missing = []
         for monitor in monitors:
-            term = terms[monitor.model]
-            if term is None or now < term.since:
+            if (term := terms[monitor.model]) is None or now < term.since:
                 continue
             history = LedgerMonitorHistory(reader, monitor, term, now, Reading(), stored=stored.get(monitor.id))
             try:

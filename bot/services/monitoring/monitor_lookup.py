@@ -23,13 +23,8 @@ def find_monitor(reader: LedgerReader, model: str, name: str) -> Monitor:
             return monitor
     if not monitors:
         check_model_known(reader, model)
-        raise UnknownRequest(
-            say(
-                "Nothing watches {model}. To change that: {add}",
-                model=Name(model),
-                add=Code(f"/model monitor add {model} NAME"),
-            )
-        )
+        add = Code(f"/model monitor add {model} NAME")
+        raise UnknownRequest(say("Nothing watches {model}. To change that: {add}", model=Name(model), add=add))
     nearest = difflib.get_close_matches(name, [monitor.name for monitor in monitors], n=1)
     hint = (
         say("Did you mean {near}?", near=Code(nearest[0]))

@@ -111,15 +111,9 @@ class Voters:
         lapsed = replace(vote, lapsed=decision.rule)
         tx.save_vote(lapsed)
         announcement = promotion_messages.lapsed_vote_announcement(lapsed)
+        now, evidence = self._context.clock.now(), {"voter": vote.voter.user, "rule": decision.rule}
         tx.add_audit_event(
-            request_event(
-                request,
-                EventTag.VOTE_LAPSED,
-                None,
-                self._context.clock.now(),
-                why=str(announcement),
-                evidence={"voter": vote.voter.user, "rule": decision.rule},
-            )
+            request_event(request, EventTag.VOTE_LAPSED, None, now, why=str(announcement), evidence=evidence)
         )
         tx.add_message(thread_message(request.id, f"lapsed:{self._context.new_id()}", announcement))
         return lapsed

@@ -173,11 +173,7 @@ class GateChecks:
                 transitions = reader.transitions(version.model, stage=Stage.STAGING)
         except LedgerUnavailable:  # a terminal away from the bot has no ledger
             transitions = []
-        done = [
-            transition
-            for transition in transitions
-            if transition.state is TransitionState.DONE and transition.is_about(version)
-        ]
+        done = [each for each in transitions if each.state is TransitionState.DONE and each.is_about(version)]
         if done and done[0].target is Stage.STAGING:
             return done[0].finished_at
         return version.changed_at

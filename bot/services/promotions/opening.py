@@ -192,13 +192,7 @@ class RequestOpening:
         tx.save_request(decided)
         tx.add_transition(promotion_transition(decided, request.requester, now))
         self._decisions.record(
-            tx,
-            decided,
-            EventTag.BROKE_GLASS,
-            request.requester,
-            why=request.reason,
-            before="pending",
-            after="approved",
+            tx, decided, EventTag.BROKE_GLASS, request.requester, why=request.reason, before="pending", after="approved"
         )
         self._decisions.redraw(tx, decided, "approved")
         alarm = break_glass_messages.break_glass_announcement(decided)

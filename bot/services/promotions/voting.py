@@ -89,11 +89,8 @@ class Requests:
             if own_vote is None or not tx.delete_vote(request.id, own_vote.voter):
                 raise Refused(say("You have not voted on request {id}.", id=Code(request.id)))
             approvals, trigger = len(counting_approvals(tx.votes(request.id))), f"withdrawn:{self._context.new_id()}"
-            evidence = {
-                "approvals": approvals,
-                "required": request.required,
-                "by": describe_caller(caller, self._context.policy),
-            }
+            by = describe_caller(caller, self._context.policy)
+            evidence = {"approvals": approvals, "required": request.required, "by": by}
             self._decisions.record(
                 tx, request, EventTag.VOTE_WITHDRAWN, actor_of(caller), origin=origin, evidence=evidence
             )

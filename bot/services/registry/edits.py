@@ -57,16 +57,8 @@ class RegistryEdits:
         if wrong:
             keys = [Code(key) for key in wrong]
             raise RegistryRefused(say("{product} took the tags but tells others: {keys}.", keys=keys))
-        self._finish(
-            queued,
-            EventTag.TAGGED,
-            command.model,
-            version.version,
-            evidence={
-                "before": {key: version.tags.get(key) for key in tags},
-                "after": dict(tags),
-            },
-        )
+        evidence = {"before": {key: version.tags.get(key) for key in tags}, "after": dict(tags)}
+        self._finish(queued, EventTag.TAGGED, command.model, version.version, evidence=evidence)
         return CommandResult(answer=edit_messages.tags_confirmation(command.model, version.version, tags))
 
     def require_archivable(self, caller: Caller, command: Archive, *, origin: str) -> VersionInfo:

@@ -137,17 +137,21 @@ def _transition_event(transition: Transition) -> Event:
         after=_version_label(transition.version),
         why=transition.why or transition.reason,
         origin="registrar",
-        evidence={
-            "kind": transition.kind.value,
-            "version": transition.version,
-            "from": transition.from_stage.value,
-            "to": transition.target.value,
-            "state": transition.state.value,
-            "reason": transition.reason,
-            "forced": transition.is_forced,
-            "incident": transition.incident,
-        },
+        evidence=_transition_evidence(transition),
     )
+
+
+def _transition_evidence(transition: Transition) -> dict[str, object]:
+    return {
+        "kind": transition.kind.value,
+        "version": transition.version,
+        "from": transition.from_stage.value,
+        "to": transition.target.value,
+        "state": transition.state.value,
+        "reason": transition.reason,
+        "forced": transition.is_forced,
+        "incident": transition.incident,
+    }
 
 
 _EVENT_TAGS = {

@@ -6,7 +6,7 @@ there. This uses none of matplotlib's global state, like charts.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import Enum
 from itertools import pairwise
@@ -200,6 +200,11 @@ def _draw_periods(axes: Axes, periods: Sequence[ServingPeriod], versions: Sequen
             axes.plot([date2num(later.since)] * 2, step, color=origin_of(later).color, linewidth=1.2, zorder=2)
     for period, bar in zip(periods, bars, strict=True):
         _draw_duration(axes, period, now, bar, rows[period.version], occupied[rows[period.version]], small=small)
+    _label_rows(axes, rows, periods, small=small)
+
+
+def _label_rows(axes: Axes, rows: Mapping[int, int], periods: Sequence[ServingPeriod], *, small: bool) -> None:
+    """Write each row's version beside it, in bold the one that serves."""
     axes.set_yticks(list(rows.values()), [f"v{version}" for version in rows])
     for version, label in zip(rows, axes.get_yticklabels(), strict=True):
         label.set_fontsize(SMALL_SIZE - 3 if small else SMALL_SIZE)

@@ -93,11 +93,8 @@ def _check_channel(name: str, policy_path: str, channel: Mapping[str, Any] | Non
             f"If it is private: {invite[:1].lower()}{invite[1:]}. Else make it, or mend the name in the policy.",
         )
     if channel.get("is_archived"):
-        return failure(
-            "Slack channels",
-            f"{name} ({policy_path} of the policy) is archived.",
-            "Unarchive it in Slack, or name another channel in the policy.",
-        )
+        problem = f"{name} ({policy_path} of the policy) is archived."
+        return failure("Slack channels", problem, "Unarchive it in Slack, or name another channel in the policy.")
     if channel.get("is_member"):
         return ok("Slack channels", f"We are in {name}.")
     if bot.scopes is not None and "chat:write.public" not in bot.scopes:

@@ -110,13 +110,9 @@ def _check_group(
         )
     users = group.get("users")
     if users is None:  # this server leaves them out
-        users = call_slack(workspace.client, partial(workspace.client.usergroups_users_list, usergroup=group_id))[
-            "users"
-        ]
+        answer = call_slack(workspace.client, partial(workspace.client.usergroups_users_list, usergroup=group_id))
+        users = answer["users"]
     if not users:
-        return failure(
-            "Slack groups",
-            f"Nobody is in the user group {group_id} ({places}).",
-            "Put people into it in Slack, or name others in the policy.",
-        )
+        problem = f"Nobody is in the user group {group_id} ({places})."
+        return failure("Slack groups", problem, "Put people into it in Slack, or name others in the policy.")
     return ok("Slack groups", f"The user group {group_id} ({places}) has {pluralize(len(users), 'member')}.")

@@ -155,19 +155,15 @@ def help_text(command: Help) -> str:
     verb = TERMINAL_COMMANDS[command.about]
     arguments = [(_argument_label(arg), arg.help) for _, _, arg in verb.arguments()]
     forms = [(form.value, description) for form, description in OUTPUT_FORMATS[verb].items()]
-    return (
-        "\n\n".join(
-            [
-                _wrap(f"usage: {usage_line(verb)}", "    "),
-                f"{verb.summary}.",
-                _two_columns([*arguments, *forms]),
-                f"For example: registrar {verb.example}",
-                f"The JSON document's keys:\n{_two_columns(document_keys(verb).items())}",
-                f"Exit codes:\n{_two_columns((str(code), meaning) for code, meaning in EXIT_CODES.items())}",
-            ]
-        )
-        + "\n"
-    )
+    paragraphs = [
+        _wrap(f"usage: {usage_line(verb)}", "    "),
+        f"{verb.summary}.",
+        _two_columns([*arguments, *forms]),
+        f"For example: registrar {verb.example}",
+        f"The JSON document's keys:\n{_two_columns(document_keys(verb).items())}",
+        f"Exit codes:\n{_two_columns((str(code), meaning) for code, meaning in EXIT_CODES.items())}",
+    ]
+    return "\n\n".join(paragraphs) + "\n"
 
 
 def _group_help_text(group: str) -> str:

@@ -329,15 +329,11 @@ def estimate_weekend_effect(grid: Floats, on_weekend: Floats) -> WeekendEffect:
     center = nan_median(free, -1)
     spread = MAD_TO_SIGMA * nan_median(np.abs(apart - on_weekend * center[..., None, None]).reshape(free.shape), -1)
     inside = np.clip(free - center[..., None], -OUTLIER_LIMIT * spread[..., None], OUTLIER_LIMIT * spread[..., None])
-    weekend_count, weekday_count = (
-        (~np.isnan(np.where(on_weekend == 0, apart, nan))).sum(axis=(-2, -1)),
-        (~np.isnan(free)).sum(axis=-1),
-    )
+    weekend_count = (~np.isnan(np.where(on_weekend == 0, apart, nan))).sum(axis=(-2, -1))
+    weekday_count = (~np.isnan(free)).sum(axis=-1)
     offset = np.nan_to_num(center + ratio(np.nansum(inside, axis=-1), weekday_count))
-    return WeekendEffect(
-        offset,
-        ratio(1, np.where(weekday_count > 0, ratio(1, weekday_count) + ratio(1, np.maximum(weekend_count, 1)), 0)),
-    )
+    once = ratio(1, weekday_count) + ratio(1, np.maximum(weekend_count, 1))
+    return WeekendEffect(offset, ratio(1, np.where(weekday_count > 0, once, 0)))
 
 
 def winsorize_blocks(grid: Floats) -> Floats:
