@@ -14,8 +14,7 @@ from typing import Any, NoReturn, TypeVar
 from pydantic import ValidationError
 
 from bot.domain.commands import monitoring
-from bot.domain.commands.arguments import is_version_ref
-from bot.domain.commands.base import Command, MissingArguments, validation_message
+from bot.domain.commands.base import Command, MissingArguments, is_version_ref, validation_message
 from bot.domain.commands.catalog import COMMAND_ALIASES, COMMANDS
 from bot.domain.commands.help import Help
 from bot.domain.commands.promotions import Promote
