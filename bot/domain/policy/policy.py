@@ -214,7 +214,7 @@ class Policy(StrictModel):
 
     def rules_for(self, model: str) -> ModelRules:
         """Return the rules for `model`: only the longest matching pattern applies; without a match, none."""
-        pattern = self.pattern_for(model)
+        pattern = _longest_match(self.models, model)
         return ModelRules() if pattern is None else self.models[pattern]
 
     def pattern_for(self, model: str) -> str | None:

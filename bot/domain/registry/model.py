@@ -365,8 +365,3 @@ def check_exact_name(name: str, stored_name: str) -> None:
     """Raise UnknownModel unless `name` is the registry's own, letter for letter."""
     if name != stored_name:
         raise UnknownModel(unknown_model_message(name, stored_name))
-
-
-def is_legal_transition(current: Stage, target: Stage) -> bool:
-    """Return whether a transition is possible: from any stage to another target stage, or to Archived."""
-    return current is not target and target is not Stage.NONE
