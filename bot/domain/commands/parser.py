@@ -31,11 +31,8 @@ def parse_command(text: str) -> Command | None:
     MissingArguments with the fields understood so far.
     """
     words = split_words(text)
-    return parse_words(words) if words else None
-
-
-def parse_words(words: Sequence[str]) -> Command:
-    """Parse a command line's words. Raises like `parse_command`."""
+    if not words:
+        return None
     if words[0].lower().lstrip("/") == monitoring.GROUP:
         if set(words[1:]) in ({"--help"}, {"-h"}):
             return Help(about=monitoring.GROUP)

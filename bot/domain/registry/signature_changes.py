@@ -98,10 +98,8 @@ def pack_caller_impact(impact: CallerImpact) -> dict[str, Any]:
     }
 
 
-def unpack_caller_impact(data: Mapping[str, Any] | None) -> CallerImpact:
-    """Return what `pack_caller_impact` wrote; an empty impact for older records."""
-    if data is None:
-        return CallerImpact()
+def unpack_caller_impact(data: Mapping[str, Any]) -> CallerImpact:
+    """Return what `pack_caller_impact` wrote."""
     return CallerImpact(
         changes=tuple(
             CallerChange(CallerEffect(change["effect"]), unpack_sentence(change["says"])) for change in data["changes"]
