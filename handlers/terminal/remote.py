@@ -15,7 +15,7 @@ import httpx
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from bot.bootstrap.storage import NullLedger
-from bot.domain.commands.base import Command
+from bot.domain.commands.base import Command, results_by_metric
 from bot.domain.commands.promotions import Cancel
 from bot.domain.commands.registry import Register
 from bot.domain.core import errors
@@ -163,7 +163,7 @@ def _request_body(command: PromoteFromTerminal, ci: CiRun) -> dict[str, Any]:
         "to": command.to.value,
         "reason": command.reason,
         "keep_existing": command.keep_existing,
-        "validation": command.results(),
+        "validation": results_by_metric(command.validation),
         "ci": pack_ci_run(ci),
     }
 

@@ -7,10 +7,8 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from bot.domain.commands.arguments import (
-    MAX_EVENT_NUMBER,
-)
 from bot.domain.commands.base import (
+    MAX_EVENT_NUMBER,
     Argument,
     Command,
     ModelName,

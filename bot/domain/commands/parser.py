@@ -14,8 +14,7 @@ from typing import Any, NoReturn, TypeVar
 from pydantic import ValidationError
 
 from bot.domain.commands import monitoring
-from bot.domain.commands.arguments import is_version_ref
-from bot.domain.commands.base import Command, MissingArguments, validation_message
+from bot.domain.commands.base import Command, MissingArguments, is_version_ref, validation_message
 from bot.domain.commands.catalog import COMMAND_ALIASES, COMMANDS
 from bot.domain.commands.help import Help
 from bot.domain.commands.promotions import Promote
@@ -32,11 +31,8 @@ def parse_command(text: str) -> Command | None:
     MissingArguments with the fields understood so far.
     """
     words = split_words(text)
-    return parse_words(words) if words else None
-
-
-def parse_words(words: Sequence[str]) -> Command:
-    """Parse a command line's words. Raises like `parse_command`."""
+    if not words:
+        return None
     if words[0].lower().lstrip("/") == monitoring.GROUP:
         if set(words[1:]) in ({"--help"}, {"-h"}):
             return Help(about=monitoring.GROUP)

@@ -4,13 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, get_args
 
-from bot.domain.commands.arguments import (
-    RequestIdArgument,
-    ResultsArgument,
-    TargetArgument,
-    VersionArgument,
-    results_by_metric,
-)
 from bot.domain.commands.base import (
     Argument,
     Change,
@@ -20,6 +13,10 @@ from bot.domain.commands.base import (
     QueryCommand,
     Reason,
     RegistryChange,
+    RequestIdArgument,
+    ResultsArgument,
+    TargetArgument,
+    VersionArgument,
 )
 from bot.domain.policy.authorization import Permission
 from bot.domain.registry.model import Stage
@@ -53,10 +50,6 @@ class Promote(RegistryChange):
     def required_permission(self) -> Permission:
         """The permission that the caller needs: without approvals, another one."""
         return Permission.BREAK_GLASS if self.break_glass else Permission.REQUEST
-
-    def results(self) -> dict[str, float]:
-        """Return the results that the requester reported, by metric."""
-        return results_by_metric(self.validation)
 
 
 class Approve(Change):
@@ -132,10 +125,6 @@ class Validate(QueryCommand):
         Argument("STAGE", "whose gates: staging or production", flags=("--to",)),
     ] = Stage.PRODUCTION
     validation: ResultsArgument = ()
-
-    def results(self) -> dict[str, float]:
-        """Return the reported results by metric."""
-        return results_by_metric(self.validation)
 
 
 class ListRequests(QueryCommand):

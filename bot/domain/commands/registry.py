@@ -6,8 +6,14 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from bot.domain.commands.arguments import (
+from bot.domain.commands.base import (
+    Argument,
+    Command,
+    ModelName,
     OptionalVersionArgument,
+    QueryCommand,
+    Reason,
+    RegistryChange,
     TagsArgument,
     VersionArgument,
     parse_bump,
@@ -16,7 +22,6 @@ from bot.domain.commands.arguments import (
     parse_metric_names,
     parse_run_id,
 )
-from bot.domain.commands.base import Argument, Command, ModelName, QueryCommand, Reason, RegistryChange
 from bot.domain.policy.authorization import Permission
 from bot.domain.registry.model import VersionRef, parse_version_ref
 from bot.domain.registry.semver import Bump

@@ -7,18 +7,16 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from bot.domain.commands.arguments import (
-    OptionalVersionArgument,
-    VersionArgument,
-)
 from bot.domain.commands.base import (
     Argument,
     Change,
     Command,
     ModelName,
+    OptionalVersionArgument,
     QueryCommand,
     Reason,
     RegistryChange,
+    VersionArgument,
 )
 from bot.domain.core.relative_time import RelativeDay, parse_day_or_moment, resolve_start
 from bot.domain.policy.authorization import Permission

@@ -217,7 +217,7 @@ def describe_caller(caller: Caller, policy: Policy) -> dict[str, object]:
     if not isinstance(caller, Profile):
         return {}
     ids = {caller.person.user} | caller.groups
-    roles = sorted(role for role, named in policy.roles.items() if ids & set(named))
+    roles = [role for role, named in sorted(policy.roles.items()) if ids & set(named)]
     details: dict[str, object] = {"name": caller.name, "roles": roles, "groups": sorted(caller.groups)}
     return details | ({"slack": caller.person.user} if caller.operator else {})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import Any, ClassVar, Literal
@@ -214,7 +214,7 @@ class Policy(StrictModel):
 
     def rules_for(self, model: str) -> ModelRules:
         """Return the rules for `model`: only the longest matching pattern applies; without a match, none."""
-        pattern = self.pattern_for(model)
+        pattern = _longest_match(self.models, model)
         return ModelRules() if pattern is None else self.models[pattern]
 
     def pattern_for(self, model: str) -> str | None:
@@ -292,10 +292,11 @@ class Policy(StrictModel):
         return frozenset(slack_id for slack_id in self.all_slack_ids() if slack_id.startswith("S"))
 
 
-def _longest_match(patterns: Iterable[str], name: str) -> str | None:
+def _longest_match(patterns: Collection[str], name: str) -> str | None:
     """Return the pattern that is the name itself, else the longest one that matches it, or None."""
-    matching = [pattern for pattern in patterns if pattern == name or fnmatchcase(name, pattern)]
-    return max(matching, key=lambda pattern: (pattern == name, len(pattern)), default=None)
+    if name in patterns:
+        return name
+    return max([pattern for pattern in patterns if fnmatchcase(name, pattern)], key=len, default=None)
 
 
 def is_slack_id(text: str) -> bool:

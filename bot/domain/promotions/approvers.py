@@ -60,13 +60,13 @@ def check_enough_approvers(model: str, rule: TargetRule, requester: str | None, 
     be enough.
     """
     requester_id = None if rule.requester_may_approve else requester
-    able, most = eligible.user_ids(requester_id), eligible.max_approvals(requester_id)
-    if most is None or most >= rule.required:
+    able = eligible.user_ids(requester_id)
+    if not eligible.is_complete or len(able) >= rule.required:
         return
     is_own = requester_id in eligible.user_ids()
     only = say("only {who} can approve", who=join_with_conjunction([Mention(user_id) for user_id in able], "and"))
     advice = say("Ask someone who isn't an approver to request it.")
-    if most + is_own < rule.required:
+    if len(able) + is_own < rule.required:
         advice = say("Add approvers for {model} to {file}.", model=Name(model), file=Code("registrar.yml"))
     raise TooFewApprovers(
         say(
@@ -165,7 +165,6 @@ def waiting_for_approvers(pending: PendingApprovers, names: Mapping[str, str] | 
         return say(
             "Waiting for {who} to override the failed gates.", who=join_with_conjunction(approvers or ["someone"], "or")
         )
-    number = pluralize(pending.missing_approvals, "approval")
     # How many people are in groups isn't known.
     number_of_people = None if any(slack_id.startswith("S") for slack_id in pending.ids) else len(pending.ids)
     if number_of_people is not None and number_of_people < pending.missing_approvals:  # others left meanwhile
@@ -174,12 +173,16 @@ def waiting_for_approvers(pending: PendingApprovers, names: Mapping[str, str] | 
             if approvers
             else say("nobody can approve")
         )
-        return say("Waiting for {n}, but {left}.", n=number, left=missing)
+        return say("Waiting for {n}, but {left}.", n=pluralize(pending.missing_approvals, "approval"), left=missing)
     if number_of_people == pending.missing_approvals:
         return say("Waiting for {who}.", who=join_with_conjunction(approvers, "and"))
     if pending.missing_approvals == 1:
         return say("Waiting for {who}.", who=join_with_conjunction(approvers, "or"))
-    return say("Waiting for {n} from {who}.", n=number, who=join_with_conjunction(approvers, "or"))
+    return say(
+        "Waiting for {n} from {who}.",
+        n=pluralize(pending.missing_approvals, "approval"),
+        who=join_with_conjunction(approvers, "or"),
+    )
 
 
 def approval_invitation(request: Request) -> Sentence:

@@ -288,7 +288,7 @@ def summarize_gates(version: VersionInfo, target: Stage, snapshot: RequestSnapsh
 
 
 def _metric_changes(old: Mapping[str, float], new: Mapping[str, float]) -> list[Sentence]:
-    names = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
+    names = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
     sentences = [
         say(
             "{name} was {was} and is {now}",

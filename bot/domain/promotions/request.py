@@ -80,7 +80,8 @@ def pack_snapshot(snapshot: RequestSnapshot) -> dict[str, Any]:
 def unpack_snapshot(data: Mapping[str, Any]) -> RequestSnapshot:
     """Return the snapshot that `pack_snapshot` wrote, with the former tags if they're stored."""
     gates = tuple(GateResult(**gate) for gate in data["gates"])
-    return RequestSnapshot(**{**data, "gates": gates, "callers": unpack_caller_impact(data.get("callers"))})
+    callers = CallerImpact() if data.get("callers") is None else unpack_caller_impact(data["callers"])
+    return RequestSnapshot(**{**data, "gates": gates, "callers": callers})
 
 
 class RequestState(Enum):

@@ -97,15 +97,12 @@ class VersionIdentity:
         The model's creation time is left out, since a list of versions doesn't have it.
         """
         made = self.created_at.isoformat() if self.created_at else ""
-        return f"{_short_hash(f'{self.run_id or str()} {made}')}.{_short_hash(self.source)}"
+        parts = [f"{self.run_id or ''} {made}", self.source]
+        return ".".join([hashlib.sha256(part.encode()).hexdigest()[:16] for part in parts])
 
 
 def _is_same_time_if_known(first: datetime | None, second: datetime | None) -> bool:
     return first is None or second is None or first == second
-
-
-def _short_hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def identity_change_reason(
@@ -365,8 +362,3 @@ def check_exact_name(name: str, stored_name: str) -> None:
     """Raise UnknownModel unless `name` is the registry's own, letter for letter."""
     if name != stored_name:
         raise UnknownModel(unknown_model_message(name, stored_name))
-
-
-def is_legal_transition(current: Stage, target: Stage) -> bool:
-    """Return whether a transition is possible: from any stage to another target stage, or to Archived."""
-    return current is not target and target is not Stage.NONE

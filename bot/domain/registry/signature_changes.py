@@ -54,7 +54,7 @@ class CallerImpact:
 
 def caller_impact(new: ModelPackage | None, old: ModelPackage | None, version: int, incumbent: int) -> CallerImpact:
     """Return what `version` changes for callers of `incumbent`, by their files; nothing if neither has a signature."""
-    new_signature, old_signature = (one.signature if one else None for one in (new, old))
+    new_signature, old_signature = new.signature if new else None, old.signature if old else None
     if new_signature is None or old_signature is None:
         lacks = version if new_signature is None else incumbent
         is_one = new_signature is not None or old_signature is not None
@@ -98,10 +98,8 @@ def pack_caller_impact(impact: CallerImpact) -> dict[str, Any]:
     }
 
 
-def unpack_caller_impact(data: Mapping[str, Any] | None) -> CallerImpact:
-    """Return what `pack_caller_impact` wrote; an empty impact for older records."""
-    if data is None:
-        return CallerImpact()
+def unpack_caller_impact(data: Mapping[str, Any]) -> CallerImpact:
+    """Return what `pack_caller_impact` wrote."""
     return CallerImpact(
         changes=tuple(
             CallerChange(CallerEffect(change["effect"]), unpack_sentence(change["says"])) for change in data["changes"]

@@ -18,7 +18,6 @@ from bot.domain.registry.model import (
     VersionIdentity,
     VersionInfo,
     identity_change_reason,
-    is_legal_transition,
 )
 
 
@@ -205,7 +204,7 @@ def repair_transition(
 
 def check_promotable(version: VersionInfo, target: Stage) -> None:
     """Check that a promotion of this version to `target` can be requested. Raises BadInput and Refused."""
-    if not is_legal_transition(version.stage, target):
+    if version.stage is target:
         raise BadInput(
             say("v{v} of {model} is in {stage} already.", v=version.version, model=Name(version.model), stage=target)
         )

@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import cache
 from math import isnan
 
+from bot.domain.commands.base import results_by_metric
 from bot.domain.commands.promotions import Validate
 from bot.domain.core.errors import LedgerUnavailable, Unreachable
 from bot.domain.policy.gate_config import CardGate, InStagingGate, SignatureGate
@@ -49,7 +50,7 @@ class GateChecks:
         """Return a version and its gate results for a stage. Raises UnknownModel, UnknownVersion."""
         model, versions = self._queries.model_and_versions(command.model)
         version = resolve_version(command.version, model, versions)
-        return version, self.take_snapshot(model, versions, version, command.to, command.results())
+        return version, self.take_snapshot(model, versions, version, command.to, results_by_metric(command.validation))
 
     def take_snapshot(
         self,

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from bot.domain.audit.events import EventTag
+from bot.domain.commands.base import results_by_metric
 from bot.domain.commands.promotions import Promote
 from bot.domain.core.actors import Actor
 from bot.domain.core.ci_run import pack_ci_run
@@ -84,7 +85,7 @@ class RequestOpening:
             else self._require_enough_approvers(command.model, rule, queued.caller)
         )
         snapshot = self._gate_checks.take_snapshot(
-            model, versions, version, command.to, command.results(), with_callers=True
+            model, versions, version, command.to, results_by_metric(command.validation), with_callers=True
         )
         if snapshot.failed_gates and not rule.override and not command.break_glass:
             refusal = promotion_messages.failed_gates_refusal(command.model, version.version, snapshot)

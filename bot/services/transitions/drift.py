@@ -346,7 +346,12 @@ def _is_unchanged(snapshot: RegistrySnapshot | None, model: ModelInfo, *, is_mig
 
 def _last_production_transition(transitions: list[Transition]) -> Transition | None:
     """Return the last finished transition into or out of Production; they are given newest first."""
-    done = (transition for transition in transitions if transition.state is TransitionState.DONE)
     return next(
-        (transition for transition in done if Stage.PRODUCTION in {transition.target, transition.from_stage}), None
+        (
+            transition
+            for transition in transitions
+            if transition.state is TransitionState.DONE
+            and Stage.PRODUCTION in {transition.target, transition.from_stage}
+        ),
+        None,
     )

@@ -133,12 +133,14 @@ class Message:
 def build_message(text: str, blocks: Iterable[Block | dict[str, Any]]) -> Message:
     """Return a message that Slack accepts: if its blocks are too long together, the longest texts are cut."""
     parts = block_dicts(blocks)
+    if json_length(parts) <= MAX_BLOCKS_LENGTH:
+        return Message(text, parts)
     full_texts = [(part, str(part["text"])) for part in _mrkdwn_objects(parts)]
     for max_length in range(2600, 0, -200):
-        if json_length(parts) <= MAX_BLOCKS_LENGTH:
-            break
         for part, words in full_texts:
             part["text"] = _shorten_lines(words, max_length)
+        if json_length(parts) <= MAX_BLOCKS_LENGTH:
+            break
     return Message(text, parts)
 
 

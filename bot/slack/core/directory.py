@@ -133,7 +133,7 @@ class SlackDirectory:
 
     def _account(self, user: str, since: float = 0.0) -> dict[str, Any]:
         """Return a user's account, read after `since`; an empty one if this server doesn't have that method."""
-        account: dict[str, Any] = self._cache.get(f"user:{user}", lambda: self._fetch_user(user), since=since)
+        account: dict[str, Any] = self._cache.get(f"user:{user}", partial(self._fetch_user, user), since=since)
         return account
 
     def _fetch_user(self, user: str) -> dict[str, Any]:

@@ -7,8 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from bot.domain.commands.arguments import MAX_EVENT_NUMBER
-from bot.domain.commands.base import Argument, Command, ModelName, OptionalModelName, Reason
+from bot.domain.commands.base import MAX_EVENT_NUMBER, Argument, Command, ModelName, OptionalModelName, Reason
 from bot.domain.commands.policy import ShowPolicy
 from bot.domain.commands.promotions import Promote
 from bot.domain.core.ci_run import CiRun

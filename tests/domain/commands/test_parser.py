@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from contextlib import suppress
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from bot.domain.commands.base import Command, MissingArguments
 from bot.domain.commands.catalog import COMMANDS
 from bot.domain.commands.help import Help
-from bot.domain.commands.parser import build_command, load_command, parse_command, parse_words
+from bot.domain.commands.parser import build_command, load_command, parse_command
 from bot.domain.commands.promotions import Approve, Cancel, ListRequests, Promote, Reject
 from bot.domain.commands.registry import ListModels, ShowModel
 from bot.domain.commands.rollbacks import Rollback, ShowHistory
@@ -379,7 +380,7 @@ def test_whatever_is_typed_is_understood_or_answered(text: str) -> None:
 @given(st.sampled_from(list(COMMANDS)), st.lists(st.text(max_size=30), max_size=5))
 def test_whatever_words_follow_a_verb_are_understood_or_answered(verb: str, words: list[str]) -> None:
     with suppress(BadInput):
-        parse_words([verb, *words])
+        parse_command(shlex.join([verb, *words]))
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import product
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +13,6 @@ from bot.domain.registry.model import (
     VersionInfo,
     VersionRef,
     check_model_name,
-    is_legal_transition,
     parse_target_stage,
     parse_version_ref,
     resolve_version,
@@ -122,8 +119,3 @@ def test_a_target_is_read_in_any_case(text: str, stage: Stage) -> None:
 def test_only_staging_and_production_can_be_asked_for(text: str) -> None:
     with pytest.raises(BadInput, match="staging or production"):
         parse_target_stage(text)
-
-
-@pytest.mark.parametrize(("current", "target"), list(product(Stage, Stage)))
-def test_a_version_may_move_to_any_other_stage_but_none(current: Stage, target: Stage) -> None:
-    assert is_legal_transition(current, target) == (target not in {current, Stage.NONE})
