@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NoReturn
@@ -36,10 +37,10 @@ def fail(*_: object, **__: object) -> NoReturn:
     raise AssertionError("the handler ran")
 
 
-class AnyCommand(dict[type[Command], Any]):
+class AnyCommand(dict[Any, Any]):
     """Handlers of all commands, which must not run."""
 
-    def __missing__(self, command: type[Command]) -> Any:
+    def __missing__(self, command: Any) -> Any:
         return fail
 
 
@@ -78,8 +79,11 @@ def test_every_command_has_one_handler_and_every_query_its_renderers(tmp_path: P
             notifier=None,
             directory=NO_DIRECTORY,
         )
-        handled = {QueryCommand: registrar.commands._queries, Change: registrar.commands._changes}
-        handled[RegistryChange] = registrar.command_queue._handlers
+        handled: dict[type[Command], Mapping[Any, object]] = {
+            QueryCommand: registrar.commands._queries,
+            Change: registrar.commands._changes,
+            RegistryChange: registrar.command_queue._handlers,
+        }
         registrar.close()
     classes = {command for command in COMMANDS.values() if command is not Help}
     for base, handlers in handled.items():
