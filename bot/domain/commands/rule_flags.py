@@ -87,7 +87,8 @@ def _to_input_error(fault: Any) -> BadInput:
         words,
     )
     if not fault["loc"]:
-        return BadInput(say("{what}.", what=words[:1].upper() + words[1:] if not words.startswith("--") else words))
+        sentence = say("{what}.", what=words[:1].upper() + words[1:] if not words.startswith("--") else words)
+        return BadInput(sentence, getattr(fault.get("ctx", {}).get("error"), "field", ""))
     field = str(fault["loc"][0])
     return BadInput(say("{flag}: {what}.", flag=Code(flag_of(field)), what=words), field)
 

@@ -32,6 +32,14 @@ PositiveDuration = Annotated[Duration, Field(gt=timedelta(0), le=MAX_DURATION)]
 NonNegativeDuration = Annotated[Duration, Field(ge=timedelta(0), le=MAX_DURATION)]
 
 
+class WrongRuleField(ValueError):
+    """A rule's fields don't go together; a form shows that under `field`."""
+
+    def __init__(self, field: str, why: str) -> None:
+        super().__init__(why)
+        self.field = field
+
+
 class MonitorConfig(StrictModel):
     """A monitor's configuration. In the policy file, `action: auto` is armed, since the file's review approved it.
 
@@ -145,11 +153,9 @@ class MonitorConfig(StrictModel):
     def _apply_defaults(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
-        filled = dict(data)
+        filled = {field: value for field, value in data.items() if (field, value) != ("rule", None)}
         if not filled.get("query") and "name" in filled:
             filled["query"] = filled["name"]
-        if filled.get("rule") is None:
-            filled.pop("rule", None)
         return filled
 
     @model_validator(mode="after")
@@ -158,15 +164,15 @@ class MonitorConfig(StrictModel):
         if self.rule is None:  # past pydantic, which still knows that nobody set it
             object.__setattr__(self, "rule", "threshold" if bounds else "default")
         if self.rule == "threshold" and not bounds:
-            raise ValueError("the rule threshold needs greater_than or less_than")
+            raise WrongRuleField("greater_than", "the rule threshold needs greater_than or less_than")
         if self.rule != "threshold" and bounds:
-            raise ValueError(f"greater_than and less_than belong to the rule threshold; {self.rule} has hard_limit")
+            why = f"greater_than and less_than belong to the rule threshold; {self.rule} has hard_limit"
+            raise WrongRuleField("rule", why)
         if len(bounds) == 2 and bounds[0] >= bounds[1]:
-            raise ValueError("greater_than must lie below less_than")
+            raise WrongRuleField("greater_than", "greater_than must lie below less_than")
         if self.of is not None and self.effective_aggregate not in COUNT_AGGREGATES:
-            raise ValueError(
-                f"counts (of) are added up; their aggregate is mean or last, not {self.effective_aggregate}"
-            )
+            why = f"counts (of) are added up; their aggregate is mean or last, not {self.effective_aggregate}"
+            raise WrongRuleField("of", why)
         return self
 
     @property

@@ -103,7 +103,7 @@ def check_source(rule: MonitorConfig, policy: Policy) -> None:
     name = rule.source
     if policy.source(name) is not None:
         if why := policy.total_refusal(rule):
-            raise BadInput(say("{flag}: {why}", flag=Code("--of"), why=why))
+            raise BadInput(say("{flag}: {why}", flag=Code("--of"), why=why), "of")
         return
     names = sorted({*policy.sources, *BUILT_IN_SOURCES})
     nearest = difflib.get_close_matches(name, names, n=1)
@@ -112,4 +112,5 @@ def check_source(rule: MonitorConfig, policy: Policy) -> None:
         if nearest
         else say("There are: {names}. An admin adds more in the policy file.", names=[Code(name) for name in names])
     )
-    raise BadInput(say("{flag}: {name} is no source. {hint}", flag=Code("--source"), name=Name(name), hint=hint))
+    sentence = say("{flag}: {name} is no source. {hint}", flag=Code("--source"), name=Name(name), hint=hint)
+    raise BadInput(sentence, "source")
