@@ -50,14 +50,31 @@ TARGETS = (
     Target("bot/domain/promotions/gates.py", ("tests/domain/promotions/test_gates.py",), 0.9),
     Target("bot/domain/policy/freezes.py", ("tests/domain/policy/test_freezes.py",), 0.9),
     Target("bot/domain/core/cron_windows.py", ("tests/domain/policy/test_freezes.py",), 0.9),
-    Target("bot/domain/promotions/request.py", ("tests/domain/promotions/test_gates.py",), 0.9),
     Target(
         "bot/services/core/access.py",
-        ("tests/services/policy/test_freezes.py", "tests/services/core/test_access.py"),
+        (
+            "tests/services/policy/test_freezes.py",
+            "tests/services/core/test_access.py",
+            "tests/services/core/test_commands.py",
+        ),
         0.9,
     ),
     Target(
         "bot/services/promotions/voting.py",
+        (
+            "tests/services/promotions/test_deciding_requests.py",
+            "tests/services/promotions/test_gate_checks.py",
+            "tests/services/promotions/test_gates_before_transition.py",
+            "tests/services/promotions/test_reminders.py",
+            "tests/services/promotions/test_opening_requests.py",
+            "tests/services/promotions/approvals/test_break_glass.py",
+            "tests/services/promotions/test_attacks.py",
+            "tests/services/transitions/test_registry_tags.py",
+        ),
+        0.9,
+    ),
+    Target(
+        "bot/services/promotions/decisions.py",
         (
             "tests/services/promotions/test_deciding_requests.py",
             "tests/services/promotions/test_gate_checks.py",
