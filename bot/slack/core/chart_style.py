@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.dates import DAILY, SECONDLY, YEARLY, AutoDateLocator, ConciseDateFormatter, date2num, num2date
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num, num2date
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.ticker import MaxNLocator
@@ -83,7 +83,7 @@ def style_axes(axes: Axes, grid: Literal["x", "y"] = "y", size: int = SMALL_SIZE
 
 def style_time_axis(axes: Axes, left: datetime, right: datetime) -> None:
     """Give an axis of dates a few round ticks between two moments; the first one's label has the date, in UTC."""
-    locator = AutoDateLocator(UTC, minticks=3, maxticks=dict.fromkeys(range(YEARLY, SECONDLY + 1), 6) | {DAILY: 7})
+    locator = AutoDateLocator(UTC, minticks=3, maxticks=7)
     found = locator.tick_values(left, right)
     ticks = np.asarray([tick for tick in found if date2num(left) <= tick <= date2num(right)])
     steps = np.diff(ticks)

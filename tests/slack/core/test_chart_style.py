@@ -31,14 +31,24 @@ def labeled(left: datetime, right: datetime) -> dict[float, str]:
         (NOW, timedelta(days=4), ["5 May\n2026, UTC", "6 May", "7 May", "8 May"]),
         (NOW, timedelta(days=64), ["15 May\n2026, UTC", "1 Jun", "15 Jun", "1 Jul"]),
         (NOW, timedelta(days=400), ["Jul\n2026, UTC", "Oct", "Jan\n2027", "Apr"]),
-        (NOW, timedelta(days=2200), ["2028\nUTC", "2030", "2032"]),
+        (NOW, timedelta(days=2200), ["2027\nUTC", "2028", "2029", "2030", "2031", "2032"]),
     ],
 )
 def test_times_are_round_and_a_new_day_or_year_is_named(start: datetime, whole: timedelta, labels: list[str]) -> None:
     assert list(labeled(start, start + whole).values()) == labels
 
 
-@pytest.mark.parametrize("whole", [*SPANS, timedelta(days=400), timedelta(days=4000)])
+@pytest.mark.parametrize(
+    "whole",
+    [
+        timedelta(seconds=170),  # too short for minutes, long for seconds
+        *SPANS,
+        timedelta(days=2, hours=20),  # too short for days, long for hours
+        timedelta(days=400),
+        timedelta(days=1050),  # too short for years, long for months
+        timedelta(days=4000),
+    ],
+)
 @pytest.mark.parametrize("day", range(0, 40, 3))
 def test_no_label_of_a_time_touches_the_next_one(whole: timedelta, day: int) -> None:
     start = NOW + timedelta(days=day)
