@@ -27,8 +27,8 @@ from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions.request import Request
 from bot.ports import SYSTEM_CLOCK, LedgerReader
 from bot.settings import read_settings
-from handlers.terminal.command_line.commands import AuditExport, AuditShow, AuditVerify
 from handlers.terminal.command_line.grammar import Invocation
+from handlers.terminal.command_line.terminal_only_commands import AuditExport, AuditShow, AuditVerify
 from handlers.terminal.output import console, documents
 from handlers.terminal.output.command_output import OutputFormat, print_output
 

@@ -40,7 +40,7 @@ from bot.domain.transitions.transition import TransitionKind, TransitionState
 from bot.ports import QueuedCommand, QueuedCommandState
 from bot.services.core.commands import CommandResult
 from handlers.api import documents
-from handlers.terminal.command_line.commands import ImportHistory, PromoteFromTerminal
+from handlers.terminal.command_line.terminal_only_commands import ImportHistory, PromoteFromTerminal
 from handlers.terminal.output.command_output import CommandOutput, OutputFormat, json_output, sentence_output
 from handlers.terminal.session import TERMINAL_ORIGIN, TerminalSession, current_operator
 from handlers.terminal.waiting import STATE_EXIT_CODES, document_output, wait_until_final

@@ -69,7 +69,7 @@ def _compare(
     session: TerminalSession, command: Compare, comparison: Comparison, output_format: OutputFormat
 ) -> CommandOutput:
     from bot.domain.registry.comparison import to_csv
-    from bot.domain.registry.messages import summarize_comparison
+    from bot.domain.registry.comparison_messages import summarize_comparison
     from handlers.terminal.output import tables
 
     if output_format is OutputFormat.JSON:
@@ -82,7 +82,7 @@ def _compare(
 def _best(
     session: TerminalSession, command: FindBest, winner: BestVersion, output_format: OutputFormat
 ) -> CommandOutput:
-    from bot.domain.registry.messages import describe_best_version
+    from bot.domain.registry.comparison_messages import describe_best_version
 
     sentence = describe_best_version(winner)
     if output_format is OutputFormat.JSON:

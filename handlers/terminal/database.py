@@ -21,8 +21,15 @@ from bot.domain.core.sentence import Code, Sentence, say
 from bot.domain.registry.model import product
 from bot.domain.transitions import restore_messages
 from bot.settings import read_settings
-from handlers.terminal.command_line.commands import DbAccept, DbBackup, DbCopy, DbDropPending, DbStatus, DbUpgrade
 from handlers.terminal.command_line.grammar import Invocation
+from handlers.terminal.command_line.terminal_only_commands import (
+    DbAccept,
+    DbBackup,
+    DbCopy,
+    DbDropPending,
+    DbStatus,
+    DbUpgrade,
+)
 from handlers.terminal.output.command_output import OutputFormat, print_output
 
 

@@ -17,8 +17,8 @@ from bot.policy_file import parse_policy, read_policy_text
 from bot.services.policy.reload import revision_of
 from bot.settings import read_settings
 from handlers.doctor.policy_notices import UNMEETABLE_RULE, policy_notices
-from handlers.terminal.command_line.commands import PolicyCheck, PolicyShow
 from handlers.terminal.command_line.grammar import Invocation
+from handlers.terminal.command_line.terminal_only_commands import PolicyCheck, PolicyShow
 from handlers.terminal.output.command_output import OutputFormat, print_output
 
 

@@ -34,7 +34,7 @@ from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.transitions.transition import Transition
 from bot.ports import LedgerReader
 from bot.settings import Settings
-from handlers.terminal.command_line.commands import PromoteFromTerminal
+from handlers.terminal.command_line.terminal_only_commands import PromoteFromTerminal
 from handlers.terminal.output.command_output import CommandOutput, OutputFormat, json_output
 from handlers.terminal.waiting import document_output, wait_until_final
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from localslack.api import auth, blocks, chat, conversations, files, reactions, users, views
+from localslack.api import auth, blocks_validate, chat, conversations, files, reactions, users, views
 from localslack.api.arguments import Arguments
 from localslack.api.method import ApiMethod
 from localslack.backend import Backend
@@ -13,7 +13,7 @@ from localslack.core.errors import SlackError
 
 METHODS: Mapping[str, ApiMethod] = {
     **auth.METHODS,
-    **blocks.METHODS,
+    **blocks_validate.METHODS,
     **chat.METHODS,
     **conversations.METHODS,
     **files.METHODS,

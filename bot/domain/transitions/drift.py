@@ -346,18 +346,6 @@ def _list_versions(words: list[str]) -> list[str]:
     return [*(Code(word) for word in words[:MAX_LISTED_VERSIONS]), *omitted]
 
 
-def describe_new_version(version: VersionInfo) -> list[Sentence]:
-    """Return the line about a new version: its semver, run, and description, if known."""
-    lines = []
-    if version.semver:
-        lines.append(say("Semver {semver}", semver=Code(version.semver)))
-    if version.run_id:
-        lines.append(say("Run {run}", run=Code(version.run_id)))
-    if version.description.strip():
-        lines.append(say("{text}", text=truncate(version.description.strip(), 500)))
-    return lines
-
-
 def model_gone_message(model: str) -> Sentence:
     """Return the message about a deleted model."""
     return say("The model {model} was deleted or renamed in {product}.", model=Name(model))

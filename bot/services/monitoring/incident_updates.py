@@ -29,7 +29,7 @@ from bot.domain.rollbacks.rollback import automatic_rollback_id, rollback_transi
 from bot.ports import LedgerTransaction
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import card_chart_message, channel_message, chart_message
-from bot.services.monitoring import incident_end
+from bot.services.monitoring import incident_recovery_and_reminders
 from bot.services.monitoring.checks import (
     FAILING_STATUSES,
     CheckResult,
@@ -110,7 +110,7 @@ class Incidents:
         for result in filter(None, (with_current_monitor(tx, result) for result in reportable)):
             source = result.monitor.rule.source
             if result.is_no_longer_blind:
-                incident_end.resolve_if_recovered(writer, result, IncidentKind.BLIND)
+                incident_recovery_and_reminders.resolve_if_recovered(writer, result, IncidentKind.BLIND)
             if result.is_failing:
                 _handle_failure(writer, result, loadability, has_common_cause=source in suspects.failing)
             elif result.is_blind:
@@ -121,7 +121,7 @@ class Incidents:
 
     def end_and_remind(self) -> bool:
         """Resolve what is over and post reminders; return whether there are messages to deliver."""
-        return incident_end.end_and_remind(self._context)
+        return incident_recovery_and_reminders.end_and_remind(self._context)
 
 
 def _is_reportable(result: CheckResult) -> bool:
@@ -132,11 +132,11 @@ def _handle_verdict(writer: IncidentWriter, result: CheckResult) -> None:
     """Resolve the incidents that a check with a good verdict ends."""
     was_failed = result.verdict.previous_status is MonitorStatus.FAILED
     if was_failed:
-        incident_end.resolve_if_recovered(writer, result, IncidentKind.FAILED)
+        incident_recovery_and_reminders.resolve_if_recovered(writer, result, IncidentKind.FAILED)
     if was_failed or (result.is_no_longer_blind and result.verdict.outcome is CheckOutcome.OK):
         writer.audit(EventTag.MONITOR_RECOVERED, result)
     if result.verdict.monitor_state.state is MonitorStatus.OK:
-        incident_end.confirm_recovery(writer, result)
+        incident_recovery_and_reminders.confirm_recovery(writer, result)
 
 
 def _handle_blind(writer: IncidentWriter, result: CheckResult, *, has_common_cause: bool) -> None:
@@ -197,7 +197,7 @@ def _find_open_of_term(writer: IncidentWriter, result: CheckResult) -> Incident 
     incident = writer.find_open(result, IncidentKind.FAILED)
     if incident is None or (result.term and incident.move == result.term.transition_id):
         return incident
-    writer.resolve(incident, incident_end.resolution_by_transition(writer.tx, incident), result.at)
+    writer.resolve(incident, incident_recovery_and_reminders.resolution_by_transition(writer.tx, incident), result.at)
     return None
 
 

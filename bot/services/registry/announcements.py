@@ -6,7 +6,7 @@ import hashlib
 
 from bot.domain.core.actors import Actor
 from bot.domain.registry.model import VersionInfo
-from bot.domain.transitions import drift
+from bot.domain.registry.new_version_messages import describe_new_version
 from bot.domain.transitions.drift import DriftNotice, DriftNoticeKind
 from bot.ports import LedgerTransaction
 from bot.services.core.context import Context
@@ -29,7 +29,7 @@ def announce_versions(
         at=context.clock.now(),
         versions=numbers,
         by=registered_by,
-        lines=tuple(drift.describe_new_version(version)),
+        lines=tuple(describe_new_version(version)),
     )
     if not tx.add_drift_notice(notice):
         return False

@@ -17,7 +17,7 @@ from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.request import Request, RequestState, Vote
 from bot.domain.promotions.views import ModelView
 from bot.domain.registry.comparison import BestVersion
-from bot.domain.registry.messages import describe_best_version
+from bot.domain.registry.comparison_messages import describe_best_version
 from bot.domain.registry.model import ModelInfo, Stage, VersionInfo, product
 from bot.domain.registry.model_card import VersionCard
 from bot.domain.registry.rollback_block import RollbackBlock, block_details

@@ -10,7 +10,7 @@ from bot.domain.commands.registry import Compare
 from bot.domain.core.numbers import format_difference, format_number
 from bot.domain.core.sentence import sanitize_text, truncate
 from bot.domain.registry.comparison import Comparison, to_csv
-from bot.domain.registry.messages import summarize_comparison
+from bot.domain.registry.comparison_messages import summarize_comparison
 from bot.slack.core.answer import FileUpload, RenderContext, Renderers, SlackAnswer, safe_file_name
 from bot.slack.core.blocks import (
     MAX_BLOCKS_LENGTH,

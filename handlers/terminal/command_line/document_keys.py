@@ -10,7 +10,7 @@ from bot.domain.commands.registry import Archive, Register
 from bot.domain.commands.rollbacks import Rollback
 from handlers.api import schemas
 from handlers.terminal import comparisons, monitors, queries
-from handlers.terminal.command_line.commands import (
+from handlers.terminal.command_line.terminal_only_commands import (
     AuditExport,
     AuditShow,
     AuditVerify,

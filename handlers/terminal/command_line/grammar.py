@@ -14,14 +14,14 @@ from bot.domain.commands.parser import parse_arguments
 from bot.domain.core.errors import BadInput
 from bot.domain.core.sentence import Code, Name, Sentence, sanitize_text, say
 from handlers.terminal import comparisons
-from handlers.terminal.command_line import commands
+from handlers.terminal.command_line import terminal_only_commands
 from handlers.terminal.command_line.index import COMMAND_GROUPS, DEFAULT_SUBCOMMANDS
 from handlers.terminal.output.command_output import OutputFormat
 
 # Slack's commands, some replaced by the terminal's own version: with more flags, or with two words.
 TERMINAL_COMMANDS: dict[str, type[Command]] = {
     name: verb for name, verb in catalog.COMMANDS.items() if verb is not Help and name not in COMMAND_GROUPS
-} | {verb.verb: verb for verb in commands.COMMANDS}
+} | {verb.verb: verb for verb in terminal_only_commands.COMMANDS}
 EXIT_CODES = {
     0: "done",
     1: "refused by the rules, by people or by MLflow, a gate fails, or the audit is not whole",
@@ -34,7 +34,7 @@ OUTPUT_FORMATS: dict[type[Command], dict[OutputFormat, str]] = {
     verb: {OutputFormat.JSON: "one JSON document on standard output, and nothing else there"}
     | ({OutputFormat.CSV: comparisons.CSV_HELP[verb]} if verb in comparisons.CSV_HELP else {})
     for verb in TERMINAL_COMMANDS.values()
-} | {commands.AuditExport: {}}  # whose form is its format
+} | {terminal_only_commands.AuditExport: {}}  # whose form is its format
 
 
 @dataclass(frozen=True, slots=True)

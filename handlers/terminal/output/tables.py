@@ -15,7 +15,7 @@ from bot.domain.core.numbers import MISSING, format_difference, format_number
 from bot.domain.core.sentence import Sentence, sanitize_text, truncate
 from bot.domain.promotions.request import RequestSnapshot
 from bot.domain.registry.comparison import Comparison
-from bot.domain.registry.messages import summarize_comparison
+from bot.domain.registry.comparison_messages import summarize_comparison
 from handlers.terminal.output import console
 
 BEST_SIGN = "★"

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from bot.domain.core.errors import BadInput
 from bot.domain.registry.comparison import FACT_COLUMNS, best_version, build_frame, compare_versions, to_csv
-from bot.domain.registry.messages import describe_best_version, summarize_comparison
+from bot.domain.registry.comparison_messages import describe_best_version, summarize_comparison
 from bot.domain.registry.metric_direction import Direction, direction_of
 from bot.domain.registry.model import RunInfo, Stage
 from tests.support.domain.comparisons import GOLDEN, NAN, NOW, Metrics, a_version, compared, versions_with_metrics

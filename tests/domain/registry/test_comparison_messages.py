@@ -12,7 +12,7 @@ import pytest
 from bot.domain.core.errors import BadInput
 from bot.domain.core.sentence import pack_sentence, say, unpack_sentence
 from bot.domain.registry.comparison import best_version
-from bot.domain.registry.messages import describe_best_version, summarize_comparison
+from bot.domain.registry.comparison_messages import describe_best_version, summarize_comparison
 from tests.support.domain.comparisons import GOLDEN, NAN, Metrics, compared
 
 

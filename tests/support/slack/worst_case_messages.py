@@ -27,8 +27,8 @@ from bot.domain.promotions.approvers import PendingApprovers, approval_invitatio
 from bot.domain.promotions.request import RequestSnapshot, RequestState, VoteChoice
 from bot.domain.promotions.views import ModelView
 from bot.domain.registry.model import VersionRef
+from bot.domain.registry.new_version_messages import describe_new_version
 from bot.domain.rollbacks.history import TimeWindow
-from bot.domain.transitions import drift
 from bot.domain.transitions.drift import DriftNotice, DriftNoticeKind
 from bot.domain.transitions.serving_check import ServingCheck, ServingCheckState
 from bot.domain.transitions.transition import TransitionKind
@@ -95,7 +95,7 @@ def findings(name: str) -> Iterator[DriftNotice]:
         model=TEXTS[name] or "m",
         at=NOW,
         versions=(7,),
-        lines=tuple(drift.describe_new_version(a_version(name))),
+        lines=tuple(describe_new_version(a_version(name))),
     )
     yield from (new, replace(new, versions=tuple(range(1000, 0, -1)), by=BOB))
     lines = tuple(say("{it} went", it=TEXTS[name]) for _ in range(100))
