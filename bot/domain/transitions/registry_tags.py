@@ -91,11 +91,11 @@ def ended_tags(request: Request, votes: Iterable[Vote], at: datetime) -> TagChan
         STATUS_TAG: f"approved_{request.target.value.lower()}",
         "approver": by,
         "approval_date": decided,
-        "promoted_by": by,
-        "promotion_date": _format_time(at),
     }
     if request.target is Stage.PRODUCTION:
-        tags |= {"production_approver": by, "production_date": _format_time(at)}
+        # Only now: scripts take an archived version with a promotion date for one that was in Production.
+        tags |= dict.fromkeys(("promoted_by", "production_approver"), by)
+        tags |= dict.fromkeys(("promotion_date", "production_date"), _format_time(at))
     return tags
 
 

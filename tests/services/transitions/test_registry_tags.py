@@ -39,6 +39,19 @@ def test_a_promotion_is_seen_with_who_approved(bench: Bench) -> None:
     assert seen["production_date"] == seen["promotion_date"] == seen["approval_date"] == "2026-05-04T12:00:00+00:00"
 
 
+def test_a_promotion_to_staging_has_no_date_of_a_promotion_to_production(bench: Bench) -> None:
+    request = bench.open("promote churn 4 staging")
+    bench.approve(request)
+    bench.moves.execute_due("churn")
+    assert dict(tags(bench)) == {
+        "approval_status": "approved_staging",
+        "requester": "UALICE",
+        "request_date": "2026-05-04T12:00:00+00:00",
+        "approver": "UBOB",
+        "approval_date": "2026-05-04T12:00:00+00:00",
+    }
+
+
 def test_a_promotion_is_added_to_the_description_once(bench: Bench) -> None:
     bench.registry.set_description("churn", 4, "wider trees")
     request = bench.approved()
