@@ -36,7 +36,11 @@ class Target:
 
 
 TARGETS = (
-    Target("bot/domain/policy/authorization.py", ("tests/domain/policy/test_authorization.py",), 1.0),
+    Target(
+        "bot/domain/policy/authorization.py",
+        ("tests/domain/policy/test_authorization.py", "tests/domain/policy/test_members_and_reviewers.py"),
+        1.0,
+    ),
     Target(
         "bot/domain/promotions/request.py",
         ("tests/domain/promotions/test_request.py", "tests/domain/promotions/test_gates.py"),
