@@ -32,6 +32,8 @@ from handlers.terminal.command_line.document_keys import document_keys
 from handlers.terminal.command_line.index import COMMAND_GROUPS, RUN, SET_UP
 from scripts.architecture import layer_table, picture
 from scripts.code_tour import code_tour
+from scripts.messages_page import messages
+from scripts.vocabulary import vocabulary
 
 # Which scopes the bot needs for each Web API method that it calls, and what for. The scopes are those of
 # Slack's own pages, https://docs.slack.dev/reference/methods; of several that a method takes only those are here
@@ -344,6 +346,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/authority.md": authority,
     "docs/audit.md": audit,
     "docs/metadata.md": metadata,
+    "docs/reference/messages.md": messages,
+    "docs/reference/vocabulary.md": vocabulary,
     "docs/pictures/architecture.svg": picture,
     "docs/architecture.md": lambda: architecture((DOCS / "architecture.md").read_text(encoding="utf-8")),
     "docs/slack.md": lambda: slack((DOCS / "slack.md").read_text(encoding="utf-8")),

@@ -1,0 +1,458 @@
+"""The page of every sentence that people can see, each with example values, for an editor to read in one sitting.
+
+The sentences are read from the source: the templates of `say`, and every other text of three words or more that isn't a
+docstring. What fills a placeholder comes from the call if it's written there, and else from `EXAMPLE_VALUES`.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import groupby
+from pathlib import Path
+
+from scripts.markdown import MADE, ROOT, table
+
+FOLDERS = ("bot/domain", "bot/services", "bot/slack", "bot", "handlers")
+# Texts for programs: styles and markup, SQL, protocols, and the pages of MLflow's own API.
+FOR_PROGRAMS = (
+    "bot/ledger/migrations/",
+    "bot/ledger/stores/",
+    "bot/ledger/tables/",
+    "bot/registry/contract/",
+    "handlers/web/",
+    "handlers/demo/",
+)
+# What fills a placeholder or a formatted value whose last name is this.
+EXAMPLE_VALUES = {
+    "accept": "registrar db accept --reason …",
+    "act": "approve",
+    "action": "notify",
+    "actor": "@alice",
+    "add": "/model monitor add churn NAME",
+    "added": "12",
+    "advice": "An admin can override the gate.",
+    "after": "Production",
+    "age": "25 min",
+    "agreed": "3 anchors agree",
+    "ahead": "1.2% better",
+    "alias": "@champion",
+    "all": "3",
+    "alpha": "5",
+    "amount": "2",
+    "armed": "2 monitors are armed.",
+    "asker": "@alice",
+    "at": "14:05",
+    "audit": "Its audit log is intact: 12 events.",
+    "back": '/model rollback churn --reason "…"',
+    "bad": "v4",
+    "before": "Staging",
+    "began": "v3",
+    "blocks": "blocks",
+    "bound": "0.85",
+    "broken": "the input age was removed",
+    "can": "approved",
+    "card": "The card is in #ml-models",
+    "changes": "• required: 1 → 2",
+    "channel": "#ml-models",
+    "check": "/model monitor check churn accuracy",
+    "client": "github-churn",
+    "code": "channel_not_found",
+    "command": "/model list",
+    "count": "93",
+    "coverage": "90% judged",
+    "covers": "3 days",
+    "cron": "0 18 * * FRI",
+    "database": "REGISTRAR_DATABASE_URL",
+    "dates": "3 May",
+    "day": "3 May 2026",
+    "days": "30 days",
+    "decide": "Decide: roll back to v3?",
+    "default": "default",
+    "delay": "90 min",
+    "did": "promoted churn v4",
+    "do": "request promotions",
+    "drop": "registrar db drop-pending --reason …",
+    "due": "18:00",
+    "duel": "v4 against v3:",
+    "dump": "registrar db backup",
+    "edit": "/model monitor edit churn accuracy --action auto",
+    "effect": "2%",
+    "endpoint": "https://ci.example.com/hook",
+    "enough": "20",
+    "error": "ImportError",
+    "events": "12 events",
+    "every": "5 min",
+    "evidence": "24",
+    "facts": "Its signature and metrics",
+    "faults": "approvers: unknown key.",
+    "field": "window",
+    "fields": "owner and use_case",
+    "file": "registrar.yml",
+    "first": "14:10",
+    "fix": "/invite @registrar",
+    "flag": "--version",
+    "forms": "text, json, and csv",
+    "found": "The ledger was restored from a backup.",
+    "gain": "gained 1",
+    "gap": "0.03",
+    "gate": "f1",
+    "gates": "f1 ≥ 0.85",
+    "group": "monitor",
+    "hash": "9f2c41…",
+    "header": "Idempotency-Key",
+    "help": "/model help",
+    "hint": "Did you mean churn?",
+    "hints": "It was registered later.",
+    "history": "/model history churn",
+    "holder": "v4",
+    "home": ".registrar",
+    "host": "127.0.0.1",
+    "how": '/model rollback churn --force --reason "…"',
+    "id": "rq7f3k",
+    "ids": "rq7f3k",
+    "instead": "1h",
+    "it": "churn accuracy",
+    "items": "f1 and auc",
+    "kept": "30 days",
+    "key": "approvers",
+    "keys": "owner and team",
+    "kind": "input",
+    "known": "run and url",
+    "last": "auc",
+    "lasted": "3 days",
+    "lead": "0.03",
+    "least": "24 h",
+    "left": "30 min",
+    "length": "2 h",
+    "limit": "0.5",
+    "line": "churn auc: 0.71",
+    "list": "/model list",
+    "longest": "28 days",
+    "margin": "0.02",
+    "may": "can",
+    "me": "alice",
+    "meant": "Unknown command.",
+    "mend": "Fix it there.",
+    "metric": "f1",
+    "metrics": "f1 and auc",
+    "mind": "",
+    "missing": "MODEL",
+    "model": "churn",
+    "models": "3 models",
+    "monitor": "accuracy",
+    "monitors": "3 monitors",
+    "most": "1,000",
+    "n": "3",
+    "name": "churn",
+    "names": "accuracy and auc",
+    "near": "promote",
+    "needed": "7 days",
+    "new": "2",
+    "newest": "0012",
+    "next": "Check the source.",
+    "note": "read back",
+    "now": "v3",
+    "number": "4",
+    "of": "of 0.91",
+    "off": "1.2 σ",
+    "old": "1",
+    "one": "MLflow isn't responding.",
+    "only": "1 of them is listed",
+    "out": "0 to 12",
+    "over": "over 1 h",
+    "overdue": "1",
+    "parts": "major, minor, and patch",
+    "path": "v3 → v4",
+    "paths": "approvers.0",
+    "pattern": "churn*",
+    "period": "a day",
+    "place": "line 3",
+    "plain": "0.02",
+    "port": "8080",
+    "product": "MLflow",
+    "query": "accuracy",
+    "reason": "accuracy fell",
+    "reckons": "median",
+    "ref": "v9",
+    "reinstall": "Reinstall the app.",
+    "request": "rq7f3k",
+    "reset": "/model monitor reset churn",
+    "revision": "e42c1f",
+    "rival": "v3",
+    "rows": "14 rows",
+    "rule": "rule: blocks",
+    "run": "0a1b2c3d4e5f60718293a4b5c6d7e8f9",
+    "said": "its files can't be read",
+    "says": "unknown key",
+    "scopes": "users:read",
+    "seen": "2",
+    "semver": "2.1.0",
+    "sentence": "It judged 42%.",
+    "share": "0.93",
+    "short": "30 min",
+    "show": "/model show churn",
+    "side": "0.95",
+    "sides": "under 0.85",
+    "sigma": "3",
+    "since": "14:05",
+    "slack": "/model promote",
+    "some": "f1",
+    "sound": "41",
+    "source": "live",
+    "span": "7 days",
+    "stage": "Production",
+    "stands": "Approved",
+    "state": "healthy",
+    "status": "PENDING_REGISTRATION",
+    "step": "v4 → v3",
+    "sum": "sum(…)",
+    "table": "events",
+    "tables": "14 tables",
+    "tag": "owner",
+    "tags": "approver",
+    "target": "Production",
+    "text": "Better features",
+    "them": "churn accuracy",
+    "then": "v3",
+    "there": "v1, v2, and v3",
+    "these": "2 inputs",
+    "this": "sqlite:///.registrar/mlflow.db",
+    "time": "24 h",
+    "times": "twice",
+    "to": "14:10",
+    "told": "I mention them.",
+    "tool": "pg_dump",
+    "total": "100",
+    "two": "See docs/operations.md.",
+    "type": "datadog",
+    "unblock": '/model unblock churn 3 --reason "…"',
+    "until": "18:00",
+    "upgrade": "registrar db upgrade",
+    "url": "http://127.0.0.1:5000",
+    "usage": "promote MODEL VERSION production",
+    "user": "U0ALICE",
+    "usual": "0.95",
+    "v": "v4",
+    "value": "0.91",
+    "variable": "PROMETHEUS_TOKEN",
+    "verb": "promote",
+    "version": "4",
+    "versions": "2 versions",
+    "wait": "10 min",
+    "waiting": "@carol needs to approve.",
+    "was": "v4",
+    "what": "accuracy is 0.71, under 0.85",
+    "when": "14:05",
+    "where": "sources.live",
+    "which": "v3",
+    "who": "@alice",
+    "whose": "v4's",
+    "why": "The source returned no data.",
+    "window": "1h",
+    "winners": "Best: v3.",
+    "word": "yestrday",
+    "worse": "the mean of f1 is lower",
+    "zone": "Europe/Berlin",
+}
+_TEXT_BUILDERS = {"Code", "Name", "Channel", "say", "code", "truncate", "quote"}
+_PLACEHOLDER = re.compile(r"\{(\w*)\}")
+_COMMAND = re.compile(r"(?:/model|registrar) [a-z][^\n]*$")
+_QUOTED_COMMAND = re.compile(r"`((?:/model|registrar) [a-z][^`]*)`")
+_WORD = re.compile(r"[A-Za-z][a-z'’]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A sentence in the source. `function` is the innermost one around it; `purpose` is its docstring's first line."""
+
+    file: str
+    line: int
+    function: str
+    purpose: str
+    template: str
+    example: str
+    is_said: bool  # the template of `say`
+    is_error: bool  # raised, or returned by what is
+
+
+@cache
+def commands() -> frozenset[str]:
+    """Return every command that a text proposes, with example values: `/model …` or `registrar …`."""
+    found = set()
+    for path in [*ROOT.glob("bot/**/*.py"), *ROOT.glob("handlers/**/*.py")]:
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        parts = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
+        for node in nodes:
+            if isinstance(node, ast.Constant | ast.JoinedStr) and id(node) not in parts:
+                text = _fill(node)
+                found |= (
+                    {text} if _COMMAND.match(text) else set(re.findall(r"`((?:/model|registrar) [a-z][^`]*)`", text))
+                )
+    return frozenset(found)
+
+
+@cache
+def texts() -> tuple[Text, ...]:
+    """Return every text of the program that a person can see, in the order of its layers, files, and lines."""
+    found: dict[str, list[Text]] = {}
+    for folder in FOLDERS:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            name = path.relative_to(ROOT).as_posix()
+            if name not in found and not name.startswith(FOR_PROGRAMS):
+                found[name] = list(_texts_of(name, path))
+    return tuple(text for texts_of_file in found.values() for text in texts_of_file)
+
+
+def messages() -> str:
+    """Return docs/reference/messages.md."""
+    sections = [
+        f"## {_title(file)}\n\n`{file}`\n\n" + table(["when", "example"], _rows(list(group)))
+        for file, group in groupby(texts(), lambda text: text.file)
+    ]
+    return (
+        "\n\n".join(
+            [
+                MADE,
+                "# Every message",
+                "Every sentence that Registrar shows in Slack, at the terminal, over HTTP, or in its logs, by file. "
+                "Placeholders have example values. "
+                "Which words to use is in [CONTRIBUTING.md](../../CONTRIBUTING.md).",
+                *sections,
+            ]
+        )
+        + "\n"
+    )
+
+
+def _title(file: str) -> str:
+    *folders, module = Path(file).with_suffix("").parts
+    return " · ".join(word.replace("_", " ") for word in [*folders[1:], module] if word != "__init__") or folders[0]
+
+
+def _rows(of_file: Sequence[Text]) -> list[list[str]]:
+    rows: dict[tuple[str, str], None] = {}
+    for text in of_file:
+        example = re.sub(r"\s*\n\s*", " ⏎ ", text.example.strip()).replace("<", "\\<")
+        rows[text.purpose or text.function or "–", example] = None
+    return [list(row) for row in rows]
+
+
+def _texts_of(name: str, path: Path) -> Iterator[Text]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    yield from _Reader(name).read(tree)
+
+
+class _Reader:
+    """Walks a module and remembers which function it is in."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._found: list[Text] = []
+
+    def read(self, tree: ast.Module) -> list[Text]:
+        """Return the texts of a module, by line."""
+        self._visit(tree, "", "", is_error=False)
+        return sorted(self._found, key=lambda text: text.line)
+
+    def _visit(self, node: ast.AST, function: str, purpose: str, *, is_error: bool) -> None:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            function, purpose = node.name, (ast.get_docstring(node) or "").partition("\n")[0]
+        is_error = is_error or isinstance(node, ast.Raise)
+        if isinstance(node, ast.Call) and _called(node) == "say" and node.args:
+            self._add_said(node, function, purpose, is_error=is_error)
+            children: list[ast.AST] = [keyword.value for keyword in node.keywords]
+        elif isinstance(node, ast.Constant | ast.JoinedStr):
+            self._add_text(node, function, purpose, is_error=is_error)
+            children = []
+        elif isinstance(node, ast.Call) and _called(node) in {"text", "compile", "getLogger"}:
+            children = []
+        else:
+            children = [child for child in ast.iter_child_nodes(node) if not _is_docstring(child)]
+        for child in children:
+            self._visit(child, function, purpose, is_error=is_error)
+
+    def _add_said(self, call: ast.Call, function: str, purpose: str, *, is_error: bool) -> None:
+        values = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
+        for template in _alternatives(call.args[0]):
+            example = _PLACEHOLDER.sub(lambda found: _value(found, values.get(found.group(1))), template)
+            if _WORD.search(template):
+                place = (self._file, call.lineno, function, purpose)
+                self._found.append(Text(*place, template, example, is_said=True, is_error=is_error))
+
+    def _add_text(self, node: ast.Constant | ast.JoinedStr, function: str, purpose: str, *, is_error: bool) -> None:
+        example = _fill(node)
+        if len(_WORD.findall(_plain(node))) >= 3 and " " in example.strip() and not _is_for_programs(example):
+            place = (self._file, node.lineno, function, purpose)
+            self._found.append(Text(*place, example, example, is_said=False, is_error=is_error))
+
+
+def _is_docstring(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def _is_for_programs(text: str) -> bool:
+    return bool(re.match(r"^(SELECT|INSERT|UPDATE|CREATE|PRAGMA|WITH|attribute|name ?=|[a-z_.]+ ?=)|^[<&.#]", text))
+
+
+def _called(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+
+
+def _alternatives(node: ast.expr) -> list[str]:
+    """Return the templates that the first argument of `say` can be."""
+    if isinstance(node, ast.IfExp):
+        return [*_alternatives(node.body), *_alternatives(node.orelse)]
+    if isinstance(node, ast.BinOp):
+        return [a + b for a in _alternatives(node.left) for b in _alternatives(node.right)]
+    return [node.value] if isinstance(node, ast.Constant) and isinstance(node.value, str) else []
+
+
+def _value(found: re.Match[str], node: ast.expr | None) -> str:
+    """Return what to show for a placeholder: what the call says, if that can be read, or the example for its name.
+
+    A placeholder right after punctuation or another one is an addition that is often empty, and is left out.
+    """
+    is_addition = found.start() > 0 and found.string[found.start() - 1] in "}.,;)"
+    return "" if is_addition else _fill(node) or EXAMPLE_VALUES.get(found.group(1), "…")
+
+
+def _fill(node: ast.expr | None) -> str:
+    """Return the text of an expression with example values, and "" if it can't be read from the source."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.JoinedStr(values=parts):
+            return "".join(
+                _fill(part) for part, before in zip(parts, [None, *parts], strict=False) if not _is_glued(part, before)
+            )
+        case ast.FormattedValue(value=value):
+            return _fill(value) or EXAMPLE_VALUES.get(_last_name(value), "…")
+        case ast.IfExp(body=body):
+            return _fill(body)
+        case ast.Call(args=[_, ast.Constant(value=str(noun))]) if _called(node) == "pluralize":
+            return f"3 {noun}s"
+        case ast.Call(args=[argument, *_]) if _called(node) in _TEXT_BUILDERS:
+            return _fill(argument)
+        case ast.Name() | ast.Attribute():
+            return EXAMPLE_VALUES.get(_last_name(node), "")
+    return ""
+
+
+def _is_glued(part: ast.expr, before: ast.expr | None) -> bool:
+    return isinstance(part, ast.FormattedValue) and isinstance(before, ast.FormattedValue)
+
+
+def _plain(node: ast.Constant | ast.JoinedStr) -> str:
+    """Return only what is written in a text."""
+    parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+    return "…".join(part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str))
+
+
+def _last_name(node: ast.expr) -> str:
+    if isinstance(node, ast.Call):
+        return _last_name(node.args[0]) if node.args else ""
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
