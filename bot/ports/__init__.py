@@ -16,7 +16,7 @@ from bot.ports.external import (
     ServingProbes,
     SystemClock,
 )
-from bot.ports.ledger import Dispatcher, Ledger, LedgerReader, LedgerTransaction
+from bot.ports.ledger import Dispatcher, Ledger, LedgerReader, LedgerTransaction, read_monitor_chart
 from bot.ports.records import (
     Backlog,
     CheckBatch,
@@ -89,4 +89,5 @@ __all__ = [
     "SystemClock",
     "TagUpdate",
     "UnsetSetting",
+    "read_monitor_chart",
 ]

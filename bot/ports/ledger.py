@@ -7,6 +7,10 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
+from bot.domain.monitoring.incident import MonitorChart
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.views import build_monitor_chart
+from bot.domain.registry.model import Stage
 from bot.ports.audit_log import AuditLogReader, AuditLogWriter
 from bot.ports.monitoring import MonitoringReader, MonitoringWriter
 from bot.ports.promotions import PromotionReader, PromotionWriter
@@ -14,6 +18,8 @@ from bot.ports.records import Backlog, CheckBatch
 from bot.ports.registry_state import RegistryStateReader, RegistryStateWriter
 from bot.ports.transitions import TransitionReader, TransitionWriter
 from bot.ports.work_queue import WorkQueueReader, WorkQueueWriter
+
+MAX_CHART_CHECKS = 500  # checks in a chart
 
 
 class LedgerReader(
@@ -90,3 +96,13 @@ class Dispatcher(Protocol):
 
     def close(self) -> None:
         """Take no new batches, and wait a few seconds for those that are running."""
+
+
+def read_monitor_chart(reader: LedgerReader, monitor: Monitor) -> MonitorChart:
+    """Return the chart of a monitor's last checks, with the transitions of Production among them."""
+    return build_monitor_chart(
+        monitor,
+        reader.monitor_state(monitor.id),
+        reader.measurements(monitor.id, from_revision=monitor.measured_from, limit=MAX_CHART_CHECKS),
+        reader.transitions(monitor.model, stage=Stage.PRODUCTION),
+    )

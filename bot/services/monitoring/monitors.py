@@ -32,11 +32,10 @@ from bot.domain.monitoring import messages as monitor_messages
 from bot.domain.monitoring.backtest import Backtest
 from bot.domain.monitoring.incident import Incident, IncidentEnding, MonitorChart
 from bot.domain.monitoring.monitor import Monitor, MonitorState, state_after_resume
-from bot.domain.monitoring.views import MonitorRow, MonitorView, build_monitor_chart, worst_first
+from bot.domain.monitoring.views import MonitorRow, MonitorView, worst_first
 from bot.domain.policy.authorization import Permission, describe_caller
 from bot.domain.policy.policy import BUILT_IN_SOURCES
-from bot.domain.registry.model import Stage
-from bot.ports import LedgerTransaction
+from bot.ports import LedgerTransaction, read_monitor_chart
 from bot.services.core.access import AccessControl
 from bot.services.core.commands import ChangeHandlers, CommandResult, QueryHandlers
 from bot.services.core.context import Context
@@ -54,7 +53,6 @@ from bot.services.monitoring.monitor_lookup import (
 )
 
 MAX_RECENT_CHECKS = 10  # checks that are shown of a monitor
-MAX_CHART_CHECKS = 500  # checks in a chart
 
 
 class Monitors:
@@ -146,13 +144,7 @@ class Monitors:
     def chart(self, monitor_id: str) -> MonitorChart:
         """Return the chart of a monitor's last checks. Raises UnknownRequest."""
         with self._context.ledger.read() as reader:
-            monitor = require_present(reader.monitor(monitor_id))
-            return build_monitor_chart(
-                monitor,
-                reader.monitor_state(monitor_id),
-                reader.measurements(monitor_id, from_revision=monitor.measured_from, limit=MAX_CHART_CHECKS),
-                reader.transitions(monitor.model, stage=Stage.PRODUCTION),
-            )
+            return read_monitor_chart(reader, require_present(reader.monitor(monitor_id)))
 
     def backtest(self, monitor: Monitor, span: timedelta) -> Backtest:
         """Return what a monitor's rule would have found in the last `span`. Raises what its source raises."""

@@ -13,9 +13,7 @@ from slack_sdk.errors import SlackApiError
 
 from bot.domain.core.backoff import Backoff
 from bot.domain.monitoring.incident import monitors_of_incident
-from bot.domain.monitoring.views import build_monitor_chart
-from bot.domain.registry.model import Stage
-from bot.ports import DeliveryOutcome, DeliveryResult, Ledger, MessageRef, OutboxMessage
+from bot.ports import DeliveryOutcome, DeliveryResult, Ledger, MessageRef, OutboxMessage, read_monitor_chart
 from bot.slack.core.answer import FileUpload, safe_file_name
 from bot.slack.core.blocks import Message, build_message, section, with_picture
 from bot.slack.core.client import CONNECTION_ERRORS, error_code, is_rate_limited, missing_scopes
@@ -29,7 +27,6 @@ from bot.slack.monitoring import incident_card
 
 log = logging.getLogger(__name__)
 
-MAX_CHARTED_CHECKS = 500  # latest checks of a monitor that its chart shows
 MAX_CHART_TRIES = 5  # to show a chart in an alert
 CHART_BACKOFF = Backoff(timedelta(seconds=1), timedelta(seconds=8))
 
@@ -146,12 +143,7 @@ class AlertDelivery:
             if not monitors:  # removed in the meantime: there's nothing to show, and nothing went wrong
                 return DeliveryResult(DeliveryOutcome.DELIVERED, existing)
             monitor = monitors[0]
-            chart = build_monitor_chart(
-                monitor,
-                reading.monitor_state(monitor.id),
-                reading.measurements(monitor.id, from_revision=monitor.measured_from, limit=MAX_CHARTED_CHECKS),
-                reading.transitions(monitor.model, stage=Stage.PRODUCTION),
-            )
+            chart = read_monitor_chart(reading, monitor)
         if not chart.values:
             return DeliveryResult(DeliveryOutcome.DELIVERED, existing)
         digest = hashlib.sha256(outbox_message.key.encode()).hexdigest()[:8]
