@@ -1,8 +1,8 @@
-"""Change the rules in small ways, one at a time, and see whether a test notices: mutation testing.
+"""Mutation testing: make small changes to the rules, one at a time, and check that a test fails for each.
 
-`make mutate` puts cosmic-ray into a virtual environment of its own and the tree into a copy, `.mutate/`, so that
-nothing here is touched. A mutant that no test notices must stand in docs/mutants.md with the reason why; the rules of
-who may do what and the state machines may have no other survivor, gates and guards one in ten.
+`make mutate` installs cosmic-ray in a separate virtual environment and copies the tree to `.mutate/`, so that it
+doesn't change the checkout. A mutant that no test notices has to be in docs/mutants.md, with a reason. Apart from
+those, no mutant of permissions or state machines can survive, and one in ten of gates and guards can.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".mutate"
 TREE = HOME / "tree"
 TOOL = "cosmic-ray==8.7.0"
-LONGEST = 200  # columns of a line
+LONGEST = 200  # columns in a line
 PAGE = ROOT / "docs" / "mutants.md"
 
 
 @dataclass(frozen=True)
 class Target:
-    """A module whose mutants have to be noticed, by these tests; `floor` is the share that has to be."""
+    """A module, and the tests that have to notice its mutants; `floor` is the required share of noticed mutants."""
 
     module: str
     tests: tuple[str, ...]
@@ -46,6 +46,7 @@ TARGETS = (
         ("tests/domain/promotions/test_request.py", "tests/domain/promotions/test_gates.py"),
         1.0,
     ),
+    Target("bot/domain/promotions/votes.py", ("tests/domain/promotions/test_request.py",), 1.0),
     Target(
         "bot/domain/transitions/transition.py",
         ("tests/domain/transitions/test_transition_plan.py", "tests/domain/transitions/test_transition.py"),
@@ -129,8 +130,8 @@ TARGETS = (
     ),
 )
 
-# Twelve ways to replace one sign say no more than two, so most are left out; and so is what an interpreter never
-# evaluates (annotations) and what a test could only repeat (decorators such as dataclass's).
+# Two ways to replace an operator are as good as twelve, so most are left out. So are annotations, which are never
+# evaluated, and decorators such as dataclass, which a test could only repeat.
 _SKIPPED = re.compile(
     r"RemoveDecorator"
     r"|ReplaceBinaryOperator_\w+_(?:RShift|LShift|Pow|Mod|FloorDiv|BitXor|Div)$"
@@ -142,7 +143,7 @@ _SKIPPED = re.compile(
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change, where it is and what it is."""
+    """One change and its location."""
 
     job: str
     module: str
@@ -154,12 +155,12 @@ class Mutant:
 
     @property
     def name(self) -> str:
-        """What tells it from the others, also when lines above it move: operator, function and its line's text."""
+        """A unique name that doesn't depend on line numbers: operator, function, and the line's text."""
         return f"{self.module} {self.function}: {self.operator.removeprefix('core/')} in `{self.line}`"
 
 
 def prepare() -> Path:
-    """Make the tool's environment and the copy of the tree; return the tool."""
+    """Create the tool's environment and the copy of the tree; return the tool's path."""
     tool = HOME / "venv" / "bin" / "cosmic-ray"
     if not tool.exists():
         HOME.mkdir(exist_ok=True)
@@ -178,7 +179,7 @@ def prepare() -> Path:
 
 
 def run(tool: Path, target: Target) -> tuple[int, list[Mutant]]:
-    """Try every mutant of a module; return how many there were, and those that no test noticed."""
+    """Test every mutant of a module; return their number, and those that no test noticed."""
     name = target.module.replace("/", "-")
     session, config = HOME / f"{name}.sqlite", HOME / f"{name}.toml"
     session.unlink(missing_ok=True)
@@ -197,7 +198,7 @@ def run(tool: Path, target: Target) -> tuple[int, list[Mutant]]:
 
 
 def skip(session: Path) -> None:
-    """Take out of the session what is not worth a try."""
+    """Remove the mutants that aren't worth testing from the session."""
     with sqlite3.connect(session) as database:
         unworthy = [mutant.job for mutant in mutants(database) if _is_unworthy(mutant)]
         database.executemany("DELETE FROM mutation_specs WHERE job_id = ?", [(job,) for job in unworthy])
@@ -209,7 +210,7 @@ def _is_unworthy(mutant: Mutant) -> bool:
 
 
 def _annotations(module: str) -> set[tuple[int, int]]:
-    """Return every place within an annotation or a decorator, by row and column."""
+    """Return every position in an annotation or a decorator, by row and column."""
     found: set[tuple[int, int]] = set()
     for node in ast.walk(ast.parse((TREE / module).read_text(encoding="utf-8"))):
         pieces = [getattr(node, "annotation", None), getattr(node, "returns", None)]
@@ -229,7 +230,7 @@ def _places(piece: ast.expr) -> Iterator[tuple[int, int]]:
 def mutants(database: sqlite3.Connection, where: str = "") -> Iterator[Mutant]:
     """Yield the session's mutants."""
     query = (
-        "SELECT s.job_id, s.module_path, s.operator_name, s.start_pos_row, s.start_pos_col, s.definition_name "  # noqa: S608 - our own words
+        "SELECT s.job_id, s.module_path, s.operator_name, s.start_pos_row, s.start_pos_col, s.definition_name "  # noqa: S608 - no user input
         f"FROM mutation_specs s {where} ORDER BY s.start_pos_row, s.start_pos_col, s.operator_name"
     )
     for job, module, operator, row, column, function in database.execute(query).fetchall():
@@ -238,7 +239,7 @@ def mutants(database: sqlite3.Connection, where: str = "") -> Iterator[Mutant]:
 
 
 def outcome(session: Path) -> tuple[int, list[Mutant]]:
-    """Return how many mutants were tried, and those that survived."""
+    """Return the number of tested mutants, and those that survived."""
     with sqlite3.connect(session) as database:
         [(tried,)] = database.execute("SELECT count(*) FROM work_results").fetchall()
         survived = "JOIN work_results r ON r.job_id = s.job_id WHERE r.test_outcome LIKE '%SURVIVED%'"
@@ -246,15 +247,15 @@ def outcome(session: Path) -> tuple[int, list[Mutant]]:
 
 
 def explained() -> set[str]:
-    """Return the survivors for which docs/mutants.md has a reason."""
+    """Return the survivors that have a reason in docs/mutants.md."""
     text = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
     return set(re.findall(r"^- (bot/.+`)$", text, flags=re.MULTILINE))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Try the mutants of the modules that are named, or of all; return 1 where too many survive."""
+    """Test the mutants of the given modules, or of all; return 1 if too many survive."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("modules", nargs="*", help="only these, such as bot/domain/promotions/gates.py")
+    parser.add_argument("modules", nargs="*", help="only these modules, such as bot/domain/promotions/gates.py")
     wanted = parser.parse_args(argv).modules
     tool, known, failed = prepare(), explained(), False
     for target in TARGETS:
@@ -264,7 +265,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         fresh = [mutant for mutant in survivors if mutant.name not in known]
         noticed = 1 - len(fresh) / tried if tried else 1.0
         failed |= noticed < target.floor
-        print(f"{target.module}: {tried} mutants, {len(survivors)} survived, {len(fresh)} of them without a reason")
+        print(f"{target.module}: {tried} mutants, {len(survivors)} survived, {len(fresh)} without a reason")
         for mutant in fresh:
             print(f"- {mutant.name}  (line {mutant.row})")
     return 1 if failed else 0

@@ -1,14 +1,14 @@
-"""Requests and votes: their states, the facts that approvers decide on, and when there are enough approvals."""
+"""Requests: their states, and the facts that approvers decide on."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
-from bot.domain.core.actors import Actor, Person, format_actor
+from bot.domain.core.actors import Actor, format_actor
 from bot.domain.core.ci_run import CiRun
 from bot.domain.core.errors import AlreadyDecided, Refused
 from bot.domain.core.sentence import Code, say
@@ -18,7 +18,7 @@ from bot.domain.registry.signature_changes import CallerImpact, pack_caller_impa
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateResult:
-    """The result of one gate: the value and the bound. All texts are for people; `name` and `bound` identify it."""
+    """The result of one gate: the value and the bound. People read all texts; `name` and `bound` identify it."""
 
     name: str
     bound: str
@@ -28,7 +28,7 @@ class GateResult:
 
     @property
     def key(self) -> str:
-        """Return what distinguishes this gate from the rule's others."""
+        """Return what distinguishes this gate from the rule's other gates."""
         return f"{self.name} {self.bound}"
 
 
@@ -36,9 +36,9 @@ class GateResult:
 class RequestSnapshot:
     """The facts that approvers decide on. `rule` is the fingerprint of the policy's rule, `policy` its revision.
 
-    `metrics` are the candidate's and `against` the incumbent's, without missing ones; `validation` are results that
-    the requester reported; `callers` is what changes for callers, if that was compared; `blocked` is the number of the
-    blocked version: the candidate, or another number for the same files.
+    `metrics` are the candidate's and `against` the incumbent's, without missing ones. `validation` holds results that
+    the requester reported. `callers` is what changes for callers, if that was compared. `blocked` is the number of the
+    blocked version: the candidate, or another version with the same files.
     """
 
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class RequestSnapshot:
     policy: str = ""
     callers: CallerImpact = field(default_factory=CallerImpact)
     blocked: int | None = None
-    former: Mapping[str, str | None] = field(default_factory=dict)  # tags that opening it replaced; None: absent
+    former: Mapping[str, str | None] = field(default_factory=dict)  # tags that the request replaced; None: absent
 
     def fails_gate(self, name: str) -> bool:
         """Return whether a gate of this name failed."""
@@ -85,22 +85,27 @@ def unpack_snapshot(data: Mapping[str, Any]) -> RequestSnapshot:
 
 
 class RequestState(Enum):
-    """The states of a request: pending → approved → executing → done, or one of five other ends."""
+    """The states of a request: pending → approved → executing → done, or one of five other final states."""
 
     PENDING = "pending"  # waiting for approvals
     APPROVED = "approved"  # enough approvals; its transition is recorded
     EXECUTING = "executing"  # the transition is being executed
-    DONE = "done"  # the version was moved, and read back
+    DONE = "done"  # the version was promoted, and the registry confirmed it
     REJECTED = "rejected"  # an approver rejected it
-    CANCELLED = "cancelled"  # the requester or an admin cancelled it
+    CANCELLED = "cancelled"  # the requester or an admin canceled it
     EXPIRED = "expired"  # not decided or executed in time
-    STALE = "stale"  # what it rests on changed since it was opened
+    STALE = "stale"  # outdated: the facts it's based on changed since it was opened
     FAILED = "failed"  # the registry refused the transition
 
     @property
     def is_open(self) -> bool:
         """Whether it can still change state."""
         return bool(NEXT_STATES[self])
+
+    @property
+    def label(self) -> str:
+        """The state as people read it; the value is stored."""
+        return {"cancelled": "canceled", "stale": "outdated"}.get(self.value, self.value)
 
 
 NEXT_STATES: dict[RequestState, frozenset[RequestState]] = {
@@ -110,7 +115,7 @@ NEXT_STATES: dict[RequestState, frozenset[RequestState]] = {
     RequestState.APPROVED: frozenset(
         {RequestState.EXECUTING, RequestState.STALE, RequestState.FAILED, RequestState.EXPIRED}
     ),
-    # Back to approved: the registry couldn't be reached, and the transition waits for it.
+    # Back to approved: the registry isn't responding, and the transition waits for it.
     RequestState.EXECUTING: frozenset(
         {RequestState.DONE, RequestState.STALE, RequestState.FAILED, RequestState.EXPIRED, RequestState.APPROVED}
     ),
@@ -124,16 +129,9 @@ NEXT_STATES: dict[RequestState, frozenset[RequestState]] = {
 OPEN_STATES = tuple(state for state in RequestState if state.is_open)
 
 
-class VoteChoice(Enum):
-    """Approve or reject."""
-
-    APPROVE = "approve"
-    REJECT = "reject"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A request to move a version to a stage. `incumbent` held the stage when it was opened."""
+    """A request to move a version to a stage. `incumbent` is the version that was in the stage when it was opened."""
 
     id: str
     model: str
@@ -152,7 +150,7 @@ class Request:
     decided_at: datetime | None = None
     decided_by: Actor | None = None
     outcome: str = ""
-    former_status: str | None = None  # the version's tag approval_status before it was opened
+    former_status: str | None = None  # the version's tag approval_status before the request was opened
     seen: RequestSnapshot | None = None  # the facts when it was opened; None if an older release opened it
     overridden_by: Actor | None = None  # who overrode failed gates
     override_reason: str = ""
@@ -163,7 +161,7 @@ class Request:
         None  # the version's identity when it was opened; None if an older release opened it
     )
     incumbent_identity: VersionIdentity | None = None
-    # Only a break-glass promotion needs a review; those of older releases have no due date.
+    # Only a break-glass promotion needs a review; those from older releases have no due date.
     review_due: datetime | None = None
     reviewed_by: Actor | None = None
     reviewed_at: datetime | None = None
@@ -171,31 +169,31 @@ class Request:
     review_reminded: int = 0  # 1: before the date, 2: once it was overdue
 
     def with_state(self, state: RequestState, **changes: object) -> Request:
-        """Return the request in its next state. Raises AlreadyDecided if the table has no such step."""
+        """Return the request in its next state. Raise AlreadyDecided if the table has no such step."""
         if state not in NEXT_STATES[self.state]:
-            raise AlreadyDecided(f"The request is {self.state.value} and cannot become {state.value}.")
+            raise AlreadyDecided(f"The request is {self.state.label}, so it can't become {state.label}.")
         return replace(self, state=state, **changes)  # type: ignore[arg-type]  # dataclasses.replace is untyped
 
     def is_about(self, version: VersionInfo) -> bool:
-        """Return whether it's about this version, not another one that had the same number."""
+        """Return whether it's about this version, not a different version that had the same number."""
         if self.version != version.version:
             return False
         return self.identity is None or self.identity.is_same(version.identity())
 
     @property
     def has_blocking_gates(self) -> bool:
-        """Return whether a failed gate hasn't been overridden: then no number of approvals is enough."""
+        """Return whether a gate failed and nobody has overridden it; then no number of approvals is enough."""
         return self.seen is not None and bool(self.seen.failed_gates) and self.overridden_by is None
 
     @property
     def needs_review(self) -> bool:
-        """Return whether it was a break-glass promotion that nobody has reviewed yet."""
+        """Return whether it's a completed break-glass promotion that nobody has reviewed yet."""
         return self.review_due is not None and self.reviewed_at is None and self.state is RequestState.DONE
 
     def review_reminder_at(self) -> datetime | None:
-        """Return when the next reminder of its review is due, or None.
+        """Return when the next reminder about its review is due, or None.
 
-        The first is a day before the due date, or halfway to it if that's later; the second at the due date.
+        The first is a day before the due date, or halfway to it if that's later. The second is at the due date.
         """
         if not self.needs_review or self.review_due is None or self.review_reminded > 1:
             return None
@@ -216,53 +214,18 @@ class Request:
 def check_reviewable(request: Request) -> None:
     """Check that a request's review can be recorded now.
 
-    Raises Refused if it was approved normally or isn't done, and AlreadyDecided if it has its review.
+    Raise Refused if it was approved normally or isn't done, and AlreadyDecided if it has been reviewed.
     """
     if not request.breaks_glass:
-        raise Refused(say("Nobody broke the glass for {id}, so there's nothing to review.", id=Code(request.id)))
+        raise Refused(say("Request {id} didn't break glass, so there's nothing to review.", id=Code(request.id)))
     if request.state is not RequestState.DONE:
         why = (
-            "{id} isn't moved yet; review it once it is."
+            "Request {id} isn't done yet. Review it when it is."
             if request.state.is_open
-            else ("{id} came to nothing ({state}), so there's nothing to review.")
+            else ("Request {id} ended without a promotion ({state}), so there's nothing to review.")
         )
-        raise Refused(say(why, id=Code(request.id), state=request.state.value))
+        raise Refused(say(why, id=Code(request.id), state=request.state.label))
     if request.reviewed_by is not None:
         raise AlreadyDecided(
-            say("{who} already reviewed this on {at}.", who=format_actor(request.reviewed_by), at=request.reviewed_at)
+            say("{who} already reviewed this ({at}).", who=format_actor(request.reviewed_by), at=request.reviewed_at)
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Vote:
-    """One person's vote on one request."""
-
-    request: str
-    voter: Person
-    choice: VoteChoice
-    reason: str
-    at: datetime
-    lapsed: str = ""  # the rule of `authorize` by which the voter could no longer vote; empty: the vote counts
-
-    @property
-    def is_approval(self) -> bool:
-        """Whether it counts toward the approvals."""
-        return self.choice is VoteChoice.APPROVE and not self.lapsed
-
-
-def counting_approvals(votes: Iterable[Vote]) -> list[Vote]:
-    """Return the votes that count as approvals, in order."""
-    return [vote for vote in votes if vote.is_approval]
-
-
-def state_after_votes(request: Request, votes: Iterable[Vote]) -> RequestState:
-    """Return a pending request's state after its votes: one rejection rejects; enough different people approve.
-
-    A failed gate that isn't overridden keeps it pending, however many approvals it has.
-    """
-    votes = list(votes)
-    if any(vote.choice is VoteChoice.REJECT for vote in votes):
-        return RequestState.REJECTED
-    yes = {vote.voter.user for vote in counting_approvals(votes)}
-    is_enough = len(yes) >= request.required and not request.has_blocking_gates
-    return RequestState.APPROVED if is_enough else RequestState.PENDING
