@@ -32,7 +32,7 @@ from handlers.terminal.command_line.terminal_only_commands import AuditExport, A
 from handlers.terminal.output import console, documents
 from handlers.terminal.output.command_output import OutputFormat, print_output
 
-PAGE_SIZE = 1000  # rows that are in memory at a time
+PAGE_SIZE = 1000  # rows in memory at a time
 
 
 def execute(invocation: Invocation) -> int:
@@ -45,7 +45,7 @@ def execute(invocation: Invocation) -> int:
         return _HANDLERS[type(invocation.command)](ledger, invocation.command, invocation.output_format)
 
 
-# -- looking -----------------------------------------------------------------------------------------------------------
+# -- show --------------------------------------------------------------------------------------------------------------
 
 
 def _show(ledger: SqlLedger, command: AuditShow, output_format: OutputFormat) -> int:
@@ -74,12 +74,12 @@ def _show(ledger: SqlLedger, command: AuditShow, output_format: OutputFormat) ->
 
 
 def _unreviewed_requests(ledger: SqlLedger, reader: LedgerReader, model: str | None = None) -> list[Request]:
-    """Return the broken glasses that need a review; a ledger of another version is verified without them."""
+    """Return the break-glass requests to review; none if the ledger's tables are from another release."""
     return reader.requests_to_review(model) if ledger.schema().age is SchemaAge.CURRENT else []
 
 
 def record_sentence(record: AuditRecord) -> Sentence:
-    """Return a row as a sentence; for one that isn't an event, or is a newer Registrar's, what its columns say."""
+    """Return a row as a sentence. For an invalid event, or one from a newer version, return its columns."""
     try:
         return audit_messages.describe_event(parse_canonical_json(record.body))
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -89,15 +89,17 @@ def record_sentence(record: AuditRecord) -> Sentence:
 def _event_rows(command: AuditShow, records: Sequence[AuditRecord], has_more: bool) -> list[RenderableType]:
     if not records:
         if command.by or command.tag or command.before:
-            return [Text("The audit has nothing of that kind.")]
-        about = say(" about {model}", model=Name(command.model)) if command.model else ""
-        when = " in that time" if command.since else ""
-        return [Text(str(say("The audit has nothing{about}{when}.", about=about, when=when)))]
+            return [Text("The audit log has no matching events.")]
+        about = say(" for {model}", model=Name(command.model)) if command.model else ""
+        when = " in that period" if command.since else ""
+        return [Text(str(say("The audit log has no events{about}{when}.", about=about, when=when)))]
     rows = [
         (str(record.number), str(record.at)[:16].replace("T", " "), str(record_sentence(record))) for record in records
     ]
     older = (
-        [Text(f"There are older ones: --before {records[-1].number}, or all with audit export.")] if has_more else []
+        [Text(f"For older events, add --before {records[-1].number}. For all events, run registrar audit export.")]
+        if has_more
+        else []
     )
     if not console.stdout_console().is_terminal:
         return [*(Text(f"{number}  {at}  {sentence}") for number, at, sentence in rows), *older]
@@ -110,12 +112,12 @@ def _event_rows(command: AuditShow, records: Sequence[AuditRecord], has_more: bo
     return [table, *older]
 
 
-# -- verifying ---------------------------------------------------------------------------------------------------------
+# -- verify ------------------------------------------------------------------------------------------------------------
 
 
 def _verify(ledger: SqlLedger, command: AuditVerify, output_format: OutputFormat) -> int:
     anchors = _read_anchor_file(command.anchor) if command.anchor else None
-    with Console(stderr=True).status("Reading the audit…") as status, ledger.read() as reading:  # on a screen only
+    with Console(stderr=True).status("Reading the audit log…") as status, ledger.read() as reading:  # on a screen only
 
         def page(after: int) -> Sequence[AuditRecord]:
             if after > 0:
@@ -145,20 +147,20 @@ def _read_anchor_file(path: str) -> list[AnchoredHead]:
     try:
         return parse_anchors(Path(path).read_text(encoding="utf-8"), path)
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "it is no text"
-        raise Misconfigured(say("{file} cannot be read: {why}.", file=Name(path), why=why)) from error
+        why = getattr(error, "strerror", None) or "it isn't text"
+        raise Misconfigured(say("Can't read {file}: {why}.", file=Name(path), why=why)) from error
 
 
 def _verified_sentence(head: ChainHead, anchors: Sequence[AnchoredHead] | None) -> Sentence:
     if not head.number:
-        return say("The audit is whole: it has no event yet.")
+        return say("The audit log is intact: no events yet.")
     events = pluralize(head.number, "event")
     if not anchors:
-        return say("The audit is whole: {events}, head {hash}.", events=events, hash=Code(head.hash))
-    agreed = "the anchor agrees" if len(anchors) == 1 else f"all {len(anchors):,} anchors agree"
+        return say("The audit log is intact: {events}, head {hash}.", events=events, hash=Code(head.hash))
+    agreed = "the anchor matches" if len(anchors) == 1 else f"all {len(anchors):,} anchors match"
     last = anchors[-1].number
     return say(
-        "The audit is whole: {events}, head {hash}; {agreed}, the last one with number {last}.",
+        "The audit log is intact: {events}, head {hash}; {agreed} (last: event {last}).",
         events=events,
         hash=Code(head.hash),
         agreed=agreed,
@@ -166,22 +168,22 @@ def _verified_sentence(head: ChainHead, anchors: Sequence[AnchoredHead] | None) 
     )
 
 
-# -- writing out -------------------------------------------------------------------------------------------------------
+# -- export ------------------------------------------------------------------------------------------------------------
 
 
 def _export(ledger: SqlLedger, command: AuditExport, output_format: OutputFormat) -> int:
     since, is_csv = _since(command), command.format == "csv"
 
     def page(after: int) -> Sequence[AuditRecord]:
-        """Return the next rows, each page in a transaction of its own: whoever reads our output can take hours."""
+        """Return the next rows. Each page has its own transaction, since reading the output can take hours."""
         with ledger.read() as reading:
             return reading.audit_records(model=command.model, since=since, after_number=after, limit=PAGE_SIZE)
 
     if is_csv:
         console.write_output(",".join(documents.EVENT_KEYS) + "\n")
     after, number = audit_chain.MIN_NUMBER, 0
-    # Progress is shown on a terminal to which the events themselves don't go.
-    with Console(stderr=True, quiet=sys.stdout.isatty()).status("Reading the audit…") as status:
+    # Show progress only if the events don't go to the same terminal.
+    with Console(stderr=True, quiet=sys.stdout.isatty()).status("Reading the audit log…") as status:
         while records := page(after):
             lines = (documents.to_json(documents.event_document(record), indent=None) for record in records)
             console.write_output(documents.events_csv(records) if is_csv else "".join(lines))

@@ -1,4 +1,4 @@
-"""Commands that change something, executed by the local services as the current operator."""
+"""Execute commands that change something, with the local services, as the current operator."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ from handlers.terminal.waiting import STATE_EXIT_CODES, document_output, wait_un
 
 
 def execute_change(session: TerminalSession, command: Command, output_format: OutputFormat) -> CommandOutput:
-    """Execute a command that changes something, and what is due because of it; return the output.
+    """Execute a command that changes something, and the work that it makes due. Return the output.
 
     Raises BadInput, Refused, RegistryRefused, RegistryUnreachable, and LedgerUnavailable.
     """
@@ -57,7 +57,7 @@ def execute_change(session: TerminalSession, command: Command, output_format: Ou
     if command.required_permission is None and not isinstance(command, Cancel) and not isinstance(caller, Profile):
         raise _unknown_operator("decide")
     if isinstance(command, MonitorCheck):
-        with suppress(Unreachable):  # it can be that no bot has looked for long, or ever
+        with suppress(Unreachable):  # no bot may have checked for a long time, or ever
             session.registrar.drift_detector.check_model(command.model)
     result = session.registrar.commands.execute(caller, command, TERMINAL_ORIGIN)
     fields = dict(result.fields)
@@ -88,7 +88,7 @@ def _transition_output(
 def _request_output(
     session: TerminalSession, result: CommandResult, request: Request, output_format: OutputFormat
 ) -> CommandOutput:
-    """Return how a decided request ended, or what was recorded about it; for programs with its current status."""
+    """Return a request's outcome, or what was recorded about it. JSON has its current state."""
     sentence, code, context = result.answer, 0, session.registrar.context
     with context.ledger.read() as reading:
         votes = reading.votes(request.id)
@@ -103,17 +103,17 @@ def _request_output(
 def _execute_queued(session: TerminalSession, queued: QueuedCommand) -> CommandResult:
     """Execute a recorded command, and the transitions that are due then.
 
-    Raises its refusal; if something is unreachable, the error says what happens next.
+    Raises the command's refusal. If something is unreachable, the error says what happens next.
     """
     try:
         result = session.registrar.command_queue.execute(queued.id)
     except (RegistryUnreachable, LedgerUnavailable) as error:
-        # The ledger's own sentence says that nothing was recorded, but the command was.
+        # The ledger's own sentence says that nothing was recorded, but the command was recorded.
         is_ledger = isinstance(error, LedgerUnavailable)
         error.sentence = say(
-            "{why} What you asked for is written down ({ask}): do not ask again, the bot does it as soon as {who} "
-            "answers.",
-            why=say("Registrar's ledger fell silent.") if is_ledger else error.sentence,
+            "{why} Your command is recorded ({ask}), so don't repeat it. "
+            "The bot will run it as soon as {who} responds.",
+            why=say("Registrar's ledger stopped responding.") if is_ledger else error.sentence,
             ask=Code(queued.id),
             who="it" if is_ledger else product().name,
         )
@@ -151,7 +151,7 @@ def _promote(session: TerminalSession, command: PromoteFromTerminal, output_form
 
 
 def _open_request(session: TerminalSession, caller: Caller, command: PromoteFromTerminal) -> QueuedCommand:
-    """Submit the promotion and open its request; a refusal is raised. With `--wait`, keep waiting for MLflow."""
+    """Submit the promotion and open its request. Raises a refusal. With `--wait`, tolerate that MLflow is down."""
     plain, ci = command.plain_command(), detect_ci_run(os.environ)
     _require_bot(session, is_job=bool(ci))
     origin = replace(
@@ -177,8 +177,8 @@ def _require_bot(session: TerminalSession, *, is_job: bool) -> None:
     if is_job:
         raise Misconfigured(
             say(
-                "No bot has ever worked on the ledger in {where}, so nobody would see the card. Where the bot is "
-                "elsewhere, set {url} and {token}.",
+                "No bot has ever used the ledger in {where}, so no one would see the card. If the bot runs elsewhere, "
+                "set {url} and {token}.",
                 where=home,
                 url=Code("REGISTRAR_URL"),
                 token=Code("REGISTRAR_TOKEN"),
@@ -186,7 +186,7 @@ def _require_bot(session: TerminalSession, *, is_job: bool) -> None:
         )
     print(
         say(
-            "No bot has worked on the ledger in {where} yet; the card comes when one does: {run}",
+            "No bot has used the ledger in {where} yet. To have the card posted, start one: {run}",
             where=home,
             run=Code("registrar run"),
         ),
@@ -195,12 +195,12 @@ def _require_bot(session: TerminalSession, *, is_job: bool) -> None:
 
 
 def _approve_own_request(session: TerminalSession, caller: Caller, request_id: str) -> None:
-    """Approve the request that was just opened. Raises Refused, whose sentence says that the request remains open."""
+    """Approve the request that was just opened. Raises Refused, which says that the request is still open."""
     try:
         result = session.registrar.commands.execute(caller, Approve(request=request_id), TERMINAL_ORIGIN)
     except Refused as error:
         if not isinstance(error, AlreadyDecided):
-            error.sentence = say("{why} Request {id} is open all the same.", why=error.sentence, id=Code(request_id))
+            error.sentence = say("{why} Request {id} is still open.", why=error.sentence, id=Code(request_id))
         raise
     if result.due_model:
         session.registrar.transition_executor.execute_due(result.due_model)
@@ -215,7 +215,7 @@ def _require_operator_is(session: TerminalSession, user: str) -> None:
     if mapped != user:
         raise Refused(
             say(
-                "The policy's {key} says that {me} is {user}, and nobody else.",
+                "The policy's {key} maps {me} to {user}, so you can approve only as them.",
                 key=Code("operators"),
                 me=Code(me),
                 user=Mention(mapped),
@@ -226,7 +226,7 @@ def _require_operator_is(session: TerminalSession, user: str) -> None:
 def _unknown_operator(act: str) -> Refused:
     return Refused(
         say(
-            "The policy's {key} does not say who {me} is in Slack, so you cannot {act} from here.",
+            "The policy's {key} doesn't map {me} to a Slack user, so you can't {act} from here.",
             key=Code("operators"),
             me=Code(current_operator().name),
             act=act,
@@ -235,7 +235,7 @@ def _unknown_operator(act: str) -> Refused:
 
 
 def _register(session: TerminalSession, command: Register, output_format: OutputFormat) -> CommandOutput:
-    # MLflow is imported first, which takes seconds: a running bot executes recorded commands that wait longer.
+    # Import MLflow first. It takes seconds, and a running bot would take over a recorded command in that time.
     with suppress(RegistrarError):
         session.registrar.context.registry.versions(command.model)
     queued = session.registrar.commands.execute(current_operator(), command, TERMINAL_ORIGIN).queued
@@ -247,7 +247,7 @@ def _register(session: TerminalSession, command: Register, output_format: Output
 
 
 def _import_history(session: TerminalSession, command: ImportHistory, output_format: OutputFormat) -> CommandOutput:
-    """Import a file of earlier terms. Raises BadInput for a file that can't be read, and for a wrong row."""
+    """Import a file of Production history. Raises BadInput for an unreadable file or an invalid row."""
     try:
         raw = Path(command.file).read_bytes()
         text = raw.decode("utf-8")

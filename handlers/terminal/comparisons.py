@@ -1,4 +1,4 @@
-"""Answers to comparisons and gate checks, as tables, JSON, and CSV. Light: the help reads KEYS and CSV_HELP."""
+"""Output of comparisons and gate checks, as tables, JSON, and CSV. Quick to import, since the help reads KEYS."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:  # pandas takes a second to load, and the help doesn't need it
     from bot.domain.registry.comparison import BestVersion, Comparison
     from handlers.terminal.session import TerminalSession
 
-# The keys of each query's JSON document, in order. They are an interface: none is renamed or removed.
+# The keys of each query's JSON document, in order. They're a public interface: never rename or remove one.
 KEYS: dict[type[Command], Mapping[str, str]] = {
     Validate: {
         "model": "the model's name",
         "version": "the version's number",
         "semver": "its semver, or null",
-        "to": "whose gates: Staging or Production",
+        "to": "the stage whose gates were checked: Staging or Production",
         "passed": "whether every gate passes",
-        "gates": "a list, in the policy's order: name, bound (what has to be), value, passed, note",
-        "validation": "the results that were handed over, by metric",
-        "sentence": "all that as a person reads it",
+        "gates": "a list, in the policy's order: name, bound (what's required), value, passed, note",
+        "validation": "the results that were passed in, by metric",
+        "sentence": "a human-readable message",
     },
     Compare: {
         "model": "the model's name",
@@ -42,26 +42,26 @@ KEYS: dict[type[Command], Mapping[str, str]] = {
         "metrics": "a list, in order: name, direction (higher or lower is better), best (a version's number, or null)",
         "versions": "a list, newest first: version, semver, stage, run_id, created_at (ISO 8601, UTC), metrics (value "
         "by name), deltas (value minus the incumbent's, by name), and blocked (why it's blocked, or null)",
-        "sentence": "what a person would say of it",
+        "sentence": "a human-readable message",
     },
     FindBest: {
         "model": "the model's name",
         "metric": "the metric",
-        "direction": "the end of the scale that wins: higher or lower",
+        "direction": "which values are better: higher or lower",
         "version": "the winner's number",
-        "stage": "its stage: None, Staging, Production or Archived",
+        "stage": "its stage: None, Staging, Production, or Archived",
         "semver": "its semver, or null",
-        "run_id": "its run, or null",
+        "run_id": "its run's ID, or null",
         "value": "its value",
-        "runner_up": "the number of the best of the others, or null",
-        "lead": "how far ahead of the runner-up, never negative, or null",
+        "runner_up": "the number of the second-best version, or null",
+        "lead": "the lead over the runner-up, never negative, or null",
         "incumbent": "the number of the version in Production, or null",
-        "margin": "how far ahead of the incumbent; null where it is the winner itself, or has no value",
+        "margin": "the lead over the incumbent; null if the incumbent wins or has no value",
         "blocked": "why the winner is blocked, or null",
-        "sentence": "all that as a person reads it",
+        "sentence": "a human-readable message",
     },
 }
-# The queries that also print CSV, each with what it holds.
+# The queries that also print CSV, and what the CSV has.
 CSV_HELP: dict[type[Command], str] = {Compare: "the whole table as CSV", FindBest: "the winner as CSV, one row"}
 
 

@@ -1,6 +1,6 @@
-"""Commands for the ledger as a database: status, upgrade, copy, back up, and lift the hold after a restore.
+"""Commands for the ledger's database: status, upgrade, copy, back up, and release the hold after a restore.
 
-The last one compares the ledger with MLflow; the others need neither Slack nor MLflow.
+Releasing the hold compares the ledger with MLflow. The others need neither Slack nor MLflow.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from handlers.terminal.output.command_output import OutputFormat, print_output
 
 
 def execute(invocation: Invocation) -> int:
-    """Execute the command and return the exit code. Raises Misconfigured, Refused and LedgerUnavailable."""
+    """Execute the command and return the exit code. Raises Misconfigured, Refused, and LedgerUnavailable."""
     if isinstance(invocation.command, DbAccept | DbDropPending):
         return _lift_hold(invocation.command, invocation.output_format)
     url = read_settings().ledger_url
@@ -65,12 +65,12 @@ def _upgrade(ledger: SqlLedger, url: str, command: DbUpgrade, output_format: Out
     ledger.migrate()
     now, address = ledger.schema(), Code(ledger.address)
     if before.age is SchemaAge.CURRENT:
-        sentence = say("{told} There was nothing to do.", told=ledger_tools.describe_schema(now, ledger.address))
+        sentence = say("{told} Nothing to do.", told=ledger_tools.describe_schema(now, ledger.address))
     elif before.age is SchemaAge.NONE:
-        sentence = say("Made the ledger at {url}: {now}.", url=address, now=Code(now.revision))
+        sentence = say("Created the ledger at {url} (revision {now}).", url=address, now=Code(now.revision))
     else:
         sentence = say(
-            "Brought the ledger at {url} from {before} to {now}.",
+            "Upgraded the ledger at {url} from revision {before} to {now}.",
             url=address,
             before=Code(before.revision),
             now=Code(now.revision),
@@ -94,16 +94,16 @@ def _schema_document(ledger: SqlLedger, schema_: Schema) -> dict[str, Any]:
 
 def _backup(ledger: SqlLedger, url: str, command: DbBackup, output_format: OutputFormat) -> int:
     ledger.require_ledger()
-    with Console(stderr=True).status("Copying the ledger…"):  # on a screen only
+    with Console(stderr=True).status("Backing up the ledger…"):  # on a screen only
         result = ledger_tools.back_up(url, Path(command.file))
     sentence = say(
-        "Copied the ledger at {url} to {file}, {size} bytes. {audit}",
+        "Backed up the ledger at {url} to {file} ({size} bytes). {audit}",
         url=Code(ledger.address),
         file=Code(command.file),
         size=f"{result.size:,}",
         audit=audit_chain.describe_fault(result.fault)
         if result.fault
-        else say("Its audit is whole: {events}.", events=pluralize(result.head.number, "event")),
+        else say("Its audit log is intact: {events}.", events=pluralize(result.head.number, "event")),
     )
     document = {
         "database": ledger.address,
@@ -123,7 +123,7 @@ def _backup(ledger: SqlLedger, url: str, command: DbBackup, output_format: Outpu
 
 def _copy(ledger: SqlLedger, url: str, command: DbCopy, output_format: OutputFormat) -> int:
     with (
-        Console(stderr=True).status("Looking at both…") as status,  # on a screen only
+        Console(stderr=True).status("Checking both databases…") as status,  # on a screen only
         closing(SqlLedger(command.to)) as target,
     ):
         moved = ledger_tools.copy_ledger(
@@ -149,19 +149,23 @@ def _copy(ledger: SqlLedger, url: str, command: DbCopy, output_format: OutputFor
 
 
 def _copy_sentence(copy_result: CopyResult, url: str, *, is_dry_run: bool) -> Sentence:
-    state = "its audit is whole there, with the same head" if copy_result.fault is None else "its audit as it was"
+    state = (
+        "the audit log is intact, with the same head"
+        if copy_result.fault is None
+        else "the altered audit log is copied unchanged"
+    )
     tables = sum(1 for rows in copy_result.rows.values() if rows)
     result = say(
-        "{rows} rows of {tables} tables, {events} audit events among them: {state}",
+        "{rows} rows in {tables} tables, including {events} audit events; {state}",
         tables=tables,
         state=state,
         rows=f"{copy_result.row_count:,}",
         events=f"{copy_result.head.number:,}",
     )
     if is_dry_run:
-        return say("Copied {what}. It was taken back, as a trial is.", what=result)
+        return say("Copied {what}. This was a dry run, so the copy was rolled back.", what=result)
     return say(
-        "Copied {what}. From now on set {name} to {url}, and put the old file away: nobody may go on with it.",
+        "Copied {what}. Now set {name} to {url}, and archive the old file so that nothing uses it.",
         what=result,
         name=Code("REGISTRAR_DATABASE_URL"),
         url=Code(url),
@@ -172,7 +176,7 @@ def _copy_sentence(copy_result: CopyResult, url: str, *, is_dry_run: bool) -> Se
 
 
 def _lift_hold(command: DbAccept | DbDropPending, output_format: OutputFormat) -> int:
-    """Lift the hold as the current operator. Raises Refused if there's none, and RegistryUnreachable."""
+    """Release the hold as the current operator. Raises Refused if there's none, and RegistryUnreachable."""
     from bot.bootstrap.build import build_for_terminal
     from bot.bootstrap.storage import open_ledger
     from bot.policy_file import load_policy

@@ -1,4 +1,4 @@
-"""`registrar doctor` on the screen: a sign and a word for each part, and below it what to do."""
+"""The output of `registrar doctor`: a sign and a word for each part, followed by what to do."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ SIGNS = {
 
 
 def run_doctor(*, live: bool, as_json: bool) -> int:
-    """Look at everything, print what was found, and return the exit code."""
-    with Console(stderr=True).status("Looking at everything, a few seconds…"):  # on a screen only
+    """Run every check, print the findings, and return the exit code."""
+    with Console(stderr=True).status("Checking everything; this takes a few seconds…"):  # on a screen only
         diagnoses = diagnose(live=live)
     if as_json:
         findings = [asdict(part) | {"state": part.state.value, "advice": part.advice or None} for part in diagnoses]
@@ -45,7 +45,7 @@ def render_diagnoses(diagnoses: Sequence[Diagnosis], *, is_terminal: bool) -> li
 
 def diagnosis_line(diagnosis: Diagnosis) -> str:
     """Return a diagnosis in one line."""
-    return f"{diagnosis.state.value:<7}  {diagnosis.area}: {diagnosis.sentence}" + (
+    return f"{diagnosis.state.label:<8}  {diagnosis.area}: {diagnosis.sentence}" + (
         f" → {diagnosis.advice}" if diagnosis.advice else ""
     )
 
@@ -64,6 +64,6 @@ def _diagnoses_table(diagnoses: Sequence[Diagnosis]) -> Table:
             is_urgent = diagnosis.state in {DiagnosisState.ERROR, DiagnosisState.NO_REPLY}
             sentence.append(f"\n→ {diagnosis.advice}", style="bold" if is_urgent else "")
         area = "" if diagnosis.area == before else diagnosis.area
-        table.add_row(Text(f"{sign} {diagnosis.state.value}", style=style), Text(area), sentence)
+        table.add_row(Text(f"{sign} {diagnosis.state.label}", style=style), Text(area), sentence)
         before = diagnosis.area
     return table

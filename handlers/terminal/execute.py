@@ -47,12 +47,12 @@ def execute(invocation: Invocation) -> int:
 
 
 def _reads_registry(command: Command) -> bool:
-    """Tell whether a command reads the registry from here: it needs no ledger, and shows more beside one."""
+    """Return whether a command reads the registry directly. It needs no ledger, but shows more with one."""
     return isinstance(command, QueryCommand) and not command.needs_ledger
 
 
 def _execute_remotely(settings: Settings, invocation: Invocation) -> CommandOutput:
-    """Let the bot execute the command over HTTP; for what only a person can do, say where to do it."""
+    """Have the bot execute the command over HTTP. Raises BadInput or Refused, which say where else to run it."""
     command = invocation.command
     if (ask_bot := remote.HANDLERS.get(type(command))) is not None:
         with (
@@ -62,14 +62,14 @@ def _execute_remotely(settings: Settings, invocation: Invocation) -> CommandOutp
             return ask_bot(bot, command, invocation.output_format)
     in_slack = say("{command} in Slack, or ", command=Code(f"/model {command.verb}"))
     destination = say(
-        "`{url}` is set, so this is no terminal of the bot's machine. Type {slack}{here} there.",
+        "{url} is set, so this terminal isn't on the bot's machine. Run {slack}{here} there.",
         url=Code("REGISTRAR_URL"),
         here=Code(f"registrar {command.verb}"),
         slack=in_slack if command.verb in COMMANDS else "",
     )
     if isinstance(command, QueryCommand):
-        raise BadInput(say("The ledger that tells this is the bot's. {where}", where=destination))
-    raise Refused(say("A program may not do this; a person has to. {where}", where=destination))
+        raise BadInput(say("This needs the bot's ledger. {where}", where=destination))
+    raise Refused(say("Only a person can do this. {where}", where=destination))
 
 
 def _execute_locally(settings: Settings, invocation: Invocation) -> CommandOutput:
@@ -85,8 +85,8 @@ def _execute_locally(settings: Settings, invocation: Invocation) -> CommandOutpu
             if isinstance(command, QueryCommand):
                 view = registrar.commands.execute(current_operator(), command, TERMINAL_ORIGIN).view
                 return RENDERERS[type(command)](session, command, view, invocation.output_format)
-            # Otherwise, what this process records would count as pending when someone copies the ledger. The commands
-            # of monitors leave nothing pending, and don't wait for the registry.
+            # Otherwise, what this process records would count as pending if someone copies the ledger. Monitor commands
+            # leave nothing pending, so they don't wait for the registry.
             if invocation.group != monitoring.GROUP:
                 registrar.context.startup_check.has_passed()
             return changes.execute_change(session, command, invocation.output_format)
@@ -96,7 +96,7 @@ def _execute_locally(settings: Settings, invocation: Invocation) -> CommandOutpu
 
 
 def _open_ledger(settings: Settings, command: Command) -> Ledger:
-    """Return the ledger: created for commands that write, an existing one for those that only read; else a null one."""
+    """Return the ledger: created if the command writes, an existing one if it reads, otherwise a null one."""
     if _reads_registry(command):
         if settings.bot_url:
             return remote.RemoteLedger(settings)
@@ -107,9 +107,9 @@ def _open_ledger(settings: Settings, command: Command) -> Ledger:
 
 
 def _find_policy(settings: Settings, command: Command, ledger: Ledger) -> Policy:
-    """Return the policy in force: what the bot on this ledger put in force last, else the file's.
+    """Return the policy in effect: the last one that a bot applied on this ledger, or else the file's.
 
-    An edit that hasn't settled doesn't count here either. If a command needs no policy and there's none, it's an empty
+    An edit that hasn't settled isn't in effect yet. If there's no policy and the command needs none, return an empty
     one. Raises Misconfigured and LedgerUnavailable.
     """
     with suppress(LedgerUnavailable) if _reads_registry(command) else nullcontext():
@@ -117,6 +117,6 @@ def _find_policy(settings: Settings, command: Command, ledger: Ledger) -> Policy
             return in_force[0]
     if command.needs_policy or settings.policy.exists():
         return load_policy(settings.policy)
-    if "policy" in settings.model_fields_set:  # they think that it is there
-        print(say("There is no policy file {path}; going on without.", path=Code(settings.policy)), file=sys.stderr)
+    if "policy" in settings.model_fields_set:  # they expect it to exist
+        print(say("No policy file at {path}; continuing without one.", path=Code(settings.policy)), file=sys.stderr)
     return Policy(models={})

@@ -17,14 +17,14 @@ from handlers.terminal.command_line.index import OWN_COMMANDS, command_index
 from handlers.terminal.init import write_policy_template
 
 DOCTOR_EPILOG = """\
-It asks Slack, MLflow, and the ledger, reads the policy, and changes nothing. With --live it also creates
-a model in MLflow, moves it, and deletes it, and opens a Socket Mode connection for a moment: a click in
-that moment can be lost. It never posts, and prints no token and no password.
+It checks Slack, MLflow, the ledger, and the policy, and changes nothing. With --live, it also creates,
+transitions, and deletes a model in MLflow, and briefly opens a Socket Mode connection. A click at that
+moment can be lost. It never posts, and it never prints a token or a password.
 
 Exit codes:
-  0  nothing is wrong; there can be warnings
-  2  something is configured wrong
-  3  the configuration is right, but something doesn't answer
+  0  no errors; there can be warnings
+  2  the configuration has an error
+  3  the configuration is correct, but something isn't responding
 """
 
 
@@ -82,26 +82,30 @@ def _run_model_command(words: Sequence[str]) -> int:
 
 
 def _end_silently() -> int:
-    """Say nothing more to a reader such as `head` that has read enough; 141 is what a shell makes of that."""
+    """Discard further output, since a reader such as `head` has closed the pipe. Return 141, as a shell would."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 141
 
 
 def _build_parser() -> tuple[argparse.ArgumentParser, argparse._SubParsersAction[argparse.ArgumentParser]]:
-    """Return the parser of the commands that aren't about models, and where it has them."""
+    """Return the parser of the commands that aren't about models, and its subparsers."""
     parser = argparse.ArgumentParser(prog="registrar", allow_abbrev=False)
     verbs = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_command(verbs, "run", _run)
     _add_command(verbs, "worker", _run)
     init = _add_command(verbs, "init", lambda arguments: write_policy_template(arguments.file))
-    init.add_argument("file", nargs="?", type=Path, help="where; default: what REGISTRAR_POLICY says, registrar.yml")
+    init.add_argument(
+        "file", nargs="?", type=Path, help="the file to write; default: REGISTRAR_POLICY, or registrar.yml"
+    )
     doctor = _add_command(verbs, "doctor", _doctor)
     doctor.formatter_class, doctor.epilog = argparse.RawDescriptionHelpFormatter, DOCTOR_EPILOG
-    doctor.add_argument("--live", action="store_true", help="also try what needs writing, and undo it")
-    doctor.add_argument("--json", action="store_true", help="one JSON document on standard output: healthy, findings")
+    doctor.add_argument("--live", action="store_true", help="also test writes, and undo them")
+    doctor.add_argument(
+        "--json", action="store_true", help="print one JSON document with the keys healthy and findings"
+    )
     demo = _add_command(verbs, "demo", _demo)
-    demo.add_argument("--play", action="store_true", help="play the story automatically, and narrate it")
-    demo.add_argument("--train", action="store_true", help="train the models instead of using the trained ones")
+    demo.add_argument("--play", action="store_true", help="run the demo automatically, with narration")
+    demo.add_argument("--train", action="store_true", help="train the models instead of using pretrained ones")
     demo.add_argument("--port", type=int, default=0, help="the local workspace's port; default: a free one")
     completion = _add_command(verbs, "completion", _completion)
     completion.add_argument("shell", choices=("bash", "zsh", "fish"), help='eval "$(registrar completion bash)"')
@@ -147,7 +151,7 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 
 def _load_product() -> RegistryProduct:
-    """Return the registry's product, for sentences about what was typed: the settings may not be read yet."""
+    """Return the registry's product, for messages before the settings are read."""
     from bot.bootstrap.storage import load_adapter
 
     return load_adapter(os.environ.get("REGISTRAR_REGISTRY") or "mlflow").product

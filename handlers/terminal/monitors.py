@@ -1,4 +1,4 @@
-"""Answers to queries about monitors, as tables and JSON. Light: the help reads KEYS."""
+"""Output of queries about monitors, as tables and JSON. Quick to import, since the help reads KEYS."""
 
 from __future__ import annotations
 
@@ -31,35 +31,35 @@ if TYPE_CHECKING:
     from bot.domain.monitoring.views import MonitorRow, MonitorView
     from handlers.terminal.session import TerminalSession
 
-# The keys of each query's JSON document, in order. They are an interface: none is renamed or removed.
+# The keys of each query's JSON document, in order. They're a public interface: never rename or remove one.
 KEYS: dict[type[Command], Mapping[str, str]] = {
     MonitorList: {
-        "monitors": "a list, the worst first, each as registrar monitor show --json prints it",
-        "false_rollbacks": "what to expect of armed monitors, or null if none is armed: armed, counted (how many of "
-        "them have a figure), per_month (the most rollbacks without a cause to expect of those counted), "
-        "thresholds, hard_limits and others (how many have no figure), sentence",
+        "monitors": "a list, worst first, each as in registrar monitor show --json",
+        "false_rollbacks": "the expected false rollbacks by armed monitors, or null if none is armed: armed, "
+        "counted (how many have an estimate), per_month (the most to expect from those), "
+        "thresholds, hard_limits, and others (how many have no estimate), sentence",
     },
     MonitorShow: {
         "model": "the model's name",
         "name": "the monitor's name",
         "state": "disabled, warmup, ok, pending, failed, no data, error, or can't judge",
-        "is_paused": "whether it is paused",
-        "version": "the version that it judges, or null",
-        "value": "the last value, or null; for counts, the proportion",
-        "total": "for counts, the total of the last value; otherwise null",
-        "bound": "what it was judged against, or null",
-        "at": "when it was checked last, or null",
-        "judged_at": "when it last gave a verdict, or null",
-        "why": "what the last check came to, such as why it can't judge; or null",
-        "does": "what a failure does now: dry_run, notify, ask or auto",
-        "rule": "everything that it was told",
-        "sentence": "how it stands, as a person reads it",
+        "is_paused": "whether it's paused",
+        "version": "the version that it checks, or null",
+        "value": "the latest value, or null; for counts, the proportion",
+        "total": "for counts, the total of the latest value; otherwise null",
+        "bound": "the bound that the value was compared with, or null",
+        "at": "when it last ran a check, or null",
+        "judged_at": "when it last reached a verdict, or null",
+        "why": "the reason for the latest check's result, such as why there's no verdict; or null",
+        "does": "what currently happens when it fails: dry_run, notify, ask, or auto",
+        "rule": "all of its settings",
+        "sentence": "the state and value, in human-readable form",
     },
     MonitorBacktest: {
-        "hours": "how many hours were replayed",
-        "hours_judged": "how many of them the rule judged",
-        "firings": "when the monitor would have failed, a list (ISO 8601, UTC)",
-        "sentence": "what a person reads",
+        "hours": "the number of hours replayed",
+        "hours_judged": "the number of those hours with a verdict",
+        "firings": "a list of times when the monitor would have failed (ISO 8601, UTC)",
+        "sentence": "a human-readable message",
     },
 }
 
@@ -78,8 +78,8 @@ def _list(
             }
         )
     if not rows:
-        return CommandOutput("No monitor watches anything here. To add one: registrar monitor add --help\n")
-    table = console.new_table("Model", "Monitor", "How it stands", "Value", "Every")
+        return CommandOutput("No monitors yet. To add one, see registrar monitor add --help\n")
+    table = console.new_table("Model", "Monitor", "State", "Value", "Every")
     for row in rows:
         monitor, monitor_state = row.monitor, row.monitor_state
         table.add_row(
@@ -113,7 +113,7 @@ def _show(
 
 
 def monitor_document(monitor: Monitor, monitor_state: MonitorState) -> dict[str, Any]:
-    """Return a monitor and its state as JSON keys."""
+    """Return the JSON document of a monitor and its state."""
     return {
         "model": monitor.model,
         "name": monitor.name,

@@ -1,4 +1,4 @@
-"""Commands for a policy file: is it valid, and what does it say about a model. They need nothing else."""
+"""Commands for a policy file: check it, or show a model's rules. They need nothing else."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ def _check(command: PolicyCheck, output_format: OutputFormat) -> int:
         policy = parse_policy(text, path)
     except Misconfigured as error:
         faults = list(error.errors) if isinstance(error, WrongPolicy) else [str(error.sentence)]
-        title = say("{path} cannot be used; {n} to mend:", path=Code(path), n=pluralize(len(faults), "thing"))
+        title = say("{path} can't be used. It has {n}:", path=Code(path), n=pluralize(len(faults), "error"))
     else:
         notices, revision, patterns = (
             policy_notices(policy),
             revision_of(text),
             pluralize(len(policy.models), "pattern"),
         )
-        title = say("{path} can be used (policy {word}, {n}).", path=Code(path), word=Code(revision), n=patterns)
+        title = say("{path} is valid (revision {word}, {n}).", path=Code(path), word=Code(revision), n=patterns)
         if faults := [UNMEETABLE_RULE.format(rule) for rule in unmeetable_rules(policy)]:
-            title = say("{path} can be read, but has {n}:", path=Code(path), n=pluralize(len(faults), "error"))
+            title = say("{path} can be read, but it has {n}:", path=Code(path), n=pluralize(len(faults), "error"))
     document = {"file": str(path), "valid": not faults, "policy": revision, "faults": faults, "notices": notices}
     if faults and output_format is not OutputFormat.JSON:
         print(title, *(f"  {fault}" for fault in faults), sep="\n", file=sys.stderr)

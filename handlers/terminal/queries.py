@@ -1,4 +1,4 @@
-"""Answers to queries about models, requests, and Production, as tables and JSON. Light: the help reads KEYS."""
+"""Output of queries about models, requests, and Production. Quick to import, since the help reads KEYS."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from bot.domain.core.actors import actor_id, format_actor, resolve_operator
 from bot.domain.core.numbers import pluralize
 from bot.domain.core.sentence import Name, to_plain_text, truncate
 from bot.domain.promotions import messages as promotion_messages
-from bot.domain.promotions.request import Request, Vote, counting_approvals
+from bot.domain.promotions.request import Request
+from bot.domain.promotions.votes import Vote, counting_approvals
 from bot.domain.registry import rollback_block
 from bot.domain.registry.model import ModelInfo, Stage, VersionInfo, product
 from bot.domain.registry.rollback_block import RollbackBlock
@@ -39,30 +40,30 @@ if TYPE_CHECKING:  # the help needs no services
     from bot.domain.registry.model_card import VersionCard
     from handlers.terminal.session import TerminalSession
 
-PAGE_SIZE = 50  # models, or versions of one, on a page
+PAGE_SIZE = 50  # models, or versions of a model, on a page
 
-# The keys of each query's JSON document, in order. They are an interface: none is renamed or removed.
+# The keys of each query's JSON document, in order. They're a public interface: never rename or remove one.
 KEYS: dict[type[Command], Mapping[str, str]] = {
     ListModels: {
         "models": "a list: model, production and staging (a version's number, or null), aliases (number by name)",
-        "all": "how many there are",
-        "page": "which page this is",
+        "all": "the number of models",
+        "page": "the page number",
     },
     ShowModel: {
-        "model": "the model's name; with a version stands here instead every field of its card as its value or null, "
-        "then missing (the names of the empty ones), completeness (0 to 1), and blocked (as below)",
+        "model": "the model's name. With VERSION, the keys are instead its card's fields (value or null), "
+        "missing (the names of the empty ones), completeness (0 to 1), and blocked (as below)",
         "description": "the model's description",
-        "versions": "a list, newest first, of all: version, semver, stage, aliases, status, run_id, created_at, "
+        "versions": "all versions, newest first: version, semver, stage, aliases, status, run_id, created_at, "
         "description, blocked (why it's blocked, or null)",
-        "requests": "a list of those that are open, each as registrar promote --json prints it",
+        "requests": "a list of open requests, each as in registrar promote --json",
     },
-    ListRequests: {"requests": "a list of requests that wait, each as registrar promote --json prints it"},
+    ListRequests: {"requests": "a list of pending requests, each as in registrar promote --json"},
     ShowHistory: {
         "model": "the model's name",
-        "served": "a list, newest first: version, since, until (null: serves now), cause, move, request, "
-        "sentence, and of a request: requested_by, approved_by (a list), overridden_by (or null) and override_reason",
-        "watched": "since when Registrar knows of it",
-        "sentence": "with --at: who served then",
+        "served": "a list, newest first: version, since, until (null: still serving), cause, move, request, "
+        "sentence; after a request, also requested_by, approved_by (a list), overridden_by (or null), override_reason",
+        "watched": "when Registrar started tracking the model",
+        "sentence": "with --at: what was in Production then",
     },
 }
 
@@ -87,17 +88,19 @@ def _list(
     if command.text and not page:
         return CommandOutput(f"No model has {to_plain_text(Name(command.text))} in its name.\n")
     if not page:
-        return CommandOutput(f"No model is in {product().name} yet. To make one of a run: registrar register\n")
+        return CommandOutput(
+            f"No models in {product().name} yet. To create one from a run: registrar register RUN_ID MODEL\n"
+        )
     table = console.new_table("Model", "Production", "Staging")
     for model in page:
         holders = (model.latest.get(stage) for stage in (Stage.PRODUCTION, Stage.STAGING))
         table.add_row(model.name, *("–" if number is None else f"v{number}" for number in holders))
-    more = [Text(f"{pluralize(len(models), 'model')}; more: registrar list --page {command.page + 1}")]
+    more = [Text(f"{pluralize(len(models), 'model')}; next page: registrar list --page {command.page + 1}")]
     return rendered_output(lambda _: [table, *(more if command.page * PAGE_SIZE < len(models) else [])])
 
 
 def _empty_page(page: int, rows: Sequence[object]) -> CommandOutput:
-    return CommandOutput(f"Page {page} is empty; there are {-(-len(rows) // PAGE_SIZE)}.\n")
+    return CommandOutput(f"Page {page} is empty; the last page is {-(-len(rows) // PAGE_SIZE)}.\n")
 
 
 def _show(session: TerminalSession, command: ShowModel, view: Any, output_format: OutputFormat) -> CommandOutput:
@@ -137,7 +140,7 @@ def _model_page(command: ShowModel, view: ModelView) -> CommandOutput:
     page = view.versions[(command.page - 1) * PAGE_SIZE : command.page * PAGE_SIZE]
     if view.versions and not page:
         return _empty_page(command.page, view.versions)
-    table = console.new_table("Version", "Semver", "Stage", "Aliases", "Status", "Run", "Made")
+    table = console.new_table("Version", "Semver", "Stage", "Aliases", "Status", "Run", "Created")
     for version in page:
         table.add_row(*_version_row(version))
     about = f": {truncate(view.model.description, 300)}" if view.model.description else ""
@@ -145,7 +148,7 @@ def _model_page(command: ShowModel, view: ModelView) -> CommandOutput:
     rest = [Text(str(line)) for line in lines]
     if command.page * PAGE_SIZE < len(view.versions):
         typed = f"registrar show {shlex.quote(view.model.name)} --page {command.page + 1}"
-        rest.append(Text(f"{pluralize(len(view.versions), 'version')}; older: {typed}"))
+        rest.append(Text(f"{pluralize(len(view.versions), 'version')}; older ones: {typed}"))
     rest += [
         Text(f"Request {request.id}: {promotion_messages.describe_change(request)}, {request.state.value}")
         for request in view.requests
@@ -174,7 +177,7 @@ def _version_card(view: VersionCard, output_format: OutputFormat) -> CommandOutp
     for name, value in card.model_dump().items():
         table.add_row(name.replace("_", " ").capitalize(), "missing" if name in missing else _format_value(value))
     lines = [str(to_terminal_sentence(rollback_block.block_details(view.block)))] if view.block else []
-    lines.append(f"{round(100 * card.completeness())} % filled")
+    lines.append(f"{round(100 * card.completeness())}% complete")
     return rendered_output(lambda _: [table, *map(Text, lines)])
 
 
@@ -192,8 +195,8 @@ def _requests(
             {"requests": [documents.request_document(request, votes, policy) for request, votes in requests]}
         )
     if not requests:
-        return CommandOutput("Nothing waits for anybody.\n")
-    table = console.new_table("Request", "Model", "Change", "Asked by", "Approvals", "Until (UTC)")
+        return CommandOutput("No pending requests.\n")
+    table = console.new_table("Request", "Model", "Change", "Requester", "Approvals", "Expires (UTC)")
     table.columns[0].no_wrap = table.columns[-1].no_wrap = True
     for request, votes in requests:
         table.add_row(
@@ -221,12 +224,12 @@ def _history(
         f"    {history_messages.describe_entry(period, timeline)}"
         for period in timeline.periods
     ]
-    empty = f"{timeline.model} has not been in Production since Registrar watches it."
+    empty = f"{timeline.model} hasn't been in Production since Registrar started watching it."
     return rendered_output(lambda _: [Text(line) for line in lines or [empty]])
 
 
 def _period_document(period: ServingPeriod, timeline: Timeline) -> dict[str, Any]:
-    """Return a serving period; a request's with who asked, who approved, and who overrode failed gates, and why."""
+    """Return the document for a serving period, with who requested and approved it, and any override."""
     request = timeline.requests.get(period.started_by.request or "")
     overridden_by = request.overridden_by if request else None
     approvers = timeline.approvers.get(period.started_by.request or "", ())

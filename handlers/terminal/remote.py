@@ -1,4 +1,4 @@
-"""A terminal on another machine than the bot: changes go over the bot's HTTP API, as the token's client."""
+"""A terminal on another machine than the bot's. It makes changes through the bot's HTTP API, as a client."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ from handlers.terminal.command_line.terminal_only_commands import PromoteFromTer
 from handlers.terminal.output.command_output import CommandOutput, OutputFormat, json_output
 from handlers.terminal.waiting import document_output, wait_until_final
 
-BLOCKS_TIMEOUT = 5.0  # seconds for what is only shown beside something else
-CALL_TIMEOUT = 30.0  # seconds for one call; opening a request waits for MLflow a little
-RETRY_SECONDS = 60.0  # seconds for which a call is tried again that got no answer; its key opens nothing twice
+BLOCKS_TIMEOUT = 5.0  # seconds to wait for optional details
+CALL_TIMEOUT = 30.0  # seconds for one call; opening a request waits briefly for MLflow
+RETRY_SECONDS = 60.0  # seconds to retry a call without an answer; its idempotency key prevents duplicates
 
 
 class BotClient:
-    """The bot, over HTTP. `show_status` shows on a terminal what we're waiting for."""
+    """The bot's HTTP API. `show_status` shows on a terminal what the command is waiting for."""
 
     def __init__(
         self,
@@ -57,17 +57,17 @@ class BotClient:
         if settings.bot_token is None:
             raise Misconfigured(
                 say(
-                    "{url} is set, and {token} is not. It is the token of a client that the bot's policy names.",
+                    "{url} is set, but {token} isn't. Set it to the token of a client in the bot's policy.",
                     url=Code("REGISTRAR_URL"),
                     token=Code("REGISTRAR_TOKEN"),
                 )
             )
         self._url = (settings.bot_url or "").rstrip("/")
         if not self._url.startswith(("http://", "https://")):
-            raise Misconfigured(say("{url} must begin with http:// or https://.", url=Code("REGISTRAR_URL")))
+            raise Misconfigured(say("{url} must start with http:// or https://.", url=Code("REGISTRAR_URL")))
         token = settings.bot_token.get_secret_value()
         if not token.isascii() or not token.isprintable() or " " in token:
-            raise Misconfigured(say("{token} holds what no token can.", token=Code("REGISTRAR_TOKEN")))
+            raise Misconfigured(say("{token} has characters that a token can't have.", token=Code("REGISTRAR_TOKEN")))
         self._client = httpx.Client(headers={"Authorization": f"Bearer {token}"}, timeout=timeout)
 
     def close(self) -> None:
@@ -77,13 +77,13 @@ class BotClient:
     def call(self, method: str, path: str, body: dict[str, Any] | None = None, key: str = "") -> dict[str, Any]:
         """Make one call and return the answer.
 
-        Raises BotUnreachable, Misconfigured for a refused token, and the refusal that the bot answered with.
+        Raises BotUnreachable, Misconfigured for a rejected token, and the refusal that the bot answered with.
         """
         headers = {"Idempotency-Key": key} if key else {}
         try:
             answer = self._client.request(method, f"{self._url}{path}", json=body, headers=headers)
         except httpx.HTTPError as error:
-            raise BotUnreachable(say("The bot does not answer at {url}.", url=Code(self._url))) from error
+            raise BotUnreachable(say("The bot isn't responding at {url}.", url=Code(self._url))) from error
         document: dict[str, Any] = {}
         with suppress(ValueError, TypeError):  # no JSON, or no object
             document = dict(answer.json())
@@ -92,7 +92,7 @@ class BotClient:
         raise self._refusal_error(answer, document)
 
     def call_with_retries(self, method: str, path: str, body: dict[str, Any], key: str) -> dict[str, Any]:
-        """Make a call, retried for a minute while nothing answers: with the same key, nothing is done twice."""
+        """Make a call, and retry it for a minute if nothing answers. The key prevents it from being done twice."""
         retrying = Retrying(
             retry=retry_if_exception_type(BotUnreachable),
             stop=stop_after_delay(RETRY_SECONDS),
@@ -102,13 +102,13 @@ class BotClient:
         return retrying(self.call, method, path, body, key)
 
     def _refusal_error(self, response: httpx.Response, body: dict[str, Any]) -> RegistrarError:
-        why = str(body.get("error") or f"The bot answered {response.status_code} {response.reason_phrase}.")
+        why = str(body.get("error") or f"The bot responded with {response.status_code} {response.reason_phrase}.")
         if response.status_code >= 500:
             return BotUnreachable(why)
         if response.status_code == 401:
-            return Misconfigured(say("{why} Look at {token}.", why=why, token=Code("REGISTRAR_TOKEN")))
+            return Misconfigured(say("{why} Check {token}.", why=why, token=Code("REGISTRAR_TOKEN")))
         if response.status_code == 404 and not body:
-            return Misconfigured(say("{url} is no Registrar that takes requests.", url=Code(self._url)))
+            return Misconfigured(say("{url} isn't a Registrar server that accepts requests.", url=Code(self._url)))
         kind = getattr(errors, str(body.get("kind") or ""), None)
         if isinstance(kind, type) and issubclass(kind, RegistrarError) and kind is not errors.GateFailed:
             return kind(why)
@@ -123,11 +123,11 @@ class RemoteLedger(NullLedger):
 
     @contextmanager
     def read(self) -> Iterator[LedgerReader]:
-        """Yield a reader that knows blocks; anything else raises LedgerUnavailable."""
+        """Yield a reader of rollback blocks; anything else raises LedgerUnavailable."""
         yield cast(LedgerReader, self)
 
     def __getattr__(self, name: str) -> NoReturn:
-        raise LedgerUnavailable("The ledger is the bot's.")
+        raise LedgerUnavailable("This needs the bot's ledger.")
 
     def rollback_blocks(self, model: str) -> list[RollbackBlock]:
         """Return a model's blocked versions. Raises NoLedgerHere."""
@@ -139,12 +139,12 @@ class RemoteLedger(NullLedger):
         return [_rollback_block(model, document) for document in documents]
 
     def production_entries(self, model: str, version: int) -> list[Transition]:
-        """Return none: the API doesn't return the identity that was rolled back, so the number counts."""
+        """Return an empty list: the API doesn't return version identities, so a block applies by number."""
         return []
 
 
 def _rollback_block(model: str, document: Mapping[str, Any]) -> RollbackBlock:
-    """Return the block that the bot's document is about, as far as the document tells it."""
+    """Return the block in the bot's document, with the fields that it has."""
     return RollbackBlock(
         id="",
         model=model,
@@ -170,7 +170,7 @@ def _request_body(command: PromoteFromTerminal, ci: CiRun) -> dict[str, Any]:
 
 def _promote(bot: BotClient, command: PromoteFromTerminal, output_format: OutputFormat) -> CommandOutput:
     if command.approver or command.break_glass:
-        raise Refused("A program never approves. A person does it in Slack, or at the terminal of the bot's machine.")
+        raise Refused("Only a person can approve or break glass: in Slack, or in a terminal on the bot's machine.")
     ci = detect_ci_run(os.environ)
     key = command.idempotency_key_for(ci) or secrets.token_urlsafe(18)
     document = bot.call_with_retries("POST", "/v1/requests", _request_body(command, ci), key)

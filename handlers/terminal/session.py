@@ -22,18 +22,17 @@ TERMINAL_ORIGIN = Origin(entry_point="terminal")
 
 @dataclass(frozen=True, slots=True)
 class TerminalSession:
-    """What a command works with."""
+    """The resources of a command."""
 
     settings: Settings
     registrar: Registrar
-    show_status: Callable[[str], object] = lambda text: None  # shows on a terminal what we're waiting for
+    show_status: Callable[[str], object] = lambda text: None  # shows on a terminal what the command is waiting for
 
     def caller(self) -> Caller:
-        """Return the current operator: mapped by the policy's `operators` and looked up in Slack, else by name alone.
+        """Return the current operator's Slack profile if the policy's `operators` maps them; otherwise, their name.
 
-        The policy is the one in force at this moment: after hours of waiting, no one can decide by an earlier one. If
-        Slack is unreachable, the policy's user ids count; permissions of user groups then wait. Raises
-        LedgerUnavailable.
+        Uses the policy in effect now, since a command can wait for hours. If Slack is unreachable, only the policy's
+        user ids count, not its user groups. Raises LedgerUnavailable.
         """
         context = self.registrar.context
         if (in_force := policy_last_in_force(self.settings, context.ledger)) is not None:
@@ -44,22 +43,22 @@ class TerminalSession:
         try:
             return replace(fetch_profile(self.settings, policy, user), operator=me.name)
         except SlackUnreachable:
-            print("Slack does not answer who is in which user group; going by the policy's ids alone.", file=sys.stderr)
+            print("Can't read user groups from Slack; using only the user IDs in the policy.", file=sys.stderr)
             return Profile(person=Person("", user), operator=me.name)
 
 
 def print_warning(unset: UnsetSetting) -> None:
-    """Say on standard error what follows from a setting that isn't set."""
+    """Print to standard error what follows from an unset setting."""
     print(f"Warning: {unset}", file=sys.stderr, flush=True)
 
 
 def current_operator() -> Operator:
-    """Return the current operator according to the operating system: the environment could be forged."""
+    """Return the current operator from the operating system, because the environment can be forged."""
     try:
         import pwd  # noqa: PLC0415 - Windows has none
 
         return Operator(pwd.getpwuid(os.getuid()).pw_name)
     except ImportError:
         return Operator(getpass.getuser())
-    except KeyError:  # in a container the user often has no name
+    except KeyError:  # in a container, the user often has no name
         return Operator(str(os.getuid()))

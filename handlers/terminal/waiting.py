@@ -1,4 +1,4 @@
-"""Waits for people's decisions: a request's status is polled, through interruptions."""
+"""Wait for people's decisions by polling a request's status, even through outages."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from bot.domain.promotions.request import RequestState
 from handlers.api.schemas import STATE_REFUSED
 from handlers.terminal.output.command_output import CommandOutput, OutputFormat, json_output
 
-FIRST_PAUSE, MAX_PAUSE = 0.5, 5.0  # first pause in seconds; each one is half as long again as the one before
-MAX_SILENCE = 1800.0  # seconds without an answer after which a wait without a timeout of its own gives up
-TIMED_OUT_CODE = 5  # the exit code of a wait that ended first
+FIRST_PAUSE, MAX_PAUSE = 0.5, 5.0  # seconds; each pause is 1.5 times the last
+MAX_SILENCE = 1800.0  # seconds without an answer before a wait without a timeout gives up
+TIMED_OUT_CODE = 5  # the exit code if the wait timed out
 
 # Exit codes by a request's final state. An open request is 0: it was opened.
 STATE_EXIT_CODES = {
@@ -40,9 +40,9 @@ def wait_until_final(
 ) -> tuple[dict[str, Any], int]:
     """Wait until a request has ended, and return its document and the exit code; 5 on timeout.
 
-    Changes until then go to standard error, and `show_status` shows the status on a terminal; the caller prints how it
-    ended. If the bot, the ledger, or a network is unreachable, keep waiting: until `timeout`, else for half an hour.
-    Then raises Unreachable.
+    Prints changes to standard error, and calls `show_status` with the status for a terminal. The caller prints the
+    outcome. If the bot, the ledger, or the network is unreachable, keeps waiting until `timeout`, or half an hour
+    without one. Then raises Unreachable.
     """
     began = heard = monotonic()
     until = None if timeout is None else began + timeout.total_seconds()
@@ -56,7 +56,7 @@ def wait_until_final(
             _print_progress(sentence)
         left = pause if until is None else min(pause, until - monotonic())
         if left <= 0:
-            _print_progress("The time to wait is over; the request goes on without this terminal.")
+            _print_progress("Timed out waiting; the request continues.")
             return document, TIMED_OUT_CODE
         sleep(left)
         pause = min(pause * 1.5, MAX_PAUSE)
@@ -65,7 +65,7 @@ def wait_until_final(
             heard, is_lost = monotonic(), False
         except Unreachable as error:
             if not is_lost:
-                _print_progress(f"{error} It is asked again and again; nobody has to do anything.")
+                _print_progress(f"{error} Retrying; no action needed.")
             is_lost = True
             if until is None and monotonic() - heard > MAX_SILENCE:
                 raise
@@ -74,7 +74,7 @@ def wait_until_final(
 def document_output(
     document: dict[str, Any], output_format: OutputFormat, exit_code: int | None = None
 ) -> CommandOutput:
-    """Return a request's document, or its sentence; without an exit code, its state's: an open one isn't a failure."""
+    """Return a request's document or sentence. The default exit code depends on its state; 0 if it's open."""
     code = STATE_EXIT_CODES.get(str(document["state"]), 0) if exit_code is None else exit_code
     if output_format is OutputFormat.JSON:
         return json_output(document, code)

@@ -1,1 +1,1 @@
-"""Commands: what people type in Slack and in the terminal."""
+"""The commands that people type in Slack and in the terminal."""

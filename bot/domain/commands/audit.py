@@ -28,12 +28,12 @@ class ShowAudit(QueryCommand):
     since: Annotated[
         timedelta | datetime | RelativeDay,
         BeforeValidator(parse_past),
-        Argument("TIME", "how far back (30d), or from when (yesterday, 2026-11-01; in UTC)", False, ("--since",)),
+        Argument("TIME", "how far back (30d), or the start time (yesterday, 2026-11-01; UTC)", False, ("--since",)),
     ] = timedelta(days=30)
     before: Annotated[
         int | None,
         Field(ge=1, le=MAX_EVENT_NUMBER),
-        Argument("N", "only events before this number", positional=False, flags=("--before",)),
+        Argument("N", "only events before this event number", positional=False, flags=("--before",)),
     ] = None
 
 

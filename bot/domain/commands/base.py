@@ -1,4 +1,4 @@
-"""The base of every command: a pydantic model, and how each of its fields is typed: how words become values."""
+"""The base class of every command, and the types of its fields: how typed words become values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pydantic.fields import FieldInfo
 
 from bot.domain.core.durations import serialize_duration
 from bot.domain.core.errors import BadInput, RegistrarError
-from bot.domain.core.sentence import Code, Name, sanitize_text, say
+from bot.domain.core.sentence import Code, Name, join_with_conjunction, sanitize_text, say
 from bot.domain.core.strict_model import error_message
 from bot.domain.policy.authorization import Permission
 from bot.domain.registry.model import (
@@ -38,16 +38,16 @@ from bot.domain.transitions.registry_tags import RESERVED_TAGS
 
 MAX_REASON_LENGTH = 1000  # characters; a card shows all of it
 MAX_DESCRIPTION_LENGTH = 4000  # characters; MLflow on PostgreSQL stores 5,000, and a promotion adds a line
-MAX_TAG_LENGTH = 1000  # characters of a tag's value
-MAX_EVENT_NUMBER = 10**15  # more than an audit log will ever have, and within a database's integers
+MAX_TAG_LENGTH = 1000  # characters in a tag's value
+MAX_EVENT_NUMBER = 10**15  # more than an audit log will ever have, and within a database's integer range
 
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """How a field is typed: by position or with flags, its name in the help, and what it means.
+    """How a field is typed (by position or with flags), its name in the help, and its description.
 
-    `takes_many`: it takes every word that is left, or its flag can be given again. `accepts`: an optional argument in
-    the middle is left out where the word at its place is none of its kind.
+    `takes_many`: takes all remaining words, and its flag can be repeated. `accepts`: whether a word can be
+    this argument; if not, an optional argument in the middle is skipped.
     """
 
     placeholder: str
@@ -59,14 +59,14 @@ class Argument:
 
 
 class MissingArguments(BadInput):
-    """A command lacks arguments. Slack opens a modal with those given; the terminal says what's missing."""
+    """A command is missing arguments. Slack opens a modal with those given; the terminal says what's missing."""
 
     def __init__(self, command_class: type[Command], given: dict[str, str], missing: list[str]) -> None:
         self.command_class, self.given, self.missing = command_class, given, missing
         super().__init__(
             say(
-                "{missing} missing. Write it so: {usage}",
-                missing=_join_missing(missing),
+                "Missing {missing}. Usage: {usage}",
+                missing=join_with_conjunction(missing, "and"),
                 usage=Code(command_class.usage()),
             )
         )
@@ -75,9 +75,7 @@ class MissingArguments(BadInput):
 def _parse_reason(text: object) -> str:
     reason = sanitize_text(str(text)).strip()
     if len(reason) > MAX_REASON_LENGTH:
-        raise BadInput(
-            f"The reason is longer than {MAX_REASON_LENGTH:,} characters. Say it shorter, and link to the rest."
-        )
+        raise BadInput(f"The reason is over {MAX_REASON_LENGTH:,} characters. Shorten it, and link to the details.")
     return reason
 
 
@@ -89,7 +87,7 @@ ModelName = Annotated[
 Reason = Annotated[
     str,
     BeforeValidator(_parse_reason),
-    Argument("TEXT", "why, for the card and the audit", positional=False, flags=("--reason",)),
+    Argument("TEXT", "the reason; shown on the card and in the audit log", positional=False, flags=("--reason",)),
 ]
 OptionalModelName = Annotated[
     str | None,
@@ -98,29 +96,29 @@ OptionalModelName = Annotated[
 ]
 AllModels = Annotated[bool, Argument("", "every model", positional=False, flags=("--all",))]
 _MESSAGES_BY_ERROR_TYPE = {
-    "int_parsing": "it should be a whole number, such as 2",
-    "int_type": "it should be a valid integer",
-    "int_from_float": "it should be a valid integer, got a number with a fractional part",
-    "float_parsing": "it should be a number, such as 0.85",
-    "float_type": "it should be a valid number",
-    "finite_number": "it should be a finite number",
-    "greater_than": "it should be greater than {gt}",
-    "greater_than_equal": "it should be greater than or equal to {ge}",
-    "less_than": "it should be less than {lt}",
-    "less_than_equal": "it should be less than or equal to {le}",
-    "literal_error": "it should be {expected}",
-    "enum": "it should be {expected}",
-    "bool_type": "it should be a valid boolean",
-    "bool_parsing": "it should be a valid boolean, unable to interpret input",
-    "string_type": "it should be a valid string",
-    "string_too_short": "it should have at least {min_length} character{s}",
-    "string_too_long": "it should have at most {max_length} character{s}",
-    "string_pattern_mismatch": "it should match pattern '{pattern}'",
+    "int_parsing": "must be a whole number, such as 2",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number, without a fraction",
+    "float_parsing": "must be a number, such as 0.85",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "greater_than": "must be greater than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be {expected}",
+    "enum": "must be {expected}",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "string_type": "must be text",
+    "string_too_short": "must have at least {min_length} character{s}",
+    "string_too_long": "must have at most {max_length} character{s}",
+    "string_pattern_mismatch": "must match the pattern '{pattern}'",
 }
 
 
 def validation_message(error: Mapping[str, Any]) -> str:
-    """Return pydantic's error in words for people, who don't think in inputs and strings."""
+    """Return a pydantic error in plain words, without terms such as input or string."""
     if (template := _MESSAGES_BY_ERROR_TYPE.get(error["type"])) is None:
         return error_message(error)
     bounds = {
@@ -131,7 +129,7 @@ def validation_message(error: Mapping[str, Any]) -> str:
 
 
 class Command(BaseModel):
-    """A request to the bot, named in the imperative. Its fields are in typing order.
+    """A command to the bot, named in the imperative. Its fields are in the order they're typed.
 
     Each field's Argument says what it means.
     """
@@ -140,8 +138,8 @@ class Command(BaseModel):
     verb: ClassVar[str]
     summary: ClassVar[str]
     example: ClassVar[str]
-    permission: ClassVar[Permission | None] = None  # None: it's about a request, whose service checks it
-    needs_policy: ClassVar[bool] = True  # otherwise, the terminal executes it without a policy file, too
+    permission: ClassVar[Permission | None] = None  # None: for commands about a request, its service checks it
+    needs_policy: ClassVar[bool] = True  # if not, the terminal executes it even without a policy file
 
     @property
     def required_permission(self) -> Permission | None:
@@ -151,7 +149,7 @@ class Command(BaseModel):
     @field_validator("*", mode="wrap")
     @classmethod
     def _name_field(cls, value: Any, parse: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
-        """Let errors carry the field that they're about."""
+        """Add the field's name to its errors."""
         try:
             return parse(value)
         except RegistrarError as error:
@@ -180,17 +178,17 @@ class Command(BaseModel):
 
 
 class QueryCommand(Command):
-    """A command that only reads, maybe from the registry: Slack answers it after the acknowledgement."""
+    """A command that only reads, possibly from the registry. In Slack, it's answered after the acknowledgment."""
 
     permission = Permission.READ
     needs_policy = False
-    needs_ledger: ClassVar[bool] = False  # whether it reads nothing but the ledger
+    needs_ledger: ClassVar[bool] = False  # whether it reads only the ledger
 
 
 class Change(Command):
-    """A command that changes the ledger in one transaction, and says what follows."""
+    """A command that changes the ledger in one transaction, and returns its result."""
 
-    is_slow: ClassVar[bool] = False  # whether it reads more than the ledger first: then Slack doesn't wait for it
+    is_slow: ClassVar[bool] = False  # whether it first reads more than the ledger; then Slack doesn't wait for it
 
 
 class RegistryChange(Command):
@@ -209,11 +207,7 @@ def _to_json(value: Any) -> Any:
     return str(value) if isinstance(value, VersionRef) else value
 
 
-def _join_missing(words: list[str]) -> str:
-    return f"{' and '.join(words)} {'is' if len(words) == 1 else 'are'}"
-
-
-# -- arguments of single commands --------------------------------------------------------------------------------------
+# -- arguments of some commands ----------------------------------------------------------------------------------------
 
 
 def _parse_request_id(text: object) -> str:
@@ -221,7 +215,7 @@ def _parse_request_id(text: object) -> str:
     if not re.fullmatch(r"[a-z0-9]{4,16}", word):
         raise BadInput(
             say(
-                "{word} is no request. Its short id stands on the card, like {like}.",
+                "Can't read {word} as a request ID. Copy the ID from the card, such as {like}.",
                 word=Name(str(text)[:40]),
                 like=Code("r4k7q"),
             )
@@ -233,7 +227,9 @@ def parse_run_id(text: object) -> str:
     """Parse an MLflow run id. Raises BadInput."""
     word = str(text).strip()
     if not re.fullmatch(r"\w{1,64}", word, re.ASCII):
-        raise BadInput(say("{word} is no run id. Copy it from {product}: 32 letters and digits.", word=Name(word[:80])))
+        raise BadInput(
+            say("Can't read {word} as a run ID. Copy the 32-character ID from {product}.", word=Name(word[:80]))
+        )
     return word
 
 
@@ -247,7 +243,7 @@ def is_version_ref(text: str) -> bool:
 
 
 def parse_each(parse_word: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, ...]]:
-    """Return a parser that makes a tuple of one word or several, each parsed by `parse_word`."""
+    """Return a parser that turns one or more words into a tuple, each parsed by `parse_word`."""
     return lambda words: tuple(parse_word(word) for word in ([words] if isinstance(words, str) else words))
 
 
@@ -262,14 +258,20 @@ def _parse_tag(text: object) -> str:
     key, equals, value = str(text).partition("=")
     key = key.strip()
     if not equals or not key:
-        raise BadInput(say("{word} is no tag. Write it so: {like}", word=Name(str(text)[:80]), like=Code("owner=ann")))
+        raise BadInput(
+            say("Can't read {word} as a tag. Try {like}.", word=Name(str(text)[:80]), like=Code("owner=ann"))
+        )
     if not re.fullmatch(r"[\w.\-: /]{1,250}", key) or ".." in key or key.startswith("/"):
-        raise BadInput(say("{product} takes no tag called {key}. Use letters, digits and _ . - : /", key=Name(key)))
+        raise BadInput(
+            say("{product} doesn't accept the tag {key}. Use letters, digits, spaces, and _ . - : /", key=Name(key))
+        )
     if product().owns_tag(key) or key in RESERVED_TAGS:
-        who = f"{product().name} itself" if product().owns_tag(key) else "Registrar"
-        raise BadInput(say("The tag {key} is kept by {who}; set another.", key=Code(key), who=who))
+        who = product().name if product().owns_tag(key) else "Registrar"
+        raise BadInput(say("{who} manages the tag {key}. Choose another name.", key=Code(key), who=who))
     if len(value) > MAX_TAG_LENGTH:
-        raise BadInput(say("The value of {key} is longer than {n} characters.", key=Code(key), n=f"{MAX_TAG_LENGTH:,}"))
+        raise BadInput(
+            say("The value of {key} is over {n} characters. Shorten it.", key=Code(key), n=f"{MAX_TAG_LENGTH:,}")
+        )
     return f"{key}={value.strip()}"
 
 
@@ -283,10 +285,12 @@ def _parse_result(text: object) -> str:
         number = math.nan
     if not equals or not math.isfinite(number):
         raise BadInput(
-            say("{word} is no result. Write it so: {like}", word=Name(str(text)[:80]), like=Code("accuracy=0.92"))
+            say("Can't read {word} as a result. Try {like}.", word=Name(str(text)[:80]), like=Code("accuracy=0.92"))
         )
     if not re.fullmatch(r"[\w.\-: /]{1,200}", name) or ".." in name or name.startswith("/"):
-        raise BadInput(say("{product} takes no metric called {key}. Use letters, digits and _ . - : /", key=Name(name)))
+        raise BadInput(
+            say("{product} doesn't accept the metric {key}. Use letters, digits, spaces, and _ . - : /", key=Name(name))
+        )
     return f"{name}={value.strip()}"
 
 
@@ -300,28 +304,28 @@ def parse_description(text: object) -> str:
     words = sanitize_text(str(text)).strip()
     if len(words) > MAX_DESCRIPTION_LENGTH:
         raise BadInput(
-            f"The description is longer than {MAX_DESCRIPTION_LENGTH:,} characters. Say it shorter, and link."
+            f"The description is over {MAX_DESCRIPTION_LENGTH:,} characters. Shorten it, and link to the details."
         )
     return words
 
 
 def parse_bump(text: object) -> Bump:
-    """Parse which part of a semver to raise: major, minor, or patch. Raises BadInput."""
+    """Parse which part of a semver to bump: major, minor, or patch. Raises BadInput."""
     if isinstance(text, Bump):
         return text
     try:
         return Bump(str(text).strip().lower())
     except ValueError:
-        parts = [Code(bump.value) for bump in Bump]
+        parts = join_with_conjunction([Code(bump.value) for bump in Bump], "or")
         raise BadInput(
-            say("{word} is no bump. It is one of {parts}.", word=Name(str(text)[:40]), parts=parts)
+            say("Can't read {word} as a version part. Try {parts}.", word=Name(str(text)[:40]), parts=parts)
         ) from None
 
 
 VersionArgument = Annotated[
     VersionRef,
     BeforeValidator(lambda text: text if isinstance(text, VersionRef) else parse_version_ref(str(text))),
-    Argument("VERSION", "7, v7, 2.1.0, @alias, staging, production or latest", flags=("--version",)),
+    Argument("VERSION", "7, v7, 2.1.0, @alias, staging, production, or latest", flags=("--version",)),
 ]
 TargetArgument = Annotated[
     Stage,
@@ -332,19 +336,19 @@ OptionalVersionArgument = Annotated[
     VersionRef | None,
     get_args(VersionArgument)[1],
     Argument(
-        "VERSION", "7, v7, 2.1.0, @alias, staging, production or latest", flags=("--version",), accepts=is_version_ref
+        "VERSION", "7, v7, 2.1.0, @alias, staging, production, or latest", flags=("--version",), accepts=is_version_ref
     ),
 ]
 TagsArgument = Annotated[tuple[str, ...], BeforeValidator(parse_each(_parse_tag))]
 ResultsArgument = Annotated[
     tuple[str, ...],
     BeforeValidator(_parse_results),
-    Argument(
-        "METRIC=VALUE", "a result of your own validation; can be given again", False, ("--validation",), takes_many=True
-    ),
+    Argument("METRIC=VALUE", "a result from your validation; repeatable", False, ("--validation",), takes_many=True),
 ]
 RequestIdArgument = Annotated[
-    str, BeforeValidator(_parse_request_id), Argument("REQUEST", "the short id on the card", flags=("--request",))
+    str,
+    BeforeValidator(_parse_request_id),
+    Argument("REQUEST", "the request's ID, shown on its card", flags=("--request",)),
 ]
 
 

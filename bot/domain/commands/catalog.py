@@ -16,4 +16,4 @@ _IN_ORDER: tuple[type[Command], ...] = (
     *monitoring.COMMANDS,
 )
 COMMANDS = {command.verb: command for command in _IN_ORDER}
-COMMAND_ALIASES = {"clear": rollbacks.Unblock.verb}  # earlier names, still used by people, scripts, and stored commands
+COMMAND_ALIASES = {"clear": rollbacks.Unblock.verb}  # old names that people, scripts, and stored commands still use

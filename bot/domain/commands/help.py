@@ -16,10 +16,10 @@ class Help(Command):
     """Explain the commands, or one of them."""
 
     verb = "help"
-    summary = "List the commands, or explain one"
+    summary = "List commands, or explain one"
     example = "help promote"
     about: Annotated[
         str,
         BeforeValidator(lambda words: words if isinstance(words, str) else " ".join(words).lower()),
-        Argument("VERB", "the verb to explain; some have two words", takes_many=True),
+        Argument("VERB", "the command to explain, in one or two words", takes_many=True),
     ] = ""

@@ -37,8 +37,9 @@ def _parse_name(text: object) -> str:
     if not re.fullmatch(r"\w[\w.\-]{0,59}", word):
         raise BadInput(
             say(
-                "{word} is no name for a monitor. Use at most 60 letters, digits and _ . - such as {like}.",
+                "Can't use {word} as a monitor's name. Use up to 60 letters, digits, {marks}, such as {like}.",
                 word=Name(word[:80]),
+                marks=[Code("_"), Code("."), Code("-")],
                 like=Code("accuracy-live"),
             )
         )
@@ -51,14 +52,14 @@ def _parse_silence(text: object) -> timedelta:
     except ValueError:
         raise BadInput(
             say(
-                "{word} is no time to be silent. Write one like {a} or {b}.",
+                "Can't read {word} as a duration. Try {a} or {b}.",
                 word=Name(str(text)[:40]),
                 a=Code("2h"),
                 b=Code("30m"),
             )
         ) from None
     if not timedelta(0) < span <= MAX_SILENCE:
-        raise BadInput("A monitor can be silenced for 72 hours at most. Pause it for longer.")
+        raise BadInput("A monitor can be silenced for up to 72 hours. To stop it for longer, pause it.")
     return span
 
 
@@ -68,14 +69,14 @@ OptionalName = Annotated[
     BeforeValidator(lambda text: None if text is None else _parse_name(text)),
     Argument("NAME", "the monitor's name", flags=("--name",)),
 ]
-AllMonitors = Annotated[bool, Argument("", "every monitor of the model", positional=False, flags=("--all",))]
+AllMonitors = Annotated[bool, Argument("", "all of the model's monitors", positional=False, flags=("--all",))]
 
 
-# -- the flags of a rule -----------------------------------------------------------------------------------------------
+# -- flags for a rule  -----------------------------------------------------------------------------------------------
 
 
 class _RuleCommand(Change):
-    """A command with the flags of a rule. `settings` are those that were typed, as text."""
+    """A command with flags for a rule. `settings` are the ones that were typed, as text."""
 
     model: ModelName
     name: MonitorName
@@ -90,7 +91,7 @@ class _RuleCommand(Change):
         typed = {key: value for key, value in data.items() if key not in fields}
         wrong = next((key for key in typed if key not in MonitorConfig.model_fields), None)
         if wrong is not None:
-            raise BadInput(say("A monitor has no {field}.", field=Name(str(wrong)[:60])))
+            raise BadInput(say("Monitors don't have a setting named {field}.", field=Name(str(wrong)[:60])))
         return fields | {"settings": dict(fields.get("settings") or {}) | typed}
 
 
@@ -98,7 +99,7 @@ class MonitorAdd(_RuleCommand):
     """Add a monitor that watches a model in Production."""
 
     verb = "monitor add"
-    summary = "Watch the version in Production: against a bound, or against the previous version"
+    summary = "Watch a metric of the Production version, and act when it gets worse"
     example = "monitor add churn accuracy --source push --greater-than 0.85 --every 5m --action notify"
     permission = Permission.EDIT_MONITOR
 
@@ -128,10 +129,10 @@ class MonitorAdd(_RuleCommand):
 
 
 class MonitorEdit(_RuleCommand):
-    """Change what a monitor watches."""
+    """Change a monitor's settings."""
 
     verb = "monitor edit"
-    summary = "Change a monitor; one that can roll back automatically has to be armed again"
+    summary = "Edit a monitor; if it can roll back automatically, someone must arm it again"
     example = "monitor edit churn accuracy --greater-than 0.9 --fail-after 3"
     permission = Permission.EDIT_MONITOR
 
@@ -151,7 +152,7 @@ class MonitorEdit(_RuleCommand):
         if not self.settings:
             raise BadInput(
                 say(
-                    "Say what to change, such as {like}. To take something away: {none}.",
+                    "Specify what to change, such as {like}. To clear a setting, use {none}.",
                     like=Code(f"/model {self.example}"),
                     none=Code("--hard-limit none"),
                 )
@@ -159,7 +160,7 @@ class MonitorEdit(_RuleCommand):
         return self
 
     def apply_to(self, rule: MonitorConfig) -> MonitorConfig:
-        """Return the changed rule. A fixed bound changes any other rule into the one that has it."""
+        """Return the changed rule. Setting a bound switches to the rule that has that bound."""
         current = {field: value for field in MonitorConfig.model_fields if (value := getattr(rule, field)) is not None}
         changed = {field: value for field, value in self.settings.items() if not is_unset(value)}
         if "rule" not in changed and (implied := rule_of_bounds(changed)):
@@ -191,7 +192,7 @@ class MonitorList(QueryCommand):
     """List the monitors."""
 
     verb = "monitor list"
-    summary = "List monitors and their state, worst first"
+    summary = "List monitors and their states, worst first"
     example = "monitor list churn"
     needs_ledger = True
     model: OptionalModelName = None
@@ -201,7 +202,7 @@ class MonitorShow(_MonitorCommand, QueryCommand):
     """Show a monitor."""
 
     verb = "monitor show"
-    summary = "Show a monitor's state, last value, rule, action, and last checks"
+    summary = "Show a monitor's state, latest value, rule, action, and recent checks"
     example = "monitor show churn accuracy"
     needs_ledger = True
 
@@ -210,7 +211,7 @@ class MonitorCheck(_MonitorCommand, Change):
     """Run a monitor's check now."""
 
     verb = "monitor check"
-    summary = "Check now, without waiting for the next scheduled check"
+    summary = "Run a monitor's check now"
     example = "monitor check churn accuracy"
     permission = Permission.CHECK_MONITOR
     is_slow = True
@@ -238,7 +239,7 @@ class MonitorRemove(_MonitorCommand, Change):
     """Remove a monitor."""
 
     verb = "monitor remove"
-    summary = "Remove a monitor; its measurements stay"
+    summary = "Remove a monitor, but keep its measurements"
     example = "monitor remove churn accuracy"
     permission = Permission.EDIT_MONITOR
 
@@ -247,27 +248,29 @@ class MonitorBacktest(_MonitorCommand, QueryCommand):
     """Replay a monitor over past metrics."""
 
     verb = "monitor backtest"
-    summary = "Find when a monitor would have failed in the past: a sentence and a chart, in the channel"
+    summary = "Show when a monitor would have fired in the past; in Slack, also show a chart"
     example = "monitor backtest churn accuracy --days 30"
     needs_ledger = True
-    days: Annotated[int, Field(ge=1, le=366), Argument("N", "how far back", positional=False, flags=("--days",))] = 30
+    days: Annotated[
+        int, Field(ge=1, le=366), Argument("N", "how many days back", positional=False, flags=("--days",))
+    ] = 30
 
 
 class MonitorArm(_MonitorCommand, Change):
     """Arm a monitor: let it roll back automatically."""
 
     verb = "monitor arm"
-    summary = "Arm a monitor with the action auto, so that it can roll back; a second person does this"
+    summary = "Arm a monitor so that it can roll back automatically; a second person must do this"
     example = "monitor arm churn accuracy"
     is_slow = True
-    override: Annotated[
-        bool, Argument("", "an admin's: although it has not tried itself out; needs a reason", False, ("--override",))
-    ] = False
+    override: Annotated[bool, Argument("", "admins only: skip the dry run; needs a reason", False, ("--override",))] = (
+        False
+    )
     reason: Reason = ""
 
     @property
     def required_permission(self) -> Permission:
-        """The permission that the caller needs: without a dry run, another one."""
+        """The permission that the caller needs; skipping the dry run needs a different one."""
         return Permission.ARM_WITHOUT_DRY_RUN if self.override else Permission.ARM_MONITOR
 
 
@@ -275,8 +278,8 @@ class MonitorSilence(Change):
     """Silence a monitor: hold back its alerts and rollbacks for a while."""
 
     verb = "monitor silence"
-    summary = "Silence a monitor for a while, 72h at most: it measures, but doesn't post or act"
-    example = 'monitor silence churn accuracy 2h --reason "the feature store is being moved"'
+    summary = "Silence a monitor for up to 72h: it keeps checking, but doesn't post or act"
+    example = 'monitor silence churn accuracy 2h --reason "migrating the feature store"'
     permission = Permission.SILENCE_MONITOR
     model: ModelName
     name: OptionalName = None
@@ -291,7 +294,7 @@ class MonitorUnsilence(Change):
     """Unsilence a monitor."""
 
     verb = "monitor unsilence"
-    summary = "Let a silenced monitor post and act again"
+    summary = "Unsilence a monitor so that it posts and acts again"
     example = "monitor unsilence churn accuracy"
     permission = Permission.SILENCE_MONITOR
     model: ModelName
@@ -303,7 +306,7 @@ class MonitorReset(Change):
     """Reset the circuit breaker: allow automatic rollbacks again."""
 
     verb = "monitor reset"
-    summary = "Reset the circuit breaker, so that automatic rollbacks run again, for one model or for all"
+    summary = "Reset the circuit breaker and resume automatic rollbacks, for one model or all models"
     example = "monitor reset churn"
     permission = Permission.RESET_BREAKER
     model: OptionalModelName = None
@@ -329,9 +332,9 @@ _COMMANDS_BY_WORD = {verb.verb.removeprefix(f"{GROUP} "): verb for verb in COMMA
 
 
 def find_command(words: Sequence[str]) -> tuple[type[Command], Sequence[str]]:
-    """Return the command that the words after `monitor` name, and the remaining words.
+    """Return the command named by the words after `monitor`, and the remaining words.
 
-    Without a verb, or with a model's name instead, that's MonitorList. Raises BadInput with the nearest verb.
+    Without a verb, or with a model's name instead of one, return MonitorList. Raises BadInput with the closest verb.
     """
     if not words or words[0].startswith("-"):
         return MonitorList, words
@@ -342,22 +345,26 @@ def find_command(words: Sequence[str]) -> tuple[type[Command], Sequence[str]]:
     if close_matches and len(words) > 1:
         raise BadInput(
             say(
-                "I know no {word}. Did you mean {near}?",
+                "Unknown command {word}. Did you mean {near}?",
                 word=Name(f"{GROUP} {word[:60]}"),
-                near=Code(f"{GROUP} {close_matches[0]}"),
+                near=Code(f"/model {GROUP} {close_matches[0]}"),
             )
         )
     if close_matches and close_matches[0] != words[0]:
         raise BadInput(
             say(
-                "I know no {word}. Did you mean {near}? For a model of that name it is {list}.",
+                "Unknown command {word}. Did you mean {near}, or {list} for a model with that name?",
                 word=Name(f"{GROUP} {word[:60]}"),
-                near=Code(f"{GROUP} {close_matches[0]}"),
-                list=Code(f"{MonitorList.verb} {words[0][:60]}"),
+                near=Code(f"/model {GROUP} {close_matches[0]}"),
+                list=Code(f"/model {MonitorList.verb} {words[0][:60]}"),
             )
         )
     if len(words) > 1:
         raise BadInput(
-            say("I know no {word}. Try {help}.", word=Name(f"{GROUP} {word[:60]}"), help=Code(f"help {GROUP}"))
+            say(
+                "Unknown command {word}. Try {help}.",
+                word=Name(f"{GROUP} {word[:60]}"),
+                help=Code(f"/model help {GROUP}"),
+            )
         )
     return MonitorList, words

@@ -1,4 +1,4 @@
-"""Parsing what people type, on a phone or a keyboard, into a command."""
+"""Parse text typed on a phone or a keyboard into a command."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ CommandT = TypeVar("CommandT", bound=Command)
 def parse_command(text: str) -> Command | None:
     """Parse a typed command, or return None for empty text.
 
-    Smart quotes and dashes are understood. Raises BadInput with the nearest verb or the usage, and
-    MissingArguments with the fields understood so far.
+    Accepts smart quotes and dashes. Raises BadInput with the closest verb or the usage, and MissingArguments with
+    the fields that were parsed.
     """
     words = split_words(text)
     if not words:
@@ -41,7 +41,7 @@ def parse_command(text: str) -> Command | None:
 
 
 def parse_arguments(command_class: type[Command], words: Sequence[str]) -> Command:
-    """Parse the words after a verb. Raises like `parse_command`, except for the verb."""
+    """Parse the words after a verb. Raises the same errors as `parse_command`, except for an unknown verb."""
     if {"--help", "-h"} & set(words):
         return Help(about=command_class.verb)
     given = _match_arguments(command_class, words)
@@ -71,15 +71,21 @@ def load_command(data: Mapping[str, Any]) -> Command:
 
 
 def find_command(word: str) -> type[Command]:
-    """Return the command for a verb. Raises BadInput with the nearest one."""
+    """Return the command for a verb. Raises BadInput with the closest one."""
     wanted = word.lower().lstrip("/")
     wanted = COMMAND_ALIASES.get(wanted, wanted)
     if wanted in COMMANDS:
         return COMMANDS[wanted]
     close_matches = difflib.get_close_matches(wanted, [*COMMANDS, monitoring.GROUP], n=1, cutoff=0.6)
     if close_matches:
-        raise BadInput(say("I know no {word}. Did you mean {near}?", word=Name(word[:60]), near=Code(close_matches[0])))
-    raise BadInput(say("I know no {word}. Try {help}.", word=Name(word[:60]), help=Code("help")))
+        raise BadInput(
+            say(
+                "Unknown command {word}. Did you mean {near}?",
+                word=Name(word[:60]),
+                near=Code(f"/model {close_matches[0]}"),
+            )
+        )
+    raise BadInput(say("Unknown command {word}. Try {help}.", word=Name(word[:60]), help=Code("/model help")))
 
 
 def split_words(text: str) -> list[str]:
@@ -96,7 +102,7 @@ def split_words(text: str) -> list[str]:
     try:
         return [sanitize_text(word.replace(_APOSTROPHE, "'")) for word in lexer]
     except ValueError:
-        raise BadInput("A quote is opened and never closed.") from None
+        raise BadInput("Missing a closing quotation mark.") from None
 
 
 _APOSTROPHE = "\ue000"  # an apostrophe inside a word isn't a quote; `sanitize_text` removes a typed one
@@ -123,11 +129,11 @@ def _flag_parser(command_class: type[Command]) -> _RaisingParser:
 
 
 def _match_arguments(command_class: type[Command], words: Sequence[str]) -> dict[str, Any]:
-    """Return the typed fields, by position or flag. Raises BadInput if one was typed both ways.
+    """Return the typed fields, by position or flag. Raises BadInput if a field was typed both ways.
 
     A positional argument whose field was given as a flag is skipped, so `promote churn --version 7 production` works.
     """
-    # The parser knows the flags only: argparse doesn't accept a positional argument after a flag.
+    # The parser has only the flags: argparse doesn't accept a positional argument after a flag.
     words = _join_effect_words(_without_spoken_to(command_class, words))
     end = words.index("--") if "--" in words else len(words)
     spaces, placed = _flag_parser(command_class).parse_known_args(list(words[:end]))
@@ -143,10 +149,9 @@ def _match_arguments(command_class: type[Command], words: Sequence[str]) -> dict
 
 
 def _without_spoken_to(command_class: type[Command], words: Sequence[str]) -> list[str]:
-    """Return the words without a spoken `to` before a stage or a version.
+    """Return the words without a `to` before a stage or a version, as in `promote churn 4 to production`.
 
-    The first word is the model, whatever its name, and words of free text stay: what follows `--reason`
-    can be text without quotes.
+    The first word is always the model. Words after `--reason` stay, since that can be text without quotes.
     """
     args = list(command_class.arguments())
     names = {name for name, _, _ in args}
@@ -162,7 +167,7 @@ def _without_spoken_to(command_class: type[Command], words: Sequence[str]) -> li
 
 
 def _join_effect_words(words: Sequence[str]) -> list[str]:
-    """Return the words with an effect of several words as one: `--min-effect 10% of error`, `--min-effect 0.01 abs`."""
+    """Return the words, with a multi-word effect joined: `--min-effect 10% of error`, `--min-effect 0.01 abs`."""
     whole: list[str] = []
     for word in words:
         last = whole[-1].lower() if whole[-2:-1] == ["--min-effect"] else "--"
@@ -177,7 +182,7 @@ def _join_effect_words(words: Sequence[str]) -> list[str]:
 def _fill_positionals(command_class: type[Command], values: dict[str, Any], words: list[str]) -> list[str]:
     """Assign words to the positional fields that no flag has set; return the remaining words.
 
-    An optional field takes no word that a required one after it needs, or that isn't of its kind.
+    An optional field leaves words that later required fields need, and words that it doesn't accept.
     """
     open_ones = [
         (name, field, arg) for name, field, arg in command_class.arguments() if arg.positional and name not in values
@@ -196,13 +201,13 @@ def _unknown_flag_message(command_class: type[Command], flag: str) -> Any:
     close_matches = difflib.get_close_matches(flag.split("=", maxsplit=1)[0], known_flags, n=1)
     if close_matches:
         return say(
-            "{verb} knows no {flag}. Did you mean {near}?",
+            "{verb} has no flag {flag}. Did you mean {near}?",
             verb=Code(command_class.verb),
             flag=Name(flag),
             near=Code(close_matches[0]),
         )
     return say(
-        "{verb} knows no {flag}. Write it so: {usage}",
+        "{verb} has no flag {flag}. Usage: {usage}",
         verb=Code(command_class.verb),
         flag=Name(flag),
         usage=Code(command_class.usage()),
@@ -210,9 +215,9 @@ def _unknown_flag_message(command_class: type[Command], flag: str) -> Any:
 
 
 def _superfluous_word_message(command_class: type[Command], word: str) -> Any:
-    hint = " A reason goes behind --reason, in quotes." if "reason" in command_class.model_fields else ""
+    hint = " Put a reason in quotes after --reason." if "reason" in command_class.model_fields else ""
     return say(
-        "{word} is one word too many." + hint + " Write it so: {usage}",
+        "Unexpected word {word}." + hint + " Usage: {usage}",
         word=Name(word[:80]),
         usage=Code(command_class.usage()),
     )
@@ -221,5 +226,5 @@ def _superfluous_word_message(command_class: type[Command], word: str) -> Any:
 def _argparse_message(message: str, usage: str) -> Any:
     wants_value = re.match(r"argument (\S+?)(?:/\S+)?: expected one argument", message)
     if wants_value:
-        return say("{flag} needs a value behind it. Write it so: {usage}", flag=Code(wants_value[1]), usage=Code(usage))
-    return say("I cannot read that ({what}). Write it so: {usage}", what=message, usage=Code(usage))
+        return say("{flag} needs a value. Usage: {usage}", flag=Code(wants_value[1]), usage=Code(usage))
+    return say("Can't read that ({what}). Usage: {usage}", what=message, usage=Code(usage))

@@ -1,4 +1,4 @@
-"""Commands about the rules: who decides, and freezes of Production."""
+"""Commands about the policy's rules and freezes of Production."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ class ShowPolicy(QueryCommand):
     """Show the policy's rules for a model."""
 
     verb = "policy"
-    summary = "Show a model's rules: who decides, how many, which gates"
+    summary = "Show a model's rules: who can approve, how many must, and which gates apply"
     example = "policy churn"
     model: ModelName
 
 
 class FreezeModel(Change):
-    """Freeze Production of a model, or of all models."""
+    """Freeze Production for a model or all models."""
 
     verb = "freeze"
-    summary = "Freeze Production of one model, or of all"
+    summary = "Freeze Production for one model or all models"
     example = 'freeze churn --until 48h --reason "end of the quarter"'
     permission = Permission.FREEZE
     model: OptionalModelName = None
@@ -42,16 +42,16 @@ class FreezeModel(Change):
     until: Annotated[
         timedelta | datetime | None,
         BeforeValidator(parse_moment),
-        Argument("TIME", "how long (48h), or until when (2026-12-01T18:00, UTC)", False, ("--until",)),
+        Argument("TIME", "how long (48h), or the end time (2026-12-01T18:00, UTC)", False, ("--until",)),
     ] = None
     reason: Reason
 
 
 class UnfreezeModel(Change):
-    """Unfreeze Production."""
+    """Unfreeze Production for a model or all models."""
 
     verb = "unfreeze"
-    summary = "Unfreeze Production"
+    summary = "Unfreeze Production for one model or all models"
     example = "unfreeze churn"
     permission = Permission.UNFREEZE
     model: OptionalModelName = None

@@ -26,20 +26,20 @@ class Promote(RegistryChange):
     """Request a promotion to Staging or Production."""
 
     verb = "promote"
-    summary = "Request a move to Staging or Production"
+    summary = "Request a promotion to Staging or Production"
     example = 'promote churn 4 production --reason "better f1"'
     model: ModelName
     version: VersionArgument
     to: TargetArgument
     reason: Reason = ""
     keep_existing: Annotated[
-        bool, Argument("", "let the present holder stay in the stage", positional=False, flags=("--keep-existing",))
+        bool, Argument("", "leave the stage's current version in place", positional=False, flags=("--keep-existing",))
     ] = False
     break_glass: Annotated[
         bool,
         Argument(
             "",
-            "admins: move it now, past approvals, gates and freezes; the channel is alarmed",
+            "admins only: promote now, bypassing approvals, gates, and freezes; alerts the channel",
             positional=False,
             flags=("--break-glass",),
         ),
@@ -48,7 +48,7 @@ class Promote(RegistryChange):
 
     @property
     def required_permission(self) -> Permission:
-        """The permission that the caller needs: without approvals, another one."""
+        """The permission that the caller needs; breaking glass needs a different one."""
         return Permission.BREAK_GLASS if self.break_glass else Permission.REQUEST
 
 
@@ -72,7 +72,7 @@ class Reject(Change):
 
 
 class Withdraw(Change):
-    """Withdraw one's vote."""
+    """Withdraw the caller's approval."""
 
     verb = "withdraw"
     summary = "Withdraw your approval of a pending request"
@@ -81,11 +81,11 @@ class Withdraw(Change):
 
 
 class Override(Change):
-    """Override failed gates of a request."""
+    """Override a request's failed gates."""
 
     verb = "override"
-    summary = "Override the failed gates of a request, with a reason"
-    example = 'override r4k7q --reason "the metric is measured anew tomorrow"'
+    summary = "Override a request's failed gates, with a reason"
+    example = 'override r4k7q --reason "the metric will be remeasured tomorrow"'
     request: RequestIdArgument
     reason: Reason
 
@@ -104,8 +104,8 @@ class Review(Change):
     """Review a break-glass promotion."""
 
     verb = "review"
-    summary = "Review what someone moved by breaking the glass"
-    example = 'review r4k7q --reason "v3 was down; the gates passed afterwards"'
+    summary = "Review a break-glass promotion"
+    example = 'review r4k7q --reason "v3 was down; the gates passed afterward"'
     request: RequestIdArgument
     reason: Reason
 
@@ -114,7 +114,7 @@ class Validate(QueryCommand):
     """Check a version against the gates of a stage, without opening a request."""
 
     verb = "validate"
-    summary = "Check a version against the gates, without a request"
+    summary = "Check a stage's gates without opening a request"
     example = "validate churn 4"
     needs_policy = True
     model: ModelName
@@ -122,7 +122,7 @@ class Validate(QueryCommand):
     to: Annotated[
         Stage,
         get_args(TargetArgument)[1],
-        Argument("STAGE", "whose gates: staging or production", flags=("--to",)),
+        Argument("STAGE", "which stage's gates to check: staging or production", flags=("--to",)),
     ] = Stage.PRODUCTION
     validation: ResultsArgument = ()
 

@@ -33,8 +33,10 @@ class ListModels(QueryCommand):
     verb = "list"
     summary = "List models and what's in Staging and Production"
     example = "list churn"
-    text: Annotated[str, Argument("TEXT", "only models whose name holds this", flags=("--text",))] = ""
-    page: Annotated[int, Field(ge=1, le=100_000), Argument("N", "which page", positional=False, flags=("--page",))] = 1
+    text: Annotated[str, Argument("TEXT", "only models whose names contain this", flags=("--text",))] = ""
+    page: Annotated[
+        int, Field(ge=1, le=100_000), Argument("N", "the page number", positional=False, flags=("--page",))
+    ] = 1
 
 
 class ShowModel(QueryCommand):
@@ -46,7 +48,7 @@ class ShowModel(QueryCommand):
     model: ModelName
     version: OptionalVersionArgument = None
     page: Annotated[
-        int, Field(ge=1, le=100_000), Argument("N", "which page of the versions", positional=False, flags=("--page",))
+        int, Field(ge=1, le=100_000), Argument("N", "the page of versions", positional=False, flags=("--page",))
     ] = 1
 
 
@@ -54,7 +56,7 @@ class Compare(QueryCommand):
     """Compare versions by their metrics."""
 
     verb = "compare"
-    summary = "Compare versions by their metrics with the one in Production"
+    summary = "Compare versions' metrics, also with current Production"
     example = "compare churn 4 5 --metrics f1,latency_ms"
     model: ModelName
     versions: Annotated[
@@ -62,7 +64,7 @@ class Compare(QueryCommand):
         BeforeValidator(
             parse_each(lambda word: word if isinstance(word, VersionRef) else parse_version_ref(str(word)))
         ),
-        Argument("VERSION", "which; without any, all", flags=("--version",), takes_many=True),
+        Argument("VERSION", "the versions to compare; default: all", flags=("--version",), takes_many=True),
     ] = ()
     metrics: Annotated[
         tuple[str, ...],
@@ -70,7 +72,9 @@ class Compare(QueryCommand):
         Argument("A,B", "only these metrics", positional=False, flags=("--metrics",)),
     ] = ()
     last: Annotated[
-        int | None, Field(ge=1, le=100_000), Argument("N", "only the newest N", positional=False, flags=("--last",))
+        int | None,
+        Field(ge=1, le=100_000),
+        Argument("N", "only the N newest versions", positional=False, flags=("--last",)),
     ] = None
 
 
@@ -78,13 +82,15 @@ class FindBest(QueryCommand):
     """Find the version with the best value of a metric."""
 
     verb = "best"
-    summary = "Find the best version by one metric, and how far it leads"
+    summary = "Find the version with the best value of a metric"
     example = "best churn f1"
     model: ModelName
     metric: Annotated[
-        str, BeforeValidator(lambda text: str(text).strip()), Argument("METRIC", "such as f1", flags=("--metric",))
+        str,
+        BeforeValidator(lambda text: str(text).strip()),
+        Argument("METRIC", "the metric, such as f1", flags=("--metric",)),
     ]
-    lowest: Annotated[bool, Argument("", "the lowest value wins", positional=False, flags=("--lowest",))] = False
+    lowest: Annotated[bool, Argument("", "the lowest value is the best", positional=False, flags=("--lowest",))] = False
 
 
 class Register(RegistryChange):
@@ -94,7 +100,7 @@ class Register(RegistryChange):
     summary = "Register a run's model as a new version"
     example = 'register 0a1b2c3d4e5f60718293a4b5c6d7e8f9 churn --description "wider trees"'
     permission = Permission.REGISTER
-    needs_policy = False  # whoever can write to the registry could do it there as well
+    needs_policy = False  # anyone who can write to the registry could also do this there
     run_id: Annotated[
         str, BeforeValidator(parse_run_id), Argument("RUN_ID", "the run that logged the model", flags=("--run-id",))
     ]
@@ -102,26 +108,24 @@ class Register(RegistryChange):
     bump: Annotated[
         Bump | None,
         BeforeValidator(parse_bump),
-        Argument("PART", "major, minor or patch, where you know better than the rules", False, ("--bump",)),
+        Argument("PART", "major, minor, or patch; overrides the automatic choice", False, ("--bump",)),
     ] = None
     description: Annotated[
         str,
         BeforeValidator(parse_description),
-        Argument("TEXT", "what is new", positional=False, flags=("--description",)),
+        Argument("TEXT", "what's new", positional=False, flags=("--description",)),
     ] = ""
-    tags: Annotated[
-        TagsArgument, Argument("KEY=VALUE", "a tag; can be given again", False, ("--tag",), takes_many=True)
-    ] = ()
+    tags: Annotated[TagsArgument, Argument("KEY=VALUE", "a tag; repeatable", False, ("--tag",), takes_many=True)] = ()
     artifact: Annotated[
-        str, Argument("NAME", "which of the run's models, where it logged several", False, ("--artifact",))
+        str, Argument("NAME", "which of the run's models to use, if it logged several", False, ("--artifact",))
     ] = ""
 
 
 class Describe(RegistryChange):
-    """Write the description of a model or a version."""
+    """Set the description of a model or a version."""
 
     verb = "describe"
-    summary = "Describe a version or a model"
+    summary = "Set the description of a model or a version"
     example = 'describe churn 4 "trained on the spring campaign"'
     permission = Permission.DESCRIBE
     model: ModelName
@@ -130,7 +134,7 @@ class Describe(RegistryChange):
 
 
 class SetTags(RegistryChange):
-    """Set or remove tags of a version."""
+    """Set or remove a version's tags."""
 
     verb = "tag"
     summary = "Set a version's tags; an empty value removes a tag"
@@ -139,7 +143,7 @@ class SetTags(RegistryChange):
     model: ModelName
     version: VersionArgument
     tags: Annotated[
-        TagsArgument, Argument("KEY=VALUE", "what to set; KEY= takes it away", True, ("--tag",), takes_many=True)
+        TagsArgument, Argument("KEY=VALUE", "the tags to set; KEY= removes one", True, ("--tag",), takes_many=True)
     ]
 
     def values_by_key(self) -> dict[str, str | None]:
@@ -148,7 +152,7 @@ class SetTags(RegistryChange):
 
 
 class Archive(RegistryChange):
-    """Archive a version: move it to the stage Archived."""
+    """Archive a version: transition it to the Archived stage."""
 
     verb = "archive"
     summary = "Archive a version that isn't in Production"

@@ -1,4 +1,4 @@
-"""Commands about what serves in Production: its history, rollbacks, and blocked versions."""
+"""Commands about the version in Production: its history, rollbacks, and blocked versions."""
 
 from __future__ import annotations
 
@@ -23,54 +23,59 @@ from bot.domain.policy.authorization import Permission
 
 
 class ShowHistory(QueryCommand):
-    """Show what was in Production, when, and why."""
+    """Show which versions were in Production, when, and why."""
 
     verb = "history"
-    summary = "Show what was in Production, when, by whom, and why"
+    summary = "Show what was in Production when, and who changed it"
     example = "history churn --at 2026-03-03"
     needs_ledger = True
     model: ModelName
-    last: Annotated[int, Field(ge=1, le=50), Argument("N", "how many", positional=False, flags=("--last",))] = 10
+    last: Annotated[
+        int, Field(ge=1, le=50), Argument("N", "how many entries to show", positional=False, flags=("--last",))
+    ] = 10
     at: Annotated[
         timedelta | datetime | date | RelativeDay | None,
         BeforeValidator(parse_day_or_moment),
         Argument(
             "TIME",
-            "who served on a day (2026-03-03, yesterday) or at a moment (2026-03-03T14:00), in UTC; or 2h ago",
+            "show what was in Production on a day (2026-03-03, yesterday), at a time (2026-03-03T14:00), "
+            "or some time ago (2h); UTC",
             False,
             ("--at",),
         ),
     ] = None
 
     def with_absolute_time(self, now: datetime) -> ShowHistory:
-        """Return the command with an absolute time, so that it means the same later."""
+        """Return the command with an absolute time, so that its meaning doesn't change later."""
         if isinstance(self.at, RelativeDay):
             return self.model_copy(update={"at": self.at.date_at(now)})
         return self.model_copy(update={"at": resolve_start(self.at, now)}) if isinstance(self.at, timedelta) else self
 
 
 class Rollback(RegistryChange):
-    """Put a version that served before back into Production, without approvals."""
+    """Roll back Production to a version that served before, without approvals."""
 
     verb = "rollback"
-    summary = "Roll back Production to the previous version, or to another"
+    summary = "Roll back Production to the previous version or a specific one"
     example = 'rollback churn --reason "accuracy fell since v7"'
     permission = Permission.ROLL_BACK
     model: ModelName
     version: OptionalVersionArgument = None
     force: Annotated[
         bool,
-        Argument("", "also a version that may not load; the reason says why", positional=False, flags=("--force",)),
+        Argument(
+            "", "allow a version that might not load; say why in the reason", positional=False, flags=("--force",)
+        ),
     ] = False
     reason: Reason
 
 
 class Unblock(Change):
-    """Allow promotions and rollbacks again to a version that was rolled back as bad."""
+    """Unblock a version that a rollback blocked, so that it can be promoted and rolled back to."""
 
     verb = "unblock"
-    summary = "Unblock a version that was rolled back as bad"
-    example = 'unblock churn 7 --reason "it was the feature store"'
+    summary = "Unblock a version that a rollback blocked"
+    example = 'unblock churn 7 --reason "the feature store was at fault"'
     permission = Permission.UNBLOCK
     is_slow = True
     model: ModelName

@@ -1,4 +1,4 @@
-"""Flags of the `monitor` commands, made from the fields of MonitorConfig."""
+"""Flags for the `monitor` commands, generated from the fields of MonitorConfig."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _placeholder(field: str, info: FieldInfo) -> str:
 
 
 def rule_flags(*, with_defaults: bool) -> tuple[tuple[str, FieldInfo, Argument], ...]:
-    """Return each field of a rule but its name, with its default as it's typed, and its flag."""
+    """Return each field of a rule except its name, with its default as typed text, and its flag."""
     flags = []
     for field, info in MonitorConfig.model_fields.items():
         if field == "name":
@@ -59,9 +59,9 @@ def rule_flags(*, with_defaults: bool) -> tuple[tuple[str, FieldInfo, Argument],
 
 
 def build_rule(settings: Mapping[str, Any]) -> MonitorConfig:
-    """Build the rule from typed settings. Raises BadInput with one sentence that names the flag.
+    """Build the rule from typed settings.
 
-    It carries the field if one is invalid, or if the rule could never give a verdict.
+    Raises BadInput if a value is invalid, or if the rule could never give a verdict. It names the flag and the field.
     """
     try:
         rule = MonitorConfig(**{field: _normalize_choice(field, value) for field, value in settings.items()})
@@ -73,14 +73,14 @@ def build_rule(settings: Mapping[str, Any]) -> MonitorConfig:
 
 
 def _normalize_choice(field: str, value: Any) -> Any:
-    """Return a choice as the rule spells it: `dry-run` and `Notify` are accepted."""
+    """Return a choice in the rule's spelling; `dry-run` and `Notify` are accepted."""
     if isinstance(value, str) and get_origin(_value_type(MonitorConfig.model_fields[field].annotation)) is Literal:
         return value.strip().lower().replace("-", "_")
     return value.strip() if isinstance(value, str) else value
 
 
 def _to_input_error(fault: Any) -> BadInput:
-    words = re.sub(r"datetime\.timedelta\(0\)", "nothing", validation_message(fault))
+    words = re.sub(r"datetime\.timedelta\(0\)", "zero", validation_message(fault))
     words = re.sub(
         r"\b[a-z]+(?:_[a-z]+)+\b",
         lambda match: flag_of(match[0]) if match[0] in MonitorConfig.model_fields else match[0],

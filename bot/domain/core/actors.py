@@ -72,12 +72,12 @@ def actor_of(caller: Caller) -> Actor:
 
 
 def resolve_operator(actor: Actor) -> Actor:
-    """Return an operator as their Slack person if that's known, and any other actor unchanged."""
+    """Return an operator's Slack person if it's known, and any other actor unchanged."""
     return Person("", actor.user) if isinstance(actor, Operator) and actor.user else actor
 
 
 def actor_id(actor: Actor) -> str:
-    """Return the actor as one string for the ledger: `slack:T1/U1`, `automation:…`, `client:…`, `operator:…`."""
+    """Return the actor's id in the ledger: `slack:T1/U1`, `automation:…`, `client:…`, `operator:…`."""
     if isinstance(actor, Person):
         return f"slack:{actor.team}/{actor.user}"
     return f"{type(actor).__name__.lower()}:{actor.name}"
@@ -95,7 +95,7 @@ def parse_actor(text: str) -> Actor:
         "operator": Operator,
     }
     if kind not in kinds:
-        raise ValueError(f"no actor: {text!r}")
+        raise ValueError(f"not an actor: {text!r}")
     return kinds[kind](rest)
 
 

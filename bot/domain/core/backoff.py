@@ -14,6 +14,6 @@ class Backoff:
     limit: timedelta
 
     def delay(self, failures: int) -> timedelta:
-        """Return how long to wait after this many failures in a row; 0 counts as 1."""
+        """Return how long to wait after this many consecutive failures; 0 counts as 1."""
         doublings = min(max(failures, 1) - 1, 16)
         return min(self.first * (1 << doublings), self.limit)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from bot.domain.core.errors import BadInput
 from bot.domain.core.sentence import Code, Name, sanitize_text, say
 
-MAX_WORD_LENGTH = 200  # characters of a repository, a run, or a commit
+MAX_WORD_LENGTH = 200  # characters in a repository, a run, or a commit
 MAX_URL_LENGTH = 1000  # characters; a Slack button holds 3,000
 
 
@@ -20,7 +20,7 @@ class CiRun:
     """A CI run, as the CI service describes it. Unknown fields are empty."""
 
     repository: str = ""  # such as acme/churn
-    run: str = ""  # its number or id in the CI service
+    run: str = ""  # its number or ID in the CI service
     commit: str = ""  # the commit it runs on
     url: str = ""  # its web page; http or https
 
@@ -30,17 +30,17 @@ class CiRun:
 
 
 def parse_ci_run(data: Mapping[str, Any]) -> CiRun:
-    """Parse the run that a program reports. Raises BadInput for an unknown key, a long value, or an invalid link."""
+    """Parse the run that a program reports. Raises BadInput for an unknown key, an overlong value, or a bad link."""
     known_keys = [field.name for field in fields(CiRun)]
     if unknown_key := next((key for key in data if key not in known_keys), None):
         key, known = Name(str(unknown_key)[:60]), [Code(name) for name in known_keys]
-        raise BadInput(say("ci.{key}: unknown key; known are {known}.", key=key, known=known), "ci")
+        raise BadInput(say("ci.{key}: unknown key. Use {known}.", key=key, known=known), "ci")
     words = {name: sanitize_text(str(data.get(name) or "")).strip() for name in known_keys}
     for name, word in words.items():
         if len(word) > (MAX_URL_LENGTH if name == "url" else MAX_WORD_LENGTH):
-            raise BadInput(say("ci.{name}: it is too long.", name=Code(name)), "ci")
+            raise BadInput(say("ci.{name}: too long.", name=Code(name)), "ci")
     if words["url"] and not _is_web_page_url(words["url"]):
-        raise BadInput(say("ci.{name}: it is no address of a page (http or https).", name=Code("url")), "ci")
+        raise BadInput(say("ci.{name}: must be an http or https URL.", name=Code("url")), "ci")
     return CiRun(**words)
 
 
@@ -52,7 +52,7 @@ def pack_ci_run(ci_run: CiRun) -> dict[str, str]:
 def detect_ci_run(environ: Mapping[str, str]) -> CiRun:
     """Return the CI run in `environ` (GitHub Actions or GitLab CI), or an empty one outside CI.
 
-    What `parse_ci_run` would refuse is left out: an odd environment shouldn't stop anyone from making a request.
+    Omit anything that `parse_ci_run` would reject, so that an odd environment doesn't prevent a request.
     """
     run = _read_environment(environ)
     words = {name: sanitize_text(word).strip()[:MAX_WORD_LENGTH] for name, word in asdict(run).items() if name != "url"}
@@ -67,7 +67,7 @@ def _read_environment(environ: Mapping[str, str]) -> CiRun:
         url = f"{server}/{repository}/actions/runs/{run}/attempts/{attempt}" if repository and run else ""
         return CiRun(repository=repository, run=run, commit=environ.get("GITHUB_SHA", ""), url=url)
     if environ.get("GITLAB_CI") == "true":
-        run = environ.get("CI_PIPELINE_ID") or environ.get("CI_JOB_ID", "")  # a retried job gets another id
+        run = environ.get("CI_PIPELINE_ID") or environ.get("CI_JOB_ID", "")  # a retried job gets a new ID
         return CiRun(
             repository=environ.get("CI_PROJECT_PATH", ""),
             run=run,
@@ -78,7 +78,7 @@ def _read_environment(environ: Mapping[str, str]) -> CiRun:
 
 
 def _is_web_page_url(url: str) -> bool:
-    """Return whether a browser can open it as a page and it can't break out of Slack's markup."""
+    """Return whether `url` is a web page's http or https address, and safe to use in Slack's link markup."""
     try:
         parts = urlsplit(url)
         is_page = parts.scheme in {"http", "https"} and bool(parts.hostname) and not parts.username

@@ -1,4 +1,4 @@
-"""Recurring windows: whether a moment lies in a window that a cron expression opens. Reads no clock."""
+"""Recurring windows: whether a time is within a window that a cron expression opens. Doesn't read the clock."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-if TYPE_CHECKING:  # the terminal's help knows the policy, and needs no window
+if TYPE_CHECKING:  # the terminal's help imports the policy, but needs no windows
     from apscheduler.triggers.cron import CronTrigger
 
 _MAX_OVERLAPPING_WINDOWS = 400  # windows that can overlap at one moment; with more, the reported end is too early
@@ -19,9 +19,9 @@ def check_cron(cron: str, time_zone: str) -> None:
 
 
 def cron_window_at(cron: str, duration: timedelta, time_zone: str, now: datetime) -> tuple[datetime, datetime] | None:
-    """Return start and end, in UTC, of the window that contains `now`; None if there is none.
+    """Return the start and end, in UTC, of the window that contains `now`; None if there isn't one.
 
-    `duration` is elapsed time: a window across a change to daylight saving time ends an hour later on the wall clock.
+    `duration` is elapsed time: a window that spans the start of daylight saving time ends an hour later on the clock.
     """
     trigger, moment, latest = _cron_trigger(cron, time_zone), timedelta(microseconds=1), None
     start = trigger.get_next_fire_time(None, now - duration + moment)
@@ -36,20 +36,20 @@ def cron_window_at(cron: str, duration: timedelta, time_zone: str, now: datetime
 def _cron_trigger(cron: str, time_zone: str) -> CronTrigger:
     fields = cron.split()
     if len(fields) != 5:
-        raise ValueError(f"{cron!r} is no cron expression of five fields: minute hour day month weekday")
+        raise ValueError(f"{cron!r} isn't a cron expression with five fields: minute hour day month weekday")
     from apscheduler.triggers.cron import CronTrigger
 
     try:
         zone = ZoneInfo(time_zone)
     except (KeyError, ValueError, OSError):
-        raise ValueError(f"{time_zone!r} is no time zone; write one like Europe/Berlin") from None
+        raise ValueError(f"{time_zone!r} isn't a time zone; try one like Europe/Berlin") from None
     try:
         minute, hour, day, month, weekday = fields
         return CronTrigger(
             minute=minute, hour=hour, day=day, month=month, day_of_week=_weekday_names(weekday.lower()), timezone=zone
         )
     except ValueError as error:
-        raise ValueError(f"{cron!r} cannot be read: {error}") from error
+        raise ValueError(f"can't read {cron!r}: {error}") from error
 
 
 def _weekday_names(field: str) -> str:
@@ -75,5 +75,5 @@ def _parse_weekday(word: str) -> int:
     if word in _WEEKDAY_NAMES:
         return _WEEKDAY_NAMES.index(word)
     if not word.isascii() or not word.isdigit() or int(word) > 7:
-        raise ValueError(f"{word!r} is no weekday")
+        raise ValueError(f"{word!r} isn't a weekday")
     return int(word)

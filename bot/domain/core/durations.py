@@ -17,11 +17,11 @@ def parse_duration(text: object) -> timedelta:
         return text
     parts = re.findall(r"(\d+)\s*([smhdw])", str(text).strip().lower())
     if not parts or re.sub(r"\d+\s*[smhdw]\s*", "", str(text).strip().lower()):
-        raise ValueError("is no duration; write one like 30m, 24h or 7d")
+        raise ValueError("must be a duration, such as 30m, 24h, or 7d")
     try:
         return sum((timedelta(**{_UNIT_NAMES[unit]: int(amount)}) for amount, unit in parts), timedelta())
     except OverflowError:
-        raise ValueError("is too long a duration") from None
+        raise ValueError("must be a shorter duration") from None
 
 
 def format_duration(duration: timedelta) -> str:

@@ -1,4 +1,4 @@
-"""The tree of errors. Each error carries the sentence that a person reads.
+"""The hierarchy of errors. Each error has the sentence that a person reads.
 
     RegistrarError
     ├── BadInput                the input can't be understood               exit 2
@@ -8,13 +8,13 @@
     │   └── UnknownRequest
     ├── Refused                 the rules say no                            exit 1
     │   ├── AlreadyOpen         a request for this model and stage is open
-    │   ├── GateFailed          a gate failed that nobody can override
+    │   ├── GateFailed          a gate failed that no one can override
     │   ├── TooFewApprovers     fewer people can approve than are required
     │   └── AlreadyDecided      someone decided first
     ├── Misconfigured           a setting or the policy file is wrong       exit 2
     │   └── WrongPolicy         the policy file, with a list of its errors
-    ├── RegistryRefused         the registry answered with a refusal        exit 1
-    └── Unreachable             a dependency doesn't answer                 exit 3
+    ├── RegistryRefused         the registry rejected the call              exit 1
+    └── Unreachable             a dependency isn't responding                 exit 3
         ├── RegistryUnreachable
         ├── Busy                  another process holds the same work
         ├── LedgerUnavailable
@@ -34,9 +34,9 @@ from bot.domain.core.sentence import Sentence, say
 
 
 class RegistrarError(Exception):
-    """The root. `sentence` is for the person; `exit_code` is what the terminal returns.
+    """The base class. `sentence` is for the person; `exit_code` is what the terminal returns.
 
-    `field` is the name of the field that it's about, so that a form can show the sentence next to it; empty if none.
+    `field` is the name of the invalid field, so that a form can show the sentence next to it; empty if there's none.
     """
 
     exit_code: ClassVar[int] = 1
@@ -48,7 +48,7 @@ class RegistrarError(Exception):
 
     @property
     def code(self) -> str:
-        """The class's name: programs get it as `kind`, and the ledger and the audit log keep it."""
+        """The class's name. The API returns it as `kind`, and the ledger and the audit log store it."""
         return type(self).__name__
 
 
@@ -75,15 +75,15 @@ class UnknownRequest(BadInput):
 
 
 class Refused(RegistrarError):
-    """The rules say no; nothing was changed but the audit, which keeps the refusal."""
+    """The rules don't allow it. Nothing was changed, but the audit log records the refusal."""
 
 
 class AlreadyOpen(Refused):
-    """One pending request per model and stage; the sentence names the open one."""
+    """A request for this model and stage is already open; the sentence names it."""
 
 
 class GateFailed(Refused):
-    """A gate failed that nobody may let pass. `evidence` is what was seen, as plain JSON values."""
+    """A gate failed that no one can override. `evidence` is what was checked, as plain JSON values."""
 
     def __init__(self, sentence: Sentence | str, evidence: Mapping[str, Any]) -> None:
         self.evidence = evidence
@@ -91,11 +91,11 @@ class GateFailed(Refused):
 
 
 class TooFewApprovers(Refused):
-    """Fewer people can approve than have to, so the request could never be decided."""
+    """Fewer people can approve than are required, so the request could never be approved."""
 
 
 class AlreadyDecided(Refused):
-    """The request was decided before this came; the sentence says by whom."""
+    """The request has already been decided; the sentence says by whom."""
 
 
 class Misconfigured(RegistrarError):
@@ -113,42 +113,42 @@ class WrongPolicy(Misconfigured):
 
 
 class RegistryRefused(RegistrarError):
-    """The registry answered with a refusal: retrying won't help."""
+    """The registry rejected the call: retrying won't help."""
 
 
 class Unreachable(RegistrarError):
-    """A dependency doesn't answer; retrying can help."""
+    """A dependency isn't responding; retrying can help."""
 
     exit_code = 3
 
 
 class RegistryUnreachable(Unreachable):
-    """MLflow doesn't answer in time."""
+    """MLflow doesn't respond in time."""
 
 
 class FilesUnreachable(RegistryUnreachable):
-    """A version's files can't be read in time; the registry itself may answer."""
+    """A version's files can't be read in time; the registry itself may still respond."""
 
 
 class Busy(Unreachable):
-    """Another of our processes is doing the same work right now."""
+    """Another Registrar process is doing the same work right now."""
 
 
 class LedgerUnavailable(Unreachable):
-    """The ledger's database doesn't answer in time: nothing was recorded."""
+    """The ledger's database doesn't respond in time: nothing was recorded."""
 
 
 class NoLedgerHere(LedgerUnavailable):
-    """This process has no ledger; the bot has."""
+    """This process has no ledger; the bot has it."""
 
 
 class SlackUnreachable(Unreachable):
-    """Slack doesn't answer in time."""
+    """Slack doesn't respond in time."""
 
 
 class SlackNotConnected(SlackUnreachable):
-    """This process has no Slack connection; the bot has."""
+    """This process has no Slack connection; the bot has it."""
 
 
 class BotUnreachable(Unreachable):
-    """The bot doesn't answer the terminal in time."""
+    """The bot doesn't respond to the terminal in time."""

@@ -6,21 +6,22 @@ from bot.domain.core.sentence import Code, Sentence, say
 
 
 def answer_delayed_notice() -> Sentence:
-    """Return the notice for someone who queries while the registry is slow or down."""
-    return say("{product} is slow or away right now. The answer comes as soon as it does.")
+    """Return the notice for a query while the registry is slow or down."""
+    return say("{product} isn't responding. I'll answer as soon as it does.")
 
 
 def sent_directly_notice(error_code: str = "") -> Sentence:
     """Say that a comparison or timeline was sent directly; `error_code` is Slack's reason, if any."""
     if error_code:
-        return say("Slack won't let me post here ({code}), so it's in our direct messages.", code=Code(error_code))
+        return say("Slack won't let me post here ({code}), so I sent it to you directly.", code=Code(error_code))
     return say(
-        "I can't post here, so it's in our direct messages. To see it here: {invite}", invite=Code("/invite @registrar")
+        "I can't post here, so I sent it to you directly. To see it here, invite me: {invite}",
+        invite=Code("/invite @registrar"),
     )
 
 
 def command_recorded_notice() -> Sentence:
-    """Return the notice for someone whose change was recorded while the registry is slow or down."""
+    """Return the notice for a change that was recorded while the registry is slow or down."""
     return say(
-        "{product} is slow or away right now. What you asked for is written down, and done as soon as it answers."
+        "{product} isn't responding. I recorded your command and will carry it out as soon as {product} responds."
     )

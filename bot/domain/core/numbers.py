@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import math
 
-MISSING = "–"  # not an empty cell: Slack's tables refuse those
+MISSING = "–"  # Slack's tables don't accept empty cells
 
 
 def pluralize(count: int, singular: str, plural: str = "") -> str:
-    """Return a count with its noun: `1 model`, `1,000 models`. `plural` is for nouns that need more than an s."""
+    """Return a count with its noun: `1 model`, `1,000 models`. `plural` is for nouns with an irregular plural."""
     return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
 
 
 def format_number(value: float, digits: int = 4) -> str:
-    """Return a value in `digits` significant digits: `0.912`, `12,345`, `1.5e-7`; `–` if it's missing.
+    """Return a value with `digits` significant digits: `0.912`, `12,345`, `1.5e-7`; `–` if it's missing.
 
-    Digits before the decimal point are never rounded away. From 1e12 on, and below 0.0001, it uses scientific
-    notation.
+    Digits before the decimal point are never rounded away. Values from 1e12 up and below 0.0001 use
+    scientific notation.
     """
     if math.isnan(value):
         return MISSING
     if math.isinf(value):
         return "∞" if value > 0 else "-∞"
-    size = abs(float(f"{value:.{digits - 1}e}"))  # rounded first: 9999.6 is a number of five digits
+    size = abs(float(f"{value:.{digits - 1}e}"))  # rounded first: 9999.6 becomes 10000, which has five digits
     if size == 0:
         return "0"
     if not 1e-4 <= size < 1e12:

@@ -1,4 +1,4 @@
-"""Moments and days as people write them: `2h` ago, `yesterday`, `2026-03-03`."""
+"""Times and days as people write them: `2h` ago, `yesterday`, `2026-03-03`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class RelativeDay(Enum):
 
 
 def parse_moment(text: object) -> timedelta | datetime:
-    """Parse a duration or a moment. A moment without a zone is in UTC. Raises BadInput."""
+    """Parse a duration or a time. A time without a zone is in UTC. Raises BadInput."""
     if isinstance(text, timedelta | datetime):
         return text
     word = str(text).strip()
@@ -44,17 +44,17 @@ def parse_moment(text: object) -> timedelta | datetime:
             )
         ) from None
     if not 1900 <= moment.year < 2200:  # near its limits, datetime can't convert between zones
-        raise BadInput(say("{word} is too far away.", word=Name(word[:40])))
+        raise BadInput(say("{word} is too far from today.", word=Name(word[:40])))
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def parse_past(text: object) -> timedelta | datetime | RelativeDay:
-    """Parse a start: a moment, the beginning of `today` or `yesterday`, or a duration before now."""
+    """Parse a start: a time, the beginning of `today` or `yesterday`, or a duration before now."""
     return _parse_relative_day(text) or parse_moment(text)
 
 
 def parse_day_or_moment(text: object) -> timedelta | datetime | date | RelativeDay | None:
-    """Parse a whole day (`2026-03-03`, `yesterday`), a moment, or a duration before now."""
+    """Parse a day (`2026-03-03`, `yesterday`), a time, or a duration before now."""
     if text is None or isinstance(text, date):
         return text
     if relative_day := _parse_relative_day(text):
@@ -65,9 +65,9 @@ def parse_day_or_moment(text: object) -> timedelta | datetime | date | RelativeD
     try:
         day = date(*map(int, word.split("-")))
     except ValueError:
-        raise BadInput(say("{word} isn't in the calendar.", word=Name(word))) from None
+        raise BadInput(say("{word} isn't a valid date.", word=Name(word))) from None
     if not 1900 <= day.year < 2200:
-        raise BadInput(say("{word} is too far away.", word=Name(word)))
+        raise BadInput(say("{word} is too far from today.", word=Name(word)))
     return day
 
 
@@ -77,7 +77,7 @@ def _parse_relative_day(text: object) -> RelativeDay | None:
 
 
 def resolve_start(since: timedelta | datetime | RelativeDay, now: datetime) -> datetime:
-    """Return the moment that `since` means at `now`: no earlier than the first date that datetime has."""
+    """Return the time that `since` means at `now`, but no earlier than datetime's minimum."""
     if isinstance(since, RelativeDay):
         return datetime.combine(since.date_at(now), time(), UTC)
     try:

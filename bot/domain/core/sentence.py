@@ -43,7 +43,7 @@ class Mention:
 class Sentence:
     """A template and its values. `str()` gives plain text; Slack renders it in bot/slack/core/blocks.py.
 
-    `code` says for decisions what the sentence is about: it stays the same when the words change.
+    `code` identifies the sentence in code; it stays the same when the words change.
     """
 
     template: str
@@ -73,7 +73,7 @@ _read_product_name: list[Callable[[], str]] = [lambda: "The registry"]
 
 
 def set_product_name(read_name: Callable[[], str]) -> None:
-    """Set what `say` writes for `{product}`: the name of the registry's product."""
+    """Set how `say` reads the registry product's name, which replaces `{product}`."""
     _read_product_name[:] = [read_name]
 
 
@@ -119,7 +119,7 @@ def to_plain_text(value: object) -> str:
 
 
 def sanitize_text(text: str) -> str:
-    """Return outside text without control, bidirectional and zero-width characters; line ends become spaces."""
+    """Return outside text without control, bidirectional, and zero-width characters; line breaks become spaces."""
     spaced = re.sub(r"[\r\n\t\u2028\u2029]+", " ", text)
     return "".join(
         char for char in spaced if unicodedata.category(char) not in _INVISIBLE_CATEGORIES or char == "\u200d"
@@ -127,11 +127,11 @@ def sanitize_text(text: str) -> str:
 
 
 def truncate(text: str, max_length: int) -> str:
-    """Return `text` in at most `max_length` characters, with `…` if it was cut."""
+    """Return `text` cut to at most `max_length` characters, with `…` at the end if it was cut."""
     return text if len(text) <= max_length else text[: max_length - 1].rstrip() + "…"
 
 
-# Control, format (bidi, zero width), surrogate and private-use characters. The zero-width joiner stays: without it,
+# Control, format (bidi, zero width), surrogate, and private-use characters. The zero-width joiner is kept: without it,
 # a family emoji falls apart, and it can't hide anything.
 _INVISIBLE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co"})
 
@@ -160,7 +160,7 @@ def unpack_sentence(data: Mapping[str, object]) -> Sentence:
     """Return the sentence that `pack_sentence` wrote."""
     args = data["args"]
     if not isinstance(args, Mapping):
-        raise TypeError("a packed sentence holds its values by name")
+        raise TypeError("a packed sentence must have its values by name")
     values = {str(name): _unpack_argument(value) for name, value in args.items()}
     return say(str(data["template"]), **values).with_code(str(data.get("code", "")))
 
@@ -182,7 +182,7 @@ def _pack_argument(value: object) -> object:
 
 def _unpack_argument(packed: object) -> object:
     if not isinstance(packed, Mapping):
-        raise TypeError("a packed value says its kind")
+        raise TypeError("a packed value must have a kind")
     [(kind, value)] = packed.items()
     if kind == "say":
         return unpack_sentence(value)

@@ -23,6 +23,6 @@ def sign_body(secret: str, timestamp: str, body: bytes) -> str:
 def encode_event_id(key: str) -> str:
     """Return an event's id for a header: printable ASCII, with anything else and `%` percent-encoded as UTF-8.
 
-    An event's key can contain the model's name, and so any character.
+    An event's key can contain the model's name, so it can have any character.
     """
     return quote(key, safe=_UNQUOTED_CHARACTERS)

@@ -15,10 +15,10 @@ class StrictModel(BaseModel):
 
 
 def error_message(error: Mapping[str, Any]) -> str:
-    """Return what one of pydantic's errors says: our validator's own words, if it's a validator of ours."""
+    """Return the message of a pydantic error; for Registrar's own validators, without pydantic's prefix."""
     return str(error["ctx"]["error"] if error["type"] == "value_error" else error["msg"])
 
 
 def documented_only(**schema: Any) -> Any:
-    """Return a constraint that only the OpenAPI document shows: the code that checks it gives a better error."""
+    """Return a constraint that's only documented in OpenAPI, because the code that checks it gives a better error."""
     return Field(json_schema_extra=schema)

@@ -1,1 +1,1 @@
-"""How a command line is read, and what help and completion list."""
+"""Parsing of the command line, help, and completion."""

@@ -1,4 +1,4 @@
-"""`registrar completion`: what a shell offers behind `registrar`, made from the definitions."""
+"""`registrar completion`: the completion script for a shell, generated from the definitions."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _ZSH_PRELUDE = "(( $+functions[compdef] )) || { autoload -U compinit && compinit
 
 
 def completion_script(shell: str, parser: argparse.ArgumentParser, verbs: Subparsers) -> str:
-    """Return what the shell has to read. `parser` has the commands that aren't about models, among its `verbs`."""
+    """Return the completion script. `parser` has the commands that aren't about models, in `verbs`."""
     groups: dict[str, Subparsers] = {}
-    for name in sorted(TERMINAL_COMMANDS, key=lambda name: " " not in name):  # `history` is a verb, and a group
+    for name in sorted(TERMINAL_COMMANDS, key=lambda name: " " not in name):  # `history` is both a verb and a group
         group, _, word = name.rpartition(" ")
         if group and group not in groups:
             about = COMMAND_GROUPS.get(group) or TERMINAL_COMMANDS[group].summary
@@ -33,7 +33,7 @@ def completion_script(shell: str, parser: argparse.ArgumentParser, verbs: Subpar
 
 
 def _add_arguments(parser: argparse.ArgumentParser, command: type[Command]) -> None:
-    """Add a command's arguments, for completion only: the grammar parses them."""
+    """Add a command's arguments, only for completion; the grammar parses them."""
     for name, field, arg in command.arguments():
         about = arg.help.replace("%", "%%")
         if field.annotation is bool:
@@ -50,7 +50,7 @@ def _add_arguments(parser: argparse.ArgumentParser, command: type[Command]) -> N
 
 
 def _choices(annotation: object, metavar: str) -> tuple[str, ...]:
-    """Return the possible values, if the definition has them: in its type, or in its placeholder."""
+    """Return the possible values, if the definition lists them in its type or its placeholder."""
     if annotation is Stage:
         return ("staging", "production")
     if isinstance(annotation, type) and issubclass(annotation, Enum):

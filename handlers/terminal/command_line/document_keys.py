@@ -26,18 +26,20 @@ from handlers.terminal.command_line.terminal_only_commands import (
 from handlers.terminal.output.documents import EVENT_KEYS
 
 _REQUEST_KEYS = schemas.document_keys(schemas.RequestDocument)
-_SENTENCE_KEY = {"sentence": "what a person reads"}
+_SENTENCE_KEY = {"sentence": "a human-readable message"}
 _SCHEMA_KEYS = {
-    "database": "where the ledger is, without its password",
-    "revision": "that of its tables, or null where there are none",
-    "newest": "the one that this Registrar wants",
-    "state": "none, older, current or newer",
+    "database": "the ledger's URL, without the password",
+    "revision": "the revision of its tables, or null if it has none",
+    "newest": "the revision that this version of Registrar needs",
+    "state": "none, older, current, or newer",
 }
-_COMMAND_KEY = {"ask": "the id of what you asked for, as in the audit: ask:ID"}
-_TRANSITION_STATE_KEY = {"state": "of the move: done, failed or stale; intended or executing while it goes on"}
+_COMMAND_KEY = {"ask": "the command's ID, which the audit log records as ask:ID"}
+_TRANSITION_STATE_KEY = {
+    "state": "the transition's state: done, failed, or `stale` (outdated); until then, intended or executing"
+}
 
 
-# The keys of each command's document, in order. They are an interface: none is renamed or removed.
+# The keys of each command's document, in order. They're a public interface: never rename or remove one.
 DOCUMENT_KEYS: dict[type[Command], Mapping[str, str]] = {
     **queries.KEYS,
     **comparisons.KEYS,
@@ -46,66 +48,66 @@ DOCUMENT_KEYS: dict[type[Command], Mapping[str, str]] = {
     PromoteFromTerminal: _REQUEST_KEYS,
     Archive: _COMMAND_KEY | _TRANSITION_STATE_KEY | _SENTENCE_KEY,
     Rollback: _COMMAND_KEY | _TRANSITION_STATE_KEY | _SENTENCE_KEY,
-    MonitorCheck: {"state": "how it stands now, as in registrar monitor show --json", **_SENTENCE_KEY},
+    MonitorCheck: {"state": "the monitor's state, as in registrar monitor show --json", **_SENTENCE_KEY},
     AuditShow: {
         "events": f"a list, newest first: {', '.join(list(EVENT_KEYS)[:-1])} (as in audit export), and sentence",
-        "more": "whether there are older ones",
-        "unreviewed": "the ids of requests that were moved without approvals and that nobody has reviewed yet",
+        "more": "whether there are older events",
+        "unreviewed": "the IDs of break-glass promotions that no one has reviewed yet",
     },
     AuditVerify: {
-        "whole": "whether it is",
-        "events": "how many events there are by the head",
-        "head": "the last one's hash",
-        "anchors": "how many anchors were compared; null: none was asked for",
-        "unreviewed": "the ids of requests that were moved without approvals and that nobody has reviewed yet",
-        "fault": "null, or number, last (null, or the last of the rows of which it is one), kind (edited, missing, "
-        "inserted, swapped, cut off or rewritten) and why",
-        "sentence": "all that as a person reads it",
-        "advice": "what to do, or null",
+        "whole": "whether the audit log is intact",
+        "events": "the number of events, according to the head",
+        "head": "the last event's hash",
+        "anchors": "the number of anchors compared, or null without --anchor",
+        "unreviewed": "the IDs of break-glass promotions that no one has reviewed yet",
+        "fault": "null, or an object: number, last (the last of the suspect entries, or null), kind (edited, missing, "
+        "inserted, swapped, cut off, or rewritten), why",
+        "sentence": "a human-readable message",
+        "advice": "what to do next, or null",
     },
     AuditExport: EVENT_KEYS,
     PolicyShow: {
         "model": "the model's name",
-        "pattern": "the pattern that holds, or null",
+        "pattern": "the pattern that applies, or null",
         "channel": "its channel",
-        "policy": "the revision: what the file's SHA-256 begins with",
-        "sentences": "a list: what holds, as a person reads it",
+        "policy": "the revision: the beginning of the file's SHA-256",
+        "sentences": "a list of the rules, in human-readable form",
     },
     PolicyCheck: {
         "file": "the file",
-        "valid": "whether it can be used",
+        "valid": "whether the file is valid",
         "policy": "its revision, or null",
-        "faults": "a list: everything that is wrong",
-        "notices": "a list: what can be used, and is worth knowing",
+        "faults": "a list of errors",
+        "notices": "a list of notices about a valid file",
     },
     ImportHistory: {
         "file": "the file",
-        "sha256": "its SHA-256, as in the audit",
-        "rows": "how many rows it has",
-        "added": "how many of them are new to the history",
+        "sha256": "its SHA-256, as in the audit log",
+        "rows": "the number of rows in it",
+        "added": "the number of rows added to the history",
     }
     | _SENTENCE_KEY,
     DbStatus: _SCHEMA_KEYS
     | _SENTENCE_KEY
-    | {"advice": "what to do, or null", "held": "why work is held after a restore, or null"},
-    DbUpgrade: _SCHEMA_KEYS | {"before": "the revision that its tables had before, or null"} | _SENTENCE_KEY,
+    | {"advice": "what to do next, or null", "held": "why work is on hold after a restore, or null"},
+    DbUpgrade: _SCHEMA_KEYS | {"before": "the tables' previous revision, or null"} | _SENTENCE_KEY,
     DbBackup: {
-        "database": "where the ledger is, without its password",
-        "file": "the copy",
-        "bytes": "how long it is",
-        "events": "how many audit events are in it",
-        "head": "the last one's hash",
-        "whole": "whether its audit is whole; else the exit code is 1, and the copy is kept",
+        "database": "the ledger's URL, without the password",
+        "file": "the backup file",
+        "bytes": "the backup's size in bytes",
+        "events": "the number of audit events in it",
+        "head": "the last event's hash",
+        "whole": "whether its audit log is intact; otherwise the exit code is 1, and the file is kept",
     }
     | _SENTENCE_KEY,
     DbCopy: {
-        "from": "where the ledger is",
-        "to": "where its copy is, without the password",
-        "dry_run": "whether it was taken back",
-        "rows": "how many rows were copied, by table",
-        "events": "how many audit events are among them",
-        "head": "the last one's hash, the same in both",
-        "whole": "whether the audit is whole",
+        "from": "the ledger's URL",
+        "to": "the copy's URL, without the password",
+        "dry_run": "whether this was a dry run, which was rolled back",
+        "rows": "the number of copied rows, by table",
+        "events": "the number of audit events among them",
+        "head": "the last event's hash, the same in both",
+        "whole": "whether the audit log is intact",
     }
     | _SENTENCE_KEY,
 }

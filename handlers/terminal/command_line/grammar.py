@@ -1,4 +1,4 @@
-"""Parses the terminal's command line: Slack's grammar, more commands, and flags for the output format."""
+"""Parse the terminal's command line: Slack's grammar, plus more commands and flags for the output format."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from handlers.terminal.command_line import terminal_only_commands
 from handlers.terminal.command_line.index import COMMAND_GROUPS, DEFAULT_SUBCOMMANDS
 from handlers.terminal.output.command_output import OutputFormat
 
-# Slack's commands, some replaced by the terminal's own version: with more flags, or with two words.
+# Slack's commands. The terminal replaces some with a version that has more flags or two words.
 TERMINAL_COMMANDS: dict[str, type[Command]] = {
     name: verb for name, verb in catalog.COMMANDS.items() if verb is not Help and name not in COMMAND_GROUPS
 } | {verb.verb: verb for verb in terminal_only_commands.COMMANDS}
 EXIT_CODES = {
     0: "done",
-    1: "refused by the rules, by people or by MLflow, a gate fails, or the audit is not whole",
-    2: "what was typed or configured is wrong",
-    3: "MLflow, the ledger or the bot does not answer",
-    4: "the request expired, is out of date, or was cancelled",
-    5: "the wait ended first; the request goes on",
+    1: "refused by the rules, people, or MLflow; a gate failed; or the audit log was altered",
+    2: "the input or the configuration is invalid",
+    3: "MLflow, the ledger, or the bot isn't responding",
+    4: "the request expired, is outdated, or was canceled",
+    5: "the wait timed out; the request continues",
 }
 OUTPUT_FORMATS: dict[type[Command], dict[OutputFormat, str]] = {
-    verb: {OutputFormat.JSON: "one JSON document on standard output, and nothing else there"}
+    verb: {OutputFormat.JSON: "print one JSON document to standard output, and nothing else"}
     | ({OutputFormat.CSV: comparisons.CSV_HELP[verb]} if verb in comparisons.CSV_HELP else {})
     for verb in TERMINAL_COMMANDS.values()
-} | {terminal_only_commands.AuditExport: {}}  # whose form is its format
+} | {terminal_only_commands.AuditExport: {}}  # its --format selects the output
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +51,9 @@ class Invocation:
 
 
 def parse_invocation(words: Sequence[str], other_commands: Iterable[str]) -> Invocation:
-    """Return the parsed words, a command's name first. `other_commands`: names that aren't model commands.
+    """Parse the words; the first one is the command's name. `other_commands`: names that aren't model commands.
 
-    Raises BadInput with the nearest command, or with what's wrong in its arguments.
+    Raises BadInput with the closest command, or with what's wrong with the arguments.
     """
     if words[0].lower() in COMMAND_GROUPS and {*words[1:]} in ({"--help"}, {"-h"}):
         return Invocation(Help(about=words[0].lower()), OutputFormat.TEXT)
@@ -77,12 +77,12 @@ def parse_invocation(words: Sequence[str], other_commands: Iterable[str]) -> Inv
 def find_command(words: Sequence[str], other_commands: Iterable[str]) -> tuple[type[Command], Sequence[str]]:
     """Return the command, and the words after its name.
 
-    Raises BadInput with the nearest command, or with where that command is available.
+    Raises BadInput with the closest command.
     """
     word = words[0]
     name = catalog.COMMAND_ALIASES.get(word.lower(), word.lower())
     longer = f"{name} {words[1].lower()}" if len(words) > 1 else ""
-    if name in TERMINAL_COMMANDS and longer in TERMINAL_COMMANDS:  # a model of that name must be given with its flag
+    if name in TERMINAL_COMMANDS and longer in TERMINAL_COMMANDS:  # a model with that name needs its flag
         return TERMINAL_COMMANDS[longer], words[2:]
     if name in COMMAND_GROUPS:
         return _find_in_group(name, words[1:])
@@ -97,11 +97,13 @@ def find_command(words: Sequence[str], other_commands: Iterable[str]) -> tuple[t
                 near=Code(f"{_command_prefix(words)} {near[0]}"),
             )
         )
-    raise BadInput(say("Unknown command {word}. {help} lists them all.", word=Name(word[:60]), help=Code(HELP_COMMAND)))
+    raise BadInput(
+        say("Unknown command {word}. To list commands, run {help}.", word=Name(word[:60]), help=Code(HELP_COMMAND))
+    )
 
 
 def _find_in_group(group: str, words: Sequence[str]) -> tuple[type[Command], Sequence[str]]:
-    """Return the subcommand of a group. Raises BadInput for a near miss, which would be read as a model's name."""
+    """Return a group's subcommand. Raises BadInput for a likely typo, which would otherwise be a model's name."""
     name = words[0].lower() if words else ""
     if f"{group} {name}" in TERMINAL_COMMANDS:
         return TERMINAL_COMMANDS[f"{group} {name}"], words[1:]
@@ -116,7 +118,7 @@ def _find_in_group(group: str, words: Sequence[str]) -> tuple[type[Command], Seq
             "Unknown command {word}. Did you mean {near}?", word=typed, near=Code(f"{begins} {group} {near[0]}")
         )
         help_hint = say(
-            "{meant} For a model of that name, type {show}.",
+            "{meant} For a model with that name, run {show}.",
             meant=suggestion,
             show=Code(f"registrar {show} {words[0]}"),
         )
@@ -124,7 +126,7 @@ def _find_in_group(group: str, words: Sequence[str]) -> tuple[type[Command], Seq
     if not takes_a_model or begins == HELP_COMMAND or (words[1:] and not words[1].startswith("-")):
         raise BadInput(
             say(
-                "Unknown command {word}. {group} has {parts}.",
+                "Unknown command {word}. Subcommands of {group}: {parts}.",
                 word=typed,
                 group=Code(f"registrar {group}"),
                 parts=[Code(part) for part in parts],
@@ -137,7 +139,7 @@ HELP_COMMAND = "registrar help"
 
 
 def _command_prefix(words: Sequence[str]) -> str:
-    """Return the beginning of the command that was meant: a request for help with a typo still gets help."""
+    """Return the prefix of a suggested command: a typo in a help command still suggests help."""
     return HELP_COMMAND if {"--help", "-h"} & set(words) else "registrar"
 
 
@@ -159,8 +161,8 @@ def help_text(command: Help) -> str:
         _wrap(f"usage: {usage_line(verb)}", "    "),
         f"{verb.summary}.",
         _two_columns([*arguments, *forms]),
-        f"For example: registrar {verb.example}",
-        f"The JSON document's keys:\n{_two_columns(document_keys(verb).items())}",
+        f"Example: registrar {verb.example}",
+        f"JSON keys:\n{_two_columns(document_keys(verb).items())}",
         f"Exit codes:\n{_two_columns((str(code), meaning) for code, meaning in EXIT_CODES.items())}",
     ]
     return "\n\n".join(paragraphs) + "\n"
@@ -174,7 +176,7 @@ def _group_help_text(group: str) -> str:
             [
                 f"usage: registrar {group} {words} …",
                 "\n".join(_wrap(f"  {usage_line(verb)}", "      ") + f"\n      {verb.summary}" for verb in verbs),
-                f"More about one: registrar help {verbs[0].verb}",
+                f"For details: registrar help {verbs[0].verb}",
             ]
         )
         + "\n"
@@ -188,7 +190,7 @@ def _argument_label(arg: Argument) -> str:
 
 
 def _two_columns(pairs: Iterable[tuple[str, str]]) -> str:
-    """Return two columns; if the first one's text is too long, the second one's starts on the next line."""
+    """Return two columns. If the first is too long, the second starts on the next line."""
     lines = []
     for name, description in pairs:
         head = f"  {name:<22}  " if len(name) <= 22 else f"  {name}\n{' ' * 26}"

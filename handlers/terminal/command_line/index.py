@@ -1,4 +1,4 @@
-"""What bare `registrar` prints: every command in one line, in groups. Light: it loads no definitions."""
+"""The output of `registrar` without arguments: one line per command, in groups. Imports no definitions."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from pathlib import Path
 
 SET_UP = {
     "init": "Write a policy file with comments",
-    "doctor": "Check the setup, and say what to fix and how",
-    "demo": "Play through the whole story on this machine, without Slack",
-    "completion": "Print the script that lets your shell complete commands",
+    "doctor": "Check the setup and explain how to fix problems",
+    "demo": "Try Registrar on this machine, without Slack",
+    "completion": "Print a completion script for your shell",
 }
 RUN = {
-    "run": "Serve your workspace, until Ctrl-C",
-    "worker": "Do background work beside `run`, on the same PostgreSQL",
+    "run": "Serve your Slack workspace until you press Ctrl-C",
+    "worker": "Do background work alongside `run`, on one PostgreSQL",
 }
-OWN_COMMANDS = SET_UP | RUN  # commands that Slack doesn't have, and that aren't about models
+OWN_COMMANDS = SET_UP | RUN  # commands that Slack doesn't have and that aren't about models
 COMMAND_GROUPS = {  # two-word commands
-    "monitor": "Watch the version in Production",
+    "monitor": "Manage the monitors of Production versions",
     "policy": "Check a policy file, or show a model's rules",
-    "audit": "Show, verify, or export the audit",
+    "audit": "Show, verify, or export the audit log",
     "db": "Check, upgrade, back up, or move the ledger",
 }
 DEFAULT_SUBCOMMANDS = {
@@ -30,5 +30,5 @@ DEFAULT_SUBCOMMANDS = {
 
 
 def command_index() -> str:
-    """Return every command in its group, and how to learn more; scripts/docs.py writes it from the definitions."""
+    """Return the list of commands, in groups. scripts/docs.py generates it from the definitions."""
     return Path(__file__).with_name("index.txt").read_text(encoding="utf-8")

@@ -25,7 +25,7 @@ def _parse_timespan(text: object) -> timedelta | None:
     except ValueError:
         raise BadInput(
             say(
-                "{word} is no span of time. Write one like {a} or {b}.",
+                "Can't read {word} as a duration. Try {a} or {b}.",
                 word=Name(str(text)[:40]),
                 a=Code("30m"),
                 b=Code("4h"),
@@ -36,15 +36,13 @@ def _parse_timespan(text: object) -> timedelta | None:
 Since = Annotated[
     timedelta | datetime | RelativeDay | None,
     BeforeValidator(parse_past),
-    Argument("TIME", "how far back (30d), or from when (yesterday, 2026-11-01; in UTC)", False, ("--since",)),
+    Argument("TIME", "how far back (30d), or the start time (yesterday, 2026-11-01; UTC)", False, ("--since",)),
 ]
-PolicyFileArgument = Annotated[
-    str, Argument("FILE", "the policy file; without, what REGISTRAR_POLICY says", flags=("--file",))
-]
+PolicyFileArgument = Annotated[str, Argument("FILE", "the policy file; default: REGISTRAR_POLICY", flags=("--file",))]
 
 
 class AuditShow(Command):
-    """Tell what happened."""
+    """Show what happened."""
 
     verb = "audit show"
     summary = "Show who did what, and what was refused, newest first"
@@ -52,25 +50,25 @@ class AuditShow(Command):
     model: OptionalModelName = None
     since: Since = None
     last: Annotated[
-        int, Field(ge=1, le=100_000), Argument("N", "how many at most", positional=False, flags=("--last",))
+        int, Field(ge=1, le=100_000), Argument("N", "the maximum number of events", positional=False, flags=("--last",))
     ] = 20
     before: Annotated[
         int | None,
         Field(ge=1, le=MAX_EVENT_NUMBER),
-        Argument("NUMBER", "only those before this number: the next page", False, ("--before",)),
+        Argument("NUMBER", "only events before this event number, for the next page", False, ("--before",)),
     ] = None
     by: Annotated[
-        str, Argument("ACTOR", "only what they did, such as slack:T012AB3CD/U0BOB or client:ci", False, ("--by",))
+        str, Argument("ACTOR", "only this actor's events, such as slack:T012AB3CD/U0BOB or client:ci", False, ("--by",))
     ] = ""
     tag: Annotated[str, Argument("TAG", "only events with this tag", False, ("--tag",))] = ""
 
     @model_validator(mode="after")
     def _require_one_filter(self) -> AuditShow:
-        """Each of these has an index of its own; of two together the audit might be read to its beginning."""
+        """Refuse two filters: each has an index, but both together could read the whole audit log."""
         if sum(map(bool, (self.model, self.by, self.tag))) > 1:
             raise BadInput(
                 say(
-                    "Choose one of a model, {by} and {tag}; audit export has everything.",
+                    "Use only one of MODEL, {by}, and {tag}. For every event, run registrar audit export.",
                     by=Code("--by"),
                     tag=Code("--tag"),
                 )
@@ -79,21 +77,24 @@ class AuditShow(Command):
 
 
 class AuditVerify(Command):
-    """Look whether the audit is whole."""
+    """Verify the audit log."""
 
     verb = "audit verify"
-    summary = "Verify that the audit is whole; if it isn't, name the first bad row and what was done to it"
+    summary = "Verify that the audit log is intact; if it isn't, show the first bad entry and what happened to it"
     example = "audit verify --anchor anchor.jsonl"
     anchor: Annotated[
-        str, Argument("FILE", "heads that were anchored, to be compared as well", positional=False, flags=("--anchor",))
+        str,
+        Argument(
+            "FILE", "also compare the log with the anchored heads in this file", positional=False, flags=("--anchor",)
+        ),
     ] = ""
 
 
 class AuditExport(Command):
-    """Write the audit out."""
+    """Export the audit log."""
 
     verb = "audit export"
-    summary = "Export the audit or a part of it, oldest first, one event per line"
+    summary = "Export all or part of the audit log, oldest first, one event per line"
     example = "audit export --since 2026-11-01 > audit.jsonl"
     model: OptionalModelName = None
     since: Since = None
@@ -103,7 +104,7 @@ class AuditExport(Command):
 
 
 class ImportHistory(Command):
-    """Add what was in Production before Registrar to the history."""
+    """Import the history of Production from before Registrar."""
 
     verb = "history import"
     summary = "Import earlier history from a CSV or JSON file; admins only"
@@ -115,74 +116,73 @@ class ImportHistory(Command):
 
 
 class DbStatus(Command):
-    """Tell how the ledger's tables are."""
+    """Show the state of the ledger's tables."""
 
     verb = "db status"
-    summary = "Show where the ledger is, whether its tables are up to date, and what to do"
+    summary = "Show where the ledger is, whether its tables are up to date, and what to do next"
     example = "db status"
 
 
 class DbUpgrade(Command):
-    """Bring the ledger's tables up to date."""
+    """Create or upgrade the ledger's tables."""
 
     verb = "db upgrade"
-    summary = "Create the ledger's tables, or bring those of an older Registrar up to date"
+    summary = "Create the ledger's tables, or upgrade those of an older version"
     example = "db upgrade"
 
 
 class DbBackup(Command):
-    """Copy the ledger into a file."""
+    """Back up the ledger to a file."""
 
     verb = "db backup"
-    summary = "Copy the ledger into a new file while the bot runs, and verify its audit"
+    summary = "Back up the ledger to a new file while the bot runs, and verify its audit log"
     example = "db backup ledger-2026-11-27.db"
-    file: Annotated[str, Argument("FILE", "the file, which must not be there yet", flags=("--file",))]
+    file: Annotated[str, Argument("FILE", "the file to create", flags=("--file",))]
 
 
 class DbCopy(Command):
-    """Move the ledger to PostgreSQL."""
+    """Copy the ledger to PostgreSQL."""
 
     verb = "db copy"
-    summary = "Copy the ledger from SQLite to an empty PostgreSQL, its audit chain intact; stop the bot first"
+    summary = "Copy the ledger from SQLite to an empty PostgreSQL database; stop the bot first"
     example = "db copy --to postgresql+psycopg://registrar@db.internal/registrar"
     to: Annotated[
-        str, Argument("URL", "where to; libpq finds the password in PGPASSWORD or ~/.pgpass", False, ("--to",))
+        str,
+        Argument("URL", "the target database; libpq reads the password from PGPASSWORD or ~/.pgpass", False, ("--to",)),
     ]
-    dry_run: Annotated[
-        bool, Argument("", "do and compare everything, and then take it back", False, ("--dry-run",))
-    ] = False
-    force: Annotated[bool, Argument("", "also copy an audit that is not whole, as it is", False, ("--force",))] = False
+    dry_run: Annotated[bool, Argument("", "copy and compare everything, then roll back", False, ("--dry-run",))] = False
+    force: Annotated[bool, Argument("", "copy even an altered audit log, unchanged", False, ("--force",))] = False
 
 
 class DbAccept(Command):
-    """Lift the hold after a restore, and carry out what was waiting."""
+    """Release the hold after a restore, and carry out pending work."""
 
     verb = "db accept"
-    summary = "After a restore, carry out what was pending, with every check that a transition has"
+    summary = "After a restore, carry out pending work; transitions are checked as usual"
     example = 'db accept --reason "the registry was moved to a new server"'
     reason: Reason
 
 
 class DbDropPending(Command):
-    """Lift the hold after a restore, and end what was waiting."""
+    """Release the hold after a restore, and end pending work."""
 
     verb = "db drop-pending"
     summary = "After a restore, end every pending request, transition, command, and tag update"
-    example = 'db drop-pending --reason "the ledger is from Friday, all of that was done"'
+    example = 'db drop-pending --reason "the ledger is from Friday; all of this is done"'
     reason: Reason
 
 
 class PolicyCheck(Command):
-    """Look for what is wrong in a policy file."""
+    """Check a policy file for errors."""
 
     verb = "policy check"
-    summary = "Check a policy file, and list every error in it and what to know about it"
+    summary = "Check a policy file, and list its errors and notices"
     example = "policy check registrar.yml"
     file: PolicyFileArgument = ""
 
 
 class PolicyShow(Command):
-    """Tell what a policy file says of a model."""
+    """Show a policy file's rules for a model."""
 
     verb = "policy show"
     summary = ShowPolicy.summary
@@ -192,20 +192,21 @@ class PolicyShow(Command):
 
 
 class PromoteFromTerminal(Promote):
-    """Ask that a version move, and wait for what comes of it."""
+    """Request a promotion, and optionally wait for its outcome."""
 
-    wait: Annotated[
-        bool, Argument("", "wait until it is decided and done; the exit code tells how it ended", False, ("--wait",))
-    ] = False
+    wait: Annotated[bool, Argument("", "wait for the outcome; the exit code reports it", False, ("--wait",))] = False
     timeout: Annotated[
         timedelta | None,
         BeforeValidator(_parse_timespan),
-        Argument("TIME", "wait so long at most, such as 4h; the request goes on without you", False, ("--timeout",)),
+        Argument("TIME", "wait at most this long, such as 4h; the request continues after that", False, ("--timeout",)),
     ] = None
     approver: Annotated[
         str,
         Argument(
-            "ID", "also approve it, as this Slack user, whom the policy's operators say you are", False, ("--approver",)
+            "ID",
+            "also approve it as this Slack user; the policy's operators must map you to them",
+            False,
+            ("--approver",),
         ),
     ] = ""
     idempotency_key: Annotated[
@@ -213,7 +214,7 @@ class PromoteFromTerminal(Promote):
         Field(max_length=200, pattern=r"^[!-~]*$"),
         Argument(
             "KEY",
-            "your own word for this: a second time with it opens no second request",
+            "your own key for this request; reusing it doesn't open another request",
             False,
             ("--idempotency-key",),
         ),
@@ -223,14 +224,14 @@ class PromoteFromTerminal(Promote):
     def _require_wait(self) -> PromoteFromTerminal:
         if self.timeout is not None and not self.wait:
             raise BadInput(
-                say("{timeout} says how long {wait} waits: add that.", timeout=Code("--timeout"), wait=Code("--wait"))
+                say("{timeout} works only with {wait}. Add {wait}.", timeout=Code("--timeout"), wait=Code("--wait"))
             )
         return self
 
     def idempotency_key_for(self, ci: CiRun) -> str:
         """Return the idempotency key: the same for every attempt of one CI run; empty outside of CI.
 
-        So a job that's run again keeps waiting for the request that its first attempt opened.
+        So a job that's rerun waits for the request that its first attempt opened.
         """
         if self.idempotency_key or not ci.run:
             return self.idempotency_key
@@ -238,7 +239,7 @@ class PromoteFromTerminal(Promote):
         return "".join(char if "!" <= char <= "~" else "_" for char in words)[:200]
 
     def plain_command(self) -> Promote:
-        """Return the command as Slack knows it, without the terminal's own flags."""
+        """Return Slack's version of the command, without the terminal's own flags."""
         return Promote(**{name: getattr(self, name) for name in Promote.model_fields})
 
 

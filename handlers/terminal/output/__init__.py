@@ -1,1 +1,1 @@
-"""What the terminal prints: text for people, JSON and CSV for programs."""
+"""The terminal's output: text for people, JSON and CSV for programs."""

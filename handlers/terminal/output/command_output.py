@@ -21,26 +21,26 @@ class OutputFormat(Enum):
     """The output format; the value is the flag that selects it."""
 
     TEXT = ""  # a sentence and a table
-    JSON = "--json"  # one JSON document and nothing else; what is missing is null
-    CSV = "--csv"  # everything as CSV, numbers in full precision; what is missing is empty
+    JSON = "--json"  # one JSON document and nothing else; missing values are null
+    CSV = "--csv"  # everything as CSV, with numbers in full precision; missing values are empty
 
 
 @dataclass(frozen=True, slots=True)
 class CommandOutput:
-    """What to print, and how to end."""
+    """The text to print, and the exit code."""
 
     text: str
     exit_code: int = 0
 
 
-# Renders a query's view: of a session, the command, and the view, in an output format.
+# Renders a query's view. Takes the session, the command, the view, and the output format.
 Renderer = Callable[["TerminalSession", Any, Any, OutputFormat], CommandOutput]
 
 
 def sentence_output(
     sentence: Sentence | str, output_format: OutputFormat, exit_code: int = 0, /, **fields: Any
 ) -> CommandOutput:
-    """Return a sentence: alone for people, in JSON under `sentence`, after the other keys."""
+    """Return a sentence as text, or as JSON under `sentence`, after the other keys."""
     sentence = to_terminal_sentence(sentence) if isinstance(sentence, Sentence) else sentence
     if output_format is OutputFormat.JSON:
         return json_output({**fields, "sentence": str(sentence)}, exit_code)
@@ -48,7 +48,7 @@ def sentence_output(
 
 
 def to_terminal_sentence(sentence: Sentence) -> Sentence:
-    """Return a sentence for the terminal: commands to type in Slack become commands to type here."""
+    """Return a sentence for the terminal: Slack commands become terminal commands."""
     return Sentence(sentence.template, {name: _to_terminal_value(value) for name, value in sentence.args.items()})
 
 
@@ -66,11 +66,11 @@ def json_output(document: Mapping[str, Any], exit_code: int = 0) -> CommandOutpu
 
 
 def print_output(output_format: OutputFormat, document: Mapping[str, Any], *lines: object) -> None:
-    """Print the document, or for people these lines."""
+    """Print the document for programs, or the lines for people."""
     is_json = output_format is OutputFormat.JSON
     console.write_output(documents.to_json(document) if is_json else "".join(f"{line}\n" for line in lines))
 
 
 def rendered_output(build: Callable[[int], Sequence[RenderableType]], exit_code: int = 0) -> CommandOutput:
-    """Return the output that `build` makes for the terminal's width."""
+    """Return the output that `build` returns for the terminal's width."""
     return CommandOutput(console.render(build), exit_code)

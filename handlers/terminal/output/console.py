@@ -1,4 +1,4 @@
-"""Writes to the terminal: colors on a terminal, full lines to a pipe. Light."""
+"""Write to standard output: colors on a terminal, unwrapped lines to a pipe. Quick to import."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from rich.text import Text
 
 
 def stdout_console() -> Console:
-    """Return standard output for people. Names from outside are plain text here, never rich's markup."""
+    """Return standard output for people. Names from outside are plain text, never rich's markup."""
     return Console(
         color_system=None if os.environ.get("NO_COLOR") else "auto", markup=False, highlight=False, emoji=False
     )
 
 
 def render(build: Callable[[int], Sequence[RenderableType]]) -> str:
-    """Return the text to print: `build` makes its parts for the terminal's width; colors only if it has them."""
+    """Return the text to print. `build` returns its parts for the terminal's width; colors only if supported."""
     screen = stdout_console()
     with screen.capture() as captured:
         for part in build(screen.width):
-            # Whoever reads from a pipe searches sentences: only a screen needs them in lines.
+            # Don't wrap sentences in a pipe, so that they can be searched.
             screen.print(part, soft_wrap=isinstance(part, Text) and not screen.is_terminal)
     return captured.get()
 
 
 def new_table(*headings: str) -> Table:
-    """Return an empty table in our one style; cells that are too long are folded."""
+    """Return an empty table in the shared style; long cells are folded."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for heading in headings:
         table.add_column(heading, overflow="fold")
@@ -38,9 +38,9 @@ def new_table(*headings: str) -> Table:
 
 
 def write_output(text: str) -> None:
-    """Write to standard output, flushed; characters that its encoding doesn't have are escaped, such as ★."""
+    """Write to standard output and flush. Characters that its encoding doesn't have, such as ★, are escaped."""
     sys.stdout.write(text.encode(output_encoding(), "backslashreplace").decode(output_encoding()))
-    sys.stdout.flush()  # here, a reader that closed the pipe can still be told apart from a fault
+    sys.stdout.flush()  # fail here if the reader closed the pipe, where it can be told apart from a bug
 
 
 def output_encoding() -> str:

@@ -20,31 +20,31 @@ if TYPE_CHECKING:  # pandas takes a second to load
     from bot.domain.registry.model import VersionInfo
 
 EVENT_KEYS = {
-    "number": "its place in the chain",
+    "number": "the event's place in the chain",
     "at": "when (ISO 8601, UTC)",
-    "actor": "who: slack:TEAM/USER, client:NAME, operator:NAME or automation:NAME",
-    "tag": "what, as source:subject:action",
-    "subject": "on what",
-    "model": "of which model, or null",
-    "before": "what was, or null",
-    "after": "what is since, or null",
+    "actor": "who: slack:TEAM/USER, client:NAME, operator:NAME, or automation:NAME",
+    "tag": "what happened, as source:subject:action",
+    "subject": "what it happened to",
+    "model": "the model, or null",
+    "before": "the value before, or null",
+    "after": "the value after, or null",
     "why": "the reason",
-    "origin": "where it came from: slack, terminal, api or job",
-    "evidence": "what it was decided on, an object",
+    "origin": "where it came from: slack, terminal, api, or job",
+    "evidence": "the evidence for the decision, an object",
     "previous": "the hash of the event before it",
-    "hash": "its own: SHA-256 of previous, a line end and body",
+    "hash": "the event's hash: SHA-256 of previous, a newline, and body",
     "body": "the event exactly as it was hashed",
 }
 
 
 def to_json(document: Mapping[str, Any], indent: int | None = 2) -> str:
-    """Return the document as text; characters that standard output doesn't have are escaped."""
+    """Return the document as text. Characters that standard output can't encode are escaped."""
     is_unicode = console.output_encoding().lower().replace("-", "").startswith("utf")
     return json.dumps(document, ensure_ascii=not is_unicode, allow_nan=indent is None, indent=indent) + "\n"
 
 
 def comparison_document(comparison: compared.Comparison, sentence: Sentence) -> dict[str, Any]:
-    """Return the document of a comparison: every version and metric, numbers as exact as floats are."""
+    """Return the document of a comparison, with every version and metric in full precision."""
     return {
         "model": comparison.model,
         "incumbent": comparison.incumbent,
@@ -74,9 +74,9 @@ def validation_document(
 
 
 def event_document(record: AuditRecord) -> dict[str, Any]:
-    """Return an audit row as it's exported: its event, its place in the chain, and the text that was hashed.
+    """Return an audit row for export: its event, its place in the chain, and the text that was hashed.
 
-    If the text isn't an event, only what the row's columns say is included.
+    If the text isn't a valid event, return only the row's columns.
     """
     try:
         body = json.loads(record.body)
@@ -89,7 +89,7 @@ def event_document(record: AuditRecord) -> dict[str, Any]:
 
 
 def events_csv(records: Iterable[AuditRecord]) -> str:
-    """Return audit rows as lines of CSV without a heading: the columns are the keys of a line of JSON."""
+    """Return audit rows as CSV without a header. The columns are the keys of the JSON lines."""
     rows = [event_document(record) for record in records]
     return _to_csv(row | {"evidence": json.dumps(row["evidence"], ensure_ascii=False, sort_keys=True)} for row in rows)
 
@@ -103,7 +103,7 @@ def best_document(winner: compared.BestVersion, sentence: Sentence) -> dict[str,
 
 
 def best_csv(winner: compared.BestVersion, sentence: Sentence) -> str:
-    """Return the winner as CSV, a heading and one row: the columns are the keys of the JSON document."""
+    """Return the winner as CSV, with a header and one row. The columns are the keys of the JSON document."""
     document = best_document(winner, sentence)
     return _to_csv([{key: key for key in document}, document])
 
@@ -130,12 +130,12 @@ def _version_document(comparison: compared.Comparison, row: int) -> dict[str, An
 
 
 def _json_value(value: Any) -> Any:
-    """Return a value as JSON has it: no NaN, no infinity, an enumeration's word."""
+    """Return a value for JSON: null for NaN and infinity, and an enum's value."""
     if isinstance(value, float):
         return value if isfinite(value) else None
     return getattr(value, "value", value)
 
 
 def _escape_formula(value: object) -> object:
-    """Put an apostrophe before text that a spreadsheet would read as a formula, as `comparison.to_csv` does."""
+    """Prefix text that a spreadsheet would read as a formula with an apostrophe, like `comparison.to_csv`."""
     return f"'{value}" if isinstance(value, str) and value.startswith(tuple("=+-@\t\r\n＝＋－＠")) else value

@@ -1,4 +1,4 @@
-"""A comparison as a person reads it at the terminal. Names from outside are plain text here, never rich's markup."""
+"""Tables of comparisons and gates for the terminal. Names from outside are plain text, never rich's markup."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from bot.domain.registry.comparison_messages import summarize_comparison
 from handlers.terminal.output import console
 
 BEST_SIGN = "★"
-COLUMN_GAP = 2  # columns of the screen between two of the table
+COLUMN_GAP = 2  # characters between two columns of the table
 MAX_HEADING_WIDTH, MAX_SEMVER_WIDTH = 18, 20  # wider cells wrap
-MAX_NAMED_METRICS = 40  # metrics that do not fit and are named; of more, the rest is counted
+MAX_NAMED_METRICS = 40  # metrics that don't fit and are named; the rest is only counted
 
 
 class TableColumn(NamedTuple):
-    """One column of the table; `best` is the row that wins it."""
+    """One column of the table; `best` is the row with the best value."""
 
     heading: str
     cells: Sequence[str]
@@ -34,7 +34,7 @@ class TableColumn(NamedTuple):
 
 
 def comparison_table(comparison: Comparison, width: int) -> list[RenderableType]:
-    """Return the sentence, the table of every version with as many metrics as fit, and what was left out."""
+    """Return the sentence, a table of all versions with the metrics that fit, and a line about the others."""
     parts: list[RenderableType] = [Text(str(summarize_comparison(comparison)))]
     if comparison.frame.empty:
         return parts
@@ -42,7 +42,7 @@ def comparison_table(comparison: Comparison, width: int) -> list[RenderableType]
     metrics = metric_columns(comparison, width - sum(column.width + COLUMN_GAP for column in columns))
     parts += [Text(), _build_table([*columns, *metrics])]
     if metrics:
-        beside = f"; beside the values the difference to v{comparison.incumbent} in Production"
+        beside = f"; next to each value is its difference from v{comparison.incumbent} in Production"
         parts.append(Text(f"{BEST_SIGN} best{'' if comparison.incumbent is None else beside}", style="dim"))
     if left_out := comparison.metrics[len(metrics) :]:
         parts.append(Text(_left_out_line(left_out, len(comparison.metrics), width)))
@@ -50,11 +50,11 @@ def comparison_table(comparison: Comparison, width: int) -> list[RenderableType]
 
 
 def gates_table(snapshot: RequestSnapshot, sentence: Sentence) -> list[RenderableType]:
-    """Return the sentence, and a table of the gates: what was found, and what has to be."""
+    """Return the sentence, and a table of the gates with their values and what's required."""
     parts: list[RenderableType] = [Text(str(sentence))]
     if not snapshot.gates:
         return parts
-    table = console.new_table("", "Gate", "Value", "Has to be", "Note")
+    table = console.new_table("", "Gate", "Value", "Required", "Note")
     for gate in snapshot.gates:
         mark = Text("✓", style="bold green") if gate.passed else Text("✗", style="bold red")
         table.add_row(
@@ -66,7 +66,7 @@ def gates_table(snapshot: RequestSnapshot, sentence: Sentence) -> list[Renderabl
 
 
 def fixed_columns(comparison: Comparison) -> list[TableColumn]:
-    """Return the columns in front of the metrics."""
+    """Return the columns before the metrics."""
     semvers = [_cell_text(semver) if semver else MISSING for semver in comparison.frame["semver"]]
     stages = [MISSING if stage == "None" else str(stage) for stage in comparison.frame["stage"]]
     versions = [
@@ -80,7 +80,7 @@ def fixed_columns(comparison: Comparison) -> list[TableColumn]:
 
 
 def metric_columns(comparison: Comparison, max_width: int) -> list[TableColumn]:
-    """Return the columns of the first metrics, as many as fit into so many columns of the screen."""
+    """Return the columns of the first metrics, as many as fit in `max_width` characters."""
     columns: list[TableColumn] = []
     for metric in comparison.metrics:
         column = metric_column(comparison, metric)
@@ -92,7 +92,7 @@ def metric_columns(comparison: Comparison, max_width: int) -> list[TableColumn]:
 
 
 def metric_column(comparison: Comparison, metric: str) -> TableColumn:
-    """Return a metric's column: value, the best one's star, and difference to Production, each under its like."""
+    """Return a metric's column: aligned values, a star for the best, and differences from Production."""
     winner = comparison.best.get(metric)
     texts = [format_number(value) for value in comparison.frame[metric].tolist()]
     gaps = ["" if isnan(gap) or gap == 0 else format_difference(gap) for gap in comparison.deltas[metric].tolist()]
@@ -129,7 +129,7 @@ def _left_out_line(metrics: Sequence[str], total: int, width: int) -> str:
     names = ", ".join(truncate(_cell_text(metric), 60) for metric in metrics[:MAX_NAMED_METRICS])
     more = f" and {len(metrics) - MAX_NAMED_METRICS:,} more" if len(metrics) > MAX_NAMED_METRICS else ""
     return (
-        f"{len(metrics):,} of {total:,} metrics do not fit into {width} columns: {names}{more}. "
+        f"{len(metrics):,} of {total:,} metrics don't fit in {width} columns: {names}{more}. "
         "Choose some with --metrics A,B, or see all with --csv."
     )
 

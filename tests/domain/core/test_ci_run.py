@@ -1,4 +1,4 @@
-"""The run of a CI service in which a program asks: what is known of it, and what becomes no link."""
+"""The CI run that a request comes from: its known fields, and links that aren't valid."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ GITLAB = {
 }
 
 
-def test_github_says_where_we_are() -> None:
+def test_a_github_actions_run_is_detected() -> None:
     url = "https://git.acme.example/acme/churn/actions/runs/4711/attempts/2"
     assert detect_ci_run(GITHUB) == CiRun(repository="acme/churn", run="4711", commit="9fceb02", url=url)
 
 
-def test_gitlab_says_where_we_are() -> None:
+def test_a_gitlab_pipeline_is_detected() -> None:
     assert detect_ci_run(GITLAB) == CiRun(
         repository="acme/churn", run="4711", commit="9fceb02", url="https://git.acme.example/acme/churn/-/jobs/4711"
     )
 
 
-def test_a_strange_environment_keeps_nobody_from_asking() -> None:
+def test_an_odd_environment_does_not_prevent_a_request() -> None:
     run = detect_ci_run(GITHUB | {"GITHUB_SERVER_URL": "javascript:alert(1)//", "GITHUB_SHA": "f" * 500})
     assert (run.repository, run.url, len(run.commit)) == ("acme/churn", "", 200)
     assert parse_ci_run(pack_ci_run(run)) == run
 
 
-def test_at_a_desk_nothing_is_known() -> None:
+def test_no_run_is_detected_outside_ci() -> None:
     assert not detect_ci_run({"GITHUB_REPOSITORY": "acme/churn", "HOME": "/home/ann"})
 
 
-def test_what_is_known_is_kept_and_comes_back() -> None:
+def test_known_fields_survive_pack_and_parse() -> None:
     run = detect_ci_run(GITHUB)
     assert parse_ci_run(pack_ci_run(run)) == run
     assert pack_ci_run(CiRun(run="7")) == {"run": "7"}
@@ -66,16 +66,16 @@ def test_what_is_known_is_kept_and_comes_back() -> None:
         "https://[broken",
     ],
 )
-def test_what_is_no_page_becomes_no_link(url: str) -> None:
+def test_an_invalid_url_does_not_become_a_link(url: str) -> None:
     with pytest.raises(BadInput, match="url"):
         parse_ci_run({"url": url})
 
 
-def test_an_unknown_key_is_told() -> None:
+def test_an_unknown_key_is_refused() -> None:
     with pytest.raises(BadInput, match="repo"):
         parse_ci_run({"repo": "acme/churn"})
 
 
-def test_a_word_without_end_is_refused() -> None:
+def test_an_overlong_value_is_refused() -> None:
     with pytest.raises(BadInput, match="too long"):
         parse_ci_run({"commit": "f" * 201})

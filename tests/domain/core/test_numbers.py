@@ -37,7 +37,7 @@ from tests.support.domain.comparisons import NAN
         (5e-324, "4.941e-324"),
     ],
 )
-def test_a_number_is_shown_as_a_person_reads_it(value: float, expected: str) -> None:
+def test_a_number_is_formatted_for_people(value: float, expected: str) -> None:
     assert format_number(value) == expected
 
 
@@ -47,5 +47,5 @@ def test_a_difference_has_its_sign(value: float, expected: str) -> None:
 
 
 @given(st.floats(-1e307, 1e307))
-def test_what_is_shown_is_the_value_in_four_digits(value: float) -> None:
+def test_a_formatted_number_is_the_value_in_four_digits(value: float) -> None:
     assert float(format_number(value).replace(",", "")) == pytest.approx(value, rel=5.1e-4, abs=0)

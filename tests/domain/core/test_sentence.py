@@ -1,4 +1,4 @@
-"""Sentences: their parts stay apart, and nothing unseen gets through."""
+"""Sentences keep template and values apart, and remove invisible characters."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SENTENCES = st.recursive(
 
 
 @given(SENTENCES)
-def test_a_packed_sentence_comes_back_with_all_its_parts(sentence: Sentence) -> None:
+def test_a_packed_sentence_is_unpacked_with_all_its_parts(sentence: Sentence) -> None:
     back = unpack_sentence(json.loads(json.dumps(pack_sentence(sentence))))
     assert back == sentence
 
@@ -49,7 +49,7 @@ def test_a_packed_sentence_reads_the_same_in_slack(sentence: Sentence) -> None:
 
 
 @pytest.mark.parametrize("packed", [{"template": "x", "args": []}, {"template": "{a}", "args": {"a": "bare"}}])
-def test_what_was_not_packed_is_not_unpacked(packed: dict[str, Any]) -> None:
+def test_invalid_data_is_not_unpacked(packed: dict[str, Any]) -> None:
     with pytest.raises(TypeError):
         unpack_sentence(packed)
 
@@ -65,15 +65,15 @@ def test_what_was_not_packed_is_not_unpacked(packed: dict[str, Any]) -> None:
         (7, "7"),
     ],
 )
-def test_plain_words_need_no_slack(value: object, shown: str) -> None:
+def test_every_kind_of_value_renders_as_plain_text(value: object, shown: str) -> None:
     assert to_plain_text(value) == shown
 
 
-def test_several_values_are_listed() -> None:
+def test_several_values_are_joined_with_commas() -> None:
     assert str(say("Ask {who}.", who=[Mention("U1"), Mention("U2")])) == "Ask @U1, @U2."
 
 
-def test_braces_from_outside_are_only_braces() -> None:
+def test_braces_in_values_are_plain_text() -> None:
     assert str(say("{name} is gone.", name=Name("{secret} {0}"))) == "“{secret} {0}” is gone."
 
 
@@ -89,37 +89,37 @@ def test_braces_from_outside_are_only_braces() -> None:
         ("two\r\nlines\u2028three\ttabs", "two lines three tabs"),
     ],
 )
-def test_what_nobody_can_see_is_taken_out(given: str, seen: str) -> None:
+def test_invisible_characters_are_removed(given: str, seen: str) -> None:
     assert sanitize_text(given) == seen
 
 
 @pytest.mark.parametrize("text", ["café", "模型", "👩‍👩‍👧", "e\u0301", "مرحبا"])
-def test_what_people_write_stays(text: str) -> None:
+def test_visible_text_is_kept(text: str) -> None:
     assert sanitize_text(text) == text
 
 
 @given(st.text())
-def test_cleaning_twice_changes_nothing_more(text: str) -> None:
+def test_sanitizing_twice_changes_nothing(text: str) -> None:
     assert sanitize_text(sanitize_text(text)) == sanitize_text(text)
 
 
 @given(st.text(), st.integers(min_value=1, max_value=30))
-def test_short_is_never_longer(text: str, most: int) -> None:
+def test_truncated_text_is_never_too_long(text: str, most: int) -> None:
     assert len(truncate(text, most)) <= most
 
 
-def test_short_marks_where_it_was_cut() -> None:
+def test_truncated_text_ends_with_an_ellipsis() -> None:
     assert truncate("abcdef", 4) == "abc…"
 
 
 @pytest.mark.parametrize(
     ("number", "said"), [(0, "0 models"), (1, "1 model"), (2, "2 models"), (1000, "1,000 models")], ids=str
 )
-def test_one_of_something_is_no_plural(number: int, said: str) -> None:
+def test_a_count_of_one_is_singular(number: int, said: str) -> None:
     assert pluralize(number, "model") == said
 
 
-def test_what_takes_more_than_an_s_says_so() -> None:
+def test_an_irregular_plural_can_be_given() -> None:
     assert [pluralize(n, "does not answer", "do not answer") for n in (1, 2)] == [
         "1 does not answer",
         "2 do not answer",

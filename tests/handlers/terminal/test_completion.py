@@ -1,4 +1,4 @@
-"""What a shell offers behind `registrar`."""
+"""Shell completion for `registrar`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BASH = shutil.which("bash")
 
 @pytest.fixture
 def sourced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
-    """The script for bash, in a file."""
+    """Return a file with the script for bash."""
     assert main(["completion", "bash"]) == 0
     file = tmp_path / "registrar.bash"
     file.write_text(capsys.readouterr().out, encoding="utf-8")
@@ -26,7 +26,7 @@ def sourced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
 
 
 def offered(sourced: Path, *words: str) -> list[str]:
-    """Return what bash offers for the last of these words."""
+    """Return bash's completions of the last word."""
     assert BASH
     typed = " ".join(f"'{word}'" for word in ("registrar", *words))
     prints = "printf '%s\\n' \"${COMPREPLY[@]}\""
@@ -37,18 +37,18 @@ def offered(sourced: Path, *words: str) -> list[str]:
 
 @pytest.mark.skipif(BASH is None, reason="there is no bash here")
 class TestBash:
-    def test_every_command_is_offered(self, sourced: Path) -> None:
+    def test_every_command_is_completed(self, sourced: Path) -> None:
         single = {name for name in TERMINAL_COMMANDS if " " not in name}
         assert set(offered(sourced, "")) == single | set(COMMAND_GROUPS) | set(OWN_COMMANDS)
 
-    def test_what_begins_so_is_offered(self, sourced: Path) -> None:
+    def test_a_prefix_is_completed(self, sourced: Path) -> None:
         assert offered(sourced, "pro") == ["promote"]
 
-    def test_the_second_word_of_a_group_is_offered(self, sourced: Path) -> None:
+    def test_a_groups_subcommands_are_completed(self, sourced: Path) -> None:
         assert set(offered(sourced, "audit", "")) == {"show", "verify", "export"}
         assert offered(sourced, "monitor", "back") == ["backtest"]
 
-    def test_the_flags_of_a_verb_are_offered(self, sourced: Path) -> None:
+    def test_a_commands_flags_are_completed(self, sourced: Path) -> None:
         assert offered(sourced, "promote", "churn", "4", "production", "--wa") == ["--wait"]
         assert "--greater-than" in offered(sourced, "monitor", "add", "churn", "--gr")
         assert offered(sourced, "doctor", "--l") == ["--live"]
@@ -63,25 +63,23 @@ class TestBash:
             (["completion"], "bash fish zsh"),
         ],
     )
-    def test_the_values_are_offered_of_which_there_are_only_some(
-        self, sourced: Path, words: list[str], choices: str
-    ) -> None:
+    def test_fixed_choices_are_completed(self, sourced: Path, words: list[str], choices: str) -> None:
         assert " ".join(sorted(offered(sourced, *words, ""))) == choices
 
-    def test_a_stage_is_offered_where_it_stands_without_a_flag(self, sourced: Path) -> None:
+    def test_a_positional_stage_is_completed(self, sourced: Path) -> None:
         assert offered(sourced, "promote", "churn", "4", "p") == ["production"]
         assert offered(sourced, "promote", "churn", "p") == []
 
-    def test_behind_a_flag_with_a_value_of_its_own_it_is_left_to_the_shell(self, sourced: Path) -> None:
+    def test_free_values_are_left_to_the_shell(self, sourced: Path) -> None:
         assert offered(sourced, "promote", "churn", "--reason", "") == []
 
-    def test_a_file_is_offered_where_a_file_is_wanted(self, sourced: Path) -> None:
+    def test_file_arguments_complete_files(self, sourced: Path) -> None:
         beginning = str(sourced)[:-2]
         assert offered(sourced, "audit", "verify", "--anchor", beginning) == [str(sourced)]
         assert offered(sourced, "history", "import", beginning) == [str(sourced)]
 
     @pytest.mark.parametrize("name", sorted({*OWN_COMMANDS} - {"completion"}))
-    def test_the_flags_of_what_is_no_verb_are_those_of_its_help(
+    def test_other_commands_complete_the_flags_in_their_help(
         self, sourced: Path, name: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         with pytest.raises(SystemExit):
@@ -89,15 +87,15 @@ class TestBash:
         helped = set(re.findall(r"^  (?:-h, )?(--[a-z]+)", capsys.readouterr().out, re.MULTILINE))
         assert helped == set(offered(sourced, name, "--"))
 
-    def test_it_is_what_completes_the_command(self, sourced: Path) -> None:
+    def test_the_script_registers_itself_for_the_command(self, sourced: Path) -> None:
         assert BASH
         line = f"source {sourced}; complete -p registrar"
         done = subprocess.run([BASH, "--norc", "-c", line], text=True, capture_output=True, check=True)
-        # Where nothing is offered, bash does what it does for any other command.
+        # If nothing matches, bash falls back to its default completion.
         assert done.stdout == "complete -o bashdefault -F _shtab_registrar registrar\n"
 
 
-def test_every_shell_gets_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_shell_script_has_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     for shell in ("bash", "zsh", "fish"):
         assert main(["completion", shell]) == 0
         printed = capsys.readouterr().out

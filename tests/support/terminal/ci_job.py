@@ -43,7 +43,7 @@ GITHUB = {
 
 
 class CiJob:
-    """A command of the terminal that runs beside the test, as a CI job does."""
+    """A terminal command that runs in parallel to the test, like a CI job."""
 
     def __init__(self, *words: str) -> None:
         self.code: int | None = None
@@ -54,7 +54,7 @@ class CiJob:
         self.code = main(words)
 
     def ends(self) -> int | None:
-        """Wait for its end and return its exit code."""
+        """Wait until it ends, and return its exit code."""
         self._thread.join(60)
         assert not self._thread.is_alive(), "it still waits"
         return self.code
@@ -80,7 +80,7 @@ def clock() -> AdjustableClock:
 
 @pytest.fixture
 def app(slack: Remote, tmp_path: Path, clock: AdjustableClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningApp]:
-    """The bot, with the clients of its policy, and where the terminal finds it."""
+    """Yield the bot, with clients in its policy, and configure the terminal for it."""
     policy = make_policy({"clients": CLIENTS})
     with running_app(slack, tmp_path, MemoryRegistry(), policy=policy, clock=clock) as app:
         monkeypatch.setenv("REGISTRAR_URL", app.service.address)
@@ -88,7 +88,7 @@ def app(slack: Remote, tmp_path: Path, clock: AdjustableClock, monkeypatch: pyte
 
 
 def start_job(*more: str) -> CiJob:
-    """Let the job ask for v4 in Production and wait."""
+    """Start a job that requests v4 in Production and waits."""
     return CiJob(
         "promote",
         "--model-name",
@@ -105,7 +105,7 @@ def start_job(*more: str) -> CiJob:
 
 
 def wait_for_request(app: RunningApp, state: RequestState = RequestState.PENDING) -> str:
-    """Wait for the one request and return its id."""
+    """Wait for the only request, and return its id."""
 
     def found() -> str | None:
         with app.ledger.read() as reading:

@@ -1,4 +1,4 @@
-"""What a command of the terminal said."""
+"""The results of terminal commands."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from handlers.terminal.main import main
 
 @dataclass(frozen=True)
 class CommandOutput:
-    """How a command ended, and what it printed."""
+    """A command's exit code and output."""
 
     code: int
     out: str
@@ -22,7 +22,7 @@ class CommandOutput:
 
     @property
     def document(self) -> dict[str, Any]:
-        """What was printed, as JSON without NaN and infinity."""
+        """The printed JSON, without NaN and infinity."""
         found: dict[str, Any] = json.loads(self.out, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
         return found
 
@@ -31,7 +31,7 @@ CliRunner = Callable[..., CommandOutput]
 
 
 def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CliRunner:
-    """Return the terminal's command, in this process: words, and settings by their names."""
+    """Return the terminal's command in this process. It takes words, and settings as keyword arguments."""
 
     def run(*words: str, **settings: str) -> CommandOutput:
         for name, value in settings.items():

@@ -1,4 +1,4 @@
-"""`registrar db` on a ledger in which much has happened."""
+"""`registrar db` on a populated ledger."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from tests.support.terminal.cli_runner import CliRunner, command
 
 @pytest.fixture
 def registrar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CliRunner:
-    """Return the terminal's command in an empty folder; settings are given by their names."""
+    """Return the terminal's command in an empty folder; settings are keyword arguments."""
     monkeypatch.chdir(tmp_path)
     return command(monkeypatch, capsys)
 
 
 @pytest.fixture
 def populated_ledger(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    """Return the services over a ledger in which much has happened, and which the settings name."""
+    """Return the services on a populated ledger, and configure it in the settings."""
     monkeypatch.setenv("REGISTRAR_DATABASE_URL", sqlite_url)
     with closing(SqlLedger(sqlite_url)) as ledger:
         bench = open_bench(ledger)
@@ -33,7 +33,7 @@ def populated_ledger(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 
 def set_back(url: str, revision: str = "0001") -> str:
-    """Let a ledger say that its tables are of this revision; return where it is."""
+    """Set the revision of a ledger's tables; return its URL."""
     change(url, f"UPDATE alembic_version SET version_num = '{revision}'")  # noqa: S608 - a revision of ours
     return url
 

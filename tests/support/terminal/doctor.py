@@ -1,4 +1,4 @@
-"""`registrar doctor`, run in this process, and what it finds."""
+"""`registrar doctor` in this process, and its findings."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from handlers.doctor.check import DiagnosisState
 from handlers.terminal.main import main
 from localslack import LocalSlack
 from tests.support.network.ports import free_port
@@ -23,15 +24,19 @@ anchor: {channel: "#general"}
 
 
 class DoctorOutput(CommandOutput):
-    """How it ended, and what it found."""
+    """The exit code and findings."""
 
     def states(self, area: str) -> list[str]:
-        """Return how this part is, by each of its findings."""
-        return [one["state"] for one in self.document["findings"] if one["area"] == area]
+        """Return the states of an area's findings."""
+        return [DiagnosisState(one["state"]).label for one in self.document["findings"] if one["area"] == area]
 
     def of(self, area: str, state: str) -> str:
-        """Return what is said of this part in this state, and what to do about it."""
-        found = [one for one in self.document["findings"] if (one["area"], one["state"]) == (area, state)]
+        """Return an area's sentences and advice in this state."""
+        found = [
+            one
+            for one in self.document["findings"]
+            if (one["area"], DiagnosisState(one["state"]).label) == (area, state)
+        ]
         return "\n".join(f"{one['sentence']} → {one['advice']}" for one in found)
 
 
@@ -46,7 +51,7 @@ def doctor(
     capsys: pytest.CaptureFixture[str],
     mlflow_patience: None,
 ) -> RunDoctor:
-    """Return the command with `--json` in a folder with a policy, beside a Slack; settings are given by their names."""
+    """Return the command with `--json`, in a folder with a policy and a local Slack; settings are keyword arguments."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "registrar.yml").write_text(POLICY)
     usual = {

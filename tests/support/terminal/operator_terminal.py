@@ -1,4 +1,4 @@
-"""The terminal of somebody whom the policy's `operators` name."""
+"""The terminal of someone in the policy's `operators`."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ models:
 
 
 class OperatorTerminal:
-    """A folder with a policy, a ledger and a registry, in which commands are typed."""
+    """A folder with a policy, a ledger, and a registry, for typing commands."""
 
     def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.folder = folder
@@ -56,7 +56,7 @@ class OperatorTerminal:
         self.rule()
 
     def rule(self, *, leads: str = ME, admins: str = ME, may: str = "true", user: str = ME, more: str = "") -> None:
-        """Let another policy hold; `more` are settings of Production."""
+        """Apply another policy; `more` are settings of Production."""
         text = POLICY.format(
             leads=leads,
             admins=admins,
@@ -73,17 +73,17 @@ class OperatorTerminal:
         return CommandOutput(code, printed.out, printed.err)
 
     def asks(self, *more: str) -> str:
-        """Ask for v3 in Production and return the request's id."""
+        """Request v3 in Production, and return the request's id."""
         return str(self.types("promote", "churn", "3", "production", "--json", *more).document["id"])
 
     def a_bot_was_here(self) -> None:
-        """Let the ledger be one on which a bot has worked."""
+        """Mark the ledger as used by a bot."""
         taken = Event(at=datetime.now(UTC), actor=Automation("policy"), tag=EventTag.POLICY_LOADED, subject="policy:1")
         with closing(open_ledger(read_settings())) as ledger, ledger.write() as tx:
             tx.add_audit_event(taken)
 
     def a_bot_took_the_policy(self) -> None:
-        """Let a bot start with the file as it is, and let it settle."""
+        """Start a bot with the current file, and let the file settle."""
         with closing(open_ledger(read_settings())) as ledger:
             file = LocalPolicyFile(self.folder / "registrar.yml")
             context = Context(
@@ -100,7 +100,7 @@ class OperatorTerminal:
             policies.reload()
 
     def serves(self, *versions: int) -> None:
-        """Let the history have these versions in Production, one after the other."""
+        """Add these versions to Production's history, one after another."""
         now = datetime.now(UTC)
         with closing(open_ledger(read_settings())) as ledger, ledger.write() as tx:
             for version in versions:
@@ -121,7 +121,7 @@ class OperatorTerminal:
                 )
 
     def votes_in_slack(self, request: str, user: str, team: str = "T0LOCAL") -> None:
-        """Let somebody approve by the card's button."""
+        """Approve with the card's button, as another person."""
         settings = read_settings()
         with closing(
             build_for_terminal(settings, load_policy(settings.policy), open_ledger(settings), warn=print)
@@ -130,7 +130,7 @@ class OperatorTerminal:
             registrar.commands.execute(person, Approve(request=request), Origin(entry_point="slack"))
 
     def waits_for_slack(self) -> list[str]:
-        """Return what the bot is still to post."""
+        """Return the messages that the bot has yet to post."""
         with self.ledger() as ledger, ledger.read() as reading:
             return [json.dumps(note.data) for note in reading.due_messages(datetime.now(UTC))]
 
@@ -151,7 +151,7 @@ def terminal(
     capsys: pytest.CaptureFixture[str],
     slack: LocalSlack,
 ) -> OperatorTerminal:
-    """`churn` with v1 archived, v2 in Production and v3; Slack can be asked who people are."""
+    """Return a terminal on `churn` with v1 archived, v2 in Production, and v3, and with a local Slack."""
     for user, name in ((ME, "ann"), (ANOTHER, "ben")):
         slack.add_person(PersonSeed(id=user, name=name))
     monkeypatch.setenv("SLACK_BOT_TOKEN", slack.bot_token)

@@ -1,4 +1,4 @@
-"""Commands of the terminal on a real MLflow."""
+"""Terminal commands on a real MLflow."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.terminal.cli_runner import CliRunner, command
 def registrar(
     mlflow_sqlite: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> CliRunner:
-    """Return the terminal's command in a folder with nothing but MLflow; settings are given by their names."""
+    """Return the terminal's command in a folder with only MLflow; settings are keyword arguments."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_sqlite)
     return command(monkeypatch, capsys)
@@ -27,7 +27,7 @@ def registrar(
 
 @pytest.fixture
 def churn(mlflow_backend: MlflowBackend) -> str:
-    """Return a model: v1 in Production, v2 without latency, v3 without a run."""
+    """Return a model with v1 in Production, v2 without latency, and v3 without a run."""
     first = mlflow_backend.add_run(metrics={"f1": 0.1 + 0.2, "latency_ms": 12.0})
     second = mlflow_backend.add_run(metrics={"f1": 0.91})
     mlflow_backend.add_model("churn")
@@ -38,7 +38,7 @@ def churn(mlflow_backend: MlflowBackend) -> str:
 
 
 def lines(found: Comparison, width: int = 80) -> list[str]:
-    """Return the lines of a screen so wide."""
+    """Return the output's lines at this width."""
     console = Console(width=width, file=io.StringIO(), record=True, markup=False)
     for part in tables.comparison_table(found, width):
         console.print(part)

@@ -1,4 +1,4 @@
-"""The command line: flags, help, what is loaded, and what a mistake is answered with."""
+"""The command line: flags, help, imports, and answers to mistakes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.terminal.cli_runner import CliRunner, CommandOutput
 
 
 def said_by(words: list[str], capsys: pytest.CaptureFixture[str]) -> CommandOutput:
-    """Return how a command line ended, also where argparse ends it."""
+    """Return the result of a command line, even if argparse ends it."""
     try:
         code = main(words)
     except SystemExit as stopped:
@@ -32,18 +32,16 @@ def said_by(words: list[str], capsys: pytest.CaptureFixture[str]) -> CommandOutp
     return CommandOutput(code, printed.out, printed.err)
 
 
-def test_a_flag_that_is_none_is_usage(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_flag_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert said_by(["run", "--fast"], capsys).code == 2
 
 
 @pytest.mark.parametrize("flag", ["--version", "-V"])
-def test_the_version_is_that_of_what_is_installed(flag: str, registrar: CliRunner) -> None:
+def test_the_version_is_the_installed_packages(flag: str, registrar: CliRunner) -> None:
     assert registrar(flag) == CommandOutput(0, f"registrar {metadata.version('registrar-bot')}\n", "")
 
 
-def test_the_version_of_source_that_is_not_installed_is_unknown(
-    registrar: CliRunner, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_version_is_unknown_if_not_installed(registrar: CliRunner, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> str:
         raise metadata.PackageNotFoundError(name)
 
@@ -52,7 +50,7 @@ def test_the_version_of_source_that_is_not_installed_is_unknown(
 
 
 @pytest.mark.parametrize("words", [[], ["help"], ["--help"], ["-h"], ["help", "help"], ["help", "--help"]], ids=str)
-def test_without_a_command_everything_is_listed_in_groups(words: list[str], registrar: CliRunner) -> None:
+def test_without_a_command_all_commands_are_listed_in_groups(words: list[str], registrar: CliRunner) -> None:
     said = registrar(*words)
     assert (said.code, said.err) == (0, "")
     titles = [line for line in said.out.splitlines() if line.endswith(":") and not line.startswith(" ")]
@@ -67,7 +65,7 @@ def test_without_a_command_everything_is_listed_in_groups(words: list[str], regi
     assert max(map(len, said.out.splitlines())) <= 80
 
 
-def test_every_command_is_listed_once_with_a_line(registrar: CliRunner) -> None:
+def test_every_command_is_listed_once_with_its_summary(registrar: CliRunner) -> None:
     rows = re.findall(r"^  (\S+(?: \S+)?) {2,}(\S.*)$", registrar().out, re.MULTILINE)
     grouped = {name for name in grammar.TERMINAL_COMMANDS if name.partition(" ")[0] in index.COMMAND_GROUPS}
     assert sorted(name for name, _ in rows) == sorted(
@@ -79,7 +77,7 @@ def test_every_command_is_listed_once_with_a_line(registrar: CliRunner) -> None:
     assert {name.partition(" ")[0] for name in grouped} == {*index.COMMAND_GROUPS}
 
 
-def test_every_query_has_a_renderer_and_says_its_keys() -> None:
+def test_every_query_has_a_renderer_and_documents_its_keys() -> None:
     asked = {verb for verb in grammar.TERMINAL_COMMANDS.values() if issubclass(verb, QueryCommand)}
     assert {*RENDERERS} == asked
     assert asked <= {*DOCUMENT_KEYS}
@@ -88,7 +86,7 @@ def test_every_query_has_a_renderer_and_says_its_keys() -> None:
 @pytest.mark.parametrize(
     "words", ["run", "doctor", "promote", "monitor", "monitor add", "history import", "db", "policy check"]
 )
-def test_help_says_of_a_command_what_its_flag_says(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_command_and_help_flag_print_the_same(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     helped = said_by(["help", *words.split()], capsys)
     assert (helped.code, helped.err) == (0, "")
     assert helped.out.startswith(f"usage: registrar {words} ")
@@ -103,13 +101,13 @@ def test_help_says_of_a_command_what_its_flag_says(words: str, capsys: pytest.Ca
         ("prmote --help", "Unknown command “prmote”. Did you mean registrar help promote?"),
         ("help doktor", "Did you mean registrar help doctor?"),
         ("help monitor ad", "Unknown command “monitor ad”. Did you mean registrar help monitor add?\n"),
-        ("help monitor elsewhere", "registrar monitor has add, list, show"),
-        ("help audit elsewhere", "Unknown command “audit elsewhere”. registrar audit has show, verify, export."),
-        ("help zzz", "Unknown command “zzz”. registrar help lists them all."),
+        ("help monitor elsewhere", "Subcommands of registrar monitor: add, list, show"),
+        ("help audit elsewhere", "“audit elsewhere”. Subcommands of registrar audit: show, verify, export."),
+        ("help zzz", "Unknown command “zzz”. To list commands, run registrar help."),
         ("--verison", "Did you mean registrar --version?"),
     ],
 )
-def test_help_for_a_typo_names_the_nearest_command(words: str, told: str, registrar: CliRunner) -> None:
+def test_help_for_a_typo_suggests_the_closest_command(words: str, told: str, registrar: CliRunner) -> None:
     said = registrar(*words.split())
     assert (said.code, said.out) == (2, "")
     assert told in said.err
@@ -130,7 +128,7 @@ SLOW = {
 }
 
 
-def test_what_needs_no_library_loads_none(tmp_path: Path) -> None:
+def test_light_commands_load_no_libraries(tmp_path: Path) -> None:
     every = [
         "",
         "--help",
@@ -148,9 +146,9 @@ def test_what_needs_no_library_loads_none(tmp_path: Path) -> None:
     assert loaded(every, SLOW, tmp_path) == {words: [] for words in every}
 
 
-def test_what_has_no_token_and_no_settings_fails_before_what_serves_is_loaded(tmp_path: Path) -> None:
+def test_run_without_settings_fails_before_loading_the_server(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        demo = f"demo --port {taken.getsockname()[1]}"  # last: it forgets the settings of the real world
+        demo = f"demo --port {taken.getsockname()[1]}"  # last, because it removes the environment's real settings
         every = ["init", "run", "worker", "doctor", "promote churn 4 production", demo]
         found = loaded(every, SLOW - {"structlog"}, tmp_path, REGISTRAR_URL="http://127.0.0.1:1")
     slow = {"mlflow", "pandas", "matplotlib", "slack_bolt", "fastapi"}
@@ -158,7 +156,7 @@ def test_what_has_no_token_and_no_settings_fails_before_what_serves_is_loaded(tm
     assert found["run"] == []
 
 
-def test_what_needs_neither_mlflow_nor_slack_loads_neither(policy: Path, tmp_path: Path, sqlite_template: Path) -> None:
+def test_commands_without_mlflow_or_slack_load_neither(policy: Path, tmp_path: Path, sqlite_template: Path) -> None:
     (tmp_path / ".registrar").mkdir()
     (tmp_path / ".registrar" / "ledger.db").write_bytes(sqlite_template.read_bytes())
     every = [
@@ -174,9 +172,7 @@ def test_what_needs_neither_mlflow_nor_slack_loads_neither(policy: Path, tmp_pat
     assert loaded(every, SLOW - {"sqlalchemy", "apscheduler"}, tmp_path) == {words: [] for words in every}
 
 
-def test_only_who_draws_compares_or_asks_mlflow_waits_for_that(
-    policy: Path, tmp_path: Path, sqlite_template: Path
-) -> None:
+def test_heavy_libraries_load_only_when_needed(policy: Path, tmp_path: Path, sqlite_template: Path) -> None:
     (tmp_path / ".registrar").mkdir()
     (tmp_path / ".registrar" / "ledger.db").write_bytes(sqlite_template.read_bytes())
     every = ["requests", "monitor list", "monitor show churn accuracy"]
@@ -185,7 +181,7 @@ def test_only_who_draws_compares_or_asks_mlflow_waits_for_that(
 
 
 def loaded(every: list[str], libraries: set[str], folder: Path, **settings: str) -> dict[str, list[str]]:
-    """Return which of these libraries are loaded after each of the commands, one after the other in one process."""
+    """Return which libraries are loaded after each command, run one after another in one process."""
     script = (
         "import json, sys\nfrom handlers.terminal.main import main\n"
         f"for words in {every!r}:\n"
@@ -206,11 +202,11 @@ def loaded(every: list[str], libraries: set[str], folder: Path, **settings: str)
     return dict(json.loads(line) for line in told)
 
 
-def test_the_list_of_all_commands_waits_for_no_definitions(tmp_path: Path) -> None:
+def test_the_command_list_loads_no_definitions(tmp_path: Path) -> None:
     assert loaded(["", "--version"], {"pydantic"}, tmp_path) == {"": [], "--version": []}
 
 
-def test_an_earlier_name_of_a_verb_still_means_it_at_the_terminal() -> None:
+def test_an_old_name_of_a_verb_still_works_in_the_terminal() -> None:
     typed = ["churn", "7", "--reason", "fixed"]
     assert grammar.parse_invocation(["clear", *typed], []) == grammar.parse_invocation(["unblock", *typed], [])
     assert grammar.parse_invocation(["clear", "--help"], []).command == Help(about="unblock")

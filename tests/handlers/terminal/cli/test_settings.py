@@ -1,4 +1,4 @@
-"""Settings: where they come from, and what is warned of."""
+"""Settings: their sources and warnings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.terminal.cli_runner import CliRunner
 
 
 @pytest.mark.parametrize("name", ["HOME", "HOST", "PORT", "POLICY", "POLL", "THREADS", "STAGES", "DATABASE_URL"])
-def test_what_others_mean_for_themselves_is_no_setting_of_ours(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_programs_variables_are_not_settings(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     before = read_settings()
     monkeypatch.setenv(name, "/elsewhere")
     assert read_settings() == before
@@ -29,7 +29,7 @@ def test_an_empty_setting_is_not_set(name: str, monkeypatch: pytest.MonkeyPatch)
     assert read_settings() == before
 
 
-def test_the_ledger_and_the_runs_are_at_home_where_nothing_else_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_ledger_and_registry_default_to_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REGISTRAR_HOME", "/srv/registrar")
     settings = read_settings()
     assert (settings.ledger_url, MlflowVariables(os.environ, settings.home).tracking_uri) == (
@@ -38,7 +38,7 @@ def test_the_ledger_and_the_runs_are_at_home_where_nothing_else_is_said(monkeypa
     )
 
 
-def test_a_registry_of_our_own_is_warned_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_built_in_registry_causes_a_warning(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("REGISTRAR_HOME", str(tmp_path))
     file = tmp_path / "mlflow.db"
     advice = f"Set it to your MLflow server's address, or to sqlite:///{file} to keep this file."
@@ -52,7 +52,7 @@ def test_a_registry_of_our_own_is_warned_of(monkeypatch: pytest.MonkeyPatch, tmp
     assert open_registry(read_settings()).unset is None
 
 
-def test_a_verb_that_asks_mlflow_warns_once_of_a_registry_of_our_own(
+def test_a_command_that_uses_mlflow_warns_once_about_the_built_in_registry(
     registrar: CliRunner, tmp_path: Path, mlflow_sqlite: str, mlflow_backend: MlflowBackend
 ) -> None:
     mlflow_backend.add_model("churn", versions=2)
@@ -64,7 +64,7 @@ def test_a_verb_that_asks_mlflow_warns_once_of_a_registry_of_our_own(
     assert registrar("compare", "churn", "1", "2", MLFLOW_TRACKING_URI=mlflow_sqlite).err == ""
 
 
-def test_a_verb_that_does_not_ask_mlflow_warns_of_nothing(
+def test_a_command_that_does_not_use_mlflow_does_not_warn(
     registrar: CliRunner, policy: Path, tmp_path: Path, sqlite_template: Path
 ) -> None:
     (tmp_path / ".registrar").mkdir()
@@ -75,11 +75,11 @@ def test_a_verb_that_does_not_ask_mlflow_warns_of_nothing(
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/api", "http://127.0.0.1:1/api/"])
-def test_the_web_api_s_address_ends_in_a_slash(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_slack_api_url_ends_in_a_slash(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLACK_API_URL", url)
     assert read_settings().slack_api_url == "http://127.0.0.1:1/api/"
 
 
-def test_a_secret_shows_itself_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_secret_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLACK_BOT_TOKEN", "xoxb-made-up")
     assert "made-up" not in repr(read_settings())

@@ -1,4 +1,4 @@
-"""`registrar init` and `run`: what they do, and what they say when something is missing."""
+"""`registrar init` and `run`: what they do, and what they report when something is missing."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ TOKENS = {"SLACK_BOT_TOKEN": "xoxb-made-up", "SLACK_APP_TOKEN": "xapp-made-up"}
 # -- init --------------------------------------------------------------------------------------------------------------
 
 
-def test_init_writes_a_policy_that_can_be_read(registrar: CliRunner, tmp_path: Path) -> None:
+def test_init_writes_a_valid_policy(registrar: CliRunner, tmp_path: Path) -> None:
     said = registrar("init")
     assert (said.code, said.err) == (0, "")
     assert load_policy(tmp_path / "registrar.yml").models
 
 
-def test_init_says_what_comes_next(registrar: CliRunner) -> None:
+def test_init_says_what_to_do_next(registrar: CliRunner) -> None:
     assert "registrar run" in registrar("init").out
 
 
-def test_init_writes_where_it_is_told_to(registrar: CliRunner, tmp_path: Path) -> None:
+def test_init_writes_to_the_given_path(registrar: CliRunner, tmp_path: Path) -> None:
     registrar("init", "here.yml")
     assert load_policy(tmp_path / "here.yml").channel == "#ml-models"
 
 
-def test_init_writes_where_the_setting_says(registrar: CliRunner, tmp_path: Path) -> None:
+def test_init_writes_to_the_path_in_the_setting(registrar: CliRunner, tmp_path: Path) -> None:
     registrar("init", REGISTRAR_POLICY="there.yml")
     assert load_policy(tmp_path / "there.yml").channel == "#ml-models"
 
@@ -47,25 +47,25 @@ def test_init_overwrites_nothing(registrar: CliRunner, policy: Path) -> None:
     before = policy.read_text()
     said = registrar("init")
     assert (said.code, policy.read_text()) == (2, before)
-    assert "is there already; nothing was changed" in said.err
+    assert "already exists; nothing was changed" in said.err
 
 
-def test_init_in_a_folder_that_is_not_there_says_so(registrar: CliRunner) -> None:
+def test_init_in_a_missing_folder_fails_with_a_message(registrar: CliRunner) -> None:
     said = registrar("init", "nowhere/registrar.yml")
     assert said.code == 2
-    assert "cannot be written" in said.err
+    assert "Can't write" in said.err
 
 
-# -- run: what is missing ----------------------------------------------------------------------------------------------
+# -- run: missing settings ---------------------------------------------------------------------------------------------
 
 
-def test_run_without_a_policy_names_what_writes_one(registrar: CliRunner) -> None:
+def test_run_without_a_policy_suggests_init(registrar: CliRunner) -> None:
     said = registrar("run", **TOKENS)
     assert said.code == 2
     assert "registrar init" in said.err
 
 
-def test_run_with_a_broken_policy_says_where(registrar: CliRunner, policy: Path) -> None:
+def test_run_with_an_invalid_policy_names_the_place(registrar: CliRunner, policy: Path) -> None:
     policy.write_text("modles: {}")
     said = registrar("run", **TOKENS)
     assert said.code == 2
@@ -73,19 +73,19 @@ def test_run_with_a_broken_policy_says_where(registrar: CliRunner, policy: Path)
 
 
 @pytest.mark.parametrize("settings", [{}, {"SLACK_BOT_TOKEN": ""}, {"SLACK_APP_TOKEN": "xapp-made-up"}], ids=str)
-def test_run_without_the_bot_s_token_says_where_it_is(
+def test_run_without_the_bot_token_says_where_to_find_it(
     registrar: CliRunner, policy: Path, settings: dict[str, str]
 ) -> None:
     said = registrar("run", **settings)
     assert said.code == 2
-    for part in ("SLACK_BOT_TOKEN is not set", "OAuth & Permissions", "xoxb-", "make demo"):
+    for part in ("SLACK_BOT_TOKEN isn't set", "OAuth & Permissions", "xoxb-", "make demo"):
         assert part in said.err
 
 
-def test_run_without_a_way_for_slack_to_reach_us_names_both(registrar: CliRunner, policy: Path) -> None:
+def test_run_without_an_app_token_or_signing_secret_names_both(registrar: CliRunner, policy: Path) -> None:
     said = registrar("run", SLACK_BOT_TOKEN="xoxb-made-up")
     assert said.code == 2
-    for part in ("SLACK_APP_TOKEN is not set", "connections:write", "SLACK_SIGNING_SECRET", "make demo"):
+    for part in ("SLACK_APP_TOKEN isn't set", "connections:write", "SLACK_SIGNING_SECRET", "make demo"):
         assert part in said.err
 
 
@@ -100,59 +100,57 @@ def test_run_without_a_way_for_slack_to_reach_us_names_both(registrar: CliRunner
         ("REGISTRAR_STAGES", "some"),
     ],
 )
-def test_run_names_a_setting_that_is_wrong(registrar: CliRunner, policy: Path, name: str, value: str) -> None:
+def test_run_names_an_invalid_setting(registrar: CliRunner, policy: Path, name: str, value: str) -> None:
     said = registrar("run", **TOKENS, **{name: value})
     assert said.code == 2
     assert name in said.err
 
 
 @pytest.mark.parametrize("url", ["mysql://user:secret@host/db", "nonsense", "sqlite://"])
-def test_run_says_that_it_does_not_speak_a_database(registrar: CliRunner, policy: Path, url: str) -> None:
+def test_run_refuses_an_unsupported_database(registrar: CliRunner, policy: Path, url: str) -> None:
     said = registrar("run", **TOKENS, REGISTRAR_DATABASE_URL=url, REGISTRAR_PORT="0")
     assert said.code == 2
     assert "ledger" in said.err
     assert "secret" not in said.err
 
 
-def test_run_says_that_its_port_is_taken(registrar: CliRunner, policy: Path) -> None:
+def test_run_reports_a_port_in_use(registrar: CliRunner, policy: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         said = registrar("run", **TOKENS, REGISTRAR_PORT=str(taken.getsockname()[1]))
     assert said.code == 2
     assert "REGISTRAR_PORT" in said.err
 
 
-def test_run_beside_another_on_the_same_file_says_what_to_do(registrar: CliRunner, policy: Path) -> None:
+def test_a_second_run_on_the_same_file_says_what_to_do(registrar: CliRunner, policy: Path) -> None:
     url = f"sqlite:///{policy.parent}/ledger.db"
     with closing(SqlLedger(url)) as served:
         served.lock_file()
         said = registrar("run", **TOKENS, REGISTRAR_PORT="0", REGISTRAR_DATABASE_URL=url)
     assert said.code == 2
-    assert f"Another Registrar serves the ledger {policy.parent}/ledger.db already. Stop that one" in said.err
+    assert f"Another Registrar process is already using the ledger {policy.parent}/ledger.db. Stop it" in said.err
     assert "REGISTRAR_DATABASE_URL" in said.err
 
 
-def test_a_worker_needs_a_ledger_that_it_can_share(registrar: CliRunner, policy: Path) -> None:
+def test_a_worker_needs_a_shared_ledger(registrar: CliRunner, policy: Path) -> None:
     said = registrar("worker", **TOKENS, REGISTRAR_PORT="0")
     assert said.code == 2
-    assert "SQLite has room for one process: set REGISTRAR_DATABASE_URL to a PostgreSQL" in said.err
+    assert "SQLite supports only one. Set REGISTRAR_DATABASE_URL to a PostgreSQL" in said.err
 
 
-def test_run_without_slack_is_unreachable(registrar: CliRunner, policy: Path) -> None:
+def test_run_without_slack_exits_with_3(registrar: CliRunner, policy: Path) -> None:
     said = registrar("run", **TOKENS, REGISTRAR_PORT="0", SLACK_API_URL="http://127.0.0.1:9/api/")
     assert said.code == 3
     assert "http://127.0.0.1:9/api/" in said.err
 
 
-def test_run_with_a_token_that_slack_does_not_take_says_so(
-    registrar: CliRunner, policy: Path, slack: LocalSlack
-) -> None:
+def test_run_reports_a_token_that_slack_rejects(registrar: CliRunner, policy: Path, slack: LocalSlack) -> None:
     said = registrar("run", **TOKENS, REGISTRAR_PORT="0", SLACK_API_URL=slack.api_url)
     assert said.code == 2
     assert "invalid_auth" in said.err
     assert "SLACK_BOT_TOKEN" in said.err
 
 
-def test_run_serves_until_it_is_ended_and_warns_of_its_own_registry_only(policy: Path, slack: LocalSlack) -> None:
+def test_run_serves_until_stopped_and_only_warns_about_the_built_in_registry(policy: Path, slack: LocalSlack) -> None:
     tokens = {"SLACK_BOT_TOKEN": slack.bot_token, "SLACK_APP_TOKEN": slack.app_token, "SLACK_API_URL": slack.api_url}
     with subprocess.Popen(
         [sys.executable, "-m", "handlers", "run"],
@@ -169,7 +167,7 @@ def test_run_serves_until_it_is_ended_and_warns_of_its_own_registry_only(policy:
             if line.startswith("Registrar is ready: Socket Mode"):
                 process.terminate()
     assert process.returncode == 0
-    assert "Stopping: finishing what was begun." in log
+    assert "Stopping: finishing work in progress." in log
     unset = "MLFLOW_TRACKING_URI isn't set, so Registrar creates a registry in"
     [warning] = [line for line in log.splitlines() if "WARNING" in line]
     assert unset in warning
@@ -177,6 +175,6 @@ def test_run_serves_until_it_is_ended_and_warns_of_its_own_registry_only(policy:
     assert [line for line in log.splitlines() if "apscheduler" in line or "alembic.runtime.plugins" in line] == []
 
 
-def test_no_secret_is_ever_printed(registrar: CliRunner, policy: Path, slack: LocalSlack) -> None:
+def test_no_secret_is_printed(registrar: CliRunner, policy: Path, slack: LocalSlack) -> None:
     said = registrar("run", **TOKENS, REGISTRAR_PORT="0", SLACK_API_URL=slack.api_url)
     assert "made-up" not in said.out + said.err

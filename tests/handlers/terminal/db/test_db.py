@@ -1,4 +1,4 @@
-"""`registrar db`: the ledger's tables, copies of it, and its way from SQLite to PostgreSQL."""
+"""`registrar db`: status, upgrades, backups, and work after a restore."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ TOKENS = {"SLACK_BOT_TOKEN": "xoxb-made-up", "SLACK_APP_TOKEN": "xapp-made-up"}
 
 @pytest.fixture
 def policy(tmp_path: Path) -> Path:
-    """Return a policy file where it is looked for."""
+    """Return a policy file at the default path."""
     path = tmp_path / "registrar.yml"
     path.write_text('models: {"*": {production: {approvers: [U0BOB]}}}')
     return path
@@ -48,15 +48,15 @@ def policy(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def programs(postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Put the server's own programs onto the path, and return their folder."""
+    """Add the server's own programs to the path, and return their folder."""
     monkeypatch.setenv("PATH", os.pathsep.join([str(postgres_server.programs), os.environ["PATH"]]))
     return postgres_server.programs
 
 
-# -- how the tables are ------------------------------------------------------------------------------------------------
+# -- status ------------------------------------------------------------------------------------------------------------
 
 
-def test_every_age_has_words_of_its_own() -> None:
+def test_every_schema_age_has_its_own_description() -> None:
     found = [schema.Schema("0001", "0002", age) for age in SchemaAge]
     told = {str(schema.describe_schema(one, "here")) for one in found}
     assert len(told) == len(SchemaAge)
@@ -66,7 +66,7 @@ def test_every_age_has_words_of_its_own() -> None:
 
 
 def test_the_status_says_what_to_do(registrar: CliRunner, sqlite_url: str) -> None:
-    assert "registrar db upgrade makes its tables" in registrar("db").out
+    assert "To create its tables, run registrar db upgrade" in registrar("db").out
     said = registrar("db", "status", "--json", REGISTRAR_DATABASE_URL=sqlite_url).document
     assert (said["state"], said["revision"], said["advice"]) == ("current", said["newest"], None)
     old = registrar("db", "status", "--json", REGISTRAR_DATABASE_URL=set_back(sqlite_url)).document
@@ -76,44 +76,42 @@ def test_the_status_says_what_to_do(registrar: CliRunner, sqlite_url: str) -> No
     ] == ("newer")
 
 
-def test_the_status_makes_nothing(registrar: CliRunner, tmp_path: Path) -> None:
+def test_the_status_creates_nothing(registrar: CliRunner, tmp_path: Path) -> None:
     assert registrar("db", "status").code == 0
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_password_is_told(registrar: CliRunner, tmp_path: Path) -> None:
+def test_no_password_is_printed(registrar: CliRunner, tmp_path: Path) -> None:
     said = registrar("db", REGISTRAR_DATABASE_URL=f"postgresql://ann:hush@/registrar?host={tmp_path}")
     assert (said.code, "hush" in said.out + said.err) == (3, False)
 
 
-def test_a_word_that_is_none_is_told_with_those_that_are(registrar: CliRunner) -> None:
+def test_an_unknown_subcommand_lists_the_known_ones(registrar: CliRunner) -> None:
     said = registrar("db", "downgrade")
-    assert (said.code, "db has status, upgrade, backup, copy" in said.err) == (2, True)
+    assert (said.code, "db: status, upgrade, backup, copy" in said.err) == (2, True)
 
 
 # -- upgrade -----------------------------------------------------------------------------------------------------------
 
 
-def test_an_old_ledger_is_brought_up_to_date(registrar: CliRunner, tmp_path: Path) -> None:
+def test_an_old_ledger_is_upgraded(registrar: CliRunner, tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "old.db")) as old:
         old.executescript(OLD_LEDGER.read_text(encoding="utf-8"))
     done = registrar("db", "upgrade", "--json", REGISTRAR_DATABASE_URL=f"sqlite:///{tmp_path / 'old.db'}").document
     assert (done["before"], done["revision"], done["state"]) == ("0001", done["newest"], "current")
-    assert registrar("audit", "verify").out.startswith("The audit is whole: 5 events")
-    assert "There was nothing to do" in registrar("db", "upgrade").out
+    assert registrar("audit", "verify").out.startswith("The audit log is intact: 5 events")
+    assert "Nothing to do" in registrar("db", "upgrade").out
 
 
 @pytest.mark.postgres
-def test_an_empty_postgresql_gets_its_tables_when_they_are_asked_for(
-    registrar: CliRunner, empty_postgres_url: str
-) -> None:
-    assert "Made the ledger" in registrar("db", "upgrade", REGISTRAR_DATABASE_URL=empty_postgres_url).out
+def test_upgrade_creates_the_tables_in_an_empty_postgresql(registrar: CliRunner, empty_postgres_url: str) -> None:
+    assert "Created the ledger" in registrar("db", "upgrade", REGISTRAR_DATABASE_URL=empty_postgres_url).out
     assert registrar("db", "--json").document["state"] == "current"
 
 
-def test_a_ledger_of_a_newer_registrar_is_not_upgraded(registrar: CliRunner, sqlite_url: str) -> None:
+def test_a_ledger_from_a_newer_registrar_is_not_upgraded(registrar: CliRunner, sqlite_url: str) -> None:
     said = registrar("db", "upgrade", REGISTRAR_DATABASE_URL=set_back(sqlite_url, "9999"))
-    assert (said.code, "newer Registrar" in said.err) == (2, True)
+    assert (said.code, "newer version of Registrar" in said.err) == (2, True)
 
 
 WRITES = ["run", "promote churn 4 production --reason better"]
@@ -121,33 +119,33 @@ WRITES = ["run", "promote churn 4 production --reason better"]
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("words", WRITES)
-def test_on_postgresql_nobody_writes_without_tables(
+def test_on_postgresql_commands_refuse_to_run_without_tables(
     registrar: CliRunner, policy: Path, empty_postgres_url: str, words: str, registry_beside: None
 ) -> None:
     said = registrar(*words.split(), REGISTRAR_DATABASE_URL=empty_postgres_url, REGISTRAR_PORT="0", **TOKENS)
-    assert (said.code, "There is no ledger" in said.err, "registrar db upgrade" in said.err) == (2, True, True)
+    assert (said.code, "No ledger" in said.err, "registrar db upgrade" in said.err) == (2, True, True)
     assert registrar("db", "--json").document["state"] == "none"
 
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("words", [*WRITES, "requests", "history churn"])
-def test_on_postgresql_nobody_works_on_tables_of_an_older_registrar(
+def test_on_postgresql_commands_refuse_an_older_registrars_tables(
     registrar: CliRunner, policy: Path, postgres_url: str, words: str, registry_beside: None
 ) -> None:
     said = registrar(*words.split(), REGISTRAR_DATABASE_URL=set_back(postgres_url), REGISTRAR_PORT="0", **TOKENS)
-    assert (said.code, "an older Registrar" in said.err, "registrar db upgrade" in said.err) == (2, True, True)
+    assert (said.code, "older version of Registrar" in said.err, "registrar db upgrade" in said.err) == (2, True, True)
     assert registrar("db", "--json").document["revision"] == "0001"
 
 
 @pytest.mark.postgres
-def test_on_postgresql_a_newer_registrar_s_ledger_is_left_alone(
+def test_on_postgresql_a_newer_registrars_ledger_is_not_changed(
     registrar: CliRunner, policy: Path, postgres_url: str
 ) -> None:
     said = registrar("run", REGISTRAR_DATABASE_URL=set_back(postgres_url, "9999"), REGISTRAR_PORT="0", **TOKENS)
-    assert (said.code, "newer Registrar" in said.err) == (2, True)
+    assert (said.code, "newer version of Registrar" in said.err) == (2, True)
 
 
-def test_on_sqlite_who_writes_brings_the_tables_up_to_date(
+def test_on_sqlite_a_write_upgrades_the_tables(
     registrar: CliRunner, policy: Path, tmp_path: Path, registry_beside: None
 ) -> None:
     with closing(sqlite3.connect(tmp_path / "old.db")) as old:
@@ -158,16 +156,14 @@ def test_on_sqlite_who_writes_brings_the_tables_up_to_date(
 
 @pytest.fixture
 def registry_beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the settings name a registry that nobody has to reach."""
+    """Configure a registry that doesn't have to be reachable."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
 
 
-# -- a copy ------------------------------------------------------------------------------------------------------------
+# -- backup ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_copy_is_all_of_the_ledger_and_for_our_eyes_only(
-    registrar: CliRunner, populated_ledger: Bench, tmp_path: Path
-) -> None:
+def test_a_backup_is_complete_and_private(registrar: CliRunner, populated_ledger: Bench, tmp_path: Path) -> None:
     said = registrar("db", "backup", "copy.db", "--json").document
     assert (said["whole"], said["events"], said["bytes"]) == (
         True,
@@ -178,7 +174,7 @@ def test_a_copy_is_all_of_the_ledger_and_for_our_eyes_only(
     assert contents(f"sqlite:///{tmp_path / 'copy.db'}") == contents(os.environ["REGISTRAR_DATABASE_URL"])
 
 
-def test_a_copy_overwrites_nothing_and_leaves_nothing_half_done(
+def test_a_backup_overwrites_nothing_and_leaves_no_partial_file(
     registrar: CliRunner, populated_ledger: Bench, tmp_path: Path
 ) -> None:
     (tmp_path / "copy.db").write_text("dear diary")
@@ -188,9 +184,7 @@ def test_a_copy_overwrites_nothing_and_leaves_nothing_half_done(
     assert not [file.name for file in tmp_path.iterdir() if "partial" in file.name]
 
 
-def test_a_copy_that_is_made_while_the_bot_writes_is_of_one_moment(
-    registrar: CliRunner, sqlite_url: str, tmp_path: Path
-) -> None:
+def test_a_backup_during_writes_is_a_consistent_snapshot(registrar: CliRunner, sqlite_url: str, tmp_path: Path) -> None:
     enough = threading.Event()
 
     def write() -> None:
@@ -214,17 +208,17 @@ def test_a_copy_that_is_made_while_the_bot_writes_is_of_one_moment(
     assert verified["events"] == made[-1]["events"]
 
 
-def test_a_ledger_whose_audit_is_not_whole_is_copied_and_that_is_told(
+def test_a_ledger_with_an_altered_audit_log_is_backed_up_with_a_warning(
     registrar: CliRunner, populated_ledger: Bench, tmp_path: Path
 ) -> None:
     populated_ledger.ledger.close()
     tamper(tmp_path, "UPDATE audit_events SET actor = 'slack:T1/UEVE' WHERE number = 3")
     said = registrar("db", "backup", "copy.db")
-    assert (said.code, "number 3 was edited" in said.out) == (1, True)
+    assert (said.code, "event 3 was edited" in said.out) == (1, True)
     assert (tmp_path / "copy.db").exists()
 
 
-def test_a_ledger_is_restored_by_putting_its_copy_there(
+def test_a_backup_can_be_restored_by_copying_the_file(
     registrar: CliRunner, populated_ledger: Bench, tmp_path: Path
 ) -> None:
     before = contents(os.environ["REGISTRAR_DATABASE_URL"])
@@ -239,7 +233,7 @@ def test_a_ledger_is_restored_by_putting_its_copy_there(
 
 
 @pytest.mark.postgres
-def test_a_postgresql_is_dumped_and_restored_with_its_audit(
+def test_postgresql_is_dumped_and_restored_with_its_audit_log(
     registrar: CliRunner, postgres_url: str, postgres_server: PostgresServer, programs: Path, tmp_path: Path
 ) -> None:
     with closing(SqlLedger(postgres_url)) as ledger:
@@ -263,7 +257,7 @@ def test_a_postgresql_is_dumped_and_restored_with_its_audit(
 
 
 @pytest.mark.postgres
-def test_without_pg_dump_the_command_is_told_and_not_the_password(
+def test_without_pg_dump_the_command_is_shown_without_the_password(
     registrar: CliRunner, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "")
@@ -274,7 +268,7 @@ def test_without_pg_dump_the_command_is_told_and_not_the_password(
 
 
 @pytest.mark.postgres
-def test_what_pg_dump_says_is_told(
+def test_pg_dump_errors_are_reported(
     registrar: CliRunner, postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tool = tmp_path / "bin" / "pg_dump"
@@ -283,7 +277,7 @@ def test_what_pg_dump_says_is_told(
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(tool.parent))
     said = registrar("db", "backup", "x.dump", REGISTRAR_DATABASE_URL=postgres_url)
-    assert (said.code, "could not copy the ledger: aborting because of" in said.err) == (3, True)
+    assert (said.code, "couldn't copy the ledger: aborting because of" in said.err) == (3, True)
     assert not (tmp_path / "x.dump").exists()
 
 
@@ -297,7 +291,7 @@ def hold(ledger: SqlLedger) -> None:
         )
 
 
-def test_the_status_says_that_work_is_held_and_what_to_do(registrar: CliRunner, populated_ledger: Bench) -> None:
+def test_the_status_reports_held_work_and_what_to_do(registrar: CliRunner, populated_ledger: Bench) -> None:
     assert registrar("db", "status", "--json").document["held"] is None
     hold(populated_ledger.ledger)
     said = registrar("db", "status").out
@@ -306,18 +300,16 @@ def test_the_status_says_that_work_is_held_and_what_to_do(registrar: CliRunner, 
     assert "registrar db drop-pending" in said
 
 
-def test_whoever_sits_at_the_machine_drops_what_was_waiting(
-    registrar: CliRunner, populated_ledger: Bench, policy: Path
-) -> None:
+def test_an_operator_can_drop_pending_work(registrar: CliRunner, populated_ledger: Bench, policy: Path) -> None:
     with populated_ledger.ledger.read() as reading:
         request = reading.requests(states=[RequestState.PENDING])[0]
     hold(populated_ledger.ledger)
     said = registrar("db", "drop-pending", "--reason", "restored Friday's copy")
-    assert (said.code, "ended what was waiting" in said.out) == (0, True)
+    assert (said.code, "canceled pending work" in said.out) == (0, True)
     assert populated_ledger.state(request) is RequestState.STALE
     assert EventTag.HOLD_DROPPED.value in populated_ledger.tags()
 
 
-def test_where_nothing_is_held_nothing_is_accepted(registrar: CliRunner, sqlite_url: str, policy: Path) -> None:
+def test_accept_without_a_hold_is_refused(registrar: CliRunner, sqlite_url: str, policy: Path) -> None:
     said = registrar("db", "accept", "--reason", "why not", REGISTRAR_DATABASE_URL=sqlite_url)
-    assert (said.code, "Nothing is held" in said.err) == (1, True)
+    assert (said.code, "Nothing is on hold" in said.err) == (1, True)

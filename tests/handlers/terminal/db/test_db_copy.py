@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("migrates_itself")
 
 @pytest.mark.postgres
 class TestMoving:
-    def test_every_table_is_read_equal_and_the_audit_holds(
+    def test_every_table_is_copied_and_the_audit_log_is_intact(
         self, registrar: CliRunner, populated_ledger: Bench, postgres_url: str
     ) -> None:
         before = contents(os.environ["REGISTRAR_DATABASE_URL"])
@@ -41,7 +41,7 @@ class TestMoving:
         verified = registrar("audit", "verify", "--json", REGISTRAR_DATABASE_URL=postgres_url).document
         assert (verified["whole"], verified["head"]) == (True, head)
 
-    def test_work_goes_on_there(self, registrar: CliRunner, populated_ledger: Bench, postgres_url: str) -> None:
+    def test_work_continues_on_the_copy(self, registrar: CliRunner, populated_ledger: Bench, postgres_url: str) -> None:
         [waiting] = [
             one for one in requests_of(populated_ledger) if one.target.value == "Production" and one.state.is_open
         ]
@@ -59,7 +59,7 @@ class TestMoving:
             assert there.events()[-1].tag in {EventTag.REJECTED, EventTag.VOTED}
         assert registrar("audit", "verify", REGISTRAR_DATABASE_URL=postgres_url).code == 0
 
-    def test_a_number_that_was_given_is_given_to_no_other(
+    def test_numbers_are_not_reused_after_the_copy(
         self, registrar: CliRunner, sqlite_url: str, postgres_url: str
     ) -> None:
         change(sqlite_url, "INSERT INTO calls VALUES (7, 'ci', 'k', 'd', 200, '{}', '2026-01-01')", "DELETE FROM calls")
@@ -70,52 +70,54 @@ class TestMoving:
         )
         assert contents(postgres_url)["calls"][0][0] == 8
 
-    def test_a_trial_is_taken_back(self, registrar: CliRunner, populated_ledger: Bench, postgres_url: str) -> None:
+    def test_a_dry_run_is_rolled_back(self, registrar: CliRunner, populated_ledger: Bench, postgres_url: str) -> None:
         empty = contents(postgres_url)
         said = registrar("db", "copy", "--to", postgres_url, "--dry-run", "--json").document
         assert (said["dry_run"], said["rows"]["requests"], said["whole"]) == (True, 5, True)
         assert contents(postgres_url) == empty
 
-    def test_what_is_not_empty_is_not_written_to(
+    def test_a_non_empty_target_is_refused(
         self, registrar: CliRunner, populated_ledger: Bench, postgres_url: str
     ) -> None:
         with closing(SqlLedger(postgres_url)) as ledger:
             keep(ledger, VOTE)
         before = contents(postgres_url)
         said = registrar("db", "copy", "--to", postgres_url)
-        assert (said.code, "is not empty: audit_events has rows" in said.err) == (1, True)
+        assert (said.code, "isn't empty: it has rows in audit_events" in said.err) == (1, True)
         assert contents(postgres_url) == before
 
-    def test_what_has_no_tables_is_told_how_to_get_them(
+    def test_a_target_without_tables_is_refused_with_the_command(
         self, registrar: CliRunner, populated_ledger: Bench, empty_postgres_url: str
     ) -> None:
         said = registrar("db", "copy", "--to", empty_postgres_url)
         assert (said.code, "registrar db upgrade" in said.err) == (2, True)
         assert "REGISTRAR_DATABASE_URL=postgresql+psycopg://" in said.err
 
-    def test_an_old_ledger_is_upgraded_first(self, registrar: CliRunner, sqlite_url: str, postgres_url: str) -> None:
+    def test_an_old_ledger_must_be_upgraded_first(
+        self, registrar: CliRunner, sqlite_url: str, postgres_url: str
+    ) -> None:
         said = registrar("db", "copy", "--to", postgres_url, REGISTRAR_DATABASE_URL=set_back(sqlite_url))
-        assert (said.code, "an older Registrar" in said.err) == (2, True)
+        assert (said.code, "an older version of Registrar" in said.err) == (2, True)
 
-    def test_it_goes_from_sqlite_to_postgresql_only(
+    def test_only_sqlite_to_postgresql_is_supported(
         self, registrar: CliRunner, sqlite_url: str, postgres_url: str
     ) -> None:
         assert registrar("db", "copy", "--to", sqlite_url, REGISTRAR_DATABASE_URL=sqlite_url).code == 2
         assert registrar("db", "copy", "--to", sqlite_url, REGISTRAR_DATABASE_URL=postgres_url).code == 2
 
-    def test_a_broken_audit_is_told_and_moved_only_by_force(
+    def test_an_altered_audit_log_is_only_copied_with_force(
         self, registrar: CliRunner, populated_ledger: Bench, postgres_url: str, tmp_path: Path
     ) -> None:
         populated_ledger.ledger.close()
         tamper(tmp_path, "UPDATE audit_events SET actor = 'slack:T1/UEVE' WHERE number = 3")
         said = registrar("db", "copy", "--to", postgres_url)
-        assert (said.code, "number 3 was edited" in said.err, contents(postgres_url)["asks"]) == (1, True, [])
+        assert (said.code, "event 3 was edited" in said.err, contents(postgres_url)["asks"]) == (1, True, [])
         forced = registrar("db", "copy", "--to", postgres_url, "--force", "--json").document
         assert (forced["whole"], forced["events"]) == (False, len(contents(postgres_url)["audit_events"]))
         verified = registrar("audit", "verify", "--json", REGISTRAR_DATABASE_URL=postgres_url).document
         assert verified["fault"]["number"] == 3
 
-    def test_a_copy_that_is_not_the_same_is_not_kept(
+    def test_a_copy_that_differs_is_not_kept(
         self, registrar: CliRunner, populated_ledger: Bench, postgres_url: str
     ) -> None:
         change(
@@ -124,44 +126,46 @@ class TestMoving:
             "CREATE TRIGGER lose BEFORE INSERT ON votes FOR EACH ROW EXECUTE FUNCTION lose()",
         )
         said = registrar("db", "copy", "--to", postgres_url)
-        assert (said.code, "The copy is not the same (votes)" in said.err) == (1, True)
+        assert (said.code, "The copy differs in votes" in said.err) == (1, True)
         assert contents(postgres_url)["requests"] == []
 
-    def test_a_row_that_postgresql_does_not_take_is_told(
+    def test_a_row_that_postgresql_rejects_is_reported(
         self, registrar: CliRunner, populated_ledger: Bench, postgres_url: str
     ) -> None:
         change(os.environ["REGISTRAR_DATABASE_URL"], "UPDATE requests SET reason = char(65, 0, 66) WHERE number = 1")
         said = registrar("db", "copy", "--to", postgres_url)
-        assert (said.code, "does not take what requests holds" in said.err) == (1, True)
+        assert (said.code, "rejected a row of requests" in said.err) == (1, True)
 
-    def test_many_rows_are_copied_in_parts(
+    def test_many_rows_are_copied_in_batches(
         self, registrar: CliRunner, populated_ledger: Bench, postgres_url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(copy_to_postgres, "BATCH_SIZE", 2)
         assert registrar("db", "copy", "--to", postgres_url).code == 0
         assert contents(postgres_url) == contents(os.environ["REGISTRAR_DATABASE_URL"])
 
-    def test_nobody_writes_to_either_meanwhile(
+    def test_both_ledgers_are_locked_during_the_copy(
         self, populated_ledger: Bench, sqlite_url: str, postgres_url: str
     ) -> None:
         heard = heard_meanwhile(sqlite_url, postgres_url)
         assert ["nothing was recorded" in one for one in heard] == [True, True]
 
-    def test_a_trial_keeps_no_bot_waiting(self, populated_ledger: Bench, sqlite_url: str, postgres_url: str) -> None:
+    def test_a_dry_run_does_not_block_the_bot(
+        self, populated_ledger: Bench, sqlite_url: str, postgres_url: str
+    ) -> None:
         assert heard_meanwhile(sqlite_url, postgres_url, is_dry=True)[0] == ""
 
-    def test_a_ledger_that_a_bot_serves_stays_where_it_is(
+    def test_a_ledger_that_a_bot_uses_is_not_copied(
         self, registrar: CliRunner, populated_ledger: Bench, sqlite_url: str, postgres_url: str
     ) -> None:
         with closing(SqlLedger(sqlite_url)) as served:
             served.lock_file()
             said = registrar("db", "copy", "--to", postgres_url)
-        assert (said.code, "A bot serves the ledger" in said.err, contents(postgres_url)["asks"]) == (1, True, [])
+        assert (said.code, "A bot is using the ledger" in said.err, contents(postgres_url)["asks"]) == (1, True, [])
         assert registrar("db", "copy", "--to", postgres_url, "--dry-run").code == 0
 
 
 def heard_meanwhile(sqlite_url: str, postgres_url: str, *, is_dry: bool = False) -> list[str]:
-    """Return what somebody hears who writes to the one and to the other while the ledger moves."""
+    """Return the errors of writes to both ledgers during the copy."""
     heard: list[str] = []
 
     def try_to_write(table: str, _: int) -> None:
@@ -176,7 +180,7 @@ def heard_meanwhile(sqlite_url: str, postgres_url: str, *, is_dry: bool = False)
 
 
 def refusal(ledger: SqlLedger) -> str:
-    """Return what somebody hears who writes now."""
+    """Return the error of a write now."""
     try:
         keep(ledger, VOTE)
     except Exception as error:
@@ -189,7 +193,7 @@ def requests_of(bench: Bench) -> list[Any]:
         return reading.requests(model="churn")
 
 
-def test_every_column_is_copied_as_it_is_stored() -> None:
+def test_every_column_is_copied_unchanged() -> None:
     plain = copy_to_postgres._untyped(requests)
     assert list(plain.c.keys()) == list(requests.c.keys())
     assert isinstance(plain.c["seen"].type, sa.Text)

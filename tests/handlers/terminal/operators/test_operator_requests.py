@@ -1,4 +1,4 @@
-"""Requests at the terminal beside the bot: asking, approving, and breaking the glass."""
+"""Requests in a terminal on the bot's machine: opening, approving, and breaking glass."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ JOB = {"GITHUB_ACTIONS": "true", "GITHUB_REPOSITORY": "acme/churn", "GITHUB_RUN_
 
 
 class TestAsking:
-    def test_it_asks_and_the_card_waits_for_the_bot(self, terminal: OperatorTerminal) -> None:
+    def test_promote_opens_a_request_and_queues_the_card(self, terminal: OperatorTerminal) -> None:
         said = terminal.types("promote", "churn", "3", "production", "--reason", "better f1", "--json")
         assert (said.code, said.document["state"], said.document["requester"]) == (
             0,
@@ -49,40 +49,42 @@ class TestAsking:
             ]
         assert production_version(terminal) == 2
 
-    def test_whom_the_policy_does_not_name_may_not(self, terminal: OperatorTerminal) -> None:
+    def test_an_operator_outside_the_policy_cannot_approve(self, terminal: OperatorTerminal) -> None:
         text = (terminal.folder / "registrar.yml").read_text().replace(current_operator().name, "somebody-else")
         (terminal.folder / "registrar.yml").write_text(text)
         said = terminal.types("promote", "churn", "3", "production")
         assert (said.code, "operators" in said.err) == (1, True)
 
-    def test_whoever_asked_is_not_among_those_who_are_to_decide(self, terminal: OperatorTerminal) -> None:
+    def test_the_requester_is_not_among_the_approvers(self, terminal: OperatorTerminal) -> None:
         terminal.rule(leads=f"{ME}, {ANOTHER}", may="false")
         policy = load_policy(terminal.folder / "registrar.yml")
         assert approver_ids("churn", Stage.PRODUCTION, current_operator(), policy) == [ANOTHER]
 
-    def test_a_span_without_a_wait_is_a_mistake(self, terminal: OperatorTerminal) -> None:
+    def test_a_timeout_without_wait_is_an_error(self, terminal: OperatorTerminal) -> None:
         said = terminal.types("promote", "churn", "3", "production", "--timeout", "4h")
         assert (said.code, "--wait" in said.err) == (2, True)
 
-    def test_the_document_has_every_key_that_is_promised(self, terminal: OperatorTerminal) -> None:
+    def test_the_json_document_has_every_documented_key(self, terminal: OperatorTerminal) -> None:
         asked = terminal.types("promote", "churn", "3", "production", "--json").document
         [listed] = terminal.types("requests", "--json").document["requests"]
         assert list(asked) == list(listed) == list(document_keys(PromoteFromTerminal))
 
-    def test_the_same_key_opens_one(self, terminal: OperatorTerminal) -> None:
+    def test_the_same_idempotency_key_opens_one_request(self, terminal: OperatorTerminal) -> None:
         ids = {
             terminal.types("promote", "churn", "3", "production", "--idempotency-key", "k1", "--json").document["id"]
             for _ in range(2)
         }
         assert len(ids) == 1
 
-    def test_so_does_the_same_run_of_a_job(self, terminal: OperatorTerminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_same_ci_run_opens_one_request(
+        self, terminal: OperatorTerminal, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         terminal.a_bot_was_here()
         for name, value in JOB.items():
             monkeypatch.setenv(name, value)
         assert terminal.asks() == terminal.asks()
 
-    def test_a_job_whose_card_no_bot_would_post_is_told(
+    def test_a_job_fails_if_no_bot_would_post_the_card(
         self, terminal: OperatorTerminal, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         for name, value in JOB.items():
@@ -90,88 +92,88 @@ class TestAsking:
         said = terminal.types("promote", "churn", "3", "production", "--wait")
         assert (said.code, "REGISTRAR_URL" in said.err, terminal.events(EventTag.PROMOTION_REQUESTED)) == (2, True, [])
 
-    def test_at_a_desk_it_is_said_that_no_bot_was_here_yet(self, terminal: OperatorTerminal) -> None:
+    def test_outside_ci_a_missing_bot_causes_a_warning(self, terminal: OperatorTerminal) -> None:
         said = terminal.types("promote", "churn", "3", "production")
-        assert (said.code, "No bot has worked" in said.err) == (0, True)
+        assert (said.code, "No bot has used" in said.err) == (0, True)
 
-    def test_its_own_wait_can_end_first(self, terminal: OperatorTerminal) -> None:
+    def test_the_wait_can_time_out(self, terminal: OperatorTerminal) -> None:
         assert terminal.types("promote", "churn", "3", "production", "--wait", "--timeout", "1s").code == 5
 
-    def test_what_waits_is_listed(self, terminal: OperatorTerminal) -> None:
+    def test_pending_requests_are_listed(self, terminal: OperatorTerminal) -> None:
         asked = terminal.types("promote", "churn", "3", "production", "--json").document["id"]
         assert asked in terminal.types("requests").out
         assert [one["id"] for one in terminal.types("requests", "churn", "--json").document["requests"]] == [asked]
 
 
 class TestApproving:
-    def test_as_the_person_that_one_is_it_moves(self, terminal: OperatorTerminal) -> None:
+    def test_approving_as_oneself_promotes(self, terminal: OperatorTerminal) -> None:
         said = terminal.types("promote", "churn", "3", "production", "--approver", ME, "--wait")
         assert (said.code, "Done" in said.out, production_version(terminal)) == (0, True, 3)
         [vote] = terminal.events(EventTag.VOTED)
         assert (vote.actor, vote.origin) == (Operator(current_operator().name), "terminal")
 
-    def test_as_somebody_else_it_does_not(self, terminal: OperatorTerminal) -> None:
+    def test_approving_as_someone_else_is_refused(self, terminal: OperatorTerminal) -> None:
         said = terminal.types("promote", "churn", "3", "production", "--approver", ANOTHER)
         assert (said.code, production_version(terminal), terminal.events(EventTag.REQUEST_OPENED)) == (1, 2, [])
 
-    def test_one_s_own_request_only_where_the_rule_lets_one(self, terminal: OperatorTerminal) -> None:
+    def test_self_approval_works_only_if_the_rule_allows_it(self, terminal: OperatorTerminal) -> None:
         terminal.rule(leads=BOTH, may="false")
         said = terminal.types("promote", "churn", "3", "production", "--approver", ME)
-        assert (said.code, "somebody else has to decide" in said.err, production_version(terminal)) == (1, True, 2)
+        assert (said.code, "someone else has to decide" in said.err, production_version(terminal)) == (1, True, 2)
         with terminal.ledger() as ledger, ledger.read() as reading:
             [request] = reading.requests()
         assert request.state is RequestState.PENDING
-        assert said.err.endswith(f"Request {request.id} is open all the same.\n")
+        assert said.err.endswith(f"Request {request.id} is still open.\n")
 
     @pytest.mark.parametrize(
         "words", [["approve"], ["reject", "--reason", "no"], ["withdraw"], ["override", "--reason", "no"]], ids=str
     )
-    def test_whom_the_policy_does_not_name_decides_nothing(self, terminal: OperatorTerminal, words: list[str]) -> None:
+    def test_an_operator_outside_the_policy_cannot_decide(self, terminal: OperatorTerminal, words: list[str]) -> None:
         asked = terminal.asks()
         text = (terminal.folder / "registrar.yml").read_text().replace(current_operator().name, "somebody-else")
         (terminal.folder / "registrar.yml").write_text(text)
         said = terminal.types(words[0], asked, *words[1:])
-        assert (said.code, "so you cannot decide from here" in said.err, production_version(terminal)) == (1, True, 2)
+        assert (said.code, "so you can't decide from here" in said.err, production_version(terminal)) == (1, True, 2)
         cancelled = terminal.types("cancel", asked)
-        assert (cancelled.code, "operators does not say who" in cancelled.err) == (1, True)
+        assert (cancelled.code, "operators doesn't map" in cancelled.err) == (1, True)
 
-    def test_the_last_one_hears_how_the_move_ended(self, terminal: OperatorTerminal) -> None:
+    def test_the_last_approver_sees_the_outcome(self, terminal: OperatorTerminal) -> None:
         said = terminal.types("approve", terminal.asks())
         assert (said.code, said.out, production_version(terminal)) == (
             0,
-            "Done: “churn” v2 → v3 in Production, read back from MLflow.\n",
+            "Done: “churn” v2 → v3 in Production, verified in MLflow.\n",
             3,
         )
 
-    def test_a_program_reads_how_the_request_stands(self, terminal: OperatorTerminal) -> None:
+    def test_json_has_the_requests_state(self, terminal: OperatorTerminal) -> None:
         terminal.rule(leads=BOTH, more="required: 2")
         document = terminal.types("approve", terminal.asks(), "--json").document
         assert (list(document), document["state"]) == (list(document_keys(Approve)), "pending")
-        assert document["sentence"].endswith("is recorded: 1 of 2.")
+        assert document["sentence"].endswith(" (1 of 2).")
 
-    def test_a_person_who_voted_in_slack_does_not_count_again_here(self, terminal: OperatorTerminal) -> None:
+    def test_a_vote_in_slack_does_not_count_again_in_the_terminal(self, terminal: OperatorTerminal) -> None:
         terminal.rule(leads=BOTH, more="required: 2")
         asked = terminal.asks()
         terminal.votes_in_slack(asked, ME)
         said = terminal.types("approve", asked)
         assert (said.code, said.err, production_version(terminal)) == (
             1,
-            f"You have voted on request {asked} already.\n",
+            f"You've already voted on request {asked}.\n",
             2,
         )
 
-    def test_a_vote_from_slack_and_one_from_here_are_two(self, terminal: OperatorTerminal) -> None:
+    def test_votes_from_slack_and_the_terminal_add_up(self, terminal: OperatorTerminal) -> None:
         terminal.rule(leads=BOTH, more="required: 2")
         asked = terminal.asks()
         terminal.votes_in_slack(asked, ANOTHER)
         assert (terminal.types("approve", asked).code, production_version(terminal)) == (0, 3)
 
-    def test_one_s_own_request_from_here_is_one_s_own_in_slack(self, terminal: OperatorTerminal) -> None:
+    def test_a_terminal_request_counts_as_ones_own_in_slack(self, terminal: OperatorTerminal) -> None:
         terminal.rule(leads=BOTH, may="false")
-        with pytest.raises(Refused, match="somebody else has to decide"):
+        with pytest.raises(Refused, match="someone else has to decide"):
             terminal.votes_in_slack(terminal.asks(), ME)
 
-    def test_with_the_same_key_again_the_vote_stands(self, terminal: OperatorTerminal) -> None:
+    def test_repeating_the_key_keeps_the_vote(self, terminal: OperatorTerminal) -> None:
         terminal.rule(leads=BOTH, more="required: 2")
         words = ("promote", "churn", "3", "production", "--approver", ME, "--idempotency-key", "k1", "--json")
         assert [
@@ -181,7 +183,7 @@ class TestApproving:
             (0, 1),
         ]
 
-    def test_a_vote_comes_as_soon_as_mlflow_lets_a_waiting_request_be_opened(
+    def test_the_vote_is_cast_once_mlflow_responds_and_the_request_opens(
         self, terminal: OperatorTerminal, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         carry_out, tries = CommandQueue.execute, iter([RegistryUnreachable("MLflow does not answer.")])
@@ -204,7 +206,7 @@ class TestApproving:
         said = terminal.types("promote", "churn", "3", "production", "--approver", ME, "--wait")
         assert (said.code, production_version(terminal)) == (0, 3)
 
-    def test_a_gate_that_failed_is_let_pass_with_a_reason(self, terminal: OperatorTerminal) -> None:
+    def test_a_failed_gate_can_be_overridden_with_a_reason(self, terminal: OperatorTerminal) -> None:
         terminal.rule(more="override: [admin], gates: [{metric: f1, at_least: 0.9}]")
         asked = terminal.asks()
         waits = terminal.types("approve", asked)
@@ -212,7 +214,7 @@ class TestApproving:
         assert terminal.types("override", asked).code == 2  # a reason is missing
         assert (terminal.types("override", asked, "--reason", "a hotfix").code, production_version(terminal)) == (0, 3)
 
-    def test_who_asked_can_call_it_off(self, terminal: OperatorTerminal) -> None:
+    def test_the_requester_can_cancel(self, terminal: OperatorTerminal) -> None:
         asked = terminal.asks()
         said = terminal.types("cancel", asked, "--json")
         assert (said.code, said.document["state"], said.document["decided_by"]) == (
@@ -226,7 +228,7 @@ class TestApproving:
         asked = terminal.asks()
         assert terminal.types("approve", asked).code == 0
         again = terminal.types("approve", asked)
-        assert (again.code, "voted on request" in again.err) == (1, True)
+        assert (again.code, "already voted on request" in again.err) == (1, True)
         assert terminal.types("withdraw", asked).code == 0
         assert terminal.types("reject", asked).code == 2  # a reason is missing
         assert terminal.types("reject", asked, "--reason", "too slow").code == 0
@@ -234,11 +236,11 @@ class TestApproving:
 
 
 class TestUnderAnEditedPolicy:
-    """An edit counts at the terminal when the bot has put it in force, not when it's on disk."""
+    """An edit applies in the terminal once the bot has applied it, not when it's on disk."""
 
     @pytest.fixture
     def terminal(self, terminal: OperatorTerminal) -> OperatorTerminal:
-        """The bot has put a policy in force under which somebody else decides."""
+        """Return a terminal where the bot applied a policy under which someone else decides."""
         terminal.rule(leads=ANOTHER, admins=ANOTHER)
         terminal.a_bot_took_the_policy()
         return terminal
@@ -256,7 +258,7 @@ class TestUnderAnEditedPolicy:
             ("review", "{request}", "--reason", "no"),
         ],
     )
-    def test_nobody_decides_by_an_edit_that_loosens_it(
+    def test_an_edit_that_loosens_a_rule_does_not_apply_yet(
         self, terminal: OperatorTerminal, words: tuple[str, ...]
     ) -> None:
         terminal.rule(more="override: [admin], gates: [{metric: f1, at_least: 0.9}]" if "override" in words else "")
@@ -264,11 +266,11 @@ class TestUnderAnEditedPolicy:
         said = terminal.types(*(word.format(request=request) for word in words))
         assert (said.code, production_version(terminal)) == (1, 2), said
 
-    def test_a_broken_file_stops_nobody(self, terminal: OperatorTerminal) -> None:
+    def test_an_invalid_policy_file_does_not_block_decisions(self, terminal: OperatorTerminal) -> None:
         (terminal.folder / "registrar.yml").write_text("modles: {}")
         assert terminal.types("promote", "churn", "3", "production").code == 0
 
-    def test_what_the_bot_puts_in_force_counts_here_too(self, terminal: OperatorTerminal) -> None:
+    def test_a_policy_that_the_bot_applied_applies_in_the_terminal(self, terminal: OperatorTerminal) -> None:
         terminal.rule()
         terminal.a_bot_took_the_policy()
         request = terminal.asks()
@@ -276,15 +278,15 @@ class TestUnderAnEditedPolicy:
 
 
 class TestBreakingTheGlass:
-    def test_an_admin_does(self, terminal: OperatorTerminal) -> None:
+    def test_an_admin_can_break_glass(self, terminal: OperatorTerminal) -> None:
         terminal.rule(leads=ANOTHER, may="false")
         said = terminal.types("promote", "churn", "3", "production", "--break-glass", "--reason", "fraud")
         assert (said.code, production_version(terminal)) == (0, 3)
         assert [event.why for event in terminal.events(EventTag.BROKE_GLASS)] == ["fraud"]
 
-    def test_the_channel_is_alarmed(self, terminal: OperatorTerminal) -> None:
+    def test_the_channel_is_alerted(self, terminal: OperatorTerminal) -> None:
         terminal.types("promote", "churn", "3", "production", "--break-glass", "--reason", "fraud")
-        assert any("fraud" in note and "broke the glass" in note for note in terminal.waits_for_slack())
+        assert any("fraud" in note and "broke glass" in note for note in terminal.waits_for_slack())
 
     def test_another_person_reviews_it(self, terminal: OperatorTerminal) -> None:
         terminal.rule(leads=ME, admins=ANOTHER)
@@ -308,7 +310,7 @@ class TestBreakingTheGlass:
         )
         assert terminal.types("review", asked, "--reason", "it was wrong").code == 1
 
-    def test_nobody_reviews_their_own_under_another_name(self, terminal: OperatorTerminal) -> None:
+    def test_no_one_can_review_their_own_promotion_under_another_name(self, terminal: OperatorTerminal) -> None:
         terminal.rule(leads=ME, admins=ANOTHER, user=ANOTHER)
         words = ("promote", "churn", "3", "production", "--break-glass", "--reason", "fraud", "--json")
         request = str(terminal.types(*words).document["id"])
@@ -318,7 +320,7 @@ class TestBreakingTheGlass:
         terminal.rule(leads=ME, admins=ANOTHER, user=ME)  # `operators` says that the same person is someone else
         assert terminal.types("review", request, "--reason", "it was right").code == 1
 
-    def test_nobody_else_does(self, terminal: OperatorTerminal) -> None:
+    def test_non_admins_cannot_break_glass(self, terminal: OperatorTerminal) -> None:
         terminal.rule(admins=ANOTHER)
         said = terminal.types("promote", "churn", "3", "production", "--break-glass", "--reason", "fraud")
         assert (said.code, production_version(terminal)) == (1, 2)

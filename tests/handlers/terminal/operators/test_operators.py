@@ -1,4 +1,4 @@
-"""The terminal beside the bot: on its ledger and registry, as whom the policy's `operators` name."""
+"""The terminal on the bot's machine, on its ledger and registry, as the person in the policy's `operators`."""
 
 from __future__ import annotations
 
@@ -39,24 +39,24 @@ class TestImportingHistory:
         assert (event.why, event.evidence["sha256"]) == ("from the old registry", said.document["sha256"])
         assert "imported by" in terminal.types("history", "churn").out
 
-    def test_only_admins_do(self, terminal: OperatorTerminal) -> None:
+    def test_only_admins_can_import(self, terminal: OperatorTerminal) -> None:
         terminal.rule(admins=ANOTHER)
         (terminal.folder / "before.csv").write_text("model,version,since,until\nchurn,1,2026-01-10,2026-02-01\n")
         said = terminal.types("history", "import", "before.csv", "--reason", "from the old registry")
         assert (said.code, terminal.events(EventTag.HISTORY_IMPORTED)) == (1, [])
 
-    def test_a_file_that_is_not_there_is_a_mistake(self, terminal: OperatorTerminal) -> None:
+    def test_a_missing_file_is_an_error(self, terminal: OperatorTerminal) -> None:
         said = terminal.types("history", "import", "before.csv", "--reason", "from the old registry")
         assert (said.code, "Can't read" in said.err) == (2, True)
 
-    def test_a_model_of_that_name_is_given_with_its_flag(self, terminal: OperatorTerminal) -> None:
+    def test_a_model_named_like_a_subcommand_needs_its_flag(self, terminal: OperatorTerminal) -> None:
         terminal.a_bot_was_here()
         said = terminal.types("history", "--model-name", "import")
         assert (said.code, "“import”" in said.err) == (2, True)
 
 
 class TestChanging:
-    def test_a_rollback_is_made_at_once(self, terminal: OperatorTerminal) -> None:
+    def test_a_rollback_runs_at_once(self, terminal: OperatorTerminal) -> None:
         terminal.serves(2)
         terminal.types("promote", "churn", "3", "production", "--approver", ME)
         said = terminal.types("rollback", "churn", "2", "--reason", "bad figures", "--json")
@@ -86,13 +86,13 @@ class TestChanging:
         ]
         assert "ann" in terminal.types("show", "churn", "3").out
 
-    def test_production_is_frozen_and_let_go(self, terminal: OperatorTerminal) -> None:
+    def test_production_is_frozen_and_unfrozen(self, terminal: OperatorTerminal) -> None:
         assert terminal.types("freeze", "churn", "--until", "1h", "--reason", "end of the quarter").code == 0
         refused = terminal.types("promote", "churn", "3", "production", "--approver", ME)
-        assert (refused.code, "frozen" in refused.err) == (1, True)
+        assert (refused.code, "froze Production" in refused.err) == (1, True)
         assert terminal.types("unfreeze", "churn").code == 0
 
-    def test_a_monitor_is_added_shown_paused_and_taken_away(self, terminal: OperatorTerminal) -> None:
+    def test_a_monitor_is_added_shown_paused_and_removed(self, terminal: OperatorTerminal) -> None:
         words = ("churn", "accuracy")
         added = terminal.types(
             "monitor", "add", *words, "--source", "push", "--query", "accuracy", "--greater-than", "0.85"
@@ -119,14 +119,14 @@ class TestChanging:
         ],
         ids=lambda it: getattr(it, "__name__", ""),
     )
-    def test_programs_read_every_key_that_is_promised(
+    def test_change_documents_have_every_documented_key(
         self, terminal: OperatorTerminal, verb: type[Command], words: list[str]
     ) -> None:
         terminal.serves(1, 2)
         said = terminal.types(*words, "--json")
         assert (said.code, said.err, list(said.document)) == (0, "", list(document_keys(verb)))
 
-    def test_monitors_are_told_to_programs_by_every_key(self, terminal: OperatorTerminal) -> None:
+    def test_monitor_documents_have_every_documented_key(self, terminal: OperatorTerminal) -> None:
         added = terminal.types(
             "monitor", "add", "churn", "accuracy", "--source", "push", "--greater-than", "0.85", "--json"
         )
@@ -141,7 +141,7 @@ class TestChanging:
         replayed = terminal.types("monitor", "backtest", "churn", "accuracy", "--json").document
         assert list(replayed) == list(document_keys(MonitorBacktest))
 
-    def test_the_list_says_what_to_expect_of_an_armed_monitor(self, terminal: OperatorTerminal) -> None:
+    def test_the_list_estimates_an_armed_monitors_false_rollbacks(self, terminal: OperatorTerminal) -> None:
         terminal.types("monitor", "add", "churn", "accuracy", "--source", "push", "--action", "auto")
         assert "armed." not in terminal.types("monitor", "list").out
         armed = terminal.types("monitor", "arm", "churn", "accuracy", "--override", "--reason", "known")
@@ -151,43 +151,43 @@ class TestChanging:
         assert (said["armed"], said["counted"], said["per_month"]) == (1, 1, FALSE_ROLLBACKS_PER_MONTH["default"])
         assert " ".join(terminal.types("monitor", "list").out.split()).endswith(said["sentence"])
 
-    def test_a_monitor_that_is_checked_judges_what_mlflow_serves_now(self, terminal: OperatorTerminal) -> None:
+    def test_a_check_uses_the_version_that_mlflow_has_in_production(self, terminal: OperatorTerminal) -> None:
         terminal.types("monitor", "add", "churn", "accuracy", "--source", "push", "--greater-than", "0.85")
         said = terminal.types("monitor", "check", "churn", "accuracy")
-        assert said.out == "Checked “churn” accuracy: nothing measured yet of v2. There are no readings.\n"
+        assert said.out == "Checked “churn” accuracy: v2 not measured yet. No readings.\n"
 
-    def test_what_to_type_next_can_be_typed_here(self, terminal: OperatorTerminal) -> None:
+    def test_suggested_commands_work_in_the_terminal(self, terminal: OperatorTerminal) -> None:
         freezes = terminal.types("freeze", "churn", "--until", "1h", "--reason", "audit")
-        assert freezes.out.endswith("To lift it: registrar unfreeze churn\n")
+        assert freezes.out.endswith("To unfreeze: registrar unfreeze churn\n")
         missing = terminal.types("approve")
-        assert missing.err == "REQUEST is missing. Write it so: registrar approve REQUEST [--json]\n"
+        assert missing.err == "Missing REQUEST. Usage: registrar approve REQUEST [--json]\n"
         unknown = terminal.types("monitor", "show", "churn", "accuracy")
-        assert unknown.err.endswith("registrar monitor add churn NAME\n")
+        assert unknown.err.endswith("registrar monitor add churn NAME.\n")
 
 
 class TestLooking:
-    def test_a_search_that_finds_nothing_says_what_was_searched(self, terminal: OperatorTerminal) -> None:
+    def test_an_empty_search_names_the_search_text(self, terminal: OperatorTerminal) -> None:
         assert terminal.types("list", "fraud").out == "No model has “fraud” in its name.\n"
 
-    def test_models_versions_and_history_have_every_key_that_is_promised(self, terminal: OperatorTerminal) -> None:
+    def test_query_documents_have_every_documented_key(self, terminal: OperatorTerminal) -> None:
         terminal.types("promote", "churn", "3", "production", "--approver", ME)
         assert list(terminal.types("list", "--json").document) == list(document_keys(ListModels))
         assert list(terminal.types("show", "churn", "--json").document) == list(document_keys(ShowModel))
         assert list(terminal.types("history", "churn", "--json").document) == list(document_keys(ShowHistory))
 
-    def test_who_served_then_is_a_sentence(self, terminal: OperatorTerminal) -> None:
+    def test_history_at_a_time_is_a_sentence(self, terminal: OperatorTerminal) -> None:
         terminal.types("promote", "churn", "3", "production", "--approver", ME)
         said = terminal.types("history", "churn", "--at", "2020-01-01")
-        assert (said.code, said.out.startswith("No record: Registrar has watched “churn” since")) == (0, True)
+        assert (said.code, said.out.startswith("No record: Registrar has been watching “churn” only")) == (0, True)
 
-    def test_a_card_is_read_by_people(self, terminal: OperatorTerminal, mlflow_backend: MlflowBackend) -> None:
+    def test_a_version_card_is_readable(self, terminal: OperatorTerminal, mlflow_backend: MlflowBackend) -> None:
         mlflow_backend.add_version("churn", run_id=mlflow_backend.add_run(metrics={"f1": 0.91}))
         lines = terminal.types("show", "churn", "4").out.splitlines()
         shown = {line[:25].strip(): line[25:].strip() for line in lines}
         assert (shown["Metrics"], shown["Use case"]) == ("f1 0.91", "missing")
         assert shown["Training date"].endswith(" UTC")
 
-    def test_a_long_name_leaves_ids_and_times_whole_in_eighty_columns(
+    def test_long_names_do_not_cut_ids_and_times_at_80_columns(
         self, terminal: OperatorTerminal, mlflow_backend: MlflowBackend, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("COLUMNS", "80")
@@ -200,13 +200,13 @@ class TestLooking:
         row = next(line for line in text.splitlines() if line.startswith(asked["id"]))
         assert row.endswith(asked["expires_at"].replace("T", " ")[:16])
 
-    def test_models_and_versions_need_no_ledger(self, terminal: OperatorTerminal) -> None:
+    def test_list_and_show_need_no_ledger(self, terminal: OperatorTerminal) -> None:
         assert "churn" in terminal.types("list").out
         assert "v2" in terminal.types("show", "churn").out
         assert terminal.types("show", "churn", "2", "--json").document["version"] == 2
         assert not (terminal.folder / ".registrar").exists()
 
-    def test_history_says_where_there_is_no_ledger(self, terminal: OperatorTerminal) -> None:
+    def test_history_without_a_ledger_names_its_location(self, terminal: OperatorTerminal) -> None:
         said = terminal.types("history", "churn")
-        assert (said.code, "There is no ledger at" in said.err, "REGISTRAR_DATABASE_URL" in said.err) == (2, True, True)
+        assert (said.code, "No ledger at" in said.err, "REGISTRAR_DATABASE_URL" in said.err) == (2, True, True)
         assert not (terminal.folder / ".registrar").exists()

@@ -1,4 +1,4 @@
-"""`registrar validate` and `register` on a real MLflow: what they print, and how they end."""
+"""`registrar validate` and `register` on a real MLflow: output and exit codes."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ models:
 
 @pytest.fixture
 def gates(tmp_path: Path) -> Path:
-    """Return a policy with gates, where it is looked for."""
+    """Return a policy with gates, at the default path."""
     path = tmp_path / "registrar.yml"
     path.write_text(GATES)
     return path
 
 
-def test_every_gate_stands_with_its_value_and_its_bound(registrar: CliRunner, churn: str, gates: Path) -> None:
+def test_every_gate_is_shown_with_its_value_and_bound(registrar: CliRunner, churn: str, gates: Path) -> None:
     said = registrar("validate", "--model-name", churn, "--version", "2")
     assert (said.code, said.err) == (1, "")
     lines = [line.split() for line in said.out.splitlines()]
-    assert said.out.splitlines()[0] == "churn v2 → Production: 1 of 3 gates fails."
-    assert lines[2] == ["Gate", "Value", "Has", "to", "be", "Note"]
+    assert said.out.splitlines()[0] == "churn v2 → Production: 1 of 3 gates failed."
+    assert lines[2] == ["Gate", "Value", "Required", "Note"]
     assert lines[4:7] == [
         ["✓", "f1", "0.91", "≥", "0.9"],
         ["✗", "latency_ms", "missing", "≤", "100"],
@@ -61,14 +61,14 @@ def test_every_gate_stands_with_its_value_and_its_bound(registrar: CliRunner, ch
     ]
 
 
-def test_results_of_one_s_own_validation_are_used(registrar: CliRunner, churn: str, gates: Path) -> None:
+def test_reported_validation_results_are_used(registrar: CliRunner, churn: str, gates: Path) -> None:
     said = registrar("validate", churn, "2", "--validation", "latency_ms=12", "--validation", "accuracy=0.9")
     assert (said.code, said.err) == (0, "")
-    assert "churn v2 → Production: all 3 gates pass." in said.out
-    assert "the asker's own validation" in said.out
+    assert "churn v2 → Production: all 3 gates passed." in said.out
+    assert "reported by requester" in said.out
 
 
-def test_a_validation_as_json_has_the_keys_that_are_promised(registrar: CliRunner, churn: str, gates: Path) -> None:
+def test_validation_json_has_the_documented_keys(registrar: CliRunner, churn: str, gates: Path) -> None:
     said = registrar("validate", churn, "2", "--json", "--validation", "latency_ms=120")
     document = said.document
     assert (said.code, said.err, list(document)) == (1, "", list(DOCUMENT_KEYS[Validate]))
@@ -79,29 +79,29 @@ def test_a_validation_as_json_has_the_keys_that_are_promised(registrar: CliRunne
         "bound": "≤ 100",
         "value": "120",
         "passed": False,
-        "note": "the asker's own validation",
+        "note": "reported by requester",
     }
 
 
-def test_a_stage_without_gates_lets_pass_and_says_so(registrar: CliRunner, churn: str, gates: Path) -> None:
+def test_a_stage_without_gates_passes_and_says_so(registrar: CliRunner, churn: str, gates: Path) -> None:
     said = registrar("validate", churn, "2", "--to", "staging")
     assert (said.code, said.out) == (0, "The policy has no gates for churn v2 → Staging.\n")
 
 
-def test_validating_without_a_policy_names_what_writes_one(registrar: CliRunner, churn: str) -> None:
+def test_validating_without_a_policy_suggests_init(registrar: CliRunner, churn: str) -> None:
     said = registrar("validate", churn, "2", "--json")
     assert (said.code, said.out) == (2, "")
     assert "registrar init" in said.err
 
 
-def test_validating_makes_no_ledger(registrar: CliRunner, churn: str, gates: Path, tmp_path: Path) -> None:
+def test_validating_creates_no_ledger(registrar: CliRunner, churn: str, gates: Path, tmp_path: Path) -> None:
     gates.write_text(GATES.replace("{semver: set}", "{in_staging_for: 1h}"))
     said = registrar("validate", churn, "2")
     assert (said.code, "not in Staging" in said.out) == (1, True)
     assert not (tmp_path / ".registrar").exists()
 
 
-def test_the_time_in_staging_is_taken_from_a_ledger_that_is_there(
+def test_the_time_in_staging_comes_from_an_existing_ledger(
     registrar: CliRunner, churn: str, gates: Path, tmp_path: Path, sqlite_template: Path
 ) -> None:
     gates.write_text(GATES.replace("{semver: set}", "{in_staging_for: 1h}"))
@@ -133,12 +133,12 @@ def test_the_time_in_staging_is_taken_from_a_ledger_that_is_there(
 
 
 def events(home: Path) -> list[Event]:
-    """Return what the ledger's audit holds."""
+    """Return the events in the ledger's audit log."""
     with closing(SqlLedger(f"sqlite:///{home / '.registrar' / 'ledger.db'}")) as ledger, ledger.read() as reading:
         return [link.event for link in reading.audit_events()]
 
 
-def test_registering_leaves_the_intent_and_the_result_in_the_audit(
+def test_registering_records_the_intent_and_the_result(
     registrar: CliRunner, churn: str, mlflow_backend: MlflowBackend, tmp_path: Path
 ) -> None:
     run = mlflow_backend.add_run(metrics={"f1": 0.95}, models=["model"])
@@ -155,11 +155,14 @@ def test_registering_leaves_the_intent_and_the_result_in_the_audit(
     assert asked.evidence["tags"] == ["owner=ann", "use_case=x"]
 
 
-def test_registering_answers_programs_with_the_version(
+def test_registering_returns_the_version_as_json(
     registrar: CliRunner, churn: str, mlflow_backend: MlflowBackend, mlflow_sqlite: str
 ) -> None:
     run = mlflow_backend.add_run(metrics={"f1": 0.95}, models=["model"])
-    for number, semver in ((4, "2.0.0"), (5, "3.0.0")):  # the second one of the same run is told from the first
+    for number, semver in (
+        (4, "2.0.0"),
+        (5, "3.0.0"),
+    ):  # the second version from the same run is different from the first
         said = registrar("register", run, churn, "--bump", "major", "--description", "wider trees", "--json")
         document = said.document
         assert (said.code, said.err, list(document)) == (0, "", list(DOCUMENT_KEYS[Register]))
@@ -170,7 +173,7 @@ def test_registering_answers_programs_with_the_version(
     assert (newest.semver, newest.description) == ("3.0.0", "wider trees")
 
 
-def test_an_unknown_run_is_refused_and_the_audit_keeps_it(registrar: CliRunner, tmp_path: Path) -> None:
+def test_an_unknown_run_is_refused_and_audited(registrar: CliRunner, tmp_path: Path) -> None:
     said = registrar("register", "0" * 32, "churn", "--json")
     assert (said.code, said.out) == (2, "")
     assert "MLflow has no run" in said.err
@@ -180,22 +183,22 @@ def test_an_unknown_run_is_refused_and_the_audit_keeps_it(registrar: CliRunner, 
     ]
 
 
-def test_what_is_asked_for_while_mlflow_is_away_is_written_down(registrar: CliRunner, tmp_path: Path) -> None:
+def test_a_command_is_recorded_while_mlflow_is_down(registrar: CliRunner, tmp_path: Path) -> None:
     said = registrar("register", "0" * 32, "churn", MLFLOW_TRACKING_URI=f"http://127.0.0.1:{free_port()}")
     assert (said.code, said.out) == (3, "")
-    assert "is written down" in said.err
-    assert "as soon as MLflow answers" in said.err
+    assert "Your command is recorded" in said.err
+    assert "as soon as MLflow responds" in said.err
     assert [event.tag for event in events(tmp_path)] == [EventTag.REGISTRY_CHANGE_REQUESTED]
 
 
-def test_a_ledger_that_does_not_answer_is_told_before_anything_is_made(
+def test_an_unavailable_ledger_fails_before_anything_is_created(
     registrar: CliRunner, tmp_path: Path, mlflow_sqlite: str
 ) -> None:
     (tmp_path / ".registrar").write_text("a file where a folder should be")
     assert registrar("register", "0" * 32, "churn").code == 3
 
 
-def test_the_operator_is_who_the_system_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_operator_comes_from_the_operating_system(monkeypatch: pytest.MonkeyPatch) -> None:
     before = current_operator()
     monkeypatch.setenv("LOGNAME", "somebody-else")
     monkeypatch.setenv("USER", "somebody-else")
