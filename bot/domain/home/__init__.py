@@ -1,1 +1,1 @@
-"""What a person sees first."""
+"""The App Home."""

@@ -1,4 +1,4 @@
-"""What a person's App Home shows. Pure."""
+"""The content of a person's App Home. Pure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class StageHolders:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HomeView:
-    """One person's App Home. `to_decide_more` counts the requests beyond those shown."""
+    """One person's App Home. `to_decide_more` counts the requests that aren't shown."""
 
     to_decide: list[Request]
     frozen_ids: frozenset[str]  # ids of requests that can't be approved now because of a freeze
@@ -41,7 +41,7 @@ class HomeView:
     monitors_more: int
     expected_false_rollbacks: FalseRollbackEstimate | None  # of all armed monitors
     recent_events: list[ChainedEvent]
-    policy_notice: Sentence | None  # why the policy in force isn't the one on disk
+    policy_notice: Sentence | None  # why the policy in effect differs from the policy file
     now: datetime
     hold: Hold | None = None
     reviews: Sequence[Request] = ()  # break-glass requests that the person can review

@@ -1,4 +1,4 @@
-"""Who can approve a request, whom it waits for, and whether there are enough of them. Pure."""
+"""Who can approve a request, who it's waiting for, and whether there are enough approvers. Pure."""
 
 from __future__ import annotations
 
@@ -12,26 +12,24 @@ from bot.domain.core.sentence import Code, Mention, Name, Sentence, join_with_co
 from bot.domain.policy.authorization import approver_ids, is_full_member
 from bot.domain.policy.policy import Policy, TargetRule
 from bot.domain.promotions.messages import describe_change
-from bot.domain.promotions.request import Request, Vote, counting_approvals
+from bot.domain.promotions.request import Request
+from bot.domain.promotions.votes import Vote, counting_approvals
 from bot.domain.registry.model import TARGET_STAGES
 
 MAX_NAME_LENGTH = 80  # characters of a person's name in a sentence
-MAX_NOTIFIED = 20  # people whom one card names, or who get a direct message each; the others are counted
+MAX_NOTIFIED = 20  # people that one card names, or that get a direct message; the others are counted
 
 
 @dataclass(frozen=True, slots=True)
 class EligibleApprovers:
-    """The people behind approvers' user and user group ids, by user id, as far as Slack knows them.
-
-    `is_complete` is False if Slack can't list one of the groups.
-    """
+    """The people in a list of approvers, by user ID. `is_complete` is False if Slack can't list a user group."""
 
     people: Mapping[str, Profile] = field(default_factory=dict)
     is_complete: bool = True
 
     @classmethod
     def from_ids(cls, ids: Iterable[str]) -> EligibleApprovers:
-        """Return the people among the ids, without asking Slack."""
+        """Return the people in a list of user and user group IDs, without calling Slack."""
         listed_ids = list(ids)
         people = {
             slack_id: Profile(person=Person("", slack_id)) for slack_id in listed_ids if not slack_id.startswith("S")
@@ -39,7 +37,7 @@ class EligibleApprovers:
         return cls(people, is_complete=len(people) == len(listed_ids))
 
     def user_ids(self, excluding: str | None = None) -> list[str]:
-        """Return the user ids whose accounts can approve, sorted, without `excluding`."""
+        """Return the IDs of users whose accounts can approve, sorted, except `excluding`."""
         return sorted(user for user, one in self.people.items() if is_full_member(one) and user != excluding)
 
     def max_approvals(self, excluding: str | None = None) -> int | None:
@@ -47,17 +45,17 @@ class EligibleApprovers:
         return len(self.user_ids(excluding)) if self.is_complete else None
 
 
-ResolveApprovers = Callable[[Sequence[str]], EligibleApprovers]  # from user and user group ids
+ResolveApprovers = Callable[[Sequence[str]], EligibleApprovers]  # from user and user group IDs
 
 
-# -- whether they can be enough ----------------------------------------------------------------------------------------
+# -- whether there are enough approvers --------------------------------------------------------------------------------
 
 
 def check_enough_approvers(model: str, rule: TargetRule, requester: str | None, eligible: EligibleApprovers) -> None:
-    """Raise TooFewApprovers if a request needs more approvals than there are people who can give one.
+    """Raise TooFewApprovers if a request needs more approvals than there are people who can approve it.
 
-    `requester` is the requester's user id, None for a program. If Slack can't list a group, there might
-    be enough.
+    `requester` is the requester's user ID, None for a program. Don't raise if Slack can't list a group: there might be
+    enough people in it.
     """
     requester_id = None if rule.requester_may_approve else requester
     able = eligible.user_ids(requester_id)
@@ -65,24 +63,24 @@ def check_enough_approvers(model: str, rule: TargetRule, requester: str | None, 
         return
     is_own = requester_id in eligible.user_ids()
     only = say("only {who} can approve", who=join_with_conjunction([Mention(user_id) for user_id in able], "and"))
-    advice = say("Ask someone who isn't an approver to request it.")
+    advice = say("Someone who isn't an approver can request it.")
     if len(able) + is_own < rule.required:
         advice = say("Add approvers for {model} to {file}.", model=Name(model), file=Code("registrar.yml"))
     raise TooFewApprovers(
         say(
-            "No request was opened: it needs {n}, and {besides}{only}. {advice}",
+            "No request was opened: it needs {n}, but {besides}{only}. {advice}",
             n=pluralize(rule.required, "approval"),
-            besides="besides you " if is_own else "",
-            only=only if able else "nobody can approve",
+            besides="besides you, " if is_own else "",
+            only=only if able else "no one can approve",
             advice=advice,
         )
     )
 
 
 def unmeetable_rules(policy: Policy, resolve_approvers: ResolveApprovers = EligibleApprovers.from_ids) -> list[str]:
-    """Return the rules that can't be met, by path, each with the required approvals and how many people can approve.
+    """Return the rules that can't be met, each with its path, its required approvals, and its number of approvers.
 
-    `resolve_approvers` finds the people behind ids. Without it, ids count as they're listed.
+    `resolve_approvers` finds the people for IDs. Without it, each listed user ID counts as a person.
     """
     return [
         _describe_shortfall(path, rule, most)
@@ -92,7 +90,7 @@ def unmeetable_rules(policy: Policy, resolve_approvers: ResolveApprovers = Eligi
 
 
 def rules_unmeetable_for_approvers(policy: Policy) -> list[str]:
-    """Return the rules, like `unmeetable_rules`, that can't be met if an approver made the request."""
+    """Return the rules that can't be met if an approver is the requester, in the format of `unmeetable_rules`."""
     return [
         _describe_shortfall(path, rule, most)
         for path, rule, most in _rules_with_max_approvals(policy, EligibleApprovers.from_ids)
@@ -103,7 +101,7 @@ def rules_unmeetable_for_approvers(policy: Policy) -> list[str]:
 def _rules_with_max_approvals(
     policy: Policy, resolve_approvers: ResolveApprovers
 ) -> Iterator[tuple[str, TargetRule, int]]:
-    """Yield path, rule, and number of possible approvals, for rules with a known number."""
+    """Yield the path, rule, and number of possible approvals of each rule for which that number is known."""
     for pattern, rules in policy.models.items():
         for target in TARGET_STAGES:
             rule = rules.rule(target)
@@ -118,14 +116,14 @@ def _describe_shortfall(path: str, rule: TargetRule, max_approvals: int) -> str:
     return f"{path} (needs {pluralize(rule.required, 'approval')}, has {max_approvals})"
 
 
-# -- whom a request waits for ------------------------------------------------------------------------------------------
+# -- who a request is waiting for --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class PendingApprovers:
-    """Whom a pending request is waiting for, as user and group ids, groups first.
+    """Who a pending request is waiting for, as user and user group IDs, groups first.
 
-    `approvals` is how many are missing; at 0, someone must override its failed gates.
+    If `missing_approvals` is 0, someone must override the failed gates.
     """
 
     ids: Sequence[str]
@@ -133,9 +131,9 @@ class PendingApprovers:
 
 
 def pending_approvers(request: Request, votes: Sequence[Vote], policy: Policy) -> PendingApprovers:
-    """Return whom a pending request is waiting for under the current policy.
+    """Return who a pending request is waiting for under the current policy.
 
-    People whose vote lapsed don't count; they can vote again once their account allows it.
+    People whose vote lapsed aren't included; they can vote again once their account allows it.
     """
     missing = request.required - len(counting_approvals(votes))
     if missing > 0:
@@ -147,10 +145,10 @@ def pending_approvers(request: Request, votes: Sequence[Vote], policy: Policy) -
 
 
 def waiting_for_approvers(pending: PendingApprovers, names: Mapping[str, str] | None) -> Sentence:
-    """Return the sentence about whom a request is waiting for.
+    """Return the sentence that says who a request is waiting for.
 
-    If `names` is None, people and groups are mentioned. Otherwise they're named by it, by id, or by the
-    id itself if it lacks them: that notifies nobody.
+    If `names` is None, people and groups are mentioned. Otherwise `names` has their names by ID; an ID that it lacks is
+    shown as code. Neither notifies anyone.
     """
     approvers: list[object] = [
         Mention(approver)
@@ -165,13 +163,13 @@ def waiting_for_approvers(pending: PendingApprovers, names: Mapping[str, str] | 
         return say(
             "Waiting for {who} to override the failed gates.", who=join_with_conjunction(approvers or ["someone"], "or")
         )
-    # How many people are in groups isn't known.
+    # The number of people in a group isn't known.
     number_of_people = None if any(slack_id.startswith("S") for slack_id in pending.ids) else len(pending.ids)
-    if number_of_people is not None and number_of_people < pending.missing_approvals:  # others left meanwhile
+    if number_of_people is not None and number_of_people < pending.missing_approvals:  # others have left since
         missing = (
             say("only {who} can still approve", who=join_with_conjunction(approvers, "and"))
             if approvers
-            else say("nobody can approve")
+            else say("no one can approve")
         )
         return say("Waiting for {n}, but {left}.", n=pluralize(pending.missing_approvals, "approval"), left=missing)
     if number_of_people == pending.missing_approvals:
@@ -188,7 +186,7 @@ def waiting_for_approvers(pending: PendingApprovers, names: Mapping[str, str] | 
 def approval_invitation(request: Request) -> Sentence:
     """Return the direct message to an approver of a new request; a link to its card follows."""
     return say(
-        "{who} requests {model} {path}. You can approve or reject it until {until}.",
+        "{who} requested {model} {path}. You can approve or reject it until {until}.",
         who=format_actor(request.requester),
         model=Name(request.model),
         path=describe_change(request),

@@ -1,4 +1,4 @@
-"""Messages about promotions without approvals (breaking the glass), and their reviews."""
+"""Messages about break-glass promotions, which need no approvals, and about their reviews."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from bot.domain.promotions.request import Request
 
 
 def break_glass_lapsed_reason(rule: str) -> Sentence:
-    """Return why a break-glass promotion wasn't executed after all."""
-    return say("The person who broke the glass can no longer do that: {why}.", why=lapse_reason(rule))
+    """Return why a break-glass promotion wasn't executed."""
+    return say("The person who broke glass can no longer do that: {why}.", why=lapse_reason(rule))
 
 
 def break_glass_announcement(request: Request) -> Sentence:
     """Return the channel's message about a break-glass promotion."""
     return say(
-        "🚨 {who} broke the glass: {model} goes {path} without approvals. {why} Recorded in the audit log.{review}",
+        "🚨 {who} broke glass: promoting {model} {path} without approvals. {why} Recorded in the audit log.{review}",
         who=format_actor(request.requester),
         model=Name(request.model),
         path=describe_change(request),
@@ -32,7 +32,7 @@ def _review_deadline(request: Request) -> Sentence:
     if request.review_due is None:
         return say("")
     return say(
-        " Someone else has to review it by {due}: {review}", due=request.review_due, review=review_command(request)
+        " Someone else needs to review it by {due}: {review}", due=request.review_due, review=review_command(request)
     )
 
 
@@ -42,13 +42,13 @@ def review_command(request: Request) -> Code:
 
 
 def review_reminder_announcement(request: Request, people: Sequence[str]) -> Sentence:
-    """Return the thread's reminder before a review is due; `people` can review."""
+    """Return the thread's reminder before a review is due; `people` are user IDs of those who can review."""
     mentions: list[object] = [Mention(user_id) for user_id in people[:MAX_MENTIONED]]
     mentions += [f"{len(people) - MAX_MENTIONED} more"] if len(people) > MAX_MENTIONED else []
     return say(
-        "Not reviewed yet; due by {due}: {who}. {review}",
+        "Waiting for {who} to review this by {due}: {review}",
         due=request.review_due,
-        who=mentions or ["nobody who can review it is known"],
+        who=mentions or ["a reviewer (none found)"],
         review=review_command(request),
     )
 
@@ -56,7 +56,7 @@ def review_reminder_announcement(request: Request, people: Sequence[str]) -> Sen
 def direct_review_reminder(request: Request) -> Sentence:
     """Return the direct reminder to a reviewer."""
     return say(
-        "{who} broke the glass: {model} {path}. {why} Review it by {due}: {review}",
+        "{who} broke glass: {model} {path}. {why} Review it by {due}: {review}",
         who=format_actor(request.requester),
         model=Name(request.model),
         path=describe_change(request),
@@ -67,9 +67,9 @@ def direct_review_reminder(request: Request) -> Sentence:
 
 
 def review_overdue_announcement(request: Request) -> Sentence:
-    """Return the message to channel and thread about an overdue review."""
+    """Return the message about an overdue review, for the channel and the thread."""
     return say(
-        "⚠️ Nobody has reviewed the broken glass of {id} ({model} {path}, by {who}). It was due by {due}. {review}",
+        "⚠️ No one reviewed break-glass request {id} ({model} {path}, by {who}) by {due}. To review it: {review}",
         id=Code(request.id),
         model=Name(request.model),
         path=describe_change(request),
@@ -82,11 +82,11 @@ def review_overdue_announcement(request: Request) -> Sentence:
 def review_announcement(request: Request) -> Sentence:
     """Return the thread's message about a review."""
     assert request.reviewed_by is not None
-    return say("{who} reviewed it: {why}", who=format_actor(request.reviewed_by), why=request.review_reason)
+    return say("{who} reviewed this: {why}", who=format_actor(request.reviewed_by), why=request.review_reason)
 
 
 def direct_review_notice(request: Request) -> Sentence:
-    """Return the direct message about a review to the person who broke the glass."""
+    """Return the direct message about a review, to the person who broke glass."""
     return say(
         "{model} {path}: {news}",
         model=Name(request.model),
@@ -98,7 +98,7 @@ def direct_review_notice(request: Request) -> Sentence:
 def review_confirmation(request: Request) -> Sentence:
     """Return the answer to the reviewer."""
     return say(
-        "Reviewed: {model} {path}, moved by {who}. The thread and the audit log have it.",
+        "Reviewed {model} {path}, promoted by {who}. Recorded in the thread and the audit log.",
         model=Name(request.model),
         path=describe_change(request),
         who=format_actor(request.requester),
@@ -106,14 +106,14 @@ def review_confirmation(request: Request) -> Sentence:
 
 
 def unreviewed_summary(unreviewed_requests: Sequence[Request], now: datetime) -> Sentence | None:
-    """Return how many break-glass promotions await a review; None if none do."""
+    """Return how many break-glass promotions are waiting for a review; None if none are."""
     if not unreviewed_requests:
         return None
     ids: list[object] = [Code(request.id) for request in unreviewed_requests[:MAX_MENTIONED]]
     ids += [f"{len(unreviewed_requests) - MAX_MENTIONED} more"] if len(unreviewed_requests) > MAX_MENTIONED else []
     overdue = sum(request.review_due is not None and request.review_due <= now for request in unreviewed_requests)
     return say(
-        "Break glass without a review: {n}, {overdue} overdue ({ids}).",
+        "Unreviewed break-glass promotions: {n}, {overdue} overdue ({ids}).",
         n=len(unreviewed_requests),
         overdue=overdue,
         ids=ids,
@@ -121,10 +121,10 @@ def unreviewed_summary(unreviewed_requests: Sequence[Request], now: datetime) ->
 
 
 def break_glass_confirmation(request: Request) -> Sentence:
-    """Return the answer to the person who broke the glass: the outcome, or why it's waiting."""
+    """Return the answer to the person who broke glass: the outcome, or what it's waiting for."""
     if request.state.is_open:
         return say(
-            "{model} goes {path} as soon as {product} answers, without approvals; the channel is alarmed.",
+            "Promoting {model} {path} without approvals as soon as {product} responds. The channel has been notified.",
             model=Name(request.model),
             path=describe_change(request),
         )
@@ -133,4 +133,4 @@ def break_glass_confirmation(request: Request) -> Sentence:
 
 def superseded_by_break_glass_reason(version: int) -> Sentence:
     """Return why a request ended after a break-glass promotion to its stage."""
-    return say("The glass was broken for {v} meanwhile.", v=Code(f"v{version}"))
+    return say("Someone broke glass to promote {v} instead.", v=Code(f"v{version}"))

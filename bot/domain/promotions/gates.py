@@ -1,4 +1,4 @@
-"""Gates: checks that a version must pass before a promotion. Pure; a service reads the facts they check."""
+"""Gates: checks that a version must pass before a promotion. Pure; a service reads the facts that they check."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ from bot.domain.registry.signature_changes import breaking_changes
 SIGNATURE_GATE = "signature"
 CARD_GATE = "metadata card"
 NOT_BLOCKED_GATE = "not_blocked"  # the name of these gates' results
-MAX_LISTED = 3  # breaking changes, or changed metrics, that one sentence names; the others are counted
+MAX_LISTED = 3  # breaking changes or changed metrics that one sentence names; the others are counted
 RELATIVE_TOLERANCE = 1e-9  # of the bound: in floating point, 0.9 - 0.01 isn't quite 0.89
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateFacts:
-    """The facts that gates check. Metrics have no NaN; `staged_since` is None if the version isn't in Staging.
+    """The facts that gates check. Metrics have no NaN.
 
-    `card` and `staged_since` are None if no gate checks them.
+    `staged_since` is None if the version isn't in Staging. `card` and `staged_since` are None if no gate checks them.
     """
 
     version: VersionInfo
@@ -54,15 +54,15 @@ class GateFacts:
     signature: Signature | None = None
     incumbent_signature: Signature | None = None
     staged_since: datetime | None = None
-    block: RollbackBlock | None = None  # what blocks the version; None also without a ledger
+    block: RollbackBlock | None = None  # what blocks the version; also None without a ledger
     has_mlmodel: bool = True  # whether the version has an MLmodel file, if a gate checks that
 
 
 def check_gates(gates: Sequence[Gate], facts: GateFacts) -> tuple[GateResult, ...]:
-    """Return each gate's result, in the order of the policy; a metric with two bounds gives two results.
+    """Return each gate's result, in the order of the policy; a metric with two bounds has two results.
 
-    Missing facts fail a gate. Without an incumbent, comparisons with
-    it pass with a note. A blocked version fails even without a gate for it.
+    A gate whose facts are missing fails. Without an incumbent, comparisons with it pass with a note. A blocked version
+    fails even without a gate for that.
     """
     results = [result for gate in gates for result in _CHECK_BY_GATE[type(gate)](gate, facts)]
     if facts.block and not any(isinstance(gate, NotBlockedGate) for gate in gates):
@@ -88,14 +88,14 @@ def _check_metric(gate: object, facts: GateFacts) -> list[GateResult]:
 
 
 def _metric_value(metric: str, facts: GateFacts) -> tuple[float | None, str]:
-    """Return the metric's value, and a note on its source unless that's the run.
+    """Return the metric's value, and a note about its source unless that's the run.
 
-    The run's own metric takes precedence: a result that the requester reports never replaces it.
+    The run's own metric takes precedence over a result that the requester reports.
     """
     if metric in facts.metrics:
         return facts.metrics[metric], ""
     name = metric.removeprefix(VALIDATION_PREFIX)
-    return facts.validation.get(name), "the asker's own validation" if name in facts.validation else ""
+    return facts.validation.get(name), "reported by requester" if name in facts.validation else ""
 
 
 def _check_absolute_bound(
@@ -104,7 +104,7 @@ def _check_absolute_bound(
     passed = value is not None and is_within(value, limit)
     shown = _format_value(value)
     if value is not None and not passed and shown == format_number(limit):
-        shown = _format_exactly(value)  # so that 0.84996 isn't shown as 0.85 and refused
+        shown = _format_exactly(value)  # 0.84996 shown as 0.85 would look like it meets the bound
     return GateResult(name=metric, bound=bound, value=shown, passed=passed, note=note)
 
 
@@ -120,16 +120,16 @@ def _check_against_incumbent(
             bound=bound,
             value=_format_value(value),
             passed=value is not None,
-            note="there is no incumbent to compare with",
+            note="no incumbent to compare with",
         )
     if value is None or incumbent_value is None:
-        missing = f"v{facts.incumbent} has none to compare with" if value is not None else note
+        missing = f"v{facts.incumbent} has no value to compare with" if value is not None else note
         return GateResult(name=metric, bound=bound, value=_format_value(value), passed=False, note=missing)
     gap = (value - incumbent_value) * sign
     passed = gap >= -margin or isclose(
         gap, -margin, rel_tol=RELATIVE_TOLERANCE, abs_tol=RELATIVE_TOLERANCE * max(abs(value), abs(incumbent_value))
     )
-    shown = f"{format_number(value)} ({format_difference(value - incumbent_value)} against v{facts.incumbent})"
+    shown = f"{format_number(value)} ({format_difference(value - incumbent_value)} vs v{facts.incumbent})"
     return GateResult(name=metric, bound=bound, value=shown, passed=passed, note=note)
 
 
@@ -155,13 +155,13 @@ def _check_signature(gate: object, facts: GateFacts) -> list[GateResult]:
 
 def _signature_compatibility(facts: GateFacts) -> tuple[bool, str, str]:
     if not facts.has_mlmodel:
-        return False, "missing", "the version has no MLmodel file"
+        return False, "missing", "no MLmodel file"
     if facts.incumbent is None:
-        return True, "compatible", "there is no incumbent to compare with"
+        return True, "compatible", "no incumbent to compare with"
     if facts.incumbent_signature is None:
-        return True, "not compared", f"v{facts.incumbent} logged no signature, so there is none to break"
+        return True, "not compared", f"v{facts.incumbent} has no signature"
     if facts.signature is None:
-        return False, "missing", f"v{facts.incumbent} has one"
+        return False, "missing", f"v{facts.incumbent} has a signature"
     broken = [str(sentence) for sentence in breaking_changes(facts.signature, facts.incumbent_signature)]
     omitted = f" and {len(broken) - MAX_LISTED} more" if len(broken) > MAX_LISTED else ""
     return not broken, "; ".join(broken[:MAX_LISTED]) + omitted if broken else f"compatible with v{facts.incumbent}", ""
@@ -211,14 +211,14 @@ def _format_value(value: float | None) -> str:
     return "missing" if value is None else format_number(value)
 
 
-# -- what has changed since --------------------------------------------------------------------------------------------
+# -- changes since the request was opened ------------------------------------------------------------------------------
 
 
 def decision_basis_change(request: Request, current: RequestSnapshot) -> Sentence | None:
-    """Return what the decision rests on and has changed since the request was opened, or None.
+    """Return which of the decision's facts has changed since the request was opened, or None.
 
-    That is the policy's rule, the version's metrics, and a gate that passed then (or was overridden) and fails now. The
-    stage and the incumbent are compared by `plan_transition`.
+    The facts are the policy's rule, the version's metrics, and its gates: a gate that passed (or was overridden) must
+    not fail now. `plan_transition` compares the stage and the incumbent.
     """
     if request.seen is None:  # opened by an older release, which recorded no snapshot
         return None
@@ -226,24 +226,24 @@ def decision_basis_change(request: Request, current: RequestSnapshot) -> Sentenc
         return rule_changed_reason(request)
     if changed := _metric_changes(request.seen.metrics, current.metrics):
         version = Code(f"v{request.version}")
-        return say("{version} was measured anew since this was asked: {what}.", version=version, what=changed)
+        return say("The metrics of {version} changed after the request: {what}.", version=version, what=changed)
     overridden_keys = {gate.key for gate in request.seen.failed_gates} if request.overridden_by else set()
     fresh = [gate for gate in current.failed_gates if gate.key not in overridden_keys]
-    return say("A gate does not pass any more: {gate}.", gate=describe_gate_result(fresh[0])) if fresh else None
+    return say("A gate no longer passes: {gate}.", gate=describe_gate_result(fresh[0])) if fresh else None
 
 
 def rule_changed_reason(request: Request) -> Sentence:
-    """Return that a request is outdated since its rule changed."""
-    return say("The policy's rule for {stage} was changed since this was asked.", stage=request.target)
+    """Return why a request is outdated if its policy rule has changed."""
+    return say("The policy rule for {stage} changed after the request.", stage=request.target)
 
 
 def describe_gate_result(result: GateResult) -> Sentence:
-    """Return a gate's result as a sentence: `accuracy is 0.83, wanted: ≥ 0.85`."""
+    """Return a gate's result as a sentence, such as `accuracy is 0.83, required: ≥ 0.85`."""
     if result.name == NOT_BLOCKED_GATE:
         return say("it was {value}", value=truncate(result.value, 300))
     note = say(" ({note})", note=result.note) if result.note else ""
     return say(
-        "{name} is {value}, wanted: {bound}{note}",
+        "{name} is {value}, required: {bound}{note}",
         name=Code(truncate(result.name, 80)),
         value=truncate(result.value, 300),
         bound=result.bound,
@@ -252,7 +252,7 @@ def describe_gate_result(result: GateResult) -> Sentence:
 
 
 def with_unblocked_version(snapshot: RequestSnapshot) -> RequestSnapshot:
-    """Return the snapshot with the gate `not_blocked` passed, after the version was unblocked."""
+    """Return the snapshot of an unblocked version: its gate `not_blocked` has passed."""
     return replace(
         snapshot,
         gates=tuple(
@@ -263,20 +263,20 @@ def with_unblocked_version(snapshot: RequestSnapshot) -> RequestSnapshot:
 
 
 def summarize_gates(version: VersionInfo, target: Stage, snapshot: RequestSnapshot) -> Sentence:
-    """Return a sentence about a stage's gates for a version."""
+    """Return a sentence that says how many of a stage's gates a version fails."""
     failed, all_of_them = len(snapshot.failed_gates), len(snapshot.gates)
     if not snapshot.gates:
         template = "The policy has no gates for {model} {v} → {target}."
     elif not failed:
         template = (
-            "{model} {v} → {target}: the gate passes."
+            "{model} {v} → {target}: the gate passed."
             if all_of_them == 1
-            else "{model} {v} → {target}: all {all} gates pass."
+            else "{model} {v} → {target}: all {all} gates passed."
         )
     elif all_of_them == 1:
-        template = "{model} {v} → {target}: the gate fails."
+        template = "{model} {v} → {target}: the gate failed."
     else:
-        template = f"{{model}} {{v}} → {{target}}: {{failed}} of {{all}} gates {'fails' if failed == 1 else 'fail'}."
+        template = "{model} {v} → {target}: {failed} of {all} gates failed."
     return say(
         template,
         model=Code(truncate(version.model, 120)),

@@ -9,7 +9,8 @@ from bot.domain.core.actors import Person, format_actor
 from bot.domain.core.durations import format_duration
 from bot.domain.core.sentence import Channel, Code, Mention, Name, Sentence, ended_with_period, join_sentences, say
 from bot.domain.promotions.gates import NOT_BLOCKED_GATE, describe_gate_result
-from bot.domain.promotions.request import Request, RequestSnapshot, RequestState, Vote, VoteChoice
+from bot.domain.promotions.request import Request, RequestSnapshot, RequestState
+from bot.domain.promotions.votes import Vote, VoteChoice
 from bot.domain.registry.model import Stage
 from bot.domain.registry.rollback_block import unblock_command
 
@@ -30,9 +31,9 @@ def describe_change(request: Request) -> Sentence:
 
 
 def request_confirmation(request: Request, channel: str, approver_sentence: Sentence) -> Sentence:
-    """Return the answer to the requester: where the card is, and whom it's waiting for."""
+    """Return the answer to the requester: where the card is, and who it's waiting for."""
     return say(
-        "Requested {model} {path}: {id} in {channel}. {waiting}",
+        "Requested {model} {path} as {id}. The card is in {channel}. {waiting}",
         model=Name(request.model),
         path=describe_change(request),
         channel=Channel(channel),
@@ -42,9 +43,9 @@ def request_confirmation(request: Request, channel: str, approver_sentence: Sent
 
 
 def card_refused_notice(request: Request, code: str) -> Sentence:
-    """Return that Slack refused the request's card; `code` is Slack's error code."""
+    """Return the notice that Slack rejected the request's card; `code` is Slack's error code."""
     return say(
-        "Slack refused the card for {model} {path} ({code}). Approvers can type {approve}.",
+        "Slack rejected the card for {model} {path} ({code}). Approvers can type {approve}.",
         model=Name(request.model),
         path=describe_change(request),
         code=Code(code),
@@ -55,16 +56,16 @@ def card_refused_notice(request: Request, code: str) -> Sentence:
 def vote_announcement(request: Request, vote: Vote, approvals: int) -> Sentence:
     """Return the thread's message about a vote."""
     if vote.choice is VoteChoice.APPROVE:
-        return say("{who} approved: {n} of {all}.", who=Mention(vote.voter.user), n=approvals, all=request.required)
-    return say("{who} rejected it: {why}", who=Mention(vote.voter.user), why=vote.reason)
+        return say("{who} approved ({n} of {all}).", who=Mention(vote.voter.user), n=approvals, all=request.required)
+    return say("{who} rejected the request: {why}", who=Mention(vote.voter.user), why=vote.reason)
 
 
 def failed_gates_refusal(model: str, version: int, snapshot: RequestSnapshot) -> Sentence:
     """Return why a promotion can't be requested: each failed gate, and what to do."""
     if snapshot.fails_gate(NOT_BLOCKED_GATE):
-        next_step = "" if len(snapshot.failed_gates) == 1 else " To check it again after that: {validate}"
+        next_step = "" if len(snapshot.failed_gates) == 1 else " Then check again: {validate}"
         return say(
-            "{model} {v} can't be requested: {gates}. No request was opened. To unblock it: {unblock}" + next_step,
+            "No request was opened for {model} {v}: {gates}. To unblock it: {unblock}" + next_step,
             model=Name(model),
             v=Code(f"v{version}"),
             gates=join_sentences([describe_gate_result(gate) for gate in snapshot.failed_gates], "; "),
@@ -72,7 +73,7 @@ def failed_gates_refusal(model: str, version: int, snapshot: RequestSnapshot) ->
             validate=Code(f"/model validate {model} {version}"),
         )
     return say(
-        "{model} {v} does not pass: {gates}. Nothing was asked for. To look again after a change: {validate}",
+        "No request was opened for {model} {v}: {gates}. After a fix, check again: {validate}",
         model=Name(model),
         v=Code(f"v{version}"),
         gates=join_sentences([describe_gate_result(gate) for gate in snapshot.failed_gates], "; "),
@@ -81,12 +82,12 @@ def failed_gates_refusal(model: str, version: int, snapshot: RequestSnapshot) ->
 
 
 def failed_gates_notice(request: Request) -> Sentence:
-    """Return what is added to an answer while a gate blocks the request."""
+    """Return the text that is added to an answer while a gate blocks the request."""
     failed = [describe_gate_result(gate) for gate in request.seen.failed_gates] if request.seen else []
     version = (request.seen.blocked if request.seen else None) or request.version
     unblock = say(" To unblock the version: {how}", how=unblock_command(request.model, version))
     return say(
-        "Blocked: {gates}. People whom the policy lists under {override} can override that.{unblock}",
+        "Blocked: {gates}. Anyone listed under {override} in the policy can override this.{unblock}",
         gates=join_sentences(failed, "; "),
         override=Code("override"),
         unblock=unblock if request.seen and request.seen.fails_gate(NOT_BLOCKED_GATE) else "",
@@ -96,14 +97,14 @@ def failed_gates_notice(request: Request) -> Sentence:
 def withdrawal_announcement(request: Request, voter: Person, approvals: int) -> Sentence:
     """Return the thread's message about a withdrawn vote."""
     return say(
-        "{who} took their approval back: {n} of {all}.", who=Mention(voter.user), n=approvals, all=request.required
+        "{who} withdrew their approval ({n} of {all}).", who=Mention(voter.user), n=approvals, all=request.required
     )
 
 
 def withdrawal_confirmation(request: Request, approvals: int) -> Sentence:
     """Return the answer to the person who withdrew a vote."""
     return say(
-        "Your approval of {model} {path} is taken back: {n} of {all}. You can vote again.",
+        "Withdrew your approval of {model} {path} ({n} of {all}). You can vote again.",
         model=Name(request.model),
         path=describe_change(request),
         n=approvals,
@@ -112,19 +113,19 @@ def withdrawal_confirmation(request: Request, approvals: int) -> Sentence:
 
 
 def lapsed_vote_announcement(vote: Vote) -> Sentence:
-    """Return the thread's message about an approval that lapsed, since its voter can no longer approve."""
+    """Return the thread's message about an approval that lapsed because its voter can no longer approve."""
     return say("{who}'s approval no longer counts: {why}.", who=Mention(vote.voter.user), why=lapse_reason(vote.lapsed))
 
 
 def lapse_reason(rule: str) -> str:
-    """Return why someone can no longer do what they did, by the permission rule that refuses them."""
-    return _LAPSE_REASONS.get(rule, "the policy no longer lets them")
+    """Return why someone lost a permission, by the permission rule that refuses them."""
+    return _LAPSE_REASONS.get(rule, "the policy no longer allows it")
 
 
 _LAPSE_REASONS = {
     "deactivated": "the account is deactivated",
     "bot": "the account is a bot",
-    "guest": "the account is a guest now",
+    "guest": "the account is now a guest",
     "stranger": "the account isn't in this workspace",
     "not an approver": "they're no longer an approver",
     "own request": "it's their own request",
@@ -137,27 +138,28 @@ def too_few_approvals_reason(request: Request, approvals: int) -> Sentence:
 
 
 def override_lapsed_reason(rule: str) -> Sentence:
-    """Return why an approved request ended: whoever overrode its gates no longer can."""
-    return say("The override of its failed gates no longer counts: {why}.", why=lapse_reason(rule))
+    """Return why an approved request ended: the person who overrode its gates can no longer do that."""
+    return say("The gate override no longer counts: {why}.", why=lapse_reason(rule))
 
 
 def expired_after_approval_reason(request: Request) -> Sentence:
     """Return why an approved request ended: it expired before its transition."""
-    return say("Approved, but not moved by {when}.", when=request.expires_at)
+    return say("Approved, but not promoted by {when}.", when=request.expires_at)
 
 
-# That an approved request is waiting for Slack, which can't say whether its approvers still can approve.
+# An approved request is waiting for Slack, which can't confirm that its approvers can still approve.
 WAITING_FOR_SLACK = say(
-    "Approved, but Slack can't confirm the approvers right now. I'll move it as soon as it does. No action needed."
+    "Approved, but Slack can't confirm the approvers right now. "
+    "I'll promote the version as soon as it can. No action needed."
 )
 
 
 def override_announcement(request: Request) -> Sentence:
     """Return the thread's message about overridden gates."""
-    overrider = format_actor(request.overridden_by) if request.overridden_by else "somebody"
+    overrider = format_actor(request.overridden_by) if request.overridden_by else "someone"
     failed = [describe_gate_result(gate) for gate in request.seen.failed_gates] if request.seen else []
     return say(
-        "{who} lets the failed gates pass: {why} What failed: {gates}.",
+        "{who} overrode the failed gates: {why} Failed: {gates}.",
         who=overrider,
         why=ended_with_period(request.override_reason),
         gates=join_sentences(failed, "; "),
@@ -168,13 +170,13 @@ def override_confirmation(request: Request, approvals: int) -> Sentence:
     """Return the answer to the person who overrode gates."""
     if request.state is RequestState.PENDING:
         return say(
-            "The gates of {id} no longer stand in the way; it has {n} of {all} approvals.",
+            "Overrode the failed gates of {id}. It has {n} of {all} approvals.",
             id=Code(request.id),
             n=approvals,
             all=request.required,
         )
     return say(
-        "The gates of {id} no longer stand in the way, and it has its approvals: {model} goes {path} now.",
+        "Overrode the failed gates of {id}. Promoting {model} {path}; follow along in the thread.",
         id=Code(request.id),
         model=Name(request.model),
         path=describe_change(request),
@@ -182,22 +184,22 @@ def override_confirmation(request: Request, approvals: int) -> Sentence:
 
 
 def reminder_announcement(request: Request, people: Sequence[str], now: datetime) -> Sentence:
-    """Return the thread's reminder of a pending request."""
+    """Return the thread's reminder about a pending request."""
     mentions: list[object] = [Mention(user_id) for user_id in people[:MAX_MENTIONED]]
     mentions += [f"{len(people) - MAX_MENTIONED} more"] if len(people) > MAX_MENTIONED else []
     return say(
-        "Still waiting, for {age} now, until {until}: {who}.",
+        "Still waiting for {who} after {age}. Expires {until}.",
         age=format_duration(now - request.opened_at),
         until=request.expires_at,
-        who=mentions or ["nobody who can decide is known"],
+        who=mentions or ["an approver (none found)"],
     )
 
 
 def direct_reminder(request: Request, now: datetime) -> Sentence:
-    """Return the direct reminder to an approver of a pending request."""
+    """Return the direct reminder to an approver about a pending request."""
     return say(
-        "{who} asks for {model} {path} and has waited for {age}. It expires on {until}. The card is in the channel; "
-        "here you can type {approve} or {reject}",
+        "{who} requested {model} {path} {age} ago. It expires {until}. Decide on the card in the channel, or type "
+        "{approve} or {reject}",
         who=format_actor(request.requester),
         model=Name(request.model),
         path=describe_change(request),
@@ -209,21 +211,20 @@ def direct_reminder(request: Request, now: datetime) -> Sentence:
 
 
 def waiting_for_freeze_announcement(why: Sentence) -> Sentence:
-    """Return that an approved request is waiting until Production is unfrozen."""
-    return say("Approved, and not moved yet. {why} The move is made when that is over.", why=why)
+    """Return the thread's message that an approved request is waiting until Production is unfrozen."""
+    return say("Approved, but not promoted yet. {why} I'll promote the version when the freeze ends.", why=why)
 
 
 def frozen_notice(why: Sentence) -> Sentence:
-    """Return what is added to an answer while Production is frozen."""
-    return say("Mind: {why} Until then nobody can approve it.", why=why)
+    """Return the text that is added to an answer while Production is frozen."""
+    return say("Warning: {why} No one can approve this during the freeze.", why=why)
 
 
 def approval_confirmation(request: Request, approvals: int) -> Sentence:
     """Return the answer to an approver."""
     if request.state is RequestState.PENDING and approvals >= request.required:
         return say(
-            "Your approval of {model} {path} is recorded: {n} of {all}. It is not moved yet: a gate failed, and "
-            "somebody has to let it pass. {override}",
+            "Approved {model} {path} ({n} of {all}). A failed gate still blocks it. To override it: {override}",
             model=Name(request.model),
             path=describe_change(request),
             n=approvals,
@@ -232,14 +233,14 @@ def approval_confirmation(request: Request, approvals: int) -> Sentence:
         )
     if request.state is RequestState.PENDING:
         return say(
-            "Your approval of {model} {path} is recorded: {n} of {all}.",
+            "Approved {model} {path} ({n} of {all}).",
             model=Name(request.model),
             path=describe_change(request),
             n=approvals,
             all=request.required,
         )
     return say(
-        "Your approval decides it: {model} goes {path} now. The thread tells when it is done.",
+        "Approved. Promoting {model} {path}; follow along in the thread.",
         model=Name(request.model),
         path=describe_change(request),
     )
@@ -248,23 +249,24 @@ def approval_confirmation(request: Request, approvals: int) -> Sentence:
 def rejection_confirmation(request: Request) -> Sentence:
     """Return the answer to the person who rejected."""
     return say(
-        "Rejected: {model} {path}. The requester is told why.", model=Name(request.model), path=describe_change(request)
+        "Rejected {model} {path}. I told {who} why.",
+        model=Name(request.model),
+        path=describe_change(request),
+        who=format_actor(request.requester),
     )
 
 
 def cancellation_confirmation(request: Request) -> Sentence:
-    """Return the answer to the person who cancelled."""
-    return say("Cancelled {model} {path}.", model=Name(request.model), path=describe_change(request))
+    """Return the answer to the person who canceled."""
+    return say("Canceled {model} {path}.", model=Name(request.model), path=describe_change(request))
 
 
 def already_decided_reason(request: Request) -> Sentence:
-    """Return that a request was already decided, by whom, and when."""
+    """Return the refusal of a command on a decided request: what was decided, by whom, and when."""
     if request.decided_by is None or request.decided_at is None:
-        return say(
-            "Request {id} is {state} already; nothing was changed.", id=Code(request.id), state=request.state.value
-        )
+        return say("Request {id} is already {state}; nothing changed.", id=Code(request.id), state=request.state.label)
     return say(
-        "{who} was faster: request {id} was {verb} on {when}. Nothing was changed this time.",
+        "Request {id} was already {verb} ({who}, {when}).",
         who=format_actor(request.decided_by),
         id=Code(request.id),
         verb=_STATE_VERBS[request.state],
@@ -278,36 +280,34 @@ _STATE_VERBS = {
     RequestState.EXECUTING: "approved",
     RequestState.DONE: "approved",
     RequestState.REJECTED: "rejected",
-    RequestState.CANCELLED: "cancelled",
-    RequestState.EXPIRED: "expired",
-    RequestState.STALE: "ended as stale",
-    RequestState.FAILED: "approved, but failed",
+    RequestState.CANCELLED: "canceled",
+    RequestState.EXPIRED: "approved, but then expired",
+    RequestState.STALE: "closed as outdated",
+    RequestState.FAILED: "approved, but then failed",
 }
 
 
 def waiting_for_registry_announcement() -> Sentence:
-    """Return that an approved request is waiting for the registry."""
+    """Return the thread's message that an approved request is waiting for the registry."""
     return say(
-        "Approved, but {product} does not answer. The move is made as soon as it is back; nobody has to do anything."
+        "Approved, but {product} isn't responding. I'll promote the version as soon as it does. No action needed."
     )
 
 
-# That an internal error interrupted a transition, which will be retried.
+# An internal error interrupted a transition, which will be retried.
 RETRIED_AFTER_ERROR = say(
-    "Approved, but something went wrong while it was moved. It is tried again; nobody has to do anything."
+    "Approved, but an internal error interrupted the promotion. I'll retry it automatically. No action needed."
 )
 
 
 def request_recorded_notice() -> Sentence:
     """Return the answer to a requester while the registry is slow or down."""
-    return say(
-        "{product} is slow or away right now. What you asked for is written down; the card comes as soon as it answers."
-    )
+    return say("Your request is recorded, but {product} isn't responding. I'll post the card as soon as it does.")
 
 
 def vote_recorded_notice() -> Sentence:
     """Return the answer to a deciding vote while the registry is slow or down."""
-    return say("Your vote is recorded. {product} is slow or away right now; the move is made as soon as it answers.")
+    return say("Your vote is recorded, but {product} isn't responding. I'll promote the version as soon as it does.")
 
 
 def outcome_announcement(request: Request) -> Sentence:
@@ -315,7 +315,7 @@ def outcome_announcement(request: Request) -> Sentence:
     model = Name(request.model)
     match request.state:
         case RequestState.DONE:
-            return say("Done: {model} {path}, read back from {product}.", model=model, path=describe_change(request))
+            return say("Done: {model} {path}, verified in {product}.", model=model, path=describe_change(request))
         case RequestState.REJECTED if request.decided_by:
             return say(
                 "{who} rejected {model} {path}: {why}",
@@ -327,7 +327,7 @@ def outcome_announcement(request: Request) -> Sentence:
         case RequestState.CANCELLED if request.decided_by:
             why = say(": {why}", why=ended_with_period(request.outcome)) if request.outcome else "."
             return say(
-                "{who} cancelled {model} {path}{why}",
+                "{who} canceled {model} {path}{why}",
                 who=format_actor(request.decided_by),
                 model=model,
                 path=describe_change(request),
@@ -335,29 +335,30 @@ def outcome_announcement(request: Request) -> Sentence:
             )
         case RequestState.EXPIRED if request.decided_by:
             return say(
-                "{model} {path} expired: it was approved, but not moved by {when}. Its card has a button to "
-                "request it again.",
+                "{model} {path} expired: approved, but not promoted by {when}. To request it again, use the button "
+                "on its card.",
                 model=model,
                 path=describe_change(request),
                 when=request.expires_at,
             )
         case RequestState.EXPIRED:
             return say(
-                "{model} {path} expired: nobody decided by {when}. Ask again if it is still wanted.",
+                "{model} {path} expired: no one decided by {when}. To request it again, use the button on its card.",
                 model=model,
                 path=describe_change(request),
                 when=request.expires_at,
             )
         case RequestState.STALE:
             return say(
-                "{model} {path} is out of date, so nothing was moved. {why} Its card has a button to ask again.",
+                "{model} {path} is outdated, so nothing changed. {why} To request it again, use the button on its "
+                "card.",
                 model=model,
                 path=describe_change(request),
                 why=request.outcome,
             )
         case RequestState.FAILED:
             return say(
-                "{model} {path} failed, {product} refused the move. {why}",
+                "{model} {path} failed: {product} rejected the transition. {why}",
                 model=model,
                 path=describe_change(request),
                 why=request.outcome,

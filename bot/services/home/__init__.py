@@ -1,1 +1,1 @@
-"""What one person sees first."""
+"""Read the App Home from the ledger."""

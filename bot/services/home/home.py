@@ -21,7 +21,7 @@ from bot.ports import LedgerReader
 from bot.services.core.blocked_versions import blocks_by_version
 from bot.services.core.context import Context
 
-MAX_TO_DECIDE = 15  # requests with buttons; the rest is counted
+MAX_TO_DECIDE = 15  # requests with buttons; the others are counted
 MAX_OWN_REQUESTS = 10
 MAX_RECENT_EVENTS = 10
 MAX_MONITORS = 20
@@ -59,7 +59,7 @@ RECENT_EVENT_TAGS = (
 
 
 class Homes:
-    """Reads App Homes from the ledger only, so that they work while the registry is unavailable."""
+    """Reads App Homes from the ledger only, so they work while the registry is unavailable."""
 
     def __init__(self, context: Context) -> None:
         self._context = context

@@ -1,4 +1,4 @@
-"""Decide requests: who can, whose votes still count, and the refusal, approval, or end that comes of it."""
+"""Decide requests: check permissions and votes, then refuse the command, or approve or end the request."""
 
 from __future__ import annotations
 
@@ -26,14 +26,8 @@ from bot.domain.policy.authorization import (
 from bot.domain.policy.freezes import active_freeze
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.gates import rule_changed_reason
-from bot.domain.promotions.request import (
-    Request,
-    RequestState,
-    Vote,
-    check_reviewable,
-    counting_approvals,
-    pack_snapshot,
-)
+from bot.domain.promotions.request import Request, RequestState, check_reviewable, pack_snapshot
+from bot.domain.promotions.votes import Vote, counting_approvals
 from bot.domain.registry.model import VersionInfo, version_replaced_reason
 from bot.domain.transitions import registry_tags, restore_messages
 from bot.domain.transitions.changes_since_opened import change_since_opened
@@ -53,21 +47,21 @@ log = logging.getLogger(__name__)
 
 PAGE_SIZE = 50  # transitions read at a time
 
-NOT_RECORDED = "Registrar's ledger does not answer, so nothing was recorded; try again in a moment."
+NOT_RECORDED = "Registrar's ledger isn't responding, so nothing was recorded. Try again in a moment."
 
-Profiles = Mapping[str, Profile]  # by user id
+Profiles = Mapping[str, Profile]  # by user ID
 
 
 class Voters:
-    """Reads people's profiles outside of transactions, and checks votes against them inside of one."""
+    """Reads people's profiles outside a transaction, and checks votes against them inside one."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
     def profiles_before_decision(self, request_id: str, new_approvals: int) -> Profiles:
-        """Return the profiles of those who approved, if `new_approvals` more would be enough; else nothing.
+        """Return the profiles of the approvers if `new_approvals` more would be enough, or else an empty mapping.
 
-        Also returns nothing if Slack doesn't answer: the executor checks everyone before the transition, and waits for
+        It's also empty if Slack doesn't respond: the executor checks everyone before the transition, and waits for
         Slack. Raises UnknownRequest and LedgerUnavailable.
         """
         try:
@@ -80,11 +74,11 @@ class Voters:
         try:
             return self.profiles([vote.voter for vote in votes])
         except SlackUnreachable as error:
-            log.warning("request %s: earlier approvals are checked before the move: %s", request_id, error)
+            log.warning("request %s: earlier approvals will be checked before the transition: %s", request_id, error)
             return {}
 
     def profiles(self, people: Sequence[Actor]) -> Profiles:
-        """Return the current profiles of these people, by user id. Raises SlackUnreachable."""
+        """Return the current profiles of these people, by user ID. Raises SlackUnreachable."""
         user_ids = [slack_user_id(user, self._context.policy) for user in people]
         persons = [
             actor if isinstance(actor, Person) else Person("", user)
@@ -96,7 +90,7 @@ class Voters:
     def mark_lapsed(
         self, tx: LedgerTransaction, request: Request, votes: Sequence[Vote], profiles: Profiles
     ) -> list[Vote]:
-        """Mark the approvals whose voter can no longer approve, and return all votes as they are now.
+        """Mark the approvals whose voter can no longer approve, and return all current votes.
 
         A voter who isn't in `profiles` isn't checked.
         """
@@ -121,7 +115,7 @@ class Voters:
     def authorize_now(
         self, actor: Actor, permission: Permission, request: Request, profiles: Profiles
     ) -> AccessDecision:
-        """Decide whether someone can still do what they did to a request. A freeze doesn't matter here."""
+        """Decide whether someone still has a permission that they used on a request. Freezes are ignored."""
         user = slack_user_id(actor, self._context.policy)
         profile = profiles.get(user) if user else None
         if profile is None:
@@ -131,9 +125,9 @@ class Voters:
 
 
 def changes_since_opened(reader: LedgerReader, request: Request) -> Sentence | None:
-    """Return what has happened in the ledger since the request was opened that makes it outdated, or None.
+    """Return the change in the ledger that makes a request outdated, or None if there's none.
 
-    Reads transitions page by page, back to when the request was opened.
+    Transitions are read page by page, back to when the request was opened.
     """
     transitions = reader.transitions(request.model, limit=PAGE_SIZE)
     page = transitions
@@ -143,13 +137,13 @@ def changes_since_opened(reader: LedgerReader, request: Request) -> Sentence | N
     return change_since_opened(request, transitions, reader.rollback_blocks(request.model))
 
 
-# Refused on a request that the ledger knows is outdated. Cancelling it or withdrawing a vote still works.
+# Refused on a request that's outdated according to the ledger. It can still be canceled, and votes withdrawn.
 _REFUSED_WHEN_OUTDATED = frozenset({Permission.APPROVE, Permission.OVERRIDE})
 _REFUSED_WHEN_HELD = _REFUSED_WHEN_OUTDATED | {Permission.REJECT}  # on a request that is held after a restore
 
 
 class RequestDecisions:
-    """Approves and ends requests in the caller's transaction. Shared by all services that decide about requests."""
+    """Approves and ends requests in the caller's transaction. Shared by all services that decide requests."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -158,10 +152,10 @@ class RequestDecisions:
     def change(
         self, caller: Caller, permission: Permission, request_id: str, origin: str
     ) -> Iterator[tuple[LedgerTransaction, Request]]:
-        """Open the transaction in which `caller` changes a request: it's locked, and `caller` has `permission` on it.
+        """Open the transaction in which `caller` changes a request. Lock the request, and check the permission.
 
-        Refused and AlreadyDecided, also if the caller raises them, are audited with `permission` and `origin`, and
-        raised. Also raises UnknownRequest and LedgerUnavailable.
+        Refused and AlreadyDecided are audited with `permission` and `origin`, and raised, even if the body of the
+        `with` statement raises them. Also raises UnknownRequest and LedgerUnavailable.
         """
         with recording_refusals(
             self._context.ledger,
@@ -194,7 +188,7 @@ class RequestDecisions:
         return request
 
     def _require_allowed(self, tx: LedgerTransaction, caller: Caller, permission: Permission, request: Request) -> None:
-        """Check the permission, and that the request can still be changed; one that can't be any more ends."""
+        """Check the permission, and that the request can still be changed; end it if it expired or is outdated."""
         now, policy = self._context.clock.now(), self._context.policy
         target = AccessTarget(
             model=request.model,
@@ -220,7 +214,7 @@ class RequestDecisions:
             raise Refused(decision.reason)
 
     def approve(self, tx: LedgerTransaction, request: Request, last_vote: Vote) -> Request:
-        """Approve a request and add its transition in one transaction, so that a crash loses neither."""
+        """Approve a request and add its transition, in one transaction so that a crash loses neither."""
         now = self._context.clock.now()
         approved = request.with_state(RequestState.APPROVED, decided_at=now, decided_by=last_vote.voter)
         tx.save_request(approved)
@@ -246,10 +240,10 @@ class RequestDecisions:
         why: str,
         caller: Caller | None = None,
     ) -> Request:
-        """End a request and return it as it is now.
+        """End a request, and return it with its new state.
 
-        `decided_by` is who ended it, None for the clock; `why` is the outcome that people read. `caller` adds to the
-        audit log which identity and role acted.
+        `decided_by` is who ended it, None if Registrar did. `why` is the outcome that people read. If `caller` is
+        given, the audit log records its identity and roles.
         """
         now = self._context.clock.now()
         ended = request.with_state(state, decided_at=now, decided_by=decided_by, outcome=why)
@@ -264,17 +258,17 @@ class RequestDecisions:
         return ended
 
     def expire(self, tx: LedgerTransaction, request: Request) -> Request:
-        """End a pending request that is past its expiry, and return it as it is now."""
-        return self.end(tx, request, RequestState.EXPIRED, EventTag.EXPIRED, None, "nobody decided in time")
+        """End a pending request that is past its expiry, and return it with its new state."""
+        return self.end(tx, request, RequestState.EXPIRED, EventTag.EXPIRED, None, "No one decided in time.")
 
     def end_if_outdated(self, tx: LedgerTransaction, request: Request) -> Request | None:
-        """End a pending request that the ledger knows is outdated, and return it as it is now, or None if it isn't."""
+        """End a pending request if the ledger knows that it's outdated, and return it; return None if it isn't."""
         why = self.why_outdated(tx, request)
         return None if why is None else self.end(tx, request, RequestState.STALE, EventTag.STALE, None, str(why))
 
     def why_outdated(self, reader: LedgerReader, request: Request) -> Sentence | None:
-        """Return why a request is outdated as far as the ledger knows, or None. The registry isn't read."""
-        # An older Registrar recorded no rule.
+        """Return why a request is outdated according to the ledger, or None. The registry isn't read."""
+        # An older version of Registrar recorded no rule.
         if request.seen and request.seen.rule != self._context.policy.fingerprint(request.model, request.target):
             return rule_changed_reason(request)
         snapshot = reader.registry_snapshot(request.model)
@@ -303,8 +297,8 @@ class RequestDecisions:
 def final_tag_update(tx: LedgerReader, request: Request, at: datetime, *, line: str = "", alias: str = "") -> TagUpdate:
     """Return the tag update for the version of a request that ends in this transaction.
 
-    `line` is appended to the version's description; `alias` is removed from the version if it's set. Tags that others
-    have written since the request was opened are kept.
+    `line` is appended to the version's description. `alias`, if set, is removed from the version. Tags that were
+    written after the request was opened are kept.
     """
     tags = registry_tags.ended_tags(request, tx.votes(request.id), at)
     if registry_tags.reverts_tags(request):
@@ -314,9 +308,9 @@ def final_tag_update(tx: LedgerReader, request: Request, at: datetime, *, line: 
 
 
 def _tags_written_since(tx: LedgerReader, request: Request, others: Sequence[Request]) -> set[str]:
-    """Return the tags that others have written, or are about to write, since the request was opened.
+    """Return the tags that were written after the request was opened, or are about to be written.
 
-    Tags of requests that have reverted them don't count.
+    Tags that their own request has reverted aren't included.
     """
     tag_updates = tx.tag_updates(request.model, version=request.version)
     opened = next((update.number for update in tag_updates if update.id == f"{request.id}:opened"), None)

@@ -1,4 +1,4 @@
-"""Look after pending requests: expire them, end outdated ones, and remind approvers."""
+"""Maintain pending requests: expire them, end outdated ones, and remind approvers."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from bot.services.promotions.voting import MAX_PENDING
 
 
 class RequestUpkeep:
-    """Periodic work on pending requests, with one transaction per request."""
+    """Runs the periodic work on pending requests, in one transaction per request."""
 
     def __init__(self, context: Context, decisions: RequestDecisions) -> None:
         self._context = context
         self._decisions = decisions
 
     def expire_overdue(self) -> int:
-        """Expire the pending requests that are past their expiry; return how many."""
+        """Expire the pending requests that are past their expiry; return the number of requests."""
         with self._context.ledger.read() as reader:
             overdue = reader.expired_request_ids(self._context.clock.now())
         return sum(self._expire_request(request_id) for request_id in overdue)
@@ -38,10 +38,10 @@ class RequestUpkeep:
         return True
 
     def end_outdated(self) -> int:
-        """End the pending requests that the ledger knows are outdated; return how many.
+        """End the pending requests that are outdated according to the ledger; return the number of requests.
 
-        A request is outdated if its policy rule has changed, or if a later registry snapshot shows another incumbent
-        or the version in another stage. The registry isn't read.
+        A request is outdated if its policy rule has changed, or if a later registry snapshot shows a different
+        incumbent or the version in a different stage. The registry isn't read.
         """
         with self._context.ledger.read() as reader:
             pending = reader.requests(states=[RequestState.PENDING], limit=MAX_PENDING)
@@ -54,9 +54,9 @@ class RequestUpkeep:
             return request.state is RequestState.PENDING and self._decisions.end_if_outdated(tx, request) is not None
 
     def remind_approvers(self, resolve_members: Callable[[Sequence[str]], list[str]]) -> int:
-        """Remind the approvers of pending requests for which a reminder is due; return how many requests.
+        """Send the reminders that are due to approvers of pending requests; return the number of requests.
 
-        Each interval is twice as long as the one before. `resolve_members` turns user and group ids into user ids.
+        Each interval is twice as long as the one before. `resolve_members` turns user and user group IDs into user IDs.
         """
         with self._context.ledger.read() as reader:
             pending = reader.requests(states=[RequestState.PENDING], limit=MAX_PENDING)
@@ -92,6 +92,6 @@ class RequestUpkeep:
 
 
 def next_reminder_at(request: Request, interval: timedelta) -> datetime:
-    """Return when the next reminder is due: after `interval`, then after twice that, and so on."""
+    """Return when the next reminder is due: after `interval`, then after twice that interval, and so on."""
     pauses: int = 2 ** min(request.reminded + 1, 20) - 1
     return request.opened_at + interval * pauses

@@ -1,4 +1,4 @@
-"""Check gates: when a request is opened, right before its transition, or when someone only wants to know."""
+"""Check gates: when a request is opened, right before its transition, and for `validate`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _CARD_FIELDS_FROM_FILES = frozenset({"framework", "dependencies"})  # card field
 
 
 class GateChecks:
-    """Checks a version against the gates that the policy sets for a stage."""
+    """Checks a version against the policy's gates for a stage."""
 
     def __init__(self, context: Context, queries: RegistryQueries) -> None:
         self._context = context
@@ -64,9 +64,9 @@ class GateChecks:
     ) -> RequestSnapshot:
         """Return a snapshot of a version with its gate results.
 
-        `validation` holds metrics that the requester reports. Runs are read with one request, model files only if a
-        gate needs them or, to compare signatures for callers, `with_callers` is set. Raises Unreachable, also if the
-        ledger can't tell what's blocked.
+        `validation` holds metrics that the requester reports. All runs are read with one request. Model files are read
+        only if a gate needs them, or if `with_callers` is set, to compare signatures for callers. Raises Unreachable,
+        also if blocks can't be read from the ledger.
         """
         context, rule = self._context, self._context.policy.rules_for(model.name).rule(target) or TargetRule()
         incumbent = stage_incumbent(TransitionFacts(versions=tuple(versions)), target)
@@ -124,7 +124,7 @@ class GateChecks:
         target: Stage,
         read_package: Callable[[int], ModelPackage | None],
     ) -> CallerImpact:
-        """Return what changes for callers, and why no rollback could undo it if that matters for this transition."""
+        """Return what changes for callers, and why a rollback couldn't undo it if that matters for this transition."""
         can_roll_back = target is Stage.PRODUCTION and self._has_rollback_monitor(version.model)
         if holder is None:
             return CallerImpact(no_rollback=no_earlier_version_reason() if can_roll_back else None)
@@ -139,7 +139,7 @@ class GateChecks:
         )
 
     def _has_rollback_monitor(self, model: str) -> bool:
-        """Tell whether a monitor of the model can roll back, automatically or after a click."""
+        """Return whether a monitor of the model can roll back, automatically or after a click."""
         try:
             with self._context.ledger.read() as reader:
                 return any(
@@ -150,9 +150,10 @@ class GateChecks:
             return False
 
     def retake_snapshot(self, request: Request, facts: TransitionFacts) -> RequestSnapshot | None:
-        """Check all gates of a request again right before its transition; None if it has no snapshot to compare with.
+        """Check all gates of a request again, right before its transition.
 
-        If the policy rule has changed, the snapshot names only the new rule.
+        Return None if the request has no snapshot to compare with. If the policy rule has changed, the snapshot has
+        only the new rule.
         """
         if request.seen is None:
             return None
@@ -163,16 +164,16 @@ class GateChecks:
         return self.take_snapshot(facts.model, facts.versions, version, request.target, request.seen.validation)
 
     def _staged_since(self, version: VersionInfo) -> datetime | None:
-        """Return since when the version has been in Staging, according to the ledger.
+        """Return when the version moved to Staging, according to the ledger; None if it isn't in Staging.
 
-        If someone moved it in MLflow, that's the registry's last change: it has been there at least since then.
+        If someone moved it in MLflow, return the time of the registry's last change: it has been there since then.
         """
         if version.stage is not Stage.STAGING:
             return None
         try:
             with self._context.ledger.read() as reader:
                 transitions = reader.transitions(version.model, stage=Stage.STAGING)
-        except LedgerUnavailable:  # a terminal away from the bot has no ledger
+        except LedgerUnavailable:  # a terminal on a different machine has no ledger
             transitions = []
         done = [each for each in transitions if each.state is TransitionState.DONE and each.is_about(version)]
         if done and done[0].target is Stage.STAGING:

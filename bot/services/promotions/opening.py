@@ -1,4 +1,4 @@
-"""Open the request that a promotion command asks for."""
+"""Open promotion requests."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ class RequestOpening:
         return {Promote: self.execute}
 
     def execute(self, queued: QueuedCommand, command: Promote) -> CommandResult:
-        """Open the request; if it breaks glass, a transition is due. See `RegistryChangeHandler`.
+        """Open the request; if it breaks glass, its transition is due. See `RegistryChangeHandler`.
 
-        Its card is in the outbox when this returns. Raises BadInput, Refused (GateFailed where a gate fails),
+        The card is in the outbox when this returns. Raises BadInput, Refused (GateFailed if a gate fails),
         RegistryRefused, and Unreachable.
         """
-        with self._context.ledger.read() as reader:  # these may or may not be in the tags read below
+        with self._context.ledger.read() as reader:  # the tags read below may or may not include these
             unwritten = reader.first_unwritten_tag_update(command.model)
         model, versions = self._queries.model_and_versions(command.model)
         version = resolve_version(command.version, model, versions)
@@ -94,10 +94,10 @@ class RequestOpening:
         request = self._build_request(queued, command, version, facts, rule, snapshot)
         with self._context.ledger.write() as tx:
             current = tx.queued_command(queued.id)
-            if current.request:  # another thread was faster with the same command
+            if current.request:  # another thread executed the same command first
                 request = tx.request(current.request)
             elif current.state is not QueuedCommandState.WAITING:
-                raise Refused("This was refused a moment ago; ask again.")
+                raise Refused("This command was just refused. Send it again.")
             else:
                 if request.breaks_glass:
                     self._end_blocking_request(tx, request)
@@ -117,7 +117,7 @@ class RequestOpening:
         try:
             approvers = self._context.directory.electorate(ids)
         except SlackUnreachable as error:
-            log.warning("who is behind %s isn't known now: %s", ", ".join(ids), error)
+            log.warning("can't look up the members of %s in Slack: %s", ", ".join(ids), error)
             approvers = EligibleApprovers.from_ids(ids)
         check_enough_approvers(model, rule, slack_user_id(requester, self._context.policy), approvers)
         return approvers
@@ -154,7 +154,7 @@ class RequestOpening:
         )
 
     def _end_blocking_request(self, tx: LedgerTransaction, emergency_request: Request) -> None:
-        """End the pending request that an emergency replaces; one that is executing is left alone."""
+        """End the open request that a break-glass request replaces, unless it's already approved."""
         pending = tx.open_request(emergency_request.model, emergency_request.target)
         if pending is not None and tx.lock_request(pending.id).state is RequestState.PENDING:
             why = str(break_glass_messages.superseded_by_break_glass_reason(emergency_request.version))
@@ -168,7 +168,7 @@ class RequestOpening:
         rule: TargetRule,
         approvers: EligibleApprovers,
     ) -> Request:
-        """Add the request with its card and invitations; approve it if it breaks glass. Return it as it is now."""
+        """Add the request, its card, and its invitations; approve it if it breaks glass. Return the updated request."""
         tx.add_request(request)
         tx.save_queued_command(replace(queued, state=QueuedCommandState.OPENED, request=request.id))
         evidence: dict[str, Any] = {"rule": rule.model_dump(mode="json", exclude_defaults=True)}
@@ -176,7 +176,7 @@ class RequestOpening:
         evidence |= {"ci": pack_ci_run(request.ci)} if request.ci else {}
         self._decisions.record(tx, request, EventTag.REQUEST_OPENED, queued.caller, evidence=evidence)
         self._decisions.redraw(tx, request, OPENED)
-        if rule.tell_approvers == "direct":  # everyone but the requester, who needs no invitation
+        if rule.tell_approvers == "direct":  # the requester needs no invitation
             invited = approvers.user_ids(slack_user_id(request.requester, self._context.policy))
             invitation = approval_invitation(request)
             for user in invited[:MAX_NOTIFIED]:
@@ -185,7 +185,7 @@ class RequestOpening:
         return self._break_glass(tx, request, rule) if request.breaks_glass else request
 
     def _break_glass(self, tx: LedgerTransaction, request: Request, rule: TargetRule) -> Request:
-        """Approve the request in the requester's name, add the transition, and alert the channel."""
+        """Approve the request on the requester's behalf, add the transition, and alert the channel."""
         now = self._context.clock.now()
         decided = request.with_state(
             RequestState.APPROVED, decided_at=now, decided_by=request.requester, review_due=now + rule.review_within
@@ -204,9 +204,9 @@ class RequestOpening:
 def _with_current_tags_and_blocks(
     tx: LedgerTransaction, request: Request, version: VersionInfo, versions: Sequence[VersionInfo], from_number: int
 ) -> Request:
-    """Return the request with the tags it replaces: the version's, and ledger updates from `from_number` on.
+    """Return the request with the tags that it replaces: the version's tags, with ledger updates from `from_number` on.
 
-    The gate `not_blocked` passes if the version was unblocked since the gates were checked.
+    The gate `not_blocked` passes if the version was unblocked after the gates were checked.
     """
     tags: dict[str, str | None] = dict(version.tags)
     for update in tx.tag_updates(request.model, version=request.version, from_number=from_number):

@@ -1,4 +1,4 @@
-"""Break-glass reviews: someone else reviews a transition that was made without approvals."""
+"""Break-glass reviews: someone else reviews a promotion that had no approvals."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from bot.services.promotions.decisions import RequestDecisions
 
 
 class Reviews:
-    """Records reviews, and reminds people of those that are missing."""
+    """Records reviews, and reminds people of missing ones."""
 
     def __init__(self, context: Context, decisions: RequestDecisions) -> None:
         self._context = context
@@ -37,13 +37,13 @@ class Reviews:
         return {Review: self.review}
 
     def review(self, caller: Caller, command: Review, *, origin: str) -> CommandResult:
-        """Record someone's review of a break-glass request, once.
+        """Record someone's review of a break-glass request. A request has at most one review.
 
-        Raises UnknownRequest, BadInput without a reason, Refused and AlreadyDecided (kept in the audit), and
+        Raises UnknownRequest, BadInput without a reason, Refused and AlreadyDecided (both are audited), and
         LedgerUnavailable.
         """
         if not command.reason:
-            raise BadInput("A review needs a reason: the thread shows it, and the audit log keeps it.")
+            raise BadInput("A review needs a reason, for the thread and the audit log.")
         with self._decisions.change(caller, Permission.REVIEW, command.request, origin) as (tx, request):
             now, by, due = self._context.clock.now(), actor_of(caller), request.review_due
             reviewed = replace(request, reviewed_by=by, reviewed_at=now, review_reason=command.reason)
@@ -64,9 +64,9 @@ class Reviews:
         return CommandResult(answer=break_glass_messages.review_confirmation(reviewed), request=reviewed)
 
     def remind_reviewers(self, resolve_members: Callable[[Sequence[str]], list[str]]) -> int:
-        """Remind people of reviews that are due soon, and announce overdue ones; return how many requests.
+        """Remind people of reviews that are due soon, and announce overdue ones; return the number of requests.
 
-        `resolve_members` turns user and group ids into user ids.
+        `resolve_members` turns user and user group IDs into user IDs.
         """
         now = self._context.clock.now()
         with self._context.ledger.read() as reader:

@@ -1,4 +1,4 @@
-"""Decide about requests: vote, withdraw a vote, override gates, cancel. The executor makes the transition."""
+"""Decide requests: vote, withdraw a vote, override gates, or cancel. The executor carries out the transition."""
 
 from __future__ import annotations
 
@@ -12,15 +12,8 @@ from bot.domain.core.sentence import Code, Sentence, say
 from bot.domain.policy.authorization import Permission, describe_caller
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.gates import NOT_BLOCKED_GATE, with_unblocked_version
-from bot.domain.promotions.request import (
-    Request,
-    RequestState,
-    Vote,
-    VoteChoice,
-    counting_approvals,
-    pack_snapshot,
-    state_after_votes,
-)
+from bot.domain.promotions.request import Request, RequestState, pack_snapshot
+from bot.domain.promotions.votes import Vote, VoteChoice, counting_approvals, state_after_votes
 from bot.ports import LedgerTransaction
 from bot.services.core.commands import ChangeHandlers, CommandResult
 from bot.services.core.context import Context
@@ -31,7 +24,7 @@ MAX_PENDING = 10_000  # pending requests at a time; there is at most one per mod
 
 
 class Requests:
-    """What people do to a pending request. Each command is one transaction; `origin` goes into the audit log.
+    """The commands on a pending request. Each command is one transaction; the audit log records its `origin`.
 
     All commands raise UnknownRequest, Refused and AlreadyDecided (both are audited), and LedgerUnavailable.
     """
@@ -52,7 +45,10 @@ class Requests:
         }
 
     def approve(self, caller: Caller, command: Approve, *, origin: str) -> CommandResult:
-        """Record an approval and, if it completes them, the decision. First, approvals of people who left lapse."""
+        """Record an approval, and decide the request if it was the last one needed.
+
+        Earlier approvals lapse first if their voter can no longer approve.
+        """
         profiles = self._voters.profiles_before_decision(command.request, new_approvals=1)
         with self._decisions.change(caller, Permission.APPROVE, command.request, origin) as (tx, request):
             votes = self._add_vote(tx, caller, request, VoteChoice.APPROVE, "", origin, profiles)
@@ -72,7 +68,7 @@ class Requests:
     def reject(self, caller: Caller, command: Reject, *, origin: str) -> CommandResult:
         """Record a rejection, which ends the request. Raises BadInput without a reason."""
         if not command.reason:
-            raise BadInput("A rejection needs a reason: the requester gets to read it.")
+            raise BadInput("A rejection needs a reason for the requester.")
         with self._decisions.change(caller, Permission.REJECT, command.request, origin) as (tx, request):
             vote = self._add_vote(tx, caller, request, VoteChoice.REJECT, command.reason, origin, {})[-1]
             rejected = self._decisions.end(
@@ -87,7 +83,7 @@ class Requests:
                 raise BadInput("Only a person can vote.")
             own_vote = next((vote for vote in tx.votes(request.id) if vote.voter.user == caller.person.user), None)
             if own_vote is None or not tx.delete_vote(request.id, own_vote.voter):
-                raise Refused(say("You have not voted on request {id}.", id=Code(request.id)))
+                raise Refused(say("You haven't voted on request {id}.", id=Code(request.id)))
             approvals, trigger = len(counting_approvals(tx.votes(request.id))), f"withdrawn:{self._context.new_id()}"
             by = describe_caller(caller, self._context.policy)
             evidence = {"approvals": approvals, "required": request.required, "by": by}
@@ -105,11 +101,11 @@ class Requests:
         Raises BadInput without a reason, and Refused if no gate failed.
         """
         if not command.reason:
-            raise BadInput("Letting a gate pass needs a reason: the card shows it, and the audit keeps it.")
+            raise BadInput("An override needs a reason, for the card and the audit log.")
         profiles = self._voters.profiles_before_decision(command.request, new_approvals=0)
         with self._decisions.change(caller, Permission.OVERRIDE, command.request, origin) as (tx, request):
             if not request.has_blocking_gates or request.seen is None:
-                raise Refused(say("No gate of request {id} stands in the way.", id=Code(request.id)))
+                raise Refused(say("No gate blocks request {id}, so there's nothing to override.", id=Code(request.id)))
             by = actor_of(caller)
             passed = replace(request, overridden_by=by, override_reason=command.reason)
             tx.save_request(passed)
@@ -144,7 +140,7 @@ class Requests:
             self._decisions.end(tx, request, RequestState.STALE, EventTag.STALE, None, str(why))
 
     def profiles_before_unblocking(self, model: str, version: int) -> Profiles:
-        """Return the profiles of those who approved requests that may only be waiting for `version` to be unblocked.
+        """Return the profiles of the approvers of requests that may be waiting only for `version` to be unblocked.
 
         Raises LedgerUnavailable.
         """
@@ -160,9 +156,9 @@ class Requests:
     def pass_blocked_gate(
         self, tx: LedgerTransaction, model: str, version: int, block_id: str, profiles: Profiles
     ) -> None:
-        """Pass the gate `not_blocked` of a version's pending requests, in the transaction that lifts `block_id`.
+        """Pass the gate `not_blocked` of a version's pending requests, in the transaction that removes `block_id`.
 
-        Requests that have everything else are approved; the executor checks everything again. `profiles` come from
+        Requests that need nothing else are approved; the executor checks everything again. `profiles` come from
         `profiles_before_unblocking`.
         """
         for pending in tx.requests(model=model, states=[RequestState.PENDING], limit=MAX_PENDING):
@@ -177,7 +173,7 @@ class Requests:
     def decide_if_complete(self, tx: LedgerTransaction, request_id: str, profiles: Profiles) -> bool:
         """Decide a pending request if its votes are complete, in the caller's transaction; return whether it was.
 
-        Approvals lapse if, according to `profiles`, their voter can no longer approve. An outdated request ends.
+        An approval lapses if its voter can no longer approve, according to `profiles`. An outdated request ends.
         """
         request = tx.lock_request(request_id)
         if (
@@ -205,19 +201,19 @@ class Requests:
         origin: str,
         profiles: Profiles,
     ) -> list[Vote]:
-        """Add the caller's vote, and return all votes, with theirs at the end. Raises Refused."""
+        """Add the caller's vote, and return all votes, with the new one last. Raises BadInput and Refused."""
         if not isinstance(caller, Profile):
             raise BadInput("Only a person can vote.")
         vote = Vote(request=request.id, voter=caller.person, choice=choice, reason=reason, at=self._context.clock.now())
         votes = self._voters.mark_lapsed(tx, request, tx.votes(request.id), profiles)
-        # Compare users only: a terminal doesn't know the workspace, and nobody's vote counts twice.
+        # Compare users only: the terminal doesn't know the workspace, and no one's vote counts twice.
         own_vote = next((other for other in votes if other.voter.user == vote.voter.user), None)
-        if own_vote is not None and own_vote.lapsed:  # they can vote again by now
+        if own_vote is not None and own_vote.lapsed:  # they can vote again
             tx.delete_vote(request.id, own_vote.voter)
             votes.remove(own_vote)
             own_vote = None
         if own_vote is not None or not tx.add_vote(vote):
-            raise Refused(say("You have voted on request {id} already.", id=Code(request.id)))
+            raise Refused(say("You've already voted on request {id}.", id=Code(request.id)))
         votes.append(vote)
         evidence = {
             "choice": choice.value,
@@ -232,5 +228,5 @@ class Requests:
 
 
 def _is_blocked_by(request: Request, version: int) -> bool:
-    """Tell whether a block on `version` stops this request: it's the same version, or has the same files."""
+    """Return whether a block on `version` stops this request: it's for that version, or one with the same files."""
     return ((request.seen and request.seen.blocked) or request.version) == version

@@ -15,15 +15,15 @@ MENU_PROMOTE, MENU_REQUESTS, MENU_MODELS, MENU_HELP = "menu_ask", "menu_requests
 
 
 def menu() -> Message:
-    """Return what `/model` alone answers."""
+    """Return the answer to `/model` without arguments."""
     question = "What would you like to do?"
     return build_message(question, [section(f"*{question}*"), menu_buttons()])
 
 
 def menu_buttons(*others: ButtonElement) -> ActionsBlock:
-    """Return the buttons of the menu; `others` are in front of the last one."""
+    """Return the menu's buttons; `others` go before the last one."""
     buttons = [
-        ButtonElement(text="Ask for a promotion", action_id=MENU_PROMOTE, style="primary"),
+        ButtonElement(text="Request a promotion", action_id=MENU_PROMOTE, style="primary"),
         ButtonElement(text="Open requests", action_id=MENU_REQUESTS),
         ButtonElement(text="Models", action_id=MENU_MODELS),
         *others,
@@ -37,17 +37,15 @@ def help_overview() -> Message:
     rows = [_usage_row(verb) for name, verb in COMMANDS.items() if " " not in name]
     for group in dict.fromkeys(name.split()[0] for name in COMMANDS if " " in name):
         words = [name.split()[1] for name in COMMANDS if name.startswith(f"{group} ")]
-        rows.append(
-            f"• {code(f'/model {group} ' + '|'.join(words))}\n    More of these: {code(f'/model help {group}')}"
-        )
-    more = f"One verb in full: {code('/model help promote')}. Every argument can also be a flag."
-    return build_message("What you can type", [*row_sections(rows), context_line(more)])
+        rows.append(f"• {code(f'/model {group} ' + '|'.join(words))}\n    Help: {code(f'/model help {group}')}")
+    more = f"Help for one command: {code('/model help promote')}. You can also pass any argument as a flag."
+    return build_message("Commands", [*row_sections(rows), context_line(more)])
 
 
 def group_help(group: str) -> Message:
     """Return one line for each subcommand of a group."""
     rows = [_usage_row(verb) for name, verb in COMMANDS.items() if name.startswith(f"{group} ")]
-    more = f"One of them in full: {code(f'/model help {group} add')}"
+    more = f"Help for one command: {code(f'/model help {group} add')}"
     return build_message(f"/model {group} …", [*row_sections(rows), context_line(more)])
 
 
@@ -62,12 +60,12 @@ def command_help(command: type[Command]) -> Message:
         names = ", ".join(code(flag) for flag in arg.flags)
         label = f"{code(arg.placeholder)} or {names}" if arg.positional and names else names or code(arg.placeholder)
         rows.append(f"• {label}: {escape(arg.help)}")
-    rows.append(f"For example {code(f'/model {command.example}')}")
+    rows.append(f"Example: {code(f'/model {command.example}')}")
     return build_message(f"/model {command.usage()}", row_sections(rows))
 
 
 def help_answer(command: Help) -> Message:
-    """Return the help that was asked for: about a command, about a group of commands, or the overview."""
+    """Return the requested help: for a command, for a group of commands, or the overview."""
     if command.about == GROUP:
         return group_help(GROUP)
     return command_help(find_command(command.about)) if command.about else help_overview()

@@ -1,4 +1,4 @@
-"""Every command's renderer, and how the other commands' results are rendered."""
+"""Render the answers to commands."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RENDERERS: Renderers = {
 
 
 def render(command: Command, view: Any, context: RenderContext) -> SlackAnswer:
-    """Return the answer to a command. Without a renderer, that's the sentence that its change answers with."""
+    """Return the answer to a command: from its renderer, or else the sentence that its change returned."""
     if (renderer := RENDERERS.get(type(command))) is not None:
         return renderer(command, view, context)
     return SlackAnswer(sentence_message(context.answer))

@@ -1,1 +1,1 @@
-"""What one person sees first."""
+"""The App Home in Slack."""

@@ -1,4 +1,4 @@
-"""The Home tab as a view: domain in, blocks out."""
+"""Render the Home tab as a view. Pure."""
 
 from __future__ import annotations
 
@@ -31,40 +31,40 @@ from bot.slack.core.blocks import (
 from bot.slack.monitoring.answers import ADD, false_rollback_line, monitor_line
 from bot.slack.promotions.request_card import decision_buttons, gate_rows, review_buttons
 
-MAX_MODELS = 40  # models; of more, the rest is counted
+MAX_MODELS = 40  # models on the Home tab; the others are counted
 
 
 def home_view(view: HomeView) -> dict[str, Any]:
-    """Return a person's Home tab. Its buttons carry ids only, like those of cards."""
+    """Return a person's Home tab. Its buttons hold only ids, like a card's."""
     blocks: list[Block] = [
         *([section(to_mrkdwn(restore_messages.hold_summary(view.hold)))] if view.hold else []),
         *(section(to_mrkdwn(policy_messages.freeze_announcement(freeze))) for freeze in view.global_freezes[:3]),
         *([section(f"⚠️ {to_mrkdwn(view.policy_notice)}")] if view.policy_notice else []),
-        header("Waits for you"),
+        header("Needs your review"),
         *_review_blocks(view),
         DividerBlock(),
-        header("What you asked for"),
+        header("Your requests"),
         *_row_blocks(
             [_own_request_row(request) for request in view.own_requests],
-            "Nothing yet. The button below asks for a promotion.",
+            "No requests yet. To request a promotion, use the button below.",
         ),
         DividerBlock(),
         header("In Production"),
         *_row_blocks(
-            [_serving_row(holders) for holders in view.stage_holders[:MAX_MODELS]], "Nothing that Registrar has seen."
+            [_serving_row(holders) for holders in view.stage_holders[:MAX_MODELS]], "No versions in Production yet."
         ),
         *_more_line(len(view.stage_holders) - MAX_MODELS, "/model list"),
         DividerBlock(),
         header("Monitors"),
         *_row_blocks(
             [monitor_line(monitor, view.now) for monitor in view.monitors],
-            "Nothing is watched yet. The button below adds a monitor.",
+            "No monitors yet. To add one, use the button below.",
         ),
         *_more_line(view.monitors_more, "/model monitor list MODEL"),
         *false_rollback_line(view.expected_false_rollbacks),
         DividerBlock(),
-        header("Lately"),
-        *_row_blocks([f"• {event_text(link.event, 400)}" for link in view.recent_events], "Nothing has happened yet."),
+        header("Recent activity"),
+        *_row_blocks([f"• {event_text(link.event, 400)}" for link in view.recent_events], "No activity yet."),
         menu_buttons(ButtonElement(text="Add a monitor", action_id=ADD)),
     ]
     return {"type": "home", "blocks": block_dicts(blocks)}
@@ -77,7 +77,7 @@ def refused_view(reason: Sentence) -> dict[str, Any]:
 
 def _review_blocks(view: HomeView) -> list[Block]:
     if not (view.to_decide or view.reviews):
-        return [section("Nothing. You are free to look around.")]
+        return [section("You're all caught up.")]
     blocks: list[Block] = []
     for request in view.reviews:
         blocks += [section(_request_to_review(request)), review_buttons(request)]
@@ -88,7 +88,7 @@ def _review_blocks(view: HomeView) -> list[Block]:
 
 
 def _pending_request(request: Request, block: RollbackBlock | None) -> str:
-    asked = f"asked by {mention_actor(request.requester)}, until {format_time(request.expires_at)}"
+    asked = f"requested by {mention_actor(request.requester)}, expires {format_time(request.expires_at)}"
     lines = [f"{_subject(request, '*')}, {asked}"]
     lines += [f"> {escape_and_cut(request.reason, 300)}"] if request.reason else []
     lines += [f"⛔ {to_mrkdwn(block_details(block))}"] if block else []
@@ -98,23 +98,23 @@ def _pending_request(request: Request, block: RollbackBlock | None) -> str:
 
 def _request_to_review(request: Request) -> str:
     due = f", review due by {format_time(request.review_due)}" if request.review_due else ""
-    lines = [f"🚨 {_subject(request, '*')}: {mention_actor(request.requester)} broke the glass{due}"]
+    lines = [f"🚨 {_subject(request, '*')}: {mention_actor(request.requester)} broke glass{due}"]
     lines += [f"> {escape_and_cut(request.reason, 300)}"] if request.reason else []
     return "\n".join(lines)
 
 
 def _own_request_row(request: Request) -> str:
     state = (
-        f"waits until {format_time(request.expires_at)}"
+        f"pending until {format_time(request.expires_at)}"
         if request.state is RequestState.PENDING
-        else request.state.value
+        else request.state.label
     )
     why = f": {escape_and_cut(request.outcome, 200)}" if request.outcome else ""
     return f"• {code(request.id)} {_subject(request)}, {state}{why}"
 
 
 def _subject(request: Request, style: str = "") -> str:
-    """Return a request's model and change. `style`: the sign around the change."""
+    """Return a request's model and change. `style` is the mrkdwn sign around the change."""
     change = to_mrkdwn(promotion_messages.describe_change(request))
     return f"{code(request.model, 120)} {style}{change}{style}"
 
@@ -134,4 +134,4 @@ def _row_blocks(rows: Sequence[str], empty: str) -> list[Block]:
 
 
 def _more_line(more: int, command: str) -> list[Block]:
-    return [context_line(f"And {more} more: {code(command)}")] if more > 0 else []
+    return [context_line(f"{more} more: {code(command)}")] if more > 0 else []

@@ -1,4 +1,4 @@
-"""Modals for promotions as views: pure, like the cards. `private_metadata` carries only an id."""
+"""Modals for promotions, as views. Pure, like the cards. `private_metadata` holds only an ID."""
 
 from __future__ import annotations
 
@@ -18,56 +18,56 @@ PROMOTE, REJECT, OVERRIDE, REVIEW, DETAILS = "promote", "reject", "override", "r
 
 
 def promote_modal(draft_id: str, prefilled: Mapping[str, str]) -> dict[str, Any]:
-    """Return the modal that asks for a promotion's missing fields, prefilled with what was typed.
+    """Return the modal for a promotion's missing fields, prefilled with the typed ones.
 
-    `draft_id`: the draft that the submitted modal completes.
+    `draft_id` is the draft that the submitted modal completes.
     """
     stages = {stage.value.lower(): stage.value for stage in TARGET_STAGES}
     to = prefilled.get("to", "").lower()
     blocks: list[Block] = [
         text_input("model", "Model", prefilled, hint=f"The registered model's name in {product().name}"),
-        text_input("version", "Version", prefilled, hint="7, v7, 2.1.0, @alias, staging or latest"),
-        select_input("to", "Move to", stages, {"to": to if to in stages else "production"}),
-        text_input("reason", "Why", prefilled, optional=True, multiline=True, hint="For the card and the audit"),
+        text_input("version", "Version", prefilled, hint="7, v7, 2.1.0, @alias, staging, or latest"),
+        select_input("to", "Promote to", stages, {"to": to if to in stages else "production"}),
+        text_input("reason", "Reason", prefilled, optional=True, multiline=True, hint="For the card and the audit log"),
     ]
-    return form_view(PROMOTE, "Ask for a promotion", "Ask", draft_id, blocks)
+    return form_view(PROMOTE, "Request a promotion", "Request", draft_id, blocks)
 
 
 def reject_modal(request: Request) -> dict[str, Any]:
-    """Return the modal that asks why a request is rejected."""
-    why = text_input("reason", "Why not?", {}, multiline=True, hint="The requester and the audit get to read it")
-    return form_view(REJECT, "Reject the request", "Reject", request.id, [_subject(request), why])
+    """Return the modal that asks why the request is being rejected."""
+    why = text_input("reason", "Reason", {}, multiline=True, hint="For the requester and the audit log")
+    return form_view(REJECT, "Reject request", "Reject", request.id, [_subject(request), why])
 
 
 def override_modal(request: Request) -> dict[str, Any]:
     """Return the modal that asks why a request's failed gates are overridden."""
     gates = request.seen.failed_gates if request.seen else ()
     subject = _subject(request, *(f"❌ {to_mrkdwn(describe_gate_result(gate))}" for gate in gates))
-    hint = "The card shows it, and the audit keeps it"
-    why = text_input("reason", "Why may they pass?", {}, multiline=True, hint=hint)
-    return form_view(OVERRIDE, "Let gates pass", "Let them pass", request.id, [subject, why])
+    hint = "For the card and the audit log"
+    why = text_input("reason", "Reason", {}, multiline=True, hint=hint)
+    return form_view(OVERRIDE, "Override gates", "Override", request.id, [subject, why])
 
 
 def review_modal(request: Request) -> dict[str, Any]:
     """Return the modal that asks for the review of a promotion without approvals."""
     subject = _subject(request, *([f"> {escape_and_cut(request.reason, 2000)}"] if request.reason else []))
-    hint = "The thread shows it, and the audit log keeps it"
-    finding = text_input("reason", "Was it right, and what follows?", {}, multiline=True, hint=hint)
-    return form_view(REVIEW, "Review the move", "Review", request.id, [subject, finding])
+    hint = "For the thread and the audit log"
+    finding = text_input("reason", "Was it justified? Any follow-up?", {}, multiline=True, hint=hint)
+    return form_view(REVIEW, "Review promotion", "Review", request.id, [subject, finding])
 
 
 def _subject(request: Request, *lines: str) -> SectionBlock:
-    """Return what a modal is about."""
+    """Return the section that says what a modal is about; `lines` follow the change."""
     change = f"{code(request.model, 120)} {to_mrkdwn(promotion_messages.describe_change(request))}"
     return section("\n".join([change, *lines]))
 
 
 def details_modal(message: Message | None = None) -> dict[str, Any]:
-    """Return the modal that shows a version; without a message while the registry is being read."""
+    """Return the modal that shows a version, or a placeholder while the registry is being read."""
     return {
         "type": "modal",
         "callback_id": DETAILS,
         "title": PlainTextObject(text="Details").to_dict(),
         "close": PlainTextObject(text="Close").to_dict(),
-        "blocks": message.blocks if message else block_dicts([section(f"Reading it from {product().name}…")]),
+        "blocks": message.blocks if message else block_dicts([section(f"Loading from {product().name}…")]),
     }

@@ -1,4 +1,4 @@
-"""Who could approve a request, whom it waits for, and whether they can be enough."""
+"""Who can approve a request, who it's waiting for, and whether there are enough approvers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from bot.domain.promotions.approvers import (
     unmeetable_rules,
     waiting_for_approvers,
 )
-from bot.domain.promotions.request import GateResult, Request, RequestSnapshot, Vote, VoteChoice
+from bot.domain.promotions.request import GateResult, Request, RequestSnapshot
+from bot.domain.promotions.votes import Vote, VoteChoice
 from bot.domain.registry.model import Stage
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -58,7 +59,7 @@ def yes(user: str, lapsed: str = "") -> Vote:
     return Vote(request="r4k7q", voter=Person("T1", user), choice=VoteChoice.APPROVE, reason="", at=NOW, lapsed=lapsed)
 
 
-# -- whom a request waits for ------------------------------------------------------------------------------------------
+# -- who a request is waiting for --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -72,21 +73,21 @@ def yes(user: str, lapsed: str = "") -> Vote:
         (["SLEADS"], 1, "Waiting for @SLEADS."),
         (["SLEADS", "UDAVE"], 2, "Waiting for 2 approvals from @SLEADS or @UDAVE."),
         (["UCAROL"], 2, "Waiting for 2 approvals, but only @UCAROL can still approve."),
-        ([], 1, "Waiting for 1 approval, but nobody can approve."),
+        ([], 1, "Waiting for 1 approval, but no one can approve."),
         (["UDAVE"], 0, "Waiting for @UDAVE to override the failed gates."),
     ],
 )
-def test_a_card_says_whom_it_waits_for(ids: list[str], missing: int, said: str) -> None:
+def test_a_card_says_who_it_is_waiting_for(ids: list[str], missing: int, said: str) -> None:
     assert str(waiting_for_approvers(PendingApprovers(ids, missing), None)) == said
 
 
-def test_of_many_people_twenty_are_named_and_the_others_counted() -> None:
+def test_at_most_twenty_people_are_named_and_the_others_counted() -> None:
     said = str(waiting_for_approvers(PendingApprovers([f"U{number:02}" for number in range(23)], 1), None))
     assert said.count("@U") == MAX_NOTIFIED
     assert said.endswith(", or 3 more.")
 
 
-def test_people_are_called_by_name_where_they_are_not_to_be_notified() -> None:
+def test_people_are_named_instead_of_mentioned_if_they_must_not_be_notified() -> None:
     said = waiting_for_approvers(PendingApprovers(["UBOB", "UCAROL"], 1), {"UBOB": "Bob Tanaka"})
     assert str(said) == "Waiting for Bob Tanaka or UCAROL."
 
@@ -94,36 +95,36 @@ def test_people_are_called_by_name_where_they_are_not_to_be_notified() -> None:
 @pytest.mark.parametrize(
     ("votes", "ids"),
     [([], ["UBOB", "UCAROL"]), ([yes("UBOB")], ["UCAROL"]), ([yes("UBOB", "deactivated")], ["UCAROL"])],
-    ids=["nobody voted", "one approved", "one vote lapsed"],
+    ids=["no votes", "one approved", "one vote lapsed"],
 )
-def test_whoever_voted_is_not_waited_for(votes: list[Vote], ids: list[str]) -> None:
+def test_people_who_voted_are_not_pending_approvers(votes: list[Vote], ids: list[str]) -> None:
     assert pending_approvers(a_request(required=2), votes, a_policy(required=2)).ids == ids
 
 
 @pytest.mark.parametrize(("may", "ids"), [(False, ["UCAROL"]), (True, ["UBOB", "UCAROL"])])
-def test_the_requester_is_waited_for_where_they_can_approve(may: bool, ids: list[str]) -> None:
+def test_the_requester_is_a_pending_approver_if_they_can_approve(may: bool, ids: list[str]) -> None:
     own = a_request(requester=Person("T1", "UBOB"))
     assert pending_approvers(own, [], a_policy(requester_may_approve=may)).ids == ids
 
 
-def test_a_request_with_its_approvals_waits_for_an_override() -> None:
+def test_a_blocked_request_with_enough_approvals_waits_for_an_override() -> None:
     blocked = a_request(seen=FAILED)
     assert pending_approvers(blocked, [yes("UBOB")], a_policy(override=["UDAVE"])) == PendingApprovers(["UDAVE"], 0)
     assert pending_approvers(blocked, [], a_policy(override=["UDAVE"])) == PendingApprovers(["UBOB", "UCAROL"], 1)
 
 
-# -- whether they can be enough ----------------------------------------------------------------------------------------
+# -- whether there are enough approvers --------------------------------------------------------------------------------
 
 
 def people(users: Iterable[str], *, is_whole: bool = True, **changes: Any) -> EligibleApprovers:
-    """Return active members, of whom Bob's account may be something else."""
+    """Return active members; `changes` apply to Bob's account."""
     found = {user: Profile(person=Person("T1", user)) for user in users}
     found["UBOB"] = replace(found.get("UBOB") or Profile(person=Person("T1", "UBOB")), **changes)
     return EligibleApprovers(found, is_whole)
 
 
 def refusal(rule: dict[str, Any], electorate: EligibleApprovers, requester: str | None = "UALICE") -> str:
-    """Return why a request under this rule is refused; nothing where it's opened."""
+    """Return why a request under this rule is refused; empty if it isn't."""
     try:
         check_enough_approvers("churn", TargetRule.model_validate(rule), requester, electorate)
     except TooFewApprovers as error:
@@ -134,16 +135,16 @@ def refusal(rule: dict[str, Any], electorate: EligibleApprovers, requester: str 
 TWO = {"approvers": ["UBOB", "UCAROL"], "required": 2}
 
 
-def test_a_request_that_an_approver_makes_of_a_rule_that_needs_them_all_is_refused() -> None:
+def test_an_approver_s_request_is_refused_if_the_rule_needs_all_approvers() -> None:
     assert refusal(TWO, people(["UBOB", "UCAROL"]), "UBOB") == (
-        "No request was opened: it needs 2 approvals, and besides you only @UCAROL can approve. "
-        "Ask someone who isn't an approver to request it."
+        "No request was opened: it needs 2 approvals, but besides you, only @UCAROL can approve. "
+        "Someone who isn't an approver can request it."
     )
 
 
-def test_a_request_that_nobody_can_make_is_refused_with_what_to_change() -> None:
+def test_a_request_that_no_one_can_make_is_refused_with_the_fix() -> None:
     assert refusal(TWO, people(["UBOB"]), "UBOB") == (
-        "No request was opened: it needs 2 approvals, and besides you nobody can approve. "
+        "No request was opened: it needs 2 approvals, but besides you, no one can approve. "
         "Add approvers for “churn” to registrar.yml."
     )
 
@@ -163,9 +164,9 @@ def test_an_account_that_cannot_decide_does_not_count(changes: dict[str, bool]) 
         (TWO, people(["UBOB", "UCAROL"]), None),
         (TWO, people(["UBOB"], is_whole=False), "UBOB"),
     ],
-    ids=["by someone else", "own requests count", "by a program", "nobody knows who is in the group"],
+    ids=["by someone else", "own requests count", "by a program", "unknown group members"],
 )
-def test_a_request_that_can_be_met_is_not_refused(
+def test_a_request_with_enough_approvers_is_not_refused(
     rule: dict[str, Any], electorate: EligibleApprovers, requester: str | None
 ) -> None:
     assert refusal(rule, electorate, requester) == ""
@@ -179,9 +180,9 @@ def test_a_request_that_can_be_met_is_not_refused(
         ({"approvers": ["U02BOB", "S01LEADS"], "required": 2}, []),
         ({"approvers": ["U02BOB", "U03EVE"], "required": 2}, []),
     ],
-    ids=["nobody", "too few", "a group may hold enough", "enough"],
+    ids=["no one", "too few", "a group might be enough", "enough"],
 )
-def test_a_rule_that_nobody_can_meet_is_told(rule: dict[str, object], told: list[str]) -> None:
+def test_an_unmeetable_rule_is_reported(rule: dict[str, object], told: list[str]) -> None:
     assert unmeetable_rules(validate_policy({"models": {"*": {"production": rule}}})) == told
 
 
@@ -196,21 +197,21 @@ def test_a_rule_that_nobody_can_meet_is_told(rule: dict[str, object], told: list
     ],
     ids=str,
 )
-def test_a_rule_that_needs_everyone_it_lists_is_told(rule: dict[str, object], told: list[str]) -> None:
+def test_a_rule_that_needs_every_listed_approver_is_reported(rule: dict[str, object], told: list[str]) -> None:
     assert rules_unmeetable_for_approvers(a_policy(**rule)) == told
 
 
-# -- what a pending request doesn't depend on --------------------------------------------------------------------------
+# -- settings that don't affect a pending request ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("how", ["mention", "direct", "none"])
-def test_how_approvers_are_told_makes_no_other_rule(how: str) -> None:
+def test_the_tell_approvers_setting_does_not_change_the_rule_s_fingerprint(how: str) -> None:
     assert a_policy(tell_approvers=how).fingerprint("churn", Stage.PRODUCTION) == a_policy().fingerprint(
         "churn", Stage.PRODUCTION
     )
 
 
-def test_a_file_from_before_keeps_the_fingerprints_that_pending_requests_were_opened_under() -> None:
+def test_an_older_policy_file_keeps_the_fingerprints_of_pending_requests() -> None:
     production = {
         "approvers": ["lead"],
         "required": 2,

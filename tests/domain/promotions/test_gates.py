@@ -1,4 +1,4 @@
-"""Gates: what passes, what fails, what is missing, and what has changed since somebody asked."""
+"""Gates: passing, failing, and missing values, and changes since the request."""
 
 from __future__ import annotations
 
@@ -65,16 +65,16 @@ def with_facts(**changes: Any) -> GateFacts:
     ],
     ids=str,
 )
-def test_a_bound_itself_is_within(bound: dict[str, Any], passes: bool) -> None:
+def test_the_bound_itself_passes(bound: dict[str, Any], passes: bool) -> None:
     assert only(metric="accuracy", **bound).passed is passes
 
 
-def test_two_bounds_are_two_results() -> None:
+def test_two_bounds_give_two_results() -> None:
     results = check_gates([gate(metric="accuracy", at_least=0.5, at_most=0.6)], FACTS)
     assert [(result.bound, result.passed) for result in results] == [("≥ 0.5", True), ("≤ 0.6", False)]
 
 
-def test_a_metric_that_is_missing_fails() -> None:
+def test_a_missing_metric_fails() -> None:
     result = only(metric="recall", at_least=0.0)
     assert (result.value, result.passed) == ("missing", False)
 
@@ -84,75 +84,75 @@ def test_a_value_just_below_its_bound_is_not_shown_as_the_bound() -> None:
     assert (result.value, result.passed) == ("0.849996", False)
 
 
-def test_a_value_that_passes_is_shown_as_people_read_it() -> None:
+def test_a_passing_value_is_rounded() -> None:
     assert only(with_facts(metrics={"accuracy": 0.850004}), metric="accuracy", at_least=0.85).value == "0.85"
 
 
-# -- against the incumbent ---------------------------------------------------------------------------------------------
+# -- compared with the incumbent ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("margin", "passes"), [(0.0, False), (0.009, False), (0.01, True), (0.02, True)])
-def test_it_may_be_worse_by_the_margin_and_no_more(margin: float, passes: bool) -> None:
+def test_a_metric_can_be_worse_by_the_margin_but_not_more(margin: float, passes: bool) -> None:
     assert only(metric="accuracy", not_worse_than_incumbent_by=margin).passed is passes
 
 
 @pytest.mark.parametrize(("margin", "passes"), [(4.9, False), (5, True)])
-def test_of_what_should_be_low_more_is_worse(margin: float, passes: bool) -> None:
+def test_a_higher_value_is_worse_if_lower_is_better(margin: float, passes: bool) -> None:
     assert only(metric="latency_ms", not_worse_than_incumbent_by=margin).passed is passes
 
 
-def test_the_policy_s_directions_say_which_way_is_worse() -> None:
+def test_the_policy_s_directions_decide_which_way_is_worse() -> None:
     lower = with_facts(directions={"accuracy": "lower"})
     assert only(lower, metric="accuracy", not_worse_than_incumbent_by=0).passed
 
 
-def test_the_distance_to_the_incumbent_is_shown() -> None:
+def test_the_difference_from_the_incumbent_is_shown() -> None:
     result = only(metric="accuracy", not_worse_than_incumbent_by=0.5)
-    assert (result.value, result.bound) == ("0.9 (-0.01 against v5)", "at most 0.5 worse than the incumbent")
+    assert (result.value, result.bound) == ("0.9 (-0.01 vs v5)", "at most 0.5 worse than the incumbent")
 
 
-def test_without_an_incumbent_there_is_nothing_to_be_worse_than() -> None:
+def test_a_comparison_passes_without_an_incumbent() -> None:
     result = only(with_facts(incumbent=None, incumbent_metrics={}), metric="accuracy", not_worse_than_incumbent_by=0)
     assert result.passed
     assert "no incumbent" in result.note
 
 
-def test_a_missing_metric_fails_also_without_an_incumbent() -> None:
+def test_a_missing_metric_fails_even_without_an_incumbent() -> None:
     assert not only(with_facts(incumbent=None), metric="recall", not_worse_than_incumbent_by=0).passed
 
 
-def test_an_incumbent_without_the_metric_cannot_be_compared_with() -> None:
+def test_a_comparison_fails_if_the_incumbent_lacks_the_metric() -> None:
     result = only(metric="f1", not_worse_than_incumbent_by=0.5)
-    assert (result.passed, result.note) == (False, "v5 has none to compare with")
+    assert (result.passed, result.note) == (False, "v5 has no value to compare with")
 
 
-# -- somebody's own results --------------------------------------------------------------------------------------------
+# -- results that the requester reports --------------------------------------------------------------------------------
 
 
-def test_an_asker_s_result_counts_where_the_run_has_none_and_is_called_theirs() -> None:
+def test_a_requester_s_result_counts_if_the_run_has_none_and_is_marked_as_reported() -> None:
     result = only(with_facts(validation={"recall": 0.7}), metric="recall", at_least=0.6)
-    assert (result.passed, result.note) == (True, "the asker's own validation")
+    assert (result.passed, result.note) == (True, "reported by requester")
 
 
-def test_an_asker_s_result_does_not_replace_the_run_s() -> None:
+def test_a_requester_s_result_does_not_replace_the_run_s() -> None:
     result = only(with_facts(validation={"accuracy": 0.99}), metric="accuracy", at_least=0.95)
     assert (result.passed, result.value, result.note) == (False, "0.9", "")
 
 
-def test_a_gate_can_ask_for_the_asker_s_own_result() -> None:
+def test_a_gate_can_require_the_requester_s_result() -> None:
     assert only(with_facts(validation={"accuracy": 0.99}), metric="validation_accuracy", at_least=0.95).passed
 
 
-# -- the others --------------------------------------------------------------------------------------------------------
+# -- other gates -------------------------------------------------------------------------------------------------------
 
 
-def test_fields_of_the_card_have_to_be_filled() -> None:
+def test_a_card_gate_requires_its_fields() -> None:
     assert only(card=["owner", "semver"]).passed
     result = only(card=["owner", "use_case", "dataset_version"])
     assert (result.passed, result.value) == (False, "missing: use_case, dataset_version")
 
 
-def test_a_semver_has_to_be_set() -> None:
+def test_a_semver_gate_requires_a_semver() -> None:
     assert (only(semver="set").passed, only(semver="set").value) == (True, "2.1.0")
     assert not only(with_facts(version=replace(VERSION, tags={})), semver="set").passed
 
@@ -191,7 +191,7 @@ SIGNATURE = Signature(
     ],
     ids=["the same", "optional input", "required input", "retyped", "removed", "other output", "required parameter"],
 )
-def test_a_signature_accepts_what_the_incumbent_accepts(changed: Signature, passes: bool) -> None:
+def test_a_signature_gate_requires_compatibility_with_the_incumbent(changed: Signature, passes: bool) -> None:
     facts = with_facts(signature=changed, incumbent_signature=SIGNATURE)
     assert only(facts, signature="compatible").passed is passes
 
@@ -204,9 +204,9 @@ def test_a_signature_accepts_what_the_incumbent_accepts(changed: Signature, pass
         ({"signature": None, "incumbent_signature": None}, True),
         ({"signature": None, "incumbent_signature": SIGNATURE}, False),
     ],
-    ids=["no incumbent", "incumbent has none", "nobody has one", "only the incumbent has one"],
+    ids=["no incumbent", "incumbent has none", "neither has one", "only the incumbent has one"],
 )
-def test_a_signature_that_was_never_promised_is_not_broken(facts: dict[str, Any], passes: bool) -> None:
+def test_a_signature_gate_without_an_incumbent_signature_passes(facts: dict[str, Any], passes: bool) -> None:
     result = only(with_facts(**facts), signature="compatible")
     assert result.passed is passes
     assert result.note
@@ -227,7 +227,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("number", BROKEN)
-def test_three_breaks_of_a_signature_are_told_and_the_others_counted(number: int) -> None:
+def test_three_breaking_changes_are_listed_and_the_others_counted(number: int) -> None:
     old = replace(
         SIGNATURE, outputs=(SignatureColumn(name="", type="double"), SignatureColumn(name="old", type="double"))
     )
@@ -240,27 +240,27 @@ def test_three_breaks_of_a_signature_are_told_and_the_others_counted(number: int
     assert len(told_of.split("; ")) == min(number, 3)
 
 
-# -- in one sentence ---------------------------------------------------------------------------------------------------
+# -- summaries ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("passed", "said"),
     [
         ([], "The policy has no gates for churn v7 → Production."),
-        ([True], "churn v7 → Production: the gate passes."),
-        ([True, True], "churn v7 → Production: all 2 gates pass."),
-        ([False], "churn v7 → Production: the gate fails."),
-        ([False, True], "churn v7 → Production: 1 of 2 gates fails."),
-        ([False, False, True], "churn v7 → Production: 2 of 3 gates fail."),
+        ([True], "churn v7 → Production: the gate passed."),
+        ([True, True], "churn v7 → Production: all 2 gates passed."),
+        ([False], "churn v7 → Production: the gate failed."),
+        ([False, True], "churn v7 → Production: 1 of 2 gates failed."),
+        ([False, False, True], "churn v7 → Production: 2 of 3 gates failed."),
     ],
     ids=str,
 )
-def test_what_the_gates_say_is_one_sentence(passed: list[bool], said: str) -> None:
+def test_gates_are_summarized_in_one_sentence(passed: list[bool], said: str) -> None:
     gates = tuple(GateResult(name=f"g{n}", bound="", value="", passed=one) for n, one in enumerate(passed))
     assert str(summarize_gates(VERSION, Stage.PRODUCTION, RequestSnapshot(gates=gates))) == said
 
 
-# -- what has changed --------------------------------------------------------------------------------------------------
+# -- changes since the request -----------------------------------------------------------------------------------------
 
 PASSED = GateResult(name="accuracy", bound="≥ 0.85", value="0.9", passed=True)
 FAILED = replace(PASSED, value="0.8", passed=False)
@@ -281,17 +281,17 @@ REQUEST = Request(
 )
 
 
-def test_nothing_has_changed_where_everything_is_as_it_was() -> None:
+def test_an_unchanged_basis_is_no_change() -> None:
     assert decision_basis_change(REQUEST, SEEN) is None
 
 
-def test_what_an_older_registrar_opened_is_compared_with_nothing() -> None:
+def test_a_request_from_an_older_release_is_not_compared() -> None:
     assert decision_basis_change(replace(REQUEST, seen=None), replace(SEEN, rule="other")) is None
 
 
-def test_another_rule_is_told() -> None:
+def test_a_changed_rule_is_reported() -> None:
     assert str(decision_basis_change(REQUEST, replace(SEEN, rule="other"))) == (
-        "The policy's rule for Production was changed since this was asked."
+        "The policy rule for Production changed after the request."
     )
 
 
@@ -304,11 +304,11 @@ def test_another_rule_is_told() -> None:
     ],
     ids=["changed", "gone", "new"],
 )
-def test_figures_that_were_measured_anew_are_told(metrics: dict[str, float], said: str) -> None:
+def test_changed_metrics_are_reported(metrics: dict[str, float], said: str) -> None:
     assert said in str(decision_basis_change(REQUEST, replace(SEEN, metrics=metrics)))
 
 
-def test_three_changed_figures_are_told_and_the_others_counted() -> None:
+def test_three_changed_metrics_are_listed_and_the_others_counted() -> None:
     for number, more in ((3, ""), (5, "2 more")):
         changed = {**SEEN.metrics, **{f"m{n}": 1.0 for n in range(number)}}
         said = str(decision_basis_change(REQUEST, replace(SEEN, metrics=changed)))
@@ -316,31 +316,31 @@ def test_three_changed_figures_are_told_and_the_others_counted() -> None:
         assert more in said
 
 
-def test_the_incumbent_s_figures_may_go_on_changing() -> None:
+def test_changes_of_the_incumbent_s_metrics_are_ignored() -> None:
     assert decision_basis_change(REQUEST, replace(SEEN, against={"accuracy": 0.5})) is None
 
 
-def test_a_gate_that_fails_now_is_told() -> None:
-    assert "accuracy is 0.8, wanted: ≥ 0.85" in str(decision_basis_change(REQUEST, replace(SEEN, gates=(FAILED,))))
+def test_a_gate_that_fails_now_is_reported() -> None:
+    assert "accuracy is 0.8, required: ≥ 0.85" in str(decision_basis_change(REQUEST, replace(SEEN, gates=(FAILED,))))
 
 
-def test_a_gate_that_was_let_pass_may_still_fail() -> None:
+def test_an_overridden_gate_can_still_fail() -> None:
     passed = replace(REQUEST, seen=replace(SEEN, gates=(FAILED,)), overridden_by=Person("T1", "U2"))
     assert decision_basis_change(passed, replace(SEEN, gates=(replace(FAILED, value="0.7"),))) is None
 
 
-def test_a_gate_that_nobody_let_pass_is_no_other_one_s_excuse() -> None:
+def test_an_override_does_not_cover_other_gates() -> None:
     other = replace(FAILED, name="f1")
     passed = replace(REQUEST, seen=replace(SEEN, gates=(FAILED,)), overridden_by=Person("T1", "U2"))
     assert "f1" in str(decision_basis_change(passed, replace(SEEN, gates=(FAILED, other))))
 
 
-def test_without_an_override_a_gate_that_failed_before_is_told_too() -> None:
+def test_a_gate_that_failed_before_is_reported_without_an_override() -> None:
     failed = replace(REQUEST, seen=replace(SEEN, gates=(FAILED,)))
     assert decision_basis_change(failed, replace(SEEN, gates=(FAILED,))) is not None
 
 
-def test_a_request_is_blocked_until_somebody_lets_its_failed_gate_pass() -> None:
+def test_a_request_is_blocked_until_its_failed_gate_is_overridden() -> None:
     failed = replace(REQUEST, seen=replace(SEEN, gates=(FAILED,)))
     assert failed.has_blocking_gates
     assert not replace(failed, overridden_by=Person("T1", "U2")).has_blocking_gates
@@ -348,7 +348,7 @@ def test_a_request_is_blocked_until_somebody_lets_its_failed_gate_pass() -> None
     assert not replace(REQUEST, seen=None).has_blocking_gates
 
 
-def test_what_was_seen_is_the_same_after_it_was_stored() -> None:
+def test_a_snapshot_survives_packing_and_unpacking() -> None:
     seen = replace(SEEN, gates=(PASSED, FAILED), validation={"f1": 0.5}, against={"accuracy": 0.1}, policy="p")
     assert unpack_snapshot(pack_snapshot(seen)) == seen
 
@@ -358,5 +358,5 @@ def test_a_long_value_is_cut(length: int, is_cut: bool) -> None:
     assert ("…" in str(describe_gate_result(replace(FAILED, value="x" * length)))) is is_cut
 
 
-def test_a_note_is_told_with_its_gate() -> None:
-    assert str(describe_gate_result(replace(FAILED, note="theirs"))) == "accuracy is 0.8, wanted: ≥ 0.85 (theirs)"
+def test_a_note_is_shown_with_its_gate() -> None:
+    assert str(describe_gate_result(replace(FAILED, note="theirs"))) == "accuracy is 0.8, required: ≥ 0.85 (theirs)"

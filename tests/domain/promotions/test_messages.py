@@ -1,4 +1,4 @@
-"""What people read: who has to do what, and where."""
+"""Messages about requests."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ REQUEST = Request(
 )
 
 
-def test_who_asked_hears_where_the_card_is_and_whom_it_waits_for() -> None:
+def test_a_requester_reads_where_the_card_is_and_who_it_is_waiting_for() -> None:
     told = str(
         promotion_messages.request_confirmation(REQUEST, "#churn", say("Waiting for {who}.", who=Mention("UBOB")))
     )
-    assert told == "Requested “churn” v3 → v4 in Production: r4k7q in #churn. Waiting for @UBOB."
+    assert told == "Requested “churn” v3 → v4 in Production as r4k7q. The card is in #churn. Waiting for @UBOB."
 
 
 @pytest.mark.parametrize(
@@ -44,15 +44,15 @@ def test_who_asked_hears_where_the_card_is_and_whom_it_waits_for() -> None:
         (Stage.NONE, "v4 → Production"),
     ],
 )
-def test_a_move_into_an_empty_stage_reads_as_the_version_s_own_way(stage: Stage, said: str) -> None:
+def test_a_change_of_an_empty_stage_shows_the_version_s_own_transition(stage: Stage, said: str) -> None:
     assert str(promotion_messages.describe_change(replace(REQUEST, incumbent=None, from_stage=stage))) == said
 
 
-def test_a_cancellation_names_who_and_why() -> None:
+def test_a_cancellation_says_who_canceled_and_why() -> None:
     cancelled = replace(REQUEST, state=RequestState.CANCELLED, decided_by=Person("T1", "UDAVE"))
-    assert str(promotion_messages.outcome_announcement(cancelled)) == "@UDAVE cancelled “churn” v3 → v4 in Production."
+    assert str(promotion_messages.outcome_announcement(cancelled)) == "@UDAVE canceled “churn” v3 → v4 in Production."
     why = replace(cancelled, outcome="wrong version")
     assert (
         str(promotion_messages.outcome_announcement(why))
-        == "@UDAVE cancelled “churn” v3 → v4 in Production: wrong version."
+        == "@UDAVE canceled “churn” v3 → v4 in Production: wrong version."
     )

@@ -1,4 +1,4 @@
-"""The metadata card: who brought a version into Production, and when."""
+"""The metadata card: who deployed a version to Production, and when."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ V4 = VersionInfo(model="churn", version=4, stage=Stage.PRODUCTION, run_id="run4"
 FOUND = replace(BOBS, id="observed:4", kind=TransitionKind.OBSERVED, actor=Automation("poll"))
 
 
-def test_a_version_was_deployed_by_the_move_that_was_made() -> None:
+def test_a_version_was_deployed_by_its_completed_transition() -> None:
     assert last_deployment([BOBS], V4) == BOBS
 
 
 @pytest.mark.parametrize("state", [state for state in TransitionState if state is not TransitionState.DONE])
-def test_a_move_that_was_not_made_deployed_nothing(state: TransitionState) -> None:
+def test_an_unfinished_transition_deployed_nothing(state: TransitionState) -> None:
     assert last_deployment([replace(BOBS, state=state)], V4) is None
 
 
-def test_a_move_that_failed_later_changes_nothing() -> None:
+def test_a_later_failed_transition_changes_nothing() -> None:
     assert last_deployment([replace(BOBS, id="promotion:later", state=TransitionState.FAILED), BOBS], V4) == BOBS
 
 
-def test_nobody_is_known_to_have_deployed_what_was_found_in_production() -> None:
+def test_a_version_found_in_production_has_no_deployer() -> None:
     assert last_deployment([FOUND], V4) is None
 
 
-def test_nobody_is_known_to_have_deployed_what_was_moved_again_in_mlflow() -> None:
+def test_a_version_moved_again_in_mlflow_has_no_deployer() -> None:
     assert last_deployment([FOUND, BOBS], V4) is None
 
 
-def test_another_version_under_the_same_number_was_not_deployed_by_the_move() -> None:
+def test_a_different_version_with_the_same_number_was_not_deployed_by_the_transition() -> None:
     of_another = VersionIdentity(run_id="run9", source="s3://churn/9")
     assert last_deployment([replace(BOBS, identity=of_another)], V4) is None

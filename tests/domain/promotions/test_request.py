@@ -1,4 +1,4 @@
-"""A request's states, and when the votes decide it."""
+"""A request's states, and how votes decide it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from bot.domain.core.actors import Person
 from bot.domain.core.errors import AlreadyDecided
-from bot.domain.promotions.request import Request, RequestState, Vote, VoteChoice, state_after_votes
+from bot.domain.promotions.request import Request, RequestState
+from bot.domain.promotions.votes import Vote, VoteChoice, state_after_votes
 from tests.support.domain.requests import NOW, REQUEST
 
 # Written down a second time on purpose: a change of the table has to be meant.
@@ -40,32 +41,32 @@ REQUESTS = st.integers(min_value=1, max_value=5).map(lambda required: replace(RE
 
 
 @pytest.mark.parametrize(("before", "after"), list(product(RequestState, RequestState)))
-def test_a_request_takes_only_the_steps_of_its_life(before: RequestState, after: RequestState) -> None:
+def test_a_request_allows_only_the_listed_state_changes(before: RequestState, after: RequestState) -> None:
     request = replace(REQUEST, state=before)
     if after.value in LEGAL.get(before.value, set()):
         assert request.with_state(after).state is after
     else:
-        with pytest.raises(AlreadyDecided, match=f"is {before.value}"):
+        with pytest.raises(AlreadyDecided, match=f"is {before.label}"):
             request.with_state(after)
 
 
 @pytest.mark.parametrize("state", RequestState)
-def test_an_end_is_an_end(state: RequestState) -> None:
+def test_a_final_state_is_not_open(state: RequestState) -> None:
     assert state.is_open == (state.value not in ENDS)
 
 
-def test_what_else_changed_is_written_with_the_state() -> None:
+def test_other_changes_are_made_with_the_state() -> None:
     assert REQUEST.with_state(RequestState.REJECTED, outcome="too slow").outcome == "too slow"
 
 
 @given(REQUESTS, VOTES)
-def test_nothing_is_approved_by_fewer_different_people_than_required(request: Request, votes: list[Vote]) -> None:
+def test_fewer_different_people_than_required_do_not_approve(request: Request, votes: list[Vote]) -> None:
     if state_after_votes(request, votes) is RequestState.APPROVED:
         assert len({one.voter for one in votes if one.choice is VoteChoice.APPROVE}) >= request.required
 
 
 @given(REQUESTS, VOTES, PEOPLE)
-def test_one_no_rejects_whatever_the_others_say(request: Request, votes: list[Vote], voter: Person) -> None:
+def test_one_rejection_rejects_whatever_the_other_votes_are(request: Request, votes: list[Vote], voter: Person) -> None:
     assert state_after_votes(request, [*votes, vote(voter, VoteChoice.REJECT)]) is RequestState.REJECTED
 
 
@@ -75,18 +76,18 @@ def test_enough_different_people_approve(request: Request) -> None:
     assert state_after_votes(request, votes) is RequestState.APPROVED
 
 
-def test_more_people_than_required_approve_as_well() -> None:
+def test_more_people_than_required_also_approve() -> None:
     votes = [vote(Person("T1", f"U{number}"), VoteChoice.APPROVE) for number in range(300)]
     assert state_after_votes(replace(REQUEST, required=2), votes) is RequestState.APPROVED
     assert state_after_votes(replace(REQUEST, required=300), votes) is RequestState.APPROVED
 
 
-def test_a_request_is_plain_unless_somebody_says_more() -> None:
+def test_a_request_has_no_options_by_default() -> None:
     assert (REQUEST.keep_existing, REQUEST.reminded, REQUEST.state) == (False, 0, RequestState.PENDING)
 
 
 @given(REQUESTS)
-def test_without_a_vote_it_stays_pending(request: Request) -> None:
+def test_a_request_without_votes_stays_pending(request: Request) -> None:
     assert state_after_votes(request, []) is RequestState.PENDING
 
 
@@ -96,7 +97,7 @@ def test_the_same_id_in_two_workspaces_is_one_person() -> None:
 
 
 @pytest.mark.parametrize(("late", "has_expired"), [(-1, False), (0, True), (1, True)])
-def test_a_pending_request_expires_on_the_second(late: int, has_expired: bool) -> None:
+def test_a_pending_request_expires_at_the_exact_second(late: int, has_expired: bool) -> None:
     assert REQUEST.is_pending_past_expiry(REQUEST.expires_at + timedelta(seconds=late)) is has_expired
 
 

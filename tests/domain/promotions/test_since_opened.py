@@ -1,4 +1,4 @@
-"""What happened since a request was opened, as Registrar's own history has it."""
+"""Changes since a request was opened, according to Registrar's history."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OBSERVED: dict[str, Any] = {"kind": TransitionKind.OBSERVED}
 
 
 def move(version: int, was: Stage, now: Stage, **more: Any) -> Transition:
-    """Return a finished move of another request, made after this one was opened."""
+    """Return a completed transition of another request, made after this one was opened."""
     fields: dict[str, Any] = {
         "kind": TransitionKind.PROMOTION,
         "state": TransitionState.DONE,
@@ -56,7 +56,7 @@ NEWS: dict[str, tuple[Request, Transition]] = {
     "found in MLflow: another version": (OURS, move(5, N, P, **OBSERVED)),
     "found in MLflow: its version": (OURS, move(4, N, P, **OBSERVED)),
     "found in MLflow: its version, and others stay": (KEEPS, move(4, N, P, **OBSERVED)),
-    "found in MLflow: its version, asked for Staging": (TO_STAGING, move(4, N, P, **OBSERVED)),
+    "found in MLflow: its version, requested for Staging": (TO_STAGING, move(4, N, P, **OBSERVED)),
     "found in MLflow: the incumbent left": (OURS, move(3, P, A, **OBSERVED)),
 }
 NO_NEWS: dict[str, tuple[Request, Transition]] = {
@@ -70,22 +70,25 @@ NO_NEWS: dict[str, tuple[Request, Transition]] = {
     "another stage": (OURS, move(5, N, S)),
     "another version, and others stay": (KEEPS, move(5, N, P)),
     "found in MLflow: the incumbent of that time": (OURS, move(3, N, P, **OBSERVED)),
-    "found in MLflow: nobody was there, as known": (EMPTY, move(3, P, A, **OBSERVED)),
+    "found in MLflow: an empty stage, as known": (EMPTY, move(3, P, A, **OBSERVED)),
     "found in MLflow: its version left before": (EMPTY, move(4, P, A, **OBSERVED)),
     "found in MLflow: another version, and others stay": (KEEPS, move(5, N, P, **OBSERVED)),
-    "found in MLflow: its version left Production before, asked for Staging": (TO_STAGING, move(4, P, A, **OBSERVED)),
+    "found in MLflow: its version left Production, requested for Staging": (
+        TO_STAGING,
+        move(4, P, A, **OBSERVED),
+    ),
 }
 
 
 @pytest.mark.parametrize(("request_", "made"), NEWS.values(), ids=NEWS)
-def test_what_makes_a_request_outdated(request_: Request, made: Transition) -> None:
+def test_a_relevant_change_makes_a_request_outdated(request_: Request, made: Transition) -> None:
     why = change_since_opened(request_, [made], [])
     assert why is not None
     assert f"v{made.version} moved from" in str(why)
 
 
 @pytest.mark.parametrize(("request_", "made"), NO_NEWS.values(), ids=NO_NEWS)
-def test_what_leaves_a_request_as_it_is(request_: Request, made: Transition) -> None:
+def test_an_irrelevant_change_leaves_a_request_pending(request_: Request, made: Transition) -> None:
     assert change_since_opened(request_, [made], []) is None
 
 
@@ -94,7 +97,7 @@ def test_what_leaves_a_request_as_it_is(request_: Request, made: Transition) -> 
     [(4, AFTER, True), (4, BEFORE, False), (5, AFTER, False)],
     ids=["its version, afterward", "its version, before", "another version"],
 )
-def test_a_version_that_was_rolled_back_as_bad(version: int, at: Any, is_news: bool) -> None:
+def test_a_later_rollback_of_the_version_makes_a_request_outdated(version: int, at: Any, is_news: bool) -> None:
     bar = RollbackBlock(
         id="b1", model=REQUEST.model, version=version, move="m1", at=at, by=Automation("monitor"), reason="bad"
     )

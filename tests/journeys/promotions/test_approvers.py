@@ -1,4 +1,4 @@
-"""Approvers are named and told, cards never invite what can't be done: by people, over the wire."""
+"""Approvers are named and notified, and cards show what blocks a request, over the wire."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Run = Callable[..., RunningApp]
 
 @pytest.fixture
 def run(slack: LocalSlack, tmp_path: Path) -> Iterator[Run]:
-    """Return what starts the bot under a rule for Production."""
+    """Return the function that starts the bot with a rule for Production."""
     with ExitStack() as stack:
 
         def start(**rule: Any) -> RunningApp:
@@ -38,18 +38,18 @@ def run(slack: LocalSlack, tmp_path: Path) -> Iterator[Run]:
 
 
 def shown(app: RunningApp, card: JSON) -> str:
-    """Return what a card says now."""
+    """Return a card's current text."""
     return next(message_text(one) for one in app.bob.sees(CHANNEL) if one["ts"] == card["ts"])
 
 
 def approve(card: JSON) -> JSON:
-    """Return a card's button Approve."""
+    """Return a card's Approve button."""
     actions = next(block for block in card["blocks"] if block["type"] == "actions")
     found: JSON = actions["elements"][0]
     return found
 
 
-def test_the_posted_card_mentions_whom_it_waits_for_and_follows_the_votes(run: Run) -> None:
+def test_the_card_mentions_who_it_is_waiting_for_and_follows_the_votes(run: Run) -> None:
     app = run(required=2)
     app.alice.types(CHANNEL, "/model promote churn 4 production")
     card = app.card()
@@ -62,7 +62,7 @@ def test_the_posted_card_mentions_whom_it_waits_for_and_follows_the_votes(run: R
     assert "Waiting for" not in shown(app, card)
 
 
-def test_a_group_is_mentioned_as_one(run: Run, slack: LocalSlack) -> None:
+def test_a_group_is_mentioned_as_a_group(run: Run, slack: LocalSlack) -> None:
     slack.set_group("S0LEADS", "leads", ["bob", "carol"])
     app = run(approvers=["S0LEADS", "U0DAVE"])
     app.alice.types(CHANNEL, "/model promote churn 4 production")
@@ -77,15 +77,15 @@ def test_each_approver_gets_one_direct_message_with_the_link_and_no_mention(run:
     assert "Waiting for leads or bob." in message_text(card)
     link = f"archives/C0MLMODELS/p{card['ts'].replace('.', '')}|Open the card>"
     for person in (app.bob, app.slack.person("carol")):
-        told = message_text(person.waits_for_direct_message(lambda message: "requests" in message_text(message)))
+        told = message_text(person.waits_for_direct_message(lambda message: "requested" in message_text(message)))
         assert link in told
-        assert "<@U0ALICE> requests `churn` `v3` → `v4` in Production." in told
+        assert "<@U0ALICE> requested `churn` `v3` → `v4` in Production." in told
     app.bob.clicks(card, "Approve")
     wait_until(lambda: "is in Production" in shown(app, card))
     assert [len(who.direct_messages()) for who in (app.bob, app.slack.person("carol"))] == [1, 1]
 
 
-def test_nobody_is_notified_where_the_policy_says_so(run: Run) -> None:
+def test_no_one_is_notified_if_the_policy_says_so(run: Run) -> None:
     app = run(tell_approvers="none")
     app.alice.types(CHANNEL, "/model promote churn 4 production")
     card = message_text(app.card())
@@ -94,24 +94,24 @@ def test_nobody_is_notified_where_the_policy_says_so(run: Run) -> None:
     assert app.bob.direct_messages() == []
 
 
-def test_a_request_that_could_never_be_met_is_refused(run: Run) -> None:
+def test_a_request_without_enough_approvers_is_refused(run: Run) -> None:
     app = run(required=2)
     answer = type_and_read_reply(app.bob, "/model promote churn 4 production")
-    assert "it needs 2 approvals, and besides you only <@U0CAROL> can approve." in answer
-    assert "Ask someone who isn't an approver to request it." in answer
+    assert "it needs 2 approvals, but besides you, only <@U0CAROL> can approve." in answer
+    assert "Someone who isn't an approver can request it." in answer
     assert audit_links(app.ledger, EventTag.REQUEST_OPENED) == []
     [refused] = audit_links(app.ledger, EventTag.PROMOTION_REFUSED)
     assert refused.event.evidence["error"] == "TooFewApprovers"
 
 
-def test_a_request_is_opened_where_slack_cannot_say_who_is_in_the_group(run: Run, slack: LocalSlack) -> None:
+def test_a_request_is_opened_if_slack_cannot_list_the_group(run: Run, slack: LocalSlack) -> None:
     app = run(approvers=["S0LEADS"], required=2, expires_after="1h")
     slack.fail("usergroups.list", "missing_scope", times=None)
     app.alice.types(CHANNEL, "/model promote churn 4 production")
     assert "Waiting for 2 approvals from <!subteam^S0LEADS>." in message_text(app.card())
 
 
-def test_while_production_is_frozen_the_headline_says_why_and_approve_does_not_stand_out(run: Run) -> None:
+def test_during_a_freeze_the_headline_says_why_and_approve_is_not_highlighted(run: Run) -> None:
     app = run()
     app.alice.types(CHANNEL, "/model promote churn 4 production")
     assert approve(app.card())["style"] == "primary"
@@ -124,13 +124,13 @@ def test_while_production_is_frozen_the_headline_says_why_and_approve_does_not_s
 
 
 def approve_at_home(app: RunningApp) -> JSON:
-    """Return the button Approve of the first request on Bob's Home."""
+    """Return the Approve button of the first request on Bob's Home tab."""
     app.bob.opens_home()
     home = app.bob.waits_for_home(lambda view: "request_approve" in str(view))
     return approve(home)
 
 
-def test_a_blocked_request_says_in_its_headline_what_it_needs(run: Run) -> None:
+def test_a_blocked_request_s_headline_says_what_it_needs(run: Run) -> None:
     app = run(gates=[{"metric": "accuracy", "at_least": 0.85}], override=["admin"])
     app.alice.types(CHANNEL, "/model promote churn 4 production")
     card = app.card(holds="⛔ churn v4 → Production is blocked: accuracy failed, override needed")
@@ -140,7 +140,7 @@ def test_a_blocked_request_says_in_its_headline_what_it_needs(run: Run) -> None:
     wait_until(lambda: "Waiting for <@U0DAVE> to override the failed gates." in shown(app, card))
 
 
-def test_an_edit_of_how_approvers_are_told_ends_no_pending_request(run: Run) -> None:
+def test_a_changed_tell_approvers_setting_ends_no_pending_request(run: Run) -> None:
     app = run()
     app.alice.types(CHANNEL, "/model promote churn 4 production")
     card = app.card()
@@ -156,7 +156,7 @@ def test_an_edit_of_how_approvers_are_told_ends_no_pending_request(run: Run) -> 
 ACME = {"id": "E0ACME", "name": "Acme"}
 
 
-def test_someone_whose_home_is_another_workspace_decides_by_click_and_form(run: Run, slack: LocalSlack) -> None:
+def test_someone_from_another_grid_workspace_can_decide_by_click_and_form(run: Run, slack: LocalSlack) -> None:
     slack.let_live_in("bob", "T0HOME", enterprise=ACME)
     app = run()
     app.alice.types(CHANNEL, "/model promote churn 4 production")
@@ -169,7 +169,7 @@ def test_someone_whose_home_is_another_workspace_decides_by_click_and_form(run: 
     assert rejected.event.actor == Person("T0LOCAL", "U0BOB")
 
 
-def test_someone_whose_home_is_another_workspace_sees_what_waits_for_them(run: Run, slack: LocalSlack) -> None:
+def test_someone_from_another_grid_workspace_sees_their_reviews(run: Run, slack: LocalSlack) -> None:
     slack.let_live_in("bob", "T0HOME", enterprise=ACME)
     app = run()
     app.alice.types(CHANNEL, "/model promote churn 4 production")
@@ -180,12 +180,12 @@ def test_someone_whose_home_is_another_workspace_sees_what_waits_for_them(run: R
     wait_until(lambda: app.registry.version("churn", 4).stage is Stage.PRODUCTION)
 
 
-def test_someone_whose_home_is_another_workspace_cannot_approve_their_own_request(run: Run, slack: LocalSlack) -> None:
+def test_someone_from_another_grid_workspace_cannot_approve_their_own_request(run: Run, slack: LocalSlack) -> None:
     slack.let_live_in("bob", "T0HOME", enterprise=ACME)
     app = run()
     app.bob.types(CHANNEL, "/model promote churn 4 production")
     card = app.card()
-    assert "You asked for this" in reply_to(app.bob, lambda: app.bob.clicks(card, "Approve"))
+    assert "your own request" in reply_to(app.bob, lambda: app.bob.clicks(card, "Approve"))
     assert audit_links(app.ledger, EventTag.VOTED) == []
 
 

@@ -1,4 +1,4 @@
-"""The main job over the wire: ask, decide, moved."""
+"""A promotion over the wire: request, decision, transition."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text, run
 
 @pytest.fixture(params=["socket mode", "signed http"])
 def anywhere(request: pytest.FixtureRequest, slack: LocalSlack, tmp_path: Path) -> Iterator[RunningApp]:
-    """The bot, reached in both ways."""
+    """The bot, over Socket Mode and over HTTP."""
     with running_app(slack, tmp_path, MemoryRegistry(), http=request.param == "signed http") as app:
         yield app
 
 
-def test_a_promotion_is_asked_for_approved_and_made(anywhere: RunningApp) -> None:
+def test_a_promotion_is_requested_approved_and_made(anywhere: RunningApp) -> None:
     app = anywhere
     app.alice.types(CHANNEL, '/model promote churn 4 production --reason "better f1"')
     card = app.card()
@@ -29,14 +29,14 @@ def test_a_promotion_is_asked_for_approved_and_made(anywhere: RunningApp) -> Non
     assert app.production() == [4]
 
 
-def test_the_requester_is_told_that_somebody_else_has_to_decide(app: RunningApp) -> None:
+def test_the_requester_is_told_that_someone_else_must_decide(app: RunningApp) -> None:
     app.alice.types(CHANNEL, "/model promote churn 4 production")
     app.alice.clicks(app.card(), "Approve")
-    assert "<@U0BOB>" in app.answer(app.alice, "somebody else has to decide")
+    assert "<@U0BOB>" in app.answer(app.alice, "someone else has to decide")
     assert app.production() == [3]
 
 
-def test_a_rejection_asks_why_and_the_requester_reads_it(app: RunningApp) -> None:
+def test_a_rejection_needs_a_reason_which_the_requester_reads(app: RunningApp) -> None:
     app.alice.types(CHANNEL, "/model promote churn 4 production")
     app.bob.clicks(app.card(), "Reject")
     app.bob.waits_for_modal()

@@ -1,4 +1,4 @@
-"""Rights that end between a vote and its move, over the wire: a deactivated account no longer counts."""
+"""Rights that are revoked between a vote and its transition, over the wire."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def app(slack: LocalSlack, tmp_path: Path, clock: AdjustableClock) -> Iterator[R
         yield app
 
 
-def test_two_of_two_do_not_move_it_once_the_first_account_is_deactivated(app: RunningApp) -> None:
+def test_two_approvals_are_not_enough_if_the_first_account_is_deactivated(app: RunningApp) -> None:
     app.alice.types(CHANNEL, "/model promote two-eyes 1 production")
     card = app.card()
     app.bob.clicks(card, "Approve")
@@ -39,12 +39,12 @@ def test_two_of_two_do_not_move_it_once_the_first_account_is_deactivated(app: Ru
     app.slack.change_person("bob", deleted=True)
     carol = app.slack.person("carol")
     assert "1 of 2" in reply_to(carol, lambda: carol.clicks(card, "Approve"))
-    wait_until(lambda: "*No longer counts*\n<@U0BOB>: the account is deactivated" in shown(app, card))
+    wait_until(lambda: "*No longer valid*\n<@U0BOB>: the account is deactivated" in shown(app, card))
     wait_until(lambda: "<@U0BOB>'s approval no longer counts: the account is deactivated." in heard(app, card))
     assert app.production("two-eyes") == []
 
 
-def test_a_third_approver_makes_it_two_again(app: RunningApp) -> None:
+def test_a_third_approver_completes_the_two_approvals(app: RunningApp) -> None:
     app.alice.types(CHANNEL, "/model promote two-eyes 1 production")
     card = app.card()
     app.bob.clicks(card, "Approve")
@@ -57,7 +57,7 @@ def test_a_third_approver_makes_it_two_again(app: RunningApp) -> None:
 
 
 def approved_while_the_registry_is_down(app: RunningApp) -> JSON:
-    """Have churn v4 approved; MLflow doesn't answer, so the move waits. Return the card."""
+    """Approve churn v4 while MLflow isn't responding, so its transition waits. Return the card."""
     assert isinstance(app.registry, MemoryRegistry)
     app.alice.types(CHANNEL, "/model promote churn 4 production")
     card = app.card()
@@ -68,29 +68,29 @@ def approved_while_the_registry_is_down(app: RunningApp) -> JSON:
 
 
 def shown(app: RunningApp, card: JSON) -> str:
-    """Return what a card says now."""
+    """Return a card's current text."""
     return next(message_text(one) for one in app.bob.sees(CHANNEL) if one["ts"] == card["ts"])
 
 
 def heard(app: RunningApp, card: JSON) -> str:
-    """Return what a card's thread says now."""
+    """Return the current text of a card's thread."""
     return " ".join(message_text(one) for one in app.bob.thread(card))
 
 
-def test_an_approval_expires_before_its_move_is_made(app: RunningApp, clock: AdjustableClock) -> None:
+def test_an_approval_expires_before_its_transition(app: RunningApp, clock: AdjustableClock) -> None:
     card = approved_while_the_registry_is_down(app)
     clock.advance(timedelta(hours=25))
     wait_until(lambda: "expired" in shown(app, card))
-    assert "Ask again" in shown(app, card)
-    app.registry.is_down = False  # type: ignore[attr-defined]  # the registry in memory has it
+    assert "Request again" in shown(app, card)
+    app.registry.is_down = False  # type: ignore[attr-defined]  # the in-memory registry has this attribute
     app.registrar.execute_transitions("churn")
     assert app.production() == [3]
 
 
-def test_the_move_waits_while_slack_does_not_say_who_people_are(app: RunningApp) -> None:
+def test_the_transition_waits_while_slack_cannot_look_up_people(app: RunningApp) -> None:
     card = approved_while_the_registry_is_down(app)
     app.slack.fail("users.info", "internal_error", times=None)
-    app.registry.is_down = False  # type: ignore[attr-defined]  # the registry in memory has it
+    app.registry.is_down = False  # type: ignore[attr-defined]  # the in-memory registry has this attribute
     wait_until(lambda: "Slack can't confirm" in heard(app, card))
     assert app.production() == [3]
     app.slack.heal()

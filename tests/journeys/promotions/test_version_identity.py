@@ -1,4 +1,4 @@
-"""Over the wire, on a real MLflow: what was approved is moved, and nothing else under its name and number."""
+"""With a real MLflow: only the approved version is promoted, not another one with its name and number."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Attack = Callable[[Any, MlflowBackend], None]
 
 
 def with_versions(backend: MlflowBackend, name: str) -> None:
-    """Add a model of two versions with runs of their own, v1 in Production."""
+    """Add a model with two versions, each with its own run, v1 in Production."""
     backend.add_model(name)
     for stage in (Stage.PRODUCTION, Stage.NONE):
         backend.add_version(name, stage=stage, run_id=backend.add_run(), source=f"s3://models/{name}")
 
 
 def recreate(mlflow: Any, backend: MlflowBackend) -> None:
-    """Delete the model, and create it again with other runs."""
+    """Delete the model, and create it again with different runs."""
     mlflow.delete_registered_model("churn")
     with_versions(backend, "churn")
 
@@ -43,7 +43,7 @@ def swap(mlflow: Any, backend: MlflowBackend) -> None:
 def app(
     slack: LocalSlack, tmp_path: Path, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend
 ) -> Iterator[RunningApp]:
-    """The bot over `churn` in a real MLflow."""
+    """The bot, with `churn` in a real MLflow."""
     with_versions(mlflow_backend, "churn")
     registry = MlflowRegistry(mlflow_server.uri, timeout=20)
     with running_app(slack, tmp_path / "home", registry) as app:
@@ -52,19 +52,19 @@ def app(
 
 
 @pytest.mark.parametrize("attack", [recreate, swap])
-def test_another_version_under_the_number_of_a_request_is_not_moved_by_its_approval(
+def test_a_different_version_with_a_request_s_number_is_not_promoted_by_its_approval(
     app: RunningApp, mlflow_backend: MlflowBackend, attack: Attack
 ) -> None:
     app.alice.types(CHANNEL, "/model promote churn 2 production")
     card = app.card()
     attack(mlflow_backend._client, mlflow_backend)
     assert app.bob.clicks(card, "Approve").acked
-    ended = app.card(holds="isn't the same version any more")
+    ended = app.card(holds="is a different version now")
     assert "Approve" not in message_text(ended)
     assert app.production() == [1]
 
 
-def test_what_was_approved_is_moved(app: RunningApp) -> None:
+def test_the_approved_version_is_promoted(app: RunningApp) -> None:
     app.alice.types(CHANNEL, "/model promote churn 2 production")
     assert app.bob.clicks(app.card(), "Approve").acked
     app.card(holds="is in Production")

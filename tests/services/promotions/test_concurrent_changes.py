@@ -1,4 +1,4 @@
-"""Requests that change between the reading and the writing, and what the ledger knows of the registry by then."""
+"""Requests that change between a read and a write, and the effect of registry snapshots on them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.services.production_rules import with_production_rule
 
 
 def right_before_it_writes(bench: Bench, monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
-    """Let something happen once, after the next act has read the ledger and before it writes."""
+    """Run `act` once, after the next command has read the ledger and before it writes."""
     write = bench.ledger.write
 
     def late() -> AbstractContextManager[Any]:
@@ -29,7 +29,7 @@ def right_before_it_writes(bench: Bench, monkeypatch: pytest.MonkeyPatch, act: C
     monkeypatch.setattr(bench.ledger, "write", late)
 
 
-def test_of_two_processes_one_lets_a_request_expire(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_one_of_two_processes_expires_a_request(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.open()
     bench.clock.advance(hours=24)
     counts: list[int] = []
@@ -39,9 +39,7 @@ def test_of_two_processes_one_lets_a_request_expire(bench: Bench, monkeypatch: p
     assert (bench.request_upkeep.expire_overdue(), counts) == (0, [1])
 
 
-def test_a_request_that_was_approved_meanwhile_isn_t_ended_as_outdated(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_request_approved_meanwhile_is_not_ended_as_outdated(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     request = bench.open()
     bench.clock.advance(minutes=1)
     bench.registry.by_hand("churn", 2, Stage.PRODUCTION)
@@ -56,7 +54,7 @@ def test_a_request_that_was_approved_meanwhile_isn_t_ended_as_outdated(
     assert bench.state(request) is RequestState.APPROVED
 
 
-def test_a_request_whose_rule_is_as_before_again_isn_t_ended_as_outdated(
+def test_a_request_whose_rule_was_restored_is_not_ended_as_outdated(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request, before = bench.open(), bench.policy
@@ -66,13 +64,13 @@ def test_a_request_whose_rule_is_as_before_again_isn_t_ended_as_outdated(
     assert bench.state(request) is RequestState.PENDING
 
 
-def test_a_poll_before_the_request_says_nothing_about_it(bench: Bench) -> None:
+def test_a_poll_before_the_request_is_ignored(bench: Bench) -> None:
     bench.watch.poll()
     bench.registry.by_hand("churn", 2, Stage.PRODUCTION)
     assert bench.approve(bench.open()).request.state is RequestState.APPROVED
 
 
-def test_a_request_that_keeps_the_incumbent_doesn_t_depend_on_who_that_is(bench: Bench) -> None:
+def test_a_request_with_keep_existing_does_not_depend_on_the_incumbent(bench: Bench) -> None:
     request = bench.open("promote churn 4 production --keep-existing")
     bench.clock.advance(minutes=1)
     bench.registry.by_hand("churn", 2, Stage.PRODUCTION)
@@ -88,7 +86,7 @@ def test_a_request_from_before_gates_existed_can_still_be_approved(bench: Bench)
     assert bench.approve(request).request.state is RequestState.APPROVED
 
 
-def test_nobody_is_reminded_of_a_request_whose_rule_is_gone(bench: Bench) -> None:
+def test_no_one_is_reminded_of_a_request_whose_rule_was_removed(bench: Bench) -> None:
     with_production_rule(bench, {"approvers": ["lead"], "remind_after": "1h"})
     bench.open()
     bench.clock.advance(hours=2)
@@ -97,7 +95,7 @@ def test_nobody_is_reminded_of_a_request_whose_rule_is_gone(bench: Bench) -> Non
     assert bench.request_upkeep.remind_approvers(list) == 0
 
 
-def test_a_refused_cancellation_is_in_the_audit(bench: Bench) -> None:
+def test_a_refused_cancellation_is_audited(bench: Bench) -> None:
     request = bench.open()
     with pytest.raises(Refused):
         bench.cancel(request, BOB)

@@ -1,4 +1,4 @@
-"""Gates right before the transition: what was approved is checked again."""
+"""Gates are checked again right before the transition."""
 
 from __future__ import annotations
 
@@ -29,43 +29,43 @@ from tests.support.services.gates import (
 STAGED: Mapping[str, Any] = {"in_staging_for": "24h"}
 
 
-# -- right before the move ---------------------------------------------------------------------------------------------
+# -- right before the transition ---------------------------------------------------------------------------------------
 
 
 def approved(bench: Bench, *gates: Mapping[str, Any], **production: Any) -> Request:
-    """Return an approved request for `fraud` under these gates; its move is not made yet."""
+    """Return an approved request for `fraud` under these gates; its transition isn't made yet."""
     set_gates(bench, *gates, **production)
     return bench.approved(FRAUD)
 
 
-def test_what_is_as_it_was_is_moved(fraud: Bench) -> None:
+def test_an_unchanged_version_is_promoted(fraud: Bench) -> None:
     assert run_transition(fraud, approved(fraud, ACCURATE, NO_WORSE)).state is RequestState.DONE
 
 
-def test_a_version_that_was_measured_anew_is_not_moved(fraud: Bench) -> None:
+def test_a_version_with_changed_metrics_is_not_promoted(fraud: Bench) -> None:
     request = approved(fraud, ACCURATE)
     measure(fraud, 2, accuracy=0.95, f1=0.8)
     ended = run_transition(fraud, request)
     assert ended.state is RequestState.STALE
-    assert ended.outcome == "v2 was measured anew since this was asked: accuracy was 0.9 and is 0.95."
+    assert ended.outcome == "The metrics of v2 changed after the request: accuracy was 0.9 and is 0.95."
     assert fraud.registry.holders("fraud") == [1]
 
 
-def test_an_incumbent_that_got_better_makes_a_gate_fail(fraud: Bench) -> None:
+def test_an_improved_incumbent_makes_a_gate_fail(fraud: Bench) -> None:
     request = approved(fraud, NO_WORSE)
     measure(fraud, 1, f1=0.95)
     ended = run_transition(fraud, request)
     assert ended.state is RequestState.STALE
-    assert ended.outcome.startswith("A gate does not pass any more: f1 is 0.8 (-0.15 against v1)")
+    assert ended.outcome.startswith("A gate no longer passes: f1 is 0.8 (-0.15 vs v1)")
 
 
-def test_an_incumbent_s_live_figures_may_change_where_every_gate_still_passes(fraud: Bench) -> None:
+def test_an_incumbent_s_metrics_can_change_if_every_gate_still_passes(fraud: Bench) -> None:
     request = approved(fraud, NO_WORSE)
     measure(fraud, 1, f1=0.79, load=3)
     assert run_transition(fraud, request).state is RequestState.DONE
 
 
-def test_a_field_of_the_card_that_was_taken_away_is_missed(fraud: Bench) -> None:
+def test_a_removed_card_field_fails_the_gate(fraud: Bench) -> None:
     fraud.registry.set_tags("fraud", 2, {"owner": "risk"})
     request = approved(fraud, {"card": ["owner"]})
     fraud.registry.set_tags("fraud", 2, {"owner": None})
@@ -74,42 +74,42 @@ def test_a_field_of_the_card_that_was_taken_away_is_missed(fraud: Bench) -> None
     assert "metadata card is missing: owner" in ended.outcome
 
 
-def test_a_field_that_the_model_s_own_tags_fill_is_looked_up_there(bench: Bench) -> None:
+def test_a_card_field_can_come_from_the_model_s_tags(bench: Bench) -> None:
     bench.registry.add_model("fraud", versions=[Stage.PRODUCTION, Stage.NONE], tags={"owner": "risk"})
     assert run_transition(bench, approved(bench, {"card": ["owner"]})).state is RequestState.DONE
 
 
-def test_an_incumbent_moved_by_hand_ends_it(fraud: Bench) -> None:
+def test_an_incumbent_moved_in_mlflow_ends_the_request(fraud: Bench) -> None:
     request = approved(fraud, ACCURATE)
     fraud.registry.by_hand("fraud", 1, Stage.ARCHIVED)
     ended = run_transition(fraud, request)
     assert ended.state is RequestState.STALE
-    assert ended.outcome == "Production held v1 when this was asked and holds no version now."
+    assert ended.outcome == "Production has changed from v1 to no version since this was requested."
 
 
-def test_an_edited_rule_ends_it_without_a_look_at_the_figures(fraud: Bench) -> None:
+def test_a_changed_rule_ends_the_request_without_reading_metrics(fraud: Bench) -> None:
     request = approved(fraud, ACCURATE)
     set_gates(fraud, ACCURATE, NO_WORSE)
     fraud.registry.request_counts.clear()
     ended = run_transition(fraud, request)
     assert ended.state is RequestState.STALE
-    assert "rule for Production was changed" in ended.outcome
+    assert "rule for Production changed" in ended.outcome
     assert fraud.registry.request_counts["runs"] == 0
 
 
-def test_an_edit_of_what_decides_nothing_ends_nothing(fraud: Bench) -> None:
+def test_an_edit_that_does_not_affect_the_decision_ends_nothing(fraud: Bench) -> None:
     request = approved(fraud, ACCURATE)
     set_gates(fraud, ACCURATE, expires_after="1h", remind_after="5m")
     assert run_transition(fraud, request).state is RequestState.DONE
 
 
-def test_a_gate_that_was_let_pass_may_fail_again(fraud: Bench, blocked: Request) -> None:
+def test_an_overridden_gate_can_fail_again(fraud: Bench, blocked: Request) -> None:
     override_gates(fraud, blocked)
     fraud.approve(blocked)
     assert run_transition(fraud, blocked).state is RequestState.DONE
 
 
-def test_another_gate_that_begins_to_fail_was_not_let_pass(fraud: Bench) -> None:
+def test_an_override_does_not_cover_a_newly_failing_gate(fraud: Bench) -> None:
     measure(fraud, 2, accuracy=0.83, f1=0.8)
     set_gates(fraud, ACCURATE, NO_WORSE, override=["admin"])
     request = fraud.open(FRAUD)
@@ -121,7 +121,7 @@ def test_another_gate_that_begins_to_fail_was_not_let_pass(fraud: Bench) -> None
     assert "f1 is 0.8" in ended.outcome
 
 
-def test_a_signature_is_read_again_before_the_move(fraud: Bench) -> None:
+def test_a_signature_is_read_again_before_the_transition(fraud: Bench) -> None:
     for version in fraud.registry.versions("fraud"):
         fraud.registry.add_package(version, ModelPackage(signature=SIGNATURE))
     request = approved(fraud, {"signature": "compatible"})
@@ -130,7 +130,7 @@ def test_a_signature_is_read_again_before_the_move(fraud: Bench) -> None:
     assert fraud.registry.request_counts["package"] == 4
 
 
-def test_a_version_whose_signature_has_changed_since_the_approval_is_not_moved(fraud: Bench) -> None:
+def test_a_version_whose_signature_changed_after_the_approval_is_not_promoted(fraud: Bench) -> None:
     for version in fraud.registry.versions("fraud"):
         fraud.registry.add_package(version, ModelPackage(signature=SIGNATURE))
     request = approved(fraud, {"signature": "compatible"})
@@ -143,7 +143,7 @@ def test_a_version_whose_signature_has_changed_since_the_approval_is_not_moved(f
     assert run_transition(fraud, request).state is RequestState.STALE
 
 
-def test_a_version_whose_mlmodel_file_has_gone_since_the_approval_is_not_moved(fraud: Bench) -> None:
+def test_a_version_whose_mlmodel_file_is_gone_after_the_approval_is_not_promoted(fraud: Bench) -> None:
     for version in fraud.registry.versions("fraud"):
         fraud.registry.add_package(version, ModelPackage(signature=SIGNATURE))
     request = approved(fraud, {"signature": "compatible"})
@@ -153,7 +153,7 @@ def test_a_version_whose_mlmodel_file_has_gone_since_the_approval_is_not_moved(f
 
 
 @pytest.mark.parametrize("number", [0, 200], ids=lambda number: f"{number} more versions")
-def test_before_the_move_the_registry_is_asked_three_times_at_any_number_of_versions(fraud: Bench, number: int) -> None:
+def test_a_transition_s_checks_take_three_registry_calls_for_any_number_of_versions(fraud: Bench, number: int) -> None:
     for version in range(3, 3 + number):
         measure(fraud, version, **GOOD)
         fraud.registry.add_version("fraud", run_id=f"run{version}")
@@ -170,13 +170,13 @@ def test_before_the_move_the_registry_is_asked_three_times_at_any_number_of_vers
 
 @pytest.fixture
 def at_hand(fraud: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    """Return the bench whose registry goes by the hand clock, too; what goes to Production has been staged for 24 h."""
+    """Return a bench whose registry uses the manual clock, with a gate that requires 24 h in Staging."""
     monkeypatch.setattr(fraud.registry, "_now", fraud.clock.now)
     set_gates(fraud, STAGED)
     return fraud
 
 
-def test_time_in_staging_counts_from_our_move_whatever_was_written_since(at_hand: Bench) -> None:
+def test_time_in_staging_counts_from_our_transition_whatever_was_written_since(at_hand: Bench) -> None:
     at_hand.approved("promote fraud 2 staging")
     at_hand.moves.execute_due("fraud")
     at_hand.clock.advance(hours=20)
@@ -185,7 +185,7 @@ def test_time_in_staging_counts_from_our_move_whatever_was_written_since(at_hand
     assert at_hand.open(FRAUD).from_stage is Stage.STAGING
 
 
-def test_a_minute_too_little_in_staging_is_too_little(at_hand: Bench) -> None:
+def test_a_minute_less_than_required_in_staging_fails(at_hand: Bench) -> None:
     at_hand.approved("promote fraud 2 staging")
     at_hand.moves.execute_due("fraud")
     at_hand.clock.advance(hours=23, minutes=59)
@@ -193,7 +193,7 @@ def test_a_minute_too_little_in_staging_is_too_little(at_hand: Bench) -> None:
         at_hand.open(FRAUD)
 
 
-def test_of_what_others_put_into_staging_the_registry_tells_since_when(at_hand: Bench) -> None:
+def test_time_in_staging_of_a_version_moved_in_mlflow_comes_from_the_registry(at_hand: Bench) -> None:
     at_hand.registry.by_hand("fraud", 2, Stage.STAGING)
     at_hand.clock.advance(hours=23)
     with pytest.raises(GateFailed, match="time in Staging"):
@@ -202,19 +202,19 @@ def test_of_what_others_put_into_staging_the_registry_tells_since_when(at_hand: 
     assert at_hand.open(FRAUD).state is RequestState.PENDING
 
 
-def test_what_is_not_in_staging_has_spent_no_time_there(at_hand: Bench) -> None:
+def test_a_version_outside_staging_has_no_time_in_staging(at_hand: Bench) -> None:
     with pytest.raises(GateFailed, match="not in Staging"):
         at_hand.open(FRAUD)
 
 
-# -- ended by what the ledger knows ------------------------------------------------------------------------------------
+# -- outdated according to the ledger ----------------------------------------------------------------------------------
 
 
-def test_a_click_on_what_the_ledger_knows_to_be_out_of_date_ends_it(fraud: Bench) -> None:
+def test_a_click_on_an_outdated_request_ends_it(fraud: Bench) -> None:
     set_gates(fraud, ACCURATE)
     request = fraud.open(FRAUD)
     set_gates(fraud, NO_WORSE)
-    with pytest.raises(AlreadyDecided, match="rule for Production was changed"):
+    with pytest.raises(AlreadyDecided, match="rule for Production changed"):
         fraud.approve(request)
     assert fraud.state(request) is RequestState.STALE
 
@@ -229,7 +229,7 @@ def test_overriding_the_gates_of_an_outdated_request_ends_it(fraud: Bench, block
     assert events(fraud, EventTag.GATES_OVERRIDDEN) == []
 
 
-def test_an_incumbent_that_the_poll_found_moved_ends_what_waits(fraud: Bench) -> None:
+def test_a_poll_that_finds_a_moved_incumbent_ends_the_pending_request(fraud: Bench) -> None:
     request = fraud.open(FRAUD)
     fraud.clock.advance(minutes=1)
     fraud.registry.by_hand("fraud", 1, Stage.ARCHIVED)
@@ -238,7 +238,7 @@ def test_an_incumbent_that_the_poll_found_moved_ends_what_waits(fraud: Bench) ->
     assert fraud.state(request) is RequestState.STALE
 
 
-def test_taking_a_vote_back_and_rejecting_need_no_fresh_facts(fraud: Bench) -> None:
+def test_withdrawing_and_rejecting_need_no_current_facts(fraud: Bench) -> None:
     set_gates(fraud, ACCURATE, required=2)
     request = fraud.open(FRAUD)
     fraud.approve(request)

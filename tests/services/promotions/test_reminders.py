@@ -1,4 +1,4 @@
-"""Reminders of requests that are still open."""
+"""Reminders about pending requests."""
 
 from __future__ import annotations
 
@@ -14,43 +14,43 @@ from tests.support.services.gates import events, set_gates
 
 @pytest.fixture
 def reminding(bench: Bench) -> Bench:
-    """Return the bench whose policy reminds after an hour, of requests that need two of Bob, Carol and Alice."""
+    """Return a bench with a reminder after an hour; a request needs two of Bob, Carol, and Alice."""
     set_gates(bench, approvers=["lead", "UALICE"], required=2, remind_after="1h")
     return bench
 
 
 def people(ids: Sequence[str]) -> list[str]:
-    """Return the users behind these ids: there are no groups here."""
+    """Return the ids: there are no groups here."""
     return list(ids)
 
 
 def reminded(bench: Bench) -> list[str]:
-    """Return whom reminders on their way go to, sorted."""
+    """Return the recipients of reminders in the outbox, sorted."""
     return sorted(note.to for note in bench.notes() if note.kind is MessageKind.DIRECT and ":reminder:" in note.key)
 
 
-def test_who_can_decide_is_reminded_and_not_who_asked(reminding: Bench) -> None:
+def test_approvers_are_reminded_but_not_the_requester(reminding: Bench) -> None:
     reminding.open()
     reminding.clock.advance(hours=1)
     assert reminding.request_upkeep.remind_approvers(people) == 1
     assert reminded(reminding) == ["UBOB", "UCAROL"]
 
 
-def test_of_a_large_group_twenty_people_are_reminded(reminding: Bench) -> None:
+def test_at_most_twenty_people_are_reminded(reminding: Bench) -> None:
     reminding.open()
     reminding.clock.advance(hours=1)
     reminding.request_upkeep.remind_approvers(lambda _: [f"U{number:02}" for number in range(30)])
     assert reminded(reminding) == [f"U{number:02}" for number in range(20)]
 
 
-def test_who_voted_is_not_reminded(reminding: Bench) -> None:
+def test_people_who_voted_are_not_reminded(reminding: Bench) -> None:
     reminding.approve(reminding.open())
     reminding.clock.advance(hours=1)
     reminding.request_upkeep.remind_approvers(people)
     assert reminded(reminding) == ["UCAROL"]
 
 
-def test_who_asked_is_reminded_where_they_may_decide(bench: Bench) -> None:
+def test_the_requester_is_reminded_if_they_can_decide(bench: Bench) -> None:
     set_gates(bench, approvers=["lead", "UALICE"], requester_may_approve=True, remind_after="1h")
     bench.open()
     bench.clock.advance(hours=1)
@@ -58,7 +58,7 @@ def test_who_asked_is_reminded_where_they_may_decide(bench: Bench) -> None:
     assert reminded(bench) == ["UALICE", "UBOB", "UCAROL"]
 
 
-def test_each_pause_is_twice_as_long_as_the_one_before(reminding: Bench) -> None:
+def test_each_interval_is_twice_as_long_as_the_one_before(reminding: Bench) -> None:
     reminding.open()
     hours = []
     for hour in range(1, 20):
@@ -67,7 +67,7 @@ def test_each_pause_is_twice_as_long_as_the_one_before(reminding: Bench) -> None
     assert hours == [1, 3, 7, 15]
 
 
-def test_two_processes_remind_once_at_the_same_moment(reminding: Bench) -> None:
+def test_two_processes_send_one_reminder(reminding: Bench) -> None:
     other, counts = second_bench(reminding), []
     other.context.active_policy.replace(reminding.context.policy, "edited")
 
@@ -82,7 +82,7 @@ def test_two_processes_remind_once_at_the_same_moment(reminding: Bench) -> None:
     assert reminded(reminding) == ["UBOB", "UCAROL"]
 
 
-def test_whom_was_reminded_of_is_in_the_audit(reminding: Bench) -> None:
+def test_a_reminder_is_audited_with_its_recipients(reminding: Bench) -> None:
     reminding.open()
     reminding.clock.advance(hours=1)
     reminding.request_upkeep.remind_approvers(people)
@@ -90,13 +90,13 @@ def test_whom_was_reminded_of_is_in_the_audit(reminding: Bench) -> None:
     assert event.evidence["people"] == ["UBOB", "UCAROL"]
 
 
-def test_what_was_decided_reminds_nobody(reminding: Bench) -> None:
+def test_a_decided_request_reminds_no_one(reminding: Bench) -> None:
     reminding.reject(reminding.open())
     reminding.clock.advance(hours=1)
     assert reminding.request_upkeep.remind_approvers(people) == 0
 
 
-def test_nobody_is_reminded_where_the_policy_says_nothing_of_it(bench: Bench) -> None:
+def test_no_one_is_reminded_unless_the_policy_says_so(bench: Bench) -> None:
     bench.open()
     bench.clock.advance(hours=20)
     assert bench.request_upkeep.remind_approvers(people) == 0

@@ -1,4 +1,4 @@
-"""What a request says about callers: compared when it's opened, shown with it, and told again after the move."""
+"""What a request says about callers: compared when it's opened, shown on its card, and repeated after the promotion."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def takes(*inputs: SignatureColumn) -> ModelPackage:
 
 
 def files(bench: Bench, **packages: ModelPackage) -> None:
-    """Let these lie beside the files of versions."""
+    """Give versions these files."""
     for version, package in packages.items():
         bench.registry.add_package(bench.registry.version("churn", int(version.removeprefix("v"))), package)
 
@@ -47,7 +47,7 @@ def says(found: CallerImpact) -> list[tuple[CallerEffect, str]]:
     return [(one.effect, str(one.sentence)) for one in found.changes]
 
 
-def test_a_request_keeps_what_breaks_callers_and_what_else_changes(served: Bench) -> None:  # noqa: F811
+def test_a_request_stores_breaking_and_other_changes_for_callers(served: Bench) -> None:  # noqa: F811
     files(served, v4=takes(AGE), v1=takes(AGE, CITY, OPTIONAL))
     assert says(opened(served)) == [
         (CallerEffect.BREAKS, "input city was added and is required"),
@@ -55,12 +55,12 @@ def test_a_request_keeps_what_breaks_callers_and_what_else_changes(served: Bench
     ]
 
 
-def test_nothing_is_said_where_nothing_changes(served: Bench) -> None:  # noqa: F811
+def test_an_unchanged_signature_is_not_mentioned(served: Bench) -> None:  # noqa: F811
     files(served, v4=takes(AGE), v1=takes(AGE))
     assert opened(served) == CallerImpact()
 
 
-def test_files_that_are_away_keep_nobody_from_asking(served: Bench, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_unreachable_files_do_not_prevent_a_request(served: Bench, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     def package(version: VersionInfo) -> ModelPackage:
         raise FilesUnreachable("The files don't come.")
 
@@ -68,7 +68,7 @@ def test_files_that_are_away_keep_nobody_from_asking(served: Bench, monkeypatch:
     assert str(opened(served).not_compared) == "The files don't come."
 
 
-def test_each_version_s_files_are_read_once_also_where_a_gate_reads_them(served: Bench) -> None:  # noqa: F811
+def test_each_version_s_files_are_read_once_even_if_a_gate_reads_them(served: Bench) -> None:  # noqa: F811
     files(served, v4=takes(AGE), v1=takes(AGE))
     set_production_rule(served, {"signature": "compatible"})
     read: list[int] = []
@@ -83,7 +83,7 @@ def test_each_version_s_files_are_read_once_also_where_a_gate_reads_them(served:
     assert sorted(read) == [1, 4]
 
 
-def test_the_move_reads_no_files_for_callers(served: Bench, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_the_transition_reads_no_files_for_callers(served: Bench, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     files(served, v4=takes(AGE), v1=takes(AGE, OPTIONAL))
     request = served.approve(served.open(NEXT)).request
 
@@ -94,7 +94,7 @@ def test_the_move_reads_no_files_for_callers(served: Bench, monkeypatch: pytest.
     assert done(served, request) is RequestState.DONE
 
 
-# -- the way back ------------------------------------------------------------------------------------------------------
+# -- rollbacks ---------------------------------------------------------------------------------------------------------
 
 
 def done(bench: Bench, request: Request) -> RequestState:
@@ -103,11 +103,11 @@ def done(bench: Bench, request: Request) -> RequestState:
 
 
 def told(bench: Bench, request: Request) -> list[str]:
-    """Return what the request's thread hears about rollbacks."""
+    """Return what the request's thread says about rollbacks."""
     return [bench.told(note.key) for note in bench.notes() if note.key == f"news:{request.id}:way-back"]
 
 
-def test_a_move_that_no_rollback_undoes_says_so_before_and_after(served: Bench) -> None:  # noqa: F811
+def test_a_promotion_that_cannot_be_rolled_back_says_so_before_and_after(served: Bench) -> None:  # noqa: F811
     files(served, v4=takes(AGE), v1=takes(AGE, CITY))
     request = served.open(NEXT)
     why = "No automatic rollback to v4: its signature differs: input city was removed"
@@ -119,27 +119,27 @@ def test_a_move_that_no_rollback_undoes_says_so_before_and_after(served: Bench) 
     assert told(served, request) == [f"{why}."]
 
 
-def test_what_was_said_is_what_a_rollback_then_finds(served: Bench) -> None:  # noqa: F811
+def test_the_rollback_warning_matches_what_a_rollback_finds(served: Bench) -> None:  # noqa: F811
     files(served, v4=takes(AGE), v1=takes(AGE, CITY))
     done(served, served.approve(served.open(NEXT)).request)
     against = served.rollbacks._loadability.problems("churn", 4, 1)
     assert [str(one) for one in against] == ["its signature differs: input city was removed"]
 
 
-def test_without_a_monitor_that_acts_a_change_that_breaks_nobody_says_nothing_of_rollbacks(
+def test_a_compatible_change_without_a_rollback_monitor_does_not_mention_rollbacks(
     served: Bench,  # noqa: F811
 ) -> None:
     files(served, v4=takes(AGE), v1=takes(AGE, OPTIONAL))
     assert opened(served).no_rollback is None
 
 
-def test_with_a_monitor_that_acts_it_does(served: Bench) -> None:  # noqa: F811
+def test_a_compatible_change_with_a_rollback_monitor_mentions_rollbacks(served: Bench) -> None:  # noqa: F811
     files(served, v4=takes(AGE), v1=takes(AGE, OPTIONAL))
     add_monitor(served)
     assert str(opened(served).no_rollback).endswith("input plan was removed")
 
 
-def test_a_first_version_that_a_monitor_watches_has_nothing_to_go_back_to(bench: Bench) -> None:
+def test_a_monitored_first_version_has_no_rollback_target(bench: Bench) -> None:
     bench.registry.add_model("fraud", versions=1)
     assert opened(bench, "promote fraud 1 production").no_rollback is None
     with bench.ledger.read() as reading:
@@ -147,10 +147,10 @@ def test_a_first_version_that_a_monitor_watches_has_nothing_to_go_back_to(bench:
     bench.cancel(request, ALICE)
     add_monitor(bench, model="fraud")
     why = opened(bench, "promote fraud 1 production").no_rollback
-    assert str(why) == "No automatic rollback: there's no version to go back to"
+    assert str(why) == "No automatic rollback: there's no version to roll back to"
 
 
-def test_nothing_is_said_of_rollbacks_for_staging(served: Bench) -> None:  # noqa: F811
+def test_rollbacks_are_not_mentioned_for_staging(served: Bench) -> None:  # noqa: F811
     files(served, v3=takes(AGE), v2=takes(AGE, CITY))
     served.do(ROLL_BACK, BOB)
     assert opened(served, "promote churn 1 staging").no_rollback is None

@@ -1,4 +1,4 @@
-"""An approval, a rollback and a history are about what a version is, not about a name and a number."""
+"""Approvals, rollbacks, and histories are about a version's identity, not its name and number."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def swap(bench: Bench) -> None:
 
 
 def restore(bench: Bench) -> None:
-    """Let the number recur: after a restore of the registry, another version was registered as v4."""
+    """Reuse a number: after a restore of the registry, a different version was registered as v4."""
     bench.registry.replace_version("churn", 4, run_id="another", created_at=datetime.now(UTC))
 
 
@@ -59,31 +59,31 @@ def last_rollback(bench: Bench) -> Transition:
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_another_version_under_the_number_of_a_pending_request_is_not_moved(bench: Bench, attack: Attack) -> None:
+def test_a_different_version_with_a_pending_request_s_number_is_not_promoted(bench: Bench, attack: Attack) -> None:
     request = bench.open()
     attack(bench)
     bench.approve(request)
     bench.moves.execute_due("churn")
     assert (bench.state(request), bench.registry.holders()) == (RequestState.STALE, [3])
-    assert "isn't the same version" in bench.now(request).outcome
+    assert "is a different version now" in bench.now(request).outcome
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_another_version_under_the_number_of_an_approved_request_is_not_moved(bench: Bench, attack: Attack) -> None:
+def test_a_different_version_with_an_approved_request_s_number_is_not_promoted(bench: Bench, attack: Attack) -> None:
     request = bench.approved()
     attack(bench)
     bench.moves.execute_due("churn")
     assert (bench.state(request), bench.registry.holders()) == (RequestState.STALE, [3])
 
 
-def test_nor_is_it_moved_by_breaking_the_glass(bench: Bench) -> None:
+def test_a_different_version_is_not_promoted_by_break_glass(bench: Bench) -> None:
     request = bench.open('promote churn 4 production --break-glass --reason "outage"', DAVE)
     recreate(bench)
     bench.moves.execute_due("churn")
     assert (bench.state(request), bench.registry.holders()) == (RequestState.STALE, [3])
 
 
-def test_nor_is_it_archived(bench: Bench) -> None:
+def test_a_different_version_is_not_archived(bench: Bench) -> None:
     done = bench.errands.execute(bench.ask("archive churn 4 --reason old", BOB).id)
     recreate(bench)
     bench.moves.execute_due(done.due_model)
@@ -101,14 +101,14 @@ def test_a_request_whose_version_was_replaced_ends_at_the_next_poll(bench: Bench
     assert bench.state(request) is RequestState.STALE
 
 
-def test_a_request_compared_with_another_incumbent_under_the_same_number_is_not_carried_out(bench: Bench) -> None:
+def test_a_request_is_not_executed_if_the_incumbent_was_replaced_under_its_number(bench: Bench) -> None:
     request = bench.approved()
     bench.registry.replace_version("churn", 3, run_id="another")
     bench.moves.execute_due("churn")
     assert bench.state(request) is RequestState.STALE
 
 
-def test_another_version_under_the_number_of_a_rollback_target_is_refused(served: Bench) -> None:
+def test_a_different_version_with_a_rollback_target_s_number_is_refused(served: Bench) -> None:
     recreate(served)
     served.watch.poll()
     with pytest.raises(Refused):
@@ -116,23 +116,23 @@ def test_another_version_under_the_number_of_a_rollback_target_is_refused(served
     assert served.registry.holders() == [4]
 
 
-def test_a_rollback_whose_target_is_replaced_before_the_move_is_not_made(served: Bench) -> None:
+def test_a_rollback_is_not_made_if_its_target_was_replaced(served: Bench) -> None:
     done = served.errands.execute(served.ask('rollback churn --reason "accuracy fell"', BOB).id)
     recreate(served)
     served.moves.execute_due(done.due_model)
     assert (last_rollback(served).state, served.registry.holders()) == (TransitionState.STALE, [4])
 
 
-def test_a_poll_reports_that_versions_were_replaced_and_writes_the_new_term_into_the_history(served: Bench) -> None:
+def test_a_poll_reports_replaced_versions_and_adds_a_serving_period(served: Bench) -> None:
     recreate(served)
     served.watch.poll()
     [found] = [one for one in served.findings() if "same versions" in str(one.lines)]
-    assert str(found.lines[0]).startswith("v1, v2, v3, v4 aren't the same versions any more")
+    assert str(found.lines[0]).startswith("v1, v2, v3, v4 aren't the same versions anymore")
     newest = served.moves_of()[0]
     assert (newest.kind, newest.version, newest.expected_incumbent) == (TransitionKind.OBSERVED, 4, 4)
 
 
-def test_no_automation_goes_to_another_version_under_the_number_of_one_that_served(served: Bench) -> None:
+def test_automations_do_not_roll_back_to_a_replaced_version(served: Bench) -> None:
     recreate(served)
     served.watch.poll()
     assert automatic_target(served) is None
@@ -148,7 +148,7 @@ def automatic_target(bench: Bench) -> int | None:
     return last_good_version(found, (), bench.clock.now(), timedelta(hours=1), look)
 
 
-def test_a_repair_keeps_what_it_made_the_one_holder(bench: Bench) -> None:
+def test_a_repair_keeps_its_chosen_version(bench: Bench) -> None:
     bench.watch.poll()
     bench.registry.by_hand("churn", 4, Stage.PRODUCTION, archive_existing=False)
     bench.watch.poll()
@@ -158,12 +158,12 @@ def test_a_repair_keeps_what_it_made_the_one_holder(bench: Bench) -> None:
     assert repair.identity == bench.registry.version("churn", repair.version).identity()
 
 
-# -- yesterday's rows --------------------------------------------------------------------------------------------------
+# -- rows of an older release ------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def upgraded(served: Bench, sqlite_url: str) -> Bench:
-    """Return the bench with a ledger as an older Registrar wrote it: it knew no identities."""
+    """Return a bench with the ledger of an older release, without identities."""
     engine = create_engine(sqlite_url)
     with engine.begin() as connection:
         for table in ("moves", "requests"):
@@ -175,20 +175,20 @@ def upgraded(served: Bench, sqlite_url: str) -> Bench:
     return served
 
 
-def test_the_first_poll_after_an_upgrade_fills_in_what_the_versions_are_on_trust(upgraded: Bench) -> None:
+def test_the_first_poll_after_an_upgrade_fills_in_identities_on_trust(upgraded: Bench) -> None:
     upgraded.watch.poll()
     moves = [move for move in upgraded.moves_of() if move.version in {3, 4}]
     assert {move.trusted_at for move in moves} == {upgraded.clock.now()}
     assert moves[0].identity is not None
 
 
-def test_what_was_taken_on_trust_is_a_target_for_people_at_once(upgraded: Bench) -> None:
+def test_a_version_identified_on_trust_is_a_target_for_people_immediately(upgraded: Bench) -> None:
     upgraded.watch.poll()
     upgraded.do('rollback churn --reason "accuracy fell"', BOB)
     assert upgraded.registry.holders() == [3]
 
 
-def test_what_was_taken_on_trust_is_a_target_for_automations_a_day_later(upgraded: Bench) -> None:
+def test_a_version_identified_on_trust_is_a_target_for_automations_a_day_later(upgraded: Bench) -> None:
     upgraded.watch.poll()
     upgraded.clock.advance(hours=23)
     assert automatic_target(upgraded) is None
@@ -196,24 +196,24 @@ def test_what_was_taken_on_trust_is_a_target_for_automations_a_day_later(upgrade
     assert automatic_target(upgraded) == 3
 
 
-def test_what_nobody_has_filled_in_is_no_target_for_automations(upgraded: Bench) -> None:
+def test_a_version_without_an_identity_is_not_a_target_for_automations(upgraded: Bench) -> None:
     upgraded.clock.advance(hours=25)
     assert automatic_target(upgraded) is None
 
 
-def test_a_version_that_was_created_after_the_move_is_not_taken_on_trust(upgraded: Bench) -> None:
+def test_a_version_created_after_the_transition_is_not_trusted(upgraded: Bench) -> None:
     upgraded.registry.replace_version("churn", 3, created_at=upgraded.clock.now())
     upgraded.watch.poll()
     [observed] = [move for move in upgraded.moves_of() if move.version == 3]
     assert observed.identity is None
 
 
-# -- a registry that was migrated in place -----------------------------------------------------------------------------
+# -- an in-place migration of the registry -----------------------------------------------------------------------------
 
 
 @pytest.fixture
 def migrated(served: Bench) -> Bench:
-    """Return the bench with two more models, after all files have moved to another bucket and a poll has seen it."""
+    """Return a bench with two more models, after all files moved to another bucket and a poll found that."""
     for name in ("fraud", "spam"):
         served.registry.add_model(name, versions=[Stage.PRODUCTION, Stage.NONE])
     served.watch.poll()
@@ -227,7 +227,7 @@ def migrated(served: Bench) -> Bench:
 
 
 def reports(bench: Bench) -> list[str]:
-    """Return what the channel has yet to hear about sources."""
+    """Return the undelivered channel messages about sources."""
     return [
         told
         for note in bench.notes()
@@ -235,21 +235,21 @@ def reports(bench: Bench) -> list[str]:
     ]
 
 
-def test_a_registry_that_was_migrated_in_place_is_one_report(migrated: Bench) -> None:
+def test_an_in_place_registry_migration_is_one_report(migrated: Bench) -> None:
     [report] = reports(migrated)
-    assert "The files of 3 models are somewhere else now" in report
+    assert "The files of 3 models moved" in report
     assert "registrar db accept" in report
     assert not [one for one in migrated.findings() if "same version" in str(one.lines)]
 
 
-def test_until_an_admin_accepts_the_migration_no_request_from_before_it_is_decided(migrated: Bench) -> None:
+def test_requests_from_before_a_migration_are_held_until_an_admin_accepts_it(migrated: Bench) -> None:
     with migrated.ledger.read() as reading:
         [waiting] = reading.requests(states=[RequestState.PENDING])
-    with pytest.raises(Refused, match="is held"):
+    with pytest.raises(Refused, match="is on hold"):
         migrated.approve(waiting)
 
 
-def test_once_an_admin_has_accepted_the_migration_everything_goes_on(migrated: Bench) -> None:
+def test_everything_continues_after_an_admin_accepts_the_migration(migrated: Bench) -> None:
     migrated.restores.accept(DAVE, "the bucket was moved", origin="terminal")
     migrated.watch.poll()
     assert reports(migrated) == reports(migrated)[:1]
@@ -262,7 +262,7 @@ def test_once_an_admin_has_accepted_the_migration_everything_goes_on(migrated: B
     assert migrated.registry.holders() == [3]
 
 
-def test_one_model_whose_files_moved_is_no_migration(served: Bench) -> None:
+def test_one_model_with_moved_files_is_not_a_migration(served: Bench) -> None:
     served.registry.add_model("fraud", versions=[Stage.PRODUCTION])
     served.watch.poll()
     served.registry.move_files("memory:/churn/", "s3://new/churn/")
@@ -271,7 +271,7 @@ def test_one_model_whose_files_moved_is_no_migration(served: Bench) -> None:
     assert [one for one in served.findings() if "same versions" in str(one.lines)]
 
 
-# -- what counts as the same -------------------------------------------------------------------------------------------
+# -- identities --------------------------------------------------------------------------------------------------------
 
 HERE = VersionIdentity(run_id="run1", source="s3://a/1")
 
@@ -284,5 +284,5 @@ HERE = VersionIdentity(run_id="run1", source="s3://a/1")
         (replace(HERE, source="s3://b/1"), False),
     ],
 )
-def test_a_version_is_the_same_by_its_run_and_its_source(other: VersionIdentity, is_same: bool) -> None:
+def test_a_version_is_identified_by_its_run_and_source(other: VersionIdentity, is_same: bool) -> None:
     assert (HERE.is_same(other), HERE.fingerprint == other.fingerprint) == (is_same, is_same)

@@ -1,4 +1,4 @@
-"""Modals are within Slack's limits, and keep what was typed."""
+"""Modals stay within Slack's limits, and are prefilled with the typed fields."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ FILLED = modals.promote_modal("rdraft", {"model": "churn", "version": "7", "to":
 
 
 def held(view: dict[str, Any]) -> dict[str, Any]:
-    """Return what the inputs of a form hold when it opens."""
+    """Return the initial values of a form's inputs."""
     inputs = {block["block_id"]: block["element"] for block in view["blocks"] if block["type"] == "input"}
     return {name: one.get("initial_value", one.get("initial_option")) for name, one in inputs.items()}
 
 
 @pytest.mark.parametrize("given", GIVEN, ids=lambda given: str(given)[:40])
-def test_slack_would_open_the_form_for_a_promotion(given: dict[str, str]) -> None:
+def test_slack_accepts_the_promotion_form(given: dict[str, str]) -> None:
     assert view_problems(modals.promote_modal("rdraft", given)) == []
 
 
@@ -48,11 +48,11 @@ MONITORS: list[dict[str, str]] = [
 
 @pytest.mark.parametrize("given", MONITORS, ids=lambda given: str(given)[:40])
 @pytest.mark.parametrize("sources", [["push", "mlflow"], [f"{'s' * 200}{n}" for n in range(300)]], ids=["few", "many"])
-def test_slack_would_open_the_form_for_a_monitor(given: dict[str, str], sources: list[str]) -> None:
+def test_slack_accepts_the_monitor_form(given: dict[str, str], sources: list[str]) -> None:
     assert view_problems(modal.monitor_modal("rdraft", given, sources)) == []
 
 
-def test_what_was_typed_of_a_monitor_is_in_the_form() -> None:
+def test_a_monitor_form_is_prefilled_with_the_typed_fields() -> None:
     values = held(modal.monitor_modal("rdraft", MONITORS[1], ["push", "live"]))
     assert (values["model"], values["name"], values["greater_than"]) == ("churn", "accuracy", "0.85")
     assert (values["source"]["value"], values["action"]["value"]) == ("live", "dry_run")
@@ -62,41 +62,41 @@ def test_what_was_typed_of_a_monitor_is_in_the_form() -> None:
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_slack_would_open_the_form_for_a_rejection(name: str) -> None:
+def test_slack_accepts_the_rejection_form(name: str) -> None:
     assert view_problems(modals.reject_modal(a_request(name))) == []
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_slack_would_show_the_details(name: str) -> None:
+def test_slack_accepts_the_details(name: str) -> None:
     assert view_problems(modals.details_modal(registry_answers.version_answer(a_card(name), NO_LINKS))) == []
 
 
-def test_details_open_before_they_are_read() -> None:
+def test_details_open_before_the_registry_is_read() -> None:
     assert view_problems(modals.details_modal()) == []
 
 
-def test_what_was_typed_is_in_the_form() -> None:
+def test_a_promotion_form_is_prefilled_with_the_typed_fields() -> None:
     values = held(FILLED)
     assert (values["model"], values["version"], values["reason"]) == ("churn", "7", "better f1")
     assert values["to"]["value"] == "staging"
 
 
-def test_production_is_proposed_where_nothing_was_said() -> None:
+def test_production_is_the_default_stage() -> None:
     assert held(modals.promote_modal("rdraft", {}))["to"]["value"] == "production"
 
 
 @pytest.mark.parametrize(
     ("view", "metadata"), [(FILLED, "rdraft"), (modals.reject_modal(a_request()), "r4k7q")], ids=["promote", "reject"]
 )
-def test_a_form_remembers_an_id_and_nothing_else(view: dict[str, Any], metadata: str) -> None:
+def test_a_form_holds_only_an_id(view: dict[str, Any], metadata: str) -> None:
     assert view["private_metadata"] == metadata
 
 
-def test_a_rejection_pings_nobody() -> None:
+def test_a_rejection_form_mentions_no_one() -> None:
     assert "<!channel>" not in message_text(modals.reject_modal(a_request("nasty")))
 
 
-def test_what_was_filled_in_is_read_by_field() -> None:
+def test_submitted_values_are_read_by_field() -> None:
     state = {
         "values": {
             "model": {forms.INPUT_ACTION: {"type": "plain_text_input", "value": "churn"}},
@@ -108,5 +108,5 @@ def test_what_was_filled_in_is_read_by_field() -> None:
 
 
 @pytest.mark.parametrize("state", [{}, {"values": {}}, {"values": {"to": {"value": {"selected_option": None}}}}])
-def test_nothing_filled_in_is_nothing(state: dict[str, Any]) -> None:
+def test_an_empty_form_has_no_values(state: dict[str, Any]) -> None:
     assert forms.submitted_values(state) == {}

@@ -1,4 +1,4 @@
-"""What a CI job can ask for: its own requests, once for each key; and its exit code."""
+"""What a CI job can do: its own requests, one for each key, and its exit codes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class TestBlockedVersions:
     def blocked(
         self, app: RunningApp, mlflow_sqlite: str, mlflow_backend: MlflowBackend, monkeypatch: Any
     ) -> RunningApp:
-        """The bot whose v4 was rolled back as bad, and a terminal elsewhere that reads the same model in MLflow."""
+        """A bot whose v4 was rolled back as bad, and a terminal on another machine with the same MLflow."""
         mlflow_backend.add_model("churn")
         for at, stage in enumerate((Stage.ARCHIVED, Stage.NONE, Stage.PRODUCTION, Stage.NONE)):
             run_id = mlflow_backend.add_run(metrics={"f1": 0.8 + at / 100})
@@ -39,14 +39,14 @@ class TestBlockedVersions:
         app.card(holds="rolled back from v4 to v3")
         return app
 
-    def test_are_told_to_a_client_of_the_model(self, blocked: RunningApp) -> None:
+    def test_are_reported_to_a_client_of_the_model(self, blocked: RunningApp) -> None:
         answer = call(blocked, "GET", "/v1/models/churn/blocks")
         [block] = answer.json()["blocks"]
         assert (answer.status_code, block["version"], block["reason"]) == (200, 4, "accuracy fell")
         assert call(blocked, "GET", "/v1/models/fraud/blocks").status_code == 403
         assert call(blocked, "GET", "/v1/models/churn/blocks", "t0ken-of-a-pusher").status_code == 403
 
-    def test_are_shown_at_a_terminal_away_from_the_bot(
+    def test_are_shown_at_a_terminal_on_another_machine(
         self, blocked: RunningApp, capsys: pytest.CaptureFixture[str]
     ) -> None:
         for words in (["show", "churn"], ["show", "churn", "4"], ["compare", "churn"], ["best", "churn", "f1"]):
@@ -60,7 +60,7 @@ class TestBlockedVersions:
         assert main(["validate", "churn", "4"]) == 1
         assert "rolled back as bad" in capsys.readouterr().out
 
-    def test_of_a_bot_that_does_not_answer_nothing_is_known(
+    def test_are_unknown_if_the_bot_does_not_respond(
         self, blocked: RunningApp, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setenv("REGISTRAR_URL", f"http://127.0.0.1:{free_port()}")
@@ -68,8 +68,8 @@ class TestBlockedVersions:
         assert "accuracy fell" not in capsys.readouterr().out
 
 
-class TestTheKey:
-    def test_the_same_one_never_opens_two(self, app: RunningApp) -> None:
+class TestIdempotencyKeys:
+    def test_the_same_key_never_opens_two_requests(self, app: RunningApp) -> None:
         key = {"Idempotency-Key": "job-4711"}
         first = call(app, "POST", "/v1/requests", json=BODY, headers=key)
         again = call(app, "POST", "/v1/requests", json=BODY, headers=key)
@@ -78,27 +78,27 @@ class TestTheKey:
         with app.ledger.read() as reading:
             assert len(reading.requests()) == 1
 
-    def test_with_another_body_it_is_refused(self, app: RunningApp) -> None:
+    def test_the_same_key_with_another_body_is_refused(self, app: RunningApp) -> None:
         key = {"Idempotency-Key": "job-4711"}
         call(app, "POST", "/v1/requests", json=BODY, headers=key)
         other = call(app, "POST", "/v1/requests", json=BODY | {"version": 2}, headers=key)
         assert other.status_code == 409
-        assert "another body" in other.json()["error"]
+        assert "a different body" in other.json()["error"]
 
-    def test_is_each_client_s_own(self, app: RunningApp) -> None:
+    def test_each_client_has_its_own_keys(self, app: RunningApp) -> None:
         key = {"Idempotency-Key": "job-4711"}
         call(app, "POST", "/v1/requests", json=BODY, headers=key)
         other = call(app, "POST", "/v1/requests", OTHER, json=BODY | {"to": "staging"}, headers=key)
         assert other.status_code == 201
 
-    def test_a_second_try_of_a_job_finds_its_request(self, app: RunningApp) -> None:
+    def test_a_retried_job_finds_its_request(self, app: RunningApp) -> None:
         assert [start_job("--timeout", "1s").ends() for _ in range(2)] == [5, 5]
         with app.ledger.read() as reading:
             assert len(reading.requests()) == 1
 
 
-class TestOnesOwnOnly:
-    def test_nobody_sees_or_cancels_what_others_asked_for(self, app: RunningApp) -> None:
+class TestOwnRequestsOnly:
+    def test_a_client_cannot_see_or_cancel_other_clients_requests(self, app: RunningApp) -> None:
         asked = call(app, "POST", "/v1/requests", json=BODY).json()["id"]
         assert [call(app, method, f"/v1/requests/{asked}", OTHER).status_code for method in ("GET", "DELETE")] == [
             404,
@@ -106,7 +106,7 @@ class TestOnesOwnOnly:
         ]
         assert call(app, "GET", f"/v1/requests/{asked}").json()["state"] == "pending"
 
-    def test_what_a_person_asked_for_is_nobody_else_s(self, app: RunningApp) -> None:
+    def test_a_client_cannot_see_a_person_s_request(self, app: RunningApp) -> None:
         app.alice.types(CHANNEL, "/model promote churn 4 production")
         asked = wait_for_request(app)
         assert call(app, "GET", f"/v1/requests/{asked}").status_code == 404
@@ -119,20 +119,20 @@ class TestOnesOwnOnly:
         assert call(app, "DELETE", f"/v1/requests/{asked}", READER).status_code == 403
         assert call(app, "POST", "/v1/requests", READER, json=BODY).status_code == 403
 
-    def test_one_s_own_is_cancelled_and_the_card_says_so(self, app: RunningApp) -> None:
+    def test_a_client_can_cancel_its_own_request_and_the_card_says_so(self, app: RunningApp) -> None:
         asked = call(app, "POST", "/v1/requests", json=BODY).json()["id"]
         assert call(app, "DELETE", f"/v1/requests/{asked}").json()["state"] == "cancelled"
-        app.card(holds="cancelled")
+        app.card(holds="canceled")
         assert call(app, "DELETE", f"/v1/requests/{asked}").status_code == 409
 
-    def test_it_is_cancelled_from_the_terminal_as_well(
+    def test_a_request_can_also_be_canceled_from_the_terminal(
         self, app: RunningApp, capsys: pytest.CaptureFixture[str]
     ) -> None:
         asked = call(app, "POST", "/v1/requests", json=BODY).json()["id"]
         assert main(["cancel", asked, "--reason", "wrong version"]) == 0
-        said_there = "github-churn cancelled “churn” v3 → v4 in Production: wrong version."
+        said_there = "github-churn canceled “churn” v3 → v4 in Production: wrong version."
         assert said_there in capsys.readouterr().out
-        assert "wrong version" in message_text(app.card(holds="cancelled"))
+        assert "wrong version" in message_text(app.card(holds="canceled"))
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ class TestOnesOwnOnly:
         ([], 422, ""),
     ],
 )
-def test_what_is_wrong_is_told_and_opens_nothing(app: RunningApp, body: Any, status: int, words: str) -> None:
+def test_an_invalid_body_is_refused_with_its_error(app: RunningApp, body: Any, status: int, words: str) -> None:
     answer = call(app, "POST", "/v1/requests", json=body)
     assert (answer.status_code, words in answer.json()["error"]) == (status, True), answer.text
     with app.ledger.read() as reading:
@@ -174,11 +174,11 @@ def test_what_is_wrong_is_told_and_opens_nothing(app: RunningApp, body: Any, sta
         ([], None),
     ],
 )
-def test_an_error_names_the_field_that_it_is_about(app: RunningApp, body: Any, field: str | None) -> None:
+def test_an_error_names_its_field(app: RunningApp, body: Any, field: str | None) -> None:
     assert call(app, "POST", "/v1/requests", json=body).json().get("field") == field
 
 
-def test_a_reader_does_not_see_what_a_person_has_not_asked_for_yet(app: RunningApp) -> None:
+def test_a_reader_does_not_see_a_person_s_draft(app: RunningApp) -> None:
     command = {"verb": "promote", "model": "churn", "to": "Production"}
     draft = QueuedCommand(
         id="d1",
@@ -193,24 +193,24 @@ def test_a_reader_does_not_see_what_a_person_has_not_asked_for_yet(app: RunningA
     assert call(app, "GET", "/v1/requests/d1", READER).status_code == 404
 
 
-def test_what_is_no_id_is_told_as_all_errors_are(app: RunningApp) -> None:
+def test_an_invalid_id_is_reported_like_other_errors(app: RunningApp) -> None:
     answer = call(app, "GET", "/v1/requests/NO-ID")
     assert (answer.status_code, answer.json().keys()) == (422, {"error"})
     assert "request_id" in answer.json()["error"]
 
 
 @pytest.mark.parametrize(("token", "status"), [("nobody's", 401), ("t0ken-of-a-pusher", 403)])
-def test_who_may_not_ask_is_refused_and_the_audit_keeps_it(app: RunningApp, token: str, status: int) -> None:
+def test_a_client_without_permission_is_refused_and_audited(app: RunningApp, token: str, status: int) -> None:
     assert call(app, "POST", "/v1/requests", token, json=BODY).status_code == status
     assert EventTag.API_REFUSED.value in app.audit()
     assert token not in str(app.audit())
 
 
-class TestTheExitCode:
-    def test_is_2_for_what_was_typed_wrongly(self, app: RunningApp) -> None:
+class TestExitCodes:
+    def test_is_2_for_bad_input(self, app: RunningApp) -> None:
         assert main(["promote", "churn", "99", "production"]) == 2
 
-    def test_is_2_for_a_token_that_nobody_knows(
+    def test_is_2_for_an_unknown_token(
         self, app: RunningApp, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setenv("REGISTRAR_TOKEN", "nobody-s-secret")
@@ -218,14 +218,16 @@ class TestTheExitCode:
         printed = capsys.readouterr().err
         assert ("REGISTRAR_TOKEN" in printed, "nobody-s-secret" in printed) == (True, False)
 
-    def test_is_1_for_what_only_a_person_may(self, app: RunningApp, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_is_1_for_a_command_that_only_a_person_can_run(
+        self, app: RunningApp, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         assert main(["rollback", "churn", "--reason", "bad"]) == 1
-        assert "a person has to" in capsys.readouterr().err
+        assert "Only a person can do this" in capsys.readouterr().err
 
-    def test_is_1_for_a_model_that_the_policy_does_not_let_the_client_ask_for(self, app: RunningApp) -> None:
+    def test_is_1_for_a_model_that_the_client_cannot_request(self, app: RunningApp) -> None:
         assert main(["promote", "fraud", "1", "production"]) == 1
 
-    def test_is_3_where_no_bot_answers(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_is_3_if_no_bot_responds(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("REGISTRAR_URL", f"http://127.0.0.1:{free_port()}")
         monkeypatch.setattr(remote, "RETRY_SECONDS", 0.1)
         assert main(["promote", "churn", "4", "production"]) == 3

@@ -1,4 +1,4 @@
-"""A CI job asks with `registrar promote --wait`, people decide in Slack, and the job ends as it was decided."""
+"""A CI job requests with `registrar promote --wait`, people decide in Slack, and the job exits accordingly."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ from tests.support.terminal.ci_job import BODY, CLIENTS, GITHUB, TOKEN, CiJob, c
 from tests.support.waiting import wait_until
 
 
-class TestTheJobEndsAsItWasDecided:
+class TestJobExitCodes:
     def test_with_0_after_approve(self, app: RunningApp, capsys: pytest.CaptureFixture[str]) -> None:
         job = start_job()
         app.bob.clicks(app.card(), "Approve")
         assert (job.ends(), app.production()) == (0, [4])
         printed = capsys.readouterr()
         assert "Done: “churn” v3 → v4 in Production" in printed.out
-        assert "Done:" not in printed.err  # where both go to one log, it's there once
+        assert "Done:" not in printed.err  # a log with both streams has it once
 
     def test_with_1_after_reject(self, app: RunningApp, capsys: pytest.CaptureFixture[str]) -> None:
         job = start_job()
@@ -66,11 +66,11 @@ class TestTheJobEndsAsItWasDecided:
         app.slack.person("dave").types(CHANNEL, f"/model cancel {wait_for_request(app)}")
         assert job.ends() == 4
 
-    def test_with_5_when_its_own_wait_ends_first(self, app: RunningApp) -> None:
+    def test_with_5_if_the_wait_ends_first(self, app: RunningApp) -> None:
         assert start_job("--timeout", "1s").ends() == 5
-        wait_for_request(app)  # which goes on
+        wait_for_request(app)  # it's still pending
 
-    def test_as_json_if_that_is_asked_for(self, app: RunningApp, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_as_json_with_the_json_option(self, app: RunningApp, capsys: pytest.CaptureFixture[str]) -> None:
         job = start_job("--json")
         app.bob.clicks(app.card(), "Approve")
         assert job.ends() == 0
@@ -79,7 +79,7 @@ class TestTheJobEndsAsItWasDecided:
         assert [vote["by"].rpartition("/")[2] for vote in document["votes"]] == ["U0BOB"]
 
 
-def test_the_card_says_from_which_run_it_was_asked(app: RunningApp) -> None:
+def test_the_card_names_the_ci_run(app: RunningApp) -> None:
     start_job("--timeout", "1s").ends()
     text = message_text(app.card())
     assert "<https://github.com/acme/churn/actions/runs/4711/attempts/1|acme/churn  ·  run 4711>" in text
@@ -91,9 +91,7 @@ def test_the_card_says_from_which_run_it_was_asked(app: RunningApp) -> None:
     assert asked.evidence["ci"]["commit"] == GITHUB["GITHUB_SHA"]
 
 
-def test_a_bot_that_is_started_anew_meanwhile_is_waited_for(
-    slack: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_job_waits_for_a_bot_that_restarts(slack: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     port, registry, policy = free_port(), MemoryRegistry(), make_policy({"clients": CLIENTS})
     monkeypatch.setenv("REGISTRAR_URL", f"http://127.0.0.1:{port}")
 
@@ -105,13 +103,13 @@ def test_a_bot_that_is_started_anew_meanwhile_is_waited_for(
         assert (job.ends(), app.production()) == (0, [4])
 
 
-def test_a_connection_that_is_cut_is_picked_up_again(app: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_job_reconnects_after_a_cut_connection(app: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
     relay = TcpProxy(int(app.service.address.rpartition(":")[2]))
     monkeypatch.setenv("REGISTRAR_URL", relay.url)
     job = start_job()
     card = app.card()
     relay.cut()
-    assert relay.refused.acquire(timeout=60)  # it has asked meanwhile, and got no answer
+    assert relay.refused.acquire(timeout=60)  # it has called in the meantime, and got no response
     app.bob.clicks(card, "Approve")
     wait_until(lambda: app.production() == [4])
     relay.mend()
@@ -119,7 +117,9 @@ def test_a_connection_that_is_cut_is_picked_up_again(app: RunningApp, monkeypatc
     relay.close()
 
 
-def test_asking_through_a_cut_wire_opens_one_request(app: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_retried_call_after_a_cut_connection_opens_one_request(
+    app: RunningApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
     relay = TcpProxy(int(app.service.address.rpartition(":")[2]))
     monkeypatch.setenv("REGISTRAR_URL", relay.url)
     relay.cut()
@@ -133,7 +133,7 @@ def test_asking_through_a_cut_wire_opens_one_request(app: RunningApp, monkeypatc
 
 
 @pytest.mark.slow
-def test_a_bot_that_is_killed_meanwhile_is_waited_for(
+def test_the_job_waits_for_a_bot_that_was_killed(
     slack: Remote, tmp_path: Path, mlflow_sqlite: str, mlflow_backend: MlflowBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mlflow_backend.add_model("churn")
@@ -154,7 +154,7 @@ def test_a_bot_that_is_killed_meanwhile_is_waited_for(
 
     @contextmanager
     def bot() -> Iterator[subprocess.Popen[str]]:
-        """Run it until the block ends, which kills it."""
+        """Run the bot until the block ends, then kill it."""
         words = [sys.executable, "-m", "handlers", "run"]
         with subprocess.Popen(words, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
@@ -172,7 +172,7 @@ def test_a_bot_that_is_killed_meanwhile_is_waited_for(
         assert job.ends() == 0
 
 
-def test_a_second_attempt_of_a_job_whose_link_is_another_one_asks_for_the_same(app: RunningApp) -> None:
+def test_a_second_attempt_with_a_different_link_finds_the_same_request(app: RunningApp) -> None:
     key = {"Idempotency-Key": "job-4711"}
     bodies = [BODY | {"ci": {"url": f"https://ci.example/4711/{attempt}"}} for attempt in (1, 2)]
     assert [call(app, "POST", "/v1/requests", json=body, headers=key).status_code for body in bodies] == [201, 200]

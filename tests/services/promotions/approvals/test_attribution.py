@@ -1,4 +1,4 @@
-"""Everyone behind a move is named: all who approved, who overrode a gate, and who sat at the bot's terminal."""
+"""Everyone involved in a promotion is named: all approvers, the overrider, and the operator at the terminal."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.app.app_fixture import message_text
 from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, POLICY, Bench
 from tests.support.services.fakes import FaultyRegistry, ManualClock
 
-ANN_AT_THE_TERMINAL = replace(DAVE, operator="ann")  # as `operators` says
+ANN_AT_THE_TERMINAL = replace(DAVE, operator="ann")  # as in the policy's `operators`
 GATED: dict[str, Any] = {
     "approvers": ["lead"],
     "required": 2,
@@ -35,7 +35,7 @@ GATED: dict[str, Any] = {
 
 @pytest.fixture
 def bench(sqlite_url: str) -> Iterator[Bench]:
-    """Return a bench where `churn` needs two approvals and has a gate, and somebody has to be told of every move."""
+    """Return a bench where `churn` needs two approvals and has a gate, and a webhook gets every transition."""
     ledger, registry = SqlLedger(sqlite_url), FaultyRegistry()
     registry.add_model("churn", versions=[Stage.NONE, Stage.NONE, Stage.PRODUCTION, Stage.NONE])
     policy = validate_policy(
@@ -51,7 +51,7 @@ def bench(sqlite_url: str) -> Iterator[Bench]:
 
 
 def promoted(bench: Bench, who: Any = ALICE) -> str:
-    """Let v4 be requested, approved by two, its failed gate overridden, and moved; return the request's id."""
+    """Request v4, approve it twice, override its failed gate, and promote it; return the request's id."""
     request = bench.open("promote churn 4 production --reason 'better f1'", who)
     bench.approve(request, CAROL)
     bench.approve(request, BOB)
@@ -63,13 +63,13 @@ def promoted(bench: Bench, who: Any = ALICE) -> str:
 
 
 def history(bench: Bench) -> str:
-    """Return how the version that serves came into Production."""
+    """Return how the current version got into Production."""
     found = bench.history.timeline(ShowHistory(model="churn"))
     return str(describe_entry(found.periods[0], found))
 
 
 def event(bench: Bench) -> dict[str, Any]:
-    """Return what endpoints are told of the last move."""
+    """Return the webhook event about the last transition."""
     *_, last = (note for note in bench.notes() if note.kind is MessageKind.EVENT)
     found: dict[str, Any] = json.loads(last.data["body"])
     return found
@@ -90,29 +90,29 @@ def test_the_event_names_every_approver_and_the_override(bench: Bench) -> None:
     assert (told["overridden_by"], told["override_reason"]) == ("slack:/UDAVE", "f1 isn't logged yet")
 
 
-def test_the_audit_s_approval_names_every_approver(bench: Bench) -> None:
+def test_the_approval_in_the_audit_log_names_every_approver(bench: Bench) -> None:
     promoted(bench)
     [approved] = [event for event in bench.events() if event.tag is EventTag.APPROVED]
     assert approved.evidence["approvers"] == ["slack:T1/UCAROL", "slack:T1/UBOB"]
 
 
-def test_the_metadata_card_names_every_approver_as_who_deployed(bench: Bench) -> None:
+def test_the_metadata_card_names_every_approver_as_deployer(bench: Bench) -> None:
     promoted(bench)
     found = bench.lookups.version_card("churn", parse_version_ref("4")).card
     assert (found.deployed_by, found.approver) == ("UCAROL,UBOB", "UCAROL,UBOB")
 
 
-def test_an_operator_is_who_they_are_in_slack_in_tags_history_and_on_the_card(bench: Bench) -> None:
+def test_an_operator_has_their_slack_name_in_tags_history_and_card(bench: Bench) -> None:
     request = promoted(bench, ANN_AT_THE_TERMINAL)
     assert bench.registry.version("churn", 4).tags["requester"] == "UDAVE"
     assert "requested by @UDAVE" in history(bench)
     with bench.ledger.read() as reading:
         found = request_card(reading.request(request), reading.votes(request))
-    assert "*Asked by*\n<@UDAVE>" in message_text({"blocks": found.blocks})
+    assert "*Requested by*\n<@UDAVE>" in message_text({"blocks": found.blocks})
     assert event(bench)["requester"] == "slack:/UDAVE"
 
 
-def test_an_operator_is_who_they_are_in_slack_after_a_rollback(bench: Bench) -> None:
+def test_an_operator_has_their_slack_name_after_a_rollback(bench: Bench) -> None:
     bench.watch.poll()
     promoted(bench)
     bench.clock.advance(hours=1)
@@ -124,20 +124,20 @@ def test_an_operator_is_who_they_are_in_slack_after_a_rollback(bench: Bench) -> 
     assert event(bench)["actor"] == "slack:/UDAVE"
 
 
-def test_an_operator_who_asked_hears_how_it_ended(bench: Bench) -> None:
+def test_an_operator_s_request_is_answered_by_direct_message(bench: Bench) -> None:
     request = bench.open("promote churn 4 production", ANN_AT_THE_TERMINAL)
     bench.reject(request)
     [note] = [note for note in bench.notes() if note.kind is MessageKind.DIRECT]
     assert note.to == "UDAVE"
 
 
-def test_who_asked_at_the_terminal_and_cancels_in_slack_isn_t_told_what_they_did(bench: Bench) -> None:
+def test_an_operator_who_cancels_in_slack_gets_no_direct_message(bench: Bench) -> None:
     request = bench.open("promote churn 4 production", ANN_AT_THE_TERMINAL)
     bench.cancel(request, DAVE)
     assert [note for note in bench.notes() if note.kind is MessageKind.DIRECT] == []
 
 
-def test_what_is_stored_names_the_operator_of_the_machine(bench: Bench) -> None:
+def test_stored_values_name_the_operator(bench: Bench) -> None:
     request = promoted(bench, ANN_AT_THE_TERMINAL)
     with bench.ledger.read() as reading:
         assert reading.request(request).requester == Operator("ann")
@@ -145,7 +145,7 @@ def test_what_is_stored_names_the_operator_of_the_machine(bench: Bench) -> None:
     assert actor_id(overridden.actor) == "operator:ann"
 
 
-def test_an_operator_whom_the_policy_no_longer_names_is_shown_by_name(bench: Bench) -> None:
+def test_an_operator_who_is_no_longer_in_the_policy_is_shown_by_name(bench: Bench) -> None:
     promoted(bench, ANN_AT_THE_TERMINAL)
     bench.context.active_policy.replace(bench.policy.model_copy(update={"operators": {}}), "other")
     assert "requested by ann" in history(bench)

@@ -1,4 +1,4 @@
-"""Breaking the glass: what it sets aside, and what it leaves alone."""
+"""Break glass: what it bypasses, what it doesn't change, and its review."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from tests.support.services.freezes import freeze
 EMERGENCY = 'promote churn 2 production --break-glass --reason "v3 is down"'
 
 
-def test_an_emergency_sets_aside_the_pending_request(bench: Bench) -> None:
+def test_a_break_glass_promotion_ends_the_pending_request(bench: Bench) -> None:
     pending = bench.open()
     bench.do(EMERGENCY, DAVE)
     assert bench.state(pending) is RequestState.STALE
     assert bench.registry.holders() == [2]
 
 
-def test_an_emergency_leaves_a_request_that_is_being_moved(bench: Bench) -> None:
+def test_a_break_glass_promotion_does_not_end_an_executing_request(bench: Bench) -> None:
     moving = bench.approved()
 
     def break_the_glass() -> None:
@@ -52,7 +52,7 @@ def test_an_emergency_leaves_a_request_that_is_being_moved(bench: Bench) -> None
     assert bench.registry.holders() == [4]
 
 
-def test_an_emergency_leaves_an_approved_request_that_waits_for_its_move(bench: Bench) -> None:
+def test_a_break_glass_promotion_does_not_end_an_approved_request(bench: Bench) -> None:
     approved = bench.approved()
     with pytest.raises(Refused, match=approved.id):
         bench.do(EMERGENCY, DAVE)
@@ -61,7 +61,7 @@ def test_an_emergency_leaves_an_approved_request_that_waits_for_its_move(bench: 
     assert bench.registry.holders() == [4]
 
 
-def test_an_emergency_goes_through_a_freeze(bench: Bench) -> None:
+def test_a_break_glass_promotion_ignores_a_freeze(bench: Bench) -> None:
     freeze(bench)
     request = bench.do(EMERGENCY, DAVE).request
     assert request is not None
@@ -69,7 +69,7 @@ def test_an_emergency_goes_through_a_freeze(bench: Bench) -> None:
     assert bench.registry.holders() == [2]
 
 
-def test_an_emergency_goes_past_gates_that_nobody_can_override(bench: Bench) -> None:
+def test_a_break_glass_promotion_ignores_gates_that_no_one_can_override(bench: Bench) -> None:
     gated = {"*": {"production": {"approvers": ["lead"], "gates": [{"metric": "accuracy", "at_least": 0.85}]}}}
     bench.context.active_policy.replace(validate_policy(POLICY | {"models": gated}), "gated")
     with pytest.raises(GateFailed):
@@ -78,18 +78,18 @@ def test_an_emergency_goes_past_gates_that_nobody_can_override(bench: Bench) -> 
     assert bench.registry.holders() == [2]
 
 
-def test_the_channel_is_alarmed_and_the_card_shows_the_decision(bench: Bench) -> None:
+def test_the_channel_is_alerted_and_the_card_shows_the_decision(bench: Bench) -> None:
     request = bench.open(EMERGENCY, DAVE)
     assert {f"said:glass:{request.id}", f"card:{request.id}:approved"} <= {note.key for note in bench.notes()}
 
 
-def test_the_audit_says_who_broke_the_glass_and_why(bench: Bench) -> None:
+def test_the_audit_log_says_who_broke_glass_and_why(bench: Bench) -> None:
     bench.do(EMERGENCY, DAVE)
     [event] = [event for event in bench.events() if event.tag is EventTag.BROKE_GLASS]
     assert (event.actor, event.why, event.before, event.after) == (DAVE.person, "v3 is down", "pending", "approved")
 
 
-def test_an_ordinary_request_sets_nothing_aside(bench: Bench) -> None:
+def test_an_ordinary_request_ends_no_other_request(bench: Bench) -> None:
     pending = bench.open()
     with pytest.raises(Refused):
         bench.open("promote churn 2 production", ALICE)
@@ -101,24 +101,24 @@ def test_an_ordinary_request_sets_nothing_aside(bench: Bench) -> None:
 
 @pytest.fixture
 def moved(bench: Bench) -> Request:
-    """Return the request of what Dave moved by breaking the glass."""
+    """Return Dave's completed break-glass request."""
     request = bench.do(EMERGENCY, DAVE).request
     assert request is not None
     return bench.now(request)
 
 
 def review(bench: Bench, request: Request, who: Caller = BOB, reason: str = "it was right") -> Request:
-    """Review a request at the terminal or in Slack."""
+    """Review a request."""
     return bench.decide(who, Review(request=request.id, reason=reason)).request
 
 
 def people(ids: Sequence[str]) -> list[str]:
-    """Return the users behind these ids: there are no groups here."""
+    """Return the ids: there are no groups here."""
     return list(ids)
 
 
 def of_review(bench: Bench, request: Request) -> list[tuple[str, str]]:
-    """Return what is on its way about the review: to whom, and what."""
+    """Return the outbox messages about the review: recipient and text."""
     found = [note for note in bench.notes() if "review" in note.key and note.kind is not MessageKind.CARD]
     return [(note.to, str(unpack_sentence(note.data["say"]))) for note in found]
 
@@ -128,15 +128,15 @@ def shown(request: Request) -> str:
     return str(request_card(request, []).blocks)
 
 
-def test_a_broken_glass_is_to_be_reviewed_within_three_days(bench: Bench, moved: Request) -> None:
+def test_a_break_glass_promotion_is_to_be_reviewed_within_three_days(bench: Bench, moved: Request) -> None:
     assert moved.needs_review
     assert moved.review_due == bench.clock.now() + timedelta(days=3)
     assert "Review due by" in shown(moved)
     assert "request_review" in shown(moved)  # the button
-    assert "Someone else has to review it by" in bench.told(f"said:glass:{moved.id}")
+    assert "Someone else needs to review it by" in bench.told(f"said:glass:{moved.id}")
 
 
-def test_the_policy_says_within_what_time(bench: Bench) -> None:
+def test_the_policy_sets_the_review_deadline(bench: Bench) -> None:
     rule = {"approvers": ["lead"], "review_within": "6h"}
     bench.context.active_policy.replace(validate_policy(POLICY | {"models": {"*": {"production": rule}}}), "quick")
     request = bench.do(EMERGENCY, DAVE).request
@@ -145,20 +145,20 @@ def test_the_policy_says_within_what_time(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("who", [BOB, CAROL])
-def test_another_approver_reviews_it_and_card_thread_and_audit_have_it(
+def test_a_review_by_another_approver_is_in_the_card_the_thread_and_the_audit_log(
     bench: Bench, moved: Request, who: Profile
 ) -> None:
     reviewed = review(bench, moved, who)
     assert (reviewed.reviewed_by, reviewed.review_reason, reviewed.needs_review) == (who.person, "it was right", False)
     assert "Reviewed by" in shown(reviewed)
     assert "request_review" not in shown(reviewed)
-    assert ("", f"@{who.person.user} reviewed it: it was right") in of_review(bench, moved)
+    assert ("", f"@{who.person.user} reviewed this: it was right") in of_review(bench, moved)
     event = bench.events()[-1]
     assert (event.tag, event.actor, event.why) == (EventTag.REVIEWED, who.person, "it was right")
     assert event.evidence["is_late"] is False
 
 
-def test_another_admin_reviews_it(bench: Bench) -> None:
+def test_another_admin_can_review_it(bench: Bench) -> None:
     bench.context.active_policy.replace(
         validate_policy(POLICY | {"roles": {"lead": ["UBOB"], "admin": ["UDAVE", "UEVE"]}}), "two"
     )
@@ -178,23 +178,21 @@ def test_another_admin_reviews_it(bench: Bench) -> None:
         (replace(BOB, is_home=False), "members of this workspace"),
     ],
 )
-def test_who_may_not_review_it_hears_why_and_the_audit_keeps_it(
-    bench: Bench, moved: Request, who: Profile, why: str
-) -> None:
+def test_a_refused_review_says_why_and_is_audited(bench: Bench, moved: Request, who: Profile, why: str) -> None:
     with pytest.raises(Refused, match=why):
         review(bench, moved, who)
     assert bench.now(moved).needs_review
     assert bench.events()[-1].tag is EventTag.REQUEST_COMMAND_REFUSED
 
 
-def test_who_broke_the_glass_does_not_review_it_from_the_terminal(bench: Bench, moved: Request) -> None:
+def test_the_person_who_broke_glass_cannot_review_it_from_the_terminal(bench: Bench, moved: Request) -> None:
     bench.context.active_policy.replace(validate_policy(POLICY | {"operators": {"dave": "UDAVE"}}), "operators")
     with pytest.raises(Refused, match="someone else"):
         review(bench, moved, Profile(person=Person("", "UDAVE"), operator="dave"))
     assert bench.now(moved).needs_review
 
 
-def test_a_review_happens_once(bench: Bench, moved: Request) -> None:
+def test_a_second_review_is_refused(bench: Bench, moved: Request) -> None:
     review(bench, moved, BOB)
     with pytest.raises(AlreadyDecided, match="already reviewed this"):
         review(bench, moved, CAROL, "no, it was wrong")
@@ -207,30 +205,30 @@ def test_a_review_needs_a_reason(bench: Bench, moved: Request) -> None:
     assert bench.now(moved).needs_review
 
 
-def test_what_people_approved_has_no_review(bench: Bench) -> None:
+def test_an_approved_promotion_needs_no_review(bench: Bench) -> None:
     request = bench.approved()
     bench.moves.execute_due("churn")
-    with pytest.raises(Refused, match="Nobody broke the glass"):
+    with pytest.raises(Refused, match="didn't break glass"):
         review(bench, request, CAROL)
 
 
-def test_what_is_not_moved_yet_has_none_yet(bench: Bench) -> None:
+def test_a_promotion_in_progress_cannot_be_reviewed(bench: Bench) -> None:
     request = bench.open(EMERGENCY, DAVE)
-    with pytest.raises(Refused, match="isn't moved yet"):
+    with pytest.raises(Refused, match="isn't done yet"):
         review(bench, request)
 
 
-def test_what_came_to_nothing_has_none(bench: Bench) -> None:
+def test_a_promotion_that_was_not_made_cannot_be_reviewed(bench: Bench) -> None:
     request = bench.open(EMERGENCY, DAVE)
     bench.registry.by_hand("churn", 4, Stage.PRODUCTION)
     bench.moves.execute_due("churn")
     assert bench.state(request) is RequestState.STALE
     assert not bench.now(request).needs_review
-    with pytest.raises(Refused, match="came to nothing"):
+    with pytest.raises(Refused, match="ended without a promotion"):
         review(bench, request)
 
 
-def test_reviewers_are_reminded_a_day_before_and_once(bench: Bench, moved: Request) -> None:
+def test_reviewers_are_reminded_once_a_day_before(bench: Bench, moved: Request) -> None:
     bench.clock.advance(days=2, seconds=-1)
     assert bench.reviews.remind_reviewers(people) == 0
     bench.clock.advance(seconds=1)
@@ -240,7 +238,7 @@ def test_reviewers_are_reminded_a_day_before_and_once(bench: Bench, moved: Reque
     assert all(f"/model review {moved.id}" in said for _, said in of_review(bench, moved))
 
 
-def test_of_a_short_time_half_is_over_before_the_reminder(bench: Bench) -> None:
+def test_a_short_deadline_s_reminder_comes_halfway(bench: Bench) -> None:
     rule = {"approvers": ["lead"], "review_within": "6h"}
     bench.context.active_policy.replace(validate_policy(POLICY | {"models": {"*": {"production": rule}}}), "quick")
     bench.do(EMERGENCY, DAVE)
@@ -250,7 +248,7 @@ def test_of_a_short_time_half_is_over_before_the_reminder(bench: Bench) -> None:
     assert bench.reviews.remind_reviewers(people) == 1
 
 
-def test_once_it_is_overdue_the_channel_hears_it_once(bench: Bench, moved: Request) -> None:
+def test_an_overdue_review_is_announced_once(bench: Bench, moved: Request) -> None:
     bench.clock.advance(days=2)
     bench.reviews.remind_reviewers(people)
     bench.clock.advance(days=1)
@@ -266,19 +264,21 @@ def test_once_it_is_overdue_the_channel_hears_it_once(bench: Bench, moved: Reque
     assert bench.events()[-1].evidence["is_late"] is True
 
 
-def test_a_bot_that_was_off_for_days_says_only_that_it_is_overdue(bench: Bench, moved: Request) -> None:
+def test_after_days_offline_only_the_overdue_message_is_sent(bench: Bench, moved: Request) -> None:
     bench.clock.advance(days=9)
     assert [bench.reviews.remind_reviewers(people) for _ in range(2)] == [1, 0]
     assert bench.now(moved).review_reminded == 2
 
 
-def test_nobody_is_reminded_of_what_is_reviewed(bench: Bench, moved: Request) -> None:
+def test_no_one_is_reminded_after_the_review(bench: Bench, moved: Request) -> None:
     review(bench, moved)
     bench.clock.advance(days=9)
     assert bench.reviews.remind_reviewers(people) == 0
 
 
-def test_what_an_older_registrar_moved_is_asked_of_nobody_and_can_be_reviewed(bench: Bench, moved: Request) -> None:
+def test_a_break_glass_promotion_by_an_older_release_can_be_reviewed_without_a_reminder(
+    bench: Bench, moved: Request
+) -> None:
     with bench.ledger.write() as tx:
         tx.save_request(replace(moved, review_due=None))
     bench.clock.advance(days=9)
@@ -288,28 +288,28 @@ def test_what_an_older_registrar_moved_is_asked_of_nobody_and_can_be_reviewed(be
     assert review(bench, moved).reviewed_by == BOB.person
 
 
-def test_home_shows_it_to_whoever_can_review_it(bench: Bench, moved: Request) -> None:
+def test_home_shows_it_to_people_who_can_review_it(bench: Bench, moved: Request) -> None:
     homes = Homes(bench.context)
     assert [one.id for one in homes.view_for(BOB).reviews] == [moved.id]
     assert list(homes.view_for(DAVE).reviews) == []
     assert list(homes.view_for(ALICE).reviews) == []
-    assert "broke the glass" in str(home_view(homes.view_for(BOB)))
+    assert "broke glass" in str(home_view(homes.view_for(BOB)))
     review(bench, moved)
     assert list(homes.view_for(BOB).reviews) == []
 
 
-def test_the_audit_counts_what_has_no_review(bench: Bench, moved: Request) -> None:
+def test_the_audit_log_counts_unreviewed_promotions(bench: Bench, moved: Request) -> None:
     ask = build_command(ShowAudit, {"model": "churn"})
     links, said = bench.execute(BOB, ask).view
-    assert str(said) == f"Break glass without a review: 1, 0 overdue ({moved.id})."
+    assert str(said) == f"Unreviewed break-glass promotions: 1, 0 overdue ({moved.id})."
     answer = render(ask, (links, said), RenderContext(now=bench.clock.now()))
-    assert "without a review: 1" in str(answer.message.blocks)
+    assert "Unreviewed break-glass promotions: 1" in str(answer.message.blocks)
     bench.clock.advance(days=3)
     assert "1, 1 overdue" in str(bench.execute(BOB, ask).view[1])
     review(bench, moved)
     assert bench.execute(BOB, ask).view[1] is None
 
 
-def test_the_new_key_makes_no_other_rule_of_an_old_file(bench: Bench) -> None:
-    """The word that requests of the version before carry."""
+def test_the_new_key_does_not_change_an_old_policy_s_fingerprints(bench: Bench) -> None:
+    """The fingerprint in requests from the previous release."""
     assert bench.policy.fingerprint("churn", Stage.PRODUCTION) == "2f542119ef1a1af3"

@@ -1,4 +1,4 @@
-"""Approvals that expire, and versions that came and went before the transition."""
+"""Approvals that expire, and changes that were reverted before the transition."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def unfreeze(bench: Bench, model: str = "churn") -> None:
 # -- approvals expire --------------------------------------------------------------------------------------------------
 
 
-def test_an_approved_request_that_waits_in_a_freeze_expires(bench: Bench) -> None:
+def test_an_approved_request_expires_during_a_freeze(bench: Bench) -> None:
     request = bench.approved()
     freeze(bench)
     for _ in range(3):
@@ -53,24 +53,24 @@ def test_an_approved_request_expires_while_the_registry_is_down(bench: Bench) ->
     assert bench.registry.holders() == [3]
 
 
-def test_an_approval_that_nobody_carried_out_is_not_carried_out_400_days_later(bench: Bench) -> None:
+def test_an_approval_is_not_executed_400_days_later(bench: Bench) -> None:
     request = bench.approved()
     bench.clock.advance(days=400)
     bench.moves.execute_due("churn")
     assert (bench.state(request), bench.registry.holders()) == (RequestState.EXPIRED, [3])
 
 
-def test_people_read_that_it_was_approved_and_not_moved_in_time(bench: Bench) -> None:
+def test_the_message_says_that_it_was_approved_but_not_promoted_in_time(bench: Bench) -> None:
     request = bench.approved()
     bench.clock.advance(hours=24)
     bench.moves.execute_due("churn")
-    assert "expired: it was approved, but not moved by" in bench.told("direct")
+    assert "expired: approved, but not promoted by" in bench.told("direct")
     assert {"card:expired", "news:expired", "direct:expired"} <= bench.keys()
     expired = bench.events()[-1]
     assert (expired.tag, expired.subject) == (EventTag.EXPIRED, request.id)
 
 
-def test_a_waiting_move_is_due_no_later_than_its_request_expires(bench: Bench) -> None:
+def test_a_waiting_transition_is_due_when_its_request_expires_at_the_latest(bench: Bench) -> None:
     request = bench.approved()
     bench.clock.advance(hours=23, minutes=59, seconds=57)
     freeze(bench)
@@ -80,7 +80,7 @@ def test_a_waiting_move_is_due_no_later_than_its_request_expires(bench: Bench) -
     assert bench.state(request) is RequestState.EXPIRED
 
 
-def test_a_broken_glass_expires_as_well(bench: Bench) -> None:
+def test_a_break_glass_request_also_expires(bench: Bench) -> None:
     request = glass(bench)
     bench.registry.is_down = True
     bench.moves.execute_due("churn")
@@ -89,22 +89,22 @@ def test_a_broken_glass_expires_as_well(bench: Bench) -> None:
     assert bench.state(request) is RequestState.EXPIRED
 
 
-# -- what came and went ------------------------------------------------------------------------------------------------
+# -- reverted changes --------------------------------------------------------------------------------------------------
 
 
 def came_and_went(bench: Bench, version: int) -> None:
-    """Let a version be moved to Production in MLflow, and v3 be put back because that one is bad."""
+    """Move a version to Production in MLflow, then roll back to v3."""
     bench.clock.advance(minutes=1)
     bench.registry.by_hand("churn", version, Stage.PRODUCTION)
     bench.watch.poll()
     bench.clock.advance(minutes=1)
-    bench.do('rollback churn 3 --reason "bad figures"', BOB)
+    bench.do('rollback churn 3 --reason "bad metrics"', BOB)
     assert bench.registry.holders() == [3]
 
 
-def test_an_approved_version_that_served_and_was_rolled_back_meanwhile_is_not_moved(bench: Bench) -> None:
+def test_an_approved_version_that_was_rolled_back_meanwhile_is_not_promoted(bench: Bench) -> None:
     bench.watch.poll()
-    for version in (4, 3):  # v4 served, and v3 took over from it
+    for version in (4, 3):  # v4 was in Production, then v3 replaced it
         bench.approved(f"promote churn {version} production")
         bench.moves.execute_due("churn")
         bench.clock.advance(days=2)
@@ -112,11 +112,11 @@ def test_an_approved_version_that_served_and_was_rolled_back_meanwhile_is_not_mo
     freeze(bench)
     bench.moves.execute_due("churn")
     bench.clock.advance(minutes=1)
-    bench.do('rollback churn 4 --reason "bad figures"', BOB)  # v4 serves for a minute, and is worse
+    bench.do('rollback churn 4 --reason "bad metrics"', BOB)  # v4 is in Production for a minute, and is worse
     bench.clock.advance(minutes=1)
     unblock = build_command(Unblock, {"model": "churn", "version": "3", "reason": "v4 is worse"})
     bench.execute(BOB, unblock)
-    bench.do('rollback churn 3 --reason "worse figures"', BOB)
+    bench.do('rollback churn 3 --reason "worse metrics"', BOB)
     assert bench.registry.version("churn", 4).stage is request.from_stage
     unfreeze(bench)
     bench.moves.execute_due("churn")
@@ -124,7 +124,7 @@ def test_an_approved_version_that_served_and_was_rolled_back_meanwhile_is_not_mo
     assert "after this was requested" in bench.now(request).outcome
 
 
-def test_a_click_finds_what_came_and_went_before_the_next_poll(bench: Bench) -> None:
+def test_a_click_finds_a_reverted_change_before_the_next_poll(bench: Bench) -> None:
     bench.watch.poll()
     request = bench.open("promote churn 1 production")
     came_and_went(bench, 1)
@@ -133,7 +133,7 @@ def test_a_click_finds_what_came_and_went_before_the_next_poll(bench: Bench) -> 
     assert bench.state(request) is RequestState.STALE
 
 
-def test_another_version_that_came_and_went_is_found_too(bench: Bench) -> None:
+def test_a_reverted_change_of_another_version_is_found_too(bench: Bench) -> None:
     bench.watch.poll()
     request = bench.open("promote churn 1 production")
     came_and_went(bench, 4)
@@ -141,7 +141,7 @@ def test_another_version_that_came_and_went_is_found_too(bench: Bench) -> None:
     assert bench.state(request) is RequestState.STALE
 
 
-def test_next_to_an_incumbent_that_stays_other_versions_come_and_go(bench: Bench) -> None:
+def test_with_keep_existing_other_versions_can_come_and_go(bench: Bench) -> None:
     bench.watch.poll()
     request = bench.open("promote churn 1 production --keep-existing")
     came_and_went(bench, 4)
@@ -151,7 +151,7 @@ def test_next_to_an_incumbent_that_stays_other_versions_come_and_go(bench: Bench
     assert bench.state(request) is RequestState.DONE
 
 
-def test_what_is_found_far_back_counts_as_well(bench: Bench) -> None:
+def test_a_change_on_a_later_page_counts_too(bench: Bench) -> None:
     bench.watch.poll()
     request = bench.open("promote churn 1 production")
     came_and_went(bench, 4)
@@ -164,7 +164,7 @@ def test_what_is_found_far_back_counts_as_well(bench: Bench) -> None:
     assert bench.state(request) is RequestState.STALE
 
 
-def test_the_moves_before_a_request_are_none_of_its_news(bench: Bench) -> None:
+def test_transitions_before_the_request_are_ignored(bench: Bench) -> None:
     bench.watch.poll()
     came_and_went(bench, 4)
     bench.clock.advance(minutes=1)
@@ -173,7 +173,7 @@ def test_the_moves_before_a_request_are_none_of_its_news(bench: Bench) -> None:
     assert bench.state(request) is RequestState.DONE
 
 
-def test_a_poll_that_finds_late_what_the_request_knew_ends_nothing(bench: Bench) -> None:
+def test_a_late_poll_of_known_facts_ends_nothing(bench: Bench) -> None:
     bench.watch.poll()
     bench.registry.by_hand("churn", 2, Stage.PRODUCTION)
     request = bench.open()
@@ -184,7 +184,7 @@ def test_a_poll_that_finds_late_what_the_request_knew_ends_nothing(bench: Bench)
     assert bench.state(request) is RequestState.DONE
 
 
-def test_alice_is_asked_about_only_if_she_let_something_pass(bench: Bench) -> None:
+def test_the_requester_is_looked_up_only_if_they_overrode_a_gate(bench: Bench) -> None:
     bench.approve(bench.open(who=ALICE))
     bench.moves.execute_due("churn")
     assert all("UALICE" not in asked for asked in bench.directory.asked)

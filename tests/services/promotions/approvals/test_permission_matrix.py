@@ -1,4 +1,4 @@
-"""Who may do what to a request in which state: every kind of caller, every act, every state."""
+"""Who can do what to a request in which state: every kind of caller, every permission, and every state."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import Automation, Caller, Client, Operator, Profile
 from bot.domain.core.errors import AlreadyDecided, RegistrarError
 from bot.domain.policy.authorization import AccessTarget, Permission, authorize
-from bot.domain.promotions.request import GateResult, Request, RequestSnapshot, RequestState, Vote, VoteChoice
+from bot.domain.promotions.request import GateResult, Request, RequestSnapshot, RequestState
+from bot.domain.promotions.votes import Vote, VoteChoice
 from bot.domain.registry.model import Stage
 from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, GUEST, STRANGER, Bench
 
@@ -34,7 +35,7 @@ FAILED = GateResult(name="f1", bound="≥ 1", value="0.5", passed=False)
 
 
 def do(bench: Bench, act: Permission, who: Caller, request: Request) -> object:
-    """Do an act to a request, by the service that does it."""
+    """Run the command of a permission on a request."""
     acts: dict[Permission, Callable[[], object]] = {
         Permission.APPROVE: lambda: bench.approve(request, who),
         Permission.REJECT: lambda: bench.reject(request, who),
@@ -46,7 +47,7 @@ def do(bench: Bench, act: Permission, who: Caller, request: Request) -> object:
 
 
 def a_request_in(bench: Bench, state: RequestState, act: Permission) -> Request:
-    """Put a request in this state into the ledger: Carol has approved it, and a gate failed where one is let pass."""
+    """Store a request in this state. Carol has approved it; a gate failed if the permission is to override it."""
     model, gates = f"two-{state.value}", (FAILED,) if act is Permission.OVERRIDE else ()
     bench.registry.add_model(model, versions=1)
     rule = bench.policy.fingerprint(model, Stage.PRODUCTION)
@@ -62,11 +63,11 @@ def a_request_in(bench: Bench, state: RequestState, act: Permission) -> Request:
 
 
 def expected(bench: Bench, act: Permission, who: Caller, request: Request) -> bool:
-    """Return what the table of acts and the state together say."""
+    """Return whether the table and the state allow it."""
     subject = AccessTarget(model=request.model, target=request.target, requester=request.requester)
     allowed = bool(authorize(who, act, subject, bench.policy, bench.clock.now()))
     if act is Permission.WITHDRAW:
-        return allowed and who is CAROL  # who has no vote has nothing to take back
+        return allowed and who is CAROL  # without a vote, there's nothing to withdraw
     if act in {Permission.APPROVE, Permission.REJECT}:
         return allowed and who is not CAROL  # one person, one vote
     return allowed
@@ -76,9 +77,7 @@ ACTS = (Permission.APPROVE, Permission.REJECT, Permission.WITHDRAW, Permission.O
 
 
 @pytest.mark.parametrize(("caller", "act"), list(product(CALLERS, ACTS)), ids=str)
-def test_a_pending_request_takes_what_the_table_allows_and_nothing_else(
-    bench: Bench, caller: str, act: Permission
-) -> None:
+def test_a_pending_request_allows_exactly_what_the_table_allows(bench: Bench, caller: str, act: Permission) -> None:
     request = a_request_in(bench, RequestState.PENDING, act)
     who = CALLERS[caller]
     if expected(bench, act, who, request):
@@ -94,14 +93,14 @@ DECIDED = [state for state in RequestState if state is not RequestState.PENDING]
 
 
 @pytest.mark.parametrize(("caller", "act"), list(product(CALLERS, ACTS)), ids=str)
-def test_a_request_that_is_not_pending_takes_nothing(bench: Bench, caller: str, act: Permission) -> None:
+def test_a_request_that_is_not_pending_allows_nothing(bench: Bench, caller: str, act: Permission) -> None:
     for state in DECIDED:
         request = a_request_in(bench, state, act)
         refusal = refused(bench, act, CALLERS[caller], request)
         assert bench.now(request) == request
         assert [move for move in bench.moves_of(request.model) if move.request] == []
         if belongs_here(CALLERS[caller]):
-            assert isinstance(refusal, AlreadyDecided)  # and so hears how it ended
+            assert isinstance(refusal, AlreadyDecided)  # the refusal says how it ended
         assert len(refusals(bench, request)) == 1
 
 

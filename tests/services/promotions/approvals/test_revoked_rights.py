@@ -1,4 +1,4 @@
-"""Rights that end between a vote and its move: no approval outlives the right to give it, and none lasts forever."""
+"""Rights that are revoked between a vote and its transition: such approvals no longer count."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def two(bench: Bench) -> Request:
 
 
 def blocked(bench: Bench, request: Request) -> Request:
-    """Let a gate of the request have failed."""
+    """Return the request with a failed gate."""
     assert request.seen is not None
     failed = GateResult(name="f1", bound="≥ 1", value="0.5", passed=False)
     changed = replace(request, seen=replace(request.seen, gates=(failed,)))
@@ -48,7 +48,7 @@ def blocked(bench: Bench, request: Request) -> Request:
 
 
 def approvals(bench: Bench, request: Request) -> dict[str, str]:
-    """Return who approved, each with the rule by which that no longer counts."""
+    """Return the approvers, each with the rule by which their approval lapsed."""
     with bench.ledger.read() as reading:
         return {vote.voter.user: vote.lapsed for vote in reading.votes(request.id)}
 
@@ -57,7 +57,7 @@ def lapses(bench: Bench) -> list[Event]:
     return [event for event in bench.events() if event.tag is EventTag.VOTE_LAPSED]
 
 
-# -- when the approvals would be complete ------------------------------------------------------------------------------
+# -- when the last approval is given -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def lapses(bench: Bench) -> list[Event]:
     [(GONE, "deactivated"), ({"is_guest": True}, "guest"), ({"is_bot": True}, "bot"), ({"is_home": False}, "stranger")],
     ids=["deactivated", "a guest", "a bot", "elsewhere"],
 )
-def test_whoever_lost_their_account_since_voting_does_not_count(
+def test_an_approval_by_a_deactivated_account_does_not_count(
     bench: Bench, two: Request, change: dict[str, bool], rule: str
 ) -> None:
     bench.approve(two)
@@ -75,7 +75,7 @@ def test_whoever_lost_their_account_since_voting_does_not_count(
     assert approvals(bench, two) == {"UBOB": rule, "UCAROL": ""}
 
 
-def test_whoever_left_the_group_of_approvers_since_voting_does_not_count(bench: Bench) -> None:
+def test_an_approval_by_someone_who_left_the_group_does_not_count(bench: Bench) -> None:
     bench.context.active_policy.replace(validate_policy(POLICY | {"models": POLICY["models"] | GROUPED}), "grouped")
     bench.registry.add_model("two", versions=1)
     request = bench.open("promote two 1 production")
@@ -85,7 +85,7 @@ def test_whoever_left_the_group_of_approvers_since_voting_does_not_count(bench: 
     assert approvals(bench, request)["UBOB"] == "not an approver"
 
 
-def test_an_approval_that_lapsed_is_in_the_audit_and_the_thread(bench: Bench, two: Request) -> None:
+def test_a_lapsed_approval_is_in_the_audit_log_and_the_thread(bench: Bench, two: Request) -> None:
     bench.approve(two)
     bench.directory.become(BOB, **GONE)
     bench.approve(two, CAROL)
@@ -94,7 +94,7 @@ def test_an_approval_that_lapsed_is_in_the_audit_and_the_thread(bench: Bench, tw
     assert bench.told(f"news:{two.id}:lapsed") == "@UBOB's approval no longer counts: the account is deactivated."
 
 
-def test_a_third_approver_completes_what_a_lapsed_approval_left_open(bench: Bench, two: Request) -> None:
+def test_a_third_approver_replaces_a_lapsed_approval(bench: Bench, two: Request) -> None:
     rules = POLICY["models"] | {"two*": {"production": {"approvers": ["lead", "UDAVE"], "required": 2}}}
     bench.context.active_policy.replace(validate_policy(POLICY | {"models": rules}), "three")
     bench.request_upkeep.end_outdated()
@@ -108,7 +108,7 @@ def test_a_third_approver_completes_what_a_lapsed_approval_left_open(bench: Benc
     assert next(event for event in bench.events() if event.tag is EventTag.APPROVED).actor == DAVE.person
 
 
-def test_whoever_can_approve_again_votes_again(bench: Bench, two: Request) -> None:
+def test_someone_whose_approval_lapsed_can_vote_again_later(bench: Bench, two: Request) -> None:
     bench.approve(two)
     bench.directory.become(BOB, **GONE)
     bench.approve(two, CAROL)
@@ -125,14 +125,14 @@ def test_an_override_does_not_complete_a_request_with_a_lapsed_approval(bench: B
     assert (counted.request.state, counted.approvals) == (RequestState.PENDING, 1)
 
 
-def test_slack_is_asked_only_when_approvals_could_be_complete(bench: Bench, two: Request) -> None:
+def test_slack_is_called_only_if_the_approvals_could_be_complete(bench: Bench, two: Request) -> None:
     bench.approve(two)
     assert bench.directory.asked == []
     bench.approve(two, CAROL)
     assert bench.directory.asked == [["UBOB"]]
 
 
-def test_slack_is_never_asked_under_the_lock_of_a_request(bench: Bench, two: Request) -> None:
+def test_slack_is_never_called_while_a_request_is_locked(bench: Bench, two: Request) -> None:
     def writes_meanwhile() -> None:
         with bench.ledger.write() as tx:
             tx.lock_request(two.id)
@@ -145,7 +145,7 @@ def test_slack_is_never_asked_under_the_lock_of_a_request(bench: Bench, two: Req
     assert bench.state(two) is RequestState.DONE
 
 
-def test_a_vote_that_arrives_while_slack_is_asked_is_checked_before_the_move(bench: Bench, two: Request) -> None:
+def test_a_vote_during_the_lookup_is_checked_before_the_transition(bench: Bench, two: Request) -> None:
     blocked(bench, two)
     bench.approve(two)
 
@@ -163,10 +163,10 @@ def test_a_vote_that_arrives_while_slack_is_asked_is_checked_before_the_move(ben
     assert (bench.state(two), bench.registry.holders("two")) == (RequestState.STALE, [])
 
 
-# -- right before the move ---------------------------------------------------------------------------------------------
+# -- right before the transition ---------------------------------------------------------------------------------------
 
 
-def test_a_request_ends_whose_approver_is_gone_before_the_move(bench: Bench) -> None:
+def test_a_request_ends_if_its_approver_is_gone_before_the_transition(bench: Bench) -> None:
     request = bench.approved()
     bench.directory.become(BOB, **GONE)
     bench.moves.execute_due("churn")
@@ -176,7 +176,7 @@ def test_a_request_ends_whose_approver_is_gone_before_the_move(bench: Bench) -> 
     assert [event.subject for event in lapses(bench)] == [request.id]
 
 
-def test_an_approval_too_many_can_lapse(bench: Bench, two: Request) -> None:
+def test_a_surplus_approval_can_lapse(bench: Bench, two: Request) -> None:
     rules = POLICY["models"] | {"two*": {"production": {"approvers": ["lead"], "override": ["admin"]}}}
     bench.context.active_policy.replace(validate_policy(POLICY | {"models": rules}), "one")
     bench.request_upkeep.end_outdated()
@@ -193,7 +193,7 @@ def test_an_approval_too_many_can_lapse(bench: Bench, two: Request) -> None:
 
 
 @pytest.mark.parametrize("role", ["lead", "admin"], ids=["an approver", "who overrode the gate"])
-def test_a_request_ends_when_a_role_loses_whoever_let_it_pass(bench: Bench, two: Request, role: str) -> None:
+def test_a_request_ends_if_the_approver_or_overrider_loses_their_role(bench: Bench, two: Request, role: str) -> None:
     blocked(bench, two)
     bench.approve(two)
     bench.approve(two, CAROL)
@@ -205,7 +205,7 @@ def test_a_request_ends_when_a_role_loses_whoever_let_it_pass(bench: Bench, two:
     assert (bench.state(two), bench.registry.holders("two")) == (RequestState.STALE, [])
 
 
-def test_a_request_ends_when_whoever_overrode_its_gate_is_gone(bench: Bench, two: Request) -> None:
+def test_a_request_ends_if_its_overrider_is_gone(bench: Bench, two: Request) -> None:
     blocked(bench, two)
     bench.approve(two)
     bench.approve(two, CAROL)
@@ -213,10 +213,10 @@ def test_a_request_ends_when_whoever_overrode_its_gate_is_gone(bench: Bench, two
     bench.directory.become(DAVE, **GONE)
     bench.moves.execute_due("two")
     assert bench.registry.holders("two") == []
-    assert bench.now(two).outcome == "The override of its failed gates no longer counts: the account is deactivated."
+    assert bench.now(two).outcome == "The gate override no longer counts: the account is deactivated."
 
 
-def test_the_glass_is_not_broken_by_someone_whose_account_is_gone(bench: Bench) -> None:
+def test_a_deactivated_admin_cannot_break_glass(bench: Bench) -> None:
     request = glass(bench)
     bench.directory.become(DAVE, **GONE)
     bench.moves.execute_due("churn")
@@ -224,7 +224,7 @@ def test_the_glass_is_not_broken_by_someone_whose_account_is_gone(bench: Bench) 
     assert "can no longer do that: the account is deactivated." in bench.now(request).outcome
 
 
-def test_the_glass_is_not_broken_by_someone_who_is_no_admin_anymore(bench: Bench) -> None:
+def test_a_former_admin_cannot_break_glass(bench: Bench) -> None:
     request = glass(bench)
     bench.context.active_policy.replace(
         validate_policy(POLICY | {"roles": POLICY["roles"] | {"admin": ["UEVE"]}}), "another"
@@ -233,7 +233,7 @@ def test_the_glass_is_not_broken_by_someone_who_is_no_admin_anymore(bench: Bench
     assert (bench.state(request), bench.registry.holders()) == (RequestState.STALE, [3])
 
 
-def test_the_glass_is_broken_during_a_freeze(bench: Bench) -> None:
+def test_glass_can_be_broken_during_a_freeze(bench: Bench) -> None:
     freeze(bench)
     request = glass(bench)
     bench.moves.execute_due("churn")
@@ -255,7 +255,7 @@ def test_a_version_moved_by_hand_gets_no_alias_from_approvals_that_lapsed(bench:
     assert bench.registry.model("churn").aliases["champion"] == 3
 
 
-def test_what_has_begun_is_finished_whoever_left_meanwhile(bench: Bench) -> None:
+def test_an_executing_transition_is_finished_whoever_left_meanwhile(bench: Bench) -> None:
     def lost() -> None:
         raise RegistryUnreachable("The answer is lost.")
 
@@ -269,10 +269,10 @@ def test_what_has_begun_is_finished_whoever_left_meanwhile(bench: Bench) -> None
     assert bench.registry.model("churn").aliases["champion"] == 4
 
 
-# -- while Slack doesn't answer ----------------------------------------------------------------------------------------
+# -- while Slack isn't responding --------------------------------------------------------------------------------------
 
 
-def test_a_move_waits_for_slack_and_is_made_afterward(bench: Bench) -> None:
+def test_a_transition_waits_for_slack(bench: Bench) -> None:
     request = bench.approved()
     bench.directory.is_down = True
     bench.moves.execute_due("churn")
@@ -285,7 +285,7 @@ def test_a_move_waits_for_slack_and_is_made_afterward(bench: Bench) -> None:
     assert bench.registry.holders() == [4]
 
 
-def test_the_thread_hears_once_that_a_move_waits_for_slack(bench: Bench) -> None:
+def test_the_thread_says_once_that_a_transition_is_waiting_for_slack(bench: Bench) -> None:
     bench.approved()
     bench.directory.is_down = True
     for _ in range(3):
@@ -302,19 +302,21 @@ def test_a_rollback_does_not_wait_for_slack(bench: Bench) -> None:
     bench.approved("promote churn 4 production")
     bench.directory.is_down = True
     bench.moves.execute_due("churn")
-    bench.do('rollback churn --reason "bad figures"', BOB)
+    bench.do('rollback churn --reason "bad metrics"', BOB)
     assert bench.registry.holders() == [3]
 
 
 def with_history(bench: Bench) -> None:
-    """Let v1 have taken Production from v3, so that there is a version to go back to."""
+    """Move v1 to Production, so that a rollback to v3 is possible."""
     bench.watch.poll()
     bench.approved("promote churn 1 production")
     bench.moves.execute_due("churn")
     bench.clock.advance(days=2)
 
 
-def test_the_second_vote_counts_while_slack_is_down_and_the_move_decides(bench: Bench, two: Request) -> None:
+def test_the_second_vote_counts_while_slack_is_down_and_is_checked_at_the_transition(
+    bench: Bench, two: Request
+) -> None:
     bench.approve(two)
     bench.directory.become(BOB, **GONE)
     bench.directory.is_down = True
@@ -327,7 +329,7 @@ def test_the_second_vote_counts_while_slack_is_down_and_the_move_decides(bench: 
     assert (bench.state(two), bench.registry.holders("two")) == (RequestState.STALE, [])
 
 
-def test_a_terminal_without_slack_leaves_the_move_to_the_bot(bench: Bench) -> None:
+def test_a_terminal_without_slack_leaves_the_transition_to_the_bot(bench: Bench) -> None:
     request = bench.approved()
     alone = replace(bench.context, directory=NO_DIRECTORY, owner="desk:3:c")
     TransitionExecutor(
@@ -339,6 +341,6 @@ def test_a_terminal_without_slack_leaves_the_move_to_the_bot(bench: Bench) -> No
     assert bench.registry.holders() == [4]
 
 
-def test_without_slack_nobody_is_known() -> None:
+def test_without_slack_no_one_can_be_looked_up() -> None:
     with pytest.raises(SlackNotConnected):
         NO_DIRECTORY.current_profiles([BOB.person])
