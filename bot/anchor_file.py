@@ -1,4 +1,4 @@
-"""The file that heads of the audit chain are added to, and that a start compares with the ledger."""
+"""The file that heads of the audit chain are appended to; at startup, it's compared with the ledger."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class LocalAnchorFile:
                 os.close(handle)
         except (OSError, ValueError) as error:  # a path with a NUL is the latter
             why = getattr(error, "strerror", None) or error
-            raise Misconfigured(say("{path} cannot be written: {why}.", path=Code(path), why=str(why))) from error
+            raise Misconfigured(say("Can't write {path}: {why}.", path=Code(path), why=str(why))) from error
 
     def read_text(self, path: str) -> str | None:
         """Return the file's text; None for a pipe or a device, or if there's no file yet. Raises Misconfigured."""
@@ -35,13 +35,13 @@ class LocalAnchorFile:
             return file.read_text(encoding="utf-8") if file.is_file() else None
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or error
-            raise Misconfigured(say("{path} can't be read: {why}.", path=Code(path), why=str(why))) from error
+            raise Misconfigured(say("Can't read {path}: {why}.", path=Code(path), why=str(why))) from error
 
 
 def _write_and_sync(handle: int, line: bytes) -> None:
     size = os.write(handle, line)
     if size < len(line):
-        raise OSError(errno.ENOSPC, f"only {size} of {len(line)} bytes found room")
+        raise OSError(errno.ENOSPC, f"only {size} of {len(line)} bytes were written")
     try:
         os.fsync(handle)
     except OSError as error:

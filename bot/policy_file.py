@@ -1,4 +1,4 @@
-"""Reading the policy file from disk."""
+"""Read the policy file from disk."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bot.domain.policy.policy import Policy
 
 
 def load_policy(path: Path) -> Policy:
-    """Return the policy in the file. Raises Misconfigured: no file, no YAML, or a fault with its path."""
+    """Return the policy in the file. Raises Misconfigured if it's missing, isn't YAML, or has errors."""
     return parse_policy(read_policy_text(path), path)
 
 
@@ -26,11 +26,11 @@ class LocalPolicyFile:
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """The name that people know it by."""
         return str(self._path)
 
     def change_marker(self) -> tuple[int, ...] | None:
-        """Return a text that changes when the file is written or replaced; None if there's no file."""
+        """Return a value that changes when the file is written or replaced; None if there's no file."""
         try:
             stat = self._path.stat()
         except OSError:
@@ -38,11 +38,11 @@ class LocalPolicyFile:
         return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
     def read_text(self) -> str:
-        """Return what is in the file. Raises Misconfigured."""
+        """Return the file's text. Raises Misconfigured."""
         return read_policy_text(self._path)
 
     def parse(self, text: str) -> Policy:
-        """Return the parsed policy. Raises Misconfigured with every fault."""
+        """Return the parsed policy. Raises Misconfigured with every error."""
         return parse_policy(text, self._path)
 
 
@@ -53,35 +53,37 @@ def read_policy_text(path: Path) -> str:
     except FileNotFoundError:
         raise Misconfigured(
             say(
-                "There is no policy file {path}. {init} writes one with comments.",
+                "No policy file at {path}. To create one, run {init}.",
                 path=Code(path),
                 init=Code("registrar init"),
             )
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise Misconfigured(say("{path} cannot be read: {why}.", path=Code(path), why=error)) from error
+        raise Misconfigured(say("Can't read {path}: {why}.", path=Code(path), why=error)) from error
 
 
 def parse_policy(text: str, path: Path) -> Policy:
-    """Return the parsed policy; `path` is named in errors. Raises Misconfigured with every fault."""
+    """Return the parsed policy. Errors name `path`. Raises Misconfigured with every error."""
     try:
-        data = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader that also refuses doubled keys
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a day such as 2026-13-45; nested without end
-        raise Misconfigured(say("{path} is no YAML. {why}", path=Code(path), why=_describe_location(error))) from error
+        data = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader that also rejects duplicate keys
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date such as 2026-13-45, or endless nesting
+        raise Misconfigured(
+            say("{path} isn't valid YAML. {why}", path=Code(path), why=_describe_location(error))
+        ) from error
     return validate_policy(data)
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML's safe loader, refusing duplicate keys: otherwise the first one would be ignored silently."""
+    """YAML's safe loader, which also rejects duplicate keys instead of silently ignoring the first one."""
 
 
 def _construct_mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
     keys: set[str] = set()
     for key, _ in node.value:
         if not isinstance(key, yaml.ScalarNode):
-            continue  # refused below
+            continue  # rejected below
         if key.value in keys:
-            raise yaml.MarkedYAMLError(problem=f"{key.value} stands twice", problem_mark=key.start_mark)
+            raise yaml.MarkedYAMLError(problem=f"duplicate key {key.value}", problem_mark=key.start_mark)
         keys.add(str(key.value))
     return loader.construct_mapping(node, deep=True)
 
@@ -93,4 +95,4 @@ def _describe_location(error: Exception) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
         mark = error.problem_mark
         return f"Line {mark.line + 1}, column {mark.column + 1}: {error.problem}."
-    return "It cannot be read."
+    return "It can't be parsed."

@@ -1,1 +1,1 @@
-"""The audit log: what happened, and proof that nothing was changed."""
+"""The audit log: what happened, and proof that the log is intact."""

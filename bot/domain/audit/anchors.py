@@ -1,4 +1,4 @@
-"""Anchors: heads of the audit chain that were recorded elsewhere, one JSON line each."""
+"""Anchors: heads of the audit chain recorded outside the ledger, one JSON line each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bot.domain.core.sentence import Name, say, truncate
 
 
 class AnchoredHead(BaseModel):
-    """The head of the chain, and when it was recorded."""
+    """A head of the chain, and when it was recorded."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -27,20 +27,20 @@ def serialize_anchor(head: ChainHead, at: datetime) -> str:
 
 
 def parse_anchors(text: str, file_name: str) -> list[AnchoredHead]:
-    """Parse an anchor file; return the anchors by number. Raises Misconfigured for an invalid line or an empty file.
+    """Parse an anchor file; return the anchors sorted by number. Raises Misconfigured if it's invalid or empty.
 
-    `file_name`: for the error.
+    `file_name` appears in the error.
     """
     lines = [(at, line) for at, line in enumerate(text.split("\n"), 1) if line.strip()]
     if not lines:
         raise Misconfigured(
-            say("{file} is empty: nothing was anchored there, or it was emptied.", file=Name(file_name))
+            say("{file} is empty: nothing was anchored there, or someone emptied it.", file=Name(file_name))
         )
     return sorted((_parse_anchor(line, at, file_name) for at, line in lines), key=lambda anchor: anchor.number)
 
 
 def parse_last_anchor(text: str, file_name: str) -> AnchoredHead:
-    """Return the last anchor of a file. Raises Misconfigured if the last line isn't one, or there's none."""
+    """Return the last anchor of a file. Raises Misconfigured if the last line isn't an anchor or the file is empty."""
     lines = [(at, line) for at, line in enumerate(text.split("\n"), 1) if line.strip()]
     if not lines:
         raise Misconfigured(say("{file} is empty.", file=Name(file_name)))
@@ -56,8 +56,8 @@ def _parse_anchor(line: str, line_number: int, file_name: str) -> AnchoredHead:
         problem = f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}".removeprefix(": ")
         raise Misconfigured(
             say(
-                "Line {at} of {file} is no anchor ({what}). Nothing was compared. Look who wrote there; to go on "
-                "without that line, hand over a copy that lacks it.",
+                "Line {at} of {file} isn't an anchor ({what}), so nothing was compared. Find out who wrote it; to "
+                "continue, pass a copy of the file without that line.",
                 at=line_number,
                 file=Name(file_name),
                 what=truncate(problem, 200),

@@ -1,4 +1,4 @@
-"""Who can do what: one table for all permissions. Slack, the terminal, the API, and jobs are all checked here only."""
+"""Who can do what: one table for all permissions. This is the only check for Slack, the terminal, the API, and jobs."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ class Permission(Enum):
     REQUEST = "ask"  # open a request
     APPROVE = "approve"  # approve a request
     REJECT = "reject"  # reject a request, with a reason
-    WITHDRAW = "withdraw"  # take one's vote back
-    CANCEL = "cancel"  # end a pending request
+    WITHDRAW = "withdraw"  # withdraw your own vote
+    CANCEL = "cancel"  # cancel a pending request
     OVERRIDE = "override"  # override a failed gate
     REGISTER = "register"  # register a run as a version
     DESCRIBE = "describe"  # change a description
     TAG = "tag"  # set or remove a tag
     ARCHIVE = "archive"  # archive a version
     REPAIR = "mend"  # repair a stage with two versions, or an alias that points elsewhere
-    ROLL_BACK = "roll_back"  # put the previous good version back
+    ROLL_BACK = "roll_back"  # return Production to the previous good version
     UNBLOCK = "clear"  # unblock a version that was rolled back
     FREEZE = "freeze"  # freeze Production
     UNFREEZE = "unfreeze"  # unfreeze Production
-    EDIT_MONITOR = "edit_monitor"  # add, change or remove a monitor
+    EDIT_MONITOR = "edit_monitor"  # add, change, or remove a monitor
     CHECK_MONITOR = "check"  # run a monitor's check now; the result counts, so it can cause a rollback
     PAUSE_MONITOR = "pause"  # pause or resume a monitor
-    SILENCE_MONITOR = "silence"  # mute a monitor's alerts for a while
+    SILENCE_MONITOR = "silence"  # silence a monitor's alerts for a while
     ACKNOWLEDGE_INCIDENT = "acknowledge"  # acknowledge an incident
     ARM_MONITOR = "arm"  # let a monitor roll back automatically
     ARM_WITHOUT_DRY_RUN = "arm_untried"  # arm a monitor that hasn't completed a dry run
@@ -44,14 +44,14 @@ class Permission(Enum):
     IMPORT_HISTORY = "import_history"  # add serving periods from before Registrar to the history
     BREAK_GLASS = "break_glass"  # promote without approvals, in an emergency
     REVIEW = "review"  # review a promotion that was made without approvals
-    LIFT_HOLD = "lift_hold"  # after a restore, let held work be executed, or drop it
+    LIFT_HOLD = "lift_hold"  # after a restore, let held work run, or drop it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessTarget:
-    """What the permission is about. `target` and `requester` are set if it's about a request.
+    """What the permission applies to. `target` and `requester` are set for a request.
 
-    `frozen` is the freeze that applies to the model's Production now, as the caller read it.
+    `frozen` is the freeze of the model's Production that applies now, as read by the calling code.
     """
 
     model: str | None = None
@@ -62,7 +62,7 @@ class AccessTarget:
 
 @dataclass(frozen=True, slots=True)
 class AccessDecision:
-    """Allowed or not, by which rule, and the sentence that says why (and what to do next)."""
+    """Whether it's allowed, by which rule, and a sentence that says why (and what to do next)."""
 
     allowed: bool
     rule: str
@@ -73,34 +73,34 @@ class AccessDecision:
 
     @property
     def is_outsider(self) -> bool:
-        """Return whether the caller has no access at all, and shouldn't even learn who decided."""
+        """Return whether the caller has no access at all, and shouldn't even see who decided."""
         return not self.allowed and self.rule in {"stranger", "deactivated", "bot"}
 
 
 class Grantee(Enum):
-    """To whom a permission is granted."""
+    """Who is granted a permission."""
 
     ANYONE = auto()  # any full member of the home workspace
-    APPROVER = auto()  # an approver for this model and stage; not the requester, unless the policy says so
-    REQUESTER_OR_ADMIN = auto()  # the requester, or someone in the role `admin`
-    ROLLBACK_OR_ADMIN = auto()  # someone in `rollback.by`, else an approver for Production; or an admin
+    APPROVER = auto()  # an approver for this model and stage; not the requester, unless the policy allows it
+    REQUESTER_OR_ADMIN = auto()  # the requester, or someone with the `admin` role
+    ROLLBACK_OR_ADMIN = auto()  # an admin, or someone in `rollback.by` (without it, an approver for Production)
     OVERRIDER = auto()  # someone in `override`
-    ADMIN = auto()  # someone in the role `admin`
-    REVIEWER = auto()  # an approver for this model and stage, or an admin; never the person who broke the glass
+    ADMIN = auto()  # someone with the `admin` role
+    REVIEWER = auto()  # an approver for this model and stage, or an admin; never the person who used break glass
 
 
 @dataclass(frozen=True, slots=True)
 class PermissionRule:
-    """One row of the table: who can, and whether guests, programs, automations, and the terminal can as well.
+    """One row of the table: who has the permission, and whether guests, programs, automations, and the terminal do.
 
-    `stopped_by_freeze`: nobody can do it for Production while that's frozen.
+    `stopped_by_freeze`: no one can do it for Production during a freeze.
     """
 
     grantee: Grantee
     guests: bool = False
     programs: bool = False
     automations: bool = False
-    terminal: bool = False  # anyone at the bot's machine, even if the policy doesn't say who that is
+    terminal: bool = False  # anyone on the bot's machine, even if the policy doesn't list them
     stopped_by_freeze: bool = False
 
 
@@ -109,12 +109,12 @@ PERMISSION_RULES: dict[Permission, PermissionRule] = {
     Permission.REQUEST: PermissionRule(Grantee.ANYONE, programs=True, automations=True),
     Permission.APPROVE: PermissionRule(Grantee.APPROVER, stopped_by_freeze=True),
     Permission.REJECT: PermissionRule(Grantee.APPROVER),
-    Permission.WITHDRAW: PermissionRule(Grantee.ANYONE),  # only one's own vote
+    Permission.WITHDRAW: PermissionRule(Grantee.ANYONE),  # only your own vote
     Permission.CANCEL: PermissionRule(Grantee.REQUESTER_OR_ADMIN, programs=True),
     Permission.OVERRIDE: PermissionRule(Grantee.OVERRIDER, stopped_by_freeze=True),  # it can complete a decision
     Permission.REGISTER: PermissionRule(
         Grantee.ANYONE, programs=True, terminal=True
-    ),  # it changes no stage, and MLflow allows it as well
+    ),  # it changes no stage, and MLflow allows it anyway
     Permission.DESCRIBE: PermissionRule(Grantee.ANYONE),
     Permission.TAG: PermissionRule(Grantee.ANYONE),
     Permission.ARCHIVE: PermissionRule(Grantee.ROLLBACK_OR_ADMIN),
@@ -136,7 +136,7 @@ PERMISSION_RULES: dict[Permission, PermissionRule] = {
     Permission.REVIEW: PermissionRule(Grantee.REVIEWER),
     Permission.LIFT_HOLD: PermissionRule(
         Grantee.ADMIN, terminal=True
-    ),  # whoever restores a backup there can change the ledger anyway
+    ),  # anyone who restores a backup there can change the ledger anyway
 }
 
 
@@ -149,7 +149,7 @@ def authorize(
     """
     row = PERMISSION_RULES[permission]
     if isinstance(caller, Automation):
-        return _allow("automation") if row.automations else _refuse("automation", "An automation never does this.")
+        return _allow("automation") if row.automations else _refuse("automation", "Automations can't do this.")
     if isinstance(caller, Client):
         return _decide_client(caller, row, access_target, policy)
     if isinstance(caller, Operator):
@@ -168,7 +168,7 @@ def authorize(
 
 
 def approver_ids(model: str, target: Stage, requester: Actor, policy: Policy) -> list[str]:
-    """Return the ids of the people and groups who can approve such a request, sorted, groups first."""
+    """Return the ids of the people and groups who can approve a request, sorted, groups first."""
     rule = policy.rules_for(model).rule(target)
     if rule is None:
         return []
@@ -177,7 +177,7 @@ def approver_ids(model: str, target: Stage, requester: Actor, policy: Policy) ->
 
 
 def is_full_member(profile: Profile) -> bool:
-    """Return whether someone is an active member of the workspace: no guest, bot, or deactivated account."""
+    """Return whether someone is an active member of the workspace: not a guest, a bot, or a deactivated account."""
     return _membership_refusal(profile, PermissionRule(Grantee.ANYONE)) is None
 
 
@@ -196,16 +196,18 @@ def slack_user_id(actor: Actor, policy: Policy) -> str | None:
 
 
 def unknown_operator_decision(actor: Actor) -> AccessDecision:
-    """Return the refusal for an operator whom the policy doesn't name, or for an actor that isn't a person."""
+    """Return the refusal for an operator that the policy doesn't list, or for an actor that isn't a person."""
     name = "" if isinstance(actor, Person) else actor.name
-    why = say("The policy's {key} does not say who {name} is in Slack.", key=Code("operators"), name=Name(name))
+    why = say(
+        "The policy's {key} doesn't map {name} to a Slack user. Add them there.", key=Code("operators"), name=Name(name)
+    )
     return AccessDecision(False, "operator", why)
 
 
 def no_approvers_refusal(model: str | None, target: Stage | None) -> Sentence:
-    """Return why nobody can promote a model to a stage: the policy names no approvers."""
+    """Return why no one can promote a model to a stage: the policy lists no approvers."""
     return say(
-        "The policy names nobody who may decide {model} → {stage}. Add approvers to {file}.",
+        "The policy lists no approvers for {model} → {stage}. Add some to {file}.",
         model=Name(model or "?"),
         stage=target,
         file=Code("registrar.yml"),
@@ -213,7 +215,7 @@ def no_approvers_refusal(model: str | None, target: Stage | None) -> Sentence:
 
 
 def describe_caller(caller: Caller, policy: Policy) -> dict[str, object]:
-    """Return what the audit log records about the caller: display name, and roles and groups at this moment."""
+    """Return what the audit log records about the caller: display name, roles, and groups at this time."""
     if not isinstance(caller, Profile):
         return {}
     ids = {caller.person.user} | caller.groups
@@ -224,9 +226,9 @@ def describe_caller(caller: Caller, policy: Policy) -> dict[str, object]:
 
 def _decide_client(client: Client, rule: PermissionRule, access_target: AccessTarget, policy: Policy) -> AccessDecision:
     if not rule.programs or client.name not in policy.clients:
-        return _refuse("client", "A program may not do this; a person has to.")
+        return _refuse("client", "API clients can't do this. A person has to.")
     if rule.grantee is Grantee.REQUESTER_OR_ADMIN and access_target.requester != client:
-        return _refuse("client", "A program may only cancel what it asked for itself.")
+        return _refuse("client", "An API client can only cancel its own requests.")
     return _allow("client")
 
 
@@ -234,9 +236,11 @@ def _membership_refusal(profile: Profile, rule: PermissionRule) -> AccessDecisio
     if not profile.is_home:
         return _refuse("stranger", "Only members of this workspace can use Registrar.")
     if profile.is_bot or profile.is_deleted:
-        return _refuse("deactivated" if profile.is_deleted else "bot", "Bots and deactivated accounts never act here.")
+        return _refuse(
+            "deactivated" if profile.is_deleted else "bot", "Bots and deactivated accounts can't use Registrar."
+        )
     if profile.is_guest and not rule.guests:
-        return _refuse("guest", "Guests can look, but not ask or decide. Ask a full member of the workspace.")
+        return _refuse("guest", "Guests can view, but can't request or decide. Ask a full member of the workspace.")
     return None
 
 
@@ -247,18 +251,18 @@ def _decide_approver(profile: Profile, access_target: AccessTarget, policy: Poli
         return AccessDecision(False, "no approvers", why)
     if _is_requester(profile, access_target, policy) and not rule.requester_may_approve:
         others = policy.expand_roles(rule.approvers) - {profile.person.user}
-        words = "You asked for this, so somebody else has to decide: {who}."
-        return _refuse_with_names("own request", words, others, "nobody else is named")
+        words = "This is your own request, so someone else has to decide: {who}."
+        return _refuse_with_names("own request", words, others, "no one else is listed")
     if not _is_named(profile, rule.approvers, policy):
-        words = "You are not among those who may decide this: {who}."
-        return _refuse_with_names("not an approver", words, policy.expand_roles(rule.approvers), "nobody is named")
+        words = "Only approvers can decide this: {who}."
+        return _refuse_with_names("not an approver", words, policy.expand_roles(rule.approvers), "no one is listed")
     return _allow("approver")
 
 
 def _decide_requester_or_admin(profile: Profile, access_target: AccessTarget, policy: Policy) -> AccessDecision:
     if _is_requester(profile, access_target, policy) or _is_named(profile, [Policy.ADMIN_ROLE], policy):
         return _allow("requester or admin")
-    return _refuse("not the requester", "Only who asked, or an admin, can cancel a request. You can reject it.")
+    return _refuse("not the requester", "Only the requester or an admin can cancel a request. Approvers can reject it.")
 
 
 def _decide_rollback_or_admin(profile: Profile, access_target: AccessTarget, policy: Policy) -> AccessDecision:
@@ -267,21 +271,21 @@ def _decide_rollback_or_admin(profile: Profile, access_target: AccessTarget, pol
     names = policy.rules_for(access_target.model or "").rollback_names
     if _is_named(profile, names, policy):
         return _allow("rollback")
-    words = "Only those who may roll back can do this: {who}."
-    return _refuse_with_names("not in rollback.by", words, policy.expand_roles(names), "the policy names nobody")
+    words = "Only people who can roll back can do this: {who}."
+    return _refuse_with_names("not in rollback.by", words, policy.expand_roles(names), "no one is listed")
 
 
 def _decide_overrider(profile: Profile, access_target: AccessTarget, policy: Policy) -> AccessDecision:
     rule = _stage_rule(access_target, policy)
     if rule and _is_named(profile, rule.override, policy):
         return _allow("override")
-    return _refuse("not in override", "The policy does not let you pass a failed gate.")
+    return _refuse("not in override", "The policy doesn't let you override a failed gate.")
 
 
 def _decide_admin(profile: Profile, access_target: AccessTarget, policy: Policy) -> AccessDecision:
     if _is_named(profile, [Policy.ADMIN_ROLE], policy):
         return _allow("admin")
-    return _refuse("not an admin", "Only those with the role admin may do this.")
+    return _refuse("not an admin", "Only admins can do this.")
 
 
 def _decide_reviewer(profile: Profile, access_target: AccessTarget, policy: Policy) -> AccessDecision:
@@ -292,15 +296,18 @@ def _decide_reviewer(profile: Profile, access_target: AccessTarget, policy: Poli
     reviewers = reviewer_ids(access_target.model, access_target.target, access_target.requester, policy)
     if _is_requester(profile, access_target, policy):
         return _refuse_with_names(
-            "own request", "You broke the glass, so someone else has to review it: {who}.", reviewers, "nobody is named"
+            "own request",
+            "You used break glass, so someone else has to review it: {who}.",
+            reviewers,
+            "no one is listed",
         )
     if not _is_named(profile, reviewers, policy):
         words = "Only approvers and admins can review this: {who}."
-        return _refuse_with_names("not a reviewer", words, reviewers, "nobody is named")
+        return _refuse_with_names("not a reviewer", words, reviewers, "no one is listed")
     return _allow("reviewer")
 
 
-# Everyone who is a member, and not a guest unless the rule says so, is granted what anyone is.
+# `ANYONE` needs no entry: every member has it, and guests do if the rule says so.
 _DECIDE_BY_GRANTEE: dict[Grantee, Callable[[Profile, AccessTarget, Policy], AccessDecision]] = {
     Grantee.APPROVER: _decide_approver,
     Grantee.REQUESTER_OR_ADMIN: _decide_requester_or_admin,
@@ -318,7 +325,7 @@ def _stage_rule(access_target: AccessTarget, policy: Policy) -> TargetRule | Non
 
 
 def _is_requester(profile: Profile, access_target: AccessTarget, policy: Policy) -> bool:
-    """Return whether it's their own request, from whichever workspace: a user id belongs to one person."""
+    """Return whether it's their own request, regardless of the workspace: a user id belongs to one person."""
     return access_target.requester is not None and slack_user_id(access_target.requester, policy) == profile.person.user
 
 
@@ -336,6 +343,6 @@ def _refuse(rule: str, template: str) -> AccessDecision:
 
 
 def _refuse_with_names(rule: str, template: str, ids: Iterable[str], if_nobody: str) -> AccessDecision:
-    """Return the refusal that names who can do it, or says `if_nobody` if nobody can."""
+    """Return the refusal that lists who can do it, or says `if_nobody` if no one can."""
     people: list[object] = [Mention(user_id) for user_id in sorted(ids)]
     return AccessDecision(False, rule, say(template, who=people or [if_nobody]))

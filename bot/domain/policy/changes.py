@@ -1,7 +1,7 @@
 """What an edit of the policy file changes, and whether it loosens a rule. Pure.
 
-Patterns compete, so this compares effective rules: before and after, for every two patterns between which a model's
-name can pass. Roles count as the ids behind them. A change that can't be compared for certain counts as loosening.
+Several patterns can match a name, so this compares effective rules before and after, for every pair of patterns between
+which a model's name can switch. Roles are replaced by the ids in them. If in doubt, a change counts as loosening.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bot.domain.policy.rule_changes import ChangeKind, PolicyChange, PolicySide,
 
 
 def policy_changes(before: Policy, after: Policy) -> list[PolicyChange]:
-    """Return every difference that matters, those that loosen a rule first."""
+    """Return every relevant difference, those that loosen a rule first."""
     all_changes = [
         *_file_changes(before, after),
         *(_pattern_change(pattern, "new pattern") for pattern in after.models if pattern not in before.models),
@@ -42,7 +42,7 @@ def _pattern_change(pattern: str, what: str) -> PolicyChange:
 def _comparable_patterns(before: Policy, after: Policy) -> Iterator[tuple[str | None, str]]:
     """Yield pairs of patterns that can apply to the same name, before and after; None if none applied before.
 
-    Names without a pattern afterward are left out: nobody can promote those.
+    Names without a pattern afterward are left out, since no one can promote those models.
     """
     for new in after.models:
         for old in before.models:
@@ -53,7 +53,7 @@ def _comparable_patterns(before: Policy, after: Policy) -> Iterator[tuple[str | 
 
 
 def _can_change_pattern(before: Policy, after: Policy, old: str, new: str) -> bool:
-    """Return whether `old` can have applied to a name to which `new` applies now."""
+    """Return whether there can be a name that `old` applied to and `new` applies to now."""
     return (
         (new not in before.models or _takes_precedence(before, old, new))
         and (old not in after.models or _takes_precedence(after, new, old))
@@ -64,7 +64,7 @@ def _can_change_pattern(before: Policy, after: Policy, old: str, new: str) -> bo
 
 
 def _is_shadowed(policy: Policy, pattern: str, other: str) -> bool:
-    """Return whether a third pattern wins over `pattern` for every name that it shares with `other`."""
+    """Return whether a third pattern takes precedence over `pattern` for every name it shares with `other`."""
     return any(
         _takes_precedence(policy, third, pattern) and (covers(third, other) or covers(third, pattern))
         for third in policy.models
@@ -73,7 +73,7 @@ def _is_shadowed(policy: Policy, pattern: str, other: str) -> bool:
 
 
 def _takes_precedence(policy: Policy, first: str, second: str) -> bool:
-    """Return whether `first` wins over `second` for names that both match."""
+    """Return whether `first` takes precedence over `second` for names that both match."""
     if is_literal(first) != is_literal(second):
         return is_literal(first)
     order = list(policy.models)
@@ -85,7 +85,7 @@ def _takes_precedence(policy: Policy, first: str, second: str) -> bool:
 
 def _file_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:
     was, now = (frozenset(policy.roles.get(Policy.ADMIN_ROLE, [])) for policy in (before, after))
-    yield from people_changes(was, now, f"roles.{Policy.ADMIN_ROLE}", ChangeKind.ADMINS, "do what admins can")
+    yield from people_changes(was, now, f"roles.{Policy.ADMIN_ROLE}", ChangeKind.ADMINS, "act as admin")
     yield from _operator_changes(before, after)
     yield from _client_changes(before, after)
     yield from _source_changes(before, after)
@@ -110,11 +110,11 @@ def _file_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:
 
 
 def _operator_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:
-    """Yield changed operators. Losing one loosens too: it tells whose requests the terminal's are."""
+    """Yield changed operators. Removing one loosens too, since it says who a terminal user is in Slack."""
     for name in sorted({*before.operators, *after.operators}):
         was, now = before.operators.get(name), after.operators.get(name)
         if was != now:
-            words = say("{old} → {new}", old=Mention(was) if was else "nobody", new=Mention(now) if now else "nobody")
+            words = say("{old} → {new}", old=Mention(was) if was else "no one", new=Mention(now) if now else "no one")
             yield PolicyChange(f"operators.{name}", ChangeKind.OPERATORS, True, words)
 
 
@@ -124,12 +124,12 @@ def _client_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:
         if now is None:
             yield PolicyChange(f"clients.{name}", ChangeKind.CLIENTS, False, say("client removed"))
         elif was != now:
-            words = say("client can {may}", may=", ".join(now.may) or "do nothing")
+            words = say("client can {acts}", acts=", ".join(now.may) or "do nothing")
             yield PolicyChange(f"clients.{name}", ChangeKind.CLIENTS, not _is_client_narrower(now, was), words)
 
 
 def _is_client_narrower(new: ApiClient, old: ApiClient | None) -> bool:
-    """Return whether a client can do nothing new, and has the same token."""
+    """Return whether a client gains no permissions and keeps the same token."""
     if old is None:
         return not new.may
     return (
@@ -140,7 +140,7 @@ def _is_client_narrower(new: ApiClient, old: ApiClient | None) -> bool:
 
 
 def _source_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:
-    """Yield changed sources. Automatic rollbacks rely on their metrics, so any change but a new source loosens."""
+    """Yield changed sources. Automatic rollbacks rely on them, so any change but a new source counts as loosening."""
     for name in sorted({*before.sources, *after.sources}):
         was, now = before.source(name), after.source(name)
         if was != now:

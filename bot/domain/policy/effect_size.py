@@ -36,14 +36,14 @@ class MinimumEffect:
     kind: EffectKind = EffectKind.RELATIVE
 
     def __str__(self) -> str:
-        """Return it as `parse_effect` reads it: `2%`, `0.01 abs`, `10% of error`."""
+        """Return the form that `parse_effect` reads: `2%`, `0.01 abs`, `10% of error`."""
         if self.kind is EffectKind.ABSOLUTE:
             return f"{self.amount:.12g} abs"
         return f"{100 * self.amount:.12g}%{' of error' if self.kind is EffectKind.OF_ERROR else ''}"
 
     @property
     def in_words(self) -> Sentence:
-        """The same in words: `2%`, `0.01`, `10% of the error`."""
+        """The effect as it reads in a sentence: `2%`, `0.01`, `10% of the error`."""
         if self.kind is EffectKind.ABSOLUTE:
             return say("{amount}", amount=format_number(self.amount))
         return say(
@@ -67,23 +67,23 @@ class MinimumEffect:
         if self.kind is EffectKind.RELATIVE and (low < 0 < high or low == high == 0):
             where = "are on both sides of 0" if low < high else "are all 0"
             return say(
-                "The baseline's readings {where}, so a percentage of them says nothing. Set a distance, such as "
-                "{instead}.",
+                "The baseline's readings {where}, so a percentage of them is meaningless. Use an absolute amount, "
+                "such as {instead}.",
                 where=where,
                 instead=instead,
             )
         if self.kind is EffectKind.OF_ERROR and not 0 <= low <= high <= 1:
             out = low if low < 0 else high
             return say(
-                "{out} in the baseline isn't between 0 and 1, so it has no error rate. Set a distance, such as "
-                "{instead}.",
+                "The baseline contains {out}, which isn't between 0 and 1, so there's no error rate. Use an absolute "
+                "amount, such as {instead}.",
                 out=format_number(out),
                 instead=instead,
             )
         if self.kind is EffectKind.OF_ERROR and low == 1:
             return say(
-                "The baseline's readings are all 1, so a percentage of the error is 0. Set a distance, such as "
-                "{instead}.",
+                "The baseline's readings are all 1, so a percentage of the error is 0. Use an absolute amount, such "
+                "as {instead}.",
                 instead=instead,
             )
         return None
@@ -92,27 +92,27 @@ class MinimumEffect:
 def parse_effect(value: object) -> MinimumEffect:
     """Parse an effect: `2%`, `0.02` (a fraction of the baseline), `0.01 abs`, `10% of error`.
 
-    Amounts have 12 significant digits, so that they survive being written and read. Raises ValueError for anything
+    Amounts have 12 significant digits, so writing and reading them doesn't change them. Raises ValueError for anything
     else, for negative amounts, and for more than ten times the baseline.
     """
     if isinstance(value, MinimumEffect):
         return value
     match = _EFFECT_PATTERN.fullmatch(str(value).strip().casefold()) if not isinstance(value, bool) else None
     if match is None:
-        raise ValueError("isn't an effect; write one like 2%, 0.01 abs, or 10% of error")
+        raise ValueError("isn't an effect size; use a value such as 2%, 0.01 abs, or 10% of error")
     kind = EffectKind.ABSOLUTE if match["abs"] else EffectKind.OF_ERROR if match["error"] else EffectKind.RELATIVE
     amount = float(f"{float(match['amount']) / (100 if match['percent'] else 1):.12g}")
     if kind is EffectKind.ABSOLUTE and match["percent"]:
-        raise ValueError("is a percentage and a distance at once; write 2% or 0.02 abs")
+        raise ValueError("is both a percentage and an absolute amount; use 2% or 0.02 abs")
     if kind is not EffectKind.ABSOLUTE and amount > MAX_RELATIVE_EFFECT:
-        raise ValueError(f"is too much; use at most {100 * MAX_RELATIVE_EFFECT:.0f}%")
+        raise ValueError(f"is too large; use at most {100 * MAX_RELATIVE_EFFECT:.0f}%")
     if not isfinite(amount):
-        raise ValueError("is too much; use a finite number")
+        raise ValueError("is too large; use a finite number")
     return MinimumEffect(amount, kind)
 
 
 def serialize_effect(effect: MinimumEffect) -> float | str:
-    """Return the effect for JSON: a relative one as a number, for compatibility."""
+    """Return the effect in a form for JSON. For compatibility, a relative effect is a plain number."""
     return effect.amount if effect.kind is EffectKind.RELATIVE else str(effect)
 
 

@@ -14,7 +14,7 @@ from bot.domain.policy.policy import Policy
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Freeze:
-    """A freeze of Production by a person. `model` None means all models."""
+    """A freeze of Production by a person. If `model` is None, it applies to all models."""
 
     id: str
     model: str | None
@@ -30,15 +30,15 @@ class Freeze:
         return self.model in {None, model} and self.is_active(now)
 
     def is_active(self, now: datetime) -> bool:
-        """Return whether it's neither lifted nor over at `now`."""
+        """Return whether it's still in effect at `now`: neither ended early nor expired."""
         return self.lifted_at is None and (self.until is None or now < self.until)
 
 
 @dataclass(frozen=True, slots=True)
 class ActiveFreeze:
-    """The freeze that applies now: a sentence with who, why, and until when, and its end, if it has one.
+    """The freeze that applies now: a sentence that says who, why, and until when, and its end, if any.
 
-    `reason` is the stated reason, and can be empty.
+    `reason` is the stated reason; it can be empty.
     """
 
     description: Sentence
@@ -58,11 +58,11 @@ def active_freeze(model: str, freezes: Iterable[Freeze], policy: Policy, now: da
 
 def _describe_freeze(freeze: Freeze) -> ActiveFreeze:
     subject = (
-        say("Production of {model}", model=Name(freeze.model)) if freeze.model else say("Production of every model")
+        say("Production for {model}", model=Name(freeze.model)) if freeze.model else say("Production for all models")
     )
-    until = say("until {when}", when=freeze.until) if freeze.until else say("until somebody lifts it")
+    until = say("until {when}", when=freeze.until) if freeze.until else say("until further notice")
     why = say(
-        "{what} is frozen by {who}, {until}: {why}.",
+        "{who} froze {what} {until}: {why}.",
         what=subject,
         who=format_actor(freeze.by),
         until=until,
@@ -73,7 +73,7 @@ def _describe_freeze(freeze: Freeze) -> ActiveFreeze:
 
 def _describe_freeze_window(model: str, reason: str, until: datetime) -> ActiveFreeze:
     why = say(
-        "The policy freezes Production of {model} until {when}{reason}.",
+        "The policy freezes Production for {model} until {when}{reason}.",
         model=Name(model),
         when=until,
         reason=f": {reason.rstrip('.')}" if reason else "",

@@ -12,28 +12,28 @@ from bot.domain.core.durations import Duration
 from bot.domain.core.strict_model import StrictModel
 from bot.domain.registry.model_card import ModelCard
 
-VALIDATION_PREFIX = "validation_"  # before a metric's name: the result that the requester reported, and no other
+VALIDATION_PREFIX = "validation_"  # before a metric's name: only the result that the requester reported counts
 
 
 class MetricGate(StrictModel):
-    """A bound on a metric: absolute, or relative to the incumbent."""
+    """A bound on a metric: absolute, or relative to current Production."""
 
     metric: str  # the metric's name, as the run logged it
     at_least: float | None = None  # the lowest value that passes
     at_most: float | None = None  # the highest value that passes
-    not_worse_than_incumbent_by: float | None = None  # how much worse than the incumbent it can be
+    not_worse_than_incumbent_by: float | None = None  # how much worse than current Production it can be
 
     @model_validator(mode="after")
     def _check_bound(self) -> MetricGate:
         if self.at_least is None and self.at_most is None and self.not_worse_than_incumbent_by is None:
-            raise ValueError("needs at_least, at_most or not_worse_than_incumbent_by")
+            raise ValueError("needs at_least, at_most, or not_worse_than_incumbent_by")
         return self
 
 
 class CardGate(StrictModel):
-    """Fields of the metadata card that must be filled."""
+    """Fields of the metadata card that must be filled in."""
 
-    card: list[str] = Field(min_length=1)  # names of fields, as docs/metadata.md lists them
+    card: list[str] = Field(min_length=1)  # the fields' names, as listed in docs/metadata.md
 
     @model_validator(mode="after")
     def _check_card_fields(self) -> CardGate:
@@ -43,34 +43,34 @@ class CardGate(StrictModel):
                 hint = (
                     f"did you mean {close_matches[0]}?"
                     if close_matches
-                    else f"fields are: {', '.join(ModelCard.model_fields)}"
+                    else f"known fields: {', '.join(ModelCard.model_fields)}"
                 )
-                raise ValueError(f"{name!r} is no field of the metadata card; {hint}")
+                raise ValueError(f"{name!r} isn't a field of the metadata card; {hint}")
         return self
 
 
 class SignatureGate(StrictModel):
-    """The version must accept every call that the incumbent accepts."""
+    """The version must accept every call that current Production accepts."""
 
-    signature: Literal["compatible"]  # the word compatible
+    signature: Literal["compatible"]  # always `compatible`
 
 
 class SemverGate(StrictModel):
     """The version must have a semver."""
 
-    semver: Literal["set"]  # the word set
+    semver: Literal["set"]  # always `set`
 
 
 class NotBlockedGate(StrictModel):
-    """Whether to refuse a version that was rolled back as bad until it's unblocked. The default is to refuse it."""
+    """Whether to refuse a version that a rollback blocked, until it's unblocked. The default is to refuse it."""
 
-    not_blocked: bool = Field(strict=True)  # true, or false to let blocked versions pass
+    not_blocked: bool = Field(strict=True)  # true, or false to allow blocked versions
 
 
 class InStagingGate(StrictModel):
     """How long the version must have been in Staging."""
 
-    in_staging_for: Duration  # how long, such as 24h
+    in_staging_for: Duration  # the minimum time, such as 24h
 
 
 def _gate_kind(gate: Any) -> str:

@@ -23,23 +23,22 @@ from bot.domain.registry.model import TARGET_STAGES, Stage
 
 
 def describe_rules(policy: Policy, model: str, revision: str) -> list[Sentence]:
-    """Return the rules for a model, a sentence or two for each; showing them notifies nobody."""
+    """Return the rules for a model, in one or two sentences each; showing them notifies no one."""
     rules, pattern = policy.rules_for(model), policy.pattern_for(model)
     if pattern is None:
         return [
             say(
-                "The policy says nothing of {model}, so nobody can promote it. Add a pattern that matches it to "
-                "{file}.",
+                "No policy rule matches {model}, so no one can promote it. Add a matching pattern to {file}.",
                 model=Name(model),
                 file=Code("registrar.yml"),
             )
         ]
     lines = [
         say(
-            "For {model} the pattern {pattern} holds (policy {revision}); its channel is {channel}.",
+            "Policy for {model} (rule {pattern}, revision {revision}). Channel: {channel}.",
             model=Name(model),
             pattern=Code(pattern),
-            revision=Code(revision or "not from a file"),
+            revision=Code(revision or "none"),
             channel=Channel(policy.channel_for(model)),
         )
     ]
@@ -57,13 +56,13 @@ def describe_gate(gate: Gate) -> Sentence:
         case CardGate():
             return say("the metadata card has {fields}", fields=[Code(name) for name in gate.card])
         case SignatureGate():
-            return say("the signature accepts what the incumbent's accepts")
+            return say("the signature is compatible with current Production")
         case SemverGate():
             return say("the semver is set")
         case NotBlockedGate():
-            return say("the version isn't blocked" if gate.not_blocked else "a blocked version passes")
+            return say("the version isn't blocked" if gate.not_blocked else "blocked versions are allowed")
         case InStagingGate():
-            return say("in Staging for {time} at least", time=format_duration(gate.in_staging_for))
+            return say("in Staging for at least {time}", time=format_duration(gate.in_staging_for))
 
 
 def _describe_metric_gate(gate: MetricGate) -> Sentence:
@@ -75,7 +74,7 @@ def _describe_metric_gate(gate: MetricGate) -> Sentence:
     if gate.not_worse_than_incumbent_by is not None:
         bounds.append(
             say(
-                "{name} at most {bound} worse than the incumbent's",
+                "{name} at most {bound} worse than current Production",
                 name=name,
                 bound=format_number(gate.not_worse_than_incumbent_by),
             )
@@ -85,16 +84,16 @@ def _describe_metric_gate(gate: MetricGate) -> Sentence:
 
 def _describe_stage_rule(policy: Policy, stage: Stage, rule: TargetRule | None) -> list[Sentence]:
     if rule is None or not rule.approvers:
-        return [say("{stage}: the policy names nobody who may decide.", stage=stage)]
+        return [say("{stage}: the policy lists no approvers.", stage=stage)]
     lines = [
         say(
-            "{stage}: {n} of {who} {has} to approve; whoever asks {may}. A request lives {time}{reminders}. {told}",
+            "{stage}: {n} of {who} must approve; requesters {can} approve their own requests. "
+            "Requests expire after {time}{reminders}. {told}",
             stage=stage,
-            n="one" if rule.required == 1 else rule.required,
+            n=rule.required,
             who=_format_people(policy, rule.approvers),
-            has="has" if rule.required == 1 else "have",
             time=format_duration(rule.expires_after),
-            may="may be among them" if rule.requester_may_approve else "is not among them",
+            can="can" if rule.requester_may_approve else "can't",
             reminders=f", with a reminder after {format_duration(rule.remind_after)}" if rule.remind_after else "",
             told=_NOTIFICATION_SENTENCES[rule.tell_approvers],
         )
@@ -102,7 +101,7 @@ def _describe_stage_rule(policy: Policy, stage: Stage, rule: TargetRule | None) 
     if rule.gates:
         lines.append(
             say(
-                "{stage} has gates: {gates}.",
+                "{stage} gates: {gates}.",
                 stage=stage,
                 gates=join_sentences([describe_gate(gate) for gate in rule.gates], "; "),
             )
@@ -112,7 +111,7 @@ def _describe_stage_rule(policy: Policy, stage: Stage, rule: TargetRule | None) 
 
 
 _NOTIFICATION_SENTENCES = {
-    "mention": "Approvers are mentioned on its card.",
+    "mention": "Approvers are mentioned on the request card.",
     "direct": "Approvers get a direct message.",
     "none": "Approvers aren't notified.",
 }
@@ -120,9 +119,9 @@ _NOTIFICATION_SENTENCES = {
 
 def _describe_override(policy: Policy, stage: Stage, rule: TargetRule) -> Sentence:
     if not rule.override:
-        return say("Nobody can let a failed gate of {stage} pass.", stage=stage)
+        return say("No one can override a failed {stage} gate.", stage=stage)
     return say(
-        "A failed gate of {stage} can be let pass, with a reason, by {who}.",
+        "{who} can override a failed {stage} gate by giving a reason.",
         stage=stage,
         who=_format_people(policy, rule.override),
     )
@@ -132,13 +131,13 @@ def _describe_rollback_rule(policy: Policy, rules: ModelRules) -> Sentence:
     names = dict.fromkeys([*rules.rollback_names, *({Policy.ADMIN_ROLE} & policy.roles.keys())])
     people = _format_people(policy, list(names))
     if not people:
-        return say("The policy names nobody who can roll back, freeze, repair, or archive.")
-    return say("Rolling back, freezing, repairing, and archiving is for {who}.", who=people)
+        return say("The policy lists no one who can roll back, freeze, repair, or archive.")
+    return say("{who} can roll back, freeze, repair, and archive.", who=people)
 
 
 def _describe_freeze_window(window: FreezeWindow) -> Sentence:
     return say(
-        "Nothing moves in Production for {time} from {cron} ({zone}) on{why}.",
+        "Production is frozen for {time} starting at {cron} ({zone}){why}.",
         time=format_duration(window.lasts),
         cron=Code(window.cron),
         zone=window.zone,
@@ -158,7 +157,7 @@ def _format_people(policy: Policy, names: Sequence[str]) -> list[object]:
                 say(
                     "{role} ({who})",
                     role=Code(name),
-                    who=[Mention(member_id) for member_id in member_ids] or ["nobody"],
+                    who=[Mention(member_id) for member_id in member_ids] or ["no one"],
                 )
             ]
         )
@@ -169,7 +168,7 @@ def freeze_announcement(freeze: Freeze) -> Sentence:
     """Return the channels' message about a freeze."""
     until = say(" until {when}", when=freeze.until) if freeze.until else say("")
     return say(
-        "❄️ {who} froze Production of {what}{until}: {why} Nothing moves there. To lift it: {lift}",
+        "❄️ {who} froze {what}{until}: {why} No version can enter or leave Production. To unfreeze: {lift}",
         who=format_actor(freeze.by),
         what=_frozen_models(freeze),
         until=until,
@@ -181,7 +180,7 @@ def freeze_announcement(freeze: Freeze) -> Sentence:
 def freeze_confirmation(freeze: Freeze) -> Sentence:
     """Return the answer to the person who froze Production."""
     return say(
-        "Production of {what} is frozen, and the channel is told. To lift it: {lift}",
+        "Froze {what} and announced it in the channel. To unfreeze: {lift}",
         what=_frozen_models(freeze),
         lift=unfreeze_command(freeze.model),
     )
@@ -190,7 +189,7 @@ def freeze_confirmation(freeze: Freeze) -> Sentence:
 def unfreeze_announcement(freeze: Freeze, by: Actor, reason: str) -> Sentence:
     """Return the channels' message about an unfreeze."""
     return say(
-        "{who} lifted the freeze of Production of {what}{why}",
+        "{who} unfroze {what}{why}",
         who=format_actor(by),
         what=_frozen_models(freeze),
         why=say(": {reason}", reason=ended_with_period(reason)) if reason else ".",
@@ -198,4 +197,4 @@ def unfreeze_announcement(freeze: Freeze, by: Actor, reason: str) -> Sentence:
 
 
 def _frozen_models(freeze: Freeze) -> object:
-    return Name(freeze.model) if freeze.model else "every model"
+    return Name(freeze.model) if freeze.model else "all models"

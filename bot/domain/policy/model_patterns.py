@@ -1,4 +1,4 @@
-"""Patterns for model names, as in the policy file: which one wins, and which names two of them share."""
+"""Patterns for model names, as in the policy file: whether one covers another, and whether two overlap."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import itertools
 import re
 from fnmatch import fnmatchcase
 
-MAX_STARS = 8  # stars of a pattern that are tried, since each one doubles the work
+MAX_STARS = 8  # maximum number of stars to compare, since each one doubles the work
 
 
 def is_literal(pattern: str) -> bool:
-    """Return whether the pattern has no wildcard, and so is one model's name."""
+    """Return whether the pattern has no wildcard, and so is a single model's name."""
     return not set("*?[") & set(pattern)
 
 
 def covers(broader: str, narrower: str) -> bool:
-    """Return whether `broader` matches every name that `narrower` does. False for brackets, which aren't compared.
+    """Return whether `broader` matches every name that `narrower` matches; False for brackets, which aren't compared.
 
-    A star is tried as nothing and as a long run of characters that no pattern contains.
+    Tries each star as an empty string, and as a long string of characters that no pattern contains.
     """
     if "[" in broader + narrower or narrower.count("*") > MAX_STARS:
         return False

@@ -1,4 +1,4 @@
-"""Rules that could never give a verdict: refused when a monitor is added or changed, not when it's loaded. Pure."""
+"""Finds rules that could never reach a verdict; runs when a monitor is added or changed, not when it's loaded. Pure."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from bot.domain.policy.monitor_config import MonitorConfig
 
 MAX_BASELINE_DAYS = 21  # the longest baseline, unless `history` is longer
 CHECK_RETENTION = timedelta(days=35)  # how long checks are kept: five weeks of the same hours
-MIN_BASELINE_WINDOWS = 5  # past windows that a window is compared with
-MIN_DAY_COVERAGE = 0.9  # of a day; the part outside all windows is never checked
+MIN_BASELINE_WINDOWS = 5  # past windows to compare a window with
+MIN_DAY_COVERAGE = 0.9  # fraction of a day; the part outside all windows is never checked
 
 
 @dataclass(frozen=True, slots=True)
 class MonitorConfigProblem:
-    """Why a monitor could never give a verdict, and the field to change."""
+    """Why a monitor could never reach a verdict, and the field to change."""
 
     field: str
     reason: Sentence
 
 
 def find_config_problem(config: MonitorConfig) -> MonitorConfigProblem | None:
-    """Return why this rule could never give a verdict or would skip part of the day; None if it's fine.
+    """Return why this rule could never reach a verdict or would skip part of the day, or None if it's fine.
 
-    Only checks rules against a baseline.
+    Only rules that compare with a baseline are checked.
     """
     if not config.uses_baseline:
         return None
     if config.min_effect.kind is EffectKind.OF_ERROR and not config.higher_is_better:
         why = say(
-            "Lower is better for {query}, so a plain percentage is already a part of the error. Use {plain}.",
+            "Lower is better for {query}, so a plain percentage is already relative to the error. Use {plain}.",
             query=Code(truncate(config.query, 60)),
             plain=Code(str(MinimumEffect(config.min_effect.amount))),
         )
         return MonitorConfigProblem("min_effect", why)
     if config.history > CHECK_RETENTION:
         why = say(
-            "Checks are kept for {kept}, so a baseline never covers {history}. Use at most {kept}.",
+            "Checks are kept for {kept}, so a baseline can't cover {history}. Use at most {kept}.",
             kept=format_duration(CHECK_RETENTION),
             history=format_duration(config.history),
         )
@@ -51,8 +51,8 @@ def find_config_problem(config: MonitorConfig) -> MonitorConfigProblem | None:
     longest = day * (max_baseline // day // MIN_BASELINE_WINDOWS)
     if config.every > longest:
         why = say(
-            "A baseline has at most {most}; checked every {every}, it has {readings}, and {least} are needed. "
-            "Check at least every {longest}.",
+            "A baseline covers at most {most}. One check every {every} gives {readings}, but {least} are needed; "
+            "check at least every {longest}.",
             most=format_duration(max_baseline),
             every=format_duration(config.every),
             readings=pluralize(_count_in_baseline(config.every, max_baseline, day), "reading"),
@@ -70,8 +70,8 @@ def _window_problem(
     window = config.window
     if window > max_window:
         return say(
-            "A baseline has at most {most}; a window of {window} fits into it {times}, and {least} are needed. "
-            "Use at most {longest}.",
+            "A baseline covers at most {most}. A window of {window} fits {times}, but must fit {least} times; "
+            "use at most {longest}.",
             most=format_duration(max_baseline),
             window=format_duration(window),
             times=pluralize(_count_in_baseline(window, max_baseline, day), "time"),
@@ -94,7 +94,7 @@ def _window_problem(
         Code(format_duration(candidate)) for candidate in nearest_windows(window, day) if candidate >= config.every
     ]
     return say(
-        "A window of {window} fits {times} into {period} and leaves {left} that are never judged. Use {instead}.",
+        "A window of {window} fits {times} into {period}, so {left} would never be checked. Use {instead}.",
         window=format_duration(window),
         times=pluralize(times, "time"),
         period=format_duration(period),
@@ -104,9 +104,9 @@ def _window_problem(
 
 
 def nearest_windows(window: timedelta, day: timedelta) -> tuple[timedelta, timedelta]:
-    """Return the next shorter and next longer window that divides a day, or is a multiple of it.
+    """Return the next shorter and the next longer window that divides a day or is a multiple of a day.
 
-    They're rounded down to what can be typed.
+    Both are rounded down to a duration that can be typed.
     """
     days, times = window // day, day // window
     shorter, longer = (days * day, (days + 1) * day) if days else (day / (times + 1), day / times)

@@ -1,4 +1,4 @@
-"""Parsing the policy file, with a readable error for everything that's wrong in it."""
+"""Parses the policy file, with a readable message for each error."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ from bot.domain.policy.policy import (
 
 
 def validate_policy(data: object) -> Policy:
-    """Return the policy in the file's parsed YAML. Raises WrongPolicy with every error, each with its path."""
+    """Return the policy from the file's parsed YAML. Raises WrongPolicy with all errors, each with its path."""
     if not isinstance(data, Mapping):
-        raise Misconfigured("The policy file must hold keys such as channel, roles and models.")
+        raise Misconfigured("The policy file must contain keys such as channel, roles, and models.")
     try:
         return Policy.model_validate(data)
     except ValidationError as error:
         faults = [fault for item in _validation_errors(data, error) for fault in _fault_sentences(item)]
-        raise WrongPolicy(say("The policy file is wrong. {faults}", faults=" ".join(faults)), faults) from error
+        raise WrongPolicy(say("The policy file has errors. {faults}", faults=" ".join(faults)), faults) from error
 
 
 def _validation_errors(data: Mapping[str, Any], error: ValidationError) -> list[Any]:
@@ -56,7 +56,7 @@ def _validation_errors(data: Mapping[str, Any], error: ValidationError) -> list[
     except ValidationError as more:
         beside = [
             tuple(error_path[:-1]) for error_path in paths if len(error_path) > 1
-        ]  # may be a typo of the missing key
+        ]  # the unknown key can be a typo of the missing one
         errors += [item for item in more.errors() if tuple(_file_path(item["loc"])) not in beside]
     return errors
 
@@ -79,13 +79,13 @@ def _without_paths(data: Any, paths: Sequence[Sequence[int | str]]) -> Any:
 
 
 def _fault_sentences(error: Any) -> list[str]:
-    """Return the sentences for one of pydantic's errors; our own can have several, one a line."""
+    """Return the sentences for one pydantic error; one from Registrar's validators can contain several lines."""
     path = _file_path(error["loc"])
     where = ".".join(str(step) for step in path)
     if error["type"] == "extra_forbidden":
         known = _known_keys(path[:-1])
         near = difflib.get_close_matches(str(path[-1]), known, n=1, cutoff=0.5)
-        return [f"{where}: unknown key; " + (f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}.")]
+        return [f"{where}: unknown key; " + (f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}.")]
     lines = [line if line.endswith("?") else f"{line}." for line in error_message(error).split("\n")]
     return [f"{where}: {line[:1].lower()}{line[1:]}" if where else line for line in lines]
 

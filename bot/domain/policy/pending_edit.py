@@ -13,15 +13,15 @@ from bot.domain.core.sentence import Code, Sentence, join_sentences, say
 from bot.domain.policy.policy import Policy
 from bot.domain.policy.rule_changes import ChangeKind, PolicyChange
 
-MIN_SETTLE = timedelta(seconds=2)  # how long the file must stay unchanged before any edit applies
-MAX_LINES = 10  # lines about changes in one message; the others are counted
-MAX_PATHS = 3  # paths in the file that one line names
+MIN_SETTLE = timedelta(seconds=2)  # how long the file must stay unchanged before any edit takes effect
+MAX_LINES = 10  # changes listed in one message; the rest are counted
+MAX_PATHS = 3  # paths listed in one line
 
 
 class PolicyEditState(Enum):
     """Why the policy in effect isn't the one on disk."""
 
-    SETTLING = "settling"  # the edit waits until the file has been unchanged for long enough
+    SETTLING = "settling"  # the edit takes effect once the file has been unchanged for long enough
     BROKEN = "broken"
     MISSING = "missing"
 
@@ -59,16 +59,17 @@ def describe_pending_edit(edit: PendingPolicyEdit, revision: str, now: datetime)
     """Return why the policy file isn't in effect; `revision` is the policy that is."""
     old = Code(revision or "none")
     if edit.state is PolicyEditState.MISSING:
-        return say("The policy file is missing or can't be read. Revision {old} stays in force.", old=old)
+        return say("The policy file is missing or can't be read. Revision {old} stays in effect.", old=old)
     if edit.state is PolicyEditState.BROKEN:
-        return say("The policy file has errors. Revision {old} stays in force.", old=old)
+        return say("The policy file has errors. Revision {old} stays in effect.", old=old)
     if edit.applies_at is None or edit.applies_at <= now:
         return say(
-            "The policy file changed; the edit applies in a moment. Until then, revision {old} is in force.", old=old
+            "The policy file changed, and the edit takes effect shortly. Until then, revision {old} stays in effect.",
+            old=old,
         )
     return say(
-        "The policy file changed; the edit applies at {when} (in {left}) unless the file changes again. "
-        "Until then, revision {old} is in force.",
+        "The policy file changed. The edit takes effect at {when} (in {left}) unless the file changes again. "
+        "Until then, revision {old} stays in effect.",
         when=edit.applies_at,
         left=format_duration(edit.applies_at - now),
         old=old,

@@ -28,12 +28,12 @@ DEFAULT_CHECK_TIMEOUT = timedelta(minutes=10)  # then the thread says that servi
 
 
 class FreezeWindow(StrictModel):
-    """A recurring window in which no version enters or leaves Production."""
+    """A recurring window in which no version can enter or leave Production."""
 
-    cron: str  # when it begins: minute, hour, day, month, weekday
+    cron: str  # when it begins: minute, hour, day of month, month, weekday
     lasts: Duration = Field(alias="for", gt=timedelta(0), le=timedelta(days=366))  # how long it lasts, such as 62h
     zone: str = "UTC"  # the time zone of cron, such as Europe/Berlin
-    reason: str = ""  # why; shown in refusals
+    reason: str = ""  # the reason, shown in refusals
 
     @model_validator(mode="after")
     def _check_cron(self) -> FreezeWindow:
@@ -52,14 +52,14 @@ _KEYS_WITHOUT_EFFECT_ON_DECISIONS = {
 class TargetRule(StrictModel):
     """The rules for promoting a version to one stage."""
 
-    approvers: list[str] = Field(default_factory=list)  # roles, user ids or user groups
+    approvers: list[str] = Field(default_factory=list)  # roles, user IDs, or user groups
     # Strict: YAML's `yes` isn't a number of people.
     required: int = Field(default=1, ge=1, le=50, strict=True)  # how many different people must approve
     requester_may_approve: bool = False  # whether the requester can also approve
-    # how long a request lasts, until its version is moved; durations are 30m, 24h, 7d
+    # how long a request can wait until its version is moved, such as 30m, 24h, or 7d
     expires_after: Duration = Field(default=timedelta(days=7), gt=timedelta(0), le=timedelta(days=3650))
     remind_after: Duration | None = Field(default=None, gt=timedelta(0))  # when to remind the approvers
-    # how approvers hear about a request: mentioned on its card, messaged directly, or only named on the card
+    # how approvers are notified of a request: mentioned on its card, messaged directly, or only named on the card
     tell_approvers: Literal["mention", "direct", "none"] = "mention"
     gates: list[Gate] = Field(default_factory=list)  # checks that a version must pass
     override: list[str] = Field(default_factory=list)  # who can override failed gates, with a reason
@@ -70,8 +70,8 @@ class TargetRule(StrictModel):
 class RollbackRule(StrictModel):
     """Who can roll back without approvals."""
 
-    by: list[str]  # roles, user ids or user groups
-    fast: bool = True  # always true: whoever can roll back does so alone, and it takes effect immediately
+    by: list[str]  # roles, user IDs, or user groups
+    fast: bool = True  # always true: anyone who can roll back does so alone, and it takes effect immediately
 
     @model_validator(mode="after")
     def _check_fast(self) -> RollbackRule:
@@ -83,17 +83,18 @@ class RollbackRule(StrictModel):
 class ModelRules(StrictModel):
     """All rules for the models of one pattern."""
 
-    channel: str | None = None  # the channel for these models; without: the file's channel
-    staging: TargetRule | None = None  # the rule for Staging; without: nobody can promote there
-    production: TargetRule | None = None  # the rule for Production; without: nobody can promote there
-    rollback: RollbackRule | None = None  # who can roll back; without: those who approve for Production
-    # what watches the version in Production: docs/monitoring.md
+    channel: str | None = None  # the channel for these models; if omitted, the file's channel
+    staging: TargetRule | None = None  # the rule for Staging; if omitted, no one can promote there
+    production: TargetRule | None = None  # the rule for Production; if omitted, no one can promote there
+    rollback: RollbackRule | None = None  # who can roll back; if omitted, the approvers for Production
+    # the monitors of the version in Production: docs/monitoring.md
     monitors: list[MonitorConfig] = Field(default_factory=list)
     freeze: list[FreezeWindow] = Field(default_factory=list)  # recurring windows in which Production is frozen
-    directions: dict[str, Literal["higher", "lower"]] = Field(default_factory=dict)  # which way each metric is better
+    # which direction is better for each metric
+    directions: dict[str, Literal["higher", "lower"]] = Field(default_factory=dict)
 
     def rule(self, target: Stage) -> TargetRule | None:
-        """Return the rule for promotions to `target`, or None if the file has none: then nobody can promote there."""
+        """Return the rule for promotions to `target`, or None if there's none; then no one can promote there."""
         return {Stage.STAGING: self.staging, Stage.PRODUCTION: self.production}.get(target)
 
     @property
@@ -106,8 +107,8 @@ class Source(BaseModel):
     """Where monitors get their metrics. Further keys depend on the source's type."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
-    type: str  # push, mlflow, prometheus, or a plug-in's type
-    url: str | None = None  # its address, for types that have one
+    type: str  # push, mlflow, prometheus, or a plugin's type
+    url: str | None = None  # its URL, for types that have one
 
     @property
     def options(self) -> dict[str, Any]:
@@ -122,8 +123,8 @@ BUILT_IN_SOURCES = {"push": Source(type="push"), "mlflow": Source(type="mlflow")
 class ApiClient(StrictModel):
     """A program that can use the HTTP API. Its token is read from the environment or a file, never from the policy."""
 
-    token_env: str | None = None  # the variable that holds the token
-    token_file: str | None = None  # or the file that holds it
+    token_env: str | None = None  # the environment variable that contains the token
+    token_file: str | None = None  # or the file that contains it
     models: list[str] = Field(default_factory=lambda: ["*"])  # patterns of the models it can access
     # push: send readings; request: request, register, and read or cancel its own requests; read: read every request
     may: list[Literal["request", "push", "read"]] = Field(default_factory=list)
@@ -132,15 +133,15 @@ class ApiClient(StrictModel):
 class WebhookEndpoint(StrictModel):
     """An endpoint that receives an event for every transition."""
 
-    url_env: str | None = Field(default=None, min_length=1)  # the environment variable that holds the address
-    url: str | None = Field(default=None, min_length=1)  # or the address itself
-    secret_env: str | None = Field(default=None, min_length=1)  # the variable that holds the secret for signing events
+    url_env: str | None = Field(default=None, min_length=1)  # the environment variable that contains the URL
+    url: str | None = Field(default=None, min_length=1)  # or the URL itself
+    secret_env: str | None = Field(default=None, min_length=1)  # the environment variable with the signing secret
     models: list[str] = Field(default_factory=lambda: ["*"])  # patterns of the models it receives events about
 
     @model_validator(mode="after")
     def _check_one_address(self) -> WebhookEndpoint:
         if (self.url is None) == (self.url_env is None):
-            raise ValueError("needs url_env or url, and not both")
+            raise ValueError("needs either url_env or url, not both")
         return self
 
     @property
@@ -155,34 +156,34 @@ class WebhookEndpoint(StrictModel):
 
 
 class ServingProbe(StrictModel):
-    """Where to read which version really serves: checked `every` so often, for at most `timeout`."""
+    """Where to read which version is actually serving: polled at the interval `every`, for at most `timeout`."""
 
-    url: str = Field(min_length=1)  # its address; {model} stands for the model's name
+    url: str = Field(min_length=1)  # its URL; {model} stands for the model's name
     json_path: str = Field(default="version", alias="json", min_length=1)  # the path to the version in the answer
-    # when it is given up
+    # when to give up
     timeout: Duration = Field(default=DEFAULT_CHECK_TIMEOUT, gt=timedelta(0), le=timedelta(days=1))
-    # how often it is asked
+    # how often to poll
     every: Duration = Field(default=DEFAULT_CHECK_INTERVAL, ge=timedelta(seconds=1), le=timedelta(hours=1))
 
 
 class AnchorConfig(StrictModel):
-    """Where the head of the audit chain is recorded, out of the bot's reach."""
+    """Where the head of the audit log is recorded, out of the bot's reach."""
 
     file: str | None = Field(default=None, min_length=1)  # an append-only file
-    channel: str | None = Field(default=None, min_length=1)  # a channel
+    channel: str | None = Field(default=None, min_length=1)  # a channel to post it in
     every: Duration = Field(default=timedelta(hours=1), gt=timedelta(0), le=timedelta(days=3650))  # how often
 
     @model_validator(mode="after")
     def _check_destination(self) -> AnchorConfig:
         if self.file is None and self.channel is None:
-            raise ValueError("needs file, channel or both")
+            raise ValueError("needs file, channel, or both")
         return self
 
 
 class EditRule(StrictModel):
     """How edits of this file take effect while the bot runs."""
 
-    # how long the file must stay unchanged before an edit that loosens a rule applies
+    # how long the file must stay unchanged before an edit that loosens a rule takes effect
     settle: Duration = Field(default=timedelta(seconds=30), ge=timedelta(0), le=timedelta(days=1))
 
 
@@ -191,19 +192,19 @@ class Policy(StrictModel):
 
     ADMIN_ROLE: ClassVar[str] = "admin"  # the role for exceptional actions
 
-    channel: str = "#ml-models"  # the default: a name with `#`, or a channel's id
-    roles: dict[str, list[str]] = Field(default_factory=dict)  # names for user ids and user groups; admin is built in
+    channel: str = "#ml-models"  # the default channel: a name with `#`, or a channel ID
+    roles: dict[str, list[str]] = Field(default_factory=dict)  # names for user IDs and user groups; admin is built in
     models: dict[str, ModelRules]  # by pattern: the model's own name or the longest match applies
-    # which way each metric is better, unless a model overrides it
+    # which direction is better for each metric, unless a model overrides it
     directions: dict[str, Literal["higher", "lower"]] = Field(default_factory=dict)
     sources: dict[str, Source] = Field(default_factory=dict)  # where monitors get their metrics, by name
     clients: dict[str, ApiClient] = Field(default_factory=dict)  # programs that can use the HTTP API, by name
-    operators: dict[str, str] = Field(default_factory=dict)  # users of the bot's machine, with their Slack ids
+    operators: dict[str, str] = Field(default_factory=dict)  # users of the bot's machine, with their Slack IDs
     notify: list[WebhookEndpoint] = Field(default_factory=list)  # endpoints that receive every transition of Production
     serving: dict[str, ServingProbe] = Field(default_factory=dict)  # by pattern: where to read which version serves
-    anchor: AnchorConfig | None = None  # where the head of the audit chain is recorded
-    freeze: list[FreezeWindow] = Field(default_factory=list)  # for every model, in addition to its own windows
-    max_auto: int = Field(default=3, ge=0, le=1000)  # most automatic rollbacks, over all models, in 24 hours
+    anchor: AnchorConfig | None = None  # where the head of the audit log is recorded
+    freeze: list[FreezeWindow] = Field(default_factory=list)  # freeze windows for all models, in addition to their own
+    max_auto: int = Field(default=3, ge=0, le=1000)  # maximum automatic rollbacks in 24 hours, over all models
     edits: EditRule = Field(default_factory=EditRule, alias="policy")  # how edits of this file take effect
 
     @model_validator(mode="after")
@@ -226,7 +227,7 @@ class Policy(StrictModel):
         return self.rules_for(model).channel or self.channel
 
     def directions_for(self, model: str) -> dict[str, Literal["higher", "lower"]]:
-        """Return which way metrics of `model` are better, for those that the file names."""
+        """Return which direction is better for each metric of `model` that the file lists."""
         return self.directions | self.rules_for(model).directions
 
     def source(self, name: str) -> Source | None:
@@ -234,12 +235,12 @@ class Policy(StrictModel):
         return self.sources.get(name) or BUILT_IN_SOURCES.get(name)
 
     def total_refusal(self, rule: MonitorConfig) -> Sentence | None:
-        """Return why a monitor can't have `of`, since pushed readings bring their own total; None if it can."""
+        """Return why a monitor can't set `of` (pushed readings include their own total), or None if it can."""
         source = self.source(rule.source)
         if rule.of is None or source is None or source.type != "push":
             return None
         return say(
-            "{source} takes pushed readings, each with its own total. Push {of} with each reading instead.",
+            "{source} accepts pushed readings, each with its own total. Push {of} with each reading instead.",
             source=Code(rule.source),
             of=Code("of"),
         )
@@ -266,10 +267,10 @@ class Policy(StrictModel):
         return [*self.freeze, *self.rules_for(model).freeze]
 
     def fingerprint(self, model: str, target: Stage) -> str:
-        """Return a hash that changes with every rule that a decision about `model` and `target` rests on.
+        """Return a hash that changes with every rule that a decision about `model` and `target` depends on.
 
-        Roles count as the ids behind them. How long a request lasts and how people hear about it decides
-        nothing and is left out: editing those, or adding a key, doesn't outdate pending requests.
+        Roles are replaced by the ids in them. How long a request lasts and how people are notified don't affect
+        decisions, so they're left out: editing them, or adding a key, doesn't outdate pending requests.
         """
         rule = self.rules_for(model).rule(target)
         if rule is None:
@@ -279,7 +280,7 @@ class Policy(StrictModel):
         return hashlib.sha256(json.dumps(settings | people, sort_keys=True).encode()).hexdigest()[:16]
 
     def expand_roles(self, names: list[str]) -> frozenset[str]:
-        """Return the user and group ids behind role names and ids."""
+        """Return the user and group ids that role names and ids stand for."""
         return frozenset(slack_id for name in names for slack_id in self.roles.get(name, [name]))
 
     def all_slack_ids(self) -> frozenset[str]:
@@ -305,7 +306,7 @@ def is_slack_id(text: str) -> bool:
 
 
 def unsigned_endpoints(policy: Policy) -> list[str]:
-    """Return the endpoints whose events aren't signed, so that they can't verify the sender."""
+    """Return the endpoints that get unsigned events, and so can't verify the sender."""
     return [
         f"notify.{at} ({endpoint.display_name})"
         for at, endpoint in enumerate(policy.notify)
@@ -314,52 +315,54 @@ def unsigned_endpoints(policy: Policy) -> list[str]:
 
 
 def shadowed_patterns(policy: Policy) -> list[str]:
-    """Return the patterns that never apply, since another one wins wherever they match, each with that other one."""
+    """Return the patterns that never apply because another one always takes precedence, each with that other one."""
     shadowed, order = [], list(policy.models)
     for at, pattern in enumerate(order):
         for other in order:
             is_before = (len(other), -order.index(other)) > (len(pattern), -at)
             if other != pattern and is_before and not is_literal(pattern) and covers(other, pattern):
-                shadowed.append(f"models.{pattern} ({other} wins)")
+                shadowed.append(f"models.{pattern} ({other} takes precedence)")
                 break
     return shadowed
 
 
 def _name_hint(name: str, kind: str, known: Collection[str]) -> str:
-    """Return the known name that is closest to a wrong one; if none is close, all that there are."""
+    """Return the known name that is closest to a wrong one, or all known names if none is close."""
     close_matches = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {close_matches[0]}?" if close_matches else f"{kind} are: {', '.join(known) or 'none'}"
+    return f"did you mean {close_matches[0]}?" if close_matches else f"known {kind}: {', '.join(known) or 'none'}"
 
 
 def _name_errors(policy: Policy) -> Iterator[str]:
-    """Yield what is wrong with the names of people and roles."""
+    """Yield the errors in the names of people and roles."""
     for path, names in _people_by_path(policy):
         for name in names:
             if name not in policy.roles and not is_slack_id(name):
-                yield f"{path}: {name!r} is neither a role nor a Slack id; {_name_hint(name, 'roles', policy.roles)}"
+                yield f"{path}: {name!r} is neither a role nor a Slack ID; {_name_hint(name, 'roles', policy.roles)}"
     for role, ids in policy.roles.items():
         if is_slack_id(role):
-            yield f"roles.{role}: a role cannot be called like a Slack id"
+            yield f"roles.{role}: a role's name can't look like a Slack ID"
         yield from (
-            f"roles.{role}: {slack_id!r} is no Slack id (U…, W… or S…)" for slack_id in ids if not is_slack_id(slack_id)
+            f"roles.{role}: {slack_id!r} isn't a Slack ID (U…, W…, or S…)"
+            for slack_id in ids
+            if not is_slack_id(slack_id)
         )
     for name, user in policy.operators.items():
         if not is_slack_id(user):
-            yield f"operators.{name}: {user!r} is no Slack id (U… or W…)"
+            yield f"operators.{name}: {user!r} isn't a Slack ID (U… or W…)"
 
 
 def _monitor_errors(policy: Policy) -> Iterator[str]:
-    """Yield what is wrong with monitors: names, sources, and rules that could never give a verdict."""
+    """Yield the errors in monitors: names, sources, and rules that could never reach a verdict."""
     for pattern, rules in policy.models.items():
         seen_names: set[str] = set()
         for at, monitor in enumerate(rules.monitors):
             path = f"models.{pattern}.monitors.{at}"
             if monitor.name in seen_names:
-                yield f"{path}.name: {monitor.name!r} is the name of another monitor of this pattern"
+                yield f"{path}.name: {monitor.name!r} is already the name of another monitor for this pattern"
             seen_names.add(monitor.name)
             if policy.source(monitor.source) is None:
                 hint = _name_hint(monitor.source, "sources", sorted({*policy.sources, *BUILT_IN_SOURCES}))
-                yield f"{path}.source: {monitor.source!r} is no source; {hint}"
+                yield f"{path}.source: {monitor.source!r} isn't a source; {hint}"
             if why_not := policy.total_refusal(monitor):
                 yield f"{path}.of: {str(why_not).removesuffix('.')}"
             if problem := find_config_problem(monitor):

@@ -28,8 +28,8 @@ from bot.domain.registry.model import TARGET_STAGES
 class ChangeKind(Enum):
     """What a policy change is about."""
 
-    PATTERN = "pattern"  # a pattern was added, removed or reordered
-    STAGE = "stage"  # a stage has a rule where nobody could approve before, or vice versa
+    PATTERN = "pattern"  # a pattern was added, removed, or reordered
+    STAGE = "stage"  # someone can approve for a stage where no one could before, or vice versa
     REQUIRED = "required"
     APPROVERS = "approvers"
     OWN_REQUESTS = "own requests"  # requester_may_approve
@@ -53,7 +53,7 @@ class ChangeKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class PolicyChange:
-    """One difference between two policies: its path in the file, and a sentence about it."""
+    """One difference between two policies: its path in the file, and a sentence that describes it."""
 
     path: str
     kind: ChangeKind
@@ -97,14 +97,14 @@ def model_rule_changes(old: PolicySide, new: PolicySide, path: str) -> Iterator[
 def _stage_rule_changes(
     old: PolicySide, new: PolicySide, before: TargetRule | None, after: TargetRule | None, path: str
 ) -> Iterator[PolicyChange]:
-    """Yield changes of a stage's rule; if nobody can approve, nothing else matters."""
+    """Yield the changes to a stage's rule; if no one can approve, nothing else matters."""
     if after is None or not new.expand_roles(after.approvers):
         if before is not None and old.expand_roles(before.approvers):
-            yield PolicyChange(path, ChangeKind.STAGE, False, say("nobody can approve any more"))
+            yield PolicyChange(path, ChangeKind.STAGE, False, say("no one can approve anymore"))
         return
     if before is None or not old.expand_roles(before.approvers):
         who = [Mention(user_id) for user_id in sorted(new.expand_roles(after.approvers))]
-        yield PolicyChange(path, ChangeKind.STAGE, True, say("{who} can approve; nobody could before", who=who))
+        yield PolicyChange(path, ChangeKind.STAGE, True, say("{who} can approve; no one could before", who=who))
         return
     yield from _approval_rule_changes(before, after, path)
     yield from _gate_changes(old, new, before, after, path)
@@ -115,7 +115,7 @@ def _stage_rule_changes(
 
 
 def _approval_rule_changes(before: TargetRule, after: TargetRule, path: str) -> Iterator[PolicyChange]:
-    may = "can approve" if after.requester_may_approve else "can no longer approve"
+    can = "can approve" if after.requester_may_approve else "can no longer approve"
     changes = (
         (
             "required",
@@ -127,7 +127,7 @@ def _approval_rule_changes(before: TargetRule, after: TargetRule, path: str) -> 
             "requester_may_approve",
             ChangeKind.OWN_REQUESTS,
             after.requester_may_approve,
-            say("requesters {may} their own requests", may=may),
+            say("requesters {can} their own requests", can=can),
         ),
         (
             "expires_after",
@@ -172,7 +172,7 @@ class _GateDemand:
 def _gate_changes(
     old: PolicySide, new: PolicySide, before: TargetRule, after: TargetRule, path: str
 ) -> Iterator[PolicyChange]:
-    """Compare what all gates together require, bound by bound."""
+    """Compare what all gates require together, bound by bound."""
     was, now = _gate_demands(old, before), _gate_demands(new, after)
     for key in [*was, *(key for key in now if key not in was)]:
         old_demand, new_demand = was.get(key), now.get(key)
@@ -188,7 +188,7 @@ def _gate_changes(
 
 
 def _gate_demands(side: PolicySide, rule: TargetRule) -> dict[str, _GateDemand]:
-    """Return what a rule's gates together require; blocked versions are refused unless a gate allows them."""
+    """Return what a rule's gates require together; blocked versions are refused unless a gate allows them."""
     is_said = any(isinstance(gate, NotBlockedGate) for gate in rule.gates)
     demands: dict[str, _GateDemand] = {} if is_said else {_BLOCKED_VERSIONS_KEY: _GateDemand(1, "refused")}
     for gate in rule.gates:
@@ -218,7 +218,7 @@ def _demands_of_gate(side: PolicySide, gate: Gate) -> Iterator[tuple[str, _GateD
 
 
 def _metric_demands(gate: MetricGate, directions: Mapping[str, str]) -> Iterator[tuple[str, _GateDemand]]:
-    """Yield a metric's bounds. The direction is part of the key, since it changes a bound's meaning."""
+    """Yield a metric's bounds. The direction is part of the key because it changes a bound's meaning."""
     if (lower_bound := gate.at_least) is not None:
         yield f"{gate.metric} at least", _GateDemand(lower_bound, format_number(lower_bound))
     if (upper_bound := gate.at_most) is not None:
@@ -232,7 +232,7 @@ def _metric_demands(gate: MetricGate, directions: Mapping[str, str]) -> Iterator
 
 
 def _monitor_changes(old: ModelRules, new: ModelRules, path: str) -> Iterator[PolicyChange]:
-    """Yield changed monitors; any change to one that then rolls back automatically loosens."""
+    """Yield changed monitors; any change to a monitor that then rolls back automatically counts as loosening."""
     before = {monitor.name: monitor for monitor in old.monitors}
     after = {monitor.name: monitor for monitor in new.monitors}
     where = f"{path}.monitors"
@@ -241,13 +241,13 @@ def _monitor_changes(old: ModelRules, new: ModelRules, path: str) -> Iterator[Po
         if was != now:
             loosens = now is not None and now.action == "auto"
             did = "removed" if now is None else "added" if was is None else "changed"
-            words = "rolls back automatically by a new rule" if loosens else did
+            words = "has a new rule and rolls back automatically" if loosens else did
             sentence = say("{name} {did}", name=Code(name), did=words)
             yield PolicyChange(where, ChangeKind.MONITORS, loosens, sentence)
 
 
 def _freeze_window_changes(old: PolicySide, new: PolicySide, path: str) -> Iterator[PolicyChange]:
-    """Yield changed freeze windows, the file's own included: a shorter one loosens."""
+    """Yield changed freeze windows, including those for the whole file; a shorter one counts as loosening."""
     before, after = _freeze_window_durations(old), _freeze_window_durations(new)
     for cron, time_zone in [*before, *(key for key in after if key not in before)]:
         was, now = before.get((cron, time_zone)), after.get((cron, time_zone))

@@ -1,1 +1,1 @@
-"""What happened, and proof that it’s whole."""
+"""The audit log: reading it, and anchoring its head elsewhere."""

@@ -1,4 +1,4 @@
-"""Anchoring: from time to time, copy the audit chain's head to where the bot can't change it."""
+"""Anchoring: periodically copy the audit chain's head to a place where the bot can't change it."""
 
 from __future__ import annotations
 
@@ -23,27 +23,29 @@ PAGE_SIZE = 50  # events per page when looking for new ones
 
 
 class Anchoring:
-    """Writes the chain's head to a file or a channel, as often as the policy says.
+    """Writes the chain's head to a file or a channel at the interval in the policy.
 
-    Several processes on one ledger can do it at once: a head that is written twice does no harm.
+    Several processes on one ledger can do it at once; writing a head twice is harmless.
     """
 
     def __init__(self, context: Context, file: AnchorFile) -> None:
         self._context = context
         self._file = file
-        self._reported_fault = ""  # the last reported error: retries come every few seconds, and it's reported once
+        self._reported_fault = ""  # the last reported error, so that retries every few seconds report it only once
 
     def anchor_if_due(self) -> bool:
         """Anchor the head if it's due and there are new events; return whether there are messages to deliver.
 
-        A file that can't be written is reported and retried at the next call. Raises LedgerUnavailable.
+        If the file can't be written, report it; the next call tries again. Raises LedgerUnavailable.
         """
         anchor, now = self._context.policy.anchor, self._context.clock.now()
         if anchor is None:
             return False
         with self._context.ledger.read() as reader:
             last = next(iter(reader.latest_audit_events(tags=[EventTag.ANCHORED], limit=1)), None)
-            is_same_file = last is not None and last.event.evidence.get("file") == anchor.file  # else it's due at once
+            is_same_file = (
+                last is not None and last.event.evidence.get("file") == anchor.file
+            )  # else it's due immediately
             if (last and is_same_file and now - last.event.at < anchor.every) or not _has_new_events(reader, last):
                 return False
             head = reader.audit_head()
@@ -74,23 +76,21 @@ class Anchoring:
                 )
 
     def _report_failure(self, anchor: AnchorConfig, last: ChainedEvent | None, error: RegistrarError) -> bool:
-        """Report an error once, until it succeeds; return whether there are messages to deliver."""
+        """Report an error once until anchoring works again; return whether there are messages to deliver."""
         fault = hashlib.sha256(f"{anchor.file}\n{error}".encode()).hexdigest()[:12]
         if fault == self._reported_fault:
             return False
         self._reported_fault = fault
-        log.error("the audit is not anchored: %s", error)
-        notice = say(
-            "⚠️ The audit's head cannot be written down. {why} It is tried again until it works.", why=error.sentence
-        )
+        log.error("can't anchor the audit log: %s", error)
+        notice = say("⚠️ Can't anchor the audit log. {why} I'll keep trying.", why=error.sentence)
         with self._context.ledger.write() as tx:
-            key = f"not-anchored:{fault}:{last.number if last else 0}"  # shared with other processes that fail, too
+            key = f"not-anchored:{fault}:{last.number if last else 0}"  # the same in other processes that fail
             tx.add_message(channel_message(key, self._context.policy.channel, notice))
         return True
 
 
 def _has_new_events(reader: LedgerReader, last: ChainedEvent | None) -> bool:
-    """Tell whether there are events since the last anchor, other than anchoring itself."""
+    """Return whether there are events since the last anchor, other than anchoring itself."""
     after_number = last.event.evidence.get("number") if last else 0
     while events := reader.audit_events(
         after_number=after_number if isinstance(after_number, int) else 0, limit=PAGE_SIZE
@@ -102,4 +102,4 @@ def _has_new_events(reader: LedgerReader, last: ChainedEvent | None) -> bool:
 
 
 def _anchored_message(head: ChainHead) -> Sentence:
-    return say("The audit ends with number {number} now; its hash is {hash}.", number=head.number, hash=Code(head.hash))
+    return say("The audit log ends at event {number}; its hash is {hash}.", number=head.number, hash=Code(head.hash))

@@ -1,4 +1,4 @@
-"""Read the audit log of a model, page by page."""
+"""Read a model's audit log, page by page."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def audit_queries(context: Context) -> QueryHandlers:
 
 
 def _audit_page(context: Context, command: ShowAudit) -> tuple[list[ChainedEvent], Sentence | None]:
-    """Return a model's audit events, newest first, and how many break-glass reviews are missing, if any.
+    """Return a model's audit events, newest first, and a summary of missing break-glass reviews, if any.
 
-    There is one more event than AUDIT_PAGE_SIZE if there are further pages.
+    Includes one event more than AUDIT_PAGE_SIZE if there are further pages.
     """
     now = context.clock.now()
     since = resolve_start(command.since, now)

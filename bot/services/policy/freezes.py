@@ -32,7 +32,7 @@ class Freezes:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._last_redraw: tuple[Policy, datetime, object] | None = (
-            None  # under what, when, and for which freezes: `redraw`
+            None  # the policy, the time, and the freezes at the last `redraw_cards`
         )
 
     def handlers(self) -> ChangeHandlers:
@@ -40,13 +40,13 @@ class Freezes:
         return {FreezeModel: self.freeze, UnfreezeModel: self.unfreeze}
 
     def freeze(self, caller: Caller, command: FreezeModel, *, origin: str) -> Sentence:
-        """Stop transitions in Production from now on, and return the answer.
+        """Freeze Production for one model or all models, and return the answer.
 
         Raises BadInput and LedgerUnavailable.
         """
         model = _require_one_target(command.model, command.everywhere, "freeze")
         if not command.reason:
-            raise BadInput("A freeze needs a reason: whoever wants to promote gets to read it.")
+            raise BadInput('A freeze needs a reason. Add --reason "…".')
         now = self._context.clock.now()
         until = _end_time(command.until, now)
         freeze = Freeze(
@@ -59,9 +59,9 @@ class Freezes:
         return policy_messages.freeze_confirmation(freeze)
 
     def unfreeze(self, caller: Caller, command: UnfreezeModel, *, origin: str) -> Sentence:
-        """Lift the freezes that people made for a model, or for all models, and return the answer.
+        """End the freezes that people set for one model or for all models, and return the answer.
 
-        Raises BadInput if there is no such freeze, and LedgerUnavailable.
+        Raises BadInput if there's no such freeze, and LedgerUnavailable.
         """
         model = _require_one_target(command.model, command.everywhere, "unfreeze")
         by, now = actor_of(caller), self._context.clock.now()
@@ -78,21 +78,21 @@ class Freezes:
             raise BadInput(remaining.description if remaining else _nothing_to_unfreeze(model))
         announcement = policy_messages.unfreeze_announcement(lifted[0], by, command.reason)
         return (
-            join_sentences([announcement, say("It stays frozen all the same. {why}", why=remaining.description)], " ")
+            join_sentences([announcement, say("It's still frozen: {why}", why=remaining.description)], " ")
             if remaining
             else announcement
         )
 
     def active_freeze(self, model: str) -> ActiveFreeze | None:
-        """Return the freeze that stops a model's Production now, or None."""
+        """Return the freeze of a model's Production that applies now, or None."""
         with self._context.ledger.read() as reader:
             return active_freeze(model, reader.freezes(), self._context.policy, self._context.clock.now())
 
     def redraw_cards(self) -> int:
-        """Redraw the cards whose freeze has begun or ended by the clock since the last call; return how many.
+        """Redraw the cards of requests whose freeze has begun or ended over time since the last call; return how many.
 
-        The first call looks back to when requests were opened. Edited freeze windows count as well; freezes by people
-        redraw the cards right away.
+        The first call compares with the time when each request was opened. Edited freeze windows count, too; when
+        people freeze or unfreeze, the cards are redrawn immediately.
         """
         now, policy = self._context.clock.now(), self._context.policy
         with self._context.ledger.read() as reader:
@@ -125,7 +125,7 @@ class Freezes:
         tx.save_freeze(replace(freeze, lifted_at=now, lifted_by=by))
 
     def _announce(self, tx: LedgerTransaction, freeze: Freeze, sentence: Sentence, trigger: str) -> None:
-        """Tell the channel, and redraw the cards of pending requests."""
+        """Post in the channel, and redraw the cards of pending requests."""
         policy = self._context.policy
         channel = policy.channel_for(freeze.model) if freeze.model else policy.channel
         tx.add_message(channel_message(f"{trigger}:{freeze.id}", channel, sentence))
@@ -152,7 +152,7 @@ class Freezes:
 
 
 def _schedule_state(policy: Policy, freezes: Sequence[Freeze], now: datetime) -> object:
-    """Return a value that changes when a freeze begins or ends by the clock."""
+    """Return a value that changes when a freeze begins or ends over time."""
     windows = [*policy.freeze, *(window for rules in policy.models.values() for window in rules.freeze)]
     spans = [cron_window_at(one.cron, one.lasts, one.zone, now) for one in windows]
     return spans, [freeze.id for freeze in freezes if freeze.is_active(now)]
@@ -168,7 +168,7 @@ def _end_key(freeze: ActiveFreeze | None) -> str:
 def _require_one_target(model: str | None, all_models: bool, verb: str) -> str | None:
     """Return the model, or None for all models. Raises BadInput if both or neither are given."""
     if (model is None) is not all_models:
-        raise BadInput(f"Name one model, or write {verb} --all for every model.")
+        raise BadInput(f"Name one model, or {verb} all models with --all.")
     return model
 
 
@@ -176,15 +176,13 @@ def _end_time(until: timedelta | datetime | None, now: datetime) -> datetime | N
     try:
         end = now + until if isinstance(until, timedelta) else until
     except OverflowError:
-        raise BadInput(
-            "That is longer than the calendar goes; leave --until away, and lift it when it is over."
-        ) from None
+        raise BadInput("--until is too far in the future. Leave it out, and unfreeze when you're done.") from None
     if end is not None and end <= now:
-        raise BadInput(say("{when} is over already; name a time to come.", when=end))
+        raise BadInput(say("{when} is in the past. Use a time in the future.", when=end))
     return end
 
 
 def _nothing_to_unfreeze(model: str | None) -> Sentence:
     if model is None:
-        return say("No freeze of every model is there to lift. One model's is lifted by its name.")
-    return say("Nobody froze Production of {model}.", model=Name(model))
+        return say("There's no freeze for all models. To unfreeze one model, name it.")
+    return say("{model} isn't frozen.", model=Name(model))

@@ -18,7 +18,7 @@ def policy_queries(context: Context) -> QueryHandlers:
 
 
 def _summarize_policy(context: Context, command: ShowPolicy) -> list[Sentence]:
-    """Return the rules for a model in sentences, and whether its Production is frozen now."""
+    """Return the rules for a model as sentences, and the freeze of its Production, if any."""
     policy = context.policy
     lines = describe_rules(policy, command.model, context.active_policy.revision)
     with context.ledger.read() as reader:

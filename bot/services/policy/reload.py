@@ -1,4 +1,4 @@
-"""The policy file while the bot runs: an edit applies once the file has settled, a broken one changes nothing."""
+"""Reloads the policy file while the bot runs: a valid edit takes effect once the file has settled."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from bot.services.core.outbox_messages import channel_message
 
 log = logging.getLogger(__name__)
 
-POLICY_FILE_ACTOR = Automation("policy-file")  # the file doesn't say who edited it
+POLICY_FILE_ACTOR = Automation("policy-file")  # because the file doesn't say who edited it
 MISSING_REVISION = "gone"  # the revision of a file that can't be read
-UNREADABLE_MESSAGE = "This version can't read the last policy in the audit log, so the file applies."
+UNREADABLE_MESSAGE = "This version can't read the last policy in the audit log, so the file takes effect."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _FileState:
-    """The file as polls have seen it, unchanged since a time. It has either a policy or an error."""
+    """The file's state as of the last poll, unchanged `since` a time. It has either a policy or an error."""
 
     change_marker: object
     since: datetime
@@ -52,7 +52,7 @@ class _FileState:
 class PolicyReloader:
     """Applies edits of the policy file.
 
-    Nothing counts as done before it's in the ledger; until then, each poll tries again. How long the file has been
+    Nothing counts as done until it's in the ledger; until then, each poll tries again. How long the file has been
     unchanged is measured from poll to poll, not by its modification time.
     """
 
@@ -61,14 +61,14 @@ class PolicyReloader:
         self._file = file
         self._directory = directory
         self._file_state: _FileState | None = None
-        self._refused_revision = ""  # the last refused revision, so that it's announced once
+        self._refused_revision = ""  # the last rejected revision, so that it's announced once
         self._announced_state: _FileState | None = None  # the settling edit that was last announced
 
     def load_initial(self) -> None:
-        """Decide which policy is in force at the start, before anything is served.
+        """Choose the policy in effect at startup, before anything is served.
 
-        That's the file's, unless it loosens the last one in the audit log: then that one is in force until the file has
-        settled. Raises Misconfigured where the file can't be used, and LedgerUnavailable.
+        It's the file's, unless that loosens the last policy in the audit log: then the last one stays in effect until
+        the file has settled. Raises Misconfigured if the file can't be used, and LedgerUnavailable.
         """
         state = self._poll_file()
         if state.error:
@@ -83,20 +83,20 @@ class PolicyReloader:
             return
         self._context.active_policy.replace(before, str(last.event.after))
         self._file_state = None
-        state = self._poll_file()  # again, to compare it with what is in force now
+        state = self._poll_file()  # again, to compare it with the policy now in effect
         if state.error:
             raise state.error
         if not loosens_any_rule(state.changes):
             self._apply(state, self._applied_message(state))
             return
         self._record_pending_edit(state)
-        log.warning("the policy file loosens revision %s, which stays in force until it settles", last.event.after)
+        log.warning("policy file loosens revision %s, which stays in effect until the file settles", last.event.after)
 
     def reload(self) -> bool:
-        """Put the file's policy in force if it's another one and has settled; return whether one was.
+        """Put the file's policy into effect if it's new and has settled; return whether that happened.
 
-        A broken one is refused: in the log, in the channel and in the audit. Raises LedgerUnavailable; the next call
-        then tries again.
+        If the file is invalid, report it in the log, the channel, and the audit log. Raises LedgerUnavailable; the next
+        call then tries again.
         """
         state = self._poll_file()
         self._record_pending_edit(state)
@@ -117,7 +117,7 @@ class PolicyReloader:
         return True
 
     def _poll_file(self) -> _FileState:
-        """Return the file's state, with the time since when it hasn't changed. Never raises."""
+        """Return the file's state, with the time of its last change. Never raises."""
         now, before, marker = self._context.clock.now(), self._file_state, self._file.change_marker()
         text, error = "", None
         try:
@@ -133,7 +133,7 @@ class PolicyReloader:
         return self._file_state
 
     def _parse(self, state: _FileState) -> _FileState:
-        """Return the state with its parsed policy and its changes to the one in force, or with the error."""
+        """Return the state with the parsed policy and its differences from the policy in effect, or with the error."""
         try:
             policy = self._file.parse(state.text)
         except Misconfigured as error:
@@ -145,7 +145,7 @@ class PolicyReloader:
         )
 
     def _record_pending_edit(self, state: _FileState) -> None:
-        """Record why the policy in force isn't the one on disk, for those who ask."""
+        """Record why the policy in effect isn't the one on disk, for status queries."""
         edit = None
         if state.error:
             edit = PendingPolicyEdit(
@@ -156,7 +156,7 @@ class PolicyReloader:
         self._context.active_policy.pending_edit = edit
 
     def _was_applied_elsewhere(self, state: _FileState) -> bool:
-        """Tell whether another process has applied the same text, so that it has settled there."""
+        """Return whether another process has applied the same text, and so saw it settle."""
         with self._context.ledger.read() as reader:
             last = _last_applied(reader)
         return last is not None and last.event.after == state.revision
@@ -166,14 +166,14 @@ class PolicyReloader:
             return
         assert state.applies_at is not None
         announcement = say(
-            "The policy file changed and loosens a rule. The edit applies at {when} ({wait} after it was made) "
-            "unless the file changes again. Until then, revision {old} is in force.\n{changes}",
+            "The policy file changed, and the edit loosens a rule. It takes effect at {when} ({wait} after the edit) "
+            "unless the file changes again. Until then, revision {old} stays in effect.\n{changes}",
             when=state.applies_at,
             wait=format_duration(state.applies_at - state.since),
             old=Code(self._context.active_policy.revision),
             changes=describe_policy_changes(state.changes),
         )
-        # The same key in all processes, so that one message is sent.
+        # The key is the same in all processes, so only one message is sent.
         key = f"policy-settling:{state.revision}:{state.applies_at:%Y%m%d%H%M}"
         with self._context.ledger.write() as tx:
             tx.add_message(channel_message(key, self._context.policy.channel, announcement))
@@ -181,7 +181,7 @@ class PolicyReloader:
 
     def _applied_message(self, state: _FileState) -> Sentence:
         return say(
-            "Policy updated: revision {new} is in force; {old} was before.\n{changes}\nFor one model: {command}",
+            "Policy updated: revision {new} replaces {old}.\n{changes}\nTo see a model's rules: {command}",
             new=Code(state.revision),
             old=Code(self._context.active_policy.revision or "none"),
             changes=describe_policy_changes(state.changes),
@@ -189,7 +189,7 @@ class PolicyReloader:
         )
 
     def _apply(self, state: _FileState, message: Sentence | None, why: str = "") -> None:
-        """Write the policy into the audit log unless it's the last one there, then put it in force."""
+        """Record the policy in the audit log unless it's the last one there, then put it into effect."""
         policy, revision = state.policy, state.revision
         assert policy is not None
         names = self._directory.display_names(sorted(policy.all_slack_ids()))
@@ -219,7 +219,7 @@ class PolicyReloader:
         if refused_revision == self._refused_revision:
             return
         notice = say(
-            "⚠️ {file} was edited and cannot be used, so revision {old} of the policy goes on holding. {why}",
+            "⚠️ Can't use the edited {file}, so policy revision {old} stays in effect. {why}",
             file=Code(self._file.name),
             old=Code(self._context.active_policy.revision),
             why=error.sentence,
@@ -234,7 +234,7 @@ class PolicyReloader:
                 and last.event.tag is EventTag.POLICY_INVALID
                 and last.event.subject == f"policy:{refused_revision}"
             )
-            if not is_recorded:  # otherwise another process did it
+            if not is_recorded:  # otherwise, another process has recorded it
                 tx.add_audit_event(
                     self._policy_event(EventTag.POLICY_INVALID, refused_revision, why=str(error.sentence))
                 )
@@ -243,7 +243,7 @@ class PolicyReloader:
                     channel_message(f"policy-broken:{refused_revision}:{number}", self._context.policy.channel, notice)
                 )
         log.error(
-            "the edited policy is refused, revision %s stays in force: %s", self._context.active_policy.revision, error
+            "can't use the edited policy; revision %s stays in effect: %s", self._context.active_policy.revision, error
         )
         self._refused_revision = refused_revision
 
@@ -254,14 +254,14 @@ class PolicyReloader:
             tag=tag,
             subject=f"policy:{event_revision}",
             origin="job",
-            **fields,  # type: ignore[arg-type]  # before, after, why and evidence, as the callers above give them
+            **fields,  # type: ignore[arg-type]  # before, after, why, and evidence, as passed by the callers above
         )
 
 
 def last_applied_policy(reader: LedgerReader, parse: Callable[[str], Policy]) -> tuple[Policy, str] | None:
-    """Return the policy that a bot put in force last, and its revision, for processes beside the bot.
+    """Return the policy that a bot last put into effect, and its revision, for processes other than the bot.
 
-    None where no bot ever did, or this version can't read it. Raises LedgerUnavailable.
+    Return None if there isn't one, or if this version can't read it. Raises LedgerUnavailable.
     """
     last = _last_applied(reader)
     policy = _parse_applied(last, parse) if last else None

@@ -34,19 +34,19 @@ def event_text(event: Event, max_length: int) -> str:
 def _render_audit(
     command: ShowAudit, page: tuple[Sequence[ChainedEvent], Sentence | None], context: RenderContext
 ) -> SlackAnswer:
-    """Return one page of a model's audit log, newest first, and the command that shows older entries."""
+    """Return one page of a model's audit log, newest first, with the command that shows older events."""
     links, unreviewed = page
     name = code(command.model, 120)
     if not links:
-        return SlackAnswer(text_message(f"The audit has nothing about {name} in that time."))
+        return SlackAnswer(text_message(f"The audit log has no events for {name} in that period."))
     rows = [f"• {code(str(link.number))} {event_text(link.event, 700)}" for link in links]
     rows = fitting_rows(rows[:AUDIT_PAGE_SIZE])
-    head = f"*Audit of {name}*, newest first" + (f"\n⚠️ {to_mrkdwn(unreviewed)}" if unreviewed else "")
+    head = f"*Audit log for {name}*, newest first" + (f"\n⚠️ {to_mrkdwn(unreviewed)}" if unreviewed else "")
     blocks: list[Block] = [section(head), *row_sections(rows)]
     if len(links) > len(rows):
         older = f"/model audit {command.model} --before {links[len(rows) - 1].number}"
-        blocks.append(context_line(f"Older entries: {code(older, 300)}"))
-    return SlackAnswer(build_message(f"Audit of {name}", blocks))
+        blocks.append(context_line(f"Older events: {code(older, 300)}"))
+    return SlackAnswer(build_message(f"Audit log of {name}", blocks))
 
 
 RENDERERS: Renderers = {ShowAudit: _render_audit}

@@ -12,7 +12,7 @@ from bot.slack.core.blocks import build_message, code, fitting_rows_and_count, r
 
 def _render_policy(command: ShowPolicy, lines: Sequence[Sentence], context: RenderContext) -> SlackAnswer:
     rows = fitting_rows_and_count([f"• {to_mrkdwn(line)}" for line in lines])
-    return SlackAnswer(build_message(f"The policy for {code(command.model, 120)}", row_sections(rows)))
+    return SlackAnswer(build_message(f"Policy for {code(command.model, 120)}", row_sections(rows)))
 
 
 RENDERERS: Renderers = {ShowPolicy: _render_policy}

@@ -1,4 +1,4 @@
-"""Anchor files: what is written can be read, and what is no anchor is told with its line."""
+"""Anchor files: anchors can be read again, and an invalid line is reported with its number."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def test_an_anchor_is_one_line_of_json_in_utc() -> None:
     assert line == f'{{"at":"2026-05-04T12:30:00Z","number":12,"hash":"{"a" * 64}"}}\n'
 
 
-def test_anchors_are_read_by_number_whatever_their_order() -> None:
+def test_anchors_are_sorted_by_number() -> None:
     found = parse_anchors(serialize_anchor(TWO, AT) + "\n" + serialize_anchor(ONE, AT), "here")
     assert [(one.number, one.hash, one.at) for one in found] == [(12, ONE.hash, AT), (40, TWO.hash, AT)]
 
 
 @pytest.mark.parametrize("text", ["", "\n", "  \n\n"])
-def test_a_file_without_an_anchor_is_told(text: str) -> None:
+def test_a_file_without_anchors_is_refused(text: str) -> None:
     with pytest.raises(Misconfigured, match=r"“here” is empty"):
         parse_anchors(text, "here")
 
@@ -44,7 +44,7 @@ def test_a_file_without_an_anchor_is_told(text: str) -> None:
         (serialize_anchor(ONE, AT).replace('"hash"', '"hush"'), "hash"),
     ],
 )
-def test_a_line_that_is_no_anchor_is_told_with_its_number(line: str, what: str) -> None:
-    with pytest.raises(Misconfigured, match=r"Line 2 of “here” is no anchor") as caught:
+def test_an_invalid_line_is_reported_with_its_number(line: str, what: str) -> None:
+    with pytest.raises(Misconfigured, match=r"Line 2 of “here” isn't an anchor") as caught:
         parse_anchors(serialize_anchor(ONE, AT) + line.strip(), "here")
     assert what in str(caught.value)

@@ -1,4 +1,4 @@
-"""Who may do what: every kind of caller against every act, as the table says, and the rules behind it."""
+"""Permissions: every kind of caller against every permission in the table, and the rules behind it."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ LET_THROUGH = {
 
 
 def expected(caller: str, act: Permission) -> bool:
-    """Return what the table says, read independently of `authorize`."""
+    """Return whether the table grants a permission, evaluated independently of `authorize`."""
     row = PERMISSION_RULES[act]
     match caller:
         case "automation":
@@ -119,7 +119,7 @@ def ask(caller: Caller, act: Permission, subject: AccessTarget = ASKED, policy: 
 EVERY_TRY = list(product(CALLERS, Permission))
 
 
-def test_everybody_may_do_what_the_table_says_and_nothing_else() -> None:
+def test_every_caller_has_exactly_the_permissions_in_the_table() -> None:
     allowed = {(caller, act) for caller, act in EVERY_TRY if ask(CALLERS[caller], act).allowed}
     assert allowed == {(caller, act) for caller, act in EVERY_TRY if expected(caller, act)}
 
@@ -128,7 +128,7 @@ FROZEN = ActiveFreeze(say("Production is frozen."), None)
 
 
 @pytest.mark.parametrize("target", [Stage.STAGING, Stage.PRODUCTION], ids=str)
-def test_a_freeze_stops_what_the_table_says_in_production_and_nothing_else(target: Stage) -> None:
+def test_a_freeze_stops_only_what_the_table_says_and_only_in_production(target: Stage) -> None:
     free = replace(ASKED, target=target)
     frozen = replace(free, frozen=FROZEN)
     allowed = {(caller, act) for caller, act in EVERY_TRY if ask(CALLERS[caller], act, free).allowed}
@@ -141,7 +141,7 @@ def test_a_freeze_stops_what_the_table_says_in_production_and_nothing_else(targe
     assert still == allowed - stopped
 
 
-def test_who_may_not_do_it_anyway_does_not_hear_of_the_freeze() -> None:
+def test_someone_without_permission_gets_that_reason_not_the_freeze() -> None:
     assert ask(CALLERS["member"], Permission.APPROVE, replace(ASKED, frozen=FROZEN)).rule == "not an approver"
 
 
@@ -150,7 +150,7 @@ def test_every_refusal_has_a_sentence() -> None:
     assert {one: why for one, why in said.items() if not why.endswith(".")} == {}
 
 
-def test_every_act_has_a_row() -> None:
+def test_every_permission_has_a_row() -> None:
     assert set(PERMISSION_RULES) == set(Permission)
 
 
@@ -194,96 +194,96 @@ BESIDE: dict[str, set[Permission]] = {
 }
 
 
-def test_the_table_says_what_is_meant() -> None:
+def test_the_table_is_as_intended() -> None:
     assert {act: row.grantee for act, row in PERMISSION_RULES.items()} == WHO
     assert {flag: {act for act, row in PERMISSION_RULES.items() if getattr(row, flag)} for flag in BESIDE} == BESIDE
 
 
 @pytest.mark.parametrize("act", [Permission.APPROVE, Permission.REJECT, Permission.OVERRIDE])
-def test_no_automation_and_no_program_decides(act: Permission) -> None:
+def test_automations_and_programs_cannot_decide(act: Permission) -> None:
     assert not PERMISSION_RULES[act].automations
     assert not PERMISSION_RULES[act].programs
     assert not PERMISSION_RULES[act].guests
 
 
-# -- one's own request -------------------------------------------------------------------------------------------------
+# -- your own request --------------------------------------------------------------------------------------------------
 
 
 def asked_by(requester: Actor, target: Stage = Stage.PRODUCTION) -> AccessTarget:
     return AccessTarget(model="churn", target=target, requester=requester)
 
 
-def test_who_asked_does_not_approve_and_hears_who_can() -> None:
+def test_a_requester_cannot_approve_and_sees_who_can() -> None:
     decision = ask(CALLERS["lead"], Permission.APPROVE, asked_by(Person("T1", "ULEAD")))
     assert not decision
-    assert str(decision.reason) == "You asked for this, so somebody else has to decide: @S1LEADS."
+    assert str(decision.reason) == "This is your own request, so someone else has to decide: @S1LEADS."
 
 
-def test_who_asked_where_nobody_else_is_named_hears_that() -> None:
+def test_a_requester_sees_if_no_one_else_can_approve() -> None:
     policy = validate_policy({"models": {"*": {"production": {"approvers": ["ULEAD"]}}}})
     decision = ask(CALLERS["lead"], Permission.APPROVE, asked_by(Person("T1", "ULEAD")), policy)
-    assert "somebody else has to decide: nobody else is named." in str(decision.reason)
+    assert "someone else has to decide: no one else is listed." in str(decision.reason)
 
 
-@pytest.mark.parametrize(("model", "who"), [("churn", "@UONCALL"), ("unruled", "the policy names nobody")])
-def test_who_may_not_roll_back_hears_who_may(model: str, who: str) -> None:
+@pytest.mark.parametrize(("model", "who"), [("churn", "@UONCALL"), ("unruled", "no one is listed")])
+def test_someone_who_cannot_roll_back_sees_who_can(model: str, who: str) -> None:
     policy = POLICY if model == "churn" else validate_policy({"models": {}})
     decision = ask(CALLERS["member"], Permission.ROLL_BACK, AccessTarget(model=model), policy)
-    assert str(decision.reason) == f"Only those who may roll back can do this: {who}."
+    assert str(decision.reason) == f"Only people who can roll back can do this: {who}."
 
 
-def test_who_asked_may_approve_where_the_policy_says_so() -> None:
+def test_a_requester_can_approve_if_the_policy_allows_it() -> None:
     assert ask(CALLERS["lead"], Permission.APPROVE, asked_by(Person("T1", "ULEAD"), Stage.STAGING))
 
 
-def test_who_may_approve_their_own_has_to_be_an_approver_all_the_same() -> None:
+def test_approving_your_own_request_still_requires_being_an_approver() -> None:
     assert not ask(REQUESTER, Permission.APPROVE, asked_by(REQUESTER.person, Stage.STAGING))
 
 
-def test_a_request_is_the_requesters_own_whichever_workspace_they_made_it_from() -> None:
+def test_a_request_belongs_to_the_requester_in_every_workspace() -> None:
     assert not ask(CALLERS["lead"], Permission.APPROVE, asked_by(Person("T2", "ULEAD")))
 
 
-def test_who_asked_in_slack_does_not_approve_at_the_terminal() -> None:
+def test_a_requester_in_slack_cannot_approve_in_the_terminal() -> None:
     assert not ask(Operator("eve"), Permission.APPROVE, asked_by(Person("T1", "ULEAD")))
 
 
-def test_who_asked_at_the_terminal_does_not_approve_in_slack() -> None:
+def test_a_requester_in_the_terminal_cannot_approve_in_slack() -> None:
     assert not ask(CALLERS["lead"], Permission.APPROVE, asked_by(Operator("eve")))
 
 
-def test_who_asked_at_the_terminal_can_cancel_in_slack() -> None:
+def test_a_requester_in_the_terminal_can_cancel_in_slack() -> None:
     assert ask(REQUESTER, Permission.CANCEL, asked_by(Operator("max")))
 
 
-# -- who is not named --------------------------------------------------------------------------------------------------
+# -- people who are not listed -----------------------------------------------------------------------------------------
 
 
-def test_who_is_no_approver_hears_who_is() -> None:
+def test_someone_who_is_not_an_approver_sees_who_is() -> None:
     assert "@S1LEADS, @ULEAD" in str(ask(CALLERS["member"], Permission.APPROVE).reason)
 
 
 @pytest.mark.parametrize("model", ["nobody", "unruled"])
-def test_where_nobody_may_decide_the_way_out_is_told(model: str) -> None:
+def test_without_approvers_the_refusal_says_what_to_do(model: str) -> None:
     policy = POLICY if model == "nobody" else validate_policy({"models": {}})
     decision = ask(CALLERS["lead"], Permission.APPROVE, AccessTarget(model=model, target=Stage.PRODUCTION), policy)
     assert not decision
     assert str(decision.reason) == (
-        f"The policy names nobody who may decide “{model}” → Production. Add approvers to registrar.yml."
+        f"The policy lists no approvers for “{model}” → Production. Add some to registrar.yml."
     )
 
 
 @pytest.mark.parametrize("subject", [AccessTarget(target=Stage.PRODUCTION), AccessTarget(model="churn")], ids=str)
 @pytest.mark.parametrize("act", [Permission.APPROVE, Permission.OVERRIDE])
-def test_nobody_decides_what_is_not_named(act: Permission, subject: AccessTarget) -> None:
+def test_no_one_decides_without_a_model_or_stage(act: Permission, subject: AccessTarget) -> None:
     assert not ask(CALLERS["lead"], act, subject)
     assert not ask(CALLERS["overrider"], act, subject)
 
 
-# -- whom the card names -----------------------------------------------------------------------------------------------
+# -- the approvers on the card -----------------------------------------------------------------------------------------
 
 
-def test_who_can_decide_are_those_named_without_who_asked() -> None:
+def test_approvers_exclude_the_requester() -> None:
     named = ["S1LEADS", "ULEAD"]
     assert approver_ids("churn", Stage.PRODUCTION, REQUESTER.person, POLICY) == named
     assert approver_ids("churn", Stage.PRODUCTION, Person("T1", "ULEAD"), POLICY) == ["S1LEADS"]
@@ -291,14 +291,14 @@ def test_who_can_decide_are_those_named_without_who_asked() -> None:
     assert approver_ids("churn", Stage.PRODUCTION, CI, POLICY) == named
 
 
-def test_where_no_rule_is_nobody_can_decide() -> None:
+def test_without_a_rule_no_one_can_decide() -> None:
     assert approver_ids("churn", Stage.PRODUCTION, CI, validate_policy({"models": {}})) == []
 
 
-# -- what the audit keeps of who acts ----------------------------------------------------------------------------------
+# -- what the audit log records about callers --------------------------------------------------------------------------
 
 
-def test_the_audit_keeps_name_roles_and_groups_of_that_moment() -> None:
+def test_the_audit_log_records_name_roles_and_groups_at_that_time() -> None:
     assert describe_caller(person("ULEAD", name="Lea"), POLICY) == {"name": "Lea", "roles": ["lead"], "groups": []}
     grouped = person("UX", groups=frozenset({"S1LEADS", "S0"}))
     assert describe_caller(grouped, POLICY) == {"name": "", "roles": ["lead"], "groups": ["S0", "S1LEADS"]}
@@ -306,7 +306,7 @@ def test_the_audit_keeps_name_roles_and_groups_of_that_moment() -> None:
     assert describe_caller(person("UADMIN"), POLICY)["roles"] == ["admin"]
 
 
-def test_of_what_is_no_person_the_audit_keeps_the_actor_alone() -> None:
+def test_for_other_callers_the_audit_log_records_only_the_actor() -> None:
     assert describe_caller(CI, POLICY) == describe_caller(Automation("x"), POLICY) == {}
 
 
@@ -316,35 +316,35 @@ def test_without_a_rollback_rule_the_approvers_for_production_roll_back() -> Non
 
 
 @pytest.mark.parametrize("act", [Permission.APPROVE, Permission.REJECT, Permission.OVERRIDE])
-def test_an_admin_whom_the_policy_does_not_list_has_no_vote(act: Permission) -> None:
+def test_an_admin_who_is_not_listed_has_no_vote(act: Permission) -> None:
     assert not ask(CALLERS["admin"], act)
 
 
-def test_an_admin_rolls_back_whatever_the_rule_says() -> None:
+def test_an_admin_can_roll_back_regardless_of_the_rule() -> None:
     assert ask(CALLERS["admin"], Permission.ROLL_BACK, AccessTarget(model="plain"))
     assert ask(CALLERS["admin"], Permission.ROLL_BACK, AccessTarget(model="nobody"))
 
 
-def test_a_group_that_the_rule_does_not_name_helps_nobody() -> None:
+def test_a_group_outside_the_rule_grants_nothing() -> None:
     assert not ask(person("UX", groups=frozenset({"S9OTHERS"})), Permission.APPROVE)
 
 
-# -- not people --------------------------------------------------------------------------------------------------------
+# -- programs and operators --------------------------------------------------------------------------------------------
 
 
-def test_a_program_cancels_what_it_asked_for() -> None:
+def test_a_program_can_cancel_its_own_request() -> None:
     assert ask(CI, Permission.CANCEL, asked_by(CI))
 
 
-def test_a_program_cancels_nothing_else() -> None:
+def test_a_program_cannot_cancel_other_requests() -> None:
     assert not ask(CI, Permission.CANCEL, asked_by(Client("other")))
 
 
-def test_an_unknown_operator_hears_where_to_be_named() -> None:
+def test_an_unknown_operator_sees_which_key_to_edit() -> None:
     assert "operators" in str(ask(Operator("root"), Permission.CANCEL).reason)
 
 
-def test_an_unknown_operator_may_look() -> None:
+def test_an_unknown_operator_can_read() -> None:
     assert ask(Operator("root"), Permission.READ)
 
 
@@ -353,12 +353,14 @@ def test_an_unknown_operator_may_look() -> None:
     [
         (person("UADMIN").person, person("UADMIN"), False),
         (person("UADMIN").person, person("ULEAD"), True),
-        (person("UADMIN").person, Operator("ann"), False),  # the same person, at the terminal
+        (person("UADMIN").person, Operator("ann"), False),  # the same person, in the terminal
         (Operator("ann"), person("UADMIN"), False),
         (Operator("ann"), person("ULEAD"), True),
-        (Operator("gone"), person("ULEAD"), False),  # the policy no longer says who that is
+        (Operator("gone"), person("ULEAD"), False),  # the policy no longer lists this operator
     ],
 )
-def test_nobody_reviews_their_own_broken_glass_under_any_name(broke: Actor, reviewer: Caller, allowed: bool) -> None:
+def test_no_one_reviews_their_own_break_glass_promotion_under_any_name(
+    broke: Actor, reviewer: Caller, allowed: bool
+) -> None:
     subject = AccessTarget(model="churn", target=Stage.PRODUCTION, requester=broke)
     assert ask(reviewer, Permission.REVIEW, subject).allowed is allowed

@@ -53,7 +53,7 @@ WHOLE: dict[str, Any] = {
 
 
 def with_(path: str, value: object, base: dict[str, Any] = WHOLE) -> dict[str, Any]:
-    """Return the file's data with another value at a path; None takes it away."""
+    """Return the file's data with another value at a path; None removes it."""
     key, _, rest = path.partition("/")
     inner = with_(rest, value, base.get(key, {})) if rest else value
     return {name: one for name, one in (base | {key: inner}).items() if one is not None}
@@ -145,7 +145,7 @@ def test_the_same_policy_has_no_changes() -> None:
     assert policy_changes(validate_policy(WHOLE), validate_policy(WHOLE)) == []
 
 
-def test_a_change_says_where_it_is_and_what_was_before() -> None:
+def test_a_change_has_its_path_and_the_previous_value() -> None:
     [change] = policy_changes(validate_policy(WHOLE), validate_policy(LOOSER["fewer approvals"]))
     assert (change.path, change.kind, str(change.sentence)) == (
         "models.*.production.required",
@@ -154,10 +154,10 @@ def test_a_change_says_where_it_is_and_what_was_before() -> None:
     )
 
 
-def test_the_same_change_of_several_rules_is_one_line() -> None:
+def test_the_same_change_to_several_rules_is_one_line() -> None:
     lines = str(describe_policy_changes(policy_changes(validate_policy(WHOLE), validate_policy(LOOSER["a new admin"]))))
     assert lines.splitlines() == [
-        "• roles.admin: @UEVE can do what admins can",
+        "• roles.admin: @UEVE can act as admin",
         "• models.*.production.override, models.churn*.production.override: @UEVE can override failed gates",
     ]
 
@@ -198,7 +198,7 @@ COMPARED: dict[type[BaseModel], set[str]] = {
         "override",
         "review_within",
     },
-    RollbackRule: {"by", "fast"},  # nothing acts on `fast` yet
+    RollbackRule: {"by", "fast"},  # nothing uses `fast` yet
     FreezeWindow: {"cron", "lasts", "zone", "reason"},
     ApiClient: {"token_env", "token_file", "models", "may"},
     EditRule: {"settle"},
@@ -210,7 +210,7 @@ def test_every_key_of_the_file_is_compared(part: type[BaseModel]) -> None:
     assert set(part.model_fields) == COMPARED[part]
 
 
-# -- patterns that compete -------------------------------------------------------------------------------------------
+# -- patterns that compete ---------------------------------------------------------------------------------------------
 
 PATTERNS = st.text("ab*?", min_size=1, max_size=4)
 NAMES = ["".join(name) for size in range(1, 5) for name in itertools.product("ab", repeat=size)]
@@ -242,7 +242,7 @@ def rights(policy: Policy, name: str) -> set[tuple[str, str]]:
 
 
 @given(before=POLICIES, after=POLICIES)
-def test_whatever_gives_somebody_a_right_loosens(before: Policy, after: Policy) -> None:
+def test_every_edit_that_grants_a_permission_loosens(before: Policy, after: Policy) -> None:
     if loosens_any_rule(policy_changes(before, after)):
         return
     for name in NAMES:
@@ -252,7 +252,7 @@ def test_whatever_gives_somebody_a_right_loosens(before: Policy, after: Policy) 
 
 
 @given(one=PATTERNS, other=PATTERNS)
-def test_patterns_share_a_name_where_a_name_matches_both(one: str, other: str) -> None:
+def test_patterns_overlap_if_a_name_matches_both(one: str, other: str) -> None:
     if any(fnmatchcase(name, one) and fnmatchcase(name, other) for name in NAMES):
         assert can_overlap(one, other)
     if covers(one, other):

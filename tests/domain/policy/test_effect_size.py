@@ -1,4 +1,4 @@
-"""How much worse counts: what people write, what is kept, and how far that is from a value."""
+"""Minimum effects: their notations, how they are stored, and their absolute distance from a value."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.policy.policy import Policy
 
 RELATIVE, ABSOLUTE, OF_ERROR = EffectKind.RELATIVE, EffectKind.ABSOLUTE, EffectKind.OF_ERROR
-AMOUNTS = st.decimals(min_value="1e-9", max_value=10, places=9).map(float)  # as many digits as anybody writes
+AMOUNTS = st.decimals(min_value="1e-9", max_value=10, places=9).map(float)  # as many digits as anyone types
 EFFECTS = st.builds(MinimumEffect, AMOUNTS, st.sampled_from(EffectKind))
 VALUES = st.floats(min_value=-1e6, max_value=1e6)
 
 
-# -- written -----------------------------------------------------------------------------------------------------------
+# -- notation ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ VALUES = st.floats(min_value=-1e6, max_value=1e6)
         (MinimumEffect(0.1, OF_ERROR), MinimumEffect(0.1, OF_ERROR), "10% of error"),
     ],
 )
-def test_what_is_written_is_understood(said: object, effect: MinimumEffect, shown: str) -> None:
+def test_every_notation_is_parsed(said: object, effect: MinimumEffect, shown: str) -> None:
     assert parse_effect(said) == effect
     assert str(effect) == shown
 
@@ -74,40 +74,40 @@ def test_what_is_written_is_understood(said: object, effect: MinimumEffect, show
         "1,5%",
     ],
 )
-def test_what_is_no_effect_is_refused_with_what_to_write(said: object) -> None:
-    with pytest.raises(ValueError, match=r"isn't an effect; write one like 2%, 0\.01 abs, or 10% of error"):
+def test_invalid_text_is_refused_with_examples(said: object) -> None:
+    with pytest.raises(ValueError, match=r"isn't an effect size; use a value such as 2%, 0\.01 abs, or 10% of error"):
         parse_effect(said)
 
 
 @pytest.mark.parametrize(
     ("said", "why"),
     [
-        ("2% abs", r"is a percentage and a distance at once; write 2% or 0\.02 abs"),
-        ("1001%", "is too much; use at most 1000%"),
-        (11, "is too much; use at most 1000%"),
-        ("1001% of error", "is too much; use at most 1000%"),
-        ("1e999 abs", "is too much; use a finite number"),
+        ("2% abs", r"is both a percentage and an absolute amount; use 2% or 0\.02 abs"),
+        ("1001%", "is too large; use at most 1000%"),
+        (11, "is too large; use at most 1000%"),
+        ("1001% of error", "is too large; use at most 1000%"),
+        ("1e999 abs", "is too large; use a finite number"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_with_the_reason(said: object, why: str) -> None:
+def test_a_meaningless_effect_is_refused_with_the_reason(said: object, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         parse_effect(said)
 
 
 @given(EFFECTS)
-def test_what_is_shown_is_read_back(effect: MinimumEffect) -> None:
+def test_a_displayed_effect_parses_to_the_same_effect(effect: MinimumEffect) -> None:
     assert parse_effect(str(effect)) == effect
     assert parse_effect(json.loads(json.dumps(serialize_effect(effect)))) == effect
 
 
 @given(st.floats(min_value=0, max_value=10))
-def test_a_number_of_any_precision_is_read_back_as_it_was_read_once(amount: float) -> None:
+def test_a_number_of_any_precision_parses_to_the_same_effect_again(amount: float) -> None:
     once = parse_effect(amount)
     assert parse_effect(serialize_effect(once)) == once == parse_effect(str(once))
 
 
 @given(st.text(max_size=20))
-def test_any_text_is_an_effect_or_refused(text: str) -> None:
+def test_any_text_parses_or_raises_value_error(text: str) -> None:
     try:
         effect = parse_effect(text)
     except ValueError:
@@ -115,7 +115,7 @@ def test_any_text_is_an_effect_or_refused(text: str) -> None:
     assert parse_effect(str(effect)) == effect
 
 
-# -- how far it is -----------------------------------------------------------------------------------------------------
+# -- absolute distance -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -133,12 +133,12 @@ def test_any_text_is_an_effect_or_refused(text: str) -> None:
         ("10% of error", 0.0, 0.1),
     ],
 )
-def test_how_far_an_effect_is_from_what_is_usual(said: str, usual: float, far: float) -> None:
+def test_the_absolute_distance_of_an_effect(said: str, usual: float, far: float) -> None:
     assert parse_effect(said).absolute_distance(usual).item() == pytest.approx(far, abs=1e-12)
 
 
 @given(EFFECTS, st.lists(VALUES, max_size=5))
-def test_every_value_has_its_own_distance_and_none_is_below_0(effect: MinimumEffect, values: list[float]) -> None:
+def test_each_value_has_its_own_nonnegative_distance(effect: MinimumEffect, values: list[float]) -> None:
     found = effect.absolute_distance(np.array(values).reshape(-1, 1))
     assert found.shape == (len(values), 1)
     assert found.ravel().tolist() == [effect.absolute_distance(value).item() for value in values]
@@ -146,36 +146,48 @@ def test_every_value_has_its_own_distance_and_none_is_below_0(effect: MinimumEff
 
 
 @given(st.tuples(AMOUNTS, AMOUNTS), st.sampled_from(EffectKind), VALUES)
-def test_a_larger_effect_is_never_nearer(amounts: tuple[float, float], kind: EffectKind, usual: float) -> None:
+def test_a_larger_effect_never_has_a_smaller_distance(
+    amounts: tuple[float, float], kind: EffectKind, usual: float
+) -> None:
     less, more = sorted(amounts)
     assert MinimumEffect(less, kind).absolute_distance(usual) <= MinimumEffect(more, kind).absolute_distance(usual)
 
 
 @given(AMOUNTS, st.floats(min_value=0, max_value=1))
-def test_a_part_of_the_error_is_that_part_of_the_other_side(amount: float, p: float) -> None:
+def test_a_fraction_of_the_error_is_a_fraction_of_one_minus_p(amount: float, p: float) -> None:
     assert (
         MinimumEffect(amount, OF_ERROR).absolute_distance(p).item()
         == MinimumEffect(amount).absolute_distance(1 - p).item()
     )
 
 
-# -- where it says nothing ---------------------------------------------------------------------------------------------
+# -- meaningless effects -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("said", "low", "high", "why"),
     [
-        ("2%", -1.0, 2.0, "The baseline's readings are on both sides of 0, so a percentage of them says nothing."),
-        ("2%", 0.0, 0.0, "The baseline's readings are all 0, so a percentage of them says nothing."),
-        ("10% of error", 0.9, 1.2, "1.2 in the baseline isn't between 0 and 1, so it has no error rate."),
-        ("10% of error", -0.1, 0.9, "-0.1 in the baseline isn't between 0 and 1, so it has no error rate."),
+        ("2%", -1.0, 2.0, "The baseline's readings are on both sides of 0, so a percentage of them is meaningless."),
+        ("2%", 0.0, 0.0, "The baseline's readings are all 0, so a percentage of them is meaningless."),
+        (
+            "10% of error",
+            0.9,
+            1.2,
+            "The baseline contains 1.2, which isn't between 0 and 1, so there's no error rate.",
+        ),
+        (
+            "10% of error",
+            -0.1,
+            0.9,
+            "The baseline contains -0.1, which isn't between 0 and 1, so there's no error rate.",
+        ),
         ("10% of error", 1.0, 1.0, "The baseline's readings are all 1, so a percentage of the error is 0."),
     ],
 )
-def test_where_an_effect_says_nothing_a_distance_is_suggested(said: str, low: float, high: float, why: str) -> None:
+def test_for_a_meaningless_effect_an_absolute_amount_is_suggested(said: str, low: float, high: float, why: str) -> None:
     assert (
         str(parse_effect(said).meaningless_reason(low, high))
-        == f"{why} Set a distance, such as --min-effect '0.01 abs'."
+        == f"{why} Use an absolute amount, such as --min-effect '0.01 abs'."
     )
 
 
@@ -190,11 +202,11 @@ def test_where_an_effect_says_nothing_a_distance_is_suggested(said: str, low: fl
         ("10% of error", 0.999, 0.9999),
     ],
 )
-def test_elsewhere_it_says_something(said: str, low: float, high: float) -> None:
+def test_other_effects_are_meaningful(said: str, low: float, high: float) -> None:
     assert parse_effect(said).meaningless_reason(low, high) is None
 
 
-# -- as a monitor has it -----------------------------------------------------------------------------------------------
+# -- in a monitor ------------------------------------------------------------------------------------------------------
 
 
 def a_rule(**fields: Any) -> MonitorConfig:
@@ -205,14 +217,14 @@ def a_rule(**fields: Any) -> MonitorConfig:
     ("said", "kept"),
     [("3%", 0.03), (0.03, 0.03), ("0.01 abs", "0.01 abs"), ("10% of error", "10% of error"), (None, 0.02)],
 )
-def test_a_rule_keeps_a_relative_effect_as_the_number_that_it_always_was(said: object, kept: object) -> None:
+def test_a_relative_effect_is_still_stored_as_a_number(said: object, kept: object) -> None:
     rule = a_rule() if said is None else a_rule(min_effect=said)
     assert json.loads(rule.model_dump_json())["min_effect"] == kept
     assert MonitorConfig.model_validate_json(rule.model_dump_json()) == rule
 
 
-def test_what_an_earlier_version_kept_is_the_rule_that_an_unchanged_policy_file_says() -> None:
-    """Else the monitor would count as changed by the upgrade, and begin anew."""
+def test_a_rule_stored_by_an_earlier_release_equals_the_unchanged_policy_file() -> None:
+    """Otherwise, the upgrade would count as a change to the monitor, and the monitor would start over."""
     kept = (
         '{"action":"auto","aggregate":null,"alpha":0.01,"baseline":"previous","cooldown":"21600s","direction":null,'
         '"error":4,"every":"300s","fail_after":2,"greater_than":null,"hard_limit":null,"history":"604800s",'
@@ -227,7 +239,7 @@ def test_what_an_earlier_version_kept_is_the_rule_that_an_unchanged_policy_file_
     assert a_rule(**says).model_dump(mode="json") == json.loads(kept) | {"of": None}
 
 
-def test_the_schema_of_the_policy_takes_numbers_and_words() -> None:
+def test_the_policy_schema_accepts_numbers_and_strings() -> None:
     schema = Policy.model_json_schema()["$defs"]["MonitorConfig"]["properties"]["min_effect"]
     assert [one["type"] for one in schema["anyOf"]] == ["number", "string"]
     assert schema["default"] == "2%"

@@ -1,4 +1,4 @@
-"""Freezes and the windows of the policy: when nothing moves in Production."""
+"""Freezes by people and by the policy's windows: when no version can enter or leave Production."""
 
 from __future__ import annotations
 
@@ -28,38 +28,38 @@ def weekends(**more: object) -> Policy:
 # -- by people ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_freeze_holds_for_its_model_and_no_other() -> None:
+def test_a_freeze_applies_only_to_its_model() -> None:
     assert FREEZE.applies_to("churn", NOW)
     assert not FREEZE.applies_to("fraud", NOW)
 
 
-def test_a_freeze_of_every_model_holds_for_each() -> None:
+def test_a_freeze_of_all_models_applies_to_each() -> None:
     assert replace(FREEZE, model=None).applies_to("fraud", NOW)
 
 
-def test_a_freeze_is_over_at_its_end_and_not_before() -> None:
+def test_a_freeze_ends_exactly_at_its_end_time() -> None:
     ending = replace(FREEZE, until=NOW + HOUR)
     assert ending.is_active(NOW + HOUR - timedelta(microseconds=1))
     assert not ending.is_active(NOW + HOUR)
     assert not ending.is_active(NOW + 2 * HOUR)
 
 
-def test_how_a_freeze_is_lifted_is_typed_as_it_is_told() -> None:
+def test_the_unfreeze_command_in_the_message_can_be_typed() -> None:
     assert (unfreeze_command("churn"), unfreeze_command(None)) == ("/model unfreeze churn", "/model unfreeze --all")
 
 
-def test_a_freeze_that_was_lifted_holds_no_more() -> None:
+def test_a_lifted_freeze_no_longer_applies() -> None:
     assert not replace(FREEZE, lifted_at=NOW).is_active(NOW)
 
 
-def test_what_is_frozen_says_by_whom_why_and_until_when() -> None:
+def test_a_freeze_says_who_why_and_until_when() -> None:
     found = active_freeze("churn", [FREEZE], NO_WINDOWS, NOW)
     assert found is not None
-    assert str(found.description) == "Production of “churn” is frozen by @U1, until somebody lifts it: audit."
+    assert str(found.description) == "@U1 froze Production for “churn” until further notice: audit."
     assert found.until is None
 
 
-def test_of_several_that_which_lasts_longest_is_told() -> None:
+def test_the_longest_of_several_freezes_is_reported() -> None:
     short, long = (replace(FREEZE, id=str(n), until=NOW + n * HOUR) for n in (1, 2))
     for freezes in ([short, long], [long, short]):
         found = active_freeze("churn", freezes, NO_WINDOWS, NOW)
@@ -70,7 +70,7 @@ def test_of_several_that_which_lasts_longest_is_told() -> None:
     assert endless.until is None
 
 
-def test_where_nothing_holds_nothing_is_frozen() -> None:
+def test_without_a_freeze_or_window_nothing_is_frozen() -> None:
     assert active_freeze("churn", [replace(FREEZE, until=NOW)], NO_WINDOWS, NOW) is None
 
 
@@ -95,22 +95,22 @@ def test_a_weekend_in_berlin_is_frozen(when: datetime, holds: bool) -> None:
 def test_a_window_says_until_when_and_why() -> None:
     found = active_freeze("churn", [], weekends(), datetime(2026, 5, 2, tzinfo=UTC))
     assert found is not None
-    assert str(found.description) == "The policy freezes Production of “churn” until 2026-05-04 06:00 UTC: weekend."
+    assert str(found.description) == "The policy freezes Production for “churn” until 2026-05-04 06:00 UTC: weekend."
 
 
-def test_a_pattern_s_own_windows_hold_beside_those_of_all() -> None:
+def test_windows_of_a_pattern_and_of_all_models_both_apply() -> None:
     models = {"churn*": {"freeze": [{"cron": "0 12 * * *", "for": "1h"}]}, "*": {}}
     policy = validate_policy({"models": models})
     assert active_freeze("churn", [], policy, NOW)
     assert active_freeze("fraud", [], policy, NOW) is None
 
 
-def test_a_window_over_the_change_to_summer_time_lasts_as_long() -> None:
+def test_a_window_across_a_daylight_saving_change_keeps_its_length() -> None:
     start = datetime(2026, 3, 29, 0, 30, tzinfo=UTC)  # 1:30 in Berlin, half an hour before the clocks go forward
     assert cron_window_at("30 1 * * *", timedelta(hours=2), "Europe/Berlin", start + HOUR) == (start, start + 2 * HOUR)
 
 
-def test_of_windows_that_overlap_the_latest_is_told() -> None:
+def test_of_overlapping_windows_the_latest_end_is_reported() -> None:
     span = cron_window_at("0 * * * *", timedelta(hours=3), "UTC", NOW)
     assert span == (NOW, NOW + timedelta(hours=3))
 
@@ -131,7 +131,7 @@ def test_of_windows_that_overlap_the_latest_is_told() -> None:
         ("*", "0123456"),
     ],
 )
-def test_weekdays_are_cron_s(weekday: str, days: str) -> None:
+def test_weekdays_are_numbered_as_in_cron(weekday: str, days: str) -> None:
     monday = datetime(2026, 5, 4, 12, tzinfo=UTC)
     held = [day for day in range(7) if cron_window_at(f"0 12 * * {weekday}", HOUR, "UTC", monday + timedelta(days=day))]
     assert held == sorted(int(day) for day in days)
@@ -149,11 +149,11 @@ def test_weekdays_are_cron_s(weekday: str, days: str) -> None:
         ("0 0 * * *", ""),
     ],
 )
-def test_what_cannot_be_reckoned_is_refused(cron: str, zone: str) -> None:
-    with pytest.raises(ValueError, match=r"cannot be read|no time zone|no cron expression"):
+def test_an_invalid_cron_expression_or_zone_is_refused(cron: str, zone: str) -> None:
+    with pytest.raises(ValueError, match=r"can't read|isn't a time zone|isn't a cron expression"):
         check_cron(cron, zone)
 
 
-def test_a_policy_with_a_window_that_cannot_be_reckoned_is_refused_with_its_path() -> None:
-    with pytest.raises(Misconfigured, match=r"freeze\.0: .*no time zone"):
+def test_an_invalid_window_in_the_policy_is_refused_with_its_path() -> None:
+    with pytest.raises(Misconfigured, match=r"freeze\.0: .*isn't a time zone"):
         weekends(zone="Mars/Olympus")

@@ -1,4 +1,4 @@
-"""The policy file: what it says is what holds, and every mistake in it is told with its place."""
+"""The policy file: which rules apply, and how errors in it are reported."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bot.policy_file import load_policy
 
 # The whole example of the documentation, every part used once.
 WHOLE = """
-channel: "#ml-models"                 # where nothing else is said
+channel: "#ml-models"                 # the default channel
 roles:                                # user ids, user groups
   lead:  [U02BOB, S01LEADS]
   admin: [U05ANN]
@@ -64,26 +64,26 @@ def read(text: str) -> Policy:
 
 
 def fault(text: str) -> str:
-    """Return what is said about a policy that is wrong."""
+    """Return the error for an invalid policy."""
     with pytest.raises(Misconfigured) as caught:
         read(text)
     return str(caught.value)
 
 
 def monitor(setting: str) -> str:
-    """Return a file with one monitor against a baseline that has this setting."""
+    """Return a file with one monitor that compares with a baseline and has this setting."""
     return f"models: {{churn: {{monitors: [{{name: a, source: push, {setting}}}]}}}}"
 
 
 def in_production(text: str) -> str:
-    """Return a policy with this in the rule for Production."""
+    """Return a policy file with this text in the rule for Production."""
     return f'roles: {{lead: [U02BOB]}}\nmodels: {{"*": {{production: {{{text}}}}}}}'
 
 
-# -- what holds --------------------------------------------------------------------------------------------------------
+# -- which rules apply -------------------------------------------------------------------------------------------------
 
 
-def test_the_example_of_the_documentation_is_read_whole() -> None:
+def test_the_example_in_the_documentation_is_valid() -> None:
     rule = read(WHOLE).models["*"].production
     assert rule is not None
     assert (rule.required, rule.expires_after, rule.remind_after) == (2, timedelta(hours=24), timedelta(hours=4))
@@ -98,7 +98,7 @@ def test_the_example_of_the_documentation_is_read_whole() -> None:
     ]
 
 
-def test_what_a_rule_leaves_out_has_a_default() -> None:
+def test_omitted_keys_of_a_rule_have_defaults() -> None:
     rule = read(in_production("approvers: [lead]")).models["*"].production
     assert rule is not None
     assert (rule.required, rule.requester_may_approve, rule.expires_after) == (1, False, timedelta(days=7))
@@ -112,10 +112,10 @@ def test_the_longest_pattern_wins(model: str, channel: str) -> None:
     assert read(WHOLE).channel_for(model) == channel
 
 
-def test_the_longest_pattern_wins_whole() -> None:
+def test_only_the_longest_pattern_applies() -> None:
     rule = read(WHOLE).rules_for("churn").rule(Stage.PRODUCTION)
     assert rule is not None
-    assert rule.required == 1  # and not the 2 of "*"
+    assert rule.required == 1  # not the 2 of "*"
     assert rule.gates == []
 
 
@@ -128,15 +128,15 @@ def test_only_staging_and_production_have_rules(stage: Stage) -> None:
     assert read(WHOLE).rules_for("fraud").rule(stage) is None
 
 
-def test_a_role_stands_for_its_ids() -> None:
+def test_a_role_expands_to_its_ids() -> None:
     assert read(WHOLE).expand_roles(["lead", "U9"]) == {"U02BOB", "S01LEADS", "U9"}
 
 
-def test_the_user_groups_of_the_file_are_known() -> None:
+def test_the_user_groups_in_the_file_are_found() -> None:
     assert read(WHOLE).user_groups() == {"S01LEADS"}
 
 
-# -- mistakes ----------------------------------------------------------------------------------------------------------
+# -- errors ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -160,12 +160,12 @@ def test_the_user_groups_of_the_file_are_known() -> None:
         ("models: {production: {production: {approvrs: []}}}", "models.production.production.approvrs", "approvers"),
     ],
 )
-def test_an_unknown_key_is_told_with_its_path_and_the_nearest_known_one(text: str, path: str, nearest: str) -> None:
+def test_an_unknown_key_is_reported_with_its_path_and_the_nearest_known_key(text: str, path: str, nearest: str) -> None:
     assert f"{path}: unknown key; did you mean {nearest}?" in fault(text)
 
 
-def test_a_key_near_to_none_is_answered_with_all() -> None:
-    assert "xyzzy: unknown key; known are approvers, required" in fault(in_production("xyzzy: 1"))
+def test_an_unknown_key_unlike_any_other_lists_all_keys() -> None:
+    assert "xyzzy: unknown key; known: approvers, required" in fault(in_production("xyzzy: 1"))
 
 
 @pytest.mark.parametrize(
@@ -183,63 +183,69 @@ def test_a_key_near_to_none_is_answered_with_all() -> None:
         (in_production("required: 0"), "models.*.production.required: input should be greater than or equal to 1"),
         (in_production("required: 51"), "models.*.production.required: input should be less than or equal to 50"),
         (in_production("requester_may_approve: maybe"), "models.*.production.requester_may_approve: input should be"),
-        (in_production("expires_after: 24"), "models.*.production.expires_after: is no duration; write one like 30m"),
+        (in_production("expires_after: 24"), "models.*.production.expires_after: must be a duration, such as 30m"),
         (in_production("expires_after: 0h"), "models.*.production.expires_after: input should be greater than 0"),
-        ('models: {"*": {monitors: [{name: a, source: b}]}}', "models.*.monitors.0.source: 'b' is no source"),
+        ('models: {"*": {monitors: [{name: a, source: b}]}}', "models.*.monitors.0.source: 'b' isn't a source"),
         (
             monitor("of: all"),
-            "models.churn.monitors.0.of: push takes pushed readings, each with its own total",
+            "models.churn.monitors.0.of: push accepts pushed readings, each with its own total",
         ),
-        (monitor("source: mlflow, of: all, aggregate: p95"), "their aggregate is mean or last"),
-        (monitor("window: 5d"), "models.churn.monitors.0.window: a baseline has at most 21d; a window of 5d fits into"),
+        (monitor("source: mlflow, of: all, aggregate: p95"), "the aggregate must be mean or last"),
+        (
+            monitor("window: 5d"),
+            "models.churn.monitors.0.window: a baseline covers at most 21d. A window of 5d",
+        ),
         (monitor("window: 7h"), "models.churn.monitors.0.window: a window of 7h fits 3 times into 1d"),
         (monitor("every: 2h"), "models.churn.monitors.0.window: a window of 1h is shorter than the 2h between checks"),
-        (monitor("every: 5d"), "models.churn.monitors.0.every: a baseline has at most 21d; checked every 5d"),
+        (monitor("every: 5d"), "models.churn.monitors.0.every: a baseline covers at most 21d. One check every 5d"),
         (monitor("min_effect: 10% of error, direction: lower"), "models.churn.monitors.0.min_effect: lower is better"),
-        (monitor("min_effect: much"), "models.churn.monitors.0.min_effect: isn't an effect; write one like 2%"),
+        (
+            monitor("min_effect: much"),
+            "models.churn.monitors.0.min_effect: isn't an effect size; use a value",
+        ),
         ("models: {}\nclients: {ci: {may: [fly]}}", "clients.ci.may.0: input should be 'request', 'push' or 'read'"),
         ("models: {}\nsources: {x: {url: y}}", "sources.x.type: field required"),
-        ("models: {}\nnotify: [{}]", "notify.0: needs url_env or url, and not both"),
-        ("models: {}\nnotify: [{url: x, url_env: X}]", "notify.0: needs url_env or url, and not both"),
+        ("models: {}\nnotify: [{}]", "notify.0: needs either url_env or url, not both"),
+        ("models: {}\nnotify: [{url: x, url_env: X}]", "notify.0: needs either url_env or url, not both"),
         ("models: {}\nserving: {a: {url: x, every: 0s}}", "serving.a.every"),
         ("models: {}\nserving: {a: {url: x, timeout: 0s}}", "serving.a.timeout"),
         ('models: {"*": {rollback: {by: [U1], fast: false}}}', "models.*.rollback: a rollback by someone in `by` is"),
-        ("models: {}\noperators: {ann: ann}", "operators.ann: 'ann' is no Slack id"),
+        ("models: {}\noperators: {ann: ann}", "operators.ann: 'ann' isn't a Slack ID"),
     ],
 )
-def test_a_wrong_value_is_told_with_its_path(text: str, said: str) -> None:
+def test_an_invalid_value_is_reported_with_its_path(text: str, said: str) -> None:
     assert said in fault(text)
 
 
-def test_a_file_says_how_much_worse_counts_in_each_way() -> None:
+def test_the_minimum_effect_can_be_written_in_every_notation() -> None:
     for setting, effect in (("3%", "3%"), ("0.03", "3%"), ("0.01 abs", "0.01 abs"), ("10% of error", "10% of error")):
         [rule] = read(monitor(f"min_effect: {setting}")).rules_for("churn").monitors
         assert str(rule.min_effect) == effect
 
 
-def test_what_is_wrong_with_a_window_is_a_sentence_like_the_others() -> None:
-    assert fault(monitor("window: 7h")).endswith("leaves 3h that are never judged. Use 6h or 8h.")
+def test_an_error_about_a_window_is_formatted_like_the_others() -> None:
+    assert fault(monitor("window: 7h")).endswith("so 3h would never be checked. Use 6h or 8h.")
 
 
 @pytest.mark.parametrize(
     ("gate", "said"),
     [
-        ("{metric: f1}", "gates.0: needs at_least, at_most or not_worse_than_incumbent_by"),
+        ("{metric: f1}", "gates.0: needs at_least, at_most, or not_worse_than_incumbent_by"),
         ("{metric: f1, at_least: high}", "gates.0.at_least: input should be a valid number"),
         ("{card: owner}", "gates.0.card: input should be a valid list"),
         ("{signature: same}", "gates.0.signature: input should be 'compatible'"),
         ("{semver: yes}", "gates.0.semver: input should be 'set'"),
-        ("{in_staging_for: long}", "gates.0.in_staging_for: is no duration"),
+        ("{in_staging_for: long}", "gates.0.in_staging_for: must be a duration"),
         ("{colour: blue}", "gates.0.colour: unknown key"),
         ("accuracy", "gates.0: input should be a valid dictionary"),
     ],
 )
-def test_a_broken_gate_is_told_as_the_file_has_it(gate: str, said: str) -> None:
+def test_an_invalid_gate_is_reported_with_its_path_in_the_file(gate: str, said: str) -> None:
     assert f"models.*.production.{said}" in fault(in_production(f"gates: [{gate}]"))
 
 
-def test_an_unknown_role_is_told_with_the_nearest() -> None:
-    assert "models.*.production.approvers: 'laed' is neither a role nor a Slack id; did you mean lead?" in fault(
+def test_an_unknown_role_is_reported_with_the_nearest_one() -> None:
+    assert "models.*.production.approvers: 'laed' is neither a role nor a Slack ID; did you mean lead?" in fault(
         in_production("approvers: [laed]")
     )
 
@@ -252,31 +258,31 @@ def test_an_unknown_role_is_told_with_the_nearest() -> None:
         ('models: {"*": {staging: {approvers: [boss]}}}', "models.*.staging.approvers"),
     ],
 )
-def test_whoever_is_named_has_to_be_known(text: str, path: str) -> None:
-    assert f"{path}: 'boss' is neither a role nor a Slack id" in fault(text)
+def test_an_unknown_name_is_refused_in_every_list_of_people(text: str, path: str) -> None:
+    assert f"{path}: 'boss' is neither a role nor a Slack ID" in fault(text)
 
 
 @pytest.mark.parametrize("one", ["bob", "@bob", "u02bob", "U", "C01GENERAL", "U02 BOB"])
-def test_a_role_holds_slack_ids_only(one: str) -> None:
-    assert f"roles.lead: '{one}' is no Slack id" in fault(f"roles: {{lead: ['{one}']}}\nmodels: {{}}")
+def test_a_role_contains_only_slack_ids(one: str) -> None:
+    assert f"roles.lead: '{one}' isn't a Slack ID" in fault(f"roles: {{lead: ['{one}']}}\nmodels: {{}}")
 
 
-def test_all_faults_are_told_at_once() -> None:
+def test_all_errors_are_reported_together() -> None:
     said = fault('models: {"*": {staging: {approvrs: []}, production: {requird: 1}}}')
     assert "approvrs" in said
     assert "requird" in said
 
 
 @pytest.mark.parametrize("text", ["", "- a\n- b", "just words", "null", "5"])
-def test_a_file_without_keys_says_what_it_should_hold(text: str) -> None:
-    assert "must hold keys such as channel, roles and models" in fault(text)
+def test_a_file_without_keys_is_refused_with_examples_of_keys(text: str) -> None:
+    assert "must contain keys such as channel, roles, and models" in fault(text)
 
 
 # -- on the disk -------------------------------------------------------------------------------------------------------
 
 
 def file_fault(path: Path, content: str | bytes) -> str:
-    """Return what is said about a file with this content."""
+    """Return the error for a file with this content."""
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     with pytest.raises(Misconfigured) as caught:
         load_policy(path)
@@ -293,18 +299,18 @@ def test_a_file_is_read(path: Path) -> None:
     assert load_policy(path) == read(WHOLE)
 
 
-def test_without_a_file_the_way_to_one_is_told(path: Path) -> None:
+def test_a_missing_file_is_refused_with_how_to_create_one(path: Path) -> None:
     with pytest.raises(Misconfigured, match="registrar init"):
         load_policy(path)
 
 
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(Misconfigured, match="cannot be read"):
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match="Can't read"):
         load_policy(tmp_path)
 
 
-def test_a_file_that_is_no_text_cannot_be_read(path: Path) -> None:
-    assert "cannot be read" in file_fault(path, b"\xff\xfe\x00models")
+def test_a_file_that_is_not_text_is_refused(path: Path) -> None:
+    assert "Can't read" in file_fault(path, b"\xff\xfe\x00models")
 
 
 @pytest.mark.parametrize(
@@ -317,31 +323,31 @@ def test_a_file_that_is_no_text_cannot_be_read(path: Path) -> None:
         ("models: {}\n[a, b]: c", "Line 2"),
     ],
 )
-def test_a_slip_in_the_yaml_is_told_with_its_line(path: Path, content: str, line: str) -> None:
+def test_a_yaml_error_is_reported_with_its_line(path: Path, content: str, line: str) -> None:
     assert line in file_fault(path, content)
 
 
 @pytest.mark.parametrize("content", ["channel: 2026-13-45", "channel: \x00"])
-def test_what_yaml_itself_cannot_read_is_told(path: Path, content: str) -> None:
-    assert "is no YAML" in file_fault(path, content)
+def test_unparsable_yaml_is_reported(path: Path, content: str) -> None:
+    assert "isn't valid YAML" in file_fault(path, content)
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("channel: a\nmodels: {}\nchannel: b", "Line 3, column 1: channel stands twice"),
-        ('models:\n  "*": {}\n  "*": {staging: {}}', "Line 3, column 3: * stands twice"),
-        ("models: {}\nroles: {lead: [], lead: [U1]}", "lead stands twice"),
+        ("channel: a\nmodels: {}\nchannel: b", "Line 3, column 1: duplicate key channel"),
+        ('models:\n  "*": {}\n  "*": {staging: {}}', "Line 3, column 3: duplicate key *"),
+        ("models: {}\nroles: {lead: [], lead: [U1]}", "duplicate key lead"),
     ],
 )
-def test_a_key_that_stands_twice_is_refused(path: Path, content: str, said: str) -> None:
+def test_a_duplicate_key_is_refused(path: Path, content: str, said: str) -> None:
     assert said in file_fault(path, content)
 
 
-# -- which pattern wins ------------------------------------------------------------------------------------------------
+# -- which pattern applies ---------------------------------------------------------------------------------------------
 
 
-def test_a_name_wins_over_a_pattern_of_the_same_length() -> None:
+def test_a_name_takes_precedence_over_a_pattern_of_the_same_length() -> None:
     policy = validate_policy({"models": {"chur*": {"channel": "#pattern"}, "churn": {"channel": "#name"}}})
     assert policy.channel_for("churn") == "#name"
 
@@ -349,7 +355,7 @@ def test_a_name_wins_over_a_pattern_of_the_same_length() -> None:
 # -- the serving side --------------------------------------------------------------------------------------------------
 
 
-def test_an_address_is_told_once_however_often_it_is_named() -> None:
+def test_an_endpoint_that_is_listed_several_times_is_notified_once() -> None:
     policy = validate_policy(
         {
             "models": {},
@@ -368,7 +374,7 @@ def test_an_address_is_told_once_however_often_it_is_named() -> None:
     assert policy.endpoint("gone") is None
 
 
-def test_the_rule_of_a_policy_file_from_before_there_was_the_gate_not_blocked_is_still_the_same_rule() -> None:
+def test_the_fingerprint_of_a_rule_without_the_not_blocked_gate_is_unchanged() -> None:
     rule = {"approvers": ["lead"], "required": 2, "gates": [{"semver": "set"}], "override": ["admin"]}
     policy = validate_policy({"roles": {"lead": ["UBOB"], "admin": ["UDAVE"]}, "models": {"*": {"production": rule}}})
     assert policy.fingerprint("churn", Stage.PRODUCTION) == "100cdf6da7d38eff"

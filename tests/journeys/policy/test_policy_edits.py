@@ -1,4 +1,4 @@
-"""Somebody edits the policy file while people ask and decide, over the wire."""
+"""Edits of the policy file while people request and decide in Slack."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def write(file: Path, approvers: list[str]) -> None:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """A policy file under which Bob decides."""
+    """A policy file with Bob as the approver."""
     file = tmp_path / "registrar.yml"
     write(file, ["U0BOB"])
     return file
@@ -62,8 +62,8 @@ def test_a_new_approver_decides_nothing_until_the_edit_has_settled(slack: LocalS
         write(file, ["U0BOB", "U0CAROL"])
         wait_until(lambda: bool(warnings(app)))
         clock.advance(timedelta(seconds=5))
-        hears_in_channel(app, "The policy file changed and loosens a rule.")
-        assert "not among those who may decide" in reply_to(carol, lambda: carol.clicks(card, "Approve"))
+        hears_in_channel(app, "The policy file changed, and the edit loosens a rule.")
+        assert "Only approvers can decide" in reply_to(carol, lambda: carol.clicks(card, "Approve"))
         app.bob.opens_home()
         app.bob.waits_for_home(lambda view: "The policy file changed" in message_text(view))
         clock.advance(timedelta(seconds=30))
@@ -73,7 +73,7 @@ def test_a_new_approver_decides_nothing_until_the_edit_has_settled(slack: LocalS
         app.bob.waits_for_home(lambda view: "The policy file changed" not in message_text(view))
 
 
-def test_a_restart_puts_no_loosened_file_in_force(slack: LocalSlack, file: Path) -> None:
+def test_a_restart_does_not_apply_a_loosened_file(slack: LocalSlack, file: Path) -> None:
     clock, registry = AdjustableClock(), MemoryRegistry()
     carol = slack.person("carol")
     with bot(slack, file, clock, registry) as app:
@@ -81,9 +81,9 @@ def test_a_restart_puts_no_loosened_file_in_force(slack: LocalSlack, file: Path)
         card = app.card()
     write(file, ["U0BOB", "U0CAROL"])
     with bot(slack, file, clock, registry) as app:
-        assert "not among those who may decide" in reply_to(carol, lambda: carol.clicks(card, "Approve"))
+        assert "Only approvers can decide" in reply_to(carol, lambda: carol.clicks(card, "Approve"))
         assert only_request(app.ledger).state is RequestState.PENDING
-        assert "the edit applies at" in warnings(app)[0]
+        assert "The edit takes effect at" in warnings(app)[0]
 
 
 def test_an_approver_who_was_removed_decides_nothing_a_few_seconds_later(slack: LocalSlack, file: Path) -> None:
@@ -96,4 +96,4 @@ def test_an_approver_who_was_removed_decides_nothing_a_few_seconds_later(slack: 
         hears_in_channel(app, "Policy updated")
         app.alice.types(CHANNEL, ASK)
         answer = reply_to(app.bob, lambda: app.bob.clicks(app.card(), "Approve"))
-        assert "not among those who may decide" in answer
+        assert "Only approvers can decide" in answer

@@ -1,4 +1,4 @@
-"""Anchoring: when the chain's head is written down, what is kept of it, and what is said when it cannot be."""
+"""Anchoring: when the chain's head is recorded, in which form, and how failures are reported."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.services.bench import POLICY, Bench
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Return where heads are written down."""
+    """Return the path of the anchor file."""
     return tmp_path / "anchor.jsonl"
 
 
@@ -32,7 +32,7 @@ def policy(**anchor: str) -> Policy:
 
 
 def anchoring(bench: Bench, **anchor: str) -> Anchoring:
-    """Return the service under a policy that says where."""
+    """Return the service under a policy with this anchor."""
     bench.context.active_policy.replace(policy(**anchor), "")
     return Anchoring(bench.context, LocalAnchorFile())
 
@@ -46,11 +46,11 @@ def numbers(file: Path) -> list[int]:
 
 
 def said(bench: Bench) -> list[tuple[str, str]]:
-    """Return the sentences that Slack has yet to hear, each with its channel."""
+    """Return the sentences that are still to be sent to Slack, each with its channel."""
     return [(note.to, str(unpack_sentence(note.data["say"]))) for note in bench.notes() if note.key.startswith("said:")]
 
 
-def test_the_head_is_written_down_and_the_audit_keeps_that(bench: Bench, file: Path) -> None:
+def test_the_head_is_anchored_and_the_audit_log_records_it(bench: Bench, file: Path) -> None:
     bench.ask()
     with bench.ledger.read() as reading:
         head = reading.audit_head()
@@ -62,7 +62,7 @@ def test_the_head_is_written_down_and_the_audit_keeps_that(bench: Bench, file: P
     assert event.evidence == {"number": head.number, "hash": head.hash, "file": str(file)}
 
 
-def test_what_was_anchored_agrees_with_the_chain(bench: Bench, file: Path) -> None:
+def test_anchors_match_the_chain(bench: Bench, file: Path) -> None:
     service = anchoring(bench, file=str(file), every="1s")
     for _ in range(3):
         bench.ask()
@@ -74,19 +74,19 @@ def test_what_was_anchored_agrees_with_the_chain(bench: Bench, file: Path) -> No
     assert len(anchors(file)) == 3
 
 
-def test_without_an_anchor_in_the_policy_nothing_is_done(bench: Bench) -> None:
+def test_without_an_anchor_in_the_policy_nothing_happens(bench: Bench) -> None:
     bench.ask()
     assert not Anchoring(bench.context, LocalAnchorFile()).anchor_if_due()
     assert EventTag.ANCHORED.value not in bench.tags()
 
 
-def test_an_audit_without_an_event_is_not_anchored(bench: Bench, file: Path) -> None:
+def test_an_empty_audit_log_is_not_anchored(bench: Bench, file: Path) -> None:
     anchoring(bench, file=str(file)).anchor_if_due()
     assert not file.exists()
     assert bench.events() == []
 
 
-def test_the_next_one_waits_for_its_time(bench: Bench, file: Path) -> None:
+def test_the_next_anchor_waits_for_its_interval(bench: Bench, file: Path) -> None:
     service = anchoring(bench, file=str(file), every="1h")
     bench.ask()
     service.anchor_if_due()
@@ -99,7 +99,7 @@ def test_the_next_one_waits_for_its_time(bench: Bench, file: Path) -> None:
     assert numbers(file) == [1, 3]
 
 
-def test_an_anchor_alone_is_no_reason_for_another_one(bench: Bench, file: Path) -> None:
+def test_an_anchor_alone_does_not_cause_another_one(bench: Bench, file: Path) -> None:
     service = anchoring(bench, file=str(file), every="1h")
     bench.ask()
     for _ in range(5):
@@ -108,7 +108,7 @@ def test_an_anchor_alone_is_no_reason_for_another_one(bench: Bench, file: Path) 
     assert numbers(file) == [1]
 
 
-def test_another_time_in_the_policy_holds_at_once(bench: Bench, file: Path) -> None:
+def test_a_changed_interval_applies_immediately(bench: Bench, file: Path) -> None:
     service = anchoring(bench, file=str(file), every="7d")
     bench.ask()
     service.anchor_if_due()
@@ -119,7 +119,7 @@ def test_another_time_in_the_policy_holds_at_once(bench: Bench, file: Path) -> N
     assert numbers(file) == [1, 3]
 
 
-def test_another_file_in_the_policy_gets_its_anchor_at_once(bench: Bench, file: Path, tmp_path: Path) -> None:
+def test_a_changed_file_gets_an_anchor_immediately(bench: Bench, file: Path, tmp_path: Path) -> None:
     service = anchoring(bench, file=str(file))
     bench.ask()
     service.anchor_if_due()
@@ -130,14 +130,14 @@ def test_another_file_in_the_policy_gets_its_anchor_at_once(bench: Bench, file: 
     assert (numbers(file), numbers(other)) == ([1], [3])
 
 
-def test_what_happened_while_another_process_anchored_is_anchored_next(bench: Bench, file: Path) -> None:
+def test_events_during_anchoring_are_in_the_next_anchor(bench: Bench, file: Path) -> None:
     service = anchoring(bench, file=str(file), every="1h")
     bench.ask()
 
     class Slow(LocalAnchorFile):
         def append_line(self, path: str, line: str) -> None:
             super().append_line(path, line)
-            bench.ask()  # after the head was read, before the anchor's event is there
+            bench.ask()  # after the head was read, before the anchor's event exists
 
     Anchoring(bench.context, Slow()).anchor_if_due()
     assert bench.tags()[-1] == EventTag.ANCHORED.value
@@ -146,7 +146,7 @@ def test_what_happened_while_another_process_anchored_is_anchored_next(bench: Be
     assert numbers(file) == [1, 3]
 
 
-def test_two_processes_do_each_other_no_harm(bench: Bench, file: Path) -> None:
+def test_two_processes_can_anchor_at_once(bench: Bench, file: Path) -> None:
     one, other = anchoring(bench, file=str(file), channel="#audit"), Anchoring(bench.context, LocalAnchorFile())
     bench.ask()
 
@@ -165,11 +165,11 @@ def test_two_processes_do_each_other_no_harm(bench: Bench, file: Path) -> None:
 # -- the channel -------------------------------------------------------------------------------------------------------
 
 
-def test_a_channel_gets_number_and_hash_in_words(bench: Bench, file: Path) -> None:
+def test_a_channel_gets_the_number_and_the_hash(bench: Bench, file: Path) -> None:
     bench.ask()
     assert anchoring(bench, file=str(file), channel="#audit").anchor_if_due()
     [anchor] = anchors(file)
-    assert said(bench) == [("#audit", f"The audit ends with number 1 now; its hash is {anchor.hash}.")]
+    assert said(bench) == [("#audit", f"The audit log ends at event 1; its hash is {anchor.hash}.")]
 
 
 def test_a_channel_alone_is_enough(bench: Bench) -> None:
@@ -182,7 +182,7 @@ def test_a_channel_alone_is_enough(bench: Bench) -> None:
 # -- the file ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_file_is_for_our_eyes_and_is_only_added_to(bench: Bench, file: Path) -> None:
+def test_the_file_is_private_and_append_only(bench: Bench, file: Path) -> None:
     file.write_text("what was there before\n")
     bench.ask()
     anchoring(bench, file=str(file)).anchor_if_due()
@@ -192,7 +192,7 @@ def test_the_file_is_for_our_eyes_and_is_only_added_to(bench: Bench, file: Path)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
-def test_a_file_that_cannot_be_written_is_told_once_and_tried_again(
+def test_a_file_that_cannot_be_written_is_reported_once_and_retried(
     bench: Bench, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = tmp_path / "nowhere"
@@ -201,10 +201,10 @@ def test_a_file_that_cannot_be_written_is_told_once_and_tried_again(
     with caplog.at_level(logging.ERROR):
         assert service.anchor_if_due()
         assert not service.anchor_if_due()
-        Anchoring(bench.context, LocalAnchorFile()).anchor_if_due()  # another process, which knows of no failure yet
+        Anchoring(bench.context, LocalAnchorFile()).anchor_if_due()  # another process without the failure
     [(channel, sentence)] = said(bench)
     assert channel == "#ml-models"
-    assert "anchor.jsonl cannot be written: No such file or directory" in sentence
+    assert "anchor.jsonl: No such file or directory" in sentence
     assert len(caplog.records) == 2  # one for each process
     assert EventTag.ANCHORED.value not in bench.tags()
     folder.mkdir()
@@ -212,7 +212,7 @@ def test_a_file_that_cannot_be_written_is_told_once_and_tried_again(
     assert numbers(folder / "anchor.jsonl") == [1]
 
 
-def test_a_file_that_fails_again_later_is_told_again(bench: Bench, tmp_path: Path) -> None:
+def test_a_file_that_fails_again_later_is_reported_again(bench: Bench, tmp_path: Path) -> None:
     folder = tmp_path / "there"
     folder.mkdir()
     service = anchoring(bench, file=str(folder / "anchor.jsonl"), every="1h")
@@ -226,15 +226,15 @@ def test_a_file_that_fails_again_later_is_told_again(bench: Bench, tmp_path: Pat
     assert len(said(bench)) == 2
 
 
-def test_a_pipe_that_nobody_reads_from_holds_up_nothing(bench: Bench, tmp_path: Path) -> None:
+def test_a_pipe_without_a_reader_blocks_nothing(bench: Bench, tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     bench.ask()
     assert anchoring(bench, file=str(pipe)).anchor_if_due()
-    assert "cannot be written" in said(bench)[0][1]
+    assert "Can't write" in said(bench)[0][1]
 
 
-def test_a_pipe_that_somebody_reads_from_is_as_good_as_a_file(bench: Bench, tmp_path: Path) -> None:
+def test_a_pipe_with_a_reader_works_like_a_file(bench: Bench, tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     bench.ask()

@@ -1,4 +1,4 @@
-"""Freezing Production: who may, what it stops, and what goes on afterwards."""
+"""Freezing Production: who can, what it stops, and what happens afterward."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from tests.support.services.freezes import freeze, unfreeze
 
 
 @pytest.mark.parametrize("who", [BOB, DAVE], ids=["who may roll back", "admin"])
-def test_who_may_freezes_and_the_audit_and_the_channel_have_it(bench: Bench, who: Caller) -> None:
+def test_a_freeze_by_someone_with_permission_is_recorded_and_announced(bench: Bench, who: Caller) -> None:
     freeze(bench, who)
     [event] = [event for event in bench.events() if event.tag is EventTag.FROZEN]
     assert (event.model, event.why, event.evidence["all"]) == ("churn", "audit", False)
-    assert "froze Production of “churn”" in bench.told("said:frozen")
+    assert "froze “churn”" in bench.told("said:frozen")
 
 
 @pytest.mark.parametrize("who", [ALICE, GUEST, STRANGER], ids=["member", "guest", "stranger"])
-def test_who_may_not_changes_nothing_and_is_in_the_audit(bench: Bench, who: Caller) -> None:
+def test_a_freeze_by_someone_without_permission_is_refused_and_recorded(bench: Bench, who: Caller) -> None:
     with pytest.raises(Refused):
         freeze(bench, who)
     assert bench.freezing.active_freeze("churn") is None
     assert bench.tags() == [EventTag.PERMISSION_REFUSED.value]
 
 
-def test_while_it_holds_nobody_approves_and_everything_else_goes_on(bench: Bench) -> None:
+def test_during_a_freeze_approving_is_refused_and_everything_else_works(bench: Bench) -> None:
     freeze(bench)
     request = bench.open()
-    with pytest.raises(Refused, match="is frozen by @UBOB"):
+    with pytest.raises(Refused, match="@UBOB froze Production"):
         bench.approve(request)
     assert bench.state(request) is RequestState.PENDING
     assert bench.reject(request).request.state is RequestState.REJECTED
 
 
-def test_while_it_holds_nobody_lets_gates_pass_for_that_would_decide(bench: Bench) -> None:
+def test_during_a_freeze_overriding_gates_is_refused(bench: Bench) -> None:
     bench.registry.add_model("two", versions=1)
     request = bench.open("promote two 1 production")
     assert request.seen is not None
@@ -53,7 +53,7 @@ def test_while_it_holds_nobody_lets_gates_pass_for_that_would_decide(bench: Benc
     bench.approve(request, BOB)
     bench.approve(request, CAROL)
     freeze(bench, model="two")
-    with pytest.raises(Refused, match="is frozen by @UBOB"):
+    with pytest.raises(Refused, match="@UBOB froze Production"):
         bench.override(request, DAVE, "known")
     assert bench.state(request) is RequestState.PENDING
     unfreeze(bench, model="two")
@@ -67,14 +67,16 @@ def test_staging_is_never_frozen(bench: Bench) -> None:
     assert bench.registry.holders(stage=Stage.STAGING) == [4]
 
 
-def test_what_was_approved_before_waits_and_is_made_afterwards(bench: Bench) -> None:
+def test_a_transition_approved_before_a_freeze_waits_until_it_ends(bench: Bench) -> None:
     request = bench.approved()
     freeze(bench)
     bench.moves.execute_due("churn")
     assert bench.registry.holders() == [3]
     assert bench.state(request) is RequestState.APPROVED
     assert bench.move(request).state is TransitionState.INTENDED
-    assert "Approved, and not moved yet. Production of “churn” is frozen" in bench.told(f"news:{request.id}:frozen")
+    assert "Approved, but not promoted yet. @UBOB froze Production for “churn”" in bench.told(
+        f"news:{request.id}:frozen"
+    )
     unfreeze(bench)
     bench.clock.advance(seconds=10)
     bench.moves.execute_due("churn")
@@ -82,16 +84,16 @@ def test_what_was_approved_before_waits_and_is_made_afterwards(bench: Bench) -> 
     assert bench.state(request) is RequestState.DONE
 
 
-def test_what_waits_for_a_freeze_does_not_hold_up_what_goes_to_staging(bench: Bench) -> None:
+def test_a_transition_that_waits_for_a_freeze_does_not_delay_staging(bench: Bench) -> None:
     frozen, free = bench.approved("promote churn 4 production"), bench.approved("promote churn 1 staging")
     freeze(bench)
     bench.moves.execute_due("churn")
     assert [bench.state(frozen), bench.state(free)] == [RequestState.APPROVED, RequestState.DONE]
 
 
-def test_a_move_that_was_cut_off_half_way_is_finished_whatever_is_frozen(bench: Bench) -> None:
+def test_an_interrupted_transition_is_finished_despite_a_freeze(bench: Bench) -> None:
     def lose_the_answer() -> None:
-        raise RegistryUnreachable("The registry does not answer.")
+        raise RegistryUnreachable("The registry isn't responding.")
 
     request = bench.approved()
     bench.registry.after = lose_the_answer
@@ -103,7 +105,7 @@ def test_a_move_that_was_cut_off_half_way_is_finished_whatever_is_frozen(bench: 
     assert bench.registry.model("churn").aliases["champion"] == 4
 
 
-def test_a_freeze_ends_by_itself(bench: Bench) -> None:
+def test_a_freeze_ends_at_its_end_time(bench: Bench) -> None:
     freeze(bench, until=timedelta(hours=1))
     bench.clock.advance(minutes=59)
     assert bench.freezing.active_freeze("churn")
@@ -111,29 +113,29 @@ def test_a_freeze_ends_by_itself(bench: Bench) -> None:
     assert bench.freezing.active_freeze("churn") is None
 
 
-def test_one_model_s_freeze_stops_no_other(bench: Bench) -> None:
+def test_a_freeze_of_one_model_stops_no_other_model(bench: Bench) -> None:
     bench.registry.add_model("fraud", versions=1)
     freeze(bench)
     assert bench.approved("promote fraud 1 production").state is RequestState.APPROVED
 
 
-def test_lifting_one_model_s_freeze_leaves_that_of_all(bench: Bench) -> None:
+def test_unfreezing_one_model_keeps_the_freeze_of_all_models(bench: Bench) -> None:
     freeze(bench, model=None, reason="incident")
     freeze(bench)
-    assert "It stays frozen all the same" in unfreeze(bench)
+    assert "It's still frozen" in unfreeze(bench)
     assert bench.freezing.active_freeze("churn")
     unfreeze(bench, model=None)
     assert bench.freezing.active_freeze("churn") is None
 
 
-def test_where_nothing_is_frozen_nothing_can_be_lifted(bench: Bench) -> None:
-    with pytest.raises(BadInput, match="Nobody froze Production of “churn”"):
+def test_unfreezing_without_a_freeze_is_refused(bench: Bench) -> None:
+    with pytest.raises(BadInput, match="“churn” isn't frozen"):
         unfreeze(bench)
-    with pytest.raises(BadInput, match="No freeze of every model"):
+    with pytest.raises(BadInput, match="no freeze for all models"):
         unfreeze(bench, model=None)
 
 
-def test_who_may_not_unfreeze_lifts_nothing(bench: Bench) -> None:
+def test_unfreezing_without_permission_is_refused(bench: Bench) -> None:
     freeze(bench)
     with pytest.raises(Refused):
         unfreeze(bench, ALICE)
@@ -144,46 +146,46 @@ def test_who_may_not_unfreeze_lifts_nothing(bench: Bench) -> None:
     ("fields", "said"),
     [
         ({"reason": ""}, "needs a reason"),
-        ({"until": "2026-05-04T11:00"}, "is over already"),
-        ({"until": timedelta(0)}, "is over already"),
-        ({"until": timedelta(days=9_999_999)}, "longer than the calendar"),
-        ({"everywhere": True}, "Name one model, or write freeze --all"),
+        ({"until": "2026-05-04T11:00"}, "is in the past"),
+        ({"until": timedelta(0)}, "is in the past"),
+        ({"until": timedelta(days=9_999_999)}, "too far in the future"),
+        ({"everywhere": True}, "Name one model, or freeze all models with --all"),
     ],
     ids=str,
 )
-def test_what_makes_no_sense_gets_a_sentence(bench: Bench, fields: dict[str, object], said: str) -> None:
+def test_invalid_arguments_are_refused_with_a_reason(bench: Bench, fields: dict[str, object], said: str) -> None:
     with pytest.raises(BadInput, match=said):
         freeze(bench, **fields)  # type: ignore[arg-type]  # a reason among them
     assert bench.events() == []
 
 
-def test_mending_production_waits_as_well(bench: Bench) -> None:
+def test_a_repair_of_production_waits_too(bench: Bench) -> None:
     bench.watch.poll()
     bench.registry.by_hand("churn", 4, Stage.PRODUCTION, archive_existing=False)
     bench.clock.advance(minutes=1)
     bench.watch.poll()
     [finding] = [one for one in bench.findings() if one.mend]
     freeze(bench)
-    with pytest.raises(Refused, match="is frozen"):
+    with pytest.raises(Refused, match="froze Production"):
         bench.tending.repair_stage(BOB, finding.id, origin="slack")
 
 
-# -- cards follow the clock --------------------------------------------------------------------------------------------
+# -- redrawing cards over time -----------------------------------------------------------------------------------------
 
 
 def with_window(bench: Bench, cron: str) -> None:
-    """Put a policy in force whose window begins so and lasts an hour."""
+    """Put a policy into effect with a window that begins at `cron` and lasts an hour."""
     window = {"cron": cron, "for": "1h", "reason": "audit"}
     bench.context.active_policy.replace(validate_policy(POLICY | {"freeze": [window]}), cron)
 
 
 def redrawn(bench: Bench) -> list[str]:
-    """Return why cards are drawn again, without the ids."""
+    """Return why cards are redrawn, without the ids."""
     return [":".join(note.key.split(":")[2:4]) for note in bench.notes() if note.key.split(":")[2] == "freeze"]
 
 
-def test_a_card_is_drawn_again_when_a_window_begins_and_when_it_ends(bench: Bench) -> None:
-    with_window(bench, "0 13 * * *")  # the clock stands at 12:00
+def test_a_card_is_redrawn_when_a_window_begins_and_ends(bench: Bench) -> None:
+    with_window(bench, "0 13 * * *")  # the clock is at 12:00
     bench.open()
     bench.open("promote churn 1 staging")
     counts = []
@@ -194,7 +196,7 @@ def test_a_card_is_drawn_again_when_a_window_begins_and_when_it_ends(bench: Benc
     assert len(redrawn(bench)) == 2
 
 
-def test_a_card_is_drawn_again_when_a_freeze_runs_out(bench: Bench) -> None:
+def test_a_card_is_redrawn_when_a_freeze_expires(bench: Bench) -> None:
     freeze(bench, until="1h")
     bench.open()
     assert bench.freezing.redraw_cards() == 0
@@ -202,7 +204,7 @@ def test_a_card_is_drawn_again_when_a_freeze_runs_out(bench: Bench) -> None:
     assert [bench.freezing.redraw_cards(), bench.freezing.redraw_cards()] == [1, 0]
 
 
-def test_what_people_freeze_and_unfreeze_is_not_drawn_twice(bench: Bench) -> None:
+def test_a_freeze_by_a_person_redraws_cards_only_once(bench: Bench) -> None:
     bench.open()
     bench.freezing.redraw_cards()
     freeze(bench)
@@ -211,14 +213,14 @@ def test_what_people_freeze_and_unfreeze_is_not_drawn_twice(bench: Bench) -> Non
     assert bench.freezing.redraw_cards() == 0
 
 
-def test_a_card_is_drawn_again_when_the_policy_gets_a_window_that_holds_now(bench: Bench) -> None:
+def test_a_card_is_redrawn_when_the_policy_gets_an_active_window(bench: Bench) -> None:
     bench.open()
     bench.freezing.redraw_cards()
     with_window(bench, "0 12 * * *")
     assert bench.freezing.redraw_cards() == 1
 
 
-def test_what_changed_while_the_bot_was_away_is_drawn_after_its_start_by_one_process(bench: Bench) -> None:
+def test_changes_while_the_bot_was_down_are_redrawn_at_startup_by_one_process(bench: Bench) -> None:
     with_window(bench, "0 13 * * *")
     bench.open()
     bench.clock.advance(hours=1)

@@ -1,4 +1,4 @@
-"""The policy file at a start, in several processes, and where it is not in force."""
+"""The policy file at startup, in several processes, and while it isn't in effect."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from tests.support.services.policy_file import (
 # -- starting ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_start_with_a_broken_file_is_refused(bench: Bench, file: Path) -> None:
+def test_a_start_with_an_invalid_file_is_refused(bench: Bench, file: Path) -> None:
     edits(file, BROKEN)
     with pytest.raises(Misconfigured):
         PolicyReloader(bench.context, LocalPolicyFile(file), NamesDirectory()).load_initial()
 
 
-def test_a_start_with_a_loosened_file_keeps_the_last_policy_of_the_audit_until_the_file_has_settled(
+def test_a_start_with_a_loosened_file_keeps_the_last_policy_until_the_file_has_settled(
     bench: Bench, policies: PolicyReloader, file: Path
 ) -> None:
     edits(file, TWO)
@@ -46,14 +46,16 @@ def test_a_start_with_a_loosened_file_keeps_the_last_policy_of_the_audit_until_t
     assert settles(bench, started, 1)
 
 
-def test_a_start_with_a_tightened_file_takes_it_at_once(bench: Bench, policies: PolicyReloader, file: Path) -> None:
+def test_a_start_with_a_stricter_file_applies_it_immediately(
+    bench: Bench, policies: PolicyReloader, file: Path
+) -> None:
     edits(file, STRICTER)
     start(bench, file)
     assert bench.context.active_policy.revision == revision_of(STRICTER)
     assert "1 → 2 approvals" in told(bench)[0]
 
 
-def test_a_start_takes_the_file_where_this_version_cannot_read_the_last_policy(bench: Bench, file: Path) -> None:
+def test_a_start_applies_the_file_if_the_last_policy_cannot_be_read(bench: Bench, file: Path) -> None:
     last = Event(
         at=bench.clock.now(),
         actor=POLICY_FILE_ACTOR,
@@ -72,7 +74,7 @@ def test_a_start_takes_the_file_where_this_version_cannot_read_the_last_policy(b
 # -- several processes -------------------------------------------------------------------------------------------------
 
 
-def test_of_several_processes_one_writes_the_event_and_the_others_follow_at_once(
+def test_of_several_processes_one_records_the_event_and_the_others_follow_immediately(
     bench: Bench, policies: PolicyReloader, file: Path
 ) -> None:
     there = second_bench(bench)
@@ -86,21 +88,23 @@ def test_of_several_processes_one_writes_the_event_and_the_others_follow_at_once
     assert len([sentence for sentence in told(bench) if sentence.startswith("Policy updated")]) == 1
 
 
-# -- what is said of a file that isn't in force ------------------------------------------------------------------------
+# -- reporting a file that isn't in effect -----------------------------------------------------------------------------
 
 
-def test_a_settling_edit_is_known_with_when_it_applies(bench: Bench, policies: PolicyReloader, file: Path) -> None:
+def test_a_settling_edit_is_reported_with_the_time_it_applies(
+    bench: Bench, policies: PolicyReloader, file: Path
+) -> None:
     edits(file, TWO)
     settles(bench, policies, 5)
     edit = bench.context.active_policy.pending_edit
     assert edit == PendingPolicyEdit(PolicyEditState.SETTLING, bench.clock.now() + timedelta(seconds=25))
-    assert "the edit applies at" in str(describe_pending_edit(edit, revision_of(ONE), bench.clock.now()))
+    assert "The edit takes effect at" in str(describe_pending_edit(edit, revision_of(ONE), bench.clock.now()))
     settles(bench, policies, 25)
     assert bench.context.active_policy.pending_edit is None
 
 
 @pytest.mark.parametrize(("text", "state"), [(BROKEN, PolicyEditState.BROKEN), (None, PolicyEditState.MISSING)])
-def test_a_file_that_cannot_be_used_is_known(
+def test_an_unusable_file_is_reported(
     bench: Bench, policies: PolicyReloader, file: Path, text: str | None, state: PolicyEditState
 ) -> None:
     edits(file, text) if text else file.unlink()

@@ -1,4 +1,4 @@
-"""The policy file while the bot runs: taken up, refused, kept."""
+"""The policy file while the bot runs: when edits apply, and when they are refused."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ WITHOUT_BOB = ONE.replace("[UBOB]", "[]")
 
 
 class EmptyDirectory(NamesDirectory):
-    """A directory that knows nobody's name."""
+    """A directory without display names."""
 
     def display_names(self, ids: object) -> dict[str, str]:
         """Return nothing."""
@@ -47,7 +47,7 @@ class EmptyDirectory(NamesDirectory):
 
 @contextmanager
 def busy(bench: Bench) -> Iterator[None]:
-    """Let every transaction fail as one does that waits too long for the ledger."""
+    """Make every transaction fail like one that waits too long for the ledger."""
 
     @contextmanager
     def write() -> Iterator[None]:
@@ -59,16 +59,14 @@ def busy(bench: Bench) -> Iterator[None]:
         yield
 
 
-def test_the_policy_of_the_start_is_kept_whole_with_the_names_behind_its_ids(
-    bench: Bench, policies: PolicyReloader
-) -> None:
+def test_the_policy_at_startup_is_recorded_with_the_names_of_its_ids(bench: Bench, policies: PolicyReloader) -> None:
     [event] = events(bench, EventTag.POLICY_LOADED)
     assert event.evidence == {"text": ONE, "names": {"UBOB": "Bob Tanaka"}, "changes": []}
     assert event.subject == f"policy:{revision_of(ONE)}"
     assert told(bench) == []
 
 
-def test_the_same_policy_at_the_next_start_is_no_event(bench: Bench, policies: PolicyReloader, file: Path) -> None:
+def test_the_same_policy_at_the_next_start_records_no_event(bench: Bench, policies: PolicyReloader, file: Path) -> None:
     PolicyReloader(bench.context, LocalPolicyFile(file), NamesDirectory()).load_initial()
     assert len(events(bench, EventTag.POLICY_LOADED)) == 1
 
@@ -90,9 +88,9 @@ def test_an_edit_that_loosens_nothing_applies_once_the_file_has_been_unchanged_f
     assert (event.before, event.after, event.evidence["text"]) == (revision_of(ONE), revision_of(STRICTER), STRICTER)
     assert [one["path"] for one in event.evidence["changes"]] == ["models.*.production.required"]
     assert told(bench)[0].splitlines() == [
-        f"Policy updated: revision {revision_of(STRICTER)} is in force; {revision_of(ONE)} was before.",
+        f"Policy updated: revision {revision_of(STRICTER)} replaces {revision_of(ONE)}.",
         "• models.*.production.required: 1 → 2 approvals",
-        "For one model: /model policy MODEL",
+        "To see a model's rules: /model policy MODEL",
     ]
 
 
@@ -106,7 +104,7 @@ def test_an_edit_that_loosens_a_rule_applies_after_thirty_seconds(
     assert bench.context.policy.channel == "#two"
 
 
-def test_the_channel_hears_what_an_edit_loosens_before_it_applies(
+def test_the_channel_gets_the_changes_of_a_loosening_edit_before_it_applies(
     bench: Bench, policies: PolicyReloader, file: Path
 ) -> None:
     edits(file, TWO)
@@ -114,7 +112,9 @@ def test_the_channel_hears_what_an_edit_loosens_before_it_applies(
     [note] = bench.notes()
     assert note.to == "#one"
     first, *lines = told(bench)[0].splitlines()
-    assert first.startswith("The policy file changed and loosens a rule. The edit applies at 2026-05-04 12:00 UTC (30s")
+    assert first.startswith(
+        "The policy file changed, and the edit loosens a rule. It takes effect at 2026-05-04 12:00 UTC (30s"
+    )
     assert "• models.*.production.approvers: @UCAROL can approve" in lines
 
 
@@ -130,7 +130,7 @@ def test_an_edit_that_is_reverted_before_it_settles_never_applies(
     assert bench.context.active_policy.revision == revision_of(ONE)
 
 
-def test_an_edit_written_again_between_two_polls_waits_again(
+def test_an_edit_that_is_written_again_between_polls_waits_again(
     bench: Bench, policies: PolicyReloader, file: Path
 ) -> None:
     edits(file, TWO)
@@ -142,7 +142,7 @@ def test_an_edit_written_again_between_two_polls_waits_again(
 
 
 @pytest.mark.parametrize("when", [0, 10**10])
-def test_an_edit_with_the_same_size_waits_whatever_time_the_file_claims(
+def test_an_edit_with_the_same_size_waits_regardless_of_the_modification_time(
     bench: Bench, policies: PolicyReloader, file: Path, when: int
 ) -> None:
     os.utime(file, (when, when))
@@ -163,7 +163,7 @@ def test_a_file_replaced_by_rename_waits_like_any_other(bench: Bench, policies: 
     assert settles(bench, policies, 1)
 
 
-def test_a_clock_set_back_shortens_no_wait(bench: Bench, policies: PolicyReloader, file: Path) -> None:
+def test_a_clock_set_back_does_not_shorten_the_wait(bench: Bench, policies: PolicyReloader, file: Path) -> None:
     edits(file, TWO)
     settles(bench, policies, 20)
     bench.clock.set_back(hours=1)
@@ -181,7 +181,7 @@ def test_a_shorter_settle_time_does_not_shorten_its_own_wait(
     assert settles(bench, policies, 2)
 
 
-def test_a_longer_settle_time_counts_for_the_edit_after_it(bench: Bench, policies: PolicyReloader, file: Path) -> None:
+def test_a_longer_settle_time_applies_to_the_next_edit(bench: Bench, policies: PolicyReloader, file: Path) -> None:
     edits(file, ONE + "policy: {settle: 5m}\n")
     settles(bench, policies, 2)
     edits(file, TWO)
@@ -245,7 +245,7 @@ def test_an_edit_that_loosens_applies_afterward_too(bench: Bench, policies: Poli
     assert policies.reload()
 
 
-def test_a_refusal_made_while_the_ledger_is_busy_reaches_audit_and_channel_afterward(
+def test_a_refusal_made_while_the_ledger_is_busy_is_recorded_and_announced_afterward(
     bench: Bench, policies: PolicyReloader, file: Path
 ) -> None:
     edits(file, BROKEN)
@@ -261,11 +261,11 @@ def test_a_refusal_made_while_the_ledger_is_busy_reaches_audit_and_channel_after
 # -- files that can't be used ------------------------------------------------------------------------------------------
 
 
-def test_a_file_that_nobody_touched_changes_nothing(bench: Bench, policies: PolicyReloader) -> None:
+def test_an_unchanged_file_changes_nothing(bench: Bench, policies: PolicyReloader) -> None:
     assert not settles(bench, policies, 60)
 
 
-def test_a_broken_edit_is_refused_loudly_and_once_while_the_old_one_holds(
+def test_an_invalid_edit_is_reported_once_and_the_old_policy_stays_in_force(
     bench: Bench, policies: PolicyReloader, file: Path
 ) -> None:
     for _ in range(2):
@@ -275,14 +275,14 @@ def test_a_broken_edit_is_refused_loudly_and_once_while_the_old_one_holds(
     [event] = events(bench, EventTag.POLICY_INVALID)
     assert "did you mean approvers?" in event.why
     [sentence] = told(bench)
-    assert f"revision {revision_of(ONE)} of the policy goes on holding" in sentence
+    assert f"revision {revision_of(ONE)} stays in effect" in sentence
 
 
-def test_a_file_that_is_gone_changes_nothing_and_is_told(bench: Bench, policies: PolicyReloader, file: Path) -> None:
+def test_a_missing_file_is_reported_and_changes_nothing(bench: Bench, policies: PolicyReloader, file: Path) -> None:
     file.unlink()
     assert not settles(bench, policies, 2)
     assert bench.context.policy.channel == "#one"
-    assert "There is no policy file" in told(bench)[0]
+    assert "No policy file" in told(bench)[0]
 
 
 def test_a_fixed_file_applies(bench: Bench, policies: PolicyReloader, file: Path) -> None:
@@ -293,7 +293,7 @@ def test_a_fixed_file_applies(bench: Bench, policies: PolicyReloader, file: Path
     assert bench.context.policy.channel == "#two"
 
 
-def test_a_file_put_back_as_it_was_is_no_new_revision(bench: Bench, policies: PolicyReloader, file: Path) -> None:
+def test_a_restored_file_is_not_a_new_revision(bench: Bench, policies: PolicyReloader, file: Path) -> None:
     edits(file, BROKEN)
     settles(bench, policies, 5)
     edits(file, ONE)
@@ -301,9 +301,7 @@ def test_a_file_put_back_as_it_was_is_no_new_revision(bench: Bench, policies: Po
     assert len(events(bench, EventTag.POLICY_LOADED)) == 1
 
 
-def test_what_was_asked_for_under_another_rule_ends_as_out_of_date(
-    bench: Bench, policies: PolicyReloader, file: Path
-) -> None:
+def test_a_request_made_under_another_rule_ends_as_outdated(bench: Bench, policies: PolicyReloader, file: Path) -> None:
     request = bench.open()
     edits(file, TWO)
     settles(bench, policies, 30)
@@ -312,7 +310,7 @@ def test_what_was_asked_for_under_another_rule_ends_as_out_of_date(
     assert bench.request_upkeep.end_outdated() == 0
 
 
-# -- any order of things -----------------------------------------------------------------------------------------------
+# -- any order of events -----------------------------------------------------------------------------------------------
 
 
 STEPS = st.tuples(
