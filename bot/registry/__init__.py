@@ -1,1 +1,1 @@
-"""The model registry: MLflow, and one in memory that behaves like it. Both pass the same contract suite."""
+"""Model registries: MLflow, and an in-memory one that behaves like it. Both pass the same contract tests."""

@@ -1,4 +1,4 @@
-"""What every registry checks before a call (names, tags, descriptions, run ids), and the errors that it raises."""
+"""Checks that every registry makes before a call (names, tags, descriptions, run IDs), and their errors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bot.domain.core.errors import BadInput, UnknownModel, UnknownRun, UnknownVe
 from bot.domain.core.sentence import Code, Name, say, truncate
 from bot.domain.registry.model import RUN_MODEL_TAG, RUN_VERSION_TAG
 
-MAX_RUN_IDS = 1_000  # MLflow's databases accept 4,900 ids in one query, and refuse 5,000
+MAX_RUN_IDS = 1_000  # MLflow's databases accept 4,900 IDs in one query and refuse 5,000
 _MAX_TAG_KEY_LENGTH = 250
 _MAX_TEXT_LENGTH = 5_000  # MLflow accepts longer tags, but not on every database
 
@@ -23,50 +23,52 @@ def monitored_version(tags: Mapping[str, str]) -> tuple[str, int] | None:
 def check_quotable(name: str) -> None:
     """Raise UnknownModel for a name that MLflow's filters can't quote."""
     if "'" in name and '"' in name:
-        raise UnknownModel(say("{name} has both kinds of quotes: MLflow cannot look such a model up.", name=Name(name)))
+        raise UnknownModel(say("{name} has both kinds of quotes, so MLflow can't look it up.", name=Name(name)))
 
 
 def is_run_id(text: str) -> bool:
-    """Return whether this could be the id of an MLflow run. Any other text is kept out of its filters."""
+    """Return whether this can be the ID of an MLflow run. Any other text is kept out of MLflow's filters."""
     return re.fullmatch(r"[0-9A-Za-z][\w-]{0,255}", text, re.ASCII) is not None
 
 
 def valid_run_ids(ids: Iterable[str]) -> list[str]:
-    """Return the ids that can be a run's, each once, in order."""
+    """Return the IDs that can be run IDs, each once, in order."""
     return [run_id for run_id in dict.fromkeys(ids) if is_run_id(run_id)]
 
 
 def check_tags(tags: Mapping[str, str | None]) -> None:
-    """Raise BadInput for a tag that's longer than some database of MLflow can store."""
+    """Raise BadInput for a tag that's too long for any of MLflow's databases."""
     for key, value in tags.items():
         if len(key) > _MAX_TAG_KEY_LENGTH:
             raise BadInput(
                 say(
-                    "The name of the tag {key} is longer than {most} characters.",
+                    "The tag name {key} is longer than {most} characters.",
                     key=Name(truncate(key, 40)),
                     most=_MAX_TAG_KEY_LENGTH,
                 )
             )
         if value is not None and len(value) > _MAX_TEXT_LENGTH:
-            raise BadInput(say("The tag {key} is longer than {most} characters.", key=Name(key), most=_MAX_TEXT_LENGTH))
+            raise BadInput(
+                say("The value of tag {key} is longer than {most} characters.", key=Name(key), most=_MAX_TEXT_LENGTH)
+            )
 
 
 def check_description(text: str) -> None:
-    """Raise BadInput for a description that's longer than some database of MLflow can store."""
+    """Raise BadInput for a description that's too long for any of MLflow's databases."""
     if len(text) > _MAX_TEXT_LENGTH:
         raise BadInput(say("The description is longer than {most} characters.", most=_MAX_TEXT_LENGTH))
 
 
 def check_artifact_path(path: str) -> None:
-    """Raise BadInput for what names no logged model and no folder in a run's files."""
+    """Raise BadInput for a path that can't name a logged model or a folder in a run's files."""
     if path and not all(re.fullmatch(r"[\w .@+=,()-]+", part) and part.strip(" .") for part in path.split("/")):
-        raise BadInput(say("{path} names no model in a run's files.", path=Name(truncate(path, 100))))
+        raise BadInput(say("{path} isn't a path to a model in a run's files.", path=Name(truncate(path, 100))))
 
 
 def choose_logged_model(run_id: str, models: Sequence[tuple[str, str]], artifact: str) -> str | None:
-    """Return the id of the run's logged model that `artifact` names, or None if the run logged none.
+    """Return the ID of the run's logged model that `artifact` names, or None if the run logged none.
 
-    `models`: id and name of each. Raises BadInput, with their names, if it's ambiguous.
+    `models` has each model's ID and name. Raises BadInput with their names if `artifact` is ambiguous.
     """
     if not models:
         return None
@@ -77,9 +79,9 @@ def choose_logged_model(run_id: str, models: Sequence[tuple[str, str]], artifact
     forms = names if len(set(names)) == len(names) else [model_id for model_id, _ in models]
     raise BadInput(
         say(
-            "Run {run} logged {none}{models}. Say which one with {flag}.",
+            "Run {run} logged {none}{models}. Choose one with {flag}.",
             run=Code(truncate(run_id, 64)),
-            none=f"no model “{artifact}” but " if artifact and not matches else "",
+            none=f"no model “{artifact}”, only " if artifact and not matches else "",
             models=[Code(form) for form in sorted(forms)[:8]],
             flag=Code("--artifact NAME"),
         )
@@ -93,7 +95,7 @@ def unknown_model(name: str) -> UnknownModel:
 
 def name_taken_by_prompt(name: str) -> UnknownModel:
     """Return the error for a new model with the name of a prompt."""
-    return UnknownModel(say("{name} is a prompt, and no model.", name=Name(name)))
+    return UnknownModel(say("{name} is a prompt, not a model.", name=Name(name)))
 
 
 def unknown_version(name: str, version: int) -> UnknownVersion:

@@ -1,4 +1,4 @@
-"""A registry in memory that behaves like MLflow's, for tests and experiments."""
+"""An in-memory registry that behaves like MLflow's, for tests and experiments."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from bot.registry.memory_contents import MemoryContents, StoredModel
 
 
 class MemoryRegistry(MemoryContents):
-    """The ports `ModelRegistry` and `ExperimentTracker`, with what a test needs to prepare it and to make it fail.
+    """The `ModelRegistry` and `ExperimentTracker` ports in memory, with switches to make calls fail.
 
-    `is_down`: no call is answered. `loses_answers`: each call takes effect, but its answer is lost. `ignores_case`: a
-    name in another letter case finds the model, as when MLflow's database is MySQL; results have the stored name.
-    `delay`: seconds that each answer takes; `sleep` waits that long. `request_counts` counts calls by method, with one
-    for each tag that is set and for each 1,000 runs.
+    `is_down`: every call fails. `loses_answers`: each call takes effect, but its response is lost. `ignores_case`:
+    names match regardless of case, as when MLflow's database is MySQL; results have the stored name. `delay`: seconds
+    that each response takes; `sleep` waits that long. `request_counts` counts calls by method, with one for each tag
+    that's set and for each 1,000 runs.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class MemoryRegistry(MemoryContents):
             return replace(model.versions[number], aliases=tuple(aliases))
 
     def runs(self, ids: Sequence[str]) -> dict[str, RunInfo]:
-        """Return the runs that are there, deleted ones too, by id."""
+        """Return the runs that exist, including deleted ones, by ID."""
         run_ids = valid_run_ids(ids)
         infos: dict[str, RunInfo] = {}
         for start in range(0, len(run_ids), MAX_RUN_IDS):
@@ -95,7 +95,7 @@ class MemoryRegistry(MemoryContents):
         return infos
 
     def production_versions(self, names: Collection[str]) -> dict[str, VersionInfo]:
-        """Return the version in Production of each of these models that has one, of several the highest number."""
+        """Return the version in Production of each of these models that has one; the highest if there are several."""
         if not names:
             return {}
         with self._simulated_request("in_production"):
@@ -104,7 +104,7 @@ class MemoryRegistry(MemoryContents):
             return {model.name: model.versions[at] for model in models if (at := numbers[model.name]) is not None}
 
     def latest_metrics(self, run_ids: Sequence[str]) -> dict[str, Mapping[str, LoggedValue]]:
-        """Return the newest point of each metric of the runs that are there, by run and name."""
+        """Return the newest point of each metric of the existing runs, by run and name."""
         with self._simulated_request("metrics"):
             found = {run_id: self._runs[run_id].points for run_id in run_ids if run_id in self._runs}
             newest = {run_id: {name: points[-1] for name, points in run.items()} for run_id, run in found.items()}
@@ -114,7 +114,7 @@ class MemoryRegistry(MemoryContents):
             }
 
     def monitoring_runs(self, versions: Collection[tuple[str, int]]) -> dict[tuple[str, int], list[str]]:
-        """Return the ids of the runs whose tags name one of these models and versions, by these; no deleted ones."""
+        """Return the IDs of active runs whose tags name one of these versions, by model and version."""
         ids_by_version: dict[tuple[str, int], list[str]] = {}
         with self._simulated_request("monitoring_runs"):
             for run_id, run in self._runs.items():
@@ -123,13 +123,13 @@ class MemoryRegistry(MemoryContents):
         return ids_by_version
 
     def metric_history(self, run_id: str, metric: str) -> list[LoggedValue]:
-        """Return every point of a run's metric, oldest first; empty if it has none."""
+        """Return every point of a run's metric, oldest first; empty if there's none."""
         with self._simulated_request("points"):
             run = self._runs.get(run_id)
             return [(at, _finite(value)) for at, value in run.points.get(metric, [])] if run else []
 
     def package(self, version: VersionInfo) -> ModelPackage | None:
-        """Return the MLmodel data next to the version's files, or None if there's none."""
+        """Return the version's package, or None if there's none."""
         with self._simulated_request("package"):
             return self._packages.get(version.source)
 
@@ -143,7 +143,7 @@ class MemoryRegistry(MemoryContents):
     ) -> VersionInfo:
         """Create the next version from a run; create the model first if it doesn't exist.
 
-        Raises UnknownRun, UnknownModel for a prompt, and BadInput if it's ambiguous which logged model is meant.
+        Raises UnknownRun, UnknownModel for a prompt, and BadInput if `artifact` is ambiguous.
         """
         check_tags(tags)
         check_description(description)
@@ -156,7 +156,7 @@ class MemoryRegistry(MemoryContents):
             logged = choose_logged_model(run_id, [(f"m-{run_id}-{each}", each) for each in run.models], artifact)
             source = f"models:/{logged}" if logged else f"memory:/{run_id}/artifacts/{artifact or 'model'}"
             if not name.strip() or "/" in name or ":" in name:
-                raise RegistryRefused(say("The registry takes no model name {name}.", name=Name(name)))
+                raise RegistryRefused(say("The registry doesn't accept the model name {name}.", name=Name(name)))
             if (model := self._find_stored(name)) is None:
                 self.add_model(name)
                 model = self._models[name]
@@ -167,7 +167,7 @@ class MemoryRegistry(MemoryContents):
             return model.versions[number]
 
     def set_tags(self, name: str, version: int, tags: Mapping[str, str | None]) -> None:
-        """Set the version's tags; None removes one. Raises UnknownVersion."""
+        """Set the version's tags; None removes a tag. Raises UnknownVersion."""
         check_tags(tags)
         for key, value in tags.items():
             with self._simulated_request("set_tags"):
@@ -178,7 +178,7 @@ class MemoryRegistry(MemoryContents):
                 model.versions[version] = replace(model.versions[version], tags=new)
 
     def set_description(self, name: str, version: int | None, text: str) -> None:
-        """Write the description of a version, or with None of the model. Raises UnknownVersion."""
+        """Set the description of a version, or of the model if `version` is None. Raises UnknownVersion."""
         check_description(text)
         with self._simulated_request("describe"):
             if version is None:
@@ -189,12 +189,12 @@ class MemoryRegistry(MemoryContents):
                 model.versions[version] = replace(model.versions[version], description=text, changed_at=self._now())
 
     def delete_alias(self, name: str, alias: str) -> None:
-        """Remove an alias; fine if it doesn't exist."""
+        """Remove an alias, if it exists."""
         with self._simulated_request("drop_alias"):
             self._require_model(name).aliases.pop(alias, None)
 
     def transition_stage(self, name: str, version: int, stage: Stage, *, archive_existing: bool) -> None:
-        """Transition the version; `archive_existing` archives the versions that are in Staging or Production."""
+        """Transition the version; `archive_existing` archives the other versions in the target stage."""
         with self._simulated_request("transition"):
             model = self._require_version(name, version)
             for number, other in model.versions.items() if archive_existing and stage in TARGET_STAGES else ():
@@ -208,11 +208,11 @@ class MemoryRegistry(MemoryContents):
         with self._simulated_request("set_alias"):
             model = self._require_version(name, version)
             if not re.fullmatch(r"[\w-]{1,255}", alias) or re.fullmatch(r"(?i)latest|v\d+", alias):
-                raise RegistryRefused(say("The registry takes no alias {alias}.", alias=Name(alias)))
+                raise RegistryRefused(say("The registry doesn't accept the alias {alias}.", alias=Name(alias)))
             model.aliases[alias] = version
 
     def close(self) -> None:
-        """Do nothing: there are no connections to close."""
+        """Do nothing, since the registry has no connections."""
 
     @contextmanager
     def _simulated_request(self, method: str) -> Iterator[None]:
@@ -220,11 +220,11 @@ class MemoryRegistry(MemoryContents):
         if self.delay:
             self._sleep(self.delay)
         if self.is_down:
-            raise RegistryUnreachable("The registry does not answer.")
+            raise RegistryUnreachable("The registry isn't responding.")
         with self._lock:
             yield
         if self.loses_answers:
-            raise RegistryUnreachable("The registry did not answer in time.")
+            raise RegistryUnreachable("The registry didn't respond in time.")
 
     def _find_stored(self, name: str) -> StoredModel | None:
         stored = self._models.get(name)
@@ -252,7 +252,7 @@ def _finite(value: float) -> float:
 def _check_tag_keys(keys: Iterable[str]) -> None:
     for key in keys:
         if not re.fullmatch(r"[/\w.\- :]+", key):
-            raise RegistryRefused(say("The registry takes no tag {key}.", key=Name(key)))
+            raise RegistryRefused(say("The registry doesn't accept the tag {key}.", key=Name(key)))
 
 
 def _model_info(model: StoredModel) -> ModelInfo:

@@ -1,4 +1,4 @@
-"""What a test puts into the registry in memory: models, versions, runs, packages."""
+"""The contents of the in-memory registry: models, versions, runs, and packages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from bot.domain.registry.model import Dataset, LoggedValue, ModelPackage, RunInfo, Stage, VersionInfo
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # when metrics were logged, unless a test says otherwise
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # when metrics are logged, unless a test sets another time
 
 
 @dataclass(slots=True)
@@ -27,12 +27,12 @@ class StoredModel:
     created_at: datetime
     versions: dict[int, VersionInfo] = field(default_factory=dict)
     aliases: dict[str, int] = field(default_factory=dict)
-    last_number: int = 0  # numbers of deleted versions never come back
+    last_number: int = 0  # numbers of deleted versions are never reused
 
 
 @dataclass(slots=True)
 class StoredRun:
-    """A run, with the names of the models that it logged, and every point of its metrics in order."""
+    """A run, with the names of the models that it logged and all points of its metrics in order."""
 
     info: RunInfo
     models: tuple[str, ...] = ()
@@ -40,7 +40,7 @@ class StoredRun:
 
 
 class MemoryContents:
-    """The data of a registry in memory. Changes made here don't count as requests."""
+    """The data of an in-memory registry. Changes through these methods don't count as requests."""
 
     def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._now = now
@@ -59,7 +59,7 @@ class MemoryContents:
         tags: Mapping[str, str] | None = None,
         is_prompt: bool = False,
     ) -> None:
-        """Add a model with so many versions, or with one version in each of these stages, v1 first."""
+        """Add a model with `versions` versions, or with one version in each of the given stages, v1 first."""
         with self._lock:
             self._models[name] = StoredModel(
                 name, description, MappingProxyType(dict(tags or {})), is_prompt, self._now(), self._now()
@@ -77,7 +77,7 @@ class MemoryContents:
         tags: Mapping[str, str] | None = None,
         source: str = "",
     ) -> int:
-        """Add a version with the next number to an existing model, and return the number."""
+        """Add a version with the next number to an existing model; return the number."""
         with self._lock:
             model = self._models[name]
             model.last_number += 1
@@ -104,18 +104,18 @@ class MemoryContents:
             model.updated_at = self._now()
 
     def delete_model(self, name: str) -> None:
-        """Take a model away, with all its versions."""
+        """Delete a model with all its versions."""
         with self._lock:
             del self._models[name]
 
     def replace_version(self, name: str, number: int, **changes: Any) -> None:
-        """Replace the version with this number, as after a restore; `changes` are fields of `VersionInfo`."""
+        """Change a version in place, as a restore would; `changes` are fields of `VersionInfo`."""
         with self._lock:
             versions = self._models[name].versions
             versions[number] = replace(versions[number], **changes)
 
     def rename_model(self, name: str, new_name: str) -> None:
-        """Give a model another name, as MLflow does: its versions and aliases stay what they are."""
+        """Rename a model, as MLflow does: its versions and aliases don't change."""
         with self._lock:
             model = self._models.pop(name)
             model.name, model.updated_at = new_name, self._now()
@@ -123,7 +123,7 @@ class MemoryContents:
             self._models[new_name] = model
 
     def move_files(self, old: str, new: str) -> None:
-        """Replace the prefix `old` of every source with `new`, as a migration of the database does."""
+        """Replace the first `old` in every source with `new`, as a database migration does."""
         with self._lock:
             for model in self._models.values():
                 model.versions = {
@@ -131,7 +131,7 @@ class MemoryContents:
                     for number, version in model.versions.items()
                 }
 
-    def add_run(  # noqa: PLR0913 - a run has as many sides
+    def add_run(  # noqa: PLR0913 - a run has this many fields
         self,
         run_id: str = "",
         *,
@@ -148,7 +148,7 @@ class MemoryContents:
         started_at: datetime | None = None,
         ended_at: datetime | None = None,
     ) -> str:
-        """Add or replace a run, and return its id. `models`: the names of the models that it logged."""
+        """Add or replace a run; return its ID. `models` are the names of the models that it logged."""
         run_id = run_id or uuid4().hex
         info = RunInfo(
             id=run_id,
@@ -171,7 +171,7 @@ class MemoryContents:
         return run_id
 
     def log_metric(self, run_id: str, metric: str, value: float, at: datetime) -> None:
-        """Log one point of a metric; all points are of the same step, so the latest is the newest."""
+        """Log one point of a metric. All points have the same step, so the one with the latest time is the newest."""
         with self._lock:
             run = self._runs[run_id]
             run.points[metric] = sorted([*run.points.get(metric, []), (at, value)], key=lambda point: point[0])

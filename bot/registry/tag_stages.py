@@ -1,6 +1,6 @@
-"""A registry without stages, such as Unity Catalog's: the tag `stage` says which stage a version is in.
+"""A registry without stages, such as Unity Catalog: the tag `stage` says which stage a version is in.
 
-Model servers follow the alias there, so setting the alias is the transition, and the tags report it.
+There, model servers follow the alias, so setting the alias is the transition, and the tags report it.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ STAGE_TAG = "stage"
 
 
 class TagStageRegistry:
-    """The port `ModelRegistry` over one whose `transition_stage` is never called.
+    """The `ModelRegistry` port on top of another registry, whose `transition_stage` is never called.
 
-    The steps of a transition aren't atomic: after a crash between them, call `transition_stage` again, which repairs
-    it.
+    The steps of a transition aren't atomic. After a crash between them, call `transition_stage` again to repair it.
     """
 
     def __init__(self, registry: ModelRegistry, *, champion: str, challenger: str) -> None:
@@ -31,9 +30,8 @@ class TagStageRegistry:
     def models(self, text: str = "") -> list[ModelInfo]:
         """Return the models whose name contains `text` (ignoring case), sorted by name.
 
-        One request for each page of 1,000.
-
-        `latest` has the versions that the aliases name: reading the tags would take a request for each model.
+        One request for each page of 1,000. `latest` has the versions that the aliases name, because reading the tags
+        would take a request for each model.
         """
         return [
             replace(
@@ -60,7 +58,7 @@ class TagStageRegistry:
         return _with_tagged_stage(self._registry.version(name, number))
 
     def production_versions(self, names: Collection[str]) -> dict[str, VersionInfo]:
-        """Return the version that each of these models' aliases names. One request, and one for each of them."""
+        """Return the version that each model's Production alias names. One request, and one more for each version."""
         requested = set(names)
         aliased = {
             model.name: model.latest[Stage.PRODUCTION]
@@ -72,7 +70,7 @@ class TagStageRegistry:
     def register_version(
         self, name: str, run_id: str, *, artifact: str = "", description: str = "", tags: Mapping[str, str]
     ) -> VersionInfo:
-        """Make the next version out of a run, as the registry behind does."""
+        """Create the next version from a run, as the underlying registry does."""
         created = self._registry.register_version(name, run_id, artifact=artifact, description=description, tags=tags)
         return _with_tagged_stage(created)
 
@@ -80,7 +78,7 @@ class TagStageRegistry:
         """Transition the version: its alias first, then its tag, then the tags of the versions that were in the stage.
 
         Aliases of other stages that name the version are removed. Two requests to read, then one for each alias and
-        each tag. Raises UnknownModel and UnknownVersion; then nothing was changed.
+        each tag. Raises UnknownModel and UnknownVersion before anything changes.
         """
         aliases, versions = self._registry.model(name).aliases, self.versions(name)
         if version not in {info.version for info in versions}:
@@ -102,4 +100,4 @@ class TagStageRegistry:
 def _with_tagged_stage(version: VersionInfo) -> VersionInfo:
     stages = {stage.value: stage for stage in Stage}
     stage = stages.get(version.tags.get(STAGE_TAG, ""), Stage.NONE)
-    return replace(version, stage=stage, changed_at=None)  # a tag leaves no time behind
+    return replace(version, stage=stage, changed_at=None)  # a tag has no timestamp

@@ -1,4 +1,4 @@
-"""Comparing versions of a model: a data frame, the best of each metric, and the distance to Production."""
+"""Compare versions of a model: a data frame, the best version per metric, and differences from Production."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from bot.domain.registry.model import RunInfo, Stage, VersionInfo
 if TYPE_CHECKING:
     import pandas as pd
 
-FACT_COLUMNS = ("version", "semver", "stage", "run_id", "created_at")  # the columns that every comparison has
-NO_METRICS = "No run of these versions has metrics."
+FACT_COLUMNS = ("version", "semver", "stage", "run_id", "created_at")  # columns that every comparison has
+NO_METRICS = "The runs of these versions have no metrics."
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -28,17 +28,17 @@ FloatArray = npt.NDArray[np.float64]
 class Comparison:
     """The result of a comparison.
 
-    `frame` is what `build_frame` returns. `deltas` has its index and its metric columns, float64: value minus the
-    incumbent's, NaN if either is missing or nothing is in Production; a difference that is only
-    floating-point rounding is 0. `best` is the version per metric, without metrics that no version has;
-    in a tie, the incumbent, else the newest: a tie is no reason to change Production.
+    `frame` is what `build_frame` returns. `deltas` has the same index and metric columns (float64): the value minus the
+    incumbent's, NaN if either is missing or nothing is in Production, and 0 for a difference that's only floating-point
+    rounding. `best` is the best version per metric, excluding metrics that no version has. In a tie, it's the
+    incumbent, else the newest version, because a tie is no reason to change Production.
     """
 
     model: str
     frame: pd.DataFrame
     metrics: tuple[str, ...]  # columns of the frame
     directions: Mapping[str, Direction]
-    incumbent: int | None  # the version in Production; of several, the newest
+    incumbent: int | None  # the version in Production; the newest if there are several
     best: Mapping[str, int]
     deltas: pd.DataFrame
     blocked: Mapping[int, Sentence] = field(default_factory=dict)  # reasons by version
@@ -54,19 +54,19 @@ class Comparison:
         return _row_index(self.frame, self.incumbent)
 
     def metrics_in_row(self, row: int) -> dict[str, float]:
-        """Return the metrics of one row of the frame by their columns; NaN where missing."""
+        """Return the metrics in one row of the frame, by column; NaN if missing."""
         return dict(zip(self.metrics, self.frame[list(self.metrics)].iloc[row].tolist(), strict=True))
 
     def differences_in_row(self, row: int) -> dict[str, float]:
-        """Return one row of the deltas: by column, the value minus the incumbent's; NaN where missing."""
+        """Return one row of the deltas, by column: the value minus the incumbent's; NaN if missing."""
         return dict(zip(self.metrics, self.deltas.iloc[row].tolist(), strict=True))
 
     def metric_values(self, metric: str) -> FloatArray:
-        """Return one metric's values, newest version first; NaN where missing. `metric` is a column."""
+        """Return one metric's values, newest version first; NaN if missing. `metric` is a column."""
         return self.frame[metric].to_numpy(dtype=np.float64)
 
     def column_for(self, metric: str) -> str:
-        """Return the column of a metric. Raises BadInput with the nearest name."""
+        """Return the column of a metric. Raises BadInput with the closest name."""
         for column in (metric, _metric_column(metric)):
             if column in self.metrics:
                 return column
@@ -75,7 +75,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BestVersion:
-    """The best version by one metric, and its lead. Distances are in the metric's unit and never negative."""
+    """The best version by one metric, and how far ahead it is. Distances are in the metric's unit, never negative."""
 
     model: str
     metric: str
@@ -86,9 +86,9 @@ class BestVersion:
     run_id: str | None
     value: float
     runner_up: int | None  # the next best; None if no other version has a value
-    lead: float | None  # over the runner-up; 0 is a tie
+    lead: float | None  # over the runner-up; 0 in a tie
     incumbent: int | None
-    margin: float | None  # over the incumbent; None if that's the winner, or has no value
+    margin: float | None  # over the incumbent; None if the incumbent won or has no value
     blocked: Sentence | None = None  # why the winner is blocked
 
 
@@ -100,10 +100,10 @@ def build_frame(
 ) -> pd.DataFrame:
     """Return one row per version, newest first (10 before 9), numbered from 0.
 
-    Columns: version (int64), semver, stage and run_id (object, str; None if missing), created_at
-    (datetime64[us, UTC]), then float64 per metric: those in `metrics` in their order, or all of them by name. What
-    a run lacks, and what is infinite, is NaN. A version without a run, or whose run is unknown, has only NaN; a run
-    in MLflow's trash still counts. A metric with the name of another column gets the column `metric <name>`.
+    Columns: version (int64); semver, stage, and run_id (object, str; None if missing); created_at
+    (datetime64[us, UTC]); then one float64 column per metric: those in `metrics`, in that order, or all by name.
+    Missing and infinite values are NaN. A version without a known run has only NaN; a run in MLflow's trash still
+    counts. A metric named like another column gets the column `metric <name>`.
     """
     import pandas as pd
 
@@ -156,9 +156,9 @@ def compare_versions(
 ) -> Comparison:
     """Compare versions by their runs' metrics.
 
-    `runs` are by id. `incumbent` is the version in Production: it's added to the versions if it isn't among them;
-    without it, it's looked up among them. `directions` overrides what the metrics' names imply; `blocked` has the
-    reasons of blocked versions. Raises BadInput if no version has one of the `metrics`.
+    `runs` maps IDs to runs. `incumbent` is the version in Production, which is added to the versions if it isn't among
+    them; if it's None, it's looked up among them. `directions` overrides what the metrics' names imply. `blocked` has
+    the reasons of blocked versions, by number. Raises BadInput if no version has one of the `metrics`.
     """
     import pandas as pd
 
@@ -200,8 +200,8 @@ def _unknown_metric_error(model: str, metric: str, known: Sequence[str]) -> BadI
     by_lower = {name.lower(): name for name in known}
     close_matches = [by_lower[name] for name in get_close_matches(metric.lower(), by_lower, n=1, cutoff=0.5)]
     suggestions = [Code(truncate(name, 60)) for name in close_matches or known[:8]]
-    template = "No compared version of {model} has a metric {metric}. " + (
-        "Did you mean {there}?" if close_matches else "There is: {there}."
+    template = "None of the compared versions of {model} has the metric {metric}. " + (
+        "Did you mean {there}?" if close_matches else "Available metrics: {there}."
     )
     return BadInput(say(template, model=Name(model), metric=Name(truncate(metric, 60)), there=suggestions))
 
@@ -211,7 +211,7 @@ def _row_index(table: pd.DataFrame, version: int | None) -> int | None:
 
 
 def _best_row(values: FloatArray, direction: Direction, incumbent_row: int | None) -> int | None:
-    """Return the row of the best value; in a tie, the incumbent's, else the first, which is the newest."""
+    """Return the row of the best value; in a tie, the incumbent's row, else the first (newest) one."""
     signed = values * direction.sign
     if np.isnan(signed).all():
         return None
@@ -235,10 +235,10 @@ def _is_equal_within_rounding(value: FloatArray, base: FloatArray | np.float64) 
 
 
 def best_version(comparison: Comparison, metric: str, *, lowest: bool | None = None) -> BestVersion:
-    """Return the best version by `metric`, and its lead.
+    """Return the best version by `metric`, and how far ahead it is.
 
-    `lowest`: True for the lowest value, False for the highest, None for the better. NaN never wins. Raises BadInput
-    if no version has a value, or there's no such metric.
+    `lowest`: True for the lowest value, False for the highest, None for the metric's own direction. NaN never wins.
+    Raises BadInput if no version has a value or the metric doesn't exist.
     """
     column = comparison.column_for(metric)
     direction = comparison.directions[column]
@@ -285,7 +285,8 @@ def _lead_over(values: FloatArray, winner_row: int, other_row: int | None) -> fl
 def to_csv(comparison: Comparison) -> str:
     """Return the frame as CSV with a header, newest version first; times in ISO 8601, missing values empty.
 
-    Text that a spreadsheet would read as a formula gets an apostrophe, since tags and metric names are outside text.
+    Text that a spreadsheet would read as a formula gets a leading apostrophe, since tags and metric names come from
+    outside.
     """
     import pandas as pd
 

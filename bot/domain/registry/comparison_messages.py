@@ -1,4 +1,4 @@
-"""Comparisons as sentences."""
+"""Sentences about comparisons."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Callable, Sequence
 from math import isnan
 
 from bot.domain.core.numbers import format_difference, format_number
-from bot.domain.core.sentence import Code, Name, Sentence, join_sentences, say, truncate
+from bot.domain.core.sentence import Code, Name, Sentence, join_sentences, join_with_conjunction, say, truncate
 from bot.domain.registry.comparison import NO_METRICS, BestVersion, Comparison
 from bot.domain.registry.metric_direction import Direction
 from bot.domain.registry.model import Stage
 
-MAX_NAMED_METRICS = 3  # metrics named in one clause; the others are counted
+MAX_NAMED_METRICS = 3  # metrics named in one clause; the rest are counted
 
 
 def summarize_comparison(comparison: Comparison) -> Sentence:
     """Return how the newest version compares with Production, by the metrics that differ most.
 
-    Differences are the version's value minus Production's, as in `deltas`, whichever way is better. Blocked versions
-    are named at the end.
+    Differences are the version's value minus Production's, as in `deltas`, for any direction. Blocked versions are
+    named at the end.
     """
     blocked = [why for _, why in sorted(comparison.blocked.items(), reverse=True)]
     omitted = (
@@ -29,7 +29,7 @@ def summarize_comparison(comparison: Comparison) -> Sentence:
 
 def _summarize_newest(comparison: Comparison) -> Sentence:
     if comparison.frame.empty:
-        return say("There are no versions of {model} to compare.", model=Name(comparison.model))
+        return say("{model} has no versions to compare.", model=Name(comparison.model))
     if not comparison.best:
         return say(NO_METRICS)
     if len(comparison.frame) == 1:
@@ -40,7 +40,7 @@ def _summarize_newest(comparison: Comparison) -> Sentence:
 
 
 def describe_best_version(best: BestVersion) -> Sentence:
-    """Return the best version by a metric, with its stage, value, lead, and run."""
+    """Return the best version by a metric, with its stage, value, margin, and run."""
     return say(
         "{v} ({stage}) has the {end} {metric}: {value}{lead}.{gap}{run}{blocked}",
         v=_version_label(best.version),
@@ -65,7 +65,7 @@ def _compare_with_production(comparison: Comparison, incumbent: int) -> Sentence
         return say("{rival} has no metrics. {winners}", rival=rival, winners=_best_per_metric(comparison))
     if row == 0:
         return _compare_row(comparison, row, rival)
-    return say("{rival} is the newest. {duel}", rival=rival, duel=_compare_row(comparison, row, say("it")))
+    return say("{rival} is the newest version. {duel}", rival=rival, duel=_compare_row(comparison, row, say("it")))
 
 
 def _compare_row(comparison: Comparison, row: int, rival: Sentence) -> Sentence:
@@ -95,23 +95,23 @@ def _describe_differences(comparison: Comparison, row: int, version_label: Code,
             template = _LATER_CLAUSES[side] if text else _FIRST_CLAUSES[side]
             text = say(template, before=text, v=version_label, rival=rival, items=items)
     if text is None:
-        return say("{v} and {rival} have no metric in common.", v=version_label, rival=rival)
+        return say("{v} and {rival} have no metrics in common.", v=version_label, rival=rival)
     return say("{text}.", text=text)
 
 
 _FIRST_CLAUSES = {
     "better": "{v} beats {rival} on {items}",
     "worse": "{v} is worse than {rival} on {items}",
-    "same": "{v} is the same as {rival} on {items}",
+    "same": "{v} matches {rival} on {items}",
 }
 _LATER_CLAUSES = {
     "worse": "{before}; worse on {items}",
-    "same": "{before}; the same on {items}",
+    "same": "{before}; same on {items}",
 }  # better always comes first
 
 
 def _metrics_by_outcome(comparison: Comparison, row: int) -> dict[str, list[str]]:
-    """Return the metrics that both have, by outcome, those with the largest relative difference first."""
+    """Return the metrics that both have, by outcome, largest relative difference first."""
     sides: dict[str, list[str]] = {"better": [], "worse": [], "same": []}
     gaps, values = comparison.differences_in_row(row), comparison.metrics_in_row(row)
     for metric in sorted(gaps, key=lambda metric: -_relative_size(gaps[metric], values[metric])):
@@ -122,7 +122,7 @@ def _metrics_by_outcome(comparison: Comparison, row: int) -> dict[str, list[str]
 
 
 def _relative_size(difference: float, value: float) -> float:
-    """Return a difference relative to the larger of the two values, so that a zero doesn't make it infinite."""
+    """Return the difference relative to the larger of the two values, so a zero doesn't make it infinite."""
     return abs(difference) / max(abs(value), abs(value - difference)) if abs(difference) > 0 else 0.0
 
 
@@ -153,13 +153,13 @@ def _best_per_metric(comparison: Comparison) -> Sentence:
         version = comparison.best[metric]
         value = comparison.metric_values(metric)[comparison.versions.index(version)]
         return say(
-            "{metric}: {v} ({value})",
+            "{metric} {v} ({value})",
             metric=_metric_name(metric),
             v=_version_label(version),
             value=format_number(value),
         )
 
-    return say("Best on {items}.", items=_list_metrics(list(comparison.best), one))
+    return say("Best version per metric: {items}.", items=_list_metrics(list(comparison.best), one))
 
 
 def _describe_only_version(comparison: Comparison) -> Sentence:
@@ -168,9 +168,9 @@ def _describe_only_version(comparison: Comparison) -> Sentence:
             "{metric} {value}", metric=_metric_name(metric), value=format_number(comparison.metric_values(metric)[0])
         )
 
-    template = "{v} is the only version here, and not in Production: {items}."
+    template = "{v} is the only version compared, and it isn't in Production: {items}."
     if comparison.incumbent is not None:
-        template = "Production {v} is the only version here: {items}."
+        template = "Production {v} is the only version compared: {items}."
     return say(template, v=_version_label(comparison.versions[0]), items=_list_metrics(list(comparison.best), one))
 
 
@@ -192,7 +192,7 @@ def _describe_lead(best: BestVersion) -> Sentence | str:
 
 def _describe_distance(lead: float, rival: Sentence) -> Sentence:
     if lead == 0:
-        return say("level with {rival}", rival=rival)
+        return say("tied with {rival}", rival=rival)
     return say("{lead} ahead of {rival}", lead=format_number(lead), rival=rival)
 
 
@@ -212,14 +212,12 @@ def _describe_missing_rivals(best: BestVersion) -> Sentence | str:
 
 
 def _list_metrics(metrics: Sequence[str], format_metric: Callable[[str], object]) -> Sentence:
-    """Return `a`, `a and b`, `a, b and c`, or `a, b, c and 4 more`."""
+    """Return `a`, `a and b`, `a, b, and c`, or `a, b, c, and 4 more`."""
     omitted = len(metrics) - MAX_NAMED_METRICS
     listed: list[object] = [format_metric(metric) for metric in metrics[:MAX_NAMED_METRICS]] + (
         [f"{omitted} more"] if omitted > 0 else []
     )
-    if len(listed) == 1:
-        return say("{it}", it=listed[0])
-    return say("{some} and {last}", some=listed[:-1], last=listed[-1])
+    return join_with_conjunction(listed, "and")
 
 
 def _metric_name(metric: str) -> Code:

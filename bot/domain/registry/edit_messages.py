@@ -1,4 +1,4 @@
-"""Answers to people who register, describe, or tag versions."""
+"""Answers to commands that register, describe, or tag versions."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from bot.domain.registry.semver import SemverProposal
 def registration_confirmation(
     model: str, version: int, proposal: SemverProposal, *, earlier_version: int | None, has_model: bool
 ) -> Sentence:
-    """Return the answer to a registration: the semver, why, and warnings."""
+    """Return the answer to a registration: the semver, its reasons, and warnings."""
     warnings = []
     if earlier_version is not None:
-        warnings.append(say(" {v} was made of the same run.", v=Code(f"v{earlier_version}")))
+        warnings.append(say(" {v} was registered from the same run.", v=Code(f"v{earlier_version}")))
     if not has_model:
-        no_model = say(" The run logged no model that could be read, so nothing can be loaded from this version yet.")
+        no_model = say(" The run logged no readable model, so this version can't be loaded yet.")
         warnings.append(no_model)
     return say(
         "Registered {v} of {model} as {semver}: {why}.{mind}",
@@ -29,16 +29,16 @@ def registration_confirmation(
 
 
 def description_confirmation(model: str, version: int | None) -> Sentence:
-    """Return the answer to a new description."""
+    """Return the answer to a command that changed a description."""
     if version is None:
-        return say("The description of {model} is written.", model=Name(model))
-    return say("The description of {v} of {model} is written.", v=Code(f"v{version}"), model=Name(model))
+        return say("Updated the description of {model}.", model=Name(model))
+    return say("Updated the description of {v} of {model}.", v=Code(f"v{version}"), model=Name(model))
 
 
 def tags_confirmation(model: str, version: int, tags: Mapping[str, str | None]) -> Sentence:
-    """Return the answer to changed tags."""
+    """Return the answer to a command that changed tags."""
     changes = [
-        say("{key} is {value}", key=Code(key), value=Name(value)) if value else say("{key} is gone", key=Code(key))
+        say("set {key} to {value}", key=Code(key), value=Name(value)) if value else say("removed {key}", key=Code(key))
         for key, value in tags.items()
     ]
     return say("{v} of {model}: {said}.", v=Code(f"v{version}"), model=Name(model), said=changes)

@@ -1,4 +1,4 @@
-"""Which way a metric is better: configured, or guessed from its name."""
+"""Whether higher or lower values of a metric are better: configured, or guessed from its name."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Direction(Enum):
 
 
 def direction_of(metric: str, overrides: Mapping[str, Direction | str] | None = None) -> Direction:
-    """Return which way `metric` is better.
+    """Return whether higher or lower values of `metric` are better.
 
-    Higher is better unless one of the words of the name says otherwise: `val_loss`, `latencyMs`, `top5-error`. Only
-    whole words count, and none after `per`: `requests_per_second` is a speed. `neg_log_loss` is turned around, as
-    scikit-learn means it. A name in `overrides`, ignoring case, takes precedence. Raises
-    ValueError if an override isn't a direction.
+    Higher is better unless a word in the name says otherwise: `val_loss`, `latencyMs`, `top5-error`. Only whole words
+    count, and a word after `per` doesn't: in `requests_per_second`, higher is better. For `neg_log_loss`, higher is
+    better, as in scikit-learn. A name in `overrides` (ignoring case) takes precedence. Raises ValueError if an override
+    isn't a direction.
     """
     for name, override in (overrides or {}).items():
         if name.casefold() == metric.casefold():
@@ -36,12 +36,12 @@ def direction_of(metric: str, overrides: Mapping[str, Direction | str] | None = 
 
 
 def is_better(metric: str, new: float, old: float, overrides: Mapping[str, Direction | str] | None = None) -> bool:
-    """Return whether `new` is better than `old`; NaN never is."""
+    """Return whether `new` is better than `old`; False if either is NaN."""
     return (new - old) * direction_of(metric, overrides).sign > 0
 
 
 def _words_of_metric(metric: str) -> list[str]:
-    """Return the words of a name in lower case: `valLogLoss_p95` has val, log, loss and p."""
+    """Return the words of a name in lower case: `valLogLoss_p95` has log, loss, and p."""
     words = [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+", metric)]
     while len(words) > 1 and words[0] in _DATA_SPLIT_WORDS:
         words.pop(0)
@@ -62,7 +62,7 @@ _DATA_SPLIT_WORDS = frozenset(
 _NEGATION_WORDS = frozenset({"neg", "negative"})
 _LOWER_IS_BETTER_WORDS = frozenset(
     {
-        # what is lost or wrong
+        # losses and errors
         "loss",
         "losses",
         "logloss",
@@ -118,7 +118,7 @@ _LOWER_IS_BETTER_WORDS = frozenset(
         "std",
         "stddev",
         "stdev",
-        # by how much it is off
+        # deviations from the true value
         "mae",
         "mse",
         "rmse",
@@ -133,7 +133,7 @@ _LOWER_IS_BETTER_WORDS = frozenset(
         "mase",
         "nrmse",
         "mad",
-        # what takes long, or much
+        # time and memory
         "latency",
         "duration",
         "time",

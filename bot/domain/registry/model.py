@@ -1,4 +1,4 @@
-"""What a registry holds (models, versions, stages, runs), references to versions, and the product that it is."""
+"""The registry's models, versions, stages, and runs; references to versions; and the registry product."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from bot.domain.core.sentence import Code, Name, Sentence, sanitize_text, say, s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistryProduct:
-    """What the rules have to know of a product.
+    """What the rules need to know about a registry product.
 
-    `name_error` returns why it takes no model of this name, None if it does. `tag_prefix`: how the tags begin that it
-    sets itself.
+    `name_error` returns why the product doesn't accept a model name, or None if it does. `tag_prefix` is the prefix of
+    the tags that the product sets itself.
     """
 
     name: str
@@ -27,7 +27,7 @@ class RegistryProduct:
     name_error: Callable[[str], Sentence | None] = lambda name: None
 
     def owns_tag(self, key: str) -> bool:
-        """Return whether a tag is the product's own."""
+        """Return whether the product sets this tag itself."""
         return self.tag_prefix is not None and key.startswith(self.tag_prefix)
 
 
@@ -35,42 +35,42 @@ _load_product: list[Callable[[], RegistryProduct]] = [lambda: RegistryProduct(na
 
 
 def use_product(load: Callable[[], RegistryProduct]) -> None:
-    """Set the product that the registry is; `load` is called when it's first needed.
+    """Set the registry product; `load` is called when the product is first needed.
 
-    A program does so once, at its start. Like a locale, it holds for the whole process.
+    A program calls this once, at startup. Like a locale, it applies to the whole process.
     """
     _load_product[:] = [cache(load)]
     set_product_name(lambda: product().name)
 
 
 def product() -> RegistryProduct:
-    """Return the product that the registry is."""
+    """Return the registry product."""
     return _load_product[0]()
 
 
 class Stage(Enum):
-    """A version's stage, under the name that the registry has for it."""
+    """A version's stage. The values are the registry's names."""
 
-    NONE = "None"  # registered, and never promoted
+    NONE = "None"  # registered, never promoted
     STAGING = "Staging"  # in testing
     PRODUCTION = "Production"  # serving
-    ARCHIVED = "Archived"  # served before, or was archived
+    ARCHIVED = "Archived"  # served earlier, or archived by a person
 
     def __str__(self) -> str:
         return self.value
 
 
-SEMVER_TAG = "semver"  # the version tag that holds it
-COMMAND_TAG = "registrar.ask"  # the version tag with the queued command that made it, in case the answer was lost
-RUN_MODEL_TAG, RUN_VERSION_TAG = "registrar.model", "registrar.version"  # the tags of a run that monitors a version
-TARGET_STAGES = (Stage.STAGING, Stage.PRODUCTION)  # what a request can target; each holds one version
+SEMVER_TAG = "semver"  # the version tag with the semver
+COMMAND_TAG = "registrar.ask"  # the version tag with the queued command that created it, in case the response was lost
+RUN_MODEL_TAG, RUN_VERSION_TAG = "registrar.model", "registrar.version"  # tags of a run that monitors a version
+TARGET_STAGES = (Stage.STAGING, Stage.PRODUCTION)  # what a request can target; each has one version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionIdentity:
-    """What a version is, apart from its name and number: its run, source, and creation times.
+    """What identifies a version besides its name and number: its run, source, and creation times.
 
-    A time is None if the registry, or the call that this comes from, doesn't report it.
+    A time is None if the registry, or the call that returned the version, doesn't report it.
     """
 
     run_id: str | None = None
@@ -79,7 +79,7 @@ class VersionIdentity:
     model_created_at: datetime | None = None
 
     def is_same(self, other: VersionIdentity) -> bool:
-        """Return whether both are the same version. A time that one of them lacks isn't compared."""
+        """Return whether both are the same version. A time that either one lacks isn't compared."""
         return self.is_same_ignoring_source(other) and self.source == other.source
 
     def is_same_ignoring_source(self, other: VersionIdentity) -> bool:
@@ -92,9 +92,9 @@ class VersionIdentity:
 
     @property
     def fingerprint(self) -> str:
-        """Return a short text that differs for different versions: a hash of its origin, a dot, a hash of its source.
+        """Return a short text that's unique to the version: a hash of its origin, a dot, and a hash of its source.
 
-        The model's creation time is left out, since a list of versions doesn't have it.
+        The model's creation time isn't included, since a list of versions doesn't have it.
         """
         made = self.created_at.isoformat() if self.created_at else ""
         parts = [f"{self.run_id or ''} {made}", self.source]
@@ -110,17 +110,17 @@ def identity_change_reason(
 ) -> Sentence | None:
     """Return how the version under this name and number differs from `expected`, or None if it doesn't.
 
-    `expected` is None for records of older releases: then there's nothing to compare. `found` is None for a version
-    that was deleted.
+    `expected` is None for records from older releases, for which there's nothing to compare. `found` is None for a
+    version that was deleted.
     """
     if found is None:
-        return say("v{v} of {model} is gone from {product}.", v=version, model=Name(model))
+        return say("{product} no longer has v{v} of {model}.", v=version, model=Name(model))
     if expected is None or expected.is_same(found):
         return None
     if expected.is_same_ignoring_source(found):
         return say(
-            "The files of v{v} of {model} are somewhere else now: {now} instead of {was}. "
-            "If the registry was migrated, an admin can accept that with {accept}.",
+            "The files of v{v} of {model} moved from {was} to {now}. "
+            "If the registry was migrated, an admin can accept that: {accept}",
             v=version,
             model=Name(model),
             now=Code(truncate(found.source, 200)),
@@ -131,9 +131,9 @@ def identity_change_reason(
 
 
 def version_replaced_reason(model: str, version: int) -> Sentence:
-    """Return that there's another version under this name and number."""
+    """Return the sentence for a different version under this name and number."""
     return say(
-        "v{v} of {model} isn't the same version any more: it was deleted and created again, or its model was renamed.",
+        "v{v} of {model} is a different version now: it was deleted and recreated, or its model was renamed.",
         v=version,
         model=Name(model),
     )
@@ -141,31 +141,31 @@ def version_replaced_reason(model: str, version: int) -> Sentence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionInfo:
-    """A model version in the registry. `aliases` is filled only by calls that say so."""
+    """A model version in the registry. `aliases` is filled only by calls whose docstring says so."""
 
     model: str
     version: int
     stage: Stage
     run_id: str | None = None
-    status: str = "READY"  # what the registry says about its registration; only then can it be promoted
+    status: str = "READY"  # the registry's registration status; only a READY version can be promoted
     created_at: datetime | None = None
     description: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
     source: str = ""  # the URI of its files, as the registry recorded it
-    changed_at: datetime | None = None  # the last change of stage or description; None if unknown
+    changed_at: datetime | None = None  # last change of stage or description; None if unknown
 
     @property
     def semver(self) -> str | None:
-        """Its semantic version, which Registrar keeps in a tag."""
+        """The semantic version, which Registrar stores in a tag."""
         return self.tags.get(SEMVER_TAG)
 
     def has_same_files_as(self, other: VersionInfo) -> bool:
-        """Return whether the other version is the same files of the same run, registered again."""
+        """Return whether the other version has the same files of the same run, registered again."""
         return bool(self.run_id and self.source) and (self.run_id, self.source) == (other.run_id, other.source)
 
     def identity(self, model_created_at: datetime | None = None) -> VersionIdentity:
-        """Return what this version is; `model_created_at`: if the model was read."""
+        """Return this version's identity; `model_created_at` is None if the model wasn't read."""
         return VersionIdentity(
             run_id=self.run_id, source=self.source, created_at=self.created_at, model_created_at=model_created_at
         )
@@ -183,12 +183,12 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunInfo:
-    """The run that made a version. A metric that's infinite is NaN here. `git_commit`: of the code that ran."""
+    """The run that created a version. Infinite metrics are NaN here. `git_commit` is that of the code that ran."""
 
     id: str
-    experiment: str = ""  # its id, which is part of a run's URL
+    experiment: str = ""  # its ID, which is part of a run's URL
     name: str = ""
-    status: str = "FINISHED"  # or FAILED or KILLED; anything else means that it goes on
+    status: str = "FINISHED"  # or FAILED or KILLED; any other status means that it's still running
     user: str = ""
     started_at: datetime | None = None
     ended_at: datetime | None = None
@@ -201,16 +201,16 @@ class RunInfo:
 
     @property
     def is_finished(self) -> bool:
-        """Return whether it has ended, so that its metrics are unlikely to change."""
+        """Return whether the run has ended, so its metrics are unlikely to change."""
         return self.status in {"FINISHED", "FAILED", "KILLED"}
 
 
-LoggedValue = tuple[datetime, float]  # when a metric was logged, and its value; infinite is NaN
+LoggedValue = tuple[datetime, float]  # when a metric was logged, and its value (NaN if infinite)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignatureColumn:
-    """One input or output of a model, or one parameter of its prediction. `type` is the registry's name for it."""
+    """One input, output, or prediction parameter of a model. `type` is the registry's name for the type."""
 
     name: str
     type: str
@@ -219,7 +219,7 @@ class SignatureColumn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signature:
-    """A model's inputs, outputs, and parameters, in the order of its files."""
+    """A model's inputs, outputs, and prediction parameters, in the order of its MLmodel file."""
 
     inputs: tuple[SignatureColumn, ...] = ()
     outputs: tuple[SignatureColumn, ...] = ()
@@ -228,7 +228,7 @@ class Signature:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelPackage:
-    """What a version's files say about its model. Nothing is unpickled."""
+    """What a version's files say about the model, read without unpickling anything."""
 
     flavors: tuple[str, ...] = ()  # sorted; python_function only if it's the only one
     signature: Signature | None = None
@@ -240,7 +240,7 @@ class ModelPackage:
 class ModelInfo:
     """A registered model. `latest` is the highest version number in each stage.
 
-    `identities` are those versions' identities, if the registry's summary has them.
+    `identities` has the identities of those versions, if the registry's summary includes them.
     """
 
     name: str
@@ -265,7 +265,7 @@ class VersionRef:
 
 
 def parse_version_ref(text: str) -> VersionRef:
-    """Parse a reference to a version. Raises BadInput with the accepted forms."""
+    """Parse a version reference. Raises BadInput with the accepted forms."""
     word = text.strip()
     if number := re.fullmatch(r"[vV]?(\d{1,9})", word):
         return VersionRef("number", str(int(number[1])))
@@ -279,7 +279,7 @@ def parse_version_ref(text: str) -> VersionRef:
         return VersionRef("latest", "latest")
     raise BadInput(
         say(
-            "{word} is no version. Write a number such as {a}, or {b}, {c}, {d}, {e}.",
+            "Can't read {word} as a version. Try {a}, {b}, {c}, {d}, or {e}.",
             word=Name(word),
             a=Code("7"),
             b=Code("2.1.0"),
@@ -291,9 +291,9 @@ def parse_version_ref(text: str) -> VersionRef:
 
 
 def resolve_version(ref: VersionRef, model: ModelInfo, versions: Iterable[VersionInfo]) -> VersionInfo:
-    """Return the version that `ref` names among all `versions` of `model`; of several, the newest.
+    """Return the version that `ref` names among all `versions` of `model`; the newest if there are several.
 
-    Raises UnknownVersion, with the existing versions.
+    Raises UnknownVersion with the newest existing versions.
     """
     newest_first = sorted(versions, key=lambda v: v.version, reverse=True)
     for version in newest_first:
@@ -301,7 +301,12 @@ def resolve_version(ref: VersionRef, model: ModelInfo, versions: Iterable[Versio
             return version
     existing = [f"v{v.version}" for v in newest_first[:8]]
     raise UnknownVersion(
-        say("{model} has no version {ref}. It has: {there}.", model=Name(model.name), ref=Code(ref), there=existing)
+        say(
+            "{model} has no version {ref}. Newest versions: {there}.",
+            model=Name(model.name),
+            ref=Code(ref),
+            there=existing,
+        )
         if existing
         else say("{model} has no versions yet.", model=Name(model.name))
     )
@@ -328,37 +333,42 @@ def parse_target_stage(text: str) -> Stage:
             return stage
     raise BadInput(
         say(
-            "{word} is no stage to ask for. Write {a} or {b}.", word=Name(text), a=Code("staging"), b=Code("production")
+            "Can't read {word} as a target stage. Try {a} or {b}.",
+            word=Name(text),
+            a=Code("staging"),
+            b=Code("production"),
         )
     )
 
 
-# What joins and varies emoji is seen behind one; elsewhere it is not, and neither is a Hangul filler.
+# Joiners and variation selectors are visible only after an emoji; a Hangul filler never is.
 _INVISIBLE_CHARACTERS = re.compile("(?<![\u2000-\u3300\ufe0f\U0001f000-\U0001faff])[\u200d\ufe00-\ufe0f]|\u3164")
 
 
 def check_model_name(text: str) -> str:
-    """Return the name without outer spaces. Raises BadInput for a name that a registry can't store or look up."""
+    """Return the name without surrounding spaces. Raises BadInput if the registry can't store or look it up."""
     name = text.strip()
     if not name:
-        raise BadInput("A model's name is missing.")
+        raise BadInput("Missing model name.")
     if len(name) > 250:
-        raise BadInput("That model name is longer than the 250 characters a registry holds.")
+        raise BadInput("That model name is longer than 250 characters.")
     if why := product().name_error(name):
         raise BadInput(why)
     if sanitize_text(name) != name or _INVISIBLE_CHARACTERS.search(name):
-        raise BadInput(say("{name} has characters that nobody sees; it would pass for another model.", name=Name(name)))
+        raise BadInput(
+            say("{name} contains invisible characters, so it could be mistaken for another model.", name=Name(name))
+        )
     return name
 
 
 def unknown_model_message(name: str, suggestion: str | None) -> Sentence:
-    """Return the sentence for a name that the registry doesn't have; `suggestions` are names that it has."""
+    """Return the sentence for a name that the registry doesn't have; `suggestion` is a similar name that it has."""
     if suggestion is None:
         return say("{product} has no model {name}.", name=Name(name))
     return say("{product} has no model {name}. Did you mean {near}?", name=Name(name), near=Name(suggestion))
 
 
 def check_exact_name(name: str, stored_name: str) -> None:
-    """Raise UnknownModel unless `name` is the registry's own, letter for letter."""
+    """Raise UnknownModel unless `name` matches the registry's name exactly, including case."""
     if name != stored_name:
         raise UnknownModel(unknown_model_message(name, stored_name))

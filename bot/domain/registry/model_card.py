@@ -1,4 +1,4 @@
-"""The model card: what is known about one version."""
+"""The model card: metadata of one version."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from bot.domain.registry.rollback_block import RollbackBlock
 
 @dataclass(frozen=True, slots=True)
 class ValueOrigin:
-    """Where a field's value comes from, in order of precedence; docs/metadata.md is generated from it."""
+    """Where a field's value comes from, in order of precedence. docs/metadata.md is generated from it."""
 
     description: str
 
 
 class ModelCard(BaseModel):
-    """What is known about one version. None or an empty value means missing."""
+    """The metadata of one version. None or an empty value means missing."""
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
@@ -29,8 +29,8 @@ class ModelCard(BaseModel):
     version: Annotated[int, ValueOrigin("the registry")]
     semver: Annotated[str | None, ValueOrigin("version tag `semver`")] = None
     stage: Annotated[str, ValueOrigin("the registry")]
-    training_date: Annotated[datetime | None, ValueOrigin("the run's start")] = None
-    training_duration_minutes: Annotated[float | None, ValueOrigin("the run's start and end")] = None
+    training_date: Annotated[datetime | None, ValueOrigin("the run's start time")] = None
+    training_duration_minutes: Annotated[float | None, ValueOrigin("the run's start and end times")] = None
     dataset_version: Annotated[
         str | None,
         ValueOrigin("the run's logged dataset (name@digest), else tag or param `dataset_version`, `dataset`"),
@@ -39,7 +39,7 @@ class ModelCard(BaseModel):
         None
     )
     metrics: Annotated[
-        Mapping[str, float], ValueOrigin("the run's metrics; NaN and infinite ones count as missing")
+        Mapping[str, float], ValueOrigin("the run's metrics; NaN and infinite values count as missing")
     ] = {}
     framework: Annotated[str | None, ValueOrigin("the flavors of the model's MLmodel file, else tag or param")] = None
     algorithm: Annotated[
@@ -47,31 +47,29 @@ class ModelCard(BaseModel):
         ValueOrigin(
             "version tag `algorithm`, else the run's tag `estimator_name` (autologging), else its "
             "param or tag `algorithm`, `model_type`, `estimator`, `model`, else "
-            "the class that the model's file names (scikit-learn, XGBoost, LightGBM), read without "
-            "loading it; of a pipeline its last step's"
+            "the class named in the model file (scikit-learn, XGBoost, LightGBM), read without "
+            "loading it; for a pipeline, the class of its last step"
         ),
     ] = None
     hyperparameters: Annotated[Mapping[str, str], ValueOrigin("the run's params")] = {}
     deployed_by: Annotated[
-        str | None, ValueOrigin("the ledger: who decided the move into Production, if Registrar made it")
+        str | None, ValueOrigin("the ledger: who decided the transition to Production, if Registrar made it")
     ] = None
-    deployment_date: Annotated[datetime | None, ValueOrigin("the ledger: when Registrar moved it into Production")] = (
-        None
-    )
+    deployment_date: Annotated[datetime | None, ValueOrigin("the ledger: when Registrar put it into Production")] = None
     serving_endpoint: Annotated[str | None, ValueOrigin("version tag, else model tag, else run tag")] = None
     use_case: Annotated[str | None, ValueOrigin("version tag, else model tag, else run tag")] = None
     owner: Annotated[str | None, ValueOrigin("version tag, else model tag, else run tag, else the run's user")] = None
-    tags: Annotated[Mapping[str, str], ValueOrigin("the version's tags, without those that Registrar writes")] = {}
-    approval_status: Annotated[str | None, ValueOrigin("the ledger: the version's last request, else version tag")] = (
-        None
-    )
+    tags: Annotated[Mapping[str, str], ValueOrigin("the version's tags, except those that Registrar writes")] = {}
+    approval_status: Annotated[
+        str | None, ValueOrigin("the ledger: the version's latest request, else version tag")
+    ] = None
     approver: Annotated[str | None, ValueOrigin("the ledger: who approved")] = None
     approval_date: Annotated[datetime | None, ValueOrigin("the ledger: when it was decided")] = None
-    dependencies: Annotated[tuple[str, ...], ValueOrigin("requirements.txt beside the model's files")] = ()
+    dependencies: Annotated[tuple[str, ...], ValueOrigin("requirements.txt next to the model's files")] = ()
     git_commit: Annotated[str | None, ValueOrigin("the run's tag `mlflow.source.git.commit`")] = None
 
     def missing(self) -> list[str]:
-        """Return the names of the missing fields, in order."""
+        """Return the names of the missing fields, in field order."""
         return [name for name in type(self).model_fields if getattr(self, name) in _EMPTY]
 
     def completeness(self) -> float:
@@ -97,7 +95,7 @@ def tag_or_param(run: RunInfo, *keys: str) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionCard:
-    """A model card, with the version and the run that it was filled from."""
+    """A model card, with the version and run that it was filled from."""
 
     version: VersionInfo
     run: RunInfo | None

@@ -7,7 +7,7 @@ from bot.domain.registry.model import VersionInfo
 
 
 def describe_new_version(version: VersionInfo) -> list[Sentence]:
-    """Return the line about a new version: its semver, run, and description, if known."""
+    """Return lines about a new version: its semver, run, and description, if known."""
     lines = []
     if version.semver:
         lines.append(say("Semver {semver}", semver=Code(version.semver)))

@@ -1,4 +1,4 @@
-"""Blocks: versions that were rolled back as bad."""
+"""Blocks on versions that were rolled back as bad."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from bot.domain.core.sentence import Code, Sentence, ended_with_period, say, tru
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RollbackBlock:
-    """A block on a version that was rolled back as bad: rollbacks and gates refuse it until a person unblocks it."""
+    """A block on a version that was rolled back as bad: rollbacks and gates reject it until a person unblocks it."""
 
     id: str
     model: str
     version: int
-    move: str  # the id of the rollback's transition
+    move: str  # the ID of the rollback transition
     at: datetime
     by: Actor
     reason: str
@@ -27,7 +27,7 @@ class RollbackBlock:
 
 
 def block_reason(block: RollbackBlock) -> Sentence:
-    """Return why a version is blocked, without mentioning anybody."""
+    """Return why a version is blocked, without mentioning anyone."""
     return say(
         "{v} is blocked: rolled back as bad ({when}). {why}",
         v=Code(f"v{block.version}"),
@@ -37,7 +37,7 @@ def block_reason(block: RollbackBlock) -> Sentence:
 
 
 def block_details(block: RollbackBlock) -> Sentence:
-    """Return why a version is blocked, by whom, and how to unblock it."""
+    """Return why a version is blocked, who blocked it, and how to unblock it."""
     blocked_by = "" if isinstance(block.by, Automation) else say(" by {who}", who=format_actor(block.by))
     return say(
         "{v} was rolled back as bad{who} ({when}): {why} To unblock it: {how}",

@@ -1,7 +1,7 @@
-"""The semver proposed for a new version, and the reasons.
+"""Propose a semver for a new version, with reasons.
 
 The rules compare two builds: what callers see (signature, algorithm, flavors) and how they were trained. Unknown facts
-are reported and raise nothing: a missing signature doesn't prove a breaking change. Nothing here reads MLflow.
+are reported but don't raise the semver: a missing signature doesn't prove a breaking change. Nothing here reads MLflow.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from enum import Enum
 
 from semver import Version
 
-from bot.domain.core.sentence import Code, Sentence, say
+from bot.domain.core.sentence import Code, Sentence, join_with_conjunction, say
 from bot.domain.registry.model import Signature, Stage
 from bot.domain.registry.signature_changes import CallerEffect, caller_changes, list_some, quote_if_needed, quote_name
 
 FIRST_SEMVER = "1.0.0"
-MAX_REASONS = 10  # sentences of one proposal; the others are counted
-_MAX_SEMVER_LENGTH = 256  # characters of a semver, as in npm
+MAX_REASONS = 10  # sentences in one proposal; the rest are counted
+_MAX_SEMVER_LENGTH = 256  # characters, as in npm
 
 
 class Bump(Enum):
-    """Which part of the semver is raised, the most significant first."""
+    """The part of the semver to raise, most significant first."""
 
-    MAJOR = "major"  # callers can break, or it's another kind of model
-    MINOR = "minor"  # callers are unaffected, and something was added or improved
+    MAJOR = "major"  # callers can break, or it's a different kind of model
+    MINOR = "minor"  # something was added or improved, and callers are unaffected
     PATCH = "patch"  # anything else: retrained, fixed, cleaned up
 
 
@@ -36,7 +36,7 @@ BumpReason = tuple[Bump, Sentence]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildFacts:
-    """The facts that the rules compare. Empty means unknown, except `params` and `metrics`, which a run can lack."""
+    """The facts that the rules compare. Empty means unknown, except for `params` and `metrics`, which can be empty."""
 
     signature: Signature | None = None
     flavors: frozenset[str] | tuple[str, ...] = ()
@@ -47,7 +47,7 @@ class BuildFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaseVersion:
-    """The version to compare a new one with: the one in Production, else the one with the highest semver."""
+    """The version to compare a new one with: current Production, else the one with the highest semver."""
 
     version: int
     stage: Stage
@@ -57,17 +57,17 @@ class BaseVersion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SemverProposal:
-    """A semver and its reasons, which are never empty and start with the most significant."""
+    """A semver and its reasons, most significant first. There's at least one reason."""
 
     semver: str
     bump: Bump | None  # None for the first version
     reasons: tuple[Sentence, ...]
-    base_version: int | None  # the version that it was compared with
+    base_version: int | None  # the version that the new one was compared with
     overridden: bool  # a person chose the bump
 
 
 def parse_semver(text: str) -> Version | None:
-    """Parse a semver, or return None. Outer spaces and a leading `v` are allowed.
+    """Parse a semver, or return None. Surrounding spaces and a leading `v` are allowed.
 
     Prerelease and build parts are kept; missing parts (`1.2`) and leading zeros aren't valid.
     """
@@ -81,21 +81,21 @@ def parse_semver(text: str) -> Version | None:
 
 
 def highest_semver(existing: Iterable[str]) -> str | None:
-    """Return the highest semver in `existing`, as it's written there, or None if there is none.
+    """Return the highest semver in `existing`, spelled as it appears there, or None if there is none.
 
-    MAJOR.MINOR.PATCH decides: `1.2.0-rc.1` takes the number 1.2.0 and is lower only than 1.2.0.
+    They're ordered by MAJOR.MINOR.PATCH first: `1.2.0-rc.1` counts as 1.2.0 and is lower only than 1.2.0 itself.
     """
     candidates = [(_release_numbers(number), number, text) for text in existing if (number := parse_semver(text))]
     return max(candidates)[2] if candidates else None
 
 
 def bump_reasons(
-    new: BuildFacts, old: BuildFacts, is_better: IsBetter, *, old_label: object = "the version before"
+    new: BuildFacts, old: BuildFacts, is_better: IsBetter, *, old_label: object = "the previous version"
 ) -> list[BumpReason]:
-    """Return what `new` changes over `old`, most significant first, then what couldn't be compared (as PATCH).
+    """Return what `new` changes compared to `old`, most significant first, then what couldn't be compared (as PATCH).
 
-    `is_better(metric, a, b)`: whether `a` is better than `b`; never called with NaN. `old_label`: what
-    sentences call `old`. Identical, fully known builds give an empty list.
+    `is_better(metric, a, b)` returns whether `a` is better than `b`; it's never called with NaN. `old_label` is what
+    sentences call `old`. The list is empty for identical builds whose facts are all known.
     """
     gaps = [(Bump.PATCH, gap) for gap in _missing_facts(new, old, old_label)]
     return _sorted_bump_reasons(new, old, is_better) + gaps
@@ -109,10 +109,10 @@ def propose_semver(
     override: Bump | None = None,
     is_better: IsBetter,
 ) -> SemverProposal:
-    """Return the semver for `new`: the highest of `existing` and the base's, raised by what changed over `base`.
+    """Return the semver for `new`: the highest of `existing` and the base's, raised by what changed since `base`.
 
-    `override` is the bump a person chose; the reasons then include the rules' proposal. Without existing semvers it's
-    always 1.0.0. See `bump_reasons` for `is_better`.
+    `override` is the bump that a person chose; the reasons then include the bump that the rules propose. Without
+    existing semvers, the result is always 1.0.0. See `bump_reasons` for `is_better`.
     """
     top = highest_semver([*existing, *([base.semver] if base and base.semver else [])])
     if top is None:
@@ -121,14 +121,14 @@ def propose_semver(
     bump = override or rule
     number = _release_string(top)
     if override is rule:
-        reasons.insert(0, say("{bump} was asked for, as the rules say", bump=rule.value))
+        reasons.insert(0, say("{bump} bump requested, which matches the rules", bump=rule.value))
     elif override:
-        reasons.insert(0, say("{bump} was asked for; the rules say {rule}", bump=override.value, rule=rule.value))
+        reasons.insert(0, say("{bump} bump requested; the rules propose {rule}", bump=override.value, rule=rule.value))
     if base and (base.semver is None or parse_semver(base.semver) is None or _release_string(base.semver) != number):
-        reasons.append(say("{top} is taken already, so the number goes on from there", top=Code(number)))
+        reasons.append(say("{top} is already taken, so numbering continues from there", top=Code(number)))
     omitted = len(reasons) - MAX_REASONS
     return SemverProposal(
-        # Without the prerelease: it would be raised to its own release, and that number counts as taken.
+        # Without the prerelease part, which would be raised to its own release, a number that counts as taken.
         semver=str(Version.parse(number).next_version(bump.value)),
         bump=bump,
         reasons=(*reasons[:MAX_REASONS], *([say("and {n} more", n=omitted)] if omitted > 0 else [])),
@@ -154,17 +154,15 @@ def _release_string(semver: str) -> str:
 
 
 def _first_proposal(override: Bump | None) -> SemverProposal:
-    reasons = [say("no version of this model has a semver yet, and the first one is {first}", first=Code(FIRST_SEMVER))]
+    reasons = [say("no version of this model has a semver yet, so this one gets {first}", first=Code(FIRST_SEMVER))]
     if override:
-        reasons.append(
-            say("{bump} was asked for, but there is no number before this one to raise", bump=override.value)
-        )
+        reasons.append(say("{bump} bump requested, but there's no earlier semver to raise", bump=override.value))
     return SemverProposal(semver=FIRST_SEMVER, bump=None, reasons=tuple(reasons), base_version=None, overridden=False)
 
 
 def _bump_by_rules(new: BuildFacts, base: BaseVersion | None, is_better: IsBetter) -> tuple[Bump, list[Sentence]]:
     if base is None:
-        return Bump.PATCH, [say("there is no version to compare it with")]
+        return Bump.PATCH, [say("there's no version to compare it with")]
     v = Code(f"v{base.version}")
     called: object = say("Production {v}", v=v) if base.stage is Stage.PRODUCTION else v
     reasons = _sorted_bump_reasons(new, base.build, is_better) or [
@@ -175,15 +173,15 @@ def _bump_by_rules(new: BuildFacts, base: BaseVersion | None, is_better: IsBette
 
 def _unchanged_reason(new: BuildFacts, old: BuildFacts, old_label: object) -> Sentence:
     facts = [fact_name for fact_name, new_fact, old_fact in _comparable_facts(new, old) if new_fact and old_fact]
-    together = f"{', '.join(facts)} and parameters" if facts else "parameters"
+    together = join_with_conjunction([*facts, "parameters"], "and")
     return say("{facts} are the same as in {old}", facts=together, old=old_label)
 
 
-# --- What is not known
+# --- Missing facts
 
 
 def _comparable_facts(new: BuildFacts, old: BuildFacts) -> list[tuple[str, object, object]]:
-    """Return each fact that can be missing, for both sides. A signature can lack its inputs or outputs."""
+    """Return each fact that can be missing, for both builds. A signature can lack its inputs or outputs."""
     facts: list[tuple[str, object, object]] = [("signature", new.signature, old.signature)]
     if new.signature and old.signature:
         facts = [
@@ -197,11 +195,11 @@ def _missing_facts(new: BuildFacts, old: BuildFacts, old_label: object) -> Itera
     for fact_name, new_fact, old_fact in _comparable_facts(new, old):
         then = {"signature": "inputs and outputs", "algorithm": "algorithms"}.get(fact_name, fact_name)
         if not new_fact and not old_fact:
-            yield say("neither version logged any {what}, so {then} could not be compared", what=fact_name, then=then)
+            yield say("no {what} logged for either version, so {then} couldn't be compared", what=fact_name, then=then)
         elif not new_fact or not old_fact:
             build_label = old_label if new_fact else "the new version"
             yield say(
-                "{who} logged no {what}, so {then} could not be compared", who=build_label, what=fact_name, then=then
+                "no {what} logged for {who}, so {then} couldn't be compared", who=build_label, what=fact_name, then=then
             )
 
 
@@ -241,9 +239,9 @@ def _training_reasons(new: BuildFacts, old: BuildFacts, is_better: IsBetter) -> 
         return
     noun, listed = "parameter" if len(names) == 1 else "parameters", list_some([quote_name(name) for name in names])
     if improved := _improved_metrics(new.metrics, old.metrics, is_better):
-        yield Bump.MINOR, say("{what} {these} changed and {gain}", what=noun, these=listed, gain=list_some(improved))
+        yield Bump.MINOR, say("{what} {these} changed, and {gain}", what=noun, these=listed, gain=list_some(improved))
     elif new.metrics.keys() & old.metrics.keys():
-        yield Bump.PATCH, say("{what} {these} changed and no metric improved", what=noun, these=listed)
+        yield Bump.PATCH, say("{what} {these} changed, and no metric improved", what=noun, these=listed)
     else:
         yield Bump.PATCH, say("{what} {these} changed, and no metric could be compared", what=noun, these=listed)
 
@@ -252,7 +250,7 @@ def _improved_metrics(new: Mapping[str, float], old: Mapping[str, float], is_bet
     improved = []
     for metric in sorted(new.keys() & old.keys()):
         new_value, old_value = new[metric], old[metric]
-        # Equal values are skipped like NaN: "rose from 0.8 to 0.8" isn't a reason.
+        # Equal values are skipped, like NaN: "rose from 0.8 to 0.8" isn't a reason.
         if not (math.isnan(new_value) or math.isnan(old_value) or new_value == old_value) and is_better(
             metric, new_value, old_value
         ):

@@ -1,4 +1,4 @@
-"""What changes for callers of a model: comparing two versions' signatures. Pure."""
+"""Compare two versions' signatures to find what changes for callers. Pure."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from typing import Any
 from bot.domain.core.sentence import Code, Sentence, join_sentences, pack_sentence, say, truncate, unpack_sentence
 from bot.domain.registry.model import ModelPackage, Signature, SignatureColumn
 
-MAX_STORED_CHANGES = 20  # changes that a request stores; the others are counted
-MAX_LISTED_NAMES = 5  # names in one sentence; the others are counted
+MAX_STORED_CHANGES = 20  # changes that a request stores; the rest are counted
+MAX_LISTED_NAMES = 5  # names listed in one sentence; the rest are counted
 MAX_LISTED_BREAKING_CHANGES = 3  # breaking changes that one sentence names
 _MAX_NAME_LENGTH = 80  # characters of one name or type in a sentence
 
 
 class CallerEffect(Enum):
-    """The effect of a change on callers, the worst first."""
+    """The effect of a change on callers, worst first."""
 
-    BREAKS = "breaks"  # calls that worked fail, or get a different answer
-    ADDS = "adds"  # calls still work, and can pass or get more
+    BREAKS = "breaks"  # calls that worked now fail or return something different
+    ADDS = "adds"  # calls still work, and can send or receive more
     COMPATIBLE = "fits"  # calls still work
 
 
 @dataclass(frozen=True, slots=True)
 class CallerChange:
-    """One change for callers, as a sentence without its period."""
+    """One change for callers, as a sentence without a final period."""
 
     effect: CallerEffect
     sentence: Sentence
@@ -38,8 +38,8 @@ class CallerChange:
 class CallerImpact:
     """What a transition changes for callers of the stage, as known when the request was opened.
 
-    `more` counts the changes beyond `changes`. `unknown` says why they couldn't be compared, `way_back` why no
-    automatic rollback can undo the move; both are None if that doesn't apply.
+    `omitted` counts the changes that aren't in `changes`. `not_compared` says why the signatures couldn't be compared,
+    and `no_rollback` why no automatic rollback can undo the transition; each is None if it doesn't apply.
     """
 
     changes: tuple[CallerChange, ...] = ()
@@ -53,7 +53,7 @@ class CallerImpact:
 
 
 def caller_impact(new: ModelPackage | None, old: ModelPackage | None, version: int, incumbent: int) -> CallerImpact:
-    """Return what `version` changes for callers of `incumbent`, by their files; nothing if neither has a signature."""
+    """Return what `version` changes for callers of `incumbent`, based on their packages; empty without signatures."""
     new_signature, old_signature = new.signature if new else None, old.signature if old else None
     if new_signature is None or old_signature is None:
         lacks = version if new_signature is None else incumbent
@@ -71,19 +71,19 @@ def caller_impact(new: ModelPackage | None, old: ModelPackage | None, version: i
     return CallerImpact(
         changes=tuple(changes[:MAX_STORED_CHANGES]),
         omitted=max(0, len(changes) - MAX_STORED_CHANGES),
-        not_compared=say("only one of them states its {what}", what=partial) if partial else None,
+        not_compared=say("only one version declares its {what}", what=partial) if partial else None,
     )
 
 
 def no_rollback_reason(new: ModelPackage | None, old: ModelPackage | None, incumbent: int) -> Sentence | None:
-    """Return why no automatic rollback from `new` to the incumbent, whose files are `old`, is possible, or None."""
+    """Return why an automatic rollback from `new` to the incumbent, whose package is `old`, is impossible, or None."""
     why = incompatibility_reason(old, new)
     return None if why is None else say("No automatic rollback to {v}: {why}", v=Code(f"v{incumbent}"), why=why)
 
 
 def no_earlier_version_reason() -> Sentence:
-    """Return why no automatic rollback can undo the first move into Production."""
-    return say("No automatic rollback: there's no version to go back to")
+    """Return why no automatic rollback can undo the first transition to Production."""
+    return say("No automatic rollback: there's no version to roll back to")
 
 
 def pack_caller_impact(impact: CallerImpact) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def pack_caller_impact(impact: CallerImpact) -> dict[str, Any]:
 
 
 def unpack_caller_impact(data: Mapping[str, Any]) -> CallerImpact:
-    """Return what `pack_caller_impact` wrote."""
+    """Unpack a value that `pack_caller_impact` packed."""
     return CallerImpact(
         changes=tuple(
             CallerChange(CallerEffect(change["effect"]), unpack_sentence(change["says"])) for change in data["changes"]
@@ -113,33 +113,33 @@ def unpack_caller_impact(data: Mapping[str, Any]) -> CallerImpact:
 def caller_changes(new: Signature, old: Signature) -> list[CallerChange]:
     """Return what `new` changes for callers of `old`, breaking changes first.
 
-    Inputs or outputs that one of them doesn't state are left out.
+    Inputs or outputs that only one of them declares aren't compared.
     """
     changes: list[CallerChange] = []
     if new.inputs and old.inputs:
         changes += _compare_columns("input", new.inputs, old.inputs, _INPUT_RULES)
     if new.outputs and old.outputs:
         changes += _compare_columns("output", new.outputs, old.outputs, _OUTPUT_RULES)
-    # Callers pass these like inputs; having none is a fact, not a gap.
+    # Callers pass these like inputs. An empty list means that there are none, not that they're unknown.
     changes += _compare_columns("prediction parameter", new.params, old.params, _INPUT_RULES)
     return sorted(changes, key=lambda change: list(CallerEffect).index(change.effect))
 
 
 def breaking_changes(new: Signature, old: Signature) -> list[Sentence]:
-    """Return why callers of `old` can't call `new`, one sentence each; nothing if they can."""
+    """Return why callers of `old` can't call `new`, one sentence per change; empty if they can."""
     return [change.sentence for change in caller_changes(new, old) if change.effect is CallerEffect.BREAKS]
 
 
 def incompatibility_reason(new: ModelPackage | None, old: ModelPackage | None) -> Sentence | None:
-    """Return why the files of `new` can't serve the callers of `old`; None if they can.
+    """Return why the package `new` can't serve the callers of `old`; None if it can.
 
-    What only one of them states can't be compared, and counts as incompatible. If `old` has no MLmodel
-    file, anything is compatible.
+    Inputs or outputs that only one of them declares can't be compared and count as incompatible. If `old` has no
+    MLmodel file, anything is compatible.
     """
     if old is None:
         return None
     if new is None:
-        return say("its MLmodel file is gone")
+        return say("its MLmodel file is missing")
     if new.signature == old.signature:
         return None
     broken = breaking_changes(new.signature, old.signature) if new.signature and old.signature else []
@@ -159,12 +159,12 @@ def incompatibility_reason(new: ModelPackage | None, old: ModelPackage | None) -
 
 
 def _is_only_one_stated(new: Signature, old: Signature) -> bool:
-    """Return whether only one of the two states its inputs, or its outputs."""
+    """Return whether only one of the two declares its inputs, or only one its outputs."""
     return bool(new.inputs) != bool(old.inputs) or bool(new.outputs) != bool(old.outputs)
 
 
 class _ColumnChange(Enum):
-    """A change of one column."""
+    """How one column changed."""
 
     REMOVED = "removed"
     RETYPED = "retyped"
@@ -178,28 +178,28 @@ _ColumnRules = Mapping[_ColumnChange, tuple[CallerEffect, str]]
 _INPUT_RULES: _ColumnRules = {
     _ColumnChange.REMOVED: (CallerEffect.BREAKS, "{it} {was} removed"),
     _ColumnChange.RETYPED: (CallerEffect.BREAKS, "{it} changed from {old} to {new}"),
-    _ColumnChange.REQUIRED: (CallerEffect.BREAKS, "{it} {be} required now"),
+    _ColumnChange.REQUIRED: (CallerEffect.BREAKS, "{it} {be} now required"),
     _ColumnChange.ADDED_REQUIRED: (CallerEffect.BREAKS, "{it} {was} added and {be} required"),
     _ColumnChange.ADDED: (CallerEffect.ADDS, "{it} {was} added"),
-    _ColumnChange.OPTIONAL: (CallerEffect.COMPATIBLE, "{it} {be} optional now"),
+    _ColumnChange.OPTIONAL: (CallerEffect.COMPATIBLE, "{it} {be} now optional"),
 }
 _OUTPUT_RULES: _ColumnRules = {
     _ColumnChange.REMOVED: (CallerEffect.BREAKS, "{it} {was} removed"),
     _ColumnChange.RETYPED: (CallerEffect.BREAKS, "{it} changed from {old} to {new}"),
-    _ColumnChange.OPTIONAL: (CallerEffect.BREAKS, "{it} may be missing now"),
+    _ColumnChange.OPTIONAL: (CallerEffect.BREAKS, "{it} can now be missing"),
     _ColumnChange.ADDED_REQUIRED: (CallerEffect.BREAKS, "{it} {was} added"),
     _ColumnChange.ADDED: (CallerEffect.BREAKS, "{it} {was} added"),
     _ColumnChange.REQUIRED: (
         CallerEffect.COMPATIBLE,
-        "{it} {be} always there now",
-    ),  # what it gives is the same, and promised
+        "{it} {be} now always present",
+    ),  # the values are unchanged; only the guarantee is new
 }
 
 
 def _compare_columns(
     kind: str, new: Sequence[SignatureColumn], old: Sequence[SignatureColumn], rules: _ColumnRules
 ) -> Iterator[CallerChange]:
-    """Yield one change for all columns that changed alike, in the order of `rules`."""
+    """Yield one change for all columns that changed in the same way, in the order of `rules`."""
     new_columns, old_columns = _index_columns(new), _index_columns(old)
     is_alone = len(new_columns) == len(old_columns) == 1
     alike: dict[tuple[_ColumnChange, str, str], list[object]] = {}
@@ -213,7 +213,7 @@ def _compare_columns(
 
 
 def _index_columns(columns: Iterable[SignatureColumn]) -> dict[tuple[str, int], SignatureColumn]:
-    """Return the columns by name and by how often it came before: so unnamed ones are compared by position."""
+    """Return the columns by name and number of earlier uses of that name, so unnamed ones are compared by position."""
     uses: Counter[str] = Counter()
     keyed = {}
     for column in columns:
@@ -248,7 +248,7 @@ def _column_sentence(template: str, kind: str, labels: Sequence[object], before:
     is_one = len(labels) == 1
     subject: object = say("{kind} {these}", kind=kind if is_one else f"{kind}s", these=list_some(labels))
     if labels == [""]:
-        subject = kind  # "output changed from double to long": there's only one
+        subject = kind  # "output changed from double to long": it's the only output
     return say(
         template,
         it=subject,
@@ -259,21 +259,21 @@ def _column_sentence(template: str, kind: str, labels: Sequence[object], before:
     )
 
 
-# --- Words from outside, here and in the reasons of a semver
+# --- Names from outside, used here and in semver reasons
 
 
 def quote_name(name: str) -> Code:
-    """Return a name as a value of a sentence."""
+    """Return a name as a sentence value, truncated."""
     return Code(truncate(name, _MAX_NAME_LENGTH))
 
 
 def quote_if_needed(text: str) -> str:
-    """Return MLflow's word as it is; quoted if it has characters that Slack could read as markup."""
+    """Return MLflow's word unchanged, or quoted if it has characters that Slack could read as markup."""
     return text if text.isalnum() and len(text) <= _MAX_NAME_LENGTH else quote_name(text)
 
 
 def list_some(items: Sequence[object]) -> object:
-    """Return the first few items, and how many more there are."""
+    """Return the first few items and the number of the rest."""
     if len(items) <= MAX_LISTED_NAMES:
         return list(items)
-    return say("{these} and {n} more", these=list(items[:MAX_LISTED_NAMES]), n=len(items) - MAX_LISTED_NAMES)
+    return say("{these}, and {n} more", these=list(items[:MAX_LISTED_NAMES]), n=len(items) - MAX_LISTED_NAMES)

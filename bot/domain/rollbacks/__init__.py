@@ -1,1 +1,1 @@
-"""Rollbacks, and the history of Production."""
+"""Rollbacks and the history of Production."""

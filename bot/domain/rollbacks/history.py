@@ -1,4 +1,4 @@
-"""The timeline of Production, and which version served at a moment or on a day. Pure."""
+"""The Production timeline, and which version served at a time or on a day. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bot.domain.rollbacks.rollback import ServingPeriod, period_at
 
 @dataclass(frozen=True, slots=True)
 class TimeWindow:
-    """A moment, or the time from `begin` to `end`. `day` is set if it was given as a day."""
+    """A point in time, or the time from `start` to `end`. `day` is set if the window is a day."""
 
     start: datetime
     end: datetime | None = None
@@ -26,10 +26,10 @@ class TimeWindow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeline:
-    """What served in Production, newest first, with the promotions' requests and approvers by request id.
+    """What served in Production, newest first, with the promotions' requests and approvers by request ID.
 
-    `watched_since` is when Registrar's record begins. `window` is the queried time: then
-    `served` has only what overlaps with it. `chart_periods` is what a chart shows: all of it, newest first.
+    `watched_since` is when Registrar's record starts. `window` is the requested time; if it's set, `periods` has only
+    the periods that overlap it. `chart_periods` has all periods that a chart shows, newest first.
     """
 
     model: str
@@ -37,25 +37,25 @@ class Timeline:
     now: datetime
     watched_since: datetime | None = None
     requests: Mapping[str, Request]
-    approvers: Mapping[str, tuple[Actor, ...]] = field(default_factory=dict)  # who approved each request, in order
+    approvers: Mapping[str, tuple[Actor, ...]] = field(default_factory=dict)  # approvers of each request, in order
     chart_periods: tuple[ServingPeriod, ...] = ()
-    has_older: bool = False  # whether there are older ones that weren't queried
+    has_older: bool = False  # whether older periods exist that weren't read
     window: TimeWindow | None = None
-    before: ServingPeriod | None = None  # the last one that began before the window
-    after: ServingPeriod | None = None  # the first one that began after the window
+    before: ServingPeriod | None = None  # the last period that started before the window
+    after: ServingPeriod | None = None  # the first period that started after the window
 
 
 @dataclass(frozen=True, slots=True)
 class ProductionChange:
-    """A change of Production: from this time on a version serves, or with None, nothing does."""
+    """A change in Production: the version that serves from this time; None if nothing does."""
 
     at: datetime
     version: int | None
-    predates_registrar: bool = False  # it was there when Registrar started, since an unknown time
+    predates_registrar: bool = False  # already there when Registrar started; `at` is when it was first seen
 
 
 def resolve_window(at: timedelta | datetime | date | RelativeDay, now: datetime) -> TimeWindow:
-    """Return the time that `at` means: that long ago, a moment, or a day in UTC. Raises BadInput for the future."""
+    """Return the time that `at` refers to: an age, a point in time, or a day in UTC. Raises BadInput for the future."""
     if isinstance(at, timedelta):
         return TimeWindow(resolve_start(at, now))
     if isinstance(at, datetime):
@@ -75,7 +75,7 @@ def format_day(day: date) -> str:
 
 
 def periods_in_window(periods: Sequence[ServingPeriod], window: TimeWindow) -> tuple[ServingPeriod, ...]:
-    """Return the periods (newest first) that overlap with the window."""
+    """Return the periods (newest first) that overlap the window."""
     if window.end is None:
         period = period_at(periods, window.start)
         return (period,) if period else ()
@@ -88,7 +88,7 @@ def periods_in_window(periods: Sequence[ServingPeriod], window: TimeWindow) -> t
 
 
 def production_changes(periods: Sequence[ServingPeriod], window: TimeWindow) -> list[ProductionChange]:
-    """Return the changes within the window, oldest first, including changes to an empty Production."""
+    """Return the changes within the window, oldest first, including those that left Production empty."""
     changes: list[ProductionChange] = []
     for period in reversed(periods_in_window(periods, window)):
         if period.since > window.start:
@@ -108,7 +108,7 @@ def _leaves_production_empty(period: ServingPeriod) -> bool:
 
 
 def production_gaps(periods: Sequence[ServingPeriod], now: datetime) -> list[tuple[datetime, datetime]]:
-    """Return when Production was empty between the first period and now, newest first."""
+    """Return the times when Production was empty between the first period and now, newest first."""
     gaps, next_begin = [], now
     for period in periods:
         if period.until and period.until < next_begin and _leaves_production_empty(period):

@@ -1,4 +1,4 @@
-"""The timeline of Production as sentences."""
+"""Sentences about the Production timeline."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from bot.domain.rollbacks.history import ProductionChange, Timeline, format_day,
 from bot.domain.rollbacks.rollback import ServingPeriod, period_at
 from bot.domain.transitions.transition import TransitionKind
 
-MAX_REASON_LENGTH = 200  # characters of a reason in a row; the audit log has all of it
+MAX_REASON_LENGTH = 200  # characters of a reason in a row; the audit log has the full text
 MAX_OVERRIDE_REASON_LENGTH = 100  # characters of why failed gates were overridden
 MAX_LISTED_CHANGES = 8  # changes in one sentence
 
 
 def actor_label(actor: Actor) -> object:
-    """Return the actor as a value for a sentence."""
+    """Return the actor as a sentence value."""
     return "the monitor" if actor == MONITOR_AUTOMATION else format_actor(actor)
 
 
 def describe_period(period: ServingPeriod, timeline: Timeline) -> Sentence:
-    """Return when and how long it served."""
+    """Return when and how long a version served."""
     lasted = format_duration(period.duration(timeline.now))
     if period.predates_registrar:
         since, lasted = say("first seen {at}", at=period.since), f"at least {lasted}"
     else:
         since = say("since {at}" if period.until is None else "{at}", at=period.since)
     if period.until is None:
-        return say("serves now, {since} ({lasted})", since=since, lasted=lasted)
+        return say("serving now, {since} ({lasted})", since=since, lasted=lasted)
     return say("{since} to {until} ({lasted})", since=since, until=period.until, lasted=lasted)
 
 
 def describe_entry(period: ServingPeriod, timeline: Timeline, max_reason_length: int = MAX_REASON_LENGTH) -> Sentence:
-    """Return how it got into Production, and why."""
+    """Return how a version got into Production, and why."""
     transition = period.started_by
     request = timeline.requests.get(transition.request or "")
     reason = (request.reason if request else "") or transition.reason
@@ -60,18 +60,18 @@ def _describe_cause(period: ServingPeriod, request: Request | None, approvers: S
             return say("rolled back{gone} by {who}", gone=replaced, who=actor_label(transition.actor))
         case TransitionKind.BREAK_GLASS:
             return say(
-                "put there without approvals by {who}, who broke the glass: request {id}",
+                "promoted without approvals by {who} (break glass), request {id}",
                 who=actor_label(transition.actor),
                 id=Code(transition.request or "?"),
             )
         case TransitionKind.REPAIR:
-            return say("mended by {who}", who=actor_label(transition.actor))
+            return say("repaired by {who}", who=actor_label(transition.actor))
         case TransitionKind.IMPORTED:
             return say("imported by {who}", who=actor_label(transition.actor))
         case TransitionKind.OBSERVED if period.predates_registrar:
-            return say("was in Production before Registrar looked")
+            return say("already in Production when Registrar first looked")
         case TransitionKind.OBSERVED:
-            return say("moved in {product}, not through Registrar")
+            return say("changed in {product}, outside Registrar")
     if request is None:
         return say("promoted by {who}", who=actor_label(transition.actor))
     overridden = say("")
@@ -91,7 +91,7 @@ def _describe_cause(period: ServingPeriod, request: Request | None, approvers: S
 
 
 def describe_production_at(timeline: Timeline) -> Sentence:
-    """Return what was in Production at the queried moment or day."""
+    """Return what was in Production at the requested time or day."""
     window = timeline.window
     assert window is not None
     is_recorded = timeline.watched_since is not None and window.start >= timeline.watched_since
@@ -106,21 +106,23 @@ def describe_production_at(timeline: Timeline) -> Sentence:
     if not then:
         subject = Code(f"v{first.version}") if first else "No version"
         return say(
-            "{who} of {model} was in Production all of {day} (UTC){so_far}.",
+            "{who} of {model} was in Production all day on {day} (UTC){so_far}."
+            if first
+            else "{who} of {model} was in Production on {day} (UTC){so_far}.",
             who=subject,
             model=model,
             day=day,
-            so_far="" if is_over else " so far",
+            so_far="" if is_over else ", so far",
         )
     sentences = [_describe_change(change) for change in then[:MAX_LISTED_CHANGES]]
     if (omitted := len(then) - len(sentences)) > 0:
         sentences.append(say("and {n} more changes", n=omitted))
     changes = join_sentences(sentences, ", ")
     if first is None and not is_recorded:
-        return say("In Production of {model} on {day} (UTC): {then}.", day=day, model=model, then=changes)
+        return say("Production of {model} on {day} (UTC): {then}.", day=day, model=model, then=changes)
     began: object = Code(f"v{first.version}") if first else "no version"
     return say(
-        "On {day} (UTC) {began} was in Production of {model}; {then}.", day=day, began=began, model=model, then=changes
+        "Production of {model} on {day} (UTC): {began}, then {then}.", day=day, began=began, model=model, then=changes
     )
 
 
@@ -138,7 +140,9 @@ def _describe_moment(timeline: Timeline, period: ServingPeriod | None) -> Senten
     if timeline.before and timeline.before.until:
         hints.append(say(" {v} was there until {at}.", v=Code(f"v{timeline.before.version}"), at=timeline.before.until))
     if timeline.after:
-        hints.append(say(" {v} came at {at}.", v=Code(f"v{timeline.after.version}"), at=timeline.after.since))
+        hints.append(
+            say(" {v} entered Production at {at}.", v=Code(f"v{timeline.after.version}"), at=timeline.after.since)
+        )
     return say(
         "No version of {model} was in Production at {at}.{hints}", model=model, at=at, hints=join_sentences(hints, "")
     )
@@ -150,14 +154,17 @@ def _no_record_message(timeline: Timeline) -> Sentence:
         return say("No record: Registrar hasn't seen {model} in Production yet.", model=model)
     hint = say("")
     if timeline.after and timeline.after.predates_registrar:
-        hint = say(" {v} was in Production by then.", v=Code(f"v{timeline.after.version}"))
+        hint = say(" {v} was already in Production then.", v=Code(f"v{timeline.after.version}"))
     elif timeline.after and timeline.after.started_by.expected_incumbent:
         hint = say(
-            " Before {v} came at {at}, it was {old}.",
+            " {old} was in Production before {v} ({at}).",
             v=Code(f"v{timeline.after.version}"),
             at=timeline.after.since,
             old=Code(f"v{timeline.after.started_by.expected_incumbent}"),
         )
     return say(
-        "No record: Registrar has watched {model} since {at}.{hint}", model=model, at=timeline.watched_since, hint=hint
+        "No record: Registrar has been watching {model} only since {at}.{hint}",
+        model=model,
+        at=timeline.watched_since,
+        hint=hint,
     )

@@ -1,4 +1,4 @@
-"""Serving periods from before Registrar: parsed from a file, and turned into transitions of the history. Pure."""
+"""Parse serving periods from before Registrar, and turn them into transitions. Pure."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from bot.domain.registry.model import Stage, VersionIdentity, check_model_name, 
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 
 REQUIRED_KEYS, OPTIONAL_KEYS = ("model", "version", "since"), ("until", "by", "why")
-MAX_REASON_LENGTH = 500  # characters of a row's `by` and `why` that the history stores
+MAX_REASON_LENGTH = 500  # characters of a row's `by` and `why` stored in the history
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportedPeriod:
-    """One row of the file: when a version was in Production. `place` says where the row is in the file."""
+    """One row of the file: when a version was in Production. `location` says where the row is in the file."""
 
     location: str
     model: str
@@ -35,13 +35,13 @@ class ImportedPeriod:
 
     @property
     def id(self) -> str:
-        """Return the id of the transition that begins the period: the same for the same row in any file."""
+        """Return the ID of the transition that starts the period; it's the same for the same row in any file."""
         key = f"{self.model}\n{self.version}\n{self.since.astimezone(UTC).isoformat()}"
         return f"imported:{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
 
 def parse_imported_periods(text: str) -> list[ImportedPeriod]:
-    """Parse a CSV, JSON, or JSONL file. Raises BadInput that names the first invalid line or entry."""
+    """Parse a CSV, JSON, or JSONL file. Raises BadInput, which names the first invalid line or entry."""
     terms = [_parse_row(place, row) for place, row in _read_rows(text)]
     if not terms:
         raise BadInput("The file has no rows.")
@@ -57,20 +57,20 @@ def imported_transitions(
     reason: str,
     identities: Mapping[int, VersionIdentity],
 ) -> list[Transition]:
-    """Return the transitions that begin and end the periods of one model, oldest first.
+    """Return the transitions that start and end the periods of one model, oldest first.
 
-    `history_start` is when that model's history begins now, or None. Raises BadInput for periods that
-    overlap, lie in the future, or have no end.
+    `history_start` is when the model's history currently starts, or None. Raises BadInput for periods that overlap, are
+    in the future, or have no end.
     """
     ordered = sorted(periods, key=lambda term: term.since)
     transitions: list[Transition] = []
     for term, following in zip(ordered, [*ordered[1:], None], strict=True):
         limit = following.since if following else history_start
-        conflict = say("{place}", place=following.location) if following else say("what the history already has")
+        conflict = say("{place}", place=following.location) if following else say("the existing history")
         end = term.until or limit
         if end is None:
             raise _row_error(
-                term.location, say("{until} is missing: the history has no later term.", until=Code("until"))
+                term.location, say("Missing {until}: the history has no later period.", until=Code("until"))
             )
         _check_period(term, end, limit, conflict, now)
         entry = _import_transition(term, now, actor, reason, identities.get(term.version))
@@ -93,11 +93,13 @@ def _check_period(
     period: ImportedPeriod, end: datetime, next_start: datetime | None, next_label: Sentence, now: datetime
 ) -> None:
     if max(period.since, end) > now:
-        raise _row_error(period.location, say("The term lies in the future."))
+        raise _row_error(period.location, say("The period is in the future."))
     if next_start is not None and (period.since >= next_start or end > next_start):
-        raise _row_error(period.location, say("The term overlaps {what}.", what=next_label))
+        raise _row_error(period.location, say("The period overlaps {what}.", what=next_label))
     if end <= period.since:
-        raise _row_error(period.location, say("{until} isn't after {since}.", until=Code("until"), since=Code("since")))
+        raise _row_error(
+            period.location, say("{until} must be after {since}.", until=Code("until"), since=Code("since"))
+        )
 
 
 def _import_transition(
@@ -124,7 +126,7 @@ def _import_transition(
 
 
 def _read_rows(text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield each row with its place: a line in CSV and JSONL, an entry in a JSON list."""
+    """Yield each row with its location: a line in CSV and JSONL, an entry in a JSON list."""
     text = text.removeprefix("\ufeff")
     if text.lstrip().startswith("["):
         yield from ((f"Entry {at}", row) for at, row in enumerate(_parse_json("The file", text), start=1))
@@ -141,24 +143,25 @@ def _parse_json(location: str, text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:
-        raise _row_error(location, say("This isn't JSON.")) from None
+        raise _row_error(location, say("Invalid JSON.")) from None
 
 
 def _parse_row(location: str, row: Any) -> ImportedPeriod:
     if not isinstance(row, Mapping):
-        raise _row_error(location, say("This isn't an object."))
+        raise _row_error(location, say("Expected a JSON object."))
     values = {str(key): value for key, value in row.items() if value not in (None, "")}
     if unknown := [key for key in values if key not in REQUIRED_KEYS + OPTIONAL_KEYS]:
         known_keys = [Code(key) for key in REQUIRED_KEYS + OPTIONAL_KEYS]
         raise _row_error(
-            location, say("Unknown key {key}. Known: {known}.", key=Name(truncate(unknown[0], 40)), known=known_keys)
+            location,
+            say("Unknown key {key}. Known keys: {known}.", key=Name(truncate(unknown[0], 40)), known=known_keys),
         )
     if missing := [Code(key) for key in REQUIRED_KEYS if key not in values]:
         raise _row_error(location, say("Missing: {missing}.", missing=missing))
     try:
         model, version = check_model_name(str(values["model"])), parse_version_ref(str(values["version"]))
         if version.kind != "number":
-            raise BadInput(say("{version} isn't a version's number.", version=Name(str(version))))
+            raise BadInput(say("{version} isn't a version number.", version=Name(str(version))))
         since = _parse_time(values["since"])
         until = _parse_time(values["until"]) if "until" in values else None
     except BadInput as error:
@@ -175,7 +178,7 @@ def _parse_row(location: str, row: Any) -> ImportedPeriod:
 
 
 def _parse_time(value: object) -> datetime:
-    """Parse a time with a zone, or the beginning of a day in UTC."""
+    """Parse a time with a time zone, or a day, which stands for its start in UTC."""
     text = str(value).strip()
     try:
         at = datetime.fromisoformat(text)

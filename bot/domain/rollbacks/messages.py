@@ -13,23 +13,26 @@ from bot.domain.registry.rollback_block import unblock_command
 from bot.domain.rollbacks.rollback import TargetRefusal
 from bot.domain.transitions.transition import Transition, TransitionState
 
-MAY_NOT_LOAD = "{v} of {model} may not load: {why}. If you know better: {how}"
-LOADABILITY_UNKNOWN = "Whether {v} of {model} loads cannot be told now. {why} If you know that it does: {how}"
+MAY_NOT_LOAD = "{v} of {model} might not load: {why}. To roll back to it anyway: {how}"
+LOADABILITY_UNKNOWN = "Can't check whether {v} of {model} loads. {why} To roll back to it anyway: {how}"
 NEVER_SERVED = (
-    "{v} of {model} has never been in Production, so a rollback can't put it there. To request a promotion: {promote}"
+    "{v} of {model} has never been in Production, so you can't roll back to it. To request a promotion: {promote}"
 )
 ANOTHER_VERSION = (
-    "{v} of {model} isn't the version that was in Production: it was replaced since. To request a promotion: {promote}"
+    "{v} of {model} isn't the same version that was in Production; it was replaced later. "
+    "To request a promotion: {promote}"
 )
-BLOCKED = "{v} of {model} was rolled back as bad, so it's blocked. Unblock it with {unblock} or request it: {promote}"
+BLOCKED = (
+    "{v} of {model} is blocked: it was rolled back as bad. Unblock it with {unblock}, or request a promotion: {promote}"
+)
 LOADABILITY_UNKNOWN_TO_MONITOR = (
-    "Whether {v} of {model} loads cannot be told now. {why} It is looked at again with each check, and gone back to "
-    "once it is known to load."
+    "Can't check whether {v} of {model} loads. {why} The monitor checks again each time it runs, and rolls back once "
+    "the version is known to load."
 )
 
 
 def actor_label(actor: Actor) -> object:
-    """Return who rolled back, as a value for a sentence."""
+    """Return who rolled back, as a sentence value."""
     return "the monitor" if isinstance(actor, Automation) else format_actor(actor)
 
 
@@ -40,8 +43,8 @@ def describe_version_change(transition: Transition) -> Sentence:
 
 
 def rollback_started_announcement(transition: Transition) -> Sentence:
-    """Return the thread's first line: from, to, who, why."""
-    forced = " Forced: what stood against it is in the audit." if transition.is_forced else ""
+    """Return the thread's first line: from, to, who, and why."""
+    forced = " Forced: the audit log says why it might not load." if transition.is_forced else ""
     return say(
         "Rolling back {step} in Production, by {who}: {why}" + forced,
         step=describe_version_change(transition),
@@ -51,10 +54,10 @@ def rollback_started_announcement(transition: Transition) -> Sentence:
 
 
 def rollback_done_announcement(transition: Transition, alias: str) -> Sentence:
-    """Return the thread's line once the rollback was read back."""
+    """Return the thread's line once the rollback is verified in the registry."""
     warnings = say(" {why}", why=transition.why) if transition.why else say("")
     return say(
-        "Moved and read back from {product}: {v} is in Production, {alias} names it.{mind}",
+        "{v} is in Production ({alias}), verified in {product}.{mind}",
         v=Code(f"v{transition.version}"),
         alias=Code(f"@{alias}"),
         mind=warnings,
@@ -64,33 +67,35 @@ def rollback_done_announcement(transition: Transition, alias: str) -> Sentence:
 def version_blocked_announcement(transition: Transition) -> Sentence:
     """Return the line about the version that left Production."""
     return say(
-        "{old} is blocked: rollbacks and requests refuse it until someone unblocks it: {how}",
+        "{old} is blocked from rollbacks and requests until unblocked: {how}",
         old=Code(f"v{transition.expected_incumbent}"),
         how=unblock_command(transition.model, transition.expected_incumbent),
     )
 
 
 def tags_written_announcement() -> Sentence:
-    """Return the line about the tags."""
-    return say("Tags are written in {product}.")
+    """Return the line about the updated tags."""
+    return say("Updated the tags in {product}.")
 
 
 def rollback_waiting_announcement() -> Sentence:
     """Return the line about a registry that can't be reached."""
-    return say("{product} does not answer. The rollback is made as soon as it is back; nobody has to do anything.")
+    return say("{product} isn't responding. I'll roll back as soon as it does. No action needed.")
 
 
 def rollback_failed_announcement(transition: Transition) -> Sentence:
-    """Return the line about a failed rollback, and what to do."""
+    """Return the line about a failed rollback and the next step."""
     how = Code(f'/model rollback {transition.model} {transition.version} --reason "…"')
     if transition.state is TransitionState.STALE:
         return say(
-            "Nothing was moved. {why} Look at it again: {show}",
+            "Nothing changed. {why} Check the model: {show}",
             why=transition.why,
             show=Code(f"/model show {transition.model}"),
         )
     return say(
-        "Nothing was moved: {product} refused. {why} When that is mended, try again: {how}", why=transition.why, how=how
+        "Nothing changed: {product} rejected this. {why} Once that's fixed, try again: {how}",
+        why=transition.why,
+        how=how,
     )
 
 
@@ -99,22 +104,22 @@ def rollback_confirmation(transition: Transition) -> Sentence:
     model = Name(transition.model)
     if transition.state is TransitionState.DONE:
         return say(
-            "Rolled back: {model} {step} in Production, read back from {product}.",
+            "Rolled back {model} {step} in Production, verified in {product}.",
             model=model,
             step=describe_version_change(transition),
         )
     if transition.state in {TransitionState.STALE, TransitionState.FAILED}:
-        return say("{model} was not rolled back. {why}", model=model, why=transition.why)
-    return say("The rollback of {model} is written down, and made as soon as {product} answers.", model=model)
+        return say("{model} wasn't rolled back. {why}", model=model, why=transition.why)
+    return say("The rollback of {model} is queued. It runs as soon as {product} responds.", model=model)
 
 
 def rollback_started_notice() -> Sentence:
-    """Return the answer to the person who pressed a rollback's button."""
-    return say("Rolling back. The thread tells when it is done.")
+    """Return the answer to the person who clicked a rollback button."""
+    return say("Rolling back. Follow along in the thread.")
 
 
 def rollback_title(transition: Transition) -> str:
-    """Return the heading of the channel's message; the model's name goes before it."""
+    """Return the heading of the channel's message, without the model's name, which precedes it."""
     old = f"v{transition.expected_incumbent}" if transition.expected_incumbent is not None else "nothing"
     return {
         TransitionState.DONE: f"rolled back from {old} to v{transition.version}",
@@ -155,7 +160,7 @@ def not_a_target_refusal(model: str, version: int, why: TargetRefusal) -> Senten
 
 def rollback_despite_freeze_notice(active_freeze: ActiveFreeze) -> Sentence:
     """Return the channel's message when a person rolls back while Production is frozen."""
-    return say("{why} Rollbacks by people still go through.", why=active_freeze.description)
+    return say("{why} People can still roll back.", why=active_freeze.description)
 
 
 def loadability_unknown_to_monitor_reason(model: str, version: int, why: Sentence) -> Sentence:
@@ -175,9 +180,9 @@ def loadability_unknown_refusal(model: str, version: int, why: Sentence) -> Sent
 
 
 def no_rollback_target_refusal(model: str) -> Sentence:
-    """Return the refusal of a rollback if no good version served before."""
+    """Return the refusal of a rollback if no earlier version can be the target."""
     return say(
-        "{model} has no version to go back to: Registrar knows of no earlier Production version that isn't blocked. "
+        "{model} has no version to roll back to: there's no earlier Production version that isn't blocked. "
         "To request a promotion: {how}",
         model=Name(model),
         how=Code(f'/model promote {shlex.quote(model)} VERSION production --reason "…"'),
@@ -197,4 +202,4 @@ def unblock_announcement(model: str, version: int, who: Actor, reason: str) -> S
 
 def not_blocked_refusal(model: str, version: int) -> Sentence:
     """Return the refusal to unblock a version that isn't blocked."""
-    return say("{v} of {model} isn't blocked, so nothing was changed.", v=Code(f"v{version}"), model=Name(model))
+    return say("{v} of {model} isn't blocked, so nothing changed.", v=Code(f"v{version}"), model=Name(model))

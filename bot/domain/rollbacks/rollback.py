@@ -1,4 +1,4 @@
-"""Rollbacks: what served in Production, which version to roll back to, and which ones are blocked. Pure."""
+"""Rollbacks: what served in Production, which version to roll back to, and which versions are blocked. Pure."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.transitions.drift import RegistrySnapshot
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState, transition_time
 
-TRUSTED_AFTER = timedelta(hours=24)  # before an automation relies on an unverified identity
+TRUSTED_AFTER = timedelta(hours=24)  # how long until an automation relies on an unverified identity
 
 BEFORE_REGISTRAR = "in Production before Registrar looked"  # the reason of transitions that the first poll records
 
 
 @dataclass(frozen=True, slots=True)
 class ServingPeriod:
-    """A time in Production: the transition that began it, and the one that ended it, if any."""
+    """A period in Production: the transition that started it, and the one that ended it, if any."""
 
     started_by: Transition
     ended_by: Transition | None
@@ -32,28 +32,28 @@ class ServingPeriod:
 
     @property
     def since(self) -> datetime:
-        """When it began."""
+        """When the period started."""
         return transition_time(self.started_by)
 
     @property
     def until(self) -> datetime | None:
-        """When it ended; None if it serves now."""
+        """When the period ended; None if the version is still serving."""
         return transition_time(self.ended_by) if self.ended_by else None
 
     @property
     def predates_registrar(self) -> bool:
-        """Return whether it was there when Registrar started, so that its begin is unknown."""
+        """Return whether the version was already there when Registrar started, so the start is unknown."""
         return self.started_by.kind is TransitionKind.OBSERVED and self.started_by.why == BEFORE_REGISTRAR
 
     def duration(self, now: datetime) -> timedelta:
-        """Return how long it served, as far as is known."""
+        """Return how long the version served, as far as known."""
         return (self.until or now) - self.since
 
 
 def serving_periods(transitions: Sequence[Transition]) -> list[ServingPeriod]:
-    """Return the serving periods that these transitions (newest first) make, newest first.
+    """Return the serving periods that result from these transitions (newest first), newest first.
 
-    A repair leaves the serving version in place, and begins no period.
+    A repair leaves the serving version in place and doesn't start a period.
     """
     periods: list[ServingPeriod] = []
     ended: Transition | None = None
@@ -70,16 +70,16 @@ def serving_periods(transitions: Sequence[Transition]) -> list[ServingPeriod]:
 
 
 def period_at(periods: Sequence[ServingPeriod], at: datetime) -> ServingPeriod | None:
-    """Return the period at a moment; None if Production was empty, or it's unknown."""
+    """Return the period at a point in time; None if Production was empty or unknown."""
     return next(
         (period for period in periods if period.since <= at and (period.until is None or at < period.until)), None
     )
 
 
 def rollback_path(periods: Sequence[ServingPeriod]) -> list[ServingPeriod]:
-    """Return the periods (given newest first) to roll back to, the nearest first, without the current one.
+    """Return the periods to roll back to, most recent first, without the current one. `periods` is newest first.
 
-    A rollback removes the periods after its target, so that the next one goes further back and never forward again.
+    A rollback removes the periods after its target, so the next rollback goes further back, never forward.
     """
     stack: list[ServingPeriod] = []
     for period in reversed(periods):
@@ -97,11 +97,11 @@ def rollback_path(periods: Sequence[ServingPeriod]) -> list[ServingPeriod]:
 
 
 class TargetRefusal(Enum):
-    """Why no rollback can put a version into Production, not even a forced one."""
+    """Why no rollback, even a forced one, can put a version into Production."""
 
     NEVER_SERVED = "never_served"  # no finished transition ever put it into Production
     ANOTHER_VERSION = "another_version"  # another version with this number served
-    BLOCKED = "blocked"  # it was rolled back as bad, and not unblocked since
+    BLOCKED = "blocked"  # it was rolled back as bad and not unblocked since
 
 
 def target_refusal(
@@ -109,8 +109,8 @@ def target_refusal(
 ) -> TargetRefusal | None:
     """Return why a version can't be a rollback's target, or None if it can.
 
-    `promotions` are the finished transitions that put this version into Production; `blocked_versions` are the model's;
-    `snapshot` is the model's last snapshot.
+    `promotions` are the finished transitions that put this version into Production. `blocked_versions` are the model's
+    blocked versions, and `snapshot` is its latest snapshot.
     """
     if not promotions:
         return TargetRefusal.NEVER_SERVED
@@ -124,11 +124,11 @@ def current_blocks(
     entries: Callable[[int], Sequence[Transition]],
     identities: Mapping[int, VersionIdentity | None],
 ) -> dict[int, RollbackBlock]:
-    """Return the newest block of each of these versions that is blocked, by number.
+    """Return the newest block of each version in `identities` that's blocked, by number.
 
-    `history` has the model's blocks, oldest first; `entries` returns the finished transitions of a number into
-    Production, newest first, and is called for blocked numbers only. A block is about the version that was rolled
-    back: another one under its number isn't blocked. If one of the two identities is unknown, the number counts.
+    `history` has the model's blocks, oldest first. `entries` returns a version's finished transitions to Production,
+    newest first, and is called for blocked numbers only. A block applies to the version that was rolled back, not to
+    another version with the same number. If either identity is unknown, the number decides.
     """
     return {
         block.version: block
@@ -143,9 +143,9 @@ def _is_block_about(block: RollbackBlock, entries: Sequence[Transition], identit
 
 
 def is_still_there(entry: Transition, snapshot: RegistrySnapshot | None) -> bool:
-    """Return whether the version that a transition put into Production is still under its number in the last snapshot.
+    """Return whether the latest snapshot still has the version that a transition put into Production.
 
-    Without a newer snapshot that has fingerprints, it's assumed to be: the executor compares again.
+    Without a newer snapshot that has fingerprints, it's assumed to: the executor compares again.
     """
     return (
         snapshot is None
@@ -155,16 +155,16 @@ def is_still_there(entry: Transition, snapshot: RegistrySnapshot | None) -> bool
 
 
 def identity_in_production(entries: Sequence[Transition], snapshot: RegistrySnapshot | None) -> VersionIdentity | None:
-    """Return a version's identity when it last entered Production, if that's unchanged; None if unknown."""
+    """Return a version's identity when it last entered Production, if unchanged since; None if unknown."""
     return next((entry.identity for entry in entries if is_still_there(entry, snapshot)), None)
 
 
 def rollback_targets(
     periods: Sequence[ServingPeriod], blocked_versions: Collection[int], snapshot: RegistrySnapshot | None = None
 ) -> list[int]:
-    """Return the versions to roll back to, the best first: those that served before and aren't blocked.
+    """Return the versions to roll back to, best first: those that served before and aren't blocked.
 
-    A version that was replaced since, by the last snapshot, isn't a target.
+    A version that has been replaced since, according to the latest snapshot, isn't a target.
     """
     now = periods[0].version if periods and periods[0].until is None else None
     back = (period for period in rollback_path(periods) if is_still_there(period.started_by, snapshot))
@@ -184,8 +184,8 @@ def last_good_version(
 ) -> int | None:
     """Return the version that an automation can roll back to: the first target that has served for `min_served`.
 
-    One that was there before Registrar counts as having served for long enough. An unverified
-    identity counts after a day.
+    A version that was there before Registrar counts as having served that long. An unverified identity counts after
+    `TRUSTED_AFTER`.
     """
     for version in rollback_targets(periods, blocked_versions, snapshot):
         mine = [period for period in periods if period.version == version and _is_proven(period.started_by, now)]
@@ -214,7 +214,7 @@ def rollback_transition(
 ) -> Transition:
     """Return the transition that puts `target` into Production in place of `incumbent`.
 
-    `identity` is the target's when it served: no other version is moved.
+    `identity` is the target's identity when it served. No other version is put into Production.
     """
     return Transition(
         id=transition_id,
@@ -232,12 +232,12 @@ def rollback_transition(
 
 
 def automatic_rollback_id(model: str, started_by: str) -> str:
-    """Return the id of the automatic rollback of the period that a transition began: one for all monitors."""
+    """Return the ID of the automatic rollback of the period that a transition started; all monitors share it."""
     return f"rollback:{model}:{started_by}"
 
 
 def block_after_rollback(transition: Transition, block_id: str, at: datetime) -> RollbackBlock | None:
-    """Return the block that a finished rollback puts on the version that it took out, or None."""
+    """Return the block that a finished rollback puts on the version it removed, or None if Production was empty."""
     if transition.expected_incumbent is None:
         return None
     return RollbackBlock(

@@ -1,11 +1,11 @@
-"""The tests that every registry's adapter has to pass, for pytest. docs/registries.md shows how to run them.
+"""Pytest tests that every registry adapter must pass. docs/registries.md shows how to run them.
 
 class TestMyRegistry(RegistryContract): ...
 class TestMyTransitions(TransitionContract): ...
 class TestMyTracker(TrackerContract): ...
 
-The fixtures `registry`, `tracker`, and `contents` are the adapter's: a registry and a tracker without any models and
-runs, and a way to put some there.
+The adapter provides the fixtures `registry`, `tracker`, and `contents`: an empty registry, an empty tracker, and a way
+to add models and runs to them.
 """
 
 from bot.registry.contract.contents import RegistryContents

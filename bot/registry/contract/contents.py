@@ -1,4 +1,4 @@
-"""What a registry's adapter provides for its tests."""
+"""What a registry adapter provides for its contract tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bot.domain.registry.model import Dataset, ModelPackage, Stage, VersionInfo
 
 
 class RegistryContents(Protocol):
-    """What is behind a registry, where a test puts models and runs past the adapter."""
+    """The storage behind a registry, where a test adds models and runs without going through the adapter."""
 
     def add_model(
         self,
@@ -21,7 +21,7 @@ class RegistryContents(Protocol):
         tags: Mapping[str, str] | None = None,
         is_prompt: bool = False,
     ) -> None:
-        """Add a model with so many versions, or with one version in each of these stages, v1 first."""
+        """Add a model with `versions` versions, or with one version in each of the given stages, v1 first."""
 
     def add_version(
         self,
@@ -33,12 +33,12 @@ class RegistryContents(Protocol):
         tags: Mapping[str, str] | None = None,
         source: str = "",
     ) -> int:
-        """Add a version, and return its number."""
+        """Add a version; return its number."""
 
     def delete_version(self, name: str, version: int) -> None:
         """Delete a version."""
 
-    def add_run(  # noqa: PLR0913 - a run has as many sides
+    def add_run(  # noqa: PLR0913 - a run has this many fields
         self,
         *,
         metrics: Mapping[str, float] | None = None,
@@ -54,10 +54,10 @@ class RegistryContents(Protocol):
         started_at: datetime | None = None,
         ended_at: datetime | None = None,
     ) -> str:
-        """Add a run that logged models of these names, and return its id."""
+        """Add a run that logged models with these names; return its ID."""
 
     def log_metric(self, run_id: str, metric: str, value: float, at: datetime) -> None:
-        """Log one point of a metric of a run."""
+        """Log one point of a run's metric."""
 
     def add_package(self, version_or_source: VersionInfo | str, package: ModelPackage) -> None:
-        """Put files that say this where the files of a version are, or at this source."""
+        """Add the package's files next to a version's files, or at the given source."""

@@ -1,4 +1,4 @@
-"""What every `ModelRegistry` promises about models, versions, tags, and descriptions."""
+"""Contract tests for `ModelRegistry`: models, versions, tags, and descriptions."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ NONE, STAGING, PRODUCTION, ARCHIVED = Stage
 
 
 def stages(registry: ModelRegistry, name: str = "churn") -> dict[int, Stage]:
-    """Return the stage of each version."""
+    """Return the stage of each version, by number."""
     return {version.version: version.stage for version in registry.versions(name)}
 
 
 class RegistryContract:
-    """Subclass it, and provide the fixtures `registry` and `contents`."""
+    """Models and versions. Subclass this, and provide the fixtures `registry` and `contents`."""
 
     odd_names: ClassVar[list[str]] = [
         "o'brien",
@@ -49,11 +49,11 @@ class RegistryContract:
     def test_an_unknown_model_has_no_versions(self, registry: ModelRegistry) -> None:
         assert registry.versions("churn") == []
 
-    def test_a_version_without_a_run_says_so(self, registry: ModelRegistry, contents: RegistryContents) -> None:
+    def test_a_version_without_a_run_has_no_run_id(self, registry: ModelRegistry, contents: RegistryContents) -> None:
         contents.add_model("churn", versions=1)
         assert registry.versions("churn")[0].run_id is None
 
-    def test_a_version_tells_what_was_registered(self, registry: ModelRegistry, contents: RegistryContents) -> None:
+    def test_a_version_has_its_registered_facts(self, registry: ModelRegistry, contents: RegistryContents) -> None:
         contents.add_model("churn")
         contents.add_version("churn", run_id="4711", description="the best one", tags={"semver": "1.0.0"})
         told = registry.versions("churn")[0]
@@ -69,7 +69,7 @@ class RegistryContract:
         created, updated = registry.versions("churn")[0].created_at, registry.model("churn").updated_at
         assert [moment and moment.tzinfo for moment in (created, updated)] == [UTC, UTC]
 
-    def test_the_summary_of_a_model_tells_what_its_versions_are(
+    def test_a_model_s_summary_has_its_versions_identities(
         self, registry: ModelRegistry, contents: RegistryContents
     ) -> None:
         contents.add_model("churn")
@@ -81,7 +81,7 @@ class RegistryContract:
         assert registry.models()[0].identities == model.identities
         assert registry.version("churn", 1).identity(model.created_at) == told
 
-    def test_a_deleted_version_is_gone_and_its_number_stays_free(
+    def test_a_deleted_version_s_number_is_not_reused(
         self, registry: ModelRegistry, contents: RegistryContents
     ) -> None:
         contents.add_model("churn", versions=2)
@@ -96,18 +96,16 @@ class RegistryContract:
         registry.transition_stage("churn", 1, PRODUCTION, archive_existing=False)
         assert registry.model("churn").latest == {PRODUCTION: 2, NONE: 3}
 
-    def test_a_model_tells_what_was_registered(self, registry: ModelRegistry, contents: RegistryContents) -> None:
+    def test_a_model_has_its_registered_facts(self, registry: ModelRegistry, contents: RegistryContents) -> None:
         contents.add_model("churn", description="who leaves", tags={"owner": "ann"})
         told = registry.model("churn")
         assert (told.name, told.description, dict(told.tags)) == ("churn", "who leaves", {"owner": "ann"})
 
-    def test_an_unknown_model_is_said_to_be_unknown(self, registry: ModelRegistry) -> None:
+    def test_an_unknown_model_is_refused(self, registry: ModelRegistry) -> None:
         with pytest.raises(UnknownModel):
             registry.model("churn")
 
-    def test_a_name_in_another_letter_case_is_unknown(
-        self, registry: ModelRegistry, contents: RegistryContents
-    ) -> None:
+    def test_a_name_with_different_case_is_unknown(self, registry: ModelRegistry, contents: RegistryContents) -> None:
         contents.add_model("churn", versions=1)
         with pytest.raises(UnknownModel):
             registry.model("CHURN")
@@ -122,14 +120,16 @@ class RegistryContract:
         ("text", "found"),
         [("CHURN", "eu_churn"), ("МОДЕЛЬ", "модель 5%"), ("%", "модель 5%"), ("_", "eu_churn")],
     )
-    def test_models_are_found_by_a_part_of_their_name(
+    def test_models_are_found_by_part_of_their_name(
         self, registry: ModelRegistry, contents: RegistryContents, text: str, found: str
     ) -> None:
         for name in ("eu_churn", "модель 5%", "fraud"):
             contents.add_model(name)
         assert [m.name for m in registry.models(text)] == [found]
 
-    def test_a_model_of_any_name_is_read_and_moved(self, registry: ModelRegistry, contents: RegistryContents) -> None:
+    def test_a_model_with_any_name_is_read_and_transitioned(
+        self, registry: ModelRegistry, contents: RegistryContents
+    ) -> None:
         for name in self.odd_names:
             contents.add_model(name, versions=2)
         for name in self.odd_names:
@@ -144,7 +144,7 @@ class RegistryContract:
         assert all(stages(registry, name) == {1: PRODUCTION, 2: NONE} for name in self.odd_names)
         assert [registry.model(name).aliases for name in self.odd_names] == [{"champion": 1}] * len(self.odd_names)
 
-    def test_one_version_is_read_as_among_all_with_its_aliases(
+    def test_one_version_equals_its_list_entry_plus_aliases(
         self, registry: ModelRegistry, contents: RegistryContents
     ) -> None:
         contents.add_model("churn", versions=[PRODUCTION, STAGING])
@@ -156,27 +156,27 @@ class RegistryContract:
         assert registry.version("churn", 2) == among_all[2]
         assert registry.version("churn", 3) == replace(among_all[3], aliases=("best", "zebra"))
 
-    def test_a_version_tells_where_its_files_lie(self, registry: ModelRegistry, contents: RegistryContents) -> None:
+    def test_a_version_has_its_source(self, registry: ModelRegistry, contents: RegistryContents) -> None:
         contents.add_model("churn")
         contents.add_version("churn", source="/srv/models/7")
         assert registry.versions("churn")[0].source == registry.version("churn", 1).source == "/srv/models/7"
 
-    def test_an_unknown_version_is_not_read(self, registry: ModelRegistry, contents: RegistryContents) -> None:
+    def test_an_unknown_version_is_refused(self, registry: ModelRegistry, contents: RegistryContents) -> None:
         contents.add_model("churn", versions=1)
         with pytest.raises(UnknownVersion):
             registry.version("churn", 7)
 
-    def test_a_deleted_version_is_not_read(self, registry: ModelRegistry, contents: RegistryContents) -> None:
+    def test_a_deleted_version_is_refused(self, registry: ModelRegistry, contents: RegistryContents) -> None:
         contents.add_model("churn", versions=1)
         contents.delete_version("churn", 1)
         with pytest.raises(UnknownVersion):
             registry.version("churn", 1)
 
-    def test_of_an_unknown_model_it_is_the_model_that_is_unknown(self, registry: ModelRegistry) -> None:
+    def test_a_version_of_an_unknown_model_reports_the_model(self, registry: ModelRegistry) -> None:
         with pytest.raises(UnknownModel):
             registry.version("churn", 1)
 
-    def test_the_next_version_is_made_out_of_a_run(self, registry: ModelRegistry, contents: RegistryContents) -> None:
+    def test_the_next_version_is_created_from_a_run(self, registry: ModelRegistry, contents: RegistryContents) -> None:
         contents.add_model("churn", versions=[PRODUCTION])
         run_id = contents.add_run()
         made = registry.register_version(
@@ -186,25 +186,27 @@ class RegistryContract:
         assert (made.description, made.tags) == ("näher dran", {"semver": "2.0.0", "owner": "ann"})
         assert registry.version("churn", 2) == made
 
-    def test_a_model_that_is_not_there_is_made(self, registry: ModelRegistry, contents: RegistryContents) -> None:
+    def test_a_missing_model_is_created(self, registry: ModelRegistry, contents: RegistryContents) -> None:
         registry.register_version("churn", contents.add_run(), tags={})
         assert [model.name for model in registry.models()] == ["churn"]
         assert stages(registry) == {1: NONE}
 
-    def test_a_deleted_run_makes_nothing(self, registry: ModelRegistry, contents: RegistryContents) -> None:
+    def test_a_deleted_run_creates_nothing(self, registry: ModelRegistry, contents: RegistryContents) -> None:
         run_id = contents.add_run(is_deleted=True)
         with pytest.raises(UnknownRun):
             registry.register_version("churn", run_id, tags={})
         assert registry.models() == []
 
-    def test_of_several_logged_models_one_is_named(self, registry: ModelRegistry, contents: RegistryContents) -> None:
+    def test_one_of_several_logged_models_can_be_chosen(
+        self, registry: ModelRegistry, contents: RegistryContents
+    ) -> None:
         run_id = contents.add_run(models=["classifier", "embedder"])
         made = [
             registry.register_version("churn", run_id, artifact=name, tags={}) for name in ("classifier", "embedder")
         ]
         assert len({version.source for version in made}) == 2
 
-    def test_of_several_logged_models_one_has_to_be_named(
+    def test_one_of_several_logged_models_must_be_chosen(
         self, registry: ModelRegistry, contents: RegistryContents
     ) -> None:
         run_id = contents.add_run(models=["classifier", "embedder"])
@@ -213,7 +215,7 @@ class RegistryContract:
                 registry.register_version("churn", run_id, artifact=artifact, tags={})
         assert registry.models() == []
 
-    def test_what_is_too_long_is_refused_before_anything_is_made(
+    def test_text_that_is_too_long_is_refused_before_anything_is_created(
         self, registry: ModelRegistry, contents: RegistryContents
     ) -> None:
         run_id = contents.add_run()
@@ -230,15 +232,13 @@ class RegistryContract:
         assert [v.version for v in registry.versions("churn")] == [*range(12, 0, -1)]
         assert registry.model("churn").latest == {NONE: 12}
 
-    def test_tags_are_set_changed_and_taken_away(self, registry: ModelRegistry, contents: RegistryContents) -> None:
+    def test_tags_are_set_changed_and_removed(self, registry: ModelRegistry, contents: RegistryContents) -> None:
         contents.add_model("churn")
         contents.add_version("churn", tags={"old": "1", "kept": "2"})
         registry.set_tags("churn", 1, {"old": None, "kept": "3", "причина": "drift, “wieder”", "a.b/c d-e:f": ""})
         assert registry.version("churn", 1).tags == {"kept": "3", "причина": "drift, “wieder”", "a.b/c d-e:f": ""}
 
-    def test_a_tag_that_is_not_there_can_be_taken_away(
-        self, registry: ModelRegistry, contents: RegistryContents
-    ) -> None:
+    def test_removing_a_missing_tag_is_harmless(self, registry: ModelRegistry, contents: RegistryContents) -> None:
         contents.add_model("churn", versions=1)
         registry.set_tags("churn", 1, {"owner": None})
         assert registry.version("churn", 1).tags == {}
@@ -248,47 +248,49 @@ class RegistryContract:
         registry.set_tags("churn", 1, {"owner": "ann"})
         assert registry.version("churn", 2).tags == {}
 
-    def test_an_unknown_version_gets_no_tags(self, registry: ModelRegistry, contents: RegistryContents) -> None:
+    def test_tags_of_an_unknown_version_are_refused(self, registry: ModelRegistry, contents: RegistryContents) -> None:
         contents.add_model("churn", versions=1)
         for value in ("ann", None):
             with pytest.raises(UnknownVersion):
                 registry.set_tags("churn", 7, {"owner": value})
 
-    def test_an_unknown_model_gets_no_tags(self, registry: ModelRegistry) -> None:
+    def test_tags_of_an_unknown_model_are_refused(self, registry: ModelRegistry) -> None:
         with pytest.raises(UnknownModel):
             registry.set_tags("churn", 1, {"owner": "ann"})
 
-    def test_a_long_tag_is_refused_before_any_is_set(self, registry: ModelRegistry, contents: RegistryContents) -> None:
+    def test_a_long_tag_is_refused_before_any_tag_is_set(
+        self, registry: ModelRegistry, contents: RegistryContents
+    ) -> None:
         contents.add_model("churn", versions=1)
         for key, value in (("k" * 251, "v"), ("k", "v" * 5001)):
             with pytest.raises(BadInput):
                 registry.set_tags("churn", 1, {"owner": "ann", key: value})
         assert registry.version("churn", 1).tags == {}
 
-    def test_the_longest_tags_are_kept(self, registry: ModelRegistry, contents: RegistryContents) -> None:
+    def test_tags_of_the_maximum_length_are_stored(self, registry: ModelRegistry, contents: RegistryContents) -> None:
         contents.add_model("churn", versions=1)
         registry.set_tags("churn", 1, {"k" * 250: "я" * 5000})
         assert registry.version("churn", 1).tags == {"k" * 250: "я" * 5000}
 
-    def test_a_version_is_described(self, registry: ModelRegistry, contents: RegistryContents) -> None:
+    def test_a_version_gets_a_description(self, registry: ModelRegistry, contents: RegistryContents) -> None:
         contents.add_model("churn", versions=2)
         registry.set_description("churn", 1, "Promoted.\nПовышена.")
         assert [v.description for v in registry.versions("churn")] == ["", "Promoted.\nПовышена."]
 
-    def test_a_model_is_described(self, registry: ModelRegistry, contents: RegistryContents) -> None:
+    def test_a_model_gets_a_description(self, registry: ModelRegistry, contents: RegistryContents) -> None:
         contents.add_model("churn", description="old", versions=1)
         registry.set_description("churn", None, "who leaves")
         assert registry.model("churn").description == "who leaves"
         assert registry.versions("churn")[0].description == ""
 
-    def test_a_description_can_be_taken_away(self, registry: ModelRegistry, contents: RegistryContents) -> None:
+    def test_a_description_can_be_removed(self, registry: ModelRegistry, contents: RegistryContents) -> None:
         contents.add_model("churn", description="old")
         contents.add_version("churn", description="old")
         registry.set_description("churn", None, "")
         registry.set_description("churn", 1, "")
         assert (registry.model("churn").description, registry.version("churn", 1).description) == ("", "")
 
-    def test_an_unknown_version_or_model_is_not_described(
+    def test_a_description_of_an_unknown_version_or_model_is_refused(
         self, registry: ModelRegistry, contents: RegistryContents
     ) -> None:
         contents.add_model("churn", versions=1)
@@ -304,7 +306,7 @@ class RegistryContract:
         with pytest.raises(BadInput):
             registry.set_description("churn", 1, "x" * 5001)
 
-    def test_each_model_tells_its_version_and_the_run_behind_it(
+    def test_production_versions_are_returned_by_model(
         self, registry: ModelRegistry, contents: RegistryContents
     ) -> None:
         run = contents.add_run(metrics={"accuracy": 0.9})

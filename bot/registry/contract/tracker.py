@@ -1,4 +1,4 @@
-"""What every `ExperimentTracker` promises: runs, metrics, monitoring runs, packages."""
+"""Contract tests for `ExperimentTracker`: runs, metrics, monitoring runs, and packages."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def _monitoring_run(contents: RegistryContents, model: str, version: str, *, del
 
 
 class TrackerContract:
-    """Subclass it, and provide the fixtures `registry`, `tracker`, and `contents`."""
+    """Runs and packages. Subclass this, and provide the fixtures `registry`, `tracker`, and `contents`."""
 
-    def test_a_run_tells_what_it_did(self, tracker: ExperimentTracker, contents: RegistryContents) -> None:
+    def test_a_run_has_its_logged_facts(self, tracker: ExperimentTracker, contents: RegistryContents) -> None:
         begun, ended = datetime(2025, 3, 1, 12, 0, tzinfo=UTC), datetime(2025, 3, 1, 12, 42, tzinfo=UTC)
         run_id = contents.add_run(
             metrics={"auc": 0.93, "точность": 0.5},
@@ -52,18 +52,18 @@ class TrackerContract:
         assert (told.started_at, told.ended_at, told.tags["git"]) == (begun, ended, "abc")
         assert (told.status, told.is_finished, told.is_deleted) == ("FINISHED", True, False)
 
-    def test_a_run_of_which_nobody_told_the_user_has_none(
+    def test_a_run_without_a_user_has_an_empty_user(
         self, tracker: ExperimentTracker, contents: RegistryContents
     ) -> None:
         run_id = contents.add_run()
         assert tracker.runs([run_id])[run_id].user == ""
 
-    def test_a_run_that_goes_on_says_so(self, tracker: ExperimentTracker, contents: RegistryContents) -> None:
+    def test_a_running_run_is_not_finished(self, tracker: ExperimentTracker, contents: RegistryContents) -> None:
         run_id = contents.add_run(status="RUNNING")
         told = tracker.runs([run_id])[run_id]
         assert (told.status, told.is_finished, told.ended_at) == ("RUNNING", False, None)
 
-    def test_a_run_names_its_data(self, tracker: ExperimentTracker, contents: RegistryContents) -> None:
+    def test_a_run_has_its_data_sets(self, tracker: ExperimentTracker, contents: RegistryContents) -> None:
         datasets = [
             Dataset(name="customers", digest="d41d8", rows=5000, context="training"),
             Dataset(name="holdout", digest="cd98f"),
@@ -71,7 +71,7 @@ class TrackerContract:
         run_id = contents.add_run(datasets=datasets)
         assert set(tracker.runs([run_id])[run_id].datasets) == set(datasets)
 
-    def test_a_metric_that_is_no_number_is_missing(
+    def test_nan_and_infinite_metrics_of_a_run_are_nan(
         self, tracker: ExperimentTracker, contents: RegistryContents
     ) -> None:
         run_id = contents.add_run(metrics={"a": math.nan, "b": math.inf, "c": -math.inf, "auc": 0.5})
@@ -89,7 +89,7 @@ class TrackerContract:
         told = tracker.runs([run_id])[run_id]
         assert (told.is_deleted, told.metrics) == (True, {"auc": 0.9})
 
-    def test_runs_of_several_experiments_are_found_at_once(
+    def test_runs_of_several_experiments_are_found_together(
         self, tracker: ExperimentTracker, contents: RegistryContents
     ) -> None:
         ids = [contents.add_run(experiment=name) for name in ("a", "b", "o'brien")]
@@ -101,28 +101,28 @@ class TrackerContract:
         new = contents.add_run(experiment="new")
         assert tracker.runs([old, new]).keys() == {old, new}
 
-    def test_runs_that_are_not_there_are_left_out(self, tracker: ExperimentTracker, contents: RegistryContents) -> None:
+    def test_unknown_runs_are_left_out(self, tracker: ExperimentTracker, contents: RegistryContents) -> None:
         there = contents.add_run()
         assert tracker.runs(["f" * 32, there, there]).keys() == {there}
 
-    def test_of_no_ids_there_are_no_runs(self, tracker: ExperimentTracker) -> None:
+    def test_no_ids_return_no_runs(self, tracker: ExperimentTracker) -> None:
         assert tracker.runs([]) == {}
 
-    def test_a_version_tells_what_lies_beside_it(
+    def test_a_version_has_the_package_next_to_its_files(
         self, registry: ModelRegistry, tracker: ExperimentTracker, contents: RegistryContents
     ) -> None:
         version = registry.register_version("churn", contents.add_run(models=["classifier"]), tags={})
         contents.add_package(version, PACKAGE)
         assert tracker.package(version) == PACKAGE
 
-    def test_plain_files_of_a_run_tell_it_too(
+    def test_a_version_of_plain_files_has_a_package(
         self, registry: ModelRegistry, tracker: ExperimentTracker, contents: RegistryContents
     ) -> None:
         version = registry.register_version("churn", contents.add_run(), tags={})
         contents.add_package(version, PACKAGE)
         assert tracker.package(registry.versions("churn")[0]) == PACKAGE
 
-    def test_a_model_need_not_tell_everything(
+    def test_a_package_can_be_incomplete(
         self, registry: ModelRegistry, tracker: ExperimentTracker, contents: RegistryContents
     ) -> None:
         version = registry.register_version("churn", contents.add_run(), tags={})
@@ -135,7 +135,7 @@ class TrackerContract:
         version = registry.register_version("churn", contents.add_run(models=["classifier"]), tags={})
         assert tracker.package(version) is None
 
-    def test_the_newest_point_of_each_metric_comes_with_its_time(
+    def test_the_newest_point_of_each_metric_has_its_time(
         self, tracker: ExperimentTracker, contents: RegistryContents
     ) -> None:
         runs = [contents.add_run(status="RUNNING") for _ in range(2)]
@@ -148,19 +148,19 @@ class TrackerContract:
         assert tracker.latest_metrics(runs[:1]) == {runs[0]: newest}
         assert tracker.latest_metrics([]) == {}
 
-    def test_what_is_no_finite_number_is_nan(self, tracker: ExperimentTracker, contents: RegistryContents) -> None:
+    def test_values_that_are_not_finite_are_nan(self, tracker: ExperimentTracker, contents: RegistryContents) -> None:
         run = contents.add_run(metrics={"nan": math.nan, "inf": math.inf, "-inf": -math.inf})
         newest = tracker.latest_metrics([run, run])[run]
         assert [math.isnan(value) for _, value in newest.values()] == [True] * 3
         assert [math.isnan(value) for _, value in tracker.metric_history(run, "inf")] == [True]
 
-    def test_a_deleted_run_still_tells_what_it_measured(
+    def test_a_deleted_run_still_has_its_latest_metrics(
         self, tracker: ExperimentTracker, contents: RegistryContents
     ) -> None:
         run = contents.add_run(metrics={"accuracy": 0.9}, is_deleted=True)
         assert tracker.latest_metrics([run, "unknown"])[run]["accuracy"][1] == 0.9
 
-    def test_every_point_comes_oldest_first(self, tracker: ExperimentTracker, contents: RegistryContents) -> None:
+    def test_points_are_sorted_oldest_first(self, tracker: ExperimentTracker, contents: RegistryContents) -> None:
         run = contents.add_run(status="RUNNING")
         points = [(NOON + timedelta(minutes=at), at / 10) for at in range(4)]
         for at, value in [points[2], points[0], points[3], points[1]]:
@@ -193,13 +193,13 @@ class TrackerContract:
         }
 
     @pytest.mark.parametrize("name", ["o'brien", 'the "best"', "100%", "модель", "x' OR name != 'x", "a\\"])
-    def test_monitoring_runs_of_odd_names_are_found_and_nothing_else(
+    def test_only_the_monitoring_runs_of_an_odd_name_are_found(
         self, tracker: ExperimentTracker, contents: RegistryContents, name: str
     ) -> None:
         run = _monitoring_run(contents, name, "1")
         _monitoring_run(contents, "churn", "1")
         assert tracker.monitoring_runs([(name, 1)]) == {(name, 1): [run]}
 
-    def test_without_monitoring_runs_there_are_none(self, tracker: ExperimentTracker) -> None:
+    def test_a_version_without_monitoring_runs_has_none(self, tracker: ExperimentTracker) -> None:
         assert tracker.monitoring_runs([("churn", 7)]) == {}
         assert tracker.monitoring_runs([]) == {}

@@ -1,4 +1,4 @@
-"""What every `ModelRegistry` promises about stages and aliases."""
+"""Contract tests for `ModelRegistry`: stages and aliases."""
 
 from __future__ import annotations
 
@@ -15,30 +15,34 @@ from bot.registry.contract.registry import ARCHIVED, NONE, PRODUCTION, STAGING, 
 
 
 class TransitionContract:
-    """Subclass it, and provide the fixtures `registry` and `contents`."""
+    """Stages and aliases. Subclass this, and provide the fixtures `registry` and `contents`."""
 
-    def test_whoever_held_the_stage_is_archived(self, registry: ModelRegistry, contents: RegistryContents) -> None:
+    def test_existing_versions_in_the_stage_are_archived(
+        self, registry: ModelRegistry, contents: RegistryContents
+    ) -> None:
         contents.add_model("churn", versions=[PRODUCTION, PRODUCTION, STAGING])
         registry.transition_stage("churn", 3, PRODUCTION, archive_existing=True)
         assert stages(registry) == {1: ARCHIVED, 2: ARCHIVED, 3: PRODUCTION}
 
-    def test_whoever_held_the_stage_can_be_kept(self, registry: ModelRegistry, contents: RegistryContents) -> None:
+    def test_existing_versions_in_the_stage_can_be_kept(
+        self, registry: ModelRegistry, contents: RegistryContents
+    ) -> None:
         contents.add_model("churn", versions=[PRODUCTION, STAGING])
         registry.transition_stage("churn", 2, PRODUCTION, archive_existing=False)
         assert stages(registry) == {1: PRODUCTION, 2: PRODUCTION}
 
-    def test_holders_of_other_stages_stay(self, registry: ModelRegistry, contents: RegistryContents) -> None:
+    def test_versions_in_other_stages_are_unchanged(self, registry: ModelRegistry, contents: RegistryContents) -> None:
         contents.add_model("churn", versions=[PRODUCTION, STAGING, NONE])
         registry.transition_stage("churn", 3, STAGING, archive_existing=True)
         assert stages(registry) == {1: PRODUCTION, 2: ARCHIVED, 3: STAGING}
 
-    def test_other_models_stay(self, registry: ModelRegistry, contents: RegistryContents) -> None:
+    def test_other_models_are_unchanged(self, registry: ModelRegistry, contents: RegistryContents) -> None:
         contents.add_model("churn", versions=1)
         contents.add_model("fraud", versions=[PRODUCTION])
         registry.transition_stage("churn", 1, PRODUCTION, archive_existing=True)
         assert stages(registry, "fraud") == {1: PRODUCTION}
 
-    def test_moving_the_holder_to_where_it_is_keeps_it(
+    def test_a_transition_to_the_current_stage_changes_nothing(
         self, registry: ModelRegistry, contents: RegistryContents
     ) -> None:
         contents.add_model("churn", versions=[PRODUCTION])
@@ -46,7 +50,7 @@ class TransitionContract:
         assert stages(registry) == {1: PRODUCTION}
 
     @pytest.mark.parametrize("start", list(Stage))
-    def test_a_version_moves_from_any_stage_to_any_other(
+    def test_a_version_can_go_from_any_stage_to_any_other(
         self, registry: ModelRegistry, contents: RegistryContents, start: Stage
     ) -> None:
         contents.add_model("churn", versions=[start])
@@ -54,17 +58,19 @@ class TransitionContract:
             registry.transition_stage("churn", 1, goal, archive_existing=True)
             assert stages(registry) == {1: goal}
 
-    def test_archiving_one_leaves_the_archived_ones(self, registry: ModelRegistry, contents: RegistryContents) -> None:
+    def test_archiving_a_version_leaves_other_archived_versions(
+        self, registry: ModelRegistry, contents: RegistryContents
+    ) -> None:
         contents.add_model("churn", versions=[ARCHIVED, PRODUCTION])
         registry.transition_stage("churn", 2, ARCHIVED, archive_existing=True)
         assert stages(registry) == {1: ARCHIVED, 2: ARCHIVED}
 
-    def test_an_unknown_version_is_not_moved(self, registry: ModelRegistry, contents: RegistryContents) -> None:
+    def test_an_unknown_version_cannot_change_stage(self, registry: ModelRegistry, contents: RegistryContents) -> None:
         contents.add_model("churn", versions=1)
         with pytest.raises(UnknownVersion):
             registry.transition_stage("churn", 7, PRODUCTION, archive_existing=True)
 
-    def test_a_move_to_an_unknown_version_archives_nobody(
+    def test_a_transition_of_an_unknown_version_archives_nothing(
         self, registry: ModelRegistry, contents: RegistryContents
     ) -> None:
         contents.add_model("churn", versions=[PRODUCTION])
@@ -72,17 +78,19 @@ class TransitionContract:
             registry.transition_stage("churn", 7, PRODUCTION, archive_existing=True)
         assert stages(registry) == {1: PRODUCTION}
 
-    def test_a_deleted_version_is_not_moved(self, registry: ModelRegistry, contents: RegistryContents) -> None:
+    def test_a_deleted_version_cannot_change_stage(self, registry: ModelRegistry, contents: RegistryContents) -> None:
         contents.add_model("churn", versions=1)
         contents.delete_version("churn", 1)
         with pytest.raises(UnknownVersion):
             registry.transition_stage("churn", 1, PRODUCTION, archive_existing=True)
 
-    def test_an_unknown_model_is_not_moved(self, registry: ModelRegistry) -> None:
+    def test_a_version_of_an_unknown_model_cannot_change_stage(self, registry: ModelRegistry) -> None:
         with pytest.raises(UnknownModel):
             registry.transition_stage("churn", 1, PRODUCTION, archive_existing=True)
 
-    def test_a_move_can_be_seen_at_the_model(self, registry: ModelRegistry, contents: RegistryContents) -> None:
+    def test_a_transition_shows_in_the_model_s_latest_versions(
+        self, registry: ModelRegistry, contents: RegistryContents
+    ) -> None:
         contents.add_model("churn", versions=1)
         registry.transition_stage("churn", 1, STAGING, archive_existing=True)
         assert registry.model("churn").latest == {STAGING: 1}
@@ -91,7 +99,7 @@ class TransitionContract:
         contents.add_model("churn", versions=1)
         assert registry.model("churn").aliases == {}
 
-    def test_an_alias_moves(self, registry: ModelRegistry, contents: RegistryContents) -> None:
+    def test_an_alias_can_be_set_to_another_version(self, registry: ModelRegistry, contents: RegistryContents) -> None:
         contents.add_model("churn", versions=2)
         registry.set_alias("churn", "champion", 1)
         registry.set_alias("churn", "champion", 2)
@@ -102,7 +110,7 @@ class TransitionContract:
         registry.set_alias("churn", "champion", 1)
         assert registry.models()[0].aliases == {"champion": 1}
 
-    def test_an_alias_dies_with_its_version(self, registry: ModelRegistry, contents: RegistryContents) -> None:
+    def test_an_alias_is_removed_with_its_version(self, registry: ModelRegistry, contents: RegistryContents) -> None:
         contents.add_model("churn", versions=1)
         registry.set_alias("churn", "champion", 1)
         contents.delete_version("churn", 1)
@@ -117,27 +125,23 @@ class TransitionContract:
         with pytest.raises(UnknownModel):
             registry.set_alias("churn", "champion", 1)
 
-    def test_a_dropped_alias_names_nothing(self, registry: ModelRegistry, contents: RegistryContents) -> None:
+    def test_a_deleted_alias_is_removed(self, registry: ModelRegistry, contents: RegistryContents) -> None:
         contents.add_model("churn", versions=1)
         registry.set_alias("churn", "champion", 1)
         registry.set_alias("churn", "best", 1)
         registry.delete_alias("churn", "champion")
         assert registry.model("churn").aliases == {"best": 1}
 
-    def test_an_alias_that_named_nothing_can_be_dropped(
-        self, registry: ModelRegistry, contents: RegistryContents
-    ) -> None:
+    def test_deleting_a_missing_alias_is_harmless(self, registry: ModelRegistry, contents: RegistryContents) -> None:
         contents.add_model("churn", versions=1)
         registry.delete_alias("churn", "champion")
         assert registry.model("churn").aliases == {}
 
-    def test_dropping_an_alias_needs_a_model(self, registry: ModelRegistry) -> None:
+    def test_deleting_an_alias_needs_a_model(self, registry: ModelRegistry) -> None:
         with pytest.raises(UnknownModel):
             registry.delete_alias("churn", "champion")
 
-    def test_two_who_set_a_new_alias_at_once_both_succeed(
-        self, registry: ModelRegistry, contents: RegistryContents
-    ) -> None:
+    def test_two_threads_can_set_the_same_new_alias(self, registry: ModelRegistry, contents: RegistryContents) -> None:
         contents.add_model("churn", versions=2)
         start = Barrier(2)
 

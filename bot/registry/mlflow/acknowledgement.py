@@ -1,9 +1,9 @@
-"""Acknowledges the answers of MLflow's servers at once.
+"""Acknowledge responses from MLflow servers immediately.
 
-An MLflow server with default settings (four workers) sends the head and the body of an answer separately and holds the
-body back until the head is acknowledged, for which our TCP stack takes 40 ms. On Linux, it can be told to acknowledge
-at once; elsewhere it stays slow. Only connections to our servers are affected, and only those of MLflow's client: what
-else uses urllib3 in this process is left alone (docs/decisions/0045-two-registry-ports.md).
+An MLflow server with default settings (four workers) sends the header and body of a response separately. It holds the
+body back until the header is acknowledged, which takes our TCP stack 40 ms. Linux can acknowledge immediately; other
+systems stay slow. This affects only the connections of MLflow's client to the configured servers, not other uses of
+urllib3 in this process (docs/decisions/0045-two-registry-ports.md).
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from urllib.parse import urlsplit
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-_QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # Linux has it
+_QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # Linux only
 _mounting = Lock()
 
 
 def enable_quick_ack(connection: HTTPConnection) -> None:
-    """Acknowledge the next packets at once. The system resets this, so it's called before every answer."""
+    """Acknowledge the next packets immediately. The system resets this, so call it before every response."""
     if _QUICK_ACK is not None and connection.sock is not None:
         with suppress(OSError):  # a broken connection is reported by the read
             connection.sock.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
@@ -31,14 +31,14 @@ def enable_quick_ack(connection: HTTPConnection) -> None:
 
 class _QuickAckConnection(HTTPConnection):
     def getresponse(self) -> Any:
-        """Return the answer."""
+        """Return the response."""
         enable_quick_ack(self)
         return super().getresponse()
 
 
 class _QuickAckTlsConnection(HTTPSConnection):
     def getresponse(self) -> Any:
-        """Return the answer."""
+        """Return the response."""
         enable_quick_ack(self)
         return super().getresponse()
 
@@ -55,10 +55,10 @@ _POOL_CLASSES = {"http": _QuickAckPool, "https": _QuickAckTlsPool}
 
 
 def acknowledge_at_once(*uris: str) -> None:
-    """Let MLflow's client acknowledge the answers of these servers at once; other addresses are left out.
+    """Let MLflow's client acknowledge responses from these servers immediately; other addresses are unaffected.
 
-    The client sends through one session of `requests`, in which each server gets an adapter of its own. A client that
-    keeps its session elsewhere stays slow.
+    The client uses one `requests` session, in which each server gets its own adapter. A client that keeps its session
+    elsewhere stays slow.
     """
     with suppress(ImportError, AttributeError, TypeError), _mounting:
         session = _mlflow_session()
@@ -66,13 +66,13 @@ def acknowledge_at_once(*uris: str) -> None:
             prefix = f"{parts.scheme}://{parts.netloc}/"
             adapter = session.get_adapter(prefix) if parts.scheme in _POOL_CLASSES else None
             if adapter and adapter.poolmanager.pool_classes_by_scheme is not _POOL_CLASSES:
-                own = copy.copy(adapter)  # with the same retries, and connections of its own
+                own = copy.copy(adapter)  # same retries, separate connections
                 own.poolmanager.pool_classes_by_scheme = _POOL_CLASSES
                 session.mount(prefix, own)
 
 
 def _mlflow_session() -> Any:
-    """Return the session that MLflow's client uses while its variables are as they are now."""
+    """Return the session that MLflow's client uses with the current environment variables."""
     from mlflow import environment_variables  # noqa: PLC0415 - takes seconds
     from mlflow.utils import request_utils  # noqa: PLC0415
 

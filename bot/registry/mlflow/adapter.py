@@ -1,4 +1,4 @@
-"""MLflow as one of the registries that Registrar can use: the entry point, its variables, its names, and its pages."""
+"""The MLflow adapter: its entry point, environment variables, name rules, and web pages."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from bot.registry.mlflow.registry import MlflowRegistry
 
 @dataclass(frozen=True, slots=True)
 class MlflowVariables:
-    """MLflow's own variables, and ours about it."""
+    """MLflow's own environment variables, and Registrar's variables for MLflow."""
 
     environ: Mapping[str, str]
     home: Path
 
     @property
     def tracking_uri(self) -> str:
-        """Where runs are tracked: MLflow's own setting, else a SQLite file in our home."""
+        """The URI for runs: MLflow's own setting, else a SQLite file in Registrar's home."""
         return self.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self._local_file}"
 
     @property
     def registry_uri(self) -> str | None:
-        """Where the models are; None if they're with the runs."""
+        """The URI for models; None if it's the same as for runs."""
         return self.environ.get("MLFLOW_REGISTRY_URI") or None
 
     @property
     def has_stages(self) -> bool:
-        """Whether the registry has stages: Unity Catalog doesn't, which its address shows."""
+        """Whether the registry has stages. Unity Catalog, which is recognized by its address, doesn't."""
         return not (self.registry_uri or self.tracking_uri).startswith(("databricks-uc", "uc:"))
 
     @property
     def unset(self) -> UnsetSetting | None:
-        """The message if neither address of MLflow is set; None if one is."""
+        """The message if MLflow's address isn't set; None if it is."""
         if self.environ.get("MLFLOW_TRACKING_URI"):
             return None
         sentence = say(
@@ -55,7 +55,7 @@ class MlflowVariables:
 
     @property
     def web_url(self) -> str | None:
-        """Where people open MLflow, without user and password, or None if that's unknown."""
+        """The URL where people open MLflow, without user and password; None if unknown."""
         names = ("REGISTRAR_MLFLOW_URL", "MLFLOW_REGISTRY_URI", "MLFLOW_TRACKING_URI")
         parts = urlsplit(next((url for name in names if (url := self.environ.get(name))), ""))
         if parts.scheme not in {"http", "https"}:
@@ -68,7 +68,7 @@ class MlflowVariables:
 
 
 def links(web_url: str | None) -> RegistryLinks:
-    """Return MLflow's pages at this address, which has no slash at its end."""
+    """Return the links to MLflow's pages at this address, which has no trailing slash."""
     if web_url is None:
         return RegistryLinks()
 
@@ -82,7 +82,7 @@ def links(web_url: str | None) -> RegistryLinks:
 
 
 def open_mlflow(options: RegistryOptions) -> OpenRegistry:
-    """Return MLflow as its own variables name it."""
+    """Return the MLflow that its environment variables configure."""
     variables = MlflowVariables(options.environ, options.home)
     unset, warn = variables.unset, options.warn
     registry = MlflowRegistry(
@@ -101,11 +101,13 @@ def open_mlflow(options: RegistryOptions) -> OpenRegistry:
 
 
 def name_error(name: str) -> Sentence | None:
-    """Return why MLflow takes no model of this name. Its filters can't escape quotes."""
+    """Return why MLflow doesn't accept a model name, or None if it does. Its filters can't escape quotes."""
     if "'" in name and '"' in name:
-        return say("A model name with both kinds of quotes cannot be looked up in MLflow.")
+        return say("MLflow can't look up a model name that has both kinds of quotes.")
     if "/" in name or ":" in name or any(ord(char) < 32 for char in name):
-        return say("{name} is no model name: MLflow allows no slash, colon or control character.", name=Name(name))
+        return say(
+            "{name} isn't a valid name: MLflow doesn't allow slashes, colons, or control characters.", name=Name(name)
+        )
     return None
 
 

@@ -1,4 +1,4 @@
-"""A version's files, wherever MLflow stores them: MLmodel, requirements, and the beginning of a model file."""
+"""Read a version's files, wherever MLflow stores them: MLmodel, requirements, and the start of a model file."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from bot.domain.registry.model import ModelPackage, Signature, SignatureColumn
 from bot.registry.mlflow.errors import files_unreadable, translate_files_error
 from bot.registry.mlflow.estimator_class import pickled_class_name, skops_class_name, valid_class_name
 
-MAX_FILE_BYTES = 1_000_000  # of MLmodel and requirements; one with a thousand columns has a tenth of it
-MAX_HEAD_BYTES = 4_000_000  # bytes of a model file that are read: its class is at its beginning
+MAX_FILE_BYTES = 1_000_000  # of MLmodel and requirements; an MLmodel with 1,000 columns has a tenth of this
+MAX_HEAD_BYTES = 4_000_000  # of a model file; its class is at the beginning
 CHUNK_BYTES = 64_000
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # parsed in pure Python, so a large file would take seconds
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the pure Python loader takes seconds for a large file
 _NESTED_KEYS = ("properties", "items", "values")
 T = TypeVar("T")
 
@@ -29,7 +29,7 @@ T = TypeVar("T")
 def read_package(location: str, tracking_uri: str, timeout: float) -> ModelPackage | None:
     """Return what MLmodel and requirements at `location` say, or None if there's no MLmodel.
 
-    `timeout`: seconds. Raises RegistryRefused and RegistryUnreachable if they can't be read in that time.
+    `timeout` is in seconds. Raises RegistryRefused and RegistryUnreachable if they can't be read in that time.
     """
     return _read_in_time(_read_package, location, tracking_uri, timeout)
 
@@ -45,14 +45,15 @@ def read_estimator(location: str, tracking_uri: str, timeout: float) -> str | No
 def _read_in_time(
     read: Callable[[Any, dict[str, int | None], Path], T], location: str, uri: str, timeout: float
 ) -> T | None:
-    """Return what `read` finds; None without an MLmodel. Some stores wait for minutes: their thread is abandoned.
+    """Return what `read` finds, or None without an MLmodel file.
 
-    A location on another host than MLflow's is refused: whoever wrote it into the model would get our password.
+    Some stores don't respond for minutes; their threads are abandoned. A location on a host other than
+    MLflow's is rejected, because whoever wrote it into the model would get our password.
     """
     address, server = urlsplit(location), urlsplit(uri)
     is_remote = address.scheme in {"http", "https", "mlflow-artifacts"} and address.netloc
     if is_remote and address.netloc.rpartition("@")[2] != server.netloc.rpartition("@")[2]:
-        raise files_unreadable("they lie on a server that is not the one MLflow answers at")
+        raise files_unreadable("they're on a different server than MLflow")
     future: Future[T | None] = Future()
 
     def run() -> None:
@@ -63,7 +64,7 @@ def _read_in_time(
             sizes = {file.path: file.file_size for file in store.list_artifacts() if not file.is_dir}
             with TemporaryDirectory() as folder:
                 future.set_result(read(store, sizes, Path(folder)) if "MLmodel" in sizes else None)
-        except Exception as error:  # raised in the thread that waits
+        except Exception as error:  # raised again in the waiting thread
             future.set_exception(error)
 
     Thread(target=run, name="files of a model", daemon=True).start()
@@ -71,7 +72,7 @@ def _read_in_time(
         return future.result(timeout)
     except RegistrarError:
         raise
-    except Exception as error:  # every kind of store has its own library, with its own errors
+    except Exception as error:  # each kind of store has its own library and errors
         raise translate_files_error(error) from error
 
 
@@ -80,7 +81,7 @@ def _read_package(store: Any, sizes: dict[str, int | None], folder: Path) -> Mod
     try:
         return parse_package(mlmodel, requirements)
     except ValueError as error:
-        raise files_unreadable("its MLmodel cannot be understood") from error
+        raise files_unreadable("the MLmodel file is invalid") from error
 
 
 def _read_estimator(store: Any, sizes: dict[str, int | None], folder: Path) -> str | None:
@@ -98,7 +99,7 @@ def _read_estimator(store: Any, sizes: dict[str, int | None], folder: Path) -> s
 
 
 def _read_head(store: Any, name: str) -> bytes:
-    """Return the beginning of a large file; empty if its store can only send the complete file."""
+    """Return the beginning of a large file; empty if its store can send only complete files."""
     from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository  # noqa: PLC0415
     from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository  # noqa: PLC0415
     from mlflow.utils import rest_utils  # noqa: PLC0415
@@ -143,11 +144,11 @@ def parse_package(mlmodel: bytes, requirements: bytes = b"") -> ModelPackage:
             size=_int_or_none(document.get("model_size_bytes")),
         )
     except (yaml.YAMLError, AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
-        raise ValueError("this is no MLmodel") from error
+        raise ValueError("not an MLmodel file") from error
 
 
 def parse_estimator(mlmodel: bytes) -> tuple[str | None, str]:
-    """Return the model class that the file names, if any, and the name of the scikit-learn file next to it.
+    """Return the model class in the file, if any, and the name of the scikit-learn file next to it.
 
     Raises ValueError if this isn't an MLmodel file.
     """
@@ -156,13 +157,13 @@ def parse_estimator(mlmodel: bytes) -> tuple[str | None, str]:
         named = (str(flavor["model_class"]) for flavor in flavors.values() if flavor.get("model_class"))
         file = str((flavors.get("sklearn") or {}).get("pickled_model") or "")
     except (yaml.YAMLError, AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
-        raise ValueError("this is no MLmodel") from error
+        raise ValueError("not an MLmodel file") from error
     return next((valid_class_name(name.rpartition(".")[2]) for name in named), None), file
 
 
 def _flavor_names(flavors: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the flavors without python_function, which only says that Python can load the model."""
-    names = sorted(str(name) for name in flavors.keys())  # noqa: SIM118 - a list is no mapping, and shall fail
+    names = sorted(str(name) for name in flavors.keys())  # noqa: SIM118 - a list isn't a mapping and must fail
     return tuple(name for name in names if name != "python_function") or tuple(names)
 
 

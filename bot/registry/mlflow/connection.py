@@ -1,4 +1,4 @@
-"""How MLflow is called: its client is opened when first needed, has our time limits, and its errors are translated."""
+"""Call MLflow: its client opens when first needed, uses our timeouts, and has its errors translated."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bot.registry.mlflow.errors import ConnectionBroken, expected_errors, is_ali
 
 
 def prepare_environment(timeout: int) -> None:
-    """Set MLflow's time limits in the environment, and quiet it. Variables that are already set win."""
+    """Set MLflow's timeouts in the environment and silence it. Variables that are already set take precedence."""
     variables = {
         "DO_NOT_TRACK": "true",
         "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -27,7 +27,7 @@ def prepare_environment(timeout: int) -> None:
         "MLFLOW_HTTP_REQUEST_TIMEOUT": str(timeout),
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
         "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
-        # Files come through the server: one request less, and none to a host that we do not know.
+        # Files come through the server: one request fewer, and none to a host that we don't know.
         "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
     }
     for name, value in variables.items():
@@ -35,16 +35,16 @@ def prepare_environment(timeout: int) -> None:
 
 
 def request_timeout() -> float:
-    """Return how many seconds MLflow waits for an answer now."""
+    """Return how many seconds MLflow currently waits for a response."""
     return float(os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"])
 
 
 class MlflowConnection:
     """A connection to one of MLflow's two sides, the registry or the tracking server.
 
-    `open_client` creates its client at the first call: the import takes seconds, and a database gets its tables. One
-    thread does that while the others wait at `open_lock`: two that create the same tables at once would fail.
-    `before_open` is called right before. `observer` is notified of each request.
+    `open_client` creates the client at the first call. The import takes seconds, and a database gets its tables. One
+    thread does that while the others wait for `open_lock`, because two threads that create the same tables would fail.
+    `before_open` is called right before that. `observer` is notified of each request.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class MlflowConnection:
         self._opened_client: Any = None
 
     def call(self, request: Callable[[Any], Any], not_found: RegistrarError | None = None) -> Any:
-        """Return MLflow's answer. Whatever it raises leaves here as one of our errors, its cause chained."""
+        """Return MLflow's response. Raises one of our errors, chained to MLflow's error."""
         outer = sys.exception()
         client: _RecordingClient | None = None
         began, failed = 0.0, ""
@@ -75,7 +75,7 @@ class MlflowConnection:
             return request(client)
         except expected_errors() as error:
             translated = translate_error(error, outer, not_found, self.uri, self.setting)
-            kinds = (RegistryUnreachable, RegistryRefused)  # "not found" is an answer like any other
+            kinds = (RegistryUnreachable, RegistryRefused)  # "not found" is a normal response
             failed = next((kind.__name__ for kind in kinds if isinstance(translated, kind)), "")
             raise translated from error
         finally:
@@ -83,7 +83,7 @@ class MlflowConnection:
                 self._observer.registry_called(client.last_method, time.perf_counter() - began, failed)
 
     def read(self, request: Callable[[Any], Any], not_found: RegistrarError | None = None) -> Any:
-        """Return MLflow's answer; retry once if a kept-alive connection broke."""
+        """Return MLflow's response; retry once if a kept-alive connection broke."""
         return _retry_after_broken_connection(lambda: self.call(request, not_found))
 
     def read_pages(self, search: Callable[..., Any]) -> list[Any]:
@@ -98,7 +98,7 @@ class MlflowConnection:
                 return items
 
     def close(self) -> None:
-        """Close the connections to a database; the next call opens new ones."""
+        """Close the database connections; the next call opens new ones."""
         with self._open_lock:
             dispose = getattr(self._opened_client and self._opened_client.store, "_dispose_engine", None)
             if dispose:
@@ -114,7 +114,7 @@ class MlflowConnection:
 
 
 class _RecordingClient:
-    """An MLflow client that remembers the last method called on it: requests are lambdas, which have no names."""
+    """An MLflow client that records the last method called on it, because requests are lambdas without names."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -132,9 +132,9 @@ def open_connections(
     observer: Observer = NO_OBSERVER,
     before_open: Callable[[], object] | None = None,
 ) -> tuple[MlflowConnection, MlflowConnection]:
-    """Return the connection to models and versions, and that to runs. Neither connects to anything yet.
+    """Return the connections to the registry and to the tracking server. Neither is opened yet.
 
-    `timeout`: seconds to wait for an answer. `before_open` is called before `tracking_uri` is opened.
+    `timeout` is how many seconds to wait for a response. `before_open` is called before `tracking_uri` is opened.
     """
     prepare_environment(timeout)
     lock = Lock()

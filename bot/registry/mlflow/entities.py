@@ -1,4 +1,4 @@
-"""MLflow's entities, as our types. What differs between a server and a database is made equal here."""
+"""Convert MLflow's entities to our types, evening out differences between a server and a database."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def version_info(entity: Any) -> VersionInfo:
 
 
 def run_info(entity: Any) -> RunInfo:
-    """Return a run. It is called a thousand times in a row: it copies little."""
+    """Return a run. This is called thousands of times in a row, so it copies little."""
     info, data = entity.info, entity.data
     return RunInfo(
         id=info.run_id,
@@ -79,7 +79,7 @@ def run_info(entity: Any) -> RunInfo:
 
 
 def metric_point(entity: Any) -> LoggedValue:
-    """Return one point of a metric."""
+    """Return one point of a metric: when it was logged, and its value."""
     return datetime.fromtimestamp(entity.timestamp / 1000, UTC), _finite_or_nan(entity.value)
 
 
@@ -92,7 +92,7 @@ def _finite_or_nan(value: float) -> float:
 
 
 def _row_count(profile: str | None) -> int | None:
-    """Return how many rows a data set says it has; an array says it by its shape."""
+    """Return the number of rows in a data set's profile (for an array, from its shape); None if unknown."""
     try:
         document = json.loads(profile or "{}")
         rows = document["num_rows"] if "num_rows" in document else document["features_shape"][0]

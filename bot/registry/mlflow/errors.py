@@ -1,4 +1,4 @@
-"""MLflow's errors, translated. Its own messages can contain SQL, so people see only those that can't."""
+"""Translate MLflow's errors. Its own messages can contain SQL, so people see only those that can't."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ConnectionBroken(RegistryUnreachable):
 def _database_errors() -> tuple[type[Exception], ...]:
     """Return SQLAlchemy's exception class, for an MLflow that opens its database itself.
 
-    If SQLAlchemy isn't loaded, it can't have raised anything, and a registry on a server needn't wait for it to load.
+    If SQLAlchemy isn't loaded, it can't have raised anything, and a registry on a server doesn't have to load it.
     """
     loaded = sys.modules.get("sqlalchemy.exc")
     return (loaded.SQLAlchemyError,) if loaded else ()
@@ -34,17 +34,17 @@ def expected_errors() -> tuple[type[Exception], ...]:
 def translate_error(
     error: Exception, handled: BaseException | None, not_found: RegistrarError | None, uri: str, setting: str
 ) -> RegistrarError:
-    """Return the error that a person reads for MLflow's `error`.
+    """Return our error, which people read, for MLflow's `error`.
 
-    `handled`: the exception that the caller was handling already. `not_found`: the error to return if MLflow doesn't
-    have the object. `setting`: where `uri` was configured.
+    `handled` is the exception that the caller was already handling. `not_found` is returned if MLflow doesn't have the
+    object. `setting` is where `uri` was configured.
     """
     code = getattr(error, "error_code", "")
     if code == "RESOURCE_DOES_NOT_EXIST" and not_found:
         return not_found
     location = describe_location(uri)
     if _NOT_MLFLOW_PATTERN.search(str(error)):
-        # An answer of something else is mostly a proxy's whose MLflow is away: worth trying again.
+        # A response that isn't MLflow's usually comes from a proxy while MLflow is down, so it's worth a retry.
         kind = RegistryRefused if "unsupported URI" in str(error) else RegistryUnreachable
         return kind(say(_NOT_MLFLOW, there=location, setting=Code(setting)))
     chain = [*cause_chain(error, handled)]
@@ -55,24 +55,24 @@ def translate_error(
 
 
 def translate_files_error(error: Exception) -> RegistrarError:
-    """Return the error that a person reads if a model's files couldn't be read."""
+    """Return our error, which people read, for model files that couldn't be read."""
     names = " ".join(type(link).__name__ for link in cause_chain(error, None))
     if "Timeout" in names:
-        return FilesUnreachable(say(_FILES_UNREADABLE, reason="they did not come in time"))
+        return FilesUnreachable(say(_FILES_UNREADABLE, reason="the download timed out"))
     if _STORE_UNREACHABLE.search(names):
-        return FilesUnreachable(say(_FILES_UNREADABLE, reason="where they lie does not answer"))
+        return FilesUnreachable(say(_FILES_UNREADABLE, reason="their storage isn't responding"))
     if isinstance(error, ImportError):
-        return files_unreadable(f"the package {error.name or 'for their store'} is not installed")
-    return files_unreadable(f"{type(error).__name__} — the log says more")
+        return files_unreadable(f"the package {error.name or 'for their store'} isn't installed")
+    return files_unreadable(f"{type(error).__name__}; see the log")
 
 
 def files_unreadable(reason: str) -> RegistryRefused:
-    """Return the error for files that can't be read."""
+    """Return the error for files that can't be read; `reason` completes the sentence."""
     return RegistryRefused(say(_FILES_UNREADABLE, reason=reason))
 
 
 def describe_location(uri: str) -> Code | str:
-    """Return the address without user and password; a database's location isn't shown either."""
+    """Return the address without user and password. A database is shown without its location."""
     parts = urlsplit(uri)
     if not parts.scheme.startswith("http"):
         return f"its {parts.scheme.partition('+')[0]} database"
@@ -80,9 +80,9 @@ def describe_location(uri: str) -> Code | str:
 
 
 def cause_chain(error: BaseException | None, handled: BaseException | None) -> Iterator[BaseException]:
-    """Yield the error and what led to it: MLflow chains some causes, and of some leaves only the context.
+    """Yield the error and what led to it. MLflow chains some causes and leaves others only as context.
 
-    `handled`: what the caller was handling already; it led to nothing here.
+    `handled` is what the caller was already handling, which isn't a cause.
     """
     if error is not None and error is not handled:
         yield error
@@ -92,12 +92,12 @@ def cause_chain(error: BaseException | None, handled: BaseException | None) -> I
 
 
 def is_archive_bug(error: BaseException | None) -> bool:
-    """Return whether this is MLflow's failure to archive on psycopg 3 (mlflow#24592), which changed nothing."""
+    """Return whether MLflow failed to archive because of psycopg 3 (mlflow#24592); nothing was changed then."""
     return error is not None and "operator does not exist" in str(error)
 
 
 def is_alias_race(error: BaseException) -> bool:
-    """Return whether two processes set a new alias at once: the other one won, and ours changed nothing."""
+    """Return whether another process set the same new alias first, so ours changed nothing."""
     cause = str(error.__cause__).lower()
     return isinstance(error, RegistryRefused) and "registered_model_alias" in cause and "unique" in cause
 
@@ -108,7 +108,7 @@ def is_already_there(error: BaseException) -> bool:
 
 
 def _unavailable_template(code: str, chain: list[BaseException]) -> str | None:
-    """Return the sentence for an MLflow that didn't answer or couldn't; None if it did answer."""
+    """Return the sentence for an MLflow that didn't or couldn't respond; None if it did respond."""
     names = " ".join(type(link).__name__ for link in chain)
     if "Timeout" in names:
         return _TIMED_OUT
@@ -124,20 +124,20 @@ def _unavailable_template(code: str, chain: list[BaseException]) -> str | None:
 def _refusal_sentence(code: str, text: str) -> Sentence:
     if code in {"UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"}:
         names = [Code("MLFLOW_TRACKING_USERNAME"), Code("MLFLOW_TRACKING_PASSWORD")]
-        return say("MLflow does not know us: check {names}.", names=names)
+        return say("MLflow rejected Registrar's credentials. Check {names}.", names=names)
     if code == "PERMISSION_DENIED":
         return say(_FORBIDDEN, flag=Code("--allowed-hosts"))
-    if code == "INVALID_PARAMETER_VALUE":  # MLflow's own words, which are safe here; all others can contain SQL
-        return say("MLflow refused: {reason}", reason=truncate(text.removeprefix(f"{code}: "), 300))
-    return say("MLflow refused this ({code}); its own log says why.", code=code or "no reason given")
+    if code == "INVALID_PARAMETER_VALUE":  # MLflow's own message, which is safe here; others can contain SQL
+        return say("MLflow rejected this: {reason}", reason=truncate(text.removeprefix(f"{code}: "), 300))
+    return say("MLflow rejected the request ({code}). For the reason, see its log.", code=code or "no reason given")
 
 
-_TIMED_OUT = "MLflow ({there}) did not answer in time."
-_NO_ANSWER = "MLflow ({there}) does not answer."
-_NOT_MLFLOW = "What answers at {there} is not an MLflow server: check {setting}."
-_CANNOT_ANSWER = "MLflow ({there}) was reached but cannot answer now; its own log says why."
-_FORBIDDEN = "MLflow forbids this: our user needs EDIT on the model, and the server our host name in {flag}."
-_FILES_UNREADABLE = "The model's files cannot be read ({reason})."
+_TIMED_OUT = "MLflow ({there}) didn't respond in time."
+_NO_ANSWER = "MLflow ({there}) isn't responding."
+_NOT_MLFLOW = "The server at {there} isn't MLflow. Check {setting}."
+_CANNOT_ANSWER = "MLflow ({there}) is reachable but can't answer right now. Its log says why."
+_FORBIDDEN = "MLflow denied this. Registrar's user needs EDIT on the model; {flag} must include the server's host name."
+_FILES_UNREADABLE = "Can't read the model's files: {reason}."
 _STORE_UNREACHABLE = re.compile(
     r"Connect|EndpointConnection|ResponseError|ServiceUnavailable|ConnectionReset|BrokenPipe"
 )

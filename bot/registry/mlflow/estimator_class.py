@@ -1,6 +1,6 @@
-"""The class that a model file contains, read from its bytes: nothing in it is loaded, imported, or called.
+"""Read the class of a model from its file's bytes, without loading, importing, or calling anything in it.
 
-A pickle is a program for a small stack machine. Here its instructions are followed on names alone.
+A pickle is a program for a small stack machine. Its instructions are executed here on names only.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
 
-MAX_OPCODES = 200_000  # instructions of a pickle; a forest of 300 trees has 20,000, and a million take seconds
-MAX_SCHEMA_BYTES = 4_000_000  # bytes of a skops file's description
-MAX_NESTING = 10  # pipelines in pipelines
+MAX_OPCODES = 200_000  # of a pickle; a forest of 300 trees has 20,000, and 1,000,000 would take seconds
+MAX_SCHEMA_BYTES = 4_000_000  # of a skops file's schema
+MAX_NESTING = 10  # of pipelines in pipelines
 _PIPELINE = "Pipeline"
 _CLASS_NAME = re.compile(r"[^\W\d]\w{0,99}")
 _FILL_OPCODES = frozenset({"APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS", "BUILD"})
@@ -27,16 +27,16 @@ _MARK = object()
 
 @dataclass(slots=True, eq=False)
 class _PickledObject:
-    """Something that a pickle makes: `class_name` is that of its class or function, `parts` what it's made of."""
+    """An object that a pickle creates: the name of its class or function, and the parts that it's built from."""
 
     class_name: str = ""
     parts: list[Any] = field(default_factory=list)
 
 
 def pickled_class_name(data: bytes) -> str | None:
-    """Return the name of the class in a pickle, for a pipeline that of its last step; None if it can't be determined.
+    """Return the name of the class in a pickle (of a pipeline's last step); None if it can't be determined.
 
-    `data` can be cut off: the class is at a pickle's beginning, except for a pipeline's last step.
+    `data` can be truncated: the class is at the beginning of a pickle, except for a pipeline's last step.
     """
     stack: list[Any] = []
     memo: dict[int, Any] = {}
@@ -48,12 +48,12 @@ def pickled_class_name(data: bytes) -> str | None:
                 break
             _execute_opcode(opcode, arg, stack, memo)
     except (ValueError, IndexError, KeyError, TypeError, AttributeError, UnicodeError):
-        pass  # cut off, or no pickle at all
+        pass  # truncated, or not a pickle
     return _class_name_of(stack[0], is_complete=False) if stack else None
 
 
 def skops_class_name(data: bytes) -> str | None:
-    """Return the same of a skops file, a ZIP archive with a description in JSON, which can't be cut off."""
+    """Return the class name in a skops file, a ZIP archive with a JSON schema, which can't be truncated."""
     try:
         with zipfile.ZipFile(BytesIO(data)) as archive, archive.open("schema.json") as schema:
             document = json.loads(schema.read(MAX_SCHEMA_BYTES))
@@ -79,7 +79,7 @@ def skops_class_name(data: bytes) -> str | None:
 
 
 def _execute_opcode(opcode: pickletools.OpcodeInfo, arg: Any, stack: list[Any], memo: dict[int, Any]) -> None:
-    """Apply one instruction to the stack, with names in place of objects."""
+    """Execute one instruction on the stack, with names in place of objects."""
     name = opcode.name
     if name in _MEMO_PUT_OPCODES:
         memo[len(memo) if arg is None else int(arg)] = stack[-1]
@@ -105,7 +105,7 @@ def _execute_opcode(opcode: pickletools.OpcodeInfo, arg: Any, stack: list[Any], 
 
 
 def _pop_operands(opcode: pickletools.OpcodeInfo, stack: list[Any]) -> list[Any]:
-    """Pop an instruction's operands from the stack: a fixed number, and after a mark everything pushed since."""
+    """Pop an instruction's operands from the stack: a fixed number, and everything pushed since a mark."""
     before = opcode.stack_before
     after_mark: list[Any] = []
     if pickletools.markobject in before:
@@ -138,7 +138,7 @@ def _class_name_of(top: Any, *, is_complete: bool) -> str | None:
 
 
 def _last_step(pipeline: _PickledObject) -> Any:
-    """Return the last of a pipeline's steps, each of which is a name and an estimator."""
+    """Return the estimator of a pipeline's last step; each step is a name and an estimator."""
     try:
         state = pipeline.parts[-1].parts
         steps = next(value for key, value in zip(state[::2], state[1::2], strict=False) if key == "steps")
@@ -148,5 +148,5 @@ def _last_step(pipeline: _PickledObject) -> Any:
 
 
 def valid_class_name(name: object) -> str | None:
-    """Return the name if it's a valid class name; None for anything else in its place."""
+    """Return the name if it's a valid class name, else None."""
     return name if isinstance(name, str) and _CLASS_NAME.fullmatch(name) else None

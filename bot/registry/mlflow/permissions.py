@@ -1,6 +1,6 @@
-"""Who besides Registrar can transition a model in MLflow, read without changing anything.
+"""Find out who besides Registrar can transition a model in MLflow, without changing anything.
 
-MLflow's basic auth decides by grants. EDIT on a model lets a user register versions, set aliases, and change stages;
+MLflow's basic auth decides by grants. EDIT on a model lets a user register versions, set aliases, and change stages.
 EDIT on every model's versions lets them change stages. docs/locking-mlflow.md has the measured table.
 """
 
@@ -37,7 +37,7 @@ GetPage = Callable[[str, Mapping[str, str]], ProbeResponse]
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Credentials other than Registrar's: a user with a password, or a token. Without any, there's no login."""
+    """Credentials other than Registrar's: a user and password, or a token. Empty means no login."""
 
     user: str = ""
     password: str = field(default="", repr=False)
@@ -45,16 +45,16 @@ class Login:
 
 
 class AliasAccess(IntEnum):
-    """What MLflow does with a request to set an alias. Of two addresses, the greater one decides."""
+    """MLflow's reaction to a request to set an alias. If two addresses differ, the greater value counts."""
 
-    LOGIN_REQUIRED = 0  # asks for credentials
-    FORBIDDEN = 1  # knows the caller, or doesn't say, and refuses
-    UNCLEAR = 2  # answers something else
-    ALLOWED = 3  # allows it
+    LOGIN_REQUIRED = 0  # MLflow asks for credentials
+    FORBIDDEN = 1  # MLflow refuses the caller
+    UNCLEAR = 2  # MLflow responds with something else
+    ALLOWED = 3  # MLflow allows it
 
 
 class Grant(NamedTuple):
-    """One permission of a role: on one resource of a kind, or on any (`*`)."""
+    """One permission of a role on one resource of a type, or on all of them (`*`)."""
 
     resource_type: str
     pattern: str
@@ -63,7 +63,7 @@ class Grant(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A user of MLflow, with what its roles grant as far as our user can see."""
+    """An MLflow user, with the grants of its roles that our user can see."""
 
     name: str
     is_admin: bool = False
@@ -71,11 +71,11 @@ class Account:
 
     @property
     def is_manager(self) -> bool:
-        """Whether it can do everything: MLflow's admin, or a workspace's."""
+        """Whether the account can do everything, as an admin of MLflow or of a workspace."""
         return self.is_admin or Grant(WORKSPACE, ANY, "MANAGE") in self.grants
 
     def can_transition(self, model: str, default: str) -> bool:
-        """Return whether it can set this model's aliases or change its stages. `default`: what everyone is granted."""
+        """Return whether it can set this model's aliases or change its stages. `default` is everyone's permission."""
         permission = self._permission_for(MODEL, model) or default
         if self.is_manager or permission == "DENY":
             return self.is_manager
@@ -85,7 +85,7 @@ class Account:
         )
 
     def _permission_for(self, resource_type: str, name: str) -> str:
-        """Return the level of its grants for one resource, as MLflow folds them: DENY wins, then the highest."""
+        """Return the effective permission for one resource, by MLflow's rules: DENY wins, then the highest grant."""
         permissions = [
             grant.permission
             for grant in self.grants
@@ -97,7 +97,7 @@ class Account:
 
 
 class TransitionAccess(NamedTuple):
-    """What an account can transition: every model, including new ones, or some."""
+    """What an account can transition: every model, including new ones, or only some."""
 
     account: Account
     has_all_models: bool
@@ -105,10 +105,10 @@ class TransitionAccess(NamedTuple):
 
 
 def accounts_with_access(accounts: Iterable[Account], models: Sequence[str], default: str) -> list[TransitionAccess]:
-    """Return the accounts that can transition one of these models or any new one, each with what it can transition."""
+    """Return the accounts that can transition any of these models or a new one, and what each can transition."""
     with_access = []
     for account in accounts:
-        every = account.can_transition("", default)  # no grant names it, as no model has this name
+        every = account.can_transition("", default)  # no model has this name, so no grant names it
         named = {grant.pattern for grant in account.grants if grant.resource_type == MODEL}
         some = (
             ()
@@ -128,19 +128,19 @@ def _permission_rank(permission: str) -> int:
 
 
 def current_account(get_page: GetPage) -> Account | None:
-    """Return MLflow's user for our credentials; None if its server has no basic auth, or one that can't say."""
+    """Return MLflow's user for our credentials; None if the server has no basic auth or can't report it."""
     user = _json_object(get_page("/api/2.0/mlflow/users/current", {})).get("user")
     return _parse_account(user) if isinstance(user, dict) and user.get("username") else None
 
 
 def permission_of(get_page: GetPage, user: str, resource_type: str, name: str) -> str:
-    """Return a user's effective permission according to MLflow; empty if MLflow doesn't say."""
+    """Return a user's effective permission according to MLflow; empty if MLflow doesn't report it."""
     parameters = {"username": user, "resource_type": resource_type, "resource_id": name}
     return str(_json_object(get_page("/api/3.0/mlflow/users/permissions/get", parameters)).get("permission", ""))
 
 
 def list_accounts(get_page: GetPage) -> list[Account] | None:
-    """Return MLflow's users, with their grants if our user can see them; None if MLflow doesn't say."""
+    """Return MLflow's users, with their grants if our user can see them; None if MLflow doesn't list users."""
     listed = _json_object(get_page("/api/2.0/mlflow/users/list", {})).get("users")
     if not isinstance(listed, list):
         return None
@@ -148,9 +148,9 @@ def list_accounts(get_page: GetPage) -> list[Account] | None:
 
 
 def default_permission(get_page: GetPage, accounts: Iterable[Account]) -> str:
-    """Return what MLflow grants everyone on every model; empty if no user shows it.
+    """Return what MLflow grants everyone on every model; empty if no account reveals it.
 
-    It's the permission that MLflow reports for a user without a grant on every model.
+    That's the permission that MLflow reports for a user who has no grant on all models.
     """
     for account in accounts:
         if not any(grant.resource_type in {MODEL, WORKSPACE} and grant.pattern == ANY for grant in account.grants):
@@ -181,9 +181,9 @@ def _json_object(response: ProbeResponse) -> dict[str, Any]:
 
 
 class OtherUserClient:
-    """Another user of MLflow, with their own login or none; Registrar's is never sent.
+    """A client for another MLflow user, with that user's login or none. Registrar's login is never sent.
 
-    `credentials`: MLflow's settings for our own requests: the server's address, and how its certificate is verified.
+    `credentials` are MLflow's settings for our own requests: the server's address and how to verify its certificate.
     """
 
     def __init__(self, credentials: Any, login: Login) -> None:
@@ -204,9 +204,8 @@ class OtherUserClient:
     def try_set_alias(self) -> AliasAccess:
         """Return whether MLflow would let this user set an alias, at either of its addresses.
 
-        Raises RegistryUnreachable.
-
-        The model's name is made up, so a user who is allowed to gets the answer that there's no such model.
+        The model's name is made up, so a user with permission gets the response that the model doesn't exist. Raises
+        RegistryUnreachable.
         """
         body = {"name": f"registrar-doctor-{secrets.token_hex(12)}", "alias": "champion", "version": "1"}
         return max(
@@ -214,14 +213,14 @@ class OtherUserClient:
         )
 
     def get(self, path: str, params: Mapping[str, str]) -> ProbeResponse:
-        """Ask for a page. Raises RegistryUnreachable."""
+        """Fetch a page. Raises RegistryUnreachable."""
         return self._send("GET", path, params=params)
 
     def _send(self, method: str, path: str, **options: Any) -> ProbeResponse:
         try:
             answer = self._client.request(method, path, **options)
         except httpx.HTTPError as error:
-            raise RegistryUnreachable(say("MLflow ({there}) does not answer.", there=self._location)) from error
+            raise RegistryUnreachable(say("MLflow ({there}) isn't responding.", there=self._location)) from error
         return ProbeResponse(
             answer.status_code, answer.text[:_MAX_RESPONSE_LENGTH], dict(answer.headers), answer.elapsed.total_seconds()
         )
@@ -231,12 +230,12 @@ def _tls_verification(credentials: Any) -> ssl.SSLContext | bool:
     if credentials.ignore_tls_verification:
         return False
     authorities = credentials.server_cert_path or os.environ.get("REQUESTS_CA_BUNDLE")  # as MLflow's client does
-    # Without our own client certificate: a proxy could take that for a login.
+    # Without our own client certificate, which a proxy could treat as a login.
     return ssl.create_default_context(cafile=authorities) if authorities else True
 
 
 def _alias_access(response: ProbeResponse) -> AliasAccess:
-    if response.status in {401, 407} or 300 <= response.status < 400:  # a proxy's page to log in
+    if response.status in {401, 407} or 300 <= response.status < 400:  # redirect to a proxy's login page
         return AliasAccess.LOGIN_REQUIRED
     if response.status == 403:
         return AliasAccess.FORBIDDEN

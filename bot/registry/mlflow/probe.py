@@ -1,6 +1,6 @@
-"""What `registrar doctor` asks MLflow beyond the port `ModelRegistry`: does it answer, how fast, and can we write.
+"""Checks on MLflow for `registrar doctor`, beyond the `ModelRegistry` port: availability, latency, and permissions.
 
-Nothing here opens a database without tables: MLflow would create them.
+Nothing here opens a database without tables, because MLflow would create them.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from bot.domain.core.sentence import Code, say
 from bot.registry.mlflow.connection import open_connections, request_timeout
 from bot.registry.mlflow.errors import describe_location, is_archive_bug
 
-_NO_SOURCE = "prompt-template"  # MLflow's own word for a version behind which no file lies
-# MLflow and Registrar keep prompts out of every list of models, and a running bot doesn't announce them.
+_NO_SOURCE = "prompt-template"  # MLflow's own source for a version without files
+# MLflow and Registrar hide prompts from every list of models, and a running bot doesn't announce them.
 _HIDDEN_TAGS = {"mlflow.prompt.is_prompt": "true"}
 _UNUSED_ALIAS = "registrar-doctor"  # an alias that no model has
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeResponse:
-    """What a server answered, and in how many seconds."""
+    """A server's response, and how many seconds it took."""
 
     status: int
     text: str
@@ -37,37 +37,37 @@ class ProbeResponse:
 
 
 class CleanupFailed(RegistryRefused):
-    """Something that was created for a trial couldn't be deleted."""
+    """Something that a check created couldn't be deleted."""
 
 
 class MlflowProbe:
-    """MLflow's two sides as configured, called like `MlflowRegistry` does: same client, same time limits."""
+    """The configured MLflow, called the way `MlflowRegistry` calls it: same client, same timeouts."""
 
     def __init__(self, tracking_uri: str, registry_uri: str | None = None, *, timeout: int = 5) -> None:
         self._connection, _ = open_connections(tracking_uri, registry_uri, timeout)
         self.uri, self.setting = self._connection.uri, self._connection.setting
 
     def close(self) -> None:
-        """Close the connections to a database."""
+        """Close the database connections."""
         self._connection.close()
 
     @property
     def is_server(self) -> bool:
-        """Whether MLflow is a server, and not a database."""
+        """Whether MLflow is a server rather than a database."""
         return self.uri.startswith(("http://", "https://"))
 
     @property
     def is_database(self) -> bool:
-        """Whether MLflow is a database: then the first process that opens it creates the tables."""
+        """Whether MLflow is a database, whose tables the first process that opens it creates."""
         return self.uri.startswith(("sqlite", "postgresql", "mysql", "mssql"))
 
     @property
     def location(self) -> str:
-        """Its address, without user and password."""
+        """MLflow's address, without user and password."""
         return str(describe_location(self.uri))
 
     def has_tables(self) -> bool:
-        """Return whether the database exists and has all of MLflow's tables; none is created.
+        """Return whether the database exists and has all of MLflow's tables. Creates nothing.
 
         Raises RegistryUnreachable. Call this before anything else: opening a database without tables creates them.
         """
@@ -81,7 +81,7 @@ class MlflowProbe:
             return bool(sqlalchemy_store._all_tables_exist(engine))  # type: ignore[attr-defined,no-untyped-call]
         except (SQLAlchemyError, OSError) as error:
             location = describe_location(self.uri)
-            raise RegistryUnreachable(say("MLflow ({there}) does not answer.", there=location)) from error
+            raise RegistryUnreachable(say("MLflow ({there}) isn't responding.", there=location)) from error
         finally:
             engine.dispose()
 
@@ -93,13 +93,13 @@ class MlflowProbe:
         return self._connection.call(lambda client: _http_get(client, path, params, max_length))  # type: ignore[no-any-return]
 
     def credentials(self) -> Any:
-        """Return the server's address and the credentials that MLflow's client uses."""
+        """Return the server address and credentials that MLflow's client uses."""
         return self._connection.call(lambda client: client.store.get_host_creds())
 
     def can_manage(self, model: str) -> bool:
-        """Return whether we can manage a model, by deleting an alias that it doesn't have.
+        """Return whether we can manage a model, by deleting an alias that it doesn't have, which changes nothing.
 
-        That changes nothing. MLflow's basic auth requires MANAGE for it, as for a version's tag; EDIT is enough for the
+        MLflow's basic auth requires MANAGE for that, as it does for deleting a version's tag; EDIT is enough for the
         rest. Raises RegistryUnreachable, and RegistryRefused for another reason.
         """
         try:
@@ -111,17 +111,17 @@ class MlflowProbe:
         return True
 
     def try_transition(self, name: str, *, has_stages: bool) -> bool:
-        """Create a model of this name with a version, transition it, and delete both. Return whether MLflow archived.
+        """Create a model with this name and a version, transition it, and delete both; return whether archiving works.
 
-        It doesn't on a server over psycopg 3 (mlflow#24592), where Registrar transitions in two steps. Raises
-        RegistryUnreachable, RegistryRefused, and CleanupFailed if the model is still there.
+        Archiving fails on a server with psycopg 3 (mlflow#24592), where Registrar transitions in two steps. Raises
+        RegistryUnreachable, RegistryRefused, and CleanupFailed if the model couldn't be deleted.
         """
         try:
             self._connection.call(
-                lambda client: client.create_registered_model(name, _HIDDEN_TAGS, "Made by registrar doctor.")
+                lambda client: client.create_registered_model(name, _HIDDEN_TAGS, "Created by registrar doctor.")
             )
         except RegistryUnreachable:
-            with suppress(RegistrarError):  # it may exist although the answer was lost
+            with suppress(RegistrarError):  # it can exist even though the response was lost
                 self._delete_model(name)
             raise
         try:
@@ -144,7 +144,7 @@ class MlflowProbe:
                 self._delete_model(name)
             except RegistrarError as error:
                 raise CleanupFailed(
-                    say("The model {name} was made to try it, and cannot be deleted again.", name=Code(name))
+                    say("Can't delete {name}, the model that the check created.", name=Code(name))
                 ) from error
         return True
 

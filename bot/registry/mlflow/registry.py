@@ -1,7 +1,7 @@
-"""The port `ModelRegistry` over MLflow: a server by URL, or its database directly.
+"""The `ModelRegistry` port for MLflow: a server by URL, or its database directly.
 
-It uses the registry-level client: for most calls, `MlflowClient` makes a second request to find out whether the model
-is a prompt, whose answer has every version. We know it from a previous read.
+It uses the registry-level client. For most calls, `MlflowClient` sends a second request, whose response has every
+version, to find out whether the model is a prompt. We know that from a previous read.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from bot.registry.mlflow.rest_search import search_model_versions
 from bot.registry.mlflow.tracker import MlflowTracker
 
 _MODELS_PER_PAGE = 1_000  # MLflow's limit
-_VERSIONS_PER_PAGE = 5_000  # MLflow allows 200,000, which no server answers within our time limit
-_MODEL_CHECK_SECONDS = 60.0  # seconds for which a name that was read as a model's counts as one
+_VERSIONS_PER_PAGE = 5_000  # MLflow allows 200,000, but no server returns that many within our timeout
+_MODEL_CHECK_SECONDS = 60.0  # how long to trust that a name is a model's, not a prompt's
 
 
 class MlflowRegistry:
-    """The port `ModelRegistry` over MLflow.
+    """The `ModelRegistry` port for MLflow.
 
-    `timeout`: seconds to wait for an answer. MLflow reads its time limits from the environment at every call: variables
-    that are already set win, else the first registry of a process sets them for all. MLflow's own retries are turned
-    off, because it would repeat writes, too. `before_open` is called before `tracking_uri` is opened, for models or for
-    runs.
+    `timeout` is how many seconds to wait for a response. MLflow reads its timeouts from the environment at every call.
+    Variables that are already set take precedence; otherwise, the first registry in a process sets them for all.
+    MLflow's own retries are turned off, because it would repeat writes too. `before_open` is called before
+    `tracking_uri` is opened, for models or for runs.
     """
 
     def __init__(
@@ -62,17 +62,15 @@ class MlflowRegistry:
         self._models_checked_at: dict[str, float] = {}
 
     def close(self) -> None:
-        """Close the connections to a database, also the tracker's; the next call opens new ones."""
+        """Close the database connections, including the tracker's; the next call opens new ones."""
         self._connection.close()
         self.tracker.close()
 
     def models(self, text: str = "") -> list[ModelInfo]:
         """Return the models whose name contains `text` (ignoring case), sorted by name.
 
-        One request for each page of 1,000.
-
-        The text is matched here: MLflow's filter has wildcards without an escape, and on SQLite it ignores the case of
-        ASCII letters only.
+        One request for each page of 1,000. The text is matched here, because MLflow's filter has wildcards without an
+        escape, and on SQLite it ignores the case of ASCII letters only.
         """
         models = [model_info(entity) for entity in self._all_models()]
         self._remember_models(*(model.name for model in models))
@@ -82,7 +80,7 @@ class MlflowRegistry:
         """Return one model with its aliases. Raises UnknownModel, also for a prompt. One request."""
         missing = unknown_model(name)
         entity = self._connection.read(lambda client: client.get_registered_model(name), missing)
-        # A database that ignores case would find another name.
+        # A case-insensitive database would find another name.
         if entity.name != name or entity._is_prompt():
             raise missing
         self._remember_models(name)
@@ -100,7 +98,7 @@ class MlflowRegistry:
                 client, name_filter, self._versions_per_page, ["version_number DESC"], token
             )
         )
-        # By number, because a version registered in the meantime shifts the pages.
+        # Keyed by number, because a version registered in the meantime shifts the pages.
         by_number = {int(each.version): each for each in entities if each.name == name and not each._is_prompt()}
         if by_number:
             self._remember_models(name)
@@ -124,9 +122,9 @@ class MlflowRegistry:
         return version_info(entity)
 
     def production_versions(self, names: Collection[str]) -> dict[str, VersionInfo]:
-        """Return the version in Production of each of these models that has one, of several the highest number.
+        """Return the version in Production of each of these models that has one; the highest if there are several.
 
-        One request a page of 1,000 models of the registry; none for no names.
+        One request for each page of 1,000 models in the registry; none if `names` is empty.
         """
         requested = set(names)
         latest = [
@@ -143,9 +141,9 @@ class MlflowRegistry:
     ) -> VersionInfo:
         """Create the next version from a run; create the model first if it doesn't exist.
 
-        The version is requested only once: after an unknown result, look for a version with this run. Requests: the
-        run, each model that it logged, the registered model, the version. Raises UnknownRun, UnknownModel for a prompt,
-        and BadInput if it's ambiguous which logged model is meant.
+        Never retried: if the result is unknown, look for a version with this run. Requests: the run, each model that it
+        logged, the registered model, and the version. Raises UnknownRun, UnknownModel for a prompt, and BadInput if
+        `artifact` is ambiguous.
         """
         check_tags(tags)
         check_description(description)
@@ -168,9 +166,9 @@ class MlflowRegistry:
         return version_info(created)
 
     def set_tags(self, name: str, version: int, tags: Mapping[str, str | None]) -> None:
-        """Set the version's tags; None removes one. One request for each tag if the model was just read.
+        """Set the version's tags; None removes a tag. One request for each tag if the model was just read.
 
-        Raises UnknownModel, UnknownVersion, and BadInput for a tag that's too long, before any is set.
+        Raises UnknownModel, UnknownVersion, and BadInput for a tag that's too long, before any tag is set.
         """
         check_tags(tags)
         self._require_model(name)
@@ -186,9 +184,8 @@ class MlflowRegistry:
     def set_description(self, name: str, version: int | None, text: str) -> None:
         """Set the description of a version, or of the model if `version` is None.
 
-        One request if the model was just read.
-
-        Raises UnknownModel, UnknownVersion, and BadInput for a text that's too long.
+        One request if the model was just read. Raises UnknownModel, UnknownVersion, and BadInput for a text that's too
+        long.
         """
         check_description(text)
         self._require_model(name)
@@ -199,9 +196,9 @@ class MlflowRegistry:
             self._connection.call(lambda client: client.update_model_version(name, version, text), missing)
 
     def transition_stage(self, name: str, version: int, stage: Stage, *, archive_existing: bool) -> None:
-        """Transition the version; `archive_existing` archives the versions that are in Staging or Production.
+        """Transition the version; `archive_existing` archives the other versions in the target stage.
 
-        One request if the model was read within a minute. Raises UnknownModel and UnknownVersion.
+        One request if the model was read within the last minute. Raises UnknownModel and UnknownVersion.
         """
         self._require_model(name)
         archives = archive_existing and stage in TARGET_STAGES
@@ -211,14 +208,14 @@ class MlflowRegistry:
         except RegistryRefused as refusal:
             if not archives or not is_archive_bug(refusal.__cause__):
                 raise
-        # In this order, the stage has two versions for a moment; in the other one, it would have none.
+        # In this order, the stage briefly has two versions; in the reverse order, it would briefly have none.
         self._transition_stage(name, version, stage)
         for other in self.versions(name):
             if other.stage is stage and other.version != version:
                 self._transition_stage(name, other.version, Stage.ARCHIVED)
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
-        """Point `alias` to the version. One request if the model was read within a minute.
+        """Point `alias` to the version. One request if the model was read within the last minute.
 
         Raises UnknownModel, UnknownVersion, and RegistryRefused for an alias that MLflow doesn't accept.
         """
@@ -231,7 +228,7 @@ class MlflowRegistry:
         )
 
     def delete_alias(self, name: str, alias: str) -> None:
-        """Remove an alias; fine if it doesn't exist. One request if the model was read within a minute.
+        """Remove an alias, if it exists. One request if the model was read within the last minute.
 
         Raises UnknownModel.
         """
@@ -262,15 +259,15 @@ class MlflowRegistry:
             except RegistryRefused as refusal:
                 if not is_already_there(refusal):
                     raise
-                self.model(name)  # another was faster: was it a model?
+                self.model(name)  # someone else created it first; check that it's a model
             return
         if model._is_prompt():
             raise name_taken_by_prompt(name)
-        if model.name != name:  # a database that ignores case
+        if model.name != name:  # a case-insensitive database
             raise missing
 
     def _require_model(self, name: str) -> None:
-        """Raise UnknownModel for a prompt, which MLflow would transition without an error."""
+        """Raise UnknownModel for a prompt, which MLflow would otherwise transition without an error."""
         checked_at = self._models_checked_at.get(name)
         if checked_at is None or self._monotonic() - checked_at > _MODEL_CHECK_SECONDS:
             self.model(name)

@@ -1,10 +1,10 @@
-"""MLflow's long answers over HTTP, parsed from their JSON.
+"""Parse MLflow's long HTTP responses from their JSON.
 
-MLflow's own client parses such an answer twice, converts it to protocol buffers and those to its entities: for a
-thousand runs, that takes about as long as the server needs to find them, and blocks whatever else our process does. So
-these two requests are sent as MLflow's client sends them (its address, credentials, headers, time limits, and errors),
-and the answer is parsed here (docs/decisions/0024-answers-as-json.md). A registry that isn't a server, and a cloud
-provider's own server, are called through MLflow's client.
+MLflow's own client parses such a response twice, converts it to protocol buffers, and converts those to its entities.
+For 1,000 runs, that takes about as long as the server's search, and blocks everything else in our process. So these two
+requests are sent the way MLflow's client sends them (same address, credentials, headers, timeouts, and errors), and the
+response is parsed here (docs/decisions/0024-answers-as-json.md). A registry that isn't a server, or that's a cloud
+provider's own server, is called through MLflow's client.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _VIEW_NAMES = {1: "ACTIVE_ONLY", 2: "DELETED_ONLY", 3: "ALL"}  # MLflow's ViewTy
 
 
 class ResultPage(list[T]):
-    """A page of results; `token` fetches the next one, if there's one."""
+    """A page of results. `token` fetches the next page; it's None on the last one."""
 
     def __init__(self, items: Iterable[T], token: str | None) -> None:
         super().__init__(items)
@@ -35,7 +35,7 @@ class MetricPoint(NamedTuple):
 
 
 class JsonVersion(SimpleNamespace):
-    """A version of a model, by the names that MLflow's own has."""
+    """A model version with the same attribute names as MLflow's own entity."""
 
     def _is_prompt(self) -> bool:
         return str(self.tags.get("mlflow.prompt.is_prompt", "")).lower() == "true"
@@ -49,8 +49,8 @@ def search_runs(
     max_results: int,
     page_token: str | None,
 ) -> ResultPage[Any]:
-    """Return a page of runs, each as MLflow's entity or as what has the same names. Raises what MLflow raises."""
-    # in this order: the observer counts the last method that was accessed
+    """Return a page of runs, as MLflow's entities or objects with the same attributes. Raises MLflow's errors."""
+    # in this order, because the observer counts the last method that was accessed
     store, search = client.store, client.search_runs
     if not _is_standard_store(store):
         page = search(list(experiment_ids), filter_string, view_type, max_results=max_results, page_token=page_token)
@@ -69,7 +69,7 @@ def search_runs(
 def search_model_versions(
     client: Any, filter_string: str, max_results: int, order_by: Sequence[str], page_token: str | None
 ) -> ResultPage[Any]:
-    """Return a page of versions, in the same way."""
+    """Return a page of versions, like `search_runs`."""
     store, search = client.store, client.search_model_versions
     if not _is_standard_store(store):
         page = search(filter_string, max_results, list(order_by), page_token)
@@ -103,7 +103,7 @@ def _read_page(
 
     if page_token:
         parameters = {**parameters, "page_token": page_token}
-    getattr(store, "_validate_workspace_support_if_specified", lambda: None)()  # as before each of MLflow's own
+    getattr(store, "_validate_workspace_support_if_specified", lambda: None)()  # as MLflow does before each request
     endpoint = f"/api/2.0/mlflow/{path}"
     response = http_request(  # type: ignore[no-untyped-call]
         store.get_host_creds(), endpoint, method, **{"params" if method == "GET" else "json": parameters}
@@ -113,9 +113,9 @@ def _read_page(
             document = response.json()
             return ResultPage(parse_items(document), document.get("next_page_token"))
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
-        raise MlflowException("The answer is not in a valid JSON format of MLflow's.") from error
+        raise MlflowException("The response isn't in a valid JSON format that MLflow uses.") from error
     verify_rest_response(response, endpoint)
-    raise MlflowException(f"MLflow answered {response.status_code}.")
+    raise MlflowException(f"MLflow returned HTTP {response.status_code}.")
 
 
 def _parse_run(fields: JsonObject) -> Any:
@@ -158,7 +158,7 @@ def _parse_run(fields: JsonObject) -> Any:
 
 
 def _parse_metric(fields: JsonObject) -> MetricPoint:
-    # Values that aren't finite come as text: JSON has no infinity.
+    # Values that aren't finite are strings, because JSON has no infinity.
     return MetricPoint(fields["key"], float(fields.get("value") or 0.0), int(fields.get("timestamp") or 0))
 
 
@@ -183,5 +183,5 @@ def _parse_pairs(pairs: Iterable[JsonObject] | None) -> dict[str, str]:
 
 
 def _parse_int(value: str | int | None) -> int | None:
-    """Return a number of 64 bits, which is text in the JSON of some."""
+    """Return a 64-bit integer, which some servers send as a JSON string."""
     return int(value) if value else None

@@ -1,4 +1,4 @@
-"""MLflow's runs: what they measured, the models that they logged, and the files of these."""
+"""MLflow's runs: their metrics, the models that they logged, and those models' files."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ from bot.registry.mlflow.connection import MlflowConnection, request_timeout
 from bot.registry.mlflow.entities import metric_point, run_info
 from bot.registry.mlflow.rest_search import search_runs
 
-_ALL_RUNS = 3  # MLflow's ViewType.ALL: deleted ones, too
+_ALL_RUNS = 3  # MLflow's ViewType.ALL: includes deleted runs
 _ACTIVE_RUNS = 1  # ViewType.ACTIVE_ONLY
-_RUNS_PER_PAGE = 50_000  # MLflow's limit, as that of experiments
-_MAX_CACHED_ESTIMATORS = 1_000  # versions whose models' classes are remembered
+_RUNS_PER_PAGE = 50_000  # MLflow's limit, which applies to experiments too
+_MAX_CACHED_ESTIMATORS = 1_000  # versions whose model classes are cached
 
 
 @dataclass(frozen=True, slots=True)
 class LoggedModel:
-    """Where the files of a model lie that a run logged. MLflow 2 gave such models no id."""
+    """The location of a logged model's files. In MLflow 2, logged models have no ID."""
 
     source: str
     model_id: str | None = None
@@ -48,10 +48,10 @@ class LoggedModel:
 
 
 class MlflowTracker:
-    """The port `ExperimentTracker` over MLflow.
+    """The `ExperimentTracker` port for MLflow.
 
-    It remembers the experiments, because MLflow searches only in those it's given. `registry` knows where the files of
-    versions are.
+    It caches the experiment IDs, because MLflow searches only the experiments it's given. `registry` knows where the
+    versions' files are.
     """
 
     def __init__(self, connection: MlflowConnection, registry: MlflowConnection) -> None:
@@ -65,24 +65,24 @@ class MlflowTracker:
         self._connection.close()
 
     def runs(self, ids: Sequence[str]) -> dict[str, RunInfo]:
-        """Return the runs that exist, including deleted ones, by id.
+        """Return the runs that exist, including deleted ones, by ID.
 
-        One request for each 1,000 ids, and one for the experiments if a run wasn't found in the known ones. A single
-        run is fetched by its id: a server without Flask-WTF spends a tenth of a second on each search.
+        One request for each 1,000 IDs, and one for the experiments if a run isn't in the known ones. A single run is
+        fetched by its ID, because a server without Flask-WTF takes 0.1 s for each search.
         """
         return {run_id: run_info(run) for run_id, run in self._find_entities(ids).items()}
 
     def latest_metrics(self, run_ids: Sequence[str]) -> dict[str, Mapping[str, LoggedValue]]:
-        """Return the newest point of each metric of the runs that are there, by run and name. As `runs` costs."""
+        """Return the newest point of each metric of the existing runs, by run and name. Same requests as `runs`."""
         return {
             run_id: {metric.key: metric_point(metric) for metric in run.data._metric_objs}
             for run_id, run in self._find_entities(run_ids).items()
         }
 
     def monitoring_runs(self, versions: Collection[tuple[str, int]]) -> dict[tuple[str, int], list[str]]:
-        """Return the ids of active runs whose tags name one of these models and versions, by these.
+        """Return the IDs of active runs whose tags name one of these versions, by model and version.
 
-        One request, and two more if something wasn't found in the known experiments.
+        One request, and two more if some version has no run in the known experiments.
         """
         if not versions:
             return {}
@@ -93,7 +93,7 @@ class MlflowTracker:
         return run_ids
 
     def metric_history(self, run_id: str, metric: str) -> list[LoggedValue]:
-        """Return every point of a run's metric, oldest first; empty if it has none. One request for each 25,000."""
+        """Return every point of a run's metric, oldest first; empty if there's none. One request per 25,000 points."""
         if not is_run_id(run_id):
             return []
         try:
@@ -105,17 +105,17 @@ class MlflowTracker:
         return sorted((metric_point(entry) for entry in history), key=lambda point: point[0])
 
     def package(self, version: VersionInfo) -> ModelPackage | None:
-        """Return the MLmodel data next to the version's files, or None if there's no MLmodel.
+        """Return the data in the version's MLmodel file, or None if there's no such file.
 
-        One request for their location, and three to read them from an MLflow server. Raises UnknownVersion, and
+        One request for the files' location, and three to read them from an MLflow server. Raises UnknownVersion, and
         RegistryRefused or RegistryUnreachable if they can't be read in time.
         """
         return read_package(self._artifact_location(version), self._connection.uri, request_timeout())
 
     def estimator_class(self, version: VersionInfo) -> str | None:
-        """Return the class of the version's model, read from its files without loading them; None if they don't say.
+        """Return the class of the version's model, read from its files without loading them; None if unknown.
 
-        A few requests the first time, then none. Raises like `package`.
+        A few requests the first time, then none. Raises the same errors as `package`.
         """
         key = (version.model, version.version, version.identity().fingerprint)
         if key not in self._estimators:
@@ -141,10 +141,10 @@ class MlflowTracker:
             return _artifact_uri(run, path)
 
     def logged_model(self, run_id: str, artifact: str) -> LoggedModel:
-        """Return the run's model that `artifact` names: by its name, its id, or the path of its files.
+        """Return the run's model that `artifact` names by its name, ID, or file path.
 
         A run that logged no model can contain one as plain files. One request for the run, and one for each model that
-        it logged. Raises UnknownRun, also for a deleted run, and BadInput if it's ambiguous which model is meant.
+        it logged. Raises UnknownRun, also for a deleted run, and BadInput if `artifact` is ambiguous.
         """
         run = self._run(run_id)
         if run.info.lifecycle_stage == "deleted":
@@ -152,8 +152,8 @@ class MlflowTracker:
         return self._logged_model(run, artifact)
 
     def _search_monitoring_runs(self, wanted: Collection[tuple[str, int]]) -> dict[tuple[str, int], list[str]]:
-        # MLflow's filters know no OR and no escape: of several models, or of one with an odd name, all runs that
-        # monitor something are read, and chosen from here.
+        # MLflow's filters have neither OR nor escapes. For several models, or one with quotes in its name, this reads
+        # all monitoring runs and filters them here.
         names = {model for model, _ in wanted}
         which = f"= '{names.pop()}'" if len(names) == 1 and not set("'\"\\").intersection(*names) else "LIKE '%'"
         filter_string = f"tags.`{RUN_MODEL_TAG}` {which} AND tags.`{RUN_VERSION_TAG}` LIKE '%'"
@@ -175,7 +175,7 @@ class MlflowTracker:
         return runs | self._search_by_id(missing, self._fetch_new_experiment_ids()) if missing else runs
 
     def _run(self, run_id: str) -> Any:
-        """Return MLflow's own run, which can be a deleted one. Raises UnknownRun. One request."""
+        """Return MLflow's own run entity, even if the run is deleted. Raises UnknownRun. One request."""
         missing = unknown_run(run_id)
         if not is_run_id(run_id):
             raise missing
@@ -189,7 +189,7 @@ class MlflowTracker:
         return LoggedModel(_artifact_uri(run, artifact or "model"))
 
     def _fetch_new_experiment_ids(self) -> Sequence[str]:
-        """Remember which experiments there are, and return those that weren't known."""
+        """Cache the IDs of all experiments, and return those that are new."""
         experiments = self._connection.read_pages(
             lambda client, token: client.search_experiments(
                 view_type=_ALL_RUNS, max_results=_RUNS_PER_PAGE, page_token=token
@@ -225,7 +225,7 @@ class MlflowTracker:
 
 
 def _logged_models_of_mlflow_2(run: Any) -> dict[str, LoggedModel]:
-    """Return the models of a run that wrote them down in a tag, as MLflow did before its version 3."""
+    """Return the logged models of a run that stores them in a tag, as MLflow did before version 3."""
     try:
         history = json.loads(run.data.tags.get("mlflow.log-model.history") or "[]")
         paths = dict.fromkeys(str(entry["artifact_path"]) for entry in history)

@@ -1,1 +1,1 @@
-"""Models, versions, and how they compare."""
+"""Models, versions, and comparisons of versions."""

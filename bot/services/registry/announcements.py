@@ -21,7 +21,7 @@ def announce_versions(
     *,
     registered_by: Actor | None,
 ) -> bool:
-    """Announce new versions, of which `version` is the newest; return False if that was done before."""
+    """Announce new versions, of which `version` is the newest; return False if they were already announced."""
     notice = DriftNotice(
         id=_announcement_id(version),
         kind=DriftNoticeKind.REGISTERED,
@@ -38,6 +38,6 @@ def announce_versions(
 
 
 def _announcement_id(version: VersionInfo) -> str:
-    """Return an id that is the same in every process, but not for a later version with the same number."""
+    """Return an ID that's the same in every process but differs for a later version with the same number."""
     made = version.created_at.isoformat() if version.created_at else ""
     return "n" + hashlib.sha256(f"{version.model}\n{version.version}\n{made}".encode()).hexdigest()[:15]

@@ -1,4 +1,4 @@
-"""Compare versions with a few registry requests, however many there are."""
+"""Compare any number of versions with a few registry requests."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from bot.services.core.commands import QueryHandlers
 from bot.services.core.context import Context
 from bot.services.registry.queries import RegistryQueries
 
-if TYPE_CHECKING:  # pandas is for those who compare
+if TYPE_CHECKING:  # pandas is loaded only for comparisons
     from bot.domain.registry import comparison
     from bot.domain.registry.comparison import Comparison
 
-MAX_CACHED_RUNS = 20_000  # runs; about a kilobyte each with thirty metrics
+MAX_CACHED_RUNS = 20_000  # runs; about 1 KB each with 30 metrics
 
 
 class Comparisons:
-    """Compares versions by the metrics of their runs.
+    """Compares versions by their runs' metrics.
 
-    Metrics of runs are cached, and read again only for versions in Staging and Production, whose runs may still get
-    new ones.
+    The metrics are cached. They're read again only for versions in Staging and Production, whose runs can still log new
+    ones.
     """
 
     def __init__(self, context: Context, queries: RegistryQueries) -> None:
@@ -35,7 +35,7 @@ class Comparisons:
         self._run_cache = _RunCache(MAX_CACHED_RUNS)
 
     def handlers(self) -> QueryHandlers:
-        """Return the handlers of comparing queries."""
+        """Return the handlers of `compare` and `best`."""
         return {Compare: self.compare, FindBest: self.best}
 
     def compare(self, command: Compare) -> Comparison:
@@ -48,7 +48,7 @@ class Comparisons:
         return self._compare(command.model, chosen[: command.last], versions, command.metrics or None)
 
     def best(self, command: FindBest) -> comparison.BestVersion:
-        """Find the version that is best by one metric. Raises UnknownModel, and BadInput if no version has it."""
+        """Return the best version by one metric. Raises UnknownModel, and BadInput if no version has the metric."""
         from bot.domain.registry import comparison
 
         versions = self._fetch_versions(command.model)
@@ -56,7 +56,7 @@ class Comparisons:
         return comparison.best_version(compared, command.metric, lowest=command.lowest or None)
 
     def _fetch_versions(self, model: str) -> list[VersionInfo]:
-        """Return the versions, newest first, with one request; a second one if there are none."""
+        """Return the versions, newest first. One request, or two if there are none."""
         versions = self._context.registry.versions(model)
         if versions and versions[0].model == model:
             return versions
@@ -65,7 +65,7 @@ class Comparisons:
     def _select_versions(
         self, model: str, refs: Sequence[VersionRef], versions: Sequence[VersionInfo]
     ) -> list[VersionInfo]:
-        """Return the given versions, newest first. Aliases take one more request."""
+        """Return the given versions, newest first. Aliases need one more request."""
         needs_aliases = any(ref.kind == "alias" for ref in refs)
         about = self._context.registry.model(model) if needs_aliases else ModelInfo(name=model)
         found = {one.version: one for one in (resolve_version(ref, about, versions) for ref in refs)}
@@ -89,7 +89,7 @@ class Comparisons:
         )
 
     def _fetch_runs(self, versions: Iterable[VersionInfo]) -> dict[str, RunInfo]:
-        """Return the runs of these versions, by id."""
+        """Return the runs of these versions, by ID."""
         wanted = {version.run_id: version for version in versions if version.run_id}
         known = self._run_cache.get(run_id for run_id, one in wanted.items() if one.stage not in TARGET_STAGES)
         missing = [run_id for run_id in wanted if run_id not in known]
@@ -107,7 +107,7 @@ class _RunCache:
         self._lock = threading.Lock()
 
     def get(self, ids: Iterable[str]) -> dict[str, RunInfo]:
-        """Return those of the runs that are cached."""
+        """Return the runs that are cached, by ID."""
         with self._lock:
             found = {run_id: self._runs[run_id] for run_id in ids if run_id in self._runs}
             for run_id in found:
@@ -115,7 +115,7 @@ class _RunCache:
         return found
 
     def put(self, runs: Iterable[RunInfo]) -> None:
-        """Cache runs, and evict the least recently used ones."""
+        """Cache runs and evict the least recently used ones."""
         with self._lock:
             self._runs.update((run.id, run) for run in runs)
             while len(self._runs) > self._max_size:

@@ -1,4 +1,4 @@
-"""Edit the registry: descriptions, tags, archiving, and repairs of stages."""
+"""Edit the registry: set descriptions and tags, archive versions, and repair stages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_AUDITED_TEXT = 500  # characters of a description in an audit event
 
 
 class RegistryEdits:
-    """Edits the registry; archiving and repairs are transitions, which the executor makes."""
+    """Edits the registry. Archiving and repairs are transitions, which the executor carries out."""
 
     def __init__(self, context: Context, queries: RegistryQueries, access: AccessControl) -> None:
         self._context = context
@@ -39,7 +39,7 @@ class RegistryEdits:
         self._context.registry.set_description(command.model, number, command.text)
         if self._read_description(command)[1] != command.text:
             raise RegistryRefused(
-                say("{product} took the description but tells another one; look at the version in {product}.")
+                say("{product} accepted the description but returned a different one. Check it in {product}.")
             )
         after = truncate(command.text, MAX_AUDITED_TEXT)
         self._finish(
@@ -56,15 +56,17 @@ class RegistryEdits:
         wrong = [key for key, value in tags.items() if current.get(key) != value]
         if wrong:
             keys = [Code(key) for key in wrong]
-            raise RegistryRefused(say("{product} took the tags but tells others: {keys}.", keys=keys))
+            raise RegistryRefused(
+                say("{product} accepted the tags but returned different values for {keys}.", keys=keys)
+            )
         evidence = {"before": {key: version.tags.get(key) for key in tags}, "after": dict(tags)}
         self._finish(queued, EventTag.TAGGED, command.model, version.version, evidence=evidence)
         return CommandResult(answer=edit_messages.tags_confirmation(command.model, version.version, tags))
 
     def require_archivable(self, caller: Caller, command: Archive, *, origin: str) -> VersionInfo:
-        """Return the version to archive, before the caller is asked for confirmation.
+        """Return the version to archive; used before asking the caller for confirmation.
 
-        Raises UnknownVersion, BadInput if it's archived already, and Refused (audited if it's about permission).
+        Raises UnknownVersion, BadInput if it's already archived, and Refused (audited if it's about permission).
         """
         self._access.require_permission(caller, Permission.ARCHIVE, model=command.model, origin=origin)
         version = self._queries.version(command.model, command.version)
@@ -97,12 +99,12 @@ class RegistryEdits:
         with self._context.ledger.write() as tx:
             notice = tx.drift_notice(notice_id)
             if notice.mend is None or not notice.is_repairable:
-                raise Refused("That was mended already.")
+                raise Refused("That has already been repaired.")
             if any(
                 transition.finding == notice_id and transition.state in UNFINISHED_STATES
                 for transition in tx.transitions(notice.model)
             ):
-                raise Refused("Somebody is mending it already.")
+                raise Refused("A repair is already in progress.")
             transition_id = f"mend:{notice_id}:{self._context.new_id()}"
             tx.add_transition(
                 repair_transition(transition_id, notice.model, notice.mend, notice.stage, actor, now, notice_id)
@@ -110,7 +112,7 @@ class RegistryEdits:
         return notice.model
 
     def _read_description(self, command: Describe) -> tuple[int | None, str]:
-        """Return the version number (None for the model) and the present description."""
+        """Return the version number (None for the model) and the current description."""
         if command.version is None:
             return None, self._queries.model_and_versions(command.model)[0].description
         version: VersionInfo = self._queries.version(command.model, command.version)
@@ -125,7 +127,7 @@ class RegistryEdits:
             subject=subject,
             model=model,
             origin="registrar",
-            **fields,  # type: ignore[arg-type]  # before, after and evidence, as the callers above give them
+            **fields,  # type: ignore[arg-type]  # before, after, and evidence, as the callers above pass them
         )
         with self._context.ledger.write() as tx:
             if mark_done(tx, queued):

@@ -1,4 +1,4 @@
-"""Read models and versions from the registry, with what the ledger knows about them."""
+"""Read models and versions from the registry, together with the ledger's facts about them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from dataclasses import replace
 from bot.domain.commands.registry import ListModels, ShowModel
 from bot.domain.core.errors import LedgerUnavailable, RegistrarError, UnknownModel
 from bot.domain.core.sentence import Sentence
-from bot.domain.promotions.request import OPEN_STATES, Request, Vote
+from bot.domain.promotions.request import OPEN_STATES, Request
 from bot.domain.promotions.views import ModelView
+from bot.domain.promotions.votes import Vote
 from bot.domain.registry.model import (
     ModelInfo,
     ModelPackage,
@@ -34,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 class RegistryQueries:
-    """Reads models, versions and model cards. Nothing here changes anything."""
+    """Reads models, versions, and model cards. Nothing here changes anything."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -55,8 +56,8 @@ class RegistryQueries:
     def model_and_versions(self, name: str) -> tuple[ModelInfo, list[VersionInfo]]:
         """Return a model and its versions, newest first, with two registry requests.
 
-        Raises UnknownModel, with the closest name. That includes a name in another letter case, which some databases
-        would find: policy rules match exact names.
+        Raises UnknownModel with the closest name. That includes a name with different case, which some databases would
+        find, because policy rules match exact names.
         """
         try:
             model, versions = self._context.registry.model(name), self._context.registry.versions(name)
@@ -66,7 +67,7 @@ class RegistryQueries:
         return model, versions
 
     def model_view(self, name: str) -> ModelView:
-        """Return everything about a model; without requests if there is no ledger. Raises UnknownModel."""
+        """Return everything about a model, without requests if the ledger is unavailable. Raises UnknownModel."""
         model, versions = self.model_and_versions(name)
         requests: list[Request] = []
         with suppress(LedgerUnavailable), self._context.ledger.read() as reader:
@@ -78,14 +79,14 @@ class RegistryQueries:
         return ModelView(model, with_aliases, requests, blocks)
 
     def version(self, name: str, ref: VersionRef) -> VersionInfo:
-        """Return one version. Raises UnknownModel, UnknownVersion."""
+        """Return one version. Raises UnknownModel and UnknownVersion."""
         model, versions = self.model_and_versions(name)
         return _with_aliases(resolve_version(ref, model, versions), model)
 
     def version_card(self, name: str, ref: VersionRef) -> VersionCard:
-        """Return the model card of one version. Raises UnknownModel, UnknownVersion.
+        """Return the model card of one version. Raises UnknownModel and UnknownVersion.
 
-        Facts from model files or from the ledger are left out if those can't be read.
+        Omits facts from model files or the ledger if those can't be read.
         """
         model, versions = self.model_and_versions(name)
         version = _with_aliases(resolve_version(ref, model, versions), model)
@@ -120,14 +121,14 @@ class RegistryQueries:
         try:
             return self._context.tracker.package(version)
         except RegistrarError as error:
-            log.info("the files of %s v%s cannot be read: %s", version.model, version.version, error)
+            log.info("can't read the files of %s v%s: %s", version.model, version.version, error)
             return None
 
     def _algorithm(self, version: VersionInfo, run: RunInfo | None, package: ModelPackage | None) -> str | None:
         try:
             return self._context.algorithm(version, run or RunInfo(id=""), package)
         except RegistrarError as error:
-            log.info("the model file of %s v%s cannot be read: %s", version.model, version.version, error)
+            log.info("can't read the model file of %s v%s: %s", version.model, version.version, error)
             return None
 
     def _unknown_model(self, name: str) -> Sentence:

@@ -1,4 +1,4 @@
-"""Register versions from runs, with a proposed semver."""
+"""Register versions from runs with a proposed semver."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from bot.services.core.commands import CommandResult, RegistryChangeHandlers
 from bot.services.core.context import Context
 from bot.services.registry.announcements import announce_versions
 
-LOCK_TIMEOUT = 5.0  # seconds to wait for another process; then the command is retried later
+LOCK_TIMEOUT = 5.0  # seconds to wait for another process; after that, the command is retried later
 LOCK_POLL_INTERVAL = 0.2  # seconds
-MAX_RECENT = 20  # recent registrations searched for semvers that MLflow doesn't have yet
-LEASE = timedelta(seconds=90)  # longer than the timeouts of all registry calls of one registration
+MAX_RECENT = 20  # recent registrations to search for semvers that MLflow doesn't have yet
+LEASE = timedelta(seconds=90)  # longer than the timeouts of all registry calls in one registration
 
 
 class Registration:
@@ -52,23 +52,23 @@ class Registration:
     def execute(self, queued: QueuedCommand, command: Register) -> CommandResult:
         """Register a version, audit it, and announce it in the channel. See `RegistryChangeHandler`.
 
-        The version is created unless an earlier attempt has, and gets the recorded semver, if there is one. Raises
-        UnknownRun, UnknownVersion, BadInput, RegistryRefused, RegistryUnreachable, Busy.
+        Creates the version unless an earlier attempt did, and sets the recorded semver if there is one. Raises
+        UnknownRun, UnknownVersion, BadInput, RegistryRefused, RegistryUnreachable, and Busy.
         """
         run = self._context.tracker.runs([command.run_id]).get(command.run_id)
         if run is None or run.is_deleted:
             raise UnknownRun(
-                say("{product} has no run {run}. Copy its id from the run's page.", run=Name(command.run_id))
+                say("{product} has no run {run}. Copy the ID from the run's page.", run=Name(command.run_id))
                 if run is None
-                else say("Run {run} is deleted in {product}; restore it first.", run=Name(command.run_id))
+                else say("Run {run} was deleted in {product}. Restore it first.", run=Name(command.run_id))
             )
-        # Two registrations at once, here or in another process, would get the same semver.
+        # Concurrent registrations, here or in another process, would get the same semver.
         with self._locks[command.model], self._exclusive(command.model):
             version, answer = self._register(queued, command, run)
         with self._context.ledger.write() as tx:
             if mark_done(tx, queued, str(answer)):
                 announce_versions(tx, self._context, version, (version.version,), registered_by=queued.caller)
-                # The ledger knows the version now, so a late retry finds it without this tag.
+                # The ledger has the version now, so a late retry finds it without this tag.
                 tx.add_tag_update(
                     TagUpdate(
                         id=f"{queued.id}:registered",
@@ -81,7 +81,7 @@ class Registration:
 
     @contextmanager
     def _exclusive(self, model: str) -> Iterator[None]:
-        """Wait until no other process registers a version of this model. Raises Busy after LOCK_TIMEOUT."""
+        """Wait until no other process is registering a version of this model. Raises Busy after LOCK_TIMEOUT."""
         name = _lease_name(model)
         deadline = time.monotonic() + LOCK_TIMEOUT
         while True:
@@ -140,7 +140,7 @@ class Registration:
     ) -> VersionInfo | None:
         """Return the version that an earlier attempt created, or None. Raises UnknownVersion if it has been deleted.
 
-        If the registry's answer got lost, the version isn't recorded yet, so it's found by its tag.
+        If the registry's response was lost, the version isn't recorded yet, so it's found by its tag.
         """
         if recorded_event is None:
             return next((version for version in versions if version.tags.get(COMMAND_TAG) == queued.id), None)
@@ -160,8 +160,8 @@ class Registration:
     ) -> SemverProposal:
         """Audit the version and its semver before the semver is written to MLflow; return the recorded proposal.
 
-        From then on it never changes. Raises Busy if another process has registered a version since `recent` was
-        read, because it may have the same semver.
+        Once recorded, the proposal never changes. Raises Busy if another process has registered a version since
+        `recent` was read, because that version can have the same semver.
         """
         now = self._context.clock.now()
         with self._context.ledger.write() as tx:
@@ -192,7 +192,7 @@ class Registration:
         return proposal
 
     def _require_exact_name(self, name: str, versions: Sequence[VersionInfo]) -> None:
-        """Raise UnknownModel if the model exists in another letter case; a new name is fine."""
+        """Raise UnknownModel if the model exists with different case; a new name is fine."""
         try:
             stored_name = versions[0].model if versions else self._context.registry.model(name).name
         except UnknownModel:
@@ -220,7 +220,7 @@ class Registration:
         )
         if version.semver in {None, proposal.semver}:
             return proposal
-        kept = say("{semver} was set before this was recorded, so it stays", semver=Code(version.semver or ""))
+        kept = say("{semver} was already set, so it was kept", semver=Code(version.semver or ""))
         return SemverProposal(
             semver=str(version.semver), bump=None, reasons=(kept,), base_version=None, overridden=False
         )
@@ -247,7 +247,7 @@ class Registration:
 
 
 def registration_event(reader: LedgerReader, queued: QueuedCommand) -> Event | None:
-    """Return the audit event of the version that a command registered, searching back to its submission."""
+    """Return the audit event of the version that a command registered, searching back to when it was queued."""
     model, run, before = str(queued.command["model"]), queued.command["run_id"], None
     while events := reader.latest_audit_events(
         model=model, tags=[EventTag.REGISTERED], since=queued.at, before_number=before
@@ -264,7 +264,7 @@ def _recent_registrations(reader: LedgerReader, model: str) -> list[ChainedEvent
 
 
 def _recorded_proposal(recorded_event: Event) -> SemverProposal:
-    """Return the recorded proposal, with its reasons as one text and without its bump, which isn't recorded."""
+    """Return the recorded proposal, with its reasons as one text. Its bump isn't recorded, so it's None."""
     facts = recorded_event.evidence
     return SemverProposal(
         semver=facts["semver"],
@@ -284,7 +284,7 @@ def _lease_name(model: str) -> str:
 
 
 def _busy_message(model: str) -> Sentence:
-    return say("Another version of {model} is being registered at this moment.", model=Name(model))
+    return say("Another version of {model} is being registered right now.", model=Name(model))
 
 
 def base_version(others: Sequence[VersionInfo]) -> VersionInfo | None:

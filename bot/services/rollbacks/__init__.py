@@ -1,1 +1,1 @@
-"""Going back in Production, and its history."""
+"""Rollbacks and the history of Production."""

@@ -1,4 +1,4 @@
-"""Read the history of Production: which version served when, and who decided it."""
+"""Read the history of Production: which version served when, and who decided."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from bot.domain.commands.rollbacks import ShowHistory
-from bot.domain.promotions.request import counting_approvals
+from bot.domain.promotions.votes import counting_approvals
 from bot.domain.registry.model import (
     Stage,
 )
@@ -20,7 +20,7 @@ from bot.services.core.context import Context
 from bot.services.registry.queries import RegistryQueries
 
 MAX_CHART_PERIODS = 50  # serving periods in a chart
-TRANSITIONS_PAGE_SIZE = 100  # transitions on the first page; each further page is twice as long
+TRANSITIONS_PAGE_SIZE = 100  # transitions on the first page; the total doubles with each page
 
 
 class ProductionHistory:
@@ -39,15 +39,15 @@ class ProductionHistory:
         return list(self.timeline(ShowHistory(model=name, last=limit)).periods)
 
     def timeline(self, command: ShowHistory) -> Timeline:
-        """Return which versions were in Production: the last ones, or those in a time window.
+        """Return which versions were in Production: the latest ones, or those in a time window.
 
-        Only the ledger is read, unless it doesn't know the model. Raises UnknownModel and BadInput.
+        Reads only the ledger, unless it doesn't have the model. Raises UnknownModel and BadInput.
         """
         now = self._context.clock.now()
         window = None if command.at is None else resolve_window(command.at, now)
         with self._context.ledger.read() as reader:
             limit = command.last if window is None else MAX_CHART_PERIODS
-            # Newest first, and more than the limit if there are that many.
+            # Newest first; more than `limit` if there are that many.
             recent = _read_periods(reader, command.model, lambda found: len(found) > limit)
             periods = recent if window is None else _periods_around(reader, command.model, window)
             first = reader.first_transition(command.model, Stage.PRODUCTION)
@@ -81,29 +81,29 @@ class ProductionHistory:
 
 
 def _periods_around(reader: LedgerReader, model: str, requested: TimeWindow) -> list[ServingPeriod]:
-    """Return serving periods, newest first: from just after the window to the last one that began before it."""
+    """Return serving periods, newest first: from just after the window to the last one that started before it."""
     end = requested.end or requested.start
     periods = _read_periods(reader, model, lambda periods: _reaches_back_to(periods, requested.start), until=end)
     if sum(period.since > end for period in periods) < 2:
-        # The next period tells how long the newest one here served, so there has to be one in between.
+        # The newest period here ends when the next one starts, so there must be one in between.
         return _read_periods(reader, model, lambda periods: _reaches_back_to(periods, requested.start))
     return periods
 
 
 def _reaches_back_to(periods: Sequence[ServingPeriod], time: datetime) -> bool:
-    """Tell whether a period that began by `time` is among them; the last one may have begun earlier than is known."""
+    """Return whether a period started by `time`. The last one doesn't count: it can have started earlier than known."""
     return len(periods) > 1 and periods[-2].since <= time
 
 
 def _read_periods(
     reader: LedgerReader, model: str, is_enough: Callable[[list[ServingPeriod]], bool], until: datetime | None = None
 ) -> list[ServingPeriod]:
-    """Return serving periods, newest first, reading transitions page by page until `is_enough` says so."""
+    """Return serving periods, newest first, reading pages of transitions until `is_enough` returns True."""
     transitions: list[Transition] = []
     while True:
         limit = max(
             TRANSITIONS_PAGE_SIZE, len(transitions)
-        )  # twice as many each time, so that many are not gone through many times
+        )  # doubles each time, so long histories aren't processed many times over
         before_id = transitions[-1].id if transitions else None
         page = reader.transitions(model, stage=Stage.PRODUCTION, limit=limit, before_id=before_id, until=until)
         transitions += page
@@ -113,7 +113,7 @@ def _read_periods(
 
 
 def _neighbors(periods: Sequence[ServingPeriod], requested: TimeWindow | None) -> dict[str, ServingPeriod | None]:
-    """Return the last period that began before the window, and the first one after it."""
+    """Return the last period that started before the window, and the first one after it."""
     if requested is None:
         return {}
     end = requested.end or requested.start

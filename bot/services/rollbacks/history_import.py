@@ -1,4 +1,4 @@
-"""Import what was in Production before Registrar from a file, ahead of the history in the ledger."""
+"""Import the history of Production from before Registrar, and put it ahead of the ledger's history."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bot.services.registry.queries import RegistryQueries
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    """How many rows the file has, and how many of them were added."""
+    """The number of rows in the file, and how many of them were added."""
 
     rows: int
     added: int
@@ -38,13 +38,13 @@ class HistoryImporter:
         self._access = access
 
     def import_rows(self, caller: Caller, text: str, *, digest: str, reason: str, origin: str) -> ImportResult:
-        """Import all rows of a file or none; rows that were imported before are skipped.
+        """Import all rows of a file or none; skip rows that have already been imported.
 
         `text` is the file, and `digest` its SHA-256. Raises Refused (audited), BadInput with the invalid row, and
         Unreachable.
         """
         if not reason:
-            raise BadInput("An import needs a reason: the audit log keeps it.")
+            raise BadInput("An import needs a reason for the audit log.")
         self._access.require_permission(caller, Permission.IMPORT_HISTORY, origin=origin)
         periods = sorted(parse_imported_periods(text), key=lambda period: period.model)
         by_model = {

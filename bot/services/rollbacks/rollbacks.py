@@ -1,4 +1,4 @@
-"""Roll back at a person's request, and unblock versions that were rolled back."""
+"""Roll back Production for a person, and unblock versions that were rolled back."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from bot.services.registry.queries import RegistryQueries
 from bot.services.transitions import rollback_records
 from bot.services.transitions.loadability import LoadabilityChecks
 
-MAX_TRANSITIONS = 400  # of Production, searched for rollback targets
+MAX_TRANSITIONS = 400  # transitions of Production to search for rollback targets
 
 
 class Rollbacks:
-    """Adds the transitions of rollbacks; the executor makes them."""
+    """Adds the transitions for rollbacks. The executor carries them out."""
 
     def __init__(
         self,
@@ -57,11 +57,11 @@ class Rollbacks:
     def roll_back(self, queued: QueuedCommand, command: Rollback) -> CommandResult:
         """Add the transition that rolls Production back. See `RegistryChangeHandler`.
 
-        Raises Refused if there is no target, if the given version never served or is blocked, or if it may not load
-        and the command doesn't force it; BadInput if it's in Production already.
+        Raises Refused if there's no target, if the given version never served or is blocked, or if it might not load
+        and the command doesn't force it. Raises BadInput if the version is already in Production.
         """
         if not command.reason:
-            raise BadInput("A rollback needs a reason: whoever made the version gets to read it.")
+            raise BadInput("A rollback needs a reason, so the version's author knows what went wrong.")
         with self._context.ledger.read() as reader:
             periods = self.serving_periods(reader, command.model)
             blocked = {block.version for block in reader.rollback_blocks(command.model)}
@@ -69,7 +69,7 @@ class Rollbacks:
         incumbent = self._incumbent(command.model, periods)
         target = self._choose_target(command, periods, blocked, snapshot)
         if target == incumbent:
-            raise BadInput(say("v{v} of {model} serves in Production already.", v=target, model=Name(command.model)))
+            raise BadInput(say("v{v} of {model} is already in Production.", v=target, model=Name(command.model)))
         self._require_target(command.model, target)
         with self._context.ledger.read() as reader:
             identity = rollback_records.identity_when_served(reader, command.model, target)
@@ -95,9 +95,9 @@ class Rollbacks:
         return CommandResult(transition_id=transition.id, due_model=command.model)
 
     def check_named_target(self, command: Rollback) -> None:
-        """Return if the given version can be a target, before anyone is asked for a reason. Raises Refused.
+        """Raise Refused if the given version can't be a target; used before asking anyone for a reason.
 
-        Only the ledger is read; whatever it can't tell (an alias, a model without a history) is left to `roll_back`.
+        Reads only the ledger. `roll_back` checks whatever it can't answer (an alias, a model without history).
         """
         with self._context.ledger.read() as reader:
             is_known = bool(reader.transitions(command.model, stage=Stage.PRODUCTION, limit=1))
@@ -105,24 +105,24 @@ class Rollbacks:
             self._require_target(command.model, int(command.version.value))
 
     def _require_target(self, model: str, version: int) -> None:
-        """Raise Refused for a version that never served or is blocked, even with `--force`."""
+        """Raise Refused for a version that never served or is blocked; `--force` doesn't change that."""
         with self._context.ledger.read() as reader:
             no_target = rollback_records.why_not_a_target(reader, model, version)
         if no_target is not None:
             raise Refused(no_target)
 
     def _load_problems(self, command: Rollback, target: int, incumbent: int | None) -> tuple[Sentence, ...]:
-        """Return why the target may not load. With `--force`, unavailable files are a reason, and not an error."""
+        """Return why the target might not load. With `--force`, unavailable files are a reason instead of an error."""
         try:
             return self._loadability.problems(command.model, target, incumbent)
         except Unreachable as error:
             if (
                 isinstance(error, FilesUnreachable) and not command.force
-            ):  # otherwise it would wait for them without telling anyone
+            ):  # otherwise, it would wait for them without telling anyone
                 raise Refused(words.loadability_unknown_refusal(command.model, target, error.sentence)) from error
             if not command.force:
                 raise
-            return (say("its run and files could not be looked at ({why})", why=error.sentence),)
+            return (say("its run and files couldn't be checked ({why})", why=error.sentence),)
 
     def roll_back_for_incident(self, caller: Caller, incident_id: str, *, origin: str) -> str:
         """Add the transition for the rollback that an incident proposes; return the model to execute it for.
@@ -142,7 +142,7 @@ class Rollbacks:
                 transition.kind is TransitionKind.ROLLBACK and transition.state in UNFINISHED_STATES
                 for transition in transitions
             ):
-                raise Refused("A rollback is under way already; the thread tells how it goes.")
+                raise Refused("A rollback is already in progress. Follow along in the thread.")
             periods = serving_periods(transitions)
             if (
                 not incident.is_open
@@ -152,7 +152,7 @@ class Rollbacks:
             ):
                 raise Refused(
                     say(
-                        "Production has moved since, so nothing was done. Look at it again: {show}",
+                        "Production has changed since then, so I did nothing. Check the model: {show}",
                         show=Code(f"/model show {incident.model}"),
                     )
                 )
@@ -178,14 +178,14 @@ class Rollbacks:
         return incident.model
 
     def unblock(self, caller: Caller, command: Unblock, *, origin: str) -> CommandResult:
-        """Unblock a version, and return the answer. Reads the ledger, and profiles of earlier approvers from Slack.
+        """Unblock a version and return the answer. Reads the ledger, and profiles of earlier approvers from Slack.
 
-        Afterwards, transitions may be due for requests that only waited for this.
+        Afterward, transitions can be due for requests that were only waiting for this.
 
         Raises BadInput if the version isn't blocked, and LedgerUnavailable.
         """
         if not command.reason:
-            raise BadInput("Unblocking needs a reason: someone rolled that version back as bad.")
+            raise BadInput("Unblocking needs a reason, because that version was rolled back as bad.")
         version, now, by = (
             self._version_number(command.model, command.version),
             self._context.clock.now(),
@@ -215,9 +215,7 @@ class Rollbacks:
                 )
         if not blocks:
             raise BadInput(words.not_blocked_refusal(command.model, version))
-        answer = say(
-            "Unblocked {v} of {model}, and told the channel.", v=Code(f"v{version}"), model=Name(command.model)
-        )
+        answer = say("Unblocked {v} of {model} and told the channel.", v=Code(f"v{version}"), model=Name(command.model))
         return CommandResult(answer=answer, due_model=command.model)
 
     def serving_periods(self, reader: LedgerReader, model: str) -> list[ServingPeriod]:
@@ -225,7 +223,7 @@ class Rollbacks:
         return serving_periods(reader.transitions(model, stage=Stage.PRODUCTION, limit=MAX_TRANSITIONS))
 
     def _incumbent(self, model: str, periods: list[ServingPeriod]) -> int | None:
-        """Return the version in Production: from the history, or from the registry if there is none."""
+        """Return the version in Production: from the history, or from the registry if there's no history."""
         if periods:
             return periods[0].version if periods[0].until is None else None
         _, versions = self._queries.model_and_versions(model)

@@ -1,4 +1,4 @@
-"""Answers to lookups as blocks: models, versions, requests, history, help."""
+"""Answers to lookups as blocks: models, versions, and requests."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from bot.domain.core.numbers import format_number, pluralize
 from bot.domain.core.sentence import truncate
 from bot.domain.policy.policy import is_slack_id
 from bot.domain.promotions import messages as promotion_messages
-from bot.domain.promotions.request import Request, RequestState, Vote
+from bot.domain.promotions.request import Request, RequestState
 from bot.domain.promotions.views import ModelView
+from bot.domain.promotions.votes import Vote
 from bot.domain.registry.comparison import BestVersion
 from bot.domain.registry.comparison_messages import describe_best_version
 from bot.domain.registry.model import ModelInfo, Stage, VersionInfo, product
@@ -47,19 +48,19 @@ from bot.slack.core.blocks import (
 
 PREVIOUS_PAGE, NEXT_PAGE = "page_back", "page_on"
 CONFIRM_ARCHIVE, CANCEL_ARCHIVE = "archive_confirmed", "archive_kept"
-MAX_LINK_LENGTH = 1200  # characters of an address; a name in letters far from Latin can make a longer one
-MAX_ALIASES = 5  # shown for a version; the rest is counted
+MAX_LINK_LENGTH = 1200  # characters of a URL; a name in a non-Latin script can make it longer
+MAX_ALIASES = 5  # shown for a version; the rest are counted
 MAX_REQUESTS = 5  # open requests shown below a model's versions
-MAX_DESCRIPTION_LENGTH = 500  # characters of a description: MLflow has the rest
-RUN_ID_LENGTH = 8  # characters of a run's id in a row; the version's own answer links to it
-PAGE_SIZE = 20  # rows of a list in one answer; more are counted
+MAX_DESCRIPTION_LENGTH = 500  # characters of a description; MLflow has the rest
+RUN_ID_LENGTH = 8  # characters of a run's ID in a row; the answer about one version links to the run
+PAGE_SIZE = 20  # rows of a list in one answer; the rest are counted
 
 
 def model_list(models: Sequence[ModelInfo], search: str, page: int = 1) -> Message:
-    """Return one page (the first is 1) of the models, with what is in Staging and Production."""
+    """Return one page (the first is 1) of the models, with their versions in Staging and Production."""
     if not models:
         return text_message(
-            f"No model's name holds {code(search)}." if search else f"{product().name} has no registered models yet."
+            f"No model name contains {code(search)}." if search else f"{product().name} has no registered models yet."
         )
     pages = -(-len(models) // PAGE_SIZE)
     page = min(page, pages)
@@ -72,7 +73,7 @@ def model_list(models: Sequence[ModelInfo], search: str, page: int = 1) -> Messa
 
 
 def _page_buttons(page: int, pages: int, command: str, labels: tuple[str, str]) -> ActionsBlock:
-    """Return the buttons that turn the page; they carry the command's arguments."""
+    """Return the paging buttons; their values are the command's arguments."""
     buttons = [
         ButtonElement(text=name, action_id=action, value=f"{command} --page {to}")
         for name, action, to in zip(labels, (PREVIOUS_PAGE, NEXT_PAGE), (page - 1, page + 1), strict=True)
@@ -90,7 +91,7 @@ _SHOWN_STAGES = (Stage.PRODUCTION, Stage.STAGING)
 
 
 def model_answer(view: ModelView, page: int = 1) -> Message:
-    """Return a model's versions, one page of them (the first is 1), and its open requests."""
+    """Return one page (the first is 1) of a model's versions, and its open requests."""
     name = code(view.model.name, 120)
     pages = -(-len(view.versions) // PAGE_SIZE)
     page = max(1, min(page, pages))
@@ -104,7 +105,7 @@ def model_answer(view: ModelView, page: int = 1) -> Message:
     if pages > 1:
         show_command = code(f"/model show {truncate(view.model.name, 120)} VERSION")
         turn = _page_buttons(page, pages, f"show {shlex.quote(view.model.name)}", ("Newer", "Older"))
-        blocks += [context_line(f"Page {page} of {pages}, {count}. One of them: {show_command}"), turn]
+        blocks += [context_line(f"Page {page} of {pages}, {count}. Show one: {show_command}"), turn]
     if view.requests:
         blocks.append(section("\n".join(_request_row(request) for request in view.requests[:MAX_REQUESTS])))
     if (more := len(view.requests) - MAX_REQUESTS) > 0:
@@ -133,23 +134,23 @@ def _stage_label(stage: Stage) -> str:
 _REGISTRATION_PROBLEMS = {
     "READY": "",
     "FAILED_REGISTRATION": "*registration failed*",
-    "PENDING_REGISTRATION": "being registered",
+    "PENDING_REGISTRATION": "registration pending",
 }
 
 
 def _registration_problem(version: VersionInfo) -> str:
-    """Return what is wrong with a version's registration, or nothing."""
+    """Return what's wrong with a version's registration; empty if it's ready."""
     return _REGISTRATION_PROBLEMS.get(version.status, code(version.status, 30))
 
 
 def version_answer(view: VersionCard, links: RegistryLinks) -> Message:
-    """Return a version's metadata card: every field with its value or "missing"."""
+    """Return a version's metadata card: every field with its value, or "missing"."""
     card, version = view.card, view.version
     name = f"{code(version.model, 120)} {code(f'v{version.version}')}"
     fields = [f"*{_field_label(field)}*\n{_field_value(field, getattr(card, field))}" for field in _SHORT_FIELDS]
     rows = [f"*{_field_label(field)}*  {_field_value(field, getattr(card, field))}" for field in _LONG_FIELDS]
     missing = card.missing()
-    full = f"{round(100 * card.completeness())} % filled"
+    full = f"{round(100 * card.completeness())}% filled"
     gaps = f". Missing: {', '.join(_field_label(field).lower() for field in missing)}" if missing else ""
     status = f"  ·  {status}" if (status := _registration_problem(version)) else ""
     aliases = "".join(f"  ·  {alias}" for alias in _alias_texts(version.aliases))
@@ -184,7 +185,7 @@ _SHORT_FIELDS = (
     "git_commit",
 )
 _LONG_FIELDS = ("metrics", "hyperparameters", "tags", "dependencies")
-_MAX_PAIRS_LENGTH = 1500  # characters of all metrics, parameters, or tags; the rest is counted
+_MAX_PAIRS_LENGTH = 1500  # characters of all metrics, parameters, or tags; the rest are counted
 
 
 def _field_label(field: str) -> str:
@@ -215,7 +216,7 @@ def _plain_value(value: object) -> str:
 
 
 def _alias_texts(aliases: Sequence[str], *, limit: int = MAX_ALIASES, max_length: int = 60) -> list[str]:
-    """Return up to `limit` aliases, `max_length` characters of each; the others are counted."""
+    """Return up to `limit` aliases, with up to `max_length` characters each; the rest are counted."""
     return first_rows_and_count(limit, [code(f"@{alias}", max_length) for alias in aliases])
 
 
@@ -228,13 +229,13 @@ def _link_blocks(view: VersionCard, links: RegistryLinks) -> list[Block]:
 
 
 def chart_sent_directly(link: str) -> Message:
-    """Return where the chart was sent if only one person sees the answer: Slack shows no picture there."""
+    """Return where the chart was sent; Slack doesn't show images in answers that only one person sees."""
     destination = f"<{escape(link)}|our direct messages>" if link else "our direct messages"
     return text_message(f"The chart is in {destination}.")
 
 
 def archive_question(draft_id: str, model: str, version: str) -> Message:
-    """Return the confirmation before a version is archived; the buttons carry the draft's id."""
+    """Return the confirmation before a version is archived; the buttons' value is the draft's ID."""
     text = to_mrkdwn(messages.archive_question(model, version))
     buttons = [
         ButtonElement(text="Archive it", action_id=CONFIRM_ARCHIVE, value=draft_id, style="danger"),
@@ -252,13 +253,13 @@ def _description_quote(description: str) -> str:
 
 
 def request_list(requests: Sequence[Request]) -> Message:
-    """Return the requests that wait."""
+    """Return the open requests."""
     if not requests:
         return text_message("No open requests.")
     rows = fitting_rows([_request_row(request) for request in requests[:PAGE_SIZE]])
     more = len(requests) - len(rows)
     blocks = row_sections(rows)
-    blocks += [context_line(f"{more} more. One model's: {code('/model requests MODEL')}")] if more > 0 else []
+    blocks += [context_line(f"{more} more. For one model: {code('/model requests MODEL')}")] if more > 0 else []
     return build_message(f"{len(requests)} open requests", blocks)
 
 
@@ -269,7 +270,7 @@ def _request_row(request: Request) -> str:
         else f", {request.state.value}"
     )
     name, change = code(request.model, 120), to_mrkdwn(promotion_messages.describe_change(request))
-    return f"• {code(request.id)} {name} {change}, asked by {mention_actor(request.requester)}{until}"
+    return f"• {code(request.id)} {name} {change}, requested by {mention_actor(request.requester)}{until}"
 
 
 def _render_models(command: ListModels, models: Sequence[ModelInfo], context: RenderContext) -> SlackAnswer:

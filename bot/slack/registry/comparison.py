@@ -1,4 +1,4 @@
-"""A comparison as a message: the sentence, the table, and what was left out of it."""
+"""A comparison as a message: the summary, the table, and the number of omitted rows and columns."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from bot.slack.core.blocks import (
 )
 
 MAX_ROWS, MAX_COLUMNS = 100, 20  # Slack's limit for a table; the first row is the heading
-MIN_VERSIONS, MIN_METRICS, METRICS_STEP = 20, 5, 4  # metrics are left out in steps until that many versions fit
-MAX_LEGEND_LENGTH = 700  # characters of what's below the table
-FIXED_COLUMNS = 3  # columns in front of the metrics
-EMPTY_CELL = "–"  # Slack refuses empty cells
+MIN_VERSIONS, MIN_METRICS, METRICS_STEP = 20, 5, 4  # metrics are dropped in steps until this many versions fit
+MAX_LEGEND_LENGTH = 700  # characters below the table
+FIXED_COLUMNS = 3  # columns before the metrics
+EMPTY_CELL = "–"  # Slack rejects empty cells
 BEST_SIGN, BLOCKED_SIGN = "★", "⛔"
 
 TableCell = dict[str, str]
 
 
 def comparison_message(comparison: Comparison) -> tuple[Message, bool]:
-    """Return a comparison for Slack: as many as fit of 99 versions and 17 metrics; and whether that leaves some out."""
+    """Return a comparison for Slack with up to 99 versions and 17 metrics, and whether any had to be omitted."""
     text = to_mrkdwn(summarize_comparison(comparison))
     heading = f"*{code(comparison.model, 120)}*  {text}"
     top = block_dicts([section(heading)])
@@ -65,7 +65,7 @@ def _comparison_files(comparison: Comparison, *, is_cut: bool) -> list[FileUploa
         files.append(FileUpload(f"{name}-metrics.png", picture, "Metrics by version", alt))
     if is_cut:
         fewer = code(f"/model compare {comparison.model} {comparison.versions[-1]} …", 300)
-        missing = f"Slack refused the CSV. To see other versions, name them: {fewer}"
+        missing = f"Slack rejected the CSV. To see other versions, name them: {fewer}"
         files.append(
             FileUpload(f"{name}-versions.csv", to_csv(comparison).encode(), "All versions and metrics", "", missing)
         )
@@ -76,9 +76,9 @@ RENDERERS: Renderers = {Compare: _render_comparison}
 
 
 def _table_rows(comparison: Comparison, metrics: Sequence[str], max_length: int) -> list[list[TableCell]]:
-    """Return the heading and as many versions as fit in `max_length` characters, always with the one in Production.
+    """Return the heading and as many versions as fit in `max_length` characters, always including Production.
 
-    There are fewer metrics if too few versions would fit.
+    If too few versions fit, some metrics are dropped.
     """
     incumbent = comparison.incumbent_row
     order = sorted(range(len(comparison.frame)), key=lambda at: at != incumbent)[: MAX_ROWS - 1]
@@ -126,7 +126,7 @@ def _text_cells(texts: Sequence[str]) -> list[TableCell]:
 
 
 def _table_block(rows: Sequence[Sequence[TableCell]]) -> dict[str, Any]:
-    """Return the table block, which slack_sdk doesn't have yet."""
+    """Return the table block, which slack_sdk doesn't support yet."""
     settings: list[dict[str, str]] = [{}] * FIXED_COLUMNS + [{"align": "right"}] * (len(rows[0]) - FIXED_COLUMNS)
     return {"type": "table", "column_settings": settings, "rows": list(rows)}
 
@@ -134,7 +134,7 @@ def _table_block(rows: Sequence[Sequence[TableCell]]) -> dict[str, Any]:
 def _legend_text(comparison: Comparison, versions: int, metrics: int) -> str:
     parts = [f"{BEST_SIGN} best"]
     if comparison.incumbent is not None:
-        parts.append(f"in brackets the difference to {code(f'v{comparison.incumbent}')} in Production")
+        parts.append(f"in parentheses: difference from {code(f'v{comparison.incumbent}')} in Production")
     left = {"versions": len(comparison.versions) - versions, "metrics": len(comparison.metrics) - metrics}
     if left_out := [f"{n} more {meaning}" for meaning, n in left.items() if n > 0]:
         parts.append(f"{' and '.join(left_out)} in the CSV below")

@@ -1,6 +1,6 @@
-"""A comparison as a picture: one panel per metric, the oldest version left, the newest right.
+"""A comparison as a chart: one panel per metric, oldest version on the left, newest on the right.
 
-Nothing here is matplotlib's global state: no pyplot, no rcParams. So several threads can draw at once.
+This doesn't use matplotlib's global state (no pyplot, no rcParams), so several threads can draw at once.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ from bot.slack.core.chart_style import (
     text_width,
 )
 
-MAX_PANELS = 6  # more is a wallpaper on a phone
-MAX_MARKED_VERSIONS = 40  # versions; of more only the line is drawn
+MAX_PANELS = 6  # more don't fit on a phone
+MAX_MARKED_VERSIONS = 40  # with more versions, only the line is drawn
 
-# Inches: the title, one row of panels, the legend, a line below it.
+# Inches: the title, one row of panels, the legend, and a line below it.
 _TITLE_HEIGHT, _ROW_HEIGHT, _LEGEND_HEIGHT, _NOTE_HEIGHT = 0.65, 2.6, 0.5, 0.3
 _LEFT_MARGIN, _RIGHT_MARGIN, _HEADING_HEIGHT, _AXIS_HEIGHT = 0.9, 0.3, 0.7, 0.4  # inches around the axes within a panel
-_DIGIT_WIDTH = 0.11  # inches that a digit of the small size is wide
+_DIGIT_WIDTH = 0.11  # width in inches of a digit in the small size
 
 
 def comparison_chart(comparison: Comparison) -> bytes:
-    """Return the metrics across versions as a PNG, 1,260 pixels wide: the first six metrics that have a value."""
+    """Return a PNG of metrics by version, 1,260 pixels wide, with the first six metrics that have a value."""
     metrics = _drawn_metrics(comparison)
     columns = 1 if len(metrics) < 2 else 2
     notes = _note_text(comparison, metrics)
@@ -73,7 +73,7 @@ def comparison_chart(comparison: Comparison) -> bytes:
 
 
 def comparison_alt_text(comparison: Comparison) -> str:
-    """Return the picture's alternative text, in at most 1,000 characters."""
+    """Return the chart's alt text, at most 1,000 characters."""
     drawn = _drawn_metrics(comparison)
     if not drawn:
         return truncate(f"{sanitize_text(comparison.model)}: {NO_METRICS}", MAX_ALT_LENGTH)
@@ -138,7 +138,7 @@ def _draw_values(axes: Axes, values: Values, production: int | None, best: int) 
 
 
 def _isolated_values(values: Values) -> Values:
-    """Return the values between two gaps, which a line wouldn't show."""
+    """Return the values that have a gap on both sides, which a line wouldn't show; NaN for the rest."""
     is_missing = np.concatenate([[True], np.isnan(values), [True]])
     return np.where(is_missing[:-2] & is_missing[2:], values, np.nan)
 
@@ -169,7 +169,7 @@ def _style_version_axis(axes: Axes, versions: list[int], production: int | None,
 
 
 def _label_positions(versions: list[int], production: int | None, best: int, width: float) -> list[int]:
-    """Return the places that get a label, so that none touches another: Production, the best and the ends first."""
+    """Return the positions to label so that no labels touch: Production, the best, and the ends first."""
     last = len(versions) - 1
     room = (len(str(max(versions))) + 2) * _DIGIT_WIDTH / width * (last + 1.2)
     evenly = [round(part * last / 6) for part in range(7)]
@@ -181,7 +181,7 @@ def _label_positions(versions: list[int], production: int | None, best: int, wid
     return sorted(chosen)
 
 
-# -- what is written ---------------------------------------------------------------------------------------------------
+# -- legend and notes --------------------------------------------------------------------------------------------------
 
 
 def _draw_legend(figure: Figure, comparison: Comparison, bottom: float) -> None:
@@ -198,7 +198,7 @@ def _draw_legend(figure: Figure, comparison: Comparison, bottom: float) -> None:
 def _note_text(comparison: Comparison, metrics: list[str]) -> str:
     notes = []
     if len(metrics) < len(comparison.metrics):
-        notes.append(f"{len(metrics)} of {len(comparison.metrics)} metrics.")
+        notes.append(f"Showing {len(metrics)} of {len(comparison.metrics)} metrics.")
     if any(np.isnan(comparison.metric_values(metric)).any() for metric in metrics):
-        notes.append("A gap: that version has no value.")
+        notes.append("A gap means that a version has no value.")
     return " ".join(notes)

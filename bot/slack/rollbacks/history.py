@@ -1,4 +1,4 @@
-"""The timeline of Production as a message: which version served when, how it got there, and why."""
+"""The Production timeline as a message: which version served when, how it got there, and why."""
 
 from __future__ import annotations
 
@@ -26,22 +26,24 @@ from bot.slack.core.blocks import (
     to_mrkdwn,
 )
 
-POST_HERE = "timeline_here"  # posts the timeline with its picture in the channel
+POST_HERE = "timeline_here"  # posts the timeline and its chart in the channel
 MIN_REASON_LENGTH = 60  # characters of a reason if there are many rows
-MAX_BUTTON_VALUE = 2000  # of a button
+MAX_BUTTON_VALUE = 2000  # characters in a button's value
 
 
 def timeline_message(timeline: Timeline, command: ShowHistory | None = None) -> Message:
-    """Return the timeline. `command`: if given, a button offers to post it with its picture for the whole channel."""
+    """Return the timeline. With `command`, a button offers to post it with its chart in the channel."""
     name = code(timeline.model, 120)
     head = cut_mrkdwn(_heading(timeline, name), MAX_TEXT_LENGTH)
     rows = _fitting_periods(timeline, MAX_ROWS_LENGTH - len(head))
     blocks: list[Block] = [section(head), *row_sections(rows)]
     left = len(timeline.periods) - len(rows)
     if left or timeline.has_older:
-        older = f"{left} older ones do not fit here." if left else "There are older ones."
+        older = f"{left} older periods don't fit here." if left else "There are older periods."
         blocks.append(
-            context_line(f"{older} One day: {code(f'/model history {truncate(timeline.model, 120)} --at 2026-03-03')}")
+            context_line(
+                f"{older} To see one day: {code(f'/model history {truncate(timeline.model, 120)} --at 2026-03-03')}"
+            )
         )
     if command and timeline.chart_periods:
         blocks += _post_buttons(command)
@@ -60,7 +62,7 @@ def _chart_file(timeline: Timeline) -> FileUpload:
 
     picture = history_chart(timeline.model, timeline.chart_periods, timeline.now, timeline.window)
     alt = history_alt_text(timeline.model, timeline.chart_periods, timeline.now)
-    return FileUpload(f"{safe_file_name(timeline.model)}-production.png", picture, "Timeline of Production", alt)
+    return FileUpload(f"{safe_file_name(timeline.model)}-production.png", picture, "Production timeline", alt)
 
 
 RENDERERS: Renderers = {ShowHistory: _render_history}
@@ -70,14 +72,14 @@ def _heading(timeline: Timeline, name: str) -> str:
     if timeline.window:
         return to_mrkdwn(words.describe_production_at(timeline))
     if not timeline.periods:
-        return f"{name} has not been in Production since Registrar watches it."
+        return f"{name} hasn't been in Production since Registrar started watching it."
     if timeline.periods[0].until is not None:
         return f"*Production of {name}*\nNo version is in Production now."
     return f"*Production of {name}*"
 
 
 def _fitting_periods(timeline: Timeline, max_length: int) -> list[str]:
-    """Return the rows that fit, newest first; with shorter reasons if not all of them fit."""
+    """Return the rows that fit, newest first, with shorter reasons if not all of them fit."""
     rows: list[str] = []
     for max_reason in (words.MAX_REASON_LENGTH, MIN_REASON_LENGTH):
         if len(rows) < len(timeline.periods):
@@ -86,17 +88,17 @@ def _fitting_periods(timeline: Timeline, max_length: int) -> list[str]:
 
 
 def _period_row(timeline: Timeline, period: ServingPeriod, max_reason_length: int) -> str:
-    span = to_mrkdwn(words.describe_period(period, timeline)).replace("serves now", "*serves now*", 1)
+    span = to_mrkdwn(words.describe_period(period, timeline)).replace("serving now", "*serving now*", 1)
     origin = to_mrkdwn(words.describe_entry(period, timeline, max_reason_length))
     return f"• {code(f'v{period.version}')}  {span}\n      {origin}"
 
 
 def _post_buttons(command: ShowHistory) -> list[Block]:
-    """Return the button; none if the command is longer than a button can carry."""
+    """Return the button, or nothing if the command is too long for a button's value."""
     typed = f"history {shlex.quote(command.model)} --last {command.last}"
     if command.at is not None:
         typed += f" --at {command.dump()['at']}"
     if len(typed) > MAX_BUTTON_VALUE:
         return []
-    post = ButtonElement(text="Show the timeline here", action_id=POST_HERE, value=typed)
+    post = ButtonElement(text="Post the timeline here", action_id=POST_HERE, value=typed)
     return [ActionsBlock(block_id="timeline", elements=[post])]

@@ -1,7 +1,7 @@
-"""The timeline of Production as a picture: a row per version, a bar for each period in which it served.
+"""The Production timeline as a chart: a row per version, with a bar for each period in which it served.
 
-Promotions step up, rollbacks step down. A bar's color, and a sign in front of its duration, show how the version got
-there. This uses none of matplotlib's global state, like charts.py.
+Promotions step up, and rollbacks step down. A bar's color, and the sign before its duration, show how the version got
+there. Like charts.py, this doesn't use matplotlib's global state.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ from bot.slack.core.chart_style import (
     text_width,
 )
 
-MAX_VERSIONS = 30  # versions; of more the newest are drawn
-_MAX_TALL_ROWS = 14  # rows up to which each has much room
+MAX_VERSIONS = 30  # with more versions, only the newest are drawn
+_MAX_TALL_ROWS = 14  # with more rows, each one gets less height
 # Inches around the bars.
 _TITLE_HEIGHT, _LEGEND_HEIGHT, _NOTE_HEIGHT, _LEFT_MARGIN, _RIGHT_MARGIN = 0.95, 0.95, 0.3, 0.85, 0.3
-_FUTURE_SHARE = 0.12  # share of the time range left free after now, for the durations of the last bars
-_MIN_BAR_WIDTH = 0.035  # inches: a bar of minutes next to one of months stays visible
+_FUTURE_SHARE = 0.12  # share of the time range left empty after now, for the durations of the last bars
+_MIN_BAR_WIDTH = 0.035  # inches, so a bar of minutes stays visible next to one of months
 
 
 class PeriodOrigin(Enum):
-    """How a period began: its color, sign, and label. The signs tell them apart without colors."""
+    """How a period started: its color, sign, and label. The signs distinguish them without colors."""
 
     PROMOTED = ("#2f6db5", "▲", "promoted")
     ROLLED_BACK = ("#c2410c", "▼", "rolled back")
@@ -70,7 +70,7 @@ _ORIGINS = {
 
 
 def origin_of(period: ServingPeriod) -> PeriodOrigin:
-    """Return how a period began."""
+    """Return how a period started."""
     return _ORIGINS.get(period.started_by.kind, PeriodOrigin.PROMOTED)
 
 
@@ -79,13 +79,13 @@ def history_chart(
 ) -> bytes:
     """Return the periods (newest first) as a PNG, 1,260 pixels wide.
 
-    `window`: the time that was asked about, marked in it.
+    `window` is the requested time, which the chart marks.
     """
     drawn = _newest_periods(periods)
     versions = sorted({period.version for period in drawn})  # the lowest at the bottom, so that promotions step up
     span = max(1.6, len(versions))  # of the rows
     depth = span * (0.42 if len(versions) <= _MAX_TALL_ROWS else 0.25)
-    note = "" if len(drawn) == len(periods) else f"The newest {len(drawn)} of {len(periods)} times are drawn."
+    note = "" if len(drawn) == len(periods) else f"Showing the newest {len(drawn)} of {len(periods)} periods."
     foot = _LEGEND_HEIGHT + (_NOTE_HEIGHT if note else 0)
     height = _TITLE_HEIGHT + depth + foot
     figure = new_figure(height)
@@ -106,10 +106,10 @@ def history_chart(
 
 
 def history_alt_text(model: str, periods: Sequence[ServingPeriod], now: datetime) -> str:
-    """Return the picture's alternative text, in at most 1,000 characters."""
+    """Return the chart's alt text, at most 1,000 characters."""
     text = "; ".join(
         f"v{period.version} {say(origin_of(period).label)} {period.since:%Y-%m-%d %H:%M}, "
-        + ("serves now" if period.until is None else f"served {format_duration(period.duration(now))}")
+        + ("serving now" if period.until is None else f"served {format_duration(period.duration(now))}")
         for period in _newest_periods(periods)
     )
     head = f"Timeline of {sanitize_text(model)} in Production. {_subtitle(periods, now)}"
@@ -117,7 +117,7 @@ def history_alt_text(model: str, periods: Sequence[ServingPeriod], now: datetime
 
 
 def _newest_periods(periods: Sequence[ServingPeriod]) -> list[ServingPeriod]:
-    """Return the periods, newest first, of as many versions as there are rows for."""
+    """Return the periods, newest first, of the newest `MAX_VERSIONS` versions."""
     versions: set[int] = set()
     newest = []
     for period in periods:
@@ -130,13 +130,13 @@ def _newest_periods(periods: Sequence[ServingPeriod]) -> list[ServingPeriod]:
 
 def _subtitle(periods: Sequence[ServingPeriod], now: datetime) -> str:
     if not periods:
-        return "Nothing was in Production yet"
+        return "Nothing has been in Production yet"
     newest = periods[0]
     if newest.until is not None:
-        return f"Nothing serves now, since {_format_moment(newest.until)}"
+        return f"Nothing in Production since {_format_moment(newest.until)}"
     first = "first seen" if newest.predates_registrar else "since"
     duration = format_duration(newest.duration(now))
-    return f"v{newest.version} serves now, {first} {_format_moment(newest.since)} ({duration})"
+    return f"v{newest.version} serving now, {first} {_format_moment(newest.since)} ({duration})"
 
 
 def _format_moment(at: datetime) -> str:
@@ -147,7 +147,7 @@ def _format_moment(at: datetime) -> str:
 
 
 def _draw_time(axes: Axes, periods: Sequence[ServingPeriod], now: datetime, window: TimeWindow | None) -> None:
-    """Draw the time axis, when nobody served, now, and the requested day or moment, if it's in the picture."""
+    """Draw the time axis, gaps without a version, now, and the requested day or time if it's in range."""
     duration = max(now - periods[-1].since, timedelta(minutes=1))
     left = periods[-1].since - duration * 0.01
     axes.set_xlim(date2num(left), date2num(now + duration * _FUTURE_SHARE))
@@ -161,7 +161,7 @@ def _draw_time(axes: Axes, periods: Sequence[ServingPeriod], now: datetime, wind
         return
     start, end = date2num(window.start), date2num(window.end or window.start)
     axes.axvspan(start, end, facecolor="#f2c744", edgecolor="#b8860b", linewidth=1.2, alpha=0.6, zorder=1.5)
-    if date2num(now) - end >= 0.12 * np.ptp(axes.get_xlim()):  # else the other label is there
+    if date2num(now) - end >= 0.12 * np.ptp(axes.get_xlim()):  # otherwise, the labels would overlap
         text = f"{window.start.day} {window.start:%b}" + ("" if window.day else f" {window.start:%H:%M}")
         _label_above(axes, (start + end) / 2, text, "#8a6508")
 
@@ -172,12 +172,12 @@ def _label_above(axes: Axes, at: float, text: str, color: str) -> None:
 
 
 def _inch(axes: Axes) -> float:
-    """Return how many days an inch is wide."""
+    """Return how many days one inch covers."""
     return float(np.ptp(axes.get_xlim())) / (CHART_WIDTH - _LEFT_MARGIN - _RIGHT_MARGIN)
 
 
 def _bars(axes: Axes, spans: Iterable[tuple[datetime, datetime]]) -> list[tuple[float, float]]:
-    """Return where bars begin and end, in days; none is too short to be seen."""
+    """Return where bars start and end, in days; none is too short to see."""
     shortest = _MIN_BAR_WIDTH * _inch(axes)
     return [(start, max(end, start + shortest)) for start, end in ((date2num(a), date2num(b)) for a, b in spans)]
 
@@ -186,7 +186,7 @@ def _bars(axes: Axes, spans: Iterable[tuple[datetime, datetime]]) -> list[tuple[
 
 
 def _draw_periods(axes: Axes, periods: Sequence[ServingPeriod], versions: Sequence[int], now: datetime) -> None:
-    """Draw a bar for each period, a thin line to the one that followed it directly, and the versions' labels."""
+    """Draw a bar for each period, a thin line to the period that directly followed, and the version labels."""
     rows = {version: row for row, version in enumerate(versions)}
     bars = _bars(axes, ((period.since, period.until or now) for period in periods))
     small = len(versions) > _MAX_TALL_ROWS
@@ -204,7 +204,7 @@ def _draw_periods(axes: Axes, periods: Sequence[ServingPeriod], versions: Sequen
 
 
 def _label_rows(axes: Axes, rows: Mapping[int, int], periods: Sequence[ServingPeriod], *, small: bool) -> None:
-    """Write each row's version beside it, in bold the one that serves."""
+    """Label each row with its version; the one in Production is bold."""
     axes.set_yticks(list(rows.values()), [f"v{version}" for version in rows])
     for version, label in zip(rows, axes.get_yticklabels(), strict=True):
         label.set_fontsize(SMALL_SIZE - 3 if small else SMALL_SIZE)
@@ -222,7 +222,7 @@ def _draw_duration(
     *,
     small: bool,
 ) -> None:
-    """Write the sign and the duration inside the bar, or next to it. Without room, write only the sign, or nothing."""
+    """Draw the sign and duration inside or next to the bar. If there's no room, draw only the sign, or nothing."""
     origin, inch, (start, end), (low, high) = origin_of(period), _inch(axes), bar, axes.get_xlim()
     size = SMALL_SIZE - 3 if small else SMALL_SIZE - 1
     text = f"{origin.sign} {format_duration(period.duration(now))}"
@@ -258,4 +258,4 @@ def _draw_legend(figure: Figure, periods: Sequence[ServingPeriod], now: datetime
         draw_text(figure, (left, bottom), text, CONTENT_WIDTH, color=origin.color, bold=True)
         left += text_width(text, SMALL_SIZE, bold=True) + 0.3
     if production_gaps(periods, now):
-        draw_text(figure, (left, bottom), "▨ nobody", CONTENT_WIDTH, color="#a03a3a", bold=True)
+        draw_text(figure, (left, bottom), "▨ no version", CONTENT_WIDTH, color="#a03a3a", bold=True)

@@ -1,4 +1,4 @@
-"""The message of a rollback that a person made: domain in, blocks out."""
+"""Render the message about a rollback that a person started. Pure."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ _STATE_SIGNS = {TransitionState.DONE: "⏪", TransitionState.STALE: "⚠️", Tr
 
 
 def rollback_card(transition: Transition, serving: ServingCheck | None, freeze: ActiveFreeze | None = None) -> Message:
-    """Return a rollback's message as it should look now; its button opens a request that undoes it.
+    """Return a rollback's current message; its button opens a request that undoes the rollback.
 
-    `freeze`: what froze Production when the person rolled back.
+    `freeze` is the freeze of Production that was active when the person rolled back.
     """
     sign, title = _STATE_SIGNS.get(transition.state, "⏳"), rollback_messages.rollback_title(transition)
     head = f"{sign} {truncate(sanitize_text(transition.model), 80)} {title}"
@@ -57,24 +57,24 @@ def rollback_card(transition: Transition, serving: ServingCheck | None, freeze: 
         blocks.append(section(f"❄️ {to_mrkdwn(rollback_messages.rollback_despite_freeze_notice(freeze))}"))
     if transition.state is TransitionState.DONE and transition.expected_incumbent is not None:
         undo = ButtonElement(
-            text=f"Ask for v{transition.expected_incumbent} again…", action_id=UNDO_ROLLBACK, value=transition.id
+            text=f"Request v{transition.expected_incumbent} again…", action_id=UNDO_ROLLBACK, value=transition.id
         )
         blocks.append(ActionsBlock(block_id=f"rollback:{transition.id}"[:255], elements=[undo]))
-    blocks.append(context_line("One person may do this alone, at once; the policy says who. The thread has the steps."))
+    blocks.append(context_line("No approval needed: the policy lists who can roll back. The thread has the steps."))
     return build_message(f"{code(transition.model)} {rollback_messages.rollback_title(transition)}", blocks)
 
 
 def serving_line(serving: ServingCheck | None) -> str:
-    """Return what's known about serving; nothing if it isn't probed."""
+    """Return the serving status; empty if serving isn't probed."""
     if serving is None:
         return ""
     version = code(f"v{serving.version}")
     if serving.state is ServingCheckState.CONFIRMED and serving.confirmed_at:
         return f"{version} since {format_time(serving.confirmed_at)}"
     if serving.state is ServingCheckState.TIMED_OUT:
-        return f"⚠️ does not serve {version}" + (f"; it reports {code(serving.seen, 60)}" if serving.seen else "")
+        return f"⚠️ not serving {version}" + (f"; it reports {code(serving.seen, 60)}" if serving.seen else "")
     if serving.state is ServingCheckState.SUPERSEDED:
-        return "Production has moved again"
+        return "Production has changed again"
     return "not confirmed yet"
 
 
@@ -82,17 +82,21 @@ ROLLBACK = "rollback"
 
 
 def rollback_modal(draft_id: str, prefilled: Mapping[str, str]) -> dict[str, Any]:
-    """Return the modal that asks why a model is rolled back, and which one if that wasn't typed.
+    """Return the modal that asks for the reason for a rollback, and for the model if it wasn't typed.
 
-    `draft_id`: the draft that the submitted modal completes.
+    `draft_id` is the draft that the submitted modal completes.
     """
     if "model" in prefilled:
         to = f"to {code(prefilled['version'], 40)}" if prefilled.get("version") else "to the previous good version"
-        blocks: list[Block] = [section(f"Rolls back Production of {code(prefilled['model'], 120)} {to} immediately.")]
+        blocks: list[Block] = [section(f"Rolls back {code(prefilled['model'], 120)} in Production {to} immediately.")]
     else:
         blocks = [
             text_input("model", "Model", prefilled, hint=f"The registered model's name in {product().name}"),
-            text_input("version", "Version", prefilled, optional=True, hint="Empty: the previous good version"),
+            text_input(
+                "version", "Version", prefilled, optional=True, hint="Leave empty for the previous good version"
+            ),
         ]
-    blocks.append(text_input("reason", "Why?", {}, multiline=True, hint="The thread, the tags and the audit keep it"))
+    blocks.append(
+        text_input("reason", "Why?", {}, multiline=True, hint="Saved in the thread, the tags, and the audit log")
+    )
     return form_view(ROLLBACK, "Roll back", "Roll back now", draft_id, blocks)

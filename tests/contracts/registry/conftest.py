@@ -1,4 +1,4 @@
-"""Fixtures for the tests in this folder."""
+"""Fixtures for the registry contract tests."""
 
 from tests.support.registry.contract_fixtures import backend, both, contents, registry, remote, tracker
 

@@ -1,4 +1,4 @@
-"""Which registry is used: the adapter that a setting names, and its product's name in what people read."""
+"""The registry adapter that a setting selects, and its product's name in messages."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ from tests.support.paths import ROOT
 
 
 def no_dots(name: str) -> Sentence | None:
-    """Return why the shelf takes no such name."""
+    """Return why the shelf registry doesn't accept a name."""
     return say("{name} has a dot, which the shelf does not take.", name=Name(name)) if "." in name else None
 
 
 def open_shelf(options: RegistryOptions) -> OpenRegistry:
-    """Return a registry in memory, with a model if the environment names one."""
+    """Return an in-memory registry, with a model if the environment names one."""
     memory = MemoryRegistry()
     if name := options.environ.get("SHELF_MODEL"):
         memory.add_model(name, versions=[Stage.NONE])
@@ -79,7 +79,7 @@ def test_mlflow_is_the_default_and_ships_as_an_entry_point() -> None:
     assert load_adapter("mlflow") is MLFLOW
 
 
-def test_an_installed_adapter_is_used_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_installed_adapter_is_selected_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REGISTRAR_REGISTRY", "shelf")
     monkeypatch.setenv("SHELF_MODEL", "churn")
     opened = open_registry(read_settings())
@@ -106,7 +106,7 @@ def test_a_registry_without_stages_gets_them_as_tags(monkeypatch: pytest.MonkeyP
         ({"MLFLOW_TRACKING_URI": "databricks", "MLFLOW_REGISTRY_URI": "databricks-uc"}, None, False),
     ],
 )
-def test_mlflow_s_variables_say_where_its_pages_are_and_whether_it_has_stages(
+def test_mlflow_s_variables_set_its_links_and_whether_it_has_stages(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], url: str | None, *, has_stages: bool
 ) -> None:
     for name, value in variables.items():
@@ -123,11 +123,11 @@ def test_mlflow_s_variables_say_where_its_pages_are_and_whether_it_has_stages(
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("cellar", "there is no registry “cellar”; there are: broken, mlflow, shelf."),
-        ("broken", "The registry “broken” cannot be loaded (ModuleNotFoundError: No module named 'no')."),
+        ("cellar", "there's no registry named “cellar”. Choose one of broken, mlflow, shelf."),
+        ("broken", "Can't load the registry “broken” (ModuleNotFoundError: No module named 'no')."),
     ],
 )
-def test_an_adapter_that_cannot_be_used_is_named(name: str, told: str) -> None:
+def test_an_unusable_adapter_is_named(name: str, told: str) -> None:
     with pytest.raises(Misconfigured) as refused:
         load_adapter(name)
     assert told in str(refused.value)
@@ -136,7 +136,7 @@ def test_an_adapter_that_cannot_be_used_is_named(name: str, told: str) -> None:
 def test_sentences_name_the_product() -> None:
     sentence = str(answer_delayed_notice())
     assert (sentence, str(unknown_model_message("x", None))) == (
-        "MLflow is slow or away right now. The answer comes as soon as it does.",
+        "MLflow isn't responding. I'll answer as soon as it does.",
         "MLflow has no model “x”.",
     )
     use_product(lambda: SHELF.product)
@@ -144,17 +144,17 @@ def test_sentences_name_the_product() -> None:
     assert str(answer_delayed_notice()) == sentence.replace("MLflow", "The shelf")
 
 
-def test_the_product_says_which_names_and_tags_it_takes() -> None:
+def test_the_product_decides_which_names_and_tags_are_accepted() -> None:
     use_product(lambda: SHELF.product)
     assert check_model_name(" a/b ") == "a/b"
     with pytest.raises(BadInput, match=r"“a\.b” has a dot"):
         check_model_name("a.b")
-    with pytest.raises(BadInput, match="The tag shelf:x is kept by The shelf itself"):
+    with pytest.raises(BadInput, match="The shelf manages the tag shelf:x"):
         SetTags(model="churn", version="1", tags=("shelf:x=1",))
     assert SetTags(model="churn", version="1", tags=("mlflow.x=1",)).tags == ("mlflow.x=1",)
 
 
-def test_doctor_reads_any_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_can_read_any_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REGISTRAR_REGISTRY", "shelf")
     monkeypatch.setenv("SHELF_MODEL", "churn")
     [check] = mlflow_checks(read_settings(), None, live=False)
@@ -162,11 +162,11 @@ def test_doctor_reads_any_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (found.area, found.state, found.sentence) == (
         "registry",
         DiagnosisState.OK,
-        "The registry is read: 1 model.",
+        "The registry is readable: 1 model.",
     )
 
 
-def test_a_source_for_0_2_still_asks_the_registry_for_runs() -> None:
+def test_a_source_for_0_2_can_still_read_runs_from_the_registry() -> None:
     registry, tracker = MemoryRegistry(), MemoryRegistry()
     registry.add_model("churn", versions=1)
     run_id = tracker.add_run(tags={RUN_MODEL_TAG: "churn"})
@@ -177,7 +177,7 @@ def test_a_source_for_0_2_still_asks_the_registry_for_runs() -> None:
 
 
 def test_no_sentence_names_mlflow_itself() -> None:
-    """What the domain, the services, and Slack say names the product that is in use."""
+    """Messages of the domain, the services, and Slack name the product in use."""
     found = []
     for layer in ("domain", "services", "slack"):
         for path in sorted((ROOT / "bot" / layer).rglob("*.py")):
@@ -186,13 +186,13 @@ def test_no_sentence_names_mlflow_itself() -> None:
 
 
 def sentences_in(path: Path) -> Iterator[str]:
-    """Yield the texts of a module that aren't docstrings, lines of the log, or names of threads."""
+    """Yield a module's strings, except docstrings, log messages, and thread names."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     skipped: set[int] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Expr):
             skipped.add(id(node.value))
-        if isinstance(node, ast.Dict):  # what older releases stored is looked up as it was
+        if isinstance(node, ast.Dict):  # texts that older releases stored are looked up unchanged
             skipped |= {id(key) for key in node.keys if key}
         if isinstance(node, ast.Call) and ast.unparse(node.func).startswith(("log.", "threading.")):
             skipped |= {id(inner) for inner in ast.walk(node)}

@@ -1,4 +1,4 @@
-"""The registry in memory: what tests and the demo rely on."""
+"""The in-memory registry, as tests and the demo use it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from tests.support.registry.contract_fixtures import PRODUCTION, stages
 
 
 class TestMemory:
-    def test_a_registry_that_is_down_answers_nothing(self) -> None:
+    def test_every_call_to_a_registry_that_is_down_fails(self) -> None:
         memory = MemoryRegistry()
         memory.is_down = True
         with pytest.raises(RegistryUnreachable):
             memory.models()
 
-    def test_a_lost_answer_is_an_error_of_something_done(self) -> None:
+    def test_a_call_takes_effect_even_if_its_response_is_lost(self) -> None:
         memory = MemoryRegistry()
         memory.add_model("churn", versions=1)
         memory.loses_answers = True
@@ -25,14 +25,14 @@ class TestMemory:
         memory.loses_answers = False
         assert stages(memory) == {1: PRODUCTION}
 
-    def test_a_slow_registry_waits_before_each_answer(self) -> None:
+    def test_a_slow_registry_waits_before_each_response(self) -> None:
         waited: list[float] = []
         memory = MemoryRegistry(sleep=waited.append)
         memory.delay = 2.5
         memory.models()
         assert waited == [2.5]
 
-    def test_it_counts_what_it_is_asked(self) -> None:
+    def test_calls_are_counted(self) -> None:
         memory = MemoryRegistry()
         memory.add_model("churn", versions=1)
         memory.model("churn")

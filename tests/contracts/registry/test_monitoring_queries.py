@@ -1,4 +1,4 @@
-"""What a monitor asks a registry: who is in Production, what runs measured. Every registry tells the same."""
+"""The registry reads that monitors need: versions in Production and metrics of runs, the same in every registry."""
 
 from __future__ import annotations
 
@@ -35,26 +35,26 @@ def backend(both: tuple[ModelRegistry, RegistryContents]) -> RegistryContents:
 
 
 def monitoring(backend: RegistryContents, model: str, version: str, *, deleted: bool = False) -> str:
-    """Add a run that monitors a version, and return its id."""
+    """Add a run that monitors a version; return its id."""
     return backend.add_run(tags={RUN_MODEL_TAG: model, RUN_VERSION_TAG: version}, status="RUNNING", is_deleted=deleted)
 
 
 class TestProduction:
-    def test_a_prompt_is_no_model(self, registry: ModelRegistry, backend: RegistryContents) -> None:
+    def test_a_prompt_is_not_a_model_in_production(self, registry: ModelRegistry, backend: RegistryContents) -> None:
         backend.add_model("greeting", versions=[NONE], is_prompt=True)
         assert registry.production_versions(["greeting", "o'brien", "a'b\"c"]) == {}
 
 
 @pytest.fixture
 def counted(mlflow_server: MlflowServer) -> Iterator[MlflowRegistry]:
-    """Give a registry over HTTP."""
+    """Yield a registry over HTTP."""
     registry = MlflowRegistry(mlflow_server.uri)
     yield registry
     registry.close()
 
 
 class TestRequests:
-    def test_the_metrics_of_many_models_in_production_take_two(
+    def test_the_metrics_of_many_models_need_two_requests(
         self, counted: MlflowRegistry, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend
     ) -> None:
         for at in range(20):
@@ -62,7 +62,7 @@ class TestRequests:
             mlflow_backend.add_version(
                 f"m{at}", stage=PRODUCTION, run_id=mlflow_backend.add_run(metrics={"f1": at / 100})
             )
-        counted.tracker.latest_metrics(["a", "b"])  # asks for the experiments, the tests' own is new
+        counted.tracker.latest_metrics(["a", "b"])  # reads the experiments, because the test's own is new
         mlflow_server.requests.clear()
         held = counted.production_versions([f"m{at}" for at in range(20)])
         runs = counted.tracker.latest_metrics([str(one.run_id) for one in held.values()])
@@ -74,7 +74,7 @@ class TestRequests:
             "runs/search",
         ]
 
-    def test_monitoring_runs_of_many_models_take_one(
+    def test_the_monitoring_runs_of_many_models_need_one_request(
         self, counted: MlflowRegistry, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend
     ) -> None:
         wanted = [(f"m{at}", 1) for at in range(5)]
@@ -85,7 +85,7 @@ class TestRequests:
         assert counted.tracker.monitoring_runs(wanted).keys() == set(wanted)
         assert len(mlflow_server.requests) == 1
 
-    def test_nothing_asked_takes_none(self, counted: MlflowRegistry, mlflow_server: MlflowServer) -> None:
+    def test_an_empty_query_needs_no_request(self, counted: MlflowRegistry, mlflow_server: MlflowServer) -> None:
         mlflow_server.requests.clear()
         assert (
             counted.production_versions([]),

@@ -1,4 +1,4 @@
-"""Odd names and prompts, in MLflow and in memory, with stages and with tags."""
+"""Unusual names and prompts, in MLflow and in memory, with stages and with tags."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.registry.registries import RegistryContents
 
 
 class TestReading:
-    def test_a_registry_that_ignores_case_tells_the_stored_name(self) -> None:
+    def test_a_registry_that_ignores_case_returns_the_stored_name(self) -> None:
         registry = MemoryRegistry()
         registry.ignores_case = True
         registry.add_model("churn", versions=1)
@@ -45,18 +45,18 @@ class TestPrompts:
     def test_a_prompt_is_not_listed(self, registry: ModelRegistry) -> None:
         assert registry.models() == []
 
-    def test_a_prompt_is_no_model(self, registry: ModelRegistry) -> None:
+    def test_a_prompt_is_not_a_model(self, registry: ModelRegistry) -> None:
         with pytest.raises(UnknownModel):
             registry.model("greeting")
 
     def test_a_prompt_has_no_versions(self, registry: ModelRegistry) -> None:
         assert registry.versions("greeting") == []
 
-    def test_a_prompt_is_not_moved(self, registry: ModelRegistry) -> None:
+    def test_a_prompt_cannot_change_stage(self, registry: ModelRegistry) -> None:
         with pytest.raises(UnknownModel):
             registry.transition_stage("greeting", 1, PRODUCTION, archive_existing=True)
 
-    def test_a_prompt_is_not_touched(self, registry: ModelRegistry) -> None:
+    def test_a_prompt_cannot_be_edited(self, registry: ModelRegistry) -> None:
         acts: list[Callable[[ModelRegistry], object]] = [
             lambda registry: registry.set_alias("greeting", "champion", 1),
             lambda registry: registry.delete_alias("greeting", "champion"),

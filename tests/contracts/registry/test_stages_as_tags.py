@@ -1,4 +1,4 @@
-"""Stages that are kept as tags, for a registry that has none."""
+"""Stages stored as tags, for a registry without stages."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from tests.support.registry.contract_fixtures import ARCHIVED, NONE, PRODUCTION,
 
 
 class DyingRegistry(MemoryRegistry):
-    """A registry whose caller dies before its last `left` writes."""
+    """A registry that fails after `left` more writes, as if the caller had died."""
 
     left = 99
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
-        """Let `alias` name the version, unless this is the end."""
+        """Set the alias, unless no writes are left."""
         self._live()
         super().set_alias(name, alias, version)
 
     def delete_alias(self, name: str, alias: str) -> None:
-        """Let `alias` name nothing, unless this is the end."""
+        """Delete the alias, unless no writes are left."""
         self._live()
         super().delete_alias(name, alias)
 
     def set_tags(self, name: str, version: int, tags: Mapping[str, str | None]) -> None:
-        """Set the tags, unless this is the end."""
+        """Set the tags, unless no writes are left."""
         self._live()
         super().set_tags(name, version, tags)
 
@@ -43,7 +43,7 @@ class DyingRegistry(MemoryRegistry):
 class TestStagesAsTags:
     @pytest.fixture
     def mortal(self) -> DyingRegistry:
-        """Return a registry where v1 is in Production and v2 in Staging, by tags and aliases."""
+        """Return a registry with v1 in Production and v2 in Staging, by tags and aliases."""
         memory = DyingRegistry()
         memory.add_model("churn", versions=3)
         registry = self.tagged(memory)
@@ -56,30 +56,30 @@ class TestStagesAsTags:
     def tagged(memory: MemoryRegistry) -> TagStageRegistry:
         return TagStageRegistry(memory, champion="champion", challenger="challenger")
 
-    def test_the_alias_is_the_move(self, mortal: DyingRegistry) -> None:
+    def test_setting_the_alias_is_the_transition(self, mortal: DyingRegistry) -> None:
         self.tagged(mortal).transition_stage("churn", 2, PRODUCTION, archive_existing=True)
         assert mortal.model("churn").aliases == {"champion": 2}
         assert stages(self.tagged(mortal)) == {1: ARCHIVED, 2: PRODUCTION, 3: NONE}
 
-    def test_stages_of_the_registry_itself_are_left_alone(self, mortal: DyingRegistry) -> None:
+    def test_the_registry_s_own_stages_are_ignored(self, mortal: DyingRegistry) -> None:
         self.tagged(mortal).transition_stage("churn", 2, PRODUCTION, archive_existing=True)
         assert mortal.request_counts["transition"] == 0
         assert stages(mortal) == {1: NONE, 2: NONE, 3: NONE}
 
     @pytest.mark.parametrize("stage", [ARCHIVED, NONE])
-    def test_whoever_leaves_loses_the_alias(self, mortal: DyingRegistry, stage: Stage) -> None:
+    def test_a_version_that_leaves_a_stage_loses_its_alias(self, mortal: DyingRegistry, stage: Stage) -> None:
         self.tagged(mortal).transition_stage("churn", 1, stage, archive_existing=True)
         assert mortal.model("churn").aliases == {"challenger": 2}
         assert stages(self.tagged(mortal)) == {1: stage, 2: STAGING, 3: NONE}
 
-    def test_an_alias_of_another_meaning_stays(self, mortal: DyingRegistry) -> None:
+    def test_other_aliases_stay(self, mortal: DyingRegistry) -> None:
         mortal.set_alias("churn", "best", 1)
         self.tagged(mortal).transition_stage("churn", 1, ARCHIVED, archive_existing=True)
         assert mortal.model("churn").aliases == {"challenger": 2, "best": 1}
 
     @pytest.mark.parametrize("writes", range(4))
     @pytest.mark.parametrize("stage", Stage)
-    def test_a_move_that_broke_off_is_healed_by_another_try(
+    def test_an_interrupted_transition_is_repaired_by_a_retry(
         self, mortal: DyingRegistry, stage: Stage, writes: int
     ) -> None:
         whole = DyingRegistry()
@@ -95,23 +95,23 @@ class TestStagesAsTags:
         assert mortal.model("churn").aliases == whole.model("churn").aliases
 
     @pytest.mark.parametrize("writes", range(4))
-    def test_there_is_no_instant_without_a_champion(self, mortal: DyingRegistry, writes: int) -> None:
+    def test_there_is_always_a_champion(self, mortal: DyingRegistry, writes: int) -> None:
         mortal.left = writes
         with suppress(RegistryUnreachable):
             self.tagged(mortal).transition_stage("churn", 2, PRODUCTION, archive_existing=True)
         assert mortal.model("churn").aliases["champion"] in {1, 2}
         assert PRODUCTION in stages(self.tagged(mortal)).values()
 
-    def test_a_word_that_is_no_stage_is_none(self) -> None:
+    def test_an_unknown_stage_tag_means_no_stage(self) -> None:
         memory = MemoryRegistry()
         memory.add_model("churn")
         memory.add_version("churn", tags={"stage": "Live"})
         assert stages(self.tagged(memory)) == {1: NONE}
 
-    def test_a_list_of_models_takes_one_request_and_goes_by_the_aliases(self, mortal: DyingRegistry) -> None:
+    def test_listing_models_needs_one_request_and_uses_the_aliases(self, mortal: DyingRegistry) -> None:
         assert self.tagged(mortal).models()[0].latest == {PRODUCTION: 1, STAGING: 2}
         assert mortal.request_counts == {"models": 1}
 
-    def test_one_model_takes_two_requests_and_goes_by_the_tags(self, mortal: DyingRegistry) -> None:
+    def test_reading_a_model_needs_two_requests_and_uses_the_tags(self, mortal: DyingRegistry) -> None:
         assert self.tagged(mortal).model("churn").latest == {PRODUCTION: 1, STAGING: 2, NONE: 3}
         assert mortal.request_counts == {"model": 1, "versions": 1}

@@ -1,4 +1,4 @@
-"""What MLflow does with stages and aliases, and the registry in memory as well."""
+"""Stages and aliases in MLflow and in the in-memory registry."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.registry.registries import RegistryContents
 
 
 class TestMoving:
-    def test_mlflow_does_not_warn_people_of_stages(self, registry: ModelRegistry, backend: RegistryContents) -> None:
+    def test_mlflow_shows_no_warnings_about_stages(self, registry: ModelRegistry, backend: RegistryContents) -> None:
         backend.add_model("churn", versions=1)
         with warnings.catch_warnings():
             warnings.simplefilter("error", FutureWarning)
@@ -22,7 +22,7 @@ class TestMoving:
 
 
 class TestAliases:
-    def test_an_alias_survives_the_archive(self, registry: ModelRegistry, backend: RegistryContents) -> None:
+    def test_an_archived_version_keeps_its_alias(self, registry: ModelRegistry, backend: RegistryContents) -> None:
         backend.add_model("churn", versions=[PRODUCTION, NONE])
         registry.set_alias("churn", "champion", 1)
         if isinstance(registry, TagStageRegistry):
@@ -31,7 +31,7 @@ class TestAliases:
         assert registry.model("churn").aliases == {"champion": 1}
 
     @pytest.mark.parametrize("alias", ["latest", "Latest", "v7", "2.1.0", "two words", ""])
-    def test_an_alias_that_mlflow_does_not_take_is_refused(
+    def test_an_alias_that_mlflow_does_not_accept_is_refused(
         self, registry: ModelRegistry, backend: RegistryContents, alias: str
     ) -> None:
         backend.add_model("churn", versions=1)

@@ -1,4 +1,4 @@
-"""What MLflow takes, and the registry in memory as well: names, ids, tags, and files."""
+"""Names, ids, tags, and files that MLflow and the in-memory registry accept."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ class TestRuns:
 
 
 class TestRegistering:
-    def test_a_model_of_any_name_gets_a_version(self, registry: ModelRegistry, backend: RegistryContents) -> None:
+    def test_a_model_with_any_name_can_get_a_version(self, registry: ModelRegistry, backend: RegistryContents) -> None:
         run_id = backend.add_run()
         for name in ODD_NAMES:
             registry.register_version(name, run_id, tags={})
         assert all(stages(registry, name) == {1: NONE} for name in ODD_NAMES)
 
-    def test_a_name_with_both_quotes_is_not_registered(
+    def test_a_name_with_both_quotes_cannot_be_registered(
         self, registry: ModelRegistry, backend: RegistryContents
     ) -> None:
         with pytest.raises(UnknownModel, match="both kinds of quotes"):
             registry.register_version("""x' OR "x" """, backend.add_run(), tags={})
         assert registry.models() == []
 
-    def test_a_name_that_mlflow_does_not_take_is_refused(
+    def test_a_name_that_mlflow_does_not_accept_is_refused(
         self, registry: ModelRegistry, backend: RegistryContents
     ) -> None:
         run_id = backend.add_run()
@@ -45,28 +45,28 @@ class TestRegistering:
             with pytest.raises(RegistryRefused):
                 registry.register_version(name, run_id, tags={})
 
-    def test_an_unknown_run_makes_nothing(self, registry: ModelRegistry) -> None:
+    def test_an_unknown_run_creates_nothing(self, registry: ModelRegistry) -> None:
         for run_id in ["f" * 32, *NO_IDS]:
             with pytest.raises(UnknownRun, match="MLflow has no run"):
                 registry.register_version("churn", run_id, tags={})
         assert registry.models() == []
 
-    def test_the_one_model_that_the_run_logged_is_meant(
-        self, registry: ModelRegistry, backend: RegistryContents
-    ) -> None:
+    def test_a_run_s_only_logged_model_is_the_default(self, registry: ModelRegistry, backend: RegistryContents) -> None:
         run_id = backend.add_run(models=["classifier"])
         unsaid = registry.register_version("churn", run_id, tags={})
         assert registry.register_version("churn", run_id, artifact="classifier", tags={}).source == unsaid.source
         assert "m-" in unsaid.source
 
-    def test_a_name_that_the_one_logged_model_does_not_have_is_not_passed_over(
+    def test_a_wrong_model_name_is_refused_even_with_one_logged_model(
         self, registry: ModelRegistry, backend: RegistryContents
     ) -> None:
         run_id = backend.add_run(models=["classifier"])
-        with pytest.raises(BadInput, match="no model “other” but classifier"):
+        with pytest.raises(BadInput, match="no model “other”, only classifier"):
             registry.register_version("churn", run_id, artifact="other", tags={})
 
-    def test_a_run_of_another_tool_has_plain_files(self, registry: ModelRegistry, backend: RegistryContents) -> None:
+    def test_a_run_of_another_tool_can_have_plain_files(
+        self, registry: ModelRegistry, backend: RegistryContents
+    ) -> None:
         run_id = backend.add_run()
         made = [
             registry.register_version("churn", run_id, artifact=artifact, tags={}) for artifact in ("", "nets/best 1")
@@ -74,7 +74,9 @@ class TestRegistering:
         ends = [version.source.rpartition(run_id)[2] for version in made]
         assert ends == ["/artifacts/model", "/artifacts/nets/best 1"]
 
-    def test_files_outside_the_run_are_not_registered(self, registry: ModelRegistry, backend: RegistryContents) -> None:
+    def test_files_outside_the_run_cannot_be_registered(
+        self, registry: ModelRegistry, backend: RegistryContents
+    ) -> None:
         run_id = backend.add_run()
         for artifact in ("../other", "/etc", "a//b", "a/..", "%2e%2e/x", "a?b", "a#b", "s3://x"):
             with pytest.raises(BadInput):
@@ -83,7 +85,7 @@ class TestRegistering:
 
 
 class TestTags:
-    def test_a_key_that_mlflow_does_not_take_is_refused(
+    def test_a_tag_key_that_mlflow_does_not_accept_is_refused(
         self, registry: ModelRegistry, backend: RegistryContents
     ) -> None:
         backend.add_model("churn", versions=1)
@@ -111,7 +113,7 @@ CHANGES: dict[str, tuple[Callable[[ModelRegistry, RegistryContents], object], bo
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_model_s_time_tells_of_some_changes(
+def test_a_model_s_updated_time_reflects_some_changes(
     registries: Callable[[str], tuple[ModelRegistry, RegistryContents]], kind: str, change: str
 ) -> None:
     registry, backend = registries(kind)

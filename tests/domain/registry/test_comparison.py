@@ -1,4 +1,4 @@
-"""Comparing versions: the frame, what is best, how far it is from Production, and what is said of it."""
+"""Comparisons of versions: the frame, the best version, and differences from Production."""
 
 from __future__ import annotations
 
@@ -45,19 +45,19 @@ def test_the_frame_has_its_columns_and_types() -> None:
     assert table.iloc[0].tolist() == [1, "1.0.0", "None", "run1", pd.Timestamp(NOW), 1.0, 0.5]
 
 
-def test_metrics_stand_in_the_order_in_which_they_were_asked() -> None:
+def test_metrics_keep_the_requested_order() -> None:
     versions, runs = versions_with_metrics({1: {"a": 1, "b": 2, "c": 3}})
     assert list(build_frame(versions, runs, ["c", "a", "c"]).columns[len(FACT_COLUMNS) :]) == ["c", "a"]
 
 
-def test_what_a_run_lacks_is_missing_and_so_is_what_is_infinite() -> None:
+def test_missing_and_infinite_metrics_are_nan() -> None:
     versions, runs = versions_with_metrics(
         {1: {"f1": math.inf}, 2: {}, 3: {"f1": NAN}, 4: {"f1": -math.inf}, 5: {"f1": 0.0}}
     )
     assert build_frame(versions, runs)["f1"].isna().tolist() == [False, True, True, True, True]
 
 
-def test_a_version_without_a_run_or_whose_run_is_unknown_stays() -> None:
+def test_a_version_without_a_known_run_stays_in_the_frame() -> None:
     versions = [a_version(1, run_id=None, created_at=None), a_version(2, run_id="gone"), a_version(3)]
     table = build_frame(versions, {"run3": RunInfo(id="run3", metrics={"f1": 0.5})})
     assert table["version"].tolist() == [3, 2, 1]
@@ -67,29 +67,29 @@ def test_a_version_without_a_run_or_whose_run_is_unknown_stays() -> None:
     assert pd.isna(table["created_at"].iloc[2])
 
 
-def test_a_run_in_the_bin_still_counts() -> None:
+def test_a_deleted_run_still_counts() -> None:
     runs = {"run1": RunInfo(id="run1", metrics={"f1": 0.5}, is_deleted=True)}
     assert build_frame([a_version(1)], runs)["f1"].tolist() == [0.5]
 
 
-def test_times_of_other_zones_become_utc() -> None:
+def test_times_are_converted_to_utc() -> None:
     tokyo = NOW.astimezone(timezone(timedelta(hours=9)))
     assert build_frame([a_version(1, created_at=tokyo)], {})["created_at"].tolist() == [pd.Timestamp(NOW)]
 
 
-def test_a_metric_called_like_a_fact_hides_nothing() -> None:
+def test_a_metric_named_like_a_column_gets_its_own_column() -> None:
     found = compared({1: {"stage": 4.0, "version": 7.0}, 2: {"stage": 5.0}}, production=1)
     assert list(found.frame.columns) == [*FACT_COLUMNS, "metric stage", "metric version"]
     assert best_version(found, "stage").version == 2
 
 
-def test_nothing_to_compare_is_an_empty_frame() -> None:
+def test_no_versions_give_an_empty_frame() -> None:
     found = compare_versions("churn", [], {})
     assert list(found.frame.columns) == list(FACT_COLUMNS)
-    assert str(summarize_comparison(found)) == "There are no versions of “churn” to compare."
+    assert str(summarize_comparison(found)) == "“churn” has no versions to compare."
 
 
-def test_a_thousand_versions_of_300_metrics_take_no_time() -> None:
+def test_a_thousand_versions_with_300_metrics_are_fast() -> None:
     versions, runs = versions_with_metrics(
         {n: {f"m{one}": n * one / 7 for one in range(300)} for n in range(1, 1001)}, production=500
     )
@@ -97,7 +97,7 @@ def test_a_thousand_versions_of_300_metrics_take_no_time() -> None:
     found = compare_versions("churn", versions, runs)
     summarize_comparison(found)
     assert found.frame.shape == (1000, 305)
-    assert time.process_time() - began < 1.5  # 0.06 s on a machine of its own; the bound is for a crowded one
+    assert time.process_time() - began < 1.5  # 0.06 s on an idle machine; the limit allows for a busy one
 
 
 # -- directions --------------------------------------------------------------------------------------------------------
@@ -168,11 +168,11 @@ def test_higher_is_better_unless_the_name_says_otherwise(metric: str) -> None:
 
 
 @pytest.mark.parametrize("metric", LOWER)
-def test_lower_is_better_where_a_word_of_the_name_says_so(metric: str) -> None:
+def test_lower_is_better_if_a_word_in_the_name_says_so(metric: str) -> None:
     assert direction_of(metric) is Direction.LOWER
 
 
-def test_what_the_policy_says_of_a_metric_goes_first() -> None:
+def test_a_direction_in_the_policy_takes_precedence() -> None:
     overrides: dict[str, Direction | str] = {"Val_Loss": "higher", "f1": Direction.LOWER}
     assert direction_of("val_loss", overrides) is Direction.HIGHER
     assert direction_of("F1", overrides) is Direction.LOWER
@@ -182,7 +182,7 @@ def test_what_the_policy_says_of_a_metric_goes_first() -> None:
 # -- comparing ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_best_and_the_distances_to_production() -> None:
+def test_the_best_version_and_its_difference_from_production_are_found() -> None:
     found = compared(GOLDEN, production=5)
     assert found.incumbent == 5
     assert found.best == {"auc": 5, "f1": 7, "latency_ms": 5}
@@ -193,58 +193,58 @@ def test_the_best_and_the_distances_to_production() -> None:
     pd.testing.assert_frame_equal(found.deltas, expected)
 
 
-def test_the_policy_turns_what_is_best() -> None:
+def test_a_direction_in_the_policy_changes_the_best_version() -> None:
     assert compared(GOLDEN, production=5, directions={"latency_ms": "higher"}).best["latency_ms"] == 6
 
 
-def test_without_production_there_are_no_distances() -> None:
+def test_without_production_all_differences_are_nan() -> None:
     found = compared(GOLDEN)
     assert found.incumbent is None
     assert found.deltas.isna().all(axis=None)
     assert list(found.deltas.columns) == ["auc", "f1", "latency_ms"]
 
 
-def test_of_several_in_production_the_newest_is_the_incumbent() -> None:
+def test_the_newest_of_several_versions_in_production_is_the_incumbent() -> None:
     versions, runs = versions_with_metrics(GOLDEN)
     both = [replace(one, stage=Stage.PRODUCTION) if one.version < 7 else one for one in versions]
     assert compare_versions("churn", both, runs).incumbent == 6
 
 
-def test_an_incumbent_that_was_not_asked_for_joins_the_frame() -> None:
+def test_the_incumbent_is_added_to_the_frame() -> None:
     versions, runs = versions_with_metrics(GOLDEN, production=5)
     found = compare_versions("churn", versions[1:], runs, incumbent=versions[0])
     assert (found.versions, found.incumbent) == ([7, 6, 5], 5)
 
 
-def test_a_tie_is_no_reason_to_change_production() -> None:
+def test_the_incumbent_wins_a_tie() -> None:
     assert compared({1: {"f1": 0.3}, 2: {"f1": 0.1 + 0.2}, 3: {"f1": 0.2}}, production=1).best == {"f1": 1}
     assert compared({1: {"f1": 0.3}, 2: {"f1": 0.1 + 0.2}, 3: {"f1": 0.2}}).best == {"f1": 2}
 
 
-def test_the_rounding_of_floating_point_is_no_difference() -> None:
+def test_floating_point_rounding_counts_as_equal() -> None:
     found = compared({1: {"f1": 0.3}, 2: {"f1": 0.1 + 0.2}}, production=1)
     assert found.deltas["f1"].tolist() == [0.0, 0.0]
 
 
-def test_a_metric_that_nobody_has_names_the_nearest() -> None:
+def test_an_unknown_metric_suggests_the_closest_name() -> None:
     with pytest.raises(BadInput, match=r"metric “latency”\. Did you mean latency_ms\?"):
         compared(GOLDEN, metrics=["latency"])
     with pytest.raises(BadInput, match=r"Did you mean f1\?"):
         compared(GOLDEN, metrics=["F1"])
-    with pytest.raises(BadInput, match=r"There is: auc, f1, latency_ms\."):
+    with pytest.raises(BadInput, match=r"Available metrics: auc, f1, latency_ms\."):
         compared(GOLDEN, metrics=["xyzzy"])
-    with pytest.raises(BadInput, match="No run of these versions has metrics"):
+    with pytest.raises(BadInput, match="The runs of these versions have no metrics"):
         compared({1: {}}, metrics=["f1"])
 
 
-def test_a_metric_that_one_version_has_can_be_asked_for() -> None:
+def test_a_metric_that_one_version_has_can_be_requested() -> None:
     assert compared({1: {"f1": 0.5}, 2: {}}, metrics=["f1"]).best == {"f1": 1}
 
 
 # -- as a file ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_csv_holds_the_whole_frame() -> None:
+def test_the_csv_has_the_complete_frame() -> None:
     versions, runs = versions_with_metrics({9: {"f1": 0.5}, 10: {"f1": 1e-7, "auc": 0.1 + 0.2}, 11: {}}, production=9)
     odd = replace(versions[2], run_id=None, created_at=None, tags={"semver": '1,"0'})
     assert to_csv(compare_versions("churn", [*versions[:2], odd], runs)).splitlines() == [
@@ -256,14 +256,14 @@ def test_the_csv_holds_the_whole_frame() -> None:
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "＝1"])
-def test_no_text_from_outside_is_a_formula(text: str) -> None:
+def test_outside_text_never_becomes_a_formula(text: str) -> None:
     versions, runs = versions_with_metrics({1: {text: -1.0}})
     evil = replace(versions[0], tags={"semver": text})
     header, row = csv.reader(io.StringIO(to_csv(compare_versions("churn", [evil], runs))))
     assert (header[-1], row[1], row[-1]) == (f"'{text}", f"'{text}", "-1.0")
 
 
-# -- whatever a registry may hold --------------------------------------------------------------------------------------
+# -- generated registries ----------------------------------------------------------------------------------------------
 
 
 NAMES = st.text(min_size=1, max_size=40) | st.sampled_from(
@@ -279,7 +279,7 @@ WORLDS = st.dictionaries(st.integers(1, 30), st.dictionaries(NAMES, VALUES, max_
 
 @settings(deadline=None)
 @given(WORLDS, st.integers(1, 30))
-def test_any_registry_can_be_compared_and_told(metrics: dict[int, Metrics], production: int) -> None:
+def test_any_versions_can_be_compared_and_summarized(metrics: dict[int, Metrics], production: int) -> None:
     found = compared(metrics, production)
     assert found.versions == sorted(metrics, reverse=True)
     assert str(summarize_comparison(found)).endswith(".")

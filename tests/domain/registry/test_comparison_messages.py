@@ -1,4 +1,4 @@
-"""What is said of a comparison, and of the best version."""
+"""Summaries of a comparison and of the best version."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def said(metrics: Mapping[int, Metrics], production: int | None = None) -> str:
     return str(summarize_comparison(compared(metrics, production)))
 
 
-# -- what is said ------------------------------------------------------------------------------------------------------
+# -- the summary -------------------------------------------------------------------------------------------------------
 
 
 SAID: list[tuple[str, dict[int, Metrics], int | None]] = [
-    ("v7 beats Production v5 on f1 by +0.021; worse on latency_ms by +4; the same on auc.", GOLDEN, 5),
+    ("v7 beats Production v5 on f1 by +0.021; worse on latency_ms by +4; same on auc.", GOLDEN, 5),
     (
         "v7 beats Production v5 on f1 by +0.021; worse on latency_ms by +4.",
         {5: {"f1": 0.891, "latency_ms": 38}, 7: {"f1": 0.912, "latency_ms": 42}},
@@ -32,17 +32,17 @@ SAID: list[tuple[str, dict[int, Metrics], int | None]] = [
     ),
     ("v2 beats Production v1 on log_loss by -0.05.", {1: {"log_loss": 0.35}, 2: {"log_loss": 0.3}}, 1),
     ("v2 is worse than Production v1 on f1 by -0.1.", {1: {"f1": 0.9}, 2: {"f1": 0.8}}, 1),
-    ("v2 is the same as Production v1 on auc and f1.", {1: {"f1": 0.9, "auc": 1}, 2: {"f1": 0.9, "auc": 1}}, 1),
-    ("Production v2 is the newest. v1 is worse than it on f1 by -0.1.", {1: {"f1": 0.8}, 2: {"f1": 0.9}}, 2),
-    ("Nothing is in Production. Best on f1: v7 (0.91).", {6: {"f1": 0.9}, 7: {"f1": 0.91}}, None),
+    ("v2 matches Production v1 on auc and f1.", {1: {"f1": 0.9, "auc": 1}, 2: {"f1": 0.9, "auc": 1}}, 1),
+    ("Production v2 is the newest version. v1 is worse than it on f1 by -0.1.", {1: {"f1": 0.8}, 2: {"f1": 0.9}}, 2),
+    ("Nothing is in Production. Best version per metric: f1 v7 (0.91).", {6: {"f1": 0.9}, 7: {"f1": 0.91}}, None),
     (
-        "Nothing is in Production. Best on auc: v7 (0.9), f1: v7 (0.912) and latency_ms: v5 (38).",
+        "Nothing is in Production. Best version per metric: auc v7 (0.9), f1 v7 (0.912), and latency_ms v5 (38).",
         GOLDEN,
         None,
     ),
-    ("Production v5 is the only version here: auc 0.9, f1 0.891 and latency_ms 38.", {5: GOLDEN[5]}, 5),
-    ("v5 is the only version here, and not in Production: f1 0.891.", {5: {"f1": 0.891}}, None),
-    ("No run of these versions has metrics.", {1: {}, 2: {"f1": NAN}}, 1),
+    ("Production v5 is the only version compared: auc 0.9, f1 0.891, and latency_ms 38.", {5: GOLDEN[5]}, 5),
+    ("v5 is the only version compared, and it isn't in Production: f1 0.891.", {5: {"f1": 0.891}}, None),
+    ("The runs of these versions have no metrics.", {1: {}, 2: {"f1": NAN}}, 1),
     (
         "v2 beats Production v1 on auc by +0.1. f1 is missing for v2.",
         {1: {"auc": 0.8, "f1": 0.9}, 2: {"auc": 0.9}},
@@ -54,14 +54,14 @@ SAID: list[tuple[str, dict[int, Metrics], int | None]] = [
         1,
     ),
     (
-        "v2 and Production v1 have no metric in common. f1 is missing for v2. auc is missing for Production v1.",
+        "v2 and Production v1 have no metrics in common. f1 is missing for v2. auc is missing for Production v1.",
         {1: {"f1": 0.9}, 2: {"auc": 0.9}},
         1,
     ),
     ("v2 has no metrics to compare with Production v1.", {1: {"f1": 0.9}, 2: {}}, 1),
-    ("Production v1 has no metrics. Best on f1: v2 (0.9).", {1: {}, 2: {"f1": 0.9}}, 1),
+    ("Production v1 has no metrics. Best version per metric: f1 v2 (0.9).", {1: {}, 2: {"f1": 0.9}}, 1),
     (
-        "v2 beats Production v1 on m9 by +9, m8 by +8, m7 by +7 and 4 more; worse on error by +1.",
+        "v2 beats Production v1 on m9 by +9, m8 by +8, m7 by +7, and 4 more; worse on error by +1.",
         {
             1: dict.fromkeys([*(f"m{n}" for n in range(3, 10)), "error"], 1.0),
             2: {**{f"m{n}": 1.0 + n for n in range(3, 10)}, "error": 2.0},
@@ -69,7 +69,7 @@ SAID: list[tuple[str, dict[int, Metrics], int | None]] = [
         1,
     ),
     (
-        "v2 beats Production v1 on a by +0.1, b by +1 and c by +10.",  # relative to their size
+        "v2 beats Production v1 on a by +0.1, b by +1, and c by +10.",  # relative to their size
         {1: {"a": 0.0, "b": 9.0, "c": 1000.0}, 2: {"a": 0.1, "b": 10.0, "c": 1010.0}},
         1,
     ),
@@ -77,13 +77,13 @@ SAID: list[tuple[str, dict[int, Metrics], int | None]] = [
 
 
 @pytest.mark.parametrize(("expected", "metrics", "production"), SAID)
-def test_the_sentence_is_what_a_person_would_say(
+def test_a_comparison_is_summarized_in_one_sentence(
     expected: str, metrics: dict[int, Metrics], production: int | None
 ) -> None:
     assert said(metrics, production) == expected
 
 
-def test_the_sentence_travels_through_the_outbox() -> None:
+def test_a_summary_survives_the_outbox() -> None:
     whole = summarize_comparison(compared(GOLDEN, production=5))
     assert str(unpack_sentence(pack_sentence(whole))) == str(whole)
 
@@ -115,8 +115,8 @@ def best_said(metric: str, metrics: Mapping[int, Metrics], production: int | Non
         ("v5 (Production) has the lowest latency_ms: 38, 4 ahead of v7. Run run5.", "latency_ms", GOLDEN, 5, None),
         ("v5 (Production) has the lowest f1: 0.891, 0.013 ahead of v6. Run run5.", "f1", GOLDEN, 5, True),
         ("v6 (no stage) has the highest latency_ms: 45, 3 ahead of v7. Run run6.", "latency_ms", GOLDEN, None, False),
-        ("v5 (Production) has the highest auc: 0.9, level with v7. Run run5.", "auc", GOLDEN, 5, None),
-        ("v7 (no stage) has the highest auc: 0.9, level with v5. Run run7.", "auc", GOLDEN, None, None),
+        ("v5 (Production) has the highest auc: 0.9, tied with v7. Run run5.", "auc", GOLDEN, 5, None),
+        ("v7 (no stage) has the highest auc: 0.9, tied with v5. Run run7.", "auc", GOLDEN, None, None),
         (
             "v2 (no stage) has the highest f1: 0.9. No other version has a value. Run run2.",
             "f1",
@@ -133,19 +133,19 @@ def best_said(metric: str, metrics: Mapping[int, Metrics], production: int | Non
         ),
     ],
 )
-def test_the_best_is_told_with_its_lead(
+def test_the_best_version_is_described_with_its_lead(
     expected: str, metric: str, metrics: dict[int, Metrics], production: int | None, lowest: bool | None
 ) -> None:
     assert best_said(metric, metrics, production, lowest=lowest) == expected
 
 
-def test_a_winner_that_is_blocked_is_told_to_be() -> None:
+def test_a_blocked_winner_is_marked_as_blocked() -> None:
     found = replace(compared({1: {"f1": 0.1}, 2: {"f1": 0.9}}), blocked={2: say("v2 is blocked.")})
     assert str(describe_best_version(best_version(found, "f1"))).endswith("v2 is blocked.")
     assert best_version(found, "f1", lowest=True).blocked is None
 
 
-def test_of_many_blocked_versions_the_newest_are_named_and_the_others_counted() -> None:
+def test_the_newest_blocked_versions_are_named_and_the_rest_counted() -> None:
     metrics = {number: {"f1": number / 10} for number in range(1, 7)}
     blocked = {number: say("v{n} is blocked.", n=number) for number in range(1, 6)}
     told = str(summarize_comparison(replace(compared(metrics), blocked=blocked)))
@@ -160,18 +160,18 @@ def test_nan_never_wins() -> None:
         )
 
 
-def test_where_nobody_has_a_value_nobody_wins() -> None:
+def test_without_values_there_is_no_winner() -> None:
     with pytest.raises(BadInput, match="No version of “churn” has a value for f1"):
         best_version(compared({1: {"f1": NAN}}), "f1")
     with pytest.raises(BadInput, match=r"Did you mean f1\?"):
         best_version(compared({1: {"f1": 1}}), "f2")
 
 
-# -- whatever a registry may hold --------------------------------------------------------------------------------------
+# -- generated registries ----------------------------------------------------------------------------------------------
 
 
 def test_300_oddly_named_metrics_make_one_readable_sentence() -> None:
     names = [f"{n}% of {{all}} “`精度`” " + "x" * 200 for n in range(300)]
     text = said({1: dict.fromkeys(names, 1.0), 2: dict.fromkeys(names, 2.0)}, 1)
-    assert text.endswith("… by +1 and 297 more.")
+    assert text.endswith("… by +1, and 297 more.")
     assert len(text) < 400

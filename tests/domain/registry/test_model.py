@@ -1,4 +1,4 @@
-"""Names of models, references to versions, stages."""
+"""Model names, version references, and target stages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CHURN = ModelInfo(name="churn", aliases={"champion": 9, "gone": 99})
 
 
 def versions(*numbers: int, **changes: object) -> list[VersionInfo]:
-    return [VersionInfo(model="churn", version=one, stage=Stage.NONE, **changes) for one in numbers]  # type: ignore[arg-type]  # a test's short cut
+    return [VersionInfo(model="churn", version=one, stage=Stage.NONE, **changes) for one in numbers]  # type: ignore[arg-type]  # a shortcut for tests
 
 
 @pytest.mark.parametrize(
@@ -38,22 +38,22 @@ def versions(*numbers: int, **changes: object) -> list[VersionInfo]:
         ("Latest", VersionRef("latest", "latest")),
     ],
 )
-def test_a_version_is_named_in_many_ways(text: str, ref: VersionRef) -> None:
+def test_a_version_reference_has_several_forms(text: str, ref: VersionRef) -> None:
     assert parse_version_ref(text) == ref
 
 
 @pytest.mark.parametrize("text", ["", "seven", "v", "7.1", "1.2.3.4", "@", "@a b", "-1", "archived", "1" * 10])
-def test_what_names_no_version_is_answered_with_what_does(text: str) -> None:
+def test_an_invalid_reference_gets_the_accepted_forms(text: str) -> None:
     with pytest.raises(BadInput, match="@champion"):
         parse_version_ref(text)
 
 
 @pytest.mark.parametrize("text", ["7", "2.1.0", "@champion", "staging", "latest"])
-def test_a_reference_is_written_as_it_is_read(text: str) -> None:
+def test_a_reference_is_printed_as_it_is_parsed(text: str) -> None:
     assert parse_version_ref(str(parse_version_ref(text))) == parse_version_ref(text)
 
 
-def test_the_latest_is_10_and_not_9() -> None:
+def test_version_10_is_newer_than_version_9() -> None:
     assert resolve_version(parse_version_ref("latest"), CHURN, versions(9, 10, 1, 2)).version == 10
 
 
@@ -61,7 +61,7 @@ def test_an_alias_names_its_version() -> None:
     assert resolve_version(parse_version_ref("@champion"), CHURN, versions(9, 10)).version == 9
 
 
-def test_of_two_in_a_stage_the_newer_is_meant() -> None:
+def test_a_stage_with_two_versions_means_the_newer_one() -> None:
     two = [VersionInfo(model="churn", version=number, stage=Stage.STAGING) for number in (9, 10)]
     assert resolve_version(parse_version_ref("staging"), CHURN, two).version == 10
 
@@ -72,7 +72,7 @@ def test_a_semver_names_its_version() -> None:
 
 
 @pytest.mark.parametrize("text", ["7", "9.9.9", "@gone", "@nobody", "production"])
-def test_an_unknown_version_is_answered_with_those_there_are(text: str) -> None:
+def test_an_unknown_version_gets_the_newest_existing_ones(text: str) -> None:
     with pytest.raises(UnknownVersion, match="v10, v9"):
         resolve_version(parse_version_ref(text), CHURN, versions(9, 10))
 
@@ -89,33 +89,33 @@ def test_every_version_is_found_by_its_number(numbers: list[int]) -> None:
 
 
 @pytest.mark.parametrize("name", ["churn", " churn ", "my model", "模型", "it's", 'a "b"', "a" * 250, "<!channel>"])
-def test_a_registry_can_hold_such_a_name(name: str) -> None:
+def test_a_valid_name_is_accepted(name: str) -> None:
     assert check_model_name(name) == name.strip()
 
 
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("", "missing"),
-        ("   ", "missing"),
+        ("", "Missing"),
+        ("   ", "Missing"),
         ("a" * 251, "250"),
         ('it\'s "b"', "both kinds of quotes"),
-        ("a/b", "no slash"),
+        ("a/b", "slashes"),
         ("a:b", "colon"),
         ("a\x07b", "control"),
     ],
 )
-def test_no_registry_can_hold_such_a_name(name: str, why: str) -> None:
+def test_an_invalid_name_is_refused(name: str, why: str) -> None:
     with pytest.raises(BadInput, match=why):
         check_model_name(name)
 
 
 @pytest.mark.parametrize(("text", "stage"), [("staging", Stage.STAGING), (" Production ", Stage.PRODUCTION)])
-def test_a_target_is_read_in_any_case(text: str, stage: Stage) -> None:
+def test_a_target_stage_ignores_case(text: str, stage: Stage) -> None:
     assert parse_target_stage(text) is stage
 
 
 @pytest.mark.parametrize("text", ["", "none", "archived", "prod"])
-def test_only_staging_and_production_can_be_asked_for(text: str) -> None:
+def test_only_staging_and_production_can_be_requested(text: str) -> None:
     with pytest.raises(BadInput, match="staging or production"):
         parse_target_stage(text)

@@ -1,4 +1,4 @@
-"""Why a new version gets its number: each change with its weight and its sentence."""
+"""The reasons for a semver: each change with its bump and its sentence."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ CASES: dict[str, tuple[BuildFacts, str, str]] = {
     "an input is required": (
         build_with_inputs("tenure:integer", "age:long", "region:string"),
         "major",
-        "input age is required now",
+        "input age is now required",
     ),
     "an input is optional": (
         build_with_inputs("tenure:integer?", "age:long?", "region:string"),
         "patch",
-        "input tenure is optional now",
+        "input tenure is now optional",
     ),
     "an optional input is new": (build_with_inputs(*SAME, "city:string?"), "minor", "input city was added"),
     "a required input is new": (
@@ -67,32 +67,32 @@ CASES: dict[str, tuple[BuildFacts, str, str]] = {
     "tuned, and better": (
         replace(TUNED, metrics={"f1": 0.84, "loss": 0.4}),
         "minor",
-        "parameters C, max_iter changed and f1 rose from 0.81 to 0.84",
+        "parameters C, max_iter changed, and f1 rose from 0.81 to 0.84",
     ),
     "tuned, and the loss is lower": (
         replace(TUNED, metrics={"f1": 0.7, "loss": 0.3}),
         "minor",
-        "parameters C, max_iter changed and loss fell from 0.4 to 0.3",
+        "parameters C, max_iter changed, and loss fell from 0.4 to 0.3",
     ),
     "one parameter more, and two metrics better": (
         replace(OLD, params={**OLD.params, "tol": "0.1"}, metrics={"f1": 0.9, "loss": 0.3}),
         "minor",
-        "parameter tol changed and f1 rose from 0.81 to 0.9, loss fell from 0.4 to 0.3",
+        "parameter tol changed, and f1 rose from 0.81 to 0.9, loss fell from 0.4 to 0.3",
     ),
     "one parameter less, and no better": (
         replace(OLD, params={"C": "1.0"}),
         "patch",
-        "parameter max_iter changed and no metric improved",
+        "parameter max_iter changed, and no metric improved",
     ),
     "tuned, and worse": (
         replace(TUNED, metrics={"f1": 0.7}),
         "patch",
-        "parameters C, max_iter changed and no metric improved",
+        "parameters C, max_iter changed, and no metric improved",
     ),
     "tuned, and the metric is NaN": (
         replace(TUNED, metrics={"f1": float("nan")}),
         "patch",
-        "parameters C, max_iter changed and no metric improved",
+        "parameters C, max_iter changed, and no metric improved",
     ),
     "tuned, and measured by something else": (
         replace(TUNED, metrics={"auc": 0.9}),
@@ -103,7 +103,7 @@ CASES: dict[str, tuple[BuildFacts, str, str]] = {
 
 
 @pytest.mark.parametrize(("new", "bump", "sentence"), CASES.values(), ids=CASES.keys())
-def test_a_change_has_its_weight_and_its_sentence(new: BuildFacts, bump: str, sentence: str) -> None:
+def test_each_change_has_its_bump_and_its_sentence(new: BuildFacts, bump: str, sentence: str) -> None:
     assert told(new)[0] == (bump, sentence)
     proposal = proposed(new, production())
     assert (proposal.bump, why(proposal)[0]) == (Bump(bump), sentence)
@@ -120,27 +120,27 @@ def test_the_bump_raises_the_highest_number(bump: Bump, number: str) -> None:
     assert (proposal.semver, proposal.bump, proposal.base_version, proposal.overridden) == (number, bump, 5, False)
 
 
-def test_what_weighs_most_is_told_first() -> None:
+def test_the_most_significant_reason_comes_first() -> None:
     new = replace(
         build_with_inputs("age:long", "city:string?", "tenure:string"), params={}, metrics={"f1": 0.9}, algorithm="Tree"
     )
     assert told(new) == [
         ("major", "input region was removed"),
         ("major", "input tenure changed from integer to string"),
-        ("major", "input age is required now"),
+        ("major", "input age is now required"),
         ("major", "algorithm changed from LogisticRegression to Tree"),
         ("minor", "input city was added"),
-        ("minor", "parameters C, max_iter changed and f1 rose from 0.81 to 0.9"),
+        ("minor", "parameters C, max_iter changed, and f1 rose from 0.81 to 0.9"),
     ]
 
 
-def test_better_without_another_parameter_is_a_patch() -> None:
+def test_better_metrics_with_the_same_parameters_are_a_patch() -> None:
     proposal = proposed(replace(OLD, metrics={"f1": 0.99}), production())
     assert proposal.bump is Bump.PATCH
-    assert why(proposal) == ["inputs, outputs, algorithm, flavors and parameters are the same as in Production v5"]
+    assert why(proposal) == ["inputs, outputs, algorithm, flavors, and parameters are the same as in Production v5"]
 
 
-def test_named_inputs_may_change_places() -> None:
+def test_named_inputs_can_be_reordered() -> None:
     assert told(build_with_inputs(*reversed(SAME))) == []
 
 
@@ -152,22 +152,22 @@ def test_unnamed_inputs_are_compared_by_position() -> None:
     ]
 
 
-def test_an_output_that_may_be_missing_breaks_and_one_that_is_promised_does_not() -> None:
+def test_an_optional_output_breaks_callers_and_a_required_one_does_not() -> None:
     sure, unsure = build_with_inputs(*SAME, gives=("score:double",)), build_with_inputs(*SAME, gives=("score:double?",))
-    assert told(unsure, sure) == [("major", "output score may be missing now")]
-    assert told(sure, unsure) == [("patch", "output score is always there now")]
+    assert told(unsure, sure) == [("major", "output score can now be missing")]
+    assert told(sure, unsure) == [("patch", "output score is now always present")]
 
 
-def test_a_column_twice_is_two_columns() -> None:
+def test_a_repeated_column_is_two_columns() -> None:
     assert told(build_with_inputs(*SAME, "age:long?")) == [("minor", "input age was added")]
 
 
 def test_long_lists_are_counted() -> None:
     many = build_with_inputs(*SAME, *(f"x{n}:double?" for n in range(17)))
-    assert told(many) == [("minor", "inputs x0, x1, x2, x3, x4 and 12 more were added")]
+    assert told(many) == [("minor", "inputs x0, x1, x2, x3, x4, and 12 more were added")]
 
 
-def test_long_names_are_cut_and_foreign_ones_stay_values() -> None:
+def test_long_names_are_truncated_and_outside_names_stay_values() -> None:
     name = "{x}%s`" + "y" * 300
     [(_, sentence)] = bump_reasons(build_with_inputs(*SAME, f"{name}:double?"), OLD, is_better)
     assert str(sentence) == f"input {name[:79]}… was added"
@@ -182,40 +182,42 @@ def test_many_reasons_are_counted() -> None:
     assert reasons[-1] == f"and {30 - MAX_REASONS} more"
 
 
-def test_metrics_that_differ_a_little_are_told_exactly() -> None:
+def test_metrics_that_differ_slightly_are_shown_exactly() -> None:
     new, old = (replace(OLD, params={"C": c}, metrics={"f1": f1}) for c, f1 in (("1", 0.81234567), ("2", 0.81234561)))
-    assert told(new, old)[0][1] == "parameter C changed and f1 rose from 0.81234561 to 0.81234567"
+    assert told(new, old)[0][1] == "parameter C changed, and f1 rose from 0.81234561 to 0.81234567"
 
 
 @pytest.mark.parametrize(
     ("new", "old", "sentence"),
     [
-        (replace(OLD, signature=None), OLD, "the new version logged no signature, so inputs and outputs"),
-        (OLD, replace(OLD, signature=None), "Production v5 logged no signature, so inputs and outputs"),
-        (replace(OLD, algorithm=None), OLD, "the new version logged no algorithm, so algorithms"),
-        (OLD, replace(OLD, algorithm=""), "Production v5 logged no algorithm, so algorithms"),
-        (OLD, replace(OLD, flavors=()), "Production v5 logged no flavors, so flavors"),
-        (build_with_inputs(*SAME, gives=()), OLD, "the new version logged no outputs, so outputs"),
-        (OLD, build_with_inputs(), "Production v5 logged no inputs, so inputs"),
+        (replace(OLD, signature=None), OLD, "no signature logged for the new version, so inputs and outputs"),
+        (OLD, replace(OLD, signature=None), "no signature logged for Production v5, so inputs and outputs"),
+        (replace(OLD, algorithm=None), OLD, "no algorithm logged for the new version, so algorithms"),
+        (OLD, replace(OLD, algorithm=""), "no algorithm logged for Production v5, so algorithms"),
+        (OLD, replace(OLD, flavors=()), "no flavors logged for Production v5, so flavors"),
+        (build_with_inputs(*SAME, gives=()), OLD, "no outputs logged for the new version, so outputs"),
+        (OLD, build_with_inputs(), "no inputs logged for Production v5, so inputs"),
     ],
 )
-def test_what_is_not_known_is_said_and_raises_nothing(new: BuildFacts, old: BuildFacts, sentence: str) -> None:
+def test_unknown_facts_are_reported_and_do_not_raise_the_semver(
+    new: BuildFacts, old: BuildFacts, sentence: str
+) -> None:
     proposal = proposed(new, production(old))
     assert proposal.bump is Bump.PATCH
     assert why(proposal)[0].endswith("and parameters are the same as in Production v5")
-    assert why(proposal)[1] == f"{sentence} could not be compared"
+    assert why(proposal)[1] == f"{sentence} couldn't be compared"
 
 
 def test_two_builds_without_facts_are_a_patch_and_say_so() -> None:
     assert why(proposed(BuildFacts(), production(BuildFacts()))) == [
         "parameters are the same as in Production v5",
-        "neither version logged any signature, so inputs and outputs could not be compared",
-        "neither version logged any algorithm, so algorithms could not be compared",
-        "neither version logged any flavors, so flavors could not be compared",
+        "no signature logged for either version, so inputs and outputs couldn't be compared",
+        "no algorithm logged for either version, so algorithms couldn't be compared",
+        "no flavors logged for either version, so flavors couldn't be compared",
     ]
 
 
-def test_what_is_known_still_counts_where_the_signature_is_missing() -> None:
+def test_known_facts_still_count_without_a_signature() -> None:
     proposal = proposed(replace(OLD, signature=None, flavors=("xgboost",)), production())
     assert proposal.bump is Bump.MAJOR
     assert len(proposal.reasons) == 2

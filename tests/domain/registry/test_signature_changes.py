@@ -1,4 +1,4 @@
-"""What changes for callers between two signatures, and whether one version's files can serve the other's callers."""
+"""Changes for callers between two signatures, and whether one version can serve the other's callers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def optional(column: SignatureColumn) -> SignatureColumn:
     return SignatureColumn(name=column.name, type=column.type, required=False)
 
 
-def test_what_breaks_callers_comes_first() -> None:
+def test_breaking_changes_come_first() -> None:
     old, new = takes(AGE), takes(AGE, optional(CITY), params=(SignatureColumn(name="top_k", type="long"),))
     assert [(one.effect, str(one.sentence)) for one in caller_changes(new, old)] == [
         (CallerEffect.BREAKS, "prediction parameter top_k was added and is required"),
@@ -55,7 +55,7 @@ def test_what_breaks_callers_comes_first() -> None:
     ],
     ids=["required input", "optional input", "made optional", "another input", "the same", "no inputs stated"],
 )
-def test_a_change_has_one_effect_on_callers(new: Signature, effects: list[CallerEffect]) -> None:
+def test_each_change_has_one_effect_on_callers(new: Signature, effects: list[CallerEffect]) -> None:
     assert [change.effect for change in caller_changes(new, takes(AGE))] == effects
 
 
@@ -80,7 +80,7 @@ def test_a_change_has_one_effect_on_callers(new: Signature, effects: list[Caller
         "no signatures",
     ],
 )
-def test_files_that_answer_every_call_fit(new: ModelPackage | None, old: ModelPackage | None) -> None:
+def test_files_that_serve_every_call_are_compatible(new: ModelPackage | None, old: ModelPackage | None) -> None:
     assert incompatibility_reason(new, old) is None
 
 
@@ -89,7 +89,7 @@ def test_files_that_answer_every_call_fit(new: ModelPackage | None, old: ModelPa
     [
         (files(takes(AGE)), files(takes(AGE, CITY)), "its signature differs: input city was removed"),
         (files(takes(AGE, CITY)), files(takes(AGE)), "its signature differs: input city was added and is required"),
-        (None, files(takes(AGE)), "its MLmodel file is gone"),
+        (None, files(takes(AGE)), "its MLmodel file is missing"),
         (files(None), files(takes(AGE)), "its signature differs from the incumbent's"),
         (files(takes(AGE)), files(None), "its signature differs from the incumbent's"),
         (files(Signature(inputs=(AGE,))), files(takes(AGE)), "its signature differs from the incumbent's"),
@@ -97,11 +97,11 @@ def test_files_that_answer_every_call_fit(new: ModelPackage | None, old: ModelPa
     ],
     ids=["input missing", "input required", "no files", "no signature", "none before", "no outputs", "no inputs"],
 )
-def test_files_that_callers_cannot_use_say_why(new: ModelPackage | None, old: ModelPackage, why: str) -> None:
+def test_incompatible_files_have_a_reason(new: ModelPackage | None, old: ModelPackage, why: str) -> None:
     assert str(incompatibility_reason(new, old)) == why
 
 
-def test_of_many_breaks_a_few_are_named_and_the_rest_is_counted() -> None:
+def test_a_few_breaking_changes_are_named_and_the_rest_counted() -> None:
     old = takes(*(SignatureColumn(name=f"x{n}", type="long") for n in range(5)))
     new = takes(*(SignatureColumn(name=f"x{n}", type=f"t{n}") for n in range(5)))
     assert str(incompatibility_reason(files(new), files(old))).endswith("; 2 more")
@@ -110,7 +110,7 @@ def test_of_many_breaks_a_few_are_named_and_the_rest_is_counted() -> None:
 # -- on a request ------------------------------------------------------------------------------------------------------
 
 
-def test_what_changes_for_callers_is_kept_with_a_request() -> None:
+def test_a_request_stores_what_changes_for_callers() -> None:
     found = caller_impact(files(takes(AGE, CITY)), files(takes(AGE)), 4, 3)
     assert [str(one) for one in found.sentences(CallerEffect.BREAKS)] == ["input city was added and is required"]
     seen = RequestSnapshot(
@@ -124,7 +124,7 @@ def test_what_changes_for_callers_is_kept_with_a_request() -> None:
     assert unpack_snapshot(json.loads(json.dumps(pack_snapshot(seen)))) == seen
 
 
-def test_a_request_that_an_older_registrar_opened_says_nothing_of_callers() -> None:
+def test_a_request_from_an_older_release_has_no_caller_impact() -> None:
     packed = pack_snapshot(RequestSnapshot())
     assert "callers" not in packed
     assert unpack_snapshot(packed).callers == CallerImpact()
@@ -137,26 +137,26 @@ def test_a_request_that_an_older_registrar_opened_says_nothing_of_callers() -> N
         (None, files(takes(AGE)), "v4 has no signature"),
         (files(takes(AGE)), files(None), "v3 has no signature"),
         (files(None), None, None),
-        (files(Signature(inputs=(AGE,))), files(takes(AGE)), "only one of them states its outputs"),
+        (files(Signature(inputs=(AGE,))), files(takes(AGE)), "only one version declares its outputs"),
         (files(takes(AGE)), files(takes(AGE)), None),
     ],
     ids=["no signature", "no files", "none before", "neither has one", "no outputs", "the same"],
 )
-def test_what_cannot_be_compared_is_said(
+def test_signatures_that_cannot_be_compared_are_reported(
     new: ModelPackage | None, old: ModelPackage | None, unknown: str | None
 ) -> None:
     found = caller_impact(new, old, 4, 3)
     assert (found.not_compared and str(found.not_compared), found.changes) == (unknown, ())
 
 
-def test_of_many_changes_some_are_kept_and_the_others_counted() -> None:
+def test_some_changes_are_stored_and_the_rest_counted() -> None:
     old = takes(*(SignatureColumn(name=f"x{n}", type="long") for n in range(50)))
     new = takes(*(SignatureColumn(name=f"x{n}", type=f"t{n}") for n in range(50)))
     found = caller_impact(files(new), files(old), 4, 3)
     assert (len(found.changes), found.omitted) == (20, 30)
 
 
-def test_a_move_after_which_callers_could_not_go_back_says_so() -> None:
+def test_a_transition_that_no_automatic_rollback_can_undo_is_reported() -> None:
     assert no_rollback_reason(files(takes(AGE)), files(takes(AGE)), 3) is None
     why = no_rollback_reason(files(takes(AGE, CITY)), files(takes(AGE)), 3)
     assert str(why) == "No automatic rollback to v3: its signature differs: input city was removed"

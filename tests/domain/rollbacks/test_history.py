@@ -1,4 +1,4 @@
-"""Who was in Production: at a moment, on a day, before anybody looked."""
+"""Which version was in Production at a time, on a day, or before Registrar started."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def left(version: int, when: datetime) -> Transition:
     return move(version, when, TransitionKind.OBSERVED, from_stage=Stage.PRODUCTION, target=Stage.ARCHIVED)
 
 
-# v3 was there on 1 March, v4 came on the 3rd at 14:00, v5 at 15:00 and was rolled back at 15:30; on the 6th nobody
-# was there from 10:00 to 11:00, when v6 came.
+# v3 served on March 1. v4 followed on the 3rd at 14:00, then v5 at 15:00, rolled back at 15:30. On the 6th, nothing
+# served from 10:00 to 11:00, when v6 followed.
 STORY = serving_periods(
     [
         move(6, at(6, 11)),
@@ -96,7 +96,7 @@ def asked(when: Any, story: Sequence[ServingPeriod] = STORY, watched: datetime |
     )
 
 
-# -- moments -----------------------------------------------------------------------------------------------------------
+# -- times -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def asked(when: Any, story: Sequence[ServingPeriod] = STORY, watched: datetime |
         (NOW, 6),
     ],
 )
-def test_who_served_at_a_moment(when: datetime, version: int | None) -> None:
+def test_the_version_at_a_time_is_found(when: datetime, version: int | None) -> None:
     found = period_at(STORY, when)
     assert (found.version if found else None) == version
 
@@ -131,31 +131,33 @@ def test_who_served_at_a_moment(when: datetime, version: int | None) -> None:
         (
             at(6, 10, 30),
             "No version of “churn” was in Production at 2026-03-06 10:30 UTC. v4 was there until "
-            "2026-03-06 10:00 UTC. v6 came at 2026-03-06 11:00 UTC.",
+            "2026-03-06 10:00 UTC. v6 entered Production at 2026-03-06 11:00 UTC.",
         ),
         (
             at(1, 8),
-            "No record: Registrar has watched “churn” since 2026-03-01 09:00 UTC. v3 was in Production by then.",
+            "No record: Registrar has been watching “churn” only since 2026-03-01 09:00 UTC. "
+            "v3 was already in Production then.",
         ),
     ],
 )
-def test_a_moment_has_an_answer(when: Any, said: str) -> None:
+def test_a_time_has_an_answer(when: Any, said: str) -> None:
     assert asked(when) == said
 
 
-def test_of_a_model_that_came_later_it_is_known_that_nobody_served() -> None:
+def test_before_a_model_s_first_version_nothing_served() -> None:
     assert asked(at(2), serving_periods([move(1, at(5))]), watched=at(1)) == (
-        "No version of “churn” was in Production at 2026-03-02 00:00 UTC. v1 came at 2026-03-05 00:00 UTC."
+        "No version of “churn” was in Production at 2026-03-02 00:00 UTC. "
+        "v1 entered Production at 2026-03-05 00:00 UTC."
     )
 
 
-def test_who_was_there_when_the_first_one_came_is_told() -> None:
-    assert "Before v4 came at 2026-03-05 00:00 UTC, it was v3." in asked(
+def test_the_incumbent_before_the_first_record_is_named() -> None:
+    assert "v3 was in Production before v4 (2026-03-05 00:00 UTC)." in asked(
         at(2), serving_periods([move(4, at(5), expected_incumbent=3)])
     )
 
 
-def test_of_a_model_that_was_never_seen_there_is_no_record() -> None:
+def test_a_model_that_was_never_seen_has_no_record() -> None:
     assert asked(at(2), []) == "No record: Registrar hasn't seen “churn” in Production yet."
 
 
@@ -165,27 +167,27 @@ def test_of_a_model_that_was_never_seen_there_is_no_record() -> None:
 @pytest.mark.parametrize(
     ("day", "said"),
     [
-        (2, "v3 of “churn” was in Production all of 2 March 2026 (UTC)."),
+        (2, "v3 of “churn” was in Production all day on 2 March 2026 (UTC)."),
         (
             3,
-            "On 3 March 2026 (UTC) v3 was in Production of “churn”; v4 from 2026-03-03 14:00 UTC, v5 from "
+            "Production of “churn” on 3 March 2026 (UTC): v3, then v4 from 2026-03-03 14:00 UTC, v5 from "
             "2026-03-03 15:00 UTC, v4 from 2026-03-03 15:30 UTC.",
         ),
         (
             6,
-            "On 6 March 2026 (UTC) v4 was in Production of “churn”; no version from 2026-03-06 10:00 UTC, v6 from "
+            "Production of “churn” on 6 March 2026 (UTC): v4, then no version from 2026-03-06 10:00 UTC, v6 from "
             "2026-03-06 11:00 UTC.",
         ),
-        (1, "In Production of “churn” on 1 March 2026 (UTC): v3, first seen 2026-03-01 09:00 UTC."),
-        (10, "v6 of “churn” was in Production all of 10 March 2026 (UTC) so far."),
+        (1, "Production of “churn” on 1 March 2026 (UTC): v3, first seen 2026-03-01 09:00 UTC."),
+        (10, "v6 of “churn” was in Production all day on 10 March 2026 (UTC), so far."),
     ],
 )
 def test_a_day_has_an_answer(day: int, said: str) -> None:
     assert asked(date(2026, 3, day)) == said
 
 
-def test_a_day_before_anybody_looked_has_none() -> None:
-    assert asked(date(2026, 2, 27)).startswith("No record: Registrar has watched “churn” since 2026-03-01")
+def test_a_day_before_registrar_started_has_no_record() -> None:
+    assert asked(date(2026, 2, 27)).startswith("No record: Registrar has been watching “churn” only since 2026-03-01")
 
 
 @pytest.mark.parametrize(("word", "day"), [(RelativeDay.TODAY, 10), (RelativeDay.YESTERDAY, 9)])
@@ -195,10 +197,10 @@ def test_yesterday_and_today_are_days_in_utc(word: RelativeDay, day: int) -> Non
 
 def test_an_empty_day_has_an_answer() -> None:
     story = serving_periods([left(3, at(2, 8)), move(3, at(1, 9))])
-    assert asked(date(2026, 3, 5), story) == "No version of “churn” was in Production all of 5 March 2026 (UTC)."
+    assert asked(date(2026, 3, 5), story) == "No version of “churn” was in Production on 5 March 2026 (UTC)."
 
 
-def test_what_changes_right_at_midnight_belongs_to_the_day_that_begins() -> None:
+def test_a_change_at_midnight_belongs_to_the_new_day() -> None:
     story = serving_periods([move(2, at(5)), move(1, at(4))])
     assert production_changes(story, resolve_window(date(2026, 3, 4), NOW)) == []
     assert [one.version for one in periods_in_window(story, resolve_window(date(2026, 3, 4), NOW))] == [1]
@@ -210,7 +212,7 @@ def test_many_changes_are_counted() -> None:
     assert asked(date(2026, 3, 3), story).endswith("v8 from 2026-03-03 10:08 UTC, and 12 more changes.")
 
 
-def test_changes_tell_of_nobody_too() -> None:
+def test_changes_include_an_empty_production() -> None:
     assert production_changes(STORY, resolve_window(date(2026, 3, 6), NOW)) == [
         ProductionChange(at(6, 10), None),
         ProductionChange(at(6, 11), 6),
@@ -223,17 +225,17 @@ def test_the_future_is_refused(when: Any) -> None:
         resolve_window(when, NOW)
 
 
-def test_a_span_longer_than_all_time_is_the_first_moment() -> None:
+def test_a_very_long_age_means_the_earliest_time() -> None:
     assert resolve_window(timedelta(days=999_999_999), NOW) == TimeWindow(datetime.min.replace(tzinfo=UTC))
 
 
-def test_gaps_are_known() -> None:
+def test_gaps_without_a_version_are_found() -> None:
     assert production_gaps(STORY, NOW) == [(at(6, 10), at(6, 11))]
     assert production_gaps(serving_periods([left(3, at(2)), move(3, at(1))]), NOW) == [(at(2), NOW)]
     assert production_gaps([], NOW) == []
 
 
-# -- how it is typed ---------------------------------------------------------------------------------------------------
+# -- the argument ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -247,7 +249,7 @@ def test_gaps_are_known() -> None:
         ("2h", timedelta(hours=2)),
     ],
 )
-def test_a_time_is_read_and_kept(typed: str, meant: Any) -> None:
+def test_a_time_is_parsed_and_stored(typed: str, meant: Any) -> None:
     command = parse_command(f"history churn --at {typed}")
     assert isinstance(command, ShowHistory)
     assert command.at == meant
@@ -256,18 +258,18 @@ def test_a_time_is_read_and_kept(typed: str, meant: Any) -> None:
 
 
 @pytest.mark.parametrize("typed", ["2026-02-30", "0001-01-01", "tomorrow", "2026-13-01", "9999-01-01"])
-def test_what_is_no_time_is_refused(typed: str) -> None:
+def test_an_invalid_time_is_refused(typed: str) -> None:
     with pytest.raises(BadInput):
         parse_command(f"history churn --at {typed}")
 
 
-def test_so_long_ago_means_the_same_moment_later() -> None:
+def test_an_age_is_stored_as_an_absolute_time() -> None:
     command = ShowHistory(model="churn", at=timedelta(hours=2)).with_absolute_time(NOW)
     assert command.at == at(10, 10)
     assert command.with_absolute_time(NOW + timedelta(days=1)) == command
 
 
-# -- how it came -------------------------------------------------------------------------------------------------------
+# -- causes ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -275,18 +277,18 @@ def test_so_long_ago_means_the_same_moment_later() -> None:
     [
         (0, "promoted by @UBOB"),
         (1, "rolled back from v5 by the monitor: accuracy 0.7"),
-        (4, "was in Production before Registrar looked"),
+        (4, "already in Production when Registrar first looked"),
     ],
 )
-def test_how_it_came_is_told(place: int, said: str) -> None:
+def test_the_cause_of_a_period_is_described(place: int, said: str) -> None:
     assert (
         str(describe_entry(STORY[place], Timeline(model="churn", periods=tuple(STORY), now=NOW, requests={}))) == said
     )
 
 
-def test_when_and_how_long_is_told() -> None:
+def test_the_time_and_duration_of_a_period_are_described() -> None:
     timeline = Timeline(model="churn", periods=tuple(STORY), now=NOW, requests={})
-    assert str(describe_period(STORY[0], timeline)) == "serves now, since 2026-03-06 11:00 UTC (4d 1h)"
+    assert str(describe_period(STORY[0], timeline)) == "serving now, since 2026-03-06 11:00 UTC (4d 1h)"
     assert str(describe_period(STORY[2], timeline)) == "2026-03-03 15:00 UTC to 2026-03-03 15:30 UTC (30m)"
     assert str(describe_period(STORY[4], timeline)) == (
         "first seen 2026-03-01 09:00 UTC to 2026-03-03 14:00 UTC (at least 2d 5h)"

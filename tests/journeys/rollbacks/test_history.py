@@ -1,4 +1,4 @@
-"""The history over the wire: what was in Production, at any time, as a list and as a picture."""
+"""The history end to end: what was in Production at any time, as a list and a chart."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.waiting import wait_until
 
 @pytest.fixture
 def lived(slack: LocalSlack, tmp_path: Path) -> Iterator[RunningApp]:
-    """The bot after four days: v3 was there, v4 was promoted, then somebody moved v2 in MLflow."""
+    """Run the bot after four days: v3 was in Production, v4 was promoted, then someone changed to v2 in MLflow."""
     registry, clock = MemoryRegistry(), AdjustableClock()
     with running_app(slack, tmp_path, registry, clock=clock) as app:
         app.registrar.poll_registry()
@@ -35,55 +35,55 @@ def lived(slack: LocalSlack, tmp_path: Path) -> Iterator[RunningApp]:
 
 
 def sees(app: RunningApp, version: int) -> bool:
-    """Poll, which leaves a model that is being looked at elsewhere to the next time; tell whether it was found."""
+    """Poll, and return whether the change was found. A model that's polled elsewhere waits for the next poll."""
     app.registrar.poll_registry()
     with app.ledger.read() as reading:
         return reading.transitions("churn")[0].version == version
 
 
-def test_the_asker_alone_hears_who_served_and_why(lived: RunningApp) -> None:
+def test_only_the_requester_sees_the_history(lived: RunningApp) -> None:
     told = type_and_read_reply(lived.alice, "/model history churn")
-    assert "`v2`  *serves now*" in told
-    assert "moved in MLflow, not through Registrar" in told
+    assert "`v2`  *serving now*" in told
+    assert "changed in MLflow, outside Registrar" in told
     assert "promoted: requested by <@U0ALICE>, approved by <@U0BOB>" in told
     assert "better f1" in told
-    assert "was in Production before Registrar looked" in told
+    assert "already in Production when Registrar first looked" in told
 
 
-def test_the_picture_of_the_answer_comes_directly(lived: RunningApp) -> None:
+def test_the_chart_of_a_private_answer_comes_as_a_direct_message(lived: RunningApp) -> None:
     lived.alice.types(CHANNEL, "/model history churn")
     lived.answer(lived.alice, "The chart is in")
     message = lived.alice.waits_for_direct_message(lambda m: m.get("files"))
-    assert message["files"][0]["alt_txt"].startswith("Timeline of churn in Production. v2 serves now")
+    assert message["files"][0]["alt_txt"].startswith("Timeline of churn in Production. v2 serving now")
     assert "Production of `churn`" in message_text(message)
 
 
 def test_what_was_in_production_on_a_day_has_an_answer(lived: RunningApp) -> None:
     day = datetime.now(UTC).date() + timedelta(days=1)
-    assert f"`v3` of `churn` was in Production all of {day.day} {day:%B %Y} (UTC)." in type_and_read_reply(
+    assert f"`v3` of `churn` was in Production all day on {day.day} {day:%B %Y} (UTC)." in type_and_read_reply(
         lived.alice, f"/model history churn --at {day}"
     )
     before = type_and_read_reply(lived.alice, "/model history churn --at 2020-03-03")
-    assert "No record: Registrar has watched `churn` since" in before
+    assert "No record: Registrar has been watching `churn` only since" in before
     assert "`v4` of `churn` was in Production at" in type_and_read_reply(lived.alice, "/model history churn --at 30h")
 
 
-def test_yesterday_can_be_typed(lived: RunningApp) -> None:
+def test_a_history_of_yesterday_has_an_answer(lived: RunningApp) -> None:
     assert "(UTC)" in type_and_read_reply(lived.alice, "/model history churn --at yesterday")
 
 
-def test_the_future_is_refused(lived: RunningApp) -> None:
+def test_a_history_of_the_future_is_refused(lived: RunningApp) -> None:
     assert "is in the future" in type_and_read_reply(lived.alice, "/model history churn --at 2199-01-01")
 
 
-def test_the_button_posts_the_timeline_with_its_picture(lived: RunningApp) -> None:
+def test_the_button_posts_the_timeline_with_its_chart(lived: RunningApp) -> None:
     lived.alice.types(CHANNEL, "/model history churn")
-    mine = lived.alice.waits_for(CHANNEL, lambda m: m.get("is_ephemeral") and "serves now" in message_text(m))
-    lived.alice.clicks(mine, "Show the timeline here")
-    shown = lived.bob.waits_for(CHANNEL, lambda m: not m.get("is_ephemeral") and "serves now" in message_text(m))
+    mine = lived.alice.waits_for(CHANNEL, lambda m: m.get("is_ephemeral") and "serving now" in message_text(m))
+    lived.alice.clicks(mine, "Post the timeline here")
+    shown = lived.bob.waits_for(CHANNEL, lambda m: not m.get("is_ephemeral") and "serving now" in message_text(m))
     [picture] = lived.slack.wait_for(lambda: pictures(lived, shown))
     assert picture["mimetype"] == "image/png"
-    assert picture["alt_txt"].startswith("Timeline of churn in Production. v2 serves now")
+    assert picture["alt_txt"].startswith("Timeline of churn in Production. v2 serving now")
     assert lived.bob.downloads(picture).startswith(b"\x89PNG")
 
 
@@ -95,5 +95,5 @@ def pictures(app: RunningApp, message: dict[str, Any]) -> list[dict[str, Any]]:
 def test_a_forged_button_posts_nothing(lived: RunningApp, value: str) -> None:
     wire = signed_client(lived)
     told = reply_to(lived.bob, lambda: wire.send(click(BOB, value, "timeline_here")))
-    assert "serves now" not in told
-    assert not [m for m in lived.bob.sees(CHANNEL) if not m.get("is_ephemeral") and "serves now" in message_text(m)]
+    assert "serving now" not in told
+    assert not [m for m in lived.bob.sees(CHANNEL) if not m.get("is_ephemeral") and "serving now" in message_text(m)]

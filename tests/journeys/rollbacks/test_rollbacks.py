@@ -1,4 +1,4 @@
-"""Rolling back over the wire: one message, a thread of steps, and nobody who may not."""
+"""Rollbacks end to end: one message, a thread of steps, and refusals for people without permission."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.app.app_fixture import CHANNEL, RunningApp, make_policy, mess
 
 @pytest.fixture
 def served(slack: LocalSlack, tmp_path: Path) -> Iterator[RunningApp]:
-    """The bot over `churn`, of which v3 was in Production when it came, and v4 is since."""
+    """Run the bot with `churn`: v3 was in Production at the first poll, and v4 was promoted since."""
     registry = MemoryRegistry()
     registry.add_model("churn", versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
     registry.set_alias("churn", "champion", 3)
@@ -36,13 +36,13 @@ def thread(app: RunningApp, message: dict[str, Any], ends: str) -> list[str]:
     return list(app.slack.wait_for(told))
 
 
-def test_the_version_before_serves_again_and_the_channel_sees_one_message(served: RunningApp) -> None:
+def test_a_rollback_restores_the_previous_version_with_one_message(served: RunningApp) -> None:
     served.bob.types(CHANNEL, '/model rollback churn --reason "accuracy fell"')
     message = served.card(holds="rolled back from v4 to v3")
     assert served.production() == [3]
-    assert "read back from MLflow" in served.answer(served.bob, "Rolled back")
-    lines = thread(served, message, "Tags are written")
-    wanted = ("v4", "read back", "blocked", "Tags")
+    assert "verified in MLflow" in served.answer(served.bob, "Rolled back")
+    lines = thread(served, message, "Updated the tags")
+    wanted = ("v4", "verified", "blocked", "tags")
     assert [words in line for words, line in zip(wanted, lines, strict=True)] == [True] * 4
     rollbacks = [
         one for one in served.bob.sees(CHANNEL) if "rolled back" in message_text(one) and not one["is_ephemeral"]
@@ -50,9 +50,9 @@ def test_the_version_before_serves_again_and_the_channel_sees_one_message(served
     assert len(rollbacks) == 1
 
 
-def test_who_may_not_is_told_who_may(served: RunningApp) -> None:
+def test_a_refused_person_sees_who_can_roll_back(served: RunningApp) -> None:
     served.alice.types(CHANNEL, '/model rollback churn --reason "?"')
-    assert "Only those who may roll back" in served.answer(served.alice, "roll back")
+    assert "Only people who can roll back" in served.answer(served.alice, "roll back")
     assert served.production() == [4]
 
 
@@ -72,7 +72,7 @@ def test_a_bare_rollback_opens_a_form_for_everything(served: RunningApp) -> None
     assert served.production() == [3]
 
 
-def test_its_form_says_under_the_field_what_cannot_be(served: RunningApp) -> None:
+def test_the_form_shows_an_error_under_the_field(served: RunningApp) -> None:
     served.bob.types(CHANNEL, "/model rollback")
     served.bob.waits_for_modal()
     errors = served.bob.submits({"model": "churn", "version": "v1", "reason": "accuracy fell"})
@@ -86,13 +86,13 @@ def test_a_form_that_anyone_can_open_rolls_back_only_for_those_who_can(served: R
     served.alice.waits_for_modal()
     errors = served.alice.submits({"model": "churn", "reason": "accuracy fell"})
     assert errors is not None
-    assert "Only those who may roll back" in errors["model"]
+    assert "Only people who can roll back" in errors["model"]
     assert served.production() == [4]
 
 
-def test_who_may_not_gets_no_form(served: RunningApp) -> None:
+def test_people_who_cannot_roll_back_get_no_form(served: RunningApp) -> None:
     served.alice.types(CHANNEL, "/model rollback churn")
-    assert "Only those who may roll back" in served.answer(served.alice, "roll back")
+    assert "Only people who can roll back" in served.answer(served.alice, "roll back")
 
 
 # v1 is archived, v2 is in Staging; neither was ever in Production. v5 is registered in the test.
@@ -128,33 +128,33 @@ def test_no_form_opens_for_a_version_that_never_served(served: RunningApp, versi
     served.answer(served.bob, "has never been in Production")
 
 
-def test_an_admin_whom_the_rule_does_not_list_rolls_back(served: RunningApp) -> None:
+def test_an_admin_can_roll_back_without_being_listed_in_the_rule(served: RunningApp) -> None:
     served.slack.person("dave").types(CHANNEL, '/model rollback churn --reason "accuracy fell"')
     served.card(holds="rolled back from v4 to v3")
     assert served.production() == [3]
 
 
-def test_a_rollback_during_a_freeze_goes_through_and_the_channel_hears_of_the_freeze(served: RunningApp) -> None:
+def test_a_rollback_during_a_freeze_works_and_mentions_the_freeze(served: RunningApp) -> None:
     served.bob.types(CHANNEL, '/model freeze churn --reason "end of the quarter"')
-    served.answer(served.bob, "is frozen")
+    served.answer(served.bob, "Froze")
     served.bob.types(CHANNEL, '/model rollback churn --reason "accuracy fell"')
     message = served.card(holds="rolled back from v4 to v3")
-    goes_through = "Rollbacks by people still go through."
+    goes_through = "People can still roll back."
     assert goes_through in message_text(message)
-    assert goes_through in " ".join(thread(served, message, "Tags are written"))
+    assert goes_through in " ".join(thread(served, message, "Updated the tags"))
     assert served.production() == [3]
 
 
-def test_undo_opens_a_request_once_the_version_is_unblocked_and_moves_nothing(served: RunningApp) -> None:
+def test_undo_opens_a_request_once_the_version_is_unblocked(served: RunningApp) -> None:
     served.bob.types(CHANNEL, '/model rollback churn --reason "accuracy fell"')
     message = served.card(holds="rolled back from v4 to v3")
-    assert served.alice.clicks(message, "Ask for v4 again…").acked
+    assert served.alice.clicks(message, "Request v4 again…").acked
     served.alice.waits_for_modal()
     assert served.alice.submits() is None
-    assert '/model unblock churn 4 --reason "…"' in served.answer(served.alice, "can't be requested")
+    assert '/model unblock churn 4 --reason "…"' in served.answer(served.alice, "No request was opened")
     served.bob.types(CHANNEL, '/model unblock churn 4 --reason "it was the feature store"')
     served.answer(served.bob, "Unblocked")
-    assert served.alice.clicks(message, "Ask for v4 again…").acked
+    assert served.alice.clicks(message, "Request v4 again…").acked
     served.alice.waits_for_modal()
     assert served.alice.submits() is None
     served.card(holds="Promote churn v4 to Production?")
@@ -165,14 +165,14 @@ def test_a_version_is_unblocked_with_a_reason(served: RunningApp) -> None:
     served.bob.types(CHANNEL, '/model rollback churn --reason "accuracy fell"')
     served.card(holds="rolled back from v4 to v3")
     served.alice.types(CHANNEL, '/model unblock churn 4 --reason "mine"')
-    served.answer(served.alice, "Only those who may roll back")
+    served.answer(served.alice, "Only people who can roll back")
     served.bob.types(CHANNEL, '/model unblock churn 4 --reason "it was the feature store"')
     served.bob.waits_for(
         CHANNEL, lambda message: "unblocked `v4`" in message_text(message) and not message["is_ephemeral"]
     )
 
 
-def test_the_verb_s_earlier_name_still_unblocks(served: RunningApp) -> None:
+def test_the_command_s_earlier_name_still_unblocks(served: RunningApp) -> None:
     served.bob.types(CHANNEL, '/model rollback churn --reason "accuracy fell"')
     served.card(holds="rolled back from v4 to v3")
     served.bob.types(CHANNEL, '/model clear churn 4 --reason "it was the feature store"')
@@ -181,7 +181,7 @@ def test_the_verb_s_earlier_name_still_unblocks(served: RunningApp) -> None:
     )
 
 
-def test_everyone_who_looks_or_decides_sees_that_a_version_is_blocked(slack: LocalSlack, tmp_path: Path) -> None:
+def test_every_view_and_decision_shows_that_a_version_is_blocked(slack: LocalSlack, tmp_path: Path) -> None:
     registry = MemoryRegistry()
     registry.add_model("churn")
     for number, stage in ((1, Stage.PRODUCTION), (2, Stage.NONE)):
@@ -221,9 +221,7 @@ def columns(*names: str) -> ModelPackage:
     return ModelPackage(signature=Signature(inputs=tuple(SignatureColumn(name=name, type="long") for name in names)))
 
 
-def test_the_card_shows_what_breaks_callers_and_the_thread_says_that_no_rollback_undoes_it(
-    slack: LocalSlack, tmp_path: Path
-) -> None:
+def test_the_card_shows_breaking_changes_and_that_no_rollback_undoes_them(slack: LocalSlack, tmp_path: Path) -> None:
     registry = MemoryRegistry()
     registry.add_model("churn", versions=[Stage.PRODUCTION, Stage.NONE])
     registry.add_package(registry.version("churn", 1), columns("age"))
@@ -238,4 +236,4 @@ def test_the_card_shows_what_breaks_callers_and_the_thread_says_that_no_rollback
         assert app.bob.clicks(card, "Approve").acked
         card = app.card(holds="is in Production")
         thread(app, card, f"{undone}.")
-        assert undone in message_text(card)  # drawn again without a look at the registry
+        assert undone in message_text(card)  # updated without reading the registry

@@ -1,4 +1,4 @@
-"""Comparing asks the registry a few times, whatever the number of versions, and remembers what hardly changes."""
+"""A comparison sends a few registry requests for any number of versions, and caches runs that rarely change."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.services.bench import Bench
 
 @pytest.fixture
 def fraud(bench: Bench) -> Bench:
-    """Twelve versions of `fraud`; f1 rises with the number, v3 is in Production."""
+    """Return a bench with twelve versions of `fraud`: f1 rises with the number, and v3 is in Production."""
     bench.registry.add_model("fraud")
     for number in range(1, 13):
         bench.registry.add_run(f"run{number}", metrics={"f1": number / 100, "latency_ms": 40 + number})
@@ -34,12 +34,12 @@ def test_all_versions_come_newest_first_as_numbers(fraud: Bench) -> None:
     assert found(fraud) == list(range(12, 0, -1))
 
 
-def test_it_costs_two_requests(fraud: Bench) -> None:
+def test_a_comparison_costs_two_requests(fraud: Bench) -> None:
     found(fraud)
     assert dict(fraud.registry.request_counts) == {"versions": 1, "runs": 1}
 
 
-def test_a_second_time_only_what_serves_is_asked_for_again(fraud: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_comparison_reads_only_runs_of_stages_again(fraud: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     found(fraud)
     asked: list[list[str]] = []
     read = fraud.registry.runs
@@ -53,14 +53,14 @@ def test_a_second_time_only_what_serves_is_asked_for_again(fraud: Bench, monkeyp
     assert asked == [["run3"]]
 
 
-def test_metrics_that_were_added_to_what_serves_are_seen(fraud: Bench) -> None:
+def test_new_metrics_of_a_staged_version_are_seen(fraud: Bench) -> None:
     found(fraud)
     fraud.registry.add_run("run3", metrics={"f1": 0.99})
     command = build_command(Compare, {"model": "fraud", "versions": ["4"]})
     assert fraud.comparisons.compare(command).best["f1"] == 3
 
 
-def test_a_run_that_goes_on_is_asked_for_again(fraud: Bench) -> None:
+def test_a_running_run_is_read_again(fraud: Bench) -> None:
     fraud.registry.add_run("run4", status="RUNNING", metrics={"f1": 0.1})
     found(fraud, "4")
     fraud.registry.add_run("run4", metrics={"f1": 0.98})
@@ -68,25 +68,25 @@ def test_a_run_that_goes_on_is_asked_for_again(fraud: Bench) -> None:
     assert fraud.comparisons.compare(command).best["f1"] == 4
 
 
-def test_named_versions_come_with_the_one_in_production(fraud: Bench) -> None:
+def test_named_versions_are_compared_with_production(fraud: Bench) -> None:
     assert found(fraud, "7", "latest") == [12, 7, 3]
 
 
-def test_the_newest_n_come_with_the_one_in_production(fraud: Bench) -> None:
+def test_the_newest_n_versions_are_compared_with_production(fraud: Bench) -> None:
     assert found(fraud, last=2) == [12, 11, 3]
 
 
-def test_a_typo_gets_the_nearest_model(fraud: Bench) -> None:
+def test_a_typo_suggests_the_closest_model(fraud: Bench) -> None:
     with pytest.raises(UnknownModel, match="Did you mean “fraud”"):
         fraud.comparisons.compare(build_command(Compare, {"model": "fruad"}))
 
 
-def test_the_best_is_named_whatever_the_case(fraud: Bench) -> None:
+def test_the_highest_or_lowest_value_is_found(fraud: Bench) -> None:
     best = fraud.comparisons.best(build_command(FindBest, {"model": "fraud", "metric": "f1"}))
     assert (best.version, best.value) == (12, 0.12)
     lowest = fraud.comparisons.best(build_command(FindBest, {"model": "fraud", "metric": "f1", "lowest": True}))
     assert lowest.version == 1
 
 
-def test_the_policy_says_which_way_is_better(fraud: Bench) -> None:
+def test_the_policy_sets_the_direction(fraud: Bench) -> None:
     assert fraud.comparisons.best(build_command(FindBest, {"model": "fraud", "metric": "latency_ms"})).version == 1

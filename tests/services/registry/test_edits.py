@@ -1,4 +1,4 @@
-"""Descriptions, tags and archiving: done, read back, and in the audit."""
+"""Descriptions, tags, and archiving are applied, verified, and audited."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.services.bench import ALICE, BOB, CAROL, Bench
 def test_a_version_is_described(bench: Bench) -> None:
     done = bench.do("describe churn 4 'the spring campaign'")
     assert bench.registry.version("churn", 4).description == "the spring campaign"
-    assert str(done.answer) == "The description of v4 of “churn” is written."
+    assert str(done.answer) == "Updated the description of v4 of “churn”."
     assert bench.events()[-1].tag is EventTag.DESCRIBED
 
 
@@ -24,7 +24,7 @@ def test_a_model_is_described(bench: Bench) -> None:
     assert bench.registry.model("churn").description == "who leaves"
 
 
-def test_tags_are_set_and_taken_away(bench: Bench) -> None:
+def test_tags_are_set_and_removed(bench: Bench) -> None:
     bench.do("tag churn 4 owner=ann use_case=retention")
     bench.do("tag churn 4 owner=bob use_case=")
     assert dict(bench.registry.version("churn", 4).tags) == {"owner": "bob"}
@@ -34,12 +34,12 @@ def test_tags_are_set_and_taken_away(bench: Bench) -> None:
     }
 
 
-def test_registrars_own_tags_are_not_for_hands(bench: Bench) -> None:
-    with pytest.raises(BadInput, match="kept by Registrar"):
+def test_people_cannot_set_registrar_s_own_tags(bench: Bench) -> None:
+    with pytest.raises(BadInput, match="Registrar manages"):
         bench.do("tag churn 4 approval_status=approved_production")
 
 
-def test_a_version_is_archived_and_the_channel_hears_why(bench: Bench) -> None:
+def test_a_version_is_archived_and_the_channel_gets_the_reason(bench: Bench) -> None:
     done = bench.do("archive churn 4 --reason 'leaked labels'", who=BOB)
     assert bench.registry.version("churn", 4).stage is Stage.ARCHIVED
     with bench.ledger.read() as reading:
@@ -49,12 +49,12 @@ def test_a_version_is_archived_and_the_channel_hears_why(bench: Bench) -> None:
 
 
 def test_the_version_in_production_is_never_archived(bench: Bench) -> None:
-    with pytest.raises(Refused, match="serves in Production"):
+    with pytest.raises(Refused, match="is in Production, so it can't be archived"):
         bench.do("archive churn 3", who=BOB)
     assert bench.registry.holders() == [3]
 
 
-def test_a_version_that_came_to_production_meanwhile_is_not_archived(bench: Bench) -> None:
+def test_a_version_promoted_in_the_meantime_is_not_archived(bench: Bench) -> None:
     ask = bench.ask("archive churn 4", BOB)
     bench.errands.execute(ask.id)
     bench.registry.by_hand("churn", 4, Stage.PRODUCTION)
@@ -63,29 +63,29 @@ def test_a_version_that_came_to_production_meanwhile_is_not_archived(bench: Benc
     assert bench.events()[-1].tag is EventTag.TRANSITION_NOT_MADE
 
 
-def test_who_may_not_roll_back_may_not_archive(bench: Bench) -> None:
+def test_only_people_who_can_roll_back_can_archive(bench: Bench) -> None:
     with pytest.raises(Refused):
         bench.do("archive churn 4", who=ALICE)
     assert bench.events()[-1].tag is EventTag.REGISTRY_CHANGE_REFUSED
 
 
-def test_a_question_is_confirmed_by_whoever_typed_the_command(bench: Bench) -> None:
+def test_only_the_person_who_typed_the_command_can_confirm_it(bench: Bench) -> None:
     draft = bench.errands.create_draft(BOB, {"verb": "archive", "model": "churn", "version": "v4"}, channel="C1")
-    with pytest.raises(Refused, match="Only whoever typed"):
+    with pytest.raises(Refused, match="Only the person who typed"):
         bench.errands.submit_draft(CAROL, draft, origin="slack")
     assert bench.errands.submit_draft(BOB, draft, origin="slack").id == draft
-    with pytest.raises(Refused, match="under way already"):
+    with pytest.raises(Refused, match="already in progress"):
         bench.errands.submit_draft(BOB, draft, origin="slack")
 
 
-def test_the_alias_of_staging_goes_with_its_version(bench: Bench) -> None:
+def test_archiving_a_staging_version_removes_its_alias(bench: Bench) -> None:
     bench.registry.set_alias("churn", "challenger", 2)
     bench.do("archive churn 2", who=BOB)
     bench.mirror.write_due()
     assert "challenger" not in bench.registry.model("churn").aliases
 
 
-def test_what_was_asked_while_the_registry_is_away_is_done_when_it_is_back(bench: Bench) -> None:
+def test_an_edit_waits_until_the_registry_responds(bench: Bench) -> None:
     ask = bench.ask("describe churn 4 later")
     bench.registry.is_down = True
     with pytest.raises(RegistryUnreachable):

@@ -1,4 +1,4 @@
-"""Looking things up: every answer tells the whole, and nothing is changed by it."""
+"""Lookups of models, versions, requests, and history return complete answers and change nothing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.services.bench import ALICE, BOB, GUEST, STRANGER, Bench
 
 
 def promote(bench: Bench, version: int) -> None:
-    """Put a version into Production, a minute after whatever was before."""
+    """Put a version into Production, one minute after the previous change."""
     bench.clock.advance(minutes=1)
     bench.approved(f"promote churn {version} production")
     bench.moves.execute_due("churn")
@@ -39,7 +39,7 @@ def test_a_model_is_shown_with_versions_newest_first_and_their_aliases(bench: Be
     assert [(one.version, one.aliases) for one in view.versions] == [(4, ()), (3, ("champion",)), (2, ()), (1, ())]
 
 
-def test_a_model_is_shown_with_the_requests_that_wait(bench: Bench) -> None:
+def test_a_model_is_shown_with_its_open_requests(bench: Bench) -> None:
     waiting = bench.open()
     bench.reject(bench.open("promote churn 4 staging"))
     assert bench.lookups.model_view("churn").requests == [waiting]
@@ -50,7 +50,7 @@ def test_one_version_is_shown(bench: Bench) -> None:
     assert (shown.version, shown.aliases) == (3, ("champion",))
 
 
-def test_a_card_tells_who_moved_the_version_into_production(bench: Bench) -> None:
+def test_a_card_shows_who_deployed_the_version(bench: Bench) -> None:
     promote(bench, 4)
     card = bench.lookups.version_card("churn", parse_version_ref("production")).card
     assert (card.deployed_by, card.deployment_date) == ("UBOB", bench.clock.now())
@@ -64,7 +64,7 @@ def test_a_card_tells_who_moved_the_version_into_production(bench: Bench) -> Non
         ("pytorch", {}, None),
     ],
 )
-def test_a_card_takes_the_algorithm_from_the_files_where_nobody_wrote_it_down(
+def test_a_card_takes_an_unlogged_algorithm_from_the_files(
     bench: Bench, flavor: str, tags: dict[str, str], said: str | None
 ) -> None:
     bench.registry.add_run("run1", tags=tags)
@@ -76,31 +76,31 @@ def test_a_card_takes_the_algorithm_from_the_files_where_nobody_wrote_it_down(
     assert bench.registry.request_counts["estimator"] == (said == "LogisticRegression")
 
 
-def test_a_card_whose_model_file_cannot_be_read_lacks_the_algorithm_alone(bench: Bench) -> None:
+def test_an_unreadable_model_file_leaves_out_only_the_algorithm(bench: Bench) -> None:
     bench.registry.add_run("run1", params={"C": "1"})
     version = bench.registry.register_version("churn", "run1", tags={})
     bench.registry.add_package(version, ModelPackage(flavors=("sklearn",)))
 
     def refuse(version: object) -> None:
-        raise FilesUnreachable("they did not come in time")
+        raise FilesUnreachable("the download timed out")
 
     bench.registry.estimator_class = refuse  # type: ignore[method-assign]
     found = bench.lookups.version_card("churn", parse_version_ref("5")).card
     assert (found.algorithm, found.framework, dict(found.hyperparameters)) == (None, "sklearn", {"C": "1"})
 
 
-def test_a_card_names_nobody_for_what_was_moved_in_mlflow(bench: Bench) -> None:
+def test_a_card_names_no_one_for_a_change_made_in_mlflow(bench: Bench) -> None:
     bench.watch.poll()
     card = bench.lookups.version_card("churn", parse_version_ref("production")).card
     assert (card.deployed_by, card.deployment_date) == (None, None)
 
 
-def test_an_unknown_model_is_answered_with_the_nearest(bench: Bench) -> None:
+def test_an_unknown_model_suggests_the_closest_name(bench: Bench) -> None:
     with pytest.raises(UnknownModel, match="Did you mean “churn”"):
         bench.lookups.model_view("chrn")
 
 
-def test_requests_that_wait_are_listed_newest_first(bench: Bench) -> None:
+def test_open_requests_are_listed_newest_first(bench: Bench) -> None:
     first = bench.open("promote churn 4 staging")
     bench.clock.advance(minutes=1)
     second = bench.open("promote churn 4 production")
@@ -118,15 +118,15 @@ def test_a_request_is_shown_with_its_votes(bench: Bench) -> None:
     assert (listed.id, [vote.voter for vote in votes]) == (request.id, [BOB.person])
 
 
-def test_a_request_that_is_none_is_unknown(bench: Bench) -> None:
-    with pytest.raises(UnknownRequest, match="no request “rnever”"), bench.ledger.read() as reading:
+def test_an_unknown_request_id_is_refused(bench: Bench) -> None:
+    with pytest.raises(UnknownRequest, match="Request “rnever” doesn't exist"), bench.ledger.read() as reading:
         reading.request("rnever")
 
 
 # -- history -----------------------------------------------------------------------------------------------------------
 
 
-def test_history_tells_who_served_and_until_when(bench: Bench) -> None:
+def test_history_shows_versions_and_when_they_ended(bench: Bench) -> None:
     bench.watch.poll()
     promote(bench, 4)
     promote(bench, 2)
@@ -138,7 +138,7 @@ def test_history_tells_who_served_and_until_when(bench: Bench) -> None:
     ]
 
 
-def test_history_takes_mending_for_no_new_stretch(bench: Bench) -> None:
+def test_a_repair_does_not_start_a_new_period(bench: Bench) -> None:
     promote(bench, 4)
     bench.watch.poll()
     bench.clock.advance(minutes=1)
@@ -153,13 +153,13 @@ def test_history_takes_mending_for_no_new_stretch(bench: Bench) -> None:
     ]
 
 
-def test_history_tells_what_was_there_before_us(bench: Bench) -> None:
+def test_history_shows_what_served_before_registrar(bench: Bench) -> None:
     bench.watch.poll()
     [term] = bench.history.serving_periods("churn", 10)
     assert term.started_by.kind is TransitionKind.OBSERVED
 
 
-def test_history_tells_that_nobody_serves(bench: Bench) -> None:
+def test_history_shows_an_empty_production(bench: Bench) -> None:
     bench.watch.poll()
     bench.clock.advance(minutes=1)
     bench.registry.by_hand("churn", 3, Stage.ARCHIVED)
@@ -168,7 +168,7 @@ def test_history_tells_that_nobody_serves(bench: Bench) -> None:
     assert term.ended_by is not None
 
 
-def test_history_knows_nothing_of_staging(bench: Bench) -> None:
+def test_history_ignores_staging(bench: Bench) -> None:
     bench.watch.poll()
     bench.clock.advance(minutes=1)
     bench.approved("promote churn 4 staging")
@@ -176,7 +176,7 @@ def test_history_knows_nothing_of_staging(bench: Bench) -> None:
     assert [term.started_by.version for term in bench.history.serving_periods("churn", 10)] == [3]
 
 
-def test_history_leaves_out_what_was_never_made(bench: Bench) -> None:
+def test_history_leaves_out_unfinished_transitions(bench: Bench) -> None:
     bench.watch.poll()
     bench.clock.advance(minutes=1)
     bench.approved()
@@ -185,7 +185,7 @@ def test_history_leaves_out_what_was_never_made(bench: Bench) -> None:
     assert [term.started_by.version for term in bench.history.serving_periods("churn", 10)] == [3]
 
 
-def test_history_is_as_long_as_it_was_asked_for(bench: Bench) -> None:
+def test_history_has_the_requested_length(bench: Bench) -> None:
     bench.watch.poll()
     promote(bench, 4)
     assert len(bench.history.serving_periods("churn", 1)) == 1
@@ -196,12 +196,12 @@ def test_history_of_a_model_without_one_is_empty(bench: Bench) -> None:
     assert bench.history.serving_periods("new", 10) == []
 
 
-def test_history_of_a_model_that_nobody_knows_is_refused(bench: Bench) -> None:
+def test_history_of_an_unknown_model_is_refused(bench: Bench) -> None:
     with pytest.raises(UnknownModel):
         bench.history.serving_periods("xyzzy", 10)
 
 
-def test_history_outlives_the_model(bench: Bench) -> None:
+def test_history_remains_after_the_model_is_deleted(bench: Bench) -> None:
     bench.watch.poll()
     bench.registry.is_down = True
     assert len(bench.history.serving_periods("churn", 10)) == 1
@@ -213,15 +213,17 @@ def at(bench: Bench, typed: str) -> str:
     return str(describe_production_at(bench.history.timeline(command)))
 
 
-def test_who_served_at_a_time_is_told(bench: Bench) -> None:
+def test_the_version_at_a_time_is_reported(bench: Bench) -> None:
     bench.watch.poll()
     bench.clock.advance(hours=26)
     promote(bench, 4)
     bench.clock.advance(days=2)
     assert "v3 of “churn” was in Production at 2026-05-05 00:00 UTC" in at(bench, "2026-05-05T00:00")
-    assert at(bench, "2026-05-05").startswith("On 5 May 2026 (UTC) v3 was in Production of “churn”; v4 from")
-    assert at(bench, "2026-05-06") == "v4 of “churn” was in Production all of 6 May 2026 (UTC)."
-    assert at(bench, "2026-05-03").startswith("No record: Registrar has watched “churn” since 2026-05-04 12:00")
+    assert at(bench, "2026-05-05").startswith("Production of “churn” on 5 May 2026 (UTC): v3, then v4 from")
+    assert at(bench, "2026-05-06") == "v4 of “churn” was in Production all day on 6 May 2026 (UTC)."
+    assert at(bench, "2026-05-03").startswith(
+        "No record: Registrar has been watching “churn” only since 2026-05-04 12:00"
+    )
 
 
 def test_a_promotion_in_the_history_comes_with_its_request(bench: Bench) -> None:
@@ -231,7 +233,7 @@ def test_a_promotion_in_the_history_comes_with_its_request(bench: Bench) -> None
     assert found.periods[0].started_by.request == request.id
 
 
-def test_a_model_that_was_never_in_production_is_known_to_have_been_nowhere(bench: Bench) -> None:
+def test_a_model_that_was_never_in_production_has_no_version_at_a_time(bench: Bench) -> None:
     bench.registry.add_model("new", versions=1)
     bench.watch.poll()
     bench.clock.advance(days=1)
@@ -239,16 +241,16 @@ def test_a_model_that_was_never_in_production_is_known_to_have_been_nowhere(benc
     assert str(describe_production_at(found)).startswith("No version of “new” was in Production at")
 
 
-# -- who may look ------------------------------------------------------------------------------------------------------
+# -- permissions -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("who", [ALICE, GUEST], ids=["member", "guest"])
-def test_members_and_guests_may_look(bench: Bench, who: object) -> None:
+def test_members_and_guests_can_read(bench: Bench, who: object) -> None:
     AccessControl(bench.context).require_permission(who, Permission.READ, model="churn", origin="slack")  # type: ignore[arg-type]  # a Profile
     assert bench.tags() == []
 
 
-def test_strangers_may_not_and_the_audit_says_so(bench: Bench) -> None:
+def test_outsiders_cannot_read_and_the_refusal_is_audited(bench: Bench) -> None:
     with pytest.raises(Refused, match="Only members of this workspace"):
         AccessControl(bench.context).require_permission(STRANGER, Permission.READ, model="churn", origin="slack")
     assert bench.tags() == ["person:registry:refused"]
@@ -260,7 +262,7 @@ CAUSES = (TransitionKind.PROMOTION, TransitionKind.ROLLBACK, TransitionKind.REPA
 
 
 def long_life(bench: Bench, seed: int, number: int = 60) -> list[Transition]:
-    """Let `churn` have had many moves of all kinds, into Production and out of it; return them newest first."""
+    """Add many transitions of all kinds into and out of Production of `churn`; return them newest first."""
     dice = random.Random(seed)  # noqa: S311 - dice for a test
     made: list[Transition] = []
     with bench.ledger.write() as tx:
@@ -287,7 +289,7 @@ def long_life(bench: Bench, seed: int, number: int = 60) -> list[Transition]:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_a_long_history_is_read_in_parts_and_tells_the_same(
+def test_a_long_history_read_in_pages_has_the_same_answers(
     bench: Bench, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(history, "TRANSITIONS_PAGE_SIZE", 3)

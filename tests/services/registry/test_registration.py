@@ -1,4 +1,4 @@
-"""A version is made of a run once, gets its semver with the reason, and the channel hears of it."""
+"""A run is registered once, the version gets a semver with reasons, and the channel is notified."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STRING = Signature(
 
 @pytest.fixture
 def bench_with_runs(bench: Bench) -> Bench:
-    """`fraud` has v1 of run `old` in Production; runs `new` and `newer` wait to be registered."""
+    """Return a bench with `fraud` v1 (run `old`) in Production, and unregistered runs `new` and `newer`."""
     bench.registry.add_run("old", metrics={"f1": 0.8}, params={"C": "1"})
     for run in ("new", "newer"):
         bench.registry.add_run(run, metrics={"f1": 0.9}, params={"C": "1"})
@@ -45,9 +45,9 @@ def test_the_first_version_is_1_0_0(bench: Bench) -> None:
     assert "Registered v1 of “brand_new” as 1.0.0" in str(done.answer)
 
 
-def test_a_broken_signature_raises_the_major_and_says_which_input(bench_with_runs: Bench) -> None:
+def test_a_breaking_signature_is_a_major_bump_and_names_the_input(bench_with_runs: Bench) -> None:
     bench = bench_with_runs
-    made = bench.registry.register_version  # the package is there as soon as the version is
+    made = bench.registry.register_version  # the package exists as soon as the version does
 
     def register(*args: str, **kwargs: object) -> object:
         version = made(*args, **kwargs)  # type: ignore[arg-type]  # passed on as given
@@ -60,7 +60,7 @@ def test_a_broken_signature_raises_the_major_and_says_which_input(bench_with_run
     assert "input tenure changed from integer to string" in str(done.answer)
 
 
-def test_another_class_of_model_raises_the_major(bench_with_runs: Bench) -> None:
+def test_a_different_model_class_is_a_major_bump(bench_with_runs: Bench) -> None:
     bench = bench_with_runs
     bench.registry.add_estimator(bench.registry.version("fraud", 1), "LogisticRegression")
     made = bench.registry.register_version
@@ -82,8 +82,8 @@ def test_a_person_can_choose_the_bump(bench_with_runs: Bench) -> None:
     assert bench_with_runs.registry.version("fraud", 2).semver == "1.5.0"
 
 
-def test_the_run_of_an_older_version_is_pointed_out(bench_with_runs: Bench) -> None:
-    assert "v1 was made of the same run" in str(bench_with_runs.do("register old fraud").answer)
+def test_an_earlier_version_of_the_same_run_is_mentioned(bench_with_runs: Bench) -> None:
+    assert "v1 was registered from the same run" in str(bench_with_runs.do("register old fraud").answer)
 
 
 def test_an_unknown_run_changes_nothing(bench: Bench) -> None:
@@ -99,7 +99,7 @@ def test_a_deleted_run_is_refused(bench: Bench) -> None:
         bench.do("register gone fraud")
 
 
-def test_while_another_process_registers_a_version_of_the_model_the_ask_waits(
+def test_a_registration_waits_for_another_process_that_registers_the_same_model(
     bench_with_runs: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registration, "LOCK_TIMEOUT", 0.0)
@@ -107,23 +107,23 @@ def test_while_another_process_registers_a_version_of_the_model_the_ask_waits(
     now = bench.clock.now()
     with bench.ledger.write() as tx:
         tx.acquire_lease("register:fraud", Claim(other.owner, now, now + timedelta(seconds=60)))
-    with pytest.raises(Busy, match="being registered at this moment"):
+    with pytest.raises(Busy, match="being registered right now"):
         bench.do("register new fraud")
     assert [one.version for one in bench.registry.versions("fraud")] == [1]
-    bench.clock.advance(seconds=61)  # the other one has died
+    bench.clock.advance(seconds=61)  # the other process has died
     bench.errands.execute_due()
     assert [one.version for one in bench.registry.versions("fraud")] == [2, 1]
 
 
-def test_of_two_processes_that_take_up_an_ask_one_carries_it_out(bench_with_runs: Bench) -> None:
+def test_only_one_of_two_processes_executes_a_registration(bench_with_runs: Bench) -> None:
     bench, other = bench_with_runs, second_bench(bench_with_runs)
     bench.ask("register new fraud")
-    bench.clock.advance(seconds=16)  # whoever wrote it down has died
+    bench.clock.advance(seconds=16)  # the process that recorded it has died
     assert [len(one.errands.execute_due()) for one in (bench, other)] == [1, 0]
     assert [one.version for one in bench.registry.versions("fraud")] == [2, 1]
 
 
-def test_a_lost_answer_makes_no_second_version(bench: Bench) -> None:
+def test_a_lost_response_does_not_create_a_second_version(bench: Bench) -> None:
     bench.registry.add_run("run1")
     ask = bench.ask("register run1 fraud")
     made = bench.registry.register_version
@@ -143,7 +143,7 @@ def test_a_lost_answer_makes_no_second_version(bench: Bench) -> None:
 
 
 def hold_up(bench: Bench, call: str, meanwhile: Callable[[], object]) -> None:
-    """Let something happen right before the registry's next `call` is carried out, as it does while MLflow is slow."""
+    """Run something right before the registry's next `call`, as can happen while MLflow is slow."""
     real = getattr(bench.registry, call)
 
     def late(*args: object, **kwargs: object) -> object:
@@ -155,7 +155,7 @@ def hold_up(bench: Bench, call: str, meanwhile: Callable[[], object]) -> None:
 
 
 def lose_the_answer(bench: Bench, call: str) -> None:
-    """Let the registry do its next `call`, and nobody hear of it."""
+    """Make the registry's next `call` take effect but lose its response."""
     real = getattr(bench.registry, call)
 
     def lost(*args: object, **kwargs: object) -> None:
@@ -167,7 +167,7 @@ def lose_the_answer(bench: Bench, call: str) -> None:
 
 
 @pytest.mark.parametrize("call", ["register_version", "set_tags"])
-def test_a_semver_stays_when_the_try_that_wrote_it_lost_its_answer(bench_with_runs: Bench, call: str) -> None:
+def test_a_semver_stays_if_the_response_to_writing_it_is_lost(bench_with_runs: Bench, call: str) -> None:
     bench = bench_with_runs
     ask = bench.ask("register new fraud")
     lose_the_answer(bench, call)
@@ -176,7 +176,7 @@ def test_a_semver_stays_when_the_try_that_wrote_it_lost_its_answer(bench_with_ru
     after_that = bench.do("register newer fraud --bump major").answer
     bench.registry.transition_stage(
         "fraud", 3, Stage.PRODUCTION, archive_existing=True
-    )  # another base, another highest
+    )  # a different base and highest semver
     bench.clock.advance(minutes=1)
     bench.errands.execute_due()
     semvers = {one.version: one.semver for one in bench.registry.versions("fraud")}
@@ -184,16 +184,16 @@ def test_a_semver_stays_when_the_try_that_wrote_it_lost_its_answer(bench_with_ru
     assert semvers[2] != semvers[3]
     assert f"as {semvers[3]}" in str(after_that)
     assert f"as {semvers[2]}" in bench.told("direct:ask")
-    if call == "set_tags":  # the number was given before the other version's
+    if call == "set_tags":  # the semver was assigned before the other version's
         assert (semvers[2], semvers[3]) == ("1.4.1", "2.0.0")
 
 
-def test_a_retry_that_overtakes_a_slow_try_changes_no_semver(bench_with_runs: Bench) -> None:
+def test_a_retry_that_overtakes_a_slow_attempt_keeps_the_semver(bench_with_runs: Bench) -> None:
     bench, other = bench_with_runs, second_bench(bench_with_runs)
     ask = bench.ask("register new fraud")
 
     def overtake() -> None:
-        bench.clock.advance(seconds=91)  # the lease is over, and the ask's next try due
+        bench.clock.advance(seconds=91)  # the lease has expired, and the next attempt is due
         assert len(other.errands.execute_due()) == 1
         other.do("register newer fraud --bump major")
 
@@ -210,12 +210,12 @@ def test_a_retry_that_overtakes_a_slow_try_changes_no_semver(bench_with_runs: Be
     ]
 
 
-def test_two_processes_never_give_two_versions_the_same_semver(bench_with_runs: Bench) -> None:
+def test_two_processes_never_assign_the_same_semver(bench_with_runs: Bench) -> None:
     bench, other = bench_with_runs, second_bench(bench_with_runs)
     ask = bench.ask("register new fraud")
 
     def overtake() -> None:
-        bench.clock.advance(seconds=91)  # the lease is over, so the other process doesn't wait
+        bench.clock.advance(seconds=91)  # the lease has expired, so the other process doesn't wait
         other.do("register newer fraud")
 
     hold_up(bench, "package", overtake)
@@ -230,7 +230,7 @@ def test_two_processes_never_give_two_versions_the_same_semver(bench_with_runs: 
     ]
 
 
-def test_a_semver_that_is_recorded_and_not_written_yet_is_given_to_no_other_version(bench_with_runs: Bench) -> None:
+def test_a_recorded_semver_is_never_given_to_another_version(bench_with_runs: Bench) -> None:
     bench = bench_with_runs
     ask = bench.ask("register new fraud")
 
@@ -257,11 +257,11 @@ def test_the_reasons_stay_with_the_semver(bench_with_runs: Bench) -> None:
     bench.clock.advance(minutes=1)
     bench.errands.execute_due()
     [registered] = [event for event in bench.events() if event.tag is EventTag.REGISTERED]
-    assert "minor was asked for" in registered.why
+    assert "minor bump requested" in registered.why
     assert f"as 1.5.0: {registered.why}" in bench.told("direct:ask")
 
 
-def test_a_version_that_is_gone_before_its_retry_is_not_made_again(bench_with_runs: Bench) -> None:
+def test_a_version_deleted_before_the_retry_is_not_recreated(bench_with_runs: Bench) -> None:
     bench = bench_with_runs
     ask = bench.ask("register new fraud")
     lose_the_answer(bench, "set_tags")
@@ -273,7 +273,7 @@ def test_a_version_that_is_gone_before_its_retry_is_not_made_again(bench_with_ru
     assert [one.version for one in bench.registry.versions("fraud")] == [1]
 
 
-def test_the_helper_tag_goes_when_it_has_served(bench_with_runs: Bench) -> None:
+def test_the_helper_tag_is_removed_after_registration(bench_with_runs: Bench) -> None:
     bench = bench_with_runs
     bench.do("register new fraud")
     assert "registrar.ask" in bench.registry.version("fraud", 2).tags
@@ -281,7 +281,7 @@ def test_the_helper_tag_goes_when_it_has_served(bench_with_runs: Bench) -> None:
     assert dict(bench.registry.version("fraud", 2).tags) == {"semver": "1.4.1"}
 
 
-def test_the_helper_tag_stays_while_a_retry_may_need_it(bench_with_runs: Bench) -> None:
+def test_the_helper_tag_stays_while_a_retry_can_need_it(bench_with_runs: Bench) -> None:
     bench = bench_with_runs
     ask = bench.ask("register new fraud")
     lose_the_answer(bench, "register_version")
@@ -291,7 +291,7 @@ def test_the_helper_tag_stays_while_a_retry_may_need_it(bench_with_runs: Bench) 
     assert bench.registry.version("fraud", 2).tags["registrar.ask"] == ask.id
 
 
-def test_the_channel_hears_of_it_once_and_by_whom(bench: Bench) -> None:
+def test_the_channel_is_notified_once_with_the_person(bench: Bench) -> None:
     bench.watch.poll()
     bench.registry.add_run("run1")
     bench.do("register run1 churn")
@@ -300,20 +300,20 @@ def test_the_channel_hears_of_it_once_and_by_whom(bench: Bench) -> None:
     assert (found.versions, found.by) == ((5,), ALICE.person)
 
 
-def test_the_channel_hears_the_semver(bench: Bench) -> None:
+def test_the_channel_gets_the_semver(bench: Bench) -> None:
     bench.watch.poll()
     bench.registry.add_run("run1")
     bench.do("register run1 churn")
     assert str(bench.findings()[0].lines[0]) == "Semver 1.0.0"
 
 
-def test_a_look_meanwhile_does_not_announce_it_half_made(bench: Bench) -> None:
+def test_a_poll_during_registration_does_not_announce_the_version(bench: Bench) -> None:
     bench.watch.poll()
     bench.registry.add_run("run1")
     set_tags = bench.registry.set_tags
 
     def look_first(*args: object) -> None:
-        bench.watch.check_model("churn")  # as MLflow's webhook says that there is a new version
+        bench.watch.check_model("churn")  # as if MLflow's webhook reported a new version
         set_tags(*args)  # type: ignore[arg-type]  # passed on as given
 
     bench.registry.set_tags = look_first  # type: ignore[method-assign, assignment]
@@ -322,7 +322,7 @@ def test_a_look_meanwhile_does_not_announce_it_half_made(bench: Bench) -> None:
     assert (found.by, str(found.lines[0])) == (ALICE.person, "Semver 1.0.0")
 
 
-def test_what_was_registered_and_then_refused_is_announced_by_the_poll(bench: Bench) -> None:
+def test_a_version_whose_registration_failed_later_is_announced_by_the_poll(bench: Bench) -> None:
     bench.watch.poll()
     bench.registry.add_run("run1")
 
@@ -338,7 +338,7 @@ def test_what_was_registered_and_then_refused_is_announced_by_the_poll(bench: Be
     assert (found.versions, found.by) == ((5,), None)
 
 
-def test_it_is_in_the_audit_before_and_after(bench: Bench) -> None:
+def test_a_registration_is_audited(bench: Bench) -> None:
     bench.registry.add_run("run1")
     bench.do("register run1 churn")
     asked, registered = bench.events()[-2:]
@@ -346,12 +346,12 @@ def test_it_is_in_the_audit_before_and_after(bench: Bench) -> None:
     assert registered.evidence["semver"] == "1.0.0"
 
 
-def test_whoever_sits_at_the_terminal_may_register(bench: Bench) -> None:
+def test_a_terminal_user_can_register(bench: Bench) -> None:
     bench.registry.add_run("run1")
     bench.do("register run1 churn", who=Operator("ann"))
     assert len(bench.registry.versions("churn")) == 5
 
 
-def test_a_guest_may_not(bench: Bench) -> None:
-    with pytest.raises(Exception, match="Guests can look"):
+def test_a_guest_cannot_register(bench: Bench) -> None:
+    with pytest.raises(Exception, match="Guests can view"):
         bench.do("register run1 churn", who=GUEST)

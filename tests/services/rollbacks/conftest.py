@@ -1,4 +1,4 @@
-"""Fixtures for the tests in this folder."""
+"""Fixtures for the rollback service tests."""
 
 from tests.support.services.blocked_versions import bad
 from tests.support.services.rollbacks import served

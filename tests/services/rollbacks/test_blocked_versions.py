@@ -1,4 +1,4 @@
-"""A version that was rolled back as bad: what refuses it, who lets it pass, and when it's no longer about this one."""
+"""Versions that were rolled back as bad: what refuses them, and who can override or unblock them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, Bench
 from tests.support.services.blocked_versions import REQUEST_AGAIN, failed_gates, set_production_rule, unblock
 from tests.support.services.rollbacks import ROLL_BACK
 
-# -- at the opening ----------------------------------------------------------------------------------------------------
+# -- opening a request -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("stage", ["staging", "production"])
@@ -25,8 +25,8 @@ def test_a_blocked_version_cannot_be_requested_and_the_refusal_says_how_to_unblo
     with pytest.raises(GateFailed) as refusal:
         bad.open(f"promote churn 4 {stage}")
     assert str(refusal.value) == (
-        "“churn” v4 can't be requested: it was rolled back as bad on 2026-05-07 (accuracy fell). No request was "
-        'opened. To unblock it: /model unblock churn 4 --reason "…"'
+        "No request was opened for “churn” v4: it was rolled back as bad on 2026-05-07 (accuracy fell). "
+        'To unblock it: /model unblock churn 4 --reason "…"'
     )
 
 
@@ -35,7 +35,7 @@ def test_an_unblocked_version_can_be_requested(bad: Bench) -> None:
     assert failed_gates(bad.open(REQUEST_AGAIN)) == []
 
 
-def test_a_policy_can_let_blocked_versions_pass(bad: Bench) -> None:
+def test_a_policy_can_ignore_the_block(bad: Bench) -> None:
     set_production_rule(bad, {"not_blocked": False})
     assert failed_gates(bad.open(REQUEST_AGAIN)) == []
 
@@ -48,7 +48,7 @@ def test_the_gate_can_be_named_too(bad: Bench) -> None:
     assert (gate.name, gate.value, gate.passed) == ("not_blocked", "not blocked", True)
 
 
-def test_validating_it_shows_the_gate(bad: Bench) -> None:
+def test_validation_shows_the_gate(bad: Bench) -> None:
     command = parse_command("validate churn 4")
     assert isinstance(command, Validate)
     _, seen = bad.gate_checks.validate_gates(command)
@@ -57,13 +57,13 @@ def test_validating_it_shows_the_gate(bad: Bench) -> None:
     ]
 
 
-def test_another_version_under_its_number_is_not_blocked(bad: Bench) -> None:
+def test_another_version_with_the_same_number_is_not_blocked(bad: Bench) -> None:
     versions = bad.registry._models["churn"].versions
     versions[4] = replace(versions[4], run_id="another", source="elsewhere", created_at=bad.clock.now())
     assert failed_gates(bad.open(REQUEST_AGAIN)) == []
 
 
-def test_without_a_ledger_nothing_is_known_to_be_blocked(bad: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_ledger_no_version_counts_as_blocked(bad: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     def read() -> None:
         raise LedgerUnavailable("There is none.")
 
@@ -71,10 +71,10 @@ def test_without_a_ledger_nothing_is_known_to_be_blocked(bad: Bench, monkeypatch
     assert blocks_for_display(bad.context, [bad.registry.version("churn", 4)]) == {}
 
 
-# -- an override, and a block that is lifted later -------------------------------------------------------------------
+# -- overriding and unblocking ---------------------------------------------------------------------------------------
 
 
-def test_an_override_with_a_reason_lets_it_pass_also_at_the_move(bad: Bench) -> None:
+def test_an_override_with_a_reason_also_applies_at_the_transition(bad: Bench) -> None:
     set_production_rule(bad, override=["admin"])
     request = bad.open(REQUEST_AGAIN)
     assert failed_gates(request) == ["not_blocked"]
@@ -84,7 +84,7 @@ def test_an_override_with_a_reason_lets_it_pass_also_at_the_move(bad: Bench) -> 
     assert (bad.state(request), bad.registry.holders()) == (RequestState.DONE, [4])
 
 
-def test_breaking_the_glass_goes_past_it(bad: Bench) -> None:
+def test_break_glass_ignores_the_block(bad: Bench) -> None:
     request = bad.open(f"{REQUEST_AGAIN} --break-glass --reason fraud", DAVE)
     bad.moves.execute_due("churn")
     assert (bad.state(request), bad.registry.holders()) == (RequestState.DONE, [4])
@@ -101,7 +101,7 @@ def test_unblocking_lets_a_pending_request_be_decided(bad: Bench) -> None:
     assert bad.registry.holders() == [4]
 
 
-def test_unblocking_approves_what_waited_for_nothing_else(bad: Bench) -> None:
+def test_unblocking_approves_requests_that_waited_only_for_it(bad: Bench) -> None:
     set_production_rule(bad, override=["admin"])
     request = bad.open(REQUEST_AGAIN)
     bad.approve(request)
@@ -122,7 +122,7 @@ def test_unblocking_another_version_changes_nothing(bad: Bench) -> None:
 
 @pytest.fixture
 def twice(bad: Bench) -> tuple[int, int]:
-    """Return two numbers for one run's files: the first is blocked, the second was registered afterward."""
+    """Return two versions of one run's files: the first is blocked, the second was registered afterward."""
     run = bad.registry.add_run()
     first = bad.registry.add_version("churn", run_id=run, source="models:/m-1")
     bad.approve(bad.open(f"promote churn {first} production"))
@@ -132,7 +132,7 @@ def twice(bad: Bench) -> tuple[int, int]:
     return first, bad.registry.add_version("churn", run_id=run, source="models:/m-1")
 
 
-def test_registering_the_same_run_again_does_not_get_around_the_block(bad: Bench, twice: tuple[int, int]) -> None:
+def test_registering_the_same_run_again_does_not_bypass_the_block(bad: Bench, twice: tuple[int, int]) -> None:
     first, again = twice
     with pytest.raises(GateFailed) as refusal:
         bad.open(f"promote churn {again} production")
@@ -140,7 +140,7 @@ def test_registering_the_same_run_again_does_not_get_around_the_block(bad: Bench
     assert f"/model unblock churn {first}" in str(refusal.value)
 
 
-def test_unblocking_lets_the_same_files_pass_under_another_number(bad: Bench, twice: tuple[int, int]) -> None:
+def test_unblocking_also_unblocks_the_same_files_under_another_number(bad: Bench, twice: tuple[int, int]) -> None:
     first, again = twice
     set_production_rule(bad, override=["admin"])
     request = bad.open(f"promote churn {again} production")
@@ -151,11 +151,11 @@ def test_unblocking_lets_the_same_files_pass_under_another_number(bad: Bench, tw
     assert (bad.state(request), bad.registry.holders()) == (RequestState.DONE, [again])
 
 
-def test_a_request_that_an_older_registrar_opened_for_a_blocked_version_is_not_moved(bad: Bench) -> None:
+def test_a_blocked_version_s_request_from_an_older_release_is_not_promoted(bad: Bench) -> None:
     set_production_rule(bad, {"not_blocked": False})
     request = bad.approve(bad.open(REQUEST_AGAIN)).request
     set_production_rule(bad)
-    with bad.ledger.write() as tx:  # as it was opened before there was such a gate
+    with bad.ledger.write() as tx:  # as if it was opened before this gate existed
         seen = replace(
             request.seen or RequestSnapshot(), rule=bad.context.policy.fingerprint("churn", Stage.PRODUCTION)
         )
@@ -165,7 +165,7 @@ def test_a_request_that_an_older_registrar_opened_for_a_blocked_version_is_not_m
     assert "it was rolled back as bad" in bad.now(request).outcome
 
 
-def test_a_version_that_is_unblocked_before_the_move_is_moved(bad: Bench) -> None:
+def test_a_version_unblocked_before_the_transition_is_promoted(bad: Bench) -> None:
     set_production_rule(bad, override=["admin"])
     request = bad.open(REQUEST_AGAIN)
     bad.override(request, DAVE, "fixed")
@@ -175,7 +175,7 @@ def test_a_version_that_is_unblocked_before_the_move_is_moved(bad: Bench) -> Non
     assert bad.state(request) is RequestState.DONE
 
 
-def test_a_version_that_came_back_and_was_rolled_back_again_is_blocked_by_the_newest_rollback(bad: Bench) -> None:
+def test_a_version_rolled_back_twice_is_blocked_by_the_newest_rollback(bad: Bench) -> None:
     bad.open(f"{REQUEST_AGAIN} --break-glass --reason fraud", DAVE)
     bad.moves.execute_due("churn")
     bad.clock.advance(hours=1)
@@ -186,7 +186,7 @@ def test_a_version_that_came_back_and_was_rolled_back_again_is_blocked_by_the_ne
     assert blocks_for_display(bad.context, [bad.registry.version("churn", 4)]) == {}
 
 
-def test_only_who_can_roll_back_unblocks(bad: Bench) -> None:
+def test_only_people_who_can_roll_back_can_unblock(bad: Bench) -> None:
     command = build_command(Unblock, {"model": "churn", "version": "4", "reason": "mine"})
     with pytest.raises(Refused):
         bad.execute(ALICE, command)

@@ -1,4 +1,4 @@
-"""Rolling back: the version before, further back each time, and never without somebody in Production."""
+"""Rollbacks: to the previous version, further back each time, and never leaving Production empty."""
 
 from __future__ import annotations
 
@@ -41,38 +41,38 @@ def thread(bench: Bench, lane: str) -> list[str]:
     ]
 
 
-def test_the_version_before_serves_again(served: Bench) -> None:
+def test_a_rollback_restores_the_previous_version(served: Bench) -> None:
     served.do(ROLL_BACK, BOB)
     assert served.registry.holders() == [2]
     assert served.registry.model("churn").aliases["champion"] == 2
 
 
-def test_doing_it_again_goes_further_back_and_never_forward(served: Bench) -> None:
+def test_each_rollback_goes_further_back_and_never_forward(served: Bench) -> None:
     served.do(ROLL_BACK, BOB)
     served.do(ROLL_BACK, BOB)
     assert served.registry.holders() == [3]
-    with pytest.raises(Refused, match="no version to go back to"):
+    with pytest.raises(Refused, match="no version to roll back to"):
         served.do(ROLL_BACK, BOB)
     assert served.registry.holders() == [3]
 
 
-def test_a_named_version_is_gone_back_to(served: Bench) -> None:
+def test_a_rollback_to_a_named_version_restores_it(served: Bench) -> None:
     served.do('rollback churn 3 --reason "v2 was no better"', BOB)
     assert served.registry.holders() == [3]
 
 
-def test_after_a_named_one_the_next_goes_to_what_served_before_that(served: Bench) -> None:
+def test_after_a_named_target_the_next_rollback_goes_further_back(served: Bench) -> None:
     served.do('rollback churn 3 --reason "v2 was no better"', BOB)
-    with pytest.raises(Refused, match="no version to go back to"):
+    with pytest.raises(Refused, match="no version to roll back to"):
         served.do(ROLL_BACK, BOB)
 
 
-def test_the_version_that_was_taken_out_is_barred(served: Bench) -> None:
+def test_the_version_that_was_rolled_back_is_blocked(served: Bench) -> None:
     served.do(ROLL_BACK, BOB)
     assert barred(served) == {4}
 
 
-def test_a_barred_version_is_passed_over(served: Bench) -> None:
+def test_a_blocked_version_is_skipped(served: Bench) -> None:
     served.do(ROLL_BACK, BOB)  # v4 out, v2 in
     served.approved("promote churn 1 production")
     served.moves.execute_due("churn")
@@ -80,7 +80,7 @@ def test_a_barred_version_is_passed_over(served: Bench) -> None:
     assert (served.registry.holders(), barred(served)) == ([2], {4, 1})
 
 
-def test_clearing_lifts_the_bar(served: Bench) -> None:
+def test_unblocking_removes_the_block(served: Bench) -> None:
     served.do(ROLL_BACK, BOB)
     command = build_command(Unblock, {"model": "churn", "version": "4", "reason": "it was the feature store"})
     served.execute(BOB, command)
@@ -88,32 +88,32 @@ def test_clearing_lifts_the_bar(served: Bench) -> None:
     assert served.events()[-1].why == "it was the feature store"
 
 
-def test_what_is_not_barred_cannot_be_cleared(served: Bench) -> None:
+def test_a_version_that_is_not_blocked_cannot_be_unblocked(served: Bench) -> None:
     command = build_command(Unblock, {"model": "churn", "version": "2", "reason": "?"})
     with pytest.raises(BadInput, match="isn't blocked"):
         served.execute(BOB, command)
 
 
-def test_whoever_the_policy_does_not_name_cannot_roll_back(served: Bench) -> None:
-    with pytest.raises(Refused, match="Only those who may roll back"):
+def test_people_not_in_the_policy_cannot_roll_back(served: Bench) -> None:
+    with pytest.raises(Refused, match="Only people who can roll back"):
         served.ask(ROLL_BACK, ALICE)
     assert (served.events()[-1].evidence["verb"], served.registry.holders()) == ("rollback", [4])
 
 
-def test_whoever_the_policy_does_not_name_cannot_clear(served: Bench) -> None:
+def test_people_not_in_the_policy_cannot_unblock(served: Bench) -> None:
     served.do(ROLL_BACK, BOB)
     command = build_command(Unblock, {"model": "churn", "version": "4", "reason": "?"})
-    with pytest.raises(Refused, match="Only those who may roll back"):
+    with pytest.raises(Refused, match="Only people who can roll back"):
         served.execute(ALICE, command)
     assert (served.events()[-1].evidence["act"], barred(served)) == (Permission.UNBLOCK.value, {4})
 
 
-def test_the_version_in_production_is_not_rolled_back_to(served: Bench) -> None:
+def test_the_version_in_production_is_not_a_target(served: Bench) -> None:
     with pytest.raises(BadInput, match="already"):
         served.do('rollback churn 4 --reason "?"', BOB)
 
 
-def test_one_message_and_a_thread_of_steps(served: Bench) -> None:
+def test_a_rollback_has_one_message_and_a_thread_of_steps(served: Bench) -> None:
     served.do(ROLL_BACK, BOB)
     move = rollback(served)
     assert [
@@ -126,12 +126,12 @@ def test_one_message_and_a_thread_of_steps(served: Bench) -> None:
     begun, moved, bar, tags = thread(served, move.id)
     assert "v4 → v2" in begun
     assert "accuracy fell." in begun
-    assert "read back" in moved
+    assert "verified in" in moved
     assert "v4 is blocked" in bar
-    assert tags == "Tags are written in MLflow."
+    assert tags == "Updated the tags in MLflow."
 
 
-def test_the_tags_tell_it_to_whoever_sees_mlflow_only(served: Bench) -> None:
+def test_the_tags_show_the_rollback_in_mlflow(served: Bench) -> None:
     served.do(ROLL_BACK, BOB)
     served.mirror.write_due()
     out, back = served.registry.version("churn", 4).tags, served.registry.version("churn", 2).tags
@@ -141,13 +141,13 @@ def test_the_tags_tell_it_to_whoever_sees_mlflow_only(served: Bench) -> None:
     assert "restoration_date" in back
 
 
-def test_the_audit_has_from_to_who_and_why(served: Bench) -> None:
+def test_a_rollback_is_audited_with_versions_person_and_reason(served: Bench) -> None:
     served.do(ROLL_BACK, BOB)
     event = next(one for one in reversed(served.events()) if one.tag.value.endswith("rolled_back"))
     assert (event.before, event.after, event.why, event.actor) == ("v4", "v2", "accuracy fell", BOB.person)
 
 
-def test_what_has_moved_meanwhile_is_left_alone(served: Bench) -> None:
+def test_nothing_changes_if_production_changed_in_the_meantime(served: Bench) -> None:
     done = served.errands.execute(served.ask(ROLL_BACK, BOB).id)
     served.registry.by_hand("churn", 1, Stage.PRODUCTION)
     served.moves.execute_due(done.due_model)
@@ -155,7 +155,7 @@ def test_what_has_moved_meanwhile_is_left_alone(served: Bench) -> None:
     assert barred(served) == set()
 
 
-def test_two_people_at_once_go_one_step_back(served: Bench) -> None:
+def test_two_concurrent_rollbacks_go_one_step_back(served: Bench) -> None:
     first, second = served.ask(ROLL_BACK, BOB), served.ask(ROLL_BACK, CAROL)
     for ask in (first, second):
         served.errands.execute(ask.id)
@@ -163,22 +163,22 @@ def test_two_people_at_once_go_one_step_back(served: Bench) -> None:
     assert (served.registry.holders(), barred(served)) == ([2], {4})
 
 
-def test_a_crash_after_the_move_is_finished_later(served: Bench) -> None:
+def test_a_rollback_finishes_after_a_crash(served: Bench) -> None:
     served.errands.execute(served.ask(ROLL_BACK, BOB).id)
-    served.registry.by_hand("churn", 2, Stage.PRODUCTION)  # as far as the first try got
+    served.registry.by_hand("churn", 2, Stage.PRODUCTION)  # as far as the first attempt got
     served.clock.advance(seconds=LEASE.total_seconds())
     served.moves.execute_due("churn")
     assert (rollback(served).state, served.registry.model("churn").aliases["champion"]) == (TransitionState.DONE, 2)
 
 
-def test_a_registry_that_says_yes_and_does_nothing_is_not_believed(served: Bench) -> None:
+def test_a_rollback_that_the_registry_ignored_fails_verification(served: Bench) -> None:
     served.registry.is_deaf = True
     served.do(ROLL_BACK, BOB)
     assert rollback(served).state is TransitionState.FAILED
-    assert not any("read back" in line for line in thread(served, rollback(served).id))
+    assert not any("verified in" in line for line in thread(served, rollback(served).id))
 
 
-# -- what is no target -------------------------------------------------------------------------------------------------
+# -- invalid targets ---------------------------------------------------------------------------------------------------
 
 
 def test_a_version_that_served_before_many_others_is_still_a_target(served: Bench) -> None:
@@ -202,10 +202,10 @@ def test_a_target_that_was_blocked_after_the_decision_is_not_moved(served: Bench
     served.moves.execute_due(done.due_model)
     move = rollback(served)
     assert (served.registry.holders(), move.state) == ([4], TransitionState.STALE)
-    assert "it's blocked" in move.why
+    assert "is blocked" in move.why
 
 
-def test_a_rollback_to_what_never_served_is_not_made_whoever_wrote_it_down(served: Bench) -> None:
+def test_a_recorded_rollback_to_a_version_that_never_served_is_not_executed(served: Bench) -> None:
     move = rollback_transition(
         "r", "churn", target=1, incumbent=4, actor=BOB.person, now=served.clock.now(), reason="it fell"
     )
@@ -215,7 +215,7 @@ def test_a_rollback_to_what_never_served_is_not_made_whoever_wrote_it_down(serve
     assert (served.registry.holders(), rollback(served).state) == ([4], TransitionState.STALE)
 
 
-def test_a_name_in_another_letter_case_is_no_other_model(served: Bench) -> None:
+def test_a_name_with_different_case_is_an_unknown_model(served: Bench) -> None:
     served.registry.ignores_case = True
     for text in (
         'rollback CHURN 3 --reason "?"',
@@ -230,7 +230,7 @@ def test_a_name_in_another_letter_case_is_no_other_model(served: Bench) -> None:
     assert served.registry.holders() == [4]
 
 
-def test_neither_is_it_where_only_the_ledger_is_asked(served: Bench) -> None:
+def test_a_name_with_different_case_is_refused_by_the_ledger_too(served: Bench) -> None:
     reason = {"reason": "end of the quarter"}
     with pytest.raises(UnknownModel, match="Did you mean “churn”"):
         served.execute(BOB, build_command(FreezeModel, {"model": "Churn"} | reason))
@@ -240,10 +240,10 @@ def test_neither_is_it_where_only_the_ledger_is_asked(served: Bench) -> None:
     assert served.freezing.active_freeze("churn") is not None
 
 
-# -- what may not load -------------------------------------------------------------------------------------------------
+# -- versions that might not load --------------------------------------------------------------------------------------
 
 
-def test_a_version_whose_run_is_gone_needs_force(served: Bench) -> None:
+def test_a_version_whose_run_was_deleted_needs_force(served: Bench) -> None:
     served.registry.add_run("lost")
     served.registry.add_version("churn", run_id="lost", stage=Stage.ARCHIVED)
     served.approved("promote churn 5 production")
@@ -258,7 +258,7 @@ def test_a_version_whose_run_is_gone_needs_force(served: Bench) -> None:
     assert any(one.tag.value == "person:version:forced" for one in served.events())
 
 
-def test_a_version_with_another_signature_needs_force(served: Bench) -> None:
+def test_a_version_with_a_different_signature_needs_force(served: Bench) -> None:
     served.registry.add_package(served.registry.version("churn", 4), package_with_input("string"))
     served.registry.add_package(served.registry.version("churn", 2), package_with_input("integer"))
     with pytest.raises(Refused, match="signature differs"):
@@ -270,7 +270,7 @@ def columns(*columns: SignatureColumn) -> ModelPackage:
     return ModelPackage(flavors=("sklearn",), signature=Signature(inputs=columns))
 
 
-def test_a_version_that_lacks_an_input_which_callers_send_by_now_needs_force(served: Bench) -> None:
+def test_a_version_without_an_input_that_callers_send_needs_force(served: Bench) -> None:
     age, city = SignatureColumn(name="age", type="long"), SignatureColumn(name="city", type="string")
     served.registry.add_package(served.registry.version("churn", 4), columns(age, city))
     served.registry.add_package(served.registry.version("churn", 2), columns(age))
@@ -279,7 +279,7 @@ def test_a_version_that_lacks_an_input_which_callers_send_by_now_needs_force(ser
     assert served.registry.holders() == [4]
 
 
-def test_a_version_that_takes_every_call_of_the_incumbent_s_callers_needs_no_force(served: Bench) -> None:
+def test_a_version_that_accepts_every_call_needs_no_force(served: Bench) -> None:
     age, plan = SignatureColumn(name="age", type="long"), SignatureColumn(name="plan", type="string")
     served.registry.add_package(served.registry.version("churn", 4), columns(age, plan))
     served.registry.add_package(
@@ -289,12 +289,12 @@ def test_a_version_that_takes_every_call_of_the_incumbent_s_callers_needs_no_for
     assert served.registry.holders() == [2]
 
 
-def test_a_version_whose_files_are_gone_needs_force(served: Bench) -> None:
+def test_a_version_whose_files_are_missing_needs_force(served: Bench) -> None:
     served.registry.add_package(served.registry.version("churn", 4), package_with_input("string"))
-    with pytest.raises(Refused, match="MLmodel file is gone"):
+    with pytest.raises(Refused, match="MLmodel file is missing"):
         served.do(ROLL_BACK, BOB)
 
 
-def test_force_without_need_is_not_noted(served: Bench) -> None:
+def test_unnecessary_force_is_not_recorded(served: Bench) -> None:
     served.do('rollback churn --force --reason "hurry"', BOB)
     assert not rollback(served).is_forced

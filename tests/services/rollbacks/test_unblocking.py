@@ -1,4 +1,4 @@
-"""Unblocking a version while requests for it wait: what a hold, a race, and people who left make of them."""
+"""Unblocking a version with pending requests: holds, races, and approvers who left."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def waiting(bad: Bench) -> Bench:
     return bad
 
 
-def test_a_request_that_was_held_as_its_version_was_unblocked_is_decided_once_the_hold_is_accepted(
+def test_a_held_request_of_an_unblocked_version_is_decided_once_the_hold_is_accepted(
     waiting: Bench,
 ) -> None:
     request = waiting.approve(waiting.open(REQUEST_AGAIN)).request
@@ -35,7 +35,7 @@ def test_a_request_that_was_held_as_its_version_was_unblocked_is_decided_once_th
     assert waiting.state(request) is RequestState.APPROVED
 
 
-def test_a_request_that_was_held_as_its_version_was_unblocked_ends_with_a_hold_that_is_dropped(waiting: Bench) -> None:
+def test_a_held_request_of_an_unblocked_version_ends_if_the_hold_is_dropped(waiting: Bench) -> None:
     request = waiting.approve(waiting.open(REQUEST_AGAIN)).request
     with waiting.ledger.write() as tx:
         open_hold(tx, waiting.context, HoldKind.LEDGER_RESTORED, ())
@@ -54,7 +54,7 @@ def test_a_request_waits_for_others_if_its_approver_has_left_when_the_version_is
     assert waiting.registry.holders() == [4]
 
 
-def test_unblocking_asks_about_approvers_again_before_the_move_if_slack_is_down(waiting: Bench) -> None:
+def test_approvers_are_checked_again_before_the_transition_if_slack_was_down(waiting: Bench) -> None:
     request = waiting.approve(waiting.open(REQUEST_AGAIN)).request
     waiting.directory.become(BOB, is_deleted=True)
     waiting.directory.is_down = True
@@ -65,14 +65,14 @@ def test_unblocking_asks_about_approvers_again_before_the_move_if_slack_is_down(
     assert (waiting.state(request), waiting.registry.holders()) == (RequestState.STALE, [2])
 
 
-def test_unblocking_approves_nothing_under_another_rule(waiting: Bench) -> None:
+def test_unblocking_makes_a_request_outdated_if_its_rule_changed(waiting: Bench) -> None:
     request = waiting.approve(waiting.open(REQUEST_AGAIN)).request
     set_production_rule(waiting, override=["admin"], required=2)
     unblock(waiting)
     assert waiting.state(request) is RequestState.STALE
 
 
-def test_the_card_of_a_request_that_may_ignore_the_block_is_drawn_again(bad: Bench) -> None:
+def test_the_card_of_a_request_that_can_ignore_the_block_is_updated(bad: Bench) -> None:
     set_production_rule(bad, {"not_blocked": False})
     request = bad.open(REQUEST_AGAIN)
     unblock(bad)
@@ -93,7 +93,9 @@ def test_a_version_that_is_unblocked_while_its_request_is_opened_is_not_blocked_
     assert failed_gates(waiting.open(REQUEST_AGAIN)) == []
 
 
-def test_the_gate_never_passes_while_the_ledger_cannot_tell(waiting: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_gate_is_not_evaluated_while_the_ledger_is_unavailable(
+    waiting: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def read() -> None:
         raise LedgerUnavailable("It's busy.")
 

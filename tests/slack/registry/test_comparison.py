@@ -1,4 +1,4 @@
-"""A comparison in Slack: what its table shows, and what it says of the rest."""
+"""A comparison in Slack: its table, and the note about omitted rows and columns."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.support.slack.worst_case_values import a_comparison
 
 
 def table(shown: Message) -> list[list[str]]:
-    """Return the table's cells, the heading first."""
+    """Return the table's cells, heading first."""
     [found] = [block for block in shown.blocks if block["type"] == "table"]
     rows: list[list[dict[str, Any]]] = found["rows"]
     return [[cell["text"] for cell in row] for row in rows]
 
 
-def test_the_best_has_a_star_and_the_others_their_distance_to_production() -> None:
+def test_the_best_value_has_a_star_and_the_others_show_the_difference_from_production() -> None:
     versions = [
         VersionInfo(model="m", version=1, stage=Stage.PRODUCTION, run_id="a"),
         VersionInfo(model="m", version=2, stage=Stage.NONE, run_id="b", tags={"semver": "1.1.0"}),
@@ -46,7 +46,7 @@ def test_thirty_versions_with_three_metrics_fit() -> None:
 
 
 @pytest.mark.parametrize(("versions", "metrics"), [(99, 1), (100, 5), (1000, 17)])
-def test_the_oldest_versions_go_first_and_production_stays(versions: int, metrics: int) -> None:
+def test_the_oldest_versions_are_dropped_first_and_production_stays(versions: int, metrics: int) -> None:
     shown, is_cut = comparison_message(a_comparison("plain", versions, metrics=metrics))
     rows = table(shown)
     assert (rows[1][0], rows[-2][0], rows[-1][0]) == (f"v{versions}", f"v{versions + 3 - len(rows)}", "v1")
@@ -63,6 +63,6 @@ def test_metrics_that_do_not_fit_are_counted() -> None:
     assert "283 more metrics in the CSV" in message_text({"blocks": shown.blocks})
 
 
-def test_of_no_versions_there_is_the_sentence_alone() -> None:
+def test_without_versions_only_the_sentence_is_shown() -> None:
     [block] = comparison_message(compare_versions("m", [], {}))[0].blocks
-    assert "There are no versions" in message_text({"blocks": [block]})
+    assert "has no versions" in message_text({"blocks": [block]})

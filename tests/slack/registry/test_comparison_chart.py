@@ -1,4 +1,4 @@
-"""The picture of a comparison: it opens, it can be read, and nothing that a metric is called breaks it."""
+"""The chart of a comparison: it opens, it's readable, and no metric name breaks it."""
 
 from __future__ import annotations
 
@@ -53,33 +53,33 @@ def _warnings_are_errors() -> object:
 
 @pytest.mark.parametrize("versions", [1, 2, 99, 1000])
 @pytest.mark.parametrize(("metrics", "height"), [(1, 675), (3, 1143)])
-def test_a_picture_has_a_size_that_slack_shows_well(versions: int, metrics: int, height: int) -> None:
+def test_the_chart_has_a_size_that_slack_shows_well(versions: int, metrics: int, height: int) -> None:
     picture = comparison_chart(compared(versions, [f"m{n}" for n in range(metrics)], production=1))
     assert size(picture) == (1260, height)
     assert len(picture) < 500_000
 
 
-def test_the_card_brings_its_own_paper() -> None:
+def test_the_chart_has_an_opaque_white_background() -> None:
     picture = imread(BytesIO(comparison_chart(compared(3, ["f1"]))), format="png")
-    assert np.all(picture[[0, 0, -1, -1], [0, -1, 0, -1]] == 1)  # white, and nothing shines through
+    assert np.all(picture[[0, 0, -1, -1], [0, -1, 0, -1]] == 1)  # white and opaque
 
 
-def test_of_many_metrics_six_are_drawn_and_the_rest_is_counted() -> None:
+def test_six_metrics_are_drawn_and_the_rest_counted() -> None:
     assert size(comparison_chart(compared(3, [f"m{n:03}" for n in range(300)]))) == (1260, 1665)
 
 
-def test_without_a_metric_the_picture_says_so() -> None:
+def test_a_chart_without_metrics_says_so() -> None:
     nothing = compared(3, [])
     assert size(comparison_chart(nothing))[0] == 1260
-    assert comparison_alt_text(nothing) == "churn: No run of these versions has metrics."
+    assert comparison_alt_text(nothing) == "churn: The runs of these versions have no metrics."
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_no_name_breaks_the_picture(name: str) -> None:
+def test_no_name_breaks_the_chart(name: str) -> None:
     assert size(comparison_chart(compared(3, [name], 2, model=name)))[0] == 1260
 
 
-def test_what_the_font_lacks_is_a_box() -> None:
+def test_a_character_missing_from_the_font_is_a_box() -> None:
     assert replace_missing_glyphs("精度 v2 👩 e\u0301 \ue000$x$") == "□□ v2 □ e\u0301 $x$"
 
 
@@ -101,7 +101,7 @@ def test_any_values_can_be_drawn(values: list[float]) -> None:
     assert size(picture)[0] == 1260
 
 
-def test_gaps_are_told() -> None:
+def test_gaps_are_explained_in_a_note() -> None:
     whole, gaps = compared(3, ["f1"]), compared(3, ["f1"], value=lambda n: NAN if n == 2 else 1.0)
     assert size(comparison_chart(gaps))[1] == size(comparison_chart(whole))[1] + 54  # one line more
 
@@ -117,12 +117,12 @@ def test_gaps_are_told() -> None:
         ([0.0, 1e-9], ["0", "1e-9"]),
     ],
 )
-def test_ticks_tell_values_apart(ticks: list[float], labels: list[str]) -> None:
+def test_ticks_distinguish_values(ticks: list[float], labels: list[str]) -> None:
     assert tick_labels(ticks) == labels
 
 
 @pytest.mark.parametrize("versions", [1, 2, 7, 40, 41, 1000])
-def test_labels_of_versions_do_not_touch_and_production_has_one(versions: int) -> None:
+def test_version_labels_do_not_touch_and_production_has_one(versions: int) -> None:
     held, inches = versions // 2, 2.3
     places = _label_positions(list(range(1, versions + 1)), held, versions - 1, inches)
     step = inches / (versions + 0.2)
@@ -130,7 +130,7 @@ def test_labels_of_versions_do_not_touch_and_production_has_one(versions: int) -
     assert all((after - before) * step >= 0.3 for before, after in pairwise(places))
 
 
-def test_the_alternative_text_tells_what_is_seen() -> None:
+def test_the_alt_text_describes_the_chart() -> None:
     found = compared(7, ["f1", "latency_ms"], 5, value=lambda n: n / 10)
     assert comparison_alt_text(found) == (
         "Chart of churn, 7 versions, v1 to v7. v5 is in Production. "
@@ -142,7 +142,7 @@ def test_the_alternative_text_tells_what_is_seen() -> None:
     )
 
 
-def test_threads_draw_at_once_and_leave_no_trace() -> None:
+def test_threads_draw_concurrently_without_changing_global_settings() -> None:
     before = dict(mpl.rcParams)
     comparisons = [compared(n + 2, ["f1", f"精度 {n}"], 1) for n in range(6)]
     with ThreadPoolExecutor(4) as pool:

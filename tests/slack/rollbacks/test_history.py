@@ -1,4 +1,4 @@
-"""The timeline of Production in Slack: rows that say who, when, how and why, and a picture of the same."""
+"""The Production timeline in Slack: rows with version, time, cause, and reason, and a chart."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NOW = datetime(2026, 5, 4, 12, 30, tzinfo=UTC)
 
 
 def stretched(*spans: tuple[int, TransitionKind, timedelta], why: str = "") -> list[ServingPeriod]:
-    """Return stretches from version, kind and how long ago it began, oldest first; version 0 is nobody."""
+    """Return periods from version, kind, and how long ago each started, oldest first; version 0 is a gap."""
     moves: list[Transition] = []
     for version, kind, ago in spans:
         leaves = version == 0
@@ -82,7 +82,7 @@ def _warnings_are_errors() -> object:
 
 
 @pytest.mark.parametrize("number", [0, 1, 2, 10, 14, 15, 50, 500])
-def test_a_picture_has_a_size_that_slack_shows_well(number: int) -> None:
+def test_the_timeline_has_a_size_that_slack_shows_well(number: int) -> None:
     served = stretched(*((n + 1, P, timedelta(days=number - n)) for n in range(number)))
     width, height = size(picture := history_chart("churn", served, NOW))
     assert width == 1260
@@ -91,29 +91,29 @@ def test_a_picture_has_a_size_that_slack_shows_well(number: int) -> None:
 
 
 def colors(picture: bytes) -> set[str]:
-    """Return the colours that fill more than a few pixels."""
+    """Return the colors that fill more than a few pixels."""
     pixels = (imread(BytesIO(picture), format="png")[..., :3] * 255).round().astype(int).reshape(-1, 3)
     found, counts = np.unique(pixels, axis=0, return_counts=True)
     return {"#{:02x}{:02x}{:02x}".format(*one) for one, count in zip(found, counts, strict=True) if count > 40}
 
 
-def test_how_it_began_is_its_colour() -> None:
+def test_a_period_s_cause_sets_its_color() -> None:
     assert {"#2f6db5", "#c2410c", "#6b6a6b"} <= colors(history_chart("churn", STORY, NOW))
     assert "#c2410c" not in colors(history_chart("churn", stretched((1, P, timedelta(days=1))), NOW))
 
 
-def test_minutes_beside_months_can_be_seen() -> None:
+def test_a_period_of_minutes_is_visible_next_to_one_of_months() -> None:
     served = stretched((1, P, timedelta(days=300)), (2, R, timedelta(days=100)), (1, P, timedelta(days=99.999)))
     assert "#c2410c" in colors(history_chart("churn", served, NOW))
 
 
-def test_a_gap_is_hatched_and_told() -> None:
+def test_a_gap_is_hatched_and_in_the_legend() -> None:
     without = [one for one in STORY if one.started_by.kind is P]
     assert "#fdeaea" in colors(history_chart("churn", STORY, NOW))
     assert "#fdeaea" not in colors(history_chart("churn", [replace(one, ended_by=None) for one in without[:1]], NOW))
 
 
-def test_what_was_asked_about_is_marked() -> None:
+def test_the_requested_time_is_marked() -> None:
     plain = history_chart("churn", STORY, NOW)
     day = resolve_window(date(2026, 4, 12), NOW)
     assert history_chart("churn", STORY, NOW, day) != plain
@@ -121,31 +121,31 @@ def test_what_was_asked_about_is_marked() -> None:
 
 
 @pytest.mark.parametrize("ago", [timedelta(0), timedelta(seconds=1), timedelta(days=40_000)])
-def test_any_span_can_be_drawn(ago: timedelta) -> None:
+def test_any_time_range_can_be_drawn(ago: timedelta) -> None:
     assert size(history_chart("churn", stretched((1, P, ago)), NOW))[0] == 1260
 
 
 @pytest.mark.parametrize("name", ["$x_1^2$", r"\frac{1}{2}", "精度", "W" * 250, "\u202e{}%`'\"", "a\nb\tc", " "])
-def test_no_name_breaks_the_picture(name: str) -> None:
+def test_no_name_breaks_the_timeline(name: str) -> None:
     assert size(history_chart(name, STORY, NOW))[0] == 1260
 
 
-def test_a_long_history_says_what_is_left_out() -> None:
+def test_a_long_history_counts_the_omitted_periods() -> None:
     served = stretched(*((n + 1, P, timedelta(days=60 - n)) for n in range(50)))
     all_drawn = served[:MAX_VERSIONS]
     assert size(history_chart("churn", served, NOW))[1] > size(history_chart("churn", all_drawn, NOW))[1]
 
 
-def test_the_alternative_text_tells_what_is_seen() -> None:
+def test_the_alt_text_describes_the_timeline() -> None:
     assert history_alt_text("churn", STORY[:2], NOW) == (
-        "Timeline of churn in Production. v6 serves now, since 3 May 2026 12:30 UTC (1d). "
-        "v6 promoted 2026-05-03 12:30, serves now; v4 rolled back 2026-04-25 13:17, served 6d 23h."
+        "Timeline of churn in Production. v6 serving now, since 3 May 2026 12:30 UTC (1d). "
+        "v6 promoted 2026-05-03 12:30, serving now; v4 rolled back 2026-04-25 13:17, served 6d 23h."
     )
-    assert history_alt_text("churn", [], NOW) == "Timeline of churn in Production. Nothing was in Production yet."
+    assert history_alt_text("churn", [], NOW) == "Timeline of churn in Production. Nothing has been in Production yet."
     assert len(history_alt_text("m" * 900, STORY * 9, NOW)) <= MAX_ALT_LENGTH
 
 
-def test_threads_draw_at_once_and_leave_no_trace() -> None:
+def test_threads_draw_timelines_concurrently_without_changing_global_settings() -> None:
     before = dict(mpl.rcParams)
     draw: Callable[[int], bytes] = lambda n: history_chart(f"m{n}", STORY, NOW)  # noqa: E731
     with ThreadPoolExecutor(4) as pool:
@@ -162,33 +162,33 @@ def text(number: int = 1, **changes: Any) -> str:
 
 
 @pytest.mark.parametrize("number", [0, 1, 20, 30])
-def test_every_stretch_has_a_row(number: int) -> None:
+def test_every_period_has_a_row(number: int) -> None:
     assert text(number).count("• `v7`") == number
 
 
-def test_what_does_not_fit_is_counted() -> None:
+def test_rows_that_do_not_fit_are_counted() -> None:
     shown = message_text({"blocks": timeline_message(a_timeline("ampersands", 50)).blocks})
-    assert "older ones do not fit here" in shown
+    assert "older periods don't fit here" in shown
 
 
-def test_a_promotion_says_who_asked_who_approved_and_why() -> None:
+def test_a_promotion_shows_requester_approver_and_reason() -> None:
     assert "promoted: requested by <@U0ALICE>, approved by <@U0BOB>, request `r4k7q`: churnchurn" in text()
 
 
-def test_a_rollback_says_from_which_version_by_whom_and_why() -> None:
+def test_a_rollback_shows_version_person_and_reason() -> None:
     rolled: dict[str, Any] = {"kind": TransitionKind.ROLLBACK, "request": None, "reason": "accuracy fell"}
     assert "rolled back from `v5` by <@U0BOB>: accuracy fell" in text(**rolled)
     assert "rolled back from `v5` by the monitor: accuracy fell" in text(by=MONITOR_AUTOMATION, **rolled)
 
 
-def test_what_was_found_is_shown_as_such() -> None:
+def test_an_observed_change_is_shown_as_such() -> None:
     found: dict[str, Any] = {"kind": TransitionKind.OBSERVED, "request": None, "reason": ""}
-    assert "moved in MLflow, not through Registrar" in text(**found)
-    assert "was in Production before Registrar looked" in text(why=BEFORE_REGISTRAR, **found)
+    assert "changed in MLflow, outside Registrar" in text(**found)
+    assert "already in Production when Registrar first looked" in text(why=BEFORE_REGISTRAR, **found)
     assert "at least" in text(why=BEFORE_REGISTRAR, **found)
 
 
-def test_the_button_carries_what_was_typed() -> None:
+def test_the_button_carries_the_command() -> None:
     typed = ShowHistory(model="it's", last=7, at=date(2026, 3, 3))
     [*_, actions] = timeline_message(a_timeline("plain"), typed).blocks
     [button] = actions["elements"]
@@ -196,6 +196,6 @@ def test_the_button_carries_what_was_typed() -> None:
     assert parse_command(button["value"]) == typed
 
 
-def test_without_anything_to_draw_there_is_no_button() -> None:
+def test_an_empty_timeline_has_no_button() -> None:
     assert [one["type"] for one in timeline_message(a_timeline("plain", 0), a_history()).blocks] == ["section"]
     assert "actions" not in [one["type"] for one in timeline_message(a_timeline("plain")).blocks]

@@ -1,4 +1,4 @@
-"""Fixtures of the contract that every registry keeps."""
+"""Fixtures for the registry contract tests."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ CALLS = READING | WRITING
 
 @pytest.fixture
 def remote(mlflow_server: MlflowServer, mlflow_backend: MlflowBackend) -> MlflowRegistry:
-    """Return a registry over HTTP that holds churn, and has just been asked for it."""
+    """Return a registry over HTTP that has `churn` and has just read it."""
     mlflow_backend.add_model("churn", versions=[PRODUCTION, NONE])
     registry = MlflowRegistry(mlflow_server.uri)
     registry.versions("churn")

@@ -1,4 +1,4 @@
-"""An MLflow server that asks for a login, as docs/locking-mlflow.md sets it up: a real one, with basic auth."""
+"""A real MLflow server with basic auth, set up as in docs/locking-mlflow.md."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PASSWORD = "twelve or more"
 
 
 class MlflowWithLogins:
-    """The server's address, and what its admin does there."""
+    """A running server with its address and admin, who can add users, roles, and grants."""
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
@@ -23,27 +23,27 @@ class MlflowWithLogins:
         self.admin = self.as_user("admin")
 
     def as_user(self, name: str = "", password: str = PASSWORD) -> httpx.Client:
-        """Return a client with a user's login; without a name, it has none."""
+        """Return a client with a user's login; without a name, a client without a login."""
         login = (name, password) if name else None
         self._clients.append(httpx.Client(base_url=f"{self.uri}/api", auth=login, trust_env=False, timeout=60))
         return self._clients[-1]
 
     def close(self) -> None:
-        """Close the connections of everyone."""
+        """Close all clients' connections."""
         for client in self._clients:
             client.close()
 
     def add_user(self, name: str) -> None:
-        """Add a user, who is granted nothing."""
+        """Add a user without grants."""
         self.admin.post("/2.0/mlflow/users/create", json={"username": name, "password": PASSWORD}).raise_for_status()
 
     def grant(self, name: str, permission: str, model: str, kind: str = "registered_model") -> None:
-        """Let a user do something with a model, or with every one (`*`)."""
+        """Grant a user a permission on a model, or on every model (`*`)."""
         asked = {"username": name, "resource_type": kind, "resource_id": model, "permission": permission}
         self.admin.post("/3.0/mlflow/users/permissions/grant", json=asked).raise_for_status()
 
     def add_role(self, role: str, name: str, permission: str, kind: str) -> None:
-        """Let a user do something through a role, with everything of a kind."""
+        """Grant a user a permission on all resources of a type, through a role."""
         made = self.admin.post("/3.0/mlflow/roles/create", json={"name": role, "workspace": "default"}).json()["role"]
         asked = {"role_id": made["id"], "resource_type": kind, "resource_pattern": "*", "permission": permission}
         self.admin.post("/3.0/mlflow/roles/permissions/add", json=asked).raise_for_status()
@@ -53,7 +53,7 @@ class MlflowWithLogins:
 
 @contextmanager
 def mlflow_with_logins(folder: Path, template: Path, default: str = "READ") -> Iterator[MlflowWithLogins]:
-    """Run a server whose users may do with everything what `default` says, with one worker."""
+    """Run a server with one worker, on which every user has the permission `default` on everything."""
     shutil.copy(template, folder / "mlflow.db")
     config = folder / "basic_auth.ini"
     config.write_text(

@@ -1,4 +1,4 @@
-"""MLflow servers: in a thread whose answers can be bent, and in a process of its own."""
+"""MLflow servers: one in a thread, whose responses can be replaced, and one in its own process."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from tests.support.network.ports import free_port
 
 
 class MlflowServer:
-    """A real MLflow server in a thread, always at the same address. Its next answers can be bent.
+    """A real MLflow server in a thread, always at the same address. Its next responses can be replaced.
 
-    `requests` lists what was asked. There is one at a time in a process: MLflow keeps its stores in globals.
+    `requests` lists the received requests. A process can run only one server: MLflow keeps its stores in globals.
     """
 
     def __init__(self, database_uri: str, artifacts: Path) -> None:
@@ -35,7 +35,7 @@ class MlflowServer:
         self.requests: list[str] = []
         self._port = free_port()
         self._seconds = 0.0
-        self._bent: list[Response | None] = []  # None: the answer is lost
+        self._bent: list[Response | None] = []  # None: the response is lost
         self._lost = ""
         self._sockets: list[socket.socket] = []
         self._stopping = Event()
@@ -43,11 +43,11 @@ class MlflowServer:
 
     @property
     def uri(self) -> str:
-        """Where it answers."""
+        """The server's address."""
         return f"http://127.0.0.1:{self._port}"
 
     def start(self) -> None:
-        """Answer, at the same address as before."""
+        """Start the server at the same address as before."""
         from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
 
         if _mlflow()._model_registry_store is None:
@@ -59,7 +59,7 @@ class MlflowServer:
         self._running = (server, thread)
 
     def stop(self) -> None:
-        """Answer no more, not even on connections that are kept open."""
+        """Stop responding, even on connections that are kept open."""
         if self._running is None:
             return
         server, thread = self._running
@@ -72,25 +72,25 @@ class MlflowServer:
             _hang_up(self._sockets.pop())
 
     def delay(self, seconds: float) -> None:
-        """Let every answer take so much longer."""
+        """Delay every response by this many seconds."""
         self._seconds = seconds
 
     def answer(self, status: int, body: str | Mapping[str, str]) -> None:
-        """Give this answer to the next request, in place of MLflow's."""
+        """Send this response to the next request instead of MLflow's."""
         kind = "text/html" if isinstance(body, str) else "application/json"
         text = body if isinstance(body, str) else json.dumps(dict(body))
         self._bent.append(Response(text, status, content_type=kind))
 
     def lose_the_next_answer(self) -> None:
-        """Do what the next request asks, and hang up without a word."""
+        """Process the next request, and close the connection without a response."""
         self._bent.append(None)
 
     def lose_the_answer_to(self, path: str) -> None:
-        """Do what the next request to such a path asks, and hang up without a word."""
+        """Process the next request to such a path, and close the connection without a response."""
         self._lost = path
 
     def close(self) -> None:
-        """Stop for good."""
+        """Stop the server permanently."""
         self.stop()
         for name in ("_model_registry_store", "_tracking_store"):
             if store := getattr(_mlflow(), name):
@@ -127,11 +127,11 @@ class MlflowServer:
 
 
 class _Handler(WSGIRequestHandler):
-    protocol_version = "HTTP/1.1"  # connections are kept, as with a real server
+    protocol_version = "HTTP/1.1"  # connections are kept open, as with a real server
     disable_nagle_algorithm = True
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
@@ -143,7 +143,7 @@ def mlflow_subprocess(
     more: Sequence[str] = (),
     env: Mapping[str, str] | None = None,
 ) -> Iterator[str]:
-    """Run `mlflow server` as people do, and give its address once all its workers answer. `more` are more words."""
+    """Run `mlflow server`; yield its address once all its workers respond. `more` are additional arguments."""
     uri = f"http://127.0.0.1:{(port := free_port())}"
     command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", str(workers)]
     command += ["--backend-store-uri", database_uri, "--artifacts-destination", str(artifacts), *more]
@@ -157,9 +157,9 @@ def mlflow_subprocess(
     )
     try:
         assert process.stderr is not None
-        # One worker says that it is ready before it listens; of several, each after the server says that it does.
+        # A single worker logs that it's ready before it listens. Several workers do so after the server listens.
         _read_until(process.stderr, {"Application startup complete": workers, "Uvicorn running on": 1})
-        Thread(target=process.stderr.read, daemon=True).start()  # so that it never waits for a reader
+        Thread(target=process.stderr.read, daemon=True).start()  # so the process never waits for a reader
         yield uri
     finally:
         os.killpg(process.pid, signal.SIGTERM)
@@ -181,7 +181,7 @@ def _hang_up(connection: socket.socket) -> None:
 
 
 def _read_until(lines: Iterable[str], times: Mapping[str, int]) -> None:
-    """Read until each of the words was said so many times."""
+    """Read output until each word has occurred the given number of times."""
     seen = []
     for line in lines:
         seen.append(line)
@@ -190,7 +190,7 @@ def _read_until(lines: Iterable[str], times: Mapping[str, int]) -> None:
     pytest.fail("The server ended before it answered:\n" + "".join(seen))
 
 
-# Runs are opened when somebody asks for them: it takes 0.1 s, and most tests do not.
+# Runs are opened on first use, which takes 0.1 s; most tests don't need them.
 _ABOUT_MODELS = re.compile("/registered-models/|/model-versions/(?!create)")
 
 

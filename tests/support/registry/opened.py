@@ -9,7 +9,7 @@ from bot.registry.tag_stages import TagStageRegistry
 
 
 def tracker_of(registry: Any) -> ExperimentTracker:
-    """Return the tracker that belongs to a registry; the registry in memory is its own."""
+    """Return a registry's tracker; the in-memory registry is its own tracker."""
     inner: Any = registry._registry if isinstance(registry, TagStageRegistry) else registry
     tracker: ExperimentTracker = getattr(inner, "tracker", inner)
     return tracker

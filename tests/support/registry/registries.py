@@ -1,8 +1,8 @@
-"""Registries to test with: in memory, MLflow over a SQLite file, MLflow over HTTP.
+"""Registries for tests: in memory, MLflow over a SQLite file, and MLflow over HTTP.
 
-A test module that wants the fixtures says `pytest_plugins = ("tests.support.registry.registries",)`, or the top
-conftest does.
-MLflow takes seconds to make its tables, so it makes them once in a session and every test gets a copy.
+A test module that needs the fixtures sets `pytest_plugins = ("tests.support.registry.registries",)`, or its conftest
+does.
+MLflow takes seconds to create its tables, so it creates them once per session, and every test gets a copy.
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ _PATIENCE = (
 
 
 class MlflowBackend:
-    """The shelf of MLflow: its database, written with its own client.
+    """The contents of MLflow: its database, written with MLflow's own client.
 
-    `artifacts` says where the files of runs lie: a folder, or with `mlflow-artifacts:/` the server's own folder
+    `artifacts` is where the files of runs are: a folder, or with `mlflow-artifacts:/`, the server's own folder
     `served`, which only the server reads.
     """
 
@@ -148,7 +148,7 @@ class MlflowBackend:
         self.tracking.delete_run(run_id)
 
     def delete_experiment(self, name: str) -> None:
-        """Put an experiment into the bin, with its runs."""
+        """Move an experiment with its runs to the trash."""
         self.tracking.delete_experiment(self._experiment(name))
 
     def add_package(self, version_or_source: VersionInfo | str, package: ModelPackage) -> None:
@@ -161,7 +161,7 @@ class MlflowBackend:
 
     @property
     def tracking(self) -> Any:
-        """MLflow's client for runs. It opens the database once more, so only where it is needed."""
+        """MLflow's client for runs, created on first use because it opens the database again."""
         if self._tracking is None:
             from mlflow.tracking._tracking_service.client import TrackingServiceClient
 
@@ -169,13 +169,13 @@ class MlflowBackend:
         return self._tracking
 
     def close(self) -> None:
-        """Let go of the database's connections."""
+        """Close the database connections."""
         self._client.store._dispose_engine()
         if self._tracking is not None:
             self._tracking.store._dispose_engine()
 
     def _experiment(self, name: str) -> str:
-        # The one that MLflow makes itself keeps its files in the folder where the tests run.
+        # The experiment that MLflow creates itself stores its files in the tests' working directory.
         mine = f"{name} of the tests" if name == "Default" else name
         if found := self.tracking.get_experiment_by_name(mine):
             return str(found.experiment_id)
@@ -191,7 +191,7 @@ class MlflowBackend:
 
 
 class TaggedBackend:
-    """The shelf behind a registry that keeps its stages as tags."""
+    """The contents behind a registry that stores its stages as tags."""
 
     def __init__(self, backend: RegistryContents) -> None:
         self._shelf = backend
@@ -202,7 +202,7 @@ class TaggedBackend:
     def add_model(
         self, name: str, *, versions: int | Sequence[Stage] = 0, is_prompt: bool = False, **more: Any
     ) -> None:
-        """Add a model; the stages of its versions are tags."""
+        """Add a model, with its versions' stages as tags."""
         stages = [Stage.NONE] * versions if isinstance(versions, int) else versions
         self._shelf.add_model(name, versions=len(stages) if is_prompt else 0, is_prompt=is_prompt, **more)
         for stage in [] if is_prompt else stages:
@@ -211,14 +211,14 @@ class TaggedBackend:
     def add_version(
         self, name: str, *, stage: Stage = Stage.NONE, tags: Mapping[str, str] | None = None, **more: Any
     ) -> int:
-        """Add a version, its stage as a tag."""
+        """Add a version with its stage as a tag."""
         mark = {} if stage is Stage.NONE else {STAGE_TAG: stage.value}
         return self._shelf.add_version(name, tags={**(tags or {}), **mark}, **more)
 
 
 @pytest.fixture(scope="session")
 def mlflow_template(tmp_path_factory: pytest.TempPathFactory, _mlflow_reads_its_migrations_once: None) -> Path:
-    """Return a SQLite file with MLflow's empty tables, to be copied. The first process of a run makes it for all."""
+    """Return a SQLite file with MLflow's empty tables, to copy. A test run's first process creates it for all."""
     own = tmp_path_factory.getbasetemp()
     folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "mlflow"
     folder.mkdir(exist_ok=True)
@@ -232,7 +232,7 @@ def mlflow_template(tmp_path_factory: pytest.TempPathFactory, _mlflow_reads_its_
 
 @pytest.fixture(scope="session")
 def _mlflow_reads_its_migrations_once() -> Iterator[None]:
-    """Let each store that is opened not run all of MLflow's migration files to learn which is the newest."""
+    """Keep each new store from running all of MLflow's migration files to find the newest one."""
     from mlflow.store.db import utils
 
     with pytest.MonkeyPatch.context() as patch:
@@ -242,22 +242,22 @@ def _mlflow_reads_its_migrations_once() -> Iterator[None]:
 
 @pytest.fixture
 def mlflow_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give MLflow's time limits back, whatever a registry has written into the environment."""
+    """Restore MLflow's timeouts after a registry has changed them in the environment."""
     for name in _PATIENCE:
-        monkeypatch.setenv(name, "0")  # so that it is remembered
+        monkeypatch.setenv(name, "0")  # so that monkeypatch restores it
         monkeypatch.delenv(name)
 
 
 @pytest.fixture
 def mlflow_sqlite(mlflow_template: Path, mlflow_patience: None, tmp_path: Path) -> str:
-    """Return the URI of a fresh MLflow database: a tracking URI and a registry URI."""
+    """Return the URI of a fresh MLflow database, which is both tracking URI and registry URI."""
     shutil.copy(mlflow_template, tmp_path / "mlflow.db")
     return f"sqlite:///{tmp_path / 'mlflow.db'}"
 
 
 @pytest.fixture
 def mlflow_backend(mlflow_sqlite: str) -> Iterator[MlflowBackend]:
-    """Return the shelf behind `mlflow_sqlite` and `mlflow_server`."""
+    """Return the contents behind `mlflow_sqlite` and `mlflow_server`."""
     backend = MlflowBackend(mlflow_sqlite, str(Path(mlflow_sqlite.removeprefix("sqlite:///")).with_name("artifacts")))
     yield backend
     backend.close()
@@ -274,7 +274,7 @@ def mlflow_server(mlflow_sqlite: str, tmp_path: Path) -> Iterator[MlflowServer]:
 
 @pytest.fixture
 def registries(request: pytest.FixtureRequest) -> Callable[[str], tuple[ModelRegistry, RegistryContents]]:
-    """Return a function that makes an empty registry of one of the KINDS or TAGGED_KINDS, with its shelf."""
+    """Return a function that creates an empty registry of one of the KINDS or TAGGED_KINDS, and its contents."""
 
     def make(kind: str) -> tuple[ModelRegistry, RegistryContents]:
         if kind in TAGGED_KINDS:
@@ -295,7 +295,7 @@ def registries(request: pytest.FixtureRequest) -> Callable[[str], tuple[ModelReg
 
 
 def mlmodel(package: ModelPackage) -> str:
-    """Return the file that MLflow writes for such a model."""
+    """Return the MLmodel file that MLflow writes for such a model."""
     told: dict[str, Any] = {"flavors": {name: {"code": None} for name in [*package.flavors, "python_function"]}}
     told["model_size_bytes"] = package.size
     if package.signature:

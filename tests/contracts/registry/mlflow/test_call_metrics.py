@@ -1,4 +1,4 @@
-"""Each question to MLflow is counted: what it was, how long it took, and whether it failed."""
+"""Each MLflow call is counted with its name, its duration, and whether it failed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.network.ports import free_port
 
 
 class Listener(NullObserver):
-    """Writes down what was asked."""
+    """Records the calls that it observes."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
@@ -26,7 +26,7 @@ class Listener(NullObserver):
         self.seconds.append(seconds)
 
 
-def test_a_question_is_counted_by_what_mlflow_calls_it_and_no_such_model_is_an_answer(
+def test_a_call_is_counted_by_mlflow_s_method_name_and_an_unknown_model_is_not_a_failure(
     mlflow_template: Path, tmp_path: Path
 ) -> None:
     listener = Listener()
@@ -40,7 +40,7 @@ def test_a_question_is_counted_by_what_mlflow_calls_it_and_no_such_model_is_an_a
     assert min(listener.seconds) > 0
 
 
-def test_a_question_without_an_answer_is_counted_as_failed() -> None:
+def test_a_call_without_a_response_is_counted_as_failed() -> None:
     listener = Listener()
     registry = MlflowRegistry(f"http://127.0.0.1:{free_port()}", observer=listener)
     with pytest.raises(RegistryUnreachable):

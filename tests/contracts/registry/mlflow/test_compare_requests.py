@@ -1,4 +1,4 @@
-"""What comparing and promoting cost in requests, counted at a real MLflow: the number of versions hardly matters."""
+"""The number of requests for comparisons and promotions on a real MLflow, which hardly depends on the versions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Open = Callable[[int], MlflowRegistry]
 
 @pytest.fixture
 def opened(mlflow_server: MlflowServer, mlflow_backend: MlflowBackend, mlflow_sqlite: str) -> Iterator[Open]:
-    """Return a function that opens a fresh registry over HTTP: `churn` has so many versions, v1 in Production."""
+    """Return a function that opens a fresh registry over HTTP with that many versions of `churn`, v1 in Production."""
     registries = []
 
     def open_it(versions: int) -> MlflowRegistry:
@@ -45,14 +45,14 @@ def ledger(sqlite_url: str) -> Iterator[SqlLedger]:
 
 
 def asked(server: MlflowServer) -> list[str]:
-    """Return what the server was asked since the last time."""
+    """Return the requests that the server received since the last call."""
     paths = [request.split("/mlflow/")[1] for request in server.requests]
     server.requests.clear()
     return paths
 
 
 @pytest.mark.parametrize("number", [1, 10, 1001])
-def test_comparing_costs_a_request_for_each_thousand_versions_and_two(
+def test_a_comparison_costs_one_request_per_thousand_versions_and_two_more(
     opened: Open, mlflow_server: MlflowServer, ledger: SqlLedger, number: int
 ) -> None:
     context = context_over(ledger, opened(number))
@@ -65,11 +65,11 @@ def test_comparing_costs_a_request_for_each_thousand_versions_and_two(
     assert found.frame[["auc", "f1"]].notna().all(axis=None)
     assert len(asked(mlflow_server)) <= 2 + math.ceil(number / 1000)
     assert comparisons.compare(command).frame.equals(found.frame)
-    assert asked(mlflow_server) == ["model-versions/search", "runs/get"]  # the versions, and what serves
+    assert asked(mlflow_server) == ["model-versions/search", "runs/get"]  # the versions, and the run in Production
 
 
 @pytest.mark.parametrize("number", [10, 1001])
-def test_a_promotion_costs_five_requests_at_most(
+def test_a_promotion_costs_at_most_five_requests(
     opened: Open, mlflow_server: MlflowServer, ledger: SqlLedger, number: int
 ) -> None:
     registry = opened(number)

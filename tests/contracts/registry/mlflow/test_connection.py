@@ -1,4 +1,4 @@
-"""A server that sends head and body apart is answered without the pause in which each side waits for the other."""
+"""A server that sends header and body separately doesn't cause a pause in which each side waits for the other."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from bot.registry.mlflow import acknowledgement
 from bot.registry.mlflow.registry import MlflowRegistry
 from tests.support.registry.mlflow_process import MlflowServer
 
-ROUNDS = 40  # the system acknowledges the first answers of a connection at once, whatever is said
-PAUSE = 0.02  # seconds: half of what an acknowledgement is put off for
+ROUNDS = 40  # the system always acknowledges the first responses on a connection immediately
+PAUSE = 0.02  # seconds: half of an acknowledgment's delay
 
 
 @pytest.fixture
 def slow_server() -> Iterator[str]:
-    """Give the address of a server that answers as uvicorn's workers do: the head, then the body, nothing said."""
+    """Yield the address of a server that responds like uvicorn's workers: first the header, then the body."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=answer, args=[listener], daemon=True).start()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
@@ -40,7 +40,7 @@ def answer(listener: socket.socket) -> None:
 
 
 def seconds(session: requests.Session, url: str) -> float:
-    """Return what an answer takes on a connection that is kept."""
+    """Return how long a response takes on a kept-alive connection."""
     taken = []
     for _ in range(ROUNDS):
         began = time.perf_counter()
@@ -50,14 +50,14 @@ def seconds(session: requests.Session, url: str) -> float:
 
 
 def connection_class(session: requests.Session, url: str) -> type:
-    """Return the class of the connections over which a session asks an address."""
+    """Return the class of the connections that a session uses for an address."""
     adapter: Any = session.get_adapter(f"{url}/api")
     return type(adapter.poolmanager.connection_from_url(url)._get_conn(timeout=None))
 
 
 @pytest.fixture
 def mlflow_session(mlflow_server: MlflowServer, mlflow_patience: None) -> requests.Session:
-    """Return the session of MLflow's client, after a registry asked the server."""
+    """Return the session of MLflow's client after a registry has called the server."""
     registry = MlflowRegistry(mlflow_server.uri)
     registry.models()
     registry.close()
@@ -65,13 +65,13 @@ def mlflow_session(mlflow_server: MlflowServer, mlflow_patience: None) -> reques
     return session
 
 
-def test_mlflow_is_asked_over_connections_that_acknowledge_at_once(
+def test_mlflow_s_connections_acknowledge_immediately(
     mlflow_session: requests.Session, mlflow_server: MlflowServer
 ) -> None:
     assert connection_class(mlflow_session, mlflow_server.uri) is acknowledgement._QuickAckConnection
 
 
-def test_a_registry_and_a_tracker_of_two_servers_both_do(mlflow_patience: None) -> None:
+def test_connections_to_a_separate_registry_and_tracker_acknowledge_immediately(mlflow_patience: None) -> None:
     acknowledgement.acknowledge_at_once("http://one:5000", "https://two/mlflow", "sqlite:///x", "databricks-uc")
     session = acknowledgement._mlflow_session()
     assert connection_class(session, "http://one:5000") is acknowledgement._QuickAckConnection
@@ -79,7 +79,9 @@ def test_a_registry_and_a_tracker_of_two_servers_both_do(mlflow_patience: None) 
     assert connection_class(session, "http://one:50001") is HTTPConnection
 
 
-def test_nothing_else_in_the_process_is_changed(mlflow_session: requests.Session, mlflow_server: MlflowServer) -> None:
+def test_other_connections_in_the_process_are_unchanged(
+    mlflow_session: requests.Session, mlflow_server: MlflowServer
+) -> None:
     pools = (urllib3.HTTPConnectionPool.ConnectionCls, urllib3.HTTPSConnectionPool.ConnectionCls)
     assert pools == (HTTPConnection, HTTPSConnection)
     assert urllib3.PoolManager().pool_classes_by_scheme["http"] is urllib3.HTTPConnectionPool
@@ -98,12 +100,12 @@ def test_a_second_registry_shares_the_connections_of_the_first(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a program say so")
-def test_an_answer_comes_without_a_pause(slow_server: str, mlflow_patience: None) -> None:
+def test_a_response_arrives_without_a_pause(slow_server: str, mlflow_patience: None) -> None:
     acknowledgement.acknowledge_at_once(slow_server)
     assert seconds(acknowledgement._mlflow_session(), slow_server) < PAUSE
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it measures what Linux does by itself")
-def test_without_it_there_is_a_pause(slow_server: str) -> None:
+def test_without_immediate_acknowledgement_there_is_a_pause(slow_server: str) -> None:
     with requests.Session() as session:
         assert seconds(session, slow_server) > PAUSE

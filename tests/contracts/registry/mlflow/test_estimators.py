@@ -1,4 +1,4 @@
-"""A model's class is read from its files: nothing in them is loaded, and whatever they hold, nothing else happens."""
+"""A model's class is read from its files without loading them, whatever they contain."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ INPUTS, LABELS = np.array([[0.0, 1.0], [1.0, 0.0]] * 20), np.array([0, 1] * 20)
 
 
 def trained(model: Any) -> Any:
-    """Return the model, fitted."""
+    """Return the fitted model."""
     return model.fit(INPUTS, LABELS)
 
 
@@ -46,26 +46,26 @@ MODELS: dict[str, Callable[[], Any]] = {
 
 @pytest.fixture(scope="module", params=list(MODELS))
 def model(request: pytest.FixtureRequest) -> tuple[str, Any]:
-    """Return a real model, and its class or that of its last step."""
+    """Return a real model, and its class or the class of its last step."""
     return request.param.rpartition(" ")[2], MODELS[request.param]()
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_a_pickle_of_any_protocol_tells_the_class(model: tuple[str, Any], protocol: int) -> None:
+def test_a_pickle_of_any_protocol_has_its_class(model: tuple[str, Any], protocol: int) -> None:
     name, it = model
     assert pickled_class_name(pickle.dumps(it, protocol)) == name
 
 
-def test_the_beginning_of_a_pickle_tells_the_class() -> None:
+def test_the_beginning_of_a_pickle_has_its_class() -> None:
     assert pickled_class_name(pickle.dumps(MODELS["RandomForestClassifier"]())[:300]) == "RandomForestClassifier"
 
 
-def test_the_beginning_of_a_pipeline_tells_nothing() -> None:
+def test_the_beginning_of_a_pipeline_has_no_class() -> None:
     assert pickled_class_name(pickle.dumps(MODELS["pipeline of LogisticRegression"]())[:300]) is None
 
 
 class Hostile:
-    """What a pickle can do to whoever loads it."""
+    """An object whose pickle runs code when it's loaded."""
 
     def __init__(self, mark: Path) -> None:
         self.mark = mark
@@ -83,14 +83,14 @@ def test_nothing_in_a_pickle_is_run(tmp_path: Path) -> None:
     assert mark.exists()
 
 
-def test_a_pickle_with_more_instructions_than_anybody_reads_still_has_its_class() -> None:
+def test_a_pickle_with_too_many_instructions_still_has_its_class() -> None:
     model = LogisticRegression()
     model.long = list(range(300_000))
     assert pickled_class_name(pickle.dumps(model)) == "LogisticRegression"
 
 
 @given(st.binary(max_size=300))
-def test_whatever_a_file_holds_it_gives_a_name_or_none(data: bytes) -> None:
+def test_any_file_gives_a_name_or_none(data: bytes) -> None:
     for found in (
         pickled_class_name(data),
         skops_class_name(data),
@@ -114,7 +114,7 @@ _PIPELINE = pickle.dumps(MODELS["pipeline of LogisticRegression"]())
 
 
 def save(model: Any, folder: Path, serialization: str = "cloudpickle") -> None:
-    """Write the files that `mlflow.sklearn.log_model` writes."""
+    """Write the same files as `mlflow.sklearn.log_model`."""
     import mlflow.sklearn
 
     mlflow.sklearn.save_model(model, str(folder), serialization_format=serialization, pip_requirements=["scikit-learn"])
@@ -128,7 +128,7 @@ def kept(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> tuple[MlflowRegistry, Callable[[str], tuple[VersionInfo, Path]]]:
-    """Return a registry, and what makes a version and names the folder of its files: ours, or the server's alone."""
+    """Return a registry and a function that creates a version and returns its files' folder, local or the server's."""
     if request.param == "server":
         monkeypatch.setenv("_MLFLOW_SERVER_SERVE_ARTIFACTS", "true")
         monkeypatch.setenv("_MLFLOW_SERVER_ARTIFACT_DESTINATION", str(tmp_path / "served"))
@@ -145,7 +145,7 @@ def kept(
 
 
 @pytest.mark.parametrize("serialization", ["cloudpickle", "skops"])
-def test_a_model_that_mlflow_saved_tells_its_class(kept: Any, serialization: str) -> None:
+def test_a_model_that_mlflow_saved_has_its_class(kept: Any, serialization: str) -> None:
     registry, make = kept
     for name in ("LogisticRegression", "pipeline of LogisticRegression"):
         version, folder = make("churn")
@@ -153,7 +153,7 @@ def test_a_model_that_mlflow_saved_tells_its_class(kept: Any, serialization: str
         assert registry.tracker.estimator_class(version) == "LogisticRegression"
 
 
-def test_of_a_large_file_only_the_beginning_is_read(
+def test_only_the_beginning_of_a_large_file_is_read(
     kept: Any, mlflow_server: MlflowServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry, make = kept
@@ -182,7 +182,7 @@ def test_without_files_there_is_no_class(kept: Any) -> None:
     assert registry.tracker.estimator_class(make("churn")[0]) is None
 
 
-def test_a_flavor_that_names_its_class_is_believed(kept: Any) -> None:
+def test_a_class_named_in_a_flavor_is_used(kept: Any) -> None:
     registry, make = kept
     version, folder = make("churn")
     folder.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Files of a model in MLflow, its MLmodel file, and the client's settings."""
+"""A model's files in MLflow, its MLmodel file, and the client's settings."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ OPEN_STORE = "mlflow.store.artifact.artifact_repository_registry.get_artifact_re
 
 
 class TestFiles:
-    """What only real files can show."""
+    """Behavior that only real files can show."""
 
     @pytest.fixture
     def version(self, remote: MlflowRegistry, mlflow_backend: MlflowBackend) -> VersionInfo:
         """Return a version without files."""
         return remote.register_version("churn", mlflow_backend.add_run(), tags={})
 
-    def test_files_that_only_the_server_reads_come_through_it(
+    def test_files_that_only_the_server_can_read_come_through_it(
         self,
         mlflow_server: MlflowServer,
         mlflow_backend: MlflowBackend,
@@ -64,7 +64,7 @@ class TestFiles:
         run_id = mlflow_backend.add_run(tags={"mlflow.log-model.history": history})
         assert remote.register_version("churn", run_id, tags={}).source.endswith(f"{run_id}/artifacts/sklearn-model")
 
-    def test_of_several_models_of_one_name_the_ids_are_told(
+    def test_several_models_with_the_same_name_are_listed_by_id(
         self, remote: MlflowRegistry, mlflow_backend: MlflowBackend
     ) -> None:
         run_id = mlflow_backend.add_run(models=["model", "model"])
@@ -78,15 +78,15 @@ class TestFiles:
     ) -> None:
         mlflow_backend.add_package(version, PACKAGE)
         (Path(version.source) / "MLmodel").write_bytes(b"#" * 1_000_001)
-        with pytest.raises(RegistryRefused, match=r"cannot be read \(MLmodel is larger than 1 MB\)"):
+        with pytest.raises(RegistryRefused, match=r"Can't read the model's files: MLmodel is larger than 1 MB\."):
             remote.tracker.package(version)
 
-    def test_what_is_no_mlmodel_is_said_to_be_none(
+    def test_an_invalid_mlmodel_file_is_reported(
         self, remote: MlflowRegistry, mlflow_backend: MlflowBackend, version: VersionInfo
     ) -> None:
         mlflow_backend.add_package(version, PACKAGE)
         (Path(version.source) / "MLmodel").write_text("!!python/object:os.system []")
-        with pytest.raises(RegistryRefused, match=r"cannot be read \(its MLmodel cannot be understood\)"):
+        with pytest.raises(RegistryRefused, match=r"Can't read the model's files: the MLmodel file is invalid\."):
             remote.tracker.package(version)
 
     @pytest.mark.parametrize(
@@ -94,45 +94,45 @@ class TestFiles:
         ["http://evil.example/x", "mlflow-artifacts://evil.example/x", "https://127.0.0.1@evil.example/api/2.0/x"],
     )
     def test_our_password_is_not_sent_to_another_server(self, place: str) -> None:
-        with pytest.raises(RegistryRefused, match=r"cannot be read .they lie on a server that is not the one"):
+        with pytest.raises(RegistryRefused, match=r"Can't read the model's files: they're on a different server"):
             read_package(place, "http://127.0.0.1:5000", 1)
 
     def test_a_store_without_its_library_is_named(self, mlflow_patience: None) -> None:
-        with pytest.raises(RegistryRefused, match=r"The model's files cannot be read \("):
+        with pytest.raises(RegistryRefused, match="Can't read the model's files: "):
             read_package("gs://bucket/model", "http://127.0.0.1:5000", 5)
 
-    def test_a_store_that_mlflow_does_not_know_is_refused(self) -> None:
-        with pytest.raises(RegistryRefused, match=r"The model's files cannot be read \("):
+    def test_an_unknown_kind_of_store_is_refused(self) -> None:
+        with pytest.raises(RegistryRefused, match="Can't read the model's files: "):
             read_package("gopher://bucket/model", "http://127.0.0.1:5000", 5)
 
-    def test_a_store_that_does_not_answer_is_given_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_store_that_does_not_respond_times_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
         never = Event()
         monkeypatch.setattr(OPEN_STORE, lambda *_, **__: never.wait(30))
-        with pytest.raises(RegistryUnreachable, match="they did not come in time"):
+        with pytest.raises(RegistryUnreachable, match="the download timed out"):
             read_package("s3://bucket/model", "http://127.0.0.1:5000", 0.05)
         never.set()
 
     @pytest.mark.parametrize("error", [ConnectionError("secret"), TimeoutError("secret"), ValueError("secret")])
-    def test_what_a_store_raises_is_translated(self, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def test_a_store_s_errors_are_translated(self, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
         def fail(*_: object, **__: object) -> None:
             raise error
 
         monkeypatch.setattr(OPEN_STORE, fail)
         kind = RegistryRefused if isinstance(error, ValueError) else RegistryUnreachable
-        with pytest.raises(kind, match="The model's files cannot be read") as told:
+        with pytest.raises(kind, match="Can't read the model's files") as told:
             read_package("s3://bucket/model", "http://127.0.0.1:5000", 5)
         assert "secret" not in str(told.value)
 
 
 class TestMlmodel:
-    def test_it_says_what_mlflow_wrote(self) -> None:
+    def test_an_mlmodel_file_of_mlflow_is_parsed(self) -> None:
         assert parse_package(mlmodel(PACKAGE).encode(), "\n# made\n".join(PACKAGE.dependencies).encode()) == PACKAGE
 
     @pytest.mark.parametrize(
         "text", ["", "[1, 2]", "flavors: [1]", "signature: {inputs: 'x'}", "{" * 5000, "!!python/object:os.system []"]
     )
-    def test_anything_else_is_none(self, text: str) -> None:
-        with pytest.raises(ValueError, match="this is no MLmodel"):
+    def test_any_other_file_is_rejected(self, text: str) -> None:
+        with pytest.raises(ValueError, match="not an MLmodel file"):
             parse_package(text.encode())
 
     def test_columns_keep_their_order_and_nested_types_are_compact(self) -> None:
@@ -157,21 +157,19 @@ class TestMlmodel:
 
 
 class TestSettings:
-    def test_importing_a_registry_imports_no_mlflow_and_sets_nothing(self) -> None:
+    def test_importing_the_registry_neither_imports_mlflow_nor_sets_variables(self) -> None:
         check = (
             "import os, sys; before = dict(os.environ); import bot.registry.memory, bot.registry.mlflow.registry;"
             "assert before == dict(os.environ) and 'mlflow' not in sys.modules"
         )
         assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
 
-    def test_a_registry_is_impatient_where_nothing_is_said(self, mlflow_patience: None) -> None:
+    def test_a_registry_sets_short_timeouts_by_default(self, mlflow_patience: None) -> None:
         MlflowRegistry("http://127.0.0.1:1", timeout=3)
         assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "3"
         assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "0"
 
-    def test_what_the_environment_says_is_left_alone(
-        self, mlflow_patience: None, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_timeouts_in_the_environment_are_kept(self, mlflow_patience: None, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
         MlflowRegistry("http://127.0.0.1:1", timeout=3)
         assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "60"

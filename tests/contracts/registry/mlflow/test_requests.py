@@ -1,4 +1,4 @@
-"""What each question costs in requests to a real MLflow."""
+"""The number of requests that each call sends to a real MLflow."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ class TestRequests:
         assert len(mlflow_server.requests) == 1
 
     @pytest.mark.parametrize("call", WRITING)
-    def test_a_write_without_a_reading_before_it_reads_first(
+    def test_a_write_without_a_recent_read_reads_first(
         self, remote: MlflowRegistry, mlflow_server: MlflowServer, call: str
     ) -> None:
         CALLS[call](MlflowRegistry(mlflow_server.uri))
         read, written = (request.split()[0] for request in mlflow_server.requests)
         assert (read, written in {"POST", "PATCH", "DELETE"}) == ("GET", True)
 
-    def test_a_reading_of_long_ago_is_made_again(self, remote: MlflowRegistry, mlflow_server: MlflowServer) -> None:
+    def test_an_old_read_is_repeated(self, remote: MlflowRegistry, mlflow_server: MlflowServer) -> None:
         times = iter([0.0, 61.0, 61.0])
         registry = MlflowRegistry(mlflow_server.uri, monotonic=lambda: next(times))
         registry.model("churn")
         registry.set_alias("churn", "champion", 1)
         assert len(mlflow_server.requests) == 3
 
-    def test_a_single_run_is_got_without_a_search(
+    def test_a_single_run_is_fetched_without_a_search(
         self, remote: MlflowRegistry, mlflow_server: MlflowServer, mlflow_runs: list[str]
     ) -> None:
         assert remote.tracker.runs(mlflow_runs[:1]).keys() == set(mlflow_runs[:1])
@@ -50,29 +50,29 @@ class TestRequests:
         number: int,
         requests: int,
     ) -> None:
-        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")  # a test may have a slow machine
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")  # the machine can be slow
         assert len(remote.tracker.runs(mlflow_runs[:number])) == number
-        assert len(mlflow_server.requests) == requests + 1  # the first time it asks for the experiments
+        assert len(mlflow_server.requests) == requests + 1  # the first call reads the experiments
         remote.tracker.runs(mlflow_runs[:number])
         assert len(mlflow_server.requests) == 2 * requests + 1
 
-    def test_no_runs_are_no_request(self, remote: MlflowRegistry, mlflow_server: MlflowServer) -> None:
+    def test_no_runs_need_no_request(self, remote: MlflowRegistry, mlflow_server: MlflowServer) -> None:
         assert remote.tracker.runs([]) == remote.tracker.runs(["a b", "'"]) == {}
         assert mlflow_server.requests == []
 
-    def test_a_run_that_is_gone_is_looked_for_in_new_experiments_only(
+    def test_a_missing_run_is_searched_in_new_experiments_only(
         self, remote: MlflowRegistry, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend
     ) -> None:
         old = mlflow_backend.add_run()
         assert remote.tracker.runs([old, "f" * 32]).keys() == {old}
         assert len(mlflow_server.requests) == 2
         remote.tracker.runs([old, "f" * 32])
-        assert len(mlflow_server.requests) == 4  # the runs, and whether there is a new experiment: no
+        assert len(mlflow_server.requests) == 4  # the runs, and the experiments, none of which is new
         new = mlflow_backend.add_run(experiment="new")
         assert remote.tracker.runs([old, new]).keys() == {old, new}
         assert len(mlflow_server.requests) == 7
 
-    def test_a_run_tells_its_experiment_as_the_address_of_its_page_does(
+    def test_a_run_s_experiment_id_matches_its_page_s_url(
         self, remote: MlflowRegistry, mlflow_backend: MlflowBackend
     ) -> None:
         run_id = mlflow_backend.add_run(experiment="churn")
@@ -88,7 +88,7 @@ class TestRequests:
         mlflow_backend.delete_experiment("gone")
         assert remote.tracker.runs([run_id])[run_id].is_deleted
 
-    def test_registering_asks_for_the_run_its_model_and_the_registered_one(
+    def test_a_registration_requests_the_run_its_model_and_the_registered_model(
         self, remote: MlflowRegistry, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend
     ) -> None:
         run_id = mlflow_backend.add_run(models=["classifier"])
@@ -108,7 +108,7 @@ class TestRequests:
 
 @pytest.fixture
 def mlflow_runs(mlflow_sqlite: str, mlflow_backend: MlflowBackend) -> list[str]:
-    """Return the ids of 1,001 runs, written past MLflow: it takes 5 ms for each."""
+    """Return the ids of 1,001 runs, written directly to the database because MLflow takes 5 ms for each."""
     first = mlflow_backend.add_run(metrics={"auc": 0.5})
     ids = [first, *(f"{number:032x}" for number in range(1000))]
     engine = sa.create_engine(mlflow_sqlite)

@@ -1,4 +1,4 @@
-"""What a rollback costs in requests, counted at a real MLflow: the same at any number of versions, whoever asks."""
+"""The number of requests for a rollback on a real MLflow: the same for any number of versions and any actor."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.registry.registries import MlflowBackend
 Open = Callable[[int], MonitoringHarness]
 
 READ, MOVE, ALIAS = "model-versions/get", "model-versions/transition-stage", "registered-models/alias"
-# The incumbent and the target are read, then it is moved with archiving, named, and read back.
+# It reads the incumbent and the target, transitions with archiving, sets the alias, and verifies.
 THE_MOVE = [READ, READ, MOVE, ALIAS, READ]
 
 
@@ -29,7 +29,7 @@ THE_MOVE = [READ, READ, MOVE, ALIAS, READ]
 def opened(
     mlflow_server: MlflowServer, mlflow_backend: MlflowBackend, mlflow_sqlite: str, sqlite_url: str
 ) -> Iterator[Open]:
-    """Return a function that gives `churn` so many versions, v2 in Production after v1, and nothing asked yet."""
+    """Return a function that adds that many versions of `churn`, v2 in Production after v1, without requests yet."""
     closing: list[Callable[[], None]] = []
 
     def open_it(versions: int) -> MonitoringHarness:
@@ -50,24 +50,24 @@ def opened(
 
 
 def asked(server: MlflowServer) -> list[str]:
-    """Return what the server was asked since the last time."""
+    """Return the requests that the server received since the last call."""
     paths = [request.split("/mlflow/")[1] for request in server.requests]
     server.requests.clear()
     return paths
 
 
 @pytest.mark.parametrize("number", [3, 60])
-def test_a_person_s_rollback(opened: Open, mlflow_server: MlflowServer, number: int) -> None:
+def test_the_requests_of_a_person_s_rollback(opened: Open, mlflow_server: MlflowServer, number: int) -> None:
     watched = opened(number)
     watched.roll_back()
-    asked(mlflow_server)  # whether the version may load: known from now on
+    asked(mlflow_server)  # whether the version loads, which is cached now
     watched.moves.execute_due("churn")
     assert asked(mlflow_server) == THE_MOVE
     assert is_rolled_back(watched)
 
 
 @pytest.mark.parametrize("number", [3, 60])
-def test_an_automatic_rollback_has_looked_at_the_target_before(
+def test_an_automatic_rollback_has_already_checked_the_target(
     opened: Open, mlflow_server: MlflowServer, number: int
 ) -> None:
     watched = opened(number)
@@ -84,7 +84,7 @@ def test_an_automatic_rollback_has_looked_at_the_target_before(
 
 
 def is_rolled_back(watched: MonitoringHarness) -> bool:
-    """Tell whether v1 serves, read back and under its name, and say so in the ledger."""
+    """Return whether v1 is in Production with its alias, and the ledger has the finished transition."""
     with watched.ledger.read() as reading:
         newest = reading.transitions("churn")[0]
     named = watched.registry.model("churn").aliases

@@ -1,4 +1,4 @@
-"""A real MLflow server, and the trouble that it can make."""
+"""A real MLflow server, and how it can fail."""
 
 from __future__ import annotations
 
@@ -45,32 +45,34 @@ OTHERS: dict[str, Callable[[ModelRegistry], object]] = {
 
 class TestTrouble:
     @pytest.mark.parametrize("call", CALLS | OTHERS)
-    def test_a_server_that_is_down_is_told_soon(
+    def test_a_server_that_is_down_is_reported_quickly(
         self, remote: MlflowRegistry, mlflow_server: MlflowServer, call: str
     ) -> None:
         mlflow_server.stop()
         begun = time.monotonic()
-        with pytest.raises(RegistryUnreachable, match="does not answer"):
+        with pytest.raises(RegistryUnreachable, match="isn't responding"):
             (CALLS | OTHERS)[call](remote)
-        assert time.monotonic() - begun < 20  # at once; MLflow by itself would try for minutes
+        assert time.monotonic() - begun < 20  # immediately; MLflow alone would retry for minutes
 
-    def test_a_server_that_comes_back_is_asked_again(self, remote: MlflowRegistry, mlflow_server: MlflowServer) -> None:
+    def test_a_server_that_comes_back_is_called_again(
+        self, remote: MlflowRegistry, mlflow_server: MlflowServer
+    ) -> None:
         mlflow_server.stop()
         with pytest.raises(RegistryUnreachable):
             remote.model("churn")
         mlflow_server.start()
         assert remote.model("churn").name == "churn"
 
-    def test_a_slow_server_is_given_up(
+    def test_a_slow_server_times_out(
         self, remote: MlflowRegistry, mlflow_server: MlflowServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
         mlflow_server.delay(60)
-        with pytest.raises(RegistryUnreachable, match="did not answer in time"):
+        with pytest.raises(RegistryUnreachable, match="didn't respond in time"):
             remote.model("churn")
 
     @pytest.mark.parametrize("call", WRITING)
-    def test_a_write_whose_answer_is_lost_is_not_sent_again(
+    def test_a_write_whose_response_is_lost_is_not_repeated(
         self, remote: MlflowRegistry, mlflow_server: MlflowServer, call: str
     ) -> None:
         mlflow_server.lose_the_next_answer()
@@ -78,7 +80,7 @@ class TestTrouble:
             CALLS[call](remote)
         assert len(mlflow_server.requests) == 1
 
-    def test_what_was_asked_may_be_done_although_the_answer_is_lost(
+    def test_a_write_can_take_effect_even_if_its_response_is_lost(
         self, remote: MlflowRegistry, mlflow_server: MlflowServer
     ) -> None:
         mlflow_server.lose_the_next_answer()
@@ -87,21 +89,21 @@ class TestTrouble:
         assert stages(remote) == {1: ARCHIVED, 2: PRODUCTION}
 
     @pytest.mark.parametrize("call", READING)
-    def test_a_reading_whose_connection_breaks_is_made_again(
+    def test_a_read_whose_connection_breaks_is_repeated(
         self, remote: MlflowRegistry, mlflow_server: MlflowServer, call: str
     ) -> None:
         mlflow_server.lose_the_next_answer()
         CALLS[call](remote)
         assert len(mlflow_server.requests) == 2
 
-    def test_runs_whose_connection_breaks_are_asked_for_again(
+    def test_a_read_of_runs_whose_connection_breaks_is_repeated(
         self, remote: MlflowRegistry, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend
     ) -> None:
         run_id = mlflow_backend.add_run()
         mlflow_server.lose_the_next_answer()
         assert remote.tracker.runs([run_id]).keys() == {run_id}
 
-    def test_a_version_whose_answer_is_lost_is_not_made_twice(
+    def test_a_version_whose_response_is_lost_is_not_created_twice(
         self, remote: MlflowRegistry, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend
     ) -> None:
         run_id = mlflow_backend.add_run()
@@ -112,19 +114,19 @@ class TestTrouble:
         assert [v.version for v in remote.versions("churn") if v.run_id == run_id] == [3]
 
     @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
-    def test_a_server_in_trouble_is_unreachable(
+    def test_a_failing_server_is_unreachable(
         self, remote: MlflowRegistry, mlflow_server: MlflowServer, status: int
     ) -> None:
         mlflow_server.answer(status, {"error_code": "INTERNAL_ERROR", "message": "SELECT password"})
-        with pytest.raises(RegistryUnreachable, match="cannot answer now"):
+        with pytest.raises(RegistryUnreachable, match="can't answer right now"):
             remote.model("churn")
 
     @pytest.mark.parametrize(
         ("status", "body", "sentence"),
         [
-            (400, {"error_code": "BAD_REQUEST", "message": "[SQL: SELECT 1]"}, "MLflow refused this"),
-            (400, {"error_code": "INVALID_PARAMETER_VALUE", "message": "No."}, "MLflow refused: No."),
-            (401, "Who are you?", "check MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD"),
+            (400, {"error_code": "BAD_REQUEST", "message": "[SQL: SELECT 1]"}, "MLflow rejected the request"),
+            (400, {"error_code": "INVALID_PARAMETER_VALUE", "message": "No."}, "MLflow rejected this: No."),
+            (401, "Who are you?", "Check MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD"),
             (403, {"error_code": "PERMISSION_DENIED", "message": "Permission denied"}, "needs EDIT"),
             (403, "Invalid Host header", "--allowed-hosts"),
         ],
@@ -145,11 +147,11 @@ class TestTrouble:
             (200, "<html>Down for maintenance</html>"),
         ],
     )
-    def test_a_proxy_that_answers_in_mlflow_s_place_is_no_refusal(
+    def test_a_proxy_s_response_is_not_a_refusal(
         self, remote: MlflowRegistry, mlflow_server: MlflowServer, status: int, body: str
     ) -> None:
         mlflow_server.answer(status, body)
-        with pytest.raises(RegistryUnreachable, match="is not an MLflow server"):
+        with pytest.raises(RegistryUnreachable, match="isn't MLflow"):
             remote.transition_stage("churn", 2, PRODUCTION, archive_existing=True)
 
     @pytest.mark.parametrize(
@@ -166,25 +168,23 @@ class TestTrouble:
             "}}]}",
         ],
     )
-    def test_an_answer_of_another_shape_is_no_answer(
+    def test_a_response_with_an_unexpected_shape_is_unreachable(
         self, remote: MlflowRegistry, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend, body: str
     ) -> None:
         runs = [mlflow_backend.add_run(metrics={"accuracy": 0.9}) for _ in range(2)]
-        remote.tracker.runs(runs)  # which experiments there are is known from now on
+        remote.tracker.runs(runs)  # the experiments are cached now
         mlflow_server.answer(200, body)
-        with pytest.raises(RegistryUnreachable, match="is not an MLflow server"):
+        with pytest.raises(RegistryUnreachable, match="isn't MLflow"):
             remote.versions("churn") if "model_versions" in body else remote.tracker.runs(runs)
 
-    def test_the_database_s_words_are_kept_for_the_log(
-        self, remote: MlflowRegistry, mlflow_server: MlflowServer
-    ) -> None:
+    def test_database_errors_are_only_logged(self, remote: MlflowRegistry, mlflow_server: MlflowServer) -> None:
         mlflow_server.answer(400, {"error_code": "BAD_REQUEST", "message": "[SQL: SELECT 1]"})
         with pytest.raises(RegistryRefused) as refused:
             remote.model("churn")
         assert "SELECT" not in str(refused.value)
         assert "SELECT" in str(refused.value.__cause__)
 
-    def test_what_the_caller_was_handling_is_not_blamed_on_the_registry(
+    def test_an_exception_that_the_caller_handles_is_not_a_cause(
         self, remote: MlflowRegistry, mlflow_server: MlflowServer
     ) -> None:
         mlflow_server.answer(400, {"error_code": "BAD_REQUEST", "message": "no"})
@@ -194,24 +194,24 @@ class TestTrouble:
             with pytest.raises(RegistryRefused):
                 remote.model("churn")
 
-    def test_a_password_in_the_address_is_not_told(self) -> None:
+    def test_a_password_in_the_address_is_not_shown(self) -> None:
         with pytest.raises(RegistryUnreachable) as unreachable:
             MlflowRegistry(f"http://ann:secret@127.0.0.1:{free_port()}").models()
         assert "secret" not in str(unreachable.value)
 
-    def test_an_address_of_another_kind_is_refused(self, mlflow_patience: None) -> None:
-        with pytest.raises(RegistryRefused, match="is not an MLflow server"):
+    def test_an_unsupported_address_is_refused(self, mlflow_patience: None) -> None:
+        with pytest.raises(RegistryRefused, match="isn't MLflow"):
             MlflowRegistry("gopher://127.0.0.1").models()
 
-    def test_a_database_in_trouble_is_unreachable(self, mlflow_sqlite: str, mlflow_backend: MlflowBackend) -> None:
+    def test_a_failing_database_is_unreachable(self, mlflow_sqlite: str, mlflow_backend: MlflowBackend) -> None:
         engine = sa.create_engine(mlflow_sqlite)
         with engine.begin() as connection:
             connection.execute(sa.text("DROP TABLE registered_model_tags"))
         engine.dispose()
-        with pytest.raises(RegistryUnreachable, match="cannot answer now"):
+        with pytest.raises(RegistryUnreachable, match="can't answer right now"):
             MlflowRegistry(mlflow_sqlite).models()
 
-    def test_an_alias_that_another_set_first_is_set_again(
+    def test_an_alias_that_another_process_set_first_is_set_again(
         self, remote: MlflowRegistry, mlflow_server: MlflowServer
     ) -> None:
         said = "(sqlite3.IntegrityError) UNIQUE constraint failed: registered_model_aliases.name"
@@ -222,7 +222,7 @@ class TestTrouble:
 
 @pytest.fixture(scope="module")
 def command_line_server(mlflow_template: Path) -> Iterator[str]:
-    """Run `mlflow server --workers 2` over the template's neighbour."""
+    """Run `mlflow server --workers 2` on a copy of the template."""
     folder = Path(tempfile.mkdtemp(dir=mlflow_template.parent))
     database = folder / "server.db"
     database.write_bytes(mlflow_template.read_bytes())
@@ -234,7 +234,7 @@ def command_line_server(mlflow_template: Path) -> Iterator[str]:
 
 
 @pytest.mark.slow
-def test_a_server_with_two_workers_is_moved_and_read_back(command_line_server: str) -> None:
+def test_a_transition_on_a_server_with_two_workers_is_read_back(command_line_server: str) -> None:
     registry = MlflowRegistry(command_line_server)
     registry.transition_stage("churn", 2, PRODUCTION, archive_existing=True)
     registry.set_alias("churn", "champion", 2)
@@ -283,7 +283,7 @@ def test_a_model_that_mlflow_logged_is_registered_and_read(command_line_server: 
 
 
 @pytest.mark.postgres
-def test_a_server_that_cannot_archive_moves_first_and_archives_then(
+def test_a_server_that_cannot_archive_transitions_first_and_archives_afterward(
     postgres_server: PostgresServer, mlflow_patience: None, tmp_path: Path
 ) -> None:
     database = postgres_server.url(postgres_server.create())
@@ -298,7 +298,7 @@ def test_a_server_that_cannot_archive_moves_first_and_archives_then(
     backend.close()
     assert told == {1: ARCHIVED, 2: PRODUCTION}
     assert [request.rsplit("/", 1)[1] for request in server.requests] == [
-        "get",  # is it a model?
+        "get",  # check that it's a model
         "transition-stage",  # fails
         "transition-stage",
         "search",
