@@ -1,1 +1,1 @@
-"""Stage transitions, and what the registry shows."""
+"""Stage transitions, and the state of the registry."""

@@ -16,8 +16,8 @@ def change_since_opened(
 ) -> Sentence | None:
     """Return why a request is outdated, even if the registry looks as it did when the request was opened.
 
-    Changes that were reverted between two polls show only here. `transitions` are the model's, in any order; `blocks`
-    its blocked versions. None if nothing relevant happened.
+    Changes that were reverted between two polls show up only here. `transitions` are the model's transitions, in any
+    order; `blocks` are its blocked versions. Return None if nothing relevant happened.
     """
     block = next(
         (
@@ -58,9 +58,9 @@ def _is_relevant(request: Request, transition: Transition) -> bool:
 
 
 def _is_relevant_observation(request: Request, transition: Transition) -> bool:
-    """Return the same for a transition that the poll found, perhaps long after it was made.
+    """Return the same for a transition that a poll found, possibly long after it happened.
 
-    What the registry already said when the request was opened isn't news: the incumbent of that time in the stage, an
+    What the registry already showed when the request was opened isn't news: the same incumbent in the stage, an
     empty stage, or the request's version outside Production.
     """
     if transition.target is Stage.PRODUCTION and transition.version == request.version:

@@ -1,4 +1,4 @@
-"""Drift: changes of the registry between two snapshots that weren't made through Registrar."""
+"""Drift: changes to the registry between two snapshots that weren't made through Registrar."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from bot.domain.registry.model import TARGET_STAGES, ModelInfo, Stage, VersionId
 from bot.domain.transitions.registry_tags import tag_digest
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState, transition_time
 
-REGISTRY_SEEN_KEY = ""  # not a model's name: its row says that Registrar has polled this registry before
+REGISTRY_SEEN_KEY = ""  # not a model's name: its row records that Registrar has polled this registry before
 MAX_LISTED_VERSIONS = 5  # versions named in one line; the others are counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistrySnapshot:
-    """A model at one moment. `stages` has each version's stage; `after` is our last transition known then.
+    """A model at one moment. `stages` has each version's stage; `after` is our last transition at that time.
 
     `marks` has each version's `VersionIdentity.fingerprint` (None in older releases' snapshots); `tags` has a digest of
     each version's tags that only Registrar sets (`tag_digest`).
@@ -43,8 +43,8 @@ class RegistrySnapshot:
     def matches_summary(self, model: ModelInfo) -> bool:
         """Return whether the registry's summary of the model matches this snapshot.
 
-        Transitions, new versions, and deletions change `updated_at`. Aliases don't, but the summary has them. Those of
-        older releases have no fingerprints.
+        Transitions, new versions, and deletions change `updated_at`. Aliases don't, but the summary has them. Older
+        releases' snapshots have no fingerprints.
         """
         return (
             self.marks is not None
@@ -54,7 +54,7 @@ class RegistrySnapshot:
         )
 
     def holds_other_version(self, version: int, identity: VersionIdentity | None) -> bool:
-        """Return whether this snapshot has another version, or none, under this number."""
+        """Return whether this snapshot has a different version, or none, under this number."""
         if self.marks is None or identity is None:
             return False
         is_another_model = None not in {self.created_at, identity.model_created_at} and (
@@ -63,7 +63,7 @@ class RegistrySnapshot:
         return is_another_model or self.marks.get(version) != identity.fingerprint
 
     def has_moved_files(self, model: ModelInfo) -> bool | None:
-        """Return whether the summary's versions only have other source URIs, and are the same otherwise.
+        """Return whether the summary's versions differ from the snapshot's only in their source URIs.
 
         None if the summary or the snapshot has no identities.
         """
@@ -87,12 +87,12 @@ class DriftNoticeKind(Enum):
     """What a drift notice is about."""
 
     REGISTERED = "registered"  # new versions, whoever made them
-    CHANGED = "changed"  # stages, aliases, or deletions, changed outside Registrar
+    CHANGED = "changed"  # changes to stages or aliases, or deletions, made outside Registrar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriftNotice:
-    """A message about drift of a model. `mend` is the version that should hold the stage, if a click can repair it.
+    """A message about a model's drift. `mend` is the version that should hold the stage, if a click can repair it.
 
     `versions` are the new ones, newest first; `lines` describe the changes.
     """
@@ -190,21 +190,21 @@ def drift_lines(
         old_stage = expected.stages.get(number, Stage.NONE)
         if stage is not old_stage:
             was, now = _stage_label(old_stage), _stage_label(stage)
-            lines.append(say("{v} went from {was} to {now}.", v=Code(f"v{number}"), was=was, now=now))
+            lines.append(say("{v} moved from {was} to {now}.", v=Code(f"v{number}"), was=was, now=now))
     lost = sorted(set(before.stages) - set(current.stages))
     lines += [_deleted_line(before, lost)] if lost else []
     for alias in sorted(set(expected.aliases) | set(current.aliases)):
         old, new = expected.aliases.get(alias), current.aliases.get(alias)
         if old != new and not _is_alias_cleanup(alias, old, new, current, aliases):
             was, now = _version_label(old), _version_label(new)
-            lines.append(say("{alias} went from {was} to {now}.", alias=Code(f"@{alias}"), was=was, now=now))
+            lines.append(say("{alias} moved from {was} to {now}.", alias=Code(f"@{alias}"), was=was, now=now))
     if expected.holders(Stage.PRODUCTION) and not current.holders(Stage.PRODUCTION):
-        lines.append(say("Nothing is in Production now. Ask for a version: {how}", how=Code("/model promote")))
+        lines.append(say("Production is empty now. Request a promotion: {how}", how=Code("/model promote")))
     return lines
 
 
 def replaced_versions(before: RegistrySnapshot, current: RegistrySnapshot) -> list[int]:
-    """Return the numbers that now belong to another version."""
+    """Return the numbers that now belong to a different version."""
     old_fingerprints, new_fingerprints = before.marks or {}, current.marks or {}
     is_another_model = None not in {before.created_at, current.created_at} and before.created_at != current.created_at
     return sorted(
@@ -216,17 +216,16 @@ def replaced_versions(before: RegistrySnapshot, current: RegistrySnapshot) -> li
 
 def _replaced_line(numbers: list[int]) -> Sentence:
     words = (
-        "{which} isn't the same version any more: it was deleted and created again, its model was renamed, or its "
-        "files are somewhere else."
+        "{which} isn't the same version anymore. It was recreated, its model was renamed, or its files moved."
         if len(numbers) == 1
-        else "{which} aren't the same versions any more: they were deleted and created again, their model was renamed, "
-        "or their files are somewhere else."
+        else "{which} aren't the same versions anymore. They were recreated, their model was renamed, or their "
+        "files moved."
     )
     return say(words, which=_list_versions([f"v{number}" for number in numbers]))
 
 
 def are_files_moved(old_fingerprints: Mapping[int, str], new_fingerprints: Mapping[int, str]) -> bool | None:
-    """Return whether all versions in both have other sources, and are the same otherwise; None if none is in both.
+    """Return whether all versions in both differ only in their sources; None if no version is in both.
 
     See `VersionIdentity.fingerprint`.
     """
@@ -247,7 +246,7 @@ def registry_migrated_line(models: Sequence[ModelInfo]) -> Sentence:
     """Return the sentence for a migrated registry, with one version as an example."""
     source = next(iter(models[0].identities.values())).source
     return say(
-        "The files of {n} are somewhere else now, for example {source}.",
+        "The files of {n} moved, for example to {source}.",
         n=pluralize(len(models), "model"),
         source=Code(truncate(source, 200)),
     )
@@ -268,7 +267,7 @@ def _is_alias_cleanup(
     current: RegistrySnapshot,
     aliases: Mapping[Stage, str],
 ) -> bool:
-    """Return whether an alias only left with its version: Staging, or the registry."""
+    """Return whether an alias only disappeared because its version left Staging or was deleted."""
     if new_version is not None or old_version is None:
         return False
     return old_version not in current.stages or (
@@ -278,7 +277,7 @@ def _is_alias_cleanup(
 
 @dataclass(frozen=True, slots=True)
 class StageConflict:
-    """A stage with several versions or a misplaced alias: the message, and the version that should be its only one."""
+    """A stage with several versions or a misplaced alias: the message, and the version to keep in it."""
 
     stage: Stage
     sentence: Sentence
@@ -288,7 +287,7 @@ class StageConflict:
 def stage_conflicts(
     snapshot: RegistrySnapshot, kept: Mapping[Stage, frozenset[int]], aliases: Mapping[Stage, str]
 ) -> list[StageConflict]:
-    """Return the stages with several versions, or with an alias elsewhere, unless that was requested.
+    """Return the stages that have several versions or whose alias points elsewhere, unless that was requested.
 
     `kept` are the versions that requests with keep-existing left in a stage on purpose.
     """
@@ -300,7 +299,7 @@ def stage_conflicts(
         if len(unmeant) > 1:
             holder = alias_version if alias_version in unmeant else unmeant[0]
             line = say(
-                "{stage} has {n} holders: {which}. It should have one.",
+                "{stage} has {n} versions: {which}. It should have only one.",
                 stage=stage,
                 n=len(holders),
                 which=_list_versions([f"v{number}" for number in holders]),
@@ -309,7 +308,7 @@ def stage_conflicts(
         elif holders and alias_version is not None and alias_version not in holders:
             holder = (unmeant or holders)[0]
             line = say(
-                "{alias} names {named}, but {holder} is in {stage}.",
+                "{alias} points to {named}, but {holder} is in {stage}.",
                 alias=Code(f"@{alias}"),
                 named=Code(f"v{alias_version}"),
                 holder=Code(f"v{holder}"),
@@ -338,7 +337,7 @@ def _stage_label(stage: Stage) -> str:
 
 
 def _version_label(number: int | None) -> Code | str:
-    return "nothing" if number is None else Code(f"v{number}")
+    return "no version" if number is None else Code(f"v{number}")
 
 
 def _list_versions(words: list[str]) -> list[str]:
@@ -347,5 +346,5 @@ def _list_versions(words: list[str]) -> list[str]:
 
 
 def model_gone_message(model: str) -> Sentence:
-    """Return the message about a deleted model."""
+    """Return the message about a deleted or renamed model."""
     return say("The model {model} was deleted or renamed in {product}.", model=Name(model))

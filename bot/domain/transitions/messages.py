@@ -11,8 +11,8 @@ STAGING_EMPTY = say("Staging is empty now.")
 
 
 def alias_refused_notice(alias: str, why: Sentence) -> Sentence:
-    """Return that MLflow refused a transition's alias."""
-    return say("The stage has moved, but {product} refused the alias {alias}. {why}", alias=Code(alias), why=why)
+    """Return the notice that MLflow rejected a transition's alias."""
+    return say("The stage changed, but {product} rejected the alias {alias}. {why}", alias=Code(alias), why=why)
 
 
 def archive_announcement(transition: Transition) -> Sentence:
@@ -37,16 +37,16 @@ def archive_confirmation(transition: Transition) -> Sentence:
     """Return the answer to the person who archived a version."""
     v, model = Code(f"v{transition.version}"), Name(transition.model)
     if transition.state is TransitionState.DONE:
-        return say("{v} of {model} is archived, read back from {product}.", v=v, model=model)
+        return say("Archived {v} of {model}, verified in {product}.", v=v, model=model)
     if transition.state in {TransitionState.STALE, TransitionState.FAILED}:
-        return say("{v} of {model} was not archived. {why}", v=v, model=model, why=transition.why)
-    return say("{v} of {model} is archived as soon as {product} answers; nobody has to do anything.", v=v, model=model)
+        return say("{v} of {model} wasn't archived. {why}", v=v, model=model, why=transition.why)
+    return say("{v} of {model} will be archived as soon as {product} responds. No action needed.", v=v, model=model)
 
 
 def archive_question(model: str, version: int | str) -> Sentence:
     """Return the question before archiving a version."""
     return say(
-        "Archive {v} of {model}? It leaves its stage; its files stay, and it can be promoted again.",
+        "Archive {v} of {model}? It leaves its stage, but its files stay, and it can be promoted again.",
         v=Code(version),
         model=Name(model),
     )
@@ -57,19 +57,19 @@ def repair_announcement(transition: Transition) -> Sentence:
     actor, v = format_actor(transition.actor), Code(f"v{transition.version}")
     if transition.state is TransitionState.DONE:
         return say(
-            "{who} mended it: {v} is the one version in {stage}, read back from {product}.",
+            "{who} repaired {stage}: {v} is its only version, verified in {product}.",
             who=actor,
             v=v,
             stage=transition.target,
         )
-    return say("{who} tried to mend it, and nothing was changed. {why}", who=actor, why=transition.why)
+    return say("{who} tried to repair this, but nothing changed. {why}", who=actor, why=transition.why)
 
 
 def repair_started_notice() -> Sentence:
-    """Return the answer to the person who pressed the button."""
-    return say("Mending it. The thread tells when it is done.")
+    """Return the answer to the person who clicked the button."""
+    return say("Repairing. Follow along in the thread.")
 
 
 def not_archived_confirmation() -> Sentence:
     """Return the answer to the person who decided not to archive."""
-    return say("Kept as it is; nothing was changed.")
+    return say("Not archived. Nothing changed.")

@@ -1,4 +1,4 @@
-"""Filling a version's model card: each field from its source of truth, or missing."""
+"""Fill in a version's model card. Each field comes from its source of truth or is marked missing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from math import isnan
 from typing import Any
 
-from bot.domain.promotions.request import Request, RequestState, Vote
+from bot.domain.promotions.request import Request, RequestState
+from bot.domain.promotions.votes import Vote
 from bot.domain.registry.model import Dataset, ModelInfo, ModelPackage, RunInfo, Stage, VersionInfo, product
 from bot.domain.registry.model_card import ModelCard, logged_algorithm, tag_or_param
 from bot.domain.transitions import registry_tags

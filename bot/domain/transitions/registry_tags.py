@@ -8,7 +8,8 @@ from datetime import datetime
 
 from bot.domain.core.actors import Actor, Automation, Person, resolve_operator
 from bot.domain.core.sentence import truncate
-from bot.domain.promotions.request import Request, RequestState, Vote, counting_approvals
+from bot.domain.promotions.request import Request, RequestState
+from bot.domain.promotions.votes import Vote, counting_approvals
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import Transition
 
@@ -16,7 +17,7 @@ STATUS_TAG = "approval_status"
 MAX_VALUE_LENGTH = 1000  # characters; the ledger has the full text
 MAX_DESCRIPTION_LENGTH = 5000  # characters that MLflow stores on PostgreSQL
 
-# Tags that only Registrar writes, from the ledger: people can't set them, so that they stay true.
+# Tags that only Registrar writes, from the ledger: people can't set them, so they stay accurate.
 RESERVED_TAGS = frozenset(
     {
         STATUS_TAG,
@@ -93,7 +94,7 @@ def ended_tags(request: Request, votes: Iterable[Vote], at: datetime) -> TagChan
         "approval_date": decided,
     }
     if request.target is Stage.PRODUCTION:
-        # Only now: scripts take an archived version with a promotion date for one that was in Production.
+        # Only for Production: to scripts, an archived version with a promotion date was once in Production.
         tags |= dict.fromkeys(("promoted_by", "production_approver"), by)
         tags |= dict.fromkeys(("promotion_date", "production_date"), _format_time(at))
     return tags
@@ -102,8 +103,8 @@ def ended_tags(request: Request, votes: Iterable[Vote], at: datetime) -> TagChan
 def reverted_tags(request: Request, other_requests: Iterable[Request], overwritten: Collection[str]) -> TagChanges:
     """Return the tags to restore after a request ended without a transition, except those `overwritten` since.
 
-    `other_requests` are the version's, newest first. What the request replaced can come from one that has ended
-    the same way since: then that one's former tags are restored.
+    `other_requests` are the version's, newest first. If one of them wrote the tags that this request replaced, and
+    has since ended the same way, the tags from before that one are restored.
     """
     tags = dict(_former_tags(request))
     for other_request in other_requests:
@@ -125,7 +126,7 @@ def reverts_tags(request: Request) -> bool:
 
 
 def _former_tags(request: Request) -> TagChanges:
-    """Return the tags that opening it replaced; older releases recorded only the status."""
+    """Return the tags that the request replaced when it was opened; older releases recorded only the status."""
     return {**(request.seen.former if request.seen else {}), STATUS_TAG: request.former_status}
 
 
@@ -145,7 +146,7 @@ def rolled_back_tags(transition: Transition, at: datetime) -> TagChanges:
 
 
 def restored_tags(transition: Transition, at: datetime) -> TagChanges:
-    """Return the tags for the version that a rollback put back."""
+    """Return the tags for the version that a rollback restored."""
     return {
         "restored_to_production": "true",
         "restoration_date": _format_time(at),
@@ -159,7 +160,7 @@ def approver_names(votes: Iterable[Vote]) -> str:
 
 
 def _decider_names(request: Request, votes: Iterable[Vote]) -> str:
-    """Return who approved, or who broke the glass."""
+    """Return who approved, or who broke glass."""
     return actor_name(request.requester) if request.breaks_glass else approver_names(votes)
 
 
@@ -172,7 +173,7 @@ def append_line(description: str, line: str) -> str | None:
 
 
 def actor_name(actor: Actor) -> str:
-    """Return an actor for a tag: a Slack user id, or the name of a program, automation, or operator."""
+    """Return an actor for a tag: a Slack user ID, or the name of a program, automation, or operator."""
     resolved = resolve_operator(actor)
     if isinstance(resolved, Person):
         return resolved.user

@@ -13,10 +13,10 @@ ACCEPT_COMMAND = Code("registrar db accept --reason …")
 DROP_COMMAND = Code("registrar db drop-pending --reason …")
 
 _CAUSES = {
-    HoldKind.LEDGER_RESTORED: "The ledger is older than {product}: it looks restored from a backup.",
-    HoldKind.REGISTRY_RESTORED: "{product} is older than the ledger: it looks restored from a backup.",
-    HoldKind.UNEXPLAINED: "{product} and the ledger disagree: one of them may have been restored from a backup.",
-    HoldKind.REGISTRY_MIGRATED: "Every version's source changed at once: the registry looks migrated.",
+    HoldKind.LEDGER_RESTORED: "The ledger is older than {product}. It was probably restored from a backup.",
+    HoldKind.REGISTRY_RESTORED: "{product} is older than the ledger. It was probably restored from a backup.",
+    HoldKind.UNEXPLAINED: "{product} and the ledger disagree. One of them may have been restored from a backup.",
+    HoldKind.REGISTRY_MIGRATED: "Every version's source changed at once. The registry was probably migrated.",
 }
 
 
@@ -28,7 +28,7 @@ def hold_cause(hold: Hold) -> Sentence:
 def hold_next_steps() -> Sentence:
     """Return the two possible next steps."""
     return say(
-        "An admin runs {accept} on the bot's machine to carry out what was waiting, or {drop} to end it.",
+        "On the bot's machine, an admin can run {accept} to resume pending work or {drop} to cancel it.",
         accept=ACCEPT_COMMAND,
         drop=DROP_COMMAND,
     )
@@ -39,39 +39,38 @@ def hold_announcement(hold: Hold) -> Sentence:
     lines = [say("• {line}", line=line) for line in hold.lines[:MAX_LISTED_DISCREPANCIES]]
     if (omitted := len(hold.keys) - len(lines)) > 0:
         lines.append(say("• {more} more in the audit log", more=omitted))
-    head = say("⚠️ {found} Nothing that was waiting is executed, and automation is stopped.", found=hold_cause(hold))
+    head = say("⚠️ {found} Pending work is on hold, and automation is stopped.", found=hold_cause(hold))
     return join_sentences([head, *lines, hold_next_steps()], "\n")
 
 
 def hold_summary(hold: Hold) -> Sentence:
-    """Return the same in two sentences, for Home and the terminal."""
+    """Return what's on hold and what to do in two sentences, for Home and the terminal."""
     return say(
-        "{found} Work from before {at} is held. {next}", found=hold_cause(hold), at=hold.at, next=hold_next_steps()
+        "{found} Work from before {at} is on hold. {next}", found=hold_cause(hold), at=hold.at, next=hold_next_steps()
     )
 
 
 def automation_stopped_reason() -> Sentence:
-    """Return why automations are stopped."""
-    return say("Registrar and {product} disagree, so nothing moves automatically until an admin accepts it.")
+    """Return why automation is stopped."""
+    return say("Registrar and {product} disagree. Automation is stopped until an admin resolves this.")
 
 
 def held_request_refusal() -> Sentence:
     """Return why a request from before the hold can't be approved."""
     return say(
-        "This request is held: ledger and {product} disagree, and it may have been decided before. {next}",
+        "This request is on hold: the ledger and {product} disagree, so it may have already been decided. {next}",
         next=hold_next_steps(),
     )
 
 
 # The refusal if no hold is active.
-NOTHING_HELD = say("Nothing is held, so nothing was changed.")
+NOTHING_HELD = say("Nothing is on hold, so nothing changed.")
 
 
 def hold_accepted_announcement(hold: Hold, by: Actor, reason: str, pending_work: str) -> Sentence:
     """Return the channel's message about `db accept`."""
     return say(
-        "{who} accepted the difference between {product} and the ledger: {reason}\nCarrying out what was waiting: "
-        "{waiting}.",
+        "{who} accepted the difference between {product} and the ledger: {reason}\nResuming pending work: {waiting}.",
         who=format_actor(by),
         reason=reason,
         waiting=pending_work,
@@ -81,7 +80,7 @@ def hold_accepted_announcement(hold: Hold, by: Actor, reason: str, pending_work:
 def hold_dropped_announcement(hold: Hold, by: Actor, reason: str, pending_work: str) -> Sentence:
     """Return the channel's message about `db drop-pending`."""
     return say(
-        "{who} ended what was waiting: {reason}\nEnded: {waiting}.",
+        "{who} canceled pending work: {reason}\nCanceled: {waiting}.",
         who=format_actor(by),
         reason=reason,
         waiting=pending_work,
@@ -90,7 +89,7 @@ def hold_dropped_announcement(hold: Hold, by: Actor, reason: str, pending_work: 
 
 def dropped_reason(reason: str) -> Sentence:
     """Return why a request, a transition, or a queued command was dropped."""
-    return say("Ended by an admin after a restore: {reason}", reason=reason)
+    return say("Canceled by an admin after a restore: {reason}", reason=reason)
 
 
 def count_pending_work(transitions: int, commands: int, requests: int, tag_updates: int) -> str:

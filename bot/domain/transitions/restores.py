@@ -1,4 +1,4 @@
-"""Restored backups: how to detect that ledger and registry are from different times, and what to hold then."""
+"""Restored backups: how to detect that the ledger and registry are from different times, and what to hold."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class HoldKind(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
-    """A discrepancy between ledger and registry. Until it's lifted, no work from before it is executed.
+    """A hold on pending work, because ledger and registry disagree. Until it's lifted, no earlier work is executed.
 
     `lines` describe the discrepancies; `keys` identify them, so that a restart doesn't report them again.
     """
@@ -110,7 +110,7 @@ def _time_discrepancies(facts: RestoreFacts) -> Iterator[Discrepancy]:
     if now is None or seen is None or now >= seen:
         return
     line = say(
-        "{product}'s last change of {model} is from {now}, but Registrar has already seen one from {seen}.",
+        "{product} says {model} last changed at {now}, but Registrar has seen a later change, at {seen}.",
         model=Name(facts.snapshot.model),
         now=now,
         seen=seen,
@@ -138,7 +138,7 @@ def _stage_discrepancies(facts: RestoreFacts, aliases: Mapping[Stage, str]) -> I
             continue
         where = say("isn't in {product}") if now is None else say("is in {stage} in {product}", stage=_stage_label(now))
         line = say(
-            "{model} {v} {where}; by this ledger it's in {was}.",
+            "{model} {v} {where}, but this ledger has it in {was}.",
             model=Name(snapshot.model),
             v=Code(f"v{number}"),
             where=where,
@@ -171,7 +171,7 @@ def new_discrepancies(
 ) -> list[Discrepancy]:
     """Return the discrepancies that justify a hold: none that an earlier hold reported; weak ones only with others.
 
-    A hold older than the model's last snapshot doesn't count: what it reported was reviewed since.
+    A hold older than the model's last snapshot doesn't count: what it reported has been reviewed since.
     `has_pending_work`: there's work that would run without a person.
     """
     fresh = [
@@ -190,7 +190,7 @@ def hold_kind(discrepancies: Sequence[Discrepancy]) -> HoldKind:
 def is_rolled_back_in_registry(version: VersionInfo, written_fingerprints: Collection[str]) -> bool:
     """Return whether MLflow's tags say that the version was rolled back, by a rollback that the ledger doesn't have.
 
-    One that was put into Production again after that isn't bad.
+    A version that was promoted to Production again after that isn't bad.
     """
     date = version.tags.get("rollback_date")
     if date is None or tag_fingerprints({"rollback_date": date})["rollback_date"] in written_fingerprints:

@@ -1,4 +1,4 @@
-"""Serving checks: whether the endpoint reports the version that was moved. No I/O, no clock."""
+"""Serving checks: whether the endpoint reports the version in Production. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from enum import Enum
 
 from bot.domain.core.actors import actor_id, resolve_operator
 from bot.domain.core.sentence import truncate
-from bot.domain.promotions.request import Request, Vote, counting_approvals
+from bot.domain.promotions.request import Request
+from bot.domain.promotions.votes import Vote, counting_approvals
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import Transition, transition_time
 
@@ -29,7 +30,7 @@ class ServingCheckState(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingCheck:
-    """A check of the endpoint after a transition. `lane` is whose thread gets the result."""
+    """A check of the endpoint after a transition. `lane` is the ordering key of the thread that gets the result."""
 
     move: str
     model: str
@@ -39,7 +40,7 @@ class ServingCheck:
     state: ServingCheckState = ServingCheckState.PENDING
     next_at: datetime | None = None
     deadline: datetime | None = None
-    seen: str = ""  # the last report, or why it couldn't be read
+    seen: str = ""  # the latest report, or why it couldn't be read
     confirmed_at: datetime | None = None
 
 
@@ -52,7 +53,7 @@ class ServingReport:
 
     @property
     def summary(self) -> str:
-        """The text that's stored about it."""
+        """The text that's stored about the report."""
         return truncate(self.version if self.version is not None else self.error, MAX_REPORT_LENGTH)
 
 

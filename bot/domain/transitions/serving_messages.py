@@ -12,12 +12,8 @@ from bot.domain.transitions.transition import Transition, TransitionKind
 
 def serving_pending_announcement(transition: Transition) -> Sentence:
     """Return the message right after the transition."""
-    subject = (
-        "Registry restored: {v} is in Production"
-        if transition.kind is TransitionKind.ROLLBACK
-        else "Registry moved to {v}"
-    )
-    return say(subject + ", serving not confirmed yet.", v=Code(f"v{transition.version}"))
+    subject = "Registry restored to {v}" if transition.kind is TransitionKind.ROLLBACK else "Registry updated to {v}"
+    return say(subject + ". Waiting for the endpoint to report it.", v=Code(f"v{transition.version}"))
 
 
 def serving_confirmed_announcement(check: ServingCheck) -> Sentence:
@@ -28,7 +24,7 @@ def serving_confirmed_announcement(check: ServingCheck) -> Sentence:
 def serving_superseded_announcement(check: ServingCheck) -> Sentence:
     """Return the message if the next transition came first."""
     return say(
-        "Production has moved again before the serving side reported {v}; nobody asks for it any more.",
+        "Production changed again before the endpoint reported {v}. I stopped checking for it.",
         v=Code(f"v{check.version}"),
     )
 
@@ -39,16 +35,16 @@ def serving_timed_out_announcement(check: ServingCheck, report: ServingReport) -
     span = format_duration((check.deadline or check.asked_at) - check.asked_at)
     if report.version is None:
         return say(
-            "Not confirmed that {v} serves: for {span} the serving side could not be asked ({why}). The registry says "
-            "{v}. Look at the address under {key} in the policy, and at the serving side itself.",
+            "Can't confirm that {v} is serving: the endpoint reported no version for {span} ({why}). The registry "
+            "has {v}; check {key} in the policy and the endpoint itself.",
             v=v,
             span=span,
             why=report.summary,
             key=Code("serving"),
         )
     return say(
-        "Not serving {v}: {span} after the move the serving side still reports {seen}. The registry says {v}. Let it "
-        "load {model} anew, or see why it does not; nobody is asked again until the next move.",
+        "The registry has {v}, but {span} after the transition the endpoint still reports {seen}. Reload {model} "
+        "there; I'll check again after the next transition.",
         v=v,
         span=span,
         seen=Code(f"v{report.summary}" if report.summary.isdecimal() else report.summary or "nothing"),
@@ -60,12 +56,12 @@ def webhook_given_up_announcement(endpoint: str, why: str, *, limit: timedelta |
     """Return the message about a webhook endpoint that never accepted the event; `limit` if it ran out of time."""
     if limit is None:
         return say(
-            "The endpoint {endpoint} refused the event of this move ({why}). It is not sent again.",
+            "The webhook {endpoint} rejected this transition's event ({why}). I won't send it again.",
             endpoint=Code(endpoint),
             why=why,
         )
     return say(
-        "The endpoint {endpoint} was not reached for {span} ({why}). The event of this move is given up.",
+        "The webhook {endpoint} didn't accept this transition's event within {span} ({why}). I stopped trying.",
         endpoint=Code(endpoint),
         span=format_duration(limit),
         why=why,

@@ -1,4 +1,4 @@
-"""Transitions: a version entering a stage, whatever caused it. There's one record type, and one executor."""
+"""Transitions: a version entering a stage, whatever the cause. There's one record type and one executor."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Transition:
     actor: Actor
     intended_at: datetime
     request: str | None = None
-    finding: str | None = None  # the id of the drift notice that it repairs
+    finding: str | None = None  # the ID of the drift notice that it repairs
     keep_existing: bool = False
     state: TransitionState = TransitionState.INTENDED
     attempts: int = 0
@@ -74,7 +74,7 @@ class Transition:
     began_at: datetime | None = None  # right before the first write to the registry; None: not started
 
     def is_about(self, version: VersionInfo) -> bool:
-        """Return whether it's about this version, not another one that had the same number."""
+        """Return whether it's about this version, not another version with the same number."""
         if self.version != version.version:
             return False
         return self.identity is None or self.identity.is_same(version.identity())
@@ -96,7 +96,7 @@ class TransitionFacts:
     model: ModelInfo | None = None
 
     def version(self, number: int) -> VersionInfo | None:
-        """Return that version, or None if it was deleted."""
+        """Return the version with this number, or None if it was deleted."""
         return next((version for version in self.versions if version.version == number), None)
 
     def identity(self, number: int | None) -> VersionIdentity | None:
@@ -131,9 +131,9 @@ def transition_time(transition: Transition) -> datetime:
 
 
 def promotion_transition(request: Request, actor: Actor, now: datetime) -> Transition:
-    """Return the transition of a request that's approved `now`; `actor` completed the approvals, or broke the glass.
+    """Return the transition of a request that's approved `now`; `actor` completed the approvals, or broke glass.
 
-    Its id prevents a second one for the same request.
+    Its ID prevents a second one for the same request.
     """
     kind = TransitionKind.BREAK_GLASS if request.breaks_glass else TransitionKind.PROMOTION
     return Transition(
@@ -178,7 +178,7 @@ def check_archivable(version: VersionInfo) -> None:
     if version.stage is Stage.PRODUCTION:
         raise Refused(in_production_refusal(version))
     if version.stage is Stage.ARCHIVED:
-        raise BadInput(say("v{v} of {model} is archived already.", v=version.version, model=Name(version.model)))
+        raise BadInput(say("v{v} of {model} is already archived.", v=version.version, model=Name(version.model)))
 
 
 def repair_transition(
@@ -206,13 +206,13 @@ def check_promotable(version: VersionInfo, target: Stage) -> None:
     """Check that a promotion of this version to `target` can be requested. Raises BadInput and Refused."""
     if version.stage is target:
         raise BadInput(
-            say("v{v} of {model} is in {stage} already.", v=version.version, model=Name(version.model), stage=target)
+            say("v{v} of {model} is already in {stage}.", v=version.version, model=Name(version.model), stage=target)
         )
     if version.stage is Stage.PRODUCTION:
         raise BadInput(
             say(
-                "v{v} of {model} serves in Production; moving it to {stage} would leave nobody there. "
-                "Promote another version first.",
+                "v{v} of {model} is in Production, and moving it to {stage} would leave Production empty. Promote "
+                "another version first.",
                 v=version.version,
                 model=Name(version.model),
                 stage=target,
@@ -221,7 +221,7 @@ def check_promotable(version: VersionInfo, target: Stage) -> None:
     if version.status != "READY":
         raise Refused(
             say(
-                "v{v} of {model} is not ready: {product} says {status}.",
+                "v{v} of {model} isn't ready: {product} reports {status}.",
                 v=version.version,
                 model=Name(version.model),
                 status=Code(version.status),
@@ -261,7 +261,7 @@ def plan_transition(transition: Transition, facts: TransitionFacts) -> Transitio
 
 
 def _plan_rollback(transition: Transition, facts: TransitionFacts) -> TransitionPlan:
-    """Return what remains of a rollback. While the incumbent serves, nothing else matters."""
+    """Return what remains to be done for a rollback. While the incumbent serves, nothing else matters."""
     holders = facts.holders(transition.target)
     expected = transition.expected_incumbent
     if expected in holders or (expected is None and not holders):
@@ -274,7 +274,7 @@ def _plan_rollback(transition: Transition, facts: TransitionFacts) -> Transition
 
 
 def stage_incumbent(facts: TransitionFacts, stage: Stage) -> int | None:
-    """Return the version in `stage`; of several, which shouldn't happen, the newest."""
+    """Return the version in `stage`; the newest if there are several, which shouldn't happen."""
     return next(iter(facts.holders(stage)), None)
 
 
@@ -289,7 +289,7 @@ def is_in_place(transition: Transition, versions: Iterable[VersionInfo]) -> bool
 
 
 def is_in_place_by_summary(transition: Transition, model: ModelInfo, alias: str | None) -> bool:
-    """Return the same, from the registry's summary of the model, which takes one call.
+    """Return what `is_in_place` does, based on the registry's summary of the model, which takes one call.
 
     The summary has only the highest version in a stage: a second, older one shows in the snapshot of the
     model after every transition. With None as `alias`, only the stage is checked.
@@ -312,14 +312,15 @@ def empties_staging(transition: Transition, facts: TransitionFacts) -> bool:
 def in_production_refusal(version: VersionInfo) -> Sentence:
     """Return why the version in Production can't be archived."""
     return say(
-        "v{v} of {model} serves in Production, so it stays. Promote another version first; that archives this one.",
+        "v{v} of {model} is in Production, so it can't be archived. Promote another version first; that archives "
+        "this one.",
         v=version.version,
         model=Name(version.model),
     )
 
 
 def incumbent_replaced_reason(request: Request, facts: TransitionFacts) -> Sentence | None:
-    """Return how the incumbent differs from the one at opening, despite the same number; else None."""
+    """Return how the incumbent differs from the version that had its number at opening; None if it doesn't."""
     if request.incumbent is None or request.incumbent_identity is None:
         return None
     return identity_change_reason(
@@ -340,13 +341,16 @@ def superseded(request: Request, facts: TransitionFacts) -> Sentence | None:
 
 def _stage_changed_reason(version: int, old: Stage, new: Stage) -> Sentence:
     return say(
-        "v{v} was {was} when this was asked and is {now} now.", v=version, was=_stage_label(old), now=_stage_label(new)
+        "v{v} was {was} when this was requested, but is now {now}.",
+        v=version,
+        was=_stage_label(old),
+        now=_stage_label(new),
     )
 
 
 def _incumbent_changed_reason(stage: Stage, old: int | None, new: int | None) -> Sentence:
     return say(
-        "{stage} held {was} when this was asked and holds {now} now.",
+        "{stage} has changed from {was} to {now} since this was requested.",
         stage=stage,
         was=_version_label(old),
         now=_version_label(new),

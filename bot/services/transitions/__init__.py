@@ -1,1 +1,1 @@
-"""A version taking or leaving a stage, and what the registry shows."""
+"""Services for stage transitions, and for the state of the registry."""

@@ -46,10 +46,10 @@ class Completion:
         decision: IncidentDecision | None = None,
         request_end: RequestEnd | None = None,
     ) -> None:
-        """End `transition`, which has its final state, and everything that goes with it.
+        """Record the end of `transition`, which has its final state, and everything that goes with it.
 
         `decision` is the outcome for the incident of a rollback, if it isn't the default for the state; `request_end`
-        likewise for the request. Raises AlreadyDecided if the transition has ended before.
+        likewise for the request. Raises AlreadyDecided if the transition has already ended.
         """
         tx.finish_transition(transition)
         if transition.request:
@@ -164,8 +164,8 @@ _EVENT_TAGS = {
 
 
 def _restart_monitors(tx: LedgerTransaction, transition: Transition) -> None:
-    """Restart the model's monitors, whose state was about another version."""
-    why = say("Nothing is measured yet of {v}.", v=Code(f"v{transition.version}"))
+    """Restart the model's monitors, because their state belongs to another version."""
+    why = say("No measurements for {v} yet.", v=Code(f"v{transition.version}"))
     for monitor in tx.monitors(transition.model):
         state = tx.monitor_state(monitor.id)
         tx.save_monitor_state(

@@ -27,7 +27,7 @@ from bot.services.transitions.serving_checks import schedule_serving_check
 log = logging.getLogger(__name__)
 
 POLL_ACTOR = Automation("registry-poll")
-MAX_SINGLE_ANNOUNCEMENTS = 3  # new versions of a model with a message each; more share one message
+MAX_SINGLE_ANNOUNCEMENTS = 3  # up to this many new versions of a model get a message each; more share one
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +41,17 @@ class KnownState:
 
     @property
     def is_baseline(self) -> bool:
-        """Tell whether the model was there before Registrar, so that nothing about it is new."""
+        """Return whether the model existed before Registrar, so that nothing about it is new."""
         return self.last_snapshot is None and self.is_first_poll
 
     @property
     def is_start_of_history(self) -> bool:
-        """Tell whether the history of Production begins with this poll, whatever is already waiting."""
+        """Return whether the history of Production begins with this poll, regardless of pending work."""
         return self.is_baseline and _last_production_transition(self.transitions) is None
 
     @property
     def has_transition_in_progress(self) -> bool:
-        """Tell whether one of our transitions is in progress, so that the registry may show half of it.
+        """Return whether one of our transitions is in progress, so the registry may show only part of it.
 
         Transitions that haven't begun, or are held, don't count.
         """
@@ -92,7 +92,7 @@ class DriftDetector:
         return count
 
     def _report_migration(self, known: Mapping[str, RegistrySnapshot], models: Sequence[ModelInfo]) -> None:
-        """Hold waiting work, and report once that all sources have changed; an admin decides whether to accept that."""
+        """Hold pending work, and report once that all sources have changed; an admin decides whether to accept that."""
         moved = [model for model in models if (snapshot := known.get(model.name)) and snapshot.has_moved_files(model)]
         line = drift.registry_migrated_line(moved)
         key = f"sources:{moved[0].name}:{next(iter(moved[0].identities.values())).fingerprint}"
@@ -107,9 +107,9 @@ class DriftDetector:
                 )
 
     def check_model(self, name: str) -> bool:
-        """Check one model now, for example after a webhook; only the registry's answer counts. Return if it had news.
+        """Check one model now, for example after a webhook, and return whether it changed.
 
-        Unknown models and prompts are skipped. Raises Unreachable.
+        Only the registry's answer counts. Unknown models and prompts are skipped. Raises Unreachable.
         """
         try:
             model = self._context.registry.model(name)
@@ -126,7 +126,7 @@ class DriftDetector:
         except Unreachable:
             raise
         except RegistrarError as error:
-            log.warning("%s cannot be looked at: %s", model.name, error)
+            log.warning("can't check %s: %s", model.name, error)
             return False
 
     def _check(self, model: ModelInfo, *, is_first_poll: bool) -> bool:
@@ -161,12 +161,12 @@ class DriftDetector:
             return self._record(tx, known, snapshot, model, versions)
 
     def _is_registering(self, previous: RegistrySnapshot | None, versions: Sequence[VersionInfo]) -> bool:
-        """Tell whether one of the new versions is being registered by Registrar right now."""
+        """Return whether Registrar is currently registering one of the new versions."""
         new = [version for version in versions if previous is None or version.version not in previous.stages]
         command_ids = {command_id for version in new if (command_id := version.tags.get(COMMAND_TAG))}
         with self._context.ledger.read() as reader:
             for command_id in command_ids:
-                with suppress(KeyError):  # from another Registrar, or the tag was copied
+                with suppress(KeyError):  # from another Registrar installation, or the tag was copied
                     if reader.queued_command(command_id).state is QueuedCommandState.WAITING:
                         return True
         return False
@@ -183,7 +183,7 @@ class DriftDetector:
         last, by_number = known.last_snapshot, {version.version: version for version in versions}
         before = snapshot if known.is_baseline else last or RegistrySnapshot(model=snapshot.model, at=snapshot.at)
         identities = {number: version.identity(model.created_at) for number, version in by_number.items()}
-        if last is None or last.marks is None:  # an older Registrar kept no identities
+        if last is None or last.marks is None:  # older versions of Registrar didn't store identities
             tx.backfill_identities(snapshot.model, identities, snapshot.at)
         observed = self._record_observed(tx, known, snapshot, identities)
         tx.save_registry_snapshot(
@@ -208,9 +208,9 @@ class DriftDetector:
     ) -> Transition | None:
         """Add a change of Production to the history; return the transition, or the last one of several.
 
-        If the model had no holder so far, all versions in Production are added, since all of them serve; the one with
+        If the model had no holder so far, all versions in Production are added, since they all serve; the version with
         the alias, or else the highest, comes last. A different version under the holder's number is a change as well.
-        What the first poll finds goes before everything that is waiting.
+        What the first poll finds comes before all pending work.
         """
         last, holders = _last_production_transition(tx.transitions(snapshot.model)), snapshot.holders(Stage.PRODUCTION)
         holder = last.version if last and last.target is Stage.PRODUCTION else None
@@ -338,7 +338,7 @@ class DriftDetector:
 
 
 def _is_unchanged(snapshot: RegistrySnapshot | None, model: ModelInfo, *, is_migrated: bool) -> bool:
-    """Tell whether nothing is new; moved files don't count in a migrated registry, which gets one report."""
+    """Return whether nothing is new; moved files don't count in a migrated registry, which gets one report."""
     return snapshot is not None and (
         snapshot.matches_summary(model) or (is_migrated and bool(snapshot.has_moved_files(model)))
     )

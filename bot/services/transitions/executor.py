@@ -97,7 +97,7 @@ class TransitionExecutor:
     def _execute_claimed(self, transition: Transition) -> bool:
         """Execute a claimed transition and record its end, or release it.
 
-        Return False if no other transition can be executed now, either: the registry or Slack is missing.
+        Return False if no other transition can be executed now, either: the registry or Slack is unavailable.
         """
         with logging_context.bound(
             move=transition.id,
@@ -109,17 +109,17 @@ class TransitionExecutor:
             try:
                 self._execute_or_fail(transition)
             except AlreadyDecided as error:
-                log.warning("move %s: %s", transition.id, error)
+                log.warning("transition %s: %s", transition.id, error)
             except SlackNotConnected:  # the bot can check the approvers, and runs within seconds
                 with self._context.ledger.write() as tx:
                     if tx.release_transition(transition, self._context.clock.now()) and transition.request:
                         tx.save_request(tx.lock_request(transition.request).with_state(RequestState.APPROVED))
                 return False
             except SlackUnreachable as error:
-                log.warning("move %s waits for Slack: %s", transition.id, error)
+                log.warning("transition %s is waiting for Slack: %s", transition.id, error)
                 self._release(transition, promotion_messages.WAITING_FOR_SLACK, trigger="waiting-for-slack")
             except Unreachable as error:
-                log.warning("move %s waits: %s", transition.id, error)
+                log.warning("transition %s is waiting: %s", transition.id, error)
                 is_lost = isinstance(error, RegistryUnreachable) and not isinstance(error, FilesUnreachable)
                 if is_lost:
                     self._context.availability.mark_unavailable()
@@ -166,9 +166,9 @@ class TransitionExecutor:
         return expiry is not None
 
     def _execute(self, transition: Transition) -> None:
-        """Execute a transition to its end, or release it if Production is frozen and nothing was written yet.
+        """Execute a transition to completion, or release it if Production is frozen and nothing has been written yet.
 
-        What an earlier attempt has begun is finished even during a freeze: the alias is set, and people are told.
+        Whatever an earlier attempt began is finished even during a freeze: the alias is set and the result is reported.
         """
         for _ in range(MAX_TRIES):
             facts = self._preconditions.read_facts(transition)
@@ -191,12 +191,12 @@ class TransitionExecutor:
                 return
         if is_in_place(transition, self._context.registry.versions(transition.model)):
             alias = self._context.aliases[transition.target]
-            why = say("The alias {alias} does not stay on it: somebody else moves it.", alias=alias)
+            why = say("Something else keeps moving the alias {alias}.", alias=alias)
             refused_alias = str(messages.alias_refused_notice(alias, why))
             self._finish(transition, TransitionState.DONE, refused_alias, news=news)
             return
         raise RegistryRefused(
-            say("{stage} was changed by somebody else again and again while this was moved.", stage=transition.target)
+            say("Something else kept changing {stage} during this transition.", stage=transition.target)
         )
 
     def _is_stopped(self, transition: Transition) -> bool:
@@ -216,11 +216,11 @@ class TransitionExecutor:
         return True
 
     def _apply(self, transition: Transition, plan: TransitionPlan) -> tuple[Transition, str]:
-        """Set the stage, then the alias; return the begun transition, and why MLflow refused the alias, if it did.
+        """Set the stage, then the alias; return the begun transition, and why MLflow rejected the alias, if it did.
 
-        Right before, it's recorded that the registry may have changed from here on. The stage has changed by the time
-        of a refused alias, so that's reported and doesn't fail the transition. Raises AlreadyDecided if another process
-        has taken the transition over.
+        Just before, it's recorded that the registry may have changed. If the alias is refused, the
+        stage has already changed, so the refusal is reported and doesn't fail the transition. Raises AlreadyDecided if
+        another process took over the transition.
         """
         registry, now = self._context.registry, self._context.clock.now()
         sets_stage = plan.step is TransitionStep.SET_STAGE_AND_ALIAS

@@ -60,8 +60,8 @@ class LoadabilityChecks:
     def problems(self, model: str, target: int, incumbent: int | None) -> tuple[Sentence, ...]:
         """Return why `target` may not load in place of `incumbent`; empty if nothing was found.
 
-        Its run or its MLmodel is missing, or the incumbent's callers can't call it. Raises UnknownVersion,
-        RegistryUnreachable, and FilesUnreachable if only the files are unavailable.
+        For example, its run or MLmodel file is missing, or the incumbent's callers can't call it. Raises
+        UnknownVersion, RegistryUnreachable, and FilesUnreachable if only the files are unavailable.
         """
         cached = self.cached_problems(model, target, incumbent)
         if cached is not None:

@@ -1,4 +1,4 @@
-"""Check, right before a transition is executed, that it still can be as it was decided."""
+"""Check, right before a transition is executed, that the decision is still valid."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from bot.domain.core.errors import (
     UnknownVersion,
 )
 from bot.domain.core.sentence import Sentence, say
+from bot.domain.monitoring.reasons import Reason
 from bot.domain.policy.authorization import Permission
 from bot.domain.policy.freezes import ActiveFreeze, active_freeze
 from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.gates import decision_basis_change
-from bot.domain.promotions.request import Request, Vote, counting_approvals
+from bot.domain.promotions.request import Request
+from bot.domain.promotions.votes import Vote, counting_approvals
 from bot.domain.registry.model import Stage
 from bot.domain.rollbacks import messages as rollback_messages
 from bot.domain.transitions import restore_messages
@@ -35,7 +37,7 @@ from bot.services.promotions.gate_checks import GateChecks
 from bot.services.transitions import rollback_records
 from bot.services.transitions.loadability import LoadabilityChecks
 
-# What a freeze stops besides all automation. A person can still take a version out of Production in an emergency.
+# What a freeze stops, in addition to automation. In an emergency, a person can still remove a version from Production.
 STOPPED_BY_FREEZE = frozenset({TransitionKind.PROMOTION, TransitionKind.REPAIR})
 
 
@@ -63,7 +65,7 @@ class Preconditions:
     def read_facts(self, transition: Transition) -> TransitionFacts:
         """Read the model and its versions; for a rollback, only the two versions involved.
 
-        Two are enough as long as the incumbent is in Production, and take the same time for any number of versions.
+        Two are enough as long as the incumbent is in Production. Reading them is fast even if there are many versions.
         """
         registry, model = self._context.registry, transition.model
         if transition.kind is TransitionKind.ROLLBACK and transition.expected_incumbent is not None:
@@ -106,8 +108,11 @@ class Preconditions:
         except FilesUnreachable as error:
             if isinstance(transition.actor, Automation):
                 raise
-            return rollback_messages.loadability_unknown_refusal(model, version, error.sentence)
-        return rollback_messages.may_not_load_refusal(model, version, reasons) if reasons else None
+            why = rollback_messages.loadability_unknown_refusal(model, version, error.sentence)
+            return why.with_code(Reason.MAY_NOT_LOAD)
+        if not reasons:
+            return None
+        return rollback_messages.may_not_load_refusal(model, version, reasons).with_code(Reason.MAY_NOT_LOAD)
 
     def why_gates_fail(self, transition: Transition, facts: TransitionFacts) -> Sentence | None:
         """Return how a promotion's incumbent, rule, metrics, or gates have changed since it was requested, or None.
@@ -126,7 +131,7 @@ class Preconditions:
     def why_not_approved(self, transition: Transition) -> Sentence | None:
         """Return why a transition's approval is no longer valid before the first write, or None.
 
-        Checks what has happened since the request was opened, and whether its approvers still can approve. Raises
+        Checks what has happened since the request was opened, and whether its approvers can still approve. Raises
         SlackUnreachable.
         """
         if transition.request is None or transition.began_at is not None:
@@ -137,7 +142,7 @@ class Preconditions:
         return why or self._why_no_longer_approved(transition, request, votes)
 
     def _why_no_longer_approved(self, transition: Transition, request: Request, votes: list[Vote]) -> Sentence | None:
-        """Return which permission has been lost since the approval, or None; mark approvals that no longer count."""
+        """Return which permission was lost since the approval, or None; mark approvals that no longer count."""
         voters, overrider = self._voters, request.overridden_by
         people = [*([request.requester] if request.breaks_glass else []), *([overrider] if overrider else [])]
         profiles = voters.profiles([*people, *(vote.voter for vote in votes)])
@@ -159,10 +164,12 @@ class Preconditions:
         return promotion_messages.too_few_approvals_reason(request, remaining) if remaining < request.required else None
 
     def require_claim(self, reader: LedgerReader, transition: Transition) -> None:
-        """Raise AlreadyDecided if another process has taken the transition over while this one hung.
+        """Raise AlreadyDecided if another process took over the transition while this one hung.
 
         It may have ended it and executed others since, so what was read before is outdated.
         """
         current = reader.transition(transition.id)
         if (current.state, current.attempts) != (TransitionState.EXECUTING, transition.attempts):
-            raise AlreadyDecided(say("It was taken over and is {state} now.", state=current.state.value))
+            raise AlreadyDecided(
+                say("Another process took it over; its state is now {state}.", state=current.state.value)
+            )

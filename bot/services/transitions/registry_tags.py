@@ -19,7 +19,7 @@ from bot.services.core.outbox_messages import thread_message
 log = logging.getLogger(__name__)
 
 BACKOFF = Backoff(timedelta(seconds=2), timedelta(minutes=2))
-LEASE = timedelta(seconds=60)  # while a process writes an update, no other one claims it
+LEASE = timedelta(seconds=60)  # while a process writes an update, no other process claims it
 
 
 class TagWriter:
@@ -30,7 +30,7 @@ class TagWriter:
         self._write_lock = threading.Lock()
 
     def write_due(self) -> int:
-        """Write all due updates; return how many there were. If another thread is writing, return at once.
+        """Write all due updates and return their number. If another thread is writing, return immediately.
 
         If the registry doesn't answer, the rest is postponed. If it refuses an update or the version is gone, the
         update is dropped and logged.
@@ -79,7 +79,7 @@ class TagWriter:
             except Unreachable:
                 raise
             except RegistrarError as error:
-                log.warning("the tags of %s v%s cannot be written: %s", model, number, error)
+                log.warning("can't write the tags of %s v%s: %s", model, number, error)
                 return str(error.sentence)
         return ""
 

@@ -1,4 +1,4 @@
-"""Restored backups: compare ledger and registry at startup, hold waiting work, and let an admin decide."""
+"""Restored backups: compare the ledger and registry at startup, hold pending work, and let an admin decide."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ LiftAction = Callable[[LedgerTransaction, Hold, Sentence], None]  # what lifting
 
 
 class Restores:
-    """Detects that the ledger or registry was restored from a backup, and holds waiting work until an admin decides."""
+    """Detects that the ledger or registry was restored from a backup, and holds pending work until an admin decides."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class Restores:
         """Compare the ledger with the registry and the anchor; open a hold if they don't match.
 
         Takes one registry request per page of models, and one for each model that has changed since its snapshot or
-        has waiting work. Raises Unreachable.
+        has pending work. Raises Unreachable.
         """
         facts = self._read_facts()
         discrepancies = [
@@ -96,7 +96,7 @@ class Restores:
                 self._block_known_bad(tx, known_bad, hold)
 
     def _read_facts(self) -> list[RestoreFacts]:
-        """Return facts about each model that has changed or has waiting work."""
+        """Return facts about each model that has changed or has pending work."""
         with self._context.ledger.read() as reader:
             snapshots, with_work = reader.registry_snapshots(), set(reader.models_with_pending_work())
         models = {
@@ -111,7 +111,7 @@ class Restores:
         return [facts for snapshot in to_check if (facts := self._read_model(snapshot, models.get(snapshot.model)))]
 
     def _read_model(self, snapshot: RegistrySnapshot, info: ModelInfo | None) -> RestoreFacts | None:
-        """Return the facts about one model, or None if other processes keep changing it; then they are up to date.
+        """Return the facts about one model, or None if other processes keep changing it, so it's up to date.
 
         The registry is read between two reads of the ledger: a transition in between shows in the second one, and
         written tags were in the ledger before.
@@ -147,7 +147,7 @@ class Restores:
             text = self._file.read_text(anchor.file)
             last = None if text is None else parse_last_anchor(text, anchor.file)
         except Misconfigured as error:
-            log.warning("the audit isn't compared with its anchor: %s", error)
+            log.warning("can't compare the audit log with its anchor: %s", error)
             return None
         if last is None:
             return None
@@ -158,7 +158,7 @@ class Restores:
     def _block_known_bad(self, tx: LedgerTransaction, known_bad: Sequence[KnownBad], hold: Hold) -> None:
         """Block versions that were rolled back after the backup, so that no rollback targets them during the hold.
 
-        A version that the ledger already blocks is blocked again: what was approved since the earlier block doesn't
+        A version that the ledger already blocks is blocked again: approvals since the earlier block don't
         know about the later one.
         """
         for version, why in known_bad:
@@ -192,7 +192,7 @@ class Restores:
             )
 
     def accept(self, caller: Caller, reason: str, *, origin: str) -> Sentence:
-        """Lift the hold, so that waiting work is executed, with all checks. Return the answer.
+        """Lift the hold, so that pending work is executed with all checks. Return the answer.
 
         Raises Refused if the caller isn't an admin or nothing is held, BadInput, and Unreachable.
         """
@@ -225,11 +225,11 @@ class Restores:
         action: Callable[[LedgerTransaction, Hold, Sentence], None],
     ) -> Sentence:
         if not reason:
-            raise BadInput("This needs a reason: the channel and the audit log show it.")
+            raise BadInput("Give a reason. It's shown in the channel and the audit log.")
         self._access.require_permission(caller, Permission.LIFT_HOLD, origin=origin)
         if (
             not self._context.startup_check.has_passed() and self.active_hold() is None
-        ):  # nobody has compared since the restore
+        ):  # nothing has been compared since the restore
             raise RegistryUnreachable(
                 say("{product} isn't responding, so nothing was compared or changed. Try again later.")
             )
@@ -291,7 +291,7 @@ class Restores:
 
 
 def open_hold(tx: LedgerTransaction, context: Context, kind: HoldKind, discrepancies: Sequence[Discrepancy]) -> Hold:
-    """Open a hold over all waiting work, or extend the active one; tell the channel. Return the hold."""
+    """Open a hold on all pending work, or extend the active one, and announce it in the channel. Return the hold."""
     now, keys, lines = (
         context.clock.now(),
         tuple(discrepancy.key for discrepancy in discrepancies),

@@ -39,14 +39,14 @@ def why_not_a_target(reader: LedgerReader, model: str, version: int) -> Sentence
 
 
 def identity_when_served(reader: LedgerReader, model: str, version: int) -> VersionIdentity | None:
-    """Return the identity that a version had when it served; a rollback restores only that."""
+    """Return the identity that a version had when it served; a rollback restores only that one."""
     return rollback_rules.identity_in_production(
         reader.production_entries(model, version), reader.registry_snapshot(model)
     )
 
 
 def begin_rollback(tx: LedgerTransaction, context: Context, transition: Transition) -> bool:
-    """Add the transition of a rollback with its messages; return False if it exists already."""
+    """Add the transition for a rollback, with its messages; return False if it already exists."""
     if not tx.add_transition(transition):
         return False
     channel = context.policy.channel_for(transition.model)
@@ -76,7 +76,7 @@ def begin_rollback(tx: LedgerTransaction, context: Context, transition: Transiti
 def record_end(
     tx: LedgerTransaction, context: Context, transition: Transition, decision: IncidentDecision | None
 ) -> None:
-    """Record what follows from the end of a rollback; `decision` is the incident's outcome, if it isn't the default."""
+    """Record the results of a finished rollback; `decision` is the incident's outcome, if it isn't the default."""
     ordering_key, channel = rollback_ordering_key(transition), context.policy.channel_for(transition.model)
     if transition.state is TransitionState.DONE:
         _record_done(tx, context, transition, ordering_key)

@@ -1,4 +1,4 @@
-"""After a transition of Production, notify the serving side and check that it serves the new version."""
+"""After a transition in Production, notify endpoints and check that they serve the new version."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ NOTIFY_ACTOR = Automation("notify")
 
 
 def schedule_serving_check(tx: LedgerTransaction, context: Context, transition: Transition, ordering_key: str) -> None:
-    """Send events about a finished transition of Production to its endpoints, and start a serving check.
+    """Send events about a finished transition in Production to its endpoints, and start a serving check.
 
-    Call this in the transaction that ends the transition; it does nothing for other transitions, or for what was in
+    Call this in the transaction that ends the transition. It does nothing for other transitions, or for versions in
     Production before Registrar. `ordering_key` names the thread for results; empty for none.
     """
     is_of_production = Stage.PRODUCTION in {transition.target, transition.from_stage}
@@ -96,7 +96,7 @@ def _event_message(
 def record_undelivered_event(
     tx: LedgerTransaction, context: Context, message: OutboxMessage, why: str, limit: timedelta | None
 ) -> None:
-    """Audit that an event couldn't be delivered, and tell the thread; `limit` is the maximum age if it was exceeded."""
+    """Record an undelivered event in the audit log and the thread; `limit` is the maximum age if it was exceeded."""
     announcement = words.webhook_given_up_announcement(message.data["shown"], why, limit=limit)
     tx.add_audit_event(
         Event(
@@ -116,7 +116,7 @@ def record_undelivered_event(
 
 
 class ServingChecks:
-    """Polls the serving side until it reports the registry's version, or the check times out."""
+    """Polls endpoints until they report the registry's version, or the check times out."""
 
     def __init__(self, context: Context, probes: ServingProbes) -> None:
         self._context = context
@@ -139,9 +139,9 @@ class ServingChecks:
             try:
                 return self._run(check)
             except RegistrarError as error:
-                log.warning("whether v%s of %s serves: %s", check.version, check.model, error)
+                log.warning("can't confirm that v%s of %s is serving: %s", check.version, check.model, error)
             except Exception:  # a bug with one check must not stop the others
-                log.exception("whether v%s of %s serves cannot be asked", check.version, check.model)
+                log.exception("can't check whether v%s of %s is serving", check.version, check.model)
         return False
 
     def _run(self, check: ServingCheck) -> bool:
@@ -156,17 +156,17 @@ class ServingChecks:
         """Return the report and the interval until the next probe. Any error becomes a report without a version."""
         probe = self._context.policy.probe_for(check.model)
         if probe is None:
-            return ServingReport(None, "the policy does not say any more where to ask"), DEFAULT_CHECK_INTERVAL
+            return ServingReport(None, "the policy no longer says where to check"), DEFAULT_CHECK_INTERVAL
         try:
             return ServingReport(self._probes.serving_version(probe, check.model)), probe.every
         except Unreachable as error:
             return ServingReport(None, str(error.sentence)), probe.every
         except Exception as error:  # whatever a third-party probe raises
-            log.exception("the serving side of %s cannot be asked", check.model)
+            log.exception("can't check which version of %s is serving", check.model)
             return ServingReport(None, type(error).__name__), probe.every
 
     def _record_result(self, tx: LedgerTransaction, check: ServingCheck, report: ServingReport) -> bool:
-        """Save the check; if it has ended, audit that and tell the thread. Return whether it has ended."""
+        """Save the check; if it has ended, record that in the audit log and the thread. Return whether it has ended."""
         if not tx.save_serving_check(check) or check.state is ServingCheckState.PENDING:
             return False
         is_confirmed = check.state is ServingCheckState.CONFIRMED

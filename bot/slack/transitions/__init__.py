@@ -1,1 +1,1 @@
-"""A version taking or leaving a stage, and what the registry shows."""
+"""Slack messages about stage transitions and the state of the registry."""

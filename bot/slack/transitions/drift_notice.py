@@ -1,4 +1,4 @@
-"""Messages about what was found in the registry: new versions, and changes made outside Registrar."""
+"""Messages about new versions, and about changes made outside Registrar."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MAX_LINES = 12  # changes listed in one message; the others are counted
 
 
 def drift_message(notice: DriftNotice) -> Message:
-    """Return a notice's message as it should look now. Its buttons carry only its id."""
+    """Return a notice's message as it should look now. Its buttons carry only the notice's ID."""
     if notice.kind is not DriftNoticeKind.REGISTERED:
         return _changes_message(notice)
     newest, older = notice.versions[0], notice.versions[1:]
@@ -38,7 +38,7 @@ def drift_message(notice: DriftNotice) -> Message:
     by = f"Registered by {mention_actor(notice.by)}" if notice.by else f"Registered in {product().name}"
     if older:
         by += f"; {len(notice.versions)} new versions, {code(f'v{older[-1]}')} to {code(f'v{newest}')}"
-    labels = {DETAILS: "Details", COMPARE: "Compare with Production", REQUEST_STAGING: "Ask for Staging"}
+    labels = {DETAILS: "Details", COMPARE: "Compare with Production", REQUEST_STAGING: "Request Staging"}
     buttons = [ButtonElement(text=label, action_id=action, value=notice.id) for action, label in labels.items()]
     blocks: list[Block] = [
         header(title),
@@ -49,21 +49,24 @@ def drift_message(notice: DriftNotice) -> Message:
 
 
 def _changes_message(notice: DriftNotice) -> Message:
-    title = f"⚠️ {truncate(sanitize_text(notice.model), 80)} was changed in {product().name}, not through Registrar"
+    title = f"⚠️ {truncate(sanitize_text(notice.model), 80)} was changed directly in {product().name}"
     blocks: list[Block] = [header(title), section(_change_lines(notice).lstrip())]
     if notice.is_repairable:
-        text = f"v{notice.mend} stays in {notice.stage}, as the only one; any other there is archived."
+        text = f"Keeps v{notice.mend} as the only version in {notice.stage} and archives the others."
         confirm = ConfirmObject(
-            title="Mend it?", text=PlainTextObject(text=text), confirm=f"Keep v{notice.mend}", deny="Not yet"
+            title=f"Repair {notice.stage}?",
+            text=PlainTextObject(text=text),
+            confirm=f"Keep v{notice.mend}",
+            deny="Cancel",
         )
-        label = f"Make v{notice.mend} the one in {notice.stage}"
+        label = f"Keep only v{notice.mend} in {notice.stage}"
         button = ButtonElement(text=label, action_id=REPAIR_STAGE, value=notice.id, style="primary", confirm=confirm)
         blocks.append(ActionsBlock(block_id=f"found:{notice.id}", elements=[button]))
-    footer = f"Seen {format_time(notice.at)}  ·  Meant? Then leave it as it is."
+    footer = f"Detected {format_time(notice.at)}  ·  No action needed if this was intended."
     if notice.mended_by and notice.mended_at:
-        footer = f"Mended by {mention_actor(notice.mended_by)}, {format_time(notice.mended_at)}"
+        footer = f"Repaired by {mention_actor(notice.mended_by)}, {format_time(notice.mended_at)}"
     blocks.append(context_line(footer))
-    return build_message(f"{code(notice.model, 120)} was changed in {product().name}, not through Registrar", blocks)
+    return build_message(f"{code(notice.model, 120)} was changed directly in {product().name}", blocks)
 
 
 def _change_lines(notice: DriftNotice) -> str:

@@ -1,4 +1,4 @@
-"""The serving side, decided without any: what it is told, where a question stands, what the thread hears."""
+"""Serving checks and webhook events, without I/O: the event, the check's state, and the thread's messages."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ MOVE = Transition(
 ASKED = start_serving_check(MOVE, "i1", NOW, DEFAULT_CHECK_TIMEOUT)
 
 
-def test_a_rollback_is_told_with_its_cause_and_reason() -> None:
+def test_a_rollback_event_has_its_cause_and_reason() -> None:
     assert transition_event(MOVE, MOVE.reason) == {
         "event": "moved",
         "id": "rollback:churn:m7",
@@ -61,13 +61,16 @@ def test_a_rollback_is_told_with_its_cause_and_reason() -> None:
     }
 
 
-def test_after_a_rollback_the_thread_says_restored_and_not_yet_serving() -> None:
+def test_the_thread_says_restored_but_not_yet_serving_after_a_rollback() -> None:
     assert (
         str(words.serving_pending_announcement(MOVE))
-        == "Registry restored: v6 is in Production, serving not confirmed yet."
+        == "Registry restored to v6. Waiting for the endpoint to report it."
     )
     promoted = replace(MOVE, kind=TransitionKind.PROMOTION, actor=Person("T1", "U1"))
-    assert str(words.serving_pending_announcement(promoted)) == "Registry moved to v6, serving not confirmed yet."
+    assert (
+        str(words.serving_pending_announcement(promoted))
+        == "Registry updated to v6. Waiting for the endpoint to report it."
+    )
 
 
 @pytest.mark.parametrize(
@@ -81,25 +84,27 @@ def test_after_a_rollback_the_thread_says_restored_and_not_yet_serving() -> None
         (ServingReport("6"), DEFAULT_CHECK_TIMEOUT * 9, ServingCheckState.CONFIRMED),
     ],
 )
-def test_where_a_question_stands(heard: ServingReport, after: timedelta, state: ServingCheckState) -> None:
+def test_a_report_changes_the_state_of_a_serving_check(
+    heard: ServingReport, after: timedelta, state: ServingCheckState
+) -> None:
     now = apply_report(ASKED, heard, NOW + after, EVERY)
     assert now.state is state
     assert (now.next_at is None) == (state is not ServingCheckState.PENDING)
     assert now.confirmed_at == (NOW + after if state is ServingCheckState.CONFIRMED else None)
 
 
-def test_the_last_time_is_asked_when_the_time_is_over() -> None:
+def test_the_last_probe_is_at_the_deadline() -> None:
     late = NOW + DEFAULT_CHECK_TIMEOUT - timedelta(seconds=2)
     assert apply_report(ASKED, ServingReport("7"), late, EVERY).next_at == NOW + DEFAULT_CHECK_TIMEOUT
 
 
 @pytest.mark.parametrize(("reported", "shown"), [("7", "v7"), ("v7", "v7"), ("2.1.0", "2.1.0"), ("x" * 500, "x" * 199)])
-def test_what_is_reported_instead_is_told(reported: str, shown: str) -> None:
+def test_the_message_names_the_version_reported_instead(reported: str, shown: str) -> None:
     ended: ServingCheck = apply_report(ASKED, ServingReport(reported), NOW + DEFAULT_CHECK_TIMEOUT, EVERY)
     assert f"still reports {shown}" in str(words.serving_timed_out_announcement(ended, ServingReport(reported)))
 
 
-def test_a_signature_is_what_the_documentation_says() -> None:
+def test_a_signature_matches_the_documented_example() -> None:
     # printf '1767225600.{"a": 1}' | openssl dgst -sha256 -hmac s3cret
     assert sign_body("s3cret", "1767225600", b'{"a": 1}') == (
         "v1=a8eb39112475dd7ab7d87f11659a6998a2dab1bfc8e28ea24f5e3b2feb1ac022"

@@ -1,4 +1,4 @@
-"""How moves begin, which may be asked for, and when what is read back is what was meant."""
+"""How transitions begin, which ones can be requested, and when the registry confirms them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 
 from bot.domain.core.actors import Person
 from bot.domain.core.errors import BadInput, Refused
-from bot.domain.promotions.request import Request, Vote, VoteChoice
+from bot.domain.promotions.request import Request
+from bot.domain.promotions.votes import Vote, VoteChoice
 from bot.domain.registry.model import ModelInfo, Stage, VersionInfo
 from bot.domain.transitions.transition import (
     Transition,
@@ -52,10 +53,10 @@ def facts(*versions: VersionInfo) -> TransitionFacts:
     return TransitionFacts(versions=versions)
 
 
-# -- how they begin ----------------------------------------------------------------------------------------------------
+# -- creating transitions ----------------------------------------------------------------------------------------------
 
 
-def test_an_approved_request_means_a_move_of_its_own_by_who_completed_it() -> None:
+def test_an_approved_request_gets_its_own_transition_by_the_last_approver() -> None:
     vote = Vote(request="r4k7q", voter=BOB, choice=VoteChoice.APPROVE, reason="", at=NOW)
     later = NOW + timedelta(minutes=5)
     assert promotion_transition(REQUEST, vote.voter, later) == Transition(
@@ -75,53 +76,53 @@ def test_an_approved_request_means_a_move_of_its_own_by_who_completed_it() -> No
 
 
 @pytest.mark.parametrize("stage", [Stage.NONE, Stage.STAGING], ids=str)
-def test_a_version_is_taken_aside_from_where_it_is(stage: Stage) -> None:
+def test_a_version_is_archived_from_its_current_stage(stage: Stage) -> None:
     move = archive_transition("archive:1", version(stage=stage), BOB, NOW, "leaked labels")
     assert (move.kind, move.from_stage, move.target) == (TransitionKind.ARCHIVE, stage, Stage.ARCHIVED)
     assert (move.reason, move.expected_incumbent, move.has_alias) == ("leaked labels", None, False)
 
 
-def test_what_serves_is_not_taken_aside_and_the_way_out_is_told() -> None:
-    with pytest.raises(Refused, match=r"serves in Production, so it stays\. Promote another version first"):
+def test_archiving_the_version_in_production_is_refused_with_a_next_step() -> None:
+    with pytest.raises(Refused, match=r"is in Production, so it can't be archived\. Promote another version first"):
         archive_transition("archive:1", version(stage=Stage.PRODUCTION), BOB, NOW, "")
 
 
-def test_what_is_archived_already_is_told() -> None:
-    with pytest.raises(BadInput, match="is archived already"):
+def test_archiving_an_archived_version_is_refused() -> None:
+    with pytest.raises(BadInput, match="is already archived"):
         archive_transition("archive:1", version(stage=Stage.ARCHIVED), BOB, NOW, "")
 
 
-def test_mending_lets_a_version_be_the_one_where_it_is() -> None:
+def test_a_repair_keeps_the_version_in_its_stage() -> None:
     move = repair_transition("mend:1", "churn", 7, Stage.STAGING, BOB, NOW, "f1")
     assert (move.kind, move.from_stage, move.target) == (TransitionKind.REPAIR, Stage.STAGING, Stage.STAGING)
     assert (move.finding, move.has_alias, move.keep_existing, move.attempts) == ("f1", True, False, 0)
 
 
-# -- what may be asked for ---------------------------------------------------------------------------------------------
+# -- what can be requested ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("stage", [Stage.NONE, Stage.STAGING, Stage.ARCHIVED], ids=str)
-def test_any_version_that_does_not_serve_may_be_asked_for(stage: Stage) -> None:
+def test_any_version_outside_production_can_be_requested(stage: Stage) -> None:
     check_promotable(version(stage=stage), Stage.PRODUCTION)
 
 
 @pytest.mark.parametrize("stage", [Stage.STAGING, Stage.PRODUCTION], ids=str)
-def test_a_version_is_not_asked_into_its_own_stage(stage: Stage) -> None:
-    with pytest.raises(BadInput, match=f"v7 of “churn” is in {stage} already"):
+def test_a_request_for_the_version_s_own_stage_is_refused(stage: Stage) -> None:
+    with pytest.raises(BadInput, match=f"v7 of “churn” is already in {stage}"):
         check_promotable(version(stage=stage), stage)
 
 
-def test_what_serves_is_not_asked_out_of_production() -> None:
-    with pytest.raises(BadInput, match="would leave nobody there"):
+def test_a_request_to_move_the_version_in_production_is_refused() -> None:
+    with pytest.raises(BadInput, match="would leave Production empty"):
         check_promotable(version(stage=Stage.PRODUCTION), Stage.STAGING)
 
 
 def test_a_version_that_is_not_ready_is_refused() -> None:
-    with pytest.raises(Refused, match="MLflow says FAILED_REGISTRATION"):
+    with pytest.raises(Refused, match="MLflow reports FAILED_REGISTRATION"):
         check_promotable(version(status="FAILED_REGISTRATION"), Stage.STAGING)
 
 
-# -- what is left to do ------------------------------------------------------------------------------------------------
+# -- the next step -----------------------------------------------------------------------------------------------------
 
 ARCHIVE = archive_transition("archive:1", version(stage=Stage.STAGING), BOB, NOW, "")
 MEND = repair_transition("mend:1", "churn", 7, Stage.PRODUCTION, BOB, NOW, "f1")
@@ -146,32 +147,34 @@ MEND = repair_transition("mend:1", "churn", 7, Stage.PRODUCTION, BOB, NOW, "f1")
     ids=[
         "archive",
         "archived",
-        "archived beside another",
-        "serves by now",
+        "archived next to another",
+        "now in Production",
         "left its stage",
-        "two hold it",
-        "one holds it",
-        "it was archived",
+        "two holders",
+        "one holder",
+        "repair of an archived version",
     ],
 )
-def test_archiving_and_mending_look_at_what_is_true_now(
+def test_archiving_and_repairing_check_the_current_state(
     move: Transition, now: TransitionFacts, step: TransitionStep
 ) -> None:
     assert plan_transition(move, now).step is step
 
 
-def test_what_became_of_production_is_told_to_who_archives() -> None:
-    assert "serves in Production" in str(plan_transition(ARCHIVE, facts(version(stage=Stage.PRODUCTION))).reason)
+def test_archiving_a_version_that_reached_production_is_refused() -> None:
+    assert "is in Production, so it can't be archived" in str(
+        plan_transition(ARCHIVE, facts(version(stage=Stage.PRODUCTION))).reason
+    )
 
 
-def test_holders_are_told_newest_first() -> None:
+def test_holders_are_listed_newest_first() -> None:
     held = facts(version(3, Stage.PRODUCTION), version(10, Stage.PRODUCTION), version(9, Stage.STAGING))
     assert held.holders(Stage.PRODUCTION) == [10, 3]
     assert held.version(9) == version(9, Stage.STAGING)
     assert held.version(4) is None
 
 
-# -- read back ---------------------------------------------------------------------------------------------------------
+# -- confirmation ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -185,35 +188,35 @@ def test_holders_are_told_newest_first() -> None:
         ({Stage.STAGING: 7}, {"champion": 7}, "champion", False),
     ],
 )
-def test_the_summary_of_the_model_tells_whether_it_moved(
+def test_the_model_s_summary_shows_whether_the_transition_is_in_place(
     latest: dict[Stage, int], aliases: dict[str, int], alias: str | None, settled: bool
 ) -> None:
     model = ModelInfo(name="churn", latest=latest, aliases=aliases)
     assert is_in_place_by_summary(replace(MEND, keep_existing=False), model, alias) is settled
 
 
-# -- out of date -------------------------------------------------------------------------------------------------------
+# -- outdated requests -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("now", "why"),
     [
-        (facts(version(5, Stage.PRODUCTION)), "v7 of “churn” is gone from MLflow."),
+        (facts(version(5, Stage.PRODUCTION)), "MLflow no longer has v7 of “churn”."),
         (
             facts(version(7, Stage.NONE), version(5, Stage.PRODUCTION)),
-            "v7 was in Staging when this was asked and is without a stage now.",
+            "v7 was in Staging when this was requested, but is now without a stage.",
         ),
         (
             facts(version(7, Stage.STAGING), version(6, Stage.PRODUCTION)),
-            "Production held v5 when this was asked and holds v6 now.",
+            "Production has changed from v5 to v6 since this was requested.",
         ),
-        (facts(version(7, Stage.STAGING)), "Production held v5 when this was asked and holds no version now."),
+        (facts(version(7, Stage.STAGING)), "Production has changed from v5 to no version since this was requested."),
     ],
-    ids=["gone", "another stage", "another incumbent", "no incumbent"],
+    ids=["deleted", "another stage", "another incumbent", "no incumbent"],
 )
-def test_a_request_that_the_world_overtook_says_why(now: TransitionFacts, why: str) -> None:
+def test_an_outdated_request_says_why(now: TransitionFacts, why: str) -> None:
     assert str(superseded(REQUEST, now)) == why
 
 
-def test_a_request_that_nothing_overtook_is_as_it_was() -> None:
+def test_a_current_request_has_no_reason_to_end() -> None:
     assert superseded(REQUEST, facts(version(7, Stage.STAGING), version(5, Stage.PRODUCTION))) is None

@@ -1,4 +1,4 @@
-"""What is left to do for a move, once the registry says what is true now."""
+"""The next step of a transition, given the registry's current state."""
 
 from __future__ import annotations
 
@@ -50,31 +50,31 @@ def now(
             MOVE,
             now(production=(5,), staging=(7,)),
             TransitionStep.SET_STAGE_AND_ALIAS,
-            id="as it was when it was asked",
+            id="unchanged since the request",
         ),
-        pytest.param(MOVE, now(production=(7,)), TransitionStep.SET_ALIAS, id="an earlier try moved it"),
+        pytest.param(MOVE, now(production=(7,)), TransitionStep.SET_ALIAS, id="an earlier attempt moved it"),
         pytest.param(
             MOVE,
             now(production=(7, 5)),
             TransitionStep.SET_STAGE_AND_ALIAS,
             id="it shares the stage with the incumbent",
         ),
-        pytest.param(KEEPING, now(production=(7, 5)), TransitionStep.SET_ALIAS, id="it shares the stage as was asked"),
+        pytest.param(KEEPING, now(production=(7, 5)), TransitionStep.SET_ALIAS, id="it shares the stage as requested"),
         pytest.param(
             KEEPING,
             now(production=(5,), staging=(7,)),
             TransitionStep.SET_STAGE_AND_ALIAS,
-            id="it shall share the stage",
+            id="it should share the stage",
         ),
         pytest.param(
             replace(MOVE, expected_incumbent=None),
             now(staging=(7,)),
             TransitionStep.SET_STAGE_AND_ALIAS,
-            id="the stage was empty and is",
+            id="the stage was and is empty",
         ),
     ],
 )
-def test_a_move_that_can_be_made_says_what_is_left_of_it(
+def test_an_executable_transition_has_a_next_step(
     move: Transition, facts: TransitionFacts, step: TransitionStep
 ) -> None:
     assert plan_transition(move, facts).step is step
@@ -83,32 +83,32 @@ def test_a_move_that_can_be_made_says_what_is_left_of_it(
 @pytest.mark.parametrize(
     ("move", "facts", "why"),
     [
-        pytest.param(MOVE, now(production=(5,)), "v7 of “churn” is gone", id="deleted"),
+        pytest.param(MOVE, now(production=(5,)), "no longer has v7 of “churn”", id="deleted"),
         pytest.param(
             MOVE,
             now(production=(5,), none=(7,)),
-            "v7 was in Staging when this was asked and is without a stage",
-            id="taken out of its stage",
+            "v7 was in Staging when this was requested, but is now without a stage",
+            id="removed from its stage",
         ),
         pytest.param(
             MOVE,
             now(production=(6,), staging=(7,)),
-            "Production held v5 when this was asked and holds v6",
+            "Production has changed from v5 to v6",
             id="another incumbent",
         ),
-        pytest.param(MOVE, now(staging=(7,)), "held v5 when this was asked and holds no version", id="incumbent left"),
+        pytest.param(MOVE, now(staging=(7,)), "has changed from v5 to no version", id="incumbent left"),
         pytest.param(
             replace(MOVE, expected_incumbent=None),
             now(production=(5,), staging=(7,)),
-            "held no version when this was asked and holds v5",
-            id="an incumbent came",
+            "has changed from no version to v5",
+            id="a new incumbent",
         ),
         pytest.param(
-            MOVE, now(production=(7, 6)), "held v5 when this was asked and holds v6", id="moved by hand beside a third"
+            MOVE, now(production=(7, 6)), "has changed from v5 to v6", id="moved by hand next to a third version"
         ),
     ],
 )
-def test_a_move_that_the_world_overtook_says_why(move: Transition, facts: TransitionFacts, why: str) -> None:
+def test_an_outdated_transition_says_why(move: Transition, facts: TransitionFacts, why: str) -> None:
     what = plan_transition(move, facts)
     assert what.step is TransitionStep.NOTHING
     assert why in str(what.reason)
@@ -125,11 +125,13 @@ def test_a_move_that_the_world_overtook_says_why(move: Transition, facts: Transi
         (KEEPING, now(production=(5,)), False),
     ],
 )
-def test_what_is_read_back_is_what_was_meant(move: Transition, facts: TransitionFacts, settled: bool) -> None:
+def test_the_transition_is_in_place_only_if_the_registry_shows_it(
+    move: Transition, facts: TransitionFacts, settled: bool
+) -> None:
     assert is_in_place(move, facts.versions) is settled
 
 
-def test_of_two_incumbents_the_newer_counts() -> None:
+def test_the_newer_of_two_incumbents_counts() -> None:
     assert stage_incumbent(now(production=(9, 10)), Stage.PRODUCTION) == 10
 
 

@@ -1,4 +1,4 @@
-"""A ledger or a registry that was restored from a backup, over the wire: what waited then isn't carried out."""
+"""A ledger or registry restored from a backup, over the wire: pending work isn't executed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.app.app_fixture import CHANNEL, AdjustableClock, RunningApp, 
 
 
 class RestorableHome:
-    """A bot that can be stopped, put back to a backup of its ledger, and started again."""
+    """A bot that can be stopped, restored from a backup of its ledger, and restarted."""
 
     def __init__(self, slack: LocalSlack, home: Path) -> None:
         self.registry = add_churn(MemoryRegistry())
@@ -49,7 +49,7 @@ def place(slack: LocalSlack, tmp_path: Path) -> RestorableHome:
 
 
 def promote_while_mlflow_is_away(place: RestorableHome, app: RunningApp) -> None:
-    """Let a promotion of v1 be approved, and wait for MLflow."""
+    """Approve a promotion of v1, which waits for MLflow."""
     app.alice.types(CHANNEL, "/model promote churn 1 production")
     card = app.card(holds="Promote churn v1")
     place.registry.is_down = True
@@ -58,7 +58,7 @@ def promote_while_mlflow_is_away(place: RestorableHome, app: RunningApp) -> None
 
 
 def let_it_turn_out_bad(place: RestorableHome, app: RunningApp) -> None:
-    """Let MLflow come back, the promotion be made, and v1 be rolled back as bad."""
+    """Bring MLflow back, let the promotion run, and roll v1 back as bad."""
     place.registry.is_down = False
     place.later()
     app.slack.wait_for(lambda: app.production() == [1])
@@ -67,7 +67,7 @@ def let_it_turn_out_bad(place: RestorableHome, app: RunningApp) -> None:
     app.slack.wait_for(lambda: "rollback_date" in place.registry.version("churn", 1).tags)
 
 
-def test_a_restored_ledger_does_not_promote_the_known_bad_version_again(place: RestorableHome) -> None:
+def test_a_restored_ledger_does_not_promote_a_known_bad_version_again(place: RestorableHome) -> None:
     with place.running() as app:
         app.registrar.poll_registry()
         promote_while_mlflow_is_away(place, app)

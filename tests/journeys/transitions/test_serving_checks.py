@@ -1,4 +1,4 @@
-"""Moved is not yet serving, over the wire: the deployment hook is told, the probe is asked, the thread tells both."""
+"""Serving checks over the wire: the webhook gets the event, the probe is called, and the thread reports both."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.waiting import wait_until
 
 @pytest.fixture
 def deployment() -> Iterator[HttpReceiver]:
-    """Whoever is told of moves, and says what it serves."""
+    """A deployment that receives events and reports its served version."""
     with run_receiver() as there:
         there.replies = [PlannedReply(body=b'{"version": 3}')]
         yield there
@@ -39,11 +39,13 @@ def deployed(
         yield app
 
 
-def test_a_promotion_is_told_and_confirmed_in_the_thread(deployed: RunningApp, deployment: HttpReceiver) -> None:
+def test_a_promotion_is_announced_and_confirmed_in_the_thread(deployed: RunningApp, deployment: HttpReceiver) -> None:
     deployed.alice.types(CHANNEL, '/model promote churn 4 production --reason "better f1"')
     card = deployed.card()
     deployed.bob.clicks(card, "Approve")
-    deployed.slack.wait_for(lambda: "Registry moved to `v4`, serving not confirmed yet." in thread(deployed, card))
+    deployed.slack.wait_for(
+        lambda: "Registry updated to `v4`. Waiting for the endpoint to report it." in thread(deployed, card)
+    )
     [hook] = wait_until(lambda: [got for got in deployment.got if got.path == "/hook"])
     assert json.loads(hook.body)["version"] == 4
     assert hook.headers["x-registrar-signature"].startswith("v1=")

@@ -1,4 +1,4 @@
-"""Moves that wait: for how long, until when, and who hears of it."""
+"""Waiting transitions: how long they wait before the next attempt."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ A_MOMENT = timedelta(microseconds=1)
 
 @pytest.fixture
 def request_(bench: Bench) -> Request:
-    """Return an approved request whose move isn't made yet."""
+    """Return an approved request whose transition isn't done yet."""
     return bench.approved()
 
 
@@ -31,7 +31,7 @@ def attempts_after(bench: Bench, request: Request, pause: timedelta) -> tuple[in
     return before, bench.move(request).attempts
 
 
-def test_a_move_that_waits_for_the_registry_is_due_again_after_two_seconds_however_often_it_was_tried(
+def test_a_transition_waiting_for_the_registry_is_always_retried_after_two_seconds(
     bench: Bench, request_: Request
 ) -> None:
     bench.registry.is_down = True
@@ -40,16 +40,14 @@ def test_a_move_that_waits_for_the_registry_is_due_again_after_two_seconds_howev
         assert attempts_after(bench, request_, timedelta(seconds=2)) == (attempts, attempts + 1)
 
 
-def test_while_slack_is_away_each_pause_is_twice_the_last_up_to_a_minute(bench: Bench, request_: Request) -> None:
+def test_delays_double_up_to_a_minute_while_slack_is_down(bench: Bench, request_: Request) -> None:
     bench.directory.is_down = True
     bench.moves.execute_due("churn")
     for attempts, seconds in enumerate((2, 4, 8, 16, 32, 60, 60), start=1):
         assert attempts_after(bench, request_, timedelta(seconds=seconds)) == (attempts, attempts + 1)
 
 
-def test_a_frozen_move_is_checked_again_every_ten_seconds_however_long_the_freeze_lasts(
-    bench: Bench, request_: Request
-) -> None:
+def test_a_frozen_transition_is_checked_every_ten_seconds(bench: Bench, request_: Request) -> None:
     freeze(bench)
     bench.moves.execute_due("churn")
     for attempts in range(1, 6):
@@ -60,7 +58,7 @@ def test_a_frozen_move_is_checked_again_every_ten_seconds_however_long_the_freez
     assert bench.state(request_) is RequestState.DONE
 
 
-def test_a_move_dropped_by_a_bug_waits_two_seconds(bench: Bench, request_: Request) -> None:
+def test_a_transition_interrupted_by_a_bug_waits_two_seconds(bench: Bench, request_: Request) -> None:
     def stumble() -> None:
         raise ZeroDivisionError
 

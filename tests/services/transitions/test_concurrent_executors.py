@@ -1,4 +1,4 @@
-"""Several executors at once: leases, processes that died, and who was too slow."""
+"""Several executors at once: leases, dead processes, and slow processes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.services.executor import refuses
 
 
 def intend(bench: Bench, *versions: int) -> list[Transition]:
-    """Write moves of several versions into Production down, as if all had been decided at the same moment."""
+    """Record transitions of several versions to Production, as if all had been decided at the same moment."""
     pattern = bench.move(bench.approved())
     moves = [
         replace(pattern, id=f"test:{one}", version=one, from_stage=_stage(bench, one), request=None) for one in versions
@@ -32,7 +32,7 @@ def _stage(bench: Bench, version: int) -> Stage:
     return next(one.stage for one in bench.registry.versions("churn") if one.version == version)
 
 
-def test_of_several_moves_at_the_same_instant_exactly_one_is_made(bench: Bench) -> None:
+def test_exactly_one_of_several_simultaneous_transitions_is_done(bench: Bench) -> None:
     intend(bench, 1, 2)
     workers = [bench, second_bench(bench), bench, second_bench(bench)]
     with ThreadPoolExecutor(4) as threads:
@@ -42,7 +42,7 @@ def test_of_several_moves_at_the_same_instant_exactly_one_is_made(bench: Bench) 
     assert sorted(move.state.value for move in bench.moves_of()) == ["done", "stale", "stale"]
 
 
-def test_while_one_process_moves_a_model_another_leaves_it_alone(bench: Bench, request_: Request) -> None:
+def test_a_process_skips_a_model_that_another_one_is_moving(bench: Bench, request_: Request) -> None:
     other = second_bench(bench)
     bench.registry.before = lambda: other.moves.execute_due("churn")
     bench.moves.execute_due("churn")
@@ -50,7 +50,7 @@ def test_while_one_process_moves_a_model_another_leaves_it_alone(bench: Bench, r
     assert bench.state(request_) is RequestState.DONE
 
 
-def test_a_process_that_died_is_taken_over_when_its_lease_is_over(bench: Bench, request_: Request) -> None:
+def test_a_dead_process_is_replaced_when_its_lease_expires(bench: Bench, request_: Request) -> None:
     with bench.ledger.write() as tx:
         tx.claim_transition("churn", Claim("gone:9:z", bench.clock.now(), bench.clock.now() + LEASE))
     bench.moves.execute_due("churn")
@@ -60,7 +60,7 @@ def test_a_process_that_died_is_taken_over_when_its_lease_is_over(bench: Bench, 
     assert bench.state(request_) is RequestState.DONE
 
 
-def test_who_was_too_slow_and_taken_over_ends_nothing_twice(bench: Bench, request_: Request) -> None:
+def test_a_slow_process_that_was_replaced_ends_nothing_twice(bench: Bench, request_: Request) -> None:
     other = second_bench(bench)
 
     def sleep_past_the_lease() -> None:
@@ -73,7 +73,7 @@ def test_who_was_too_slow_and_taken_over_ends_nothing_twice(bench: Bench, reques
     assert bench.tags().count("registrar:version:moved") == 1
 
 
-def test_who_hung_before_the_move_and_was_taken_over_moves_nothing_any_more(
+def test_a_process_replaced_before_the_stage_change_changes_nothing(
     bench: Bench, request_: Request, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = second_bench(bench)
@@ -93,7 +93,7 @@ def test_who_hung_before_the_move_and_was_taken_over_moves_nothing_any_more(
     assert bench.registry.model("churn").aliases["champion"] == 2
 
 
-def test_who_hung_within_the_move_and_was_taken_over_leaves_the_alias_alone(bench: Bench, request_: Request) -> None:
+def test_a_process_replaced_after_the_stage_change_leaves_the_alias_alone(bench: Bench, request_: Request) -> None:
     other = second_bench(bench)
 
     def hang() -> None:
@@ -107,7 +107,7 @@ def test_who_hung_within_the_move_and_was_taken_over_leaves_the_alias_alone(benc
     assert bench.registry.model("churn").aliases["champion"] == 2
 
 
-def test_who_was_taken_over_and_then_refused_by_the_registry_ends_nothing(bench: Bench, request_: Request) -> None:
+def test_a_replaced_process_that_the_registry_refuses_ends_nothing(bench: Bench, request_: Request) -> None:
     other = second_bench(bench)
 
     def hang() -> None:
@@ -121,14 +121,14 @@ def test_who_was_taken_over_and_then_refused_by_the_registry_ends_nothing(bench:
     assert bench.tags().count("registrar:request:failed") == 0
 
 
-def test_a_bug_of_ours_leaves_the_move_to_be_made_later(bench: Bench, request_: Request) -> None:
+def test_a_bug_leaves_the_transition_for_a_retry(bench: Bench, request_: Request) -> None:
     def stumble() -> None:
         raise ZeroDivisionError
 
     bench.registry.before = stumble
     with pytest.raises(ZeroDivisionError):
         bench.moves.execute_due("churn")
-    for _ in range(2):  # it is given back first, and made then
+    for _ in range(2):  # it's released first, and then done
         bench.moves.execute_due("churn")
         bench.clock.advance(minutes=2)
     assert bench.state(request_) is RequestState.DONE

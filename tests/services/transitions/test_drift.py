@@ -1,4 +1,4 @@
-"""Looking at the registry: what others did is found, and what we did is not found a second time."""
+"""Polling the registry finds changes by others, but not our own transitions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bot.domain.transitions.transition import TransitionKind
 from tests.support.services.bench import Bench
 
 
-def test_what_was_there_before_us_is_found_and_shown_as_such(bench: Bench) -> None:
+def test_a_version_from_before_registrar_is_recorded_as_such(bench: Bench) -> None:
     assert bench.watch.poll() == 1
     [found] = bench.moves_of()
     assert (found.kind, found.version, found.target) == (TransitionKind.OBSERVED, 3, Stage.PRODUCTION)
@@ -19,7 +19,7 @@ def test_what_was_there_before_us_is_found_and_shown_as_such(bench: Bench) -> No
 
 
 @pytest.mark.parametrize(("champion", "order"), [(1, [1, 4, 3]), (3, [3, 4, 1]), (2, [4, 3, 1])])
-def test_of_several_holders_before_us_each_has_served_and_the_alias_says_who_does_now(
+def test_all_holders_from_before_registrar_have_served_and_the_alias_marks_the_current_one(
     bench: Bench, champion: int, order: list[int]
 ) -> None:
     for version in (1, 4):
@@ -30,12 +30,12 @@ def test_of_several_holders_before_us_each_has_served_and_the_alias_says_who_doe
     assert bench.watch.poll() == 0
 
 
-def test_a_second_look_finds_nothing_new(bench: Bench) -> None:
+def test_a_second_poll_finds_nothing_new(bench: Bench) -> None:
     bench.watch.poll()
     assert bench.watch.poll() == 0
 
 
-def test_a_move_behind_our_back_is_found(bench: Bench) -> None:
+def test_a_transition_made_in_mlflow_is_found(bench: Bench) -> None:
     bench.watch.poll()
     bench.registry.by_hand("churn", 4, Stage.PRODUCTION)
     assert bench.watch.poll() == 1
@@ -51,7 +51,7 @@ def test_what_is_found_is_in_the_audit(bench: Bench) -> None:
     assert (event.before, event.after) == ("v3", "v4")
 
 
-def test_what_left_production_is_found(bench: Bench) -> None:
+def test_a_version_that_left_production_is_found(bench: Bench) -> None:
     bench.watch.poll()
     bench.registry.by_hand("churn", 3, Stage.ARCHIVED)
     assert bench.watch.poll() == 1
@@ -59,14 +59,14 @@ def test_what_left_production_is_found(bench: Bench) -> None:
     assert (found.version, found.from_stage, found.target) == (3, Stage.PRODUCTION, Stage.ARCHIVED)
 
 
-def test_a_deleted_version_left_production_too(bench: Bench) -> None:
+def test_a_deleted_version_has_left_production(bench: Bench) -> None:
     bench.watch.poll()
     bench.registry.delete_version("churn", 3)
     assert bench.watch.poll() == 1
     assert bench.moves_of()[0].from_stage is Stage.PRODUCTION
 
 
-def test_what_comes_back_is_found_again(bench: Bench) -> None:
+def test_a_version_that_returns_is_found_again(bench: Bench) -> None:
     bench.watch.poll()
     for stage in (Stage.ARCHIVED, Stage.PRODUCTION):
         bench.clock.advance(minutes=1)
@@ -75,7 +75,7 @@ def test_what_comes_back_is_found_again(bench: Bench) -> None:
     assert [move.target for move in bench.moves_of()] == [Stage.PRODUCTION, Stage.ARCHIVED, Stage.PRODUCTION]
 
 
-def test_our_own_move_is_not_found(bench: Bench) -> None:
+def test_our_own_transition_is_not_reported(bench: Bench) -> None:
     bench.watch.poll()
     bench.clock.advance(minutes=1)
     bench.approved()
@@ -83,7 +83,7 @@ def test_our_own_move_is_not_found(bench: Bench) -> None:
     assert bench.watch.poll() == 0
 
 
-def test_nothing_is_found_while_we_move(bench: Bench) -> None:
+def test_nothing_is_reported_during_our_own_transition(bench: Bench) -> None:
     bench.watch.poll()
     bench.clock.advance(minutes=1)
     bench.approved()
@@ -93,7 +93,9 @@ def test_nothing_is_found_while_we_move(bench: Bench) -> None:
     assert found == [0]
 
 
-def test_nothing_is_found_where_we_moved_while_it_was_looked_at(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_reported_if_our_transition_runs_during_the_poll(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bench.watch.poll()
     bench.clock.advance(minutes=1)
     bench.approved()
@@ -117,14 +119,14 @@ def test_a_model_without_production_has_no_history(bench: Bench) -> None:
     assert bench.moves_of("new") == []
 
 
-def test_a_second_holder_beside_the_known_one_is_no_move(bench: Bench) -> None:
+def test_a_second_holder_next_to_the_known_one_is_not_a_transition(bench: Bench) -> None:
     bench.watch.poll()
     bench.registry.by_hand("churn", 4, Stage.PRODUCTION, archive_existing=False)
     bench.watch.poll()
     assert len(bench.moves_of()) == 1
 
 
-def test_a_registry_that_is_away_is_no_move(bench: Bench) -> None:
+def test_an_unavailable_registry_is_not_a_transition(bench: Bench) -> None:
     bench.watch.poll()
     bench.registry.is_down = True
     with pytest.raises(RegistryUnreachable):
@@ -132,12 +134,12 @@ def test_a_registry_that_is_away_is_no_move(bench: Bench) -> None:
     assert len(bench.moves_of()) == 1
 
 
-def test_every_model_is_looked_at(bench: Bench) -> None:
+def test_every_model_is_checked(bench: Bench) -> None:
     bench.registry.add_model("fraud", versions=[Stage.PRODUCTION])
     assert bench.watch.poll() == 2
 
 
-def test_a_deleted_model_left_production_too(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deleted_model_has_left_production(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.watch.poll()
     monkeypatch.setattr(bench.registry, "models", lambda text="": [])
     monkeypatch.setattr(bench.registry, "versions", lambda name: [])
@@ -145,7 +147,7 @@ def test_a_deleted_model_left_production_too(bench: Bench, monkeypatch: pytest.M
     assert bench.moves_of()[0].from_stage is Stage.PRODUCTION
 
 
-def test_what_moved_in_mlflow_after_our_first_promotion_and_before_the_first_poll_is_the_newest(bench: Bench) -> None:
+def test_a_transition_in_mlflow_between_our_first_promotion_and_the_first_poll_is_the_newest(bench: Bench) -> None:
     bench.approved()
     bench.moves.execute_due("churn")
     bench.clock.advance(minutes=1)

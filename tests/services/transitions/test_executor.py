@@ -1,4 +1,4 @@
-"""The one executor: what was decided is made once, or nothing is made and people hear why."""
+"""The executor runs a decided transition once, or doesn't run it and reports why."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.support.services.executor import refuses
 
 
 def away() -> None:
-    raise RegistryUnreachable("The registry does not answer.")
+    raise RegistryUnreachable("The registry isn't responding.")
 
 
-# -- made --------------------------------------------------------------------------------------------------------------
+# -- successful transitions --------------------------------------------------------------------------------------------
 
 
-def test_what_was_decided_is_made(bench: Bench, request_: Request) -> None:
+def test_a_decided_transition_is_done(bench: Bench, request_: Request) -> None:
     bench.moves.execute_due("churn")
     assert bench.state(request_) is RequestState.DONE
     assert bench.registry.holders() == [4]
@@ -37,38 +37,38 @@ def test_the_alias_follows_the_stage(bench: Bench, request_: Request) -> None:
     assert bench.registry.model("churn").aliases["champion"] == 4
 
 
-def test_the_one_in_staging_is_the_challenger(bench: Bench) -> None:
+def test_the_version_in_staging_is_the_challenger(bench: Bench) -> None:
     bench.approved("promote churn 4 staging")
     bench.moves.execute_due("churn")
     assert bench.registry.model("churn").aliases == {"champion": 3, "challenger": 4}
 
 
-def test_the_move_is_in_the_audit_with_before_and_after(bench: Bench, request_: Request) -> None:
+def test_the_audit_log_has_the_transition_with_before_and_after(bench: Bench, request_: Request) -> None:
     bench.moves.execute_due("churn")
     moved = bench.events()[-1]
     assert (moved.tag.value, moved.before, moved.after) == ("registrar:version:moved", "v3", "v4")
 
 
-def test_card_thread_and_requester_hear_of_the_end(bench: Bench, request_: Request) -> None:
+def test_the_card_thread_and_requester_get_the_outcome(bench: Bench, request_: Request) -> None:
     bench.moves.execute_due("churn")
     assert {"card:done", "news:done", "direct:done"} <= bench.keys()
-    assert "read back from MLflow" in bench.told("direct")
+    assert "verified in MLflow" in bench.told("direct")
 
 
-def test_a_move_is_made_once(bench: Bench, request_: Request) -> None:
+def test_a_transition_is_done_once(bench: Bench, request_: Request) -> None:
     bench.moves.execute_due("churn")
     bench.moves.execute_due("churn")
     assert bench.registry.transitions == 1
 
 
-def test_the_incumbent_stays_where_that_was_asked(bench: Bench) -> None:
+def test_the_incumbent_stays_if_requested(bench: Bench) -> None:
     bench.approved("promote churn 4 production --keep-existing")
     bench.moves.execute_due("churn")
     assert bench.registry.holders() == [4, 3]
     assert bench.registry.model("churn").aliases["champion"] == 4
 
 
-def test_the_first_version_ever_is_moved_into_an_empty_stage(bench: Bench) -> None:
+def test_the_first_version_moves_into_an_empty_stage(bench: Bench) -> None:
     bench.registry.add_model("new", versions=1)
     bench.approved("promote new 1 production")
     bench.moves.execute_due("new")
@@ -84,68 +84,68 @@ def test_a_promotion_that_leaves_staging_empty_says_so(bench: Bench) -> None:
     bench.registry.request_counts.clear()
     bench.moves.execute_due("churn")
     assert news(bench)[-1] == "Staging is empty now."
-    assert sum(bench.registry.request_counts.values()) == 5  # as many as without
+    assert sum(bench.registry.request_counts.values()) == 5  # the same number as without it
 
 
-def test_a_promotion_of_one_of_two_in_staging_says_nothing_of_it(bench: Bench) -> None:
+def test_a_promotion_of_one_of_two_in_staging_does_not_mention_staging(bench: Bench) -> None:
     bench.registry.by_hand("churn", 1, Stage.STAGING, archive_existing=False)
     bench.approved("promote churn 2 production")
     bench.moves.execute_due("churn")
     assert "Staging is empty now." not in news(bench)
 
 
-def test_a_promotion_from_elsewhere_says_nothing_of_staging(bench: Bench) -> None:
+def test_a_promotion_from_elsewhere_does_not_mention_staging(bench: Bench) -> None:
     bench.registry.by_hand("churn", 2, Stage.ARCHIVED)
     bench.approved("promote churn 4 production")
     bench.moves.execute_due("churn")
     assert "Staging is empty now." not in news(bench)
 
 
-def test_moves_of_one_model_are_made_in_their_order(bench: Bench) -> None:
+def test_transitions_of_one_model_are_executed_in_order(bench: Bench) -> None:
     first, second = bench.approved("promote churn 4 staging"), bench.approved("promote churn 1 production")
     bench.moves.execute_due("churn")
     assert [bench.state(one) for one in (first, second)] == [RequestState.DONE, RequestState.DONE]
 
 
-def test_models_with_something_to_do_are_known(bench: Bench, request_: Request) -> None:
+def test_models_with_unfinished_transitions_are_listed(bench: Bench, request_: Request) -> None:
     assert bench.moves.models_with_unfinished() == ["churn"]
     bench.moves.execute_due("churn")
     assert bench.moves.models_with_unfinished() == []
 
 
-# -- stale -------------------------------------------------------------------------------------------------------------
+# -- outdated requests -------------------------------------------------------------------------------------------------
 
 
-def test_another_incumbent_makes_it_stale(bench: Bench, request_: Request) -> None:
+def test_another_incumbent_makes_the_request_outdated(bench: Bench, request_: Request) -> None:
     bench.registry.by_hand("churn", 2, Stage.PRODUCTION)
     bench.moves.execute_due("churn")
     assert bench.state(request_) is RequestState.STALE
-    assert "held v3 when this was asked and holds v2 now" in bench.now(request_).outcome
+    assert "has changed from v3 to v2" in bench.now(request_).outcome
     assert bench.registry.holders() == [2]
 
 
-def test_a_candidate_that_was_taken_aside_makes_it_stale(bench: Bench, request_: Request) -> None:
+def test_an_archived_candidate_makes_the_request_outdated(bench: Bench, request_: Request) -> None:
     bench.registry.by_hand("churn", 4, Stage.ARCHIVED)
     bench.moves.execute_due("churn")
     assert bench.state(request_) is RequestState.STALE
     assert bench.registry.holders() == [3]
 
 
-def test_a_deleted_candidate_makes_it_stale(bench: Bench, request_: Request) -> None:
+def test_a_deleted_candidate_makes_the_request_outdated(bench: Bench, request_: Request) -> None:
     bench.registry.delete_version("churn", 4)
     bench.moves.execute_due("churn")
     assert bench.state(request_) is RequestState.STALE
-    assert "gone from MLflow" in bench.now(request_).outcome
+    assert "MLflow no longer has v4" in bench.now(request_).outcome
 
 
-def test_people_hear_that_it_is_out_of_date(bench: Bench, request_: Request) -> None:
+def test_people_are_told_that_the_request_is_outdated(bench: Bench, request_: Request) -> None:
     bench.registry.by_hand("churn", 2, Stage.PRODUCTION)
     bench.moves.execute_due("churn")
-    assert "out of date, so nothing was moved" in bench.told("direct")
+    assert "outdated, so nothing changed" in bench.told("direct")
     assert bench.tags()[-1] == "registrar:request:stale"
 
 
-def test_somebody_who_moved_it_by_hand_did_what_was_asked(bench: Bench, request_: Request) -> None:
+def test_a_version_moved_by_hand_completes_the_request(bench: Bench, request_: Request) -> None:
     bench.registry.by_hand("churn", 4, Stage.PRODUCTION)
     bench.moves.execute_due("churn")
     assert bench.state(request_) is RequestState.DONE
@@ -153,38 +153,38 @@ def test_somebody_who_moved_it_by_hand_did_what_was_asked(bench: Bench, request_
     assert bench.registry.model("churn").aliases["champion"] == 4
 
 
-# -- the registry says no ----------------------------------------------------------------------------------------------
+# -- a refusing registry -----------------------------------------------------------------------------------------------
 
 
-def test_a_registry_that_refuses_ends_it_as_failed(bench: Bench, request_: Request) -> None:
+def test_a_refusal_by_the_registry_ends_the_request_as_failed(bench: Bench, request_: Request) -> None:
     bench.registry.before = refuses
     bench.moves.execute_due("churn")
     assert bench.state(request_) is RequestState.FAILED
     assert bench.now(request_).outcome == "The registry says no."
 
 
-def test_people_hear_that_it_failed(bench: Bench, request_: Request) -> None:
+def test_people_are_told_that_the_transition_failed(bench: Bench, request_: Request) -> None:
     bench.registry.before = refuses
     bench.moves.execute_due("churn")
-    assert "MLflow refused the move. The registry says no." in bench.told("direct")
+    assert "MLflow rejected the transition. The registry says no." in bench.told("direct")
     assert bench.tags()[-1] == "registrar:request:failed"
 
 
-def test_a_registry_that_says_yes_and_does_nothing_is_not_believed(bench: Bench, request_: Request) -> None:
+def test_a_registry_that_accepts_but_does_nothing_is_detected(bench: Bench, request_: Request) -> None:
     bench.registry.is_deaf = True
     bench.moves.execute_due("churn")
     assert bench.state(request_) is RequestState.FAILED
     assert bench.tags()[-1] == "registrar:request:failed"
 
 
-def test_somebody_who_undoes_it_at_once_is_noticed_when_it_is_read_back(bench: Bench, request_: Request) -> None:
+def test_an_immediate_revert_is_detected_by_reading_back(bench: Bench, request_: Request) -> None:
     bench.registry.after = lambda: bench.registry.by_hand("churn", 1, Stage.PRODUCTION)
     bench.moves.execute_due("churn")
     assert bench.state(request_) is RequestState.STALE
     assert bench.registry.holders() == [1]
 
 
-def test_after_a_failure_the_next_one_can_be_made(bench: Bench, request_: Request) -> None:
+def test_the_next_request_works_after_a_failure(bench: Bench, request_: Request) -> None:
     bench.registry.before = refuses
     bench.moves.execute_due("churn")
     again = bench.approved()
@@ -192,17 +192,17 @@ def test_after_a_failure_the_next_one_can_be_made(bench: Bench, request_: Reques
     assert bench.state(again) is RequestState.DONE
 
 
-# -- the registry is away ----------------------------------------------------------------------------------------------
+# -- an unavailable registry -------------------------------------------------------------------------------------------
 
 
-def test_without_the_registry_an_approved_move_waits(bench: Bench, request_: Request) -> None:
+def test_an_approved_transition_waits_for_the_registry(bench: Bench, request_: Request) -> None:
     bench.registry.is_down = True
     bench.moves.execute_due("churn")
     assert bench.state(request_) is RequestState.APPROVED
     assert bench.move(request_).state is TransitionState.INTENDED
 
 
-def test_the_thread_is_told_once_that_it_waits(bench: Bench, request_: Request) -> None:
+def test_the_thread_says_once_that_the_transition_waits(bench: Bench, request_: Request) -> None:
     bench.registry.is_down = True
     for _ in range(5):
         bench.moves.execute_due("churn")
@@ -210,7 +210,7 @@ def test_the_thread_is_told_once_that_it_waits(bench: Bench, request_: Request) 
     assert [note.key for note in bench.notes()].count(f"news:{request_.id}:waiting") == 1
 
 
-def test_when_the_registry_is_back_the_move_is_made(bench: Bench, request_: Request) -> None:
+def test_the_transition_is_done_when_the_registry_is_back(bench: Bench, request_: Request) -> None:
     bench.registry.is_down = True
     bench.moves.execute_due("churn")
     bench.registry.is_down = False
@@ -220,7 +220,7 @@ def test_when_the_registry_is_back_the_move_is_made(bench: Bench, request_: Requ
     assert bench.registry.holders() == [4]
 
 
-def test_a_registry_that_is_away_for_hours_loses_no_move(bench: Bench, request_: Request) -> None:
+def test_an_outage_of_hours_loses_no_transition(bench: Bench, request_: Request) -> None:
     bench.registry.is_down = True
     for _ in range(60):
         bench.moves.execute_due("churn")
@@ -230,14 +230,14 @@ def test_a_registry_that_is_away_for_hours_loses_no_move(bench: Bench, request_:
     assert bench.state(request_) is RequestState.DONE
 
 
-def test_a_registry_that_is_away_is_not_asked_at_every_tick(bench: Bench, request_: Request) -> None:
+def test_an_unavailable_registry_is_not_called_at_every_tick(bench: Bench, request_: Request) -> None:
     bench.registry.is_down = True
     bench.moves.execute_due("churn")
     bench.moves.execute_due("churn")
     assert bench.move(request_).attempts == 1
 
 
-def test_a_lost_answer_is_looked_up_and_the_move_is_not_made_twice(bench: Bench, request_: Request) -> None:
+def test_a_transition_is_not_repeated_after_a_lost_response(bench: Bench, request_: Request) -> None:
     bench.registry.after = away
     bench.moves.execute_due("churn")
     assert bench.state(request_) is RequestState.APPROVED
@@ -248,17 +248,17 @@ def test_a_lost_answer_is_looked_up_and_the_move_is_not_made_twice(bench: Bench,
     assert bench.registry.model("churn").aliases["champion"] == 4
 
 
-def test_what_waits_for_the_registry_is_left_to_the_executor_to_expire(bench: Bench, request_: Request) -> None:
+def test_the_executor_expires_requests_that_wait_for_the_registry(bench: Bench, request_: Request) -> None:
     bench.registry.is_down = True
     bench.moves.execute_due("churn")
     bench.clock.advance(days=3)
     assert bench.request_upkeep.expire_overdue() == 0
 
 
-# -- several at once ---------------------------------------------------------------------------------------------------
+# -- several approvals -------------------------------------------------------------------------------------------------
 
 
-def test_two_of_two_are_moved_after_the_second(bench: Bench) -> None:
+def test_a_two_of_two_request_is_executed_after_the_second_approval(bench: Bench) -> None:
     bench.registry.add_model("two", versions=1)
     request = bench.approved("promote two 1 production")
     bench.moves.execute_due("two")
@@ -278,7 +278,7 @@ def _refuse_aliases(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench.registry, "set_alias", refuse)
 
 
-def test_a_refused_alias_makes_a_moved_stage_no_failure(
+def test_a_refused_alias_does_not_fail_the_transition(
     bench: Bench, request_: Request, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _refuse_aliases(bench, monkeypatch)
@@ -287,9 +287,9 @@ def test_a_refused_alias_makes_a_moved_stage_no_failure(
     assert bench.registry.holders() == [4]
 
 
-def test_people_hear_that_the_alias_was_refused(
+def test_people_are_told_that_the_alias_was_refused(
     bench: Bench, request_: Request, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _refuse_aliases(bench, monkeypatch)
     bench.moves.execute_due("churn")
-    assert "MLflow refused the alias champion. MLflow takes no alias" in bench.now(request_).outcome
+    assert "MLflow rejected the alias champion. MLflow takes no alias" in bench.now(request_).outcome

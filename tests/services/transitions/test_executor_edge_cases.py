@@ -1,4 +1,4 @@
-"""The executor's edges: what one wrong sign in it would change, and no other test would notice."""
+"""Edge cases of the executor: small mutations that no other test detects."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tests.support.services.bench import BOB, Bench, second_bench
 
 @pytest.fixture
 def request_(bench: Bench) -> Request:
-    """Return an approved request whose move isn't made yet."""
+    """Return an approved request whose transition isn't done yet."""
     return bench.approved()
 
 
 def served(bench: Bench) -> Bench:
-    """Let v4 take Production from v3, so that there is a version to roll back to."""
+    """Replace v3 with v4 in Production, so that there's a rollback target."""
     bench.watch.poll()
     bench.clock.advance(hours=30)
     bench.approved()
@@ -30,7 +30,7 @@ def served(bench: Bench) -> Bench:
     return bench
 
 
-def test_while_the_registry_is_away_only_the_first_of_two_moves_is_tried(bench: Bench, request_: Request) -> None:
+def test_only_the_first_of_two_transitions_is_tried_while_the_registry_is_down(bench: Bench, request_: Request) -> None:
     other = bench.approved("promote churn 1 staging")
     bench.registry.is_down = True
     bench.moves.execute_due("churn")
@@ -43,36 +43,36 @@ def test_a_transition_without_effect_is_tried_three_times(bench: Bench, request_
     assert bench.registry.transitions == 3
 
 
-def test_a_lower_version_that_keeps_the_incumbent_is_read_back_at_once(bench: Bench) -> None:
+def test_a_lower_version_that_keeps_the_incumbent_is_confirmed_immediately(bench: Bench) -> None:
     request = bench.approved("promote churn 2 production --keep-existing")
     bench.moves.execute_due("churn")
     assert (bench.state(request), bench.now(request).outcome) == (RequestState.DONE, "")
     assert bench.registry.holders() == [3, 2]
 
 
-def test_a_stage_that_is_right_while_its_alias_is_taken_away_is_done_and_says_so(
+def test_a_transition_whose_alias_keeps_moving_is_done_and_says_so(
     bench: Bench, request_: Request, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bench.registry, "set_alias", lambda *_: None)
     bench.moves.execute_due("churn")
     assert bench.state(request_) is RequestState.DONE
-    assert "The alias champion does not stay on it" in bench.now(request_).outcome
+    assert "Something else keeps moving the alias champion" in bench.now(request_).outcome
 
 
-def test_a_rollback_isn_t_read_back_while_its_alias_is_missing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rollback_is_not_confirmed_while_its_alias_is_missing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     served(bench)
     monkeypatch.setattr(bench.registry, "set_alias", lambda *_: None)
     bench.do("rollback churn --reason worse", BOB)
-    assert "The alias champion does not stay on it" in bench.moves_of()[0].why
+    assert "Something else keeps moving the alias champion" in bench.moves_of()[0].why
 
 
-def test_a_process_that_was_taken_over_and_loses_the_registry_releases_nothing(bench: Bench, request_: Request) -> None:
+def test_a_replaced_process_that_loses_the_registry_releases_nothing(bench: Bench, request_: Request) -> None:
     other = second_bench(bench)
 
     def hang() -> None:
         bench.clock.advance(seconds=2 * LEASE.total_seconds())
         other.moves.execute_due("churn")
-        raise RegistryUnreachable("The registry does not answer.")
+        raise RegistryUnreachable("The registry isn't responding.")
 
     bench.registry.after = hang
     bench.moves.execute_due("churn")
@@ -80,7 +80,7 @@ def test_a_process_that_was_taken_over_and_loses_the_registry_releases_nothing(b
     assert [note for note in bench.notes() if note.key == f"news:{request_.id}:waiting"] == []
 
 
-def test_an_outdated_move_is_ended_by_the_clock_and_changes_nothing(bench: Bench, request_: Request) -> None:
+def test_an_expired_transition_ends_and_changes_nothing(bench: Bench, request_: Request) -> None:
     bench.registry.by_hand("churn", 2, Stage.PRODUCTION)
     bench.moves.execute_due("churn")
     event = bench.events()[-1]
@@ -88,7 +88,7 @@ def test_an_outdated_move_is_ended_by_the_clock_and_changes_nothing(bench: Bench
     assert isinstance(event.actor, Automation)
 
 
-def test_a_finished_move_is_recorded_with_who_decided_it(bench: Bench, request_: Request) -> None:
+def test_a_finished_transition_is_recorded_with_its_actor(bench: Bench, request_: Request) -> None:
     bench.moves.execute_due("churn")
     event = bench.events()[-1]
     assert (event.tag, event.actor, event.before, event.after) == (EventTag.TRANSITION_DONE, BOB.person, "v3", "v4")
@@ -107,7 +107,7 @@ def test_archiving_leaves_the_other_archived_versions_alone(bench: Bench) -> Non
     assert "champion" not in bench.registry.version("churn", 4).aliases
 
 
-def test_a_repair_that_came_too_late_leaves_the_finding_open(bench: Bench) -> None:
+def test_a_late_repair_leaves_the_drift_notice_open(bench: Bench) -> None:
     bench.watch.poll()
     bench.registry.by_hand("churn", 4, Stage.PRODUCTION, archive_existing=False)
     bench.watch.poll()
@@ -119,7 +119,7 @@ def test_a_repair_that_came_too_late_leaves_the_finding_open(bench: Bench) -> No
         assert reading.drift_notice(finding.id).is_repairable
 
 
-def test_a_rollback_whose_incumbent_was_deleted_is_outdated_and_not_failed(bench: Bench) -> None:
+def test_a_rollback_whose_incumbent_was_deleted_is_outdated(bench: Bench) -> None:
     served(bench)
     bench.errands.execute(bench.ask("rollback churn --reason worse", BOB).id)
     bench.registry.delete_version("churn", 4)
@@ -127,7 +127,7 @@ def test_a_rollback_whose_incumbent_was_deleted_is_outdated_and_not_failed(bench
     assert bench.moves_of()[0].state is TransitionState.STALE
 
 
-def test_the_alias_is_left_alone_by_a_process_that_was_taken_over_before_it(
+def test_a_process_replaced_before_the_alias_leaves_it_alone(
     bench: Bench, request_: Request, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other, read = second_bench(bench), bench.ledger.read
@@ -145,7 +145,7 @@ def test_the_alias_is_left_alone_by_a_process_that_was_taken_over_before_it(
     assert bench.registry.model("churn").aliases["champion"] == 3
 
 
-def test_a_move_is_taken_over_after_sixty_seconds_and_not_before(bench: Bench, request_: Request) -> None:
+def test_a_transition_is_taken_over_after_sixty_seconds(bench: Bench, request_: Request) -> None:
     other = second_bench(bench)
     tries: list[int] = []
 
@@ -160,7 +160,7 @@ def test_a_move_is_taken_over_after_sixty_seconds_and_not_before(bench: Bench, r
     assert tries == [1, 2]
 
 
-def test_a_rollback_that_waits_for_the_registry_says_so_once_in_its_thread(bench: Bench) -> None:
+def test_a_rollback_waiting_for_the_registry_says_so_once(bench: Bench) -> None:
     served(bench)
     bench.errands.execute(bench.ask("rollback churn --reason worse", BOB).id)
     bench.registry.is_down = True
@@ -174,7 +174,7 @@ def test_a_rollback_that_waits_for_the_registry_says_so_once_in_its_thread(bench
     assert bench.registry.holders() == [3]
 
 
-def test_an_archiving_that_waits_for_the_registry_says_nothing(bench: Bench) -> None:
+def test_an_archive_waiting_for_the_registry_says_nothing(bench: Bench) -> None:
     bench.errands.execute(bench.ask("archive churn 4", BOB).id)
     bench.registry.is_down = True
     before = {note.key for note in bench.notes()}
@@ -182,7 +182,7 @@ def test_an_archiving_that_waits_for_the_registry_says_nothing(bench: Bench) -> 
     assert {note.key for note in bench.notes()} == before
 
 
-def test_a_move_that_waits_redraws_its_card(bench: Bench, request_: Request) -> None:
+def test_a_waiting_transition_redraws_its_card(bench: Bench, request_: Request) -> None:
     bench.registry.is_down = True
     bench.moves.execute_due("churn")
     assert f"card:{request_.id}:waiting" in {note.key for note in bench.notes()}

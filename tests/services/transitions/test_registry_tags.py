@@ -1,4 +1,4 @@
-"""Whoever only sees MLflow sees in the tags what the ledger says."""
+"""MLflow's tags show what the ledger says."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def tags(bench: Bench, version: int = 4) -> Mapping[str, str]:
     return bench.registry.version("churn", version).tags
 
 
-def test_an_open_request_is_seen(bench: Bench) -> None:
+def test_the_tags_show_an_open_request(bench: Bench) -> None:
     bench.open("promote churn 4 production --reason 'better f1'")
     assert dict(tags(bench)) == {
         "approval_status": "production_requested",
@@ -30,7 +30,7 @@ def test_an_open_request_is_seen(bench: Bench) -> None:
     }
 
 
-def test_a_promotion_is_seen_with_who_approved(bench: Bench) -> None:
+def test_the_tags_show_a_promotion_and_its_approvers(bench: Bench) -> None:
     bench.approved()
     bench.moves.execute_due("churn")
     seen = tags(bench)
@@ -62,7 +62,7 @@ def test_a_promotion_is_added_to_the_description_once(bench: Bench) -> None:
     assert bench.registry.version("churn", 4).description == f"wider trees\n{line}"
 
 
-def test_several_approvers_are_comma_joined(bench: Bench) -> None:
+def test_several_approvers_are_separated_by_commas(bench: Bench) -> None:
     bench.registry.add_model("two", versions=1)
     request = bench.open("promote two 1 production")
     bench.approve(request, BOB)
@@ -72,12 +72,12 @@ def test_several_approvers_are_comma_joined(bench: Bench) -> None:
     assert bench.registry.version("two", 1).tags["approver"] == "UBOB,UCAROL"
 
 
-def test_a_rejection_is_seen(bench: Bench) -> None:
+def test_the_tags_show_a_rejection(bench: Bench) -> None:
     bench.reject(bench.open())
     assert tags(bench)["approval_status"] == "rejected"
 
 
-def test_what_ended_without_a_move_puts_the_former_status_back(bench: Bench) -> None:
+def test_a_request_without_a_transition_restores_the_former_status(bench: Bench) -> None:
     bench.registry.set_tags("churn", 4, {"approval_status": "approved_staging"})
     bench.open()
     bench.mirror.write_due()
@@ -86,7 +86,7 @@ def test_what_ended_without_a_move_puts_the_former_status_back(bench: Bench) -> 
     assert tags(bench)["approval_status"] == "approved_staging"
 
 
-def test_what_had_no_status_before_has_none_again(bench: Bench) -> None:
+def test_a_version_without_a_former_status_has_none_again(bench: Bench) -> None:
     request = bench.open()
     bench.mirror.write_due()
     bench.cancel(request, ALICE)
@@ -102,7 +102,7 @@ def refuse() -> None:
 
 
 def end(bench: Bench, request: Request, how: str) -> None:
-    """Let a request end in one of the ways that move nothing."""
+    """End a request in one of the ways without a transition."""
     if how == "cancelled":
         bench.cancel(request, ALICE)
     elif how == "expired":
@@ -121,9 +121,7 @@ def end(bench: Bench, request: Request, how: str) -> None:
 
 @pytest.mark.parametrize("before", [{}, MINE], ids=["none before", "some before"])
 @pytest.mark.parametrize("how", ["cancelled", "expired", "stale", "failed"])
-def test_what_ended_without_a_move_leaves_the_tags_as_they_were(
-    bench: Bench, how: str, before: Mapping[str, str]
-) -> None:
+def test_a_request_without_a_transition_restores_the_tags(bench: Bench, how: str, before: Mapping[str, str]) -> None:
     bench.registry.set_tags("churn", 4, before)
     request = bench.open(ALL)
     assert tags(bench)["validation_f1"] == "0.92"
@@ -131,12 +129,12 @@ def test_what_ended_without_a_move_leaves_the_tags_as_they_were(
     assert dict(tags(bench)) == before
 
 
-def test_a_request_that_is_over_before_its_tags_are_written_leaves_none(bench: Bench) -> None:
+def test_a_request_that_ends_before_its_tags_are_written_leaves_none(bench: Bench) -> None:
     bench.cancel(bench.open(ALL), ALICE)
     assert dict(tags(bench)) == {}
 
 
-def test_a_request_opened_before_the_former_one_s_tags_are_gone_restores_none_of_them(bench: Bench) -> None:
+def test_a_request_opened_before_the_former_tags_are_gone_does_not_restore_them(bench: Bench) -> None:
     first = bench.open(ALL)
     bench.mirror.write_due()
     bench.cancel(first, ALICE)
@@ -147,7 +145,7 @@ def test_a_request_opened_before_the_former_one_s_tags_are_gone_restores_none_of
     assert dict(tags(bench)) == {}
 
 
-def test_the_former_request_s_tags_that_are_written_away_while_the_next_one_opens_are_not_restored(
+def test_former_tags_removed_while_the_next_request_opens_are_not_restored(
     bench: Bench,
 ) -> None:
     first = bench.open(ALL)
@@ -166,7 +164,7 @@ def test_the_former_request_s_tags_that_are_written_away_while_the_next_one_open
 
 
 @pytest.mark.parametrize("order", ["first in, first out", "last in, first out"])
-def test_two_requests_for_one_version_leave_its_tags_as_they_were(bench: Bench, order: str) -> None:
+def test_two_requests_for_one_version_restore_its_tags(bench: Bench, order: str) -> None:
     bench.registry.set_tags("churn", 4, MINE)
     to_staging = bench.open("promote churn 4 staging --reason 'try it'")
     bench.clock.advance(seconds=1)
@@ -182,7 +180,7 @@ def test_two_requests_for_one_version_leave_its_tags_as_they_were(bench: Bench, 
     assert dict(tags(bench)) == MINE
 
 
-def test_a_late_end_leaves_a_promotion_s_tags(bench: Bench) -> None:
+def test_a_late_end_does_not_change_a_promotion_s_tags(bench: Bench) -> None:
     request = bench.approved(ALL)
     to_staging = bench.open("promote churn 4 staging")
     bench.moves.execute_due("churn")
@@ -195,12 +193,12 @@ def test_a_late_end_leaves_a_promotion_s_tags(bench: Bench) -> None:
     assert (seen["requester"], seen["request_reason"]) == ("UALICE", request.reason)
 
 
-def test_a_rejection_keeps_what_was_asked(bench: Bench) -> None:
+def test_a_rejection_keeps_the_request_s_tags(bench: Bench) -> None:
     bench.reject(bench.open(ALL))
     assert (tags(bench)["approval_status"], tags(bench)["requester"]) == ("rejected", "UALICE")
 
 
-def test_of_a_request_that_an_older_registrar_opened_the_status_goes_back(bench: Bench) -> None:
+def test_the_status_is_restored_for_a_request_from_an_older_release(bench: Bench) -> None:
     bench.registry.set_tags("churn", 4, MINE)
     request = bench.open(ALL)
     assert request.seen is not None
@@ -211,24 +209,24 @@ def test_of_a_request_that_an_older_registrar_opened_the_status_goes_back(bench:
     assert (left["approval_status"], left["requester"]) == ("approved_staging", "UALICE")
 
 
-def test_tags_wait_for_a_registry_that_is_away(bench: Bench) -> None:
+def test_tags_wait_for_an_unavailable_registry(bench: Bench) -> None:
     bench.open()
     bench.registry.is_down = True
     assert bench.mirror.write_due() == 0
     bench.registry.is_down = False
-    assert bench.mirror.write_due() == 0  # its time has not come
+    assert bench.mirror.write_due() == 0  # it isn't due yet
     bench.clock.advance(minutes=5)
     assert tags(bench)["approval_status"] == "production_requested"
 
 
-def test_a_version_that_is_gone_holds_up_nobody(bench: Bench) -> None:
+def test_a_deleted_version_does_not_block_other_updates(bench: Bench) -> None:
     bench.open("promote churn 4 production")
     bench.registry.delete_version("churn", 4)
     bench.open("promote churn 1 staging")
     assert tags(bench, 1)["approval_status"] == "staging_requested"
 
 
-def test_the_champion_is_moved_and_the_challenger_let_go(bench: Bench) -> None:
+def test_a_promotion_moves_the_champion_and_removes_the_challenger(bench: Bench) -> None:
     bench.registry.set_alias("churn", "challenger", 2)
     bench.approved("promote churn 2 production")
     bench.moves.execute_due("churn")
@@ -236,14 +234,14 @@ def test_the_champion_is_moved_and_the_challenger_let_go(bench: Bench) -> None:
     assert dict(bench.registry.model("churn").aliases) == {"champion": 2}
 
 
-def test_a_move_costs_three_requests_and_two_for_its_facts(bench: Bench) -> None:
+def test_a_transition_takes_three_requests_and_two_for_its_facts(bench: Bench) -> None:
     bench.approved()
     bench.registry.request_counts.clear()
     bench.moves.execute_due("churn")
     assert dict(bench.registry.request_counts) == {"versions": 1, "transition": 1, "set_alias": 1, "model": 2}
 
 
-def test_a_move_that_keeps_the_former_holder_costs_no_more(bench: Bench) -> None:
+def test_a_transition_that_keeps_the_former_holder_takes_no_more_requests(bench: Bench) -> None:
     bench.approved("promote churn 1 production --keep-existing")
     bench.registry.request_counts.clear()
     bench.moves.execute_due("churn")

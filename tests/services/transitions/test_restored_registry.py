@@ -1,4 +1,4 @@
-"""A restored registry, ordinary drift, and starts at which nothing can be checked."""
+"""A restored registry, ordinary drift, and starts without a comparison."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from tests.support.services.restored_machine import (
 
 
 def _copied(registry: FaultyRegistry) -> dict[str, Any]:
-    """Return what the registry holds, as a backup of its database does."""
+    """Return a copy of the registry's contents, like a backup of its database."""
     return {
         name: replace(model, versions=dict(model.versions), aliases=dict(model.aliases))
         for name, model in registry._models.items()
     }
 
 
-def test_a_registry_from_before_a_move_holds_what_waits(machine: RestorableMachine) -> None:
+def test_a_registry_from_before_a_transition_holds_pending_work(machine: RestorableMachine) -> None:
     bench = start_and_recover(machine)
     backup = _copied(machine.registry)
     machine.clock.advance(hours=1)
@@ -53,7 +53,7 @@ def test_a_registry_from_before_a_move_holds_what_waits(machine: RestorableMachi
 # -- no hold -----------------------------------------------------------------------------------------------------------
 
 
-def test_ordinary_drift_with_nothing_waiting_is_only_reported(machine: RestorableMachine) -> None:
+def test_drift_without_pending_work_is_only_reported(machine: RestorableMachine) -> None:
     start_and_recover(machine)
     machine.clock.advance(hours=1)
     machine.registry.by_hand("churn", 4, Stage.PRODUCTION)
@@ -63,7 +63,7 @@ def test_ordinary_drift_with_nothing_waiting_is_only_reported(machine: Restorabl
     assert "v4" in str(bench.findings()[-1].lines)
 
 
-def test_drift_holds_where_a_move_waits(machine: RestorableMachine) -> None:
+def test_drift_holds_a_pending_transition(machine: RestorableMachine) -> None:
     bench = start_and_recover(machine)
     machine.clock.advance(hours=1)
     bench.approved("promote churn 1 production")
@@ -74,7 +74,7 @@ def test_drift_holds_where_a_move_waits(machine: RestorableMachine) -> None:
 
 
 @pytest.mark.parametrize("where", ["before", "after"])
-def test_a_crash_in_the_middle_of_a_move_recovers_without_a_hold(machine: RestorableMachine, where: str) -> None:
+def test_a_crash_during_a_transition_recovers_without_a_hold(machine: RestorableMachine, where: str) -> None:
     bench = start_and_recover(machine)
     machine.clock.advance(hours=1)
     request = bench.approved("promote churn 4 production")
@@ -94,7 +94,7 @@ def test_a_crash_in_the_middle_of_a_move_recovers_without_a_hold(machine: Restor
     assert machine.registry.holders() == [4]
 
 
-def test_a_stop_between_a_move_and_the_next_look_holds_nothing(machine: RestorableMachine) -> None:
+def test_a_stop_between_a_transition_and_the_next_poll_holds_nothing(machine: RestorableMachine) -> None:
     bench = start_and_recover(machine)
     machine.clock.advance(hours=1)
     bench.approved("promote churn 4 production")
@@ -120,10 +120,10 @@ def test_tags_from_before_this_ledger_hold_nothing(machine: RestorableMachine) -
     assert hold_of(bench) is None
 
 
-# -- when it can't be checked ------------------------------------------------------------------------------------------
+# -- starts without a comparison ---------------------------------------------------------------------------------------
 
 
-def test_while_mlflow_is_down_nothing_that_was_waiting_is_executed(machine: RestorableMachine) -> None:
+def test_pending_work_is_not_executed_while_mlflow_is_down(machine: RestorableMachine) -> None:
     promote_and_roll_back(machine)
     bench = machine.start()
     machine.registry.is_down = True
@@ -135,7 +135,7 @@ def test_while_mlflow_is_down_nothing_that_was_waiting_is_executed(machine: Rest
     assert machine.registry.holders() == [3]
 
 
-def test_a_start_asks_once_a_page_and_once_for_each_model_that_changed_or_waits(machine: RestorableMachine) -> None:
+def test_a_start_takes_one_request_per_page_and_per_changed_or_pending_model(machine: RestorableMachine) -> None:
     machine.registry.add_model("quiet", versions=3)
     machine.registry.add_model("busy", versions=1)
     bench = start_and_recover(machine)
@@ -150,7 +150,7 @@ def test_a_start_asks_once_a_page_and_once_for_each_model_that_changed_or_waits(
     assert machine.registry.request_counts.total() == 3
 
 
-def test_another_process_that_moves_a_model_meanwhile_is_no_evidence(machine: RestorableMachine) -> None:
+def test_a_transition_by_another_process_is_not_evidence(machine: RestorableMachine) -> None:
     bench = start_and_recover(machine)
     machine.clock.advance(hours=1)
     bench.approved("promote churn 4 production")

@@ -1,4 +1,4 @@
-"""Restored backups, found at a start: real file copies of the ledger, and the registry as it was or is."""
+"""Restored backups, detected at startup: real file copies of the ledger, with the old or current registry."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.support.services.restored_machine import (
     start_and_recover,
 )
 
-ANN = Operator("ann")  # sits at the bot's machine
+ANN = Operator("ann")  # an operator on the bot's machine
 
 
 def lines(bench: Bench) -> str:
@@ -40,7 +40,7 @@ def lines(bench: Bench) -> str:
 # -- a restored ledger -------------------------------------------------------------------------------------------------
 
 
-def test_a_promotion_that_turned_out_bad_is_not_made_again(machine: RestorableMachine) -> None:
+def test_a_rolled_back_promotion_is_not_repeated(machine: RestorableMachine) -> None:
     promote_and_roll_back(machine)
     bench = machine.start()
     recover(bench)
@@ -49,7 +49,7 @@ def test_a_promotion_that_turned_out_bad_is_not_made_again(machine: RestorableMa
     assert "rollback_date" in lines(bench)
 
 
-def test_the_channel_hears_once_what_was_found_and_what_to_do(machine: RestorableMachine) -> None:
+def test_the_channel_gets_one_message_with_the_next_steps(machine: RestorableMachine) -> None:
     promote_and_roll_back(machine)
     recover(machine.start())
     bench = machine.start()
@@ -61,7 +61,7 @@ def test_the_channel_hears_once_what_was_found_and_what_to_do(machine: Restorabl
     assert bench.tags().count(EventTag.WORK_HELD.value) == 1
 
 
-def test_a_version_that_was_rolled_back_after_the_backup_is_blocked_at_once(machine: RestorableMachine) -> None:
+def test_a_version_rolled_back_after_the_backup_is_blocked_immediately(machine: RestorableMachine) -> None:
     promote_and_roll_back(machine)
     bench = machine.start()
     recover(bench)
@@ -70,7 +70,7 @@ def test_a_version_that_was_rolled_back_after_the_backup_is_blocked_at_once(mach
     assert EventTag.BLOCKED.value in bench.tags()
 
 
-def test_a_blocked_version_that_was_approved_again_and_rolled_back_again_is_not_moved_once_accepted(
+def test_a_version_rolled_back_again_is_not_promoted_after_accepting(
     machine: RestorableMachine,
 ) -> None:
     production = {"approvers": ["lead"], "gates": [{"not_blocked": False}]}
@@ -89,7 +89,7 @@ def test_a_blocked_version_that_was_approved_again_and_rolled_back_again_is_not_
     assert machine.registry.holders() == [3]
 
 
-def test_accepting_carries_out_what_was_waiting_with_all_its_checks(machine: RestorableMachine) -> None:
+def test_accepting_resumes_pending_work_with_all_its_checks(machine: RestorableMachine) -> None:
     promote_and_roll_back(machine, version=4)
     bench = machine.start()
     recover(bench)
@@ -97,12 +97,12 @@ def test_accepting_carries_out_what_was_waiting_with_all_its_checks(machine: Res
     recover(bench)
     with bench.ledger.read() as reading:
         (request,) = reading.requests()
-    assert request.state is RequestState.STALE  # v4 isn't where it was when that was approved
+    assert request.state is RequestState.STALE  # v4 has moved since that was approved
     assert machine.registry.holders() == [3]
     assert EventTag.HOLD_ACCEPTED.value in bench.tags()
 
 
-def test_dropping_ends_the_move_its_request_and_the_hold(machine: RestorableMachine) -> None:
+def test_dropping_ends_the_transition_its_request_and_the_hold(machine: RestorableMachine) -> None:
     promote_and_roll_back(machine)
     bench = machine.start()
     recover(bench)
@@ -120,7 +120,7 @@ def test_dropping_ends_the_move_its_request_and_the_hold(machine: RestorableMach
     assert machine.registry.holders() == [3]
 
 
-def test_only_admins_and_whoever_sits_at_the_machine_lift_a_hold(machine: RestorableMachine) -> None:
+def test_only_admins_and_the_machine_s_operator_can_lift_a_hold(machine: RestorableMachine) -> None:
     promote_and_roll_back(machine)
     bench = machine.start()
     recover(bench)
@@ -131,13 +131,13 @@ def test_only_admins_and_whoever_sits_at_the_machine_lift_a_hold(machine: Restor
     assert hold_of(bench) is None
 
 
-def test_where_nothing_is_held_there_is_nothing_to_lift(machine: RestorableMachine) -> None:
+def test_lifting_without_a_hold_is_refused(machine: RestorableMachine) -> None:
     bench = start_and_recover(machine)
-    with pytest.raises(Refused, match="Nothing is held"):
+    with pytest.raises(Refused, match="Nothing is on hold"):
         bench.restores.accept(DAVE, "why not", origin="terminal")
 
 
-def test_lifting_before_anybody_compared_needs_the_registry(machine: RestorableMachine) -> None:
+def test_lifting_before_a_comparison_needs_the_registry(machine: RestorableMachine) -> None:
     promote_and_roll_back(machine)
     bench = machine.start()
     machine.registry.is_down = True
@@ -148,7 +148,7 @@ def test_lifting_before_anybody_compared_needs_the_registry(machine: RestorableM
     assert bench.moves.models_with_unfinished() == []
 
 
-def test_a_request_that_was_rejected_after_the_backup_cannot_be_decided_until_it_is_accepted(
+def test_a_held_request_cannot_be_decided_until_the_hold_is_accepted(
     machine: RestorableMachine,
 ) -> None:
     bench = start_and_recover(machine)
@@ -162,13 +162,13 @@ def test_a_request_that_was_rejected_after_the_backup_cannot_be_decided_until_it
     bench = machine.start()
     recover(bench)
     for vote in (bench.approve, bench.reject):
-        with pytest.raises(Refused, match="held"):
+        with pytest.raises(Refused, match="on hold"):
             vote(request)
     bench.restores.accept(DAVE, "we talked about it", origin="terminal")
     assert bench.approve(request).request.state is RequestState.APPROVED
 
 
-def test_a_command_that_waited_is_not_carried_out_until_it_is_accepted(machine: RestorableMachine) -> None:
+def test_a_held_command_is_not_executed_until_the_hold_is_accepted(machine: RestorableMachine) -> None:
     bench = start_and_recover(machine)
     bench.approved("promote churn 4 production")
     bench.moves.execute_due("churn")
@@ -195,7 +195,7 @@ def test_a_command_that_waited_is_not_carried_out_until_it_is_accepted(machine: 
         assert reading.queued_command(ask.id).state is QueuedCommandState.REFUSED
 
 
-def test_old_tags_are_not_written_over_newer_ones(machine: RestorableMachine) -> None:
+def test_old_tags_do_not_overwrite_newer_ones(machine: RestorableMachine) -> None:
     bench = start_and_recover(machine)
     request = bench.open("promote churn 4 production")
     machine.back_up()
@@ -211,7 +211,7 @@ def test_old_tags_are_not_written_over_newer_ones(machine: RestorableMachine) ->
         assert [one.id for one in reading.held_work().tag_updates] == []
 
 
-def test_during_a_hold_an_engineer_still_rolls_back(machine: RestorableMachine) -> None:
+def test_an_engineer_can_roll_back_during_a_hold(machine: RestorableMachine) -> None:
     bench = start_and_recover(machine)
     bench.approved("promote churn 4 production")
     bench.moves.execute_due("churn")
@@ -244,7 +244,7 @@ def anchored(machine: RestorableMachine, bench: Bench) -> Path:
     return file
 
 
-def test_an_anchor_with_a_later_head_holds_even_where_nothing_waits(machine: RestorableMachine) -> None:
+def test_an_anchor_with_a_later_head_opens_a_hold_without_pending_work(machine: RestorableMachine) -> None:
     bench = start_and_recover(machine)
     machine.back_up()
     bench.reject(bench.open())
@@ -261,7 +261,7 @@ def test_an_anchor_with_a_later_head_holds_even_where_nothing_waits(machine: Res
     assert hold_of(bench) is None
 
 
-def test_an_anchor_that_agrees_or_cannot_be_read_holds_nothing(machine: RestorableMachine) -> None:
+def test_a_matching_or_unreadable_anchor_opens_no_hold(machine: RestorableMachine) -> None:
     bench = start_and_recover(machine)
     bench.open()
     file = anchored(machine, bench)
@@ -274,7 +274,7 @@ def test_an_anchor_that_agrees_or_cannot_be_read_holds_nothing(machine: Restorab
     assert hold_of(bench) is None
 
 
-def test_an_anchor_with_another_hash_holds(machine: RestorableMachine) -> None:
+def test_an_anchor_with_another_hash_opens_a_hold(machine: RestorableMachine) -> None:
     bench = start_and_recover(machine)
     bench.open()
     file = anchored(machine, bench)

@@ -1,8 +1,9 @@
-"""Moved is not yet serving: the serving side is asked over HTTP until it agrees, or its time is over."""
+"""Serving checks: the endpoint is probed over HTTP until it agrees or the check times out."""
 
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -27,13 +28,13 @@ from tests.support.services.fakes import FaultyRegistry, ManualClock
 
 
 def says(version: object) -> PlannedReply:
-    """Return the reply of a serving side that serves this version."""
+    """Return the reply of an endpoint that serves this version."""
     return PlannedReply(body=json.dumps({"data": {"model": {"version": version}}}).encode())
 
 
 @dataclass(kw_only=True)
 class ServingHarness:
-    """A bench whose policy says where to ask, and who asks."""
+    """A bench whose policy has probes, and the service that runs them."""
 
     bench: Bench
     there: HttpReceiver
@@ -43,37 +44,39 @@ class ServingHarness:
         self.servings = ServingChecks(self.bench.context, HttpServingProbes())
 
     def promote(self, version: int = 4, model: str = "churn") -> str:
-        """Move a version to Production, and return the move's id."""
+        """Promote a version to Production, and return the transition's ID."""
         self.bench.clock.advance(seconds=1)
         request = self.bench.approved(f"promote {model} {version} production")
         self.bench.moves.execute_due(model)
         return f"promotion:{request.id}"
 
     def ask_after(self, **span: float) -> int:
-        """Let time pass, and ask what is due."""
+        """Advance the clock, and run the checks that are due."""
         self.bench.clock.advance(**span)
         return self.servings.run_due()
 
     def of(self, move: str) -> ServingCheck:
-        """Return where the question after a move stands."""
+        """Return the serving check of a transition."""
         with self.bench.ledger.read() as reading:
             found = reading.serving_check(move)
         assert found is not None
         return found
 
     def news(self, move: str) -> list[str]:
-        """Return what the thread of a promotion hears of serving, in order."""
+        """Return the messages about serving in a promotion's thread, in order."""
         lane = move.partition(":")[2]
         return [
             str(unpack_sentence(note.data["say"]))
             for note in self.bench.notes()
-            if note.lane == lane and note.kind is MessageKind.THREAD_REPLY and "erv" in str(note.data["say"])
+            if note.lane == lane
+            and note.kind is MessageKind.THREAD_REPLY
+            and re.search("Serving|endpoint", str(note.data["say"]))
         ]
 
 
 @pytest.fixture
 def asked(sqlite_url: str) -> Iterator[ServingHarness]:
-    """Return a bench where `churn` and `churn-eu` have somebody to ask, and `fraud` has not."""
+    """Return a bench where `churn` and `churn-eu` have a probe, and `fraud` doesn't."""
     ledger = SqlLedger(sqlite_url)
     with run_receiver() as there:
         registry = FaultyRegistry()
@@ -87,15 +90,15 @@ def asked(sqlite_url: str) -> Iterator[ServingHarness]:
     ledger.close()
 
 
-# -- the story ---------------------------------------------------------------------------------------------------------
+# -- the life of a check -----------------------------------------------------------------------------------------------
 
 
-def test_it_is_asked_until_it_agrees_and_the_thread_tells_both(asked: ServingHarness) -> None:
+def test_the_endpoint_is_probed_until_it_agrees(asked: ServingHarness) -> None:
     asked.there.replies = [says(3), says("v4")]
     move = asked.promote()
-    assert asked.news(move) == ["Registry moved to v4, serving not confirmed yet."]
+    assert asked.news(move) == ["Registry updated to v4. Waiting for the endpoint to report it."]
     assert asked.ask_after(seconds=0) == 0
-    assert asked.there.got == []  # the first time a second after the move
+    assert asked.there.got == []  # the first probe is a second after the transition
     assert asked.ask_after(seconds=1) == 0
     assert asked.of(move).seen == "3"
     assert asked.ask_after(seconds=4) == 0
@@ -110,26 +113,26 @@ def test_it_is_asked_until_it_agrees_and_the_thread_tells_both(asked: ServingHar
     assert len(asked.there.got) == 2
 
 
-def test_when_the_time_is_over_the_thread_hears_what_is_reported_instead(asked: ServingHarness) -> None:
+def test_the_thread_names_the_version_reported_at_the_deadline(asked: ServingHarness) -> None:
     asked.there.replies = [says(3)]
     move = asked.promote()
     asked.ask_after(seconds=1)
     assert asked.ask_after(minutes=10) == 1
     assert asked.of(move).state is ServingCheckState.TIMED_OUT
     [_, said] = asked.news(move)
-    assert said.startswith("Not serving v4: 10m after the move the serving side still reports v3.")
+    assert said.startswith("The registry has v4, but 10m after the transition the endpoint still reports v3.")
     assert asked.bench.tags()[-1] == EventTag.SERVING_TIMED_OUT.value
 
 
-def test_when_it_cannot_be_read_the_thread_hears_why(asked: ServingHarness) -> None:
+def test_the_thread_says_why_no_version_could_be_read(asked: ServingHarness) -> None:
     asked.there.replies = [PlannedReply(502)]
     move = asked.promote()
     asked.ask_after(minutes=11)
     [_, said] = asked.news(move)
-    assert said.startswith("Not confirmed that v4 serves: for 10m the serving side could not be asked (HTTP 502).")
+    assert said.startswith("Can't confirm that v4 is serving: the endpoint reported no version for 10m (HTTP 502).")
 
 
-def test_a_model_that_is_gone_is_asked_no_more(asked: ServingHarness) -> None:
+def test_a_deleted_model_is_no_longer_probed(asked: ServingHarness) -> None:
     asked.bench.watch.poll()
     first = asked.promote()
     asked.bench.registry.delete_model("churn")
@@ -138,14 +141,14 @@ def test_a_model_that_is_gone_is_asked_no_more(asked: ServingHarness) -> None:
     assert asked.ask_after(hours=1) == 0
 
 
-def test_an_agreement_at_the_last_moment_counts(asked: ServingHarness) -> None:
+def test_a_report_at_the_last_moment_counts(asked: ServingHarness) -> None:
     asked.there.replies = [says(4)]
     move = asked.promote()
-    asked.ask_after(hours=2)  # we were down meanwhile
+    asked.ask_after(hours=2)  # the bot was down in the meantime
     assert asked.of(move).state is ServingCheckState.CONFIRMED
 
 
-def test_the_next_move_overtakes_the_question(asked: ServingHarness) -> None:
+def test_the_next_transition_supersedes_the_check(asked: ServingHarness) -> None:
     asked.there.replies = [says(2)]
     first = asked.promote(4)
     second = asked.promote(2)
@@ -153,11 +156,11 @@ def test_the_next_move_overtakes_the_question(asked: ServingHarness) -> None:
     assert asked.ask_after(seconds=1) == 1
     assert asked.of(second).state is ServingCheckState.CONFIRMED
     assert asked.news(first)[1:] == [
-        "Production has moved again before the serving side reported v4; nobody asks for it any more."
+        "Production changed again before the endpoint reported v4. I stopped checking for it."
     ]
 
 
-def test_a_move_while_it_is_asked_overtakes_the_answer(asked: ServingHarness) -> None:
+def test_a_transition_during_a_probe_supersedes_its_result(asked: ServingHarness) -> None:
     hold = threading.Event()
     asked.there.replies = [PlannedReply(body=says(4).body, hold=hold)]
     first = asked.promote(4)
@@ -173,13 +176,13 @@ def test_a_move_while_it_is_asked_overtakes_the_answer(asked: ServingHarness) ->
     assert "Serving v4" not in " ".join(asked.news(first))
 
 
-def test_without_a_probe_nothing_is_said(asked: ServingHarness) -> None:
+def test_there_is_no_message_without_a_probe(asked: ServingHarness) -> None:
     move = asked.promote(model="fraud")
     assert asked.news(move) == []
     assert asked.ask_after(hours=1) == 0
 
 
-def test_what_others_moved_is_asked_in_the_thread_of_what_was_found(asked: ServingHarness) -> None:
+def test_the_check_of_a_transition_made_in_mlflow_is_in_the_drift_notice_s_thread(asked: ServingHarness) -> None:
     asked.bench.watch.poll()
     asked.bench.clock.advance(minutes=1)
     asked.bench.registry.by_hand("churn", 2, Stage.PRODUCTION)
@@ -191,10 +194,10 @@ def test_what_others_moved_is_asked_in_the_thread_of_what_was_found(asked: Servi
     assert lanes == [finding.id, finding.id]
 
 
-# -- what can go wrong -------------------------------------------------------------------------------------------------
+# -- failures ----------------------------------------------------------------------------------------------------------
 
 
-def test_one_that_hangs_keeps_nobody_waiting(asked: ServingHarness) -> None:
+def test_a_hanging_endpoint_does_not_delay_others(asked: ServingHarness) -> None:
     hold = threading.Event()
     asked.there.replies = [PlannedReply(hold=hold), says(4)]
     asked.promote(model="churn")
@@ -203,13 +206,13 @@ def test_one_that_hangs_keeps_nobody_waiting(asked: ServingHarness) -> None:
     hanging.start()
     assert asked.there.is_asked.wait(10)
     other = asked.promote(model="churn-eu")
-    assert asked.ask_after(seconds=1) == 1  # while the first one hangs, which nobody asks a second time
+    assert asked.ask_after(seconds=1) == 1  # while the first one hangs, which isn't probed a second time
     assert asked.of(other).state is ServingCheckState.CONFIRMED
     hold.set()
     hanging.join(10)
 
 
-def test_a_probe_that_raises_stops_nobody_else(asked: ServingHarness, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failing_probe_does_not_stop_others(asked: ServingHarness, caplog: pytest.LogCaptureFixture) -> None:
     class Wild:
         def serving_version(self, probe: ServingProbe, model: str) -> str:
             if model == "churn":
@@ -224,7 +227,7 @@ def test_a_probe_that_raises_stops_nobody_else(asked: ServingHarness, caplog: py
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_what_a_dead_process_was_asking_is_asked_by_another(asked: ServingHarness) -> None:
+def test_another_process_takes_over_a_dead_process_s_check(asked: ServingHarness) -> None:
     class Dying:
         def serving_version(self, probe: ServingProbe, model: str) -> str:
             raise SystemExit
@@ -235,20 +238,20 @@ def test_what_a_dead_process_was_asking_is_asked_by_another(asked: ServingHarnes
         asked.ask_after(seconds=1)
     asked.servings = ServingChecks(second_bench(asked.bench).context, HttpServingProbes())
     asked.there.replies = [says(4)]
-    assert asked.ask_after(seconds=1) == 0  # it may still be asking
+    assert asked.ask_after(seconds=1) == 0  # its probe may still be running
     assert asked.ask_after(seconds=CLAIM_LEASE.total_seconds()) == 1
     assert asked.of(move).state is ServingCheckState.CONFIRMED
 
 
-def test_a_policy_that_says_no_more_where_to_ask_ends_the_question(asked: ServingHarness) -> None:
+def test_a_check_ends_if_the_policy_no_longer_has_its_probe(asked: ServingHarness) -> None:
     move = asked.promote()
     asked.bench.context.active_policy.replace(validate_policy(POLICY), "new")
     asked.ask_after(seconds=1)
     asked.ask_after(minutes=10)
-    assert "the policy does not say any more where to ask" in asked.news(move)[-1]
+    assert "the policy no longer says where to check" in asked.news(move)[-1]
 
 
-# -- what a serving side says ------------------------------------------------------------------------------------------
+# -- endpoint responses ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -263,7 +266,7 @@ def test_a_policy_that_says_no_more_where_to_ask_ends_the_question(asked: Servin
         (b'{"data": {"models": [{"version": "6"}]}}', "data.models.0.version", "6"),
     ],
 )
-def test_a_version_is_read_where_it_stands(body: bytes, path: str, version: str) -> None:
+def test_a_version_is_read_from_its_configured_place(body: bytes, path: str, version: str) -> None:
     assert parse_reported_version(body, path) == version
 
 
@@ -282,8 +285,8 @@ def test_a_version_is_read_where_it_stands(body: bytes, path: str, version: str)
         b"\xff" * 99,
     ],
 )
-def test_where_no_version_stands_it_is_said(body: bytes) -> None:
-    with pytest.raises(Unreachable, match="the answer has no version at version"):
+def test_a_response_without_a_version_is_reported(body: bytes) -> None:
+    with pytest.raises(Unreachable, match="the response has no version at version"):
         parse_reported_version(body, "version")
 
 
@@ -301,19 +304,19 @@ def test_where_no_version_stands_it_is_said(body: bytes) -> None:
         ("66", False),
     ],
 )
-def test_a_version_is_known_with_and_without_its_v(said: str, is_it: bool) -> None:
+def test_a_version_matches_with_and_without_v(said: str, is_it: bool) -> None:
     assert reports_version(said, 6) is is_it
 
 
 @pytest.mark.parametrize("reply", [PlannedReply(hold=threading.Event()), PlannedReply(drips=True)])
-def test_a_call_takes_no_longer_than_it_may(reply: PlannedReply) -> None:
+def test_a_probe_respects_its_time_limit(reply: PlannedReply) -> None:
     with run_receiver() as there:
         there.replies = [reply]
-        with pytest.raises(Unreachable, match=r"no answer within 0\.2 s"):
+        with pytest.raises(Unreachable, match=r"no response within 0\.2 s"):
             send_request("GET", there.url, timeout=0.2, headers={})
 
 
-def test_of_a_long_answer_only_the_beginning_is_read() -> None:
+def test_only_the_beginning_of_a_long_response_is_read() -> None:
     with run_receiver() as there:
         there.replies = [PlannedReply(body=b"x" * 1_000_000)]
         assert send_request("GET", there.url, timeout=5, headers={}, max_bytes=10).body == b"x" * 10
