@@ -1,1 +1,1 @@
-"""`make bench`: Registrar beside bare Bolt, in one run on one machine; docs/benchmarks.md is what it prints."""
+"""`make bench`: Registrar compared with bare Bolt, in one run on one machine. The output is in docs/benchmarks.md."""

@@ -1,4 +1,4 @@
-"""Run the benchmarks, or those that are named, and print docs/benchmarks.md's tables; `--write` writes them into it."""
+"""Run all or the given benchmarks, and print docs/benchmarks.md's tables; `--write` updates that page."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "benchmarks.md"
 POLICY = 'roles: {lead: [U0LEAD]}\nmodels: {"*": {production: {approvers: [lead], required: 2}}}\n'
 AT_ONCE = (1, 32)
-LOOKUPS, DECISIONS, WARMUP = 600, 400, 60  # acknowledgements measured, and those before that are not
+LOOKUPS, DECISIONS, WARMUP = 600, 400, 60  # measured acknowledgements, and those before them for warming up
 
 
 @dataclass(frozen=True)
 class Figures:
-    """Seconds to acknowledgement: the median and the 99th percentile."""
+    """Seconds to the acknowledgement: the median and the 99th percentile."""
 
     p50: float
     p99: float
@@ -56,13 +56,13 @@ class Figures:
 
 
 def main() -> None:
-    """Measure everything or what is named, print it, and write it down when asked to."""
+    """Run all or the given benchmarks, print the results, and update the page if asked to."""
     parser = argparse.ArgumentParser(prog="make bench")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"only {' or '.join(PARTS)}")
-    parser.add_argument("--write", action="store_true", help=f"write the tables into {PAGE.name}")
+    parser.add_argument("--write", action="store_true", help=f"write the tables to {PAGE.name}")
     told = parser.parse_args()
     if unknown := set(told.parts) - PARTS.keys():
-        parser.error(f"there is no {' '.join(unknown)}")
+        parser.error(f"unknown part {' '.join(unknown)}")
     for part in told.parts or PARTS:
         machine = _machine()
         with tempfile.TemporaryDirectory() as folder:
@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def write(part: str, text: str) -> None:
-    """Put the figures in their place in the page."""
+    """Replace a part's results on the page."""
     mark = f"<!-- figures: {part} -->"
     before, found, after = PAGE.read_text(encoding="utf-8").partition(mark)
     _, _, tail = after.partition("<!-- end -->")
@@ -82,13 +82,13 @@ def write(part: str, text: str) -> None:
 
 
 def answering(folder: Path) -> str:
-    """Return the tables of acknowledgements, and of the start."""
+    """Return the tables of acknowledgements and of the startup."""
     with BenchSlack() as slack:
         return f"{acknowledgements(slack, folder)}\n\n{start_and_memory(slack, folder)}"
 
 
 def auditing(folder: Path) -> str:
-    """Return the tables of verifying the audit, and of its pages."""
+    """Return the tables of verifying the audit log and of its pages."""
     return f"{verifying(folder)}\n\n{paging(folder)}"
 
 
@@ -107,11 +107,11 @@ PARTS: dict[str, Callable[[Path], str]] = {
 
 Measure = Callable[[list[Payload], int, bool], list[float]]
 
-HEAD = ["at once", "bare Bolt", "lookup", "ratio of p50", "lookup, impatient", "ratio of p50", "decision"]
+HEAD = ["concurrent", "bare Bolt", "lookup", "ratio of p50", "lookup, impatient", "ratio of p50", "decision"]
 
 
 def acknowledgements(slack: BenchSlack, folder: Path) -> str:
-    """Return the table of acknowledgement times: bare Bolt, lookups and decisions, over both ways."""
+    """Return the table of acknowledgement times: bare Bolt, lookups, and decisions, over HTTP and Socket Mode."""
     rows = ["| way | " + " | ".join(HEAD) + " |", "|---" * (len(HEAD) + 1) + "|"]
     for way in ("HTTP", "Socket Mode"):
         with bare_bolt(slack, way) as send:
@@ -120,7 +120,7 @@ def acknowledgements(slack: BenchSlack, folder: Path) -> str:
         requests = pending_requests(home, len(AT_ONCE) * DECISIONS)
         with registrar(slack, home, way) as send:
             rows += [f"| {way} | {_row(slack, send, at_once, bare[at_once], requests)} |" for at_once in AT_ONCE]
-    return "Milliseconds to the acknowledgement, p50 / p99:\n\n" + "\n".join(rows)
+    return "Milliseconds to the acknowledgment, p50 / p99:\n\n" + "\n".join(rows)
 
 
 def _row(slack: BenchSlack, send: Measure, at_once: int, bare: Figures, requests: Iterator[str]) -> str:
@@ -137,7 +137,7 @@ def _lookups(slack: BenchSlack, send: Measure, at_once: int, *, patient: bool) -
 
 
 def measure(send: Measure, payloads: list[Payload], at_once: int, *, patient: bool) -> Figures:
-    """Send a few to warm up, then the rest, and return their figures."""
+    """Send a few payloads to warm up, then the rest, and return their times."""
     send(payloads[:WARMUP], at_once, patient)
     seconds = send(payloads[WARMUP:], at_once, patient)
     return Figures(statistics.median(seconds), statistics.quantiles(seconds, n=100)[98])
@@ -188,7 +188,7 @@ def _click(slack: BenchSlack, request_id: str) -> Payload:
 
 
 def pending_requests(home: Path, number: int) -> Iterator[str]:
-    """Put so many requests into a fresh ledger, each of a model of its own, and return their ids."""
+    """Create this many requests in a new ledger, each for its own model, and return their ids."""
     ledger = SqlLedger(f"sqlite:///{home / 'ledger.db'}")
     ledger.migrate()
     now = datetime.now(UTC)
@@ -219,7 +219,7 @@ def pending_requests(home: Path, number: int) -> Iterator[str]:
 
 @contextmanager
 def bare_bolt(slack: BenchSlack, way: str) -> Iterator[Measure]:
-    """Run bare Bolt in a process of its own."""
+    """Run bare Bolt in a separate process."""
     port = _free_port() if way == "HTTP" else 0
     slack.forget_sockets()
     process = subprocess.Popen(  # noqa: S603 - our own module
@@ -233,7 +233,7 @@ def bare_bolt(slack: BenchSlack, way: str) -> Iterator[Measure]:
 
 @contextmanager
 def registrar(slack: BenchSlack, home: Path, way: str) -> Iterator[Measure]:
-    """Run `registrar run` in a process of its own, on a SQLite ledger and a SQLite registry."""
+    """Run `registrar run` in a separate process, with a SQLite ledger and a SQLite registry."""
     process, port = start_registrar(slack, home, way)
     try:
         yield _sender(slack, way, port)
@@ -242,7 +242,7 @@ def registrar(slack: BenchSlack, home: Path, way: str) -> Iterator[Measure]:
 
 
 def start_registrar(slack: BenchSlack, home: Path, way: str) -> tuple[subprocess.Popen[str], int]:
-    """Start it and return once it has said that it is ready."""
+    """Start it, and return when it reports that it's ready."""
     home.mkdir(parents=True, exist_ok=True)
     (home / "registrar.yml").write_text(POLICY, encoding="utf-8")
     port = _free_port()
@@ -320,7 +320,7 @@ def _end(process: subprocess.Popen[Any]) -> None:
 
 
 def start_and_memory(slack: BenchSlack, folder: Path) -> str:
-    """Return how long the start takes and what the process holds, beside importing MLflow and bare Bolt."""
+    """Return the table of startup time and memory, compared with importing MLflow and bare Bolt."""
     home = folder / "start"
     first, _ = _start(slack, home)
     later = [_start(slack, home) for _ in range(3)]
@@ -332,9 +332,9 @@ def start_and_memory(slack: BenchSlack, folder: Path) -> str:
             "| | |",
             "|---|---|",
             f"| `import mlflow` alone | {imports:.1f} s |",
-            f"| `registrar run` until ready, first start (tables are made) | {first:.1f} s |",
+            f"| `registrar run` until ready, first start (creates the tables) | {first:.1f} s |",
             f"| `registrar run` until ready, later starts | {again:.1f} s, {again / imports:.2f} × the import |",
-            f"| memory once the registry was read | {memory:.0f} MB |",
+            f"| memory after the registry was read | {memory:.0f} MB |",
         ]
     )
 
@@ -344,7 +344,7 @@ def _start(slack: BenchSlack, home: Path) -> tuple[float, float]:
     process, port = start_registrar(slack, home, "HTTP")
     seconds = time.perf_counter() - began
     send = _sender(slack, "HTTP", port)
-    send([_command(slack, "list")], 1, True)  # its answer comes when MLflow is in memory
+    send([_command(slack, "list")], 1, True)  # its answer arrives after MLflow is loaded
     size = psutil.Process(process.pid).memory_info().rss / 2**20
     _end(process)
     return seconds, size
@@ -360,7 +360,7 @@ def _machine() -> str:
     day = f"{datetime.now(UTC):%Y-%m-%d}"
     cores = os.cpu_count()
     machine = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
-    return f"Measured on {day}: {cores} cores, {machine}; the load before was {os.getloadavg()[0]:.1f}."
+    return f"Measured on {day}: {cores} cores, {machine}; load average before: {os.getloadavg()[0]:.1f}."
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Verifying the audit: beside reading the rows alone, and making their hashes alone."""
+"""Verifying the audit log, compared with only reading the rows and only computing their hashes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EVENTS, ROUNDS, AIM = 100_000, 5, 5.0  # the aim in seconds
 
 
 def verifying(folder: Path) -> str:
-    """Return the table of verifying so many events."""
+    """Return the table of verifying this many events."""
     url = f"sqlite:///{folder / 'ledger.db'}"
     with closing(SqlLedger(url)) as ledger:
         ledger.migrate()
@@ -34,8 +34,8 @@ def verifying(folder: Path) -> str:
         [
             f"| {EVENTS:,} events | seconds |",
             "|---|---|",
-            f"| reading the rows alone | {taken['read']:.2f} |",
-            f"| making the hashes alone | {taken['hash']:.2f} |",
+            f"| reading the rows only | {taken['read']:.2f} |",
+            f"| computing the hashes only | {taken['hash']:.2f} |",
             f"| `audit verify` | {taken['verify']:.2f}, {times} (aim < {AIM:.0f} s: {is_met}) |",
         ]
     )

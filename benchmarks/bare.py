@@ -1,4 +1,4 @@
-"""Bare Bolt, to be measured beside: the same adapters, inline acknowledgement, and nothing in the listener."""
+"""Bare Bolt for comparison: the same adapters, inline acknowledgement, and an empty listener."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 
 
 def main() -> None:
-    """Serve over HTTP on the port given, or over Socket Mode where the port is 0."""
+    """Serve over HTTP on the given port, or over Socket Mode if the port is 0."""
     port = int(sys.argv[1])
     app = _app()
     if port:
@@ -28,7 +28,7 @@ def main() -> None:
 
 
 def _app() -> App:
-    client = WebClient(token="xoxb-bench", base_url=os.environ["SLACK_API_URL"])  # noqa: S106 - no token of anybody
+    client = WebClient(token="xoxb-bench", base_url=os.environ["SLACK_API_URL"])  # noqa: S106 - not a real token
     app = App(client=client, signing_secret="bench", process_before_response=True)  # noqa: S106
 
     def on_command(ack: Ack) -> None:

@@ -1,4 +1,4 @@
-"""Comparing versions at a real `mlflow server`: ours beside the plain way, and beside its own requests alone."""
+"""Comparing versions with a real `mlflow server`: ours, the plain way, and only the bare requests."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from tests.support.ledger.bulk_data import add_many_versions
 from tests.support.registry.mlflow_process import mlflow_subprocess
 from tests.support.registry.registries import MlflowBackend
 
-PLAIN_ROUNDS = {10: 7, 100: 3, 1000: 1}  # by the number of versions: the plain way takes a minute for a thousand
+PLAIN_ROUNDS = {10: 7, 100: 3, 1000: 1}  # rounds, by number of versions: the plain way takes a minute for a thousand
 ROUNDS = 7  # of the other ways
-AIMS = {4: (50, 300), 1: (7, 80)}  # by workers, for a thousand versions: × faster than plain, and a second time
+AIMS = {4: (50, 300), 1: (7, 80)}  # by workers, for 1,000 versions: × faster than plain, first and second time
 BARE_AIM = 1.25
 A_RUN: dict[str, Any] = {
     "metrics": {f"metric_{number}": 0.5 for number in range(10)},
@@ -38,7 +38,7 @@ A_RUN: dict[str, Any] = {
 
 
 class Seconds(NamedTuple):
-    """The medians of the ways."""
+    """The median of each way, in seconds."""
 
     plain: float
     bare: float
@@ -47,7 +47,7 @@ class Seconds(NamedTuple):
 
 
 def comparing(folder: Path) -> str:
-    """Return the table of comparing so many versions, at each server."""
+    """Return the table of comparing this many versions, with each server."""
     be_patient()
     database = _filled(folder)
     found: dict[tuple[str, int], Seconds] = {}
@@ -58,7 +58,7 @@ def comparing(folder: Path) -> str:
 
 
 def _filled(folder: Path) -> str:
-    """Return the URI of a database that has one model for each number of versions."""
+    """Return the URI of a database with one model for each number of versions."""
     uri = f"sqlite:///{folder / 'mlflow.db'}"
     shelf = MlflowBackend(uri, str(folder / "files"))
     for number in PLAIN_ROUNDS:
@@ -89,7 +89,7 @@ def plain(uri: str, model: str) -> pd.DataFrame:
 
 
 def bare(session: requests.Session, uri: str, model: str) -> object:
-    """Send the requests that ours sends the first time with `requests` alone, and read what the next one needs."""
+    """Send with `requests` what ours sends the first time, and parse only what the next request needs."""
     here = f"{uri}/api/2.0/mlflow"
     which: dict[str, Any] = {"filter": f"name = '{model}'", "max_results": 5_000, "order_by": "version_number DESC"}
     versions = session.get(f"{here}/model-versions/search", params=which).json()["model_versions"]
@@ -106,7 +106,7 @@ def bare(session: requests.Session, uri: str, model: str) -> object:
 
 
 def ours(folder: Path, uri: str, model: str) -> Way:
-    """Return our way, with nothing remembered yet."""
+    """Return our way, with an empty cache."""
     policy, ledger = validate_policy({"models": {"*": {}}}), SqlLedger(f"sqlite:///{folder / 'ledger.db'}")
     registry = MlflowRegistry(uri)
     context = Context(
@@ -127,7 +127,7 @@ def ours(folder: Path, uri: str, model: str) -> Way:
 
 
 def measure(folder: Path, uri: str, number: int) -> Seconds:
-    """Return what each way takes, one after the other in every round."""
+    """Return the time of each way; in each round, they run one after the other."""
     model = _model(number)
     taken: dict[str, list[float]] = {way: [] for way in Seconds._fields}
     with requests.Session() as session:
@@ -144,8 +144,8 @@ def measure(folder: Path, uri: str, number: int) -> Seconds:
 
 
 def _check_requests(before: Way, compare: Way, asks: Way) -> None:
-    """Raise RuntimeError unless the bare requests are those of ours. It warms everything up, too."""
-    before()  # from here on all connections are mended
+    """Raise RuntimeError unless the bare requests are the same as ours. This also warms up everything."""
+    before()  # from here on, all connections acknowledge quickly
     asks()
     with sent() as ours_sent:
         compare()
@@ -156,13 +156,19 @@ def _check_requests(before: Way, compare: Way, asks: Way) -> None:
         raise RuntimeError(f"ours sends {said[0]}, and the bare requests are {said[1]}")
 
 
-# -- telling -----------------------------------------------------------------------------------------------------------
+# -- results -----------------------------------------------------------------------------------------------------------
 
 Found = Mapping[tuple[str, int], Seconds]
 
 
 def _table(found: Found) -> str:
-    head = ["`mlflow server`", "versions", "plain ÷ ours", "plain ÷ ours, a second time", "ours ÷ its bare requests"]
+    head = [
+        "`mlflow server`",
+        "versions",
+        "plain ÷ Registrar",
+        "plain ÷ Registrar, a second time",
+        "Registrar ÷ its bare requests",
+    ]
     rows = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for (server, number), medians in found.items():
         rows.append(f"| {server} | {number:,} | " + " | ".join(_ratios(server, number, medians)) + " |")

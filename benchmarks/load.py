@@ -1,4 +1,4 @@
-"""Signed HTTP requests over so many kept connections, and how long each answer took."""
+"""Signed HTTP requests over several kept-alive connections, and the time to each response."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SECRET = b"bench"
 
 
 class Poster:
-    """Posts to one address; each lane keeps its own connection."""
+    """Posts to one address; each lane has its own connection."""
 
     def __init__(self, url: str, form: Callable[[Payload], bytes]) -> None:
         self._url = urlsplit(url)
@@ -23,7 +23,7 @@ class Poster:
         self._connections: dict[int, tuple[asyncio.StreamReader, asyncio.StreamWriter]] = {}
 
     async def __call__(self, lane: int, payload: Payload) -> float:
-        """Post one payload, signed as Slack signs; return the seconds to its answer. Raises RuntimeError unless 200."""
+        """Post one payload, signed like Slack's; return the seconds to its response. Raises RuntimeError unless 200."""
         if lane not in self._connections:
             self._connections[lane] = await asyncio.open_connection(self._url.hostname, self._url.port)
         reader, writer = self._connections[lane]

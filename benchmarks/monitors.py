@@ -1,4 +1,4 @@
-"""A thousand monitors on one machine, in a process of its own; and what their readings cost at a real `mlflow server`.
+"""A thousand monitors on one machine, in a separate process, and the time of their queries to a real `mlflow server`.
 
 `python -m benchmarks.monitors FOLDER MINUTES` is that process.
 """
@@ -69,7 +69,7 @@ POLICY: dict[str, Any] = {
 
 
 def monitoring(folder: Path) -> str:
-    """Return what a thousand monitors cost, and what asking MLflow for fifty models does."""
+    """Return the tables of a thousand monitors, and of querying MLflow for fifty models."""
     be_patient()
     database = f"sqlite:///{folder / 'mlflow.db'}"
     with closing(MlflowBackend(database, str(folder / "files"))) as shelf:
@@ -91,7 +91,7 @@ def _watching(folder: Path) -> str:
     pushing.start()
     try:
         command = [sys.executable, "-m", "benchmarks.monitors", str(folder), str(MINUTES)]
-        said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout  # noqa: S603 - ourselves
+        said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout  # noqa: S603 - our own module
     finally:
         stop.set()
         pushing.join()
@@ -100,7 +100,7 @@ def _watching(folder: Path) -> str:
 
 
 def _push(ledger: SqlLedger, stop: threading.Event) -> None:
-    """Push every metric of each model once a minute, one model after the other, as programs that serve them do."""
+    """Push every metric of each model once a minute, one model after the other, as serving programs do."""
     for name in itertools.cycle(NAMES):
         _push_of(ledger, [name])
         if stop.wait(EVERY / MODELS):
@@ -129,13 +129,13 @@ def _push_of(ledger: Ledger, names: list[str]) -> None:
 
 
 def watch(folder: Path, minutes: float) -> dict[str, float]:
-    """Let Registrar's own jobs run for so long, and return what the checks came to. All else is left out: Slack."""
+    """Run Registrar's own jobs for this long, and return the results of the checks. Slack is left out."""
     settings = Settings(REGISTRAR_HOME=folder, REGISTRAR_POLICY=folder / "none.yml")
     ledger, rules = open_ledger(settings), ActivePolicy(validate_policy(POLICY))
     registrar = build_registrar(
         settings, rules, ledger=ledger, registry=open_registry(settings), notifier=Silence(), directory=NO_DIRECTORY
     )
-    registrar.poll_registry()  # what is in Production is known now, and each model has the monitors of the policy
+    registrar.poll_registry()  # now the versions in Production are known, and each model has the policy's monitors
     _push_of(ledger, NAMES)
     found = {"overdue": _all_at_once(ledger, registrar.monitoring.tick)}
     begun = _spread(ledger)
@@ -153,7 +153,7 @@ def watch(folder: Path, minutes: float) -> dict[str, float]:
 
 
 def _all_at_once(ledger: Ledger, tick: Callable[[], int]) -> float:
-    """Return the seconds in which a thousand checks are made that are all due, as after a long night."""
+    """Return the seconds that a thousand overdue checks take, as after a long stop."""
     _move_all(ledger, lambda number: 0.0)
     began = time.monotonic()
     tick()
@@ -164,7 +164,7 @@ def _all_at_once(ledger: Ledger, tick: Callable[[], int]) -> float:
 
 
 def _spread(ledger: Ledger) -> datetime:
-    """Let the next checks be spread over the interval, as those of monitors that were added over time."""
+    """Spread the next checks over the interval, like those of monitors that were added over time."""
     return _move_all(ledger, lambda number: EVERY * number / (MODELS * EACH))
 
 
@@ -177,9 +177,9 @@ def _move_all(ledger: Ledger, later: Callable[[int], float]) -> datetime:
 
 
 def _delays(ledger: SqlLedger, end: datetime) -> dict[str, float]:
-    """Return how many checks were due, how many of them were not made, and how late the others were.
+    """Return how many checks were due, how many of them were missed, and how late the others were.
 
-    The ledger knows when each was judged, which is a little later than when it began.
+    The ledger stores when each check was evaluated, slightly later than when it started.
     """
     delays: list[float] = []
     missed = 0
@@ -202,11 +202,11 @@ def _delays(ledger: SqlLedger, end: datetime) -> dict[str, float]:
 
 
 def _late(monitor: Monitor, checks: list[Measurement], end: datetime) -> list[float | None]:
-    """Return how late each check was that follows one of ours (s), and None where it is owed at the end."""
+    """Return how late each check after one of ours was, in seconds, or None if it's still due at the end."""
     if len(checks) < 2:
         return [None]
     found: list[float | None] = []
-    for before, after in zip(checks[1:], [*checks[2:], None], strict=True):  # the first one was due when we said so
+    for before, after in zip(checks[1:], [*checks[2:], None], strict=True):  # we set the first one's time
         due = monitor.next_check_at(before.at, before.slot)
         if after is not None:
             found.append((after.at - due).total_seconds())
@@ -219,24 +219,24 @@ def _told(found: dict[str, float]) -> str:
     p99 = found["p99"] * 1000
     return table(
         [f"{MODELS * EACH:,} monitors every {EVERY} s, for {MINUTES:g} minutes", ""],
-        ["checks that were due", f"{found['due']:,.0f}"],
-        ["of them missed", f"{found['missed']:.0f}{verdict(0, '≤', found['missed'])}"],
+        ["checks due", f"{found['due']:,.0f}"],
+        ["missed", f"{found['missed']:.0f}{verdict(0, '≤', found['missed'])}"],
         [
-            "delay, p50 / p99 / longest",
+            "delay, p50 / p99 / max",
             f"{found['p50'] * 1000:.0f} / {p99:.0f} / {found['most'] * 1000:.0f} ms"
-            f"{verdict(DELAY_AIM, '≤', p99, ' ms in the p99')}",
+            f"{verdict(DELAY_AIM, '≤', p99, ' ms at the p99')}",
         ],
-        ["processor", f"{found['cpu']:.0%} of one core"],
-        ["resident memory, MLflow's client included", f"{found['memory']:.0f} MB"],
-        ["all of them overdue at once", f"checked within {found['overdue']:.1f} s"],
+        ["CPU", f"{found['cpu']:.0%} of one core"],
+        ["resident memory, including MLflow's client", f"{found['memory']:.0f} MB"],
+        ["all checks overdue at once", f"checked within {found['overdue']:.1f} s"],
     )
 
 
 class Silence:
-    """The port `Notifier` of whom nobody hears."""
+    """A `Notifier` that delivers nothing."""
 
     def deliver(self, outbox_message: OutboxMessage) -> DeliveryResult:
-        """Say that it is delivered."""
+        """Report the message as delivered."""
         return DeliveryResult(DeliveryOutcome.DELIVERED)
 
     def channel_id(self, name: str) -> str:
@@ -244,7 +244,7 @@ class Silence:
         return name
 
     def delete_message(self, message_ref: MessageRef) -> None:
-        """There is nothing to delete."""
+        """Do nothing."""
 
 
 # -- the metrics of fifty models ---------------------------------------------------------------------------------------
@@ -272,8 +272,8 @@ def _asking(folder: Path, database: str) -> str:
                 f"{taken['plain'] * 1000:,.0f}, {taken['ours'] * 1000:,.1f}",
             ]
         )
-    head = ["`mlflow server`", "plain ÷ ours", "requests, ours and plain", "ms: plain, ours"]
-    return f"The Production metrics of {MODELS} models, {EACH} of each:\n\n{table(head, *rows)}"
+    head = ["`mlflow server`", "plain ÷ Registrar", "requests, Registrar and plain", "ms: plain, Registrar"]
+    return f"The Production metrics of {MODELS} models, {EACH} metrics each:\n\n{table(head, *rows)}"
 
 
 def _read(source: MlflowSource) -> list[Answer]:
@@ -288,7 +288,7 @@ def _read(source: MlflowSource) -> list[Answer]:
 
 
 def plain(uri: str) -> dict[str, dict[str, float]]:
-    """Ask as people do: of each model what is in Production, then its run."""
+    """Query as people do: the Production version of each model, and then its run."""
     from mlflow import MlflowClient  # noqa: PLC0415 - takes seconds
 
     client: Any = MlflowClient(uri, uri)

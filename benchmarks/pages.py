@@ -1,4 +1,4 @@
-"""Pages of a million audit events, and of the history beside them, on SQLite and PostgreSQL."""
+"""Pages of a million audit events and of the history, on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ from tests.support.app.app_fixture import make_policy
 from tests.support.ledger.bulk_data import BEGUN, a_vote, add_many_events, add_many_transitions, analyze
 
 EVENTS, MOVES, ROUNDS, AIM = 1_000_000, 10_000, 100, 100.0  # the aim in milliseconds
-APART = timedelta(seconds=30)  # a million of them are a year
-BETWEEN = APART * (EVENTS // MOVES)  # two moves of a model
+APART = timedelta(seconds=30)  # a million of them are about a year
+BETWEEN = APART * (EVENTS // MOVES)  # between two transitions of a model
 MODEL, RARE = "model-7", "old"
 PERSON, GONE = Person("T1", "U7"), Person("T1", "UGONE")
 USUAL = (EventTag.PROMOTION_REQUESTED, EventTag.REQUEST_OPENED, EventTag.VOTED, EventTag.VOTED, EventTag.MONITOR_EDITED)
@@ -53,11 +53,12 @@ def paging(folder: Path) -> str:
 
 
 def told(taken: Mapping[str, Mapping[str, list[float]]]) -> str:
-    """Return the table of what every page took on each database, and what is to be said of the slowest."""
+    """Return the table of every page's time on each database, and a sentence about the slowest."""
     rows = [[page, *(_figures(pages[page]) for pages in taken.values())] for page in taken["SQLite"]]
     worst = max(_p99(each) for pages in taken.values() for each in pages.values())
-    head = [f"{EVENTS:,} events, {MOVES:,} moves of a model", *(f"{database}, ms: p50 / p99" for database in taken)]
-    return f"{table(head, *rows)}\n\nThe slowest p99: {worst:.1f} ms{verdict(AIM, '≤', worst, ' ms')}."
+    title = f"{EVENTS:,} events, {MOVES:,} transitions of a model"
+    head = [title, *(f"{database}, ms: p50 / p99" for database in taken)]
+    return f"{table(head, *rows)}\n\nSlowest p99: {worst:.1f} ms{verdict(AIM, '≤', worst, ' ms')}."
 
 
 def _figures(taken: list[float]) -> str:
@@ -69,18 +70,18 @@ def _p99(taken: list[float]) -> float:
 
 
 def fill(url: str) -> None:
-    """Let a ledger have all that: a million events, and two models with many moves."""
+    """Fill a ledger with a million events, and two models with many transitions."""
     with closing(SqlLedger(url)) as ledger:
         ledger.migrate()
         add_many_events(url, EVENTS, _event)
         for model in (MODEL, "model-8"):
             add_many_transitions(url, model, MOVES, apart=BETWEEN)
         if not ledger.is_file:
-            analyze(url)  # its own autovacuum does that, within the minute
+            analyze(url)  # its autovacuum does that within a minute
 
 
 def measure(url: str) -> dict[str, list[float]]:
-    """Return the milliseconds of every page, in turns, after one round that nobody counts."""
+    """Return the milliseconds of every page, in alternating rounds, after a warm-up round."""
     with closing(SqlLedger(url, timeout=60)) as ledger:
         ways = _ways(ledger)
         taken: dict[str, list[float]] = {page: [] for page in ways}
@@ -94,7 +95,7 @@ def measure(url: str) -> dict[str, list[float]]:
 
 
 def _event(at: int) -> Event:
-    """Return one of a year's events; a model, a person and a tag are only in its first minutes."""
+    """Return one of a year's events; a model, a person, and a tag occur only in its first minutes."""
     event = replace(a_vote(at), at=BEGUN + at * APART, tag=USUAL[at % len(USUAL)])
     if at < 20:
         return replace(event, model=RARE, actor=GONE, tag=EventTag.REGISTERED)
@@ -136,34 +137,34 @@ def _ways(ledger: SqlLedger) -> dict[str, Way]:
     actor = f"slack:{PERSON.team}/{PERSON.user}"
     return {
         "`/model audit MODEL`": audit(model=MODEL),
-        "the same, half a million events back": audit(model=MODEL, before=middle),
-        "the same, the very first ones": audit(model=MODEL, before=1000),
-        "the same, `--since 10m`, which has less than a page": audit(model=MODEL, since=newest - timedelta(minutes=10)),
-        "the same, `--since` a time half a year back": audit(model=MODEL, since=newest - timedelta(days=180)),
-        "the same, of a model of the first minutes": audit(model=RARE),
-        "the same, `--since 30d`, of such a model": audit(model=RARE, since=newest - timedelta(days=30)),
+        "the same, half a million events earlier": audit(model=MODEL, before=middle),
+        "the same, the first events": audit(model=MODEL, before=1000),
+        "the same, `--since 10m`, with less than a page": audit(model=MODEL, since=newest - timedelta(minutes=10)),
+        "the same, `--since` half a year ago": audit(model=MODEL, since=newest - timedelta(days=180)),
+        "the same, for a model that's only in the first minutes": audit(model=RARE),
+        "the same, `--since 30d`, for such a model": audit(model=RARE, since=newest - timedelta(days=30)),
         "`registrar audit show`": stored(),
         "the same, `--before` the middle": stored(before=middle),
         "the same, `--since 10m`": stored(since=newest - timedelta(minutes=10)),
         "the same, `--by` a person": stored(actor=actor),
         "the same, `--by` a person, `--before` the middle": stored(actor=actor, before=middle),
-        "the same, `--by` somebody of the first minutes": stored(actor=f"slack:{GONE.team}/{GONE.user}"),
-        "the same, `--tag` a usual one": stored(tag=EventTag.VOTED.value),
-        "the same, `--tag` one of the first minutes": stored(tag=EventTag.REGISTERED.value),
-        "what happened lately, of 21 tags (the Home tab)": latest(tags=RECENT_EVENT_TAGS, most=MAX_RECENT_EVENTS),
-        "the last event of a tag that nothing has": latest(tags=[EventTag.ANCHORED], most=1),
-        "the registrations of a model since yesterday": latest(
+        "the same, `--by` someone who's only in the first minutes": stored(actor=f"slack:{GONE.team}/{GONE.user}"),
+        "the same, `--tag`, a common one": stored(tag=EventTag.VOTED.value),
+        "the same, `--tag`, one that's only in the first minutes": stored(tag=EventTag.REGISTERED.value),
+        "recent activity, 21 tags (the Home tab)": latest(tags=RECENT_EVENT_TAGS, most=MAX_RECENT_EVENTS),
+        "the last event of an unused tag": latest(tags=[EventTag.ANCHORED], most=1),
+        "registrations of a model since yesterday": latest(
             model=MODEL, tags=[EventTag.REGISTERED], since=newest - timedelta(days=1)
         ),
         "`/model history MODEL`": history(),
         "the same, `--last 50`": history(last=50),
-        "the same, `--at` a moment of the first day": history(at=BEGUN + timedelta(hours=20)),
+        "the same, `--at` a time on the first day": history(at=BEGUN + timedelta(hours=20)),
         "the same, `--at` a day in the middle": history(at=(BEGUN + BETWEEN * MOVES // 2).date()),
     }
 
 
 class _Then(SystemClock):
-    """The clock when the last event had been written."""
+    """A clock that's set to the time of the last event."""
 
     def now(self) -> datetime:
         """Return the time in UTC."""
@@ -172,7 +173,7 @@ class _Then(SystemClock):
 
 @contextmanager
 def postgres() -> Iterator[str]:
-    """Start a PostgreSQL in a folder of its own, and give the URL of an empty database."""
+    """Start PostgreSQL in its own folder, and yield the URL of an empty database."""
     home = Path(tempfile.mkdtemp(prefix="registrar-bench-"))
     server = get_server(home, cleanup_mode="delete")
     try:

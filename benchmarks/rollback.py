@@ -1,4 +1,4 @@
-"""Rolling back at a real `mlflow server`, beside its own requests and the plain way; and the whole reaction."""
+"""Rolling back with a real `mlflow server`: ours, only the bare requests, the plain way, and the complete reaction."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from tests.support.registry.mlflow_process import mlflow_subprocess
 from tests.support.registry.registries import MlflowBackend
 
 VERSIONS = (10, 1000)
-ROUNDS = 25  # of each way
+ROUNDS = 25  # rounds of each way
 REACTIONS = 100
 BARE_AIM, PLAIN_AIM = 1.25, 10
-REACTION_AIM = 500  # milliseconds, of the 99th percentile
+REACTION_AIM = 500  # milliseconds, for the 99th percentile
 TAGS = [f"rollback_{what}" for what in ("at", "by", "from", "to", "reason", "incident")]
 A_RUN: dict[str, Any] = {"metrics": {"accuracy": 0.9}}
 
 
 def rolling(folder: Path) -> str:
-    """Return the table of rolling back by each way, and how long the reaction to a bad reading takes."""
+    """Return the table of rolling back in each way, and of the reaction time to a bad reading."""
     be_patient()
     database = f"sqlite:///{folder / 'mlflow.db'}"
     with closing(MlflowBackend(database, str(folder / "files"))) as shelf:
@@ -55,10 +55,10 @@ def rolling(folder: Path) -> str:
     head = [
         "`mlflow server`",
         "versions",
-        "plain ÷ ours",
-        "ours ÷ its bare requests",
-        "requests, ours and plain",
-        "ms: plain, bare, ours",
+        "plain ÷ Registrar",
+        "Registrar ÷ its bare requests",
+        "requests, Registrar and plain",
+        "ms: plain, bare, Registrar",
     ]
     return f"A rollback, medians of {ROUNDS}:\n\n{table(head, *rows)}\n\n{reaction}"
 
@@ -67,7 +67,7 @@ def rolling(folder: Path) -> str:
 
 
 class _Sides:
-    """v1 and v2 of a model take turns in Production, whoever moves them."""
+    """v1 and v2 of a model alternate in Production, whichever way moves them."""
 
     def __init__(self, ledger: SqlLedger, uri: str, number: int) -> None:
         self._watched = MonitoringHarness(ledger, MlflowRegistry(uri))
@@ -94,7 +94,7 @@ class _Sides:
         return self._next, self._now
 
     def intend(self) -> None:
-        """Look whether the version loads, as whoever decides does, and write down the move that `ours` makes."""
+        """Check that the version loads, as for a decision, and record the transition that `ours` executes."""
         incumbent, target = self._turn()
         self._moves += 1
         self._watched.fitness.problems(self._model, target, incumbent)
@@ -114,17 +114,17 @@ class _Sides:
             tx.add_transition(move)
 
     def ours(self) -> None:
-        """Make the intended move and read it back, with everything that the ledger has to know of it."""
+        """Execute the intended transition and read it back, with everything that the ledger records."""
         self._watched.moves.execute_due(self._model)
 
     def check(self) -> None:
-        """Raise RuntimeError unless the last move was made."""
+        """Raise RuntimeError unless the last transition was executed."""
         with self._watched.ledger.read() as reading:
             if reading.transitions(self._model)[0].state is not TransitionState.DONE:
-                raise RuntimeError("the rollback was not made")
+                raise RuntimeError("the rollback wasn't executed")
 
     def bare(self) -> None:
-        """Send the same requests with `requests` alone, over connections that are mended like ours."""
+        """Send the same requests with `requests`, over connections that acknowledge quickly, like ours."""
         incumbent, target = self._turn()
         one = {"name": self._model, "version": str(target)}
         move = {**one, "stage": Stage.PRODUCTION.value, "archive_existing_versions": True}
@@ -138,7 +138,7 @@ class _Sides:
         self._session.request(method, f"{self._uri}/api/2.0/mlflow/{path}", timeout=60, **more).raise_for_status()
 
     def plain(self) -> None:
-        """Roll back as people do: one version out, the other one in, and tags that say so."""
+        """Roll back as people do: move one version out and the other one in, and set tags."""
         from mlflow import MlflowClient  # noqa: PLC0415 - takes seconds
 
         incumbent, target = self._turn()
@@ -166,7 +166,7 @@ def _row(server: str, workers: int, number: int, sides: _Sides) -> list[str]:
 
 
 def _requests(sides: _Sides) -> Mapping[str, list[str]]:
-    """Return what each way asks, once all is warm. Raises RuntimeError unless the bare requests are those of ours."""
+    """Return the requests of each way, after a warm-up. Raises RuntimeError unless the bare ones equal ours."""
     found = {}
     for _ in range(2):
         sides.intend()
@@ -183,7 +183,7 @@ def _requests(sides: _Sides) -> Mapping[str, list[str]]:
 
 
 def reacting(ledger: SqlLedger, uri: str) -> str:
-    """Return how long it takes from a bad reading's arrival to the rollback that was read back."""
+    """Return the time from a bad reading's arrival to the verified rollback."""
     watched = MonitoringHarness(ledger, MlflowRegistry(uri))
     watched.serves(1, since=datetime.now(UTC) - timedelta(days=30))
     monitor = watched.monitor("accuracy", fail_after=2)
@@ -197,16 +197,16 @@ def reacting(ledger: SqlLedger, uri: str) -> str:
 
 
 def _react(watched: MonitoringHarness, monitor: str, version: int) -> float:
-    """Let the version take Production, and its accuracy be bad: return the seconds until v1 serves again."""
+    """Put the version into Production with a bad accuracy; return the seconds until v1 is back."""
     watched.registry.transition_stage("churn", version, Stage.PRODUCTION, archive_existing=True)
     watched.serves(version, since=datetime.now(UTC))
     began = time.perf_counter()
     watched.reads(0.5)
-    for _ in range(2):  # it fails at the second check in a row; the interval between them is left out
+    for _ in range(2):  # it fails at the second check in a row; the interval between the checks is left out
         watched.monitoring.check_now(monitor)
     took = time.perf_counter() - began
     with watched.ledger.read() as reading:
         newest = reading.transitions("churn")[0]
     if (newest.version, newest.state) != (1, TransitionState.DONE):
-        raise RuntimeError(f"v{version} was not rolled back: {watched.standing(monitor)}")
+        raise RuntimeError(f"v{version} wasn't rolled back: {watched.standing(monitor)}")
     return took

@@ -1,4 +1,4 @@
-"""The smallest Slack that can be measured against: answers every method, and counts time to acknowledgement."""
+"""A minimal Slack for measuring: answers every method, and measures the time to acknowledgement."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Send = Callable[[int, Payload], Awaitable[float]]
 
 
 class BenchSlack:
-    """Web API and Socket Mode on 127.0.0.1, in a thread with a loop of its own."""
+    """Web API and Socket Mode on 127.0.0.1, in a thread with its own event loop."""
 
     def __init__(self) -> None:
         self._ts = itertools.count(1)
@@ -57,19 +57,19 @@ class BenchSlack:
         self._thread.join(timeout=5)
 
     def wait_for_socket(self, timeout: float = 60.0) -> None:
-        """Return when an app has connected in Socket Mode; raises TimeoutError."""
+        """Wait until an app has connected over Socket Mode; raises TimeoutError."""
         if not self._connected.wait(timeout):
             raise TimeoutError("no Socket Mode connection")
 
     def forget_sockets(self) -> None:
-        """Wait for a new connection from now on."""
+        """Reset, so that the next wait is for a new connection."""
         self._sockets.clear()
         self._connected.clear()
 
     def people(self, payloads: Iterable[Payload], at_once: int, send: Send, *, patient: bool) -> list[float]:
-        """Let so many people send payloads one after the other; return the seconds to each acknowledgement.
+        """Let this many people send payloads one after the other; return the seconds to each acknowledgement.
 
-        Patient people wait for the answer at their response address before they send the next one; others do not.
+        Patient people wait for the answer at their response URL before they send the next payload; others don't.
         """
         lanes = self._lanes(iter(list(payloads)), at_once, send, patient)
         return asyncio.run_coroutine_threadsafe(lanes, self._loop).result()
@@ -96,7 +96,7 @@ class BenchSlack:
         asyncio.run(serve())
 
     async def send(self, lane: int, payload: Payload) -> float:
-        """Send one envelope over Socket Mode and return the seconds to its acknowledgement."""
+        """Send one envelope over Socket Mode, and return the seconds to its acknowledgement."""
         envelope = str(uuid.uuid4())
         acked: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._acks[envelope] = acked

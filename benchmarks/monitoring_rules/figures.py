@@ -1,4 +1,4 @@
-"""The figures of the monitor's rules, which docs/rules.md has: `make bench-rules`."""
+"""The results for the monitor's rules in docs/rules.md: `make bench-rules`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Part = Callable[[int, int], str]  # of the months of each harder kind, and the s
 
 
 def parts() -> dict[str, Part]:
-    """Return the tables by the name of their place in the page, those that take longest first."""
+    """Return the tables by the name of their place on the page, slowest first."""
     return {
         "harder": simulated_tables.harder_tables,
         "real": lambda _, seed: real_series.real_tables(seed),
@@ -35,7 +35,7 @@ def parts() -> dict[str, Part]:
 
 
 def main() -> None:
-    """Play the months, print the tables, and write them down when asked to."""
+    """Simulate the months, print the tables, and update the page if asked to."""
     parser = argparse.ArgumentParser(prog="make bench-rules")
     parser.add_argument("parts", nargs="*", help=f"only these tables, of {', '.join(parts())}")
     parser.add_argument("--months", type=int, default=3_000, help="how many months of each harder kind")
@@ -65,7 +65,7 @@ def played(part: str, *, months: int, seed: int) -> str:
 
 
 def write(part: str, text: str) -> None:
-    """Put the figures in their place in the page."""
+    """Replace a part's results on the page."""
     mark = f"<!-- figures: {part} -->"
     before, found, after = PAGE.read_text(encoding="utf-8").partition(mark)
     _, _, tail = after.partition("<!-- end -->")

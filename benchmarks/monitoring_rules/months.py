@@ -15,8 +15,8 @@ MEAN, SD = 0.90, 0.0095  # of an accuracy that is measured every five minutes
 EVERY = 5  # minutes
 HOUR, DAY = 12, 288  # readings
 WEEK, MONTH = 7 * DAY, 30 * DAY
-CHUNK = 100  # months that are played at once: as many as fit in the processor's cache
-HORIZON = 3 * DAY  # a drop that nobody sees for so long was not seen
+CHUNK = 100  # months simulated at once: as many as fit in the CPU cache
+HORIZON = 3 * DAY  # a drop that isn't detected by then counts as missed
 DROPS = (0.01, 0.02, 0.03, 0.05)
 SATURDAY = 5  # of a week that begins on Monday, as the months' first one does
 INCIDENT = 0.10
@@ -36,7 +36,7 @@ class World:
     """
 
     phi: float  # lag-1 correlation of the readings
-    season: float = 0.0  # how far the day's swing goes to each side, in the unit of the metric
+    season: float = 0.0  # amplitude of the daily swing, in the metric's unit
     tails: float = 0.0  # degrees of freedom of Student's t; 0 is a normal distribution
     delay: float = 0.0
     days: int = 7
@@ -48,7 +48,7 @@ class World:
 
     @property
     def labelled(self) -> float:
-        """Return the part of the labels that is there when a reading is taken: half of them come within 14 minutes."""
+        """Return the share of labels that exist when a reading is taken: half of them arrive within 14 minutes."""
         return 1 - float(np.exp(-self.delay / LABELS)) if self.delay else 1.0
 
 
@@ -68,7 +68,7 @@ class Months:
 
     @property
     def since_promotion(self) -> Floats:
-        """Tell which days since the promotion are a weekend: (months, days)."""
+        """Return which days since the promotion are weekends: (months, days)."""
         return self.rest[:, self.baseline.shape[1] // DAY :]
 
 

@@ -1,4 +1,4 @@
-"""What people use otherwise to see that a metric is worse, beside Registrar's rules, at equal rates of false alarms.
+"""Other common ways to detect a worse metric, compared with Registrar's rules at equal false alarm rates.
 
 A peer takes the readings of a baseline and those since the promotion, and says at which of them it acts first, for
 each of many settings of its one parameter. All of them know what a baseline is, and look for worse values only, where
@@ -19,9 +19,9 @@ from scipy.signal import lfilter
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-RIVER: Any = drift  # it has no types
+RIVER: Any = drift  # untyped
 WEIGHT = 0.1  # of the newest reading in an EWMA chart
-SLACK = 0.5  # standard deviations that CUSUM lets pass: tuned for a shift of one
+SLACK = 0.5  # standard deviations that CUSUM tolerates: tuned for a shift of one
 TOLERANCE, FORGETS = 0.005, 0.9999  # of Page and Hinkley's test, as in river
 MIXED = 1.0  # standard deviation of the mixture of mSPRT, in those of a reading
 FEWEST = 12  # readings of 0 and 1 that make up a chunk
@@ -48,11 +48,11 @@ class Stretch:
 
     @property
     def is_binary(self) -> bool:
-        """Tell whether all readings are 0 or 1."""
+        """Return whether all readings are 0 or 1."""
         return bool(np.isin(self.before, (0, 1)).all())
 
     def leveled(self) -> Stretch:
-        """Return the same with the baseline's mean at each time of the week taken away."""
+        """Return the same, minus the baseline's mean at each time of the week."""
         most = int(np.concatenate([self.slots_before, self.slots]).max()) + 1
         counts = np.bincount(self.slots_before, minlength=most)
         sums = np.bincount(self.slots_before, weights=self.before, minlength=most)
@@ -62,7 +62,7 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A way to see that a metric is worse. `acts` gives the index of its first act for each of its `settings`.
+    """A way to detect that a metric is worse. `acts` gives the index of its first act for each of its `settings`.
 
     Where it doesn't act, that's the number of readings. A larger setting acts more rarely.
     """
@@ -86,7 +86,7 @@ def passes(statistic: Callable[[Stretch], Floats]) -> Callable[[Stretch, Floats]
 
 
 def _standard(it: Stretch) -> Floats:
-    """Return by how many standard deviations of the baseline each live reading is worse."""
+    """Return by how many of the baseline's standard deviations each live reading is worse."""
     spread = float(it.before.std())
     return (float(it.before.mean()) - it.live) / (spread or 1.0)
 
@@ -247,11 +247,11 @@ class Caught:
 
     @property
     def share(self) -> float:
-        """Return the part that was seen in time."""
+        """Return the share that was detected in time."""
         return float(np.isfinite(self.hours).mean())
 
     def told(self, *, per_hour: int = 1) -> str:
-        """Return that part, and the median of the times of those seen, in hours or in so small parts of one."""
+        """Return that share, and the median detection time, in hours or the given fraction of an hour."""
         in_time = self.hours[np.isfinite(self.hours)]
         median = f" · {per_hour * np.median(in_time):.{0 if per_hour > 1 else 1}f}" if len(in_time) else ""
         return f"{100 * self.share:.0f}%{median}"
@@ -283,11 +283,11 @@ class Tuned:
     settings: Floats
 
     def called(self, name: str) -> str:
-        """Return the peer's name with how it takes the readings."""
+        """Return the peer's name, with how it uses the readings."""
         return f"{name}, leveled" if self.is_leveled else name
 
     def acts(self, stretches: Iterable[Stretch]) -> Ints:
-        """Return its first acts (stretches, settings); where it has no setting, it never acts."""
+        """Return its first acts (stretches, settings); without a setting, it never acts."""
         return first_acts(self.peer, stretches, is_leveled=self.is_leveled, settings=self.settings)
 
 
@@ -312,7 +312,7 @@ def tuned(
 def first_acts(
     peer: Peer, stretches: Iterable[Stretch], *, is_leveled: bool = False, settings: Floats | None = None
 ) -> Ints:
-    """Return the first acts (stretches, settings); for a setting that's NaN, there is none."""
+    """Return the first acts (stretches, settings); a NaN setting has none."""
     wanted = peer.settings if settings is None else settings
     known = ~np.isnan(wanted)
     rows = []

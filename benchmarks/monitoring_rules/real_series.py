@@ -52,7 +52,7 @@ COMPLETE = 0.8  # of the readings: stretches and baselines that lack more are le
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A bundled series: how often it's read, and which way is worse."""
+    """A bundled series: how often it's read, and which direction is worse."""
 
     minutes: int
     higher_is_better: bool = True
@@ -82,7 +82,7 @@ STEPS: dict[str, tuple[float, bool]] = {  # how large, and whether that's in sd 
     "20%": (0.20, False),
 }
 FLIPS = (0.10, 0.20, 0.33)  # of the right answers that become wrong
-WEEK = 7.0  # days: how long rules may take to see wrong answers
+WEEK = 7.0  # days: how long rules can take to detect wrong answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,12 +221,12 @@ Change = Callable[[Case, np.random.Generator], tuple[Case, int]]
 
 
 def steps() -> dict[str, Change]:
-    """Return what makes levels worse."""
+    """Return the changes that make levels worse."""
     return {name: partial(_step, size=size, in_sd=in_sd) for name, (size, in_sd) in STEPS.items()}
 
 
 def flips() -> dict[str, Change]:
-    """Return what makes answers worse."""
+    """Return the changes that make answers worse."""
     return {f"{100 * part:g}%": partial(_flip, part=part) for part in FLIPS}
 
 
@@ -246,7 +246,7 @@ class Group:
     changes: Mapping[str, Change]
     tunes: str
     peers: Mapping[str, Peer]
-    latest: float = LATEST  # days in which a drop must be seen
+    latest: float = LATEST  # days within which a drop must be detected
 
 
 GROUPS = (Group(LEVELS, steps(), "6 sd", PEERS), Group(ANSWERS, flips(), "33%", PEERS | FOR_BINARY, WEEK))
@@ -261,7 +261,7 @@ class Half:
 
     @classmethod
     def of(cls, cases: list[Case], changes: Mapping[str, Change], seed: int) -> Half:
-        """Return these cases with all changes; each change has dice of its own."""
+        """Return these cases with all changes; each change has its own random generator."""
         changed = {}
         for at, (name, change) in enumerate(changes.items()):
             rng = np.random.default_rng([seed, at])
@@ -299,18 +299,18 @@ class Score:
     changed: dict[str, Ints]
 
     def false(self, half: Half) -> float:
-        """Return the false alarms in 30 days that it had."""
+        """Return its false alarms in 30 days."""
         return float(false_rate(self.quiet[:, None], half.quiet)[0])
 
     def caught(self, half: Half, change: str, *, latest: float, series: str | None = None) -> Caught:
-        """Return what became of a kind of drops, of one series if one is named."""
+        """Return the outcomes of a kind of drop, for one series if it's given."""
         some = [at for at, case in enumerate(half.cases) if series in {None, case.name}]
         drops = half.drops(change)
         return caught(self.changed[change][some], [drops[at] for at in some], latest=latest)
 
 
 def ours(group: Group, half: Half) -> Score:
-    """Return what the default rule does."""
+    """Return the default rule's score."""
     quiet = [registrar(case) for case in half.cases]
     changed = {
         change: np.array(
@@ -325,7 +325,7 @@ def ours(group: Group, half: Half) -> Score:
 
 
 def theirs(group: Group, early: Half, late: Half, rates: Sequence[float]) -> list[Score]:
-    """Return what the peers do, each tuned for these rates; no setting may come to a rate."""
+    """Return the peers' scores, each tuned for these rates; a rate might have no setting."""
     found = []
     for name, peer in group.peers.items():
         for it in tuned(peer, early.quiet, early.drops(group.tunes), rates, latest=group.latest):
@@ -341,12 +341,12 @@ def theirs(group: Group, early: Half, late: Half, rates: Sequence[float]) -> lis
 
 
 def real_tables(seed: int, *, most: int = STARTS) -> str:
-    """Return what Registrar's default and its peers come to on real series, tuned on other times of the same."""
+    """Return the tables of Registrar's default and its peers on real series, tuned on other times of the series."""
     return "\n\n".join(text for group in GROUPS for text in tables(group, seed, most=most))
 
 
 def tables(group: Group, seed: int, *, most: int = STARTS) -> Iterable[str]:
-    """Yield what the default and its peers come to on a group's series, and the same by series."""
+    """Yield the tables of the default and its peers on a group's series, and the same by series."""
     early, late = halves(group, seed, most=most)
     mine = ours(group, late)
     note("real series: the default is measured")
@@ -354,23 +354,23 @@ def tables(group: Group, seed: int, *, most: int = STARTS) -> Iterable[str]:
     scores = [mine, *theirs(group, early, late, rates)]
     span = "a day" if group.latest == LATEST else f"{group.latest:g} days"
     yield (
-        f"{dice(seed)}; {len(group.series)} series, {len(late.cases)} times at which all are measured, and "
-        f"{len(early.cases)} at which peers were tuned. Part of the drops seen within {span}, where a rule that has "
-        "acted before has not seen them, and the median hours of those seen:"
+        f"{dice(seed)}; {len(group.series)} series. All rules are measured on {len(late.cases)} stretches; peers "
+        f"were tuned on {len(early.cases)} earlier ones. Share of drops detected within {span}, and the median hours "
+        "until detection. A rule that acted before a drop doesn't count as having detected it:"
     )
     head = ["rule", "tuned for", "false alarms in 30 days", *(f"{change} worse" for change in group.changes)]
     yield table(head, [_row(score, group, late) for score in scores])
     yield _better(scores, group, late)
     middle = [score for score in scores if score is mine or score.wanted == MIDDLE]
-    yield f"The same by series, {group.tunes} worse, where peers were tuned for {MIDDLE:g} false alarms in 30 days:"
+    yield f"By series, {group.tunes} worse, with peers tuned for {MIDDLE:g} false alarms in 30 days:"
     yield table(
-        ["series", "its default's false alarms in 30 days", *(score.rule for score in middle)],
+        ["series", "the default's false alarms in 30 days", *(score.rule for score in middle)],
         [_of_series(series, group, late, middle) for series in group.series],
     )
 
 
 def _better(scores: Sequence[Score], group: Group, half: Half) -> str:
-    """Say which peers, with no more false alarms than the default, saw more."""
+    """Return which peers detected more, with no more false alarms than the default."""
     mine, *others = scores
     fair = [score for score in others if score.false(half) <= mine.false(half)]
     told = []
@@ -378,9 +378,8 @@ def _better(scores: Sequence[Score], group: Group, half: Half) -> str:
         share = mine.caught(half, change, latest=group.latest).share
         better = [score.rule for score in fair if score.caught(half, change, latest=group.latest).share > share]
         told.append(f"{change} worse: {', '.join(dict.fromkeys(better)) or 'none'}")
-    return (
-        f"Peers that, at one of these rates, had no more false alarms than the default and saw more: {'; '.join(told)}."
-    )
+    known = "Peers that, at one of these rates, detected more than the default with no more false alarms"
+    return f"{known}: {'; '.join(told)}."
 
 
 def _row(score: Score, group: Group, half: Half) -> list[str]:

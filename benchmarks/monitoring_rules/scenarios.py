@@ -31,21 +31,21 @@ DEFAULT: Rule = detectors.default_rule
 # -- months of other shapes --------------------------------------------------------------------------------------------
 
 SHAPES: dict[str, World] = {
-    "each day off by its own amount, sd 0.5 points": World(0.7, days=21, daily=0.005),
+    "a different offset each day, sd 0.5 points": World(0.7, days=21, daily=0.005),
     "nights (22 to 6) twice as noisy": World(0.7, days=21, nights=2),
     "k right of 2,000 requests": World(0.7, days=21, of=2_000),
 }
 DECAYS: dict[str, World] = {
     "plain": World(0.7, days=21),
-    "each day off by its own amount, sd 0.5 points": World(0.7, days=21, daily=0.005),
+    "a different offset each day, sd 0.5 points": World(0.7, days=21, daily=0.005),
 }
 LOSSES = (0.005, 0.01, 0.02)  # of the mean, in a week
 DECAYING = 100  # months of each kind
-PATIENCE = 60  # days in which a decay is seen, or isn't
+PATIENCE = 60  # days after which an undetected decay counts as missed
 
 
 def shapes_table(months: int, seed: int, *, runs: int = simulated_tables.RUNS) -> str:
-    """Return what the default does where days, weeks, and nights have a shape that its noise doesn't know."""
+    """Return the table of the default for days, weeks, and nights with a shape that its noise doesn't model."""
     rows = []
     for at, (kind, world) in enumerate(SHAPES.items()):
         false = false_months(world, {"it": DEFAULT}, months, seed + 70 + at)["it"]
@@ -58,13 +58,13 @@ def shapes_table(months: int, seed: int, *, runs: int = simulated_tables.RUNS) -
         note(f"shapes: {rows[-1]}")
     said = (
         f"{dice(seed)}, φ = 0.7, a baseline of 21 days, {months:,} months of each kind, and {runs} drops at a random "
-        "minute of the second week; minutes, median / nine in ten:"
+        "minute of the second week; minutes, median / 90th percentile:"
     )
-    return f"{said}\n\n{table(['months', 'acts without a cause', 'sees 10%', '5%', '3%'], rows)}"
+    return f"{said}\n\n{table(['months', 'false rollbacks', 'detects 10%', '5%', '3%'], rows)}"
 
 
 def decay_table(seed: int, *, runs: int = DECAYING) -> str:
-    """Return after how many days the default sees a version that gets worse from its first day on."""
+    """Return the table of days until the default detects a version that gets worse from its first day on."""
     rows = []
     for at, (kind, world) in enumerate(DECAYS.items()):
         row = [kind]
@@ -73,12 +73,12 @@ def decay_table(seed: int, *, runs: int = DECAYING) -> str:
             medians = [quantile(days, part) for part in (0.5, 0.9)]
             row.append(" / ".join(f"{each:.0f}" if np.isfinite(each) else f"> {PATIENCE}" for each in medians))
         rows.append(row)
-    said = f"{dice(seed)}, φ = 0.7, a frozen baseline of 21 days, {runs} months; days, median / nine in ten:"
+    said = f"{dice(seed)}, φ = 0.7, a frozen baseline of 21 days, {runs} months; days, median / 90th percentile:"
     return f"{said}\n\n{table(['months', *(f'loses {100 * loss:g}% a week' for loss in LOSSES)], rows)}"
 
 
 def days_to_see(world: World, rule: Rule, loss: float, runs: int, seed: int) -> Floats:
-    """Return the days until the rule acts on a metric that loses such a part of its mean each week; else infinity."""
+    """Return the days until the rule acts on a metric that loses this share of its mean each week; else infinity."""
     taken = []
     for rng, some in simulated_tables.chunks(runs, seed):
         played = play(world, rng, some, PATIENCE * DAY)
@@ -93,7 +93,7 @@ def days_to_see(world: World, rule: Rule, loss: float, runs: int, seed: int) -> 
 
 # -- the aims ----------------------------------------------------------------------------------------------------------
 
-QUIET: dict[str, tuple[World, float]] = {  # with the upper bound of how many of a hundred months may have an act
+QUIET: dict[str, tuple[World, float]] = {  # with the upper bound of months with an act, per hundred
     **{
         f"{kind}, φ = {phi:g}": (replace(world, phi=phi), 0.2)
         for phi in (0.0, 0.7)
@@ -109,26 +109,26 @@ QUIET: dict[str, tuple[World, float]] = {  # with the upper bound of how many of
     "heavy tails (t, 3), φ = 0.7": (World(0.7, tails=3), 0.4),
     "heavy tails (t, 3), φ = 0.9": (World(0.9, tails=3), 2.5),
 }
-SOON: dict[str, tuple[World, dict[float, float]]] = {  # drops on day 33, with the minutes that the median may take
+SOON: dict[str, tuple[World, dict[float, float]]] = {  # drops on day 33, with the limit for the median, in minutes
     "plain": (World(0.7, days=21), {0.05: 65, 0.10: 35, 0.03: 220}),
     "heavy tails (t, 3)": (World(0.7, days=21, tails=3), {0.05: 65, 0.10: 35, 0.03: 220}),
     "weekends 3 points lower": (World(0.7, days=21, weekend=0.03), {0.05: 65, 0.10: 35, 0.03: 220}),
     "k right of 2,000 requests": (World(0.7, days=21, of=2_000), {0.05: 65, 0.10: 35, 0.03: 220}),
     "one day of the baseline with 4 hours at −10%": (World(0.7, days=21, incident=4), {0.05: 130}),
 }
-LATE, LATER = World(0.7, days=21, delay=30), 40  # minutes that late labels may add to their delay
+LATE, LATER = World(0.7, days=21, delay=30), 40  # minutes that late labels can add to their delay
 LATE_DAY = 33
 
 
 def aims_tables(months: int, seed: int, *, runs: int = simulated_tables.RUNS) -> str:
-    """Return what the default is meant to do, and whether it does."""
+    """Return the tables of the default's aims, and whether they're met."""
     rows = []
     for at, (kind, (world, limit)) in enumerate(QUIET.items()):
         false = false_months(world, {"it": DEFAULT}, months, seed + 100 + at)["it"]
         told = _met(100 * most(false, months) <= limit) if 100 * most(0, months) <= limit else "too few months to tell"
         rows.append([kind, f"≤ {limit:g}%", bounded(false, months), told])
         note(f"aims: {rows[-1]}")
-    quiet = table(["months", "upper bound of those with an act", "acted in", ""], rows)
+    quiet = table(["months", "upper bound on false rollbacks", "false rollbacks", ""], rows)
     rows = []
     for at, (kind, world, drop, limit) in enumerate(_speeds(runs, seed + 140)):
         found = quantile(_on_day(world, drop, runs, seed + 120 + at))
@@ -136,8 +136,8 @@ def aims_tables(months: int, seed: int, *, runs: int = simulated_tables.RUNS) ->
         note(f"aims: {rows[-1]}")
     soon = table(["months, φ = 0.7", "drop", "median minutes", "measured", ""], rows)
     said = (
-        f"{dice(seed)}, {months:,} months of each kind. {runs} drops at a random minute of day {LATE_DAY}; labels that "
-        f"come late may add their delay and {LATER} minutes:"
+        f"{dice(seed)}, {months:,} months of each kind. {runs} drops at a random minute of day {LATE_DAY}; late "
+        f"labels may add their delay and {LATER} minutes:"
     )
     return "\n\n".join([said, quiet, soon])
 
@@ -180,7 +180,7 @@ class Played:
 
     @classmethod
     def of(cls, world: World, months: int, seed: int) -> Played:
-        """Play so many months, with drops at a random time of the second week."""
+        """Simulate this many months, with drops at a random time in the second week."""
         rng = np.random.default_rng(seed)
         quiet = play(world, rng, months, MONTH)
         begins = rng.integers(simulation.WEEK, 2 * simulation.WEEK, months)
@@ -205,7 +205,7 @@ def stretches(months: Months) -> list[Stretch]:
 
 
 def peers_table(seed: int, *, months: int = PLAYED, peers: Mapping[str, Peer] = PEERS) -> str:
-    """Return what the default and its peers do in the same months, these tuned on others of the same kind."""
+    """Return the table of the default and its peers on the same months; peers are tuned on others of the same kind."""
     rows: dict[tuple[str, str], list[str]] = {}
     for at, (kind, world) in enumerate(SIMULATED.items()):
         early, late = (Played.of(world, months, seed + 150 + 2 * at + which) for which in (0, 1))
@@ -226,19 +226,19 @@ def peers_table(seed: int, *, months: int = PLAYED, peers: Mapping[str, Peer] = 
         head += [f"{kind}: false alarms in 30 days", *(f"{100 * drop:g}% worse" for drop in DROPS)]
     said = (
         f"{dice(seed)}, φ = 0.7, a baseline of 7 days, {months} months for measuring and {months} for tuning, each "
-        "also with a drop at a random time of the second week. Part of the drops seen within a day, and the median "
-        "minutes of those seen. Peers have the times of day leveled where that made them better:"
+        "also with a drop at a random time of the second week. Share of drops detected within a day, and the median "
+        "minutes until detection. Peers have times of day leveled if that made them better:"
     )
     return f"{said}\n\n{table(head, [[*name, *row] for name, row in rows.items()])}"
 
 
 def _first(played: Played, drop: float, before: Ints) -> Ints:
-    """Return the reading at which the default acts first, where those are its first acts with nothing wrong."""
+    """Return the reading at which the default first acts; `before` has its first acts with nothing wrong."""
     after = simulated_tables.first_acts(DEFAULT, played.dropped[drop], played.begins)
     return np.where(before < played.begins, before, np.minimum(after, MONTH)).astype(np.int64)
 
 
 def _told(quiet: Ints, dropped: Mapping[float, Ints], played: Played) -> list[str]:
-    """Return the false alarms of these first acts, and what they saw of each drop."""
+    """Return the false alarms of these first acts, and the detections of each drop."""
     told = [f"{false_rate(quiet[:, None], stretches(played.quiet))[0]:.2f}"]
     return [*told, *(caught(acts, played.drops(drop)).told(per_hour=60) for drop, acts in dropped.items())]

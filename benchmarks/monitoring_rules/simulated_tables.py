@@ -1,4 +1,4 @@
-"""The monitor's rules on simulated months: how often each fires without a cause, and how soon it sees a real drop."""
+"""The monitor's rules on simulated months: how often each fires without a cause, and how soon it detects a drop."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ from bot.domain.monitoring.rules.time_series import Floats
 
 
 def false_months(world: World, rules: Mapping[str, Rule], months: int, seed: int) -> dict[str, int]:
-    """Return in how many of so many months each rule acts, with nothing wrong."""
+    """Return in how many months each rule acts although nothing is wrong."""
     acted = dict.fromkeys(rules, 0)
     for rng, some in chunks(months, seed):
         played = play(world, rng, some, MONTH)
@@ -105,7 +105,7 @@ def first_acts(
 
 
 def chunks(months: int, seed: int) -> Iterable[tuple[np.random.Generator, int]]:
-    """Yield how many months to play at once, each chunk with dice of its own: a run of fewer is a part of a longer."""
+    """Yield how many months to simulate at once. Each chunk has its own seed, so short runs are part of longer ones."""
     for at in range(0, months, CHUNK):
         yield np.random.default_rng([seed, at]), min(CHUNK, months - at)
 
@@ -122,8 +122,8 @@ OTHERS: dict[str, Rule] = {
     "2% worse, three in a row": lambda months: in_a_row(single(months), 3),
     "2% worse, three of five": three_of_five,
     "mean of the last hour 2% worse, three in a row": sliding,
-    "confidence sequence, readings taken as independent": plain_sequence(widened=False),
-    "the same, widened, the baseline's mean taken as the truth": plain_sequence(widened=True),
+    "confidence sequence, assuming independent readings": plain_sequence(widened=False),
+    "the same, widened, assuming an exact baseline mean": plain_sequence(widened=True),
 }
 CHOICES: dict[str, Rule] = {
     "`default`": default_rule,
@@ -160,7 +160,7 @@ RUNS = 400  # of each drop, and of the months of the first table
 
 
 def first_table(seed: int) -> str:
-    """Return the table that the defaults were chosen by, of these rules and of simpler ones."""
+    """Return the table behind the choice of the defaults, for these rules and simpler ones."""
     rules = OTHERS | SHIPPED
     false = {phi: false_months(World(phi), rules, RUNS, seed) for phi in (0.0, 0.7)}
     _note("first table: months without a cause are played")
@@ -170,18 +170,18 @@ def first_table(seed: int) -> str:
         for drop in DROPS
     }
     _note("first table: drops are played")
-    head = ["rule", "acts in a month without a cause, φ = 0", "φ = 0.7"]
+    head = ["rule", "months with a false rollback, φ = 0", "φ = 0.7"]
     head += [f"{100 * drop:g}% {when}" for when in ("with the promotion", "a week later") for drop in DROPS]
     rows = [
         [name, *(_share(false[phi][name], RUNS) for phi in false), *(_minutes(each[name]) for each in caught.values())]
         for name in rules
     ]
-    said = f"{_dice(seed)}, {RUNS} months or drops for each figure; drops at φ = 0.7, median minutes:"
+    said = f"{_dice(seed)}, {RUNS} months or drops for each value; drops at φ = 0.7, median minutes:"
     return f"{said}\n\n{_table(head, rows)}"
 
 
 def harder_tables(months: int, seed: int) -> str:
-    """Return what `blocks` and `sequential` do in harder months; the default has a table of its own, with its aims."""
+    """Return the tables of `blocks` and `sequential` in harder months; the default has its own table, with its aims."""
     rows = []
     rules = {"blocks": blocks_rule(), "sequential": sequential_rule}
     for phi in PHIS:
@@ -200,17 +200,17 @@ def harder_tables(months: int, seed: int) -> str:
             ]
             rows.append([f"{phi:g}", kind, *(bounded(false[rule], months) for rule in rules), *times])
             _note(f"harder months: φ = {phi:g}, {kind}: {false}")
-    head = ["φ", "months", *(f"`{rule}` acts without a cause" for rule in rules)]
-    head += [f"`{rule}` sees {drop}" for rule in rules for drop in ("5%", "3%")]
+    head = ["φ", "months", *(f"`{rule}`: false rollbacks" for rule in rules)]
+    head += [f"`{rule}`: detects {drop}" for rule in rules for drop in ("5%", "3%")]
     said = (
         f"{_dice(seed)}, {months:,} months of each kind, {RUNS} drops for each time. Times are median minutes: a drop "
-        "that comes with the promotion · one at any time of the eighth day."
+        "with the promotion · a drop at any time of the eighth day."
     )
     return f"{said}\n\n{_table(head, rows)}"
 
 
 def weeks_table(months: int, seed: int) -> str:
-    """Return what `default` and `blocks` do where weeks have a shape, long after a promotion, after an incident."""
+    """Return the table of `default` and `blocks` for weekly patterns, long after a promotion, and after an incident."""
     rows, rules = [], {"default": default_rule, "blocks": blocks_rule()}
     for at, (kind, (world, day, spread)) in enumerate(WEEKS.items()):
         false = false_months(world, rules, months, seed + 50 + at)
@@ -220,17 +220,17 @@ def weeks_table(months: int, seed: int) -> str:
             row += [f"{_minutes(found[rule])} / {_minutes(found[rule], 0.9)}" for rule in rules]
         rows.append(row)
         _note(f"weeks: {row}")
-    head = ["at φ = 0.7", *(f"`{rule}` acts without a cause" for rule in rules)]
-    head += [f"`{rule}` sees {drop}" for drop in ("5%", "10%") for rule in rules]
+    head = ["at φ = 0.7", *(f"`{rule}`: false rollbacks" for rule in rules)]
+    head += [f"`{rule}`: detects {drop}" for drop in ("5%", "10%") for rule in rules]
     said = (
-        f"{_dice(seed)}, {months:,} months of each kind, and {RUNS} drops at a random minute; minutes, median / nine "
-        "in ten:"
+        f"{_dice(seed)}, {months:,} months of each kind, and {RUNS} drops at a random minute; minutes, median / 90th "
+        "percentile:"
     )
     return f"{said}\n\n{_table(head, rows)}"
 
 
 def choices_table(months: int, seed: int) -> str:
-    """Return what other settings of the same rules cost and win, in plain months and in the hardest."""
+    """Return the table of other settings of the same rules, in plain and in the hardest months."""
     worlds = {
         "plain, φ = 0.7": World(0.7),
         "all, φ = 0.7": replace(KINDS["all together"], phi=0.7),
@@ -242,8 +242,8 @@ def choices_table(months: int, seed: int) -> str:
         for drop in (0.05, 0.03):
             caught[kind, drop] = minutes_to_catch(world, CHOICES, drop, RUNS, seed + 40 + at, day=None)
         _note(f"choices: {kind}")
-    head = ["rule", *(f"{kind}: acts without a cause" for kind in worlds)]
-    head += [f"{kind}: sees 5% · 3%" for kind in worlds]
+    head = ["rule", *(f"{kind}: false rollbacks" for kind in worlds)]
+    head += [f"{kind}: detects 5% · 3%" for kind in worlds]
     rows = [
         [
             name,
@@ -252,5 +252,5 @@ def choices_table(months: int, seed: int) -> str:
         ]
         for name in CHOICES
     ]
-    said = f"{_dice(seed)}, {months:,} months and {RUNS} drops, which come with the promotion; median minutes:"
+    said = f"{_dice(seed)}, {months:,} months and {RUNS} drops with the promotion; median minutes:"
     return f"{said}\n\n{_table(head, rows)}"

@@ -1,4 +1,4 @@
-"""What the tables of figures are written with."""
+"""Helpers for the tables of results."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ SURE = 0.95  # of an upper confidence bound
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table in Markdown."""
+    """Return a Markdown table."""
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 
 
 def dice(seed: int) -> str:
-    """Return what somebody needs to play the same again."""
+    """Return the seed and the NumPy version, which are needed to repeat a run."""
     return f"Seed {seed}, numpy {np.__version__}"
 
 
 def share(some: int, of: int) -> str:
-    """Return a part as a percentage."""
+    """Return a share as a percentage."""
     return f"{100 * some / of:.3g}%"
 
 
 def most(some: int, of: int) -> float:
-    """Return the upper confidence bound of a probability that came true so many times (Clopper and Pearson 1934)."""
+    """Return the upper confidence bound of a probability from this many events (Clopper and Pearson 1934)."""
     return 1.0 if some >= of else float(beta.ppf(SURE, some + 1, of - some))
 
 
@@ -39,13 +39,13 @@ def bounded(some: int, of: int) -> str:
 
 
 def minutes(found: npt.ArrayLike, part: float = 0.5) -> str:
-    """Return what so large a part of the times lies below, the median if nothing is said."""
+    """Return a quantile of the times, by default the median, in minutes."""
     value = quantile(found, part)
     return f"{value:,.0f}" if np.isfinite(value) else "> 3d"
 
 
 def quantile(found: npt.ArrayLike, part: float = 0.5) -> float:
-    """Return what so large a part lies below; infinite where too many are."""
+    """Return a quantile; infinite if too many values are."""
     ordered = np.sort(np.atleast_1d(np.asarray(found, dtype=np.float64)))
     at = part * (len(ordered) - 1)
     low, high = ordered[int(at)], ordered[-int(-at // 1)]
@@ -53,5 +53,5 @@ def quantile(found: npt.ArrayLike, part: float = 0.5) -> float:
 
 
 def note(text: str) -> None:
-    """Tell whoever waits how far it is."""
+    """Print the progress."""
     print(text, file=sys.stderr, flush=True)

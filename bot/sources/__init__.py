@@ -1,6 +1,6 @@
-"""Where monitors get their metrics from: pushed readings, MLflow, Prometheus, or a plug-in. All pass contract.py.
+"""Where monitors get their metrics: pushed readings, MLflow, Prometheus, or a plugin. All sources pass contract.py.
 
-A plug-in imports everything from here (docs/sources.md); what `__all__` lists doesn't change without notice.
+A plugin imports everything from here (docs/sources.md); the names in `__all__` don't change without notice.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class SourceDependencies:
 
 
 class RegistryWithTracker:
-    """A `ModelRegistry` that also answers what plug-ins written for 0.2 ask it about runs and their metrics."""
+    """A `ModelRegistry` that also has the methods about runs and their metrics that plugins written for 0.2 call."""
 
     def __init__(self, registry: ModelRegistry, tracker: ExperimentTracker) -> None:
         self._ports = (registry, tracker)
@@ -55,24 +55,24 @@ class RegistryWithTracker:
 
 
 def error_answer(why: Sentence) -> Answer:
-    """Return the answer for a source that failed, or for a wrong query. `why` is shown to people."""
+    """Return the answer for a failed source or an invalid query. `why` is shown to people."""
     return Answer(outcome=CheckOutcome.ERROR, why=why)
 
 
 def join_counts(counts: Iterable[Point | CountPoint], totals: Iterable[Point | CountPoint]) -> list[CountPoint]:
-    """Return a point of time, count, and total for each time that both series have."""
+    """Return a (time, count, total) point for each time that both series have."""
     total_at = {at: total for at, total, *_ in totals}
     return [(at, value, total_at[at]) for at, value, *_ in counts if at in total_at]
 
 
 def check_options(name: str, source: Source, known_keys: Collection[str]) -> None:
-    """Raise Misconfigured for an option that isn't in `known_keys`; it names the key and the nearest known one."""
+    """Raise Misconfigured for an option that isn't in `known_keys`; the error suggests the closest known key."""
     options = {**source.options, **({} if source.url is None else {"url": source.url})}
     for key in options:
         if key not in known_keys:
             nearest = difflib.get_close_matches(str(key), known_keys, n=1, cutoff=0.5)
-            hint = f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(['type', *known_keys])}."
-            raise Misconfigured(say("{where}: unknown key; {hint}", where=Code(f"sources.{name}.{key}"), hint=hint))
+            hint = f"Did you mean {nearest[0]}?" if nearest else f"Known keys: {', '.join(['type', *known_keys])}."
+            raise Misconfigured(say("{where}: unknown key. {hint}", where=Code(f"sources.{name}.{key}"), hint=hint))
 
 
 def wrong_option(name: str, key: str, why: str) -> Misconfigured:
@@ -89,11 +89,11 @@ def bool_option(name: str, source: Source, key: str) -> bool:
 
 
 def other_version_serves(version: int, holder: int | None, model: str) -> Sentence:
-    """Return why there is no data for `version`: the registry has another version in Production, or none."""
+    """Return why there's no data for `version`: the registry has a different version in Production, or none."""
     if holder is None:
-        return say("The registry has nothing of {model} in Production.", model=Name(model))
+        return say("The registry has no version of {model} in Production.", model=Name(model))
     return say(
-        "The registry has v{holder} of {model} in Production, and not v{version}.",
+        "The registry has v{holder} of {model} in Production, not v{version}.",
         holder=holder,
         model=Name(model),
         version=version,

@@ -1,4 +1,4 @@
-"""The tests that every source has to pass: a plug-in's tests subclass `SourceContract`, for pytest or unittest.
+"""The tests that every source must pass: a plugin's tests subclass `SourceContract`, for pytest or unittest.
 
 class TestMySource(SourceContract):
     def source(self) -> MetricSource: ...
@@ -23,26 +23,26 @@ _numbers = count(1)
 class SourceContract:
     """Subclass it, and implement `source`, `put`, and `break_it`.
 
-    Each test uses its own models, so the tests can share a source that has other data already.
+    Each test uses its own models, so the tests can share a source that already has other data.
     """
 
     odd_names = ("o'brien", 'the "best"', "100%", "модель", "a\\", "x$model", "`tick`", "{x}")
 
     def source(self) -> MetricSource:
-        """Return the source, the same one at every call."""
+        """Return the source, the same one in every call."""
         raise NotImplementedError
 
     def put(self, model: str, version: int, metric: str, value: float) -> None:
-        """Set the current value of a metric of a model's version in Production; return when it can be read.
+        """Set a metric's current value for a model's Production version; return once it can be read.
 
         It's called once for a model and metric, except for versions that served earlier.
         """
         raise NotImplementedError
 
-    has_counts = False  # whether it answers queries that have `of`; True runs their tests
+    has_counts = False  # whether it answers queries with `of`; True runs the tests of counts
 
     def put_counts(self, model: str, version: int, count: float, total: float) -> None:
-        """Set the metric `correct` to a count out of the metric `predictions`, like `put`."""
+        """Set the metric `correct` to `count` and the metric `predictions` to `total`, like `put`."""
         self.put(model, version, "correct", count)
         self.put(model, version, "predictions", total)
 
@@ -51,11 +51,11 @@ class SourceContract:
         raise NotImplementedError
 
     def text(self, metric: str) -> str:
-        """Return the `query` of a monitor for this metric of its model and version."""
+        """Return the `query` setting of a monitor that reads this metric for its model and version."""
         return metric
 
     def query(self, model: str, version: int = 7, metric: str = "accuracy") -> Query:
-        """Return a query about the last hour."""
+        """Return a query for the last hour."""
         now = datetime.now(UTC)
         return Query(
             monitor="m1",
@@ -68,14 +68,14 @@ class SourceContract:
         )
 
     def counts(self, model: str) -> Query:
-        """Return a query about `correct` out of `predictions`."""
+        """Return a query for `correct` out of `predictions`."""
         return replace(self.query(model, metric="correct"), of=self.text("predictions"))
 
     def model(self) -> str:
         """Return a new model's name."""
         return f"model-{next(_numbers)}"
 
-    def test_what_was_put_there_comes_back(self) -> None:
+    def test_a_stored_value_is_returned(self) -> None:
         model = self.model()
         self.put(model, 7, "accuracy", 0.875)
         query = self.query(model)
@@ -83,7 +83,7 @@ class SourceContract:
         assert (answer.outcome, _values(answer)) == (CheckOutcome.OK, [0.875])
         _assert_within(answer, query)
 
-    def test_nothing_asked_is_nothing_answered(self) -> None:
+    def test_no_queries_get_no_answers(self) -> None:
         assert list(self.source().read([])) == []
 
     def test_answers_come_in_the_order_of_the_queries(self) -> None:
@@ -94,7 +94,7 @@ class SourceContract:
         answers = self.source().read([self.query(name) for name in names])
         assert [_values(answer) for answer in answers] == [[0.5], [0.25], [0.5], [], [0.25]]
 
-    def test_what_nobody_knows_has_no_points_and_is_no_error(self) -> None:
+    def test_an_unknown_metric_has_no_points_and_is_not_an_error(self) -> None:
         model = self.model()
         self.put(model, 7, "accuracy", 0.5)
         unknown = [self.query(self.model()), self.query(model, metric="unheard_of")]
@@ -102,7 +102,7 @@ class SourceContract:
             assert answer.outcome in {CheckOutcome.OK, CheckOutcome.NO_DATA}
             assert list(answer.points) == []
 
-    def test_another_version_s_figure_never_comes(self) -> None:
+    def test_another_version_s_value_is_never_returned(self) -> None:
         model = self.model()
         self.put(model, 7, "accuracy", 0.5)
         for version in (6, 8, 77):
@@ -110,7 +110,7 @@ class SourceContract:
             assert list(answer.points) == []
             assert answer.outcome is not CheckOutcome.FAILED
 
-    def test_figures_that_are_none_stay_none(self) -> None:
+    def test_invalid_numbers_never_become_values(self) -> None:
         for value in (math.nan, math.inf, -math.inf):
             model = self.model()
             self.put(model, 7, "accuracy", value)
@@ -118,7 +118,7 @@ class SourceContract:
             assert not [value for value in _values(answer) if math.isfinite(value)]
             assert answer.outcome in {CheckOutcome.OK, CheckOutcome.NO_DATA}
 
-    def test_odd_names_are_names(self) -> None:
+    def test_odd_model_names_work(self) -> None:
         for name in self.odd_names:
             model = f"{self.model()}{name}"
             self.put(model, 7, "accuracy", 0.5)
@@ -126,7 +126,7 @@ class SourceContract:
             assert _values(answer) == [0.5], name
             assert list(other.points) == [], name
 
-    def test_what_it_still_knows_lies_within_what_was_asked(self) -> None:
+    def test_history_is_within_the_queried_time(self) -> None:
         model = self.model()
         self.put(model, 7, "accuracy", 0.5)
         query = self.query(model)
@@ -135,7 +135,7 @@ class SourceContract:
         assert set(_values(answer)) == {0.5}
         _assert_within(answer, query)
 
-    def test_counts_come_with_what_they_are_counted_out_of(self) -> None:
+    def test_counts_have_their_totals(self) -> None:
         self._require_counts()
         model, other_model = self.model(), self.model()
         self.put_counts(model, 7, 93.0, 100.0)
@@ -145,14 +145,14 @@ class SourceContract:
         assert [[point[1:] for point in answer.points] for answer in answers] == [[(93.0, 100.0)], [(0.0, 0.0)], []]
         _assert_within(answers[0], queries[0])
 
-    def test_the_past_of_counts_is_counts(self) -> None:
+    def test_the_history_of_counts_has_totals(self) -> None:
         self._require_counts()
         model = self.model()
         self.put_counts(model, 7, 93.0, 100.0)
         answer = self.source().history(self.counts(model), timedelta(seconds=1))
         assert {point[1:] for point in answer.points} == {(93.0, 100.0)}
 
-    def test_what_nobody_counted_has_no_points_and_is_no_error(self) -> None:
+    def test_a_missing_count_has_no_points_and_is_not_an_error(self) -> None:
         self._require_counts()
         model = self.model()
         self.put(model, 7, "predictions", 100.0)
@@ -160,11 +160,11 @@ class SourceContract:
         assert answer.outcome in {CheckOutcome.OK, CheckOutcome.NO_DATA}
         assert list(answer.points) == []
 
-    def test_a_source_that_is_down_says_so_and_gives_no_figure(self) -> None:
+    def test_a_source_that_is_down_reports_an_error_without_values(self) -> None:
         source, query = self.break_it(), self.query(self.model())
         try:
             answers = [*source.read([query, query]), source.history(query, timedelta(minutes=1))]
-        except (Unreachable, Misconfigured):  # of the whole batch; it has its sentence
+        except (Unreachable, Misconfigured):  # raised for the whole batch, with its own message
             return
         assert len(answers) == 3
         for answer in answers:
@@ -174,7 +174,7 @@ class SourceContract:
 
     def _require_counts(self) -> None:
         if not self.has_counts:
-            raise SkipTest("It has no counts.")
+            raise SkipTest("This source doesn't support counts.")
 
 
 def _values(answer: Answer) -> list[float]:

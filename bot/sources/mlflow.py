@@ -1,6 +1,7 @@
-"""Metrics in MLflow: of the training run behind the Production version, or of runs that monitor it.
+"""Metrics in MLflow, from the training run behind the Production version or from runs that monitor that version.
 
-With `live: true` whoever measures logs to a run with the tags `registrar.model` and `registrar.version`.
+With `live: true`, a program that measures the version logs to a run with the tags `registrar.model` and
+`registrar.version`.
 """
 
 from __future__ import annotations
@@ -28,9 +29,10 @@ class MlflowSource:
         self._tracker = tracker
 
     def read(self, queries: Sequence[Query]) -> list[Answer]:
-        """Return the metric of the run behind each model's Production version, with two requests for all queries.
+        """Return the metric from the run behind each model's Production version, with two requests for all queries.
 
-        Of another version than the query's nothing is told. Raises RegistryUnreachable and RegistryRefused.
+        If Production has a version other than the query's, there's no data. Raises RegistryUnreachable and
+        RegistryRefused.
         """
         production = self._registry.production_versions({query.model for query in queries})
         runs = self._tracker.latest_metrics([value.run_id for value in production.values() if value.run_id])
@@ -62,8 +64,8 @@ class LiveMlflowSource:
     def read(self, queries: Sequence[Query]) -> list[Answer]:
         """Return the points that the monitoring runs of the query's version logged.
 
-        One request finds the runs of all queries, and each run's metric takes one. What cannot be asked within its
-        time limit is an error. Raises RegistryUnreachable and RegistryRefused.
+        One request finds the runs of all queries, and each metric of a run takes another. A query that exceeds its time
+        limit gets an error. Raises RegistryUnreachable and RegistryRefused.
         """
         began = self._monotonic()
         runs = self._tracker.monitoring_runs({(query.model, query.version) for query in queries})
@@ -71,7 +73,7 @@ class LiveMlflowSource:
         return [self._answer(query, runs.get((query.model, query.version), []), asked, began) for query in queries]
 
     def history(self, query: Query, step: timedelta) -> Answer:
-        """Return the points of the runs of every version, one per `step`."""
+        """Return the points from the runs of every version, one per `step`."""
         began = self._monotonic()
         versions = {(query.model, version.version) for version in self._registry.versions(query.model)}
         runs = self._tracker.monitoring_runs(versions | {(query.model, query.version)})
@@ -105,7 +107,7 @@ def _other_version_answer(query: Query, holder: VersionInfo | None) -> Answer | 
 
 
 def _latest_points(query: Query, metrics: Mapping[str, Point]) -> list[Point | CountPoint]:
-    """Return what a run logged last; for counts, the latest count and total, no matter when each was logged."""
+    """Return the latest value that a run logged; for counts, the latest count and total, whenever each was logged."""
     names = [query.query] if query.of is None else [query.query, query.of]
     if not all(name in metrics for name in names):
         return []
@@ -114,7 +116,7 @@ def _latest_points(query: Query, metrics: Mapping[str, Point]) -> list[Point | C
 
 
 def _merge_runs(query: Query, runs: Collection[list[list[Point] | RegistrarError | None]]) -> Answer:
-    """Return the points of several runs; for counts, those at which a run logged both metrics at the same time."""
+    """Return the points from several runs; for counts, only those where a run logged both metrics at the same time."""
     points: list[Point | CountPoint] = []
     lone: list[Point] = []
     for run in runs:
@@ -122,7 +124,7 @@ def _merge_runs(query: Query, runs: Collection[list[list[Point] | RegistrarError
         for series in run:
             if series is None:
                 return error_answer(
-                    say("{product} did not tell the points of {metric} in time.", metric=Name(query.query))
+                    say("{product} didn't return the points for {metric} in time.", metric=Name(query.query))
                 )
             if isinstance(series, RegistrarError):
                 return error_answer(series.sentence)
@@ -133,7 +135,7 @@ def _merge_runs(query: Query, runs: Collection[list[list[Point] | RegistrarError
         return Answer(
             outcome=CheckOutcome.NO_DATA,
             why=say(
-                "{count} and {of} were never logged at the same time. Log both with one call of log_metrics.",
+                "{count} and {of} were never logged at the same time. Log both in one call to log_metrics.",
                 count=Name(query.query),
                 of=Name(query.of),
             ),

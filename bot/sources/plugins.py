@@ -1,4 +1,4 @@
-"""Opens sources by type: built-in ones, and plug-ins with an entry point in the group `registrar.sources`."""
+"""Opens sources by type: built-in ones, and plugins with an entry point in the group `registrar.sources`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ENTRY_POINT_GROUP = "registrar.sources"
 
 SourceOpener = Callable[[str, Source, SourceDependencies], MetricSource]
 
-# A checkout that was not installed has no entry points.
+# A checkout that isn't installed has no entry points.
 BUILT_IN_OPENERS: dict[str, SourceOpener] = {"push": open_push, "mlflow": open_mlflow, "prometheus": open_prometheus}
 
 
@@ -38,7 +38,7 @@ def open_source(
 ) -> MetricSource:
     """Open the source that the policy calls `name`.
 
-    Raises Misconfigured for an unknown type, for wrong options, and for a plug-in that fails.
+    Raises Misconfigured for an unknown type, for wrong options, and for a plugin that fails.
     """
     opener = BUILT_IN_OPENERS.get(source.type)
     if opener:
@@ -53,10 +53,10 @@ def open_source(
         opened: MetricSource = entry_points_by_type[source.type].load()(name, source, dependencies)
     except Misconfigured:
         raise
-    except Exception as error:  # a plug-in can raise anything; only its own monitors may be affected
+    except Exception as error:  # a plugin can raise anything, but must affect only its own monitors
         raise Misconfigured(
             say(
-                "{where}: the plug-in {type} cannot be used ({error}: {why}).",
+                "{where}: can't open the plugin {type} ({error}: {why}).",
                 where=Code(f"sources.{name}.type"),
                 type=Code(source.type),
                 error=type(error).__name__,
@@ -68,9 +68,9 @@ def open_source(
 
 def _unknown_type(name: str, kind: str, known_types: list[str]) -> Sentence:
     nearest = difflib.get_close_matches(kind, known_types, n=1)
-    hint = f"did you mean {nearest[0]}?" if nearest else f"types are: {', '.join(known_types)}."
+    hint = f"Did you mean {nearest[0]}?" if nearest else f"Types: {', '.join(known_types)}."
     return say(
-        "{where}: there is no type {type}; {hint}",
+        "{where}: unknown type {type}. {hint}",
         where=Code(f"sources.{name}.type"),
         type=Code(truncate(sanitize_text(kind), 100)),
         hint=hint,
@@ -87,12 +87,12 @@ class MetricSources:
         self._lock = Lock()
 
     def read(self, name: str, queries: Sequence[Query]) -> list[Answer]:
-        """Return an answer to each query, in order. Raises Misconfigured, and what the source raises."""
+        """Return an answer for each query, in order. Raises Misconfigured, and whatever the source raises."""
         answers = list(self._get(name).read(queries))
         if len(answers) != len(queries):
             raise Misconfigured(
                 say(
-                    "The source {name} gave {n} answers to {most} questions.",
+                    "The source {name} returned {n} answers for {most} queries.",
                     name=Code(name),
                     n=len(answers),
                     most=len(queries),
@@ -101,7 +101,7 @@ class MetricSources:
         return answers
 
     def history(self, name: str, query: Query, step: timedelta) -> Answer:
-        """Return the points that the source still has. Raises Misconfigured, and what the source raises."""
+        """Return the points that the source still has. Raises Misconfigured, and whatever the source raises."""
         return self._get(name).history(query, step)
 
     def retention(self) -> timedelta:
@@ -112,12 +112,12 @@ class MetricSources:
         return max(retentions, default=DEFAULT_RETENTION)
 
     def requires_signature(self, name: str) -> bool | None:
-        """Tell whether this source's pushed readings must be signed; None if it isn't a push source."""
+        """Return whether this source's pushed readings must be signed; None if it isn't a push source."""
         source = self._policy().source(name)
         return requires_signature(name, source) if source and source.type == "push" else None
 
     def config_errors(self) -> list[str]:
-        """Return the errors in the policy's sources, a sentence each, to show at startup."""
+        """Return the errors in the policy's sources, one sentence each, to show at startup."""
         errors = []
         for name in self._policy().sources:
             try:
@@ -145,7 +145,7 @@ class MetricSources:
             raise Misconfigured(say("The policy has no source {name}.", name=Code(truncate(sanitize_text(name), 100))))
         opened = open_source(
             name, definition, self._dependencies
-        )  # not under the lock: a plug-in may take long, and only its own
+        )  # without the lock: a slow plugin must delay only its own monitors
         self._replace(name, (definition, opened))
         return opened
 
@@ -159,8 +159,8 @@ class MetricSources:
 
 
 def _close(source: MetricSource) -> None:
-    """Close a source if it has a `close` method; an error in it is only logged."""
+    """Close a source if it has a `close` method; an error is only logged."""
     try:
         getattr(source, "close", lambda: None)()
     except Exception:
-        log.exception("a source could not be closed")
+        log.exception("couldn't close a source")

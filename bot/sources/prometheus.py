@@ -1,4 +1,4 @@
-"""Prometheus's HTTP API: a value of an instant query, or a series of a range query."""
+"""Prometheus's HTTP API: a value from an instant query, or a series from a range query."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from bot.domain.policy.policy import Source
 from bot.ports import Query
 from bot.sources import SourceDependencies, check_options, error_answer, join_counts, wrong_option
 
-MAX_POINTS = 11_000  # of a series: Prometheus refuses more
-_MAX_MESSAGE_LENGTH = 200  # characters of its own message
+MAX_POINTS = 11_000  # points in a series: Prometheus rejects more
+_MAX_MESSAGE_LENGTH = 200  # characters kept of Prometheus's own error message
 _SUGGESTED_QUERY = Code("sum(…)")
-MAX_CONNECTIONS = 4  # queries that are under way together
+MAX_CONNECTIONS = 4  # queries that run at the same time
 MAX_BODY_BYTES = 10_000_000  # bytes of an answer
-GRACE_SECONDS = 0.25  # seconds that we wait beyond the time limit for an answer that says more than that it is over
+GRACE_SECONDS = 0.25  # seconds past the time limit, so that a more specific error than a timeout can still arrive
 
 
 @dataclass(frozen=True, slots=True)
 class _PrometheusRequest:
-    """A request; equal requests of several queries are sent once."""
+    """A request; identical requests from several queries are sent once."""
 
     path: str
     promql: str
-    start: float  # the moment itself of an instant query
+    start: float  # for an instant query, its time
     end: float
     step: float = 0.0
 
@@ -52,7 +52,7 @@ class _PrometheusRequest:
 class PrometheusSource:
     """A `MetricSource` for Prometheus, or anything with the same HTTP API.
 
-    `url` may hold a user and a password; they are told nobody.
+    `url` can contain a user and a password; they're never shown.
     """
 
     def __init__(self, url: str, *, token: str | None = None, name: str = "prometheus") -> None:
@@ -77,13 +77,13 @@ class PrometheusSource:
         self._client.close()
 
     def read(self, queries: Sequence[Query]) -> list[Answer]:
-        """Return each query's value at its `until`. Equal PromQL is sent once, a few requests at a time."""
+        """Return each query's value at its `until`. Identical PromQL is sent only once, a few requests at a time."""
         return self._run_queries(
             [(query, [_instant_request(query, text) for text in _promql_texts(query)]) for query in queries]
         )
 
     def history(self, query: Query, step: timedelta) -> Answer:
-        """Return one value every `step` after `since`, fewer if that would be more than 11,000."""
+        """Return one value every `step` after `since`; a longer step if that would be more than 11,000 values."""
         answer = self._run_queries([(query, [_range_request(query, text, step) for text in _promql_texts(query)])])[0]
         return replace(answer, points=[point for point in answer.points if point[0] > query.since])
 
@@ -112,18 +112,18 @@ class PrometheusSource:
             return self._timeout_answer()
         except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, RuntimeError, ValueError) as error:
             return error_answer(
-                say("Prometheus at {url} cannot be asked ({why}).", url=Code(self.address), why=_error_kind(error))
+                say("Can't query Prometheus at {url} ({why}).", url=Code(self.address), why=_error_kind(error))
             )
         if body is None:
-            return error_answer(say("Prometheus at {url} answered more than is read.", url=Code(self.address)))
+            return error_answer(say("The answer from Prometheus at {url} is over 10 MB.", url=Code(self.address)))
         return parse_answer(response.status_code, body, self.address)
 
     def _timeout_answer(self) -> Answer:
-        return error_answer(say("Prometheus at {url} did not answer in time.", url=Code(self.address)))
+        return error_answer(say("Prometheus at {url} didn't answer in time.", url=Code(self.address)))
 
 
 def _read_body(response: httpx.Response, until: float) -> bytes | None:
-    """Return the body, or None if it's too long. Raises TimeoutError if it comes too slowly."""
+    """Return the body, or None if it's too long. Raises TimeoutError if it arrives too slowly."""
     body = bytearray()
     for chunk in response.iter_raw():
         body += chunk
@@ -135,7 +135,7 @@ def _read_body(response: httpx.Response, until: float) -> bytes | None:
 
 
 def _error_kind(error: Exception) -> str:
-    """Return what went wrong in a few words, since the error's own text can contain anything."""
+    """Return what went wrong in a few words, because the error's own text can contain anything."""
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()
     return "connection refused" if "refused" in str(error) else words
 
@@ -146,7 +146,7 @@ def _promql_texts(query: Query) -> list[str]:
 
 
 def _combine_answers(answers: Sequence[Answer]) -> Answer:
-    """Return a single answer as it is, and two joined as counts."""
+    """Return a single answer unchanged, and two answers joined as counts."""
     failed = next((answer for answer in answers if answer.outcome is not CheckOutcome.OK), None)
     if failed is not None or len(answers) == 1:
         return failed or answers[0]
@@ -172,9 +172,9 @@ _QUOTED_TEXT = re.compile(r'"(?:\\.|[^"\\])*"|' + r"'(?:\\.|[^'\\])*'|`[^`]*`", 
 
 
 def fill_placeholders(promql: str, query: Query) -> str:
-    r"""Return PromQL with `$model` and `$version` filled in, within its texts in quotes and nowhere else.
+    r"""Return PromQL with `$model` and `$version` filled in, only inside its quoted strings.
 
-    A model's name may hold anything: what could end the text is written as `\x22`.
+    A model's name can contain anything, so a character that could end the string is escaped, such as `\x22`.
     """
     name = "".join(
         rf"\x{ord(character):02x}" if character in "\\\"'`" or ord(character) < 32 else character
@@ -184,7 +184,7 @@ def fill_placeholders(promql: str, query: Query) -> str:
     return _QUOTED_TEXT.sub(lambda text: Template(text[0]).safe_substitute(values), promql)
 
 
-# -- answers: anything but exactly what the API promises is an error, never a value ------------------------------------
+# -- answers: anything but exactly what the API documents is an error, never a value -----------------------------------
 
 
 class _UnexpectedShapeError(Exception):
@@ -202,7 +202,7 @@ def parse_answer(status: int, body: bytes, address: str) -> Answer:
     try:
         return _parse_data(data)
     except _UnexpectedShapeError:
-        return error_answer(say("What answers at {url} does not answer like Prometheus.", url=Code(address)))
+        return error_answer(say("The server at {url} didn't return a valid Prometheus response.", url=Code(address)))
 
 
 def _parse_data(data: Any) -> Answer:
@@ -214,13 +214,13 @@ def _parse_data(data: Any) -> Answer:
     if kind == "scalar":
         return Answer(points=_parse_points([result]))
     if kind == "string":
-        return error_answer(say("A configuration error: the query gives a text, and no number."))
+        return error_answer(say("The query returns a string, not a number. Fix the monitor's query."))
     if kind not in {"vector", "matrix"}:
         raise _UnexpectedShapeError
     if len(result) > 1:
         return error_answer(
             say(
-                "A configuration error: {n} series; write {sum} or so, that there is one.",
+                "The query returns {n} series, not one. Aggregate them, for example with {sum}.",
                 n=len(result),
                 sum=_SUGGESTED_QUERY,
             )
@@ -239,7 +239,7 @@ def _parse_points(pairs: Any) -> list[Point]:
     try:
         points = []
         for at, value in pairs:
-            # A number with "_" is one in Python alone.
+            # Only Python accepts "_" in a number.
             if isinstance(at, bool) or not isinstance(at, int | float) or not isinstance(value, str) or "_" in value:
                 raise _UnexpectedShapeError
             points.append((datetime.fromtimestamp(at, UTC), float(value)))
@@ -252,26 +252,26 @@ def _error_sentence(status: int, data: Any, address: str) -> Sentence:
     url, sentence = Code(address), _error_message(data)
     if status in {401, 403}:
         return say(
-            "Prometheus at {url} does not let us in ({status}); see {key}.",
+            "Prometheus at {url} rejected the credentials ({status}). Check {key} in the policy.",
             url=url,
             status=status,
             key=Code("token_env"),
         )
     if sentence and status in {400, 422}:
-        return say("A bad query: {said}", said=sentence)
+        return say("Prometheus rejected the query: {said}", said=sentence)
     if 300 <= status < 400:
         return say(
-            "{url} sends us elsewhere ({status}); name the address where Prometheus itself answers.",
+            "{url} redirects elsewhere ({status}). Set the URL to Prometheus's own address.",
             url=url,
             status=status,
         )
     if sentence:
         return say("Prometheus at {url} failed ({status}): {said}", url=url, status=status, said=sentence)
-    return say("What answers at {url} gave the status {status}.", url=url, status=status)
+    return say("The server at {url} returned HTTP {status}.", url=url, status=status)
 
 
 def _error_message(data: Any) -> str:
-    """Return Prometheus's own message, if this is one."""
+    """Return Prometheus's own error message; empty if the answer has none."""
     if not isinstance(data, dict) or data.get("status") != "error" or not isinstance(data.get("error"), str):
         return ""
     return truncate(sanitize_text(data["error"]), _MAX_MESSAGE_LENGTH)
@@ -301,7 +301,7 @@ def _read_token(name: str, source: Source, dependencies: SourceDependencies) -> 
     if not token or not token.isascii() or not token.isprintable():
         raise Misconfigured(
             say(
-                "{where}: the environment has no token in {variable}.",
+                "{where}: {variable} isn't set to a valid token in the environment.",
                 where=Code(f"sources.{name}.token_env"),
                 variable=Code(truncate(sanitize_text(str(variable)), 100)),
             )

@@ -1,4 +1,4 @@
-"""Readings that programs pushed to `POST /v1/metrics`, from the ledger."""
+"""Serves the readings that programs pushed to `POST /v1/metrics`, from the ledger."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from bot.sources import SourceDependencies, bool_option, check_options, wrong_op
 
 DEFAULT_RETENTION = timedelta(
     days=35
-)  # how long readings stay, where the policy says nothing: five weeks of the same hours
+)  # how long readings are kept by default: five weeks, for baselines by time of day
 MIN_RETENTION = timedelta(hours=1)
 GROUPING_TOLERANCE = timedelta(minutes=5)
 
 
 class PushSource:
-    """A `MetricSource` for pushed readings. One without a version counts for the version that serves."""
+    """A `MetricSource` for pushed readings. A reading without a version counts for the version in Production."""
 
     def __init__(self, ledger: Ledger, name: str) -> None:
         self._ledger = ledger
@@ -35,13 +35,13 @@ class PushSource:
         return [answers[query] for query in queries]
 
     def history(self, query: Query, step: timedelta) -> Answer:
-        """Return the readings of every version: the first one of each time, and the last one in each `step`."""
+        """Return the readings of every version, at most one (the last) in each `step`."""
         with self._ledger.read() as reader:
             pushed = reader.readings(self._name, [(query.model, query.query)], since=query.since, until=query.until)
         return Answer(points=list({(reader.at - query.since) // step: _to_point(reader) for reader in pushed}.values()))
 
     def _read(self, reader: LedgerReader, queries: Sequence[Query]) -> dict[Query, list[Point | CountPoint]]:
-        """Return the readings of queries that begin at about the same time, with one query to the ledger."""
+        """Return the readings for queries that begin at about the same time, with one query to the ledger."""
         since, until = min(query.since for query in queries), max(query.until for query in queries)
         by_metric: dict[tuple[str, str], list[PushedReading]] = defaultdict(list)
         asked = {(query.model, query.query) for query in queries}
@@ -64,7 +64,7 @@ def _to_point(pushed: PushedReading) -> Point | CountPoint:
 
 
 def _group_by_start(queries: Collection[Query]) -> list[list[Query]]:
-    """Return the queries in groups that begin at about the same time, so that an early one doesn't slow the others."""
+    """Return the queries in groups that begin at about the same time, so an early one doesn't slow down the others."""
     groups: list[list[Query]] = []
     for query in sorted(queries, key=lambda query: query.since):
         if not groups or query.since - groups[-1][0].since > GROUPING_TOLERANCE:
@@ -86,12 +86,12 @@ def retention_of(name: str, source: Source) -> timedelta:
     try:
         retention = parse_duration(source.options.get("keep", DEFAULT_RETENTION))
     except ValueError:
-        raise wrong_option(name, "keep", "is no duration; write one like 12h or 35d.") from None
+        raise wrong_option(name, "keep", "must be a duration, such as 12h or 35d.") from None
     if retention < MIN_RETENTION:
-        raise wrong_option(name, "keep", "is shorter than an hour.")
+        raise wrong_option(name, "keep", "must be at least an hour.")
     return retention
 
 
 def requires_signature(name: str, source: Source) -> bool:
-    """Tell whether a push source takes signed readings only. Raises Misconfigured."""
+    """Return whether a push source accepts only signed readings. Raises Misconfigured."""
     return bool_option(name, source, "require_signature")

@@ -1,4 +1,4 @@
-"""Sources by their names in the policy: ours and other packages', and what is said where one cannot be had."""
+"""Sources in the policy: built-in ones and plugins, and the errors for sources that can't be opened."""
 
 from __future__ import annotations
 
@@ -29,32 +29,32 @@ HERE = __name__
 
 
 class Plugin:
-    """A source of somebody else's: it writes down what happens to it."""
+    """A third-party source that records its calls."""
 
     def __init__(self, name: str, source: Source, parts: SourceDependencies) -> None:
         self.name, self.options, self.parts = name, source.options, parts
         self.is_closed = False
 
     def read(self, queries: Sequence[Query]) -> list[Answer]:
-        """Return nothing for each."""
+        """Return an empty answer for each query."""
         return [Answer() for _ in queries]
 
     def history(self, query: Query, step: timedelta) -> Answer:
-        """Return nothing."""
+        """Return an empty answer."""
         return Answer()
 
     def close(self) -> None:
-        """Remember it."""
+        """Record the call."""
         self.is_closed = True
 
 
 def broken(name: str, source: Source, parts: SourceDependencies) -> MetricSource:
-    """Fail as a plug-in may."""
+    """Raise an error, as a plugin can."""
     raise KeyError("no\x1b key")
 
 
 def picky(name: str, source: Source, parts: SourceDependencies) -> MetricSource:
-    """Say what is wrong, in our way."""
+    """Raise Misconfigured, as a plugin should."""
     raise Misconfigured("sources.x.key: is wrong.")
 
 
@@ -68,7 +68,7 @@ def parts() -> Iterator[SourceDependencies]:
 
 
 def plugins() -> list[EntryPoint]:
-    """Return what other packages bring."""
+    """Return the entry points of other packages."""
     named = {
         "datadog": f"{HERE}:Plugin",
         "broken": f"{HERE}:broken",
@@ -85,7 +85,7 @@ def opened(parts: SourceDependencies, **data: Any) -> MetricSource:
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let this module be found by its name: pytest keeps it apart."""
+    """Make this module importable by name, which pytest prevents."""
     import sys
 
     monkeypatch.setitem(sys.modules, HERE, sys.modules[__name__])
@@ -103,13 +103,13 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"type": "prometheus", "url": "https://ann:pw@prom/path", "token_env": "PROM_TOKEN"}, PrometheusSource),
     ],
 )
-def test_our_own_types(parts: SourceDependencies, data: dict[str, Any], kind: type[MetricSource]) -> None:
+def test_the_built_in_types_open(parts: SourceDependencies, data: dict[str, Any], kind: type[MetricSource]) -> None:
     source = opened(parts, **data)
     assert type(source) is kind
     getattr(source, "close", lambda: None)()
 
 
-def test_another_package_s_type_gets_its_options_and_what_it_needs(parts: SourceDependencies, here: None) -> None:
+def test_a_plugin_gets_its_options_and_dependencies(parts: SourceDependencies, here: None) -> None:
     source = opened(parts, type="datadog", site="eu")
     assert isinstance(source, Plugin)
     assert (source.name, source.options, source.parts) == ("x", {"site": "eu"}, parts)
@@ -118,45 +118,42 @@ def test_another_package_s_type_gets_its_options_and_what_it_needs(parts: Source
 @pytest.mark.parametrize(
     ("data", "why"),
     [
-        ({"type": "prometeus"}, "sources.x.type: there is no type prometeus; did you mean prometheus?"),
-        ({"type": "datadgo"}, "sources.x.type: there is no type datadgo; did you mean datadog?"),
+        ({"type": "prometeus"}, "sources.x.type: unknown type prometeus. Did you mean prometheus?"),
+        ({"type": "datadgo"}, "sources.x.type: unknown type datadgo. Did you mean datadog?"),
         (
             {"type": "\x1b[31m"},
-            "sources.x.type: there is no type [31m; types are: broken, datadog, missing, mlflow, "
+            "sources.x.type: unknown type [31m. Types: broken, datadog, missing, mlflow, "
             "nameless, picky, prometheus, push.",
         ),
         (
             {"type": "missing"},
-            "sources.x.type: the plug-in missing cannot be used (ModuleNotFoundError: "
-            "No module named 'no_such_package').",
+            "sources.x.type: can't open the plugin missing (ModuleNotFoundError: No module named 'no_such_package').",
         ),
-        ({"type": "broken"}, "sources.x.type: the plug-in broken cannot be used (KeyError: 'no\\x1b key')."),
+        ({"type": "broken"}, "sources.x.type: can't open the plugin broken (KeyError: 'no\\x1b key')."),
         ({"type": "picky"}, "sources.x.key: is wrong."),
-        ({"type": "push", "kep": "3d"}, "sources.x.kep: unknown key; did you mean keep?"),
-        ({"type": "push", "url": "http://x"}, "sources.x.url: unknown key; known are type, keep, require_signature."),
-        ({"type": "push", "keep": "long"}, "sources.x.keep: is no duration; write one like 12h or 35d."),
-        ({"type": "push", "keep": "1s"}, "sources.x.keep: is shorter than an hour."),
+        ({"type": "push", "kep": "3d"}, "sources.x.kep: unknown key. Did you mean keep?"),
+        ({"type": "push", "url": "http://x"}, "sources.x.url: unknown key. Known keys: type, keep, require_signature."),
+        ({"type": "push", "keep": "long"}, "sources.x.keep: must be a duration, such as 12h or 35d."),
+        ({"type": "push", "keep": "1s"}, "sources.x.keep: must be at least an hour."),
         ({"type": "push", "require_signature": "yes"}, "sources.x.require_signature: must be true or false."),
         ({"type": "mlflow", "live": 1}, "sources.x.live: must be true or false."),
-        ({"type": "mlflow", "uri": "x"}, "sources.x.uri: unknown key; known are type, live."),
+        ({"type": "mlflow", "uri": "x"}, "sources.x.uri: unknown key. Known keys: type, live."),
         ({"type": "prometheus"}, "sources.x.url: must be Prometheus's address, such as http://prometheus:9090."),
         (
             {"type": "prometheus", "url": "http://prom", "token": "t"},
-            "sources.x.token: unknown key; did you mean token_env?",
+            "sources.x.token: unknown key. Did you mean token_env?",
         ),
         (
             {"type": "prometheus", "url": "http://prom", "token_env": "NONE"},
-            "sources.x.token_env: the environment has no token in NONE.",
+            "sources.x.token_env: NONE isn't set to a valid token in the environment.",
         ),
         (
             {"type": "prometheus", "url": "http://prom", "token_env": "EMPTY"},
-            "sources.x.token_env: the environment has no token in EMPTY.",
+            "sources.x.token_env: EMPTY isn't set to a valid token in the environment.",
         ),
     ],
 )
-def test_what_is_wrong_is_said_with_its_place(
-    parts: SourceDependencies, here: None, data: dict[str, Any], why: str
-) -> None:
+def test_an_error_names_its_key(parts: SourceDependencies, here: None, data: dict[str, Any], why: str) -> None:
     with pytest.raises(Misconfigured) as refused:
         opened(parts, **data)
     assert str(refused.value.sentence) == why
@@ -165,17 +162,17 @@ def test_what_is_wrong_is_said_with_its_place(
 @pytest.mark.parametrize(
     "url", ["", "prom:9090", "ftp://prom", "http://", "http://:9090", "http://prom:99999", "http://[", "file:///x"]
 )
-def test_an_address_that_is_none(parts: SourceDependencies, url: str) -> None:
+def test_an_invalid_address_is_refused(parts: SourceDependencies, url: str) -> None:
     with pytest.raises(Misconfigured, match=r"^sources.x.url: must be"):
         opened(parts, type="prometheus", url=url)
 
 
-def test_a_name_that_a_plug_in_does_not_have(parts: SourceDependencies, here: None) -> None:
-    with pytest.raises(Misconfigured, match="nameless cannot be used"):
+def test_a_missing_name_in_a_plugin_is_reported(parts: SourceDependencies, here: None) -> None:
+    with pytest.raises(Misconfigured, match="can't open the plugin nameless"):
         opened(parts, type="nameless")
 
 
-def test_what_is_declared_is_what_there_is() -> None:
+def test_the_declared_entry_points_are_the_built_in_types() -> None:
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     points = declared["project"]["entry-points"][ENTRY_POINT_GROUP]
     assert {
@@ -183,18 +180,18 @@ def test_what_is_declared_is_what_there_is() -> None:
     } == BUILT_IN_OPENERS
 
 
-def test_the_example_of_the_docs_is_a_plug_in(parts: SourceDependencies) -> None:
+def test_the_docs_example_is_a_plugin(parts: SourceDependencies) -> None:
     page = (ROOT / "docs" / "sources.md").read_text(encoding="utf-8")
     [code] = re.findall(r"```python\n([^`]*def open_datadog[^`]*)```", page)
     scope: dict[str, Any] = {}
     exec(code, scope)  # noqa: S102 - it is ours
     source = Source(type="datadog", key_env="PROM_TOKEN")
     assert isinstance(scope["open_datadog"]("dd", source, parts), scope["Datadog"])
-    with pytest.raises(Misconfigured, match=r"^sources.dd.key_env: names no variable"):
+    with pytest.raises(Misconfigured, match=r"^sources.dd.key_env: isn't set"):
         scope["open_datadog"]("dd", Source(type="datadog"), parts)
 
 
-def test_a_plug_in_written_for_0_2_still_works(parts: SourceDependencies) -> None:
+def test_a_plugin_written_for_0_2_still_works(parts: SourceDependencies) -> None:
     code = """
 from bot.domain.errors import Misconfigured, Unreachable
 from bot.domain.monitors import Answer, Outcome
@@ -230,7 +227,7 @@ def policy(**sources: Mapping[str, Any]) -> Policy:
 class TestSources:
     @pytest.fixture
     def held(self) -> list[Policy]:
-        """The policy that holds is the last one."""
+        """Return the list of policies; the last one is in effect."""
         return [policy(live={"type": "push"})]
 
     @pytest.fixture
@@ -239,7 +236,7 @@ class TestSources:
         yield sources
         sources.close()
 
-    def test_a_source_is_opened_once_and_anew_when_its_words_change(
+    def test_a_source_is_opened_once_and_again_when_its_definition_changes(
         self, sources: MetricSources, held: list[Policy]
     ) -> None:
         held.append(policy(p={"type": "prometheus", "url": "http://a"}))
@@ -255,7 +252,7 @@ class TestSources:
         assert second._client.is_closed
 
     @pytest.mark.parametrize("name", ["push", "mlflow", "live"])
-    def test_some_need_not_be_named(self, sources: MetricSources, name: str) -> None:
+    def test_built_in_sources_need_no_definition(self, sources: MetricSources, name: str) -> None:
         assert sources.read(name, []) == [] if name == "mlflow" else sources._get(name)
 
     @pytest.mark.parametrize("name", ["unknown", "", "Push"])
@@ -263,14 +260,14 @@ class TestSources:
         with pytest.raises(Misconfigured, match="The policy has no source"):
             sources.read(name, [])
 
-    def test_what_is_wrong_with_any_of_them_is_told_at_once(self, sources: MetricSources, held: list[Policy]) -> None:
+    def test_all_config_errors_are_reported_together(self, sources: MetricSources, held: list[Policy]) -> None:
         held.append(policy(a={"type": "push", "kep": "3d"}, b={"type": "push"}, c={"type": "prometheus"}))
         assert sources.config_errors() == [
-            "sources.a.kep: unknown key; did you mean keep?",
+            "sources.a.kep: unknown key. Did you mean keep?",
             "sources.c.url: must be Prometheus's address, such as http://prometheus:9090.",
         ]
 
-    def test_one_that_cannot_be_closed_harms_nobody(
+    def test_an_error_while_closing_a_source_is_only_logged(
         self, sources: MetricSources, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         def close(self: PushSource) -> None:
@@ -279,16 +276,16 @@ class TestSources:
         monkeypatch.setattr(PushSource, "close", close, raising=False)
         sources._get("live")
         sources.close()
-        assert "a source could not be closed" in caplog.text
+        assert "couldn't close a source" in caplog.text
 
-    def test_a_source_that_loses_a_question_gives_no_answer(
+    def test_a_source_with_too_few_answers_is_an_error(
         self, sources: MetricSources, held: list[Policy], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(PushSource, "read", lambda self, queries: [Answer()])
-        with pytest.raises(Misconfigured, match="The source live gave 1 answers to 0 questions"):
+        with pytest.raises(Misconfigured, match="The source live returned 1 answers for 0 queries"):
             sources.read("live", [])
 
-    def test_a_source_that_was_taken_out_is_gone(self, sources: MetricSources, held: list[Policy]) -> None:
+    def test_a_removed_source_is_closed(self, sources: MetricSources, held: list[Policy]) -> None:
         held.append(policy(p={"type": "prometheus", "url": "http://a"}))
         source = sources._get("p")
         held.append(policy())
@@ -306,13 +303,13 @@ class TestSources:
             ({"a": {"type": "push", "keep": "7d"}, "b": {"type": "push", "keep": "90d"}, "c": {"type": "mlflow"}}, 90),
         ],
     )
-    def test_readings_are_kept_as_long_as_any_source_says(
+    def test_readings_are_kept_for_the_longest_retention(
         self, sources: MetricSources, held: list[Policy], named: dict[str, Any], days: int
     ) -> None:
         held.append(policy(**named))
         assert sources.retention() == timedelta(days=days)
 
-    def test_which_sources_take_what_is_pushed(self, sources: MetricSources, held: list[Policy]) -> None:
+    def test_push_sources_accept_readings(self, sources: MetricSources, held: list[Policy]) -> None:
         held.append(policy(signed={"type": "push", "require_signature": True}, prom={"type": "prometheus"}))
         assert [sources.requires_signature(name) for name in ("signed", "push", "prom", "mlflow", "other")] == [
             True,

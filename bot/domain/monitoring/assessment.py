@@ -1,4 +1,4 @@
-"""From a check and its rule's result to a verdict and the monitor's next state. No I/O, no clock."""
+"""Turns a check's reading and its rule's result into a verdict and the monitor's next state. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from bot.domain.monitoring.readings import CheckOutcome, Reading
 from bot.domain.monitoring.reasons import Reason
 from bot.domain.policy.monitor_config import HARD_LIMIT_CHECKS, MonitorConfig
 
-SOURCE_ERROR = say("The source gave an error.").with_code(Reason.SOURCE_ERROR)
+SOURCE_ERROR = say("The source returned an error.").with_code(Reason.SOURCE_ERROR)
 NO_DATA = say("The source had no data.").with_code(Reason.NO_DATA)
-TOO_SOON = say("Too soon after the promotion to judge.").with_code(Reason.TOO_SOON)
-NO_VERDICT_YET = say("There's no verdict yet.").with_code(Reason.UNKNOWN_WHY)
-MAX_UNJUDGED_CHECKS = 3  # checks in a row without a verdict that was due, until the monitor can't judge
+TOO_SOON = say("Too soon after the promotion for a verdict.").with_code(Reason.TOO_SOON)
+NO_VERDICT_YET = say("No verdict yet.").with_code(Reason.UNKNOWN_WHY)
+MAX_UNJUDGED_CHECKS = 3  # consecutive checks without an expected verdict, after which the status is CANT_JUDGE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleResult:
     """The result of a rule for one value.
 
-    `is_worse` is None if there's no verdict: with a `why` or a `judged_to`, one was due, and the rule can't give it;
-    with neither, there's nothing new to judge.
+    `is_worse` is None if there's no verdict. With a `why` or a `judged_to`, the rule should have reached one but
+    didn't; with neither, there's nothing new to evaluate.
     """
 
     is_worse: bool | None
-    is_confirmed: bool = False  # it's based on `fail_after` readings, so no further check has to confirm it
-    is_recovered: bool = True  # back within the bound by enough
+    is_confirmed: bool = False  # the result is based on `fail_after` readings, so no further check has to confirm it
+    is_recovered: bool = True  # back within the bound by a large enough distance
     bound: float = nan
     baseline_value: float = nan  # what the baseline expects
     why: Sentence | None = None
@@ -59,7 +59,7 @@ class Verdict:
 
 
 def _is_beyond_hard_limit(rule: MonitorConfig, value: float) -> bool:
-    """Tell whether the value is beyond the hard limit; a value that equals it isn't, nor is NaN."""
+    """Tell whether the value is outside the hard limit; a value equal to the limit isn't, and neither is NaN."""
     return rule.hard_limit is not None and (
         value < rule.hard_limit if rule.higher_is_better else value > rule.hard_limit
     )
@@ -71,7 +71,7 @@ def is_warmed_up(monitor: Monitor, term: ProductionTerm, now: datetime) -> bool:
 
 
 def verdicts_due_since(monitor: Monitor, term: ProductionTerm, now: datetime) -> datetime:
-    """Return since when verdicts are due: the end of the warm-up, or the monitor's last change if that was later.
+    """Return when verdicts became due: at the end of the warm-up, or at the monitor's last change if that was later.
 
     A change in the future, after the clock was set back, doesn't count.
     """
@@ -91,9 +91,9 @@ def assess(
 ) -> Verdict:
     """Return the verdict of a check.
 
-    `monitor_state` comes from `state_for_term`. `rule_result` is None if the rule wasn't applied: before the monitor is
+    `previous` comes from `state_for_term`. `result` is None if the rule wasn't applied: before the monitor is
     `warmed_up`, or without a value. `due_since` comes from `verdicts_due_since`; without it, a monitor that never has
-    anything new to judge goes unnoticed. Pure: the same arguments give the same verdict.
+    anything new to evaluate goes unnoticed. Pure: the same arguments give the same verdict.
     """
     rule = monitor.rule
     seen = replace(
@@ -136,9 +136,9 @@ def assess(
 def _no_new_verdict(
     rule: MonitorConfig, previous: MonitorState, current: MonitorState, due_since: datetime | None
 ) -> Verdict:
-    """Return the verdict if there's nothing new to judge; if the last window had none, there's none now either."""
+    """Return the verdict when there's nothing new to evaluate; if the last window had none, there's still none."""
     if previous.state in {MonitorStatus.NO_DATA, MonitorStatus.ERROR}:
-        why = say("Measured again, but not judged yet.").with_code(Reason.NOT_JUDGED_YET)
+        why = say("Data is back, but there's no verdict yet.").with_code(Reason.NOT_JUDGED_YET)
         return _make_verdict(CheckOutcome.OK, previous, current, previous.state, why)
     if previous.unjudged:
         return _unjudged_verdict(previous, current, previous.why or NO_VERDICT_YET)
@@ -150,24 +150,25 @@ def _no_new_verdict(
 
 
 def _overdue_reason(rule: MonitorConfig, current: MonitorState, due_since: datetime | None) -> Sentence | None:
-    """Return since when a verdict has been missing if it's overdue, whatever the reason; else None."""
+    """Return a sentence that says a verdict is overdue, and since when; None if no verdict is overdue."""
     if due_since is None or current.at is None:
         return None
     window = rule.window if rule.kind.compares_windows else timedelta()
     checks = MAX_UNJUDGED_CHECKS * (1 + JITTER) * rule.every
     last = max(due_since, current.judged_at or due_since)
     if current.judged_to is not None and current.judged_to - current.at > window + checks:
-        why = say("It has judged up to {to}, which is in the future: the clock was set back.", to=current.judged_to)
-        return why.with_code(Reason.CLOCK_SET_BACK)
+        return say(
+            "The last evaluated window ends in the future ({to}) because the clock was set back.", to=current.judged_to
+        ).with_code(Reason.CLOCK_SET_BACK)
     if current.at - last > 2 * window + checks:
-        return say("There's been no verdict since {since}.", since=last).with_code(Reason.OVERDUE)
+        return say("No verdict since {since}.", since=last).with_code(Reason.OVERDUE)
     return None
 
 
 def _is_waiting_for_readings(
     rule: MonitorConfig, current: MonitorState, result: RuleResult, due_since: datetime | None
 ) -> bool:
-    """Tell whether the monitor only lacks readings for its first verdict, and can't be expected to have them yet."""
+    """Tell whether the monitor only lacks readings for its first verdict and couldn't have them yet."""
     if due_since is None or current.at is None:
         return current.points < rule.required_points
     if result.judged_to is not None and result.judged_to - rule.window < due_since:
@@ -180,7 +181,7 @@ def _is_waiting_for_readings(
 
 
 def _unjudged_verdict(previous: MonitorState, current: MonitorState, why: Sentence) -> Verdict:
-    """Return the verdict if the rule gave none although one was due: a monitor that failed before stays failed."""
+    """Return the verdict when the rule should have reached one but didn't: a failed monitor stays failed."""
     current = replace(current, unjudged=previous.unjudged + 1)
     return _make_verdict(CheckOutcome.UNJUDGED, previous, current, _unjudged_status(previous, current), why)
 
@@ -215,14 +216,14 @@ def _rule_verdict(
 def _hard_limit_verdict(rule: MonitorConfig, previous: MonitorState, current: MonitorState, now: datetime) -> Verdict:
     current = replace(current, beyond=current.beyond + 1, bound=rule.hard_limit, good=0, since=current.since or now)
     why = say(
-        "{value} lies beyond the hard limit of {limit}, {n} times in a row.",
+        "{value} is outside the hard limit of {limit} (consecutive checks: {n}).",
         value=format_proportion(current.value if current.value is not None else nan, current.total),
         limit=format_number(rule.hard_limit or 0.0),
         n=current.beyond,
     )
     if previous.state is MonitorStatus.FAILED or current.beyond >= HARD_LIMIT_CHECKS:
         current, status = replace(current, unjudged=0, failed_at=now), MonitorStatus.FAILED
-    else:  # one reading beyond the hard limit isn't a verdict yet, so a monitor without one stays without
+    else:  # one reading outside the hard limit isn't a verdict yet, so BLIND statuses stay
         status = previous.state if previous.state in BLIND_STATUSES else MonitorStatus.PENDING
     return _make_verdict(CheckOutcome.FAILED, previous, current, status, why)
 
@@ -232,7 +233,7 @@ def _verdict_without_value(
 ) -> Verdict:
     """Return the verdict for a check without a value: a monitor that failed stays failed, and its counts are kept.
 
-    If a verdict is due, it's still missing for the same reason.
+    If a verdict was already missing, it's still missing for the same reason.
     """
     is_error = reading.outcome is CheckOutcome.ERROR
     why = reading.why or (SOURCE_ERROR if is_error else NO_DATA)

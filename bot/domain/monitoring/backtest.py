@@ -17,24 +17,24 @@ from bot.domain.monitoring.reasons import Reason
 from bot.domain.monitoring.views import chart_bounds
 from bot.domain.policy.monitor_config import MonitorConfig
 
-MAX_DATES = 5  # listed; the rest is counted
-MIN_JUDGED_SHARE = 0.9  # of the time; a rule that judged less could have missed failures
+MAX_DATES = 5  # listed; the rest are counted
+MIN_JUDGED_SHARE = 0.9  # of the time; a rule that covered less could have missed failures
 HOUR = timedelta(hours=1)
 
 
 @dataclass(slots=True)
 class BacktestCoverage:
-    """How much of the time from `since` to `until` a replayed rule judged, and why not the rest.
+    """How much of the time from `since` to `until` a replayed rule covered, and why it didn't cover the rest.
 
-    A judged block counts its window. With other rules, a judged check counts the time since the previous check, at most
-    twice the interval between checks.
+    A block with a verdict covers its window. With other rules, a check with a verdict covers the time since the
+    previous check, at most twice the interval between checks.
     """
 
     since: datetime
     until: datetime
     judged_time: timedelta = timedelta()
     last_check_at: datetime | None = None  # the last check so far
-    _reasons: dict[str, tuple[timedelta, Sentence]] = field(default_factory=dict)  # by code: for how long
+    _reasons: dict[str, tuple[timedelta, Sentence]] = field(default_factory=dict)  # by code: how long, and why
 
     def add(self, rule: MonitorConfig, at: datetime, result: RuleResult | None, why: Sentence | None) -> None:
         """Count a check; `why` is why the rule wasn't applied, if it wasn't."""
@@ -54,7 +54,7 @@ class BacktestCoverage:
 
     @property
     def why(self) -> Sentence | None:
-        """Return the main reason for what wasn't judged; None if enough was."""
+        """Return the main reason for the time that wasn't covered; None if enough was."""
         if self.judged_time >= MIN_JUDGED_SHARE * (self.until - self.since):
             return None
         left = {**self._reasons}
@@ -66,15 +66,15 @@ class BacktestCoverage:
         self._reasons[why.code] = (self._reasons.get(why.code, (timedelta(),))[0] + span, why)
 
 
-_NOT_MEASURED = say("Most of the time that wasn't judged, nothing was measured.").with_code(Reason.NOT_MEASURED)
+_NOT_MEASURED = say("Most of the time that wasn't covered has no measurements.").with_code(Reason.NOT_MEASURED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backtest:
     """The result of a replay of the time from `since` to `until`.
 
-    `judged_time` is how much of it the rule judged; below `MIN_JUDGED_SHARE`, `why` is the reason. `bound` and
-    `baseline_value` are the ones at the end; `points` are the measured values, oldest first.
+    `judged_time` is how much of it the rule covered; if that's below `MIN_JUDGED_SHARE`, `why` is the reason. `bound`
+    and `baseline_value` are the ones at the end; `points` are the measured values, oldest first.
     """
 
     monitor: Monitor
@@ -82,7 +82,7 @@ class Backtest:
     until: datetime
     points: Sequence[Point] = ()
     firings: Sequence[Firing] = ()
-    earlier_failure: Firing | None = None  # before `since`, if the monitor was still failed then
+    earlier_failure: Firing | None = None  # before `since`, if the monitor was still failing then
     bound: float | None = None
     baseline_value: float | None = None
     judged_time: timedelta = timedelta()
@@ -96,33 +96,33 @@ class Backtest:
 
     @property
     def hours_judged(self) -> int:
-        """How many of them were judged."""
+        """How many of the hours were covered."""
         return round(self.judged_time / HOUR)
 
     @property
     def is_judged(self) -> bool:
-        """Tell whether enough of the time was judged for a conclusion."""
+        """Tell whether the rule covered enough of the time for a conclusion."""
         return self.judged_time >= MIN_JUDGED_SHARE * (self.until - self.since)
 
     @property
     def has_failed(self) -> bool:
-        """Tell whether the monitor would have failed in that time, or was failed when it began."""
+        """Tell whether the monitor would have failed in the replayed time, or was already failing at its start."""
         return bool(self.firings) or self.earlier_failure is not None
 
     @property
     def coverage(self) -> str:
-        """Return how much was judged: `judged 166 of 168 hours`."""
-        return f"judged {self.hours_judged:,} of {self.hours:,} hours"
+        """Return how much the rule covered: `covered 166 of 168 hours`."""
+        return f"covered {self.hours_judged:,} of {self.hours:,} hours"
 
     @property
     def sentence(self) -> Sentence:
-        """Return a summary: when the monitor would have fired, how much was judged, and why not the rest."""
+        """Return a summary: when the monitor would have fired, how much was covered, and why the rest wasn't."""
         name = {"model": Name(self.monitor.model), "name": Code(self.monitor.name), "coverage": self.coverage}
         span = format_duration(self.until - self.since)
         why = say(" {why}", why=self.why) if self.why is not None else say("")
         if self.earlier_failure is not None:
             why = say(
-                " It had failed on {at} and hadn't recovered by the beginning of that time.{why}",
+                " It failed on {at} and hadn't recovered when the backtest began.{why}",
                 why=why,
                 at=self.earlier_failure.at,
             )
@@ -135,7 +135,7 @@ class Backtest:
             )
         if not self.firings:
             return say(
-                "{model} {name} would not have fired in {span} ({coverage}, {n}).{why}",
+                "{model} {name} wouldn't have fired in {span} ({coverage}, {n}).{why}",
                 span=span,
                 n=pluralize(len(self.points), "value"),
                 why=why,

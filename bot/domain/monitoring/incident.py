@@ -1,4 +1,4 @@
-"""Incidents: opened when a monitor fails, and the decision what to do. One alert, one thread. No I/O, no clock."""
+"""Incidents, one for each alert, and the decision about what to do when a monitor fails. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ REMINDER_INTERVAL = timedelta(hours=4)  # between reminders in the thread of an 
 COMMON_CAUSE_COUNT, COMMON_CAUSE_SHARE = (
     3,
     0.3,
-)  # so many monitors of a source, and such a share of them, must fail together
+)  # how many of a source's monitors, and what share of them, must fail together
 
 
 class IncidentKind(Enum):
     """What went wrong."""
 
     FAILED = "failed"  # a monitor's rule says that the version is bad
-    # A monitor has no data, its source gives errors, or it can't judge: no verdict, and no rollback. If it affects many
-    # monitors of a source, the incident is about the source.
+    # A monitor has no data, its source returns errors, or its rule reaches no verdict: no rollback. If many monitors
+    # of a source are affected, the incident is about the source.
     BLIND = "blind"
     SOURCE = "source"  # many monitors of a source fail together: probably not the models' fault
 
@@ -37,7 +37,7 @@ class IncidentStatus(Enum):
 
     LOGGED = "logged"  # action dry_run: recorded without an alert
     NOTIFIED = "notified"
-    AWAITING_HUMAN = "awaiting human"  # a person has to decide, by the button or a command
+    AWAITING_HUMAN = "awaiting human"  # a person has to decide, with the button or a command
     INTENT = "intent"  # the rollback is recorded, and about to run
     ROLLED_BACK = "rolled back"  # done and verified in the registry
     NOT_FOLLOWED = "not followed"  # rolled back, but the endpoint didn't confirm it in time
@@ -51,16 +51,16 @@ class IncidentStatus(Enum):
 
 
 class IncidentEnding(Enum):
-    """How an incident ended. Only the first one is good news."""
+    """How an incident ended. Only the first value is good news."""
 
     RECOVERED = "recovered"  # its monitors are healthy again, with this version or with the one restored
     RESTORED = "restored"  # rolled back, verified, and confirmed by the endpoint if there's a probe; not measured yet
-    NOT_CONFIRMED = "not confirmed"  # rolled back, and the endpoint hasn't confirmed it in time
+    NOT_CONFIRMED = "not confirmed"  # rolled back, but the endpoint didn't confirm it in time
     ROLLED_BACK = "rolled back"  # a person rolled Production back, not by this incident's button
     OVERTAKEN = "overtaken"  # Production changed in another way
-    PAUSED = "paused"  # someone paused the last monitor that watched
-    EDITED = "edited"  # someone changed it, so it starts over
-    REMOVED = "removed"  # someone removed it
+    PAUSED = "paused"  # someone paused its last active monitor
+    EDITED = "edited"  # someone changed its last active monitor, so the monitor starts over
+    REMOVED = "removed"  # someone removed its last active monitor
     UNWATCHED = "unwatched"  # one of the three above; an earlier version of Registrar didn't record which, or who
 
 
@@ -71,7 +71,7 @@ UNWATCHED_ENDINGS = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentResolution:
-    """How an incident ended, the sentence that says so, who ended it, and where it was announced.
+    """How an incident ended, the sentence that says so, who ended it, and where the ending was announced.
 
     `announced_in` is the ordering key of that message in Slack; empty if there's none besides the incident's thread.
     """
@@ -91,7 +91,7 @@ class Incident:
     model: str  # empty if it's about a source
     source: str
     version: int | None
-    move: str | None  # the transition that began the judged term
+    move: str | None  # the transition that began the evaluated term
     monitors: tuple[str, ...]
     opened_at: datetime
     since: datetime  # when the run of failures began
@@ -111,7 +111,7 @@ class Incident:
     ended_in: str = ""  # the ordering key of the message that announces what ended it
 
     def with_line(self, monitor: str, line: Sentence, max_lines: int) -> Incident:
-        """Return the incident with this line for a monitor, which joins it if necessary, with at most `max_lines`."""
+        """Return the incident with this line for a monitor, which joins if necessary, with at most `max_lines`."""
         if monitor not in self.monitors:
             return replace(self, monitors=(*self.monitors, monitor), lines=(*self.lines, line)[:max_lines])
         at = self.monitors.index(monitor)
@@ -131,7 +131,7 @@ class Incident:
 
     @property
     def chart_key(self) -> str:
-        """The key of the outbox message with its chart, under which the ledger also keeps where that was posted."""
+        """The key of the outbox message with its chart. The ledger records where that was posted under the same key."""
         return f"chart:{self.id}:opened"
 
     @property
@@ -146,7 +146,7 @@ class Incident:
 
 
 def monitors_of_incident(incident: Incident, monitors: Iterable[Monitor]) -> list[Monitor]:
-    """Return the monitors that an incident is about, in its order; an incident of a source names their models, too."""
+    """Return the monitors of an incident, in its order; an incident about a source names their models, too."""
     if incident.is_of_source:
         by_name = {f"{one.model} {one.name}": one for one in monitors if one.rule.source == incident.source}
     else:
@@ -164,7 +164,7 @@ class TrippedBreaker:
 
 
 def is_common_cause(failing: int, watching: int) -> bool:
-    """Tell whether so many of a source's monitors are affected that the source itself is suspect."""
+    """Tell whether enough of a source's monitors are affected to make the source itself suspect."""
     return failing >= COMMON_CAUSE_COUNT and failing >= COMMON_CAUSE_SHARE * watching
 
 
@@ -205,7 +205,7 @@ class DecisionInput:
 
 @dataclass(frozen=True, slots=True)
 class IncidentDecision:
-    """What to do, and why no more. With a `trip_reason`, the circuit breaker is tripped as well."""
+    """What to do, and why no more than that. A `trip_reason` also trips the circuit breaker."""
 
     status: IncidentStatus
     why: Sentence | None = None
@@ -215,45 +215,42 @@ class IncidentDecision:
 def decide(inputs: DecisionInput) -> IncidentDecision:
     """Return what to do about a failing monitor.
 
-    It checks, in this order, what makes the verdict void, what stops every action, and the monitor's own action.
+    Check, in this order, what invalidates the verdict, what stops every action, and the monitor's own action.
     """
     rule, acts = inputs.monitor.rule, inputs.monitor.effective_action
     if inputs.serving_transition_id != inputs.transition_id:
         return IncidentDecision(
-            IncidentStatus.SUPERSEDED, say("Production has moved since; this was about v{v}.", v=inputs.version)
+            IncidentStatus.SUPERSEDED, say("Production has changed. This was about v{v}.", v=inputs.version)
         )
     if inputs.has_common_cause:
         return IncidentDecision(
             IncidentStatus.HELD,
             say(
-                "Many monitors of the source {source} fail together, so the source is in doubt and nothing is done.",
+                "Many monitors of the source {source} are failing together, so the source is suspect.",
                 source=Code(rule.source),
             ).with_code(Reason.COMMON_CAUSE),
         )
     if acts == "dry_run":
-        return IncidentDecision(
-            IncidentStatus.LOGGED, say("This monitor only tries itself out: nobody is alerted, nothing is moved.")
-        )
+        return IncidentDecision(IncidentStatus.LOGGED, say("This monitor is in a dry run: no alerts, no rollback."))
     if inputs.monitor.is_silenced(inputs.now):
         return IncidentDecision(
-            IncidentStatus.SILENCED, say("It is silenced until {until}.", until=inputs.monitor.silenced_until)
+            IncidentStatus.SILENCED, say("Silenced until {until}.", until=inputs.monitor.silenced_until)
         )
     if acts == "notify":
-        return IncidentDecision(IncidentStatus.NOTIFIED, say("This monitor tells and moves nothing."))
+        return IncidentDecision(IncidentStatus.NOTIFIED, say("This monitor only alerts; it doesn't roll back."))
     if inputs.hold_reason:
         return IncidentDecision(IncidentStatus.HELD, inputs.hold_reason.with_code(Reason.AUTOMATION_STOPPED))
     if inputs.freeze:
         return IncidentDecision(IncidentStatus.FROZEN, inputs.freeze.description)
     if inputs.target is None:
         why = say(
-            "There is no version to go back to that has served for long enough and was not rolled back as bad. "
-            "Choose one: {how}",
+            "There's no version to roll back to: each earlier one is blocked or served too briefly. Choose one: {how}",
             how=Code(f'/model rollback {inputs.model} VERSION --reason "…"'),
         )
         return IncidentDecision(IncidentStatus.HELD, why.with_code(Reason.NO_TARGET))
     if acts == "ask":
         unarmed = say(
-            "It may not act by itself: nobody has armed it. {how}",
+            "This monitor can't roll back automatically until someone arms it: {how}",
             how=Code(f"/model monitor arm {inputs.model} {inputs.monitor.name}"),
         )
         return IncidentDecision(IncidentStatus.AWAITING_HUMAN, None if rule.action == "ask" else unarmed)
@@ -265,7 +262,7 @@ def _decide_auto(inputs: DecisionInput) -> IncidentDecision:
         return IncidentDecision(
             IncidentStatus.AWAITING_HUMAN,
             say(
-                "Request {id} is open, so a person decides; once it is closed, the monitor does.",
+                "Request {id} is pending, so rollbacks need a manual decision until it's closed.",
                 id=Code(inputs.open_request),
             ),
         )
@@ -274,14 +271,14 @@ def _decide_auto(inputs: DecisionInput) -> IncidentDecision:
     rule = inputs.monitor.rule
     if inputs.auto_rollbacks_of_model >= rule.max_auto:
         why = say(
-            "As many automatic rollbacks of {model} as the policy allows within 24 hours: {n}.",
+            "Automatic rollbacks of {model} have reached the policy's 24-hour limit: {n}.",
             n=inputs.auto_rollbacks_of_model,
             model=Name(inputs.model),
         )
         return IncidentDecision(IncidentStatus.TRIPPED, why, trip_reason=why)
     if inputs.auto_rollbacks_of_all >= inputs.max_auto_rollbacks:
         why = say(
-            "As many automatic rollbacks of all models as the policy allows within 24 hours: {n}.",
+            "Automatic rollbacks of all models have reached the policy's 24-hour limit: {n}.",
             n=inputs.auto_rollbacks_of_all,
         ).with_code(Reason.LIMIT_OF_ALL_REACHED)
         return IncidentDecision(IncidentStatus.TRIPPED, why, trip_reason=why)
@@ -289,7 +286,7 @@ def _decide_auto(inputs: DecisionInput) -> IncidentDecision:
         return IncidentDecision(
             IncidentStatus.COOLDOWN,
             say(
-                "Production was rolled back on {at}; until {until} a person decides.",
+                "Production was rolled back on {at}, so rollbacks need a manual decision until {until}.",
                 at=inputs.last_rollback_at,
                 until=inputs.last_rollback_at + rule.cooldown,
             ),
@@ -310,7 +307,7 @@ _ESCALATION_LEVELS = {
 
 
 def is_escalation(decision: IncidentDecision, old: Incident) -> bool:
-    """Tell whether a later decision goes further than what was done before, or has another reason."""
+    """Tell whether a later decision goes further than what was done before, or has a different reason."""
     if decision.status is old.doing:
         return decision.status is IncidentStatus.HELD and reason_of(decision.why) != reason_of(old.why)
     return _ESCALATION_LEVELS.get(decision.status, 0) >= _ESCALATION_LEVELS.get(old.doing, 9)

@@ -1,4 +1,4 @@
-"""What people read about an incident, in its thread, the channel, and the audit log: what happened, and what to do."""
+"""Messages about incidents, for their threads, the channel, and the audit log: what happened and what to do next."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bot.domain.monitoring.monitor import Monitor, MonitorStatus
 from bot.domain.monitoring.reasons import Reason, reason_of
 from bot.domain.transitions.transition import Transition, TransitionKind
 
-NO_ACTION_NEEDED = say("Nobody has to do anything.")
+NO_ACTION_NEEDED = say("No action needed.")
 
 
 def version_code(version: int | None) -> Code:
@@ -21,7 +21,7 @@ def version_code(version: int | None) -> Code:
 
 
 def subject(incident: Incident) -> Sentence:
-    """Return what it is about: a model and its version, or a source."""
+    """Return what an incident is about: a model and its version, or a source."""
     if incident.is_of_source:
         return say("the source {source}", source=Code(incident.source))
     if incident.version is None:
@@ -30,46 +30,50 @@ def subject(incident: Incident) -> Sentence:
 
 
 def monitor_line(monitor: Monitor, why: Sentence) -> Sentence:
-    """Return what failed, as an incident keeps it: the monitor, and its value against the bound."""
+    """Return an incident's line for a monitor: its name and why it failed."""
     return say("{monitor}: {why}", monitor=Code(monitor.name), why=why)
 
 
 def source_line(monitor: Monitor, why: Sentence) -> Sentence:
-    """Return the same for an incident of a source, in which the monitors are of several models."""
+    """Return the line for an incident about a source: it names the model, too, since several can be affected."""
     return say("{model} {monitor}: {why}", model=Name(monitor.model), monitor=Code(monitor.name), why=why)
 
 
 def blind_reason(monitor: Monitor, status: MonitorStatus, why: Sentence) -> Sentence:
-    """Return why nothing is known, for `line` and `source_line`, and what that means for an armed monitor."""
+    """Return why there's no verdict, for `monitor_line` and `source_line`, and what that means if it's armed."""
     if status is not MonitorStatus.CANT_JUDGE:
         return why
     if not monitor.is_armed:
         return say("can't judge. {why}", why=why)
-    return say("can't judge. {why} It stays armed, but won't roll back until it judges again.", why=why)
+    return say("can't judge. {why} It stays armed but won't roll back until it reaches a verdict again.", why=why)
 
 
-# -- how it begins, and what is done -----------------------------------------------------------------------------------
+# -- how it begins, and what was done ----------------------------------------------------------------------------------
 
 
 def opened(incident: Incident) -> Sentence:
-    """Return what an incident's thread, the audit and whoever is called hear first."""
+    """Return the first message about an incident: for its thread, the audit log, and anyone it's escalated to."""
     what = join_sentences(incident.lines, " ") if incident.lines else say("")
     match incident.kind:
         case IncidentKind.FAILED:
             return say(
-                "{it} fails in Production, since {since}. {what}", it=subject(incident), since=incident.since, what=what
+                "{it} has been failing in Production since {since}. {what}",
+                it=subject(incident),
+                since=incident.since,
+                what=what,
             )
         case IncidentKind.BLIND if incident.is_of_source:
             return say(
-                "Many monitors of {it} can't judge, since {since}, so they won't roll anything back. {what}",
+                "Many monitors that use {it} have been unable to reach a verdict since {since}, so they won't roll "
+                "back. {what}",
                 it=subject(incident),
                 since=incident.since,
                 what=what,
             )
         case IncidentKind.BLIND:
             return say(
-                "{monitors} of {it} can't judge, since {since}, so {they} won't roll anything back. {what}",
-                monitors="A monitor" if len(incident.monitors) == 1 else "Monitors",
+                "{monitors} been unable to evaluate {it} since {since}, so {they} won't roll back. {what}",
+                monitors="A monitor has" if len(incident.monitors) == 1 else "Monitors have",
                 it=subject(incident),
                 since=incident.since,
                 they="it" if len(incident.monitors) == 1 else "they",
@@ -77,8 +81,8 @@ def opened(incident: Incident) -> Sentence:
             )
         case IncidentKind.SOURCE:
             return say(
-                "Many monitors of {it} fail together, since {since}: look at the source, not at the models. "
-                "Nothing is moved. {what}",
+                "Many monitors that use {it} have been failing together since {since}. Check the source, not the "
+                "models. Production is unchanged. {what}",
                 it=subject(incident),
                 since=incident.since,
                 what=what,
@@ -86,29 +90,29 @@ def opened(incident: Incident) -> Sentence:
 
 
 def monitor_joined(line: Sentence) -> Sentence:
-    """Return the news that another monitor has failed in the same incident."""
-    return say("Failed as well: {line}", line=line)
+    """Return the message that another monitor has failed in the same incident."""
+    return say("Also failing: {line}", line=line)
 
 
 def target_skipped(version: int, min_served: timedelta) -> Sentence:
-    """Return why the version before is not the one that is gone back to."""
+    """Return why the rollback skips the previous version."""
     return say(
-        "Not {v}: it served for less than {least}, so nobody knows that it is good.",
+        "Skipped {v}: under {least} in Production, not proven.",
         v=version_code(version),
         least=format_duration(min_served),
     )
 
 
 def action_taken(incident: Incident) -> Sentence:
-    """Return what was done about it, or why not more, and what to do next: for the thread, whenever `doing` changes."""
-    if incident.doing is IncidentStatus.INTENT:  # the line before says what is rolled back
-        return say("It goes by itself. {nothing}", nothing=NO_ACTION_NEEDED)
+    """Return what was done, why no more than that, and what to do next; post it whenever `doing` changes."""
+    if incident.doing is IncidentStatus.INTENT:  # the line before it names the version
+        return say("Rolling back automatically. {nothing}", nothing=NO_ACTION_NEEDED)
     parts = [status_sentence(incident), *([incident.why] if incident.why else []), next_step(incident)]
     return join_sentences(parts, " ")
 
 
 def status_sentence(incident: Incident) -> Sentence:
-    """Return what was done about it, in one sentence."""
+    """Return what was done about an incident, in one sentence."""
     return say(
         _STATUS_SENTENCES[incident.doing],
         it=subject(incident),
@@ -118,25 +122,25 @@ def status_sentence(incident: Incident) -> Sentence:
 
 
 _STATUS_SENTENCES = {
-    IncidentStatus.LOGGED: "Written down, and nobody was alerted.",
-    IncidentStatus.NOTIFIED: "Nothing was moved.",
-    IncidentStatus.AWAITING_HUMAN: "Nothing is moved until somebody decides.",
+    IncidentStatus.LOGGED: "Recorded; no alert sent.",
+    IncidentStatus.NOTIFIED: "Production is unchanged.",
+    IncidentStatus.AWAITING_HUMAN: "Production stays unchanged until someone decides.",
     IncidentStatus.INTENT: "Rolling {it} back to {to}.",
-    IncidentStatus.ROLLED_BACK: "Rolled back: {to} is in Production, read back from {product}. {bad} is blocked.",
-    IncidentStatus.NOT_FOLLOWED: "Rolled back: {to} is in Production, {bad} is blocked; "
-    "the serving side has not confirmed it.",
-    IncidentStatus.SILENCED: "Nothing was moved.",
-    IncidentStatus.FROZEN: "Nothing was moved: Production is frozen.",
-    IncidentStatus.COOLDOWN: "Nothing was moved: the last rollback is too recent to make another one without a person.",
-    IncidentStatus.TRIPPED: "Nothing was moved: automatic rollbacks have stopped.",
-    IncidentStatus.SUPERSEDED: "Nothing was moved: it is overtaken.",
-    IncidentStatus.HELD: "Nothing was moved.",
-    IncidentStatus.FAILED: "The rollback to {to} failed, so {bad} still serves.",
+    IncidentStatus.ROLLED_BACK: "Rolled back: {to} is in Production, verified in {product}. {bad} is blocked.",
+    IncidentStatus.NOT_FOLLOWED: "Rolled back: {to} is in Production and {bad} is blocked, "
+    "but the endpoint hasn't confirmed it.",
+    IncidentStatus.SILENCED: "Production is unchanged.",
+    IncidentStatus.FROZEN: "Production is unchanged because it's frozen.",
+    IncidentStatus.COOLDOWN: "Production is unchanged: the last rollback is too recent for another automatic one.",
+    IncidentStatus.TRIPPED: "Production is unchanged: automatic rollbacks have stopped.",
+    IncidentStatus.SUPERSEDED: "No rollback: this incident is superseded.",
+    IncidentStatus.HELD: "Production is unchanged.",
+    IncidentStatus.FAILED: "The rollback to {to} failed, so {bad} is still in Production.",
 }
 
 
 def next_step(incident: Incident) -> Sentence:
-    """Return in one sentence what a person has to do now, with the exact command where there is one."""
+    """Return what a person has to do now, with the exact command if there is one."""
     if not incident.is_open or incident.doing in _STATUSES_WITHOUT_ACTION:
         return NO_ACTION_NEEDED
     if incident.kind is not IncidentKind.FAILED:
@@ -145,42 +149,44 @@ def next_step(incident: Incident) -> Sentence:
 
 
 def _decision_step(incident: Incident) -> Sentence:
-    decide, back = say("Decide: roll back to {to}?", to=version_code(incident.target)), rollback_command(incident)
+    decide, back = say("Roll back to {to}?", to=version_code(incident.target)), rollback_command(incident)
     match incident.doing:
         case IncidentStatus.AWAITING_HUMAN | IncidentStatus.COOLDOWN if incident.target is not None:
-            return say("{decide} Press the button, or type {back}", decide=decide, back=back)
+            return say("{decide} Press the button or run {back}", decide=decide, back=back)
         case IncidentStatus.TRIPPED if incident.target is not None:
             return say(
-                "{decide} Press the button, or type {back} An admin lets them go on with {reset}",
+                "{decide} Press the button or run {back} (an admin can resume automatic rollbacks with {reset})",
                 decide=decide,
                 back=back,
                 reset=_reset_command(incident),
             )
         case IncidentStatus.FROZEN if incident.target is not None:
             return say(
-                "{decide} A person may, frozen or not. Press the button, or type {back}", decide=decide, back=back
+                "{decide} The freeze doesn't block a manual rollback. Press the button or run {back}",
+                decide=decide,
+                back=back,
             )
         case IncidentStatus.HELD if incident.target is None:
-            return say("Decide which version should serve; nothing happens by itself.")
+            return say("Choose a version to roll back to. Nothing happens automatically.")
         case IncidentStatus.HELD if reason_of(incident.why) == Reason.MAY_NOT_LOAD:
             return say(
-                "Decide: another version, as {history} lists them, or this one with --force.",
+                "Roll back to another version ({history} lists them), or to this one with --force.",
                 history=Code(f"/model history {incident.model}"),
             )
         case IncidentStatus.HELD if reason_of(incident.why) == Reason.LOADABILITY_UNKNOWN:
             return say(
-                "Wait, or decide: if {bad} is really bad, type {back}",
+                "Wait. If {bad} is at fault, run {back}",
                 bad=version_code(incident.version),
                 back=rollback_command(incident, " --force"),
             )
         case IncidentStatus.FAILED:
             return say(
-                "Do this: {back} If that fails as well, move {to} to Production in {product}.",
+                "Run {back} (if that fails too, put {to} into Production in {product})",
                 back=back,
                 to=version_code(incident.target),
             )
         case _:
-            return say("Decide: if {bad} is really bad, type {back}", bad=version_code(incident.version), back=back)
+            return say("If {bad} is at fault, run {back}", bad=version_code(incident.version), back=back)
 
 
 _STATUSES_WITHOUT_ACTION = {
@@ -193,13 +199,13 @@ _STATUSES_WITHOUT_ACTION = {
 
 
 def rollback_command(incident: Incident, flag: str = "") -> Code:
-    """Return the command with which a person does by hand what the incident is about."""
+    """Return the command for the incident's rollback, to run manually."""
     to = "" if incident.target is None else f" {incident.target}"
     return Code(f'/model rollback {incident.model}{to}{flag} --reason "…"')
 
 
 def _reset_command(incident: Incident) -> Code:
-    """Return the command that lets automatic rollbacks go on: of this model, or of all where that was the limit."""
+    """Return the command that resumes automatic rollbacks: for this model, or for all if their limit was reached."""
     is_of_all = reason_of(incident.why) == Reason.LIMIT_OF_ALL_REACHED
     return Code("/model monitor reset --all" if is_of_all else f"/model monitor reset {incident.model}")
 
@@ -207,26 +213,25 @@ def _reset_command(incident: Incident) -> Code:
 def _source_step(incident: Incident) -> Sentence:
     if incident.model and incident.monitors:
         check = Code(f"/model monitor check {incident.model} {incident.monitors[0]}")
-        return say("Find out why it can't judge, then {check}", check=check)
-    return say("Look at {source}: is it up, and are its figures right?", source=Code(incident.source))
+        return say("Find out why the monitor can't reach a verdict, then run {check}", check=check)
+    return say("Check that {source} is up and that its values are correct.", source=Code(incident.source))
 
 
-# -- while it lasts ----------------------------------------------------------------------------------------------------
+# -- while it's open ---------------------------------------------------------------------------------------------------
 
 
 def acknowledged(incident: Incident) -> Sentence:
-    """Return the news that somebody looks after it; without anybody, that nobody does."""
+    """Return who acknowledged the incident, or that no one has."""
     if incident.acknowledged_by is None:
-        return say("Nobody looks after it yet.")
-    return say("{who} looks after it. I stop reminding.", who=format_actor(incident.acknowledged_by))
+        return say("Unacknowledged.")
+    return say("{who} acknowledged this. No more reminders.", who=format_actor(incident.acknowledged_by))
 
 
 def silenced(by: Actor, until: datetime, reason: str = "") -> Sentence:
-    """Return the news that an incident's monitors are silenced."""
+    """Return the message that an incident's monitors are silenced."""
     why = say(": {reason}", reason=reason) if reason else say("")
     return say(
-        "{who} silenced this until {until}{why}. Until then nothing is posted and nothing moved; it is measured "
-        "all the same.",
+        "{who} silenced this until {until}{why}. No alerts and no rollback until then; checks continue.",
         who=format_actor(by),
         until=until,
         why=why,
@@ -234,9 +239,9 @@ def silenced(by: Actor, until: datetime, reason: str = "") -> Sentence:
 
 
 def reminder(incident: Incident, now: datetime) -> Sentence:
-    """Return the reminder of an incident that goes on and that nobody looks after."""
+    """Return the reminder about an open, unacknowledged incident."""
     return say(
-        "Still so, for {age} now, and nobody looks after it. {next}",
+        "Still open and unacknowledged after {age}. {next}",
         age=format_duration(now - incident.since),
         next=next_step(incident),
     )
@@ -246,12 +251,14 @@ def reminder(incident: Incident, now: datetime) -> Sentence:
 
 
 def restored(version: int, since: datetime, blocked_version: int | None, by: Actor | None = None) -> Sentence:
-    """Return how a rollback ends that worked; `by` is the person who pressed the button, where one did."""
+    """Return the resolution after a successful rollback; `by` is the person who pressed the button, if anyone did."""
     who = say(" {who} rolled it back.", who=format_actor(by)) if by else say("")
     if blocked_version is None:
-        return say("Restored: {v} has served since {since}.{who}", v=version_code(version), since=since, who=who)
+        return say(
+            "Restored: {v} has been in Production since {since}.{who}", v=version_code(version), since=since, who=who
+        )
     return say(
-        "Restored: {v} has served since {since}, {bad} is blocked.{who}",
+        "Restored: {v} has been in Production since {since}; {bad} is blocked.{who}",
         v=version_code(version),
         since=since,
         bad=version_code(blocked_version),
@@ -260,48 +267,48 @@ def restored(version: int, since: datetime, blocked_version: int | None, by: Act
 
 
 def recovered_after_rollback(version: int, since: datetime, now: datetime) -> Sentence:
-    """Return how it ends where the restored version has passed its checks."""
+    """Return the resolution after the restored version has passed its checks."""
     return say(
-        "Restored and recovered: {v} is healthy, {age} after the rollback.",
+        "Restored and recovered: {v} is healthy {age} after the rollback.",
         v=version_code(version),
         age=format_duration(now - since),
     )
 
 
 def recovered(version: int | None, since: datetime, now: datetime) -> Sentence:
-    """Return how it ends where the figures came back by themselves."""
+    """Return the resolution of an incident that recovered without a rollback."""
     return say(
-        "Recovered: {v} is well again, after {age}. Nothing was moved.",
+        "Recovered: {v} is healthy again after {age}. Production is unchanged.",
         v=version_code(version),
         age=format_duration(now - since),
     )
 
 
 def not_confirmed(version: int) -> Sentence:
-    """Return how a rollback ends of which the serving side has not confirmed in time that it follows."""
+    """Return the resolution after a rollback that the endpoint didn't confirm in time."""
     return say(
-        "Failed: {v} is in Production, and the serving side has not confirmed in time that it serves it. Do this: ask "
-        "it yourself, and let it load {v} anew, as after any deployment. Another rollback changes the registry only.",
+        "Failed: {v} is in Production, but the endpoint didn't confirm it in time. Check the endpoint and reload {v} "
+        "there. Another rollback would only change the registry.",
         v=version_code(version),
     )
 
 
 def monitoring_is_back(since: datetime, now: datetime) -> Sentence:
-    """Return how it ends where the last of its monitors is measured and judged again, or warms up."""
+    """Return the resolution once the last of its monitors reaches a verdict again or is warming up."""
     return say("Monitoring is back after {age}.", age=format_duration(now - since))
 
 
 def source_recovered(source: str, since: datetime, now: datetime) -> Sentence:
-    """Return how it ends where a source is trusted again."""
+    """Return the resolution of an incident about a source that's no longer suspect."""
     return say(
-        "The monitors of {source} no longer fail together, after {age}.",
+        "The monitors that use {source} stopped failing together after {age}.",
         source=Code(source),
         age=format_duration(now - since),
     )
 
 
 def rolled_back_manually(move: Transition) -> Sentence:
-    """Return how it ends where a person rolled Production back."""
+    """Return the resolution after a manual rollback of Production."""
     if move.expected_incumbent is None:
         return say(
             "{who} rolled Production back to {now}.", who=format_actor(move.actor), now=version_code(move.version)
@@ -315,61 +322,63 @@ def rolled_back_manually(move: Transition) -> Sentence:
 
 
 def superseded(version: int | None, transition: Transition | None) -> Sentence:
-    """Return how it ends where Production moved in another way.
+    """Return the resolution after Production changed in another way.
 
-    `transition` is the move that did it, None where it left.
+    `transition` is the one that changed it; None if the version left Production without a successor.
     """
     v = version_code(version)
     if transition is None:
-        return say("Overtaken: {v} serves no more, and nothing is in Production.", v=v)
-    how = say(_TRANSITION_SENTENCES.get(transition.kind, "{who} moved it."), who=format_actor(transition.actor))
+        return say("Superseded: {v} left Production, and nothing replaced it.", v=v)
+    how = say(_TRANSITION_SENTENCES.get(transition.kind, "{who} changed it."), who=format_actor(transition.actor))
     if transition.version == version:
         return say(
-            "Overtaken: {v} left Production and is back. This was about its earlier time there. {how}", v=v, how=how
+            "Superseded: {v} left Production and came back. This was about its earlier time in Production. {how}",
+            v=v,
+            how=how,
         )
     now = version_code(transition.version)
-    return say("Overtaken: {now} replaced {v} in Production. This was about {v} only. {how}", v=v, now=now, how=how)
+    return say("Superseded: {now} replaced {v} in Production. {how}", v=v, now=now, how=how)
 
 
 _TRANSITION_SENTENCES = {
-    TransitionKind.PROMOTION: "{who} approved that last.",
-    TransitionKind.BREAK_GLASS: "{who} broke the glass.",
+    TransitionKind.PROMOTION: "{who} gave the last approval.",
+    TransitionKind.BREAK_GLASS: "{who} used break glass.",
     TransitionKind.ROLLBACK: "{who} rolled it back.",
-    TransitionKind.OBSERVED: "It was moved in {product}.",
+    TransitionKind.OBSERVED: "It was changed in {product}.",
 }
 
 
 def unwatched(ending: IncidentEnding, monitor: str, by: Actor | None) -> Sentence:
-    """Return how it ends where its last monitor was paused, changed, or removed."""
+    """Return the resolution after the last of its monitors was paused, changed, or removed."""
     if by is None:
         return say(
-            "Ended: {monitor} was paused, changed, or removed, so nothing watches this now.", monitor=Code(monitor)
+            "Ended: {monitor} was paused, changed, or removed, so nothing monitors this now.", monitor=Code(monitor)
         )
     who = say("The policy file") if isinstance(by, Automation) else say("{who}", who=format_actor(by))
     return say(_UNWATCHED_SENTENCES[ending], who=who, monitor=Code(monitor))
 
 
 _UNWATCHED_SENTENCES = {
-    IncidentEnding.PAUSED: "{who} paused {monitor}, so nothing watches this now.",
-    IncidentEnding.EDITED: "{who} changed {monitor}, so it starts over, and this ends.",
-    IncidentEnding.REMOVED: "{who} removed {monitor}, so nothing watches this now.",
+    IncidentEnding.PAUSED: "{who} paused {monitor}, so nothing monitors this now.",
+    IncidentEnding.EDITED: "{who} changed {monitor}, so its checks start over and this incident is closed.",
+    IncidentEnding.REMOVED: "{who} removed {monitor}, so nothing monitors this now.",
 }
 
 
 def resolved(incident: Incident) -> Sentence:
-    """Return how it ended, for the thread."""
-    return incident.resolution or say("It is over.")
+    """Return how the incident ended, for its thread."""
+    return incident.resolution or say("Resolved.")
 
 
-# -- the breaker -------------------------------------------------------------------------------------------------------
+# -- the circuit breaker -----------------------------------------------------------------------------------------------
 
 
 def breaker_tripped(breaker: TrippedBreaker) -> Sentence:
-    """Return what the channel hears when automatic rollbacks stop."""
+    """Return the channel message about stopped automatic rollbacks."""
     reset = Code(f"/model monitor reset {breaker.model or '--all'}")
     return say(
-        "⛔ Automatic rollbacks of {model} have stopped. {why} From now on every monitor asks first; an admin "
-        "lets them go on with {reset}",
+        "⛔ Automatic rollbacks of {model} have stopped. {why} Monitors now ask before rolling back. An admin can "
+        "resume them with {reset}",
         model=_model_or_all(breaker.model),
         why=breaker.why,
         reset=reset,
@@ -377,8 +386,8 @@ def breaker_tripped(breaker: TrippedBreaker) -> Sentence:
 
 
 def breaker_reset(model: str, by: Actor) -> Sentence:
-    """Return what the channel hears when they go on."""
-    return say("{who} lets automatic rollbacks of {model} go on.", who=format_actor(by), model=_model_or_all(model))
+    """Return the channel message about resumed automatic rollbacks."""
+    return say("{who} resumed automatic rollbacks of {model}.", who=format_actor(by), model=_model_or_all(model))
 
 
 def _model_or_all(model: str) -> object:

@@ -1,4 +1,4 @@
-"""What people read of monitors: the rule and the action in a sentence, how one stands, and what somebody did to it."""
+"""Messages about monitors: their rules and actions, their status, and the changes that people make."""
 
 from __future__ import annotations
 
@@ -31,78 +31,80 @@ from bot.domain.policy.monitor_config import (
 )
 
 MEASURES_SOMETHING_ELSE = (
-    "It measures something else now, so its earlier figures count no more, in its baseline neither."
+    "It now measures something else, so its earlier values no longer count, including in its baseline."
 )
 MAX_NAMED = 10  # monitors named in one sentence; the others are only counted
 
 
 def qualified_name(monitor: Monitor) -> Sentence:
-    """Return a monitor's name with its model's."""
+    """Return a monitor's name, preceded by its model's name."""
     return say("{model} {name}", model=Name(monitor.model), name=Code(monitor.name))
 
 
 def action_sentence(monitor: Monitor) -> Sentence:
-    """Return a sentence that says what a failure currently leads to."""
+    """Return a sentence that says what the monitor currently does when it fails."""
     if monitor.rule.action == "auto" and not monitor.is_armed:
         return say(
-            "It is to roll back by itself, but until a second person arms it, it asks: {arm}",
+            "It asks before rolling back until a second person arms it: {arm}",
             arm=Code(f"/model monitor arm {monitor.model} {monitor.name}"),
         )
     return _ACTIONS[monitor.effective_action]
 
 
 _ACTIONS = {
-    "dry_run": say("It tries itself out: nobody is alerted, and nothing is moved."),
-    "notify": say("It tells the channel, and moves nothing."),
-    "ask": say("It asks in the channel whether to roll back."),
-    "auto": say("It rolls back by itself."),
+    "dry_run": say("Dry run: results are recorded; no alerts, no rollback."),
+    "notify": say("It alerts the channel; no rollback."),
+    "ask": say("It alerts the channel and asks whether to roll back."),
+    "auto": say("It rolls back automatically."),
 }
 
 
-# -- how it stands -----------------------------------------------------------------------------------------------------
+# -- status -----------------------------------------------------------------------------------------------------------
 
 
 def status_text(monitor: Monitor, monitor_state: MonitorState) -> Sentence:
-    """Return how a monitor stands, in a few words."""
+    """Return a monitor's status in a few words."""
     if monitor.is_paused:
         return say("paused")
     if monitor_state.at is None:
         return say("not checked yet")
     if is_unmeasured(monitor_state):
-        return say("nothing measured yet of {v}", v=Code(f"v{monitor_state.version}"))
+        return say("{v} not measured yet", v=Code(f"v{monitor_state.version}"))
     if monitor_state.state is MonitorStatus.PENDING:
-        return say("failed {n} of {all}", n=monitor_state.bad or monitor_state.beyond, all=monitor.rule.fail_after)
+        return say(
+            "failed {n} of {all} checks", n=monitor_state.bad or monitor_state.beyond, all=monitor.rule.fail_after
+        )
     if monitor_state.state is MonitorStatus.FAILED and monitor_state.since is not None:
         blind = say("; can't judge now") if monitor_state.unjudged >= MAX_UNJUDGED_CHECKS else say("")
-        return say("failed, since {since}{blind}", since=monitor_state.since, blind=blind)
+        return say("failing since {since}{blind}", since=monitor_state.since, blind=blind)
     if monitor_state.state is MonitorStatus.CANT_JUDGE:
         return _cant_judge(monitor, monitor_state)
     if monitor_state.state in BLIND_STATUSES and not monitor_state.has_no_value:
-        return say("measured again, but not judged yet")
+        return say("data is back, no verdict yet")
     if monitor_state.state is MonitorStatus.OK and (monitor_state.has_no_value or monitor_state.unjudged):
         return _last_known_healthy(monitor, monitor_state)
     return _STATUS_TEXTS[monitor_state.state]
 
 
 def last_check_reason(monitor: Monitor, monitor_state: MonitorState) -> Sentence | None:
-    """Return what the last check came to; None if that's unknown, or if `status_text` says it."""
+    """Return the reason for the latest check's outcome; None if it's unknown, or if `status_text` includes it."""
     is_in_status = monitor_state.state in {MonitorStatus.CANT_JUDGE, MonitorStatus.DISABLED}
     is_said = is_in_status or reason_of(monitor_state.why) == Reason.NOT_JUDGED_YET
     return None if is_said and not monitor.is_paused else monitor_state.why
 
 
 _STATUS_TEXTS = {
-    MonitorStatus.DISABLED: say("nothing is in Production"),
+    MonitorStatus.DISABLED: say("nothing in Production"),
     MonitorStatus.WARMUP: say("warming up"),
-    MonitorStatus.OK: say("well"),
-    MonitorStatus.FAILED: say("failed"),
+    MonitorStatus.OK: say("healthy"),
+    MonitorStatus.FAILED: say("failing"),
     MonitorStatus.NO_DATA: say("no data"),
-    MonitorStatus.ERROR: say("the source gives errors"),
+    MonitorStatus.ERROR: say("source error"),
 }
 
 
 def _cant_judge(monitor: Monitor, monitor_state: MonitorState) -> Sentence:
-    why = monitor_state.why or say("There's no verdict yet.")
+    why = monitor_state.why or say("No verdict yet.")
     why = replace(why, template=why.template.removesuffix("."))  # more follows it
     if monitor.is_armed:
         return say("armed, but can't judge: {why}", why=why)
@@ -110,21 +112,21 @@ def _cant_judge(monitor: Monitor, monitor_state: MonitorState) -> Sentence:
 
 
 def _last_known_healthy(monitor: Monitor, monitor_state: MonitorState) -> Sentence:
-    """Return how a monitor stands that was well and could not be measured since, not often enough yet to be told."""
+    """Return the status of a monitor whose recent checks had no value or verdict, but not often enough for an alert."""
     if monitor_state.broken:
-        return say("well when last measured; error {n} of {all}", n=monitor_state.broken, all=monitor.rule.error)
+        return say("last healthy; source error in {n} of {all} checks", n=monitor_state.broken, all=monitor.rule.error)
     if monitor_state.empty:
-        return say("well when last measured; no data {n} of {all}", n=monitor_state.empty, all=monitor.rule.no_data)
-    return say("healthy when last judged; can't judge {n} of {all}", n=monitor_state.unjudged, all=MAX_UNJUDGED_CHECKS)
+        return say("last healthy; no data in {n} of {all} checks", n=monitor_state.empty, all=monitor.rule.no_data)
+    return say("last healthy; no verdict in {n} of {all} checks", n=monitor_state.unjudged, all=MAX_UNJUDGED_CHECKS)
 
 
 def is_unmeasured(monitor_state: MonitorState) -> bool:
-    """Tell whether a new version serves of which there is no figure yet: it is not known to be well."""
+    """Tell whether the version in Production is new and has no value yet, so its health is unknown."""
     return monitor_state.state is MonitorStatus.OK and monitor_state.value is None and monitor_state.version is not None
 
 
 def value_text(monitor_state: MonitorState) -> Sentence:
-    """Return the last value, and the bound that it was judged against."""
+    """Return the latest value and the bound that it was compared with."""
     if monitor_state.value is None:
         return say("no value yet")
     shown = format_proportion(monitor_state.value, monitor_state.total)
@@ -134,12 +136,12 @@ def value_text(monitor_state: MonitorState) -> Sentence:
 
 
 def false_rollback_sentence(estimate: FalseRollbackEstimate) -> Sentence:
-    """Return how many monitors are armed, and how often to expect them to act although nothing is wrong."""
+    """Return how many monitors are armed, and how many false rollbacks to expect from them."""
     is_one = estimate.armed == 1
     armed = say("{monitors} {are} armed.", monitors=pluralize(estimate.armed, "monitor"), are="is" if is_one else "are")
     if not estimate.counted:
         return say(
-            "{armed} Backtest {them} to see how often {they} would act without a cause.",
+            "{armed} Backtest {them} to see how often {they} would roll back for no reason.",
             armed=armed,
             them="it" if is_one else "them",
             they="it" if is_one else "they",
@@ -151,18 +153,18 @@ def false_rollback_sentence(estimate: FalseRollbackEstimate) -> Sentence:
     )
     left_out = [pluralize(n, what) + how for n, what, how in some if n]
     return say(
-        "{armed} Simulations expect at most {n} rollbacks a month without a cause (docs/rules.md).{left_out}",
+        "{armed} Based on simulations, expect at most {n} false rollbacks a month (docs/rules.md).{left_out}",
         armed=armed,
         n=format_number(estimate.per_month, 3),
         left_out=say(" Not counted: {them}.", them=join_with_conjunction(left_out, "and")) if left_out else "",
     )
 
 
-# -- what somebody did: the answer to them, and the channel's line -----------------------------------------------------
+# -- changes: the answer to the person who made one, and the channel message ----------------------------------------
 
 
 def added(monitor: Monitor, by: Actor) -> Sentence:
-    """Return what the channel hears of a new monitor."""
+    """Return the channel message about a new monitor."""
     return say(
         "{who} added the monitor {it}. {what}",
         who=format_actor(by),
@@ -172,9 +174,9 @@ def added(monitor: Monitor, by: Actor) -> Sentence:
 
 
 def added_answer(monitor: Monitor, first_check_at: datetime) -> Sentence:
-    """Return the answer to whoever added it."""
+    """Return the answer to the person who added a monitor."""
     return say(
-        "{it} is watched from now on, every {every} from {source}; the first check is at {first}. {what}",
+        "Added {it}. It checks {source} every {every}, first at {first}. {what}",
         it=qualified_name(monitor),
         every=format_duration(monitor.rule.every),
         source=Code(monitor.rule.source),
@@ -184,8 +186,8 @@ def added_answer(monitor: Monitor, first_check_at: datetime) -> Sentence:
 
 
 def edited(monitor: Monitor, by: Actor, *, was_armed: bool) -> Sentence:
-    """Return what the channel hears of a changed monitor."""
-    armed = say(" It was armed, and is no longer.") if was_armed else say("")
+    """Return the channel message about a changed monitor."""
+    armed = say(" It's no longer armed.") if was_armed else say("")
     anew = say(" " + MEASURES_SOMETHING_ELSE) if monitor.measured_from == monitor.revision else say("")
     return say(
         "{who} changed the monitor {it}. {what}{anew}{armed}",
@@ -202,13 +204,13 @@ def _rule_and_action(monitor: Monitor) -> Sentence:
 
 
 def judged_by_default(monitors: Sequence[Monitor]) -> Sentence:
-    """Return the message about monitors that are now judged by `default`, since the policy file sets no rule."""
+    """Return the message about monitors that now use the rule `default`, since the policy file doesn't set one."""
     is_one, armed = len(monitors) == 1, sum(one.is_armed for one in monitors)
     more = say(" and {n} more", n=len(monitors) - MAX_NAMED) if len(monitors) > MAX_NAMED else say("")
     said = [
         say(
-            "The policy file sets no rule for the {what} {names}{more}, so {default} now judges {them} instead of "
-            "{blocks}.",
+            "The policy file doesn't set a rule for the {what} {names}{more}, so {default} now evaluates {them} "
+            "instead of {blocks}.",
             what="monitor" if is_one else "monitors",
             names=[qualified_name(one) for one in monitors[:MAX_NAMED]],
             more=more,
@@ -237,10 +239,10 @@ def judged_by_default(monitors: Sequence[Monitor]) -> Sentence:
 def baseline_improved(
     monitor: Monitor, term: ProductionTerm, baseline: FrozenBaseline, old_level: float, new_level: float
 ) -> Sentence:
-    """Return the message that a version's own days now replace its baseline, with both levels."""
+    """Return the message that a version's own history now replaces its baseline, with both levels."""
     return say(
-        "{v} has been better than its baseline for {days}. The monitor {it} now compares {v} with its own days: "
-        "{after} is usual instead of {before}.",
+        "{v} has been better than its baseline for {days}. The monitor {it} now compares {v} with its own history: "
+        "the baseline changes from {before} to {after}.",
         v=Code(f"v{term.version}"),
         it=qualified_name(monitor),
         days=format_duration(baseline.until - baseline.since),
@@ -250,9 +252,9 @@ def baseline_improved(
 
 
 def paused(monitor: Monitor, by: Actor) -> Sentence:
-    """Return what the channel hears of a paused monitor."""
+    """Return the channel message about a paused monitor."""
     return say(
-        "{who} paused the monitor {it}; nobody checks until it is resumed: {resume}",
+        "{who} paused the monitor {it}. To resume its checks: {resume}",
         who=format_actor(by),
         it=qualified_name(monitor),
         resume=Code(f"/model monitor resume {monitor.model} {monitor.name}"),
@@ -260,19 +262,19 @@ def paused(monitor: Monitor, by: Actor) -> Sentence:
 
 
 def resumed(monitor: Monitor, by: Actor) -> Sentence:
-    """Return what the channel hears of a resumed monitor."""
+    """Return the channel message about a resumed monitor."""
     return say("{who} resumed the monitor {it}.", who=format_actor(by), it=qualified_name(monitor))
 
 
 def removed(monitor: Monitor, by: Actor) -> Sentence:
-    """Return what the channel hears of a monitor that was taken away."""
+    """Return the channel message about a removed monitor."""
     return say("{who} removed the monitor {it}.", who=format_actor(by), it=qualified_name(monitor))
 
 
 def silenced(monitors: list[Monitor], by: Actor, until: datetime, reason: str) -> Sentence:
-    """Return what the channel hears of silenced monitors."""
+    """Return the channel message about silenced monitors."""
     why = say(": {reason}", reason=reason) if reason else say("")
-    measured = "It is measured all the same." if len(monitors) == 1 else "They are measured all the same."
+    measured = "Its checks continue." if len(monitors) == 1 else "Their checks continue."
     return say(
         "{who} silenced {them} until {until}{why}. " + measured,
         who=format_actor(by),
@@ -283,8 +285,8 @@ def silenced(monitors: list[Monitor], by: Actor, until: datetime, reason: str) -
 
 
 def unsilenced(monitors: list[Monitor], by: Actor) -> Sentence:
-    """Return what the channel hears of monitors that post and act again."""
-    return say("{who} lets {them} post and act again.", who=format_actor(by), them=_name_all(monitors))
+    """Return the channel message about unsilenced monitors."""
+    return say("{who} unsilenced {them}.", who=format_actor(by), them=_name_all(monitors))
 
 
 def _name_all(monitors: list[Monitor]) -> Sentence:
@@ -296,10 +298,10 @@ def _name_all(monitors: list[Monitor]) -> Sentence:
 
 
 def armed(monitor: Monitor, by: Actor, reason: str) -> Sentence:
-    """Return what the channel hears of a monitor that rolls back by itself from now on."""
-    why = say(" It has not tried itself out first: {reason}", reason=reason) if reason else say("")
+    """Return the channel message about an armed monitor; `reason` is set if an admin overrode the requirements."""
+    why = say(" The requirements for arming were overridden: {reason}", reason=reason) if reason else say("")
     return say(
-        "{who} armed the monitor {it}: from now on it rolls back by itself.{why}",
+        "{who} armed the monitor {it}. It now rolls back automatically.{why}",
         who=format_actor(by),
         it=qualified_name(monitor),
         why=why,
@@ -307,7 +309,7 @@ def armed(monitor: Monitor, by: Actor, reason: str) -> Sentence:
 
 
 def checked_answer(monitor: Monitor, monitor_state: MonitorState) -> Sentence:
-    """Return the answer to whoever had it checked now: its state, what was read, and why it's judged that way."""
+    """Return the answer to a requested check: the monitor's status, the value, and the reason for the verdict."""
     said = [say("Checked {it}: {state}.", it=qualified_name(monitor), state=status_text(monitor, monitor_state))]
     if monitor_state.value is not None and not monitor_state.has_no_value:
         said.append(_latest_reading(monitor.rule, monitor_state))
@@ -317,7 +319,7 @@ def checked_answer(monitor: Monitor, monitor_state: MonitorState) -> Sentence:
 
 
 def _latest_reading(rule: MonitorConfig, monitor_state: MonitorState) -> Sentence:
-    """Return what was read. Against a baseline, that is one reading of many, and the bound is for their mean."""
+    """Return the latest value. With a baseline, leave out the bound, which applies to the mean of many readings."""
     v = Code(f"v{monitor_state.version}")
     if not rule.uses_baseline:
         return say("{query} of {v}: {value}.", query=measured_value(rule), v=v, value=value_text(monitor_state))
@@ -329,24 +331,24 @@ def _latest_reading(rule: MonitorConfig, monitor_state: MonitorState) -> Sentenc
     )
 
 
-# -- why not -----------------------------------------------------------------------------------------------------------
+# -- refusals ----------------------------------------------------------------------------------------------------------
 
 
 def defined_in_policy_file(monitor: Monitor) -> Sentence:
-    """Return why somebody cannot change it here."""
-    return say("{it} stands in the policy file; change it there.", it=qualified_name(monitor))
+    """Return why a command can't change a monitor that's defined in the policy file."""
+    return say("{it} is defined in the policy file. Change it there.", it=qualified_name(monitor))
 
 
 def author_cannot_arm(monitor: Monitor) -> Sentence:
-    """Return why whoever wrote it cannot arm it."""
-    return say("You wrote {it} or changed it last, so somebody else has to arm it.", it=qualified_name(monitor))
+    """Return why the person who created or last changed a monitor can't arm it."""
+    return say("You created or last changed {it}, so someone else has to arm it.", it=qualified_name(monitor))
 
 
 def measured_too_briefly(monitor: Monitor, until: datetime) -> Sentence:
-    """Return why it cannot be armed yet."""
+    """Return why a monitor can't be armed within 24 hours of its last change."""
     return say(
-        "{it} has to be measured for 24 hours as it is now before it is armed: until {until}. An admin can do "
-        "it sooner: {override}",
+        "{it} can't be armed before {until}: it has to run unchanged for 24 hours first. An admin can override "
+        "this: {override}",
         it=qualified_name(monitor),
         until=until,
         override=arm_override_command(monitor),
@@ -354,10 +356,10 @@ def measured_too_briefly(monitor: Monitor, until: datetime) -> Sentence:
 
 
 def measured_too_little(monitor: Monitor, values: int, required: int) -> Sentence:
-    """Return why a monitor that has measured too little as it is now cannot be armed."""
+    """Return why a monitor with too few values since its last change can't be armed."""
     return say(
-        "{it} has to measure for 24 hours as it is now before it is armed: at least {wanted} of its checks have "
-        "to come to a value, and {had} did. Look with {show}",
+        "{it} can't be armed yet: it needs values from at least {wanted} checks in the last 24 hours and has {had}. "
+        "To see the checks: {show}",
         it=qualified_name(monitor),
         wanted=f"{required:,}",
         had=f"{values:,}",
@@ -366,20 +368,20 @@ def measured_too_little(monitor: Monitor, values: int, required: int) -> Sentenc
 
 
 def cannot_arm_unjudged(monitor: Monitor, monitor_state: MonitorState) -> Sentence:
-    """Return why a monitor that can't judge now isn't armed: it couldn't roll back."""
+    """Return why a monitor that can't reach a verdict can't be armed."""
     return say(
-        "{it} can be armed once it can judge. {why} An admin can arm it anyway: {override}",
+        "{it} can't be armed while it can't reach a verdict. {why} An admin can override this: {override}",
         it=qualified_name(monitor),
-        why=monitor_state.why or say("There's no verdict yet."),
+        why=monitor_state.why or say("No verdict yet."),
         override=arm_override_command(monitor),
     )
 
 
 def backtest_prevents_arming(monitor: Monitor, sentence: Sentence) -> Sentence:
-    """Return why a backtest keeps it from being armed."""
+    """Return why a monitor can't be armed after a backtest; `sentence` summarizes the backtest."""
     return say(
-        "{it} can be armed once a backtest has judged 90% of 7 days and it has not fired. {sentence} An admin can arm "
-        "it anyway: {override}",
+        "{it} can't be armed until a backtest covers at least 90% of 7 days without firing. {sentence} An admin can "
+        "override this: {override}",
         it=qualified_name(monitor),
         sentence=sentence,
         override=arm_override_command(monitor),
@@ -387,10 +389,10 @@ def backtest_prevents_arming(monitor: Monitor, sentence: Sentence) -> Sentence:
 
 
 def arm_override_command(monitor: Monitor) -> Code:
-    """Return what an admin types to arm it although it has not tried itself out."""
+    """Return the command that an admin uses to arm a monitor that doesn't meet the requirements."""
     return Code(f'/model monitor arm {monitor.model} {monitor.name} --override --reason "…"')
 
 
 def acknowledged_answer() -> Sentence:
-    """Return the answer to whoever acknowledged an incident."""
-    return say("You look after it, and the channel sees that. I stop reminding.")
+    """Return the answer to the person who acknowledged an incident."""
+    return say("Acknowledged. The channel can see this, and I'll stop sending reminders.")

@@ -1,7 +1,7 @@
-"""Monitors: their settings and when they're checked, their state between checks, and their baselines. No I/O, no clock.
+"""Monitors: their settings, when they're checked, their state between checks, and their baselines. No I/O, no clock.
 
-A monitor's status says what its readings mean: DISABLED, WARMUP, OK ⇄ PENDING → FAILED, and beside them NO_DATA, ERROR,
-and CANT_JUDGE. What was done about a failure is the status of the incident (incident.py).
+A monitor's status says what its readings mean: DISABLED, WARMUP, OK ⇄ PENDING → FAILED, and next to them NO_DATA,
+ERROR, and CANT_JUDGE. What was done about a failure is the status of the incident (incident.py).
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:  # numpy is slow to import, and the terminal knows this module
     from bot.domain.monitoring.rules.baselines import Baseline
 
 MAX_SILENCE = timedelta(hours=72)  # the longest time for which a monitor can be silenced
-JITTER = 0.1  # of the interval, to either side, so that monitors aren't all checked at once
+JITTER = 0.1  # share of the interval by which a check can be early or late, so monitors aren't all checked at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Monitor:
-    """A monitor of one model. One from the policy file can be changed only there."""
+    """A monitor for one model. A monitor from the policy file can be changed only there."""
 
     id: str
     model: str
@@ -33,7 +33,7 @@ class Monitor:
     created_at: datetime
     created_by: Actor | None = None  # None: the policy file
     revision: int = 1  # incremented by every edit; a verdict belongs to one revision
-    measured_from: int = 1  # the first revision that measures the same thing; earlier readings don't count
+    measured_from: int = 1  # the first revision that measured the same thing as now; earlier readings don't count
     is_paused: bool = False
     armed_at: datetime | None = None
     armed_by: Actor | None = None
@@ -59,21 +59,21 @@ class Monitor:
 
     @property
     def effective_action(self) -> str:
-        """Return the action that applies now: an unarmed `auto` asks a person."""
+        """Return the action that's in effect now: a monitor with `auto` that isn't armed asks a person."""
         return "ask" if self.rule.action == "auto" and not self.is_armed else self.rule.action
 
     def with_rule(self, rule: MonitorConfig) -> Monitor:
-        """Return its next revision, with another rule."""
+        """Return the monitor's next revision, with a new rule."""
         revision = self.revision + 1
         same = rule.measurement_key == self.rule.measurement_key
         return replace(self, rule=rule, revision=revision, measured_from=self.measured_from if same else revision)
 
     def is_silenced(self, now: datetime) -> bool:
-        """Tell whether its alerts and rollbacks are held back at `now`."""
+        """Tell whether its alerts and rollbacks are suppressed at `now`."""
         return self.silenced_by is not None and self.silenced_until is not None and now < self.silenced_until
 
     def first_check_at(self, now: datetime) -> datetime:
-        """Return when it's first checked: within one interval, spread over monitors."""
+        """Return when it's first checked: within a tenth of an interval, spread over monitors."""
         return now + self.rule.every * JITTER * _stable_fraction(self.id)
 
     def next_check_at(self, now: datetime, slot: int) -> datetime:
@@ -87,19 +87,19 @@ def _stable_fraction(text: str) -> float:
 
 
 class MonitorStatus(Enum):
-    """What a monitor's last checks mean."""
+    """What a monitor's recent checks mean."""
 
     DISABLED = "disabled"  # paused, or nothing is in Production
     WARMUP = "warmup"  # right after a promotion: only the hard limit is checked
     OK = "ok"
-    PENDING = "pending"  # failing, but not often enough in a row yet
+    PENDING = "pending"  # failing, but not for enough consecutive checks yet
     FAILED = "failed"
     NO_DATA = "no data"
     ERROR = "error"
-    CANT_JUDGE = "can't judge"  # it has readings, but its rule gave no verdict when one was due
+    CANT_JUDGE = "can't judge"  # it has readings, but its rule should have reached a verdict and didn't
 
 
-# There's no verdict about the version. Such a status ends with a verdict, not just with a reading.
+# Statuses without a verdict about the version. They end with a verdict, not just with a reading.
 BLIND_STATUSES = frozenset({MonitorStatus.NO_DATA, MonitorStatus.ERROR, MonitorStatus.CANT_JUDGE})
 
 
@@ -117,48 +117,48 @@ class MonitorState:
     """A monitor's state, from which its next check continues."""
 
     monitor: str
-    slot: int = 0  # of the last check
+    slot: int = 0  # of the latest check
     next_at: datetime | None = None
     state: MonitorStatus = MonitorStatus.DISABLED
     revision: int = 0
     version: int | None = None
     move: str | None = None  # the transition that began the term
-    bad: int = 0  # failed windows in a row
-    good: int = 0  # healthy windows in a row
-    empty: int = 0  # checks in a row without data
-    broken: int = 0  # checks in a row with an error
-    beyond: int = 0  # checks in a row beyond the hard limit
-    unjudged: int = 0  # checks in a row without a verdict that was due
-    judged_at: datetime | None = None  # the last verdict, also one about an earlier version
-    missed_at: datetime | None = None  # the last check without a value
+    bad: int = 0  # consecutive failed windows
+    good: int = 0  # consecutive healthy windows
+    empty: int = 0  # consecutive checks without data
+    broken: int = 0  # consecutive checks with an error
+    beyond: int = 0  # consecutive checks outside the hard limit
+    unjudged: int = 0  # consecutive checks that should have reached a verdict but didn't
+    judged_at: datetime | None = None  # the latest verdict, even one about an earlier version
+    missed_at: datetime | None = None  # the latest check without a value
     points: int = 0  # readings since the promotion, each counted once
-    newest: datetime | None = None  # of those readings
-    judged_to: datetime | None = None  # the end of the last block that was judged
-    failed_at: datetime | None = None  # the last failed verdict of the term
+    newest: datetime | None = None  # time of the newest of those readings
+    judged_to: datetime | None = None  # the end of the last block that was evaluated
+    failed_at: datetime | None = None  # the latest failed verdict of the term
     since: datetime | None = None  # when the current run of failures began
-    at: datetime | None = None  # of the last check
-    value: float | None = None  # of the last check that had one
+    at: datetime | None = None  # of the latest check
+    value: float | None = None  # of the latest check that had one
     total: float | None = None  # what that is out of; None if the metric isn't a count
     bound: float | None = None
-    usual: float | None = None  # what the baseline expected in the last comparison
-    evidence: tuple[float, ...] | None = None  # gathered in this term, see rules/counts.py
-    why: Sentence | None = None  # the reason from the last check
+    usual: float | None = None  # what the baseline expected in the latest comparison
+    evidence: tuple[float, ...] | None = None  # gathered in this term; see rules/counts.py
+    why: Sentence | None = None  # the reason from the latest check
 
     @property
     def is_blind(self) -> bool:
-        """Tell whether the version has no verdict right now, whether or not there's an alert yet."""
+        """Tell whether the version currently has no verdict, even if there's no alert about that yet."""
         return self.state in BLIND_STATUSES or self.has_no_value or self.unjudged > 0
 
     @property
     def has_no_value(self) -> bool:
-        """Tell whether the last check had no value."""
+        """Tell whether the latest check had no value."""
         return self.empty > 0 or self.broken > 0
 
 
 def state_for_term(monitor_state: MonitorState, monitor: Monitor, term: ProductionTerm | None) -> MonitorState:
     """Return the state to continue from: in another term or revision, counts and evidence start over.
 
-    Another revision keeps when the version failed last. Evidence is about one direction and one effect, so it's gone.
+    Another revision keeps the time of the last failure. Evidence is dropped: it's about one direction and effect.
     """
     move, version = (term.transition_id, term.version) if term else (None, None)
     if (monitor_state.move, monitor_state.revision) == (move, monitor.revision):
@@ -179,7 +179,7 @@ def state_for_term(monitor_state: MonitorState, monitor: Monitor, term: Producti
 def state_after_resume(monitor_state: MonitorState, monitor: Monitor, now: datetime) -> MonitorState:
     """Return the state from which a resumed monitor continues.
 
-    Windows with a pause in them are incomplete for a good reason, so they count as judged.
+    Windows with a pause in them are expected to be incomplete, so they count as evaluated.
     """
     anew = replace(
         monitor_state,
@@ -194,10 +194,10 @@ def state_after_resume(monitor_state: MonitorState, monitor: Monitor, now: datet
 
 
 class OwnBaselineKind(Enum):
-    """Why a version is compared with its own days."""
+    """Why a version is compared with its own past days."""
 
-    LIVE = "live"  # there are no earlier ones; summarized again every day
-    BEST = "best"  # they're better than the baseline, which they replace
+    LIVE = "live"  # there's no earlier data; summarized again every day
+    BEST = "best"  # they're better than the baseline and replace it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,7 +218,7 @@ class FrozenBaseline:
 
 @dataclass(frozen=True, slots=True)
 class BaselineReplacement:
-    """A new baseline of a version's own days, and the one it replaces if that should be announced."""
+    """A new baseline from a version's own days, and the one it replaces if the replacement should be announced."""
 
     kind: OwnBaselineKind
     baseline: FrozenBaseline

@@ -1,4 +1,4 @@
-"""Readings: what programs push, what sources answer, and what a check makes of it."""
+"""Readings: what programs push, what sources return, and how a check uses them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class CheckOutcome(Enum):
     FAILED = "failed"
     NO_DATA = "no data"  # no, too few, too old, or invalid readings
     ERROR = "error"  # the source didn't answer, or the monitor is misconfigured
-    UNJUDGED = "can't judge"  # there was a value, and a verdict was due, but the rule gave none
+    UNJUDGED = "can't judge"  # there was a value, and the rule should have reached a verdict but didn't
 
 
 Point = tuple[datetime, float]
@@ -72,7 +72,7 @@ class Reading:
     points: int = 0
     fresh: int = 0  # points that no earlier check has seen
     newest: datetime | None = None  # time of the newest point; None if it's timeless
-    outcome: CheckOutcome = CheckOutcome.OK  # OK: there is a value, to be judged; NO_DATA or ERROR, with `why`
+    outcome: CheckOutcome = CheckOutcome.OK  # OK: there's a value to evaluate; NO_DATA and ERROR come with a `why`
     why: Sentence | None = None
 
 
@@ -107,7 +107,7 @@ class RecordedCheck(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Firing:
-    """A time at which a replayed rule would have failed, and why."""
+    """A time when a replayed rule would have failed, and why."""
 
     at: datetime
     value: float

@@ -1,6 +1,6 @@
 """Why a rule gives no verdict, and why a failing monitor isn't followed by a rollback: codes for decisions.
 
-A sentence carries its code, also in the ledger, so no decision depends on its words.
+A sentence carries its code, in the ledger too, so no decision depends on its words.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from bot.domain.core.sentence import Sentence
 
 
 class Reason(StrEnum):
-    """A reason that something decides by. The values are stored."""
+    """A reason that the code acts on. The values are stored."""
 
     # Why there's no verdict.
     SOURCE_ERROR = "source error"
@@ -29,12 +29,12 @@ class Reason(StrEnum):
     OWN_BASELINE = "own baseline"  # the rule can't have one
     RULE_ERROR = "rule error"
     OVERDUE = "overdue"
-    NOT_JUDGED_YET = "not judged yet"  # but measured again
+    NOT_JUDGED_YET = "not judged yet"  # but there's data again
     CLOCK_SET_BACK = "clock set back"
     UNKNOWN_WHY = "unknown why"
     NOT_MEASURED = "not measured"  # in a backtest
 
-    # Why nothing is moved.
+    # Why nothing is rolled back.
     COMMON_CAUSE = "common cause"
     AUTOMATION_STOPPED = "automation stopped"
     NO_TARGET = "no target"
@@ -47,7 +47,7 @@ class Reason(StrEnum):
 def reason_of(why: Sentence | None) -> str:
     """Return the code of the reason that a sentence gives; empty if there's none, or an unknown one.
 
-    Rows that 0.2.0 wrote have the sentence without its code, so it's known by the template that it had then. That
+    Rows written by 0.2.0 have the sentence without its code, so it's recognized by the template of that time. This
     matters only for incidents that are open during the upgrade.
     """
     return why.code or _REASONS_BY_OLD_TEMPLATE.get(why.template, "") if why else ""

@@ -1,4 +1,4 @@
-"""What's shown of monitors: their states, the worst first, and their charts. Pure."""
+"""The views of monitors: their states, worst first, and their charts. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class MonitorRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MonitorView:
-    """All that's shown of one monitor. `recent_measurements` are its last checks, newest first."""
+    """Everything shown about one monitor. `recent_measurements` are its recent checks, newest first."""
 
     monitor: Monitor
     monitor_state: MonitorState
@@ -32,7 +32,7 @@ class MonitorView:
     incident: Incident | None  # the open one that it's part of
     breaker: TrippedBreaker | None
     now: datetime
-    chart: MonitorChart | None = None  # if it was asked for
+    chart: MonitorChart | None = None  # if requested
 
 
 _WORST_FIRST = (
@@ -60,7 +60,7 @@ def worst_first(rows: Iterable[MonitorRow]) -> list[MonitorRow]:
     )
 
 
-BASELINE_LINE = "baseline"  # the name of its line
+BASELINE_LINE = "baseline"  # the name of the baseline's line in a chart
 
 
 def chart_bounds(rule: MonitorConfig, bound: float | None, baseline_value: float | None) -> dict[str, float]:
@@ -76,14 +76,14 @@ def chart_bounds(rule: MonitorConfig, bound: float | None, baseline_value: float
 
 
 def transitions_since(moves: Sequence[Transition], since: datetime) -> list[tuple[datetime, str]]:
-    """Return when Production changed after `since`, and to what, as marked in a chart."""
+    """Return when Production changed after `since`, and to which version, for the marks in a chart."""
     return [(one.since, f"v{one.version}") for one in reversed(serving_periods(moves)) if one.since >= since]
 
 
 def build_monitor_chart(
     monitor: Monitor, monitor_state: MonitorState, measurements: Sequence[Measurement], moves: Sequence[Transition]
 ) -> MonitorChart:
-    """Return the chart of a monitor's last checks (newest first), with the transitions of Production among them."""
+    """Return the chart of a monitor's recent checks (newest first), with the changes to Production during that time."""
     shown = [one for one in reversed(measurements) if one.value is not None]
     moved = transitions_since(moves, shown[0].at) if shown else []
     bound = None if monitor_state.bound == monitor.rule.hard_limit else monitor_state.bound

@@ -1,4 +1,4 @@
-"""Arms monitors that have proven themselves in a dry run, and resets circuit breakers."""
+"""Arms monitors after a successful dry run, and resets circuit breakers."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from bot.services.core.context import Context
 from bot.services.core.outbox_messages import channel_message, incident_message, thread_message
 from bot.services.monitoring.monitor_lookup import find_monitor, require_editable
 
-BACKTEST_SPAN = timedelta(days=7)  # that a backtest must cover without firing before a monitor can be armed
-TRIAL_PERIOD = timedelta(hours=24)  # of dry run in its present form, before a monitor can be armed
-MIN_MEASURED_SHARE = 0.5  # of the trial's checks must have a value: a monitor without data proves nothing
+BACKTEST_SPAN = timedelta(days=7)  # before a monitor can be armed, a backtest of this span must not fire
+TRIAL_PERIOD = timedelta(hours=24)  # the dry run that a monitor needs since its last edit before it can be armed
+MIN_MEASURED_SHARE = 0.5  # share of the dry run's checks that need a value: without data, it proves nothing
 
 MAX_INCIDENTS = 100
 ROLLBACK_UNDER_WAY = {
     IncidentStatus.INTENT,
     IncidentStatus.ROLLED_BACK,
     IncidentStatus.NOT_FOLLOWED,
-}  # these continue without their monitor
+}  # these incidents continue without their monitor
 
 BacktestRunner = Callable[[Monitor, timedelta], Backtest]
 
 
 class MonitorRecorder:
-    """Writes audit events about a monitor and announces changes in its model's channel."""
+    """Writes audit events about monitors and announces changes in their model's channel."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -84,7 +84,7 @@ class MonitorRecorder:
             )
         )
 
-    def record(  # noqa: PLR0913 - what was done, to what, by whom, and how it's told
+    def record(  # noqa: PLR0913 - the change, its monitors, who made it, and how it's announced
         self,
         tx: LedgerTransaction,
         tag: EventTag,
@@ -144,7 +144,7 @@ class MonitorRecorder:
         return ended
 
     def post_to_thread(self, tx: LedgerTransaction, incident: Incident, key_suffix: str, sentence: Sentence) -> None:
-        """Update an incident's message and post to its thread, unless nobody was alerted about it."""
+        """Update an incident's message and post to its thread, unless no one was alerted about it."""
         if incident.doing in {IncidentStatus.LOGGED, IncidentStatus.SILENCED} and tx.message_ref(incident.id) is None:
             return
         tx.add_message(incident_message(incident, key_suffix, self.channel_of(incident.model)))
@@ -160,14 +160,14 @@ class MonitorArming:
         self._recorder = recorder
 
     def arm(self, caller: Caller, command: MonitorArm, *, origin: str) -> Sentence:
-        """Let a monitor roll back automatically, and return the answer.
+        """Arm a monitor, so that it rolls back automatically, and return the answer.
 
-        Someone other than its author must arm it, after 24 hours of dry run in its present form, and a backtest of 7
-        days must not fire. An admin can override all that with a reason. Raises Refused (recorded in the audit log for
-        lack of permission), BadInput, UnknownRequest, and what the backtest raises.
+        Someone other than its author must arm it, after a 24-hour dry run since its last edit. A backtest of the last
+        7 days must not fire. An admin can override these conditions with a reason. Raises Refused (recorded in the
+        audit log if permission is missing), BadInput, UnknownRequest, and what the backtest raises.
         """
         if command.override and not command.reason:
-            raise BadInput("To arm what has not tried itself out needs a reason: --reason, in quotes.")
+            raise BadInput('Arming a monitor before its dry run ends needs a reason. Add --reason "…".')
         with self._context.ledger.read() as reader:
             monitor = require_editable(find_monitor(reader, command.model, command.name))
         _check_can_be_armed(monitor)
@@ -176,7 +176,7 @@ class MonitorArming:
             evidence |= self._require_trial(actor_of(caller), monitor)
         with self._context.ledger.write() as tx:
             if tx.monitor(monitor.id).revision != monitor.revision:
-                raise Refused("Somebody changed it meanwhile; look at it again.")
+                raise Refused("Someone just changed this monitor. Check the new settings and try again.")
             by, now = actor_of(caller), self._context.clock.now()
             armed = replace(tx.monitor(monitor.id), armed_at=now, armed_by=by)
             sentence = monitor_messages.armed(armed, by, command.reason if command.override else "")
@@ -185,7 +185,7 @@ class MonitorArming:
             )
 
     def _require_trial(self, by: Actor, monitor: Monitor) -> dict[str, Any]:
-        """Return the evidence that the monitor can be armed by this person. Raises Refused."""
+        """Return the evidence that this person can arm the monitor. Raises Refused."""
         now = self._context.clock.now()
         if by == monitor.created_by:
             raise Refused(monitor_messages.author_cannot_arm(monitor))
@@ -197,7 +197,7 @@ class MonitorArming:
         required = max(1, math.floor(MIN_MEASURED_SHARE * (TRIAL_PERIOD / monitor.rule.every)))
         if values < required:
             raise Refused(monitor_messages.measured_too_little(monitor, values, required))
-        if monitor_state.state is MonitorStatus.CANT_JUDGE:  # whatever its source's history would have let it judge
+        if monitor_state.state is MonitorStatus.CANT_JUDGE:  # even if a backtest could reach a verdict
             raise Refused(monitor_messages.cannot_arm_unjudged(monitor, monitor_state))
         backtest = self._run_backtest(monitor, BACKTEST_SPAN)
         if backtest.has_failed or not backtest.is_judged:
@@ -215,11 +215,11 @@ class MonitorArming:
     def reset(self, caller: Caller, command: MonitorReset, *, origin: str) -> Sentence:
         """Reset a circuit breaker, and return the answer. Raises Refused (recorded in the audit log) and BadInput."""
         if (command.model is None) is not command.everywhere:
-            raise BadInput("Name one model, or write monitor reset --all for the breaker of all models together.")
+            raise BadInput("Name a model, or use --all to reset the circuit breaker that all models share.")
         model, by = command.model or "", actor_of(caller)
         with self._context.ledger.write() as tx:
             if not tx.reset_breaker(model):
-                raise BadInput("Automatic rollbacks have not stopped; nothing was changed.")
+                raise BadInput("This circuit breaker isn't tripped, so there's nothing to reset.")
             policy = self._context.policy
             tx.add_audit_event(
                 Event(
@@ -244,11 +244,11 @@ def _check_can_be_armed(monitor: Monitor) -> None:
         edit = Code(f"/model monitor edit {monitor.model} {monitor.name} --action auto")
         raise BadInput(
             say(
-                "{it} has the action {action}; only auto is armed. First: {edit}",
+                "{it} can't be armed with the action {action}. First run {edit}.",
                 it=monitor_messages.qualified_name(monitor),
                 action=Code(monitor.rule.action),
                 edit=edit,
             )
         )
     if monitor.is_armed:
-        raise BadInput(say("{it} is armed already.", it=monitor_messages.qualified_name(monitor)))
+        raise BadInput(say("{it} is already armed.", it=monitor_messages.qualified_name(monitor)))

@@ -1,7 +1,7 @@
-"""Replaying what was measured, or what a source still knows, through a monitor's rule: when would it have fired?
+"""Replays past values, from the ledger or the source, through a monitor's rule: when would it have fired?
 
-The same `judge` asks the rule, and the same `assess` counts its answers, as in a live check. Only what the rule looks
-back at comes from memory.
+As in a live check, `evaluate_rule` applies the rule, and `assess` counts its results. Only the history that the rule
+looks back at comes from memory.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from bot.ports import Query
 from bot.services.core.context import Context
 from bot.services.monitoring.checks import SourceReader, to_term
 
-UNKNOWN_TRANSITION = "unknown"  # the move that began the term of a version that the ledger knows nothing of
+UNKNOWN_TRANSITION = "unknown"  # the transition that began the term of a version that isn't in the ledger
 
 
 class Backtester:
@@ -59,9 +59,9 @@ class Backtester:
     def backtest(self, monitor: Monitor, span: timedelta) -> Backtest:
         """Return when the monitor would have fired within the last `span`.
 
-        Each stretch of Production that reaches into that time is replayed from its beginning, as its live checks were
-        judged. What the monitor measured itself is replayed; where more of the time can be judged by what the source
-        still knows, as for a new monitor, the source's readings.
+        Each Production term that overlaps the span is replayed from its start, because its live checks were evaluated
+        that way. The monitor's own checks are replayed, unless the source's readings cover more of the span, as for a
+        new monitor.
         """
         until = self._context.clock.now()
         since = until - span
@@ -87,7 +87,7 @@ class Backtester:
                     period for period in all_periods if period.until is None or period.until > source_values[0][0]
                 ]
                 terms, source_checks = _to_checks(before, source_values)
-                terms = terms[-max(len(periods), 1) :]  # those before them are baselines only
+                terms = terms[-max(len(periods), 1) :]  # the earlier terms only provide baselines
                 source_result = replay(monitor, terms, source_checks, since=since, until=until, rollback_blocks=blocks)
                 is_longer = MIN_COVERAGE * _covered_time((at for at, _, _ in source_values), since) > measured_time
                 judges_more = MIN_COVERAGE * source_result.coverage.judged_time > result.coverage.judged_time
@@ -95,7 +95,7 @@ class Backtester:
                     result, checks = source_result, source_checks
         points = [(check.at, check.value) for check in checks if check.value is not None and check.at > since]
         if not points:
-            nothing = why or say("Neither the monitor nor its source has any readings of that time.")
+            nothing = why or say("Neither the monitor nor its source has readings for that time.")
             return Backtest(monitor=monitor, since=since, until=until, why=nothing)
         bound = None if result.bound == monitor.rule.hard_limit else result.bound
         return Backtest(
@@ -129,7 +129,7 @@ class Backtester:
 
 
 def _to_query(monitor: Monitor, version: int, since: datetime, until: datetime) -> Query:
-    """Return the query for what a monitor's source knows about a version in this time."""
+    """Return the query for the readings that a monitor's source has for a version in this time."""
     rule = monitor.rule
     return Query(
         monitor=monitor.id,
@@ -145,10 +145,10 @@ def _to_query(monitor: Monitor, version: int, since: datetime, until: datetime) 
 
 
 def aggregate_like_checks(rule: MonitorConfig, readings: Sequence[Point | CountPoint]) -> list[CheckValue]:
-    """Return what checks would have made of a source's readings (oldest first): one value at the time of each.
+    """Return the values that checks would have computed from a source's readings (oldest first), one for each reading.
 
-    As in a check, a threshold with an aggregate looks at its window, and a rule against a baseline at what came since
-    the check before. What the monitor measured itself has been through that already.
+    As in a check, a threshold with an aggregate uses its window, and a rule with a baseline uses what came since the
+    previous check. The monitor's own values are already aggregated.
     """
     values = [
         (points[-1][0], *aggregate(points, rule.effective_aggregate)) for points in _reading_windows(rule, readings)
@@ -160,7 +160,7 @@ def _reading_windows(
     rule: MonitorConfig, readings: Sequence[Point | CountPoint]
 ) -> Iterator[Sequence[Point | CountPoint]]:
     if not rule.is_windowed and rule.effective_aggregate != "rate":
-        yield from ([reading] for reading in readings)  # a source tells of one reading for each check
+        yield from ([reading] for reading in readings)  # a source returns one reading for each check
         return
     span = rule.window if rule.is_windowed else 2 * rule.every
     first = 0
@@ -168,7 +168,7 @@ def _reading_windows(
         while readings[first][0] <= at - span:
             first += 1
         points = readings[first : last + 1]
-        is_whole = not rule.is_windowed or at - readings[0][0] >= span - rule.every  # what is not is warm-up in a check
+        is_whole = not rule.is_windowed or at - readings[0][0] >= span - rule.every  # otherwise, a check is warming up
         if is_whole and (rule.effective_aggregate != "rate" or len(points) > 1):
             yield points
 
@@ -176,9 +176,9 @@ def _reading_windows(
 def _to_checks(
     served: Sequence[ServingPeriod], points: Sequence[CheckValue]
 ) -> tuple[list[ProductionTerm], list[RecordedCheck]]:
-    """Return a source's readings as checks of the versions that served then, with the terms of these.
+    """Return the terms of the versions that served then, and a source's readings as checks in these terms.
 
-    What was in Production before the ledger knew of it has been there since the first reading.
+    A version that was in Production before Registrar was counts as serving since the first reading.
     """
     first = points[0][0]
     terms = [to_term(period) for period in served] or [
@@ -199,7 +199,7 @@ def _to_checks(
 
 
 def _checks_needed_since(monitor: Monitor, term: ProductionTerm, stored: FrozenBaseline | None) -> datetime:
-    """Return since when checks are needed to replay a term: those of its baseline included, unless that is stored."""
+    """Return the time from which checks are needed to replay a term and, unless it's stored, to make its baseline."""
     rule = monitor.rule
     if not rule.uses_frozen_baseline or _belongsto_term(stored, monitor, term):
         return term.since
@@ -216,12 +216,12 @@ def _belongsto_term(stored: FrozenBaseline | None, monitor: Monitor, term: Produ
 
 @dataclass(slots=True)
 class ReplayResult:
-    """What came of a replay: how much was judged, where the monitor stands, and when it would have fired."""
+    """The result of a replay: how much was covered, the monitor's state, and when it would have fired."""
 
     coverage: BacktestCoverage
     monitor_state: MonitorState
     firings: list[Firing] = field(default_factory=list)
-    earlier_failure: Firing | None = None  # before what's replayed for, if it stood as failed then
+    earlier_failure: Firing | None = None  # before the span, if the monitor was still failing when it began
     bound: float | None = None
     baseline_value: float | None = None
 
@@ -236,16 +236,16 @@ def replay(
     stored: FrozenBaseline | None = None,
     rollback_blocks: Collection[RollbackBlock] = (),
 ) -> ReplayResult:
-    """Return what a monitor that had these checks (oldest first) in these terms would have found after `since`.
+    """Return what a monitor with these checks (oldest first) in these terms would have found after `since`.
 
-    `stored` is its frozen baseline, if there is one; those of other terms are made as they were made then.
+    `stored` is its frozen baseline, if there is one; the baselines of other terms are recomputed.
     """
     result = ReplayResult(BacktestCoverage(since, until), MonitorState(monitor=monitor.id))
     for term in terms:
         own_checks = [check for check in checks if check.move == term.transition_id]
         bad = {
             block.version for block in rollback_blocks if block.at <= term.since or block.move == term.transition_id
-        }  # as it was known then
+        }  # the blocks that were known then
         history = _InMemoryHistory(
             monitor.rule, term, own_checks, checks, bad, stored if _belongsto_term(stored, monitor, term) else None
         )
@@ -294,19 +294,19 @@ def _replay_term(
 def _to_reading(
     rule: MonitorConfig, at: datetime, outcome: CheckOutcome, value: float | None, points: int, total: float | None
 ) -> Reading:
-    """Return what the source told, as far as a check in the ledger says it."""
+    """Return the source's reading, as far as it can be restored from the recorded check."""
     if value is None:
         is_error = outcome is CheckOutcome.ERROR
         return Reading(
             outcome=CheckOutcome.ERROR if is_error else CheckOutcome.NO_DATA,
             why=SOURCE_ERROR if is_error else NO_DATA,
         )
-    fresh = points if rule.uses_baseline else min(points, 1)  # a fixed bound looks at some readings more than once
+    fresh = points if rule.uses_baseline else min(points, 1)  # a fixed bound uses some readings more than once
     return Reading(value=value, total=total, points=points, fresh=fresh, newest=at)
 
 
 class _InMemoryHistory:
-    """The `MonitorHistory` of one term, from memory. `now` is the time of the check that is judged."""
+    """The `MonitorHistory` of one term, from memory. `now` is the time of the check that's being evaluated."""
 
     def __init__(
         self,
@@ -323,29 +323,29 @@ class _InMemoryHistory:
         self._frozen = stored.summary if stored else None
         self._own_baselines: dict[OwnBaselineKind, tuple[datetime, Baseline]] = {}
         self._tally: Tally | None = None
-        self._tallied_count = 0  # of the readings: those before are in the tally, or before its beginning
+        self._tallied_count = 0  # readings that are in the tally or older than its start
 
     def readings(self, since: datetime, until: datetime) -> TimeSeries:
-        """Return the term's readings from `since` on and before `until`."""
+        """Return the term's readings from `since` (inclusive) to `until` (exclusive)."""
         return self._term_series.between(since.timestamp(), until.timestamp())
 
     def recent(self, since: datetime) -> TimeSeries:
-        """Return the term's readings after `since`, up to the one that is judged."""
+        """Return the term's readings after `since`, up to the one being evaluated."""
         first, after = (
             int(self._term_series.at.searchsorted(at.timestamp(), side="right")) for at in (since, self.now)
         )
         return self._term_series.slice(first, after)
 
     def own_baseline(self, kind: OwnBaselineKind) -> tuple[datetime, Baseline] | None:
-        """Return what was kept of the version's own days."""
+        """Return the end of the version's own baseline and the baseline; None if there's none yet."""
         return self._own_baselines.get(kind)
 
     def save_own_baseline(self, kind: OwnBaselineKind, since: datetime, until: datetime, summary: Baseline) -> None:
-        """Keep it for the rest of the replay."""
+        """Keep the version's own baseline for the rest of the replay."""
         self._own_baselines[kind] = until, summary
 
     def frozen_baseline(self) -> Baseline:
-        """Return the baseline that is stored, or one made of what was measured before the term."""
+        """Return the stored baseline, or one made from the checks before the term."""
         if self._frozen is None:
             since, until = baseline_span(self._rule, self._term)
             before = [
@@ -359,7 +359,7 @@ class _InMemoryHistory:
         return self._frozen
 
     def tally(self, baseline: Baseline, since: datetime) -> Tally:
-        """Return the tally of the term's readings from `since` on, up to the one that is judged."""
+        """Return the tally of the term's readings from `since`, up to the one being evaluated."""
         if self._tally is None:
             nothing = TimeSeries.from_columns([], [])
             self._tally = Tally.from_series(nothing, baseline, higher_is_better=self._rule.higher_is_better)
@@ -378,6 +378,6 @@ def _series_of(checks: Sequence[RecordedCheck]) -> TimeSeries:
 
 
 def _covered_time(times: Iterable[datetime], since: datetime) -> timedelta:
-    """Return how much time after `since` these times cover."""
+    """Return the time between the first and the last of these times after `since`."""
     covered = [at for at in times if at > since]
     return covered[-1] - covered[0] if covered else timedelta()

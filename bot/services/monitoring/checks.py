@@ -1,6 +1,6 @@
-"""Checks on their way through the scheduler: claimed, queried, judged, and turned into what the ledger stores.
+"""Checks as they pass through the scheduler: claimed, queried, evaluated, and turned into rows for the ledger.
 
-`find_suspect_sources` tells which sources have many monitors that fail together, or have no data together.
+`find_suspect_sources` returns the sources whose monitors fail together, or lose their data together.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from bot.domain.rollbacks.rollback import ServingPeriod, serving_periods
 from bot.ports import LedgerReader as Ledger
 from bot.ports import LedgerTransaction, Query
 
-MAX_TRANSITIONS = 40  # latest ones of Production, to find out who serves now
+MAX_TRANSITIONS = 40  # latest Production transitions to read when looking for the version that serves now
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimedCheck:
-    """A check that `owner`, a process, has claimed: the monitor, and its state so far."""
+    """A check that the process `owner` has claimed: the monitor, and its state so far."""
 
     monitor: Monitor
     monitor_state: MonitorState
@@ -52,21 +52,21 @@ class ClaimedCheck:
 
     @property
     def max_duration(self) -> timedelta:
-        """How long the source may take to answer."""
+        """The longest time that the source can take to answer, retries included."""
         return self.monitor.rule.timeout * (1 + self.monitor.rule.retries)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckResult:
-    """A check that was measured and judged, and that still has to be saved."""
+    """A check that was measured and evaluated, but isn't saved yet."""
 
     claim: ClaimedCheck
     term: ProductionTerm | None
     reading: Reading
     verdict: Verdict
     at: datetime
-    new_baseline: FrozenBaseline | None = None  # made for this check, to be saved with it
-    baseline_replacement: BaselineReplacement | None = None  # of the version's own days, to be saved with it
+    new_baseline: FrozenBaseline | None = None  # made for this check; save it with the check
+    baseline_replacement: BaselineReplacement | None = None  # from the version's own days; save it with the check
 
     @property
     def monitor(self) -> Monitor:
@@ -98,28 +98,28 @@ class CheckResult:
 
     @property
     def delay(self) -> timedelta | None:
-        """How late it was judged; None if it ran before it was due."""
+        """How late the check was evaluated; None if it ran before it was due."""
         due = self.claim.monitor_state.next_at
         return self.at - due if due is not None and self.at >= due else None
 
     @property
     def is_failing(self) -> bool:
-        """Tell whether this check failed and the monitor's state is FAILED."""
+        """Whether this check failed and the monitor's state is FAILED."""
         return self.verdict.outcome is CheckOutcome.FAILED and self.verdict.monitor_state.state is MonitorStatus.FAILED
 
     @property
     def is_blind(self) -> bool:
-        """Tell whether the monitor has had no verdict for so long that it's worth an alert."""
+        """Whether the monitor has had no verdict for long enough to alert."""
         return self.verdict.monitor_state.state in BLIND_STATUSES
 
     @property
     def is_no_longer_blind(self) -> bool:
-        """Tell whether the monitor has a verdict again."""
+        """Whether the monitor has a verdict again."""
         return self.verdict.previous_status in BLIND_STATUSES and not self.is_blind
 
     @property
     def needs_late_alert(self) -> bool:
-        """Tell whether an alert is overdue: since the previous check, a silence ended, or someone armed the monitor."""
+        """Whether an alert is overdue: since the previous check, a silence ended, or someone armed the monitor."""
         before, armed, silence_end = self.claim.monitor_state.at, self.monitor.armed_at, self.monitor.silenced_until
         if not self.is_blind or before is None:
             return False
@@ -127,13 +127,13 @@ class CheckResult:
 
     @property
     def has_new_blind_reason(self) -> bool:
-        """Tell whether the monitor can't judge, for another reason than before."""
+        """Whether the monitor can't reach a verdict for a different reason than before."""
         is_new = reason_of(self.claim.monitor_state.why) not in {"", reason_of(self.why)}
         return is_new and self.verdict.monitor_state.state is MonitorStatus.CANT_JUDGE
 
     @property
     def why(self) -> Sentence:
-        """The reason for the monitor's state. If it can't judge, the check's own reason can be another one."""
+        """The reason for the monitor's state. If there's no verdict, the check's own reason can differ."""
         return self.verdict.monitor_state.why or self.verdict.why
 
 
@@ -150,28 +150,28 @@ class SourceReader(Protocol):
 
 
 def current_term(reader: Ledger, model: str) -> ProductionTerm | None:
-    """Return the version in Production now, according to the ledger; None if there's none."""
+    """Return the term of the version now in Production, according to the ledger; None if there's none."""
     period = present_period(reader, model)
     return to_term(period) if period else None
 
 
 def present_period(reader: Ledger, model: str) -> ServingPeriod | None:
-    """Return since when and how the version in Production has served; None if there's none."""
+    """Return the serving period of the version now in Production; None if there's none."""
     served = serving_periods(reader.transitions(model, stage=Stage.PRODUCTION, limit=MAX_TRANSITIONS))
     return served[0] if served and served[0].until is None else None
 
 
 def to_term(period: ServingPeriod) -> ProductionTerm:
-    """Return the term that a serving period is."""
+    """Return a serving period as a term."""
     return ProductionTerm(transition_id=period.started_by.id, version=period.version, since=period.since)
 
 
 def with_current_monitor(reader: Ledger, result: CheckResult) -> CheckResult | None:
-    """Return the check with its monitor as it is now; None if the check no longer counts.
+    """Return the check with the monitor's current settings; None if the check no longer counts.
 
-    Someone may have changed, paused, or removed it while the source was queried; then its next check counts, if there
-    is one. A silence, or arming, that came meanwhile applies to this check. Nothing is locked: a change that is being
-    made at this moment comes after the check.
+    Someone may have changed, paused, or removed the monitor while the source was queried; the check is then dropped.
+    If someone silenced or armed the monitor in the meantime, that takes effect for this check. Nothing is locked, so a
+    change that's saved at the same moment takes effect with the next check.
     """
     monitor = next(
         (monitor for monitor in reader.monitors(result.monitor.model) if monitor.id == result.monitor.id), None
@@ -181,13 +181,13 @@ def with_current_monitor(reader: Ledger, result: CheckResult) -> CheckResult | N
     return replace(result, claim=replace(result.claim, monitor=monitor))
 
 
-MIN_SAMPLE = 50  # monitors of a source, checked together, that are enough to judge the source by
+MIN_SAMPLE = 50  # how many monitors of one source, checked together, are enough to assess the source
 FAILING_STATUSES = {MonitorStatus.FAILED, MonitorStatus.PENDING}
 
 
 @dataclass(slots=True)
 class SuspectSources:
-    """Sources of which many monitors fail together (`failing`), or have no verdict together (`blind`)."""
+    """Sources whose monitors fail together (`failing`), or have no verdict together (`blind`)."""
 
     failing: set[str] = field(default_factory=set)
     blind: set[str] = field(default_factory=set)
@@ -196,7 +196,7 @@ class SuspectSources:
 def find_suspect_sources(
     tx: LedgerTransaction, news: Sequence[CheckResult], results: Sequence[CheckResult]
 ) -> SuspectSources:
-    """Return the sources of which so many monitors fail, or have no verdict, that the source itself is suspect.
+    """Return the sources for which so many monitors fail, or have no verdict, that the source itself is suspect.
 
     `news` are the checks among `results` that could alert.
     """
@@ -233,14 +233,14 @@ def find_suspect_sources(
             default=None,
         )
         blind = [model for model, state in watching if state.is_blind or _has_missed_since(state, since)]
-        # Monitors of one model share one alert anyway, in their team's channel.
+        # Monitors of one model share an alert in their team's channel anyway.
         if is_common_cause(len(blind), len(watching)) and len(set(blind)) >= COMMON_CAUSE_COUNT:
             suspects.blind.add(source)
     return suspects
 
 
 def is_failing_together(reader: Ledger, source: str) -> bool:
-    """Tell whether so many of a source's monitors fail now that the source is suspect."""
+    """Return whether so many of a source's monitors fail now that the source is suspect."""
     monitor_states = reader.monitor_states()
     watching = [
         monitor_states[monitor.id]
@@ -251,7 +251,7 @@ def is_failing_together(reader: Ledger, source: str) -> bool:
 
 
 def _gap_starts(result: CheckResult) -> Sequence[datetime]:
-    """Return the start of the windows in which a gap can be why the monitor can't judge; nothing if it had none."""
+    """Return the start of the window in which a gap can prevent a verdict; empty if there's no gap."""
     monitor_state, since = result.verdict.monitor_state, result.at - 2 * result.monitor.rule.window
     return (
         [since] if monitor_state.state is MonitorStatus.CANT_JUDGE and _has_missed_since(monitor_state, since) else []
@@ -259,18 +259,18 @@ def _gap_starts(result: CheckResult) -> Sequence[datetime]:
 
 
 def _has_missed_since(monitor_state: MonitorState, since: datetime | None) -> bool:
-    """Tell whether a check had no data since then.
+    """Return whether any check since then had no data.
 
-    A source with gaps makes every monitor's window incomplete, but each at its own time.
+    A source with gaps makes the window of each of its monitors incomplete, but at different times.
     """
     return since is not None and monitor_state.missed_at is not None and monitor_state.missed_at >= since
 
 
 def has_never_judged(monitor: Monitor, monitor_state: MonitorState) -> bool:
-    """Tell whether the monitor is new, unarmed, and still lacks a baseline: that's no reason for an alert."""
+    """Return whether the monitor is new, unarmed, and still lacks a baseline, which doesn't warrant an alert."""
     return monitor_state.state is MonitorStatus.CANT_JUDGE and monitor_state.judged_at is None and not monitor.is_armed
 
 
 def _are_failing_together(monitor_states: Sequence[MonitorState]) -> bool:
-    """Tell whether so many of a source's monitors fail that the source is suspect."""
+    """Return whether so many of a source's monitors fail that the source is suspect."""
     return is_common_cause(sum(state.state in FAILING_STATUSES for state in monitor_states), len(monitor_states))

@@ -46,9 +46,9 @@ ONE_MICROSECOND = timedelta(microseconds=1)  # the resolution of timestamps
 class LedgerMonitorHistory:
     """The `MonitorHistory` for one check, from the ledger.
 
-    `stored` and `own_baseline` are the baselines that the ledger has for this monitor, maybe from an earlier term. Save
-    with the check: `new_baseline`, the frozen baseline if this check is the first to need it, and
-    `baseline_replacement`, a new baseline of the version's own days.
+    `stored` and `own_baseline` are the baselines in the ledger for this monitor, possibly from an earlier term. Save
+    two results with the check: `new_baseline`, the frozen baseline if this check is the first to need it, and
+    `baseline_replacement`, a new baseline from the version's own days.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class LedgerMonitorHistory:
         self.baseline_replacement: BaselineReplacement | None = None
 
     def readings(self, since: datetime, until: datetime) -> TimeSeries:
-        """Return the term's readings from `since` on and before `until`."""
+        """Return the term's readings from `since` (inclusive) to `until` (exclusive)."""
         return to_time_series(
             self._reader.series(
                 self._monitor,
@@ -80,7 +80,7 @@ class LedgerMonitorHistory:
         )
 
     def recent(self, since: datetime) -> TimeSeries:
-        """Return the term's readings after `since`, and the check's value, which isn't in the ledger yet."""
+        """Return the term's readings after `since`, including the check's value, which isn't in the ledger yet."""
         earlier = self._reader.series(
             self._monitor, since=since, until=self._now, transition_id=self._term.transition_id
         )
@@ -92,7 +92,7 @@ class LedgerMonitorHistory:
         return (own.until, own.summary) if own and self._is_current(own, kind) else None
 
     def save_own_baseline(self, kind: OwnBaselineKind, since: datetime, until: datetime, summary: Baseline) -> None:
-        """Keep a baseline to be saved with the check. A better level is announced only once."""
+        """Keep a baseline to save with the check. A better level is announced only once."""
         own = self._own_baseline
         is_of_term = own and own.move == self._term.transition_id and own.key.endswith(self._key_suffix(kind))
         is_known = own and is_of_term and not self._is_current(own, kind)
@@ -103,13 +103,13 @@ class LedgerMonitorHistory:
         self.baseline_replacement = BaselineReplacement(kind, self._own_baseline, replaced)
 
     def frozen_baseline(self) -> Baseline:
-        """Return this term's baseline from the ledger, or make it from what was measured before the term."""
+        """Return this term's baseline from the ledger, or make it from the checks before the term."""
         if self._frozen is None:
             self._frozen = self.new_baseline = self._make_baseline()
         return self._frozen.summary
 
     def tally(self, baseline: Baseline, since: datetime) -> Tally:
-        """Return the tally of the term's readings from `since` on and the check's value."""
+        """Return the tally of the term's readings from `since`, including the check's value."""
         rule = self._monitor.rule
         series = by_prediction_time(rule, self.recent(since - ONE_MICROSECOND))
         return Tally.from_series(series, baseline, higher_is_better=rule.higher_is_better)
@@ -137,10 +137,10 @@ class LedgerMonitorHistory:
         )
 
     def _make_baseline(self) -> FrozenBaseline:
-        """Make the frozen baseline, without the readings of versions that are blocked.
+        """Make the frozen baseline, excluding the readings of blocked versions.
 
-        After a bad version that served for weeks, it's made of the same days as the previous baseline. These days stay
-        in the ledger as long as the term lasts, also after an edit that needs fewer: the next edit may need more.
+        After a bad version that served for weeks, it uses the same days as the previous baseline. These days stay in
+        the ledger as long as the term lasts, even after an edit that needs fewer: the next edit may need more.
         """
         monitor, term = self._monitor, self._term
         since, until = baseline_span(monitor.rule, term)
@@ -161,14 +161,14 @@ class LedgerMonitorHistory:
 
 
 class CheckEvaluator:
-    """Queries a source for claimed checks and judges its answers. It reads the ledger and writes nothing."""
+    """Queries a source for claimed checks and evaluates its answers. It only reads the ledger."""
 
     def __init__(self, context: Context, sources: SourceReader) -> None:
         self._context = context
         self._sources = sources
 
     def query_source(self, source: str, checks: Sequence[ClaimedCheck]) -> list[Answer]:
-        """Return the source's answer for each check; queries that fail are retried as often as their monitors allow."""
+        """Return the source's answer for each check; failed queries are retried as often as their monitors allow."""
         now = self._context.clock.now()
         with self._context.ledger.read() as reader:
             terms = _current_terms(reader, {check.monitor.model for check in checks})
@@ -199,9 +199,9 @@ class CheckEvaluator:
                 raise ValueError(f"{len(answers)} answers to {len(queries)} queries")
         except RegistrarError as error:
             answers = [Answer(outcome=CheckOutcome.ERROR, why=error.sentence)] * len(queries)
-        except Exception as error:  # a plug-in can raise anything
-            log.exception("the source %s raised", source)
-            why = say("The source raised an error ({kind}); the log has it.", kind=type(error).__name__)
+        except Exception as error:  # a plugin can raise anything
+            log.exception("source %s raised an error", source)
+            why = say("The source raised an error ({kind}). See the log.", kind=type(error).__name__)
             answers = [Answer(outcome=CheckOutcome.ERROR, why=why)] * len(queries)
         return answers
 
@@ -233,7 +233,7 @@ class CheckEvaluator:
         now: datetime,
         baselines: tuple[FrozenBaseline | None, FrozenBaseline | None],
     ) -> CheckResult:
-        """Judge a check, with its baselines: frozen, and of its own days. If that raises, it's an ERROR of this one."""
+        """Evaluate a check with its frozen and its own baseline. If that raises, the check's outcome is ERROR."""
         if term is None:
             return _idle_result(check, now)
         try:
@@ -241,8 +241,8 @@ class CheckEvaluator:
         except RegistrarError:
             raise  # the ledger is down: nothing can be saved
         except Exception as error:
-            log.exception("the check of the monitor %s of %s raised", check.monitor.name, check.monitor.model)
-            why = say("The check raised an error ({kind}); the log has it.", kind=type(error).__name__)
+            log.exception("check of monitor %s (model %s) raised an error", check.monitor.name, check.monitor.model)
+            why = say("The check raised an error ({kind}). See the log.", kind=type(error).__name__)
             return self._judge_term(reader, check, term, Answer(outcome=CheckOutcome.ERROR, why=why), now, baselines)
 
     def _judge_term(
@@ -259,8 +259,7 @@ class CheckEvaluator:
         since, until = _query_span(check, term, now)
         if now < term.since:
             why = say(
-                "{v} came into Production on {since}, which is yet to come: the clock was set back. Nothing is "
-                "measured until then.",
+                "{v} entered Production in the future ({since}) because the clock was set back. Checks resume then.",
                 v=Code(f"v{term.version}"),
                 since=term.since,
             )
@@ -274,7 +273,7 @@ class CheckEvaluator:
         )
         is_new = monitor_state.points == 0 and now >= term.since and reading.outcome is not CheckOutcome.ERROR
         if is_new and monitor.rule.uses_frozen_baseline:
-            history.frozen_baseline()  # even if no data comes for weeks: what it's made of is still in the ledger now
+            history.frozen_baseline()  # now, while its checks are in the ledger: new data may not arrive for weeks
         rule_result = self._evaluate_rule(monitor, monitor_state, term, reading, now, history)
         verdict = assess(
             monitor,
@@ -304,14 +303,14 @@ class CheckEvaluator:
         now: datetime,
         history: LedgerMonitorHistory,
     ) -> RuleResult | None:
-        """Return the rule's result. If the rule raises, it's that it can't judge."""
+        """Return the rule's result. If the rule raises, the result has no verdict."""
         try:
             return evaluate_rule(monitor, monitor_state, term, reading, now, history)
         except RegistrarError:
             raise  # the ledger is down: nothing can be saved
         except Exception as error:
-            log.exception("the rule of the monitor %s of %s raised", monitor.name, monitor.model)
-            why = say("Its rule raised an error ({kind}); the log has it.", kind=type(error).__name__)
+            log.exception("rule of monitor %s (model %s) raised an error", monitor.name, monitor.model)
+            why = say("The monitor's rule raised an error ({kind}). See the log.", kind=type(error).__name__)
             return RuleResult(is_worse=None, why=why.with_code(Reason.RULE_ERROR))
 
     def missing_baselines(self, reader: Ledger, now: datetime) -> list[FrozenBaseline]:
@@ -328,8 +327,8 @@ class CheckEvaluator:
                 history.frozen_baseline()
             except RegistrarError:
                 raise  # the ledger is down: nothing can be purged either
-            except Exception:  # only this monitor's; its next check says so, and old checks are purged anyway
-                log.exception("the baseline of the monitor %s of %s can't be made", monitor.name, monitor.model)
+            except Exception:  # affects only this monitor, whose next check reports the error; the purge continues
+                log.exception("can't make the baseline of monitor %s (model %s)", monitor.name, monitor.model)
             missing += [history.new_baseline] if history.new_baseline else []
         return missing
 
@@ -369,10 +368,10 @@ def _build_query(check: ClaimedCheck, term: ProductionTerm, now: datetime) -> Qu
 
 
 def _query_span(check: ClaimedCheck, term: ProductionTerm, now: datetime) -> tuple[datetime, datetime]:
-    """Return the start and end of the time to query: never before the version came into Production.
+    """Return the start and end of the time to query, which never begins before the version entered Production.
 
-    A fixed bound needs its newest reading, or its window if it has an aggregate; a rule against a baseline needs what
-    came since the previous check.
+    A fixed bound needs its newest reading, or its window if it has an aggregate. A rule with a baseline needs what came
+    since the previous check.
     """
     rule, monitor_state = check.monitor.rule, check.monitor_state
     until = now - rule.label_delay

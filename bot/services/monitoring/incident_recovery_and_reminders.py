@@ -1,4 +1,4 @@
-"""Resolves incidents that are over, and reminds people of those that nobody has acknowledged."""
+"""Resolves incidents that are over, and posts reminders about unacknowledged ones."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ RECENT_LIMIT = 50  # latest incidents or events of a model that are searched
 
 
 def end_and_remind(context: Context) -> bool:
-    """Resolve what is over and post reminders; return whether there are messages to deliver."""
+    """Resolve the incidents that are over and post reminders; return whether there are messages to deliver."""
     now = context.clock.now()
     with context.ledger.read() as reader:
         work = [
@@ -53,7 +53,7 @@ def end_and_remind(context: Context) -> bool:
 
 
 def resolve_if_recovered(writer: IncidentWriter, result: CheckResult, kind: IncidentKind) -> None:
-    """Resolve the incidents of `kind` that the monitor belongs to, if none of their monitors is affected any more."""
+    """Resolve the incidents of `kind` that the monitor belongs to, if none of their monitors is still affected."""
     of_source = writer.find_open(result, kind, of_source=True) if kind is IncidentKind.BLIND else None
     for incident in filter(None, (writer.find_open(result, kind), of_source)):
         if not _is_any_affected(writer.tx, incident):
@@ -120,14 +120,14 @@ def _find_source_resolution(reader: Ledger, incident: Incident, now: datetime) -
         sentence = words.source_recovered(incident.source, incident.since, now)
     elif not _active_monitors(reader, incident):
         return _unwatched_resolution(reader, incident)
-    else:  # the last one has a verdict again, or Production changed and it started over
+    else:  # the last monitor has a verdict again, or Production changed and the monitor started over
         is_over = not _is_any_affected(reader, incident)
         sentence = words.monitoring_is_back(incident.since, now)
     return IncidentResolution(ending=IncidentEnding.RECOVERED, sentence=sentence) if is_over else None
 
 
 def resolution_by_transition(reader: Ledger, incident: Incident) -> IncidentResolution:
-    """Return how an incident ended by a transition: its version no longer serves, or serves again."""
+    """Return how a transition ended an incident: the incident's version no longer serves, or serves again."""
     serves = present_period(reader, incident.model)
     if serves is None:
         sentence = words.superseded(incident.version, None)
@@ -147,9 +147,9 @@ def resolution_by_transition(reader: Ledger, incident: Incident) -> IncidentReso
 
 
 def _unwatched_resolution(reader: Ledger, incident: Incident) -> IncidentResolution:
-    """Return how an incident ended whose monitors are all paused or gone: what happened last, and who did it.
+    """Return how an incident ended because all its monitors are paused or gone: the last change, and who made it.
 
-    The audit log has it: pausing, changing, or removing a monitor is recorded in the same transaction.
+    The audit log has that change: pausing, changing, or removing a monitor is recorded in the same transaction.
     """
     names = {name if incident.is_of_source else f"{incident.model} {name}" for name in incident.monitors}
     rows = reader.latest_audit_events(model=incident.model or None, tags=tuple(_ENDINGS_BY_TAG), limit=RECENT_LIMIT)
@@ -181,18 +181,18 @@ def _active_monitors(reader: Ledger, incident: Incident) -> list[Monitor]:
 
 
 def _is_any_affected(reader: Ledger, incident: Incident) -> bool:
-    """Tell whether one of the incident's monitors is still failed, or still has no verdict."""
+    """Return whether one of the incident's monitors is still failing or still has no verdict."""
     bad = {MonitorStatus.FAILED} if incident.kind is IncidentKind.FAILED else BLIND_STATUSES
     return any(reader.monitor_state(monitor.id).state in bad for monitor in _active_monitors(reader, incident))
 
 
 def _is_healthy(monitor_state: MonitorState) -> bool:
-    """Tell whether a monitor is OK with a value: one that has just started over isn't known to be healthy."""
+    """Return whether a monitor is OK with a value: a monitor that just started over isn't known to be healthy."""
     return monitor_state.state is MonitorStatus.OK and monitor_state.value is not None
 
 
 def _is_reminder_due(reader: Ledger, incident: Incident, now: datetime) -> bool:
-    """Tell whether a reminder is due: nobody acknowledged the incident, and not all of its monitors are silenced."""
+    """Return whether a reminder is due: the incident is unacknowledged, and not all of its monitors are silenced."""
     last = incident.repeated_at or incident.opened_at
     if incident.acknowledged_at is not None or now - last < REMINDER_INTERVAL:
         return False

@@ -48,7 +48,7 @@ from bot.services.rollbacks.rollbacks import MAX_TRANSITIONS
 from bot.services.transitions import rollback_records
 from bot.services.transitions.loadability import LoadabilityChecks, LoadabilityReport, RollbackCandidate
 
-# While the monitor keeps failing, these are decided again: what held the rollback back may be over.
+# While the monitor keeps failing, incidents in these states are decided again: what blocked the rollback may be gone.
 RECONSIDERED_STATUSES = {
     IncidentStatus.SILENCED,
     IncidentStatus.FROZEN,
@@ -57,7 +57,7 @@ RECONSIDERED_STATUSES = {
     IncidentStatus.TRIPPED,
     IncidentStatus.NOTIFIED,
 }
-# These lead to a rollback, automatic or by a button, so the target must be able to load.
+# These lead to a rollback, automatically or with a button, so the target must be able to load.
 ROLLBACK_STATUSES = {
     IncidentStatus.INTENT,
     IncidentStatus.AWAITING_HUMAN,
@@ -80,12 +80,12 @@ class Incidents:
     def check_rollback_targets(self, results: Sequence[CheckResult]) -> LoadabilityReport:
         """Check whether the versions that failing monitors could roll back to would load.
 
-        It reads MLflow, so call it before the transaction.
+        This reads MLflow, so call it before the transaction.
         """
         return self._loadability.check_candidates(filter(None, map(self._rollback_candidate, results)))
 
     def _rollback_candidate(self, result: CheckResult) -> RollbackCandidate | None:
-        """Return the version that a failing monitor could roll back to; None if it doesn't fail or only notifies."""
+        """Return the version that a failing monitor could roll back to; None if it isn't failing or only notifies."""
         monitor, is_failing = result.monitor, result.verdict.monitor_state.state in FAILING_STATUSES
         if result.term is None or not is_failing or monitor.effective_action in {"dry_run", "notify"}:
             return None
@@ -97,9 +97,9 @@ class Incidents:
     def record(
         self, tx: LedgerTransaction, results: Sequence[CheckResult], loadability: LoadabilityReport
     ) -> tuple[bool, set[str]]:
-        """Record what follows from checks that were saved in `tx`.
+        """Record the consequences of checks that were saved in `tx`.
 
-        `loadability` is what `check_rollback_targets` returned. Returns whether there are messages to deliver, and the
+        `loadability` is the result of `check_rollback_targets`. Returns whether there are messages to deliver, and the
         models that have a transition to run.
         """
         writer = IncidentWriter(self._context, tx)
@@ -120,7 +120,7 @@ class Incidents:
         return writer.has_messages, writer.models_to_transition
 
     def end_and_remind(self) -> bool:
-        """Resolve what is over and post reminders; return whether there are messages to deliver."""
+        """Resolve the incidents that are over and post reminders; return whether there are messages to deliver."""
         return incident_recovery_and_reminders.end_and_remind(self._context)
 
 
@@ -129,7 +129,7 @@ def _is_reportable(result: CheckResult) -> bool:
 
 
 def _handle_verdict(writer: IncidentWriter, result: CheckResult) -> None:
-    """Resolve the incidents that a check with a good verdict ends."""
+    """Resolve the incidents that end with a check that passed."""
     was_failed = result.verdict.previous_status is MonitorStatus.FAILED
     if was_failed:
         incident_recovery_and_reminders.resolve_if_recovered(writer, result, IncidentKind.FAILED)
@@ -140,14 +140,14 @@ def _handle_verdict(writer: IncidentWriter, result: CheckResult) -> None:
 
 
 def _handle_blind(writer: IncidentWriter, result: CheckResult, *, has_common_cause: bool) -> None:
-    """Open or join the incident of a monitor without a verdict: its model's, or if many are blind, its source's."""
+    """Open or join a model's incident for a monitor without a verdict, or the source's if many monitors are blind."""
     writer.audit(EventTag.MONITOR_NO_VERDICT, result)
     monitor = result.monitor
     is_quiet = monitor.effective_action == "dry_run" or has_never_judged(monitor, result.verdict.monitor_state)
     if is_quiet or monitor.is_silenced(result.at):
         return
     own, shared = (writer.find_open(result, IncidentKind.BLIND, of_source=of_source) for of_source in (False, True))
-    # A monitor stays in the incident that it joined first, also when others of its source join or recover.
+    # A monitor stays in the incident that it joined first, even when others of its source join or recover.
     is_in_own = own is not None and monitor.name in own.monitors
     is_in_shared = shared is not None and name_in_incident(monitor, shared) in shared.monitors
     of_source = is_in_shared or (has_common_cause and not is_in_own)
@@ -193,7 +193,7 @@ def _handle_failure(
 
 
 def _find_open_of_term(writer: IncidentWriter, result: CheckResult) -> Incident | None:
-    """Return the open incident of the version that serves now; resolve one that is about an earlier version."""
+    """Return the open incident of the version that serves now; resolve an incident about an earlier version."""
     incident = writer.find_open(result, IncidentKind.FAILED)
     if incident is None or (result.term and incident.move == result.term.transition_id):
         return incident
@@ -202,16 +202,16 @@ def _find_open_of_term(writer: IncidentWriter, result: CheckResult) -> Incident 
 
 
 def _must_decide_again(incident: Incident, result: CheckResult) -> bool:
-    """Tell whether another decision is possible: the monitor joins, or what held the rollback back may be over.
+    """Return whether a new decision is possible: the monitor joins, or what blocked the rollback may be over.
 
-    An armed monitor that only waits for a person does so because a request was open: it may be closed by now.
+    An armed monitor waits for a person only because a request was open, and that request may be closed by now.
     """
     is_waiting = incident.doing is IncidentStatus.AWAITING_HUMAN and result.monitor.effective_action == "auto"
     return is_waiting or result.monitor.name not in incident.monitors or incident.doing in RECONSIDERED_STATUSES
 
 
 def _report_source(writer: IncidentWriter, result: CheckResult) -> None:
-    """Open the incident of a source whose monitors fail together, or join it."""
+    """Open or join the incident about a source whose monitors fail together."""
     incident = writer.find_open(result, IncidentKind.SOURCE, of_source=True)
     if incident is None:
         since, held = result.verdict.monitor_state.since or result.at, IncidentDecision(IncidentStatus.HELD)
@@ -232,7 +232,7 @@ def _open(writer: IncidentWriter, result: CheckResult, inputs: DecisionInput, de
 
 
 def _join(writer: IncidentWriter, incident: Incident, result: CheckResult) -> Incident:
-    """Return the incident with another failing monitor, and say so in its thread."""
+    """Return the incident with another failing monitor, and announce that in its thread."""
     line = words.monitor_line(result.monitor, result.verdict.why)
     writer.say(incident, f"joined:{result.monitor.id}", words.monitor_joined(line))
     return with_line(incident, result)
@@ -246,7 +246,7 @@ def _escalate(
     inputs: DecisionInput,
     decision: IncidentDecision,
 ) -> None:
-    """Carry out a decision that goes further than what was done `before`."""
+    """Carry out a decision that goes further than the incident `before`."""
     incident = replace(incident, doing=decision.status, why=decision.why, target=inputs.target)
     if decision.trip_reason:
         _trip_breaker(writer, result, decision.trip_reason, inputs)
@@ -262,7 +262,7 @@ def _escalate(
 
 
 def _begin_rollback(writer: IncidentWriter, incident: Incident, result: CheckResult, inputs: DecisionInput) -> Incident:
-    """Begin the rollback; if one was tried in this term and failed, hold the incident for a person instead."""
+    """Begin the rollback; if one has already failed in this term, hold the incident for a person instead."""
     assert inputs.target is not None
     transition = rollback_transition(
         automatic_rollback_id(incident.model, inputs.transition_id),
@@ -275,7 +275,7 @@ def _begin_rollback(writer: IncidentWriter, incident: Incident, result: CheckRes
         identity=rollback_records.identity_when_served(writer.tx, incident.model, inputs.target),
     )
     if not rollback_records.begin_rollback(writer.tx, writer.context, replace(transition, incident=incident.id)):
-        why = say("A rollback was tried already for v{v}, and came to nothing.", v=inputs.version)
+        why = say("A rollback from v{v} was already tried and failed.", v=inputs.version)
         return replace(incident, doing=IncidentStatus.HELD, why=why.with_code(Reason.ALREADY_TRIED))
     writer.models_to_transition.add(incident.model)
     return replace(incident, rollback=transition.id)
@@ -314,7 +314,7 @@ def _hold_unless_loadable(
 ) -> IncidentDecision:
     """Return the decision, or HELD if the target version wouldn't load.
 
-    If that's unknown, a person can still decide; an automatic rollback waits, and each failing check tries again.
+    If that's unknown, a person can still decide. An automatic rollback waits, and each failing check tries again.
     """
     if decision.status in ROLLBACK_STATUSES and version in loadability.not_loadable:
         why = loadability.not_loadable[version].with_code(Reason.MAY_NOT_LOAD)
@@ -322,6 +322,6 @@ def _hold_unless_loadable(
     if decision.status is not IncidentStatus.INTENT or version in loadability.loadable:
         return decision
     why = loadability.unknown.get(version) or loadability_unknown_to_monitor_reason(
-        *version, say("Another one could be gone back to until now.")
+        *version, say("The version to roll back to has just changed.")
     )
     return IncidentDecision(IncidentStatus.HELD, why.with_code(Reason.LOADABILITY_UNKNOWN))

@@ -1,4 +1,4 @@
-"""Reads what the decision about a failing monitor depends on, and writes incidents with their messages and events."""
+"""Reads the inputs of the decision about a failing monitor, and writes incidents with their messages and events."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ MAX_LINES = 8  # monitors that an incident lists
 class IncidentWriter:
     """Opens, saves, and resolves incidents in one transaction.
 
-    Left to do after it: deliver messages if it `has_messages`, and run the transitions of `models_to_transition`.
+    After the transaction, deliver messages if it `has_messages`, and run the transitions of `models_to_transition`.
     """
 
     def __init__(self, context: Context, tx: LedgerTransaction) -> None:
@@ -51,7 +51,7 @@ class IncidentWriter:
         self.models_to_transition: set[str] = set()
 
     def find_open(self, result: CheckResult, kind: IncidentKind, *, of_source: bool = False) -> Incident | None:
-        """Return the open incident of a check's model, or of its source."""
+        """Return the open incident of this kind for a check's model, or for its source; None if there's none."""
         model, source = ("", result.monitor.rule.source) if of_source else (result.monitor.model, "")
         return next(
             (
@@ -72,7 +72,7 @@ class IncidentWriter:
         target: int | None = None,
         of_source: bool = False,
     ) -> Incident:
-        """Add an incident about a check's model or source, and post its message and the first one of its thread."""
+        """Add an incident about a check's model or source, and post its message and the first reply in its thread."""
         monitor, term = result.monitor, None if of_source else result.term
         incident = Incident(
             id=self.context.new_id(),
@@ -97,7 +97,7 @@ class IncidentWriter:
         return incident
 
     def save(self, incident: Incident, key_suffix: str) -> None:
-        """Save an incident and update its message; `key_suffix` makes the outbox message's key unique."""
+        """Save an incident and update its message; `key_suffix` makes the key of the outbox message unique."""
         self.tx.save_incident(incident)
         self._post(incident, key_suffix)
 
@@ -114,13 +114,13 @@ class IncidentWriter:
         self.tx.add_message(thread_message(incident.id, key_suffix, sentence))
 
     def save_line(self, incident: Incident, result: CheckResult) -> None:
-        """Add a monitor to an open incident, or replace the line of one that it has."""
+        """Add a monitor to an open incident, or replace the line that it already has."""
         updated = with_line(incident, result)
         if updated != incident:
             self.save(updated, f"joined:{result.monitor.id}:{result.claim.slot}")
 
     def resolve(self, incident: Incident, resolution: IncidentResolution, now: datetime) -> None:
-        """End an incident, and say how in its message, its thread, and the audit log."""
+        """Resolve an incident, and report how it ended in its message, its thread, and the audit log."""
         ended, is_rolled_back = incident.with_resolution(resolution, now), incident.doing is IncidentStatus.ROLLED_BACK
         if is_rolled_back and incident.rollback and is_serving_denied(self.tx, incident.rollback):
             ended = replace(ended, doing=IncidentStatus.NOT_FOLLOWED)
@@ -130,7 +130,7 @@ class IncidentWriter:
         self.say_end(ended, "resolved", resolution, now)
 
     def say_end(self, incident: Incident, key_suffix: str, resolution: IncidentResolution, now: datetime) -> None:
-        """Say in an incident's thread and in the audit log how it ended."""
+        """Report how an incident ended in its thread and in the audit log."""
         self.say(incident, key_suffix, resolution.sentence)
         ended_by = {"ended_by": actor_id(resolution.by)} if resolution.by else {}
         self.tx.add_audit_event(
@@ -147,7 +147,7 @@ class IncidentWriter:
         )
 
     def audit(self, tag: EventTag, result: CheckResult, decision: IncidentDecision | None = None) -> None:
-        """Record an event about a check's monitor, and what was decided about it."""
+        """Record an event about a check's monitor, with the decision if there is one."""
         monitor, monitor_state, term = result.monitor, result.verdict.monitor_state, result.term
         version = term.version if term else None
         why = result.verdict.why
@@ -178,12 +178,12 @@ class IncidentWriter:
 
 
 def name_in_incident(monitor: Monitor, incident: Incident) -> str:
-    """Return a monitor's name in an incident; in one of a source, its model's name goes before it."""
+    """Return a monitor's name in an incident; in an incident about a source, the model's name precedes it."""
     return f"{monitor.model} {monitor.name}" if incident.is_of_source else monitor.name
 
 
 def with_line(incident: Incident, result: CheckResult) -> Incident:
-    """Return the incident with a line about this check; its monitor joins it if necessary."""
+    """Return the incident with a line about this check; its monitor joins if it isn't in the incident yet."""
     monitor = result.monitor
     why = words.blind_reason(monitor, result.verdict.monitor_state.state, result.why)
     line = words.source_line(monitor, why) if incident.is_of_source else words.monitor_line(monitor, why)
@@ -191,20 +191,20 @@ def with_line(incident: Incident, result: CheckResult) -> Incident:
 
 
 def is_serving_denied(reader: Ledger, move: str) -> bool:
-    """Tell whether the endpoint didn't confirm a transition's version in time."""
+    """Return whether the endpoint didn't confirm a transition's version in time."""
     serving = reader.serving_check(move)
     return serving is not None and serving.state is ServingCheckState.TIMED_OUT
 
 
-MAX_RESETS = 100  # latest resets of circuit breakers that are read
+MAX_RESETS = 100  # latest resets of circuit breakers to read
 
 
 def build_decision_input(
     tx: LedgerTransaction, policy: Policy, result: CheckResult, has_common_cause: bool
 ) -> DecisionInput:
-    """Return what `decide` needs to know about a failing monitor, read in the transaction that records the decision.
+    """Return the input of `decide` for a failing monitor, read in the transaction that records the decision.
 
-    `has_common_cause`: many monitors of its source fail together.
+    `has_common_cause`: whether many monitors of its source fail together.
     """
     model, now, term = result.monitor.model, result.at, result.term
     assert term is not None
@@ -256,7 +256,7 @@ def _blocked_versions(reader: Ledger, model: str) -> set[int]:
 def _counted_rollbacks(reader: Ledger, now: datetime) -> list[Transition]:
     """Return the automatic rollbacks of the last day that count against the limits.
 
-    They're done or in progress, and no admin has reset the circuit breaker since.
+    These are done or in progress, and no admin has reset the circuit breaker since.
     """
     resets = reader.latest_audit_events(tags=(EventTag.BREAKER_RESET,), since=now - ONE_DAY, limit=MAX_RESETS)
     return [

@@ -1,4 +1,4 @@
-"""Finds monitors, models, and sources by name; errors name the nearest match."""
+"""Finds monitors, models, and sources by name; errors suggest the nearest match."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def find_monitor(reader: LedgerReader, model: str, name: str) -> Monitor:
     if not monitors:
         check_model_known(reader, model)
         add = Code(f"/model monitor add {model} NAME")
-        raise UnknownRequest(say("Nothing watches {model}. To change that: {add}", model=Name(model), add=add))
+        raise UnknownRequest(say("{model} has no monitors. To add one, run {add}.", model=Name(model), add=add))
     nearest = difflib.get_close_matches(name, [monitor.name for monitor in monitors], n=1)
     hint = (
         say("Did you mean {near}?", near=Code(nearest[0]))
         if nearest
-        else say("There are: {names}.", names=[Code(monitor.name) for monitor in monitors[:20]])
+        else say("Its monitors: {names}.", names=[Code(monitor.name) for monitor in monitors[:20]])
     )
     raise UnknownRequest(say("{model} has no monitor {name}. {hint}", model=Name(model), name=Name(name), hint=hint))
 
@@ -48,10 +48,10 @@ def require_editable(monitor: Monitor) -> Monitor:
 
 def select_monitors(reader: LedgerReader, model: str, name: str | None, *, all_monitors: bool) -> list[Monitor]:
     if (name is None) is not all_monitors:
-        raise BadInput("Name one monitor, or write --all for every monitor of the model.")
+        raise BadInput("Name one monitor, or use --all for every monitor of the model.")
     if name is not None:
         return [find_monitor(reader, model, name)]
-    return reader.monitors(model) or [find_monitor(reader, model, "")]  # raises: there is none
+    return reader.monitors(model) or [find_monitor(reader, model, "")]  # raises, because the model has no monitors
 
 
 def incident_monitors(reader: LedgerReader, incident: Incident) -> list[Monitor]:
@@ -61,19 +61,19 @@ def incident_monitors(reader: LedgerReader, incident: Incident) -> list[Monitor]
 def name_taken(existing: Monitor) -> Sentence:
     if existing.is_from_file:
         return say(
-            "{it} is there already: {file} Or take another name.",
+            "{it} already exists. {file} Or choose another name.",
             it=monitor_messages.qualified_name(existing),
             file=monitor_messages.defined_in_policy_file(existing),
         )
     return say(
-        "{it} is there already. Change it with {edit}, or take another name.",
+        "{it} already exists. Change it with {edit}, or choose another name.",
         it=monitor_messages.qualified_name(existing),
         edit=Code(f"/model monitor edit {existing.model} {existing.name} …"),
     )
 
 
 def check_model_known(reader: LedgerReader, model: str) -> None:
-    """Raise UnknownModel for a model that was never seen in MLflow: its monitor would silently watch nothing."""
+    """Raise UnknownModel for a model that Registrar has never seen in MLflow: there'd be nothing to monitor."""
     snapshots: Mapping[str, object] = {
         name: snapshot for name, snapshot in reader.registry_snapshots().items() if name != REGISTRY_SEEN_KEY
     }
@@ -83,9 +83,9 @@ def check_model_known(reader: LedgerReader, model: str) -> None:
     hint = (
         say("Did you mean {near}?", near=Code(nearest[0]))
         if nearest
-        else say("What there is: {list} A new one is seen within a minute.", list=Code("/model list"))
+        else say("To see all models, run {list}. New ones appear within a minute.", list=Code("/model list"))
     )
-    raise UnknownModel(say("I have seen no model {name} in {product}. {hint}", name=Name(model), hint=hint))
+    raise UnknownModel(say("{product} has no model {name}. {hint}", name=Name(model), hint=hint))
 
 
 def default_source(policy: Policy) -> str:
@@ -96,7 +96,7 @@ def default_source(policy: Policy) -> str:
     if len(policy.sources) == 1 or len(pushed) == 1:
         return (pushed or list(policy.sources))[0]
     names = [Code(name) for name in sorted({*policy.sources, *BUILT_IN_SOURCES})]
-    raise BadInput(say("Say where the figures come from, with {flag}: {names}.", flag=Code("--source"), names=names))
+    raise BadInput(say("Choose the source of the metric with {flag}: {names}.", flag=Code("--source"), names=names))
 
 
 def check_source(rule: MonitorConfig, policy: Policy) -> None:
@@ -110,7 +110,7 @@ def check_source(rule: MonitorConfig, policy: Policy) -> None:
     hint = (
         say("Did you mean {near}?", near=Code(nearest[0]))
         if nearest
-        else say("There are: {names}. An admin adds more in the policy file.", names=[Code(name) for name in names])
+        else say("Sources: {names}. An admin can add more in the policy file.", names=[Code(name) for name in names])
     )
-    sentence = say("{flag}: {name} is no source. {hint}", flag=Code("--source"), name=Name(name), hint=hint)
+    sentence = say("{flag}: {name} isn't a source. {hint}", flag=Code("--source"), name=Name(name), hint=hint)
     raise BadInput(sentence, "source")

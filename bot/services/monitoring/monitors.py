@@ -1,6 +1,6 @@
 """Commands about monitors and incidents. They need only the ledger, so they work while MLflow is down.
 
-bot/services/monitoring/scheduler.py has what monitors do on their own.
+bot/services/monitoring/scheduler.py runs the monitors' checks.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ from bot.services.monitoring.monitor_lookup import (
     select_monitors,
 )
 
-MAX_RECENT_CHECKS = 10  # checks that are shown of a monitor
+MAX_RECENT_CHECKS = 10  # checks shown for a monitor
 
 
 class Monitors:
     """Adds, changes, silences, and arms monitors, and acknowledges incidents.
 
-    `caller` is who sends the command, and `origin` where from (for the audit log). Commands return the answer to show.
-    The dispatcher has checked their permissions; what only a button does checks its own.
+    `caller` sent the command, and `origin` says where it came from (for the audit log). Commands return the answer
+    to show. The dispatcher has checked their permissions; methods that only buttons call check their own.
     """
 
     def __init__(self, context: Context, access: AccessControl, run_backtest: BacktestRunner) -> None:
@@ -104,7 +104,7 @@ class Monitors:
         return replace(self.view(monitor_id), chart=self.chart(monitor_id))
 
     def list_rows(self, model: str | None = None) -> list[MonitorRow]:
-        """Return the monitors with their states, the worst first. Raises UnknownModel, which names the nearest one."""
+        """Return the monitors with their states, the worst first. Raises UnknownModel, which suggests the nearest."""
         with self._context.ledger.read() as reader:
             monitor_states, monitors = reader.monitor_states(), reader.monitors(model)
             if model is not None and not monitors:
@@ -115,17 +115,17 @@ class Monitors:
         )
 
     def find(self, model: str, name: str) -> Monitor:
-        """Return a monitor by name. Raises UnknownRequest, which names the nearest one, and UnknownModel."""
+        """Return a monitor by name. Raises UnknownRequest, which suggests the nearest name, and UnknownModel."""
         with self._context.ledger.read() as reader:
             return find_monitor(reader, model, name)
 
     def monitor(self, monitor_id: str) -> Monitor:
-        """Return a monitor by id. Raises UnknownRequest, also if it was removed."""
+        """Return a monitor by ID. Raises UnknownRequest if it doesn't exist or was removed."""
         with self._context.ledger.read() as reader:
             return require_present(reader.monitor(monitor_id))
 
     def view(self, monitor_id: str) -> MonitorView:
-        """Return all that's shown of a monitor. Raises UnknownRequest."""
+        """Return everything to show about a monitor. Raises UnknownRequest."""
         with self._context.ledger.read() as reader:
             monitor = require_present(reader.monitor(monitor_id))
             incidents = reader.incidents(model=monitor.model, open_only=True)
@@ -142,7 +142,7 @@ class Monitors:
             )
 
     def chart(self, monitor_id: str) -> MonitorChart:
-        """Return the chart of a monitor's last checks. Raises UnknownRequest."""
+        """Return the chart of a monitor's latest checks. Raises UnknownRequest."""
         with self._context.ledger.read() as reader:
             return read_monitor_chart(reader, require_present(reader.monitor(monitor_id)))
 
@@ -187,7 +187,7 @@ class Monitors:
         return monitor_messages.added_answer(monitor, first)
 
     def edit(self, caller: Caller, command: MonitorEdit, *, origin: str) -> Sentence:
-        """Change a monitor. It starts counting again, and has to be armed again.
+        """Change a monitor. Its counts start over, and it must be armed again.
 
         Raises Refused, BadInput, and UnknownRequest.
         """
@@ -197,8 +197,8 @@ class Monitors:
             rule = command.apply_to(before.rule)
             check_source(rule, self._context.policy)
             if rule == before.rule:
-                raise BadInput(say("{it} is like that already.", it=monitor_messages.qualified_name(before)))
-            # Arming asks who wrote the monitor as it is now, and since when.
+                raise BadInput(say("{it} already has these settings.", it=monitor_messages.qualified_name(before)))
+            # Arming depends on who last changed the monitor, and when.
             after = replace(before.with_rule(rule), created_by=by, created_at=now, armed_at=None, armed_by=None)
             tx.save_monitor_state(replace(tx.monitor_state(after.id), next_at=after.first_check_at(now)))
             return self._recorder.record(
@@ -215,7 +215,7 @@ class Monitors:
             )
 
     def remove(self, caller: Caller, command: MonitorRemove, *, origin: str) -> Sentence:
-        """Remove a monitor, and resolve the incidents that only it watched. Raises Refused and UnknownRequest."""
+        """Remove a monitor and resolve incidents that no other monitor watches. Raises Refused and UnknownRequest."""
         with self._context.ledger.write() as tx:
             monitor = require_editable(find_monitor(tx, command.model, command.name))
             monitor = replace(monitor, removed_at=self._context.clock.now())
@@ -227,11 +227,11 @@ class Monitors:
     # -- pause and silence ---------------------------------------------------------------------------------------------
 
     def pause(self, caller: Caller, command: MonitorPause, *, origin: str) -> Sentence:
-        """Pause a monitor, and resolve incidents that only it watched. Raises Refused, BadInput, UnknownRequest."""
+        """Pause a monitor and resolve incidents that only it watches. Raises Refused, BadInput, and UnknownRequest."""
         with self._context.ledger.write() as tx:
             monitor = find_monitor(tx, command.model, command.name)
             if monitor.is_paused:
-                raise BadInput(say("{it} is paused already.", it=monitor_messages.qualified_name(monitor)))
+                raise BadInput(say("{it} is already paused.", it=monitor_messages.qualified_name(monitor)))
             monitor = replace(monitor, is_paused=True)
             sentence, ending = monitor_messages.paused(monitor, actor_of(caller)), IncidentEnding.PAUSED
             return self._recorder.record(
@@ -243,14 +243,14 @@ class Monitors:
         with self._context.ledger.write() as tx:
             monitor = find_monitor(tx, command.model, command.name)
             if not monitor.is_paused:
-                raise BadInput(say("{it} is not paused.", it=monitor_messages.qualified_name(monitor)))
+                raise BadInput(say("{it} isn't paused.", it=monitor_messages.qualified_name(monitor)))
             monitor = replace(monitor, is_paused=False)
             tx.save_monitor_state(state_after_resume(tx.monitor_state(monitor.id), monitor, self._context.clock.now()))
             sentence = monitor_messages.resumed(monitor, actor_of(caller))
             return self._recorder.record(tx, EventTag.MONITOR_RESUMED, caller, [monitor], origin, sentence)
 
     def silence(self, caller: Caller, command: MonitorSilence, *, origin: str) -> Sentence:
-        """Hold back the alerts and rollbacks of one or all monitors of a model for a while. Raises like `pause`."""
+        """Silence one or all monitors of a model for a while: no alerts, no rollbacks. Raises like `pause`."""
         with self._context.ledger.write() as tx:
             monitors = select_monitors(tx, command.model, command.name, all_monitors=command.every_one)
             return self._silence(tx, caller, monitors, command.span, command.reason, origin)
@@ -259,11 +259,11 @@ class Monitors:
         """Silence every monitor of an incident for `span`. Raises like `pause`."""
         incident, monitors = self.incident(incident_id)
         if not monitors:
-            raise BadInput("Its monitors are gone, so there is nothing to silence.")
+            raise BadInput("This incident's monitors were removed, so there's nothing to silence.")
         for model in sorted({monitor.model for monitor in monitors}):
             self._access.require_permission(caller, Permission.SILENCE_MONITOR, model=model, origin=origin)
         with self._context.ledger.write() as tx:
-            reason = f"incident {incident.id} is looked at"
+            reason = f"investigating incident {incident.id}"
             answer = self._silence(tx, caller, incident_monitors(tx, incident), span, reason, origin)
             sentence = incident_messages.silenced(actor_of(caller), self._context.clock.now() + span)
             self._recorder.post_to_thread(tx, incident, f"silenced:{self._context.new_id()}", sentence)
@@ -280,7 +280,7 @@ class Monitors:
                 if monitor.is_silenced(now)
             ]
             if not ended:
-                raise BadInput("Nothing of that is silenced.")
+                raise BadInput("Nothing to unsilence: no matching monitor is silenced.")
             sentence = monitor_messages.unsilenced(ended, actor_of(caller))
             return self._recorder.record(tx, EventTag.MONITOR_UNSILENCED, caller, ended, origin, sentence)
 
@@ -316,9 +316,10 @@ class Monitors:
         with self._context.ledger.write() as tx:
             incident = tx.incident(incident_id)
             if not incident.is_open:
-                raise AlreadyDecided("It is over already; nobody has to look after it.")
+                raise AlreadyDecided("This incident is already resolved. No action needed.")
             if incident.acknowledged_by is not None:
-                raise AlreadyDecided(say("{who} looks after it already.", who=format_actor(incident.acknowledged_by)))
+                who = format_actor(incident.acknowledged_by)
+                raise AlreadyDecided(say("{who} has already acknowledged this incident.", who=who))
             incident = replace(incident, acknowledged_by=by, acknowledged_at=now)
             tx.save_incident(incident)
             tx.add_audit_event(

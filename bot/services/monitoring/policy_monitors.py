@@ -1,4 +1,4 @@
-"""Keeps the monitors of the policy file in the ledger: adds, changes, and removes them as the file says."""
+"""Syncs the ledger with the monitors in the policy file: adds, changes, and removes them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class _Difference:
 
     @property
     def with_default_rule(self) -> Monitor | None:
-        """The monitor with the file's rule, if an earlier version took its default rule because the file sets none."""
+        """The monitor with the file's rule, if an earlier release used its own default because the file sets none."""
         current, rule = self.current, self.rule
         if current is None or rule is None or not current.is_from_file or rule.has_explicit_rule:
             return None
@@ -49,22 +49,22 @@ class _Difference:
 
     @property
     def is_default_only(self) -> bool:
-        """Tell whether that's the only difference; then what the other has found still applies."""
+        """Whether the default rule is the only difference; then the monitor's state still applies."""
         is_same = self.current and self.rule == self.current.rule.model_copy(update={"rule": RULE_IF_UNSET})
         return bool(is_same and self.with_default_rule)
 
 
 class PolicyMonitors:
-    """Applies the monitors of the policy file to every known model."""
+    """Applies the policy file's monitors to every known model."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
     def sync(self) -> int:
-        """Write the differences down, and tell whose default rule has changed; return how many differences there were.
+        """Save the differences, and announce the monitors whose default rule changed; return the number of differences.
 
-        A monitor that an earlier version judged by its default rule, since the file says none, stays armed. If nothing
-        else is different, its standing and its incident continue.
+        If an earlier release used its default rule because the file sets none, the monitor stays armed. If nothing else
+        differs, its state and its incident continue.
         """
         with self._context.ledger.read() as reader:
             if not self._differences(reader):
@@ -99,10 +99,10 @@ class PolicyMonitors:
         return {(model, rule.name): rule for model in models for rule in policy.rules_for(model).monitors}
 
     def _announce_default_rule(self, tx: LedgerTransaction, monitors: Sequence[Monitor]) -> dict[str, str]:
-        """Announce whose default rule has changed; return the ordering key of each model's message.
+        """Announce the monitors whose default rule changed; return the ordering key of each model's message.
 
-        It's one message in the thread of the promotion to Production. Models without such a thread share one message
-        in their channel, since the file may name a monitor for hundreds of models.
+        Each model gets one message in the thread of its promotion to Production. Models without such a thread share one
+        message in their channel, because the file may define a monitor for hundreds of models.
         """
         by_thread: dict[tuple[str | None, str], list[Monitor]] = defaultdict(list)
         for monitor in monitors:
@@ -143,7 +143,7 @@ class PolicyMonitors:
                 else replace(current.with_rule(rule), created_at=now)
             )
             return
-        if current is not None:  # somebody made one of this name in Slack; the file has its own review, and wins
+        if current is not None:  # someone added it in Slack; the reviewed file takes precedence
             tx.save_monitor(replace(current, removed_at=now))
         if rule is not None:
             monitor = Monitor(id=self._context.new_id(), model=difference.model, rule=rule, created_at=now)

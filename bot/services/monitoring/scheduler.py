@@ -1,7 +1,7 @@
-"""Runs the checks of monitors: claims those that are due, has them evaluated by source, and saves the results.
+"""Runs monitors' checks: claims those that are due, evaluates them by source, and saves the results.
 
-A check that hangs or raises doesn't stop others: each batch has its own thread. A batch that exceeds its time limit is
-an ERROR of its monitors, which are checked again in their next slot.
+A check that hangs or raises doesn't stop others, because each batch has its own thread. If a batch exceeds its time
+limit, its checks end with ERROR, and the monitors are checked again in their next slot.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ from bot.services.monitoring.thread_dispatcher import ThreadDispatcher
 
 log = logging.getLogger(__name__)
 
-MAX_DUE_CHECKS = 1000  # that one tick claims
+MAX_DUE_CHECKS = 1000  # most checks that one tick claims
 BATCH_SIZE = 100  # checks of one source that are queried and saved together
-TIMEOUT_MARGIN = timedelta(seconds=5)  # beyond the source's own time limits, until a check counts as hung
-MAX_HANGING_BATCHES = 8  # of one source; it isn't queried again until one of them returns
-CLOCK_TOLERANCE = timedelta(seconds=30)  # that the wall clock may differ from the monotonic one before it counts as set
-RECENT_CHECK_AGE = timedelta(seconds=2)  # a check this recent needn't be repeated to see whether others fail, too
+TIMEOUT_MARGIN = timedelta(seconds=5)  # added to the source's own time limits before a check counts as hung
+MAX_HANGING_BATCHES = 8  # for one source; it isn't queried again until one of them returns
+CLOCK_TOLERANCE = timedelta(seconds=30)  # drift between wall and monotonic clock that isn't a clock change
+RECENT_CHECK_AGE = timedelta(seconds=2)  # a check this recent isn't repeated when looking for a common cause
 
 
 @dataclass(slots=True)
 class _RunningBatch:
-    """Checks of one source that are running in this process. `deadline` is by the monotonic clock, in seconds."""
+    """Checks of one source that are running in this process. `deadline` is in seconds of the monotonic clock."""
 
     source: str
     checks: list[ClaimedCheck]
@@ -58,11 +58,11 @@ class _RunningBatch:
 
 
 class MonitorScheduler:
-    """Checks monitors on schedule. It claims what's due; the dispatcher calls `run_batch` to do the work.
+    """Checks monitors on schedule. It claims due checks; the dispatcher calls `run_batch` to run them.
 
     `run_transitions` runs a model's pending transitions, and `deliver_messages` sends what's in the outbox; both are
-    called after a transaction. Without a dispatcher, threads of this process do the work. `monotonic` returns seconds
-    that no change of the wall clock affects.
+    called after a transaction. Without a dispatcher, threads of this process run the checks. `monotonic` returns
+    seconds that changes of the wall clock don't affect.
     """
 
     def __init__(
@@ -88,13 +88,13 @@ class MonitorScheduler:
         self._last_times = (context.clock.now(), monotonic())
 
     def start(self) -> None:
-        """Start to work on dispatched batches."""
+        """Start running dispatched batches."""
         self._dispatcher.start()
 
     # -- the schedule ------------------------------------------------------------------------------------------
 
     def tick(self) -> int:
-        """Claim and dispatch every check that is due; return how many."""
+        """Claim and dispatch every check that's due; return how many there were."""
         self._handle_clock_step()
         self._abandon_hanging()
         claimed = self._claim_due()
@@ -111,9 +111,9 @@ class MonitorScheduler:
             try:
                 self._run_claimed(batch)
             except RegistrarError as error:
-                log.warning("checks of %s could not be written down: %s", batch.source, error)
+                log.warning("checks of %s couldn't be saved: %s", batch.source, error)
             except Exception:
-                log.exception("checks of %s broke off", batch.source)
+                log.exception("checks of %s failed", batch.source)
 
     def _run_claimed(self, batch: CheckBatch) -> None:
         with self._context.ledger.read() as reader:
@@ -125,7 +125,7 @@ class MonitorScheduler:
             with self._lock:
                 hanging = sum(other.is_abandoned for other in self._running if other.source == batch.source)
             if hanging >= MAX_HANGING_BATCHES:
-                self._abandon(running, say("The source has not answered earlier checks yet."))
+                self._abandon(running, say("The source hasn't answered earlier checks yet."))
             else:
                 self._run(running)
 
@@ -149,20 +149,20 @@ class MonitorScheduler:
         with self._context.ledger.read() as reader:
             monitor, monitor_state = reader.monitor(monitor_id), reader.monitor_state(monitor_id)
         if monitor.is_paused or monitor.removed_at:
-            raise BadInput("It is paused, so it is not checked. Resume it first.")
+            raise BadInput("This monitor is paused. Resume it, then check it again.")
         claimed = self._claim([(monitor, monitor_state)])
         if not claimed:
-            raise BadInput("It is being checked at this moment; look again in a few seconds.")
+            raise BadInput("This monitor is being checked right now. Try again in a few seconds.")
         with self._running_batch(monitor.rule.source, claimed) as running:
             self._run(running)
         with self._context.ledger.read() as reader:
             return reader.monitor_state(monitor_id)
 
     def purge(self, retention: timedelta) -> int:
-        """Delete readings older than `retention`, and checks also older than `CHECK_RETENTION`; return the row count.
+        """Delete readings older than `retention`, and checks older than both it and `CHECK_RETENTION`.
 
-        What a frozen baseline is made of stays. A baseline that no check has made yet, because the monitor is paused or
-        its source is down, is made first.
+        Checks that a frozen baseline uses stay. If no check has made a monitor's baseline yet, because the monitor is
+        paused or its source is down, the baseline is made first. Returns the number of deleted rows.
         """
         now = self._context.clock.now()
         with self._context.ledger.read() as reader:
@@ -172,7 +172,7 @@ class MonitorScheduler:
             return tx.purge(measurements_before=now - max(retention, CHECK_RETENTION), readings_before=now - retention)
 
     def close(self) -> None:
-        """Wait briefly for running batches and abandon the rest; their checks run again after the claims expire."""
+        """Wait briefly for running batches and abandon the rest; those checks run again after their claims expire."""
         self._dispatcher.close()
         with self._lock:
             for running in self._running:
@@ -191,7 +191,7 @@ class MonitorScheduler:
         return claimed
 
     def _claim(self, due: Sequence[tuple[Monitor, MonitorState]]) -> list[ClaimedCheck]:
-        """Claim those of these checks that nobody else has claimed."""
+        """Claim those of these checks that no other process has claimed."""
         if not due:
             return []
         with self._context.ledger.write() as tx:
@@ -218,7 +218,7 @@ class MonitorScheduler:
 
     @contextmanager
     def _running_batch(self, source: str, checks: list[ClaimedCheck]) -> Iterator[_RunningBatch]:
-        """Keep checks among those that are running."""
+        """Register the checks as running for the duration of the context."""
         longest = max(check.max_duration for check in checks) + TIMEOUT_MARGIN
         running = _RunningBatch(source, checks, self._monotonic() + longest.total_seconds())
         with self._lock:
@@ -233,41 +233,41 @@ class MonitorScheduler:
         with self._lock:
             late = [batch for batch in self._running if not batch.is_abandoned and self._monotonic() > batch.deadline]
         for running in late:
-            log.warning("the source %s hangs: %s checks are given up", running.source, len(running.checks))
-            self._abandon(running, say("The source did not answer in time."))
+            log.warning("source %s isn't responding: abandoned %s checks", running.source, len(running.checks))
+            self._abandon(running, say("The source didn't answer in time."))
 
     def _abandon(self, running: _RunningBatch, why: Sentence) -> None:
-        """Record the checks as errors; if the thread finishes later, it finds its claims gone."""
+        """Record the checks as errors; if the thread finishes later, its claims are gone."""
         running.is_abandoned = True
         answers = [Answer(outcome=CheckOutcome.ERROR, why=why)] * len(running.checks)
         self._judge_and_record(running.checks, answers)
 
     def _handle_clock_step(self) -> None:
-        """After the clock was set back, move the next checks back with it; otherwise, they'd be far away."""
+        """If the clock was set back, move the next checks back with it; otherwise, they'd be too far in the future."""
         (wall, mono), now, ticks = self._last_times, self._context.clock.now(), self._monotonic()
         self._last_times = (now, ticks)
         stepped = (now - wall) - timedelta(seconds=ticks - mono)
         if stepped > -CLOCK_TOLERANCE:
-            return  # set forward, every check is due once
-        log.warning("the clock was set back by %s: the checks go with it", -stepped)
+            return  # if the clock was set forward, every check is due once
+        log.warning("the clock was set back by %s; checks are rescheduled", -stepped)
         with self._context.ledger.write() as tx:
             monitor_states = tx.monitor_states()
             for monitor in tx.monitors():
                 state = monitor_states.get(monitor.id)
-                # One that's near enough was moved by another process already, or the step was small.
+                # If the check is near enough, another process has already moved it, or the step was small.
                 if state is not None and state.next_at and state.next_at > now + monitor.rule.every * (1 + JITTER):
                     tx.save_monitor_state(replace(state, next_at=state.next_at + stepped))
 
     # -- one batch ---------------------------------------------------------------------------------------------
 
     def _run(self, running: _RunningBatch) -> None:
-        """Query the source, judge its answers, and record the results, unless the batch was abandoned meanwhile."""
+        """Query the source, evaluate its answers, and record the results, unless the batch has been abandoned."""
         answers = self._evaluator.query_source(running.source, running.checks)
         if not running.is_abandoned:
             self._judge_and_record(running.checks, answers)
 
     def _judge_and_record(self, checks: Sequence[ClaimedCheck], answers: Sequence[Answer]) -> None:
-        """Judge the answers, record the results, and start what was decided."""
+        """Evaluate the answers, record the results, and start the actions that were decided on."""
         results = self._evaluator.judge_all(checks, answers)
         related = self._claim(self._related_checks(results))
         if related:
@@ -277,11 +277,11 @@ class MonitorScheduler:
         self._record(results)
 
     def _related_checks(self, results: Sequence[CheckResult]) -> list[tuple[Monitor, MonitorState]]:
-        """Return the other monitors of each source that has a monitor about to roll back, to see whether they fail too.
+        """Return the other monitors of each source with a monitor that's about to roll back.
 
-        They're checked early, in the same transaction: if many fail together, the source is suspect. That's done only
-        once, when the monitor has just failed, since it's a regular check for them as well. For a source with very many
-        monitors, those that were checked longest ago are the sample.
+        They're checked early, in the same transaction, since a source is suspect if many of its monitors fail together.
+        This happens only when the monitor has just failed, because it counts as a regular check for the others. If a
+        source has very many monitors, those that were checked longest ago are the sample.
         """
         sources = {
             result.monitor.rule.source
@@ -336,7 +336,7 @@ class MonitorScheduler:
             self._deliver_messages()
 
     def _announce_better_baseline(self, tx: LedgerTransaction, result: CheckResult) -> None:
-        """Announce in the version's thread that its own days, which are better, replace its baseline."""
+        """Announce in the version's thread that its own past days, which were better, replace its baseline."""
         own, term, monitor = result.baseline_replacement, result.term, result.monitor
         if own is None or own.replaced is None or term is None:
             return

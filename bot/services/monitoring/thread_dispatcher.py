@@ -8,25 +8,25 @@ from collections.abc import Callable, Sequence
 
 from bot.ports import CheckBatch
 
-SHUTDOWN_SECONDS = 3.0  # seconds that the end of the process waits for checks under way
+SHUTDOWN_SECONDS = 3.0  # seconds that a shutdown waits for running checks
 
 
 class ThreadDispatcher:
-    """A `bot.ports.Dispatcher` with a thread for each batch, so that one that hangs doesn't block others."""
+    """A `bot.ports.Dispatcher` with a thread for each batch, so that a hanging batch doesn't block others."""
 
     def __init__(self) -> None:
         self._run_batch: Callable[[CheckBatch], None] = lambda batch: None
         self._threads: list[threading.Thread] = []
 
     def set_handler(self, handler: Callable[[CheckBatch], None]) -> None:
-        """Let `handler` make what is dispatched."""
+        """Set the function that runs a dispatched batch."""
         self._run_batch = handler
 
     def start(self) -> None:
         """Do nothing: each batch gets its own thread."""
 
     def dispatch(self, batches: Sequence[CheckBatch]) -> None:
-        """Run these batches at once."""
+        """Start these batches immediately."""
         self._threads = [thread for thread in self._threads if thread.is_alive()]
         for batch in batches:
             thread = threading.Thread(

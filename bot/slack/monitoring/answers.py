@@ -1,4 +1,4 @@
-"""Answers about monitors as blocks: the list, one monitor, an incident's monitors. Domain in, blocks out."""
+"""Answers about monitors as blocks: the list, one monitor, and an incident's monitors."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from bot.slack.core.blocks import (
 ADD, SHOW, CHECK, PAUSE, RESUME = "monitor_add", "monitor_show", "monitor_check", "monitor_pause", "monitor_resume"
 SILENCE, UNSILENCE = "monitor_silence", "monitor_unsilence"
 BACKTEST, CHART = "monitor_backtest", "monitor_chart"
-MAX_ROWS = 20  # in one answer; the rest is counted
+MAX_ROWS = 20  # in one answer; the rest are counted
 MAX_DETAILS = 4  # monitors of an incident that are shown in full
 
 _STATUS_ICONS = {
@@ -65,18 +65,18 @@ _OUTCOME_ICONS = {
 }
 
 
-# -- many --------------------------------------------------------------------------------------------------------------
+# -- list --------------------------------------------------------------------------------------------------------------
 
 
 def monitor_list(rows: Sequence[MonitorRow], now: datetime, model: str | None = None) -> Message:
-    """Return the list of monitors, the worst first, with a button to add one."""
-    of = f" of {code(model, 120)}" if model else ""
+    """Return the list of monitors, worst first, with a button to add one."""
+    of = f" for {code(model, 120)}" if model else ""
     add = ActionsBlock(block_id="monitors", elements=[ButtonElement(text="Add a monitor", action_id=ADD)])
     if not rows:
         like = code(f"/model monitor add {truncate(model or 'churn', 120)} accuracy --greater-than 0.85")
-        text = f"No monitors{of} yet. To add one: {like}"
+        text = f"No monitors{of} yet. Add one: {like}"
         return build_message(text, [section(text), add])
-    blocks: list[Block] = [section(f"*Monitors{of}*, those that need somebody first")]
+    blocks: list[Block] = [section(f"*Monitors{of}*, most urgent first")]
     shown = fitting_rows([monitor_line(row, now) for row in rows[:MAX_ROWS]])
     blocks += [section(chunk) for chunk in join_into_chunks(shown)]
     if len(rows) > len(shown):
@@ -88,7 +88,7 @@ def monitor_list(rows: Sequence[MonitorRow], now: datetime, model: str | None = 
 
 
 def false_rollback_line(estimate: FalseRollbackEstimate | None) -> list[Block]:
-    """Return the line about armed monitors and the false rollbacks to expect; nothing if none is armed."""
+    """Return the line about armed monitors and the false rollbacks to expect; empty if none is armed."""
     return [context_line(to_mrkdwn(monitor_messages.false_rollback_sentence(estimate)))] if estimate else []
 
 
@@ -107,7 +107,7 @@ def monitor_line(row: MonitorRow, now: datetime) -> str:
     return "  ·  ".join(parts)
 
 
-_ACTION_TEXTS = {"dry_run": "tries itself out", "notify": "tells", "ask": "asks", "auto": "rolls back"}
+_ACTION_TEXTS = {"dry_run": "dry run", "notify": "alerts", "ask": "asks", "auto": "rolls back"}
 
 
 def status_icon(monitor: Monitor, monitor_state: MonitorState) -> str:
@@ -122,11 +122,11 @@ def _qualified_name(monitor: Monitor) -> str:
     return f"{code(monitor.model, 120)} {code(monitor.name)}"
 
 
-# -- one ---------------------------------------------------------------------------------------------------------------
+# -- one monitor -------------------------------------------------------------------------------------------------------
 
 
 def monitor_view(view: MonitorView) -> Message:
-    """Return one monitor: its state, rule, action, last checks, and buttons."""
+    """Return one monitor: its state, rule, action, recent checks, and buttons."""
     monitor, monitor_state = view.monitor, view.monitor_state
     state = to_mrkdwn(monitor_messages.status_text(monitor, monitor_state))
     head = f"{status_icon(monitor, monitor_state)} *{_qualified_name(monitor)}*: {state}"
@@ -148,9 +148,9 @@ def _fields(view: MonitorView) -> list[str]:
     monitor, monitor_state = view.monitor, view.monitor_state
     rule = monitor.rule
     queries = [query for query in (rule.query, rule.of) if query is not None]
-    metric = " of ".join(code(query, 250 // len(queries)) for query in queries)
+    metric = " out of ".join(code(query, 250 // len(queries)) for query in queries)
     fields = [
-        f"*Last value*\n{to_mrkdwn(monitor_messages.value_text(monitor_state))}",
+        f"*Latest value*\n{to_mrkdwn(monitor_messages.value_text(monitor_state))}",
         f"*Version*\n{code(f'v{monitor_state.version}') if monitor_state.version is not None else MISSING}",
         f"*Last check*\n{format_time(monitor_state.at) if monitor_state.at else 'none yet'}",
         f"*Next check*\n{_next_check(view)}",
@@ -180,7 +180,9 @@ def _action_lines(view: MonitorView) -> list[str]:
         lines.append(f"🔕 Silenced{by} until {format_time(monitor.silenced_until)}{why}")
     if view.breaker:
         reset = f"/model monitor reset {view.breaker.model or '--all'}"
-        lines.append(f"⛔ Automatic rollbacks have stopped. {to_mrkdwn(view.breaker.why)} An admin: {code(reset)}")
+        lines.append(
+            f"⛔ Automatic rollbacks have stopped. {to_mrkdwn(view.breaker.why)} Admins can resume them: {code(reset)}"
+        )
     return lines
 
 
@@ -199,10 +201,10 @@ def _recent_checks(measurements: Sequence[Measurement]) -> list[Block]:
         parts = [value, *([cut_mrkdwn(to_mrkdwn(measurement.why), 200)] if measurement.why else [])]
         if measurement.value is None or format_proportion(measurement.value, measurement.total) in str(
             measurement.why
-        ):  # what it came to says the value
+        ):  # the reason already includes the value
             parts = parts[1:] or parts
         rows.append("  ".join([f"{_OUTCOME_ICONS[measurement.outcome]} {format_time(measurement.at)}", *parts]))
-    return [section(chunk) for chunk in join_into_chunks(["*Last checks*", *rows])]
+    return [section(chunk) for chunk in join_into_chunks(["*Recent checks*", *rows])]
 
 
 def _buttons(view: MonitorView) -> ActionsBlock:
@@ -211,9 +213,9 @@ def _buttons(view: MonitorView) -> ActionsBlock:
     pairs = [
         ("Check now", CHECK),
         ("Resume", RESUME) if monitor.is_paused else ("Pause", PAUSE),
-        ("Post again", UNSILENCE) if quiet else ("Silence 2 h", SILENCE),
+        ("Unsilence", UNSILENCE) if quiet else ("Silence 2 h", SILENCE),
         ("Backtest", BACKTEST),
-        ("Post the chart here", CHART),
+        ("Post chart here", CHART),
     ]
     pairs = [pair for pair in pairs if not (monitor.is_paused and pair[1] == CHECK)]
     buttons = [ButtonElement(text=text, action_id=action, value=monitor.id) for text, action in pairs]
@@ -222,8 +224,8 @@ def _buttons(view: MonitorView) -> ActionsBlock:
 
 def _origin_line(monitor: Monitor) -> str:
     if monitor.created_by is None:
-        return "From the policy file: it is changed there."
-    verb = "Added" if monitor.revision == 1 else "Changed last"
+        return "Defined in the policy file. Change it there."
+    verb = "Added" if monitor.revision == 1 else "Last changed"
     edit = code(f"/model monitor edit {monitor.model} {monitor.name}", 300)
     return f"{verb} by {mention_actor(monitor.created_by)}, {format_time(monitor.created_at)}  ·  To change it: {edit}"
 
@@ -232,7 +234,7 @@ def _render_added(command: MonitorAdd, monitor: Monitor, context: RenderContext)
     """Return the answer to the person who added a monitor, with buttons for the next steps."""
     text = to_mrkdwn(context.answer)
     buttons = [
-        ButtonElement(text="Show it", action_id=SHOW, value=monitor.id),
+        ButtonElement(text="Show", action_id=SHOW, value=monitor.id),
         ButtonElement(text="Backtest", action_id=BACKTEST, value=monitor.id),
     ]
     actions = ActionsBlock(block_id=f"added:{monitor.id}", elements=buttons)
@@ -254,7 +256,7 @@ def _chart_files(view: MonitorView) -> list[FileUpload]:
     from bot.slack.monitoring.chart import draw_readings, readings_alt_text
 
     name, alt = f"{safe_file_name(view.monitor.model)}-{view.monitor.name}.png", readings_alt_text(view.chart)
-    return [FileUpload(name, draw_readings(view.chart), "The last readings", alt, "Slack refused the chart.")]
+    return [FileUpload(name, draw_readings(view.chart), "Latest readings", alt, "Slack rejected the chart.")]
 
 
 def _render_backtest(command: MonitorBacktest, backtest: Backtest, context: RenderContext) -> SlackAnswer:
@@ -279,7 +281,7 @@ RENDERERS: Renderers = {
 
 
 def _public_view(view: MonitorView) -> Message:
-    """Return a monitor's public message: its state and rule. Its chart goes into the thread."""
+    """Return a monitor's public message: its state and rule. Its chart is posted in the thread."""
     line = monitor_line(MonitorRow(view.monitor, view.monitor_state), view.now)
     text = f"{line}\n{to_mrkdwn(rule_sentence(view.monitor.rule))}"
     state = to_mrkdwn(monitor_messages.status_text(view.monitor, view.monitor_state))
@@ -287,9 +289,9 @@ def _public_view(view: MonitorView) -> Message:
 
 
 def incident_details(incident: Incident, views: Sequence[MonitorView]) -> Message:
-    """Return an incident's monitors: the first ones in full, as in `monitor_view`, the others in one line each."""
+    """Return an incident's monitors: the first ones in full, as in `monitor_view`, and a line for each other one."""
     if not views:
-        text = "Its monitors are gone; the thread and the audit tell what happened."
+        text = "This incident's monitors no longer exist. See the thread and the audit log for what happened."
         return build_message(text, [section(text)])
     blocks: Blocks = []
     for view in views:

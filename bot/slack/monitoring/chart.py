@@ -41,11 +41,11 @@ from bot.slack.core.chart_style import (
 
 NO_READINGS = "No readings yet."
 MAX_MARKED_READINGS = 80  # with more readings, only the line and failed ones are drawn
-MAX_LINE_DISTANCE = 2  # times the range of the readings; a bound further away is listed below instead
-FEW_READINGS = 12  # with fewer readings, their distance to the bound matters more than their own range
+MAX_LINE_DISTANCE = 2  # times the range of the readings; a bound farther away is listed below instead
+FEW_READINGS = 12  # with fewer readings, their distance from the bound matters more than their own range
 GAP_FACTOR = 3.5  # times the usual distance between readings; a longer gap breaks the line
 
-_HEIGHT_INCHES = 4.7  # inches
+_HEIGHT_INCHES = 4.7
 _AXES_BOX = (0.9, 1.4, CHART_WIDTH - 0.9 - 0.35, 2.5)  # left, bottom, width, height in inches
 _FAILED_COLOR, _BOUND_COLOR, _LIMIT_COLOR, _TRANSITION_COLOR = "#c01c1c", "#8a5a00", "#c01c1c", "#6b3fa0"
 
@@ -67,7 +67,7 @@ def draw_readings(chart: MonitorChart, *, failed_label: str = "failed") -> bytes
     _draw_bounds(axes, inside)
     _draw_line(axes, chart, values)
     legend = f"● {failed_label}: {sum(chart.failed)}" if any(chart.failed) else f"Nothing {failed_label}"
-    moved = "┊ Production moved" if any(axes.get_xlim()[0] <= date2num(at) for at, _ in chart.transitions) else ""
+    moved = "┊ Production changed" if any(axes.get_xlim()[0] <= date2num(at) for at, _ in chart.transitions) else ""
     draw_text(
         figure,
         (MARGIN, 0.52),
@@ -96,7 +96,7 @@ def readings_alt_text(chart: MonitorChart, *, failed_label: str = "failed") -> s
         return truncate(f"{sanitize_text(chart.title)}: {NO_READINGS}", MAX_ALT_LENGTH)
     bounds = "".join(f"; {sanitize_text(name)} {format_number(value)}" for name, value in chart.bounds.items())
     transitions = "".join(
-        f" {sanitize_text(label)} came to Production on {_show_time(at)}." for at, label in chart.transitions[-5:]
+        f" {sanitize_text(label)} entered Production on {_show_time(at)}." for at, label in chart.transitions[-5:]
     )
     return truncate(
         f"Chart of {sanitize_text(chart.title)}: {pluralize(len(chart.values), 'reading')} from "
@@ -121,7 +121,7 @@ def _show_time(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
-# -- what is drawn -----------------------------------------------------------------------------------------------------
+# -- drawing -----------------------------------------------------------------------------------------------------------
 
 
 def _draw_line(axes: Axes, chart: MonitorChart, values: np.ndarray) -> None:
@@ -149,7 +149,7 @@ def _draw_line(axes: Axes, chart: MonitorChart, values: np.ndarray) -> None:
 
 
 def _with_gaps(places: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the line's points with a gap where there were no readings for long."""
+    """Return the line's points with a gap wherever readings are missing for a long time."""
     if len(places) < 3:
         return places, values
     steps = np.diff(places)
@@ -158,10 +158,12 @@ def _with_gaps(places: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def _split_bounds(chart: MonitorChart) -> tuple[dict[str, float], dict[str, float]]:
-    """Return the bounds that are close enough to the readings to be drawn, and the others."""
+    """Return the bounds that are close enough to the readings to draw, and the others."""
     low, high = min(chart.values), max(chart.values)
     reach = MAX_LINE_DISTANCE * (high - low)
-    if len(chart.values) <= FEW_READINGS or low == high:  # then up to ten times the readings' size
+    if (
+        len(chart.values) <= FEW_READINGS or low == high
+    ):  # then the bounds can be up to ten times as far away as the readings are from 0
         reach = 10 * max(abs(low), abs(high)) or 1.0
     inside = {
         name: value for name, value in chart.bounds.items() if isfinite(value) and low - reach <= value <= high + reach
@@ -171,7 +173,7 @@ def _split_bounds(chart: MonitorChart) -> tuple[dict[str, float], dict[str, floa
 
 def _outside_note(outside: Mapping[str, float]) -> list[str]:
     listed = ", ".join(f"{name} {format_number(value)}" for name, value in outside.items())
-    return [f"Outside the picture: {listed}"] if listed else []
+    return [f"Outside the chart: {listed}"] if listed else []
 
 
 def _draw_bounds(axes: Axes, bounds: Mapping[str, float]) -> None:
@@ -207,7 +209,7 @@ def _draw_bounds(axes: Axes, bounds: Mapping[str, float]) -> None:
 
 
 def _draw_transitions(axes: Axes, transitions: Sequence[tuple[datetime, str]]) -> None:
-    """Mark when Production changed; of labels that would overlap, the later one stays."""
+    """Mark when Production changed. If labels would overlap, draw only the later one."""
     left, right = axes.get_xlim()
     room, after = 0.5 / _AXES_BOX[2] * (right - left), right + (right - left)
     for at, label in sorted(transitions, reverse=True):

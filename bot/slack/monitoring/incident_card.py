@@ -37,7 +37,7 @@ from bot.slack.core.blocks import (
 
 ACKNOWLEDGE, SILENCE, DETAILS = "incident_acknowledge", "incident_silence", "incident_details"
 UNDO, ROLL_BACK = "incident_undo", "incident_roll_back"
-MAX_LINES = 8  # monitors listed in the message; the rest is counted
+MAX_LINES = 8  # monitors listed in the message; the rest are counted
 
 _ASKING_STATUSES = {
     IncidentStatus.AWAITING_HUMAN,
@@ -46,19 +46,19 @@ _ASKING_STATUSES = {
     IncidentStatus.FROZEN,
 }
 _TITLES = {
-    IncidentStatus.LOGGED: "⚪ {it}: {names} would have failed",
+    IncidentStatus.LOGGED: "⚪ {it}: {names} failed (dry run)",
     IncidentStatus.NOTIFIED: "🔴 {it}: {names} failed",
     IncidentStatus.AWAITING_HUMAN: "🔴 {it}: {names} failed. Roll back to {to}?",
     IncidentStatus.INTENT: "🟠 {it}: {names} failed, rolling back to {to}",
     IncidentStatus.ROLLED_BACK: "🟠 {it}: {names} failed, rolled back to {to}",
-    IncidentStatus.NOT_FOLLOWED: "🆘 {it}: rolled back to {to}, not confirmed by the serving side",
+    IncidentStatus.NOT_FOLLOWED: "🆘 {it}: rolled back to {to}, not confirmed by the endpoint",
     IncidentStatus.SILENCED: "🔕 {it}: {names} failed, silenced",
     IncidentStatus.FROZEN: "🔴 {it}: {names} failed, Production is frozen",
     IncidentStatus.COOLDOWN: "🔴 {it}: {names} failed. Roll back to {to}?",
     IncidentStatus.TRIPPED: "🔴 {it}: {names} failed. Roll back to {to}?",
-    IncidentStatus.SUPERSEDED: "⚪ {it}: overtaken",
-    IncidentStatus.HELD: "🔴 {it}: {names} failed, nothing was moved",
-    IncidentStatus.FAILED: "🆘 {it}: rolling back to {to} failed",
+    IncidentStatus.SUPERSEDED: "⚪ {it}: superseded",
+    IncidentStatus.HELD: "🔴 {it}: {names} failed, not rolled back",
+    IncidentStatus.FAILED: "🆘 {it}: rollback to {to} failed",
 }
 
 
@@ -67,8 +67,8 @@ def card(
 ) -> Message:
     """Return an incident's message for its current state. Its buttons carry only its id.
 
-    `monitors` are those of its monitors that are still there; `serving` is what the serving side said after the
-    rollback; `link` leads to the message that tells what ended it.
+    `monitors` are those of its monitors that still exist. `serving` is what the endpoint reported after the rollback.
+    `link` leads to the message about what ended the incident.
     """
     heading = truncate(title(incident), 150)
     blocks: list[Block] = [
@@ -86,7 +86,7 @@ def chart_alt_text(incident: Incident) -> str:
     """Return the alternative text of the chart in the message."""
     name = incident.monitors[0] if incident.monitors else "the monitor"
     return truncate(
-        f"Chart of the readings of {sanitize_text(incident.model)} {sanitize_text(name)} when the alert began.", 500
+        f"Chart of the readings for {sanitize_text(incident.model)} {sanitize_text(name)} when the alert began.", 500
     )
 
 
@@ -103,15 +103,15 @@ def title(incident: Incident) -> str:
         return _resolved_title(incident, model, subject, names)
     if incident.kind is IncidentKind.BLIND:
         return f"⚫ {model}: {names} can't judge"
-    to = "the version before" if incident.target is None else f"v{incident.target}"
+    to = "the previous version" if incident.target is None else f"v{incident.target}"
     return _TITLES[incident.doing].format(it=subject, names=names, to=to)
 
 
 def _source_title(incident: Incident, name: str) -> str:
     if not incident.is_open:
         if incident.ending is IncidentEnding.RECOVERED:
-            return f"✅ {name}: the source is well again"
-        return f"⏹️ {name}: no longer watched"
+            return f"✅ {name}: the source is healthy again"
+        return f"⏹️ {name}: no longer monitored"
     if incident.kind is IncidentKind.BLIND:
         return f"⚫ {name}: many monitors can't judge"
     return f"⚠️ {name}: many monitors failed together"
@@ -121,24 +121,24 @@ def _resolved_title(incident: Incident, model: str, subject: str, names: str) ->
     """Return the title of a resolved incident. Only one that recovered has a check mark."""
     match incident.ending:
         case IncidentEnding.RECOVERED if incident.kind is IncidentKind.BLIND:
-            return f"✅ {model}: {names} can judge again"
+            return f"✅ {model}: {names} reached a verdict again"
         case IncidentEnding.RECOVERED | IncidentEnding.RESTORED if (
             incident.doing is IncidentStatus.ROLLED_BACK and incident.target is not None
         ):
             sign = "✅" if incident.ending is IncidentEnding.RECOVERED else "↩️"
-            return f"{sign} {model}: restored, v{incident.target} serves"
+            return f"{sign} {model}: restored to v{incident.target}"
         case IncidentEnding.RECOVERED:
             return f"✅ {subject}: recovered"
         case IncidentEnding.NOT_CONFIRMED:
-            return f"🆘 {model}: v{incident.target} is in Production, not confirmed by the serving side"
+            return f"🆘 {model}: v{incident.target} is in Production, not confirmed by the endpoint"
         case IncidentEnding.ROLLED_BACK:
-            return f"↩️ {subject}: rolled back by a person"
+            return f"↩️ {subject}: rolled back manually"
         case IncidentEnding.PAUSED | IncidentEnding.EDITED | IncidentEnding.REMOVED:
             return f"⏹️ {subject}: {names} {_UNWATCHED_WORDS[incident.ending]}"
         case IncidentEnding.UNWATCHED:
-            return f"⏹️ {subject}: {names} is no longer watched"
+            return f"⏹️ {subject}: {names} is no longer monitored"
         case _:
-            return f"⚪ {subject}: overtaken" if incident.ending else f"⚪ {subject}: over"
+            return f"⚪ {subject}: superseded" if incident.ending else f"⚪ {subject}: resolved"
 
 
 _UNWATCHED_WORDS = {
@@ -165,9 +165,9 @@ def _failure_lines(incident: Incident, now: datetime) -> str:
     lasted = format_duration((incident.resolved_at or now) - incident.since)
     version = f", with {code(f'v{incident.version}')} in Production" if incident.version is not None else ""
     began = (
-        f"Since {format_time(incident.since)}, for {lasted} now"
+        f"Since {format_time(incident.since)} ({lasted} so far)"
         if incident.is_open
-        else f"From {format_time(incident.since)} on, {lasted} in all"
+        else f"Began {format_time(incident.since)}, lasted {lasted}"
     )
     return "\n".join([*lines, f"{began}{version}"])
 
@@ -187,21 +187,21 @@ def _status_section(incident: Incident, serving: ServingCheck | None, link: str)
 def _serving_line(serving: ServingCheck) -> str:
     version = code(f"v{serving.version}")
     if serving.state is ServingCheckState.CONFIRMED and serving.confirmed_at:
-        return f"The serving side has reported {version} since {format_time(serving.confirmed_at)}"
+        return f"The endpoint has reported {version} since {format_time(serving.confirmed_at)}"
     if serving.state is ServingCheckState.TIMED_OUT:
-        seen = f"; it said: {code(serving.seen, 200)}" if serving.seen else ""
-        return f"⚠️ The serving side does not report {version}{seen}. Look there: the registry says {version}."
-    return f"The registry says {version}; the serving side has not confirmed it yet."
+        seen = f"; it reports {code(serving.seen, 200)}" if serving.seen else ""
+        return f"⚠️ The endpoint doesn't report {version}{seen}. Check it: the registry says {version}."
+    return f"Registry updated. Waiting for the endpoint to report {version}."
 
 
 def _footer(incident: Incident, monitors: Sequence[Monitor], now: datetime) -> str:
     parts = [f"Incident {code(incident.id)}"]
     if incident.acknowledged_by and incident.acknowledged_at:
         parts.append(
-            f"{mention_actor(incident.acknowledged_by)} looks after it, {format_time(incident.acknowledged_at)}"
+            f"Acknowledged by {mention_actor(incident.acknowledged_by)}, {format_time(incident.acknowledged_at)}"
         )
     elif incident.is_open and incident.doing is not IncidentStatus.LOGGED:
-        parts.append("Nobody looks after it yet")
+        parts.append("Unacknowledged")
     until = [monitor.silenced_until for monitor in monitors if monitor.is_silenced(now) and monitor.silenced_until]
     if until and incident.is_open:
         parts.append(f"🔕 until {format_time(min(until))}")
@@ -234,7 +234,7 @@ def _buttons(incident: Incident, monitors: Sequence[Monitor], now: datetime) -> 
 def _rollback_button(incident: Incident) -> ButtonElement:
     to = f"v{incident.target}"
     model = truncate(sanitize_text(incident.model), 80)
-    text = f"Production of {model} goes back to {to} at once; v{incident.version} is blocked."
+    text = f"This rolls {model} back to {to} in Production immediately and blocks v{incident.version}."
     confirm = ConfirmObject(title="Roll back?", text=PlainTextObject(text=text), confirm="Roll back", deny="Not yet")
     return ButtonElement(
         text=f"Roll back to {to}", action_id=ROLL_BACK, value=incident.id, style="primary", confirm=confirm

@@ -1,4 +1,4 @@
-"""Prometheus as a source, played and real."""
+"""Prometheus as a source, simulated and real."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class TestPrometheus(SourceContract):
 
 
 class TestRealPrometheus:
-    """What a real Prometheus answers to what people write."""
+    """Answers of a real Prometheus to typical queries."""
 
     @pytest.fixture
     def source(self, prometheus: RealPrometheus) -> Iterator[PrometheusSource]:
@@ -60,9 +60,7 @@ class TestRealPrometheus:
         [answer] = source.read([recent(text)])
         return answer
 
-    def test_a_figure_comes_with_the_time_of_the_question(
-        self, prometheus: RealPrometheus, source: PrometheusSource
-    ) -> None:
+    def test_a_value_has_the_time_of_the_query(self, prometheus: RealPrometheus, source: PrometheusSource) -> None:
         prometheus.set('up_to_date{of="a"}', 0.9)
         query = recent('up_to_date{of="a"}')
         [answer] = source.read([query])
@@ -71,11 +69,11 @@ class TestRealPrometheus:
         assert timedelta(0) <= query.until - at < timedelta(milliseconds=1)
 
     @pytest.mark.parametrize("text", ["1.5", "scalar(vector(1.5))"])
-    def test_a_scalar_is_one_figure(self, source: PrometheusSource, text: str) -> None:
+    def test_a_scalar_is_one_value(self, source: PrometheusSource, text: str) -> None:
         assert [value for _, value, *_ in self.ask(source, text).points] == [1.5]
 
     @pytest.mark.parametrize("text", ["unheard_of", "vector(1) > 2", "absent(vector(1))", "unheard_of[5m]"])
-    def test_an_empty_answer_is_no_point_and_no_error(self, source: PrometheusSource, text: str) -> None:
+    def test_an_empty_answer_has_no_points_and_is_not_an_error(self, source: PrometheusSource, text: str) -> None:
         answer = self.ask(source, text)
         assert (answer.outcome, list(answer.points)) == (CheckOutcome.OK, [])
 
@@ -83,7 +81,7 @@ class TestRealPrometheus:
         ("text", "value"),
         [("vector(0) / 0", math.nan), ("1 / 0", math.inf), ("-1 / 0", -math.inf)],
     )
-    def test_what_is_no_number_stays_none(self, source: PrometheusSource, text: str, value: float) -> None:
+    def test_nan_stays_nan(self, source: PrometheusSource, text: str, value: float) -> None:
         answer = self.ask(source, text)
         [(_, found, *_)] = answer.points
         assert found == pytest.approx(value, nan_ok=True)
@@ -97,33 +95,31 @@ class TestRealPrometheus:
             prometheus.set(f'several{{at="{at}"}}', at)
         answer = self.ask(source, "several")
         assert (answer.outcome, list(answer.points)) == (CheckOutcome.ERROR, [])
-        assert str(answer.why) == "A configuration error: 3 series; write sum(…) or so, that there is one."
+        assert str(answer.why) == "The query returns 3 series, not one. Aggregate them, for example with sum(…)."
         assert [value for _, value, *_ in self.ask(source, "sum(several)").points] == [3.0]
 
     @pytest.mark.parametrize(
         "text", ["sum(", "", "rate(up)", "foo{", '"text"', "up + on(a) up{", "$model", "\x00", "x" * 2000 + "("]
     )
-    def test_bad_promql_says_so_in_prometheus_s_words(self, source: PrometheusSource, text: str) -> None:
+    def test_bad_promql_is_reported_with_prometheus_s_message(self, source: PrometheusSource, text: str) -> None:
         answer = self.ask(source, text)
         assert (answer.outcome, list(answer.points)) == (CheckOutcome.ERROR, [])
-        assert str(answer.why).startswith(("A bad query: ", "A configuration error: "))
+        assert str(answer.why).startswith(("Prometheus rejected the query: ", "The query returns "))
         assert len(str(answer.why)) < 250
 
-    def test_the_other_queries_of_a_batch_do_not_suffer(self, source: PrometheusSource) -> None:
+    def test_a_bad_query_does_not_affect_others_in_the_batch(self, source: PrometheusSource) -> None:
         answers = source.read([recent("sum("), recent("vector(1)"), recent("sum("), recent("vector(2)")])
         assert [one.outcome for one in answers] == [CheckOutcome.ERROR, CheckOutcome.OK] * 2
         assert [value for one in answers for _, value, *_ in one.points] == [1.0, 2.0]
 
-    def test_the_points_of_a_range_in_brackets_are_its_samples(
+    def test_a_range_vector_s_points_are_its_samples(
         self, prometheus: RealPrometheus, source: PrometheusSource
     ) -> None:
         prometheus.set("samples", 4)
         answer = self.ask(source, "samples[1m]")
         assert {value for _, value, *_ in answer.points} == {4.0}
 
-    def test_counts_of_two_queries_are_of_the_same_moment(
-        self, prometheus: RealPrometheus, source: PrometheusSource
-    ) -> None:
+    def test_counts_and_totals_have_the_same_time(self, prometheus: RealPrometheus, source: PrometheusSource) -> None:
         prometheus.set('answers{was="right"}', 93)
         prometheus.set('answers{was="wrong"}', 7)
         [answer] = source.read([replace(recent('answers{was="right"}'), of="sum(answers)")])
@@ -131,7 +127,7 @@ class TestRealPrometheus:
         reading = measure(answer, RULE, since=NOON, until=datetime.now(UTC), now=datetime.now(UTC))
         assert (reading.value, reading.total) == (0.93, 100.0)
 
-    def test_the_history_of_counts_is_a_pair_each_step(self, source: PrometheusSource) -> None:
+    def test_the_history_of_counts_has_a_pair_per_step(self, source: PrometheusSource) -> None:
         answer = source.history(replace(recent("vector(3)"), of="vector(4)"), timedelta(minutes=5))
         assert [point[1:] for point in answer.points] == [(3.0, 4.0)] * 12
 
@@ -145,7 +141,7 @@ class TestRealPrometheus:
             [answer] = source.read([replace(recent(text), of=total)])
             assert (answer.outcome, list(answer.points)) == (CheckOutcome.ERROR, [])
 
-    def test_history_is_a_figure_each_step_and_within_what_was_asked(
+    def test_history_has_one_value_per_step_within_the_queried_time(
         self, prometheus: RealPrometheus, source: PrometheusSource
     ) -> None:
         query = recent("vector(1)")
@@ -153,12 +149,12 @@ class TestRealPrometheus:
         assert len(answer.points) == 12
         assert all(query.since < at <= query.until for at, *_ in answer.points)
 
-    def test_history_never_asks_for_more_than_prometheus_gives(self, source: PrometheusSource) -> None:
+    def test_history_never_exceeds_prometheus_s_limit(self, source: PrometheusSource) -> None:
         answer = source.history(replace(recent("vector(1)"), since=datetime.now(UTC) - timedelta(days=30)), HOUR / 3600)
         assert answer.outcome is CheckOutcome.OK
         assert 10_000 < len(answer.points) <= 11_000
 
-    def test_one_that_is_halted_is_given_up_in_time_and_asked_again(
+    def test_a_halted_prometheus_times_out_and_is_queried_again(
         self, prometheus: RealPrometheus, source: PrometheusSource
     ) -> None:
         query = replace(recent("vector(1)"), timeout=timedelta(seconds=0.3))
@@ -168,9 +164,7 @@ class TestRealPrometheus:
         assert [(one.outcome, list(one.points)) for one in answers] == [(CheckOutcome.ERROR, [])] * 2
         wait_until(lambda: source.read([query])[0].outcome is CheckOutcome.OK)
 
-    def test_a_target_that_died_has_no_points_any_more(
-        self, prometheus: RealPrometheus, source: PrometheusSource
-    ) -> None:
+    def test_a_dead_target_has_no_points(self, prometheus: RealPrometheus, source: PrometheusSource) -> None:
         prometheus.set("mortal", 1)
         prometheus.exporter.stop()
         try:

@@ -1,4 +1,4 @@
-"""Every way in which what should be Prometheus can fail: never a figure, always an error that says so."""
+"""Prometheus's failures: each is an error with a reason, and never a value."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Make = Callable[..., tuple[FakeServer, PrometheusSource]]
 
 @pytest.fixture
 def sham() -> Iterator[Make]:
-    """Give what makes a server that answers so, and a source over it."""
+    """Return a function that starts a server with this answer, and a source that uses it."""
     made: list[FakeServer | PrometheusSource] = []
 
     def make(answer: bytes | Callable[[str], bytes], **more: bool) -> tuple[FakeServer, PrometheusSource]:
@@ -54,7 +54,7 @@ def sham() -> Iterator[Make]:
 
 
 def query(text: str = "accuracy", *, timeout: timedelta = timedelta(seconds=10), model: str = "churn") -> Query:
-    """Return a query about the hour before noon."""
+    """Return a query for the hour before noon."""
     return Query(
         monitor="m1",
         source="prom",
@@ -68,7 +68,7 @@ def query(text: str = "accuracy", *, timeout: timedelta = timedelta(seconds=10),
 
 
 def assert_error(answer: Answer) -> str:
-    """Assert that it is an error without a figure, and return why."""
+    """Assert that the answer is an error without values, and return the reason."""
     assert (answer.outcome, list(answer.points)) == (CheckOutcome.ERROR, [])
     why = str(answer.why)
     assert why.endswith((".", "…"))
@@ -78,14 +78,14 @@ def assert_error(answer: Answer) -> str:
 
 
 @pytest.mark.parametrize("answer", BAD_RESPONSES.values(), ids=BAD_RESPONSES)
-def test_whatever_goes_wrong_is_an_error_and_no_figure(sham: Make, answer: bytes) -> None:
+def test_every_failure_is_an_error_without_values(sham: Make, answer: bytes) -> None:
     _, source = sham(answer)
     assert_error(source.read([query(timeout=SOON * 10)])[0])
     assert_error(source.history(query(timeout=SOON * 10), timedelta(minutes=1)))
 
 
 @pytest.mark.parametrize("shape", BAD_BODIES.values(), ids=BAD_BODIES)
-def test_whatever_has_another_shape_is_an_error_and_no_figure(shape: Any) -> None:
+def test_an_unexpected_shape_is_an_error_without_values(shape: Any) -> None:
     assert_error(parse_answer(200, json.dumps(shape).encode(), "http://prom:9090"))
 
 
@@ -100,7 +100,7 @@ json_values = st.recursive(
 
 
 @given(status=st.integers(100, 599), shape=json_values, kind=st.sampled_from(["vector", "matrix", "scalar", "string"]))
-def test_no_shape_makes_it_stumble(status: int, shape: Any, kind: str) -> None:
+def test_parsing_never_raises_for_any_shape(status: int, shape: Any, kind: str) -> None:
     for body in (shape, success_body(kind, shape), success_body(kind, [shape]), success_body(kind, [{"value": shape}])):
         answer = parse_answer(status, json.dumps(body).encode(), "http://prom:9090")
         assert (answer.outcome is CheckOutcome.OK) == (answer.why is None)
@@ -109,18 +109,18 @@ def test_no_shape_makes_it_stumble(status: int, shape: Any, kind: str) -> None:
 
 
 @given(body=st.binary(max_size=50))
-def test_no_bytes_make_it_stumble(body: bytes) -> None:
+def test_parsing_never_raises_for_any_bytes(body: bytes) -> None:
     assert_error(parse_answer(200, body, "http://prom:9090"))
 
 
-def test_the_words_of_prometheus_are_cleaned_and_cut(sham: Make) -> None:
+def test_prometheus_s_message_is_sanitized_and_truncated(sham: Make) -> None:
     _, source = sham(http_response(400, ERROR))
     why = assert_error(source.read([query()])[0])
-    assert why.startswith("A bad query: 1:5: parse error:[31m no good xxx")
-    assert len(why) < 230
+    assert why.startswith("Prometheus rejected the query: 1:5: parse error:[31m no good xxx")
+    assert len(why) < 250
 
 
-def test_where_nobody_listens() -> None:
+def test_a_refused_connection_is_reported() -> None:
     source = PrometheusSource(f"http://ann:pa55word@127.0.0.1:{free_port()}")
     why = assert_error(source.read([query()])[0])
     source.close()
@@ -128,13 +128,13 @@ def test_where_nobody_listens() -> None:
 
 
 @pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 200 So\r\nContent-Length: 999\r\n\r\n{"])
-def test_one_that_falls_silent_takes_no_longer_than_the_time_limit(sham: Make, begun: bytes) -> None:
+def test_a_server_that_stops_answering_times_out(sham: Make, begun: bytes) -> None:
     _, source = sham(begun, hangs_up=False)
     answers = source.read([query(str(at), timeout=SOON) for at in range(20)])
-    assert {assert_error(one) for one in answers} == {f"Prometheus at {source.address} did not answer in time."}
+    assert {assert_error(one) for one in answers} == {f"Prometheus at {source.address} didn't answer in time."}
 
 
-def test_one_that_drips_takes_no_longer_than_the_time_limit(sham: Make) -> None:
+def test_a_server_that_answers_slowly_times_out(sham: Make) -> None:
     done = threading.Event()
 
     def drip(_: str) -> bytes:
@@ -150,7 +150,7 @@ def test_one_that_drips_takes_no_longer_than_the_time_limit(sham: Make) -> None:
     done.set()
 
 
-def test_the_same_question_is_asked_once_and_the_line_is_kept(sham: Make) -> None:
+def test_equal_queries_are_sent_once_over_one_connection(sham: Make) -> None:
     server, source = sham(http_response(200, ONE), hangs_up=False)
     answers = source.read([query(), query(), query("other"), query()])
     assert [[value for _, value, *_ in one.points] for one in answers] == [[0.9]] * 4
@@ -160,7 +160,7 @@ def test_the_same_question_is_asked_once_and_the_line_is_kept(sham: Make) -> Non
     assert server.lines <= 2
 
 
-def test_counts_out_of_the_same_are_asked_once_each(sham: Make) -> None:
+def test_counts_with_the_same_total_query_it_once(sham: Make) -> None:
     server, source = sham(http_response(200, ONE), hangs_up=False)
     counts = [replace(query(what), of="all") for what in ("right", "wrong", "right")]
     answers = source.read([*counts, query("all")])
@@ -168,7 +168,7 @@ def test_counts_out_of_the_same_are_asked_once_each(sham: Make) -> None:
     assert sorted(_promql(line) for line in server.seen) == ["all", "right", "wrong"]
 
 
-def test_model_and_version_are_filled_in_what_is_counted_out_of(sham: Make) -> None:
+def test_model_and_version_are_filled_in_the_total_s_query(sham: Make) -> None:
     server, source = sham(http_response(200, ONE), hangs_up=False)
     source.read([replace(query('a{v="$version"}', model="m"), of='b{m="$model"}')])
     assert sorted(_promql(line) for line in server.seen) == ['a{v="7"}', 'b{m="m"}']
@@ -178,7 +178,7 @@ def _promql(line: str) -> str:
     return parse_qs(urlsplit(line.split()[1]).query)["query"][0]
 
 
-def test_it_asks_at_the_end_of_the_window(sham: Make) -> None:
+def test_it_queries_at_the_end_of_the_window(sham: Make) -> None:
     server, source = sham(http_response(200, ONE))
     source.read([query('accuracy{model="$model",version="$version"}')])
     asked = urlsplit(server.seen[0].split()[1])
@@ -189,7 +189,7 @@ def test_it_asks_at_the_end_of_the_window(sham: Make) -> None:
     }
 
 
-def test_a_path_in_the_address_stays_in_front(sham: Make) -> None:
+def test_a_path_in_the_address_is_kept(sham: Make) -> None:
     server, _ = sham(http_response(200, ONE))
     source = PrometheusSource(f"{server.url}/prometheus/")
     source.read([query()])
@@ -197,7 +197,7 @@ def test_a_path_in_the_address_stays_in_front(sham: Make) -> None:
     assert server.seen[0].startswith("GET /prometheus/api/v1/query?")
 
 
-def test_a_token_or_a_password_goes_along_and_into_no_log(sham: Make, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_token_or_password_is_sent_but_never_logged(sham: Make, caplog: pytest.LogCaptureFixture) -> None:
     server, source = sham(http_response(200, ONE))
     other = PrometheusSource(server.url, token="t0ken")
     with caplog.at_level(logging.DEBUG):

@@ -1,4 +1,4 @@
-"""Whatever a source has instead of a figure, a monitor that may roll back alerts and holds: each source, each way."""
+"""An armed monitor alerts and moves nothing if its source has no valid value: each source, each failure."""
 
 from __future__ import annotations
 
@@ -43,27 +43,27 @@ GOOD, BAD = 0.9, 0.5
 
 @dataclass
 class SingleSource:
-    """The one source that there is."""
+    """The only source."""
 
     source: MetricSource
 
     def read(self, name: str, queries: Sequence[Query]) -> list[Answer]:
-        """Return its answers."""
+        """Return the source's answers."""
         return list(self.source.read(queries))
 
     def history(self, name: str, query: Query, step: timedelta) -> Answer:
-        """Return its past."""
+        """Return the source's history."""
         return self.source.history(query, step)
 
 
 @dataclass
 class Held:
-    """A bench whose monitor, armed and failing at the first bad figure, asks a real source."""
+    """A bench with an armed monitor that fails at the first bad value and queries a real source."""
 
     bench: Bench
 
     def asks(self, source: MetricSource) -> None:
-        """Let monitors ask this source from now on."""
+        """Make monitors query this source."""
         monitoring = MonitorScheduler(
             self.bench.context,
             SingleSource(source),
@@ -74,7 +74,7 @@ class Held:
         object.__setattr__(self.bench, "monitoring", monitoring)
 
     def checks(self, source: MetricSource, before: Callable[[], object] = lambda: None, **rule: Any) -> MonitorStatus:
-        """Have it checked four times, and return how the monitor stands: no mix of errors and gaps is longer silent."""
+        """Check four times, and return the monitor's state: no mix of errors and gaps stays silent longer."""
         self.asks(source)
         fields: dict[str, Any] = {"fail_after": 1, "no_data": 2, "error": 2, "retries": 0, "timeout": "2s"}
         monitor = add_monitor(self.bench, **fields | rule)
@@ -85,20 +85,20 @@ class Held:
         return monitor_state(self.bench, monitor).state
 
     def holds(self) -> None:
-        """Assert that it alerted once, and moved nothing."""
+        """Assert that the monitor alerted once and moved nothing."""
         assert (self.bench.registry.holders(), rollbacks(self.bench)) == ([4], [])
         assert [one.kind for one in incidents(self.bench)] == [IncidentKind.BLIND]
 
 
 @pytest.fixture
 def held(served: Bench) -> Held:  # noqa: F811
-    """Return it."""
+    """Return the bench."""
     return Held(served)
 
 
 @pytest.fixture
 def silent() -> Iterator[str]:
-    """Return the address of a server that takes connections, and never says a word."""
+    """Return the address of a server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
@@ -108,7 +108,7 @@ def silent() -> Iterator[str]:
 
 @pytest.fixture
 def prometheus() -> Iterator[Callable[[Any], PrometheusSource]]:
-    """Give what makes a source over a server that answers so."""
+    """Return a function that makes a source for a server with this answer."""
     made: list[FakeServer | PrometheusSource] = []
 
     def make(answer: Any) -> PrometheusSource:
@@ -123,7 +123,7 @@ def prometheus() -> Iterator[Callable[[Any], PrometheusSource]]:
 
 
 def figure(text: str) -> Callable[[str], bytes]:
-    """Return what answers with a figure of the moment that was asked for."""
+    """Return a function that answers with a value at the queried time."""
 
     def answer(request: str) -> bytes:
         path = request.split(" ")[1]
@@ -142,34 +142,34 @@ NONE_THERE = {
 
 
 @pytest.mark.parametrize("answer", BAD_RESPONSES.values(), ids=BAD_RESPONSES)
-def test_a_prometheus_that_fails_is_alerted_and_held(held: Held, prometheus: Any, answer: bytes) -> None:
+def test_a_failing_prometheus_alerts_and_moves_nothing(held: Held, prometheus: Any, answer: bytes) -> None:
     assert held.checks(prometheus(answer)) is MonitorStatus.ERROR
     held.holds()
 
 
 @pytest.mark.parametrize("shape", BAD_BODIES.values(), ids=BAD_BODIES)
-def test_what_prometheus_does_not_say_is_alerted_and_held(held: Held, prometheus: Any, shape: Any) -> None:
+def test_a_missing_prometheus_answer_alerts_and_moves_nothing(held: Held, prometheus: Any, shape: Any) -> None:
     assert held.checks(prometheus(http_response(200, shape))) is MonitorStatus.ERROR
     held.holds()
 
 
 @pytest.mark.parametrize("answer", NONE_THERE.values(), ids=NONE_THERE)
-def test_a_prometheus_without_a_figure_is_alerted_and_held(held: Held, prometheus: Any, answer: Any) -> None:
+def test_a_prometheus_without_values_alerts_and_moves_nothing(held: Held, prometheus: Any, answer: Any) -> None:
     assert held.checks(prometheus(answer)) is MonitorStatus.NO_DATA
     held.holds()
 
 
-def test_a_prometheus_that_refuses_is_alerted_and_held(held: Held) -> None:
+def test_a_prometheus_that_refuses_alerts_and_moves_nothing(held: Held) -> None:
     assert held.checks(PrometheusSource(f"http://127.0.0.1:{free_port()}", token=None)) is MonitorStatus.ERROR
     held.holds()
 
 
-def test_a_prometheus_that_says_nothing_is_alerted_and_held(held: Held, silent: str) -> None:
+def test_a_silent_prometheus_alerts_and_moves_nothing(held: Held, silent: str) -> None:
     assert held.checks(PrometheusSource(silent, token=None), timeout="1s") is MonitorStatus.ERROR
     held.holds()
 
 
-def test_a_bad_figure_of_prometheus_is_rolled_back(held: Held, prometheus: Any) -> None:
+def test_a_bad_value_from_prometheus_rolls_back(held: Held, prometheus: Any) -> None:
     assert held.checks(prometheus(figure(str(BAD)))) is not MonitorStatus.ERROR
     assert held.bench.registry.holders() == [2]
 
@@ -187,7 +187,7 @@ def push(held: Held) -> MetricSource:
 
 
 def pushes(held: Held, value: float, *, back: timedelta = timedelta(), **about: Any) -> Callable[[], None]:
-    """Return what pushes a reading, so long ago."""
+    """Return a function that pushes a reading with this age."""
 
     def push() -> None:
         now: datetime = held.bench.clock.now()
@@ -200,7 +200,7 @@ def pushes(held: Held, value: float, *, back: timedelta = timedelta(), **about: 
 
 
 def both(*some: Callable[[], None]) -> Callable[[], None]:
-    """Return what pushes all of them."""
+    """Return a function that pushes all of these readings."""
 
     def push() -> None:
         for one in some:
@@ -222,7 +222,7 @@ NOTHING_OF_USE: dict[str, Callable[[Held], Callable[[], None]]] = {
 
 
 @pytest.mark.parametrize("what", NOTHING_OF_USE)
-def test_without_a_pushed_reading_that_counts_it_is_alerted_and_held(held: Held, push: MetricSource, what: str) -> None:
+def test_missing_pushed_readings_alert_and_move_nothing(held: Held, push: MetricSource, what: str) -> None:
     assert held.checks(push, NOTHING_OF_USE[what](held)) is MonitorStatus.NO_DATA
     held.holds()
 
@@ -232,7 +232,7 @@ def test_without_a_pushed_reading_that_counts_it_is_alerted_and_held(held: Held,
     [({}, {}), ({}, {"back": timedelta(seconds=3)}), ({}, {"version": 3}), ({}, {"back": -timedelta(hours=1)})],
     ids=["twice", "out of order", "of another version", "of the future"],
 )
-def test_a_good_reading_is_believed_whatever_comes_beside_it(
+def test_a_good_reading_counts_despite_invalid_ones(
     held: Held, push: MetricSource, first: dict[str, Any], then: dict[str, Any]
 ) -> None:
     readings = both(pushes(held, GOOD, **first), pushes(held, BAD, **then))
@@ -240,7 +240,7 @@ def test_a_good_reading_is_believed_whatever_comes_beside_it(
     assert (held.bench.registry.holders(), incidents(held.bench)) == ([4], [])
 
 
-def test_a_bad_pushed_reading_is_rolled_back(held: Held, push: MetricSource) -> None:
+def test_a_bad_pushed_reading_rolls_back(held: Held, push: MetricSource) -> None:
     held.checks(push, pushes(held, BAD))
     assert held.bench.registry.holders() == [2]
 
@@ -260,27 +260,27 @@ def trained(held: Held, **metrics: float) -> None:
 @pytest.mark.parametrize(
     "metrics", [{}, {"f1": BAD}, {"accuracy": math.nan}, {"accuracy": math.inf}, {"accuracy": -math.inf}], ids=str
 )
-def test_a_training_run_without_the_metric_is_alerted_and_held(held: Held, metrics: dict[str, float]) -> None:
+def test_a_training_run_without_the_metric_alerts_and_moves_nothing(held: Held, metrics: dict[str, float]) -> None:
     trained(held, **metrics)
     assert held.checks(MlflowSource(held.bench.registry, tracker_of(held.bench.registry))) is MonitorStatus.NO_DATA
     assert (held.bench.registry.holders(), rollbacks(held.bench)) == ([5], [])
     assert [one.kind for one in incidents(held.bench)] == [IncidentKind.BLIND]
 
 
-def test_where_mlflow_has_another_version_in_production_nothing_is_known(held: Held) -> None:
-    held.bench.registry.by_hand("churn", 1, Stage.PRODUCTION)  # and nobody has looked yet
+def test_another_version_in_mlflow_s_production_is_no_data(held: Held) -> None:
+    held.bench.registry.by_hand("churn", 1, Stage.PRODUCTION)  # and no check has run yet
     assert held.checks(MlflowSource(held.bench.registry, tracker_of(held.bench.registry))) is MonitorStatus.NO_DATA
     assert (held.bench.registry.holders(), rollbacks(held.bench)) == ([1], [])
 
 
-def test_a_bad_metric_of_the_training_run_is_rolled_back(held: Held) -> None:
+def test_a_bad_training_metric_rolls_back(held: Held) -> None:
     trained(held, accuracy=BAD)
     held.checks(MlflowSource(held.bench.registry, tracker_of(held.bench.registry)), min_served="0s")
     assert held.bench.registry.holders() == [4]
 
 
 def logs(held: Held, value: float, back: timedelta = timedelta(), *, version: int = 4) -> Callable[[], None]:
-    """Return what logs a live metric, so long ago."""
+    """Return a function that logs a live metric with this age."""
     registry = held.bench.registry
     run = registry.add_run(tags={RUN_MODEL_TAG: "churn", RUN_VERSION_TAG: str(version)}, status="RUNNING")
     return lambda: registry.log_metric(run, "accuracy", value, held.bench.clock.now() - back)
@@ -298,7 +298,7 @@ LIVE: dict[str, Callable[[Held], Callable[[], None]]] = {
 
 
 @pytest.mark.parametrize("what", LIVE)
-def test_without_a_live_metric_that_counts_it_is_alerted_and_held(held: Held, what: str) -> None:
+def test_missing_live_metrics_alert_and_move_nothing(held: Held, what: str) -> None:
     assert (
         held.checks(LiveMlflowSource(held.bench.registry, tracker_of(held.bench.registry)), LIVE[what](held))
         is MonitorStatus.NO_DATA
@@ -306,12 +306,12 @@ def test_without_a_live_metric_that_counts_it_is_alerted_and_held(held: Held, wh
     held.holds()
 
 
-def test_a_bad_live_metric_is_rolled_back(held: Held) -> None:
+def test_a_bad_live_metric_rolls_back(held: Held) -> None:
     held.checks(LiveMlflowSource(held.bench.registry, tracker_of(held.bench.registry)), logs(held, BAD))
     assert held.bench.registry.holders() == [2]
 
 
-def test_of_live_metrics_out_of_order_the_newest_is_believed(held: Held) -> None:
+def test_the_newest_of_unordered_live_metrics_counts(held: Held) -> None:
     registry = held.bench.registry
     run = registry.add_run(tags={RUN_MODEL_TAG: "churn", RUN_VERSION_TAG: "4"}, status="RUNNING")
 
@@ -351,7 +351,7 @@ OVER_HTTP = {name: BAD_RESPONSES[name] for name in WAYS} | {
 
 @pytest.mark.parametrize("source", [MlflowSource, LiveMlflowSource])
 @pytest.mark.parametrize("answer", OVER_HTTP.values(), ids=OVER_HTTP)
-def test_an_mlflow_that_fails_is_alerted_and_held(
+def test_a_failing_mlflow_alerts_and_moves_nothing(
     held: Held,
     answer: bytes,
     source: Callable[[Any, Any], MetricSource],
@@ -360,7 +360,7 @@ def test_an_mlflow_that_fails_is_alerted_and_held(
     sham = FakeServer(answer)
     registry = MlflowRegistry(sham.url, timeout=2)
     try:
-        # Where it is JSON by chance, and says nothing, there is no data.
+        # If it happens to be JSON without data, the outcome is no data.
         assert held.checks(source(registry, registry.tracker)) in {MonitorStatus.ERROR, MonitorStatus.NO_DATA}
         held.holds()
     finally:
@@ -370,7 +370,7 @@ def test_an_mlflow_that_fails_is_alerted_and_held(
 
 @pytest.mark.parametrize("source", [MlflowSource, LiveMlflowSource])
 @pytest.mark.parametrize("is_there", [True, False], ids=["silent", "refused"])
-def test_an_mlflow_that_does_not_answer_is_alerted_and_held(
+def test_an_mlflow_that_does_not_answer_alerts_and_moves_nothing(
     held: Held,
     source: Callable[[Any, Any], MetricSource],
     is_there: bool,

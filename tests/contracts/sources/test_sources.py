@@ -1,4 +1,4 @@
-"""Every source keeps the same promises: what was pushed, MLflow's training and monitoring runs, a real Prometheus."""
+"""Every source meets the contract: pushed readings, MLflow's training and monitoring runs, a real Prometheus."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class TestPush(SourceContract):
         push(self.ledger, (datetime.now(UTC), count), model=model, version=version, metric="correct", total=total)
 
     def counts(self, model: str) -> Query:
-        return self.query(model, metric="correct")  # each reading says what it is counted out of
+        return self.query(model, metric="correct")  # each reading has its total
 
     def break_it(self) -> MetricSource:
         self.ledger.close()
@@ -56,7 +56,7 @@ def push(
     source: str = "contract",
     total: float | None = None,
 ) -> None:
-    """Put readings into the ledger, as if they had been pushed."""
+    """Add readings to the ledger, as if they had been pushed."""
     with ledger.write() as tx:
         tx.add_readings(
             [
@@ -77,7 +77,7 @@ def push(
 
 
 class TestPushedReadings:
-    def test_those_that_do_not_say_their_version_count_and_another_s_do_not(self, ledger: SqlLedger) -> None:
+    def test_readings_without_a_version_count_and_other_versions_do_not(self, ledger: SqlLedger) -> None:
         for version, value in ((0, 0.1), (6, 0.6), (7, 0.7)):
             push(ledger, (NOON - version * MINUTE, value), version=version)
         [answer] = PushSource(ledger, "contract").read([asked()])
@@ -92,14 +92,14 @@ class TestPushedReadings:
         push(ledger, (NOON, 0.5), source="other")
         assert PushSource(ledger, "contract").read([asked()])[0].points == []
 
-    def test_history_has_every_version_and_one_point_each_step(self, ledger: SqlLedger) -> None:
+    def test_history_has_every_version_and_one_point_per_step(self, ledger: SqlLedger) -> None:
         push(ledger, *((NOON - at * MINUTE, float(at)) for at in range(10)), version=6)
         answer = PushSource(ledger, "contract").history(asked(), 5 * MINUTE)
         assert [value for _, value, *_ in answer.points] == [6.0, 1.0, 0.0]
 
 
 class _OverRegistry(SourceContract):
-    """What the two sources over a registry share."""
+    """The shared parts of the two sources that use a registry."""
 
     @pytest.fixture(autouse=True, params=["memory", "http"])
     def _parts(
@@ -150,7 +150,7 @@ class TestLiveMlflow(_OverRegistry):
 
 
 class TestMlflowRuns:
-    def test_however_many_ask_two_requests_answer(self) -> None:
+    def test_two_requests_serve_any_number_of_queries(self) -> None:
         registry = MemoryRegistry()
         run = registry.add_run(metrics={"accuracy": 0.9, "f1": 0.8})
         for at in range(10):
@@ -165,11 +165,11 @@ class TestMlflowRuns:
     @pytest.mark.parametrize(
         ("stage", "why"),
         [
-            (Stage.PRODUCTION, "The registry has v1 of “churn” in Production, and not v7."),
-            (Stage.STAGING, "The registry has nothing of “churn” in Production."),
+            (Stage.PRODUCTION, "The registry has v1 of “churn” in Production, not v7."),
+            (Stage.STAGING, "The registry has no version of “churn” in Production."),
         ],
     )
-    def test_of_another_version_nothing_is_told_but_that(self, stage: Stage, why: str) -> None:
+    def test_another_version_in_production_is_no_data(self, stage: Stage, why: str) -> None:
         registry = MemoryRegistry()
         registry.add_model("churn")
         registry.add_version("churn", stage=stage, run_id=registry.add_run(metrics={"accuracy": 0.9}))
@@ -202,19 +202,19 @@ class TestMonitoringRuns:
                 registry.log_metric(run, "accuracy", at / 10, NOON - HOUR + at * HOUR / 2)
         return registry
 
-    def test_the_points_of_all_of_a_version_s_runs_within_the_window(self, registry: MemoryRegistry) -> None:
+    def test_points_are_from_all_runs_of_the_version_within_the_window(self, registry: MemoryRegistry) -> None:
         answers = LiveMlflowSource(registry, tracker_of(registry)).read([asked(), asked(), asked("f1")])
         assert [[value for _, value, *_ in one.points] for one in answers] == [[0.1, 0.2] * 2] * 2 + [[]]
         assert {one.is_timeless for one in answers} == {False}
         assert registry.request_counts == {"monitoring_runs": 1, "points": 4}
 
-    def test_what_cannot_be_asked_in_time_is_an_error(self, registry: MemoryRegistry) -> None:
+    def test_a_query_past_its_time_limit_is_an_error(self, registry: MemoryRegistry) -> None:
         times = iter([0.0, 1.0, 11.0])
         [answer] = LiveMlflowSource(registry, tracker_of(registry), monotonic=lambda: next(times)).read([asked()])
         assert (answer.outcome, list(answer.points)) == (CheckOutcome.ERROR, [])
-        assert str(answer.why) == "MLflow did not tell the points of “accuracy” in time."
+        assert str(answer.why) == "MLflow didn't return the points for “accuracy” in time."
 
-    def test_history_is_of_every_version_one_point_each_step(self, registry: MemoryRegistry) -> None:
+    def test_live_history_has_every_version_and_one_point_per_step(self, registry: MemoryRegistry) -> None:
         registry.add_model("churn", versions=7)
         run = registry.add_run(tags={RUN_MODEL_TAG: "churn", RUN_VERSION_TAG: "6"})
         registry.log_metric(run, "accuracy", 0.6, NOON - 40 * MINUTE)
@@ -239,17 +239,17 @@ class TestMonitoringRuns:
         )
         assert (answer.outcome, list(answer.points)) == (CheckOutcome.NO_DATA, [])
         assert str(answer.why) == (
-            "“correct” and “predictions” were never logged at the same time. Log both with one call of log_metrics."
+            "“correct” and “predictions” were never logged at the same time. Log both in one call to log_metrics."
         )
         assert (nothing.outcome, list(nothing.points)) == (CheckOutcome.OK, [])
 
-    def test_one_that_fails_half_way_gives_no_half_answer(self, registry: MemoryRegistry) -> None:
+    def test_a_run_that_fails_halfway_gives_no_partial_answer(self, registry: MemoryRegistry) -> None:
         times = iter([False, False, True])
         registry.delay, registry._sleep = 1.0, lambda _: setattr(registry, "is_down", next(times))
         [answer] = LiveMlflowSource(registry, tracker_of(registry)).read([asked()])
         assert (answer.outcome, list(answer.points)) == (CheckOutcome.ERROR, [])
 
 
-def test_a_ledger_that_is_away_fails_the_batch() -> None:
+def test_a_ledger_that_is_down_fails_the_batch() -> None:
     with pytest.raises(LedgerUnavailable):
         PushSource(SqlLedger("sqlite:////nowhere/at/all/ledger.db"), "push").read([asked()])

@@ -1,4 +1,4 @@
-"""A new rule takes two files: its fields with its entry in monitor_config.py, and how it judges."""
+"""A new rule needs two files: monitor_config.py for its fields and entry, and a module that judges."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bot.domain.policy.monitor_config import RULES, MonitorConfig
 from tests.support.paths import ROOT
 
 CONFIG = "bot/domain/policy/monitor_config.py"
-PLACES = ("monitor", "policy", "commands", "sources")  # elsewhere, "blocks" and "default" are other things
+PLACES = ("monitor", "policy", "commands", "sources")  # elsewhere, "blocks" and "default" mean other things
 MESSAGES = "bot/domain/monitoring/messages.py"  # "Not counted: 1 threshold" is English
 
 
@@ -24,7 +24,7 @@ def production_files() -> Iterator[Path]:
 
 
 def names_in(path: Path) -> set[str]:
-    """Return the texts that a file is written with, and the attributes that tell what something is."""
+    """Return the strings in a file, and the attributes that it reads."""
     nodes = [*ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
     keys = {key for node in nodes if isinstance(node, ast.Dict) for key in node.keys}  # such as a schema's "default"
     texts = {
@@ -36,20 +36,20 @@ def names_in(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_only_two_files_name_a_rule(rule: str) -> None:
+def test_only_two_files_mention_a_rule(rule: str) -> None:
     names = {rule, f"is_{rule}", f"uses_{rule}"}
     found = {str(path.relative_to(ROOT)) for path in production_files() if names & names_in(path)}
     assert found - {MESSAGES, f"bot/domain/monitoring/rules/{rule}.py"} == {CONFIG}
 
 
-def test_each_rule_judges_in_the_module_of_its_name() -> None:
+def test_each_rule_has_a_module_with_its_name() -> None:
     for rule in RULES:
         path = ROOT / "bot/domain/monitoring/rules" / f"{rule}.py"
         functions = [node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)]
         assert "evaluate" in functions
 
 
-def test_whatever_can_be_set_as_a_rule_is_one() -> None:
+def test_every_value_of_rule_is_a_rule() -> None:
     for rule in RULES:
         bounds = dict.fromkeys(RULES[rule].bounds, 0.5)
         first = dict([*bounds.items()][:1])

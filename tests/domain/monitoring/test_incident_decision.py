@@ -1,4 +1,4 @@
-"""What is decided about a monitor that has failed."""
+"""What's decided about a failing monitor."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tests.support.domain.monitors import HOURS, NOW, a_monitor
 ANN = Person("T1", "U1")
 
 
-# -- what is done about it ---------------------------------------------------------------------------------------------
+# -- decisions ---------------------------------------------------------------------------------------------------------
 
 
 def situation(monitor: Monitor | None = None, **changes: Any) -> DecisionInput:
-    """Return what lets an armed monitor roll back, with some of it changed."""
+    """Return the input with which an armed monitor rolls back, with these changes."""
     base = DecisionInput(
         monitor=monitor or a_monitor(cooldown="6h", max_auto=2),
         model="churn",
@@ -62,7 +62,7 @@ FROZEN = ActiveFreeze(description=say("It is frozen."), until=None)
         ({"auto_rollbacks_of_all": 3}, IncidentStatus.TRIPPED),
         ({"last_rollback_at": NOW - 5 * HOURS}, IncidentStatus.COOLDOWN),
         ({"last_rollback_at": NOW - 6 * HOURS}, IncidentStatus.INTENT),
-        # What makes a verdict void comes first, then what holds everything back, then the rest.
+        # Whatever makes a verdict void comes first, then whatever stops everything, then the rest.
         ({"serving_transition_id": "m2", "has_common_cause": True}, IncidentStatus.SUPERSEDED),
         ({"has_common_cause": True, "target": None}, IncidentStatus.HELD),
         ({"target": None, "open_request": "r4k7q"}, IncidentStatus.HELD),
@@ -81,15 +81,15 @@ def test_what_an_armed_monitor_does(changes: dict[str, Any], doing: IncidentStat
     ("rule", "doing"),
     [("dry_run", IncidentStatus.LOGGED), ("notify", IncidentStatus.NOTIFIED), ("ask", IncidentStatus.AWAITING_HUMAN)],
 )
-def test_what_may_not_act_goes_no_further_than_its_action(rule: str, doing: IncidentStatus) -> None:
+def test_other_actions_never_roll_back(rule: str, doing: IncidentStatus) -> None:
     assert decide(situation(a_monitor(action=rule))).status is doing
 
 
-def test_auto_that_nobody_armed_asks() -> None:
+def test_an_unarmed_auto_monitor_asks() -> None:
     assert decide(situation(replace(a_monitor(), created_by=ANN))).status is IncidentStatus.AWAITING_HUMAN
 
 
-def test_one_that_is_silenced_says_and_does_nothing() -> None:
+def test_a_silenced_monitor_does_nothing() -> None:
     silent = replace(a_monitor(), silenced_until=NOW + HOURS, silenced_by=Person("T1", "U1"))
     assert decide(situation(silent)).status is IncidentStatus.SILENCED
     assert decide(situation(replace(silent, silenced_until=NOW))).status is IncidentStatus.INTENT
@@ -99,5 +99,5 @@ def test_one_that_is_silenced_says_and_does_nothing() -> None:
     ("failing", "watching", "is_in_doubt"),
     [(2, 2, False), (3, 3, True), (3, 10, True), (3, 11, False), (30, 100, True), (29, 100, False)],
 )
-def test_when_a_source_is_in_doubt(failing: int, watching: int, is_in_doubt: bool) -> None:
+def test_when_a_source_is_suspect(failing: int, watching: int, is_in_doubt: bool) -> None:
     assert is_common_cause(failing, watching) is is_in_doubt

@@ -1,4 +1,4 @@
-"""The monitor's state machine: tables, without a clock or a ledger."""
+"""The monitor's state machine, in tables, without a clock or a ledger."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ TERM = ProductionTerm(transition_id="m1", version=7, since=NOW - timedelta(days=
 
 
 def figure(value: float) -> Reading:
-    """Return a reading that no check before has seen."""
+    """Return a reading that no earlier check has seen."""
     return Reading(value=value, points=1, fresh=1)
 
 
-# What one check says: a letter each.
+# The result of one check, by letter.
 SAYS: dict[str, tuple[Reading, RuleResult | None]] = {
     "g": (figure(0.9), RuleResult(is_worse=False)),
     "b": (figure(0.7), RuleResult(is_worse=True)),
-    "h": (figure(0.88), RuleResult(is_worse=False, is_recovered=False)),  # within, not far enough
-    "x": (figure(0.3), RuleResult(is_worse=True)),  # beyond the hard limit
+    "h": (figure(0.88), RuleResult(is_worse=False, is_recovered=False)),  # within the bound, not far enough
+    "x": (figure(0.3), RuleResult(is_worse=True)),  # outside the hard limit
     "n": (Reading(outcome=CheckOutcome.NO_DATA), None),
     "e": (Reading(outcome=CheckOutcome.ERROR), None),
     "u": (figure(0.9), RuleResult(is_worse=None, why=say("the baseline is gone"))),
-    "s": (Reading(value=0.9, points=1), RuleResult(is_worse=None)),  # the same window still
+    "s": (Reading(value=0.9, points=1), RuleResult(is_worse=None)),  # still the same window
 }
 
 
@@ -63,7 +63,7 @@ LETTERS = {
 
 
 def lives(monitor: Monitor, checks: str, *, warm: bool = True) -> str:
-    """Return the state after each check, a letter each."""
+    """Return the status after each check, as letters."""
     standing, states = state_for_term(MonitorState(monitor="m"), monitor, TERM), ""
     for at, letter in enumerate(checks):
         reading, judgement = SAYS[letter]
@@ -80,53 +80,57 @@ def lives(monitor: Monitor, checks: str, *, warm: bool = True) -> str:
     [
         ({"fail_after": 2}, "gbbg", "opFF"),
         ({"fail_after": 1}, "b", "F"),
-        ({"fail_after": 3}, "bbgbbb", "ppoppF"),  # one good check in between begins the count anew
+        ({"fail_after": 3}, "bbgbbb", "ppoppF"),  # one good check restarts the count
         ({"fail_after": 2, "recover_after": 3}, "bbggg", "pFFFo"),
-        ({"fail_after": 2, "recover_after": 2}, "bbgbgg", "pFFFFo"),  # so many good ones in a row
-        ({"fail_after": 1, "recover_after": 2}, "bghgg", "FFFFo"),  # within, and not far enough: not well again
-        ({"fail_after": 2, "recover_after": 1}, "gh", "oo"),  # that only counts for one that has failed
+        ({"fail_after": 2, "recover_after": 2}, "bbgbgg", "pFFFFo"),  # that many good ones in a row
+        (
+            {"fail_after": 1, "recover_after": 2},
+            "bghgg",
+            "FFFFo",
+        ),  # within the bound but not far enough isn't healthy yet
+        ({"fail_after": 2, "recover_after": 1}, "gh", "oo"),  # that matters only after a failure
         ({"fail_after": 2, "no_data": 3}, "gnnngn", "oooNoo"),
-        ({"fail_after": 2, "no_data": 2}, "bnbg", "ppFF"),  # a gap keeps what was counted
-        ({"fail_after": 1, "no_data": 1}, "bnnn", "FFFF"),  # and makes no failed one well, nor a silent one
+        ({"fail_after": 2, "no_data": 2}, "bnbg", "ppFF"),  # a gap keeps the counts
+        ({"fail_after": 1, "no_data": 1}, "bnnn", "FFFF"),  # and a failing monitor stays failing
         ({"fail_after": 1, "error": 1}, "bee", "FFF"),
         ({"error": 2}, "geeg", "ooEo"),
-        ({"error": 2, "no_data": 2}, "eneen", "oooEN"),  # a gap ends a row of errors
-        ({"fail_after": 3, "hard_limit": 0.5}, "gxxg", "opFF"),  # twice in a row, whatever fail_after says
+        ({"error": 2, "no_data": 2}, "eneen", "oooEN"),  # a gap ends a run of errors
+        ({"fail_after": 3, "hard_limit": 0.5}, "gxxg", "opFF"),  # twice in a row, regardless of fail_after
         ({"fail_after": 3, "hard_limit": 0.5}, "xgx", "pop"),
-        ({"fail_after": 3, "hard_limit": 0.5}, "xnx", "ppp"),  # a gap in between is none in a row
-        ({"no_data": 2, "hard_limit": 0.5}, "nnxg", "oNNo"),  # one reading beyond it is no verdict yet
+        ({"fail_after": 3, "hard_limit": 0.5}, "xnx", "ppp"),  # a gap in between breaks the run
+        ({"no_data": 2, "hard_limit": 0.5}, "nnxg", "oNNo"),  # one reading outside it isn't a verdict yet
         ({"no_data": 2, "hard_limit": 0.5}, "nnxx", "oNNF"),
-        ({"min_points": 9}, "uuuuu", "WWWWW"),  # so few readings that it is too soon to judge
+        ({"min_points": 9}, "uuuuu", "WWWWW"),  # too few readings to judge
         ({"fail_after": 1, "min_points": 9}, "bu", "FF"),
-        ({"no_data": 9}, "guuug", "oooCo"),  # three checks in a row without a verdict that was due
+        ({"no_data": 9}, "guuug", "oooCo"),  # three consecutive checks that should have reached a verdict
         ({}, "guugu", "ooooo"),
-        ({}, "gussg", "oooCo"),  # within the window that could not be judged each check counts
-        ({"no_data": 9}, "gunsg", "oooCo"),  # also one without a figure
+        ({}, "gussg", "oooCo"),  # each check within an unjudged window counts
+        ({"no_data": 9}, "gunsg", "oooCo"),  # including one without a value
         ({"error": 9}, "gueeg", "oooCo"),
         ({"no_data": 2}, "guunn", "oooCN"),
         ({"no_data": 9}, "guuunnn", "oooCCCC"),
-        ({"fail_after": 2}, "buuub", "pppCF"),  # and nothing that was counted is lost
-        ({"fail_after": 1}, "buuus", "FFFFF"),  # what failed stays failed
-        ({"no_data": 2}, "nnsssg", "oNNNNo"),  # a mere figure makes nothing well
+        ({"fail_after": 2}, "buuub", "pppCF"),  # and the counts are kept
+        ({"fail_after": 1}, "buuus", "FFFFF"),  # a failing monitor stays failing
+        ({"no_data": 2}, "nnsssg", "oNNNNo"),  # a value alone isn't a recovery
         ({"error": 2}, "eesssg", "oEEEEo"),
-        ({"no_data": 2}, "nnsuuug", "oNNNNCo"),  # nor does a window with a gap in it
-        ({"fail_after": 2}, "bsb", "ppF"),  # the same window is counted once
+        ({"no_data": 2}, "nnsuuug", "oNNNNCo"),  # nor is a window with a gap
+        ({"fail_after": 2}, "bsb", "ppF"),  # the same window counts once
     ],
 )
-def test_where_checks_lead(rule: dict[str, Any], checks: str, states: str) -> None:
+def test_checks_change_the_status(rule: dict[str, Any], checks: str, states: str) -> None:
     assert lives(a_monitor(**rule), checks) == states
 
 
-def test_while_it_warms_up_only_the_hard_limit_counts() -> None:
+def test_only_the_hard_limit_counts_during_the_warm_up() -> None:
     assert lives(a_monitor(fail_after=1, hard_limit=0.5), "bbxx", warm=False) == "WWpF"
 
 
-def test_while_it_warms_up_a_figure_ends_a_gap() -> None:
+def test_a_value_during_the_warm_up_ends_a_gap() -> None:
     assert lives(a_monitor(no_data=2), "gnngg", warm=False) == "WWNWW"
 
 
 def checked(monitor: Monitor, standing: MonitorState, says: str, *, after: timedelta) -> Verdict:
-    """Return what a check comes to so long after verdicts were due first."""
+    """Return the verdict of a check that long after verdicts became due."""
     return assess(monitor, standing, *SAYS[says], now=NOW + after, warmed_up=True, due_since=NOW)
 
 
@@ -146,7 +150,7 @@ EVERY_HOUR: dict[str, Any] = {"greater_than": None, "window": "1h", "min_points"
     ],
 )
 @pytest.mark.parametrize("judged", [None, NOW])
-def test_one_that_only_ever_has_nothing_new_to_judge_is_noticed(
+def test_a_monitor_that_never_has_anything_new_to_judge_is_noticed(
     rule: dict[str, Any], minutes: int, outcome: CheckOutcome, judged: datetime | None
 ) -> None:
     found = checked(
@@ -155,7 +159,7 @@ def test_one_that_only_ever_has_nothing_new_to_judge_is_noticed(
     assert found.outcome is outcome
 
 
-def test_a_clock_that_was_set_back_by_more_than_a_window_is_noticed() -> None:
+def test_a_clock_set_back_by_more_than_a_window_is_noticed() -> None:
     monitor = a_monitor(**EVERY_HOUR)
     ahead = MonitorState(monitor="m", judged_at=NOW + timedelta(hours=9), judged_to=NOW + timedelta(minutes=77))
     assert checked(monitor, ahead, "s", after=timedelta()).outcome is CheckOutcome.UNJUDGED
@@ -173,19 +177,19 @@ def test_a_clock_that_was_set_back_by_more_than_a_window_is_noticed() -> None:
         (EVERY_HOUR, 0, CheckOutcome.UNJUDGED),
     ],
 )
-def test_how_long_it_may_lack_readings_at_first(rule: dict[str, Any], minutes: int, outcome: CheckOutcome) -> None:
+def test_how_long_a_new_monitor_can_lack_readings(rule: dict[str, Any], minutes: int, outcome: CheckOutcome) -> None:
     found = checked(a_monitor(**rule), MonitorState(monitor="m"), "u", after=timedelta(minutes=minutes))
     assert (found.outcome, found.monitor_state.unjudged) == (outcome, int(outcome is CheckOutcome.UNJUDGED))
 
 
-def test_after_its_first_verdict_it_lacks_nothing() -> None:
+def test_after_its_first_verdict_a_monitor_can_no_longer_lack_readings() -> None:
     monitor = a_monitor(**EVERY_HOUR | {"rule": "sequential"})
     since = NOW + timedelta(minutes=1)
     found = checked(monitor, MonitorState(monitor="m", judged_at=since), "u", after=timedelta(minutes=5))
     assert found.outcome is CheckOutcome.UNJUDGED
 
 
-def test_a_window_from_before_the_monitor_or_its_last_change_is_not_due() -> None:
+def test_no_verdict_is_due_for_windows_before_the_last_change() -> None:
     monitor, judgement = a_monitor(**EVERY_HOUR), RuleResult(is_worse=None, why=say("half empty"), judged_to=NOW)
     for due, outcome in (
         (NOW - timedelta(minutes=59), CheckOutcome.OK),
@@ -197,25 +201,25 @@ def test_a_window_from_before_the_monitor_or_its_last_change_is_not_due() -> Non
         assert found.outcome is outcome
 
 
-def test_sequential_is_given_the_time_for_the_readings_that_it_needs() -> None:
+def test_sequential_gets_time_for_its_first_readings() -> None:
     assert RULES["sequential"].first_verdict_checks >= sequential.MIN_READINGS
 
 
-def test_a_check_without_a_figure_does_not_hide_why_it_cannot_judge() -> None:
+def test_a_check_without_a_value_keeps_the_reason_for_the_missing_verdict() -> None:
     monitor, standing = a_monitor(no_data=9), state_for_term(MonitorState(monitor="m"), a_monitor(), TERM)
     for letter in "un":
         standing = checked(monitor, standing, letter, after=timedelta()).monitor_state
     assert str(standing.why) == "the baseline is gone"
 
 
-def test_verdicts_are_due_after_the_warm_up_and_after_the_last_change() -> None:
+def test_verdicts_are_due_after_the_warm_up_and_the_last_change() -> None:
     monitor = a_monitor(warmup="1h")
     assert verdicts_due_since(monitor, TERM, NOW) == TERM.since + timedelta(hours=1)
     assert verdicts_due_since(replace(monitor, created_at=NOW), TERM, NOW) == NOW
     assert verdicts_due_since(replace(monitor, created_at=NOW + HOURS), TERM, NOW) == TERM.since + timedelta(hours=1)
 
 
-def test_the_windows_of_a_pause_are_not_judged() -> None:
+def test_windows_during_a_pause_are_not_judged() -> None:
     standing = MonitorState(
         monitor="m", state=MonitorStatus.NO_DATA, value=0.9, empty=4, unjudged=1, judged_at=TERM.since
     )
@@ -228,7 +232,7 @@ def test_the_windows_of_a_pause_are_not_judged() -> None:
     )
 
 
-def test_since_when_it_fails_is_told_of_the_first_failure_in_the_row() -> None:
+def test_a_run_of_failures_begins_with_the_first_one() -> None:
     monitor, standing = a_monitor(fail_after=3), state_for_term(MonitorState(monitor="m"), a_monitor(), TERM)
     for at, letter in enumerate("bgbbb"):
         standing = assess(
@@ -246,7 +250,7 @@ def test_since_when_it_fails_is_told_of_the_first_failure_in_the_row() -> None:
     ],
     ids=["edited", "moved", "nobody serves"],
 )
-def test_what_was_counted_belongs_to_one_term_and_one_revision(monitor: Monitor, term: ProductionTerm | None) -> None:
+def test_counts_start_over_with_a_new_term_or_revision(monitor: Monitor, term: ProductionTerm | None) -> None:
     counted = MonitorState(
         monitor="m",
         slot=9,
@@ -276,7 +280,7 @@ def test_what_was_counted_belongs_to_one_term_and_one_revision(monitor: Monitor,
     ],
     ids=["nothing new", "another bound", "another metric", "moved", "nobody serves"],
 )
-def test_the_last_failure_is_the_term_s_and_the_evidence_the_revision_s(
+def test_a_new_revision_keeps_the_last_failure_but_not_the_evidence(
     edited: Monitor, term: ProductionTerm | None, kept: tuple[bool, bool]
 ) -> None:
     before = MonitorState(monitor="m", revision=1, move="m1", version=7, failed_at=NOW, evidence=(0.5, 2.0))
@@ -289,7 +293,7 @@ def test_the_last_failure_is_the_term_s_and_the_evidence_the_revision_s(
     [("ggg", None), ("gbg", 1), ("bbggggb", 6), ("gxg", None), ("gxx", 2), ("bnen", 0)],
     ids=["never", "once", "twice", "no verdict", "the hard limit", "gaps"],
 )
-def test_a_standing_knows_its_last_failed_verdict(checks: str, failed: int | None) -> None:
+def test_the_state_has_the_time_of_the_last_failed_verdict(checks: str, failed: int | None) -> None:
     monitor, standing = a_monitor(hard_limit=0.5), state_for_term(MonitorState(monitor="m"), a_monitor(), TERM)
     for at, letter in enumerate(checks):
         standing = assess(
@@ -329,7 +333,7 @@ SEQUENTIAL: dict[str, Any] = {"rule": "sequential", "greater_than": None}
         "as said of a sequence",
     ],
 )
-def test_how_long_it_warms_up(rule: dict[str, Any], minutes: int) -> None:
+def test_how_long_the_warm_up_is(rule: dict[str, Any], minutes: int) -> None:
     monitor, warm_at = a_monitor(**rule), NOW + timedelta(minutes=minutes)
     term = replace(TERM, since=NOW)
     assert is_warmed_up(monitor, term, warm_at)
@@ -344,7 +348,7 @@ def test_how_many_readings_a_verdict_needs(rule: dict[str, Any], needed: int) ->
     assert a_monitor(**rule).rule.required_points == needed
 
 
-def test_checks_of_one_interval_are_spread_by_a_tenth_and_never_meet() -> None:
+def test_jitter_spreads_checks_by_a_tenth_of_the_interval() -> None:
     monitor, others = a_monitor(every="10m"), [replace(a_monitor(every="10m"), id=f"m{n}") for n in range(50)]
     pauses = [(monitor.next_check_at(NOW, slot) - NOW).total_seconds() for slot in range(200)]
     assert 540 <= min(pauses) < 560

@@ -1,4 +1,4 @@
-"""Decisions depend on the codes of reasons: not on their words, and not on how an earlier version stored them."""
+"""Decisions depend on the codes of reasons, not on their words or on how an earlier version stored them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from bot.domain.monitoring.incident import (
 )
 from bot.domain.monitoring.incident_messages import next_step
 from bot.domain.monitoring.reasons import Reason, reason_of
-from bot.domain.rollbacks.messages import loadability_unknown_to_monitor_reason, may_not_load_refusal
 from tests.support.paths import ROOT
 
 NOW = datetime(2026, 5, 4, tzinfo=UTC)
@@ -47,31 +46,43 @@ def test_a_reason_is_stored_with_its_sentence() -> None:
 @pytest.mark.parametrize(
     ("why", "reason"),
     [
-        (may_not_load_refusal("churn", 3, [say("its run is gone")]), Reason.MAY_NOT_LOAD),
-        (loadability_unknown_to_monitor_reason("churn", 3, say("It is down.")), Reason.LOADABILITY_UNKNOWN),
+        (
+            say("{v} of {model} may not load: {why}. If you know better: {how}", v=3, model="churn", why="", how=""),
+            Reason.MAY_NOT_LOAD,
+        ),
+        (
+            say(
+                "Whether {v} of {model} loads cannot be told now. {why} It is looked at again with each check, "
+                "and gone back to once it is known to load.",
+                v=3,
+                model="churn",
+                why="",
+            ),
+            Reason.LOADABILITY_UNKNOWN,
+        ),
         (say("A rollback was tried already for v{v}, and came to nothing.", v=4), Reason.ALREADY_TRIED),
         (say("Somebody wrote something else."), ""),
         (None, ""),
     ],
 )
-def test_a_row_without_a_code_has_the_reason_that_its_words_had(why: Sentence | None, reason: str) -> None:
+def test_the_reason_of_a_row_without_a_code_is_found_by_its_template(why: Sentence | None, reason: str) -> None:
     assert reason_of(why) == reason
 
 
-def test_another_wording_leads_to_the_same_next_step() -> None:
+def test_a_new_wording_does_not_change_the_next_step() -> None:
     reworded = say("It won't load.").with_code(Reason.MAY_NOT_LOAD)
     assert "--force" in str(next_step(replace(HELD, why=reworded)))
     assert "--force" not in str(next_step(replace(HELD, why=say("It won't load."))))
 
 
-def test_only_another_reason_is_told_again() -> None:
+def test_only_a_new_reason_is_announced() -> None:
     before = replace(HELD, why=say("v3 won't load.").with_code(Reason.MAY_NOT_LOAD))
     same = IncidentDecision(IncidentStatus.HELD, say("v3 can't be loaded.").with_code(Reason.MAY_NOT_LOAD))
     other = IncidentDecision(IncidentStatus.HELD, say("v3 won't load.").with_code(Reason.NO_TARGET))
     assert [is_escalation(decision, before) for decision in (same, other)] == [False, True]
 
 
-def test_nothing_else_compares_templates() -> None:
+def test_no_other_code_compares_templates() -> None:
     found = {
         str(path.relative_to(ROOT))
         for folder in ("bot/domain/monitoring", "bot/services/monitoring", "bot/slack/monitoring", "bot/sources")
@@ -80,6 +91,6 @@ def test_nothing_else_compares_templates() -> None:
         if isinstance(node, ast.Attribute) and node.attr == "template"
     }
     assert found == {
-        "bot/domain/monitoring/messages.py",  # cuts a period off
+        "bot/domain/monitoring/messages.py",  # removes a period
         "bot/domain/monitoring/reasons.py",
     }

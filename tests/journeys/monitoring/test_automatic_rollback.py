@@ -1,4 +1,4 @@
-"""A bad version, from the pushed reading to the thread's last line: over Slack's wire and HTTP."""
+"""A bad version, from the pushed reading to the thread's last message, over Slack's protocol and HTTP."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MONITOR: dict[str, Any] = {
 
 @pytest.fixture
 def watched(slack: LocalSlack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningApp]:
-    """The bot over `churn`, of which v3 was in Production when it came, and v4 is since; a monitor watches it."""
+    """The bot with a monitored `churn`: v3 was in Production at the start, and v4 is now."""
     monkeypatch.setenv("REGISTRAR_CLIENT_SERVE", TOKEN)
     registry = MemoryRegistry()
     registry.add_model("churn", versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
@@ -68,7 +68,7 @@ def push(app: RunningApp, value: float, *, version: int = 4, token: str = TOKEN)
 
 
 def look_now(app: RunningApp) -> None:
-    """Do not wait for the schedule."""
+    """Check now instead of waiting for the schedule."""
     with app.ledger.read() as reading:
         [monitor] = reading.monitors("churn")
 
@@ -81,7 +81,7 @@ def look_now(app: RunningApp) -> None:
     wait_until(checked)
 
 
-def test_a_bad_reading_brings_the_good_version_back_and_the_thread_tells_why(watched: RunningApp) -> None:
+def test_a_bad_reading_rolls_back_and_the_thread_says_why(watched: RunningApp) -> None:
     assert push(watched, 0.42).status_code == 202
     look_now(watched)
     alert = watched.card(holds="Undo")
@@ -90,15 +90,15 @@ def test_a_bad_reading_brings_the_good_version_back_and_the_thread_tells_why(wat
     def told() -> list[str]:
         watched.registrar.end_and_remind_incidents()
         lines = [message_text(one) for one in watched.bob.thread(alert)[1:]]
-        return lines if all(any(word in line for line in lines) for word in ("Restored", "Tags are")) else []
+        return lines if all(any(word in line for line in lines) for word in ("Restored", "Updated the tags")) else []
 
     lines = " / ".join(wait_until(told))
     for words in (
-        "is not greater than 0.85",
+        "isn't greater than 0.85",
         "v4",
-        "read back from MLflow",
+        "verified in MLflow",
         "is blocked",
-        "Tags are",
+        "Updated the tags",
         "Restored",
     ):
         assert words in lines
@@ -112,19 +112,19 @@ def test_readings_of_another_version_move_nothing(watched: RunningApp) -> None:
     assert watched.production() == [4]
 
 
-def test_whoever_has_no_token_pushes_nothing(watched: RunningApp) -> None:
+def test_a_push_without_a_token_is_refused(watched: RunningApp) -> None:
     assert push(watched, 0.42, token="guessed").status_code == 401
     look_now(watched)
     assert watched.production() == [4]
 
 
-def test_undo_opens_a_request_for_the_version_that_was_taken_out_once_it_is_unblocked(watched: RunningApp) -> None:
+def test_undo_requests_the_rolled_back_version_once_it_is_unblocked(watched: RunningApp) -> None:
     push(watched, 0.42)
     look_now(watched)
     assert watched.alice.clicks(watched.card(holds="Undo"), "Undo…").acked
     watched.alice.waits_for_modal()
     assert watched.alice.submits() is None
-    assert '/model unblock churn 4 --reason "…"' in watched.answer(watched.alice, "can't be requested")
+    assert '/model unblock churn 4 --reason "…"' in watched.answer(watched.alice, "No request was opened")
     watched.bob.types(CHANNEL, '/model unblock churn 4 --reason "it was the feature store"')
     watched.answer(watched.bob, "Unblocked")
     assert watched.alice.clicks(watched.card(holds="Undo"), "Undo…").acked

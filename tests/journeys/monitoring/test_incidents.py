@@ -1,4 +1,4 @@
-"""Incidents by people, over the wire: acknowledged, silenced, and answered."""
+"""Incidents handled by people in Slack: acknowledged, silenced, and answered."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def picture_in(message: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def alert(app: RunningApp, doing: IncidentStatus = IncidentStatus.NOTIFIED, **changes: Any) -> dict[str, Any]:
-    """Open an incident about the version in Production, and return its message once all of it is posted."""
+    """Open an incident about the Production version, and return its message once it's complete."""
     monitor, now = find_monitor(app), datetime.now(UTC)
-    line = incident_messages.monitor_line(monitor, say("0.61 is not greater than 0.85."))
+    line = incident_messages.monitor_line(monitor, say("0.61 isn't greater than 0.85."))
     incident = Incident(
         id="i4k7q",
         kind=IncidentKind.FAILED,
@@ -51,21 +51,21 @@ def alert(app: RunningApp, doing: IncidentStatus = IncidentStatus.NOTIFIED, **ch
         tx.add_message(thread_message(incident.id, "opened", incident_messages.opened(incident)))
         tx.add_message(chart_message(incident))
     app.registrar.outbox.deliver()
-    wait_until(lambda: is_quiet(app.ledger))  # the bot's own thread may have delivered some of it
+    wait_until(lambda: is_quiet(app.ledger))  # the bot's own thread may have delivered some messages
     return app.card(holds="churn v3")
 
 
-def test_an_alert_has_its_thread_and_its_picture(watched: RunningApp) -> None:
+def test_an_alert_has_a_thread_and_a_chart(watched: RunningApp) -> None:
     record_measurements(watched, 0.9, 0.61)
     card = alert(watched)
     assert "🔴 churn v3: accuracy failed" in message_text(card)
     thread = watched.alice.thread(card)
-    assert "fails in Production, since" in message_text(thread[1])
+    assert "has been failing in Production since" in message_text(thread[1])
     [file] = thread[2]["files"]
     assert file["name"].startswith("churn-accuracy-")
 
 
-def test_the_message_of_an_alert_gets_the_picture_as_soon_as_slack_shows_it(watched: RunningApp) -> None:
+def test_an_alert_s_message_gets_the_chart_once_slack_shows_it(watched: RunningApp) -> None:
     record_measurements(watched, 0.9, 0.61)
     card = alert(watched)
     [file] = watched.alice.thread(card)[2]["files"]
@@ -76,50 +76,52 @@ def test_the_message_of_an_alert_gets_the_picture_as_soon_as_slack_shows_it(watc
     assert picture["slack_file"]["id"] == file["id"]
 
 
-def test_if_slack_takes_no_picture_an_admin_is_told_and_the_thread_goes_on(watched: RunningApp) -> None:
+def test_if_slack_rejects_the_chart_an_admin_is_notified_and_the_thread_continues(watched: RunningApp) -> None:
     record_measurements(watched, 0.9, 0.61)
     watched.slack.fail("files.getUploadURLExternal", "missing_scope")
     card = alert(watched)
     dave = watched.slack.person("dave")
-    assert "missing scopes that Registrar needs: `files:write`" in message_text(dave.waits_for_direct_message())
+    assert "missing scopes that I need: `files:write`" in message_text(dave.waits_for_direct_message())
     watched.alice.clicks(card, "Acknowledge")
     watched.slack.wait_for(lambda: len(watched.alice.thread(card)) == 3)
 
 
-def test_whoever_acknowledges_is_seen_by_all(watched: RunningApp) -> None:
+def test_an_acknowledgment_is_visible_to_everyone(watched: RunningApp) -> None:
     card = alert(watched)
-    assert "You look after it" in reply_to(watched.alice, lambda: watched.alice.clicks(card, "Acknowledge"))
-    watched.card(holds="<@U0ALICE> looks after it")
-    watched.slack.wait_for(lambda: "I stop reminding" in message_text(watched.bob.thread(card)[-1]))
+    assert "Acknowledged. The channel can see this" in reply_to(
+        watched.alice, lambda: watched.alice.clicks(card, "Acknowledge")
+    )
+    watched.card(holds="Acknowledged by <@U0ALICE>")
+    watched.slack.wait_for(lambda: "No more reminders" in message_text(watched.bob.thread(card)[-1]))
 
 
-def test_an_alert_is_silenced_by_who_may(watched: RunningApp) -> None:
+def test_only_permitted_people_silence_an_alert(watched: RunningApp) -> None:
     card = alert(watched)
     refusal = reply_to(watched.alice, lambda: watched.alice.clicks(card, "Silence 2 h"))
-    assert "Only those who may roll back" in refusal
+    assert "Only people who can roll back" in refusal
     assert "until" in reply_to(watched.bob, lambda: watched.bob.clicks(card, "Silence 2 h"))
     watched.card(holds="🔕 until")
     assert find_monitor(watched).is_silenced(datetime.now(UTC))
 
 
-def test_details_are_for_who_asks(watched: RunningApp) -> None:
+def test_details_are_shown_only_to_the_person_who_clicks(watched: RunningApp) -> None:
     card = alert(watched)
     assert "Fails when `accuracy`" in reply_to(watched.alice, lambda: watched.alice.clicks(card, "Details"))
 
 
-def test_the_question_is_answered_by_who_may_and_by_the_rules_of_this_moment(watched: RunningApp) -> None:
+def test_a_rollback_button_checks_permissions_and_rules_at_the_click(watched: RunningApp) -> None:
     card = alert(watched, IncidentStatus.AWAITING_HUMAN)
-    assert "Only those who may roll back" in reply_to(
+    assert "Only people who can roll back" in reply_to(
         watched.alice, lambda: watched.alice.clicks(card, "Roll back to v1")
     )
     watched.registry.transition_stage("churn", 4, Stage.PRODUCTION, archive_existing=True)
     watched.registrar.poll_registry()
     told = reply_to(watched.bob, lambda: watched.bob.clicks(card, "Roll back to v1"))
-    assert "Production has moved since" in told
+    assert "Production has changed since" in told
     assert watched.production() == [4]
 
 
-def test_undoing_opens_the_form_for_the_version_that_was_taken_out(watched: RunningApp) -> None:
+def test_undo_opens_the_form_for_the_rolled_back_version(watched: RunningApp) -> None:
     card = alert(watched, IncidentStatus.ROLLED_BACK)
     watched.alice.clicks(card, "Undo…")
     modal = watched.alice.waits_for_modal()

@@ -1,4 +1,4 @@
-"""Monitors by people, over the wire: typed, filled in and pressed."""
+"""Monitors managed by people in Slack: commands, forms, and buttons."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.app.monitors import ADD, find_monitor, heard, record_measurem
 
 
 def answer(app: RunningApp, text: str) -> dict[str, Any]:
-    """Type something as Bob, and return the answer with its buttons."""
+    """Type a command as Bob, and return the answer with its buttons."""
     seen = {message["ts"] for message in app.bob.sees(CHANNEL)}
     app.bob.types(CHANNEL, text)
     return app.bob.waits_for(CHANNEL, lambda m: m.get("is_ephemeral") and m["ts"] not in seen)
@@ -25,35 +25,35 @@ def answer(app: RunningApp, text: str) -> dict[str, Any]:
 # -- typed -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_monitor_is_added_by_one_line_and_the_channel_hears_it(app: RunningApp) -> None:
+def test_a_monitor_is_added_by_command_and_announced(app: RunningApp) -> None:
     told = type_and_read_reply(app.bob, ADD)
-    assert "`churn` `accuracy` is watched from now on, every 5m from `push`" in told
+    assert "Added `churn` `accuracy`. It checks `push` every 5m" in told
     assert "<@U0BOB> added the monitor `churn` `accuracy`. Fails when `accuracy` is at most 0.85" in heard(app, "added")
     assert len(audit_links(app.ledger, EventTag.MONITOR_ADDED)) == 1
 
 
-def test_who_may_not_hears_so_and_nothing_is_watched(app: RunningApp) -> None:
-    assert "Only those who may roll back can do this: <@U0BOB>" in type_and_read_reply(app.alice, ADD)
+def test_adding_a_monitor_without_permission_is_refused(app: RunningApp) -> None:
+    assert "Only people who can roll back can do this: <@U0BOB>" in type_and_read_reply(app.alice, ADD)
     assert "No monitors yet" in type_and_read_reply(app.alice, "/model monitor")
 
 
-def test_guests_only_look(watched: RunningApp) -> None:
+def test_guests_can_only_read(watched: RunningApp) -> None:
     watched.slack.add_person(PersonSeed(id="U0GUEST", name="guest", is_restricted=True))
     watched.slack.set_members(CHANNEL, [*watched.slack.members(CHANNEL), "U0GUEST"])
     guest = watched.slack.person("guest")
-    assert "Guests can look" in type_and_read_reply(guest, "/model monitor pause churn accuracy")
+    assert "Guests can view" in type_and_read_reply(guest, "/model monitor pause churn accuracy")
     assert "not checked yet" in type_and_read_reply(guest, "/model monitor churn")
 
 
-def test_how_it_stands_is_listed_and_shown(watched: RunningApp) -> None:
+def test_a_monitor_s_state_is_listed_and_shown(watched: RunningApp) -> None:
     record_measurements(watched, 0.9, 0.88, 0.61)
     listed = type_and_read_reply(watched.alice, "/model monitor")
-    assert "🔴 `churn` `accuracy`  failed, since" in listed
-    assert "0.61, bound 0.85  ·  tells" in listed
+    assert "🔴 `churn` `accuracy`  failing since" in listed
+    assert "0.61, bound 0.85  ·  alerts" in listed
     shown = type_and_read_reply(watched.alice, "/model monitor show churn accuracy")
     for words in (
-        "Fails when `accuracy` is at most 0.85, 2 checks in a row.",
-        "It tells the channel",
+        "Fails when `accuracy` is at most 0.85 for 2 checks in a row.",
+        "It alerts the channel",
         "*Version* `v3`",
         "`push` `accuracy`",
         "Added by <@U0BOB>",
@@ -63,11 +63,11 @@ def test_how_it_stands_is_listed_and_shown(watched: RunningApp) -> None:
 
 
 def charts(app: RunningApp) -> list[dict[str, Any]]:
-    """Return the pictures in Alice's direct messages."""
+    """Return the charts in Alice's direct messages."""
     return [file for message in app.alice.direct_messages() for file in message.get("files") or []]
 
 
-def test_the_chart_of_what_is_shown_comes_directly_and_nobody_else_sees_it(watched: RunningApp) -> None:
+def test_a_shown_monitor_s_chart_is_sent_as_a_direct_message(watched: RunningApp) -> None:
     record_measurements(watched, 0.9, 0.88, 0.61)
     watched.alice.types(CHANNEL, "/model monitor show churn accuracy")
     where = watched.answer(watched.alice, "The chart is in")
@@ -78,38 +78,38 @@ def test_the_chart_of_what_is_shown_comes_directly_and_nobody_else_sees_it(watch
     assert not any(message.get("files") for message in watched.alice.sees(CHANNEL))
 
 
-def test_before_the_first_reading_there_is_no_picture(watched: RunningApp) -> None:
+def test_before_the_first_reading_there_is_no_chart(watched: RunningApp) -> None:
     answer(watched, "/model monitor show churn accuracy")
     assert charts(watched) == []
 
 
-def test_where_slack_takes_no_files_the_rest_is_shown(watched: RunningApp) -> None:
+def test_if_slack_rejects_files_the_rest_is_shown(watched: RunningApp) -> None:
     record_measurements(watched, 0.61)
     watched.slack.fail("files.getUploadURLExternal", "missing_scope")
     shown = answer(watched, "/model monitor show churn accuracy")
-    assert "failed, since" in message_text(shown)
+    assert "failing since" in message_text(shown)
     assert charts(watched) == []
 
 
 @pytest.mark.parametrize(
     ("text", "answered", "channel"),
     [
-        ("pause churn accuracy", "paused the monitor", "nobody checks until it is resumed"),
+        ("pause churn accuracy", "paused the monitor", "To resume its checks"),
         ("remove churn accuracy", "removed the monitor", "removed the monitor"),
         ('silence churn accuracy 2h --reason "a move"', "a move", "silenced the monitor `churn` `accuracy` until"),
-        ("silence churn 2h --all", "silenced", "It is measured all the same"),
+        ("silence churn 2h --all", "silenced", "Its checks continue"),
         ("edit churn accuracy --greater-than 0.9", "at most 0.9", "changed the monitor"),
     ],
 )
-def test_what_changes_something_for_all_is_heard_by_all(
-    watched: RunningApp, text: str, answered: str, channel: str
-) -> None:
+def test_changes_are_announced_in_the_channel(watched: RunningApp, text: str, answered: str, channel: str) -> None:
     assert answered in type_and_read_reply(watched.bob, f"/model monitor {text}")
     assert "<@U0BOB>" in heard(watched, channel)
 
 
-def test_a_typo_gets_the_nearest_verb_and_the_nearest_monitor(watched: RunningApp) -> None:
-    assert "Did you mean `monitor pause`?" in type_and_read_reply(watched.bob, "/model monitor puase churn accuracy")
+def test_a_typo_suggests_the_nearest_verb_and_monitor(watched: RunningApp) -> None:
+    assert "Did you mean `/model monitor pause`?" in type_and_read_reply(
+        watched.bob, "/model monitor puase churn accuracy"
+    )
     assert "Did you mean `accuracy`?" in type_and_read_reply(watched.bob, "/model monitor pause churn acuracy")
 
 
@@ -117,21 +117,21 @@ def test_the_help_knows_both_words(app: RunningApp) -> None:
     assert "/model monitor silence MODEL" in type_and_read_reply(app.alice, "/model help monitor")
     told = type_and_read_reply(app.alice, "/model help monitor add")
     assert "--greater-than" in told
-    assert "what must hold: above this; equality fails" in told
+    assert "the value must be above this; an equal value fails" in told
 
 
-def test_auto_has_to_be_armed_by_somebody_else(watched: RunningApp) -> None:
+def test_an_auto_monitor_must_be_armed_by_someone_else(watched: RunningApp) -> None:
     type_and_read_reply(watched.bob, "/model monitor edit churn accuracy --action auto")
-    assert "somebody else has to arm it" in type_and_read_reply(watched.bob, "/model monitor arm churn accuracy")
+    assert "someone else has to arm it" in type_and_read_reply(watched.bob, "/model monitor arm churn accuracy")
     carol = watched.slack.person("carol")
-    assert "has to be measured for 24 hours" in type_and_read_reply(carol, "/model monitor arm churn accuracy")
+    assert "has to run unchanged for 24 hours" in type_and_read_reply(carol, "/model monitor arm churn accuracy")
     dave = watched.slack.person("dave")
     armed = type_and_read_reply(dave, '/model monitor arm churn accuracy --override --reason "known"')
-    assert "from now on it rolls back by itself" in armed
-    assert "It rolls back by itself." in type_and_read_reply(watched.bob, "/model monitor show churn accuracy")
+    assert "It now rolls back automatically" in armed
+    assert "It rolls back automatically." in type_and_read_reply(watched.bob, "/model monitor show churn accuracy")
 
 
-def test_a_check_out_of_turn_tells_what_came_of_it(watched: RunningApp) -> None:
+def test_a_check_on_demand_returns_its_result(watched: RunningApp) -> None:
     now = datetime.now(UTC)
     with watched.ledger.write() as tx:
         tx.add_readings(
@@ -151,12 +151,14 @@ def test_a_check_out_of_turn_tells_what_came_of_it(watched: RunningApp) -> None:
     told = type_and_read_reply(watched.bob, "/model monitor check churn accuracy")
     assert "Checked `churn` `accuracy`: " in told
     assert "`accuracy` of `v3`: 0.91" in told
-    assert "Only those who may roll back" in type_and_read_reply(watched.alice, "/model monitor check churn accuracy")
+    assert "Only people who can roll back" in type_and_read_reply(watched.alice, "/model monitor check churn accuracy")
 
 
-def test_a_backtest_is_posted_for_all(watched: RunningApp) -> None:
+def test_a_backtest_is_posted_in_the_channel(watched: RunningApp) -> None:
     watched.bob.types(CHANNEL, "/model monitor backtest churn accuracy --days 7")
-    assert "Can't tell what `churn` `accuracy` would have done in 7d (judged 0 of 168 hours)" in heard(watched, "in 7d")
+    assert "Can't tell what `churn` `accuracy` would have done in 7d (covered 0 of 168 hours)" in heard(
+        watched, "in 7d"
+    )
 
 
 # -- filled in ---------------------------------------------------------------------------------------------------------
@@ -165,28 +167,32 @@ def test_a_backtest_is_posted_for_all(watched: RunningApp) -> None:
 FILLED = {"model": "churn", "name": "latency", "query": "latency_ms", "less_than": "100", "every": "1m"}
 
 
-def test_what_is_missing_is_asked_for_in_a_form_and_other_flags_are_kept(app: RunningApp) -> None:
+def test_missing_arguments_open_a_form_that_keeps_other_flags(app: RunningApp) -> None:
     app.bob.types(CHANNEL, "/model monitor add churn --fail-after 4")
     app.bob.waits_for_modal()
     assert app.bob.submits(FILLED) is None
-    assert "`churn` `latency` is watched from now on" in app.answer(app.bob, "is watched")
+    assert "Added `churn` `latency`. It checks" in app.answer(app.bob, "It checks")
     rule = find_monitor(app, "latency").rule
     assert (rule.less_than, rule.query, rule.fail_after, rule.action) == (100.0, "latency_ms", 4, "dry_run")
     heard(app, "added the monitor `churn` `latency`")
 
 
-def test_an_error_stands_under_its_field_and_the_form_stays_open(app: RunningApp) -> None:
+def test_an_error_is_shown_under_its_field_and_the_form_stays_open(app: RunningApp) -> None:
     app.bob.types(CHANNEL, "/model monitor add")
     app.bob.waits_for_modal()
     for changes, field, words in (
         ({"every": "1s"}, "every", "10 seconds"),
-        ({"less_than": "low"}, "less_than", "It should be a number, such as 0.85."),
+        ({"less_than": "low"}, "less_than", "Must be a number, such as 0.85."),
         ({"less_than": ""}, "greater_than", "needs --greater-than"),
-        ({"name": "a b"}, "name", "no name for a monitor"),
+        ({"name": "a b"}, "name", "as a monitor's name"),
         ({"model": "chrun"}, "model", "Did you mean churn?"),
-        ({"of": "requests"}, "of", "Push takes pushed readings, each with its own total."),
+        ({"of": "requests"}, "of", "Push accepts pushed readings, each with its own total."),
         ({"less_than": "", "rule": "blocks", "window": "7h"}, "window", "A window of 7h fits 3 times into 1d"),
-        ({"less_than": "", "rule": "blocks", "min_effect": "much"}, "min_effect", "Isn't an effect; write one like 2%"),
+        (
+            {"less_than": "", "rule": "blocks", "min_effect": "much"},
+            "min_effect",
+            "Isn't an effect size; use a value such as 2%",
+        ),
     ):
         errors = app.bob.submits(FILLED | changes)
         assert errors is not None
@@ -195,7 +201,7 @@ def test_an_error_stands_under_its_field_and_the_form_stays_open(app: RunningApp
     assert find_monitor(app, "latency").created_by is not None
 
 
-def test_how_much_worse_counts_is_typed_and_filled_in(app: RunningApp) -> None:
+def test_the_effect_can_be_typed_or_filled_in(app: RunningApp) -> None:
     app.bob.types(CHANNEL, "/model monitor add churn --min-effect 10% of error --window 30m")
     app.bob.waits_for_modal()
     assert app.bob.submits({"model": "churn", "name": "accuracy", "rule": "blocks"}) is None
@@ -207,28 +213,28 @@ def test_how_much_worse_counts_is_typed_and_filled_in(app: RunningApp) -> None:
     assert str(find_monitor(app, "accuracy").rule.min_effect) == "0.01 abs"
 
 
-def test_what_is_counted_out_of_what_is_filled_in(app: RunningApp) -> None:
+def test_a_total_can_be_filled_in(app: RunningApp) -> None:
     app.bob.types(CHANNEL, "/model monitor add churn")
     app.bob.waits_for_modal()
     counts = {"model": "churn", "name": "correct", "source": "mlflow", "of": "predictions", "greater_than": "0.85"}
     assert app.bob.submits(counts) is None
-    heard(app, "Fails when `correct` of `predictions` is at most 0.85")
+    heard(app, "Fails when `correct` out of `predictions` is at most 0.85")
     assert find_monitor(app, "correct").rule.of == "predictions"
-    assert "`correct` of `predictions`" in type_and_read_reply(app.bob, "/model monitor show churn correct")
+    assert "`correct` out of `predictions`" in type_and_read_reply(app.bob, "/model monitor show churn correct")
 
 
-def test_who_may_not_hears_it_in_the_form(app: RunningApp) -> None:
+def test_the_form_reports_a_missing_permission(app: RunningApp) -> None:
     app.alice.types(CHANNEL, "/model monitor add churn")
     app.alice.waits_for_modal()
     errors = app.alice.submits(FILLED)
     assert errors is not None
-    assert "Only those who may roll back" in " ".join(errors.values())
+    assert "Only people who can roll back" in " ".join(errors.values())
 
 
 # -- pressed -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_buttons_do_what_the_words_do(watched: RunningApp) -> None:
+def test_the_buttons_do_the_same_as_the_commands(watched: RunningApp) -> None:
     shown = answer(watched, "/model monitor show churn accuracy")
     assert "paused the monitor" in reply_to(watched.bob, lambda: watched.bob.clicks(shown, "Pause"))
     assert find_monitor(watched).is_paused
@@ -236,17 +242,17 @@ def test_the_buttons_do_what_the_words_do(watched: RunningApp) -> None:
     assert "resumed the monitor" in reply_to(watched.bob, lambda: watched.bob.clicks(again, "Resume"))
     assert "silenced the monitor" in reply_to(watched.bob, lambda: watched.bob.clicks(again, "Silence 2 h"))
     silenced = answer(watched, "/model monitor show churn accuracy")
-    assert "post and act again" in reply_to(watched.bob, lambda: watched.bob.clicks(silenced, "Post again"))
+    assert "unsilenced" in reply_to(watched.bob, lambda: watched.bob.clicks(silenced, "Unsilence"))
     assert not find_monitor(watched).is_silenced(datetime.now(UTC))
     heard(watched, "paused the monitor")
 
 
-def test_a_chart_is_posted_where_it_was_asked_for(watched: RunningApp) -> None:
+def test_a_chart_is_posted_where_it_was_requested(watched: RunningApp) -> None:
     record_measurements(watched, 0.9, 0.88, 0.61)
     shown = answer(watched, "/model monitor show churn accuracy")
-    watched.bob.clicks(shown, "Post the chart here")
+    watched.bob.clicks(shown, "Post chart here")
     posted = watched.alice.waits_for(
-        CHANNEL, lambda m: not m.get("is_ephemeral") and "failed, since" in message_text(m)
+        CHANNEL, lambda m: not m.get("is_ephemeral") and "failing since" in message_text(m)
     )
     watched.slack.wait_for(lambda: any(one.get("files") for one in watched.alice.thread(posted)))
 
@@ -260,4 +266,4 @@ def test_a_button_under_the_list_opens_the_form(app: RunningApp) -> None:
 def test_home_shows_the_monitors(watched: RunningApp) -> None:
     record_measurements(watched, 0.61)
     watched.alice.opens_home()
-    watched.alice.waits_for_home(lambda view: "🔴 `churn` `accuracy`  failed, since" in message_text(view))
+    watched.alice.waits_for_home(lambda view: "🔴 `churn` `accuracy`  failing since" in message_text(view))

@@ -27,7 +27,7 @@ HALF_A_DAY = 144  # checks: half of those that a day has at five minutes
 
 @pytest.fixture
 def tried(commands: MonitorCommands) -> MonitorCommands:
-    """Return the service with a monitor of Bob's that is to roll back, and was measured for a day."""
+    """Return the service with Bob's monitor, which has the action auto and a day of values."""
     commands.types(ADD.replace("notify", "auto"))
     for slot in range(1, 1 + HALF_A_DAY):
         commands.bench.clock.advance(minutes=10)
@@ -35,22 +35,22 @@ def tried(commands: MonitorCommands) -> MonitorCommands:
     return commands
 
 
-def test_a_second_person_arms_what_has_tried_itself_out(tried: MonitorCommands) -> None:
-    assert "from now on it rolls back by itself" in tried.types("monitor arm churn accuracy", CAROL)
+def test_a_second_person_arms_a_monitor_after_its_dry_run(tried: MonitorCommands) -> None:
+    assert "It now rolls back automatically" in tried.types("monitor arm churn accuracy", CAROL)
     monitor = tried.find()
     assert (monitor.is_armed, monitor.armed_by, monitor.effective_action) == (True, CAROL.person, "auto")
     assert tried.event(EventTag.MONITOR_ARMED).evidence["untried"] is False
 
 
-def test_nobody_arms_their_own(tried: MonitorCommands) -> None:
-    with pytest.raises(Refused, match="somebody else has to arm it"):
+def test_no_one_arms_their_own_monitor(tried: MonitorCommands) -> None:
+    with pytest.raises(Refused, match="someone else has to arm it"):
         tried.types("monitor arm churn accuracy", BOB)
     assert not tried.find().is_armed
 
 
-def test_nobody_arms_what_they_changed_last(tried: MonitorCommands) -> None:
+def test_no_one_arms_a_monitor_that_they_changed_last(tried: MonitorCommands) -> None:
     tried.types("monitor edit churn accuracy --every 10m", CAROL)
-    with pytest.raises(Refused, match="somebody else has to arm it"):
+    with pytest.raises(Refused, match="someone else has to arm it"):
         tried.types("monitor arm churn accuracy", CAROL)
 
 
@@ -81,23 +81,23 @@ def _short(commands: MonitorCommands) -> None:
 def _blind(commands: MonitorCommands) -> None:
     with commands.bench.ledger.write() as tx:
         now = tx.monitor_state(commands.find().id)
-        why = say("The baseline covers 1d, and 7d are needed.")
+        why = say("The baseline covers only 1d of the 7d needed.")
         tx.save_monitor_state(replace(now, state=MonitorStatus.CANT_JUDGE, unjudged=3, why=why))
 
 
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (_blind, "can be armed once it can judge. The baseline covers 1d, and 7d are needed."),
-        (_younger, "has to be measured for 24 hours"),
-        (_changed, "has to be measured for 24 hours"),
+        (_blind, "can't be armed while it can't reach a verdict. The baseline covers only 1d of the 7d needed."),
+        (_younger, "has to run unchanged for 24 hours"),
+        (_changed, "has to run unchanged for 24 hours"),
         (_fires, "would have fired once in 7d"),
-        (_failing, "It had failed on .* and hadn't recovered"),
-        (_sleeps, "at least 144 of its checks .* and 143 did"),
-        (_short, r"would not have fired in 7d \(judged 151 of 168 hours, 0 values\)\. The windows were not complete\."),
+        (_failing, "It failed on .* and hadn't recovered"),
+        (_sleeps, "at least 144 checks .* and has 143"),
+        (_short, r"wouldn't have fired in 7d \(covered 151 of 168 hours, 0 values\)\. The windows were not complete\."),
     ],
 )
-def test_what_has_not_tried_itself_out_is_not_armed(
+def test_a_monitor_without_a_dry_run_is_not_armed(
     tried: MonitorCommands, spoil: Callable[[MonitorCommands], None], said: str
 ) -> None:
     spoil(tried)
@@ -110,19 +110,19 @@ def test_what_has_not_tried_itself_out_is_not_armed(
     assert (event.why, event.evidence["untried"]) == ("it is known", True)
 
 
-def test_what_has_measured_nothing_is_not_armed(commands: MonitorCommands) -> None:
+def test_a_monitor_without_values_is_not_armed(commands: MonitorCommands) -> None:
     commands.types(ADD.replace("notify", "auto"))
     commands.bench.clock.advance(hours=25)
-    with pytest.raises(Refused, match="and 0 did"):
+    with pytest.raises(Refused, match="and has 0"):
         commands.types("monitor arm churn accuracy", CAROL)
 
 
 def test_only_auto_is_armed_and_only_once(tried: MonitorCommands) -> None:
     tried.types("monitor arm churn accuracy", CAROL)
-    with pytest.raises(BadInput, match="is armed already"):
+    with pytest.raises(BadInput, match="is already armed"):
         tried.types("monitor arm churn accuracy", CAROL)
     tried.types("monitor edit churn accuracy --action ask")
-    with pytest.raises(BadInput, match=r"only auto is armed. First: /model monitor edit churn accuracy --action auto"):
+    with pytest.raises(BadInput, match=r"First run /model monitor edit churn accuracy --action auto"):
         tried.types("monitor arm churn accuracy", CAROL)
 
 
@@ -131,7 +131,7 @@ def test_an_override_needs_a_reason(tried: MonitorCommands) -> None:
         tried.types("monitor arm churn accuracy --override", DAVE)
 
 
-def test_what_changes_while_the_past_is_replayed_is_not_armed(tried: MonitorCommands) -> None:
+def test_a_monitor_that_changes_during_its_backtest_is_not_armed(tried: MonitorCommands) -> None:
     service, plain = tried.service, tried._replay
 
     def replay(monitor: Monitor, span: timedelta) -> Backtest:
@@ -140,7 +140,7 @@ def test_what_changes_while_the_past_is_replayed_is_not_armed(tried: MonitorComm
         return plain(monitor, span)
 
     tried.service = Monitors(tried.bench.context, tried.bench.gatekeeper, replay)
-    with pytest.raises(Refused, match="Somebody changed it meanwhile"):
+    with pytest.raises(Refused, match="Someone just changed this monitor"):
         tried.types("monitor arm churn accuracy", CAROL)
     assert not tried.find().is_armed
 
@@ -149,17 +149,17 @@ def test_what_changes_while_the_past_is_replayed_is_not_armed(tried: MonitorComm
 
 
 @pytest.mark.parametrize(("text", "model"), [("monitor reset churn", "churn"), ("monitor reset --all", "")])
-def test_an_admin_lets_automatic_rollbacks_go_on(commands: MonitorCommands, text: str, model: str) -> None:
+def test_an_admin_resets_the_circuit_breaker(commands: MonitorCommands, text: str, model: str) -> None:
     with commands.bench.ledger.write() as tx:
         tx.trip_breaker(TrippedBreaker(model=model, at=commands.bench.clock.now(), why=say("Too many.")))
-    assert "go on" in commands.types(text, DAVE)
+    assert "resumed automatic rollbacks" in commands.types(text, DAVE)
     with commands.bench.ledger.read() as reading:
         assert reading.tripped_breakers() == []
     assert commands.event(EventTag.BREAKER_RESET).model == (model or None)
 
 
-def test_what_has_not_stopped_is_not_reset(commands: MonitorCommands) -> None:
-    with pytest.raises(BadInput, match="have not stopped"):
+def test_a_circuit_breaker_that_is_not_tripped_cannot_be_reset(commands: MonitorCommands) -> None:
+    with pytest.raises(BadInput, match="isn't tripped"):
         commands.types("monitor reset churn", DAVE)
-    with pytest.raises(BadInput, match="Name one model"):
+    with pytest.raises(BadInput, match="Name a model"):
         commands.types("monitor reset", DAVE)

@@ -1,4 +1,4 @@
-"""A monitor that is changed to measure something else: no figure of before counts any more, for nothing."""
+"""After a monitor is changed to measure something else, earlier values no longer count anywhere."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from tests.support.monitoring.monitoring import (
 )
 from tests.support.services.bench import BOB, Bench
 
-ANEW = "It measures something else now, so its earlier figures count no more, in its baseline neither."
+ANEW = "It now measures something else, so its earlier values no longer count, including in its baseline."
 SOMETHING_ELSE = ["--query latency", "--source mlflow", "--aggregate p95", "--aggregate mean --window 30m"]
 THE_SAME = ["--greater-than 0.7", "--every 1m", "--fail-after 3", "--action notify", "--window 30m"]
 
 
 def by_hand(bench: Bench, **fields: Any) -> Monitor:
-    """Add a monitor that somebody may change."""
+    """Add a monitor that people can change."""
     monitor = replace(add_monitor(bench, **fields), created_by=BOB.person)
     with bench.ledger.write() as tx:
         tx.save_monitor(monitor)
@@ -40,12 +40,12 @@ def by_hand(bench: Bench, **fields: Any) -> Monitor:
 
 
 def edit(bench: Bench, flags: str) -> str:
-    """Let somebody change the monitor, and return the answer."""
+    """Change the monitor as a person, and return the answer."""
     return str(bench.execute(BOB, f"monitor edit churn accuracy {flags}").answer)
 
 
 def counted(bench: Bench) -> list[float]:
-    """Return the values that count of the only monitor, in its rules and in its picture."""
+    """Return the only monitor's values that count, in its rule and in its chart."""
     with bench.ledger.read() as reading:
         [monitor] = reading.monitors()
         now = bench.clock.now()
@@ -57,7 +57,7 @@ def counted(bench: Bench) -> list[float]:
 
 
 @pytest.mark.parametrize("flags", SOMETHING_ELSE)
-def test_after_such_a_change_only_new_figures_count(served: Bench, flags: str) -> None:
+def test_after_a_changed_measurement_only_new_values_count(served: Bench, flags: str) -> None:
     by_hand(served)
     check_values(served, 0.9, 0.91)
     assert edit(served, flags).endswith(ANEW)
@@ -68,14 +68,14 @@ def test_after_such_a_change_only_new_figures_count(served: Bench, flags: str) -
 
 
 @pytest.mark.parametrize("flags", THE_SAME)
-def test_after_any_other_change_all_figures_count(served: Bench, flags: str) -> None:
+def test_after_any_other_change_all_values_count(served: Bench, flags: str) -> None:
     by_hand(served)
     check_values(served, 0.9, 0.91)
     assert ANEW not in edit(served, flags)
     assert counted(served) == [0.9, 0.91]
 
 
-def test_what_the_change_before_made_anew_stays_so(served: Bench) -> None:
+def test_an_earlier_change_of_the_measurement_still_applies(served: Bench) -> None:
     by_hand(served)
     check_values(served, 0.9)
     edit(served, "--aggregate p95")
@@ -83,7 +83,7 @@ def test_what_the_change_before_made_anew_stays_so(served: Bench) -> None:
     assert counted(served) == []
 
 
-def test_a_figure_that_was_asked_for_before_the_change_counts_no_more_either(served: Bench) -> None:
+def test_a_value_queried_before_the_change_does_not_count(served: Bench) -> None:
     by_hand(served)
     ask = served.sources.read
 
@@ -97,7 +97,7 @@ def test_a_figure_that_was_asked_for_before_the_change_counts_no_more_either(ser
     assert counted(served) == []
 
 
-def test_a_baseline_of_something_else_judges_nothing(served: Bench) -> None:
+def test_a_baseline_of_another_measurement_is_not_used(served: Bench) -> None:
     monitor = by_hand(served, **HOURS | {"query": "other"})
     record_history(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
     edit(served, "--query accuracy")
@@ -106,7 +106,7 @@ def test_a_baseline_of_something_else_judges_nothing(served: Bench) -> None:
     assert "no usable data from before v4" in str(monitor_state(served, monitor).why)
 
 
-def test_a_backtest_replays_nothing_of_before(served: Bench) -> None:
+def test_a_backtest_replays_nothing_from_before_the_change(served: Bench) -> None:
     by_hand(served)
     check_values(served, 0.5, 0.5, 0.5)
     edit(served, "--query latency")
@@ -118,7 +118,7 @@ def test_a_backtest_replays_nothing_of_before(served: Bench) -> None:
 
 
 @pytest.mark.parametrize(("change", "left"), [({"query": "latency"}, []), ({"fail_after": 5}, [0.9, 0.91])])
-def test_the_file_s_monitors_are_no_different(
+def test_the_policy_file_s_monitors_behave_the_same(
     served: Bench,
     change: dict[str, Any],
     left: list[float],

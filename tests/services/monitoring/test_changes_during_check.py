@@ -1,4 +1,4 @@
-"""What people do to a monitor while its source is being asked: the verdict is about the monitor that it was."""
+"""Changes to a monitor while its source is queried."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MEANWHILE = {
 
 @pytest.fixture
 def armed(served: Bench) -> Bench:
-    """Return a bench with an armed monitor, that rolls back at the first bad value."""
+    """Return a bench with an armed monitor that rolls back at the first bad value."""
     monitor = add_monitor(served, fail_after=1)
     with served.ledger.write() as tx:
         tx.save_monitor(replace(monitor, created_by=BOB.person, armed_at=served.clock.now(), armed_by=BOB.person))
@@ -30,7 +30,7 @@ def armed(served: Bench) -> Bench:
 
 
 def while_the_source_is_asked(bench: Bench, typed: str) -> None:
-    """Let somebody type this when the source has been asked and has not answered yet."""
+    """Type this command after the source was queried and before it answers."""
     ask = bench.sources.read
 
     def asked(name: str, queries: Sequence[Query]) -> list[Answer]:
@@ -42,13 +42,13 @@ def while_the_source_is_asked(bench: Bench, typed: str) -> None:
 
 
 @pytest.mark.parametrize("what", MEANWHILE)
-def test_what_was_changed_meanwhile_moves_nothing_and_alerts_nobody(armed: Bench, what: str) -> None:
+def test_a_monitor_changed_during_its_check_moves_nothing_and_alerts_no_one(armed: Bench, what: str) -> None:
     while_the_source_is_asked(armed, MEANWHILE[what])
     check_values(armed, 0.5)
     assert (armed.registry.holders(), rollbacks(armed), incidents(armed)) == ([4], [], [])
 
 
-def test_the_next_check_judges_by_the_new_rule(armed: Bench) -> None:
+def test_the_next_check_uses_the_new_rule(armed: Bench) -> None:
     while_the_source_is_asked(armed, MEANWHILE["changed"])
     check_values(armed, 0.5, 0.5)
     assert (armed.registry.holders(), incidents(armed)) == ([4], [])
@@ -56,12 +56,12 @@ def test_the_next_check_judges_by_the_new_rule(armed: Bench) -> None:
     assert incidents(armed)[0].doing is IncidentStatus.AWAITING_HUMAN  # the change has disarmed it
 
 
-def test_what_was_silenced_meanwhile_moves_nothing(armed: Bench) -> None:
+def test_a_monitor_silenced_during_its_check_moves_nothing(armed: Bench) -> None:
     while_the_source_is_asked(armed, "monitor silence churn accuracy 2h")
     check_values(armed, 0.5)
     assert (armed.registry.holders(), rollbacks(armed), incidents(armed)) == ([4], [], [])
 
 
-def test_without_that_it_is_rolled_back(armed: Bench) -> None:
+def test_without_a_change_the_version_is_rolled_back(armed: Bench) -> None:
     check_values(armed, 0.5)
     assert armed.registry.holders() == [2]

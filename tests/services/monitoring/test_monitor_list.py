@@ -19,7 +19,7 @@ from tests.support.services.bench import ALICE, BOB, DAVE, POLICY
 # -- looking -----------------------------------------------------------------------------------------------------------
 
 
-def test_those_that_need_somebody_are_listed_first(watched: MonitorCommands) -> None:
+def test_monitors_that_need_attention_are_listed_first(watched: MonitorCommands) -> None:
     for name, state in (("bad", MonitorStatus.FAILED), ("odd", MonitorStatus.NO_DATA), ("ill", MonitorStatus.ERROR)):
         watched.types(ADD.replace("accuracy", name))
         with watched.bench.ledger.write() as tx:
@@ -42,12 +42,12 @@ def test_a_view_has_the_incident_and_the_breaker(watched: MonitorCommands) -> No
     assert watched.service.chart(watched.find().id).values == [0.9]
 
 
-def test_the_sources_are_the_policy_s_and_those_that_need_none(commands: MonitorCommands) -> None:
+def test_the_sources_are_the_policy_s_and_the_built_in_ones(commands: MonitorCommands) -> None:
     commands.bench.context.active_policy.replace(validate_policy(POLICY | {"sources": {"live": LIVE}}), "")
     assert commands.service.sources() == ["live", "push", "mlflow"]
 
 
-def test_rules_are_read_at_each_act(watched: MonitorCommands) -> None:
+def test_rules_are_read_for_each_command(watched: MonitorCommands) -> None:
     assert isinstance(watched.bench.context.active_policy, ActivePolicy)
     rules = POLICY["models"]["*"] | {"rollback": {"by": ["UALICE"]}}
     watched.bench.context.active_policy.replace(validate_policy(POLICY | {"models": {"*": rules}}), "")
@@ -60,12 +60,12 @@ def test_rules_are_read_at_each_act(watched: MonitorCommands) -> None:
 
 
 def costs(commands: MonitorCommands) -> list[bool]:
-    """Tell whether the list says what to expect of what is armed, and whether Home does."""
+    """Return whether the list, and whether Home, has the estimate for armed monitors."""
     shown = (
         monitor_list(commands.service.list_rows(), commands.bench.clock.now()).blocks,
         home_view(Homes(commands.bench.context).view_for(BOB)),
     )
-    return ["rollbacks a month without a cause" in str(one) for one in shown]
+    return ["false rollbacks a month" in str(one) for one in shown]
 
 
 def test_the_list_and_home_say_what_to_expect_of_armed_monitors(commands: MonitorCommands) -> None:
@@ -75,7 +75,7 @@ def test_the_list_and_home_say_what_to_expect_of_armed_monitors(commands: Monito
     assert costs(commands) == [True, True]
 
 
-def test_home_counts_armed_monitors_beyond_those_that_it_shows(commands: MonitorCommands) -> None:
+def test_home_counts_armed_monitors_that_it_does_not_show(commands: MonitorCommands) -> None:
     for number in range(25):
         commands.types(f"monitor add churn m{number} --source push --action auto")
         commands.types(f'monitor arm churn m{number} --override --reason "known"', DAVE)

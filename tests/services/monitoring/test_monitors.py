@@ -1,4 +1,4 @@
-"""What people do to monitors and incidents: who may, what is kept, what the channel hears, and what it means later."""
+"""Commands about monitors and incidents: permissions, records, announcements, and later effects."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ OUTSIDERS: dict[str, Caller] = {
 
 @pytest.mark.parametrize("who", OUTSIDERS)
 @pytest.mark.parametrize("text", ACTS)
-def test_who_may_not_changes_nothing_and_is_in_the_audit(watched: MonitorCommands, text: str, who: str) -> None:
+def test_a_command_without_permission_changes_nothing_and_is_audited(
+    watched: MonitorCommands, text: str, who: str
+) -> None:
     before, events = watched.find(), watched.bench.events()
     with pytest.raises(Refused):
         watched.types(text.replace("add churn accuracy", "add churn other"), OUTSIDERS[who])
@@ -56,7 +58,7 @@ def test_who_may_not_changes_nothing_and_is_in_the_audit(watched: MonitorCommand
 
 
 @pytest.mark.parametrize("who", [one for one in OUTSIDERS if one != "a member"])
-def test_only_members_look_after_an_incident(watched: MonitorCommands, who: str) -> None:
+def test_only_members_acknowledge_an_incident(watched: MonitorCommands, who: str) -> None:
     watched.incident()
     with pytest.raises(Refused):
         watched.service.acknowledge(OUTSIDERS[who], "i4k7q", origin="slack")
@@ -64,7 +66,7 @@ def test_only_members_look_after_an_incident(watched: MonitorCommands, who: str)
 
 
 @pytest.mark.parametrize("who", OUTSIDERS)
-def test_who_may_not_silence_silences_no_incident(watched: MonitorCommands, who: str) -> None:
+def test_silencing_an_incident_needs_permission(watched: MonitorCommands, who: str) -> None:
     watched.incident()
     with pytest.raises(Refused):
         watched.service.silence_incident(OUTSIDERS[who], "i4k7q", timedelta(hours=2), origin="slack")
@@ -72,30 +74,30 @@ def test_who_may_not_silence_silences_no_incident(watched: MonitorCommands, who:
 
 
 @pytest.mark.parametrize("who", OUTSIDERS)
-def test_who_may_not_roll_back_has_nothing_checked_out_of_turn(watched: MonitorCommands, who: str) -> None:
+def test_checking_a_monitor_now_needs_permission(watched: MonitorCommands, who: str) -> None:
     with pytest.raises(Refused):
         watched.bench.execute(OUTSIDERS[who], "monitor check churn accuracy")
 
 
-def test_a_lead_resets_no_breaker(watched: MonitorCommands) -> None:
-    with pytest.raises(Refused, match="role admin"):
+def test_a_lead_cannot_reset_a_circuit_breaker(watched: MonitorCommands) -> None:
+    with pytest.raises(Refused, match="Only admins can"):
         watched.types("monitor reset churn", BOB)
 
 
 # -- adding ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_monitor_that_was_added_is_checked_soon(commands: MonitorCommands) -> None:
+def test_a_new_monitor_is_checked_soon(commands: MonitorCommands) -> None:
     answer = commands.types(ADD)
     monitor = commands.find()
     assert (monitor.created_by, monitor.revision, monitor.rule.greater_than) == (BOB.person, 1, 0.85)
     first = commands.standing(monitor).next_at
     assert first is not None
     assert commands.bench.clock.now() <= first <= commands.bench.clock.now() + timedelta(seconds=30)
-    assert "Fails when accuracy is at most 0.85, 2 checks in a row. It tells the channel, and moves nothing." in answer
+    assert "Fails when accuracy is at most 0.85 for 2 checks in a row. It alerts the channel; no rollback." in answer
 
 
-def test_the_channel_hears_of_it_and_the_audit_has_the_rule(commands: MonitorCommands) -> None:
+def test_a_new_monitor_is_announced_and_its_rule_is_audited(commands: MonitorCommands) -> None:
     commands.types(ADD)
     assert "@UBOB added the monitor “churn” accuracy" in commands.bench.told("said:monitor")
     event = commands.event(EventTag.MONITOR_ADDED)
@@ -103,51 +105,51 @@ def test_the_channel_hears_of_it_and_the_audit_has_the_rule(commands: MonitorCom
     assert event.evidence["by"]["roles"] == ["lead"]
 
 
-def test_auto_that_nobody_armed_says_that_it_asks(commands: MonitorCommands) -> None:
+def test_an_unarmed_auto_monitor_says_that_it_asks(commands: MonitorCommands) -> None:
     answer = commands.types(ADD.replace("notify", "auto"))
-    assert "until a second person arms it, it asks: /model monitor arm churn accuracy" in answer
+    assert "It asks before rolling back until a second person arms it: /model monitor arm churn accuracy" in answer
     assert commands.find().effective_action == "ask"
 
 
-def test_a_name_that_is_taken_is_not_taken_twice(watched: MonitorCommands) -> None:
+def test_a_monitor_name_is_unique(watched: MonitorCommands) -> None:
     with pytest.raises(BadInput, match="Change it with /model monitor edit churn accuracy"):
         watched.types(ADD)
 
 
-def test_a_name_of_the_policy_file_is_not_taken(commands: MonitorCommands) -> None:
+def test_a_name_from_the_policy_file_cannot_be_used(commands: MonitorCommands) -> None:
     commands.in_file()
-    with pytest.raises(BadInput, match=r"stands in the policy file; change it there. Or take another name"):
+    with pytest.raises(BadInput, match=r"is defined in the policy file. Change it there. Or choose another name"):
         commands.types(ADD)
 
 
-def test_a_name_is_free_again_once_its_monitor_is_removed(watched: MonitorCommands) -> None:
+def test_a_removed_monitor_s_name_can_be_used_again(watched: MonitorCommands) -> None:
     watched.types("monitor remove churn accuracy")
     watched.types(ADD)
     assert watched.find().removed_at is None
 
 
-def test_an_unknown_model_gets_the_nearest(commands: MonitorCommands) -> None:
+def test_an_unknown_model_suggests_the_nearest(commands: MonitorCommands) -> None:
     with pytest.raises(UnknownModel, match=r"Did you mean churn\?"):
         commands.types(ADD.replace("churn", "chrun"))
 
 
-def test_before_the_first_look_every_model_may_be_there(bench: Bench) -> None:
+def test_before_the_first_poll_any_model_is_accepted(bench: Bench) -> None:
     MonitorCommands(bench).types(ADD.replace("churn", "elsewhere"))
 
 
-def test_an_unknown_source_gets_the_nearest(commands: MonitorCommands) -> None:
-    with pytest.raises(BadInput, match=r"--source: “pusch” is no source. Did you mean push\?"):
+def test_an_unknown_source_suggests_the_nearest(commands: MonitorCommands) -> None:
+    with pytest.raises(BadInput, match=r"--source: “pusch” isn.t a source. Did you mean push\?"):
         commands.types(ADD.replace("push", "pusch"))
 
 
 @pytest.mark.parametrize("typed", [ADD + " --of predictions", "monitor edit churn known --of predictions"])
-def test_what_is_pushed_is_not_asked_for_its_total(commands: MonitorCommands, typed: str) -> None:
+def test_a_pushed_source_does_not_accept_the_option_of(commands: MonitorCommands, typed: str) -> None:
     commands.types(ADD.replace("accuracy", "known"))
-    with pytest.raises(BadInput, match=r"--of: push takes pushed readings, each with its own total"):
+    with pytest.raises(BadInput, match=r"--of: push accepts pushed readings, each with its own total"):
         commands.types(typed)
 
 
-def test_a_total_is_added_and_taken_away_again(commands: MonitorCommands) -> None:
+def test_a_total_is_added_and_removed(commands: MonitorCommands) -> None:
     commands.types(ADD.replace("push", "mlflow") + " --of predictions")
     assert commands.find().rule.of == "predictions"
     commands.types("monitor edit churn accuracy --of none")
@@ -166,13 +168,13 @@ def test_a_total_is_added_and_taken_away_again(commands: MonitorCommands) -> Non
     ],
     ids=str,
 )
-def test_a_source_can_be_left_out_where_it_is_plain(
+def test_the_source_can_be_omitted_if_it_is_unambiguous(
     commands: MonitorCommands, sources: dict[str, Any], meant: str | None
 ) -> None:
     policy = validate_policy(POLICY | {"sources": sources})
     commands.bench.context.active_policy.replace(policy, "")
     if meant is None:
-        with pytest.raises(BadInput, match="Say where the figures come from, with --source"):
+        with pytest.raises(BadInput, match="Choose the source of the metric with --source"):
             commands.types(ADD.replace(" --source push", ""))
     else:
         commands.types(ADD.replace(" --source push", ""))
@@ -182,7 +184,7 @@ def test_a_source_can_be_left_out_where_it_is_plain(
 # -- changing and removing ---------------------------------------------------------------------------------------------
 
 
-def test_a_change_counts_anew_and_belongs_to_who_made_it(watched: MonitorCommands) -> None:
+def test_a_change_restarts_the_counts_and_changes_the_author(watched: MonitorCommands) -> None:
     watched.bench.clock.advance(hours=1)
     watched.types("monitor edit churn accuracy --greater-than 0.9", CAROL)
     monitor = watched.find()
@@ -196,12 +198,12 @@ def test_a_change_disarms(watched: MonitorCommands) -> None:
     watched.types("monitor edit churn accuracy --action auto")
     watched.types("monitor arm churn accuracy --override --reason known", DAVE)
     assert watched.find().is_armed
-    assert "It was armed, and is no longer." in watched.types("monitor edit churn accuracy --every 10m")
+    assert "It's no longer armed." in watched.types("monitor edit churn accuracy --every 10m")
     assert not watched.find().is_armed
 
 
-def test_a_change_that_changes_nothing_is_none(watched: MonitorCommands) -> None:
-    with pytest.raises(BadInput, match="is like that already"):
+def test_a_change_without_a_difference_is_refused(watched: MonitorCommands) -> None:
+    with pytest.raises(BadInput, match="already has these settings"):
         watched.types("monitor edit churn accuracy --greater-than 0.85")
     assert watched.find().revision == 1
 
@@ -215,14 +217,14 @@ def test_a_change_that_changes_nothing_is_none(watched: MonitorCommands) -> None
         "monitor arm churn accuracy --override --reason x",
     ],
 )
-def test_what_stands_in_the_policy_file_is_changed_there(commands: MonitorCommands, text: str) -> None:
+def test_a_monitor_in_the_policy_file_is_changed_there(commands: MonitorCommands, text: str) -> None:
     before = commands.in_file(action="auto")
-    with pytest.raises(Refused, match="stands in the policy file; change it there"):
+    with pytest.raises(Refused, match=r"is defined in the policy file. Change it there"):
         commands.types(text, DAVE if "override" in text else BOB)
     assert commands.find() == before
 
 
-def test_what_stands_in_the_policy_file_can_be_paused_and_silenced(commands: MonitorCommands) -> None:
+def test_a_monitor_in_the_policy_file_can_be_paused_and_silenced(commands: MonitorCommands) -> None:
     commands.in_file()
     commands.types("monitor pause churn accuracy")
     commands.types("monitor silence churn accuracy 1h")
@@ -230,7 +232,7 @@ def test_what_stands_in_the_policy_file_can_be_paused_and_silenced(commands: Mon
     assert commands.find().is_silenced(commands.bench.clock.now())
 
 
-def test_a_removed_monitor_is_gone_and_its_button_says_so(watched: MonitorCommands) -> None:
+def test_a_removed_monitor_s_button_says_that_it_is_gone(watched: MonitorCommands) -> None:
     monitor = watched.find()
     watched.types("monitor remove churn accuracy")
     assert watched.service.list_rows() == []
@@ -238,14 +240,14 @@ def test_a_removed_monitor_is_gone_and_its_button_says_so(watched: MonitorComman
         watched.service.monitor(monitor.id)
 
 
-def test_an_unknown_monitor_gets_the_nearest(watched: MonitorCommands) -> None:
+def test_an_unknown_monitor_suggests_the_nearest(watched: MonitorCommands) -> None:
     with pytest.raises(UnknownRequest, match=r"Did you mean accuracy\?"):
         watched.types("monitor pause churn acuracy")
-    with pytest.raises(UnknownRequest, match="There are: accuracy"):
+    with pytest.raises(UnknownRequest, match="Its monitors: accuracy"):
         watched.types("monitor pause churn zzz")
     with pytest.raises(UnknownModel, match=r"Did you mean churn\?"):
         watched.types("monitor pause chrun accuracy")
     watched.bench.registry.add_model("fraud", versions=1)
     watched.bench.watch.poll()
-    with pytest.raises(UnknownRequest, match="Nothing watches “fraud”"):
+    with pytest.raises(UnknownRequest, match="“fraud” has no monitors"):
         watched.types("monitor pause fraud zzz")

@@ -1,4 +1,4 @@
-"""Monitors of a policy file that says no rule: `blocks` until an upgrade, and `default` since."""
+"""Policy-file monitors without a rule: `blocks` before an upgrade, and `default` after it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ FIELDS: dict[str, Any] = {
 
 @pytest.fixture
 def upgraded(served: Bench) -> Bench:
-    """Return a bench whose promotions are told in Slack, and whose policy file has an armed monitor without a rule."""
+    """Return a bench with promotion threads in Slack, and an armed policy-file monitor without a rule."""
     with served.ledger.write() as tx:
         for number, note in enumerate(served.notes()):
             claimed = tx.claim_message(note, Claim("x", served.clock.now(), served.clock.now() + timedelta(minutes=1)))
@@ -51,7 +51,7 @@ def upgraded(served: Bench) -> Bench:
 
 
 def kept(bench: Bench, name: str = "accuracy", **fields: Any) -> Monitor:
-    """Write down a monitor of the file as an earlier version did: a rule that wasn't said was `blocks`."""
+    """Save a policy-file monitor as an earlier release did, when the default rule was `blocks`."""
     return add_monitor(bench, name, **{"warmup": "0s", **HOURS, **fields})
 
 
@@ -61,7 +61,7 @@ def now(bench: Bench) -> list[Monitor]:
 
 
 def heard(bench: Bench) -> list[tuple[MessageKind, str]]:
-    """Return what Slack has yet to hear: where, and the sentence."""
+    """Return the undelivered messages: the place and the sentence."""
     return [(note.kind, str(unpack_sentence(note.data["say"]))) for note in bench.notes() if "say" in note.data]
 
 
@@ -76,7 +76,7 @@ def lane_of_promotion(bench: Bench) -> str:
 # -- what becomes of it ------------------------------------------------------------------------------------------------
 
 
-def test_it_is_judged_by_default_and_stays_armed(upgraded: Bench) -> None:
+def test_a_monitor_without_a_rule_uses_default_and_stays_armed(upgraded: Bench) -> None:
     before = kept(upgraded)
     assert upgraded.file_monitors.sync() == 1
     [after] = now(upgraded)
@@ -84,7 +84,7 @@ def test_it_is_judged_by_default_and_stays_armed(upgraded: Bench) -> None:
     assert after.is_armed
 
 
-def test_what_it_has_found_so_far_stays(upgraded: Bench) -> None:
+def test_its_state_stays(upgraded: Bench) -> None:
     monitor = kept(upgraded)
     record_history(upgraded, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
     keep_measuring(upgraded, lambda at: 0.9, minutes=25)
@@ -105,7 +105,7 @@ def test_its_silence_stays(upgraded: Bench) -> None:
     assert [(one.silenced_until, one.is_silenced(upgraded.clock.now())) for one in now(upgraded)] == [(until, True)]
 
 
-def test_an_open_incident_goes_on_as_the_same_one(upgraded: Bench) -> None:
+def test_an_open_incident_continues(upgraded: Bench) -> None:
     monitor = kept(upgraded, action="notify")
     upgraded.context.active_policy.replace(policy_with(FIELDS | {"action": "notify"}), "1")
     record_history(upgraded, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
@@ -120,8 +120,8 @@ def test_an_open_incident_goes_on_as_the_same_one(upgraded: Bench) -> None:
     assert monitor_state(upgraded, monitor).state is MonitorStatus.FAILED
 
 
-def test_it_rolls_back_by_what_it_had_counted_before(upgraded: Bench) -> None:
-    """With the third bad window in a row, of which two were before the upgrade."""
+def test_windows_counted_before_the_upgrade_still_count(upgraded: Bench) -> None:
+    """The third bad window in a row fails, although two were before the upgrade."""
     monitor = kept(upgraded, fail_after=3)
     upgraded.context.active_policy.replace(policy_with(FIELDS | {"action": "auto", "fail_after": 3}), "1")
     record_history(upgraded, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
@@ -133,7 +133,7 @@ def test_it_rolls_back_by_what_it_had_counted_before(upgraded: Bench) -> None:
     assert [one.kind for one in incidents(upgraded)] == [IncidentKind.FAILED]
 
 
-def test_what_else_the_file_changed_makes_it_begin_anew_as_any_edit(upgraded: Bench) -> None:
+def test_another_change_in_the_file_restarts_the_monitor(upgraded: Bench) -> None:
     monitor = kept(upgraded, fail_after=5)
     record_history(upgraded, monitor, lambda slot: 0.9, hours=1)
     upgraded.file_monitors.sync()
@@ -146,21 +146,21 @@ def test_what_else_the_file_changed_makes_it_begin_anew_as_any_edit(upgraded: Be
 # -- who hears of it ---------------------------------------------------------------------------------------------------
 
 
-def test_the_thread_of_the_promotion_says_so_once(upgraded: Bench) -> None:
+def test_the_promotion_s_thread_announces_it_once(upgraded: Bench) -> None:
     kept(upgraded)
     upgraded.file_monitors.sync()
     assert upgraded.file_monitors.sync() == 0
     assert heard(upgraded) == [
         (
             MessageKind.THREAD_REPLY,
-            "The policy file sets no rule for the monitor “churn” accuracy, so default now judges it instead of "
-            "blocks. It stays armed. To keep blocks, set rule: blocks.",
+            "The policy file doesn't set a rule for the monitor “churn” accuracy, so default now evaluates it instead "
+            "of blocks. It stays armed. To keep blocks, set rule: blocks.",
         )
     ]
     assert [note.lane for note in upgraded.notes()] == [lane_of_promotion(upgraded)]
 
 
-def test_the_audit_keeps_both_rules_and_where_it_was_told(upgraded: Bench) -> None:
+def test_the_audit_log_has_both_rules_and_the_announcement(upgraded: Bench) -> None:
     kept(upgraded)
     upgraded.file_monitors.sync()
     [event] = taken(upgraded)
@@ -175,13 +175,13 @@ def test_one_sentence_names_all_monitors_of_a_model(upgraded: Bench) -> None:
     upgraded.context.active_policy.replace(policy_with(*rules), "1")
     assert upgraded.file_monitors.sync() == 2
     assert [said for _, said in heard(upgraded)] == [
-        "The policy file sets no rule for the monitors “churn” accuracy, “churn” recall, so default now judges them "
-        "instead of blocks. Those that were armed stay armed. To keep blocks, set rule: blocks."
+        "The policy file doesn't set a rule for the monitors “churn” accuracy, “churn” recall, so default now "
+        "evaluates them instead of blocks. Those that were armed stay armed. To keep blocks, set rule: blocks."
     ]
 
 
-def test_models_without_a_thread_are_told_together_in_their_channel(bench: Bench) -> None:
-    """The file may have a monitor for hundreds of models that were promoted before there was a thread."""
+def test_models_without_a_thread_share_one_message_in_their_channel(bench: Bench) -> None:
+    """The file can define a monitor for hundreds of models without promotion threads."""
     names = [f"model-{number:02}" for number in range(12)]
     for name in names:
         kept(bench, model=name)
@@ -191,11 +191,13 @@ def test_models_without_a_thread_are_told_together_in_their_channel(bench: Bench
     assert bench.file_monitors.sync() == 12
     [(kind, said)] = heard(bench)
     assert kind is MessageKind.CHANNEL_MESSAGE
-    assert said.startswith("The policy file sets no rule for the monitors “model-00” accuracy, “model-01” accuracy")
-    assert "“model-09” accuracy and 2 more, so default now judges them instead of blocks. They stay armed." in said
+    assert said.startswith(
+        "The policy file doesn't set a rule for the monitors “model-00” accuracy, “model-01” accuracy"
+    )
+    assert "“model-09” accuracy and 2 more, so default now evaluates them instead of blocks. They stay armed." in said
 
 
-def test_of_two_processes_one_tells(upgraded: Bench) -> None:
+def test_only_one_of_two_processes_announces_it(upgraded: Bench) -> None:
     kept(upgraded)
     other = second_bench(upgraded)
     other.context.active_policy.replace(upgraded.context.policy, "1")
@@ -211,7 +213,7 @@ def test_of_two_processes_one_tells(upgraded: Bench) -> None:
 
 
 @pytest.mark.parametrize("said", ["blocks", "default", "sequential"])
-def test_a_file_that_says_its_rule_is_told_nothing(upgraded: Bench, said: str) -> None:
+def test_a_file_with_an_explicit_rule_is_not_announced(upgraded: Bench, said: str) -> None:
     kept(upgraded)
     upgraded.context.active_policy.replace(policy_with(FIELDS | {"action": "auto", "rule": said}), "1")
     upgraded.file_monitors.sync()
@@ -219,7 +221,7 @@ def test_a_file_that_says_its_rule_is_told_nothing(upgraded: Bench, said: str) -
     assert heard(upgraded) == []
 
 
-def test_a_monitor_of_slack_keeps_blocks(upgraded: Bench) -> None:
+def test_a_monitor_from_slack_keeps_blocks(upgraded: Bench) -> None:
     upgraded.context.active_policy.replace(policy_with(), "1")
     monitor = replace(kept(upgraded), created_by=BOB.person)
     with upgraded.ledger.write() as tx:
@@ -228,20 +230,20 @@ def test_a_monitor_of_slack_keeps_blocks(upgraded: Bench) -> None:
     assert now(upgraded) == [monitor]
 
 
-def test_a_new_monitor_of_the_file_is_judged_by_default_and_told_of_to_nobody(upgraded: Bench) -> None:
+def test_a_new_monitor_in_the_file_uses_default_without_an_announcement(upgraded: Bench) -> None:
     assert upgraded.file_monitors.sync() == 1
     assert [one.rule.rule for one in now(upgraded)] == ["default"]
     assert heard(upgraded) == []
 
 
-def test_a_rule_left_blank_is_a_rule_left_out(upgraded: Bench) -> None:
+def test_a_blank_rule_is_the_same_as_no_rule(upgraded: Bench) -> None:
     kept(upgraded)
     upgraded.context.active_policy.replace(policy_with(FIELDS | {"action": "auto", "rule": None}), "1")
     upgraded.file_monitors.sync()
     assert len(heard(upgraded)) == 1
 
 
-def test_monitors_of_the_file_are_taken_up_for_every_model_that_is_known(served: Bench) -> None:
+def test_the_file_s_monitors_are_added_for_every_known_model(served: Bench) -> None:
     served.context.active_policy.replace(policy_with({"name": "accuracy", **QUICK}), "1")
     served.file_monitors.sync()
     with served.ledger.read() as reading:
@@ -249,7 +251,7 @@ def test_monitors_of_the_file_are_taken_up_for_every_model_that_is_known(served:
     assert (monitor.model, monitor.is_from_file, monitor.is_armed) == ("churn", True, True)
 
 
-def test_an_edit_of_the_file_is_a_new_revision_and_a_line_taken_out_removes(served: Bench) -> None:
+def test_an_edit_of_the_file_is_a_new_revision_and_a_removed_line_removes_the_monitor(served: Bench) -> None:
     rules: ActivePolicy = served.context.active_policy
     rules.replace(policy_with({"name": "accuracy", **QUICK}), "1")
     served.file_monitors.sync()

@@ -1,4 +1,4 @@
-"""Monitors at work: what is checked when, what it comes to, and what is done: never more than the rules allow."""
+"""The scheduler: what's checked when, with which results and actions."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_equality_fails(served: Bench) -> None:
     assert monitor_state(served, monitor).state is MonitorStatus.PENDING
 
 
-def test_it_fails_after_so_many_in_a_row(served: Bench) -> None:
+def test_a_monitor_fails_after_enough_bad_checks_in_a_row(served: Bench) -> None:
     monitor = add_monitor(served, action="notify", fail_after=3)
     check_values(served, 0.5, 0.5, 0.9, 0.5, 0.5)
     assert monitor_state(served, monitor).state is MonitorStatus.PENDING
@@ -52,27 +52,27 @@ def test_it_fails_after_so_many_in_a_row(served: Bench) -> None:
     assert monitor_state(served, monitor).state is MonitorStatus.FAILED
 
 
-def test_a_check_is_made_once_for_each_slot(served: Bench) -> None:
+def test_each_slot_is_checked_once(served: Bench) -> None:
     monitor = add_monitor(served)
     check_values(served, 0.9, 0.9, 0.9)
     with served.ledger.read() as reading:
         assert [one.slot for one in reading.measurements(monitor.id)] == [3, 2, 1]
 
 
-def test_what_is_not_due_is_not_checked(served: Bench) -> None:
+def test_a_monitor_that_is_not_due_is_not_checked(served: Bench) -> None:
     add_monitor(served)
     check_values(served, 0.9)
     assert tick(served) == 0
 
 
-def test_what_many_ask_of_one_source_is_asked_once(served: Bench) -> None:
+def test_equal_queries_to_a_source_are_sent_together(served: Bench) -> None:
     for name in ("a", "b", "c"):
         add_monitor(served, name)
     check_values(served, 0.9, query="a")
     assert [[query.query for query in batch] for batch in served.sources.asked] == [["a", "b", "c"]]
 
 
-def test_after_a_promotion_all_is_counted_anew(served: Bench) -> None:
+def test_a_promotion_restarts_the_counts(served: Bench) -> None:
     monitor = add_monitor(served, action="notify")
     check_values(served, 0.5)
     served.approved("promote churn 1 production")
@@ -81,7 +81,7 @@ def test_after_a_promotion_all_is_counted_anew(served: Bench) -> None:
     assert (monitor_state(served, monitor).state, monitor_state(served, monitor).version) == (MonitorStatus.PENDING, 1)
 
 
-def test_while_it_warms_up_only_the_hard_limit_counts(served: Bench) -> None:
+def test_during_the_warm_up_only_the_hard_limit_counts(served: Bench) -> None:
     monitor = add_monitor(served, warmup="1h", hard_limit=0.2)
     check_values(served, 0.5, 0.5, 0.5)
     assert monitor_state(served, monitor).state is MonitorStatus.WARMUP
@@ -89,7 +89,7 @@ def test_while_it_warms_up_only_the_hard_limit_counts(served: Bench) -> None:
     assert served.registry.holders() == [2]
 
 
-def test_readings_from_before_the_promotion_are_nobodys(served: Bench) -> None:
+def test_readings_from_before_the_promotion_do_not_count(served: Bench) -> None:
     monitor = add_monitor(served)
     before = served.clock.now() - timedelta(hours=1)
     served.sources.say("accuracy", (before, 0.1))
@@ -116,7 +116,7 @@ def test_a_paused_monitor_is_not_checked(served: Bench) -> None:
     assert served.sources.asked == []
 
 
-def test_somebody_can_have_it_checked_now(served: Bench) -> None:
+def test_a_monitor_can_be_checked_on_demand(served: Bench) -> None:
     monitor = add_monitor(served)
     check_values(served, 0.9)
     served.sources.say("accuracy", (served.clock.now(), 0.5))
@@ -131,7 +131,7 @@ def test_somebody_can_have_it_checked_now(served: Bench) -> None:
 
 @pytest.fixture
 def hang() -> Iterator[threading.Event]:
-    """Return what lets a hanging source go on; it does at the end of the test."""
+    """Return the event that releases a hanging source; it's set at the end of the test."""
     free = threading.Event()
     yield free
     free.set()
@@ -140,7 +140,7 @@ def hang() -> Iterator[threading.Event]:
             thread.join(10)
 
 
-def test_a_check_that_hangs_stops_nobody_else(served: Bench, hang: threading.Event) -> None:
+def test_a_hanging_check_does_not_stop_others(served: Bench, hang: threading.Event) -> None:
     stuck, other = add_monitor(served, "stuck", source="mlflow"), add_monitor(served, "accuracy")
     read = served.sources.read
 
@@ -167,7 +167,7 @@ def test_a_check_that_hangs_stops_nobody_else(served: Bench, hang: threading.Eve
         assert reading.measurements(stuck.id)[0].outcome is CheckOutcome.ERROR
 
 
-def test_what_a_hanging_source_brings_too_late_is_left_out(served: Bench, hang: threading.Event) -> None:
+def test_a_hanging_source_s_late_answer_is_ignored(served: Bench, hang: threading.Event) -> None:
     stuck, begun = add_monitor(served, fail_after=1), threading.Event()
 
     def slow(name: str, queries: Any) -> Any:
@@ -190,7 +190,7 @@ def test_what_a_hanging_source_brings_too_late_is_left_out(served: Bench, hang: 
     assert served.registry.holders() == [4]
 
 
-def test_a_clock_set_back_by_an_hour_loses_no_check_and_doubles_none(served: Bench) -> None:
+def test_a_clock_set_back_neither_loses_nor_repeats_a_check(served: Bench) -> None:
     monitor = add_monitor(served)
     check_values(served, 0.9, 0.9)
     served.clock.set_back(hours=1)
@@ -199,7 +199,7 @@ def test_a_clock_set_back_by_an_hour_loses_no_check_and_doubles_none(served: Ben
         assert [one.slot for one in reading.measurements(monitor.id)] == [4, 3, 2, 1]
 
 
-def test_a_clock_set_forward_by_an_hour_loses_no_check_and_doubles_none(served: Bench) -> None:
+def test_a_clock_set_forward_neither_loses_nor_repeats_a_check(served: Bench) -> None:
     monitor = add_monitor(served)
     check_values(served, 0.9, 0.9)
     served.clock.time += timedelta(hours=1)
@@ -208,7 +208,7 @@ def test_a_clock_set_forward_by_an_hour_loses_no_check_and_doubles_none(served: 
         assert [one.slot for one in reading.measurements(monitor.id)] == [4, 3, 2, 1]
 
 
-def test_a_check_of_a_process_that_died_is_made_by_whoever_is_there(served: Bench) -> None:
+def test_another_process_runs_the_checks_of_a_dead_one(served: Bench) -> None:
     monitor = add_monitor(served)
     with served.ledger.write() as tx:
         tx.claim_slots(
@@ -232,7 +232,7 @@ def test_two_processes_check_each_slot_once(served: Bench) -> None:
     assert (sum(begun), monitor_state(served, monitor).slot) == (1, 1)
 
 
-def test_a_rule_that_raises_stops_nobody_else(served: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rule_that_raises_does_not_stop_others(served: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def odd(monitor: Monitor, *more: Any) -> Any:
         if monitor.name == "odd":
@@ -250,7 +250,7 @@ def test_a_rule_that_raises_stops_nobody_else(served: Bench, monkeypatch: pytest
 # -- what a whole check keeps to ---------------------------------------------------------------------------------------
 
 
-def test_a_little_better_than_the_bound_is_not_well_again(served: Bench) -> None:
+def test_a_value_barely_better_than_the_bound_is_not_a_recovery(served: Bench) -> None:
     monitor = add_monitor(served, **HOURS | {"action": "notify", "recover_after": 1})
     record_history(served, monitor, lambda slot: 0.9 + 0.0005 * (slot % 5), hours=8)
     keep_measuring(served, lambda at: 0.85, minutes=35)
@@ -263,7 +263,7 @@ def test_a_little_better_than_the_bound_is_not_well_again(served: Bench) -> None
     assert monitor_state(served, monitor).state is MonitorStatus.OK
 
 
-def test_the_source_hears_how_long_it_may_take(served: Bench) -> None:
+def test_the_source_gets_the_time_limit(served: Bench) -> None:
     add_monitor(served, timeout="7s")
     check_values(served, 0.9)
     assert served.sources.asked[-1][0].timeout == timedelta(seconds=7)

@@ -23,11 +23,11 @@ def test_a_paused_monitor_is_not_due_until_it_is_resumed(watched: MonitorCommand
         assert [one.name for one, _ in reading.due_monitors(watched.bench.clock.now())] == ["accuracy"]
 
 
-def test_twice_is_said_and_changes_nothing(watched: MonitorCommands) -> None:
-    with pytest.raises(BadInput, match="is not paused"):
+def test_pausing_or_resuming_twice_is_refused(watched: MonitorCommands) -> None:
+    with pytest.raises(BadInput, match="isn't paused"):
         watched.types("monitor resume churn accuracy")
     watched.types("monitor pause churn accuracy")
-    with pytest.raises(BadInput, match="is paused already"):
+    with pytest.raises(BadInput, match="is already paused"):
         watched.types("monitor pause churn accuracy")
 
 
@@ -51,11 +51,11 @@ def test_every_monitor_of_a_model_is_silenced_at_once(watched: MonitorCommands) 
 
 
 @pytest.mark.parametrize("text", ["monitor silence churn 2h", "monitor silence churn accuracy 2h --all"])
-def test_one_or_all_has_to_be_said(watched: MonitorCommands, text: str) -> None:
-    with pytest.raises(BadInput, match="Name one monitor, or write --all"):
+def test_silencing_needs_a_name_or_all(watched: MonitorCommands, text: str) -> None:
+    with pytest.raises(BadInput, match="Name one monitor, or use --all"):
         watched.types(text)
 
 
-def test_what_is_not_silenced_cannot_be_let_speak(watched: MonitorCommands) -> None:
-    with pytest.raises(BadInput, match="Nothing of that is silenced"):
+def test_a_monitor_that_is_not_silenced_cannot_be_unsilenced(watched: MonitorCommands) -> None:
+    with pytest.raises(BadInput, match="Nothing to unsilence"):
         watched.types("monitor unsilence churn accuracy")

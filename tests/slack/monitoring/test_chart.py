@@ -1,4 +1,4 @@
-"""The picture of a monitor: it opens, it can be read, and no reading and no name breaks it."""
+"""A monitor's chart is a valid, legible image for any readings and names."""
 
 from __future__ import annotations
 
@@ -59,25 +59,25 @@ def _warnings_are_errors() -> object:
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 80, 81, 500, 9000])
-def test_a_picture_has_a_size_that_slack_shows_well(number: int) -> None:
+def test_a_chart_has_a_size_that_slack_displays_well(number: int) -> None:
     values = [0.9 + 0.05 * np.sin(n / 7) for n in range(number)]
     picture = draw_readings(chart(values, bounds={"must be above": 0.85, "hard limit": 0.8}))
     assert size(picture) == SIZE
     assert len(picture) < 500_000
 
 
-def test_the_card_brings_its_own_paper() -> None:
+def test_a_chart_has_its_own_background() -> None:
     picture = imread(BytesIO(draw_readings(chart([0.9]))), format="png")
     assert np.all(picture[[0, 0, -1, -1], [0, -1, 0, -1]] == 1)
 
 
-def test_without_a_reading_the_picture_says_so() -> None:
+def test_a_chart_without_readings_says_so() -> None:
     assert size(draw_readings(chart([]))) == SIZE
     assert readings_alt_text(chart([])) == "churn: accuracy: No readings yet."
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_no_name_breaks_the_picture(name: str) -> None:
+def test_any_name_can_be_drawn(name: str) -> None:
     found = chart([0.9, 0.8], title=name, bounds={name: 0.85}, transitions=[(START, name)])
     assert size(draw_readings(found)) == SIZE
 
@@ -104,7 +104,7 @@ def test_any_times_can_be_drawn(step: timedelta) -> None:
     assert size(draw_readings(chart([0.9] * 30, step=step, transitions=moves))) == SIZE
 
 
-def test_a_gap_and_failures_and_moves_are_seen() -> None:
+def test_gaps_failures_and_transitions_are_drawn() -> None:
     plain = draw_readings(chart([0.9, 0.91, 0.92]))
     assert draw_readings(chart([0.9, 0.91, 0.92], failed=[False, True, False])) != plain
     assert draw_readings(chart([0.9, 0.91, 0.92], transitions=[(START, "v7")])) != plain
@@ -113,29 +113,29 @@ def test_a_gap_and_failures_and_moves_are_seen() -> None:
 @pytest.mark.parametrize(
     ("values", "near"),
     [
-        ([0.3], ["must be above"]),  # as the first alert of a version is
+        ([0.3], ["must be above"]),  # like a version's first alert
         ([0.3, 0.31], ["must be above"]),
         ([0.1] * 40, ["must be above"]),
-        ([0.900 + n % 2 / 1000 for n in range(40)], []),  # what they do among themselves would not be seen any more
+        ([0.900 + n % 2 / 1000 for n in range(40)], []),  # otherwise, their own variation wouldn't be visible
     ],
     ids=["one", "two", "all the same", "many"],
 )
-def test_the_bound_is_drawn_where_it_takes_nothing_from_the_readings(values: list[float], near: list[str]) -> None:
+def test_a_bound_is_drawn_if_the_readings_stay_legible(values: list[float], near: list[str]) -> None:
     drawn, named = _split_bounds(chart(values, bounds={"must be above": 0.5}))
     assert list(drawn) == near
     assert set(drawn) | set(named) == {"must be above"}
 
 
-def test_the_alternative_text_tells_what_is_seen() -> None:
+def test_the_alternative_text_describes_the_chart() -> None:
     found = chart([0.9, 0.8], bounds={"must be above": 0.85}, transitions=[(START, "v7")])
     assert readings_alt_text(found) == (
         "Chart of churn: accuracy: 2 readings from 2026-05-03 20:00 to 2026-05-03 20:05 UTC, the last one 0.8; "
-        "must be above 0.85. 1 failed. v7 came to Production on 2026-05-03 20:00."
+        "must be above 0.85. 1 failed. v7 entered Production on 2026-05-03 20:00."
     )
     assert len(readings_alt_text(chart([0.9], title="m" * 3000))) <= MAX_ALT_LENGTH
 
 
-# -- made of what the ledger has ---------------------------------------------------------------------------------------
+# -- charts from the ledger --------------------------------------------------------------------------------------------
 
 
 def measured(number: int, value: float | None, outcome: CheckOutcome = CheckOutcome.OK) -> Measurement:
@@ -143,7 +143,7 @@ def measured(number: int, value: float | None, outcome: CheckOutcome = CheckOutc
     return Measurement(monitor="m1", slot=number, at=at, revision=1, version=7, move="m", outcome=outcome, value=value)
 
 
-def test_a_chart_is_made_of_the_checks_that_had_a_value() -> None:
+def test_a_chart_has_the_checks_with_a_value() -> None:
     checks = [measured(3, 0.8, CheckOutcome.FAILED), measured(2, None, CheckOutcome.NO_DATA), measured(1, 0.9)]
     moves = [
         Transition(
@@ -167,7 +167,7 @@ def test_a_chart_is_made_of_the_checks_that_had_a_value() -> None:
     assert [label for _, label in found.transitions] == ["v7"]
 
 
-def test_the_bound_of_a_baseline_is_shown_and_the_hard_limit_is_not_taken_for_it() -> None:
+def test_the_baseline_s_bound_and_the_hard_limit_are_both_shown() -> None:
     rule = {"greater_than": None, "rule": "blocks", "hard_limit": 0.5}
     assert build_monitor_chart(monitor(**rule), MonitorState(monitor="m1", bound=0.88, usual=0.91), [], []).bounds == {
         "fails below": 0.88,
@@ -192,27 +192,27 @@ def replayed(*fired: int, **more: Any) -> Backtest:
 @pytest.mark.parametrize(
     ("found", "said"),
     [
-        (replayed(), "“churn” accuracy would not have fired in 30d (judged 718 of 720 hours, 720 values)."),
-        (replayed(24), "would have fired once in 30d (judged 718 of 720 hours): on 2026-05-04 20:00 UTC."),
-        (replayed(24, 48), "2 times in 30d (judged 718 of 720 hours): on 2026-05-04 20:00 UTC, 2026-05-05 20:00 UTC."),
-        (replayed(*range(9)), "9 times in 30d (judged 718 of 720 hours): on 2026-05-03 20:00 UTC, 2026-05-03 21:00 "),
+        (replayed(), "“churn” accuracy wouldn't have fired in 30d (covered 718 of 720 hours, 720 values)."),
+        (replayed(24), "would have fired once in 30d (covered 718 of 720 hours): on 2026-05-04 20:00 UTC."),
+        (replayed(24, 48), "2 times in 30d (covered 718 of 720 hours): on 2026-05-04 20:00 UTC, 2026-05-05 20:00 UTC."),
+        (replayed(*range(9)), "9 times in 30d (covered 718 of 720 hours): on 2026-05-03 20:00 UTC, 2026-05-03 21:00 "),
         (
             replayed(judged_time=timedelta(hours=20), why=say("The windows had no readings.")),
-            "would not have fired in 30d (judged 20 of 720 hours, 720 values). The windows had no readings.",
+            "wouldn't have fired in 30d (covered 20 of 720 hours, 720 values). The windows had no readings.",
         ),
         (
             replayed(judged_time=timedelta(), why=say("There are two days.")),
-            "Can't tell what “churn” accuracy would have done in 30d (judged 0 of 720 hours). There are two days.",
+            "Can't tell what “churn” accuracy would have done in 30d (covered 0 of 720 hours). There are two days.",
         ),
     ],
 )
-def test_a_backtest_is_told_in_one_sentence(found: Backtest, said: str) -> None:
+def test_a_backtest_has_a_one_sentence_summary(found: Backtest, said: str) -> None:
     assert said in str(found.sentence)
 
 
-def test_a_backtest_s_picture_marks_what_would_have_fired() -> None:
-    found = replayed(24, 10_000)  # the last one lies between no values
+def test_a_backtest_s_chart_marks_its_firings() -> None:
+    found = replayed(24, 10_000)  # the last one isn't between any values
     assert size(draw_backtest(found)) == SIZE
-    assert "(judged 718 of 720 hours)" in backtest_alt_text(found)
+    assert "(covered 718 of 720 hours)" in backtest_alt_text(found)
     assert "2 would have fired" in backtest_alt_text(found)
     assert draw_backtest(found) != draw_backtest(replayed())

@@ -1,7 +1,6 @@
-"""An incident's message: what it says, what can be pressed, and that it fits whatever happens.
+"""An incident's message: its text and its buttons.
 
-tests/slack/delivery/test_message_limits.py tests for every message that Slack would take it, and that nothing in it
-pings.
+tests/slack/delivery/test_message_limits.py checks that every message is within Slack's limits and pings no one.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ MONITOR = Monitor(
     created_at=NOW,
     created_by=BOB,
 )
-LINE = incident_messages.monitor_line(MONITOR, say("0.61 is not greater than 0.85, 3 times in a row."))
+LINE = incident_messages.monitor_line(MONITOR, say("0.61 isn't greater than 0.85, 3 times in a row."))
 OPEN = [ACKNOWLEDGE, SILENCE, DETAILS]
 
 
@@ -79,11 +78,11 @@ def title(message: Message) -> str:
         (IncidentStatus.INTENT, "🟠 churn v7: accuracy-live failed, rolling back to v6"),
         (IncidentStatus.ROLLED_BACK, "🟠 churn v7: accuracy-live failed, rolled back to v6"),
         (IncidentStatus.FROZEN, "🔴 churn v7: accuracy-live failed, Production is frozen"),
-        (IncidentStatus.HELD, "🔴 churn v7: accuracy-live failed, nothing was moved"),
-        (IncidentStatus.FAILED, "🆘 churn v7: rolling back to v6 failed"),
+        (IncidentStatus.HELD, "🔴 churn v7: accuracy-live failed, not rolled back"),
+        (IncidentStatus.FAILED, "🆘 churn v7: rollback to v6 failed"),
     ],
 )
-def test_the_title_says_how_it_stands(doing: IncidentStatus, said: str) -> None:
+def test_the_title_has_the_status(doing: IncidentStatus, said: str) -> None:
     assert title(card(doing)) == said
 
 
@@ -97,33 +96,33 @@ def test_the_title_says_how_it_stands(doing: IncidentStatus, said: str) -> None:
     ],
     ids=str,
 )
-def test_the_title_says_what_it_is_about(changes: dict[str, Any], said: str) -> None:
+def test_the_title_has_the_subject(changes: dict[str, Any], said: str) -> None:
     assert title(card(**changes)) == said
 
 
-def test_the_end_is_in_the_title() -> None:
-    assert title(over(IncidentStatus.ROLLED_BACK)) == "✅ churn: restored, v6 serves"
-    assert title(over(IncidentStatus.ROLLED_BACK, IncidentEnding.RESTORED)) == "↩️ churn: restored, v6 serves"
+def test_the_title_says_how_the_incident_ended() -> None:
+    assert title(over(IncidentStatus.ROLLED_BACK)) == "✅ churn: restored to v6"
+    assert title(over(IncidentStatus.ROLLED_BACK, IncidentEnding.RESTORED)) == "↩️ churn: restored to v6"
     assert title(over(IncidentStatus.NOTIFIED)) == "✅ churn v7: recovered"
-    assert title(over(IncidentStatus.SUPERSEDED, IncidentEnding.OVERTAKEN)) == "⚪ churn v7: overtaken"
-    assert title(over(IncidentStatus.SUPERSEDED, IncidentEnding.ROLLED_BACK)) == "↩️ churn v7: rolled back by a person"
+    assert title(over(IncidentStatus.SUPERSEDED, IncidentEnding.OVERTAKEN)) == "⚪ churn v7: superseded"
+    assert title(over(IncidentStatus.SUPERSEDED, IncidentEnding.ROLLED_BACK)) == "↩️ churn v7: rolled back manually"
     assert (
         title(over(IncidentStatus.NOTIFIED, IncidentEnding.UNWATCHED))
-        == "⏹️ churn v7: accuracy-live is no longer watched"
+        == "⏹️ churn v7: accuracy-live is no longer monitored"
     )
 
 
 @pytest.mark.parametrize("doing", IncidentStatus)
 @pytest.mark.parametrize("kind", IncidentKind)
 @pytest.mark.parametrize("ending", [None, *(one for one in IncidentEnding if one is not IncidentEnding.RECOVERED)])
-def test_only_what_recovered_has_a_check_mark(
+def test_only_a_recovery_has_a_check_mark(
     doing: IncidentStatus, kind: IncidentKind, ending: IncidentEnding | None
 ) -> None:
     assert "✅" not in shown_text(over(doing, ending, kind=kind))
     assert "✅" not in shown_text(over(doing, ending, kind=kind, model="", source="live"))
 
 
-def test_what_ended_it_is_linked() -> None:
+def test_the_cause_of_the_end_is_linked() -> None:
     ended = incident(
         resolved_at=NOW,
         ending=IncidentEnding.PAUSED,
@@ -133,39 +132,41 @@ def test_what_ended_it_is_linked() -> None:
     assert "<https://slack/archives/C1/p1?a&amp;b|See the message>" in shown_text(message)
 
 
-def test_the_end_of_what_could_not_be_measured_is_no_good_news_unless_it_is_measured_again() -> None:
+def test_an_unmeasured_incident_has_a_check_mark_only_if_it_can_judge_again() -> None:
     def title_of(ending: IncidentEnding) -> str:
         return title(over(IncidentStatus.NOTIFIED, ending, kind=IncidentKind.BLIND))
 
-    assert title_of(IncidentEnding.RECOVERED) == "✅ churn: accuracy-live can judge again"
-    assert title_of(IncidentEnding.OVERTAKEN) == "⚪ churn v7: overtaken"
+    assert title_of(IncidentEnding.RECOVERED) == "✅ churn: accuracy-live reached a verdict again"
+    assert title_of(IncidentEnding.OVERTAKEN) == "⚪ churn v7: superseded"
     assert title_of(IncidentEnding.REMOVED) == "⏹️ churn v7: accuracy-live removed"
 
 
-def test_it_says_value_against_bound_since_when_and_which_version() -> None:
+def test_the_card_has_the_value_bound_start_and_version() -> None:
     text = shown_text(card())
-    assert "`accuracy-live`: 0.61 is not greater than 0.85, 3 times in a row." in text
-    assert "for 12m now, with `v7` in Production" in text
+    assert "`accuracy-live`: 0.61 isn't greater than 0.85, 3 times in a row." in text
+    assert "(12m so far), with `v7` in Production" in text
 
 
-def test_it_says_why_not_more_and_what_to_do() -> None:
-    text = shown_text(card(IncidentStatus.HELD, target=None, why=say("There is no version to go back to.")))
-    assert "Nothing was moved. There is no version to go back to." in text
-    assert "*Decide which version should serve; nothing happens by itself.*" in text
+def test_the_card_says_why_nothing_was_done_and_what_to_do() -> None:
+    text = shown_text(card(IncidentStatus.HELD, target=None, why=say("There's no version to roll back to.")))
+    assert "Production is unchanged. There's no version to roll back to." in text
+    assert "*Choose a version to roll back to. Nothing happens automatically.*" in text
 
 
 @pytest.mark.parametrize("doing", [IncidentStatus.INTENT, IncidentStatus.ROLLED_BACK])
-def test_while_it_works_nobody_has_to_do_anything(doing: IncidentStatus) -> None:
-    assert "*Nobody has to do anything.*" in shown_text(card(doing))
+def test_a_rollback_in_progress_needs_no_action(doing: IncidentStatus) -> None:
+    assert "*No action needed.*" in shown_text(card(doing))
 
 
-def test_a_rollback_that_failed_says_exactly_what_to_type() -> None:
+def test_a_failed_rollback_has_the_command_to_run() -> None:
     assert '`/model rollback churn 6 --reason "…"`' in shown_text(card(IncidentStatus.FAILED))
 
 
-def test_where_nothing_is_known_it_says_what_to_look_at_and_type() -> None:
+def test_without_a_verdict_the_card_has_the_command_to_run() -> None:
     said = shown_text(card(IncidentStatus.NOTIFIED, kind=IncidentKind.BLIND, source=""))
-    assert "*Find out why it can't judge, then `/model monitor check churn accuracy-live`*" in said
+    assert (
+        "*Find out why the monitor can't reach a verdict, then run `/model monitor check churn accuracy-live`*" in said
+    )
 
 
 # -- buttons -----------------------------------------------------------------------------------------------------------
@@ -174,33 +175,33 @@ def test_where_nothing_is_known_it_says_what_to_look_at_and_type() -> None:
 @pytest.mark.parametrize(
     "doing", [IncidentStatus.AWAITING_HUMAN, IncidentStatus.TRIPPED, IncidentStatus.COOLDOWN, IncidentStatus.FROZEN]
 )
-def test_a_question_has_its_button_and_asks_back(doing: IncidentStatus) -> None:
+def test_a_question_has_a_button_with_a_confirmation(doing: IncidentStatus) -> None:
     message = card(doing)
     assert buttons(message) == [ROLL_BACK, *OPEN]
     [button] = [one for one in objects(message.blocks) if one.get("action_id") == ROLL_BACK]
     assert (button["text"]["text"], button["style"]) == ("Roll back to v6", "primary")
-    assert "goes back to v6 at once; v7 is blocked" in button["confirm"]["text"]["text"]
+    assert "back to v6 in Production immediately and blocks v7" in button["confirm"]["text"]["text"]
 
 
 @pytest.mark.parametrize("doing", [IncidentStatus.AWAITING_HUMAN, IncidentStatus.TRIPPED, IncidentStatus.COOLDOWN])
-def test_without_a_version_to_go_back_to_there_is_no_such_button(doing: IncidentStatus) -> None:
+def test_without_a_target_there_is_no_rollback_button(doing: IncidentStatus) -> None:
     assert buttons(card(doing, target=None)) == OPEN
 
 
 @pytest.mark.parametrize(
     "doing", [IncidentStatus.NOTIFIED, IncidentStatus.HELD, IncidentStatus.INTENT, IncidentStatus.FAILED]
 )
-def test_what_asks_nothing_can_be_looked_after(doing: IncidentStatus) -> None:
+def test_an_incident_without_a_question_can_be_acknowledged(doing: IncidentStatus) -> None:
     assert buttons(card(doing)) == OPEN
 
 
-def test_who_looks_after_it_is_shown_instead_of_the_button() -> None:
+def test_an_acknowledged_incident_shows_who_instead_of_the_button() -> None:
     message = card(acknowledged_by=BOB, acknowledged_at=NOW)
     assert buttons(message) == [SILENCE, DETAILS]
-    assert "<@U0BOB> looks after it" in shown_text(message)
+    assert "Acknowledged by <@U0BOB>" in shown_text(message)
 
 
-def test_what_is_silent_is_not_silenced_again() -> None:
+def test_a_silenced_incident_has_no_silence_button() -> None:
     silent = Monitor(
         id="m1",
         model="churn",
@@ -214,7 +215,7 @@ def test_what_is_silent_is_not_silenced_again() -> None:
     assert "🔕 until" in shown_text(message)
 
 
-def test_a_rollback_can_be_undone_also_when_it_is_over() -> None:
+def test_a_rollback_can_be_undone_after_the_incident() -> None:
     assert buttons(card(IncidentStatus.ROLLED_BACK)) == [*OPEN, UNDO]
     assert buttons(over(IncidentStatus.ROLLED_BACK)) == [UNDO]
 
@@ -222,11 +223,11 @@ def test_a_rollback_can_be_undone_also_when_it_is_over() -> None:
 @pytest.mark.parametrize(
     "doing", [one for one in IncidentStatus if one not in {IncidentStatus.ROLLED_BACK, IncidentStatus.NOT_FOLLOWED}]
 )
-def test_what_is_over_has_no_buttons(doing: IncidentStatus) -> None:
+def test_a_resolved_incident_has_no_buttons(doing: IncidentStatus) -> None:
     assert buttons(over(doing)) == []
 
 
-def test_buttons_carry_the_incident_and_nothing_else() -> None:
+def test_buttons_carry_only_the_incident_s_id() -> None:
     values = {one["value"] for one in objects(card(IncidentStatus.ROLLED_BACK).blocks) if one.get("type") == "button"}
     assert values == {"i4k7q"}
 
@@ -237,12 +238,12 @@ def test_buttons_carry_the_incident_and_nothing_else() -> None:
 @pytest.mark.parametrize(
     ("state", "said"),
     [
-        (ServingCheckState.PENDING, "the serving side has not confirmed it yet"),
-        (ServingCheckState.CONFIRMED, "The serving side has reported `v6` since"),
-        (ServingCheckState.TIMED_OUT, "The serving side does not report `v6`; it said: `v7`"),
+        (ServingCheckState.PENDING, "Waiting for the endpoint to report `v6`"),
+        (ServingCheckState.CONFIRMED, "The endpoint has reported `v6` since"),
+        (ServingCheckState.TIMED_OUT, "The endpoint doesn't report `v6`; it reports `v7`"),
     ],
 )
-def test_moved_is_not_yet_serving(state: ServingCheckState, said: str) -> None:
+def test_the_card_shows_what_the_endpoint_reports(state: ServingCheckState, said: str) -> None:
     serving = ServingCheck(
         move="m2", model="churn", version=6, lane="i4k7q", asked_at=NOW, state=state, seen="v7", confirmed_at=NOW
     )

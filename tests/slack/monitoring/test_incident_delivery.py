@@ -1,4 +1,4 @@
-"""An incident told in Slack, over the wire: one message, its thread, its picture; and what becomes of it otherwise."""
+"""An incident in Slack, over the wire: one message, its thread, its chart, and what happens if delivery fails."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ UPLOAD = "files.completeUploadExternal"
 
 @pytest.fixture
 def harness(slack: LocalSlack, sqlite_url: str) -> Iterator[NotifierHarness]:
-    """Return a desk with an open incident of a monitor that was checked twice, and nothing in Slack yet."""
+    """Return a harness with an open incident of a monitor with two checks, and nothing in Slack yet."""
     ledger = SqlLedger(sqlite_url)
     with ledger.write() as tx:
         tx.add_monitor(MONITOR)
@@ -99,7 +99,7 @@ def files(harness: NotifierHarness) -> list[str]:
     return [file["name"] for message in harness.thread() for file in message.get("files") or []]
 
 
-def test_an_incident_is_one_message_drawn_from_its_present_state(harness: NotifierHarness) -> None:
+def test_an_incident_is_one_message_with_its_current_state(harness: NotifierHarness) -> None:
     harness.deliver(CARD)
     assert "🔴 churn v7: accuracy failed" in message_text(harness.posted()[0])
     save(harness, resolved_at=NOW, resolution=say("Recovered."), ending=IncidentEnding.RECOVERED)
@@ -109,7 +109,7 @@ def test_an_incident_is_one_message_drawn_from_its_present_state(harness: Notifi
     assert "Recovered." in message_text(card)
 
 
-def test_what_the_serving_side_said_after_the_rollback_is_told(harness: NotifierHarness) -> None:
+def test_the_endpoint_s_report_after_the_rollback_is_shown(harness: NotifierHarness) -> None:
     serving = ServingCheck(
         move="rb1", model="churn", version=6, lane="i4k7q", asked_at=NOW, state=ServingCheckState.TIMED_OUT
     )
@@ -117,17 +117,17 @@ def test_what_the_serving_side_said_after_the_rollback_is_told(harness: Notifier
         tx.save_serving_check(serving)
         tx.save_incident(replace(INCIDENT, doing=IncidentStatus.ROLLED_BACK, rollback="rb1"))
     harness.deliver(CARD)
-    assert "The serving side does not report `v6`" in message_text(harness.posted()[0])
+    assert "The endpoint doesn't report `v6`" in message_text(harness.posted()[0])
 
 
-def test_what_slack_took_although_its_answer_was_lost_is_not_posted_twice(harness: NotifierHarness) -> None:
+def test_a_message_whose_response_was_lost_is_not_posted_twice(harness: NotifierHarness) -> None:
     harness.slack.reset_after("chat.postMessage")
     assert harness.deliver(CARD).outcome is Delivered.UNKNOWN
     assert harness.deliver(CARD, was_tried=True).outcome is Delivered.DELIVERED
     assert len(harness.posted()) == 1
 
 
-def test_the_picture_is_in_the_thread(harness: NotifierHarness) -> None:
+def test_the_chart_is_in_the_thread(harness: NotifierHarness) -> None:
     harness.deliver(CARD)
     assert harness.deliver(CHART).outcome is Delivered.DELIVERED
     [name] = files(harness)
@@ -139,11 +139,11 @@ def picture_in(card: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def ready(harness: NotifierHarness) -> None:
-    """Let Slack check the upload."""
+    """Make Slack finish its check of the upload."""
     harness.slack.advance(2)
 
 
-def test_once_slack_has_checked_the_picture_the_message_shows_it_as_well(harness: NotifierHarness) -> None:
+def test_the_message_shows_the_chart_once_slack_has_checked_it(harness: NotifierHarness) -> None:
     harness.deliver(CARD)
     assert picture_in(harness.posted()[0]) is None
     harness.deliver(CHART)
@@ -153,12 +153,12 @@ def test_once_slack_has_checked_the_picture_the_message_shows_it_as_well(harness
     picture = picture_in(card)
     assert picture is not None
     assert picture["slack_file"]["id"] == harness.thread()[0]["files"][0]["id"]
-    assert picture["alt_text"] == "Chart of the readings of churn accuracy when the alert began."
+    assert picture["alt_text"] == "Chart of the readings for churn accuracy when the alert began."
     assert [block["type"] for block in card["blocks"]][-3:] == ["image", "actions", "context"]
 
 
 @pytest.mark.parametrize("error", ["invalid_blocks", "invalid_arguments", "internal_error"])
-def test_where_slack_does_not_show_it_yet_the_message_goes_without(harness: NotifierHarness, error: str) -> None:
+def test_the_message_has_no_chart_until_slack_displays_it(harness: NotifierHarness, error: str) -> None:
     harness.deliver(CARD)
     harness.deliver(CHART)
     ready(harness)
@@ -169,7 +169,7 @@ def test_where_slack_does_not_show_it_yet_the_message_goes_without(harness: Noti
     assert picture_in(harness.posted()[0]) is not None
 
 
-def test_before_the_picture_is_uploaded_the_message_waits_for_it(harness: NotifierHarness) -> None:
+def test_the_message_waits_for_the_chart_s_upload(harness: NotifierHarness) -> None:
     harness.deliver(CARD)
     with harness.ledger.write() as tx:
         tx.add_message(CHART)
@@ -177,7 +177,7 @@ def test_before_the_picture_is_uploaded_the_message_waits_for_it(harness: Notifi
 
 
 @pytest.mark.parametrize(("attempts", "seconds"), [(1, 1), (2, 2), (3, 4), (4, 8)])
-def test_a_picture_that_slack_has_not_checked_is_tried_again_at_growing_intervals(
+def test_an_unchecked_chart_is_retried_at_growing_intervals(
     harness: NotifierHarness, attempts: int, seconds: int
 ) -> None:
     harness.deliver(CARD)
@@ -187,7 +187,7 @@ def test_a_picture_that_slack_has_not_checked_is_tried_again_at_growing_interval
     assert (tried.outcome, tried.retry_after) == (Delivered.RETRY, timedelta(seconds=seconds))
 
 
-def test_a_picture_that_slack_does_not_take_stays_in_the_thread(harness: NotifierHarness) -> None:
+def test_a_chart_that_slack_rejects_stays_in_the_thread(harness: NotifierHarness) -> None:
     harness.deliver(CARD)
     harness.deliver(CHART)
     harness.slack.fail("chat.update", "invalid_blocks")
@@ -195,13 +195,13 @@ def test_a_picture_that_slack_does_not_take_stays_in_the_thread(harness: Notifie
     assert (picture_in(harness.posted()[0]), len(files(harness))) == (None, 1)
 
 
-def test_without_a_picture_the_message_stays_as_it_is(harness: NotifierHarness) -> None:
+def test_a_message_without_a_chart_is_unchanged(harness: NotifierHarness) -> None:
     harness.deliver(CARD)
     assert harness.deliver(SHOWN).outcome is Delivered.DELIVERED
     assert harness.slack.calls("chat.update") == []
 
 
-def test_a_message_that_changed_while_its_picture_came_is_drawn_again(harness: NotifierHarness) -> None:
+def test_a_message_that_changed_during_the_upload_is_updated_again(harness: NotifierHarness) -> None:
     harness.deliver(CARD)
     harness.deliver(CHART)
     ready(harness)
@@ -215,10 +215,10 @@ def test_a_message_that_changed_while_its_picture_came_is_drawn_again(harness: N
         patch.setattr(MessagePoster, "edit", acknowledge_and_edit)
         assert harness.deliver(SHOWN).outcome is Delivered.RETRY
     assert harness.deliver(SHOWN).outcome is Delivered.DELIVERED
-    assert "<@U0BOB> looks after it" in message_text(harness.posted()[0])
+    assert "Acknowledged by <@U0BOB>" in message_text(harness.posted()[0])
 
 
-def test_a_picture_that_was_tried_before_is_looked_for(harness: NotifierHarness) -> None:
+def test_a_chart_from_an_earlier_attempt_is_found(harness: NotifierHarness) -> None:
     harness.deliver(CARD)
     harness.deliver(CHART)
     assert harness.deliver(CHART, was_tried=True).outcome is Delivered.DELIVERED
@@ -230,7 +230,7 @@ def test_a_picture_that_was_tried_before_is_looked_for(harness: NotifierHarness)
 
 @pytest.mark.parametrize("method", ["files.getUploadURLExternal", UPLOAD])
 @pytest.mark.parametrize("error", ["missing_scope", "unknown_method", "internal_error"])
-def test_if_slack_takes_no_picture_the_thread_goes_on_without_it(
+def test_if_slack_rejects_the_chart_the_thread_continues_without_it(
     harness: NotifierHarness, method: str, error: str
 ) -> None:
     harness.deliver(CARD)
@@ -248,21 +248,21 @@ def test_a_channel_without_the_bot_is_asked_once_to_invite_it(harness: NotifierH
     assert "`/invite @registrar`" in message_text(line)
 
 
-def test_a_connection_that_is_lost_holds_nothing_up(harness: NotifierHarness) -> None:
+def test_a_lost_connection_blocks_nothing(harness: NotifierHarness) -> None:
     harness.deliver(CARD)
     harness.slack.reset_before("files.getUploadURLExternal")
     assert harness.deliver(CHART).outcome is Delivered.DELIVERED
     assert harness.thread() == []
 
 
-def test_where_slack_wants_us_to_wait_the_picture_comes_later(harness: NotifierHarness) -> None:
+def test_a_rate_limited_chart_is_posted_later(harness: NotifierHarness) -> None:
     harness.deliver(CARD)
     harness.slack.rate_limit("files.getUploadURLExternal", 1)
     assert harness.deliver(CHART).outcome is Delivered.RETRY
     assert len(harness.thread()) == 0
 
 
-def test_without_readings_or_a_monitor_there_is_no_picture(harness: NotifierHarness) -> None:
+def test_without_readings_or_a_monitor_there_is_no_chart(harness: NotifierHarness) -> None:
     harness.deliver(CARD)
     with harness.ledger.write() as tx:
         tx.save_incident(replace(INCIDENT, monitors=("other",)))
@@ -274,12 +274,12 @@ def test_without_readings_or_a_monitor_there_is_no_picture(harness: NotifierHarn
     assert harness.thread() == []
 
 
-def test_a_picture_of_a_message_that_was_given_up_holds_nothing_up(harness: NotifierHarness) -> None:
+def test_a_chart_of_an_abandoned_message_blocks_nothing(harness: NotifierHarness) -> None:
     assert harness.deliver(CHART).outcome is Delivered.REFUSED
     assert harness.posted() == []
 
 
-def test_what_ended_it_is_linked_once_it_is_posted(harness: NotifierHarness) -> None:
+def test_the_cause_of_the_end_is_linked_once_it_is_posted(harness: NotifierHarness) -> None:
     cause = OutboxMessage(
         key="said:monitor:m4k7q:paused:1",
         lane="said:monitor:m4k7q:paused:1",
@@ -291,8 +291,8 @@ def test_what_ended_it_is_linked_once_it_is_posted(harness: NotifierHarness) -> 
     with harness.ledger.write() as tx:
         tx.add_message(cause)
     save(harness, resolved_at=NOW, resolution=say("Paused."), ending=IncidentEnding.PAUSED, ended_in=cause.lane)
-    assert harness.deliver(AGAIN).outcome is Delivered.RETRY  # it comes right after
-    harness.slack.advance(1)  # a channel takes one message a second
+    assert harness.deliver(AGAIN).outcome is Delivered.RETRY  # it's posted right after
+    harness.slack.advance(1)  # a channel accepts one message per second
     harness.deliver(cause)
     harness.deliver(AGAIN)
     card, told = harness.posted()
@@ -300,7 +300,7 @@ def test_what_ended_it_is_linked_once_it_is_posted(harness: NotifierHarness) -> 
     assert "|See the message>" in message_text(card)
 
 
-def test_a_cause_that_never_reached_slack_is_not_linked(harness: NotifierHarness) -> None:
+def test_a_cause_that_was_never_posted_is_not_linked(harness: NotifierHarness) -> None:
     harness.deliver(CARD)
     save(harness, resolved_at=NOW, resolution=say("Paused."), ending=IncidentEnding.PAUSED, ended_in="said:gone")
     harness.deliver(AGAIN)

@@ -19,7 +19,7 @@ DAY = timedelta(days=1)
 
 
 def usual_value(at: datetime) -> float:
-    """Return an accuracy that is lower at night, with noise that any machine makes the same of."""
+    """Return an accuracy that's lower at night, with noise that's the same on every machine."""
     night = 0.01 if at.hour < 6 else 0.0
     return 0.9 - night + 0.004 * ((at.toordinal() * 7919 + at.hour * 104_729 + at.minute * 613) % 997 / 997 - 0.5)
 
@@ -27,7 +27,7 @@ def usual_value(at: datetime) -> float:
 def record_measurements(
     bench: Bench, monitor: Monitor, span: timedelta, value: Callable[[datetime], float] = usual_value
 ) -> None:
-    """Let the time go by, with a check every five minutes that is written down as the service does it."""
+    """Advance the clock by `span`, and record a check every five minutes as the service does."""
     before = monitor_state(bench, monitor)
     with bench.ledger.read() as reading:
         term = bench.rollbacks.serving_periods(reading, "churn")[0]
@@ -58,7 +58,7 @@ def record_measurements(
 def measure_until(
     bench: Bench, monitor: Monitor, value: Callable[[datetime], float], until: timedelta
 ) -> timedelta | None:
-    """Check every five minutes and a half, the most that jitter makes of five; return after how long it failed."""
+    """Check every 5.5 minutes, the most that jitter makes of five; return how long it took to fail, or None."""
     began = bench.clock.now()
     while bench.clock.now() - began < until:
         bench.clock.advance(seconds=330)

@@ -1,4 +1,4 @@
-"""People who give commands about monitors."""
+"""Commands about monitors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ADD = "monitor add churn accuracy --source push --greater-than 0.85 --every 5m -
 
 
 class MonitorCommands:
-    """The service over a bench, and a backtest that says what a test wants."""
+    """The service on a bench, with a backtest whose result a test sets."""
 
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
@@ -49,7 +49,7 @@ class MonitorCommands:
         )
 
     def types(self, text: str, who: Caller = BOB) -> str:
-        """Do what was typed, and return the answer."""
+        """Execute the typed command and return the answer."""
         command = parse_command(text)
         assert command is not None
         service = self.service
@@ -59,11 +59,11 @@ class MonitorCommands:
         return str(dispatcher.execute(who, command, SLACK).answer)
 
     def find(self, name: str = "accuracy", model: str = "churn") -> Monitor:
-        """Return a monitor as it is now."""
+        """Return a monitor's current definition."""
         return self.service.find(model, name)
 
     def standing(self, monitor: Monitor) -> MonitorState:
-        """Return where a monitor stands."""
+        """Return a monitor's state."""
         with self.bench.ledger.read() as reading:
             return reading.monitor_state(monitor.id)
 
@@ -73,7 +73,7 @@ class MonitorCommands:
         return event
 
     def in_file(self, name: str = "accuracy", **fields: Any) -> Monitor:
-        """Write down a monitor of the policy file."""
+        """Add a monitor of the policy file."""
         fields = {"source": "push", "greater_than": 0.85} | fields
         rule = MonitorConfig.model_validate({"name": name} | fields)
         monitor = Monitor(id=f"f{name}", model="churn", rule=rule, created_at=self.bench.clock.now())
@@ -82,7 +82,7 @@ class MonitorCommands:
         return monitor
 
     def incident(self, **changes: Any) -> Incident:
-        """Open an incident of the monitor."""
+        """Open an incident about the monitor."""
         now = self.bench.clock.now()
         incident = Incident(
             id="i4k7q",
@@ -103,11 +103,11 @@ class MonitorCommands:
         return incident
 
     def incident_now(self) -> Incident:
-        """Return the incident as it is now."""
+        """Return the incident's current state."""
         return self.service.incident("i4k7q")[0]
 
     def measure(self, monitor: Monitor, slot: int = 1) -> None:
-        """Let it have been checked once."""
+        """Record one check of the monitor."""
         now = self.bench.clock.now()
         with self.bench.ledger.write() as tx:
             tx.claim_slots(slot_claims({(monitor.id, slot): now + timedelta(minutes=1)}, "here", now))
@@ -131,7 +131,7 @@ class MonitorCommands:
 
 @pytest.fixture
 def commands(bench: Bench) -> MonitorCommands:
-    """Return the service; the registry was looked at before."""
+    """Return the service after a first look at the registry."""
     bench.watch.poll()
     return MonitorCommands(bench)
 

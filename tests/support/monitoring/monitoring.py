@@ -1,4 +1,4 @@
-"""Monitors of a served version: adding one, letting it check, and what became of it."""
+"""Monitors of the version in Production: adding them, running checks, and reading the results."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def served(bench: Bench) -> Bench:
 
 
 def add_monitor(bench: Bench, name: str = "accuracy", model: str = "churn", **fields: Any) -> Monitor:
-    """Add a monitor of the policy file's kind, whose first check is due."""
+    """Add a monitor like those of the policy file, with its first check due."""
     rule = MonitorConfig(**{**QUICK, "name": name, **fields})
     monitor = Monitor(id=f"m-{model}-{name}", model=model, rule=rule, created_at=bench.clock.now())
     with bench.ledger.write() as tx:
@@ -54,7 +54,7 @@ def add_monitor(bench: Bench, name: str = "accuracy", model: str = "churn", **fi
 
 
 def check_values(bench: Bench, *values: float | None, query: str = "accuracy") -> None:
-    """Let the source have one value after the other, and have each checked; None is no value."""
+    """Give the source these values in turn, with a check after each; None means no value."""
     for value in values:
         bench.clock.advance(seconds=12)
         bench.sources.answers[query] = Answer() if value is None else Answer(points=[(bench.clock.now(), value)])
@@ -62,7 +62,7 @@ def check_values(bench: Bench, *values: float | None, query: str = "accuracy") -
 
 
 def tick(bench: Bench) -> int:
-    """Begin what is due, and wait until it is done."""
+    """Start the due checks, and wait until they're done."""
     begun = bench.monitoring.tick()
     for thread in threading.enumerate():
         if thread.name.startswith("checks of"):
@@ -89,7 +89,7 @@ def channel_texts(bench: Bench, kind: MessageKind = MessageKind.THREAD_REPLY) ->
 
 
 def put_into_production(bench: Bench, *models: str) -> None:
-    """Let models have a version in Production, for long enough."""
+    """Put a version of each model into Production, an hour ago."""
     for model in models:
         bench.registry.add_model(model, versions=[Stage.PRODUCTION])
         bench.registry.set_alias(model, "champion", 1)
@@ -113,7 +113,7 @@ HOURS: dict[str, Any] = {
 
 
 def record_history(bench: Bench, monitor: Monitor, values: Callable[[int], float], *, hours: float) -> None:
-    """Write down what the monitor measured of the version before, up to the promotion."""
+    """Record what the monitor measured with the previous version, up to the promotion."""
     with bench.ledger.read() as reading:
         served = bench.rollbacks.serving_periods(reading, "churn")
     now, before = served[0], served[1]
@@ -141,7 +141,7 @@ def record_history(bench: Bench, monitor: Monitor, values: Callable[[int], float
 
 
 def keep_measuring(bench: Bench, value: Callable[[int], float], *, minutes: int) -> None:
-    """Let the source have a value every minute, and have each checked."""
+    """Give the source a value every minute, with a check after each."""
     for at in range(minutes):
         bench.clock.advance(seconds=66)
         bench.sources.say("accuracy", (bench.clock.now(), value(at)))
@@ -149,7 +149,7 @@ def keep_measuring(bench: Bench, value: Callable[[int], float], *, minutes: int)
 
 
 def asked(bench: Bench) -> None:
-    """Have a monitor ask, and somebody press the button an hour later: then nothing is known any more."""
+    """Have a monitor ask and someone press the button an hour later, when cached results have expired."""
     add_monitor(bench, action="ask")
     check_values(bench, 0.5, 0.5)
     [incident] = incidents(bench)
@@ -159,7 +159,7 @@ def asked(bench: Bench) -> None:
 
 
 def act_during_check(bench: Bench, act: Callable[[], object]) -> None:
-    """Do it when the executor reads Production, after the verdict."""
+    """Call `act` when the executor reads Production, after the verdict."""
     real = bench.registry.version
 
     def version(name: str, number: int) -> Any:
@@ -167,5 +167,5 @@ def act_during_check(bench: Bench, act: Callable[[], object]) -> None:
         act()
         return real(name, number)
 
-    bench.fitness.problems("churn", 2, 4)  # known, so that the next reading is the executor's
+    bench.fitness.problems("churn", 2, 4)  # cached, so the next read is the executor's
     bench.registry.version = version  # type: ignore[method-assign]

@@ -1,4 +1,4 @@
-"""Monitors and rollbacks over any ledger and registry, with nobody but the executor behind them."""
+"""Monitors and rollbacks on any ledger and registry, with only the executor behind them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.support.registry.opened import opened, tracker_of
 
 BOB = Person("T1", "UBOB")
 POLICY = {"channel": "#ml-models", "max_auto": 1000, "models": {"*": {"production": {"approvers": [BOB.user]}}}}
-# As little as may be held back: the bound is 0.85, and what was measured last is what counts.
+# As few limits as possible: the bound is 0.85, and the last measurement counts.
 QUICK: dict[str, Any] = {
     "source": "push",
     "query": "accuracy",
@@ -48,7 +48,7 @@ QUICK: dict[str, Any] = {
 
 
 class MonitoringHarness:
-    """The services. What is said of a model is said of `churn`, unless another one is named."""
+    """The services. The model is `churn` unless another one is passed."""
 
     def __init__(self, ledger: Ledger, registry: ModelRegistry) -> None:
         self.ledger, self.registry = ledger, registry
@@ -74,7 +74,7 @@ class MonitoringHarness:
         )
 
     def serves(self, version: int, *, since: datetime, model: str = "churn") -> None:
-        """Have it in the history that a version took Production then; the registry is only read."""
+        """Record in the history that a version has been in Production since then; the registry is only read."""
         move = Transition(
             id=f"{model}:{version}:{since.isoformat()}",
             kind=TransitionKind.PROMOTION,
@@ -93,7 +93,7 @@ class MonitoringHarness:
             tx.add_transition(move)
 
     def roll_back(self, model: str = "churn") -> None:
-        """Write down the rollback that a person asks for; it is not made yet."""
+        """Record a rollback that a person requested; it isn't executed yet."""
         command = build_command(Rollback, {"model": model, "reason": "accuracy fell"})
         ask = QueuedCommand(id=short_id(), caller=BOB, command={"verb": "rollback"}, where="C1", at=datetime.now(UTC))
         with self.ledger.write() as tx:
@@ -101,7 +101,7 @@ class MonitoringHarness:
         self.rollbacks.roll_back(ask, command)
 
     def monitor(self, name: str, model: str = "churn", **fields: Any) -> str:
-        """Add an armed monitor that is due, and return its id."""
+        """Add an armed monitor with a check due, and return its id."""
         now = datetime.now(UTC)
         rule = MonitorConfig(**{**QUICK, "name": name, **fields})
         monitor = Monitor(id=f"m-{model}-{name}", model=model, rule=rule, created_at=now)
@@ -111,7 +111,7 @@ class MonitoringHarness:
         return monitor.id
 
     def reads(self, value: float, model: str = "churn", metric: str = "accuracy") -> None:
-        """Have a reading of the metric that was made just now."""
+        """Push a reading of the metric, measured just now."""
         now = datetime.now(UTC)
         pushed = PushedReading(
             source="push",
@@ -127,6 +127,6 @@ class MonitoringHarness:
             tx.add_readings([pushed])
 
     def standing(self, monitor: str) -> MonitorState:
-        """Return where a monitor stands."""
+        """Return a monitor's state."""
         with self.ledger.read() as reading:
             return reading.monitor_state(monitor)

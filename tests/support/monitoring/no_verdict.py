@@ -1,4 +1,4 @@
-"""Monitors that cannot judge."""
+"""Monitors that can't judge."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bot.services.monitoring import evaluation
 from tests.support.monitoring.monitoring import HOURS, tick
 from tests.support.services.bench import Bench
 
-# Windows of ten minutes, a check a minute: a week lasts seven hours.
+# Ten-minute windows and a check per minute, so a baseline's week takes seven hours.
 BLOCKS: dict[str, Any] = HOURS | {"min_points": 1, "action": "notify"}
 
 
@@ -24,7 +24,7 @@ WHY = "The baseline is gone."
 
 
 def measure_minutes(bench: Bench, says: str, query: str = "accuracy") -> None:
-    """Let a minute and a check pass for each letter: `+` has a reading as good as usual, `.` none, `!` an error."""
+    """Run a check a minute, one per letter: `+` has a usual reading, `.` none, and `!` an error."""
     for at, letter in enumerate(says):
         bench.clock.advance(seconds=66)
         answers = {
@@ -38,7 +38,7 @@ def measure_minutes(bench: Bench, says: str, query: str = "accuracy") -> None:
 
 @pytest.fixture
 def rule(monkeypatch: pytest.MonkeyPatch) -> dict[str, RuleResult | Exception]:
-    """Return what the rules of monitors say, by name: set one, and its rule says or raises that."""
+    """Return the results of rules by monitor name: set one, and its rule returns or raises it."""
     said: dict[str, RuleResult | Exception] = {}
 
     def judge(monitor: Monitor, *more: Any) -> RuleResult | None:

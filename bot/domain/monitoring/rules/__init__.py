@@ -1,1 +1,1 @@
-"""How values are judged: aggregation, baselines, statistics."""
+"""How values are evaluated: aggregation, baselines, statistics."""

@@ -1,4 +1,4 @@
-"""From a source's answer to one value, without invalid points; or why there's none. Pure."""
+"""Turns a source's answer into one value, ignoring invalid points, or into the reason why there's none. Pure."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from bot.domain.core.sentence import Sentence, say
 from bot.domain.monitoring.readings import Answer, CheckOutcome, CountPoint, Point, Reading
 from bot.domain.policy.monitor_config import COUNT_AGGREGATES, MonitorConfig
 
-MAX_CLOCK_SKEW = timedelta(seconds=60)  # how far another machine's clock may go before ours
-COUNT_TOLERANCE = 1e-9  # of a total, by which a count may lie above it: sums of floating-point numbers
+MAX_CLOCK_SKEW = timedelta(seconds=60)  # how far another machine's clock can be ahead of this one's
+COUNT_TOLERANCE = 1e-9  # share of a total by which a count can exceed it: sums of floating-point numbers aren't exact
 
 
 class PointFault(StrEnum):
-    """Why a point doesn't count, in the words after its number."""
+    """Why points don't count, worded to follow their number: `3 in the future`."""
 
-    NOT_A_NUMBER = "no number"
+    NOT_A_NUMBER = "not a number"
     NOT_FINITE = "NaN or infinite"
     WITHOUT_TOTAL = "without a total"
     OUTSIDE_TOTAL = "not between 0 and the total"
-    WITHOUT_TIME_ZONE = "without a time and its zone"
+    WITHOUT_TIME_ZONE = "without a timestamp and time zone"
     ZERO_TOTAL = "0 of 0"
-    FROM_THE_FUTURE = "from the future"
-    AFTER_SPAN = "later than what is looked at"
-    BEFORE_SPAN = "from before what is looked at"
+    FROM_THE_FUTURE = "in the future"
+    AFTER_SPAN = "after the time range"
+    BEFORE_SPAN = "before the time range"
 
 
 def measure(
@@ -42,11 +42,12 @@ def measure(
     now: datetime,
     newest_seen: datetime | None = None,
 ) -> Reading:
-    """Return the value of an answer by the rule's aggregate, or why there's none.
+    """Return the value of an answer according to the rule's aggregate, or why there's none.
 
-    Points count after `since` and up to `until`, a minute of another clock granted; those of a timeless answer always.
-    Of several of one moment the first counts. Those up to `newest_seen`, the newest one that a check before has seen,
-    are not `fresh`. Counts are added up: their value is how many of all. Never raises; the value of an OK is finite.
+    Points count if they're after `since` and no later than `until`, plus a minute for another machine's clock; points
+    of a timeless answer always count. Of several points at the same time, the first one counts. Points up to
+    `newest_seen`, the newest one that an earlier check saw, aren't `fresh`. The value of counts is a proportion. Never
+    raise; if the outcome is OK, the value is finite.
     """
     if answer.outcome is not CheckOutcome.OK:
         return Reading(outcome=answer.outcome, why=answer.why)
@@ -57,17 +58,15 @@ def measure(
         return _no_data(_no_readings_reason(faults))
     newest = points[-1][0]
     if not answer.is_timeless and until - newest > rule.max_reading_age:
-        return _no_data(say("The newest reading is from {at}.", at=newest.astimezone(UTC)), newest)
+        return _no_data(say("The newest reading is too old: {at}.", at=newest.astimezone(UTC)), newest)
     if len(points[0]) == 3 and rule.effective_aggregate not in COUNT_AGGREGATES:
-        why = say(
-            "The readings are counts, which have no {reckons}. Use mean or last.", reckons=rule.effective_aggregate
-        )
+        why = say("Can't compute the {reckons} of counts. Use mean or last.", reckons=rule.effective_aggregate)
         return Reading(outcome=CheckOutcome.ERROR, why=why)
     if rule.effective_aggregate == "rate" and len(points) < 2:
-        return _no_data(say("A rate needs two readings, and there is one."), newest)
+        return _no_data(say("A rate needs two readings, but there's only one."), newest)
     value, total = aggregate(points, rule.effective_aggregate)
     if not math.isfinite(value):
-        return _no_data(say("The readings are too large to be reckoned with."), newest)
+        return _no_data(say("The readings are too large to compute a value."), newest)
     fresh = sum(answer.is_timeless or newest_seen is None or point[0] > newest_seen for point in points)
     return Reading(value=value, total=total, points=len(points), fresh=fresh, newest=newest)
 
@@ -75,10 +74,10 @@ def measure(
 def usable_points(
     points: Sequence[Point | CountPoint], rule: MonitorConfig, time_fault: Callable[[datetime], PointFault | None]
 ) -> tuple[list[Point | CountPoint], Counter[PointFault]]:
-    """Return the points that count, oldest first and one of a moment, and how many of the others have which fault.
+    """Return the points that count, oldest first, one for each time, and how many of the others have each fault.
 
-    Either all of them are values, or all are counts out of more than 0: beside counts, and where the rule asks for
-    them, a mere value says nothing. `time_fault` says what is wrong with a time that has its zone.
+    Either all of them are plain values, or all are counts with a total above 0: a plain value doesn't count next to
+    counts, or if the rule needs counts. `time_fault` returns what's wrong with a time that has a time zone.
     """
     usable: dict[datetime, Point | CountPoint] = {}
     faults: Counter[PointFault] = Counter()
@@ -105,10 +104,10 @@ def usable_points(
 
 
 def aggregate(points: Sequence[Point | CountPoint], method: str) -> tuple[float, float | None]:
-    """Return what the points, oldest first, come to: `mean`, `last`, `rate`, or `p50` to `p99`; and the total.
+    """Return the `mean`, `last`, `rate`, or `p50` to `p99` of the points, oldest first, and the total.
 
-    The mean of counts is Σk/Σn. They have no `rate` and no percentiles: NaN. `rate` is
-    what a counter grew a second; where it falls, it started over. Not finite where numbers are too large.
+    The mean of counts is Σk/Σn; their `rate` and percentiles are NaN. `rate` is a counter's growth per second; if the
+    counter falls, it was reset. The result isn't finite if the numbers are too large.
     """
     figures = np.array([point[1:] for point in points], dtype=float)
     values = figures[:, 0]
@@ -128,7 +127,7 @@ def aggregate(points: Sequence[Point | CountPoint], method: str) -> tuple[float,
 
 
 def _check_figures(figures: Sequence[object]) -> tuple[float] | tuple[float, float] | PointFault:
-    """Return a value, or a count and its total, as finite numbers; or what is wrong: plug-ins can send anything."""
+    """Return a value, or a count and its total, as finite numbers, or what's wrong with them: plugins send anything."""
     checked = []
     for figure in figures[:2]:
         if isinstance(figure, bool) or not isinstance(figure, Real):
@@ -161,11 +160,11 @@ def _time_fault(at: datetime, since: datetime, until: datetime, now: datetime) -
 
 def _no_readings_reason(faults: Counter[PointFault]) -> Sentence:
     if not faults:
-        return say("There are no readings.")
+        return say("No readings.")
     if faults[PointFault.ZERO_TOTAL]:
         return say("Nothing was counted: 0 of 0.")
     parts = [say("{n} {what}", n=count, what=fault.value) for fault, count in faults.most_common()]
-    return say("There are no readings that count: {parts}.", parts=parts)
+    return say("No usable readings: {parts}.", parts=parts)
 
 
 def _no_data(why: Sentence, newest: datetime | None = None) -> Reading:

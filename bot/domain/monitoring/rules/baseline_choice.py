@@ -17,15 +17,15 @@ from bot.domain.monitoring.rules.evaluation import RuleInput, unusable_baseline_
 from bot.domain.monitoring.rules.time_series import TimeSeries
 from bot.domain.policy.monitor_config import MonitorConfig
 
-SLOTS_PER_DAY = 24  # of a day, if windows aren't compared
-RATCHET_DAYS = 14  # days without a failure after which a baseline may get better
+SLOTS_PER_DAY = 24  # if windows aren't compared
+RATCHET_DAYS = 14  # days without a failure after which a baseline can improve
 BaselineLookup = Callable[
     [datetime], tuple[Baseline, Sentence | None]
-]  # what a block that begins then is compared with, and a remark
+]  # from a block's start to the block's baseline and a remark
 
 
 def baseline_key(rule: MonitorConfig, measured_from: int) -> str:
-    """Return the settings that a frozen baseline depends on besides its term; if they change, it's made again."""
+    """Return the settings that a frozen baseline depends on besides its term; if they change, it's rebuilt."""
     window = f" {rule.window.total_seconds():g}" if rule.kind.compares_windows else ""
     delay = f" -{rule.label_delay.total_seconds():g}" if rule.label_delay else ""
     return f"{measured_from} {rule.rule} {rule.history.total_seconds():g}{window}{delay}"
@@ -39,8 +39,8 @@ def baseline_span(rule: MonitorConfig, term: ProductionTerm) -> tuple[datetime, 
 def summarize_for_rule(rule: MonitorConfig, term: ProductionTerm, points: TimeSeries) -> Baseline:
     """Return the baseline of these readings for the rule.
 
-    Where windows are compared, it's cut like the blocks of the term; otherwise into hours of the day (UTC), or into
-    days where readings come less often.
+    If the rule compares windows, it's cut into blocks like the term; otherwise into hours of the day (UTC), or into
+    days if readings are less frequent.
     """
     history, points = rule.history.total_seconds(), by_prediction_time(rule, points)
     if rule.kind.compares_windows:
@@ -53,12 +53,12 @@ def summarize_for_rule(rule: MonitorConfig, term: ProductionTerm, points: TimeSe
 
 
 def by_prediction_time(rule: MonitorConfig, points: TimeSeries) -> TimeSeries:
-    """Return the readings at the times of the predictions, whose labels came later; weekends depend on these times."""
+    """Return the readings at the times of their predictions, since labels come later; weekends depend on those."""
     return TimeSeries(points.at - rule.label_delay.total_seconds(), points.value, points.total)
 
 
 def has_enough_history(rule: MonitorConfig, baseline: Baseline) -> bool:
-    """Tell whether a baseline covers as much as the rule needs."""
+    """Tell whether a baseline covers as much time as the rule needs."""
     return baseline.covers >= MIN_COVERAGE * rule.history.total_seconds()
 
 
@@ -97,12 +97,12 @@ def _summarize_own_days(inputs: RuleInput, until: datetime) -> Baseline:
 
 
 def _own_days_since(rule: MonitorConfig, term: ProductionTerm, until: datetime) -> datetime:
-    """Return when the version's own days begin to count."""
+    """Return the time from which the version's own days count."""
     return max(term.since, until - timedelta(seconds=lookback(rule.history.total_seconds())))
 
 
 def _can_replace(rule: MonitorConfig, candidate: Baseline, current: Baseline) -> bool:
-    """Tell whether a version's own days are better than its baseline, and good enough to judge by."""
+    """Tell whether a version's own days are better than its baseline and usable as one."""
     is_higher, history = rule.higher_is_better, rule.history.total_seconds()
     return unusable_baseline_reason(candidate, history, rule.min_effect, is_higher) is None and is_better(
         candidate, current, is_higher, rule.min_effect
@@ -125,8 +125,8 @@ def _baseline_at_slot(
 ) -> tuple[Baseline, Sentence | None]:
     """Return the baseline for the block that begins at `start`, and a remark about it.
 
-    Where too little was measured before the term, at all or at these hours, it's the version's own past days; where
-    those are too few as well, what there is to say is why, and from when on it judges.
+    If too little was measured before the term, in total or at these hours, it's the version's own past days. If those
+    are too few as well, the remark says why, and when evaluation starts.
     """
     rule = inputs.rule
     if preferred is not None and has_enough_history(rule, preferred) and has_slot(rule, preferred, start):
@@ -142,11 +142,11 @@ def _own_days_remark(
     rule, term = inputs.rule, inputs.term
     before = None if earlier is None else earlier_data_remark(inputs, earlier)
     if has_enough_history(rule, own_baseline):
-        return before and say("{before}, so this compares with its own past days.", before=before)
+        return before and say("{before}, so it's compared with its own past days.", before=before)
     own = inputs.history.readings(_own_days_since(rule, term, start), start)
     is_daily = rule.kind.summarizes_daily and (earlier is None or not has_enough_history(rule, earlier))
     return say(
-        "{whose} past days cover {covers} of the {needed} needed. It judges from {at}.",
+        "{whose} past days cover {covers} of the {needed} needed. Evaluation starts at {at}.",
         whose=say("{before}, and its own", before=before) if before else say("{v}'s", v=_version_code(term)),
         covers=_show_seconds(own_baseline.covers),
         needed=format_duration(rule.history),
@@ -155,7 +155,7 @@ def _own_days_remark(
 
 
 def earlier_data_remark(inputs: RuleInput, earlier: Baseline) -> Sentence:
-    """Return how little data there is from before a term; readings of blocked versions or other queries don't count."""
+    """Return a remark on how little data there is from before a term, without blocked versions and other queries."""
     v = _version_code(inputs.term)
     if has_enough_history(inputs.rule, earlier):
         return say("Before {v}, too few windows at this time of day were complete", v=v)
@@ -175,7 +175,7 @@ def _show_seconds(seconds: float) -> str:
 def _judging_starts_at(
     rule: MonitorConfig, term: ProductionTerm, own_readings: TimeSeries, start: datetime, *, is_daily: bool
 ) -> datetime:
-    """Return when the first block ends that has enough of the version's own history before it.
+    """Return the end of the first block that has enough of the version's own history before it.
 
     `is_daily`: its own days are summarized after each full day, not at every block.
     """
@@ -183,13 +183,13 @@ def _judging_starts_at(
     enough = first + MIN_COVERAGE * rule.history
     if is_daily:
         enough = term.since - (term.since - enough) // rule.baseline_day * rule.baseline_day
-    later = start + rule.window  # this block can't, however old its past is
+    later = start + rule.window  # this block can't have enough, no matter how long its history is
     number = count_complete_blocks(rule, term.since, max(enough, later))
     while block_bounds(rule, term.since, number)[0] < max(enough, later):
         number += 1
     before = block_bounds(rule, term.since, number - 1) if number else None
     if is_daily and before is not None and before[0] >= later and before[1] >= enough:
-        return before[1]  # it ends together with the day
+        return before[1]  # it ends with the day
     return block_bounds(rule, term.since, number)[1]
 
 
@@ -199,8 +199,8 @@ def _judging_starts_at(
 def last_block(rule: MonitorConfig, since: datetime, now: datetime) -> tuple[datetime, datetime] | None:
     """Return the start and end of the last complete block of a term that began at `since`; None before the first.
 
-    Blocks begin with the term and again with each period: a day, or as many whole days as a block needs. What is left
-    of a period that is no whole number of blocks belongs to none.
+    Blocks begin with the term and again with each period: a day, or as many whole days as a block needs. If a
+    period isn't a whole number of blocks, the rest of it belongs to no block.
     """
     count = count_complete_blocks(rule, since, now)
     return block_bounds(rule, since, count - 1) if count else None

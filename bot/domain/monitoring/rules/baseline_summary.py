@@ -42,7 +42,7 @@ from bot.domain.monitoring.rules.time_series import (
     winsorize,
 )
 
-SMOOTHING_LIMIT = 2.0  # standard errors by which a time of day may differ from its neighbors and still be smoothed
+SMOOTHING_LIMIT = 2.0  # standard errors by which a time of day can differ from its neighbors and still be smoothed
 NOISE_MARGIN = 1.8  # standard errors of the noise that are added to it
 RECURRING_LIMIT = (
     2.5  # times the spread: how far off a mean must be, on most days or weekly, to be normal for the metric
@@ -51,15 +51,15 @@ NOISE_FACTOR_LIMIT = 3.0  # standard errors by which a time of day must be noisi
 
 
 def lookback(history: float) -> float:
-    """Return how many seconds a baseline covers if there are as many: 21 days, or as much as it needs."""
+    """Return how many seconds a baseline covers at most: 21 days, or as much as it needs."""
     return max(history, MAX_DAYS * day_length(history))
 
 
 def summarize(points: TimeSeries, *, start: float, window: float, history: float) -> Baseline:
     """Return a baseline's summary, for blocks of `window` seconds, one of which begins at `start`.
 
-    `history` is how many seconds of readings a comparison needs; it says how long a day is (`day_length`). Readings
-    that are too few for a comparison are summarized, too: the rules say that they can't judge.
+    `history` is how many seconds of readings a comparison needs; it says how long a day is (`day_length`). Too few
+    readings for a comparison are summarized, too; the rules then report that they can't reach a verdict.
     """
     day = day_length(history)
     weekend = NO_WEEKEND_EFFECT
@@ -68,7 +68,7 @@ def summarize(points: TimeSeries, *, start: float, window: float, history: float
         weekend = estimate_weekend_effect(hours.grid, weekend_fraction(hours.starts, HOUR))
     level = TimeSeries(points.at, points.value - weekend.offset * weekend_fraction(points.at, 0))
     cut = _cut_into_blocks(level, start, window, day)
-    reach = round(day / 24 / window)  # smoothed over the blocks within an hour, or within the 24th of a short day
+    reach = round(day / 24 / window)  # smoothed over the blocks within an hour, or within 1/24 of a short day
     baseline = estimate_baseline(
         cut.grid, reach=reach, points=cut.points, cells=cut.cells, size=cut.size, weekend=weekend
     )
@@ -76,7 +76,7 @@ def summarize(points: TimeSeries, *, start: float, window: float, history: float
         np.floor((level.at - start) % period_length(window, day) / window).astype(np.int64), len(baseline.same) - 1
     )
     apart = level.value - baseline.expected[slots]
-    apart = np.where(np.abs(apart) > ROUNDING * np.abs(level.value), apart, 0.0)  # rounding resembles itself
+    apart = np.where(np.abs(apart) > ROUNDING * np.abs(level.value), apart, 0.0)  # rounding errors are correlated
     filled = baseline.days[baseline.days > 0]
     spread = measure_variability(
         level.at,
@@ -123,18 +123,18 @@ class _BlockGrid:
     grid: Floats  # (days, slots): the blocks' means
     starts: Floats  # (days, slots): when each begins
     size: float  # the usual number of readings of a block
-    points: Floats  # the readings that lie in blocks
+    points: Floats  # the readings in blocks
     cells: Ints  # the block of each
 
 
 def _cut_into_blocks(points: TimeSeries, start: float, window: float, day: float) -> _BlockGrid:
-    """Cut readings into blocks of `window` seconds, so that the first time of day is the one of `start`."""
+    """Cut readings into blocks of `window` seconds, so that the first time of day is that of `start`."""
     period = period_length(window, day)
     per_day = max(int(period / window + 1e-9), 1)
     which = np.floor((points.at - start) / period)
     slot = np.floor((points.at - start - which * period) / window)
-    slot = np.clip(slot, 0, per_day).astype(np.int64)  # rounding puts a reading at its day's very start before it
-    in_complete_block = slot < per_day  # what is left of a day that is no multiple of the window belongs to no block
+    slot = np.clip(slot, 0, per_day).astype(np.int64)  # rounding can move a day's first reading out of it
+    in_complete_block = slot < per_day  # if a day isn't a multiple of the window, the rest belongs to no block
     first = float(which[0]) if len(which) else 0.0
     cells = ((which - first).astype(np.int64) * per_day + slot)[in_complete_block]
     values = points.value[in_complete_block]
@@ -157,7 +157,7 @@ class Variability:
     spread: tuple[float, ...]
     sizes: tuple[float, ...]
     steps: tuple[float, ...]
-    means: tuple[Floats, ...]  # by length: the mean residual up to each reading, NaN where there are too few
+    means: tuple[Floats, ...]  # by length: the mean residual up to each reading, NaN if there are too few
 
 
 def measure_variability(
@@ -272,24 +272,24 @@ def estimate_baseline(
     size: float = 1.0,
     weekend: WeekendEffect = NO_WEEKEND_EFFECT,
 ) -> BaselineArrays:
-    """Return what a baseline says of its blocks.
+    """Return the means and noise of a baseline's blocks.
 
-    `grid` (…, days, slots) has the blocks' means, NaN where one is missing; weekends are leveled already, by `weekend`.
-    What is expected is smoothed over so many neighbors as `reach` says. Incidents are pulled in first
-    (`winsorize_blocks`). The noise is measured twice, and the larger is taken, since each has a weakness:
+    `grid` (…, days, slots) has the blocks' means, NaN if one is missing, with weekends already leveled by `weekend`.
+    The expected values are smoothed over `reach` neighbors on each side. Incidents are pulled in first
+    (`winsorize_blocks`). The noise is measured in two ways, each with a weakness, and the larger one counts:
 
     - From the blocks: s², pooled over the times of day (a one-way analysis of variance, so each time of day costs a
-      degree of freedom), times (1+ρ)/(1−ρ) with ρ the correlation of neighbors: the long-run variance of an AR(1)
-      series, i.e. what the mean of many blocks would have. It holds for noise of every shape, but there are few
+      degree of freedom), times (1+ρ)/(1−ρ), with ρ the correlation of neighbors. That's the long-run variance of an
+      AR(1) series, i.e. what the mean of many blocks would have. It's valid for noise of any shape, but there are few
       blocks.
     - From the single `points` (…, n), of which `size` make up a block: σ²·(1+φ)/(1−φ)/size, with φ their lag-1
-      correlation. There are many, but noise may be of another shape than AR(1). `cells` (n) has the block of each, as
-      an index into the grid laid flat. Taking away the mean of the same hours takes s²/days from their variance and
-      from their covariance; it is added again.
+      correlation. There are many points, but the noise may not be AR(1). `cells` (n) has the block of each, as an index
+      into the flattened grid. Subtracting the mean of the same hours reduces their variance and covariance by s²/days,
+      which is added again.
 
-    Neighbors that resemble each other are worth less than independent ones: the degrees of freedom ν are those of
-    Bartlett, times (1−ρ²)/(1+ρ²). The noise is taken `NOISE_MARGIN` standard errors of itself higher, 1/√(2ν) of it:
-    what acts without a cause does so after a baseline that was quieter than usual.
+    Correlated neighbors are worth less than independent ones: the degrees of freedom ν are multiplied by
+    (1−ρ²)/(1+ρ²) (Bartlett). The noise is raised by `NOISE_MARGIN` of its standard errors, each 1/√(2ν) of it, since
+    false rollbacks happen after a baseline that was quieter than usual.
     """
     grid = winsorize_blocks(grid)
     is_present = ~np.isnan(grid)
@@ -318,11 +318,11 @@ def estimate_baseline(
 
 
 def estimate_weekend_effect(grid: Floats, on_weekend: Floats) -> WeekendEffect:
-    """Return what levels the weekends of hourly means (…, days, slots), of which `on_weekend` says which are a weekend.
+    """Return the offset that levels the weekends of hourly means (…, days, slots); `on_weekend` says which those are.
 
-    The offset is the mean of the weekends' hours, each beside the median of the weekdays' at its time of day, with
-    those beyond `OUTLIER_LIMIT` pulled in: an incident on one Saturday is no weekend. Where there is no weekend or
-    nothing else, there is nothing to level.
+    The offset is the mean difference between the weekends' hours and the weekdays' median at the same time of day.
+    Differences beyond `OUTLIER_LIMIT` are pulled in, since an incident on one Saturday isn't a weekend effect. With
+    only weekends or only weekdays, nothing is leveled.
     """
     apart = grid - nan_median(np.where(on_weekend == 0, grid, nan), -2)[..., None, :]
     free = np.where(on_weekend == 1, apart, nan).reshape(*grid.shape[:-2], -1)
@@ -339,11 +339,11 @@ def estimate_weekend_effect(grid: Floats, on_weekend: Floats) -> WeekendEffect:
 def winsorize_blocks(grid: Floats) -> Floats:
     """Return blocks (…, days, slots) with incidents pulled in: winsorized by time of day.
 
-    A block farther than `OUTLIER_LIMIT` robust standard deviations from the median at its time of day counts as if it
-    were just there. The deviations of all times of day are pooled, as the noise is, since a time of day alone has few
-    days; the median of D values takes 1/D of the variance with it. What came back at the same hour a week before or
-    after, at least half as far away, is no incident but the week's own shape, and stays: nothing but noise that is too
-    small makes a monitor act without a cause. Where more than half of the blocks are equal, nothing is pulled in.
+    A block farther than `OUTLIER_LIMIT` robust standard deviations from the median at its time of day is moved to that
+    distance. The deviations of all times of day are pooled, like the noise, since one time of day has few days; the
+    median of D values absorbs 1/D of the variance. A deviation that recurs at the same hour a week before or after, at
+    least half as far away, isn't an incident but a weekly pattern, and stays, since underestimated noise causes false
+    rollbacks. If more than half of the blocks are equal, nothing is pulled in.
     """
     days = grid.shape[-2]
     if days < 2:
@@ -359,7 +359,7 @@ def winsorize_blocks(grid: Floats) -> Floats:
         later = np.zeros_like(apart)
         later[..., :-BASELINE_DAYS, :] = np.nan_to_num(apart[..., BASELINE_DAYS:, :])
         sign = np.sign(apart)
-        half = np.maximum(np.abs(apart), far) / 2  # noise that happens to lie on the same side is no return
+        half = np.maximum(np.abs(apart), far) / 2  # noise that happens to be on the same side isn't a recurrence
         is_far &= ~((sign * week > half) | (sign * later > half))
     return np.where(is_far, center + np.clip(apart, -far, far), grid)
 
@@ -367,10 +367,9 @@ def winsorize_blocks(grid: Floats) -> Floats:
 def smooth_over_slots(same: Floats, days: Floats, noise: Floats, reach: int) -> tuple[Floats, Floats]:
     """Return the means of the times of day smoothed around the clock, and how many blocks each is then worth.
 
-    The weights are a triangle over so many neighbors on each side as `reach` says: ¼ ½ ¼ with one. Weights w and days D
-    make a mean worth 1 ÷ Σ(w²/D) blocks: seven days of one-hour blocks are worth 19. A time of day that differs from
-    its neighbors by more than `SMOOTHING_LIMIT` times what the noise explains keeps its own mean: a nightly batch stays
-    where it is.
+    The weights are a triangle over `reach` neighbors on each side: ¼ ½ ¼ for one. Weights w and days D make a mean
+    worth 1 ÷ Σ(w²/D) blocks: seven days of one-hour blocks are worth 19. A time of day that differs from its neighbors
+    by more than `SMOOTHING_LIMIT` times what noise explains, such as that of a nightly batch, keeps its own mean.
     """
     has_days = days > 0
     weights = np.convolve(np.ones(reach + 1), np.ones(reach + 1))

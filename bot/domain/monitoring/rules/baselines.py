@@ -1,13 +1,13 @@
 """What's normal for a metric: the readings of a baseline, summarized by time of day. Pure; nothing here reads a clock.
 
-A verdict that moves Production may come from noise only once in years, so the noise is measured, not assumed: the
-baseline is cut into blocks as long as the one that is judged, and what blocks at the same time of day differ by among
-themselves is the noise. An old incident must not pass for noise, or a monitor would be blind after it: blocks far from
-the others at their time of day are pulled in. Weekends are leveled by one offset. docs/decisions/0016 and 0035 have
-what else was tried, and docs/rules.md what it comes to.
+Noise can cause a verdict that rolls Production back only once in years, so it's measured, not assumed. The baseline is
+cut into blocks as long as the evaluated one, and the noise is how much blocks at the same time of day differ. An old
+incident must not count as noise, or a monitor would miss failures after it, so blocks far from the others at their time
+of day are pulled in. Weekends are leveled by one offset. docs/decisions/0016 and 0035 list the alternatives that were
+tried, and docs/rules.md has the results.
 
-`arrays` takes any number of series at once: series lie along the first axes, so that `make bench-rules` plays thousands
-of months through it.
+`arrays` works for any number of series at once, along the first axes, so `make bench-rules` can run thousands of months
+through it.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ import numpy as np
 from bot.domain.monitoring.rules.time_series import DAY, Floats, Ints, TimeSeries
 from bot.domain.policy.effect_size import MinimumEffect
 
-BASELINE_DAYS = 7  # of a baseline: every day of the week once
+BASELINE_DAYS = 7  # days that a baseline needs: every day of the week once
 MIN_BASELINE_SECONDS = BASELINE_DAYS * DAY
-MAX_DAYS = 3 * BASELINE_DAYS  # of a baseline, where there are so many: weekends need two or three
+MAX_DAYS = 3 * BASELINE_DAYS  # the most days of a baseline: weekends need two or three
 MIN_COVERAGE = (
-    0.99  # of the days a baseline must cover: checks have jitter, and the first one is never at the very start
+    0.99  # share of its days that a baseline must cover: checks have jitter, and the first is never at the very start
 )
-MIN_DAYS = 5  # of those, at the hours that are judged: an outage on one day must not end the comparison
-MIN_BLOCK_FILL = 0.5  # of the usual number of readings: a block with fewer is incomplete and says nothing
+MIN_DAYS = 5  # days with readings at the evaluated hours: an outage on one day must not end the comparison
+MIN_BLOCK_FILL = 0.5  # share of the usual number of readings; a block with fewer is incomplete and isn't used
 SCAN_WINDOWS = (
     0.5,
     1.0,
     2.0,
     4.0,
     8.0,
-)  # windows: the lengths of the means that a scan looks at (bot/domain/monitoring/rules/scans.py)
+)  # the lengths of a scan's means, in windows (bot/domain/monitoring/rules/scans.py)
 ONE_WINDOW_INDEX = SCAN_WINDOWS.index(1.0)
-SPARSE_COUNT = 5.0  # of the rarer of two outcomes: counts with fewer in a usual reading are sparse
-STUCK_NOISE_SHARE = 0.1  # of the noise that was there before: with less, a version isn't really being measured
-FIRST_SATURDAY = 2 * DAY  # of the first week of 1970, which began on a Thursday
+SPARSE_COUNT = 5.0  # counts are sparse if a usual reading has fewer cases of the rarer outcome
+STUCK_NOISE_SHARE = 0.1  # share of the earlier noise; with less, a version isn't really being measured
+FIRST_SATURDAY = 2 * DAY  # since the epoch: 1 January 1970 was a Thursday
 
 
 @dataclass(frozen=True, kw_only=True)
 class Baseline:
-    """What a metric's readings were like, by time of day: all that the rules need of them. Times are seconds in UTC.
+    """What a metric's readings were like by time of day: everything the rules need. Times are in seconds, UTC.
 
     A period is cut into blocks of `window` seconds that begin at `start`; a period is a day, or as many whole days as a
     block needs. A monitor with a shorter history (a demo's) has shorter days. Means, noise, and `weekend` are in the
@@ -54,30 +54,30 @@ class Baseline:
     """
 
     covers: float  # seconds of readings
-    start: float  # when a block of the first time of day begins, on any day
+    start: float  # when a block of the first time of day begins, on any one day
     window: float
     day: float  # seconds that count as a day
     size: float  # the usual number of readings of a block
-    low: float  # the readings lie between these two, but for one in a hundred at each end
+    low: float  # `low` to `high` has all readings except the most extreme 1% at each end
     high: float
     weekend: float  # by how much blocks on Saturdays and Sundays are higher
     weekend_worth: (
-        float  # how many independent blocks have a mean as certain as that; infinite where nothing is leveled
+        float  # how many independent blocks have a mean as certain as the offset; infinite if nothing is leveled
     )
-    same: tuple[float, ...]  # by time of day: the mean of the blocks; NaN where there is none
+    same: tuple[float, ...]  # by time of day: the mean of the blocks; NaN if there are none
     days: tuple[float, ...]  # how many blocks
     expected: tuple[float, ...]  # the same, smoothed
     worth: tuple[float, ...]  # how many independent blocks have a mean as certain as that
-    noise: float  # the standard deviation of a block, in the long run
+    noise: float  # the long-run standard deviation of a block
     degrees: float  # how many independent blocks `noise` was estimated from
-    # About single readings and, by the lengths in `SCANNED`, their means; a baseline from before scans has none.
+    # About single readings and, by the lengths in `SCAN_WINDOWS`, their means; a baseline from before scans has none.
     spacing: float = 0.0  # the usual seconds from one reading to the next
     phi: float = 0.0  # the correlation of neighbors
     step: float = 0.0  # the standard deviation of what a reading adds to φ times the one before
     spread: tuple[float, ...] = ()  # the standard deviation of means of that length
     sizes: tuple[float, ...] = ()  # the usual number of readings in that length
-    steps: tuple[float, ...] = ()  # the spread of sums of what readings add, over that of independent ones; at least 1
-    # By length and time of day, flattened: how far below and above what's expected such means regularly are.
+    steps: tuple[float, ...] = ()  # the spread of sums of what readings add ÷ that of independent ones; at least 1
+    # By length and time of day, flattened: how far below and above the expected value such means regularly are.
     lows: tuple[float, ...] = ()  # at most 0
     highs: tuple[float, ...] = ()  # at least 0
     rough: tuple[float, ...] = ()  # by time of day: the noise of readings as a multiple of the usual noise; at least 1
@@ -96,7 +96,7 @@ class Baseline:
 
     @property
     def period(self) -> float:
-        """Seconds after which the same block comes again."""
+        """Seconds after which the blocks repeat."""
         return period_length(self.window, self.day)
 
     @property
@@ -111,7 +111,7 @@ class Baseline:
 
     @cached_property
     def arrays(self) -> BaselineArrays:
-        """The same as arrays."""
+        """The same values as arrays."""
         return BaselineArrays(
             same=np.array(self.same),
             days=np.array(self.days),
@@ -134,7 +134,7 @@ class Baseline:
         slots = np.floor((at - self.start) % self.period / self.window).astype(np.int64)
         return np.minimum(
             slots, len(self.same) - 1
-        )  # a day need not be a whole number of windows: the last has the rest
+        )  # if a day isn't a whole number of windows, the last one gets the rest
 
     def expected_at(self, at: Floats) -> Floats:
         """Return what's expected of a reading at each time; NaN at a time of day that no day has."""
@@ -147,10 +147,10 @@ class Baseline:
 
 
 def is_better(candidate: Baseline, current: Baseline, higher_is_better: bool, effect: MinimumEffect) -> bool:
-    """Tell whether a baseline is better than another of the same blocks: by half the effect, and beyond the noise.
+    """Tell whether a baseline is better than another of the same blocks: by half the effect, and more than the noise.
 
-    The noise is that of both means together; it takes three standard errors. A baseline with too few days at a time of
-    day that the other has isn't better, nor is one with almost no noise where there was some: a source that repeats
+    The noise is three standard errors of the difference between both means. A baseline with too few days at a time of
+    day that the other has isn't better. Nor is one with almost no noise if the other has some: a source that repeats
     itself isn't measuring.
     """
     new, old = candidate.arrays, current.arrays
@@ -175,7 +175,7 @@ def dump_baseline(baseline: Baseline) -> str:
 
 @lru_cache(maxsize=1024)  # each check reads its monitor's
 def load_baseline(text: str) -> Baseline:
-    """Return the baseline that `dump_baseline` wrote; fields of a later Registrar are left out."""
+    """Return the baseline that `dump_baseline` wrote; fields from a later version of Registrar are ignored."""
     data, field_names = json.loads(text), {field.name for field in fields(Baseline)}
     return Baseline(**{key: _from_json(value) for key, value in data.items() if key in field_names})
 
@@ -191,12 +191,12 @@ def _from_json(value: Any) -> Any:
 
 
 def day_length(history: float) -> float:
-    """Return the seconds that count as a day if a baseline needs `history` seconds: a demo's week takes minutes."""
+    """Return how many seconds count as a day for a baseline of `history` seconds. In the demo, a week lasts minutes."""
     return min(history / BASELINE_DAYS, DAY)
 
 
 def weekend_fraction(starts: Floats, length: float) -> Floats:
-    """Return which part of `length` seconds from each start on is Saturday or Sunday (UTC); of 0 seconds, 0 or 1."""
+    """Return the share of `length` seconds from each start that's on a weekend (UTC); 0 or 1 for a length of 0."""
     span = length or 1.0
     fraction: Floats = (_weekend_seconds_until(starts + span) - _weekend_seconds_until(starts)) / span
     return fraction
@@ -225,7 +225,7 @@ NO_WEEKEND_EFFECT = WeekendEffect(np.zeros(()), np.array(np.inf))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaselineArrays:
-    """A baseline's means and noise, as in `Baseline`. Several series lie along the first axes."""
+    """A baseline's means and noise, as in `Baseline`. Several series are along the first axes."""
 
     same: Floats  # (…, slots)
     days: Floats  # (…, slots)
@@ -238,9 +238,9 @@ class BaselineArrays:
 
 @dataclass(slots=True)
 class Tally:
-    """The readings since a promotion, by the time of day of a baseline: how many at which time, and their sum.
+    """The readings since a promotion, by a baseline's times of day: how many at each, and their sum.
 
-    Readings at hours that fewer than `MIN_DAYS` days of the baseline have don't count.
+    Readings at hours that fewer than `MIN_DAYS` days of the baseline cover don't count.
     """
 
     baseline: Baseline
@@ -249,7 +249,7 @@ class Tally:
     value_sum: float = 0.0
     worst_gap: float = -inf  # by how much the worst of them is worse than expected
     weekend_count: float = 0.0  # how many of them are from weekends
-    reading_count: int = 0  # readings, those that don't count included
+    reading_count: int = 0  # all readings, including those that don't count
 
     @classmethod
     def from_series(cls, points: TimeSeries, baseline: Baseline, *, higher_is_better: bool) -> Self:

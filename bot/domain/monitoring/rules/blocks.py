@@ -1,6 +1,6 @@
-"""The rule `blocks`: whole windows against the windows at the same hours of past days. Pure.
+"""The rule `blocks`: compares whole windows with those at the same hours of past days. Pure.
 
-`block_limits` takes any number of series at once, along the first axes, so that `make bench-rules` plays thousands of
+`block_limits` works for any number of series at once, along the first axes, so `make bench-rules` can run thousands of
 months through it.
 """
 
@@ -46,26 +46,26 @@ from bot.domain.monitoring.rules.time_series import (
 )
 from bot.domain.policy.effect_size import MinimumEffect
 
-LAST_HALF_SHARE = 0.9  # of what makes a block worse: what its last half must be worse by
-MIN_READINGS = 4  # readings of what confirms a block
-CONFIRMING_READINGS = 3  # readings that confirm a block that has hardly any itself
+LAST_HALF_SHARE = 0.9  # share of a block's limit that its last half must exceed
+MIN_READINGS = 4  # readings that a block needs to be confirmed by its own
+CONFIRMING_READINGS = 3  # readings that confirm a block with fewer than that
 
 
 def evaluate(inputs: RuleInput) -> RuleResult:
-    """Judge the last complete block."""
+    """Evaluate the last complete block."""
     return evaluate_block(inputs, lambda start: baseline_for_block(inputs, start))
 
 
 def judged_since(inputs: RuleInput) -> datetime:
-    """Return from when on readings are judged: the window that ends with the warm-up is the first of several."""
+    """Return the time from which readings count: the window that ends with the warm-up can be the first of several."""
     rule = inputs.rule
     return inputs.term.since + rule.warmup_duration - (rule.window if rule.fail_after > 1 else timedelta())
 
 
 def evaluate_block(inputs: RuleInput, baseline_for: BaselineLookup, *, confirmation: float | None = None) -> RuleResult:
-    """Judge the last complete block, once, against the baseline that `baseline_for` has for it.
+    """Evaluate the last complete block, once, against the baseline that `baseline_for` returns for it.
 
-    The window that ends with the warm-up counts as the first of several, but is never enough by itself.
+    The window that ends with the warm-up counts as the first of several, but is never enough on its own.
     """
     rule, judged_to, history = inputs.rule, inputs.monitor_state.judged_to, inputs.history
     block = last_block(rule, inputs.term.since, inputs.now)
@@ -98,12 +98,12 @@ def evaluate_block(inputs: RuleInput, baseline_for: BaselineLookup, *, confirmat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockLimits:
-    """What a block must exceed to be worse, as distances from what is expected: all of the first three."""
+    """What a block must exceed to be worse: the expected value by all three of `mean`, `median`, and `last_half`."""
 
     expected: Floats  # what is usual at that time
-    mean: Floats  # by its mean: both the effect and the noise
-    median: Floats  # by the middle one of its readings, hence by most of them: the effect alone
-    last_half: Floats  # by the mean of the last half of its readings
+    mean: Floats  # for its mean: the effect and the noise
+    median: Floats  # for the median of its readings, so that most of them are worse: the effect alone
+    last_half: Floats  # for the mean of the last half of its readings
     noise: Floats  # one sigma
 
 
@@ -118,18 +118,18 @@ def block_limits(
     on_weekend: npt.ArrayLike = 0.0,
     noise_factor: float = 1.0,
 ) -> BlockLimits:
-    """Return what blocks must exceed to be called worse.
+    """Return what blocks must exceed to be worse.
 
-    `slots` (m) has the blocks' times of day, `rest` (…, m) which part of each is a weekend, and `points` (…, m) their
-    number of readings, where `size` is usual. The noise is that of the difference of a block and of a mean that is
-    worth D others, s·√(1+1/D), with Student's t in place of the normal distribution since s is estimated. It's no
-    prediction interval: `sigma` stands for no probability, since blocks resemble their neighbors and have heavier tails
-    than a normal distribution. Blocks that lack readings are noisier: √(size/points), as if one stretch of them were
-    missing, which errs on the safe side. `rough` says how many times noisier than usual each time of day is.
+    `slots` (m) has the blocks' times of day, `on_weekend` (…, m) the share of each that's on a weekend, and `points`
+    (…, m) their number of readings, of which `size` is usual. The noise is that of the difference between a block and
+    a mean worth D other blocks, s·√(1+1/D), with Student's t instead of the normal distribution since s is estimated.
+    It isn't a prediction interval: `sigma` has no probability, since blocks resemble their neighbors and have heavier
+    tails than a normal distribution. Blocks that lack readings are noisier by √(size/points), as if one stretch of them
+    were missing, which errs on the safe side. `noise_factor` is how many times noisier than usual a time of day is.
 
-    A single shock moves the means of two blocks where it comes between them and dies away slowly. Therefore most
-    readings of a block must show the effect, too, which costs a real drop nothing, and its last half must still be
-    about as bad: what recovers by itself is no reason to act.
+    A single shock that fades slowly can move the means of two neighboring blocks. Therefore, most readings of a block
+    must show the effect, too, as they do after a real drop, and its last half must still be about as bad: a metric that
+    recovers on its own is no reason to act.
     """
     share = np.asarray(on_weekend, dtype=np.float64)
     expected = arrays.expected[..., slots] + share * arrays.weekend.offset[..., None]
@@ -156,18 +156,18 @@ def judge_block(  # noqa: PLR0913 - a rule has that many parts
     confirmation: float | None = None,
     recent: TimeSeries | None = None,
 ) -> Deviation:
-    """Judge one complete block, which began at `start`, against the blocks at the same hours of a baseline.
+    """Compare one complete block, which began at `start`, with a baseline's blocks at the same hours.
 
-    It is worse where its mean is worse than expected by more than `effect` and by more than `sigma` times the noise;
-    most readings must be worse by `effect`, too, and the last half must not be recovering (`limits`). How many blocks
-    in a row it takes is not decided here. With `confirmation`, what its single readings add must confirm it by that
-    many standard errors (`confirmation_score`), or if it has fewer than `MIN_READINGS`, the last three of the readings
-    `recent`, its own included; and times of day that are noisier than usual have that much more noise. Times of day are
-    UTC: where clocks change, the hours differ by one for as long as the baseline is older.
+    It's worse if its mean is worse than expected by more than `effect` and by more than `sigma` times the noise. Most
+    readings must be worse by `effect`, too, and the last half must not be recovering (`block_limits`). How many
+    consecutive blocks must be worse isn't decided here. With `confirmation`, the block's single readings must confirm
+    it by that many standard errors (`confirmation_score`). If it has fewer than `MIN_READINGS`, the last three of the
+    readings `recent`, which include its own, must do so. Times of day that are noisier than usual then have that much
+    more noise. Times of day are UTC: after clocks change, the hours differ by one until the baseline is newer.
 
-    It cannot be told where the baseline covers less than `history` seconds, where fewer than `MIN_DAYS` days have
-    readings at these hours, where the block has less than `MIN_BLOCK_FILL` of the usual number of readings, or where
-    the effect says nothing about such a metric. Raises ValueError for a sigma that is not above 0.
+    There's no verdict if the baseline covers less than `history` seconds, if fewer than `MIN_DAYS` days have readings
+    at these hours, if the block has less than `MIN_BLOCK_FILL` of the usual number of readings, or if the effect is
+    meaningless for such a metric. Raise ValueError if sigma isn't above 0.
     """
     if not sigma > 0:
         raise ValueError("sigma must be above 0")
@@ -180,7 +180,7 @@ def judge_block(  # noqa: PLR0913 - a rule has that many parts
         return undecided(
             value,
             say(
-                "The window is incomplete: it has {n} readings, and {usual} are usual.",
+                "The window is incomplete: {n} readings instead of the usual {usual}.",
                 n=len(block),
                 usual=format_number(baseline.size),
             ),
@@ -189,7 +189,7 @@ def judge_block(  # noqa: PLR0913 - a rule has that many parts
     slot = baseline.slot_at(start)
     if baseline.days[slot] < MIN_DAYS:
         reason = say(
-            "Only {n} past windows at this time of day are complete, and {least} are needed.",
+            "Only {n} past windows at this time of day are complete ({least} needed).",
             n=int(baseline.days[slot]),
             least=MIN_DAYS,
         )
@@ -233,16 +233,16 @@ def judge_block(  # noqa: PLR0913 - a rule has that many parts
 
 
 def _not_worse_reason(gaps: Floats, limits: BlockLimits) -> str:
-    """Return why a block isn't worse although its mean is; empty if there's no reason."""
+    """Return why a block doesn't count as worse although its mean is worse; empty if it does."""
     if not np.median(gaps) > limits.median.item():
-        return "but most of its readings are not"
-    return "" if gaps[len(gaps) // 2 :].mean() > limits.last_half.item() else "but it is recovering"
+        return "but most of its readings aren't"
+    return "" if gaps[len(gaps) // 2 :].mean() > limits.last_half.item() else "but it's recovering"
 
 
 def confirmation_score(innovations: Floats, spread: float) -> float:
-    """Return by how many standard errors `standardized_innovations` are above 0 on average, without the largest.
+    """Return how many standard errors above 0 the mean of `standardized_innovations` is, without the largest.
 
-    A shock that dies away slowly moves the mean of many readings, but adds to only one of them. `spread` is how many
-    times wider such sums are spread than if what readings add were independent.
+    A shock that fades slowly moves the mean of many readings, but is an innovation in only one of them. `spread` is how
+    many times wider such sums are spread than sums of independent innovations.
     """
     return float((innovations.sum() - np.max(innovations)) / max(len(innovations) - 1, 1) ** 0.5 / spread)

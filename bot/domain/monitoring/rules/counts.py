@@ -1,14 +1,14 @@
-"""Counts: how many cases of how many were bad, and what that's evidence of. Pure; nothing here reads a clock.
+"""Counts: how many cases out of a total were bad, and how strong the evidence is. Pure; nothing here reads a clock.
 
-If a reading is a handful of cases, its share says little, and the median of twelve such shares says nothing. Here,
-every case counts. A detector bets on each one being bad, at odds that are fair as long as no more are bad than the
-baseline allows. Its capital is the evidence that more are: by chance, it grows a thousandfold in at most one of a
-thousand tries, no matter when and how often one looks (Waudby-Smith and Ramdas 2024; Ramdas, Grünwald, Vovk and Shafer
-2023). Capital below 1 is reset to 1, which makes it an e-detector: it looks for a change at any time, and passes a
-threshold c at most once in c tries on average (Shin, Ramdas and Rinaldo 2023).
+If a reading has only a handful of cases, its share says little, and the median of twelve such shares says nothing.
+Here, every case counts. A detector bets on each one being bad, at odds that are fair as long as no more are bad than
+the baseline allows. Its capital is the evidence that more are: by chance, it grows a thousandfold in at most one of a
+thousand tries, no matter when and how often it's checked (Waudby-Smith and Ramdas 2024; Ramdas, Grünwald, Vovk and
+Shafer 2023). Capital below 1 is reset to 1, which makes it an e-detector: it looks for a change at any time, and passes
+a threshold c at most once in c tries on average (Shin, Ramdas and Rinaldo 2023).
 
-The functions take any number of series at once: series lie along the first axes, so that `make bench-rules` plays
-thousands of months through them. docs/decisions/0038-counts.md has what else was tried.
+The functions work for any number of series at once, along the first axes, so `make bench-rules` can run thousands of
+months through them. docs/decisions/0038-counts.md lists the alternatives that were tried.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ from bot.domain.monitoring.rules.time_series import (
 )
 from bot.domain.policy.effect_size import MinimumEffect
 
-BET_ODDS = (1.5, 2.2, 3.3)  # what is bet on: the odds of a bad case are this many times what the null allows
+BET_ODDS = (1.5, 2.2, 3.3)  # the bets: the odds of a bad case are this many times what the null allows
 NULL_MARGIN = 2.0  # standard errors of the baseline's share that the null allows for
 DISPERSION_SHRINKAGE = 2.0  # squared standard errors that are subtracted from apparent overdispersion
-MIN_DISPERSION_BLOCKS = 7  # blocks that it takes to measure dispersion
-MONTHS_BETWEEN_FALSE_ALARMS = 48.0  # between two false alarms, roughly, where as many are bad as the null just allows
+MIN_DISPERSION_BLOCKS = 7  # blocks needed to measure dispersion
+MONTHS_BETWEEN_FALSE_ALARMS = 48.0  # roughly, if as many cases are bad as the null just allows
 DAYS_PER_MONTH = 30.0
 MIN_EVIDENCE_THRESHOLD = 1_000.0  # the lowest threshold for evidence, no matter how rarely anything is bad
 
@@ -63,10 +63,10 @@ class CountSummary:
 
 
 def summarize_counts(count: Floats, total: Floats, day: Ints, on_weekend: npt.ArrayLike = 0.0) -> CountSummary:
-    """Return what counts of `count` out of `total`, (…, readings), were like; oldest first. Empty ones add nothing.
+    """Return a summary of counts, `count` out of `total` (…, readings), oldest first. Empty readings add nothing.
 
     `day` (readings) numbers their days from 0, and `on_weekend` (readings) says which are on a weekend. Days far from
-    the others are pulled in (`winsorize_days`), those of weekends among themselves.
+    the others are pulled in (`winsorize_days`), with weekends and weekdays apart.
     """
     on_weekend = np.broadcast_to(np.asarray(on_weekend, dtype=np.float64), day.shape)
     for free in (0.0, 1.0):
@@ -86,7 +86,7 @@ def summarize_counts(count: Floats, total: Floats, day: Ints, on_weekend: npt.Ar
 
 
 def with_counts(baseline: Baseline, points: TimeSeries) -> Baseline:
-    """Return the baseline with what its readings (`points`, with or without totals) counted, if they're counts."""
+    """Return the baseline with a summary of its readings (`points`, with or without totals) if they're counts."""
     series = count_series(points)
     if series is None:
         return baseline
@@ -104,7 +104,7 @@ def with_counts(baseline: Baseline, points: TimeSeries) -> Baseline:
 
 @dataclass(frozen=True, slots=True)
 class CountSeries:
-    """Readings that counted something: `count` of `total` at a time, in seconds. All are (readings)."""
+    """Readings that are counts: `count` out of `total` at a time in seconds. All arrays are (readings)."""
 
     at: Floats
     count: Floats
@@ -130,7 +130,7 @@ def winsorize_days(count: Floats, total: Floats, day: Ints) -> Floats:
     """Return counts with incidents pulled in: winsorized by day.
 
     A day's count that's more than `OUTLIER_LIMIT` robust standard deviations from what the middle half of the days
-    suggests is moved to that bound. The bound is Wilson's, which holds for a handful of cases, too: μ + √(w(μ(1−p) +
+    suggests is moved to that bound. The bound is Wilson's, which is valid even for a handful of cases: μ + √(w(μ(1−p) +
     w/4)) + w/2 with w = `OUTLIER_LIMIT`² times the dispersion; and the same for the rest of the total. With fewer than
     four days, none is pulled in. `day` (readings) numbers the days from 0, ascending, without gaps.
     """
@@ -195,7 +195,7 @@ class CountDetector:
 
     null: Floats  # the largest share of bad cases that's no evidence
     bad_case_gain: Floats  # (…, bets): what a bad case adds to the log evidence
-    good_case_gain: Floats  # (…, bets): what a good case does; below 0
+    good_case_gain: Floats  # (…, bets): what a good case adds; negative
     threshold: Floats  # log evidence at which it acts
     max_gain: Floats  # log evidence that one reading can add
 
@@ -210,11 +210,11 @@ def build_detector(
     days: float,
     fail_after: int,
 ) -> CountDetector:
-    """Return the bets that the share of bad cases is worse than `usual`, measured in `trials`, by over `distance`.
+    """Return the bets that the share of bad cases exceeds `baseline_share`, measured in `trials`, by over `distance`.
 
-    The null is the larger of usual + distance and the upper bound of Wilson's interval at `NULL_MARGIN` standard
-    errors, of trials ÷ dispersion independent cases. Each bet is a likelihood ratio against one of the `BET_ODDS`;
-    counts are divided by their dispersion (quasi-likelihood).
+    The null is the larger of baseline_share + distance and the upper bound of Wilson's interval at `NULL_MARGIN`
+    standard errors, of trials ÷ dispersion independent cases. Each bet is a likelihood ratio against one of the
+    `BET_ODDS`; counts are divided by their dispersion (quasi-likelihood).
 
     A try is a reading, or a bad case if there are fewer of those. The threshold is the number of tries in
     `MONTHS_BETWEEN_FALSE_ALARMS` months, at least `MIN_EVIDENCE_THRESHOLD`. `readings` is how many there were in the
@@ -246,8 +246,8 @@ def update_evidence(
 ) -> tuple[Floats, Floats]:
     """Return the log evidence of each bet, (…, bets), after one more reading, and that of all together, (…).
 
-    All together is the mean of the bets, which started equal. What it has beyond the threshold is taken from every bet:
-    otherwise, the longer a failure lasts, the later its end would be seen.
+    All together is the mean of the bets, which started equal. An excess over the threshold is subtracted from every
+    bet; otherwise, the longer a failure lasts, the later its end would be detected.
     """
     gains = bad_count[..., None] * detector.bad_case_gain + (total - bad_count)[..., None] * detector.good_case_gain
     after = np.maximum(evidence, 0.0) + np.minimum(gains, detector.max_gain[..., None])
@@ -260,7 +260,7 @@ def update_evidence(
 
 
 class GatheredEvidence(NamedTuple):
-    """What one monitor has gathered, as the ledger keeps it: a row of numbers."""
+    """The evidence gathered by one monitor. The ledger stores it as a row of numbers."""
 
     bets: tuple[float, ...]  # the log evidence of each
     k: float  # how many
@@ -269,7 +269,7 @@ class GatheredEvidence(NamedTuple):
 
     @classmethod
     def from_row(cls, row: Sequence[float] | None, at: float) -> GatheredEvidence:
-        """Return what's in a row; a new start at `at` if the row is empty, not from these bets, or without evidence."""
+        """Return the evidence in a row; start over at `at` if it's empty, from other bets, or without evidence."""
         *bets, k, n, since = row if row is not None and len(row) == len(BET_ODDS) + 3 else (0.0,) * (len(BET_ODDS) + 3)
         if max(bets) <= 0:
             return cls((0.0,) * len(BET_ODDS), 0.0, 0.0, at)
@@ -277,17 +277,17 @@ class GatheredEvidence(NamedTuple):
 
     @property
     def row(self) -> tuple[float, ...]:
-        """The same as numbers in a row."""
+        """The evidence as a row of numbers."""
         return *self.bets, self.k, self.n, self.since
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountResult:
-    """What a check's count came to, and what has been gathered with it."""
+    """The result of a check's count, and the evidence gathered so far."""
 
     deviation: Deviation
     is_recovered: bool  # nothing is left of the evidence
-    evidence: tuple[float, ...] | None  # as `Gathered.row`
+    evidence: tuple[float, ...] | None  # as `GatheredEvidence.row`
 
 
 def judge_count(
@@ -301,10 +301,11 @@ def judge_count(
     effect: MinimumEffect,
     fail_after: int,
 ) -> CountResult | None:
-    """Judge a reading of `total` cases, a share `value` of which were counted, after `previous_evidence`.
+    """Evaluate a reading of `total` cases, of which the share `value` was counted, given `previous_evidence`.
 
-    None if this reading, or those of the baseline, aren't counts. It's worse if the evidence has passed the threshold,
-    which takes `fail_after` readings. It can't be judged if nothing can be worse by `effect`.
+    Return None if this reading isn't a count, or if the baseline's readings aren't. It's worse if the
+    evidence has passed the threshold, which takes `fail_after` readings. There's no verdict if no value can be worse by
+    `effect`.
     """
     if not baseline.has_counts or (total is None and baseline.each > 1) or not 0 <= value <= 1:
         return None
@@ -320,7 +321,7 @@ def judge_count(
     )
     if not by.null < 1:
         why = say(
-            "The baseline is {usual}, so nothing can be worse by {effect}. Set a smaller effect.",
+            "The baseline is {usual}, so no value can be {effect} worse. Set a smaller effect.",
             usual=format_number(baseline.share),
             effect=str(effect),
         )
@@ -332,8 +333,8 @@ def judge_count(
     now = GatheredEvidence(tuple(bets.tolist()), had.k + value * cases, had.n + cases, had.since)
     failed, share = bool(together >= by.threshold), now.k / now.n
     why = say(
-        "{count} of {total} since {since} is {share}, where {usual} is usual. Evidence that it's worse: "
-        "{evidence}; a failure takes {enough}.",
+        "{count} of {total} since {since} is {share} (usual: {usual}). Evidence that it's worse: "
+        "{evidence} ({enough} needed to fail).",
         count=format_number(now.k),
         total=format_number(now.n),
         since=datetime.fromtimestamp(now.since, UTC),

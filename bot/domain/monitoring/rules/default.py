@@ -1,6 +1,6 @@
-"""The rule `default`: at every check the means of several lengths and the counts, and each whole window once. Pure.
+"""The rule `default`: evaluates means of several lengths and counts at every check, and each whole window once. Pure.
 
-Any of them is enough.
+It fails if any of these comparisons does.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from bot.domain.monitoring.rules.blocks import evaluate_block, judged_since
 from bot.domain.monitoring.rules.evaluation import Deviation, RuleInput, no_verdict, to_rule_result
 from bot.domain.monitoring.rules.time_series import TimeSeries
 
-BLOCK_CONFIRMATION = 2.0  # standard errors by which single readings must confirm a block, if a scan runs beside it
+BLOCK_CONFIRMATION = 2.0  # standard errors by which single readings must confirm a block, if a scan runs too
 
 
 def evaluate(inputs: RuleInput) -> RuleResult:
-    """Judge the last complete block, once, and at every check the means of several lengths and the counts.
+    """Evaluate the last complete block once. At every check, evaluate the counts and the means over several lengths.
 
-    Sparse counts are judged only as counts: their shares say too little.
+    Sparse counts are evaluated only as counts, because their ratios carry too little information.
     """
     baseline, baseline_for = current_baseline(inputs)
     by_count = None
@@ -45,7 +45,7 @@ def evaluate(inputs: RuleInput) -> RuleResult:
 
 
 def _evaluate_count(inputs: RuleInput, baseline: Baseline, baseline_for: BaselineLookup) -> RuleResult | None:
-    """Judge the count of this check together with all before it; None if there's no count."""
+    """Evaluate this check's count together with all earlier ones; return None if the check has no count."""
     rule, now = inputs.rule, inputs.now
     weighed = counts.judge_count(
         inputs.reading.value,
@@ -58,7 +58,7 @@ def _evaluate_count(inputs: RuleInput, baseline: Baseline, baseline_for: Baselin
         fail_after=rule.fail_after,
     )
     if weighed is None:
-        why = say("The reading has no total, but the readings in the baseline do.").with_code(Reason.NO_TOTAL)
+        why = say("The reading has no total, but the baseline's readings do.").with_code(Reason.NO_TOTAL)
         return no_verdict(why) if baseline.is_sparse else None
     remark = baseline_for(now)[1] if has_slot(rule, baseline, now) else None
     rule_result = to_rule_result(rule, weighed.deviation, remark)
@@ -77,7 +77,10 @@ def _evaluate_means(inputs: RuleInput, baseline: Baseline, baseline_for: Baselin
 
 
 def _evaluate_scan(inputs: RuleInput, baseline: Baseline) -> Deviation | None:
-    """Return which mean up to this check is worse; None if none is. Reads more only if what it has read is down."""
+    """Return the clearest drop among the means up to this check; None if there's no drop.
+
+    Older readings are fetched only if the newest ones are worse than expected.
+    """
     rule, now, history = inputs.rule, inputs.now, inputs.history
     is_higher, effect = rule.higher_is_better, rule.min_effect
     if effect.meaningless_reason(baseline.low, baseline.high) is not None or not baseline.spread:

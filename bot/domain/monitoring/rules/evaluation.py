@@ -1,8 +1,8 @@
 """Applies a monitor's rule to a check: the evaluation behind both live checks and backtests. Pure.
 
-What a rule looks back at comes through `MonitorHistory`: from the ledger in bot/services/monitoring/evaluation.py, from
-memory in bot/services/monitoring/backtests.py. Nothing else differs between the two. `compare_with_baseline` judges how
-far a value is from what's expected, for every rule that has a baseline.
+A rule reads earlier data through `MonitorHistory`: from the ledger in bot/services/monitoring/evaluation.py, and from
+memory in bot/services/monitoring/backtests.py. That's the only difference between the two.
+`compare_with_baseline` compares a value with the expected one, for every rule that has a baseline.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class MonitorHistory(Protocol):
     """The earlier readings and baselines of one monitor in one term."""
 
     def readings(self, since: datetime, until: datetime) -> TimeSeries:
-        """Return the term's readings from `since` on and before `until`."""
+        """Return the term's readings from `since` up to, but not including, `until`."""
         ...
 
     def recent(self, since: datetime) -> TimeSeries:
-        """Return the term's readings after `since`, including the one that's being judged."""
+        """Return the term's readings after `since`, including the one that's being evaluated."""
         ...
 
     def frozen_baseline(self) -> Baseline:
@@ -46,17 +46,17 @@ class MonitorHistory(Protocol):
         ...
 
     def save_own_baseline(self, kind: OwnBaselineKind, since: datetime, until: datetime, summary: Baseline) -> None:
-        """Keep a baseline of the version's own days; it replaces an earlier one."""
+        """Save a baseline of the version's own days; it replaces an earlier one."""
         ...
 
     def tally(self, baseline: Baseline, since: datetime) -> Tally:
-        """Return the tally of the term's readings from `since` on, including the one that's being judged."""
+        """Return the tally of the term's readings from `since` on, including the one that's being evaluated."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class RuleInput:
-    """What a rule judges: one check's reading, the monitor's state before it, and what came earlier."""
+    """What a rule evaluates: one check's reading, the monitor's state before that check, and the earlier data."""
 
     rule: MonitorConfig
     monitor_state: MonitorState
@@ -76,13 +76,13 @@ def evaluate_rule(
 ) -> RuleResult | None:
     """Return the rule's result for a check; None without a value, or too soon after the promotion.
 
-    `monitor_state` is the one before the check, from `state_for_term`. Before the first labels can have come, the
-    result says that.
+    `monitor_state` is the one before the check, from `state_for_term`. Before the first labels can have arrived,
+    the result says so.
     """
     rule = monitor.rule
     if reading.outcome is CheckOutcome.NO_DATA and term.since <= now < term.since + rule.label_delay:
         why = say(
-            "Labels come {delay} late, so {v} can't be measured before {at}.",
+            "Labels arrive {delay} late, so {v} can't be measured before {at}.",
             delay=format_duration(rule.label_delay),
             v=Code(f"v{term.version}"),
             at=term.since + rule.label_delay,
@@ -92,9 +92,9 @@ def evaluate_rule(
         return None
     seen = monitor_state.points + reading.fresh
     if seen < rule.required_points:
-        why = say("It needs {n} readings since the promotion, and has {seen}.", n=rule.required_points, seen=seen)
+        why = say("The rule needs {n} readings since the promotion and has {seen}.", n=rule.required_points, seen=seen)
         return no_verdict(why.with_code(Reason.TOO_FEW_READINGS))
-    judge = import_module(f"bot.domain.monitoring.rules.{rule.rule}")  # so that a new rule is named nowhere else
+    judge = import_module(f"bot.domain.monitoring.rules.{rule.rule}")  # so a new rule doesn't have to be listed here
     result: RuleResult = judge.evaluate(RuleInput(rule, monitor_state, term, reading, now, history))
     return result
 
@@ -120,7 +120,7 @@ def to_rule_result(
 
 
 def no_verdict(why: Sentence | None, judged_to: datetime | None = None) -> RuleResult:
-    """Return the result of a rule that can't judge although a verdict was due."""
+    """Return the result of a rule that should have reached a verdict but can't."""
     return RuleResult(is_worse=None, why=why, judged_to=judged_to)
 
 
@@ -128,17 +128,17 @@ def no_verdict(why: Sentence | None, judged_to: datetime | None = None) -> RuleR
 class Deviation:
     """How a value compares with what's expected. Unknown numbers are NaN."""
 
-    is_worse: bool | None  # None: cannot be told
+    is_worse: bool | None  # None: no verdict
     value: float
     bound: float  # where worse begins
     expected: float = nan  # what the baseline has; NaN for a threshold
-    gap: float = nan  # by how much it is worse, in the unit of the metric; below 0 is better
+    gap: float = nan  # by how much it's worse, in the unit of the metric; negative if better
     sigmas: float = nan  # how many sigmas worse
     why: Sentence
 
 
 def describe_margin(effect: MinimumEffect, sigma: float) -> Sentence:
-    """Return how much worse something must be: `2% and 3 σ`."""
+    """Return how much worse a value must be to fail: `2% and 3 σ`."""
     return say("{effect} and {sigma} σ", effect=effect.in_words, sigma=format_number(sigma))
 
 
@@ -153,9 +153,9 @@ def compare_with_baseline(
     margin: Sentence,
     caveat: str = "",
 ) -> Deviation:
-    """Judge a value against what's expected: it's worse if it's worse by more than `limit`.
+    """Compare a value with the expected one: it counts as worse if the difference is more than `limit`.
 
-    `by` says what `limit` stands for, and `caveat` why it isn't worse anyway.
+    `margin` describes `limit`. `caveat` says why a value beyond that still doesn't count as worse.
     """
     sign = 1 if higher_is_better else -1
     gap = (expected - value) * sign
@@ -163,8 +163,8 @@ def compare_with_baseline(
     gap = gap if abs(gap) > nothing else 0.0
     sigmas = _fraction(gap, noise if noise > nothing else 0.0)
     is_far = gap > limit
-    far = f"more than {{by}}{', ' + caveat if caveat else ''}" if is_far else "not by more than {by}"
-    template = f"{{value}}, where {{expected}} is usual, is {{gap}} {{way}} ({{sigmas}} σ): {far}."
+    far = f"over the margin of {{by}}{', ' + caveat if caveat else ''}" if is_far else "within the margin of {by}"
+    template = f"{{value}} is {{gap}} {{way}} than the usual {{expected}} ({{sigmas}} σ), {far}."
     why = say(
         template,
         value=format_number(value),
@@ -186,7 +186,7 @@ def compare_with_baseline(
 
 
 def _describe_gap(gap: float, expected: float, effect: MinimumEffect) -> str:
-    """Return a difference as its effect is measured: relative, absolute, or as a part of the error."""
+    """Return a difference in the unit of its effect: relative, absolute, or as a share of the error."""
     if effect.kind is EffectKind.ABSOLUTE:
         return format_number(gap, 3)
     of = abs(expected if effect.kind is EffectKind.RELATIVE else 1 - expected)
@@ -197,7 +197,7 @@ _EFFECT_SUFFIXES = {EffectKind.RELATIVE: "", EffectKind.OF_ERROR: " of the error
 
 
 def _fraction(gap: float, whole: float) -> float:
-    """Return gap ÷ of; infinite if `of` is 0 and there's a gap."""
+    """Return gap ÷ whole; infinite if `whole` is 0 and there's a gap."""
     if gap == 0 or whole > 0:
         return gap / whole if gap else 0.0
     return inf if gap > 0 else -inf
@@ -211,18 +211,18 @@ def undecided(value: float, why: Sentence, reason: Reason | None = None) -> Devi
 def unusable_baseline_reason(
     baseline: Baseline, history: float, effect: MinimumEffect, higher_is_better: bool
 ) -> Sentence | None:
-    """Return why a baseline isn't enough to judge by; None if it is."""
+    """Return why a baseline can't be compared with; None if it can."""
     if baseline.covers < MIN_COVERAGE * history:
         covers, needed = (format_duration(timedelta(seconds=span)) for span in (baseline.covers, history))
-        why = say("The baseline covers {covers}, and {needed} are needed.", covers=covers, needed=needed)
+        why = say("The baseline covers only {covers} of the {needed} needed.", covers=covers, needed=needed)
         return why.with_code(Reason.BASELINE_TOO_SHORT)
     if not isfinite(baseline.noise):
-        # Nothing would ever be beyond the noise.
-        return say("The baseline's readings are too large to be judged.").with_code(Reason.BASELINE_TOO_LARGE)
+        # Nothing would ever exceed the noise.
+        return say("The baseline's readings are too large for a comparison.").with_code(Reason.BASELINE_TOO_LARGE)
     if effect.kind is EffectKind.RELATIVE and effect.amount >= 1 and higher_is_better and baseline.low >= 0:
         never = say(
-            "It can't fall by more than 100%, so an effect of {effect} never counts. Set a smaller one, such as "
-            "{instead}.",
+            "The metric can't fall by more than 100%, so an effect of {effect} is impossible. Set a smaller one, such "
+            "as {instead}.",
             effect=effect.in_words,
             instead=Code("--min-effect 2%"),
         )

@@ -1,6 +1,6 @@
-"""How often to expect armed monitors to roll back without a cause. Pure.
+"""Estimates how many false rollbacks to expect from armed monitors. Pure.
 
-The figures come from simulated months (docs/rules.md), so they guarantee nothing about a real metric.
+The rates come from simulated months (docs/rules.md) and guarantee nothing about a real metric.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ SIMULATED_RULE = MonitorConfig(name="simulated", source="simulated")  # all defa
 class FalseRollbackEstimate:
     """The armed monitors, and the false rollbacks to expect.
 
-    `per_month` is the sum over the `counted` monitors; the others have no figure, or one that covers only part of them.
+    `per_month` is the sum over the `counted` monitors. For the others, there's no rate, or only a partial one.
     """
 
     armed: int
     counted: int
     per_month: float
-    thresholds: int  # how often they act depends on their bound
+    thresholds: int  # how often they fire depends on their bound
     hard_limits: int  # likewise; the rules they're next to are counted
-    others: int  # set to act sooner than what was simulated
+    others: int  # their settings act sooner than the simulated ones
 
 
 def expected_per_month(rule: MonitorConfig) -> float | None:
-    """Return how many rollbacks a month to expect at most without a cause, not counting a hard limit's.
+    """Return the most false rollbacks a month to expect, not counting a hard limit's.
 
-    None for a fixed bound, and for settings that act sooner than the simulated ones, which are the defaults.
+    Return None for a fixed bound, and for settings that act sooner than the simulated ones, which are the defaults.
     """
     effect, least = rule.min_effect, SIMULATED_RULE.min_effect
     is_looser = (

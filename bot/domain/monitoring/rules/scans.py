@@ -1,12 +1,12 @@
-"""Means of several lengths at every check, each compared with the spread of such means in the baseline. Pure.
+"""Compares means of several lengths, at every check, with the spread of such means in the baseline. Pure.
 
-Whole windows (`blocks.judge_block`) see small drops, but not before two of them have passed. With every reading, a
-scan judges the last half window, window, and up to eight windows, so it sees a large drop sooner. Judging that often
-takes wide bounds, and one shock that fades slowly moves many of these means, so the single readings must confirm it,
-too. docs/decisions/0037-scans.md has what was tried, and docs/rules.md has the figures.
+Whole windows (`blocks.judge_block`) detect small drops, but only after two of them. At every reading, a scan evaluates
+the last half window, the last window, and up to eight windows, so it detects a large drop sooner. Checking that often
+requires wide bounds. One shock that fades slowly moves many of these means, so the single readings must confirm a drop,
+too. docs/decisions/0037-scans.md lists what was tried, and docs/rules.md has the results.
 
-All functions judge every reading of a series at once, so that `make bench-rules` plays months through these very rules;
-a check needs only the last one.
+All functions evaluate every reading of a series at once, so `make bench-rules` can run months through the same code. A
+check needs only the last reading.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from bot.domain.policy.effect_size import MinimumEffect
 
 Bools = np.typing.NDArray[np.bool_]
 
-SIGMA_FACTOR = 11 / 6  # times the `sigma` of blocks: 3 and 5.5
+SIGMA_FACTOR = 11 / 6  # multiplies the `sigma` of blocks: 3 becomes 5.5
 CONFIRMATION_LIMIT = (
-    5.0  # standard errors that what single readings add must sum to; fewer than four readings can't reach it
+    5.0  # standard errors that the readings' innovations must sum to; fewer than four readings can't reach it
 )
-NEWEST_EFFECT_SHARE = 0.5  # of the effect: by how much the newest reading must be worse
+NEWEST_EFFECT_SHARE = 0.5  # share of the effect by which the newest reading must be worse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanResult:
-    """What a scan finds as of each reading of a series, for means of one length. All arrays are (n)."""
+    """A scan's results at each reading of a series, for means of one length. All arrays are (n)."""
 
     length: float  # seconds
     gap: Floats  # by how much the mean is worse than expected, in the unit of the metric
@@ -55,19 +55,19 @@ class ScanResult:
 def scan_lengths(
     points: TimeSeries, baseline: Baseline, *, higher_is_better: bool, effect: MinimumEffect, sigma: float
 ) -> list[ScanResult]:
-    """Return what means of each length come to as of each reading, the shortest first.
+    """Return the results for means of each length at each reading, shortest length first.
 
     A mean is worse if it's worse than expected by more than `effect` and by more than `SIGMA_FACTOR` × `sigma` times
     the noise (the standard deviation of means of its length in the baseline), and if the single readings confirm it:
     take each one less φ times the one before (φ is the baseline's lag-1 correlation), clip it, and leave out the
     largest; the sum must be `CONFIRMATION_LIMIT` standard errors above 0. The newest reading must still be worse by
-    half the effect, and the mean of the shortest length by the effect: a metric that's recovering is no reason to act.
+    half the effect, and the mean of the shortest length by the effect: a recovering metric is no reason to act.
 
     At times of day when readings are noisier than usual, the noise is that much larger. If such means are regularly
     worse at that time of day, it must be worse than that by `sigma`, too.
 
-    Readings at times of day that fewer than `MIN_DAYS` days of the baseline have don't count. A baseline from before
-    there was a scan has no spread, so nothing is found.
+    Readings at times of day that fewer than `MIN_DAYS` days of the baseline cover don't count. A baseline from before
+    scans existed has no spread, so nothing is worse.
     """
     if not baseline.spread:
         return []
@@ -119,10 +119,10 @@ def _recurring_gaps(baseline: Baseline, higher_is_better: bool) -> Floats:
 def is_below_expected(
     points: TimeSeries, baseline: Baseline, *, higher_is_better: bool, effect: MinimumEffect, effect_share: float
 ) -> bool:
-    """Tell whether the mean of some readings is worse than expected by more than a part of the effect.
+    """Tell whether the mean of some readings is worse than expected by more than a share of the effect.
 
     If `scan_lengths` finds something worse, the newest reading is down by `NEWEST_EFFECT_SHARE`, and the shortest
-    length by the whole effect: checking these few readings saves reading the others in nearly all checks.
+    mean by the whole effect. Checking these few readings first saves reading the others in nearly all checks.
     """
     has_enough_days = baseline.arrays.days[baseline.slots_at(points.at)] >= MIN_DAYS
     if not has_enough_days.any():
@@ -135,7 +135,7 @@ def is_below_expected(
 def judge_scan(
     points: TimeSeries, baseline: Baseline, *, higher_is_better: bool, effect: MinimumEffect, sigma: float
 ) -> Deviation | None:
-    """Judge the newest reading by `scan_lengths`: the clearest of the means that are worse; None if none is."""
+    """Return the clearest drop that `scan_lengths` finds up to the newest reading; None if it finds none."""
     exceeding = [
         scan
         for scan in scan_lengths(points, baseline, higher_is_better=higher_is_better, effect=effect, sigma=sigma)

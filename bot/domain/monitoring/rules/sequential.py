@@ -1,7 +1,7 @@
-"""The rule `sequential`: the mean of all readings since the promotion, by a confidence sequence. Pure.
+"""The rule `sequential`: evaluates the mean of all readings since the promotion with a confidence sequence. Pure.
 
-`confidence_radius` and `confidence_margin` take any number of series at once, along the first axes, so that `make
-bench-rules` plays thousands of months through them.
+`confidence_radius` and `confidence_margin` work for any number of series at once, along the first axes, so `make
+bench-rules` can run thousands of months through them.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from bot.domain.monitoring.rules.time_series import ROUNDING, Floats, student_qu
 from bot.domain.policy.effect_size import MinimumEffect
 from bot.domain.policy.monitor_config import RULE_FOR_OWN_BASELINE
 
-MIN_READINGS = 4  # readings of a confidence sequence
-TUNED_FOR_HOURS = 2  # hours after which the confidence sequence is narrowest: bad versions are bad at once
+MIN_READINGS = 4  # readings that a confidence sequence needs
+TUNED_FOR_HOURS = 2  # hours after which the confidence sequence is narrowest: bad versions are bad immediately
 
 
 def evaluate(inputs: RuleInput) -> RuleResult:
-    """Judge all readings since the warm-up; earlier ones don't count."""
+    """Evaluate all readings since the warm-up; earlier ones don't count."""
     rule, history = inputs.rule, inputs.history
     if rule.baseline == "live":
         why = say(
-            "A sequence since the promotion can't be its own baseline. Use the rule {blocks}, or the "
+            "A sequence since the promotion can't be its own baseline. Use the rule {blocks} or the "
             "baseline {previous}.",
             blocks=Code(RULE_FOR_OWN_BASELINE),
             previous=Code("previous"),
@@ -50,7 +50,7 @@ def evaluate(inputs: RuleInput) -> RuleResult:
     frozen = history.frozen_baseline()
     if not has_enough_history(rule, frozen):
         why = say(
-            "{before}, and {needed} are needed.",
+            "{before} ({needed} needed).",
             before=earlier_data_remark(inputs, frozen),
             needed=format_duration(rule.history),
         )
@@ -65,15 +65,15 @@ def evaluate(inputs: RuleInput) -> RuleResult:
 
 
 def confidence_radius(points: npt.ArrayLike, *, alpha: float, tuned_for: float) -> Floats:
-    """Return how far the mean of so many readings may be off, in standard deviations, at all times together.
+    """Return how far the mean of `points` readings can be off at any time, in standard deviations.
 
     This is the normal mixture of Robbins (1970), in the form of Howard, Ramdas, McAuliffe and Sekhon (2021) and of
     Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas (2024):
 
         √(2(nρ²+1)/(n²ρ²) · log(√(nρ²+1)/α)),  ρ² = (−2·log α + log(−2·log α + 1))/tuned_for
 
-    With probability 1−α the mean never leaves it, however often one looks; it leaves on the bad side with about α/2.
-    It is narrowest after `tuned_for` readings.
+    With probability 1−α, the mean never leaves this radius, no matter how often it's checked. It leaves on the bad
+    side with a probability of about α/2. The radius is tightest after `tuned_for` readings.
     """
     n = np.asarray(points, dtype=np.float64)
     spent = -2 * np.log(alpha)
@@ -91,12 +91,13 @@ def confidence_margin(
     alpha: float,
     on_weekend: npt.ArrayLike = 0.0,
 ) -> Floats:
-    """Return how far the mean of readings may be from what is expected of them without a cause: (…, t).
+    """Return how far noise alone can move the mean of readings from the expected value: (…, t).
 
-    `points` (t) says how many readings there are, `shares` (t, slots) how they spread over the times of day, and `rest`
-    (t) which part of them is from weekends. One reading has, in the long run, √size times the noise of a block. Half of
-    α is spent on the sequence (`radius` is two-sided, and one side counts), half on the baseline, whose mean at these
-    times of day has the variance noise²·Σ share²/days: a plain bound, since the baseline is looked at once.
+    `points` (t) is the number of readings, `shares` (t, slots) is how they're spread over the times of day, and
+    `on_weekend` (t) is the share of them from weekends. In the long run, one reading has √size times the noise of a
+    block. Half of α is spent on the sequence (`confidence_radius` is two-sided, and one side counts), half on the
+    baseline, whose mean at these times of day has the variance noise²·Σ share²/days. That's a plain bound, since the
+    baseline is used once.
     """
     z = NormalDist().inv_cdf(1 - alpha / 2)
     wide = (arrays.noise * student_quantile(z, arrays.degrees) / z)[..., None]
@@ -109,29 +110,29 @@ def confidence_margin(
 
 
 def judge_sequence(tally: Tally, *, alpha: float, effect: MinimumEffect, history: float) -> Deviation:
-    """Judge the mean of all readings since the promotion by a confidence sequence.
+    """Evaluate the mean of all readings since the promotion with a confidence sequence.
 
-    It is worse where it is worse than expected by more than `effect`, and where the sequence excludes that it is not
-    worse at all, also without its worst reading: a single wild one is no bad version, and the mean of a few isn't
-    normal. One may look as often as one likes: that it ever calls worse what is not has about the probability `alpha`
-    for each promotion. A drop that comes long after the promotion is diluted by the good time before it: then
-    `judge_block` is quicker.
+    It's worse if it's worse than expected by more than `effect`, and if the sequence rules out that it isn't worse at
+    all. Both must hold without its worst reading, too: one wild reading doesn't make a version bad, and the mean of a
+    few readings isn't normal. It can be checked any number of times: the probability of ever calling a good version
+    worse is about `alpha` per promotion. A drop long after the promotion is diluted by the good readings before it, so
+    `judge_block` detects it sooner.
 
-    What is expected is the baseline's mean at the same hours (UTC), each reading having its own hour. It cannot be told
-    where the baseline covers less than `history` seconds, where fewer than `MIN_READINGS` readings count, or where the
-    effect says nothing about such a metric. Raises ValueError for an alpha outside of 0 … 0.5.
+    The expected value is the baseline's mean at the same hours (UTC), with each reading at its own hour. There's no
+    verdict if the baseline covers less than `history` seconds, if fewer than `MIN_READINGS` readings count, or if the
+    effect is meaningless for such a metric. Raise ValueError if alpha isn't between 0 and 0.5.
     """
     if not 0 < alpha < 0.5:
-        raise ValueError("alpha must lie between 0 and 0.5")
+        raise ValueError("alpha must be between 0 and 0.5")
     baseline, count = tally.baseline, int(tally.slot_counts.sum())
     value = tally.value_sum / count if count else nan
     if (why := unusable_baseline_reason(baseline, history, effect, tally.higher_is_better)) is not None:
         return undecided(value, why)
     if tally.reading_count < MIN_READINGS:
-        reason = say("There are {n} readings, and {least} are needed.", n=tally.reading_count, least=MIN_READINGS)
+        reason = say("Only {n} of the {least} readings needed so far.", n=tally.reading_count, least=MIN_READINGS)
         return undecided(value, reason, Reason.TOO_FEW_READINGS)
     if count < MIN_READINGS:
-        return undecided(value, say("The past days have too few readings at these hours."), Reason.TOO_FEW_DAYS)
+        return undecided(value, say("Past days have too few readings at these hours."), Reason.TOO_FEW_DAYS)
     arrays, shares, rest = baseline.arrays, tally.slot_counts / count, tally.weekend_count / count
     off = confidence_margin(
         arrays, np.array([count]), shares[None, :], size=baseline.size, alpha=alpha, on_weekend=rest
@@ -149,5 +150,5 @@ def judge_sequence(tally: Tally, *, alpha: float, effect: MinimumEffect, history
         tally.higher_is_better,
         effect,
         caveat=but,
-        margin=say("{effect} and {off}, which noise explains", effect=effect.in_words, off=format_number(off)),
+        margin=say("{effect} and the {off} that noise explains", effect=effect.in_words, off=format_number(off)),
     )

@@ -14,20 +14,20 @@ from bot.domain.monitoring.readings import CheckValue
 
 HOUR = 3_600.0
 DAY = 24 * HOUR
-MAX_CORRELATION = 0.98  # correlation beyond which noise can't be told from drift
-OUTLIER_LIMIT = 3.0  # robust standard deviations from the other days at the same time: what lies beyond is pulled in
+MAX_CORRELATION = 0.98  # correlation above which noise and drift look the same
+OUTLIER_LIMIT = 3.0  # robust standard deviations from other days at the same time; values farther away are pulled in
 MAD_TO_SIGMA = 1 / NormalDist().inv_cdf(
     0.75
 )  # 1.4826: a normal variable's standard deviation, in median absolute deviations
-INNOVATION_LIMIT = 3.0  # standard deviations: what one reading may add, however wild it is
-ROUNDING = 1e-12  # of a value: what floating point may add or lose
+INNOVATION_LIMIT = 3.0  # the most that one reading can add, in standard deviations
+ROUNDING = 1e-12  # the relative error of floating-point arithmetic
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TimeSeries:
-    """A metric's readings: seconds since the epoch in UTC, ascending, and finite values. Made by `from_columns`.
+    """A metric's readings: seconds since the epoch in UTC, ascending, and finite values. Use `from_columns`.
 
     For counts, a value is a proportion and `total` is what it's out of, NaN for a reading that isn't a count. If no
     reading is one, `total` is None.
@@ -43,7 +43,7 @@ class TimeSeries:
     ) -> TimeSeries:
         """Return the readings in order of time, without those that aren't finite.
 
-        Raises ValueError where there are not as many times as values, or as totals.
+        Raise ValueError if the columns have different lengths.
         """
         columns: list[Iterable[float | None]] = [at, values] if totals is None else [at, values, totals]
         rows = np.array(list(zip(*columns, strict=True)), dtype=np.float64).reshape(-1, len(columns))
@@ -56,23 +56,23 @@ class TimeSeries:
         return len(self.at)
 
     def between(self, start: float, end: float) -> TimeSeries:
-        """Return the readings from `start` on and before `end`."""
+        """Return the readings from `start` up to, but not including, `end`."""
         first, after = np.searchsorted(self.at, [start, end])
         return self.slice(int(first), int(after))
 
     def slice(self, first: int, stop: int) -> TimeSeries:
-        """Return the readings from number `first` on and before number `after`."""
+        """Return the readings from index `first` up to, but not including, `stop`."""
         total = None if self.total is None else _totals_or_none(self.total[first:stop])
         return TimeSeries(self.at[first:stop], self.value[first:stop], total)
 
     @property
     def spacing(self) -> float:
-        """Return the usual seconds from one reading to the next; 0 where there are fewer than two."""
+        """Return the usual seconds from one reading to the next; 0 if there are fewer than two."""
         return float(np.median(np.diff(self.at))) if len(self) > 1 else 0.0
 
     @property
     def span(self) -> float:
-        """Return the seconds that the readings cover, the last one for as long as the others."""
+        """Return the seconds that the readings cover, with the usual spacing after the last one."""
         return float(self.at[-1] - self.at[0]) + self.spacing if len(self) else 0.0
 
 
@@ -87,10 +87,10 @@ def _totals_or_none(totals: Floats) -> Floats | None:
 
 
 def standardized_innovations(residual: Floats, at: Floats, *, phi: float, step: float, spacing: float) -> Floats:
-    """Return what each reading adds to what the one before predicts, in standard deviations.
+    """Return how far each reading is from what the previous one predicts, in standard deviations.
 
     That's e = r − φᵏ·r₋₁ for readings k spacings apart, divided by its standard deviation in an AR(1) series,
-    step·√((1−φ²ᵏ)/(1−φ²)). The first reading has none before it.
+    step·√((1−φ²ᵏ)/(1−φ²)). The first reading's prediction is 0.
     """
     apart = np.maximum(np.round(np.diff(at) / spacing), 1) if spacing else np.ones(max(len(at) - 1, 0))
     correlation = np.concatenate([[0.0], phi**apart])[: len(at)]
@@ -100,7 +100,7 @@ def standardized_innovations(residual: Floats, at: Floats, *, phi: float, step: 
 
 
 def window_starts(at: Floats, length: float) -> Ints:
-    """Return for each reading the first one that is less than `length` seconds before it."""
+    """Return, for each reading, the index of the first one less than `length` seconds before it."""
     return np.searchsorted(at, at - length, side="right")
 
 
@@ -116,22 +116,22 @@ def sliding_sums(values: Floats, first: Ints) -> Floats:
 
 
 def robust_deviation(values: Floats) -> float:
-    """Return the standard deviation around 0 of winsorized values; 0 where there are none."""
+    """Return the standard deviation around 0 of winsorized values; 0 if there are none."""
     return float(np.mean(winsorize(values) ** 2) ** 0.5) if len(values) else 0.0
 
 
 def lag1_correlation(series: Floats) -> Floats:
-    """Return the correlation of neighbors in series of mean 0 (…, n); pairs in which one is NaN do not count."""
+    """Return the correlation of neighbors in series of mean 0 (…, n); pairs with a NaN don't count."""
     size = (~np.isnan(series)).sum(axis=-1)
     variance = ratio(np.nansum(series**2, axis=-1), size)
     return debias_correlation(ratio(mean_neighbor_product(series), variance), size)
 
 
 def debias_correlation(phi: Floats, size: npt.ArrayLike) -> Floats:
-    """Return an estimate of lag-1 correlation without its bias, in 0 … `MAX_CORRELATION`.
+    """Return an estimate of lag-1 correlation without its bias, from 0 to `MAX_CORRELATION`.
 
-    A series of n values whose mean is estimated, too, shows (1+3φ)/n too little (Kendall 1954; Marriott and Pope
-    1954). What is below 0 is taken as 0, since it would make the noise look smaller.
+    If the mean is estimated, too, n values give an estimate that's (1+3φ)/n too low (Kendall 1954; Marriott and Pope
+    1954). Negative correlations become 0, since they would make the noise look smaller.
     """
     debiased: Floats = np.clip(np.nan_to_num(phi + (1 + 3 * phi) / np.maximum(size, 1)), 0.0, MAX_CORRELATION)
     return debiased
@@ -144,19 +144,19 @@ def long_run_deviation(variance: Floats, phi: Floats) -> Floats:
 
 
 def student_quantile(sigma: npt.ArrayLike, degrees: npt.ArrayLike) -> Floats:
-    """Return the quantile of Student's t as unlikely as `sigma` standard deviations are for a normal variable.
+    """Return the quantile of Student's t that's as unlikely as `sigma` standard deviations of a normal variable.
 
-    The expansion is Abramowitz and Stegun's 26.7.5; with 4 degrees of freedom it is 0.7% low at 3 sigma, with 6 it is
-    0.1% low.
+    The expansion is Abramowitz and Stegun's 26.7.5. At 3 sigma, it's 0.7% low with 4 degrees of freedom and 0.1% low
+    with 6.
     """
-    x = sigma if isinstance(sigma, float) else np.asarray(sigma, dtype=np.float64)  # a float's polynomials are quicker
+    x = sigma if isinstance(sigma, float) else np.asarray(sigma, dtype=np.float64)  # faster for floats
     v = np.maximum(np.asarray(degrees, dtype=np.float64), 1.0)
     quantile = x + sum(_horner(terms, x) / under / v**power for power, (terms, under) in enumerate(_EXPANSION, start=1))
     return np.asarray(quantile, dtype=np.float64)
 
 
 def _horner(terms: list[int], x: Any) -> Any:
-    """Return a polynomial's value, as np.polyval does, which takes longer than all the rest of a verdict."""
+    """Return a polynomial's value. np.polyval takes longer than the rest of a verdict."""
     total = 0.0
     for term in terms:
         total = total * x + term
@@ -172,7 +172,7 @@ _EXPANSION: tuple[tuple[list[int], int], ...] = (
 
 
 def mean_neighbor_product(series: Floats) -> Floats:
-    """Return the mean product of neighbors; NaN where there are none."""
+    """Return the mean product of neighbors; NaN if there are none."""
     products = series[..., 1:] * series[..., :-1]
     is_present = ~np.isnan(products)
     return ratio(np.where(is_present, products, 0.0).sum(axis=-1), is_present.sum(axis=-1))

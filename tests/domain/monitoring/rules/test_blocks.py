@@ -1,4 +1,4 @@
-"""Blocks of readings: which are worse than the baseline, and which cannot be told."""
+"""Blocks of readings: which are worse than the baseline, and which give no verdict."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.support.domain.time_series import (
 # -- blocks ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_block_that_is_worse_by_both_is_worse() -> None:
+def test_a_block_is_worse_by_the_effect_and_the_noise() -> None:
     found = judge_block(an_hour(0.87))
     assert found.is_worse is True
     assert found.gap == pytest.approx(found.expected - 0.87)
@@ -36,17 +36,17 @@ def test_a_block_that_is_worse_by_both_is_worse() -> None:
     assert found.value == pytest.approx(0.87)
 
 
-def test_an_effect_without_noise_behind_it_is_not_enough() -> None:
+def test_an_effect_within_the_noise_is_not_enough() -> None:
     assert judge_block(an_hour(0.87), a_week(sd=0.05)).is_worse is False
 
 
-def test_noise_without_an_effect_is_not_enough() -> None:
+def test_a_significant_drop_below_the_effect_is_not_enough() -> None:
     found = judge_block(an_hour(0.89), a_week(sd=0.001))
     assert found.is_worse is False
     assert found.sigmas > 3
 
 
-def test_what_resembles_its_neighbors_is_noisier() -> None:
+def test_correlated_readings_are_noisier() -> None:
     quick, slow = judge_block(an_hour(0.87)), judge_block(an_hour(0.87), a_week(phi=0.9))
     assert slow.sigmas < quick.sigmas / 2.5
 
@@ -58,12 +58,12 @@ def test_a_better_block_is_not_worse() -> None:
     assert "better" in str(found.why)
 
 
-def test_of_a_loss_less_is_better() -> None:
+def test_a_lower_loss_is_better() -> None:
     assert judge_block(an_hour(0.95), higher_is_better=False).is_worse is True
     assert judge_block(an_hour(0.85), higher_is_better=False).is_worse is False
 
 
-def test_a_metric_below_zero_is_judged_by_its_size() -> None:
+def test_a_negative_metric_is_judged_by_its_magnitude() -> None:
     found = judge_block(an_hour(-0.95), a_week(mean=-0.9))
     assert found.is_worse is True
     assert found.gap == pytest.approx(0.05, abs=0.002)
@@ -86,30 +86,32 @@ def test_a_nightly_batch_is_expected_at_its_hour_and_at_no_other(hour: int) -> N
     assert judge_block(an_hour(0.7, START + hour * HOUR), dipping).is_worse is (hour != 3)
 
 
-def test_one_wild_reading_is_no_worse_block() -> None:
+def test_one_outlier_does_not_make_a_block_worse() -> None:
     values = np.full(12, 0.9)
     values[5] = 0.3
     found = judge_block(series(values))
     assert found.value < found.bound
     assert found.is_worse is False
-    assert str(found.why).endswith(": more than 2% and 3 σ, but most of its readings are not.")
+    assert str(found.why).endswith(", over the margin of 2% and 3 σ, but most of its readings aren't.")
 
 
-def test_what_recovers_is_no_worse_block() -> None:
+def test_a_recovering_block_is_not_worse() -> None:
     found = judge_block(series([0.86] * 6 + [0.87] + [0.895] * 5))
     assert found.value < found.bound
     assert found.is_worse is False
-    assert str(found.why).endswith(": more than 2% and 3 σ, but it is recovering.")
+    assert str(found.why).endswith(", over the margin of 2% and 3 σ, but it's recovering.")
     assert judge_block(series([0.895] * 5 + [0.87] + [0.86] * 6)).is_worse is True
 
 
-def test_a_last_half_that_is_a_little_better_is_no_recovery() -> None:
+def test_a_slightly_better_last_half_is_not_a_recovery() -> None:
     baseline = a_week(sd=0.001)
-    assert judge_block(series([0.878] * 6 + [0.8835] * 6), baseline).is_worse is True  # it takes 0.8838: nine tenths
+    assert (
+        judge_block(series([0.878] * 6 + [0.8835] * 6), baseline).is_worse is True
+    )  # the limit is 0.8838: nine tenths
     assert judge_block(series([0.878] * 6 + [0.8845] * 6), baseline).is_worse is False
 
 
-def test_jitter_moves_no_reading_out_of_its_block() -> None:
+def test_jitter_does_not_move_readings_to_another_block() -> None:
     plain = a_week()
     dice = np.random.default_rng(9)
     jittery = TimeSeries(plain.at + dice.uniform(0, 30, len(plain)), plain.value)
@@ -117,7 +119,7 @@ def test_jitter_moves_no_reading_out_of_its_block() -> None:
     assert judge_block(late, jittery, START).sigmas == pytest.approx(judge_block(an_hour(0.87), plain).sigmas, rel=0.02)
 
 
-def test_a_frozen_baseline_may_be_weeks_old() -> None:
+def test_a_frozen_baseline_can_be_weeks_old() -> None:
     assert judge_block(an_hour(0.87, START + 28 * DAY), summary(a_week())).is_worse is True
 
 
@@ -129,14 +131,14 @@ def test_without_any_noise_the_effect_alone_decides(level: float, is_worse: bool
 
 
 @pytest.mark.parametrize("kind", EffectKind)
-def test_rounding_is_no_effect(kind: EffectKind) -> None:
+def test_a_rounding_error_is_not_an_effect(kind: EffectKind) -> None:
     baseline = series(np.full(2016, 0.1 + 0.2), START - 7 * DAY)
     found = judge_block(an_hour(0.3), baseline, effect=MinimumEffect(0, kind))
     assert (found.is_worse, found.gap, found.sigmas) == (False, 0.0, 0.0)
 
 
 @pytest.mark.parametrize("window", [5 * HOUR, 7 * HOUR, 50 * 60, 1.5 * DAY])
-def test_a_window_need_not_divide_the_day(window: float) -> None:
+def test_a_window_does_not_have_to_divide_the_day(window: float) -> None:
     baseline, readings = a_week(days=21), int(window / EVERY)
     assert judge_block(series(np.full(readings, 0.8)), baseline, window=window).is_worse is True
     assert judge_block(series(np.full(readings, 0.9)), baseline, window=window).is_worse is False
@@ -144,7 +146,7 @@ def test_a_window_need_not_divide_the_day(window: float) -> None:
 
 
 @pytest.mark.parametrize("days", [1, 2, 3, 4])
-def test_a_window_may_be_days_long(days: int) -> None:
+def test_a_window_can_be_days_long(days: int) -> None:
     baseline = a_week(days=21, phi=0.7)
     found = [
         judge_block(series(np.full(288 * days, level)), baseline, window=days * DAY).is_worse for level in (0.9, 0.85)
@@ -152,7 +154,7 @@ def test_a_window_may_be_days_long(days: int) -> None:
     assert found == [False, True]
 
 
-def test_a_time_of_day_that_is_noisier_than_usual_needs_a_deeper_drop_where_single_readings_are_looked_at() -> None:
+def test_with_confirmation_a_noisier_time_of_day_needs_a_deeper_drop() -> None:
     calm = summary(a_week())
     rough = replace(calm, rough=(2.0,) + (1.0,) * (len(calm.same) - 1))
     block = series(0.87 + noise(12, sd=0.005), START)
@@ -164,7 +166,7 @@ def test_a_time_of_day_that_is_noisier_than_usual_needs_a_deeper_drop_where_sing
     assert judge_block(later, rough, confirmation=2.0).sigmas == judge_block(later, calm, confirmation=2.0).sigmas
 
 
-def test_what_a_single_shock_explains_is_not_worse_where_single_readings_are_looked_at() -> None:
+def test_with_confirmation_a_single_shock_is_not_worse() -> None:
     baseline = summary(a_week(phi=0.9, sd=0.005))
     fading = series(0.9 - 0.1 * 0.9 ** np.arange(12), START)
     assert judge_block(fading, baseline).is_worse
@@ -183,39 +185,39 @@ SD, PHI = 0.0095, 0.7  # of an accuracy that is measured every five minutes
 
 
 def the_next_week(seed: int = 2) -> TimeSeries:
-    """Return a week after START like those before it."""
+    """Return a week after START that's like the ones before it."""
     return series(0.9 + noise(2016, SD, PHI, seed))
 
 
 @WEEKS
-def test_a_weekend_that_is_as_weekends_are_is_not_worse(days: int) -> None:
+def test_a_normal_weekend_is_not_worse(days: int) -> None:
     baseline = on_weekends(a_week(SD, PHI, days=days), -0.03)
     assert not any(hours(on_weekends(the_next_week(), -0.03), baseline, range(120, 168)))
 
 
 @WEEKS
 @pytest.mark.parametrize("begin", [10, 130])
-def test_a_drop_is_seen_on_a_weekday_and_on_a_weekend(days: int, begin: int) -> None:
+def test_a_drop_is_detected_on_weekdays_and_weekends(days: int, begin: int) -> None:
     baseline = on_weekends(a_week(SD, PHI, days=days), -0.03)
     dropped = scaled(on_weekends(the_next_week(), -0.03), 0.95)
     assert all(hours(dropped, baseline, range(begin, begin + 4)))
 
 
 @WEEKS
-def test_an_ordinary_monday_is_not_worse(days: int) -> None:
+def test_a_normal_monday_is_not_worse(days: int) -> None:
     assert not any(hours(the_next_week(), on_weekends(a_week(SD, PHI, days=days), -0.03), range(24)))
 
 
 @WEEKS
 @pytest.mark.parametrize("seed", range(5))
-def test_a_weekend_that_begins_at_another_hour_makes_nobody_act(days: int, seed: int) -> None:
+def test_a_weekend_in_another_time_zone_causes_no_rollback(days: int, seed: int) -> None:
     american, live = a_week(SD, PHI, days=days, seed=seed), the_next_week(seed + 100)
     baseline = on_weekends(american, -0.03, behind=8 * HOUR)
     assert not any(hours(on_weekends(live, -0.03, behind=8 * HOUR), baseline, range(8)))  # Sunday evening over there
 
 
 @WEEKS
-def test_a_mean_over_a_weekend_is_expected_to_be_a_weekend_s(days: int) -> None:
+def test_a_mean_over_a_weekend_is_compared_with_weekends(days: int) -> None:
     baseline = on_weekends(a_week(SD, PHI, days=days), -0.03)
     live = on_weekends(the_next_week(), -0.03)
     it = summary(baseline, 0.0)
@@ -233,16 +235,16 @@ def test_a_mean_over_a_weekend_is_expected_to_be_a_weekend_s(days: int) -> None:
 @pytest.mark.parametrize(("days", "margin"), [(7, 1.1), (14, 1.4), (21, 1.4)])
 @pytest.mark.parametrize("drop", [0.05, 0.1])
 @pytest.mark.parametrize("day", [1, 3, 6])
-def test_one_old_incident_does_not_blind(days: int, margin: float, drop: float, day: int) -> None:
+def test_one_old_incident_does_not_hide_a_drop(days: int, margin: float, drop: float, day: int) -> None:
     begin = START - day * DAY + 9 * HOUR
     baseline = during(a_week(SD, PHI, days=days), begin, begin + 4 * HOUR, -0.09)
-    for hour in (2, 10):  # at the hours of the incident, too
+    for hour in (2, 10):  # including the incident's hours
         found = judge_block(an_hour(0.9 * (1 - drop), START + hour * HOUR), baseline)
         assert found.is_worse is True
         assert found.gap > margin * drop / 0.05 * (found.expected - found.bound)
 
 
-def test_what_comes_back_every_week_stays_usual() -> None:
+def test_a_weekly_dip_stays_in_the_baseline() -> None:
     baseline = a_week(SD, PHI, days=21)
     for week in range(3):
         begin = START - 21 * DAY + week * 7 * DAY + 9 * HOUR  # Mondays at nine
@@ -260,10 +262,10 @@ def test_a_typical_block_of_sparse_counts_is_not_worse(rate: float) -> None:
         assert not any(hours(live, baseline, range(168), higher_is_better=False, effect=effect))
 
 
-# -- what blocks cannot tell -------------------------------------------------------------------------------------------
+# -- no verdict --------------------------------------------------------------------------------------------------------
 
 
-def test_nothing_cannot_be_told() -> None:
+def test_an_empty_block_gives_no_verdict() -> None:
     found = judge_block(TimeSeries.from_columns([], []))
     assert found.is_worse is None
     assert all(math.isnan(one) for one in (found.value, found.bound, found.expected, found.gap, found.sigmas))
@@ -274,7 +276,7 @@ def test_a_baseline_needs_seven_days(days: float, covers: str) -> None:
     found = judge_block(an_hour(0.87), a_week(days=days))
     assert (found.is_worse is None) is bool(covers)
     if covers:
-        assert str(found.why) == f"The baseline covers {covers}, and 7d are needed."
+        assert str(found.why) == f"The baseline covers only {covers} of the 7d needed."
 
 
 @pytest.mark.parametrize("history", [420.0, 3_600.0, 7 * HOUR])
@@ -293,31 +295,31 @@ def test_a_shorter_history_makes_shorter_days(history: float) -> None:
         )
 
 
-def test_one_point_a_week_ago_is_no_baseline() -> None:
+def test_one_point_from_a_week_ago_is_not_a_baseline() -> None:
     assert judge_block(an_hour(0.87), TimeSeries.from_columns([START - 7 * DAY], [0.9])).is_worse is None
 
 
 @pytest.mark.parametrize(("readings", "told"), [(1, False), (5, False), (6, True)])
-def test_an_incomplete_block_cannot_be_told(readings: int, told: bool) -> None:
+def test_an_incomplete_block_gives_no_verdict(readings: int, told: bool) -> None:
     assert (judge_block(an_hour(0.5, readings=readings)).is_worse is not None) is told
 
 
-def test_days_that_have_a_few_readings_of_an_hour_do_not_have_it() -> None:
+def test_a_day_with_few_readings_in_an_hour_does_not_count_for_it() -> None:
     baseline = a_week()
     kept = (baseline.at % HOUR >= HOUR - 5 * EVERY) | (baseline.at >= START - 4 * DAY) | (baseline.at % DAY >= HOUR)
     found = judge_block(an_hour(0.87), TimeSeries(baseline.at[kept], baseline.value[kept]))
-    assert str(found.why) == "Only 4 past windows at this time of day are complete, and 5 are needed."
+    assert str(found.why) == "Only 4 past windows at this time of day are complete (5 needed)."
 
 
-def test_hours_that_few_days_have_cannot_be_told() -> None:
+def test_hours_that_few_days_cover_give_no_verdict() -> None:
     baseline = a_week()
     kept = (baseline.at % DAY >= HOUR) | (baseline.at >= START - 4 * DAY)
     found = judge_block(an_hour(0.87), TimeSeries(baseline.at[kept], baseline.value[kept]))
     assert found.is_worse is None
-    assert str(found.why) == "Only 4 past windows at this time of day are complete, and 5 are needed."
+    assert str(found.why) == "Only 4 past windows at this time of day are complete (5 needed)."
 
 
-def test_hours_that_are_missing_in_the_baseline_leave_the_others_to_be_judged() -> None:
+def test_hours_missing_in_the_baseline_do_not_affect_the_others() -> None:
     baseline = a_week(days=8)
     kept = baseline.at % DAY >= 8 * HOUR
     lacking = TimeSeries(baseline.at[kept], baseline.value[kept])
@@ -339,19 +341,19 @@ def test_a_window_of_days_needs_a_longer_baseline() -> None:
 
 
 @pytest.mark.parametrize("sigma", [0.0, -1.0, NAN])
-def test_a_sigma_that_makes_no_sense_is_refused(sigma: float) -> None:
+def test_an_invalid_sigma_is_refused(sigma: float) -> None:
     with pytest.raises(ValueError, match="sigma must be above 0"):
         judge_block(an_hour(0.9), sigma=sigma)
 
 
 @pytest.mark.parametrize(("every", "readings"), [(10.0, 360), (60.0, 60), (1_800.0, 2)])
-def test_readings_may_come_often_or_seldom(every: float, readings: int) -> None:
+def test_readings_can_be_frequent_or_rare(every: float, readings: int) -> None:
     it = summary(a_week(every=every))
     assert judge_block(series(np.full(readings, 0.9), every=every), it).is_worse is False
     assert judge_block(series(np.full(readings, 0.85), every=every), it).is_worse is True
 
 
-def test_readings_that_come_every_six_hours_are_judged_by_the_day() -> None:
+def test_readings_every_six_hours_are_judged_by_day() -> None:
     it = summary(a_week(every=6 * HOUR, days=21), window=DAY)
     assert judge_block(series(np.full(4, 0.9), every=6 * HOUR), it).is_worse is False
     assert judge_block(series(np.full(4, 0.8), every=6 * HOUR), it).is_worse is True

@@ -1,4 +1,4 @@
-"""Counts: what a baseline's are like, what more bad ones are evidence of, and that both are those of the textbooks."""
+"""Counts: their baseline and the evidence of more bad cases, both compared with the textbooks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import scipy  # opens its parts when they are used: a process that runs other files needs none
+import scipy  # loads its modules lazily, so other test files don't pay for it
 import ville
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,7 +39,7 @@ NONE = np.zeros(len(counts.BET_ODDS))
 
 
 def a_detector(usual: float = 0.1, trials: float = 2_000.0, **changes: Any) -> CountDetector:
-    """Return the bets of a monitor with a week of readings, one an hour."""
+    """Return the bets of a monitor with a week of hourly readings."""
     how: dict[str, Any] = {"dispersion": 1.0, "distance": 0.018, "readings": WEEK, "days": 7, "fail_after": 1} | changes
     return build_detector(usual, trials, **how)
 
@@ -49,18 +49,18 @@ def unbounded(by: CountDetector) -> CountDetector:
 
 
 def after(by: CountDetector, *readings: tuple[float, float]) -> tuple[Floats, float]:
-    """Return the evidence of each bet, and of all, after so many bad cases of so many, one reading after the other."""
+    """Return the evidence of each bet, and of all, after readings of (bad cases, total)."""
     bets, together = NONE, np.array(0.0)
     for bad, total in readings:
         bets, together = update_evidence(bets, np.array(bad), np.array(total), by)
     return bets, together.item()
 
 
-# -- the figures of others ---------------------------------------------------------------------------------------------
+# -- comparison with textbooks and libraries ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("bad", "of", "null"), [(0, 40, 0.1), (9, 40, 0.1), (28, 100, 0.1), (3, 900, 0.001)])
-def test_bets_on_every_share_alike_are_the_beta_binomial_e_process(bad: int, of: int, null: float) -> None:
+def test_uniform_bets_are_the_beta_binomial_e_process(bad: int, of: int, null: float) -> None:
     grid = (np.arange(100_000) + 0.5) / 100_000
     by = CountDetector(
         null=np.array(null),
@@ -83,7 +83,7 @@ def test_a_bet_is_a_ratio_of_binomial_likelihoods() -> None:
 
 
 @pytest.mark.parametrize(("bad", "of"), [(0, 700), (70, 700), (350, 700), (2, 100_000)])
-def test_the_null_is_the_upper_end_of_wilson_s_interval(bad: int, of: int) -> None:
+def test_the_null_is_the_upper_bound_of_wilson_s_interval(bad: int, of: int) -> None:
     sure = scipy.stats.norm.cdf(counts.NULL_MARGIN) - scipy.stats.norm.cdf(-counts.NULL_MARGIN)
     theirs = scipy.stats.binomtest(bad, of).proportion_ci(sure, method="wilson").high
     assert a_detector(bad / of, of, distance=0.0).null == pytest.approx(theirs)
@@ -113,7 +113,7 @@ def test_more_bad_cases_are_never_less_evidence(total: int, bad: int, more: int)
 
 
 @given(bad=st.integers(1, 30), good=st.integers(0, 30), bad_too=st.integers(1, 30), good_too=st.integers(0, 30))
-def test_a_reading_that_is_split_in_two_is_the_same_evidence(bad: int, good: int, bad_too: int, good_too: int) -> None:
+def test_splitting_a_reading_does_not_change_the_evidence(bad: int, good: int, bad_too: int, good_too: int) -> None:
     by = unbounded(a_detector())
     halves, whole = [(bad, bad + good), (bad_too, bad_too + good_too)], (bad + bad_too, bad + good + bad_too + good_too)
     first, _ = after(by, halves[0])
@@ -122,24 +122,24 @@ def test_a_reading_that_is_split_in_two_is_the_same_evidence(bad: int, good: int
 
 
 @given(bad=st.integers(0, 60), total=st.integers(60, 120), times=st.integers(2, 9))
-def test_cases_that_all_come_several_times_are_no_more_evidence(bad: int, total: int, times: int) -> None:
+def test_duplicated_cases_are_not_more_evidence(bad: int, total: int, times: int) -> None:
     once, often = (unbounded(a_detector(trials=1e3 * many, dispersion=float(many))) for many in (1, times))
     assert after(often, (times * bad, times * total))[0] == pytest.approx(after(once, (bad, total))[0])
 
 
-def test_good_cases_never_leave_less_than_nothing_to_begin_with() -> None:
+def test_earlier_good_cases_do_not_offset_later_bad_ones() -> None:
     by = a_detector()
     assert after(by, *[(0, 50)] * 20, (9, 12))[0] == pytest.approx(after(by, (9, 12))[0])
 
 
 @pytest.mark.parametrize("times", [2, 3, 5])
-def test_one_reading_is_never_enough_where_several_are_asked_for(times: int) -> None:
+def test_one_reading_is_never_enough_if_several_must_fail(times: int) -> None:
     by = a_detector(fail_after=times)
     worst = [after(by, *[(1e6, 1e6)] * count)[1] for count in range(1, times + 1)]
     assert [round(one / by.threshold.item(), 6) for one in worst] == [round(n / times, 6) for n in range(1, times + 1)]
 
 
-def test_a_failure_that_lasted_for_weeks_ends_as_soon_as_one_of_a_day() -> None:
+def test_a_failure_of_weeks_ends_as_soon_as_one_of_a_day() -> None:
     by = a_detector()
 
     def good_ones_until_nothing_is_left(days: int) -> int:
@@ -153,20 +153,20 @@ def test_a_failure_that_lasted_for_weeks_ends_as_soon_as_one_of_a_day() -> None:
     assert good_ones_until_nothing_is_left(40) <= good_ones_until_nothing_is_left(8) <= 8
 
 
-def test_it_takes_more_evidence_where_it_is_tried_more_often() -> None:
+def test_more_tries_need_more_evidence() -> None:
     hourly, seldom = a_detector(trials=20_000), a_detector(trials=20_000, readings=14)
     assert hourly.threshold - seldom.threshold == pytest.approx(log(WEEK / 14))
 
 
-def test_what_is_bad_most_of_the_time_cannot_be_worse_by_a_lot() -> None:
+def test_a_mostly_bad_share_cannot_get_much_worse() -> None:
     assert a_detector(0.99, distance=0.02).null > 1
 
 
-# -- what a baseline's counts are like ---------------------------------------------------------------------------------
+# -- a baseline's counts -----------------------------------------------------------------------------------------------
 
 
 def chain(alike: float, size: int = 50_000, share: float = 0.2) -> Floats:
-    """Return cases of which so large a share is bad, a bad one being followed by one the oftener, the more `alike`."""
+    """Return cases with this share of bad ones; the larger `alike`, the more often a bad one follows another."""
     dice, found = np.random.default_rng(3).random(size), np.zeros(size)
     for at in range(1, size):
         found[at] = dice[at] < (1 - alike) * share + alike * found[at - 1]
@@ -178,12 +178,12 @@ def spread(bad: Floats, total: Floats) -> float:
 
 
 @pytest.mark.parametrize("alike", [0.3, 0.6])
-def test_bad_cases_in_clusters_are_as_dispersed_as_the_chain_that_makes_them_or_somewhat_more(alike: float) -> None:
+def test_clustered_cases_are_at_least_as_dispersed_as_their_markov_chain(alike: float) -> None:
     bad = chain(alike)
     assert 0.95 <= spread(bad, np.ones(len(bad))) / ((1 + alike) / (1 - alike)) <= 1.4
 
 
-def test_independent_cases_are_hardly_ever_dispersed() -> None:
+def test_independent_cases_rarely_seem_dispersed() -> None:
     dice = np.random.default_rng(4)
     total = dice.poisson(4, (400, WEEK)).astype(float)
     bad = dice.binomial(total.astype(int), 0.1).astype(float)
@@ -192,35 +192,35 @@ def test_independent_cases_are_hardly_ever_dispersed() -> None:
     assert np.quantile(found, 0.9) < 1.3
 
 
-def test_cases_are_dispersed_alike_whichever_of_them_count() -> None:
+def test_the_dispersion_of_good_and_bad_cases_is_the_same() -> None:
     bad = chain(0.5, 2_000)
     assert spread(bad, np.ones(2_000)) == pytest.approx(spread(1 - bad, np.ones(2_000)))
 
 
 @pytest.mark.parametrize("of", [0, 1])
-def test_cases_that_are_all_alike_are_not_dispersed(of: int) -> None:
+def test_equal_cases_are_not_dispersed(of: int) -> None:
     assert spread(np.full(100, float(of)), np.ones(100)) == 1
 
 
 def hourly(bad: Sequence[float], each: float = 20.0) -> tuple[Floats, Floats, Ints]:
-    """Return counts of bad cases of 20 an hour, with their totals and days; so many are bad on each day."""
+    """Return hourly counts of bad cases out of 20, their totals, and their days, with these shares by day."""
     day = np.repeat(np.arange(len(bad)), 24)
     return np.repeat(np.array(bad) * each, 24), np.full(len(day), each), day
 
 
-def test_an_incident_of_a_day_hardly_changes_what_is_usual() -> None:
+def test_an_incident_of_a_day_barely_changes_the_baseline() -> None:
     bad, total, day = hourly([0.1, 0.11, 0.09, 0.8, 0.1, 0.11, 0.09])
     assert float(bad.sum() / total.sum()) == pytest.approx(0.2)
     assert summarize_counts(bad, total, day).share.item() == pytest.approx(0.1, abs=0.015)
 
 
 @pytest.mark.parametrize("shares", [[0.1, 0.11, 0.09, 0.12, 0.1, 0.11, 0.09], [0.0] * 6 + [0.004], [0.1, 0.9, 0.1]])
-def test_days_that_chance_explains_or_too_few_to_tell_are_left_as_they_are(shares: list[float]) -> None:
+def test_days_within_chance_or_too_few_days_are_unchanged(shares: list[float]) -> None:
     bad, total, day = hourly(shares)
     assert winsorize_days(bad, total, day) == pytest.approx(bad)
 
 
-def test_a_day_without_any_good_case_is_pulled_in_to_either_side() -> None:
+def test_a_day_with_only_bad_cases_is_pulled_in() -> None:
     bad, total, day = hourly([0.9, 0.89, 0.91, 0.1, 0.9, 0.89, 0.91])
     assert summarize_counts(bad, total, day).share == pytest.approx(0.9, abs=0.015)
 
@@ -258,18 +258,18 @@ def test_readings_with_a_total_and_single_cases_are_counts(
 
 
 def a_week_of(correct: int, of: int) -> Baseline:
-    """Return a baseline of a week in which so many of so many were correct each hour."""
+    """Return a baseline of a week with `correct` out of `of` each hour."""
     readings = points([correct / of] * WEEK, [of] * WEEK)
     return counts.with_counts(summarize(readings, start=START, window=HOUR, history=7 * DAY), readings)
 
 
-def test_counts_survive_the_ledger() -> None:
+def test_counts_are_the_same_after_storage() -> None:
     it = a_week_of(9, 10)
     assert load_baseline(dump_baseline(it)) == it
     assert (round(it.share, 9), it.trials, it.counted, it.each) == (0.9, 10 * WEEK, WEEK, 10)
 
 
-def test_a_baseline_of_an_earlier_version_has_no_counts() -> None:
+def test_a_baseline_stored_by_an_earlier_version_has_no_counts() -> None:
     it = a_week_of(9, 10)
     old = replace(it, share=0.0, trials=0.0, counted=0.0, each=0.0, dispersion=1.0)
     written = dump_baseline(old)
@@ -281,9 +281,7 @@ def test_a_baseline_of_an_earlier_version_has_no_counts() -> None:
 @pytest.mark.parametrize(
     ("correct", "of", "is_sparse"), [(9, 10, True), (40, 50, False), (1, 50, True), (50, 50, True)]
 )
-def test_a_baseline_is_sparse_where_a_reading_has_few_of_the_rarer_cases(
-    correct: int, of: int, is_sparse: bool
-) -> None:
+def test_a_baseline_with_few_of_the_rarer_cases_is_sparse(correct: int, of: int, is_sparse: bool) -> None:
     assert a_week_of(correct, of).is_sparse is is_sparse
 
 
@@ -293,7 +291,7 @@ def test_a_baseline_is_sparse_where_a_reading_has_few_of_the_rarer_cases(
 def weighs(
     *readings: tuple[float, float | None], baseline: Baseline | None = None, **changes: Any
 ) -> CountResult | None:
-    """Return what a monitor of an accuracy finds with the last of these shares of so many cases, an hour apart."""
+    """Return the result for the last of these readings of an accuracy, an hour apart."""
     how: dict[str, Any] = {"higher_is_better": True, "effect": MinimumEffect(0.02), "fail_after": 2} | changes
     found, before = None, None
     for hour, (value, total) in enumerate(readings):
@@ -308,50 +306,50 @@ def weighed(*readings: tuple[float, float | None], **changes: Any) -> CountResul
     return found
 
 
-def test_what_is_as_good_as_usual_is_no_evidence_and_says_so() -> None:
+def test_a_usual_count_is_not_evidence_and_says_so() -> None:
     found = weighed((0.9, 10))
     assert (found.deviation.is_worse, found.is_recovered) == (False, True)
-    assert str(found.deviation.why).startswith("9 of 10 since 2026-05-04 00:00 UTC is 0.9, where 0.9 is usual. ")
+    assert str(found.deviation.why).startswith("9 of 10 since 2026-05-04 00:00 UTC is 0.9 (usual: 0.9). ")
 
 
 WORSE = [(0.7, 10.0)] * 14
 
 
-def test_what_is_a_fifth_worse_has_failed_within_a_day() -> None:
+def test_a_count_a_fifth_worse_fails_within_a_day() -> None:
     found = weighed(*WORSE)
     assert found.deviation.is_worse
     assert found.deviation.gap == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize(("good", "is_recovered"), [(1, False), (24, True)])
-def test_what_has_failed_is_well_again_when_nothing_is_left_of_the_evidence(good: int, is_recovered: bool) -> None:
+def test_a_failure_recovers_when_no_evidence_is_left(good: int, is_recovered: bool) -> None:
     found = weighed(*WORSE, *[(0.9, 10.0)] * good)
     assert (found.deviation.is_worse, found.is_recovered) == (False, is_recovered)
 
 
-def test_what_is_said_counts_from_where_the_evidence_begins() -> None:
+def test_the_reason_counts_from_the_start_of_the_evidence() -> None:
     found = weighed(*[(0.9, 10.0)] * 5, (0.5, 10), (0.6, 10))
     assert str(found.deviation.why).startswith("11 of 20 since 2026-05-04 05:00 UTC is 0.55")
 
 
 @pytest.mark.parametrize(("share", "is_worse"), [(0.0, False), (0.4, True)])
-def test_fewer_errors_are_better_where_lower_is_better(share: float, is_worse: bool) -> None:
+def test_fewer_errors_are_better_if_lower_is_better(share: float, is_worse: bool) -> None:
     found = weighed(*[(share, 10.0)] * 20, baseline=a_week_of(1, 10), higher_is_better=False)
     assert found.deviation.is_worse is is_worse
 
 
 @pytest.mark.parametrize("reading", [(-0.1, 10), (1.5, 10), (0.9, None)])
-def test_what_is_no_share_or_has_no_total_is_not_weighed(reading: tuple[float, float | None]) -> None:
+def test_a_reading_that_is_not_a_count_is_not_judged(reading: tuple[float, float | None]) -> None:
     assert weighs(reading) is None
 
 
-def test_where_nothing_can_be_worse_by_so_much_it_says_so() -> None:
+def test_an_impossible_effect_says_so() -> None:
     found = weighed((0.9, 10), effect=MinimumEffect(1.0))
     assert found.deviation.is_worse is None
     assert "Set a smaller effect" in str(found.deviation.why)
 
 
-def test_evidence_of_other_bets_is_begun_again() -> None:
+def test_evidence_from_other_bets_starts_over() -> None:
     found = judge_count(
         0.9,
         10,

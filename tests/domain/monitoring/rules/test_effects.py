@@ -1,4 +1,4 @@
-"""How much worse counts, in the unit of the metric, in percent, or as a part of the error."""
+"""The minimum effect: in the metric's unit, in percent, or as a share of the error."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from tests.support.domain.time_series import (
 
 
 @RULES
-def test_eighteen_times_the_errors_are_worse_by_the_error_and_not_by_two_percent(rule: Rule) -> None:
+def test_18_times_the_errors_are_worse_relative_to_the_error_but_not_by_2_percent(rule: Rule) -> None:
     baseline, recent = a_week(sd=0.0003, mean=0.999), series(np.full(12, 0.9815))
     found = rule(recent, baseline, effect=TEN_PERCENT_OF_ERROR)
     assert found.is_worse is True
-    assert "% of the error worse (" in str(found.why)
+    assert "% of the error worse than" in str(found.why)
     assert rule(recent, baseline).is_worse is False
     assert rule(recent, baseline, effect=absolute(0.01)).is_worse is True
 
 
 @RULES
-def test_of_readings_on_both_sides_of_zero_a_percentage_says_nothing(rule: Rule) -> None:
+def test_a_percentage_is_meaningless_for_readings_around_zero(rule: Rule) -> None:
     baseline = a_week(mean=0)
     found = rule(series(np.full(12, -0.5)), baseline)
     assert found.is_worse is None
@@ -38,7 +38,7 @@ def test_of_readings_on_both_sides_of_zero_a_percentage_says_nothing(rule: Rule)
 
 
 @RULES
-def test_a_single_reading_beyond_zero_does_not_end_the_comparison(rule: Rule) -> None:
+def test_a_single_reading_below_zero_does_not_end_the_comparison(rule: Rule) -> None:
     baseline = a_week()
     baseline.value[700] = -0.2
     assert rule(series(np.full(12, 0.85)), baseline).is_worse is True
@@ -46,25 +46,25 @@ def test_a_single_reading_beyond_zero_does_not_end_the_comparison(rule: Rule) ->
 
 @RULES
 @pytest.mark.parametrize("effect", [TWO_PERCENT, TEN_PERCENT_OF_ERROR])
-def test_what_is_measured_in_nothing_cannot_be_told(rule: Rule, effect: MinimumEffect) -> None:
+def test_a_metric_without_a_scale_gives_no_verdict(rule: Rule, effect: MinimumEffect) -> None:
     level = 1.0 if effect.kind is EffectKind.OF_ERROR else 0.0
     found = rule(series(np.full(12, level - 0.5)), a_week(sd=0, mean=level), effect=effect)
     assert found.is_worse is None
     assert f"are all {level:g}" in str(found.why)
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # they overflow, and that's what this is about
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # this test is about overflow
 @RULES
-def test_readings_whose_noise_is_beyond_all_numbers_cannot_be_told(rule: Rule) -> None:
+def test_infinite_noise_gives_no_verdict(rule: Rule) -> None:
     found = rule(series(np.full(12, 1e200)), a_week(mean=1e300, sd=1e298))
     assert found.is_worse is None
-    assert str(found.why) == "The baseline's readings are too large to be judged."
+    assert str(found.why) == "The baseline's readings are too large for a comparison."
 
 
 @RULES
-def test_what_cannot_fall_so_far_cannot_be_told(rule: Rule) -> None:
+def test_an_impossible_drop_gives_no_verdict(rule: Rule) -> None:
     found = rule(series(np.zeros(12)), a_week(), effect=MinimumEffect(2.0))
-    why = "It can't fall by more than 100%, so an effect of 200% never counts. Set a smaller one, such as "
+    why = "The metric can't fall by more than 100%, so an effect of 200% is impossible. Set a smaller one, such as "
     assert (found.is_worse, str(found.why)) == (None, why + "--min-effect 2%.")
     assert (
         rule(
@@ -76,13 +76,13 @@ def test_what_cannot_fall_so_far_cannot_be_told(rule: Rule) -> None:
 
 
 @RULES
-def test_a_metric_beyond_one_has_no_error(rule: Rule) -> None:
+def test_a_metric_above_1_has_no_error(rule: Rule) -> None:
     found = rule(series(np.full(12, 50.0)), a_week(mean=120), effect=TEN_PERCENT_OF_ERROR)
     assert found.is_worse is None
     assert "isn't between 0 and 1" in str(found.why)
 
 
-def test_a_reason_measures_as_the_effect_does() -> None:
+def test_a_reason_uses_the_effect_s_unit() -> None:
     baseline = series(np.tile([0.89, 0.91], 1008), START - 7 * DAY)
     said = [
         str(judge_block(an_hour(0.85), baseline, effect=effect).why)
@@ -91,5 +91,5 @@ def test_a_reason_measures_as_the_effect_does() -> None:
     for text, gap, least in zip(
         said, ("5.56%", "0.05", "50% of the error"), ("2%", "0.01", "10% of the error"), strict=True
     ):
-        assert text.startswith(f"0.85, where 0.9 is usual, is {gap} worse (")
-        assert text.endswith(f" σ): more than {least} and 3 σ.")
+        assert text.startswith(f"0.85 is {gap} worse than the usual 0.9 (")
+        assert text.endswith(f" σ), over the margin of {least} and 3 σ.")

@@ -1,4 +1,4 @@
-"""What armed monitors can be expected to cost: rollbacks although nothing is wrong."""
+"""The false rollbacks to expect from armed monitors."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def sentence(*rules: MonitorConfig) -> str:
     return str(monitor_messages.false_rollback_sentence(found))
 
 
-# -- the figures -------------------------------------------------------------------------------------------------------
+# -- rates from the docs -----------------------------------------------------------------------------------------------
 
 
 def figures(part: str) -> tuple[int, list[dict[str, str]]]:
-    """Return how many months docs/rules.md has of each kind in a part, and the part's first table, by column."""
+    """Return how many months of each kind a part of docs/rules.md has, and the part's first table by column."""
     text = PAGE.read_text(encoding="utf-8").partition(f"<!-- figures: {part} -->")[2].partition("<!-- end -->")[0]
     months = re.search(r"([\d,]+) months of each kind", text)
     assert months is not None
@@ -63,16 +63,18 @@ def bound(acts: int, months: int) -> float:
 
 
 @pytest.mark.parametrize("rule", ["blocks", "sequential"])
-def test_no_figure_is_below_what_the_page_about_the_rules_has(rule: str) -> None:
+def test_no_rate_is_below_the_one_in_the_docs(rule: str) -> None:
     months, rows = figures("harder")
-    found = [row[f"`{rule}` acts without a cause"] for row in rows if row["φ"] == "0.7" and row["months"] in LIGHT]
+    found = [row[f"`{rule}`: false rollbacks"] for row in rows if row["φ"] == "0.7" and row["months"] in LIGHT]
     assert len(found) == len(LIGHT)
     assert max(bound(int(acts.split()[0]), months) for acts in found) <= FALSE_ROLLBACKS_PER_MONTH[rule]
 
 
-def test_no_figure_of_the_default_is_below_its_aims_on_that_page() -> None:
+def test_no_rate_of_the_default_is_below_its_goals_in_the_docs() -> None:
     months, rows = figures("aims")
-    found = [row["acted in"] for row in rows if row["months"].endswith("φ = 0.7") and "tails" not in row["months"]]
+    found = [
+        row["false rollbacks"] for row in rows if row["months"].endswith("φ = 0.7") and "tails" not in row["months"]
+    ]
     assert len(found) == 6
     assert max(bound(int(acts.split()[0]), months) for acts in found) <= FALSE_ROLLBACKS_PER_MONTH["default"]
 
@@ -81,7 +83,7 @@ def test_no_figure_of_the_default_is_below_its_aims_on_that_page() -> None:
 
 
 @pytest.mark.parametrize("rule", ["default", "blocks", "sequential"])
-def test_a_rule_as_it_was_simulated_has_its_figure(rule: str) -> None:
+def test_a_rule_with_the_simulated_settings_has_its_rate(rule: str) -> None:
     assert expected_per_month(a_rule(rule=rule)) == FALSE_ROLLBACKS_PER_MONTH[rule]
 
 
@@ -97,7 +99,7 @@ def test_a_rule_as_it_was_simulated_has_its_figure(rule: str) -> None:
         {"rule": "sequential", "window": "10m"},
     ],
 )
-def test_what_acts_no_sooner_has_it_as_well(fields: dict[str, Any]) -> None:
+def test_settings_that_act_no_sooner_have_the_same_rate(fields: dict[str, Any]) -> None:
     rule = a_rule(**fields)
     assert expected_per_month(rule) == FALSE_ROLLBACKS_PER_MONTH[str(rule.rule)]
 
@@ -115,24 +117,24 @@ def test_what_acts_no_sooner_has_it_as_well(fields: dict[str, Any]) -> None:
         {"greater_than": 0.85},
     ],
 )
-def test_what_was_not_simulated_has_none(fields: dict[str, Any]) -> None:
+def test_settings_that_act_sooner_have_no_rate(fields: dict[str, Any]) -> None:
     assert expected_per_month(a_rule(**fields)) is None
 
 
-# -- all that are armed ------------------------------------------------------------------------------------------------
+# -- all armed monitors ------------------------------------------------------------------------------------------------
 
 
-def test_figures_add_up() -> None:
+def test_rates_add_up() -> None:
     found = estimate_false_rollbacks(monitors(a_rule(), a_rule(rule="blocks"), a_rule(rule="sequential")))
     assert found is not None
     assert (found.armed, found.counted) == (3, 3)
     assert found.per_month == pytest.approx(sum(FALSE_ROLLBACKS_PER_MONTH.values()))
 
 
-def test_only_what_can_act_is_counted() -> None:
+def test_only_armed_monitors_count() -> None:
     armed, asks, paused, disarmed = monitors(a_rule(), a_rule(action="ask"), a_rule(), a_rule())
     paused = replace(paused, is_paused=True)
-    disarmed = replace(disarmed, created_by=Person("T1", "UBOB"))  # added in Slack, and armed by nobody yet
+    disarmed = replace(disarmed, created_by=Person("T1", "UBOB"))  # added in Slack, and not armed yet
     assert estimate_false_rollbacks([armed, asks, paused, disarmed]) == estimate_false_rollbacks([armed])
     assert estimate_false_rollbacks([asks, paused, disarmed]) is None
 
@@ -142,27 +144,30 @@ def test_only_what_can_act_is_counted() -> None:
     [
         (
             [{}],
-            "1 monitor is armed. Simulations expect at most 0.002 rollbacks a month without a cause (docs/rules.md).",
+            "1 monitor is armed. Based on simulations, expect at most 0.002 false rollbacks a month (docs/rules.md).",
         ),
         (
             [{}, {"hard_limit": 0.5}, {"greater_than": 0.85}],
-            "3 monitors are armed. Simulations expect at most 0.004 rollbacks a month without a cause "
+            "3 monitors are armed. Based on simulations, expect at most 0.004 false rollbacks a month "
             "(docs/rules.md). "
             "Not counted: 1 threshold and 1 hard limit.",
         ),
         (
             [{}, *[{"greater_than": 0.85, "hard_limit": 0.5}] * 2, {"sigma": 1}],
-            "4 monitors are armed. Simulations expect at most 0.002 rollbacks a month without a cause "
+            "4 monitors are armed. Based on simulations, expect at most 0.002 false rollbacks a month "
             "(docs/rules.md). "
             "Not counted: 2 thresholds, 2 hard limits, and 1 monitor with looser settings.",
         ),
-        ([{"greater_than": 0.85}], "1 monitor is armed. Backtest it to see how often it would act without a cause."),
+        (
+            [{"greater_than": 0.85}],
+            "1 monitor is armed. Backtest it to see how often it would roll back for no reason.",
+        ),
         (
             [{"greater_than": 0.85}, {"window": "10m"}],
-            "2 monitors are armed. Backtest them to see how often they would act without a cause.",
+            "2 monitors are armed. Backtest them to see how often they would roll back for no reason.",
         ),
     ],
 )
-def test_what_people_read(rules: list[dict[str, Any]], said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_estimate_is_explained(rules: list[dict[str, Any]], said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(false_rollbacks, "FALSE_ROLLBACKS_PER_MONTH", {"default": 0.002})
     assert sentence(*(a_rule(**fields) for fields in rules)) == said

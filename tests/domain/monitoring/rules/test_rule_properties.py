@@ -1,4 +1,4 @@
-"""What holds for every rule, whatever the readings; and the benchmark plays these rules and no others."""
+"""Properties of every rule, with any readings; and the benchmark runs exactly these rules."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from tests.support.domain.time_series import (
     summary,
 )
 
-# -- what holds for all of them ----------------------------------------------------------------------------------------
+# -- properties of all rules -------------------------------------------------------------------------------------------
 
 
 def alike(one: Deviation, other: Deviation, by: float = 1.0, more: float = 0.0) -> None:
-    """Fail unless two say the same of values in two units, but for what rounding makes of a close call."""
+    """Fail unless both have the same verdict in two units, except for rounding in a close call."""
     numbers = [by * one.value + more, by * one.bound + more, by * one.expected + more, abs(by) * one.gap, one.sigmas]
     found = [other.value, other.bound, other.expected, other.gap, other.sigmas]
     assert found == pytest.approx(numbers, rel=1e-6, abs=1e-9 * abs(by))
@@ -46,7 +46,7 @@ examples = settings(max_examples=25, deadline=None)
 @RULES
 @examples
 @given(values=levels, kind=st.sampled_from([EffectKind.RELATIVE, EffectKind.ABSOLUTE]))
-def test_turning_values_and_direction_around_changes_nothing(rule: Rule, values: list[float], kind: EffectKind) -> None:
+def test_flipping_values_and_direction_changes_nothing(rule: Rule, values: list[float], kind: EffectKind) -> None:
     one = rule(series(values), a_baseline(), effect=MinimumEffect(0.02, kind))
     other = rule(
         scaled(series(values), -1), scaled(a_baseline(), -1), higher_is_better=False, effect=MinimumEffect(0.02, kind)
@@ -58,7 +58,7 @@ def test_turning_values_and_direction_around_changes_nothing(rule: Rule, values:
 @RULES
 @examples
 @given(values=levels, power=st.integers(-30, 30))
-def test_of_a_relative_effect_the_unit_changes_nothing(rule: Rule, values: list[float], power: int) -> None:
+def test_with_a_relative_effect_the_unit_changes_nothing(rule: Rule, values: list[float], power: int) -> None:
     one, by = rule(series(values), a_baseline()), 2.0**power  # a power of two is exact
     other = rule(scaled(series(values), by), scaled(a_baseline(), by))
     assert (one.is_worse, by * one.gap, one.sigmas) == (other.is_worse, other.gap, other.sigmas)
@@ -67,10 +67,10 @@ def test_of_a_relative_effect_the_unit_changes_nothing(rule: Rule, values: list[
 @RULES
 @examples
 @given(values=levels, more=st.sampled_from([-1000.0, -1.0, -0.9, 0.25, 64.0]))
-def test_of_an_absolute_effect_the_zero_changes_nothing(rule: Rule, values: list[float], more: float) -> None:
+def test_with_an_absolute_effect_a_shift_changes_nothing(rule: Rule, values: list[float], more: float) -> None:
     one = rule(series(values), a_baseline(), effect=absolute(0.018))
     assume(abs(one.value - one.bound) > 1e-9)
-    assume(one.is_worse or one.value > one.bound)  # of its readings, none is at the brink
+    assume(one.is_worse or one.value > one.bound)  # none of its readings is close to the bound
     other = rule(scaled(series(values), 1, more), scaled(a_baseline(), 1, more), effect=absolute(0.018))
     alike(one, other, 1, more)
 
@@ -78,7 +78,7 @@ def test_of_an_absolute_effect_the_zero_changes_nothing(rule: Rule, values: list
 @RULES
 @examples
 @given(values=levels)
-def test_a_part_of_the_error_is_a_percentage_of_an_error_rate(rule: Rule, values: list[float]) -> None:
+def test_a_share_of_the_error_is_a_percentage_of_the_error_rate(rule: Rule, values: list[float]) -> None:
     one = rule(series(values), a_baseline(), effect=MinimumEffect(0.1, EffectKind.OF_ERROR))
     assume(abs(one.value - one.bound) > 1e-9)
     assume(one.is_worse or one.value > one.bound)
@@ -89,7 +89,7 @@ def test_a_part_of_the_error_is_a_percentage_of_an_error_rate(rule: Rule, values
 @RULES
 @examples
 @given(values=levels, less=st.lists(st.floats(0, 0.5), min_size=12, max_size=12))
-def test_what_is_worse_stays_so_when_it_gets_worse(rule: Rule, values: list[float], less: list[float]) -> None:
+def test_lower_values_stay_worse(rule: Rule, values: list[float], less: list[float]) -> None:
     lower = rule(series(np.array(values) - less), a_baseline())
     assert lower.is_worse or not rule(series(values), a_baseline()).is_worse
 
@@ -121,7 +121,7 @@ def test_a_smaller_alpha_makes_nothing_worse(values: list[float], alphas: tuple[
 @RULES
 @examples
 @given(values=levels, weeks=st.integers(-500, 500))
-def test_whole_weeks_later_is_the_same(rule: Rule, values: list[float], weeks: int) -> None:
+def test_a_shift_by_whole_weeks_changes_nothing(rule: Rule, values: list[float], weeks: int) -> None:
     later = TimeSeries(a_baseline().at + weeks * 7 * DAY, a_baseline().value)
     assert rule(series(values, START + weeks * 7 * DAY), later) == rule(series(values), a_baseline())
 
@@ -129,7 +129,7 @@ def test_whole_weeks_later_is_the_same(rule: Rule, values: list[float], weeks: i
 @RULES
 @examples
 @given(values=levels, seed=st.integers(0, 10**6))
-def test_unordered_readings_have_the_verdict_of_ordered_ones(rule: Rule, values: list[float], seed: int) -> None:
+def test_the_order_of_readings_does_not_change_the_verdict(rule: Rule, values: list[float], seed: int) -> None:
     past, block, dice = a_baseline(), series(values), np.random.default_rng(seed)
     first, second = dice.permutation(len(past)), dice.permutation(len(block))
     other = rule(
@@ -142,7 +142,7 @@ def test_unordered_readings_have_the_verdict_of_ordered_ones(rule: Rule, values:
 @RULES
 @examples
 @given(values=levels, junk=st.lists(st.sampled_from([NAN, math.inf, -math.inf]), min_size=1, max_size=40))
-def test_what_is_no_number_changes_no_verdict(rule: Rule, values: list[float], junk: list[float]) -> None:
+def test_invalid_readings_do_not_change_the_verdict(rule: Rule, values: list[float], junk: list[float]) -> None:
     block = TimeSeries.from_columns([*series(values).at, *[START + 1] * len(junk)], [*values, *junk])
     past = TimeSeries.from_columns([*a_baseline().at, *a_baseline().at[: len(junk)]], [*a_baseline().value, *junk])
     assert rule(block, past) == rule(series(values), a_baseline())
@@ -150,7 +150,7 @@ def test_what_is_no_number_changes_no_verdict(rule: Rule, values: list[float], j
 
 @RULES
 @pytest.mark.parametrize("junk", [[], [NAN] * 12, [math.inf] * 12, [-math.inf] * 12])
-def test_nothing_follows_from_nothing(rule: Rule, junk: list[float]) -> None:
+def test_without_valid_readings_there_is_no_verdict(rule: Rule, junk: list[float]) -> None:
     nothing = series(junk)
     for block, past in ((nothing, a_baseline()), (series([0.1] * 12), nothing), (nothing, nothing)):
         assert rule(block, past).is_worse is None
@@ -165,7 +165,7 @@ def test_nothing_follows_from_nothing(rule: Rule, junk: list[float]) -> None:
     higher=st.booleans(),
     readings=st.integers(1, 60),
 )
-def test_what_never_changes_is_never_worse(
+def test_a_constant_metric_is_never_worse(
     rule: Rule, level: float, kind: EffectKind, amount: float, higher: bool, readings: int
 ) -> None:
     constant = series(np.full(2016, level), START - 7 * DAY)
@@ -176,7 +176,7 @@ def test_what_never_changes_is_never_worse(
 @RULES
 @examples
 @given(values=levels)
-def test_a_summary_that_was_stored_has_the_same_verdicts(rule: Rule, values: list[float]) -> None:
+def test_a_stored_baseline_gives_the_same_verdicts(rule: Rule, values: list[float]) -> None:
     it = a_summary(START if rule is judge_block else 0.0)
     stored = baselines.load_baseline(baselines.dump_baseline(it))
     assert rule(series(values), stored) == rule(series(values), it)
@@ -185,18 +185,18 @@ def test_a_summary_that_was_stored_has_the_same_verdicts(rule: Rule, values: lis
 @RULES
 @examples
 @given(values=levels, kind=kinds)
-def test_a_reason_is_one_sentence_that_survives_the_outbox(rule: Rule, values: list[float], kind: EffectKind) -> None:
+def test_a_reason_is_the_same_after_the_outbox(rule: Rule, values: list[float], kind: EffectKind) -> None:
     why = rule(series(values), a_baseline(), effect=MinimumEffect(0.02, kind)).why
     assert unpack_sentence(pack_sentence(why)) == why
     assert str(why).endswith(".")
     assert "nan" not in str(why)
 
 
-# -- the benchmark plays these rules and no others ---------------------------------------------------------------------
+# -- the benchmark runs these rules ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("phi", "tails", "delay"), [(0.0, 0, 0), (0.7, 3, 30), (0.9, 4, 0)])
-def test_the_simulation_has_the_verdicts_of_the_rules(phi: float, tails: float, delay: float) -> None:
+def test_the_simulation_gives_the_rules_verdicts(phi: float, tails: float, delay: float) -> None:
     from benchmarks.monitoring_rules import detectors
     from benchmarks.monitoring_rules import months as simulation
 
@@ -217,7 +217,7 @@ def test_the_simulation_has_the_verdicts_of_the_rules(phi: float, tails: float, 
     assert not worse.all()
 
 
-def test_the_simulation_counts_in_a_row() -> None:
+def test_the_simulation_counts_failures_in_a_row() -> None:
     from benchmarks.monitoring_rules.detectors import in_a_row
 
     worse = np.isin(np.arange(8), [0, 2, 3, 4, 6])[None, :]

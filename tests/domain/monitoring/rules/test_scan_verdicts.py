@@ -1,4 +1,4 @@
-"""What a scan sees within the hour, and what it takes for no drop."""
+"""What a scan detects within the hour, and what it doesn't count as a drop."""
 
 from __future__ import annotations
 
@@ -25,43 +25,43 @@ def until(points: TimeSeries, at: float) -> TimeSeries:
 
 
 def seen(points: TimeSeries, baseline: Baseline, **changes: Any) -> Floats:
-    """Return the times of the readings as of which a mean of any length is worse, in seconds after START."""
+    """Return the times of the readings at which a mean of any length is worse, in seconds after START."""
     how: dict[str, Any] = {"higher_is_better": True, "effect": TWO_PERCENT, "sigma": 3.0}
     found = scans.scan_lengths(points, baseline, **how | changes)
     return points.at[np.any([one.is_worse for one in found], axis=0)] - START
 
 
-# -- what is seen ------------------------------------------------------------------------------------------------------
+# -- detected ----------------------------------------------------------------------------------------------------------
 
 
 def delay(drop: float, seed: int, phi: float = 0.7) -> float:
-    """Return how many minutes after a drop two checks in a row have found it."""
+    """Return how many minutes after a drop two checks in a row have detected it."""
     points = live(drop, phi, seed=500 + seed, hours=12)
     times = seen(points, usual(phi, seed))
     return float(times[1] - 8 * HOUR) / MINUTE if len(times) > 1 else math.inf
 
 
 @pytest.mark.parametrize(("drop", "usually", "most"), [(0.05, 65, 130), (0.1, 30, 40), (0.3, 25, 30)])
-def test_a_drop_is_seen_soon(drop: float, usually: float, most: float) -> None:
+def test_a_drop_is_detected_soon(drop: float, usually: float, most: float) -> None:
     delays = [delay(drop, seed) for seed in SEEDS]
     assert min(delays) > 0, "before it came"
     assert float(np.median(delays)) <= usually, delays
     assert max(delays) <= most, delays
 
 
-def test_it_says_over_which_time_and_by_how_much() -> None:
+def test_the_reason_has_the_length_and_the_gap() -> None:
     points = until(live(0.1), 8.5 * HOUR)
     found = scan(points, usual())
     assert found is not None
     assert str(found.why).startswith("Over the last 30m: 0.8")
-    assert str(found.why).endswith("σ): more than 2% and 5.5 σ.")
+    assert str(found.why).endswith("σ), over the margin of 2% and 5.5 σ.")
     assert found.gap == pytest.approx(found.expected - found.value)
     assert found.gap == pytest.approx(0.09, abs=0.02)
     assert found.sigmas == pytest.approx(found.gap / usual().spread[0], rel=0.2)
     assert found.value < found.bound < found.expected
 
 
-def test_a_small_drop_is_seen_in_a_longer_mean() -> None:
+def test_a_small_drop_is_detected_in_a_longer_mean() -> None:
     flags = [bool(len(seen(live(0.03, seed=600 + seed, hours=24), usual()))) for seed in SEEDS]
     assert sum(flags) >= 6
     points = live(0.03, seed=601, hours=24)
@@ -70,7 +70,7 @@ def test_a_small_drop_is_seen_in_a_longer_mean() -> None:
     assert str(found.why).startswith("Over the last 4h: ")
 
 
-def test_where_lower_is_better_a_rise_is_worse_and_a_fall_is_not() -> None:
+def test_if_lower_is_better_only_a_rise_is_worse() -> None:
     risen = scaled(live(0.1), -1, 1.8)
     base = summary(scaled(a_week(phi=0.7, days=21), -1, 1.8))
     assert scan(risen, base, higher_is_better=False) is not None
@@ -87,14 +87,14 @@ def test_the_unit_of_a_metric_changes_nothing(by: float) -> None:
     assert (other.sigmas, other.value, other.bound) == pytest.approx((plain.sigmas, plain.value * by, plain.bound * by))
 
 
-def test_a_drop_is_seen_although_a_third_of_the_readings_is_missing() -> None:
+def test_a_drop_is_detected_with_a_third_of_the_readings_missing() -> None:
     points = live(0.1, hours=10)
     there = np.random.default_rng(5).random(len(points)) > 1 / 3
     some = TimeSeries(points.at[there], points.value[there])
     assert 0 < seen(some, usual())[0] - 8 * HOUR <= 60 * MINUTE
 
 
-def test_of_readings_that_come_once_an_hour_the_last_four_are_enough() -> None:
+def test_four_hourly_readings_are_enough() -> None:
     base = summary(a_week(sd=0.002, days=21, every=HOUR))
     points = during(series(0.9 + noise(24, sd=0.002), START, HOUR), START + 12 * HOUR, math.inf, -0.09)
     found = seen(points, base)
@@ -102,28 +102,28 @@ def test_of_readings_that_come_once_an_hour_the_last_four_are_enough() -> None:
     assert "Over the last 4h" in str(getattr(scan(until(points, found[0] + 1), base), "why", ""))
 
 
-def test_an_old_incident_makes_it_no_blinder() -> None:
+def test_an_old_incident_does_not_delay_detection() -> None:
     base = summary(during(a_week(phi=0.7, days=7), START - 3 * DAY, START - 3 * DAY + 4 * HOUR, -0.09))
     times = seen(live(0.1, hours=10), base)
     assert 0 < times[0] - 8 * HOUR <= 30 * MINUTE
 
 
-def test_a_metric_that_never_varied_is_judged_by_the_effect() -> None:
+def test_a_constant_metric_is_judged_by_the_effect() -> None:
     base = summary(series(np.full(7 * 288, 0.9), START - 7 * DAY))
     assert scan(series(np.full(12, 0.87)), base) is not None
     assert scan(series(np.full(12, 0.89)), base) is None
 
 
-# -- what isn't --------------------------------------------------------------------------------------------------------
+# -- not a drop --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_noise_is_no_drop(seed: int) -> None:
+def test_noise_is_not_a_drop(seed: int) -> None:
     assert len(seen(live(0.0, 0.9, seed=700 + seed, hours=14 * 24), usual(0.9, seed))) == 0
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_one_shock_that_dies_away_is_no_drop(seed: int) -> None:
+def test_one_fading_shock_is_not_a_drop(seed: int) -> None:
     """A shock of ten standard deviations at φ = 0.9 moves the mean of an hour by four of its own."""
     points = live(0.0, 0.9, seed=800 + seed, hours=24)
     after = np.maximum(np.arange(len(points)) - 96, -1)
@@ -132,21 +132,21 @@ def test_one_shock_that_dies_away_is_no_drop(seed: int) -> None:
 
 
 @pytest.mark.parametrize("newest", [0.9, 0.895])
-def test_what_has_recovered_is_no_reason_to_act(newest: float) -> None:
+def test_a_recovered_metric_is_not_worse(newest: float) -> None:
     points = until(live(0.1), 8.5 * HOUR)
     assert scan(points, usual()) is not None
     recovered = TimeSeries.from_columns([*points.at, points.at[-1] + EVERY], [*points.value, newest])
     assert scan(recovered, usual()) is None
 
 
-def test_what_is_over_for_half_an_hour_is_no_reason_to_act_however_long_it_was() -> None:
+def test_a_drop_that_ended_half_an_hour_ago_is_not_worse() -> None:
     points = during(live(0.1, hours=24), START + 14 * HOUR, math.inf, 0.09)
     times = seen(points, usual())
     assert times[-1] < 14 * HOUR + 30 * MINUTE
     assert len(times[times > 14 * HOUR]) <= 3
 
 
-def test_a_drop_smaller_than_the_effect_is_none_however_certain_it_is() -> None:
+def test_a_certain_drop_smaller_than_the_effect_is_not_worse() -> None:
     base, points = (summary(a_week(sd=0.0001, days=7)), live(0.0).slice(0, 96))
     small = TimeSeries(points.at, 0.9 * 0.981 + 0.01 * (points.value - 0.9))
     assert len(seen(small, base)) == 0
@@ -154,14 +154,14 @@ def test_a_drop_smaller_than_the_effect_is_none_however_certain_it_is() -> None:
 
 
 @pytest.mark.parametrize("lower", [0.01, 0.03])
-def test_a_weekend_is_no_drop(lower: float) -> None:
+def test_a_weekend_is_not_a_drop(lower: float) -> None:
     points = on_weekends(live(0.0, seed=900, hours=7 * 24), -lower)
     assert len(seen(points, usual(0.7, 1, 21, -lower))) == 0
-    assert len(seen(points, usual())) > 0 or lower < 0.02  # the test of the test: unleveled, three points are one
+    assert len(seen(points, usual())) > 0 or lower < 0.02  # checks the test: unleveled, three points are a drop
 
 
 def nightly(points: TimeSeries, deep: float, minutes: float = 60, *, weekly: bool = False) -> TimeSeries:
-    """Return readings with a batch job that takes its toll for some minutes each night from 3:10, or each Friday."""
+    """Return readings that a batch job lowers for some minutes from 3:10 each night, or each Friday."""
     is_on = (points.at - 3 * HOUR - 10 * MINUTE) % DAY < minutes * MINUTE
     if weekly:
         is_on &= (points.at // DAY) % 7 == 1
@@ -170,36 +170,36 @@ def nightly(points: TimeSeries, deep: float, minutes: float = 60, *, weekly: boo
 
 @pytest.mark.parametrize("minutes", [30, 40, 60, 90, 180])
 @pytest.mark.parametrize("deep", [0.05, 0.3])
-def test_a_nightly_batch_is_part_of_the_metric(minutes: float, deep: float) -> None:
+def test_a_nightly_batch_is_normal(minutes: float, deep: float) -> None:
     base = summary(nightly(a_week(sd=0.002, days=14), deep, minutes))
     points = TimeSeries(live(hours=72, phi=0.0).at, 0.9 + noise(12 * 72, sd=0.002, seed=4))
     assert len(seen(nightly(points, deep, minutes), base)) == 0
     unknown = seen(nightly(points, deep, minutes), replace(base, lows=(), rough=()))
-    assert len(unknown) > 0 or deep == 0.05  # the test of the test: a batch this deep is a drop
+    assert len(unknown) > 0 or deep == 0.05  # checks the test: a batch this deep is a drop
 
 
-def test_a_batch_on_fridays_is_part_of_the_metric() -> None:
+def test_a_weekly_batch_is_normal() -> None:
     base = summary(nightly(a_week(sd=0.002, days=21), 0.3, weekly=True))
     points = series(0.9 + noise(12 * 24 * 7, sd=0.002, seed=4), START)
     assert len(seen(nightly(points, 0.3, weekly=True), base)) == 0
     assert len(seen(nightly(points, 0.3, weekly=True), replace(base, lows=(), rough=()))) > 1
 
 
-def test_where_lower_is_better_a_nightly_rise_is_part_of_the_metric() -> None:
+def test_if_lower_is_better_a_nightly_rise_is_normal() -> None:
     base = summary(nightly(a_week(sd=0.002, days=14), -0.3))
     points = nightly(series(0.9 + noise(12 * 72, sd=0.002, seed=4), START), -0.3)
     assert len(seen(points, base, higher_is_better=False)) == 0
     assert len(seen(points, replace(base, highs=(), rough=()), higher_is_better=False)) > 1
 
 
-def test_a_drop_in_the_hour_of_the_batch_is_seen_all_the_same() -> None:
+def test_a_drop_during_the_batch_is_still_detected() -> None:
     base = summary(nightly(a_week(sd=0.002, days=14), 0.05))
     points = nightly(series(0.9 + noise(12 * 8, sd=0.002, seed=4), START), 0.05)
     worse = during(points, START + 3 * HOUR, math.inf, -0.2)
     assert 3 * HOUR < seen(worse, base)[0] < 3 * HOUR + 40 * MINUTE
 
 
-def test_an_incident_of_one_day_is_no_part_of_the_metric() -> None:
+def test_an_incident_on_one_day_is_not_normal() -> None:
     found = summary(during(a_week(phi=0.7, days=14), START - 3 * DAY, START - 3 * DAY + 20 * HOUR, -0.2))
     assert (min(found.lows), max(found.highs)) == (0, 0)
 
@@ -210,32 +210,32 @@ def test_noise_does_not_recur() -> None:
 
 
 def at_night(points: TimeSeries, by: float) -> TimeSeries:
-    """Return readings around 0.9 whose noise is so many times as large from 22 to 6."""
+    """Return readings around 0.9 whose noise is `by` times as large from 22:00 to 6:00."""
     is_night = (points.at + 2 * HOUR) % DAY < 8 * HOUR
     return TimeSeries(points.at, 0.9 + (points.value - 0.9) * np.where(is_night, by, 1.0))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_nights_that_are_three_times_as_noisy_are_no_drop(seed: int) -> None:
+def test_nights_three_times_as_noisy_are_not_a_drop(seed: int) -> None:
     base = summary(at_night(a_week(phi=0.7, seed=seed, days=7), 3))
     points = at_night(live(0.0, seed=300 + seed, hours=7 * 24), 3)
     assert len(seen(points, base)) == 0
 
 
-def test_hours_as_noisy_as_the_others_are_judged_as_if_nobody_had_asked() -> None:
+def test_equally_noisy_hours_rarely_get_a_noise_factor() -> None:
     found = [usual(phi, seed, days).rough for phi in (0.0, 0.7, 0.9) for seed in SEEDS for days in (7.0, 21.0)]
     assert np.mean([one > 1 for rough in found for one in rough]) < 0.02
 
 
 @pytest.mark.parametrize("by", [2.0, 3.0])
-def test_the_noise_of_an_hour_is_beside_that_of_all(by: float) -> None:
+def test_the_noise_of_an_hour_is_relative_to_all_hours(by: float) -> None:
     found = summary(at_night(a_week(phi=0.7, days=21), by)).rough
     pooled = math.sqrt((8 * by**2 + 16) / 24)
     assert max(found[:4]) == pytest.approx(by / pooled, rel=0.12)
     assert found[9:20] == (1.0,) * 11
 
 
-def test_readings_at_hours_that_few_days_have_do_not_count() -> None:
+def test_readings_at_hours_that_few_days_cover_do_not_count() -> None:
     base = a_week(days=7)
     at_noon = (base.at % DAY >= 12 * HOUR) & (base.at % DAY < 13 * HOUR)
     few = summary(
@@ -260,12 +260,12 @@ def seen_known(points: TimeSeries, baseline: Baseline) -> list[int]:
 
 
 @pytest.mark.parametrize("readings", [0, 1, 2, 3])
-def test_of_too_few_readings_nothing_is_worse(readings: int) -> None:
+def test_too_few_readings_are_never_worse(readings: int) -> None:
     assert scan(series(np.full(readings, 0.1)), usual()) is None
 
 
-def test_four_readings_since_the_promotion_are_too_few_where_six_are_usual_by_half_only() -> None:
-    """Half a window has six: from three on it'd be half full, and four is the least."""
+def test_a_half_full_window_needs_at_least_four_readings() -> None:
+    """Half a window has six readings, so three would fill half of it, but four is the minimum."""
     assert scan(series(np.full(4, 0.5)), usual()) is not None
     dense = usual(0.0, 1, 7, 0.0, 60.0)
     assert scan(series(np.full(14, 0.5), every=60), dense) is None
@@ -273,14 +273,14 @@ def test_four_readings_since_the_promotion_are_too_few_where_six_are_usual_by_ha
 
 
 @pytest.mark.parametrize("value", [0.1 + 0.2, 1 / 3, 1e-7, 1e12])
-def test_what_floating_point_adds_to_a_constant_metric_is_no_drop(value: float) -> None:
+def test_a_rounding_error_of_a_constant_metric_is_not_a_drop(value: float) -> None:
     rng = np.random.default_rng(2)
     base = summary(series(value * (1 + 1e-15 * rng.integers(-2, 3, 7 * 288)), START - 7 * DAY))
     points = series(value * (1 - 1e-15 * rng.integers(0, 4, 288)), START)
     assert len(seen(points, base, effect=MinimumEffect(0.0))) == 0
 
 
-def test_a_baseline_of_the_version_before_says_nothing_to_a_scan() -> None:
+def test_a_baseline_from_before_scans_gives_no_scan() -> None:
     said = json.loads(dump_baseline(usual()))
     for name in ("spacing", "phi", "step", "spread", "sizes", "steps", "lows", "highs", "rough"):
         del said[name]

@@ -1,4 +1,4 @@
-"""A scan: its figures are those of the textbooks, it sees a drop within the hour, and it takes no shock for one."""
+"""A scan matches the textbooks, and its shortcuts don't change its verdicts."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def test_the_spread_of_means_is_that_of_autoregressive_noise(phi: float) -> None
     assert found.steps == pytest.approx((1.0,) * 5, abs=0.03)
 
 
-def test_steps_of_noise_that_is_no_autoregression_add_up_to_more_than_independent_ones() -> None:
+def test_innovations_of_other_noise_sum_to_more_than_independent_ones() -> None:
     values = noise(288 * 100, sd=1.0) + noise(288 * 100, sd=1.0, phi=0.99, seed=2)
     found = measure_variability(EVERY * np.arange(len(values), dtype=np.float64), values, window=HOUR, days=1e9)
     assert found.steps[0] < found.steps[2] < found.steps[4]
     assert found.steps[4] > 1.5
 
 
-def test_the_spread_is_that_of_the_readings_before_their_own_mean_was_taken_away() -> None:
+def test_the_spread_is_corrected_for_the_subtracted_mean() -> None:
     values = noise(288 * 8, sd=1.0)
     at = EVERY * np.arange(len(values), dtype=np.float64)
     few, many = (measure_variability(at, values, window=HOUR, days=days) for days in (8, 1e9))
@@ -64,7 +64,7 @@ def test_the_spread_is_that_of_the_readings_before_their_own_mean_was_taken_away
     assert few.spread[0] / many.spread[0] == pytest.approx(math.sqrt(8 / 7))
 
 
-def test_a_mean_of_four_of_eight_days_has_lost_half_of_its_variance_to_their_mean() -> None:
+def test_a_mean_of_four_of_eight_days_is_corrected_for_half_of_its_variance() -> None:
     values = noise(24 * 8, sd=1.0)
     at = HOUR * np.arange(len(values), dtype=np.float64)
     few, many = (measure_variability(at, values, window=DAY, days=days) for days in (8, 1e9))
@@ -72,20 +72,20 @@ def test_a_mean_of_four_of_eight_days_has_lost_half_of_its_variance_to_their_mea
 
 
 @pytest.mark.parametrize(("days", "spread"), [(21, [True] * 5), (7, [True, True, True, False, False])])
-def test_of_means_of_which_not_two_fit_into_a_baseline_nothing_is_known(days: int, spread: list[bool]) -> None:
+def test_the_spread_is_infinite_if_fewer_than_two_means_fit(days: int, spread: list[bool]) -> None:
     found = summary(a_week(days=days, every=HOUR), window=DAY)
     assert np.isfinite(found.spread).tolist() == spread
     assert load_baseline(dump_baseline(found)) == found
 
 
-def test_a_step_is_what_a_reading_adds_to_what_the_one_before_lets_expect() -> None:
+def test_an_innovation_is_the_difference_from_the_prediction() -> None:
     residual = np.array([0.5, 1.0, -0.4, 0.3])
     found = standardized_innovations(residual, EVERY * np.arange(4.0), phi=0.6, step=0.8, spacing=EVERY)
     assert found == pytest.approx([0.5 / 1.0, (1 - 0.3) / 0.8, (-0.4 - 0.6) / 0.8, (0.3 + 0.24) / 0.8])
 
 
-def test_after_a_gap_a_reading_owes_less_to_the_one_before() -> None:
-    """Three spacings apart, the correlation is φ³, and what a reading adds has the variance step²·(1+φ²+φ⁴)."""
+def test_after_a_gap_a_reading_depends_less_on_the_previous_one() -> None:
+    """Three spacings apart, the correlation is φ³, and an innovation has the variance step²·(1+φ²+φ⁴)."""
     found = standardized_innovations(
         np.array([1.0, 1.0]), np.array([0.0, 3.04 * EVERY]), phi=0.6, step=0.8, spacing=EVERY
     )
@@ -93,14 +93,14 @@ def test_after_a_gap_a_reading_owes_less_to_the_one_before() -> None:
 
 
 @pytest.mark.parametrize("apart", [0.5, 0.93, 1.09])
-def test_jitter_is_no_gap(apart: float) -> None:
+def test_jitter_is_not_a_gap(apart: float) -> None:
     found = standardized_innovations(
         np.array([1.0, 1.0]), np.array([0.0, apart * EVERY]), phi=0.6, step=0.8, spacing=EVERY
     )
     assert found[1] == pytest.approx(0.4 / 0.8)
 
 
-def test_steps_have_a_variance_of_one_and_do_not_resemble_each_other() -> None:
+def test_innovations_are_uncorrelated_with_unit_variance() -> None:
     rng = np.random.default_rng(3)
     values, at = noise(200_000, sd=2.0, phi=0.8), EVERY * np.arange(200_000.0)
     there = rng.random(200_000) > 0.3
@@ -111,14 +111,12 @@ def test_steps_have_a_variance_of_one_and_do_not_resemble_each_other() -> None:
 
 @pytest.mark.parametrize(("residual", "expected"), [(1e9, INNOVATION_LIMIT), (-1e9, -INNOVATION_LIMIT), (0.0, 0.0)])
 @pytest.mark.parametrize("step", [0.0, 1e-300, 1.0])
-def test_no_step_is_larger_than_its_clip_not_even_where_there_was_no_noise(
-    residual: float, expected: float, step: float
-) -> None:
+def test_innovations_are_clipped_even_without_noise(residual: float, expected: float, step: float) -> None:
     found = standardized_innovations(np.array([residual]), np.array([0.0]), phi=0.5, step=step, spacing=0.0)
     assert found.tolist() == [expected]
 
 
-def test_the_confirmation_leaves_out_the_largest_step() -> None:
+def test_the_confirmation_ignores_the_largest_innovation() -> None:
     assert confirmation_score(np.array([3.0, 1.0, 0.5, -0.5, 1.0]), 1.0) == pytest.approx(2 / math.sqrt(4))
     assert confirmation_score(np.array([3.0, 1.0, 0.5, -0.5, 1.0]), 1.25) == pytest.approx(2 / math.sqrt(4) / 1.25)
     assert confirmation_score(np.array([3.0]), 1.0) == 0
@@ -130,11 +128,11 @@ def test_the_last_hour_begins_after_the_reading_an_hour_ago() -> None:
 
 
 @pytest.mark.parametrize("values", [[], [0.0, 0, 0, 5], [1.0, -1, 2, -2]])
-def test_what_is_not_far_off_is_not_pulled_in(values: list[float]) -> None:
+def test_values_within_the_limit_are_not_pulled_in(values: list[float]) -> None:
     assert winsorize(np.array(values)).tolist() == values
 
 
-def test_what_is_far_off_is_pulled_in_to_three_robust_standard_deviations() -> None:
+def test_outliers_are_pulled_in_to_three_robust_standard_deviations() -> None:
     assert winsorize(np.array([1.0, -1, 1, -1, 1, 99])).tolist() == pytest.approx([1, -1, 1, -1, 1, 3 * 1.4826022])
 
 
@@ -155,10 +153,10 @@ def some_live(drop: float, phi: float, seed: int, *, gaps: bool, end: int) -> Ti
 
 @settings(max_examples=60, deadline=None)
 @given(drop=DROPS, phi=PHIS, seed=st.integers(0, 10_000), gaps=st.booleans(), end=st.integers(4, 240))
-def test_what_is_worse_is_down_now_and_over_half_a_window(
+def test_a_worse_scan_is_down_now_and_over_half_a_window(
     drop: float, phi: float, seed: int, gaps: bool, end: int
 ) -> None:
-    """A check reads few readings first; that loses nothing."""
+    """A check reads few readings first, which doesn't miss anything."""
     points = some_live(drop, phi, seed, gaps=gaps, end=end)
     how: dict[str, Any] = {"higher_is_better": True, "effect": TWO_PERCENT}
     found = scans.scan_lengths(points, usual(phi), **how, sigma=3.0)
@@ -178,7 +176,7 @@ def test_what_is_worse_is_down_now_and_over_half_a_window(
 
 @settings(max_examples=60, deadline=None)
 @given(drop=DROPS, phi=PHIS, seed=st.integers(0, 10_000), gaps=st.booleans(), end=st.integers(4, 240))
-def test_the_last_eight_windows_are_all_that_counts(drop: float, phi: float, seed: int, gaps: bool, end: int) -> None:
+def test_only_the_last_eight_windows_count(drop: float, phi: float, seed: int, gaps: bool, end: int) -> None:
     points = some_live(drop, phi, seed, gaps=gaps, end=end)
     last = points.slice(
         max(int(np.searchsorted(points.at, points.at[-1] - 8 * HOUR, side="right")) - 1, 0), len(points)
@@ -197,8 +195,8 @@ def test_the_last_eight_windows_are_all_that_counts(drop: float, phi: float, see
     every=st.sampled_from([1.0, EVERY, 7 * HOUR]),
     effect=st.sampled_from([0.0, 0.02, 10.0]),
 )
-def test_no_numbers_make_it_raise(values: list[float], base: list[float], every: float, effect: float) -> None:
-    """Warnings of NumPy are errors here."""
+def test_no_values_raise_an_error(values: list[float], base: list[float], every: float, effect: float) -> None:
+    """NumPy's warnings are errors here."""
     summarized = summary(series(base, START - every * len(base), every), history=7 * HOUR, window=HOUR / 4)
     for kind in EffectKind:
         how: dict[str, Any] = {"higher_is_better": True, "effect": MinimumEffect(effect, kind), "sigma": 3.0}
@@ -206,44 +204,44 @@ def test_no_numbers_make_it_raise(values: list[float], base: list[float], every:
         assert [one.length for one in found] == [HOUR / 4 * windows for windows in SCAN_WINDOWS]
 
 
-# -- a baseline that's better ------------------------------------------------------------------------------------------
+# -- a better baseline -------------------------------------------------------------------------------------------------
 
 
 def better(one: TimeSeries, other: TimeSeries, effect: MinimumEffect = TWO_PERCENT, *, higher: bool = True) -> bool:
     return is_better(summary(one), summary(other), higher, effect)
 
 
-def test_days_that_are_three_percent_higher_are_better() -> None:
+def test_days_three_percent_higher_are_better() -> None:
     old, new = a_week(phi=0.7, days=14), scaled(a_week(phi=0.7, days=14, seed=2), 1.03)
     assert better(new, old)
     assert not better(old, new)
     assert better(old, new, higher=False)
 
 
-def test_days_that_are_better_by_less_than_half_the_effect_are_not() -> None:
+def test_days_better_by_less_than_half_the_effect_are_not_better() -> None:
     old, new = a_week(sd=0.001, days=14), scaled(a_week(sd=0.001, days=14, seed=2), 1.008)
     assert not better(new, old)
     assert better(new, old, MinimumEffect(0.015))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_days_that_noise_makes_better_are_not(seed: int) -> None:
+def test_days_better_by_noise_are_not_better(seed: int) -> None:
     old, new = (a_week(sd=0.05, phi=0.9, days=14, seed=one) for one in (seed, 50 + seed))
     assert not better(new, old, MinimumEffect(0.0001))
 
 
 @pytest.mark.parametrize("value", [1.0, 0.99])
-def test_a_source_that_repeats_itself_for_two_weeks_is_no_better(value: float) -> None:
+def test_a_source_that_repeats_itself_is_not_better(value: float) -> None:
     assert not better(series(np.full(14 * 288, value), START - 14 * DAY), a_week(phi=0.7, days=14))
 
 
-def test_a_metric_that_never_varies_can_get_better() -> None:
+def test_a_constant_metric_can_get_better() -> None:
     old, new = (series(np.full(14 * 288, value), START - 14 * DAY) for value in (0.9, 0.95))
     assert better(new, old)
 
 
-def test_days_that_lack_hours_that_the_others_have_are_not_better() -> None:
-    """They'd leave the monitor without a verdict at these hours until the next promotion."""
+def test_days_that_lack_hours_are_not_better() -> None:
+    """Otherwise, the monitor would have no verdict at these hours until the next promotion."""
     old, new = a_week(days=14), scaled(a_week(days=14, seed=2), 1.1)
     there = (new.at % DAY < 12 * HOUR) | (new.at > START - 4 * DAY)
     assert not better(TimeSeries(new.at[there], new.value[there]), old)

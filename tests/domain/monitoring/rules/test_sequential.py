@@ -23,7 +23,7 @@ from tests.support.domain.time_series import (
 )
 
 
-def test_a_mean_that_is_worse_for_long_enough_is_worse() -> None:
+def test_a_mean_worse_for_long_enough_is_worse() -> None:
     assert judge_since(series(np.full(12, 0.87))).is_worse is True
     assert judge_since(series(np.full(12, 0.87)), a_week(phi=0.9)).is_worse is False
     assert judge_since(series(np.full(120, 0.87)), a_week(phi=0.9)).is_worse is True
@@ -35,7 +35,7 @@ def test_a_certain_drop_of_less_than_the_effect_is_not_worse() -> None:
     assert found.bound == pytest.approx(0.98 * found.expected)
 
 
-def test_of_a_loss_a_mean_that_fell_is_not_worse() -> None:
+def test_a_lower_loss_is_not_worse() -> None:
     assert judge_since(series(np.full(50, 0.85)), higher_is_better=False).is_worse is False
     assert judge_since(series(np.full(50, 0.95)), higher_is_better=False).is_worse is True
 
@@ -50,35 +50,35 @@ def test_a_mean_is_judged_by_the_margin() -> None:
     assert found.expected - found.bound == pytest.approx(off)
 
 
-def test_readings_are_expected_to_be_what_their_hours_are() -> None:
+def test_readings_are_compared_with_their_hours() -> None:
     clock = np.arange(2016) % 288
     baseline = a_week(sd=0.001)
     swinging = TimeSeries(baseline.at, baseline.value + 0.05 * np.sin(2 * np.pi * clock / 288))
-    night = swinging.between(START - DAY + 12 * HOUR, START)  # the half of the day that is below the mean
+    night = swinging.between(START - DAY + 12 * HOUR, START)  # the half of the day below the mean
     assert judge_since(TimeSeries(night.at + DAY, night.value), swinging).is_worse is False
     assert judge_since(TimeSeries(night.at + DAY / 2, night.value), swinging).is_worse is True
 
 
-def test_without_noise_the_effect_alone_decides_here_too() -> None:
+def test_without_noise_only_the_effect_decides() -> None:
     assert judge_since(series(np.full(6, 0.88)), a_week(sd=0)).is_worse is True
     assert judge_since(series(np.full(6, 0.885)), a_week(sd=0)).is_worse is False
 
 
-def test_readings_that_come_seldom_are_judged_by_the_day() -> None:
+def test_rare_readings_are_judged_by_day() -> None:
     every_six_hours = a_week(every=6 * HOUR, days=21)
     assert judge_since(series(np.full(12, 0.85), every=6 * HOUR), every_six_hours, window=DAY).is_worse is True
     assert judge_since(series(np.full(12, 0.9), every=6 * HOUR), every_six_hours, window=DAY).is_worse is False
 
 
-def test_one_wild_reading_is_no_bad_version() -> None:
+def test_one_outlier_does_not_make_a_version_bad() -> None:
     found = judge_since(series([0.9] * 4 + [0.1]))
     assert found.is_worse is False
     assert str(found.why).endswith(", but not without its worst reading.")
     assert judge_since(series([0.9] * 4 + [0.1] * 2)).is_worse is True
 
 
-def test_rare_errors_are_seen_by_their_mean() -> None:
-    """Most readings are 0 with a bad version, too: what counts is that there are several errors."""
+def test_rare_errors_are_detected_by_their_mean() -> None:
+    """Most readings of a bad version are 0, too; what matters is that there are several errors."""
     errors = series(np.random.default_rng(4).binomial(1, 0.01, 14 * 288), START - 14 * DAY)
     rare: dict[str, Any] = {"effect": absolute(0.01), "higher_is_better": False}
     assert judge_since(series([0.0] * 30 + [1.0]), errors, **rare).is_worse is False
@@ -86,41 +86,39 @@ def test_rare_errors_are_seen_by_their_mean() -> None:
 
 
 @pytest.mark.parametrize("readings", [0, 1, 3])
-def test_a_few_readings_cannot_be_told(readings: int) -> None:
+def test_too_few_readings_give_no_verdict(readings: int) -> None:
     found = judge_since(series(np.full(readings, 0.5)))
     assert found.is_worse is None
-    assert str(found.why) == f"There are {readings} readings, and 4 are needed."
+    assert str(found.why) == f"Only {readings} of the 4 readings needed so far."
     assert judge_since(series(np.full(4, 0.5))).is_worse is True
 
 
-def test_a_short_baseline_cannot_be_told_from() -> None:
+def test_a_short_baseline_gives_no_verdict() -> None:
     assert judge_since(series(np.full(50, 0.5)), a_week(days=3)).is_worse is None
 
 
-def test_hours_that_the_baseline_lacks_do_not_count() -> None:
+def test_hours_missing_in_the_baseline_do_not_count() -> None:
     baseline = a_week()
     kept = baseline.at % DAY >= HOUR
     lacking = TimeSeries(baseline.at[kept], baseline.value[kept])
     assert judge_since(series(np.full(12, 0.5)), lacking).is_worse is None
     kept |= baseline.at >= START - 4 * DAY
     seldom = TimeSeries(baseline.at[kept], baseline.value[kept])
-    assert (
-        str(judge_since(series(np.full(12, 0.5)), seldom).why) == "The past days have too few readings at these hours."
-    )
+    assert str(judge_since(series(np.full(12, 0.5)), seldom).why) == "Past days have too few readings at these hours."
     mixed = judge_since(series([0.5] * 12 + [0.9] * 12), lacking)
     assert mixed.is_worse is False
     assert mixed.value == pytest.approx(0.9)
 
 
 @pytest.mark.parametrize("alpha", [0, 0.5, -0.1, NAN])
-def test_an_alpha_that_makes_no_sense_is_refused(alpha: float) -> None:
+def test_an_invalid_alpha_is_refused(alpha: float) -> None:
     with pytest.raises(ValueError, match="alpha"):
         judge_since(series(np.full(12, 0.9)), alpha=alpha)
 
 
 @settings(max_examples=25, deadline=None)
 @given(sizes=st.lists(st.integers(0, 60), max_size=12), seed=st.integers(0, 10**6))
-def test_a_tally_that_grows_is_the_tally_of_all(sizes: list[int], seed: int) -> None:
+def test_a_growing_tally_equals_the_tally_of_all_readings(sizes: list[int], seed: int) -> None:
     live, it = series(0.9 + noise(sum(sizes), seed=seed), START + 4.9 * DAY), a_summary(0.0)
     grown, ends = Tally.from_series(live.between(0, 0), it, higher_is_better=True), np.cumsum([0, *sizes])
     for begin, end in pairwise(ends.tolist()):

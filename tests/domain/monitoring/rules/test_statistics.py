@@ -1,4 +1,4 @@
-"""Golden values: the rules' figures are those of the textbooks."""
+"""Golden values: the rules' statistics match the textbooks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import scipy  # opens its parts when they are used: a process that runs other files needs none
+import scipy  # loads its modules lazily, so other test files don't pay for it
 
 from bot.domain.monitoring.rules import baseline_summary, baselines, blocks, sequential
 from bot.domain.monitoring.rules.baselines import weekend_fraction
@@ -55,7 +55,7 @@ def test_a_limit_is_the_noise_of_a_difference(share: float, worth: float) -> Non
 
 
 @pytest.mark.parametrize(("points", "times"), [(3, 2), (6, math.sqrt(2)), (12, 1), (24, 1)])
-def test_a_block_that_lacks_readings_is_noisier_and_one_with_more_is_not_less_noisy(points: int, times: float) -> None:
+def test_a_block_with_missing_readings_is_noisier(points: int, times: float) -> None:
     whole, other = (
         blocks.block_limits(some_usual(), np.array([3]), points=n, size=12, effect=TWO_PERCENT, sigma=3)
         for n in (12, points)
@@ -63,7 +63,7 @@ def test_a_block_that_lacks_readings_is_noisier_and_one_with_more_is_not_less_no
     assert other.noise == pytest.approx(times * whole.noise)
 
 
-def test_an_effect_is_measured_from_what_is_expected_on_a_weekend() -> None:
+def test_a_weekend_s_effect_is_relative_to_its_expected_value() -> None:
     weekend: dict[str, Any] = {"on_weekend": np.array([1.0]), "points": 12, "size": 12, "sigma": 1e-6}
     found = [
         blocks.block_limits(some_usual(), np.array([3]), effect=effect, **weekend).median.item()
@@ -72,7 +72,7 @@ def test_an_effect_is_measured_from_what_is_expected_on_a_weekend() -> None:
     assert found == pytest.approx([0.02 * 0.87, 0.01, 0.1 * 0.13])
 
 
-def test_a_day_s_block_is_judged_by_a_closed_form() -> None:
+def test_a_day_s_block_matches_a_closed_form() -> None:
     baseline = a_week(days=14)
     found = judge_block(series(np.full(288, 0.89)), baseline, window=DAY, effect=absolute(0))
     rest = weekend_fraction(baseline.at, 0)
@@ -97,7 +97,7 @@ def test_the_radius_is_where_the_mixture_reaches_one_over_alpha() -> None:
     assert mixture == pytest.approx(np.full(3, 1 / alpha))
 
 
-def test_the_mixture_is_the_integral_that_it_is_said_to_be() -> None:
+def test_the_mixture_equals_its_integral() -> None:
     n, alpha = 12, 0.01
     spent = -2 * math.log(alpha)
     rho = math.sqrt((spent + math.log(spent + 1)) / 24)
@@ -109,7 +109,7 @@ def test_the_mixture_is_the_integral_that_it_is_said_to_be() -> None:
 
 
 @pytest.mark.parametrize(("alpha", "tuned_for"), [(0.05, 24), (0.01, 24), (0.001, 1000)])
-def test_the_radius_is_that_of_the_paper(alpha: float, tuned_for: float) -> None:
+def test_the_radius_matches_the_paper(alpha: float, tuned_for: float) -> None:
     # Waudby-Smith et al. (2024) with σ = 1: √((tρ²+1)/(t²ρ²) · log((tρ²+1)/α²))
     rho = math.sqrt((-2 * math.log(alpha) + math.log(-2 * math.log(alpha) + 1)) / tuned_for)
     t = np.arange(1, 2000)
@@ -118,7 +118,7 @@ def test_the_radius_is_that_of_the_paper(alpha: float, tuned_for: float) -> None
 
 
 @pytest.mark.parametrize("tuned_for", [24, 200])
-def test_the_radius_is_nearly_as_narrow_as_can_be_where_it_is_tuned_for(tuned_for: int) -> None:
+def test_the_radius_is_nearly_optimal_where_it_is_tuned(tuned_for: int) -> None:
     there = sequential.confidence_radius(tuned_for, alpha=0.01, tuned_for=tuned_for)
     best = min(
         sequential.confidence_radius(tuned_for, alpha=0.01, tuned_for=tuned_for * times)
@@ -127,7 +127,7 @@ def test_the_radius_is_nearly_as_narrow_as_can_be_where_it_is_tuned_for(tuned_fo
     assert best <= there < 1.001 * best
 
 
-def test_a_confidence_sequence_is_left_as_seldom_as_it_says() -> None:
+def test_a_confidence_sequence_is_left_as_rarely_as_stated() -> None:
     walks = np.random.default_rng(7).standard_normal((2_000, 2_000)).cumsum(axis=1)
     n = np.arange(1, 2_001)
     left = (np.abs(walks / n) > sequential.confidence_radius(n, alpha=0.05, tuned_for=24)).any(axis=1).mean()
@@ -135,7 +135,7 @@ def test_a_confidence_sequence_is_left_as_seldom_as_it_says() -> None:
 
 
 @pytest.mark.parametrize("rest", [0.0, 0.3, 1.0])
-def test_a_margin_is_the_sequence_s_and_the_baseline_s(rest: float) -> None:
+def test_a_margin_combines_the_sequence_and_the_baseline(rest: float) -> None:
     shares = np.zeros((1, 24))
     shares[0, [3, 4, 9]] = [0.5, 0.25, 0.25]
     found = sequential.confidence_margin(

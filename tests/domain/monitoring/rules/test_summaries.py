@@ -1,4 +1,4 @@
-"""Summaries of a baseline: hour by hour, stored, and read again."""
+"""Baseline summaries: by hour, stored, and loaded."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_summary_has_the_means_of_its_hours() -> None:
     assert (found.days, found.size, found.covers) == ((7.0,) * 24, 12, 7 * DAY)
 
 
-def test_a_summary_begins_at_the_time_of_day_that_is_asked_for() -> None:
+def test_a_summary_begins_at_the_given_time_of_day() -> None:
     points = a_week(sd=0.001)
     one, other = summary(points), summary(points, START + 3 * HOUR)
     assert other.same == pytest.approx(np.roll(one.same, -3), abs=2e-4)
@@ -78,7 +78,7 @@ def test_a_block_s_time_of_day_is_the_nearest_one(at: int, hours: float) -> None
 
 @settings(max_examples=100, deadline=None)
 @given(at=st.integers(-3_000_000, 3_000_000), hours=st.sampled_from([0.5, 1, 6, 24, 48]))
-def test_a_reading_lies_in_the_block_that_began_last(at: int, hours: float) -> None:
+def test_a_reading_belongs_to_the_last_block_that_began(at: int, hours: float) -> None:
     count = max(int(24 / hours), 1)
     found = replace(A_SUMMARY, window=hours * HOUR, same=(0.9,) * count)
     assert found.slots_at(np.array([START + at])).tolist() == [min(int(at % found.period / found.window), count - 1)]
@@ -100,13 +100,13 @@ def test_hours_without_readings_have_no_mean() -> None:
 
 
 @pytest.mark.parametrize("every", [10.0, 60.0, 300.0])
-def test_how_often_it_is_read_hardly_changes_what_is_usual(every: float) -> None:
+def test_the_interval_of_readings_barely_changes_the_baseline(every: float) -> None:
     found = summary(a_week(sd=0.01 * math.sqrt(300 / every) ** -1, every=every))
     assert found.size == HOUR / every
     assert found.covers == pytest.approx(7 * DAY)
 
 
-def test_readings_that_come_every_six_hours_fill_four_hours_of_the_day() -> None:
+def test_readings_every_six_hours_fill_four_hours_of_the_day() -> None:
     found = summary(a_week(every=6 * HOUR, days=21))
     assert [hour for hour, days in enumerate(found.days) if days] == [0, 6, 12, 18]
     assert (found.size, max(found.days)) == (1, 21)
@@ -124,7 +124,7 @@ def test_a_short_history_has_short_days_and_no_weekends(history: float, start: f
     assert (found.on_weekend(points.at) == 0).all()
 
 
-def test_a_reading_at_the_very_beginning_of_a_day_that_is_no_whole_number_lies_in_it() -> None:
+def test_a_reading_at_the_start_of_a_fractional_day_belongs_to_it() -> None:
     history = 10_000.0
     for at in START // history * history + history * np.arange(50):
         assert summary(series([0.9] * 2010, at, every=5.0), 0.0, window=history / 168, history=history).covers > history
@@ -133,11 +133,11 @@ def test_a_reading_at_the_very_beginning_of_a_day_that_is_no_whole_number_lies_i
 def test_a_short_history_is_smoothed_within_the_hours_of_its_short_days() -> None:
     swing = 0.001 * np.sin(2 * np.pi * np.arange(2016) / 288)
     found = summary(series(0.9 + swing + dice(2016, sd=0.01), START, every=420 / 2016), START, 2.5, 420)
-    assert max(found.worth) == pytest.approx(7 / (0.25**2 + 0.5**2 + 0.25**2))  # not more than the 168 that there are
+    assert max(found.worth) == pytest.approx(7 / (0.25**2 + 0.5**2 + 0.25**2))  # no more than all 168
     assert found.expected[0] == pytest.approx(0.25 * found.same[-1] + 0.5 * found.same[0] + 0.25 * found.same[1])
 
 
-def test_a_longer_history_has_days_as_long_as_any() -> None:
+def test_a_longer_history_has_whole_days() -> None:
     assert baselines.day_length(14 * DAY) == DAY
     assert (baseline_summary.lookback(MIN_BASELINE_SECONDS), baseline_summary.lookback(28 * DAY)) == (
         21 * DAY,
@@ -192,13 +192,13 @@ by_hour = st.lists(anything, max_size=30).map(tuple)
         degrees=anything,
     )
 )
-def test_a_summary_survives_the_ledger(it: Baseline) -> None:
+def test_a_summary_is_the_same_after_storage(it: Baseline) -> None:
     text = dump_baseline(it)
     assert repr(load_baseline(text)) == repr(it)  # NaN is not equal to itself
     json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
 
 
-def test_what_a_later_version_adds_to_a_summary_is_left_out() -> None:
+def test_fields_from_a_later_version_are_ignored() -> None:
     said = json.loads(dump_baseline(A_SUMMARY)) | {"later": [1, "nan"]}
     assert load_baseline(json.dumps(said)) == A_SUMMARY
 
@@ -210,7 +210,7 @@ def test_too_few_readings_are_summarized_too(count: int) -> None:
     assert repr(load_baseline(dump_baseline(found))) == repr(found)
 
 
-# -- what holds for all of them ----------------------------------------------------------------------------------------
+# -- properties of all summaries ---------------------------------------------------------------------------------------
 
 
 def close(one: Baseline, other: Baseline, *but: str) -> None:
@@ -228,7 +228,7 @@ def test_the_order_of_readings_does_not_matter(seed: int) -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 10**6), junk=st.sampled_from([NAN, math.inf, -math.inf]))
-def test_what_is_no_number_does_not_count(seed: int, junk: float) -> None:
+def test_invalid_readings_do_not_count(seed: int, junk: float) -> None:
     points = a_week(seed=seed)
     more: Any = [*points.value, *[junk] * 50]
     assert summary(TimeSeries.from_columns([*points.at, *points.at[:50]], more)) == summary(points)
@@ -236,7 +236,7 @@ def test_what_is_no_number_does_not_count(seed: int, junk: float) -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(values=values, by=st.sampled_from([-1024.0, -1.0, 2.0**-20, 2.0, 1e5]), more=st.sampled_from([0.0, 1.0, -64.0]))
-def test_another_unit_makes_the_same_summary_in_that_unit(values: list[float], by: float, more: float) -> None:
+def test_another_unit_gives_the_same_summary_in_that_unit(values: list[float], by: float, more: float) -> None:
     points = series(values, START - 7 * DAY, every=HOUR)
     one, other = summary(points), summary(scaled(points, by, more))
     moved = replace(
@@ -253,7 +253,7 @@ def test_another_unit_makes_the_same_summary_in_that_unit(values: list[float], b
 
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 10**6), weeks=st.integers(-3000, 500))
-def test_whole_weeks_later_is_the_same_baseline(seed: int, weeks: int) -> None:
+def test_a_shift_by_whole_weeks_gives_the_same_baseline(seed: int, weeks: int) -> None:
     points = on_weekends(a_week(seed=seed, days=14), -0.02)
     later = summary(TimeSeries(points.at + weeks * 7 * DAY, points.value), START + weeks * 7 * DAY)
     assert replace(later, start=START) == summary(points)
@@ -261,6 +261,6 @@ def test_whole_weeks_later_is_the_same_baseline(seed: int, weeks: int) -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 10**6), weeks=st.integers(-4, 60))
-def test_a_summary_may_begin_in_any_week(seed: int, weeks: int) -> None:
+def test_a_summary_can_begin_in_any_week(seed: int, weeks: int) -> None:
     points = a_week(seed=seed)
     assert replace(summary(points, START + weeks * 7 * DAY), start=START) == summary(points)

@@ -1,4 +1,4 @@
-"""A fixed bound: what is beyond it, and what it cannot tell."""
+"""A fixed bound: what fails, and what gives no verdict."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ def test_a_value_must_be_greater(value: float, is_worse: bool) -> None:
 
 
 @pytest.mark.parametrize(("value", "is_worse", "bound"), [(1, True, 1), (2, False, 1), (8, False, 9), (9, True, 9)])
-def test_a_value_must_lie_between_two_bounds(value: float, is_worse: bool, bound: float) -> None:
+def test_a_value_must_be_between_two_bounds(value: float, is_worse: bool, bound: float) -> None:
     found = judge_threshold(value, greater_than=1, less_than=9)
     assert (found.is_worse, found.bound) == (is_worse, bound)
 
 
-def test_a_threshold_says_what_it_saw() -> None:
-    assert str(judge_threshold(0.85, greater_than=0.85).why) == "0.85 is not greater than 0.85."
+def test_a_threshold_explains_its_verdict() -> None:
+    assert str(judge_threshold(0.85, greater_than=0.85).why) == "0.85 isn't greater than 0.85."
     assert str(judge_threshold(120, less_than=200).why) == "120 is less than 200."
     assert math.isnan(judge_threshold(1, less_than=2).baseline_value)
 
 
 @pytest.mark.parametrize("value", [NAN, math.inf, -math.inf])
-def test_of_what_is_no_number_a_threshold_cannot_tell(value: float) -> None:
+def test_an_invalid_value_gives_no_verdict(value: float) -> None:
     assert judge_threshold(value, greater_than=0).is_worse is None
 
 
 @pytest.mark.parametrize(
     "bounds", [{}, {"greater_than": 2, "less_than": 1}, {"greater_than": 1, "less_than": 1}, {"less_than": NAN}]
 )
-def test_a_threshold_needs_a_bound_that_something_can_hold(bounds: dict[str, float]) -> None:
+def test_a_threshold_needs_satisfiable_bounds(bounds: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="greater_than"):
         judge_threshold(1, **bounds)

@@ -36,8 +36,8 @@ def test_a_backtest_says_how_many_hours_were_judged(watched: tuple[Bench, Monito
     record_measurements(bench, monitor, 7 * DAY)
     found = replayed(bench, monitor)
     assert (found.hours, found.hours_judged, found.is_judged, found.why) == (168, 166, True, None)
-    assert "would not have fired in 7d (judged 166 of 168 hours, 2,015 values)." in str(found.sentence)
-    assert "(judged 166 of 168 hours)" in found.chart.title
+    assert "wouldn't have fired in 7d (covered 166 of 168 hours, 2,015 values)." in str(found.sentence)
+    assert "(covered 166 of 168 hours)" in found.chart.title
 
 
 def test_a_backtest_that_judged_too_little_says_why(watched: tuple[Bench, Monitor]) -> None:
@@ -46,19 +46,19 @@ def test_a_backtest_that_judged_too_little_says_why(watched: tuple[Bench, Monito
     bench.clock.advance(days=3)
     found = replayed(bench, monitor)
     assert (found.hours_judged, found.is_judged) == (94, False)
-    assert str(found.sentence).endswith("Most of the time that wasn't judged, nothing was measured.")
+    assert str(found.sentence).endswith("Most of the time that wasn't covered has no measurements.")
 
 
-def test_a_backtest_of_a_version_without_days_before_it_says_why_most_was_not_judged(served: Bench) -> None:
+def test_a_backtest_without_earlier_days_says_why_most_hours_were_not_judged(served: Bench) -> None:
     monitor = add_monitor(served, **BLOCKS)
     record_measurements(served, monitor, 8 * DAY)
     found = replayed(served, monitor, 8)
     assert found.hours_judged == 25
-    assert "of the 7d needed. It judges from 2026-05-14 00:00 UTC." in str(found.sentence)
+    assert "of the 7d needed. Evaluation starts at 2026-05-14 00:00 UTC." in str(found.sentence)
 
 
 def test_a_slow_decay_fires_in_a_backtest_as_it_does_live(watched: tuple[Bench, Monitor]) -> None:
-    """A rolling baseline would follow it down, and never see it."""
+    """A rolling baseline would follow the decay, and never find it."""
     bench, monitor = watched
     began = bench.clock.now()
     record_measurements(bench, monitor, 20 * DAY, lambda at: usual_value(at) * (1 - 0.004 * ((at - began) / DAY)))
@@ -67,7 +67,7 @@ def test_a_slow_decay_fires_in_a_backtest_as_it_does_live(watched: tuple[Bench, 
     assert 5 * DAY < found.firings[0].at - began < 10 * DAY
 
 
-def test_every_stretch_that_reaches_into_the_span_is_replayed_from_its_start(
+def test_every_term_that_overlaps_the_span_is_replayed_from_its_start(
     watched: tuple[Bench, Monitor],
 ) -> None:
     bench, monitor = watched
@@ -76,7 +76,7 @@ def test_every_stretch_that_reaches_into_the_span_is_replayed_from_its_start(
     )  # failed from its third hour on: before the span
     found = replayed(bench, monitor, 7)
     assert (found.firings, found.has_failed) == ([], True)
-    assert "It had failed on 2026-05-28 03:10 UTC and hadn't recovered by the beginning" in str(found.sentence)
+    assert "It failed on 2026-05-28 03:10 UTC and hadn't recovered when the backtest began" in str(found.sentence)
     assert len(replayed(bench, monitor, 10).firings) == 1
 
 
@@ -130,14 +130,14 @@ STRETCHES = st.lists(
 @settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
 @given(stretches=STRETCHES, seed=st.integers(0, 996))
 @example(stretches=[(20, 0.9, ""), (5, 0.9, "no data"), (60, 0.8, "promotion"), (9, 0.8, "error")], seed=7)
-def test_live_checks_and_a_backtest_come_to_the_same(
+def test_live_checks_and_a_backtest_agree(
     rule: str,
     stretches: list[tuple[int, float, str]],
     seed: int,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A month of a monitor whose week has seven hours: drops, gaps, and promotions at any time."""
+    """A month with drops, gaps, and promotions at any time, for a rule whose week has seven hours."""
     assume(any(what not in {"no data", "error"} for *_, what in stretches))  # without a reading nothing is replayed
     bench = bench_on(f"sqlite:///{tmp_path / uuid4().hex}.db")
     bench.ledger.migrate()
@@ -187,7 +187,7 @@ def test_live_checks_and_a_backtest_come_to_the_same(
     bench.ledger.close()
 
 
-def test_a_new_monitor_whose_source_has_a_history_is_judged_by_that_after_its_own_first_week_too(served: Bench) -> None:
+def test_a_new_monitor_is_backtested_with_its_source_s_history_even_after_its_first_week(served: Bench) -> None:
     monitor = add_monitor(served, **BLOCKS)
     record_measurements(served, monitor, 8 * DAY)
     until = served.clock.now()

@@ -18,27 +18,27 @@ STEP = timedelta(minutes=5)
 
 
 def replayed(bench: Bench, values: Sequence[float], span: timedelta = timedelta(days=7), **rule: Any) -> Backtest:
-    """Return what comes of a replay of these readings of the source, five minutes apart, the last one now."""
+    """Return the backtest of these source readings, five minutes apart, the last one now."""
     monitor = add_monitor(bench, **{"name": "m", "query": "m", "every": "5m"} | rule)
     times = [bench.clock.now() - STEP * back for back in reversed(range(len(values)))]
     bench.sources.answers["m"] = Answer(points=list(zip(times, values, strict=True)))
     return Backtester(bench.context, bench.sources).backtest(monitor, span)
 
 
-def test_it_says_how_often_it_would_have_fired_and_when(served: Bench) -> None:
+def test_a_backtest_says_how_often_and_when_it_would_have_fired(served: Bench) -> None:
     found = replayed(served, [0.9] * 20 + [0.5] * 5 + [0.9] * 20 + [0.5] * 3, recover_after=3)
     now = served.clock.now()
     assert [one.at for one in found.firings] == [now - STEP * 26, now - STEP]  # the second failure in a row, each time
-    assert "would have fired 2 times in 7d (judged 4 of 168 hours): on" in str(found.sentence)
+    assert "would have fired 2 times in 7d (covered 4 of 168 hours): on" in str(found.sentence)
 
 
-def test_a_quiet_past_fires_nothing(served: Bench) -> None:
+def test_a_healthy_past_does_not_fire(served: Bench) -> None:
     found = replayed(served, [0.9] * 40)
     assert found.firings == []
-    assert "would not have fired in 7d (judged 3 of 168 hours, 40 values). Most of the time" in str(found.sentence)
+    assert "wouldn't have fired in 7d (covered 3 of 168 hours, 40 values). Most of the time" in str(found.sentence)
 
 
-def test_what_came_before_the_span_does_not_count(served: Bench) -> None:
+def test_readings_before_the_span_do_not_count(served: Bench) -> None:
     assert replayed(served, [0.5] * 10 + [0.9] * 20, timedelta(hours=1)).firings == []
 
 
@@ -57,7 +57,7 @@ LATENCIES = [500.0 if number % 12 == 0 else 10.0 for number in range(200)]  # ab
     ],
     ids=lambda one: "-".join(str(each) for each in one.values()) if isinstance(one, dict) else "",
 )
-def test_readings_are_reckoned_together_as_a_check_does(
+def test_readings_are_aggregated_as_in_a_check(
     served: Bench,
     rule: dict[str, Any],
     values: list[float],
@@ -66,7 +66,7 @@ def test_readings_are_reckoned_together_as_a_check_does(
     assert bool(replayed(served, values, greater_than=None, fail_after=1, **rule).firings) is fires
 
 
-def test_of_what_the_monitor_measured_itself_and_the_source_the_longer_is_replayed(served: Bench) -> None:
+def test_the_longer_of_the_monitor_s_and_the_source_s_history_is_replayed(served: Bench) -> None:
     monitor = add_monitor(served)
     check_values(served, 0.9, 0.5, 0.5)
     served.sources.answers["accuracy"] = Answer()
@@ -75,7 +75,7 @@ def test_of_what_the_monitor_measured_itself_and_the_source_the_longer_is_replay
     assert len(found.firings) == 1
 
 
-def test_the_picture_of_a_baseline_shows_it_its_bound_and_when_production_moved(served: Bench) -> None:
+def test_the_chart_shows_the_baseline_its_bound_and_the_transitions(served: Bench) -> None:
     values = [0.9 + 0.002 * (number % 5) for number in range(3000)]
     rule: dict[str, Any] = {"rule": "blocks", "greater_than": None, "min_points": 1, "warmup": "1h"}
     found = replayed(served, values, timedelta(days=2), **rule)
@@ -83,7 +83,7 @@ def test_the_picture_of_a_baseline_shows_it_its_bound_and_when_production_moved(
     assert [label for _, label in found.chart.transitions] == ["v2", "v4"]
 
 
-def test_without_a_reading_it_says_so(served: Bench) -> None:
-    assert "(judged 0 of 168 hours). Neither the monitor nor its source has any readings" in str(
+def test_a_backtest_without_readings_says_so(served: Bench) -> None:
+    assert "(covered 0 of 168 hours). Neither the monitor nor its source has readings" in str(
         replayed(served, []).sentence
     )

@@ -49,7 +49,7 @@ def test_accuracy_that_halves_weeks_after_a_promotion_is_seen_within_two_hours(w
         )
 
 
-def test_the_sweep_leaves_the_days_of_a_baseline_however_old_they_are(watched: tuple[Bench, Monitor]) -> None:
+def test_the_purge_keeps_the_days_of_a_baseline_regardless_of_age(watched: tuple[Bench, Monitor]) -> None:
     bench, monitor = watched
     measure_until(bench, monitor, usual_value, timedelta(minutes=10))
     found = frozen_baseline(bench, monitor)
@@ -61,7 +61,7 @@ def test_the_sweep_leaves_the_days_of_a_baseline_however_old_they_are(watched: t
     assert kept(bench, monitor, found.until, bench.clock.now()) == 0
 
 
-def test_the_days_before_a_promotion_stay_for_a_monitor_that_is_paused_meanwhile(
+def test_the_days_before_a_promotion_stay_while_a_monitor_is_paused(
     watched: tuple[Bench, Monitor],
 ) -> None:
     bench, monitor = watched
@@ -79,7 +79,7 @@ def test_the_days_before_a_promotion_stay_for_a_monitor_that_is_paused_meanwhile
     )
 
 
-def test_a_baseline_that_cannot_be_made_keeps_no_old_checks_from_being_removed(
+def test_old_checks_are_purged_even_if_a_baseline_cannot_be_made(
     watched: tuple[Bench, Monitor], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench, monitor = watched
@@ -87,10 +87,10 @@ def test_a_baseline_that_cannot_be_made_keeps_no_old_checks_from_being_removed(
     bench.clock.advance(days=36)
     assert bench.monitoring.purge(35 * DAY) > 0
     assert kept(bench, monitor, bench.clock.now() - 60 * DAY, bench.clock.now()) == 0
-    assert "can't be made" in caplog.text
+    assert "can't make the baseline" in caplog.text
 
 
-def test_a_new_term_s_baseline_takes_the_place_of_the_old_one_and_its_days_go(watched: tuple[Bench, Monitor]) -> None:
+def test_a_new_term_s_baseline_replaces_the_old_one_and_its_days_are_purged(watched: tuple[Bench, Monitor]) -> None:
     bench, monitor = watched
     measure_until(bench, monitor, usual_value, timedelta(minutes=10))
     old = frozen_baseline(bench, monitor)
@@ -114,7 +114,7 @@ def test_a_removed_monitor_keeps_no_baseline(watched: tuple[Bench, Monitor]) -> 
         assert (reading.baselines([monitor.id]), reading.measurements(monitor.id)) == ({}, [])
 
 
-def test_an_edit_makes_the_baseline_again_of_the_same_days(watched: tuple[Bench, Monitor]) -> None:
+def test_an_edit_remakes_the_baseline_from_the_same_days(watched: tuple[Bench, Monitor]) -> None:
     bench, monitor = watched
     measure_until(bench, monitor, usual_value, timedelta(minutes=10))
     before = frozen_baseline(bench, monitor)
@@ -143,7 +143,7 @@ def test_an_edit_to_a_shorter_history_and_back_keeps_the_days(watched: tuple[Ben
     assert frozen_baseline(bench, monitor).summary == before.summary
 
 
-def test_after_a_bad_version_that_served_for_weeks_the_days_before_it_are_compared_with(
+def test_after_a_bad_version_that_served_for_weeks_the_baseline_is_from_the_days_before_it(
     watched: tuple[Bench, Monitor],
 ) -> None:
     bench, monitor = watched
@@ -164,7 +164,7 @@ def test_after_a_bad_version_that_served_for_weeks_the_days_before_it_are_compar
     assert frozen_baseline(bench, monitor).summary.covers == before.summary.covers
 
 
-def test_what_is_measured_later_changes_no_frozen_baseline(watched: tuple[Bench, Monitor]) -> None:
+def test_later_checks_do_not_change_a_frozen_baseline(watched: tuple[Bench, Monitor]) -> None:
     bench, monitor = watched
     measure_until(bench, monitor, usual_value, timedelta(minutes=10))
     before = frozen_baseline(bench, monitor)
@@ -177,10 +177,10 @@ def test_what_is_measured_later_changes_no_frozen_baseline(watched: tuple[Bench,
 
 
 @pytest.mark.parametrize(("days", "remark"), [(20, ""), (40, "There's no usable data from before v1")])
-def test_a_monitor_of_yesterday_s_ledger_judges_with_what_is_there(
+def test_a_monitor_from_an_older_ledger_judges_with_the_remaining_checks(
     watched: tuple[Bench, Monitor], days: int, remark: str
 ) -> None:
-    """No baseline was written down; after 40 days, an older Registrar has swept the days before the promotion away."""
+    """There's no stored baseline, and an older Registrar purged the days before the promotion after 40 days."""
     bench, monitor = watched
     record_measurements(bench, monitor, days * DAY)
     with bench.ledger.write() as tx:
@@ -201,33 +201,35 @@ def promotion(bench: Bench) -> str:
 # -- before the first promotion ----------------------------------------------------------------------------------------
 
 
-def test_before_the_first_promotion_a_version_is_compared_with_its_own_days_and_that_is_said(bench: Bench) -> None:
+def test_before_the_first_promotion_a_version_is_compared_with_its_own_days(bench: Bench) -> None:
     bench.watch.poll()
     monitor = add_monitor(bench, **BLOCKS)
     assert measure_until(bench, monitor, usual_value, timedelta(hours=4)) is None
     began = bench.clock.now() - timedelta(hours=4)
-    assert f"It judges from {began + 7 * DAY:%Y-%m-%d} 12:00 UTC" in str(monitor_state(bench, monitor).why)
+    assert f"Evaluation starts at {began + 7 * DAY:%Y-%m-%d} 12:00 UTC" in str(monitor_state(bench, monitor).why)
     record_measurements(bench, monitor, 7 * DAY)
     assert measure_until(bench, monitor, lambda at: usual_value(at) / 2, timedelta(hours=3)) is not None
-    assert "There's no usable data from before v3, so this compares with its own past days." in str(
+    assert "There's no usable data from before v3, so it's compared with its own past days." in str(
         monitor_state(bench, monitor).why
     )
 
 
-def test_after_an_outage_it_says_when_it_judges_again_and_not_when_it_would_have(bench: Bench) -> None:
+def test_after_an_outage_the_status_says_when_it_judges_again(bench: Bench) -> None:
     bench.watch.poll()
     monitor = add_monitor(bench, **BLOCKS)
     record_measurements(bench, monitor, 6 * DAY)
     bench.clock.advance(days=4)
     measure_until(bench, monitor, usual_value, timedelta(hours=1, minutes=1))
     now = bench.clock.now()
-    assert f"It judges from {now + timedelta(hours=1):%Y-%m-%d %H}:00 UTC" in str(monitor_state(bench, monitor).why)
+    assert f"Evaluation starts at {now + timedelta(hours=1):%Y-%m-%d %H}:00 UTC" in str(
+        monitor_state(bench, monitor).why
+    )
 
 
-def test_hours_that_too_few_days_before_the_promotion_have_are_compared_with_the_version_s_own(
+def test_hours_with_too_few_days_before_the_promotion_use_the_version_s_own_days(
     served: Bench,
 ) -> None:
-    """Two outages at the same hour would make that hour blind until the next promotion, and alert every day."""
+    """Otherwise, two outages at the same hour would leave that hour without a verdict, and alert every day."""
     monitor = add_monitor(served, **BLOCKS)
     for day in range(7):
         record_measurements(served, monitor, timedelta(hours=11))
@@ -237,7 +239,7 @@ def test_hours_that_too_few_days_before_the_promotion_have_are_compared_with_the
     promoted(served, 1)
     record_measurements(served, monitor, 8 * DAY)
     assert measure_until(served, monitor, usual_value, timedelta(hours=9, minutes=50)) is None
-    assert str(monitor_state(served, monitor).why).endswith("not by more than 2% and 3 σ.")
+    assert str(monitor_state(served, monitor).why).endswith("within the margin of 2% and 3 σ.")
     assert measure_until(served, monitor, lambda at: usual_value(at) / 2, timedelta(hours=3)) is not None
     assert frozen_baseline(served, monitor).summary.days[11] == 4
     assert "Before v1, too few windows at this time of day were complete" in str(monitor_state(served, monitor).why)
@@ -248,7 +250,7 @@ def test_hours_that_too_few_days_before_the_promotion_have_are_compared_with_the
 
 @pytest.fixture
 def labeled(served: Bench) -> tuple[Bench, Monitor]:
-    """Return a bench with seven days of accuracy of v4, by labels that come a day late, and v1 promoted just now."""
+    """Return a bench with seven days of accuracy for v4, with labels a day late, and v1 just promoted."""
     monitor = add_monitor(served, **BLOCKS | {"label_delay": "1d"})
     record_measurements(served, monitor, 7 * DAY, of_yesterday)
     promoted(served, 1)
@@ -256,26 +258,26 @@ def labeled(served: Bench) -> tuple[Bench, Monitor]:
 
 
 def of_yesterday(at: datetime) -> float:
-    """Return what is measured of predictions a day old: on Saturdays and Sundays, they're worse."""
+    """Return the value for predictions from yesterday, which is worse on Saturdays and Sundays."""
     return usual_value(at) - 0.03 * ((at - DAY).weekday() >= 5)
 
 
-def test_nothing_is_missing_before_the_first_labels_come(labeled: tuple[Bench, Monitor]) -> None:
+def test_no_data_is_missing_before_the_first_labels_arrive(labeled: tuple[Bench, Monitor]) -> None:
     bench, monitor = labeled
     measure_until(bench, monitor, usual_value, timedelta(hours=1))
     assert monitor_state(bench, monitor).state is MonitorStatus.WARMUP
-    assert "Labels come 1d late, so v1 can't be measured before 2026-05-15" in str(monitor_state(bench, monitor).why)
+    assert "Labels arrive 1d late, so v1 can't be measured before 2026-05-15" in str(monitor_state(bench, monitor).why)
     assert incidents(bench) == []
 
 
-def test_a_version_s_first_predictions_are_its_warm_up_however_late_their_labels_come(
+def test_the_first_predictions_are_warm_up_even_if_their_labels_are_late(
     labeled: tuple[Bench, Monitor],
 ) -> None:
     _, monitor = labeled
     assert monitor.rule.warmup_duration == timedelta(hours=26)
 
 
-def test_a_weekend_is_that_of_the_predictions_and_not_of_their_labels(labeled: tuple[Bench, Monitor]) -> None:
+def test_weekends_are_by_prediction_time_not_label_time(labeled: tuple[Bench, Monitor]) -> None:
     bench, monitor = labeled
     record_measurements(bench, monitor, 4 * DAY, of_yesterday)
     assert measure_until(bench, monitor, of_yesterday, timedelta(hours=6)) is None
@@ -293,7 +295,7 @@ def test_a_weekend_is_that_of_the_predictions_and_not_of_their_labels(labeled: t
         ({"rule": "sequential", "warmup": "30m"}, timedelta(minutes=30), timedelta(minutes=30)),
     ],
 )
-def test_a_version_that_is_a_fifth_worse_is_seen_soon_after_the_warm_up(
+def test_a_version_that_is_a_fifth_worse_fails_soon_after_the_warm_up(
     watched: tuple[Bench, Monitor], rule: dict[str, Any], warmup: timedelta, most: timedelta
 ) -> None:
     bench, monitor = watched

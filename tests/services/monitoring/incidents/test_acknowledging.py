@@ -20,26 +20,26 @@ def notes(commands: MonitorCommands, kind: MessageKind) -> list[str]:
     return [note.key for note in commands.bench.notes() if note.kind is kind and note.lane == "i4k7q"]
 
 
-def test_who_looks_after_an_incident_is_seen_and_told(watched: MonitorCommands) -> None:
+def test_an_acknowledgment_is_shown_and_posted(watched: MonitorCommands) -> None:
     watched.incident()
     watched.service.acknowledge(ALICE, "i4k7q", origin="slack")
     incident = watched.incident_now()
     assert (incident.acknowledged_by, incident.acknowledged_at) == (ALICE.person, watched.bench.clock.now())
     assert notes(watched, MessageKind.INCIDENT) == ["incident:i4k7q:acknowledged"]
-    assert watched.bench.told("news:i4k7q:acknowledged") == "@UALICE looks after it. I stop reminding."
+    assert watched.bench.told("news:i4k7q:acknowledged") == "@UALICE acknowledged this. No more reminders."
     assert watched.event(EventTag.INCIDENT_ACKNOWLEDGED).actor == ALICE.person
 
 
-def test_the_second_one_hears_who_was_first(watched: MonitorCommands) -> None:
+def test_the_second_person_learns_who_acknowledged_first(watched: MonitorCommands) -> None:
     watched.incident()
     watched.service.acknowledge(ALICE, "i4k7q", origin="slack")
-    with pytest.raises(AlreadyDecided, match="@UALICE looks after it already"):
+    with pytest.raises(AlreadyDecided, match="@UALICE has already acknowledged"):
         watched.service.acknowledge(BOB, "i4k7q", origin="slack")
 
 
-def test_what_is_over_is_not_looked_after(watched: MonitorCommands) -> None:
+def test_a_resolved_incident_cannot_be_acknowledged(watched: MonitorCommands) -> None:
     watched.incident(resolved_at=watched.bench.clock.now())
-    with pytest.raises(AlreadyDecided, match="over already"):
+    with pytest.raises(AlreadyDecided, match="already resolved"):
         watched.service.acknowledge(BOB, "i4k7q", origin="slack")
 
 
@@ -59,7 +59,7 @@ def test_an_incident_s_monitors_are_silenced_together(watched: MonitorCommands) 
         ("monitor edit churn accuracy --every 10m", IncidentEnding.EDITED, "⏹️ churn v7: accuracy changed"),
     ],
 )
-def test_what_nobody_watches_any_more_ends_with_who_did_what(
+def test_an_incident_without_monitors_ends_and_says_who_changed_them(
     watched: MonitorCommands, text: str, ending: IncidentEnding, title: str
 ) -> None:
     watched.incident()
@@ -75,7 +75,9 @@ def test_what_nobody_watches_any_more_ends_with_who_did_what(
 
 
 @pytest.mark.parametrize("changes", [{"monitors": ("accuracy", "f1")}, {"doing": IncidentStatus.INTENT}], ids=str)
-def test_what_somebody_else_watches_or_is_under_way_goes_on(watched: MonitorCommands, changes: dict[str, Any]) -> None:
+def test_an_incident_with_another_monitor_or_a_running_rollback_continues(
+    watched: MonitorCommands, changes: dict[str, Any]
+) -> None:
     watched.incident(**changes)
     watched.types("monitor pause churn accuracy")
     assert watched.incident_now().is_open

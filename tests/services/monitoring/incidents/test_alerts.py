@@ -42,7 +42,7 @@ NOTHING: dict[str, Callable[[], Answer | Exception]] = {
 
 
 @pytest.mark.parametrize("what", NOTHING)
-def test_without_data_nothing_is_ever_moved(served: Bench, what: str) -> None:
+def test_missing_data_never_moves_a_version(served: Bench, what: str) -> None:
     monitor = add_monitor(served, fail_after=1, no_data=3, error=3)
     served.sources.answers["accuracy"] = NOTHING[what]()
     for _ in range(5):
@@ -55,7 +55,7 @@ def test_without_data_nothing_is_ever_moved(served: Bench, what: str) -> None:
 
 
 @pytest.mark.parametrize("ends", ["by itself", "by a person"])
-def test_what_nobody_knew_while_it_was_silenced_is_told_afterwards(served: Bench, ends: str) -> None:
+def test_an_alert_held_back_by_a_silence_is_sent_afterwards(served: Bench, ends: str) -> None:
     add_monitor(served, action="notify", no_data=2)
     served.execute(BOB, "monitor silence churn accuracy 2h")
     check_values(served, None, None, None)
@@ -68,7 +68,7 @@ def test_what_nobody_knew_while_it_was_silenced_is_told_afterwards(served: Bench
     assert [(one.kind, one.doing) for one in incidents(served)] == [(IncidentKind.BLIND, IncidentStatus.NOTIFIED)]
 
 
-def test_each_reading_counts_once_however_many_checks_see_it(served: Bench) -> None:
+def test_each_reading_counts_once_in_several_checks(served: Bench) -> None:
     monitor = add_monitor(served, min_points=3)
     served.clock.advance(seconds=12)
     points = [(served.clock.now(), 0.9)]
@@ -85,27 +85,27 @@ def test_each_reading_counts_once_however_many_checks_see_it(served: Bench) -> N
     assert (monitor_state(served, monitor).slot, monitor_state(served, monitor).points) == (4, 3)
 
 
-def test_after_the_clock_was_set_back_it_is_said_why_nothing_is_measured(served: Bench) -> None:
+def test_after_the_clock_is_set_back_the_status_says_why_checks_wait(served: Bench) -> None:
     monitor = add_monitor(served)
     check_values(served, 0.9)
     served.clock.set_back(hours=1)
     check_values(served, 0.9, 0.9, 0.9)
     assert (monitor_state(served, monitor).state, len(incidents(served))) == (MonitorStatus.NO_DATA, 1)
-    assert "which is yet to come: the clock was set back" in str(monitor_state(served, monitor).why)
+    assert "because the clock was set back" in str(monitor_state(served, monitor).why)
     served.clock.advance(hours=1)
     check_values(served, 0.9)
     assert (monitor_state(served, monitor).state, incidents(served)[0].is_open) == (MonitorStatus.OK, False)
 
 
 def all_say(bench: Bench, count: int, answer: Answer) -> None:
-    """Let `count` monitors hear this of the source, and have all of them checked."""
+    """Give `count` monitors this answer, and check all of them."""
     bench.clock.advance(seconds=12)
     for number in range(count):
         bench.sources.answers[f"q{number}"] = answer
     tick(bench)
 
 
-def test_a_source_that_is_down_is_one_alert_until_each_of_its_monitors_is_measured_again(served: Bench) -> None:
+def test_a_source_that_is_down_is_one_alert_until_all_its_monitors_have_values_again(served: Bench) -> None:
     put_into_production(served, "a", "b", "c")
     for number, model in enumerate(("churn", "a", "b", "c")):
         add_monitor(served, f"q{number}", model, query=f"q{number}", error=2, no_data=2)
@@ -115,7 +115,9 @@ def test_a_source_that_is_down_is_one_alert_until_each_of_its_monitors_is_measur
     [incident] = incidents(served)
     assert (incident.kind, incident.is_of_source, incident.source) == (IncidentKind.BLIND, True, "push")
     assert sorted(incident.monitors) == ["a q1", "b q2", "c q3", "churn q0"]
-    assert any(line.startswith("Many monitors of the source push can't judge") for line in channel_texts(served))
+    assert any(
+        line.startswith("Many monitors that use the source push have been unable") for line in channel_texts(served)
+    )
     served.sources.answers |= {f"q{number}": Answer(points=[(served.clock.now(), 0.9)]) for number in range(3)}
     check_values(served, 0.9, query="q0")
     served.incidents.end_and_remind()
@@ -125,7 +127,7 @@ def test_a_source_that_is_down_is_one_alert_until_each_of_its_monitors_is_measur
     assert (incident.is_open, str(incident.resolution)) == (False, "Monitoring is back after 36s.")
 
 
-def test_monitors_of_one_model_alone_alert_its_own_team_once(served: Bench) -> None:
+def test_monitors_of_a_single_model_alert_its_own_team_once(served: Bench) -> None:
     for number in range(4):
         add_monitor(served, f"q{number}", query=f"q{number}", error=2)
     for _ in range(3):
@@ -134,7 +136,7 @@ def test_monitors_of_one_model_alone_alert_its_own_team_once(served: Bench) -> N
     assert (incident.model, sorted(incident.monitors)) == ("churn", ["q0", "q1", "q2", "q3"])
 
 
-def test_a_source_of_which_nobody_wants_anything_any_more_is_no_alert(served: Bench) -> None:
+def test_a_source_without_active_monitors_has_no_alert(served: Bench) -> None:
     put_into_production(served, "a", "b")
     models = ("churn", "a", "b")
     monitors = [
@@ -149,14 +151,14 @@ def test_a_source_of_which_nobody_wants_anything_any_more_is_no_alert(served: Be
     assert str(incidents(served)[0].resolution).startswith("Ended: ")
 
 
-def test_one_that_was_well_and_cannot_be_measured_does_not_pass_for_well(served: Bench) -> None:
+def test_a_healthy_monitor_without_new_values_is_not_shown_as_healthy(served: Bench) -> None:
     monitor = add_monitor(served, no_data=3, error=2)
     check_values(served, 0.9, None)
-    assert str(status_text(monitor, monitor_state(served, monitor))) == "well when last measured; no data 1 of 3"
+    assert str(status_text(monitor, monitor_state(served, monitor))) == "last healthy; no data in 1 of 3 checks"
     served.sources.answers["accuracy"] = Misconfigured("no such source")
     served.clock.advance(seconds=12)
     tick(served)
-    assert str(status_text(monitor, monitor_state(served, monitor))) == "well when last measured; error 1 of 2"
+    assert str(status_text(monitor, monitor_state(served, monitor))) == "last healthy; source error in 1 of 2 checks"
 
 
 def test_an_alert_about_missing_data_ends_when_it_is_back(served: Bench) -> None:
@@ -167,13 +169,13 @@ def test_an_alert_about_missing_data_ends_when_it_is_back(served: Bench) -> None
     assert str(incidents(served)[0].resolution) == "Monitoring is back after 12s."
 
 
-def test_a_gap_does_not_make_a_failed_one_well(served: Bench) -> None:
+def test_a_gap_does_not_make_a_failed_monitor_healthy(served: Bench) -> None:
     monitor = add_monitor(served, action="notify", no_data=2)
     check_values(served, 0.5, 0.5, None, None, None)
     assert monitor_state(served, monitor).state is MonitorStatus.FAILED
 
 
-def test_it_recovers_after_so_many_good_ones(served: Bench) -> None:
+def test_a_monitor_recovers_after_enough_good_checks(served: Bench) -> None:
     add_monitor(served, action="notify", recover_after=3)
     check_values(served, 0.5, 0.5, 0.9, 0.9)
     assert incidents(served)[0].is_open
@@ -181,7 +183,7 @@ def test_it_recovers_after_so_many_good_ones(served: Bench) -> None:
     assert str(incidents(served)[0].resolution).startswith("Recovered")
 
 
-def test_what_failed_is_asked_again_within_the_check(served: Bench) -> None:
+def test_a_failed_query_is_retried_within_the_check(served: Bench) -> None:
     add_monitor(served, retries=2)
     served.sources.answers["accuracy"] = Answer(outcome=CheckOutcome.ERROR, why=say("refused"))
     served.clock.advance(seconds=12)
@@ -192,15 +194,15 @@ def test_what_failed_is_asked_again_within_the_check(served: Bench) -> None:
 # -- incidents while they last -----------------------------------------------------------------------------------------
 
 
-def test_an_alert_that_nobody_looks_after_is_repeated(served: Bench) -> None:
+def test_an_unacknowledged_alert_is_repeated(served: Bench) -> None:
     add_monitor(served, action="notify")
     check_values(served, 0.5, 0.5)
     served.clock.advance(hours=4)
     served.incidents.end_and_remind()
-    assert any("nobody looks after it" in line for line in channel_texts(served))
+    assert any("unacknowledged" in line for line in channel_texts(served))
 
 
-def test_where_production_moves_the_alert_is_overtaken(served: Bench) -> None:
+def test_a_transition_of_production_supersedes_the_alert(served: Bench) -> None:
     add_monitor(served, action="notify")
     check_values(served, 0.5, 0.5)
     served.approved("promote churn 1 production")
@@ -208,10 +210,10 @@ def test_where_production_moves_the_alert_is_overtaken(served: Bench) -> None:
     served.incidents.end_and_remind()
     [incident] = incidents(served)
     assert (incident.doing, incident.is_open) == (IncidentStatus.SUPERSEDED, False)
-    assert str(incident.resolution).startswith("Overtaken")
+    assert str(incident.resolution).startswith("Superseded")
 
 
-def test_an_alert_is_about_one_time_in_production_and_not_about_the_version(served: Bench) -> None:
+def test_an_alert_is_about_one_production_term_not_the_version(served: Bench) -> None:
     add_monitor(served, action="notify")
     check_values(served, 0.5, 0.5)
     version = incidents(served)[0].version
@@ -221,4 +223,4 @@ def test_an_alert_is_about_one_time_in_production_and_not_about_the_version(serv
     served.incidents.end_and_remind()
     [incident] = incidents(served)
     assert (incident.doing, incident.is_open) == (IncidentStatus.SUPERSEDED, False)
-    assert str(incident.resolution).startswith(f"Overtaken: v{version} left Production and is back.")
+    assert str(incident.resolution).startswith(f"Superseded: v{version} left Production and came back.")

@@ -1,4 +1,4 @@
-"""What is done about a version that fails: rolled back, asked about, or left alone, never more than the rules allow."""
+"""What happens to a failing version: it's rolled back, a person is asked, or nothing moves, as the rules allow."""
 
 from __future__ import annotations
 
@@ -39,20 +39,20 @@ def test_a_failed_version_is_rolled_back_to_the_last_good_one(served: Bench) -> 
     assert (incident.doing, incident.version, incident.target) == (IncidentStatus.ROLLED_BACK, 4, 2)
 
 
-def test_the_thread_tells_each_step(served: Bench) -> None:
+def test_the_thread_lists_each_step(served: Bench) -> None:
     add_monitor(served)
     check_values(served, 0.5, 0.5)
     lines = " / ".join(channel_texts(served))
-    for words in ("0.5 is not greater than 0.85", "v4 → v2", "read back from MLflow", "v4 is blocked"):
+    for words in ("0.5 isn't greater than 0.85", "v4 → v2", "verified in MLflow", "v4 is blocked"):
         assert words in lines
 
 
-def test_it_ends_with_who_serves_and_who_is_barred(served: Bench) -> None:
+def test_the_end_names_the_restored_and_the_blocked_version(served: Bench) -> None:
     add_monitor(served)
     check_values(served, 0.5, 0.5)
     served.incidents.end_and_remind()
     [incident] = incidents(served)
-    assert str(incident.resolution).startswith("Restored: v2 has served since")
+    assert str(incident.resolution).startswith("Restored: v2 has been in Production since")
     assert "v4 is blocked" in str(incident.resolution)
 
 
@@ -65,13 +65,13 @@ def test_the_audit_has_the_verdict_and_the_rollback(served: Bench) -> None:
 
 
 @pytest.mark.parametrize("action", ["dry_run", "notify", "ask"])
-def test_only_auto_moves_anything(served: Bench, action: str) -> None:
+def test_only_the_action_auto_moves_a_version(served: Bench, action: str) -> None:
     add_monitor(served, action=action)
     check_values(served, 0.5, 0.5, 0.5)
     assert (served.registry.holders(), rollbacks(served)) == ([4], [])
 
 
-def test_a_dry_run_disturbs_nobody(served: Bench) -> None:
+def test_a_dry_run_alerts_no_one(served: Bench) -> None:
     add_monitor(served, action="dry_run")
     before = served.keys()
     check_values(served, 0.5, 0.5)
@@ -79,7 +79,7 @@ def test_a_dry_run_disturbs_nobody(served: Bench) -> None:
     assert "monitor:version:failed" in served.tags()
 
 
-def test_ask_waits_for_a_person_who_presses(served: Bench) -> None:
+def test_the_action_ask_waits_for_a_click(served: Bench) -> None:
     add_monitor(served, action="ask")
     check_values(served, 0.5, 0.5)
     [incident] = incidents(served)
@@ -89,7 +89,7 @@ def test_ask_waits_for_a_person_who_presses(served: Bench) -> None:
     assert rollbacks(served)[0].actor == BOB.person
 
 
-def test_a_press_does_not_move_what_was_blocked_since_the_question(served: Bench) -> None:
+def test_a_click_does_not_move_a_version_that_was_blocked_in_the_meantime(served: Bench) -> None:
     add_monitor(served, action="ask")
     check_values(served, 0.5, 0.5)
     [incident] = incidents(served)
@@ -98,12 +98,12 @@ def test_a_press_does_not_move_what_was_blocked_since_the_question(served: Bench
     )
     with served.ledger.write() as tx:
         tx.add_rollback_block(bar)
-    with pytest.raises(Refused, match="it's blocked"):
+    with pytest.raises(Refused, match="is blocked"):
         served.rollbacks.roll_back_for_incident(BOB, incident.id, origin="slack")
     assert (served.registry.holders(), rollbacks(served)) == ([4], [])
 
 
-def test_auto_that_nobody_armed_asks(served: Bench) -> None:
+def test_an_unarmed_auto_monitor_asks(served: Bench) -> None:
     monitor = add_monitor(served)
     with served.ledger.write() as tx:
         tx.save_monitor(replace(monitor, created_by=BOB.person))
@@ -111,17 +111,17 @@ def test_auto_that_nobody_armed_asks(served: Bench) -> None:
     assert (incidents(served)[0].doing, served.registry.holders()) == (IncidentStatus.AWAITING_HUMAN, [4])
 
 
-def test_after_the_rollback_nothing_is_said_of_the_restored_version_before_it_is_measured(served: Bench) -> None:
+def test_after_the_rollback_the_restored_version_has_no_status_until_it_is_checked(served: Bench) -> None:
     monitor = add_monitor(served)
     check_values(served, 0.5, 0.5)
     now = monitor_state(served, monitor)
     assert (now.state, now.version, now.value) == (MonitorStatus.WARMUP, 2, None)
-    assert str(now.why) == "Nothing is measured yet of v2."
+    assert str(now.why) == "No measurements for v2 yet."
     check_values(served, 0.9)
     assert monitor_state(served, monitor).state is MonitorStatus.OK
 
 
-def test_two_monitors_that_fail_at_once_make_one_rollback_and_one_alert(served: Bench) -> None:
+def test_two_monitors_that_fail_together_cause_one_rollback_and_one_alert(served: Bench) -> None:
     add_monitor(served, "accuracy")
     add_monitor(served, "f1", query="accuracy")
     check_values(served, 0.5, 0.5)
@@ -129,7 +129,7 @@ def test_two_monitors_that_fail_at_once_make_one_rollback_and_one_alert(served: 
     assert set(incidents(served)[0].monitors) == {"accuracy", "f1"}
 
 
-def test_what_a_person_moved_between_verdict_and_act_is_superseded(served: Bench) -> None:
+def test_a_person_s_transition_before_the_rollback_supersedes_it(served: Bench) -> None:
     add_monitor(served)
     check_values(served, 0.5)
     served.registry.before = lambda: None
@@ -145,10 +145,10 @@ def test_what_a_person_moved_between_verdict_and_act_is_superseded(served: Bench
     check_values(served, 0.5)
     assert (served.registry.holders(), rollbacks(served)[0].state) == ([1], TransitionState.STALE)
     assert incidents(served)[0].doing is IncidentStatus.SUPERSEDED
-    assert any("Nothing was moved" in line for line in channel_texts(served))
+    assert any("Nothing changed" in line for line in channel_texts(served))
 
 
-def test_of_a_source_with_very_many_monitors_a_sample_says_whether_it_is_in_doubt(served: Bench) -> None:
+def test_a_sample_decides_whether_a_source_with_many_monitors_is_suspect(served: Bench) -> None:
     others = [
         add_monitor(served, f"q{number}", query=f"q{number}", fail_after=1, every="5m") for number in range(1, 120)
     ]
@@ -164,7 +164,7 @@ def test_of_a_source_with_very_many_monitors_a_sample_says_whether_it_is_in_doub
     assert [one.kind for one in incidents(served)] == [IncidentKind.SOURCE]
 
 
-def test_of_very_many_monitors_one_that_fails_alone_is_believed(served: Bench) -> None:
+def test_one_failing_monitor_of_many_does_not_make_the_source_suspect(served: Bench) -> None:
     for number in range(1, 120):
         add_monitor(served, f"q{number}", query=f"q{number}", fail_after=1, every="5m")
     add_monitor(served, "q0", query="q0", fail_after=1)
@@ -175,20 +175,20 @@ def test_of_very_many_monitors_one_that_fails_alone_is_believed(served: Bench) -
     assert served.registry.holders() == [2]
 
 
-def test_a_version_that_has_not_served_for_long_is_nothing_to_go_back_to(served: Bench) -> None:
+def test_a_version_that_served_briefly_is_not_a_rollback_target(served: Bench) -> None:
     add_monitor(served, min_served="365d")
     check_values(served, 0.5, 0.5)
-    # v3 was there before Registrar looked, which is long enough.
+    # v3 was in Production before Registrar's first poll, which is long enough.
     assert served.registry.holders() == [3]
 
 
-def test_the_version_before_that_served_too_short_a_time_is_named_with_the_reason(served: Bench) -> None:
+def test_a_skipped_rollback_target_is_named_with_the_reason(served: Bench) -> None:
     add_monitor(served, min_served="365d")
     check_values(served, 0.5, 0.5)
-    assert "Not v2: it served for less than 365d, so nobody knows that it is good." in channel_texts(served)
+    assert "Skipped v2: under 365d in Production, not proven." in channel_texts(served)
 
 
-def test_with_nothing_good_to_go_back_to_it_says_so_and_does_nothing(served: Bench) -> None:
+def test_without_a_rollback_target_the_incident_says_so_and_nothing_moves(served: Bench) -> None:
     for version in (2, 3):
         served.do(f'rollback churn {version} --reason "?"', BOB)
     served.clock.advance(hours=7)
@@ -208,7 +208,7 @@ def test_after_a_rollback_a_person_decides_until_the_cooldown_is_over(served: Be
     assert served.registry.holders() == [3]
 
 
-def test_two_bad_versions_in_a_row_and_then_the_breaker_asks_a_person(served: Bench) -> None:
+def test_after_two_bad_versions_in_a_row_the_circuit_breaker_trips(served: Bench) -> None:
     add_monitor(served, max_auto=2, cooldown="0s")
     check_values(served, 0.5, 0.5)
     assert served.registry.holders() == [2]
@@ -225,7 +225,7 @@ def test_two_bad_versions_in_a_row_and_then_the_breaker_asks_a_person(served: Be
         assert [breaker.model for breaker in reading.tripped_breakers()] == ["churn"]
 
 
-def test_after_an_admin_reset_the_breaker_it_acts_again(served: Bench) -> None:
+def test_after_a_reset_of_the_circuit_breaker_rollbacks_continue(served: Bench) -> None:
     add_monitor(served, max_auto=1, cooldown="0s")
     check_values(served, 0.5, 0.5)
     served.incidents.end_and_remind()
@@ -236,14 +236,14 @@ def test_after_an_admin_reset_the_breaker_it_acts_again(served: Bench) -> None:
     assert served.registry.holders() == [3]
 
 
-def test_a_frozen_production_is_not_rolled_back_by_itself(served: Bench) -> None:
+def test_a_frozen_production_is_not_rolled_back_automatically(served: Bench) -> None:
     served.execute(BOB, build_command(FreezeModel, {"model": "churn", "reason": "audit week"}))
     add_monitor(served)
     check_values(served, 0.5, 0.5)
     assert (served.registry.holders(), incidents(served)[0].doing) == ([4], IncidentStatus.FROZEN)
 
 
-def test_a_silenced_monitor_measures_and_does_nothing(served: Bench) -> None:
+def test_a_silenced_monitor_only_records_its_checks(served: Bench) -> None:
     monitor = add_monitor(served)
     with served.ledger.write() as tx:
         tx.save_monitor(
@@ -257,13 +257,13 @@ def test_a_silenced_monitor_measures_and_does_nothing(served: Bench) -> None:
 
 
 @pytest.mark.parametrize("stage", ["production", "staging"])
-def test_it_waits_for_a_person_as_long_as_the_request_is_open(served: Bench, stage: str) -> None:
+def test_the_incident_waits_for_a_person_while_the_request_is_open(served: Bench, stage: str) -> None:
     request = served.open(f"promote churn 1 {stage}")
     add_monitor(served)
     check_values(served, 0.5, 0.5, 0.5)
     [incident] = incidents(served)
     assert (served.registry.holders(), incident.doing) == ([4], IncidentStatus.AWAITING_HUMAN)
-    assert f"Request {request.id} is open, so a person decides; once it is closed, the monitor does." in str(
+    assert f"Request {request.id} is pending, so rollbacks need a manual decision until it's closed." in str(
         incident.why
     )
     served.reject(request)
@@ -271,14 +271,14 @@ def test_it_waits_for_a_person_as_long_as_the_request_is_open(served: Bench, sta
     assert (served.registry.holders(), incidents(served)[0].doing) == ([2], IncidentStatus.ROLLED_BACK)
 
 
-def test_an_open_request_of_a_person_makes_the_automation_wait(served: Bench) -> None:
+def test_an_open_request_makes_the_automation_wait(served: Bench) -> None:
     served.open("promote churn 1 production")
     add_monitor(served)
     check_values(served, 0.5, 0.5)
     assert (served.registry.holders(), incidents(served)[0].doing) == ([4], IncidentStatus.AWAITING_HUMAN)
 
 
-def test_where_many_of_one_source_fail_together_the_source_is_in_doubt(served: Bench) -> None:
+def test_a_source_is_suspect_if_many_of_its_monitors_fail_together(served: Bench) -> None:
     for name in ("a", "b", "c"):
         add_monitor(served, name, query="accuracy", fail_after=1)
     check_values(served, 0.5)
@@ -287,7 +287,7 @@ def test_where_many_of_one_source_fail_together_the_source_is_in_doubt(served: B
     assert (incident.kind, incident.source, len(incident.monitors)) == (IncidentKind.SOURCE, "push", 3)
 
 
-def test_whoever_fails_first_looks_whether_the_others_do(served: Bench) -> None:
+def test_the_first_failing_monitor_triggers_checks_of_the_others(served: Bench) -> None:
     add_monitor(served, "a", query="accuracy", fail_after=1)
     for name in ("b", "c"):
         late = add_monitor(served, name, query="accuracy", fail_after=1)
@@ -297,7 +297,7 @@ def test_whoever_fails_first_looks_whether_the_others_do(served: Bench) -> None:
     assert (served.registry.holders(), incidents(served)[0].kind) == ([4], IncidentKind.SOURCE)
 
 
-def test_a_registry_that_is_away_is_waited_for(served: Bench) -> None:
+def test_a_rollback_waits_while_the_registry_is_down(served: Bench) -> None:
     add_monitor(served)
     check_values(served, 0.5)
     served.fitness.problems("churn", 2, 4)
@@ -315,9 +315,9 @@ def test_a_registry_that_is_away_is_waited_for(served: Bench) -> None:
     assert served.registry.holders() == [2]
 
 
-def test_a_version_that_may_not_load_is_left_to_a_person(served: Bench) -> None:
+def test_a_version_that_may_not_load_needs_a_person(served: Bench) -> None:
     served.registry.add_package(served.registry.version("churn", 4), package_with_input("string"))
     add_monitor(served)
     check_values(served, 0.5, 0.5)
     assert (served.registry.holders(), incidents(served)[0].doing) == ([4], IncidentStatus.HELD)
-    assert "MLmodel file is gone" in str(incidents(served)[0].why)
+    assert "MLmodel file is missing" in str(incidents(served)[0].why)

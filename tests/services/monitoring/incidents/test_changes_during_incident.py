@@ -1,4 +1,4 @@
-"""What changes between a verdict and what is done about it."""
+"""Changes between a verdict and the action that follows it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OLD_LIMIT = "As many automatic rollbacks of all models as the policy allows with
 # -- at the wrong moment -----------------------------------------------------------------------------------------------
 
 
-def test_a_freeze_between_verdict_and_act_stops_it_and_says_so(served: Bench) -> None:
+def test_a_freeze_after_the_verdict_stops_the_rollback_and_says_so(served: Bench) -> None:
     add_monitor(served)
     check_values(served, 0.5)
     freeze = build_command(FreezeModel, {"model": "churn", "reason": "audit"})
@@ -39,7 +39,7 @@ def test_a_freeze_between_verdict_and_act_stops_it_and_says_so(served: Bench) ->
     assert (incident.is_open, incident.doing) == (True, IncidentStatus.FROZEN)
 
 
-def test_nobody_is_reminded_of_what_is_silenced(served: Bench) -> None:
+def test_a_silenced_incident_has_no_reminders(served: Bench) -> None:
     monitor = add_monitor(served, action="notify")
     check_values(served, 0.5, 0.5)
     with served.ledger.write() as tx:
@@ -48,10 +48,10 @@ def test_nobody_is_reminded_of_what_is_silenced(served: Bench) -> None:
         )
     served.clock.advance(seconds=REMINDER_INTERVAL.total_seconds() + 1)
     served.incidents.end_and_remind()
-    assert not any("nobody looks after it" in line for line in channel_texts(served))
+    assert not any("unacknowledged" in line for line in channel_texts(served))
 
 
-def test_what_is_well_by_its_changed_rule_is_over(served: Bench) -> None:
+def test_an_incident_ends_if_the_changed_rule_passes(served: Bench) -> None:
     monitor = add_monitor(served, action="notify")
     check_values(served, 0.7, 0.7)
     rule = monitor.rule.model_copy(update={"greater_than": 0.6})
@@ -64,7 +64,7 @@ def test_what_is_well_by_its_changed_rule_is_over(served: Bench) -> None:
     assert not incidents(served)[0].is_open
 
 
-def test_the_reset_of_all_models_is_named_where_all_models_were_the_limit(served: Bench) -> None:
+def test_the_reset_command_for_all_models_is_suggested_if_the_shared_limit_tripped(served: Bench) -> None:
     add_monitor(served, action="ask")
     check_values(served, 0.5, 0.5)
     tripped = replace(incidents(served)[0], doing=IncidentStatus.TRIPPED)
@@ -76,7 +76,7 @@ def test_the_reset_of_all_models_is_named_where_all_models_were_the_limit(served
 # -- what a whole check keeps to ---------------------------------------------------------------------------------------
 
 
-def test_the_breaker_of_all_models_holds_for_each(served: Bench) -> None:
+def test_the_shared_circuit_breaker_applies_to_each_model(served: Bench) -> None:
     with served.ledger.write() as tx:
         tx.trip_breaker(TrippedBreaker(model="", at=served.clock.now() - timedelta(days=3), why=say("Too many.")))
     add_monitor(served)

@@ -1,4 +1,4 @@
-"""How an incident ends: restored where the serving side has confirmed it, failed with what to do where it has not."""
+"""How an incident ends: restored once the endpoint confirms it, or else failed with the next step."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ SERVING = {"churn*": {"url": "http://127.0.0.1:1/v", "json": "version", "timeout
 
 
 class Probe:
-    """A serving side that reports what a test wants."""
+    """An endpoint that reports what a test sets."""
 
     reports = "4"
 
     def serving_version(self, probe: ServingProbe, model: str) -> str:
-        """Return what it reports."""
+        """Return the reported version."""
         return self.reports
 
 
 @pytest.fixture
 def probed(sqlite_url: str) -> Iterator[Bench]:
-    """Return a bench whose policy asks the serving side; `churn` had v3 and v2, and has v4, in Production."""
+    """Return a bench with a serving endpoint in its policy; `churn` had v3 and v2, and now has v4, in Production."""
     registry = FaultyRegistry()
     registry.add_model("churn", versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
     registry.set_alias("churn", "champion", 3)
@@ -67,7 +67,7 @@ def probed(sqlite_url: str) -> Iterator[Bench]:
 
 
 def asks(bench: Bench, probe: Probe, **later: float) -> None:
-    """Let time pass, ask the serving side, and end what is over."""
+    """Advance the time, poll the endpoint, and resolve finished incidents."""
     bench.clock.advance(**later)
     ServingChecks(bench.context, probe).run_due()
     bench.incidents.end_and_remind()
@@ -78,7 +78,7 @@ def the_incident(bench: Bench) -> Incident:
     return incident
 
 
-def test_until_the_serving_side_confirms_it_nothing_is_restored(probed: Bench) -> None:
+def test_the_incident_is_restored_only_after_the_endpoint_confirms_it(probed: Bench) -> None:
     add_monitor(probed)
     check_values(probed, 0.5, 0.5)
     probed.incidents.end_and_remind()
@@ -87,8 +87,8 @@ def test_until_the_serving_side_confirms_it_nothing_is_restored(probed: Bench) -
     probe.reports = "2"
     asks(probed, probe, seconds=2)
     ended = the_incident(probed)
-    assert (ended.is_open, title(ended)) == (False, "↩️ churn: restored, v2 serves")
-    assert str(ended.resolution).startswith("Restored: v2 has served since")
+    assert (ended.is_open, title(ended)) == (False, "↩️ churn: restored to v2")
+    assert str(ended.resolution).startswith("Restored: v2 has been in Production since")
 
 
 def test_a_restored_version_that_passes_its_checks_is_a_recovery(probed: Bench) -> None:
@@ -100,13 +100,13 @@ def test_a_restored_version_that_passes_its_checks_is_a_recovery(probed: Bench) 
     probed.clock.advance(hours=1)
     check_values(probed, 0.9)
     ended = the_incident(probed)
-    assert (ended.ending, title(ended)) == (IncidentEnding.RECOVERED, "✅ churn: restored, v2 serves")
+    assert (ended.ending, title(ended)) == (IncidentEnding.RECOVERED, "✅ churn: restored to v2")
     assert "Restored and recovered: v2 is healthy" in channel_texts(probed)[-1]
     check_values(probed, 0.9, 0.9)
     assert sum("Restored and recovered" in line for line in channel_texts(probed)) == 1
 
 
-def test_a_restored_version_that_fails_as_well_is_none(probed: Bench) -> None:
+def test_a_restored_version_that_also_fails_is_not_a_recovery(probed: Bench) -> None:
     add_monitor(probed)
     check_values(probed, 0.5, 0.5)
     probe = Probe()
@@ -118,7 +118,7 @@ def test_a_restored_version_that_fails_as_well_is_none(probed: Bench) -> None:
     assert first.ending is IncidentEnding.RESTORED
 
 
-def test_a_persons_rollback_ends_it_with_their_name_and_their_thread(probed: Bench) -> None:
+def test_a_person_s_rollback_ends_the_incident_with_their_name_and_thread(probed: Bench) -> None:
     add_monitor(probed, action="notify")
     check_values(probed, 0.5, 0.5)
     probed.do("rollback churn 2 --reason 'wrong letters'", BOB)
@@ -127,14 +127,14 @@ def test_a_persons_rollback_ends_it_with_their_name_and_their_thread(probed: Ben
     assert (ended.ending, ended.ended_by, title(ended)) == (
         IncidentEnding.ROLLED_BACK,
         BOB.person,
-        "↩️ churn v4: rolled back by a person",
+        "↩️ churn v4: rolled back manually",
     )
     assert str(ended.resolution) == f"@{BOB.person.user} rolled Production back from v4 to v2."
     assert ended.ended_in in {note.lane for note in probed.notes() if note.kind is MessageKind.ROLLBACK}
     assert probed.events()[-1].evidence == {"ending": "rolled back", "ended_by": "slack:T1/UBOB"}
 
 
-def test_a_promotion_overtakes_it_and_its_request_is_linked(probed: Bench) -> None:
+def test_a_promotion_supersedes_the_incident_and_links_its_request(probed: Bench) -> None:
     add_monitor(probed, action="notify")
     check_values(probed, 0.5, 0.5)
     request = probed.approved("promote churn 1 production")
@@ -142,10 +142,10 @@ def test_a_promotion_overtakes_it_and_its_request_is_linked(probed: Bench) -> No
     probed.incidents.end_and_remind()
     ended = the_incident(probed)
     assert (ended.ending, ended.ended_by, ended.ended_in) == (IncidentEnding.OVERTAKEN, BOB.person, request.id)
-    assert f"@{BOB.person.user} approved that last." in str(ended.resolution)
+    assert f"@{BOB.person.user} gave the last approval." in str(ended.resolution)
 
 
-def test_where_the_policy_file_took_its_last_monitor_away_it_says_so(probed: Bench) -> None:
+def test_an_incident_ends_when_the_policy_file_removes_its_last_monitor(probed: Bench) -> None:
     probed.context.active_policy.replace(policy_with({"name": "accuracy", **QUICK, "action": "notify"}), "with")
     probed.file_monitors.sync()
     check_values(probed, 0.5, 0.5, 0.5)
@@ -155,10 +155,10 @@ def test_where_the_policy_file_took_its_last_monitor_away_it_says_so(probed: Ben
     probed.incidents.end_and_remind()
     ended = the_incident(probed)
     assert (ended.ending, title(ended)) == (IncidentEnding.REMOVED, "⏹️ churn v4: accuracy removed")
-    assert str(ended.resolution) == "The policy file removed accuracy, so nothing watches this now."
+    assert str(ended.resolution) == "The policy file removed accuracy, so nothing monitors this now."
 
 
-def test_a_serving_side_that_does_not_follow_is_no_restored_one(probed: Bench) -> None:
+def test_an_endpoint_that_does_not_follow_is_not_a_restored_incident(probed: Bench) -> None:
     add_monitor(probed)
     check_values(probed, 0.5, 0.5)
     asks(probed, Probe(), seconds=2)
@@ -170,12 +170,12 @@ def test_a_serving_side_that_does_not_follow_is_no_restored_one(probed: Bench) -
     assert serving is not None
     assert serving.state is ServingCheckState.TIMED_OUT
     assert (ended.is_open, ended.doing) == (False, IncidentStatus.NOT_FOLLOWED)
-    assert title(ended) == "🆘 churn: v2 is in Production, not confirmed by the serving side"
+    assert title(ended) == "🆘 churn: v2 is in Production, not confirmed by the endpoint"
     assert "Failed: v2 is in Production" in str(ended.resolution)
-    assert "Do this: ask it yourself, and let it load v2 anew" in channel_texts(probed)[-1]
+    assert "Check the endpoint and reload v2 there" in channel_texts(probed)[-1]
 
 
-def test_a_rollback_that_mlflow_refuses_ends_with_what_to_type(probed: Bench) -> None:
+def test_a_rollback_that_mlflow_refuses_suggests_a_command(probed: Bench) -> None:
     def refuse(*args: object, **more: object) -> None:
         raise RegistryRefused(say("The registry says no."))
 
@@ -185,9 +185,9 @@ def test_a_rollback_that_mlflow_refuses_ends_with_what_to_type(probed: Bench) ->
     check_values(probed, 0.5)
     failed = the_incident(probed)
     assert (failed.doing, probed.registry.holders()) == (IncidentStatus.FAILED, [4])
-    assert title(failed) == "🆘 churn v4: rolling back to v2 failed"
+    assert title(failed) == "🆘 churn v4: rollback to v2 failed"
     assert any(
-        "MLflow refused. The registry says no." in line and "/model rollback churn 2" in line
+        "MLflow rejected this. The registry says no." in line and "/model rollback churn 2" in line
         for line in channel_texts(probed)
     )
 
@@ -196,8 +196,8 @@ def test_a_rollback_that_mlflow_refuses_ends_with_what_to_type(probed: Bench) ->
 
 
 def repeated(bench: Bench) -> int:
-    """Return how often the thread was reminded."""
-    return sum("nobody looks after it" in line for line in channel_texts(bench))
+    """Return the number of reminders in the thread."""
+    return sum("unacknowledged" in line for line in channel_texts(bench))
 
 
 def acknowledged(bench: Bench) -> None:
@@ -207,7 +207,7 @@ def acknowledged(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(("before", "times"), [(lambda bench: None, 1), (acknowledged, 0)], ids=["nobody", "somebody"])
-def test_who_looks_after_it_stops_the_reminders(probed: Bench, before: Callable[[Bench], None], times: int) -> None:
+def test_an_acknowledgment_stops_the_reminders(probed: Bench, before: Callable[[Bench], None], times: int) -> None:
     add_monitor(probed, action="notify")
     check_values(probed, 0.5, 0.5)
     before(probed)
@@ -216,21 +216,21 @@ def test_who_looks_after_it_stops_the_reminders(probed: Bench, before: Callable[
     assert repeated(probed) == times
 
 
-def test_the_message_has_the_latest_figures_every_five_minutes(probed: Bench) -> None:
+def test_the_message_has_the_latest_values_every_five_minutes(probed: Bench) -> None:
     add_monitor(probed, action="notify")
     check_values(probed, 0.5, 0.5)
     check_values(probed, 0.4)
-    assert "0.5 is not greater" in str(the_incident(probed).lines[0])
+    assert "0.5 isn't greater" in str(the_incident(probed).lines[0])
     probed.clock.advance(minutes=5)
     check_values(probed, 0.3)
-    assert "0.3 is not greater" in str(the_incident(probed).lines[0])
+    assert "0.3 isn't greater" in str(the_incident(probed).lines[0])
 
 
 # -- limits ------------------------------------------------------------------------------------------------------------
 
 
 def fails_and_comes_back(bench: Bench, model: str) -> None:
-    """Let a model of its own fail, whose Production was another before."""
+    """Let a new model with an earlier Production version fail."""
     bench.registry.add_model(model, versions=[Stage.PRODUCTION, Stage.NONE])
     bench.registry.set_alias(model, "champion", 1)
     bench.watch.poll()
@@ -242,7 +242,7 @@ def fails_and_comes_back(bench: Bench, model: str) -> None:
     check_values(bench, 0.5, query=model)
 
 
-def test_three_automatic_rollbacks_of_all_models_in_a_day_are_the_last(probed: Bench) -> None:
+def test_after_three_automatic_rollbacks_in_a_day_no_model_has_another(probed: Bench) -> None:
     models = [f"churn-{number}" for number in range(4)]
     for model in models:
         fails_and_comes_back(probed, model)
@@ -250,7 +250,7 @@ def test_three_automatic_rollbacks_of_all_models_in_a_day_are_the_last(probed: B
     assert probed.tags().count(EventTag.BREAKER_TRIPPED.value) == 1
 
 
-def test_a_day_later_a_model_may_be_rolled_back_by_itself_again(probed: Bench) -> None:
+def test_a_day_later_automatic_rollbacks_continue(probed: Bench) -> None:
     add_monitor(probed, fail_after=1, cooldown="0s")
     check_values(probed, 0.5)
     assert len(rollbacks(probed)) == 1
@@ -260,7 +260,7 @@ def test_a_day_later_a_model_may_be_rolled_back_by_itself_again(probed: Bench) -
     assert (len(rollbacks(probed)), probed.registry.holders()) == (2, [3])
 
 
-def test_within_the_day_it_is_not(probed: Bench) -> None:
+def test_within_the_day_there_is_no_automatic_rollback(probed: Bench) -> None:
     add_monitor(probed, fail_after=1, cooldown="0s")
     check_values(probed, 0.5)
     probed.clock.advance(hours=20)
@@ -268,7 +268,7 @@ def test_within_the_day_it_is_not(probed: Bench) -> None:
     assert (len(rollbacks(probed)), probed.registry.holders()) == (1, [2])
 
 
-def test_what_is_too_old_is_thrown_away(probed: Bench) -> None:
+def test_old_rows_are_purged(probed: Bench) -> None:
     monitor = add_monitor(probed)
     check_values(probed, 0.9)
     probed.clock.advance(days=36)

@@ -1,4 +1,4 @@
-"""A monitor that stops judging says so, whatever the reason, and its alert ends when it judges again."""
+"""A monitor that stops judging alerts, whatever the reason, and the alert ends when it judges again."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from tests.support.services.bench import BOB, DAVE, Bench
 
 
 def watched(bench: Bench, **fields: Any) -> Monitor:
-    """Return a monitor that has judged windows of the present version, and is well."""
+    """Return a healthy monitor that has judged windows of the current version."""
     monitor = add_monitor(bench, **BLOCKS | fields)
     record_history(bench, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
     measure_minutes(bench, 20 * "+")
@@ -45,7 +45,7 @@ def watched(bench: Bench, **fields: Any) -> Monitor:
 
 
 def until_judged(bench: Bench, monitor: Monitor, most: int = 30) -> int:
-    """Let good readings come until there is a verdict; return how many checks it took."""
+    """Add good readings until there's a verdict; return the number of checks."""
     for at in range(most):
         measure_minutes(bench, "+")
         if monitor_state(bench, monitor).state is MonitorStatus.OK:
@@ -56,7 +56,7 @@ def until_judged(bench: Bench, monitor: Monitor, most: int = 30) -> int:
 # -- whatever the reason -----------------------------------------------------------------------------------------------
 
 
-def test_a_source_with_gaps_in_every_window_is_told_of_within_three_checks(served: Bench) -> None:
+def test_a_source_with_gaps_in_every_window_alerts_within_three_checks(served: Bench) -> None:
     monitor = watched(served)
     for _ in range(12):
         measure_minutes(served, "+.+..")  # no three empty checks in a row
@@ -70,14 +70,14 @@ def test_a_source_with_gaps_in_every_window_is_told_of_within_three_checks(serve
     [incident] = incidents(served)
     assert monitor_state(served, monitor).slot - first <= 4
     assert (incident.kind, incident.monitors) == (IncidentKind.BLIND, ("accuracy",))
-    assert "readings, and" in str(incident.lines[0])
+    assert "4 readings instead of the usual 10" in str(incident.lines[0])
     measure_minutes(served, 6 * "+.+..")
     assert (monitor_state(served, monitor).state, len(incidents(served))) == (MonitorStatus.CANT_JUDGE, 1)
     until_judged(served, monitor)
     assert [(one.is_open, one.ending) for one in incidents(served)] == [(False, IncidentEnding.RECOVERED)]
 
 
-def test_a_baseline_that_is_too_short_after_a_promotion_is_told_of(served: Bench) -> None:
+def test_a_baseline_that_is_too_short_after_a_promotion_alerts(served: Bench) -> None:
     monitor = add_monitor(served, **BLOCKS | {"action": "auto"})
     record_history(served, monitor, lambda slot: 0.9, hours=3)
     keep_measuring(served, lambda at: 0.9, minutes=15)
@@ -85,25 +85,25 @@ def test_a_baseline_that_is_too_short_after_a_promotion_is_told_of(served: Bench
     assert (now.state, now.judged_at) == (MonitorStatus.CANT_JUDGE, None)
     why = (
         "There's only 3h of usable data from before v4, and its own past days cover 0s of the 7h needed. "
-        "It judges from 2026-05-07 07:20 UTC"
+        "Evaluation starts at 2026-05-07 07:20 UTC"
     )
     assert str(status_text(monitor, now)) == f"armed, but can't judge: {why}"
     assert str(incidents(served)[0].lines[0]) == (
-        f"accuracy: can't judge. {why}. It stays armed, but won't roll back until it judges again."
+        f"accuracy: can't judge. {why}. It stays armed but won't roll back until it reaches a verdict again."
     )
 
 
-def test_a_rule_that_raises_is_told_of(served: Bench, rule: dict[str, Any]) -> None:
+def test_a_rule_that_raises_alerts(served: Bench, rule: dict[str, Any]) -> None:
     monitor = watched(served)
     rule["accuracy"] = ZeroDivisionError("oops")
     measure_minutes(served, "++")
-    assert str(status_text(monitor, monitor_state(served, monitor))) == "healthy when last judged; can't judge 2 of 3"
+    assert str(status_text(monitor, monitor_state(served, monitor))) == "last healthy; no verdict in 2 of 3 checks"
     assert incidents(served) == []
     measure_minutes(served, "+")
     assert "raised an error (ZeroDivisionError)" in str(incidents(served)[0].lines[0])
 
 
-def test_a_clock_that_was_set_back_is_told_of(served: Bench) -> None:
+def test_a_clock_that_was_set_back_alerts(served: Bench) -> None:
     served.clock.advance(hours=2)
     monitor = watched(served)
     served.clock.set_back(hours=1)
@@ -115,17 +115,17 @@ def test_a_clock_that_was_set_back_is_told_of(served: Bench) -> None:
     assert not incidents(served)[0].is_open
 
 
-def test_a_rule_that_finds_nothing_new_forever_is_told_of(served: Bench, rule: dict[str, Any]) -> None:
+def test_a_rule_that_never_gets_new_readings_alerts(served: Bench, rule: dict[str, Any]) -> None:
     monitor = watched(served)
     rule["accuracy"] = RuleResult(is_worse=None)
     measure_minutes(served, 20 * "+")
     assert monitor_state(served, monitor).state is MonitorStatus.OK
     measure_minutes(served, 10 * "+")
     assert monitor_state(served, monitor).state is MonitorStatus.CANT_JUDGE
-    assert "There's been no verdict since" in str(incidents(served)[0].lines[0])
+    assert "No verdict since" in str(incidents(served)[0].lines[0])
 
 
-def test_readings_that_take_far_too_long_to_come_are_told_of(served: Bench) -> None:
+def test_readings_that_arrive_far_too_late_alert(served: Bench) -> None:
     monitor = add_monitor(served, min_points=6, max_age="1h")
     served.clock.advance(seconds=12)
     served.sources.say("accuracy", (served.clock.now(), 0.9))
@@ -137,7 +137,7 @@ def test_readings_that_take_far_too_long_to_come_are_told_of(served: Bench) -> N
         tick(served)
         served.clock.advance(seconds=12)
     assert monitor_state(served, monitor).state is MonitorStatus.CANT_JUDGE
-    assert "It needs 6 readings" in str(incidents(served)[0].lines[0])
+    assert "The rule needs 6 readings" in str(incidents(served)[0].lines[0])
 
 
 def test_sequential_waits_quietly_for_its_first_readings(served: Bench) -> None:
@@ -152,7 +152,9 @@ def test_sequential_waits_quietly_for_its_first_readings(served: Bench) -> None:
 
 
 @pytest.mark.parametrize("action", ["notify", "ask", "auto"])
-def test_one_that_was_judging_alerts_and_moves_nothing(served: Bench, rule: dict[str, Any], action: str) -> None:
+def test_a_monitor_that_stops_judging_alerts_and_moves_nothing(
+    served: Bench, rule: dict[str, Any], action: str
+) -> None:
     monitor = watched(served, action=action)
     rule["accuracy"] = CANT
     measure_minutes(served, "++++")
@@ -164,7 +166,7 @@ def test_one_that_was_judging_alerts_and_moves_nothing(served: Bench, rule: dict
         assert [one.outcome for one in reading.measurements(monitor.id, limit=3)] == 3 * [CheckOutcome.UNJUDGED]
 
 
-def test_a_new_one_that_nobody_has_armed_only_shows_it(served: Bench, rule: dict[str, Any]) -> None:
+def test_a_new_unarmed_monitor_only_shows_it(served: Bench, rule: dict[str, Any]) -> None:
     monitor = add_monitor(served, **BLOCKS)
     rule["accuracy"] = CANT
     measure_minutes(served, "++++")
@@ -203,7 +205,7 @@ def test_a_dry_run_only_shows_it(served: Bench, rule: dict[str, Any]) -> None:
     assert str(status_text(monitor, monitor_state(served, monitor))) == "can't judge: The baseline is gone"
 
 
-def test_what_was_silenced_is_told_afterwards(served: Bench, rule: dict[str, Any]) -> None:
+def test_an_alert_is_sent_after_the_silence(served: Bench, rule: dict[str, Any]) -> None:
     watched(served)
     served.execute(BOB, "monitor silence churn accuracy 10m")
     rule["accuracy"] = CANT
@@ -213,7 +215,7 @@ def test_what_was_silenced_is_told_afterwards(served: Bench, rule: dict[str, Any
     assert [one.kind for one in incidents(served)] == [IncidentKind.BLIND]
 
 
-def test_one_that_is_armed_although_it_cannot_judge_is_told_of(served: Bench, rule: dict[str, Any]) -> None:
+def test_a_monitor_that_is_armed_but_cannot_judge_alerts(served: Bench, rule: dict[str, Any]) -> None:
     monitor = add_monitor(served, **BLOCKS)
     rule["accuracy"] = CANT
     measure_minutes(served, "++++")
@@ -226,7 +228,7 @@ def test_one_that_is_armed_although_it_cannot_judge_is_told_of(served: Bench, ru
     assert "It stays armed" in str(incidents(served)[0].lines[0])
 
 
-def test_what_failed_stays_failed(served: Bench, rule: dict[str, Any]) -> None:
+def test_a_failed_monitor_stays_failed(served: Bench, rule: dict[str, Any]) -> None:
     monitor = watched(served)
     keep_measuring(served, lambda at: 0.5, minutes=30)
     assert monitor_state(served, monitor).state is MonitorStatus.FAILED
@@ -242,7 +244,7 @@ def test_what_failed_stays_failed(served: Bench, rule: dict[str, Any]) -> None:
 def test_the_alert_names_the_new_reason(served: Bench, rule: dict[str, Any]) -> None:
     watched(served)
     measure_minutes(served, "...")
-    assert str(incidents(served)[0].lines[0]) == "accuracy: There are no readings."
+    assert str(incidents(served)[0].lines[0]) == "accuracy: No readings."
     rule["accuracy"] = CANT
     measure_minutes(served, "+++")
     assert str(incidents(served)[0].lines[0]) == "accuracy: can't judge. The baseline is gone."
@@ -250,7 +252,7 @@ def test_the_alert_names_the_new_reason(served: Bench, rule: dict[str, Any]) -> 
     measure_minutes(served, "+")
     assert str(incidents(served)[0].lines[0]) == "accuracy: can't judge. It is another one."
     measure_minutes(served, "...")
-    assert str(incidents(served)[0].lines[0]) == "accuracy: There are no readings."
+    assert str(incidents(served)[0].lines[0]) == "accuracy: No readings."
     assert len(incidents(served)) == 1
 
 
@@ -262,7 +264,7 @@ def test_an_outage_is_one_alert_that_ends_with_the_next_verdict(served: Bench) -
     measure_minutes(served, 6 * ".")
     [incident] = incidents(served)
     measure_minutes(served, "+")
-    assert str(status_text(monitor, monitor_state(served, monitor))) == "measured again, but not judged yet"
+    assert str(status_text(monitor, monitor_state(served, monitor))) == "data is back, no verdict yet"
     assert incidents(served)[0].is_open
     until_judged(served, monitor)
     [ended] = incidents(served)
@@ -270,7 +272,7 @@ def test_an_outage_is_one_alert_that_ends_with_the_next_verdict(served: Bench) -
     assert str(ended.resolution).startswith("Monitoring is back after ")
 
 
-def test_a_window_that_fails_ends_it_too(served: Bench) -> None:
+def test_a_failing_window_also_ends_it(served: Bench) -> None:
     monitor = add_monitor(served, no_data=2, action="notify", fail_after=2)
     check_values(served, 0.9, None, None, 0.5)
     [incident] = incidents(served)
@@ -278,7 +280,7 @@ def test_a_window_that_fails_ends_it_too(served: Bench) -> None:
     assert EventTag.MONITOR_RECOVERED not in {event.tag for event in served.events()}
 
 
-def test_a_failure_right_after_it_ends_it_too(served: Bench) -> None:
+def test_a_failure_right_afterwards_also_ends_it(served: Bench) -> None:
     add_monitor(served, no_data=2, action="notify", fail_after=1)
     check_values(served, 0.9, None, None, 0.5)
     assert {one.kind: one.is_open for one in incidents(served)} == {
@@ -287,7 +289,7 @@ def test_a_failure_right_after_it_ends_it_too(served: Bench) -> None:
     }
 
 
-def test_a_promotion_overtakes_it_and_the_next_version_is_told_of_anew(
+def test_a_promotion_supersedes_the_alert_and_the_next_version_alerts_again(
     served: Bench,
     rule: dict[str, Any],
 ) -> None:
@@ -306,7 +308,7 @@ def test_a_promotion_overtakes_it_and_the_next_version_is_told_of_anew(
     assert sorted(one.is_open for one in incidents(served)) == [False, True]
 
 
-def test_one_that_is_resumed_is_not_blamed_for_its_pause(served: Bench) -> None:
+def test_a_resumed_monitor_does_not_alert_about_its_pause(served: Bench) -> None:
     monitor = watched(served)
     served.execute(BOB, "monitor pause churn accuracy")
     served.clock.advance(hours=2, minutes=3)
@@ -323,7 +325,7 @@ def test_one_that_is_resumed_is_not_blamed_for_its_pause(served: Bench) -> None:
 
 
 @pytest.mark.parametrize("was_judging", [True, False])
-def test_one_that_warmed_up_for_good_before_an_upgrade_is_told_of(served: Bench, was_judging: bool) -> None:
+def test_a_monitor_stuck_in_warm_up_before_an_upgrade_alerts(served: Bench, was_judging: bool) -> None:
     monitor = add_monitor(served, **BLOCKS)
     record_history(served, monitor, lambda slot: 0.9, hours=3)
     measure_minutes(served, "+")
@@ -342,7 +344,7 @@ def test_one_that_warmed_up_for_good_before_an_upgrade_is_told_of(served: Bench,
                 value=0.9,
                 at=now.at,
                 judged_at=now.at if was_judging else None,
-                why=say("The baseline covers 3h, and 7h are needed."),
+                why=say("The baseline covers only 3h of the 7h needed."),
             )
         )
     measure_minutes(served, 15 * "+")
@@ -367,7 +369,7 @@ def test_a_rule_says_what_it_compares(served: Bench, fields: dict[str, Any], sai
     assert said in str(rule_in_words(monitor.rule))
 
 
-def test_one_bad_reading_is_not_said_to_be_the_window_s_mean(served: Bench) -> None:
+def test_one_bad_reading_is_not_reported_as_the_window_s_mean(served: Bench) -> None:
     monitor = watched(served)
     served.sources.say("accuracy", (served.clock.now() + timedelta(seconds=66), 0.7))
     served.clock.advance(seconds=66)

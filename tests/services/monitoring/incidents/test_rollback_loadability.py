@@ -1,4 +1,4 @@
-"""Rollbacks to versions that do not load, or of which nobody can tell."""
+"""Rollbacks to versions that don't load, or that can't be checked."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.support.services.rollbacks import package_with_input
 
 
 def files_are_away(bench: Bench, answer: str = "Its files do not answer.") -> Callable[[], None]:
-    """Let no file of a version be there to look at; return what brings them back."""
+    """Make the files of all versions unavailable; return a function that restores them."""
     real = bench.registry.package
 
     def away(*_: object) -> Any:
@@ -45,59 +45,57 @@ def files_are_away(bench: Bench, answer: str = "Its files do not answer.") -> Ca
     return back
 
 
-def test_whoever_forces_a_rollback_does_not_wait_for_files_that_are_away(served: Bench) -> None:
+def test_a_forced_rollback_does_not_wait_for_missing_files(served: Bench) -> None:
     files_are_away(served)
     served.do('rollback churn 2 --force --reason "it burns"', BOB)
     assert served.registry.holders() == [2]
     [forced] = [event for event in served.events() if event.tag.value.endswith(":forced")]
-    assert "could not be looked at" in str(forced.evidence["against"])
+    assert "couldn't be checked" in str(forced.evidence["against"])
 
 
 @pytest.mark.parametrize("stop", ["cooldown", "freeze"])
-def test_the_button_leads_to_no_version_that_may_not_load(served: Bench, stop: str) -> None:
+def test_the_button_never_offers_a_version_that_may_not_load(served: Bench, stop: str) -> None:
     served.registry.add_package(served.registry.version("churn", 4), package_with_input("string"))
     add_monitor(served, cooldown="365d")
     if stop == "freeze":
         served.execute(BOB, build_command(FreezeModel, {"model": "churn", "reason": "audit"}))
     check_values(served, 0.5, 0.5)
     assert incidents(served)[0].doing is IncidentStatus.HELD
-    assert "MLmodel file is gone" in str(incidents(served)[0].why)
+    assert "MLmodel file is missing" in str(incidents(served)[0].why)
 
 
-def test_a_click_on_a_version_that_is_known_not_to_load_is_refused(served: Bench) -> None:
+def test_a_click_on_a_version_that_does_not_load_is_refused(served: Bench) -> None:
     add_monitor(served, action="ask")
     check_values(served, 0.5, 0.5)
     served.registry.add_package(served.registry.version("churn", 4), package_with_input("string"))
     served.clock.advance(minutes=11)
-    check_values(served, 0.5)  # which has looked again
-    with pytest.raises(Refused, match="MLmodel file is gone"):
+    check_values(served, 0.5)  # which checks again
+    with pytest.raises(Refused, match="MLmodel file is missing"):
         served.rollbacks.roll_back_for_incident(BOB, incidents(served)[0].id, origin="slack")
     assert rollbacks(served) == []
 
 
-# -- where it cannot be told whether a version loads -------------------------------------------------------------------
+# -- if the check fails ------------------------------------------------------------------------------------------------
 
 
-def test_a_monitor_does_not_go_back_to_what_cannot_be_looked_at_until_it_can(served: Bench) -> None:
+def test_a_monitor_does_not_roll_back_to_a_version_that_cannot_be_checked(served: Bench) -> None:
     back = files_are_away(served)
     add_monitor(served)
     check_values(served, 0.5, 0.5, 0.5, 0.5)
     [incident] = incidents(served)
     assert (served.registry.holders(), rollbacks(served), incident.doing) == ([4], [], IncidentStatus.HELD)
     assert str(incident.why) == (
-        "Whether v2 of “churn” loads cannot be told now. Its files do not answer. It is looked at again with each "
-        "check, and gone back to once it is known to load."
+        "Can't check whether v2 of “churn” loads. Its files do not answer. The monitor checks again each time it runs, "
+        "and rolls back once the version is known to load."
     )
-    assert str(next_step(incident)) == (
-        'Wait, or decide: if v4 is really bad, type /model rollback churn 2 --force --reason "…"'
-    )
-    assert len([line for line in channel_texts(served) if "cannot be told" in line]) == 1  # not with every check
+    assert str(next_step(incident)) == ('Wait. If v4 is at fault, run /model rollback churn 2 --force --reason "…"')
+    assert len([line for line in channel_texts(served) if "Can't check whether" in line]) == 1  # not with every check
     back()
     check_values(served, 0.5)
     assert (served.registry.holders(), len(rollbacks(served))) == ([2], 1)
 
 
-def test_what_is_then_seen_not_to_load_is_told_as_well(served: Bench) -> None:
+def test_a_version_that_then_turns_out_not_to_load_is_reported(served: Bench) -> None:
     served.registry.add_package(served.registry.version("churn", 4), package_with_input("string"))
     back = files_are_away(served)
     add_monitor(served)
@@ -105,18 +103,18 @@ def test_what_is_then_seen_not_to_load_is_told_as_well(served: Bench) -> None:
     back()
     check_values(served, 0.5, 0.5)
     assert (served.registry.holders(), incidents(served)[0].doing) == ([4], IncidentStatus.HELD)
-    assert len([line for line in channel_texts(served) if "MLmodel file is gone" in line]) == 1
+    assert len([line for line in channel_texts(served) if "MLmodel file is missing" in line]) == 1
     assert str(next_step(incidents(served)[0])) == (
-        "Decide: another version, as /model history churn lists them, or this one with --force."
+        "Roll back to another version (/model history churn lists them), or to this one with --force."
     )
 
 
-def test_a_version_that_nobody_has_looked_at_is_not_gone_back_to(served: Bench) -> None:
+def test_an_unchecked_version_is_not_a_rollback_target(served: Bench) -> None:
     add_monitor(served, fail_after=1)
     real = served.incidents.check_rollback_targets
 
     def prepare(results: Any) -> Any:
-        found = real(results)  # which has looked at v2; now v2 is barred, and v3 is next
+        found = real(results)  # which has checked v2; now v2 is blocked, and v3 is next
         with served.ledger.write() as tx:
             bar = RollbackBlock(
                 id="b", model="churn", version=2, move="m", at=served.clock.now(), by=BOB.person, reason="bad"
@@ -132,7 +130,7 @@ def test_a_version_that_nobody_has_looked_at_is_not_gone_back_to(served: Bench) 
     assert served.registry.holders() == [3]
 
 
-def test_an_mlflow_that_is_away_is_not_asked_for_each_of_many(served: Bench) -> None:
+def test_mlflow_is_not_asked_for_each_monitor_while_it_is_down(served: Bench) -> None:
     asked = []
 
     def away(name: str, number: int) -> Any:
@@ -146,35 +144,35 @@ def test_an_mlflow_that_is_away_is_not_asked_for_each_of_many(served: Bench) -> 
     assert (asked, found.loadable, sorted(found.unknown)) == ([3], {("churn", 2)}, [("churn", 1), ("churn", 3)])
 
 
-def test_a_click_is_looked_at_before_it_moves_anything(served: Bench) -> None:
+def test_a_click_checks_the_version_before_it_moves_anything(served: Bench) -> None:
     asked(served)
     served.registry.add_package(served.registry.version("churn", 4), package_with_input("string"))
     served.moves.execute_due("churn")
     [incident] = incidents(served)
     assert (served.registry.holders(), rollbacks(served)[0].state) == ([4], TransitionState.STALE)
     assert (incident.doing, incident.is_open) == (IncidentStatus.HELD, True)
-    assert "MLmodel file is gone" in str(incident.why)
-    assert str(next_step(incident)).endswith("or this one with --force.")
+    assert "MLmodel file is missing" in str(incident.why)
+    assert str(next_step(incident)).endswith("or to this one with --force.")
 
 
-def test_a_click_while_the_files_are_away_says_how_to_force_it(served: Bench) -> None:
+def test_a_click_while_the_files_are_missing_says_how_to_force_it(served: Bench) -> None:
     files_are_away(served)
     asked(served)
     served.moves.execute_due("churn")
     [incident] = incidents(served)
     assert (served.registry.holders(), rollbacks(served)[0].state) == ([4], TransitionState.STALE)
     assert incident.doing is IncidentStatus.HELD
-    assert 'If you know that it does: /model rollback churn 2 --force --reason "…"' in str(incident.why)
+    assert 'To roll back to it anyway: /model rollback churn 2 --force --reason "…"' in str(incident.why)
 
 
-def test_so_does_a_command(served: Bench) -> None:
+def test_a_command_while_the_files_are_missing_says_how_to_force_it(served: Bench) -> None:
     files_are_away(served)
     with pytest.raises(Refused, match="Its files do not answer"):
         served.do('rollback churn 2 --reason "it burns"', BOB)
     assert rollbacks(served) == []
 
 
-def test_a_rollback_that_another_process_takes_over_is_looked_at_again(served: Bench) -> None:
+def test_a_rollback_that_another_process_takes_over_is_checked_again(served: Bench) -> None:
     add_monitor(served, fail_after=1)
     real = served.registry.version
     served.fitness.problems("churn", 2, 4)
@@ -192,7 +190,7 @@ def test_a_rollback_that_another_process_takes_over_is_looked_at_again(served: B
     assert incidents(served)[0].doing is IncidentStatus.HELD
 
 
-def test_that_a_rollback_was_tried_already_is_told_once(served: Bench) -> None:
+def test_a_rollback_that_was_already_tried_is_reported_once(served: Bench) -> None:
     add_monitor(served)
     check_values(served, 0.5)
     freeze = build_command(FreezeModel, {"model": "churn", "reason": "audit"})
@@ -201,4 +199,4 @@ def test_that_a_rollback_was_tried_already_is_told_once(served: Bench) -> None:
     served.execute(BOB, build_command(UnfreezeModel, {"model": "churn"}))
     check_values(served, 0.5, 0.5, 0.5)
     assert (served.registry.holders(), incidents(served)[0].doing) == ([4], IncidentStatus.HELD)
-    assert len([line for line in channel_texts(served) if "was tried already" in line]) == 1
+    assert len([line for line in channel_texts(served) if "was already tried" in line]) == 1

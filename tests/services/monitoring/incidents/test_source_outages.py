@@ -1,4 +1,4 @@
-"""Many monitors of one source that fails: one alert for all of them."""
+"""A failing source with many monitors has one alert for all of them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MODELS = ("churn", "a", "b", "c")
 
 
 def fleet(bench: Bench, **fields: Any) -> list[Monitor]:
-    """Return a monitor for each of four models, in Production for different times; all have been judging."""
+    """Return a monitor for each of four models, with different times in Production; all have verdicts."""
     for model in MODELS[1:]:
         put_into_production(bench, model)
         bench.clock.advance(minutes=3)
@@ -43,7 +43,7 @@ def fleet(bench: Bench, **fields: Any) -> list[Monitor]:
     return monitors
 
 
-def test_an_outage_of_a_source_is_one_alert_that_ends_when_each_of_its_monitors_was_judged(
+def test_a_source_outage_is_one_alert_until_all_its_monitors_are_judged(
     served: Bench,
     rule: dict[str, Any],
 ) -> None:
@@ -61,7 +61,7 @@ def test_an_outage_of_a_source_is_one_alert_that_ends_when_each_of_its_monitors_
 
 
 def live_fleet(bench: Bench) -> list[Monitor]:
-    """Return the same, judged by the real rule against their own past eight hours."""
+    """Return the same monitors, with the real rule and their own last eight hours as the baseline."""
     for model in MODELS[1:]:
         put_into_production(bench, model)
         bench.clock.advance(minutes=3)
@@ -112,7 +112,7 @@ def live_fleet(bench: Bench) -> list[Monitor]:
 
 
 @pytest.mark.parametrize("outage", ["." * 7, "!" * 7, ".+..+..+.." * 3])
-def test_whatever_a_source_lacks_is_one_alert_until_each_window_is_whole_again(served: Bench, outage: str) -> None:
+def test_missing_data_of_a_source_is_one_alert_until_every_window_is_complete(served: Bench, outage: str) -> None:
     monitors = live_fleet(served)
     measure_minutes(served, outage, query="q")
     measure_minutes(served, "+", query="q")
@@ -124,7 +124,7 @@ def test_whatever_a_source_lacks_is_one_alert_until_each_window_is_whole_again(s
     ]
 
 
-def test_the_last_ones_of_an_outage_get_no_alert_of_their_own(served: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_last_monitors_of_an_outage_get_no_separate_alert(served: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     fleet(served)
     measure_minutes(served, "!!!!!", query="q")
     said = {"churn": CANT}
@@ -159,7 +159,7 @@ def test_a_source_with_gaps_is_one_alert_although_the_windows_end_at_different_t
     assert (incident.is_of_source, len(incident.monitors)) == (True, 4)
 
 
-def test_one_model_alone_is_no_doubt_about_its_source(served: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_single_model_does_not_make_its_source_suspect(served: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     fleet(served)
     monkeypatch.setattr(
         evaluation, "evaluate_rule", lambda monitor, *more: CANT if monitor.model == "a" else RuleResult(is_worse=False)
@@ -169,7 +169,7 @@ def test_one_model_alone_is_no_doubt_about_its_source(served: Bench, monkeypatch
     assert (incident.model, incident.monitors) == ("a", ("q",))
 
 
-def test_new_monitors_that_cannot_judge_yet_say_nothing_about_a_source(
+def test_new_monitors_that_cannot_judge_yet_do_not_make_a_source_suspect(
     served: Bench,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -186,7 +186,7 @@ def test_new_monitors_that_cannot_judge_yet_say_nothing_about_a_source(
     assert (incident.model, incident.monitors) == ("a", ("q",))
 
 
-def test_an_alert_of_a_source_whose_monitors_all_began_anew_is_over(served: Bench) -> None:
+def test_a_source_alert_ends_when_all_its_monitors_start_over(served: Bench) -> None:
     monitors = fleet(served)
     measure_minutes(served, "!!!!!", query="q")
     with served.ledger.write() as tx:
@@ -196,7 +196,7 @@ def test_an_alert_of_a_source_whose_monitors_all_began_anew_is_over(served: Benc
     assert [(one.is_open, one.ending) for one in incidents(served)] == [(False, IncidentEnding.RECOVERED)]
 
 
-def test_one_that_was_alone_at_first_is_told_of_once(served: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_monitor_that_alerted_alone_first_alerts_once(served: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     fleet(served)
     blind = {"a"}
     monkeypatch.setattr(
@@ -226,11 +226,11 @@ def test_a_source_s_incident_ends_when_few_fail(served: Bench) -> None:
     served.incidents.end_and_remind()
     [incident] = incidents(served)
     assert not incident.is_open
-    assert str(incident.resolution).startswith("The monitors of push no longer fail together")
+    assert str(incident.resolution).startswith("The monitors that use push stopped failing together")
 
 
 def say_all(bench: Bench, count: int, value: float) -> None:
-    """Let the first `count` queries have this value, the others what they had, and have all checked."""
+    """Give the first `count` queries this value and leave the others unchanged, then check all."""
     bench.clock.advance(seconds=12)
     for number in range(4):
         before = bench.sources.answers.get(f"q{number}")
@@ -239,7 +239,7 @@ def say_all(bench: Bench, count: int, value: float) -> None:
     tick(bench)
 
 
-def test_a_source_that_hangs_again_and_again_is_not_asked_until_it_comes_back(served: Bench) -> None:
+def test_a_source_that_hangs_repeatedly_is_not_queried_until_it_responds(served: Bench) -> None:
     monitor, free, hung = add_monitor(served), threading.Event(), threading.Semaphore(0)
     read, asked = served.sources.read, []
 

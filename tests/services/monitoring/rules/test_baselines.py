@@ -1,4 +1,4 @@
-"""A version compared with what was usual before it."""
+"""A version compared with its baseline."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from tests.support.monitoring.monitoring import (
 from tests.support.services.bench import BOB, Bench
 
 
-def test_a_version_that_is_worse_than_what_is_usual_is_rolled_back(served: Bench) -> None:
+def test_a_version_worse_than_its_baseline_is_rolled_back(served: Bench) -> None:
     monitor = add_monitor(served, **HOURS)
     record_history(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
     keep_measuring(served, lambda at: 0.8 + 0.002 * (at % 5), minutes=35)
     assert served.registry.holders() == [2]
 
 
-def test_a_block_of_rates_is_their_mean_and_no_rate_of_them(served: Bench) -> None:
+def test_a_block_of_rates_is_their_mean(served: Bench) -> None:
     monitor = add_monitor(served, **HOURS, aggregate="rate", direction="lower")
     record_history(served, monitor, lambda slot: 3.0, hours=8)
     for minute in range(35):
@@ -46,7 +46,7 @@ def test_a_block_of_rates_is_their_mean_and_no_rate_of_them(served: Bench) -> No
     assert monitor_state(served, monitor).usual == pytest.approx(3.0)
 
 
-def test_a_version_as_good_as_what_is_usual_stays(served: Bench) -> None:
+def test_a_version_as_good_as_its_baseline_stays(served: Bench) -> None:
     monitor = add_monitor(served, **HOURS)
     record_history(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
     keep_measuring(served, lambda at: 0.9 + 0.002 * (at % 5), minutes=35)
@@ -57,7 +57,7 @@ def test_a_version_as_good_as_what_is_usual_stays(served: Bench) -> None:
     assert bounds == pytest.approx({"fails below": 0.886, "baseline": 0.904}, abs=0.002)
 
 
-def test_without_enough_of_a_baseline_nothing_is_judged_and_nothing_moved(served: Bench) -> None:
+def test_a_baseline_that_is_too_short_judges_and_moves_nothing(served: Bench) -> None:
     monitor = add_monitor(served, **HOURS)
     record_history(served, monitor, lambda slot: 0.9, hours=3)
     keep_measuring(served, lambda at: 0.5, minutes=35)
@@ -65,18 +65,18 @@ def test_without_enough_of_a_baseline_nothing_is_judged_and_nothing_moved(served
     assert monitor_state(served, monitor).state is MonitorStatus.CANT_JUDGE
     assert str(monitor_state(served, monitor).why) == (
         "There's only 3h of usable data from before v4, and its own past days cover 19m 48s of the 7h needed. "
-        "It judges from 2026-05-07 07:20 UTC."
+        "Evaluation starts at 2026-05-07 07:20 UTC."
     )
 
 
-def test_a_version_that_is_worse_from_its_first_reading_on_is_seen_one_reading_after_the_other(served: Bench) -> None:
+def test_the_sequential_rule_finds_a_version_that_is_worse_from_its_first_reading(served: Bench) -> None:
     monitor = add_monitor(served, **HOURS | {"rule": "sequential", "fail_after": 1})
     record_history(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
     keep_measuring(served, lambda at: 0.8 + 0.002 * (at % 5), minutes=35)
     assert served.registry.holders() == [2]
 
 
-def test_one_by_one_as_good_as_usual_stays(served: Bench) -> None:
+def test_the_sequential_rule_keeps_a_version_as_good_as_its_baseline(served: Bench) -> None:
     monitor = add_monitor(served, **HOURS | {"rule": "sequential", "fail_after": 1})
     record_history(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
     keep_measuring(served, lambda at: 0.9 + 0.002 * (at % 5), minutes=35)
@@ -84,7 +84,7 @@ def test_one_by_one_as_good_as_usual_stays(served: Bench) -> None:
 
 
 def lately(bench: Bench, monitor: Monitor, value: float, *, hours: float) -> None:
-    """Write down what the monitor measured of the present version, up to now."""
+    """Record values of the current version, up to now."""
     with bench.ledger.read() as reading:
         [now, *_] = bench.rollbacks.serving_periods(reading, "churn")
     slots = int(hours * 60)
@@ -124,19 +124,19 @@ def lately(bench: Bench, monitor: Monitor, value: float, *, hours: float) -> Non
 
 
 @pytest.mark.parametrize("baseline", ["live", "previous"])
-def test_without_days_before_it_a_version_s_own_past_is_what_is_usual(served: Bench, baseline: str) -> None:
+def test_without_earlier_days_a_version_s_own_past_is_its_baseline(served: Bench, baseline: str) -> None:
     served.clock.advance(hours=9)
     monitor = add_monitor(served, **HOURS, baseline=baseline)
     lately(served, monitor, 0.9, hours=8)
     keep_measuring(served, lambda at: 0.8 + 0.002 * (at % 5), minutes=35)
     assert served.registry.holders() == [2]
-    has_remark = "There's no usable data from before v4, so this compares with its own past days." in str(
+    has_remark = "There's no usable data from before v4, so it's compared with its own past days." in str(
         channel_texts(served)
     )
     assert has_remark is (baseline == "previous")
 
 
-def test_a_version_that_was_rolled_back_as_bad_is_nobody_s_baseline(served: Bench) -> None:
+def test_a_blocked_version_is_not_used_as_a_baseline(served: Bench) -> None:
     monitor = add_monitor(served, **HOURS)
     record_history(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
     with served.ledger.write() as tx:
@@ -150,7 +150,7 @@ def test_a_version_that_was_rolled_back_as_bad_is_nobody_s_baseline(served: Benc
     assert "own past days" in str(monitor_state(served, monitor).why)
 
 
-def test_labels_that_come_later_shift_what_is_looked_at(served: Bench) -> None:
+def test_delayed_labels_shift_the_window(served: Bench) -> None:
     monitor = add_monitor(served, label_delay="5m", fail_after=1)
     served.clock.advance(minutes=10)
     now = served.clock.now()
@@ -161,8 +161,8 @@ def test_labels_that_come_later_shift_what_is_looked_at(served: Bench) -> None:
 
 
 @pytest.mark.parametrize("hours", [3, 5, 6, 7, 12, 24, 48])
-def test_one_by_one_is_judged_at_every_time_of_day(served: Bench, hours: int) -> None:
-    """Also in the last moments of the rule's day, which in floating point is no whole number of hours."""
+def test_the_sequential_rule_judges_at_every_time_of_day(served: Bench, hours: int) -> None:
+    """Even in the last moments of the rule's day, which isn't a whole number of hours in floating point."""
     monitor = add_monitor(
         served, **HOURS | {"rule": "sequential", "history": f"{hours}h", "fail_after": 1, "every": "10m"}
     )
@@ -198,7 +198,7 @@ def test_one_by_one_is_judged_at_every_time_of_day(served: Bench, hours: int) ->
     assert "raised" not in str(monitor_state(served, monitor).why)
 
 
-def test_what_was_read_while_it_warmed_up_counts_for_nothing(served: Bench) -> None:
+def test_readings_during_the_warm_up_do_not_count(served: Bench) -> None:
     monitor = add_monitor(served, **HOURS | {"rule": "sequential", "fail_after": 1, "warmup": "60m"})
     record_history(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
     keep_measuring(served, lambda at: 0.7 + 0.002 * (at % 5), minutes=40)
@@ -209,7 +209,7 @@ def test_what_was_read_while_it_warmed_up_counts_for_nothing(served: Bench) -> N
 # -- what a whole check keeps to ---------------------------------------------------------------------------------------
 
 
-def test_no_block_that_began_while_it_warmed_up_is_judged(served: Bench) -> None:
+def test_a_block_that_began_during_the_warm_up_is_not_judged(served: Bench) -> None:
     monitor = add_monitor(served, **HOURS | {"warmup": "55m", "fail_after": 1})
     record_history(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
     keep_measuring(served, lambda at: 0.5, minutes=47)  # to the 62nd minute: the last whole block began in the 50th
@@ -218,7 +218,7 @@ def test_no_block_that_began_while_it_warmed_up_is_judged(served: Bench) -> None
     assert served.registry.holders() == [2]
 
 
-def test_the_hard_limit_waits_for_no_number_of_readings(served: Bench) -> None:
+def test_the_hard_limit_does_not_wait_for_a_number_of_readings(served: Bench) -> None:
     add_monitor(served, min_points=50, hard_limit=0.3)
     check_values(served, 0.5, 0.5, 0.5)
     assert served.registry.holders() == [4]

@@ -1,4 +1,4 @@
-"""Monitors of counts: k of n is asked for, judged as a proportion, and kept and shown with its total."""
+"""Monitors of counts: k of n is queried, judged as a proportion, and stored and shown with its total."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ STEP = timedelta(seconds=12)
 
 
 def counted(bench: Bench, *pairs: tuple[float, float]) -> None:
-    """Let the source have one count after the other, and have each checked."""
+    """Give the source these counts one after the other, and check each."""
     for pair in pairs:
         bench.clock.advance(seconds=STEP.total_seconds())
         bench.sources.say("correct", (bench.clock.now(), *pair))
@@ -46,14 +46,14 @@ def last(bench: Bench, monitor: Monitor) -> Measurement:
         return reading.measurements(monitor.id)[0]
 
 
-def test_a_check_asks_for_both_figures_at_once(served: Bench) -> None:
+def test_a_check_queries_count_and_total_together(served: Bench) -> None:
     add_monitor(served, **COUNTS)
     counted(served, (93, 100))
     [[query]] = served.sources.asked
     assert (query.query, query.of) == ("correct", "predictions")
 
 
-def test_a_bound_is_for_the_proportion(served: Bench) -> None:
+def test_a_bound_applies_to_the_proportion(served: Bench) -> None:
     monitor = add_monitor(served, **COUNTS)
     counted(served, (93, 100))
     assert (monitor_state(served, monitor).state, monitor_state(served, monitor).value) == (MonitorStatus.OK, 0.93)
@@ -61,7 +61,7 @@ def test_a_bound_is_for_the_proportion(served: Bench) -> None:
     assert monitor_state(served, monitor).state is MonitorStatus.FAILED
 
 
-def test_what_a_count_is_out_of_is_kept_until_the_next_figure(served: Bench) -> None:
+def test_a_count_s_total_is_kept_until_the_next_value(served: Bench) -> None:
     monitor = add_monitor(served, **COUNTS)
     counted(served, (93, 100), (0, 0))
     assert (monitor_state(served, monitor).value, monitor_state(served, monitor).total) == (0.93, 100)
@@ -71,7 +71,7 @@ def test_what_a_count_is_out_of_is_kept_until_the_next_figure(served: Bench) -> 
     assert (last(served, monitor).value, last(served, monitor).total) == (0.9, 10)
 
 
-def test_a_metric_that_is_no_count_has_no_total(served: Bench) -> None:
+def test_a_metric_that_is_not_a_count_has_no_total(served: Bench) -> None:
     monitor = add_monitor(served)
     served.sources.say("accuracy", (served.clock.now(), 0.9))
     tick(served)
@@ -82,7 +82,7 @@ def test_a_metric_that_is_no_count_has_no_total(served: Bench) -> None:
     )
 
 
-def test_pushed_counts_are_judged_without_being_asked_for(served: Bench) -> None:
+def test_pushed_counts_are_judged_without_the_option_of(served: Bench) -> None:
     monitor = add_monitor(served, **COUNTS | {"of": None, "source": "push"})
     served.clock.advance(seconds=12)
     now = served.clock.now()
@@ -114,37 +114,37 @@ def test_pushed_counts_are_judged_without_being_asked_for(served: Bench) -> None
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({}, "Fails when correct of predictions is at most 0.85, 2 checks in a row."),
-        ({"aggregate": "mean"}, "Fails when the mean of correct of predictions over 1h is at most 0.85"),
-        ({"rule": "blocks", "greater_than": None}, "the mean of correct of predictions over 1h is worse than"),
+        ({}, "Fails when correct out of predictions is at most 0.85 for 2 checks in a row."),
+        ({"aggregate": "mean"}, "Fails when the mean of correct out of predictions over 1h is at most 0.85"),
+        ({"rule": "blocks", "greater_than": None}, "the mean of correct out of predictions over 1h is worse than"),
     ],
 )
 def test_a_rule_says_what_is_counted_out_of_what(served: Bench, fields: dict[str, Any], said: str) -> None:
     assert said in str(rule_sentence(add_monitor(served, **COUNTS | fields).rule))
 
 
-def test_whoever_checks_hears_the_count(served: Bench) -> None:
+def test_the_answer_to_a_check_has_the_count(served: Bench) -> None:
     monitor = add_monitor(served, **COUNTS)
     counted(served, (84, 100))
     said = str(checked_answer(monitor, monitor_state(served, monitor)))
-    assert "correct of predictions of v4: 0.84 (84 of 100), bound 0.85." in said
-    assert "0.84 (84 of 100) is not greater than 0.85." in said
+    assert "correct out of predictions of v4: 0.84 (84 of 100), bound 0.85." in said
+    assert "0.84 (84 of 100) isn't greater than 0.85." in said
 
 
-def test_against_a_baseline_the_latest_reading_is_said_with_its_count(served: Bench) -> None:
+def test_a_rule_with_a_baseline_reports_the_latest_reading_s_count(served: Bench) -> None:
     monitor = add_monitor(served, **COUNTS | {"rule": "blocks", "greater_than": None})
     counted(served, (84, 100))
-    assert "The latest reading of correct of predictions for v4 is 0.84 (84 of 100)." in str(
+    assert "The latest reading of correct out of predictions for v4 is 0.84 (84 of 100)." in str(
         checked_answer(monitor, monitor_state(served, monitor))
     )
 
 
-def test_an_alert_and_a_hard_limit_say_the_count(served: Bench) -> None:
+def test_an_alert_and_a_hard_limit_report_the_count(served: Bench) -> None:
     add_monitor(served, **COUNTS | {"hard_limit": 0.5})
     counted(served, (49, 100), (4900, 10_000))
     with served.ledger.read() as reading:
         [incident] = reading.incidents()
-    assert "0.49 (4,900 of 10,000) lies beyond the hard limit of 0.5" in str(incident.lines[0])
+    assert "0.49 (4,900 of 10,000) is outside the hard limit of 0.5" in str(incident.lines[0])
 
 
 def test_a_monitor_is_listed_and_shown_with_its_counts(served: Bench) -> None:
@@ -152,7 +152,7 @@ def test_a_monitor_is_listed_and_shown_with_its_counts(served: Bench) -> None:
     counted(served, (93, 100), (9, 10), (0, 0))
     service = Monitors(served.context, served.gatekeeper, lambda one, span: pytest.fail("no backtest"))
     shown = str(monitor_view(service.view(monitor.id)).blocks)
-    assert "`correct` of `predictions`" in shown
+    assert "`correct` out of `predictions`" in shown
     for line in ("0.93 (93 of 100) is greater than 0.85.", "0.9 (9 of 10) is greater", "Nothing was counted: 0 of 0."):
         assert line in shown
     rows = [MonitorRow(monitor, monitor_state(served, monitor))]
@@ -163,7 +163,7 @@ def test_a_monitor_is_listed_and_shown_with_its_counts(served: Bench) -> None:
 # -- what a rule looks back at -----------------------------------------------------------------------------------------
 
 
-def test_the_ledger_gives_totals_back(served: Bench) -> None:
+def test_the_ledger_returns_totals(served: Bench) -> None:
     monitor = add_monitor(served, **COUNTS)
     began = served.clock.now()
     counted(served, (93, 100), (0, 0), (9, 10))
@@ -180,7 +180,7 @@ def test_the_ledger_gives_totals_back(served: Bench) -> None:
     assert [(one.value, one.total) for one in checks] == [(0.93, 100), (None, None), (0.9, 10)]
 
 
-def test_a_backtest_of_what_was_measured_shows_the_rule_the_same(served: Bench, looked: list[TimeSeries]) -> None:
+def test_a_backtest_of_recorded_checks_gives_the_rule_the_same_windows(served: Bench, looked: list[TimeSeries]) -> None:
     monitor = add_monitor(served, **COUNTS | {"rule": "blocks", "greater_than": None, "window": "1m", "history": "7m"})
     counted(served, *[(90, 100)] * 60)
     live = [totals(one) for one in looked if len(one)]
@@ -192,7 +192,7 @@ def test_a_backtest_of_what_was_measured_shows_the_rule_the_same(served: Bench, 
 
 @pytest.fixture
 def looked(monkeypatch: pytest.MonkeyPatch) -> list[TimeSeries]:
-    """Return the windows that `blocks` is given, one after the other."""
+    """Return the windows that `blocks` gets, in order."""
     found: list[TimeSeries] = []
     plain = baseline_choice.by_prediction_time
 
@@ -217,7 +217,7 @@ def totals(points: TimeSeries) -> list[float] | None:
     ],
     ids=["each by itself", "added up", "added up, another bound"],
 )
-def test_a_source_s_counts_are_replayed_as_checks_would_have_added_them_up(
+def test_a_source_s_counts_are_replayed_as_checks_would_have_summed_them(
     served: Bench,
     fields: dict[str, Any],
     fires: list[int],
@@ -237,7 +237,7 @@ DEFAULT = COUNTS | {"rule": "default", "greater_than": None, "window": "1m", "hi
 
 @pytest.fixture
 def promoted(served: Bench) -> tuple[Bench, Monitor]:
-    """Return a bench with twelve minutes of counts of v4, 9 of 10 each, and v1 promoted just now."""
+    """Return a bench with twelve minutes of counts for v4, 9 of 10 each, and v1 just promoted."""
     monitor = add_monitor(served, **DEFAULT)
     counted(served, *[(9, 10)] * 60)
     promote(served, 1)
@@ -250,7 +250,7 @@ def promote(bench: Bench, version: int) -> None:
 
 
 def failed_after(bench: Bench, monitor: Monitor, *pairs: tuple[float, float]) -> int | None:
-    """Return with which of these counts the monitor has failed, counted from 1."""
+    """Return the position, from 1, of the count that makes the monitor fail."""
     for number, pair in enumerate(pairs, start=1):
         counted(bench, pair)
         if monitor_state(bench, monitor).state is MonitorStatus.FAILED:
@@ -258,7 +258,7 @@ def failed_after(bench: Bench, monitor: Monitor, *pairs: tuple[float, float]) ->
     return None
 
 
-def test_few_cases_of_which_more_are_bad_have_failed_within_minutes(promoted: tuple[Bench, Monitor]) -> None:
+def test_few_cases_with_a_higher_share_of_bad_ones_fail_within_minutes(promoted: tuple[Bench, Monitor]) -> None:
     bench, monitor = promoted
     assert failed_after(bench, monitor, *[(9, 10)] * 10) is None
     assert failed_after(bench, monitor, *[(5, 10)] * 10) == 3
@@ -270,7 +270,7 @@ def test_one_burst_of_bad_cases_is_not_enough(promoted: tuple[Bench, Monitor]) -
     assert failed_after(bench, monitor, *[(9, 10)] * 10, (0, 500), *[(9, 10)] * 10) is None
 
 
-def test_checks_without_any_case_neither_add_evidence_nor_take_it(promoted: tuple[Bench, Monitor]) -> None:
+def test_checks_without_cases_do_not_change_the_evidence(promoted: tuple[Bench, Monitor]) -> None:
     bench, monitor = promoted
     counted(bench, *[(9, 10)] * 10, (5, 10), (5, 10))
     before = monitor_state(bench, monitor).evidence
@@ -279,7 +279,7 @@ def test_checks_without_any_case_neither_add_evidence_nor_take_it(promoted: tupl
     assert failed_after(bench, monitor, (5, 10)) == 1
 
 
-def test_what_has_failed_is_well_again_once_nothing_is_left_of_the_evidence(promoted: tuple[Bench, Monitor]) -> None:
+def test_a_failed_monitor_is_healthy_once_the_evidence_is_gone(promoted: tuple[Bench, Monitor]) -> None:
     bench, monitor = promoted
     counted(bench, *[(9, 10)] * 10, *[(5, 10)] * 30, *[(10, 10)] * 2)
     assert monitor_state(bench, monitor).state is MonitorStatus.FAILED
@@ -287,7 +287,7 @@ def test_what_has_failed_is_well_again_once_nothing_is_left_of_the_evidence(prom
     assert monitor_state(bench, monitor).state is MonitorStatus.OK
 
 
-def test_evidence_against_a_version_is_none_against_the_next(promoted: tuple[Bench, Monitor]) -> None:
+def test_evidence_does_not_carry_over_to_the_next_version(promoted: tuple[Bench, Monitor]) -> None:
     bench, monitor = promoted
     counted(bench, *[(9, 10)] * 10, *[(5, 10)] * 3)
     assert monitor_state(bench, monitor).evidence is not None
@@ -297,14 +297,14 @@ def test_evidence_against_a_version_is_none_against_the_next(promoted: tuple[Ben
 
 
 def answered(bench: Bench, *values: int) -> None:
-    """Let the source have one value after the other, and have each checked."""
+    """Give the source these values one after the other, and check each."""
     for one in values:
         bench.clock.advance(seconds=STEP.total_seconds())
         bench.sources.say("correct", (bench.clock.now(), one))
         tick(bench)
 
 
-def test_single_cases_are_counts_without_being_said_to_be(served: Bench) -> None:
+def test_single_cases_count_without_the_option_of(served: Bench) -> None:
     monitor = add_monitor(served, **DEFAULT | {"of": None})
     answered(served, *[0, 1, 1, 1, 1, 1, 1, 1, 1, 1] * 8)
     promote(served, 1)
@@ -320,4 +320,4 @@ def test_a_reading_without_a_total_is_not_judged_by_counts(served: Bench) -> Non
     promote(served, 1)
     counted(served, *[(9, 10)] * 10)
     answered(served, 1)
-    assert str(monitor_state(served, monitor).why) == "The reading has no total, but the readings in the baseline do."
+    assert str(monitor_state(served, monitor).why) == "The reading has no total, but the baseline's readings do."

@@ -1,4 +1,4 @@
-"""The rule `default` at work: blocks and a scan side by side, against a baseline that can only get better."""
+"""The rule `default`: blocks and a scan together, against a baseline that can only get better."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from tests.support.monitoring.default_rule import (
 from tests.support.monitoring.monitoring import add_monitor, incidents, monitor_state, rollbacks, tick
 from tests.support.services.bench import Bench, bench_on
 
-# A week of seven hours: what takes days takes hours, by the same code.
+# A week of seven hours: the same code needs hours instead of days.
 SHORT: dict[str, Any] = DEFAULT | {"history": "7h", "every": "3m", "window": "15m", "warmup": "30m"}
 
 
@@ -50,7 +50,7 @@ SHORT: dict[str, Any] = DEFAULT | {"history": "7h", "every": "3m", "window": "15
 
 
 @pytest.mark.parametrize(("by", "most"), [(0.95, 65), (0.9, 35), (0.5, 35)])
-def test_a_drop_is_seen_within_the_hour(watched: tuple[Bench, Monitor], by: float, most: float) -> None:
+def test_a_drop_fails_within_the_hour(watched: tuple[Bench, Monitor], by: float, most: float) -> None:
     bench, monitor = watched
     assert measure_until(bench, monitor, usual_value, 3 * HOUR) is None
     after = measure_until(bench, monitor, scaled_by(by), 3 * HOUR)
@@ -68,7 +68,7 @@ def test_an_armed_monitor_rolls_back_to_the_version_before(served: Bench) -> Non
 
 
 @pytest.mark.parametrize(("fail_after", "most"), [(1, 30), (2, 35), (3, 40), (6, 60)])
-def test_it_fails_after_so_many_failures_in_a_row(
+def test_a_monitor_fails_after_fail_after_failures_in_a_row(
     served: Bench,
     fail_after: int,
     most: float,
@@ -90,7 +90,7 @@ def test_a_version_that_is_worse_from_its_first_reading_fails_right_after_the_wa
     assert 2 * HOUR <= after <= 2 * HOUR + 12 * MINUTE
 
 
-def test_after_a_scan_s_failure_it_takes_three_good_windows_to_be_well_again(watched: tuple[Bench, Monitor]) -> None:
+def test_after_a_scan_s_failure_three_good_windows_are_needed_to_recover(watched: tuple[Bench, Monitor]) -> None:
     bench, monitor = watched
     measure_until(bench, monitor, usual_value, 3 * HOUR)
     assert measure_until(bench, monitor, scaled_by(0.9), 3 * HOUR) is not None
@@ -102,7 +102,7 @@ def test_after_a_scan_s_failure_it_takes_three_good_windows_to_be_well_again(wat
     assert len(incidents(bench)) == 1
 
 
-def test_one_hour_that_is_bad_and_over_is_a_failure_that_ends(watched: tuple[Bench, Monitor]) -> None:
+def test_one_bad_hour_is_a_failure_that_ends(watched: tuple[Bench, Monitor]) -> None:
     bench, monitor = watched
     measure_until(bench, monitor, usual_value, 3 * HOUR)
     bench.sources.say("accuracy", (bench.clock.now(), 0.0))
@@ -112,12 +112,12 @@ def test_one_hour_that_is_bad_and_over_is_a_failure_that_ends(watched: tuple[Ben
 
 
 @pytest.mark.parametrize(("every", "window"), [("1h", "1h"), ("30m", "1h"), ("6h", "6h"), ("1d", "1d")])
-def test_a_window_of_few_readings_is_confirmed_by_those_before_it_and_acts_at_most_two_windows_later(
+def test_a_window_with_few_readings_is_confirmed_at_most_two_windows_later(
     served: Bench,
     every: str,
     window: str,
 ) -> None:
-    """One reading can't confirm itself, so the last three do."""
+    """One reading can't confirm itself, so the last three readings confirm it."""
     fired = {}
     for rule in ("blocks", "default"):
         fields = {"name": "m", "source": "push"} | DEFAULT | {"rule": rule, "every": every, "window": window}
@@ -143,8 +143,8 @@ def test_a_window_of_few_readings_is_confirmed_by_those_before_it_and_acts_at_mo
     assert 9 < fired["default"][0] <= fired["blocks"][0] + 2 * (monitor.rule.window / length)
 
 
-def test_a_healthy_check_asks_the_ledger_no_more_than_a_check_by_blocks(watched: tuple[Bench, Monitor]) -> None:
-    """A thousand monitors are checked every five minutes; mid-window, a baseline in memory and a number are enough."""
+def test_a_healthy_check_reads_no_more_from_the_ledger_than_a_blocks_check(watched: tuple[Bench, Monitor]) -> None:
+    """A thousand monitors are checked every five minutes, so a check within a window must be cheap."""
     bench, _ = watched
     asked: dict[int, list[str]] = {}
     for count in (1, 5):
@@ -179,10 +179,10 @@ def statements() -> Iterator[list[str]]:
 # -- what it's compared with -------------------------------------------------------------------------------------------
 
 
-def test_hours_that_few_days_before_the_promotion_have_leave_the_others_compared_with_these_days(
+def test_hours_with_few_days_do_not_change_the_baseline_of_other_hours(
     served: Bench,
 ) -> None:
-    """Three outages at the same hour are no reason to wait for a week of the new version's own days."""
+    """Three outages at the same hour mustn't delay judging until a week of the new version's own days."""
     monitor = add_monitor(served, **DEFAULT)
     for day in range(7):
         record_measurements(served, monitor, 11 * HOUR)
@@ -197,7 +197,7 @@ def test_hours_that_few_days_before_the_promotion_have_leave_the_others_compared
     assert own_baseline(served, monitor) is None
 
 
-def test_a_metric_of_office_hours_is_compared_with_the_version_before(served: Bench) -> None:
+def test_an_office_hours_metric_is_compared_with_the_previous_version(served: Bench) -> None:
     monitor = add_monitor(served, **DEFAULT)
     for _ in range(14):
         record_measurements(served, monitor, 9 * HOUR)
@@ -223,14 +223,14 @@ def checked(bench: Bench, monitor: Monitor, value: float, every: float = 198) ->
 
 
 @pytest.mark.parametrize("late", [0, 40])
-def test_in_the_first_term_it_says_from_when_it_judges_and_does(bench: Bench, late: int) -> None:
+def test_in_the_first_term_the_status_says_when_judging_starts(bench: Bench, late: int) -> None:
     monitor = first_term(bench, label_delay=f"{late}m")
     said: set[str] = set()
     judged = None
     for _ in range(9 * 60 // 3):
         now = checked(bench, monitor, 0.9)
-        if "It judges from " in str(now.why):
-            said.add(str(now.why).split("It judges from ")[1].rstrip("."))
+        if "Evaluation starts at " in str(now.why):
+            said.add(str(now.why).split("Evaluation starts at ")[1].rstrip("."))
         judged = judged or now.judged_at
     assert judged is not None
     assert len(said) == 1
@@ -238,7 +238,7 @@ def test_in_the_first_term_it_says_from_when_it_judges_and_does(bench: Bench, la
     assert at - MINUTE <= judged <= at + 4 * MINUTE
 
 
-def test_in_the_first_term_the_own_days_are_summarized_when_one_is_over(bench: Bench) -> None:
+def test_in_the_first_term_the_version_s_own_days_are_summarized_daily(bench: Bench) -> None:
     monitor = first_term(bench)
     ends = []
     for _ in range(10 * 20):
@@ -253,14 +253,14 @@ def test_in_the_first_term_the_own_days_are_summarized_when_one_is_over(bench: B
     assert raised_baselines(bench) == []
 
 
-def test_in_the_first_term_a_drop_is_seen_within_a_window(bench: Bench) -> None:
+def test_in_the_first_term_a_drop_fails_within_a_window(bench: Bench) -> None:
     monitor = first_term(bench)
     for _ in range(9 * 60 // 3):
         assert checked(bench, monitor, 0.9).state is not MonitorStatus.FAILED
     began = bench.clock.now()
     while checked(bench, monitor, 0.8).state is not MonitorStatus.FAILED:
         assert bench.clock.now() - began < 20 * MINUTE
-    assert "There's no usable data from before v3, so this compares with its own past days." in why(bench, monitor)
+    assert "There's no usable data from before v3, so it's compared with its own past days." in why(bench, monitor)
 
 
 # -- live and backtest -------------------------------------------------------------------------------------------------
@@ -274,10 +274,10 @@ Kept = tuple[OwnBaselineKind, datetime, datetime, Baseline]
     [({}, 1, 2), ({"label_delay": "40m"}, 5, 2), ({"fail_after": 3}, 7, 2), ({"baseline": "live"}, 11, 1)],
     ids=str,
 )
-def test_live_checks_and_a_backtest_keep_the_same_baselines_and_come_to_the_same(
+def test_live_checks_and_a_backtest_have_the_same_baselines_and_results(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], seed: int, failures: int
 ) -> None:
-    """Eight hours of v3 with none before it; a promotion; 30 hours that are better; a gap; a drop."""
+    """Eight hours of v3 without earlier data, a promotion, 30 better hours, a gap, and a drop."""
     bench = bench_on(sqlite_url)
     monitor = first_term(bench, **fields)
     live: list[tuple[datetime, MonitorStatus, int, int, str]] = []
@@ -331,7 +331,7 @@ def test_live_checks_and_a_backtest_keep_the_same_baselines_and_come_to_the_same
 
 
 def why_of(standing: MonitorState) -> str:
-    """Return why it stands so; a replay has other words for the reasons of a check without a figure."""
+    """Return the reason for the state; a replay words the reasons of checks without a value differently."""
     return "" if standing.has_no_value else str(standing.why)
 
 

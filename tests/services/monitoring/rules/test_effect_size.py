@@ -1,4 +1,4 @@
-"""How much worse counts, and what can never be judged: through the service, with a real ledger."""
+"""The effect size, and rules that can never judge, through the service with a real ledger."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def service(bench: Bench) -> Monitors:
     ],
 )
 @pytest.mark.parametrize("rule", ["blocks", "sequential"])
-def test_what_is_worse_by_the_effect_is_rolled_back_and_nothing_less(
+def test_only_a_version_worse_by_at_least_the_effect_is_rolled_back(
     served: Bench,
     rule: str,
     effect: str,
@@ -56,29 +56,29 @@ def test_what_is_worse_by_the_effect_is_rolled_back_and_nothing_less(
     assert served.registry.holders() == [holder]
 
 
-def test_a_sequence_judges_as_soon_as_it_has_the_readings_that_it_needs(served: Bench) -> None:
+def test_the_sequential_rule_judges_as_soon_as_it_has_enough_readings(served: Bench) -> None:
     monitor = add_monitor(served, **HOURS | {"rule": "sequential", "fail_after": 1, "min_points": None})
     record_history(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
     keep_measuring(served, lambda at: 0.5, minutes=12)
     assert served.registry.holders() == [2]
 
 
-def test_readings_that_are_asked_for_are_waited_for(served: Bench) -> None:
+def test_a_rule_waits_for_its_configured_number_of_readings(served: Bench) -> None:
     monitor = add_monitor(served, **HOURS | {"min_points": 60})
     record_history(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
     keep_measuring(served, lambda at: 0.5, minutes=35)
     assert served.registry.holders() == [4]
-    assert "It needs 60 readings since the promotion" in str(monitor_state(served, monitor).why)
+    assert "The rule needs 60 readings since the promotion" in str(monitor_state(served, monitor).why)
 
 
 @pytest.mark.parametrize("window", ["5d", "7h", "30s"])
-def test_a_window_that_an_earlier_version_took_is_still_checked(served: Bench, window: str) -> None:
+def test_a_window_that_an_earlier_release_accepted_is_still_checked(served: Bench, window: str) -> None:
     monitor = add_monitor(served, **HOURS | {"window": window})
     keep_measuring(served, lambda at: 0.9, minutes=5)
     assert monitor_state(served, monitor).state in {MonitorStatus.OK, MonitorStatus.WARMUP}
 
 
-def test_a_window_that_an_earlier_version_took_is_fixed_by_an_edit(served: Bench) -> None:
+def test_an_edit_fixes_a_window_that_an_earlier_release_accepted(served: Bench) -> None:
     monitor = replace(
         add_monitor(served, **QUICK | {"rule": "blocks", "greater_than": None, "window": "7h"}), created_by=BOB.person
     )
@@ -92,8 +92,8 @@ def test_a_window_that_an_earlier_version_took_is_fixed_by_an_edit(served: Bench
     assert service(served).find("churn", "accuracy").rule.window == timedelta(hours=6)
 
 
-def test_an_unchanged_policy_file_changes_no_monitor_that_an_earlier_version_kept(served: Bench) -> None:
-    """Stored with the effect as the number that it was then."""
+def test_an_unchanged_policy_file_changes_no_monitor_from_an_earlier_release(served: Bench) -> None:
+    """The ledger has the effect as the number that it was then."""
     fields = {"name": "accuracy", **HOURS, "source": "push", "min_effect": 0.02}
     served.context.active_policy.replace(policy_with(fields), "1")
     assert served.file_monitors.sync() == 1

@@ -48,14 +48,14 @@ def heard(bench: Bench) -> list[str]:
 
 @pytest.fixture
 def better(watched: tuple[Bench, Monitor]) -> tuple[Bench, Monitor]:
-    """Return a bench whose v1 has been three percent better than v4 for 14 days."""
+    """Return a bench where v1 has been three percent better than v4 for 14 days."""
     bench, monitor = watched
     measure_until(bench, monitor, scaled_by(1.03), 10 * MINUTE)
     record_measurements(bench, monitor, 14 * DAY, scaled_by(1.03))
     return bench, monitor
 
 
-def test_after_fourteen_quiet_days_that_are_better_these_are_compared_with_and_that_is_said_once(
+def test_fourteen_healthy_better_days_become_the_baseline_and_are_announced_once(
     better: tuple[Bench, Monitor],
 ) -> None:
     bench, monitor = better
@@ -63,8 +63,8 @@ def test_after_fourteen_quiet_days_that_are_better_these_are_compared_with_and_t
         measure_until(bench, monitor, scaled_by(1.03), HOUR)
         record_measurements(bench, monitor, DAY, scaled_by(1.03))
     assert heard(bench) == [
-        "v1 has been better than its baseline for 14d. The monitor “churn” accuracy now compares v1 with its own days: "
-        "0.9244 is usual instead of 0.8975."
+        "v1 has been better than its baseline for 14d. The monitor “churn” accuracy now compares v1 with its own "
+        "history: the baseline changes from 0.8975 to 0.9244."
     ]
     (one,) = raised_baselines(bench)
     assert (one.subject, one.before, one.after) == ("churn accuracy", "0.8975", "0.9244")
@@ -75,16 +75,16 @@ def test_after_fourteen_quiet_days_that_are_better_these_are_compared_with_and_t
         )
 
 
-def test_a_drop_from_the_better_level_is_seen(better: tuple[Bench, Monitor]) -> None:
+def test_a_drop_from_the_better_level_fails(better: tuple[Bench, Monitor]) -> None:
     bench, monitor = better
     measure_until(bench, monitor, scaled_by(1.03), 3 * HOUR)
     after = measure_until(bench, monitor, scaled_by(1.03 * 0.95), 3 * HOUR)
     assert after is not None
     assert after <= 65 * MINUTE
-    assert "where 0.91" in why(bench, monitor)
+    assert "the usual 0.91" in why(bench, monitor)
 
 
-def test_without_the_fourteenth_day_the_days_before_are_compared_with(watched: tuple[Bench, Monitor]) -> None:
+def test_before_the_fourteenth_day_the_earlier_baseline_is_used(watched: tuple[Bench, Monitor]) -> None:
     bench, monitor = watched
     measure_until(bench, monitor, scaled_by(1.03), 10 * MINUTE)
     record_measurements(bench, monitor, 13 * DAY, scaled_by(1.03))
@@ -111,7 +111,7 @@ def test_a_failure_within_the_fourteen_days_postpones_it(watched: tuple[Bench, M
 
 
 @pytest.mark.parametrize("by", [1.0, 1.005])
-def test_days_that_are_hardly_better_are_not_compared_with(watched: tuple[Bench, Monitor], by: float) -> None:
+def test_days_that_are_barely_better_do_not_become_the_baseline(watched: tuple[Bench, Monitor], by: float) -> None:
     bench, monitor = watched
     measure_until(bench, monitor, scaled_by(by), 10 * MINUTE)
     record_measurements(bench, monitor, 20 * DAY, scaled_by(by))
@@ -131,8 +131,8 @@ def test_a_source_that_repeats_itself_for_weeks_changes_no_baseline(
     assert measure_until(bench, monitor, usual_value, 4 * HOUR) is None
 
 
-def test_days_without_errors_are_no_baseline_that_a_percentage_says_nothing_of(served: Bench) -> None:
-    """Errors of which there have been none would be judged by nothing until the next promotion."""
+def test_days_without_errors_do_not_become_the_baseline_of_a_relative_effect(served: Bench) -> None:
+    """With a baseline of zero errors, nothing could be judged until the next promotion."""
 
     def some(at: datetime) -> float:
         return 0.001 * (at.minute // 5 % 3)
@@ -144,7 +144,7 @@ def test_days_without_errors_are_no_baseline_that_a_percentage_says_nothing_of(s
     assert (own_baseline(bench, monitor), monitor_state(bench, monitor).state) == (None, MonitorStatus.OK)
 
 
-def test_days_on_both_sides_of_zero_are_no_baseline_that_a_percentage_says_nothing_of(
+def test_days_on_both_sides_of_zero_do_not_become_the_baseline_of_a_relative_effect(
     served: Bench,
 ) -> None:
     bench, monitor = after_days(served, 21, lambda at: usual_value(at) - 0.8, **DEFAULT | {"direction": "lower"})
@@ -154,7 +154,7 @@ def test_days_on_both_sides_of_zero_are_no_baseline_that_a_percentage_says_nothi
     assert (own_baseline(bench, monitor), monitor_state(bench, monitor).state) == (None, MonitorStatus.OK)
 
 
-def test_days_that_lack_hours_do_not_take_the_place_of_those_that_have_them(watched: tuple[Bench, Monitor]) -> None:
+def test_days_with_missing_hours_do_not_replace_complete_ones(watched: tuple[Bench, Monitor]) -> None:
     bench, monitor = watched
     measure_until(bench, monitor, scaled_by(1.03), 10 * MINUTE)
     for _ in range(15):
@@ -164,7 +164,7 @@ def test_days_that_lack_hours_do_not_take_the_place_of_those_that_have_them(watc
     assert own_baseline(bench, monitor) is None
 
 
-def test_of_a_dry_run_only_the_audit_hears(served: Bench) -> None:
+def test_a_dry_run_is_only_recorded_in_the_audit_log(served: Bench) -> None:
     bench, monitor = after_days(served, **DEFAULT | {"action": "dry_run"})
     measure_until(bench, monitor, scaled_by(1.03), 10 * MINUTE)
     record_measurements(bench, monitor, 14 * DAY, scaled_by(1.03))
@@ -202,25 +202,25 @@ def test_an_edit_of_something_else_keeps_the_better_level(better: tuple[Bench, M
     assert len(raised_baselines(bench)) == 1
 
 
-def test_where_the_other_direction_is_better_now_the_better_level_is_none(better: tuple[Bench, Monitor]) -> None:
+def test_a_changed_direction_drops_the_better_level(better: tuple[Bench, Monitor]) -> None:
     bench, monitor = better
     measure_until(bench, monitor, scaled_by(1.03), HOUR)
     monitor = edit(bench, monitor, direction="lower")
     assert (
         measure_until(bench, monitor, scaled_by(1.03), 4 * HOUR) is not None
     )  # three percent more than before are worse
-    assert "where 0.8" in why(bench, monitor) or "where 0.9 " in why(bench, monitor)
+    assert "the usual 0.8" in why(bench, monitor) or "the usual 0.9 " in why(bench, monitor)
 
 
-def test_figures_of_another_query_are_not_compared_with_the_better_level(better: tuple[Bench, Monitor]) -> None:
+def test_values_of_another_query_are_not_compared_with_the_better_level(better: tuple[Bench, Monitor]) -> None:
     bench, monitor = better
     measure_until(bench, monitor, scaled_by(1.03), HOUR)
     monitor = edit(bench, monitor, aggregate="last")
     assert measure_until(bench, monitor, scaled_by(0.5), 4 * HOUR) is None
-    assert "It judges from" in why(bench, monitor)
+    assert "Evaluation starts at" in why(bench, monitor)
 
 
-def test_a_new_promotion_begins_with_the_days_before_it(better: tuple[Bench, Monitor]) -> None:
+def test_a_new_promotion_starts_with_the_days_before_it(better: tuple[Bench, Monitor]) -> None:
     bench, monitor = better
     measure_until(bench, monitor, scaled_by(1.03), HOUR)
     promoted(bench, 2)
@@ -230,7 +230,7 @@ def test_a_new_promotion_begins_with_the_days_before_it(better: tuple[Bench, Mon
     assert len(raised_baselines(bench)) == 1
 
 
-def test_the_sweep_takes_no_own_baseline_but_that_of_a_removed_monitor(better: tuple[Bench, Monitor]) -> None:
+def test_the_purge_deletes_own_baselines_only_of_removed_monitors(better: tuple[Bench, Monitor]) -> None:
     bench, monitor = better
     measure_until(bench, monitor, scaled_by(1.03), HOUR)
     bench.clock.advance(days=100)
@@ -242,7 +242,7 @@ def test_the_sweep_takes_no_own_baseline_but_that_of_a_removed_monitor(better: t
     assert own_baseline(bench, monitor) is None
 
 
-def test_of_two_processes_one_raises_the_baseline(better: tuple[Bench, Monitor]) -> None:
+def test_only_one_of_two_processes_raises_the_baseline(better: tuple[Bench, Monitor]) -> None:
     bench, _ = better
     other = second_bench(bench)
     bench.clock.advance(seconds=330)
@@ -257,7 +257,7 @@ def test_of_two_processes_one_raises_the_baseline(better: tuple[Bench, Monitor])
     assert (len(raised_baselines(bench)), len(heard(bench))) == (1, 1)
 
 
-def test_a_clock_that_is_set_back_raises_no_baseline_again(better: tuple[Bench, Monitor]) -> None:
+def test_a_clock_set_back_does_not_raise_the_baseline_again(better: tuple[Bench, Monitor]) -> None:
     bench, monitor = better
     measure_until(bench, monitor, scaled_by(1.03), HOUR)
     before = own_baseline(bench, monitor)
@@ -268,7 +268,7 @@ def test_a_clock_that_is_set_back_raises_no_baseline_again(better: tuple[Bench, 
     assert len(raised_baselines(bench)) == 1
 
 
-def test_after_a_ratchet_another_takes_fourteen_days_more(better: tuple[Bench, Monitor]) -> None:
+def test_the_next_ratchet_takes_another_fourteen_days(better: tuple[Bench, Monitor]) -> None:
     bench, monitor = better
     measure_until(bench, monitor, scaled_by(1.03), HOUR)
     record_measurements(bench, monitor, 13 * DAY, scaled_by(1.06))
