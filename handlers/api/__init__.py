@@ -1,1 +1,1 @@
-"""The HTTP API for programs: readings for monitors, and requests that people decide in Slack."""
+"""The HTTP API for programs: push readings for monitors, and open requests that people decide in Slack."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import Request
 
-MAX_BODY_BYTES = 1_000_000  # bytes; Slack's largest payload has a view of 250 kB
+MAX_BODY_BYTES = 1_000_000  # bytes; Slack's largest payload, with a view, is 250 kB
 
 
 async def read_body(request: Request) -> bytes | None:

@@ -1,4 +1,4 @@
-"""What all calls of the HTTP API share: authentication, refusals and their audit entries, and responses."""
+"""What all calls to the HTTP API share: authentication, refusals and their audit entries, and responses."""
 
 from __future__ import annotations
 
@@ -36,27 +36,27 @@ from handlers.recent_keys import RecentKeys
 
 log = logging.getLogger(__name__)
 
-Right = Literal["push", "request", "read"]  # what a client's `may` can contain in the policy
+Right = Literal["push", "request", "read"]  # the values of a client's `may` in the policy
 
-# Calls of one kind that are worked on together. Calls that open requests wait for MLflow, which neither people nor
-# calls with readings should wait for: hence a limit, and one for each kind.
+# Calls of one kind that run at the same time. Calls that open requests wait for MLflow, and must not delay people or
+# calls with readings; that's why there's a limit, and a separate one for each kind.
 MAX_CONCURRENT_CALLS = 8
-REFUSAL_TAGS = (EventTag.METRICS_REFUSED, EventTag.API_REFUSED)  # of both kinds
-REFUSAL_PAUSE = 60.0  # seconds in which a caller's refusals are written to the audit once
-MAX_REFUSED_CALLERS = 100  # refused callers of a minute that are written down
+REFUSAL_TAGS = (EventTag.METRICS_REFUSED, EventTag.API_REFUSED)  # one for each kind of call
+REFUSAL_PAUSE = 60.0  # seconds in which only one refusal of a caller is recorded in the audit log
+MAX_REFUSED_CALLERS = 100  # refused callers recorded per minute
 UNKNOWN_CALLER = "?"  # an unauthenticated caller, in the audit log
 JSON_TYPE = "application/json"
 HEADERS_BY_STATUS = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "5"}}
-KEY_REUSED = say("This {header} came with another body before.", header=Code("Idempotency-Key"))
+KEY_REUSED = say("This {header} was already used with a different body.", header=Code("Idempotency-Key"))
 BEARER = Security(HTTPBearer(auto_error=False))  # for the page at /docs; `authenticate` reads the header
 
 
 @dataclass(kw_only=True)
 class ApiServices:
-    """What the API works with.
+    """What the API depends on.
 
-    `requires_signature`: whether a source accepts only signed readings; it returns None if the source accepts none.
-    Without a registrar, requests can't be opened. `monotonic` limits how often refusals are recorded.
+    `requires_signature`: whether a source accepts only signed readings; None if it accepts no readings. Without a
+    registrar, requests can't be opened. `monotonic` limits how often refusals are recorded.
     """
 
     ledger: Ledger
@@ -73,7 +73,7 @@ class ApiServices:
 
 
 class ApiError(Exception):
-    """Refuses a call with this status and sentence, and more keys of the ErrorDocument."""
+    """Refuses a call with this status and sentence, and other keys of the ErrorDocument."""
 
     def __init__(self, status: int, sentence: Sentence | str, **fields: object) -> None:
         self.status, self.document = status, {"error": str(sentence), **fields}
@@ -87,13 +87,13 @@ async def refuse_call(request: Request, error: Exception) -> Response:
 
 
 def json_response(status: int, document: Mapping[str, Any] | str) -> Response:
-    """Return a response with this document, or with this JSON text."""
+    """Return a response with this document, or with this string of JSON."""
     text = document if isinstance(document, str) else json.dumps(document)
     return Response(text, status, HEADERS_BY_STATUS.get(status), JSON_TYPE)
 
 
 class ApiCall:
-    """A call. Once it's admitted, its client is known and has the right that the call needs, according to `rules`."""
+    """A call. Once it's admitted, its client is known, and `rules`, the client's entry in the policy, permit it."""
 
     def __init__(self, services: ApiServices, request: Request, body: bytes, tag: EventTag) -> None:
         self.services = services
@@ -105,14 +105,14 @@ class ApiCall:
 
     @property
     def registrar(self) -> Registrar:
-        """What's behind the calls that exist only with a registrar."""
+        """The registrar, for calls that exist only with one."""
         assert self.services.registrar
         return self.services.registrar
 
     def admit(self, action: str, rights: tuple[Right, ...]) -> None:
-        """Authenticate the client, and check that the policy grants it one of `rights`; `action` says for what.
+        """Authenticate the client, and check that the policy grants it one of `rights`; `action` is for the error.
 
-        Raises ApiError: 401 if it isn't authenticated, 403 without the right, 415 for a wrong body.
+        Raises ApiError: 401 if it isn't authenticated, 403 without the right, 415 if the body isn't JSON.
         """
         content_type = self.headers.get("content-type", JSON_TYPE).partition(";")[0].strip().lower()
         if content_type != JSON_TYPE and self.body:
@@ -127,7 +127,7 @@ class ApiCall:
             self.refuse(
                 403,
                 say(
-                    "The policy does not let {client} {do}; it needs {may}.",
+                    "The policy doesn't let {client} {do}. Add {may} to the client.",
                     client=Name(name),
                     do=action,
                     may=Code(f"may: [{rights[0]}]"),
@@ -135,7 +135,7 @@ class ApiCall:
             )
 
     def refuse(self, status: int, sentence: Sentence) -> NoReturn:
-        """Refuse the call, and record it in the audit log at most once a minute for each client, or address.
+        """Refuse the call, and record it in the audit log, at most once a minute for each client or address.
 
         Always raises ApiError.
         """
@@ -154,7 +154,7 @@ class ApiCall:
                 with self.services.ledger.write() as tx:
                     tx.add_audit_event(event)
             except LedgerUnavailable as error:  # the call is refused even if that can't be recorded
-                log.warning("a refusal of a call was not written down: %s", error)
+                log.warning("couldn't record the refusal of a call: %s", error)
         raise ApiError(status, sentence)
 
     def covers_model(self, model: str) -> bool:
@@ -162,12 +162,12 @@ class ApiCall:
         return any(pattern == model or fnmatchcase(model, pattern) for pattern in self.rules.models)
 
     def require_model(self, model: str, action: str) -> None:
-        """Check that the client can do this with the model. Raises ApiError."""
+        """Check that the policy lets the client do this with the model. Raises ApiError."""
         if not self.covers_model(model):
             self.refuse(
                 403,
                 say(
-                    "The policy does not let {client} {do} {model}.",
+                    "The policy doesn't let {client} {do} {model}.",
                     do=action,
                     client=Name(self.client.name),
                     model=Name(truncate(model, 100)),
@@ -184,9 +184,9 @@ class ApiCall:
         return key
 
     def parse(self, body_type: type[BodyT], default: bytes = b"") -> BodyT:
-        """Return the parsed body; `default` is read instead of an empty one.
+        """Return the parsed body; `default` replaces an empty one.
 
-        Raises ApiError that names the first wrong field.
+        Raises ApiError, which names the first invalid field.
         """
         try:
             return body_type.model_validate_json(self.body or default)
@@ -197,14 +197,14 @@ class ApiCall:
             sentence = say("{place}: {what}.", place=place, what=str(fault["msg"]))
             if fault["type"] == "extra_forbidden":
                 known = [Code(name) for name in body_type.model_fields]
-                sentence = say("{place}: unknown key; known are {known}.", place=place, known=known)
+                sentence = say("{place}: unknown key. Known keys: {known}.", place=place, known=known)
             raise ApiError(422, sentence, **({"field": fault["loc"][0]} if path else {})) from None
 
 
 def client_who_may(action: str, *rights: Right, tag: EventTag = EventTag.API_REFUSED) -> Any:
-    """Return the dependency of a route that clients with one of `rights` can call; see `ApiCall.admit`.
+    """Return the dependency for a route that clients with one of `rights` can call; see `ApiCall.admit`.
 
-    It reads the call, and lets a few of its kind go on at a time. A fault of ours is answered with an id.
+    It reads the call, and admits a few of its kind at a time. If an internal error occurs, the response has its ID.
     """
 
     async def admit_call(request: Request) -> AsyncIterator[ApiCall]:
@@ -213,7 +213,7 @@ def client_who_may(action: str, *rights: Right, tag: EventTag = EventTag.API_REF
             try:
                 if (body := await read_body(request)) is None:
                     most = f"{MAX_BODY_BYTES:,}"
-                    raise ApiError(413, say("The body is longer than {n} bytes; send several calls.", n=most))
+                    raise ApiError(413, say("The body is over {n} bytes. Split it into several calls.", n=most))
                 async with services.turns[tag]:
                     call = ApiCall(services, request, body, tag)
                     await run_in_threadpool(call.admit, action, rights)
@@ -221,7 +221,7 @@ def client_who_may(action: str, *rights: Right, tag: EventTag = EventTag.API_REF
                     yield call
             except (ApiError, RequestValidationError, ClientDisconnect):
                 raise
-            except Exception as error:  # our fault: the caller gets the id to quote
+            except Exception as error:  # an internal error: the caller gets an ID to report
                 raise ApiError(503 if isinstance(error, LedgerUnavailable) else 500, explain(error)) from None
 
     return Depends(admit_call, scope="function")
@@ -230,20 +230,20 @@ def client_who_may(action: str, *rights: Right, tag: EventTag = EventTag.API_REF
 # -- for the OpenAPI document ------------------------------------------------------------------------------------------
 
 REFUSAL_STATUSES = {
-    401: "No token and no signature of a client, or one that does not hold",
-    403: "The client may not, or not with this model; or the rules say no",
+    401: "The client's token or signature is missing or invalid",
+    403: "The policy doesn't permit this call for this client or this model",
     503: "Nothing was recorded; try again",
 }
-BODY_STATUSES = {413: "More than 1 MB", 415: "Not application/json"}
+BODY_STATUSES = {413: "The body is over 1 MB", 415: "The content type isn't application/json"}
 
 
 def describe_responses(
     statuses: Mapping[int, str], models: Mapping[int, type[BaseModel]]
 ) -> dict[int | str, dict[str, Any]]:
-    """Return the responses: each status with its meaning and model; those without one are errors."""
+    """Return the responses: each status with its meaning and model; a status without a model is an error."""
     headers = {
         401: {"WWW-Authenticate": {"required": True, "schema": {"const": "Bearer"}}},
-        503: {"Retry-After": {"required": True, "description": "Seconds", "schema": {"type": "integer"}}},
+        503: {"Retry-After": {"required": True, "description": "In seconds", "schema": {"type": "integer"}}},
     }
     return {
         status: {"description": text, "model": models.get(status, ErrorDocument)}
@@ -253,7 +253,7 @@ def describe_responses(
 
 
 def describe_body(body_type: type[BaseModel], *, has_key: bool = True, required: bool = True) -> dict[str, Any]:
-    """Return what a call takes. `has_key`: it accepts an Idempotency-Key."""
+    """Return the OpenAPI description of a call's body. `has_key`: whether it accepts an Idempotency-Key."""
     schema = body_type.model_json_schema()
     content = {JSON_TYPE: {"schema": _inline_references(schema, schema.get("$defs", {}))}}
     header = {
@@ -266,7 +266,7 @@ def describe_body(body_type: type[BaseModel], *, has_key: bool = True, required:
 
 
 def _inline_references(schema: Any, definitions: Mapping[str, Any]) -> Any:
-    """Return a schema in one piece: inside another document its references would lead nowhere."""
+    """Return the schema with its references inlined: inside another document, they wouldn't resolve."""
     if isinstance(schema, list):
         return [_inline_references(part, definitions) for part in schema]
     if not isinstance(schema, dict):

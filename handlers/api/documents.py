@@ -1,4 +1,4 @@
-"""JSON documents about requests and versions, the same from the HTTP API and the terminal."""
+"""JSON documents about requests and versions, shared by the HTTP API and the terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from bot.domain.core.sentence import Code, Name, Sentence, say
 from bot.domain.policy.policy import Policy
 from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions import messages as promotion_messages
-from bot.domain.promotions.request import Request, RequestState, Vote, counting_approvals
+from bot.domain.promotions.request import Request, RequestState
+from bot.domain.promotions.votes import Vote, counting_approvals
 from bot.ports import Ledger, QueuedCommand, QueuedCommandState
 from bot.services.core.command_queue import CANCELLED_ERROR
 from bot.services.core.outbox_messages import card_refusal_code
@@ -27,7 +28,7 @@ from handlers.api.schemas import (
 
 
 def find_document(ledger: Ledger, policy: Policy, command_id: str) -> dict[str, Any]:
-    """Return the document of the request, of the version, or of the queued command with this id.
+    """Return the document of the request, version, or queued command that this command led to.
 
     Raises KeyError and UnknownRequest, and LookupError if no version was registered.
     """
@@ -42,16 +43,16 @@ def find_document(ledger: Ledger, policy: Policy, command_id: str) -> dict[str, 
 
 
 def is_promotion(queued: QueuedCommand) -> bool:
-    """Return whether the command opens a request; a stored one without a verb does."""
+    """Return whether the command opens a request; a stored command without a verb does."""
     return bool(queued.command.get("verb", Promote.verb) == Promote.verb)
 
 
 def command_document(queued: QueuedCommand, policy: Policy) -> dict[str, Any]:
-    """Return the document of a command without a request: it's waiting for MLflow, or it was refused."""
+    """Return the document of a command without a request: it's waiting for MLflow, was refused, or was canceled."""
     state: Any = STATE_ASKED
-    sentence = say("It is written down ({id}); the card comes as soon as {product} answers.", id=Code(queued.id))
+    sentence = say("Recorded ({id}). The card is posted as soon as {product} responds.", id=Code(queued.id))
     if queued.error == CANCELLED_ERROR:
-        state, sentence = RequestState.CANCELLED, say("It was called off before a card was written.")
+        state, sentence = RequestState.CANCELLED, say("Canceled before its card was posted.")
     elif queued.state is QueuedCommandState.REFUSED:
         state, sentence = STATE_REFUSED, refusal_sentence(queued)
     model = str(queued.command["model"])
@@ -73,13 +74,13 @@ def command_document(queued: QueuedCommand, policy: Policy) -> dict[str, Any]:
 
 def refusal_sentence(queued: QueuedCommand) -> Sentence:
     """Return why a command was refused."""
-    return say("{why}", why=queued.outcome or "It was refused; the audit says why.")
+    return say("{why}", why=queued.outcome or "Refused. See the audit log for the reason.")
 
 
 def request_document(request: Request, votes: list[Vote], policy: Policy, card_error: str = "") -> dict[str, Any]:
     """Return the document of a request, with its votes in the order in which they were cast.
 
-    `card_error` is Slack's error code if it refused the card.
+    `card_error` is Slack's error code if Slack rejected the card.
     """
     channel, review = policy.channel_for(request.model), None
     if request.review_due or request.reviewed_at:
@@ -127,7 +128,7 @@ def version_document(ledger: Ledger, queued: QueuedCommand, sentence: str) -> di
     with ledger.read() as reading:
         event = registration_event(reading, queued)
     if event is None:
-        raise LookupError(f"nothing was registered for {queued.id}")
+        raise LookupError(f"no version was registered for {queued.id}")
     evidence = event.evidence
     return VersionDocument(
         model=str(event.model),
@@ -143,21 +144,21 @@ def version_document(ledger: Ledger, queued: QueuedCommand, sentence: str) -> di
 
 
 def _request_sentence(request: Request, votes: list[Vote], channel: str, card_error: str) -> Sentence:
-    """Return a request's status as a sentence: who has to do what, or how it ended."""
+    """Return a request's status as a sentence: the next step and who has to take it, or how the request ended."""
     if request.breaks_glass:
         return break_glass_messages.break_glass_confirmation(request)
     if not request.state.is_open:
         return promotion_messages.outcome_announcement(request)
     model, path, code = Name(request.model), promotion_messages.describe_change(request), Code(request.id)
     if request.state is not RequestState.PENDING:
-        return say("{model} {path} is approved and being moved (request {id}).", model=model, path=path, id=code)
+        return say("{model} {path} is approved and in progress (request {id}).", model=model, path=path, id=code)
     card = (
-        say("Slack refused its card with {why}", why=Code(card_error))
+        say("Slack rejected its card with {why}", why=Code(card_error))
         if card_error
         else say("The card is in {channel}", channel=Code(channel))
     )
     stands = say(
-        "{model} {path} waits for people: {n} of {all} approvals. {card} (request {id}, until {until}).",
+        "{model} {path} is pending: {n} of {all} approvals. {card} (request {id}, expires {until}).",
         model=model,
         path=path,
         n=len(counting_approvals(votes)),

@@ -1,4 +1,4 @@
-"""`POST /v1/metrics` takes readings for monitors. It never waits for the registry."""
+"""`POST /v1/metrics` accepts readings for monitors. It never waits for the registry."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ class _KeyTaken(Exception):
         REFUSAL_STATUSES
         | BODY_STATUSES
         | {
-            202: "Taken; those that were there already are counted as duplicates",
-            403: "The client may not push, or not of this model",
-            404: "No source of the type push has this name",
-            409: "The Idempotency-Key came with another body before",
-            413: "More than 1 MB, or more than 1,000 readings",
-            422: "Something in the body is wrong; the place is named",
+            202: "Accepted; readings that already exist are counted as duplicates",
+            403: "The policy doesn't let the client push readings for this model",
+            404: "No source of type push has this name",
+            409: "The Idempotency-Key was already used with a different body",
+            413: "The body is over 1 MB, or has over 1,000 readings",
+            422: "The body is invalid; the error names the field",
         },
         {202: PushDocument},
     ),
@@ -60,7 +60,7 @@ class _KeyTaken(Exception):
 def push_metrics(
     call: Annotated[ApiCall, client_who_may("push", "push", tag=EventTag.METRICS_REFUSED)],
 ) -> Response:
-    """Take readings, all or none. Answers `{"accepted": n, "duplicates": m}`, or `{"error": "…"}`."""
+    """Store all of the readings, or none. Returns `{"accepted": n, "duplicates": m}` or `{"error": "…"}`."""
     key, now = call.idempotency_key(), call.services.clock.now()
     try:
         payload = parse_push(call.body, now)
@@ -71,7 +71,7 @@ def push_metrics(
 
 
 def _store(call: ApiCall, payload: PushPayload, key: str | None, now: datetime) -> Response:
-    """Store the readings, once for each key, and return the answer."""
+    """Store the readings once for each key, and return the response."""
     ledger, client = call.services.ledger, call.client.name
     readings = [
         PushedReading(source=payload.source, received_at=now, client=client, **reading.model_dump())
@@ -92,14 +92,14 @@ def _store(call: ApiCall, payload: PushPayload, key: str | None, now: datetime) 
         with ledger.read() as reader:
             if earlier := reader.idempotent_call(client, key or ""):
                 return _repeat_answer(earlier, digest)
-        raise LedgerUnavailable("Another call with this key is under way; try again in a moment.") from None
+        raise LedgerUnavailable("Another call with this key is in progress. Try again in a moment.") from None
     return json_response(202, answer)
 
 
 def _check_source(call: ApiCall, payload: PushPayload) -> None:
-    """Check that the source takes pushed readings, and that the client can push for these models. Raises ApiError."""
+    """Check that the source accepts pushed readings, and that the client can push for these models. Raises ApiError."""
     for model in dict.fromkeys(reading.model for reading in payload.readings):
-        call.require_model(model, "push readings of")
+        call.require_model(model, "push readings for")
     try:
         needs_signature = call.services.requires_signature(payload.source)
     except Misconfigured as error:
@@ -107,13 +107,13 @@ def _check_source(call: ApiCall, payload: PushPayload) -> None:
         raise ApiError(503, error.sentence) from None
     name = Name(truncate(sanitize_text(payload.source), 100))
     if needs_signature is None:
-        raise ApiError(404, say("The policy has no source {name} of the type {push}.", name=name, push=Code("push")))
+        raise ApiError(404, say("The policy has no source {name} of type {push}.", name=name, push=Code("push")))
     if needs_signature and not call.is_signed:
-        call.refuse(401, say("The source {name} takes only what is signed.", name=name))
+        call.refuse(401, say("The source {name} accepts only signed readings.", name=name))
 
 
 def _repeat_answer(earlier: IdempotentCall, digest: str) -> Response:
-    """Return the answer to the earlier call with this key. Raises ApiError if it had another body."""
+    """Return the response to the earlier call with this key. Raises ApiError if its body was different."""
     if earlier.digest != digest:
         raise ApiError(409, KEY_REUSED)
     return json_response(earlier.status, earlier.answer)

@@ -58,23 +58,23 @@ from handlers.api.schemas import (
     VersionDocument,
 )
 
-REGISTRY_TIMEOUT = 8.0  # seconds that a call waits for MLflow; then it's answered that the command is recorded
+REGISTRY_TIMEOUT = 8.0  # seconds that a call waits for MLflow before it answers that the command is recorded
 
 router = APIRouter(dependencies=[BEARER])
-Requester = Annotated[ApiCall, client_who_may("ask", "request")]
-RequestId = Annotated[str, Path(description="The short id of a request", pattern="^[a-z0-9]{1,32}$")]
+Requester = Annotated[ApiCall, client_who_may("make requests", "request")]
+RequestId = Annotated[str, Path(description="The request's short ID", pattern="^[a-z0-9]{1,32}$")]
 
 _OWN_STATUSES = REFUSAL_STATUSES | {
-    200: "How it stands",
-    404: "This client has asked for nothing with this id",
-    422: "That is no id",
+    200: "The request's status",
+    404: "This client has no request with this ID",
+    422: "The ID is invalid",
 }
 _COMMAND_STATUSES = (
     REFUSAL_STATUSES
     | BODY_STATUSES
     | {
-        409: "The Idempotency-Key came with another body before",
-        422: "Something in the body is wrong, and the place is named",
+        409: "The Idempotency-Key was already used with a different body",
+        422: "The body is invalid; the error names the field",
     }
 )
 
@@ -86,41 +86,41 @@ _COMMAND_STATUSES = (
     responses=describe_responses(
         _COMMAND_STATUSES
         | {
-            200: "This Idempotency-Key came before: how its request stands by now",
-            201: "A request is open; its card is on the way to Slack",
-            202: "Written down; the card comes as soon as MLflow answers",
+            200: "This Idempotency-Key was already used; returns the current status of its request",
+            201: "The request is open; its card is on its way to Slack",
+            202: "Recorded; the card is posted as soon as MLflow responds",
             404: "MLflow has no such model or version",
-            409: "A request for this model and stage is open, or the Idempotency-Key came with another body before",
-            422: "Something in the body is wrong, and the place is named; or a gate fails that nobody may let pass",
+            409: "This model and stage already have an open request, or the Idempotency-Key was used with another body",
+            422: "The body is invalid, and the error names the field; or a gate that no one can override fails",
         },
         dict.fromkeys((200, 201, 202), RequestDocument),
     ),
     openapi_extra=describe_body(RequestBody),
-    summary="Ask for a promotion",
+    summary="Request a promotion",
 )
 def open_request(call: Requester) -> Response:
-    """Open a request that people decide in Slack, and answer how it stands.
+    """Open a request that people decide in Slack, and return its status.
 
-    The same `Idempotency-Key` never opens two: the second call answers how the first one's request stands now.
+    The same `Idempotency-Key` never opens two requests: the second call returns the current status of the first one's.
     """
     body = call.parse(RequestBody)
     arguments = body.model_dump(exclude={"ci"}) | {
         "version": str(body.version),
         "validation": [f"{name}={value}" for name, value in body.validation.items()],
     }
-    return _execute(call.registrar, _submit(call, body, Promote, arguments, "ask for"))
+    return _execute(call.registrar, _submit(call, body, Promote, arguments, "request promotions of"))
 
 
 @router.get(
     "/v1/requests/{request_id}",
     name="look",
     responses=describe_responses(_OWN_STATUSES, {200: RequestDocument}),
-    summary="Look how a request stands",
+    summary="Get a request's status",
 )
 def show_request(
     call: Annotated[ApiCall, client_who_may("read requests", "request", "read")], request_id: RequestId
 ) -> Response:
-    """Answer how a request of this client stands; of nobody else's."""
+    """Return the status of this client's own request; with `may: [read]`, of any request for the client's models."""
     _find_command(call, request_id, only_own="read" not in call.rules.may)
     return json_response(200, _find_document(call.registrar, request_id))
 
@@ -129,13 +129,13 @@ def show_request(
     "/v1/requests/{request_id}",
     name="cancel",
     responses=describe_responses(
-        _OWN_STATUSES | {200: "It is taken back", 409: "It was decided before"}, {200: RequestDocument}
+        _OWN_STATUSES | {200: "The request is canceled", 409: "It was already decided"}, {200: RequestDocument}
     ),
     openapi_extra=describe_body(CancelBody, has_key=False, required=False),
     summary="Cancel a request",
 )
 def cancel_request(call: Requester, request_id: RequestId) -> Response:
-    """Take back a request of this client that nobody has decided, and answer how it stands."""
+    """Cancel an undecided request of this client, and return its status."""
     registrar, queued = call.registrar, _find_command(call, request_id, only_own=True)
     try:
         body = call.parse(CancelBody, default=b"{}")
@@ -154,18 +154,18 @@ def cancel_request(call: Requester, request_id: RequestId) -> Response:
     "/v1/models/{model}/blocks",
     name="blocks",
     responses=describe_responses(
-        REFUSAL_STATUSES | {200: "Which versions are blocked", 422: "That is no model's name"}, {200: BlocksDocument}
+        REFUSAL_STATUSES | {200: "The blocked versions", 422: "The model's name is invalid"}, {200: BlocksDocument}
     ),
     summary="List the blocked versions of a model",
 )
 def list_blocks(
-    call: Annotated[ApiCall, client_who_may("ask which versions are blocked", "request", "read")],
+    call: Annotated[ApiCall, client_who_may("list blocked versions", "request", "read")],
     model: Annotated[
         str, Path(description="The registered model's name", max_length=250, pattern=r"^[^/:\x00-\x1f]+$")
     ],
 ) -> Response:
-    """Answer which versions were rolled back as bad and not unblocked since. A request for one fails a gate."""
-    call.require_model(model, "ask about")
+    """Return the versions that were rolled back as bad and not unblocked since. A request for one fails a gate."""
+    call.require_model(model, "list blocked versions of")
     with call.services.ledger.read() as reading:
         blocks = [
             BlockDocument(version=block.version, at=block.at, reason=block.reason, sentence=str(block_reason(block)))
@@ -181,9 +181,9 @@ def list_blocks(
     responses=describe_responses(
         _COMMAND_STATUSES
         | {
-            200: "This Idempotency-Key came before: the version that was made then",
-            201: "The version is there",
-            202: "Written down; it is made as soon as MLflow answers",
+            200: "This Idempotency-Key was already used; returns the version that the earlier call registered",
+            201: "The version is registered",
+            202: "Recorded; the version is registered as soon as MLflow responds",
             404: "MLflow has no such run",
         },
         {200: VersionDocument, 201: VersionDocument, 202: QueuedVersionDocument},
@@ -192,7 +192,7 @@ def list_blocks(
     summary="Register a version",
 )
 def register_version(call: Requester) -> Response:
-    """Make the next version of a model out of a run, with its semver, and answer what it is."""
+    """Register a run's model as the next version, with its semver, and return it."""
     body = call.parse(VersionBody)
     arguments = body.model_dump(exclude={"ci"}, exclude_none=True)
     return _execute(call.registrar, _submit(call, body, Register, arguments, "register versions of"))
@@ -204,7 +204,7 @@ def register_version(call: Requester) -> Response:
 def _submit(
     call: ApiCall, body: RequestBody | VersionBody, command_class: type[Command], arguments: dict[str, Any], action: str
 ) -> QueuedCommand:
-    """Return the queued command, from this call or from an earlier one with the same key."""
+    """Queue the command and return it, or return the one from an earlier call with the same key. Raises ApiError."""
     call.require_model(body.model, action)
     asked_for = body.model_dump_json(exclude={"ci"})  # the link to the CI run differs with each attempt of a job
     digest = hashlib.sha256(f"{type(body).__name__} {asked_for}".encode()).hexdigest()
@@ -221,9 +221,9 @@ def _submit(
 
 
 def _execute(registrar: Registrar, queued: QueuedCommand) -> Response:
-    """Execute the command and answer with its document; a slow MLflow isn't waited for.
+    """Execute the command and return its document, without waiting long for a slow MLflow.
 
-    A repeated call is answered with the current document, or with why the first call was refused.
+    A repeated call returns the current document, or the reason why the first call was refused.
     """
     is_promotion = documents.is_promotion(queued)
     fields = {"id": queued.id} | ({"state": STATE_REFUSED} if is_promotion else {})
@@ -257,9 +257,9 @@ def _find_document(registrar: Registrar, request_id: str) -> dict[str, Any]:
 
 
 def _find_command(call: ApiCall, request_id: str, *, only_own: bool) -> QueuedCommand:
-    """Return the client's own command for a promotion; without `only_own`, also others' about its models.
+    """Return the client's own promotion command; without `only_own`, also other callers' for the client's models.
 
-    Raises ApiError: all others look as if they didn't exist.
+    Raises ApiError: all other commands are reported as missing.
     """
     with call.registrar.context.ledger.read() as reading, suppress(KeyError):
         queued = reading.queued_command(request_id)
@@ -270,7 +270,7 @@ def _find_command(call: ApiCall, request_id: str, *, only_own: bool) -> QueuedCo
         )
         if is_readable and documents.is_promotion(queued):
             return queued
-    raise ApiError(404, say("There is no request {id} that you can read.", id=Name(request_id[:40])))
+    raise ApiError(404, say("No request {id} that this client can read.", id=Name(request_id[:40])))
 
 
 _STATUS_BY_CODE = {
@@ -281,7 +281,7 @@ _STATUS_BY_CODE = {
 
 
 def _refusal(error: RegistrarError, **fields: object) -> ApiError:
-    """Return the error for a refused command."""
+    """Return the ApiError for a refused command."""
     status = 503 if isinstance(error, Unreachable) else 422 if isinstance(error, BadInput) else 403
     if error.field:
         fields["field"] = error.field

@@ -1,6 +1,6 @@
-"""The JSON that the HTTP API takes and returns, one model each; the terminal prints the same documents.
+"""The JSON that the HTTP API accepts and returns, one model each; the terminal prints the same documents.
 
-A model's fields, with their descriptions, are the document, its part of the OpenAPI document, and the terminal's help.
+A model's fields and descriptions define the JSON, its OpenAPI schema, and the terminal's help.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from pydantic import (
 
 from bot.domain.core.strict_model import documented_only
 from bot.domain.monitoring.push_payload import ModelName, VersionNumber
-from bot.domain.promotions.request import GateResult, RequestState, VoteChoice
+from bot.domain.promotions.request import GateResult, RequestState
+from bot.domain.promotions.votes import VoteChoice
 from bot.domain.registry.model import TARGET_STAGES, Stage
 from bot.domain.registry.semver import Bump
 
@@ -29,11 +30,11 @@ STATE_ASKED: Literal["asked"] = "asked"  # recorded; MLflow hasn't been read yet
 STATE_REFUSED: Literal["refused"] = "refused"  # the policy or MLflow refused it before a request was opened
 
 
-# -- what is sent ------------------------------------------------------------------------------------------------------
+# -- request bodies ----------------------------------------------------------------------------------------------------
 
 
 class _Body(BaseModel):
-    # Strict: true isn't version 1, and "0.9" isn't a number; the OpenAPI document says so, too.
+    # Strict, as in the OpenAPI document: true isn't version 1, and "0.9" isn't a number.
     model_config = ConfigDict(extra="forbid", populate_by_name=True, strict=True)
 
 
@@ -41,29 +42,29 @@ BodyT = TypeVar("BodyT", bound=_Body)
 
 
 class CiBody(_Body):
-    """The run of a CI service in which a program asks; the card links to it."""
+    """The CI run that makes the request; the card links to it."""
 
-    repository: str = Field("", max_length=200, description="Where its code is", examples=["acme/churn"])
-    run: str = Field("", max_length=200, description="Its number or id", examples=["1234567"])
+    repository: str = Field("", max_length=200, description="The code's repository", examples=["acme/churn"])
+    run: str = Field("", max_length=200, description="The run's number or ID", examples=["1234567"])
     commit: str = Field(
-        "", max_length=200, description="What it works on", examples=["9fceb02d0ae598e95dc970b74767f19372d61af8"]
+        "", max_length=200, description="The commit", examples=["9fceb02d0ae598e95dc970b74767f19372d61af8"]
     )
     url: str = Field(
         "",
         max_length=1000,
-        description="Its page, http or https",
+        description="The run's page (http or https)",
         examples=["https://github.com/acme/churn/actions/runs/1234567"],
         json_schema_extra={"pattern": "^(https?://.+)?$"},
     )
 
 
 class RequestBody(_Body):
-    """A promotion that is asked for: what `/model promote` takes."""
+    """A promotion to request: the same input as `/model promote`."""
 
     model: ModelName = Field(
         validation_alias=AliasChoices("model", "model_name"),
         examples=["churn"],
-        description="The registered model's name; `model_name` is understood as well",
+        description="The registered model's name; `model_name` works, too",
     )
     version: (
         VersionNumber
@@ -73,20 +74,20 @@ class RequestBody(_Body):
                 pattern=(r"^([vV]?[0-9]{1,9}|[0-9]+\.[0-9]+\.[0-9]+|@[A-Za-z0-9_\-]+|[Ss]taging|[Pp]roduction|latest)$")
             ),
         ]
-    ) = Field(description="7, v7, 2.1.0, @alias, staging, production or latest", examples=[7])
+    ) = Field(description="7, v7, 2.1.0, @alias, staging, production, or latest", examples=[7])
     to: str = Field(
         description="staging or production",
         examples=["production"],
         json_schema_extra={"enum": [word for stage in TARGET_STAGES for word in (stage.value.lower(), stage.value)]},
     )
-    reason: str = Field("", description="Why, for the card and the audit")
-    keep_existing: bool = Field(False, description="Let the present holder stay in the stage")
-    validation: dict[str, float] = Field(default_factory=dict, description="Results of your own, by metric")
-    ci: CiBody = Field(default_factory=CiBody, description="The CI run: `repository`, `run`, `commit` and `url`")
+    reason: str = Field("", description="The reason, for the card and the audit log")
+    keep_existing: bool = Field(False, description="Keep the stage's current version there instead of archiving it")
+    validation: dict[str, float] = Field(default_factory=dict, description="Your own validation results, by metric")
+    ci: CiBody = Field(default_factory=CiBody, description="The CI run: `repository`, `run`, `commit`, and `url`")
 
 
 class VersionBody(_Body):
-    """A version that is to be made: what `/model register` takes."""
+    """A version to register: the same input as `/model register`."""
 
     run_id: str = Field(
         description="The run that logged the model",
@@ -96,28 +97,28 @@ class VersionBody(_Body):
     model: ModelName = Field(
         validation_alias=AliasChoices("model", "model_name"),
         examples=["churn"],
-        description="The registered model's name; `model_name` is understood as well",
+        description="The registered model's name; `model_name` works, too",
     )
     bump: str | None = Field(
         None,
-        description="major, minor or patch, where you know better than the rules",
+        description="major, minor, or patch, to override the semver rules",
         json_schema_extra={"enum": [*(part.value for part in Bump), None]},
     )
-    description: str = Field("", description="What is new")
+    description: str = Field("", description="What's new in this version")
     tags: list[Annotated[str, documented_only(pattern="^[^=]+=")]] = Field(
-        default_factory=list, description="Tags for its card, as key=value", examples=[["owner=ann"]]
+        default_factory=list, description="Tags for the version's card, as key=value", examples=[["owner=ann"]]
     )
-    artifact: str = Field("", description="Which of the run's models, where it logged several")
-    ci: CiBody = Field(default_factory=CiBody, description="The CI run: `repository`, `run`, `commit` and `url`")
+    artifact: str = Field("", description="The model to register, if the run logged several")
+    ci: CiBody = Field(default_factory=CiBody, description="The CI run: `repository`, `run`, `commit`, and `url`")
 
 
 class CancelBody(_Body):
-    """Why a request is taken back. The body can be left out."""
+    """Why a request is canceled. The body is optional."""
 
-    reason: str = Field("", description="Why, for the card and the audit", examples=["wrong version"])
+    reason: str = Field("", description="The reason, for the card and the audit log", examples=["wrong version"])
 
 
-# -- what is answered --------------------------------------------------------------------------------------------------
+# -- response documents ------------------------------------------------------------------------------------------------
 
 Number = Annotated[int, documented_only(minimum=1)]
 UtcTime = Annotated[
@@ -164,49 +165,49 @@ class ReviewDocument(_Document):
 class RequestDocument(_Document):
     """The status of a request, or of a command that hasn't opened one."""
 
-    id: str = Field(description="the short id: it stands on the card, and /model approve takes it")
+    id: str = Field(description="the request's short ID, shown on the card and accepted by /model approve")
     state: Literal["asked", "refused"] | RequestState = Field(
-        description="asked, then pending, approved, executing; at the end done, rejected, cancelled, expired, stale, "
-        "failed or refused"
+        description="asked, then pending, approved, executing; finally done, rejected, cancelled, expired, stale, "
+        "failed, or refused"
     )
-    is_final: bool = Field(description="whether nothing can happen to it any more")
+    is_final: bool = Field(description="whether the state can no longer change")
     model: str = Field(description="the model's name")
-    version: Number | None = Field(None, description="the version's number; null while it is only asked")
-    semver: str | None = Field(None, description="its semver, or null")
-    from_: Stage | None = Field(None, serialization_alias="from", description="the stage in which it was")
-    to: Stage = Field(description="the stage that is asked for")
+    version: Number | None = Field(None, description="the version's number; null while the state is asked")
+    semver: str | None = Field(None, description="the version's semver, or null")
+    from_: Stage | None = Field(None, serialization_alias="from", description="the version's stage before the request")
+    to: Stage = Field(description="the requested stage")
     incumbent: Number | None = Field(
-        None, description="the number of the version that held that stage when it was opened, or null"
+        None, description="the version that was in that stage when the request was opened, or null"
     )
-    requester: str = Field(description="who asked, as in the audit")
-    reason: str = Field(description="why")
-    required: Number | None = Field(None, description="how many different people have to approve")
+    requester: str = Field(description="who made the request, as in the audit log")
+    reason: str = Field(description="the requester's reason")
+    required: Number | None = Field(None, description="how many people must approve")
     votes: list[VoteDocument] = Field(
         [],
         description="a list: by, choice (approve or reject), reason, at, counts (false once the voter can no longer "
         "vote)",
     )
-    gates: list[GateResult] = Field([], description="a list: name, bound (what has to be), value, passed, note")
-    is_blocked: bool = Field(False, description="whether a failed gate stands in the way that nobody has let pass")
-    opened_at: UtcTime | None = Field(None, description="when its card was written, ISO 8601 in UTC")
-    expires_at: UtcTime | None = Field(None, description="when it ends if nobody decides")
+    gates: list[GateResult] = Field([], description="a list: name, bound (the requirement), value, passed, note")
+    is_blocked: bool = Field(False, description="whether a failed gate that no one has overridden blocks the request")
+    opened_at: UtcTime | None = Field(None, description="when the request was opened, ISO 8601 in UTC")
+    expires_at: UtcTime | None = Field(None, description="when the request expires if it isn't decided")
     decided_at: UtcTime | None = Field(None, description="when it was decided, or null")
     decided_by: str | None = Field(None, description="who decided it, or null")
-    outcome: str = Field(description="why it ended so, where there is something to say")
+    outcome: str = Field(description="why it ended this way, if there's a reason")
     review: ReviewDocument | None = Field(
-        None, description="of one moved without approvals: due_at, by, at, reason; else null"
+        None, description="the review of a promotion without approvals: due_at, by, at, reason; otherwise null"
     )
-    channel: str = Field(description="where its card is")
+    channel: str = Field(description="the card's channel")
     ci: dict[str, str] = Field(
-        description="the run in which a program asked: repository, run, commit, url",
+        description="the CI run that made the request: repository, run, commit, url",
         json_schema_extra={"propertyNames": {"enum": ["repository", "run", "commit", "url"]}},
     )
     error: str | None = Field(
         None,
-        description="of a refused one the kind: UnknownModel, UnknownVersion, BadInput, GateFailed, AlreadyOpen, "
-        "Refused, …; else null",
+        description="if it was refused, the kind of error: UnknownModel, UnknownVersion, BadInput, GateFailed, "
+        "AlreadyOpen, Refused, …; otherwise null",
     )
-    sentence: str = Field(description="how it stands, as a person reads it")
+    sentence: str = Field(description="the status as a sentence")
 
 
 class VersionDocument(_Document):
@@ -214,23 +215,21 @@ class VersionDocument(_Document):
 
     model: str = Field(description="the model's name")
     version: Number = Field(description="the new version's number")
-    semver: str = Field(description="its semver")
-    run_id: str = Field(description="the run that it was made of")
-    against: Number | None = Field(
-        description="the number of the version that it was compared with for its semver; null: none"
-    )
-    overridden: bool = Field(description="whether --bump said the semver's step")
-    why: str = Field(description="why that semver")
-    ask: str = Field(description="the id of what you asked for, as in the audit: ask:ID")
-    sentence: str = Field(description="all that as a person reads it")
+    semver: str = Field(description="the new version's semver")
+    run_id: str = Field(description="the run that logged the model")
+    against: Number | None = Field(description="the version that it was compared with to choose the semver, or null")
+    overridden: bool = Field(description="whether --bump set the semver's step")
+    why: str = Field(description="why it has this semver")
+    ask: str = Field(description="the registration's ID; the audit log has it as ask:ID")
+    sentence: str = Field(description="the result as a sentence")
 
 
 class QueuedVersionDocument(_Document):
-    """A version that's registered once MLflow answers."""
+    """A version that's registered as soon as MLflow responds."""
 
     ask: str
     state: Literal["asked"] = STATE_ASKED
-    sentence: str = "It is written down, and done as soon as MLflow answers."
+    sentence: str = "Recorded. The version is registered as soon as MLflow responds."
 
 
 class BlockDocument(_Document):
@@ -247,7 +246,7 @@ class BlocksDocument(_Document):
 
     model: str
     blocks: list[BlockDocument] = Field(
-        description="the oldest first: since when, why, and all that as a person reads it"
+        description="the blocked versions, oldest first, each with its time, its reason, and a sentence"
     )
 
 
@@ -259,15 +258,17 @@ class PushDocument(_Document):
 
 
 class ErrorDocument(_Document):
-    """Why a call was refused. Only `error` is always there."""
+    """Why a call was refused. Only `error` is always present."""
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
-    error: str = Field(description="what stands against it, as a person reads it")
-    kind: str | None = Field(None, description="the class of what stands against it, such as UnknownVersion")
-    id: str = Field("", description="the id of what was asked for, where it was written down")
-    state: Literal["refused"] = Field(STATE_REFUSED, description="of a request that was written down and is none")
-    field: str = Field("", description="the field of the body that it's about, where it's about one")
+    error: str = Field(description="the error as a sentence")
+    kind: str | None = Field(None, description="the kind of error, such as UnknownVersion")
+    id: str = Field("", description="the ID of the request, if it was recorded")
+    state: Literal["refused"] = Field(
+        STATE_REFUSED, description="refused, if the request was recorded and then refused"
+    )
+    field: str = Field("", description="the field of the body that caused the error, if any")
 
 
 def document_keys(model: type[BaseModel]) -> Mapping[str, str]:

@@ -1,1 +1,1 @@
-"""`registrar doctor`: checks each part and reports how it is. It posts nothing."""
+"""`registrar doctor`: checks each part of the setup and reports its state. It posts nothing."""

@@ -1,4 +1,4 @@
-"""Runs every check that the environment calls for."""
+"""Runs all the checks that apply to this environment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from handlers.doctor.slack import checks as slack_checks
 
 
 def diagnose(*, live: bool) -> list[Diagnosis]:
-    """Return all diagnoses. `live`: also try what needs writing, and undo it."""
+    """Return all diagnoses. `live`: also run the checks that write, and undo their changes."""
     settings, faults = read_settings_and_faults()
     policy, of_policy = local.check_policy(settings)
     checks = [
@@ -23,20 +23,18 @@ def diagnose(*, live: bool) -> list[Diagnosis]:
         *mlflow_access.mlflow_access_checks(settings, policy, live=live),
         *local.local_checks(settings),
     ]
-    # The libraries' logs are silent meanwhile: the output is ours, on standard output, and can be JSON.
+    # The libraries mustn't log meanwhile: the report goes to standard output, and can be JSON.
     level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
         diagnoses = run_checks(checks)
     finally:
         logging.disable(level)
-    of_settings = [
-        Diagnosis("settings", DiagnosisState.ERROR, str(fault), "docs/settings.md lists them all.") for fault in faults
-    ]
+    of_settings = [Diagnosis("settings", DiagnosisState.ERROR, str(fault), "See docs/settings.md.") for fault in faults]
     secrets = logs.secret_pattern(settings.secrets)
 
     def plain(text: str) -> str:
-        """Redact secrets once more, in case a sentence contains one."""
+        """Return the text with secrets redacted, in case a sentence contains one."""
         return secrets.sub("…", sanitize_text(text))
 
     return [

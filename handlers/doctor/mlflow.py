@@ -1,4 +1,4 @@
-"""Checks of MLflow: does it answer, its version, its speed, and, with `live`, whether we can write."""
+"""Checks for MLflow: whether it responds, its version, its speed, and, with `live`, whether the bot can write."""
 
 from __future__ import annotations
 
@@ -38,24 +38,24 @@ from handlers.doctor.check import (
     warning,
 )
 
-MAX_ROUNDS = 30  # the system acknowledges the first answers of a connection at once, so the pause shows only later
-MAX_MEASURE_SECONDS = 2.5  # seconds at most
-NEAR_SECONDS = 0.010  # seconds in which a server of the same room answers a knock
-PAUSE_SECONDS = 0.030  # seconds that an answer takes beyond the connection: MLflow's default server pauses for 40 ms
+MAX_ROUNDS = 30  # calls; the system acknowledges a connection's first answers at once, so the pause shows only later
+MAX_MEASURE_SECONDS = 2.5  # time limit for each series of calls
+NEAR_SECONDS = 0.010  # longest time to connect to a server nearby
+PAUSE_SECONDS = 0.030  # a response that takes this much longer than connecting was delayed: MLflow's default is 40 ms
 SLOW_LOGIN_SECONDS = 0.150  # MLflow's basic auth takes 240 ms to check a password
-MAX_MANAGED_MODELS = 20  # models for which we try whether we can manage them
+MAX_MANAGED_MODELS = 20  # models that are checked for the MANAGE permission
 
 
 def mlflow_checks(
     settings: Settings, policy: Policy | None, *, live: bool, now: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> list[DoctorCheck]:
-    """Return the checks of MLflow, or of another registry that the settings name. `now`: our clock."""
+    """Return the checks for MLflow, or for the registry that the settings name. `now` reads the clock."""
     if settings.registry != "mlflow":
-        advice = "docs/registries.md says what the adapter has to do."
+        advice = "docs/registries.md describes what the adapter must do."
         return [DoctorCheck("registry", lambda: [_check_models(settings, "The registry")], advice, timeout=20)]
     turn, variables = Lock(), MlflowVariables(os.environ, settings.home)
     setting = "MLFLOW_REGISTRY_URI" if variables.registry_uri else "MLFLOW_TRACKING_URI"
-    away = f"Look whether MLflow runs there, and at {setting}."
+    away = f"Check that MLflow is running there, and that {setting} is right."
     return [
         DoctorCheck("MLflow", lambda: check_registry(settings, turn, now), away, timeout=20),
         DoctorCheck("MLflow speed", lambda: check_speed(settings, turn), away, timeout=15),
@@ -65,26 +65,28 @@ def mlflow_checks(
 
 @contextmanager
 def open_probe(settings: Settings, lock: Lock) -> Iterator[MlflowProbe]:
-    """Open a probe. For a database, checks run one after another: MLflow has one engine for the process."""
+    """Open a probe. For a database, checks run one after another, because MLflow has one engine per process."""
     variables = MlflowVariables(os.environ, settings.home)
     probe = MlflowProbe(variables.tracking_uri, variables.registry_uri)
     with lock if probe.is_database else nullcontext(), closing(probe):
         yield probe
 
 
-# -- is it there -------------------------------------------------------------------------------------------------------
+# -- availability ------------------------------------------------------------------------------------------------------
 
 
 def check_registry(settings: Settings, lock: Lock, now: Callable[[], datetime]) -> Iterator[Diagnosis]:
-    """Yield whether MLflow answers, its version, its models, and its stages. Raises what its calls raise."""
+    """Yield whether MLflow responds, its version, its number of models, and its stages. Raises what its calls raise."""
     opened = open_registry(settings)
     if unset := opened.unset:
         yield warning("MLflow", str(unset.sentence), str(unset.advice))
     with open_probe(settings, lock) as probe:
         if probe.is_database and not probe.has_tables():
             if not unset or probe.setting == "MLFLOW_REGISTRY_URI":
-                problem = f"MLflow's tables of this version are not in {probe.location}; `registrar run` makes them."
-                advice = f"If there are older ones, back them up first; if it's elsewhere, fix {probe.setting}."
+                problem = (
+                    f"MLflow ({probe.location}) lacks the tables that this version needs. `registrar run` creates them."
+                )
+                advice = f"If it has older tables, back them up first. If it's the wrong database, fix {probe.setting}."
                 yield warning("MLflow", problem, advice)
             return
         date = ""
@@ -97,30 +99,32 @@ def check_registry(settings: Settings, lock: Lock, now: Callable[[], datetime]) 
             at = now()
         where = "The registry" if probe.is_server else f"The registry in {probe.location.removeprefix('its ')}"
         yield _check_models(settings, where)
-    why = "as REGISTRAR_STAGES says" if settings.stages == "tags" else "for this registry has no stages"
-    by_tag = f"Versions move by alias, and their stage is a tag, {why}."
-    yield ok("MLflow", "Versions move by stage and alias." if opened.has_stages else by_tag)
+    why = "REGISTRAR_STAGES is tags" if settings.stages == "tags" else "this registry has no stages"
+    by_tag = f"A promotion sets an alias and a stage tag, because {why}."
+    yield ok("MLflow", "A promotion sets the stage and an alias." if opened.has_stages else by_tag)
     if date:
         yield check_clock("MLflow", date, at)
 
 
 def _check_version(probe: MlflowProbe, response: ProbeResponse) -> Diagnosis:
-    """Return the diagnosis of the answer to /version. Raises RegistryUnreachable and Misconfigured."""
+    """Return the diagnosis of the response to /version. Raises RegistryUnreachable and Misconfigured."""
     location, version = probe.location, response.text.strip()
     if response.status in {401, 407}:
-        advice = "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD; for its basic auth a token does not do."
-        return failure("MLflow", f"MLflow ({location}) does not know us.", advice)
+        advice = "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD. MLflow's basic auth doesn't accept tokens."
+        return failure("MLflow", f"MLflow ({location}) rejected the bot's credentials.", advice)
     if response.status == 403:
         advice = f"Start its server with --allowed-hosts {urlsplit(location).netloc}."
-        return failure("MLflow", f"MLflow ({location}) forbids us to look.", advice)
+        return failure("MLflow", f"MLflow ({location}) denied access.", advice)
     if response.status >= 500 or response.status == 429:
-        raise RegistryUnreachable(f"MLflow ({location}) was reached but cannot answer now (HTTP {response.status}).")
+        raise RegistryUnreachable(f"MLflow ({location}) can't respond right now (HTTP {response.status}).")
     if response.status != 200 or not _VERSION_PATTERN.fullmatch(version):
-        raise Misconfigured(f"What answers at {location} is not an MLflow server.")
+        raise Misconfigured(f"The server at {location} isn't an MLflow server.")
     if version.split(".")[0] != _SUPPORTED_MAJOR:
-        problem = f"MLflow {version} answers at {location}; Registrar is made for MLflow {_SUPPORTED_MAJOR}."
-        return warning("MLflow", problem, "Try a promotion of a model that nobody uses first.")
-    return ok("MLflow", f"MLflow {version} answers at {location}.")
+        problem = (
+            f"MLflow {version} is responding at {location}, but Registrar supports only MLflow {_SUPPORTED_MAJOR}."
+        )
+        return warning("MLflow", problem, "Test a promotion with an unused model first.")
+    return ok("MLflow", f"MLflow {version} is responding at {location}.")
 
 
 _VERSION_PATTERN = re.compile(r"\d+\.\d+[\w.+-]{0,30}")
@@ -132,29 +136,29 @@ def _check_models(settings: Settings, where: str) -> Diagnosis:
     if not number:
         return warning(
             area,
-            "The registry is read, and has no model yet.",
-            "`registrar register RUN_ID MODEL` makes one of a run.",
+            "The registry is readable, but has no models yet.",
+            "To register a run's model: `registrar register RUN_ID MODEL`.",
         )
-    return ok(area, f"{where} is read: {pluralize(number, 'model')}.")
+    return ok(area, f"{where} is readable: {pluralize(number, 'model')}.")
 
 
 def model_names(settings: Settings) -> list[str]:
-    """Return the models, as the bot reads them."""
+    """Return the names of the models, read the way the bot reads them."""
     with closing(open_registry(settings).registry) as registry:
         return [model.name for model in registry.models()]
 
 
 def models_covered_by(policy: Policy | None, names: Iterable[str]) -> list[str]:
-    """Return the models that the policy covers; all of them without a policy."""
+    """Return the models that the policy covers; without a policy, all of them."""
     return [name for name in names if policy is None or policy.pattern_for(name) is not None]
 
 
-# -- how fast ----------------------------------------------------------------------------------------------------------
+# -- speed -------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Latencies:
-    """Seconds: to knock at the server, for an answer to any client, and for one to ours, which is logged in."""
+    """Seconds to connect to the server, to answer an anonymous client, and to answer the bot, which logs in."""
 
     connect: float
     anonymous: float
@@ -162,10 +166,10 @@ class Latencies:
 
 
 def check_speed(settings: Settings, lock: Lock) -> Iterator[Diagnosis]:
-    """Yield how long an answer takes, and a fix if a nearby server takes long."""
+    """Yield how long a response takes, and a fix if a nearby server is slow."""
     with open_probe(settings, lock) as probe:
         if not probe.is_server:
-            raise CheckSkippedError("Not measured: MLflow is asked in its database, and not over HTTP.")
+            raise CheckSkippedError("Not measured: the bot uses MLflow's database directly, not HTTP.")
         yield diagnose_latencies(measure_latencies(probe), can_quick_ack=sys.platform == "linux")
 
 
@@ -181,22 +185,22 @@ def measure_latencies(probe: MlflowProbe) -> Latencies:
             plain = _median_seconds(lambda: client.get(url))
         knock = _connect_seconds(url)
     except (httpx.HTTPError, OSError) as error:
-        raise RegistryUnreachable(f"MLflow ({display_url(url)}) does not answer.") from error
+        raise RegistryUnreachable(f"MLflow ({display_url(url)}) isn't responding.") from error
     return Latencies(knock, plain, _median_seconds(lambda: probe.get("/version")))
 
 
 def require_answer(probe: MlflowProbe) -> None:
-    """Raise CheckSkippedError if MLflow doesn't answer or refuses us: the first check already reports why."""
+    """Raise CheckSkippedError if MLflow isn't responding or rejects the credentials: the first check reports why."""
     try:
         if probe.get("/version").status == 200 and probe.get("/health").status == 200:
             return
     except RegistrarError:
         pass
-    raise CheckSkippedError("Not looked at: MLflow does not answer as it should, see above.")
+    raise CheckSkippedError("Not checked: MLflow isn't responding properly (see above).")
 
 
 def _median_seconds(call: Callable[[], object]) -> float:
-    """Return the median duration in seconds of repeated calls, without the first ones."""
+    """Return the median duration of the last 10 of repeated calls, in seconds."""
     durations: list[float] = []
     end = time.monotonic() + MAX_MEASURE_SECONDS
     while len(durations) < MAX_ROUNDS and time.monotonic() < end:
@@ -207,7 +211,7 @@ def _median_seconds(call: Callable[[], object]) -> float:
 
 
 def _connect_seconds(url: str) -> float:
-    """Return how many seconds a connection takes: the round trip, without the server's work."""
+    """Return the seconds that connecting takes: the round trip, without the server's work."""
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     began = time.perf_counter()
@@ -216,20 +220,20 @@ def _connect_seconds(url: str) -> float:
 
 
 def diagnose_latencies(latencies: Latencies, *, can_quick_ack: bool) -> Diagnosis:
-    """Return the diagnosis of the latencies. `can_quick_ack`: this system can avoid the pause in answers."""
+    """Return the diagnosis of the latencies. `can_quick_ack`: whether this system can avoid the delay."""
     authenticated, connect = f"{latencies.authenticated * 1000:.0f} ms", f"{latencies.connect * 1000:.0f} ms"
     if latencies.connect > NEAR_SECONDS:
         if latencies.authenticated < 0.1:
-            return ok(_SPEED_AREA, f"An answer takes {authenticated}, of which the way there is {connect}.")
+            return ok(_SPEED_AREA, f"A response takes {authenticated}, including {connect} on the network.")
         return warning(
             _SPEED_AREA,
-            f"An answer takes {authenticated}: MLflow is far away ({connect} for the way alone).",
-            "Run Registrar nearer to it.",
+            f"A response takes {authenticated}: MLflow is far away ({connect} on the network).",
+            "Run Registrar closer to MLflow.",
         )
     if latencies.authenticated >= SLOW_LOGIN_SECONDS > latencies.anonymous:
         return warning(
             _SPEED_AREA,
-            f"An answer takes {authenticated}, most of it to look our password up.",
+            f"A response takes {authenticated}, mostly to check the bot's password.",
             "Set auth_cache_ttl_seconds = 60 in the server's basic_auth.ini.",
         )
     if latencies.anonymous - latencies.connect >= PAUSE_SECONDS:
@@ -238,17 +242,17 @@ def diagnose_latencies(latencies: Latencies, *, can_quick_ack: bool) -> Diagnosi
         if can_quick_ack and latencies.authenticated < PAUSE_SECONDS:
             return warning(
                 _SPEED_AREA,
-                f"The server holds each answer back, as MLflow's does with its default "
-                f"of four workers: other clients wait {plain}, we {authenticated}.",
-                f"For the others: {cure}",
+                f"The server delays each response, as MLflow does by default with four workers: "
+                f"other clients wait {plain}, and the bot waits {authenticated}.",
+                f"To speed up other clients, {cure}",
             )
         return warning(
             _SPEED_AREA,
-            f"An answer takes {authenticated}: the server holds each one back, as MLflow's does "
-            "with its default of four workers.",
+            f"A response takes {authenticated}: the server delays each one, as MLflow does by default "
+            "with four workers.",
             cure[:1].upper() + cure[1:],
         )
-    return ok(_SPEED_AREA, f"An answer takes {authenticated}.")
+    return ok(_SPEED_AREA, f"A response takes {authenticated}.")
 
 
 _SPEED_AREA = "MLflow speed"
@@ -257,16 +261,14 @@ _SPEED_AREA = "MLflow speed"
 
 
 def check_rights(settings: Settings, policy: Policy | None, lock: Lock, *, live: bool) -> Iterator[Diagnosis]:
-    """Yield whether we can create, transition, and change things; tried only with `live`, and undone."""
+    """Yield whether the bot can create, transition, and delete models; it tries only with `live`, and cleans up."""
     if not live:
-        raise CheckSkippedError("Not tried: `registrar doctor --live` makes a model, moves it, and deletes it again.")
+        raise CheckSkippedError("Not checked: `registrar doctor --live` creates, moves, and deletes a test model.")
     with open_probe(settings, lock) as probe:
         if probe.uri.startswith(("databricks", "uc:")):
-            raise CheckSkippedError(
-                "Not tried: on Databricks a model needs a catalog and a schema that we do not know."
-            )
+            raise CheckSkippedError("Not checked: on Databricks, a test model would need a catalog and a schema.")
         if probe.is_database and not probe.has_tables():
-            raise CheckSkippedError("Not tried: MLflow's tables are not there yet.")
+            raise CheckSkippedError("Not checked: MLflow's tables don't exist yet.")
         if probe.is_server:
             require_answer(probe)
         yield _check_transition(settings, probe)
@@ -279,33 +281,37 @@ def _check_transition(settings: Settings, probe: MlflowProbe) -> Diagnosis:
     try:
         archives = probe.try_transition(name, has_stages=open_registry(settings).has_stages)
     except CleanupFailed as error:
-        return failure(_RIGHTS_AREA, error_sentence(error), "Delete it in MLflow; give our user MANAGE there.")
+        return failure(
+            _RIGHTS_AREA, error_sentence(error), "Delete it in MLflow, and give the bot's user MANAGE there."
+        )
     except RegistryRefused as error:
-        problem = f"We may not make or move a model. {error_sentence(error)}"
-        return failure(_RIGHTS_AREA, problem, "Let our user create registered models in MLflow.")
+        problem = f"The bot can't create or move a model. {error_sentence(error)}"
+        return failure(_RIGHTS_AREA, problem, "Allow the bot's user to create registered models in MLflow.")
     if not archives:
         return warning(
             _RIGHTS_AREA,
-            "MLflow's server runs on psycopg 3, on which it cannot archive in the same "
-            "step (mlflow#24592): a stage has two holders for a moment when we move.",
+            "MLflow's server uses psycopg 3, so it can't archive in the same step (mlflow#24592). "
+            "During a promotion, a stage briefly has two versions.",
             "Start it with --backend-store-uri postgresql+psycopg2://…",
         )
-    return ok(_RIGHTS_AREA, "We may make, move and delete a model; the one that was made to try it is gone.")
+    return ok(_RIGHTS_AREA, "The bot can create, move, and delete models. The test model was deleted.")
 
 
 def _check_managed_models(settings: Settings, policy: Policy | None, probe: MlflowProbe) -> Iterator[Diagnosis]:
-    """Yield which models that the policy covers we can't manage: with basic auth each has rights of its own."""
+    """Yield the covered models that the bot can't manage: with basic auth, each has its own permissions."""
     covered = models_covered_by(policy, model_names(settings))
     refused = [model for model in covered[:MAX_MANAGED_MODELS] if not probe.can_manage(model)]
     if refused:
         yield failure(
-            _RIGHTS_AREA, f"We can't manage {join_names(refused)}.", "Give our user MANAGE on each of them in MLflow."
+            _RIGHTS_AREA,
+            f"The bot can't manage {join_names(refused)}.",
+            "Give its user MANAGE on each of them in MLflow.",
         )
     elif covered:
         number = min(len(covered), MAX_MANAGED_MODELS)
         yield ok(
             _RIGHTS_AREA,
-            f"We can manage {'the 1 model' if number == 1 else f'{number} models'} that the policy covers.",
+            f"The bot can manage {'the 1 model' if number == 1 else f'{number} models'} that the policy covers.",
         )
 
 

@@ -1,4 +1,4 @@
-"""Who besides Registrar could transition a model in MLflow. This reads only."""
+"""Checks who besides Registrar could transition a model in MLflow. They change nothing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from handlers.doctor.mlflow import model_names, models_covered_by, open_probe, r
 
 _AREA = "MLflow access"
 MAX_PROBED_MODELS = 20  # models for which the probe user's permissions are read
-MAX_NAMED_USERS = 6  # users that are named
+MAX_NAMED_USERS = 6  # users that a diagnosis names
 _MAX_USER_LIST_LENGTH = 20_000_000  # characters of MLflow's list of users
 _HOW_TO = "docs/locking-mlflow.md shows how."
 
@@ -43,12 +43,12 @@ def mlflow_access_checks(settings: Settings, policy: Policy | None, *, live: boo
 
 
 def check_access(settings: Settings, policy: Policy | None, *, live: bool) -> Iterator[Diagnosis]:
-    """Yield who could set an alias: anyone at all, the user of REGISTRAR_PROBE_*, and other users of MLflow."""
+    """Yield who could set an alias: anyone at all, the user in REGISTRAR_PROBE_*, and other MLflow users."""
     if not live:
-        raise CheckSkippedError("Not tried: `registrar doctor --live` asks MLflow who else can move models.")
+        raise CheckSkippedError("Not checked: `registrar doctor --live` asks MLflow who else can move models.")
     with open_probe(settings, Lock()) as probe:
         if not probe.is_server:
-            raise CheckSkippedError("Not tried: MLflow's database is used directly, and has no logins.")
+            raise CheckSkippedError("Not checked: the bot uses MLflow's database directly, which has no logins.")
         require_answer(probe)
         with closing(OtherUserClient(probe.credentials(), Login())) as visitor:
             door = visitor.try_set_alias()
@@ -64,21 +64,23 @@ def _check_without_login(probe: MlflowProbe, access: AliasAccess) -> Diagnosis:
     if access is AliasAccess.ALLOWED:
         return warning(
             _AREA,
-            f"Anyone who reaches MLflow ({probe.location}) can set `@champion` and move versions without a login.",
-            f"Start its server with --app-name basic-auth; {_HOW_TO}",
+            f"Anyone who can reach MLflow ({probe.location}) can set `@champion` and move versions without a login.",
+            f"Start its server with --app-name basic-auth: {_HOW_TO}",
         )
     if access is AliasAccess.UNCLEAR:
         return Diagnosis(
-            _AREA, DiagnosisState.SKIPPED, "Can't tell whether MLflow asks for a login: its answer isn't MLflow's."
+            _AREA,
+            DiagnosisState.SKIPPED,
+            "Can't tell whether MLflow requires a login: something else responded in its place.",
         )
-    return ok(_AREA, "MLflow refuses changes without a login.")
+    return ok(_AREA, "MLflow rejects changes without a login.")
 
 
-# -- the user of REGISTRAR_PROBE_* -------------------------------------------------------------------------------------
+# -- the user in REGISTRAR_PROBE_* -------------------------------------------------------------------------------------
 
 
 def read_probe_login(settings: Settings) -> Login | None:
-    """Return the login of REGISTRAR_PROBE_*; None if it isn't set completely."""
+    """Return the login in REGISTRAR_PROBE_*; None if it isn't set completely."""
     if settings.probe_token:
         return Login(token=settings.probe_token.get_secret_value())
     if settings.probe_username and settings.probe_password:
@@ -92,13 +94,13 @@ def _check_probe_user(settings: Settings, probe: MlflowProbe, covered_models: li
         return Diagnosis(
             _AREA,
             DiagnosisState.SKIPPED,
-            "Not tried as an ordinary user.",
-            "Set REGISTRAR_PROBE_USERNAME and REGISTRAR_PROBE_PASSWORD to a data scientist's user in MLflow.",
+            "Not checked as an ordinary user.",
+            "Set REGISTRAR_PROBE_USERNAME and REGISTRAR_PROBE_PASSWORD to a data scientist's MLflow login.",
         )
     with closing(OtherUserClient(probe.credentials(), login)) as visitor:
         door = visitor.try_set_alias()
         if door is AliasAccess.LOGIN_REQUIRED:
-            return warning(_AREA, "MLflow doesn't accept the login in REGISTRAR_PROBE_*.", "Fix it, or remove it.")
+            return warning(_AREA, "MLflow rejected the credentials in REGISTRAR_PROBE_*.", "Fix them, or remove them.")
         if door is AliasAccess.UNCLEAR:
             return Diagnosis(_AREA, DiagnosisState.SKIPPED, "Can't tell what the user in REGISTRAR_PROBE_* can change.")
         me = mlflow.current_account(visitor.get)
@@ -106,13 +108,13 @@ def _check_probe_user(settings: Settings, probe: MlflowProbe, covered_models: li
             return _can_transition_warning(_user_label(me), "every model")
         if me is None:
             return Diagnosis(
-                _AREA, DiagnosisState.SKIPPED, "MLflow doesn't say what the user in REGISTRAR_PROBE_* can change."
+                _AREA, DiagnosisState.SKIPPED, "MLflow doesn't report what the user in REGISTRAR_PROBE_* can change."
             )
         return _check_grants(visitor, me, covered_models)
 
 
 def _check_grants(client: OtherUserClient, account: Account, covered_models: list[str]) -> Diagnosis:
-    """Return the user's permissions in MLflow: on every model or its versions, and on each of the policy's models."""
+    """Return whether the user can transition models, by its permissions on all models and on each covered one."""
     wide = [mlflow.permission_of(client.get, account.name, kind, ANY) for kind in (MODEL, VERSION)]
     if TRANSITION_PERMISSIONS.intersection(wide):
         return _can_transition_warning(_user_label(account), "every model")
@@ -123,7 +125,9 @@ def _check_grants(client: OtherUserClient, account: Account, covered_models: lis
     if moved := [model for model, permission in levels.items() if permission in TRANSITION_PERMISSIONS]:
         return _can_transition_warning(_user_label(account), join_names(moved))
     if not all([*wide, *levels.values()]):
-        return Diagnosis(_AREA, DiagnosisState.SKIPPED, f"MLflow doesn't say what {_user_label(account)} can change.")
+        return Diagnosis(
+            _AREA, DiagnosisState.SKIPPED, f"MLflow doesn't report what {_user_label(account)} can change."
+        )
     first = "the first " if len(covered_models) > MAX_PROBED_MODELS else ""
     models = f"{first}{pluralize(len(levels), 'model')} that the policy covers"
     return ok(_AREA, f"{_user_label(account)} can't move any model. Checked: {models}.")
@@ -134,14 +138,18 @@ def _user_label(account: Account | None) -> str:
 
 
 def _can_transition_warning(name: str, models: str) -> Diagnosis:
-    return warning(_AREA, f"{name} can move {models} without Registrar.", f"Give them READ in MLflow; {_HOW_TO}")
+    return warning(
+        _AREA,
+        f"{name} can move {models} without Registrar.",
+        f"Give them only the READ permission in MLflow: {_HOW_TO}",
+    )
 
 
 # -- everyone else -----------------------------------------------------------------------------------------------------
 
 
 def _check_other_users(probe: MlflowProbe, covered_models: list[str]) -> Iterator[Diagnosis]:
-    """Yield the other users that can transition a model that the policy covers, as far as MLflow shows us grants."""
+    """Yield the other users that can transition a covered model, as far as MLflow shows their permissions."""
 
     def ask(path: str, params: Mapping[str, str]) -> ProbeResponse:
         return probe.get(path, params, _MAX_USER_LIST_LENGTH)
@@ -149,7 +157,7 @@ def _check_other_users(probe: MlflowProbe, covered_models: list[str]) -> Iterato
     me = mlflow.current_account(ask)
     everyone = mlflow.list_accounts(ask) if me else None
     if me is None or everyone is None:
-        problem = "Can't see who else can move models: MLflow's login isn't basic auth, or it's older than 3.17."
+        problem = "Can't see who else can move models: that needs MLflow 3.17 or later, with basic auth."
         yield Diagnosis(_AREA, DiagnosisState.SKIPPED, problem)
         return
     if not any(account.is_manager for account in everyone if account.name == me.name):
@@ -163,7 +171,7 @@ def _check_other_users(probe: MlflowProbe, covered_models: list[str]) -> Iterato
     default = mlflow.default_permission(ask, everyone)
     if default in TRANSITION_PERMISSIONS:
         problem = f"Every user in MLflow can move every model: default_permission is {default}."
-        yield warning(_AREA, problem, f"Set default_permission = READ in the server's basic_auth.ini; {_HOW_TO}")
+        yield warning(_AREA, problem, f"Set default_permission = READ in the server's basic_auth.ini: {_HOW_TO}")
     else:
         yield from check_users(
             join_names([me.name]), [account for account in everyone if account.name != me.name], covered_models, default
@@ -186,7 +194,7 @@ def check_users(own_name: str, others: list[Account], covered_models: list[str],
         )
         users = pluralize(len(with_access), "user")
         problem = f"Besides {own_name}, {users} can move models without Registrar: {labels}."
-        yield warning(_AREA, problem, f"Give them READ, and register through Registrar; {_HOW_TO}")
+        yield warning(_AREA, problem, f"Give them only the READ permission, and register through Registrar: {_HOW_TO}")
     if admins and with_access:
         yield ok(_AREA, f"MLflow's admins can, too: {admins}.")
     elif not with_access:

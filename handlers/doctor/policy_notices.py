@@ -1,4 +1,4 @@
-"""Notices about a valid policy: what's likely not intended."""
+"""Notices about a valid policy: rules that are probably unintended."""
 
 from __future__ import annotations
 
@@ -9,10 +9,16 @@ UNMEETABLE_RULE = "This rule can't be met: {}."
 
 
 def policy_notices(policy: Policy) -> list[str]:
-    """Return what is right and worth knowing."""
+    """Return the notices, one sentence each."""
     kinds = (
-        ("Only people who aren't approvers can request here: {}.", rules_unmeetable_for_approvers(policy)),
-        ("Events go out unsigned for want of a secret_env: {}.", unsigned_endpoints(policy)),
-        ("This pattern holds for no model, since another one wins wherever it matches: {}.", shadowed_patterns(policy)),
+        (
+            "Approvers can't request promotions here, because they can't approve their own: {}.",
+            rules_unmeetable_for_approvers(policy),
+        ),
+        ("Events are sent unsigned, because secret_env isn't set: {}.", unsigned_endpoints(policy)),
+        (
+            "This pattern never applies, because another one takes precedence for every match: {}.",
+            shadowed_patterns(policy),
+        ),
     )
     return [text.format(subject) for text, subjects in kinds for subject in subjects]

@@ -1,1 +1,1 @@
-"""The HTTP server: Slack’s signed calls, webhooks, health."""
+"""The HTTP server: Slack's signed calls, MLflow's webhooks, and health checks."""

@@ -34,7 +34,7 @@ from handlers.web.readiness import Readiness
 if TYPE_CHECKING:
     from bot.metrics.recorder import PrometheusMetrics
 
-SIGNATURE_MEMORY = 660.0  # seconds for which used signatures are remembered; one is valid for 300 before and after
+SIGNATURE_MEMORY = 660.0  # seconds for which used signatures are remembered; a signature is valid for 300 either way
 
 
 def create_app(
@@ -50,10 +50,10 @@ def create_app(
 ) -> FastAPI:
     """Return the web application.
 
-    `/slack/events` and `/v1/mlflow/webhook` exist if there's a secret to verify them with. `on_model_changed` gets the
-    name of a model that changed according to MLflow; it must not block. `api_services`: what the HTTP API works with;
-    without it there's no API. `readiness` reports the state of our components, `metrics` what's measured. `now`: the
-    time of day.
+    `/slack/events` and `/v1/mlflow/webhook` exist if there's a secret to verify calls with. `on_model_changed` gets the
+    name of a model that changed according to MLflow; it must not block. `api_services` is what the HTTP API depends on;
+    without it, there's no API. `readiness` reports the state of the components, and `metrics` the measurements. `now`
+    returns the seconds since 1970.
     """
     web = FastAPI(title="Registrar", version=version(), docs_url="/docs", redoc_url=None)
     health.mount_health(web, readiness or Readiness([]), metrics)
@@ -80,38 +80,38 @@ def create_app(
 
 
 async def _answer_wrong_method(request: Request, error: Exception) -> Response:
-    """Answer a wrong method with the allowed ones: for two routes with one path, the framework reports one's only."""
+    """List the allowed methods if a call uses another: if two routes share a path, the framework reports only one's."""
     routes = [route for route in request.app.routes if isinstance(route, Route)]
     matching = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
     allowed = ", ".join(sorted({method for route in matching for method in route.methods or ()}))
-    return JSONResponse({"error": f"Here it is {allowed}."}, 405, {"Allow": allowed})
+    return JSONResponse({"error": f"Method not allowed. Use {allowed}."}, 405, {"Allow": allowed})
 
 
 async def _answer_bad_path(request: Request, error: Exception) -> Response:
-    """Answer an invalid path parameter like all other errors; the framework's own answer has another schema."""
+    """Answer an invalid path parameter like all other errors; the framework's own answer has a different schema."""
     assert isinstance(error, RequestValidationError)
     fault = error.errors()[0]
     return JSONResponse({"error": f"{fault['loc'][-1]}: {fault['msg']}."}, 422)
 
 
 async def _end_without_answer(request: Request, error: Exception) -> Response:
-    """A client that hangs up while sending gets no answer, and isn't logged as a fault."""
+    """End the call of a client that hangs up while sending, without logging it as an error."""
     return Response(status_code=400)
 
 
 async def _handle_slack(app: App, guard: _ReplayGuard, request: Request) -> Response:
-    """Verify what Slack sent before anything reads it; then let Bolt handle it off the event loop."""
+    """Verify Slack's signature before anything else reads the body; then let Bolt handle it off the event loop."""
     body = await read_body(request)
     if body is None:
-        return Response("longer than anything that Slack sends", status_code=413)
+        return Response("body too large", status_code=413)
     if not guard.accepts(body, request.headers):
-        return Response("not signed by Slack, too old, or seen before", status_code=401)
+        return Response("Slack signature invalid, expired, or already used", status_code=401)
     try:
         sent = read_bolt_request(request, body)
         answer, start_the_rest = await run_in_threadpool(dispatch_request, app, sent)
     except BadInput as error:  # signed, but not a payload that Slack sends
         return Response(str(error), status_code=400)
-    except Exception as error:  # our fault: the caller gets the id to quote
+    except Exception as error:  # an internal error: the caller gets an ID to report
         return Response(str(explain(error)), status_code=400)
     response = to_starlette_response(answer)
     response.background = BackgroundTask(start_the_rest)
@@ -119,28 +119,28 @@ async def _handle_slack(app: App, guard: _ReplayGuard, request: Request) -> Resp
 
 
 def read_bolt_request(request: Request, body: bytes) -> BoltRequest:
-    """Return Slack's request, parsed by Bolt. Raises BadInput for what Slack doesn't send to apps.
+    """Return Slack's request, parsed by Bolt. Raises BadInput for a body that Slack doesn't send to apps.
 
-    Bolt parses a body before anyone can validate it, and fails on parts of another type. Parsing takes longer than
-    validating, so it's done once.
+    Bolt parses a body before anything can validate it, and fails if a part has the wrong type. Parsing takes longer
+    than validating, so it's done only once.
     """
     if b"payload" in body and not body.startswith((b"{", b"payload=")) and b"&payload=" not in body:
-        # Wherever this word is, Bolt takes it for the name of a field that a command doesn't have.
+        # Bolt mistakes the word "payload" anywhere in the body for a field's name, but a command has no such field.
         body = body.replace(b"payload", b"%70ayload")
     try:
         sent = to_bolt_request(request, body)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):  # not chained: it repeats the body
-        raise BadInput("Slack sends nothing that reads like this.") from None
+        raise BadInput("This isn't a payload that Slack sends.") from None
     validate_payload(sent.body)
     return sent
 
 
 class _ReplayGuard:
-    """Lets a signed body in once."""
+    """Accepts each signed body once."""
 
     def __init__(self, signing_secret: str, now: Callable[[], float]) -> None:
         clock = Clock()
-        clock.now = now  # type: ignore[method-assign]  # it has no other way in
+        clock.now = now  # type: ignore[method-assign]  # there's no other way to set it
         self._verifier = SignatureVerifier(signing_secret, clock)
         self._signatures = RecentKeys(SIGNATURE_MEMORY, now)
 

@@ -1,4 +1,4 @@
-"""For monitoring systems: `/healthz`, `/readyz`, `/metrics`. They need no token, and reveal no secrets."""
+"""Routes for monitoring systems: `/healthz`, `/readyz`, and `/metrics`. They need no token, and reveal no secrets."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ METRICS_MAX_AGE = 1.0  # seconds for which a page of metrics is cached: it reads
 
 
 def mount_health(app: FastAPI, readiness: Readiness, metrics: PrometheusMetrics | None = None) -> None:
-    """Add the routes to a web application; without metrics there's no `/metrics`.
+    """Add the routes to a web application; without `metrics`, there's no `/metrics`.
 
-    Of concurrent calls, one thread checks, and the others wait for its result without blocking a thread.
+    If calls are concurrent, one thread runs the check, and the others wait for its result without blocking a thread.
     """
     check_lock, metrics_lock = asyncio.Semaphore(1), asyncio.Semaphore(1)
 
     @app.get("/healthz")
     def healthz() -> dict[str, str]:
-        """Tell that the process is alive."""
+        """Report that the process is alive."""
         return {"status": "alive"}
 
     @app.get("/readyz", include_in_schema=False)

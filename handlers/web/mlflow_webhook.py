@@ -1,4 +1,4 @@
-"""MLflow's webhooks: a hint that a model changed. Nothing in them is believed but the model's name."""
+"""MLflow's webhooks: a hint that a model changed. Only the model's name in them is used."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from fastapi.responses import PlainTextResponse
 from handlers.api.body import read_body
 from handlers.recent_keys import RecentKeys
 
-MAX_AGE = 300  # seconds; MLflow's own retries come within seconds, with the same time and id
-DELIVERY_MEMORY = 2 * MAX_AGE + 60  # seconds for which a delivery's id is remembered
+MAX_AGE = 300  # seconds; MLflow retries within seconds, with the same timestamp and ID
+DELIVERY_MEMORY = 2 * MAX_AGE + 60  # seconds for which a delivery's ID is remembered
 
 
 def _text_response(description: str) -> dict[str, object]:
@@ -24,10 +24,10 @@ def _text_response(description: str) -> dict[str, object]:
 
 
 _RESPONSES: dict[int | str, dict[str, object]] = {
-    202: {"description": "Taken"},
-    401: _text_response("Not signed with the secret that both know, or too old"),
-    409: _text_response("Delivered before"),
-    413: _text_response("More than 1 MB"),
+    202: {"description": "Accepted"},
+    401: _text_response("The signature is invalid or too old"),
+    409: _text_response("Already delivered"),
+    413: _text_response("The body is over 1 MB"),
 }
 _REQUEST = {
     "parameters": [
@@ -39,7 +39,7 @@ _REQUEST = {
 
 
 def mount_mlflow_webhook(app: FastAPI, secret: str, on_model_changed: Callable[[str], object]) -> None:
-    """Add the route, which admits each of MLflow's deliveries once."""
+    """Add the route, which accepts each of MLflow's deliveries once."""
     deliveries = RecentKeys(DELIVERY_MEMORY, time.time)
 
     @app.post(
@@ -51,17 +51,17 @@ def mount_mlflow_webhook(app: FastAPI, secret: str, on_model_changed: Callable[[
         summary="MLflow's webhook",
     )
     async def mlflow_webhook(request: Request) -> Response:
-        """Take a hint of MLflow's that a model changed."""
+        """Accept a hint from MLflow that a model changed."""
         body, headers = await read_body(request), request.headers
         if body is None:
-            return PlainTextResponse("longer than anything that MLflow sends", status_code=413)
+            return PlainTextResponse("body too large", status_code=413)
         delivery, timestamp = headers.get("x-mlflow-delivery-id", ""), headers.get("x-mlflow-timestamp", "")
         if not _is_signed(secret.encode(), body, delivery, timestamp, headers.get("x-mlflow-signature", "")):
-            return PlainTextResponse("not signed with our secret", status_code=401)
+            return PlainTextResponse("invalid signature", status_code=401)
         if abs(time.time() - int(timestamp)) > MAX_AGE:
-            return PlainTextResponse("too old", status_code=401)
+            return PlainTextResponse("timestamp too old", status_code=401)
         if not deliveries.is_new(delivery):
-            return PlainTextResponse("delivered before", status_code=409)
+            return PlainTextResponse("already delivered", status_code=409)
         if name := _model_name_in(body):
             on_model_changed(name)
         return Response(status_code=202)

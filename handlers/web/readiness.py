@@ -1,4 +1,4 @@
-"""Whether we can be sent work: each part is looked at on a thread of its own, and none is waited for long."""
+"""Reports whether this process is ready for work. Each component is checked on its own thread, with a short timeout."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from bot.services.core.registry_availability import PROBE_MODEL_NAME
 log = logging.getLogger(__name__)
 
 CHECK_TIMEOUT = 1.0  # seconds without an answer after which a component counts as unhealthy
-MAX_AGE = 1.0  # seconds for which a result is cached: probes cause no load
+MAX_AGE = 1.0  # seconds for which a result is cached, so that probes cause no load
 
 
 class NotHealthy(Exception):
-    """A component isn't healthy. Its sentence is public: it names no address, no model, and no person."""
+    """A component isn't healthy. Its sentence is public, so it must not name an address, a model, or a person."""
 
 
 class Component(NamedTuple):
-    """Something that we depend on. `check` returns its state as a sentence, or raises NotHealthy; it can hang."""
+    """A dependency of this process. `check` returns its state as a sentence, or raises NotHealthy; it can hang."""
 
     name: str
     check: Callable[[], str]
 
 
 class ComponentStatus(NamedTuple):
-    """How a part was, and when by the monotonic clock."""
+    """A component's state when it was last checked, in seconds of the monotonic clock."""
 
     is_healthy: bool
     sentence: str
@@ -39,9 +39,9 @@ class ComponentStatus(NamedTuple):
 
 
 class Readiness:
-    """Reports the state of the components. `timeout` and `max_age` are seconds.
+    """Reports the state of the components. `timeout` and `max_age` are in seconds.
 
-    `warnings` returns sentences about what works but needs attention; they don't change the status.
+    `warnings` returns sentences about things that work but need attention; they don't change the status.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Readiness:
 
 
 class _ComponentCheck:
-    """A component, and its latest state. One thread at a time checks it, however long that takes."""
+    """A component and its latest state. Only one thread at a time checks it, however long that takes."""
 
     def __init__(self, component: Component, max_age: float, monotonic: Callable[[], float]) -> None:
         self.component = component
@@ -87,12 +87,12 @@ class _ComponentCheck:
         with self._lock:
             if self._thread or self._is_fresh():
                 return
-            # Not a pool's thread: at exit, the process mustn't wait for one that hangs.
+            # Not a pool's thread: at exit, the process mustn't wait for a check that hangs.
             self._thread = threading.Thread(target=self._run, name=f"ready: {self.component.name}", daemon=True)
             self._thread.start()
 
     def wait(self, timeout: float) -> ComponentStatus:
-        """Return the component's status, at most `timeout` seconds from now."""
+        """Return the component's status within `timeout` seconds."""
         with self._lock:
             # If a check hangs, later calls don't wait for it again.
             thread = None if self._is_fresh() else self._thread
@@ -100,8 +100,8 @@ class _ComponentCheck:
             thread.join(timeout)
         with self._lock:
             if self._thread is None or self._is_fresh():
-                return self._status or ComponentStatus(False, "It was not looked at.", self._monotonic())
-            return self._record(ComponentStatus(False, "It has not answered in time.", self._monotonic()))
+                return self._status or ComponentStatus(False, "Not checked yet.", self._monotonic())
+            return self._record(ComponentStatus(False, "No response in time.", self._monotonic()))
 
     def _is_fresh(self) -> bool:
         return self._status is not None and self._monotonic() - self._status.checked_at < self._max_age
@@ -112,14 +112,14 @@ class _ComponentCheck:
         except NotHealthy as error:
             is_well, says = False, str(error)
         except Exception:
-            log.exception("%s cannot be looked at", self.component.name)
-            is_well, says = False, "It cannot be looked at; the log says why."
+            log.exception("the check for %s raised an error", self.component.name)
+            is_well, says = False, "The check raised an error. See the log."
         with self._lock:
             self._thread = None
             self._record(ComponentStatus(is_well, says, self._monotonic()))
 
     def _record(self, status: ComponentStatus) -> ComponentStatus:
-        """Remember it; the log hears of a change."""
+        """Store the status and return it; log it if it's a change."""
         before = self._status.is_healthy if self._status else True
         if before is not status.is_healthy:
             log.log(
@@ -130,7 +130,7 @@ class _ComponentCheck:
 
 
 def ledger_component(ledger: Ledger) -> Component:
-    """Return the component that is our database."""
+    """Return the component for the ledger's database."""
 
     def look() -> str:
         try:
@@ -138,26 +138,26 @@ def ledger_component(ledger: Ledger) -> Component:
                 reading.audit_head()
                 hold = reading.active_hold()
         except Exception as error:
-            raise NotHealthy("The ledger's database does not answer, so nothing can be decided.") from error
+            raise NotHealthy("The ledger's database isn't responding, so nothing can be recorded.") from error
         if hold:
-            return "It answers. Warning: work from before a restore is held; `registrar db status` says more."
-        return "It answers."
+            return "Responding. Warning: work from before a restore is on hold. See `registrar db status`."
+        return "Responding."
 
     return Component("ledger", look)
 
 
 def registry_component(registry: ModelRegistry) -> Component:
-    """Return the component that is MLflow."""
+    """Return the component for MLflow."""
 
     def look() -> str:
         try:
             registry.model(PROBE_MODEL_NAME)
         except UnknownModel:
-            return "It answers."
-        except RegistryRefused:  # some refuse such a name, others such a caller; `registrar doctor` says which
-            return "It answers, and refuses this question."
+            return "Responding."
+        except RegistryRefused:  # some refuse such a name, others this caller; `registrar doctor` reports which
+            return "Responding, but it rejected the health check's query."
         except Exception as error:
-            raise NotHealthy(f"{product().name} does not answer; what is asked for waits until it does.") from error
-        return "It answers."
+            raise NotHealthy(f"{product().name} isn't responding. Requests wait until it does.") from error
+        return "Responding."
 
     return Component("registry", look)

@@ -1,1 +1,1 @@
-"""Checks of Slack."""
+"""Slack checks."""

@@ -1,4 +1,4 @@
-"""Checks of the channels that the policy names."""
+"""Checks for the channels that the policy names."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from bot.slack.core.client import error_code
 from handlers.doctor.check import CheckSkippedError, Diagnosis, failure, join_names, ok, warning
 from handlers.doctor.slack.workspace import BotIdentity, WorkspaceProbe, call_slack
 
-MAX_PAGES = 15  # of a thousand channels each; Slack allows 20 a minute, and the bot can need some of them
+MAX_PAGES = 15  # of 1,000 channels each; Slack allows 20 calls a minute, and the bot might need some of them
 
 
 def check_channels(workspace: WorkspaceProbe, policy: Policy) -> Iterator[Diagnosis]:
-    """Yield for each channel of the policy whether it exists and we're a member."""
+    """Yield for each channel in the policy whether it exists and the bot is a member."""
     us, named = workspace.require_identity(), _named_channels(policy)
     for channel_id in [channel_id for channel_id in named if not channel_id.startswith("#")]:
         room = _fetch_channel(workspace.client, channel_id)
@@ -31,7 +31,7 @@ def check_channels(workspace: WorkspaceProbe, policy: Policy) -> Iterator[Diagno
 
 
 def _named_channels(policy: Policy) -> dict[str, str]:
-    """Return each channel of the policy, with the first path that names it."""
+    """Return each channel in the policy, with the first path that names it."""
     named = {policy.channel: "channel"}
     for pattern, rules in policy.models.items():
         if rules.channel:
@@ -42,7 +42,7 @@ def _named_channels(policy: Policy) -> dict[str, str]:
 
 
 def _fetch_channel(client: WebClient, channel: str) -> Mapping[str, Any] | None:
-    """Return the channel with this id; None if there's none, or it's private and we aren't a member."""
+    """Return the channel with this ID; None if it doesn't exist, or is private and the bot isn't a member."""
     try:
         room: Mapping[str, Any] = call_slack(client, partial(client.conversations_info, channel=channel))["channel"]
     except SlackApiError as error:
@@ -53,9 +53,9 @@ def _fetch_channel(client: WebClient, channel: str) -> Mapping[str, Any] | None:
 
 
 def _fetch_channels(client: WebClient, names: set[str]) -> dict[str, Mapping[str, Any]]:
-    """Return the public channels, and the private ones that we're a member of, up to the last of these names.
+    """Return public channels and the bot's private ones by name, until all of these names are found.
 
-    They're by name; a former name gives the channel that had it, if only one did and no channel has it now.
+    A former name resolves to the channel that had it, if only one did and no channel has it now.
     """
     channels: dict[str, Mapping[str, Any]] = {}
     former: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
@@ -72,31 +72,35 @@ def _fetch_channels(client: WebClient, names: set[str]) -> dict[str, Mapping[str
             return {name: rooms[0] for name, rooms in former.items() if len(rooms) == 1} | channels
     missing = join_names(sorted(names - set(channels)), 3)
     raise CheckSkippedError(
-        f"Could not look: the first {MAX_PAGES},000 channels don't include {missing}. Use the channel's id in the "
-        "policy: in Slack, its name → About → Copy channel ID."
+        f"Can't check: the first {MAX_PAGES},000 channels don't include {missing}. Use the channel's ID in the "
+        "policy: in Slack, channel name → About → Copy channel ID."
     )
 
 
 def _check_renamed(name: str, policy_path: str, channel: Mapping[str, Any] | None) -> Iterator[Diagnosis]:
     if channel and f"#{channel.get('name')}" != name:
-        problem = f"{name} ({policy_path} of the policy) is now called #{channel.get('name')}."
-        yield warning("Slack channels", problem, f"Use its new name or its id, {channel['id']}, in the policy.")
+        problem = f"{name} ({policy_path} in the policy) is now called #{channel.get('name')}."
+        yield warning("Slack channels", problem, f"Use its new name or its ID, {channel['id']}, in the policy.")
 
 
 def _check_channel(name: str, policy_path: str, channel: Mapping[str, Any] | None, bot: BotIdentity) -> Diagnosis:
-    invite = f"Type in that channel: /invite @{bot.bot}"
+    invite = f"In that channel, type /invite @{bot.bot}"
     if channel is None:
-        problem = f"There is no channel {name} ({policy_path} of the policy), or it is private and we are not in it."
+        problem = (
+            f"Channel {name} ({policy_path} in the policy) doesn't exist, or it's private and the bot isn't in it."
+        )
         return failure(
             "Slack channels",
             problem,
-            f"If it is private: {invite[:1].lower()}{invite[1:]}. Else make it, or mend the name in the policy.",
+            f"If it's private, {invite[:1].lower()}{invite[1:]}. Otherwise, create it or fix its name in the policy.",
         )
     if channel.get("is_archived"):
-        problem = f"{name} ({policy_path} of the policy) is archived."
-        return failure("Slack channels", problem, "Unarchive it in Slack, or name another channel in the policy.")
+        problem = f"{name} ({policy_path} in the policy) is archived."
+        return failure("Slack channels", problem, "Unarchive it in Slack, or use another channel in the policy.")
     if channel.get("is_member"):
-        return ok("Slack channels", f"We are in {name}.")
+        return ok("Slack channels", f"The bot is in {name}.")
     if bot.scopes is not None and "chat:write.public" not in bot.scopes:
-        return failure("Slack channels", f"We are not in {name} and cannot post there.", f"{invite}.")
-    return warning("Slack channels", f"We are not in {name}: cards can be posted there, charts cannot.", f"{invite}.")
+        return failure("Slack channels", f"The bot isn't in {name}, so it can't post there.", f"{invite}.")
+    return warning(
+        "Slack channels", f"The bot isn't in {name}, so it can post cards there, but not charts.", f"{invite}."
+    )

@@ -1,4 +1,4 @@
-"""Slack: the tokens, the scopes, the channels and people that the policy names, our cards, Socket Mode, the clock."""
+"""Checks for Slack: tokens, scopes, the policy's channels and people, cards, Socket Mode, and the clock."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def slack_checks(
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     manifest: Path = MANIFEST,
 ) -> list[DoctorCheck]:
-    """Return the checks of Slack. `now`: our clock. `manifest`: the file with the required scopes."""
+    """Return the checks for Slack. `now` reads the clock. `manifest`: the file with the required scopes."""
     space = open_workspace(settings, now)
-    away = "Look at SLACK_API_URL, and whether this machine reaches the internet (proxy, firewall)."
+    away = "Check SLACK_API_URL, and that this machine can reach the internet (proxy, firewall)."
     return [
         DoctorCheck(
             "Slack token",
             lambda: check_token(settings, space),
-            f"Copy SLACK_BOT_TOKEN again, from {TOKEN_LOCATIONS['SLACK_BOT_TOKEN']}; or mend SLACK_API_URL.",
+            f"Copy SLACK_BOT_TOKEN again from {TOKEN_LOCATIONS['SLACK_BOT_TOKEN']}, or fix SLACK_API_URL.",
         ),
         DoctorCheck("Slack scopes", lambda: check_scopes(require_workspace(space), manifest)),
         DoctorCheck("Slack channels", lambda: check_channels(require_workspace(space), require_policy(policy)), away),
@@ -62,7 +62,7 @@ def slack_checks(
 
 
 def check_largest_card(workspace: WorkspaceProbe) -> Iterator[Diagnosis]:
-    """Yield whether Slack would accept our largest card; nothing is posted."""
+    """Yield whether Slack would accept the bot's largest card; nothing is posted."""
     workspace.require_identity()
     blocks = request_card.request_card(largest_request(), []).blocks
     try:
@@ -72,15 +72,15 @@ def check_largest_card(workspace: WorkspaceProbe) -> Iterator[Diagnosis]:
             raise
         yield failure(
             "Slack cards",
-            f"Slack does not take our largest card ({error_code(error)}).",
-            "That is a fault of ours: tell whoever maintains Registrar.",
+            f"Slack rejects the bot's largest card ({error_code(error)}).",
+            "This is a bug in Registrar. Please report it.",
         )
         return
-    yield ok("Slack cards", "Slack takes our cards, the largest one too.")
+    yield ok("Slack cards", "Slack accepts the bot's largest card.")
 
 
 def largest_request() -> Request:
-    """Return a request that fills its card as far as one can."""
+    """Return a request that fills its card as much as possible."""
     now, text = datetime(2026, 1, 1, tzinfo=UTC), "m<&>" * 60
     figures = {f"{text}{at}": 1 / 3 for at in range(20)}
     gates = tuple(GateResult(name=f"{text}{at}", bound=text, value=text, passed=False, note=text) for at in range(20))

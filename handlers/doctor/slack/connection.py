@@ -1,4 +1,4 @@
-"""Checks of the tokens, their scopes, and the connection over which Slack reaches us."""
+"""Checks for the tokens, their scopes, and the connection over which Slack reaches the bot."""
 
 from __future__ import annotations
 
@@ -22,70 +22,72 @@ from handlers.manifest import required_scopes
 
 
 def check_token(settings: Settings, workspace: WorkspaceProbe | None) -> Iterator[Diagnosis]:
-    """Yield whose token the bot has, or why it can't be used. Raises Misconfigured and SlackUnreachable."""
+    """Yield which bot the token belongs to, or why it can't be used. Raises Misconfigured and SlackUnreachable."""
     if workspace is None:
-        problem = token_problem("SLACK_BOT_TOKEN", settings) or "SLACK_BOT_TOKEN is not set."
+        problem = token_problem("SLACK_BOT_TOKEN", settings) or "SLACK_BOT_TOKEN isn't set."
         yield failure(
             "Slack token",
             problem,
-            f"Your app's page at api.slack.com/apps has it: {TOKEN_LOCATIONS['SLACK_BOT_TOKEN']}.",
+            f"Copy it from your app's page at api.slack.com/apps: {TOKEN_LOCATIONS['SLACK_BOT_TOKEN']}.",
         )
         return
     us = workspace.identity()
-    yield ok("Slack token", f"Slack at {display_url(settings.slack_api_url)} knows us: @{us.bot} in {us.team_name}.")
+    yield ok("Slack token", f"Connected to {display_url(settings.slack_api_url)} as @{us.bot} in {us.team_name}.")
 
 
 def check_scopes(workspace: WorkspaceProbe, manifest: Path) -> Iterator[Diagnosis]:
-    """Yield which scopes of manifest.yml the token lacks, and which it has beyond them."""
+    """Yield which scopes in manifest.yml the token lacks, and which extra ones it has."""
     has = workspace.require_identity().scopes
     try:
         required = required_scopes(manifest)
     except OSError:
-        raise CheckSkippedError("Could not look: manifest.yml is not beside the program.") from None
+        raise CheckSkippedError("Can't check: manifest.yml isn't installed with the program.") from None
     if has is None:
-        raise CheckSkippedError("Could not look: this server does not tell which scopes a token has.")
+        raise CheckSkippedError("Can't check: this server doesn't report a token's scopes.")
     if missing := sorted(required - has):
         problem = f"The bot's token is missing {join_names(missing, 20)}."
         yield failure("Slack scopes", problem, f"{REINSTALL_ADVICE} docs/slack.md says what each scope is for.")
     else:
         has_all = (
-            f"The bot's token has all {len(required)} scopes in manifest.yml. Slack doesn't say which events it gets."
+            f"The bot's token has all {len(required)} scopes in manifest.yml. Slack doesn't report the app's events."
         )
         yield ok("Slack scopes", has_all)
     if unneeded := sorted(has - required):
         yield warning(
             "Slack scopes",
-            f"It may do more than we need: {join_names(unneeded, 20)}.",
-            "Take them away at OAuth & Permissions, unless something else uses this app.",
+            f"The bot's token has scopes that Registrar doesn't need: {join_names(unneeded, 20)}.",
+            "Remove them under OAuth & Permissions, unless something else uses this app.",
         )
 
 
 def check_connection(settings: Settings, *, live: bool) -> Iterator[Diagnosis]:
-    """Yield how Slack reaches us: Socket Mode (with `live`, opened and closed), signed HTTP, or neither."""
+    """Yield how Slack reaches the bot: Socket Mode (with `live`, opened and closed), signed HTTP, or neither."""
     if settings.slack_app_token is None and settings.slack_signing_secret is None:
         yield failure(
             "Slack connection",
-            "Slack cannot reach us: neither SLACK_APP_TOKEN nor SLACK_SIGNING_SECRET is set.",
+            "Slack can't reach the bot: neither SLACK_APP_TOKEN nor SLACK_SIGNING_SECRET is set.",
             f"For Socket Mode: {TOKEN_LOCATIONS['SLACK_APP_TOKEN']}. For HTTP: Basic "
             "Information → App Credentials → Signing Secret.",
         )
     if settings.slack_signing_secret is not None:
         yield ok(
             "Slack connection",
-            "Slack can reach us over signed HTTP at /slack/events, where that is the request URL of the app.",
+            "Slack can reach the bot over signed HTTP, if the app's request URL ends in /slack/events.",
         )
     if settings.slack_app_token is None:
         return
     if kind := token_problem("SLACK_APP_TOKEN", settings):
-        yield failure("Slack connection", kind, f"Your app's page has it: {TOKEN_LOCATIONS['SLACK_APP_TOKEN']}.")
+        yield failure("Slack connection", kind, f"Copy it from your app's page: {TOKEN_LOCATIONS['SLACK_APP_TOKEN']}.")
     elif not live:
-        raise CheckSkippedError("Not tried: `registrar doctor --live` opens a Socket Mode connection and closes it.")
+        raise CheckSkippedError(
+            "Not checked. To test it, run `registrar doctor --live`, which opens and closes a Socket Mode connection."
+        )
     else:
         yield _check_socket_mode(settings, settings.slack_app_token.get_secret_value())
 
 
 def _check_socket_mode(settings: Settings, app_token: str) -> Diagnosis:
-    """Open a connection, wait for Slack's hello, and close it at once: events that it received would be lost."""
+    """Open a connection, wait for Slack's hello, and close it right away: it would lose the events that it received."""
     client = WebClient(base_url=settings.slack_api_url, timeout=CALL_TIMEOUT, retry_handlers=[])
     mend = f"Copy SLACK_APP_TOKEN again: {TOKEN_LOCATIONS['SLACK_APP_TOKEN']}."
     try:
@@ -93,8 +95,8 @@ def _check_socket_mode(settings: Settings, app_token: str) -> Diagnosis:
     except SlackApiError as error:
         return failure(
             "Slack connection",
-            f"Slack opens no Socket Mode connection ({error_code(error)}).",
-            "Turn Socket Mode on in the app's settings, and give the token connections:write.",
+            f"Slack rejected a Socket Mode connection ({error_code(error)}).",
+            "Turn on Socket Mode in the app's settings, and give the token connections:write.",
         )
     except Misconfigured as error:
         return failure("Slack connection", str(error.sentence), mend)
@@ -103,23 +105,23 @@ def _check_socket_mode(settings: Settings, app_token: str) -> Diagnosis:
         with connect(url, open_timeout=CALL_TIMEOUT, close_timeout=1) as socket:
             hello = json.loads(socket.recv(timeout=CALL_TIMEOUT))
     except (OSError, TimeoutError, WebSocketException, ValueError) as error:
-        problem = f"Slack gave us an address for Socket Mode, and nothing answers there ({type(error).__name__})."
+        problem = f"Slack's Socket Mode address isn't responding ({type(error).__name__})."
         raise SlackUnreachable(problem) from error
     if hello.get("type") != "hello":
         return failure(
             "Slack connection",
-            f"Slack ended the Socket Mode connection ({hello.get('reason')}).",
-            "Ten are allowed: look where else this app runs.",
+            f"Slack closed the Socket Mode connection ({hello.get('reason')}).",
+            "Slack allows 10 connections: check where else this app is running.",
         )
     return _socket_mode_diagnosis(int(hello.get("num_connections", 1)) - 1, time.monotonic() - began)
 
 
 def _socket_mode_diagnosis(other_connections: int, seconds: float) -> Diagnosis:
     if other_connections <= 0:
-        return ok("Slack connection", f"Socket Mode opens, in {seconds:.1f} s. No bot is connected now.")
+        return ok("Slack connection", f"Socket Mode connects in {seconds:.1f} s. No bot is connected right now.")
     number = "1 other is" if other_connections == 1 else f"{other_connections} others are"
     return ok(
         "Slack connection",
-        f"Socket Mode opens, in {seconds:.1f} s. {number} connected: your bot, it "
-        "is to be hoped, for each click goes to any one of them.",
+        f"Socket Mode connects in {seconds:.1f} s. {number} connected. Make sure they all "
+        "belong to your bot, because Slack sends each click to only one of them.",
     )

@@ -1,4 +1,4 @@
-"""Checks of the people and user groups that the policy names."""
+"""Checks for the people and user groups that the policy names."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from handlers.doctor.local import UNMEETABLE_ADVICE
 from handlers.doctor.policy_notices import UNMEETABLE_RULE
 from handlers.doctor.slack.workspace import WorkspaceProbe, call_slack
 
-MAX_PEOPLE = 40  # Slack allows about a hundred calls of users.info a minute, and others call it too
+MAX_PEOPLE = 40  # Slack allows about 100 calls to users.info a minute, and the bot needs some, too
 
 
 def check_people(workspace: WorkspaceProbe, policy: Policy) -> Iterator[Diagnosis]:
-    """Yield the people of the policy who can't do anything, or that all can."""
+    """Yield the people in the policy who can't act, or that everyone can."""
     workspace.require_identity()
     ids = sorted(policy.all_slack_ids() - policy.user_groups())
     bad = [diagnosis for user_id in ids[:MAX_PEOPLE] if (diagnosis := _check_person(workspace, policy, user_id))]
     yield from bad
     if not ids:
-        raise CheckSkippedError("The policy names nobody by id.")
+        raise CheckSkippedError("The policy doesn't list any people by ID.")
     checked = min(len(ids), MAX_PEOPLE)
     number = "The 1 person" if checked == 1 else f"All {checked} people"
     if not bad:
-        yield ok("Slack people", f"{number} whom the policy names can act.")
+        yield ok("Slack people", f"{number} in the policy can act.")
     if len(ids) > MAX_PEOPLE:
-        raise CheckSkippedError(f"Not looked at: {len(ids) - MAX_PEOPLE} more people, for Slack bounds how many.")
+        raise CheckSkippedError(f"Not checked: {len(ids) - MAX_PEOPLE} more people, because of Slack's rate limit.")
 
 
 def _check_person(workspace: WorkspaceProbe, policy: Policy, user_id: str) -> Diagnosis | None:
@@ -47,36 +47,36 @@ def _check_person(workspace: WorkspaceProbe, policy: Policy, user_id: str) -> Di
             raise
         return failure(
             "Slack people",
-            f"Slack knows nobody with the id {user_id} ({places}).",
-            "Copy it again in Slack: their profile → ⋮ → Copy member ID.",
+            f"Slack has no user {user_id} ({places}).",
+            "Copy the ID again in Slack: profile → ⋮ → Copy member ID.",
         )
-    label = f"{user_id}, {user.get('real_name') or user.get('name') or 'without a name'} ({places})"
+    label = f"{user_id}, {user.get('real_name') or user.get('name') or 'no name'} ({places})"
     home = workspace.require_identity().team
     faults = [
         (user.get("deleted"), "is deactivated"),
-        (user.get("is_bot") or user_id == "USLACKBOT", "is a bot, and bots never decide"),
-        (user.get("is_restricted") or user.get("is_ultra_restricted"), "is a guest, and guests never decide"),
-        (not belongs_to(home, Person(home, user_id), user), "belongs to another workspace, so can't decide"),
+        (user.get("is_bot") or user_id == "USLACKBOT", "is a bot, so it can't decide"),
+        (user.get("is_restricted") or user.get("is_ultra_restricted"), "is a guest, so they can't decide"),
+        (not belongs_to(home, Person(home, user_id), user), "belongs to another workspace, so they can't decide"),
     ]
     fault = next((sentence for is_so, sentence in faults if is_so), None)
-    return failure("Slack people", f"{label} {fault}.", "Take the id out of the policy.") if fault else None
+    return failure("Slack people", f"{label} {fault}.", "Remove the ID from the policy.") if fault else None
 
 
 def _policy_places(policy: Policy, slack_id: str) -> str:
-    """Return where the policy names an id: its roles, else its operators, else a rule."""
+    """Return where the policy lists an ID: its roles and operators, or else a rule."""
     roles = [f"roles.{role}" for role, ids in policy.roles.items() if slack_id in ids]
     roles += [f"operators.{name}" for name, user in policy.operators.items() if user == slack_id]
-    return join_names(roles, 3) or "named in a rule of the policy"
+    return join_names(roles, 3) or "in a policy rule"
 
 
 def check_groups(workspace: WorkspaceProbe, policy: Policy) -> Iterator[Diagnosis]:
-    """Yield for each user group of the policy whether it exists and has members.
+    """Yield for each user group in the policy whether it exists and has members.
 
-    Then the rules that can't be met by the groups' members, which the file doesn't show.
+    Then yield the rules that the groups' members can't meet, which the file alone doesn't show.
     """
     us = workspace.require_identity()
     if not policy.user_groups():
-        raise CheckSkippedError("The policy names no user group.")
+        raise CheckSkippedError("The policy doesn't list any user groups.")
     try:
         groups = call_slack(workspace.client, partial(workspace.client.usergroups_list, include_users=True))[
             "usergroups"
@@ -85,9 +85,9 @@ def check_groups(workspace: WorkspaceProbe, policy: Policy) -> Iterator[Diagnosi
         if error_code(error) not in {"plan_upgrade_required", "paid_teams_only"}:
             raise
         problem = (
-            f"This workspace's plan has no user groups, so nobody is in {join_names(sorted(policy.user_groups()), 3)}."
+            f"This workspace's plan has no user groups, so no one is in {join_names(sorted(policy.user_groups()), 3)}."
         )
-        yield failure("Slack groups", problem, "List people by their ids in the policy.")
+        yield failure("Slack groups", problem, "List people by their IDs in the policy instead.")
         return
     groups_by_id = {group["id"]: group for group in groups}
     for group_id in sorted(policy.user_groups()):
@@ -105,14 +105,14 @@ def _check_group(
     if group is None:
         return failure(
             "Slack groups",
-            f"Slack knows no user group {group_id} ({places}).",
-            "Copy its id again in Slack: People → User groups → the group → ⋮ → Copy group ID.",
+            f"Slack has no user group {group_id} ({places}).",
+            "Copy its ID again in Slack: People → User groups → the group → ⋮ → Copy group ID.",
         )
     users = group.get("users")
     if users is None:  # this server leaves them out
         answer = call_slack(workspace.client, partial(workspace.client.usergroups_users_list, usergroup=group_id))
         users = answer["users"]
     if not users:
-        problem = f"Nobody is in the user group {group_id} ({places})."
-        return failure("Slack groups", problem, "Put people into it in Slack, or name others in the policy.")
+        problem = f"The user group {group_id} ({places}) is empty."
+        return failure("Slack groups", problem, "Add people to it in Slack, or list others in the policy.")
     return ok("Slack groups", f"The user group {group_id} ({places}) has {pluralize(len(users), 'member')}.")

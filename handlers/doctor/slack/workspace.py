@@ -23,7 +23,7 @@ SLACK_API_URL = "https://slack.com/api/"
 CALL_TIMEOUT = 4  # timeout of a call in seconds
 
 
-# Slack's errors for a token that it refuses, https://docs.slack.dev/reference/methods/auth.test.
+# Slack's errors for a token that it rejects, https://docs.slack.dev/reference/methods/auth.test.
 INVALID_TOKEN_ERRORS = {
     "invalid_auth",
     "not_authed",
@@ -42,8 +42,8 @@ TOKEN_LOCATIONS = {
 TOKEN_KINDS = {
     "xoxb-": "a bot token",
     "xapp-": "an app-level token",
-    "xoxp-": "a user's token",
-    "xoxe": "a token that expires",
+    "xoxp-": "a user token",
+    "xoxe": "an expiring token",
 }
 
 
@@ -56,7 +56,7 @@ class BotIdentity:
     bot: str
     scopes: frozenset[str] | None
     date: str
-    answered_at: datetime  # when that answer came, by our clock
+    answered_at: datetime  # when that answer arrived, by this machine's clock
 
 
 class WorkspaceProbe:
@@ -69,7 +69,7 @@ class WorkspaceProbe:
         self._identity: BotIdentity | Exception | None = None
 
     def identity(self) -> BotIdentity:
-        """Return who we are. Raises Misconfigured and SlackUnreachable."""
+        """Return the bot's identity. Raises Misconfigured and SlackUnreachable."""
         with self._lock:
             if self._identity is None:
                 try:
@@ -81,17 +81,17 @@ class WorkspaceProbe:
         return self._identity
 
     def require_identity(self) -> BotIdentity:
-        """Return who we are. Raises CheckSkippedError if that's unknown, for checks that depend on it."""
+        """Return the bot's identity. Raises CheckSkippedError if it's unknown, for checks that depend on it."""
         try:
             return self.identity()
         except Exception:  # the check of the token reports it
-            raise CheckSkippedError("Not looked at: that needs a token that Slack takes.") from None
+            raise CheckSkippedError("Not checked: this needs a token that Slack accepts.") from None
 
     def _fetch_identity(self) -> BotIdentity:
         answer = call_slack(self.client, self.client.auth_test)
         headers = {str(name).lower(): value for name, value in answer.headers.items()}
         if not isinstance(answer.data, dict) or not answer.data.get("team_id"):
-            raise Misconfigured(f"What answers at {display_url(self.client.base_url)} is no Slack.")
+            raise Misconfigured(f"The server at {display_url(self.client.base_url)} isn't Slack.")
         return BotIdentity(
             team=str(answer["team_id"]),
             team_name=str(answer.get("team") or answer["team_id"]),
@@ -103,9 +103,9 @@ class WorkspaceProbe:
 
 
 def call_slack(client: WebClient, call: Callable[[], Any]) -> Any:
-    """Return Slack's answer. Raises CheckSkippedError for what this server doesn't have or refuses to say.
+    """Return Slack's answer. Raises CheckSkippedError if this server lacks the method or can't run it now.
 
-    Raises Misconfigured for a refused token, SlackUnreachable, and SlackApiError for everything else.
+    Raises Misconfigured for a rejected token, SlackUnreachable, and SlackApiError for everything else.
     """
     address = display_url(client.base_url)
     try:
@@ -113,20 +113,20 @@ def call_slack(client: WebClient, call: Callable[[], Any]) -> Any:
     except SlackApiError as error:
         name, status = error_code(error), getattr(error.response, "status_code", 200)
         if name == "unknown_method":
-            raise CheckSkippedError("Could not look: this server does not have that method.") from error
+            raise CheckSkippedError("Can't check: this server doesn't have that method.") from error
         if name == "missing_scope":
-            raise CheckSkippedError("Could not look: the token lacks the scope for it, see scopes.") from error
+            raise CheckSkippedError("Can't check: the token lacks the scope for it (see Slack scopes).") from error
         if status == 429 or name in {"ratelimited", "rate_limited"}:
-            raise CheckSkippedError("Could not look: Slack is asked too often now; try again in a minute.") from error
+            raise CheckSkippedError("Can't check: Slack's rate limit is reached. Try again in a minute.") from error
         if status >= 500 or name in {"internal_error", "fatal_error", "service_unavailable"}:
-            raise SlackUnreachable(f"Slack has trouble of its own ({name or status}).") from error
+            raise SlackUnreachable(f"Slack is having problems ({name or status}).") from error
         if not name:
-            raise Misconfigured(f"What answers at {address} is no Slack.") from error
+            raise Misconfigured(f"The server at {address} isn't Slack.") from error
         if name in INVALID_TOKEN_ERRORS:
-            raise Misconfigured(f"Slack does not take the token ({name}).") from error
+            raise Misconfigured(f"Slack rejected the token ({name}).") from error
         raise
     except CONNECTION_ERRORS as error:
-        raise SlackUnreachable(f"Slack does not answer at {address}.") from error
+        raise SlackUnreachable(f"Slack isn't responding at {address}.") from error
 
 
 def open_workspace(settings: Settings, now: Callable[[], datetime]) -> WorkspaceProbe | None:
@@ -140,28 +140,24 @@ def open_workspace(settings: Settings, now: Callable[[], datetime]) -> Workspace
 
 def require_workspace(workspace: WorkspaceProbe | None) -> WorkspaceProbe:
     if workspace is None:
-        raise CheckSkippedError("Not looked at: that needs the bot's token.")
+        raise CheckSkippedError("Not checked: this needs the bot's token.")
     workspace.require_identity()
     return workspace
 
 
 def require_policy(policy: Policy | None) -> Policy:
     if policy is None:
-        raise CheckSkippedError("Not looked at: the policy says which, and cannot be used.")
+        raise CheckSkippedError("Not checked: this needs a valid policy.")
     return policy
 
 
 def token_problem(name: str, settings: Settings) -> str:
-    """Return what's wrong with a token's format; servers other than Slack's may have different ones."""
+    """Return what's wrong with a token's format; servers other than Slack can have other formats."""
     secret = settings.slack_bot_token if name == "SLACK_BOT_TOKEN" else settings.slack_app_token
     text, prefix = secret.get_secret_value() if secret else "", "xoxb-" if name == "SLACK_BOT_TOKEN" else "xapp-"
     if not text or text.startswith(prefix):
         return ""
     kind = next((kind for start, kind in TOKEN_KINDS.items() if text.startswith(start)), "")
     if kind:
-        return f"{name} holds {kind}, and not {TOKEN_KINDS[prefix]} ({prefix}…)."
-    return (
-        f"{name} holds no token of Slack's: it has to begin with {prefix}"
-        if settings.slack_api_url == SLACK_API_URL
-        else ""
-    )
+        return f"{name} is {kind}, not {TOKEN_KINDS[prefix]} ({prefix}…)."
+    return f"{name} isn't a Slack token: it must start with {prefix}" if settings.slack_api_url == SLACK_API_URL else ""

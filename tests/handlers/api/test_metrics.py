@@ -1,4 +1,4 @@
-"""What programs push over HTTP: who may, what is taken, and that nothing is taken twice or by halves."""
+"""Readings pushed over HTTP: permissions, validation, and that nothing is stored twice or partly."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from tests.support.app.metrics_api import CLIENTS, NOW, MetricsApi, policy, read
 from tests.support.paths import ROOT
 
 
-class TestTaking:
-    def test_readings_are_taken_and_counted(self, either: MetricsApi) -> None:
+class TestAccepting:
+    def test_readings_are_stored_and_counted(self, either: MetricsApi) -> None:
         answer = either.push(reading(), reading(at="2026-05-04T13:58:30.25+02:00", version=..., value=1))
         assert (answer.status_code, answer.json()) == (202, {"accepted": 2, "duplicates": 0})
         assert [(one.version, one.at, one.value, one.received_at, one.client) for one in either.kept()] == [
@@ -35,13 +35,13 @@ class TestTaking:
             (7, datetime(2026, 5, 4, 11, 59, tzinfo=UTC), 0.91, NOW, "ci"),
         ]
 
-    def test_the_same_again_is_a_duplicate_and_the_first_value_stays(self, either: MetricsApi) -> None:
+    def test_a_repeated_reading_is_a_duplicate_and_the_first_value_stays(self, either: MetricsApi) -> None:
         either.push()
         answer = either.push(reading(value=0.5), reading(at="2026-05-04T11:00:00Z"))
         assert answer.json() == {"accepted": 1, "duplicates": 1}
         assert sorted(one.value for one in either.kept()) == [0.91, 0.91]
 
-    def test_a_thousand_at_once(self, api: MetricsApi) -> None:
+    def test_a_thousand_readings_are_accepted(self, api: MetricsApi) -> None:
         many = [reading(at=f"2026-05-04T11:{at // 60:02}:{at % 60:02}Z") for at in range(1000)]
         assert api.push(*many).json() == {"accepted": 1000, "duplicates": 0}
 
@@ -50,27 +50,27 @@ class TestTaking:
         [(12, 340), (0, 0), (1.5, 1.5), (0.91, None), (0.91, ...)],
         ids=["a count", "nothing counted", "not whole", "null", "left out"],
     )
-    def test_a_count_is_kept_as_it_was_pushed(self, either: MetricsApi, value: float, of: Any) -> None:
+    def test_a_count_is_stored_as_pushed(self, either: MetricsApi, value: float, of: Any) -> None:
         assert either.push(reading(value=value, of=of)).status_code == 202
         total = of if isinstance(of, int | float) else None
         assert [(one.value, one.total) for one in either.kept()] == [(value, total)]
 
     @pytest.mark.parametrize("version", [7, "7", "v7", "V007"])
-    def test_a_version_may_be_a_number_or_a_text(self, api: MetricsApi, version: int | str) -> None:
+    def test_a_version_can_be_a_number_or_a_string(self, api: MetricsApi, version: int | str) -> None:
         api.push(reading(version=version))
         assert [one.version for one in api.kept()] == [7]
 
-    def test_a_model_that_nobody_knows_is_taken(self, api: MetricsApi) -> None:
+    def test_an_unknown_model_is_accepted(self, api: MetricsApi) -> None:
         assert api.push(reading(model="churn of tomorrow")).status_code == 202
 
-    def test_the_source_push_need_not_be_named(self, api: MetricsApi) -> None:
+    def test_the_source_push_needs_no_definition(self, api: MetricsApi) -> None:
         assert api.push(source="push").status_code == 202
 
-    def test_a_day_ahead_of_its_time_in_another_zone_is_none(self, api: MetricsApi) -> None:
+    def test_a_later_date_in_another_time_zone_is_not_in_the_future(self, api: MetricsApi) -> None:
         assert api.push(reading(at="2026-05-05T01:30:00+13:30")).status_code == 202
 
     @pytest.mark.parametrize("kind", ["application/json", "application/JSON; charset=utf-8"])
-    def test_json_by_its_name(self, api: MetricsApi, kind: str) -> None:
+    def test_json_content_types_are_accepted(self, api: MetricsApi, kind: str) -> None:
         assert api.push(Content_Type=kind).status_code == 202
 
 
@@ -78,79 +78,79 @@ class TestCallers:
     @pytest.mark.parametrize(
         ("token", "why"),
         [
-            (None, "Send Authorization: Bearer … with the token of a client."),
-            ("", "This token is that of no client."),
-            ("t0ken-of-c", "This token is that of no client."),
-            ("t0ken-of-ci2", "This token is that of no client."),
-            ("é", "This token is that of no client."),
+            (None, "Missing client token. Send it as Authorization: Bearer …."),
+            ("", "This token doesn't belong to a client in the policy."),
+            ("t0ken-of-c", "This token doesn't belong to a client in the policy."),
+            ("t0ken-of-ci2", "This token doesn't belong to a client in the policy."),
+            ("é", "This token doesn't belong to a client in the policy."),
         ],
     )
-    def test_whoever_has_no_token_is_refused(self, api: MetricsApi, token: str | None, why: str) -> None:
+    def test_a_call_without_a_valid_token_is_refused(self, api: MetricsApi, token: str | None, why: str) -> None:
         answer = api.push(token=token)
         assert refused(answer) == (401, why)
         assert answer.headers["www-authenticate"] == "Bearer"
         assert api.kept() == []
 
     @pytest.mark.parametrize("header", ["t0ken-of-ci", "Basic t0ken-of-ci", "Bearert0ken-of-ci", "Token t0ken-of-ci"])
-    def test_another_scheme_is_none(self, api: MetricsApi, header: str) -> None:
+    def test_another_scheme_is_refused(self, api: MetricsApi, header: str) -> None:
         assert api.push(token=None, Authorization=header).status_code == 401
 
     @pytest.mark.parametrize("header", ["bearer t0ken-of-ci", "BEARER   t0ken-of-ci "])
-    def test_the_scheme_may_be_written_in_any_way(self, api: MetricsApi, header: str) -> None:
+    def test_the_scheme_is_case_insensitive(self, api: MetricsApi, header: str) -> None:
         assert api.push(token=None, Authorization=header).status_code == 202
 
-    def test_without_clients_the_policy_s_lack_is_named(self, api: MetricsApi) -> None:
+    def test_a_policy_without_clients_is_reported(self, api: MetricsApi) -> None:
         api.policy = policy({})
         assert refused(api.push()) == (
             401,
-            "The policy names no clients; add one under clients, with a token and may: [push].",
+            "The policy has no clients. Add one under clients, with a token and may: [push].",
         )
 
-    def test_an_edited_policy_holds_at_once(self, api: MetricsApi) -> None:
+    def test_an_edited_policy_applies_immediately(self, api: MetricsApi) -> None:
         assert api.push().status_code == 202
         api.policy = policy({name: one for name, one in CLIENTS.items() if name != "ci"})
         assert api.push().status_code == 401
 
-    def test_a_client_that_may_not_push(self, api: MetricsApi) -> None:
+    def test_a_client_without_the_right_to_push_is_refused(self, api: MetricsApi) -> None:
         assert refused(api.push(token="t0ken-of-reader")) == (
             403,
-            "The policy does not let “reader” push; it needs may: [push].",
+            "The policy doesn't let “reader” push. Add may: [push] to the client.",
         )
 
-    def test_one_model_that_is_not_its_own_refuses_all(self, api: MetricsApi) -> None:
+    def test_one_forbidden_model_refuses_all_readings(self, api: MetricsApi) -> None:
         answer = api.push(reading(), reading(model="fraud"))
-        assert refused(answer) == (403, "The policy does not let “ci” push readings of “fraud”.")
+        assert refused(answer) == (403, "The policy doesn't let “ci” push readings for “fraud”.")
         assert api.kept() == []
         assert api.push(reading(model="fraud"), token="t0ken-of-scorer").status_code == 202
 
-    def test_a_token_from_a_file(self, api: MetricsApi, tmp_path: Path) -> None:
+    def test_a_token_can_come_from_a_file(self, api: MetricsApi, tmp_path: Path) -> None:
         (tmp_path / "token").write_text("from-a-file\n", encoding="utf-8")
         api.policy = policy({"filed": {"token_file": str(tmp_path / "token"), "may": ["push"]}})
         assert api.push(token="from-a-file").status_code == 202
         (tmp_path / "token").write_bytes(b"\xff")
         assert api.push(token="from-a-file").status_code == 401
 
-    def test_a_token_that_two_clients_have_proves_nobody(self, api: MetricsApi) -> None:
+    def test_a_token_shared_by_two_clients_is_refused(self, api: MetricsApi) -> None:
         api.policy = policy({name: {"token_env": "TWIN", "may": ["push"]} for name in ("a", "b")})
-        assert refused(api.push(token="twin")) == (401, "Several clients have this token; give each its own.")
+        assert refused(api.push(token="twin")) == (401, "Several clients share this token. Give each client its own.")
 
-    def test_no_answer_tells_a_token(self, api: MetricsApi) -> None:
+    def test_no_response_contains_a_token(self, api: MetricsApi) -> None:
         for answer in (api.push(token="wrong"), api.push(signed="wrong"), api.push(token="t0ken-of-reader")):
             assert "t0ken" not in answer.text + str(answer.headers)
 
 
 class TestSignatures:
-    def test_beside_a_token_it_has_to_hold(self, api: MetricsApi) -> None:
+    def test_a_signature_with_a_token_must_be_valid(self, api: MetricsApi) -> None:
         assert api.push(signed="t0ken-of-ci").status_code == 202
-        assert refused(api.push(signed="t0ken-of-scorer")) == (401, "The signature does not hold.")
+        assert refused(api.push(signed="t0ken-of-scorer")) == (401, "The signature isn't valid.")
 
-    def test_alone_it_proves_whose_token_it_holds_with(self, api: MetricsApi) -> None:
+    def test_a_signature_alone_identifies_the_client(self, api: MetricsApi) -> None:
         assert api.push(token=None, signed="t0ken-of-scorer").status_code == 202
         assert [one.client for one in api.kept()] == ["scorer"]
-        assert refused(api.push(token=None, signed="another")) == (401, "The signature does not hold.")
+        assert refused(api.push(token=None, signed="another")) == (401, "The signature isn't valid.")
 
     @pytest.mark.parametrize(("age", "status"), [(0, 202), (300, 202), (-300, 202), (301, 401), (-301, 401)])
-    def test_it_is_good_for_five_minutes(self, api: MetricsApi, age: float, status: int) -> None:
+    def test_a_signature_is_valid_for_five_minutes(self, api: MetricsApi, age: float, status: int) -> None:
         assert api.push(signed="t0ken-of-ci", at=NOW.timestamp() - age).status_code == status
 
     @pytest.mark.parametrize(
@@ -165,13 +165,15 @@ class TestSignatures:
             {"X_Registrar_Timestamp": "", "X_Registrar_Signature": ""},
         ],
     )
-    def test_half_a_signature_is_refused_also_beside_a_token(self, api: MetricsApi, headers: dict[str, Any]) -> None:
+    def test_an_incomplete_signature_is_refused_even_with_a_token(
+        self, api: MetricsApi, headers: dict[str, Any]
+    ) -> None:
         assert refused(api.push(**headers)) == (
             401,
-            "A signature takes X-Registrar-Timestamp, in seconds, and X-Registrar-Signature: v1=….",
+            "A signed call needs two headers: X-Registrar-Timestamp, in Unix seconds, and X-Registrar-Signature: v1=….",
         )
 
-    def test_another_body_or_time_breaks_it(self, api: MetricsApi) -> None:
+    def test_another_body_or_timestamp_invalidates_the_signature(self, api: MetricsApi) -> None:
         body = json.dumps({"source": "live", "readings": [reading()]}).encode()
         stamp = int(NOW.timestamp())
         headers = {
@@ -182,24 +184,24 @@ class TestSignatures:
         assert api.send(body, headers | {"X-Registrar-Timestamp": str(stamp + 1)}).status_code == 401
         assert api.send(body, headers).status_code == 202
 
-    def test_a_source_can_insist_on_it(self, api: MetricsApi) -> None:
-        assert refused(api.push(source="strict")) == (401, "The source “strict” takes only what is signed.")
+    def test_a_source_can_require_a_signature(self, api: MetricsApi) -> None:
+        assert refused(api.push(source="strict")) == (401, "The source “strict” accepts only signed readings.")
         assert api.push(source="strict", signed="t0ken-of-ci").status_code == 202
         assert api.push(source="strict", signed="t0ken-of-ci", token=None).json() == {"accepted": 0, "duplicates": 1}
 
-    def test_it_is_what_openssl_makes_of_time_dot_body(self) -> None:
+    def test_the_signature_matches_openssl_s_hmac(self) -> None:
         assert sign_body("secret", "1777896000", b"{}") == (
             "v1=fd386d0e63ce9038c73dd6f79a016fe9698adc7dd054bbbf9241def3fe8792ed"
         )
 
 
-class TestRefusalsAreWrittenDown:
+class TestRefusalsAreRecorded:
     def refusals(self, api: MetricsApi) -> list[tuple[str, str, str]]:
         found = [link.event for link in audit_links(api.ledger, EventTag.METRICS_REFUSED)]
         return [(str(describe_event(one)), one.evidence["address"], one.origin) for one in found]
 
     def test_once_a_minute_for_each_address(self, api: MetricsApi) -> None:
-        why = "? was refused: to push readings: This token is that of no client."
+        why = "? wasn't allowed to push readings: This token doesn't belong to a client in the policy."
         for address in ("10.0.0.1", "10.0.0.1", "10.0.0.2"):
             api.send(b"{}", {"Authorization": "Bearer wrong"}, address=address)
         assert self.refusals(api) == [(why, "10.0.0.1", "api"), (why, "10.0.0.2", "api")]
@@ -212,16 +214,17 @@ class TestRefusalsAreWrittenDown:
             api.push(token="t0ken-of-reader")
             api.push(reading(model="fraud"))
         assert [words for words, _, _ in self.refusals(api)] == [
-            "reader was refused: to push readings: The policy does not let “reader” push; it needs may: [push].",
-            "ci was refused: to push readings: The policy does not let “ci” push readings of “fraud”.",
+            "reader wasn't allowed to push readings: The policy doesn't let “reader” push. "
+            "Add may: [push] to the client.",
+            "ci wasn't allowed to push readings: The policy doesn't let “ci” push readings for “fraud”.",
         ]
 
-    def test_many_addresses_do_not_flood_it(self, api: MetricsApi) -> None:
+    def test_many_addresses_do_not_flood_the_audit_log(self, api: MetricsApi) -> None:
         for at in range(MAX_REFUSED_CALLERS + 20):
             api.send(b"{}", {}, address=f"10.0.{at // 256}.{at % 256}")
         assert len(self.refusals(api)) == MAX_REFUSED_CALLERS
 
-    def test_what_is_only_wrong_is_not_written_down(self, api: MetricsApi) -> None:
+    def test_invalid_input_is_not_recorded(self, api: MetricsApi) -> None:
         api.push(reading(value=None))
         api.push(source="other")
         assert self.refusals(api) == []
@@ -229,7 +232,7 @@ class TestRefusalsAreWrittenDown:
 
 @pytest.fixture
 def address(api: MetricsApi) -> Iterator[str]:
-    """Serve the application on a socket, and give where."""
+    """Serve the application on a socket, and yield its address."""
     with open_listener(Settings(REGISTRAR_PORT=0)) as listener:
         server = uvicorn.Server(uvicorn.Config(api.web, log_config=None))
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
@@ -239,7 +242,7 @@ def address(api: MetricsApi) -> Iterator[str]:
         thread.join(timeout=10)
 
 
-def test_the_example_of_the_docs_pushes(api: MetricsApi, address: str) -> None:
+def test_the_docs_example_pushes(api: MetricsApi, address: str) -> None:
     page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
     [code] = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
     scope: dict[str, Any] = {}
@@ -259,7 +262,7 @@ def get(api: MetricsApi, path: str) -> httpx.Response:
     return asyncio.run(ask())
 
 
-def test_openapi_describes_it(api: MetricsApi) -> None:
+def test_openapi_describes_the_call(api: MetricsApi) -> None:
     described = get(api, "/openapi.json").json()
     operation = described["paths"]["/v1/metrics"]["post"]
     schema = operation["requestBody"]["content"]["application/json"]["schema"]

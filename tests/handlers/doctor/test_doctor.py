@@ -1,4 +1,4 @@
-"""`registrar doctor`: what it says of each part that is missing or wrong, and that it changes and betrays nothing."""
+"""`registrar doctor`: its diagnoses, and that it changes nothing and reveals no secrets."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.support.terminal.doctor import RunDoctor
 # -- all together ------------------------------------------------------------------------------------------------------
 
 
-def test_where_all_is_well_nothing_is_wrong(
+def test_a_healthy_setup_has_no_problems(
     doctor: RunDoctor, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend, sqlite_url: str
 ) -> None:
     mlflow_backend.add_model("churn", versions=1)
@@ -43,13 +43,13 @@ def test_where_all_is_well_nothing_is_wrong(
     assert [one["area"] for one in said.document["findings"] if one["state"] != "ok"] == ["MLflow access"]
 
 
-def test_the_document_holds_what_is_promised_and_nothing_else(doctor: RunDoctor) -> None:
+def test_the_document_has_exactly_the_documented_keys(doctor: RunDoctor) -> None:
     document = doctor().document
     assert list(document) == ["healthy", "findings"]
     assert {tuple(one) for one in document["findings"]} == {("area", "state", "sentence", "advice")}
 
 
-def test_without_being_asked_to_it_changes_nothing(doctor: RunDoctor, slack: LocalSlack, tmp_path: Path) -> None:
+def test_without_live_nothing_is_changed(doctor: RunDoctor, slack: LocalSlack, tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     doctor()
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
@@ -62,38 +62,38 @@ def test_without_being_asked_to_it_changes_nothing(doctor: RunDoctor, slack: Loc
     }
 
 
-def test_mlflow_is_only_read_without_being_asked_to_write(doctor: RunDoctor, mlflow_server: MlflowServer) -> None:
+def test_without_live_mlflow_is_only_read(doctor: RunDoctor, mlflow_server: MlflowServer) -> None:
     doctor(MLFLOW_TRACKING_URI=mlflow_server.uri)
     assert {request.split()[0] for request in mlflow_server.requests} == {"GET"}
 
 
-def test_even_live_it_posts_nothing(doctor: RunDoctor, slack: LocalSlack) -> None:
+def test_live_checks_post_nothing(doctor: RunDoctor, slack: LocalSlack) -> None:
     doctor("--live")
     assert [call for call in slack.calls() if call["method"].startswith(("chat.", "files.", "views."))] == []
 
 
-def test_a_pipe_gets_a_line_for_each_part(doctor: RunDoctor) -> None:
+def test_a_pipe_gets_one_line_per_part(doctor: RunDoctor) -> None:
     lines = doctor(as_json=False).out.splitlines()
-    assert "ok       Slack channels: We are in #churn." in lines
+    assert "ok        Slack channels: The bot is in #churn." in lines
     assert not any("\x1b" in one for one in lines)
 
 
-def test_help_says_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["doctor", "--help"])
     printed = capsys.readouterr().out
     assert [
-        word for word in ("--live", "--json", "  2  something", "  3  the configuration") if word not in printed
+        word for word in ("--live", "--json", "  2  the configuration", "  3  the configuration") if word not in printed
     ] == []
 
 
-def test_a_setting_that_is_wrong_hides_nothing_else(doctor: RunDoctor) -> None:
+def test_an_invalid_setting_hides_no_other_check(doctor: RunDoctor) -> None:
     said = doctor(REGISTRAR_POLL="soon", REGISTRAR_THREADS="1")
-    assert said.states("settings") == ["wrong", "wrong"]
+    assert said.states("settings") == ["error", "error"]
     assert said.states("Slack token") == ["ok"]
 
 
-def test_no_secret_is_printed_whatever_is_wrong(doctor: RunDoctor, tmp_path: Path) -> None:
+def test_no_secret_is_ever_printed(doctor: RunDoctor, tmp_path: Path) -> None:
     hidden = {
         "SLACK_BOT_TOKEN": "xoxb-hush-1",
         "SLACK_APP_TOKEN": "xapp-hush-2",
@@ -111,7 +111,7 @@ def test_no_secret_is_printed_whatever_is_wrong(doctor: RunDoctor, tmp_path: Pat
 
 @pytest.fixture
 def hanging() -> Iterator[DoctorCheck]:
-    """Give a check that finds one thing and then never ends."""
+    """Yield a check that reports one diagnosis and then hangs."""
     end = threading.Event()
 
     def look() -> Iterator[Diagnosis]:
@@ -122,7 +122,7 @@ def hanging() -> Iterator[DoctorCheck]:
     end.set()
 
 
-def test_what_hangs_hides_neither_the_others_nor_what_it_found_before(hanging: DoctorCheck) -> None:
+def test_a_hanging_check_hides_neither_other_checks_nor_its_earlier_results(hanging: DoctorCheck) -> None:
     found = run_checks([hanging, DoctorCheck("other", lambda: [ok("other", "Fine.")])])
     assert [(one.area, one.state) for one in found] == [
         ("first", DiagnosisState.OK),
@@ -130,6 +130,11 @@ def test_what_hangs_hides_neither_the_others_nor_what_it_found_before(hanging: D
         ("other", DiagnosisState.OK),
     ]
     assert found[1].advice == "Look there."
+
+
+def test_the_states_in_json_stay_as_they_are() -> None:
+    values = {state.label: state.value for state in DiagnosisState}
+    assert values == {"ok": "ok", "warning": "mind", "error": "wrong", "no reply": "silent", "skipped": "skipped"}
 
 
 def failing(error: Exception) -> DoctorCheck:
@@ -151,7 +156,7 @@ def failing(error: Exception) -> DoctorCheck:
     ],
     ids=lambda one: type(one).__name__,
 )
-def test_what_fails_is_a_finding_like_any_other(error: Exception, state: DiagnosisState) -> None:
+def test_a_failing_check_becomes_a_diagnosis(error: Exception, state: DiagnosisState) -> None:
     [one, other] = run_checks([failing(error), DoctorCheck("other", lambda: [ok("other", "Fine.")])])
     assert (one.state, other.state) == (state, DiagnosisState.OK)
     assert "secret" not in one.sentence
@@ -166,24 +171,24 @@ def test_what_fails_is_a_finding_like_any_other(error: Exception, state: Diagnos
         ((DiagnosisState.NO_REPLY, DiagnosisState.ERROR), 2),
     ],
 )
-def test_what_is_wrong_decides_before_what_does_not_answer(states: tuple[DiagnosisState, ...], code: int) -> None:
+def test_an_error_decides_the_exit_code_over_no_reply(states: tuple[DiagnosisState, ...], code: int) -> None:
     found = [Diagnosis("part", state, "") for state in states]
     assert exit_code(found) == code
 
 
-def test_the_last_line_counts() -> None:
-    assert summarize_diagnoses([ok("a", "")]) == "Nothing is wrong."
-    assert summarize_diagnoses([warning("a", "", "")]) == "Nothing is wrong: 1 thing to mind."
+def test_the_last_line_counts_the_states() -> None:
+    assert summarize_diagnoses([ok("a", "")]) == "No problems found."
+    assert summarize_diagnoses([warning("a", "", "")]) == "No problems found: 1 warning."
     bad = [
         failure("a", "", ""),
         failure("b", "", ""),
         Diagnosis("c", DiagnosisState.NO_REPLY, ""),
         Diagnosis("d", DiagnosisState.SKIPPED, ""),
     ]
-    assert summarize_diagnoses(bad) == "2 things are wrong, 1 does not answer and 1 was not looked at."
+    assert summarize_diagnoses(bad) == "Problems found: 2 errors, 1 without a reply, 1 skipped."
 
 
-def test_each_state_is_understood_without_its_colour() -> None:
+def test_each_state_is_clear_without_color() -> None:
     lines = [diagnosis_line(Diagnosis("part", state, "So it is.", "Do that.")) for state in DiagnosisState]
     assert len({text.split()[0] for text in lines}) == len(DiagnosisState)
     assert all(text.endswith("So it is. → Do that.") for text in lines)
@@ -199,19 +204,19 @@ NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("apart", "told"), [(timedelta(seconds=130), "2m 10s ahead of"), (timedelta(hours=-1), "1h behind")]
 )
-def test_a_clock_that_is_wrong_is_told(apart: timedelta, told: str) -> None:
+def test_a_wrong_clock_is_an_error(apart: timedelta, told: str) -> None:
     found = check_clock("Slack", format_datetime(NOON, usegmt=True), NOON + apart)
     assert found.state is DiagnosisState.ERROR
     assert told in found.sentence
 
 
-def test_a_clock_may_be_a_minute_apart() -> None:
+def test_a_clock_can_be_off_by_a_minute() -> None:
     assert (
         check_clock("Slack", format_datetime(NOON, usegmt=True), NOON + timedelta(seconds=60)).state
         is DiagnosisState.OK
     )
 
 
-def test_who_does_not_say_the_time_is_not_compared_with() -> None:
+def test_a_server_without_a_date_header_is_skipped() -> None:
     with pytest.raises(CheckSkippedError):
         check_clock("Slack", "", NOON)

@@ -1,4 +1,4 @@
-"""`registrar doctor` about MLflow: reachable, readable, and who can change it."""
+"""The MLflow checks of `registrar doctor`: availability, speed, and access."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ from tests.support.registry.registries import MlflowBackend
 from tests.support.terminal.doctor import RunDoctor
 
 
-def test_a_registry_that_is_not_there_yet_is_not_made(doctor: RunDoctor, tmp_path: Path) -> None:
+def test_a_missing_registry_is_not_created(doctor: RunDoctor, tmp_path: Path) -> None:
     said = doctor("--live")
     file = tmp_path / ".registrar" / "mlflow.db"
-    assert said.of("MLflow", "mind") == (
+    assert said.of("MLflow", "warning") == (
         f"MLFLOW_TRACKING_URI isn't set, so Registrar creates a registry in {file}. → "
         f"Set it to your MLflow server's address, or to sqlite:///{file} to keep this file."
     )
-    assert said.states("MLflow") == ["mind"]
+    assert said.states("MLflow") == ["warning"]
     assert not file.parent.exists()
 
 
-def test_a_registry_of_ours_that_is_there_is_read_and_warned_of(
+def test_a_default_registry_is_read_with_a_warning(
     doctor: RunDoctor, tmp_path: Path, mlflow_sqlite: str, mlflow_backend: MlflowBackend
 ) -> None:
     mlflow_backend.add_model("churn")
     (tmp_path / ".registrar").mkdir()
     shutil.copy(mlflow_sqlite.removeprefix("sqlite:///"), tmp_path / ".registrar" / "mlflow.db")
     said = doctor()
-    assert "isn't set, so Registrar uses a registry in" in said.of("MLflow", "mind")
+    assert "isn't set, so Registrar uses a registry in" in said.of("MLflow", "warning")
     assert "1 model" in said.of("MLflow", "ok")
 
 
@@ -59,47 +59,47 @@ def test_a_registry_in_a_database_is_read(doctor: RunDoctor, mlflow_sqlite: str,
     assert (said.states("MLflow speed"), said.states("MLflow rights")) == (["skipped"], ["ok"])
 
 
-def test_an_mlflow_that_does_not_answer_is_told_once(doctor: RunDoctor) -> None:
+def test_an_mlflow_that_does_not_answer_is_reported_once(doctor: RunDoctor) -> None:
     said = doctor("--live", MLFLOW_TRACKING_URI=f"http://127.0.0.1:{free_port()}")
-    assert (said.code, said.states("MLflow")) == (3, ["silent"])
+    assert (said.code, said.states("MLflow")) == (3, ["no reply"])
     assert said.states("MLflow speed") == said.states("MLflow rights") == ["skipped"]
 
 
 @pytest.mark.parametrize(
     ("reply", "state", "told"),
     [
-        (PlannedReply(401), "wrong", "MLFLOW_TRACKING_USERNAME"),
-        (PlannedReply(403), "wrong", "--allowed-hosts 127.0.0.1"),
-        (PlannedReply(404), "wrong", "not an MLflow server"),
-        (PlannedReply(200, b"<html>Welcome to nginx"), "wrong", "not an MLflow server"),
-        (PlannedReply(503), "silent", "cannot answer now"),
-        (PlannedReply(200, b"4.0.1"), "mind", "made for MLflow 3"),
+        (PlannedReply(401), "error", "MLFLOW_TRACKING_USERNAME"),
+        (PlannedReply(403), "error", "--allowed-hosts 127.0.0.1"),
+        (PlannedReply(404), "error", "isn't an MLflow server"),
+        (PlannedReply(200, b"<html>Welcome to nginx"), "error", "isn't an MLflow server"),
+        (PlannedReply(503), "no reply", "can't answer right now"),
+        (PlannedReply(200, b"4.0.1"), "warning", "supports only MLflow 3"),
     ],
     ids=lambda one: str(one.status) if isinstance(one, PlannedReply) else "",
 )
-def test_what_an_mlflow_answers_is_told_with_what_to_do(
-    doctor: RunDoctor, reply: PlannedReply, state: str, told: str
-) -> None:
+def test_each_mlflow_answer_has_its_advice(doctor: RunDoctor, reply: PlannedReply, state: str, told: str) -> None:
     with run_receiver() as server:
         server.replies = [reply]
         assert told in doctor(MLFLOW_TRACKING_URI=server.url).of("MLflow", state)
 
 
-def test_an_mlflow_that_never_ends_its_answer_hides_nothing(doctor: RunDoctor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_mlflow_that_never_finishes_its_answer_hides_nothing(
+    doctor: RunDoctor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     with run_receiver() as server:
         server.replies = [PlannedReply(hold=threading.Event())]
         said = doctor(MLFLOW_TRACKING_URI=server.url)
-    assert (said.code, said.states("MLflow"), said.states("Slack token")) == (3, ["silent"], ["ok"])
+    assert (said.code, said.states("MLflow"), said.states("Slack token")) == (3, ["no reply"], ["ok"])
 
 
-def test_a_registry_without_stages_is_told(doctor: RunDoctor, mlflow_sqlite: str) -> None:
+def test_a_registry_without_stages_is_reported(doctor: RunDoctor, mlflow_sqlite: str) -> None:
     said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_sqlite, REGISTRAR_STAGES="tags")
-    assert "their stage is a tag, as REGISTRAR_STAGES says" in said.of("MLflow", "ok")
+    assert "because REGISTRAR_STAGES is tags" in said.of("MLflow", "ok")
     assert said.states("MLflow rights") == ["ok"]
 
 
-def test_what_was_made_to_try_the_rights_is_gone(doctor: RunDoctor, mlflow_server: MlflowServer) -> None:
+def test_the_test_model_is_deleted(doctor: RunDoctor, mlflow_server: MlflowServer) -> None:
     doctor("--live", MLFLOW_TRACKING_URI=mlflow_server.uri)
     writes = [request for request in mlflow_server.requests if not request.startswith("GET")]
     asked = [request.rpartition("/")[2] for request in writes]
@@ -107,13 +107,13 @@ def test_what_was_made_to_try_the_rights_is_gone(doctor: RunDoctor, mlflow_serve
     assert asked.count("alias") == 3  # for the model that was made, and twice without a login for one that isn't there
 
 
-def test_a_server_that_asks_for_no_login_is_open_to_anyone_and_nothing_is_changed(
+def test_a_server_without_logins_is_a_warning_and_nothing_is_changed(
     doctor: RunDoctor, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend
 ) -> None:
     mlflow_backend.add_model("churn", versions=1)
     said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_server.uri)
-    assert "can set `@champion` and move versions without a login" in said.of("MLflow access", "mind")
-    assert "--app-name basic-auth" in said.of("MLflow access", "mind")
+    assert "can set `@champion` and move versions without a login" in said.of("MLflow access", "warning")
+    assert "--app-name basic-auth" in said.of("MLflow access", "warning")
     [churn] = mlflow_backend._client.search_registered_models()
     assert (churn.name, churn.aliases) == ("churn", {})
 
@@ -121,22 +121,22 @@ def test_a_server_that_asks_for_no_login_is_open_to_anyone_and_nothing_is_change
 @pytest.mark.parametrize(
     ("status", "state", "told"),
     [
-        (401, "ok", "refuses changes without a login"),
-        (403, "ok", "refuses changes without a login"),
-        (302, "ok", "refuses changes without a login"),
-        (500, "skipped", "Can't tell whether MLflow asks for a login"),
+        (401, "ok", "rejects changes without a login"),
+        (403, "ok", "rejects changes without a login"),
+        (302, "ok", "rejects changes without a login"),
+        (500, "skipped", "Can't tell whether MLflow requires a login"),
     ],
 )
-def test_what_a_login_that_is_not_mlflow_s_answers_is_understood(
+def test_a_proxy_s_login_is_recognized(
     doctor: RunDoctor, mlflow_server: MlflowServer, status: int, state: str, told: str
 ) -> None:
     with bent(mlflow_server, "registered-models/alias", status, {"error": "by a proxy"}):
         said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_server.uri)
     assert told in said.of("MLflow access", state)
-    assert "isn't basic auth" in said.of("MLflow access", "skipped")
+    assert "with basic auth" in said.of("MLflow access", "skipped")
 
 
-def test_a_token_that_is_let_through_can_move_every_model_and_is_not_printed(
+def test_an_accepted_token_can_move_every_model_and_is_not_printed(
     doctor: RunDoctor, mlflow_server: MlflowServer
 ) -> None:
     ask = mlflow_server._ask_mlflow
@@ -149,17 +149,15 @@ def test_a_token_that_is_let_through_can_move_every_model_and_is_not_printed(
 
     with patch.object(mlflow_server, "_ask_mlflow", only_with_a_token):
         said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_server.uri, REGISTRAR_PROBE_TOKEN="of-a-pipeline")
-    assert "refuses changes without a login" in said.of("MLflow access", "ok")
-    assert "The user in REGISTRAR_PROBE_* can move every model without Registrar" in said.of("MLflow access", "mind")
+    assert "rejects changes without a login" in said.of("MLflow access", "ok")
+    assert "The user in REGISTRAR_PROBE_* can move every model without Registrar" in said.of("MLflow access", "warning")
     assert "of-a-pipeline" not in said.out
 
 
-def test_a_page_without_a_login_at_one_of_two_addresses_is_enough_to_be_open(
-    doctor: RunDoctor, mlflow_server: MlflowServer
-) -> None:
+def test_one_address_without_a_login_is_enough_for_a_warning(doctor: RunDoctor, mlflow_server: MlflowServer) -> None:
     with bent(mlflow_server, "/api/2.0/mlflow/registered-models/alias", 401, {}):
         said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_server.uri)
-    assert "without a login" in said.of("MLflow access", "mind")
+    assert "without a login" in said.of("MLflow access", "warning")
 
 
 @pytest.mark.parametrize(
@@ -179,7 +177,7 @@ def test_a_page_without_a_login_at_one_of_two_addresses_is_enough_to_be_open(
         ([Grant("registered_model", "*", "A LATER ONE")], ""),
     ],
 )
-def test_who_can_move_a_model_follows_from_what_mlflow_grants(grants: list[Grant], told: str) -> None:
+def test_mlflow_s_permissions_decide_who_can_move_a_model(grants: list[Grant], told: str) -> None:
     ann, root = Account("ann", grants=tuple(grants)), Account("root", is_admin=True)
     found = list(check_users("registrar", [ann, root], ["churn", "fraud"], "READ"))
     if told:
@@ -191,18 +189,18 @@ def test_who_can_move_a_model_follows_from_what_mlflow_grants(grants: list[Grant
         assert [(one.state, one.sentence) for one in found] == [(DiagnosisState.OK, only)]
 
 
-def test_of_many_who_can_move_a_model_the_first_are_named() -> None:
+def test_only_the_first_of_many_users_are_named() -> None:
     many = [Account(f"user{number}", grants=(Grant("registered_model", "*", "EDIT"),)) for number in range(1000)]
     [found] = check_users("registrar", many, ["churn"], "READ")
     assert "1,000 users can" in found.sentence
     assert "user5 (every model) and 994 more." in found.sentence
 
 
-def test_a_server_that_cannot_archive_is_told_of_its_driver(doctor: RunDoctor, mlflow_server: MlflowServer) -> None:
+def test_a_server_with_psycopg_3_is_a_warning(doctor: RunDoctor, mlflow_server: MlflowServer) -> None:
     with bent(mlflow_server, "transition-stage", 400, _PSYCOPG_3):
         said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_server.uri)
     assert said.code == 0
-    assert "postgresql+psycopg2://" in said.of("MLflow rights", "mind")
+    assert "postgresql+psycopg2://" in said.of("MLflow rights", "warning")
 
 
 _PSYCOPG_3 = {"error_code": "BAD_REQUEST", "message": "operator does not exist: integer = character varying"}
@@ -213,7 +211,7 @@ _FORBIDDEN = {"error_code": "PERMISSION_DENIED", "message": "Permission denied"}
 
 @contextmanager
 def bent(server: MlflowServer, path: str, status: int, body: dict[str, str], only: str = "") -> Iterator[None]:
-    """Answer the calls to such a path so, and all others as MLflow does."""
+    """Answer calls to this path with this status and body, and all others as MLflow does."""
     ask = server._ask_mlflow
 
     def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -227,45 +225,48 @@ def bent(server: MlflowServer, path: str, status: int, body: dict[str, str], onl
 
 
 @pytest.mark.parametrize("path", ["registered-models/create", "model-versions/create", "transition-stage"])
-def test_rights_that_are_missing_are_told_and_nothing_is_left(
+def test_missing_permissions_are_an_error_and_nothing_is_left_behind(
     doctor: RunDoctor, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend, path: str
 ) -> None:
     with bent(mlflow_server, path, 403, _FORBIDDEN):
         said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_server.uri)
-    assert (said.code, said.states("MLflow rights")) == (2, ["wrong"])
+    assert (said.code, said.states("MLflow rights")) == (2, ["error"])
     assert [one.name for one in mlflow_backend._client.search_registered_models()] == []
 
 
-def test_a_model_that_cannot_be_deleted_again_is_named(doctor: RunDoctor, mlflow_server: MlflowServer) -> None:
+def test_a_test_model_that_cannot_be_deleted_is_named(doctor: RunDoctor, mlflow_server: MlflowServer) -> None:
     with bent(mlflow_server, "registered-models/delete", 403, _FORBIDDEN):
         said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_server.uri)
-    assert "registrar-doctor-" in said.of("MLflow rights", "wrong")
+    assert "registrar-doctor-" in said.of("MLflow rights", "error")
 
 
-def test_a_model_that_we_cannot_manage_is_named(
+def test_a_model_that_the_bot_cannot_manage_is_named(
     doctor: RunDoctor, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend
 ) -> None:
     mlflow_backend.add_model("churn", versions=[Stage.PRODUCTION])
     with bent(mlflow_server, "registered-models/alias", 403, _FORBIDDEN, "DELETE"):
         said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_server.uri)
     assert said.code == 2
-    assert "We can't manage churn" in said.of("MLflow rights", "wrong")
+    assert "The bot can't manage churn" in said.of("MLflow rights", "error")
 
 
 @pytest.mark.parametrize(
     ("speeds", "can_prompt", "state", "told"),
     [
         (Latencies(0.0002, 0.004, 0.005), True, DiagnosisState.OK, "5 ms"),
-        (Latencies(0.0002, 0.044, 0.006), True, DiagnosisState.WARNING, "other clients wait 44 ms, we 6 ms"),
+        (
+            Latencies(0.0002, 0.044, 0.006),
+            True,
+            DiagnosisState.WARNING,
+            "other clients wait 44 ms, and the bot waits 6 ms",
+        ),
         (Latencies(0.0002, 0.044, 0.045), False, DiagnosisState.WARNING, "--workers 1"),
         (Latencies(0.0002, 0.004, 0.240), True, DiagnosisState.WARNING, "auth_cache_ttl_seconds"),
-        (Latencies(0.030, 0.035, 0.036), True, DiagnosisState.OK, "the way there is 30 ms"),
-        (Latencies(0.090, 0.190, 0.190), True, DiagnosisState.WARNING, "nearer"),
+        (Latencies(0.030, 0.035, 0.036), True, DiagnosisState.OK, "including 30 ms on the network"),
+        (Latencies(0.090, 0.190, 0.190), True, DiagnosisState.WARNING, "closer"),
     ],
 )
-def test_a_server_that_takes_long_is_told_its_cure(
-    speeds: Latencies, can_prompt: bool, state: DiagnosisState, told: str
-) -> None:
+def test_a_slow_server_has_its_fix(speeds: Latencies, can_prompt: bool, state: DiagnosisState, told: str) -> None:
     found = diagnose_latencies(speeds, can_quick_ack=can_prompt)
     assert found.state is state
     assert told in f"{found.sentence} {found.advice}"
@@ -273,7 +274,7 @@ def test_a_server_that_takes_long_is_told_its_cure(
 
 @pytest.fixture
 def pausing() -> Iterator[str]:
-    """Give the address of a server that sends head and body apart, as uvicorn's workers do."""
+    """Yield the address of a server that sends headers and body separately, as uvicorn's workers do."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=_accept, args=[listener], daemon=True).start()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -293,7 +294,7 @@ def _answer(connection: socket.socket) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it measures what Linux does")
-def test_the_pause_of_a_server_is_measured_beside_our_own_speed(pausing: str, mlflow_patience: None) -> None:
+def test_a_server_s_delay_is_measured(pausing: str, mlflow_patience: None) -> None:
     with closing(MlflowProbe(pausing)) as probe:
         found = diagnose_latencies(mlflow.measure_latencies(probe), can_quick_ack=True)
     assert found.state is DiagnosisState.WARNING

@@ -1,4 +1,4 @@
-"""MLflow with logins: what its permissions separate, and what `registrar doctor --live` says about it.
+"""MLflow with logins: what its permissions allow, and what `registrar doctor --live` reports.
 
 On a real `mlflow server --app-name basic-auth`. The first table is the one in docs/locking-mlflow.md.
 """
@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from handlers.doctor.check import DiagnosisState
 from tests.support.network.ports import free_port
 from tests.support.paths import ROOT
 from tests.support.registry.mlflow_auth import PASSWORD, MlflowWithLogins, mlflow_with_logins
@@ -29,8 +30,8 @@ models: {"*": {production: {approvers: [U0BOB]}}}
 PAGE = (ROOT / "docs" / "locking-mlflow.md").read_text(encoding="utf-8")
 PEOPLE = ("registrar", "reader", "user", "editor", "manager", "versions", "lead", "chief")
 
-# What each can do with `churn`, in the order of COLUMNS.
-COLUMNS = ("no login", "READ", "USE", "EDIT on versions", "EDIT", "MANAGE", "who made it", "admin")
+# What each user can do with `churn`, in the order of COLUMNS.
+COLUMNS = ("no login", "READ", "USE", "EDIT on versions", "EDIT", "MANAGE", "creator", "admin")
 WHO = ("", "reader", "user", "versions", "editor", "manager", "registrar", "admin")
 OPERATIONS: dict[str, tuple[str, str, dict[str, Any], str]] = {
     "Read the model": ("GET", "registered-models/get", {"name": "churn"}, "-+++++++"),
@@ -68,16 +69,16 @@ OPERATIONS: dict[str, tuple[str, str, dict[str, Any], str]] = {
     ),
     "Delete a version": ("DELETE", "model-versions/delete", {"name": "churn", "version": "NEW"}, "-----+++"),
     "Rename the model": ("POST", "registered-models/rename", {"name": "churn", "new_name": "churn"}, "----++++"),
-    "Make another model": ("POST", "registered-models/create", {"name": "of WHO"}, "-+++++++"),
-    "Make an experiment": ("POST", "experiments/create", {"name": "of WHO"}, "-+++++++"),
-    "Log a run in another's experiment": ("POST", "runs/create", {"experiment_id": "0"}, "-------+"),
+    "Create another model": ("POST", "registered-models/create", {"name": "of WHO"}, "-+++++++"),
+    "Create an experiment": ("POST", "experiments/create", {"name": "of WHO"}, "-+++++++"),
+    "Log a run in another user's experiment": ("POST", "runs/create", {"experiment_id": "0"}, "-------+"),
     "Manage webhooks": ("GET", "webhooks", {}, "-------+"),
 }
 
 
 @pytest.fixture(scope="module")
 def locked(tmp_path_factory: pytest.TempPathFactory, mlflow_template: Path) -> Iterator[MlflowWithLogins]:
-    """A server with `churn`, which Registrar has made, and a user for each column."""
+    """A server with `churn`, created by Registrar, and a user for each column."""
     with mlflow_with_logins(tmp_path_factory.mktemp("locked"), mlflow_template) as server:
         for name in PEOPLE:
             server.add_user(name)
@@ -98,7 +99,7 @@ def answer(client: httpx.Client, method: str, path: str, asked: dict[str, Any]) 
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_a_permission_allows_what_the_page_says(locked: MlflowWithLogins, operation: str) -> None:
+def test_a_permission_allows_what_the_docs_say(locked: MlflowWithLogins, operation: str) -> None:
     method, path, asked, expected = OPERATIONS[operation]
     found = ""
     for who in WHO:
@@ -117,7 +118,7 @@ def test_a_permission_allows_what_the_page_says(locked: MlflowWithLogins, operat
     assert f"| {operation} | {cells} |" in PAGE
 
 
-def test_the_page_has_the_columns_that_were_measured() -> None:
+def test_the_page_has_the_measured_columns() -> None:
     assert f"| | {' | '.join(COLUMNS)} |" in PAGE
 
 
@@ -134,7 +135,7 @@ def registrar(
     capsys: pytest.CaptureFixture[str],
     mlflow_patience: None,
 ) -> CliRunner:
-    """Return the terminal's command, which logs in to MLflow as Registrar."""
+    """Return the terminal command, logged in to MLflow as Registrar."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "registrar.yml").write_text(POLICY)
     usual = {
@@ -152,17 +153,17 @@ def access(registrar: CliRunner, **settings: str) -> list[tuple[str, str]]:
     said = registrar("doctor", "--live", "--json", **settings)
     assert PASSWORD not in said.out + said.err
     told = [one for one in said.document["findings"] if one["area"] == "MLflow access"]
-    return [(one["state"], f"{one['sentence']} → {one['advice']}") for one in told]
+    return [(DiagnosisState(one["state"]).label, f"{one['sentence']} → {one['advice']}") for one in told]
 
 
 # -- what doctor says --------------------------------------------------------------------------------------------------
 
 
-def test_without_a_login_nothing_can_be_changed_and_who_else_can_is_not_shown_to_registrar(
+def test_without_a_login_nothing_changes_and_registrar_cannot_see_other_users(
     registrar: CliRunner,
 ) -> None:
     told = access(registrar)
-    assert "refuses changes without a login" in told[0][1]
+    assert "rejects changes without a login" in told[0][1]
     assert [state for state, _ in told] == ["ok", "skipped", "skipped"]
     assert "REGISTRAR_PROBE_USERNAME" in told[1][1]
     assert "MLflow shows permissions only to its admins" in told[2][1]
@@ -174,14 +175,14 @@ def test_without_a_login_nothing_can_be_changed_and_who_else_can_is_not_shown_to
     [
         ("reader", "ok", "reader (REGISTRAR_PROBE_*) can't move any model. Checked: 1 model that the policy covers."),
         ("user", "ok", "user (REGISTRAR_PROBE_*) can't move any model."),
-        ("editor", "mind", "editor (REGISTRAR_PROBE_*) can move churn without Registrar."),
-        ("versions", "mind", "versions (REGISTRAR_PROBE_*) can move every model without Registrar."),
-        ("lead", "mind", "lead (REGISTRAR_PROBE_*) can move every model without Registrar."),
-        ("chief", "mind", "chief (REGISTRAR_PROBE_*) can move every model without Registrar."),
-        ("admin", "mind", "admin (REGISTRAR_PROBE_*) can move every model without Registrar."),
+        ("editor", "warning", "editor (REGISTRAR_PROBE_*) can move churn without Registrar."),
+        ("versions", "warning", "versions (REGISTRAR_PROBE_*) can move every model without Registrar."),
+        ("lead", "warning", "lead (REGISTRAR_PROBE_*) can move every model without Registrar."),
+        ("chief", "warning", "chief (REGISTRAR_PROBE_*) can move every model without Registrar."),
+        ("admin", "warning", "admin (REGISTRAR_PROBE_*) can move every model without Registrar."),
     ],
 )
-def test_an_ordinary_user_is_asked_about_and_nothing_is_written(
+def test_an_ordinary_user_is_checked_and_nothing_is_written(
     registrar: CliRunner, locked: MlflowWithLogins, name: str, state: str, told: str
 ) -> None:
     before = churn(locked)
@@ -195,15 +196,15 @@ def churn(locked: MlflowWithLogins) -> Any:
     return locked.admin.get("/2.0/mlflow/registered-models/get", params={"name": "churn"}).json()
 
 
-def test_a_login_that_mlflow_does_not_accept_is_told(registrar: CliRunner) -> None:
+def test_a_rejected_login_is_a_warning(registrar: CliRunner) -> None:
     found = access(registrar, REGISTRAR_PROBE_USERNAME="reader", REGISTRAR_PROBE_PASSWORD="made up, and wrong")
-    assert found[1] == ("mind", "MLflow doesn't accept the login in REGISTRAR_PROBE_*. → Fix it, or remove it.")
+    assert found[1] == ("warning", "MLflow rejected the credentials in REGISTRAR_PROBE_*. → Fix them, or remove them.")
 
 
 def test_an_admin_sees_everyone_else_who_can_move_a_model(registrar: CliRunner) -> None:
     told = access(registrar, MLFLOW_TRACKING_USERNAME="admin")
     state, named = told[2]
-    assert state == "mind"
+    assert state == "warning"
     assert named.startswith("Besides admin, 6 users can move models without Registrar: ")
     for one in (
         "editor (churn)",
@@ -218,17 +219,17 @@ def test_an_admin_sees_everyone_else_who_can_move_a_model(registrar: CliRunner) 
     assert "user (" not in named
 
 
-def test_registrar_can_do_all_it_needs_with_what_it_made(registrar: CliRunner) -> None:
+def test_registrar_can_manage_the_models_that_it_created(registrar: CliRunner) -> None:
     findings = registrar("doctor", "--live", "--json").document["findings"]
     assert [one["state"] for one in findings if one["area"] == "MLflow rights"] == ["ok", "ok"]
 
 
-def test_with_edit_alone_it_is_told_that_it_needs_manage(registrar: CliRunner) -> None:
+def test_edit_without_manage_is_an_error(registrar: CliRunner) -> None:
     findings = registrar("doctor", "--live", "--json", MLFLOW_TRACKING_USERNAME="editor").document["findings"]
     [told] = [one for one in findings if (one["area"], one["state"]) == ("MLflow rights", "wrong")]
     assert (told["sentence"], told["advice"]) == (
-        "We can't manage churn.",
-        "Give our user MANAGE on each of them in MLflow.",
+        "The bot can't manage churn.",
+        "Give its user MANAGE on each of them in MLflow.",
     )
 
 
@@ -255,8 +256,8 @@ def test_a_reader_logs_a_run_and_registrar_registers_it(
         answer(locked.admin, "DELETE", "registered-models/delete", {"name": "fraud"})
 
 
-def test_compose_s_script_makes_registrar_s_user_once_and_gives_it_what_it_needs(locked: MlflowWithLogins) -> None:
-    """Also where the user is there already, with another password and less than MANAGE."""
+def test_compose_s_script_creates_registrar_s_user_once_with_its_permissions(locked: MlflowWithLogins) -> None:
+    """This includes an existing user with another password and less than MANAGE."""
     locked.add_user("compose")
     locked.grant("compose", "READ", "*")
     env = {
@@ -266,7 +267,7 @@ def test_compose_s_script_makes_registrar_s_user_once_and_gives_it_what_it_needs
         "MLFLOW_TRACKING_PASSWORD": "another of twelve",
     }
     script = ROOT / "deploy" / "mlflow_users.py"
-    for told in ("Changed the password of compose.\n", ""):
+    for told in ("Changed compose's password.\n", ""):
         done = subprocess.run(
             [sys.executable, script], env=env, capture_output=True, text=True, check=False, timeout=60
         )
@@ -278,8 +279,8 @@ def test_compose_s_script_makes_registrar_s_user_once_and_gives_it_what_it_needs
     answer(locked.admin, "DELETE", "users/delete", {"username": "compose"})
 
 
-def test_who_logged_a_run_can_overwrite_the_files_of_its_version_and_nobody_else_can(locked: MlflowWithLogins) -> None:
-    """What the page warns of: the files lie with the run, and not with the version."""
+def test_only_a_run_s_author_can_overwrite_its_version_s_files(locked: MlflowWithLogins) -> None:
+    """The page warns of this: the files belong to the run, not to the version."""
     with locked.as_user("reader") as reader:
         made = reader.post("/2.0/mlflow/experiments/create", json={"name": "files of the reader"}).json()
         run = reader.post("/2.0/mlflow/runs/create", json={"experiment_id": made["experiment_id"]}).json()["run"][
@@ -296,14 +297,12 @@ def test_who_logged_a_run_can_overwrite_the_files_of_its_version_and_nobody_else
             assert registrar.put(file, content=b"approved").status_code == 403
 
 
-def test_where_everyone_may_edit_by_default_that_is_told(
-    registrar: CliRunner, tmp_path: Path, mlflow_template: Path
-) -> None:
+def test_a_default_permission_to_edit_is_a_warning(registrar: CliRunner, tmp_path: Path, mlflow_template: Path) -> None:
     with mlflow_with_logins(tmp_path, mlflow_template, default="EDIT") as server:
         server.add_user("reader")
-        server.grant("reader", "READ", "*")  # below the default, it takes nothing away
+        server.grant("reader", "READ", "*")  # below the default, it removes nothing
         as_admin = {"MLFLOW_TRACKING_USERNAME": "admin", "MLFLOW_TRACKING_URI": server.uri}
         told = access(registrar, REGISTRAR_PROBE_USERNAME="reader", REGISTRAR_PROBE_PASSWORD=PASSWORD, **as_admin)
-    assert [state for state, _ in told] == ["ok", "mind", "mind"]
+    assert [state for state, _ in told] == ["ok", "warning", "warning"]
     assert "can move every model without Registrar" in told[1][1]
     assert "default_permission is EDIT" in told[2][1]

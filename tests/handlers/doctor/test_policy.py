@@ -1,4 +1,4 @@
-"""`registrar doctor` about the policy file, and the port that is served."""
+"""The policy and HTTP port checks of `registrar doctor`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.terminal.doctor import POLICY, RunDoctor
 # -- the policy --------------------------------------------------------------------------------------------------------
 
 
-def test_a_file_that_is_not_in_force_is_told(doctor: RunDoctor, tmp_path: Path, sqlite_url: str) -> None:
+def test_a_policy_file_that_is_not_in_force_is_a_warning(doctor: RunDoctor, tmp_path: Path, sqlite_url: str) -> None:
     taken = Event(
         at=datetime.now(UTC),
         actor=Automation("policy-file"),
@@ -32,7 +32,7 @@ def test_a_file_that_is_not_in_force_is_told(doctor: RunDoctor, tmp_path: Path, 
     with closing(SqlLedger(sqlite_url)) as ledger, ledger.write() as tx:
         tx.add_audit_event(taken)
     said = doctor(REGISTRAR_DATABASE_URL=sqlite_url)
-    assert "Revision one of the policy is in force, not what registrar.yml says." in said.of("policy", "mind")
+    assert "The policy in effect (revision one) differs from registrar.yml." in said.of("policy", "warning")
 
 
 def test_a_running_bot_says_when_the_file_applies(
@@ -55,54 +55,54 @@ def test_a_running_bot_says_when_the_file_applies(
                 )
             )
         said = doctor(REGISTRAR_DATABASE_URL=sqlite_url, REGISTRAR_PORT=app.service.address.rpartition(":")[2])
-    assert "the edit applies at" in said.of("policy", "mind")
+    assert "The edit takes effect at" in said.of("policy", "warning")
 
 
-def test_without_a_policy_what_writes_one_is_named(doctor: RunDoctor, tmp_path: Path) -> None:
+def test_a_missing_policy_suggests_init(doctor: RunDoctor, tmp_path: Path) -> None:
     (tmp_path / "registrar.yml").unlink()
     said = doctor()
     assert said.code == 2
-    assert "`registrar init`" in said.of("policy", "wrong")
+    assert "`registrar init`" in said.of("policy", "error")
     assert said.states("Slack channels") == ["skipped"]
 
 
-def test_every_fault_of_a_policy_is_told(doctor: RunDoctor, tmp_path: Path) -> None:
+def test_every_error_in_a_policy_is_reported(doctor: RunDoctor, tmp_path: Path) -> None:
     (tmp_path / "registrar.yml").write_text("modles: {}\nchanel: x\nmodels: {}")
-    assert doctor().states("policy") == ["wrong", "wrong"]
+    assert doctor().states("policy") == ["error", "error"]
 
 
-def test_a_policy_that_is_no_yaml_is_told_where(doctor: RunDoctor, tmp_path: Path) -> None:
+def test_invalid_yaml_is_reported_with_its_line(doctor: RunDoctor, tmp_path: Path) -> None:
     (tmp_path / "registrar.yml").write_text("models: [")
-    assert "Line 1" in doctor().of("policy", "wrong")
+    assert "Line 1" in doctor().of("policy", "error")
 
 
-def test_what_is_worth_knowing_of_a_policy_is_told(doctor: RunDoctor, tmp_path: Path) -> None:
+def test_a_rule_that_cannot_be_met_is_a_warning(doctor: RunDoctor, tmp_path: Path) -> None:
     (tmp_path / "registrar.yml").write_text('models: {"*": {production: {approvers: []}}}')
-    assert "This rule can't be met: models.*.production (needs 1 approval, has 0)." in doctor().of("policy", "mind")
+    assert "This rule can't be met: models.*.production (needs 1 approval, has 0)." in doctor().of("policy", "warning")
 
 
-def test_a_variable_that_the_policy_names_and_nobody_set_is_told(doctor: RunDoctor, tmp_path: Path) -> None:
+def test_an_unset_variable_of_the_policy_is_a_warning(doctor: RunDoctor, tmp_path: Path) -> None:
     (tmp_path / "registrar.yml").write_text(POLICY + "clients: {ci: {token_env: CI_TOKEN_OF_NOBODY, may: [push]}}")
-    assert "CI_TOKEN_OF_NOBODY" in doctor().of("policy", "mind")
+    assert "CI_TOKEN_OF_NOBODY" in doctor().of("policy", "warning")
 
 
 # -- the port ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_port_that_another_program_has_is_told(doctor: RunDoctor) -> None:
+def test_a_port_in_use_is_an_error(doctor: RunDoctor) -> None:
     with run_receiver() as other:
         said = doctor(REGISTRAR_PORT=other.url.rpartition(":")[2])
     assert said.code == 2
-    assert "taken by another program" in said.of("HTTP", "wrong")
+    assert "Another program is using" in said.of("HTTP", "error")
 
 
-def test_an_address_of_another_machine_is_told(doctor: RunDoctor) -> None:
-    assert "REGISTRAR_HOST" in doctor(REGISTRAR_HOST="192.0.2.1").of("HTTP", "wrong")
+def test_an_address_of_another_machine_is_an_error(doctor: RunDoctor) -> None:
+    assert "REGISTRAR_HOST" in doctor(REGISTRAR_HOST="192.0.2.1").of("HTTP", "error")
 
 
-def test_what_will_be_served_is_told(doctor: RunDoctor) -> None:
+def test_the_served_routes_are_listed(doctor: RunDoctor) -> None:
     assert "Slack's signed calls" in doctor(SLACK_SIGNING_SECRET="hush").of("HTTP", "ok")
 
 
-def test_an_address_is_shown_without_what_opens_doors() -> None:
+def test_an_address_is_shown_without_credentials() -> None:
     assert display_url("https://ann:hush@mlflow.internal:5000/a?token=hush") == "https://mlflow.internal:5000/a"

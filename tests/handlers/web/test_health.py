@@ -1,4 +1,4 @@
-"""What is seen from outside: alive, ready or why not, and what is measured; soon, whatever hangs, and no secret."""
+"""Health, readiness, and metrics routes: they answer quickly, whatever hangs, and reveal no secrets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, RunningApp, make_policy, running_app
 from tests.support.waiting import wait_until
 
-WELL = Component("ledger", lambda: "It answers.")
+WELL = Component("ledger", lambda: "Responding.")
 FOREVER = 60.0  # seconds that a part hangs in these tests, unless it is let go
 
 
@@ -34,13 +34,13 @@ def unwell() -> str:
 
 @contextmanager
 def hanging(name: str = "registry") -> Iterator[tuple[Component, list[int]]]:
-    """Give a part that hangs until the block ends, and how often it was looked at."""
+    """Yield a part that hangs until the block ends, and a list with an item per check."""
     end, looks = threading.Event(), list[int]()
 
     def look() -> str:
         looks.append(1)
         end.wait(FOREVER)
-        return "It answers."
+        return "Responding."
 
     yield Component(name, look), looks
     end.set()
@@ -49,27 +49,27 @@ def hanging(name: str = "registry") -> Iterator[tuple[Component, list[int]]]:
 # -- readiness ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_warning_is_told_and_changes_nothing_else() -> None:
+def test_a_warning_is_reported_and_does_not_change_the_status() -> None:
     status, document = seen(WELL, warnings=lambda: ["The policy file has errors."])
     assert (status, document["status"], document["warnings"]) == (200, "ready", ["The policy file has errors."])
 
 
-def test_where_every_part_is_well_we_are_ready() -> None:
-    says = {"is_well": True, "says": "It answers."}
-    assert seen(WELL, Component("registry", lambda: "It answers.")) == (
+def test_healthy_parts_make_the_bot_ready() -> None:
+    says = {"is_well": True, "says": "Responding."}
+    assert seen(WELL, Component("registry", lambda: "Responding.")) == (
         200,
         {"status": "ready", "parts": {"ledger": says, "registry": says}, "warnings": []},
     )
 
 
-def test_a_part_that_is_not_well_is_told_in_a_sentence_and_the_others_as_they_are() -> None:
+def test_an_unhealthy_part_has_a_sentence_and_the_others_are_unaffected() -> None:
     status, document = seen(WELL, Component("registry", unwell))
     assert (status, document["status"]) == (503, "not ready")
     assert document["parts"]["registry"] == {"is_well": False, "says": "MLflow does not answer."}
     assert document["parts"]["ledger"]["is_well"]
 
 
-def test_a_part_that_breaks_says_nothing_of_what_it_raised() -> None:
+def test_an_error_in_a_check_is_not_shown() -> None:
     def look() -> str:
         raise OSError("postgresql://bot:plum@db")
 
@@ -78,16 +78,16 @@ def test_a_part_that_breaks_says_nothing_of_what_it_raised() -> None:
     assert "plum" not in str(document)
 
 
-def test_a_part_that_hangs_is_not_waited_for_and_looked_at_once() -> None:
+def test_a_hanging_part_is_checked_once_without_waiting() -> None:
     with hanging() as (part, looks):
         readiness = Readiness([part], timeout=0.01, max_age=0.0)
         answers = [readiness.document() for _ in range(5)]
     assert [status for status, _ in answers] == [503] * 5
-    assert answers[0][1]["parts"]["registry"]["says"] == "It has not answered in time."
+    assert answers[0][1]["parts"]["registry"]["says"] == "No response in time."
     assert len(looks) == 1
 
 
-def test_who_asks_again_at_once_does_not_wait_once_more_for_a_part_that_hangs() -> None:
+def test_a_second_call_does_not_wait_again_for_a_hanging_part() -> None:
     with hanging() as (part, _):
         readiness = Readiness([part], timeout=0.01, monotonic=lambda: 0.0)
         first = readiness.document()
@@ -95,7 +95,7 @@ def test_who_asks_again_at_once_does_not_wait_once_more_for_a_part_that_hangs() 
         assert readiness.document() == first
 
 
-def test_a_part_that_hangs_makes_no_other_one_unwell() -> None:
+def test_a_hanging_part_does_not_affect_others() -> None:
     with hanging() as (part, _):
         readiness = Readiness([WELL, part], timeout=0.01, max_age=0.0)
 
@@ -105,19 +105,19 @@ def test_a_part_that_hangs_makes_no_other_one_unwell() -> None:
         wait_until(lambda: are_well() == {"ledger": True, "registry": False})
 
 
-def test_a_part_that_answers_again_is_well_again() -> None:
+def test_a_part_that_answers_again_is_healthy_again() -> None:
     with hanging() as (part, _):
         readiness = Readiness([part], timeout=0.01, max_age=0.0)
         assert readiness.document()[0] == 503
     wait_until(lambda: readiness.document()[0] == 200)
 
 
-def test_what_was_seen_a_moment_ago_is_told_again_without_a_look() -> None:
+def test_a_recent_result_is_cached() -> None:
     looks, now = list[int](), [0.0]
 
     def look() -> str:
         looks.append(1)
-        return "It answers."
+        return "Responding."
 
     readiness = Readiness([Component("registry", look)], max_age=1.0, monotonic=lambda: now[0])
     for now[0] in (0.0, 0.5, 0.9, 1.5):
@@ -125,7 +125,7 @@ def test_what_was_seen_a_moment_ago_is_told_again_without_a_look() -> None:
     assert len(looks) == 2
 
 
-def test_who_stops_is_not_ready_however_well_all_is() -> None:
+def test_a_stopping_bot_is_not_ready() -> None:
     readiness = Readiness([WELL])
     readiness.is_stopping = True
     status, document = readiness.document()
@@ -133,7 +133,7 @@ def test_who_stops_is_not_ready_however_well_all_is() -> None:
 
 
 class UnreadyRegistry(MemoryRegistry):
-    """A registry that raises what it is told to."""
+    """A registry that raises a given error."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__()
@@ -143,12 +143,12 @@ class UnreadyRegistry(MemoryRegistry):
         raise self._error
 
 
-def test_a_registry_is_well_when_it_answers_whatever_it_answers() -> None:
+def test_a_registry_that_answers_anything_is_healthy() -> None:
     assert seen(registry_component(MemoryRegistry()))[0] == 200
     assert seen(registry_component(UnreadyRegistry(RegistryRefused("no"))))[0] == 200
 
 
-def test_a_registry_that_does_not_answer_is_told_without_its_address() -> None:
+def test_a_registry_that_does_not_answer_is_reported_without_its_address() -> None:
     status, document = seen(
         registry_component(UnreadyRegistry(RegistryUnreachable("MLflow does not answer at http://mlflow.intern:5000")))
     )
@@ -164,7 +164,7 @@ def ask(app: RunningApp, path: str) -> httpx.Response:
 
 
 def waits_for(app: RunningApp, path: str, holds: Callable[[httpx.Response], bool]) -> httpx.Response:
-    """Ask until the answer is as it should be, and return it."""
+    """Poll until the response meets the condition, and return it."""
     answers: list[httpx.Response] = []
 
     def is_there() -> bool:
@@ -183,7 +183,7 @@ def is_not_ready(answer: httpx.Response) -> bool:
     return answer.status_code == 503
 
 
-def test_the_whole_bot_is_ready_and_says_how_each_part_is(app: RunningApp) -> None:
+def test_the_bot_is_ready_and_reports_each_part(app: RunningApp) -> None:
     parts = waits_for(app, "/readyz", is_ready).json()["parts"]
     assert {name: part["is_well"] for name, part in parts.items()} == dict.fromkeys(
         ("ledger", "registry", "slack", "ticker"), True
@@ -193,10 +193,10 @@ def test_the_whole_bot_is_ready_and_says_how_each_part_is(app: RunningApp) -> No
 
 def test_without_socket_mode_slack_is_http_only(slack: LocalSlack, tmp_path: Path) -> None:
     with running_app(slack, tmp_path, MemoryRegistry(), http=True) as app:
-        assert ask(app, "/readyz").json()["parts"]["slack"]["says"] == "Slack reaches us over HTTP only."
+        assert ask(app, "/readyz").json()["parts"]["slack"]["says"] == "Slack connects over HTTP only."
 
 
-def test_a_worker_tells_the_same_but_of_slack_which_does_not_reach_it(slack: LocalSlack, tmp_path: Path) -> None:
+def test_a_worker_reports_the_same_parts_without_slack(slack: LocalSlack, tmp_path: Path) -> None:
     with running_app(slack, tmp_path, MemoryRegistry(), is_worker=True) as app:
         parts = waits_for(app, "/readyz", is_ready).json()["parts"]
         assert sorted(parts) == ["ledger", "registry", "ticker"]
@@ -205,7 +205,7 @@ def test_a_worker_tells_the_same_but_of_slack_which_does_not_reach_it(slack: Loc
 
 
 class HangingRegistry(MemoryRegistry):
-    """A registry that can be made to hang."""
+    """A registry that a test can make hang."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -217,7 +217,7 @@ class HangingRegistry(MemoryRegistry):
         return super().model(name)
 
 
-def test_a_registry_that_hangs_keeps_nobody_waiting_and_is_named(slack: LocalSlack, tmp_path: Path) -> None:
+def test_a_hanging_registry_is_named_without_waiting(slack: LocalSlack, tmp_path: Path) -> None:
     registry = HangingRegistry()
     with running_app(slack, tmp_path, registry) as app:
         waits_for(app, "/readyz", is_ready)
@@ -230,14 +230,14 @@ def test_a_registry_that_hangs_keeps_nobody_waiting_and_is_named(slack: LocalSla
         waits_for(app, "/readyz", is_ready)
 
 
-def test_a_clock_whose_jobs_hang_is_told(app: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hanging_jobs_are_reported(app: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
     waits_for(app, "/readyz", is_ready)
     monkeypatch.setattr(app.service._scheduler, "seconds_since_last_job", lambda: 31.0)
     parts = waits_for(app, "/readyz", is_not_ready).json()["parts"]
-    assert parts["ticker"]["says"].startswith("No job of the clock has ended for 31 seconds")
+    assert parts["ticker"]["says"].startswith("No scheduled job has finished for 31 seconds")
 
 
-def test_jobs_that_run_are_noticed(app: RunningApp) -> None:
+def test_running_jobs_are_healthy(app: RunningApp) -> None:
     began = time.monotonic()
     wait_until(lambda: app.service._scheduler.seconds_since_last_job() < time.monotonic() - began)
 
@@ -259,7 +259,7 @@ def test_metrics_are_served_without_a_token_and_name_neither_people_nor_models(a
         assert word not in page.text
 
 
-def test_slack_s_refusals_are_counted_by_slack_s_own_name(slack: LocalSlack, tmp_path: Path) -> None:
+def test_slack_s_errors_are_counted_by_slack_s_error_code(slack: LocalSlack, tmp_path: Path) -> None:
     with running_app(slack, tmp_path, MemoryRegistry(), policy=make_policy({"channel": "#nowhere"})) as app:
         app.alice.types(CHANNEL, "/model promote churn 4 production")
         waits_for(app, "/metrics", lambda answer: "registrar_slack_errors_total{code=" in answer.text)

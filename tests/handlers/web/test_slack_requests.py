@@ -1,4 +1,4 @@
-"""What reaches us over HTTP: only what Slack has signed, lately, and once."""
+"""Slack's HTTP requests: only recently signed ones are accepted, each once."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ BODY = b"command=%2Fmodel&text=list&team_id=T1&user_id=U1"
 
 
 class Bolt:
-    """What stands for Bolt here: it writes down what reached it."""
+    """A stand-in for Bolt that records the requests."""
 
     def __init__(self) -> None:
         self.reached: list[str] = []
 
     def dispatch(self, request: BoltRequest) -> BoltResponse:
-        """Take a request."""
+        """Record a request."""
         self.reached.append(request.raw_body)
         return BoltResponse(status=200, body="understood")
 
 
 class Web:
-    """A client of the web application, without a socket between them."""
+    """An in-process client of the web application."""
 
     def __init__(self, bolt: Bolt, secret: str | None, now: Callable[[], float] = time.time) -> None:
         web = create_app(cast(App, bolt), secret, on_model_changed=lambda name: None, now=now)
@@ -41,7 +41,7 @@ class Web:
     def ask(
         self, method: str, path: str, *, body: bytes | None = None, headers: dict[bytes, bytes] | None = None
     ) -> httpx.Response:
-        """Send one request and return its answer."""
+        """Send one request and return the response."""
 
         async def send() -> httpx.Response:
             async with httpx.AsyncClient(transport=self._transport, base_url="http://registrar") as client:
@@ -50,14 +50,14 @@ class Web:
         return asyncio.run(send())
 
     def post(self, signed: dict[str, str], body: bytes = BODY) -> httpx.Response:
-        """Post a body to where Slack does."""
+        """Post a body to Slack's route."""
         encoded = {name.encode(): value.encode() for name, value in signed.items()}
         return self.ask("POST", "/slack/events", body=body, headers=encoded)
 
 
 @pytest.fixture
 def bolt() -> Bolt:
-    """Return a Bolt that nothing has reached."""
+    """Return a Bolt without requests."""
     return Bolt()
 
 
@@ -72,7 +72,7 @@ def headers(*, at: float | None = None, body: bytes = BODY, secret: str = SECRET
     return signed_headers(secret, body, int(time.time() if at is None else at)) | changes
 
 
-def test_what_slack_signed_reaches_bolt(web: Web, bolt: Bolt) -> None:
+def test_a_signed_body_reaches_bolt(web: Web, bolt: Bolt) -> None:
     answer = web.post(headers())
     assert (answer.status_code, answer.text) == (200, "understood")
     assert bolt.reached == [BODY.decode()]
@@ -95,26 +95,26 @@ def test_what_slack_signed_reaches_bolt(web: Web, bolt: Bolt) -> None:
         pytest.param(headers(at=time.time() + 3600), id="an hour ahead"),
     ],
 )
-def test_what_slack_did_not_sign_now_reaches_nothing(web: Web, bolt: Bolt, signed: dict[str, str]) -> None:
+def test_an_unsigned_or_old_body_is_refused(web: Web, bolt: Bolt, signed: dict[str, str]) -> None:
     assert web.post(signed).status_code == 401
     assert bolt.reached == []
 
 
 @pytest.mark.parametrize("stamp", ["", "now", "-1", "1e9", "1.5", "9" * 400, "٣٣٣", " ", "0x10"])
-def test_a_timestamp_that_is_none_is_refused_even_when_it_is_signed(web: Web, bolt: Bolt, stamp: str) -> None:
+def test_an_invalid_timestamp_is_refused_even_if_signed(web: Web, bolt: Bolt, stamp: str) -> None:
     signed = {"X-Slack-Request-Timestamp": stamp, "X-Slack-Signature": signature(SECRET, BODY, stamp)}
     assert web.post(signed).status_code == 401
     assert bolt.reached == []
 
 
-def test_the_same_call_a_second_time_is_a_replay(web: Web, bolt: Bolt) -> None:
+def test_a_repeated_call_is_a_replay(web: Web, bolt: Bolt) -> None:
     signed = headers()
     assert [web.post(signed).status_code for _ in range(2)] == [200, 401]
     assert len(bolt.reached) == 1
 
 
 @pytest.mark.parametrize("pause", [1, 299, 300, 301, 599, 600, 601, 3600])
-def test_a_replay_is_refused_however_long_it_waits_also_of_a_clock_that_goes_ahead(bolt: Bolt, pause: int) -> None:
+def test_a_late_replay_is_refused_even_with_a_fast_clock(bolt: Bolt, pause: int) -> None:
     began = time.time()
     times = [began]
     web = Web(bolt, SECRET, now=lambda: times[-1])
@@ -125,49 +125,49 @@ def test_a_replay_is_refused_however_long_it_waits_also_of_a_clock_that_goes_ahe
     assert len(bolt.reached) == 1
 
 
-def test_the_same_words_signed_anew_are_a_new_call(web: Web, bolt: Bolt) -> None:
+def test_the_same_body_with_a_new_signature_is_a_new_call(web: Web, bolt: Bolt) -> None:
     now = time.time()
     assert [web.post(headers(at=now - age)).status_code for age in (0, 1)] == [200, 200]
 
 
-def test_a_refusal_uses_nothing_up(web: Web, bolt: Bolt) -> None:
+def test_a_refused_call_can_be_sent_again(web: Web, bolt: Bolt) -> None:
     signed = headers()
     assert web.post(signed, b"something else").status_code == 401
     assert web.post(signed).status_code == 200
 
 
-def test_a_body_longer_than_slack_s_longest_is_not_read(web: Web, bolt: Bolt) -> None:
+def test_a_body_over_the_limit_is_not_read(web: Web, bolt: Bolt) -> None:
     body = b"a" * (MAX_BODY_BYTES + 1)
     assert web.post(headers(body=body), body).status_code == 413
     assert bolt.reached == []
 
 
-def test_the_longest_body_is_read(web: Web, bolt: Bolt) -> None:
+def test_a_body_at_the_limit_is_read(web: Web, bolt: Bolt) -> None:
     body = BODY.ljust(MAX_BODY_BYTES, b"a")
     assert web.post(headers(body=body), body).status_code == 200
 
 
-def test_a_refusal_tells_nothing_of_the_secret(web: Web) -> None:
+def test_a_refusal_does_not_reveal_the_secret(web: Web) -> None:
     answer = web.post(headers(secret="another"))
     assert SECRET not in answer.text
     assert signature(SECRET, BODY, headers()["X-Slack-Request-Timestamp"]) not in answer.text
 
 
 @pytest.mark.parametrize("method", ["get", "put", "delete"])
-def test_slack_only_posts(web: Web, method: str) -> None:
+def test_only_post_is_allowed(web: Web, method: str) -> None:
     assert web.ask(method, "/slack/events").status_code == 405
 
 
-def test_without_a_secret_nothing_of_slack_is_there(bolt: Bolt) -> None:
+def test_without_a_secret_there_is_no_slack_route(bolt: Bolt) -> None:
     assert Web(bolt, None).post(headers()).status_code == 404
 
 
-def test_whoever_asks_hears_that_we_are_alive(web: Web) -> None:
+def test_healthz_reports_alive(web: Web) -> None:
     answer = web.ask("GET", "/healthz")
     assert (answer.status_code, answer.json()) == (200, {"status": "alive"})
 
 
-def test_whoever_hangs_up_in_the_middle_of_what_they_send_is_no_fault_of_ours(bolt: Bolt) -> None:
+def test_a_client_that_hangs_up_is_not_logged_as_an_error(bolt: Bolt) -> None:
     web = create_app(cast(App, bolt), SECRET, on_model_changed=lambda name: None)
     comes: Iterator[dict[str, Any]] = iter(
         [
@@ -194,6 +194,6 @@ def test_whoever_hangs_up_in_the_middle_of_what_they_send_is_no_fault_of_ours(bo
     async def send(message: Any) -> None:
         answered.append(message)
 
-    asyncio.run(web(scope, receive, send))  # what is raised here, the server logs as a fault
+    asyncio.run(web(scope, receive, send))  # the server would log an exception here as an error
     assert answered[0]["status"] == 400
     assert bolt.reached == []
