@@ -1,1 +1,1 @@
-"""Everything that can wake us: Slack, a clock, a terminal, an HTTP call. Translators; the rules live in `bot`."""
+"""The entry points: Slack, the scheduler, the terminal, and HTTP. The rules are in `bot`."""

@@ -1,4 +1,4 @@
-"""What the clock wakes: each job is one line into a service."""
+"""Scheduled jobs. Each one calls a service."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from bot.settings import Settings
 
 log = logging.getLogger(__name__)
 
-CLOCK_CHECK_SECONDS = 1.0  # seconds between two checks whether the clock was set back
-DELIVERY_SECONDS = 1.0  # seconds between two checks for new messages
+CLOCK_CHECK_SECONDS = 1.0  # seconds between checks for a clock that was set back
+DELIVERY_SECONDS = 1.0  # seconds between checks for new messages
 LONG_RUN_SECONDS = 60.0  # seconds after which a running job is logged
 
 
 class JobScheduler(BackgroundScheduler):  # type: ignore[misc]  # APScheduler has no types
-    """APScheduler's, with a watch on the clock: one that's set back by an hour would stop it for an hour."""
+    """APScheduler's scheduler, plus a clock check: setting the clock back an hour would stop the jobs for an hour."""
 
     def start(self, paused: bool = False) -> None:
         """Start the scheduler."""
@@ -39,30 +39,30 @@ class JobScheduler(BackgroundScheduler):  # type: ignore[misc]  # APScheduler ha
         self.add_listener(
             LongRunLogger(), EVENT_JOB_SUBMITTED | EVENT_JOB_MAX_INSTANCES | EVENT_JOB_EXECUTED | EVENT_JOB_ERROR
         )
-        logging.getLogger("apscheduler.scheduler").addFilter(_is_not_skip_message)  # once, however often it's added
+        logging.getLogger("apscheduler.scheduler").addFilter(_is_not_skip_message)  # added only once, even if repeated
         super().start(paused)
         self._stopping = threading.Event()
         threading.Thread(target=self._watch_clock, name="clock watch", daemon=True).start()
 
     def shutdown(self, wait: bool = True) -> None:
-        """Stop, after the jobs that are running."""
+        """Stop after the running jobs end."""
         self._stopping.set()
         super().shutdown(wait)
 
     def seconds_since_last_job(self) -> float:
-        """Return for how many seconds no job has come to its end."""
+        """Return the seconds since a job last finished."""
         return time.monotonic() - self._last_job_ended
 
     def _record_job_end(self, event: object) -> None:
         self._last_job_ended = time.monotonic()
 
     def _watch_clock(self) -> None:
-        while not self._stopping.wait(CLOCK_CHECK_SECONDS):  # by the monotonic clock, which no one can set
+        while not self._stopping.wait(CLOCK_CHECK_SECONDS):  # uses the monotonic clock, which can't be set
             reschedule_after_clock_change(self, datetime.now(UTC))
 
 
 class OutboxThread:
-    """Delivers messages to Slack: new ones within a second, postponed ones as soon as they can go."""
+    """Deliver messages to Slack: new ones within a second, postponed ones as soon as they're due."""
 
     def __init__(self, registrar: Registrar) -> None:
         self._registrar = registrar
@@ -70,7 +70,7 @@ class OutboxThread:
         self._thread = threading.Thread(target=self._run, name="tell Slack", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -87,36 +87,38 @@ class OutboxThread:
 
 
 class LongRunLogger:
-    """Logs once that a job has been running for long. A run skipped meanwhile isn't logged: the next one is due anyway.
+    """Log once that a job has been running for a long time. Skipped runs aren't logged: the next one is due anyway.
 
     `monotonic`: the clock that measures the runs.
     """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
-        self._started: dict[str, float] = {}  # by job, until it has ended or its length was logged
+        self._started: dict[str, float] = {}  # by job, until it ends or is logged as long-running
 
     def __call__(self, event: JobEvent) -> None:
-        """Note what APScheduler did with a job: submitted it, skipped it, or saw it end."""
+        """Handle an APScheduler event: a job was submitted, was skipped, or ended."""
         if event.code == EVENT_JOB_SUBMITTED:
             self._started[event.job_id] = self._monotonic()
         elif event.code != EVENT_JOB_MAX_INSTANCES:
             self._started.pop(event.job_id, None)
         elif self._monotonic() - self._started.get(event.job_id, inf) >= LONG_RUN_SECONDS:
             seconds = self._monotonic() - self._started.pop(event.job_id)
-            log.warning("the job %s has been running for %.0f s; it starts again when it's done", event.job_id, seconds)
+            log.warning(
+                "the job %s has been running for %.0f s; its next run starts when this one ends", event.job_id, seconds
+            )
 
 
 def _is_not_skip_message(record: logging.LogRecord) -> bool:
-    """Return whether a log record is anything but APScheduler's notice that it skipped a run while the last one runs.
+    """Return False for APScheduler's notice that it skipped a run because the previous one is still running.
 
-    It logs one for each tick, every half second on a busy machine.
+    On a busy machine, it logs one every half second.
     """
     return "maximum number of running instances" not in str(record.msg)
 
 
 def reschedule_after_clock_change(scheduler: BaseScheduler, now: datetime) -> list[str]:
-    """Run jobs now whose next time is further away than their interval; return their names."""
+    """Immediately run the jobs whose next run is further away than their interval. Return their names."""
     slack = timedelta(seconds=CLOCK_CHECK_SECONDS)
     jobs = [
         job
@@ -126,12 +128,12 @@ def reschedule_after_clock_change(scheduler: BaseScheduler, now: datetime) -> li
     for job in jobs:
         job.modify(next_run_time=now)
     if jobs:
-        log.warning("the clock was set back: %s jobs run now", len(jobs))
+        log.warning("the clock was set back; running %s jobs now", len(jobs))
     return [str(job.name) for job in jobs]
 
 
 def build_scheduler(registrar: Registrar, settings: Settings) -> JobScheduler:
-    """Return the jobs on a scheduler that isn't started. They are few and idempotent; none is stored."""
+    """Return an unstarted scheduler with the jobs. They're idempotent, and none is stored."""
     scheduler = JobScheduler(
         timezone=UTC, job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
     )

@@ -1,6 +1,7 @@
-"""Logs what happened, without text that people wrote and without secrets.
+"""Logging without secrets and without text that people wrote.
 
-A line for people, or a JSON document for machines. Both include what the work belongs to (bot/logging_context.py).
+A record is a line for people or a JSON document for machines. Both include the work's context
+(bot/logging_context.py).
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from bot import logging_context
 LogFormat = Literal["text", "json"]
 LogFields = MutableMapping[str, Any]
 
-# Below WARNING, these log requests, their addresses and bodies, or rows of the ledger; the scheduler logs every job,
-# every second, and Alembic each of its plugins.
+# Below WARNING, these log requests, with their URLs and bodies, or rows of the ledger. The scheduler logs every job
+# every second, and Alembic logs each of its plugins.
 QUIET_LOGGERS = (
     "alembic.runtime.plugins",
     "apscheduler",
@@ -32,42 +33,42 @@ QUIET_LOGGERS = (
 # These log connections at INFO, and what's sent over them at DEBUG.
 INFO_LOGGERS = ("alembic", "mlflow", "slack_bolt", "uvicorn")
 
-# Slack's tokens, an address for answers, and the credentials in an address.
+# Slack's tokens, response URLs, and the credentials in a URL.
 _SECRET_PATTERN = re.compile(
     r"xox[a-z](?:\.xox[a-z])?-[\w-]+|xapp-[\w-]+|https://hooks\.slack\.com/[^\s'\"]+|(?<=//)[^/@\s]+(?=@)"
 )
-_UNQUOTED = re.compile(r"[\w.:/@+-]+")  # what needs no quotes in a line
-_OWN_FIELDS = ("time", "level", "logger", "event", "exception", "stack_info")  # the rest is what the work belongs to
+_UNQUOTED = re.compile(r"[\w.:/@+-]+")  # values that need no quotes in a line
+_OWN_FIELDS = ("time", "level", "logger", "event", "exception", "stack_info")  # the rest is the work's context
 _process_fields: dict[str, str] = {}  # in every JSON line
 
 
 def set_up_logging(secrets: Iterable[str] = (), *, level: int = logging.INFO, log_format: LogFormat = "text") -> None:
-    """Log to stderr, including what libraries log. `secrets` are never printed, whoever logs them."""
+    """Log to stderr, including what libraries log. `secrets` are never printed, no matter what logs them."""
     logging.basicConfig(level=level, handlers=[build_handler(None, secrets, log_format)])
     for names, floor in ((QUIET_LOGGERS, logging.WARNING), (INFO_LOGGERS, logging.INFO)):
         for name in names:
             logging.getLogger(name).setLevel(max(level, floor))
-    # Bolt logs this for every app with a client of its own, as ours.
+    # Bolt logs this for every app with its own client, such as Registrar's.
     logging.getLogger("slack_bolt").addFilter(lambda record: "`token` will be unused" not in record.getMessage())
 
 
 def set_process_name(process: str) -> None:
-    """Include the process's name, as in the ledger's leases, in every JSON line from now on."""
+    """Include the process's name, the same as in the ledger's leases, in every JSON line."""
     _process_fields["process"] = process
 
 
 def build_handler(
     stream: TextIO | None, secrets: Iterable[str] = (), log_format: LogFormat = "text"
 ) -> logging.Handler:
-    """Return what writes lines without secrets to a stream, or to stderr."""
-    from structlog.processors import TimeStamper, format_exc_info  # noqa: PLC0415 - a terminal's verbs log nothing
+    """Return a handler that writes lines without secrets to a stream, or to stderr."""
+    from structlog.processors import TimeStamper, format_exc_info  # noqa: PLC0415 - terminal commands log nothing
     from structlog.stdlib import ProcessorFormatter, add_log_level, add_logger_name  # noqa: PLC0415
 
     pattern = secret_pattern(secrets)
     render_line = _render_json if log_format == "json" else _render_text
 
     def render(logger: object, method: str, fields: LogFields) -> str:
-        """Return a line with `…` in place of every secret: replaced here, before quotes change it."""
+        """Return a line with `…` in place of every secret, replaced before quoting changes them."""
         found = {**logging_context.current(), **{name: fields[name] for name in _OWN_FIELDS if fields.get(name)}}
         return render_line({name: pattern.sub("…", str(value)) for name, value in found.items()}, fields["_record"])
 
@@ -78,13 +79,13 @@ def build_handler(
 
 
 def secret_pattern(secrets: Iterable[str] = ()) -> re.Pattern[str]:
-    """Return a pattern that matches every secret in a text: the given ones, and whatever looks like one."""
+    """Return a pattern that matches the given secrets and anything that looks like a secret."""
     patterns = sorted((re.escape(secret) for secret in secrets if secret), key=len, reverse=True)
     return re.compile("|".join([*patterns, _SECRET_PATTERN.pattern]))
 
 
 def _render_text(fields: Mapping[str, str], record: logging.LogRecord) -> str:
-    """Return a line for people, with what the work belongs to at its end, and the traceback below."""
+    """Return a line for people, with the work's context at the end and the traceback below."""
     parts = [
         f"{name}={value if _UNQUOTED.fullmatch(value) else json.dumps(value)}"
         for name, value in fields.items()

@@ -13,7 +13,7 @@ MANIFEST = Path(__file__).parents[1] / "manifest.yml"
 
 
 def required_scopes(manifest: Path = MANIFEST) -> frozenset[str]:
-    """Return the bot's scopes in a manifest. Raises OSError if it isn't there."""
+    """Return the bot's scopes in a manifest. Raises OSError if it doesn't exist."""
     return frozenset(yaml.safe_load(manifest.read_text(encoding="utf-8"))["oauth_config"]["scopes"]["bot"])
 
 
@@ -24,9 +24,9 @@ def token_scopes(response: SlackResponse) -> frozenset[str] | None:
 
 
 def find_missing_scopes(client: WebClient) -> list[str]:
-    """Return the scopes that the token is missing, sorted; empty if that can't be known.
+    """Return the scopes that the token is missing, sorted; empty if they aren't known.
 
-    Raises SlackApiError, and the errors of a lost connection.
+    Raises SlackApiError and connection errors.
     """
     has = token_scopes(client.auth_test())
     return sorted(required_scopes() - has) if has is not None and MANIFEST.exists() else []

@@ -1,4 +1,4 @@
-"""Keys that came a moment ago, so that what's delivered or logged twice is recognized."""
+"""Recently seen keys, to recognize duplicate deliveries and log lines."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 
 class RecentKeys:
-    """Remembers keys for `seconds` by the clock `now`, and at most `limit` of them. For several threads."""
+    """A thread-safe set of keys that are kept for `seconds` by the clock `now`, at most `limit` of them."""
 
     def __init__(self, seconds: float, now: Callable[[], float], limit: int | None = None) -> None:
         self._seconds = seconds
@@ -18,7 +18,7 @@ class RecentKeys:
         self._lock = threading.Lock()
 
     def is_new(self, key: str) -> bool:
-        """Remember a key; return False if it's remembered already, or if there are too many."""
+        """Remember a key. Return False if it was already remembered, or if there are too many."""
         now = self._now()
         with self._lock:
             while self._seen and next(iter(self._seen.values())) <= now - self._seconds:

@@ -1,4 +1,4 @@
-"""`registrar run` and `registrar worker`: Socket Mode and HTTP, jobs, and an orderly end."""
+"""`registrar run` and `registrar worker`: Socket Mode, HTTP, jobs, and a graceful shutdown."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ log = logging.getLogger(__name__)
 SWITCH_INTERVAL = (
     0.0005  # seconds until a busy thread yields to one that acknowledges; Python's default is ten times that
 )
-SHUTDOWN_SECONDS = 25.0  # seconds for shutdown; what isn't finished then stays in the ledger for the next process
-MAX_JOB_PAUSE = 15.0  # seconds within which a job has come to its end, else the clock's threads hang
+SHUTDOWN_SECONDS = 25.0  # seconds for shutdown; unfinished work stays in the ledger for the next process
+MAX_JOB_PAUSE = 15.0  # seconds without a finished job after which the scheduler counts as stuck
 
 
 def serve(
@@ -55,7 +55,7 @@ def serve(
     *,
     is_worker: bool = False,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then finish what was begun. `print_line` prints for people.
+    """Serve until SIGTERM or SIGINT, then finish work in progress. `print_line` prints for people.
 
     A worker accepts nothing from Slack: it works on the queue alongside the processes that do. Raises Misconfigured and
     SlackUnreachable before anything is served.
@@ -77,7 +77,7 @@ def serve(
             notices = [
                 *(f"Warning: {each}" for each in unset),
                 f"The policy has rules that can't be met: {helpless}." if helpless else "",
-                f"Events go out unsigned, for want of a secret_env: {unsigned}." if unsigned else "",
+                f"Events are sent unsigned to endpoints without a secret_env: {unsigned}." if unsigned else "",
                 *registrar.sources.config_errors(),
             ]
             for line in filter(None, notices):
@@ -87,13 +87,13 @@ def serve(
             print_line(f"Registrar is ready: {by}, HTTP at {service.address}, policy {settings.policy}.")
             wait_for_stop(stop)
             service.stop_accepting()
-            print_line("Stopping: finishing what was begun.")
+            print_line("Stopping: finishing work in progress.")
             wait_for_stop(stop, settings.drain_time.total_seconds())
             exit_after(SHUTDOWN_SECONDS)
 
 
 def preload_slow_modules() -> None:
-    """Import what compares versions and draws charts: it takes seconds, for which the first request would wait."""
+    """Import the comparison and chart libraries now, because the first request would wait seconds for them."""
     import pandas as pd  # noqa: F401, PLC0415 - slow to load, like the three below
 
     from bot.slack.monitoring import chart  # noqa: F401, PLC0415
@@ -102,10 +102,10 @@ def preload_slow_modules() -> None:
 
 
 def exit_after(seconds: float) -> None:
-    """End the process after so many seconds, whatever hangs: nothing that was acknowledged is only in memory."""
+    """End the process after `seconds`, even if something hangs. Acknowledged work is always in the ledger."""
 
     def leave() -> None:
-        log.warning("something is not finished after %.0f seconds; whoever is there next goes on with it", seconds)
+        log.warning("work was still running after %.0f seconds; the next process continues it", seconds)
         os._exit(0)
 
     timer = threading.Timer(seconds, leave)
@@ -114,11 +114,10 @@ def exit_after(seconds: float) -> None:
 
 
 def wait_for_stop(stop: SimpleQueue[None], timeout: float | None = None) -> None:
-    """Wait until a signal handler puts something into `stop`, checking twice a second; `timeout` seconds at most.
+    """Wait until a signal handler puts something into `stop`, or for `timeout` seconds. Checks twice a second.
 
-    Handlers run only on the main thread, and if the system gives the signal to another thread, this one isn't woken.
-    It's not an Event: a handler that sets one can wait forever for the lock that the waiting thread holds at that
-    moment.
+    Signal handlers run only on the main thread, which isn't woken if the system delivers the signal to another thread.
+    `stop` isn't an Event, because a handler that sets an Event can deadlock on the lock that the waiting thread holds.
     """
     until = None if timeout is None else time.monotonic() + timeout
     while until is None or time.monotonic() < until:
@@ -128,10 +127,10 @@ def wait_for_stop(stop: SimpleQueue[None], timeout: float | None = None) -> None
 
 
 class Service:
-    """The entry points HTTP, Socket Mode, and the scheduler. Started and stopped by `with`.
+    """The HTTP server, Socket Mode, and the scheduler. `with` starts and stops them.
 
-    A worker has the scheduler and the queue of checks; its HTTP only answers health checks. With `metrics`, they're
-    served, including the ledger's.
+    A worker has the scheduler and the queue of checks; its HTTP server only answers health checks. `metrics`: if set,
+    these and the ledger's metrics are served.
     """
 
     def __init__(
@@ -193,12 +192,12 @@ class Service:
         )
 
     def __enter__(self) -> Service:
-        """Resume what was left, connect, and start the scheduler. Raises Misconfigured and SlackUnreachable."""
+        """Resume unfinished work, connect, and start the scheduler. Raises Misconfigured and SlackUnreachable."""
         with ExitStack() as begun:
             begun.push(self)
             self.registrar.release_dead_leases()
             if self.registrar.policy_reloader:
-                # Before anything is served, because it decides which policy is in force.
+                # Before anything is served, because this decides which policy is in effect.
                 self.registrar.policy_reloader.load_initial()
             self._thread.start()
             if self._settings.slack_app_token and not self._is_worker:
@@ -223,14 +222,14 @@ class Service:
             log.warning("can't check the app's scopes: %s", error)
 
     def stop_accepting(self) -> None:
-        """Report that we're stopping, so that Slack sends new events elsewhere; HTTP is answered until the end."""
+        """Stop Socket Mode, so that Slack sends new events elsewhere. HTTP still gets answers until the end."""
         self.readiness.is_stopping = True
         sockets, self._socket_mode = self._socket_mode, None
         if sockets:
             sockets.shut_down()
 
     def __exit__(self, *_: object) -> None:
-        """Accept nothing new, finish what was begun, deliver pending messages, and close."""
+        """Accept nothing new, finish work in progress, deliver pending messages, and close."""
         self.stop_accepting()
         self._server.should_exit = True
         if self._thread.ident is not None:
@@ -245,17 +244,17 @@ class Service:
         self._listener.close()
 
     def _check_slack(self) -> str:
-        """Return how Slack reaches us. Raises NotHealthy."""
+        """Return how Slack connects. Raises NotHealthy."""
         if not self._settings.slack_app_token:
-            return "Slack reaches us over HTTP only."
+            return "Slack connects over HTTP only."
         if self.readiness.is_stopping:
-            return "Socket Mode is closed: Slack gives what is new to others."
+            return "Socket Mode is closed. Slack sends new events to other processes."
         if self._socket_mode is None or not self._socket_mode.is_connected():
-            raise NotHealthy("Socket Mode is not connected; it connects again by itself as soon as Slack answers.")
+            raise NotHealthy("Socket Mode isn't connected. It reconnects automatically when Slack responds.")
         return "Socket Mode is connected."
 
     def _policy_warnings(self) -> list[str]:
-        """Return what to know although everything works: why the policy in force isn't the one on disk."""
+        """Return warnings that don't affect health: why the policy in effect differs from the file."""
         context = self.registrar.context
         edit = context.active_policy.pending_edit
         return [str(describe_pending_edit(edit, context.active_policy.revision, context.clock.now()))] if edit else []
@@ -263,20 +262,22 @@ class Service:
     def _check_jobs(self) -> str:
         """Return that the scheduler is running. Raises NotHealthy."""
         if not self._scheduler.running:
-            raise NotHealthy("The clock does not tick yet.")
+            raise NotHealthy("The scheduler isn't running yet.")
         if (since := self._scheduler.seconds_since_last_job()) > MAX_JOB_PAUSE:
-            raise NotHealthy(f"No job of the clock has ended for {since:.0f} seconds; the log says what hangs.")
-        return "It ticks."
+            raise NotHealthy(
+                f"No scheduled job has finished for {since:.0f} seconds. The log shows which one is stuck."
+            )
+        return "The scheduler is running."
 
 
 def build_bolt_app(settings: Settings, registrar: Registrar) -> tuple[App, SlackInteractions]:
     """Return the Bolt app with every listener, and what the listeners share.
 
-    It acknowledges inline (a listener returns within milliseconds, the rest is queued), signatures are verified in
-    front of it, and its client uses the configured address.
+    It acknowledges inline: a listener returns within milliseconds and queues the rest. Signatures are verified before
+    it's called, and its client uses the configured address.
     """
     app = App(
-        logger=logging.getLogger("slack_bolt"),  # else Bolt uses the root's level, and logs bodies at DEBUG
+        logger=logging.getLogger("slack_bolt"),  # otherwise, Bolt uses the root's level and logs bodies at DEBUG
         client=slack_client(settings, observer=registrar.context.observer),
         process_before_response=True,
         request_verification_enabled=False,

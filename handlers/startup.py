@@ -1,4 +1,4 @@
-"""What `registrar run` and `registrar worker` check before they serve. Light: the server takes seconds to import."""
+"""Checks before `registrar run` and `registrar worker` serve. Quick to import, unlike the server."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from bot.domain.policy.policy import Policy
 from bot.policy_file import load_policy
 from bot.settings import Settings
 
-BACKLOG = 2048  # callers who wait until we begin; uvicorn's own number
+BACKLOG = 2048  # connections that can wait until the server starts; the same as uvicorn's
 
 
 def run(settings: Settings, print_line: Callable[[str], None], *, is_worker: bool = False) -> None:
-    """Serve until SIGTERM or SIGINT, then finish what was begun. `print_line` prints for people.
+    """Serve until SIGTERM or SIGINT, then finish work in progress. `print_line` prints for people.
 
     Raises Misconfigured and SlackUnreachable before anything is served.
     """
     policy = load_required_policy(settings, is_worker=is_worker)
     with open_listener(settings) as listener:
-        from handlers.serve import serve  # noqa: PLC0415 - it loads Bolt, FastAPI, and what draws
+        from handlers.serve import serve  # noqa: PLC0415 - it loads Bolt, FastAPI, and the chart libraries
 
         serve(settings, policy, listener, print_line, is_worker=is_worker)
 
 
 def load_required_policy(settings: Settings, *, is_worker: bool) -> Policy:
-    """Return the policy. Raises Misconfigured with everything that's missing, so that it can be fixed in one go."""
+    """Return the policy. Raises Misconfigured with everything that's missing, so that it can all be fixed at once."""
     fault = _setting_fault(settings, is_worker=is_worker)
     try:
         policy = load_policy(settings.policy)
@@ -39,14 +39,14 @@ def load_required_policy(settings: Settings, *, is_worker: bool) -> Policy:
 
 
 def _setting_fault(settings: Settings, *, is_worker: bool) -> Sentence | None:
-    """Return what's missing: a token, with where to get it, or a worker's ledger that it can share."""
+    """Return what's missing: a token and where to get it, or a ledger that a worker can share."""
     if is_worker:
         from bot.bootstrap import ledger_tools  # noqa: PLC0415 - SQLAlchemy takes a second to load
 
         if not ledger_tools.supports_several_processes(settings.ledger_url):
             return say(
-                "A worker shares the ledger of those who run, and SQLite has room for one process: set {name} to a "
-                "PostgreSQL, and see docs/operations.md.",
+                "A worker shares a ledger with other processes, but SQLite supports only one. Set {name} to a "
+                "PostgreSQL database (see docs/operations.md).",
                 name=Code("REGISTRAR_DATABASE_URL"),
             )
     if settings.slack_bot_token is None:
@@ -55,14 +55,14 @@ def _setting_fault(settings: Settings, *, is_worker: bool) -> Sentence | None:
         return _missing_token(
             "SLACK_APP_TOKEN",
             "Basic Information → App-Level Tokens, with connections:write, xapp-…; "
-            "or SLACK_SIGNING_SECRET, from the same page, to be reached over HTTP",
+            "for HTTP, set SLACK_SIGNING_SECRET from the same page instead",
         )
     return None
 
 
 def _missing_token(name: str, where: str) -> Sentence:
     return say(
-        "{name} is not set. You find it on your app's page at api.slack.com/apps: {where}. "
+        "{name} isn't set. Copy it from your app's page at api.slack.com/apps: {where}. "
         "To try Registrar without Slack, run {demo}.",
         name=Code(name),
         where=where,
@@ -71,12 +71,12 @@ def _missing_token(name: str, where: str) -> Sentence:
 
 
 def open_listener(settings: Settings) -> socket.socket:
-    """Return the listening socket, so that a taken port is reported before anything starts, and no caller is refused.
+    """Return the listening socket, so that a port in use is reported first and no early connection is refused.
 
-    Binding isn't enough: until someone listens, Linux lets two processes bind one port, and refuses early callers.
+    Binding isn't enough: until a process listens, Linux lets two bind the same port, and refuses connections.
     """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    # The protocol is named because asyncio turns Nagle's delay off (45 ms per answer) only then.
+    # Name the protocol, because asyncio turns off Nagle's delay (45 ms per answer) only then.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -86,7 +86,7 @@ def open_listener(settings: Settings) -> socket.socket:
         listener.close()
         raise Misconfigured(
             say(
-                "Cannot serve on {host}:{port}: {why}. Choose another with {name}.",
+                "Can't serve on {host}:{port}: {why}. Choose another port with {name}.",
                 host=settings.host,
                 port=str(settings.port),
                 why=error.strerror,

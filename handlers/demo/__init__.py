@@ -1,1 +1,1 @@
-"""`registrar demo`: the whole story on this machine, without Slack, on real models."""
+"""`registrar demo`: the complete workflow on this machine, without Slack, with real models."""

@@ -1,4 +1,4 @@
-"""The demo's folder, and its separation from any real installation."""
+"""The demo's folder, kept separate from any real installation."""
 
 from __future__ import annotations
 
@@ -19,48 +19,48 @@ from bot.domain.policy.policy import Policy
 DEFAULT_FOLDER = Path(".demo")
 
 POLICY_TEMPLATE = """\
-# The demo's policy: who may move which model where. Change it while the demo runs: it applies within seconds.
-# Try it: set `required: 2` under production, and Carol has to approve as well.
+# The demo's policy: who can move which model where. Edit it while the demo runs; changes apply within seconds.
+# Try it: set `required: 2` under production, and Carol has to approve, too.
 
 channel: "#ml-models"          # where requests are posted
-policy: {settle: 0s}           # this is a demo: elsewhere, an edit that loosens a rule waits for 30s
+policy: {settle: 0s}           # only for the demo; otherwise, an edit that loosens a rule waits for 30 s
 
-roles:                         # the people of the local workspace, by the ids that they have there
-  lead: [U0BOB, U0CAROL]       # those who decide
-  admin: [U0DAVE]              # may cancel anybody's request, freeze, and let failed gates pass
+roles:                         # people in the local workspace, by their IDs there
+  lead: [U0BOB, U0CAROL]       # approvers
+  admin: [U0DAVE]              # can cancel anyone's request, freeze, and override failed gates
 
 models:
-  "*": &everywhere             # every model; a longer pattern wins whole over this one
+  "*": &everywhere             # every model; a longer pattern replaces this whole rule
     staging:
       approvers: [lead]
       requester_may_approve: true
     production:
       approvers: [lead]
-      required: 1              # how many different people have to approve
+      required: 1              # how many people have to approve
       requester_may_approve: false
       expires_after: 24h
-      gates:                   # what a version has to show; `/model validate churn 1` looks without asking
+      gates:                   # what a version must meet; `/model validate churn 1` checks without a request
         - {metric: f1, not_worse_than_incumbent_by: 0.01}
         - {metric: latency_ms, at_most: 250}
         - {signature: compatible}
-      override: [admin]        # who may let a failed gate pass, with a reason
+      override: [admin]        # who can override a failed gate, with a reason
   "churn":
-    <<: *everywhere            # the same, and somebody who watches what serves
+    <<: *everywhere            # the same, plus a monitor for the version in Production
     monitors:
       - name: accuracy-live
         source: live
         query: accuracy
-        greater_than: 0.92     # what must hold
-        every: 10s             # all times are short, as this is a demo; docs/monitoring.md says what is usual
-        fail_after: 2          # checks in a row
+        greater_than: 0.92     # what's healthy
+        every: 10s             # all times are short for the demo; docs/monitoring.md has the usual ones
+        fail_after: 2          # consecutive failed checks
         recover_after: 2
         warmup: 0s
         cooldown: 0s
-        min_served: 1s         # a version that has served for so long may be gone back to; usual are 24h
-        max_auto: 3            # rollbacks in 24 hours; after that it asks a person
-        action: auto           # dry_run, notify, ask or auto
+        min_served: 1s         # a rollback target must have served this long; usually 24h
+        max_auto: 3            # automatic rollbacks in 24 hours; after that, it asks a person
+        action: auto           # dry_run, notify, ask, or auto
 
-# examples/churn/serve.py runs beside the demo: it pushes how well the version in Production does, and says which it is.
+# examples/churn/serve.py runs with the demo: it pushes the live accuracy, and reports which version is serving.
 sources:
   live: {type: push, require_signature: true}
 clients:
@@ -72,18 +72,18 @@ serving:
   "churn": {url: "http://127.0.0.1:0/version", json: version, every: 1s, timeout: 1m}
 """
 
-# Two places in that file that fit one machine; each start sees to it that they do.
+# Two values in that file that depend on the machine; each start updates them.
 _TOKEN_FILE = re.compile(r'(?<=token_file: )"(?:[^"]*/)?serve\.token"')
 _PROBE_PORT = re.compile(r"(?<=http://127\.0\.0\.1:)\d+(?=/version\b)")
 
-# Variables of a person's shell that could name a real workspace, registry, ledger, or run. The proxies are here because
-# Slack's client would call 127.0.0.1 through them, too.
+# Variables from the user's shell that could name a real workspace, registry, ledger, or run. The proxies are here
+# because Slack's client would call 127.0.0.1 through them, too.
 _REAL_PREFIXES = ("SLACK_", "MLFLOW_", "REGISTRAR_", "DATABRICKS_")
 _PROXIES = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"}
 _DEMO_ENVIRONMENT = {
     "DO_NOT_TRACK": "true",
     "GIT_PYTHON_REFRESH": "quiet",  # MLflow records a run's commit; without git it complains
-    "MLFLOW_CONFIGURE_LOGGING": "false",  # its log goes to our log file, not to the terminal
+    "MLFLOW_CONFIGURE_LOGGING": "false",  # its log goes to the demo's log file, not to the terminal
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
@@ -98,24 +98,24 @@ class DemoFolder:
         self.workspace_file = path / "workspace.db"
         self.policy_file = path / "registrar.yml"
         self.token_file = path / "serve.token"  # serve.py pushes with it; only its owner can read the file
-        self.log_file = path / "demo.log"  # what would disturb the terminal
-        self.serving_cache = path / "serving"  # serve.py caches the model that serves, for a quick next start
-        # It marks a demo's folder, has its port, and (by its lock) shows that it's running.
+        self.log_file = path / "demo.log"  # output that would clutter the terminal
+        self.serving_cache = path / "serving"  # serve.py caches the served model here for a faster next start
+        # It marks a demo's folder, stores its port, and (through its lock) shows whether the demo is running.
         self._address_file = path / "demo.address"
 
     @property
     def has_served(self) -> bool:
-        """Whether a model has served here, so that the registry is complete."""
+        """Whether a model has been served from here, so the registry is complete."""
         return self.has_registry and any(self.serving_cache.glob("*.skops"))
 
     @property
     def has_registry(self) -> bool:
-        """Whether a demo has been here before."""
+        """Whether a demo has run here before."""
         return self.path.joinpath("mlflow.db").exists()
 
     @property
     def last_port(self) -> int:
-        """The port of the last time, so that an open page and an SSH tunnel still fit; 0 at the first."""
+        """The previous start's port, so that an open page and an SSH tunnel still work; 0 on the first start."""
         try:
             return int(self._address_file.read_text().rsplit(":", 1)[-1])
         except (OSError, ValueError):
@@ -127,7 +127,7 @@ class DemoFolder:
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Lock the folder, created and with a policy in it. Raises Misconfigured if it isn't a demo's."""
+        """Lock the folder, after creating it and its policy if needed. Raises Misconfigured if it isn't a demo's."""
         if self.path.joinpath("ledger.db").exists() and not self._address_file.exists():
             raise Misconfigured(
                 say(
@@ -154,7 +154,7 @@ class DemoFolder:
     def _is_running(self) -> Misconfigured:
         return Misconfigured(
             say(
-                "A demo is already running in {home}{where}. End that one with Ctrl-C, or run a second one: {command}",
+                "A demo is already running in {home}{where}. Stop it with Ctrl-C, or run a second one: {command}",
                 home=Code(str(self.path)),
                 where=f": open http://127.0.0.1:{self.last_port}/" if self.last_port else ", and is starting",
                 command=Code("REGISTRAR_HOME=.demo-2 .venv/bin/registrar demo"),
@@ -190,7 +190,7 @@ def _find_free_port(port: int) -> int:
 
 
 def clear_real_environment() -> Path | None:
-    """Remove the variables that name something real from our environment; return the demo's home from it."""
+    """Remove the variables that name something real from the environment; return the demo's home from it."""
     home = os.environ.get("REGISTRAR_HOME")
     for name in list(os.environ):
         if name.startswith(_REAL_PREFIXES) or name.upper() in _PROXIES:

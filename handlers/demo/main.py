@@ -1,4 +1,4 @@
-"""`registrar demo`: the whole story on this machine, without Slack, on real models."""
+"""`registrar demo`: the complete workflow on this machine, without Slack, with real models."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from localslack import LocalSlack
 
 MANIFEST = Path(__file__).parents[2] / "manifest.yml"
-TRAINING_ROWS = 6_000  # made-up customers to train on
+TRAINING_ROWS = 6_000  # synthetic customers to train on
 
 
 def run_demo(*, play: bool = False, train: bool = False, port: int = 0, rows: int = TRAINING_ROWS) -> int:
@@ -63,7 +63,7 @@ def _open_folder(chosen: Path | None, *, is_fresh: bool) -> Iterator[DemoFolder]
             logging.captureWarnings(True)
             for name in ("bot", "handlers"):
                 logging.getLogger(name).setLevel(logging.INFO)
-            start = "Starting the demo from" if home.has_registry else "Setting the demo up in"
+            start = "Starting the demo from" if home.has_registry else "Setting up the demo in"
             print(f"{start} {home.path}", flush=True)
             yield home
 
@@ -72,7 +72,7 @@ def _open_folder(chosen: Path | None, *, is_fresh: bool) -> Iterator[DemoFolder]
 def _run_everything(
     folder: DemoFolder, progress: ProgressReporter, port: int, rows: int | None
 ) -> Iterator[tuple[LocalSlack, Registrar]]:
-    """Run everything until the block ends. serve.py starts first, since it takes as long as all the rest."""
+    """Run everything until the block ends. serve.py starts first, since it takes as long as everything else."""
     progress.begin_step("Loading Registrar")
     serves_at = serving_port(load_policy(folder.policy_file), MODEL)
     settings = Settings.model_validate({"REGISTRAR_PORT": 0})  # a free port, to which serve.py pushes as soon as it can
@@ -92,7 +92,7 @@ def _run_everything(
 
 
 def _start_workspace(folder: DemoFolder, port: int) -> LocalSlack:
-    """Start the local workspace at `port`; without one at the last start's port, or a free one."""
+    """Start the local workspace at `port`; without `port`, use the previous start's, or a free one."""
     from localslack import LocalSlack
 
     try:
@@ -102,7 +102,7 @@ def _start_workspace(folder: DemoFolder, port: int) -> LocalSlack:
             return LocalSlack.start(MANIFEST, state=folder.workspace_file)
         raise Misconfigured(
             say(
-                "Port {port} cannot be used: {why}. Without {option}, a free one is taken.",
+                "Can't use port {port}: {why}. Omit {option} to use a free port.",
                 port=str(port),
                 why=error.strerror,
                 option=Code("--port"),
@@ -115,7 +115,7 @@ def _port_of(slack: LocalSlack) -> int:
 
 
 def _serve(folder: DemoFolder, progress: ProgressReporter, port: int, rows: int | None) -> int:
-    """Serve the story until SIGINT or SIGTERM."""
+    """Run the demo until SIGINT or SIGTERM."""
     ended: SimpleQueue[None] = SimpleQueue()
     with _run_everything(folder, progress, port, rows) as (slack, registrar):
         from handlers.demo import setup, welcome
@@ -130,12 +130,12 @@ def _serve(folder: DemoFolder, progress: ProgressReporter, port: int, rows: int 
         progress.stop()
         welcome.open_browser(_port_of(slack))
         wait_for_stop(ended)
-        progress.print_line("\nStopping: finishing what was begun.")
+        progress.print_line("\nStopping after the current work is finished.")
     return 0
 
 
 def _play(folder: DemoFolder, progress: ProgressReporter, port: int, rows: int | None) -> int:
-    """Play the story; return 1 if it fails."""
+    """Play the story; return 0, or 1 if it fails."""
     with _run_everything(folder, progress, port, rows) as (slack, _):
         from handlers.demo import story
 

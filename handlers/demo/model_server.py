@@ -1,4 +1,4 @@
-"""examples/churn/serve.py next to the demo: started early, started again if it dies, ended with the demo."""
+"""Run examples/churn/serve.py next to the demo: start it early, restart it if it dies, and stop it at the end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from handlers.demo.models import MODEL
 SERVING_SCRIPT = Path(__file__).parents[2] / "examples" / "churn" / "serve.py"
 PUSH_SECONDS = 2.0  # seconds between two pushes
 RESTART_SECONDS = 2.0  # seconds before it's restarted
-STOP_SECONDS = 5.0  # seconds that it has to end on its own
+STOP_SECONDS = 5.0  # seconds to exit before it's killed
 
 log = logging.getLogger(__name__)
 
@@ -44,11 +44,11 @@ class ModelServer:
         self._thread = threading.Thread(target=self._run, name=f"serve {MODEL}", daemon=True)
 
     def __enter__(self) -> ModelServer:
-        """Start nothing yet."""
+        """Return the server, not started yet."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End it, and wait until it has."""
+        """Stop the process, and wait until it has exited."""
         self._stopping.set()
         if self._thread.ident is not None:
             self._thread.join()
@@ -72,7 +72,7 @@ class ModelServer:
     def _run(self) -> None:
         while not self._stopping.is_set():
             with self._log.open("ab") as output:
-                # Its standard input is a pipe that closes when we exit, however we exit; then it exits as well.
+                # Its standard input is a pipe that closes when the demo exits, for any reason; then it exits, too.
                 process = subprocess.Popen(  # noqa: S603 - our own script
                     self._command, env=self._environment, stdin=subprocess.PIPE, stdout=output, stderr=output
                 )
@@ -80,7 +80,7 @@ class ModelServer:
                 pass
             if not self._stopping.is_set():
                 self.crash_count += 1
-                log.warning("serve.py ended with %s; it is started again", process.returncode)
+                log.warning("serve.py exited with %s; restarting it", process.returncode)
                 self._stopping.wait(RESTART_SECONDS)
             _stop_process(process)
 

@@ -16,10 +16,10 @@ from handlers.demo.progress import ProgressReporter
 
 MODEL = "churn"
 MONITOR = "accuracy-live"
-PRODUCTION_VERSION = 3  # which version is in Production when the story begins
+PRODUCTION_VERSION = 3  # in Production when the story begins
 TRAINING_SCRIPT = Path(__file__).parents[2] / "examples" / "churn" / "train.py"
-BETTER_VERSION = 4  # which one is a little better
-BAD_VERSION = 5  # the version that looks excellent, passes every gate, and fails in Production
+BETTER_VERSION = 4  # slightly better
+BAD_VERSION = 5  # looks excellent, passes every gate, and fails in Production
 VERSION_COUNT = 5  # as many as the script has candidates; a test compares them
 
 
@@ -38,16 +38,16 @@ def prepare_models(
             kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.removesuffix("Classifier")).lower()
             progress.print_line(
                 f"  {MODEL} v{number}, {kind}: f1 {metrics['f1']:.3f}, ROC AUC {metrics['roc_auc']:.3f}, "
-                f"{metrics['latency_ms']:.0f} ms for a prediction"
+                f"{metrics['latency_ms']:.0f} ms per prediction"
             )
     is_new = all(version.stage is Stage.NONE for version in versions)
     if is_new:
         registry.set_alias(MODEL, "champion", PRODUCTION_VERSION)
         registry.transition_stage(
             MODEL, PRODUCTION_VERSION, Stage.PRODUCTION, archive_existing=True
-        )  # last, as the mark that everything is there
+        )  # last, to mark that everything is registered
         progress.print_line(
-            f"v{PRODUCTION_VERSION} is in Production. v{BETTER_VERSION} is a little better, and ready to be requested."
+            f"v{PRODUCTION_VERSION} is in Production. v{BETTER_VERSION} is slightly better and ready to request."
         )
     return is_new
 
@@ -55,7 +55,7 @@ def prepare_models(
 def _create_versions(
     folder: DemoFolder, existing: int, progress: ProgressReporter, rows: int | None
 ) -> Iterator[tuple[int, str, Mapping[str, float]]]:
-    """Register the versions after the first `existing` ones, and yield number, estimator, and metrics of each."""
+    """Register the versions after the first `existing` ones, and yield each one's number, estimator, and metrics."""
     from handlers.demo import snapshot  # importing MLflow takes seconds, which a second start doesn't need
 
     if rows is None and snapshot.is_compatible():
@@ -68,8 +68,8 @@ def _create_versions(
             yield number, about["name"], about["metrics"]
         return
     if rows is None:
-        progress.print_line("The example's trained models are for another scikit-learn than the one installed.")
-    progress.begin_step(f"Training {VERSION_COUNT - existing} models, on the first start only")
+        progress.print_line("The example's trained models need a different scikit-learn version.")
+    progress.begin_step(f"Training {VERSION_COUNT - existing} models (first start only)")
     script = _load_script()
     import mlflow
 
@@ -84,10 +84,10 @@ def _create_versions(
 def _load_script() -> Any:
     specification = importlib.util.spec_from_file_location("churn_train", TRAINING_SCRIPT)
     if specification is None or specification.loader is None:
-        raise ImportError(f"{TRAINING_SCRIPT} cannot be loaded")
+        raise ImportError(f"can't load {TRAINING_SCRIPT}")
     script = importlib.util.module_from_spec(specification)
     sys.modules[specification.name] = script  # its data classes look up their module
-    sys.path.insert(0, str(TRAINING_SCRIPT.parent))  # it imports what is next to it
+    sys.path.insert(0, str(TRAINING_SCRIPT.parent))  # it imports the modules next to it
     try:
         specification.loader.exec_module(script)
     finally:

@@ -1,4 +1,4 @@
-"""What the terminal shows while the demo starts: never silent for three seconds."""
+"""The terminal's output while the demo starts: never silent for more than three seconds."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ TICK_SECONDS = 0.25
 
 
 class ProgressReporter:
-    """Prints lines, and after some silence how long the current step has taken. It stops with its block.
+    """Prints lines and, after some silence, how long the current step has taken. It stops with its block.
 
-    On a terminal, the time is updated in one line; elsewhere (a file, a CI log), each update is a line of its own.
+    On a terminal, the time is updated on one line; elsewhere (a file, a CI log), each update is a line of its own.
     """
 
     def __init__(self, out: TextIO | None = None, silence: float = SILENCE_SECONDS) -> None:
         self._out = out or sys.stdout
         self._silence = silence
         self._lock = threading.Lock()
-        self._step, self._is_line_open = "", False  # the present step; whether the last line still needs its end
+        self._step, self._is_line_open = "", False  # the current step; whether the last line is still open
         self._step_started = self._last_printed = time.monotonic()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
@@ -37,7 +37,7 @@ class ProgressReporter:
         self.stop()
 
     def stop(self) -> None:
-        """End an open line. From now on, nothing is printed between the lines."""
+        """End an open line, and stop printing progress."""
         self._stopping.set()
         self._thread.join()
         with self._lock:
@@ -50,7 +50,7 @@ class ProgressReporter:
             self._print(f"{line}\n")
 
     def begin_step(self, step: str) -> None:
-        """Print what is being done now; its time counts from here."""
+        """Print the current step, and start timing it."""
         with self._lock:
             self._end_line()
             self._step, self._step_started = step, time.monotonic()

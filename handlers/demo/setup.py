@@ -1,4 +1,4 @@
-"""Everything behind the demo's curtain: models in a registry, and Registrar over them."""
+"""Set up the demo: models in a registry, and Registrar on top."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from handlers.demo.welcome import CHANNEL
 from handlers.serve import Service, preload_slow_modules
 from localslack import LocalSlack
 
-MAX_WAIT_SECONDS = 180.0  # seconds for serve.py to start, and for the first reading: a slow disk needs one of them
-MAX_CRASHES = 2  # restarts of serve.py, after which we stop waiting for it
+MAX_WAIT_SECONDS = 180.0  # seconds for serve.py to start, and for the first reading; a slow disk can take most of it
+MAX_CRASHES = 2  # restarts of serve.py after which the demo stops waiting
 POLL_SECONDS = 0.1  # seconds
 
 
@@ -40,7 +40,7 @@ def run_registrar(
     progress: ProgressReporter,
     rows: int | None,
 ) -> Iterator[Registrar]:
-    """Run Registrar over the demo's models, registered if they are missing, until the block ends.
+    """Run Registrar with the demo's models, which are registered if missing, until the block ends.
 
     The block begins after the monitor's first reading of this start. Nothing is checked before serve.py can push:
     a check without data would count toward an alert.
@@ -68,7 +68,7 @@ def run_registrar(
             if serving.port is not None and _find_monitor(registrar):
                 progress.begin_step(f"Waiting for the first reading of {models.MONITOR}")
                 if not _wait_until(lambda: _has_reading(registrar, began), serving):
-                    progress.print_line(f"There is no reading yet. {folder.log_file} says what serve.py does.")
+                    progress.print_line(f"No reading yet. See {folder.log_file} for the output of serve.py.")
             threading.Thread(target=_preload, args=[registrar], name="loading", daemon=True).start()
             yield registrar
 
@@ -124,7 +124,7 @@ def has_monitors(registrar: Registrar) -> bool:
 
 
 def _preload(registrar: Registrar) -> None:
-    """Load what a first command needs while people read the terminal. On a second start, they're faster than that."""
+    """Load what the first command needs while people read the terminal. On a second start, they type sooner."""
     preload_slow_modules()
     with suppress(RegistrarError):
         registrar.context.registry.versions(models.MODEL)

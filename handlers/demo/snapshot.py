@@ -1,4 +1,4 @@
-"""The demo's models as scripts/snapshot.py has written them, put into a registry without training."""
+"""Register the demo's models from the snapshot that scripts/snapshot.py wrote, without training."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SOURCE_TAGS = {"mlflow.source.name": "examples/churn/train.py", "mlflow.source.t
 
 
 def read_snapshot() -> Mapping[str, Any]:
-    """Return what is in the snapshot: `made_with` (versions of libraries), and `versions`, oldest first."""
+    """Return the snapshot's contents: `made_with` (library versions), and `versions`, oldest first."""
     document: Mapping[str, Any] = json.loads((SNAPSHOT_FOLDER / "models.json").read_text(encoding="utf-8"))
     return document
 

@@ -1,4 +1,4 @@
-"""The demo's story, played over the same wire that people use."""
+"""The demo's story, played through the same interface that people use."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from localslack import ActionResult, RefusedError, Remote, WorkspaceMember
 
 JsonObject = dict[str, Any]
 Steps = list[tuple[str, list[Callable[[], object]]]]  # each with its name
-STEP_TIMEOUT = 60.0  # seconds for each step; it takes far less than one, on a busy machine a few
-MONITOR_TIMEOUT = 240.0  # seconds for the result of monitoring: some checks, ten seconds apart
+STEP_TIMEOUT = 60.0  # seconds for each step; usually far under one, a few on a busy machine
+MONITOR_TIMEOUT = 240.0  # seconds for a monitor's result: several checks, ten seconds apart
 POLL_SECONDS = 3.0  # seconds between two checks of the monitor
 
 
 class StoryError(Exception):
-    """A step did not lead to what it should; the message names the step and what was waited for."""
+    """A step failed; the message names the step and what was expected."""
 
 
 class DemoStory:
-    """Alice requests a promotion, is blocked by a gate; Bob approves. The next version is bad, and is rolled back.
+    """Alice requests a promotion but can't approve it; Bob does. The next version is bad and is rolled back.
 
-    `narrate` gets one line after the other.
+    `narrate` is called with one line at a time.
     """
 
     def __init__(
@@ -49,34 +49,34 @@ class DemoStory:
                 for act in actions:
                     act()
             except (TimeoutError, RefusedError, _NotAcknowledgedError) as error:
-                raise StoryError(f"The story broke where {name}: {error}") from error
+                raise StoryError(f"The story failed at “{name}”: {error}") from error
 
     def _promotion(self) -> Steps:
-        """Return the steps to a good version in Production."""
+        """Return the steps that promote a good version to Production."""
         alice, bob = self._alice, self._bob
         typed = f'/model promote {MODEL} {BETTER_VERSION} production --reason "better f1"'
         return [
             (
-                "Alice asks",
-                [lambda: self._type(alice, typed), lambda: self._show_card("A card for everybody", "Approve")],
+                "Alice requests a promotion",
+                [lambda: self._type(alice, typed), lambda: self._show_card("A card for everyone", "Approve")],
             ),
             (
                 "Registrar refuses Alice's own approval",
                 [
-                    lambda: self._approve(alice, "Approve", "Alice presses Approve herself."),
+                    lambda: self._approve(alice, "Approve", "Alice clicks Approve herself."),
                     lambda: self._show_answer(alice, "Registrar refuses her", "have to decide", "has to decide"),
                 ],
             ),
             (
                 "Bob approves",
                 [
-                    lambda: self._approve(bob, "Approve", "Bob presses Approve, and confirms."),
+                    lambda: self._approve(bob, "Approve", "Bob clicks Approve and confirms."),
                     lambda: self._show_card("The same card now", "is in Production"),
                 ],
             ),
-            ("the thread tells it", [lambda: self._show_thread("is in Production", "Done", self._timeout)]),
+            ("the thread confirms it", [lambda: self._show_thread("is in Production", "Done", self._timeout)]),
             (
-                "Alice looks at the model",
+                "Alice checks the model",
                 [
                     lambda: self._type(alice, f"/model show {MODEL}"),
                     lambda: self._show_answer(alice, "Only she sees", f"v{BETTER_VERSION}  ·  Production"),
@@ -85,40 +85,40 @@ class DemoStory:
         ]
 
     def _second_promotion(self) -> Steps:
-        """Return the steps to a version that is worse than it looks."""
+        """Return the steps that promote a version that's worse than it looks."""
         alice, bob, new_card = self._alice, self._bob, f"Promote {MODEL} v{BAD_VERSION}"
         typed = f'/model promote {MODEL} {BAD_VERSION} production --reason "f1 0.96 instead of 0.77!"'
-        measured = f"What v{BETTER_VERSION} does in life is measured now. Alice looks every few seconds:"
+        measured = f"v{BETTER_VERSION} is being monitored now. Alice checks every few seconds:"
         return [
             (
-                "Alice looks at the monitor",
+                "Alice checks the monitor",
                 [lambda: self._narrate(measured), lambda: self._wait_for_healthy_monitor(alice)],
             ),
             (
-                "Alice asks for the next version",
-                [lambda: self._type(alice, typed), lambda: self._show_card("A card for everybody", new_card)],
+                "Alice requests the next version",
+                [lambda: self._type(alice, typed), lambda: self._show_card("A card for everyone", new_card)],
             ),
             (
                 "Bob approves that one",
                 [
-                    lambda: self._approve(bob, new_card, "Every gate is passed. Bob presses Approve, and confirms."),
+                    lambda: self._approve(bob, new_card, "Every gate passes. Bob clicks Approve and confirms."),
                     lambda: self._show_card("The same card now", f"v{BAD_VERSION} is in Production", max_lines=1),
                 ],
             ),
         ]
 
     def _rollback(self) -> Steps:
-        """Return the steps from there back to the good version."""
-        bob, restored = self._bob, f"{MODEL}: restored, v{BETTER_VERSION} serves"
-        failing = f"v{BAD_VERSION} serves real customers now, and was trained on a column that tells the answer."
+        """Return the steps that roll back to the good version."""
+        bob, restored = self._bob, f"{MODEL}: restored to v{BETTER_VERSION}"
+        failing = f"v{BAD_VERSION} now serves real customers. It was trained on a column that leaks the answer."
         failed = f"{MODEL} v{BAD_VERSION}: {MONITOR} failed"
-        knows = f"With its next check the monitor knows v{BETTER_VERSION} again. Bob looks until it does:"
+        knows = f"The monitor's next check measures v{BETTER_VERSION} again. Bob waits for it:"
         return [
             (
                 "the live accuracy falls",
                 [
                     lambda: self._narrate(failing),
-                    lambda: self._show_card("Some checks later, for everybody", failed, self._monitor_timeout),
+                    lambda: self._show_card("A few checks later, for everyone", failed, self._monitor_timeout),
                 ],
             ),
             (
@@ -129,17 +129,17 @@ class DemoStory:
                 ],
             ),
             (
-                "Bob looks at the history",
+                "Bob checks the history",
                 [
                     lambda: self._type(bob, f"/model history {MODEL}"),
-                    lambda: self._show_answer(bob, "Only he sees", "serves now"),
+                    lambda: self._show_answer(bob, "Only he sees", "serving now"),
                 ],
             ),
-            ("Bob looks at the monitor", [lambda: self._narrate(knows), lambda: self._wait_for_healthy_monitor(bob)]),
+            ("Bob checks the monitor", [lambda: self._narrate(knows), lambda: self._wait_for_healthy_monitor(bob)]),
         ]
 
     def _wait_for_healthy_monitor(self, person: WorkspaceMember) -> None:
-        """Look at the monitor until it has measured the good version."""
+        """Check the monitor until it has measured the good version."""
         show_command, until = f"/model monitor show {MODEL} {MONITOR}", time.monotonic() + self._monitor_timeout
         self._narrate(f"{person.name.title()} types in {CHANNEL}: {show_command}")
         while True:
@@ -149,7 +149,7 @@ class DemoStory:
             if f"Version: v{BETTER_VERSION}" in plain and "🟢" in plain.splitlines()[0]:
                 return self._show("The answer", answer, max_lines=7)
             if time.monotonic() > until:
-                raise TimeoutError(f"the monitor did not measure v{BETTER_VERSION} as well: {plain.splitlines()[0]}")
+                raise TimeoutError(f"the monitor didn't report v{BETTER_VERSION} as healthy: {plain.splitlines()[0]}")
             time.sleep(self._poll_seconds)
 
     # -- reading and clicking ------------------------------------------------------------------------------------
@@ -169,7 +169,7 @@ class DemoStory:
         self._show(heading, self._wait_for_answer(person, *any_of))
 
     def _show_thread(self, card: str, until: str, timeout: float) -> None:
-        """Tell what is in a card's thread, as soon as that contains some text."""
+        """Narrate a card's thread once it contains the text `until`."""
         found = self._wait_for_card(card, timeout)
 
         def told() -> list[JsonObject]:
@@ -196,7 +196,7 @@ class DemoStory:
         )
 
     def _show(self, heading: str, message: JsonObject, max_lines: int | None = None) -> None:
-        """Tell a message, or its first lines."""
+        """Narrate a message, or its first lines."""
         pictures = (f"(picture) {file.get('alt_txt') or file.get('title')}" for file in message.get("files", ()))
         lines = self._plain_text(message).splitlines()[:max_lines] or ["; ".join(pictures)]
         told = [f"{heading}: {lines[0]}"] if len(lines) == 1 else [f"{heading}:", *(f"  {text}" for text in lines)]
@@ -204,22 +204,22 @@ class DemoStory:
             self._narrate(f"  {line}")
 
     def _plain_text(self, message: JsonObject) -> str:
-        """Return a message's text without its formatting, one line for each part."""
+        """Return a message's text without formatting, one line for each part."""
         texts = "\n".join(_texts(message.get("blocks"))) or message["text"]
         return _mrkdwn_to_text(texts, self._names)
 
 
 class _NotAcknowledgedError(Exception):
-    """The app did not acknowledge."""
+    """The app didn't acknowledge."""
 
 
 def _require_acknowledged(outcome: ActionResult) -> None:
     if not outcome.acked:
-        raise _NotAcknowledgedError(f"Registrar did not answer ({outcome.error})")
+        raise _NotAcknowledgedError(f"Registrar didn't answer ({outcome.error})")
 
 
 def _texts(block: Any) -> Iterator[str]:
-    """Yield every text in blocks, as one reads them; the buttons of a row share a line, and questions are left out."""
+    """Yield every text in blocks, in reading order. A row's buttons share a line; confirmation dialogs are omitted."""
     if isinstance(block, list):
         for one in block:
             yield from _texts(one)
@@ -234,7 +234,7 @@ def _texts(block: Any) -> Iterator[str]:
 
 
 def _mrkdwn_to_text(text: str, names: Mapping[str, str]) -> str:
-    """Return mrkdwn as plain words."""
+    """Return mrkdwn as plain text."""
     text = re.sub(r"<@(\w+)>", lambda mention: names.get(mention[1], mention[1]), text)
     text = re.sub(r"<!date\^[^|>]*\|([^>]*)>", r"\1", text)
     text = re.sub(r"^\*([^*\n]+)\* (?=\S)", r"\1: ", text, flags=re.MULTILINE)

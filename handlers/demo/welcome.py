@@ -1,4 +1,4 @@
-"""What a person reads before the story begins: which page to open, what to type, how to stop."""
+"""What people see once the demo is running: which page to open, what to type, how to stop."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHANNEL = "#ml-models"
 
 
 def page_url(port: int) -> str:
-    """Return the address that shows the channel to Alice."""
+    """Return the URL that shows the channel to Alice."""
     return f"http://127.0.0.1:{port}/?as=alice&channel={CHANNEL[1:]}"
 
 
@@ -26,7 +26,7 @@ def welcome_lines(port: int, folder: DemoFolder, first_step: str, *, has_monitor
     if has_monitors:
         story = [
             f"  4. Do the same for v{BAD_VERSION}, which looks excellent. "
-            "Within a minute Registrar rolls it back automatically.",
+            "Within a minute, Registrar rolls it back automatically.",
             f"  5. Type:  /model history {MODEL}   and   /model monitor show {MODEL} accuracy-live",
         ]
     else:
@@ -42,24 +42,24 @@ def welcome_lines(port: int, folder: DemoFolder, first_step: str, *, has_monitor
         *_tunnel_lines(port),
         "",
         f"  1. {first_step}",
-        "  2. Press Approve on the card. Registrar refuses: you can't approve your own request.",
-        "  3. Become Bob (top right, or Alt+2) and press Approve again. Watch the card and its thread.",
+        "  2. Click Approve on the card. Registrar refuses: you can't approve your own request.",
+        "  3. Switch to Bob (top right, or Alt+2) and click Approve again. Watch the card and its thread.",
         *story,
         "",
-        f"Ctrl-C ends it. Everything is kept in {folder.path}; the same command continues from there.",
+        f"Press Ctrl-C to stop. Everything is kept in {folder.path}; run the same command to continue.",
         "",
     ]
 
 
 def _tunnel_lines(port: int) -> list[str]:
-    """Return how to reach the page from the other end of an SSH session."""
+    """Return how to reach the page from the local side of an SSH session."""
     connection = os.environ.get("SSH_CONNECTION", "").split()
     if len(connection) != 4:
         return []
     _, _, host, ssh_port = connection
     options = "" if ssh_port == "22" else f"-p {ssh_port} "
     return [
-        "You are here over SSH. To open that page on your own machine, run this there first:",
+        "You're connected over SSH. To open that page on your own machine, run this there first:",
         f"  ssh {options}-L {port}:127.0.0.1:{port} {getpass.getuser()}@{host}",
     ]
 
@@ -83,8 +83,8 @@ def post_greeting(token: str, api_url: str) -> None:
 
 
 GREETING = f"""\
-Hello, I'm Registrar: I move models when the right people approve.
-`{MODEL}` v{PRODUCTION_VERSION} is in Production, and v{BETTER_VERSION} is a little better. Request it here:
+Hello, I'm Registrar. I promote models when the right people approve.
+`{MODEL}` v{PRODUCTION_VERSION} is in Production, and v{BETTER_VERSION} is slightly better. Request it here:
 ```/model promote {MODEL} {BETTER_VERSION} production```
-Then try to approve it yourself, and after that as Bob (top right). Then do the same for v{BAD_VERSION}, which looks \
+Try to approve it yourself, then approve it as Bob (top right). Then do the same for v{BAD_VERSION}, which looks \
 excellent, and watch. `/model help` lists everything I can do."""

@@ -1,4 +1,4 @@
-"""Slack's listeners. `register` puts them on an app; importing changes nothing."""
+"""Slack's listeners. `register` adds them to an app; importing the module has no side effects."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from handlers.slack.interactions import SlackInteractions
 
 
 def register(app: App, registrar: Registrar) -> SlackInteractions:
-    """Register every listener; return what they share, to be closed at the end."""
+    """Register all listeners; return their shared object, which the caller must close."""
     interactions = SlackInteractions(registrar, app.client)
     commands.register(app, interactions)
     buttons.register(app, interactions)

@@ -1,4 +1,4 @@
-"""Clicks. A button carries only an id; who clicked it comes from Slack's signed payload."""
+"""Handle button clicks. A button carries only an ID; Slack's signed payload says who clicked it."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ from handlers.slack.interactions import SlackInteractions
 from handlers.slack.listeners import ClickHandler, click_listener
 from handlers.slack.replies import ReplyTarget
 
-MAX_COMPARED = 20  # of many new versions of one message, so many are compared
-SILENCE_DURATION = timedelta(hours=2)  # what the button means
+MAX_COMPARED = 20  # new versions that one message compares
+SILENCE_DURATION = timedelta(hours=2)  # how long the button silences
 BACKTEST_DAYS = 30
 
 
@@ -55,14 +55,14 @@ def register(app: App, interactions: SlackInteractions) -> None:
 
 
 def _require_id(value: str) -> str:
-    """Return the id that a button carries. Raises BadInput for a forged one."""
+    """Return the ID that a button carries. Raises BadInput for a forged one."""
     if not re.fullmatch(r"[a-z0-9]{4,32}", value):
-        raise BadInput("That button belongs to nothing that is known here.")
+        raise BadInput("I don't recognize this button.")
     return value
 
 
 def _require_request_id(value: str) -> str:
-    """Return the request id that a button carries. Raises BadInput for a forged one."""
+    """Return the request ID that a button carries. Raises BadInput for a forged one."""
     return build_command(Approve, {"request": value}).request
 
 
@@ -90,7 +90,7 @@ def _review(interactions: SlackInteractions, target: ReplyTarget, value: str) ->
 
 
 def _request_again(interactions: SlackInteractions, target: ReplyTarget, value: str) -> Message | None:
-    """Open an outdated request again; whoever clicks is its requester."""
+    """Open an outdated request again; the person who clicks becomes its requester."""
     request = _read_request(interactions, value)
     results = request.seen.validation if request.seen else {}
     command = build_command(
@@ -138,7 +138,7 @@ def _show_drift_details(interactions: SlackInteractions, target: ReplyTarget, va
 
 
 def _show_version(interactions: SlackInteractions, target: ReplyTarget, find: Callable[[], tuple[str, int]]) -> None:
-    """Open the modal at once, its trigger is short-lived, and fill it when the registry has answered."""
+    """Open the modal immediately, since its trigger expires, and fill it once the registry responds."""
 
     def show() -> None:
         interactions.registrar.access_control.require_permission(
@@ -172,7 +172,7 @@ def _request_staging(interactions: SlackInteractions, target: ReplyTarget, value
 
 
 def _repair_stage(interactions: SlackInteractions, target: ReplyTarget, value: str) -> Sentence:
-    """Give a stage its one holder back."""
+    """Make one version the only one in its stage."""
     caller = interactions.caller(target)
     model = interactions.registrar.edits.repair_stage(caller, _require_id(value), origin="slack")
     interactions.execute_transitions_later(target, model)
@@ -199,7 +199,7 @@ def _show_page(interactions: SlackInteractions, target: ReplyTarget, value: str)
     """Run the command that the button carries, if it's one that lists something."""
     command = parse_command(value)
     if not isinstance(command, ListModels | ShowModel):
-        raise BadInput("That button belongs to no list.")
+        raise BadInput("I can't show a list for this button.")
     return interactions.execute(target, command)
 
 
@@ -207,7 +207,7 @@ def _post_timeline(interactions: SlackInteractions, target: ReplyTarget, value: 
     """Post the timeline for the command that the button carries, if it's one."""
     command = parse_command(value)
     if not isinstance(command, ShowHistory):
-        raise BadInput("That button belongs to no timeline.")
+        raise BadInput("I can't post a timeline for this button.")
     interactions.execute_later(target, command, is_public=True)
 
 
@@ -220,20 +220,20 @@ def _typed_handler(text: str) -> ClickHandler:
 
 
 def _undo_rollback(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
-    """Open the form that requests the version that was rolled back; the usual rules apply, as for every promotion."""
+    """Open the form to request the rolled-back version again, under the same rules as any other promotion."""
     with interactions.registrar.context.ledger.read() as reader:
         try:
             transition = reader.transition(value)
         except KeyError:
-            raise UnknownRequest("This message is from another time; nothing was changed.") from None
+            raise UnknownRequest("This message is out of date, so nothing changed.") from None
     _open_form_for(interactions, target, transition.model, transition.expected_incumbent)
 
 
 def _undo_incident_rollback(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
-    """Open the form that requests the rolled-back version again, like any other promotion."""
+    """Open the form to request the rolled-back version again, under the same rules as any other promotion."""
     incident, _ = interactions.registrar.monitors.incident(_require_id(value))
     if incident.doing not in {IncidentStatus.ROLLED_BACK, IncidentStatus.NOT_FOLLOWED} or incident.version is None:
-        raise BadInput("Nothing was rolled back here, so there is nothing to undo.")
+        raise BadInput("Nothing was rolled back here, so there's nothing to undo.")
     _open_form_for(interactions, target, incident.model, incident.version)
 
 

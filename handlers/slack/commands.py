@@ -1,4 +1,4 @@
-"""`/model …`: text to command, command to answer; and the forms for what's missing."""
+"""Handle `/model …`: parse the text, answer the command, and open forms for missing arguments."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def register(app: App, interactions: SlackInteractions) -> None:
         target = target_of_command(body)
         try:
             message = run_typed(interactions, target, unescape(str(body.get("text") or "")))
-        except Exception as error:  # explained to the person; unforeseen ones get an id to quote
+        except Exception as error:  # explained to the person; unforeseen ones get an ID to quote
             message = sentence_message(explain(error))
         if not message:
             ack()
@@ -45,9 +45,9 @@ def register(app: App, interactions: SlackInteractions) -> None:
 
 
 def run_typed(interactions: SlackInteractions, target: ReplyTarget, text: str) -> Message | None:
-    """Do what was typed. Return the answer, or None if it follows the acknowledgement.
+    """Do what was typed. Return the answer, or None if it follows the acknowledgment.
 
-    Whatever decides is committed when this returns.
+    A decision is committed when this returns.
     """
     try:
         command = parse_command(text)
@@ -65,7 +65,7 @@ def run_typed(interactions: SlackInteractions, target: ReplyTarget, text: str) -
 
 
 def _confirm_archiving(interactions: SlackInteractions, target: ReplyTarget, command: Archive) -> None:
-    """Ask for confirmation first, naming the version that's meant now; the buttons carry a draft's id."""
+    """Ask for confirmation, naming the version that the reference resolves to now; the buttons carry a draft's ID."""
     registrar = interactions.registrar
 
     def ask() -> Message:
@@ -84,7 +84,7 @@ def _confirm_archiving(interactions: SlackInteractions, target: ReplyTarget, com
 def _open_form(interactions: SlackInteractions, target: ReplyTarget, error: MissingArguments) -> None:
     """Open the modal for the missing arguments, if there's one.
 
-    A break-glass request has none: in the form of an everyday promotion, no one would notice that it breaks the glass.
+    A break-glass request has no form: in the usual promotion form, no one would notice that it breaks glass.
     """
     if error.command_class is Promote and not error.given.get("break_glass"):
         open_promotion_form(interactions, target, error.given)
@@ -121,7 +121,7 @@ def _open_rollback_form(interactions: SlackInteractions, target: ReplyTarget, ar
     Raises Refused and BadInput.
     """
     if "model" in arguments:
-        command = build_command(Rollback, arguments | {"reason": "-"})  # reports a typing mistake now, before the form
+        command = build_command(Rollback, arguments | {"reason": "-"})  # reports a typo now, before the form
         interactions.registrar.access_control.require_permission(
             interactions.caller(target), Permission.ROLL_BACK, model=command.model, origin="slack"
         )
@@ -137,7 +137,7 @@ def _open_draft_form(
     arguments: dict[str, str],
     build_view: Callable[[str], dict[str, Any]],
 ) -> None:
-    """Store what was typed as a draft after the acknowledgement, and open the form that carries the draft's id."""
+    """Store what was typed as a draft after the acknowledgment, and open the form that carries the draft's ID."""
 
     def make() -> dict[str, Any]:
         queue = interactions.registrar.command_queue

@@ -1,4 +1,4 @@
-"""Starts a listener's slow work after the acknowledgement is sent, and tells the person if it takes long."""
+"""Start a listener's slow work after the acknowledgment is sent, and tell the person if it takes a while."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _deferred: ContextVar[list[Task] | None] = ContextVar("collected", default=None)
 def dispatch_request(app: App, request: BoltRequest) -> tuple[BoltResponse, Task]:
     """Let Bolt handle the request; return its response, and what starts the slow work once the response is sent.
 
-    Everything logged for it, also by the slow work, includes the actor and the id that they read if something fails.
+    Everything logged for it, also by the slow work, includes the actor and the ID that they see if something fails.
     """
     tasks: list[Task] = []
     token = _deferred.set(tasks)
@@ -42,7 +42,7 @@ def dispatch_request(app: App, request: BoltRequest) -> tuple[BoltResponse, Task
 
 
 def after_acknowledgement(task: Task) -> None:
-    """Start a task once the acknowledgement is sent; at once if nothing is being acknowledged."""
+    """Start a task once the acknowledgment is sent; immediately if nothing is being acknowledged."""
     tasks = _deferred.get()
     if tasks is None:
         task()
@@ -67,7 +67,7 @@ class SlowNotice:
         self._timer.cancel()
 
     def send_now(self) -> None:
-        """Speak, unless it was done before."""
+        """Send the notice, unless it was already sent."""
         if self._sent_lock.acquire(blocking=False):
             self._send()
 

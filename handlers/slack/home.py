@@ -1,4 +1,4 @@
-"""The Home tab: published when a person opens it, and after their own actions; not for everyone at every change."""
+"""Publish the Home tab when a person opens it, and after their own actions; not for everyone at every change."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 def register(app: App, interactions: SlackInteractions) -> None:
-    """Listen to visits."""
+    """Listen for opened Home tabs."""
 
     def on_opened(body: dict[str, Any]) -> None:
         event = body["event"]
@@ -47,4 +47,4 @@ def publish_home(interactions: SlackInteractions, person: Person) -> None:
         interactions.client.views_publish(user_id=person.user, view=view)
     except (SlackApiError, *CONNECTION_ERRORS) as error:
         why = error_code(error) if isinstance(error, SlackApiError) else str(error)
-        log.warning("the Home of %s cannot be published: %s", person.user, why)
+        log.warning("can't publish the Home tab of %s: %s", person.user, why)

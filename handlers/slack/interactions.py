@@ -1,4 +1,4 @@
-"""What all listeners share: who acts, how they are answered, and what happens after the acknowledgement."""
+"""What all listeners share: who acts, how to answer them, and what runs after the acknowledgment."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class SlackInteractions:
         self._publisher = Publisher(client, registrar.admins.report_missing_scopes)
 
     def close(self) -> None:
-        """Close the connections over which people are answered."""
+        """Close the connection that sends answers."""
         self._replies.close()
 
     def caller(self, target: ReplyTarget) -> Profile:
@@ -57,15 +57,15 @@ class SlackInteractions:
         return self.registrar.directory.profile(target.person)
 
     def reply(self, target: ReplyTarget, message: Message | Sentence) -> None:
-        """SlackAnswer the person, and only them."""
+        """Answer the person, and only them."""
         self._replies.send(target, sentence_message(message) if isinstance(message, Sentence) else message)
 
     def reply_later(self, target: ReplyTarget, message: Message | Sentence) -> None:
-        """SlackAnswer the person after the acknowledgement, which can't carry an answer to a click."""
+        """Answer the person after the acknowledgment, which can't carry an answer to a click."""
         self.defer(target, lambda: self.reply(target, message))
 
     def answer_later(self, target: ReplyTarget, build: Callable[[], Message]) -> None:
-        """SlackAnswer with a message that is built after the acknowledgement."""
+        """Answer with a message that's built after the acknowledgment."""
         self._defer_with_notice(
             target,
             core_messages.answer_delayed_notice,
@@ -76,9 +76,9 @@ class SlackInteractions:
     # -- commands --------------------------------------------------------------------------------------------------
 
     def execute(self, target: ReplyTarget, command: Command) -> Message | None:
-        """Execute a command, typed or from a button. Return the answer, or None if it follows the acknowledgement.
+        """Execute a command, typed or from a button. Return the answer, or None if it follows the acknowledgment.
 
-        A change is committed when this returns, a change of the registry is stored. Raises Refused, BadInput, and
+        When this returns, a change is committed, and a registry change is stored. Raises Refused, BadInput, and
         LedgerUnavailable.
         """
         if isinstance(command, QueryCommand) or (isinstance(command, Change) and command.is_slow):
@@ -93,9 +93,9 @@ class SlackInteractions:
     def execute_later(
         self, target: ReplyTarget, command: Command, *, is_public: bool = False, thread: str | None = None
     ) -> None:
-        """Execute a command after the acknowledgement, and answer.
+        """Execute a command after the acknowledgment, and answer.
 
-        `is_public` shows the result to the channel; what's for the channel goes into `thread`, if given.
+        `is_public` shows the result to the channel; public answers go into `thread`, if given.
         """
 
         def build() -> SlackAnswer:
@@ -109,7 +109,7 @@ class SlackInteractions:
         )
 
     def _dispatch(self, target: ReplyTarget, command: Command) -> CommandResult:
-        """Execute a command and start what follows from it, after the acknowledgement if there's one to come."""
+        """Execute a command and start its follow-up work, after the acknowledgment if one is pending."""
         origin = Origin(entry_point="slack", channel=target.channel)
         result = self.registrar.commands.execute(self.caller(target), command, origin)
         if result.request is not None and result.due_model:
@@ -158,7 +158,7 @@ class SlackInteractions:
             self.reply(target, build_message(failure_text, [section(failure_text)]))
 
     def _post_in_turn(self, target: ReplyTarget, task: Task) -> None:
-        """Post in a channel when it's its turn, without blocking a worker thread until then."""
+        """Post in a channel when its turn comes, without blocking a worker thread until then."""
         channel, outbox = target.channel or target.person.user, self.registrar.outbox
         if seconds := outbox.take_turn(channel):
             retry = logging_context.with_context(
@@ -179,33 +179,36 @@ class SlackInteractions:
         self._execute_queued_later(target, queued.id, is_promotion=False)
 
     def execute_transitions_later(self, target: ReplyTarget, model: str) -> None:
-        """Execute a model's due transitions after the acknowledgement."""
+        """Execute a model's due transitions after the acknowledgment."""
         self.defer(target, lambda: self.registrar.execute_transitions(model))
 
-    # -- afterwards ------------------------------------------------------------------------------------------------
+    # -- after the acknowledgment ----------------------------------------------------------------------------------
 
     def open_modal_later(self, target: ReplyTarget, build: Callable[[], dict[str, Any]]) -> None:
-        """Open a modal after the acknowledgement; its trigger is good for three seconds."""
+        """Open a modal after the acknowledgment; its trigger is valid for three seconds."""
         self.defer(target, lambda: self.open_modal(target, build()))
 
     def open_modal(self, target: ReplyTarget, view: dict[str, Any]) -> str:
-        """Open a modal now and return its id. Raises SlackUnreachable, also if the trigger has expired."""
+        """Open a modal now and return its ID. Raises SlackUnreachable, including if the trigger has expired."""
         try:
             return str(self.client.views_open(trigger_id=target.trigger_id or "", view=view)["view"]["id"])
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             if isinstance(error, SlackApiError) and error_code(error) == "unknown_method":
                 raise SlackUnreachable(
-                    say("This Slack opens no forms, so type it in full: {help} says how.", help=Code("/model help"))
+                    say(
+                        "This server can't open forms. Type the command in full; {help} shows how.",
+                        help=Code("/model help"),
+                    )
                 ) from error
-            raise SlackUnreachable("Slack did not open the form: it took too long. Try again.") from error
+            raise SlackUnreachable("Slack didn't open the form in time. Try again.") from error
 
     def defer(self, target: ReplyTarget, task: Task, submit: SubmitTask | None = None) -> None:
-        """Do something on a thread of ours after the acknowledgement; the person hears of any error."""
+        """Run a task on a worker thread after the acknowledgment, and tell the person about any error."""
 
         def told() -> None:
             try:
                 task()
-            except Exception as error:  # the one place where an error becomes a sentence in Slack
+            except Exception as error:  # the only place where an error becomes a sentence in Slack
                 self.reply(target, explain(error))
 
         after_acknowledgement(lambda: (submit or self.registrar.submit)(told))
@@ -217,7 +220,7 @@ class SlackInteractions:
         task: Callable[[SlowNotice], object],
         submit: SubmitTask | None = None,
     ) -> None:
-        """Run a task after the acknowledgement; if it takes long, the person gets `slow_sentence` meanwhile."""
+        """Run a task after the acknowledgment; if it takes a while, the person gets `slow_sentence` meanwhile."""
 
         def start() -> None:
             patience = SlowNotice(lambda: self.reply(target, slow_sentence()))
@@ -226,11 +229,11 @@ class SlackInteractions:
         after_acknowledgement(start)
 
     def deliver_later(self) -> None:
-        """Deliver messages after the acknowledgement."""
+        """Deliver messages after the acknowledgment."""
         after_acknowledgement(self.registrar.schedule_delivery)
 
     def log_unexpected(self, error: Exception, body: dict[str, Any]) -> None:
-        """Log a listener's error with an id; Bolt calls this for errors before the acknowledgement."""
+        """Log a listener's error with an ID; Bolt calls this for errors before the acknowledgment."""
         explain(error)
 
     def _execute_queued_later(self, target: ReplyTarget, command_id: str, *, is_promotion: bool) -> None:

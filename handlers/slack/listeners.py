@@ -1,4 +1,4 @@
-"""The listeners of clicks and of submitted forms: what decides is committed before the acknowledgement."""
+"""Listeners for clicks and submitted forms: a decision is committed before the acknowledgment."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ClickHandler = Callable[[SlackInteractions, ReplyTarget, str], Message | Sentenc
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A submitted form: the id that it carries, what was filled in, and which fields it shows, from top to bottom."""
+    """A submitted form: the ID that it carries, what was filled in, and which fields it shows, from top to bottom."""
 
     id: str
     values: dict[str, str]
@@ -43,7 +43,7 @@ def click_listener(interactions: SlackInteractions, handle: ClickHandler) -> Cal
         target = target_of_interaction(body)
         try:
             answer = handle(interactions, target, str(body["actions"][0].get("value", "")))
-        except Exception as error:  # explained to the person; unforeseen ones get an id to quote
+        except Exception as error:  # explained to the person; unforeseen ones get an ID to quote
             answer = explain(error)
         if answer is not None:
             interactions.reply_later(target, answer)
@@ -72,7 +72,7 @@ def form_listener(interactions: SlackInteractions, handle: FormHandler) -> Calla
                 ack(response_action="errors", errors=_field_errors(error, form))
                 return
             interactions.reply_later(target, explain(error))
-        except Exception as error:  # explained to the person; unforeseen ones get an id to quote
+        except Exception as error:  # explained to the person; unforeseen ones get an ID to quote
             interactions.reply_later(target, explain(error))
         ack()
 

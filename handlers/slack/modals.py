@@ -1,4 +1,4 @@
-"""Submitted modals. Errors of a field travel back in the acknowledgement, and the form stays open."""
+"""Handle submitted modals. A field's error goes back in the acknowledgment, and the form stays open."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def register(app: App, interactions: SlackInteractions) -> None:
 
 def _promote(interactions: SlackInteractions, target: ReplyTarget, form: Form) -> None:
     before = interactions.registrar.command_queue.get_draft(form.id)
-    typed = {key: before.command.get(key) for key in ("keep_existing", "validation")}  # no fields of the form
+    typed = {key: before.command.get(key) for key in ("keep_existing", "validation")}  # the form has no fields for them
     values = dict.fromkeys(("model", "version", "to"), "") | form.values
     command = build_command(Promote, values | {key: value for key, value in typed.items() if value})
     interactions.execute(ReplyTarget(person=target.person, channel=before.where), command)
 
 
 def _rollback(interactions: SlackInteractions, target: ReplyTarget, form: Form) -> None:
-    reason = _require_reason(form, "Say why: the thread and the audit keep it.")
+    reason = _require_reason(form, "Give a reason. It's shown in the thread and recorded in the audit log.")
     before = interactions.registrar.command_queue.get_draft(form.id)
     typed = {key: value for key, value in before.command.items() if key != "verb"}
     if "model" not in typed:
@@ -94,18 +94,20 @@ def _monitor_command(typed: dict[str, Any], form: Form) -> MonitorAdd:
     hidden_values = {key: value for key, value in typed.items() if key != "verb" and key not in form.fields}
     for field, label in (("model", "model"), ("name", "name")):
         if not fields.get(field):
-            raise BadInput(f"{field}: name the {label}.", field)
+            raise BadInput(f"Enter a {label}.", field)
     if implied := rule_of_bounds([field for field, value in fields.items() if value]):
-        fields = fields | {"rule": implied}  # a bound was filled in, so it is meant
+        fields = fields | {"rule": implied}  # a bound was filled in, so use its rule
     known = {key: value for key, value in fields.items() if key in monitor_modal.MONITOR_FIELDS}
     return build_command(MonitorAdd, hidden_values | known)
 
 
 _HANDLERS: dict[str, FormHandler] = {
     modals.PROMOTE: _promote,
-    modals.REJECT: _reason_handler(Reject, "Say why: the requester gets to read it."),
-    modals.OVERRIDE: _reason_handler(Override, "Say why: the card shows it, and the audit keeps it."),
-    modals.REVIEW: _reason_handler(Review, "Say what you found: the thread shows it, and the audit log keeps it."),
+    modals.REJECT: _reason_handler(Reject, "Give a reason. The requester sees it."),
+    modals.OVERRIDE: _reason_handler(Override, "Give a reason. It's shown on the card and recorded in the audit log."),
+    modals.REVIEW: _reason_handler(
+        Review, "Say what you found. It's shown in the thread and recorded in the audit log."
+    ),
     rollback_card.ROLLBACK: _rollback,
     monitor_modal.MONITOR: _add_monitor,
 }

@@ -1,7 +1,7 @@
-"""Schema of Slack's payloads, as far as Bolt or a listener reads them; anything else is refused.
+"""Schemas for Slack's payloads, as far as Bolt or a listener reads them; anything else is rejected.
 
-They're signed by Slack, or came over Slack's own connection, and are still validated: a part of another type would make
-a listener fail halfway.
+They're signed by Slack, or came over Slack's own connection, but are still validated: a field of the wrong type would
+make a listener fail halfway.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from bot.domain.core.errors import BadInput
 
 
 def _require_encodable(text: str) -> str:
-    text.encode()  # half a character can be written down nowhere; the error is a ValueError
+    text.encode()  # half a character can't be stored; the error is a ValueError
     return text
 
 
@@ -85,7 +85,7 @@ class _Authorization(_Payload):
 
 
 class _InteractivePayload(_Payload):
-    """What every kind of payload can contain."""
+    """The fields that every kind of payload can contain."""
 
     team: _Identified | None = None
     enterprise: _Identified | None = None
@@ -110,7 +110,7 @@ class _Interaction(_InteractivePayload):
     @model_validator(mode="after")
     def _require_workspace(self) -> _Interaction:
         if not self.user.team_id and self.team is None:
-            raise ValueError("no workspace")
+            raise ValueError("missing workspace")
         return self
 
 
@@ -145,11 +145,11 @@ class _SslCheck(_Payload):
 
 
 def validate_payload(payload: object) -> None:
-    """Return for what Slack sends to this app. Raises BadInput for anything else."""
+    """Return if the payload is one that Slack sends to this app. Raises BadInput for anything else."""
     try:
         _model_for(payload).model_validate(payload)
     except ValidationError:  # not chained: it repeats the payload
-        raise BadInput("Slack sends nothing that looks like this.") from None
+        raise BadInput("This isn't a valid Slack payload.") from None
 
 
 _MODEL_BY_TYPE: dict[str, type[_Payload]] = {

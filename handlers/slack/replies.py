@@ -1,4 +1,4 @@
-"""Sends answers to the person who acted, where they acted."""
+"""Send answers to the person who acted, where they acted."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyTarget:
-    """Who acted, in which channel, and the address that Slack gave for answering them."""
+    """Who acted, in which channel, and the URL that Slack provided for answers."""
 
     person: Person
     channel: str
@@ -76,9 +76,9 @@ class Replies:
         self._http.close()
 
     def send_answer(self, target: ReplyTarget, answer: SlackAnswer) -> None:
-        """SlackAnswer, then post its picture in the person's direct messages: an ephemeral message can't have a file.
+        """Send an answer, then post its picture as a direct message, since an ephemeral message can't have a file.
 
-        If Slack refuses the picture, there's only the answer.
+        If Slack rejects the picture, only the answer is sent.
         """
         self.send(target, answer.message)
         files = answer.make_files()
@@ -88,21 +88,21 @@ class Replies:
             direct = str(self._client.conversations_open(users=target.person.user)["channel"]["id"])
             sent = upload_file(self._client, MessageRef(direct, ""), files[0], comment=answer.message.text)
         except (SlackApiError, *CONNECTION_ERRORS) as error:
-            log.warning("Slack takes no picture (%s): the answer goes without", error)
+            log.warning("Slack rejected a picture (%s): sending the answer without it", error)
             self._report_missing_scopes(missing_scopes(error))
             return
         if target.channel not in {"", direct}:
             self.send(target, chart_sent_directly(sent.link))
 
     def send(self, target: ReplyTarget, message: Message) -> None:
-        """SlackAnswer at the response address, else in the channel, else directly; what fails is logged."""
+        """Send a message to the response URL, or else in the channel, or else directly; log failures."""
         for send in (self._send_to_response_url, self._send_ephemeral, self._send_direct):
             try:
                 if send(target, message):
                     return
             except (SlackApiError, httpx.HTTPError, httpx.InvalidURL, *CONNECTION_ERRORS) as error:
-                log.warning("an answer got lost on one way (%s)", error)
-        log.error("no way to answer %s", target.person.user)
+                log.warning("an attempt to send an answer failed (%s)", error)
+        log.error("can't send an answer to %s", target.person.user)
 
     def _send_to_response_url(self, target: ReplyTarget, message: Message) -> bool:
         if not target.response_url:

@@ -1,4 +1,4 @@
-"""Socket Mode: Bolt's handler, which starts the rest of the work after the acknowledgement, and closes at once."""
+"""Bolt's Socket Mode handler, extended to start slow work after the acknowledgment and to close immediately."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ class SocketModeConnection(SocketModeHandler):
         super().__init__(app, app_token, ping_interval=PING_INTERVAL, concurrency=concurrency)
 
     def open(self) -> None:
-        """Connect. Raises Misconfigured for a token that Slack refuses, and SlackUnreachable."""
+        """Connect. Raises Misconfigured for a token that Slack rejects, and SlackUnreachable."""
         try:
             self.connect()  # type: ignore[no-untyped-call]  # Bolt has no annotation there
         except SlackApiError as error:
             raise Misconfigured(
                 say(
-                    "Slack opens no Socket Mode connection ({why}). Check {name} and that it has {scope}.",
+                    "Slack rejected the Socket Mode connection ({why}). Check that {name} is valid and has {scope}.",
                     why=error_code(error),
                     name=Code("SLACK_APP_TOKEN"),
                     scope=Code("connections:write"),
                 )
             ) from error
         except CONNECTION_ERRORS as error:
-            raise SlackUnreachable("Slack does not answer, so Socket Mode does not open.") from error
+            raise SlackUnreachable("Slack isn't responding, so Socket Mode can't connect.") from error
 
     def is_connected(self) -> bool:
         """Return whether there's a connection now; a broken one is reopened automatically."""
@@ -69,7 +69,7 @@ class SocketModeConnection(SocketModeHandler):
             start_the_rest()
 
     def shut_down(self) -> None:
-        """Close. The reader sleeps in `recv` for a whole ping interval unless the socket is shut down."""
+        """Close. The reader sleeps in `recv` for an entire ping interval unless the socket is shut down."""
         session = getattr(self.client, "current_session", None)
         sock = session.sock if session is not None else None
         if sock is not None:

@@ -1,4 +1,4 @@
-"""What the clock wakes: the audit's head is anchored while the whole bot runs, and told in the channel."""
+"""Scheduled jobs: anchors, clock changes, missed runs, and long runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.app.app_fixture import CHANNEL, make_policy, message_text, ru
 from tests.support.services.fakes import ManualClock
 
 
-def test_the_head_is_anchored_in_the_file_and_told_in_the_channel(slack: LocalSlack, tmp_path: Path) -> None:
+def test_the_head_is_anchored_in_the_file_and_the_channel(slack: LocalSlack, tmp_path: Path) -> None:
     file = tmp_path / "anchor.jsonl"
     policy = make_policy({"anchor": {"file": str(file), "channel": CHANNEL}})
     with running_app(slack, tmp_path, MemoryRegistry(), policy=policy) as app:
@@ -37,7 +37,7 @@ def test_the_head_is_anchored_in_the_file_and_told_in_the_channel(slack: LocalSl
         assert job.trigger.interval.total_seconds() == 15
 
 
-def test_a_clock_that_is_set_back_stops_no_job() -> None:
+def test_setting_the_clock_back_does_not_stop_jobs() -> None:
     scheduler = BackgroundScheduler(timezone=UTC)
     now = datetime.now(UTC)
     for name, seconds in (("soon", 2), ("late", 2)):
@@ -51,12 +51,10 @@ def test_a_clock_that_is_set_back_stops_no_job() -> None:
         scheduler.shutdown(wait=False)
 
 
-def test_jobs_that_were_missed_are_made_up_for_once_and_none_runs_twice_at_a_time(
-    slack: LocalSlack, tmp_path: Path
-) -> None:
+def test_missed_runs_are_made_up_once_and_never_overlap(slack: LocalSlack, tmp_path: Path) -> None:
     with running_app(slack, tmp_path, MemoryRegistry()) as app:
         found = jobs.build_scheduler(app.registrar, settings_for(slack, tmp_path))
-        found.start(paused=True)  # which gives each job what is said of all of them
+        found.start(paused=True)  # which applies the job defaults
         try:
             kept = {(job.misfire_grace_time, job.coalesce, job.max_instances) for job in found.get_jobs()}
         finally:
@@ -70,7 +68,7 @@ def pushed(at: datetime) -> PushedReading:
     )
 
 
-def test_pushed_readings_are_kept_as_long_as_the_policy_says(slack: LocalSlack, tmp_path: Path) -> None:
+def test_pushed_readings_are_kept_for_the_policys_retention(slack: LocalSlack, tmp_path: Path) -> None:
     policy = make_policy({"sources": {"live": {"type": "push", "keep": "2d"}}})
     with running_app(slack, tmp_path, MemoryRegistry(), policy=policy) as app:
         now = datetime.now(UTC)
@@ -91,7 +89,7 @@ def test_pushed_readings_are_kept_as_long_as_the_policy_says(slack: LocalSlack, 
 
 
 class HeldJob:
-    """A job that runs until it is let go, and tells when it has begun."""
+    """A job that runs until it's released, and signals when it starts."""
 
     def __init__(self) -> None:
         self.begun, self.go_on = threading.Event(), threading.Event()
@@ -101,7 +99,7 @@ class HeldJob:
         self.go_on.wait(20)
 
 
-def test_runs_that_are_skipped_on_a_busy_machine_log_nothing(caplog: pytest.LogCaptureFixture) -> None:
+def test_skipped_runs_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     scheduler, held, skipped = jobs.JobScheduler(timezone=UTC), HeldJob(), threading.Semaphore(0)
     scheduler.add_job(held, "interval", id="outbox", seconds=0.01, max_instances=1)
     scheduler.add_listener(lambda _: skipped.release(), EVENT_JOB_MAX_INSTANCES)
@@ -116,12 +114,12 @@ def test_runs_that_are_skipped_on_a_busy_machine_log_nothing(caplog: pytest.LogC
 
 
 def ran(runs: Callable[[JobEvent], None], *codes: int) -> None:
-    """Let these events happen to a job."""
+    """Send these events about a job."""
     for code in codes:
         runs(JobEvent(code, "outbox", "default"))
 
 
-def test_a_job_that_runs_for_long_is_logged_once_until_it_has_run_again(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_long_running_job_is_logged_once_per_run(caplog: pytest.LogCaptureFixture) -> None:
     clock = ManualClock()
     runs = jobs.LongRunLogger(clock.monotonic)
     ran(runs, EVENT_JOB_SUBMITTED, EVENT_JOB_MAX_INSTANCES)
@@ -130,7 +128,7 @@ def test_a_job_that_runs_for_long_is_logged_once_until_it_has_run_again(caplog: 
     assert caplog.messages == []
     clock.advance(seconds=1)
     ran(runs, *[EVENT_JOB_MAX_INSTANCES] * 3)
-    assert caplog.messages == ["the job outbox has been running for 60 s; it starts again when it's done"]
+    assert caplog.messages == ["the job outbox has been running for 60 s; its next run starts when this one ends"]
     ran(runs, EVENT_JOB_EXECUTED, EVENT_JOB_SUBMITTED, EVENT_JOB_MAX_INSTANCES)
     clock.advance(seconds=jobs.LONG_RUN_SECONDS)
     ran(runs, EVENT_JOB_MAX_INSTANCES)

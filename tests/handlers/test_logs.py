@@ -1,4 +1,4 @@
-"""The log, at its loudest, holds neither what people wrote nor what opens a door."""
+"""The log has no text from people and no secrets, even at DEBUG."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from localslack import LocalSlack, payloads
 from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text, running_app, settings_for
 from tests.support.app.harness import ALICE, BOB, click, command, only_request, signed_client, type_and_read_reply
 
-PRIVATE = "plum-in-the-body"  # what people write, wherever they can
+PRIVATE = "plum-in-the-body"  # text from people, in every possible place
 
 
 @pytest.fixture
 def written(slack: LocalSlack, tmp_path: Path) -> Iterator[io.StringIO]:
-    """What is written to the log as `registrar run` sets it up, by whoever writes anything, at DEBUG."""
+    """Yield the log of all loggers at DEBUG, set up as in `registrar run`."""
     names = [*logs.QUIET_LOGGERS, *logs.INFO_LOGGERS, ""]
     before = {name: logging.getLogger(name).level for name in names}
     out = io.StringIO()
@@ -43,7 +43,7 @@ def written(slack: LocalSlack, tmp_path: Path) -> Iterator[io.StringIO]:
 
 
 def live(app: RunningApp) -> None:
-    """Let people do what they do, with something private in every text, and let some of it be wrong."""
+    """Have people use the bot with private text everywhere, including mistakes."""
     app.alice.types(CHANNEL, f"/model promote churn 4 production --reason '{PRIVATE}'")
     app.card()
     for typed in (
@@ -67,7 +67,7 @@ def live(app: RunningApp) -> None:
 
 
 def broken(app: RunningApp) -> None:
-    """Send what makes no sense, signed and unsigned, and what nobody listens to."""
+    """Send invalid payloads, signed and unsigned, and unhandled events."""
     wire = signed_client(app)
     view = {
         "type": "modal",
@@ -91,18 +91,18 @@ def broken(app: RunningApp) -> None:
 
 
 def secrets_of(slack: LocalSlack) -> list[str]:
-    """Return what opens a door: tokens, the signing secret, the way to an answer."""
+    """Return the secrets: tokens, the signing secret, and response URLs."""
     return [slack.bot_token, slack.app_token, slack.signing_secret, "/hooks/"]
 
 
 @pytest.mark.parametrize("http", [True, False], ids=["signed HTTP", "Socket Mode"])
-def test_the_log_holds_no_body_and_no_secret(
+def test_the_log_has_no_bodies_and_no_secrets(
     slack: LocalSlack, tmp_path: Path, written: io.StringIO, http: bool
 ) -> None:
     with running_app(slack, tmp_path, MemoryRegistry(), http=http) as app:
         live(app)
         broken(app)
-    assert "slack_bolt: Unhandled request" in written.getvalue()  # it is the log that is looked at
+    assert "slack_bolt: Unhandled request" in written.getvalue()  # only the log is checked
     for secret in (PRIVATE, *secrets_of(slack)):
         assert [line[:300] for line in written.getvalue().splitlines() if secret in line] == []
 
@@ -122,7 +122,7 @@ FORMS: list[logs.LogFormat] = ["text", "json"]
 
 
 def line_of(*message: object, error: BaseException | None = None, form: logs.LogFormat = "text") -> str:
-    """Return what is written for one line, and the traceback of an error."""
+    """Return the output for one log line, with the traceback of an error."""
     out = io.StringIO()
     record = logging.LogRecord("bot", logging.ERROR, __file__, 1, str(message[0]), message[1:], None)
     if error is not None:
@@ -133,7 +133,7 @@ def line_of(*message: object, error: BaseException | None = None, form: logs.Log
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("secret", [*SECRETS, 'with"quote'])
-def test_a_secret_is_blacked_out_wherever_it_stands(secret: str, form: logs.LogFormat) -> None:
+def test_a_secret_is_masked_anywhere_in_a_line(secret: str, form: logs.LogFormat) -> None:
     with logging_context.bound(note=f"of {secret}"):
         line = line_of("before %s after", secret, error=OSError(f"because of {secret}."), form=form)
     assert json.dumps(secret)[1:-1] not in line
@@ -143,18 +143,18 @@ def test_a_secret_is_blacked_out_wherever_it_stands(secret: str, form: logs.LogF
     assert "OSError: because of …" in text
 
 
-def test_the_credentials_of_an_address_are_blacked_out() -> None:
+def test_credentials_in_a_url_are_masked() -> None:
     assert "to postgresql://…@db/registrar failed" in line_of("to postgresql://bot:p1um@db/registrar failed")
 
 
-def test_what_is_no_secret_is_written_as_it_is() -> None:
+def test_other_text_is_logged_unchanged() -> None:
     assert line_of("request %s is open: see https://mlflow.example/#/models", "r4k7q").endswith(
         " ERROR bot: request r4k7q is open: see https://mlflow.example/#/models\n"
     )
 
 
-def test_a_failed_statement_says_nothing_of_its_values(tmp_path: Path) -> None:
-    ledger = SqlLedger(f"sqlite:///{tmp_path / 'ledger.db'}")  # without its tables
+def test_a_failed_statement_does_not_log_its_values(tmp_path: Path) -> None:
+    ledger = SqlLedger(f"sqlite:///{tmp_path / 'ledger.db'}")  # the ledger has no tables
     with closing(ledger), pytest.raises(LedgerUnavailable) as failed, ledger.read() as reading:
         reading.request(PRIVATE)
     line = line_of("failed", error=failed.value)
@@ -162,7 +162,7 @@ def test_a_failed_statement_says_nothing_of_its_values(tmp_path: Path) -> None:
     assert PRIVATE not in line
 
 
-def test_a_line_for_machines_is_one_document_with_its_traceback_and_what_it_belongs_to(
+def test_a_json_line_has_the_traceback_and_the_context(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(logs, "_process_fields", {})
@@ -183,15 +183,15 @@ def test_a_line_for_machines_is_one_document_with_its_traceback_and_what_it_belo
     }
 
 
-def test_a_line_for_people_says_at_its_end_what_it_belongs_to() -> None:
+def test_a_text_line_ends_with_the_context() -> None:
     with logging_context.bound(request="r4k7q", model="churn\nof 2026"):
         assert line_of("it is open").endswith(' ERROR bot: it is open [request=r4k7q model="churn\\nof 2026"]\n')
 
 
-# -- what it belongs to ------------------------------------------------------------------------------------------------
+# -- the context -------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_known_of_the_work_ends_with_its_block() -> None:
+def test_the_context_ends_with_its_block() -> None:
     with logging_context.bound(request="r4k7q"):
         with logging_context.bound(model="churn"):
             logging_context.bind(move="m1")
@@ -201,7 +201,7 @@ def test_what_is_known_of_the_work_ends_with_its_block() -> None:
     assert logging_context.current() == {}
 
 
-def test_work_that_is_handed_to_another_thread_belongs_to_the_same(app: RunningApp) -> None:
+def test_the_context_follows_work_to_another_thread(app: RunningApp) -> None:
     told: list[dict[str, str]] = []
     with logging_context.bound(quote="q1"):
         app.registrar.submit(lambda: told.append(dict(logging_context.current()))).result(10)
@@ -212,7 +212,7 @@ def test_work_that_is_handed_to_another_thread_belongs_to_the_same(app: RunningA
 
 @pytest.fixture
 def documents(slack: LocalSlack, tmp_path: Path) -> Iterator[Callable[[], list[dict[str, str]]]]:
-    """Give what the log says from now on, as documents."""
+    """Yield the log lines of the block as documents."""
     out = io.StringIO()
     handler, root = logs.build_handler(out, log_format="json"), logging.getLogger()
     before = root.level
@@ -226,7 +226,7 @@ def documents(slack: LocalSlack, tmp_path: Path) -> Iterator[Callable[[], list[d
 Documents = Callable[[], list[dict[str, str]]]
 
 
-def test_the_id_of_a_request_finds_every_line_of_its_story(documents: Documents, app: RunningApp) -> None:
+def test_a_request_id_finds_every_log_line_about_it(documents: Documents, app: RunningApp) -> None:
     app.alice.types(CHANNEL, "/model promote churn 4 production")
     assert app.bob.clicks(app.card(), "Approve").acked
     app.card(holds="is in Production")
@@ -245,14 +245,14 @@ def test_the_id_of_a_request_finds_every_line_of_its_story(documents: Documents,
 
 
 class OddRegistry(MemoryRegistry):
-    """A registry with a fault of ours."""
+    """A registry with a bug."""
 
     def versions(self, name: str) -> list[VersionInfo]:
-        """Fail in a way that nobody foresaw."""
+        """Raise an unexpected error."""
         raise ZeroDivisionError("nobody foresaw this")
 
 
-def test_the_id_that_a_person_is_shown_finds_the_traceback_and_who_it_was(
+def test_a_quoted_error_id_finds_the_traceback_and_the_person(
     documents: Documents, slack: LocalSlack, tmp_path: Path
 ) -> None:
     registry = OddRegistry()
@@ -277,15 +277,15 @@ GIVEN: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("show", [repr, str, lambda it: it.model_dump_json(), lambda it: str(it.model_dump())])
-def test_the_settings_show_no_secret(show: Callable[[Settings], str]) -> None:
+def test_the_settings_do_not_show_secrets(show: Callable[[Settings], str]) -> None:
     assert "plum" not in show(Settings(**GIVEN))
 
 
-def test_every_secret_of_the_settings_is_blacked_out() -> None:
+def test_every_secret_in_the_settings_is_masked() -> None:
     assert sorted(Settings(**GIVEN).secrets) == sorted(GIVEN.values())
 
 
-def test_a_setting_that_is_wrong_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_secret_setting_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (GIVEN | {"REGISTRAR_PORT": "plum"}).items():
         monkeypatch.setenv(name, value)
     with pytest.raises(Misconfigured) as wrong:

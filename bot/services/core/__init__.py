@@ -1,1 +1,1 @@
-"""What every other part is made of."""
+"""Services that all other services use."""

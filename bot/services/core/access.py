@@ -17,7 +17,7 @@ from bot.services.core.context import Context
 
 @contextmanager
 def recording_refusals(ledger: Ledger, describe: Callable[[Refused], Event]) -> Iterator[LedgerTransaction]:
-    """Open the transaction of something that a person asks for: it locks, checks, and does it or raises Refused.
+    """Open the transaction for a person's command, which locks, checks, and acts or raises Refused.
 
     A refusal is recorded as the event that `describe` returns, together with what was written before, and then raised.
     After any other error, nothing is recorded. Raises LedgerUnavailable.
@@ -48,9 +48,9 @@ class AccessControl:
         target: Stage | None = None,
         origin: str,
     ) -> None:
-        """Return if `caller` has `permission` now, on `model` and stage `target` if given.
+        """Return if `caller` has `permission` now, for `model` and stage `target` if given.
 
-        Raises Refused with the reason (audited, with `origin`), and UnknownModel for a model that Registrar knows in
+        Raises Refused with the reason (audited, with `origin`), and UnknownModel for a model that Registrar knows with
         another letter case: a freeze of `Churn` wouldn't stop `churn`.
         """
         now, policy, frozen, known_name = self._context.clock.now(), self._context.policy, None, None

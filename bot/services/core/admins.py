@@ -36,7 +36,7 @@ class AdminAlerts:
         if not new_scopes:
             return
         sentence = say(
-            "The installed Slack app is missing scopes that Registrar needs: {scopes}. {reinstall}",
+            "The Slack app is missing scopes that I need: {scopes}. {reinstall}",
             scopes=[Code(scope) for scope in new_scopes],
             reinstall=REINSTALL_ADVICE,
         )
@@ -63,7 +63,7 @@ class AdminAlerts:
                     name = f"admins:{key}:{user}"
                     tx.add_message(*direct_message(name, f"direct:{name}", Person("", user), sentence))
         except LedgerUnavailable as error:
-            log.warning("can't tell the admins: %s", error)
+            log.warning("can't notify the admins: %s", error)
         else:
             if users or not admin_ids:
                 self._notified_keys.add(key)

@@ -1,4 +1,4 @@
-"""Which versions are blocked according to the ledger: rolled back as bad, and not unblocked since."""
+"""Find versions that a rollback blocked and that no one has unblocked since."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def blocks_by_version(
 ) -> dict[int, RollbackBlock]:
     """Return the newest block of each blocked version, by version number.
 
-    `identities` tells which versions are meant, since numbers can be reused. Takes one query, and one more for each
+    `identities` identifies the versions, since numbers can be reused. Takes one query, and one more for each
     number that has a block.
     """
     return rollback_rules.current_blocks(
@@ -35,9 +35,9 @@ def blocks_for_display(context: Context, versions: Iterable[VersionInfo]) -> dic
 
 
 def blocks_for_gates(context: Context, versions: Iterable[VersionInfo]) -> dict[int, RollbackBlock]:
-    """Return the same for a gate; none if there's no ledger at all, as at a terminal away from the bot.
+    """Return the same for a gate; none if there's no ledger, as at a terminal on another machine.
 
-    Raises LedgerUnavailable if the ledger doesn't answer: a gate that can't be checked doesn't pass.
+    Raises LedgerUnavailable if the ledger doesn't respond: a gate that can't be checked doesn't pass.
     """
     by_number = {version.version: version for version in versions}
     if not by_number:

@@ -46,7 +46,7 @@ BACKOFF = Backoff(timedelta(seconds=2), timedelta(minutes=1))
 SUBMITTED = EventTag.PROMOTION_REQUESTED, EventTag.REGISTRY_CHANGE_REQUESTED
 REFUSED = EventTag.PROMOTION_REFUSED, EventTag.REGISTRY_CHANGE_REFUSED
 CANCELLED = EventTag.PROMOTION_CANCELLED, EventTag.PROMOTION_CANCELLED
-CANCELLED_ERROR = "CalledOff"  # stored in place of an error if the caller cancelled the command
+CANCELLED_ERROR = "CalledOff"  # stored in place of an error if the caller canceled the command
 
 
 class IdempotencyKeyReused(Refused):
@@ -68,7 +68,7 @@ class CommandQueue:
         LedgerUnavailable.
         """
         if isinstance(command, Promote) and command.break_glass and not command.reason:
-            raise BadInput("Breaking the glass needs a reason: the channel reads it, and the audit keeps it.")
+            raise BadInput("Breaking glass needs a reason. It's posted in the channel and recorded in the audit log.")
         now = self._context.clock.now()
         queued = QueuedCommand(
             id=self._context.new_id(),
@@ -97,7 +97,9 @@ class CommandQueue:
                 )
             existing = queued if is_new else tx.queued_command_with_key(queued.caller, queued.key or "")
         if existing is None or existing.digest != queued.digest:
-            raise IdempotencyKeyReused("This key came with something else before; nothing was changed.")
+            raise IdempotencyKeyReused(
+                "This idempotency key was already used for a different command, so nothing changed. Use a new key."
+            )
         return existing
 
     def cancel(self, caller: Caller, command_id: str, *, reason: str = "", origin: str) -> QueuedCommand:
@@ -108,7 +110,7 @@ class CommandQueue:
         with self._context.ledger.write() as tx:
             queued = _get_draft(tx, command_id)
             if queued.caller != actor_of(caller):
-                raise UnknownRequest("You asked for nothing with this id.")
+                raise UnknownRequest("You have no command with this ID.")
             if queued.state is QueuedCommandState.WAITING:
                 queued = replace(queued, state=QueuedCommandState.REFUSED, error=CANCELLED_ERROR, outcome=reason)
                 tx.save_queued_command(queued)
@@ -149,7 +151,7 @@ class CommandQueue:
         with self._recording_refusals(caller, replace(draft, caller=actor_of(caller)), origin) as tx:
             self._require_permission(caller, command)
             if draft.caller != actor_of(caller):
-                raise Refused("Only whoever typed the command can confirm it.")
+                raise Refused("Only the person who typed this command can confirm it.")
             draft, now = _get_draft(tx, draft_id), self._context.clock.now()
             queued = replace(draft, state=QueuedCommandState.WAITING, at=now, not_before=now + ATTEMPT_LEASE)
             if draft.state is QueuedCommandState.DRAFT:
@@ -157,7 +159,7 @@ class CommandQueue:
                 by = describe_caller(caller, self._context.policy)
                 tx.add_audit_event(self._event(queued, SUBMITTED, origin=origin, by=by))
         if draft.state is not QueuedCommandState.DRAFT:
-            raise Refused("That is under way already.")
+            raise Refused("That's already in progress.")
         return queued
 
     def _recording_refusals(
@@ -192,7 +194,7 @@ class CommandQueue:
                 command = load_command(queued.command)
                 # For a promotion, the handler returns the request that exists or raises its own error.
                 if queued.state is not QueuedCommandState.WAITING and not isinstance(command, Promote):
-                    raise Refused("This was done or refused already.")
+                    raise Refused("This has already been done or refused.")
                 assert isinstance(command, RegistryChange)
                 result = self._handlers[type(command)](queued, command)
             except Unreachable as error:
@@ -229,9 +231,9 @@ class CommandQueue:
             except Unreachable:
                 break
             except RegistrarError:  # the caller got a message, and the audit log has the reason
-                log.info("ask %s was refused", command_id)
+                log.info("command %s was refused", command_id)
             except Exception:  # one broken command must not block those behind it
-                log.exception("ask %s cannot be carried out", command_id)
+                log.exception("command %s failed", command_id)
                 with self._context.ledger.read() as reader:
                     queued = reader.queued_command(command_id)
                 self._retry_later(queued, None)
@@ -291,7 +293,7 @@ class CommandQueue:
 
 
 def mark_done(tx: LedgerTransaction, queued: QueuedCommand, outcome: str = "") -> bool:
-    """Mark a command as done with its `outcome`; return False if it isn't waiting any more."""
+    """Mark a command as done with its `outcome`; return False if it's no longer waiting."""
     if tx.queued_command(queued.id).state is not QueuedCommandState.WAITING:
         return False
     tx.save_queued_command(replace(queued, state=QueuedCommandState.DONE, outcome=outcome))
@@ -306,4 +308,4 @@ def _get_draft(reader: LedgerReader, draft_id: str) -> QueuedCommand:
     try:
         return reader.queued_command(draft_id)
     except KeyError:
-        raise UnknownRequest("This form is from another time; open it again.") from None
+        raise UnknownRequest("This form has expired. Open it again.") from None

@@ -1,4 +1,4 @@
-"""The one way to execute a command: where commands come from, their handlers, and their results."""
+"""The only way to execute a command: origins, handlers, and results."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Origin:
 class CommandResult:
     """The result of a command.
 
-    A query has a `view`, which the entry point renders. A change has an `answer`, and `fields` that programs get beside
+    A query has a `view`, which the entry point renders. A change has an `answer`, and `fields` that programs get with
     it; if it decided a request or added a transition, `due_model` has transitions to execute now. `queued` is set if
     the command is stored and not executed yet.
     """

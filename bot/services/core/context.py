@@ -39,7 +39,7 @@ def short_id() -> str:
 
 
 class ActivePolicy:
-    """The policy in force and its revision, replaced together; and a pending edit of the file, if there is one."""
+    """The policy in effect and its revision, replaced together; and a pending edit of the file, if there is one."""
 
     def __init__(self, policy: Policy, revision: str = "") -> None:
         self._current = (policy, revision)
@@ -47,7 +47,7 @@ class ActivePolicy:
 
     @property
     def policy(self) -> Policy:
-        """The policy in force."""
+        """The policy in effect."""
         return self._current[0]
 
     @property
@@ -56,15 +56,15 @@ class ActivePolicy:
         return self._current[1]
 
     def current(self) -> Policy:
-        """Return the policy in force: for services that need nothing else of this."""
+        """Return the policy in effect, for services that need only that."""
         return self._current[0]
 
     def user_groups(self) -> frozenset[str]:
-        """Return every user group that the policy in force names."""
+        """Return all user groups in the active policy."""
         return self._current[0].user_groups()
 
     def replace(self, policy: Policy, revision: str) -> None:
-        """Put another policy in force."""
+        """Put another policy into effect."""
         self._current = (policy, revision)
 
 
@@ -72,7 +72,7 @@ class ActivePolicy:
 class Context:
     """The ports and the policy.
 
-    `owner` names this process in leases. Work that was waiting is executed only once `startup_check` has passed.
+    `owner` names this process in leases. Pending work is executed only once `startup_check` has passed.
     """
 
     ledger: Ledger
@@ -95,7 +95,7 @@ class Context:
 
     @property
     def policy(self) -> Policy:
-        """The policy in force."""
+        """The policy in effect."""
         return self.active_policy.policy
 
     def claim(self, lease: timedelta) -> Claim:
@@ -116,7 +116,7 @@ class Context:
             return None
 
     def algorithm(self, version: VersionInfo, run: RunInfo, package: ModelPackage | None) -> str | None:
-        """Return a version's algorithm: as logged with its run, else the estimator class in its files.
+        """Return a version's algorithm: as logged with its run, or else the estimator class in its files.
 
         Raises Unreachable.
         """

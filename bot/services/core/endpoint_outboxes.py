@@ -21,7 +21,7 @@ SHUTDOWN_TIMEOUT = 5.0  # seconds to wait for endpoints at shutdown
 class EndpointOutboxes:
     """Delivers events: each endpoint has an outbox and, while events wait for it, a thread of its own.
 
-    An endpoint that hangs, fails, or has many events delays no other one, and there are never more threads than
+    An endpoint that hangs, fails, or has many events doesn't delay others, and there are never more threads than
     endpoints. Parameters are those of `Outbox`; `concurrency` counts models per endpoint.
     """
 
@@ -90,4 +90,4 @@ def _deliver_and_log(deliver: Callable[[], None]) -> None:
         except RegistrarError as error:
             log.warning("%s", error)
         except Exception:
-            log.exception("an endpoint cannot be told")
+            log.exception("can't deliver to an endpoint")

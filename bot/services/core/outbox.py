@@ -82,11 +82,11 @@ class Outbox:
         self._wake_up.wait(min(timeout, (due - now).total_seconds()) if due else timeout)
 
     def wake(self) -> None:
-        """Wake up `wait_until_due`."""
+        """Make `wait_until_due` return."""
         self._wake_up.set()
 
     def take_turn(self, channel: str) -> float:
-        """Take a channel's turn for a message outside the outbox: return 0.0, or how many seconds it has to wait.
+        """Take a channel's turn for a message outside the outbox; return 0.0, or the seconds that it has to wait.
 
         If the ledger can't be written to, there is no wait: answers don't need the ledger.
         """
@@ -119,7 +119,7 @@ class Outbox:
                 self._delivery_lock.release()
 
     def _deliver_round(self) -> bool:
-        """Deliver what is due now; tell whether more may be due.
+        """Deliver what's due now; return whether more may be due.
 
         Ordering keys are independent, so the first messages of all of them go together, then the second ones. That
         takes two commits per layer; with two per message, decisions would wait for the ledger.
@@ -184,14 +184,14 @@ class Outbox:
             ]
         for message, (result, _), is_ours in zip(messages, results, are_ours, strict=True):
             if not is_ours and result.message_ref and result.is_new:  # not what it edited or found
-                log.warning("%s took too long, and another process has taken it over", message.key)
+                log.warning("%s took too long, so another process took it over", message.key)
                 self._duplicates.append((message, result.message_ref))
             if not is_ours or result.outcome in {DeliveryOutcome.RETRY, DeliveryOutcome.UNKNOWN}:
                 waiting_keys.add(message.lane)
         return waiting_keys
 
     def _delete_duplicates(self) -> None:
-        """Delete messages that this process posted after another one took them over, for example after it was paused.
+        """Delete messages that this process posted after another process took them over, for example after a pause.
 
         They stay until the other process is done, because it may have found them in Slack and adopted them.
         """
@@ -217,37 +217,37 @@ class Outbox:
             try:
                 result = self._notifier.deliver(message)
             except Exception as error:  # a bug with one message must not block the others
-                log.exception("%s cannot be delivered", message.key)
+                log.exception("can't deliver %s", message.key)
                 result = DeliveryResult(DeliveryOutcome.UNKNOWN, why=type(error).__name__)
             return result, self._context.clock.now()
 
     def _record_result(self, tx: LedgerTransaction, message: OutboxMessage, result: DeliveryResult) -> bool:
-        """Record the result; return False if another process has taken the message over in the meantime."""
+        """Record the result; return False if another process took over the message in the meantime."""
         if result.outcome is DeliveryOutcome.DELIVERED:
             return tx.mark_delivered(message, result.message_ref)
         now, is_refused = self._context.clock.now(), result.outcome is DeliveryOutcome.REFUSED
         max_age = None if is_refused else self._max_age
         if is_refused or (max_age and message.created_at and now >= message.created_at + max_age):
             is_event = message.kind is MessageKind.EVENT
-            recipient = f"the endpoint {message.data.get('shown', '')}" if is_event else "Slack"
+            recipient = f"the webhook {message.data.get('shown', '')}" if is_event else "Slack"
             if is_refused:
-                log.error("%s will never take %s: %s", recipient, message.key, result.why)
+                log.error("%s permanently rejected %s: %s", recipient, message.key, result.why)
             else:
-                log.error("%s was not reached for %s, %s is given up: %s", recipient, max_age, message.key, result.why)
+                log.error("%s couldn't be reached for %s, dropping %s: %s", recipient, max_age, message.key, result.why)
             is_ours = tx.discard_message(message, result.why)
             if is_ours:
                 self._on_give_up(tx, self._context, message, result.why, max_age)
             return is_ours
         delay = result.retry_after or BACKOFF.delay(message.attempts)
-        log.warning("%s waits %s: %s", message.key, delay, result.why)
+        log.warning("%s will be retried in %s: %s", message.key, delay, result.why)
         self._wake_up.set()
-        # A message that Slack refused can only exist if the answer to an earlier attempt was lost.
+        # A message that Slack rejected can only exist if the answer to an earlier attempt was lost.
         tried = replace(message, was_tried=message.was_tried or result.outcome is DeliveryOutcome.UNKNOWN)
         return tx.postpone_message(tried, now + delay, result.why)
 
 
 def batches_in_order(due_messages: list[OutboxMessage]) -> list[list[OutboxMessage]]:
-    """Return messages in batches that are delivered together: a commit of a hundred would block votes for too long.
+    """Return messages in batches to deliver together; committing a hundred at once would block votes for too long.
 
     A batch has at most one message per ordering key, so that each key's messages stay in order. Of the messages that
     could be next, urgent ones come first, and take the next turn in their channel however many others are waiting.
@@ -265,7 +265,7 @@ def batches_in_order(due_messages: list[OutboxMessage]) -> list[list[OutboxMessa
 
 
 def _is_superseded(message: OutboxMessage, due_messages: list[OutboxMessage]) -> bool:
-    """Tell whether a later message redraws the same card anyway; cards show the present state."""
+    """Return whether a later message redraws the same card; cards show the current state."""
     return message.kind.is_updated_in_place and any(
         other.kind is message.kind and other.lane == message.lane and other.number > message.number
         for other in due_messages

@@ -22,7 +22,7 @@ from bot.ports import LedgerReader, LedgerTransaction, MessageKind, OutboxMessag
 
 OPENED = "opened"  # the trigger with which a request's card is first posted
 CLOCK_ACTOR = Automation("clock")  # the actor of expiries and other timed changes
-MAX_TRANSITIONS = 40  # of Production: enough to tell which version serves now
+MAX_TRANSITIONS = 40  # in Production: enough to find the version that serves now
 
 
 def card_message(request: Request, trigger: str, channel: str) -> OutboxMessage:
@@ -40,7 +40,7 @@ def end_messages(request: Request, channel: str, *, ended_by: Actor | None) -> l
 
 
 def card_refusal_code(reader: LedgerReader, request: Request) -> str:
-    """Return the error code with which Slack refused a request's card, or an empty string."""
+    """Return the error code with which Slack rejected a request's card, or an empty string."""
     card = reader.delivery_progress(card_message(request, OPENED, "").key)
     return card.why if card and not card.is_waiting and reader.message_ref(request.id) is None else ""
 
@@ -48,9 +48,9 @@ def card_refusal_code(reader: LedgerReader, request: Request) -> str:
 def tell_requester_of_refused_card(
     tx: LedgerTransaction, _: object, message: OutboxMessage, why: str, limit: timedelta | None
 ) -> None:
-    """Tell the requester that Slack refused their card; `why` is Slack's error code.
+    """Tell the requester that Slack rejected their card; `why` is Slack's error code.
 
-    Only once: the next change posts it again, and Slack can refuse it again. The notifier tells everyone else.
+    Only once: the next change posts it again, and Slack can reject it again. The notifier tells everyone else.
     """
     if message.kind is MessageKind.CARD and tx.message_ref(message.lane) is None:
         request = tx.request(message.lane)
@@ -156,12 +156,12 @@ def thread_message(ordering_key: str, trigger: str, sentence: Sentence) -> Outbo
 
 
 def ordering_key_of(transition: Transition) -> str:
-    """Return whose thread gets news of a transition: that of its request, drift notice, or incident, or its own."""
+    """Return the ordering key of a transition's thread: its request's, drift notice's, or incident's, or its own."""
     return transition.request or transition.finding or transition.incident or transition.id
 
 
 def production_thread(reader: LedgerReader, model: str) -> str | None:
-    """Return the ordering key of the message about how the present version got into Production.
+    """Return the ordering key of the message about how the current version got into Production.
 
     None if nothing is in Production, or if Slack has no such message.
     """

@@ -1,4 +1,4 @@
-"""Whether the registry is available: one probe on behalf of everything that waits for it."""
+"""Whether the registry is available: one probe for all pending work."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ MAX_PROBES = 3  # running at once: a probe that hangs must not hide that the reg
 
 
 class RegistryAvailability:
-    """Remembers that the registry didn't answer, until a probe gets an answer.
+    """Remembers that the registry isn't responding, until a probe gets an answer.
 
-    Until then, waiting work isn't tried, so the registry gets one probe at a time however much is waiting.
+    Until then, pending work isn't tried, so the registry gets one probe at a time however much is pending.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class RegistryAvailability:
         self.is_unavailable = True
 
     def is_available(self, registry: ModelRegistry, timeout: float = PROBE_TIMEOUT) -> bool:
-        """Tell whether waiting work can be tried; if the registry was down, probe it for up to `timeout` seconds.
+        """Return whether pending work can be tried; if the registry was down, probe it for up to `timeout` seconds.
 
         An answer that comes later counts at the next call.
         """
@@ -51,5 +51,5 @@ class RegistryAvailability:
         except RegistrarError:  # an error response is an answer, too
             pass
         except Exception:
-            log.exception("MLflow can't be asked whether it answers; what waits for it is tried")
+            log.exception("can't probe MLflow; retrying pending work anyway")
         self.is_unavailable = False

@@ -1,4 +1,4 @@
-"""A check that has to pass before work that was waiting at startup is executed."""
+"""A check that has to pass before work that was pending at startup is executed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class StartupCheck:
         self._check = check
 
     def has_passed(self) -> bool:
-        """Tell whether the check has succeeded; run it if it hasn't."""
+        """Return whether the check has succeeded; run it if it hasn't."""
         check, attempts = self._check, self._attempts
         if check is None:
             return True
@@ -38,9 +38,7 @@ class StartupCheck:
                     check()
                     self._check = None
                 except RegistrarError as error:
-                    log.warning(
-                        "can't compare the ledger with MLflow yet, so nothing that was waiting is executed: %s", error
-                    )
+                    log.warning("can't compare the ledger with MLflow yet, so pending work stays on hold: %s", error)
                 finally:
                     self._attempts += 1
             return self._check is None

@@ -1,1 +1,1 @@
-"""Building blocks, the web client, and the directory that the other packages use."""
+"""Blocks, the web client, and the directories that the other Slack packages use."""

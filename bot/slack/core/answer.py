@@ -1,4 +1,4 @@
-"""What's rendered for a person or a channel: a message and its files."""
+"""The rendered answer for a person or a channel: a message and its files."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from bot.slack.core.blocks import Message
 
 @dataclass(frozen=True, slots=True)
 class FileUpload:
-    """A file for a thread. `alt` is a picture's alternative text.
+    """A file for a thread. `alt` is an image's alternative text.
 
-    `failure_text`: what the person reads if Slack refuses a file that the message promises.
+    `failure_text` is what the person reads if Slack rejects a file that the message mentions.
     """
 
     name: str
@@ -29,7 +29,7 @@ class FileUpload:
 
 @dataclass(frozen=True, slots=True)
 class SlackAnswer:
-    """A command's result for Slack. `is_public`: it's posted in the channel, with its files in the thread."""
+    """A command's result for Slack. If `is_public`, it's posted in the channel, with its files in the thread."""
 
     message: Message
     make_files: Callable[[], Sequence[FileUpload]] = tuple
@@ -38,9 +38,9 @@ class SlackAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderContext:
-    """What a renderer may need besides the command and its view.
+    """What a renderer might need in addition to the command and its view.
 
-    `answer` is the sentence that a change answers with. `is_public`: the person asked to show the result to everyone.
+    `answer` is the sentence that a change returned. `is_public`: the person wants to show the result to everyone.
     """
 
     now: datetime
@@ -51,10 +51,10 @@ class RenderContext:
 
 Renderers = Mapping[
     type[Command], Callable[[Any, Any, RenderContext], SlackAnswer]
-]  # of a command, its view, and the rest
+]  # from a command, its view, and the context
 
 
 def safe_file_name(model: str) -> str:
-    """Return a name from outside as a part of a file's name."""
+    """Return a model's name, made safe for use in a file name."""
     name = "".join(char if char.isalnum() or char in "-_." else "_" for char in sanitize_text(model))
     return name[:80] or "model"

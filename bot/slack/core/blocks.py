@@ -1,6 +1,6 @@
-"""What all messages are built of: mrkdwn and blocks. Domain in, blocks out, nothing else.
+"""Build messages from mrkdwn and blocks. Pure.
 
-Outside text is escaped, so that a model's name can't mention anyone.
+Outside text is escaped, so a model's name can't mention anyone.
 """
 
 from __future__ import annotations
@@ -31,28 +31,28 @@ from bot.domain.core.sentence import Channel, Code, Mention, Name, Sentence, san
 
 Blocks = list[dict[str, Any]]
 MAX_HEADER_LENGTH = 150  # characters: Slack's limit
-MAX_NAMES = 10  # people who are named in one place; more are counted
-MAX_SHORT_LENGTH = 1000  # characters kept of a message that was too long
-MAX_ALT_LENGTH = 2000  # characters of a picture's alternative text
-# Slack takes about 13,200 characters in all blocks of a message (msg_blocks_too_long), and doesn't say how it counts.
-# Counting the JSON is the safe choice. The difference is for the picture that an alert gets.
+MAX_NAMES = 10  # people listed by name in one place; the rest are counted
+MAX_SHORT_LENGTH = 1000  # characters to keep from a message that's too long
+MAX_ALT_LENGTH = 2000  # characters of an image's alternative text
+# Slack accepts about 13,200 characters in all blocks of a message (msg_blocks_too_long), and doesn't document how it
+# counts. Counting the JSON is the safe choice. The difference leaves room for an alert's chart.
 MAX_BLOCKS_LENGTH = 12_000
-MAX_ROWS_LENGTH = 9_500  # characters of all rows of a list, which leaves room for the rest of the message
-_ROW_OVERHEAD = 5  # characters that a row adds to its own, at most
+MAX_ROWS_LENGTH = 9_500  # characters for all rows of a list, leaving room for the rest of the message
+_ROW_OVERHEAD = 5  # extra characters that a row can add
 MAX_TEXT_LENGTH = 2900  # below Slack's 3,000 for a section, with room for the text around it
-_USER_OR_GROUP_ID = re.compile("[USW][A-Za-z0-9]+")  # Slack's own ids are uppercase; another server's might not be
+_USER_OR_GROUP_ID = re.compile("[USW][A-Za-z0-9]+")  # Slack's own IDs are uppercase; another server's might not be
 _CHANNEL_ID = re.compile("[CG][A-Z0-9]+")
 
 # -- mrkdwn ------------------------------------------------------------------------------------------------------------
 
 
 def escape(text: str) -> str:
-    """Return outside text so that Slack shows it and reads no mention, link or entity in it."""
+    """Escape outside text, so that Slack doesn't interpret mentions, links, or entities in it."""
     return sanitize_text(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def escape_and_cut(text: str, max_length: int) -> str:
-    """Return outside text escaped and in at most `max_length` characters; no entity is cut in two."""
+    """Escape outside text, and cut it to at most `max_length` characters without splitting an entity."""
     escaped = escape(text)
     if len(escaped) <= max_length:
         return escaped
@@ -66,17 +66,17 @@ def escape_and_cut(text: str, max_length: int) -> str:
 
 
 def unescape(text: str) -> str:
-    """Return what a person typed, from what Slack sends of it."""
+    """Return the text that a person typed, from the escaped text that Slack sends."""
     return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 
 
 def code(text: str, max_length: int = MAX_TEXT_LENGTH) -> str:
-    """Return up to `max_length` characters of outside text in Slack's code style, where no other formatting applies."""
+    """Return up to `max_length` characters of outside text in Slack's code style, which ignores other formatting."""
     return f"`{escape_and_cut(text, max_length).replace('`', 'ˋ')}`" if text else ""
 
 
 def format_time(time: datetime) -> str:
-    """Return a time that Slack shows in the reader's own zone."""
+    """Return a time that Slack shows in the reader's time zone."""
     return f"<!date^{int(time.timestamp())}^{{date_short_pretty}} {{time}}|{time:%Y-%m-%d %H:%M} UTC>"
 
 
@@ -87,7 +87,7 @@ def mention_actor(actor: Actor) -> str:
 
 
 def _mention_or_code(user: str) -> str:
-    """Return a user or a user group as a mention; anything that isn't a Slack id, as code."""
+    """Return a Slack user or user group as a mention, and anything else as code."""
     if not _USER_OR_GROUP_ID.fullmatch(user):
         return code(user, 200)
     return f"<!subteam^{user}>" if user.startswith("S") else f"<@{user}>"
@@ -99,7 +99,7 @@ def to_mrkdwn(sentence: Sentence) -> str:
 
 
 def cut_mrkdwn(text: str, max_length: int) -> str:
-    """Return mrkdwn in at most `max_length` characters; no entity and no mention is cut in two."""
+    """Cut mrkdwn to at most `max_length` characters without splitting an entity or a mention."""
     if len(text) <= max_length:
         return text
     return re.sub(r"(&\w{0,4}|<[^>]*)…$", "…", truncate(text, max_length))
@@ -124,14 +124,14 @@ def _render_value(value: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Blocks, and the text that a notification shows of them."""
+    """Blocks, and the text for notifications."""
 
     text: str
     blocks: Blocks
 
 
 def build_message(text: str, blocks: Iterable[Block | dict[str, Any]]) -> Message:
-    """Return a message that Slack accepts: if its blocks are too long together, the longest texts are cut."""
+    """Return a message that Slack accepts: if the blocks are too long in total, the longest texts are cut."""
     parts = block_dicts(blocks)
     if json_length(parts) <= MAX_BLOCKS_LENGTH:
         return Message(text, parts)
@@ -145,7 +145,7 @@ def build_message(text: str, blocks: Iterable[Block | dict[str, Any]]) -> Messag
 
 
 def json_length(part: object) -> int:
-    """Return the length in characters of blocks, or a part of them, as JSON: the safest way to count."""
+    """Return the length of blocks, or part of them, as JSON, in characters."""
     return len(json.dumps(part, ensure_ascii=False))
 
 
@@ -157,7 +157,7 @@ def _mrkdwn_objects(part: Any) -> Iterator[dict[str, Any]]:
 
 
 def _shorten_lines(text: str, max_length: int) -> str:
-    """Return about `max_length` characters of mrkdwn: whole lines if there are several, and how many are left out."""
+    """Return about `max_length` characters of mrkdwn: complete lines if possible, then the number of lines omitted."""
     if len(text) <= max_length:
         return text
     lines = text[:max_length].rpartition("\n")[0]
@@ -166,7 +166,7 @@ def _shorten_lines(text: str, max_length: int) -> str:
 
 
 def with_picture(message: Message, file_id: str, alt: str) -> Message:
-    """Return the message with a picture that was uploaded, before its buttons."""
+    """Return the message with an uploaded image before its buttons."""
     picture = ImageBlock(slack_file=SlackFile(id=file_id), alt_text=alt[:MAX_ALT_LENGTH])
     at = next((at for at, block in enumerate(message.blocks) if block["type"] == "actions"), len(message.blocks))
     return replace(message, blocks=[*message.blocks[:at], *block_dicts([picture]), *message.blocks[at:]])
@@ -183,7 +183,7 @@ def sentence_message(sentence: Sentence) -> Message:
 
 
 def short_form(original: Message, details_command: Iterable[str]) -> Message:
-    """Return the short form of a message that Slack refused: text, buttons, and the command that shows `more`."""
+    """Return the short form of a message that Slack rejected: its text, its buttons, and a command for the details."""
     text = cut_mrkdwn(original.text, MAX_SHORT_LENGTH)
     details = context_line(f"Details: {code(shlex.join(['/model', *details_command]))}")
     buttons = [block for block in original.blocks if block["type"] == "actions"]
@@ -191,7 +191,7 @@ def short_form(original: Message, details_command: Iterable[str]) -> Message:
 
 
 def mrkdwn_object(text: str) -> MarkdownTextObject:
-    """Return mrkdwn in which Slack links and mentions nothing that we haven't marked."""
+    """Return mrkdwn in which Slack adds no links or mentions of its own."""
     return MarkdownTextObject(text=text, verbatim=True)
 
 
@@ -201,7 +201,7 @@ def section(text: str) -> SectionBlock:
 
 
 def row_sections(rows: Iterable[str]) -> list[Block]:
-    """Return rows as paragraphs, as many in each as fit."""
+    """Return rows as paragraphs, with as many rows in each as fit."""
     return [section(chunk) for chunk in join_into_chunks(rows)]
 
 
@@ -211,7 +211,7 @@ def fields_section(fields: Iterable[str]) -> SectionBlock:
 
 
 def context_line(text: str) -> ContextBlock:
-    """Return a line in small letters; a long one is cut."""
+    """Return a line of small text; a long one is cut."""
     return ContextBlock(elements=[mrkdwn_object(cut_mrkdwn(text, MAX_TEXT_LENGTH))])
 
 
@@ -227,12 +227,15 @@ def fitting_rows(rows: Sequence[str], max_length: int = MAX_ROWS_LENGTH) -> list
 
 
 def fitting_rows_and_count(rows: Sequence[str], max_length: int = MAX_ROWS_LENGTH) -> list[str]:
-    """Return as many rows as fit in `max_length` characters; if some are left out, one more row says how many."""
+    """Return as many rows as fit in `max_length` characters; if some are omitted, one more row says how many."""
     return first_rows_and_count(len(fitting_rows(rows, max_length)), rows)
 
 
 def first_rows_and_count(limit: int, rows: Sequence[str], total: int | None = None) -> list[str]:
-    """Return the first `limit` rows; if some of all (of `total`, if given) are left out, one more row says how many."""
+    """Return the first `limit` rows; if some are omitted, one more row says how many.
+
+    `total` is the number of rows that exist, if it's more than `rows` has.
+    """
     more = (len(rows) if total is None else total) - limit
     return [*rows[:limit], *([f"and {more} more"] if more > 0 else [])]
 

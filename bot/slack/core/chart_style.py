@@ -1,6 +1,6 @@
-"""What pictures are drawn with: colours, text that nothing breaks, axes of values.
+"""Style charts: colors, safe text, and axes.
 
-Nothing here is matplotlib's global state: no pyplot, no rcParams. So several threads can draw at once.
+Nothing here uses matplotlib's global state (pyplot, rcParams), so several threads can draw at once.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from bot.domain.core.sentence import sanitize_text
 
 MAX_ALT_LENGTH = 1000  # characters: Slack's limit for a file
 
-# A card of its own colours: Slack shows it the same in its light and in its dark theme.
+# A chart has its own background, so it looks the same in Slack's light and dark themes.
 BACKGROUND, TEXT_COLOR, MUTED_COLOR, GRID_COLOR = "#ffffff", "#1d1c1d", "#5c5b5c", "#e2e2e2"
 LINE_COLOR, PRODUCTION_COLOR, BEST_COLOR = "#4a6fa5", "#b93c0a", "#13753a"
 
-CHART_WIDTH, DPI = 7.0, 180  # inches, and pixels in one: 1,260 pixels are sharp on a phone
-MARGIN = 0.25  # inches between the picture's edge and what is written
+CHART_WIDTH, DPI = 7.0, 180  # inches, and pixels per inch: 1,260 pixels look sharp on a phone
+MARGIN = 0.25  # inches between the image's edge and its text
 CONTENT_WIDTH = CHART_WIDTH - 2 * MARGIN
 FONT = "DejaVu Sans"  # comes with matplotlib
 SMALL_SIZE, HEADING_SIZE, TITLE_SIZE = 12, 13, 16  # points
@@ -47,32 +47,32 @@ Box = tuple[float, float, float, float]  # left, bottom, width and height in inc
 
 
 def new_figure(height: float) -> Figure:
-    """Return an empty figure, as wide as a phone shows sharply and `height` inches high."""
+    """Return an empty figure, `height` inches high, and wide enough to be sharp on a phone."""
     figure = Figure(figsize=(CHART_WIDTH, height), dpi=DPI, facecolor=BACKGROUND)
     FigureCanvasAgg(figure)
     return figure
 
 
 def render_png(figure: Figure) -> bytes:
-    """Return the picture as a PNG."""
+    """Return the figure as a PNG."""
     file = BytesIO()
-    figure.canvas.print_png(file)  # type: ignore[attr-defined]  # of the canvas that `blank` gave it
+    figure.canvas.print_png(file)  # type: ignore[attr-defined]  # the canvas that `new_figure` set
     return file.getvalue()
 
 
 def figure_fractions(figure: Figure, box: Box) -> Box:
-    """Convert a box in inches to fractions of the figure, as matplotlib needs it."""
+    """Convert a box in inches to fractions of the figure, as matplotlib expects."""
     width, height = figure.get_size_inches()
     return box[0] / width, box[1] / height, box[2] / width, box[3] / height
 
 
 def clip_extremes(values: Values) -> Values:
-    """Return the values clipped to a range in which axes don't overflow."""
+    """Clip the values to a range that doesn't overflow the axes."""
     return np.clip(np.where(np.abs(values) < 1e-250, 0.0, values), -1e250, 1e250)
 
 
 def style_axes(axes: Axes, grid: Literal["x", "y"] = "y", size: int = SMALL_SIZE) -> None:
-    """Take away all but the lower line, the labels (`size`: in points) and a quiet grid across one axis."""
+    """Remove everything but the bottom line, the labels (`size` in points), and a light grid across one axis."""
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(MUTED_COLOR)
@@ -82,12 +82,12 @@ def style_axes(axes: Axes, grid: Literal["x", "y"] = "y", size: int = SMALL_SIZE
 
 
 def style_time_axis(axes: Axes, left: datetime, right: datetime) -> None:
-    """Give an axis of dates a few round ticks between two moments; the first one's label has the date, in UTC."""
+    """Set a few round ticks on a time axis, between two times; the first label has the date, in UTC."""
     locator = AutoDateLocator(UTC, minticks=3, maxticks=7)
     found = locator.tick_values(left, right)
     ticks = np.asarray([tick for tick in found if date2num(left) <= tick <= date2num(right)])
     steps = np.diff(ticks)
-    # Where a month is longer than its last step, two labels would touch: those of the 31st and the 1st.
+    # If a month doesn't divide evenly into steps, the labels of the 31st and the 1st would touch.
     ticks = ticks[np.append(steps > 0.6 * np.max(steps, initial=0.0), True)]
     labels = ConciseDateFormatter(locator, UTC, _TIME_FORMATS, zero_formats=_TURN_FORMATS).format_ticks(ticks)
     top, begin = labels[0].partition("\n")[0], num2date(ticks[0], UTC)
@@ -97,10 +97,10 @@ def style_time_axis(axes: Axes, left: datetime, right: datetime) -> None:
 
 
 def style_value_axis(axes: Axes, values: Values) -> None:
-    """Fit an axis to these values with some margin, and give it a few round ticks."""
+    """Fit an axis to the values with some margin, and set a few round ticks."""
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     is_flat = high - low <= 1e-12 * max(abs(low), abs(high))
-    room = (abs(high) * 0.05 or 1.0) if is_flat else (high - low) * 0.2  # for the star, which is large
+    room = (abs(high) * 0.05 or 1.0) if is_flat else (high - low) * 0.2  # room for the star, which is large
     bottom, top = low - room / 2, high + room / 2
     found = MaxNLocator(nbins=4, steps=[1, 2, 5, 10]).tick_values(bottom, top)
     ticks = [0.0 if abs(tick) < (top - bottom) * 1e-6 else float(tick) for tick in found if bottom <= tick <= top]
@@ -110,7 +110,7 @@ def style_value_axis(axes: Axes, values: Values) -> None:
 
 
 def tick_labels(ticks: list[float]) -> list[str]:
-    """Return the ticks with enough digits to tell them apart; if that's too long for the margin, only the first one."""
+    """Return tick labels with enough digits to tell them apart; if they'd be too long, only the first one."""
     step = min((after - before for before, after in pairwise(ticks)), default=0.0)
     size = max((abs(tick) for tick in ticks), default=0.0)
     digits = max(4, floor(log10(size)) - floor(log10(step)) + 1) if step > 0 and size > 0 else 4
@@ -120,7 +120,7 @@ def tick_labels(ticks: list[float]) -> list[str]:
     if any(label[-1] == "M" or "e" in label for label in labels):
         return labels
     decimals = max((len(label.partition(".")[2]) for label in labels), default=0)
-    return [f"{tick:,.{decimals}f}" for tick in ticks]  # 0.90 beside 0.88, not 0.9
+    return [f"{tick:,.{decimals}f}" for tick in ticks]  # 0.90 next to 0.88, not 0.9
 
 
 def _compact_number(value: float, largest: float, digits: int) -> str:
@@ -138,7 +138,7 @@ def draw_text(
     color: str = TEXT_COLOR,
     align: str = "left",
 ) -> None:
-    """Write a line at most `max_width` inches wide. Dollars, carets, and backslashes aren't read as mathematics."""
+    """Draw a line of text, at most `max_width` inches wide. Dollars, carets, and backslashes aren't read as math."""
     x, y, _, _ = figure_fractions(figure, (*position, 0, 0))
     figure.text(
         x,
@@ -153,7 +153,7 @@ def draw_text(
 
 
 def _shorten_to_width(text: str, max_width: float, size: int, *, bold: bool) -> str:
-    """Return the text cut in its middle: names that differ only at their end stay apart."""
+    """Return the text cut in the middle, so names that differ only at the end can be told apart."""
     fitting, length = text, len(text)
     while length > 1 and text_width(fitting, size, bold=bold) > max_width:
         length -= max(1, length // 20)
@@ -162,7 +162,7 @@ def _shorten_to_width(text: str, max_width: float, size: int, *, bold: bool) -> 
 
 
 def text_width(text: str, size: int, *, bold: bool = False) -> float:
-    """Return how many inches a text is wide."""
+    """Return a text's width in inches."""
     font = get_font(_font_file(bold=bold))
     font.set_size(size, 72)
     font.set_text(replace_missing_glyphs(text))
@@ -170,7 +170,7 @@ def text_width(text: str, size: int, *, bold: bool = False) -> float:
 
 
 def replace_missing_glyphs(text: str) -> str:
-    """Return the text with a box for what the font lacks, which matplotlib would warn of at every drawing."""
+    """Return the text with a box for each glyph that the font lacks; matplotlib would warn about it every time."""
     available = _available_glyphs()
     return "".join(
         char if ord(char) in available else "□" * (unicodedata.category(char) not in {"Mn", "Me", "Cf"})

@@ -1,4 +1,4 @@
-"""Slack's client, and what its errors mean for us."""
+"""Slack's web client, and what its errors mean for a delivery."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from slack_sdk.web import SlackResponse
 
 from bot.ports import NO_OBSERVER, DeliveryOutcome, DeliveryResult, Observer
 
-# Slack must not turn text in our messages into mentions or links, nor fetch pages that someone linked to.
+# Slack must not turn text in the bot's messages into mentions or links, or fetch pages that someone linked to.
 POST_OPTIONS: dict[str, Any] = {"parse": "none", "unfurl_links": False, "unfurl_media": False}
 
-# No answer, or an unreadable one: we don't know whether Slack did it.
+# No response, or an unreadable one: Slack might have executed the call.
 CONNECTION_ERRORS = (URLError, OSError, TimeoutError, http.client.HTTPException, SlackClientError)
 
-# Slack refuses the message for its length or its blocks: a shorter one may pass.
+# Slack rejects the message because of its length or its blocks: a shorter one might work.
 CONTENT_ERRORS = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long"})
 
-# Slack refuses this content or this recipient: a retry changes nothing.
+# Slack rejects this content or this recipient: a retry won't help.
 _PERMANENT_ERRORS = CONTENT_ERRORS | frozenset(
     {
         "no_text",
@@ -41,39 +41,39 @@ _PERMANENT_ERRORS = CONTENT_ERRORS | frozenset(
         "metadata_must_be_sent_from_app",
         "cannot_reply_to_message",
         "message_limit_exceeded",
-        # someone deleted the card; later messages are delivered, and the next change posts it again
+        # someone deleted the card: later messages can still be delivered, and the next change posts it again
         "thread_not_found",
     }
 )
-# Someone has to fix it (invite the bot, renew a token): keep the message, and retry at this pace.
+# Someone has to fix it (invite the bot, renew a token): keep the message, and retry at this interval.
 _RETRY_PAUSE = timedelta(seconds=30)
 MAX_RETRY_AFTER_SECONDS = 3600.0  # upper limit for Retry-After
 NO_ANSWER = "no_answer"
 _ERROR_CODE = re.compile(r"[a-z][a-z0-9_]*")
-_LIMITED_BY_CHANNEL = "chat.postMessage"  # paced in each channel, too: see bot/services/core/outbox.py
+_LIMITED_BY_CHANNEL = "chat.postMessage"  # limited per channel too: see bot/services/core/outbox.py
 _MAX_LIMIT_SECONDS = 60.0  # seconds that a limit can last: Slack counts by the minute
 
 
 def error_code(error: SlackApiError) -> str:
-    """Return Slack's own name of the error."""
+    """Return Slack's error code."""
     data = error.response.data if hasattr(error.response, "data") else error.response
     return str(data.get("error", "")) if isinstance(data, dict) else ""
 
 
 def is_posting_restricted(code: str) -> bool:
-    """Return whether an error code means that only some people can post there, or reply in its threads."""
+    """Return whether an error code means that only some people can post in the channel or reply in its threads."""
     return code.startswith("restricted_action")
 
 
 def missing_scopes(error: Exception) -> list[str]:
-    """Return the scopes that the app is missing, by an upload's error; none for any other error."""
+    """Return the scopes that the app lacks, according to an upload's error; empty for any other error."""
     if not isinstance(error, SlackApiError) or error_code(error) != "missing_scope":
         return []
     return str(error.response.get("needed") or "files:write").split(",")
 
 
 def is_rate_limited(error: BaseException) -> bool:
-    """Return whether Slack reports too many calls."""
+    """Return whether the error means that the app has made too many calls."""
     return isinstance(error, SlackApiError) and delivery_for_error(error).why == "ratelimited"
 
 
@@ -95,10 +95,10 @@ def delivery_for_error(error: SlackApiError) -> DeliveryResult:
 
 
 class ObservedWebClient(WebClient):
-    """A client that reports failed calls to `observer`, in the one place that all calls go through.
+    """A client that reports failed calls to `observer`. All calls go through it.
 
-    After Slack has reported too many calls of a method, or messages in a channel, none is sent until the time that it
-    named: otherwise all that are waiting would be refused in turn.
+    After Slack has rate-limited a method, or messages in a channel, such calls fail here until the limit ends.
+    Otherwise, Slack would reject every waiting call in turn.
     """
 
     observer: Observer = NO_OBSERVER
@@ -106,7 +106,7 @@ class ObservedWebClient(WebClient):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._limited_until: dict[str, float] = {}  # until when, by what Slack counts
+        self._limited_until: dict[str, float] = {}  # when each limit ends, by method, or by method and channel
 
     def api_call(self, api_method: str, **kwargs: Any) -> SlackResponse:
         """Call Slack. Raises what the client raises."""
@@ -118,7 +118,7 @@ class ObservedWebClient(WebClient):
             return super().api_call(api_method, **kwargs)
         except SlackApiError as error:
             code, status = error_code(error), getattr(error.response, "status_code", 0)
-            # What is no answer of Slack's own, such as a proxy's page, the client words itself.
+            # If the response isn't from Slack, such as a proxy's page, the client invents the error's text.
             self.observer.slack_call_failed(code if _ERROR_CODE.fullmatch(code) else f"http_{status}")
             answer = delivery_for_error(error)
             if answer.why == "ratelimited":
@@ -130,7 +130,7 @@ class ObservedWebClient(WebClient):
             raise
 
     def _rate_limit_error(self, method: str, left: float) -> SlackApiError:
-        """Return the error that Slack would answer with now."""
+        """Return the error that Slack would return now."""
         response = SlackResponse(
             client=self,
             http_verb="POST",
@@ -140,4 +140,4 @@ class ObservedWebClient(WebClient):
             headers={"retry-after": str(left)},
             status_code=429,
         )
-        return SlackApiError(f"Slack limits {method} for another {left:.1f} s.", response)  # type: ignore[no-untyped-call]
+        return SlackApiError(f"Slack is rate-limiting {method} for another {left:.1f} s.", response)  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""Who people are, and which ids channels have: what Slack says of its users, user groups, and channels."""
+"""Look up users, user groups, and channels in Slack."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from bot.slack.core.client import CONNECTION_ERRORS, error_code
 log = logging.getLogger(__name__)
 
 MAX_AGE_SECONDS = 60.0  # seconds
-MAX_CHECKED_PEOPLE = 40  # people whose accounts are looked up for one question
+MAX_CHECKED_PEOPLE = 40  # people whose accounts are looked up for one request
 LOOKUP_PAUSE = 60.0  # seconds before the list is read again for a missing channel; Slack allows 20 pages a minute
 _NO_GROUP_ERRORS = {"unknown_method", "missing_scope", "plan_upgrade_required", "paid_teams_only", "no_such_subteam"}
-_GROUPS_KEY = "groups"  # the key under which all groups are remembered
+_GROUPS_KEY = "groups"  # the cache key for all groups
 
 
 class SlackDirectory:
     """Looks up people in Slack.
 
-    `team` is the home workspace; `groups` returns the user groups that the policy names now.
+    `home_team` is the ID of the home workspace. `policy_groups` returns the user groups in the current policy.
     """
 
     def __init__(
@@ -50,10 +50,10 @@ class SlackDirectory:
         self._pool = ThreadPoolExecutor(8, thread_name_prefix="ask-slack")
 
     def profile(self, person: Person) -> Profile:
-        """Return a person's profile now. Raises SlackUnreachable: then no one can change anything.
+        """Return a person's current profile. Raises SlackUnreachable; without a profile, no one can change anything.
 
-        Account and groups are fetched concurrently if neither is cached. One after the other, a slow Slack would take
-        longer than the three seconds that it gives us to answer.
+        The account and the groups are fetched concurrently if neither is cached. One after the other could take longer
+        than the three seconds in which Slack expects an answer.
         """
         try:
             groups = self._policy_groups()
@@ -64,12 +64,12 @@ class SlackDirectory:
             members = self._members_of(groups)
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             raise SlackUnreachable(
-                "Slack does not answer who you are, so nothing was changed. Try again in a moment."
+                "Slack isn't responding, so I can't check who you are. Nothing changed; try again in a moment."
             ) from error
         return _profile_from(person, account, members, self._home_team)
 
     def current_profiles(self, people: Iterable[Person]) -> dict[str, Profile]:
-        """Return people's profiles by user id: their accounts as of now, their groups at most a minute old.
+        """Return people's profiles by user ID: their current accounts, and their groups, at most a minute old.
 
         All are fetched concurrently. A person without a known workspace acted at the terminal, and is looked up in the
         home workspace. Raises SlackUnreachable.
@@ -81,17 +81,17 @@ class SlackDirectory:
             members = self._members_of(self._policy_groups())
             accounts = dict(zip(by_user, found, strict=True))
         except (SlackApiError, *CONNECTION_ERRORS) as error:
-            raise SlackUnreachable("Slack doesn't say who approved this can still do that.") from error
+            raise SlackUnreachable("Slack isn't responding, so I can't check the approvers.") from error
         return {
             user: _profile_from(person, accounts[user], members, self._home_team) for user, person in by_user.items()
         }
 
     def member_ids(self, ids: Sequence[str]) -> list[str]:
-        """Return the users behind user and user group ids, sorted; without members that Slack doesn't report now."""
+        """Return the IDs of the users and the user groups' members, sorted, without members that Slack can't list."""
         return sorted(self._users_behind(ids)[0])
 
     def electorate(self, ids: Sequence[str]) -> EligibleApprovers:
-        """Return who is behind user and user group ids; all are fetched concurrently."""
+        """Return the approvers for user and user group IDs; all are fetched concurrently."""
         users, is_whole = self._users_behind(ids)
         people = {user: Profile(person=Person(self._home_team, user)) for user in users}
         if len(people) <= MAX_CHECKED_PEOPLE:
@@ -99,28 +99,28 @@ class SlackDirectory:
         return EligibleApprovers(people, is_whole)
 
     def _users_behind(self, ids: Sequence[str]) -> tuple[set[str], bool]:
-        """Return the users behind user and user group ids, and whether the members of every group are known."""
+        """Return the IDs of the users and of the groups' members, and whether every group's members are known."""
         groups = [id_ for id_ in ids if id_.startswith("S")]
         users = {id_ for id_ in ids if not id_.startswith("S")}
         try:
             members = self._members_of(groups).values()
         except (SlackApiError, *CONNECTION_ERRORS) as error:
-            log.warning("who is in user groups is not known now: %s", error)
+            log.warning("can't look up the members of user groups: %s", error)
             return users, False
         return users.union(*(group.users for group in members)), all(group.is_known for group in members)
 
     def _profile_if_known(self, profile: Profile) -> Profile:
-        """Return a person's current profile; the one given if Slack doesn't answer now."""
+        """Return a person's current profile, or the given one if Slack doesn't respond."""
         user = profile.person.user
         try:
             account = self._account(user)
         except (SlackApiError, *CONNECTION_ERRORS) as error:
-            log.warning("whether %s can decide is not known now: %s", user, error)
+            log.warning("can't look up the account of %s: %s", user, error)
             return profile
         return _profile_from(profile.person, account, {}, self._home_team)
 
     def display_names(self, ids: Sequence[str]) -> dict[str, str]:
-        """Return the names of users and user groups by id; those that Slack doesn't report now are left out."""
+        """Return the names of users and user groups by ID; names that can't be looked up are missing."""
         names: dict[str, str] = {}
         try:
             groups = self._cached_groups() if any(id_.startswith("S") for id_ in ids) else _UserGroups()
@@ -128,11 +128,11 @@ class SlackDirectory:
             users = [id_ for id_ in ids if not id_.startswith("S")]
             names.update(zip(users, map(_display_name, self._pool.map(self._account, users)), strict=False))
         except (SlackApiError, *CONNECTION_ERRORS) as error:
-            log.warning("what people are called is not known now: %s", error)
+            log.warning("can't look up the names of users and user groups: %s", error)
         return {id_: name for id_, name in names.items() if name}
 
     def _account(self, user: str, since: float = 0.0) -> dict[str, Any]:
-        """Return a user's account, read after `since`; an empty one if this server doesn't have that method."""
+        """Return a user's account, read after `since`; empty if this server doesn't have that method."""
         account: dict[str, Any] = self._cache.get(f"user:{user}", partial(self._fetch_user, user), since=since)
         return account
 
@@ -142,13 +142,13 @@ class SlackDirectory:
         except SlackApiError as error:
             if error_code(error) in {"user_not_found", "user_not_visible", "users_not_found"}:
                 return {"deleted": True}
-            if error_code(error) != "unknown_method":  # without the scope, a guest would pass for a member
+            if error_code(error) != "unknown_method":  # a missing scope must not let a guest pass for a member
                 raise
-            log.warning("this Slack does not tell who people are: going by listed ids")
+            log.warning("this Slack server can't look up users: trusting the listed IDs")
             return {}
 
     def _members_of(self, groups: Collection[str]) -> dict[str, _GroupMembers]:
-        """Return who is in each of these groups. Raises what Slack answers, and what a lost connection raises."""
+        """Return the members of each group. Raises SlackApiError and CONNECTION_ERRORS."""
         if not groups:
             return {}
         listed = self._cached_groups()
@@ -165,7 +165,7 @@ class SlackDirectory:
         return groups
 
     def _fetch_groups(self) -> _UserGroups:
-        """Ask for all groups in one call: Slack allows about twenty a minute, and a policy can name more groups."""
+        """Fetch all groups in one call: Slack allows about 20 calls a minute, and a policy can name more groups."""
         try:
             answer = self._client.usergroups_list(include_users=True)
         except SlackApiError as error:
@@ -173,7 +173,7 @@ class SlackDirectory:
                 return _UserGroups(unlisted=None)
             if error_code(error) not in _NO_GROUP_ERRORS:
                 raise
-            log.warning("this Slack lists no user groups (%s): nobody is in one", error_code(error))
+            log.warning("this Slack server doesn't list user groups (%s): treating them as empty", error_code(error))
             return _UserGroups(unlisted=_GroupMembers(is_known=False))
         is_whole = not (answer.get("response_metadata") or {}).get("next_cursor")
         return _UserGroups(
@@ -186,18 +186,18 @@ class SlackDirectory:
         except SlackApiError as error:
             if error_code(error) not in _NO_GROUP_ERRORS:
                 raise
-            log.warning("this Slack has no user group %s (%s): nobody is in it", group, error_code(error))
+            log.warning("Slack can't list the user group %s (%s): treating it as empty", group, error_code(error))
             return _GroupMembers(is_known=error_code(error) == "no_such_subteam")
 
 
 def _profile_from(
     claimed: Person, account: Mapping[str, Any], members: Mapping[str, _GroupMembers], home_team: str
 ) -> Profile:
-    """Return someone's profile, by their account and the members of user groups.
+    """Return someone's profile, from their account and the members of user groups.
 
-    `claimed` is who the payload says they are; its team can be another one of theirs. Everyone who belongs to this
-    workspace is one person in it, whichever workspace they act from: otherwise, a requester could approve their own
-    request with a click.
+    `claimed` is the person in the payload, which can name another workspace of theirs. Anyone who belongs to this
+    workspace is one person in it, whichever workspace they act from. Otherwise, a requester could approve their own
+    request from another workspace.
     """
     is_home = belongs_to(home_team, claimed, account)
     return Profile(
@@ -212,17 +212,17 @@ def _profile_from(
 
 
 def belongs_to(team: str, claimed: Person, account: Mapping[str, Any]) -> bool:
-    """Return whether someone belongs to a workspace; the payload counts only if Slack reports no team of theirs.
+    """Return whether someone belongs to a workspace; the payload's team counts only if Slack reports no team.
 
-    Slack Connect shares channels, not members: is_stranger, or a foreign team_id. On Enterprise Grid, people have one
-    team_id, and belong to all of enterprise_user.teams.
+    Slack Connect shares channels, not members: external people have is_stranger or a foreign team_id. On Enterprise
+    Grid, people have one team_id, and belong to all of enterprise_user.teams.
     """
     team_ids = {account.get("team_id"), *((account.get("enterprise_user") or {}).get("teams") or ())} - {None, ""}
     return not account.get("is_stranger") and team in (team_ids or {claimed.team})
 
 
 def _display_name(account: Mapping[str, Any]) -> str:
-    """Return what people see of a user: the name that they chose, else their real one, else their login."""
+    """Return a user's visible name: their display name, else their real name, else their login."""
     profile = account.get("profile") or {}
     names = (profile.get("display_name"), profile.get("real_name"), account.get("real_name"), account.get("name"))
     return sanitize_text(str(next((name for name in names if name), "")))
@@ -238,18 +238,18 @@ class _GroupMembers:
 
 @dataclass(frozen=True, slots=True)
 class _UserGroups:
-    """User groups as Slack lists them. `unlisted` is for groups that aren't listed.
+    """User groups as Slack lists them.
 
-    None means fetch each separately.
+    `unlisted` holds the members of a group that isn't listed; None means that each must be fetched separately.
     """
 
     listed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     unlisted: _GroupMembers | None = _GroupMembers()
 
     def members(self, group: str) -> _GroupMembers | None:
-        """Return a group's members; None if they must be fetched separately, since some servers don't list them.
+        """Return a group's members; None if they must be fetched separately, because some servers don't list them.
 
-        A disabled group has none, although Slack keeps listing its former members.
+        A disabled group has no members, although Slack still lists its former ones.
         """
         if group not in self.listed:
             return self.unlisted
@@ -257,13 +257,13 @@ class _UserGroups:
         return None if users is None else _GroupMembers(frozenset(users))
 
     def name(self, group: str) -> str:
-        """Return the name that people see for a group; empty if it isn't listed."""
+        """Return a group's display name, or an empty string if the group isn't listed."""
         group_info = self.listed.get(group, {})
         return sanitize_text(str(group_info.get("handle") or group_info.get("name") or ""))
 
 
 class _TimedCache:
-    """Values that are read at most once a minute, however many threads need them at the same moment."""
+    """Values that are read at most once a minute, even if several threads need them at the same time."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
@@ -281,13 +281,13 @@ class _TimedCache:
         return entry if is_fresh else None
 
     def get(self, key: str, read: Callable[[], Any], *, since: float = 0.0) -> Any:
-        """Return the value if it's fresh and was read after `since`, else read it; one thread reads, others wait."""
+        """Return the value if it's fresh and was read after `since`, or else read it; one thread reads, others wait."""
         began = self._monotonic()
         with self._locks.setdefault(key, threading.Lock()):
             entry = self._fresh_entry(key, since)
             if entry is None:
                 failed_at, failure = self._failures.get(key, (0.0, None))
-                if failure is not None and failed_at > began:  # this one waited for that read; it's not tried in turn
+                if failure is not None and failed_at > began:  # this thread waited for that read: don't retry
                     raise failure
                 try:
                     entry = (self._monotonic(), read())
@@ -299,10 +299,10 @@ class _TimedCache:
 
 
 class ChannelDirectory:
-    """Finds channel ids by name, and remembers them.
+    """Finds channel IDs by name, and remembers them.
 
     A workspace can have tens of thousands of channels. Its list is read once, page by page, up to the requested
-    channel. If Slack stops answering, a later search continues on the same page. A former name resolves to the channel
+    channel. If Slack stops responding, a later search continues on the same page. A former name resolves to the channel
     that had it, if only one did and no channel has that name now.
     """
 
@@ -316,7 +316,7 @@ class ChannelDirectory:
         self._read_lock = threading.Lock()
 
     def id_of(self, channel: str) -> str:
-        """Return the id of `#name`, or of a known conversation with a person.
+        """Return the ID of `#name`, or of a known conversation with a person.
 
         Anything else, and a name that Slack doesn't list now, is returned unchanged.
         """
@@ -328,11 +328,11 @@ class ChannelDirectory:
             return self._ids.get(channel, channel)
 
     def learn(self, channel: str, channel_id: str) -> None:
-        """Remember the id that Slack gave for a name, or for a person: that of the conversation with them."""
+        """Remember the ID that Slack returned for a channel name, or for the conversation with a person."""
         self._ids[channel] = channel_id
 
     def forget(self, channel: str) -> None:
-        """Look a name up again next time: its channel is gone, or we can't see it."""
+        """Forget a name's ID, because the channel is gone or not visible; the next call looks it up again."""
         with self._read_lock:
             if self._ids.pop(channel, None):
                 self._ids_by_former_name.pop(channel, None)
@@ -343,7 +343,7 @@ class ChannelDirectory:
             while channel not in self._ids and self._read_page():
                 pass
         except (SlackApiError, *CONNECTION_ERRORS) as error:
-            log.warning("can't look up the id of %s now: %s", channel, error)
+            log.warning("can't look up the ID of %s now: %s", channel, error)
         else:
             former = self._ids_by_former_name.get(channel, ())
             if len(former) == 1:  # else it's ambiguous: several channels had this name

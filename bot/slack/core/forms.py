@@ -1,4 +1,4 @@
-"""The inputs of modals, and the values that a submitted modal carries."""
+"""Build a modal's inputs, and read the values of a submitted modal."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from slack_sdk.models.views import View
 from bot.domain.commands.base import MAX_REASON_LENGTH
 from bot.domain.core.sentence import truncate
 
-INPUT_ACTION = "value"  # the action id of every input: the block id tells the fields apart
+INPUT_ACTION = "value"  # the action ID of every input; the block ID identifies the field
 
 
 def submitted_values(state: Mapping[str, Any]) -> dict[str, str]:
-    """Return what was filled in, by field. `state` is a view's state; empty fields are left out."""
+    """Return the entered values by field, without empty fields. `state` is a view's state."""
     return {
         str(field): str(value)
         for field, actions in (state.get("values") or {}).items()
@@ -32,7 +32,7 @@ def submitted_values(state: Mapping[str, Any]) -> dict[str, str]:
 
 
 def select_input(field: str, label: str, choices: Mapping[str, str], prefilled: Mapping[str, str]) -> InputBlock:
-    """Return a menu; it begins with what was typed if that's a choice, else with the first one."""
+    """Return a menu. Its initial choice is the prefilled one if that exists, or else the first one."""
     options = [Option(value=value[:150], label=truncate(text, 75)) for value, text in choices.items()]
     chosen = prefilled.get(field, "").lower().replace("-", "_")
     initial = next((option for option in options if str(option.value).lower().replace("-", "_") == chosen), options[0])
@@ -43,7 +43,7 @@ def select_input(field: str, label: str, choices: Mapping[str, str], prefilled: 
 def text_input(
     field: str, label: str, prefilled: Mapping[str, str], *, hint: str, optional: bool = False, multiline: bool = False
 ) -> InputBlock:
-    """Return a field for text, with what was typed."""
+    """Return a text field with its prefilled value."""
     max_length = MAX_REASON_LENGTH if multiline else 250
     element = PlainTextInputElement(
         action_id=INPUT_ACTION,
@@ -55,7 +55,7 @@ def text_input(
 
 
 def form_view(callback: str, title: str, submit: str, private_metadata: str, blocks: list[Block]) -> dict[str, Any]:
-    """Return a modal whose submission calls `callback`."""
+    """Return a modal whose submission has the callback ID `callback`."""
     view = View(
         type="modal",
         callback_id=callback,

@@ -1,1 +1,1 @@
-"""Messages on their way to Slack."""
+"""Delivery of messages to Slack."""

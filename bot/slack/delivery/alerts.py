@@ -1,4 +1,4 @@
-"""Delivers incidents: the alert, and the chart of its monitor in the alert's thread and in the alert."""
+"""Deliver incidents: the alert, with its monitor's chart in the alert and its thread."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class AlertDelivery:
         alert = self._build_message(outbox_message.lane)
         if alert is None:
             return DeliveryResult(
-                DeliveryOutcome.RETRY, retry_after=SHORT_WAIT, why="the message that it links to comes first"
+                DeliveryOutcome.RETRY, retry_after=SHORT_WAIT, why="waiting for the message that it links to"
             )
         if alert.with_chart:
             try:
@@ -77,7 +77,7 @@ class AlertDelivery:
             except SlackApiError as error:
                 if is_rate_limited(error):
                     raise
-                log.info("an alert is posted without its chart (%s)", error_code(error))
+                log.info("posting an alert without its chart (%s)", error_code(error))
         return self._poster.post_or_edit(outbox_message, alert.message, alert.existing, alert.details_command)
 
     def _build_message(self, incident_id: str) -> _IncidentMessage | None:
@@ -102,7 +102,7 @@ class AlertDelivery:
     def _add_chart(self, outbox_message: OutboxMessage) -> DeliveryResult:
         """Show an incident's chart in its message as well as in the thread.
 
-        Slack refuses a file in a block until it has scanned the file, so this is tried for about 15 seconds; nothing
+        Slack rejects a file in a block until it has scanned the file, so this is retried for about 15 seconds; nothing
         waits for it. If the message was edited in the meantime, it's built again.
         """
         retry = DeliveryResult(
@@ -119,7 +119,7 @@ class AlertDelivery:
         except SlackApiError as error:
             if outbox_message.attempts < MAX_CHART_TRIES or is_rate_limited(error):
                 return retry
-            log.info("an alert has its chart only in its thread (%s)", error_code(error))
+            log.info("an alert shows its chart only in its thread (%s)", error_code(error))
             return DeliveryResult(DeliveryOutcome.DELIVERED)
         return (
             DeliveryResult(DeliveryOutcome.DELIVERED)
@@ -130,7 +130,7 @@ class AlertDelivery:
     def deliver_chart(self, outbox_message: OutboxMessage) -> DeliveryResult:
         """Upload a chart of an incident's first monitor to its thread, or show it in the incident's message, too.
 
-        Slack's refusal doesn't hold up the incident.
+        A rejected upload doesn't delay the incident.
         """
         if "in_message" in outbox_message.data:
             return self._add_chart(outbox_message)
@@ -139,7 +139,7 @@ class AlertDelivery:
             existing = reading.message_ref(outbox_message.lane)
             monitors = monitors_of_incident(incident, reading.monitors(incident.model or None))
             if existing is None:
-                return DeliveryResult(DeliveryOutcome.REFUSED, why="its message was given up")
+                return DeliveryResult(DeliveryOutcome.REFUSED, why="its message was dropped")
             if not monitors:  # removed in the meantime: there's nothing to show, and nothing went wrong
                 return DeliveryResult(DeliveryOutcome.DELIVERED, existing)
             monitor = monitors[0]
@@ -152,18 +152,18 @@ class AlertDelivery:
             return DeliveryResult(DeliveryOutcome.DELIVERED, replace(existing, file=file))
         from bot.slack.monitoring.chart import draw_readings, readings_alt_text
 
-        picture = FileUpload(name, draw_readings(chart), f"{monitor.name}, the last readings", readings_alt_text(chart))
+        picture = FileUpload(name, draw_readings(chart), f"{monitor.name}: latest readings", readings_alt_text(chart))
         return self._upload(outbox_message, existing, picture)
 
     def _upload(self, outbox_message: OutboxMessage, existing: MessageRef, picture: FileUpload) -> DeliveryResult:
-        """Put a picture into the thread of an incident, or say there why Slack takes none."""
+        """Upload a picture to an incident's thread; if Slack rejects it, post the reason in the thread."""
         self._poster.require_lease(outbox_message)
         try:
             file = upload_file(self._client, existing, picture).id
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             if is_rate_limited(error):
                 raise
-            log.warning("Slack takes no picture of an incident (%s)", error)
+            log.warning("Slack rejected an incident's chart (%s)", error)
             if invitation := self._invitations.request_after(error, existing.channel):
                 message = build_message(invitation, [section(invitation)])
                 self._poster.post(outbox_message, existing.channel, message, thread=existing.ts)
@@ -172,7 +172,7 @@ class AlertDelivery:
         return DeliveryResult(DeliveryOutcome.DELIVERED, replace(existing, file=file))
 
     def _find_file(self, outbox_message: OutboxMessage, existing: MessageRef, name: str) -> str:
-        """Return the id of our file with this name in a thread; empty if there's none, or if we can't read it."""
+        """Return the ID of the bot's file with this name in a thread; empty if there's none, or no access."""
         try:
             replies = list(self._poster.messages_since(outbox_message, existing.channel, existing.ts))
         except SlackApiError:

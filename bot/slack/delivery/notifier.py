@@ -1,4 +1,4 @@
-"""Delivers the outbox through Slack: builds each message as it should look now, and posts or edits it."""
+"""Deliver the outbox through Slack: build each message as it should look now, and post or edit it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from bot.domain.core.sentence import Channel, Code, Sentence, say, unpack_senten
 from bot.domain.policy.freezes import active_freeze
 from bot.domain.policy.policy import Policy
 from bot.domain.promotions.approvers import MAX_NOTIFIED, pending_approvers, waiting_for_approvers
-from bot.domain.promotions.request import Request, RequestState, Vote
+from bot.domain.promotions.request import Request, RequestState
+from bot.domain.promotions.votes import Vote
 from bot.domain.registry.model import Stage
 from bot.domain.rollbacks.rollback import current_blocks
 from bot.ports import SYSTEM_CLOCK, DeliveryOutcome, DeliveryResult, Ledger, MessageKind, MessageRef, OutboxMessage
@@ -27,23 +28,24 @@ from bot.slack.rollbacks import rollback_card
 from bot.slack.transitions import drift_notice
 
 MAX_CARD_WAIT = timedelta(minutes=1)  # how long an invitation waits for the card that it links to
-# What admins hear about if Slack refuses it. Other messages, in threads or to one person, are only logged.
+# Admins are notified if Slack rejects one of these. Others, in threads or to one person, are only logged.
 _REPORTED_KINDS = {
     MessageKind.CARD: "a request's card",
     MessageKind.NOTICE: "a notice",
     MessageKind.CHANNEL_MESSAGE: "a message",
-    MessageKind.ROLLBACK: "the message about a rollback",
+    MessageKind.ROLLBACK: "a rollback message",
     MessageKind.INCIDENT: "an alert",
 }
 _RESTRICTED_HINT = say(
-    " Only some people can post there. Allow me to, or change the channel in {file}.", file=Code("registrar.yml")
+    " Only some people can post there. Give me permission, or choose another channel in {file}.",
+    file=Code("registrar.yml"),
 )
 
 
 class SlackNotifier:
     """Delivers outbox messages through Slack's Web API. The client must not retry automatically: that posts twice.
 
-    `policy` returns the active policy, `display_names` the names of people and groups by id. `notify_admins` gets what
+    `policy` returns the active policy, `display_names` the names of people and groups by ID. `notify_admins` gets what
     only admins can fix, with a key for each problem; `report_missing_scopes` gets the scopes that the app is missing.
     """
 
@@ -79,11 +81,13 @@ class SlackNotifier:
     def deliver(self, outbox_message: OutboxMessage) -> DeliveryResult:
         """Deliver one message: see the port."""
         if outbox_message.kind not in self._deliver_kind:  # an event: bot/webhook_sender.py delivers those
-            return DeliveryResult(DeliveryOutcome.REFUSED, why="Slack takes no events")
+            return DeliveryResult(DeliveryOutcome.REFUSED, why="Slack doesn't accept events")
         try:
             return self._deliver_kind[outbox_message.kind](outbox_message)
         except LeaseExpiring:
-            return DeliveryResult(DeliveryOutcome.RETRY, why="it took too long, so another process may be at it")
+            return DeliveryResult(
+                DeliveryOutcome.RETRY, why="it took too long, so another process might be delivering it"
+            )
         except SlackApiError as error:
             delivery = delivery_for_error(error)
             if delivery.outcome is DeliveryOutcome.REFUSED:
@@ -93,7 +97,7 @@ class SlackNotifier:
             return DeliveryResult(DeliveryOutcome.UNKNOWN, why=f"{type(error).__name__}: {error}")
 
     def channel_id(self, name: str) -> str:
-        """Return a channel's id by its name: see the port."""
+        """Return a channel's ID by its name: see the port."""
         return self._poster.channel_id(name)
 
     def delete_message(self, message_ref: MessageRef) -> None:
@@ -143,7 +147,7 @@ class SlackNotifier:
         return waiting_for_approvers(pending, None if is_mention else self._display_names(pending.ids[:MAX_NOTIFIED]))
 
     def _deliver_sentence(self, outbox_message: OutboxMessage) -> DeliveryResult:
-        """Post a sentence; for an invitation to approve, with the link to the card unless that was given up."""
+        """Post a sentence. An invitation to approve includes a link to the card, unless the card is overdue."""
         sentence, request_id = unpack_sentence(outbox_message.data["say"]), outbox_message.data.get("card")
         message = sentence_message(sentence)
         if request_id:
@@ -176,19 +180,19 @@ class SlackNotifier:
         with self._ledger.read() as reading:
             parent = reading.message_ref(outbox_message.lane)
         if parent is None:
-            return DeliveryResult(DeliveryOutcome.REFUSED, why="its card was given up")
+            return DeliveryResult(DeliveryOutcome.REFUSED, why="its card was dropped")
         message = sentence_message(unpack_sentence(outbox_message.data["say"]))
         return self._poster.post(outbox_message, parent.channel, message, thread=parent.ts)
 
     def _report_refused(self, outbox_message: OutboxMessage, code: str) -> None:
-        """Notify admins of what Slack refused to post in a channel: once per alert, else at most once a day."""
+        """Notify admins that Slack rejected a channel message: once per alert, or else at most once a day."""
         if outbox_message.kind not in _REPORTED_KINDS:
             return
         with self._ledger.read() as reading:
             if reading.message_ref(outbox_message.lane):
                 return
         sentence = say(
-            "Slack refused {what} in {channel} ({code}), so I dropped it.{fix}",
+            "Slack rejected {what} in {channel} ({code}), so I dropped it.{fix}",
             what=_REPORTED_KINDS[outbox_message.kind],
             channel=Channel(outbox_message.to),
             code=code,

@@ -1,4 +1,4 @@
-"""Posts and edits messages in Slack, each exactly once: what may have been posted already is searched for first."""
+"""Post and edit messages in Slack exactly once: search for a message first if it might already be posted."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from bot.slack.core.directory import ChannelDirectory
 
 log = logging.getLogger(__name__)
 
-METADATA_TYPE = "registrar_message"  # of the metadata that holds our key; the whole workspace can read it
+METADATA_TYPE = "registrar_message"  # of the metadata that holds a message's key; the whole workspace can read it
 CALL_TIMEOUT = timedelta(seconds=10)  # the client's time limit
 MAX_REMEMBERED = 100  # cards and links that are kept in memory
 PAGE_SIZE = 200  # messages per call, as Slack recommends
-MAX_CLOCK_SKEW = timedelta(minutes=5)  # by which our clock can be ahead of Slack's: it refuses signed calls beyond that
-SHORT_WAIT = timedelta(seconds=1)  # until the next try of a message that only waits for another one or a shorter form
+MAX_CLOCK_SKEW = timedelta(minutes=5)  # how far this clock can be ahead of Slack's; beyond that, calls are rejected
+SHORT_WAIT = timedelta(seconds=1)  # until the next attempt, if a message only waits for another one or a shorter form
 # Why nothing can be posted in a channel, and the fix, by Slack's error code.
 _INVITE_HINT = say("Type {invite} there", invite=Code("/invite @registrar"))
 _CHANNEL_ERRORS: dict[str, tuple[str, Sentence]] = {
@@ -39,7 +39,7 @@ _CHANNEL_ERRORS: dict[str, tuple[str, Sentence]] = {
     "not_in_channel": ("I'm not a member", _INVITE_HINT),
     "is_archived": ("it's archived", say("Unarchive it")),
 }
-# A message that can't be edited any more is posted again; if the channel refuses that too, the error says why.
+# A message that can't be edited anymore is posted again; if that fails, too, the error says why.
 _NOT_EDITABLE_ERRORS = {
     "message_not_found",
     "cant_update_message",
@@ -50,7 +50,7 @@ _NOT_EDITABLE_ERRORS = {
 
 
 class LeaseExpiring(Exception):
-    """The lease on an outbox message ends before Slack is sure to have answered."""
+    """The lease on an outbox message could end before Slack responds."""
 
 
 class MessagePoster:
@@ -67,20 +67,20 @@ class MessagePoster:
         self._now = now
         self._notify_admins = notify_admins
         self._links: dict[MessageRef, str] = {}
-        self._shortened: set[str] = set()  # ordering keys of messages that Slack refused at full length
+        self._shortened: set[str] = set()  # ordering keys of messages that Slack rejected at full length
         self._channels = ChannelDirectory(client)
-        self._conversations: dict[str, str] = {}  # with people, by user id
+        self._conversations: dict[str, str] = {}  # with people, by user ID
 
     def channel_id(self, name: str) -> str:
-        """Return the id of the channel with this name; the name itself if Slack doesn't know it."""
+        """Return the ID of the channel with this name; the name itself if Slack doesn't know it."""
         return self._channels.id_of(name)
 
     def delete_message(self, message_ref: MessageRef) -> None:
-        """Delete one of our messages, a duplicate; it stays if Slack refuses."""
+        """Delete a duplicate of one of the bot's messages; if that fails, the duplicate stays."""
         try:
             self._client.chat_delete(channel=message_ref.channel, ts=message_ref.ts)
         except (SlackApiError, *CONNECTION_ERRORS) as error:
-            log.warning("a message that is there twice stays (%s)", error)
+            log.warning("can't delete a duplicate message (%s)", error)
 
     def require_lease(self, outbox_message: OutboxMessage) -> None:
         """Raise LeaseExpiring if Slack could answer after another process has begun to deliver the same message."""
@@ -94,10 +94,10 @@ class MessagePoster:
         existing: MessageRef | None,
         details_command: Sequence[str] = (),
     ) -> DeliveryResult:
-        """Edit the message, or post it if it isn't posted yet or can't be edited any more.
+        """Edit the message, or post it if it isn't posted yet or can't be edited anymore.
 
         `existing`: where it's posted, if it is. `details_command`: the words of the command that shows what a shorter
-        form leaves out; with them, if Slack refuses the message's blocks, the next try sends a shorter form.
+        form leaves out; with them, if Slack rejects the message's blocks, the next attempt sends a shorter form.
         """
         is_short = bool(details_command) and outbox_message.lane in self._shortened
         message = short_form(message, details_command) if is_short else message
@@ -111,7 +111,7 @@ class MessagePoster:
             if not details_command:
                 raise
             if error_code(error) in CONTENT_ERRORS and not is_short:
-                log.warning("Slack refused %s (%s): a shorter form is next", outbox_message.key, error_code(error))
+                log.warning("Slack rejected %s (%s): trying a shorter form", outbox_message.key, error_code(error))
                 self._shortened.add(outbox_message.lane)
                 return DeliveryResult(DeliveryOutcome.RETRY, retry_after=SHORT_WAIT, why=error_code(error))
             if delivery_for_error(error).outcome is DeliveryOutcome.REFUSED:
@@ -121,7 +121,7 @@ class MessagePoster:
         return delivery
 
     def edit(self, existing: MessageRef, message: Message) -> bool:
-        """Edit a message; return False if it can't be edited any more. Raises SlackApiError."""
+        """Edit a message; return False if it can't be edited anymore. Raises SlackApiError."""
         try:
             self._client.chat_update(
                 channel=existing.channel, ts=existing.ts, text=message.text, blocks=message.blocks, parse="none"
@@ -142,10 +142,10 @@ class MessagePoster:
         thread: str | None = None,
         deleted: MessageRef | None = None,
     ) -> DeliveryResult:
-        """Post a message, unless an earlier try did.
+        """Post a message, unless an earlier attempt did.
 
-        `channel`: a channel's `#name` or id, or a user id. `thread`: the `ts` of the message to reply to. `deleted`:
-        a posted message that can't be edited any more, so it doesn't count as posted.
+        `channel`: a channel's `#name` or ID, or a user ID. `thread`: the `ts` of the message to reply to. `deleted`:
+        a posted message that can't be edited anymore, so it doesn't count as posted.
         """
         posted = self._find_posted(outbox_message, channel, thread) if outbox_message.was_tried else None
         if posted and not (deleted and posted.ts == deleted.ts):
@@ -159,13 +159,13 @@ class MessagePoster:
         )
 
     def _send(self, channel: str, arguments: dict[str, Any]) -> Any:
-        # A user id is sent as it is: for someone who has left, Slack's error then says so.
+        # A user ID is sent unchanged: if the person has left, Slack's error says so.
         to = channel if _is_user_id(channel) else self._channels.id_of(channel)
         try:
             answer = self._client.chat_postMessage(channel=to, **arguments)
         except SlackApiError as error:
             self._report_closed_channel(channel, error_code(error))
-            # Slack itself accepts a user id as a channel; a server that doesn't gets the conversation's id.
+            # Slack itself accepts a user ID as a channel; a server that doesn't gets the conversation's ID.
             if not _is_user_id(channel) or error_code(error) != "channel_not_found":
                 raise
             return self._client.chat_postMessage(channel=self._conversation_id(channel), **arguments)
@@ -173,7 +173,7 @@ class MessagePoster:
         return answer
 
     def _report_closed_channel(self, channel: str, code: str) -> None:
-        """Notify admins, at most once a day, that I can't post in a channel; its id is looked up again next time."""
+        """Notify admins, at most once a day, that the bot can't post in a channel; look up its ID again next time."""
         if code not in _CHANNEL_ERRORS or _is_user_id(channel):
             return
         self._channels.forget(channel)
@@ -189,7 +189,7 @@ class MessagePoster:
         self._notify_admins(f"channel:{channel}:{code}:{self._now():%Y-%m-%d}", sentence)
 
     def _find_posted(self, outbox_message: OutboxMessage, channel: str, thread: str | None) -> MessageRef | None:
-        """Return where the message is posted; None if it isn't, or if we lack access to the history."""
+        """Return where the message is posted; None if it isn't, or if the bot can't read the history."""
         key = _metadata_key(outbox_message)
         try:
             conversation_id = self._conversation_id(channel)
@@ -199,11 +199,11 @@ class MessagePoster:
         except SlackApiError as error:
             if error_code(error) not in {"unknown_method", "missing_scope", "not_in_channel", "channel_not_found"}:
                 raise
-            log.warning("cannot look whether %s is posted already (%s); it may appear twice", key, error_code(error))
+            log.warning("can't check whether %s is already posted (%s); it might appear twice", key, error_code(error))
         return None
 
     def _is_ours(self, message: dict[str, Any], key: str) -> bool:
-        """Return whether we posted this with that key; another app could have written our key into its metadata."""
+        """Return whether the bot posted this with that key; another app could have copied the key into its metadata."""
         metadata = message.get("metadata") or {}
         if metadata.get("event_type") != METADATA_TYPE or (metadata.get("event_payload") or {}).get("key") != key:
             return False
@@ -213,13 +213,13 @@ class MessagePoster:
     def messages_since(
         self, outbox_message: OutboxMessage, channel: str, thread: str | None
     ) -> Iterator[dict[str, Any]]:
-        """Yield the messages in a channel or thread since `outbox_message` was created: ours can't be older."""
+        """Yield the messages in a channel or thread since `outbox_message` was created: its own can't be older."""
         fetch = partial(self._client.conversations_replies, ts=thread) if thread else self._client.conversations_history
         oldest = (
             f"{(outbox_message.created_at - MAX_CLOCK_SKEW).timestamp():.6f}" if outbox_message.created_at else None
         )
         cursor, used_cursors = "", set[str]()
-        while cursor not in used_cursors:  # a server that repeats a cursor would have us loop forever
+        while cursor not in used_cursors:  # a server that repeats a cursor would cause an infinite loop
             used_cursors.add(cursor)
             page = fetch(
                 channel=channel, oldest=oldest, cursor=cursor or None, limit=PAGE_SIZE, include_all_metadata=True
@@ -228,7 +228,7 @@ class MessagePoster:
             cursor = str((page.get("response_metadata") or {}).get("next_cursor") or "")
 
     def _conversation_id(self, channel: str) -> str:
-        """Return the id of a channel by its `#name`, or of the conversation with a person by their user id."""
+        """Return the ID of a channel by its `#name`, or of the conversation with a person by their user ID."""
         if not _is_user_id(channel):
             return self._channels.id_of(channel)
         if channel not in self._conversations:
@@ -237,14 +237,14 @@ class MessagePoster:
         return self._conversations[channel]
 
     def permalink(self, message_ref: MessageRef) -> str:
-        """Return a message's link, fetched once and remembered; empty if Slack doesn't say."""
+        """Return a message's link, fetched once and remembered; empty if Slack doesn't return it."""
         if message_ref not in self._links:
             try:
                 answer = self._client.chat_getPermalink(channel=message_ref.channel, message_ts=message_ref.ts)
             except SlackApiError as error:
                 if is_rate_limited(error):
                     raise
-                log.warning("no link to a message (%s)", error_code(error))
+                log.warning("can't get the link to a message (%s)", error_code(error))
                 return ""
             self._links[message_ref] = str(answer["permalink"])
             keep_latest(self._links)

@@ -1,4 +1,4 @@
-"""Posts answers that are for everyone: the message in the channel, with its files in the thread."""
+"""Post public answers: the message in the channel, with its files in the thread."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ ReportMissingScopes = Callable[[Iterable[str]], object]  # notifies admins of sc
 
 # The bot isn't a member of the channel, or it isn't a channel: then the person gets the message directly.
 _NOT_REACHABLE_ERRORS = {"not_in_channel", "channel_not_found", "is_archived"}
-RETRY_SECONDS = 5.0  # seconds for which a rate-limited post is retried: another message may be ahead in that channel
+RETRY_SECONDS = 5.0  # seconds for which a rate-limited post is retried: another message might be ahead in the channel
 
 
 @dataclass(frozen=True, slots=True)
 class UploadedFile:
-    """A file in Slack: its id, and its link for people; empty if Slack doesn't return one."""
+    """A file in Slack: its ID, and its link for people; empty if Slack doesn't return one."""
 
     id: str
     link: str
@@ -46,7 +46,7 @@ class UploadedFile:
 class PublishedMessage(NamedTuple):
     """Where a message was posted; `channel_error` is Slack's error code if that isn't the requested channel.
 
-    `failure_text`: what the person reads about files that Slack refused.
+    `failure_text`: what the person reads about files that Slack rejected.
     """
 
     message_ref: MessageRef
@@ -55,7 +55,7 @@ class PublishedMessage(NamedTuple):
 
 
 class Publisher:
-    """Posts results of queries. They aren't in the outbox: if one gets lost, people ask again.
+    """Posts results of queries. They aren't in the outbox: if one is lost, people can repeat the query.
 
     `report_missing_scopes` gets the scopes that uploading files needs.
     """
@@ -66,9 +66,9 @@ class Publisher:
         self._invitations = InvitationRequests()
 
     def post(self, answer: SlackAnswer, channel: str, *, user_id: str, thread: str | None = None) -> PublishedMessage:
-        """Post an answer in `channel` (in `thread`, if given), or directly to `user_id` if we can't post there.
+        """Post an answer in `channel` (in `thread`, if given), or directly to `user_id` if the bot can't post there.
 
-        Its files are made after the message is posted, and go into its thread. Returns where it's posted. Raises
+        Its files are created after the message is posted, and go into its thread. Returns where it's posted. Raises
         SlackUnreachable.
         """
         try:
@@ -105,7 +105,7 @@ class Publisher:
         return MessageRef(str(answer["channel"]), str(answer["ts"]))
 
     def _post_directly(self, message: Message, user_id: str) -> MessageRef:
-        """Post to a person; if the server doesn't accept a person as a channel, use the conversation's id."""
+        """Post to a person; if the server doesn't accept a person as a channel, use the conversation's ID."""
         try:
             return self._post(message, user_id, None)
         except SlackApiError as error:
@@ -114,14 +114,14 @@ class Publisher:
         return self._post(message, str(self._client.conversations_open(users=user_id)["channel"]["id"]), None)
 
     def _upload_files(self, files: Sequence[FileUpload], thread: MessageRef) -> str:
-        """Put the files into the thread; if Slack refuses one, return what to say about that, if anything."""
+        """Upload the files to the thread; if Slack rejects one, return the text to show about that, if any."""
         left = list(files)
         try:
             while left:
                 upload_file(self._client, thread, left[0])
                 left.pop(0)
         except (SlackApiError, *CONNECTION_ERRORS) as error:
-            log.warning("Slack takes no files (%s): the message goes without", error)
+            log.warning("Slack rejected a file (%s): sending the message without it", error)
             self._report_missing_scopes(missing_scopes(error))
             return (
                 self._invitations.request_after(error, thread.channel)
@@ -131,13 +131,13 @@ class Publisher:
 
 
 class InvitationRequests:
-    """Asks, once for each channel, to be invited to channels where we can't attach files."""
+    """Asks, once for each channel, to be invited to channels where the bot can't attach files."""
 
     def __init__(self) -> None:
         self._asked_channels: set[str] = set()
 
     def request_after(self, error: Exception, channel: str) -> str:
-        """Return the text to show after an upload failed; empty if we're a member or have asked before."""
+        """Return the text to show after an upload failed; empty if the bot is a member or has asked before."""
         if (
             not isinstance(error, SlackApiError)
             or error_code(error) not in _NOT_REACHABLE_ERRORS
@@ -151,7 +151,7 @@ class InvitationRequests:
 def upload_file(
     client: WebClient, destination: MessageRef, file: FileUpload, comment: str | None = None
 ) -> UploadedFile:
-    """Put a file into a thread, or a conversation. Raises SlackApiError, and what a lost connection raises."""
+    """Upload a file to a thread or a conversation. Raises SlackApiError, and any of CONNECTION_ERRORS."""
     answer = client.files_upload_v2(
         channel=destination.channel,
         thread_ts=destination.ts or None,
@@ -166,14 +166,14 @@ def upload_file(
 
 
 def _retry_after(state: RetryCallState) -> float:
-    """Return how many seconds Slack wants us to wait."""
+    """Return how many seconds Slack says to wait."""
     error = state.outcome.exception() if state.outcome else None
     wait = delivery_for_error(error).retry_after if isinstance(error, SlackApiError) else None
     return wait.total_seconds() if wait else 0.0
 
 
 def _refusal_sentence(error: Exception) -> Sentence:
-    """Return what the person reads; it suggests a retry only if that could help."""
+    """Return the message for the person; it suggests a retry only if that could help."""
     is_refused = isinstance(error, SlackApiError) and delivery_for_error(error).outcome is DeliveryOutcome.REFUSED
     why = error_code(error) if isinstance(error, SlackApiError) else "no answer"
-    return say("Slack didn't accept it ({why}).{again}", why=Code(why), again="" if is_refused else " Try again.")
+    return say("Slack rejected the message ({why}).{again}", why=Code(why), again="" if is_refused else " Try again.")

@@ -1,4 +1,4 @@
-"""A submitted form: where its errors are shown."""
+"""Where the errors of a submitted form are shown."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from handlers.slack.replies import ReplyTarget
 
 
 def submit(values: dict[str, Any], error: BadInput) -> tuple[dict[str, Any], int]:
-    """Submit a form that is refused; return what the acknowledgement has, and how many answers were sent instead."""
+    """Submit a form that is refused; return the acknowledgment, and how many answers were sent instead."""
     interactions = create_autospec(SlackInteractions, instance=True)
     acknowledged: dict[str, Any] = {}
 

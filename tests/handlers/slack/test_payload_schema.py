@@ -1,4 +1,4 @@
-"""What Slack sends is let through; what only looks like it is not."""
+"""Valid Slack payloads are accepted, and invalid ones are refused."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ SENT: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("payload", SENT.values(), ids=SENT)
-def test_what_slack_sends_is_let_through(payload: dict[str, Any]) -> None:
+def test_valid_slack_payloads_are_accepted(payload: dict[str, Any]) -> None:
     validate_payload(payload)
     body, kind = payloads.as_http_body(payload)
     read_bolt_request(posted(kind), body)
 
 
-def test_slack_s_look_at_the_certificate_is_let_through() -> None:
+def test_slack_s_certificate_check_is_accepted() -> None:
     read_bolt_request(posted("application/x-www-form-urlencoded"), b"ssl_check=1&token=t")
 
 
 @pytest.mark.parametrize("text", ["history payload", "promote churn 4 production --reason 'new payload={}'"])
-def test_a_command_may_speak_of_a_payload(text: str) -> None:
+def test_a_command_can_contain_the_word_payload(text: str) -> None:
     body, kind = payloads.as_http_body(COMMAND | {"text": text, "channel_name": "payload-models"})
     sent = read_bolt_request(posted(kind), body).body
     assert (sent["text"], sent["channel_name"], sent["user_id"]) == (text, "payload-models", COMMAND["user_id"])
@@ -102,7 +102,7 @@ BROKEN: list[tuple[dict[str, Any], tuple[Any, ...], Any]] = [
     BROKEN,
     ids=[f"{'.'.join(map(str, way))} as {'nothing' if value is REMOVED else ascii(value)}" for _, way, value in BROKEN],
 )
-def test_a_part_of_another_type_is_not(payload: dict[str, Any], way: tuple[Any, ...], value: Any) -> None:
+def test_a_field_of_the_wrong_type_is_rejected(payload: dict[str, Any], way: tuple[Any, ...], value: Any) -> None:
     broken = changed(payload, way, value)
     with pytest.raises(BadInput):
         validate_payload(broken)
@@ -123,17 +123,17 @@ def test_a_part_of_another_type_is_not(payload: dict[str, Any], way: tuple[Any, 
     ],
     ids=str,
 )
-def test_an_empty_part_is_a_missing_one(payload: dict[str, Any], way: tuple[Any, ...]) -> None:
+def test_an_empty_field_counts_as_missing(payload: dict[str, Any], way: tuple[Any, ...]) -> None:
     validate_payload(changed(payload, way, None))
 
 
-def test_who_belongs_to_no_workspace_is_nobody() -> None:
+def test_a_person_without_a_workspace_is_rejected() -> None:
     with pytest.raises(BadInput):
         validate_payload(changed(PRESS, ("user", "team_id"), REMOVED) | {"team": None})
 
 
 @pytest.mark.parametrize("payload", [None, [], "", 7, [PRESS]], ids=repr)
-def test_what_is_no_object_is_not(payload: object) -> None:
+def test_a_payload_that_is_not_an_object_is_rejected(payload: object) -> None:
     with pytest.raises(BadInput):
         validate_payload(payload)
 
@@ -141,24 +141,24 @@ def test_what_is_no_object_is_not(payload: object) -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"[]", b"payload=", b"payload=7", b"{" + b'"a":[' * 50_000, b"\xff", b"x=1", b"payload=NaN"]
 )
-def test_a_body_that_reads_like_nothing_is_not(body: bytes) -> None:
+def test_an_unreadable_body_is_rejected(body: bytes) -> None:
     for kind in ("application/x-www-form-urlencoded", "application/json; charset=utf-8", None):
         with pytest.raises(BadInput):
             read_bolt_request(posted(kind), body)
 
 
-def test_a_refusal_repeats_nothing_of_what_came() -> None:
+def test_a_refusal_does_not_repeat_the_payload() -> None:
     with pytest.raises(BadInput) as refused:
         validate_payload(PRESS | {"user": "a secret"})
     assert "secret" not in str(refused.value)
     assert refused.value.__cause__ is None
 
 
-def test_over_socket_mode_nothing_else_reaches_bolt(caplog: pytest.LogCaptureFixture) -> None:
+def test_invalid_payloads_over_socket_mode_do_not_reach_bolt(caplog: pytest.LogCaptureFixture) -> None:
     bolt = App(token="xoxb-made-up", token_verification_enabled=False)
     handler = SocketModeConnection(bolt, "xapp-made-up", concurrency=1)
     broken = SocketModeRequest(type="interactive", envelope_id="e1", payload={"user": "a secret"})
     handler.handle(handler.client, broken)
     handler.shut_down()
-    assert "Slack sends nothing that looks like this" in caplog.text
+    assert "This isn't a valid Slack payload" in caplog.text
     assert "secret" not in caplog.text

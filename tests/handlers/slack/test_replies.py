@@ -1,4 +1,4 @@
-"""An answer with a picture: nobody else sees the answer, so the picture is in the person's direct messages."""
+"""An answer with a picture: the answer is private, so the picture goes to the person's direct messages."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PROMISE, COMPLETE = "files.getUploadURLExternal", "files.completeUploadExternal"
 
 
 class Asker:
-    """Alice, who asks something that nobody else should see."""
+    """Alice, who asks for a private answer."""
 
     def __init__(self, slack: LocalSlack) -> None:
         self.slack = slack
@@ -39,7 +39,7 @@ class Asker:
         self.replies = Replies(client, self.lacks.extend)
 
     def hears(self) -> list[str]:
-        """Return what only she was told in the channel."""
+        """Return the messages in the channel that only she sees."""
         return [shown(message) for message in self.alice.sees(CHANNEL) if message.get("is_ephemeral")]
 
     def pictures(self) -> list[dict[str, Any]]:
@@ -54,7 +54,7 @@ def asker(slack: LocalSlack) -> Iterator[Asker]:
     asker.replies.close()
 
 
-def test_the_answer_comes_first_and_says_where_its_picture_is(asker: Asker) -> None:
+def test_the_answer_comes_first_and_links_to_its_picture(asker: Asker) -> None:
     asker.replies.send_answer(asker.place, ANSWER)
     [picture] = asker.pictures()
     [answer, where] = asker.hears()
@@ -62,22 +62,22 @@ def test_the_answer_comes_first_and_says_where_its_picture_is(asker: Asker) -> N
     assert f"The chart is in <{picture['permalink']}|our direct messages>." in where
 
 
-def test_nobody_else_sees_the_picture(asker: Asker) -> None:
+def test_no_one_else_sees_the_picture(asker: Asker) -> None:
     asker.replies.send_answer(asker.place, ANSWER)
     [picture] = asker.pictures()
     assert asker.alice.downloads(picture) == PNG
     assert [message for message in asker.slack.person("bob").sees(CHANNEL) if message.get("files")] == []
 
 
-def test_the_picture_says_what_it_belongs_to(asker: Asker) -> None:
+def test_the_picture_has_its_answer_as_a_comment(asker: Asker) -> None:
     asker.replies.send_answer(asker.place, ANSWER)
     [message] = asker.alice.direct_messages()
     assert "How it stands." in shown(message)
     assert (message["files"][0]["title"], message["files"][0]["alt_txt"]) == ("Readings", "A chart.")
 
 
-@pytest.mark.parametrize("from_home", [False, True], ids=["asked there", "asked on Home"])
-def test_in_direct_messages_the_picture_follows_without_a_word(asker: Asker, from_home: bool) -> None:
+@pytest.mark.parametrize("from_home", [False, True], ids=["from a direct message", "from Home"])
+def test_in_direct_messages_the_picture_follows_without_a_comment(asker: Asker, from_home: bool) -> None:
     asker.replies.send_answer(replace(asker.place, channel="" if from_home else asker.direct), ANSWER)
     assert len(asker.pictures()) == 1
     assert "The chart is in" not in str(asker.alice.direct_messages())
@@ -86,19 +86,19 @@ def test_in_direct_messages_the_picture_follows_without_a_word(asker: Asker, fro
 
 @pytest.mark.parametrize("error", ["missing_scope", "unknown_method", "internal_error"])
 @pytest.mark.parametrize("method", ["conversations.open", PROMISE, COMPLETE])
-def test_if_slack_takes_no_picture_there_is_only_the_answer(asker: Asker, method: str, error: str) -> None:
+def test_only_the_answer_is_sent_if_slack_refuses_the_picture(asker: Asker, method: str, error: str) -> None:
     asker.slack.fail(method, error)
     asker.replies.send_answer(asker.place, ANSWER)
     assert (asker.hears(), asker.pictures()) == (["How it stands. How it stands."], [])
 
 
-def test_if_the_connection_is_lost_there_is_only_the_answer(asker: Asker) -> None:
+def test_only_the_answer_is_sent_if_the_connection_is_lost(asker: Asker) -> None:
     asker.slack.reset_before(PROMISE)
     asker.replies.send_answer(asker.place, ANSWER)
     assert (asker.hears(), asker.pictures()) == (["How it stands. How it stands."], [])
 
 
-def test_a_missing_scope_is_passed_on(asker: Asker) -> None:
+def test_a_missing_scope_is_reported(asker: Asker) -> None:
     asker.slack.fail(PROMISE, "missing_scope")
     asker.replies.send_answer(asker.place, ANSWER)
     assert asker.lacks == ["files:write"]

@@ -1,4 +1,4 @@
-"""The question in front of every act: who is let through, and what is kept of who is not."""
+"""Permission checks: who is allowed, and what the audit log records about refusals."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from bot.domain.registry.model import Stage
 from tests.support.services.bench import ALICE, BOB, GUEST, Bench
 
 
-def test_who_may_is_let_through_and_leaves_no_trace(bench: Bench) -> None:
+def test_a_permitted_caller_passes_without_an_audit_event(bench: Bench) -> None:
     bench.gatekeeper.require_permission(BOB, Permission.REPAIR, model="churn", target=Stage.PRODUCTION, origin="slack")
     bench.gatekeeper.require_permission(GUEST, Permission.READ, origin="slack")
     assert bench.events() == []
 
 
-def test_of_who_may_not_the_audit_keeps_act_reason_and_origin(bench: Bench) -> None:
-    with pytest.raises(Refused, match="Only those who may roll back"):
+def test_a_refusal_is_audited_with_permission_reason_and_origin(bench: Bench) -> None:
+    with pytest.raises(Refused, match="Only people who can roll back"):
         bench.gatekeeper.require_permission(ALICE, Permission.ARCHIVE, model="churn", origin="terminal")
     [event] = bench.events()
     assert (event.tag, event.subject, event.model, event.origin) == (
@@ -31,10 +31,10 @@ def test_of_who_may_not_the_audit_keeps_act_reason_and_origin(bench: Bench) -> N
     )
     assert (event.actor, event.evidence["act"]) == (ALICE.person, "archive")
     assert event.evidence["by"] == {"name": "", "roles": [], "groups": []}
-    assert "Only those who may roll back" in event.why
+    assert "Only people who can roll back" in event.why
 
 
-def test_what_is_about_no_model_is_about_the_registry(bench: Bench) -> None:
+def test_a_refusal_without_a_model_is_about_the_registry(bench: Bench) -> None:
     with pytest.raises(Refused):
         bench.gatekeeper.require_permission(GUEST, Permission.REGISTER, origin="slack")
     [event] = bench.events()
@@ -51,13 +51,13 @@ def test_what_is_about_no_model_is_about_the_registry(bench: Bench) -> None:
     ],
     ids=str,
 )
-def test_a_freeze_stops_what_moves_production_of_its_model(
+def test_a_freeze_stops_changes_to_its_model_s_production(
     bench: Bench, act: Permission, model: str, target: Stage, stopped: bool
 ) -> None:
     bench.execute(BOB, build_command(FreezeModel, {"model": "churn", "reason": "audit"}))
     before = len(bench.events())
     if stopped:
-        with pytest.raises(Refused, match="is frozen by @UBOB"):
+        with pytest.raises(Refused, match="@UBOB froze Production"):
             bench.gatekeeper.require_permission(BOB, act, model=model, target=target, origin="slack")
     else:
         bench.gatekeeper.require_permission(BOB, act, model=model, target=target, origin="slack")

@@ -1,4 +1,4 @@
-"""Turns in a channel: one message a second, in order, and no channel waits for another."""
+"""Pacing in a channel: one message a second, in order, and channels don't wait for each other."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ PACE = timedelta(seconds=1)
 
 @pytest.fixture
 def paced(bench: Bench, fake_notifier: FakeNotifier) -> Outbox:
-    """Return an outbox that keeps a second between two messages in a channel."""
+    """Return an outbox that waits a second between two messages in a channel."""
     return Outbox(bench.context, fake_notifier, min_interval=PACE)
 
 
 def put_said(bench: Bench, *keys: str, to: str = "C1") -> None:
-    """Put sentences for a channel into the outbox, each in a lane of its own."""
+    """Put sentences for a channel into the outbox, each with its own ordering key."""
     with bench.ledger.write() as tx:
         for key in keys:
             tx.add_message(OutboxMessage(key=key, lane=key, kind=MessageKind.CHANNEL_MESSAGE, to=to))
@@ -49,7 +49,7 @@ def test_a_busy_channel_does_not_hold_up_another(bench: Bench, paced: Outbox, fa
     assert sorted(fake_notifier.keys) == ["a", "x"]
 
 
-def test_hundreds_that_wait_for_a_busy_channel_hold_up_no_other(
+def test_hundreds_of_messages_for_a_busy_channel_do_not_delay_others(
     bench: Bench, paced: Outbox, fake_notifier: FakeNotifier
 ) -> None:
     paced.take_turn("C1")
@@ -69,7 +69,7 @@ def test_a_busy_channel_does_not_hold_up_an_edit(bench: Bench, paced: Outbox, fa
 
 
 @pytest.mark.parametrize("kind", [MessageKind.INCIDENT, MessageKind.ROLLBACK], ids=lambda kind: str(kind.value))
-def test_what_someone_on_call_waits_for_goes_before_a_burst(
+def test_urgent_messages_go_before_a_burst(
     bench: Bench, paced: Outbox, fake_notifier: FakeNotifier, kind: MessageKind
 ) -> None:
     put_said(bench, *(f"a{number}" for number in range(50)))
@@ -80,7 +80,7 @@ def test_what_someone_on_call_waits_for_goes_before_a_burst(
     assert fake_notifier.keys == ["a0", "i1/opened"]
 
 
-def test_answers_in_threads_count_for_their_channel(bench: Bench, paced: Outbox, fake_notifier: FakeNotifier) -> None:
+def test_thread_replies_count_toward_their_channel(bench: Bench, paced: Outbox, fake_notifier: FakeNotifier) -> None:
     put(bench, "r1/opened", kind=MessageKind.CARD)
     put(bench, "r1/news")
     paced.deliver()
@@ -90,7 +90,7 @@ def test_answers_in_threads_count_for_their_channel(bench: Bench, paced: Outbox,
     assert fake_notifier.keys == ["r1/opened", "r1/news"]
 
 
-def test_waiting_for_a_turn_is_not_a_try(bench: Bench, paced: Outbox, fake_notifier: FakeNotifier) -> None:
+def test_waiting_for_a_turn_is_not_an_attempt(bench: Bench, paced: Outbox, fake_notifier: FakeNotifier) -> None:
     put_said(bench, "a", "b")
     paced.deliver()
     bench.clock.advance(seconds=1)
@@ -143,7 +143,7 @@ def test_a_process_that_dies_in_its_turn_holds_the_channel_for_a_second(
     assert fake_notifier.keys == ["a", "b"]
 
 
-def test_a_message_without_a_row_takes_a_turn_too(bench: Bench, paced: Outbox, fake_notifier: FakeNotifier) -> None:
+def test_a_message_outside_the_outbox_takes_a_turn(bench: Bench, paced: Outbox, fake_notifier: FakeNotifier) -> None:
     assert (paced.take_turn("C1"), paced.take_turn("C2")) == (0.0, 0.0)
     put_said(bench, "a")
     bench.clock.advance(seconds=0.5)
@@ -170,32 +170,28 @@ def test_an_answer_does_not_need_a_writable_ledger(
     paced.end_turn("C1")
 
 
-def test_a_resting_thread_wakes_when_something_can_be_tried(
-    bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier
-) -> None:
+def test_an_idle_thread_wakes_when_a_message_is_due(bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier) -> None:
     put(bench, "r1/a")
     fake_notifier.answers["r1/a"] = [later(0.01)]
     outbox.deliver()
     outbox.wait_until_due(3600)
 
 
-def test_a_resting_thread_wakes_when_another_one_postpones_something(
+def test_an_idle_thread_wakes_when_another_one_postpones_a_message(
     bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier
 ) -> None:
     rests = threading.Thread(target=outbox.wait_until_due, args=(3600,))
     rests.start()
     put(bench, "r1/a")
     fake_notifier.answers["r1/a"] = [later(0.01)]
-    while rests.is_alive():  # it may not rest yet
+    while rests.is_alive():  # it can't go idle yet
         outbox.deliver()
         bench.clock.advance(seconds=1)
         rests.join(0.01)
     assert fake_notifier.keys[0] == "r1/a"
 
 
-def test_nothing_is_looked_for_that_slack_refused_for_now(
-    bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier
-) -> None:
+def test_a_rate_limited_message_is_not_searched_for(bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier) -> None:
     put(bench, "r1/a")
     fake_notifier.answers["r1/a"] = [later(1), UNKNOWN, later(1), DELIVERED]
     for _ in range(4):

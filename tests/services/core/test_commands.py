@@ -1,4 +1,4 @@
-"""The one way to execute a command: who may is checked before its handler runs, and every command has a handler."""
+"""The dispatcher checks permission before a handler runs, and every command has a handler."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class AnyCommand(dict[Any, Any]):
 
 
 @pytest.mark.parametrize("command", CHECKED, ids=lambda command: command.verb)
-def test_a_stranger_is_refused_before_any_handler_runs_and_the_audit_says_so(bench: Bench, command: Command) -> None:
+def test_a_stranger_is_refused_and_audited_before_any_handler_runs(bench: Bench, command: Command) -> None:
     dispatcher = CommandDispatcher(bench.gatekeeper, bench.errands.submit, AnyCommand(), AnyCommand())
     with pytest.raises(Refused, match="Only members of this workspace"):
         dispatcher.execute(STRANGER, command, Origin(entry_point="slack"))

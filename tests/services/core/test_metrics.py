@@ -1,4 +1,4 @@
-"""What is counted: what happened as it happens, what stands in the ledger when somebody asks; few labels, no names."""
+"""Metrics: events are counted as they happen, and the ledger is read at each scrape; few labels, no names."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.services.fakes import ManualClock
 
 
 def read(metrics: PrometheusMetrics) -> dict[str, float]:
-    """Return every value, by its name and labels as they are written."""
+    """Return every value by its name and labels, as in the exposition."""
     page = metrics.exposition()[0].decode()
     lines = [line.rpartition(" ") for line in page.splitlines() if not line.startswith("#")]
     return {name: float(value) for name, _, value in lines}
@@ -29,12 +29,12 @@ def read(metrics: PrometheusMetrics) -> dict[str, float]:
 
 @pytest.fixture
 def page(bench: Bench) -> Bench:
-    """Return a bench whose metrics look at its ledger."""
+    """Return a bench whose metrics include its ledger's."""
     bench.metrics.add_ledger_metrics(bench.ledger, bench.clock)
     return bench
 
 
-def test_what_nobody_did_stands_at_zero(page: Bench) -> None:
+def test_counters_start_at_zero(page: Bench) -> None:
     found = read(page.metrics)
     assert found['registrar_votes_total{choice="approve"}'] == 0
     assert found['registrar_rollbacks_total{cause="automatic",end="done"}'] == 0
@@ -42,7 +42,7 @@ def test_what_nobody_did_stands_at_zero(page: Bench) -> None:
     assert found["registrar_ledger_up"] == 1
 
 
-def test_an_approval_counts_its_vote_and_how_long_it_took(page: Bench) -> None:
+def test_an_approval_counts_its_vote_and_its_duration(page: Bench) -> None:
     request = page.open()
     page.clock.advance(minutes=20)
     page.approve(request)
@@ -52,7 +52,7 @@ def test_an_approval_counts_its_vote_and_how_long_it_took(page: Bench) -> None:
     assert found['registrar_events_total{tag="registrar:request:approved"}'] == 1
 
 
-def test_a_request_that_nobody_decides_counts_as_expired(page: Bench) -> None:
+def test_an_undecided_request_counts_as_expired(page: Bench) -> None:
     page.open()
     page.clock.advance(hours=25)
     page.request_upkeep.expire_overdue()
@@ -85,7 +85,7 @@ def test_refusals_are_counted_by_their_class(page: Bench) -> None:
     assert found['registrar_refusals_total{reason="UnknownVersion",what="promotion"}'] == 1
 
 
-def test_a_rollback_is_counted_by_who_caused_it_and_how_it_ended(page: Bench) -> None:
+def test_a_rollback_is_counted_by_cause_and_outcome(page: Bench) -> None:
     page.watch.poll()
     for version in (2, 4):
         page.clock.advance(hours=30)
@@ -112,14 +112,14 @@ def test_a_monitor_s_rollback_is_automatic_and_its_checks_are_counted_with_their
     assert found["registrar_check_delay_seconds_sum"] == pytest.approx(12 + 2, abs=3)
 
 
-def test_a_check_whose_time_has_come_is_overdue(page: Bench) -> None:
+def test_a_due_check_is_overdue(page: Bench) -> None:
     add_monitor(page)
     page.clock.advance(seconds=40)
     found = read(page.metrics)
     assert (found["registrar_checks_overdue"], found["registrar_check_overdue_seconds"]) == (1, 40)
 
 
-def test_what_slack_and_endpoints_have_yet_to_hear_is_counted_apart(page: Bench) -> None:
+def test_messages_to_slack_and_endpoints_are_counted_separately(page: Bench) -> None:
     page.clock.time = datetime.now(UTC)
     page.open()
     page.clock.advance(seconds=90)
@@ -129,7 +129,7 @@ def test_what_slack_and_endpoints_have_yet_to_hear_is_counted_apart(page: Bench)
     assert found['registrar_outbox{to="endpoints"}'] == 0
 
 
-def test_a_ledger_that_does_not_answer_is_told_and_the_rest_still_counts(page: Bench) -> None:
+def test_other_metrics_are_reported_while_the_ledger_is_down(page: Bench) -> None:
     page.approve(page.open())
     page.ledger.close()
     metrics = PrometheusMetrics()
@@ -142,7 +142,7 @@ def test_a_ledger_that_does_not_answer_is_told_and_the_rest_still_counts(page: B
 
 
 class _Away(SqlLedger):
-    """A ledger that does not answer."""
+    """A ledger that isn't responding."""
 
     def __init__(self) -> None:
         super().__init__("sqlite:////nowhere/ledger.db")
@@ -151,7 +151,7 @@ class _Away(SqlLedger):
         raise LedgerUnavailable("away")
 
 
-def test_no_label_holds_what_others_made_up() -> None:
+def test_no_label_has_a_made_up_value() -> None:
     metrics = PrometheusMetrics()
     for at in range(500):
         metrics.slack_call_failed(f"made_up_{at}")
@@ -164,7 +164,7 @@ def test_no_label_holds_what_others_made_up() -> None:
 
 
 def refusal(at: int) -> Event:
-    """Return a refusal whose class somebody made up."""
+    """Return a refusal with a made-up class."""
     return Event(
         at=ManualClock().now(),
         actor=Automation("clock"),
@@ -175,13 +175,13 @@ def refusal(at: int) -> Event:
     )
 
 
-def test_prometheus_s_own_tool_finds_nothing_wrong_with_the_page(page: Bench) -> None:
+def test_promtool_accepts_the_page(page: Bench) -> None:
     page.approve(page.open())
     checked = promtool("check", "metrics", given=page.metrics.exposition()[0].decode())
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
 
 
-def test_every_metric_is_there_and_says_what_it_is(page: Bench) -> None:
+def test_every_metric_has_its_description(page: Bench) -> None:
     text = page.metrics.exposition()[0].decode()
     missing = [shape.name for shape in METRIC_DEFINITIONS if f"# HELP {shape.name} {shape.description}" not in text]
     assert missing == []

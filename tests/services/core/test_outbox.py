@@ -1,4 +1,4 @@
-"""The outbox: in order within a lane, and no lane waits for another."""
+"""The outbox: messages with one ordering key are in order, and ordering keys don't wait for each other."""
 
 from __future__ import annotations
 
@@ -17,47 +17,49 @@ from tests.support.services.outbox import UNKNOWN, later, put
 NEVER = DeliveryResult(DeliveryOutcome.REFUSED, why="invalid_blocks")
 
 
-def test_a_lane_is_delivered_in_its_order(bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier) -> None:
+def test_messages_with_one_ordering_key_are_delivered_in_order(
+    bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier
+) -> None:
     put(bench, "r1/a", "r1/b", "r1/c")
     outbox.deliver()
     assert fake_notifier.keys == ["r1/a", "r1/b", "r1/c"]
 
 
-def test_what_is_delivered_is_not_delivered_again(bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier) -> None:
+def test_a_delivered_message_is_not_sent_again(bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier) -> None:
     put(bench, "r1/a")
     outbox.deliver()
     outbox.deliver()
     assert fake_notifier.keys == ["r1/a"]
 
 
-def test_the_same_key_is_told_once_for_ever(bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier) -> None:
+def test_a_key_is_delivered_only_once(bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier) -> None:
     for _ in range(3):
         put(bench, "r1/a")
         outbox.deliver()
     assert fake_notifier.keys == ["r1/a"]
 
 
-def test_where_it_stands_is_remembered(bench: Bench, outbox: Outbox) -> None:
+def test_the_message_ref_is_remembered(bench: Bench, outbox: Outbox) -> None:
     put(bench, "r1/card", kind=MessageKind.CARD)
     outbox.deliver()
     with bench.ledger.read() as reading:
         assert reading.message_ref("r1") == MessageRef("C1", "1.1")
 
 
-def test_more_than_one_round_holds_is_delivered_too(bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier) -> None:
+def test_more_messages_than_fit_one_round_are_delivered(
+    bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier
+) -> None:
     put(bench, *(f"r{number % 7}/{number}" for number in range(150)))
     outbox.deliver()
     assert len(set(fake_notifier.keys)) == 150
 
 
-# -- cards that a later one overtakes ----------------------------------------------------------------------------------
-
-
+# kinds of messages that later ones with the same ordering key supersede
 DRAWN = (MessageKind.CARD, MessageKind.NOTICE, MessageKind.ROLLBACK, MessageKind.INCIDENT)
 
 
 @pytest.mark.parametrize("kind", DRAWN, ids=lambda kind: str(kind.value))
-def test_of_several_cards_only_the_last_is_drawn(
+def test_only_the_last_of_several_card_updates_is_sent(
     bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier, kind: MessageKind
 ) -> None:
     put(bench, "r1/opened", kind=kind)
@@ -67,7 +69,7 @@ def test_of_several_cards_only_the_last_is_drawn(
     assert fake_notifier.keys == ["r1/opened", "r1/done"]
 
 
-def test_the_first_card_is_posted_even_when_others_follow(
+def test_the_first_card_is_posted_even_if_updates_follow(
     bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier
 ) -> None:
     put(bench, "r1/opened", kind=MessageKind.CARD)
@@ -77,7 +79,9 @@ def test_the_first_card_is_posted_even_when_others_follow(
     assert fake_notifier.keys == ["r1/opened", "r1/news", "r1/done"]
 
 
-def test_a_card_of_another_lane_overtakes_nothing(bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier) -> None:
+def test_a_card_with_another_ordering_key_supersedes_nothing(
+    bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier
+) -> None:
     put(bench, "r1/opened", "r2/opened", kind=MessageKind.CARD)
     outbox.deliver()
     put(bench, "r1/done", "r2/done", kind=MessageKind.CARD)
@@ -85,10 +89,10 @@ def test_a_card_of_another_lane_overtakes_nothing(bench: Bench, outbox: Outbox, 
     assert sorted(fake_notifier.keys) == ["r1/done", "r1/opened", "r2/done", "r2/opened"]
 
 
-# -- what cannot be delivered now --------------------------------------------------------------------------------------
+# -- failed deliveries -------------------------------------------------------------------------------------------------
 
 
-def test_when_slack_says_wait_it_waits_so_long(bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier) -> None:
+def test_a_message_waits_as_long_as_slack_says(bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier) -> None:
     put(bench, "r1/a")
     fake_notifier.answers["r1/a"] = [later(30), DELIVERED]
     outbox.deliver()
@@ -100,7 +104,9 @@ def test_when_slack_says_wait_it_waits_so_long(bench: Bench, outbox: Outbox, fak
     assert fake_notifier.keys == ["r1/a", "r1/a"]
 
 
-def test_what_follows_in_the_lane_waits_for_it(bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier) -> None:
+def test_later_messages_with_the_same_ordering_key_wait(
+    bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier
+) -> None:
     put(bench, "r1/card", "r1/news")
     fake_notifier.answers["r1/card"] = [later(30), DELIVERED]
     outbox.deliver()
@@ -110,7 +116,7 @@ def test_what_follows_in_the_lane_waits_for_it(bench: Bench, outbox: Outbox, fak
     assert fake_notifier.keys == ["r1/card", "r1/card", "r1/news"]
 
 
-def test_what_was_posted_meanwhile_stays_behind_what_waits(
+def test_a_message_added_later_stays_behind_a_waiting_one(
     bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier
 ) -> None:
     put(bench, "r1/a")
@@ -121,14 +127,18 @@ def test_what_was_posted_meanwhile_stays_behind_what_waits(
     assert fake_notifier.keys == ["r1/a"]
 
 
-def test_a_lane_that_is_stuck_holds_no_other(bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier) -> None:
+def test_a_blocked_ordering_key_does_not_delay_others(
+    bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier
+) -> None:
     put(bench, "r1/a", "r1/b", "r2/a", "r2/b")
     fake_notifier.answers["r1/a"] = [later(3600)]
     outbox.deliver()
     assert fake_notifier.keys == ["r1/a", "r2/a", "r2/b"]
 
 
-def test_a_hundred_stuck_lanes_hold_no_other(bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier) -> None:
+def test_a_hundred_blocked_ordering_keys_do_not_delay_others(
+    bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier
+) -> None:
     stuck = [f"s{number}/a" for number in range(120)]
     put(bench, *stuck, "r1/a")
     fake_notifier.answers.update({key: [later(3600)] for key in stuck})
@@ -137,7 +147,7 @@ def test_a_hundred_stuck_lanes_hold_no_other(bench: Bench, outbox: Outbox, fake_
     assert "r1/a" in fake_notifier.keys
 
 
-def test_one_that_cannot_even_be_drawn_holds_no_other(
+def test_a_message_that_cannot_be_built_does_not_delay_others(
     bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier
 ) -> None:
     def stumble() -> None:
@@ -150,9 +160,7 @@ def test_one_that_cannot_even_be_drawn_holds_no_other(
     assert fake_notifier.keys == ["r1/a", "r2/a"]
 
 
-def test_a_lost_answer_is_remembered_so_that_it_can_be_looked_for(
-    bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier
-) -> None:
+def test_a_lost_response_is_remembered_for_a_search(bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier) -> None:
     put(bench, "r1/a")
     fake_notifier.answers["r1/a"] = [UNKNOWN, DELIVERED]
     outbox.deliver()
@@ -161,7 +169,9 @@ def test_a_lost_answer_is_remembered_so_that_it_can_be_looked_for(
     assert [note.was_tried for note in fake_notifier.told] == [False, True]
 
 
-def test_a_crash_while_delivering_is_a_lost_answer(bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier) -> None:
+def test_a_crash_during_delivery_counts_as_a_lost_response(
+    bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier
+) -> None:
     put(bench, "r1/a")
 
     def crash() -> None:
@@ -171,12 +181,14 @@ def test_a_crash_while_delivering_is_a_lost_answer(bench: Bench, outbox: Outbox,
     with pytest.raises(KeyboardInterrupt):
         outbox.deliver()
     fake_notifier.meanwhile = lambda: None
-    bench.clock.advance(seconds=31)  # the lease of the one that crashed is over
+    bench.clock.advance(seconds=31)  # the crashed process's lease has expired
     outbox.deliver()
     assert [note.was_tried for note in fake_notifier.told] == [False, True]
 
 
-def test_of_two_processes_one_delivers_a_lane(bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier) -> None:
+def test_only_one_of_two_processes_delivers_an_ordering_key(
+    bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier
+) -> None:
     put(bench, "r1/a", "r1/b", "r2/a")
     other = Outbox(replace(bench.context, owner="other:2:b"), fake_notifier)
 
@@ -189,7 +201,7 @@ def test_of_two_processes_one_delivers_a_lane(bench: Bench, outbox: Outbox, fake
     assert sorted(fake_notifier.keys) == ["r1/a", "r1/b", "r2/a"]
 
 
-def test_what_was_posted_although_another_process_had_taken_over_is_deleted(
+def test_a_message_posted_after_a_takeover_is_deleted(
     bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier
 ) -> None:
     put(bench, "r1/a")
@@ -209,7 +221,7 @@ def test_what_was_posted_although_another_process_had_taken_over_is_deleted(
     assert fake_notifier.taken_back == [DELIVERED.message_ref]
 
 
-def test_what_was_edited_is_not_deleted_whoever_took_over(
+def test_an_edited_message_is_not_deleted_after_a_takeover(
     bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier
 ) -> None:
     put(bench, "r1/a")
@@ -228,7 +240,9 @@ def test_what_was_edited_is_not_deleted_whoever_took_over(
     assert fake_notifier.taken_back == []
 
 
-def test_what_the_other_process_found_in_slack_stays(bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier) -> None:
+def test_a_message_that_the_other_process_found_in_slack_stays(
+    bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier
+) -> None:
     put(bench, "r1/a")
     other = Outbox(replace(bench.context, owner="other:2:b"), fake_notifier)
 
@@ -242,7 +256,7 @@ def test_what_the_other_process_found_in_slack_stays(bench: Bench, outbox: Outbo
     assert (len(fake_notifier.told), fake_notifier.taken_back) == (2, [])
 
 
-def test_the_pauses_grow_and_end_at_two_minutes(bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier) -> None:
+def test_delays_grow_up_to_two_minutes(bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier) -> None:
     put(bench, "r1/a")
     fake_notifier.answers["r1/a"] = [UNKNOWN]
     for seconds in (1, 2, 4, 8, 16, 32, 64, 120, 120):
@@ -251,9 +265,7 @@ def test_the_pauses_grow_and_end_at_two_minutes(bench: Bench, outbox: Outbox, fa
     assert len(fake_notifier.told) == 9
 
 
-def test_a_message_is_tried_again_after_its_pause_and_not_before(
-    bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier
-) -> None:
+def test_a_message_is_retried_after_its_delay(bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier) -> None:
     put(bench, "r1/a")
     fake_notifier.answers["r1/a"] = [UNKNOWN]
     outbox.deliver()
@@ -266,7 +278,7 @@ def test_a_message_is_tried_again_after_its_pause_and_not_before(
         assert len(fake_notifier.told) == attempts + 1
 
 
-def test_another_process_takes_a_message_over_after_thirty_seconds_and_not_before(
+def test_another_process_takes_over_a_message_after_thirty_seconds(
     bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier
 ) -> None:
     put(bench, "r1/a")
@@ -285,7 +297,7 @@ def test_another_process_takes_a_message_over_after_thirty_seconds_and_not_befor
     assert given == [1, 2]
 
 
-def test_a_message_that_is_given_up_is_reported_once_with_its_reason(bench: Bench, fake_notifier: FakeNotifier) -> None:
+def test_a_dropped_message_is_reported_once_with_its_reason(bench: Bench, fake_notifier: FakeNotifier) -> None:
     reports: list[tuple[str, str, timedelta | None]] = []
     outbox = Outbox(
         bench.context,
@@ -299,7 +311,9 @@ def test_a_message_that_is_given_up_is_reported_once_with_its_reason(bench: Benc
     assert reports == [("r1/a", "invalid_blocks", None)]
 
 
-def test_a_message_taken_over_meanwhile_is_not_reported_as_given_up(bench: Bench, fake_notifier: FakeNotifier) -> None:
+def test_a_message_taken_over_in_the_meantime_is_not_reported_as_dropped(
+    bench: Bench, fake_notifier: FakeNotifier
+) -> None:
     reports: list[str] = []
     outbox = Outbox(
         bench.context, fake_notifier, on_give_up=lambda _tx, _it, note, _why, _limit: reports.append(note.key)
@@ -318,7 +332,7 @@ def test_a_message_taken_over_meanwhile_is_not_reported_as_given_up(bench: Bench
     assert reports == []
 
 
-def test_lanes_go_out_at_the_same_time_where_the_outbox_may(bench: Bench, fake_notifier: FakeNotifier) -> None:
+def test_ordering_keys_are_delivered_in_parallel_if_allowed(bench: Bench, fake_notifier: FakeNotifier) -> None:
     both = threading.Barrier(2)
     fake_notifier.meanwhile = lambda: (both.wait(20), None)[1]
     put(bench, "r1/a", "r2/a")
@@ -326,7 +340,9 @@ def test_lanes_go_out_at_the_same_time_where_the_outbox_may(bench: Bench, fake_n
     assert sorted(fake_notifier.keys) == ["r1/a", "r2/a"]
 
 
-def test_one_at_a_time_is_the_rule(bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier) -> None:
+def test_messages_are_delivered_one_at_a_time_by_default(
+    bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier
+) -> None:
     threads: set[str] = set()
     fake_notifier.meanwhile = lambda: threads.add(threading.current_thread().name)
     put(bench, "r1/a", "r2/a", "r3/a")
@@ -344,7 +360,7 @@ def test_an_outage_of_hours_loses_nothing(bench: Bench, outbox: Outbox, fake_not
     assert len(fake_notifier.told) == 61
 
 
-def test_what_slack_will_never_take_is_dropped_and_the_lane_goes_on(
+def test_a_permanently_refused_message_is_dropped_and_the_next_one_is_sent(
     bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier
 ) -> None:
     put(bench, "r1/a", "r1/b")
@@ -358,7 +374,7 @@ def test_what_slack_will_never_take_is_dropped_and_the_lane_goes_on(
 # -- several threads ---------------------------------------------------------------------------------------------------
 
 
-def test_what_comes_while_it_delivers_is_delivered_too(
+def test_messages_added_during_delivery_are_delivered(
     bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier
 ) -> None:
     put(bench, "r1/a")

@@ -1,4 +1,4 @@
-"""Events to webhooks: what is told, to whom, and signed."""
+"""Webhook events: their content, recipients, and signatures."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from bot.domain.transitions.transition import TransitionState
 from bot.ports import Claim, MessageKind, OutboxMessage
 from tests.support.services.webhook_events import SECRET, TOKEN, WebhookHarness
 
-# -- what is told ------------------------------------------------------------------------------------------------------
+# -- events ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_promotion_is_told_and_the_signature_verifies(webhook_harness: WebhookHarness) -> None:
+def test_a_promotion_is_sent_with_a_valid_signature(webhook_harness: WebhookHarness) -> None:
     move = webhook_harness.promote()
     webhook_harness.events.deliver(patience=10)
     [got] = webhook_harness.there.got
@@ -54,7 +54,7 @@ def test_a_promotion_is_told_and_the_signature_verifies(webhook_harness: Webhook
     "name",
     ["отток", "churn-🚀", "مغادرة", "a\nX-Registrar-Signature: v1=00", "tab\tand\x7f", "50% off", " churn ", "é" * 256],
 )
-def test_whatever_a_model_is_called_its_event_arrives(webhook_harness: WebhookHarness, name: str) -> None:
+def test_events_arrive_for_any_model_name(webhook_harness: WebhookHarness, name: str) -> None:
     key = f"event:rollback:{name}:promotion:r4k7q:HOOK_URL"
     body = json.dumps({"model": name}, ensure_ascii=False)
     data = {"body": body, "thread": "", "model": name, "version": 4, "shown": "HOOK_URL"}
@@ -73,8 +73,8 @@ def test_whatever_a_model_is_called_its_event_arrives(webhook_harness: WebhookHa
     assert webhook_harness.waiting() == []
 
 
-def test_an_event_that_waited_because_of_its_models_name_goes_out(webhook_harness: WebhookHarness) -> None:
-    """An older Registrar could not send it, and postponed it again and again."""
+def test_an_event_that_failed_because_of_its_model_name_is_sent(webhook_harness: WebhookHarness) -> None:
+    """An older release couldn't send it, and kept postponing it."""
     webhook_harness.promote()
     [note] = webhook_harness.waiting()
     stuck = replace(note, key="event:rollback:отток:x:HOOK_URL", lane="event:HOOK_URL:отток")
@@ -86,7 +86,7 @@ def test_an_event_that_waited_because_of_its_models_name_goes_out(webhook_harnes
         )
         assert claimed is not None
         tx.postpone_message(
-            claimed, webhook_harness.bench.clock.now() + timedelta(minutes=2), "its address is none that can be called"
+            claimed, webhook_harness.bench.clock.now() + timedelta(minutes=2), "its address isn't valid"
         )
     webhook_harness.bench.clock.advance(minutes=2)
     webhook_harness.events.deliver(patience=10)
@@ -96,14 +96,14 @@ def test_an_event_that_waited_because_of_its_models_name_goes_out(webhook_harnes
     }
 
 
-def test_other_models_and_other_stages_are_told_to_nobody(webhook_harness: WebhookHarness) -> None:
+def test_other_models_and_stages_send_no_event(webhook_harness: WebhookHarness) -> None:
     webhook_harness.promote(model="fraud")
     webhook_harness.bench.approved("promote churn 4 staging")
     webhook_harness.bench.moves.execute_due("churn")
     assert webhook_harness.waiting() == []
 
 
-def test_a_move_that_came_to_nothing_is_told_to_nobody(webhook_harness: WebhookHarness) -> None:
+def test_an_unexecuted_transition_sends_no_event(webhook_harness: WebhookHarness) -> None:
     request = webhook_harness.bench.approved()
     webhook_harness.bench.registry.delete_version("churn", 4)
     webhook_harness.bench.moves.execute_due("churn")
@@ -111,7 +111,7 @@ def test_a_move_that_came_to_nothing_is_told_to_nobody(webhook_harness: WebhookH
     assert webhook_harness.waiting() == []
 
 
-def test_what_others_moved_is_told_and_what_was_there_before_us_is_not(webhook_harness: WebhookHarness) -> None:
+def test_transitions_made_in_mlflow_send_events_but_earlier_ones_do_not(webhook_harness: WebhookHarness) -> None:
     webhook_harness.bench.watch.poll()
     assert webhook_harness.waiting() == []
     webhook_harness.bench.registry.by_hand("churn", 2, Stage.PRODUCTION)
@@ -123,7 +123,7 @@ def test_what_others_moved_is_told_and_what_was_there_before_us_is_not(webhook_h
     assert told == [(2, 3, "observed"), (None, 2, "observed")]
 
 
-def test_without_a_secret_it_goes_out_unsigned_and_the_start_says_so(make: Callable[..., WebhookHarness]) -> None:
+def test_without_a_secret_events_are_unsigned_and_the_startup_log_says_so(make: Callable[..., WebhookHarness]) -> None:
     webhook_harness = make([{"url": "{there}/open"}])
     webhook_harness.promote()
     webhook_harness.events.deliver(patience=10)
@@ -132,7 +132,7 @@ def test_without_a_secret_it_goes_out_unsigned_and_the_start_says_so(make: Calla
     assert unsigned_endpoints(webhook_harness.bench.policy) == ["notify.0 (127.0.0.1)"]
 
 
-def test_an_address_in_the_policy_is_not_kept_in_the_ledger(make: Callable[..., WebhookHarness]) -> None:
+def test_a_url_in_the_policy_is_not_stored_in_the_ledger(make: Callable[..., WebhookHarness]) -> None:
     webhook_harness = make([{"url": "{there}/" + TOKEN, "secret_env": "HOOK_SECRET"}])
     webhook_harness.promote()
     assert TOKEN not in repr(webhook_harness.waiting())

@@ -1,4 +1,4 @@
-"""Events to webhooks: sent again, given up, and in order for each endpoint and model."""
+"""Webhook events: retries, limits, and order per endpoint and model."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from tests.support.waiting import wait_until
 
 
 def delivering(webhook_harness: WebhookHarness) -> bool:
-    """Begin to deliver what is due, as the clock does again and again; true."""
+    """Start delivering what's due, as the clock does repeatedly; return True."""
     webhook_harness.events.deliver()
     return True
 
 
-# -- again -------------------------------------------------------------------------------------------------------------
+# -- retries -----------------------------------------------------------------------------------------------------------
 
 
-def test_after_a_503_it_comes_again_with_the_same_id_signed_anew(webhook_harness: WebhookHarness) -> None:
+def test_an_event_is_resent_after_a_503_with_the_same_id_and_a_new_signature(webhook_harness: WebhookHarness) -> None:
     webhook_harness.there.replies = [PlannedReply(503), PlannedReply(200)]
     webhook_harness.promote()
     webhook_harness.events.deliver(patience=10)
@@ -45,9 +45,7 @@ def test_after_a_503_it_comes_again_with_the_same_id_signed_anew(webhook_harness
 
 
 @pytest.mark.parametrize(("said", "waits"), [("30", 30), ("86400", MAX_RETRY_AFTER.total_seconds())])
-def test_it_waits_as_long_as_it_is_told_to_within_reason(
-    webhook_harness: WebhookHarness, said: str, waits: float
-) -> None:
+def test_retry_after_is_honored_up_to_a_limit(webhook_harness: WebhookHarness, said: str, waits: float) -> None:
     webhook_harness.there.replies = [PlannedReply(429, headers={"Retry-After": said}), PlannedReply(200)]
     webhook_harness.promote()
     webhook_harness.events.deliver(patience=10)
@@ -60,7 +58,7 @@ def test_it_waits_as_long_as_it_is_told_to_within_reason(
 
 
 @pytest.mark.parametrize("said", ["", "soon", "Mon, 04 May 2026 12:00:09 GMT", "Thu, 01 Jan 1970 00:00:00 GMT", "²"])
-def test_any_retry_after_can_be_read(webhook_harness: WebhookHarness, said: str) -> None:
+def test_any_retry_after_header_is_accepted(webhook_harness: WebhookHarness, said: str) -> None:
     webhook_harness.there.replies = [
         PlannedReply(503, headers={"Retry-After": said.encode().decode("latin-1")}),
         PlannedReply(200),
@@ -73,7 +71,7 @@ def test_any_retry_after_can_be_read(webhook_harness: WebhookHarness, said: str)
 
 
 @pytest.mark.parametrize("status", [301, 307, 400, 401, 404, 410])
-def test_what_is_refused_is_not_sent_again_and_the_thread_hears(webhook_harness: WebhookHarness, status: int) -> None:
+def test_a_refused_event_is_not_resent_and_the_thread_says_so(webhook_harness: WebhookHarness, status: int) -> None:
     webhook_harness.there.replies = [
         PlannedReply(status, headers={"Location": f"{webhook_harness.there.url}/elsewhere"})
     ]
@@ -81,11 +79,11 @@ def test_what_is_refused_is_not_sent_again_and_the_thread_hears(webhook_harness:
     webhook_harness.events.deliver(patience=10)
     assert [got.path for got in webhook_harness.there.got] == [f"/hook?key={TOKEN}"]  # no redirect is followed
     assert webhook_harness.waiting() == []
-    assert f"The endpoint HOOK_URL refused the event of this move (HTTP {status}" in " ".join(webhook_harness.told())
+    assert f"The webhook HOOK_URL rejected this transition's event (HTTP {status}" in " ".join(webhook_harness.told())
     assert webhook_harness.bench.tags()[-1] == EventTag.WEBHOOK_GIVEN_UP.value
 
 
-def test_after_24_hours_it_is_given_up_and_the_thread_hears(webhook_harness: WebhookHarness) -> None:
+def test_an_event_is_dropped_after_24_hours_and_the_thread_says_so(webhook_harness: WebhookHarness) -> None:
     webhook_harness.there.replies = [PlannedReply(500)]
     webhook_harness.promote()
     webhook_harness.events.deliver(patience=10)
@@ -95,20 +93,20 @@ def test_after_24_hours_it_is_given_up_and_the_thread_hears(webhook_harness: Web
     webhook_harness.bench.clock.advance(hours=1)
     webhook_harness.events.deliver(patience=10)
     assert webhook_harness.waiting() == []
-    assert "The endpoint HOOK_URL was not reached for 1d (HTTP 500). The event of this move is given up." in (
+    assert "The webhook HOOK_URL didn't accept this transition's event within 1d (HTTP 500). I stopped trying." in (
         webhook_harness.told()
     )
 
 
 @pytest.mark.parametrize("name", ["HOOK_URL", "HOOK_SECRET"])
-def test_an_unset_variable_is_named_and_waited_for(
+def test_an_unset_variable_is_logged_and_retried(
     webhook_harness: WebhookHarness, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     value = webhook_harness.variables.pop(name)
     webhook_harness.promote()
     webhook_harness.events.deliver(patience=10)
-    assert f"{name} is not set" in caplog.text
-    assert webhook_harness.there.got == []  # what is to be signed never goes out unsigned
+    assert f"{name} isn't set" in caplog.text
+    assert webhook_harness.there.got == []  # an event is never sent unsigned if it should be signed
     webhook_harness.variables[name] = value
     webhook_harness.bench.clock.advance(seconds=30)
     webhook_harness.events.deliver(patience=10)
@@ -133,17 +131,17 @@ def test_nothing_secret_is_ever_logged(webhook_harness: WebhookHarness, caplog: 
     assert SECRET not in caplog.text
 
 
-def test_an_endpoint_that_the_policy_names_no_more_is_not_told(webhook_harness: WebhookHarness) -> None:
+def test_an_endpoint_removed_from_the_policy_gets_no_event(webhook_harness: WebhookHarness) -> None:
     webhook_harness.promote()
     webhook_harness.bench.context.active_policy.replace(validate_policy(POLICY), "new")
     webhook_harness.events.deliver(patience=10)
     assert (webhook_harness.there.got, webhook_harness.waiting()) == ([], [])
 
 
-# -- order, and who holds up whom --------------------------------------------------------------------------------------
+# -- order and independence --------------------------------------------------------------------------------------------
 
 
-def test_the_events_of_one_model_come_in_order_and_another_model_overtakes(webhook_harness: WebhookHarness) -> None:
+def test_events_of_one_model_are_ordered_and_do_not_delay_another_model(webhook_harness: WebhookHarness) -> None:
     webhook_harness.there.replies = [PlannedReply(503, headers={"Retry-After": "30"}), PlannedReply(200)]
     webhook_harness.promote(4)
     webhook_harness.events.deliver(patience=10)
@@ -156,7 +154,7 @@ def test_the_events_of_one_model_come_in_order_and_another_model_overtakes(webho
     assert [(one["model"], one["version"]) for one in webhook_harness.heard()[2:]] == [("churn", 4), ("churn", 2)]
 
 
-def test_an_endpoint_that_hangs_holds_up_no_card_and_no_other_endpoint(make: Callable[..., WebhookHarness]) -> None:
+def test_a_hanging_endpoint_does_not_delay_cards_or_other_endpoints(make: Callable[..., WebhookHarness]) -> None:
     with run_receiver() as other:
         webhook_harness = make([{"url": "{there}"}, {"url": other.url}])
         hangs = threading.Event()
@@ -177,7 +175,7 @@ def test_an_endpoint_that_hangs_holds_up_no_card_and_no_other_endpoint(make: Cal
         assert webhook_harness.waiting() == []
 
 
-def test_an_endpoint_hears_all_while_another_hangs_and_a_third_fails(make: Callable[..., WebhookHarness]) -> None:
+def test_an_endpoint_gets_all_events_while_others_hang_or_fail(make: Callable[..., WebhookHarness]) -> None:
     with run_receiver() as hanging, run_receiver() as failing:
         webhook_harness = make([{"url": hanging.url}, {"url": failing.url}, {"url": "{there}"}])
         hanging.replies, failing.replies = [PlannedReply(hold=threading.Event())], [PlannedReply(500)]
@@ -196,8 +194,8 @@ def test_an_endpoint_hears_all_while_another_hangs_and_a_third_fails(make: Calla
         webhook_harness.events.close()
 
 
-def test_an_endpoint_with_a_hundred_models_waiting_delays_no_other(make: Callable[..., WebhookHarness]) -> None:
-    """More than one reading of the outbox brings."""
+def test_an_endpoint_with_a_hundred_pending_models_does_not_delay_others(make: Callable[..., WebhookHarness]) -> None:
+    """That's more than one read of the outbox returns."""
     with run_receiver() as hanging:
         webhook_harness = make([{"url": hanging.url}, {"url": "{there}"}])
         hanging.replies = [PlannedReply(hold=threading.Event())]
@@ -215,12 +213,12 @@ def test_an_endpoint_with_a_hundred_models_waiting_delays_no_other(make: Callabl
         webhook_harness.events.close()
 
 
-def test_an_endpoint_that_does_not_answer_is_left_alone_for_a_moment(webhook_harness: WebhookHarness) -> None:
+def test_an_unresponsive_endpoint_is_paused_briefly(webhook_harness: WebhookHarness) -> None:
     called: list[str] = []
 
     def variable(name: str) -> str:
         called.append(name)
-        return "http://127.0.0.1:1/"  # where nobody listens
+        return "http://127.0.0.1:1/"  # a port without a listener
 
     clock = webhook_harness.bench.clock
     webhooks = WebhookNotifier(lambda: webhook_harness.bench.policy, variable, clock.now)
@@ -236,7 +234,7 @@ def test_an_endpoint_that_does_not_answer_is_left_alone_for_a_moment(webhook_har
     assert called.count("HOOK_URL") == 2
 
 
-def test_a_crash_before_it_is_written_down_sends_it_again_under_its_id(webhook_harness: WebhookHarness) -> None:
+def test_an_event_is_resent_with_its_id_after_a_crash(webhook_harness: WebhookHarness) -> None:
     class Dying(WebhookNotifier):
         def deliver(self, note: OutboxMessage) -> DeliveryResult:
             super().deliver(note)
@@ -248,20 +246,20 @@ def test_a_crash_before_it_is_written_down_sends_it_again_under_its_id(webhook_h
     )
     with pytest.raises(SystemExit):
         Outbox(webhook_harness.bench.context, dying, kinds=ENDPOINT_KINDS).deliver()
-    webhook_harness.bench.clock.advance(seconds=31)  # its lease is over
+    webhook_harness.bench.clock.advance(seconds=31)  # its lease has expired
     webhook_harness.events.deliver(patience=10)
     assert len({got.headers["x-registrar-event-id"] for got in webhook_harness.there.got}) == 1
     assert len(webhook_harness.there.got) == 2
     assert webhook_harness.waiting() == []
 
 
-def test_slacks_own_notifier_is_never_given_an_event(webhook_harness: WebhookHarness) -> None:
+def test_the_slack_notifier_never_gets_an_event(webhook_harness: WebhookHarness) -> None:
     webhook_harness.promote()
     webhook_harness.slack.deliver()
     assert MessageKind.EVENT not in {note.kind for note in webhook_harness.fake_notifier.told}
     assert len(webhook_harness.waiting()) == 1
 
 
-def test_an_event_that_lost_its_way_is_refused_by_the_plug(webhook_harness: WebhookHarness) -> None:
+def test_a_misrouted_event_is_refused_by_the_slack_notifier(webhook_harness: WebhookHarness) -> None:
     note = OutboxMessage(key="event:x", lane="x", kind=MessageKind.EVENT, to="NOBODY", data={"body": "{}"})
     assert WebhookNotifier(lambda: webhook_harness.bench.policy).deliver(note).outcome is DeliveryOutcome.REFUSED

@@ -1,4 +1,4 @@
-"""Messages that would be too long for Slack: what's cut, and what the message says about it."""
+"""Messages that are too long for Slack: what's cut, and what the message says about it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BUTTON = ActionsBlock(block_id="b", elements=[ButtonElement(text="Approve", acti
 
 
 def lines(number: int, length: int = 99) -> str:
-    """Return that many lines, each with its number."""
+    """Return numbered lines of `length` characters."""
     return "\n".join(f"{at:04} {'x' * (length - 5)}" for at in range(number))
 
 
@@ -29,11 +29,11 @@ def made(texts: Sequence[str]) -> Message:
     return build_message("A message", [*map(section, texts), BUTTON])
 
 
-def test_what_fits_stays_as_it_is() -> None:
+def test_a_message_that_fits_is_unchanged() -> None:
     assert [block["text"]["text"] for block in made([lines(20)] * 5).blocks[:-1]] == [lines(20)] * 5
 
 
-def test_whole_lines_of_a_message_that_is_too_long_are_left_out_and_counted() -> None:
+def test_complete_lines_of_a_long_message_are_omitted_and_counted() -> None:
     cut = made([lines(29)] * 6)
     assert json_length(cut.blocks) <= MAX_BLOCKS_LENGTH
     assert cut.blocks[0]["text"]["text"] == lines(18) + "\nand 11 more lines"
@@ -44,17 +44,17 @@ def test_the_longest_texts_are_cut_first() -> None:
     assert cut.blocks[-2]["text"]["text"] == lines(9)
 
 
-def test_a_long_line_loses_its_end() -> None:
+def test_a_long_line_is_cut_at_its_end() -> None:
     cut = made(["x" * 2900] * 6)
     assert json_length(cut.blocks) <= MAX_BLOCKS_LENGTH
     assert cut.blocks[0]["text"]["text"].endswith("x…")
 
 
-def test_buttons_stay() -> None:
+def test_buttons_are_kept() -> None:
     assert made([lines(29)] * 6).blocks[-1] == BUTTON.to_dict()
 
 
-def test_characters_count_once_in_any_script() -> None:
+def test_each_character_counts_once_in_any_script() -> None:
     assert "…" not in message_text({"blocks": made(["ש" * 2000] * 5).blocks})
 
 

@@ -1,4 +1,4 @@
-"""People see channels by name, and messages go to their ids."""
+"""Channels are shown by name, and messages are sent to their ids."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.app.workspaces import local_slack
 
 
 class Watch:
-    """A stopwatch that goes when it is told to."""
+    """A stopwatch that a test sets."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -29,18 +29,18 @@ def watch() -> Watch:
 
 
 def channels_of(slack: LocalSlack, watch: Watch) -> ChannelDirectory:
-    """Return what finds the workspace's channels."""
+    """Return the directory of the workspace's channels."""
     return ChannelDirectory(WebClient(slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=5), watch)
 
 
 @pytest.fixture
 def channels(slack: LocalSlack, watch: Watch) -> ChannelDirectory:
-    """Return what finds the shared workspace's channels."""
+    """Return the directory of the shared workspace's channels."""
     return channels_of(slack, watch)
 
 
 def pages(slack: LocalSlack) -> int:
-    """Return how many pages of the list were asked for."""
+    """Return how many pages of the list were read."""
     return len(slack.calls("conversations.list"))
 
 
@@ -54,12 +54,12 @@ def test_a_name_is_looked_up_once(channels: ChannelDirectory, slack: LocalSlack)
 
 
 @pytest.mark.parametrize("channel", ["C0MLMODELS", "D0BOB", "U0BOB"])
-def test_an_id_needs_no_look(channels: ChannelDirectory, slack: LocalSlack, channel: str) -> None:
+def test_an_id_is_not_looked_up(channels: ChannelDirectory, slack: LocalSlack, channel: str) -> None:
     assert channels.id_of(channel) == channel
     assert pages(slack) == 0
 
 
-def test_a_private_channel_that_we_are_in_has_an_id(channels: ChannelDirectory, slack: LocalSlack) -> None:
+def test_a_private_channel_with_the_bot_is_found(channels: ChannelDirectory, slack: LocalSlack) -> None:
     slack.add_channel("C0SECRET", "secret", is_private=True, members=["bot"])
     assert channels.id_of("#secret") == "C0SECRET"
 
@@ -74,7 +74,7 @@ def test_a_name_that_slack_does_not_list_is_kept_and_looked_up_again_after_a_min
     assert channels.id_of("#later") == "C0LATER"
 
 
-def test_a_channel_that_is_gone_is_looked_up_again(channels: ChannelDirectory, slack: LocalSlack) -> None:
+def test_a_forgotten_channel_is_looked_up_again(channels: ChannelDirectory, slack: LocalSlack) -> None:
     assert channels.id_of("#churn") == "C0CHURN"
     slack.archive("#churn")
     slack.add_channel("C0CHURN2", "churn")
@@ -88,7 +88,7 @@ def test_a_renamed_channel_is_found_by_its_old_name(channels: ChannelDirectory, 
     assert pages(slack) == 1
 
 
-def test_a_name_that_several_channels_had_is_none_of_theirs(channels: ChannelDirectory, slack: LocalSlack) -> None:
+def test_a_former_name_of_several_channels_is_not_resolved(channels: ChannelDirectory, slack: LocalSlack) -> None:
     for channel, now in (("C0CHURN", "attrition"), ("C0CHURN2", "private-talk")):
         if channel != "C0CHURN":
             slack.add_channel(channel, "churn")
@@ -96,7 +96,7 @@ def test_a_name_that_several_channels_had_is_none_of_theirs(channels: ChannelDir
     assert channels.id_of("#churn") == "#churn"
 
 
-def test_an_archived_channel_keeps_its_name_before_one_that_had_it(
+def test_an_archived_channel_s_name_takes_precedence_over_a_former_name(
     channels: ChannelDirectory, slack: LocalSlack
 ) -> None:
     slack.rename("#churn", "attrition")
@@ -105,7 +105,7 @@ def test_an_archived_channel_keeps_its_name_before_one_that_had_it(
     assert channels.id_of("#churn") == "#churn"
 
 
-def test_a_name_means_the_channel_that_has_it_now(channels: ChannelDirectory, slack: LocalSlack) -> None:
+def test_a_name_resolves_to_the_channel_that_has_it_now(channels: ChannelDirectory, slack: LocalSlack) -> None:
     slack.rename("#churn", "attrition")
     slack.add_channel("C0CHURN2", "churn")
     assert channels.id_of("#churn") == "C0CHURN2"
@@ -117,7 +117,7 @@ def test_if_slack_lists_no_channels_the_name_is_used(channels: ChannelDirectory,
     assert channels.id_of("#ml-models") == "#ml-models"
 
 
-def test_of_more_than_twenty_thousand_channels_the_last_one_is_found_at_slack_s_pace(watch: Watch) -> None:
+def test_the_last_of_more_than_20000_channels_is_found_within_slack_s_rate_limit(watch: Watch) -> None:
     rooms = tuple(ChannelSeed(id=f"C0N{at:05}", name=f"n{at}", members=("bot",)) for at in range(20_500))
     with local_slack(MANIFEST, seed=Seed(channels=rooms), speed=1.0) as slack:
         channels = channels_of(slack, watch)

@@ -1,4 +1,4 @@
-"""The axes of pictures: few labels, round ones, and those that tell when and how much."""
+"""Chart axes: a few round labels with their units."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SPANS = [timedelta(minutes=n) for n in (1, 4, 20, 55, 180, 600)] + [timedelta(da
 
 
 def labeled(left: datetime, right: datetime) -> dict[float, str]:
-    """Return the labels of a time axis by their places, in days."""
+    """Return the labels of a time axis by their positions, in days."""
     axes = new_figure(3).add_axes((0.1, 0.3, 0.8, 0.5), facecolor=BACKGROUND)
     axes.set_xlim(date2num(left), date2num(right))
     style_time_axis(axes, left, right)
@@ -34,7 +34,7 @@ def labeled(left: datetime, right: datetime) -> dict[float, str]:
         (NOW, timedelta(days=2200), ["2027\nUTC", "2028", "2029", "2030", "2031", "2032"]),
     ],
 )
-def test_times_are_round_and_a_new_day_or_year_is_named(start: datetime, whole: timedelta, labels: list[str]) -> None:
+def test_time_ticks_are_round_and_name_a_new_day_or_year(start: datetime, whole: timedelta, labels: list[str]) -> None:
     assert list(labeled(start, start + whole).values()) == labels
 
 
@@ -50,7 +50,7 @@ def test_times_are_round_and_a_new_day_or_year_is_named(start: datetime, whole: 
     ],
 )
 @pytest.mark.parametrize("day", range(0, 40, 3))
-def test_no_label_of_a_time_touches_the_next_one(whole: timedelta, day: int) -> None:
+def test_time_labels_do_not_touch(whole: timedelta, day: int) -> None:
     start = NOW + timedelta(days=day)
     found = labeled(start, start + whole)
     assert 1 <= len(found) <= 7

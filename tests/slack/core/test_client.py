@@ -1,4 +1,4 @@
-"""Slack's client, overheard: every failed call is told once, by Slack's own name of what went wrong."""
+"""Slack's client reports each failed call once, by Slack's error code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.services.fakes import ManualClock
 
 
 class Listener(NullObserver):
-    """Writes down what failed."""
+    """Records failed calls."""
 
     def __init__(self) -> None:
         self.codes: list[str] = []
@@ -37,7 +37,7 @@ class Listener(NullObserver):
         pytest.param(lambda slack: slack.reset_before("auth.test"), "no_answer", id="a broken connection"),
     ],
 )
-def test_a_call_that_fails_is_told(
+def test_a_failed_call_is_reported(
     slack: LocalSlack, tmp_path: Path, order: Callable[[LocalSlack], object], code: str
 ) -> None:
     listener = Listener()
@@ -49,7 +49,7 @@ def test_a_call_that_fails_is_told(
     assert listener.codes == [code]
 
 
-def test_a_method_that_slack_limits_is_not_called_until_the_time_that_slack_gave(slack: LocalSlack) -> None:
+def test_a_rate_limited_method_is_not_called_until_the_limit_ends(slack: LocalSlack) -> None:
     client, clock = ObservedWebClient(slack.bot_token, base_url=slack.api_url, retry_handlers=[]), ManualClock()
     client.monotonic = clock.monotonic
     slack.rate_limit("users.info", retry_after=7)
@@ -79,9 +79,7 @@ def test_a_method_that_slack_limits_is_not_called_until_the_time_that_slack_gave
         ("99999999999999", MAX_RETRY_AFTER_SECONDS),
     ],
 )
-def test_whatever_a_server_says_of_waiting_is_a_time_that_can_be_waited_for(
-    header: dict[str, str] | str, seconds: float
-) -> None:
+def test_any_retry_after_value_gives_a_usable_time(header: dict[str, str] | str, seconds: float) -> None:
     headers = {"Retry-After": header} if isinstance(header, str) else header
     with run_receiver() as server:
         server.replies = [PlannedReply(429, b'{"ok": false, "error": "ratelimited"}', headers)]
@@ -91,7 +89,7 @@ def test_whatever_a_server_says_of_waiting_is_a_time_that_can_be_waited_for(
     assert delivery_for_error(refused.value).retry_after.total_seconds() == seconds
 
 
-def test_other_methods_and_messages_in_other_channels_go_on(slack: LocalSlack) -> None:
+def test_other_methods_and_channels_are_not_limited(slack: LocalSlack) -> None:
     client = ObservedWebClient(slack.bot_token, base_url=slack.api_url, retry_handlers=[])
     for method in ("users.info", "chat.postMessage"):
         slack.rate_limit(method, retry_after=60)
@@ -103,7 +101,7 @@ def test_other_methods_and_messages_in_other_channels_go_on(slack: LocalSlack) -
     assert client.chat_postMessage(channel="C0GENERAL", text="another")["ok"]
 
 
-def test_a_channel_that_slack_limits_is_left_alone(slack: LocalSlack) -> None:
+def test_a_rate_limited_channel_gets_no_messages(slack: LocalSlack) -> None:
     client = ObservedWebClient(slack.bot_token, base_url=slack.api_url, retry_handlers=[])
     slack.rate_limit("chat.postMessage", retry_after=60)
     for text in ("one", "another"):

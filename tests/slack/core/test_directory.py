@@ -1,4 +1,4 @@
-"""Who people are, as Slack tells it; and where it cannot be learnt, nobody may do anything."""
+"""People's profiles in Slack; without a profile, no one can do anything."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GROUPS = frozenset({"S0LEADS"})
 
 
 class Watch:
-    """A stopwatch that goes when it is told to."""
+    """A stopwatch that a test sets."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -40,7 +40,7 @@ def watch() -> Watch:
 
 @pytest.fixture
 def look_up(slack: LocalSlack, watch: Watch) -> Callable[[Person], Profile]:
-    """Return what looks people up in the local workspace."""
+    """Return the function that looks people up in the local workspace."""
     client = WebClient(slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=5)
     return SlackDirectory(client, "T0LOCAL", lambda: GROUPS, watch).profile
 
@@ -48,11 +48,11 @@ def look_up(slack: LocalSlack, watch: Watch) -> Callable[[Person], Profile]:
 LookUp = Callable[[Person], Profile]
 
 
-def test_a_member_is_a_member(look_up: LookUp) -> None:
+def test_a_member_is_recognized(look_up: LookUp) -> None:
     assert look_up(Person("T0LOCAL", "U0ALICE")) == Profile(person=Person("T0LOCAL", "U0ALICE"), name="alice")
 
 
-def test_a_person_s_groups_are_those_that_the_policy_names(look_up: LookUp, slack: LocalSlack) -> None:
+def test_a_person_s_groups_are_only_those_in_the_policy(look_up: LookUp, slack: LocalSlack) -> None:
     slack.set_group("S0OTHER", "other", ["bob"])
     assert look_up(BOB).groups == {"S0LEADS"}
 
@@ -66,14 +66,14 @@ def test_a_person_s_groups_are_those_that_the_policy_names(look_up: LookUp, slac
         ({"deleted": True}, "is_deleted"),
     ],
 )
-def test_who_is_no_full_member_is_known(
+def test_accounts_that_are_not_full_members_are_recognized(
     look_up: LookUp, slack: LocalSlack, change: dict[str, bool], standing: str
 ) -> None:
     slack.change_person("bob", **change)
     assert getattr(look_up(BOB), standing)
 
 
-def test_someone_who_clicks_from_another_of_their_workspaces_is_the_same_person(look_up: LookUp) -> None:
+def test_a_click_from_another_workspace_is_by_the_same_person(look_up: LookUp) -> None:
     assert look_up(Person("T0OTHER", "U0BOB")) == look_up(BOB)
 
 
@@ -82,14 +82,14 @@ def test_if_users_cannot_be_looked_up_the_payload_says_who_is_a_stranger(look_up
     assert not look_up(Person("T0OTHER", "U0BOB")).is_home
 
 
-def test_who_belongs_to_another_workspace_is_a_stranger_whatever_the_payload_says(
+def test_a_member_of_another_workspace_is_a_stranger_whatever_the_payload_says(
     look_up: LookUp, slack: LocalSlack
 ) -> None:
     slack.change_person("bob", team_id="T0OTHER")
     assert not look_up(BOB).is_home
 
 
-def test_who_is_unknown_is_treated_like_somebody_who_left(look_up: LookUp) -> None:
+def test_an_unknown_user_is_treated_as_deactivated(look_up: LookUp) -> None:
     assert look_up(Person("T0LOCAL", "U0NOBODY")).is_deleted
 
 
@@ -105,7 +105,7 @@ def test_who_is_unknown_is_treated_like_somebody_who_left(look_up: LookUp) -> No
         pytest.param({"team_id": "T0LOCAL", "is_stranger": True}, False, id="a stranger who claims to live here"),
     ],
 )
-def test_where_someone_belongs_is_what_slack_says_and_not_the_payload(user: dict[str, object], is_home: bool) -> None:
+def test_slack_decides_the_home_workspace_not_the_payload(user: dict[str, object], is_home: bool) -> None:
     answers: dict[str, dict[str, Any]] = {
         "users.info": {"user": {"id": "U0BOB", **user}},
         "usergroups.list": {"usergroups": []},
@@ -115,7 +115,7 @@ def test_where_someone_belongs_is_what_slack_says_and_not_the_payload(user: dict
 
 
 @pytest.mark.parametrize("users", [["U0BOB"], None], ids=["members", "no members"])
-def test_a_disabled_group_that_is_still_listed_grants_nothing(users: list[str] | None) -> None:
+def test_a_disabled_group_grants_nothing(users: list[str] | None) -> None:
     disabled = {"id": "S0LEADS", "users": users, "date_delete": 1_700_000_000}
     answers: dict[str, dict[str, Any]] = {
         "users.info": {"user": {"id": "U0BOB", "team_id": "T0LOCAL"}},
@@ -133,7 +133,7 @@ def test_a_disabled_group_that_is_still_listed_grants_nothing(users: list[str] |
         pytest.param({"usergroups": [], "response_metadata": {"next_cursor": "more"}}, id="a list of several pages"),
     ],
 )
-def test_a_group_that_a_list_leaves_out_is_asked_about_alone(listed: dict[str, object]) -> None:
+def test_an_unlisted_group_is_fetched_separately(listed: dict[str, object]) -> None:
     answers: dict[str, dict[str, Any]] = {
         "users.info": {"user": {"id": "U0BOB"}},
         "usergroups.list": listed,
@@ -148,10 +148,10 @@ def test_slackbot_is_a_bot(look_up: LookUp, slack: LocalSlack) -> None:
     assert look_up(Person("T0LOCAL", "USLACKBOT")).is_bot
 
 
-# -- what cannot be learnt ---------------------------------------------------------------------------------------------
+# -- failed lookups ----------------------------------------------------------------------------------------------------
 
 
-def test_where_users_cannot_be_asked_about_the_listed_ids_count(look_up: LookUp, slack: LocalSlack) -> None:
+def test_without_a_user_lookup_the_listed_ids_count(look_up: LookUp, slack: LocalSlack) -> None:
     slack.remove_method("users.info")
     assert look_up(BOB) == Profile(person=BOB, groups=GROUPS)
 
@@ -159,52 +159,50 @@ def test_where_users_cannot_be_asked_about_the_listed_ids_count(look_up: LookUp,
 @pytest.mark.parametrize(
     "error", ["unknown_method", "missing_scope", "plan_upgrade_required", "paid_teams_only", "no_such_subteam"]
 )
-def test_where_there_are_no_groups_nobody_is_in_one(look_up: LookUp, slack: LocalSlack, error: str) -> None:
+def test_without_user_groups_no_one_is_in_one(look_up: LookUp, slack: LocalSlack, error: str) -> None:
     slack.fail("usergroups.list", error)
     slack.fail("usergroups.users.list", error)
     assert look_up(BOB).groups == frozenset()
 
 
-def test_a_server_that_does_not_list_groups_is_asked_about_each(look_up: LookUp, slack: LocalSlack) -> None:
+def test_each_group_is_fetched_if_the_server_lists_none(look_up: LookUp, slack: LocalSlack) -> None:
     slack.remove_method("usergroups.list")
     assert look_up(BOB).groups == GROUPS
 
 
 @pytest.mark.parametrize("error", ["missing_scope", "invalid_auth", "internal_error", "something_new"])
-def test_a_workspace_that_will_not_say_who_they_are_stops_everything(
-    look_up: LookUp, slack: LocalSlack, error: str
-) -> None:
+def test_a_failed_user_lookup_stops_the_command(look_up: LookUp, slack: LocalSlack, error: str) -> None:
     slack.fail("users.info", error)
-    with pytest.raises(SlackUnreachable, match="nothing was changed"):
+    with pytest.raises(SlackUnreachable, match="Nothing changed"):
         look_up(BOB)
 
 
 @pytest.mark.parametrize("method", ["users.info", "usergroups.list"])
-def test_a_workspace_that_is_away_stops_everything(look_up: LookUp, slack: LocalSlack, method: str) -> None:
+def test_an_unreachable_workspace_stops_the_command(look_up: LookUp, slack: LocalSlack, method: str) -> None:
     for order in (slack.reset_before, slack.server_error, slack.rate_limit):
         order(method)
         with pytest.raises(SlackUnreachable):
             look_up(BOB)
 
 
-def test_a_failure_is_not_remembered(look_up: LookUp, slack: LocalSlack) -> None:
+def test_a_failure_is_not_cached(look_up: LookUp, slack: LocalSlack) -> None:
     slack.server_error("users.info")
     with pytest.raises(SlackUnreachable):
         look_up(BOB)
     assert look_up(BOB).is_home
 
 
-# -- remembered for a minute -------------------------------------------------------------------------------------------
+# -- cached for a minute -----------------------------------------------------------------------------------------------
 
 
-def test_within_a_minute_nobody_is_asked_twice(look_up: LookUp, slack: LocalSlack, watch: Watch) -> None:
+def test_within_a_minute_no_one_is_looked_up_twice(look_up: LookUp, slack: LocalSlack, watch: Watch) -> None:
     look_up(BOB)
     watch.seconds += MAX_AGE_SECONDS
     look_up(BOB)
     assert [len(slack.calls(method)) for method in ("users.info", "usergroups.list")] == [1, 1]
 
 
-def test_after_a_minute_what_changed_is_seen(look_up: LookUp, slack: LocalSlack, watch: Watch) -> None:
+def test_changes_are_seen_after_a_minute(look_up: LookUp, slack: LocalSlack, watch: Watch) -> None:
     look_up(BOB)
     slack.change_person("bob", is_restricted=True)
     slack.set_group("S0LEADS", "leads", [])
@@ -213,14 +211,14 @@ def test_after_a_minute_what_changed_is_seen(look_up: LookUp, slack: LocalSlack,
     assert (profile.is_guest, profile.groups) == (True, frozenset())
 
 
-def test_many_who_ask_at_the_same_moment_ask_slack_once(look_up: LookUp, slack: LocalSlack) -> None:
+def test_concurrent_lookups_call_slack_once(look_up: LookUp, slack: LocalSlack) -> None:
     slack.slow("users.info", 0.2)
     with ThreadPoolExecutor(10) as threads:
         list(threads.map(look_up, [BOB] * 10))
     assert len(slack.calls("users.info")) == 1
 
 
-def test_whoever_acted_before_is_looked_up_now_and_not_remembered(slack: LocalSlack, watch: Watch) -> None:
+def test_earlier_voters_are_looked_up_without_the_cache(slack: LocalSlack, watch: Watch) -> None:
     client = WebClient(slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=5)
     directory = SlackDirectory(client, "T0LOCAL", lambda: GROUPS, watch)
     assert not directory.profile(BOB).is_deleted
@@ -232,7 +230,7 @@ def test_whoever_acted_before_is_looked_up_now_and_not_remembered(slack: LocalSl
     assert not found["U0EVE"].is_home
 
 
-def test_slack_that_does_not_answer_confirms_nobody(slack: LocalSlack, watch: Watch) -> None:
+def test_an_unreachable_slack_confirms_no_one(slack: LocalSlack, watch: Watch) -> None:
     client = WebClient(slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=5)
     directory = SlackDirectory(client, "T0LOCAL", lambda: GROUPS, watch)
     directory.profile(BOB)
@@ -242,7 +240,7 @@ def test_slack_that_does_not_answer_confirms_nobody(slack: LocalSlack, watch: Wa
         directory.current_profiles([BOB])
 
 
-# -- who is behind a rule's approvers ----------------------------------------------------------------------------------
+# -- the people in a rule's approvers ----------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -253,23 +251,23 @@ def directory(slack: LocalSlack, watch: Watch) -> SlackDirectory:
     return SlackDirectory(client, "T0LOCAL", lambda: GROUPS, watch)
 
 
-def test_people_and_members_of_groups_are_the_electorate(directory: SlackDirectory, slack: LocalSlack) -> None:
+def test_approvers_are_the_listed_people_and_the_members_of_groups(
+    directory: SlackDirectory, slack: LocalSlack
+) -> None:
     slack.change_person("carol", deleted=True)
     found = directory.electorate(["S0LEADS", "U0BOB", "U0DAVE"])
     assert (sorted(found.people), found.is_complete) == (["U0BOB", "U0CAROL", "U0DAVE"], True)
     assert found.user_ids() == ["U0BOB", "U0DAVE"]
 
 
-def test_whoever_was_looked_up_a_moment_ago_is_not_asked_about_again(
-    directory: SlackDirectory, slack: LocalSlack
-) -> None:
+def test_a_recent_lookup_is_reused(directory: SlackDirectory, slack: LocalSlack) -> None:
     directory.electorate(["S0LEADS"])
     directory.electorate(["S0LEADS", "U0CAROL"])
     assert [len(slack.calls(method)) for method in ("users.info", "usergroups.list")] == [2, 1]
 
 
 @pytest.mark.parametrize("error", ["internal_error", "missing_scope", "plan_upgrade_required"])
-def test_an_electorate_is_not_whole_where_slack_cannot_say_who_is_in_a_group(
+def test_approvers_are_incomplete_if_slack_cannot_list_a_group(
     directory: SlackDirectory, slack: LocalSlack, error: str
 ) -> None:
     slack.fail("usergroups.list", error)
@@ -277,11 +275,11 @@ def test_an_electorate_is_not_whole_where_slack_cannot_say_who_is_in_a_group(
     assert (found.user_ids(), found.max_approvals()) == (["U0DAVE"], None)
 
 
-def test_nobody_is_in_a_group_that_slack_does_not_know(directory: SlackDirectory) -> None:
+def test_an_unknown_group_has_no_members(directory: SlackDirectory) -> None:
     assert directory.electorate(["S0GONE"]).max_approvals() == 0
 
 
-def test_an_account_that_slack_does_not_tell_of_counts(directory: SlackDirectory, slack: LocalSlack) -> None:
+def test_an_account_that_cannot_be_looked_up_counts(directory: SlackDirectory, slack: LocalSlack) -> None:
     slack.fail("users.info", "internal_error", times=None)
     assert directory.electorate(["S0LEADS"]).user_ids() == ["U0BOB", "U0CAROL"]
 

@@ -1,4 +1,4 @@
-"""Sentences in Slack's markup."""
+"""Sentences as mrkdwn."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from bot.slack.core.blocks import (
 
 
 @given(st.text())
-def test_escaped_text_holds_no_markup_of_slack(text: str) -> None:
+def test_escaped_text_has_no_slack_markup(text: str) -> None:
     assert not set("<>") & set(escape(text))
 
 
 @given(st.text(alphabet=st.characters(codec="ascii", categories=["L", "N", "P", "S"])))
-def test_what_slack_escaped_is_read_back(text: str) -> None:
+def test_unescape_reverses_escape(text: str) -> None:
     assert unescape(escape(text)) == text
 
 
 @given(st.text(), st.integers(min_value=1, max_value=60))
-def test_fitted_text_fits(text: str, most: int) -> None:
+def test_cut_text_fits(text: str, most: int) -> None:
     assert len(escape_and_cut(text, most)) <= most
 
 
-def test_fitting_cuts_no_entity_in_two() -> None:
+def test_cutting_splits_no_entity() -> None:
     assert escape_and_cut("&&&&", 12) == "&amp;&amp;…"
 
 
@@ -55,7 +55,7 @@ def test_cutting_leaves_no_half_entity_or_mention(text: str, most: int, kept: st
 
 
 @given(st.text())
-def test_code_cannot_be_left(text: str) -> None:
+def test_text_cannot_break_out_of_code(text: str) -> None:
     assert code(text).count("`") in {0, 2}
 
 
@@ -71,11 +71,11 @@ def test_code_cannot_be_left(text: str) -> None:
         (7, "7"),
     ],
 )
-def test_each_kind_of_value_is_shown_in_its_way(value: object, shown: str) -> None:
+def test_each_kind_of_value_has_its_format(value: object, shown: str) -> None:
     assert to_mrkdwn(say("{it}", it=value)) == shown
 
 
-def test_a_time_is_shown_in_the_zone_of_whoever_reads() -> None:
+def test_a_time_is_shown_in_the_reader_s_time_zone() -> None:
     time = datetime(2026, 5, 4, 12, 30, tzinfo=UTC)
     assert format_time(time) == "<!date^1777897800^{date_short_pretty} {time}|2026-05-04 12:30 UTC>"
 
@@ -85,7 +85,7 @@ def test_a_person_is_mentioned_and_a_program_is_named() -> None:
 
 
 @pytest.mark.parametrize("user", ["", "u0bob", "!channel", "U0BOB> <!here", "B0T"])
-def test_what_is_no_id_of_slack_s_is_mentioned_by_nobody(user: str) -> None:
+def test_an_invalid_slack_id_is_not_mentioned(user: str) -> None:
     for shown in (to_mrkdwn(say("{who}", who=Mention(user))), mention_actor(Person("T1", user))):
         assert not shown.startswith("<")
 

@@ -1,4 +1,4 @@
-"""A message whose answer was lost: looked for, and never posted twice."""
+"""A message whose response was lost is searched for, and never posted twice."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.app.app_fixture import message_text
 from tests.support.slack.notifier_harness import AGAIN, CARD, DIRECT, NEWS, POLICY, SENTENCE, NotifierHarness
 from tests.support.slack.stub_slack import stub_slack
 
-# -- an answer that was lost -------------------------------------------------------------------------------------------
+# -- lost responses ----------------------------------------------------------------------------------------------------
 
 
 def kinds() -> Mapping[str, OutboxMessage]:
@@ -25,7 +25,7 @@ def kinds() -> Mapping[str, OutboxMessage]:
 
 
 @pytest.mark.parametrize("kind", kinds())
-def test_what_slack_took_although_its_answer_was_lost_is_not_posted_twice(harness: NotifierHarness, kind: str) -> None:
+def test_a_message_whose_response_was_lost_is_not_posted_twice(harness: NotifierHarness, kind: str) -> None:
     if kind == "news":
         harness.deliver(CARD)
     before = len(seen(harness, kind))
@@ -64,19 +64,19 @@ def test_in_a_channel_only_later_messages_are_searched(harness: NotifierHarness)
 
 
 def slacks_time(harness: NotifierHarness) -> datetime:
-    """Return the time of the thread's newest message: a test before may have put the workspace's clock forward."""
+    """Return the time of the thread's newest message: an earlier test may have advanced the workspace's clock."""
     return datetime.fromtimestamp(float(harness.slack.person("bob").thread(harness.posted()[0])[-1]["ts"]), UTC)
 
 
 def answer_many(harness: NotifierHarness) -> None:
-    """Let people answer in the card's thread."""
+    """Post replies in the card's thread."""
     card = harness.posted()[0]
     for number in range(MANY):
         harness.slack.person("bob").types("#ml-models", f"answer {number}", thread=card)
 
 
 @pytest.mark.parametrize("kind", kinds())
-def test_what_slack_never_saw_is_posted(harness: NotifierHarness, kind: str) -> None:
+def test_a_message_that_slack_never_got_is_posted(harness: NotifierHarness, kind: str) -> None:
     if kind == "news":
         harness.deliver(CARD)
     before = len(seen(harness, kind))
@@ -87,23 +87,23 @@ def test_what_slack_never_saw_is_posted(harness: NotifierHarness, kind: str) -> 
 
 
 def seen(harness: NotifierHarness, kind: str) -> list[dict[str, Any]]:
-    """Return where a note of this kind ends up."""
+    """Return where a message of this kind is posted."""
     if kind == "direct":
         return [one for one in harness.slack.person("alice").direct_messages() if one.get("bot_id")]
     return harness.posted() if kind == "card" else harness.thread()
 
 
-def test_a_card_that_was_found_is_edited_from_then_on(harness: NotifierHarness) -> None:
+def test_a_card_that_was_found_is_edited_afterward(harness: NotifierHarness) -> None:
     harness.slack.reset_after("chat.postMessage")
     harness.deliver(CARD)
     harness.deliver(CARD, was_tried=True)
     harness.become(RequestState.CANCELLED)
     harness.deliver(AGAIN)
     [card] = harness.posted()
-    assert "cancelled" in message_text(card)
+    assert "canceled" in message_text(card)
 
 
-def test_where_nobody_can_look_it_is_posted_again(harness: NotifierHarness) -> None:
+def test_a_message_is_posted_again_without_access_to_the_history(harness: NotifierHarness) -> None:
     harness.slack.remove_method("conversations.history")
     harness.slack.reset_after("chat.postMessage")
     harness.deliver(CARD)
@@ -111,7 +111,7 @@ def test_where_nobody_can_look_it_is_posted_again(harness: NotifierHarness) -> N
     assert len(harness.posted()) == 2
 
 
-def test_somebody_else_s_message_is_not_taken_for_ours(harness: NotifierHarness) -> None:
+def test_another_app_s_message_is_not_mistaken_for_ours(harness: NotifierHarness) -> None:
     harness.deliver(DIRECT)
     other = OutboxMessage(key="direct:rother:done", lane="x", kind=MessageKind.DIRECT, to="U0ALICE", data=SENTENCE)
     harness.deliver(other, was_tried=True)
@@ -126,7 +126,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("history", ODD.values(), ids=ODD)
-def test_whatever_a_server_answers_looking_ends(harness: NotifierHarness, history: dict[str, Any]) -> None:
+def test_the_search_ends_whatever_the_server_returns(harness: NotifierHarness, history: dict[str, Any]) -> None:
     posted = {"channel": "D1", "ts": "1.2"}
     answers = {
         "conversations.open": {"channel": {"id": "D1"}},
@@ -141,18 +141,18 @@ def test_whatever_a_server_answers_looking_ends(harness: NotifierHarness, histor
 # -- several processes -------------------------------------------------------------------------------------------------
 
 
-def test_a_message_that_two_have_posted_is_taken_back_once(harness: NotifierHarness) -> None:
+def test_a_duplicate_message_is_deleted_once(harness: NotifierHarness) -> None:
     first, second = harness.notifier.deliver(CARD), harness.notifier.deliver(CARD)
     assert (first.is_new, second.is_new) == (True, True)
     assert second.message_ref is not None
-    for _ in range(2):  # where it is gone already that is well, too
+    for _ in range(2):  # fine if it's already gone
         harness.notifier.delete_message(second.message_ref)
     [left] = harness.posted()
     assert first.message_ref is not None
     assert left["ts"] == first.message_ref.ts
 
 
-def test_what_is_edited_or_found_is_not_new(harness: NotifierHarness) -> None:
+def test_an_edited_or_found_message_is_not_new(harness: NotifierHarness) -> None:
     harness.deliver(CARD)
     assert not harness.notifier.deliver(AGAIN).is_new
     harness.notifier.deliver(DIRECT)
@@ -160,9 +160,7 @@ def test_what_is_edited_or_found_is_not_new(harness: NotifierHarness) -> None:
 
 
 @pytest.mark.parametrize("note", [CARD, DIRECT], ids=["card", "direct"])
-def test_shortly_before_the_lease_is_over_nothing_is_said_any_more(
-    harness: NotifierHarness, note: OutboxMessage
-) -> None:
+def test_nothing_is_posted_shortly_before_the_lease_expires(harness: NotifierHarness, note: OutboxMessage) -> None:
     late = replace(note, claimed_until=datetime.now(UTC) + timedelta(seconds=9))
     assert harness.notifier.deliver(late).outcome is DeliveryOutcome.RETRY
     assert harness.posted() + harness.slack.person("alice").direct_messages() == []

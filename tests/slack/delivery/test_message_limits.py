@@ -1,4 +1,4 @@
-"""Every message is within Slack's limits and pings nobody, whatever a model is called and a reason says."""
+"""Every message is within Slack's limits and pings no one, for any model name and reason."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ PENDING = request_card.request_card(a_request(), [])
 
 
 def texts(message: Message) -> Iterator[str]:
-    """Yield everything that Slack reads as its markup."""
+    """Yield every text in which Slack reads markup."""
     yield message.text
     yield from (part["text"] for part in objects(message.blocks) if part.get("type") == "mrkdwn")
 
 
 def wrong(name: str, faults: Callable[[Message], object]) -> dict[str, object]:
-    """Return what is wrong with the messages that are made of one of the texts, by what they are."""
+    """Return the problems of the messages built from each text, by kind of message."""
     found = {what: faults(message) for what, message in every_message(name)}
     return {what: fault for what, fault in found.items() if fault}
 
@@ -58,17 +58,17 @@ each = pytest.mark.parametrize("name", TEXTS)
 
 
 @each
-def test_slack_would_take_every_message(name: str) -> None:
+def test_slack_accepts_every_message(name: str) -> None:
     assert wrong(name, lambda message: message_problems(message.blocks)) == {}
 
 
 @each
-def test_all_blocks_of_a_message_together_are_short_enough(name: str) -> None:
+def test_the_blocks_of_a_message_stay_within_the_total_limit(name: str) -> None:
     assert wrong(name, lambda message: length_of(message.blocks) > BLOCKS_MAX) == {}
 
 
 @each
-def test_there_is_room_for_the_picture_of_an_alert(name: str) -> None:
+def test_an_alert_has_room_for_its_picture(name: str) -> None:
     alt = incident_card.chart_alt_text(an_incident(name))
     alerts = {what: with_picture(message, "F0123456789", alt) for what, message in incidents(name)}
     assert {what for what, message in alerts.items() if length_of(message.blocks) > BLOCKS_MAX} == set()
@@ -80,7 +80,7 @@ def test_the_fallback_text_can_be_posted_and_edited(name: str) -> None:
 
 
 @each
-def test_only_what_we_mean_is_mentioned_and_linked(name: str) -> None:
+def test_only_intended_mentions_and_links_appear(name: str) -> None:
     quoting = re.compile(r"^> ", flags=re.MULTILINE)
     assert wrong(name, lambda message: set("<>") & set(quoting.sub("", OURS.sub("", "\n".join(texts(message)))))) == {}
 
@@ -91,12 +91,12 @@ def test_no_entity_is_cut_in_two(name: str) -> None:
 
 
 @each
-def test_nothing_unseen_is_shown(name: str) -> None:
+def test_no_invisible_characters_are_shown(name: str) -> None:
     assert wrong(name, lambda message: set("\u202e\u2066\u200b\x00") & set(shown_text(message))) == {}
 
 
 @each
-def test_slack_looks_for_no_links_and_names_of_its_own(name: str) -> None:
+def test_slack_does_not_parse_links_and_names(name: str) -> None:
     markup = [
         part for _, message in every_message(name) for part in objects(message.blocks) if part.get("type") == "mrkdwn"
     ]
@@ -111,34 +111,34 @@ def test_a_pending_card_has_its_buttons() -> None:
     assert buttons(open_to_all) == [request_card.APPROVE, request_card.REJECT, request_card.DETAILS]
 
 
-def test_a_card_whose_gates_failed_has_a_button_to_let_them_pass_until_somebody_did() -> None:
+def test_a_card_with_failed_gates_has_an_override_button_until_they_are_overridden() -> None:
     assert request_card.OVERRIDE in buttons(PENDING)
     passed = request_card.request_card(a_request(overridden_by=BOB, override_reason="measured anew tomorrow"), [])
     assert request_card.OVERRIDE not in buttons(passed)
-    assert f"let pass by <@{BOB.user}>: measured anew tomorrow" in message_text({"blocks": passed.blocks})
+    assert f"overridden by <@{BOB.user}>: measured anew tomorrow" in message_text({"blocks": passed.blocks})
 
 
-ASK_AGAIN = {RequestState.STALE, RequestState.EXPIRED}  # what can be asked for anew from its card
+ASK_AGAIN = {RequestState.STALE, RequestState.EXPIRED}  # outdated requests can be requested again from their card
 
 
 @pytest.mark.parametrize("state", [state for state in RequestState if state is not RequestState.PENDING])
-def test_a_decided_card_has_no_button_that_decides(state: RequestState) -> None:
+def test_a_decided_card_has_no_decision_buttons(state: RequestState) -> None:
     assert buttons(request_card.request_card(a_request(state=state), [])) == (
         [request_card.REQUEST_AGAIN] if state in ASK_AGAIN else []
     )
 
 
-def test_a_button_carries_an_id_and_nothing_else() -> None:
+def test_a_button_carries_only_an_id() -> None:
     values = {part["value"] for part in objects(PENDING.blocks) if part.get("type") == "button"}
     assert values == {"r4k7q"}
 
 
-def test_approve_asks_back_what_it_will_do() -> None:
+def test_approve_asks_for_confirmation() -> None:
     confirm = next(part["confirm"] for part in objects(PENDING.blocks) if part.get("confirm"))
     assert confirm["text"]["text"] == "churn: v999999998 → v999999999 in Production"
 
 
-def test_a_card_tells_who_asks_for_what_and_why() -> None:
+def test_a_card_shows_requester_change_and_reason() -> None:
     shown = message_text(
         {
             "blocks": request_card.request_card(
@@ -150,19 +150,19 @@ def test_a_card_tells_who_asks_for_what_and_why() -> None:
         assert part in shown
 
 
-def test_a_card_names_those_who_approved() -> None:
+def test_a_card_lists_its_approvers() -> None:
     assert "2 of 50: <@U0XXXXXXXX00>, <@U0XXXXXXXX01>" in message_text(
         {"blocks": request_card.request_card(a_request(), votes(2)).blocks}
     )
 
 
-def test_ten_of_many_approvers_are_named() -> None:
+def test_a_card_lists_ten_of_many_approvers() -> None:
     card = shown_text(request_card.request_card(a_request(), votes(30)))
     assert "<@U0XXXXXXXX09>, and 20 more" in card
     assert "<@U0XXXXXXXX10>" not in card
 
 
-def test_a_decided_card_tells_who_and_why() -> None:
+def test_a_decided_card_shows_who_and_why() -> None:
     shown = message_text(
         {"blocks": request_card.request_card(a_request(state=RequestState.REJECTED, outcome="too slow"), []).blocks}
     )
@@ -170,11 +170,11 @@ def test_a_decided_card_tells_who_and_why() -> None:
     assert "*Why*\ntoo slow" in shown
 
 
-def test_a_card_tells_that_the_incumbent_stays() -> None:
-    assert "stays in the stage" in message_text({"blocks": PENDING.blocks})
+def test_a_card_says_that_the_incumbent_stays() -> None:
+    assert "stays in Production, too" in message_text({"blocks": PENDING.blocks})
 
 
-def test_a_card_tells_what_stops_production_while_it_can_be_decided() -> None:
+def test_a_pending_card_shows_an_active_freeze() -> None:
     stopped = ActiveFreeze(say("Production is frozen."), None, "audit")
     assert "frozen" in message_text({"blocks": request_card.request_card(a_request(), [], freeze=stopped).blocks})
     assert "frozen" not in message_text(
@@ -188,7 +188,7 @@ def header(message: Message) -> str:
 
 
 def approve_style(message: Message) -> str | None:
-    """Return how Approve stands out."""
+    """Return the style of the Approve button."""
     return next(part.get("style") for part in objects(message.blocks) if part.get("action_id") == request_card.APPROVE)
 
 
@@ -211,18 +211,18 @@ FROZEN = ActiveFreeze(say("Production is frozen."), None, "end of quarter.")
         (CHURN, None, "⛔ churn v7 → Production is blocked: 50 gates failed, override needed", None),
         (replace(ONE_FAILED, overridden_by=BOB), None, "Promote churn v7 to Production?", "primary"),
         (ONE_FAILED, FROZEN, "❄️ churn v7 → Production is frozen: end of quarter", None),
-        (CHURN, replace(FROZEN, reason=""), "❄️ churn v7 → Production is frozen by the policy", None),
+        (CHURN, replace(FROZEN, reason=""), "❄️ churn v7 → Production is frozen by policy", None),
     ],
     ids=["open", "blocked", "blocked by many", "overridden", "frozen", "frozen by a window"],
 )
-def test_approve_stands_out_only_where_it_decides_and_the_headline_says_why_not(
+def test_approve_is_primary_only_if_it_decides_and_otherwise_the_headline_says_why(
     request_: Request, stopped: ActiveFreeze | None, headline: str, style: str | None
 ) -> None:
     card = request_card.request_card(request_, [], freeze=stopped)
     assert (header(card), approve_style(card)) == (headline, style)
 
 
-def test_a_card_that_can_be_decided_says_whom_it_waits_for() -> None:
+def test_a_pending_card_says_whom_it_waits_for() -> None:
     waiting = say("Waiting for {who}.", who=Mention("U0BOB"))
     assert "Waiting for <@U0BOB>." in shown_text(request_card.request_card(a_request(), [], waiting_for=waiting))
     assert "Waiting for" not in shown_text(
@@ -230,7 +230,7 @@ def test_a_card_that_can_be_decided_says_whom_it_waits_for() -> None:
     )
 
 
-def test_a_card_tells_that_the_version_is_blocked_while_it_can_be_decided() -> None:
+def test_a_pending_card_says_that_its_version_is_blocked() -> None:
     block = a_block("plain")
     assert "⛔ `v999999999` was rolled back as bad by" in message_text(
         {"blocks": request_card.request_card(a_request(), [], block=block).blocks}
@@ -240,8 +240,8 @@ def test_a_card_tells_that_the_version_is_blocked_while_it_can_be_decided() -> N
     )
 
 
-def test_the_text_of_a_notification_says_who_asks_for_what() -> None:
-    assert PENDING.text == f"<@{ALICE.user}> asks: `churn` `v999999998` → `v999999999` in Production"
+def test_the_notification_text_names_requester_and_change() -> None:
+    assert PENDING.text == f"<@{ALICE.user}> requested `churn` `v999999998` → `v999999999` in Production"
 
 
 # -- lists -------------------------------------------------------------------------------------------------------------
@@ -253,20 +253,20 @@ def rows(message: Message) -> int:
 
 
 @each
-def test_no_row_of_a_page_is_lost(name: str) -> None:
+def test_no_row_is_lost_between_pages(name: str) -> None:
     page = registry_answers.model_answer(
         ModelView(a_model(name), [a_version(name)] * 45, [], {7: a_block(name)}), page=2
     )
     assert shown_text(page).count("• `v7`") == registry_answers.PAGE_SIZE
 
 
-def test_a_version_with_many_aliases_names_two_in_a_list_and_counts_the_others() -> None:
+def test_a_list_shows_two_of_many_aliases_and_counts_the_others() -> None:
     version = a_version(aliases=("champion", "blue", "eu", "us"))
     listed = shown_text(registry_answers.model_answer(ModelView(a_model(), [version], [])))
     assert "`@champion`  ·  `@blue`  ·  and 2 more  ·  " in listed
 
 
-def test_open_requests_that_do_not_fit_below_a_model_are_counted() -> None:
+def test_open_requests_that_do_not_fit_are_counted() -> None:
     view = ModelView(a_model(), [a_version()], [a_request()] * 30)
     assert "25 more: `/model requests churn`" in shown_text(registry_answers.model_answer(view))
 
@@ -280,12 +280,12 @@ def test_a_list_shows_twenty_and_counts_the_others(kind: str, number: int, shown
         "versions": lambda: registry_answers.model_answer(ModelView(a_model(), [a_version(aliases=())] * number, [])),
     }[kind]()
     assert rows(listed) == shown
-    begins = f"{number - shown} " if kind == "requests" else "Page 1 of "  # requests have a rest, the others pages
+    begins = f"{number - shown} " if kind == "requests" else "Page 1 of "  # requests have a count, the others pages
     counted = [text for text in texts(listed) if text.startswith(begins)]
     assert len(counted) == (number > shown)
 
 
-def test_an_audit_whose_rows_do_not_fit_continues_with_the_first_that_is_not_shown() -> None:
+def test_the_next_page_of_an_audit_starts_with_the_first_omitted_row() -> None:
     links = [replace(a_link("long", EventTag.MONITOR_ADDED), number=at) for at in range(100, 80, -1)]
     page = rendered(ShowAudit(model="m"), (links, None))
     last = 101 - rows(page)
@@ -294,7 +294,7 @@ def test_an_audit_whose_rows_do_not_fit_continues_with_the_first_that_is_not_sho
 
 
 def versions(number: int, page: int) -> str:
-    """Return what one page of a model with so many versions says."""
+    """Return the text of one page of a model with this many versions."""
     view = ModelView(a_model(), [a_version(version=at) for at in range(number, 0, -1)], [])
     return message_text({"blocks": registry_answers.model_answer(view, page).blocks})
 
@@ -317,12 +317,12 @@ def test_a_version_is_listed_with_its_semver_stage_status_and_run() -> None:
     assert "• `v7`  ·  *Staging*  ·  `1.2.0`  ·  ready  ·  run `0a1b2c3d`" in shown
 
 
-def test_no_models_at_all_is_told_apart_from_none_of_that_name() -> None:
+def test_no_models_and_no_matching_model_have_different_messages() -> None:
     assert registry_answers.model_list([], "").text == "MLflow has no registered models yet."
     assert "`fraud`" in registry_answers.model_list([], "fraud").text
 
 
-def test_a_model_is_listed_with_what_is_where() -> None:
+def test_a_model_is_listed_with_the_versions_in_its_stages() -> None:
     assert "Production `v7`  ·  Staging `v9`" in message_text(
         {
             "blocks": registry_answers.model_list(
@@ -332,7 +332,7 @@ def test_a_model_is_listed_with_what_is_where() -> None:
     )
 
 
-def test_a_failed_registration_is_told() -> None:
+def test_a_failed_registration_is_shown() -> None:
     version = VersionInfo(model="m", version=1, stage=Stage.NONE, status="FAILED_REGISTRATION")
     card = replace(a_bare_card(), version=version)
     for message in (
@@ -349,7 +349,7 @@ def test_a_link_to_a_deleted_run_says_so() -> None:
     assert "Run in MLflow (deleted)" in message_text({"blocks": shown.blocks})
 
 
-def test_what_a_version_lacks_is_marked_missing() -> None:
+def test_missing_fields_of_a_version_are_marked() -> None:
     shown = message_text({"blocks": registry_answers.version_answer(a_bare_card(), NO_LINKS).blocks})
     assert "*Semver*\nmissing" in shown
     assert "*Metrics*  missing" in shown

@@ -1,4 +1,4 @@
-"""Telling Slack, over the wire: once, in the right place, and what became of it."""
+"""Delivery to Slack over the wire: once, in the right place, with a recorded outcome."""
 
 from __future__ import annotations
 
@@ -11,29 +11,30 @@ from slack_sdk import WebClient
 
 from bot.domain.core.actors import Person
 from bot.domain.policy.parser import validate_policy
-from bot.domain.promotions.request import RequestState, Vote, VoteChoice
+from bot.domain.promotions.request import RequestState
+from bot.domain.promotions.votes import Vote, VoteChoice
 from bot.ports import DeliveryOutcome, DeliveryResult, MessageKind, OutboxMessage
 from bot.slack.delivery.notifier import SlackNotifier
 from tests.support.app.app_fixture import message_text
 from tests.support.slack.notifier_harness import AGAIN, CARD, DIRECT, NEWS, NOW, REQUEST, SENTENCE, NotifierHarness
 
-# -- who is told -------------------------------------------------------------------------------------------------------
+# -- mentions and invitations ------------------------------------------------------------------------------------------
 
 
 def under(harness: NotifierHarness, **rule: Any) -> SlackNotifier:
-    """Return a notifier under a rule with two approvers, for a Slack that knows Bob by name."""
+    """Return a notifier with a two-approver rule, and a Slack that knows Bob by name."""
     policy = validate_policy({"models": {"*": {"production": {"approvers": ["U0BOB", "U0CAROL"], **rule}}}})
     client = WebClient(harness.slack.bot_token, base_url=harness.slack.api_url, retry_handlers=[], timeout=5)
     return SlackNotifier(client, harness.ledger, lambda: policy, lambda: NOW, lambda _: {"U0BOB": "Bob & <!here>"})
 
 
-def test_a_card_mentions_whom_it_waits_for(harness: NotifierHarness) -> None:
+def test_a_card_mentions_its_pending_approvers(harness: NotifierHarness) -> None:
     under(harness).deliver(CARD)
     assert "Waiting for <@U0BOB> or <@U0CAROL>." in message_text(harness.posted()[0])
 
 
 @pytest.mark.parametrize("how", ["direct", "none"])
-def test_a_card_that_notifies_nobody_names_people_without_a_mention(harness: NotifierHarness, how: str) -> None:
+def test_a_card_without_notifications_names_people_without_a_mention(harness: NotifierHarness, how: str) -> None:
     under(harness, tell_approvers=how).deliver(CARD)
     shown = message_text(harness.posted()[0])
     assert "Waiting for Bob &amp; &lt;!here&gt; or `U0CAROL`." in shown
@@ -41,7 +42,7 @@ def test_a_card_that_notifies_nobody_names_people_without_a_mention(harness: Not
     assert "<@U0CAROL>" not in shown
 
 
-def test_a_card_waits_for_nobody_where_everyone_approved(harness: NotifierHarness) -> None:
+def test_a_fully_approved_card_waits_for_no_one(harness: NotifierHarness) -> None:
     with harness.ledger.write() as tx:
         for number in range(REQUEST.required):
             tx.add_vote(
@@ -61,11 +62,11 @@ INVITATION = OutboxMessage(
 
 
 def invited(harness: NotifierHarness) -> str:
-    """Return what Bob was told directly."""
+    """Return the direct messages to Bob."""
     return " ".join(message_text(one) for one in harness.slack.person("bob").direct_messages())
 
 
-def test_an_invitation_links_to_the_card_even_before_that_is_written_down(harness: NotifierHarness) -> None:
+def test_an_invitation_links_to_a_card_that_is_not_recorded_yet(harness: NotifierHarness) -> None:
     posting = harness.notifier.deliver(CARD).message_ref
     assert posting is not None
     assert harness.deliver(INVITATION).outcome is DeliveryOutcome.DELIVERED
@@ -86,26 +87,26 @@ def test_an_invitation_waits_as_long_as_its_card_does(harness: NotifierHarness) 
     assert under(harness).deliver(INVITATION).retry_after == timedelta(seconds=40)
 
 
-def test_the_link_to_a_card_is_asked_for_once_for_everyone_invited(harness: NotifierHarness) -> None:
+def test_a_card_s_link_is_fetched_once_for_all_invitations(harness: NotifierHarness) -> None:
     harness.deliver(CARD)
     for user in ("U0BOB", "U0CAROL", "U0DAVE"):
         harness.deliver(replace(INVITATION, key=f"direct:{user}", lane=user, to=user))
     assert len(harness.slack.calls("chat.getPermalink")) == 1
 
 
-def test_an_invitation_to_a_card_that_was_given_up_goes_without_a_link(harness: NotifierHarness) -> None:
+def test_an_invitation_to_a_dropped_card_has_no_link(harness: NotifierHarness) -> None:
     assert harness.deliver(INVITATION).outcome is DeliveryOutcome.DELIVERED
     assert "To approve it, type `/model approve r4k7q`" in invited(harness)
 
 
-def test_an_invitation_goes_without_a_link_that_slack_does_not_tell(harness: NotifierHarness) -> None:
+def test_an_invitation_has_no_link_if_slack_returns_none(harness: NotifierHarness) -> None:
     harness.deliver(CARD)
     harness.slack.fail("chat.getPermalink", "message_not_found")
     assert harness.deliver(INVITATION).outcome is DeliveryOutcome.DELIVERED
-    assert "Its card is in the channel" in invited(harness)
+    assert "Use the card in the channel" in invited(harness)
 
 
-# -- where it stands ---------------------------------------------------------------------------------------------------
+# -- posting and editing -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("to", ["#ml-models", "C0MLMODELS"])
@@ -117,21 +118,21 @@ def test_a_card_is_posted_in_a_channel_by_name_or_by_id(harness: NotifierHarness
     assert len(harness.posted()) == 1
 
 
-def test_the_card_is_drawn_from_its_present_state(harness: NotifierHarness) -> None:
+def test_a_card_shows_the_current_state(harness: NotifierHarness) -> None:
     harness.become(RequestState.CANCELLED)
     harness.deliver(CARD)
-    assert "cancelled" in message_text(harness.posted()[0])
+    assert "canceled" in message_text(harness.posted()[0])
 
 
-def test_a_card_that_stands_is_edited_in_place(harness: NotifierHarness) -> None:
+def test_a_posted_card_is_edited_in_place(harness: NotifierHarness) -> None:
     harness.deliver(CARD)
     harness.become(RequestState.CANCELLED)
     harness.deliver(AGAIN)
     [card] = harness.posted()
-    assert "cancelled" in message_text(card)
+    assert "canceled" in message_text(card)
 
 
-def test_a_card_that_somebody_deleted_is_posted_again(harness: NotifierHarness) -> None:
+def test_a_deleted_card_is_posted_again(harness: NotifierHarness) -> None:
     first = harness.deliver(CARD)
     delete(harness, first)
     harness.deliver(AGAIN)
@@ -142,7 +143,7 @@ def test_a_card_that_somebody_deleted_is_posted_again(harness: NotifierHarness) 
     assert standing.ts == harness.posted()[0]["ts"]
 
 
-def test_a_card_that_somebody_deleted_is_posted_once_although_the_answer_was_lost(harness: NotifierHarness) -> None:
+def test_a_deleted_card_is_posted_once_even_if_the_response_is_lost(harness: NotifierHarness) -> None:
     delete(harness, harness.deliver(CARD))
     harness.slack.reset_after("chat.postMessage")
     assert harness.deliver(AGAIN).outcome is DeliveryOutcome.UNKNOWN
@@ -150,14 +151,14 @@ def test_a_card_that_somebody_deleted_is_posted_once_although_the_answer_was_los
     assert len(harness.posted()) == 1
 
 
-def test_a_card_that_nobody_can_edit_is_posted_again_although_it_is_found(harness: NotifierHarness) -> None:
+def test_a_card_that_cannot_be_edited_is_posted_again_even_if_found(harness: NotifierHarness) -> None:
     harness.deliver(CARD)
     harness.slack.fail("chat.update", "edit_window_closed")
     assert harness.deliver(AGAIN, was_tried=True).is_new
     assert len(harness.posted()) == 2
 
 
-def test_a_card_in_an_archived_channel_is_posted_in_the_channel_that_the_policy_names_now(
+def test_a_card_in_an_archived_channel_moves_to_the_policy_s_current_channel(
     harness: NotifierHarness,
 ) -> None:
     harness.deliver(CARD)
@@ -173,7 +174,7 @@ def delete(harness: NotifierHarness, delivery: DeliveryResult) -> None:
     client.chat_delete(channel=delivery.message_ref.channel, ts=delivery.message_ref.ts)
 
 
-def test_news_goes_into_the_card_s_thread(harness: NotifierHarness) -> None:
+def test_updates_go_to_the_card_s_thread(harness: NotifierHarness) -> None:
     harness.deliver(CARD)
     harness.deliver(NEWS)
     assert [message_text(one) for one in harness.thread()] == [
@@ -181,18 +182,18 @@ def test_news_goes_into_the_card_s_thread(harness: NotifierHarness) -> None:
     ]
 
 
-def test_news_of_a_card_that_was_given_up_holds_nothing_up(harness: NotifierHarness) -> None:
+def test_updates_for_a_dropped_card_do_not_block_others(harness: NotifierHarness) -> None:
     assert harness.deliver(NEWS).outcome is DeliveryOutcome.REFUSED
     assert harness.posted() == []
 
 
-def test_a_direct_message_reaches_the_person_and_nobody_else(harness: NotifierHarness) -> None:
+def test_a_direct_message_reaches_only_that_person(harness: NotifierHarness) -> None:
     harness.deliver(DIRECT)
     assert "is done" in message_text(harness.slack.person("alice").direct_messages()[-1])
     assert harness.posted() == []
 
 
-def test_nothing_is_unfurled_and_no_name_is_looked_for(harness: NotifierHarness) -> None:
+def test_links_are_not_unfurled_and_names_are_not_parsed(harness: NotifierHarness) -> None:
     harness.deliver(CARD)
     [call] = harness.slack.calls("chat.postMessage")
     sent = {name: str(call["args"][name]).lower() for name in ("parse", "unfurl_links", "unfurl_media")}
@@ -200,20 +201,20 @@ def test_nothing_is_unfurled_and_no_name_is_looked_for(harness: NotifierHarness)
     assert {sent["unfurl_links"], sent["unfurl_media"]} <= {"false", "0"}
 
 
-def test_a_server_that_takes_no_person_for_a_channel_gets_the_conversation(harness: NotifierHarness) -> None:
+def test_a_server_that_rejects_user_ids_as_channels_gets_the_conversation(harness: NotifierHarness) -> None:
     harness.slack.fail("chat.postMessage", "channel_not_found")
     assert harness.deliver(DIRECT).outcome is DeliveryOutcome.DELIVERED
     assert "is done" in message_text(harness.slack.person("alice").direct_messages()[-1])
 
 
-# -- channels by their ids ---------------------------------------------------------------------------------------------
+# -- channels by ID ----------------------------------------------------------------------------------------------------
 
 
 def channels_posted_to(harness: NotifierHarness) -> list[str]:
     return [str(call["args"]["channel"]) for call in harness.slack.calls("chat.postMessage")]
 
 
-def test_messages_go_to_the_id_of_the_channel_that_the_policy_names(harness: NotifierHarness) -> None:
+def test_messages_go_to_the_id_of_the_policy_s_channel(harness: NotifierHarness) -> None:
     for note in (CARD, NEWS):
         harness.deliver(note)
         harness.slack.advance(1)
@@ -221,19 +222,19 @@ def test_messages_go_to_the_id_of_the_channel_that_the_policy_names(harness: Not
     assert len(harness.slack.calls("conversations.list")) == 1
 
 
-def test_nothing_waits_for_a_person_who_left_after_an_earlier_message(harness: NotifierHarness) -> None:
+def test_messages_to_a_person_who_left_do_not_wait(harness: NotifierHarness) -> None:
     harness.deliver(DIRECT)
     harness.slack.change_person("alice", deleted=True)
     assert harness.deliver(replace(DIRECT, key="direct:r4k7q:later")).outcome is DeliveryOutcome.REFUSED
 
 
-def test_a_person_and_the_conversation_with_them_are_one_channel(harness: NotifierHarness) -> None:
+def test_a_person_and_their_conversation_count_as_one_channel(harness: NotifierHarness) -> None:
     posted = harness.deliver(DIRECT).message_ref
     assert posted is not None
     assert harness.notifier.channel_id(DIRECT.to) == posted.channel
 
 
-def test_a_channel_that_only_slack_can_find_by_name_is_known_by_its_id_afterwards(harness: NotifierHarness) -> None:
+def test_a_channel_found_only_by_slack_is_known_by_id_afterward(harness: NotifierHarness) -> None:
     harness.slack.rate_limit("conversations.list")
     for at in range(2):
         harness.deliver(

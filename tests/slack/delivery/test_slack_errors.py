@@ -1,4 +1,4 @@
-"""What Slack answers instead of taking a message, and what becomes of the message."""
+"""Slack's errors, and what happens to the message."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from tests.support.app.app_fixture import message_text
 from tests.support.slack.notifier_harness import AGAIN, CARD, DIRECT, NEWS, POLICY, NotifierHarness
 
 
-def test_when_there_is_too_much_slack_says_how_long_to_wait(harness: NotifierHarness) -> None:
+def test_a_rate_limited_message_waits_as_long_as_slack_says(harness: NotifierHarness) -> None:
     harness.slack.rate_limit("chat.postMessage", retry_after=7)
     delivery = harness.deliver(CARD)
     assert (delivery.outcome, delivery.retry_after) == (DeliveryOutcome.RETRY, timedelta(seconds=7))
 
 
-def test_a_rate_limit_on_an_edit_waits_too(harness: NotifierHarness) -> None:
+def test_a_rate_limited_edit_waits(harness: NotifierHarness) -> None:
     harness.deliver(CARD)
     harness.slack.rate_limit("chat.update", retry_after=3)
     delivery = harness.deliver(AGAIN)
     assert (delivery.outcome, delivery.retry_after) == (DeliveryOutcome.RETRY, timedelta(seconds=3))
 
 
-def test_a_rate_limit_while_looking_posts_nothing(harness: NotifierHarness) -> None:
+def test_a_rate_limited_search_posts_nothing(harness: NotifierHarness) -> None:
     harness.slack.rate_limit("conversations.history", retry_after=3)
     assert harness.deliver(CARD, was_tried=True).outcome is DeliveryOutcome.RETRY
     assert harness.posted() == []
@@ -48,9 +48,7 @@ def test_a_rate_limit_while_looking_posts_nothing(harness: NotifierHarness) -> N
         ("something_new", DeliveryOutcome.RETRY),
     ],
 )
-def test_what_slack_answers_is_sorted_into_what_can_be_done(
-    harness: NotifierHarness, error: str, outcome: DeliveryOutcome
-) -> None:
+def test_slack_errors_are_classified_by_outcome(harness: NotifierHarness, error: str, outcome: DeliveryOutcome) -> None:
     harness.slack.fail("chat.postMessage", error)
     assert harness.deliver(CARD).outcome is outcome
 
@@ -68,7 +66,7 @@ PERMANENT = [
 
 
 @pytest.mark.parametrize("error", PERMANENT)
-def test_what_slack_refuses_permanently_is_not_tried_again(harness: NotifierHarness, error: str) -> None:
+def test_a_permanent_refusal_is_not_retried(harness: NotifierHarness, error: str) -> None:
     harness.slack.fail("chat.postMessage", error)
     delivery = harness.deliver(DIRECT)
     assert (delivery.outcome, delivery.why) == (DeliveryOutcome.REFUSED, error)
@@ -86,7 +84,7 @@ def test_a_card_that_is_too_long_for_slack_is_posted_shorter_with_its_buttons(
     assert "Details: `/model show churn 7`" in message_text(card)
 
 
-def test_an_edit_that_is_too_long_for_slack_is_shortened_and_the_next_one_is_whole_again(
+def test_an_edit_that_is_too_long_is_shortened_and_the_next_one_is_full_length(
     harness: NotifierHarness,
 ) -> None:
     harness.deliver(CARD)
@@ -99,30 +97,30 @@ def test_an_edit_that_is_too_long_for_slack_is_shortened_and_the_next_one_is_who
     assert shown == [whole, 3, whole]
 
 
-def test_a_card_whose_shorter_form_is_refused_too_is_given_up_with_the_code(harness: NotifierHarness) -> None:
+def test_a_card_whose_shorter_form_is_refused_is_dropped_with_the_code(harness: NotifierHarness) -> None:
     harness.slack.fail("chat.postMessage", "msg_blocks_too_long", times=2)
     assert [harness.deliver(CARD).outcome for _ in range(2)] == [DeliveryOutcome.RETRY, DeliveryOutcome.REFUSED]
     assert harness.deliver(CARD).outcome is DeliveryOutcome.DELIVERED
 
 
-def test_a_server_error_leaves_it_unknown(harness: NotifierHarness) -> None:
+def test_a_server_error_has_an_unknown_outcome(harness: NotifierHarness) -> None:
     harness.slack.server_error("chat.postMessage")
     assert harness.deliver(CARD).outcome is DeliveryOutcome.UNKNOWN
 
 
-def test_nobody_there_leaves_it_unknown(sqlite_url: str) -> None:
+def test_a_lost_connection_has_an_unknown_outcome(sqlite_url: str) -> None:
     ledger = SqlLedger(sqlite_url)
     client = WebClient("xoxb-1", base_url="http://127.0.0.1:9/api/", retry_handlers=[], timeout=1)
     assert SlackNotifier(client, ledger, lambda: POLICY).deliver(DIRECT).outcome is DeliveryOutcome.UNKNOWN
     ledger.close()
 
 
-def test_a_channel_that_is_not_there_is_asked_for_again_later(harness: NotifierHarness) -> None:
+def test_a_missing_channel_is_looked_up_again_later(harness: NotifierHarness) -> None:
     note = OutboxMessage(key="card:r4k7q:opened", lane="r4k7q", kind=MessageKind.CARD, to="#nowhere")
     assert harness.deliver(note).outcome is DeliveryOutcome.RETRY
 
 
-def test_every_message_is_one_that_slack_takes(harness: NotifierHarness) -> None:
+def test_every_message_is_valid_for_slack(harness: NotifierHarness) -> None:
     for note in (CARD, NEWS, DIRECT, AGAIN):
         harness.deliver(note)
     assert harness.slack.problems() == []
