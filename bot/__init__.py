@@ -1,1 +1,1 @@
-"""What Registrar does, and to what. `handlers` decides when; this package never imports it."""
+"""Registrar's domain, services, and adapters. This package never imports `handlers`."""

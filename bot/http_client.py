@@ -1,4 +1,4 @@
-"""Calls to addresses that the policy names: bounded by their time limit, and never following redirects."""
+"""HTTP calls to URLs in the policy, with a time limit and without redirects."""
 
 from __future__ import annotations
 
@@ -31,26 +31,30 @@ class HttpResponse:
 def send_request(
     method: str, url: str, *, timeout: float, headers: Mapping[str, str], content: bytes = b"", max_bytes: int = 0
 ) -> HttpResponse:
-    """Make one call within `timeout` seconds, and return its answer with at most `max_bytes` of the body.
+    """Make one call within `timeout` seconds. Return the response with at most `max_bytes` of the body.
 
-    Raises Unreachable, whose sentence never contains the address: it can have a token in it.
+    Raises Unreachable. Its sentence never contains the URL, which can have a token in it.
     """
     try:
         return asyncio.run(_send_request(method, url, timeout, headers, content, max_bytes))
     except (TimeoutError, httpx.TimeoutException) as error:
-        raise Unreachable(f"no answer within {timeout:g} s") from error
+        raise Unreachable(f"no response within {timeout:g} s") from error
     except httpx.ConnectError as error:
         raise Unreachable("no connection") from error
-    except (httpx.InvalidURL, httpx.UnsupportedProtocol, ValueError) as error:  # UnicodeError is one, of a host's name
-        raise Unreachable("its address is none that can be called") from error
+    except (
+        httpx.InvalidURL,
+        httpx.UnsupportedProtocol,
+        ValueError,
+    ) as error:  # includes UnicodeError, from a host name
+        raise Unreachable("its address isn't valid") from error
     except (httpx.HTTPError, OSError) as error:
-        raise Unreachable(say("the connection broke ({what})", what=type(error).__name__)) from error
+        raise Unreachable(say("the connection failed ({what})", what=type(error).__name__)) from error
 
 
 async def _send_request(
     method: str, url: str, timeout: float, headers: Mapping[str, str], content: bytes, max_bytes: int
 ) -> HttpResponse:
-    """Bound the duration of the call as a whole: httpx bounds each read, and a slow server can have many."""
+    """Limit the duration of the whole call: httpx limits only each read, and a slow server can need many."""
     plain = {"User-Agent": "Registrar", "Accept-Encoding": "identity", **headers}
     async with (
         asyncio.timeout(timeout),
@@ -69,5 +73,5 @@ async def _send_request(
 
 @cache
 def trusted_certificates() -> ssl.SSLContext:
-    """Return the certificates that we trust. They're read once: slack_sdk and httpx would read them for each client."""
+    """Return the trusted certificates, read once. slack_sdk and httpx would read them for each client."""
     return ssl.create_default_context()

@@ -1,8 +1,8 @@
-"""What the current work belongs to: a request, a transition, a model, an actor. Every log line includes it.
+"""The context of the current work: its request, transition, model, and actor. Every log line includes it.
 
-It belongs to the current thread and ends with the block; `with_context` takes it to another thread. structlog's
-contextvars do less: what's bound within a block outlasts it, the fields have no order, and each command at a terminal
-would import structlog, although it logs nothing.
+The context belongs to the current thread and ends with the block; `with_context` takes it to another thread.
+structlog's contextvars don't fit: fields bound within a block outlive it and have no order, and terminal commands
+would import structlog although they log nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _context: ContextVar[Mapping[str, str] | None] = ContextVar("story", default=Non
 
 @contextmanager
 def bound(**fields: str | None) -> Iterator[None]:
-    """Add these fields to what is logged in this block. None and empty values are left out."""
+    """Add these fields to the log lines of this block. None and empty values are left out."""
     token = _context.set({**current(), **{name: value for name, value in fields.items() if value}})
     try:
         yield
@@ -39,9 +39,9 @@ def current() -> Mapping[str, str]:
 
 
 def with_context(task: Callable[[], T]) -> Callable[[], T]:
-    """Return the task so that it runs with the current fields, on whatever thread.
+    """Return the task with the current fields, to run on any thread.
 
-    The rest of the context isn't copied, for example who collects the tasks for after an acknowledgement: that's over
+    Other context variables aren't copied, such as the collector of tasks for after an acknowledgment, which has ended
     by then.
     """
     now = _context.get()

@@ -1,4 +1,4 @@
-"""Limits the memory that the C library keeps."""
+"""Limit the memory that the C library keeps."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ import platform
 # glibc's numbers for mallopt(3)
 _MMAP_THRESHOLD, _ARENA_MAX = -3, -8
 MAX_ARENAS = 2
-TUNING_VARIABLES = frozenset({"MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES"})  # by the administrator
+TUNING_VARIABLES = frozenset(
+    {"MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES"}
+)  # set by the administrator
 MMAP_THRESHOLD = 256 * 1024  # bytes
 
 
 def limit_malloc() -> bool:
-    """Let glibc keep two arenas, and return large blocks to the system at once; return whether that was done.
+    """Limit glibc to two arenas, and have it return large blocks to the system at once. Return whether it worked.
 
-    By default, it creates up to eight arenas for each processor, and each of our threads leaves holes in one; and it
-    keeps large blocks for reuse and fills them with small, long-lived ones. A process that runs for months then grows,
-    though none of our objects do. Call this before starting a thread. Another C library, or one that's configured by
-    the environment (`MALLOC_ARENA_MAX`), is left alone.
+    By default, glibc creates up to eight arenas per processor, and each thread leaves holes in one. It also keeps large
+    blocks for reuse and fills them with small, long-lived ones. So a process that runs for months grows, even if its
+    objects don't. Call this before starting a thread. Does nothing with another C library, or if the environment
+    configures malloc (`MALLOC_ARENA_MAX`).
     """
     if platform.libc_ver()[0] != "glibc" or not TUNING_VARIABLES.isdisjoint(os.environ):
         return False

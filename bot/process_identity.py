@@ -1,4 +1,4 @@
-"""This process, as the ledger's leases name it."""
+"""The name of this process in the ledger's leases."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pathlib import Path
 
 
 def new_process_name() -> str:
-    """Return a name for this run of this process: host, process id, and a word that no other run has."""
+    """Return a unique name for this run of the process: host, process id, and a random token."""
     return f"{socket.gethostname()}/{_process_namespace()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
 def is_process_gone(name: str, own_name: str) -> bool:
-    """Return whether the process with this name is known to be gone; for another machine's, that's unknown."""
+    """Return whether the process with this name has ended; False for another machine's, since that's unknown."""
     host, pid, _ = name.rsplit(":", 2)
     own_host, own_pid, _ = own_name.rsplit(":", 2)
     if host != own_host or name == own_name:
@@ -27,7 +27,7 @@ def is_process_gone(name: str, own_name: str) -> bool:
 
 @cache
 def _process_namespace() -> str:
-    """Return an id of the scope in which process ids are comparable: this boot of this machine, this container.
+    """Return an id of the scope of process ids: this boot of this machine, and this container.
 
     Two containers can have the same host name and both be process 1.
     """

@@ -1,4 +1,4 @@
-"""The Registrar object: all services, the worker that executes what they decide, and the work of its jobs."""
+"""The Registrar object: all services, the worker that executes their decisions, and its jobs."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 
 
 class NullOutbox:
-    """The outbox of a terminal: it delivers nothing, because the bot delivers what the ledger holds."""
+    """A terminal's outbox. It delivers nothing, because the bot delivers the messages in the ledger."""
 
     def deliver(self, *, patience: float = 0.0) -> None:
         """Do nothing."""
@@ -54,10 +54,10 @@ class NullOutbox:
         """Return immediately."""
 
     def wake(self) -> None:
-        """Do nothing: no thread waits."""
+        """Do nothing, because no thread waits."""
 
     def take_turn(self, channel: str) -> float:
-        """Return 0.0: nothing has to wait."""
+        """Return 0.0, because nothing has to wait."""
         return 0.0
 
     def end_turn(self, channel: str) -> None:
@@ -78,23 +78,23 @@ class Worker:
     query_pool: ThreadPoolExecutor
 
     def submit(self, task: Callable[[], object]) -> Future[None]:
-        """Run a task on a worker thread; errors are logged."""
+        """Run a task on a worker thread. Logs errors."""
         return _submit_or_run(self.worker_pool, partial(self.run_logged, task))
 
     def submit_query(self, task: Callable[[], object]) -> Future[None]:
-        """Run a query on one of a few threads, so that many of them can't delay acknowledgements."""
+        """Run a query on one of a few threads, so that many of them can't delay acknowledgments."""
         return _submit_or_run(self.query_pool, partial(self.run_logged, task))
 
     @staticmethod
     def run_logged(task: Callable[[], object]) -> None:
-        """Run a task whose result nobody waits for; errors are logged."""
+        """Run a task without returning its result. Logs errors."""
         with logging_context.bound():
             try:
                 task()
             except RegistrarError as error:
                 log.warning("%s", error)
             except Exception:
-                log.exception("something that nobody foresaw")
+                log.exception("unexpected error")
 
     def execute_transitions(self, model: str) -> None:
         """Execute the model's due transitions and deliver messages about them."""
@@ -107,7 +107,7 @@ class Worker:
     def refresh_model(self, model: str) -> None:
         """Write a model's tags and check it for drift, after a transition or a webhook from MLflow."""
         logging_context.bind(model=model)
-        if self.context.startup_check.has_passed():  # before, a new snapshot could hide that a backup was restored
+        if self.context.startup_check.has_passed():  # before that, a new snapshot could hide a restored backup
             self.tag_writer.write_due()
             self.drift_detector.check_model(model)
         self.request_upkeep.end_outdated()
@@ -153,8 +153,8 @@ class Registrar(Worker):
     def recover(self) -> None:
         """Resume waiting work: unfinished transitions, commands, and messages.
 
-        While the registry is unavailable, it only gets probes, and only expired transitions end. The first answer lets
-        everything be tried.
+        While the registry is unavailable, only probes it, and ends expired transitions. The first answer resumes
+        everything.
         """
         executor = self.transition_executor
         if not self.context.availability.is_available(self.context.registry):
@@ -185,7 +185,7 @@ class Registrar(Worker):
             self.outbox.deliver()
 
     def poll_registry(self) -> None:
-        """Poll the registry for changes by others; new models get the monitors of the policy file."""
+        """Poll the registry for outside changes, and add the policy file's monitors to new models."""
         if not self.context.startup_check.has_passed():
             return
         changes = self.drift_detector.poll() + self.request_upkeep.end_outdated()
@@ -203,14 +203,14 @@ class Registrar(Worker):
         self.monitoring.purge(self.sources.retention())
 
     def reload_policy(self) -> None:
-        """Apply an edited policy file; requests whose rule has changed end as outdated."""
+        """Apply an edited policy file; requests whose rules changed become outdated."""
         if self.policy_reloader and self.policy_reloader.reload():
             self.request_upkeep.end_outdated()
             self.policy_monitors.sync()
             self.outbox.deliver()
 
     def anchor_audit(self) -> None:
-        """Anchor the audit log where the policy says, if it's due."""
+        """Anchor the audit log as the policy says, if it's due."""
         if self.context.startup_check.has_passed() and self.anchoring.anchor_if_due():
             self.outbox.deliver()
 
@@ -244,7 +244,7 @@ class Registrar(Worker):
 
 
 def _submit_or_run(pool: ThreadPoolExecutor, task: Callable[[], None]) -> Future[None]:
-    """Run the task on the pool; at shutdown, when the pool takes no more tasks, run it on this thread."""
+    """Run the task on the pool, or on this thread if the pool is shutting down."""
     task = logging_context.with_context(task)
     try:
         return pool.submit(task)

@@ -1,4 +1,4 @@
-"""Asks the serving side which version it serves, over HTTP."""
+"""Ask a serving endpoint over HTTP which version it serves."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ from bot.domain.core.errors import Unreachable
 from bot.domain.core.sentence import Code, sanitize_text, say, truncate
 from bot.domain.policy.policy import ServingProbe
 
-TIMEOUT_SECONDS = 5.0  # for one probe, all of it
-MAX_BODY_BYTES = 64 * 1024  # bytes that are read of an answer
-MAX_VERSION_LENGTH = 60  # characters that a version has at most
+TIMEOUT_SECONDS = 5.0  # for one complete probe
+MAX_BODY_BYTES = 64 * 1024  # of a response; the rest isn't read
+MAX_VERSION_LENGTH = 60  # characters
 
 
 class HttpServingProbes:
-    """`bot.ports.ServingProbes` over HTTP: JSON with the version at a path, or nothing but the version."""
+    """Implements `bot.ports.ServingProbes` over HTTP.
+
+    A response is either JSON with the version at the configured path, or just the version.
+    """
 
     def serving_version(self, probe: ServingProbe, model: str) -> str:
         """Return the version that the endpoint reports.
 
-        Raises Unreachable with a sentence that says why there's none.
+        Raises Unreachable with the reason if there's no version.
         """
         url = probe.url.replace("{model}", quote(model, safe=""))
         answer = http_client.send_request(
@@ -38,7 +41,7 @@ class HttpServingProbes:
 
 
 def parse_reported_version(body: bytes, path: str) -> str:
-    """Return the version in an answer: the JSON value at `path`, or the answer itself if it's one word."""
+    """Return the version in a response: the JSON value at `path`, or the body itself if it's a single value."""
     text = body.decode("utf-8", "replace").strip()
     try:
         value = json.loads(text)
@@ -50,12 +53,12 @@ def parse_reported_version(body: bytes, path: str) -> str:
         value = int(value)
     version = sanitize_text(str(value)).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
     if not version or len(version) > MAX_VERSION_LENGTH:
-        raise Unreachable(say("the answer has no version at {path}", path=Code(truncate(path, 60))))
+        raise Unreachable(say("the response has no version at {path}", path=Code(truncate(path, 60))))
     return version
 
 
 def _value_at(data: Any, path: str) -> Any:
-    """Return what lies at `data.models.0.version`, or None."""
+    """Return the value at a path such as `data.models.0.version`, or None."""
     for word in path.split("."):
         if isinstance(data, list) and word.isdecimal() and int(word) < len(data):
             data = data[int(word)]

@@ -1,4 +1,4 @@
-"""Which version of Registrar this is."""
+"""Registrar's version."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Delivers events to the webhooks of the policy: signed, with an id that stays the same for all retries."""
+"""Deliver events to the policy's webhooks, signed, with an ID that stays the same for all retries."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from bot.domain.core.signing import EVENT_ID_HEADER, SIGNATURE_HEADER, TIMESTAMP
 from bot.domain.policy.policy import Policy, WebhookEndpoint
 from bot.ports import SYSTEM_CLOCK, DeliveryOutcome, DeliveryResult, MessageRef, OutboxMessage
 
-TIMEOUT_SECONDS = 10.0  # for one try, all of it
-MAX_RETRY_AFTER = timedelta(minutes=5)  # of what an endpoint's Retry-After is believed
-UNREACHABLE_PAUSE = timedelta(seconds=10)  # pause for an endpoint that didn't answer; it has other events waiting, too
-UNSET_VARIABLE_PAUSE = timedelta(seconds=30)  # until it's checked again whether the variable is set
+TIMEOUT_SECONDS = 10.0  # for one complete attempt
+MAX_RETRY_AFTER = timedelta(minutes=5)  # longest wait accepted from an endpoint's Retry-After
+UNREACHABLE_PAUSE = timedelta(seconds=10)  # pause for an endpoint that didn't respond; it has other events waiting, too
+UNSET_VARIABLE_PAUSE = timedelta(seconds=30)  # before checking again whether the variable is set
 # 4xx codes that can be retried; any other one means that the event will never be accepted
 _RETRIED_STATUSES = frozenset({408, 425, 429})
 
@@ -37,16 +37,16 @@ class WebhookNotifier:
         self._policy = policy
         self._get_variable = get_variable
         self._now = now
-        self._unreachable_until: dict[str, datetime] = {}  # until when an endpoint is left alone
+        self._unreachable_until: dict[str, datetime] = {}  # when an endpoint can be tried again
 
     def deliver(self, outbox_message: OutboxMessage) -> DeliveryResult:
-        """Send one event: see the port. A lost one is sent again; the receiver recognizes it by its id."""
+        """Send one event; see the port. A lost event is sent again, and the receiver recognizes it by its ID."""
         endpoint = self._policy().endpoint(outbox_message.to)
         if endpoint is None:
-            return DeliveryResult(DeliveryOutcome.REFUSED, why="the policy names it no more")
+            return DeliveryResult(DeliveryOutcome.REFUSED, why="it's no longer in the policy")
         left = self._unreachable_until.get(outbox_message.to, self._now()) - self._now()
         if left > timedelta(0):
-            return DeliveryResult(DeliveryOutcome.RETRY, retry_after=left, why="it did not answer just now")
+            return DeliveryResult(DeliveryOutcome.RETRY, retry_after=left, why="it didn't respond a moment ago")
         try:
             answer = self._post(endpoint, outbox_message.key, str(outbox_message.data["body"]).encode())
         except Misconfigured as error:
@@ -67,7 +67,7 @@ class WebhookNotifier:
         url = endpoint.url or self._require_variable(endpoint.url_env)
         stamp = str(int(self._now().timestamp()))
         headers = {"Content-Type": "application/json", EVENT_ID_HEADER: encode_event_id(key), TIMESTAMP_HEADER: stamp}
-        if endpoint.secret_env:  # what should be signed is never sent unsigned
+        if endpoint.secret_env:  # never send an event unsigned if it should be signed
             headers[SIGNATURE_HEADER] = sign_body(
                 self._require_variable(endpoint.secret_env), headers[TIMESTAMP_HEADER], body
             )
@@ -76,7 +76,7 @@ class WebhookNotifier:
     def _require_variable(self, name: str | None) -> str:
         value = (self._get_variable(str(name)) or "").strip()
         if not value:
-            raise Misconfigured(say("{name} is not set", name=Code(name or "")))
+            raise Misconfigured(say("{name} isn't set", name=Code(name or "")))
         return value
 
     def _delivery_for(self, response: http_client.HttpResponse) -> DeliveryResult:
@@ -89,9 +89,7 @@ class WebhookNotifier:
                 retry_after=self._parse_retry_after(response.headers.get("retry-after", "")),
                 why=why,
             )
-        return DeliveryResult(
-            DeliveryOutcome.REFUSED, why=f"{why}, a redirect" if 300 <= response.status < 400 else why
-        )
+        return DeliveryResult(DeliveryOutcome.REFUSED, why=f"{why} (redirect)" if 300 <= response.status < 400 else why)
 
     def _parse_retry_after(self, header: str) -> timedelta:
         """Return how long a Retry-After header says to wait, in seconds or until a date; None if it can't be read."""

@@ -1,4 +1,4 @@
-"""Wire up the application: the only module that names every concrete class."""
+"""Wire up the application. Only this module names every concrete class."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def build_registrar(  # noqa: PLR0913 - the composition root
 ) -> Registrar:
     """Return the services over these adapters. Without a notifier, another process delivers the messages.
 
-    Without a `dispatcher`, this process checks monitors on threads.
+    Without a `dispatcher`, this process runs checks on its own threads.
     """
     context = Context(
         ledger=ledger,
@@ -215,7 +215,7 @@ def build_registrar(  # noqa: PLR0913 - the composition root
 
 
 def open_sources(active_policy: ActivePolicy, ledger: Ledger, registry: OpenRegistry) -> MetricSources:
-    """Return the metric sources of the policy in force."""
+    """Return the metric sources of the policy in effect."""
     return MetricSources(
         active_policy.current,
         SourceDependencies(
@@ -237,7 +237,7 @@ def build_for_slack(
 ) -> Registrar:
     """Return the services for the Slack app, as configured. Raises Misconfigured and SlackUnreachable.
 
-    `warn` is called now if a setting of the registry should be set.
+    Calls `warn` now if a setting of the registry should be set.
     """
     with ExitStack() as begun:
         ledger = open_ledger(settings, observer, exclusive=True, clock=clock)
@@ -268,10 +268,10 @@ def build_for_slack(
 def build_for_terminal(
     settings: Settings, policy: Policy, ledger: Ledger, *, warn: Callable[[UnsetSetting], object]
 ) -> Registrar:
-    """Return the services for a terminal over a ledger, or without one for commands that only read the registry.
+    """Return the services for a terminal, on a ledger or, for commands that only read the registry, without one.
 
-    The bot delivers messages to Slack. Without a token, it also executes transitions whose approvers have to be checked
-    again. `warn` is called once for an unset MLFLOW_TRACKING_URI, when MLflow is first used.
+    The bot delivers messages to Slack. If this terminal has no Slack token, the bot also executes transitions whose
+    approvers must be checked again. Calls `warn` once for an unset MLFLOW_TRACKING_URI, when MLflow is first used.
     """
     rules = ActivePolicy(policy)
     directory = LazyDirectory(settings, rules) if settings.slack_bot_token else NO_DIRECTORY

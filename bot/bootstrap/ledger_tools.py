@@ -1,6 +1,6 @@
-"""What commands for the ledger as a database use: the ledger in whatever state it is, backups, and copies.
+"""Tools for the ledger's database: the ledger in any state, backups, and copies.
 
-`handlers` takes these names from here and never imports `bot.ledger`, so only this package knows the databases.
+`handlers` imports these names from here and never imports `bot.ledger`, so only this package knows the databases.
 """
 
 from bot.ledger.backup import back_up

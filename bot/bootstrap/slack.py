@@ -1,4 +1,4 @@
-"""Open Slack: the client, the directory of people, and the notifier."""
+"""Connect to Slack: the client, the directory of people, and the notifier."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # imported where needed: a terminal that only compares versio
 
 
 class LazyDirectory:
-    """The directory of a terminal. It connects to Slack when it's first used, which most commands never do."""
+    """A terminal's directory. It connects to Slack when it's first used, which most commands never do."""
 
     def __init__(self, settings: Settings, active_policy: ActivePolicy) -> None:
         self._settings = settings
@@ -66,9 +66,9 @@ class LazyDirectory:
 
 
 def fetch_profile(settings: Settings, policy: Policy, user: str) -> Profile:
-    """Return a user's standing, asked of Slack where there is a token; without, what the policy says is all.
+    """Return a user's profile, from Slack if there is a token, or else with only the id.
 
-    Raises Misconfigured for a token that Slack does not take, and SlackUnreachable.
+    Raises Misconfigured for a token that Slack rejects, and SlackUnreachable.
     """
     if settings.slack_bot_token is None:
         return Profile(person=Person("", user))
@@ -79,7 +79,7 @@ def fetch_profile(settings: Settings, policy: Policy, user: str) -> Profile:
 def slack_client(settings: Settings, *, timeout: int = 10, observer: Observer = NO_OBSERVER) -> WebClient:
     """Return a Slack client without automatic retries: after a connection reset, they would post twice."""
     if settings.slack_bot_token is None:
-        raise Misconfigured(say("{name} is not set.", name=Code("SLACK_BOT_TOKEN")))
+        raise Misconfigured(say("{name} isn't set.", name=Code("SLACK_BOT_TOKEN")))
     from bot.http_client import trusted_certificates
     from bot.slack.core.client import ObservedWebClient
 
@@ -97,7 +97,7 @@ def slack_client(settings: Settings, *, timeout: int = 10, observer: Observer = 
 def slack_directory(
     settings: Settings, team: str, active_policy: ActivePolicy, observer: Observer = NO_OBSERVER
 ) -> SlackDirectory:
-    """Return the directory of people, with timeouts short enough for acknowledgements."""
+    """Return the directory of people, with timeouts short enough for acknowledgments."""
     from bot.slack.core.directory import SlackDirectory
 
     return SlackDirectory(slack_client(settings, timeout=2, observer=observer), team, active_policy.user_groups)
@@ -111,7 +111,7 @@ def slack_notifier(
     admins: AdminAlerts,
     clock: Clock,
 ) -> Notifier:
-    """Return the notifier that delivers messages to Slack under the policy in force."""
+    """Return the notifier that delivers messages to Slack under the policy in effect."""
     from bot.slack.delivery.notifier import SlackNotifier  # imported late, since it loads the chart libraries
 
     return SlackNotifier(
@@ -136,10 +136,10 @@ def fetch_home_team_id(client: WebClient) -> str:
     except SlackApiError as error:
         raise Misconfigured(
             say(
-                "Slack does not take the bot's token ({what}). Copy {name} again from your app's page.",
+                "Slack rejected the bot's token ({what}). Copy {name} again from your app's page.",
                 what=error_code(error),
                 name=Code("SLACK_BOT_TOKEN"),
             )
         ) from error
     except CONNECTION_ERRORS as error:
-        raise SlackUnreachable(say("Slack does not answer at {url}.", url=Code(client.base_url))) from error
+        raise SlackUnreachable(say("Slack isn't responding at {url}.", url=Code(client.base_url))) from error

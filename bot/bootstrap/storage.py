@@ -43,11 +43,11 @@ class NullLedger:
 
     def write(self) -> AbstractContextManager[LedgerTransaction]:
         """Raise NoLedgerHere."""
-        raise NoLedgerHere("This was opened without a ledger.")
+        raise NoLedgerHere("This process has no ledger.")
 
     def read(self) -> AbstractContextManager[LedgerReader]:
         """Raise NoLedgerHere."""
-        raise NoLedgerHere("This was opened without a ledger.")
+        raise NoLedgerHere("This process has no ledger.")
 
     def set_operator_ids(self, read_operators: Callable[[], Mapping[str, str]]) -> None:
         """Do nothing."""
@@ -66,10 +66,10 @@ def open_dispatcher(settings: Settings) -> Dispatcher:
 def open_ledger(
     settings: Settings, observer: Observer = NO_OBSERVER, *, exclusive: bool = False, clock: Clock = SYSTEM_CLOCK
 ) -> SqlLedger:
-    """Return the ledger, ready for work; SQLite's tables are brought up to date. With `exclusive` it serves it alone.
+    """Return the ledger, ready for use. Upgrades SQLite's tables. `exclusive`: lock out other processes on SQLite.
 
-    Raises LedgerUnavailable, and Misconfigured where that of PostgreSQL has to be made or upgraded first, or another
-    process serves one that has room for one only.
+    Raises LedgerUnavailable. Raises Misconfigured if PostgreSQL's tables must be created or upgraded first, or if
+    another process already uses the SQLite ledger.
     """
     from bot.ledger.database import SqlLedger
 
@@ -85,7 +85,7 @@ def open_ledger(
 
 
 def open_current_ledger(settings: Settings) -> SqlLedger:
-    """Return the ledger for reading. Raises Misconfigured unless there is one with current tables."""
+    """Return the ledger for reading. Raises Misconfigured unless it exists and has current tables."""
     from bot.ledger.database import SqlLedger
 
     ledger = SqlLedger(settings.ledger_url)
@@ -98,7 +98,7 @@ def open_current_ledger(settings: Settings) -> SqlLedger:
 
 
 def open_existing_ledger(settings: Settings) -> Ledger:
-    """Return the existing ledger, or None. It's neither created nor migrated, and may be unavailable."""
+    """Return the existing ledger; a NullLedger if it's missing, not current, or unavailable. Changes nothing."""
     from bot.ledger.database import SqlLedger
 
     ledger = SqlLedger(settings.ledger_url, connections=settings.connections)
@@ -112,7 +112,8 @@ def open_existing_ledger(settings: Settings) -> Ledger:
 def policy_last_in_force(settings: Settings, ledger: Ledger) -> tuple[Policy, str] | None:
     """Return the policy that the bot on this ledger applied last, and its revision.
 
-    None where no bot ever did, or this version can't read it: then the file counts. Raises LedgerUnavailable.
+    Return None if no bot has applied one, or if this release can't read it; then the file applies. Raises
+    LedgerUnavailable.
     """
     if isinstance(ledger, NullLedger):
         return None
@@ -121,14 +122,14 @@ def policy_last_in_force(settings: Settings, ledger: Ledger) -> tuple[Policy, st
 
 
 def load_adapter(name: str) -> RegistryAdapter:
-    """Return the registry's adapter of this name. Raises Misconfigured if there's none, or it can't be loaded."""
-    if name == "mlflow":  # also in a checkout that wasn't installed, which has no entry points
+    """Return the registry adapter with this name. Raises Misconfigured if there's none, or if it can't be loaded."""
+    if name == "mlflow":  # also works in a checkout that isn't installed, which has no entry points
         return MLFLOW
     found = {entry.name: entry for entry in entry_points(group="registrar.registries")}
     if name not in found:
         raise Misconfigured(
             say(
-                "{setting} cannot be used: there is no registry {name}; there are: {known}.",
+                "Can't use {setting}: there's no registry named {name}. Choose one of {known}.",
                 setting=Code("REGISTRAR_REGISTRY"),
                 name=Name(truncate(name, 100)),
                 known=sorted({"mlflow", *found}),
@@ -138,18 +139,16 @@ def load_adapter(name: str) -> RegistryAdapter:
         adapter: RegistryAdapter = found[name].load()
     except Exception as error:  # it's someone else's code
         problem = truncate(sanitize_text(f"{type(error).__name__}: {error}"), 200)
-        raise Misconfigured(
-            say("The registry {name} cannot be loaded ({why}).", name=Name(name), why=problem)
-        ) from error
+        raise Misconfigured(say("Can't load the registry {name} ({why}).", name=Name(name), why=problem)) from error
     return adapter
 
 
 def open_registry(
     settings: Settings, observer: Observer = NO_OBSERVER, *, warn: Callable[[UnsetSetting], object] | None = None
 ) -> OpenRegistry:
-    """Return the registry that the settings name; nothing is connected yet.
+    """Return the registry in the settings, without connecting to it.
 
-    `warn` is called once before a registry of our own is first used. Raises Misconfigured.
+    Calls `warn` once before the built-in SQLite registry is first used. Raises Misconfigured.
     """
     adapter = load_adapter(settings.registry)
     use_product(lambda: adapter.product)

@@ -1,4 +1,4 @@
-"""Where source plug-ins of 0.2 import their errors from. Kept for one release; use bot.sources."""
+"""Where source plugins of 0.2 import their errors from. Kept for one release; use bot.sources."""
 
 from bot.domain.core.errors import Misconfigured, Unreachable
 

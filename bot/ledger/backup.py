@@ -1,6 +1,6 @@
-"""Backs up a ledger while the bot writes, with SQLite's online backup or pg_dump, and verifies the copy.
+"""Back up a ledger while the bot writes, with SQLite's online backup or pg_dump, and verify the copy.
 
-A copy is written under a temporary name and renamed when it's complete, so that no partial one is mistaken for it.
+A copy has a temporary name until it's complete, so that no partial copy is mistaken for a backup.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ class Backup:
 def back_up(url: str, file: Path) -> Backup:
     """Copy the ledger as of one moment into a new file that only this user can read, and verify its audit chain.
 
-    A ledger with a broken chain is copied, too: it's needed as it was to repair it.
+    A ledger with a broken chain is copied, too, because repairing it requires the original.
 
     Raises Misconfigured if the file exists or can't be written, or if pg_dump is missing; and LedgerUnavailable.
     """
     parsed = engines.parse_url(url)
     if file.exists():
-        raise Misconfigured(say("{file} is there already; nothing was changed.", file=Code(file)))
+        raise Misconfigured(say("{file} already exists; nothing was changed.", file=Code(file)))
     copy = _back_up_sqlite if parsed.get_backend_name() == "sqlite" else _back_up_postgres
     try:
         handle, name = tempfile.mkstemp(prefix=f".{file.name}.", suffix=".partial", dir=file.parent)  # mode 0600
@@ -59,7 +59,7 @@ def back_up(url: str, file: Path) -> Backup:
         finally:
             partial.unlink(missing_ok=True)
     except OSError as error:
-        raise Misconfigured(say("{file} cannot be written: {why}.", file=Code(file), why=error.strerror)) from error
+        raise Misconfigured(say("Can't write {file}: {why}.", file=Code(file), why=error.strerror)) from error
     return Backup(file.stat().st_size, head, fault)
 
 
@@ -69,10 +69,10 @@ def _back_up_sqlite(url: URL, target: Path) -> tuple[ChainHead, ChainFault | Non
         with closing(sqlite3.connect(target)) as copy, source.connect() as connection:
             ledger = connection.connection.driver_connection
             assert isinstance(ledger, sqlite3.Connection)
-            ledger.backup(copy)  # in one step, so that it reads one moment; in WAL mode it doesn't block writers
+            ledger.backup(copy)  # in one step, for a consistent snapshot; in WAL mode, this doesn't block writers
             copy.execute("PRAGMA journal_mode = DELETE")  # so that the backup is a single file
     except sqlite3.Error as error:
-        raise LedgerUnavailable(say("The ledger cannot be copied: {why}.", why=error)) from error
+        raise LedgerUnavailable(say("Can't copy the ledger: {why}.", why=error)) from error
     finally:
         source.dispose()
     reader = engines.sqlite_reader(URL.create("sqlite", database=str(target)), SQLITE_TIMEOUT, 1)
@@ -84,7 +84,7 @@ def _back_up_sqlite(url: URL, target: Path) -> tuple[ChainHead, ChainFault | Non
 
 
 def _back_up_postgres(url: URL, target: Path) -> tuple[ChainHead, ChainFault | None]:
-    """Have pg_dump dump the same snapshot whose audit chain is verified: a dump itself can't be queried."""
+    """Have pg_dump dump the snapshot whose audit chain is verified, because a dump can't be queried."""
     if shutil.which(PG_DUMP) is None:
         raise Misconfigured(_not_installed_sentence(url))
     engine = engines.postgres_migrator(url).execution_options(
@@ -100,10 +100,10 @@ def _back_up_postgres(url: URL, target: Path) -> tuple[ChainHead, ChainFault | N
 
 
 def _not_installed_sentence(url: URL) -> Sentence:
-    """Return what to install, and what to type where it's installed already."""
+    """Return what to install, and what to run on a machine that has it."""
     return say(
-        "{tool} is not installed here. It comes with PostgreSQL's client programs, of the server's version or "
-        "newer. Where it is, this does the same, the password in {name}: {command}",
+        "{tool} isn't installed here. Install PostgreSQL's client programs, the server's version or newer. "
+        "Or run this where they're installed, with the password in {name}: {command}",
         tool=Code(PG_DUMP),
         name=Code("PGPASSWORD"),
         command=Code(shlex.join(_dump_command(url, Path("FILE")))),
@@ -123,11 +123,9 @@ def _dump_command(url: URL, file: Path) -> list[str]:
 
 def _run_dump(command: list[str], password: object) -> None:
     environ = {**os.environ, "LC_ALL": "C"} | ({} if password is None else {"PGPASSWORD": str(password)})
-    result = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)  # noqa: S603 - our own command
+    result = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)  # noqa: S603 - a fixed command
     if result.returncode:
-        why = next(iter(result.stderr.strip().splitlines()[::-1]), f"it ended with {result.returncode}")
+        why = next(iter(result.stderr.strip().splitlines()[::-1]), f"exit code {result.returncode}")
         with suppress(ValueError):
             why = why[why.index("error: ") + len("error: ") :]
-        raise LedgerUnavailable(
-            say("{tool} could not copy the ledger: {why}.", tool=Code(PG_DUMP), why=why.rstrip("."))
-        )
+        raise LedgerUnavailable(say("{tool} couldn't copy the ledger: {why}.", tool=Code(PG_DUMP), why=why.rstrip(".")))

@@ -1,4 +1,4 @@
-"""Copies a ledger from SQLite to PostgreSQL: every row, byte for byte, in one transaction, then compares the two."""
+"""Copy a ledger from SQLite to PostgreSQL, every row byte for byte, in one transaction, and compare the two."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from bot.ledger.stores.reader import SqlLedgerReader
 from bot.ledger.tables import audit_head, metadata
 
 BATCH_SIZE = 5000  # rows in memory at a time
-TABLES = tuple(metadata.sorted_tables)  # a table comes after those it refers to
+TABLES = tuple(metadata.sorted_tables)  # a table comes after the tables that it refers to
 
 ProgressCallback = Callable[[str, int], None]  # takes a table's name and how many of its rows were copied so far
 
@@ -48,19 +48,19 @@ def copy_ledger(
     dry_run: bool = False,
     report_progress: ProgressCallback | None = None,
 ) -> CopyResult:
-    """Copy everything from a ledger on SQLite into an empty one on PostgreSQL, all of it or nothing.
+    """Copy all of a ledger on SQLite into an empty one on PostgreSQL, or nothing.
 
-    Both are locked against other writers. `force`: copy a ledger with a broken audit chain, too, as it is. `dry_run`:
-    copy and compare everything, then roll back; the bot can keep writing to the source. `report_progress`: called
-    after each batch of rows.
+    Both are locked against other writers. `force`: copy even a ledger with a broken audit chain, unchanged. `dry_run`:
+    copy and compare everything, then roll back; the bot can keep writing to the source. `report_progress`: called after
+    each batch of rows.
 
-    Raises Misconfigured if the two aren't on these databases or their tables aren't current; Refused if a bot serves
-    the source, the target isn't empty, the audit chain is broken, or the copy differs; and LedgerUnavailable.
+    Raises Misconfigured if the two aren't on these databases or their tables aren't current; Refused if a bot is
+    using the source, the target isn't empty, the audit chain is broken, or the copy differs; and LedgerUnavailable.
     """
     _require_backends(source, target)
     with source.snapshot() if dry_run else source.exclusive() as old, target.exclusive() as new:
         if not dry_run and source.is_locked:
-            raise Refused(say("A bot serves the ledger at {url}; stop it first.", url=Code(source.address)))
+            raise Refused(say("A bot is using the ledger at {url}. Stop it first.", url=Code(source.address)))
         verified = _verify_source(old, force=force)
         _lock_empty(new, target)
         copied = {table_to_copy.name: _copy_table(table_to_copy, old, new, report_progress) for table_to_copy in TABLES}
@@ -74,8 +74,8 @@ def _require_backends(source: SqlLedger, target: SqlLedger) -> None:
     if not source.is_file or target.is_file:
         raise Misconfigured(
             say(
-                "A ledger is moved from SQLite, which the settings name, to PostgreSQL, which {to} names. From one "
-                "PostgreSQL to another it is moved with {dump} and {restore}.",
+                "This copies the SQLite ledger in the settings to the PostgreSQL database in {to}. "
+                "To copy between two PostgreSQL databases, use {dump} and {restore}.",
                 to=Code("--to"),
                 dump=Code("registrar db backup"),
                 restore=Code("pg_restore"),
@@ -87,7 +87,7 @@ def _require_backends(source: SqlLedger, target: SqlLedger) -> None:
         command = f"REGISTRAR_DATABASE_URL={target.address} registrar db upgrade"
         raise Misconfigured(
             say(
-                "The database at {url} does not have this Registrar's tables. Make them first: {command}",
+                "The database at {url} doesn't have the tables that this version needs. Create them first: {command}",
                 url=Code(target.address),
                 command=Code(command),
             )
@@ -101,7 +101,7 @@ def _verify_source(old: Connection, *, force: bool) -> tuple[ChainHead, ChainFau
         return head, fault
     raise Refused(
         say(
-            "{told} Nothing was copied. {advice} With {force} it is copied as it is.",
+            "{told} Nothing was copied. {advice} To copy it unchanged, add {force}.",
             told=audit_chain.describe_fault(fault),
             advice=audit_chain.advice(fault),
             force=Code("--force"),
@@ -121,8 +121,8 @@ def _lock_empty(new: Connection, target: SqlLedger) -> None:
     if full or new.execute(select(audit_head.c.number)).scalar_one_or_none():
         raise Refused(
             say(
-                "The ledger at {url} is not empty: {tables} has rows. Copy into a new database, on which no bot has "
-                "run.",
+                "The ledger at {url} isn't empty: it has rows in {tables}. Copy into a new database that no bot has "
+                "used.",
                 url=Code(target.address),
                 tables=[Code(name) for name in full[:3] or [audit_head.name]],
             )
@@ -131,7 +131,7 @@ def _lock_empty(new: Connection, target: SqlLedger) -> None:
 
 
 def _copy_table(source_table: Table, old: Connection, new: Connection, report_progress: ProgressCallback | None) -> int:
-    """Copy a table's rows in the order of their keys; return how many there are."""
+    """Copy a table's rows in the order of their keys; return the number of rows."""
     plain, count = _untyped(source_table), 0
     ordered = select(plain).order_by(*(plain.c[key.name] for key in source_table.primary_key))
     result = old.execution_options(yield_per=BATCH_SIZE).execute(ordered)
@@ -141,7 +141,7 @@ def _copy_table(source_table: Table, old: Connection, new: Connection, report_pr
         except (DataError, IntegrityError) as error:
             table, why = Code(source_table.name), str(error.orig).partition("\n")[0]
             raise Refused(
-                say("PostgreSQL does not take what {table} holds: {why}. Nothing was copied.", table=table, why=why)
+                say("Nothing was copied: PostgreSQL rejected a row of {table} ({why}).", table=table, why=why)
             ) from error
         count += len(rows)
         if report_progress:
@@ -151,7 +151,7 @@ def _copy_table(source_table: Table, old: Connection, new: Connection, report_pr
 
 
 def _untyped(typed_table: Table) -> TableClause:
-    """Return the table with text columns that are read and written as they're stored, without conversion."""
+    """Return the table with its text columns as plain text, read and written without conversion."""
 
     def stored_type(column_type: Any) -> Any:
         is_text = isinstance(column_type, TypeDecorator) and isinstance(column_type.impl_instance, Text)
@@ -161,7 +161,7 @@ def _untyped(typed_table: Table) -> TableClause:
 
 
 def _copy_sequence(source_table: Table, old: Connection, new: Connection) -> None:
-    """Continue the numbers where the source ends, so that not even a deleted row's number is used again."""
+    """Continue the numbers where the source ends, so that no number is reused, not even a deleted row's."""
     numbers = source_table.autoincrement_column
     if numbers is None:
         return
@@ -182,7 +182,7 @@ def _require_same(old: Connection, new: Connection, before: tuple[ChainHead, Cha
     if different or SqlLedgerReader(new).verify_audit() != before:
         raise Refused(
             say(
-                "The copy is not the same ({what}); nothing was kept. That should not be: please tell us.",
+                "The copy differs in {what}, so nothing was kept. This is a bug; please report it.",
                 what=[Code(name) for name in different or ["audit_events"]],
             )
         )

@@ -32,7 +32,7 @@ from bot.ports import NO_OBSERVER, SYSTEM_CLOCK, Clock, Observer
 
 log = logging.getLogger(__name__)
 
-# The model of these events is what a person typed; it might not exist.
+# These events' model is what a person typed, which might not exist.
 TAGS_WITH_UNCHECKED_MODEL: Final = frozenset(
     {
         EventTag.PROMOTION_REQUESTED,
@@ -43,15 +43,14 @@ TAGS_WITH_UNCHECKED_MODEL: Final = frozenset(
     }
 )
 
-BUSY: Final = "Registrar's ledger is busy, so nothing was recorded; try again in a moment."
-NOT_RESPONDING: Final = "Registrar's ledger does not answer, so nothing was recorded; try again in a moment."
+BUSY: Final = "Registrar's ledger is busy, so nothing was recorded. Try again in a moment."
+NOT_RESPONDING: Final = "Registrar's ledger isn't responding, so nothing was recorded. Try again in a moment."
 UNWRITABLE: Final = (
-    "Registrar's ledger takes nothing new (its disk is full, or it is read-only), so nothing was recorded; "
-    "tell whoever runs Registrar."
+    "Registrar's ledger is read-only or its disk is full, so nothing was recorded. Tell whoever runs Registrar."
 )
-UNREADABLE: Final = "Registrar's ledger does not answer; try again in a moment."
+UNREADABLE: Final = "Registrar's ledger isn't responding. Try again in a moment."
 MAYBE_RECORDED: Final = (
-    "Registrar's ledger fell silent while it was saving, so it may be recorded; look before you try again."
+    "Registrar's ledger stopped responding while saving. Check whether your change was recorded before you try again."
 )
 
 PROGRAMMING_ERRORS = (IntegrityError, DataError, ProgrammingError, NotSupportedError)  # retrying doesn't fix these
@@ -65,9 +64,9 @@ _MIGRATION_MUTEX = threading.Lock()  # Alembic's context is global to the proces
 class SqlLedger:
     """`bot.ports.Ledger` on SQLAlchemy Core. Call `migrate()` or `prepare()` first.
 
-    `timeout`: how many seconds a transaction can wait to begin, and on PostgreSQL each of its statements for an
-    answer. `connections`: how many can be open, for reading (SQLite) or in total (PostgreSQL). `observer`: is passed
-    the events of each committed transaction. `clock`: tells when a message was added.
+    `timeout`: seconds that a transaction can wait to begin and, on PostgreSQL, that each statement can wait for an
+    answer. `connections`: the maximum number of open connections, for reading (SQLite) or in total (PostgreSQL).
+    `observer`: receives the events of each committed transaction. `clock`: sets when a message was added.
     """
 
     def __init__(
@@ -122,18 +121,18 @@ class SqlLedger:
 
     @contextmanager
     def read(self) -> Iterator[SqlLedgerReader]:
-        """Open one consistent view of the ledger. It doesn't wait for writers. Raises LedgerUnavailable."""
+        """Open a consistent view of the ledger, without waiting for writers. Raises LedgerUnavailable."""
         with self.snapshot() as connection:
             yield SqlLedgerReader(connection, self._read_operators())
 
     def set_operator_ids(self, read_operators: Callable[[], Mapping[str, str]]) -> None:
-        """Set where the Slack ids of operators come from; `read_operators` is called for each transaction."""
+        """Set the source of operators' Slack ids. Each transaction calls `read_operators`."""
         self._read_operators = read_operators
 
     def migrate(self) -> None:
-        """Upgrade the tables; if two processes start at once, the second one waits.
+        """Upgrade the tables. If two processes start at once, the second one waits.
 
-        Raises LedgerUnavailable, and Misconfigured if a newer release has written the ledger.
+        Raises LedgerUnavailable, and Misconfigured if a newer release wrote the ledger.
         """
         with _MIGRATION_MUTEX, _translate_errors(NOT_RESPONDING), self._migration_transaction() as connection:
             config = _alembic_config()
@@ -155,7 +154,7 @@ class SqlLedger:
             self.require_current()
 
     def require_ledger(self) -> None:
-        """Require that there is a ledger of any version, without creating or changing anything.
+        """Require a ledger of any release, without creating or changing anything.
 
         Raises Misconfigured if there is none, and LedgerUnavailable.
         """
@@ -172,9 +171,9 @@ class SqlLedger:
             raise Misconfigured(_no_ledger_message(self._url))
 
     def require_current(self) -> None:
-        """Require that there is a ledger with current tables, without creating or changing anything.
+        """Require a ledger with current tables, without creating or changing anything.
 
-        Raises Misconfigured with the command to run if there is none, or one of another release; and
+        Raises Misconfigured, with the command to run, if it's missing or from another release. Raises
         LedgerUnavailable.
         """
         self.require_ledger()
@@ -200,11 +199,11 @@ class SqlLedger:
         return Schema(revision, newest, age)
 
     def is_current(self) -> bool:
-        """Return whether there is a ledger with current tables. Raises LedgerUnavailable."""
+        """Return whether the ledger exists and has current tables. Raises LedgerUnavailable."""
         return self.schema().age is SchemaAge.CURRENT
 
     def is_compatible(self) -> bool:
-        """Return whether this or an older release has written the ledger. Raises LedgerUnavailable."""
+        """Return whether this release or an older one wrote the ledger. Raises LedgerUnavailable."""
         return self.schema().age in {SchemaAge.CURRENT, SchemaAge.OLDER}
 
     @property
@@ -233,9 +232,9 @@ class SqlLedger:
             yield connection
 
     def lock_file(self) -> None:
-        """Keep other processes from serving an SQLite ledger until this is closed or the process ends.
+        """Keep other processes from using an SQLite ledger until this is closed or the process ends.
 
-        Does nothing on PostgreSQL, which several processes can share. Raises Misconfigured if another process serves
+        Does nothing on PostgreSQL, which several processes can share. Raises Misconfigured if another process uses
         it, and LedgerUnavailable.
         """
         if self._is_sqlite:
@@ -245,7 +244,7 @@ class SqlLedger:
 
     @property
     def is_locked(self) -> bool:
-        """Whether a process, this one or another, serves an SQLite ledger."""
+        """Whether this or another process is using an SQLite ledger."""
         return self._is_sqlite and LedgerFileLock(engines.file_path(self._url)).is_locked()
 
     def close(self) -> None:
@@ -256,7 +255,7 @@ class SqlLedger:
             self._file_lock.release()
 
     def _report_committed(self, events: Sequence[Event]) -> None:
-        """Log and count what was committed. An error here must not look as if the commit had failed."""
+        """Log and count the committed events. An error here must not look like a failed commit."""
         for event in events:
             is_model_unchecked = event.tag in TAGS_WITH_UNCHECKED_MODEL
             with logging_context.bound(model=None if is_model_unchecked else event.model, actor=actor_id(event.actor)):
@@ -264,7 +263,7 @@ class SqlLedger:
         try:
             self._observer.events_committed(events)
         except Exception:
-            log.exception("what was committed could not be counted")
+            log.exception("can't count the committed events")
 
     @contextmanager
     def _migration_transaction(self) -> Iterator[Connection]:
@@ -282,7 +281,7 @@ class SqlLedger:
 
 def _alembic_config() -> Config:
     config = Config()
-    # A resource, not a path, so that it works from a wheel, too.
+    # A resource instead of a path, so that it also works from a wheel.
     config.set_main_option("script_location", "bot.ledger:migrations")
     return config
 
@@ -293,7 +292,7 @@ def _no_ledger_message(url: URL) -> Sentence:
         description = schema.describe_schema(missing_schema, url.render_as_string(hide_password=True))
         return say("{told} {mend}", told=description, mend=schema.advice(missing_schema))
     return say(
-        "There is no ledger at {url}. {run} makes it; {home} or {database} says where it is.",
+        "No ledger at {url}. To create it, run {run}, or set its location with {home} or {database}.",
         url=Code(url.render_as_string(hide_password=True)),
         run=Code("registrar run"),
         home=Code("REGISTRAR_HOME"),
@@ -305,7 +304,7 @@ def _create_file(url: URL) -> None:
     try:
         engines.create_file(url)
     except OSError as error:
-        raise LedgerUnavailable("Registrar cannot create its ledger; look at who may write to that folder.") from error
+        raise LedgerUnavailable("Can't create the ledger. Check who can write to its folder.") from error
 
 
 @contextmanager
@@ -324,6 +323,6 @@ def _translate_errors(message: str, *, on_disconnect: str | None = None) -> Iter
 
 
 def _is_unwritable(error: DBAPIError) -> bool:
-    """Return whether the database responds but can't be written to, which retrying doesn't fix."""
+    """Return whether the database responds but can't be written to. Retrying doesn't fix that."""
     name, state = getattr(error.orig, "sqlite_errorname", ""), getattr(error.orig, "sqlstate", "")
     return str(name).startswith(("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_IOERR")) or state in {DISK_FULL, READ_ONLY}

@@ -1,4 +1,4 @@
-"""SQLAlchemy engines for SQLite and PostgreSQL, and the turns of the threads that write."""
+"""SQLAlchemy engines for SQLite and PostgreSQL, and the semaphore for threads that write."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from bot.domain.core.errors import Misconfigured
 from bot.domain.core.sentence import Code, say
 
 TIMEOUT_MARGIN = 0.5  # seconds
-PING_TIMEOUT = 0.5  # seconds; a server that is up answers sooner, and a new connection costs little
-# In seconds, except for the count: the operating system probes the server and gives it up after 30 seconds.
+PING_TIMEOUT = 0.5  # seconds; a running server answers faster, and a new connection is cheap
+# In seconds, except for the count. The operating system probes the server, and gives up after 30 seconds.
 KEEP_ALIVE = {"connect_timeout": 10, "keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3}
 
 
 def parse_url(text: str) -> URL:
-    """Parse a database URL and set our driver. Raises Misconfigured for an unsupported database."""
+    """Parse a database URL and set Registrar's driver. Raises Misconfigured for an unsupported database."""
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):  # not chained: both can contain the password
-        raise Misconfigured("The ledger's database URL cannot be read.") from None
+        raise Misconfigured("Can't read the ledger's database URL.") from None
     if url.get_backend_name() in {"postgresql", "postgres"}:
         return url.set(drivername="postgresql+psycopg")
     if url.get_backend_name() != "sqlite":
         raise Misconfigured(
-            say("The ledger speaks SQLite and PostgreSQL, and not {it}.", it=Code(url.get_backend_name()))
+            say("The ledger supports SQLite and PostgreSQL, but not {it}.", it=Code(url.get_backend_name()))
         )
     if url.database in {None, "", ":memory:"}:
         raise Misconfigured(say("The ledger needs a file, such as {it}.", it=Code("sqlite:///ledger.db")))
@@ -40,10 +40,10 @@ def parse_url(text: str) -> URL:
 def create_file(url: URL) -> None:
     """Create SQLite's file and folder, accessible only to this user. Raises OSError."""
     if "uri" in url.query:
-        return  # an SQLite URI: the person who wrote it takes care of the file
+        return  # an SQLite URI: whoever wrote it manages the file
     file = Path(str(url.database))
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    file.touch(mode=0o600)  # SQLite creates the files beside it with the same mode
+    file.touch(mode=0o600)  # SQLite creates its other files with the same mode
 
 
 def file_path(url: URL) -> Path:
@@ -60,7 +60,7 @@ def file_exists(url: URL) -> bool:
 
 
 def supports_several_processes(text: str) -> bool:
-    """Return whether several processes can serve this ledger, as on PostgreSQL. Raises Misconfigured."""
+    """Return whether several processes can use this ledger, as on PostgreSQL. Raises Misconfigured."""
     return parse_url(text).get_backend_name() != "sqlite"
 
 
@@ -86,7 +86,7 @@ def postgres(url: URL, timeout: float, connections: int) -> Engine:
     settings = {
         "lock_timeout": wait,
         "statement_timeout": wait,
-        # A process that hangs or vanishes within a transaction would keep its locks, even the one on the audit head.
+        # Otherwise, a process that hangs or vanishes in a transaction would keep its locks, even on the audit head.
         "idle_in_transaction_session_timeout": 10_000,
     }
     engine = create_engine(
@@ -101,18 +101,18 @@ def postgres(url: URL, timeout: float, connections: int) -> Engine:
     )
     from bot.ledger.postgres_timeouts import set_time_limits  # noqa: PLC0415 - only PostgreSQL needs its driver
 
-    # A server that is up reports the timeout itself; if nothing comes a little later, it's down.
+    # A running server reports the timeout itself. If nothing comes shortly after that, it's down.
     set_time_limits(engine, timeout + TIMEOUT_MARGIN, ping_limit=min(timeout, PING_TIMEOUT))
     return engine
 
 
 def postgres_migrator(url: URL) -> Engine:
-    """Return an engine for migrations: it waits as long as it takes while the server is up."""
+    """Return an engine for migrations, which waits without a limit while the server is up."""
     return create_engine(with_options(url, {}), poolclass=NullPool, hide_parameters=True, connect_args=KEEP_ALIVE)
 
 
 def with_options(url: URL, settings: dict[str, int]) -> URL:
-    """Return the URL with these PostgreSQL settings added to those it has, and the time zone UTC."""
+    """Return the URL with these PostgreSQL settings added to its own, and the time zone UTC."""
     options = url.query.get("options", ())
     existing = [options] if isinstance(options, str) else list(options)
     added = [f"-c {name}={value}" for name, value in settings.items()]
@@ -136,13 +136,13 @@ def _configure_sqlite(engine: Engine, timeout: float, begin: str, *pragmas: str)
 
 
 class FairSemaphore:
-    """Limits how many threads of a process write at a time, first come, first served, with a time limit.
+    """A fair semaphore: limits how many threads of a process write at a time, first come, first served.
 
-    SQLite has a single writer. With 90 connections competing for its lock, each retrying only now and then, the p99
-    was 5.5 s; with one writer at a time it was 41 ms. On PostgreSQL connections are scarce, and SQLAlchemy's pool isn't
-    fair: 100 writers had a p99 of 2.6 s, and have 0.6 s when they queue here. All writes end at one row, the head of
-    the audit chain, so few at a time are faster than many: 100 people who press a button at once get an answer within
-    1.1 s with ten writers, and within 0.8 s with five.
+    SQLite has a single writer. With 90 connections competing for its lock, each retrying only occasionally, the p99
+    was 5.5 s; with one writer at a time, it was 41 ms. On PostgreSQL, connections are scarce, and SQLAlchemy's pool
+    isn't fair: 100 writers had a p99 of 2.6 s, and 0.6 s when they queue here. Every write ends at one row, the head
+    of the audit chain, so a few at a time are faster than many: 100 people who press a button at once get an answer
+    within 1.1 s with ten writers, and within 0.8 s with five.
     """
 
     def __init__(self, value: int) -> None:
@@ -152,13 +152,13 @@ class FairSemaphore:
         self._waiters: deque[threading.Event] = deque()
 
     def acquire(self, timeout: float) -> bool:
-        """Wait at most `timeout` seconds for a turn; return whether it came.
+        """Wait at most `timeout` seconds for a turn; return whether the thread got it.
 
-        Raises RuntimeError in a thread that already has one, since it could wait for itself.
+        Raises RuntimeError in a thread that already has a turn, since it could wait for itself.
         """
         with self._lock:
             if threading.get_ident() in self._holders:
-                raise RuntimeError("this thread is writing already; a write within a write waits for itself")
+                raise RuntimeError("this thread is already writing; a nested write would wait for itself")
             if self._free:
                 self._free -= 1
                 self._holders.add(threading.get_ident())

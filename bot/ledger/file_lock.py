@@ -1,4 +1,4 @@
-"""Lets only one process serve an SQLite ledger: with a single writer, two bots would block each other."""
+"""Let only one process use an SQLite ledger, because two bots would block each other's writes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bot.domain.core.sentence import Code, say
 
 
 class LedgerFileLock:
-    """A lock file beside the ledger. The operating system releases it however the process ends."""
+    """A lock file next to the ledger. The operating system releases it no matter how the process ends."""
 
     def __init__(self, ledger: Path) -> None:
         self._ledger = ledger
@@ -24,9 +24,8 @@ class LedgerFileLock:
         except Timeout:
             raise Misconfigured(
                 say(
-                    "Another Registrar serves the ledger {file} already. Stop that one, or choose another folder with "
-                    "{home}. For several at once the ledger has to be PostgreSQL: set {url}, and see "
-                    "docs/operations.md.",
+                    "Another Registrar process is already using the ledger {file}. Stop it, choose another folder with "
+                    "{home}, or run several processes on PostgreSQL with {url} (see docs/operations.md).",
                     file=Code(str(self._ledger)),
                     home=Code("REGISTRAR_HOME"),
                     url=Code("REGISTRAR_DATABASE_URL"),
@@ -35,13 +34,13 @@ class LedgerFileLock:
         except OSError as error:
             raise LedgerUnavailable(
                 say(
-                    "The lock beside {file} cannot be taken; look at who may write to that folder.",
+                    "Can't lock {file}. Check who can write to its folder.",
                     file=Code(str(self._ledger)),
                 )
             ) from error
 
     def is_locked(self) -> bool:
-        """Return whether a process, this one or another, has the lock."""
+        """Return whether this or another process has the lock."""
         if self._lock.is_locked:
             return True
         try:

@@ -1,8 +1,8 @@
 """PostgreSQL connections that time out on the client.
 
-The server's own timeouts end a statement and report it over a working connection. If the server has vanished, or the
-network accepts everything and answers nothing, psycopg waits for as long as the operating system keeps the connection:
-15 minutes, or forever.
+The server's own timeouts end a statement and report it over a working connection. If the server vanishes, or the
+network swallows everything, psycopg waits as long as the operating system keeps the connection: 15 minutes, or
+forever.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from psycopg.errors import ConnectionTimeout
 from sqlalchemy import Engine, event
 
 SECONDS_PER_DAY = 86_400.0
-TIMED_OUT = "the server did not answer in time"
+TIMED_OUT = "the server didn't respond in time"
 T = TypeVar("T", bound="TimeLimitedConnection | TimeLimitedAsyncConnection")
 
 
 class TimeLimitedConnection(Connection[Any]):
-    """A psycopg connection that is closed if the server doesn't answer within `limit` seconds."""
+    """A psycopg connection that is closed if the server doesn't respond within `limit` seconds."""
 
     limit = 2.0
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        """Return the server's answer. Raises OperationalError, also if there is none in time."""
+        """Return the server's answer. Raises OperationalError, including when there's none in time."""
         try:
             return super().wait(gen, interval, self.limit if timeout is None else timeout)
         except OperationalError as error:
@@ -36,12 +36,12 @@ class TimeLimitedConnection(Connection[Any]):
 
 
 class TimeLimitedAsyncConnection(AsyncConnection[Any]):
-    """The same for asyncio. Listening for notifications has no such limit."""
+    """The asyncio version of TimeLimitedConnection. Listening for notifications has no limit."""
 
     limit = 2.0
 
     async def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        """Return the server's answer. Raises OperationalError, also if there is none in time."""
+        """Return the server's answer. Raises OperationalError, including when there's none in time."""
         try:
             return await super().wait(gen, interval, self.limit if timeout is None else timeout)
         except OperationalError as error:
@@ -59,19 +59,19 @@ class TimeLimitedAsyncConnection(AsyncConnection[Any]):
 
 
 def _has_no_answer(connection: TimeLimitedConnection | TimeLimitedAsyncConnection, error: OperationalError) -> bool:
-    """Return whether the server was silent: its errors have a code, and a broken connection is closed."""
+    """Return whether the server didn't respond: its errors have a code, and a broken connection is closed."""
     return error.sqlstate is None and not connection.closed
 
 
 def with_time_limit(connection_class: type[T], limit: float) -> type[T]:
-    """Return a subclass with another limit in seconds, for a pool that creates its own connections."""
+    """Return a subclass with another limit (seconds), for a pool that creates its own connections."""
     return type(connection_class.__name__, (connection_class,), {"limit": limit})
 
 
 def set_time_limits(engine: Engine, limit: float, *, ping_limit: float) -> None:
-    """Set how many seconds the engine's connections wait for an answer.
+    """Set how long the engine's connections wait for an answer, in seconds.
 
-    `limit`: in use. `ping_limit`: when the pool tests whether a connection still works before it hands it out.
+    `limit`: for statements. `ping_limit`: for the pool's test of a connection before it's used.
     """
 
     @event.listens_for(engine, "do_connect")

@@ -1,4 +1,4 @@
-"""Dispatches batches of checks through Procrastinate, a task queue in PostgreSQL, to all processes that share it."""
+"""Dispatch batches of checks through Procrastinate, a task queue in PostgreSQL, to all processes that share it."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from bot.ports import CheckBatch
 log = logging.getLogger(__name__)
 
 QUEUE = "checks"
-CONCURRENCY = 16  # batches that one process runs at the same time
+CONCURRENCY = 16  # batches that a process runs at the same time
 SHUTDOWN_TIMEOUT = 3.0  # seconds that shutdown waits for running checks
-POLLING_INTERVAL = 5.0  # seconds, in addition to notifications, which can be lost with their connection
+POLLING_INTERVAL = 5.0  # seconds; notifications can be lost if their connection breaks
 RECONNECT_DELAY = 1.0  # seconds
 STALLED_AFTER = 120.0  # seconds without a heartbeat from its worker, after which a job is deleted
 CLEANUP_INTERVAL = 600.0  # seconds
@@ -39,15 +39,15 @@ BatchHandler = Callable[[CheckBatch], None]
 class ProcrastinateDispatcher:
     """`bot.ports.Dispatcher` for several processes on one PostgreSQL.
 
-    A job only names its checks; the worker reads them and their claims from the ledger. So it does no harm if a job is
-    lost, late, or run twice: its claims expire, and the checks are dispatched again.
+    A job only names its checks; the worker reads them and their claims from the ledger. So a job can be lost, late, or
+    run twice without harm: its claims expire, and the checks are dispatched again.
     """
 
     def __init__(self, url: str, *, timeout: float = 2.0, concurrency: int = CONCURRENCY) -> None:
         """Set up the connection pools without connecting. `timeout`: seconds to wait for the database."""
         pool: dict[str, Any] = {"conninfo": _conninfo(url, timeout), "reconnect_timeout": 0}
         limit = timeout + engines.TIMEOUT_MARGIN
-        pool["timeout"] = limit + timeout  # enough to find a pooled connection broken and to open a new one
+        pool["timeout"] = limit + timeout  # enough to detect a broken pooled connection and open a new one
         sync_connector = procrastinate.SyncPsycopgConnector(
             min_size=0, max_size=2, connection_class=with_time_limit(TimeLimitedConnection, limit), **pool
         )
@@ -67,7 +67,7 @@ class ProcrastinateDispatcher:
         self._thread = threading.Thread(target=self._run_thread, name="checks", daemon=True)
 
     def set_handler(self, handler: BatchHandler) -> None:
-        """Set what runs the batches that this process takes."""
+        """Set the handler of the batches that this process takes."""
         self._handler = handler
 
     def start(self) -> None:
@@ -84,7 +84,7 @@ class ProcrastinateDispatcher:
                     self._is_open = True
             task.batch_defer(*(_job_arguments(batch) for batch in batches))
         except (ConnectorException, psycopg_pool.PoolTimeout) as error:
-            raise LedgerUnavailable("The queue of checks does not answer; they are made a little later.") from error
+            raise LedgerUnavailable("The check queue isn't responding. The checks will run later.") from error
 
     def close(self) -> None:
         """Take no new batches, and wait a few seconds for those that are running."""
@@ -102,22 +102,22 @@ class ProcrastinateDispatcher:
         self._handler(CheckBatch(source, owner, tuple((str(monitor), int(slot)) for monitor, slot in slots)))
 
     def _run_thread(self) -> None:
-        """Run the worker until it's cancelled, even while the database is down."""
+        """Run the worker until it's canceled, even while the database is down."""
         with suppress(asyncio.CancelledError), asyncio.Runner() as runner:
             self._loop = runner.get_loop()
             self._loop.set_default_executor(ThreadPoolExecutor(self._concurrency, thread_name_prefix="checks of"))
             runner.run(self._run_until_cancelled())
 
     async def _run_until_cancelled(self) -> None:
-        """Run the worker until it's cancelled, and restart it when broken connections stop it."""
+        """Run the worker until it's canceled, and restart it when broken connections stop it."""
         self._worker = asyncio.current_task()
         while True:
             try:
                 async with self._async_app.open_async():
                     await self._run_worker()
-                log.warning("the queue of checks has lost its connections, and is opened again")
+                log.warning("the queue of checks lost its connections; reopening it")
             except (ConnectorException, psycopg_pool.PoolTimeout, OSError) as error:
-                log.warning("the queue of checks is away: %s", error)
+                log.warning("the queue of checks isn't responding: %s", error)
             await asyncio.sleep(RECONNECT_DELAY)
 
     async def _run_worker(self) -> None:

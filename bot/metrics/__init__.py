@@ -1,1 +1,1 @@
-"""Registrar’s own metrics."""
+"""Registrar's own metrics."""

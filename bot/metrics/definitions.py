@@ -17,7 +17,8 @@ from bot.domain.audit.events import EventTag
 from bot.domain.monitoring.incident import IncidentKind
 from bot.domain.monitoring.monitor import MonitorStatus
 from bot.domain.monitoring.readings import CheckOutcome
-from bot.domain.promotions.request import OPEN_STATES, VoteChoice
+from bot.domain.promotions.request import OPEN_STATES
+from bot.domain.promotions.votes import VoteChoice
 from bot.domain.transitions.transition import UNFINISHED_STATES, TransitionState
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -56,128 +57,131 @@ REFUSAL_KINDS = {
 ROLLBACK_CAUSES = ("automatic", "person")
 ROLLBACK_ENDS = tuple(state for state in TransitionState if state not in UNFINISHED_STATES)
 EVENTS: Final = MetricDefinition(
-    "registrar_events_total", Counter, "Audit events that were committed.", {"tag": "those of [the audit](audit.md)"}
+    "registrar_events_total", Counter, "Committed audit events.", {"tag": "the tags of [audit events](audit.md)"}
 )
 DECISION_SECONDS: Final = MetricDefinition(
     "registrar_decision_seconds",
     Histogram,
-    "From the opening of a request to its decision, or its end without one.",
+    "Time from opening a request to its decision, or to its end without one.",
     {"end": ", ".join(f"`{end}`" for end in REQUEST_ENDS.values())},
     (10, MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, 4 * HOUR, 8 * HOUR, DAY, 3 * DAY, 7 * DAY),
 )
 VOTES: Final = MetricDefinition(
     "registrar_votes_total",
     Counter,
-    "Votes; `withdrawn` are those that were taken back.",
+    "Votes; `withdrawn` counts votes that were withdrawn.",
     {"choice": f"{_enum_values(VoteChoice)}, `withdrawn`"},
 )
 REFUSALS: Final = MetricDefinition(
     "registrar_refusals_total",
     Counter,
-    "What the rules or the registry's facts said no to. The sentence stands in the audit.",
+    "Refusals by a rule or because of the registry's state. The audit log has the reason.",
     {
         "what": ", ".join(f"`{what}`" for what in REFUSAL_KINDS.values()),
-        "reason": "the class of the error, such as `Refused`, `AlreadyDecided`, `GateFailed`, `UnknownVersion`",
+        "reason": "the error's class, such as `Refused`, `AlreadyDecided`, `GateFailed`, `UnknownVersion`",
     },
 )
 ROLLBACKS: Final = MetricDefinition(
     "registrar_rollbacks_total",
     Counter,
-    "Rollbacks that ended: by a monitor of its own, or because a person said so.",
+    "Finished rollbacks, started by a monitor or a person.",
     {"cause": ", ".join(f"`{cause}`" for cause in ROLLBACK_CAUSES), "end": _enum_values(ROLLBACK_ENDS)},
 )
 CHECKS: Final = MetricDefinition(
     "registrar_checks_total",
     Counter,
-    "Monitors' checks that were judged and written down.",
+    "Recorded monitor checks.",
     {"outcome": _enum_values(CheckOutcome)},
 )
 CHECK_DELAY_SECONDS: Final = MetricDefinition(
     "registrar_check_delay_seconds",
     Histogram,
-    "From when a check was due to when it was judged.",
+    "Delay between a check's due time and its result.",
     {},
     (0.1, 0.25, 0.5, 1, 2, 5, 10, 30, MINUTE, 5 * MINUTE),
 )
 SLACK_ERRORS: Final = MetricDefinition(
     "registrar_slack_errors_total",
     Counter,
-    "Calls of Slack's Web API that failed.",
-    {"code": "Slack's own name, such as `ratelimited`; `no_answer` where none came; `http_503` for one without a name"},
+    "Failed Slack Web API calls.",
+    {
+        "code": "Slack's error code, such as `ratelimited`; `no_answer` if there was no response; `http_503` for a "
+        "response without a code"
+    },
 )
 REGISTRY_SECONDS: Final = MetricDefinition(
     "registrar_registry_seconds",
     Histogram,
-    "One question to MLflow, until its answer or its failure.",
-    {"operation": "what MLflow's client calls it, such as `get_registered_model`"},
+    "Duration of a call to MLflow, until it responds or fails.",
+    {"operation": "the MLflow client's method, such as `get_registered_model`"},
     (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 REGISTRY_ERRORS: Final = MetricDefinition(
     "registrar_registry_errors_total",
     Counter,
-    "Questions to MLflow that failed; “no such model” is an answer.",
-    {"error": "`RegistryUnreachable`: no answer, or not in time; `RegistryRefused`: it said no"},
+    "Failed calls to MLflow; “no such model” isn't a failure.",
+    {"error": "`RegistryUnreachable`: no response in time; `RegistryRefused`: MLflow refused the call"},
 )
 BUILD_INFO: Final = MetricDefinition(
-    "registrar_build_info", Gauge, "Always 1; which version runs.", {"version": "ours"}
+    "registrar_build_info", Gauge, "Always 1; the label has the running version.", {"version": "Registrar's version"}
 )
 LEDGER_UP: Final = MetricDefinition(
-    "registrar_ledger_up", Gauge, "1, or 0 where the ledger did not answer: then all of it is missing."
+    "registrar_ledger_up", Gauge, "1 if the ledger responds; if 0, all other ledger metrics are missing."
 )
 OPEN_REQUESTS: Final = MetricDefinition(
-    "registrar_requests", Gauge, "Requests that have not ended.", {"state": _enum_values(OPEN_STATES)}
+    "registrar_requests", Gauge, "Open requests.", {"state": _enum_values(OPEN_STATES)}
 )
 REQUEST_AGE: Final = MetricDefinition(
     "registrar_request_oldest_seconds",
     Gauge,
-    "How long ago the oldest of them was opened.",
+    "Age of the oldest open request.",
     {"state": _enum_values(OPEN_STATES)},
 )
 QUEUED_COMMANDS: Final = MetricDefinition(
-    "registrar_asks", Gauge, "What was asked for and is not carried out yet: MLflow is away, mostly."
+    "registrar_asks", Gauge, "Commands that haven't been executed yet, usually because MLflow isn't responding."
 )
 QUEUED_COMMAND_AGE: Final = MetricDefinition(
-    "registrar_ask_oldest_seconds", Gauge, "How long ago the oldest of it was asked for."
+    "registrar_ask_oldest_seconds", Gauge, "Age of the oldest of these commands."
 )
 TRANSITIONS: Final = MetricDefinition(
     "registrar_moves",
     Gauge,
-    "Moves that were decided and are not made yet.",
+    "Transitions that are decided but not yet done.",
     {"state": _enum_values(UNFINISHED_STATES)},
 )
 TRANSITION_AGE: Final = MetricDefinition(
     "registrar_move_oldest_seconds",
     Gauge,
-    "How long ago the oldest of them was decided.",
+    "Age of the oldest of these transitions.",
     {"state": _enum_values(UNFINISHED_STATES)},
 )
-_OUTBOX_LABELS = {"to": "`slack`, or `endpoints`: the signed events of the policy's `notify`"}
-OUTBOX: Final = MetricDefinition("registrar_outbox", Gauge, "Messages that are not delivered yet.", _OUTBOX_LABELS)
+_OUTBOX_LABELS = {"to": "`slack`, or `endpoints` for the signed events of the policy's `notify`"}
+OUTBOX: Final = MetricDefinition("registrar_outbox", Gauge, "Undelivered messages.", _OUTBOX_LABELS)
 OUTBOX_AGE: Final = MetricDefinition(
-    "registrar_outbox_oldest_seconds", Gauge, "How long ago the oldest of them was written.", _OUTBOX_LABELS
+    "registrar_outbox_oldest_seconds", Gauge, "Age of the oldest undelivered message.", _OUTBOX_LABELS
 )
 TAG_UPDATES: Final = MetricDefinition(
-    "registrar_tags_waiting", Gauge, "Tags and descriptions that are not written to MLflow yet."
+    "registrar_tags_waiting", Gauge, "Tags and descriptions not yet written to MLflow."
 )
 OPEN_INCIDENTS: Final = MetricDefinition(
-    "registrar_incidents", Gauge, "Incidents that are open.", {"kind": _enum_values(IncidentKind)}
+    "registrar_incidents", Gauge, "Open incidents.", {"kind": _enum_values(IncidentKind)}
 )
 TRIPPED_BREAKERS: Final = MetricDefinition(
-    "registrar_breakers_tripped", Gauge, "Breakers that stop automatic rollbacks until an admin resets them."
+    "registrar_breakers_tripped", Gauge, "Circuit breakers that stop automatic rollbacks until an admin resets them."
 )
 CHECKED_MONITORS: Final = MetricDefinition(
     "registrar_monitors",
     Gauge,
-    "Monitors that are checked, by what they said last.",
+    "Active monitors, by the result of their latest check.",
     {"state": _enum_values(MonitorStatus)},
 )
 OVERDUE_CHECKS: Final = MetricDefinition(
-    "registrar_checks_overdue", Gauge, "Checks whose time has come and that nobody has judged yet."
+    "registrar_checks_overdue", Gauge, "Checks that are due but have no result yet."
 )
 OVERDUE_CHECK_AGE: Final = MetricDefinition(
-    "registrar_check_overdue_seconds", Gauge, "How long ago the time of the first of them came."
+    "registrar_check_overdue_seconds", Gauge, "How long the oldest overdue check has been due."
 )
-AUDIT_LENGTH: Final = MetricDefinition("registrar_audit_length", Gauge, "Events in the audit's chain.")
+AUDIT_LENGTH: Final = MetricDefinition("registrar_audit_length", Gauge, "Events in the audit log.")
 METRIC_DEFINITIONS: Final = (
     OPEN_REQUESTS,
     REQUEST_AGE,

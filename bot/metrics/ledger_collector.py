@@ -53,7 +53,7 @@ class LedgerCollector(Collector):
         ]
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Yield the ledger's backlog, or only that it didn't answer."""
+        """Yield the ledger's backlog, or only that it isn't responding."""
         now = self._clock.now()
         try:
             with self._ledger.read() as reading:

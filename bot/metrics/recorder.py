@@ -30,7 +30,7 @@ from bot.domain.core import errors
 from bot.domain.core.actors import Automation
 from bot.domain.core.errors import RegistrarError
 from bot.domain.monitoring.readings import CheckOutcome
-from bot.domain.promotions.request import VoteChoice
+from bot.domain.promotions.votes import VoteChoice
 from bot.domain.transitions.transition import TransitionKind, TransitionState
 from bot.metrics.definitions import (
     BUILD_INFO,
@@ -72,7 +72,7 @@ class PrometheusMetrics:
     """`bot.ports.Observer` that counts for Prometheus, in a registry of its own."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # when each counter began: nobody asks, and it doubles the page
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # unused, and they'd double the page
         self._registry = CollectorRegistry()
         self._events, self._votes = self._counter(EVENTS), self._counter(VOTES)
         self._refusals, self._rollbacks = self._counter(REFUSALS), self._counter(ROLLBACKS)
@@ -116,13 +116,13 @@ class PrometheusMetrics:
                 self._rollbacks.labels(cause, TransitionState(event.evidence["state"]).value).inc()
 
     def registry_called(self, operation: str, seconds: float, error: str = "") -> None:
-        """Count one question to the registry."""
+        """Count one call to the registry."""
         self._registry_seconds.labels(self._operation_labels.label_for(operation)).observe(seconds)
         if error:
             self._registry_errors.labels(error if error in _ERROR_NAMES else OTHER_LABEL).inc()
 
     def slack_call_failed(self, code: str) -> None:
-        """Count a call of Slack that failed."""
+        """Count a failed Slack call."""
         self._slack_errors.labels(self._slack_error_labels.label_for(code)).inc()
 
     def check_finished(self, outcome: CheckOutcome, delay: timedelta | None) -> None:
@@ -168,7 +168,7 @@ class PrometheusMetrics:
 
 
 class _BoundedLabels:
-    """Limits a label to a number of different names; all others become `other`."""
+    """Limits a label to a fixed number of distinct values; any others become `other`."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit

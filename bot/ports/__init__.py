@@ -1,4 +1,4 @@
-"""What the services need from outside. Every adapter of a port passes the same contract tests."""
+"""The services' interfaces to the outside. Every adapter of a port passes the same contract tests."""
 
 from bot.ports.external import (
     NO_DIRECTORY,

@@ -23,7 +23,7 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The system's clock. Nothing else reads it, so that tests decide what time it is."""
+    """The system's clock. Nothing else reads it, so that tests can set the time."""
 
     def now(self) -> datetime:
         """Return the current time in UTC."""
@@ -69,7 +69,7 @@ NO_OBSERVER: Final = NullObserver()
 
 
 class MetricSource(Protocol):
-    """Where measurements come from. Plugins add types through the entry point group `registrar.sources`."""
+    """A source of measurements. Plugins add types through the entry point group `registrar.sources`."""
 
     def read(self, queries: Sequence[Query]) -> list[Answer]:
         """Return an answer to each query, in order; identical queries are sent once.
@@ -79,11 +79,11 @@ class MetricSource(Protocol):
         """
 
     def history(self, query: Query, step: timedelta) -> Answer:
-        """Return the points it has, about one per `step`, for a backtest; those of older versions, too."""
+        """Return past points, about one per `step`, for a backtest; includes older versions."""
 
 
 class ServingProbes(Protocol):
-    """Asks serving endpoints which version they serve."""
+    """Read from serving endpoints which version they serve."""
 
     def serving_version(self, probe: ServingProbe, model: str) -> str:
         """Return the version that the endpoint reports, as text. Raises Unreachable with the reason."""
@@ -99,7 +99,7 @@ class Notifier(Protocol):
         """
 
     def channel_id(self, name: str) -> str:
-        """Return the id of the channel with this name; the name itself if it's an id, or the id isn't known."""
+        """Return the id of the channel with this name; the name itself if it's an id, or if the id isn't known."""
 
     def delete_message(self, message_ref: MessageRef) -> None:
         """Delete a message that was posted twice, if possible."""
@@ -133,15 +133,15 @@ class AnchorFile(Protocol):
 
 
 class Directory(Protocol):
-    """Who people are according to Slack, at most 60 seconds ago."""
+    """Slack's information about people, at most 60 seconds old."""
 
     def profile(self, person: Person) -> Profile:
-        """Return the person's account status and user groups. Raises SlackUnreachable if Slack doesn't tell."""
+        """Return the person's account status and user groups. Raises SlackUnreachable."""
 
     def current_profiles(self, people: Iterable[Person]) -> dict[str, Profile]:
         """Return the profiles of people who acted earlier, by user id, read now instead of from the cache.
 
-        A person from the terminal has no workspace; they count as one of this workspace. Raises SlackUnreachable.
+        Someone who acted in the terminal has no workspace and counts as a member of this one. Raises SlackUnreachable.
         """
 
     def electorate(self, ids: Sequence[str]) -> EligibleApprovers:

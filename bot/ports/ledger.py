@@ -1,4 +1,4 @@
-"""The ledger, composed of its parts, and the dispatcher that shares out its checks."""
+"""The complete ledger, and the dispatcher that distributes its checks."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class LedgerReader(
     AuditLogReader,
     Protocol,
 ):
-    """One consistent view of the ledger. All times, here and in a transaction, are in UTC with their zone."""
+    """A consistent view of the ledger. All times, here and in a transaction, are in UTC with their zone."""
 
     def backlog(self, now: datetime) -> Backlog:
         """Return a count of everything that is unfinished at `now`.
 
-        The cost doesn't grow with what is finished.
+        The cost doesn't grow with finished work.
         """
 
 
@@ -63,13 +63,13 @@ class Ledger(Protocol):
         """
 
     def read(self) -> AbstractContextManager[LedgerReader]:
-        """Open one consistent view of the ledger. Raises LedgerUnavailable if it can't be opened in time."""
+        """Open a consistent view of the ledger. Raises LedgerUnavailable if it can't be opened in time."""
 
     def set_operator_ids(self, read_operators: Callable[[], Mapping[str, str]]) -> None:
-        """Set where the Slack ids of operators come from.
+        """Set the source of operators' Slack ids.
 
-        `read_operators` is called for each transaction and returns Slack ids by operator name; an operator that is
-        read from the ledger comes with theirs.
+        `read_operators` returns Slack ids by operator name. Each transaction calls it, and adds the ids to operators
+        that it reads from the ledger.
         """
 
     def close(self) -> None:
@@ -77,10 +77,10 @@ class Ledger(Protocol):
 
 
 class Dispatcher(Protocol):
-    """Has batches of checks run elsewhere: on a thread of this process, or by a worker on another machine."""
+    """Runs batches of checks elsewhere: on a thread of this process, or on a worker on another machine."""
 
     def set_handler(self, handler: Callable[[CheckBatch], None]) -> None:
-        """Set what runs the batches that this process takes.
+        """Set the handler of the batches that this process takes.
 
         `handler` must not raise; it's called from several threads at once.
         """
@@ -99,7 +99,7 @@ class Dispatcher(Protocol):
 
 
 def read_monitor_chart(reader: LedgerReader, monitor: Monitor) -> MonitorChart:
-    """Return the chart of a monitor's last checks, with the transitions of Production among them."""
+    """Return the chart of a monitor's recent checks, with the transitions of Production among them."""
     return build_monitor_chart(
         monitor,
         reader.monitor_state(monitor.id),

@@ -22,13 +22,13 @@ class MonitoringReader(Protocol):
         """
 
     def monitor(self, monitor_id: str) -> Monitor:
-        """Return a monitor, even a removed one. Raises UnknownRequest if there is none with this id."""
+        """Return a monitor, even a removed one. Raises UnknownRequest if none has this id."""
 
     def monitor_states(self) -> dict[str, MonitorState]:
         """Return the state of every monitor, by monitor id."""
 
     def monitor_state(self, monitor_id: str) -> MonitorState:
-        """Return a monitor's state; the initial one if it was never checked."""
+        """Return a monitor's state; the initial one if it has never been checked."""
 
     def due_monitors(self, now: datetime, limit: int = 1000) -> list[tuple[Monitor, MonitorState]]:
         """Return the monitors whose check is due at `now`, the longest overdue first, with their states.
@@ -85,7 +85,7 @@ class MonitoringReader(Protocol):
     def baselines(self, monitor_ids: Collection[str], *, own: bool = False) -> dict[str, FrozenBaseline]:
         """Return the frozen baselines of these monitors, by monitor id.
 
-        Each says which term and which rule it's for. `own`: return the baselines taken from the versions' own days in
+        Each one names its term and rule. `own`: return the baselines taken from the versions' own days in
         Production instead of those from before their terms.
         """
 
@@ -99,7 +99,7 @@ class MonitoringReader(Protocol):
         """
 
     def incident(self, incident_id: str) -> Incident:
-        """Return an incident. Raises UnknownRequest if there is none with this id."""
+        """Return an incident. Raises UnknownRequest if none has this id."""
 
     def incidents(self, *, model: str | None = None, open_only: bool = False, limit: int = 100) -> list[Incident]:
         """Return incidents, newest first.
@@ -116,7 +116,7 @@ class MonitoringWriter(MonitoringReader, Protocol):
     """Changes monitors, checks, baselines, readings, and incidents."""
 
     def add_monitor(self, monitor: Monitor) -> bool:
-        """Insert a monitor; return False if the model has one with this name."""
+        """Insert a monitor; return False if the model already has one with this name."""
 
     def save_monitor(self, monitor: Monitor) -> None:
         """Write the monitor's current state."""
@@ -143,7 +143,7 @@ class MonitoringWriter(MonitoringReader, Protocol):
         """
 
     def add_readings(self, pushed: Sequence[PushedReading]) -> int:
-        """Insert the readings that aren't there yet; return how many are new.
+        """Insert the readings that are new; return their number.
 
         Two readings are the same if their source, model, metric, version, and time are.
         """
@@ -157,7 +157,7 @@ class MonitoringWriter(MonitoringReader, Protocol):
         """
 
     def add_incident(self, incident: Incident) -> bool:
-        """Insert an incident; return False if one for this model, source, and kind is open."""
+        """Insert an incident; return False if one for this model, source, and kind is already open."""
 
     def save_incident(self, incident: Incident) -> None:
         """Write the incident's current state."""

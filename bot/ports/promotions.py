@@ -8,7 +8,8 @@ from typing import Protocol
 
 from bot.domain.core.actors import Actor, Person
 from bot.domain.policy.freezes import Freeze
-from bot.domain.promotions.request import Request, RequestState, Vote
+from bot.domain.promotions.request import Request, RequestState
+from bot.domain.promotions.votes import Vote
 from bot.domain.registry.model import Stage
 
 
@@ -16,7 +17,7 @@ class PromotionReader(Protocol):
     """Reads requests, votes, and freezes."""
 
     def request(self, request_id: str) -> Request:
-        """Return a request. Raises UnknownRequest if there is none with this id."""
+        """Return a request. Raises UnknownRequest if none has this id."""
 
     def requests(
         self,
@@ -49,9 +50,9 @@ class PromotionReader(Protocol):
         """Return the votes on a request in the order they were cast."""
 
     def freezes(self) -> list[Freeze]:
-        """Return the freezes that nobody has lifted, oldest first.
+        """Return the freezes that no one has ended early, oldest first.
 
-        A freeze whose end time has passed can be among them.
+        This can include freezes whose end time has passed.
         """
 
 
@@ -61,12 +62,12 @@ class PromotionWriter(PromotionReader, Protocol):
     def lock_request(self, request_id: str) -> Request:
         """Return a request, locked until the transaction ends.
 
-        Other transactions wait before they lock it, change it, or vote on it. Raises UnknownRequest if there is none
-        with this id.
+        Other transactions wait before they lock it, change it, or vote on it. Raises UnknownRequest if none has
+        this id.
         """
 
     def add_request(self, request: Request) -> None:
-        """Insert a request. Raises AlreadyOpen if there is an open request for this model and target stage."""
+        """Insert a request. Raises AlreadyOpen if a request for this model and target stage is open."""
 
     def save_request(self, request: Request) -> None:
         """Write the request's current state. Raises UnknownRequest if it was never added."""

@@ -18,7 +18,7 @@ from bot.domain.transitions.transition import Transition, TransitionState
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Work that only `owner`, a process, does from `now` until `until`. If it dies, another one takes over then."""
+    """Work that only the process `owner` does from `now` until `until`. If it dies, another one takes over then."""
 
     owner: str
     now: datetime
@@ -32,16 +32,16 @@ class QueuedCommandState(Enum):
     WAITING = "waiting"  # recorded; the registry has not been read yet
     OPENED = "opened"  # it opened a request
     DONE = "done"  # it was executed, and verified in the registry
-    REFUSED = "refused"  # the rules, or what the registry holds, didn't allow it
+    REFUSED = "refused"  # the rules or the registry's contents didn't allow it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueuedCommand:
     """A command that is recorded before the registry is read. `where` is the channel it came from.
 
-    `command` is what `commands.load` reads. A request that it opens has the same id. `key` is the caller's idempotency
-    key: a second command with it is not queued; `digest` is the hash of what was sent. If it was refused, `error` is
-    the class of the error and `outcome` its sentence.
+    `command` is the input of `load_command`. A request that it opens has the same id. `key` is the caller's idempotency
+    key, and prevents a second command with it. `digest` is the hash of what was sent. If the command was refused,
+    `error` is the error's class, and `outcome` its sentence.
     """
 
     id: str
@@ -76,7 +76,7 @@ class TagUpdate:
     alias: str = ""
     number: int = 0
     attempts: int = 0
-    lane: str = ""  # the ordering key of the thread that is told when it is written
+    lane: str = ""  # the ordering key of the thread that gets a message when it's written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,12 +85,12 @@ class HeldWork:
 
     transitions: Sequence[Transition] = ()
     commands: Sequence[QueuedCommand] = ()
-    requests: Sequence[Request] = ()  # pending ones; for an approved one its transition is held
+    requests: Sequence[Request] = ()  # pending ones; for an approved one, its transition is held
     tag_updates: Sequence[TagUpdate] = ()
 
 
 class MessageKind(Enum):
-    """What kind of message this is."""
+    """The kind of a message."""
 
     CARD = "card"  # a request's one message, rendered from its current state
     NOTICE = "notice"  # a drift notice's one message, rendered from its current state
@@ -104,23 +104,23 @@ class MessageKind(Enum):
 
     @property
     def is_updated_in_place(self) -> bool:
-        """Whether there is one such message for an ordering key, which is edited instead of posted again."""
+        """Whether an ordering key has one such message, which is edited instead of posted again."""
         return self in {MessageKind.CARD, MessageKind.NOTICE, MessageKind.ROLLBACK, MessageKind.INCIDENT}
 
     @property
     def is_in_thread(self) -> bool:
-        """Whether it goes into the thread of the message with the same ordering key."""
+        """Whether it's posted in the thread of the message with the same ordering key."""
         return self in {MessageKind.THREAD_REPLY, MessageKind.CHART}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxMessage:
-    """One row of the outbox. `key` is never used again; messages with one ordering key, `lane`, go out in order."""
+    """One row of the outbox. `key` is never reused. Messages with the same ordering key, `lane`, are sent in order."""
 
     key: str
     lane: str
     kind: MessageKind
-    to: str  # a channel or a user id; a thread reply goes to where its card or notice is
+    to: str  # a channel or a user id; a thread reply goes to its card's or notice's channel
     data: dict[str, Any] = field(default_factory=dict)
     number: int = 0
     attempts: int = 0
@@ -136,7 +136,7 @@ class OutboxMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryProgress:
-    """The progress of an outbox row: why it isn't delivered, if that's known, and when it's tried next."""
+    """The progress of an outbox row: why it isn't delivered, if known, and when it's tried next."""
 
     is_waiting: bool
     why: str = ""
@@ -154,7 +154,7 @@ class MessageRef:
 
 @dataclass(frozen=True, slots=True)
 class PendingCount:
-    """How many are pending, and since when the oldest is; None if there are none or it isn't known."""
+    """The number pending, and since when the oldest has been pending; None if there are none or it isn't known."""
 
     number: int = 0
     since: datetime | None = None
@@ -162,7 +162,7 @@ class PendingCount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
-    """How much is unfinished at one moment, for metrics. A key that is missing from a mapping counts as zero."""
+    """The unfinished work at one moment, for metrics. A key that's missing from a mapping means zero."""
 
     requests: Mapping[RequestState, PendingCount]  # open ones, since they were opened
     commands: PendingCount  # waiting for the registry to be read
@@ -187,11 +187,11 @@ class CheckBatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """What a monitor reads from a source: the points of `query` after `since` and up to `until` for a version.
+    """A monitor's query to a source: the points of `query` for a version, after `since` and up to `until`.
 
     `source` is the source's name in the policy. `since` is never before the version entered Production. `of`: a second
-    query; then points are counts, of which `query` gives the count and `of` the total. `timeout`: how long the source
-    can take to answer.
+    query; if set, points are counts, with the count from `query` and the total from `of`. `timeout`: how long the
+    source can take to answer.
     """
 
     monitor: str
@@ -207,7 +207,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdempotentCall:
-    """An answered HTTP API call that had an Idempotency-Key. `digest` is the hash of what was sent."""
+    """An answered HTTP API call with an Idempotency-Key. `digest` is the hash of what was sent."""
 
     client: str
     key: str

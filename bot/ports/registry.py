@@ -1,6 +1,6 @@
-"""The ports to a model registry and to the experiments behind its versions, and what an adapter returns for both.
+"""The ports to a model registry and its experiments, and what an adapter returns for both.
 
-docs/registries.md says what an adapter has to do; bot/registry/contract proves it.
+docs/registries.md describes what an adapter must do, and bot/registry/contract tests it.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from bot.ports.external import NO_OBSERVER, Observer
 class ModelRegistry(Protocol):
     """Models, their versions, stages, aliases, tags, and descriptions.
 
-    Every method can raise RegistryUnreachable, if trying again later can help, and RegistryRefused, if it can't. A
-    product can keep other things among its models, such as prompts: methods never return or change one, and raise
-    UnknownModel for it. A write takes one request, and one more if the model wasn't read within the last minute. A
-    registry that ignores case can find a model by a name in another letter case: the result has the stored name, so a
+    Every method can raise RegistryUnreachable, if retrying later can help, and RegistryRefused, if it can't. A product
+    can store other things with its models, such as prompts. Methods never return or change those, and raise
+    UnknownModel for them. A write takes one request, and one more if the model wasn't read within the last minute. A
+    registry that ignores case can find a model by a name in another letter case. The result has the stored name, so a
     caller that passes what a person typed must compare the two.
     """
 
     def models(self, text: str = "") -> list[ModelInfo]:
-        """Return the models whose name contains `text` in any case, sorted by name. One request per 1,000 models."""
+        """Return the models whose names contain `text` in any case, sorted by name. One request per 1,000 models."""
         ...
 
     def model(self, name: str) -> ModelInfo:
@@ -57,8 +57,8 @@ class ModelRegistry(Protocol):
     ) -> VersionInfo:
         """Create the model's next version from a run; create the model first if it doesn't exist.
 
-        `artifact`: which of the run's logged models, if there are several. The call isn't retried if its result is
-        unknown: search for a version with this run first. Raises UnknownRun, and BadInput if the run logged several
+        `artifact`: which of the run's logged models to use, if there are several. The call isn't retried if its result
+        is unknown; search for a version with this run first. Raises UnknownRun, and BadInput if the run logged several
         models and `artifact` names none of them.
         """
         ...
@@ -78,8 +78,8 @@ class ModelRegistry(Protocol):
     def transition_stage(self, name: str, version: int, stage: Stage, *, archive_existing: bool) -> None:
         """Transition the version to `stage`.
 
-        `archive_existing`: also archive the versions that hold Staging or Production; at no moment does the stage lack
-        a version. Raises UnknownVersion. One request if the server can do both at once.
+        `archive_existing`: also archive the versions in that stage, which is never empty in between. Raises
+        UnknownVersion. One request if the server can do both at once.
         """
         ...
 
@@ -93,7 +93,7 @@ class ModelRegistry(Protocol):
 
 
 class ExperimentTracker(Protocol):
-    """Runs, what they measured, and the files of the models that they logged.
+    """Runs, their metrics, and the files of the models that they logged.
 
     Every method can raise RegistryUnreachable and RegistryRefused, as a `ModelRegistry` does.
     """
@@ -108,7 +108,7 @@ class ExperimentTracker(Protocol):
     def latest_metrics(self, run_ids: Sequence[str]) -> dict[str, Mapping[str, LoggedValue]]:
         """Return the newest point of each metric, by run id and metric name, for the runs that exist.
 
-        The newest point has the highest step; of those, it's the latest. Requests as for `runs`.
+        The newest point has the highest step; of several, it's the latest one. Takes as many requests as `runs`.
         """
         ...
 
@@ -125,11 +125,11 @@ class ExperimentTracker(Protocol):
         ...
 
     def package(self, version: VersionInfo) -> ModelPackage | None:
-        """Return what the version's files say about its model; None if they don't say anything. A few requests."""
+        """Return what the version's files say about its model; None if they say nothing. A few requests."""
         ...
 
     def estimator_class(self, version: VersionInfo) -> str | None:
-        """Return the class name of the version's estimator, read from its files; None if they don't tell.
+        """Return the class name of the version's estimator, read from its files; None if they don't name it.
 
         The model isn't loaded. For a scikit-learn pipeline it's the class of the last step. A few requests the first
         time.
@@ -142,12 +142,12 @@ class ExperimentTracker(Protocol):
 
 
 def _no_page(_: object) -> None:
-    """Return that there's no page."""
+    """Return None: there's no such page."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistryLinks:
-    """The addresses of pages of the registry in the browser; None if there's no such page."""
+    """The URLs of the registry's web pages; None for a page that doesn't exist."""
 
     version: Callable[[VersionInfo], str | None] = _no_page
     run: Callable[[RunInfo], str | None] = _no_page
@@ -168,20 +168,20 @@ class UnsetSetting(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RegistryOptions:
-    """What an adapter can use. It calls `warn` once, right before it first uses what `OpenRegistry.unset` is about."""
+    """An adapter's options. It calls `warn` once, right before it first uses what `OpenRegistry.unset` is about."""
 
     environ: Mapping[str, str]
-    home: Path  # the folder for files of our own
+    home: Path  # the folder for Registrar's own files
     observer: Observer = NO_OBSERVER
     warn: Callable[[UnsetSetting], object] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenRegistry:
-    """A registry's adapter at work.
+    """An open registry.
 
-    `has_stages`: whether `transition_stage` works; if not, it's never called, and the version tag `stage` says the
-    stage. `unset`: a setting that should be set, if there's one.
+    `has_stages`: whether `transition_stage` works. If not, it's never called, and the version tag `stage` has the
+    stage. `unset`: a setting that should be set, if any.
     """
 
     registry: ModelRegistry
@@ -193,9 +193,9 @@ class OpenRegistry:
 
 @dataclass(frozen=True, slots=True)
 class RegistryAdapter:
-    """What an entry point in the group `registrar.registries` names: a product, and how its registry is opened.
+    """The target of an entry point in the group `registrar.registries`: a product, and how to open its registry.
 
-    `open` connects to nothing yet. It raises Misconfigured if a variable is missing or wrong.
+    `open` doesn't connect yet. It raises Misconfigured if a variable is missing or wrong.
     """
 
     product: RegistryProduct

@@ -22,11 +22,11 @@ class RegistryStateReader(Protocol):
     def model_with_other_case(self, name: str) -> str | None:
         """Return a model that has this name in a different letter case, or None.
 
-        None, too, if there is a model with exactly this name. Only models that have a snapshot are considered.
+        Also None if a model has exactly this name. Considers only models with a snapshot.
         """
 
     def drift_notice(self, notice_id: str) -> DriftNotice:
-        """Return a drift notice. Raises UnknownRequest if there is none with this id."""
+        """Return a drift notice. Raises UnknownRequest if none has this id."""
 
     def active_hold(self) -> Hold | None:
         """Return the active hold, or None."""
@@ -55,7 +55,7 @@ class RegistryStateReader(Protocol):
     def due_tag_updates(self, now: datetime, limit: int = 100) -> list[TagUpdate]:
         """Return the tag updates that are due at `now`: for each version, at most its oldest unwritten one.
 
-        While that one is postponed or held, the version's later ones wait, too, so they're written in order. `limit`:
+        While that one is postponed or held, the version's later ones wait, so that they're written in order. `limit`:
         how many to return at most.
         """
 
@@ -68,7 +68,7 @@ class RegistryStateReader(Protocol):
     def first_unwritten_tag_update(self, model: str) -> int:
         """Return the number of the model's first tag update that isn't written yet.
 
-        If all are written, the number after the last one; 0 if the model has none.
+        If all are written, return the number after the last one; 0 if the model has none.
         """
 
 
@@ -97,16 +97,16 @@ class RegistryStateWriter(RegistryStateReader, Protocol):
         """
 
     def discard_held_tag_updates(self, why: str) -> None:
-        """Take the held tag updates off the queue; they're never written.
+        """Remove the held tag updates from the queue, so that they're never written.
 
         `why`: the reason to record with each of them.
         """
 
     def add_tag_update(self, tag_update: TagUpdate) -> None:
-        """Queue a tag update; one whose id is already there is left as it is."""
+        """Queue a tag update; does nothing if its id is already there."""
 
     def finish_tag_update(self, tag_update: TagUpdate, *, why: str = "") -> None:
-        """Take a tag update off the queue.
+        """Remove a tag update from the queue.
 
         `why`: why it was given up; empty if it was written.
         """

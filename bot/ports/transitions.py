@@ -17,7 +17,7 @@ class TransitionReader(Protocol):
     """Reads transitions, rollback blocks, and serving checks."""
 
     def transition(self, transition_id: str) -> Transition:
-        """Return a transition. Raises KeyError if there is none with this id."""
+        """Return a transition. Raises KeyError if none has this id."""
 
     def transitions(
         self,
@@ -31,7 +31,7 @@ class TransitionReader(Protocol):
         """Return a model's transitions, finished and unfinished, newest first.
 
         `stage`: only transitions into or out of this stage. `before_id`: only transitions older than the one with this
-        id. `until`: only transitions intended up to this time, and a few later ones that show what followed. `limit`:
+        id. `until`: only transitions intended up to this time, and a few later ones as context. `limit`:
         how many to return at most.
         """
 
@@ -56,11 +56,11 @@ class TransitionReader(Protocol):
     def rollbacks(self, since: datetime) -> list[Transition]:
         """Return the rollbacks that were intended at or after `since`, newest first.
 
-        Rollbacks in every state are included, failed ones too.
+        Includes rollbacks in every state, even failed ones.
         """
 
     def rollback_blocks(self, model: str) -> list[RollbackBlock]:
-        """Return the model's rollback blocks that nobody has cleared, oldest first."""
+        """Return the model's rollback blocks that no one has cleared, oldest first."""
 
     def serving_check(self, transition_id: str) -> ServingCheck | None:
         """Return the serving check for a transition, or None."""
@@ -100,7 +100,7 @@ class TransitionWriter(TransitionReader, Protocol):
         """
 
     def release_transition(self, transition: Transition, not_before: datetime) -> bool:
-        """Give a claimed transition back as intended, to be tried again at `not_before`.
+        """Return a claimed transition to intended, to be retried at `not_before`.
 
         The time of the first attempt is kept. Returns False, and changes nothing, if another owner has claimed it
         since.
@@ -109,7 +109,7 @@ class TransitionWriter(TransitionReader, Protocol):
     def finish_transition(self, transition: Transition) -> None:
         """Write a transition's final state and release its model.
 
-        `began_at` stays as `begin_transition` wrote it. Raises KeyError if there is no such transition, and
+        `began_at` stays as `begin_transition` wrote it. Raises KeyError if the transition doesn't exist, and
         AlreadyDecided if it has ended or another owner has claimed it since.
         """
 
@@ -117,8 +117,8 @@ class TransitionWriter(TransitionReader, Protocol):
         """Fill in the version identities that an older release didn't record.
 
         Covers the model's transitions, which are marked as taken on trust at `now`, and its requests. `identities`: the
-        current identity of each version. A version created after the row was written is a different one, so the row is
-        left as it is.
+        current identity of each version. A version created after the row was written is a different one, so the row
+        stays unchanged.
         """
 
     def update_sources(self, model: str, identities: Mapping[int, VersionIdentity]) -> None:

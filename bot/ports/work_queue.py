@@ -24,7 +24,7 @@ class WorkQueueReader(Protocol):
     """Reads queued commands, the outbox, locks, and leases."""
 
     def queued_command(self, command_id: str) -> QueuedCommand:
-        """Return a queued command. Raises KeyError if there is none with this id."""
+        """Return a queued command. Raises KeyError if none has this id."""
 
     def queued_command_with_key(self, caller: Actor, key: str) -> QueuedCommand | None:
         """Return the command that the caller queued with this idempotency key, or None."""
@@ -52,9 +52,9 @@ class WorkQueueReader(Protocol):
     ) -> list[OutboxMessage]:
         """Return the outbox messages that can be delivered at `now`.
 
-        For each ordering key these are the messages before the first one that has to wait, in order. `kinds`: only
-        messages of these kinds; empty means any. All messages with one ordering key go the same way: to Slack, or to
-        one endpoint. `recipient`: only messages to this recipient. `limit`: how many to return at most.
+        For each ordering key, these are the messages before the first one that has to wait, in order. `kinds`: only
+        messages of these kinds; empty means any. All messages with the same ordering key go to the same place: Slack,
+        or one endpoint. `recipient`: only messages to this recipient. `limit`: how many to return at most.
         """
 
     def next_message_due_at(self, now: datetime, *, kinds: Collection[MessageKind]) -> datetime | None:
@@ -92,7 +92,7 @@ class WorkQueueWriter(WorkQueueReader, Protocol):
     def release_leases(self, owner: str) -> None:
         """Release everything that a process claimed.
 
-        `owner`: a process that is known to have ended.
+        `owner`: a process that's known to have ended.
         """
 
     def lease_owners(self) -> list[str]:
@@ -108,7 +108,7 @@ class WorkQueueWriter(WorkQueueReader, Protocol):
         """Record an answered API call; return False if its idempotency key already has an answer."""
 
     def add_message(self, *messages: OutboxMessage) -> None:
-        """Put messages into the outbox; one whose key is already there is left as it is.
+        """Add messages to the outbox; skip those whose key is already there.
 
         A message without `created_at` gets the current time.
         """

@@ -1,4 +1,4 @@
-"""What Alembic runs. The ledger passes its connection, in a transaction that already holds the lock."""
+"""Alembic's environment. The ledger passes its connection, in a transaction that already holds the lock."""
 
 from alembic import context
 from sqlalchemy import Connection
@@ -7,7 +7,7 @@ from bot.ledger.tables import metadata
 
 
 def run(connection: Connection) -> None:
-    """Run the missing migrations in the ledger's transaction: all of them or none."""
+    """Run the missing migrations in the ledger's transaction, all of them or none."""
     context.configure(connection=connection, target_metadata=metadata, transactional_ddl=True)
     with context.begin_transaction():
         context.run_migrations()

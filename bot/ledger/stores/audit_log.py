@@ -54,7 +54,7 @@ class AuditLogQueries(SqlReadStore, AuditLogReader):
         return self._to_events(audit_pages.select_events(page, self._dialect), values)
 
     def audit_head(self) -> ChainHead:
-        """Return the number and hash of the last event; number 0 and no hash if somebody has deleted the head."""
+        """Return the number and hash of the last event; number 0 and no hash if someone deleted the head."""
         row = self._connection.execute(_SELECT_HEAD).mappings().first()
         return from_row(ChainHead, row) if row else ChainHead(0, "")
 
@@ -66,9 +66,10 @@ class AuditLogQueries(SqlReadStore, AuditLogReader):
         after_number: int = MIN_NUMBER,
         limit: int = 1000,
     ) -> list[AuditRecord]:
-        """Return audit rows as they are stored, oldest first, including rows that don't hold a valid event.
+        """Return audit rows as they're stored, oldest first, including rows without a valid event.
 
-        The default of `after_number` is below every number, since rows could have been inserted before the first one.
+        The default of `after_number` is below every number, since someone could have inserted rows before the first
+        one.
         """
         number = audit_events.c.number
         query = audit_pages.select_stored(self._dialect).where(number > literal(after_number, BigInteger))
@@ -89,7 +90,7 @@ class AuditLogQueries(SqlReadStore, AuditLogReader):
         before_number: int | None = None,
         limit: int = 50,
     ) -> list[AuditRecord]:
-        """Return audit rows as they are stored, newest first, including rows that don't hold a valid event.
+        """Return audit rows as they're stored, newest first, including rows without a valid event.
 
         `model`, `actor`, `tag`: only rows with this stored text. `since`: only rows at or after this time.
         `before_number`: only rows before this number.
@@ -102,13 +103,13 @@ class AuditLogQueries(SqlReadStore, AuditLogReader):
         return [AuditRecord._make(row) for row in rows]
 
     def verify_audit(self) -> tuple[ChainHead, ChainFault | None]:
-        """Return the head of the audit chain, and the first fault in the whole chain, or None."""
+        """Return the head of the audit chain, and the first fault in the entire chain, or None."""
         head = self.audit_head()
         records = audit_chain.stream_records(lambda after: self.audit_records(after_number=after))
         return head, audit_chain.verify(records, head)
 
     def _to_events(self, query: Any, values: Mapping[str, Any] | None = None) -> list[ChainedEvent]:
-        """Return audit rows as events in the chain; operators have their Slack ids."""
+        """Return audit rows as events in the chain, with the Slack ids of operators."""
         chained = []
         for row in self._connection.execute(query, values or {}).mappings():
             event = parse_canonical_json(row["body"])
@@ -128,13 +129,15 @@ class AuditLogStore(SqlWriteStore, AuditLogQueries, AuditLogWriter):
             actor=parse_actor(storable(actor_id(event.actor))),
             **{name: storable_data(getattr(event, name)) for name in _TEXT_FIELDS},
         )
-        canonical_json(storable_event, 0)  # raises for an event that can't be stored, while the caller is on the stack
+        canonical_json(
+            storable_event, 0
+        )  # raises for an event that can't be stored, while the caller is still on the stack
         self._pending_events.append(storable_event)
 
     def append_audit(self) -> list[Event]:
         """Append the transaction's events to the chain, and return them.
 
-        Every transaction waits for the lock on the head, so this comes last.
+        This comes last, because every other transaction waits for the lock on the head.
         """
         events, self._pending_events = self._pending_events, []
         if events:

@@ -1,7 +1,7 @@
-"""Pages of the audit log, newest first. A page reads hardly more rows than it returns; statements are built once.
+"""Pages of the audit log, newest first. A page reads few more rows than it returns; statements are built once.
 
-Keyset pagination: a page starts right before a number, so the last page costs as much as the first. Every filter has
-an index that ends with the number and is scanned backward.
+This is keyset pagination: a page starts right before a number, so the last page costs as much as the first. Every
+filter has an index that ends with the number and is scanned backward.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _MODEL_PARAM, _ACTOR_PARAM, _TAG_PARAM, _SINCE_PARAM, _NEAR_PARAM, _BEFORE_PARAM
 
 
 class PageFilter(NamedTuple):
-    """Which filters a page has. `tags`: how many tags to match; 0 matches any."""
+    """The filters of a page. `tags`: the number of tags to match; 0 matches any."""
 
     of_model: bool
     by_actor: bool
@@ -62,7 +62,7 @@ def page_filter(
     before: int | None = None,
     limit: int,
 ) -> tuple[PageFilter, dict[str, Any]]:
-    """Return which filters a page has, and the values for its statement."""
+    """Return the filters of a page, and the values for its statement."""
     values: dict[str, Any] = {_BEFORE_PARAM: MAX_NUMBER if before is None else before, _LIMIT_PARAM: limit}
     if model is not None:
         values[_MODEL_PARAM] = model
@@ -90,9 +90,9 @@ def select_records(page: PageFilter, dialect: str) -> Any:
 
 @cache
 def select_stored(dialect: str) -> Select[Any]:
-    """Return the select of audit rows with the columns of `AuditRecord`: each column's text, whatever it holds.
+    """Return the select of audit rows with the columns of `AuditRecord`, each as text, even if invalid.
 
-    The database itself formats a time as the text that was hashed, since an edited one might not be a valid time.
+    The database formats a time as the text that was hashed, since an edited value might not be a valid time.
     """
     columns = audit_events.c
     if dialect == "sqlite":
@@ -105,11 +105,11 @@ def select_stored(dialect: str) -> Select[Any]:
 
 
 def _select_newest(rows: Select[Any], page: PageFilter, dialect: str) -> Any:
-    """Return the select of a page. With several tags, each has an index scan of its own that reads at most a page."""
+    """Return the select of a page. With several tags, each has its own index scan that reads at most a page."""
     columns = audit_events.c
     rows = rows.where(columns.number < bindparam(_BEFORE_PARAM, type_=BigInteger))
     if page.since:
-        # Written so that no index matches: with the index on times, all events since then would be sorted by number.
+        # Prevents use of the index on times, which would sort all events since then by number.
         rows = rows.where((columns.at >= bindparam(_SINCE_PARAM, type_=columns.at.type)).is_(true()))
     start = _number_long_before() if page.since else None
     given = [(columns.model, _MODEL_PARAM)] * page.of_model + [(columns.actor, _ACTOR_PARAM)] * page.by_actor
@@ -129,9 +129,9 @@ def _walk_index(
 ) -> Select[Any]:
     """Return the select of a page that scans the index of the first filter's column, or else the primary key.
 
-    For PostgreSQL the filter isn't written as an equality, and it's combined with the start, so that only this index
-    has the right order. Otherwise, for a value that it takes for a common one, PostgreSQL scans the primary key through
-    everything since the last such row, or sorts all rows of a time span.
+    For PostgreSQL, the filter isn't an equality, and it's combined with the start, so that only this index has the
+    right order. Otherwise, for a value that it estimates as common, PostgreSQL scans the primary key through
+    everything since the last such row, or sorts all rows in a time range.
     """
     number, is_index_forced = audit_events.c.number, dialect == "postgresql" and bool(filters)
     rows = rows.where(*(column == bindparam(name, type_=Text) for column, name in filters[is_index_forced:]))
@@ -151,8 +151,8 @@ def _limit_param() -> BindParameter[int]:
 def _number_long_before() -> Any:
     """Return a number such that no event up to it can be at or after :b_since.
 
-    It belongs to an event that is earlier than that by more than the clock skew, so all events before it are earlier,
-    too. Without it, a page with few matches would be searched for back to the very first event.
+    It belongs to an event that is earlier by more than the clock skew, so all events before it are earlier, too.
+    Without it, a page with few matches would be searched back to the first event.
     """
     other = audit_events.alias("other")
     near = bindparam(_NEAR_PARAM, type_=other.c.at.type)

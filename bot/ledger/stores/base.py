@@ -1,6 +1,6 @@
-"""What all stores share: the connection, how rows become domain values, and frequent statements.
+"""The base of all stores: the connection, the conversion of rows to domain values, and frequent statements.
 
-A frequent statement is built once: that takes SQLAlchemy longer than SQLite needs to run it.
+A frequent statement is built once, because building it takes longer than running it on SQLite.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ UNCLAIMED = {"claimed_by": None, "claimed_until": None}
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_NUMBER = 2**62  # above every number that a row can have
 KEY, NOW = "b_key", "b_now"  # bound parameters; no column has these names
-# These tables are unique only among some rows.
+# The unique indexes of these tables cover only some rows.
 PARTIAL_INDEXES = {
     requests: IS_OPEN,
     monitors: monitors.c.removed_at.is_(None),
@@ -45,7 +45,7 @@ INSERTS = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 class SqlReadStore:
     """Reads on one connection; the ledger begins and ends its transaction.
 
-    `operator_ids`: Slack ids by the name of the operator, a user of the machine that Registrar runs on.
+    `operator_ids` maps operators (users of the machine that Registrar runs on) to their Slack ids.
     """
 
     locks_rows = False
@@ -56,7 +56,7 @@ class SqlReadStore:
         self._dialect = connection.dialect.name
 
     def _find_by_key(self, domain_type: type[T], column: Column[Any], key: str) -> T | None:
-        """Return the row with this key. A transaction that writes locks it: nothing else changes it until the end."""
+        """Return the row with this key. A write transaction locks it, so nothing else changes it until the end."""
         return self._find(domain_type, select_by_key(column, for_update=self.locks_rows), {KEY: key})
 
     def _get(self, domain_type: type[T], column: Column[Any], key: str) -> T:
@@ -102,7 +102,7 @@ class SqlWriteStore(SqlReadStore):
         return self._execute(update_by_id(table), {KEY: key, **values})
 
     def _insert(self, table: Table, values: Mapping[str, Any], *unique: str) -> bool:
-        """Insert a row; return False if there is one with the same `unique` columns."""
+        """Insert a row; return False if one has the same `unique` columns."""
         return self._connection.execute(insert_unless_present(table, unique, self._dialect), values).first() is not None
 
     def _execute(self, statement: Any, values: Mapping[str, Any] | None = None) -> bool:
@@ -124,13 +124,13 @@ def from_row(domain_type: type[T], row: RowMapping, operator_ids: Mapping[str, s
 
 
 def to_row(value: DataclassInstance, *, exclude: str = "") -> dict[str, Any]:
-    """Return the fields of a domain value as a row, without the field `exclude`."""
+    """Return a domain value's fields as a row, without the field `exclude`."""
     return {name: getattr(value, name) for name in _field_names(type(value)) if name != exclude}
 
 
 @cache
 def _field_names(domain_type: type[DataclassInstance]) -> tuple[str, ...]:
-    """Return the names of the fields. Cached, since thousands of rows have the same."""
+    """Return the names of the fields. Cached, since thousands of rows have the same fields."""
     return tuple(field.name for field in fields(domain_type))
 
 
@@ -143,13 +143,13 @@ def select_by_key(column: Column[Any], *, for_update: bool = False) -> Select[An
 
 @cache
 def update_by_id(table: Table) -> Update:
-    """Return the update of the row whose id is :b_key; it sets the columns it gets values for."""
+    """Return the update of the row whose id is :b_key; it sets the columns that have values."""
     return update(table).where(table.c.id == bindparam(KEY))
 
 
 @cache
 def insert_unless_present(table: Table, unique: tuple[str, ...], dialect: str) -> Any:
-    """Return the insert that returns a row, or does nothing if there's a row with the same `unique` columns."""
+    """Return the insert that returns a row, or does nothing if a row has the same `unique` columns."""
     insert: Any = INSERTS[dialect](table)
     partial = {"index_where": PARTIAL_INDEXES[table]} if table in PARTIAL_INDEXES else {}
     columns = [table.c[name] for name in unique]

@@ -1,4 +1,4 @@
-"""Which rows the active hold covers, so that nothing claims them, and what a new or extended hold covers."""
+"""The rows that the active hold covers, so that nothing claims them, and those that a new or extended hold covers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bot.ledger.tables import (
 )
 
 IS_ACTIVE = holds.c.lifted_at.is_(None)
-# A hold covers these rows of each table, up to the number in the column that has the table's name.
+# A hold covers these rows of each table, up to the number in the column with the table's name.
 PENDING_ROWS: dict[Table, ColumnElement[bool]] = {
     transitions: is_in(transitions.c.state, *UNFINISHED_STATES),
     queued_commands: COMMAND_IS_WAITING,

@@ -60,7 +60,7 @@ class MonitoringQueries(SqlReadStore, MonitoringReader):
     def monitor(self, monitor_id: str) -> Monitor:
         if monitor := self._find_by_key(Monitor, monitors.c.id, monitor_id):
             return monitor
-        raise UnknownRequest("This message is from another time; nothing was changed.")
+        raise UnknownRequest("This message is out of date, so nothing was changed.")
 
     def monitor_states(self) -> dict[str, MonitorState]:
         return {state.monitor: state for state in self._list(MonitorState, select(monitor_states))}
@@ -163,7 +163,7 @@ class MonitoringQueries(SqlReadStore, MonitoringReader):
     def incident(self, incident_id: str) -> Incident:
         if incident := self._find_by_key(Incident, incidents.c.id, incident_id):
             return incident
-        raise UnknownRequest("This message is from another time; nothing was changed.")
+        raise UnknownRequest("This message is out of date, so nothing was changed.")
 
     def incidents(self, *, model: str | None = None, open_only: bool = False, limit: int = 100) -> list[Incident]:
         query = select(incidents).order_by(incidents.c.number.desc()).limit(limit)
@@ -199,8 +199,8 @@ class MonitoringStore(SqlWriteStore, MonitoringQueries, MonitoringWriter):
     def save_monitor_state(self, *states: MonitorState) -> None:
         """Insert or update the states of monitors; a state's slot never decreases.
 
-        A transition and a check can write at once, without having seen each other's state. If the slot went back to one
-        that is finished, it could never be claimed again, and the monitor would stop being checked.
+        A transition and a check can write at the same time, without seeing each other's state. If the slot decreased
+        to a finished one, it could never be claimed again, and the monitor's checks would stop.
         """
         if states:
             put = upsert(tables.monitor_states, "monitor", "slot", self._dialect)

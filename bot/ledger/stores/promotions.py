@@ -12,14 +12,15 @@ from bot.domain.core.actors import Actor, Person
 from bot.domain.core.errors import AlreadyOpen, UnknownRequest
 from bot.domain.core.sentence import Code, Name, Sentence, say
 from bot.domain.policy.freezes import Freeze
-from bot.domain.promotions.request import Request, RequestState, Vote
+from bot.domain.promotions.request import Request, RequestState
+from bot.domain.promotions.votes import Vote
 from bot.domain.registry.model import Stage
 from bot.ledger.stores.base import KEY, SqlReadStore, SqlWriteStore, select_by_key, to_row
 from bot.ledger.tables import IS_OPEN, IS_PENDING, NEEDS_REVIEW, freezes, requests, votes
 from bot.ports.promotions import PromotionReader, PromotionWriter
 
 _SELECT_REQUEST = select_by_key(requests.c.id)
-# Also blocks inserts that refer to the request: votes and transitions. SQLite, with its single writer, ignores that.
+# Also blocks inserts that refer to the request: votes and transitions. SQLite has a single writer and ignores it.
 _SELECT_REQUEST_FOR_UPDATE = _SELECT_REQUEST.with_for_update()
 _SELECT_VOTES = select(votes).where(votes.c.request == bindparam(KEY)).order_by(votes.c.number)
 
@@ -66,7 +67,7 @@ class PromotionQueries(SqlReadStore, PromotionReader):
     def _get_request(self, query: Any, request_id: str) -> Request:
         if request := self._find(Request, query, {KEY: request_id}):
             return request
-        raise UnknownRequest(say("There is no request {id}.", id=Name(request_id)))
+        raise UnknownRequest(say("Request {id} doesn't exist.", id=Name(request_id)))
 
 
 class PromotionStore(SqlWriteStore, PromotionQueries, PromotionWriter):
@@ -103,22 +104,22 @@ class PromotionStore(SqlWriteStore, PromotionQueries, PromotionWriter):
 def _open_request_message(new: Request, existing: Request | None) -> Sentence:
     if existing is None:  # it was decided after the insert failed
         return say(
-            "A request for {model} in {target} was open until now; ask again.",
+            "Another request for {model} in {target} just ended. Submit yours again.",
             model=Name(new.model),
             target=new.target,
         )
     if existing.state is RequestState.PENDING:
         return say(
-            "Request {id} for v{version} of {model} in {target} is still open: {approve}, or {cancel} first.",
+            "Request {id} for v{version} of {model} in {target} is still open. Run {approve} or {cancel} first.",
             id=Code(existing.id),
             version=existing.version,
             model=Name(existing.model),
             target=existing.target,
-            approve=Code(f"approve {existing.id}"),
-            cancel=Code(f"cancel {existing.id}"),
+            approve=Code(f"/model approve {existing.id}"),
+            cancel=Code(f"/model cancel {existing.id}"),
         )
     return say(
-        "Request {id} for v{version} of {model} in {target} is approved and being made; ask again after it.",
+        "Request {id} for v{version} of {model} in {target} is in progress. Try again when it's done.",
         id=Code(existing.id),
         version=existing.version,
         model=Name(existing.model),

@@ -33,7 +33,7 @@ _SELECT_MODELS_WITH_PENDING_WORK = union(*(select(table.c.model).where(condition
 
 
 class RegistryStateQueries(SqlReadStore, RegistryStateReader):
-    """Reads the state of the registry: see the port."""
+    """Reads the state of the registry; see the port."""
 
     def registry_snapshot(self, model: str) -> RegistrySnapshot | None:
         return self._find_by_key(RegistrySnapshot, registry_snapshots.c.model, model)
@@ -49,7 +49,7 @@ class RegistryStateQueries(SqlReadStore, RegistryStateReader):
     def drift_notice(self, notice_id: str) -> DriftNotice:
         if notice := self._find_by_key(DriftNotice, drift_notices.c.id, notice_id):
             return notice
-        raise UnknownRequest("This message is from another time; nothing was changed.")
+        raise UnknownRequest("This message is out of date, so nothing was changed.")
 
     def active_hold(self) -> Hold | None:
         return self._find(Hold, select(holds).where(IS_ACTIVE).order_by(holds.c.number))
@@ -95,7 +95,7 @@ class RegistryStateQueries(SqlReadStore, RegistryStateReader):
 
 
 class RegistryStateStore(SqlWriteStore, RegistryStateQueries, RegistryStateWriter):
-    """Writes the state of the registry: see the port."""
+    """Writes the state of the registry; see the port."""
 
     def save_registry_snapshot(self, snapshot: RegistrySnapshot) -> None:
         row, table = to_row(snapshot), registry_snapshots

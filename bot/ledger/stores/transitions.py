@@ -58,13 +58,13 @@ from bot.ports.transitions import TransitionReader, TransitionWriter
 
 STAGE, LIMIT, BEFORE, UNTIL, ATTEMPTS = "b_stage", "b_most", "b_before", "b_until", "b_attempts"
 CONTEXT_ROWS = 50  # transitions after :b_until that are returned too, to show what followed
-# A claim still holds if there was no other: `attempts` counts them.
+# A claim is still valid if there was no later one; `attempts` counts claims.
 _IS_CLAIMED_AS = and_(transitions.c.id == bindparam(KEY), transitions.c.attempts == bindparam(ATTEMPTS))
 _FINISH = update(transitions).where(_IS_CLAIMED_AS, transitions.c.state.in_(UNFINISHED_STATES))
 
 
 class TransitionQueries(SqlReadStore, TransitionReader):
-    """Reads transitions, rollback blocks, and serving checks: see the port."""
+    """Reads transitions, rollback blocks, and serving checks; see the port."""
 
     def transition(self, transition_id: str) -> Transition:
         return self._get(Transition, transitions.c.id, transition_id)
@@ -96,7 +96,7 @@ class TransitionQueries(SqlReadStore, TransitionReader):
         return self._list(Transition, query.order_by(transitions.c.number.desc()).limit(100))
 
     def models_with_transitions(self, states: Sequence[TransitionState]) -> list[str]:
-        # Sorted here: the databases do not agree on the order of letters.
+        # Sorted here, because the databases sort letters differently.
         return sorted(self._fetch_column(select(transitions.c.model).where(transitions.c.state.in_(states)).distinct()))
 
     def models_with_expired_transitions(self, now: datetime) -> list[str]:
@@ -129,14 +129,14 @@ class TransitionQueries(SqlReadStore, TransitionReader):
 
 
 class TransitionStore(SqlWriteStore, TransitionQueries, TransitionWriter):
-    """Writes transitions, rollback blocks, and serving checks: see the port."""
+    """Writes transitions, rollback blocks, and serving checks; see the port."""
 
     def add_transition(self, transition: Transition) -> bool:
-        """Insert a transition; return False if its id is already there."""
+        """Insert a transition; return False if its id already exists."""
         return self._insert(transitions, to_row(transition), "id")
 
     def prepend_transitions(self, earlier: Sequence[Transition]) -> None:
-        """Insert transitions with numbers below the lowest one."""
+        """Insert transitions with numbers below the lowest existing one."""
         lowest = self._connection.execute(select(func.coalesce(func.min(transitions.c.number), 1))).scalar_one()
         first = min(lowest, 1) - len(earlier)
         rows = [{"number": first + index} | to_row(transition) for index, transition in enumerate(earlier)]
@@ -145,10 +145,10 @@ class TransitionStore(SqlWriteStore, TransitionQueries, TransitionWriter):
     def claim_transition(self, model: str, claim: Claim) -> Transition | None:
         values = {KEY: model, NOW: claim.now, "claimed_by": claim.owner, "claimed_until": claim.until}
         try:
-            # On PostgreSQL a failed statement aborts the transaction unless it runs in a savepoint.
+            # On PostgreSQL, a failed statement aborts the transaction unless it runs in a savepoint.
             with self._connection.begin_nested():
                 return self._find(Transition, _CLAIM, values)
-        except IntegrityError:  # only one can execute per model, and another was claimed at this moment
+        except IntegrityError:  # only one per model can execute, and another was just claimed
             return None
 
     def begin_transition(self, transition: Transition, now: datetime) -> bool:
@@ -163,7 +163,11 @@ class TransitionStore(SqlWriteStore, TransitionQueries, TransitionWriter):
         if not self._execute(_FINISH, values | UNCLAIMED):
             now = self.transition(transition.id)
             raise AlreadyDecided(
-                say("Move {id} was taken over and is {state} now.", id=Code(transition.id), state=now.state.value)
+                say(
+                    "Another process took over transition {id}; it's now {state}.",
+                    id=Code(transition.id),
+                    state=now.state.value,
+                )
             )
 
     def backfill_identities(self, model: str, identities: Mapping[int, VersionIdentity], now: datetime) -> None:
@@ -207,7 +211,7 @@ class TransitionStore(SqlWriteStore, TransitionQueries, TransitionWriter):
         )
 
     def _update_claimed(self, transition: Transition, **values: Any) -> bool:
-        """Update a transition that is executing, unless it was claimed again: `attempts` counts the claims."""
+        """Update a transition that is executing, unless it was claimed again; `attempts` counts the claims."""
         is_ours = and_(transitions.c.id == transition.id, transitions.c.attempts == transition.attempts, IS_EXECUTING)
         return self._execute(update(transitions).where(is_ours).values(**values))
 
@@ -216,8 +220,8 @@ class TransitionStore(SqlWriteStore, TransitionQueries, TransitionWriter):
 def select_transitions(dialect: str, given: frozenset[str]) -> Select[Any]:
     """Return the select of the :b_most newest transitions of model :b_key.
 
-    If the parameter is given, only those into or out of :b_stage, before the transition :b_before, or up to soon after
-    :b_until.
+    If these parameters are in `given`, it selects only those into or out of :b_stage, before the transition :b_before,
+    or until shortly after :b_until.
     """
     query = select(transitions)
     if STAGE in given:
@@ -248,7 +252,7 @@ def _in_order(query: Select[Any], dialect: str, *, newest: bool) -> Select[Any]:
     """Return the select of a model's transitions in the order of their numbers, which an index provides."""
     model, columns = transitions.c.model, [transitions.c.model, transitions.c.number]
     value = bindparam(KEY, type_=Text)
-    # Not written as an equality: PostgreSQL would scan the primary key, through the transitions of all models.
+    # Not an equality, for which PostgreSQL would scan the primary key, through the transitions of all models.
     query = query.where(model == any_(array([value])) if dialect == "postgresql" else model == value)
     return query.order_by(*([column.desc() for column in columns] if newest else columns))
 
@@ -256,7 +260,7 @@ def _in_order(query: Select[Any], dialect: str, *, newest: bool) -> Select[Any]:
 def _claim() -> Any:
     """Return the update that claims the oldest transition of model :b_key that's due at :b_now or has an expired lease.
 
-    Claims nothing while another one of the model is executing, and none that is held.
+    Claims nothing while another one of the model is executing, and never one that's held.
     """
     other, now = transitions.alias("other"), bindparam(NOW, type_=transitions.c.not_before.type)
     is_taken = exists().where(other.c.model == bindparam(KEY), is_in(other.c.state, TransitionState.EXECUTING))

@@ -58,10 +58,10 @@ from bot.ports.work_queue import WorkQueueReader, WorkQueueWriter
 
 MAX_CHANNEL_DELAY = timedelta(
     minutes=2
-)  # a channel's next turn is never further ahead: the longest interval is a minute
-# Tables whose rows name their claim, and the condition under which it counts.
+)  # a channel's next turn is never further ahead, since the longest interval is a minute
+# Tables whose rows name their claim, and the condition under which it's active.
 _CLAIMABLE = ((transitions, IS_EXECUTING), (outbox_messages, MESSAGE_IS_WAITING))
-# Rows that are claimed by postponing them: their key, when they're due, and which ones can be claimed.
+# Rows that are claimed by postponing them: their key, their due time, and the condition for a claim.
 _DUE_ROWS: dict[type, tuple[Column[Any], Column[Any], ColumnElement[bool]]] = {
     QueuedCommand: (
         queued_commands.c.id,
@@ -114,8 +114,8 @@ class WorkQueueQueries(SqlReadStore, WorkQueueReader):
     ) -> list[OutboxMessage]:
         """Return the outbox messages that can be delivered at `now`.
 
-        The ordering keys take turns, so that one with many messages delays nobody: the first message of each comes
-        first, oldest first, then every second one.
+        The ordering keys take turns, so that one with many messages doesn't delay others: first each key's first
+        message, oldest first, then each key's second message.
         """
         columns = outbox_messages.c
         stops = (
@@ -193,7 +193,7 @@ class WorkQueueStore(SqlWriteStore, WorkQueueQueries, WorkQueueWriter):
             self._insert(outbox_messages, row, "key")
 
     def claim_message(self, message: OutboxMessage, claim: Claim) -> OutboxMessage | None:
-        """Claim a message for delivery and return it as it's to be delivered, or None."""
+        """Claim a message for delivery; return the message to deliver, or None if the claim failed."""
         claimed = replace(message, attempts=message.attempts + 1, claimed_until=claim.until)
         is_ours = self._update_message(
             message, was_tried=True, attempts=claimed.attempts, claimed_by=claim.owner, claimed_until=claim.until
@@ -217,10 +217,9 @@ class WorkQueueStore(SqlWriteStore, WorkQueueQueries, WorkQueueWriter):
         return self._update_message(message, state=MessageState.DROPPED, why=why, **UNCLAIMED)
 
     def take_channel_turn(self, channel: str, min_interval: timedelta, now: datetime) -> datetime:
-        """Take the turn to post in a channel if it has come; return when it comes.
+        """Take the turn to post in a channel if it's due, and return `now`; otherwise, return when it's due.
 
-        A turn that is too far ahead was set by a process whose clock was ahead, and would block the channel for as
-        long.
+        A turn that's too far ahead was set by a process whose clock is ahead, and would block the channel until then.
         """
         of_channel = channel_turns.c.channel == channel
         self._insert(channel_turns, {"channel": channel, "next_at": now}, "channel")
@@ -243,7 +242,7 @@ class WorkQueueStore(SqlWriteStore, WorkQueueQueries, WorkQueueWriter):
         return self._fetch_column(_claimed_checks(column, *conditions)) if self._dialect == "sqlite" else []
 
     def _update_message(self, message: OutboxMessage, **values: Any) -> bool:
-        """Update a message unless it has ended or was claimed since it was read: `attempts` counts the claims."""
+        """Update a message unless it was finished or claimed since it was read; `attempts` counts the claims."""
         is_ours = and_(
             outbox_messages.c.key == message.key, MESSAGE_IS_WAITING, outbox_messages.c.attempts == message.attempts
         )
@@ -278,7 +277,7 @@ _RELEASE_CHECK: Update = (
 def _claimed_checks(column: Column[Any], *conditions: ColumnElement[bool]) -> Select[Any]:
     """Return the select of a column of the claimed checks; for each monitor, only its next check can be claimed.
 
-    As a subquery for each monitor: with a join, SQLite scans all checks ever recorded.
+    Uses a subquery for each monitor: with a join, SQLite scans all checks ever recorded.
     """
     is_next = (measurements.c.monitor == monitor_states.c.monitor, measurements.c.slot == monitor_states.c.slot + 1)
     is_claimed = (measurements.c.outcome.is_(None), measurements.c.claimed_by.is_not(None))

@@ -1,6 +1,6 @@
-"""What all tables share. A column has the name of the field it holds; stores rely on that.
+"""The base of all tables. A column has the name of its field; stores rely on that.
 
-`number` counts rows in the order they were inserted, and decides which of two rows with the same time came first.
+`number` counts rows in insertion order, and decides which of two rows with the same time came first.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ metadata = MetaData(
     }
 )
 
-# Ten thousand monitors use up four bytes in five months. SQLite autoincrements only INTEGER, which has eight.
+# With 10,000 monitors, four bytes last five months. SQLite autoincrements only INTEGER, which has eight.
 BigIntegerKey = BigInteger().with_variant(Integer(), "sqlite")
 
 

@@ -1,4 +1,4 @@
-"""Column types: a domain value goes in and comes back equal, on both databases."""
+"""Column types that store a domain value and load it back equal, on both databases."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 def storable(text: str) -> str:
     """Return the text with characters that databases can't hold (NUL, lone surrogates) replaced by U+FFFD.
 
-    They're replaced, not rejected, because even a refused command is recorded in the audit log as it was typed.
+    They're replaced instead of rejected, because the audit log records even refused commands as they were typed.
     """
     return _UNSTORABLE.sub("\ufffd", text)
 
@@ -55,7 +55,7 @@ def dump_json(value: Any) -> str:
 
 
 class StorableText(TypeDecorator[str]):
-    """Text from people and from outside."""
+    """Text from people and other outside sources."""
 
     impl = Text
     cache_ok = True
@@ -76,7 +76,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         if value.tzinfo is None:
-            raise ValueError(f"a time without its zone: {value!r}")
+            raise ValueError(f"time without a time zone: {value!r}")
         value = value.astimezone(UTC)
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
@@ -95,7 +95,7 @@ class MappedText(TypeDecorator[Any]):
 
     def __init__(self, dump: Callable[[Any], Any], load: Callable[[Any], Any]) -> None:
         super().__init__()
-        self.dump, self.load = dump, load  # SQLAlchemy's cache of statements tells types apart by these
+        self.dump, self.load = dump, load  # SQLAlchemy's statement cache tells types apart by these
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
         """Return the value as text."""
@@ -163,14 +163,14 @@ def _load_baseline(text: str) -> Baseline:
 
 @lru_cache(maxsize=4096)
 def _load_monitor_rule(text: str) -> MonitorConfig:
-    """Parse a monitor's configuration. Cached, since it hardly ever changes and is read at every check."""
+    """Parse a monitor's configuration. Cached, since every check reads it and it rarely changes."""
     return MonitorConfig.model_validate_json(text)
 
 
 ActorText = MappedText(lambda actor: storable(actor_id(actor)), parse_actor)  # the same text that the audit log has
 PlainJson = Json(dict, dict)
 TupleJson = Json(list, tuple)
-# JSON has no NaN and no infinity: they're strings.
+# JSON has no NaN or infinity, so they're strings.
 FloatsJson = Json(
     lambda numbers: [number if isfinite(number) else str(number) for number in numbers],
     lambda data: tuple(map(float, data)),

@@ -113,13 +113,14 @@ def baselines_table(name: str) -> Table:
     )
 
 
-# One row per monitor: the baseline of the current term. The checks it was taken from are kept as long as it is.
+# One row per monitor: the baseline of the current term. The checks that it was taken from are kept as long as the
+# baseline.
 baselines = baselines_table("baselines")
 
-# One row per monitor: the baseline of the version's own days, once it's compared with that instead.
+# One row per monitor: the baseline from the version's own days, once that's the baseline to compare with.
 own_baselines = baselines_table("own_baselines")
 
-# Pushed readings. Version 0: the client did not say which version.
+# Pushed readings. Version 0: the client didn't name a version.
 readings = Table(
     "readings",
     metadata,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, Table, and_, false
 
-from bot.domain.promotions.request import OPEN_STATES, RequestState, VoteChoice
+from bot.domain.promotions.request import OPEN_STATES, RequestState
+from bot.domain.promotions.votes import VoteChoice
 from bot.domain.registry.model import Stage
 from bot.ledger.tables.base import is_in, metadata, number_column, partial_index
 from bot.ledger.tables.column_types import (

@@ -30,7 +30,7 @@ transitions = Table(
     Column("attempts", Integer, nullable=False),
     Column("finished_at", UtcDateTime),
     Column("why", StorableText, nullable=False),
-    # Which process executes it, until when no other one does, and when it can be tried again.
+    # The process that executes it, until when it's claimed, and when it can be retried.
     Column("claimed_by", StorableText),
     Column("claimed_until", UtcDateTime),
     Column("not_before", UtcDateTime),

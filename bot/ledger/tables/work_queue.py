@@ -41,7 +41,7 @@ queued_commands = Table(
     sqlite_autoincrement=True,
 )
 
-# Answers to calls with an Idempotency-Key, so that a repeated call gets the same one.
+# Answers to calls with an Idempotency-Key, so that a repeated call gets the same answer.
 idempotent_calls = Table(
     "calls",
     metadata,
@@ -71,7 +71,7 @@ outbox_messages = Table(
     Column("state", enum_text(MessageState), nullable=False),
     Column("not_before", UtcDateTime),
     Column("why", StorableText, nullable=False),
-    # Which process delivers it, and until when no other one does.
+    # The process that delivers it, and until when it's claimed.
     Column("claimed_by", StorableText),
     Column("claimed_until", UtcDateTime),
     sqlite_autoincrement=True,
@@ -93,7 +93,7 @@ channel_turns = Table(
     Column("next_at", UtcDateTime, nullable=False),
 )
 
-# What only one process at a time can do, across transactions: which one does, and until when.
+# Leases on work for only one process at a time, across transactions: the owner, and until when.
 leases = Table(
     "leases",
     metadata,

@@ -27,7 +27,7 @@ pytest_plugins = ("tests.support.ledger.ledgers",)
 
 
 def tamper(url: str, *statements: str) -> None:
-    """Change audit rows as somebody with the database's password could."""
+    """Change audit rows, as someone with the database's password could."""
     with raw(url) as connection:
         if connection.dialect.name == "sqlite":
             for act in ("update", "delete", "replace"):
@@ -38,10 +38,10 @@ def tamper(url: str, *statements: str) -> None:
             connection.execute(text(statement))
 
 
-# The audit
+# The audit log
 
 
-def test_events_of_one_transaction_stand_in_order_and_are_read_in_pages(ledger: SqlLedger) -> None:
+def test_events_of_one_transaction_are_in_order_and_can_be_read_in_pages(ledger: SqlLedger) -> None:
     save(ledger, an_event(subject="1"), an_event(subject="2", model="fraud"))
     save(ledger, an_event(subject="3"))
     with ledger.read() as r:
@@ -52,7 +52,7 @@ def test_events_of_one_transaction_stand_in_order_and_are_read_in_pages(ledger: 
         assert second.previous == first.hash
 
 
-def test_many_writers_make_one_chain(ledger: SqlLedger) -> None:
+def test_many_writers_create_one_chain(ledger: SqlLedger) -> None:
     run_concurrently(10, lambda number: save(ledger, an_event(subject=str(number)), an_event(subject="again")))
     with ledger.read() as r:
         assert [link.number for link in r.audit_events()] == list(range(1, 21))
@@ -62,7 +62,7 @@ def test_many_writers_make_one_chain(ledger: SqlLedger) -> None:
 @pytest.mark.parametrize(
     "statement", ["UPDATE audit_events SET body = 'x' WHERE number = 1", "DELETE FROM audit_events"]
 )
-def test_the_database_refuses_to_change_the_audit(ledger: SqlLedger, ledger_url: str, statement: str) -> None:
+def test_the_database_refuses_to_change_the_audit_log(ledger: SqlLedger, ledger_url: str, statement: str) -> None:
     save(ledger, an_event())
     _assert_is_refused(statement, ledger_url)
     assert fault(ledger) is None
@@ -75,7 +75,7 @@ def test_sqlite_refuses_to_replace_an_event(sqlite_url: str) -> None:
 
 
 @pytest.mark.postgres
-def test_postgresql_refuses_to_empty_the_audit(postgres_url: str) -> None:
+def test_postgresql_refuses_to_truncate_the_audit_log(postgres_url: str) -> None:
     _assert_is_refused("TRUNCATE audit_events", postgres_url)
 
 
@@ -87,7 +87,7 @@ def _assert_is_refused(statement: str, url: str) -> None:
 COPY = "INSERT INTO audit_events SELECT {number}, at, actor, tag, model, body, {previous}, hash FROM audit_events"
 
 
-MAKE_ROOM = [  # before number 3; on PostgreSQL a row at a time would stand in another one's way
+MAKE_ROOM = [  # before number 3; on PostgreSQL, updating row by row would cause conflicts
     "UPDATE audit_events SET number = -number WHERE number >= 3",
     "UPDATE audit_events SET number = 1 - number WHERE number < 0",
 ]
@@ -108,10 +108,10 @@ def renumber(number: int, to: int) -> str:
 
 
 def forged(number: int, previous: str, **changes: Any) -> str:
-    """Return the statement that inserts a row whose hash is right."""
+    """Return the statement that inserts a row with a valid hash."""
     row = to_audit_record(an_event(**changes), ChainHead(number - 1, previous))
     values = ", ".join(f"'{value}'" for value in row._replace(at=row.at[:26].replace("T", " "))[1:])
-    values = values.replace(":", r"\:")  # a colon is SQLAlchemy's
+    values = values.replace(":", r"\:")  # SQLAlchemy reads a colon as a parameter
     return f"INSERT INTO audit_events VALUES ({number}, {values})"  # noqa: S608
 
 
@@ -120,23 +120,38 @@ def forged(number: int, previous: str, **changes: Any) -> str:
     [
         (["UPDATE audit_events SET body = replace(body, 'U1', 'U2') WHERE number = 3"], 3, "edited", "text"),
         (["UPDATE audit_events SET hash = previous WHERE number = 3"], 3, "edited", "text"),
-        (["UPDATE audit_events SET model = 'fraud' WHERE number = 3"], 3, "edited", "columns do not say .*: model"),
+        (
+            ["UPDATE audit_events SET model = 'fraud' WHERE number = 3"],
+            3,
+            "edited",
+            "columns differ .*: model",
+        ),
         (["UPDATE audit_events SET at = '1999-01-01 00:00:00.000000' WHERE number = 3"], 3, "edited", ": at"),
-        (["UPDATE audit_events SET previous = hash WHERE number = 2"], 2, "edited", "does not follow"),
-        (["UPDATE audit_events SET previous = hash WHERE number = 1"], 1, "edited", "does not follow"),
-        (["DELETE FROM audit_events WHERE number = 3"], 3, "missing", "comes number 4"),
-        (["DELETE FROM audit_events WHERE number = 1"], 1, "missing", "comes number 2"),
-        (["DELETE FROM audit_events WHERE number = 3", *CLOSE_UP], 3, "missing", "what was number 4"),
-        (["DELETE FROM audit_events WHERE number > 4"], 5, "cut off", "head is number 5"),
-        (["DELETE FROM audit_events"], 1, "cut off", "head is number 5"),
+        (["UPDATE audit_events SET previous = hash WHERE number = 2"], 2, "edited", "doesn't follow"),
+        (["UPDATE audit_events SET previous = hash WHERE number = 1"], 1, "edited", "doesn't follow"),
+        (["DELETE FROM audit_events WHERE number = 3"], 3, "missing", "followed by event 4"),
+        (["DELETE FROM audit_events WHERE number = 1"], 1, "missing", "followed by event 2"),
+        (["DELETE FROM audit_events WHERE number = 3", *CLOSE_UP], 3, "missing", "its place was event 4"),
+        (["DELETE FROM audit_events WHERE number > 4"], 5, "cut off", "head is event 5"),
+        (["DELETE FROM audit_events"], 1, "cut off", "head is event 5"),
         ([COPY.format(number=6, previous="hash") + " WHERE number = 5"], 6, "inserted", "after the head"),
-        ([COPY.format(number=-1, previous="hash") + " WHERE number = 5"], -1, "inserted", "never gives"),
-        ([*MAKE_ROOM, COPY.format(number=3, previous="previous") + " WHERE number = 2"], 3, "inserted", "number 4"),
-        ([*MAKE_ROOM, COPY.format(number=3, previous="hash") + " WHERE number = 2"], 3, "inserted", "number 4"),
-        (swap(2, 3), 2, "swapped", "stands as number 3"),
-        (swap(2, 5), 2, "swapped", "stands as number 5"),
-        ([renumber(3, 9)], 3, "swapped", "stands as number 9"),
-        (["UPDATE audit_head SET number = 4"], 4, "edited", "not the one that the head has"),
+        ([COPY.format(number=-1, previous="hash") + " WHERE number = 5"], -1, "inserted", "never assigns"),
+        (
+            [*MAKE_ROOM, COPY.format(number=3, previous="previous") + " WHERE number = 2"],
+            3,
+            "inserted",
+            "stored as event 4",
+        ),
+        (
+            [*MAKE_ROOM, COPY.format(number=3, previous="hash") + " WHERE number = 2"],
+            3,
+            "inserted",
+            "stored as event 4",
+        ),
+        (swap(2, 3), 2, "swapped", "stored as event 3"),
+        (swap(2, 5), 2, "swapped", "stored as event 5"),
+        ([renumber(3, 9)], 3, "swapped", "stored as event 9"),
+        (["UPDATE audit_head SET number = 4"], 4, "edited", "differs from the head's"),
         (
             ["UPDATE audit_head SET number = 4, hash = (SELECT hash FROM audit_events WHERE number = 4)"],
             5,
@@ -147,7 +162,7 @@ def forged(number: int, previous: str, **changes: Any) -> str:
         (["DELETE FROM audit_head"], 1, "inserted", "after the head"),
     ],
 )
-def test_tampering_is_found_where_it_was_done(
+def test_verification_finds_the_tampered_row(
     ledger: SqlLedger, ledger_url: str, statements: Sequence[str], number: int, kind: str, why: str
 ) -> None:
     save(ledger, *(an_event(subject=str(n)) for n in range(5)))
@@ -159,7 +174,7 @@ def test_tampering_is_found_where_it_was_done(
     assert re.search(why, found.why)
 
 
-def test_a_row_with_a_right_hash_that_was_put_between_two_is_found(ledger: SqlLedger, ledger_url: str) -> None:
+def test_verification_finds_an_inserted_row_with_a_valid_hash(ledger: SqlLedger, ledger_url: str) -> None:
     save(ledger, *(an_event(subject=str(n)) for n in range(5)))
     with ledger.read() as r:
         second = r.audit_records()[1]
@@ -169,7 +184,7 @@ def test_a_row_with_a_right_hash_that_was_put_between_two_is_found(ledger: SqlLe
     assert (found.number, found.kind) == (3, ChainFaultKind.INSERTED)
 
 
-def test_a_row_that_was_edited_with_its_hash_is_found_by_the_one_behind_it(ledger: SqlLedger, ledger_url: str) -> None:
+def test_verification_finds_a_row_edited_with_its_hash_by_the_next_row(ledger: SqlLedger, ledger_url: str) -> None:
     save(ledger, *(an_event(subject=str(n)) for n in range(5)))
     with ledger.read() as r:
         second = r.audit_records()[1]
@@ -179,14 +194,16 @@ def test_a_row_that_was_edited_with_its_hash_is_found_by_the_one_behind_it(ledge
     assert (found.number, found.kind) == (3, ChainFaultKind.EDITED)
 
 
-def test_a_text_that_is_no_event_is_found_though_its_hash_is_right(ledger: SqlLedger, ledger_url: str) -> None:
+def test_verification_finds_text_that_is_not_an_event_despite_a_valid_hash(ledger: SqlLedger, ledger_url: str) -> None:
     save(ledger, an_event())
     right = chained_hash(GENESIS_HASH, "x")
     tamper(ledger_url, f"UPDATE audit_events SET body = 'x', hash = '{right}'")  # noqa: S608
-    assert fault(ledger) == ChainFault(1, ChainFaultKind.EDITED, "its text is no event, though its hash was made of it")
+    assert fault(ledger) == ChainFault(
+        1, ChainFaultKind.EDITED, "its text isn't an event, although it matches its hash"
+    )
 
 
-def test_a_time_that_is_none_is_found_like_any_other_edit(sqlite_url: str) -> None:
+def test_verification_finds_an_invalid_time(sqlite_url: str) -> None:
     with opened(sqlite_url) as ledger:
         save(ledger, an_event(), an_event())
         tamper(sqlite_url, "UPDATE audit_events SET at = 'yesterday' WHERE number = 2")
@@ -199,13 +216,13 @@ def test_a_time_that_is_none_is_found_like_any_other_edit(sqlite_url: str) -> No
 
 
 def anchored(ledger: SqlLedger) -> AnchoredHead:
-    """Return the head as somebody writes it down elsewhere."""
+    """Return the head as an anchor."""
     with ledger.read() as r:
         return AnchoredHead(at=NOW, number=r.audit_head().number, hash=r.audit_head().hash)
 
 
 def rewrite(ledger: SqlLedger, url: str, before: int, why: str) -> None:
-    """Make every row from that number on anew, with right hashes and a right head, as a clever somebody does."""
+    """Rewrite every row from that number on, with valid hashes and a valid head, as a skilled attacker would."""
     with ledger.read() as r:
         links = r.audit_events()
     kept = ChainHead(links[before - 2].number, links[before - 2].hash) if before > 1 else CHAIN_START
@@ -217,14 +234,14 @@ def rewrite(ledger: SqlLedger, url: str, before: int, why: str) -> None:
     save(ledger, *(replace(link.event, why=why) for link in links[before - 1 :]))
 
 
-def test_a_chain_that_agrees_with_its_anchors_is_whole(ledger: SqlLedger) -> None:
+def test_a_chain_that_matches_its_anchors_is_intact(ledger: SqlLedger) -> None:
     save(ledger, an_event(), an_event())
     first = anchored(ledger)
     save(ledger, an_event())
     assert fault(ledger, anchors=[first, anchored(ledger)]) is None
 
 
-def test_a_chain_that_was_rewritten_whole_is_found_by_an_anchor(ledger: SqlLedger, ledger_url: str) -> None:
+def test_an_anchor_reveals_a_fully_rewritten_chain(ledger: SqlLedger, ledger_url: str) -> None:
     save(ledger, an_event(), an_event())
     anchor = anchored(ledger)
     rewrite(ledger, ledger_url, 1, why="forged")
@@ -234,9 +251,7 @@ def test_a_chain_that_was_rewritten_whole_is_found_by_an_anchor(ledger: SqlLedge
     assert (found.kind, found.number, found.last) == (ChainFaultKind.REWRITTEN, 1, 2)
 
 
-def test_a_chain_rewritten_from_a_row_on_is_found_behind_the_last_anchor_that_agrees(
-    ledger: SqlLedger, ledger_url: str
-) -> None:
+def test_anchors_show_where_a_rewritten_chain_starts(ledger: SqlLedger, ledger_url: str) -> None:
     anchors = []
     for _ in range(4):
         save(ledger, an_event(), an_event(), an_event())
@@ -248,9 +263,7 @@ def test_a_chain_rewritten_from_a_row_on_is_found_behind_the_last_anchor_that_ag
     assert (found.kind, found.number, found.last) == (ChainFaultKind.REWRITTEN, 7, 9)
 
 
-def test_an_end_that_was_cut_off_together_with_the_head_is_found_by_an_anchor(
-    ledger: SqlLedger, ledger_url: str
-) -> None:
+def test_an_anchor_reveals_a_truncated_chain(ledger: SqlLedger, ledger_url: str) -> None:
     save(ledger, *(an_event() for _ in range(5)))
     anchor = anchored(ledger)
     tamper(
@@ -264,7 +277,7 @@ def test_an_end_that_was_cut_off_together_with_the_head_is_found_by_an_anchor(
     assert (found.kind, found.number) == (ChainFaultKind.CUT_OFF, 4)
 
 
-def test_of_two_anchors_of_one_number_both_have_to_agree(ledger: SqlLedger) -> None:
+def test_two_anchors_with_the_same_number_must_both_match(ledger: SqlLedger) -> None:
     save(ledger, an_event(), an_event())
     right = anchored(ledger)
     wrong = right.model_copy(update={"hash": "0" * 64})
@@ -275,7 +288,7 @@ def test_of_two_anchors_of_one_number_both_have_to_agree(ledger: SqlLedger) -> N
 
 
 @pytest.mark.slow
-def test_a_hundred_thousand_events_are_verified(sqlite_url: str) -> None:
+def test_verification_handles_100_000_events(sqlite_url: str) -> None:
     add_many_events(sqlite_url, 100_000)
     with opened(sqlite_url) as ledger:
         with ledger.read() as r:
@@ -294,7 +307,7 @@ def test_a_hundred_thousand_events_are_verified(sqlite_url: str) -> None:
     assert found.number == 99_999
 
 
-def test_a_chain_is_verified_from_an_anchor_onwards(ledger: SqlLedger) -> None:
+def test_a_chain_can_be_verified_from_an_anchor_on(ledger: SqlLedger) -> None:
     save(ledger, an_event())
     with ledger.read() as r:
         anchor = r.audit_head()
@@ -303,10 +316,10 @@ def test_a_chain_is_verified_from_an_anchor_onwards(ledger: SqlLedger) -> None:
         assert audit_chain.verify(r.audit_records(after_number=anchor.number), r.audit_head(), anchor) is None
 
 
-# What a request was opened on, freezes, votes taken back, the audit from its end
+# Reading the audit log from its end
 
 
-def test_the_audit_is_told_from_its_end(ledger: SqlLedger) -> None:
+def test_the_audit_log_is_read_from_its_end(ledger: SqlLedger) -> None:
     for number in range(4):
         save(ledger, an_event(subject=f"s{number}", at=NOW + timedelta(minutes=number)))
     save(ledger, an_event(model="fraud", tag=EventTag.TRANSITION_DONE, at=LATER))

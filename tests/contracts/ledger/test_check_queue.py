@@ -1,4 +1,4 @@
-"""The queue of checks: on threads of one process, and by Procrastinate for all that share a PostgreSQL."""
+"""The queue of checks: on threads of one process, and through Procrastinate for all that share a PostgreSQL."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ BATCHES = [CheckBatch("push", "host:1:a", (("m1", 4), ("m2", 1))), CheckBatch("p
 
 
 class Made:
-    """Who makes batches, and keeps which."""
+    """A handler that records the batches that it runs."""
 
     def __init__(self) -> None:
         self.batches: list[CheckBatch] = []
         self._lock = threading.Lock()
 
     def __call__(self, batch: CheckBatch) -> None:
-        """Make one."""
+        """Record a batch."""
         with self._lock:
             self.batches.append(batch)
 
     def are(self, *batches: CheckBatch) -> bool:
-        """Tell whether these were made, each once."""
+        """Return whether these batches ran, each one once."""
         return sorted(self.batches, key=str) == sorted(batches, key=str)
 
 
@@ -48,7 +48,7 @@ def dispatcher(request: pytest.FixtureRequest) -> Iterator[Dispatcher]:
         yield made
 
 
-def test_what_is_dispatched_is_made_once(dispatcher: Dispatcher) -> None:
+def test_a_dispatched_batch_runs_once(dispatcher: Dispatcher) -> None:
     made = Made()
     dispatcher.set_handler(made)
     dispatcher.start()
@@ -57,7 +57,7 @@ def test_what_is_dispatched_is_made_once(dispatcher: Dispatcher) -> None:
 
 
 @pytest.mark.postgres
-def test_a_batch_that_fails_stops_nobody(postgres_url: str) -> None:
+def test_a_failed_batch_does_not_stop_others(postgres_url: str) -> None:
     made = Made()
 
     def work(batch: CheckBatch) -> None:
@@ -75,7 +75,7 @@ def test_a_batch_that_fails_stops_nobody(postgres_url: str) -> None:
 
 
 @pytest.mark.postgres
-def test_of_several_processes_one_makes_a_batch_whoever_dispatches_it(postgres_url: str) -> None:
+def test_only_one_process_runs_a_batch_no_matter_who_dispatched_it(postgres_url: str) -> None:
     made, many = Made(), [CheckBatch("push", "host:1:a", ((f"m{n}", 1),)) for n in range(30)]
     with (
         closing(ProcrastinateDispatcher(postgres_url)) as ticks,
@@ -90,7 +90,7 @@ def test_of_several_processes_one_makes_a_batch_whoever_dispatches_it(postgres_u
 
 
 @pytest.mark.postgres
-def test_what_was_dispatched_while_nobody_worked_is_made_later(postgres_url: str) -> None:
+def test_a_batch_dispatched_without_workers_runs_later(postgres_url: str) -> None:
     made = Made()
     with closing(ProcrastinateDispatcher(postgres_url)) as gone:
         gone.dispatch(BATCHES)
@@ -101,7 +101,7 @@ def test_what_was_dispatched_while_nobody_worked_is_made_later(postgres_url: str
 
 
 @pytest.mark.postgres
-def test_a_database_that_drops_its_connections_is_worked_with_again(
+def test_the_queue_reconnects_after_the_database_drops_connections(
     postgres_url: str, break_connections: Callable[[], None]
 ) -> None:
     made = Made()
@@ -118,24 +118,24 @@ def test_a_database_that_drops_its_connections_is_worked_with_again(
 
 
 @pytest.mark.postgres
-def test_a_queue_that_does_not_answer_is_told(postgres_server: PostgresServer) -> None:
+def test_an_unresponsive_queue_raises_ledger_unavailable(postgres_server: PostgresServer) -> None:
     with (
         closing(ProcrastinateDispatcher(postgres_server.url("there_is_none"), timeout=0.2)) as queue,
-        pytest.raises(LedgerUnavailable, match="a little later"),
+        pytest.raises(LedgerUnavailable, match="will run later"),
     ):
         queue.dispatch(BATCHES)
 
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("fault", [SocketFault.HALF_OPEN, SocketFault.BLACKHOLE], ids=lambda fault: fault.value)
-def test_nobody_waits_for_a_queue_that_has_vanished(fault: SocketFault, postgres_url: str) -> None:
+def test_dispatch_times_out_if_the_queue_has_vanished(fault: SocketFault, postgres_url: str) -> None:
     with (
         closing(proxy_to("postgres", postgres_url)) as wire,
         closing(ProcrastinateDispatcher(postgres_url_through(postgres_url, wire), timeout=0.5)) as queue,
     ):
         queue.dispatch(BATCHES[:1])
         wire.fail(fault, times=1000)
-        with pytest.raises(LedgerUnavailable, match="a little later"):
+        with pytest.raises(LedgerUnavailable, match="will run later"):
             queue.dispatch(BATCHES[1:])
         wire.mend()
         wait_until(lambda: _is_dispatched(queue, BATCHES[1]))
@@ -144,7 +144,7 @@ def test_nobody_waits_for_a_queue_that_has_vanished(fault: SocketFault, postgres
 @pytest.mark.slow
 @pytest.mark.postgres
 @pytest.mark.parametrize("fault", [SocketFault.HALF_OPEN, SocketFault.BLACKHOLE], ids=lambda fault: fault.value)
-def test_whoever_makes_batches_goes_on_after_the_database_had_vanished(fault: SocketFault, postgres_url: str) -> None:
+def test_a_worker_continues_after_the_database_comes_back(fault: SocketFault, postgres_url: str) -> None:
     made = Made()
     with (
         closing(proxy_to("postgres", postgres_url)) as wire,

@@ -1,4 +1,4 @@
-"""A ledger that cannot be reached, read, or written: what callers are told, and what is left."""
+"""A ledger that can't be reached, read, or written: the errors, and the state afterward."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ pytestmark = pytest.mark.usefixtures("migrates_itself")
 pytest_plugins = ("tests.support.ledger.ledgers",)
 
 
-KIND = "nothing was recorded; try again in a moment"
+KIND = r"nothing was recorded\. Try again in a moment"
 
 
-def test_a_write_that_cannot_begin_in_time_is_told_kindly(ledger: SqlLedger, ledger_url: str) -> None:
+def test_a_write_that_cannot_begin_in_time_raises_ledger_unavailable(ledger: SqlLedger, ledger_url: str) -> None:
     save(ledger, a_request(id="r"))
     with opened(ledger_url, timeout=0.05) as hasty, ledger.write() as w:
         w.lock_request("r")
@@ -33,14 +33,14 @@ def test_a_write_that_cannot_begin_in_time_is_told_kindly(ledger: SqlLedger, led
         assert told.value.__cause__ is not None
 
 
-def test_a_write_that_waits_too_long_in_our_own_queue_is_told_kindly(sqlite_url: str) -> None:
+def test_a_write_that_waits_too_long_for_a_turn_raises_ledger_unavailable(sqlite_url: str) -> None:
     with opened(sqlite_url, timeout=0.05) as ledger, ThreadPoolExecutor(1) as pool, ledger.write():
         waiting = pool.submit(save, ledger, a_request())
         with pytest.raises(LedgerUnavailable, match="is busy, so nothing was recorded"):
             waiting.result()
 
 
-def test_after_a_busy_time_everything_works_again(ledger: SqlLedger, ledger_url: str) -> None:
+def test_writes_work_again_after_a_busy_period(ledger: SqlLedger, ledger_url: str) -> None:
     save(ledger, a_request(id="r"))
     with opened(ledger_url, timeout=0.05) as hasty:
         with ledger.write() as w:
@@ -51,14 +51,14 @@ def test_after_a_busy_time_everything_works_again(ledger: SqlLedger, ledger_url:
             assert w2.lock_request("r").id == "r"
 
 
-def test_too_many_readers_are_told_kindly(ledger_url: str) -> None:
+def test_too_many_readers_raise_ledger_unavailable(ledger_url: str) -> None:
     with opened(ledger_url, timeout=0.05, connections=1) as ledger, ledger.read() as r:
         r.audit_head()
-        with pytest.raises(LedgerUnavailable, match="try again"), ledger.read():
+        with pytest.raises(LedgerUnavailable, match="Try again"), ledger.read():
             pass
 
 
-def test_another_program_that_holds_sqlites_lock_is_told_kindly(sqlite_url: str, tmp_path: Path) -> None:
+def test_another_programs_lock_on_sqlite_raises_ledger_unavailable(sqlite_url: str, tmp_path: Path) -> None:
     other = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
     with closing(other), opened(sqlite_url, timeout=0.05) as ledger:
         other.execute("BEGIN IMMEDIATE")
@@ -70,7 +70,7 @@ def test_another_program_that_holds_sqlites_lock_is_told_kindly(sqlite_url: str,
         save(ledger, a_request())
 
 
-def test_a_file_that_cannot_be_written_is_told_kindly(sqlite_url: str, tmp_path: Path) -> None:
+def test_an_unwritable_file_raises_ledger_unavailable(sqlite_url: str, tmp_path: Path) -> None:
     with opened(f"sqlite:///file:{tmp_path}/ledger.db?mode=ro&uri=true") as ledger:
         with pytest.raises(LedgerUnavailable, match="nothing was recorded"):
             save(ledger, a_request())
@@ -78,9 +78,9 @@ def test_a_file_that_cannot_be_written_is_told_kindly(sqlite_url: str, tmp_path:
             assert r.requests() == []
 
 
-def test_a_full_disk_is_told_kindly_and_nothing_is_left_behind(sqlite_url: str) -> None:
+def test_a_full_disk_raises_ledger_unavailable_and_leaves_nothing_behind(sqlite_url: str) -> None:
     def fill(connection: sqlite3.Connection, _: object) -> None:
-        connection.execute("PRAGMA max_page_count = 1")  # SQLite takes that for as many as there are
+        connection.execute("PRAGMA max_page_count = 1")  # SQLite reads this as the current number of pages
 
     event.listen(Engine, "connect", fill)
     try:
@@ -94,7 +94,7 @@ def test_a_full_disk_is_told_kindly_and_nothing_is_left_behind(sqlite_url: str) 
     assert "full" in str(told.value.__cause__)
 
 
-def test_a_file_that_is_no_database_is_told_kindly(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_raises_ledger_unavailable(tmp_path: Path) -> None:
     (tmp_path / "ledger.db").write_text("Dear diary, today I am not a database. " * 100)
     with opened(f"sqlite:///{tmp_path}/ledger.db") as ledger:
         with pytest.raises(LedgerUnavailable):
@@ -103,25 +103,25 @@ def test_a_file_that_is_no_database_is_told_kindly(tmp_path: Path) -> None:
             r.requests()
 
 
-def test_a_folder_that_cannot_be_made_is_told_kindly(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_raises_ledger_unavailable(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with opened(f"sqlite:///{tmp_path}/file/ledger.db") as ledger, pytest.raises(LedgerUnavailable, match="folder"):
         ledger.migrate()
 
 
 @pytest.mark.postgres
-def test_a_postgresql_that_is_not_there_is_told_kindly(tmp_path: Path) -> None:
+def test_a_missing_postgresql_server_raises_ledger_unavailable(tmp_path: Path) -> None:
     with opened(f"postgresql://registrar@/registrar?host={tmp_path}", timeout=0.2) as ledger:
         with pytest.raises(LedgerUnavailable, match="nothing was recorded"):
             ledger.migrate()
         with pytest.raises(LedgerUnavailable, match="nothing was recorded"):
             save(ledger, a_request())
-        with pytest.raises(LedgerUnavailable, match="does not answer; try again"), ledger.read():
+        with pytest.raises(LedgerUnavailable, match=r"isn't responding\. Try again"), ledger.read():
             pass
 
 
 @pytest.mark.postgres
-def test_a_connection_that_breaks_rolls_back_and_the_next_write_works(
+def test_a_broken_connection_rolls_back_and_the_next_write_works(
     break_connections: Callable[[], None], postgres_url: str
 ) -> None:
     def begin_and_break() -> None:
@@ -134,13 +134,13 @@ def test_a_connection_that_breaks_rolls_back_and_the_next_write_works(
         with pytest.raises(LedgerUnavailable, match=KIND):
             begin_and_break()
         save(ledger, a_request())
-        break_connections()  # idle ones, too: they are tried before they are used
+        break_connections()  # idle ones, too: they're tested before use
         with ledger.read() as r:
             assert len(r.requests()) == 1
 
 
 @pytest.mark.postgres
-def test_a_commit_that_nobody_confirmed_is_not_told_as_undone(
+def test_an_unconfirmed_commit_is_reported_as_possibly_recorded(
     break_connections: Callable[[], None], postgres_url: str
 ) -> None:
     def begin_and_break() -> None:
@@ -148,16 +148,16 @@ def test_a_commit_that_nobody_confirmed_is_not_told_as_undone(
             w.add_request(a_request())
             break_connections()
 
-    with pytest.raises(LedgerUnavailable, match="it may be recorded; look before"):
+    with pytest.raises(LedgerUnavailable, match="Check whether your change was recorded before"):
         begin_and_break()
 
 
 @pytest.mark.parametrize("url", ["mysql://somewhere/db", "no url", "sqlite://", "sqlite:///:memory:"])
-def test_a_url_that_is_none_of_ours_is_told(url: str) -> None:
+def test_an_unsupported_url_raises_misconfigured(url: str) -> None:
     with pytest.raises(Misconfigured):
         SqlLedger(url)
 
 
-def test_a_postgresql_url_may_be_written_in_every_usual_way() -> None:
+def test_every_common_form_of_a_postgresql_url_works() -> None:
     for scheme in ("postgres", "postgresql", "postgresql+psycopg"):
         assert parse_url(f"{scheme}://me@host/db").drivername == "postgresql+psycopg"

@@ -1,4 +1,4 @@
-"""Holds after a restore, and the tag updates that wait, in every ledger."""
+"""Holds after a restore, and pending tag updates, in every ledger."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("migrates_itself")
 pytest_plugins = ("tests.support.ledger.ledgers",)
 
 
-def test_a_hold_covers_what_was_waiting_and_nothing_that_comes_later(ledger: SqlLedger) -> None:
+def test_a_hold_covers_pending_work_but_not_later_work(ledger: SqlLedger) -> None:
     old, new = a_request(), a_request(model="fraud")
     with ledger.write() as w:
         w.add_request(old)
@@ -47,7 +47,7 @@ def test_a_hold_covers_what_was_waiting_and_nothing_that_comes_later(ledger: Sql
         assert not w.claim(TagUpdate, held.tag_updates[0].id, Claim("one", NOW, SOON))
 
 
-def test_one_hold_is_active_at_a_time_and_can_be_widened_and_lifted(ledger: SqlLedger) -> None:
+def test_only_one_hold_is_active_and_it_can_be_extended_and_lifted(ledger: SqlLedger) -> None:
     hold = a_hold()
     with ledger.write() as w:
         assert w.add_hold(hold)
@@ -69,7 +69,7 @@ def test_one_hold_is_active_at_a_time_and_can_be_widened_and_lifted(ledger: SqlL
         assert [one.id for one in w.due_tag_updates(NOW)] == ["later"]
 
 
-def test_held_tag_updates_can_be_dropped(ledger: SqlLedger) -> None:
+def test_held_tag_updates_can_be_discarded(ledger: SqlLedger) -> None:
     with ledger.write() as w:
         w.add_tag_update(TagUpdate(id="old", model="churn", version=7))
         assert w.models_with_pending_work() == ["churn"]
@@ -80,7 +80,7 @@ def test_held_tag_updates_can_be_dropped(ledger: SqlLedger) -> None:
         assert [one.id for one in w.tag_updates("churn")] == ["old", "new"]
 
 
-def test_what_is_to_be_written_to_one_version_is_found_from_a_number_on(ledger: SqlLedger) -> None:
+def test_a_versions_tag_updates_are_found_from_a_number_on(ledger: SqlLedger) -> None:
     with ledger.write() as w:
         assert w.first_unwritten_tag_update("churn") == 0
         for name, model, version in [("a", "churn", 7), ("b", "churn", 8), ("c", "fraud", 7), ("d", "churn", 7)]:

@@ -1,4 +1,4 @@
-"""No query reads a whole table."""
+"""No query scans an entire table."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ pytestmark = pytest.mark.usefixtures("migrates_itself")
 pytest_plugins = ("tests.support.ledger.ledgers",)
 
 
-def test_every_question_has_an_index(sqlite_url: str, tmp_path: Path) -> None:
+def test_every_query_uses_an_index(sqlite_url: str, tmp_path: Path) -> None:
     asked: list[tuple[str, Any]] = []
 
     def listen(_c: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: Any) -> None:
@@ -68,7 +68,7 @@ def test_every_question_has_an_index(sqlite_url: str, tmp_path: Path) -> None:
 
 def _is_full_scan(step: str) -> bool:
     scan = re.match(r"SCAN (?:TABLE )?(\w+)(?! .*USING)", step)
-    return scan is not None and scan[1] in set(metadata.tables) - {"audit_head", "leases"}  # which have a row or two
+    return scan is not None and scan[1] in set(metadata.tables) - {"audit_head", "leases"}  # which have one or two rows
 
 
 def _ask_everything(ledger: SqlLedger) -> None:

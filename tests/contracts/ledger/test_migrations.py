@@ -1,4 +1,4 @@
-"""Tables of every ledger: made, upgraded, and left alone where a newer version made them."""
+"""The tables of every ledger: created, upgraded, and left unchanged if a newer release created them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("migrates_itself")
 pytest_plugins = ("tests.support.ledger.ledgers",)
 
 
-def test_the_file_and_its_folder_are_for_our_eyes_only(tmp_path: Path) -> None:
+def test_only_the_current_user_can_access_the_file_and_its_folder(tmp_path: Path) -> None:
     with opened(f"sqlite:///{tmp_path}/home/ledger.db") as ledger:
         ledger.migrate()
         save(ledger, a_request())
@@ -37,18 +37,18 @@ def test_the_file_and_its_folder_are_for_our_eyes_only(tmp_path: Path) -> None:
         assert {file.stat().st_mode & 0o777 for file in home.iterdir()} == {0o600}
 
 
-def test_a_file_is_served_by_one_process_and_by_the_next_when_that_has_ended(tmp_path: Path) -> None:
+def test_only_one_process_at_a_time_uses_a_file(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/home/ledger.db"
     with opened(url) as second:
         with opened(url) as first:
             first.lock_file()
-            with pytest.raises(Misconfigured, match="Another Registrar serves the ledger"):
+            with pytest.raises(Misconfigured, match="Another Registrar process is already using the ledger"):
                 second.lock_file()
         second.lock_file()
 
 
 @pytest.mark.postgres
-def test_postgres_is_served_by_several(postgres_url: str) -> None:
+def test_several_processes_can_use_postgresql(postgres_url: str) -> None:
     with opened(postgres_url) as one, opened(postgres_url) as two:
         one.lock_file()
         two.lock_file()
@@ -61,9 +61,9 @@ def test_migrating_again_changes_nothing(ledger: SqlLedger) -> None:
     assert fault(ledger) is None
 
 
-def test_the_migrations_make_the_tables_that_the_program_uses(ledger: SqlLedger, ledger_url: str) -> None:
+def test_the_migrations_create_the_tables_in_the_code(ledger: SqlLedger, ledger_url: str) -> None:
     def is_ours(name: str | None, *_: object) -> bool:
-        return not (name or "").startswith("procrastinate_")  # the queue's tables are its own affair
+        return not (name or "").startswith("procrastinate_")  # Procrastinate manages the queue's tables
 
     with raw(ledger_url) as connection:
         context = MigrationContext.configure(connection, opts={"include_name": is_ours})
@@ -77,7 +77,7 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(request.getfixturevalue("empty_postgres_url"))
 
 
-def test_two_processes_that_start_at_once_both_migrate(empty_url: str) -> None:
+def test_two_processes_that_start_at_once_can_both_migrate(empty_url: str) -> None:
     program = (
         "import sys; from bot.ledger import SqlLedger; ledger = SqlLedger(sys.argv[1]); "
         "print('ready', flush=True); input(); ledger.migrate()"
@@ -99,14 +99,14 @@ def _started(program: str, url: str) -> subprocess.Popen[str]:
     )
 
 
-def test_a_ledger_of_a_newer_registrar_is_left_alone(ledger: SqlLedger, ledger_url: str) -> None:
+def test_a_ledger_from_a_newer_registrar_is_not_changed(ledger: SqlLedger, ledger_url: str) -> None:
     with raw(ledger_url) as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(Misconfigured, match="newer Registrar"):
+    with pytest.raises(Misconfigured, match="newer version of Registrar"):
         ledger.migrate()
 
 
-def test_a_ledger_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
+def test_a_ledger_from_the_first_release_is_upgraded(tmp_path: Path) -> None:
     file = tmp_path / "old.db"
     with closing(sqlite3.connect(file)) as old:
         old.executescript(OLD_LEDGER.read_text(encoding="utf-8"))

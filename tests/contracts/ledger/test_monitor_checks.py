@@ -24,7 +24,7 @@ pytest_plugins = ("tests.support.ledger.ledgers",)
 # Checks
 
 
-def test_checks_are_taken_by_one_and_by_another_when_the_claim_is_over(ledger: SqlLedger) -> None:
+def test_another_process_can_claim_a_check_after_the_claim_expires(ledger: SqlLedger) -> None:
     one, other = ("m1", 1), ("m2", 1)
     with ledger.write() as w:
         assert w.claim_slots(slot_claims({one: SOON, other: LATER}, "one", NOW)) == {one, other}
@@ -50,7 +50,7 @@ def test_a_monitor_that_is_being_checked_is_not_due(ledger: SqlLedger) -> None:
         assert [due.id for due, _ in w.due_monitors(SOON + MOMENT)] == [monitor.id]
 
 
-def test_of_a_batch_those_are_made_whose_claim_holds(ledger: SqlLedger) -> None:
+def test_only_claimed_checks_of_a_batch_run(ledger: SqlLedger) -> None:
     mine, lapsed, done = (a_monitor(name, name) for name in ("mine", "lapsed", "done"))
     with ledger.write() as w:
         for monitor in (mine, lapsed, done):
@@ -63,7 +63,7 @@ def test_of_a_batch_those_are_made_whose_claim_holds(ledger: SqlLedger) -> None:
         assert w.claimed_monitors(replace(batch, owner="two"), SOON) == []
 
 
-def test_the_checks_of_a_process_that_is_gone_are_free_at_once_where_nobody_else_makes_them(ledger: SqlLedger) -> None:
+def test_a_dead_processs_checks_are_released_if_no_other_process_runs_them(ledger: SqlLedger) -> None:
     names = ("begun", "made", "theirs")
     with ledger.write() as w:
         for name in names:
@@ -91,7 +91,7 @@ def a_monitor(number: str = "m1", name: str = "accuracy") -> Monitor:
     return Monitor(id=number, model="churn", created_at=NOW, rule=rule)
 
 
-def test_what_a_standing_knows_is_read_as_it_was_written(ledger: SqlLedger) -> None:
+def test_a_monitor_state_is_read_as_it_was_written(ledger: SqlLedger) -> None:
     known = MonitorState(monitor="m1", failed_at=NOW, evidence=(0.1 + 0.2, -1.5, inf, -inf))
     with ledger.write() as w:
         w.save_monitor_state(known, MonitorState(monitor="m2"))
@@ -103,7 +103,7 @@ def test_what_a_standing_knows_is_read_as_it_was_written(ledger: SqlLedger) -> N
 
 
 def a_baseline(monitor: str, since: datetime, until: datetime) -> FrozenBaseline:
-    """Return one of two readings: most of its figures are no numbers."""
+    """Return a baseline from two readings, in which most values are NaN."""
     points = TimeSeries.from_columns([since.timestamp(), until.timestamp()], [0.9, 0.91])
     summary = summarize(points, start=until.timestamp(), window=3600.0, history=7 * 86_400.0)
     return FrozenBaseline(
@@ -111,18 +111,18 @@ def a_baseline(monitor: str, since: datetime, until: datetime) -> FrozenBaseline
     )
 
 
-def test_a_frozen_baseline_is_read_as_it_was_written_and_a_later_one_takes_its_place(ledger: SqlLedger) -> None:
+def test_a_frozen_baseline_is_read_as_written_and_can_be_replaced(ledger: SqlLedger) -> None:
     first, second = (a_baseline("m1", NOW - timedelta(days=days), NOW) for days in (1, 2))
     for one in (first, second):
         with ledger.write() as w:
             w.save_baselines([one])
             w.save_baselines([])
         with ledger.read() as r:
-            assert repr(r.baselines(["m1"])["m1"]) == repr(one)  # NaN equals nothing, not even itself
+            assert repr(r.baselines(["m1"])["m1"]) == repr(one)  # NaN isn't equal to itself
             assert r.baselines(["m2"]) == {}
 
 
-def test_a_baseline_of_a_version_s_own_days_is_kept_beside_the_frozen_one(ledger: SqlLedger) -> None:
+def test_a_versions_own_baseline_is_stored_next_to_the_frozen_one(ledger: SqlLedger) -> None:
     frozen, own = (a_baseline("m1", NOW - timedelta(days=days), NOW) for days in (2, 1))
     with ledger.write() as w:
         w.save_baselines([frozen])
@@ -133,7 +133,7 @@ def test_a_baseline_of_a_version_s_own_days_is_kept_beside_the_frozen_one(ledger
         assert r.baselines([]) == {}
 
 
-def test_the_sweep_keeps_the_checks_of_each_baseline_until_its_monitor_is_removed(ledger: SqlLedger) -> None:
+def test_purging_keeps_a_baselines_checks_until_its_monitor_is_removed(ledger: SqlLedger) -> None:
     old = [NOW - timedelta(days=days) for days in (3, 2, 1)]
     with ledger.write() as w:
         w.add_monitor(a_monitor())

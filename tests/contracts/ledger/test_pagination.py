@@ -1,4 +1,4 @@
-"""Pages of the audit and of the history: each walks an index and stops, on both databases, however much there is."""
+"""Pages of the audit log and the history: each reads from an index and stops, on both databases, whatever the size."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from tests.support.ledger.bulk_data import BEGUN, SECOND, a_vote, add_many_event
 from tests.support.ledger.ledgers import PostgresServer
 
 EVENTS, MOVES = 6000, 4000
-MOST = 250  # rows that may be looked at for a page
+MOST = 250  # rows that a page can read
 MINUTE = timedelta(minutes=1)
 END = BEGUN + EVENTS * MINUTE
 ALICE = Person("T1", "UALICE")
 
 
 def an_event(at: int) -> Event:
-    """Return one of many events: half of them are churn's, the tags take turns, and what is rare lies far back."""
+    """Return one of many events: half are about churn, the tags take turns, and rare values are far back."""
     event = replace(
         a_vote(at),
         at=BEGUN + at * MINUTE,
@@ -45,7 +45,7 @@ def an_event(at: int) -> Event:
 
 @pytest.fixture(scope="module", params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def full(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlLedger]:
-    """Return a ledger with thousands of events and moves, which the database has looked through."""
+    """Return a ledger with thousands of events and transitions, which the database has analyzed."""
     if request.param == "sqlite":
         template: Path = request.getfixturevalue("sqlite_template")
         url, drop = f"sqlite:///{shutil.copy(template, tmp_path_factory.mktemp('pages') / 'ledger.db')}", None
@@ -96,12 +96,12 @@ HISTORY: dict[str, tuple[str, Page]] = {
 
 
 ALL = AUDIT | HISTORY
-# Of these PostgreSQL knows that there are few, and may as well fetch those and sort them.
+# PostgreSQL knows that these are few, so it can also fetch and sort them.
 FEW = {page for page in ALL if "long ago" in page or "lately" in page or "none" in page or "nothing" in page}
 
 
 @pytest.mark.parametrize("page", ALL)
-def test_a_page_walks_an_index_and_nothing_is_scanned_or_sorted(full: SqlLedger, page: str) -> None:
+def test_a_page_reads_from_an_index_without_scans_or_sorts(full: SqlLedger, page: str) -> None:
     index, read = ALL[page]
     plan = plan_of(full, read)
     if full.is_file or page not in FEW:
@@ -111,7 +111,7 @@ def test_a_page_walks_an_index_and_nothing_is_scanned_or_sorted(full: SqlLedger,
         assert touched(plan) <= MOST, plan
 
 
-def test_of_several_tags_at_most_a_page_each_is_read(full: SqlLedger) -> None:
+def test_several_tags_read_at_most_one_page_each(full: SqlLedger) -> None:
     plan = plan_of(full, lambda r: r.latest_audit_events(tags=RECENT_EVENT_TAGS, limit=10))
     assert "SCAN" not in str(plan)
     assert "Seq Scan" not in str(plan)
@@ -125,7 +125,7 @@ def test_of_several_tags_at_most_a_page_each_is_read(full: SqlLedger) -> None:
 
 
 def plan_of(ledger: SqlLedger, read: Page) -> Any:
-    """Return how the database goes about the last statement of a page: lines of SQLite's, a tree of PostgreSQL's."""
+    """Return the query plan of a page's last statement: lines for SQLite, a tree for PostgreSQL."""
     sent: list[tuple[str, Any]] = []
     with ledger.snapshot() as connection:
 
@@ -142,7 +142,7 @@ def plan_of(ledger: SqlLedger, read: Page) -> Any:
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the steps of PostgreSQL's plan, the last one first; not those that look a single value up."""
+    """Yield the steps of PostgreSQL's plan, last one first, without lookups of single values."""
     yield plan
     for inner in plan.get("Plans", []):
         if inner.get("Parent Relationship") not in {"InitPlan", "SubPlan"}:
@@ -150,7 +150,7 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def touched(plan: dict[str, Any]) -> float:
-    """Return how many rows PostgreSQL has looked at."""
+    """Return how many rows PostgreSQL read."""
     return max(
         float(node["Actual Loops"] * (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)))
         for node in nodes(plan)
@@ -158,7 +158,7 @@ def touched(plan: dict[str, Any]) -> float:
 
 
 def walks(plan: Any) -> str:
-    """Return the index along which a page is walked."""
+    """Return the index that a page reads from."""
     if isinstance(plan, list):
         line = plan[0]
         return "key" if "PRIMARY KEY" in line else line.partition("USING INDEX ")[2].partition(" ")[0]
@@ -167,7 +167,7 @@ def walks(plan: Any) -> str:
 
 
 def reads_more(plan: Any) -> bool:
-    """Tell whether more is read than is answered: something is scanned, or sorted."""
+    """Return whether a plan reads more than it returns, with a scan or a sort."""
     if isinstance(plan, list):
         return any(
             "SCAN" in line or "TEMP B-TREE" in line for line in plan if "near" not in line and line != "SCAN near"
@@ -175,7 +175,7 @@ def reads_more(plan: Any) -> bool:
     return {node["Node Type"] for node in nodes(plan)} - {"Limit", "Index Scan"} != set()
 
 
-# -- what the pages hold -----------------------------------------------------------------------------------------------
+# -- the pages' contents -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def reads_more(plan: Any) -> bool:
     ],
     ids=str,
 )
-def test_page_after_page_is_all_there_is(full: SqlLedger, given: dict[str, Any]) -> None:
+def test_the_pages_together_have_every_event(full: SqlLedger, given: dict[str, Any]) -> None:
     found: list[int] = []
     with full.read() as r:
         while page := r.latest_audit_events(**given, before_number=found[-1] if found else None, limit=700):
@@ -208,13 +208,13 @@ def is_meant(event: Event, model: str | None = None, tags: list[EventTag] | None
     )
 
 
-def test_a_row_s_actor_is_asked_for_as_it_is_stored(full: SqlLedger) -> None:
+def test_the_actor_filter_matches_stored_text(full: SqlLedger) -> None:
     with full.read() as r:
         assert len(r.latest_audit_records(actor="slack:T1/UALICE", limit=100)) == 30
         assert r.latest_audit_records(actor="slack:T1/UALICE", before_number=10, limit=2)[0].number == 9
 
 
-def test_clocks_that_differ_hide_nothing(ledger: SqlLedger) -> None:
+def test_clock_skew_does_not_hide_events(ledger: SqlLedger) -> None:
     slow = timedelta(minutes=30)
     with ledger.write() as w:
         for at in (BEGUN, BEGUN - slow, BEGUN + slow, BEGUN):

@@ -9,7 +9,8 @@ import pytest
 
 from bot.domain.core.actors import Person
 from bot.domain.core.errors import AlreadyOpen, UnknownRequest
-from bot.domain.promotions.request import GateResult, RequestSnapshot, RequestState, VoteChoice
+from bot.domain.promotions.request import GateResult, RequestSnapshot, RequestState
+from bot.domain.promotions.votes import VoteChoice
 from bot.domain.registry.model import Stage
 from bot.ledger import SqlLedger
 from tests.support.ledger.records import (
@@ -34,27 +35,27 @@ pytest_plugins = ("tests.support.ledger.ledgers",)
 # Requests
 
 
-def test_a_second_open_request_is_refused_with_the_first_ones_id(ledger: SqlLedger) -> None:
+def test_a_second_open_request_is_refused_and_names_the_first(ledger: SqlLedger) -> None:
     save(ledger, a_request(id="abc"))
     with pytest.raises(AlreadyOpen) as refused:
         save(ledger, a_request(version=8))
     assert str(refused.value) == (
-        "Request abc for v7 of “churn” in Production is still open: approve abc, or cancel abc first."
+        "Request abc for v7 of “churn” in Production is still open. Run /model approve abc or /model cancel abc first."
     )
 
 
-def test_where_the_first_is_approved_nobody_is_told_to_cancel_it(ledger: SqlLedger) -> None:
+def test_the_refusal_does_not_suggest_canceling_an_approved_request(ledger: SqlLedger) -> None:
     save(ledger, a_request(id="abc", state=RequestState.APPROVED))
-    with pytest.raises(AlreadyOpen, match="is approved and being made"):
+    with pytest.raises(AlreadyOpen, match="is in progress"):
         save(ledger, a_request())
 
 
-def test_another_target_another_model_or_an_ended_request_is_not_in_the_way(ledger: SqlLedger) -> None:
+def test_another_target_model_or_an_ended_request_does_not_block_a_request(ledger: SqlLedger) -> None:
     save(ledger, a_request(state=RequestState.DONE), a_request(state=RequestState.REJECTED))
     save(ledger, a_request(), a_request(target=Stage.STAGING), a_request(model="fraud"))
 
 
-def test_of_many_that_ask_at_once_one_is_opened(ledger: SqlLedger) -> None:
+def test_only_one_of_many_simultaneous_requests_is_opened(ledger: SqlLedger) -> None:
     def ask(_: int) -> bool:
         try:
             save(ledger, a_request(), an_event())
@@ -67,8 +68,8 @@ def test_of_many_that_ask_at_once_one_is_opened(ledger: SqlLedger) -> None:
         assert (len(r.requests()), len(r.audit_events())) == (1, 1)
 
 
-def test_an_unknown_request_is_told_by_name(ledger: SqlLedger) -> None:
-    with ledger.read() as r, pytest.raises(UnknownRequest, match="no request “zzz”"):
+def test_an_unknown_request_is_named_in_the_error(ledger: SqlLedger) -> None:
+    with ledger.read() as r, pytest.raises(UnknownRequest, match="Request “zzz” doesn't exist"):
         r.request("zzz")
     with ledger.write() as w, pytest.raises(UnknownRequest):
         w.lock_request("z\0")
@@ -76,7 +77,7 @@ def test_an_unknown_request_is_told_by_name(ledger: SqlLedger) -> None:
         w.save_request(a_request())
 
 
-def test_requests_come_newest_first_by_model_and_state(ledger: SqlLedger) -> None:
+def test_requests_are_filtered_by_model_and_state_newest_first(ledger: SqlLedger) -> None:
     old = a_request(state=RequestState.DONE, opened_at=NOW - timedelta(days=1))
     new, twin = a_request(), a_request(target=Stage.STAGING)
     other = a_request(model="fraud", opened_at=SOON)
@@ -98,14 +99,14 @@ def test_the_open_request_is_found_until_it_ends(ledger: SqlLedger) -> None:
         assert w.open_request("churn", Stage.PRODUCTION) is None
 
 
-def test_a_pending_request_expires_at_its_time_to_the_microsecond(ledger: SqlLedger) -> None:
+def test_a_pending_request_expires_exactly_at_its_time(ledger: SqlLedger) -> None:
     save(ledger, a_request(id="p"), a_request(id="d", model="fraud", state=RequestState.APPROVED))
     with ledger.read() as r:
         assert r.expired_request_ids(LATER - timedelta(microseconds=1)) == []
         assert r.expired_request_ids(LATER) == ["p"]
 
 
-def test_a_locked_request_makes_others_wait_so_no_change_is_lost(ledger: SqlLedger) -> None:
+def test_a_locked_request_makes_other_transactions_wait(ledger: SqlLedger) -> None:
     save(ledger, a_request(id="r", outcome="0"))
 
     def count(_: int) -> None:
@@ -130,7 +131,7 @@ def test_two_simultaneous_votes_never_leave_a_request_pending(ledger: SqlLedger)
     assert sorted(run_concurrently(2, vote)) == [False, True]
 
 
-def test_one_person_has_one_vote_in_the_order_of_casting(ledger: SqlLedger) -> None:
+def test_a_person_has_one_vote_and_votes_are_in_order(ledger: SqlLedger) -> None:
     request = a_request()
     save(ledger, request)
     first, other = a_vote(request), a_vote(request, Person("T2", BOB.user), at=NOW - timedelta(days=1))
@@ -142,10 +143,10 @@ def test_one_person_has_one_vote_in_the_order_of_casting(ledger: SqlLedger) -> N
         assert r.votes(request.id) == [first, other]
 
 
-# What a request was opened on, freezes, votes taken back, the audit from its end
+# Evidence of requests, freezes, and withdrawn votes
 
 
-def test_what_a_request_was_opened_on_comes_back_equal(ledger: SqlLedger) -> None:
+def test_a_requests_evidence_is_read_as_it_was_written(ledger: SqlLedger) -> None:
     gate = GateResult(name="accuracy “große”", bound="≥ 0.85", value="0.9", passed=False, note="theirs")
     seen = RequestSnapshot(
         metrics={"f1": 0.1}, against={"f1": 1e-300}, validation={"a/b": 1.0}, gates=(gate,), rule="r", policy="p"
@@ -156,13 +157,13 @@ def test_what_a_request_was_opened_on_comes_back_equal(ledger: SqlLedger) -> Non
         assert r.request(request.id) == request
 
 
-def test_a_request_of_somebody_is_found_by_who_asked(ledger: SqlLedger) -> None:
+def test_requests_can_be_filtered_by_requester(ledger: SqlLedger) -> None:
     save(ledger, a_request(), a_request(model="fraud", requester=BOB))
     with ledger.read() as r:
         assert [one.model for one in r.requests(requester=BOB)] == ["fraud"]
 
 
-def test_a_vote_that_was_taken_back_is_gone_and_can_be_cast_again(ledger: SqlLedger) -> None:
+def test_a_withdrawn_vote_is_deleted_and_can_be_cast_again(ledger: SqlLedger) -> None:
     request = a_request()
     save(ledger, request, a_vote(request), a_vote(request, ALICE))
     with ledger.write() as w:
@@ -172,7 +173,7 @@ def test_a_vote_that_was_taken_back_is_gone_and_can_be_cast_again(ledger: SqlLed
         assert w.add_vote(a_vote(request))
 
 
-def test_a_vote_that_lapsed_says_by_which_rule_and_no_other_does(ledger: SqlLedger) -> None:
+def test_only_a_lapsed_vote_names_a_rule(ledger: SqlLedger) -> None:
     request = a_request()
     save(ledger, request, a_vote(request), a_vote(request, ALICE))
     with ledger.write() as w:
@@ -180,7 +181,7 @@ def test_a_vote_that_lapsed_says_by_which_rule_and_no_other_does(ledger: SqlLedg
         assert {vote.voter: vote.lapsed for vote in w.votes(request.id)} == {BOB: "deactivated", ALICE: ""}
 
 
-def test_freezes_that_nobody_has_lifted_are_told_oldest_first(ledger: SqlLedger) -> None:
+def test_active_freezes_are_listed_oldest_first(ledger: SqlLedger) -> None:
     first, second, lifted = a_freeze(until=SOON), a_freeze(model=None), a_freeze()
     with ledger.write() as w:
         for freeze in (first, second, lifted):

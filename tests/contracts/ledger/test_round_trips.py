@@ -1,4 +1,4 @@
-"""What goes into a ledger comes back as it was."""
+"""A ledger returns values as they were stored."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import Actor, Automation, Client, Operator, Person
-from bot.domain.promotions.request import Request, RequestState, Vote, VoteChoice
+from bot.domain.promotions.request import Request, RequestState
+from bot.domain.promotions.votes import Vote, VoteChoice
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 from bot.ledger import SqlLedger
@@ -141,7 +142,7 @@ many = settings(max_examples=30, deadline=None, suppress_health_check=[HealthChe
 
 @many
 @given(request=REQUESTS, move=MOVES, ask=ASKS, voter=PEOPLE, words=WORDS, data=DATA, at=TIMES)
-def test_every_field_comes_back_as_it_went_in(
+def test_every_field_is_read_as_it_was_written(
     ledger: SqlLedger,
     request: Request,
     move: Transition,
@@ -164,12 +165,12 @@ def test_every_field_comes_back_as_it_went_in(
         assert w.queued_command(ask.id) == replace(ask, request=request.id)
         assert w.votes(request.id) == [vote]
         assert [replace(each, number=0) for each in w.due_messages(NOW)] == [note]
-        raise PlannedError  # so that the next example finds an empty ledger
+        raise PlannedError  # so that the next example starts with an empty ledger
 
 
 @many
 @given(events=st.lists(EVENTS, min_size=1, max_size=3))
-def test_events_come_back_as_they_went_in_and_the_chain_is_whole(ledger: SqlLedger, events: list[Event]) -> None:
+def test_events_are_read_as_they_were_written_and_the_chain_is_intact(ledger: SqlLedger, events: list[Event]) -> None:
     with ledger.read() as r:
         before = r.audit_head().number
     save(ledger, *events)
@@ -178,7 +179,7 @@ def test_events_come_back_as_they_went_in_and_the_chain_is_whole(ledger: SqlLedg
     assert fault(ledger) is None
 
 
-def test_what_no_database_can_hold_is_replaced_and_told_alike_by_both(ledger: SqlLedger) -> None:
+def test_both_databases_replace_characters_that_they_cannot_store(ledger: SqlLedger) -> None:
     bad, good = "a\0b\ud800c", "a\ufffdb\ufffdc"
     save(ledger, a_request(id="r", reason=bad), a_command(id="a", command={bad: "x\0\ud800"}))
     save(ledger, an_event(why=bad, model=bad, actor=Operator(bad), evidence={"typed": "x\0\ud800"}))
@@ -190,12 +191,12 @@ def test_what_no_database_can_hold_is_replaced_and_told_alike_by_both(ledger: Sq
     assert fault(ledger) is None
 
 
-def test_a_time_without_its_zone_is_refused(ledger: SqlLedger) -> None:
-    with pytest.raises(Exception, match="without its zone"):
+def test_a_time_without_a_zone_is_refused(ledger: SqlLedger) -> None:
+    with pytest.raises(Exception, match="without a time zone"):
         save(ledger, a_request(opened_at=NOW.replace(tzinfo=None)))
 
 
-def test_a_measurement_that_is_no_number_is_refused_where_it_is_appended(ledger: SqlLedger) -> None:
+def test_an_event_with_nan_is_refused_when_it_is_added(ledger: SqlLedger) -> None:
     with ledger.write() as w, pytest.raises(ValueError, match="JSON"):
         w.add_audit_event(an_event(evidence={"f1": float("nan")}))
 
@@ -203,7 +204,7 @@ def test_a_measurement_that_is_no_number_is_refused_where_it_is_appended(ledger:
 # What a hold covers
 
 
-def test_an_operator_is_read_with_the_slack_id_that_is_known_of_them(ledger: SqlLedger) -> None:
+def test_an_operator_is_read_with_their_slack_id(ledger: SqlLedger) -> None:
     request = a_request(requester=Operator("ann"))
     with ledger.write() as w:
         w.add_request(request)

@@ -1,4 +1,4 @@
-"""Transactions of every ledger: all or nothing, in order, and what an observer hears of them."""
+"""Transactions of every ledger: atomic, in order, and reported to the observer."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ pytest_plugins = ("tests.support.ledger.ledgers",)
 # Transactions
 
 
-def test_a_ledger_is_what_the_services_ask_for(ledger: SqlLedger) -> None:
+def test_the_ledger_implements_the_port(ledger: SqlLedger) -> None:
     plug: Ledger = ledger
     with plug.read() as reading:
         assert reading.requests() == []
 
 
-def test_change_event_and_note_vanish_together_when_the_block_raises(ledger: SqlLedger) -> None:
+def test_an_exception_rolls_back_changes_events_and_messages(ledger: SqlLedger) -> None:
     def begin_and_fail() -> None:
         with ledger.write() as w:
             w.add_request(a_request())
@@ -44,7 +44,7 @@ def test_change_event_and_note_vanish_together_when_the_block_raises(ledger: Sql
         assert r.audit_head() == CHAIN_START
 
 
-def test_a_refusal_inside_the_block_passes_through_and_rolls_back(ledger: SqlLedger) -> None:
+def test_a_refusal_in_the_block_is_raised_and_rolls_back(ledger: SqlLedger) -> None:
     def begin_and_refuse() -> None:
         with ledger.write() as w:
             w.add_request(a_request())
@@ -56,7 +56,7 @@ def test_a_refusal_inside_the_block_passes_through_and_rolls_back(ledger: SqlLed
         assert r.requests() == []
 
 
-def test_a_transaction_goes_on_after_a_refusal_that_was_caught(ledger: SqlLedger) -> None:
+def test_a_transaction_continues_after_a_caught_refusal(ledger: SqlLedger) -> None:
     save(ledger, a_request(id="first"))
     with ledger.write() as w:
         with pytest.raises(AlreadyOpen):
@@ -66,7 +66,7 @@ def test_a_transaction_goes_on_after_a_refusal_that_was_caught(ledger: SqlLedger
         assert [link.event.tag for link in r.audit_events()] == [EventTag.PROMOTION_REFUSED]
 
 
-def test_a_reading_sees_one_moment_and_waits_for_no_writer(ledger: SqlLedger) -> None:
+def test_a_read_is_a_snapshot_and_does_not_wait_for_writers(ledger: SqlLedger) -> None:
     with ledger.write() as w:
         w.add_request(a_request(id="r"))
         with ledger.read() as r:
@@ -77,12 +77,12 @@ def test_a_reading_sees_one_moment_and_waits_for_no_writer(ledger: SqlLedger) ->
         assert r.requests() == before
 
 
-def test_a_write_within_a_write_is_told_at_once(ledger: SqlLedger) -> None:
-    with ledger.write(), pytest.raises(RuntimeError, match="writing already"), ledger.write():
+def test_a_nested_write_raises_at_once(ledger: SqlLedger) -> None:
+    with ledger.write(), pytest.raises(RuntimeError, match="already writing"), ledger.write():
         pass
 
 
-def test_writers_queue_in_the_order_in_which_they_came() -> None:
+def test_writers_queue_in_order() -> None:
     from bot.ledger.engines import FairSemaphore
 
     turns, order, came = FairSemaphore(1), [], threading.Semaphore(0)
@@ -98,7 +98,7 @@ def test_writers_queue_in_the_order_in_which_they_came() -> None:
     for number, thread in enumerate(threads):
         thread.start()
         came.acquire()
-        while len(turns._waiters) <= number:  # the instant between "I come" and standing in the queue
+        while len(turns._waiters) <= number:  # the instant between the event and joining the queue
             pass
     turns.release()
     for thread in threads:
@@ -106,11 +106,11 @@ def test_writers_queue_in_the_order_in_which_they_came() -> None:
     assert order == [0, 1, 2, 3, 4]
 
 
-# Whoever watches
+# The observer
 
 
 class RecordingObserver(NullObserver):
-    """Writes down what was committed, and may break."""
+    """Records committed events, and can fail."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.heard: list[list[EventTag]] = []
@@ -122,7 +122,7 @@ class RecordingObserver(NullObserver):
             raise self._error
 
 
-def test_who_watches_hears_of_what_was_committed_and_of_nothing_else(ledger_url: str) -> None:
+def test_the_observer_only_gets_committed_events(ledger_url: str) -> None:
     watcher = RecordingObserver()
     with opened(ledger_url, timeout=20, observer=watcher) as ledger:
         with suppress(PlannedError), ledger.write() as w:
@@ -133,11 +133,9 @@ def test_who_watches_hears_of_what_was_committed_and_of_nothing_else(ledger_url:
     assert watcher.heard == [[EventTag.REQUEST_OPENED, EventTag.VOTED]]
 
 
-def test_what_was_committed_stands_whatever_happens_to_who_watches(
-    ledger_url: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_failing_observer_does_not_undo_a_commit(ledger_url: str, caplog: pytest.LogCaptureFixture) -> None:
     with opened(ledger_url, timeout=20, observer=RecordingObserver(PlannedError())) as ledger:
         save(ledger, an_event())
         with ledger.read() as r:
             assert r.audit_head().number == 1
-    assert "could not be counted" in caplog.text
+    assert "can't count the committed events" in caplog.text

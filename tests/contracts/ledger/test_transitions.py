@@ -1,4 +1,4 @@
-"""Transitions and serving checks in every ledger: claims, leases, and the order in which they come."""
+"""Transitions and serving checks in every ledger: claims, leases, and order."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def claim(ledger: SqlLedger, owner: str = "one", now: datetime = NOW, model: str
         return w.claim_transition(model, Claim(owner, now, now + timedelta(minutes=1)))
 
 
-# Moves
+# Transitions
 
 
-def test_a_move_is_added_once(ledger: SqlLedger) -> None:
+def test_a_transition_is_added_only_once(ledger: SqlLedger) -> None:
     move = a_transition()
     with ledger.write() as w:
         assert w.add_transition(move)
@@ -43,7 +43,7 @@ def test_a_move_is_added_once(ledger: SqlLedger) -> None:
             r.transition("no such move")
 
 
-def test_moves_come_newest_first(ledger: SqlLedger) -> None:
+def test_transitions_are_listed_newest_first(ledger: SqlLedger) -> None:
     first, second = a_transition(), a_transition(target=Stage.STAGING)
     clock_was_set_back = a_transition(intended_at=NOW - timedelta(days=9), state=TransitionState.DONE)
     save(ledger, first, second, clock_was_set_back, a_transition(model="fraud"))
@@ -55,7 +55,7 @@ def test_moves_come_newest_first(ledger: SqlLedger) -> None:
         assert r.models_with_transitions([TransitionState.DONE]) == ["churn"]
 
 
-def test_what_put_a_version_into_production_is_found_however_long_ago(ledger: SqlLedger) -> None:
+def test_the_transition_that_put_a_version_into_production_is_found(ledger: SqlLedger) -> None:
     done = {"state": TransitionState.DONE, "finished_at": NOW}
     entered = a_transition(**done)
     others = [
@@ -73,7 +73,7 @@ def test_what_put_a_version_into_production_is_found_however_long_ago(ledger: Sq
         assert reading.production_entries("churn", 7) == [entered]
 
 
-def test_earlier_moves_come_before_all_that_are_there_page_by_page(ledger: SqlLedger) -> None:
+def test_earlier_transitions_are_inserted_before_existing_ones(ledger: SqlLedger) -> None:
     done = {"state": TransitionState.DONE, "finished_at": NOW}
     there, *earlier = (a_transition(version=version, **done) for version in (9, 3, 4, 1, 2))
     later = a_transition(version=10, **done)
@@ -92,7 +92,7 @@ def test_earlier_moves_come_before_all_that_are_there_page_by_page(ledger: SqlLe
         assert first.version == 1
 
 
-def test_earlier_moves_fit_into_a_ledger_without_any(ledger: SqlLedger) -> None:
+def test_earlier_transitions_can_be_inserted_into_an_empty_ledger(ledger: SqlLedger) -> None:
     with ledger.write() as tx:
         tx.prepend_transitions([a_transition(version=1), a_transition(version=2)])
         tx.add_transition(a_transition(version=3))
@@ -100,7 +100,7 @@ def test_earlier_moves_fit_into_a_ledger_without_any(ledger: SqlLedger) -> None:
         assert [move.version for move in reading.transitions("churn")] == [3, 2, 1]
 
 
-def test_the_oldest_due_move_is_claimed_and_the_model_is_held(ledger: SqlLedger) -> None:
+def test_the_oldest_due_transition_is_claimed_and_locks_its_model(ledger: SqlLedger) -> None:
     old, new = a_transition(), a_transition(intended_at=NOW - timedelta(hours=1))  # the clock was set back in between
     save(ledger, old, new)
     taken = claim(ledger)
@@ -115,19 +115,19 @@ def test_the_oldest_due_move_is_claimed_and_the_model_is_held(ledger: SqlLedger)
     assert following.id == new.id
 
 
-def test_there_is_nothing_to_claim_for_an_idle_model(ledger: SqlLedger) -> None:
+def test_an_idle_model_has_nothing_to_claim(ledger: SqlLedger) -> None:
     save(ledger, a_transition(state=TransitionState.DONE), a_transition(model="fraud"))
     assert claim(ledger) is None
 
 
-def test_of_twenty_that_claim_at_once_one_gets_a_move(ledger: SqlLedger) -> None:
+def test_only_one_of_twenty_simultaneous_claims_succeeds(ledger: SqlLedger) -> None:
     save(ledger, a_transition(id="oldest"), a_transition(), a_transition())
     won = [move.id for move in run_concurrently(20, lambda number: claim(ledger, f"o{number}")) if move]
     assert won == ["oldest"]
 
 
 @pytest.mark.postgres
-def test_a_claim_that_meets_another_one_leaves_the_transaction_whole(postgres_url: str) -> None:
+def test_a_lost_claim_leaves_the_transaction_usable(postgres_url: str) -> None:
     with opened(postgres_url) as one, opened(postgres_url) as two:
         save(one, a_transition(), a_transition())
         began = threading.Event()
@@ -156,7 +156,7 @@ def _wait_until_somebody_waits(url: str) -> None:
             pass
 
 
-def test_a_lease_that_is_over_is_taken_over_before_anything_else(ledger: SqlLedger) -> None:
+def test_an_expired_claim_is_taken_over_first(ledger: SqlLedger) -> None:
     stuck = a_transition()
     save(ledger, stuck)
     claim(ledger, "one")
@@ -166,7 +166,7 @@ def test_a_lease_that_is_over_is_taken_over_before_anything_else(ledger: SqlLedg
     assert taken == replace(stuck, state=TransitionState.EXECUTING, attempts=2)
 
 
-def test_whoever_was_taken_over_cannot_finish_the_move(ledger: SqlLedger) -> None:
+def test_a_process_that_lost_its_claim_cannot_finish_the_transition(ledger: SqlLedger) -> None:
     save(ledger, a_transition(id="m"))
     slow = claim(ledger, "slow")
     fast = claim(ledger, "fast", LATER)
@@ -174,13 +174,13 @@ def test_whoever_was_taken_over_cannot_finish_the_move(ledger: SqlLedger) -> Non
     assert fast
     with ledger.write() as w:
         w.finish_transition(replace(fast, state=TransitionState.DONE))
-    with pytest.raises(AlreadyDecided, match="Move m was taken over and is done now"), ledger.write() as w:
+    with pytest.raises(AlreadyDecided, match="took over transition m; it's now done"), ledger.write() as w:
         w.finish_transition(replace(slow, state=TransitionState.FAILED))
     with ledger.write() as w, pytest.raises(KeyError):
         w.finish_transition(a_transition())
 
 
-def test_the_leases_of_one_who_is_gone_end_at_once(ledger: SqlLedger) -> None:
+def test_a_dead_processs_claims_are_released_at_once(ledger: SqlLedger) -> None:
     save(ledger, a_transition(), a_transition(model="fraud"))
     claim(ledger, "gone")
     claim(ledger, "here", model="fraud")
@@ -191,7 +191,7 @@ def test_the_leases_of_one_who_is_gone_end_at_once(ledger: SqlLedger) -> None:
     assert claim(ledger, "two", model="fraud") is None
 
 
-def test_a_move_that_was_given_back_waits_for_its_time(ledger: SqlLedger) -> None:
+def test_a_released_transition_waits_until_its_retry_time(ledger: SqlLedger) -> None:
     save(ledger, a_transition(id="m"))
     taken = claim(ledger)
     assert taken is not None
@@ -205,7 +205,7 @@ def test_a_move_that_was_given_back_waits_for_its_time(ledger: SqlLedger) -> Non
     assert again.attempts == 2
 
 
-def test_a_move_that_waits_lets_a_later_one_go_first(ledger: SqlLedger) -> None:
+def test_a_postponed_transition_lets_a_later_one_run_first(ledger: SqlLedger) -> None:
     save(ledger, a_transition(id="waits", intended_at=NOW - timedelta(days=1)), a_transition(id="due"))
     waits = claim(ledger)
     assert waits is not None
@@ -216,7 +216,7 @@ def test_a_move_that_waits_lets_a_later_one_go_first(ledger: SqlLedger) -> None:
     assert taken.id == "due"
 
 
-def test_a_finished_move_cannot_be_given_back(ledger: SqlLedger) -> None:
+def test_a_finished_transition_cannot_be_released(ledger: SqlLedger) -> None:
     done = a_transition(state=TransitionState.DONE, finished_at=NOW)
     save(ledger, done)
     with ledger.write() as w:
@@ -224,7 +224,7 @@ def test_a_finished_move_cannot_be_given_back(ledger: SqlLedger) -> None:
         assert w.transition(done.id) == done
 
 
-def test_a_move_keeps_when_it_first_began_however_it_goes_on(ledger: SqlLedger) -> None:
+def test_a_transition_keeps_the_time_of_its_first_attempt(ledger: SqlLedger) -> None:
     save(ledger, a_transition(id="m"))
     taken = claim(ledger)
     assert taken is not None
@@ -240,7 +240,7 @@ def test_a_move_keeps_when_it_first_began_however_it_goes_on(ledger: SqlLedger) 
         assert w.transition("m").began_at == NOW
 
 
-def test_a_move_that_was_taken_over_does_not_begin(ledger: SqlLedger) -> None:
+def test_a_transition_that_was_taken_over_does_not_begin(ledger: SqlLedger) -> None:
     save(ledger, a_transition(id="m"))
     taken = claim(ledger)
     assert taken is not None
@@ -251,7 +251,7 @@ def test_a_move_that_was_taken_over_does_not_begin(ledger: SqlLedger) -> None:
         assert w.transition("m").began_at is None
 
 
-# The serving side
+# Serving checks
 
 
 def a_serving(**changes: Any) -> ServingCheck:
@@ -267,7 +267,7 @@ def a_serving(**changes: Any) -> ServingCheck:
     return replace(serving, **changes)
 
 
-def test_a_question_is_due_when_its_time_has_come(ledger: SqlLedger) -> None:
+def test_a_serving_check_is_due_at_its_time(ledger: SqlLedger) -> None:
     with ledger.write() as w:
         assert w.save_serving_check(a_serving())
         assert w.save_serving_check(a_serving(move="m2", asked_at=SOON, next_at=LATER))
@@ -282,7 +282,7 @@ def test_a_question_is_due_when_its_time_has_come(ledger: SqlLedger) -> None:
         assert latest.move == "m2"
 
 
-def test_a_question_is_asked_by_one_at_a_time(ledger: SqlLedger) -> None:
+def test_only_one_process_runs_a_serving_check_at_a_time(ledger: SqlLedger) -> None:
     with ledger.write() as w:
         w.save_serving_check(a_serving())
     with ledger.write() as w:
@@ -294,7 +294,7 @@ def test_a_question_is_asked_by_one_at_a_time(ledger: SqlLedger) -> None:
 
 
 @pytest.mark.parametrize("end", [state for state in ServingCheckState if state is not ServingCheckState.PENDING])
-def test_a_question_has_one_end(ledger: SqlLedger, end: ServingCheckState) -> None:
+def test_a_serving_check_ends_only_once(ledger: SqlLedger, end: ServingCheckState) -> None:
     with ledger.write() as w:
         w.save_serving_check(a_serving())
         assert w.save_serving_check(a_serving(seen="6"))

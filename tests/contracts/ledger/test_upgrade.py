@@ -1,4 +1,4 @@
-"""The ledger that the last version left (tests/data): upgraded on SQLite and on PostgreSQL, nothing is lost."""
+"""The ledger of the previous release (tests/data), upgraded on SQLite and PostgreSQL without loss."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MUCH_LATER = datetime(2100, 1, 1, tzinfo=UTC)
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def upgraded(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlLedger]:
-    """Return yesterday's ledger, brought up to date."""
+    """Return the previous release's ledger, upgraded."""
     file = database(LEDGER, tmp_path / "ledger.db")
     url = f"sqlite:///{file}"
     if request.param == "postgres":
@@ -43,7 +43,7 @@ def upgraded(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlLedg
 
 
 def _copy(file: Path, url: str) -> None:
-    """Copy every row of a SQLite file into an empty PostgreSQL whose tables are those of the same version."""
+    """Copy every row of an SQLite file into an empty PostgreSQL with the same release's tables."""
     old, new = sa.create_engine(f"sqlite:///{file}"), sa.create_engine(engines.parse_url(url))
     with old.connect() as source, new.begin() as target:
         config, revision = (
@@ -94,7 +94,7 @@ def test_requests_keep_their_states_and_their_votes(upgraded: SqlLedger) -> None
         }
 
 
-def test_moves_keep_their_states(upgraded: SqlLedger) -> None:
+def test_transitions_keep_their_states(upgraded: SqlLedger) -> None:
     with upgraded.read() as reading:
         newest = {name: reading.transitions(name)[0] for name in ("churn", "vision", "pricing", "ranking", "mail")}
     assert {name: (move.kind, move.state, move.version) for name, move in newest.items()} == {
@@ -114,14 +114,14 @@ def test_blocked_versions_incidents_and_armed_monitors_are_kept(upgraded: SqlLed
     assert armed == {"churn": True, "leads": False, "mail": True}
 
 
-def test_who_has_been_judging_is_known(upgraded: SqlLedger) -> None:
+def test_monitors_keep_their_last_verdicts(upgraded: SqlLedger) -> None:
     with upgraded.read() as reading:
         found = {one.state: one.judged_at for one in reading.monitor_states().values()}
     judged_at = datetime(2026, 12, 2, 5, 5, 39, 635416, tzinfo=UTC)
     assert found == {MonitorStatus.WARMUP: None, MonitorStatus.FAILED: judged_at, MonitorStatus.OK: judged_at}
 
 
-def test_what_waited_still_waits(upgraded: SqlLedger) -> None:
+def test_pending_work_is_still_pending(upgraded: SqlLedger) -> None:
     with upgraded.read() as reading:
         [ask] = reading.due_command_ids(MUCH_LATER)
         assert reading.queued_command(ask).caller == ALICE
@@ -147,7 +147,7 @@ ENDS = {
 
 
 @pytest.mark.parametrize("resolution", ENDS)
-def test_how_an_incident_ended_is_read_once_from_what_the_last_version_wrote(tmp_path: Path, resolution: str) -> None:
+def test_the_upgrade_derives_how_incidents_ended(tmp_path: Path, resolution: str) -> None:
     file = database(LEDGER, tmp_path / "ledger.db")
     with closing(sqlite3.connect(file)) as before, before:
         before.execute("UPDATE incidents SET resolved_at = opened_at, doing = 'notified', resolution = ?", [resolution])

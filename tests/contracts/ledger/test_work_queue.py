@@ -1,4 +1,4 @@
-"""Commands and messages that wait in every ledger, and the backlog that they are."""
+"""Queued commands, messages, and the backlog, in every ledger."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ pytestmark = pytest.mark.usefixtures("migrates_itself")
 pytest_plugins = ("tests.support.ledger.ledgers",)
 
 
-# Asks
+# Queued commands
 
 
-def test_an_ask_waits_for_its_time_and_comes_in_order(ledger: SqlLedger) -> None:
+def test_a_queued_command_is_due_at_its_time_and_in_order(ledger: SqlLedger) -> None:
     late, early = a_command(id="late"), a_command(id="early", at=NOW - timedelta(hours=1))
     save(ledger, late, early, a_command(not_before=SOON), a_command(state=QueuedCommandState.DRAFT))
     with ledger.read() as r:
@@ -43,7 +43,7 @@ def test_an_ask_waits_for_its_time_and_comes_in_order(ledger: SqlLedger) -> None
         assert len(r.due_command_ids(SOON)) == 3
 
 
-def test_an_ask_is_saved_with_the_request_that_came_of_it(ledger: SqlLedger) -> None:
+def test_a_queued_command_is_saved_with_its_request(ledger: SqlLedger) -> None:
     ask, request = a_command(), a_request()
     save(ledger, ask)
     became = replace(ask, state=QueuedCommandState.OPENED, request=request.id, attempts=2, not_before=SOON)
@@ -62,7 +62,7 @@ def test_an_ask_is_saved_with_the_request_that_came_of_it(ledger: SqlLedger) -> 
 # The outbox
 
 
-def test_lanes_take_turns_and_keep_their_order(ledger: SqlLedger) -> None:
+def test_ordering_keys_take_turns_and_keep_their_order(ledger: SqlLedger) -> None:
     save(
         ledger,
         *(a_message(f"a{n}", "a") for n in (1, 2, 3)),
@@ -74,7 +74,7 @@ def test_lanes_take_turns_and_keep_their_order(ledger: SqlLedger) -> None:
     assert due(ledger, most=2) == ["a1", "b1"]
 
 
-def test_a_note_that_waits_holds_up_its_own_lane_only(ledger: SqlLedger) -> None:
+def test_a_postponed_message_only_delays_its_own_ordering_key(ledger: SqlLedger) -> None:
     save(ledger, a_message("a1", "a"), a_message("a2", "a"), a_message("a3", "a"), a_message("b1", "b"))
     with ledger.write() as w:
         w.postpone_message(w.due_messages(NOW)[2], SOON, "Slack said: later")  # a2
@@ -82,7 +82,7 @@ def test_a_note_that_waits_holds_up_its_own_lane_only(ledger: SqlLedger) -> None
     assert due(ledger, SOON) == ["a1", "b1", "a2", "a3"]
 
 
-def test_notes_of_some_kinds_can_be_asked_for_alone(ledger: SqlLedger) -> None:
+def test_messages_can_be_filtered_by_kind(ledger: SqlLedger) -> None:
     save(
         ledger,
         a_message("a1", "a"),
@@ -98,7 +98,7 @@ def test_notes_of_some_kinds_can_be_asked_for_alone(ledger: SqlLedger) -> None:
     assert due(ledger) == ["a1", "e1", "e2"]
 
 
-def test_a_key_is_taken_for_ever(ledger: SqlLedger) -> None:
+def test_a_message_key_is_never_reused(ledger: SqlLedger) -> None:
     save(ledger, a_message("k", data={"was": "first"}))
     save(ledger, a_message("k", data={"was": "second"}))
     with ledger.write() as w:
@@ -109,7 +109,7 @@ def test_a_key_is_taken_for_ever(ledger: SqlLedger) -> None:
     assert due(ledger) == []
 
 
-def test_a_delivery_that_began_is_remembered_and_nobody_elses_until_its_lease_is_over(ledger: SqlLedger) -> None:
+def test_a_claimed_message_is_marked_as_tried_and_locked_until_its_claim_expires(ledger: SqlLedger) -> None:
     save(ledger, a_message("k"), a_message("behind it"))
     with ledger.write() as w:
         fresh, _ = w.due_messages(NOW)
@@ -123,7 +123,7 @@ def test_a_delivery_that_began_is_remembered_and_nobody_elses_until_its_lease_is
         assert w.claim_message(left, Claim("two", SOON, LATER)) == replace(left, attempts=2, claimed_until=LATER)
 
 
-def test_whoever_was_overtaken_writes_no_end_of_a_note(ledger: SqlLedger) -> None:
+def test_a_process_that_lost_its_claim_cannot_finish_a_message(ledger: SqlLedger) -> None:
     save(ledger, a_message("k"))
     with ledger.write() as w:
         (fresh,) = w.due_messages(NOW)
@@ -143,7 +143,7 @@ def test_whoever_was_overtaken_writes_no_end_of_a_note(ledger: SqlLedger) -> Non
         assert (w.is_pending(mine.key), w.message_ref(mine.ref_key)) == (False, MessageRef("C1", "2"))
 
 
-def test_the_notes_of_a_process_that_is_gone_are_free_at_once(ledger: SqlLedger) -> None:
+def test_a_dead_processs_messages_are_released_at_once(ledger: SqlLedger) -> None:
     save(ledger, a_message("k"))
     with ledger.write() as w:
         w.claim_message(w.due_messages(NOW)[0], Claim("gone", NOW, LATER))
@@ -152,7 +152,7 @@ def test_the_notes_of_a_process_that_is_gone_are_free_at_once(ledger: SqlLedger)
         assert (w.lease_owners(), [note.key for note in w.due_messages(NOW)]) == ([], ["k"])
 
 
-def test_a_name_is_leased_to_one_at_a_time(ledger: SqlLedger) -> None:
+def test_a_lease_has_one_owner_at_a_time(ledger: SqlLedger) -> None:
     with ledger.write() as w:
         assert w.acquire_lease("churn", Claim("one", NOW, SOON))
         assert w.acquire_lease("churn", Claim("one", NOW, SOON))
@@ -165,7 +165,7 @@ def test_a_name_is_leased_to_one_at_a_time(ledger: SqlLedger) -> None:
         assert w.acquire_lease("churn", Claim("one", LATER, LATER))
 
 
-def test_what_a_transaction_locks_by_name_another_one_waits_for(ledger: SqlLedger, ledger_url: str) -> None:
+def test_a_named_lock_makes_other_transactions_wait(ledger: SqlLedger, ledger_url: str) -> None:
     if ledger_url.startswith("sqlite"):
         pytest.skip("SQLite has one writer at a time")
     with ledger.write() as one:
@@ -181,13 +181,13 @@ def _is_free(ledger: SqlLedger, name: str) -> bool:
         return w.try_lock(name)
 
 
-def test_a_delivered_card_is_found_by_its_lane_and_all_else_by_its_key(ledger: SqlLedger) -> None:
+def test_a_delivered_card_is_found_by_ordering_key_and_others_by_key(ledger: SqlLedger) -> None:
     cards = [a_message(key, "lane", kind=MessageKind.CARD) for key in ("card", "again")]
     save(ledger, *cards, a_message("news", "lane"), a_message("silent", "lane"))
     with ledger.write() as w:
         card, again, news, silent = w.due_messages(NOW)
         w.mark_delivered(card, MessageRef("C1", "1.0"))
-        w.mark_delivered(again, MessageRef("C1", "2.0"))  # somebody had deleted the first one
+        w.mark_delivered(again, MessageRef("C1", "2.0"))  # someone deleted the first one
         w.mark_delivered(news, MessageRef("C1", "3.0"))
         w.mark_delivered(silent, None)
     with ledger.read() as r:
@@ -197,7 +197,7 @@ def test_a_delivered_card_is_found_by_its_lane_and_all_else_by_its_key(ledger: S
         assert r.due_messages(NOW) == []
 
 
-def test_registrar_looks_for_a_lost_message_and_not_for_a_refused_one(ledger: SqlLedger) -> None:
+def test_registrar_searches_for_a_lost_message_but_not_a_refused_one(ledger: SqlLedger) -> None:
     save(ledger, a_message("k"))
     with ledger.write() as w:
         mine = w.claim_message(w.due_messages(NOW)[0], Claim("one", NOW, SOON))
@@ -209,7 +209,7 @@ def test_registrar_looks_for_a_lost_message_and_not_for_a_refused_one(ledger: Sq
         assert [note.was_tried for note in w.due_messages(LATER)] == [True]
 
 
-def test_the_progress_of_a_note_includes_the_reason(ledger: SqlLedger) -> None:
+def test_delivery_progress_includes_the_reason(ledger: SqlLedger) -> None:
     save(ledger, a_message("a", "a"), a_message("b", "b"), a_message("c", "c"))
     with ledger.write() as w:
         one, two, three = w.due_messages(NOW)
@@ -222,7 +222,7 @@ def test_the_progress_of_a_note_includes_the_reason(ledger: SqlLedger) -> None:
         assert w.delivery_progress(a_message("d").key) is None
 
 
-def test_the_first_note_that_has_to_wait_says_when_to_look_again(ledger: SqlLedger) -> None:
+def test_the_next_postponed_message_sets_the_next_delivery_time(ledger: SqlLedger) -> None:
     save(
         ledger,
         a_message("a", "a"),
@@ -242,7 +242,7 @@ def test_the_first_note_that_has_to_wait_says_when_to_look_again(ledger: SqlLedg
 SECOND = timedelta(seconds=1)
 
 
-def test_messages_in_a_channel_take_turns_and_other_channels_have_their_own(ledger: SqlLedger) -> None:
+def test_each_channel_has_its_own_turns(ledger: SqlLedger) -> None:
     with ledger.write() as w:
         assert w.take_channel_turn("C1", SECOND, NOW) == NOW
         assert w.take_channel_turn("C1", SECOND, NOW) == NOW + SECOND
@@ -253,7 +253,7 @@ def test_messages_in_a_channel_take_turns_and_other_channels_have_their_own(ledg
         assert w.take_channel_turn("C1", SECOND, LATER) == LATER
 
 
-def test_a_channel_rests_for_the_longest_time_given(ledger: SqlLedger) -> None:
+def test_the_longest_delay_of_a_channel_applies(ledger: SqlLedger) -> None:
     with ledger.write() as w:
         w.take_channel_turn("C1", SECOND, NOW)
         w.delay_channel("C1", SOON)
@@ -261,7 +261,7 @@ def test_a_channel_rests_for_the_longest_time_given(ledger: SqlLedger) -> None:
         assert w.take_channel_turn("C1", SECOND, NOW) == SOON
 
 
-def test_a_clock_that_was_ahead_closes_no_channel(ledger: SqlLedger) -> None:
+def test_a_clock_that_was_ahead_does_not_block_a_channel(ledger: SqlLedger) -> None:
     with ledger.write() as w:
         w.take_channel_turn("C1", SECOND, NOW + timedelta(hours=3))
         assert [w.take_channel_turn("C1", SECOND, NOW) for _ in range(2)] == [NOW, NOW + SECOND]
@@ -278,17 +278,17 @@ def _turn_in(ledger: SqlLedger) -> datetime:
         return w.take_channel_turn("C1", SECOND, NOW)
 
 
-def test_a_dropped_note_lets_its_lane_go_on(ledger: SqlLedger) -> None:
+def test_a_discarded_message_unblocks_its_ordering_key(ledger: SqlLedger) -> None:
     save(ledger, a_message("k1"), a_message("k2"))
     with ledger.write() as w:
         w.discard_message(w.due_messages(NOW)[0], "channel_not_found")
     assert due(ledger) == ["k2"]
 
 
-# What is not finished
+# The backlog
 
 
-def test_the_backlog_counts_what_is_open_and_since_when(ledger: SqlLedger) -> None:
+def test_the_backlog_counts_unfinished_work_and_its_age(ledger: SqlLedger) -> None:
     earlier = NOW - timedelta(hours=2)
     ended, twin = a_request(state=RequestState.DONE, opened_at=earlier), a_request(target=Stage.STAGING)
     save(
@@ -322,7 +322,7 @@ def test_the_backlog_counts_what_is_open_and_since_when(ledger: SqlLedger) -> No
     assert (found.tag_updates, found.tripped_breakers, found.audit_events) == (0, 0, 1)
 
 
-def test_where_nothing_is_open_there_is_no_backlog(ledger: SqlLedger) -> None:
+def test_the_backlog_is_empty_without_unfinished_work(ledger: SqlLedger) -> None:
     with ledger.read() as r:
         found = r.backlog(NOW)
     assert (found.requests, found.messages, found.incidents, found.monitors) == ({}, {}, {}, {})

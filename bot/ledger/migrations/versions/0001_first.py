@@ -10,7 +10,7 @@ GENESIS = "0" * 64
 
 
 def upgrade() -> None:
-    """Create them all, and the triggers that keep the audit as it is."""
+    """Create the tables, and the triggers that protect the audit log."""
     _requests()
     _votes()
     _moves()
@@ -24,8 +24,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Refuse: the audit is never thrown away. Raises RuntimeError."""
-    raise RuntimeError("The ledger only goes forward; restore a copy instead.")
+    """Refuse to downgrade, because the audit log is never discarded. Raises RuntimeError."""
+    raise RuntimeError("The ledger can't be downgraded; restore a backup instead.")
 
 
 def _time(name: str, *, nullable: bool = True) -> sa.Column[object]:
@@ -213,7 +213,7 @@ def _guard_sqlite() -> None:
             f"CREATE TRIGGER audit_events_no_{act.lower()} BEFORE {act} ON audit_events "
             "BEGIN SELECT RAISE(ABORT, 'audit events are never changed'); END"
         )
-    # INSERT OR REPLACE deletes without asking the trigger above.
+    # INSERT OR REPLACE deletes rows without firing the trigger above.
     op.execute(
         "CREATE TRIGGER audit_events_no_replace BEFORE INSERT ON audit_events "
         "WHEN EXISTS (SELECT 1 FROM audit_events WHERE number = NEW.number) "

@@ -1,4 +1,4 @@
-"""What the registry looked like, what was found in it, and what has to be written to it."""
+"""Snapshots of the registry, drift notices, and tag updates."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Create the tables, and the columns that tell a move's finding and reason and a version's former status."""
+    """Create the tables, and add columns for a transition's finding and reason and a version's former status."""
     op.add_column("requests", _text("former_status", nullable=True))
     op.add_column("moves", _text("finding", nullable=True))
     op.add_column("moves", sa.Column("reason", sa.Text(), nullable=False, server_default=""))
@@ -18,8 +18,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Refuse: the audit is never thrown away. Raises RuntimeError."""
-    raise RuntimeError("The ledger only goes forward; restore a copy instead.")
+    """Refuse to downgrade, because the audit log is never discarded. Raises RuntimeError."""
+    raise RuntimeError("The ledger can't be downgraded; restore a backup instead.")
 
 
 def _looks() -> None:

@@ -1,4 +1,4 @@
-"""What a request was opened on, who let failed gates pass, reminders; and freezes of Production."""
+"""The evidence of requests, overrides of failed gates, reminders, and freezes of Production."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -34,8 +34,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Refuse: the audit is never thrown away. Raises RuntimeError."""
-    raise RuntimeError("The ledger only goes forward; restore a copy instead.")
+    """Refuse to downgrade, because the audit log is never discarded. Raises RuntimeError."""
+    raise RuntimeError("The ledger can't be downgraded; restore a backup instead.")
 
 
 def _text(name: str, *, nullable: bool = False) -> sa.Column[object]:

@@ -1,4 +1,4 @@
-"""Rollbacks and bars; monitors, their standings and measurements, pushed readings, incidents, breakers; serving."""
+"""Rollbacks and rollback blocks; monitors with states, checks, and incidents; circuit breakers; serving checks."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -154,8 +154,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Refuse: the audit is never thrown away. Raises RuntimeError."""
-    raise RuntimeError("The ledger only goes forward; restore a copy instead.")
+    """Refuse to downgrade, because the audit log is never discarded. Raises RuntimeError."""
+    raise RuntimeError("The ledger can't be downgraded; restore a backup instead.")
 
 
 def _table(name: str, *columns: sa.Column[object], unique: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Who asks from outside: where a program asked from, its own word for it, and what stood against it."""
+"""Commands from API clients: their CI run, idempotency key, and refusal."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,7 +1,6 @@
-"""Several processes on one ledger: leases, numbers that do not run out, the queue of Procrastinate; moves in order.
+"""Several processes on one ledger: leases, 64-bit numbers, Procrastinate's queue, and transitions in order.
 
-The queue's tables and functions are those of the installed version; tests/contracts/ledger tells when a newer one
-wants more.
+The queue's tables and functions are the installed version's. tests/contracts/ledger fails if a newer one needs more.
 """
 
 import sqlalchemy as sa
@@ -30,7 +29,7 @@ NUMBERED = (
 
 
 def upgrade() -> None:
-    """Add columns and the table; on PostgreSQL let numbers have eight bytes, and add the queue."""
+    """Add the columns and the table. On PostgreSQL, make numbers eight bytes wide, and add the queue."""
     op.add_column("notes", sa.Column("claimed_by", sa.Text()))
     op.add_column("notes", sa.Column("claimed_until", _utc()))
     op.create_table(
@@ -47,7 +46,7 @@ def upgrade() -> None:
         op.alter_column(table, "number", type_=sa.BigInteger(), existing_type=sa.Integer())
     for table in NUMBERED:
         op.execute(f"ALTER SEQUENCE {table}_number_seq AS bigint")
-    # Past SQLAlchemy, whose driver takes the text's percent signs for places of parameters.
+    # Bypasses SQLAlchemy, whose driver reads the text's percent signs as parameters.
     driver = op.get_bind().connection.driver_connection
     assert driver is not None
     driver.execute(SchemaManager.get_schema())

@@ -1,7 +1,6 @@
-"""Monitors: the revision since which one measures the same, the newest reading that counted, what is usual;
-postings: the file that was put there.
+"""A monitor's first revision that measures the same, its newest reading, and its usual value; a message's file.
 
-Of those that are there, all figures go on counting.
+All values of existing monitors still count.
 """
 
 import sqlalchemy as sa

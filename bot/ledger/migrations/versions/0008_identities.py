@@ -1,6 +1,6 @@
-"""What a version is, kept with requests, moves and looks; votes that no longer count; moves that have begun; holds.
+"""Version identities in requests, transitions, and snapshots; revoked votes; when transitions began; and holds.
 
-Rows that are there have no identity: the first poll fills it in, taken on trust.
+Existing rows have no identity. The first poll fills it in and marks it as taken on trust.
 """
 
 import sqlalchemy as sa
@@ -25,7 +25,7 @@ def upgrade() -> None:
     op.add_column("moves", sa.Column("trusted_at", utc))
     op.add_column("moves", sa.Column("began_at", utc))
     op.add_column("looks", sa.Column("created_at", utc))
-    # Of a move that an older Registrar has begun with, nobody knows how far it got.
+    # No one knows how far an older version got with a transition that it had begun.
     op.execute("UPDATE moves SET began_at = intended_at WHERE state IN ('intended', 'executing') AND attempts > 0")
     op.create_table(
         "holds",

@@ -1,7 +1,6 @@
-"""How an incident ended and who ended it; the review that follows a broken glass.
+"""How an incident ended and who ended it, and the review after breaking glass.
 
-Until now the way an incident ended was in its sentence only. Requests from before have no date of a review: nobody is
-asked for one.
+Before, only an incident's sentence said how it ended. Earlier requests have no due date, so they need no review.
 """
 
 import sqlalchemy as sa
@@ -10,7 +9,7 @@ from alembic import op
 revision = "0009"
 down_revision = "0008"
 
-# What an older Registrar wrote. Of a monitor that was paused, changed, or removed it didn't keep which.
+# What an older version of Registrar wrote. It didn't record whether a monitor was paused, changed, or removed.
 _ENDINGS = """
 UPDATE incidents SET ending = CASE
     WHEN doing = 'not followed' THEN 'not confirmed'

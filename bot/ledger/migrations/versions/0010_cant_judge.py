@@ -1,7 +1,7 @@
-"""How long a monitor has had no verdict, when it had its last one, and when it had no figure.
+"""How long a monitor has had no verdict, its last verdict, and when it had no value.
 
-Until now a monitor that couldn't judge was warming up. One that was compared with its baseline, or that stood as
-judged, has been judging: when it was checked last is close enough to its last verdict.
+Before, a monitor that couldn't reach a verdict counted as warming up. One that was compared with its baseline, or had
+a verdict, had been reaching verdicts, so the time of its last check stands in for its last verdict.
 """
 
 import sqlalchemy as sa
@@ -17,7 +17,7 @@ WHERE usual IS NOT NULL OR (state IN ('ok', 'pending', 'failed') AND value IS NO
 
 
 def upgrade() -> None:
-    """Add the columns, and fill in who has been judging."""
+    """Add the columns, and fill in the last verdicts."""
     utc = sa.DateTime(timezone=True)
     op.add_column("standings", sa.Column("unjudged", sa.Integer(), nullable=False, server_default="0"))
     op.add_column("standings", sa.Column("judged_at", utc))

@@ -1,4 +1,4 @@
-"""Baselines, each frozen as a summary when its term began."""
+"""Baselines, each frozen as a summary at the start of its term."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0010"
 
 
 def upgrade() -> None:
-    """Add the table. Each monitor's baseline is made with its next check, of what was measured before its term."""
+    """Add the table. Each monitor's next check creates its baseline from the measurements before its term."""
     utc = sa.DateTime(timezone=True)
     op.create_table(
         "baselines",

@@ -1,4 +1,4 @@
-"""Counts: out of how many a value is; evidence; a term's last failed verdict; and baselines of a version's own days."""
+"""Counts (the total of a value), evidence, a term's last failed verdict, and baselines from a version's own days."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0011"
 
 
 def upgrade() -> None:
-    """Add them. No earlier value is a count, and evidence starts with the next check."""
+    """Add the columns. No earlier value is a count, and evidence starts with the next check."""
     for table in ("measurements", "readings", "standings"):
         op.add_column(table, sa.Column("total", sa.Double()))
     op.add_column("standings", sa.Column("evidence", sa.Text()))

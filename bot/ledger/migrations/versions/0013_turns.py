@@ -1,4 +1,4 @@
-"""Turns: when the next message can go to a channel."""
+"""Turns: when a channel's next message can be posted."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0012"
 
 
 def upgrade() -> None:
-    """Add the table. A channel's first message can go immediately."""
+    """Add the table. A channel's first message can be posted at once."""
     op.create_table(
         "turns",
         sa.Column("channel", sa.Text(), primary_key=True),
