@@ -1,4 +1,4 @@
-"""A Slack workspace on this machine, against which an unchanged Bolt app runs over real sockets.
+"""A Slack workspace on this machine. An unmodified Bolt app can connect to it over real sockets.
 
 Packages, lowest first; a package imports only from those before it: core, payloads, signing, manifest, seed, blocks,
 workspace, delivery, calls, backend, interactions, api, web, client, local_slack.

@@ -1,4 +1,4 @@
-"""Run a local Slack workspace, and print what an app needs to connect to it."""
+"""Run a local Slack workspace, and print the settings that an app needs to connect."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SECRETS = ("bot_token", "app_token", "signing_secret", "verification_token")
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until SIGINT or SIGTERM.
 
-    argv: the options, by default those of the process. Returns the exit code: 2 if an option can't be used, else 0.
+    argv: the options; by default, those of the process. Returns the exit code: 2 if an option is invalid, else 0.
     """
     options = _parser().parse_args(argv)
     try:
@@ -54,14 +54,14 @@ def _parser() -> argparse.ArgumentParser:
         "--port",
         type=int,
         default=DEFAULT_PORT,
-        help="where to listen on 127.0.0.1: %(default)s by default, 0 for any free port",
+        help="port on 127.0.0.1 (default: %(default)s; 0: any free port)",
     )
-    parser.add_argument("--state", type=Path, help="keep messages, people, and tokens in this file")
-    parser.add_argument("--request-url", help="deliver to this URL over signed HTTP instead of Socket Mode")
+    parser.add_argument("--state", type=Path, help="save messages, people, and tokens in this file")
+    parser.add_argument("--request-url", help="deliver to this URL over signed HTTP, not Socket Mode")
     parser.add_argument("--env-file", type=Path, help="write the app's settings to this file instead of printing them")
-    parser.add_argument("--no-rate-limits", dest="rate_limits", action="store_false", help="don't limit rates")
+    parser.add_argument("--no-rate-limits", dest="rate_limits", action="store_false", help="turn off rate limits")
     parser.add_argument(
-        "--speed", type=_positive_number, default=1.0, help="count calls and check files N times faster"
+        "--speed", type=_positive_number, default=1.0, help="run rate limits and file checks N times faster"
     )
     return parser
 
@@ -70,7 +70,7 @@ def _positive_number(text: str) -> float:
     with contextlib.suppress(ValueError):
         if (number := float(text)) > 0:
             return number
-    raise argparse.ArgumentTypeError("give a number above 0")
+    raise argparse.ArgumentTypeError("must be greater than 0")
 
 
 def _print_settings(backend: Backend, env_file: Path | None) -> None:

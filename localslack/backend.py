@@ -1,4 +1,4 @@
-"""One running workspace: builds its parts, and holds them."""
+"""One running workspace, which builds and holds its parts."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from localslack.workspace.views import Views
 class BackendSettings:
     """How to start a workspace.
 
-    state: the file that keeps messages, people, and tokens. secrets: tokens and secrets to use instead of random
-    ones. speed: how many seconds pass in a real one where calls are counted and files are checked, and nowhere else.
-    files_ready_after: how many of those seconds Slack takes to check a file.
+    state: the file for messages, people, and tokens. secrets: tokens and secrets to use instead of random ones.
+    speed: how much faster than real time rate limits and file checks run; nothing else is affected.
+    files_ready_after: how long checking a file takes, in seconds at that speed.
     """
 
     manifest: Manifest
@@ -81,7 +81,7 @@ class Backend:
 
     @property
     def installation(self) -> payloads.Installation:
-        """The workspace and app, as payloads name them."""
+        """The workspace and the app, as in payloads."""
         team = self.workspace.team
         return payloads.Installation(
             team_id=team.id,
@@ -93,11 +93,11 @@ class Backend:
         )
 
     def actor(self, person: User) -> payloads.Actor:
-        """Return a person as payloads name them."""
+        """Return a person as in payloads."""
         return payloads.Actor(id=person.id, name=person.name, team_id=person.team_id)
 
     def channel_ref(self, channel: Conversation) -> payloads.ChannelRef:
-        """Return a conversation as payloads name it."""
+        """Return a conversation as in payloads."""
         name = "directmessage" if channel.is_im else channel.name
         return payloads.ChannelRef(id=channel.id, name="privategroup" if channel.is_private else name)
 
@@ -108,15 +108,15 @@ class Backend:
             raise SlackError("missing_scope", needed=any_of[0], provided=provided)
 
     def has_picture(self, slack_file: dict[str, Any]) -> bool:
-        """Return whether a block's slack_file is a picture that Slack has checked."""
+        """Return whether a block's slack_file is a picture that has been checked."""
         picture = file_objects.find_picture(self.workspace, slack_file)
         return picture is not None and self.is_file_ready(picture)
 
     def has_picture_for(self, audience: str | None) -> PictureCheck:
-        """Return a check for the pictures in a message: `has_picture`, and for an ephemeral one also visibility.
+        """Return a check for a message's pictures: `has_picture` and, for an ephemeral message, visibility.
 
-        audience: the only person who sees the message, or None. A picture must be shared where they can see it; Slack
-        refuses others (node-slack-sdk#1790, java-slack-sdk#1349).
+        audience: the only person who sees the message, or None. A picture has to be shared where they can see it;
+        Slack rejects other pictures (node-slack-sdk#1790, java-slack-sdk#1349).
         """
         if audience is None:
             return self.has_picture
@@ -126,20 +126,20 @@ class Backend:
         )
 
     def is_file_ready(self, file: File) -> bool:
-        """Return whether Slack has checked a file."""
+        """Return whether a file has been checked."""
         return self.clock.now() >= file.ready_at
 
     def file_ready_at(self) -> float:
-        """Return when Slack will have checked a file that is completed now, in seconds since the epoch."""
+        """Return when a file that's completed now will have been checked, in seconds since the epoch."""
         return self.clock.now() + self.settings.files_ready_after / self.settings.speed
 
     def report_problem(self, problem: str) -> None:
-        """Record a problem, in words, where Slack would only show a vague error."""
+        """Record a problem in words; Slack would only show a vague error."""
         self.problems.append(problem)
         self.changes.publish("problem")
 
     def reset(self) -> None:
-        """Start over with the seed. Connections, tokens, and injected faults stay."""
+        """Reset everything to the seed, except connections, tokens, and injected faults."""
         self.router.cancel_events()
         self.views.clear()
         self.uploads.clear()
@@ -153,7 +153,7 @@ class Backend:
         self._snapshot = self.workspace.snapshot()
 
     def restore_snapshot(self) -> None:
-        """Restore the people, channels, and messages from the snapshot; the rest starts over as with `reset`."""
+        """Restore the people, channels, and messages from the snapshot, and reset everything else, as `reset` does."""
         self.reset()
         self.workspace.restore(self._snapshot)
 

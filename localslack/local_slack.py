@@ -29,7 +29,7 @@ class LocalSlack(Remote):
         super().__init__(url)
 
     @classmethod
-    def start(  # noqa: PLR0913 - each is a setting, and keyword-only
+    def start(  # noqa: PLR0913 - all settings, keyword-only
         cls,
         manifest: str | Path | Mapping[str, Any],
         *,
@@ -42,14 +42,14 @@ class LocalSlack(Remote):
         speed: float = 1.0,
         files_ready_after: float = 1.0,
     ) -> LocalSlack:
-        """Start a workspace on 127.0.0.1, and return when it answers.
+        """Start a workspace on 127.0.0.1, and return when it responds.
 
-        manifest: the app's manifest, a file or a mapping. state: a file that keeps everything across restarts.
+        manifest: the app's manifest, a file or a mapping. state: a file that preserves everything across restarts.
         secrets: bot_token, app_token, signing_secret, or verification_token, to use instead of random ones.
         rate_limits: whether Slack's rate limits apply.
-        speed: how many of the workspace's seconds pass in a real one when it counts calls and checks files.
-        files_ready_after: how many of those seconds it takes to check a file.
-        Raises OSError if the port is taken, ValueError for an unreadable manifest.
+        speed: how much faster than real time rate limits and file checks run.
+        files_ready_after: how long checking a file takes, in seconds at that speed.
+        Raises OSError if the port is in use, ValueError for an unreadable manifest.
         """
         loaded_manifest = manifests.load(manifest)
         listening_socket = server.listen(port)
@@ -97,7 +97,7 @@ class _ServerThread:
         self._thread.start()
         if not self._ready.wait(START_SECONDS):
             self._server.should_exit = True
-            raise RuntimeError("the local workspace did not start")
+            raise RuntimeError("the local workspace didn't start")
 
     def stop(self) -> None:
         """Stop the server and wait for the thread."""

@@ -12,7 +12,7 @@ import yaml
 
 @dataclass(frozen=True, kw_only=True)
 class SlashCommand:
-    """A slash command that the manifest declares."""
+    """A slash command in the manifest."""
 
     name: str
     description: str = ""
@@ -22,7 +22,7 @@ class SlashCommand:
 
 @dataclass(frozen=True, kw_only=True)
 class Shortcut:
-    """A shortcut that the manifest declares; type is "message" or "global"."""
+    """A shortcut in the manifest; type is "message" or "global"."""
 
     type: str
     name: str
@@ -32,7 +32,7 @@ class Shortcut:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """The parts of an app manifest that matter to the workspace."""
+    """The parts of an app manifest that the workspace uses."""
 
     app_name: str
     bot_name: str
@@ -67,7 +67,7 @@ def _read_file(path: Path) -> Mapping[str, Any]:
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is neither YAML nor JSON: {error}") from None
     if not isinstance(data, Mapping):
-        raise ValueError(f"{path} is not an app manifest: it isn't a mapping")
+        raise ValueError(f"{path} isn't an app manifest: it isn't a mapping")
     return data
 
 

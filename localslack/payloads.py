@@ -1,4 +1,4 @@
-"""The payloads that Slack sends to an app, as pure functions; tests forge and replay payloads with them."""
+"""The payloads that Slack sends to an app, as pure functions. Tests use them to forge and replay payloads."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ JSON = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Installation:
-    """The workspace and app that a payload is about.
+    """The workspace and the app in a payload.
 
-    enterprise: the id and name of the workspace's Enterprise Grid, or None.
+    enterprise: the ID and name of the workspace's Enterprise Grid, or None.
     """
 
     team_id: str = "T0LOCAL"
     team_domain: str = "local"
     api_app_id: str = "A0LOCALAPP"
     bot_user_id: str = "U0LOCALAPP"
-    token: str = "verification-token"  # noqa: S105 - Slack's old verification token, made up
+    token: str = "verification-token"  # noqa: S105 - Slack's old verification token, not a real one
     enterprise: JSON | None = None
 
 
@@ -36,7 +36,7 @@ class Actor:
 
 @dataclass(frozen=True, kw_only=True)
 class ChannelRef:
-    """The conversation in which something happened."""
+    """The conversation in which an action took place."""
 
     id: str
     name: str
@@ -52,7 +52,7 @@ def slash_command(
     response_url: str = "",
     trigger_id: str = "",
 ) -> JSON:
-    """Return the payload of a slash command; its values are strings, because it's sent as a form."""
+    """Return the payload of a slash command. All values are strings, because it's sent as a form."""
     return organization(origin) | {
         "token": origin.token,
         "team_id": actor.team_id,
@@ -70,7 +70,7 @@ def slash_command(
     }
 
 
-def block_actions(  # noqa: PLR0913 - each is a part of the payload, and keyword-only
+def block_actions(  # noqa: PLR0913 - all parts of the payload, keyword-only
     action: JSON,
     *,
     actor: Actor,
@@ -85,7 +85,7 @@ def block_actions(  # noqa: PLR0913 - each is a part of the payload, and keyword
 ) -> JSON:
     """Return the payload of a click or choice.
 
-    In a message it has place, message, state, and response_url; in a view it has view.
+    In a message, it has place, message, state, and response_url; in a view, it has view.
     """
     payload = _interaction_payload("block_actions", actor, origin)
     payload |= {"container": container, "trigger_id": trigger_id}
@@ -104,7 +104,7 @@ def block_actions(  # noqa: PLR0913 - each is a part of the payload, and keyword
 def click_in_view(
     action: JSON, *, actor: Actor, view: JSON, origin: Installation = Installation(), trigger_id: str = ""
 ) -> JSON:
-    """Return the payload of a click or choice in a modal or on the Home tab; the view carries its state."""
+    """Return the payload of a click or choice in a modal or on the Home tab; the view contains its state."""
     container = {"type": "view", "view_id": view["id"]}
     return block_actions(action, actor=actor, container=container, origin=origin, view=view, trigger_id=trigger_id)
 
@@ -119,7 +119,7 @@ def block_suggestion(
     message: JSON | None = None,
     view: JSON | None = None,
 ) -> JSON:
-    """Return the payload of typing into a menu that the app fills; query has block_id, action_id, value."""
+    """Return the payload of typing in a menu with external options; query has block_id, action_id, value."""
     payload = _interaction_payload("block_suggestion", actor, origin) | {"container": container} | query
     surface = {"view": view, "message": message, "channel": place and {"id": place.id, "name": place.name}}
     return payload | {name: value for name, value in surface.items() if value is not None}
@@ -160,9 +160,9 @@ def message_shortcut(
 def home_view(
     blocks: list[JSON] | None = None, *, view_id: str = "V0HOME", origin: Installation = Installation(), **fields: Any
 ) -> JSON:
-    """Return a published Home tab as payloads carry it.
+    """Return a published Home tab as in payloads.
 
-    fields: further fields with Slack's names, such as private_metadata or hash.
+    fields: more fields with Slack's names, such as private_metadata or hash.
     """
     view: JSON = {
         "id": view_id,
@@ -189,7 +189,7 @@ def view_submission(
     trigger_id: str = "",
     response_urls: list[JSON] | None = None,
 ) -> JSON:
-    """Return the payload of a submitted modal; the view carries its state."""
+    """Return the payload of a submitted modal; the view contains its state."""
     extra = {"trigger_id": trigger_id, "view": view, "response_urls": response_urls or []}
     return _interaction_payload("view_submission", actor, origin) | extra
 
@@ -239,9 +239,9 @@ def app_home_opened(
     tab: str = "home",
     view: JSON | None = None,
 ) -> JSON:
-    """Return the event of someone opening the app's Home.
+    """Return the event for opening the app's Home tab.
 
-    place: their conversation with the app. view: what is published there, or None.
+    place: the person's conversation with the app. view: the published view, or None.
     """
     event: JSON = {"type": "app_home_opened", "user": actor.id, "channel": place.id, "tab": tab, "event_ts": event_ts}
     if view is not None:
@@ -270,7 +270,7 @@ def button_action(button: JSON, block_id: str, action_ts: str) -> JSON:
 
 
 def as_http_body(payload: JSON) -> tuple[bytes, str]:
-    """Return the body and the content type of a payload over HTTP."""
+    """Return the body and the content type of a payload for HTTP."""
     if payload.get("type") == "event_callback":
         return json.dumps(payload).encode(), "application/json"
     form = payload if "command" in payload else {"payload": json.dumps(payload)}
@@ -279,7 +279,7 @@ def as_http_body(payload: JSON) -> tuple[bytes, str]:
 
 def _shortcut_payload(kind: str, callback_id: str, actor: Actor, origin: Installation) -> JSON:
     payload = _interaction_payload(kind, actor, origin) | {"callback_id": callback_id}
-    # The only interaction that doesn't name the app.
+    # The only interaction without the app's ID.
     del payload["api_app_id"]
     return payload
 
@@ -302,6 +302,6 @@ def _interaction_payload(kind: str, actor: Actor, origin: Installation) -> JSON:
 
 
 def organization(origin: Installation) -> JSON:
-    """Return the fields of the Enterprise Grid that accompany a workspace, or {} without a Grid."""
+    """Return a workspace's Enterprise Grid fields, or {} without a Grid."""
     grid = origin.enterprise
     return {"enterprise_id": grid["id"], "enterprise_name": grid["name"]} if grid else {}

@@ -1,4 +1,4 @@
-"""What a new workspace contains, as plain data."""
+"""The content of a new workspace, as plain data."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ BOT = "bot"
 class PersonSeed:
     """A person.
 
-    team_id: the workspace that they belong to; None means this one. With another one, they're strangers, unless the
-    teams in their enterprise_user (Slack's object, for people of an Enterprise Grid) include this one.
+    team_id: the person's workspace; None means this one. People from another one are strangers, unless the teams in
+    their enterprise_user (Slack's object for people in an Enterprise Grid) include this one.
     """
 
     id: str
@@ -34,7 +34,7 @@ class PersonSeed:
 class ChannelSeed:
     """A channel.
 
-    members: names or ids, with "bot" for the app; None means everyone and the app. posting: who can post, "everyone"
+    members: names or IDs, with "bot" for the app; None means everyone and the app. posting: who can post, "everyone"
     or "admins".
     """
 
@@ -49,7 +49,7 @@ class ChannelSeed:
 
 @dataclass(frozen=True, kw_only=True)
 class GroupSeed:
-    """A user group; members are names or ids."""
+    """A user group; members are names or IDs."""
 
     id: str
     handle: str
@@ -64,8 +64,8 @@ DEFAULT_PEOPLE = (
     PersonSeed(id="U0DAVE", name="dave", real_name="Dave Lindqvist", title="Data engineer"),
 )
 DEFAULT_CHANNELS = (
-    ChannelSeed(id="C0GENERAL", name="general", purpose="For everybody"),
-    ChannelSeed(id="C0MLMODELS", name="ml-models", purpose="Models and what becomes of them"),
+    ChannelSeed(id="C0GENERAL", name="general", purpose="For everyone"),
+    ChannelSeed(id="C0MLMODELS", name="ml-models", purpose="Model approvals and alerts"),
     ChannelSeed(id="C0CHURN", name="churn", purpose="The churn model and its team"),
 )
 DEFAULT_GROUPS = (GroupSeed(id="S0LEADS", handle="leads", name="Leads", members=("bob", "carol")),)

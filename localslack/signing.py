@@ -1,4 +1,4 @@
-"""Slack's v0 request signature, which deliveries over HTTP carry and tests forge."""
+"""Slack's v0 request signature, for deliveries over HTTP and for tests that forge it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ def signature(secret: str, body: bytes, timestamp: str) -> str:
 
 
 def signed_headers(secret: str, body: bytes, timestamp: int | None = None) -> dict[str, str]:
-    """Return both signature headers for a body. timestamp: seconds since the epoch, now by default."""
+    """Return both signature headers for a body. timestamp: in seconds since the epoch; by default, now."""
     sent_at = str(int(time.time()) if timestamp is None else timestamp)
     return {"X-Slack-Request-Timestamp": sent_at, "X-Slack-Signature": signature(secret, body, sent_at)}

@@ -1,4 +1,4 @@
-"""The Web API: a table of its methods, and the checks that all of them share."""
+"""The Web API: a table of its methods, and the checks that they share."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ METHODS: Mapping[str, ApiMethod] = {
 
 
 def call(backend: Backend, name: str, token: str, args: Arguments) -> dict[str, Any]:
-    """Answer a call of a Web API method, and return the JSON to send; raises SlackError if it's refused.
+    """Handle a call to a Web API method, and return the JSON to send; raises SlackError if the call fails.
 
-    name: the method, such as chat.postMessage. token: the token that came with the call.
+    name: the method, such as chat.postMessage. token: the token sent with the call.
     """
     method = METHODS.get(name)
     if method is None:
@@ -38,12 +38,12 @@ def call(backend: Backend, name: str, token: str, args: Arguments) -> dict[str, 
 
 
 def unknown_method(name: str) -> SlackError:
-    """Return the error for a method that doesn't exist here."""
+    """Return the error for an unknown method."""
     return SlackError("unknown_method", req_method=name)
 
 
 def _channel_key(backend: Backend, name: str) -> str:
-    """Return the same key for a conversation whether the app names it by id, by #name, or by a person's id."""
+    """Return a conversation's key, which is the same for its ID, its #name, and a person's ID."""
     try:
         return "D" + name[1:] if name in backend.workspace.people else backend.workspace.channel(name).id
     except SlackError:

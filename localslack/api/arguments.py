@@ -11,8 +11,8 @@ from localslack.core.errors import SlackError, missing_field
 from localslack.workspace.message_content import decode_json
 
 T = TypeVar("T")
-# Removed from the arguments, so that neither tests nor logs see it.
-TOKEN = "token"  # noqa: S105 - the name of an argument
+# Removed from the arguments, so that it doesn't show up in tests or logs.
+TOKEN = "token"  # noqa: S105 - an argument's name
 
 
 class Arguments:
@@ -37,7 +37,7 @@ class Arguments:
         return value if isinstance(value, bool) else str(value).lower() in ("1", "true", "yes")
 
     def limit(self, default: int, at_most: int = 1000) -> int:
-        """Return how many items to put on a page, at most `at_most`; raises invalid_limit."""
+        """Return the number of items per page, at most `at_most`; raises invalid_limit."""
         try:
             value = int(self.raw.get("limit", default))
         except (TypeError, ValueError):
@@ -57,7 +57,7 @@ class Arguments:
         return [str(part).strip() for part in parts if str(part).strip()]
 
     def page(self, items: Sequence[T], limit: int) -> tuple[list[T], str]:
-        """Return the items at the cursor, at most `limit`, and the next cursor; raises invalid_cursor."""
+        """Return up to `limit` items from the cursor on, and the next cursor; raises invalid_cursor."""
         start = _first_index(self.text("cursor"))
         end = start + limit
         next_cursor = base64.b64encode(f"from:{end}".encode()).decode() if end < len(items) else ""

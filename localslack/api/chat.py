@@ -17,7 +17,7 @@ UPDATE_MAX = 4_000
 
 
 def post_message(backend: Backend, args: Arguments) -> JSON:
-    """chat.postMessage: posts in a channel, or to a person."""
+    """chat.postMessage: posts a message in a channel or to a person."""
     channel = _channel_to_post_in(backend, args.required("channel"))
     content = require_content(parse_content(args.raw, backend.has_picture)) | _thread_fields(backend, channel, args)
     message = backend.workspace.post_message(channel, backend.workspace.app.bot_user_id, **content)
@@ -123,7 +123,7 @@ def _new_content(backend: Backend, args: Arguments) -> dict[str, Any]:
     content = parse_content(args.raw, backend.has_picture)
     if not {"text", "blocks", "attachments"} & set(content):
         raise SlackError("no_text")
-    # A new text replaces the old blocks and attachments: https://docs.slack.dev/reference/methods/chat.update
+    # New text replaces the old blocks and attachments: https://docs.slack.dev/reference/methods/chat.update
     return {"blocks": [], "attachments": [], **content} if "text" in content else content
 
 

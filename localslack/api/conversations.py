@@ -50,7 +50,7 @@ def info(backend: Backend, args: Arguments) -> JSON:
 
 
 def members(backend: Backend, args: Arguments) -> JSON:
-    """conversations.members: the ids of a conversation's members."""
+    """conversations.members: the IDs of a conversation's members."""
     channel = _require_readable(backend, args, "read")
     page, cursor = args.page(channel.members, args.limit(default=100))
     return {"members": page, "response_metadata": {"next_cursor": cursor}}
@@ -69,7 +69,7 @@ def history(backend: Backend, args: Arguments) -> JSON:
 def replies(backend: Backend, args: Arguments) -> JSON:
     """conversations.replies: the parent message of a thread and its replies, oldest first.
 
-    Each page begins with the parent message, regardless of `oldest`.
+    Each page starts with the parent message, regardless of `oldest`.
     """
     channel = _require_membership(backend, args)
     try:

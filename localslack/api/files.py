@@ -1,4 +1,4 @@
-"""files.*: files.info, and the two calls before and after an upload."""
+"""files.*: files.info, and the calls before and after an upload."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CHANNELS_MAX = 100
 
 
 def get_upload_url(backend: Backend, args: Arguments) -> JSON:
-    """files.getUploadURLExternal: reserves a file id, and a URL to send the bytes to."""
+    """files.getUploadURLExternal: reserves a file ID, and a URL to send the bytes to."""
     name, size = args.required("filename"), _size(args)
     alt_text, snippet_type = args.text("alt_txt"), args.text("snippet_type")
     if len(alt_text) > ALT_TEXT_MAX:
@@ -93,7 +93,7 @@ def _save(backend: Backend, upload: PendingUpload, title: str) -> None:
     file = replace(upload.file, title=title, ready_at=backend.file_ready_at())
     if file.alt_text and file.mimetype not in PICTURE_TYPES:
         backend.report_problem(
-            f"{file.name} is no picture and has alt_txt: Slack may not share it (python-slack-sdk#1818)"
+            f"{file.name} isn't a picture but has alt_txt: Slack might not share it (python-slack-sdk#1818)"
         )
     backend.workspace.save_file(file, upload.content or b"")
     backend.uploads.forget(file.id)
@@ -101,7 +101,7 @@ def _save(backend: Backend, upload: PendingUpload, title: str) -> None:
 
 def _content(backend: Backend, args: Arguments) -> JSON:
     comment = args.text("initial_comment")
-    # With a comment, Slack ignores the blocks.
+    # Slack ignores the blocks if there's a comment.
     fields = {"text": comment} if comment else {"blocks": args.raw.get("blocks")}
     return parse_content(fields, backend.has_picture)
 
@@ -137,9 +137,7 @@ def _thread_fields(backend: Backend, channel: Conversation, args: Arguments) -> 
     try:
         parent = backend.workspace.message(channel, ts)
     except SlackError:
-        backend.report_problem(
-            f"there is no thread {ts} in {channel.name or channel.id}: the files went into the channel"
-        )
+        backend.report_problem(f"no thread {ts} in {channel.name or channel.id}: the files went into the channel")
         return {}
     return {"thread_ts": parent.thread_ts or parent.ts}
 

@@ -1,4 +1,4 @@
-"""What an app posts to a response URL."""
+"""Posts from an app to a response URL."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ JSON = dict[str, Any]
 def respond(backend: Backend, key: str, body: JSON) -> None:
     """Post, replace, or delete a message through a response URL.
 
-    key: the last part of the URL. body: the JSON that the app sent. Raises SlackError if the URL can't be used, or if
-    the content is refused.
+    key: the last part of the URL. body: the JSON that the app sent. Raises SlackError if the URL is invalid or has
+    expired, or if the content is invalid.
     """
     response_url = backend.response_urls.require_usable(key)
     channel = backend.workspace.channel(response_url.channel)
@@ -49,7 +49,7 @@ def _post(backend: Backend, response_url: ResponseUrl, channel: Conversation, bo
     if thread_ts := body.get("thread_ts"):
         content["thread_ts"] = str(thread_ts)
     message = backend.workspace.post_message(channel, backend.workspace.app.bot_user_id, audience=audience, **content)
-    # A command has no message to replace, so its first answer takes that place, as in Slack.
+    # A command has no message to replace, so later answers replace its first one, as in Slack.
     response_url.source_ts = response_url.source_ts or message.ts
 
 
@@ -57,7 +57,7 @@ def _content(backend: Backend, body: JSON, audience: str | None) -> JSON:
     try:
         return require_content(parse_content(body, backend.has_picture_for(audience)))
     except SlackError as refusal:
-        # Slack refuses other blocks with HTTP 400, and these with 404: java-slack-sdk#1349.
+        # Slack rejects other blocks with HTTP 400, and these with 404: java-slack-sdk#1349.
         if any(INVALID_FILE in problem for problem in refusal.messages):
             refusal.status = 404
         raise

@@ -43,7 +43,7 @@ def usergroup_list(backend: Backend, args: Arguments) -> JSON:
 
 
 def usergroup_users(backend: Backend, args: Arguments) -> JSON:
-    """usergroups.users.list: the ids of a group's members."""
+    """usergroups.users.list: the IDs of a group's members."""
     group = backend.workspace.groups.get(args.required("usergroup"))
     if group is None:
         raise SlackError("no_such_subteam")

@@ -1,6 +1,6 @@
-"""Slack's rules for Block Kit as pure functions: what is wrong with blocks, or with a view?
+"""Slack's rules for Block Kit: pure functions that return the problems of blocks or of a view.
 
-Every problem names the broken rule and the JSON pointer in Slack's notation. An empty list means valid.
+Every problem contains the broken rule and the JSON pointer in Slack's notation. An empty list means valid.
 """
 
 from localslack.blocks.message_and_view_limits import (

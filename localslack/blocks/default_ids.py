@@ -1,4 +1,4 @@
-"""The ids that Slack generates when an app leaves them out."""
+"""The IDs that Slack generates when an app leaves them out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 JSON = dict[str, Any]
 
-# Elements of these types aren't interactive, so they have no action id.
+# Elements of these types aren't interactive, so they have no action ID.
 _NON_INTERACTIVE = {"image", "plain_text", "mrkdwn"}
 
 

@@ -1,4 +1,4 @@
-"""Block elements, and the blocks that they can be in.
+"""Block elements, and the blocks that can contain them.
 
 Limits: https://docs.slack.dev/reference/block-kit/block-elements and the constants in slack_sdk.models.
 """
@@ -206,7 +206,7 @@ CONTEXT_ACTIONS: dict[str, Rule] = {
     ),
 }
 
-# From "Works with block types" on each element's page, and the list on the page of the actions block.
+# From "Works with block types" on each element's page, and the list on the actions block's page.
 IN_SECTION = {
     **BUTTONS,
     **SINGLE_MENUS,

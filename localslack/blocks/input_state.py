@@ -1,7 +1,7 @@
-"""Answers to inputs: from plain answers to the state that Slack sends, and what its client checks.
+"""Answers to inputs: converts plain answers to the state that Slack sends, and checks what Slack's client checks.
 
-A plain answer is a text, an option's value or a list of them, an id, or a date. Only for a menu that the app fills,
-it's the whole option. Pure functions on blocks.
+A plain answer is a text, an option's value or a list of them, an ID, or a date. For a menu with external options, it's
+the complete option. Pure functions on blocks.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 JSON = dict[str, Any]
-# block id -> action id -> plain answer
+# block ID -> action ID -> plain answer
 Answers = Mapping[str, Mapping[str, Any]]
 
 REQUIRED_MESSAGE = "Please complete this required field."
 TEXT_INPUT_TYPES = ("plain_text_input", "email_text_input", "url_text_input", "number_input")
 
 # The field of a stateful element's state, and the field of the element that has its initial value.
-# Elements with options aren't listed: their state has whole option objects.
+# Elements with options aren't listed, because their state contains complete option objects.
 _VALUE_FIELDS = {
     **dict.fromkeys(TEXT_INPUT_TYPES, ("value", "initial_value")),
     "users_select": ("selected_user", "initial_user"),
@@ -32,7 +32,7 @@ _VALUE_FIELDS = {
     "datetimepicker": ("selected_date_time", "initial_date_time"),
     "rich_text_input": ("rich_text_value", "initial_value"),
 }
-# The menus that the app fills. Their answers are whole options, since only the app knows them.
+# The menus with external options. Their answers are complete options, because only the app knows them.
 EXTERNAL_SELECT_TYPES = ("external_select", "multi_external_select")
 _SINGLE_OPTION_TYPES = {"static_select", "radio_buttons", "external_select", "overflow"}
 _MULTI_OPTION_TYPES = {"multi_static_select", "checkboxes", "multi_external_select"}
@@ -58,7 +58,7 @@ def input_elements(blocks: Sequence[JSON]) -> Iterator[tuple[JSON, JSON]]:
 
 
 def is_stateful(element: JSON) -> bool:
-    """Return whether state.values reports a value of the element."""
+    """Return whether state.values contains a value for the element."""
     kind = element["type"]
     return kind != "overflow" and (kind in _VALUE_FIELDS or kind in _SINGLE_OPTION_TYPES or kind in _MULTI_OPTION_TYPES)
 
@@ -91,7 +91,7 @@ def element_state(element: JSON, answer: Any) -> JSON:
 
 
 def client_errors(blocks: Sequence[JSON], values: Mapping[str, Mapping[str, JSON]]) -> dict[str, str]:
-    """Return what Slack's client refuses before it sends a form: {block_id: error message}."""
+    """Return the errors that Slack's client shows before it sends a form: {block_id: error message}."""
     errors = {}
     for block, element in input_elements(blocks):
         state = values.get(block["block_id"], {}).get(element["action_id"], {})
@@ -106,7 +106,7 @@ def answer_of(state: JSON) -> Any:
 
 
 def find_input(blocks: Sequence[JSON], key: str) -> tuple[JSON, JSON]:
-    """Return the (block, element) pair of the input with this block id, action id, or label; raises LookupError."""
+    """Return the (block, element) pair of the input with this block ID, action ID, or label; raises LookupError."""
     matchers: list[Callable[[JSON, JSON], bool]] = [
         lambda block, _: block["block_id"] == key,
         lambda _, element: element["action_id"] == key,
@@ -119,18 +119,18 @@ def find_input(blocks: Sequence[JSON], key: str) -> tuple[JSON, JSON]:
     names = ", ".join(
         f"{block['block_id']}/{element['action_id']} ({_label(block)})" for block, element in input_elements(blocks)
     )
-    raise LookupError(f"no input {key!r} here; there is: {names or 'none'}")
+    raise LookupError(f"no input {key!r} here; available: {names or 'none'}")
 
 
 def find_element(blocks: Sequence[JSON], key: str) -> tuple[JSON, JSON]:
-    """Return the (block, element) pair with this action id, text, or placeholder; raises LookupError."""
+    """Return the (block, element) pair with this action ID, text, or placeholder; raises LookupError."""
     for block, element in interactive_elements(blocks):
         if key in (element["action_id"], text_of(element.get("text")), text_of(element.get("placeholder"))):
             return block, element
     names = ", ".join(
         repr(text_of(element.get("text")) or element["action_id"]) for _, element in interactive_elements(blocks)
     )
-    raise LookupError(f"nothing called {key!r} here; there is: {names or 'none'}")
+    raise LookupError(f"nothing called {key!r} here; available: {names or 'none'}")
 
 
 def find_option(offered: Sequence[JSON], text_or_value: str) -> JSON:
@@ -142,7 +142,7 @@ def find_option(offered: Sequence[JSON], text_or_value: str) -> JSON:
 
 
 def normalize_answer(element: JSON, answer: Any) -> Any:
-    """Return the plain answer for what a person entered: texts of options become their values."""
+    """Return the plain answer for a person's entry: options' texts become their values."""
     kind = element["type"]
     if kind in EXTERNAL_SELECT_TYPES:
         return answer
@@ -182,12 +182,12 @@ def _initial_state(element: JSON) -> JSON:
 def _find_offered(element: JSON, value: Any) -> JSON:
     if element["type"] in EXTERNAL_SELECT_TYPES:
         if not isinstance(value, dict) or "value" not in value:
-            raise ValueError(f"{element['action_id']} takes an option that the app offered, not {value!r}")
+            raise ValueError(f"{element['action_id']} accepts only options that the app offered, not {value!r}")
         return value
     for option in options(element):
         if option.get("value") == value:
             return option
-    raise ValueError(f"{element['action_id']} offers no option {value!r}")
+    raise ValueError(f"{element['action_id']} has no option {value!r}")
 
 
 def _input_error(block: JSON, element: JSON, answer: Any) -> str | None:

@@ -35,7 +35,7 @@ def _block(required: Fields, optional: Fields | None = None, *cross_field_rules:
 
 
 def _loosely_checked_block(required: Fields) -> Rule:
-    """Return the rule for a block of which only some fields are known."""
+    """Return the rule for a block with additional, unchecked fields."""
 
     def rule(value: Any, pointer: str) -> Iterator[str]:
         known_fields = {
@@ -195,5 +195,5 @@ MODALS_ONLY: dict[str, Rule] = {
 ALL_BLOCK_TYPES = {*SHARED_BLOCKS, *MESSAGES_ONLY, *MODALS_ONLY}
 MESSAGE_BLOCKS = array(by_type({**SHARED_BLOCKS, **MESSAGES_ONLY}, ALL_BLOCK_TYPES), max_items=50, min_items=0)
 MODAL_BLOCKS = array(by_type({**SHARED_BLOCKS, **MODALS_ONLY}, ALL_BLOCK_TYPES), max_items=100)
-# Slack's documentation allows tables on Home tabs, but Slack reportedly doesn't show them: they're refused.
+# Slack's documentation allows tables on Home tabs, but Slack reportedly doesn't show them, so they're rejected.
 HOME_BLOCKS = array(by_type(SHARED_BLOCKS, ALL_BLOCK_TYPES), max_items=100)

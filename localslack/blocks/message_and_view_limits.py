@@ -1,4 +1,4 @@
-"""Slack's limits for a whole message and a whole view: how many blocks, how long, and which tables and pictures."""
+"""Slack's limits for a complete message or view: number of blocks, length, tables, and pictures."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ TABLES = ("table", "data_table")
 MARKDOWN_MAX = 12_000
 # "10,000 characters across all cells": https://docs.slack.dev/reference/block-kit/blocks/table-block
 CELLS_MAX = 10_000
-# Slack refuses longer blocks with msg_blocks_too_long. It documents neither this limit nor how it counts. Others
-# measured that a single markdown block had room for 13,297 letters, that each further block reduced that, and that
-# several blocks with 11,341 letters were refused (bolt-js#2509, bolt-js#2867). So Slack counts the JSON.
+# Slack rejects longer blocks with msg_blocks_too_long. It documents neither this limit nor how it counts. According to
+# bolt-js#2509 and bolt-js#2867, a single markdown block can have 13,297 letters, each additional block reduces that,
+# and several blocks with 11,341 letters were rejected. So Slack counts the JSON.
 BLOCKS_MAX = 13_200
 # Returns whether a slack_file, {"id": …} or {"url": …}, can be shown.
 PictureCheck = Callable[[dict[str, Any]], bool]
 
 
 def assume_picture_exists(_: dict[str, Any]) -> bool:
-    """Return True for every slack_file: the rules alone don't know which files exist."""
+    """Return True for every slack_file, because the rules alone don't know which files exist."""
     return True
 
 
@@ -57,7 +57,7 @@ def length_of(blocks: list[dict[str, Any]]) -> int:
 
 
 def table_problems(blocks: list[dict[str, Any]], pointer: str) -> Iterator[str]:
-    """Yield the problems of all tables in a message: it can have one, of 10,000 characters."""
+    """Yield the problems of all tables in a message: it can have one, with up to 10,000 characters."""
     tables = [block for block in blocks if block["type"] in TABLES]
     if len(tables) > 1:
         yield problem(ONLY_ONE_TABLE, pointer)
@@ -118,7 +118,7 @@ def _missing_pictures(blocks: list[dict[str, Any]], pointer: str, has_picture: P
 
 
 def _cell_characters(value: Any) -> int:
-    """Count the characters that people read in rows and cells."""
+    """Count the visible characters in rows and cells."""
     if isinstance(value, list):
         return sum(map(_cell_characters, value))
     if not isinstance(value, dict):

@@ -1,11 +1,11 @@
-"""The building blocks of the rules: a rule takes a value and yields the problems with it."""
+"""The building blocks of the rules: a rule checks a value and yields its problems."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
-# A rule takes a value and its JSON pointer.
+# A rule gets a value and its JSON pointer.
 Rule = Callable[[Any, str], Iterator[str]]
 Fields = Mapping[str, Rule]
 
@@ -27,7 +27,7 @@ def boolean(value: Any, pointer: str) -> Iterator[str]:
 
 
 def string(max_length: int, min_length: int = 1) -> Rule:
-    """Return the rule for a string of this length."""
+    """Return the rule for a string with a length in a range."""
 
     def rule(value: Any, pointer: str) -> Iterator[str]:
         if not isinstance(value, str):
@@ -41,7 +41,7 @@ def string(max_length: int, min_length: int = 1) -> Rule:
 
 
 def integer(minimum: int, maximum: int) -> Rule:
-    """Return the rule for a whole number in a range."""
+    """Return the rule for an integer in a range."""
 
     def rule(value: Any, pointer: str) -> Iterator[str]:
         if isinstance(value, bool) or not isinstance(value, int):
@@ -53,7 +53,7 @@ def integer(minimum: int, maximum: int) -> Rule:
 
 
 def choice(*allowed: str) -> Rule:
-    """Return the rule for one of these strings."""
+    """Return the rule for a string that's one of these."""
 
     def rule(value: Any, pointer: str) -> Iterator[str]:
         if value not in allowed:
@@ -63,7 +63,7 @@ def choice(*allowed: str) -> Rule:
 
 
 def array(item: Rule, *, max_items: int, min_items: int = 1) -> Rule:
-    """Return the rule for a list of this length whose items all follow one rule."""
+    """Return the rule for a list with a length in a range and one rule for all items."""
 
     def rule(value: Any, pointer: str) -> Iterator[str]:
         if not isinstance(value, list):
@@ -82,7 +82,7 @@ def array(item: Rule, *, max_items: int, min_items: int = 1) -> Rule:
 def object_of(required: Fields, optional: Fields | None = None, *cross_field_rules: Rule) -> Rule:
     """Return the rule for an object with these fields and no others.
 
-    cross_field_rules: rules about several fields, which get the whole object.
+    cross_field_rules: rules about several fields; they get the complete object.
     """
     fields: dict[str, Rule] = {"type": anything, **required, **(optional or {})}
 
@@ -127,7 +127,7 @@ def by_type(rules: Mapping[str, Rule], known_types: Collection[str] = ()) -> Rul
 
 
 def either(first: str, second: str, *, allow_both: bool = False) -> Rule:
-    """Return the rule for at least one of two fields, and not both unless allow_both."""
+    """Return the rule for at least one of two fields; both only with allow_both."""
 
     def rule(value: Any, pointer: str) -> Iterator[str]:
         has_first, has_second = value.get(first) is not None, value.get(second) is not None

@@ -1,1 +1,1 @@
-"""What surrounds a Web API call: rate limits, injected faults, and the log of calls."""
+"""Handling of all Web API calls: rate limits, injected faults, and the call log."""

@@ -1,4 +1,4 @@
-"""The log of the Web API calls that a workspace received."""
+"""The log of received Web API calls."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class CallLog:
-    """The Web API calls received, oldest first; tests count and inspect them."""
+    """Received Web API calls, oldest first, for tests to count and inspect."""
 
     MAX_KEPT = 10_000
 
@@ -16,7 +16,7 @@ class CallLog:
         self._calls: list[dict[str, Any]] = []
 
     def add(self, method: str, args: dict[str, Any]) -> dict[str, Any]:
-        """Add a call, and return its record, in which the caller sets the outcome later."""
+        """Add a call, and return its record; the caller sets the outcome later."""
         call = {"method": method, "args": args, "at": self._now(), "ok": None, "error": None}
         self._calls.append(call)
         del self._calls[: -self.MAX_KEPT]
@@ -27,5 +27,5 @@ class CallLog:
         return [call for call in self._calls if method in (None, call["method"])]
 
     def clear(self) -> None:
-        """Forget all calls."""
+        """Remove all calls."""
         self._calls.clear()

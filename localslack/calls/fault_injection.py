@@ -1,4 +1,4 @@
-"""Faults that a test injects into calls: per method, a number of times, before or after the effect."""
+"""Faults that a test injects into calls: for each method, a number of times, before or after the effect."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ANY_METHOD = "*"
 
 @dataclass
 class InjectedFault:
-    """A fault for calls of a method. times: how many calls it affects; None means until it's healed."""
+    """A fault for calls of a method. times: how many calls it affects; None means until `heal` is called."""
 
     method: str
     kind: str
@@ -28,7 +28,7 @@ class InjectedFault:
 
 
 class FaultInjector:
-    """The faults that are waiting for calls."""
+    """The faults that haven't affected a call yet."""
 
     def __init__(self) -> None:
         self._faults: list[InjectedFault] = []
@@ -36,11 +36,11 @@ class FaultInjector:
     def inject(self, fault: InjectedFault) -> None:
         """Add a fault; raises ValueError for an unknown kind."""
         if fault.kind not in FAULT_KINDS:
-            raise ValueError(f"no fault {fault.kind!r}; there is {', '.join(FAULT_KINDS)}")
+            raise ValueError(f"unknown fault {fault.kind!r}; use one of: {', '.join(FAULT_KINDS)}")
         self._faults.append(fault)
 
     def take_faults(self, method: str) -> list[InjectedFault]:
-        """Use up and return the faults of one call: all slow ones, and the first of the others."""
+        """Remove and return the faults for one call: all slow ones, and the first of the others."""
         slow = [fault for fault in self._matching(method) if fault.kind == SLOW]
         other = [fault for fault in self._matching(method) if fault.kind != SLOW][:1]
         for fault in slow + other:

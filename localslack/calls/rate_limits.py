@@ -10,14 +10,14 @@ from localslack.core.errors import SlackError
 
 # Calls per minute, by tier: https://docs.slack.dev/apis/web-api/rate-limits
 CALLS_PER_MINUTE = {1: 1, 2: 20, 3: 50, 4: 100}
-# chat.postMessage: about one per second in each channel. Slack doesn't document which bursts it allows; here, none.
+# chat.postMessage: about one per second in each channel. Slack doesn't document which bursts it allows; none here.
 SPECIAL_TIER = 5
 
 
 class RateLimiter:
-    """Counts calls in a sliding window per method, and per channel where Slack does.
+    """Counts calls in a sliding window for each method and, like Slack, for each channel.
 
-    speed: how many seconds of the window pass in a real one, so that tests needn't wait for minutes.
+    speed: how much faster than real time the window moves, so that tests don't wait for minutes.
     """
 
     def __init__(self, now: Callable[[], float], *, enforced: bool, speed: float) -> None:
@@ -27,7 +27,7 @@ class RateLimiter:
         self._call_times: dict[tuple[str, str], deque[float]] = {}
 
     def count(self, method: str, tier: int, channel: str) -> None:
-        """Count a call; raises ratelimited (HTTP 429 with Retry-After) if it's one too many."""
+        """Count a call; raises ratelimited (HTTP 429 with Retry-After) if it exceeds the limit."""
         if not self._enforced:
             return
         max_calls, seconds = (1, 1.0) if tier == SPECIAL_TIER else (CALLS_PER_MINUTE[tier], 60.0)
@@ -42,5 +42,5 @@ class RateLimiter:
         recent_calls.append(now)
 
     def clear(self) -> None:
-        """Forget the calls counted so far."""
+        """Reset all counts."""
         self._call_times.clear()

@@ -1,4 +1,4 @@
-"""The HTTP connection to a workspace: queries, actions, switches, and waiting for changes."""
+"""The HTTP connection to a workspace: queries, actions, controls, and waiting for changes."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class WorkspaceConnection:
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/") + "/"
-        # Actions last up to the three seconds that the app has, and tests can slow answers down.
-        verify = self.url.startswith("https:")  # loading certificates takes longer than everything else
-        # By default, httpx closes idle connections after 5 s, within many tests: one thread can close what another uses
+        # Actions take up to the app's three seconds, and tests can slow down answers.
+        verify = self.url.startswith("https:")  # loading certificates takes most of the time
+        # By default, httpx closes idle connections after 5 s, so one thread can close a connection that another uses.
         limits = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=30)
         self._http = httpx.Client(base_url=self.url, trust_env=False, timeout=60.0, verify=verify, limits=limits)
 
@@ -31,7 +31,7 @@ class WorkspaceConnection:
         self._http.close()
 
     def wait_for(self, predicate: Callable[[], T], timeout: float = 10.0) -> T:
-        """Return the first true value of the predicate, which is called again after every change.
+        """Call the predicate after every change, and return its first true value.
 
         Calls of the Web API count as changes. Raises TimeoutError after `timeout` seconds.
         """
@@ -40,12 +40,12 @@ class WorkspaceConnection:
         while not (value := predicate()):
             remaining = deadline - time.monotonic()
             if remaining <= 0:
-                raise TimeoutError(f"nothing of the kind happened within {timeout} s")
+                raise TimeoutError(f"the condition wasn't met within {timeout} s")
             seq = self._wait_for_change(seq, min(remaining, LONG_POLL_SECONDS))
         return value
 
     def control(self, name: str, /, **body: Any) -> JSON:
-        """Use a switch, and return its answer; raises RefusedError."""
+        """Use a control, and return its answer; raises RefusedError."""
         return _checked_body(self._http.post(f"_control/{name}", json=body))
 
     def query(self, name: str, /, **query: Any) -> JSON:

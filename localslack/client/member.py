@@ -1,4 +1,4 @@
-"""What one person in the workspace does and sees."""
+"""One person's actions and views in the workspace."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ JSON = dict[str, Any]
 
 
 class WorkspaceMember:
-    """A person in the workspace: what they do, and what they see."""
+    """A person in the workspace: their actions, and what they see."""
 
     def __init__(self, slack: WorkspaceConnection, name: str) -> None:
         self.slack = slack
@@ -23,7 +23,7 @@ class WorkspaceMember:
 
     @property
     def id(self) -> str:
-        """The user id."""
+        """The user ID."""
         return str(self.slack.query("overview", user=self.name)["me"]["id"])
 
     # -- actions --------------------------------------------------------------------------------------------
@@ -46,31 +46,31 @@ class WorkspaceMember:
         return dict(self.slack.act("upload", **body, content=base64.b64encode(content).decode())["message"])
 
     def clicks(self, surface: JSON, element_name: str, *, block: str | None = None) -> ActionResult:
-        """Press a button in a message, a modal, or a Home tab, and confirm if it asks.
+        """Click a button in a message, a modal, or a Home tab, and confirm if it asks.
 
-        element_name: the button's text or action id. block: the id of its block, if several have such a button.
+        element_name: the button's text or action ID. block: the ID of its block, if several have such a button.
         """
         return self._click(surface, element_name, None, block)
 
     def chooses(self, surface: JSON, element_name: str, answer: Any, *, block: str | None = None) -> ActionResult:
-        """Choose an option, id, or date in an element.
+        """Choose an option, ID, or date in an element.
 
-        element_name: its action id or placeholder. answer: if the app fills the menu, an option from `looks_up`, or a
-        text or value to look up. block: as in `clicks`.
+        element_name: its action ID or placeholder. answer: for a menu with external options, an option from `looks_up`,
+        or a text or value to look up. block: as in `clicks`.
         """
         return self._click(surface, element_name, answer, block)
 
     def looks_up(self, surface: JSON, element_name: str, typed: str, *, block: str | None = None) -> list[JSON]:
-        """Type into a menu that the app fills, and return the options that it offers.
+        """Type in a menu with external options, and return the app's options.
 
         element_name and block: as in `clicks`. Raises RefusedError if the app doesn't answer, or if Slack wouldn't
-        show the answer.
+        show the options.
         """
         containing_block, menu = self._find_element(surface, element_name, block)
         return self._load_options(surface, containing_block, menu, typed)
 
     def uses(self, shortcut: str, message: JSON | None = None) -> ActionResult:
-        """Use a global shortcut, or one on a message, by its callback_id or name."""
+        """Use a global shortcut or a message shortcut, by its callback_id or name."""
         address = {} if message is None else surface_address(message)
         return _action_result(self.slack.act("shortcut", user=self.name, name=shortcut, **address))
 
@@ -93,10 +93,10 @@ class WorkspaceMember:
         return _view_of(self.slack.act("open_home", user=self.name))
 
     def submits(self, values: Mapping[str, Any] | None = None) -> dict[str, str] | None:
-        """Submit the modal in front, and return its errors by block id, or None if it was accepted.
+        """Submit the top modal, and return its errors by block ID, or None if it was accepted.
 
-        values: the answers, by block id, action id, or label. Inputs that are left out keep their values. The key "*"
-        stands for Slack's "trouble connecting".
+        values: the answers, by block ID, action ID, or label. Inputs that are left out keep their values. The key "*"
+        is Slack's "trouble connecting".
         """
         view = self._top_modal()
         result = self.slack.act(
@@ -106,7 +106,7 @@ class WorkspaceMember:
         return errors
 
     def closes(self, *, everything: bool = False) -> JSON:
-        """Close the modal in front, or all of them."""
+        """Close the top modal, or all of them."""
         return self.slack.act("close", user=self.name, view_id=self._top_modal()["id"], everything=everything)
 
     # -- queries --------------------------------------------------------------------------------------------
@@ -126,7 +126,7 @@ class WorkspaceMember:
         return list(message.get("files", []))
 
     def downloads(self, file: JSON | str) -> bytes:
-        """Return the bytes of a file, given as an object or an id.
+        """Return the bytes of a file, given as an object or an ID.
 
         Raises RefusedError unless this person sees the file somewhere.
         """
@@ -134,16 +134,16 @@ class WorkspaceMember:
         return self.slack.fetch("file", user=self.name, id=file_id)
 
     def direct_messages(self) -> list[JSON]:
-        """Return the messages in this person's conversation with the app."""
+        """Return this person's direct messages with the app."""
         return self.sees(self.slack.query("direct", user=self.name)["channel"])
 
     def modal(self) -> JSON | None:
-        """Return the modal in front, or None."""
+        """Return the top modal, or None."""
         views = self.modals()
         return views[-1] if views else None
 
     def modals(self) -> list[JSON]:
-        """Return the open modals; the last one is in front."""
+        """Return the open modals; the last one is on top."""
         return list(self.slack.query("modals", user=self.name)["views"])
 
     def home(self) -> JSON | None:
@@ -151,7 +151,7 @@ class WorkspaceMember:
         return _view_of(self.slack.query("home", user=self.name))
 
     def waits_for(self, channel: str, predicate: Callable[[JSON], object] = bool, timeout: float = 10.0) -> JSON:
-        """Return the newest message in a conversation for which the predicate is true; raises TimeoutError."""
+        """Wait for a message that matches the predicate, and return the newest one; raises TimeoutError."""
 
         def newest_match() -> JSON | None:
             messages = self.sees(channel)
@@ -160,7 +160,7 @@ class WorkspaceMember:
         return _require_found(self.slack.wait_for(newest_match, timeout))
 
     def waits_for_modal(self, predicate: Callable[[JSON], object] = bool, timeout: float = 10.0) -> JSON:
-        """Return the modal in front as soon as the predicate is true for it; raises TimeoutError."""
+        """Wait until the top modal matches the predicate, and return it; raises TimeoutError."""
 
         def matching_modal() -> JSON | None:
             view = self.modal()
@@ -169,7 +169,7 @@ class WorkspaceMember:
         return _require_found(self.slack.wait_for(matching_modal, timeout))
 
     def waits_for_home(self, predicate: Callable[[JSON], object] = bool, timeout: float = 10.0) -> JSON:
-        """Return the view on the Home tab as soon as the predicate is true for it; raises TimeoutError."""
+        """Wait until the view on the Home tab matches the predicate, and return it; raises TimeoutError."""
 
         def matching_home() -> JSON | None:
             view = self.home()
@@ -178,7 +178,7 @@ class WorkspaceMember:
         return _require_found(self.slack.wait_for(matching_home, timeout))
 
     def waits_for_direct_message(self, predicate: Callable[[JSON], object] = bool, timeout: float = 10.0) -> JSON:
-        """Return the newest direct message for which the predicate is true; raises TimeoutError."""
+        """Wait for a direct message that matches the predicate, and return the newest; raises TimeoutError."""
         channel = self.slack.query("direct", user=self.name)["channel"]
         return self.waits_for(channel, predicate, timeout)
 
@@ -205,7 +205,7 @@ class WorkspaceMember:
         return input_state.find_element(blocks, element_name)
 
     def _normalize_answer(self, surface: JSON, block: JSON, element: JSON, answer: Any) -> Any:
-        """Return a plain answer as in `input_state`, looking up the options that only the app knows."""
+        """Return a plain answer as in `input_state`; look up options that only the app knows."""
         if element["type"] not in input_state.EXTERNAL_SELECT_TYPES or not answer:
             return input_state.normalize_answer(element, answer)
         options = [
@@ -254,5 +254,5 @@ def _view_of(answer: JSON) -> JSON | None:
 
 def _require_found(value: JSON | None) -> JSON:
     if value is None:
-        raise TimeoutError("nothing of the kind was seen")
+        raise TimeoutError("no match")
     return value

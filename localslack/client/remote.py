@@ -1,4 +1,4 @@
-"""A running workspace by its address: its switches and its people."""
+"""A running workspace by its address: its test controls and its people."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ JSON = dict[str, Any]
 
 
 class Remote(WorkspaceConnection):
-    """A running workspace, by its address."""
+    """A running workspace, identified by its address."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
@@ -35,25 +35,25 @@ class Remote(WorkspaceConnection):
         self.close()
 
     def person(self, name: str) -> WorkspaceMember:
-        """Return the person with this handle or id, to act as them."""
+        """Return the person with this handle or ID, so that you can act as them."""
         return WorkspaceMember(self, name)
 
     def wait_until_connected(self, connections: int = 1, timeout: float = 10.0) -> None:
-        """Return when the app has this many Socket Mode connections; raises TimeoutError."""
+        """Wait until the app has this many Socket Mode connections; raises TimeoutError."""
         self.wait_for(lambda: self.status()["connections"] >= connections, timeout)
 
-    # -- switches -------------------------------------------------------------------------------------------
+    # -- controls -------------------------------------------------------------------------------------------
 
     def status(self) -> JSON:
-        """Return addresses, secrets, connections of the app (now, and so far), the time, and problems."""
+        """Return addresses, secrets, the app's connections (current and total), the time, and problems."""
         return self.control("status")
 
     def problems(self) -> list[str]:
-        """Return what was wrong, in words, where Slack would only show a vague error."""
+        """Return the problems in words; Slack would only show vague errors."""
         return list(self.status()["problems"])
 
     def calls(self, method: str | None = None) -> list[JSON]:
-        """Return the Web API calls received: method, args, at, ok, error.
+        """Return the received Web API calls: method, args, at, ok, error.
 
         Posts to response URLs are included as calls of response_url.
         """
@@ -76,7 +76,7 @@ class Remote(WorkspaceConnection):
         self.control("faults", method=method, kind="reset_after", times=times)
 
     def slow(self, method: str, seconds: float, times: int | None = None) -> None:
-        """Answer slowly; "*" means every method."""
+        """Delay answers; "*" means every method."""
         self.control("faults", method=method, kind="slow", times=times, seconds=seconds)
 
     def server_error(self, method: str, times: int | None = 1) -> None:
@@ -96,14 +96,14 @@ class Remote(WorkspaceConnection):
         self.control("heal")
 
     def advance(self, seconds: float) -> None:
-        """Move the workspace's clock forward; trigger ids, response URLs, and acknowledgments expire by it."""
+        """Move the workspace's clock forward; trigger IDs, response URLs, and acknowledgments use it to expire."""
         self.control("advance", seconds=seconds)
 
     def disconnect_sockets(self, how: str = "graceful", reason: str = "refresh_requested") -> int:
         """End the Socket Mode connections, and return how many there were.
 
         how: "graceful" sends a disconnect message with the reason, "close" a close frame, "abrupt" a TCP reset; with
-        "silent", they stay open, and nothing is read from them.
+        "silent", they stay open, but nothing is read from them.
         """
         return int(self.control("disconnect", how=how, reason=reason)["disconnected"])
 
@@ -112,7 +112,7 @@ class Remote(WorkspaceConnection):
         self.control("deliver", url=url)
 
     def reset(self) -> None:
-        """Start over with the seed; tokens, connections, and injected faults stay."""
+        """Reset everything to the seed, except tokens, connections, and injected faults."""
         self.control("reset")
 
     def keep(self) -> None:
@@ -120,11 +120,11 @@ class Remote(WorkspaceConnection):
         self.control("keep")
 
     def put_back(self) -> None:
-        """Restore the people, channels, and messages that were saved; the rest starts over as with `reset`."""
+        """Restore the people, channels, and messages that `keep` saved, and reset everything else, as `reset` does."""
         self.control("put_back")
 
     def change_person(self, name: str, **changes: Any) -> JSON:
-        """Change fields of an account; returns the user object.
+        """Change an account's fields; returns the user object.
 
         For example, make someone a guest (is_restricted), a bot (is_bot), deleted, or a stranger (team_id).
         """
@@ -133,7 +133,7 @@ class Remote(WorkspaceConnection):
     def let_live_in(self, name: str, team_id: str, *, enterprise: JSON, teams: Sequence[str] | None = None) -> JSON:
         """Make someone belong to another workspace of an Enterprise Grid, or to the Grid itself.
 
-        enterprise: the Grid's id and name. teams: the workspaces that they are a member of; by default that one and
+        enterprise: the Grid's ID and name. teams: the workspaces that they are a member of; by default that one and
         this one.
         """
         user = {
@@ -156,11 +156,11 @@ class Remote(WorkspaceConnection):
         return dict(self.control("channel", id=channel_id, name=name, **fields)["channel"])
 
     def set_members(self, channel: str, members: Sequence[str]) -> None:
-        """Set the members of a channel, by name or id; "bot" is the app."""
+        """Set the members of a channel, by name or ID; "bot" is the app."""
         self.control("channel", where=channel, members=list(members))
 
     def members(self, channel: str) -> list[str]:
-        """Return the ids of a channel's members."""
+        """Return the IDs of a channel's members."""
         return list(self.control("channel", where=channel)["channel"]["members"])
 
     def archive(self, channel: str, archived: bool = True) -> None:

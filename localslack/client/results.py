@@ -9,15 +9,15 @@ JSON = dict[str, Any]
 
 
 class RefusedError(Exception):
-    """The workspace refused an action or a switch: unknown channel, not a member, no such button."""
+    """The workspace rejected an action or a control: unknown channel, not a member, no such button."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ActionResult:
-    """The result of an action: whether and how fast the app acknowledged, and what the person saw at once.
+    """The result of an action: whether and how fast the app acknowledged it, and what the person saw immediately.
 
-    error: Slack's code for what went wrong, such as operation_timeout. text and message: the app's direct answer to a
-    command, or the message that was posted.
+    error: Slack's error code, such as operation_timeout. text and message: the app's direct answer to a command, or the
+    posted message.
     """
 
     acked: bool

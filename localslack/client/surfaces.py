@@ -1,4 +1,4 @@
-"""Messages and views as the workspace returns them: their addresses, blocks, and current answers."""
+"""Messages and views from the workspace: their addresses, blocks, and current answers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _current_answer(state: JSON) -> Any:
 
 
 def surface_address(surface: JSON) -> JSON:
-    """Return the fields that tell the workspace which view or message an action is about."""
+    """Return the fields that identify the view or message of an action."""
     if "callback_id" in surface:
         return {"view_id": surface["id"]}
     return {"channel": surface["channel"], "ts": surface["ts"]}

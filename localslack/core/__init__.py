@@ -1,1 +1,1 @@
-"""What every other part builds on: errors, the clock, the change feed, and the state file."""
+"""Used by every other package: errors, the clock, the change feed, and the state file."""

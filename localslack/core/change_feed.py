@@ -10,7 +10,7 @@ MAX_ENTRIES = 2000
 
 
 class ChangeFeed:
-    """The latest changes. An entry says where something changed, but not what it is now.
+    """The latest changes. An entry says where something changed, but not the new value.
 
     Kinds: message, view (modals), home, people, channel, connection (of the app), call (of the Web API), problem,
     reset.
@@ -23,13 +23,13 @@ class ChangeFeed:
         self._closed = False
 
     def publish(self, kind: str, *, channel: str | None = None, user: str | None = None) -> None:
-        """Add an entry, and wake everyone who waits. user: the only person whom it concerns, or None."""
+        """Add an entry, and wake all waiters. user: the only person affected, or None."""
         self.seq += 1
         self._entries.append({"seq": self.seq, "kind": kind, "channel": channel, "user": user})
         self._wake()
 
     def since(self, after: int) -> dict[str, Any]:
-        """Return the entries after a number; `reset` is true if some of them are gone."""
+        """Return the entries after a number; `reset` is true if some of them were dropped."""
         has_gap = after > self.seq or (bool(self._entries) and after < self._entries[0]["seq"] - 1)
         entries = [entry for entry in self._entries if entry["seq"] > after]
         return {"seq": self.seq, "changes": entries, "reset": has_gap}
@@ -46,7 +46,7 @@ class ChangeFeed:
         return self.since(after)
 
     def close(self) -> None:
-        """End all waiting, now and later, so that the server can stop."""
+        """End all current and future waits, so that the server can stop."""
         self._closed = True
         self._wake()
 

@@ -1,4 +1,4 @@
-"""A clock that a test can move forward; every deadline of the workspace depends on it."""
+"""A clock that a test can move forward; all of the workspace's deadlines use it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class WorkspaceClock:
         self._sleepers: set[asyncio.Future[None]] = set()
 
     def now(self) -> float:
-        """Return the time of the workspace, in seconds since the epoch."""
+        """Return the workspace's time, in seconds since the epoch."""
         return time.time() + self._offset
 
     def advance(self, seconds: float) -> float:
-        """Move the clock forward, wake everything whose time has come, and return the new time."""
+        """Move the clock forward, wake everything that's due, and return the new time."""
         self._offset += seconds
         for sleeper in self._sleepers:
             if not sleeper.done():

@@ -7,10 +7,10 @@ from typing import Any
 
 
 class SlackError(Exception):
-    """A refusal by Slack.
+    """An error response from Slack.
 
-    code: Slack's error code. messages: explanations, for response_metadata.messages. status and headers: those of the
-    HTTP response. extra: further fields of the answer.
+    code: Slack's error code. messages: explanations, for response_metadata.messages. status and headers: the HTTP
+    response's. extra: more fields for the answer.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The state file: one SQLite table of JSON documents, committed at every change."""
+"""The state file: one SQLite table of JSON documents, committed after every change."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ class StateFile:
                 self._db.executemany("DELETE FROM documents WHERE kind = ?", [(kind,) for kind in kinds])
 
     def close(self) -> None:
-        """Close the file. Nothing is lost if that doesn't happen."""
+        """Close the file. If it isn't closed, no data is lost."""
         if self._db is not None:
             self._db.close()
 
 
 def _open_database(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The starting thread opens it, and then only the event loop's thread uses it.
+    # The starting thread opens it; afterward, only the event loop's thread uses it.
     db = sqlite3.connect(path, check_same_thread=False)
     try:
         db.execute("PRAGMA journal_mode = WAL")

@@ -1,1 +1,1 @@
-"""How payloads reach the app, and the trigger ids and response URLs that they carry."""
+"""Delivery of payloads to the app, and their trigger IDs and response URLs."""

@@ -14,9 +14,9 @@ from localslack.payloads import as_http_body
 from localslack.signing import signed_headers
 
 ACK_SECONDS = 3.0
-# The workspace's clock decides when the app is too late. This only ends requests that nobody waits for.
+# The workspace's clock decides whether the app is too late. This timeout only ends abandoned requests.
 HTTP_SECONDS = 30.0
-# Slack opens any number of connections. httpx searches a whole pool for each request, so there are several pools.
+# Slack opens any number of connections. httpx searches its pool for each request, so several pools are faster.
 POOLS = 8
 CONNECTION_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None)
 

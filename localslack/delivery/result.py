@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-# Why a payload wasn't acknowledged: the codes that Slack shows to people.
+# Why a payload wasn't acknowledged, as codes that Slack shows to people.
 TIMEOUT = "operation_timeout"
 DISPATCH_FAILED = "dispatch_failed"
 SERVICE_ERROR = "http_service_error"
@@ -21,7 +21,7 @@ class PayloadResult:
     error: str | None = None
 
     def acknowledgement(self) -> dict[str, Any]:
-        """Return what the person who acted learns about it, as JSON."""
+        """Return what the person who acted sees, as JSON."""
         return {"acked": self.acked, "seconds": self.seconds, "error": self.error}
 
 
@@ -31,6 +31,6 @@ class Transport(Protocol):
     async def send(self, kind: str, payload: dict[str, Any], **envelope: Any) -> PayloadResult:
         """Deliver a payload and wait for its acknowledgment.
 
-        kind: slash_commands, interactive, or events_api. envelope: further fields, as in Socket Mode's envelopes.
+        kind: slash_commands, interactive, or events_api. envelope: more fields, as in Socket Mode's envelopes.
         """
         ...

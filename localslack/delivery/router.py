@@ -1,4 +1,4 @@
-"""Delivers payloads over the configured transport, and events again if they aren't acknowledged."""
+"""Delivers payloads over the configured transport, and redelivers events that aren't acknowledged."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from localslack.delivery.http import HttpTransport
 from localslack.delivery.result import TIMEOUT, PayloadResult, Transport
 from localslack.delivery.socket_mode import SocketModeTransport
 
-# Slack sends an event again at once, after one minute, and after five more. It never repeats commands and clicks.
+# Slack redelivers an event immediately, after one minute, and after five more. It never repeats commands and clicks.
 RETRY_DELAYS = (0.0, 60.0, 300.0)
 
 
@@ -42,12 +42,12 @@ class PayloadRouter:
         return await self._transport().send("slash_commands", payload, accepts_response_payload=True)
 
     async def send_interaction(self, payload: dict[str, Any]) -> PayloadResult:
-        """Deliver an interaction with blocks, modals, or shortcuts, once."""
+        """Deliver an interaction with a block, modal, or shortcut, once."""
         accepts_response = payload["type"] in ("view_submission", "block_suggestion")
         return await self._transport().send("interactive", payload, accepts_response_payload=accepts_response)
 
     def send_event(self, payload: dict[str, Any]) -> None:
-        """Deliver an event in the background, and again if the app doesn't acknowledge it."""
+        """Deliver an event in the background, and redeliver it if the app doesn't acknowledge it."""
         task = asyncio.ensure_future(self._send_with_retries(payload))
         self._events.add(task)
         task.add_done_callback(self._events.discard)

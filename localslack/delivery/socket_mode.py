@@ -1,4 +1,4 @@
-"""Socket Mode: up to ten connections of the app; each payload goes to exactly one of them."""
+"""Socket Mode: up to ten connections from the app; each payload goes to exactly one of them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from localslack.delivery.result import DISPATCH_FAILED, TIMEOUT, PayloadResult
 
 ACK_SECONDS = 3.0
 MAX_CONNECTIONS = 10
-# How long Slack keeps a connection open after it has asked the app to reconnect.
+# How long Slack keeps a connection open after it asks the app to reconnect.
 GRACE_SECONDS = 10.0
 
 
 class WebSocketConnection(Protocol):
-    """What Socket Mode needs of a WebSocket."""
+    """The WebSocket methods that Socket Mode needs."""
 
     async def send_text(self, data: str) -> None:
         """Send a text frame."""
@@ -50,7 +50,7 @@ class SocketModeTransport:
         return list(self._connections)
 
     def issue_ticket(self) -> str:
-        """Return a ticket for opening one connection."""
+        """Return a ticket that opens one connection."""
         ticket = secrets.token_urlsafe(16)
         self._tickets.add(ticket)
         return ticket
@@ -62,7 +62,7 @@ class SocketModeTransport:
         return is_valid
 
     async def add_connection(self, connection: WebSocketConnection) -> bool:
-        """Add and greet a connection; returns False, and closes it, if there are ten already."""
+        """Add and greet a connection; closes it and returns False if there are already ten."""
         if len(self._connections) >= MAX_CONNECTIONS:
             await connection.send_text(_disconnect_message("too_many_websockets"))
             await connection.close()
@@ -79,7 +79,7 @@ class SocketModeTransport:
             self._connections.remove(connection)
 
     def handle_frame(self, text: str) -> None:
-        """Handle a frame from the app: the acknowledgment of an envelope. Others are ignored."""
+        """Handle the acknowledgment of an envelope; ignores all other frames."""
         with contextlib.suppress(ValueError, AttributeError):
             frame = json.loads(text)
             waiter = self._unacknowledged.get(frame.get("envelope_id", ""))
@@ -97,7 +97,7 @@ class SocketModeTransport:
         self._unacknowledged[envelope_id] = waiter
         started_at = asyncio.get_running_loop().time()
         try:
-            # What is sent to a broken connection is lost, as it would be with Slack.
+            # A payload sent to a broken connection is lost, as with Slack.
             with contextlib.suppress(Exception):
                 await connection.send_text(json.dumps(frame))
             answer = await self._clock.wait_for(waiter, ACK_SECONDS)

@@ -1,4 +1,4 @@
-"""Trigger ids and response URLs, which expire."""
+"""Trigger IDs and response URLs, which expire."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from localslack.core.errors import SlackError
 TRIGGER_SECONDS = 3.0
 RESPONSE_URL_SECONDS = 30 * 60.0
 RESPONSE_URL_USES = 5
-# Expired ones are kept for a while, so that the error is "expired" and not "invalid".
+# Expired ones are kept for a while, so that the error is "expired" instead of "invalid".
 MAX_KEPT = 5000
 
 
@@ -33,7 +33,7 @@ class TriggerIds:
         self._triggers: dict[str, Trigger] = {}
 
     def issue(self, user: str, view: str | None = None) -> str:
-        """Return a new trigger id for a person. view: the id of the modal that it comes from, or None."""
+        """Return a new trigger ID for a person. view: the ID of its modal, or None."""
         now = self._clock.now()
         key = f"{int(now * 1000)}.{secrets.randbelow(10**12):012d}.{secrets.token_hex(16)}"
         self._triggers[key] = Trigger(user=user, expires=now + TRIGGER_SECONDS, view=view)
@@ -63,7 +63,7 @@ class TriggerIds:
 
 @dataclass
 class ResponseUrl:
-    """Where the app can answer one action of one person: the conversation, and the message acted on."""
+    """Where the app can answer one person's action: the conversation, and the message acted on."""
 
     user: str
     channel: str
@@ -88,7 +88,7 @@ class ResponseUrls:
         return f"hooks/{kind}/{self._team}/{key}"
 
     def require_usable(self, key: str) -> ResponseUrl:
-        """Return what is behind a response URL, without counting a use.
+        """Return a response URL's target without counting a use.
 
         Raises invalid_url, expired_url, or used_url (HTTP 404).
         """

@@ -1,1 +1,1 @@
-"""What people do in the workspace, and what they see."""
+"""People's actions in the workspace, and what they see."""

@@ -1,4 +1,4 @@
-"""Checks whether a person can act or look somewhere."""
+"""Checks of what a person can access."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from localslack.workspace.records import JSON, Conversation, PostedMessage, User
 
 
 def require_active_user(backend: Backend, user: str) -> User:
-    """Return the person with this id or handle; raises user_not_found or account_inactive."""
+    """Return the person with this ID or handle; raises user_not_found or account_inactive."""
     person = backend.workspace.person(user)
     if person.deleted:
         raise SlackError("account_inactive")
@@ -21,7 +21,7 @@ def require_active_user(backend: Backend, user: str) -> User:
 def require_access(backend: Backend, user: str, channel_name: str, *, to_write: bool) -> tuple[User, Conversation]:
     """Return the person and the conversation if they can act there.
 
-    to_write: whether they have to be a member. Raises user_not_found, account_inactive, channel_not_found,
+    to_write: whether they need to be a member. Raises user_not_found, account_inactive, channel_not_found,
     not_in_channel, or is_archived.
     """
     person, channel = require_active_user(backend, user), backend.workspace.channel(channel_name)
@@ -50,8 +50,8 @@ def require_visible_message(
 
 
 def element_at(blocks: Sequence[JSON], block_id: str, action_id: str) -> JSON:
-    """Return the element with these ids; raises not_found."""
+    """Return the element with these IDs; raises not_found."""
     for block, element in interactive_elements(blocks):
         if (block["block_id"], element["action_id"]) == (block_id, action_id):
             return element
-    raise SlackError("not_found", messages=[f"there is no element {block_id}/{action_id}"])
+    raise SlackError("not_found", messages=[f"no element {block_id}/{action_id}"])

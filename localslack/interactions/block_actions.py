@@ -19,7 +19,7 @@ BUTTON_TYPES = ("button", "workflow_button", "icon_button")
 class Click:
     """A click on an element.
 
-    answer: what was chosen in it, or None for a button. answers: what else is filled in at that moment.
+    answer: the choice, or None for a button. answers: the other inputs' current values.
     """
 
     block_id: str
@@ -29,21 +29,21 @@ class Click:
 
 
 class BlockActions:
-    """Sends block_actions for clicks, and remembers what people chose in messages."""
+    """Sends block_actions for clicks, and stores people's choices in messages."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        # What people chose in a version of a message: (person, channel, ts, edited) -> answers.
+        # People's choices in a version of a message: (person, channel, ts, edited) -> answers.
         self._answers_by_message: dict[tuple[str, str, str, str], dict[str, dict[str, Any]]] = {}
 
     async def in_message(self, user: str, channel_name: str, ts: str, click: Click) -> JSON:
-        """Press a button or choose something in a message; returns the acknowledgment. Raises SlackError."""
+        """Click a button or choose an option in a message; returns the acknowledgment. Raises SlackError."""
         person, channel, message = require_visible_message(self._backend, user, channel_name, ts)
         payload = self._message_payload(person, channel, message, click)
         return (await self._backend.router.send_interaction(payload)).acknowledgement()
 
     async def in_view(self, user: str, view_id: str, click: Click) -> JSON:
-        """Press a button or choose something in a modal or on the Home tab; returns the acknowledgment.
+        """Click a button or choose an option in a modal or on the Home tab; returns the acknowledgment.
 
         Raises SlackError.
         """

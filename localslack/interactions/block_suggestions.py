@@ -1,4 +1,4 @@
-"""Typing into menus that the app fills."""
+"""Typing in menus with external options."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from localslack.workspace import objects
 from localslack.workspace.records import JSON
 
 OPTIONS_MAX = 100
-# Slack doesn't ask the app earlier: https://docs.slack.dev/reference/block-kit/block-elements/select-menu-element
+# Slack doesn't ask the app before that: https://docs.slack.dev/reference/block-kit/block-elements/select-menu-element
 DEFAULT_MIN_QUERY_LENGTH = 3
 INVALID_OPTIONS = "invalid_options"
 _OPTIONS_ANSWER = object_of(
@@ -29,7 +29,7 @@ _OPTIONS_ANSWER = object_of(
 
 @dataclass(frozen=True, kw_only=True)
 class MenuQuery:
-    """The text typed into a menu so far."""
+    """The text typed in a menu so far."""
 
     block_id: str
     action_id: str
@@ -37,7 +37,7 @@ class MenuQuery:
 
 
 async def in_message(backend: Backend, user: str, channel_name: str, ts: str, query: MenuQuery) -> JSON:
-    """Type into a menu in a message; returns the options that the app offers. Raises SlackError."""
+    """Type in a menu in a message; returns the app's options. Raises SlackError."""
     person, channel, message = require_visible_message(backend, user, channel_name, ts)
     is_ephemeral, message_object = message.audience is not None, objects.message_object(backend.workspace, message)
     payload = payloads.block_suggestion(
@@ -52,7 +52,7 @@ async def in_message(backend: Backend, user: str, channel_name: str, ts: str, qu
 
 
 async def in_view(backend: Backend, user: str, view_id: str, query: MenuQuery) -> JSON:
-    """Type into a menu in a modal or on the Home tab; returns the options that the app offers.
+    """Type in a menu in a modal or on the Home tab; returns the app's options.
 
     Raises SlackError.
     """
@@ -71,13 +71,13 @@ async def in_view(backend: Backend, user: str, view_id: str, query: MenuQuery) -
 async def _request_options(backend: Backend, blocks: list[JSON], query: MenuQuery, payload: JSON) -> JSON:
     menu = element_at(blocks, query.block_id, query.action_id)
     if menu["type"] not in EXTERNAL_SELECT_TYPES:
-        raise SlackError("invalid_arguments", messages=[f"{query.action_id} isn't a menu that the app fills"])
+        raise SlackError("invalid_arguments", messages=[f"{query.action_id} isn't a menu with external options"])
     min_length = menu.get("min_query_length")
     if len(query.value) < (DEFAULT_MIN_QUERY_LENGTH if min_length is None else min_length):
         return {"acked": False, "seconds": 0.0, "error": None, "options": []}
     result = await backend.router.send_interaction(payload)
     answer, error = result.answer or {}, result.error
     if problems := list(_OPTIONS_ANSWER(answer, "")):
-        backend.report_problem(f"the options for {query.action_id} were refused: {problems}")
+        backend.report_problem(f"the options for {query.action_id} were rejected: {problems}")
         answer, error = {}, INVALID_OPTIONS
     return result.acknowledgement() | {"error": error, "options": options(answer)}

@@ -18,7 +18,7 @@ def announce_message(backend: Backend, channel: Conversation, message: PostedMes
     event = objects.message_object(backend.workspace, message) | {"event_ts": message.ts}
     _send_message_event(backend, channel, event)
     mention = re.search(rf"<@{backend.workspace.app.bot_user_id}[|>]", message.text)
-    # In a direct conversation, a mention isn't an event: https://docs.slack.dev/reference/events/app_mention
+    # In a direct conversation, a mention sends no event: https://docs.slack.dev/reference/events/app_mention
     if mention and not channel.is_im and _is_subscribed(backend, channel, "app_mention"):
         _send_event(backend, channel, event | {"type": "app_mention", "channel": channel.id})
 
@@ -68,7 +68,7 @@ def announce_home_opened(backend: Backend, person: User) -> None:
             origin=backend.installation,
             event_id=_event_id(),
             event_ts=backend.workspace.next_ts(),
-            # A copy, because a redelivery repeats what was there at first.
+            # A copy, because a redelivery has to repeat the original content.
             view=dict(view) if view else None,
         )
     )

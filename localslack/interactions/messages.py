@@ -1,4 +1,4 @@
-"""Typing messages and slash commands, and editing and deleting messages."""
+"""Messages and slash commands that people type, and editing and deleting messages."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class MessageComposer:
         return {"message": objects.message_for_person(self._backend.workspace, message)}
 
     def edit(self, user: str, channel_name: str, ts: str, text: str) -> JSON:
-        """Change the text of one's own message, and return it; raises SlackError."""
+        """Change the text of a person's own message, and return it; raises SlackError."""
         workspace = self._backend.workspace
         person, channel = require_access(self._backend, user, channel_name, to_write=True)
         message = workspace.message(channel, ts)
@@ -73,7 +73,7 @@ class MessageComposer:
         return {"message": objects.message_for_person(workspace, edited)}
 
     def delete(self, user: str, channel_name: str, ts: str) -> JSON:
-        """Delete one's own message, or anyone's as an admin; raises SlackError."""
+        """Delete a person's own message or, for an admin, anyone's; raises SlackError."""
         workspace = self._backend.workspace
         person, channel = require_access(self._backend, user, channel_name, to_write=True)
         message = workspace.message(channel, ts)
@@ -106,7 +106,7 @@ class MessageComposer:
     def _command_payload(self, person: User, channel: Conversation, command: SlashCommand, text: str) -> JSON:
         backend, actor = self._backend, self._backend.actor(person)
         if not backend.workspace.is_stranger(person):
-            # A command names the workspace where it's typed, not the one that its author belongs to: bolt-js#1875.
+            # A command contains the workspace where it's typed, not its author's: bolt-js#1875.
             actor = replace(actor, team_id=backend.workspace.team.id)
         return payloads.slash_command(
             command.name,
@@ -125,7 +125,7 @@ class MessageComposer:
                 message = self._post_answer(person, channel, result.answer)
             except SlackError as refusal:
                 error = refusal.code
-                self._backend.report_problem(f"the answer to {command} was refused: {refusal.body()}")
+                self._backend.report_problem(f"the response to {command} was rejected: {refusal.body()}")
         if error:
             message = self._post_as_slackbot(person, channel, f'{command} failed with the error "{error}"')
         command_result = result.acknowledgement() | {"error": error, "kind": "command", "text": "", "message": None}

@@ -12,7 +12,7 @@ from localslack.core.errors import SlackError
 from localslack.interactions.access import require_active_user
 from localslack.workspace.records import JSON, User
 
-# What Slack shows if the app doesn't answer, or if the answer can't be used.
+# Slack's text if the app doesn't answer, or if the answer is invalid.
 CONNECTION_TROUBLE = "We had some trouble connecting. Try again?"
 WHOLE_MODAL = "*"
 
@@ -24,7 +24,7 @@ class ModalInteractions:
         self._backend = backend
 
     async def submit(self, user: str, view_id: str, answers: Answers) -> JSON:
-        """Submit a modal. The result has errors by block id, or None if the modal was accepted."""
+        """Submit a modal. The result has errors by block ID, or None if the modal was accepted."""
         backend, person = self._backend, require_active_user(self._backend, user)
         view = backend.views.save_answers(backend.views.open_modal(person.id, view_id), answers)
         if errors := client_errors(view["blocks"], view["state"]["values"]):
@@ -42,7 +42,7 @@ class ModalInteractions:
         return result.acknowledgement() | {"errors": modal_errors, "sent": True}
 
     async def close(self, user: str, view_id: str, everything: bool = False) -> JSON:
-        """Close a modal, or all of them, and send view_closed if the app asked for it."""
+        """Close a modal, or all of them, and send view_closed if the view has notify_on_close."""
         backend, person = self._backend, require_active_user(self._backend, user)
         front_view = backend.views.open_modal(person.id, view_id)
         close_all = everything or front_view["clear_on_close"]
@@ -59,7 +59,7 @@ class ModalInteractions:
         try:
             return self._apply_answer(person, view, answer)
         except SlackError as refusal:
-            self._backend.report_problem(f"the answer to the submission was refused: {refusal.body()}")
+            self._backend.report_problem(f"the response to the submission was rejected: {refusal.body()}")
             return {WHOLE_MODAL: CONNECTION_TROUBLE}
 
     def _apply_answer(self, person: User, view: JSON, answer: JSON) -> dict[str, str] | None:
@@ -96,5 +96,5 @@ def _input_errors(view: JSON, errors: Any) -> dict[str, str]:
         raise SlackError("invalid_arguments", messages=["errors must name at least one input block"])
     input_ids = {block["block_id"] for block in view["blocks"] if block["type"] == "input"}
     if unknown := set(errors) - input_ids:
-        raise SlackError("invalid_arguments", messages=[f"errors name no input block: {sorted(unknown)}"])
+        raise SlackError("invalid_arguments", messages=[f"errors for blocks that aren't inputs: {sorted(unknown)}"])
     return {str(block): str(text) for block, text in errors.items()}

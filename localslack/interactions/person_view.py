@@ -1,4 +1,4 @@
-"""What a person sees: channels, messages, threads, modals, and the Home tab."""
+"""A person's view of the workspace: channels, messages, threads, modals, and the Home tab."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from localslack.workspace.records import JSON, Conversation, File, PostedMessage
 
 
 class PersonView:
-    """Read access for people. Only how far they've read is remembered, until the process ends."""
+    """Read access for people. Only their read markers are stored, until the process ends."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -20,7 +20,7 @@ class PersonView:
         self._initial_mark = backend.workspace.next_ts()
 
     def overview(self, user: str) -> JSON:
-        """Return what surrounds the messages: people, channels with unread counts, groups, commands."""
+        """Return the sidebar and menus: people, channels with unread counts, groups, commands."""
         workspace, person = self._backend.workspace, self._backend.workspace.person(user)
         workspace.open_direct_message(person)
         channels = [channel for channel in workspace.channels.values() if workspace.can_see(person, channel)]
@@ -87,7 +87,7 @@ class PersonView:
         raise SlackError("file_not_found")
 
     def modals(self, user: str) -> list[JSON]:
-        """Return a person's open modals; the last one is in front."""
+        """Return a person's open modals; the last one is on top."""
         return self._backend.views.stack(self._backend.workspace.person(user).id)
 
     def home(self, user: str) -> JSON | None:

@@ -11,7 +11,7 @@ from localslack.interactions.events import announce_reaction
 from localslack.workspace import objects
 from localslack.workspace.records import JSON, Conversation, PostedMessage
 
-# The workspace doesn't know which emoji exist, only what their names look like.
+# The workspace checks only the format of emoji names, not whether an emoji exists.
 EMOJI_NAME = re.compile(r"[a-z0-9_+'-]+(::skin-tone-[2-6])?")
 
 

@@ -25,7 +25,7 @@ async def use_global_shortcut(backend: Backend, user: str, name: str) -> JSON:
 
 
 async def use_message_shortcut(backend: Backend, user: str, name: str, channel_name: str, ts: str) -> JSON:
-    """Use a shortcut on a message that isn't ephemeral; the app needn't be in the conversation."""
+    """Use a shortcut on a message that isn't ephemeral; the app doesn't have to be in the conversation."""
     shortcut = _find_shortcut(backend, "message", name)
     person, channel, message = require_visible_message(backend, user, channel_name, ts)
     if message.audience is not None:

@@ -1,4 +1,4 @@
-// The workspace over HTTP: what a person sees and does.
+// The workspace over HTTP: a person's views and actions.
 
 async function answer(response) {
   const body = await response.json();
@@ -17,7 +17,7 @@ export const act = async (name, body) =>
     }),
   );
 
-/** Call `changed(notes, reset)` after every change, for ever. */
+/** Call `changed(notes, reset)` after every change, without end. */
 export async function follow(seq, changed, lost) {
   for (;;) {
     try {

@@ -1,4 +1,4 @@
-// The page: who I am, where I am, and everything kept up to date.
+// The page: the current person and place, and live updates.
 import { act, follow, look } from "./api.js";
 import { composer } from "./composer.js";
 import { confirmed, Modal } from "./dialogs.js";
@@ -14,7 +14,7 @@ const WHY = {
   http_service_error: "answered with an error",
   invalid_options: "offered options that Slack wouldn't show",
 };
-// On the Home tab the channel is the conversation with the app, whose other tab it is.
+// On the Home tab, the channel is the conversation with the app, which has Home as its other tab.
 const state = { me: null, overview: null, channel: null, home: false, thread: null };
 
 // -- names --------------------------------------------------------------------------------------------------------
@@ -36,14 +36,14 @@ const names = {
 };
 const words = (text) => (text.type === "mrkdwn" ? mrkdwn(text.text, names) : plain(text.text));
 
-// -- doing --------------------------------------------------------------------------------------------------------
+// -- actions --------------------------------------------------------------------------------------------------------
 
-/** Do something and tell the person if it did not work; undefined then. */
+/** Run an action; on an error, show a toast and return undefined. */
 async function attempt(name, body) {
   try {
     return await act(name, { user: state.me, ...body });
   } catch (error) {
-    toast(`That did not work: ${error.message}`);
+    toast(`That didn't work: ${error.message}`);
     return undefined;
   }
 }
@@ -52,7 +52,7 @@ const complain = (result) => {
   if (result && !result.acked && result.error) toast(`${state.overview.app.name} ${WHY[result.error] ?? result.error}. (${result.error})`);
 };
 
-/** Click, with the question first and a mark while waiting; a warning stays if the app did not answer. */
+/** Click, after a confirmation if needed, with a spinner while waiting; a warning stays if the app doesn't answer. */
 async function click(item, node, body) {
   if (item.confirm && !(await confirmed(item.confirm, words))) return;
   const button = node.matches?.("button, a") ? node : node.querySelector("button, select, summary");
@@ -66,7 +66,7 @@ async function click(item, node, body) {
 
 const idsOf = (block, item) => ({ block_id: block.block_id, action_id: item.action_id });
 
-/** The options that the app offers for the text typed into one of its menus; none if it does not answer. */
+/** The app's options for the text typed in one of its menus; none if it doesn't answer. */
 async function suggested(where, block, item, typed) {
   const result = await attempt("suggest", { ...where, ...idsOf(block, item), value: typed });
   if (result?.error) complain({ error: result.error });
@@ -80,7 +80,7 @@ const suggestInView = (view, ...typed) => suggested({ view_id: view.id }, ...typ
 const use = async (shortcut, where) => complain(await attempt("shortcut", { name: shortcut.callback_id, ...where }));
 const shortcuts = (type) => state.overview.shortcuts.filter((one) => one.type === type);
 
-/** What a person can do with a message: react, use the app's shortcuts, and change what is their own. */
+/** The actions for a message: react, use the app's shortcuts, and edit or delete one's own. */
 function entriesFor(message) {
   const where = placeOf(message);
   const edit = () => {
@@ -132,7 +132,7 @@ function offers(word, isFirst) {
   return fitting.map((one) => ({ insert: `@${one.name} `, title: `@${one.name}`, hint: one.real_name }));
 }
 
-// -- showing ------------------------------------------------------------------------------------------------------
+// -- rendering ------------------------------------------------------------------------------------------------------
 
 const openThread = (message) => showThread(message.thread_ts ?? message.ts);
 const inMessages = { names, act: clickInMessage, suggest: suggestInMessage, react, entries: entriesFor };
@@ -160,7 +160,7 @@ function drawActing() {
   if (hadFocus) $("acting").querySelector("[aria-checked=true]")?.focus();
 }
 
-/** A button that leads somewhere; it says so when one is there. */
+/** A navigation button; it's marked if it leads to the current place. */
 function leadsTo(testid, isHere, go, ...children) {
   return h("button", { type: "button", "aria-current": isHere ? "page" : null, "data-testid": testid, onclick: go }, children);
 }
@@ -193,7 +193,7 @@ function drawSidebar() {
     h("ul", {}, rooms.map(item)),
     h("h2", {}, "Apps"),
     h("ul", {}, channels().filter((one) => one.kind === "im").map(item), state.overview.app.has_home && h("li", { class: "inner" }, toHome), globals),
-    h("p", { class: "keys" }, "Alt+1…9 changes who you are. Enter sends, Esc closes."),
+    h("p", { class: "keys" }, "Alt+1…9 switches the person. Enter sends, Esc closes."),
   );
 }
 
@@ -214,7 +214,7 @@ function drawHead() {
   return title;
 }
 
-/** The tabs of the app, and which of them is in front. */
+/** The app's tabs, with the current one marked. */
 function drawTabs(here, title) {
   $("tabs").hidden = here?.kind !== "im" || !state.overview.app.has_home;
   $("tabs").setAttribute("aria-label", `Tabs of ${title}`);
@@ -245,7 +245,7 @@ async function showThread(ts) {
     pane.replaceChildren();
     return;
   }
-  const list = h("ol", { class: "messages", role: "log", "aria-label": "Answers in the thread", tabindex: "0" });
+  const list = h("ol", { class: "messages", role: "log", "aria-label": "Replies in the thread", tabindex: "0" });
   const close = h("button", { type: "button", class: "plain", "aria-label": "Close thread", onclick: () => showThread(null) }, "✕");
   pane.replaceChildren(
     h("header", { class: "room-head" }, h("h2", {}, "Thread"), close),
@@ -299,7 +299,7 @@ async function refreshAll() {
   await Promise.all([state.home ? refreshHome() : refreshRoom(), refreshThread(), refreshModals()]);
 }
 
-// -- moving about -------------------------------------------------------------------------------------------------
+// -- navigation -------------------------------------------------------------------------------------------------
 
 const remember = () => {
   const name = personById(state.me)?.name;
@@ -335,7 +335,7 @@ async function enter(id) {
   $("composer").focus();
 }
 
-/** Open the Home tab; the app is told, and shows something sooner or later. */
+/** Open the Home tab, which notifies the app; the app publishes its view later. */
 async function enterHome() {
   await showHome();
   $("home").focus();
@@ -389,9 +389,9 @@ document.addEventListener("click", (event) => {
   for (const menu of document.querySelectorAll("details[open]")) if (!menu.contains(event.target)) menu.open = false;
 });
 
-// -- starting -----------------------------------------------------------------------------------------------------
+// -- startup -----------------------------------------------------------------------------------------------------
 
-/** Where the address leads: ?as=…&channel=…, or a permalink. */
+/** The place in the address: ?as=…&channel=…, or a permalink. */
 function destination() {
   const query = new URLSearchParams(location.search);
   const [, , channel, message] = location.pathname.split("/");
@@ -436,7 +436,7 @@ async function start() {
   else if (!state.home) $("composer").focus();
   let wasLost = false;
   follow(state.overview.seq, changed, (lost) => {
-    if (lost) $("link-state").textContent = "The workspace is not running";
+    if (lost) $("link-state").textContent = "The workspace isn't running";
     else if (wasLost) refreshAll();
     wasLost = lost;
   });

@@ -4,7 +4,7 @@ import { freshId, h } from "./dom.js";
 import { source } from "./files.js";
 import { emoji, formatted, link, mrkdwn, person, plain } from "./mrkdwn.js";
 
-/** Draw blocks. `context` is described in elements.js; errors are complaints by block id. */
+/** Render blocks. `context` is described in elements.js; errors are messages by block id. */
 export function blocks(list, context) {
   const words = (text) => (text.type === "mrkdwn" ? mrkdwn(text.text, context.names) : plain(text.text));
   const all = { errors: {}, ...context, words };
@@ -13,7 +13,7 @@ export function blocks(list, context) {
 
 function draw(block, context) {
   const kind = KINDS[block.type];
-  if (!kind) return h("p", { class: "unknown" }, `(a ${block.type} block, which is not shown here)`);
+  if (!kind) return h("p", { class: "unknown" }, `(a ${block.type} block, which isn't shown here)`);
   const node = kind(block, context);
   node.dataset.blockId = block.block_id;
   return node;
@@ -128,7 +128,7 @@ function table(block, context) {
   );
 }
 
-// -- markdown, as far as apps use it in messages --------------------------------------------------------------------
+// -- markdown, as apps use it in messages --------------------------------------------------------------------
 
 function markdown(block, context) {
   const asMrkdwn = block.text

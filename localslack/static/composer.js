@@ -1,9 +1,9 @@
-// The box to write in, with completion of commands and names.
+// The message box, with completion of commands and names.
 import { freshId, h } from "./dom.js";
 
 const MOST = 8;
 
-/** A box to write in. `offers(word, isFirst)` lists {insert, title, hint}; `send(text)` does the rest. */
+/** The message box. `offers(word, isFirst)` lists {insert, title, hint}; `send(text)` sends the text. */
 export function composer({ id, placeholder, offers, send }) {
   const listId = freshId("offers");
   const box = h("textarea", {

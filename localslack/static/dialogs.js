@@ -1,10 +1,10 @@
-// Dialogs: the app's modals, and the question before a risky click.
+// Dialogs: the app's modals, and the confirmation before a risky click.
 import { blocks } from "./blocks.js";
 import { collect, withTyped } from "./elements.js";
 import { freshId, h } from "./dom.js";
 import { plain } from "./mrkdwn.js";
 
-/** Ask the question of a confirm object; resolves to true or false. */
+/** Show the dialog of a confirm object; resolves to true or false. */
 export function confirmed(question, words) {
   return new Promise((answer) => {
     const title = freshId("confirm");
@@ -26,7 +26,7 @@ export function confirmed(question, words) {
 }
 
 /**
- * The modal in front. `hands` does what the person wants: submit(view, answers) resolves to errors or null,
+ * The modal in front. `hands` has its actions: submit(view, answers) resolves to errors or null,
  * close(view, everything), act(view, block, element, answer, node, answers), suggest(view, block, element, typed).
  */
 export class Modal {
@@ -34,7 +34,7 @@ export class Modal {
     Object.assign(this, { names, words, hands, view: null, dialog: null, errors: {} });
   }
 
-  /** Show this view, or nothing; what has been typed stays where the fields stay. */
+  /** Show this view, or nothing; typed text is kept in fields that still exist. */
   show(view) {
     if (view?.id === this.view?.id && view?.hash === this.view?.hash) return;
     const typed = view && this.view?.id === view.id && this.dialog ? collect(this.dialog) : {};

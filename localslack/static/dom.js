@@ -1,6 +1,6 @@
-// Elements without markup strings: text only ever becomes text.
+// Creates elements without markup strings, so that text is never parsed as HTML.
 
-/** Make an element: h("a", {class: "x", onclick: f, href: "…"}, "words", child, …). Empty values are left out. */
+/** Create an element: h("a", {class: "x", onclick: f, href: "…"}, "words", child, …). Empty values are left out. */
 export function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) set(element, name, value);
@@ -15,7 +15,7 @@ function set(element, name, value) {
   else element.setAttribute(name, value === true ? "" : value);
 }
 
-/** Put other children into a node; whatever has the focus keeps it, by its test id. */
+/** Replace a node's children; the focused element keeps the focus, by its test id. */
 export function redraw(node, ...children) {
   const held = node.contains(document.activeElement) ? document.activeElement.dataset.testid : null;
   node.replaceChildren(...children);
@@ -25,10 +25,10 @@ export function redraw(node, ...children) {
 export const $ = (id) => document.getElementById(id);
 
 let last = 0;
-/** An id that no other element has. */
+/** A unique element id. */
 export const freshId = (prefix) => `${prefix}-${++last}`;
 
-/** Addresses that a message may link to; anything else stays text. */
+/** Addresses that a message can link to; anything else stays text. */
 export function safeUrl(url) {
   try {
     const parsed = new URL(url);
@@ -38,7 +38,7 @@ export function safeUrl(url) {
   }
 }
 
-/** Tell the person something, for a while. */
+/** Show a toast for a while. */
 export function toast(words, kind = "warning") {
   const note = h("div", { class: `toast ${kind}`, "data-testid": "toast" }, words);
   const close = h("button", { class: "plain", "aria-label": "Dismiss", onclick: () => note.remove() }, "✕");

@@ -1,7 +1,7 @@
-// Interactive elements: how they look, and what has been answered in them.
+// Interactive elements: their appearance and their answers.
 //
-// Every stateful element is drawn inside a holder that knows its block and action and can tell its answer,
-// so that a form can be read back as {block_id: {action_id: answer}}.
+// Every stateful element is inside a holder that knows its block, its action, and its answer, so that a form can be read
+// as {block_id: {action_id: answer}}.
 import { freshId, h, safeUrl } from "./dom.js";
 import { source } from "./files.js";
 import { lookup } from "./lookup.js";
@@ -9,7 +9,7 @@ import { plain } from "./mrkdwn.js";
 
 const answers = new WeakMap();
 
-/** What is answered in every element under a node. */
+/** The answers in all elements under a node. */
 export function collect(node) {
   const found = {};
   for (const holder of node.querySelectorAll("[data-action]")) {
@@ -19,7 +19,7 @@ export function collect(node) {
   return found;
 }
 
-/** The state of a view with plain answers written over it. */
+/** A view's state, with plain answers merged into it. */
 export function withTyped(values, typed) {
   const merged = structuredClone(values);
   for (const [block, actions] of Object.entries(typed)) {
@@ -38,16 +38,16 @@ function answered(state, answer) {
   return { ...state, [field]: answer };
 }
 
-/** Menus that the app fills are answered with whole options, the others with an option's value. */
+/** Menus with external options are answered with complete options, others with an option's value. */
 const optionOf = (answer) => (typeof answer === "string" ? { value: answer } : answer);
 
 /**
- * Draw an element. `context` gives: names, state (values of state.values), act(block, element, answer, node),
- * suggest(block, element, typed) for the options that the app offers, and inputId for the label of an input block.
+ * Render an element. `context` has: names, state (values of state.values), act(block, element, answer, node),
+ * suggest(block, element, typed) for the app's options, and inputId for the label of an input block.
  */
 export function element(block, item, context) {
   const draw = KINDS[item.type];
-  if (!draw) return h("span", { class: "unknown" }, `(${item.type} is not shown here)`);
+  if (!draw) return h("span", { class: "unknown" }, `(${item.type} isn't shown here)`);
   const state = context.state?.[block.block_id]?.[item.action_id];
   const holder = h("div", { class: `element of-${item.type}`, "data-block": block.block_id, "data-action": item.action_id });
   const changed = () => {
@@ -99,7 +99,7 @@ const listed = (context, kind) => context.names.list(kind).map(({ id, name }) =>
 
 const from = (kind, field) => (item, context) => select(item, context, listed(context, kind), context.state?.[field]);
 
-/** A list to tick in, folded away until it is wanted. */
+/** A checklist, collapsed until it's opened. */
 function many(item, context, choices, chosen) {
   const group = freshId("many");
   const boxes = choices.map(({ value, words }) => {

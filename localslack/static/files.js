@@ -1,11 +1,11 @@
 // Uploaded files: pictures are shown, everything else is a link with its name and size.
 import { h, safeUrl } from "./dom.js";
 
-/** Where the picture of an image block or element is read: outside, or among the files that I may see. */
+/** The address of an image block's or element's picture: external, or one of the files that the person can see. */
 export function source(item, names) {
   const file = item.slack_file;
   if (!file) return safeUrl(item.image_url ?? "") ?? "";
-  // Both addresses of a file name its id: …/files-pri/T…-F…/name and …/files/U…/F…/name.
+  // Both of a file's addresses contain its id: …/files-pri/T…-F…/name and …/files/U…/F…/name.
   return names.file(file.id ?? file.url.match(/[-/](F[A-Z0-9]+)\/[^/]*$/)?.[1] ?? "");
 }
 
@@ -15,7 +15,7 @@ export const files = (list, names) =>
 
 function picture(file, names) {
   const url = names.file(file.id);
-  // With the size in the markup nothing jumps when the picture comes.
+  // With the size in the markup, the layout doesn't shift when the picture loads.
   const shown = h("img", { src: url, alt: file.alt_txt ?? file.title, width: file.original_w, height: file.original_h });
   const link = h("a", { href: url, target: "_blank", rel: "noopener", "aria-label": `${file.title}, full size` }, shown);
   return h("figure", { class: "file picture", "data-file": file.id }, h("figcaption", {}, file.title), link);
@@ -30,7 +30,7 @@ function download(file, names) {
   );
 }
 
-/** "CSV · 1.2 kB", with the name where the title is another one. */
+/** "CSV · 1.2 kB", with the name if the title differs. */
 const about = (file) => [file.title === file.name ? "" : file.name, file.pretty_type, bytes(file.size)].filter(Boolean).join(" · ");
 
 function bytes(size) {

@@ -1,4 +1,4 @@
-// The app's Home tab: the view that is published for this person, drawn as messages are.
+// The app's Home tab: the view that's published for this person, rendered like messages.
 import { blocks } from "./blocks.js";
 import { collect, withTyped } from "./elements.js";
 import { h } from "./dom.js";
@@ -12,7 +12,7 @@ export class HomeTab {
     Object.assign(this, { node, context, view: undefined });
   }
 
-  /** Show this view, or that there is none; what has been typed and the focus stay where the fields stay. */
+  /** Show this view, or that there's none; typed text and the focus are kept in fields that still exist. */
   show(view) {
     if (this.view !== undefined && this.view?.hash === view?.hash) return;
     const typed = collect(this.node);
@@ -45,7 +45,7 @@ export class HomeTab {
     );
   }
 
-  /** Which element has the focus, by block and action. */
+  /** The focused element, by block and action. */
   #held() {
     if (!this.node.contains(document.activeElement)) return null;
     return document.activeElement.closest("[data-action]")?.dataset;

@@ -1,4 +1,4 @@
-// Menus that the app fills: it is asked while someone types, and its options are listed under the box.
+// Menus with external options: the app is queried while someone types, and its options are listed under the box.
 import { freshId, h } from "./dom.js";
 import { plain } from "./mrkdwn.js";
 
@@ -6,7 +6,7 @@ import { plain } from "./mrkdwn.js";
 const MIN_LETTERS = 3;
 const words = (option) => plain(option.text.text).join("");
 
-/** A box that looks options up. `context` as in elements.js; it tells whole options, one or, for `many`, a list. */
+/** A box that looks up options. `context` as in elements.js; its answer is a complete option or, for `many`, a list. */
 export function lookup(item, context, { label, placeholder, many }) {
   const listId = freshId("offers");
   let chosen = many ? (context.state?.selected_options ?? []) : [context.state?.selected_option].filter(Boolean);

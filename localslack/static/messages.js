@@ -1,27 +1,27 @@
-// Messages in a list, redrawn only where they changed.
+// Messages in a list; only changed ones are rendered again.
 import { blocks } from "./blocks.js";
 import { h, safeUrl } from "./dom.js";
 import { files } from "./files.js";
 import { emoji, link, mrkdwn } from "./mrkdwn.js";
 
-/** Which of the colours of faces belongs to an id. */
+/** The avatar color for an id. */
 export const colour = (id) => [...id].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) % 997, 7) % 8;
 
-/** The face of an account: its initials on its colour. */
+/** An account's avatar: its initials on its color. */
 export const face = (id, name) =>
   h("span", { class: `face face-${colour(id)}`, "aria-hidden": "true" }, name.split(/\s+/).map((part) => part[0] ?? "").join("").slice(0, 2).toUpperCase());
 
 /**
  * A list of messages. `context`: names, act(message, block, element, answer, node),
  * suggest(message, block, element, typed), openThread(message), react(message, emoji, remove),
- * entries(message) for the entries {title, act} of its menu, and inThread to leave out what opens threads.
+ * entries(message) for its menu's entries {title, act}, and inThread to leave out the thread buttons.
  */
 export class MessageList {
   constructor(list, context) {
     Object.assign(this, { list, context, drawn: new Map() });
   }
 
-  /** Show these messages; those that did not change keep their elements, focus and answers. */
+  /** Show these messages; unchanged ones keep their elements, focus, and answers. */
   show(messages) {
     const atEnd = this.list.scrollHeight - this.list.scrollTop - this.list.clientHeight < 80;
     const nodes = [];
@@ -34,12 +34,12 @@ export class MessageList {
       nodes.push(this.#node(message, kept));
     }
     this.drawn = kept;
-    if (!messages.length) nodes.push(h("li", { class: "empty" }, "Nothing has been said here yet."));
+    if (!messages.length) nodes.push(h("li", { class: "empty" }, "No messages yet."));
     this.#put(nodes);
     if (atEnd) this.list.scrollTop = this.list.scrollHeight;
   }
 
-  /** Bring a message into view and let it glow. */
+  /** Scroll to a message and highlight it. */
   reveal(ts) {
     const node = this.drawn.get(ts)?.node;
     node?.scrollIntoView({ block: "center" });
@@ -130,7 +130,7 @@ export class MessageList {
     return message.reactions && h("div", { class: "reactions" }, message.reactions.map(one));
   }
 
-  /** What can be done with a message, folded away until it is wanted; its entries are known when it opens. */
+  /** A message's menu, collapsed until it's opened, which creates its entries. */
   #menu(message) {
     if (message.is_ephemeral || message.subtype === "tombstone") return null;
     const list = h("div", { role: "menu", class: "menu" });
@@ -167,7 +167,7 @@ function attachment(one, context) {
   );
 }
 
-/** What the elements of a message hold before anybody answered. */
+/** The initial answers of a message's elements. */
 function initialState(list, state) {
   for (const block of list) {
     for (const item of [...(block.elements ?? []), block.accessory, block.element]) {

@@ -18,7 +18,7 @@ const EMOJI = {
   slightly_smiling_face: "🙂", thinking_face: "🤔", heart: "❤️", clap: "👏", pray: "🙏", trophy: "🏆",
 };
 
-/** The picture of an emoji name, or the name as it was written. */
+/** The emoji for a name, or the name as it was written. */
 export const emoji = (name) => EMOJI[name.split("::")[0]] ?? `:${name}:`;
 
 /** Text as it was typed. */
@@ -38,14 +38,14 @@ const INLINE = new RegExp(
   "gu",
 );
 
-/** mrkdwn as a list of nodes. `names` finds people, channels and groups by id. */
+/** mrkdwn as a list of nodes. `names` finds people, channels, and groups by id. */
 export function mrkdwn(text, names) {
   return text.split(/```\n?/).flatMap((part, number) =>
     number % 2 ? [h("pre", {}, h("code", {}, decode(part.replace(/\n$/, ""))))] : lines(part, names),
   );
 }
 
-/** plain_text as a list of nodes: emoji and nothing else. */
+/** plain_text as a list of nodes, with only emoji converted. */
 export const plain = (text) => [text.replace(/:([a-z0-9_+'-]+):/g, (_, name) => emoji(name))];
 
 function lines(text, names) {
@@ -97,12 +97,12 @@ function reference(inside, names) {
   return link(decode(target), decode(label ?? target));
 }
 
-/** A mention of a person; highlighted when it is the one looking. */
+/** A mention of a person, highlighted if it's the current person. */
 export function person(id, names) {
   return h("span", { class: names.isMe(id) ? "mention me" : "mention" }, `@${names.person(id)}`);
 }
 
-/** A link, if the address is one that may be followed. */
+/** A link, if the address is allowed. */
 export function link(url, label) {
   const href = safeUrl(url);
   if (!href) return label;
@@ -118,7 +118,7 @@ const DATES = {
   time_secs: { hour: "2-digit", minute: "2-digit", second: "2-digit" },
 };
 
-/** A moment in a format of <!date>, in the reader's own time zone. */
+/** A time in a format of <!date>, in the reader's time zone. */
 export function formatted(seconds, format) {
   const when = new Date(seconds * 1000);
   return format.replace(/\{(ago|\w+?)(_pretty)?\}/g, (all, name, pretty) => {

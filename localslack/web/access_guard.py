@@ -1,4 +1,4 @@
-"""Refuses requests from foreign pages: any page in a browser can reach 127.0.0.1."""
+"""Rejects requests from other sites, because any page in a browser can reach 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-# Only apps use these, with tokens or secret URLs, and pages don't, so only the Host header is checked.
+# Only apps use these, with tokens or secret URLs, so only the Host header is checked.
 APP_PATHS = ("/api/", "/hooks/", "/link/", "/upload/", "/files-pri/", "/files-tmb/")
 LOCAL_NAMES = ("127.0.0.1", "localhost")
 
 
 class AccessGuard:
-    """Refuses foreign Host headers everywhere, and cross-origin requests to what the page uses."""
+    """Rejects foreign Host headers, and cross-origin requests to the page's endpoints."""
 
     def __init__(self, app: ASGIApp, port: int) -> None:
         self._app = app
@@ -21,7 +21,7 @@ class AccessGuard:
         self._hosts = {*LOCAL_NAMES, *(f"{name}:{port}" for name in LOCAL_NAMES)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or answer with HTTP 403."""
+        """Pass on the request, or respond with HTTP 403."""
         if scope["type"] in ("http", "websocket") and (reason := self._refusal(scope)):
             response = JSONResponse({"ok": False, "error": "forbidden", "reason": reason}, status_code=403)
             if scope["type"] == "http":
@@ -45,6 +45,6 @@ class AccessGuard:
         return self._content_type_refusal(scope, headers)
 
     def _content_type_refusal(self, scope: Scope, headers: Headers) -> str | None:
-        # Browsers let any site post a form without a preflight request, but not JSON.
+        # Browsers allow any site to post a form without a preflight request, but not JSON.
         is_json = headers.get("content-type", "").split(";")[0].strip() == "application/json"
-        return "only JSON is read here" if scope.get("method") == "POST" and not is_json else None
+        return "only JSON is accepted" if scope.get("method") == "POST" and not is_json else None

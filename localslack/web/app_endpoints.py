@@ -22,12 +22,12 @@ from localslack.web.requests import read_arguments, read_token, read_upload
 from localslack.workspace.uploads import MAX_FILE_BYTES
 
 JSON = dict[str, Any]
-# The name of an upload of bytes in the log of calls and in injected faults.
+# The name of a file upload in the call log and in injected faults.
 UPLOAD = "upload"
 
 
 class AppEndpoints:
-    """The endpoints that an unchanged Slack app uses."""
+    """The endpoints that an unmodified Slack app uses."""
 
     def __init__(self, backend: Backend, connection_faults: ConnectionFaults) -> None:
         self._backend = backend
@@ -44,7 +44,7 @@ class AppEndpoints:
         ]
 
     async def call_method(self, request: Request) -> Response:
-        """Answer a Web API call, with the faults injected for it."""
+        """Handle a Web API call, with its injected faults."""
         method = request.path_params["method"]
         api_method = api.METHODS.get(method)
         try:
@@ -55,7 +55,7 @@ class AppEndpoints:
         return await self._answer_with_faults(request, record, lambda: self._call_api(request, method, raw))
 
     async def receive_upload(self, request: Request) -> Response:
-        """Receive the bytes of a file, with the faults injected for "upload"."""
+        """Receive a file's bytes, with the faults injected for "upload"."""
         try:
             content = await read_upload(request, MAX_FILE_BYTES)
         except SlackError as refusal:
@@ -107,7 +107,7 @@ class AppEndpoints:
         return response
 
     async def respond(self, request: Request) -> Response:
-        """Receive what the app posts to a response URL."""
+        """Receive a post to a response URL."""
         record = self._backend.calls.add("response_url", {})
         try:
             body = _response_url_body(await request.body())
@@ -131,7 +131,7 @@ class AppEndpoints:
                 while True:
                     socket_mode.handle_frame(await websocket.receive_text())
         except (WebSocketDisconnect, RuntimeError, KeyError):
-            # Either side closed it; Starlette reports that in several ways.
+            # Either side closed the connection; Starlette reports that in several ways.
             pass
         finally:
             socket_mode.remove_connection(websocket)
@@ -154,7 +154,7 @@ class AppEndpoints:
             "silent": self._connection_faults.stop_reading,
         }.get(how)
         if break_connection is None:
-            raise ValueError(f"sockets disconnect graceful, close, abrupt or silent, not {how!r}")
+            raise ValueError(f"the disconnect mode must be graceful, close, abrupt, or silent, not {how!r}")
         return sum(break_connection(scope) for scope in list(self._scopes.values()))
 
 

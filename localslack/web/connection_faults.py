@@ -1,4 +1,4 @@
-"""Breaks the TCP connections under the server as networks do."""
+"""Breaks the server's TCP connections the way networks do."""
 
 from __future__ import annotations
 

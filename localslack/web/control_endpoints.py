@@ -1,4 +1,4 @@
-"""The switches for tests, under /_control/: faults, time, people, connections, and the log of calls."""
+"""Test controls under /_control/: faults, time, people, connections, and the call log."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from localslack.web.requests import read_json_object
 from localslack.workspace import objects
 
 JSON = dict[str, Any]
-# How many turns of the event loop to wait after moving the clock, so that everything due has happened.
+# How many event loop iterations to wait after moving the clock, so that everything that's due has run.
 EVENT_LOOP_TURNS = 25
 
 
@@ -32,7 +32,7 @@ class ControlEndpoints:
         self._app_endpoints = app_endpoints
 
     def routes(self) -> list[BaseRoute]:
-        """Return the routes of the switches; each takes a JSON object by POST."""
+        """Return the routes of the controls; each accepts a JSON object by POST."""
         actions: dict[str, Callable[[JSON], Awaitable[JSON]]] = {
             "status": self._status,
             "faults": self._inject_fault,
@@ -80,7 +80,7 @@ class ControlEndpoints:
 
     async def _advance(self, body: JSON) -> JSON:
         now = self._backend.clock.advance(float(body["seconds"]))
-        # By the time this returns, what was due has timed out, been sent again, or started its next wait.
+        # Before this returns, everything that's due has timed out, been redelivered, or started its next wait.
         for _ in range(EVENT_LOOP_TURNS):
             await asyncio.sleep(0)
         return {"now": now}

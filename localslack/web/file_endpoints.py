@@ -1,4 +1,4 @@
-"""Reading uploaded files: with a token at url_private, or through a permalink."""
+"""Access to uploaded files: with a token at url_private, or through a permalink."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from localslack.workspace.file_objects import files_shown_in
 from localslack.workspace.file_types import PICTURE_TYPES
 from localslack.workspace.records import File
 
-# An uploaded file must not run as part of the page, whatever its type is.
+# An uploaded file of any type must not run as part of the page.
 UNTRUSTED_FILE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; sandbox",
     "X-Content-Type-Options": "nosniff",
@@ -48,7 +48,7 @@ class FileEndpoints:
             backend.require_scope("files:read")
             file = backend.workspace.file(request.path_params["file"])
         except SlackError as refusal:
-            backend.report_problem(f"{request.url.path} was not read: {refusal.code}")
+            backend.report_problem(f"couldn't read {request.url.path}: {refusal.code}")
             return RedirectResponse(backend.base_url, status_code=302)
         return file_response(file, backend.workspace.file_content(file))
 
@@ -63,7 +63,7 @@ class FileEndpoints:
 
 
 def file_response(file: File, content: bytes) -> Response:
-    """Return a response with a file: pictures are shown, everything else is downloaded."""
+    """Return a response with a file; browsers show pictures and download everything else."""
     disposition = "inline" if file.mimetype in PICTURE_TYPES else "attachment"
     headers = {"Content-Disposition": f"{disposition}; filename*=UTF-8''{quote(file.name, safe='')}"}
     return Response(content, media_type=file.mimetype, headers=UNTRUSTED_FILE_HEADERS | headers)

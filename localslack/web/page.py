@@ -1,4 +1,4 @@
-"""The page: static files, and nothing from other hosts."""
+"""The page: static files, with no content from other hosts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 STATIC = Path(__file__).resolve().parent.parent / "static"
-# The app can show pictures from any host; everything else comes from here.
+# The app can show pictures from any host; everything else has to come from this server.
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; font-src 'self'; "
     "img-src 'self' http: https: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -23,7 +23,7 @@ HEADERS = {
 
 
 async def page(_: Request) -> Response:
-    """Serve the page. Permalinks open it, too; the script reads the address."""
+    """Serve the page, also for permalinks; the script reads the address."""
     return FileResponse(STATIC / "index.html", headers=HEADERS)
 
 

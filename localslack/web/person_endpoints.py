@@ -70,7 +70,7 @@ class PersonEndpoints:
         return [changes, Route("/_ui/file", self.file, methods=["GET"]), *query_routes, *action_routes]
 
     async def changes(self, request: Request) -> Response:
-        """Return the changes after a number, waiting for one if there is none."""
+        """Return the changes after a number; waits for one if there are none."""
         query = request.query_params
         try:
             after, wait = int(query.get("after", "0")), float(query.get("wait", "0"))

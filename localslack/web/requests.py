@@ -1,4 +1,4 @@
-"""Reading requests in every format that Slack accepts."""
+"""Parses requests in every format that Slack accepts."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ async def read_arguments(request: Request, *, reads_json: bool) -> JSON:
         return arguments
     if _is_json(request):
         body = await read_json_object(request)
-        # A method that doesn't read JSON ignores it.
+        # A method that doesn't accept JSON ignores it.
         return arguments | (body if reads_json else {})
     try:
         async with request.form() as form:
-            # Only a file's name is an argument; the bytes go to an upload URL.
+            # Only the file's name is an argument; its bytes go to an upload URL.
             return arguments | {name: part if isinstance(part, str) else part.filename for name, part in form.items()}
     except HTTPException:  # Starlette turns its MultiPartException into this one
         raise SlackError("invalid_form_data") from None
@@ -45,9 +45,9 @@ async def read_json_object(request: Request) -> JSON:
 
 
 async def read_upload(request: Request, max_bytes: int) -> bytes:
-    """Return the bytes of a file: the whole body, or the first file in a multipart form.
+    """Return a file's bytes: the complete body, or the first file in a multipart form.
 
-    Raises file_too_large if the body has more than max_bytes, plus room for a form.
+    Raises file_too_large if the body has more than max_bytes, plus some overhead for a form.
     """
     if int(request.headers.get("content-length", 0)) > max_bytes + FORM_OVERHEAD_BYTES:
         raise SlackError("file_too_large", status=413)

@@ -22,7 +22,7 @@ HOST = "127.0.0.1"
 
 
 class _Server(uvicorn.Server):
-    """Ends all waiting for changes before it waits for requests to end."""
+    """Ends all waits for changes before it waits for requests to finish."""
 
     def __init__(self, config: uvicorn.Config, backend: Backend) -> None:
         super().__init__(config)
@@ -37,7 +37,7 @@ class _Server(uvicorn.Server):
 def listen(port: int = 0) -> socket.socket:
     """Return a listening socket on 127.0.0.1.
 
-    port: 0 for any free one. Raises OSError if it's taken, OverflowError if it's no port number.
+    port: 0 for any free one. Raises OSError if the port is in use, OverflowError if it isn't a port number.
     """
     # The protocol is explicit because asyncio turns off Nagle's algorithm only for such sockets; with it,
     # every answer on a reused connection takes 40 ms.
@@ -86,7 +86,7 @@ def build(settings: BackendSettings, port: int, on_start: Callable[[Backend], No
         access_log=False,
         lifespan="on",
         timeout_graceful_shutdown=1,
-        # Longer than clients keep idle connections: at the same length (5 s by default, here and in httpx), a request
+        # Longer than clients keep idle connections: with the same timeout (5 s by default, also in httpx), a request
         # can be sent on a connection that's being closed.
         timeout_keep_alive=65,
         ws_ping_interval=10,

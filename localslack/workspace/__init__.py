@@ -1,1 +1,1 @@
-"""The workspace: its records, how they change, and how Slack writes them as JSON."""
+"""The workspace: its records, their changes, and their JSON representation in Slack."""

@@ -1,4 +1,4 @@
-"""File objects: how Slack describes files, where their bytes are, and who sees them."""
+"""File objects: Slack's descriptions of files, their URLs, and who can see them."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ THUMBNAIL_SIZES = (64, 80, 160, 360, 480, 720)
 
 
 def file_object(workspace: WorkspaceState, file: File) -> JSON:
-    """Return the file object that messages carry."""
+    """Return the file object as in messages."""
     filetype, pretty = filetype_names(file.mimetype)
     kind = {"mimetype": file.mimetype, "filetype": file.snippet_type or filetype, "pretty_type": pretty}
     return _common_fields(workspace, file) | kind | _thumbnail_fields(workspace, file)
 
 
 def unprocessed_file_object(workspace: WorkspaceState, file: File) -> JSON:
-    """Return the file object before Slack has checked the file, as after completing an upload."""
+    """Return the file object before the file has been checked, as after completing an upload."""
     unknown = {"mimetype": "", "filetype": "", "pretty_type": "", "media_display_type": "unknown"}
     return _common_fields(workspace, file) | unknown | {"shares": {}, "channels": [], "groups": [], "ims": []}
 
 
 def file_info_object(workspace: WorkspaceState, file: File, *, is_ready: bool) -> JSON:
-    """Return the file object of files.info: where the file is shared and, if it's ready, what it is."""
+    """Return the file object of files.info: where the file is shared and, if it's ready, its type."""
     if not is_ready:
         return unprocessed_file_object(workspace, file)
     channel_ids: dict[str, list[str]] = {"channels": [], "groups": [], "ims": []}
@@ -49,7 +49,7 @@ def file_info_object(workspace: WorkspaceState, file: File, *, is_ready: bool) -
 
 
 def private_url(workspace: WorkspaceState, file: File, path_prefix: str = "") -> str:
-    """Return the URL for the bytes, which needs a token. path_prefix: "" or "download/"."""
+    """Return the URL for the bytes, which requires a token. path_prefix: "" or "download/"."""
     return f"{workspace.team.url}files-pri/{workspace.team.id}-{file.id}/{path_prefix}{_name_in_url(file.name)}"
 
 
@@ -59,14 +59,14 @@ def permalink(workspace: WorkspaceState, file: File) -> str:
 
 
 def find_picture(workspace: WorkspaceState, slack_file: JSON) -> File | None:
-    """Return the picture that a block's slack_file names, by id or by one of its URLs, or None."""
+    """Return the picture in a block's slack_file, by ID or by one of its URLs, or None."""
     url = slack_file.get("url")
     file = workspace.files.get(str(slack_file.get("id"))) if url is None else _find_by_url(workspace, url)
     return file if file and file.mimetype in PICTURE_TYPES else None
 
 
 def can_see_picture(workspace: WorkspaceState, slack_file: JSON, person: User) -> bool:
-    """Return whether a person owns a slack_file's picture, or sees a message with it that isn't ephemeral."""
+    """Return whether a person owns a slack_file's picture, or sees it in a message that isn't ephemeral."""
     file = find_picture(workspace, slack_file)
     if file is None:
         return False
@@ -83,20 +83,20 @@ def can_app_see(workspace: WorkspaceState, file: File) -> bool:
 
 
 def files_shown_in(workspace: WorkspaceState, message: PostedMessage) -> Iterator[str]:
-    """Yield the ids of the files in a message."""
+    """Yield the IDs of the files in a message."""
     yield from message.files
     yield from files_shown_by(workspace, [message.blocks, message.attachments])
 
 
 def files_shown_by(workspace: WorkspaceState, blocks: object) -> Iterator[str]:
-    """Yield the ids of the pictures in blocks."""
+    """Yield the IDs of the pictures in blocks."""
     for slack_file, _ in slack_files(blocks):
         if file := find_picture(workspace, slack_file):
             yield file.id
 
 
 def _messages_with(workspace: WorkspaceState, file: File) -> Iterator[PostedMessage]:
-    """Yield the messages with a file in all conversations, without ephemeral ones."""
+    """Yield the messages with a file in all conversations, except ephemeral ones."""
     messages = (message for channel in workspace.channels.values() for message in workspace.messages(channel))
     return (
         message for message in messages if message.audience is None and file.id in files_shown_in(workspace, message)

@@ -1,4 +1,4 @@
-"""The types of files: pictures are recognized by their first bytes, as at Slack, and others by name."""
+"""File types: pictures are recognized by their first bytes, as in Slack, and other files by name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import mimetypes
 from dataclasses import dataclass
 
 UNKNOWN = "application/octet-stream"
-# What blocks and the page can show as pictures: https://docs.slack.dev/reference/block-kit/composition-objects/
+# The pictures that blocks and the page can show: https://docs.slack.dev/reference/block-kit/composition-objects/
 PICTURE_TYPES = {"image/png": ("png", "PNG"), "image/jpeg": ("jpg", "JPEG"), "image/gif": ("gif", "GIF")}
 # filetype and pretty_type: https://docs.slack.dev/reference/objects/file-object
 FILETYPE_NAMES = {
@@ -20,7 +20,7 @@ FILETYPE_NAMES = {
     UNKNOWN: ("binary", "Binary"),
 }
 PNG, GIF, JPEG = b"\x89PNG\r\n\x1a\n", (b"GIF87a", b"GIF89a"), b"\xff\xd8"
-# Start of frame: the segments of a JPEG that tell its size; C4, C8, and CC are something else.
+# Start of frame: the JPEG segments that contain the size; C4, C8, and CC are something else.
 START_OF_FRAME = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 
 
@@ -36,7 +36,7 @@ class FileType:
 def detect_file_type(name: str, content: bytes) -> FileType:
     """Return the type of a file.
 
-    A file that's named like a picture, but isn't one, has an unknown type.
+    A file with a picture's name that isn't a picture has an unknown type.
     """
     if content.startswith(PNG) and content[12:16] == b"IHDR":
         return FileType(mimetype="image/png", width=_big_endian(content[16:20]), height=_big_endian(content[20:24]))

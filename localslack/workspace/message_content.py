@@ -1,4 +1,4 @@
-"""Checks and parses the content of a message, wherever the app sends it."""
+"""Checks and parses a message's content, regardless of how the app sends it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def parse_content(arguments: Mapping[str, Any], has_picture: PictureCheck) -> JS
 
 
 def require_content(content: JSON) -> JSON:
-    """Return the content if there is anything to show; raises no_text."""
+    """Return the content if there's anything to show; raises no_text."""
     if not any(content.get(name) for name in ("text", "blocks", "attachments")):
         raise SlackError("no_text")
     return content
@@ -70,7 +70,7 @@ def _parse_blocks(value: Any, has_picture: PictureCheck) -> list[JSON]:
 
 
 def _check_tables(content: JSON) -> None:
-    """Check the tables of blocks and attachments together: a message has room for one."""
+    """Check the tables of blocks and attachments together: a message can have one."""
     attached_blocks = [block for attachment in content.get("attachments", []) for block in attachment.get("blocks", [])]
     if attached_blocks:
         _raise_for_problems(

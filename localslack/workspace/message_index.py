@@ -9,7 +9,7 @@ from localslack.workspace.records import PostedMessage
 
 
 class MessageIndex:
-    """Messages in order of their timestamps. Threads list their replies without ephemeral ones."""
+    """Messages in order of their timestamps. Threads don't include ephemeral replies."""
 
     def __init__(self) -> None:
         self._messages: dict[str, dict[str, PostedMessage]] = {}
@@ -17,7 +17,7 @@ class MessageIndex:
         self._threads: dict[tuple[str, str], list[str]] = {}
 
     def __iter__(self) -> Iterator[PostedMessage]:
-        """Yield every message, one conversation after the other."""
+        """Yield every message, by conversation."""
         for messages in self._messages.values():
             yield from messages.values()
 
@@ -42,7 +42,7 @@ class MessageIndex:
             bisect.insort(self._threads.setdefault(_thread_of(message), []), message.ts, key=ts_to_microseconds)
 
     def replace(self, message: PostedMessage) -> None:
-        """Put a message in the place of the one with the same timestamp."""
+        """Replace the message with the same timestamp."""
         self._messages[message.channel][message.ts] = message
 
     def remove(self, message: PostedMessage) -> None:

@@ -1,4 +1,4 @@
-"""Slack's object types: users, conversations, messages, and user groups as JSON."""
+"""Slack's object types as JSON: users, conversations, messages, and user groups."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def message_for_person(workspace: WorkspaceState, message: PostedMessage) -> JSO
 
 
 def permalink(workspace: WorkspaceState, message: PostedMessage) -> str:
-    """Return the permalink of a message, which opens on this workspace's page."""
+    """Return a message's permalink, which opens on this workspace's page."""
     url = f"{workspace.team.url}archives/{message.channel}/p{message.ts.replace('.', '')}"
     return f"{url}?thread_ts={message.thread_ts}&cid={message.channel}" if message.is_reply else url
 

@@ -1,4 +1,4 @@
-"""The records that a workspace consists of. They're stored field by field."""
+"""The records in a workspace. They're stored field by field."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ JSON = dict[str, Any]
 class User:
     """A user account: a person, a bot, a guest, a stranger from another workspace, or a deleted account.
 
-    team_id: the workspace that they belong to. enterprise_user: Slack's object for people of an Enterprise Grid; with
-    it, they can be members of this workspace, too.
+    team_id: the account's workspace. enterprise_user: Slack's object for people in an Enterprise Grid, who can also be
+    members of this workspace.
     """
 
     id: str
@@ -74,9 +74,9 @@ class UserGroup:
 
 @dataclass(kw_only=True)
 class File:
-    """An uploaded file, without its bytes. width and height are those of a picture, in pixels.
+    """An uploaded file, without its bytes. width and height: a picture's size in pixels.
 
-    ready_at: when Slack has checked it, in seconds since the epoch; until then, its type is unknown.
+    ready_at: when the check is complete, in seconds since the epoch; until then, the type is unknown.
     """
 
     id: str
@@ -103,7 +103,7 @@ class PostedMessage:
     text: str = ""
     blocks: list[JSON] = field(default_factory=list)
     attachments: list[JSON] = field(default_factory=list)
-    # The ids of its files.
+    # The IDs of its files.
     files: list[str] = field(default_factory=list)
     metadata: JSON | None = None
     thread_ts: str | None = None
@@ -113,7 +113,7 @@ class PostedMessage:
     audience: str | None = None
     # Who reacted, by emoji: {"name", "users"}.
     reactions: list[JSON] = field(default_factory=list)
-    # Arguments about presentation: parse, mrkdwn, link_names, unfurl_links, unfurl_media.
+    # Presentation arguments: parse, mrkdwn, link_names, unfurl_links, unfurl_media.
     flags: JSON = field(default_factory=dict)
 
     @property
@@ -139,13 +139,13 @@ class App:
 
     @property
     def bot_handle(self) -> str:
-        """The name of the bot user in lower case, without spaces."""
+        """The bot user's name in lowercase, without spaces."""
         return re.sub(r"[^\w.-]+", "_", self.bot_name.lower())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Team:
-    """The workspace, in Slack's terms; url is where this process serves it."""
+    """The workspace as in Slack's objects; url is this server's address."""
 
     id: str
     name: str
@@ -155,7 +155,7 @@ class Team:
 
 @dataclass(frozen=True, kw_only=True)
 class Secrets:
-    """The tokens and secrets with which the app and the workspace identify themselves to each other."""
+    """The tokens and secrets that the app and the workspace use to authenticate to each other."""
 
     bot_token: str
     app_token: str

@@ -1,6 +1,6 @@
-"""The state of the workspace: people, channels, groups, and messages, and all changes to them.
+"""The workspace's state: people, channels, groups, and messages, and all changes to them.
 
-It belongs to the event loop, so there are no locks. Every change goes to the state file, and then to the change feed.
+It belongs to the event loop, so it has no locks. Every change goes to the state file, and then to the change feed.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class WorkspaceState:
     # -- people ---------------------------------------------------------------------------------------------
 
     def person(self, id_or_handle: str) -> User:
-        """Return the account with this id or handle; raises user_not_found."""
+        """Return the account with this ID or handle; raises user_not_found."""
         person = self.people.get(id_or_handle) or next(
             (person for person in self.people.values() if person.name == id_or_handle.removeprefix("@")), None
         )
@@ -64,7 +64,7 @@ class WorkspaceState:
         person = self.person(id_or_handle)
         for name, value in changes.items():
             if name == "id" or name not in {field.name for field in fields(User)}:
-                raise SlackError("invalid_arguments", messages=[f"a person has no field {name}"])
+                raise SlackError("invalid_arguments", messages=[f"no such field of a person: {name}"])
             setattr(person, name, value)
         self._save_person(person)
         return person
@@ -77,7 +77,7 @@ class WorkspaceState:
         return person
 
     def is_stranger(self, person: User) -> bool:
-        """Return whether an account belongs to another workspace, and isn't a member of this one, too."""
+        """Return whether an account belongs to another workspace and isn't a member of this one."""
         teams = (person.enterprise_user or {}).get("teams", [])
         return person.team_id != self.team.id and self.team.id not in teams
 
@@ -89,7 +89,7 @@ class WorkspaceState:
 
     @property
     def enterprise(self) -> dict[str, str] | None:
-        """The id and name of the Enterprise Grid that members of the workspace belong to, or None."""
+        """The ID and name of the Enterprise Grid that members of the workspace belong to, or None."""
         for person in self.people.values():
             if person.enterprise_user and not self.is_stranger(person):
                 return {
@@ -122,7 +122,7 @@ class WorkspaceState:
     # -- channels -------------------------------------------------------------------------------------------
 
     def channel(self, name: str) -> Conversation:
-        """Return the conversation with this id or (#)name; raises channel_not_found."""
+        """Return the conversation with this ID or (#)name; raises channel_not_found."""
         channel = self.channels.get(name) or next(
             (
                 candidate
@@ -151,7 +151,7 @@ class WorkspaceState:
         return channel
 
     def set_members(self, channel: Conversation, members: list[str]) -> None:
-        """Set the members of a channel, by name or id; "bot" is the app."""
+        """Set the members of a channel, by name or ID; "bot" is the app."""
         channel.members = [self._member_id(member) for member in members]
         self._save_channel(channel)
 
@@ -182,7 +182,7 @@ class WorkspaceState:
             self._save_channel(channel)
 
     def open_direct_message(self, person: User) -> Conversation:
-        """Return the conversation between the app and a person; opens it if necessary."""
+        """Return the conversation between the app and a person; creates it if necessary."""
         channel_id = "D" + person.id[1:]
         if channel_id not in self.channels:
             members = [self.app.bot_user_id, person.id]
@@ -191,7 +191,7 @@ class WorkspaceState:
         return self.channels[channel_id]
 
     def direct_message_partner(self, channel: Conversation) -> str:
-        """Return the id of the person in a direct conversation with the app."""
+        """Return the ID of the person in a direct conversation with the app."""
         return next(member for member in channel.members if member != self.app.bot_user_id)
 
     # -- files ----------------------------------------------------------------------------------------------
@@ -231,7 +231,7 @@ class WorkspaceState:
         return self._messages.get(channel.id, ts)
 
     def replies(self, parent: PostedMessage) -> list[PostedMessage]:
-        """Return the replies to a message, oldest first, without ephemeral ones."""
+        """Return the replies to a message, oldest first, except ephemeral ones."""
         return self._messages.replies(parent)
 
     def next_ts(self) -> str:
@@ -242,7 +242,7 @@ class WorkspaceState:
     def post_message(self, channel: Conversation, user: str, **content: Any) -> PostedMessage:
         """Add a message to a conversation.
 
-        user: the id of its author. content: further fields of PostedMessage.
+        user: the author's ID. content: more fields of PostedMessage.
         """
         message = PostedMessage(ts=self.next_ts(), channel=channel.id, user=user, **content)
         self._messages.add(message)
@@ -282,7 +282,7 @@ class WorkspaceState:
         self._change_feed.publish("message", channel=message.channel, user=message.audience)
 
     def reset(self) -> None:
-        """Start over with the seed. Timestamps continue, so that none is used twice."""
+        """Reset everything to the seed. Timestamps continue, so that each is used only once."""
         self._state_file.clear(*DOCUMENT_KINDS)
         self._clear()
         self._apply_seed()
@@ -293,7 +293,7 @@ class WorkspaceState:
         return deepcopy({name: getattr(self, name) for name in SNAPSHOT_FIELDS})
 
     def restore(self, snapshot: dict[str, Any]) -> None:
-        """Restore a snapshot. Timestamps continue, so that none is used twice."""
+        """Restore a snapshot. Timestamps continue, so that each is used only once."""
         self.__dict__.update(deepcopy(snapshot))
         self._state_file.clear(*DOCUMENT_KINDS)
         for person in self.people.values():

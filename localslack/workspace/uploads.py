@@ -25,14 +25,14 @@ class PendingUpload:
 
 
 class PendingUploads:
-    """The uploads that haven't been completed. They're lost when the process ends."""
+    """Uploads that haven't been completed. They're lost when the process ends."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._pending: dict[str, PendingUpload] = {}
 
     def reserve(self, name: str, size: int, user: str, *, alt_text: str = "", snippet_type: str = "") -> PendingUpload:
-        """Reserve a file id, and a key for the URL that takes the bytes, once."""
+        """Reserve a file ID, and a key for the upload URL, which works once."""
         file = File(
             id=new_file_id(),
             name=name,
@@ -50,7 +50,7 @@ class PendingUploads:
     def receive(self, key: str, content: bytes) -> File:
         """Receive the bytes of a reserved file; raises invalid_upload_url or size_mismatch.
 
-        Nothing is kept after an error.
+        On error, nothing is stored.
         """
         upload = next((pending for pending in self._pending.values() if pending.key == key), None)
         if upload is None or upload.content is not None:
@@ -69,7 +69,7 @@ class PendingUploads:
         return upload
 
     def forget(self, file_id: str) -> None:
-        """Remove an upload that has been completed."""
+        """Remove a completed upload."""
         self._pending.pop(file_id, None)
 
     def clear(self) -> None:
@@ -78,11 +78,11 @@ class PendingUploads:
 
 
 def new_file_id() -> str:
-    """Return a new file id."""
+    """Return a new file ID."""
     return f"F{secrets.token_hex(5).upper()}"
 
 
 def with_detected_type(file: File, content: bytes) -> File:
-    """Return the file with the size and type of its bytes."""
+    """Return the file with its bytes' size and type."""
     kind = detect_file_type(file.name, content)
     return replace(file, size=len(content), mimetype=kind.mimetype, width=kind.width, height=kind.height)

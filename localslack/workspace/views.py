@@ -21,7 +21,7 @@ MAX_VIEW_BYTES = 250_000
 
 
 class Views:
-    """Every open modal, at most three per person, and every Home tab. The state file keeps Home tabs."""
+    """All open modals, at most three per person, and all Home tabs. The state file stores Home tabs."""
 
     def __init__(
         self,
@@ -43,11 +43,11 @@ class Views:
         self._homes: dict[str, JSON] = {body["user"]: body["view"] for body in state_file.read_all("home")}
 
     def stack(self, user: str) -> list[JSON]:
-        """Return a person's modals; the last one is in front."""
+        """Return a person's modals; the last one is on top."""
         return list(self._stacks.get(user, []))
 
     def top(self, user: str) -> JSON | None:
-        """Return the modal in front, or None."""
+        """Return the top modal, or None."""
         stack = self._stacks.get(user)
         return stack[-1] if stack else None
 
@@ -56,19 +56,19 @@ class Views:
         return self._homes.get(user)
 
     def open_modal(self, user: str, view_id: str) -> JSON:
-        """Return a person's open modal by its id; raises not_found."""
+        """Return a person's open modal by its ID; raises not_found."""
         for view in self._stacks.get(user, []):
             if view["id"] == view_id:
                 return view
         raise SlackError("not_found")
 
     def visible_view(self, user: str, view_id: str) -> JSON:
-        """Return a person's open modal or Home tab by its id; raises not_found."""
+        """Return a person's open modal or Home tab by its ID; raises not_found."""
         home = self._homes.get(user)
         return home if home and home["id"] == view_id else self.open_modal(user, view_id)
 
     def find_with_owner(self, *, view_id: str | None = None, external_id: str | None = None) -> tuple[str, JSON]:
-        """Return the id of the person who sees a view, and the view; raises not_found."""
+        """Return the ID of the person who sees a view, and the view; raises not_found."""
         for user, view in self._all_views():
             if view["id"] == view_id or (external_id and view["external_id"] == external_id):
                 return user, view
@@ -96,9 +96,9 @@ class Views:
         return view
 
     def update(self, user: str, old: JSON, definition: JSON, expected_hash: str | None = None) -> JSON:
-        """Replace a view. Answers stay if their elements are still there.
+        """Replace a view. Answers are kept for elements that still exist.
 
-        expected_hash: if given, the view's current hash; raises hash_conflict otherwise.
+        expected_hash: if given, raises hash_conflict unless it's the view's current hash.
         """
         if expected_hash is not None and expected_hash != old["hash"]:
             raise SlackError("hash_conflict")
@@ -114,7 +114,7 @@ class Views:
         return view
 
     def publish(self, user: str, definition: JSON, expected_hash: str | None = None) -> JSON:
-        """Publish a person's Home tab, which keeps its id; raises hash_conflict."""
+        """Publish a person's Home tab, which keeps its ID; raises hash_conflict."""
         old = self._homes.get(user)
         if old is not None:
             return self.update(user, old, definition, expected_hash)
@@ -125,7 +125,7 @@ class Views:
         return self._save_home(user, view)
 
     def save_answers(self, view: JSON, answers: Answers) -> JSON:
-        """Store what a person has filled in; raises ValueError for an option that isn't offered."""
+        """Store a person's answers; raises ValueError for an option that isn't offered."""
         view["state"] = {"values": state_values(view["blocks"], answers)}
         return view
 
@@ -149,7 +149,7 @@ class Views:
         self._state_file.clear("home")
 
     def validate(self, definition: Any, kind: str = "modal") -> None:
-        """Raise invalid_arguments, with the problems, or view_too_large if a view can't be shown.
+        """Raise invalid_arguments, with the problems, or view_too_large if a view is invalid.
 
         kind: "modal" or "home".
         """

@@ -24,7 +24,7 @@ def actions(*elements: JSON, block_id: str = "actions") -> JSON:
 
 
 def blocks_with_length(length: int) -> list[JSON]:
-    """Valid blocks of so many characters by Slack's count."""
+    """Valid blocks with this number of characters by Slack's count."""
     blocks = [{"type": "section", "text": plain("x" * 2900)} for _ in range(length // 3000)]
     blocks.append({"type": "section", "text": plain("x")})
     blocks[-1]["text"] = plain("x" * (1 + length - length_of(blocks)))
@@ -52,7 +52,7 @@ def modal(*blocks: JSON, title: str = "Title", **fields: Any) -> JSON:
 
 
 def png(width: int = 3, height: int = 2) -> bytes:
-    """A picture of one colour."""
+    """A picture of one color."""
 
     def chunk(name: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))

@@ -1,4 +1,4 @@
-"""Unchanged Bolt apps for the tests, over either way that Slack delivers."""
+"""Unmodified Bolt apps for the tests, over Socket Mode or HTTP."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from websockets.sync.client import ClientConnection, connect
 from localslack import LocalSlack
 
 JSON = dict[str, Any]
-# The fixture `refused`: call a method, and return the Slack error that it was refused with.
+# The fixture `refused`: calls a method, and returns its Slack error.
 SlackErrorOf = Callable[..., str]
 
 
@@ -101,7 +101,7 @@ def over_socket_mode(slack: LocalSlack, app: App) -> Iterator[SocketModeHandler]
 def _disconnect(slack: LocalSlack, handler: SocketModeHandler) -> None:
     """End the connection from our side: the client's own close waits up to three seconds for its next read."""
     client = handler.client
-    with client.connect_operation_lock:  # a reconnection that is under way would lose its socket to us
+    with client.connect_operation_lock:  # otherwise, closing would interfere with a reconnection in progress
         client.auto_reconnect_enabled = client.default_auto_reconnect_enabled = False
         slack.disconnect_sockets("close")
     threading.Thread(target=_close_client, args=(handler,), daemon=True).start()
@@ -109,16 +109,16 @@ def _disconnect(slack: LocalSlack, handler: SocketModeHandler) -> None:
 
 
 def _close_client(handler: SocketModeHandler) -> None:
-    # The client trips over its own socket when both sides close at once, and then leaves the rest as it is.
+    # The client fails if both sides close at the same time, and then doesn't close the rest.
     with contextlib.suppress(AttributeError):
         handler.client.disconnect()
     handler.client.close()
-    handler.client.disconnect()  # what a late reconnection opened
+    handler.client.disconnect()  # opened by a late reconnection
 
 
 @contextlib.contextmanager
 def http_server(answer: Callable[[str, dict[str, str]], tuple[int, str, str]]) -> Iterator[str]:
-    """A request URL; answer(body, headers) gives status, content type and body."""
+    """A request URL; answer(body, headers) returns status, content type, and body."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -130,7 +130,7 @@ def http_server(answer: Callable[[str, dict[str, str]], tuple[int, str, str]]) -
             self.wfile.write(response_body.encode())
 
         def log_message(self, *_: Any) -> None:
-            """Tests speak for themselves."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -163,7 +163,7 @@ def open_url(slack: LocalSlack) -> str:
 
 @contextlib.contextmanager
 def silent_connection(slack: LocalSlack) -> Iterator[ClientConnection]:
-    """A connection that acknowledges nothing by itself."""
+    """A connection that doesn't acknowledge anything automatically."""
     with connect(open_url(slack), proxy=None) as socket:
         yield socket
     slack.wait_for(lambda: slack.status()["connections"] == 0)

@@ -20,7 +20,7 @@ def workspace() -> Iterator[LocalSlack]:
 
 @pytest.fixture
 def slack(workspace: LocalSlack) -> LocalSlack:
-    """A workspace as good as new."""
+    """A workspace in its initial state."""
     workspace.heal()
     workspace.deliver_to(None)
     workspace.reset()
@@ -49,14 +49,14 @@ def app(slack: LocalSlack) -> App:
 
 @pytest.fixture
 def connected_app(slack: LocalSlack, app: App) -> Iterator[App]:
-    """A Bolt app on one Socket Mode connection; listeners may be added afterwards."""
+    """A Bolt app on one Socket Mode connection; you can add listeners later."""
     with over_socket_mode(slack, app):
         yield app
 
 
 @pytest.fixture
 def slack_error() -> Callable[..., str]:
-    """Call a client method and return the Slack error that it was refused with."""
+    """Call a client method, and return its Slack error."""
     from slack_sdk.errors import SlackApiError
 
     def call(method: Callable[..., Any], /, **arguments: Any) -> str:

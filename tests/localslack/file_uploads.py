@@ -1,4 +1,4 @@
-"""Uploading files as slack_sdk does it."""
+"""File uploads like slack_sdk's."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def send_bytes(url: str, content: bytes) -> httpx.Response:
 
 
 def upload_bytes(client: WebClient, content: bytes = CSV, name: str = "a.csv", **arguments: Any) -> str:
-    """Upload a file and leave it at that."""
+    """Upload a file without completing the upload."""
     url, file_id = request_upload(client, content, name, **arguments)
     assert send_bytes(url, content).status_code == 200
     return file_id
 
 
 def upload_unshared(client: WebClient, content: bytes, name: str) -> JSON:
-    """Upload a file that is shared nowhere."""
+    """Upload a file without sharing it."""
     return dict(client.files_upload_v2(file=content, filename=name)["file"])
 
 

@@ -1,4 +1,4 @@
-"""Views for the Home tab, and what people read on it."""
+"""Views for the Home tab, and their visible text."""
 
 from __future__ import annotations
 

@@ -40,6 +40,6 @@ def imported_packages(module: tuple[str, ...]) -> set[str]:
 
 
 @pytest.mark.parametrize("module", MODULES, ids="/".join)
-def test_imports_only_go_down(module: tuple[str, ...]) -> None:
+def test_packages_import_only_lower_ones(module: tuple[str, ...]) -> None:
     lower = ORDER[: ORDER.index(module[0])]
     assert imported_packages(module) - {module[0], *lower} == set()

@@ -1,4 +1,4 @@
-"""Apps like Slack's starter templates run unchanged: one on @slack/bolt, one on slack_bolt."""
+"""Apps like Slack's starter templates run unmodified: one built with @slack/bolt, one with slack_bolt."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def python_app(_: Path) -> tuple[list[str], Path]:
 
 
 def node_app(folder: Path) -> tuple[list[str], Path]:
-    """Return how the app on @slack/bolt is started, with its packages beside a copy of it; skip without them."""
+    """Return the command and folder of the @slack/bolt app, a copy with its packages; skip without them."""
     node = shutil.which("node")
     if node is None or shutil.which("npm") is None:
         pytest.skip("The app on @slack/bolt takes Node.js. To have this tested: apt-get install nodejs npm")
@@ -48,7 +48,7 @@ APPS = {"@slack/bolt": node_app, "slack_bolt": python_app}
 
 @pytest.fixture(scope="module", params=APPS)
 def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSlack]:
-    """Run a workspace and one of the apps in it, a process that knows only what Slack's templates read."""
+    """Run a workspace and one of the apps, a process with only the variables that Slack's templates read."""
     folder = tmp_path_factory.mktemp("starter")
     command, where = APPS[request.param](folder)
     output = folder / "output.txt"
@@ -109,7 +109,7 @@ def test_its_global_shortcut_opens_a_modal(alice: WorkspaceMember) -> None:
     assert open_sample_modal(alice)["title"]["text"] == "Sample modal"
 
 
-def test_its_message_shortcut_answers_with_the_link_and_a_reaction(slack: LocalSlack, alice: WorkspaceMember) -> None:
+def test_its_message_shortcut_replies_with_the_link_and_a_reaction(slack: LocalSlack, alice: WorkspaceMember) -> None:
     message = send_message(alice, "this is odd")
     assert alice.uses("Report message", message).acked
     link = f"{slack.url}archives/C0CHURN/p{message['ts'].replace('.', '')}"
@@ -123,19 +123,19 @@ def test_its_action_updates_the_modal(alice: WorkspaceMember) -> None:
     alice.waits_for_modal(lambda view: view["title"]["text"] == "Updated modal", timeout=PATIENCE)
 
 
-def test_its_options_are_offered_for_what_is_typed(alice: WorkspaceMember) -> None:
+def test_its_options_match_the_typed_text(alice: WorkspaceMember) -> None:
     offered = alice.looks_up(open_sample_modal(alice), "sample_options", "de")
     assert [option["value"] for option in offered] == ["design", "delivery"]
 
 
-def test_its_view_posts_what_was_submitted(alice: WorkspaceMember) -> None:
+def test_its_view_posts_the_submitted_values(alice: WorkspaceMember) -> None:
     open_sample_modal(alice)
     values = {"Your hopes": "a quiet week", "A topic": "Data", "Where to post": "C0CHURN"}
     assert alice.submits(values) is None
     assert wait_for_answer(alice, "quiet")["text"] == "<@U0ALICE> on data: a quiet week"
 
 
-def test_its_home_is_published_on_a_visit(alice: WorkspaceMember) -> None:
+def test_its_home_tab_is_published_when_it_s_opened(alice: WorkspaceMember) -> None:
     alice.opens_home()
     page = alice.waits_for_home(timeout=PATIENCE)
     assert page["blocks"][0]["text"]["text"] == "*Welcome home, <@U0ALICE>*"
@@ -148,7 +148,7 @@ def test_it_answers_an_event_in_the_thread(slack: LocalSlack, alice: WorkspaceMe
     assert alice.thread(message)[1]["text"] == "Thanks for the :tada:"
 
 
-def test_nothing_that_it_does_is_refused(slack: LocalSlack, alice: WorkspaceMember) -> None:
+def test_none_of_its_calls_is_refused(slack: LocalSlack, alice: WorkspaceMember) -> None:
     alice.uses("Report message", send_message(alice, "this is odd"))
     wait_for_answer(alice, "Reported")
     assert [call for call in slack.calls() if not call["ok"]] == []

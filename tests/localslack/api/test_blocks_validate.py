@@ -9,7 +9,7 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 
-def test_blocks_that_slack_would_take_are_valid(client: WebClient) -> None:
+def test_blocks_that_slack_would_accept_are_valid(client: WebClient) -> None:
     assert client.blocks_validate(blocks=[{"type": "divider"}])["ok"] is True
 
 
@@ -26,7 +26,7 @@ def test_blocks_that_slack_would_take_are_valid(client: WebClient) -> None:
     ],
     ids=str,
 )
-def test_blocks_that_slack_would_not_take_are_refused(client: WebClient, held: dict[str, Any], error: str) -> None:
+def test_blocks_that_slack_would_refuse_are_refused(client: WebClient, held: dict[str, Any], error: str) -> None:
     with pytest.raises(SlackApiError) as refused:
         client.blocks_validate(**held)
     assert refused.value.response["error"] == error

@@ -1,4 +1,4 @@
-"""Calls of the Web API: tokens, scopes, and the forms in which arguments come."""
+"""Calls of the Web API: tokens, scopes, and formats of arguments."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def post(slack: LocalSlack, method: str, token: str | None = None, **kwargs: Any
     return httpx.post(f"{slack.api_url}{method}", headers=headers, trust_env=False, **kwargs)
 
 
-def test_auth_test_tells_who_the_app_is(client: WebClient, slack: LocalSlack) -> None:
+def test_auth_test_identifies_the_app(client: WebClient, slack: LocalSlack) -> None:
     answer = client.auth_test()
     assert answer["team_id"] == slack.team_id
     assert answer["user"] == "tester"
@@ -45,19 +45,19 @@ def test_the_bot_token_opens_no_connection(slack: LocalSlack) -> None:
     assert post(slack, "apps.connections.open").json()["error"] == "not_allowed_token_type"
 
 
-def test_an_unknown_method_is_named(slack: LocalSlack) -> None:
+def test_an_unknown_method_is_in_the_error(slack: LocalSlack) -> None:
     answer = post(slack, "bookmarks.add").json()
     assert answer == {"ok": False, "error": "unknown_method", "req_method": "bookmarks.add"}
 
 
 @pytest.mark.parametrize("form", ["json", "data", "params"])
-def test_arguments_come_as_json_form_or_query(slack: LocalSlack, form: str) -> None:
+def test_arguments_can_be_json_form_or_query(slack: LocalSlack, form: str) -> None:
     arguments: dict[str, Any] = {form: {"channel": "#churn", "text": "hello"}}
     answer = post(slack, "chat.postMessage", **arguments).json()
     assert answer["message"]["text"] == "hello"
 
 
-def test_blocks_may_come_as_json_in_a_form(slack: LocalSlack) -> None:
+def test_blocks_can_be_json_in_a_form(slack: LocalSlack) -> None:
     form = {"channel": "#churn", "text": "x", "blocks": '[{"type": "divider"}]'}
     assert post(slack, "chat.postMessage", data=form).json()["message"]["blocks"][0]["type"] == "divider"
 
@@ -75,11 +75,11 @@ def test_a_broken_form_is_refused(slack: LocalSlack) -> None:
     assert answer.json()["error"] == "invalid_form_data"
 
 
-def test_a_token_may_come_as_an_argument(slack: LocalSlack) -> None:
+def test_a_token_can_be_an_argument(slack: LocalSlack) -> None:
     assert post(slack, "auth.test", "", data={"token": slack.bot_token}).json()["ok"] is True
 
 
-def test_a_method_that_reads_no_json_misses_its_arguments(slack: LocalSlack) -> None:
+def test_a_method_without_json_support_ignores_json_arguments(slack: LocalSlack) -> None:
     answer = post(slack, "users.info", json={"user": "U0ALICE"}).json()
     assert answer["error"] == "invalid_arguments"
     assert answer["response_metadata"]["messages"] == ["[ERROR] missing required field: user"]
@@ -103,7 +103,7 @@ def test_broken_json_is_refused(slack: LocalSlack) -> None:
         ("team:read", "team_info", {}),
     ],
 )
-def test_a_scope_that_the_manifest_lacks_is_named(scope: str, method: str, arguments: dict[str, Any]) -> None:
+def test_the_error_names_a_missing_scope(scope: str, method: str, arguments: dict[str, Any]) -> None:
     with local_slack(manifest_without(scope)) as slack, pytest.raises(SlackApiError) as caught:
         getattr(web_client(slack), method)(**arguments)
     assert caught.value.response["error"] == "missing_scope"

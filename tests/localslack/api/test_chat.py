@@ -17,7 +17,7 @@ from tests.support.app.workspaces import local_slack
 
 
 @pytest.mark.parametrize("channel", ["C0CHURN", "#churn", "churn"])
-def test_a_channel_is_meant_by_id_or_name(client: WebClient, channel: str) -> None:
+def test_a_channel_can_be_named_by_id_or_name(client: WebClient, channel: str) -> None:
     assert client.chat_postMessage(channel=channel, text="x")["channel"] == "C0CHURN"
 
 
@@ -41,7 +41,7 @@ def test_without_membership_public_channels_need_a_scope(slack: LocalSlack, clie
             web_client(strict).chat_postMessage(channel="#churn", text="x")
 
 
-def test_a_private_channel_does_not_exist_from_outside(
+def test_a_private_channel_isn_t_found_by_nonmembers(
     slack: LocalSlack, client: WebClient, slack_error: SlackErrorOf
 ) -> None:
     slack.add_channel("C0SECRET", "secret", is_private=True, members=["alice"])
@@ -62,18 +62,20 @@ def test_a_private_channel_does_not_exist_from_outside(
         ({"channel": "#churn", "text": "x", "thread_ts": "1.000001"}, "thread_not_found"),
     ],
 )
-def test_a_message_that_slack_would_refuse(
+def test_a_message_that_slack_would_refuse_is_refused(
     client: WebClient, slack_error: SlackErrorOf, arguments: dict[str, Any], error: str
 ) -> None:
     assert slack_error(client.chat_postMessage, **arguments) == error
 
 
-def test_an_archived_channel_takes_no_message(slack: LocalSlack, client: WebClient, slack_error: SlackErrorOf) -> None:
+def test_an_archived_channel_accepts_no_message(
+    slack: LocalSlack, client: WebClient, slack_error: SlackErrorOf
+) -> None:
     slack.archive("#churn")
     assert slack_error(client.chat_postMessage, channel="#churn", text="x") == "is_archived"
 
 
-def test_a_channel_for_admins_takes_nothing_from_the_app(
+def test_a_channel_for_admins_accepts_nothing_from_the_app(
     slack: LocalSlack, client: WebClient, slack_error: SlackErrorOf
 ) -> None:
     ts = client.chat_postMessage(channel="#churn", text="before")["ts"]
@@ -87,7 +89,7 @@ def test_a_channel_for_admins_takes_nothing_from_the_app(
     assert client.chat_postMessage(channel="#churn", text="after")["ok"]
 
 
-def test_a_channel_for_admins_takes_messages_from_admins_only(
+def test_a_channel_for_admins_accepts_messages_only_from_admins(
     slack: LocalSlack, alice: WorkspaceMember, bob: WorkspaceMember
 ) -> None:
     slack.limit_posting("#churn", "admins")
@@ -98,18 +100,18 @@ def test_a_channel_for_admins_takes_messages_from_admins_only(
     assert bob.types("#churn", "bob is an admin").message is not None
 
 
-def test_nobody_writes_to_a_deleted_account(slack: LocalSlack, client: WebClient, slack_error: SlackErrorOf) -> None:
+def test_no_one_can_write_to_a_deleted_account(slack: LocalSlack, client: WebClient, slack_error: SlackErrorOf) -> None:
     slack.change_person("dave", deleted=True)
     assert slack_error(client.chat_postMessage, channel="U0DAVE", text="x") == "channel_not_found"
 
 
-def test_very_long_text_is_cut_with_a_warning(client: WebClient) -> None:
+def test_very_long_text_is_truncated_with_a_warning(client: WebClient) -> None:
     answer = client.chat_postMessage(channel="#churn", text="x" * 40_001)
     assert len(answer["message"]["text"]) == 40_000
     assert answer["warning"] == "message_truncated"
 
 
-def test_invalid_blocks_name_the_place_and_the_rule(client: WebClient) -> None:
+def test_errors_about_invalid_blocks_have_the_pointer_and_the_rule(client: WebClient) -> None:
     too_long = [{"type": "section", "text": {"type": "mrkdwn", "text": "x" * 3001}}]
     with pytest.raises(SlackApiError) as caught:
         client.chat_postMessage(channel="#churn", text="x", blocks=too_long)
@@ -130,14 +132,16 @@ def test_too_many_characters_of_blocks_are_refused(client: WebClient, slack_erro
     assert slack_error(client.chat_postEphemeral, **ephemeral) == "msg_blocks_too_long"
 
 
-def test_only_own_messages_can_be_changed(client: WebClient, alice: WorkspaceMember, slack_error: SlackErrorOf) -> None:
+def test_only_the_app_s_own_messages_can_be_changed(
+    client: WebClient, alice: WorkspaceMember, slack_error: SlackErrorOf
+) -> None:
     said = alice.types("#churn", "mine").message
     assert said is not None
     assert slack_error(client.chat_update, channel="C0CHURN", ts=said["ts"], text="x") == "cant_update_message"
     assert slack_error(client.chat_delete, channel="C0CHURN", ts=said["ts"]) == "cant_delete_message"
 
 
-def test_an_update_takes_four_thousand_characters_and_no_more(client: WebClient, slack_error: SlackErrorOf) -> None:
+def test_an_update_accepts_at_most_four_thousand_characters(client: WebClient, slack_error: SlackErrorOf) -> None:
     ts = client.chat_postMessage(channel="#churn", text="x")["ts"]
     assert client.chat_update(channel="C0CHURN", ts=ts, text="x" * 4000)["text"] == "x" * 4000
     assert slack_error(client.chat_update, channel="C0CHURN", ts=ts, text="x" * 4001) == "msg_too_long"
@@ -163,7 +167,7 @@ ATTACHMENTS = [{"fallback": "z", "text": "z"}]
         ({"text": "y", "blocks": []}, []),
     ],
 )
-def test_a_new_text_removes_the_blocks_and_attachments_that_do_not_come_with_it(
+def test_new_text_alone_removes_blocks_and_attachments(
     client: WebClient, changed: dict[str, Any], kept: list[str]
 ) -> None:
     ts = client.chat_postMessage(channel="#churn", text="x", blocks=BLOCKS, attachments=ATTACHMENTS)["ts"]
@@ -173,7 +177,7 @@ def test_a_new_text_removes_the_blocks_and_attachments_that_do_not_come_with_it(
 
 
 @pytest.mark.filterwarnings("ignore:The top-level `text` argument")
-def test_new_blocks_alone_leave_the_text(client: WebClient) -> None:
+def test_new_blocks_alone_keep_the_text(client: WebClient) -> None:
     ts = client.chat_postMessage(channel="#churn", text="x")["ts"]
     updated = client.chat_update(channel="C0CHURN", ts=ts, blocks=BLOCKS)["message"]
     assert (updated["text"], updated["blocks"][0]["type"]) == ("x", "divider")
@@ -185,16 +189,16 @@ def test_an_update_keeps_the_metadata(client: WebClient) -> None:
     assert client.chat_update(channel="C0CHURN", ts=ts, text="y")["message"]["metadata"] == metadata
 
 
-def test_a_missing_message_cannot_be_updated(client: WebClient, slack_error: SlackErrorOf) -> None:
+def test_a_missing_message_can_t_be_updated(client: WebClient, slack_error: SlackErrorOf) -> None:
     assert slack_error(client.chat_update, channel="C0CHURN", ts="1.000001", text="y") == "message_not_found"
 
 
-def test_an_ephemeral_cannot_be_updated(client: WebClient, slack_error: SlackErrorOf) -> None:
+def test_an_ephemeral_message_can_t_be_updated(client: WebClient, slack_error: SlackErrorOf) -> None:
     ts = client.chat_postEphemeral(channel="C0CHURN", user="U0ALICE", text="x")["message_ts"]
     assert slack_error(client.chat_update, channel="C0CHURN", ts=ts, text="y") == "message_not_found"
 
 
-def test_an_ephemeral_needs_both_in_the_channel(
+def test_an_ephemeral_message_needs_the_person_and_the_app_in_the_channel(
     slack: LocalSlack, client: WebClient, slack_error: SlackErrorOf
 ) -> None:
     ephemeral = {"channel": "C0CHURN", "user": "U0ALICE", "text": "x"}
@@ -204,13 +208,13 @@ def test_an_ephemeral_needs_both_in_the_channel(
     assert slack_error(client.chat_postEphemeral, **ephemeral) == "not_in_channel"
 
 
-def test_an_ephemeral_takes_no_reply(client: WebClient, slack_error: SlackErrorOf) -> None:
+def test_an_ephemeral_message_accepts_no_reply(client: WebClient, slack_error: SlackErrorOf) -> None:
     ts = client.chat_postEphemeral(channel="C0CHURN", user="U0ALICE", text="x")["message_ts"]
     reply = {"channel": "C0CHURN", "text": "y", "thread_ts": ts}
     assert slack_error(client.chat_postMessage, **reply) == "cannot_reply_to_message"
 
 
-def test_a_deleted_first_message_takes_no_reply(client: WebClient, slack_error: SlackErrorOf) -> None:
+def test_a_deleted_first_message_accepts_no_reply(client: WebClient, slack_error: SlackErrorOf) -> None:
     ts = client.chat_postMessage(channel="#churn", text="x")["ts"]
     client.chat_postMessage(channel="#churn", text="answer", thread_ts=ts)
     client.chat_delete(channel="C0CHURN", ts=ts)

@@ -10,7 +10,7 @@ from localslack import LocalSlack
 from tests.localslack.bolt_apps import SlackErrorOf
 
 
-def test_history_is_newest_first_and_in_pages(client: WebClient) -> None:
+def test_history_is_newest_first_and_paged(client: WebClient) -> None:
     for number in range(5):
         client.chat_postMessage(channel="#churn", text=str(number))
     first = client.conversations_history(channel="C0CHURN", limit=3)
@@ -22,7 +22,7 @@ def test_history_is_newest_first_and_in_pages(client: WebClient) -> None:
     assert not rest["has_more"]
 
 
-def test_history_is_cut_at_oldest_and_latest(client: WebClient) -> None:
+def test_history_is_limited_by_oldest_and_latest(client: WebClient) -> None:
     stamps = [client.chat_postMessage(channel="#churn", text=str(number))["ts"] for number in range(4)]
 
     def between(**bounds: Any) -> list[str]:
@@ -33,7 +33,7 @@ def test_history_is_cut_at_oldest_and_latest(client: WebClient) -> None:
     assert between(oldest=stamps[0], latest=stamps[3], inclusive=True) == ["3", "2", "1", "0"]
 
 
-def test_history_shows_metadata_only_when_asked(client: WebClient) -> None:
+def test_history_includes_metadata_only_on_request(client: WebClient) -> None:
     metadata = {"event_type": "asked", "event_payload": {"id": 7}}
     client.chat_postMessage(channel="#churn", text="x", metadata=metadata)
     assert "metadata" not in client.conversations_history(channel="C0CHURN")["messages"][0]
@@ -48,7 +48,7 @@ def test_history_needs_membership(slack: LocalSlack, client: WebClient, slack_er
     assert client.conversations_history(channel="C0CHURN")["messages"] == []
 
 
-def test_history_holds_no_ephemerals_and_no_answers(client: WebClient) -> None:
+def test_history_has_no_ephemeral_messages_and_no_replies(client: WebClient) -> None:
     ts = client.chat_postMessage(channel="#churn", text="question")["ts"]
     client.chat_postMessage(channel="#churn", text="answer", thread_ts=ts)
     client.chat_postEphemeral(channel="C0CHURN", user="U0ALICE", text="secret")
@@ -57,7 +57,7 @@ def test_history_holds_no_ephemerals_and_no_answers(client: WebClient) -> None:
     assert only["reply_count"] == 1
 
 
-def test_replies_begin_with_the_question(client: WebClient) -> None:
+def test_replies_start_with_the_parent_message(client: WebClient) -> None:
     ts = client.chat_postMessage(channel="#churn", text="question")["ts"]
     answer = client.chat_postMessage(channel="#churn", text="answer", thread_ts=ts)["ts"]
     nested = client.chat_postMessage(channel="#churn", text="answer to that", thread_ts=answer)
@@ -66,7 +66,7 @@ def test_replies_begin_with_the_question(client: WebClient) -> None:
     assert [message["text"] for message in replies] == ["question", "answer", "answer to that"]
 
 
-def test_every_page_of_replies_begins_with_the_question(client: WebClient) -> None:
+def test_every_page_of_replies_starts_with_the_parent_message(client: WebClient) -> None:
     ts = client.chat_postMessage(channel="#churn", text="question")["ts"]
     for number in range(3):
         client.chat_postMessage(channel="#churn", text=str(number), thread_ts=ts)
@@ -77,14 +77,14 @@ def test_every_page_of_replies_begins_with_the_question(client: WebClient) -> No
     ]
 
 
-def test_the_question_comes_with_the_replies_after_a_time(client: WebClient) -> None:
+def test_the_parent_message_is_included_even_with_oldest(client: WebClient) -> None:
     ts = client.chat_postMessage(channel="#churn", text="question")["ts"]
     stamps = [client.chat_postMessage(channel="#churn", text=str(n), thread_ts=ts)["ts"] for n in range(3)]
     late = client.conversations_replies(channel="C0CHURN", ts=ts, oldest=stamps[1])["messages"]
     assert [message["text"] for message in late] == ["question", "2"]
 
 
-def test_replies_to_nothing_are_not_found(client: WebClient, slack_error: SlackErrorOf) -> None:
+def test_replies_to_a_missing_message_aren_t_found(client: WebClient, slack_error: SlackErrorOf) -> None:
     assert slack_error(client.conversations_replies, channel="C0CHURN", ts="1.000001") == "thread_not_found"
 
 
@@ -121,7 +121,7 @@ def test_members_include_the_bot_user(client: WebClient) -> None:
     assert bot in client.conversations_members(channel="C0CHURN")["members"]
 
 
-def test_opening_a_conversation_twice_gives_the_same_one(client: WebClient) -> None:
+def test_opening_a_conversation_twice_returns_the_same_one(client: WebClient) -> None:
     first = client.conversations_open(users="U0ALICE")["channel"]["id"]
     again = client.conversations_open(users=["U0ALICE"])
     assert again["channel"]["id"] == first

@@ -9,7 +9,7 @@ from localslack import LocalSlack
 from tests.localslack.bolt_apps import MANIFEST, web_client
 
 
-def test_the_21st_call_of_a_tier_2_method_in_a_minute_is_refused() -> None:
+def test_the_21st_call_of_a_tier_2_method_within_a_minute_is_refused() -> None:
     with LocalSlack.start(MANIFEST) as slack:
         client = web_client(slack)
         for _ in range(20):
@@ -26,8 +26,8 @@ def test_without_rate_limits_nothing_is_counted() -> None:
         assert all(web_client(slack).usergroups_list()["ok"] for _ in range(21))
 
 
-def test_each_channel_takes_one_message_a_second() -> None:
-    with LocalSlack.start(MANIFEST, speed=0.01) as slack:  # a second lasts 100, so that no machine is too slow
+def test_each_channel_accepts_one_message_per_second() -> None:
+    with LocalSlack.start(MANIFEST, speed=0.01) as slack:  # a second takes 100, so that slow machines don't fail
         client = web_client(slack)
         client.chat_postMessage(channel="#churn", text="1")
         with pytest.raises(SlackApiError) as caught:
@@ -38,7 +38,7 @@ def test_each_channel_takes_one_message_a_second() -> None:
         assert client.chat_postMessage(channel="#churn", text="4")["ok"]
 
 
-def test_a_channel_is_counted_once_however_it_is_named() -> None:
+def test_a_channel_s_id_and_name_share_one_rate_limit() -> None:
     with LocalSlack.start(MANIFEST, speed=0.01) as slack:
         client = web_client(slack)
         client.chat_postMessage(channel="#churn", text="1")
@@ -47,7 +47,7 @@ def test_a_channel_is_counted_once_however_it_is_named() -> None:
         assert caught.value.response["error"] == "ratelimited"
 
 
-def test_a_reset_forgets_the_calls_that_were_counted() -> None:
+def test_a_reset_clears_the_rate_limit_counts() -> None:
     with LocalSlack.start(MANIFEST, speed=0.01) as slack:
         client = web_client(slack)
         client.chat_postMessage(channel="#churn", text="1")

@@ -1,4 +1,4 @@
-"""What Slack hands out with an expiry: response urls and trigger ids."""
+"""Response URLs and trigger ids, which expire."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ JSON = dict[str, Any]
 
 @pytest.fixture
 def body(connected_app: App, client: WebClient, alice: WorkspaceMember) -> JSON:
-    """The payload of a click of alice's that the app has acknowledged."""
+    """The payload of a click by Alice that the app has acknowledged."""
     received: list[JSON] = []
 
     @connected_app.action("go")
@@ -36,9 +36,7 @@ def respond(body: JSON, **answer: Any) -> httpx.Response:
     return httpx.post(body["response_url"], json=answer, trust_env=False)
 
 
-def test_an_answer_is_ephemeral_unless_it_says_otherwise(
-    body: JSON, alice: WorkspaceMember, bob: WorkspaceMember
-) -> None:
+def test_an_answer_is_ephemeral_by_default(body: JSON, alice: WorkspaceMember, bob: WorkspaceMember) -> None:
     assert respond(body, text="for you").status_code == 200
     respond(body, text="for all", response_type="in_channel")
     assert [message["text"] for message in alice.sees("#churn")] == ["card", "for you", "for all"]
@@ -51,7 +49,7 @@ def test_a_url_works_five_times(body: JSON) -> None:
     assert respond(body, text="x").json()["error"] == "used_url"
 
 
-def test_a_refused_answer_does_not_count(body: JSON) -> None:
+def test_a_refused_answer_doesn_t_count(body: JSON) -> None:
     assert respond(body, text="").json()["error"] == "no_text"
     assert respond(body, blocks=[{"type": "banner"}]).status_code == 400
     assert [respond(body, text="x").status_code for _ in range(5)] == [200] * 5
@@ -99,7 +97,7 @@ def test_a_made_up_trigger_is_invalid(client: WebClient, slack_error: SlackError
     assert slack_error(client.views_open, trigger_id="1.2.abc", view=modal()) == "invalid_trigger_id"
 
 
-def test_an_invalid_view_does_not_use_up_the_trigger(
+def test_an_invalid_view_doesn_t_use_up_the_trigger(
     client: WebClient, body: JSON, alice: WorkspaceMember, slack_error: SlackErrorOf
 ) -> None:
     wrong = modal(title="x" * 25)
@@ -108,5 +106,5 @@ def test_an_invalid_view_does_not_use_up_the_trigger(
     assert alice.modal() is not None
 
 
-def test_a_trigger_from_a_message_pushes_nothing(client: WebClient, body: JSON, slack_error: SlackErrorOf) -> None:
+def test_a_trigger_from_a_message_can_t_push_a_view(client: WebClient, body: JSON, slack_error: SlackErrorOf) -> None:
     assert slack_error(client.views_push, trigger_id=body["trigger_id"], view=modal()) == "not_found"

@@ -11,13 +11,13 @@ from tests.localslack.bolt_apps import MANIFEST, SlackErrorOf
 from tests.support.app.workspaces import local_slack
 
 
-def test_accounts_come_in_pages(slack: LocalSlack, client: WebClient) -> None:
+def test_accounts_are_paged(slack: LocalSlack, client: WebClient) -> None:
     slack.change_person("bob", team_id="T0OTHER")
     pages = [[user["name"] for user in page["members"]] for page in client.users_list(limit=2)]
     assert pages == [["alice"], ["carol", "dave"], ["tester"]]
 
 
-def test_guests_bots_strangers_and_deleted_accounts_can_be_told_apart(slack: LocalSlack, client: WebClient) -> None:
+def test_guests_bots_strangers_and_deleted_accounts_can_be_recognized(slack: LocalSlack, client: WebClient) -> None:
     slack.change_person("alice", is_restricted=True)
     slack.change_person("bob", is_bot=True)
     slack.change_person("carol", team_id="T0OTHER")
@@ -33,7 +33,7 @@ def test_guests_bots_strangers_and_deleted_accounts_can_be_told_apart(slack: Loc
     assert "U0CAROL" not in [member["id"] for member in client.users_list()["members"]]
 
 
-def test_an_unknown_user_is_not_found(client: WebClient, slack_error: SlackErrorOf) -> None:
+def test_an_unknown_user_isn_t_found(client: WebClient, slack_error: SlackErrorOf) -> None:
     assert slack_error(client.users_info, user="U0NOBODY") == "user_not_found"
 
 
@@ -51,7 +51,7 @@ def test_the_bot_and_the_team_are_known(slack: LocalSlack, client: WebClient, sl
     assert client.team_info()["team"]["id"] == slack.team_id
 
 
-def test_a_seed_says_who_and_what_is_there() -> None:
+def test_a_seed_defines_people_channels_and_groups() -> None:
     seed = Seed(
         team_id="T0SEED",
         people=(PersonSeed(id="U0ZOE", name="zoe"),),

@@ -1,4 +1,4 @@
-"""Slack's rules for Block Kit: each limit holds at its value and is refused beyond."""
+"""Slack's rules for Block Kit: the maximum is accepted, and more is refused."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def rich_text(*texts: str) -> JSON:
 
 
 def table_with_characters(cell: Callable[[str], JSON], characters: int) -> JSON:
-    """A table of full cells and of one that holds the rest."""
+    """A table of full cells, and one cell with the remaining characters."""
     full_cells, rest = divmod(characters, 1000)
     return {"type": "table", "rows": [[cell("x" * size)] for size in [1000] * full_cells + [rest] * bool(rest)]}
 
@@ -70,7 +70,7 @@ def input_block(element: JSON, **fields: Any) -> JSON:
     return {"type": "input", "block_id": "i", "label": plain("Label"), "element": element, **fields}
 
 
-# What is counted, its limit, and blocks of any count.
+# What's counted, its limit, and a function that creates blocks with a given count.
 LIMITS: list[tuple[str, int, Any]] = [
     ("blocks of a message", 50, lambda n: [{"type": "divider"}] * n),
     ("section text", 3000, lambda n: [section(text=mrkdwn("x" * n))]),
@@ -127,7 +127,7 @@ HOME_LIMITS: list[tuple[str, int, Any]] = [
 
 
 @pytest.mark.parametrize(("description", "limit", "blocks"), LIMITS, ids=[description for description, _, _ in LIMITS])
-def test_a_message_limit_holds_and_is_refused_beyond(description: str, limit: int, blocks: Any) -> None:
+def test_a_message_over_a_limit_is_refused(description: str, limit: int, blocks: Any) -> None:
     assert message_problems(blocks(limit)) == []
     beyond = message_problems(blocks(limit + 2 if description == "markdown together" else limit + 1))
     assert len(beyond) == 1
@@ -137,7 +137,7 @@ def test_a_message_limit_holds_and_is_refused_beyond(description: str, limit: in
 @pytest.mark.parametrize(
     ("description", "limit", "view"), VIEW_LIMITS, ids=[description for description, _, _ in VIEW_LIMITS]
 )
-def test_a_modal_limit_holds_and_is_refused_beyond(description: str, limit: int, view: Any) -> None:
+def test_a_modal_over_a_limit_is_refused(description: str, limit: int, view: Any) -> None:
     assert view_problems(view(limit)) == []
     beyond = view_problems(view(limit + 1))
     assert len(beyond) == 1
@@ -147,7 +147,7 @@ def test_a_modal_limit_holds_and_is_refused_beyond(description: str, limit: int,
 @pytest.mark.parametrize(
     ("description", "limit", "view"), HOME_LIMITS, ids=[description for description, _, _ in HOME_LIMITS]
 )
-def test_a_home_tab_limit_holds_and_is_refused_beyond(description: str, limit: int, view: Any) -> None:
+def test_a_home_tab_over_a_limit_is_refused(description: str, limit: int, view: Any) -> None:
     assert view_problems(view(limit), kind="home") == []
     beyond = view_problems(view(limit + 1), kind="home")
     assert len(beyond) == 1
@@ -155,7 +155,7 @@ def test_a_home_tab_limit_holds_and_is_refused_beyond(description: str, limit: i
 
 
 NEWER_TABLE = {"type": "data_table", "caption": "x", "rows": [[raw_text("x")]] * 2}
-# What is wrong, and a part of what is said about it.
+# An invalid value, and a part of its problem.
 REFUSED: list[tuple[str, list[Any], str]] = [
     ("a block type that does not exist", [{"type": "banner"}], "unsupported type: banner"),
     ("a block without a type", [{"text": plain("x")}], "missing required field: type"),
@@ -195,7 +195,7 @@ REFUSED: list[tuple[str, list[Any], str]] = [
 @pytest.mark.parametrize(
     ("description", "blocks", "problem"), REFUSED, ids=[description for description, _, _ in REFUSED]
 )
-def test_a_message_must_not_hold(description: str, blocks: list[Any], problem: str) -> None:
+def test_a_message_can_t_contain_this(description: str, blocks: list[Any], problem: str) -> None:
     problems = message_problems(blocks)
     assert len(problems) == 1
     assert problem in problems[0]
@@ -218,7 +218,7 @@ VIEWS_REFUSED: list[tuple[str, JSON, str]] = [
 @pytest.mark.parametrize(
     ("description", "view", "problem"), VIEWS_REFUSED, ids=[description for description, _, _ in VIEWS_REFUSED]
 )
-def test_a_modal_must_not_have(description: str, view: JSON, problem: str) -> None:
+def test_a_modal_can_t_contain_this(description: str, view: JSON, problem: str) -> None:
     problems = view_problems(view)
     assert len(problems) == 1
     assert problem in problems[0]
@@ -242,23 +242,23 @@ HOMES_REFUSED: list[tuple[str, JSON, str]] = [
 @pytest.mark.parametrize(
     ("description", "view", "problem"), HOMES_REFUSED, ids=[description for description, _, _ in HOMES_REFUSED]
 )
-def test_a_home_tab_must_not_have(description: str, view: JSON, problem: str) -> None:
+def test_a_home_tab_can_t_contain_this(description: str, view: JSON, problem: str) -> None:
     problems = view_problems(view, kind="home")
     assert len(problems) == 1
     assert problem in problems[0]
 
 
-def test_a_home_tab_takes_an_input_without_submit() -> None:
+def test_a_home_tab_can_have_an_input_without_submit() -> None:
     assert view_problems(home(text_input("r", "Reason")), kind="home") == []
 
 
-def test_columns_may_be_left_as_they_are_and_cells_rich() -> None:
+def test_columns_can_be_default_and_cells_can_have_rich_text() -> None:
     settings = [None, {"align": "center"}, {"is_wrapped": True}]
     rows = [[raw_text("a"), rich_text("b", "c")], [rich_text(" "), raw_text(" ")]]
     assert message_problems([{"type": "table", "rows": rows, "column_settings": settings}]) == []
 
 
-def test_a_picture_that_nobody_uploaded_is_pointed_at() -> None:
+def test_the_problem_of_a_missing_picture_has_its_pointer() -> None:
     blocks = [{"type": "divider"}, section(accessory=element("image", alt_text="x", slack_file={"id": "F1"}))]
     del blocks[1]["accessory"]["action_id"]
     assert message_problems(blocks) == []
@@ -267,7 +267,7 @@ def test_a_picture_that_nobody_uploaded_is_pointed_at() -> None:
     ]
 
 
-def test_an_alert_is_for_modals() -> None:
+def test_only_modals_can_have_an_alert() -> None:
     assert view_problems(modal({"type": "alert", "text": plain("x"), "level": "warning"})) == []
 
 
@@ -283,7 +283,7 @@ def test_an_alert_is_for_modals() -> None:
     ],
     ids=lambda inner: str(inner["type"]),
 )
-def test_actions_hold_multi_selects_and_rich_text(inner: JSON) -> None:
+def test_actions_can_contain_multi_selects_and_rich_text_inputs(inner: JSON) -> None:
     assert message_problems([actions(inner)]) == []
 
 
@@ -294,11 +294,11 @@ def test_an_emoji_can_have_a_skin_tone(skin_tone: Any, is_one: bool) -> None:
     assert (message_problems([said]) == []) is is_one
 
 
-def test_an_action_id_may_repeat_in_another_block() -> None:
+def test_another_block_can_have_the_same_action_id() -> None:
     assert message_problems([actions(button("x", "a"), block_id=block_id) for block_id in "bc"]) == []
 
 
-def test_values_of_the_wrong_kind_are_refused_and_not_tripped_over() -> None:
+def test_values_of_the_wrong_type_are_refused_without_a_crash() -> None:
     values: list[Any] = [None, 7, "x", [], {}, [None], [[]], {"type": []}]
     for value in values:
         assert message_problems([value]) != []
@@ -306,7 +306,7 @@ def test_values_of_the_wrong_kind_are_refused_and_not_tripped_over() -> None:
         assert view_problems(value) != []
 
 
-def test_new_tables_and_charts_pass() -> None:
+def test_new_tables_and_charts_are_valid() -> None:
     chart = {"type": "data_visualization", "title": "x", "chart": {"type": "line"}}
     assert message_problems([NEWER_TABLE, chart]) == []
 
@@ -330,11 +330,11 @@ EVERY_ELEMENT = [
 
 
 @pytest.mark.parametrize("block", EVERY_ELEMENT, ids=[block["element"]["type"] for block in EVERY_ELEMENT])
-def test_every_input_element_passes(block: JSON) -> None:
+def test_every_input_element_is_valid(block: JSON) -> None:
     assert view_problems(modal(block)) == []
 
 
-def test_the_rules_know_nothing_of_the_workspace() -> None:
+def test_the_rules_don_t_import_the_workspace() -> None:
     import localslack.blocks
 
     sources = [path.read_text() for path in Path(localslack.blocks.__file__).parent.glob("*.py")]

@@ -1,4 +1,4 @@
-"""Tables in messages, and how large they can be."""
+"""Tables in messages, and their size limits."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def table(rows: int = 1, columns: int = 1, text: str = "x") -> JSON:
         ({"attachments": [{"fallback": "x", "blocks": [table()]}]}, None),
     ],
 )
-def test_a_message_has_room_for_one_table_of_a_size(client: WebClient, content: JSON, error: str | None) -> None:
+def test_a_message_can_have_one_table_of_limited_size(client: WebClient, content: JSON, error: str | None) -> None:
     answer = httpx.post(
         f"{client.base_url}chat.postMessage",
         json={"channel": "#churn", "text": "x", **content},

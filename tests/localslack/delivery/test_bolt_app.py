@@ -1,4 +1,4 @@
-"""An unchanged Bolt app runs against the workspace, over both ways of delivery."""
+"""An unmodified Bolt app with the workspace, over Socket Mode and HTTP."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ def _listen(app: App) -> None:
         client.chat_postMessage(channel=body["user"]["id"], text=f"Noted: {reason}")
 
 
-def test_a_command_is_answered_to_its_user_only(running_app: App, alice: WorkspaceMember, bob: WorkspaceMember) -> None:
+def test_only_the_user_sees_the_answer_to_a_command(
+    running_app: App, alice: WorkspaceMember, bob: WorkspaceMember
+) -> None:
     outcome = alice.types("#churn", "/ask why now?")
     assert outcome.acked
     assert outcome.text == "You asked: why now?"

@@ -1,4 +1,4 @@
-"""How payloads reach the app, and what people see when they do not."""
+"""Delivery of payloads to the app, and what people see if it fails."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_each_payload_goes_to_exactly_one_connection(slack: LocalSlack, alice: W
     assert sorted(number for number, _ in received) == [0, 0, 0, 1, 1, 1]
 
 
-def test_the_eleventh_connection_is_sent_away(slack: LocalSlack) -> None:
+def test_the_eleventh_connection_is_closed(slack: LocalSlack) -> None:
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(connect(open_url(slack), proxy=None)) for _ in range(11)]
         first_words = [receive(socket) for socket in sockets]
@@ -81,7 +81,7 @@ def test_the_eleventh_connection_is_sent_away(slack: LocalSlack) -> None:
     assert first_words[-1]["reason"] == "too_many_websockets"
 
 
-def test_a_slash_command_has_the_shape_that_slack_sends(slack: LocalSlack, alice: WorkspaceMember) -> None:
+def test_a_slash_command_has_slack_s_format(slack: LocalSlack, alice: WorkspaceMember) -> None:
     with silent_connection(slack) as socket:
         receive(socket)
         typing = in_background(alice.types, "#churn", "/ask  why now? ")
@@ -99,7 +99,7 @@ def test_a_slash_command_has_the_shape_that_slack_sends(slack: LocalSlack, alice
     assert {"token", "team_id", "team_domain", "api_app_id", "trigger_id"} <= set(payload)
 
 
-def test_a_click_has_the_shape_that_slack_sends(slack: LocalSlack, alice: WorkspaceMember) -> None:
+def test_a_click_has_slack_s_format(slack: LocalSlack, alice: WorkspaceMember) -> None:
     blocks = [actions(button("Go", "go", value="7", style="primary"))]
     web_client(slack).chat_postMessage(channel="#churn", text="x", blocks=blocks)
     with silent_connection(slack) as socket:
@@ -119,7 +119,7 @@ def test_a_click_has_the_shape_that_slack_sends(slack: LocalSlack, alice: Worksp
     assert action["text"]["text"] == "Go"
 
 
-def test_a_click_on_an_ephemeral_carries_no_message(slack: LocalSlack, alice: WorkspaceMember) -> None:
+def test_a_click_on_an_ephemeral_message_contains_no_message(slack: LocalSlack, alice: WorkspaceMember) -> None:
     blocks = [actions(button("Go", "go"))]
     web_client(slack).chat_postEphemeral(channel="C0CHURN", user="U0ALICE", text="x", blocks=blocks)
     with silent_connection(slack) as socket:
@@ -161,13 +161,13 @@ def test_without_a_connection_nothing_is_delivered(slack: LocalSlack, alice: Wor
 
 
 @pytest.mark.parametrize("how", ["graceful", "close", "abrupt"])
-def test_the_app_comes_back_after_a_disconnection(slack: LocalSlack, connected_app: App, how: str) -> None:
+def test_the_app_reconnects_after_a_disconnection(slack: LocalSlack, connected_app: App, how: str) -> None:
     before = slack.status()["connections_so_far"]
     assert slack.disconnect_sockets(how) == 1
     assert slack.wait_for(lambda: slack.status()["connections_so_far"] > before)
 
 
-def test_a_deaf_connection_swallows_acknowledgements(slack: LocalSlack, alice: WorkspaceMember) -> None:
+def test_acknowledgments_on_a_silent_connection_are_lost(slack: LocalSlack, alice: WorkspaceMember) -> None:
     with silent_connection(slack) as socket:
         receive(socket)
         slack.disconnect_sockets("silent")
@@ -179,7 +179,7 @@ def test_a_deaf_connection_swallows_acknowledgements(slack: LocalSlack, alice: W
         slack.disconnect_sockets("abrupt")
 
 
-def test_an_event_is_sent_again_until_it_is_acknowledged(slack: LocalSlack, alice: WorkspaceMember) -> None:
+def test_an_event_is_redelivered_until_it_s_acknowledged(slack: LocalSlack, alice: WorkspaceMember) -> None:
     with silent_connection(slack) as socket:
         receive(socket)
         alice.types("#churn", "hello everybody")
@@ -194,7 +194,7 @@ def test_an_event_is_sent_again_until_it_is_acknowledged(slack: LocalSlack, alic
     assert second["payload"]["event_id"] == first["payload"]["event_id"]
 
 
-def test_an_event_says_for_which_bot_it_is(slack: LocalSlack, alice: WorkspaceMember) -> None:
+def test_an_event_names_its_bot(slack: LocalSlack, alice: WorkspaceMember) -> None:
     with silent_connection(slack) as socket:
         receive(socket)
         alice.types("#churn", "hello")
@@ -205,7 +205,7 @@ def test_an_event_says_for_which_bot_it_is(slack: LocalSlack, alice: WorkspaceMe
     assert (authorization["team_id"], authorization["is_bot"]) == (slack.team_id, True)
 
 
-def test_a_reset_ends_what_was_to_be_told_again(slack: LocalSlack, alice: WorkspaceMember) -> None:
+def test_a_reset_ends_redeliveries(slack: LocalSlack, alice: WorkspaceMember) -> None:
     alice.types("#churn", "before")
     slack.reset()
     with silent_connection(slack) as socket:
@@ -217,7 +217,7 @@ def test_a_reset_ends_what_was_to_be_told_again(slack: LocalSlack, alice: Worksp
     assert envelope["payload"]["event"]["text"] == "after"
 
 
-def test_a_mention_is_an_event_of_its_own(slack: LocalSlack, alice: WorkspaceMember) -> None:
+def test_a_mention_is_a_separate_event(slack: LocalSlack, alice: WorkspaceMember) -> None:
     with silent_connection(slack) as socket:
         receive(socket)
         alice.types("#churn", "@tester are you there?")
@@ -232,7 +232,7 @@ def test_a_mention_is_an_event_of_its_own(slack: LocalSlack, alice: WorkspaceMem
 # -- signed HTTP ------------------------------------------------------------------------------------------------
 
 
-def test_a_request_is_signed_and_a_form(slack: LocalSlack, alice: WorkspaceMember) -> None:
+def test_a_request_is_a_signed_form(slack: LocalSlack, alice: WorkspaceMember) -> None:
     seen: list[tuple[str, dict[str, str]]] = []
 
     def answer(body: str, headers: dict[str, str]) -> tuple[int, str, str]:
@@ -254,7 +254,7 @@ def test_a_request_is_signed_and_a_form(slack: LocalSlack, alice: WorkspaceMembe
     ("status", "kind", "words", "text"),
     [(200, "text/plain", "Plain words", "Plain words"), (200, "application/json", '{"text": "JSON"}', "JSON")],
 )
-def test_the_body_of_the_answer_is_shown_to_the_user(
+def test_the_user_sees_the_response_body(
     slack: LocalSlack, alice: WorkspaceMember, status: int, kind: str, words: str, text: str
 ) -> None:
     with http_server(lambda *_: (status, kind, words)) as url:
@@ -266,7 +266,7 @@ def test_the_body_of_the_answer_is_shown_to_the_user(
     assert outcome.message["is_ephemeral"]
 
 
-def test_an_answer_may_be_for_the_whole_channel(
+def test_a_response_can_be_for_everyone_in_the_channel(
     slack: LocalSlack, alice: WorkspaceMember, bob: WorkspaceMember
 ) -> None:
     answer = json.dumps({"text": "For all", "response_type": "in_channel"})
@@ -277,19 +277,19 @@ def test_an_answer_may_be_for_the_whole_channel(
     assert bob.sees("#churn")[-1]["text"] == "For all"
 
 
-def test_a_server_error_is_shown_to_the_user(slack: LocalSlack, alice: WorkspaceMember) -> None:
+def test_the_user_sees_a_server_error(slack: LocalSlack, alice: WorkspaceMember) -> None:
     with http_server(lambda *_: (500, "text/plain", "oops")) as url:
         slack.deliver_to(url)
         assert alice.types("#churn", "/ask why").error == "http_service_error"
         slack.deliver_to(None)
 
 
-def test_a_refused_connection_is_shown_to_the_user(slack: LocalSlack, alice: WorkspaceMember) -> None:
+def test_the_user_sees_a_refused_connection(slack: LocalSlack, alice: WorkspaceMember) -> None:
     slack.deliver_to("http://127.0.0.1:9/slack/events")
     assert alice.types("#churn", "/ask why").error == "dispatch_failed"
 
 
-def test_a_forged_payload_is_taken_for_a_real_one(slack: LocalSlack) -> None:
+def test_a_forged_payload_is_accepted_like_a_real_one(slack: LocalSlack) -> None:
     app, received = bolt_app(slack), []
 
     @app.command("/ask")

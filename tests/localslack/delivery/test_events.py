@@ -1,4 +1,4 @@
-"""What the app hears of people's messages: their files, mentions, edits, deletions and reactions."""
+"""Events about people's messages: files, mentions, edits, deletions, and reactions."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ EVENTS = ["message.channels", "message.im", "app_mention", "reaction_added", "re
 
 @pytest.fixture(scope="module")
 def workspace() -> Iterator[LocalSlack]:
-    """Run a workspace whose app hears of everything that people do with messages."""
+    """Run a workspace whose app subscribes to all message events."""
     with local_slack({**MANIFEST, "settings": {"event_subscriptions": {"bot_events": EVENTS}}}) as slack:
         yield slack
 
 
 class EventStream:
-    """A connection of the app on which events are taken one after the other, as they were sent."""
+    """A connection that receives the app's events one at a time, in order."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
@@ -53,7 +53,7 @@ def send_message(person: WorkspaceMember, text: str = "v4 looks odd", **more: An
 # -- mentions and files ---------------------------------------------------------------------------------------------
 
 
-def test_a_mention_in_a_channel_is_heard_as_one(events: EventStream, alice: WorkspaceMember) -> None:
+def test_a_mention_in_a_channel_sends_an_app_mention(events: EventStream, alice: WorkspaceMember) -> None:
     send_message(alice, "@tester hello")
     kinds = {events.next()["type"], events.next()["type"]}
     assert kinds == {"message", "app_mention"}
@@ -76,7 +76,7 @@ def test_a_message_with_a_file_is_a_file_share(events: EventStream, client: WebC
 # -- edits and deletions --------------------------------------------------------------------------------------------
 
 
-def test_an_edit_is_heard_with_what_was_there_before(events: EventStream, alice: WorkspaceMember) -> None:
+def test_an_edit_sends_the_previous_message(events: EventStream, alice: WorkspaceMember) -> None:
     message = send_message(alice)
     events.next()
     alice.edits(message, "v4 looks @bob-proof")
@@ -88,11 +88,11 @@ def test_an_edit_is_heard_with_what_was_there_before(events: EventStream, alice:
     assert event["message"]["ts"] == message["ts"] != event["ts"]
 
 
-def test_an_edited_message_links_names_as_a_new_one_does(alice: WorkspaceMember) -> None:
+def test_an_edited_message_links_names_like_a_new_one(alice: WorkspaceMember) -> None:
     assert alice.edits(send_message(alice), "ask @bob")["text"] == "ask <@U0BOB>"
 
 
-def test_a_deletion_is_heard_with_what_was_there(events: EventStream, alice: WorkspaceMember) -> None:
+def test_a_deletion_sends_the_previous_message(events: EventStream, alice: WorkspaceMember) -> None:
     message = send_message(alice)
     events.next()
     alice.deletes(message)
@@ -112,14 +112,14 @@ def test_deleting_the_first_message_of_a_thread_leaves_a_tombstone(events: Event
     assert (event["subtype"], event["message"]["subtype"]) == ("message_changed", "tombstone")
 
 
-def test_nobody_edits_the_messages_of_the_app(client: WebClient, alice: WorkspaceMember, bob: WorkspaceMember) -> None:
+def test_no_one_can_edit_the_app_s_messages(client: WebClient, alice: WorkspaceMember, bob: WorkspaceMember) -> None:
     client.chat_postMessage(channel="C0CHURN", text="A card")
     for person in (alice, bob):
         with pytest.raises(RefusedError, match="cant_update_message"):
             person.edits(person.sees("#churn")[0], "mine now")
 
 
-def test_only_an_admin_deletes_what_somebody_else_wrote(
+def test_only_an_admin_can_delete_someone_else_s_message(
     client: WebClient, alice: WorkspaceMember, bob: WorkspaceMember
 ) -> None:
     client.chat_postMessage(channel="C0CHURN", text="A card")
@@ -132,7 +132,7 @@ def test_only_an_admin_deletes_what_somebody_else_wrote(
 # -- reactions ------------------------------------------------------------------------------------------------------
 
 
-def test_a_reaction_is_heard_and_seen(
+def test_a_reaction_is_sent_to_the_app_and_shown(
     events: EventStream, client: WebClient, alice: WorkspaceMember, bob: WorkspaceMember
 ) -> None:
     message = send_message(alice)
@@ -147,7 +147,7 @@ def test_a_reaction_is_heard_and_seen(
     assert "edited" not in held
 
 
-def test_a_reaction_can_be_taken_back(events: EventStream, alice: WorkspaceMember, bob: WorkspaceMember) -> None:
+def test_a_reaction_can_be_removed(events: EventStream, alice: WorkspaceMember, bob: WorkspaceMember) -> None:
     message = send_message(alice)
     bob.reacts(message, "eyes")
     bob.reacts(message, "eyes", remove=True)
@@ -155,7 +155,7 @@ def test_a_reaction_can_be_taken_back(events: EventStream, alice: WorkspaceMembe
     assert "reactions" not in alice.sees("#churn")[0]
 
 
-def test_the_app_reacts_too(events: EventStream, client: WebClient, alice: WorkspaceMember) -> None:
+def test_the_app_can_react(events: EventStream, client: WebClient, alice: WorkspaceMember) -> None:
     message = send_message(alice)
     events.next()
     client.reactions_add(channel="C0CHURN", timestamp=message["ts"], name="eyes")
@@ -164,7 +164,7 @@ def test_the_app_reacts_too(events: EventStream, client: WebClient, alice: Works
     assert events.next()["type"] == "reaction_removed"
 
 
-def test_a_reaction_that_slack_would_refuse(
+def test_a_reaction_that_slack_would_refuse_is_refused(
     slack: LocalSlack, client: WebClient, alice: WorkspaceMember, slack_error: SlackErrorOf
 ) -> None:
     about = {"channel": "C0CHURN", "timestamp": send_message(alice)["ts"]}
@@ -186,10 +186,10 @@ def test_reactions_need_their_scope(slack_error: SlackErrorOf) -> None:
         )
 
 
-# -- who hears nothing ----------------------------------------------------------------------------------------------
+# -- apps without events ----------------------------------------------------------------------------------------------
 
 
-def test_an_app_that_is_not_in_the_channel_hears_nothing(
+def test_an_app_outside_the_channel_gets_no_events(
     slack: LocalSlack, events: EventStream, alice: WorkspaceMember
 ) -> None:
     slack.set_members("#churn", ["alice"])
@@ -201,7 +201,7 @@ def test_an_app_that_is_not_in_the_channel_hears_nothing(
     assert events.next()["text"] == "the only thing heard"
 
 
-def test_an_app_without_subscriptions_hears_nothing() -> None:
+def test_an_app_without_subscriptions_gets_no_events() -> None:
     manifest = {**MANIFEST, "settings": {"event_subscriptions": {"bot_events": ["app_mention"]}}}
     with local_slack(manifest) as slack, silent_connection(slack) as socket:
         received, alice = EventStream(socket), slack.person("alice")

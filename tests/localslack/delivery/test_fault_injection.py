@@ -1,4 +1,4 @@
-"""The failures that a test can order, and what has been called."""
+"""Injected faults, and the call log."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ def texts(alice: WorkspaceMember) -> list[str]:
     return [message["text"] for message in alice.sees("#churn")]
 
 
-def test_too_many_calls_are_told_when_to_come_back(
-    slack: LocalSlack, client: WebClient, alice: WorkspaceMember
-) -> None:
+def test_a_rate_limited_call_says_when_to_retry(slack: LocalSlack, client: WebClient, alice: WorkspaceMember) -> None:
     slack.rate_limit("chat.postMessage", times=2, retry_after=7)
     for _ in range(2):
         with pytest.raises(SlackApiError) as caught:
@@ -31,14 +29,18 @@ def test_too_many_calls_are_told_when_to_come_back(
     assert texts(alice) == ["third"]
 
 
-def test_a_reset_before_leaves_nothing_behind(slack: LocalSlack, client: WebClient, alice: WorkspaceMember) -> None:
+def test_a_connection_reset_before_the_call_has_no_effect(
+    slack: LocalSlack, client: WebClient, alice: WorkspaceMember
+) -> None:
     slack.reset_before("chat.postMessage")
     with pytest.raises((ConnectionError, URLError)):
         client.chat_postMessage(channel="#churn", text="x")
     assert texts(alice) == []
 
 
-def test_a_reset_after_loses_only_the_answer(slack: LocalSlack, client: WebClient, alice: WorkspaceMember) -> None:
+def test_a_connection_reset_after_the_call_loses_only_the_answer(
+    slack: LocalSlack, client: WebClient, alice: WorkspaceMember
+) -> None:
     slack.reset_after("chat.postMessage")
     with pytest.raises((ConnectionError, URLError)):
         client.chat_postMessage(channel="#churn", text="x")
@@ -52,7 +54,7 @@ def test_the_client_of_slack_sdk_posts_twice_after_a_lost_answer(slack: LocalSla
     assert texts(alice) == ["x", "x"]
 
 
-def test_a_server_error_is_not_json(slack: LocalSlack, client: WebClient, alice: WorkspaceMember) -> None:
+def test_a_server_error_isn_t_json(slack: LocalSlack, client: WebClient, alice: WorkspaceMember) -> None:
     slack.server_error("chat.postMessage")
     with pytest.raises(SlackApiError) as caught:
         client.chat_postMessage(channel="#churn", text="x")
@@ -60,15 +62,13 @@ def test_a_server_error_is_not_json(slack: LocalSlack, client: WebClient, alice:
     assert texts(alice) == []
 
 
-def test_any_error_can_be_ordered(slack: LocalSlack, client: WebClient, slack_error: SlackErrorOf) -> None:
+def test_any_error_can_be_injected(slack: LocalSlack, client: WebClient, slack_error: SlackErrorOf) -> None:
     slack.fail("users.info", "fatal_error")
     assert slack_error(client.users_info, user="U0ALICE") == "fatal_error"
     assert client.users_info(user="U0ALICE")["ok"]
 
 
-def test_a_method_can_be_taken_away_and_given_back(
-    slack: LocalSlack, client: WebClient, slack_error: SlackErrorOf
-) -> None:
+def test_a_method_can_be_removed_and_restored(slack: LocalSlack, client: WebClient, slack_error: SlackErrorOf) -> None:
     slack.remove_method("users.info")
     assert slack_error(client.users_info, user="U0ALICE") == "unknown_method"
     assert slack_error(client.users_info, user="U0ALICE") == "unknown_method"
@@ -76,7 +76,7 @@ def test_a_method_can_be_taken_away_and_given_back(
     assert client.users_info(user="U0ALICE")["ok"]
 
 
-def test_a_slow_answer_comes_when_its_time_has_come(slack: LocalSlack, client: WebClient) -> None:
+def test_a_slow_answer_arrives_after_its_delay(slack: LocalSlack, client: WebClient) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     slack.slow("auth.test", seconds=60, times=1)
@@ -88,7 +88,7 @@ def test_a_slow_answer_comes_when_its_time_has_come(slack: LocalSlack, client: W
         assert call.result(timeout=PATIENCE)["ok"]
 
 
-def test_calls_are_kept_with_their_arguments_and_outcome(
+def test_calls_are_logged_with_their_arguments_and_outcome(
     slack: LocalSlack, client: WebClient, slack_error: SlackErrorOf
 ) -> None:
     slack.forget_calls()
@@ -101,12 +101,12 @@ def test_calls_are_kept_with_their_arguments_and_outcome(
     assert slack.bot_token not in str(slack.calls())
 
 
-def test_an_unknown_failure_is_refused(slack: LocalSlack) -> None:
-    with pytest.raises(RefusedError, match="no fault 'flood'"):
+def test_an_unknown_kind_of_fault_is_refused(slack: LocalSlack) -> None:
+    with pytest.raises(RefusedError, match="unknown fault 'flood'"):
         slack.control("faults", method="auth.test", kind="flood")
 
 
-def test_a_reset_brings_the_first_day_back(slack: LocalSlack, client: WebClient, alice: WorkspaceMember) -> None:
+def test_a_reset_restores_the_initial_state(slack: LocalSlack, client: WebClient, alice: WorkspaceMember) -> None:
     client.chat_postMessage(channel="#churn", text="x")
     slack.change_person("bob", deleted=True)
     slack.reset()
@@ -114,12 +114,12 @@ def test_a_reset_brings_the_first_day_back(slack: LocalSlack, client: WebClient,
     assert client.users_info(user="U0BOB")["user"]["deleted"] is False
 
 
-def test_waiting_gives_up_with_a_timeout(slack: LocalSlack) -> None:
+def test_waiting_ends_with_a_timeout(slack: LocalSlack) -> None:
     with pytest.raises(TimeoutError):
         slack.wait_for(lambda: False, timeout=0.05)
 
 
-def test_waiting_wakes_up_at_a_change(slack: LocalSlack, client: WebClient, alice: WorkspaceMember) -> None:
+def test_waiting_ends_at_a_change(slack: LocalSlack, client: WebClient, alice: WorkspaceMember) -> None:
     asked: list[Any] = []
 
     def seen() -> bool:

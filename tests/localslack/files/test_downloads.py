@@ -1,4 +1,4 @@
-"""Reading files: with a token, or on the page."""
+"""Access to files, with a token or on the page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.localslack.file_uploads import CSV, fetch, only_file, upload_unshared
 from tests.support.app.workspaces import local_slack
 
 
-def test_the_bytes_are_read_with_a_token(slack: LocalSlack, client: WebClient, alice: WorkspaceMember) -> None:
+def test_a_token_gives_access_to_the_bytes(slack: LocalSlack, client: WebClient, alice: WorkspaceMember) -> None:
     content = png()
     client.files_upload_v2(channel="C0CHURN", file=content, filename="a.png")
     file = only_file(alice)
@@ -23,19 +23,19 @@ def test_the_bytes_are_read_with_a_token(slack: LocalSlack, client: WebClient, a
 
 
 @pytest.mark.parametrize("token", ["", "xoxb-made-up"])
-def test_without_a_token_slack_sends_to_the_page(client: WebClient, slack: LocalSlack, token: str) -> None:
+def test_without_a_token_slack_redirects_to_the_page(client: WebClient, slack: LocalSlack, token: str) -> None:
     answer = fetch(upload_unshared(client, CSV, "a.csv")["url_private"], token)
     assert (answer.status_code, answer.headers["Location"]) == (302, slack.url)
 
 
-def test_reading_needs_a_scope_of_its_own() -> None:
+def test_downloading_needs_its_own_scope() -> None:
     with local_slack(manifest_without("files:read")) as slack:
         file = upload_unshared(web_client(slack), CSV, "a.csv")
         assert fetch(file["url_private"], slack.bot_token).status_code == 302
-        assert slack.problems()[0].endswith("was not read: missing_scope")
+        assert slack.problems()[0].endswith(": missing_scope")
 
 
-def test_a_file_cannot_act_as_the_page(slack: LocalSlack, client: WebClient, alice: WorkspaceMember) -> None:
+def test_a_file_can_t_act_as_the_page(slack: LocalSlack, client: WebClient, alice: WorkspaceMember) -> None:
     client.files_upload_v2(channel="C0CHURN", content="<script>alert(1)</script>", filename="a.html")
     query = {"user": "alice", "id": only_file(alice)["id"]}
     answer = httpx.get(f"{slack.url}_ui/file", params=query, trust_env=False)
@@ -44,7 +44,7 @@ def test_a_file_cannot_act_as_the_page(slack: LocalSlack, client: WebClient, ali
     assert "sandbox" in answer.headers["Content-Security-Policy"]
 
 
-def test_a_permalink_leads_to_the_message(slack: LocalSlack, client: WebClient, alice: WorkspaceMember) -> None:
+def test_a_permalink_opens_the_message(slack: LocalSlack, client: WebClient, alice: WorkspaceMember) -> None:
     client.files_upload_v2(channel="C0CHURN", content="x", filename="a.txt")
     ts = alice.sees("#churn")[0]["ts"].replace(".", "")
     assert fetch(only_file(alice)["permalink"]).headers["Location"] == f"{slack.url}archives/C0CHURN/p{ts}"

@@ -1,4 +1,4 @@
-"""files.info, and what Slack knows about a file before it has checked it."""
+"""files.info, before and after Slack has checked a file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.app.workspaces import local_slack
 
 @pytest.fixture
 def slow_workspace() -> Iterator[LocalSlack]:
-    """A workspace that takes an hour to look into a file."""
+    """A workspace that takes an hour to check a file."""
     with local_slack(MANIFEST, files_ready_after=3600, speed=1) as slack:
         yield slack
 
@@ -32,7 +32,7 @@ def test_a_file_is_unknown_until_slack_has_checked_it(slow_workspace: LocalSlack
     assert (after["mimetype"], after["original_w"], "thumb_360" in after) == ("image/png", 3, True)
 
 
-def test_a_block_shows_no_picture_that_is_not_ready(slow_workspace: LocalSlack) -> None:
+def test_a_block_can_t_show_a_picture_that_isn_t_ready(slow_workspace: LocalSlack) -> None:
     client = web_client(slow_workspace)
     blocks = [image_block(upload_unshared(client, png(), "a.png"))]
     with pytest.raises(SlackApiError) as caught:
@@ -44,7 +44,7 @@ def test_a_block_shows_no_picture_that_is_not_ready(slow_workspace: LocalSlack) 
 
 
 def test_slack_takes_a_second_to_check_a_file() -> None:
-    with LocalSlack.start(MANIFEST, speed=0.01) as slack:  # a second lasts 100
+    with LocalSlack.start(MANIFEST, speed=0.01) as slack:  # a second of the workspace takes 100
         client = web_client(slack)
         file_id = upload_unshared(client, png(), "a.png")["id"]
         assert client.files_info(file=file_id)["file"]["mimetype"] == ""
@@ -52,7 +52,7 @@ def test_slack_takes_a_second_to_check_a_file() -> None:
         assert client.files_info(file=file_id)["file"]["mimetype"] == "image/png"
 
 
-def test_information_about_a_file_says_where_it_is_shared(client: WebClient, alice: WorkspaceMember) -> None:
+def test_file_info_says_where_a_file_is_shared(client: WebClient, alice: WorkspaceMember) -> None:
     client.files_upload_v2(channels=["C0CHURN", "U0ALICE"], content="x", filename="a.txt")
     message = alice.sees("#churn")[0]
     file = client.files_info(file=only_file(alice)["id"])["file"]
@@ -61,14 +61,14 @@ def test_information_about_a_file_says_where_it_is_shared(client: WebClient, ali
     assert list(file["shares"]["private"]) == file["ims"]
 
 
-def test_information_about_a_file_needs_a_scope() -> None:
+def test_file_info_needs_a_scope() -> None:
     with local_slack(manifest_without("files:read")) as slack:
         client = web_client(slack)
         with pytest.raises(SlackApiError, match="missing_scope"):
             client.files_info(file=upload_unshared(client, CSV, "a.csv")["id"])
 
 
-def test_the_app_knows_nothing_of_files_that_it_does_not_see(
+def test_the_app_has_no_access_to_files_that_it_can_t_see(
     slack: LocalSlack, client: WebClient, alice: WorkspaceMember, slack_error: SlackErrorOf
 ) -> None:
     slack.add_channel("C0SECRET", "secret", is_private=True, members=["alice"])

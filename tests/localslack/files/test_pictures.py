@@ -28,7 +28,7 @@ from tests.localslack.file_uploads import CSV, JSON, image_block, upload_unshare
         ("mystery", b"", "application/octet-stream", (0, 0)),
     ],
 )
-def test_a_picture_is_known_by_its_bytes(name: str, content: bytes, mimetype: str, size: tuple[int, int]) -> None:
+def test_a_picture_is_recognized_by_its_bytes(name: str, content: bytes, mimetype: str, size: tuple[int, int]) -> None:
     kind = detect_file_type(name, content)
     assert (kind.mimetype, (kind.width, kind.height)) == (mimetype, size)
 
@@ -44,7 +44,7 @@ def test_a_block_shows_an_uploaded_picture(client: WebClient, bob: WorkspaceMemb
 
 
 @pytest.mark.parametrize("what", ["unknown", "a.csv"])
-def test_a_block_shows_nothing_but_an_uploaded_picture(client: WebClient, what: str) -> None:
+def test_a_block_shows_only_an_uploaded_picture(client: WebClient, what: str) -> None:
     file_id = upload_unshared(client, CSV, what)["id"] if what == "a.csv" else "F0NOBODY"
     attachment = {"fallback": "x", "blocks": [image_block({"id": file_id})]}
     with pytest.raises(SlackApiError) as caught:
@@ -53,7 +53,7 @@ def test_a_block_shows_nothing_but_an_uploaded_picture(client: WebClient, what: 
     assert caught.value.response["errors"] == ["invalid slack file [json-pointer:/blocks/0/slack_file]"]
 
 
-def test_a_modal_shows_an_uploaded_picture_to_whoever_has_it_open(
+def test_a_modal_shows_an_uploaded_picture_to_the_person_who_has_it_open(
     slack: LocalSlack, client: WebClient, slack_error: SlackErrorOf
 ) -> None:
     nothing, picture = image_block({"id": "F0NOBODY"}), image_block(upload_unshared(client, png(), "a.png"))
@@ -61,25 +61,27 @@ def test_a_modal_shows_an_uploaded_picture_to_whoever_has_it_open(
     assert slack_error(client.views_open, trigger_id="x", view=modal(picture)) == "invalid_trigger_id"
 
 
-def test_an_ephemeral_shows_no_picture_that_is_not_shared(client: WebClient, slack_error: SlackErrorOf) -> None:
+def test_an_ephemeral_message_can_t_show_an_unshared_picture(client: WebClient, slack_error: SlackErrorOf) -> None:
     unshared = image_block(upload_unshared(client, png(), "a.png"))
     ephemeral = {"channel": "C0CHURN", "user": "U0ALICE", "text": "x", "blocks": [unshared]}
     assert slack_error(client.chat_postEphemeral, **ephemeral) == "invalid_blocks"
 
 
 @pytest.mark.parametrize("where", ["C0GENERAL", "U0ALICE"])
-def test_an_ephemeral_shows_a_picture_that_its_reader_sees_somewhere(client: WebClient, where: str) -> None:
+def test_an_ephemeral_message_can_show_a_picture_that_its_reader_sees_somewhere(client: WebClient, where: str) -> None:
     file = client.files_upload_v2(channels=[where], file=png(), filename="a.png")["file"]
     assert client.chat_postEphemeral(channel="C0CHURN", user="U0ALICE", text="x", blocks=[image_block(file)])["ok"]
 
 
-def test_an_ephemeral_shows_no_picture_that_only_others_see(client: WebClient, slack_error: SlackErrorOf) -> None:
+def test_an_ephemeral_message_can_t_show_a_picture_that_only_others_see(
+    client: WebClient, slack_error: SlackErrorOf
+) -> None:
     file = client.files_upload_v2(channels=["U0BOB"], file=png(), filename="a.png")["file"]
     ephemeral = {"channel": "C0CHURN", "user": "U0ALICE", "text": "x", "blocks": [image_block(file)]}
     assert slack_error(client.chat_postEphemeral, **ephemeral) == "invalid_blocks"
 
 
-def test_a_deleted_message_shares_no_picture(
+def test_a_deleted_message_doesn_t_share_its_picture(
     client: WebClient, alice: WorkspaceMember, slack_error: SlackErrorOf
 ) -> None:
     file = client.files_upload_v2(channel="C0CHURN", file=png(), filename="a.png")["file"]
@@ -88,7 +90,7 @@ def test_a_deleted_message_shares_no_picture(
     assert slack_error(client.chat_postEphemeral, **ephemeral) == "invalid_blocks"
 
 
-def test_the_answer_to_a_command_shows_no_picture_that_is_not_shared(
+def test_the_answer_to_a_command_can_t_show_an_unshared_picture(
     slack: LocalSlack, client: WebClient, connected_app: App, alice: WorkspaceMember
 ) -> None:
     unshared = image_block(upload_unshared(client, png(), "a.png"))
@@ -102,7 +104,7 @@ def test_the_answer_to_a_command_shows_no_picture_that_is_not_shared(
 
 
 @pytest.mark.parametrize(("visibly", "status"), [({}, 404), ({"response_type": "in_channel"}, 200)])
-def test_a_response_url_shows_one_person_no_picture_that_is_not_shared(
+def test_an_ephemeral_post_to_a_response_url_can_t_show_an_unshared_picture(
     client: WebClient, connected_app: App, alice: WorkspaceMember, visibly: JSON, status: int
 ) -> None:
     urls: list[str] = []

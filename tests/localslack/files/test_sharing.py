@@ -35,7 +35,7 @@ def test_a_picture_is_shared_with_a_comment(slack: LocalSlack, client: WebClient
     assert alice.downloads(file) == content
 
 
-def test_a_table_of_values_is_shared_in_a_thread(client: WebClient, alice: WorkspaceMember) -> None:
+def test_a_csv_file_is_shared_in_a_thread(client: WebClient, alice: WorkspaceMember) -> None:
     ts = client.chat_postMessage(channel="#churn", text="card")["ts"]
     client.files_upload_v2(channel="C0CHURN", thread_ts=ts, content=CSV.decode(), filename="a.csv")
     (card,) = alice.sees("#churn")
@@ -60,30 +60,30 @@ def test_several_channels_get_a_message_each(client: WebClient, alice: Workspace
     assert only_file(alice)["id"] == alice.direct_messages()[-1]["files"][0]["id"]
 
 
-def test_blocks_may_stand_in_for_the_comment(client: WebClient, alice: WorkspaceMember) -> None:
-    blocks = json.dumps([{"type": "divider"}])  # slack_sdk sends it as it is
+def test_blocks_can_replace_the_comment(client: WebClient, alice: WorkspaceMember) -> None:
+    blocks = json.dumps([{"type": "divider"}])  # slack_sdk sends it unchanged
     client.files_completeUploadExternal(files=[{"id": upload_bytes(client)}], channel_id="C0CHURN", blocks=blocks)
     (message,) = alice.sees("#churn")
     assert message["blocks"][0]["type"] == "divider"
     assert only_file(alice)["title"] == "a.csv"
 
 
-def test_an_answer_to_an_answer_hangs_under_the_first_message(client: WebClient, alice: WorkspaceMember) -> None:
+def test_a_reply_to_a_reply_is_in_the_first_message_s_thread(client: WebClient, alice: WorkspaceMember) -> None:
     ts = client.chat_postMessage(channel="#churn", text="card")["ts"]
     answer = client.chat_postMessage(channel="#churn", text="answer", thread_ts=ts)["ts"]
     client.files_upload_v2(channel="C0CHURN", thread_ts=answer, content="x", filename="a.txt")
     assert [bool(alice.files(message)) for message in alice.thread(alice.sees("#churn")[0])] == [False, False, True]
 
 
-def test_a_thread_that_does_not_exist_is_tolerated_and_noted(
+def test_a_missing_thread_is_accepted_and_reported_as_a_problem(
     slack: LocalSlack, client: WebClient, alice: WorkspaceMember
 ) -> None:
     client.files_upload_v2(channel="C0CHURN", thread_ts="1.000001", content="x", filename="a.txt")
     assert only_file(alice)["name"] == "a.txt"
-    assert slack.problems() == ["there is no thread 1.000001 in churn: the files went into the channel"]
+    assert slack.problems() == ["no thread 1.000001 in churn: the files went into the channel"]
 
 
-def test_slack_looks_into_a_file_only_after_it_has_answered(client: WebClient) -> None:
+def test_slack_checks_a_file_only_after_it_has_answered(client: WebClient) -> None:
     file = client.files_upload_v2(channel="C0CHURN", file=png(), filename="a.png")["file"]
     assert (file["mimetype"], file["shares"]) == ("", {})
     (message,) = client.conversations_history(channel="C0CHURN")["messages"]
@@ -105,7 +105,7 @@ def test_people_share_files_too(client: WebClient, alice: WorkspaceMember, bob: 
     assert client.conversations_history(channel="C0CHURN")["messages"][0]["files"][0]["user"] == "U0ALICE"
 
 
-def test_a_file_is_seen_by_those_who_see_a_message_with_it(
+def test_people_who_see_a_message_can_see_its_file(
     slack: LocalSlack, client: WebClient, alice: WorkspaceMember, bob: WorkspaceMember
 ) -> None:
     slack.add_channel("C0SECRET", "secret", is_private=True, members=["alice", "bot"])

@@ -41,39 +41,39 @@ def test_uploading_needs_the_token_of_the_bot(slack: LocalSlack, slack_error: Sl
         ({"filename": "a.py", "length": 1_000_001, "snippet_type": "python"}, "snippet_too_large"),
     ],
 )
-def test_an_upload_that_slack_would_not_promise(
+def test_an_upload_that_slack_would_refuse_is_refused(
     client: WebClient, slack_error: SlackErrorOf, arguments: JSON, error: str
 ) -> None:
     assert slack_error(client.files_getUploadURLExternal, **arguments) == error
 
 
-def test_the_promise_reads_no_json(slack: LocalSlack) -> None:
+def test_reserving_an_upload_accepts_no_json(slack: LocalSlack) -> None:
     headers = {"Authorization": f"Bearer {slack.bot_token}"}
     url = f"{slack.api_url}files.getUploadURLExternal"
     answer = httpx.post(url, json={"filename": "a", "length": 1}, headers=headers, trust_env=False)
     assert answer.json()["error"] == "invalid_arguments"
 
 
-def test_an_upload_address_is_good_for_one_use(client: WebClient) -> None:
+def test_an_upload_address_works_once(client: WebClient) -> None:
     url, _ = request_upload(client)
     assert send_bytes(url, CSV).text == f"OK - {len(CSV)}"
     assert send_bytes(url, CSV).status_code == 404
     assert send_bytes(url + "x", CSV).status_code == 404
 
 
-def test_fewer_bytes_than_promised_are_not_kept(client: WebClient, slack_error: SlackErrorOf) -> None:
+def test_an_upload_of_the_wrong_size_isn_t_stored(client: WebClient, slack_error: SlackErrorOf) -> None:
     url, file_id = request_upload(client)
     assert send_bytes(url, CSV[:-1]).status_code == 400
     assert slack_error(client.files_completeUploadExternal, files=[{"id": file_id}]) == "file_not_found"
     assert send_bytes(url, CSV).status_code == 200
 
 
-def test_a_body_beyond_all_measure_is_not_read(client: WebClient) -> None:
+def test_a_huge_body_isn_t_read(client: WebClient) -> None:
     url, _ = request_upload(client)
     assert send_bytes(url, b"x" * 20_100_000).status_code == 413
 
 
-def test_bytes_may_come_in_a_multipart_form(client: WebClient, alice: WorkspaceMember) -> None:
+def test_bytes_can_be_sent_in_a_multipart_form(client: WebClient, alice: WorkspaceMember) -> None:
     url, file_id = request_upload(client)
     assert httpx.post(url, files={"file": ("a.csv", CSV)}, trust_env=False).status_code == 200
     client.files_completeUploadExternal(files=[{"id": file_id}], channel_id="C0CHURN")
@@ -81,15 +81,13 @@ def test_bytes_may_come_in_a_multipart_form(client: WebClient, alice: WorkspaceM
 
 
 @pytest.mark.parametrize("files", ["[]", "{}", "nonsense", '[{"title": "x"}]', "[7]"])
-def test_files_are_a_list_of_ids(client: WebClient, slack_error: SlackErrorOf, files: str) -> None:
+def test_files_have_to_be_a_list_of_ids(client: WebClient, slack_error: SlackErrorOf, files: str) -> None:
     assert slack_error(client.api_call, api_method="files.completeUploadExternal", params={"files": files}) == (
         "invalid_arguments"
     )
 
 
-def test_only_what_has_been_uploaded_can_be_completed_and_only_once(
-    client: WebClient, slack_error: SlackErrorOf
-) -> None:
+def test_only_an_uploaded_file_can_be_completed_and_only_once(client: WebClient, slack_error: SlackErrorOf) -> None:
     complete = client.files_completeUploadExternal
     _, empty = request_upload(client)
     file_id = upload_bytes(client)
@@ -99,7 +97,7 @@ def test_only_what_has_been_uploaded_can_be_completed_and_only_once(
     assert slack_error(complete, files=[{"id": file_id}], channel_id="C0CHURN") == "file_not_found"
 
 
-def test_nobody_completes_what_is_somebody_elses(
+def test_no_one_can_complete_someone_else_s_upload(
     client: WebClient, alice: WorkspaceMember, slack_error: SlackErrorOf
 ) -> None:
     theirs = alice.uploads("#churn", "a.csv", CSV)["files"][0]["id"]
@@ -110,14 +108,14 @@ def test_nobody_completes_what_is_somebody_elses(
 
 
 @pytest.mark.parametrize("channel", ["C0NOWHERE", "#churn", "U0ALICE", "C0SECRET"])
-def test_a_channel_is_meant_by_the_id_of_one_that_the_app_sees(
+def test_a_channel_has_to_be_the_id_of_one_that_the_app_can_see(
     slack: LocalSlack, client: WebClient, slack_error: SlackErrorOf, channel: str
 ) -> None:
     slack.add_channel("C0SECRET", "secret", is_private=True, members=["alice"])
     assert slack_error(client.files_upload_v2, channel=channel, content="x", filename="a") == "channel_not_found"
 
 
-def test_files_are_shared_from_inside_only(slack: LocalSlack, client: WebClient, slack_error: SlackErrorOf) -> None:
+def test_only_members_can_share_files(slack: LocalSlack, client: WebClient, slack_error: SlackErrorOf) -> None:
     slack.set_members("#churn", ["alice"])
     assert client.chat_postMessage(channel="#churn", text="words may come from outside")["ok"]
     file_id = upload_bytes(client)
@@ -135,13 +133,15 @@ def test_nothing_is_shared_in_an_archived_channel(
     assert slack_error(client.files_upload_v2, **upload) == "posting_to_channel_denied"
 
 
-def test_an_alternative_text_that_slack_stumbles_over_is_noted(slack: LocalSlack, client: WebClient) -> None:
+def test_a_problem_is_reported_for_an_alternative_text_that_slack_mishandles(
+    slack: LocalSlack, client: WebClient
+) -> None:
     client.files_upload_v2(channel="C0CHURN", content="x", filename="a.csv", alt_txt="values")
     (problem,) = slack.problems()
-    assert problem.startswith("a.csv is no picture and has alt_txt")
+    assert problem.startswith("a.csv isn't a picture but has alt_txt")
 
 
-def test_a_lost_answer_has_shared_the_file_already(
+def test_a_file_is_shared_even_if_the_answer_is_lost(
     slack: LocalSlack, client: WebClient, alice: WorkspaceMember, slack_error: SlackErrorOf
 ) -> None:
     file_id = upload_bytes(client)
@@ -162,7 +162,7 @@ def test_a_lost_answer_has_shared_the_file_already(
         lambda slack: slack.fail("upload", "trouble"),
     ],
 )
-def test_an_upload_can_be_made_to_fail(
+def test_an_upload_fails_with_an_injected_fault(
     slack: LocalSlack, client: WebClient, alice: WorkspaceMember, order: Callable[[LocalSlack], None]
 ) -> None:
     order(slack)
@@ -183,7 +183,7 @@ def test_files_survive_a_restart(tmp_path: Path) -> None:
         assert fetch(only_file(alice)["url_private"], slack.bot_token).content == png()
 
 
-def test_nothing_is_left_of_files_after_a_reset(slack: LocalSlack, client: WebClient, alice: WorkspaceMember) -> None:
+def test_a_reset_removes_all_files(slack: LocalSlack, client: WebClient, alice: WorkspaceMember) -> None:
     url, _ = request_upload(client)
     file = alice.uploads("#churn", "a.csv", CSV)["files"][0]
     slack.reset()

@@ -19,7 +19,7 @@ from tests.support.app.workspaces import local_slack
 
 @pytest.fixture(scope="module")
 def workspace() -> Iterator[LocalSlack]:
-    """Run a workspace whose app has a Home tab and hears of visits."""
+    """Run a workspace whose app has a Home tab and subscribes to app_home_opened."""
     with local_slack(HOME_MANIFEST) as slack:
         yield slack
 

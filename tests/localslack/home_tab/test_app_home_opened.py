@@ -36,7 +36,9 @@ from tests.support.app.workspaces import local_slack
 from tests.support.waiting import PATIENCE
 
 
-def test_a_visit_is_answered_with_a_view(running_app: App, alice: WorkspaceMember, bob: WorkspaceMember) -> None:
+def test_the_app_can_publish_a_view_when_home_is_opened(
+    running_app: App, alice: WorkspaceMember, bob: WorkspaceMember
+) -> None:
     @running_app.event("app_home_opened")
     def opened(event: JSON, client: WebClient) -> None:
         client.views_publish(user_id=event["user"], view=home(section(f"Hello, <@{event['user']}>")))
@@ -46,7 +48,7 @@ def test_a_visit_is_answered_with_a_view(running_app: App, alice: WorkspaceMembe
     assert bob.home() is None
 
 
-def test_a_visit_has_the_shape_that_slack_sends(slack: LocalSlack, alice: WorkspaceMember) -> None:
+def test_opening_home_sends_an_event_in_slack_s_format(slack: LocalSlack, alice: WorkspaceMember) -> None:
     with silent_connection(slack) as socket:
         receive(socket)
         alice.opens_home()
@@ -62,7 +64,9 @@ def test_a_visit_has_the_shape_that_slack_sends(slack: LocalSlack, alice: Worksp
     assert event["channel"] == web_client(slack).conversations_open(users="U0ALICE")["channel"]["id"]
 
 
-def test_a_later_visit_carries_the_view(slack: LocalSlack, client: WebClient, alice: WorkspaceMember) -> None:
+def test_opening_home_again_sends_the_published_view(
+    slack: LocalSlack, client: WebClient, alice: WorkspaceMember
+) -> None:
     published = client.views_publish(user_id="U0ALICE", view=home(section("hello")))["view"]
     with silent_connection(slack) as socket:
         receive(socket)
@@ -72,7 +76,9 @@ def test_a_later_visit_carries_the_view(slack: LocalSlack, client: WebClient, al
     assert envelope["payload"]["event"]["view"] == published
 
 
-def test_a_visit_is_told_again_at_once_after_a_minute_and_after_five(slack: LocalSlack, alice: WorkspaceMember) -> None:
+def test_an_unacknowledged_event_is_redelivered_at_once_after_one_minute_and_after_five(
+    slack: LocalSlack, alice: WorkspaceMember
+) -> None:
     with silent_connection(slack) as socket:
         receive(socket)
         alice.opens_home()
@@ -93,7 +99,7 @@ def test_a_visit_is_told_again_at_once_after_a_minute_and_after_five(slack: Loca
     assert last["payload"]["event"]["type"] == "message"
 
 
-def test_an_acknowledged_visit_is_told_once(slack: LocalSlack, alice: WorkspaceMember) -> None:
+def test_an_acknowledged_event_is_delivered_once(slack: LocalSlack, alice: WorkspaceMember) -> None:
     with silent_connection(slack) as socket:
         receive(socket)
         alice.opens_home()
@@ -106,7 +112,7 @@ def test_an_acknowledged_visit_is_told_once(slack: LocalSlack, alice: WorkspaceM
     assert last["payload"]["event"]["type"] == "message"
 
 
-def test_over_http_a_visit_is_a_signed_post_that_says_when_it_is_told_again(
+def test_over_http_the_event_is_a_signed_post_that_marks_redeliveries(
     slack: LocalSlack, alice: WorkspaceMember
 ) -> None:
     received: Queue[tuple[str, dict[str, str]]] = Queue()
@@ -129,7 +135,7 @@ def test_over_http_a_visit_is_a_signed_post_that_says_when_it_is_told_again(
     assert SignatureVerifier(slack.signing_secret).is_valid_request(again, later)
 
 
-def test_an_app_that_does_not_subscribe_hears_of_no_visit() -> None:
+def test_an_app_without_the_subscription_gets_no_event() -> None:
     deaf = HOME_MANIFEST | {"settings": {"event_subscriptions": {"bot_events": ["message.channels"]}}}
     with local_slack(deaf) as slack, silent_connection(slack) as socket:
         receive(socket)
@@ -140,7 +146,7 @@ def test_an_app_that_does_not_subscribe_hears_of_no_visit() -> None:
     assert envelope["payload"]["event"]["type"] == "message"
 
 
-def test_a_forged_visit_and_a_forged_click_are_taken_for_real_ones(slack: LocalSlack) -> None:
+def test_forged_events_and_clicks_are_accepted_like_real_ones(slack: LocalSlack) -> None:
     app, received = bolt_app(slack), []
 
     @app.event("app_home_opened")

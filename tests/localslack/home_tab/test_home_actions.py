@@ -1,4 +1,4 @@
-"""What people do on the Home tab."""
+"""People's actions on the Home tab."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.localslack.bolt_apps import (
 from tests.localslack.home_views import JSON, STAGES, acknowledge, section, texts_of
 
 
-def test_a_click_on_the_home_tab_has_the_shape_that_slack_sends(
+def test_a_click_on_the_home_tab_has_slack_s_format(
     slack: LocalSlack, client: WebClient, alice: WorkspaceMember
 ) -> None:
     client.views_publish(
@@ -43,7 +43,7 @@ def test_a_click_on_the_home_tab_has_the_shape_that_slack_sends(
     assert not {"response_url", "channel", "message", "state"} & set(payload)
 
 
-def test_a_button_changes_the_tab_that_it_is_on(running_app: App, client: WebClient, alice: WorkspaceMember) -> None:
+def test_a_button_can_update_its_own_home_tab(running_app: App, client: WebClient, alice: WorkspaceMember) -> None:
     @running_app.action("done")
     def done(ack: Ack, body: JSON, client: WebClient) -> None:
         ack()
@@ -55,7 +55,7 @@ def test_a_button_changes_the_tab_that_it_is_on(running_app: App, client: WebCli
     alice.waits_for_home(lambda view: texts_of(view) == ["all done"])
 
 
-def test_a_choice_arrives_and_stays_when_the_tab_is_published_anew(
+def test_a_choice_is_sent_and_kept_when_the_tab_is_published_again(
     running_app: App, client: WebClient, alice: WorkspaceMember
 ) -> None:
     received: list[JSON] = []
@@ -92,7 +92,7 @@ def test_a_modal_opens_from_the_home_tab(
     assert errors == ["not_found"]
 
 
-def test_one_of_several_equal_buttons_is_pressed_by_its_block(
+def test_a_block_id_selects_one_of_several_equal_buttons(
     running_app: App, client: WebClient, alice: WorkspaceMember
 ) -> None:
     pressed: list[str] = []
@@ -108,7 +108,7 @@ def test_one_of_several_equal_buttons_is_pressed_by_its_block(
     assert pressed == ["second"]
 
 
-def test_nobody_clicks_on_another_persons_tab_or_on_what_has_gone(
+def test_no_one_can_click_on_another_person_s_tab_or_on_a_removed_button(
     client: WebClient, alice: WorkspaceMember, bob: WorkspaceMember
 ) -> None:
     client.views_publish(user_id="U0ALICE", view=home(actions(button("Go", "go"))))
@@ -120,7 +120,7 @@ def test_nobody_clicks_on_another_persons_tab_or_on_what_has_gone(
         alice.clicks(view, "Go")
 
 
-def test_a_home_tab_is_not_submitted(slack: LocalSlack, client: WebClient) -> None:
+def test_a_home_tab_can_t_be_submitted(slack: LocalSlack, client: WebClient) -> None:
     view = client.views_publish(user_id="U0ALICE", view=home(text_input("note", "Note")))["view"]
     with pytest.raises(RefusedError, match="not_found"):
         slack.act("submit", user="alice", view_id=view["id"])

@@ -27,7 +27,7 @@ def test_a_view_is_published_for_one_person(client: WebClient, alice: WorkspaceM
     assert bob.home() is None
 
 
-def test_another_view_takes_its_place_with_another_hash(client: WebClient, alice: WorkspaceMember) -> None:
+def test_a_new_view_replaces_the_old_one_with_a_new_hash(client: WebClient, alice: WorkspaceMember) -> None:
     first = client.views_publish(user_id="U0ALICE", view=home(section("first")))["view"]
     second = client.views_publish(user_id="U0ALICE", view=home(section("second")), hash=first["hash"])["view"]
     assert second["id"] == first["id"]
@@ -56,7 +56,7 @@ def test_an_old_hash_publishes_nothing(client: WebClient, alice: WorkspaceMember
         ({"view": home(*[{"type": "section", "fields": [plain("x" * 2000)] * 10}] * 13)}, "view_too_large"),
     ],
 )
-def test_what_is_not_right_is_not_published(
+def test_an_invalid_view_isn_t_published(
     client: WebClient, alice: WorkspaceMember, slack_error: SlackErrorOf, change: JSON, error: str
 ) -> None:
     arguments = {"user_id": "U0ALICE", "view": home()} | change
@@ -64,14 +64,14 @@ def test_what_is_not_right_is_not_published(
     assert alice.home() is None
 
 
-def test_an_external_id_is_used_once(client: WebClient, slack_error: SlackErrorOf) -> None:
+def test_an_external_id_has_to_be_unique(client: WebClient, slack_error: SlackErrorOf) -> None:
     mine = home(external_id="page")
     client.views_publish(user_id="U0ALICE", view=mine)
     client.views_publish(user_id="U0ALICE", view=mine)
     assert slack_error(client.views_publish, user_id="U0BOB", view=mine) == "duplicate_external_id"
 
 
-def test_without_a_home_tab_in_the_manifest_nothing_is_published_or_opened(slack_error: SlackErrorOf) -> None:
+def test_without_a_home_tab_in_the_manifest_nothing_can_be_published_or_opened(slack_error: SlackErrorOf) -> None:
     with local_slack(MANIFEST) as slack:
         assert slack_error(web_client(slack).views_publish, user_id="U0ALICE", view=home()) == "not_enabled"
         with pytest.raises(RefusedError, match="not_enabled"):
@@ -106,7 +106,7 @@ def test_a_home_tab_is_updated_like_a_modal(
     ],
     ids=["ratelimited", "reset before", "reset after", "server error", "error", "unknown"],
 )
-def test_publishing_fails_when_it_is_ordered_to(
+def test_publishing_fails_with_an_injected_fault(
     slack: LocalSlack, client: WebClient, alice: WorkspaceMember, order: Callable[[LocalSlack], None], published: bool
 ) -> None:
     from slack_sdk.errors import SlackApiError

@@ -1,4 +1,4 @@
-"""An app whose name has a space: where it has which name, and how people mention it."""
+"""An app whose name has a space: its name, its handle, and mentions."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def test_its_handle_has_no_space(client: WebClient) -> None:
     assert (user["name"], user["real_name"]) == ("model_registrar", "Model Registrar")
 
 
-def test_its_name_is_on_its_messages(client: WebClient, alice: WorkspaceMember) -> None:
+def test_its_messages_show_its_name(client: WebClient, alice: WorkspaceMember) -> None:
     client.chat_postMessage(channel="C0CHURN", text="A card")
     assert alice.sees("#churn")[0]["bot_profile"]["name"] == "Model Registrar"
     assert client.bots_info(bot="B0LOCALAPP")["bot"]["name"] == "Model Registrar"
 
 
 @pytest.mark.parametrize("mention", ["@Model Registrar", "@model_registrar"])
-def test_it_is_mentioned_by_its_name_or_its_handle(connected_app: App, alice: WorkspaceMember, mention: str) -> None:
+def test_people_mention_it_by_name_or_handle(connected_app: App, alice: WorkspaceMember, mention: str) -> None:
     received: Queue[str] = Queue()
 
     @connected_app.event("app_mention")
@@ -51,7 +51,7 @@ def test_it_is_mentioned_by_its_name_or_its_handle(connected_app: App, alice: Wo
 
 
 @pytest.mark.parametrize("text", ["@Model Registrars", "a@Model Registrar", "@Model"])
-def test_a_word_that_only_begins_like_its_name_is_not_a_mention(alice: WorkspaceMember, text: str) -> None:
+def test_a_word_that_starts_with_its_name_isn_t_a_mention(alice: WorkspaceMember, text: str) -> None:
     sent = alice.types("#churn", text).message
     assert sent is not None
     assert sent["text"] == text

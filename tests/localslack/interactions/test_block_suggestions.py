@@ -1,4 +1,4 @@
-"""Menus that the app fills: what it hears of the typing, and which options people get."""
+"""Menus with external options: the payloads that the app gets, and the options that people see."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def field(**fields: Any) -> JSON:
 
 
 def offer_options(app: App, answer: Any = None) -> list[JSON]:
-    """Let the app offer the teams that begin with what is typed, or always the same answer; return what it hears."""
+    """Let the app offer teams that start with the typed text, or a fixed answer; return its payloads."""
     received: list[JSON] = []
 
     @app.options("team")
@@ -84,13 +84,13 @@ def running_app(request: pytest.FixtureRequest, slack: LocalSlack) -> Iterator[A
         yield app
 
 
-def test_the_app_offers_options_for_what_is_typed(running_app: App, client: WebClient, alice: WorkspaceMember) -> None:
+def test_the_app_offers_options_for_the_typed_text(running_app: App, client: WebClient, alice: WorkspaceMember) -> None:
     offer_options(running_app)
     card = post_element(client, alice, menu())
     assert alice.looks_up(card, "Pick a team", "p") == [option("pricing")]
 
 
-def test_the_app_hears_what_is_typed_into_a_message(
+def test_the_app_gets_text_typed_in_a_message_s_menu(
     connected_app: App, client: WebClient, alice: WorkspaceMember
 ) -> None:
     received = offer_options(connected_app)
@@ -105,7 +105,7 @@ def test_the_app_hears_what_is_typed_into_a_message(
     assert "trigger_id" not in said
 
 
-def test_the_app_hears_what_is_typed_into_a_modal(connected_app: App, alice: WorkspaceMember) -> None:
+def test_the_app_gets_text_typed_in_a_modal_s_menu(connected_app: App, alice: WorkspaceMember) -> None:
     received = offer_options(connected_app)
     view = open_modal(connected_app, alice, modal(field()))
     alice.looks_up(view, "team", "ch")
@@ -114,9 +114,7 @@ def test_the_app_hears_what_is_typed_into_a_modal(connected_app: App, alice: Wor
     assert "message" not in received[0]
 
 
-def test_an_option_that_was_offered_can_be_chosen(
-    connected_app: App, client: WebClient, alice: WorkspaceMember
-) -> None:
+def test_an_offered_option_can_be_chosen(connected_app: App, client: WebClient, alice: WorkspaceMember) -> None:
     offer_options(connected_app)
     received = record_choices(connected_app)
     card = post_element(client, alice, menu())
@@ -125,16 +123,14 @@ def test_an_option_that_was_offered_can_be_chosen(
     assert received[0]["selected_option"] == option("pricing")
 
 
-def test_choosing_by_its_words_looks_the_option_up(
-    connected_app: App, client: WebClient, alice: WorkspaceMember
-) -> None:
+def test_choosing_by_text_looks_up_the_option(connected_app: App, client: WebClient, alice: WorkspaceMember) -> None:
     offer_options(connected_app)
     received = record_choices(connected_app)
     alice.chooses(post_element(client, alice, menu()), "team", "Fraud")
     assert received[0]["selected_option"] == option("fraud")
 
 
-def test_what_the_app_does_not_offer_cannot_be_chosen(
+def test_an_option_that_the_app_doesn_t_offer_can_t_be_chosen(
     connected_app: App, client: WebClient, alice: WorkspaceMember
 ) -> None:
     offer_options(connected_app)
@@ -143,14 +139,16 @@ def test_what_the_app_does_not_offer_cannot_be_chosen(
         alice.chooses(card, "team", "Churn and more")
 
 
-def test_an_answer_that_is_no_option_is_refused(slack: LocalSlack, client: WebClient, alice: WorkspaceMember) -> None:
+def test_an_answer_that_isn_t_an_option_is_refused(
+    slack: LocalSlack, client: WebClient, alice: WorkspaceMember
+) -> None:
     card = post_element(client, alice, menu())
     body = {"channel": card["channel"], "ts": card["ts"], "block_id": "actions", "action_id": "team"}
-    with pytest.raises(RefusedError, match="takes an option that the app offered"):
+    with pytest.raises(RefusedError, match="accepts only options that the app offered"):
         slack.act("click", user="alice", **body, answer="anything")
 
 
-def test_a_form_is_submitted_with_what_was_chosen(connected_app: App, alice: WorkspaceMember) -> None:
+def test_a_form_is_submitted_with_the_chosen_options(connected_app: App, alice: WorkspaceMember) -> None:
     offer_options(connected_app)
     received: list[JSON] = []
 
@@ -182,18 +180,18 @@ def test_a_choice_on_the_home_tab_is_in_the_state_of_the_next_click(
     assert states == [{"type": "external_select", "selected_option": option("churn")}]
 
 
-def test_groups_of_options_are_offered_too(connected_app: App, client: WebClient, alice: WorkspaceMember) -> None:
+def test_option_groups_are_offered_too(connected_app: App, client: WebClient, alice: WorkspaceMember) -> None:
     groups = [{"label": plain("Ours"), "options": [option("churn")]}]
     offer_options(connected_app, {"option_groups": groups})
     assert alice.looks_up(post_element(client, alice, menu()), "team", "x") == [option("churn")]
 
 
-def test_nothing_found_is_an_answer(connected_app: App, client: WebClient, alice: WorkspaceMember) -> None:
+def test_no_matching_options_is_a_valid_answer(connected_app: App, client: WebClient, alice: WorkspaceMember) -> None:
     offer_options(connected_app)
     assert alice.looks_up(post_element(client, alice, menu()), "team", "zzz") == []
 
 
-def test_the_app_is_not_asked_before_three_letters_unless_it_says_so(
+def test_the_app_isn_t_queried_before_three_letters_by_default(
     connected_app: App, client: WebClient, alice: WorkspaceMember
 ) -> None:
     received = offer_options(connected_app)
@@ -216,7 +214,7 @@ BLUNT = {"text": plain("x"), "value": "x" * 151}
         ({"option_groups": [{"label": plain("x"), "options": []}]}, "no fewer than 1 items"),
     ],
 )
-def test_options_that_slack_would_not_show_are_refused(
+def test_options_that_slack_wouldn_t_show_are_refused(
     slack: LocalSlack, connected_app: App, client: WebClient, alice: WorkspaceMember, answer: JSON, complaint: str
 ) -> None:
     offer_options(connected_app, answer)
@@ -226,12 +224,12 @@ def test_options_that_slack_would_not_show_are_refused(
     assert complaint in slack.problems()[0]
 
 
-def test_people_are_told_that_the_app_does_not_answer(client: WebClient, alice: WorkspaceMember) -> None:
+def test_people_see_an_error_if_the_app_doesn_t_answer(client: WebClient, alice: WorkspaceMember) -> None:
     with pytest.raises(RefusedError, match="dispatch_failed"):
         alice.looks_up(post_element(client, alice, menu()), "team", "x")
 
 
-def test_a_menu_with_options_of_its_own_asks_nobody(client: WebClient, alice: WorkspaceMember) -> None:
+def test_a_menu_with_static_options_doesn_t_query_the_app(client: WebClient, alice: WorkspaceMember) -> None:
     static = {"type": "static_select", "action_id": "team", "options": [option("churn")]}
-    with pytest.raises(RefusedError, match="a menu that the app fills"):
+    with pytest.raises(RefusedError, match="a menu with external options"):
         alice.looks_up(post_element(client, alice, static), "team", "churn")

@@ -24,14 +24,14 @@ def carol(slack: LocalSlack) -> WorkspaceMember:
 
 @pytest.fixture
 def stranger(slack: LocalSlack) -> WorkspaceMember:
-    """Somebody from another organization, in a shared channel."""
+    """Someone from another organization, in a shared channel."""
     slack.change_person("dave", team_id="T0OTHER")
     return slack.person("dave")
 
 
 @pytest.fixture
 def received(connected_app: App, client: WebClient) -> list[JSON]:
-    """What the app is told, in order; it has posted a card in #churn."""
+    """The app's payloads, in order; it has posted a card in #churn."""
     payloads: list[JSON] = []
 
     def listen(ack: Ack, body: JSON) -> None:
@@ -50,13 +50,13 @@ def click(person: WorkspaceMember) -> None:
 
 
 @pytest.mark.parametrize("home", ["T0HOME", "E0ACME"], ids=["a workspace", "the organization"])
-def test_a_click_names_the_home_of_whoever_clicks(slack: LocalSlack, received: list[JSON], home: str) -> None:
+def test_a_click_has_the_home_workspace_of_the_person(slack: LocalSlack, received: list[JSON], home: str) -> None:
     slack.let_live_in("carol", home, enterprise=ACME)
     click(slack.person("carol"))
     assert received[0]["user"]["team_id"] == home
 
 
-def test_a_click_names_the_organization(received: list[JSON], carol: WorkspaceMember) -> None:
+def test_a_click_has_the_organization(received: list[JSON], carol: WorkspaceMember) -> None:
     click(carol)
     assert received[0]["team"] == {
         "id": "T0LOCAL",
@@ -67,13 +67,13 @@ def test_a_click_names_the_organization(received: list[JSON], carol: WorkspaceMe
     assert received[0]["enterprise"] == ACME
 
 
-def test_a_command_names_the_workspace_where_it_is_typed(received: list[JSON], carol: WorkspaceMember) -> None:
+def test_a_command_has_the_workspace_where_it_s_typed(received: list[JSON], carol: WorkspaceMember) -> None:
     assert carol.types("#churn", "/ask").acked
     assert (received[0]["team_id"], received[0]["user_id"]) == ("T0LOCAL", "U0CAROL")
     assert (received[0]["enterprise_id"], received[0]["enterprise_name"]) == ("E0ACME", "Acme")
 
 
-def test_an_event_names_the_organization(slack: LocalSlack, received: list[JSON], carol: WorkspaceMember) -> None:
+def test_an_event_has_the_organization(slack: LocalSlack, received: list[JSON], carol: WorkspaceMember) -> None:
     carol.types("#churn", "hello")
     slack.wait_for(lambda: received)
     assert (received[0]["team_id"], received[0]["enterprise_id"]) == ("T0LOCAL", "E0ACME")
@@ -94,7 +94,7 @@ def test_people_from_the_organization_are_members(client: WebClient, carol: Work
     assert "U0CAROL" in [member["id"] for member in client.users_list()["members"]]
 
 
-def test_the_app_learns_of_the_organization(client: WebClient, carol: WorkspaceMember) -> None:
+def test_the_app_sees_the_organization(client: WebClient, carol: WorkspaceMember) -> None:
     assert client.auth_test()["enterprise_id"] == "E0ACME"
     assert client.team_info()["team"]["enterprise_id"] == "E0ACME"
 
@@ -104,7 +104,7 @@ def test_people_of_the_organization_see_public_channels(slack: LocalSlack, carol
     assert carol.sees("#churn") == []
 
 
-def test_people_who_only_live_in_another_workspace_of_the_organization_are_strangers(
+def test_people_who_are_only_in_another_workspace_of_the_organization_are_strangers(
     slack: LocalSlack, client: WebClient
 ) -> None:
     slack.let_live_in("carol", "T0HOME", enterprise=ACME, teams=["T0HOME"])
@@ -121,7 +121,7 @@ def test_a_stranger_acts_as_someone_from_another_workspace(received: list[JSON],
     )
 
 
-def test_a_stranger_is_told_apart(client: WebClient, stranger: WorkspaceMember) -> None:
+def test_a_stranger_can_be_recognized(client: WebClient, stranger: WorkspaceMember) -> None:
     user = client.users_info(user="U0DAVE")["user"]
     assert (user["team_id"], user["is_stranger"], "enterprise_user" in user) == ("T0OTHER", True, False)
 
@@ -132,7 +132,9 @@ def test_a_channel_with_a_stranger_is_shared(slack: LocalSlack, client: WebClien
     assert shared == {"general": False, "ml-models": True, "churn": True}
 
 
-def test_an_event_tells_of_a_shared_channel(slack: LocalSlack, received: list[JSON], stranger: WorkspaceMember) -> None:
+def test_an_event_says_that_a_channel_is_shared(
+    slack: LocalSlack, received: list[JSON], stranger: WorkspaceMember
+) -> None:
     stranger.types("#churn", "hello")
     slack.wait_for(lambda: received)
     assert received[0]["is_ext_shared_channel"] is True

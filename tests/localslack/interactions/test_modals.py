@@ -1,4 +1,4 @@
-"""Modals: stacks, hashes, answers, and what the app may respond."""
+"""Modals: stacks, hashes, answers, and the app's responses."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def open_modal(alice: WorkspaceMember) -> JSON:
     return alice.waits_for_modal()
 
 
-def test_answers_arrive_in_the_shape_of_their_elements(connected_app: App, alice: WorkspaceMember) -> None:
+def test_each_element_sends_its_answer_in_slack_s_format(connected_app: App, alice: WorkspaceMember) -> None:
     inputs = {
         "stage": {"type": "static_select", "action_id": "value", "options": STAGES},
         "stages": {"type": "multi_static_select", "action_id": "value", "options": STAGES},
@@ -65,7 +65,7 @@ def test_answers_arrive_in_the_shape_of_their_elements(connected_app: App, alice
     assert values["sure"]["selected_options"] == []
 
 
-def test_a_submission_carries_the_view(slack: LocalSlack, connected_app: App, alice: WorkspaceMember) -> None:
+def test_a_submission_contains_the_view(slack: LocalSlack, connected_app: App, alice: WorkspaceMember) -> None:
     open_on_command(connected_app, modal(private_metadata="request 7"))
     received = record_submissions(connected_app)
     view = open_modal(alice)
@@ -86,7 +86,7 @@ def test_a_submission_carries_the_view(slack: LocalSlack, connected_app: App, al
         ({"max_length": 3}, "long", "This field can't be longer than 3 characters."),
     ],
 )
-def test_slack_itself_refuses_what_the_form_does_not_allow(
+def test_slack_s_client_refuses_invalid_input(
     connected_app: App, alice: WorkspaceMember, field: JSON, said: str, complaint: str
 ) -> None:
     open_on_command(connected_app, modal(text_input("reason", "Reason", **field)))
@@ -96,7 +96,7 @@ def test_slack_itself_refuses_what_the_form_does_not_allow(
     assert received == []
 
 
-def test_an_update_shows_another_view_in_the_same_place(connected_app: App, alice: WorkspaceMember) -> None:
+def test_an_update_replaces_the_view(connected_app: App, alice: WorkspaceMember) -> None:
     open_on_command(connected_app, modal())
     record_submissions(connected_app, response_action="update", view=modal(title="Second"))
     first = open_modal(alice)
@@ -107,7 +107,7 @@ def test_an_update_shows_another_view_in_the_same_place(connected_app: App, alic
     assert view["hash"] != first["hash"]
 
 
-def test_a_pushed_view_lies_on_top_and_goes_first(connected_app: App, alice: WorkspaceMember) -> None:
+def test_a_pushed_view_is_on_top_and_closes_first(connected_app: App, alice: WorkspaceMember) -> None:
     open_on_command(connected_app, modal())
     record_submissions(connected_app, response_action="push", view=modal(title="Second", callback_id="other"))
     first = open_modal(alice)
@@ -118,7 +118,7 @@ def test_a_pushed_view_lies_on_top_and_goes_first(connected_app: App, alice: Wor
     assert [view["id"] for view in alice.modals()] == [first["id"]]
 
 
-def test_clear_takes_all_views_away(connected_app: App, alice: WorkspaceMember) -> None:
+def test_clear_closes_all_views(connected_app: App, alice: WorkspaceMember) -> None:
     open_on_command(connected_app, modal())
     record_submissions(connected_app, response_action="clear")
     open_modal(alice)
@@ -134,7 +134,7 @@ def test_clear_takes_all_views_away(connected_app: App, alice: WorkspaceMember) 
         {"response_action": "dance"},
     ],
 )
-def test_an_unusable_answer_is_trouble_for_the_person_and_a_note_for_the_developer(
+def test_an_invalid_answer_is_an_error_for_the_person_and_a_problem_for_the_developer(
     slack: LocalSlack, connected_app: App, alice: WorkspaceMember, answer: JSON
 ) -> None:
     open_on_command(connected_app, modal())
@@ -149,7 +149,7 @@ def test_an_unusable_answer_is_trouble_for_the_person_and_a_note_for_the_develop
     assert len(slack.problems()) == 1
 
 
-def test_three_views_are_the_most(connected_app: App, alice: WorkspaceMember, slack: LocalSlack) -> None:
+def test_at_most_three_views_can_be_open(connected_app: App, alice: WorkspaceMember, slack: LocalSlack) -> None:
     with_more = modal(actions(button("More", "more")))
     open_on_command(connected_app, with_more)
 
@@ -176,7 +176,7 @@ def test_an_update_with_an_old_hash_is_refused(
     assert again == "hash_conflict"
 
 
-def test_an_update_keeps_what_was_filled_in(connected_app: App, client: WebClient, alice: WorkspaceMember) -> None:
+def test_an_update_keeps_answers(connected_app: App, client: WebClient, alice: WorkspaceMember) -> None:
     open_on_command(connected_app, modal(text_input("reason", "Reason"), actions(button("Check", "check"))))
 
     @connected_app.action("check")
@@ -208,7 +208,7 @@ def test_a_view_is_found_by_its_external_id(
     assert slack_error(client.views_update, external_id="request-8", view=modal()) == "not_found"
 
 
-def test_a_closed_view_is_announced_when_asked_for(connected_app: App, alice: WorkspaceMember) -> None:
+def test_closing_a_view_sends_an_event_if_notify_on_close_is_set(connected_app: App, alice: WorkspaceMember) -> None:
     open_on_command(connected_app, modal(notify_on_close=True))
     received: list[JSON] = []
 

@@ -1,4 +1,4 @@
-"""What people see and may do."""
+"""What people can see and do."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from localslack import LocalSlack, RefusedError, WorkspaceMember, connect
 from tests.localslack.block_builders import actions, button, plain
 
 
-def test_an_ephemeral_is_seen_by_one_person(client: WebClient, alice: WorkspaceMember, bob: WorkspaceMember) -> None:
+def test_only_one_person_sees_an_ephemeral_message(
+    client: WebClient, alice: WorkspaceMember, bob: WorkspaceMember
+) -> None:
     client.chat_postEphemeral(channel="C0CHURN", user="U0ALICE", text="psst")
     assert alice.sees("#churn")[0]["is_ephemeral"]
     assert bob.sees("#churn") == []
 
 
-def test_somebody_elses_ephemeral_cannot_be_clicked(
+def test_someone_else_s_ephemeral_message_can_t_be_clicked(
     client: WebClient, alice: WorkspaceMember, bob: WorkspaceMember
 ) -> None:
     blocks = [actions(button("Go", "go"))]
@@ -26,7 +28,7 @@ def test_somebody_elses_ephemeral_cannot_be_clicked(
         bob.clicks(message, "Go")
 
 
-def test_answers_are_in_the_thread_and_not_in_the_channel(alice: WorkspaceMember, bob: WorkspaceMember) -> None:
+def test_replies_are_in_the_thread_and_not_in_the_channel(alice: WorkspaceMember, bob: WorkspaceMember) -> None:
     question = alice.types("#churn", "question").message
     assert question is not None
     bob.types("#churn", "answer", thread=question)
@@ -40,7 +42,7 @@ def test_names_become_references_and_markup_is_escaped(alice: WorkspaceMember) -
     assert sent["text"] == "<@U0BOB> see <#C0GENERAL|general> &amp; &lt;b&gt; a@bob"
 
 
-def test_a_command_gets_ids_if_it_asks_for_them(connected_app: App, alice: WorkspaceMember) -> None:
+def test_a_command_gets_ids_if_should_escape_is_set(connected_app: App, alice: WorkspaceMember) -> None:
     received: list[str] = []
 
     @connected_app.command("/ask")
@@ -58,7 +60,9 @@ def test_a_command_gets_ids_if_it_asks_for_them(connected_app: App, alice: Works
     assert received == ["@bob", "<@U0BOB|bob> in <#C0GENERAL|general>"]
 
 
-def test_several_can_be_chosen_in_a_message(connected_app: App, client: WebClient, alice: WorkspaceMember) -> None:
+def test_several_options_can_be_chosen_in_a_message(
+    connected_app: App, client: WebClient, alice: WorkspaceMember
+) -> None:
     received: list[list[str]] = []
 
     @connected_app.action("who")
@@ -72,13 +76,13 @@ def test_several_can_be_chosen_in_a_message(connected_app: App, client: WebClien
     assert received == [["U0BOB", "U0CAROL"]]
 
 
-def test_an_unknown_command_is_not_sent(alice: WorkspaceMember) -> None:
+def test_an_unknown_command_isn_t_sent(alice: WorkspaceMember) -> None:
     outcome = alice.types("#churn", "/dance")
     assert not outcome.acked
     assert outcome.text == "`/dance` is not a valid command."
 
 
-def test_commands_do_not_work_in_threads(alice: WorkspaceMember) -> None:
+def test_commands_don_t_work_in_threads(alice: WorkspaceMember) -> None:
     question = alice.types("#churn", "question").message
     assert question is not None
     assert "not supported in threads" in alice.types("#churn", "/ask x", thread=question).text
@@ -92,9 +96,7 @@ def test_commands_do_not_work_in_threads(alice: WorkspaceMember) -> None:
         (lambda slack: slack.change_person("alice", deleted=True), "account_inactive"),
     ],
 )
-def test_not_everybody_may_write_everywhere(
-    slack: LocalSlack, alice: WorkspaceMember, change: object, error: str
-) -> None:
+def test_people_can_t_write_everywhere(slack: LocalSlack, alice: WorkspaceMember, change: object, error: str) -> None:
     change(slack)  # type: ignore[operator]
     with pytest.raises(RefusedError, match=error):
         alice.types("#churn", "x")
@@ -146,13 +148,13 @@ def test_a_choice_is_kept_in_the_state_of_the_next_click(
     assert received[1] == {"actions": {"pick": {"type": "static_select", "selected_option": option}}}
 
 
-def test_a_button_that_is_not_there_is_named_with_those_that_are(client: WebClient, alice: WorkspaceMember) -> None:
+def test_the_error_about_a_missing_button_lists_the_existing_ones(client: WebClient, alice: WorkspaceMember) -> None:
     client.chat_postMessage(channel="#churn", text="x", blocks=[actions(button("Go", "go"))])
-    with pytest.raises(LookupError, match="nothing called 'Stop' here; there is: 'Go'"):
+    with pytest.raises(LookupError, match="nothing called 'Stop' here; available: 'Go'"):
         alice.clicks(alice.sees("#churn")[0], "Stop")
 
 
-def test_another_process_can_act_too(slack: LocalSlack) -> None:
+def test_another_process_can_act_as_people(slack: LocalSlack) -> None:
     with connect(slack.url) as remote:
         remote.person("bob").types("#churn", "from afar")
         assert remote.bot_token == slack.bot_token

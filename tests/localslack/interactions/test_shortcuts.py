@@ -1,4 +1,4 @@
-"""Shortcuts: what the app hears when people use them, and how it can answer."""
+"""Shortcuts: their payloads, and the app's responses."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def running_app(request: pytest.FixtureRequest, slack: LocalSlack) -> Iterator[A
 
 
 @pytest.mark.parametrize("name", ["start_round", "Start a round"])
-def test_a_global_shortcut_is_used_by_its_callback_id_or_name(
+def test_a_global_shortcut_works_by_its_callback_id_or_name(
     running_app: App, alice: WorkspaceMember, name: str
 ) -> None:
     received = record_payloads(running_app, "start_round")
@@ -52,7 +52,7 @@ def test_a_global_shortcut_is_used_by_its_callback_id_or_name(
     assert received[0]["user"]["id"] == "U0ALICE"
 
 
-def test_a_global_shortcut_knows_no_conversation(connected_app: App, alice: WorkspaceMember) -> None:
+def test_a_global_shortcut_has_no_conversation(connected_app: App, alice: WorkspaceMember) -> None:
     received = record_payloads(connected_app, "start_round")
     alice.uses("start_round")
     assert received[0].keys().isdisjoint({"channel", "message", "response_url", "api_app_id"})
@@ -68,7 +68,9 @@ def test_a_global_shortcut_opens_a_modal(connected_app: App, alice: WorkspaceMem
     assert alice.waits_for_modal()["title"]["text"] == "A round"
 
 
-def test_a_message_shortcut_carries_the_message(running_app: App, alice: WorkspaceMember, bob: WorkspaceMember) -> None:
+def test_a_message_shortcut_contains_the_message(
+    running_app: App, alice: WorkspaceMember, bob: WorkspaceMember
+) -> None:
     received = record_payloads(running_app, "look_into")
     message = send_message(alice)
     assert bob.uses("Look into this", message).acked
@@ -80,7 +82,7 @@ def test_a_message_shortcut_carries_the_message(running_app: App, alice: Workspa
     assert body["user"]["id"] == "U0BOB"
 
 
-def test_the_response_url_answers_only_who_used_the_shortcut(
+def test_the_response_url_answers_only_the_person_who_used_the_shortcut(
     connected_app: App, alice: WorkspaceMember, bob: WorkspaceMember
 ) -> None:
     @connected_app.shortcut("look_into")
@@ -94,7 +96,7 @@ def test_the_response_url_answers_only_who_used_the_shortcut(
     assert [message["text"] for message in alice.sees("#churn")] == ["the data looks odd"]
 
 
-def test_a_message_shortcut_works_where_the_app_is_no_member(
+def test_a_message_shortcut_works_where_the_app_isn_t_a_member(
     slack: LocalSlack, connected_app: App, alice: WorkspaceMember
 ) -> None:
     received = record_payloads(connected_app, "look_into")
@@ -105,7 +107,7 @@ def test_a_message_shortcut_works_where_the_app_is_no_member(
     assert answer.status_code == 200
 
 
-def test_a_shortcut_on_a_message_that_somebody_does_not_see_is_refused(
+def test_a_shortcut_on_a_message_that_the_person_can_t_see_is_refused(
     slack: LocalSlack, alice: WorkspaceMember, bob: WorkspaceMember
 ) -> None:
     slack.add_channel("G0SECRET", "secret", is_private=True, members=["alice", "bot"])
@@ -113,17 +115,17 @@ def test_a_shortcut_on_a_message_that_somebody_does_not_see_is_refused(
         bob.uses("look_into", send_message(alice, channel="#secret"))
 
 
-def test_ephemerals_have_no_shortcuts(client: WebClient, alice: WorkspaceMember) -> None:
+def test_ephemeral_messages_have_no_shortcuts(client: WebClient, alice: WorkspaceMember) -> None:
     client.chat_postEphemeral(channel="C0CHURN", user="U0ALICE", text="psst")
     with pytest.raises(RefusedError, match="message_not_found"):
         alice.uses("look_into", alice.sees("#churn")[0])
 
 
-def test_what_the_manifest_does_not_declare_cannot_be_used(alice: WorkspaceMember) -> None:
+def test_a_shortcut_missing_from_the_manifest_can_t_be_used(alice: WorkspaceMember) -> None:
     with pytest.raises(RefusedError, match="the manifest has no global shortcut 'look_into'"):
         alice.uses("look_into")
 
 
-def test_people_are_told_that_the_app_is_away(alice: WorkspaceMember) -> None:
+def test_people_see_an_error_if_the_app_isn_t_running(alice: WorkspaceMember) -> None:
     outcome = alice.uses("start_round")
     assert (outcome.acked, outcome.error) == (False, "dispatch_failed")

@@ -1,4 +1,4 @@
-"""A browser can reach 127.0.0.1 from any page: strangers are refused."""
+"""Requests from other sites are refused, because any page can reach 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -39,39 +39,39 @@ def test_a_foreign_host_is_refused_everywhere(slack: LocalSlack, path: str) -> N
         {"Sec-Fetch-Site": "cross-site"},
     ],
 )
-def test_other_origins_reach_neither_people_nor_switches(slack: LocalSlack, headers: dict[str, str]) -> None:
+def test_other_origins_can_reach_neither_people_nor_controls(slack: LocalSlack, headers: dict[str, str]) -> None:
     assert status_of(slack, "GET", "_ui/people", headers) == 403
     assert status_of(slack, "POST", "_control/status", headers, json={}) == 403
 
 
-def test_the_page_itself_is_served(slack: LocalSlack) -> None:
+def test_the_page_is_served(slack: LocalSlack) -> None:
     own = {"Origin": slack.url.rstrip("/"), "Sec-Fetch-Site": "same-origin"}
     assert status_of(slack, "GET", "_ui/people", own) == 200
     assert status_of(slack, "POST", "_control/status", own, json={}) == 200
 
 
-def test_a_link_from_elsewhere_may_open_the_page_but_not_act(slack: LocalSlack) -> None:
+def test_a_link_from_another_site_can_open_the_page_but_not_act(slack: LocalSlack) -> None:
     visit = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
     assert status_of(slack, "GET", "", visit) == 200
     assert status_of(slack, "POST", "_ui/type", visit, json={}) == 403
 
 
-def test_a_form_cannot_act(slack: LocalSlack) -> None:
+def test_a_form_can_t_act(slack: LocalSlack) -> None:
     assert status_of(slack, "POST", "_control/reset", {}, data={"x": "y"}) == 403
 
 
-def test_a_page_cannot_open_a_socket(slack: LocalSlack) -> None:
+def test_a_page_can_t_open_a_socket(slack: LocalSlack) -> None:
     url = slack.url.replace("http", "ws") + "link/?ticket=x"
     evil = Origin("https://evil.example")
     with pytest.raises(InvalidStatus), open_socket(url, origin=evil, proxy=None):
         pass
 
 
-def test_the_page_may_load_nothing_from_elsewhere_but_pictures(slack: LocalSlack) -> None:
+def test_the_page_loads_only_pictures_from_other_hosts(slack: LocalSlack) -> None:
     policy = httpx.get(slack.url, trust_env=False).headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert "script-src 'self'" in policy
 
 
-def test_only_this_machine_is_listened_to(slack: LocalSlack) -> None:
+def test_it_listens_only_on_this_machine(slack: LocalSlack) -> None:
     assert slack.url.startswith("http://127.0.0.1:")

@@ -29,7 +29,7 @@ def manifest(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def output_lines(manifest: Path) -> Iterator[list[str]]:
-    """Start it in another folder, with an empty environment, and give the five lines that it says."""
+    """Start it in another folder, with an empty environment, and yield its five lines of output."""
     command = [sys.executable, "-m", "localslack", "--manifest", str(manifest), "--port", "0"]
     with subprocess.Popen(command, cwd=manifest.parent, env=BARE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -37,7 +37,7 @@ def output_lines(manifest: Path) -> Iterator[list[str]]:
         process.terminate()
 
 
-def test_its_output_can_be_pasted_into_a_shell_and_is_enough_for_an_app(output_lines: list[str]) -> None:
+def test_its_output_works_as_shell_commands_and_configures_an_app(output_lines: list[str]) -> None:
     said = dict(line.removeprefix("export ").split("=", 1) for line in output_lines[1:])
     assert [line.partition(" ")[0] for line in output_lines[1:]] == ["export"] * 4
     client = WebClient(token=said["SLACK_BOT_TOKEN"], base_url=said["SLACK_API_URL"])
@@ -45,7 +45,7 @@ def test_its_output_can_be_pasted_into_a_shell_and_is_enough_for_an_app(output_l
     assert said["SLACK_APP_TOKEN"].startswith("xapp-")
 
 
-def test_the_first_line_says_where_the_page_is(output_lines: list[str]) -> None:
+def test_the_first_line_has_the_page_s_address(output_lines: list[str]) -> None:
     with connect(output_lines[0].split()[-1]) as slack:
         assert slack.person("alice").id == "U0ALICE"
 
@@ -69,7 +69,7 @@ def test_the_help_lists_every_option(capsys: pytest.CaptureFixture[str]) -> None
         ("features: {shortcuts: [{name: Report, type: message}]}", "an entry without 'callback_id'"),
     ],
 )
-def test_a_manifest_that_cannot_be_used_ends_it_with_a_sentence(
+def test_an_invalid_manifest_prints_an_error_and_exits(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], written: str | None, error: str
 ) -> None:
     path = tmp_path / "manifest.yml"
@@ -88,14 +88,14 @@ def test_a_manifest_that_cannot_be_used_ends_it_with_a_sentence(
         (["--port", "0", "--env-file", "nowhere/settings.env"], "No such file or directory: 'nowhere/settings.env'"),
     ],
 )
-def test_an_option_that_cannot_be_used_ends_it_with_a_sentence(
+def test_an_invalid_option_prints_an_error_and_exits(
     manifest: Path, capsys: pytest.CaptureFixture[str], options: list[str], error: str
 ) -> None:
     assert main(["--manifest", str(manifest), *options]) == 2
     assert error in capsys.readouterr().err
 
 
-def test_a_port_in_use_is_named(manifest: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_error_names_a_port_in_use(manifest: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with listen() as taken:
         port = taken.getsockname()[1]
         assert main(["--manifest", str(manifest), "--port", str(port)]) == 2
@@ -103,9 +103,7 @@ def test_a_port_in_use_is_named(manifest: Path, capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.parametrize("speed", ["0", "-1", "nan", "fast"])
-def test_a_speed_at_which_no_time_passes_is_refused(
-    manifest: Path, capsys: pytest.CaptureFixture[str], speed: str
-) -> None:
+def test_a_speed_of_zero_is_refused(manifest: Path, capsys: pytest.CaptureFixture[str], speed: str) -> None:
     with pytest.raises(SystemExit):
         main(["--manifest", str(manifest), "--speed", speed])
-    assert "argument --speed: give a number above 0" in capsys.readouterr().err
+    assert "argument --speed: must be greater than 0" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The state file: what survives a restart, and a crash."""
+"""The state file: what survives a restart and a crash."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_messages_people_channels_and_secrets_survive_a_restart(tmp_path: Path) 
         assert client.chat_update(channel="C0CHURN", ts=ts, text="edited")["ok"]
 
 
-def test_timestamps_go_on_after_a_restart(tmp_path: Path) -> None:
+def test_timestamps_continue_after_a_restart(tmp_path: Path) -> None:
     state = tmp_path / "slack.db"
     with local_slack(MANIFEST, state=state) as slack:
         slack.advance(3600)
@@ -69,7 +69,7 @@ def test_a_home_tab_survives_a_restart_and_ends_with_a_reset(tmp_path: Path) -> 
         assert slack.person("alice").home() is None
 
 
-def test_what_was_kept_comes_back_and_survives_a_restart(tmp_path: Path) -> None:
+def test_a_saved_snapshot_can_be_restored_and_survives_a_restart(tmp_path: Path) -> None:
     state = tmp_path / "slack.db"
     with local_slack(MANIFEST, state=state) as slack:
         slack.person("alice").types("#churn", "before")
@@ -82,7 +82,7 @@ def test_what_was_kept_comes_back_and_survives_a_restart(tmp_path: Path) -> None
         assert [message["text"] for message in slack.person("bob").sees("#churn")] == ["before"]
 
 
-def test_the_seed_is_planted_once(tmp_path: Path) -> None:
+def test_the_seed_is_used_only_once(tmp_path: Path) -> None:
     state = tmp_path / "slack.db"
     seed = Seed(channels=(ChannelSeed(id="C0ONE", name="one"),))
     with local_slack(MANIFEST, state=state, seed=seed):
@@ -97,13 +97,13 @@ def test_given_secrets_are_used(tmp_path: Path) -> None:
         assert (slack.bot_token, slack.app_token, slack.signing_secret) == ("xoxb-1", "xapp-1", "s")
 
 
-def test_the_file_is_for_its_owner_only(tmp_path: Path) -> None:
+def test_only_the_owner_can_read_the_file(tmp_path: Path) -> None:
     state = tmp_path / "slack.db"
     with local_slack(MANIFEST, state=state):
         assert state.stat().st_mode & 0o077 == 0
 
 
-def test_a_killed_workspace_has_lost_nothing(tmp_path: Path) -> None:
+def test_a_killed_workspace_loses_no_data(tmp_path: Path) -> None:
     manifest = tmp_path / "manifest.yml"
     manifest.write_text("display_information: {name: Tester}\n", encoding="utf-8")
     command = [sys.executable, "-m", "localslack", "--port", "0"]
@@ -118,7 +118,7 @@ def test_a_killed_workspace_has_lost_nothing(tmp_path: Path) -> None:
         assert slack.person("bob").sees("#churn")[0]["text"] == "remember this"
 
 
-def test_a_start_that_fails_leaves_nothing_open(tmp_path: Path) -> None:
+def test_a_failed_start_leaves_nothing_open(tmp_path: Path) -> None:
     state = tmp_path / "slack.db"
     state.write_bytes(b"no database " * 500)
     port = free_port()
