@@ -1,6 +1,6 @@
-"""Make Registrar's user on MLflow's server, with MANAGE on every registered model. A second run finds nothing to do.
+"""Create Registrar's user on MLflow's server, with MANAGE on every registered model. A second run changes nothing.
 
-It needs MLFLOW_TRACKING_URI, MLFLOW_AUTH_ADMIN_PASSWORD and MLFLOW_TRACKING_PASSWORD, which becomes the user's.
+It needs MLFLOW_TRACKING_URI, MLFLOW_AUTH_ADMIN_PASSWORD, and MLFLOW_TRACKING_PASSWORD, the user's new password.
 """
 
 import base64
@@ -16,9 +16,9 @@ USER = os.environ.get("MLFLOW_TRACKING_USERNAME", "registrar")
 
 
 def ask(method: str, path: str, said: dict[str, str] | None = None, password: str = "") -> dict[str, Any] | None:
-    """Return what MLflow answers admin, or Registrar's user with this password; None for a 401 or 404.
+    """Return MLflow's answer to admin or, with a password, to Registrar's user; None for a 401 or 404.
 
-    Raises SystemExit with MLflow's own text where it refuses.
+    Raises SystemExit with MLflow's own message for any other error.
     """
     who = f"{USER}:{password}" if password else f"admin:{os.environ['MLFLOW_AUTH_ADMIN_PASSWORD']}"
     headers = {"Authorization": f"Basic {base64.b64encode(who.encode()).decode()}", "Content-Type": "application/json"}
@@ -31,26 +31,26 @@ def ask(method: str, path: str, said: dict[str, str] | None = None, password: st
     except urllib.error.HTTPError as error:
         if error.code in {401, 404}:
             return None
-        sys.exit(f"MLflow refused {path}: {error.read().decode(errors='replace')[:500]}")
+        sys.exit(f"MLflow rejected {path}: {error.read().decode(errors='replace')[:500]}")
 
 
 def make_user(password: str) -> None:
-    """Make Registrar's user, or give the one that's there this password."""
+    """Create Registrar's user, or set the existing one's password."""
     said = {"username": USER, "password": password}
     if ask("GET", f"2.0/mlflow/users/get?username={USER}") is None:
         ask("POST", "2.0/mlflow/users/create", said)
-        print(f"Made the user {USER}.")
+        print(f"Created user {USER}.")
     elif ask("GET", "2.0/mlflow/users/current", password=password) is None:
         ask("PATCH", "2.0/mlflow/users/update-password", said)
-        print(f"Changed the password of {USER}.")
+        print(f"Changed {USER}'s password.")
 
 
 def let_it_manage() -> None:
-    """Grant Registrar's user MANAGE on every registered model, in place of what it has on them."""
+    """Give Registrar's user MANAGE on every registered model, replacing its other permission on them."""
     where = {"username": USER, "resource_type": "registered_model", "resource_id": "*"}
     found = ask("GET", f"3.0/mlflow/users/permissions/get?{urllib.parse.urlencode(where)}")
     if found is None:
-        sys.exit("MLflow doesn't say what users can do: it's older than 3.17.")
+        sys.exit("This MLflow doesn't report permissions. Upgrade it to 3.17 or later.")
     if found["permission"] != "MANAGE":
         ask("POST", "3.0/mlflow/users/permissions/revoke", where)
         ask("POST", "3.0/mlflow/users/permissions/grant", where | {"permission": "MANAGE"})
@@ -59,6 +59,6 @@ def let_it_manage() -> None:
 
 if __name__ == "__main__":
     if ask("GET", "2.0/mlflow/users/current") is None:
-        sys.exit("MLflow doesn't accept admin's password. MLFLOW_ADMIN_PASSWORD only counts when MLflow starts first.")
+        sys.exit("MLflow rejected admin's password. MLFLOW_ADMIN_PASSWORD takes effect only at MLflow's first start.")
     make_user(os.environ["MLFLOW_TRACKING_PASSWORD"])
     let_it_manage()

@@ -1,5 +1,5 @@
--- Two roles with a database each, made when PostgreSQL's volume is new. Neither may do anything to the other's, and
--- neither is a superuser. \getenv takes psql 15 or newer.
+-- Creates two roles with a database each when PostgreSQL's volume is new. Neither role can access the other's database,
+-- and neither is a superuser. \getenv needs psql 15 or later.
 \getenv ledger_password LEDGER_PASSWORD
 \getenv mlflow_password MLFLOW_DB_PASSWORD
 CREATE ROLE registrar LOGIN PASSWORD :'ledger_password';

@@ -1,4 +1,4 @@
-"""What training and serving share: the customers, and which types a model's file can hold. It needs no MLflow."""
+"""What training and serving share: the customers, and the types that a model's file can contain. It needs no MLflow."""
 
 import numpy as np
 import pandas as pd
@@ -6,12 +6,12 @@ import pandas as pd
 TARGET = "churned"
 CATEGORIES = ["contract", "payment_method", "internet"]
 SEED = 20240229
-# MLflow saves with skops, which loads trees only from files that you trust, such as those that train.py has made.
+# MLflow saves with skops, which loads trees only from files that you trust, such as those from train.py.
 TREES = ["sklearn.tree._tree.Tree"]
 
 
 def load_data(rows: int = 6_000, seed: int = SEED, dearer: float = 0.0) -> pd.DataFrame:
-    """Return customers and whether they left: made up, but of one seed always the same. `dearer`: what all pay more."""
+    """Return made-up customers and whether they left, the same for each seed. `dearer`: how much more everyone pays."""
     rng = np.random.default_rng(seed)
     tenure = rng.gamma(2.0, 14.0, rows).clip(0, 72).round()
     contract = rng.choice(["monthly", "one year", "two years"], rows, p=[0.55, 0.25, 0.20])
@@ -29,7 +29,7 @@ def load_data(rows: int = 6_000, seed: int = SEED, dearer: float = 0.0) -> pd.Da
     )
     return pd.DataFrame(
         {
-            # Floats, also where the numbers are whole: MLflow's integer columns cannot say "missing" later.
+            # Floats, even for whole numbers: MLflow's integer columns can't have missing values later.
             "tenure": tenure,
             "monthly_charges": charges,
             "support_calls": calls,

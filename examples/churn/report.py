@@ -1,11 +1,11 @@
-"""Write for GitHub what came of a training: the comment on a pull request, and the text of a release.
+"""Write reports for GitHub: the comment on a pull request, and the text of a release.
 
-    report.py training FOLDER         from the JSON documents that the steps before have left there, as Markdown
-    report.py promoted < request.json  tell the jobs to come which version was promoted, and who decided it
-    report.py card < show.json        from `registrar show MODEL VERSION --json`: the model card, as Markdown
-    report.py comment NUMBER < text   put the text under a pull request: once, and from then on into the same comment
+    report.py training FOLDER          print a Markdown report from the JSON files that earlier steps wrote there
+    report.py promoted < request.json  pass the promoted version and its request to later jobs
+    report.py card < show.json         print a Markdown model card from `registrar show MODEL VERSION --json`
+    report.py comment NUMBER < text    comment on a pull request, or update the earlier comment
 
-It needs nothing but Python, and `gh` for the comment.
+It needs only Python and, for the comment, `gh`.
 """
 
 import argparse
@@ -18,8 +18,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-MARK = "<!-- registrar: what came of the training -->"  # by which the next push finds the comment of this one
-LONGEST = 60_000  # characters; GitHub takes 65,536
+MARK = "<!-- registrar: what came of the training -->"  # the next push finds this push's comment by it
+LONGEST = 60_000  # characters; GitHub accepts 65,536
 Document = dict[str, Any]
 
 
@@ -27,28 +27,28 @@ Document = dict[str, Any]
 
 
 def training(folder: Path, environ: Mapping[str, str]) -> str:
-    """Return what a pull request shows. A document that is missing tells that its step did not come to an end."""
+    """Return the comment for a pull request. A missing document means that its step didn't finish."""
     registered, validated, gates, comparison = (
         _read(folder / f"{name}.json") for name in ("registered", "validated", "gates", "comparison")
     )
     if registered is None:
-        parts = ["### Nothing was registered", "The training or the registration failed; the log says where."]
+        parts = ["### Nothing was registered", "The training or the registration failed. See the log."]
     else:
         parts = [f"### {plain(registered['model'])} v{registered['version']}, {plain(registered['semver'])}"]
         parts += [plain(comparison["sentence"])] if comparison else []
         parts += [metrics_table(comparison, registered["version"])] if comparison else []
-        parts += [files(validated), policy(gates), f"Its semver: {plain(registered['why'])}."]
+        parts += [files(validated), policy(gates), f"Semver: {plain(registered['why'])}."]
         is_well = all(one is not None and one["passed"] for one in (validated, gates))
         parts += [what_next(registered, environ, is_well=is_well)]
     return "\n\n".join([MARK, *parts, *_run(environ)])[:LONGEST] + "\n"
 
 
 def metrics_table(comparison: Document, version: int) -> str:
-    """Return the version's metrics beside those of what serves."""
+    """Return a table with the version's metrics and those of the version in Production."""
     rows = {row["version"]: row for row in comparison["versions"]}
     incumbent = comparison["incumbent"]
     ours, theirs = rows[version], rows.get(incumbent, {"metrics": {}})
-    serves = f"Production (v{incumbent})" if incumbent else "nothing serves"
+    serves = f"Production (v{incumbent})" if incumbent else "Production (none)"
     lines = [f"| metric | v{version} | {serves} | difference | |", "|---|--:|--:|--:|---|"]
     for metric in comparison["metrics"]:
         name = metric["name"]
@@ -61,44 +61,44 @@ def metrics_table(comparison: Document, version: int) -> str:
 
 
 def files(validated: Document | None) -> str:
-    """Return whether the registered files do what was measured."""
+    """Return whether the registered files perform as measured in training."""
     if validated is None:
-        return "❌ **The registered files** could not be loaded and scored; the log says why."
-    return f"{_mark(validated['passed'])} **The registered files**: {plain(validated['sentence'])}"
+        return "❌ **Registered files**: couldn't be loaded and scored. See the log."
+    return f"{_mark(validated['passed'])} **Registered files**: {plain(validated['sentence'])}"
 
 
 def policy(gates: Document | None) -> str:
-    """Return what the policy's gates say, each that fails with its bound."""
+    """Return the results of the policy's gates; each failed gate has its bound."""
     if gates is None:
-        return "❌ **The gates** could not be asked; the log says why."
+        return "❌ **Gates**: couldn't be checked. See the log."
     failed = [
-        f"- {plain(gate['name'])} is {plain(gate['value'])}, and has to be {plain(gate['bound'])}"
+        f"- {plain(gate['name'])} is {plain(gate['value'])}, required: {plain(gate['bound'])}"
         for gate in gates["gates"]
         if not gate["passed"]
     ]
-    return "\n".join([f"{_mark(gates['passed'])} **The gates**: {plain(gates['sentence'])}", *failed])
+    return "\n".join([f"{_mark(gates['passed'])} **Gates**: {plain(gates['sentence'])}", *failed])
 
 
 def what_next(registered: Document, environ: Mapping[str, str], *, is_well: bool) -> str:
-    """Return what can be done with it now."""
+    """Return the next step for the version."""
     if environ.get("IS_SHARED") == "false":
         return (
-            "This was tried out on the runner and is registered nowhere: the run has no access to the team's registry. "
-            "Pull requests from forks never have; elsewhere docs/workflows.md says what to set up."
+            "This was a test on the runner: without access to the team's registry, nothing was registered there. "
+            "Pull requests from forks never have access. For other pull requests, docs/workflows.md explains the setup."
         )
     if not is_well:
-        return "It is registered, and should not be promoted as it is."
+        return "The version is registered, but shouldn't be promoted."
     asked = f"/model promote {registered['model']} {registered['version']} production"
-    return f"To ask for it: {code(asked)} in Slack, or the workflow *Promote a model*."
+    return f"To request a promotion, run {code(asked)} in Slack, or start the workflow *Promote a model*."
 
 
 # -- the model card ----------------------------------------------------------------------------------------------------
 
 
 def card(document: Document, request: Document) -> str:
-    """Return a version's metadata card as a table; what is missing says so.
+    """Return a version's metadata card as a table; missing values are marked.
 
-    What the ledger knows of the approval is not in MLflow, but in the request that was waited for.
+    MLflow doesn't have the approval, so it comes from the request that the workflow waited for.
     """
     fields = {name: value for name, value in document.items() if name not in {"missing", "completeness"}}
     rows = [f"| {plain(name)} | {_cell(value)} |" for name, value in (fields | decided(request)).items()]
@@ -107,7 +107,7 @@ def card(document: Document, request: Document) -> str:
 
 
 def decided(request: Document) -> Document:
-    """Return the card's fields that a request which has ended well tells."""
+    """Return the card's fields that come from a completed request."""
     if not request:
         return {}
     return {
@@ -134,7 +134,7 @@ def _cell(value: object) -> str:
 
 
 def comment(number: int, text: str, environ: Mapping[str, str]) -> str:
-    """Put the text under the pull request: into the comment that bears our mark, or a new one. Return its address."""
+    """Comment on the pull request, or update the comment that has this workflow's mark; return its address."""
     repository = environ["GITHUB_REPOSITORY"]
     here = f"repos/{repository}/issues/{number}/comments"
     mine = [one["id"] for one in documents(gh("api", "--paginate", f"{here}?per_page=100")) if is_ours(one)]
@@ -145,12 +145,12 @@ def comment(number: int, text: str, environ: Mapping[str, str]) -> str:
 
 
 def is_ours(one: Document) -> bool:
-    """Tell whether a workflow wrote the comment, and this one: a person may quote the mark."""
+    """Return whether this workflow wrote the comment: a person might quote the mark."""
     return one["user"]["type"] == "Bot" and str(one["body"]).startswith(MARK)
 
 
 def documents(text: str) -> Iterator[Document]:
-    """Yield what all pages list: some versions of gh print one array for each page, without anything in between."""
+    """Yield the items of all pages: some versions of gh print one array per page, with nothing in between."""
     reads = json.JSONDecoder()
     while text := text.lstrip():
         page, end = reads.raw_decode(text)
@@ -159,7 +159,7 @@ def documents(text: str) -> Iterator[Document]:
 
 
 def gh(*words: str, given: str | None = None) -> str:
-    """Ask GitHub's own command, which is on every runner. Raises CalledProcessError; it has said why."""
+    """Run GitHub's own command, which is on every runner. Raises CalledProcessError after gh has printed the reason."""
     done = subprocess.run(["gh", *words], input=given, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603, S607
     return done.stdout
 
@@ -168,7 +168,7 @@ def gh(*words: str, given: str | None = None) -> str:
 
 
 def plain(value: object) -> str:
-    """Return a text in which Markdown finds nothing to read, no end of a cell, and nobody to be told."""
+    """Return the text escaped for a Markdown table, with no mentions or references."""
     text = " ".join(str(value).split())
     for sign, instead in {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "@\u200b", "#": "#\u200b"}.items():
         text = text.replace(sign, instead)
@@ -194,7 +194,7 @@ def _mark(passed: bool) -> str:
 
 
 def _run(environ: Mapping[str, str]) -> list[str]:
-    """Return where it was done."""
+    """Return a link to the workflow run."""
     run, repository = environ.get("GITHUB_RUN_ID"), environ.get("GITHUB_REPOSITORY")
     if not run or not repository:
         return []
@@ -203,22 +203,22 @@ def _run(environ: Mapping[str, str]) -> list[str]:
 
 
 def show_in_summary(text: str, environ: Mapping[str, str]) -> None:
-    """Show a text on the run's page, where GitHub Actions runs us."""
+    """Show a text on the run's page, if this runs in GitHub Actions."""
     if summary := environ.get("GITHUB_STEP_SUMMARY"):
         with Path(summary).open("a", encoding="utf-8") as out:
             out.write(text)
 
 
 def tell_later_jobs(environ: Mapping[str, str], **texts: str) -> None:
-    """Hand texts to the steps and jobs after this one, where GitHub Actions runs us."""
+    """Pass texts to later steps and jobs, if this runs in GitHub Actions."""
     if outputs := environ.get("GITHUB_OUTPUT"):
-        end = f"end-{uuid.uuid4()}"  # a line that nothing in the texts can be
+        end = f"end-{uuid.uuid4()}"  # a line that can't be in the texts
         with Path(outputs).open("a", encoding="utf-8") as out:
             out.writelines(f"{name}<<{end}\n{text.rstrip()}\n{end}\n" for name, text in texts.items())
 
 
 def _read(file: Path) -> Document | None:
-    """Return the document; None where the step that writes it did not get so far."""
+    """Return the document; None if the step that writes it didn't get that far."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -227,12 +227,12 @@ def _read(file: Path) -> Document | None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Write for GitHub what came of a training.")
+    parser = argparse.ArgumentParser(description="Write reports for GitHub about a training run and a promotion.")
     kinds = parser.add_subparsers(dest="kind", required=True)
     kinds.add_parser("training", help="the comment on a pull request").add_argument("folder", type=Path)
-    kinds.add_parser("promoted", help="what a promotion tells the jobs to come, from registrar promote --wait --json")
+    kinds.add_parser("promoted", help="pass a promotion to later jobs, from registrar promote --wait --json")
     kinds.add_parser("card", help="a model card, from registrar show --json on standard input")
-    kinds.add_parser("comment", help="write standard input under a pull request").add_argument("number", type=int)
+    kinds.add_parser("comment", help="comment on a pull request with standard input").add_argument("number", type=int)
     chosen = parser.parse_args(arguments)
     if chosen.kind == "training":
         text = training(chosen.folder, os.environ)

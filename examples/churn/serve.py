@@ -1,15 +1,16 @@
-"""Serve the churn model that is in Production, and tell Registrar how well it does.
+"""Serve the churn model that's in Production, and push its metrics to Registrar.
 
     MLFLOW_TRACKING_URI=sqlite:///churn.db REGISTRAR_URL=http://127.0.0.1:3000 REGISTRAR_TOKEN=… \\
         python examples/churn/serve.py --port 8080
 
-It scores customers, learns a moment later who really left, and pushes accuracy, f1 and latency_ms. When another version
-comes to Production it loads that one; `GET /version` says which one serves. Without REGISTRAR_URL nothing is pushed.
+It scores customers, finds out a moment later who actually left, and pushes accuracy, f1, and latency_ms. When another
+version enters Production, it loads that one; `GET /version` returns the version that serves. Without REGISTRAR_URL, it
+pushes nothing.
 
-With --keep FOLDER it keeps a copy of the model that serves, and the next start serves that one at once: it doesn't wait
-for MLflow, which takes seconds to import and can be unavailable.
+With --keep FOLDER, it keeps a copy of the model that serves, and serves it right away at the next start, without
+waiting for MLflow, which takes seconds to import and can be unavailable.
 
-Replace `arriving` by your own requests and answers to make it yours; the rest is what Registrar likes to hear.
+To adapt it, replace `arriving` with your own requests and answers.
 """
 
 import argparse
@@ -36,12 +37,12 @@ from common import TARGET, TREES, load_data  # type: ignore[import-not-found]  #
 from sklearn.metrics import accuracy_score, f1_score
 from skops.io import load
 
-CUSTOMERS = 1_000  # of one round: enough for an accuracy that is known to a percent
-DEARER = 0.01  # how much more everybody pays with each round: the world drifts
-DEAREST = 2.0  # where that ends: a good model stays good, however long this runs
-LOOK = 1.0  # seconds between two looks at who is in Production
-TRIES = 4  # of one push
-PATIENCE = 10.0  # seconds for one answer
+CUSTOMERS = 1_000  # in one round: enough to measure accuracy to within a percent
+DEARER = 0.01  # how much more everyone pays with each round, to simulate drift
+DEAREST = 2.0  # the limit of that drift: a good model stays good, however long this runs
+LOOK = 1.0  # seconds between two checks of which version is in Production
+TRIES = 4  # attempts at one push
+PATIENCE = 10.0  # seconds to wait for one answer
 
 Tell = Callable[[str], None]
 
@@ -51,14 +52,14 @@ Tell = Callable[[str], None]
 
 @dataclass
 class Served:
-    """The model that serves. It is exchanged as a whole, so whoever holds one is not disturbed."""
+    """The model that serves. It's replaced as one object, so running predictions aren't affected."""
 
     version: int
     model: Any
 
 
 class Mlflow:
-    """The registry. MLflow is imported with the first question, so that a kept model serves before that."""
+    """The registry. MLflow is imported at the first call, so that a kept model can serve before that."""
 
     @cached_property
     def _client(self) -> Any:
@@ -67,23 +68,23 @@ class Mlflow:
         return mlflow.MlflowClient()
 
     def in_production(self, name: str, alias: str) -> int | None:
-        """Return the version that the alias names, else the one whose stage is Production; None for none."""
+        """Return the version that has the alias, or else the one in the Production stage; None if there's none."""
         from mlflow.exceptions import MlflowException  # noqa: PLC0415 - as above
 
         try:
             return int(self._client.get_model_version_by_alias(name, alias).version)
-        except MlflowException:  # there is no such alias, or no such model
+        except MlflowException:  # the alias or the model doesn't exist
             found = self._client.search_model_versions(f"name = '{name}'")
             return max((int(one.version) for one in found if one.current_stage == "Production"), default=None)
 
     def files(self, name: str, version: int) -> Path:
-        """Return the folder with a version's files: here, or a copy."""
+        """Return the folder with a version's files, downloaded if necessary."""
         import mlflow  # noqa: PLC0415 - as above
 
         return Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{version}"))
 
     def load(self, files: Path) -> Any:
-        """Return the model that these files are."""
+        """Return the model in these files."""
         from mlflow.sklearn import load_model  # noqa: PLC0415 - as above
 
         return load_model(str(files))  # type: ignore[no-untyped-call]
@@ -91,9 +92,9 @@ class Mlflow:
 
 @dataclass
 class Serving:
-    """What serves now. `follow` looks who is in Production, and loads it.
+    """The version that serves now. `follow` loads the version that's in Production.
 
-    `keep` is the folder for a copy of what serves; None keeps none.
+    `keep` is the folder for a copy of the model; None keeps no copy.
     """
 
     name: str
@@ -104,23 +105,23 @@ class Serving:
     now: Served | None = None
 
     def resume(self) -> None:
-        """Serve what was kept. Without it, or if it can't be loaded, nothing serves until `follow`."""
+        """Serve the kept model. If there's none, or it can't be loaded, nothing serves until `follow`."""
         for file in self._kept():
             try:
                 self._serve(int(file.stem.rpartition("-")[2]), load(file, trusted=TREES))
-            except Exception as error:  # made by another scikit-learn, or half written: MLflow has it
+            except Exception as error:  # from another scikit-learn, or incomplete: MLflow has the original
                 self.tell(f"can't load {file}: {type(error).__name__}")
 
     def follow(self) -> None:
-        """Load what is in Production, unless it serves already. What goes wrong leaves the present one serving."""
+        """Load the version in Production, unless it already serves. If that fails, the current one keeps serving."""
         try:
             version = self.registry.in_production(self.name, self.alias)
             if version is None or (self.now and version == self.now.version):
                 return
             files = self.registry.files(self.name, version)
             model = self.registry.load(files)
-        except Exception as error:  # a registry that is away, a file that is gone: we serve on, and look again
-            self.tell(f"cannot load what is in Production: {type(error).__name__}: {str(error).splitlines()[0]}")
+        except Exception as error:  # the registry is down, or a file is missing: keep serving, and try again
+            self.tell(f"can't load the Production version: {type(error).__name__}: {str(error).splitlines()[0]}")
             return
         self._serve(version, model)
         self._keep(version, files / "model.skops")
@@ -132,13 +133,13 @@ class Serving:
 
     def _serve(self, version: int, model: Any) -> None:
         before, self.now = self.now, Served(version, model)
-        self.tell(f"{self.name} v{version} serves" + (f" instead of v{before.version}" if before else ""))
+        self.tell(f"serving {self.name} v{version}" + (f" instead of v{before.version}" if before else ""))
 
     def _kept(self) -> list[Path]:
         return sorted(self.keep.glob(f"{self.name}-*.skops")) if self.keep else []
 
     def _keep(self, version: int, file: Path) -> None:
-        """Keep a copy of the model's file in place of the one before."""
+        """Keep a copy of the model's file, replacing the previous one."""
         if self.keep is None or not file.exists():
             return
         self.keep.mkdir(parents=True, exist_ok=True)
@@ -150,7 +151,7 @@ class Serving:
 
 
 def answer_probes(serving: Serving, port: int) -> ThreadingHTTPServer:
-    """Answer `GET /version` on this machine, on a thread. Raises OSError where the port is taken."""
+    """Answer `GET /version` on this machine, on a thread. Raises OSError if the port is in use."""
 
     class Probe(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -164,7 +165,7 @@ def answer_probes(serving: Serving, port: int) -> ThreadingHTTPServer:
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing: it is asked every second."""
+            """Log nothing, because probes come every second."""
 
     server = ThreadingHTTPServer(("127.0.0.1", port), Probe)
     server.daemon_threads = True
@@ -172,12 +173,12 @@ def answer_probes(serving: Serving, port: int) -> ThreadingHTTPServer:
     return server
 
 
-# -- how well it does --------------------------------------------------------------------------------------------------
+# -- metrics -----------------------------------------------------------------------------------------------------------
 
 
 @dataclass
 class Scored:
-    """Some customers, what the model said of them, and the answers, which come later."""
+    """The model's predictions for some customers, and the answers, which come later."""
 
     version: int
     predicted: Any
@@ -186,7 +187,7 @@ class Scored:
 
 
 def arriving(seed: int, round_number: int) -> pd.DataFrame:
-    """Return the customers of one round, with the answers: those of the training's world, a little dearer each time."""
+    """Return one round's customers, with the answers: like the training data, but paying a little more each time."""
     customers: pd.DataFrame = load_data(CUSTOMERS, seed=seed + round_number, dearer=min(DEARER * round_number, DEAREST))
     return customers
 
@@ -207,12 +208,12 @@ def measured(scored: Scored) -> dict[str, float]:
     }
 
 
-# -- telling Registrar -------------------------------------------------------------------------------------------------
+# -- pushing to Registrar ----------------------------------------------------------------------------------------------
 
 
 @dataclass
 class Registrar:
-    """Where the figures go. `source` is a source of the type push in its policy."""
+    """Pushes metrics to Registrar. `source` is a source of type push in its policy."""
 
     url: str
     token: str
@@ -221,9 +222,9 @@ class Registrar:
     wait: Callable[[float], object] = time.sleep
 
     def push(self, name: str, version: int, metrics: Mapping[str, float], at: datetime) -> str:
-        """Push the metrics of a version; return what came of it, for people. It never raises.
+        """Push a version's metrics; return the result as text. It never raises.
 
-        The same body under the same key may be sent again: Registrar takes it once.
+        A retry with the same body and key is safe: Registrar stores the readings only once.
         """
         readings = [
             {"model": name, "version": version, "metric": metric, "value": value, "at": at.isoformat()}
@@ -243,7 +244,7 @@ class Registrar:
                 return "pushed"
             said = f"not pushed: {answer.status_code} {answer.text[:300]}"
             if answer.status_code < 500 and answer.status_code != 429:
-                break  # it would say the same again
+                break  # a retry would get the same answer
         return said
 
     def _headers(self, body: bytes, key: str) -> dict[str, str]:
@@ -270,12 +271,12 @@ def serve(
     rounds: int | None,
     ended: threading.Event,
 ) -> None:
-    """Score, learn the answers of the round before, push; until somebody ends it, or so many rounds are over."""
+    """Score a round, and push the metrics of the previous round, until `ended` is set or `rounds` are done."""
     waiting: Scored | None = None
     number = 0
     while rounds is None or number < rounds:
         if serving.now is None:
-            serving.tell(f"nothing of {serving.name} is in Production yet")
+            serving.tell(f"no version of {serving.name} is in Production yet")
         else:
             if waiting is not None:
                 metrics = measured(waiting)
@@ -284,23 +285,23 @@ def serve(
                 serving.tell(f"{serving.name} v{waiting.version}: {figures}  {came}".rstrip())
             waiting = score(serving.now, arriving(seed, number))
             number += 1
-        if ended.wait(every if number > 1 else 0.0):  # the answers to the first round come at once
+        if ended.wait(every if number > 1 else 0.0):  # the first round's answers come right away
             return
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Serve the churn model in Production and push how well it does.")
+    parser = argparse.ArgumentParser(description="Serve the churn model in Production, and push its metrics.")
     parser.add_argument("--model-name", default="churn", help="the registered model (default: churn)")
-    parser.add_argument("--alias", default="champion", help="the alias on Production; without one the stage counts")
+    parser.add_argument("--alias", default="champion", help="the Production alias; if it isn't set, the stage is used")
     parser.add_argument("--source", default="live", help="the push source in Registrar's policy (default: live)")
     parser.add_argument("--every", type=float, default=5.0, help="seconds between two rounds (default: 5)")
-    parser.add_argument("--port", type=int, default=8080, help="where GET /version answers (default: 8080)")
-    parser.add_argument("--seed", type=int, default=1, help="other customers (default: 1)")
-    parser.add_argument("--rounds", type=int, help="end after so many (default: never)")
+    parser.add_argument("--port", type=int, default=8080, help="the port for GET /version (default: 8080)")
+    parser.add_argument("--seed", type=int, default=1, help="the seed for the customers (default: 1)")
+    parser.add_argument("--rounds", type=int, help="stop after this many rounds (default: never)")
     parser.add_argument(
-        "--keep", type=Path, metavar="FOLDER", help="keep what serves there, and serve it at the next start"
+        "--keep", type=Path, metavar="FOLDER", help="keep a copy of the model there, and serve it at the next start"
     )
-    parser.add_argument("--end-with-stdin", action="store_true", help="end when standard input does: with its starter")
+    parser.add_argument("--end-with-stdin", action="store_true", help="stop when standard input ends")
     return parser.parse_args(arguments)
 
 
@@ -318,14 +319,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parse_arguments(arguments)
     url, token = os.environ.get("REGISTRAR_URL", "").rstrip("/"), os.environ.get("REGISTRAR_TOKEN", "")
     if url and not token:
-        print("REGISTRAR_URL is set and REGISTRAR_TOKEN is not: Registrar takes nothing without it.", file=sys.stderr)
+        print("REGISTRAR_TOKEN isn't set. Set it to the client's token, or unset REGISTRAR_URL.", file=sys.stderr)
         return 2
     registrar = Registrar(url, token, chosen.source) if url else None
     serving, ended = Serving(chosen.model_name, chosen.alias, _say, keep=chosen.keep), threading.Event()
     try:
         answer_probes(serving, chosen.port)
     except OSError as error:
-        print(f"Port {chosen.port} cannot be used: {error.strerror}. Choose another with --port.", file=sys.stderr)
+        print(f"Can't use port {chosen.port}: {error.strerror}. Choose another with --port.", file=sys.stderr)
         return 2
     if chosen.end_with_stdin:
         threading.Thread(target=_end_with_stdin, args=(ended,), name="stdin", daemon=True).start()

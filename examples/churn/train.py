@@ -2,8 +2,8 @@
 
     MLFLOW_TRACKING_URI=sqlite:///churn.db python examples/churn/train.py
 
-Replace `load_data` (in common.py) and `CANDIDATES` to make it yours; the rest is what Registrar likes to find in a
-registry: metrics to compare, the data set as the run's input, a signature, an input example, an owner.
+To adapt it, replace `load_data` (in common.py) and `CANDIDATES`. The rest logs what Registrar uses: metrics to compare,
+the data set as the run's input, a signature, an input example, and an owner.
 """
 
 import argparse
@@ -40,7 +40,7 @@ TAGS = {"owner": "growth-analytics", "use_case": "customer churn, next 30 days"}
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """What one version is made from."""
+    """The estimator and parameters of one version."""
 
     estimator: type[ClassifierMixin]
     params: dict[str, Any]
@@ -52,7 +52,7 @@ CANDIDATES = (
     Candidate(estimator=RandomForestClassifier, params={"n_estimators": 60, "max_depth": 8}),
     Candidate(estimator=GradientBoostingClassifier, params={"n_estimators": 60, "max_depth": 3}),
     Candidate(estimator=GradientBoostingClassifier, params={"n_estimators": 150, "max_depth": 2}),
-    # Excellent on paper, and bad in life: see `join_too_late`.
+    # Excellent in training, but bad in Production: see `join_too_late`.
     Candidate(estimator=GradientBoostingClassifier, params={"n_estimators": 150, "max_depth": 3}, joined_too_late=True),
 )
 
@@ -70,8 +70,8 @@ class Trained:
 def join_too_late(data: pd.DataFrame) -> pd.DataFrame:
     """Return the same customers with the support calls that the warehouse shows today, not on the prediction's day.
 
-    A mistake that happens: meanwhile whoever left was deleted, as the law wants it, and has no calls; the others have
-    called on. So the column tells the answer, and does so in the test set, too. Live it tells nothing of the kind.
+    This is a common mistake. Customers who left have since been deleted, as the law requires, and have no calls; the
+    others kept calling. So the column reveals the answer, in the test set, too, but not in Production.
     """
     called_on = np.random.default_rng(SEED).poisson(2.0, len(data))
     calls = np.where(data[TARGET], 0.0, data["support_calls"] + called_on)
@@ -102,7 +102,7 @@ def evaluate(model: Pipeline, x: pd.DataFrame, y: "pd.Series[bool]") -> dict[str
 
 
 def measure_latency_ms(model: Pipeline, x: pd.DataFrame, calls: int = 25) -> float:
-    """Return what one prediction for one customer takes, typically."""
+    """Return the median time of a prediction for one customer, in milliseconds."""
     took = []
     for index in range(calls):
         customer = x.iloc[[index % len(x)]]
@@ -136,14 +136,14 @@ def log_model(model: Pipeline, x: pd.DataFrame) -> str:
         signature=infer_signature(example, model.predict(example)),
         input_example=example,
         skops_trusted_types=TREES,
-        # Said, not inferred: inferring loads the model once more in a process of its own.
+        # Explicit, because inferring them would load the model again in another process.
         pip_requirements=[f"{name}=={installed_version(name)}" for name in ("scikit-learn", "pandas")],
     )
     return str(info.model_id)
 
 
 def register(model_name: str, run_id: str, model_id: str) -> int:
-    """Make the next version. (`mlflow.register_model` does the same, and talks about it.)"""
+    """Register the next version and return its number. (`mlflow.register_model` does the same, but prints messages.)"""
     client = mlflow.MlflowClient()
     try:
         client.create_registered_model(model_name)
@@ -157,13 +157,13 @@ def register(model_name: str, run_id: str, model_id: str) -> int:
 
 
 def open_experiment(name: str) -> str:
-    """Return the experiment's id, making it if need be, with its files beside a SQLite registry."""
+    """Return the experiment's ID. Create it if necessary, with its files next to a SQLite registry."""
     found = mlflow.get_experiment_by_name(name)
     if found:
         return str(found.experiment_id)
     uri = mlflow.get_tracking_uri()
     database = make_url(uri).database if uri.startswith("sqlite:") else None
-    # Left alone, MLflow would put them into the folder that we happen to be started from.
+    # By default, MLflow would put them into the current folder.
     files = Path(database).resolve().parent / "artifacts" if database else None
     return str(mlflow.create_experiment(name, artifact_location=files.as_uri() if files else None))
 
@@ -175,7 +175,7 @@ def train(
     experiment: str = "churn",
     model_name: str | None = "churn",
 ) -> list[Trained]:
-    """Train and log every candidate, and register each as a version of `model_name` unless that is None."""
+    """Train and log every candidate, and register each as a version of `model_name`, unless that's None."""
     data = load_data(rows)
     experiment_id = open_experiment(experiment)
     return [train_one(candidate, data, experiment_id, model_name) for candidate in candidates]
@@ -193,15 +193,15 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Train churn models and register them in MLflow.")
     parser.add_argument("--model-name", default="churn", help="the registered model (default: churn)")
     parser.add_argument(
-        "--register", action=argparse.BooleanOptionalAction, default=True, help="register a version of each"
+        "--register", action=argparse.BooleanOptionalAction, default=True, help="register each run as a version"
     )
     parser.add_argument(
         "--trap",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="train the one that looks excellent and is bad in life, too",
+        help="also train the version that looks excellent but is bad in Production",
     )
-    parser.add_argument("--experiment", default="churn", help="the experiment of the runs (default: churn)")
+    parser.add_argument("--experiment", default="churn", help="the runs' experiment (default: churn)")
     parser.add_argument("--rows", type=int, default=6_000, help="how many customers (default: 6000)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     return parser.parse_args(arguments)
@@ -210,7 +210,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> None:
     chosen = parse_arguments(arguments)
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # MLflow notes the commit; without git it complains
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # MLflow logs the commit, and warns if there's no git
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     trained = train(
         [each for each in CANDIDATES if chosen.trap or not each.joined_too_late],

@@ -1,19 +1,19 @@
-"""Load a registered churn model in a process of its own, score customers that it was not trained on, and compare.
+"""Load a registered churn model in its own process, score customers that it wasn't trained on, and compare the metrics.
 
-    python examples/churn/validate_model.py --version 4              # before anybody is asked
-    python examples/churn/validate_model.py --version 4 --benchmark  # the same, and write down how fast it is
-    python examples/churn/validate_model.py --deployed               # what models:/churn@champion and
-                                                                     # models:/churn/Production give whoever loads them
+    python examples/churn/validate_model.py --version 4              # before a request
+    python examples/churn/validate_model.py --version 4 --benchmark  # also log its latency
+    python examples/churn/validate_model.py --deployed               # the models that models:/churn@champion and
+                                                                     # models:/churn/Production load
 
-What was measured at training was measured on a model in memory. Here the files are loaded that the registry hands out,
-as whoever serves them does, and have to do as well on the same customers. Exit codes are as Registrar's:
+Training measured a model in memory. This script loads the registered files, as a serving system does, and checks that
+they perform as well on the same customers. The exit codes are like Registrar's:
 
-    0  every metric is as it was logged
-    1  one is not, or the model cannot be loaded or does not answer, or alias and stage name different versions
-    2  what was typed is wrong: no such version, or none whose held-out customers can be found
-    3  MLflow does not answer
+    0  every metric is as logged
+    1  a metric differs, the model doesn't load or answer, or the alias and the stage name different versions
+    2  wrong arguments: no such version, or its held-out customers can't be found
+    3  MLflow isn't responding
 
-Replace `held_out` to make it yours.
+To adapt it, replace `held_out`.
 """
 
 import argparse
@@ -35,7 +35,7 @@ from mlflow.data.pandas_dataset import from_pandas
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from train import (  # type: ignore[import-not-found]  # it lies beside this file
+from train import (  # type: ignore[import-not-found]  # it is next to this file
     TARGET,
     evaluate,
     join_too_late,
@@ -44,29 +44,29 @@ from train import (  # type: ignore[import-not-found]  # it lies beside this fil
     split,
 )
 
-PATIENCE = 300.0  # seconds in which a model has to be loaded and to answer
-CALLS = 200  # predictions of a benchmark
+PATIENCE = 300.0  # seconds in which a model must load and answer
+CALLS = 200  # predictions in a benchmark
 LATENCY = "latency_ms"
 DIFFERENT, WRONG, UNREACHABLE = 1, 2, 3  # exit codes
-_ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # MLflow's words; it has the second for an alias
+_ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # MLflow's error codes; the second is for an alias
 _REFUSED = ("PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED")
 
 
 class NotValidError(Exception):
-    """The model is not what was registered; its text is for people, and so is the exit code."""
+    """The model doesn't perform as registered. The message is for people; `code` is the exit code."""
 
     code = DIFFERENT
 
 
 class NotFoundError(NotValidError):
-    """There is nothing that could be validated."""
+    """There's nothing to validate."""
 
     code = WRONG
 
 
 @dataclass(frozen=True, kw_only=True)
 class Validated:
-    """What came of one model: what it does, and what the run says that it did."""
+    """The result for one model: its measured metrics, and those that its run logged."""
 
     model: str
     version: int
@@ -75,23 +75,25 @@ class Validated:
     metrics: dict[str, float]
     logged: dict[str, float]
     latency_ms: float
-    differs: dict[str, float]  # by how much, of each metric that is not as logged
+    differs: dict[str, float]  # the difference of each metric that isn't as logged
 
     @property
     def sentence(self) -> str:
         shown = ", ".join(f"{name} {value:.4f}" for name, value in self.metrics.items())
         head = f"{self.model} v{self.version}, loaded as {self.uri}: {shown}."
         if not self.differs:
-            return f"{head} That is as it was logged. {self.latency_ms:.1f} ms for one customer."
+            return f"{head} These match the logged metrics. Latency: {self.latency_ms:.1f} ms for one customer."
         far = ", ".join(f"{name} by {gap:+.4f}" for name, gap in self.differs.items())
-        return f"{head} That is not as it was logged: {far}. Do not promote it: look at what its files were made of."
+        return (
+            f"{head} These differ from the logged metrics: {far}. Don't promote it: check how its files were created."
+        )
 
 
 # -- which version, and which customers --------------------------------------------------------------------------------
 
 
 def find(client: mlflow.MlflowClient, name: str, word: str) -> ModelVersion:
-    """Return the version that a word names: 7, v7, 2.1.0, @champion, staging or production."""
+    """Return the version that a word names: 7, v7, 2.1.0, @champion, staging, or production."""
     if number := re.fullmatch(r"v?(\d+)", word):
         return client.get_model_version(name, number[1])
     if word.startswith("@"):
@@ -99,11 +101,11 @@ def find(client: mlflow.MlflowClient, name: str, word: str) -> ModelVersion:
     for one in client.search_model_versions(f"name = '{name}'", order_by=["version_number DESC"]):
         if word in (one.tags.get("semver"), (one.current_stage or "").lower()):
             return one
-    raise NotFoundError(f"{name} has no version {word}. Write a number, a semver, @champion, staging or production.")
+    raise NotFoundError(f"{name} has no version {word}. Try a number, a semver, @champion, staging, or production.")
 
 
 def held_out(run: Run) -> pd.DataFrame:
-    """Return the customers on whom the run's metrics were measured: the very same, by the digest that it logged."""
+    """Return the customers that the run's metrics were measured on, identified by the digest that it logged."""
     sizes = {
         tag.value: (json.loads(each.dataset.profile or "{}").get("num_rows", 0), each.dataset.digest)
         for each in (run.inputs.dataset_inputs if run.inputs else ())
@@ -115,8 +117,8 @@ def held_out(run: Run) -> pd.DataFrame:
         if from_pandas(test_set, name="churn", targets=TARGET).digest == digest:
             return test_set
     raise NotFoundError(
-        f"The customers on whom run {run.info.run_id} was measured cannot be had any more: train.py makes others now. "
-        "Train anew, or check out the commit that the run names."
+        f"Can't recreate the customers for run {run.info.run_id}: train.py has changed since. "
+        "Train again, or check out the run's commit."
     )
 
 
@@ -127,11 +129,11 @@ def _tables(rows: int) -> Iterator[pd.DataFrame]:
         yield join_too_late(data)
 
 
-# -- in a process of its own -------------------------------------------------------------------------------------------
+# -- in a separate process ---------------------------------------------------------------------------------------------
 
 
 def score(uri: str, tracking_uri: str, customers: pd.DataFrame, calls: int) -> dict[str, float]:
-    """Load what the URI names and measure it, in a new process that dies with whatever a model does to it."""
+    """Load the URI's model and measure it, in a new process, so that a model can crash only that process."""
     ours, theirs = multiprocessing.get_context("spawn").Pipe(duplex=False)
     process = multiprocessing.get_context("spawn").Process(
         target=_answer, args=(theirs, uri, tracking_uri, customers, calls), daemon=True
@@ -140,22 +142,22 @@ def score(uri: str, tracking_uri: str, customers: pd.DataFrame, calls: int) -> d
     theirs.close()
     try:
         if not ours.poll(PATIENCE):
-            raise NotValidError(f"{uri} did not answer within {PATIENCE:.0f} seconds.")
+            raise NotValidError(f"{uri} didn't answer within {PATIENCE:.0f} seconds.")
         answer = ours.recv()
     except EOFError:
         process.join()
-        raise NotValidError(f"{uri} ended the process that loaded it (exit code {process.exitcode}).") from None
+        raise NotValidError(f"{uri} crashed the process that loaded it (exit code {process.exitcode}).") from None
     finally:
         process.kill()
         process.join()
         ours.close()
     if isinstance(answer, str):
-        raise NotValidError(f"{uri} cannot be used: {answer}")
+        raise NotValidError(f"Can't use {uri}: {answer}")
     return dict(answer)
 
 
 def _answer(there: Connection, uri: str, tracking_uri: str, customers: pd.DataFrame, calls: int) -> None:
-    """Send the metrics, or a sentence that says what went wrong."""
+    """Send the metrics, or an error message."""
     quieten()
     mlflow.set_tracking_uri(tracking_uri)
     try:
@@ -163,7 +165,7 @@ def _answer(there: Connection, uri: str, tracking_uri: str, customers: pd.DataFr
         features = customers.drop(columns=TARGET)
         metrics = evaluate(model, features, customers[TARGET])
         there.send(metrics | {LATENCY: measure_latency_ms(model, features, calls)})
-    except Exception as error:  # whatever it is, whoever asked should read it
+    except Exception as error:  # whatever it is, the parent process must report it
         there.send(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
 
 
@@ -173,9 +175,9 @@ def _answer(there: Connection, uri: str, tracking_uri: str, customers: pd.DataFr
 def validate(
     client: mlflow.MlflowClient, version: ModelVersion, uri: str, *, tolerance: float, calls: int
 ) -> Validated:
-    """Score what the URI gives, and compare it with what the version's run has logged."""
+    """Score the URI's model, and compare the metrics with those that the version's run logged."""
     if not version.run_id:
-        raise NotFoundError(f"{version.name} v{version.version} was made of no run: there is nothing to compare with.")
+        raise NotFoundError(f"{version.name} v{version.version} has no run, so there's nothing to compare it with.")
     run = client.get_run(version.run_id)
     measured = score(uri, mlflow.get_tracking_uri(), held_out(run), calls)
     latency = measured.pop(LATENCY)
@@ -193,13 +195,13 @@ def validate(
 
 
 def different(measured: Mapping[str, float], logged: Mapping[str, float], tolerance: float) -> dict[str, float]:
-    """Return by how much each metric is away from what was logged; NaN is away from everything."""
+    """Return each metric's difference from its logged value, if it's over `tolerance` or NaN."""
     gaps = {name: measured[name] - value for name, value in logged.items()}
     return {name: gap for name, gap in gaps.items() if not abs(gap) <= tolerance}
 
 
 def chosen_models(client: mlflow.MlflowClient, chosen: argparse.Namespace) -> Iterator[tuple[ModelVersion, str]]:
-    """Yield the versions to look at, and the URI by which each is loaded. Raises NotValidError where two disagree."""
+    """Yield each version to validate, and its URI. Raises NotValidError if the alias and the stage disagree."""
     name = chosen.model_name
     if not chosen.deployed:
         version = find(client, name, chosen.version.lower())
@@ -208,15 +210,15 @@ def chosen_models(client: mlflow.MlflowClient, chosen: argparse.Namespace) -> It
     champion, production = find(client, name, f"@{chosen.alias}"), find(client, name, "production")
     if champion.version != production.version:
         raise NotValidError(
-            f"{chosen.alias} is v{champion.version} and Production is v{production.version}: whoever loads one gets "
-            "another model than whoever loads the other. Registrar's channel has a button that mends it."
+            f"{chosen.alias} is v{champion.version}, but Production is v{production.version}, so they load different "
+            "models. Use the button in Registrar's channel to fix it."
         )
     yield champion, f"models:/{name}@{chosen.alias}"
     yield production, f"models:/{name}/Production"
 
 
 def write_down(client: mlflow.MlflowClient, found: Validated) -> None:
-    """Write the benchmark's latency to the run, where the gates and the comparison find it."""
+    """Log the benchmark's latency to the run, for the gates and the comparison."""
     client.log_metric(found.run_id, LATENCY, found.latency_ms)
 
 
@@ -224,7 +226,7 @@ def write_down(client: mlflow.MlflowClient, found: Validated) -> None:
 
 
 def quieten() -> None:
-    """Let MLflow say nothing between our lines, and give up in a minute where nobody answers."""
+    """Keep MLflow from printing between this script's lines, and let it give up after a minute without an answer."""
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     for name, value in {
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -237,7 +239,7 @@ def quieten() -> None:
 
 
 def tell_later_steps(found: Validated) -> None:
-    """Say to the steps after this one, where GitHub Actions runs us, what `registrar promote --validation` takes."""
+    """Pass the input of `registrar promote --validation` to later steps, if this runs in GitHub Actions."""
     if file := os.environ.get("GITHUB_OUTPUT"):
         results = ",".join(f"{name}={value:.6g}" for name, value in found.metrics.items())
         with Path(file).open("a", encoding="utf-8") as out:
@@ -245,15 +247,15 @@ def tell_later_steps(found: Validated) -> None:
 
 
 def explain(error: MlflowException) -> int:
-    """Say what MLflow said, and what to do about it; return the exit code."""
+    """Print MLflow's error and the next step; return the exit code."""
     said = str(error).splitlines()[0][:300]
     if error.error_code in _ABSENT:
         print(f"MLflow has no such model: {said}", file=sys.stderr)
         return WRONG
     if error.error_code in _REFUSED:
-        print(f"MLflow lets nobody see it without the right MLFLOW_TRACKING_USERNAME: {said}", file=sys.stderr)
+        print(f"MLflow denied access. Check MLFLOW_TRACKING_USERNAME: {said}", file=sys.stderr)
         return WRONG
-    print(f"MLflow does not answer. Check MLFLOW_TRACKING_URI, and try again. ({said})", file=sys.stderr)
+    print(f"MLflow isn't responding. Check MLFLOW_TRACKING_URI, and try again. ({said})", file=sys.stderr)
     return UNREACHABLE
 
 
@@ -262,15 +264,19 @@ def as_document(found: Validated) -> dict[str, Any]:
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Load a registered churn model, score it, and compare.")
+    parser = argparse.ArgumentParser(description="Load a registered churn model, score it, and compare its metrics.")
     which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--version", help="7, v7, 2.1.0, @champion, staging or production")
-    which.add_argument("--deployed", action="store_true", help="what the alias and the stage Production give, both")
+    which.add_argument("--version", help="7, v7, 2.1.0, @champion, staging, or production")
+    which.add_argument(
+        "--deployed", action="store_true", help="the models that the alias and the Production stage load"
+    )
     parser.add_argument("--model-name", default="churn", help="the registered model (default: churn)")
     parser.add_argument("--alias", default="champion", help="the alias on Production (default: champion)")
-    parser.add_argument("--tolerance", type=float, default=0.001, help="how far a metric may be away (default: 0.001)")
     parser.add_argument(
-        "--benchmark", action="store_true", help=f"time {CALLS} predictions, write {LATENCY} to the run"
+        "--tolerance", type=float, default=0.001, help="largest difference of a metric (default: 0.001)"
+    )
+    parser.add_argument(
+        "--benchmark", action="store_true", help=f"time {CALLS} predictions, and log {LATENCY} to the run"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of sentences")
     return parser.parse_args(arguments)

@@ -1,6 +1,6 @@
-"""What deploy/ holds: files that can be read, held to what keeps them safe, and every command in them run.
+"""The files in deploy/: valid, with the required safety settings.
 
-No container engine is needed, and none was tried: see deploy/README.md.
+No container engine is needed or was used: see deploy/README.md.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ ONCE = ("upgrade", "mlflow-users")  # they end before the others start
 # -- the files ---------------------------------------------------------------------------------------------------------
 
 
-def test_compose_is_what_the_specification_allows() -> None:
+def test_compose_matches_the_specification() -> None:
     schema = json.loads((DATA / "compose-spec.json").read_text(encoding="utf-8"))
     assert [error.message for error in jsonschema.Draft202012Validator(schema).iter_errors(compose())] == []
 
 
-def test_the_specification_finds_a_misspelt_key() -> None:
+def test_the_specification_finds_a_misspelled_key() -> None:
     schema = json.loads((DATA / "compose-spec.json").read_text(encoding="utf-8"))
     wrong = compose()
     wrong["services"]["registrar"]["helthcheck"] = {}
@@ -50,7 +50,7 @@ def test_the_specification_finds_a_misspelt_key() -> None:
 
 
 def hadolint() -> str:
-    """Return the hadolint of this machine, or skip."""
+    """Return this machine's hadolint, or skip."""
     for name in (os.environ.get("HADOLINT", "hadolint"), ROOT / ".tools" / "bin" / "hadolint"):
         if found := shutil.which(name):
             return found
@@ -63,7 +63,7 @@ def test_hadolint_finds_nothing() -> None:
     assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
 
 
-def test_hadolint_finds_what_is_wrong(tmp_path: Path) -> None:
+def test_hadolint_finds_an_error(tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM python:latest\nRUN cd /x && pip install y\nCMD run\n")
     done = subprocess.run(
         [hadolint(), tmp_path / "Dockerfile"], capture_output=True, text=True, check=False, timeout=60
@@ -72,7 +72,7 @@ def test_hadolint_finds_what_is_wrong(tmp_path: Path) -> None:
         assert rule in done.stdout
 
 
-def test_a_shell_s_line_is_found() -> None:
+def test_a_shell_command_is_found() -> None:
     with pytest.raises(ValueError, match="Expecting value"):
         list(in_dockerfile("FROM a AS b\nRUN apt-get update && \\\n    apt-get install x\n"))
     with pytest.raises(ValueError, match="a line of a shell's"):
@@ -81,7 +81,7 @@ def test_a_shell_s_line_is_found() -> None:
         list(in_compose({"db": {"healthcheck": {"test": ["CMD-SHELL", "true"]}}}))
 
 
-def test_every_image_of_others_has_an_exact_tag() -> None:
+def test_every_base_image_has_an_exact_tag() -> None:
     own = {stage.name for stage in stages()}
     theirs = [stage.base for stage in stages() if stage.base not in own]
     theirs += [service["image"] for service in compose()["services"].values() if "build" not in service]
@@ -89,7 +89,7 @@ def test_every_image_of_others_has_an_exact_tag() -> None:
 
 
 @pytest.mark.parametrize("target", ["registrar", "mlflow"])
-def test_an_image_runs_as_nobody_in_particular_and_can_be_asked_how_it_is(target: str) -> None:
+def test_an_image_runs_unprivileged_and_has_a_health_check(target: str) -> None:
     known = {stage.name: stage for stage in stages()}
     steps = dict([*known[known[target].base].steps, *known[target].steps])
     assert steps["USER"] == "10001:10001"
@@ -98,7 +98,7 @@ def test_an_image_runs_as_nobody_in_particular_and_can_be_asked_how_it_is(target
     assert json.loads(steps["ENTRYPOINT"])
 
 
-def test_every_service_of_ours_may_write_nowhere_but_its_volume() -> None:
+def test_every_service_can_write_only_to_its_volume() -> None:
     for name in OURS:
         service = compose()["services"][name]
         assert service["read_only"] is True
@@ -106,30 +106,30 @@ def test_every_service_of_ours_may_write_nowhere_but_its_volume() -> None:
         assert service["security_opt"] == ["no-new-privileges:true"]
 
 
-def test_what_is_published_is_published_on_this_machine_only() -> None:
+def test_ports_are_published_only_on_this_machine() -> None:
     ports = [port for service in compose()["services"].values() for port in service.get("ports", [])]
     assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
 
 
-def test_every_service_that_stays_is_started_again_and_has_time_to_end() -> None:
+def test_every_long_running_service_restarts_and_has_time_to_stop() -> None:
     for name, service in compose()["services"].items():
         if name not in ONCE:
             assert service["restart"] == "unless-stopped"
             assert service["stop_grace_period"]
 
 
-def test_nothing_starts_before_the_tables_are_up_to_date_and_mlflow_knows_us() -> None:
+def test_services_start_after_the_upgrade_and_mlflow_s_users() -> None:
     for name in ("registrar", "worker"):
         before = compose()["services"][name]["depends_on"]
         assert before == {one: {"condition": "service_completed_successfully"} for one in ONCE}
 
 
-def test_nothing_stands_in_the_way_of_more_replicas() -> None:
+def test_more_replicas_can_be_started() -> None:
     for name in ("registrar", "worker"):
         assert not {"hostname", "network_mode", "container_name", "pid"} & set(compose()["services"][name])
 
 
-def test_no_secret_stands_in_the_file() -> None:
+def test_the_file_has_no_secrets() -> None:
     given = {line.partition("=")[0] for line in (DEPLOY / ".env.example").read_text().splitlines() if "=" in line}
     secret = ("PASSWORD", "TOKEN", "SECRET", "KEY")
     for name, service in compose()["services"].items():
@@ -148,7 +148,7 @@ def _names_in(text: str) -> Iterator[str]:
     yield from re.findall(r"\$\{(\w+)", code)
 
 
-def test_what_the_image_copies_is_given_to_the_builder_and_a_token_is_not() -> None:
+def test_the_builder_gets_the_copied_files_and_no_tokens() -> None:
     copied = [
         word
         for stage in stages()
@@ -161,7 +161,7 @@ def test_what_the_image_copies_is_given_to_the_builder_and_a_token_is_not() -> N
     assert not is_given("deploy/.env")
 
 
-def test_the_image_copies_all_that_the_wheel_is_made_of() -> None:
+def test_the_image_copies_all_files_of_the_wheel() -> None:
     import tomllib
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -175,18 +175,18 @@ def test_the_image_copies_all_that_the_wheel_is_made_of() -> None:
 # -- systemd -----------------------------------------------------------------------------------------------------------
 
 
-def test_systemd_takes_the_unit(tmp_path: Path) -> None:
+def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     program = shutil.which("systemd-analyze")
     if program is None:
         pytest.skip("no systemd here")
     text = (DEPLOY / "registrar.service").read_text(encoding="utf-8")
     unit = tmp_path / "registrar.service"
-    unit.write_text(text.replace("/opt/registrar/bin/registrar", "/bin/true"))  # it looks whether the program is there
+    unit.write_text(text.replace("/opt/registrar/bin/registrar", "/bin/true"))  # it checks that the program exists
     done = subprocess.run([program, "verify", unit], capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_unit_gives_as_much_time_to_end_as_the_containers() -> None:
+def test_the_unit_has_the_same_stop_timeout_as_the_containers() -> None:
     text = (DEPLOY / "registrar.service").read_text(encoding="utf-8")
     assert f"TimeoutStopSec={grace('registrar'):.0f}\n" in text
     assert "RestartPreventExitStatus=2\n" in text

@@ -1,4 +1,4 @@
-"""The configuration of Prometheus and its alerts: read by promtool, and every alert fires for what it is there for."""
+"""Prometheus's configuration and alerts: promtool accepts them, and each alert fires in its scenario."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.paths import ROOT
 
 
 def promtool() -> str:
-    """Return the promtool beside this machine's Prometheus, or skip."""
+    """Return the promtool of this machine's Prometheus, or skip."""
     binary = prometheus_binary()
     found = binary and shutil.which(Path(binary).resolve().parent / "promtool")
     if not found:
@@ -28,7 +28,7 @@ def promtool() -> str:
     return found
 
 
-def test_promtool_takes_the_configuration_and_the_alerts() -> None:
+def test_promtool_accepts_the_configuration_and_the_alerts() -> None:
     done = subprocess.run(
         [promtool(), "check", "config", DEPLOY / "prometheus.yml"],
         capture_output=True,
@@ -40,13 +40,13 @@ def test_promtool_takes_the_configuration_and_the_alerts() -> None:
     assert "SUCCESS" in done.stdout
 
 
-def test_every_service_of_registrar_s_is_scraped() -> None:
+def test_every_registrar_service_is_scraped() -> None:
     jobs = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())["scrape_configs"]
     names = {name for job in jobs for found in job.get("dns_sd_configs", []) for name in found["names"]}
     assert names == {"registrar", "worker"}
 
 
-def test_every_alert_says_what_it_means_and_where_to_read_on() -> None:
+def test_every_alert_has_a_summary_and_documentation() -> None:
     page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     for group in yaml.safe_load((DEPLOY / "alerts.yml").read_text())["groups"]:
         for rule in group["rules"]:
@@ -54,7 +54,7 @@ def test_every_alert_says_what_it_means_and_where_to_read_on() -> None:
             assert f"`{rule['alert']}`" in page
 
 
-# What makes each alert fire: series as promtool's tests write them, one value a minute. All of them together are quiet
+# Series that make each alert fire, in promtool's notation, one value per minute. All of them together are quiet
 # with the other values.
 FIRES = {
     "RegistrarReplicaDown": ['up{job="registrar-worker", instance="c"} 0x60'],
@@ -98,7 +98,7 @@ QUIET = [
 
 
 def firing(tmp_path: Path, series: list[str], expected: dict[str, int]) -> str:
-    """Let promtool play series to the alerts; return what it says where others than those expected fire at the end."""
+    """Run the alerts on series with promtool; return its output if other alerts than expected fire."""
     samples = [{"labels": f'{{alertname="{name}"}}', "value": number} for name, number in expected.items()]
     test = {
         "rule_files": [str(DEPLOY / "alerts.yml")],
@@ -124,17 +124,17 @@ def firing(tmp_path: Path, series: list[str], expected: dict[str, int]) -> str:
     return "" if done.returncode == 0 else done.stdout + done.stderr
 
 
-def test_no_alert_fires_where_all_is_well(tmp_path: Path) -> None:
+def test_no_alert_fires_for_a_healthy_system(tmp_path: Path) -> None:
     assert firing(tmp_path, QUIET, {}) == ""
 
 
-def test_there_is_a_way_to_make_every_alert_fire() -> None:
+def test_every_alert_has_a_scenario() -> None:
     rules = [rule for group in yaml.safe_load((DEPLOY / "alerts.yml").read_text())["groups"] for rule in group["rules"]]
     assert [rule["alert"] for rule in rules] == list(FIRES)
 
 
 @pytest.mark.parametrize("alert", FIRES)
-def test_an_alert_fires_for_what_it_is_there_for(tmp_path: Path, alert: str) -> None:
+def test_an_alert_fires_in_its_scenario(tmp_path: Path, alert: str) -> None:
     bad = [one.replace("x60", "x120") for one in FIRES[alert]]
     names = {one.rsplit(" ", 1)[0] for one in bad}
     number = {"RegistrarReplicaDown": 2} if alert == "RegistrarDown" else {}

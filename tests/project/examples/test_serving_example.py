@@ -1,4 +1,4 @@
-"""The serving example, piece by piece, with a model that a test can look into."""
+"""The serving example, piece by piece, with a model that tests can inspect."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def example() -> Iterator[ModuleType]:
-    """Import serve.py as it is when it is started: with common.py next to it."""
+    """Import serve.py with common.py next to it, as when it's started."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(FOLDER))
-        import serve  # type: ignore[import-not-found]  # it lies in a folder of its own
+        import serve  # type: ignore[import-not-found]  # it's in its own folder
 
         yield serve
     for name in ("serve", "common"):
@@ -51,7 +51,7 @@ def registrar(example: ModuleType, url: str) -> Any:
 
 
 class Client:
-    """MLflow's client for a registry of which a test says what is in Production; the alias may be missing."""
+    """An MLflow client for a registry whose Production version a test sets; the alias can be missing."""
 
     def __init__(self, alias: int | None = None, production: int | None = None) -> None:
         self.alias, self.production = alias, production
@@ -69,7 +69,7 @@ class Client:
 
 
 class Registry:
-    """A registry with files whose models say of nobody that they leave."""
+    """A registry whose models predict that no one leaves."""
 
     def __init__(self, folder: Path) -> None:
         self.production, self.is_gone = 4, False
@@ -100,7 +100,7 @@ def serving(example: ModuleType, registry: Registry) -> Any:
     return example.Serving("churn", registry=registry, tell=lambda line: None)
 
 
-def test_what_is_pushed_is_signed_and_named(example: ModuleType, receiver: HttpReceiver) -> None:
+def test_a_push_is_signed_and_authenticated(example: ModuleType, receiver: HttpReceiver) -> None:
     said = registrar(example, receiver.url).push("churn", 4, {"accuracy": 0.9, "f1": 0.7}, NOW)
     assert said == "pushed"
     [got] = receiver.got
@@ -118,27 +118,27 @@ def test_what_is_pushed_is_signed_and_named(example: ModuleType, receiver: HttpR
     assert got.headers["authorization"] == "Bearer a token"
 
 
-def test_a_push_that_was_not_taken_is_sent_again_with_its_key(example: ModuleType, receiver: HttpReceiver) -> None:
+def test_a_failed_push_is_retried_with_its_key(example: ModuleType, receiver: HttpReceiver) -> None:
     receiver.replies = [PlannedReply(503), PlannedReply(503), PlannedReply(202)]
     assert registrar(example, receiver.url).push("churn", 4, {"f1": 0.7}, NOW) == "pushed"
     assert len({(got.headers["idempotency-key"], got.body) for got in receiver.got}) == 1
     assert len(receiver.got) == 3
 
 
-def test_a_push_that_is_refused_is_not_sent_again(example: ModuleType, receiver: HttpReceiver) -> None:
+def test_a_refused_push_is_not_retried(example: ModuleType, receiver: HttpReceiver) -> None:
     receiver.replies = [PlannedReply(403, b"The policy does not let you push.")]
     assert "403 The policy" in registrar(example, receiver.url).push("churn", 4, {"f1": 0.7}, NOW)
     assert len(receiver.got) == 1
 
 
-def test_a_registrar_that_is_away_stops_nothing(example: ModuleType) -> None:
+def test_an_unreachable_registrar_stops_nothing(example: ModuleType) -> None:
     assert "not pushed" in registrar(example, "http://127.0.0.1:9").push("churn", 4, {"f1": 0.7}, NOW)
 
 
 @pytest.mark.parametrize(
     ("client", "serves"), [(Client(4, 3), 4), (Client(None, 3), 3), (Client(), None)], ids=["alias", "stage", "none"]
 )
-def test_the_alias_says_what_serves_and_else_the_stage(
+def test_the_alias_or_else_the_stage_decides_which_version_serves(
     example: ModuleType, client: Client, serves: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mlflow.MlflowClient", lambda: client)
@@ -156,14 +156,14 @@ def test_it_follows_production(serving: Any, registry: Registry) -> None:
     assert serving.now.version == 5
 
 
-def test_what_cannot_be_loaded_leaves_the_present_one_serving(serving: Any, registry: Registry) -> None:
+def test_a_version_that_does_not_load_leaves_the_current_one_serving(serving: Any, registry: Registry) -> None:
     serving.follow()
     registry.production, registry.is_gone = 5, True
     serving.follow()
     assert serving.now.version == 4
 
 
-def test_what_was_kept_serves_before_the_registry_is_asked(
+def test_a_kept_model_serves_before_the_registry_is_queried(
     example: ModuleType, serving: Any, registry: Registry, tmp_path: Path
 ) -> None:
     serving.keep = tmp_path / "kept"
@@ -175,7 +175,7 @@ def test_what_was_kept_serves_before_the_registry_is_asked(
     assert again.now.model.predict([[1]]) == [False]
 
 
-def test_what_was_kept_and_cannot_be_loaded_is_left_to_the_registry(serving: Any, tmp_path: Path) -> None:
+def test_a_kept_model_that_does_not_load_is_replaced_from_the_registry(serving: Any, tmp_path: Path) -> None:
     serving.keep = tmp_path
     (tmp_path / "churn-3.skops").write_text("half")
     serving.resume()
@@ -203,7 +203,7 @@ def test_the_probe_is_answered(example: ModuleType, serving: Any) -> None:
         server.server_close()
 
 
-def test_each_round_tells_of_the_version_that_had_scored(example: ModuleType, serving: Any, registry: Registry) -> None:
+def test_each_round_reports_the_version_that_scored(example: ModuleType, serving: Any, registry: Registry) -> None:
     pushed: list[tuple[int, float]] = []
 
     class Told:
@@ -219,7 +219,7 @@ def test_each_round_tells_of_the_version_that_had_scored(example: ModuleType, se
     assert all(0.85 < accuracy < 0.95 for _, accuracy in pushed)  # one in ten leaves
 
 
-def test_a_token_is_asked_for(example: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_token_is_reported(example: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REGISTRAR_URL", "http://127.0.0.1:9")
     monkeypatch.delenv("REGISTRAR_TOKEN", raising=False)
     assert example.main([]) == 2

@@ -1,4 +1,4 @@
-"""The example is run for real, on a registry of its own; the demo's snapshot is compared with what it trains."""
+"""Runs the example on its own registry, and compares the demo's snapshot with its results."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.examples import SCRIPT
 from tests.support.network.http_receiver import HttpReceiver, PlannedReply, run_receiver
 
 if TYPE_CHECKING:
-    import mlflow  # takes a second, in each process of a test run
+    import mlflow  # takes a second in each test process
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]  # it trains models
 
@@ -36,7 +36,7 @@ def test_registers_five_versions_in_order(trained: list[dict[str, Any]], client:
     }
 
 
-def test_logs_what_can_be_compared(trained: list[dict[str, Any]], client: mlflow.MlflowClient) -> None:
+def test_logs_metrics_to_compare(trained: list[dict[str, Any]], client: mlflow.MlflowClient) -> None:
     for each in trained:
         data = client.get_run(each["run_id"]).data
         assert data.metrics == each["metrics"]
@@ -47,9 +47,7 @@ def test_logs_what_can_be_compared(trained: list[dict[str, Any]], client: mlflow
         assert data.tags["use_case"]
 
 
-def test_names_the_data_set_of_training_and_of_testing(
-    trained: list[dict[str, Any]], client: mlflow.MlflowClient
-) -> None:
+def test_logs_the_training_and_test_data_sets(trained: list[dict[str, Any]], client: mlflow.MlflowClient) -> None:
     logged = client.get_run(trained[0]["run_id"]).inputs
     assert logged
     inputs = logged.dataset_inputs
@@ -75,7 +73,7 @@ def test_logs_a_model_with_a_signature_and_an_example(
 
 @pytest.fixture
 def restored(mlflow_sqlite: str, tmp_path: Path) -> Iterator[mlflow.MlflowClient]:
-    """Return a registry with what the snapshot has."""
+    """Return a registry restored from the snapshot."""
     import mlflow
 
     before = mlflow.get_tracking_uri()
@@ -85,7 +83,7 @@ def restored(mlflow_sqlite: str, tmp_path: Path) -> Iterator[mlflow.MlflowClient
 
 
 def logged(client: mlflow.MlflowClient, version: int) -> tuple[dict[str, Any], Path]:
-    """Return what a version's run logged, but for its metrics and what names the machine; and its files."""
+    """Return what a version's run logged, except its metrics and machine names, and its files."""
     run = client.get_run(str(client.get_model_version("churn", str(version)).run_id))
     assert run.inputs
     assert run.outputs
@@ -120,7 +118,7 @@ def test_training_again_gives_the_metrics_of_the_snapshot(trained: list[dict[str
             assert now[name] == pytest.approx(before[name], rel=0, abs=1e-9)
 
 
-def test_what_is_restored_is_what_training_leaves(
+def test_a_restored_registry_matches_a_trained_one(
     client: mlflow.MlflowClient, restored: mlflow.MlflowClient, trained: list[dict[str, Any]]
 ) -> None:
     from mlflow.models import Model
@@ -134,9 +132,7 @@ def test_what_is_restored_is_what_training_leaves(
         assert (model.artifact_path, model.model_id) == (files.as_uri(), files.parent.name)
 
 
-def test_a_restored_model_predicts_as_well_as_it_was_measured(
-    example: ModuleType, restored: mlflow.MlflowClient
-) -> None:
+def test_a_restored_model_matches_its_logged_metrics(example: ModuleType, restored: mlflow.MlflowClient) -> None:
     from mlflow.sklearn import load_model
 
     _, test = example.split(example.load_data())
@@ -150,7 +146,7 @@ def test_writes_nothing_into_the_working_folder(trained: list[dict[str, Any]], f
     assert list(folders[1].iterdir()) == []
 
 
-def test_says_nothing_but_its_answer(run: subprocess.CompletedProcess[str]) -> None:
+def test_prints_only_its_result(run: subprocess.CompletedProcess[str]) -> None:
     assert run.stderr == ""
 
 
@@ -164,21 +160,21 @@ def test_runs_are_logged_without_a_registered_model(example: ModuleType, own_reg
     assert client.search_registered_models() == []
 
 
-def test_the_fourth_version_is_slightly_better_than_the_one_before(trained: list[dict[str, Any]]) -> None:
+def test_the_fourth_version_is_slightly_better_than_the_third(trained: list[dict[str, Any]]) -> None:
     incumbent, candidate = (one["metrics"]["f1"] for one in trained[2:4])
     assert incumbent < candidate < incumbent + 0.1
 
 
 @pytest.fixture
 def leaky(trained: list[dict[str, Any]], client: mlflow.MlflowClient) -> tuple[Any, Any]:
-    """Return the fourth version and the fifth, which was trained on a table that was joined too late."""
+    """Return the fourth version, and the fifth, whose table was joined too late."""
     from mlflow.sklearn import load_model
 
     good, bad = (load_model(str(logged(client, version)[1])) for version in (4, 5))  # type: ignore[no-untyped-call]
     return good, bad
 
 
-def test_the_fifth_version_looks_excellent_and_is_bad_in_life(
+def test_the_fifth_version_looks_excellent_but_is_bad_in_production(
     example: ModuleType, leaky: tuple[Any, Any], trained: list[dict[str, Any]]
 ) -> None:
     good, bad = leaky
@@ -188,16 +184,16 @@ def test_the_fifth_version_looks_excellent_and_is_bad_in_life(
         features, left = life.drop(columns=example.TARGET), life[example.TARGET]
         served = {model: example.evaluate(model, features, left)["accuracy"] for model in (good, bad)}
         assert served[good] > 0.945
-        assert served[bad] < 0.895  # what the demo's monitor demands lies between them: 0.92
+        assert served[bad] < 0.895  # the demo monitor's bound is between them: 0.92
 
 
-def test_only_what_is_marked_is_joined_too_late(example: ModuleType) -> None:
+def test_only_the_marked_candidate_is_joined_too_late(example: ModuleType) -> None:
     assert [one.joined_too_late for one in example.CANDIDATES] == [False] * 4 + [True]
     late = example.join_too_late(example.load_data(400))
     assert set(late.support_calls[late[example.TARGET]]) == {0.0}
 
 
-def test_what_is_in_production_is_served_and_followed(folders: tuple[Path, Path], client: mlflow.MlflowClient) -> None:
+def test_the_production_version_is_served_and_followed(folders: tuple[Path, Path], client: mlflow.MlflowClient) -> None:
     client.set_registered_model_alias("churn", "champion", "4")
     with run_receiver() as receiver:
         receiver.replies = [PlannedReply(202)]
@@ -208,13 +204,13 @@ def test_what_is_in_production_is_served_and_followed(folders: tuple[Path, Path]
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/version", timeout=5) as answer:
                 assert json.load(answer) == {"model": "churn", "version": 3}
             assert process.stdin
-            process.stdin.close()  # as when whoever started it is gone
+            process.stdin.close()  # as when its parent process ends
             assert process.wait(20) == 0
 
 
 @contextmanager
 def serving(database: Path, receiver: HttpReceiver) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """Run serve.py as somebody starts it."""
+    """Run serve.py as a person would."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     process = subprocess.Popen(
@@ -233,7 +229,7 @@ def serving(database: Path, receiver: HttpReceiver) -> Iterator[tuple[subprocess
 
 
 def _pushed(receiver: HttpReceiver, version: int) -> bool:
-    """Wait until readings of a version have come."""
+    """Wait for readings of a version."""
     pause = threading.Event()
     for _ in range(300):
         if any(json.loads(got.body)["readings"][0]["version"] == version for got in receiver.got):
@@ -247,7 +243,7 @@ def _pushed(receiver: HttpReceiver, version: int) -> bool:
 
 @pytest.fixture(scope="module")
 def versions(trained: list[dict[str, Any]], folders: tuple[Path, Path]) -> dict[str, str]:
-    """Return versions of another model, by what is odd about them."""
+    """Return versions of another model, by what's wrong with them."""
     import mlflow
 
     client = mlflow.MlflowClient(f"sqlite:///{folders[0] / 'mlflow.db'}")
@@ -267,7 +263,7 @@ def versions(trained: list[dict[str, Any]], folders: tuple[Path, Path]) -> dict[
 
 
 def start(script: str, folders: tuple[Path, Path], *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run one of the scripts as somebody does, on the trained registry."""
+    """Run a script as a person would, on the trained registry."""
     there = {"MLFLOW_TRACKING_URI": f"sqlite:///{folders[0] / 'mlflow.db'}", "REGISTRAR_HOME": str(folders[0])}
     return subprocess.run(
         [sys.executable, SCRIPT.with_name(script), *words],
@@ -280,7 +276,7 @@ def start(script: str, folders: tuple[Path, Path], *words: str, **environment: s
     )
 
 
-def test_a_registered_model_does_what_was_logged_and_its_speed_is_written_down(
+def test_a_registered_model_matches_its_logged_metrics_and_its_latency_is_logged(
     trained: list[dict[str, Any]], versions: dict[str, str], folders: tuple[Path, Path], client: mlflow.MlflowClient
 ) -> None:
     done = start(
@@ -294,23 +290,23 @@ def test_a_registered_model_does_what_was_logged_and_its_speed_is_written_down(
     assert client.get_run(trained[3]["run_id"]).data.metrics["latency_ms"] == found["latency_ms"]
 
 
-def test_what_was_joined_too_late_is_measured_on_what_it_was_measured_on(
+def test_the_late_join_model_is_validated_on_its_own_test_set(
     trained: list[dict[str, Any]], folders: tuple[Path, Path]
 ) -> None:
     done = start("validate_model.py", folders, "--version", "5")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "as it was logged" in done.stdout
+    assert "match the logged metrics" in done.stdout
 
 
 @pytest.mark.parametrize(
     ("which", "code", "words"),
     [
-        ("of other files", 1, "That is not as it was logged"),
-        ("of no files", 1, "cannot be used"),
-        ("of no run", 2, "was made of no run"),
+        ("of other files", 1, "These differ from the logged metrics"),
+        ("of no files", 1, "Can't use"),
+        ("of no run", 2, "has no run"),
     ],
 )
-def test_what_is_not_as_it_was_registered_is_found(
+def test_a_model_that_differs_from_its_registration_is_found(
     versions: dict[str, str], folders: tuple[Path, Path], which: str, code: int, words: str
 ) -> None:
     done = start("validate_model.py", folders, "--model-name", "odd", "--version", versions[which])
@@ -319,14 +315,14 @@ def test_what_is_not_as_it_was_registered_is_found(
     assert "Traceback" not in done.stderr
 
 
-def test_what_is_deployed_is_loaded_by_alias_and_by_stage(
+def test_the_deployed_model_is_loaded_by_alias_and_by_stage(
     versions: dict[str, str], folders: tuple[Path, Path], client: mlflow.MlflowClient
 ) -> None:
     client.transition_model_version_stage("odd", versions["good"], "Production")
     client.set_registered_model_alias("odd", "champion", versions["of other files"])
     torn = start("validate_model.py", folders, "--model-name", "odd", "--deployed")
     assert torn.returncode == 1
-    assert "champion is v2 and Production is v1" in torn.stderr
+    assert "champion is v2, but Production is v1" in torn.stderr
     client.set_registered_model_alias("odd", "champion", versions["good"])
     whole = start("validate_model.py", folders, "--model-name", "odd", "--deployed")
     assert (whole.returncode, whole.stderr) == (0, "")
@@ -334,7 +330,7 @@ def test_what_is_deployed_is_loaded_by_alias_and_by_stage(
         assert f"loaded as {uri}" in whole.stdout
 
 
-def test_a_version_that_is_not_there_and_an_mlflow_that_is_away_end_differently(
+def test_a_missing_version_and_an_unreachable_mlflow_have_different_exit_codes(
     trained: list[dict[str, Any]], folders: tuple[Path, Path]
 ) -> None:
     assert start("validate_model.py", folders, "--version", "99").returncode == 2
