@@ -1,4 +1,4 @@
-"""Draw the layers and packages of the code from its imports, and list what each is for."""
+"""Draw the code's layers and packages from its imports, and list the purpose of each."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LAYERS = {
     "bot.registrar": "the services together, their threads, and what the jobs call",
     "bot.slack": "messages, modals, charts; posts them and reads profiles",
     "bot.registry": "the model registry: MLflow, and one in memory",
-    "bot.ledger": "our SQL database: SQLite or PostgreSQL",
+    "bot.ledger": "Registrar's SQL database: SQLite or PostgreSQL",
     "bot.sources": "metric sources: push, MLflow, Prometheus, plugins",
     "bot.services": "use cases, in terms of the domain and the ports",
     "bot.ports": "protocols: what the services need from outside",
@@ -51,7 +51,7 @@ ROWS = (
 
 
 class UpwardImport(Exception):
-    """A layer imports one that's drawn beside or above it, so the picture would be wrong."""
+    """A layer imports one that's drawn next to or above it, so the picture would be wrong."""
 
 
 def modules() -> dict[str, Path]:
@@ -66,7 +66,7 @@ def modules() -> dict[str, Path]:
 
 @cache
 def parsed(path: Path) -> ast.Module:
-    """Return a file as Python reads it."""
+    """Return a file's syntax tree."""
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
@@ -76,7 +76,7 @@ def layer_of(module: str) -> str:
 
 
 def layer_imports() -> dict[str, set[str]]:
-    """Return the layers that each layer imports, itself left out. Raises UpwardImport."""
+    """Return the layers that each layer imports, except itself. Raises UpwardImport."""
     imports: dict[str, set[str]] = {layer: set() for layer in LAYERS}
     for module, path in modules().items():
         layer = layer_of(module)
@@ -110,7 +110,7 @@ def layer_table() -> str:
     imports = layer_imports()
     rows = ["| layer, top to bottom | what it's for | imports |", "|---|---|---|"]
     for layer, purpose in LAYERS.items():
-        rows.append(f"| {_folder_link(layer)} | {purpose} | {_names_in_order(imports[layer]) or 'none of ours'} |")
+        rows.append(f"| {_folder_link(layer)} | {purpose} | {_names_in_order(imports[layer]) or 'no other layer'} |")
     rows.append("| **package, in order** | **what it's for** | **in** |")
     for package in PACKAGE_ORDER:
         layers = [layer for layer in reversed(LAYERS) if layer != "handlers" and package in packages(layer)]
@@ -160,7 +160,7 @@ STYLE = """
 
 
 class Box(NamedTuple):
-    """A layer's box: what is drawn, and how high it is."""
+    """A layer's box: its SVG parts and its height."""
 
     parts: list[str]
     height: int
@@ -219,7 +219,7 @@ def _box(layer: str, imported: set[str], left: int, top: int, width: int) -> Box
 
 
 def _chips(names: Iterable[str], left: int, top: int, room: int) -> tuple[list[str], int]:
-    """Draw names side by side, in as many lines as it takes; return them with where they end."""
+    """Draw names side by side, on several lines if needed; return them with the bottom position."""
     parts, x, y = [], left, top
     for name in names:
         width = round(_text_width(name)) + 16

@@ -1,10 +1,10 @@
-"""Ask whether a package of the locks has a known vulnerability: `make audit`.
+"""Check the locked packages for known vulnerabilities: `make audit`.
 
-pip-audit asks PyPI about each package. One with a fix fails the check, unless .ci/ignored-vulnerabilities says why it
-may stay; one without a fix is told. Where PyPI's data cannot be reached (offline, or behind a mirror that has the
-packages and nothing else), that is told, and nothing was checked.
+pip-audit queries PyPI for each package. A vulnerability with a fix fails the check, unless .ci/ignored-vulnerabilities
+gives a reason to accept it; one without a fix is only reported. If PyPI's data isn't available (offline, or behind a
+mirror that has only the packages), that's reported, and nothing is checked.
 
-Exit codes: 0 nothing to mend, or nothing could be asked; 1 something to mend; 2 the list of what is ignored is wrong.
+Exit codes: 0 nothing to fix, or no data; 1 something to fix; 2 the list of ignored vulnerabilities is invalid.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 IGNORED = ROOT / ".ci" / "ignored-vulnerabilities"
-LOCKS = ("requirements-dev.lock", "requirements-tools.lock", "deploy/mlflow.lock")  # the first one holds what runs
+LOCKS = ("requirements-dev.lock", "requirements-tools.lock", "deploy/mlflow.lock")  # the first one is what runs
 PIP_AUDIT = ROOT / ".tools" / "bin" / "pip-audit"
-LIMIT = 120.0  # seconds for one lock; it takes about eight
+LIMIT = 120.0  # seconds for one lock; it usually takes about eight
 
 
 @dataclass(frozen=True)
 class Found:
-    """A known vulnerability of a package. `names` are its id and what else it is called."""
+    """A known vulnerability of a package. `names` are its ID and its aliases."""
 
     package: str
     version: str
@@ -34,25 +34,25 @@ class Found:
     fixes: tuple[str, ...]
 
     def __str__(self) -> str:
-        """Return it in a line."""
+        """Return it as one line."""
         mend = f"fixed in {', '.join(self.fixes)}" if self.fixes else "no fix yet"
         return f"{self.package} {self.version}: {self.names[0]} ({mend})"
 
 
 def ignored(text: str) -> dict[str, str]:
-    """Return which vulnerabilities may stay, each with its reason. Raises ValueError for one without."""
+    """Return the accepted vulnerabilities with their reasons. Raises ValueError if a reason is missing."""
     found = {}
     for number, line in enumerate(text.splitlines(), 1):
         name, _, reason = line.partition("#")[0].strip().partition(" ")
         if name and not reason.strip():
-            raise ValueError(f"line {number}: {name} needs a reason behind it")
+            raise ValueError(f"line {number}: {name} needs a reason after it")
         if name:
             found[name] = reason.strip()
     return found
 
 
 def findings(report: Mapping[str, Any]) -> Iterator[Found]:
-    """Yield the vulnerabilities of pip-audit's report."""
+    """Yield the vulnerabilities in pip-audit's report."""
     for one in report["dependencies"]:
         for flaw in one.get("vulns", []):
             names = (flaw["id"], *flaw.get("aliases", []))
@@ -60,17 +60,17 @@ def findings(report: Mapping[str, Any]) -> Iterator[Found]:
 
 
 def was_asked(report: Mapping[str, Any]) -> bool:
-    """Tell whether the data was there: pip-audit also says "no known vulnerabilities" where it knew no package."""
+    """Return whether there was data: pip-audit also reports "no known vulnerabilities" if it has no data."""
     return any("skip_reason" not in one for one in report["dependencies"])
 
 
 def unknown(report: Mapping[str, Any]) -> list[str]:
-    """Return the packages that nothing is known of."""
+    """Return the packages without data."""
     return [one["name"] for one in report["dependencies"] if "skip_reason" in one]
 
 
 def judge(found: Iterable[Found], allowed: Mapping[str, str]) -> tuple[list[str], bool]:
-    """Return what is to be told, a line each, and whether something is to be mended."""
+    """Return the lines to print, and whether there's something to fix."""
     lines, is_bad, used = [], False, set()
     for one in found:
         why = next((name for name in one.names if name in allowed), None)
@@ -81,12 +81,12 @@ def judge(found: Iterable[Found], allowed: Mapping[str, str]) -> tuple[list[str]
             is_bad = is_bad or bool(one.fixes)
             lines.append(str(one))
     idle = [name for name in allowed if name not in used]
-    lines += [f"{name} is ignored, and nothing has it any more: take it out of the list." for name in idle]
+    lines += [f"{name} is ignored, but no package has it anymore. Remove it from the list." for name in idle]
     return lines, is_bad
 
 
 def ask(lock: str, program: Sequence[str]) -> dict[str, Any] | None:
-    """Return pip-audit's report on a lock, or None where it gave none."""
+    """Return pip-audit's report on a lock, or None if there's none."""
     words = [
         *program,
         "--requirement",
@@ -119,17 +119,15 @@ def main(program: Sequence[str] = (str(PIP_AUDIT),)) -> int:
     for lock in LOCKS:
         report = ask(lock, program)
         if report is None:
-            print("PyPI's data on vulnerabilities cannot be reached from here: nothing is checked in this run.")
+            print("Can't reach PyPI's vulnerability data, so nothing was checked.")
             return 0
         found |= set(findings(report))
         if names := unknown(report):
-            print(f"{lock}: nothing is known of {', '.join(names)}.")
+            print(f"{lock}: PyPI has no data about {', '.join(names)}.")
     lines, is_bad = judge(sorted(found, key=str), allowed)
     print("\n".join(lines) or "No known vulnerabilities.")
     if is_bad:
-        print(
-            "Take a version with the fix (make lock UPGRADE=1), or say in .ci/ignored-vulnerabilities why it may stay."
-        )
+        print("Upgrade to a fixed version (make lock UPGRADE=1), or add a reason to .ci/ignored-vulnerabilities.")
     return int(is_bad)
 
 

@@ -1,4 +1,4 @@
-"""The generated page about the audit, with an example that anybody can verify."""
+"""The generated page about the audit log, with an example that anyone can verify."""
 
 from __future__ import annotations
 
@@ -21,91 +21,93 @@ def audit() -> str:
     kinds = [[f"*{kind.value}*", as_sentence(found[kind.name])] for kind in ChainFaultKind]
     return f"""{MADE}
 
-# The audit
+# The audit log
 
-Every act and every refusal is an event, written in the same transaction as what it tells of: neither is there without
-the other. Nothing edits or deletes an event.
+Every action and every refusal is an event, written in the same transaction as the change it describes, so neither
+exists without the other. Nothing edits or deletes an event.
 
-{table(["tag", "written when"], rows)}
+{table(["tag", "recorded when"], rows)}
 
-An event holds {fields}.
+An event has the fields {fields}.
 
-`actor` is one word: `slack:TEAM/USER`, `client:NAME`, `operator:NAME` or `automation:NAME`.
-`origin` says where the act came from, `evidence` what it was decided on.
+`actor` is a single word: `slack:TEAM/USER`, `client:NAME`, `operator:NAME`, or `automation:NAME`.
+`origin` says where the action came from, and `evidence` says what the decision was based on.
 
 ## The chain
 
-Each row of `audit_events` has a number without gaps, its event as text (`body`), the hash of the row before it
-(`previous`) and its own:
+Each row of `audit_events` has a consecutive number, its event as text (`body`), the hash of the previous row
+(`previous`), and its own hash:
 
-    hash = SHA-256(previous + line end + body)
+    hash = SHA-256(previous + newline + body)
 
 The first row's `previous` is 64 zeros. `body` is JSON with sorted keys, no spaces, and times in UTC, so the same event
-is always the same text:
+always has the same text:
 
     {body}
 
-Whoever edits, removes or reorders a row breaks the chain there; `audit_head` holds the last number and hash, so a
-cut-off end shows as well. The database itself refuses to change or delete a row; these triggers stop a slip, and not
-somebody who may drop them.
+Editing, removing, or reordering a row breaks the chain at that row. `audit_head` contains the last number and hash, so
+a cut-off end is detected, too. Triggers in the database refuse to change or delete a row. They prevent mistakes, but
+don't stop anyone who can drop them.
 
 ## Verify
 
     registrar audit verify
     registrar audit verify --anchor anchor.jsonl
 
-reads the ledger that the settings name, from the first row to the last, and says in one sentence that it is whole, or
-which is the first row that is not, what was done to it, and what to do. It exits with 0 or 1, so that a job can run it
-every day; best on a machine that is not the bot's. A hundred thousand events take about two seconds; the figures are
-among the [benchmarks](benchmarks.md#the-audit).
+The command reads the ledger named in the settings from the first row to the last. It says that the audit log is intact,
+or it names the first altered row, how that row was altered, and what to do. It exits with 0 or 1, so a job can run it
+every day, preferably not on the bot's machine. Verifying 100,000 events takes about two seconds; see the
+[benchmarks](benchmarks.md#the-audit-log).
 
-{table(["what it finds", "that is"], kinds)}
+{table(["what it finds", "meaning"], kinds)}
 
-`registrar audit export` writes everything as lines of JSON. They need no Registrar to be verified: in each, `body` is
-the text that was hashed.
+`registrar audit export` writes all events as lines of JSON. You can verify them without Registrar: in each line, `body`
+is the text that was hashed.
 
 ```python
 {EXPORTED}
 ```
 
-An export of one model, or since some time, has gaps; in it each line can still be compared with its own hash.
+An export for a single model, or since a given time, has gaps; you can still compare each line with its own hash.
 
 ## Anchors
 
-Somebody who can rewrite every row from some number on, and the head, leaves a chain that is whole. Only a head that was
-written down elsewhere finds that out. The policy says where:
+Someone who can rewrite the head, and every row from some number on, can leave an unbroken chain. Only a head that was
+recorded elsewhere reveals that. The policy says where to record it:
 
     anchor: {{file: /var/lib/registrar/anchor.jsonl, channel: "#audit", every: 1h}}
 
-Every so often, if anything has happened since, the bot adds a line to the file and says the same in the channel:
+At this interval, if there are new events, the bot adds a line to the file and posts the same line in the channel:
 
     {_anchor()}
 
-That is an event too (`{EventTag.ANCHORED.value}`), which is anchored the next time, and alone is no reason to anchor.
-A file that cannot be written is told in the policy's channel, and tried again. With `--anchor` every line is compared
-with the chain: the first one that does not agree, and the last one before it that does, say between which numbers the
-earliest change lies. A line that is no anchor, or an empty file, is an error (exit code 2), and not an intact chain.
+Anchoring is an event itself (`{EventTag.ANCHORED.value}`). The next anchor covers this event, but the event alone
+doesn't cause another anchor. If the file can't be written, the bot says so in the policy's channel and keeps trying.
+With `--anchor`, every line is compared with the chain: the earliest change is between the last line that matches and
+the first that doesn't. A line that isn't an anchor, or an empty file, is an error (exit code 2), not an intact chain.
 
-**The file must be where the bot can add and not change**, else whoever takes over the bot rewrites it together with the
-ledger. The bot opens it to append, with mode 0600, and never shortens it; but it is the system that has to
-forbid the rest. Any of these does:
+**The bot must be able to append to the file, but not to change it.** Otherwise, anyone who takes over the bot can
+rewrite it together with the ledger. The bot opens the file in append mode, with mode 0600, and never shortens it, but
+the system has to prevent the rest. Use one of these:
 
-- `chattr +a anchor.jsonl`, set by root: the file can only grow, whoever owns it. Make it first, for the bot's user.
-- A pipe (`mkfifo`) that a program of another user, or `ssh`, reads and stores on another machine. Without a reader
-  nothing is anchored, and that is told.
-- A disk that another machine shares out and keeps snapshots of.
+- `chattr +a anchor.jsonl`, set by root: the file can only grow, no matter who owns it. Create it first, for the bot's
+  user.
+- A pipe (`mkfifo`) that another user's program or `ssh` reads and stores on another machine. Without a reader, nothing
+  is anchored, and the bot reports that.
+- A disk that another machine shares and takes snapshots of.
 
-**The channel is for people.** They can see the number grow, and read a hash months later. It is no proof: a bot can
-edit and delete its own messages, and who has its token can, too. A copy that somebody else made of one is.
+**The channel is for people.** They can see the number grow, and look up a hash months later. It doesn't prove anything,
+because a bot can edit and delete its own messages, and so can anyone who has its token. A copy that someone else made
+is proof.
 
-What an anchor cannot show:
+What an anchor can't show:
 
-- *What happened after the last one.* Events younger than `every` can be rewritten together with the head.
-- *That an event is true.* The chain says that nothing was changed since it was written; not that it was right then.
-  Whoever controls the bot from the start writes what they like.
-- *Who did it*, or what stood there before. For that compare with a backup, or with an export that was kept.
-- *What was never written.* What people do in MLflow itself is found by looking
-  (`{EventTag.TRANSITION_OBSERVED.value}`), with the name of nobody.
+- *What happened after the last anchor.* Events newer than `every` can be rewritten together with the head.
+- *That an event is true.* The chain shows that nothing has been changed since it was written, not that it was true
+  then. Anyone who controls the bot from the start can write anything.
+- *Who altered it*, or what the original was. For that, compare with a backup or with an earlier export.
+- *What was never recorded.* Changes made in MLflow itself are found by polling
+  (`{EventTag.TRANSITION_OBSERVED.value}`), without the name of the person who made them.
 """
 
 

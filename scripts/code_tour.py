@@ -1,7 +1,7 @@
-"""The stops of the code tour in docs/architecture.md, and the page's text about them.
+"""The stops of the code tour in docs/architecture.md, and its text.
 
-Each stop is a function, named by the shortest end of its qualified name that nothing else in bot/ and handlers/ has.
-tests/journeys/docs/test_code_tour.py takes the tours for real, and fails where a stop isn't passed in this order.
+Each stop is a function, identified by the shortest unique end of its qualified name in bot/ and handlers/.
+tests/journeys/docs/test_code_tour.py runs the tours, and fails if the stops aren't called in this order.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from scripts.architecture import ROOT, modules, parsed
 
 
 class Stop(NamedTuple):
-    """A function on the way. `shown` is the page's, where the tests run another implementation of the same port."""
+    """A function on the tour. `shown` is the one on the page, if the tests run another implementation of the port."""
 
     name: str
     shown: str = ""
 
 
 class Scene(NamedTuple):
-    """What happens, and the functions that do it, in order."""
+    """An event, and the functions that handle it, in order."""
 
     title: str
     stops: tuple[Stop, ...]
 
 
 class Tour(NamedTuple):
-    """One job through the code."""
+    """One job's path through the code."""
 
     title: str
     scenes: tuple[Scene, ...]
 
 
 class Place(NamedTuple):
-    """Where a function is defined, and the first line of its docstring."""
+    """A function's location, and the first line of its docstring."""
 
     name: str
     path: Path
@@ -52,7 +52,7 @@ TOURS = {
         "A promotion",
         (
             Scene(
-                "Alice types `/model promote churn 4 production`. Before Slack gets its acknowledgement:",
+                "Alice types `/model promote churn 4 production`. Before Slack gets its acknowledgment:",
                 (
                     Stop("slack.commands.run_typed"),
                     Stop("commands.parser.parse_command"),
@@ -62,7 +62,7 @@ TOURS = {
                 ),
             ),
             Scene(
-                "After it, on a worker thread, the request opens and the outbox posts its card:",
+                "After the acknowledgment, on a worker thread, the request opens and the outbox posts its card:",
                 (
                     Stop("CommandQueue.execute"),
                     Stop("RequestOpening.execute"),
@@ -73,7 +73,7 @@ TOURS = {
                 ),
             ),
             Scene(
-                "Bob clicks *Approve*. Before the acknowledgement:",
+                "Bob clicks *Approve*. Before the acknowledgment:",
                 (
                     Stop("CommandDispatcher.execute"),
                     Stop("Requests.approve"),
@@ -82,7 +82,7 @@ TOURS = {
                 ),
             ),
             Scene(
-                "After it, the transition is made, and the card changes:",
+                "After the acknowledgment, the transition is executed and the card changes:",
                 (
                     Stop("TransitionExecutor.execute_due"),
                     Stop("transition.plan_transition"),
@@ -100,7 +100,7 @@ TOURS = {
         (
             Scene("The serving side pushes a bad reading:", (Stop("metrics.push_metrics"),)),
             Scene(
-                "The scheduler ticks, and the monitor is due:",
+                "The scheduler runs, and the monitor is due:",
                 (
                     Stop("MonitorScheduler.tick"),
                     Stop("MonitorScheduler.run_batch"),
@@ -112,7 +112,7 @@ TOURS = {
                 ),
             ),
             Scene(
-                "The same executor as for a promotion makes the transition:",
+                "The same executor as for a promotion executes the transition:",
                 (
                     Stop("TransitionExecutor.execute_due"),
                     Stop("transition.plan_transition"),
@@ -121,7 +121,7 @@ TOURS = {
                 ),
             ),
             Scene(
-                "The incident ends, and its message in Slack says how:",
+                "The incident ends, and its message in Slack shows how:",
                 (Stop("Incidents.end_and_remind"), Stop("incident_card.card"), Stop("MessagePoster.edit")),
             ),
         ),
@@ -138,7 +138,7 @@ TOURS = {
                 ),
             ),
             Scene(
-                "After the acknowledgement, on a query thread:",
+                "After the acknowledgment, on a query thread:",
                 (
                     Stop("CommandDispatcher.execute"),
                     Stop("AccessControl.require_permission"),
@@ -157,7 +157,7 @@ TOURS = {
 
 
 class WrongStop(Exception):
-    """A stop names no function of ours, or several, or one that isn't passed in this order."""
+    """A stop matches no function, several functions, or one that isn't called in this order."""
 
 
 @cache
@@ -178,7 +178,7 @@ def _definitions_in(parent: ast.Module | ast.ClassDef, path: Path, prefix: str) 
 
 
 def find_place(name: str) -> Place:
-    """Return the function whose qualified name ends like this. Raises WrongStop unless there is exactly one."""
+    """Return the function whose qualified name ends with this. Raises WrongStop unless there's exactly one."""
     found = _ending_with(name)
     if len(found) != 1:
         names = [place.name for place in found or _ending_with(name.rpartition(".")[2])]
@@ -193,12 +193,12 @@ def _ending_with(name: str) -> list[Place]:
 
 
 def check_order(tour: Tour, calls: list[str]) -> None:
-    """Raise WrongStop unless the calls, by qualified name, pass the tour's stops in order."""
+    """Raise WrongStop unless the calls, by qualified name, include the tour's stops in order."""
     remaining = iter(calls)
     for scene in tour.scenes:
         for stop in scene.stops:
             name = find_place(stop.name).name
-            if name not in remaining:  # this moves on to the call
+            if name not in remaining:  # this advances to the call
                 raise WrongStop(f"{tour.title}: {name} isn't called after the stops before it")
 
 

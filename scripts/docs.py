@@ -1,6 +1,6 @@
-"""Write the generated pages of docs/ and the terminal's list of commands anew, from the definitions of the program.
+"""Generate the pages of docs/ and the terminal's list of commands from the program's definitions.
 
-`--check` writes nothing, and exits with 1 where a page is not what it would be.
+With `--check`, write nothing, and exit with 1 if a page is out of date.
 """
 
 from __future__ import annotations
@@ -35,49 +35,52 @@ from scripts.code_tour import code_tour
 from scripts.messages_page import messages
 from scripts.vocabulary import vocabulary
 
-# Which scopes the bot needs for each Web API method that it calls, and what for. The scopes are those of
-# Slack's own pages, https://docs.slack.dev/reference/methods; of several that a method takes only those are here
-# whose kind of conversation we call it for.
+# The scopes that the bot needs for each Web API method that it calls, and why. They're from Slack's pages,
+# https://docs.slack.dev/reference/methods. If a method accepts several scopes, only those for the kinds of
+# conversations that Registrar uses are listed.
 METHODS: dict[str, tuple[tuple[str, ...], str]] = {
     "auth.test": ((), "learn which workspace the token belongs to"),
-    "chat.postMessage": (("chat:write",), "post a request's card, news in its thread, and direct messages"),
-    "chat.update": (("chat:write",), "keep the card current, and take its buttons away when it is decided"),
-    "chat.delete": (("chat:write",), "take back a message of its own that two processes have posted"),
-    "chat.getPermalink": ((), "link to the message that tells what ended an alert"),
-    "chat.postEphemeral": (("chat:write",), "answer the person who asked, and nobody else"),
-    "conversations.list": (("channels:read", "groups:read"), "find the id of a channel that the policy names with `#`"),
-    "conversations.info": (("channels:read", "groups:read"), "let `registrar doctor` see a channel by its id"),
+    "chat.postMessage": (("chat:write",), "post a request's card, updates in its thread, and direct messages"),
+    "chat.update": (("chat:write",), "keep the card current, and remove its buttons once the request is decided"),
+    "chat.delete": (("chat:write",), "delete its own message if two processes posted it"),
+    "chat.getPermalink": ((), "link to the message about what ended an alert"),
+    "chat.postEphemeral": (("chat:write",), "answer a person so that only they see it"),
+    "conversations.list": (("channels:read", "groups:read"), "find the ID of a channel that the policy names with `#`"),
+    "conversations.info": (("channels:read", "groups:read"), "let `registrar doctor` look up a channel by its ID"),
     "conversations.history": (
         ("channels:history", "groups:history", "im:history"),
-        "after a lost answer, look whether the message stands already, before it is posted again",
+        "after a lost response, check whether the message was already posted before posting it again",
     ),
-    "conversations.replies": (("channels:history", "groups:history"), "look for it in a card's thread, too"),
+    "conversations.replies": (("channels:history", "groups:history"), "do the same check in a card's thread"),
     "files.upload.v2": (
         ("files:write",),
-        "put charts, and what a comparison's table cannot hold, into a thread or direct messages",
+        "upload charts, and comparisons too large for a message, to a thread or direct messages",
     ),
-    "conversations.open": (("im:write",), "find the conversation with a person who is told something directly"),
+    "conversations.open": (("im:write",), "open the conversation for a direct message"),
     "users.info": (
         ("users:read",),
-        "ask at every decision whether the person is a guest, a bot, deactivated, or of another workspace",
+        "check at every decision whether the person is a guest, a bot, deactivated, or from another workspace",
     ),
-    "usergroups.list": (("usergroups:read",), "ask who is in the user groups, and what they're called, in one call"),
-    "usergroups.users.list": (("usergroups:read",), "ask who is in one group, on a server that doesn't list them all"),
-    "blocks.validate": ((), "let `registrar doctor` ask whether our largest card would be taken"),
+    "usergroups.list": (("usergroups:read",), "get the names and members of all user groups in one call"),
+    "usergroups.users.list": (
+        ("usergroups:read",),
+        "get the members of one group, on a server that doesn't list them all",
+    ),
+    "blocks.validate": ((), "let `registrar doctor` check whether Slack accepts Registrar's largest card"),
     "apps.connections.open": ((), "let `registrar doctor --live` open a Socket Mode connection, as Bolt does"),
     "views.open": ((), "open a form"),
-    "views.publish": ((), "show somebody their Home: what waits for them, and what serves"),
-    "views.update": ((), "fill the details when the registry has answered"),
+    "views.publish": ((), "show a person's Home tab"),
+    "views.update": ((), "fill in the details once the registry has responded"),
 }
-# Scopes that belong to no method.
+# Scopes without a method.
 FEATURES: dict[str, str] = {
-    "commands": "have the command `/model`",
-    "chat:write.public": "post in a public channel that nobody has invited the bot to yet",
+    "commands": "provide the command `/model`",
+    "chat:write.public": "post in a public channel that the bot hasn't been invited to",
 }
 
 
 def scopes() -> dict[str, str]:
-    """Return every scope that the app asks for, with its reason."""
+    """Return every scope that the app requests, with its reason."""
     needed = dict(FEATURES)
     for asked, _ in METHODS.values():
         for scope in asked:
@@ -91,18 +94,18 @@ def commands() -> str:
     verbs = "\n\n".join(_verb(verb) for verb in COMMANDS.values())
     return f"""{MADE}
 
-# What you can type
+# Commands
 
-In Slack behind `/model`; `/model` alone opens a menu, and `/model help VERB` shows what stands here. Parts in brackets
-can be left out. An argument with a flag can be given in its place or by its flag, in any order:
-`promote churn 4 production` and `promote churn --version 4 --to production` are the same.
+In Slack, type `/model` followed by a command. `/model` without a command opens a menu, and `/model help VERB` shows the
+help on this page. Parts in brackets are optional. You can type an argument in its place or with its flag, in any order:
+`promote churn 4 production` and `promote churn --version 4 --to production` are equivalent.
 
-A *version* is `7`, `v7`, `2.1.0` (its semver), `@champion` (an alias), `staging` or `production` (who is there now), or
-`latest`. Texts with spaces stand in quotes; the curly quotes and long dashes of phones are understood. What is missing
-of `promote` and `reject` is asked for in a form, of other verbs in a sentence; a typo is answered with the nearest
-verb, flag, stage or model.
+A *version* is `7`, `v7`, `2.1.0` (its semver), `@champion` (an alias), `staging` or `production` (the version that's
+there now), or `latest`. Put text with spaces in quotes; curly quotes and long dashes from phones work, too. If you
+leave something out, `promote` and `reject` open a form, and other commands say what's missing. If you make a typo,
+Registrar suggests the closest verb, flag, stage, or model.
 
-Some verbs are typed [at the terminal](#at-the-terminal), too.
+You can also use some commands [in the terminal](#at-the-terminal).
 
 {verbs}
 
@@ -111,7 +114,7 @@ Some verbs are typed [at the terminal](#at-the-terminal), too.
 
 
 def index() -> str:
-    """Return what bare `registrar` prints: reading it is quicker than loading the definitions."""
+    """Return the output of `registrar` without arguments. A stored file is faster than loading the definitions."""
     listed = [verb for name, verb in terminal.TERMINAL_COMMANDS.items() if name.partition(" ")[0] not in COMMAND_GROUPS]
     queries = {verb.verb: verb.summary for verb in listed if issubclass(verb, QueryCommand)}
     about_requests = {verb.verb for verb in promotions.COMMANDS} - queries.keys()
@@ -142,32 +145,35 @@ def index() -> str:
 
 
 def _terminal() -> str:
-    """Return the chapter about the terminal: its verbs, their JSON, its exit codes."""
+    """Return the section about the terminal: its verbs, their JSON, and its exit codes."""
     names = ", ".join(f"`{name}`" for name in terminal.TERMINAL_COMMANDS if name in COMMANDS)
     verbs = "\n\n".join(_at_the_terminal(verb) for verb in terminal.TERMINAL_COMMANDS.values())
-    codes = table(["code", "means"], [[str(code), as_sentence(what)] for code, what in terminal.EXIT_CODES.items()])
+    codes = table(["code", "meaning"], [[str(code), as_sentence(what)] for code, what in terminal.EXIT_CODES.items()])
     return f"""## At the terminal
 
-`registrar` alone and `registrar help` list every command in groups, and exit with 0. `registrar help VERB` prints what
-`registrar VERB --help` does, and `registrar --version` the installed version.
+`registrar` without arguments and `registrar help` list every command in groups, and exit with 0. `registrar help VERB`
+prints the same as `registrar VERB --help`, and `registrar --version` prints the installed version.
 
-{names} are typed as in Slack, with `registrar` in place of `/model`; what the words
-and flags mean stands above, and is shown by `--help`. Quotes and dashes are read by your shell there.
+These commands work as in Slack, with `registrar` instead of `/model`: {names}.
+Their arguments and flags are described above and by `--help`. In the terminal, your shell interprets quotes and dashes.
 
-`compare` and `best` need MLflow only: no Slack, no ledger, and of a policy file, where there is one, its `directions`.
-`validate` needs MLflow and the policy file; where there is a ledger, it says how long a version has been in Staging.
-`audit` needs the ledger only, as the settings name it: it works beside a running bot and without one, and makes or
-changes nothing. [What it proves](audit.md#verify) stands there. `policy` needs a policy file and nothing else.
-`db` needs the ledger only, too; [databases.md](databases.md) says when which of its verbs is right.
-Where `MLFLOW_TRACKING_URI` isn't set, a verb that asks MLflow warns on standard error, before it creates or uses the
-SQLite registry in `REGISTRAR_HOME`; the warning says how to keep that registry without it.
-`register` is written down in the ledger first, as what the operating system's user asks for; the audit keeps it and
-what came of it. Where MLflow does not answer, a running bot does it as soon as it does. The bot tells the channel.
+- `compare` and `best` need only MLflow, not Slack or the ledger. If there's a policy file, they use its `directions`.
+- `validate` needs MLflow and the policy file. If there's a ledger, it shows how long a version has been in Staging.
+- `audit` needs only the ledger in the settings. It works with or without a running bot, and changes nothing. See
+  [what it proves](audit.md#verify).
+- `policy` needs only a policy file.
+- `db` needs only the ledger. [databases.md](databases.md) says when to use each command.
+- `register` is recorded in the ledger first, for the operating system's user; the audit log has the command and its
+  result. If MLflow doesn't respond, a running bot completes it as soon as MLflow is back. The bot posts it in the
+  channel.
 
-For people there is a sentence and a table as wide as the screen; the metrics that do not fit are named. With `--json`
-standard output holds one document and nothing else: numbers in full precision, what is missing is `null`, and no key
-is renamed or taken away. With `--csv` it holds everything as CSV. Whatever went wrong is said on standard error, and
-standard output stays empty.
+If `MLFLOW_TRACKING_URI` isn't set, a command that needs MLflow prints a warning on standard error before it creates or
+uses the SQLite registry in `REGISTRAR_HOME`. The warning says how to keep that registry.
+
+By default, a command prints a sentence and a table as wide as the screen, and lists the metrics that don't fit. With
+`--json`, standard output contains one document and nothing else: numbers have full precision, missing values are
+`null`, and keys are never renamed or removed. With `--csv`, it contains everything as CSV. If something goes wrong, the
+error is on standard error, and standard output is empty.
 
 {verbs}
 
@@ -186,8 +192,8 @@ def _at_the_terminal(verb: type[Command]) -> str:
         *own,
         f"    {terminal.usage_line(verb)}",
         *flags,
-        *([table(["beside its flags in Slack" if not own else "flag", "gives"], forms)] if forms else []),
-        table(["key of the JSON document" if forms else "key of each line", "holds"], keys),
+        *([table(["flags in addition to Slack's" if not own else "flag", "output"], forms)] if forms else []),
+        table(["key of the JSON document" if forms else "key of each line", "value"], keys),
         f"For example: `registrar {verb.example}`",
     ]
     return "\n\n".join(parts)
@@ -208,7 +214,7 @@ def _arguments(verb: type[Command]) -> str:
         ]
         for _, field, arg in verb.arguments()
     ]
-    return table(["in its place", "by flag", "means", "if left out"], rows)
+    return table(["argument", "flag", "meaning", "default"], rows)
 
 
 def _default(value: object) -> str:
@@ -225,11 +231,11 @@ def settings() -> str:
 
 # Settings
 
-Read from the environment once, when `registrar run` starts; a wrong one is told by its name, and nothing is served.
-MLflow's own credentials (`MLFLOW_TRACKING_USERNAME`, `MLFLOW_TRACKING_TOKEN` and the like) are read by MLflow itself.
-What is allowed to whom is not here but in the [policy file](policy.md).
+Registrar reads these environment variables once, at startup. If one is invalid, `registrar run` names it and exits.
+MLflow reads its own credentials, such as `MLFLOW_TRACKING_USERNAME` and `MLFLOW_TRACKING_TOKEN`.
+Permissions are in the [policy file](policy.md), not here.
 
-{table(["variable", "default", "what it is"], rows)}
+{table(["variable", "default", "description"], rows)}
 """
 
 
@@ -254,21 +260,21 @@ def authority() -> str:
         for act, row in PERMISSION_RULES.items()
     ]
     whom = [[f"*{who.name.lower().replace('_', ' ')}*", comments(Grantee)[who.name]] for who in Grantee]
-    head = ["act", "means", "who", "guests", "programs", "automations", "any terminal", "asked for today"]
+    head = ["permission", "meaning", "who", "guests", "programs", "automations", "any terminal", "in use"]
     return f"""{MADE}
 
-# Who may do what
+# Who can do what
 
-One table for every act there is. Slack's commands, buttons and forms ask it, and so do the jobs; at a click it is asked
-again, with what Slack says of the person at that moment. Every refusal says why, and is kept in the
-[audit](audit.md). An act that nothing asks for today stands here already, so that it is decided once.
+This table lists every permission. Slack's commands, buttons, and forms check it, and so do the terminal, the API, and
+jobs. A click is checked again, using what Slack says about the person at that time. Every refusal says why, and is
+recorded in the [audit log](audit.md).
 
 {table(head, rows)}
 
 *Guests* are single- and multi-channel guests. *Programs* are the policy's `clients`. *Automations* are Registrar's own
-jobs. Bots, deactivated accounts and people of other workspaces never act, whatever the policy says.
+jobs. Bots, deactivated accounts, and people from other workspaces can't do anything, no matter what the policy says.
 
-{table(["who", "means"], whom)}
+{table(["who", "meaning"], whom)}
 """
 
 
@@ -281,7 +287,7 @@ def _yes(true: bool) -> str:
 
 
 def _asked_for() -> set[str]:
-    """Return the names of the acts that the program asks about somewhere."""
+    """Return the names of the permissions that the program uses."""
     folders = ("bot/domain/commands", "bot/services", "handlers")
     paths = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     return {
@@ -293,31 +299,31 @@ def _asked_for() -> set[str]:
 
 
 def slack(page: str) -> str:
-    """Return docs/slack.md: what people wrote in `page`, with the scopes between its marks made anew."""
-    made = table(["scope", "what it is for"], [[f"`{scope}`", as_sentence(why)] for scope, why in scopes().items()])
+    """Return docs/slack.md: the text in `page`, with the generated scopes between its marks."""
+    made = table(["scope", "purpose"], [[f"`{scope}`", as_sentence(why)] for scope, why in scopes().items()])
     return replace_between(page, "scopes", made)
 
 
 def monitoring(page: str) -> str:
-    """Return docs/monitoring.md: what people wrote in `page`, with the fields of a monitor between its marks."""
+    """Return docs/monitoring.md: the text in `page`, with the generated fields of a monitor between its marks."""
     rows = [
         [f"`{name}`", _field_default(field), as_sentence(str(field.description))]
         for name, field in MonitorConfig.model_fields.items()
     ]
-    return replace_between(page, "fields", table(["field", "default", "what it is"], rows))
+    return replace_between(page, "fields", table(["field", "default", "meaning"], rows))
 
 
 def _field_default(field: Any) -> str:
     if field.is_required():
-        return "must be said"
+        return "required"
     value = field.default
     if value is None or value == "":
-        return "left out"
+        return "not set"
     return f"`{format_duration(value) if isinstance(value, timedelta) else value}`"
 
 
 def architecture(page: str) -> str:
-    """Return docs/architecture.md: what people wrote in `page`, with the layers and the code tour between its marks."""
+    """Return docs/architecture.md: the text in `page`, with the generated layers and code tour between its marks."""
     return replace_between(replace_between(page, "layers", layer_table()), "tour", code_tour())
 
 
@@ -329,16 +335,16 @@ def metadata() -> str:
     ]
     return f"""{MADE}
 
-# The metadata card
+# Model cards
 
-`/model show MODEL VERSION` and the button *Details* show it: every field with its value, or *missing*, and how much
-of it is filled. Of several sources the first that has a value counts.
+To see a version's model card, type `/model show MODEL VERSION` or click *Details*. The card shows every field with its
+value, or *missing*, and how complete it is. If a field has several sources, the first one with a value is used.
 
-{table(["field", "where it comes from"], rows)}
+{table(["field", "source"], rows)}
 """
 
 
-# By path from the top of the repository.
+# By path, relative to the repository.
 PAGES: dict[str, Callable[[], str]] = {
     "handlers/terminal/command_line/index.txt": index,
     "docs/commands.md": commands,
@@ -359,7 +365,7 @@ PAGES: dict[str, Callable[[], str]] = {
 
 
 def stale() -> Iterator[tuple[Path, str]]:
-    """Yield the pages that are not what they would be, each with what it would be."""
+    """Yield the pages that are out of date, each with its new text."""
     for name, make in PAGES.items():
         path, text = ROOT / name, make()
         if not path.exists() or path.read_text(encoding="utf-8") != text:
@@ -367,13 +373,13 @@ def stale() -> Iterator[tuple[Path, str]]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Write the pages, or tell which are stale; return the exit code."""
+    """Write the pages, or list those that are out of date; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 where a page is stale")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a page is out of date")
     only_checks: Any = parser.parse_args(argv).check
     found = list(stale())
     for path, text in found:
-        print(f"{path.relative_to(ROOT)}: {'stale' if only_checks else 'written'}")
+        print(f"{path.relative_to(ROOT)}: {'out of date' if only_checks else 'written'}")
         if not only_checks:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")

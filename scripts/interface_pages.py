@@ -1,4 +1,4 @@
-"""The generated pages about what outsiders rely on: the policy file, metrics, and the HTTP API."""
+"""The generated parts of the pages about the policy file, metrics, and the HTTP API."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ from scripts.markdown import as_sentence, replace_between, table
 
 
 def policy(page: str) -> str:
-    """Return docs/policy.md: what people wrote in `page`, with every key of the file between its marks."""
-    head = ["key", "default", "what it is"]
+    """Return docs/policy.md: the prose of `page`, with every key of the file between its marks."""
+    head = ["key", "default", "meaning"]
     parts = [
         f"**{where}** {(part.__doc__ or '').strip().splitlines()[0]}\n\n{table(head, _keys(part))}"
         for where, part in POLICY_PARTS.items()
@@ -44,13 +44,13 @@ def policy(page: str) -> str:
 
 
 POLICY_PARTS: dict[str, type[BaseModel]] = {
-    "At the top.": Policy,
+    "Top level.": Policy,
     "`models`, for each pattern.": ModelRules,
     "`staging`, `production`.": TargetRule,
-    "`gates`: a metric.": MetricGate,
-    "`gates`: the card.": CardGate,
-    "`gates`: the signature.": SignatureGate,
-    "`gates`: the semver.": SemverGate,
+    "`gates`: metric.": MetricGate,
+    "`gates`: metadata card.": CardGate,
+    "`gates`: signature.": SignatureGate,
+    "`gates`: semver.": SemverGate,
     "`gates`: blocked versions.": NotBlockedGate,
     "`gates`: time in Staging.": InStagingGate,
     "`rollback`.": RollbackRule,
@@ -65,7 +65,7 @@ POLICY_PARTS: dict[str, type[BaseModel]] = {
 
 
 def _keys(part: type[BaseModel]) -> list[list[str]]:
-    """Return a row for each key of a part of the policy file; the comment behind it, or above it, says what it is."""
+    """Return a row for each key of a part of the policy file, with the comment after or above it as its meaning."""
     source = inspect.getsource(part)
     rows = []
     for name, field in part.model_fields.items():
@@ -73,36 +73,36 @@ def _keys(part: type[BaseModel]) -> list[list[str]]:
         said = found and (found["behind"] or found["above"])
         assert said, f"{part.__name__}.{name} needs a comment"
         default = field.get_default(call_default_factory=True)
-        shown = "must be said" if field.is_required() else _field_default_of(default)
+        shown = "required" if field.is_required() else _field_default_of(default)
         rows.append([f"`{field.alias or name}`", shown, as_sentence(said)])
     return rows
 
 
 def _field_default_of(value: Any) -> str:
     if value is None or value in ("", [], {}) or isinstance(value, BaseModel):
-        return "left out"
+        return "not set"
     if isinstance(value, timedelta):
         return f"`{format_duration(value)}`"
     return f"`{json.dumps(value)}`" if isinstance(value, bool | list) else f"`{value}`"
 
 
 def metrics(page: str) -> str:
-    """Return docs/metrics.md: what people wrote in `page`, with every metric between its marks."""
+    """Return docs/metrics.md: the text in `page`, with the generated metrics between its marks."""
     rows = [
         [
             f"`{shape.name}`",
             shape.type.__name__.lower(),
-            "ledger" if shape.name in LEDGER_METRICS else "here",
+            "ledger" if shape.name in LEDGER_METRICS else "process",
             shape.description,
             "; ".join(f"`{label}`: {values}" for label, values in shape.labels.items()),
         ]
         for shape in METRIC_DEFINITIONS
     ]
-    return replace_between(page, "metrics", table(["metric", "type", "from", "what it is", "labels"], rows))
+    return replace_between(page, "metrics", table(["metric", "type", "source", "meaning", "labels"], rows))
 
 
 def api(page: str) -> str:
-    """Return docs/api.md: what people wrote in `page`, with what the OpenAPI document says between its marks."""
+    """Return docs/api.md: the text in `page`, with the reference from the OpenAPI document between its marks."""
     nothing: Any = None
     programs = ApiServices(
         ledger=nothing, policy=nothing, requires_signature=nothing, clock=nothing, registrar=cast(Registrar, object())
@@ -118,17 +118,17 @@ def api(page: str) -> str:
 
 
 def _operation(path: str, method: str, one: Any) -> str:
-    """Return what one call takes, and what it is answered."""
+    """Return one call's fields and responses."""
     parts = [f"**{method.upper()} {path}** {one['summary']}."]
     if "requestBody" in one:
         schema = one["requestBody"]["content"]["application/json"]["schema"]
-        parts.append(table(["field", "must be there", "is"], _fields(schema)))
+        parts.append(table(["field", "required", "description"], _fields(schema)))
     answers = [[status, as_sentence(answer["description"])] for status, answer in sorted(one["responses"].items())]
     return "\n\n".join([*parts, table(["status", "when"], answers)])
 
 
 def _fields(schema: Any, before: str = "") -> Iterator[list[str]]:
-    """Yield a row for each field of a body; those of an object in it behind its name."""
+    """Yield a row for each field of a body; an object's fields are prefixed with its name."""
     for name, field in schema["properties"].items():
         must = "yes" if name in schema.get("required", []) else ""
         yield [f"`{before}{name}`", must, as_sentence(field.get("description", name).rstrip("."))]

@@ -1,7 +1,7 @@
-"""Count the files and functions of bot/ and handlers/ that a journey passes through: `python -m scripts.journey_trace`.
+"""Count the files and functions of bot/ and handlers/ that run during a journey: `python -m scripts.journey_trace`.
 
-A journey is a promotion (typed, approved, made) or a check of a monitor that ends in a rollback. Files that only
-background jobs enter aren't counted: the scheduler's jobs are taken out. `--files` lists the files of each journey.
+A journey is a promotion (typed, approved, executed) or a monitor's check that ends in a rollback. Code that only
+background jobs run isn't counted, because the scheduler's jobs are removed. `--files` lists each journey's files.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from tests.support.app.app_fixture import CHANNEL, MANIFEST, POLICY, AdjustableC
 from tests.support.waiting import wait_until
 
 ROOT = f"{Path(__file__).parents[1]}/"
-SETTLE_SECONDS = 1.5  # for the work that goes on after the last visible effect
+SETTLE_SECONDS = 1.5  # for work that continues after the last visible effect
 
 
 @dataclass
 class Trace:
-    """The calls of production code on all threads while it records."""
+    """The calls of production code on all threads during a recording."""
 
     is_recording: bool = False
     calls: list[tuple[str | None, str, str]] = field(default_factory=list)  # from file, file, function
 
     def __call__(self, frame: FrameType, event: str, _argument: Any) -> None:
-        """Record a call, with the production file that it came from."""
+        """Record a call, with the calling production file."""
         if event != "call" or not self.is_recording:
             return
         file = _production_file(frame)
@@ -54,7 +54,7 @@ class Trace:
 
     @contextmanager
     def recording(self) -> Iterator[None]:
-        """Record what happens in the block, and shortly after."""
+        """Record calls during the block, and shortly after."""
         self.is_recording = True
         yield
         time.sleep(SETTLE_SECONDS)
@@ -72,7 +72,7 @@ class Trace:
 
     @property
     def crossings(self) -> int:
-        """How many calls went from one file to another."""
+        """The number of calls from one file to another."""
         return collections.Counter(source != file for source, file, _ in self.calls)[True]
 
 
@@ -82,7 +82,7 @@ def _production_file(frame: FrameType) -> str | None:
 
 
 def promote(trace: Trace, slack: LocalSlack, folder: Path) -> None:
-    """Promote a version: alice types, bob approves, the version is in Production."""
+    """Promote a version: Alice requests it, Bob approves it, and it's in Production."""
     with running_app(slack, folder, MemoryRegistry()) as app:
         app.alice.types(CHANNEL, "/model help")
         time.sleep(1)
@@ -95,7 +95,7 @@ def promote(trace: Trace, slack: LocalSlack, folder: Path) -> None:
 
 
 def roll_back(trace: Trace, slack: LocalSlack, folder: Path) -> None:
-    """Check a monitor of the version in Production, which is bad: the version before it is put back."""
+    """Check a monitor for a bad version in Production, which restores the previous version."""
     os.environ["REGISTRAR_CLIENT_SERVE"] = rollbacks.TOKEN
     clock, registry = AdjustableClock(), MemoryRegistry()
     registry.add_model("churn", versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
@@ -123,7 +123,7 @@ JOURNEYS = {"promotion": promote, "rollback": roll_back}
 
 
 def without_jobs(build: Any) -> Any:
-    """Return a function that builds the scheduler without its jobs, so that only what the journey causes is counted."""
+    """Return a function that builds the scheduler without its jobs, to count only the journey's own calls."""
 
     def quiet(*arguments: Any) -> Any:
         scheduler = build(*arguments)
@@ -140,12 +140,12 @@ def measure(journey: str) -> Trace:
     threading.setprofile(trace)
     with tempfile.TemporaryDirectory() as folder, LocalSlack.start(MANIFEST) as slack:
         JOURNEYS[journey](trace, slack, Path(folder))
-    threading.setprofile(None)  # type: ignore[arg-type]  # the stubs don't know that None ends it
+    threading.setprofile(None)  # type: ignore[arg-type]  # the stubs don't know that None stops it
     return trace
 
 
 def main() -> None:
-    """Print the figures of each journey."""
+    """Print the counts of each journey."""
     parser = argparse.ArgumentParser(prog="journey_trace")
     parser.add_argument("--files", action="store_true", help="list the files")
     options = parser.parse_args()

@@ -1,7 +1,7 @@
-"""Record docs/pictures/demo.gif for the README: play the demo's story, and picture the local workspace at each step.
+"""Record docs/pictures/demo.gif for the README: run the demo's story, with a screenshot of each step.
 
-It starts `registrar demo` in a folder of its own and plays handlers/demo/story.py against it. Chromium shows the
-workspace as the person who acts; each act and each answer that the story tells becomes a frame, with that line below.
+It starts `registrar demo` in a temporary folder and runs handlers/demo/story.py. Chromium shows the workspace as the
+person who acts. Each action and each result in the story becomes a frame, with that line as a caption.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from localslack import Remote  # noqa: E402
 
 TARGET = ROOT / "docs" / "pictures" / "demo.gif"
 WIDTH, HEIGHT, CAPTION = 780, 760, 40  # pixels; the caption is below the page
-# The commands of the story that are pictured (all would make it too long), and what their answer is on the page.
+# The story's commands that are shown (all would be too long), and the kind of their answer on the page.
 SHOWN = {"promote": "message", "history": "ephemeral"}
 HIDE = "element => { element.style.display = 'none'; }"
 TO_THE_END = "list => { list.scrollTop = list.scrollHeight; }"
 TO_ITS_HEAD = "message => message.scrollIntoView()"
 MARK = "button => { button.style.outline = '4px solid #f2a33a'; button.style.outlineOffset = '2px'; }"
-SETTLED = 800  # milliseconds until the page shows what the story has seen
-SHORT, LONG = 1500, 2600  # milliseconds that an act, and what comes of it, can be read
+SETTLED = 800  # milliseconds until the page shows the story's last step
+SHORT, LONG = 1500, 2600  # milliseconds that an action, and its result, are shown
 
 
 class Recording:
@@ -46,13 +46,13 @@ class Recording:
     def __init__(self, page: Page) -> None:
         self._page = page
         self._font = ImageFont.truetype(str(Path(mpl.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")), 16)
-        self._answer = ""  # where the answers to this command are on the page; empty while nothing is pictured
-        self._is_first = False  # of the outcomes of an act
+        self._answer = ""  # where this command's answers are on the page; empty if it isn't shown
+        self._is_first = False  # of an action's results
         self.frames: list[Image.Image] = []
         self.durations: list[int] = []
 
     def tell(self, line: str) -> None:
-        """Take in a line of the story: what somebody does, by two spaces what comes of it, by more its details."""
+        """Process a line of the story: an action or, indented by two spaces, a result or, by more, details."""
         print(line, flush=True)
         if not line.startswith(" "):
             self._act(line)
@@ -64,7 +64,7 @@ class Recording:
         if command:
             self._answer = SHOWN.get(command[1], "")
         if not self._answer or (line.endswith(":") and not command):
-            return  # the latter announces a command
+            return  # a line with a colon announces a command
         if actor := re.search(r"\b(Alice|Bob)\b", line):
             self._page.get_by_role("radio", name=actor[1]).click()
         box = self._page.get_by_role("combobox")
@@ -78,7 +78,7 @@ class Recording:
         self._is_first = True
 
     def _outcome(self, line: str) -> None:
-        """Add a frame: of a message's head if the story quotes it, or else of the end of the channel."""
+        """Add a frame: the start of a message if the story quotes it, or else the end of the channel."""
         message = self._page.get_by_test_id(self._answer)
         if self._answer == "message":
             message = message.filter(has=self._page.get_by_role("heading"))
@@ -87,7 +87,7 @@ class Recording:
 
     def _add(self, caption: str, duration: int, head: Locator | None = None) -> None:
         self._page.mouse.move(0, 0)  # hovering shows buttons
-        for _ in range(2):  # what is edited meanwhile scrolls the page
+        for _ in range(2):  # edits in the meantime scroll the page
             self._page.wait_for_timeout(SETTLED / 2)
             self._page.get_by_test_id("messages").evaluate(TO_THE_END)
             if head:
@@ -101,7 +101,7 @@ class Recording:
         self.durations.append(duration)
 
     def _fitting(self, text: str) -> str:
-        text = re.sub("[\u2600-\u27bf\U0001f000-\U0001faff] *", "", text)  # signs that the font does not have
+        text = re.sub("[\u2600-\u27bf\U0001f000-\U0001faff] *", "", text)  # symbols that the font doesn't have
         while self._font.getlength(text) > WIDTH - 40:
             text = text.rstrip("…")[:-1] + "…"
         return text
@@ -114,7 +114,7 @@ class Recording:
 
 @contextmanager
 def demo() -> Iterator[str]:
-    """Run the demo in a folder of its own, and give the address of its page."""
+    """Run the demo in a temporary folder, and yield its page's address."""
     with tempfile.TemporaryDirectory(prefix="registrar-recording-", ignore_cleanup_errors=True) as folder:
         running = subprocess.Popen(
             [sys.executable, "-m", "handlers", "demo"],
@@ -138,9 +138,9 @@ def demo() -> Iterator[str]:
 
 
 def main() -> None:
-    """Record it."""
+    """Record the demo."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--frames", type=Path, help="a folder for the single frames, to look at")
+    parser.add_argument("--frames", type=Path, help="a folder for the single frames, to check them")
     options = parser.parse_args()
     chromium = subprocess.check_output([ROOT / "scripts" / "find-chromium"], text=True).strip()
     with demo() as address, sync_playwright() as playwright:

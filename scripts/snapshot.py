@@ -1,8 +1,8 @@
-"""Train the models of examples/churn, and write them to examples/churn/snapshot, from which the demo restores them.
+"""Train the models of examples/churn, and write them to examples/churn/snapshot, which the demo loads.
 
     python scripts/snapshot.py
 
-Run it after a change in train.py or common.py, or when requirements.lock has another scikit-learn.
+Run it after a change to train.py, common.py, or the scikit-learn version in requirements.lock.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from mlflow.entities import Run
 FOLDER = Path(__file__).parent.parent / "examples" / "churn"
 SNAPSHOT = FOLDER / "snapshot"
 LIBRARIES = ("scikit-learn", "skops", "mlflow")
-# What only the registry knows in which a model is. The demo's restore adds it.
+# Fields that depend on the registry. The demo adds them when it loads the snapshot.
 OF_A_REGISTRY = ("artifact_path", "model_id", "model_uuid", "run_id", "utc_time_created")
-OF_A_MACHINE = "mlflow."  # a tag with this prefix names the user, the program, and the commit
+OF_A_MACHINE = "mlflow."  # tags with this prefix contain the user, the program, and the commit
 ABOUT = "Written by scripts/snapshot.py. latency_ms depends on the machine; the other metrics don't."
 
 
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def write(client: mlflow.MlflowClient, folder: Path, model: str = "churn") -> None:
-    """Write each version of a model: its run into models.json, its files into v1, v2, …"""
+    """Write each version of a model: its run to models.json, its files to v1, v2, …"""
     versions = sorted(int(one.version) for one in client.search_model_versions(f"name = '{model}'"))
     runs = []
     for number in versions:
@@ -58,7 +58,7 @@ def write(client: mlflow.MlflowClient, folder: Path, model: str = "churn") -> No
 
 
 def described(run: Run) -> dict[str, Any]:
-    """Return what a run logged, without what only holds for this machine."""
+    """Return a run's logged data, without data about this machine."""
     inputs = [
         {
             "context": one.tags[0].value,
@@ -79,7 +79,7 @@ def described(run: Run) -> dict[str, Any]:
 
 
 def copy(files: Path, target: Path) -> None:
-    """Copy a model's files. skops doesn't compress: an archive packed again is an eighth as large."""
+    """Copy a model's files. skops doesn't compress; a compressed archive is an eighth of the size."""
     shutil.copytree(files, target)
     about = yaml.safe_load((target / "MLmodel").read_text(encoding="utf-8"))
     kept = {key: value for key, value in about.items() if key not in OF_A_REGISTRY}

@@ -1,4 +1,4 @@
-"""docs/chapter.md is true: every file, symbol, tag, field and step that it names is there."""
+"""docs/chapter.md is correct: every file, symbol, tag, field, and step that it names exists."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PAGE = (ROOT / "docs" / "chapter.md").read_text(encoding="utf-8")
 
 @dataclass(frozen=True)
 class Row:
-    """A line of one of the tables."""
+    """A row of one of the tables."""
 
     section: str
     textbook: str
@@ -45,7 +45,7 @@ SPANS = re.findall(r"`([^`\n]+)`", PAGE)
 
 
 def places() -> Iterator[tuple[str, str]]:
-    """Yield (file, symbol); a span without a file means the one that the same cell named before."""
+    """Yield (file, symbol); a span without a file refers to the cell's previous file."""
     for row in ROWS:
         for cell in (row.here, row.more):
             file = ""
@@ -59,7 +59,7 @@ def places() -> Iterator[tuple[str, str]]:
 
 @cache
 def symbols(file: Path) -> frozenset[str]:
-    """Return the names that a module defines, those of its classes as `Class.name`."""
+    """Return the names that a module defines; names in classes are `Class.name`."""
     found: set[str] = set()
     for node in ast.parse(file.read_text(encoding="utf-8")).body:
         own = set(_names(node))
@@ -86,23 +86,23 @@ def is_there(file: str, symbol: str) -> bool:
     return path.is_file() and (not symbol or symbol in (steps(path) if path.suffix == ".yml" else symbols(path)))
 
 
-def test_every_file_and_symbol_that_is_named_exists() -> None:
+def test_every_named_file_and_symbol_exists() -> None:
     assert len(set(places())) > 100
     assert [f"{file}: {symbol}" for file, symbol in sorted(set(places())) if not is_there(file, symbol)] == []
 
 
-def test_every_line_says_where_it_is_or_why_it_is_nowhere() -> None:
+def test_every_row_says_where_it_is_or_why_it_is_missing() -> None:
     lost = [row.textbook for row in ROWS if row.here != "nothing" and not re.search(PLACE, row.here)]
     assert lost + [row.textbook for row in ROWS if row.here == "nothing" and not row.more] == []
 
 
-def test_every_verb_that_is_named_can_be_typed() -> None:
+def test_every_named_command_can_be_typed() -> None:
     for start, verbs in (("/model ", COMMANDS), ("registrar ", TYPED)):
         named = {span.split()[1] for span in SPANS if span.startswith(start)}
         assert named - {name.split()[0] for name in verbs} == set()
 
 
-def test_every_class_method_and_option_of_the_chapter_is_there() -> None:
+def test_every_class_method_and_option_in_the_chapter_is_listed() -> None:
     """The names are the chapter's own."""
     chapter = """
         ModelMetadata ModelApprovalWorkflow request_staging approve_staging request_production approve_production
@@ -114,12 +114,12 @@ def test_every_class_method_and_option_of_the_chapter_is_there() -> None:
     assert [name for name in chapter.split() if name not in PAGE] == []
 
 
-def test_every_field_of_the_card_is_there() -> None:
+def test_every_field_of_the_card_is_listed() -> None:
     named = {name for row in ROWS for name in re.findall(r"ModelCard\.(\w+)", row.here + row.more)}
     assert set(ModelCard.model_fields) <= named
 
 
-def test_every_tag_that_registrar_writes_is_there_and_no_other() -> None:
+def test_exactly_the_tags_that_registrar_writes_are_listed() -> None:
     named = {
         name
         for row in ROWS

@@ -19,7 +19,7 @@ FOLDER = ROOT / "examples" / "churn"
 
 @pytest.fixture(scope="module")
 def scripts() -> Iterator[SimpleNamespace]:
-    """Import the scripts as they are when one of them is started: with the others beside it."""
+    """Import the scripts next to each other, as when one is started."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(FOLDER))
         import register_model  # type: ignore[import-not-found]  # they lie in a folder of their own
@@ -44,13 +44,13 @@ def runs(**values: float) -> list[dict[str, Any]]:
     return [{"run_id": name, "metrics": {"f1": value}} for name, value in values.items()]
 
 
-def test_the_best_run_has_the_highest_value_or_where_that_is_said_the_lowest(scripts: SimpleNamespace) -> None:
+def test_the_best_run_has_the_highest_or_with_lowest_the_lowest_value(scripts: SimpleNamespace) -> None:
     some = runs(a=0.5, b=0.9, c=0.1)
     assert scripts.registering.best(some, "f1", lowest=False)["run_id"] == "b"
     assert scripts.registering.best(some, "f1", lowest=True)["run_id"] == "c"
 
 
-def test_a_value_that_is_no_number_never_wins(scripts: SimpleNamespace) -> None:
+def test_a_nan_or_infinite_value_never_wins(scripts: SimpleNamespace) -> None:
     some = runs(a=float("nan"), b=0.2, c=float("inf"))
     assert scripts.registering.best(some, "f1", lowest=False)["run_id"] == "b"
 
@@ -58,13 +58,13 @@ def test_a_value_that_is_no_number_never_wins(scripts: SimpleNamespace) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("[]", "holds no run"),
-        ("nothing", "is not what train.py --json prints"),
-        ('[{"version": 1}]', "is not what train.py --json prints"),
+        ("[]", "has no runs"),
+        ("nothing", "isn't the output of train.py --json"),
+        ('[{"version": 1}]', "isn't the output of train.py --json"),
         ('[{"run_id": "a", "metrics": {"accuracy": 1}}]', "No run has the metric f1"),
     ],
 )
-def test_what_cannot_be_registered_is_told_and_ends_with_2(
+def test_an_invalid_input_is_reported_with_exit_code_2(
     scripts: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, words: str
 ) -> None:
     (tmp_path / "trained.json").write_text(text)
@@ -72,7 +72,7 @@ def test_what_cannot_be_registered_is_told_and_ends_with_2(
     assert words in capsys.readouterr().err
 
 
-def test_what_registrar_refuses_ends_as_registrar_does(
+def test_a_refusal_has_registrar_s_exit_code(
     scripts: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "registrar").write_text("#!/bin/sh\nexit 3\n")
@@ -85,7 +85,7 @@ def test_what_registrar_refuses_ends_as_registrar_does(
 # -- comparing with what was logged ------------------------------------------------------------------------------------
 
 
-def test_a_metric_that_is_away_or_no_number_differs(scripts: SimpleNamespace) -> None:
+def test_a_metric_over_the_tolerance_or_nan_differs(scripts: SimpleNamespace) -> None:
     measured = {"f1": 0.7, "accuracy": 0.9004, "auc": float("nan"), "new": 1.0}
     logged = {"f1": 0.8, "accuracy": 0.9, "auc": 0.9}
     differs = scripts.validating.different(measured, logged, 0.001)
@@ -123,7 +123,7 @@ COMPARISON = {
 }
 GATES = {
     "passed": False,
-    "sentence": "1 of 2 gates fails.",
+    "sentence": "1 of 2 gates failed.",
     "gates": [
         {"name": "f1", "bound": "≥ 0.9", "value": "0.8", "passed": False},
         {"name": "semver", "bound": "set", "value": "1.1.0", "passed": True},
@@ -138,35 +138,35 @@ def written(folder: Path, **documents: Any) -> Path:
 
 
 def test_the_comment_shows_metrics_against_production_and_what_fails(report: ModuleType, tmp_path: Path) -> None:
-    validated = {"passed": True, "sentence": "It is as it was logged."}
+    validated = {"passed": True, "sentence": "These match the logged metrics."}
     folder = written(tmp_path, registered=REGISTERED, comparison=COMPARISON, gates=GATES, validated=validated)
     text = report.training(folder, {})
     assert text.startswith(report.MARK)
     assert "| f1 | 0.8 | 0.7 | +0.1 | better |" in text
     assert "| latency\\_ms | 5 | 4 | +1 | worse |" in text
-    assert "- f1 is 0.8, and has to be ≥ 0.9" in text
-    assert "should not be promoted as it is" in text
+    assert "- f1 is 0.8, required: ≥ 0.9" in text
+    assert "shouldn't be promoted" in text
     text = report.training(written(tmp_path, gates={"passed": True, "sentence": "All pass.", "gates": []}), {})
     assert "`/model promote churn 4 production`" in text
-    assert "is registered nowhere" in report.training(tmp_path, {"IS_SHARED": "false"})
+    assert "nothing was registered there" in report.training(tmp_path, {"IS_SHARED": "false"})
 
 
-def test_a_step_that_did_not_come_to_an_end_is_told(report: ModuleType, tmp_path: Path) -> None:
+def test_an_unfinished_step_is_reported(report: ModuleType, tmp_path: Path) -> None:
     assert "Nothing was registered" in report.training(tmp_path, {})
-    (tmp_path / "gates.json").write_text("")  # what `tee` leaves behind of a program that said nothing
+    (tmp_path / "gates.json").write_text("")  # as `tee` writes it for a program without output
     text = report.training(written(tmp_path, registered=REGISTERED), {})
-    assert "could not be loaded and scored" in text
-    assert "could not be asked" in text
+    assert "couldn't be loaded and scored" in text
+    assert "couldn't be checked" in text
 
 
-def test_names_from_outside_are_plain_text_and_ping_nobody(report: ModuleType) -> None:
+def test_outside_names_are_plain_text_without_mentions(report: ModuleType) -> None:
     shown = report.plain("@everyone | <img> [a](b) `x` #12\n# Title")
     for live in ("@everyone", "<img>", "[a](b)", " | ", "#12", "\n"):
         assert live not in shown
     assert report.code("a`b") == "`ab`"
 
 
-def test_a_card_says_what_is_missing(report: ModuleType) -> None:
+def test_a_card_marks_missing_values(report: ModuleType) -> None:
     shown = report.card(
         {"owner": None, "metrics": {"f1": 0.8}, "dependencies": ["a==1", "b==2"], "missing": ["owner"]}, {}
     )
@@ -176,7 +176,7 @@ def test_a_card_says_what_is_missing(report: ModuleType) -> None:
     assert "| missing |" not in shown
 
 
-def test_a_card_of_what_was_promoted_says_who_decided_it(report: ModuleType) -> None:
+def test_a_promoted_version_s_card_names_the_approvers(report: ModuleType) -> None:
     votes = [
         {"by": "slack:T0/U0BOB", "choice": "approve", "counts": True},
         {"by": "slack:T0/U0CAROL", "choice": "approve", "counts": True},
@@ -195,12 +195,12 @@ def test_a_card_of_what_was_promoted_says_who_decided_it(report: ModuleType) -> 
     assert "| approval\\_status | approved\\_production |" in shown
 
 
-def test_pages_of_comments_are_read_with_and_without_anything_between_them(report: ModuleType) -> None:
+def test_pages_of_comments_are_read_with_any_separator(report: ModuleType) -> None:
     for text in ('[{"id": 1}][{"id": 2}]', '[{"id": 1},{"id": 2}]', '[{"id": 1}]\n[{"id": 2}]\n'):
         assert [one["id"] for one in report.documents(text)] == [1, 2]
 
 
-def test_only_a_workflow_s_own_comment_is_written_anew(report: ModuleType) -> None:
+def test_only_the_workflow_s_own_comment_is_updated(report: ModuleType) -> None:
     def by(kind: str, body: str) -> dict[str, Any]:
         return {"user": {"type": kind}, "body": body}
 
@@ -209,7 +209,7 @@ def test_only_a_workflow_s_own_comment_is_written_anew(report: ModuleType) -> No
     assert not report.is_ours(by("Bot", f"> {report.MARK}"))
 
 
-def test_what_goes_to_the_next_job_cannot_end_itself(report: ModuleType, tmp_path: Path) -> None:
+def test_an_output_cannot_contain_its_own_delimiter(report: ModuleType, tmp_path: Path) -> None:
     from tests.support.github.workflow_runner import read_pairs
 
     text = "one\nend\nEOF\nother=1\n"

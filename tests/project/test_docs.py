@@ -1,4 +1,4 @@
-"""The docs are true: what is generated is fresh, what is linked is there, what is named exists."""
+"""The docs are correct: generated parts are up to date, links work, and named things exist."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def read(path: Path) -> str:
 
 
 @pytest.mark.parametrize("name", docs.PAGES)
-def test_a_generated_page_is_fresh(name: str) -> None:
+def test_a_generated_page_is_up_to_date(name: str) -> None:
     assert read(ROOT / name) == docs.PAGES[name](), "run: make docs"
 
 
-def test_a_stale_page_is_found_and_written_anew(
+def test_an_outdated_page_is_found_and_rewritten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "docs"
@@ -66,10 +66,10 @@ def test_a_stale_page_is_found_and_written_anew(
     assert docs.main(["--check"]) == 1
     assert docs.main([]) == 0
     assert docs.main(["--check"]) == 0
-    assert "slack.md: stale" in capsys.readouterr().out
+    assert "slack.md: out of date" in capsys.readouterr().out
 
 
-def test_what_people_wrote_around_the_generated_part_stays() -> None:
+def test_text_around_the_generated_part_stays() -> None:
     page = docs.slack("Before.\n<!-- scopes -->\nhand-made\n<!-- end of scopes -->\nAfter.\n")
     assert page.startswith("Before.\n<!-- scopes -->\n")
     assert page.endswith("<!-- end of scopes -->\nAfter.\n")
@@ -79,22 +79,22 @@ def test_what_people_wrote_around_the_generated_part_stays() -> None:
 def test_every_key_of_the_policy_file_is_described_with_its_default() -> None:
     page = interface_pages.policy("<!-- keys -->\n<!-- end of keys -->\n")
     assert "| `required` | `1` | How many different people must approve. |" in page
-    assert "| `for` | must be said | How long it lasts, such as 62h. |" in page
-    assert "| `may` | left out | Push: send readings;" in page
+    assert "| `for` | required | How long it lasts, such as 62h. |" in page
+    assert "| `may` | not set | Push: send readings;" in page
 
 
-def test_every_call_of_the_api_is_described_with_its_fields_and_answers() -> None:
+def test_every_api_call_is_described_with_its_fields_and_responses() -> None:
     page = interface_pages.api("<!-- reference -->\n<!-- end of reference -->\n")
     for call in ("POST /v1/metrics", "POST /v1/requests", "GET /v1/requests/{request_id}", "POST /v1/versions"):
         assert f"**{call}**" in page
     assert "| `readings.value` | yes | A finite number. |" in page
-    assert "| 409 | The Idempotency-Key came with another body before. |" in page
+    assert "| 409 | The Idempotency-Key was already used with a different body. |" in page
 
 
 def test_every_field_of_a_monitor_is_described_with_its_default() -> None:
     page = docs.monitoring("Before.\n<!-- fields -->\n<!-- end of fields -->\nAfter.\n")
     assert [name for name, field in MonitorConfig.model_fields.items() if not field.description] == []
-    assert "| `every` | `5m` | How often it is checked. |" in page
+    assert "| `every` | `5m` | How often to check. |" in page
     assert page.startswith("Before.\n")
     assert page.endswith("\nAfter.\n")
 
@@ -105,25 +105,25 @@ def alert_file() -> str:
 
 
 def alerts_ask_for() -> str:
-    """Return what all alerts ask for: those of docs/metrics.md, and those of deploy/."""
+    """Return the metrics and labels in all alerts, from docs/metrics.md and deploy/."""
     files = [alert_file(), read(ROOT / "deploy" / "alerts.yml")]
     return " ".join(rule["expr"] for file in files for rule in yaml.safe_load(file)["groups"][0]["rules"])
 
 
-def test_prometheus_takes_the_alerts(tmp_path: Path) -> None:
+def test_prometheus_accepts_the_alerts(tmp_path: Path) -> None:
     (tmp_path / "rules.yml").write_text(alert_file())
     checked = promtool("check", "rules", str(tmp_path / "rules.yml"))
     assert checked.returncode == 0, checked.stderr
 
 
-def test_an_alert_asks_for_metrics_and_labels_that_there_are() -> None:
+def test_alerts_use_existing_metrics_and_labels() -> None:
     known = {shape.name: set(shape.labels) for shape in METRIC_DEFINITIONS}
     asked = re.findall(r"(registrar_\w+?)(?:_bucket|_count|_sum)?\b(?:\{(\w+)!?=)?", alerts_ask_for())
     assert len(asked) > 10
     assert [(name, label) for name, label in asked if name not in known or (label and label not in known[name])] == []
 
 
-def test_an_alert_asks_for_values_that_its_label_has() -> None:
+def test_alerts_use_existing_label_values() -> None:
     values = {
         value
         for shape in METRIC_DEFINITIONS
@@ -135,7 +135,7 @@ def test_an_alert_asks_for_values_that_its_label_has() -> None:
 
 
 @pytest.mark.parametrize("kind", [EventTag, Permission, Grantee])
-def test_every_member_that_is_listed_says_what_it_means(
+def test_every_listed_enum_member_is_described(
     kind: type[EventTag] | type[Permission] | type[Grantee],
 ) -> None:
     comments = markdown.comments(kind)
@@ -169,12 +169,12 @@ def headings(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", title).strip().lower().replace(" ", "-") for title in titles}
 
 
-def test_every_link_leads_somewhere() -> None:
+def test_every_link_works() -> None:
     assert [f"{page.name}: {target}" for page, target in links() if not leads_somewhere(page, target)] == []
 
 
 def leads_somewhere(page: Path, target: str) -> bool:
-    """Tell whether what a page links to is there, with the heading or the line that the link names."""
+    """Return whether a link's target exists, with its heading or line."""
     name, _, anchor = target.partition("#")
     there = (page.parent / name).resolve() if name else page
     if there.suffix == ".py" and there.exists() and anchor:
@@ -182,8 +182,8 @@ def leads_somewhere(page: Path, target: str) -> bool:
     return there.exists() and (not anchor or anchor in headings(there))
 
 
-def test_no_page_names_a_place_on_somebody_s_machine() -> None:
-    own = re.compile(r"/(?:home|root|Users|work|tmp)/\w")
+def test_no_page_has_a_local_path() -> None:
+    own = re.compile(r"(?<!\w)/(?:home|root|Users|work|tmp)/\w")
     assert [page.name for page in PAGES if own.search(read(page))] == []
 
 
@@ -191,7 +191,7 @@ def test_no_page_names_a_place_on_somebody_s_machine() -> None:
 
 
 def code(page: Path) -> str:
-    """Return everything on a page that is marked as code, one piece a line."""
+    """Return all code on a page, one piece per line."""
     return "\n".join(re.findall(r"```.*?```|`[^`\n]+`|^    .+$", read(page), flags=re.DOTALL | re.MULTILINE))
 
 
@@ -200,37 +200,37 @@ def named(pattern: str) -> list[str]:
     return sorted({word for page in PAGES for word in re.findall(pattern, code(page), flags=re.MULTILINE)})
 
 
-def test_every_make_target_that_is_named_exists() -> None:
+def test_every_named_make_target_exists() -> None:
     targets = re.findall(r"^([a-z-]+):", read(ROOT / "Makefile"), flags=re.MULTILINE)
     assert [target for target in named(r"(?:^|`|\s)make ([a-z][a-z-]*)") if target not in targets] == []
 
 
 @pytest.mark.parametrize("verb", sorted({*named(r"(?:^|`|/|\s)registrar ([a-z]+)")} - {"help"}))
-def test_a_verb_of_the_terminal_that_is_named_exists(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_named_terminal_command_exists(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main([verb, "--help"])
     assert stopped.value.code == 0
     assert capsys.readouterr().out.startswith(f"usage: registrar {verb}")
 
 
-def test_every_verb_of_slack_that_is_named_exists() -> None:
+def test_every_named_slack_command_exists() -> None:
     words = {word for name in [*COMMANDS, *COMMAND_ALIASES] for word in (name, name.split()[0])}
     assert [verb for verb in named(r"/model ([a-z]+)") if verb not in words] == []
 
 
-def test_every_setting_that_is_named_exists() -> None:
+def test_every_named_setting_exists() -> None:
     aliases = {field.alias for field in Settings.model_fields.values()}
     words = [name for name in named(r"\b((?:REGISTRAR|SLACK)_[A-Z_]+)\b") if not name.startswith("REGISTRAR_CLIENT_")]
     assert [name for name in words if name not in aliases] == []
 
 
-def test_every_test_that_is_named_exists() -> None:
+def test_every_named_test_exists() -> None:
     files = (ROOT / "tests").rglob("test_*.py")
     tests = {name for file in files for name in re.findall(r"^ *def (test_\w+)\(", read(file), flags=re.MULTILINE)}
     assert [name for name in named(r"\b(test_\w+[a-z0-9])`") if name not in tests] == []
 
 
-def test_the_readme_leads_to_every_page() -> None:
+def test_the_readme_links_every_page() -> None:
     linked = {(ROOT / target).resolve() for page, target in links() if page == README}
     assert [page.name for page in (ROOT / "docs").glob("*.md") if page not in linked] == []
 
@@ -261,11 +261,11 @@ def test_the_glossary_gives_every_word_one_meaning() -> None:
     assert {word: terms.count(word) for word in WORDS} == dict.fromkeys(WORDS, 1)
 
 
-def test_what_the_runbook_quotes_is_what_people_read() -> None:
-    """At three in the morning a headline is looked for by its words."""
+def test_the_runbook_quotes_existing_messages() -> None:
+    """People search the runbook for a message's exact words."""
     runbook = re.sub(r"\*\*[^*]+\*\*", "", read(ROOT / "docs" / "runbook-rollback.md"))
     quotes = re.findall(r"(?<!\*)\*([^*\n]+)\*(?!\*)", runbook)
-    # What stands for something of the reader's is left out, and what is between has to be said somewhere.
+    # Placeholders are left out; the text between them must be in a message.
     pieces = {
         piece.strip(" ,.:?")
         for quote in quotes
@@ -278,7 +278,7 @@ def test_what_the_runbook_quotes_is_what_people_read() -> None:
 
 @cache
 def texts_of_the_program() -> frozenset[str]:
-    """Return every text in the code that people read: the parts of a sentence as one, with its gaps."""
+    """Return every string in the code, with placeholders removed."""
     found = set()
     for path in (ROOT / "bot").rglob("*.py"):
         for node in ast.walk(ast.parse(read(path))):

@@ -1,4 +1,4 @@
-"""The glossary is the dictionary of the code: what it names exists, and the code has no other words for it."""
+"""The glossary matches the code: its names exist, and the code uses no other words for them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.paths import ROOT
 
-# The domain's words; the layers around it add those of Slack, HTTP, and SQL.
+# The domain's words; outer layers add those of Slack, HTTP, and SQL.
 SPOKEN_IN = ("domain", "ports", "services")
 # English that a reader needs no glossary for, and the parts that names of classes are built of.
 PLAIN = set(
@@ -81,13 +81,13 @@ def test_every_name_is_a_class_of_the_code() -> None:
     assert [name for entry in entries() for name in entry.names if name not in known] == []
 
 
-def test_no_class_is_named_with_a_word_that_the_glossary_avoids() -> None:
+def test_no_class_name_has_a_word_that_the_glossary_avoids() -> None:
     avoided = {word for entry in entries() for word in entry.avoided}
     assert [name for name in classes(".") if avoided & set(words(name))] == []
 
 
 def singular(word: str) -> set[str]:
-    """Return what a word may be the plural of, and itself."""
+    """Return a word and its possible singular forms."""
     return {word, word.removesuffix("s"), word.removesuffix("es"), re.sub("ies$", "y", word)}
 
 

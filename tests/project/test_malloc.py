@@ -1,4 +1,4 @@
-"""What the C library keeps of the memory that threads gave back, asked of itself in a process of its own."""
+"""The number of malloc arenas, measured in a separate process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has these arenas")
 
-# Threads that are all there at once take memory; then glibc writes down its arenas (malloc_info(3)).
+# Concurrent threads allocate memory; then glibc reports its arenas (malloc_info(3)).
 PROGRAM = """
 import ctypes, sys, threading
 from bot.malloc import limit_malloc
@@ -36,7 +36,7 @@ library.fclose(out)
 
 
 def arenas(folder: Path, told: str, **environment: str) -> tuple[str, int]:
-    """Return what `limit_malloc` said, and how many arenas there were in the end."""
+    """Return the result of `limit_malloc`, and the final number of arenas."""
     found = folder / "arenas.xml"
     inherited = {name: value for name, value in os.environ.items() if name not in TUNING_VARIABLES}
     said = subprocess.run(
@@ -54,9 +54,9 @@ def test_many_threads_share_two_arenas(tmp_path: Path) -> None:
     assert arenas(tmp_path, "told") == ("True", 2)
 
 
-def test_by_itself_there_is_one_for_each_of_many(tmp_path: Path) -> None:
+def test_by_default_each_thread_has_an_arena(tmp_path: Path) -> None:
     assert arenas(tmp_path, "not told")[1] > 2
 
 
-def test_who_says_something_else_has_it(tmp_path: Path) -> None:
+def test_an_explicit_setting_is_kept(tmp_path: Path) -> None:
     assert arenas(tmp_path, "told", MALLOC_ARENA_MAX="3") == ("False", 3)

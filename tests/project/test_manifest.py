@@ -1,4 +1,4 @@
-"""manifest.yml against Slack's rules, and against the code: what is declared is used, what is used is declared."""
+"""manifest.yml against Slack's rules and the code: everything declared is used, and the other way around."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def _part(required: list[str], **properties: Any) -> dict[str, Any]:
 
 
 SWITCH = {"type": "boolean"}
-# The parts that we use, with the limits of Slack's own schema (slackapi/manifest-schema, version 2) and the rule
-# for commands of https://docs.slack.dev/interactivity/implementing-slash-commands. Anything else is a slip.
+# The parts that the manifest uses, with the limits in Slack's own schema (slackapi/manifest-schema, version 2) and the
+# rule for commands in https://docs.slack.dev/interactivity/implementing-slash-commands. Anything else is an error.
 SCHEMA = _part(
     ["_metadata", "display_information", "features", "oauth_config", "settings"],
     _metadata=_part(["major_version"], major_version={"const": 2}, minor_version={"type": "integer"}),
@@ -80,7 +80,7 @@ SCHEMA = _part(
 )
 
 
-def test_slack_would_take_it() -> None:
+def test_slack_would_accept_the_manifest() -> None:
     faults = [f"{error.json_path}: {error.message}" for error in Draft7Validator(SCHEMA).iter_errors(MANIFEST)]
     assert faults == []
 
@@ -96,7 +96,7 @@ def test_slack_would_take_it() -> None:
         lambda it: it.update(event_subscriptions={}),
     ],
 )
-def test_the_check_itself_finds_slips(spoil: Callable[[Any], None]) -> None:
+def test_the_check_itself_finds_errors(spoil: Callable[[Any], None]) -> None:
     spoiled = yaml.safe_load(yaml.safe_dump(MANIFEST))
     spoil(spoiled)
     assert not Draft7Validator(SCHEMA).is_valid(spoiled)
@@ -106,7 +106,7 @@ def test_the_check_itself_finds_slips(spoil: Callable[[Any], None]) -> None:
 
 
 def _sources() -> Iterator[ast.Module]:
-    """Yield the trees of what runs against a real workspace: not of the demo, which has its own."""
+    """Yield the syntax trees of the code that runs against a real workspace, without the demo's."""
     for folder in ("bot", "handlers"):
         for path in sorted((ROOT / folder).rglob("*.py")):
             if "demo" not in path.parts:
@@ -141,7 +141,7 @@ def commands_listened_to() -> set[str]:
     }
 
 
-def test_every_method_that_is_called_has_its_scopes_written_down_and_no_other() -> None:
+def test_exactly_the_called_methods_have_scopes() -> None:
     assert {name.lower() for name in methods_called()} == {name.lower() for name in METHODS}
 
 
@@ -149,11 +149,11 @@ def test_the_scopes_are_those_of_the_methods() -> None:
     assert set(MANIFEST["oauth_config"]["scopes"]["bot"]) == set(scopes())
 
 
-def test_what_belongs_to_no_method_is_little() -> None:
+def test_few_scopes_belong_to_no_method() -> None:
     assert set(FEATURES) == {"commands", "chat:write.public"}
 
 
-# What a bot that moves models may ask for; a scope beyond these needs a reason in a review, not only in a table.
+# The scopes that the bot needs; another scope needs a reason in a review, not only in a table.
 EXPECTED = {
     "channels:history",
     "channels:read",
@@ -170,7 +170,7 @@ EXPECTED = {
 }
 
 
-def test_nothing_is_asked_for_that_such_a_bot_needs_not() -> None:
+def test_no_unneeded_scope_is_requested() -> None:
     assert set(MANIFEST["oauth_config"]["scopes"]["bot"]) <= EXPECTED
 
 
@@ -179,7 +179,7 @@ def test_every_scope_has_its_reason_in_the_docs() -> None:
     assert [scope for scope in scopes() if f"| `{scope}` | " not in page] == []
 
 
-def test_the_docs_say_which_version_first_asked_for_each_scope_and_event() -> None:
+def test_the_docs_say_which_release_added_each_scope_and_event() -> None:
     page = (ROOT / "docs" / "slack.md").read_text(encoding="utf-8")
     table = page.partition("| version | new scopes | new events |")[2].partition("\n\n")[0]
     rows = [row.split("|")[2:4] for row in table.splitlines()[2:]]
@@ -188,24 +188,24 @@ def test_the_docs_say_which_version_first_asked_for_each_scope_and_event() -> No
     assert sent == sorted(MANIFEST["settings"]["event_subscriptions"]["bot_events"])
 
 
-def test_the_commands_declared_are_those_listened_to() -> None:
+def test_the_declared_commands_are_handled() -> None:
     declared = {command["command"] for command in MANIFEST["features"]["slash_commands"]}
     assert declared == commands_listened_to() == {"/model"}
 
 
-def test_the_verbs_that_slack_hints_at_exist() -> None:
+def test_the_verbs_in_slack_s_hint_exist() -> None:
     [command] = MANIFEST["features"]["slash_commands"]
     hinted = command["usage_hint"].strip("[]").split(" | ")
     assert len(hinted) > 5
     assert [verb for verb in hinted if verb not in COMMANDS] == []
 
 
-def test_ids_and_text_come_as_they_were_typed() -> None:
+def test_ids_and_text_are_not_escaped() -> None:
     [command] = MANIFEST["features"]["slash_commands"]
     assert command["should_escape"] is False
 
 
-def test_the_events_subscribed_to_are_those_listened_to() -> None:
+def test_the_subscribed_events_are_handled() -> None:
     listened = {
         call.args[0].value
         for call in _calls()
@@ -215,7 +215,7 @@ def test_the_events_subscribed_to_are_those_listened_to() -> None:
     assert set(MANIFEST["settings"]["event_subscriptions"]["bot_events"]) == listened == {"app_home_opened"}
 
 
-def test_the_home_tab_that_is_published_is_there() -> None:
+def test_the_published_home_tab_is_enabled() -> None:
     assert MANIFEST["features"]["app_home"]["home_tab_enabled"] is True
 
 

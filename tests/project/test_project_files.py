@@ -1,4 +1,4 @@
-"""What newcomers, packagers, and GitHub look for exists and agrees: license, package, contacts, README, changelog."""
+"""The project's files exist and agree: license, package, contacts, README, changelog."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_the_license_is_the_unmodified_text_of_apache_2() -> None:
     assert hashlib.sha256((ROOT / "LICENSE").read_bytes()).hexdigest() == APACHE_2
 
 
-def test_the_notice_names_the_holder_and_every_file_of_others() -> None:
+def test_the_notice_names_the_holder_and_every_third_party_file() -> None:
     notice = read("NOTICE")
     assert "The Registrar contributors" in notice
     licenses = [str(file.relative_to(ROOT)) for file in (ROOT / "tests").rglob("*LICENSE*")]
@@ -98,7 +98,7 @@ def test_the_classifiers_name_the_pythons_that_ci_tests(metadata: Message) -> No
     assert pythons == matrix["python"]
 
 
-def test_the_wheel_has_both_programs_and_all_that_they_read(wheel: zipfile.ZipFile) -> None:
+def test_the_wheel_has_both_programs_and_their_files(wheel: zipfile.ZipFile) -> None:
     [entry_points] = [name for name in wheel.namelist() if name.endswith(".dist-info/entry_points.txt")]
     programs = wheel.read(entry_points).decode()
     assert "registrar = handlers.__main__:main" in programs
@@ -116,7 +116,7 @@ def test_every_link_of_the_readme_works_outside_the_repository_too(metadata: Mes
     assert len(targets) == len(re.findall(r"\]\(([^)\s]+)\)", read("README.md")))
 
 
-def test_the_api_document_and_the_metrics_say_the_installed_version(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_api_document_and_the_metrics_have_the_installed_version(monkeypatch: pytest.MonkeyPatch) -> None:
     from bot.metrics.recorder import PrometheusMetrics
     from handlers.web.app import create_app
 
@@ -142,13 +142,13 @@ def tracked() -> list[str]:
     ]
 
 
-def test_every_setting_is_marked_once_and_listed_for_whoever_publishes() -> None:
+def test_every_publishing_placeholder_is_marked_once_and_listed() -> None:
     guide = read("CONTRIBUTING.md").partition("## Before you publish")[2]
     marked = [name for name in tracked() if name != "CONTRIBUTING.md" for _ in range(read(name).count(MARK))]
     assert sorted(marked) == sorted(re.findall(r"^\| .+ \| `([^`]+)` \|$", guide, flags=re.MULTILINE))
 
 
-def test_every_copy_of_the_repository_s_address_is_the_one_that_is_set() -> None:
+def test_every_copy_of_the_repository_s_address_agrees() -> None:
     address = re.compile(r"https://github\.com/[\w.-]+/registrar\b|(?<=git clone )https://\S+(?=\.git)")
     others = [
         f"{name}:{number}: {found[0]}"
@@ -166,7 +166,7 @@ def test_every_copy_of_the_repository_s_address_is_the_one_that_is_set() -> None
 
 
 @pytest.mark.parametrize("form", ["bug", "feature"])
-def test_an_issue_form_has_the_fields_that_github_knows(form: str) -> None:
+def test_issue_forms_have_only_github_s_fields(form: str) -> None:
     page = yaml.safe_load(read(f".github/ISSUE_TEMPLATE/{form}.yml"))
     assert set(page) == {"name", "description", "labels", "body"}
     asked = [part for part in page["body"] if part["type"] != "markdown"]
@@ -174,13 +174,13 @@ def test_an_issue_form_has_the_fields_that_github_knows(form: str) -> None:
     assert len({part["id"] for part in asked}) == len({part["attributes"]["label"] for part in asked}) == len(asked)
 
 
-def test_dependabot_looks_where_there_is_something_to_update() -> None:
+def test_dependabot_checks_existing_folders() -> None:
     updates = yaml.safe_load(read(".github/dependabot.yml"))["updates"]
     found = {"pip": "*.in", "github-actions": "action.yml", "docker": "Dockerfile", "docker-compose": "compose.yaml"}
     assert {update["package-ecosystem"] for update in updates} == set(found)
     for update in updates:
         for folder in update.get("directories") or [update["directory"]]:
-            if (update["package-ecosystem"], folder) != ("github-actions", "/"):  # which stands for .github/workflows
+            if (update["package-ecosystem"], folder) != ("github-actions", "/"):  # which means .github/workflows
                 assert list((ROOT / folder.lstrip("/")).glob(found[update["package-ecosystem"]])), folder
 
 
@@ -191,7 +191,7 @@ def test_the_readme_is_short() -> None:
     assert len(read("README.md").splitlines()) <= 120
 
 
-def test_the_readme_begins_with_a_recording_that_can_be_read_and_loaded() -> None:
+def test_the_readme_starts_with_a_recording_that_loads() -> None:
     [first] = re.findall(r"^!\[.+\]\((\S+)\)$", read("README.md"), flags=re.MULTILINE)
     assert (ROOT / first).stat().st_size < 1_500_000
     with Image.open(ROOT / first) as recording:
@@ -200,7 +200,7 @@ def test_the_readme_begins_with_a_recording_that_can_be_read_and_loaded() -> Non
         assert recording.width <= 1000
 
 
-def test_the_changelog_is_in_the_form_of_keep_a_changelog() -> None:
+def test_the_changelog_follows_keep_a_changelog() -> None:
     page = read("CHANGELOG.md")
     headings = re.findall(r"^## (.+)$", page, flags=re.MULTILINE)
     assert headings[0] == "[Unreleased]"
@@ -217,9 +217,9 @@ def test_the_security_policy_supports_the_current_version() -> None:
     assert f"| {version().rpartition('.')[0]} | yes |" in read("SECURITY.md")
 
 
-def test_the_compatibility_page_gives_every_cell_one_of_three_answers() -> None:
+def test_every_cell_of_the_compatibility_page_has_one_of_three_answers() -> None:
     page = read("docs/compatibility.md")
-    assert f"For Registrar {version().rpartition('.')[0]}." in page
+    assert f"This page is for Registrar {version().rpartition('.')[0]}." in page
     rows = [row.strip("| ").split(" | ") for row in re.findall(r"^\| .+$", page, flags=re.MULTILINE)]
     cells = [cell for row in rows for cell in row[1:] if not re.match(r"Python 3|3\.\d+$|HTTP with", cell)]
     assert len(cells) > 50

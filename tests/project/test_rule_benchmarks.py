@@ -1,4 +1,4 @@
-"""What compares the monitor's rules with others: benchmarks/{peers,real,scenarios,figures,tables}.py."""
+"""The comparison of the monitor's rules with others: the modules in `benchmarks/`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ STRICT = {
 
 
 def stretch(*, drop: float = 0.0, is_binary: bool = False, seed: int = 0) -> Stretch:
-    """Return two days of live readings after a week's, five minutes apart."""
+    """Return a week of readings and two days of live ones, five minutes apart."""
     dice = np.random.default_rng(seed)
     before, live = dice.normal(10, 1, 2_016), dice.normal(10, 1, 576) - drop * (np.arange(576) >= DROP)
     if is_binary:
@@ -59,7 +59,7 @@ def test_a_larger_setting_never_acts_sooner(name: str) -> None:
     assert (np.diff(acts) >= 0).all()
 
 
-def test_mann_whitney_has_the_z_of_scipy() -> None:
+def test_mann_whitney_s_z_matches_scipy() -> None:
     it = stretch(drop=1.0)
     found = mannwhitneyu(
         it.live[-peers.RANKED :], it.before, alternative="less", method="asymptotic", use_continuity=False
@@ -67,7 +67,7 @@ def test_mann_whitney_has_the_z_of_scipy() -> None:
     assert peers.mann_whitney(it)[-1] == pytest.approx(-NormalDist().inv_cdf(float(found.pvalue)), rel=1e-6)
 
 
-def test_page_hinkley_acts_when_rivers_does() -> None:
+def test_page_hinkley_matches_river() -> None:
     it = stretch(drop=0.5, seed=3)
     mean, spread = it.before.mean(), it.before.std()
     theirs: Any = PageHinkley(threshold=25.0, mode="up", min_instances=0)
@@ -103,7 +103,7 @@ def test_a_drop_is_caught_within_a_day_and_not_before_it() -> None:
     assert found.told() == "50% · 12.0"
 
 
-def test_tuned_peers_act_no_more_often_than_wanted() -> None:
+def test_tuned_peers_stay_within_the_target_rate() -> None:
     quiet = [stretch(seed=seed) for seed in range(30)]
     drops = [Drop(stretch(seed=seed, drop=1.0), DROP) for seed in range(30)]
     rates = (0.6, 5.0)
@@ -144,7 +144,7 @@ def test_errors_grow_where_lower_is_better() -> None:
     assert changed.stretch.live[begins] < case.stretch.live[begins]
 
 
-def test_the_replay_from_a_drop_on_finds_what_the_whole_one_does() -> None:
+def test_a_replay_from_a_drop_matches_the_complete_replay() -> None:
     case = real_series.cases("appliances", real_series.LEVELS["appliances"], most=2)[1]
     changed, begins = real_series.stepped(case, 6, in_sd=True, rng=np.random.default_rng(2))
     whole = real_series.registrar(changed)
@@ -161,7 +161,7 @@ def test_the_tables_of_real_series_have_a_row_for_each_rule(wind: list[real_seri
         {"EWMA chart": PEERS["EWMA chart"]},
     )
     caption, rules_table, _better, _, by_series = real_series.tables(group, 5, most=4)
-    assert f"{len(wind) // 2} times" in caption
+    assert f"{len(wind) // 2} stretches" in caption
     assert rules_table.splitlines()[2].startswith(f"| {real_series.OURS} | (not tuned) |")
     assert "| EWMA chart | 0.15 |" in rules_table
     assert "| wind |" in by_series
@@ -170,14 +170,14 @@ def test_the_tables_of_real_series_have_a_row_for_each_rule(wind: list[real_seri
 # -- simulated months --------------------------------------------------------------------------------------------------
 
 
-def test_nights_are_as_noisy_as_they_should_be() -> None:
+def test_nights_have_the_configured_noise() -> None:
     months = simulation.play(simulation.World(0, nights=3), np.random.default_rng(1), 80, simulation.DAY)
     hour = np.arange(simulation.DAY) // simulation.HOUR
     is_night = (hour >= 22) | (hour < 6)
     assert months.live[:, is_night].std() / months.live[:, ~is_night].std() == pytest.approx(3, rel=0.1)
 
 
-def test_days_are_off_by_their_own_amount() -> None:
+def test_each_day_has_its_own_offset() -> None:
     months = simulation.play(simulation.World(0, daily=0.005), np.random.default_rng(1), 40, simulation.DAY)
     days = months.baseline.reshape(40, 7, simulation.DAY).mean(axis=-1)
     assert days.std() == pytest.approx(0.005, rel=0.15)
@@ -190,12 +190,12 @@ def test_counts_are_as_noisy_as_other_readings() -> None:
     assert months.baseline.std() == pytest.approx(simulation.SD, rel=0.05)
 
 
-def test_a_quicker_decay_is_seen_sooner() -> None:
+def test_a_faster_decay_is_found_sooner() -> None:
     slow, quick = (scenarios.days_to_see(simulation.World(0), scenarios.DEFAULT, loss, 2, 1) for loss in (0.02, 0.10))
     assert (quick < slow).all()
 
 
-def test_peers_are_played_in_simulated_months() -> None:
+def test_peers_run_in_simulated_months() -> None:
     text = scenarios.peers_table(1, months=2, peers={"CUSUM": PEERS["CUSUM"]})
     default, *others = [line.split(" | ") for line in text.splitlines()[4:]]
     assert default[:2] == ["| **Registrar's `default`**", "(not tuned)"]
@@ -228,13 +228,13 @@ def test_a_table_is_written_in_its_place(tmp_path: Path, monkeypatch: pytest.Mon
 # -- counts ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_hundred_requests_a_day_are_seen_to_be_a_fifth_worse_within_a_day_and_a_half() -> None:
+def test_a_hundred_requests_a_day_show_a_fifth_worse_within_a_day_and_a_half() -> None:
     assert np.median(counts.hours_to_catch(counts.HUNDRED, 100, 5)) < 36
     assert counts.false_months(counts.HUNDRED, 100, 5) == 0
 
 
 @pytest.mark.parametrize("kind", counts.KINDS)
-def test_counts_are_played_with_the_share_they_say(kind: str) -> None:
+def test_simulated_counts_have_the_configured_share(kind: str) -> None:
     traffic = counts.KINDS[kind]
     played = counts.play(traffic, np.random.default_rng(2), 20, 14)
     usual = traffic.bad + traffic.weekend * 2 / 7

@@ -1,4 +1,4 @@
-"""What Registrar is made of, and what its code never does."""
+"""Registrar's dependencies, and calls that its code must never make."""
 
 from __future__ import annotations
 
@@ -23,10 +23,9 @@ LOCKS = sorted([*ROOT.glob("*.lock"), *ROOT.glob("deploy/*.lock")])
 
 # -- what the code never does ------------------------------------------------------------------------------------------
 
-# They make objects of bytes, and with them whatever the bytes say. MLflow's own `load_model`, which examples/ calls,
-# unpickles a scikit-learn model as well: it is a model that the example has trained itself, or that whoever starts the
-# example asks for by its name; scoring a model is to run it. Registrar's own processes (bot/, handlers/) load none,
-# which is looked at below.
+# These create objects from bytes, and so can run any code. MLflow's own `load_model`, which examples/ calls, also
+# unpickles scikit-learn models, but only those that the example trained, or that its user names. Registrar's own
+# processes (bot/, handlers/) load no models, which a test below checks.
 UNPACKING = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "marshal", "shelve", "jsonpickle"}
 CALLS = {
     "eval",
@@ -57,7 +56,7 @@ LOADERS = {
 
 
 def unsafe(text: str) -> Iterator[tuple[int, str]]:
-    """Yield the line and the words of everything in a program that should not be there."""
+    """Yield the line and the code of each unsafe call in a program."""
     tree = ast.parse(text)
     safe = LOADERS | set(_safe_loaders(tree))
     for node in ast.walk(tree):
@@ -75,7 +74,7 @@ def unsafe(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _safe_loaders(tree: ast.Module) -> Iterator[str]:
-    """Yield the names that a program gives a safe loader, or makes out of one."""
+    """Yield the names that a program assigns to, or derives from, a safe loader."""
     for node in ast.walk(tree):
         match node:
             case ast.ClassDef() if {ast.unparse(base) for base in node.bases} & LOADERS:
@@ -99,7 +98,7 @@ def _unsafe_call(node: ast.Call, safe: set[str]) -> Iterator[str]:
 
 
 def sources() -> list[Path]:
-    """Return every Python file of ours that runs outside the tests."""
+    """Return every Python file of the project except tests."""
     return sorted(file for folder in FOLDERS for file in (ROOT / folder).rglob("*.py"))
 
 
@@ -137,7 +136,7 @@ def test_nothing_unpickles_evaluates_or_starts_a_shell() -> None:
         "pd.read_pickle(f)",
     ],
 )
-def test_each_of_them_would_be_found(text: str) -> None:
+def test_each_unsafe_call_is_found(text: str) -> None:
     assert list(unsafe(text))
 
 
@@ -154,12 +153,12 @@ def test_each_of_them_would_be_found(text: str) -> None:
         "Ours = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)\nyaml.load(f, Loader=Ours)",
     ],
 )
-def test_what_only_looks_like_them_is_let_be(text: str) -> None:
+def test_similar_safe_calls_are_allowed(text: str) -> None:
     assert list(unsafe(text)) == []
 
 
 def test_the_bot_itself_loads_no_model() -> None:
-    """What is registered is compared and moved by its name: a model that does harm when it is loaded does none here."""
+    """Versions are compared and moved by name, so a model that's harmful when loaded can't do harm."""
     for file in sources():
         if file.relative_to(ROOT).parts[0] in {"bot", "handlers"}:
             names = {
@@ -174,7 +173,7 @@ def test_the_bot_itself_loads_no_model() -> None:
 
 
 def requirements(lock: Path) -> list[str]:
-    """Return a lock's requirements, each with all its lines."""
+    """Return a lock file's requirements, each with all its lines."""
     code = "\n".join(
         line for line in lock.read_text(encoding="utf-8").splitlines() if not line.lstrip().startswith("#")
     )
@@ -190,7 +189,7 @@ def test_every_requirement_of_a_lock_is_one_version_with_hashes(lock: Path) -> N
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
-def test_no_lock_says_where_to_download_from(lock: Path) -> None:
+def test_no_lock_has_a_download_location(lock: Path) -> None:
     assert re.findall(r"://|index-url|find-links|trusted-host", lock.read_text(encoding="utf-8")) == []
 
 
@@ -200,13 +199,13 @@ def test_every_lock_is_written_by_make_lock() -> None:
 
 
 def uses() -> Iterator[tuple[str, str]]:
-    """Yield what the workflows and actions use, each with its file."""
+    """Yield the actions that workflows and actions use, each with its file."""
     for file in [*(ROOT / ".github").rglob("*.yml"), *(ROOT / ".github").rglob("*.yaml")]:
         for used in re.findall(r"^\s*(?:- )?uses:\s*(\S+)", file.read_text(encoding="utf-8"), flags=re.MULTILINE):
             yield file.name, used
 
 
-def test_every_action_of_others_is_named_by_its_commit() -> None:
+def test_every_third_party_action_is_pinned_to_a_commit() -> None:
     found = list(uses())
     assert len(found) > 5
     assert [one for one in found if not re.fullmatch(r"\./\S+|[\w./-]+@[0-9a-f]{40}", one[1])] == []
@@ -217,7 +216,7 @@ def test_every_action_of_others_is_named_by_its_commit() -> None:
 
 @pytest.fixture(scope="module")
 def sbom(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What `scripts/sbom` writes; skip where its tool is not there."""
+    """The output of `scripts/sbom`; skip if its tool isn't installed."""
     if not (ROOT / ".tools" / "installed").exists():
         pytest.skip("no tools here; scripts/install-tools fetches them")
     file = tmp_path_factory.mktemp("sbom") / "sbom.json"
@@ -263,7 +262,7 @@ def report(*, fixes: tuple[str, ...] = ("2.4.2",), **more: Any) -> dict[str, Any
 SKIPPED = {"dependencies": [{"name": "a", "skip_reason": "Dependency not found on PyPI"}]}
 
 
-def test_a_vulnerability_with_a_fix_is_to_be_mended_and_one_without_is_told() -> None:
+def test_a_vulnerability_with_a_fix_fails_and_one_without_is_reported() -> None:
     lines, is_bad = judge(findings(report()), {})
     assert (lines, is_bad) == (["jinja2 2.4.1: PYSEC-1 (fixed in 2.4.2)"], True)
     lines, is_bad = judge(findings(report(fixes=())), {})
@@ -271,18 +270,18 @@ def test_a_vulnerability_with_a_fix_is_to_be_mended_and_one_without_is_told() ->
 
 
 @pytest.mark.parametrize("name", ["PYSEC-1", "GHSA-1", "CVE-1"])
-def test_one_that_is_ignored_by_any_of_its_names_may_stay(name: str) -> None:
+def test_a_vulnerability_is_ignored_by_any_of_its_names(name: str) -> None:
     lines, is_bad = judge(findings(report()), {name: "we render nothing of others"})
     assert not is_bad
     assert "we render nothing of others" in lines[0]
 
 
-def test_what_is_ignored_and_gone_is_told() -> None:
+def test_an_obsolete_ignore_entry_is_reported() -> None:
     lines, _ = judge([], {"GHSA-9": "once"})
-    assert "take it out" in lines[0]
+    assert "Remove it from the list" in lines[0]
 
 
-def test_what_is_ignored_needs_a_reason() -> None:
+def test_an_ignore_entry_needs_a_reason() -> None:
     assert ignored("# why\n\nGHSA-1 we render nothing of others # since May\n") == {
         "GHSA-1": "we render nothing of others"
     }
@@ -290,43 +289,41 @@ def test_what_is_ignored_needs_a_reason() -> None:
         ignored("GHSA-1 a reason\nGHSA-2 # none\n")
 
 
-def test_our_own_list_of_what_is_ignored_can_be_read() -> None:
+def test_the_ignore_list_is_valid() -> None:
     ignored(audit_packages.IGNORED.read_text(encoding="utf-8"))
 
 
-def test_a_report_that_knows_no_package_is_no_answer() -> None:
+def test_a_report_without_packages_is_an_error() -> None:
     assert not was_asked(SKIPPED)
     assert was_asked(report())
     assert unknown(report(skip_reason="x")) == ["b"]
 
 
 def audited(capsys: pytest.CaptureFixture[str], tmp_path: Path, answer: str) -> tuple[int, str]:
-    """Let the check ask a program that answers so; return how it ended and what it said."""
+    """Run the check with a fake program's answer; return its exit code and output."""
     program = tmp_path / "answer.py"
     program.write_text(f"print({answer!r})")
     code = audit_packages.main([sys.executable, str(program)])
     return code, capsys.readouterr().out
 
 
-def test_where_the_data_is_away_it_is_told_and_nothing_fails(
+def test_unreachable_vulnerability_data_is_reported_without_failing(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     for answer in ("", "[", json.dumps(SKIPPED)):
         code, said = audited(capsys, tmp_path, answer)
         assert code == 0
-        assert "cannot be reached from here" in said
+        assert "nothing was checked" in said
 
 
-def test_where_it_is_there_a_vulnerability_with_a_fix_fails_the_check(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_with_data_a_fixable_vulnerability_fails_the_check(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     code, said = audited(capsys, tmp_path, json.dumps(report()))
     assert code == 1
     assert said.startswith("jinja2 2.4.1: PYSEC-1 (fixed in 2.4.2)\n")
     assert said.count("PYSEC-1") == 1  # in three locks
 
 
-def test_pip_audit_itself_takes_our_words(tmp_path: Path) -> None:
+def test_pip_audit_accepts_the_arguments(tmp_path: Path) -> None:
     program = shutil.which(audit_packages.PIP_AUDIT)
     if program is None:
         pytest.skip("no tools here; scripts/install-tools fetches them")
@@ -335,5 +332,5 @@ def test_pip_audit_itself_takes_our_words(tmp_path: Path) -> None:
         assert option in said
 
 
-def test_a_finding_says_what_it_is_in_a_line() -> None:
+def test_a_finding_is_one_line() -> None:
     assert str(Found("a", "1", ("GHSA-1",), ())) == "a 1: GHSA-1 (no fix yet)"

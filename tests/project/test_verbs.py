@@ -1,4 +1,4 @@
-"""A verb is added in a few files: this counts those that name it, by its class or in a table of verbs."""
+"""A verb is named in only a few files: this counts them, by class or in a table of verbs."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tests.support.paths import ROOT
 
 VERBS = {*COMMANDS, *TERMINAL_COMMANDS}
 CLASSES = sorted({*COMMANDS.values(), *TERMINAL_COMMANDS.values()}, key=lambda command: command.__name__)
-# For a query: its class, its service, its answer in Slack, and its answer at the terminal. A change has a permission,
-# and audit events, which name no verb; more files for what buttons, forms, and programs do as well.
+# A query has its class, its service, and its answers in Slack and in the terminal. A change has a permission and audit
+# events, which don't name the verb, and more files if buttons, forms, or programs use it, too.
 MOST_FILES = {QueryCommand: 4, Command: 6}
-# Those that more files name, each with how many: queries that a button opens, too, and Promote, which programs, forms,
-# and the terminal's `--wait` know. None of these numbers may grow.
+# Commands that more files name, with the number of files: queries that a button also opens, and Promote, which
+# programs, forms, and the terminal's `--wait` use. These numbers must not grow.
 MORE_FILES = {
     "Compare": 5,
     "Help": 7,
@@ -35,7 +35,7 @@ MORE_FILES = {
 
 @cache
 def names() -> dict[Path, frozenset[str]]:
-    """Return the names that each module of ours uses or defines, and quoted, the verbs in its tables of verbs."""
+    """Return the names that each module uses or defines, and, quoted, the verbs in its tables."""
     paths = [path for root in ("bot", "handlers") for path in (ROOT / root).rglob("*.py")]
     return {path: frozenset(_names_in(ast.parse(path.read_text(encoding="utf-8")))) for path in paths}
 
@@ -53,7 +53,7 @@ def _names_in(module: ast.Module) -> Iterator[str]:
 
 
 def _verbs_of_table(items: list[ast.expr] | list[ast.expr | None]) -> list[str]:
-    """Return the verbs in a collection whose words are mostly verbs."""
+    """Return the verbs in a collection that has mostly verbs."""
     words = [item.value for item in items if isinstance(item, ast.Constant) and isinstance(item.value, str)]
     verbs = [repr(word) for word in words if word in VERBS]
     return verbs if len(verbs) > 1 and 2 * len(verbs) > len(words) else []

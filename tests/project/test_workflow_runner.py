@@ -1,4 +1,4 @@
-"""What runs the workflows in tests is held to what GitHub does."""
+"""The tests' workflow runner behaves like GitHub."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_an_expression_means_what_github_says(text: str, value: Any) -> None:
         "",
     ],
 )
-def test_what_is_not_understood_is_an_error(text: str) -> None:
+def test_an_unknown_expression_is_an_error(text: str) -> None:
     with pytest.raises(NotUnderstoodError):
         evaluate(text, SCOPE)
 
@@ -82,7 +82,7 @@ def play(monkeypatch: pytest.MonkeyPatch, folder: Path, jobs: str, head: str = "
     return Repository(folder=folder, variables={"NAME": "Ada"}).run("test.yml", "push")
 
 
-def test_environments_and_outputs_go_from_step_to_step_and_from_job_to_job(
+def test_environments_and_outputs_are_passed_to_later_steps_and_jobs(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     jobs = play(
@@ -114,7 +114,7 @@ def test_environments_and_outputs_go_from_step_to_step_and_from_job_to_job(
     assert "heard Ada Lovelace step workflow" in jobs["second"].said
 
 
-def test_a_step_that_fails_ends_its_job_with_its_code_and_what_is_said_still_happens(
+def test_a_failing_step_ends_its_job_and_later_conditions_still_apply(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     jobs = play(
@@ -137,9 +137,7 @@ def test_a_step_that_fails_ends_its_job_with_its_code_and_what_is_said_still_hap
     assert (jobs["after"].result, jobs["anyway"].result) == ("skipped", "success")
 
 
-def test_a_job_that_was_skipped_further_up_skips_what_does_not_say_otherwise(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_skipped_job_skips_later_jobs_without_a_condition(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     jobs = play(
         monkeypatch,
         tmp_path,
@@ -164,11 +162,11 @@ def test_a_job_that_was_skipped_further_up_skips_what_does_not_say_otherwise(
         "{runs-on: x, steps: [{run: 'echo lost >>\"$GITHUB_OUTPUT\"'}]}",
     ],
 )
-def test_what_would_be_passed_over_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, job: str) -> None:
+def test_an_unsupported_key_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, job: str) -> None:
     with pytest.raises(NotUnderstoodError):
         play(monkeypatch, tmp_path, f"one: {job}")
 
 
-def test_a_text_of_many_lines_is_read_to_its_end(tmp_path: Path) -> None:
+def test_a_multiline_output_is_read_completely(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a=1\nreport<<end-7\n# Title\n\nx=y\nend-7\nb=2\n")
     assert read_pairs(tmp_path / "out") == {"a": "1", "report": "# Title\n\nx=y", "b": "2"}
