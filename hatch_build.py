@@ -1,4 +1,4 @@
-"""Package metadata that depends on the repository's address, which pyproject.toml has once."""
+"""Package metadata that depends on the repository's address in pyproject.toml."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Addresses(MetadataHookInterface):
 
 
 def with_absolute_links(text: str, release: str) -> str:
-    """Return Markdown whose relative links and pictures lead to `release`, where %s is `blob` or `raw`."""
+    """Return Markdown with its relative links and pictures pointing to `release`, where %s is `blob` or `raw`."""
 
     def absolute(link: re.Match[str]) -> str:
         return f"{link['text']}({release % ('raw' if link['picture'] else 'blob')}{link['target']})"

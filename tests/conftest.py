@@ -69,7 +69,7 @@ def _no_test_sets_up_the_log_for_the_next_one() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _socket_mode_closes_at_once() -> Iterator[None]:
-    """Wake the SDK's thread that waits for messages when its client is closed; by itself it looks once a second."""
+    """Wake the SDK's thread that waits for messages when its client closes; otherwise, it checks once a second."""
     close = SocketModeClient.close
 
     def closes(client: SocketModeClient) -> None:
@@ -90,7 +90,7 @@ def _workspace() -> Iterator[LocalSlack]:
 
 @pytest.fixture
 def slack(_workspace: LocalSlack) -> LocalSlack:
-    """A local Slack workspace as on its first day; the server is shared, so start the bot anew in each test."""
+    """A local Slack workspace in its initial state. The server is shared, so start the bot again in each test."""
     _workspace.heal()
     _workspace.deliver_to(None)
     _workspace.reset()

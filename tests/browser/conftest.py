@@ -22,10 +22,10 @@ OPTIONS = [
 ]
 
 
-# Not for the session: while Playwright runs, no other test of this thread can have an event loop.
+# Not session-scoped: while Playwright runs, no other test on this thread can have an event loop.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Run the system's Chromium without a window; skip where there is none."""
+    """Run the system's Chromium headless; skip if there is none."""
     found = subprocess.run([FINDER], text=True, capture_output=True, check=False).stdout.strip()
     if not found:
         pytest.skip("There is no Chromium here. To have this tested: apt-get install chromium")
@@ -37,7 +37,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_window(browser: Browser) -> Iterator[Callable[..., Screen]]:
-    """Give a function that opens the page of a workspace; afterwards nothing may have gone wrong in it."""
+    """Yield a function that opens a workspace's page; fail afterward if the page had errors."""
     opened: list[tuple[Screen, BrowserContext]] = []
 
     def open_it(workspace: str, **how: object) -> Screen:
@@ -53,5 +53,5 @@ def open_window(browser: Browser) -> Iterator[Callable[..., Screen]]:
 
 @pytest.fixture
 def screen(app: RunningApp, open_window: Callable[..., Screen]) -> Screen:
-    """Give Alice's view of the channel, with the bot running."""
+    """Yield Alice's view of the channel, with the bot running."""
     return open_window(app.slack.url)

@@ -1,4 +1,4 @@
-"""How Registrar's answers look: on a desk, on a phone, at night."""
+"""How Registrar's answers look: on a desktop, on a phone, and in dark mode."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApp]:
-    """Run one bot for everybody who only looks: starting and ending it takes longer than a look."""
+    """Run one bot for all read-only tests: starting and stopping it takes longer than a test."""
     with (
         local_slack(MANIFEST) as slack,
         running_app(slack, tmp_path_factory.mktemp("library"), MemoryRegistry()) as app,
@@ -33,8 +33,8 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApp]:
         ("/model show churn 3", "Production", "show-version"),
         ("/model list", "churn", "list"),
         ("/model help", "/model promote", "help"),
-        ("/model help promote", "For example", "help-promote"),
-        ("/model history churn", "serves now", "history"),
+        ("/model help promote", "Example: ", "help-promote"),
+        ("/model history churn", "serving now", "history"),
         ("/model requests", "No open requests", "requests"),
         ("/model promot churn 4", "promote", "typo"),
         ("/model promote churm 4 production", "churn", "typo-in-model"),
@@ -42,7 +42,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApp]:
         ("/model promote churn 3 production", "3", "serves-already"),
     ],
 )
-def test_an_answer_is_seen_by_whoever_asked(
+def test_an_answer_is_shown_to_the_person_who_asked(
     library: RunningApp, open_window: Callable[..., Screen], typed: str, answered: str, name: str
 ) -> None:
     library.slack.reset()
@@ -62,7 +62,9 @@ def test_an_answer_is_seen_by_whoever_asked(
         ("phone-dark", {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"}),
     ],
 )
-def test_a_card_fits(app: RunningApp, open_window: Callable[..., Screen], name: str, how: dict[str, object]) -> None:
+def test_a_card_fits_the_page(
+    app: RunningApp, open_window: Callable[..., Screen], name: str, how: dict[str, object]
+) -> None:
     screen = open_window(app.slack.url, **how)
     screen.types('/model promote churn 4 production --reason "better f1"')
     expect_text(screen.card(), "better f1")

@@ -1,4 +1,4 @@
-"""The real demo, lived through in a browser."""
+"""The real demo, played through in a browser."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.slack.screen import Screen, expect_text
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
-def test_a_newcomer_lives_the_whole_story(
+def test_the_demo_s_steps_work_in_a_browser(
     mlflow_sqlite: str, tmp_path: Path, open_window: Callable[..., Screen]
 ) -> None:
     with DemoProcess(tmp_path) as demo:  # in a folder with MLflow's empty tables, which take seconds to make
@@ -23,7 +23,7 @@ def test_a_newcomer_lives_the_whole_story(
         screen.types("/model promote churn 4 production")
         screen.presses("Approve")
         screen.confirms("Approve")
-        expect_text(screen.answer(), "somebody else has to decide")
+        expect_text(screen.answer(), "someone else has to decide")
         screen.becomes("Bob Tanaka")
         screen.presses("Approve")
         screen.confirms("Approve")
@@ -32,5 +32,5 @@ def test_a_newcomer_lives_the_whole_story(
         expect_text(screen.answer(), "@champion")
         screen.picture("demo-done")
         screen.types("/model history churn")
-        expect_text(screen.answer(), "before Registrar looked")
+        expect_text(screen.answer(), "when Registrar first looked")
         screen.picture("demo-history")

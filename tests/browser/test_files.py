@@ -1,4 +1,4 @@
-"""Pictures, other files and tables on the page of the workspace: on a desk, on a phone, by night."""
+"""Pictures, other files, and tables on the workspace's page: on a desktop, on a phone, and in dark mode."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ METRICS = ["f1", "precision", "recall", "roc_auc", "log_loss", "p95 latency"]
 
 @pytest.fixture(scope="module")
 def workspace() -> Iterator[LocalSlack]:
-    """Run one workspace for all, with no app in it but the test."""
+    """Run one workspace for all tests, with the test as its only app."""
     with local_slack(MANIFEST, speed=INSTANT) as slack:
         yield slack
 
@@ -54,7 +54,7 @@ def cell(words: str, **style: bool) -> dict[str, Any]:
 
 
 def comparison() -> dict[str, Any]:
-    """A table as a comparison of two versions would be."""
+    """A table like a comparison of two versions."""
     head = [cell("metric", bold=True), cell("v3"), cell("v4"), cell("change"), cell("what it means")]
     rows = [
         [
@@ -77,7 +77,7 @@ def share(client: WebClient, **more: Any) -> None:
 
 
 def is_drawn(picture: Locator) -> None:
-    """Wait until the picture has come."""
+    """Wait until the picture has loaded."""
     expect(picture).to_be_visible()
     expect(picture).to_have_js_property("complete", True)
     expect(picture).not_to_have_js_property("naturalWidth", 0)
@@ -88,7 +88,7 @@ def fits(screen: Screen) -> bool:
 
 
 @pytest.mark.parametrize(("name", "how"), WAYS)
-def test_a_picture_a_file_and_a_table_are_seen(
+def test_a_picture_a_file_and_a_table_are_shown(
     slack: LocalSlack, client: WebClient, open_window: Callable[..., Screen], name: str, how: dict[str, object]
 ) -> None:
     client.chat_postMessage(channel=ROOM, text="v3 and v4 compared", blocks=[comparison()])
@@ -120,7 +120,9 @@ def test_a_wide_table_scrolls_in_its_own_box(
     assert fits(screen)
 
 
-def test_files_are_seen_in_the_thread(slack: LocalSlack, client: WebClient, open_window: Callable[..., Screen]) -> None:
+def test_files_are_shown_in_the_thread(
+    slack: LocalSlack, client: WebClient, open_window: Callable[..., Screen]
+) -> None:
     ts = client.chat_postMessage(channel=ROOM, text="card")["ts"]
     screen = open_window(slack.url)
     screen.page.get_by_test_id("message").hover()

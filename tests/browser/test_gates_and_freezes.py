@@ -17,16 +17,14 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture
 def gated(slack: LocalSlack, tmp_path: Path) -> Iterator[RunningApp]:
-    """The bot under a policy with gates that an admin may let pass."""
+    """The bot with a policy whose gates an admin can override."""
     policy = policy_with(gates=GATES, override=["admin"], required=2)
     with running_app(slack, tmp_path, registry_with_metrics(), policy=policy) as app:
         app.registrar.poll_registry()
         yield app
 
 
-def test_a_card_with_its_gates_from_the_question_to_the_end(
-    gated: RunningApp, open_window: Callable[..., Screen]
-) -> None:
+def test_a_card_shows_its_gates_from_request_to_outcome(gated: RunningApp, open_window: Callable[..., Screen]) -> None:
     screen = open_window(gated.slack.url)
     screen.page.set_viewport_size({"width": 1200, "height": 760})
     screen.types('/model promote churn 4 production --reason "better on last month, and nearly as fast"')
@@ -42,30 +40,30 @@ def test_a_card_with_its_gates_from_the_question_to_the_end(
     screen.confirms("Approve")
     expect_text(screen.card(), "is in Production")
     screen.card().get_by_role("button", name="replies").click()
-    expect_text(screen.thread(), "read back from MLflow")
+    expect_text(screen.thread(), "verified in MLflow")
     screen.picture("gates-done")
 
 
-def test_a_failed_gate_is_seen_let_pass_and_told(gated: RunningApp, open_window: Callable[..., Screen]) -> None:
+def test_a_failed_gate_is_shown_overridden_and_recorded(gated: RunningApp, open_window: Callable[..., Screen]) -> None:
     screen = open_window(gated.slack.url)
     screen.types('/model promote churn 5 production --reason "cheaper to run"')
-    expect_text(screen.card(), "Let gates pass…")
+    expect_text(screen.card(), "Override gates…")
     screen.picture("gates-failed")
     screen.becomes("Dave")
-    screen.presses("Let gates pass…")
-    screen.modal().get_by_role("textbox").fill("the incumbent is down; measured anew tomorrow")
+    screen.presses("Override gates…")
+    screen.modal().get_by_role("textbox").fill("the incumbent is down; remeasured tomorrow")
     screen.picture("gates-override")
-    screen.modal().get_by_role("button", name="Let them pass").click()
-    expect_text(screen.card(), "let pass by")
+    screen.modal().get_by_role("button", name="Override").click()
+    expect_text(screen.card(), "overridden by")
     screen.becomes("Bob")
     screen.presses("Approve")
     screen.confirms("Approve")
     expect_text(screen.card(), "1 of 2")
-    expect_text(screen.answer(), "Take it back")
+    expect_text(screen.answer(), "Withdraw")
     screen.picture("gates-one-of-two")
 
 
-def test_home_shows_what_waits_and_what_is_frozen(gated: RunningApp, open_window: Callable[..., Screen]) -> None:
+def test_home_shows_pending_requests_and_freezes(gated: RunningApp, open_window: Callable[..., Screen]) -> None:
     screen = open_window(gated.slack.url)
     screen.types('/model promote churn 4 production --reason "better accuracy"')
     expect_text(screen.card(), "0 of 2")
@@ -75,6 +73,6 @@ def test_home_shows_what_waits_and_what_is_frozen(gated: RunningApp, open_window
     screen.picture("frozen-card")
     screen.becomes("Bob")
     screen.opens_home()
-    expect_text(screen.home(), "Waits for you")
+    expect_text(screen.home(), "Needs your review")
     expect_text(screen.home(), "froze Production")
     screen.picture("home")

@@ -1,4 +1,4 @@
-"""The Home tab on the page of the workspace: opened, looked at, clicked on, and kept up to date."""
+"""The Home tab on the workspace's page: opened, viewed, clicked, and kept up to date."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def slack(workspace: LocalSlack) -> LocalSlack:
 
 @pytest.fixture
 def app(slack: LocalSlack) -> Iterator[App]:
-    """Run an app that greets whoever visits, asks them to decide, and thanks them."""
+    """Run an app that greets visitors, asks for a decision, and thanks them."""
     app = bolt_app(slack)
 
     @app.event("app_home_opened")
@@ -79,7 +79,7 @@ def section(words: str, **more: Any) -> JSON:
 
 
 def page(user: str, waiting: int = 2, model: str = "churn") -> JSON:
-    """A Home tab as an app would have it: what waits for you, what serves, what happened."""
+    """A Home tab like a real app's: pending reviews, versions in Production, and recent activity."""
     options = [{"text": plain(name), "value": name} for name in MODELS]
     pick = {"type": "static_select", "action_id": "model", "placeholder": plain("Pick a model"), "options": options}
     pick["initial_option"] = options[MODELS.index(model)]
@@ -95,7 +95,7 @@ def page(user: str, waiting: int = 2, model: str = "churn") -> JSON:
     ]
     facts = ["*Production*\nv3, since May", "*Staging*\nv4", "*Last moved by*\n<@U0BOB>", "*Alias*\n`champion`"]
     return home(
-        {"type": "header", "text": plain("Waits for you" if waiting else "Nothing waits for you")},
+        {"type": "header", "text": plain("Needs your review" if waiting else "You're all caught up")},
         section(f"Hello <@{user}>. {waiting} requests are open."),
         {"type": "divider"},
         *[block for blocks in ask for block in blocks],
@@ -124,7 +124,7 @@ def test_a_tab_without_a_view_says_so_and_fills_by_itself(
         ("phone", {"viewport": {"width": 390, "height": 844}}),
     ],
 )
-def test_a_published_tab_fits(
+def test_a_published_tab_fits_the_page(
     slack: LocalSlack, app: App, open_window: Callable[..., Screen], name: str, how: dict[str, object]
 ) -> None:
     screen = open_window(slack.url, **how)
@@ -134,7 +134,7 @@ def test_a_published_tab_fits(
     screen.picture(f"home-{name}")
 
 
-def test_alice_decides_on_her_tab_and_bob_sees_his_own(
+def test_alice_decides_on_her_tab_without_changing_bob_s(
     slack: LocalSlack, app: App, open_window: Callable[..., Screen]
 ) -> None:
     screen = open_window(slack.url)
@@ -145,7 +145,7 @@ def test_alice_decides_on_her_tab_and_bob_sees_his_own(
     expect_text(screen.home(), "2 requests are open")
     screen.home().get_by_role("button", name="Approve").first.click()
     screen.confirms("Approve")
-    expect_text(screen.home(), "Nothing waits for you")
+    expect_text(screen.home(), "You're all caught up")
     screen.becomes("Bob Tanaka")
     expect_text(screen.home(), "Hello @bob. 2 requests are open")
     screen.home().get_by_role("button", name="Details").first.click()
@@ -161,7 +161,7 @@ def test_the_tab_is_reached_and_used_by_keyboard(
     expect_text(screen.home(), "What serves: churn")
     choice = screen.home().get_by_role("combobox", name="Pick a model")
     choice.focus()
-    choice.press("u")  # as in uplift
+    choice.press("u")  # type-ahead for uplift
     expect_text(screen.home(), "What serves: uplift")
     expect(choice).to_be_focused()
     expect(choice).to_have_value("uplift")

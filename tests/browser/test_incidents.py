@@ -21,15 +21,15 @@ pytestmark = pytest.mark.browser
 
 DESK = {"viewport": {"width": 1200, "height": 900}}
 PHONE = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"}
-MEASURED = 5  # checks of the good version, so that a picture has something to show
-LONG = 20_000  # milliseconds: some checks
+MEASURED = 5  # checks of the good version, so the chart has data
+LONG = 20_000  # milliseconds, enough for several checks
 
 Watched = tuple[RunningApp, AcceleratedClock, MetricPusher]
 
 
 @pytest.fixture
 def asking(slack: LocalSlack, tmp_path: Path) -> Iterator[Watched]:
-    """A bad version serves, and its monitor may only ask."""
+    """A bad version is serving, and its monitor can only ask."""
     with monitored_app(slack, tmp_path, action="ask") as it:
         serve_the_bad_one(*it)
         yield it
@@ -37,7 +37,7 @@ def asking(slack: LocalSlack, tmp_path: Path) -> Iterator[Watched]:
 
 @pytest.fixture
 def rolling(slack: LocalSlack, tmp_path: Path) -> Iterator[Watched]:
-    """A bad version serves, and its monitor rolls back."""
+    """A bad version is serving, and its monitor rolls back."""
     with monitored_app(slack, tmp_path) as it:
         serve_the_bad_one(*it)
         yield it
@@ -57,13 +57,13 @@ def serve_the_bad_one(app: RunningApp, clock: AcceleratedClock, life: MetricPush
 
 
 def measured(app: RunningApp, monitor: str) -> int:
-    """Return how often v4 was found to be well."""
+    """Return how many checks found v4 healthy."""
     with app.ledger.read() as reading:
         return sum(one.version == 4 and one.outcome is CheckOutcome.OK for one in reading.measurements(monitor))
 
 
 def incident(screen: Screen, words: str) -> Locator:
-    """Wait for the incident's message with these words."""
+    """Wait for the incident's message with this text."""
     card = screen.page.get_by_test_id("message").filter(has_text=words).last
     expect(card).to_be_visible(timeout=LONG)
     return card
@@ -78,7 +78,7 @@ def is_drawn(picture: Locator) -> None:
     expect(picture).not_to_have_js_property("naturalWidth", 0)
 
 
-def test_the_alert_asks_and_somebody_decides(asking: Watched, open_window: Callable[..., Screen]) -> None:
+def test_a_person_decides_on_a_proposed_rollback(asking: Watched, open_window: Callable[..., Screen]) -> None:
     app, _, _ = asking
     screen = open_window(app.slack.url, **DESK)
     card = incident(screen, f"{MONITOR} failed. Roll back to v4?")
@@ -87,21 +87,19 @@ def test_the_alert_asks_and_somebody_decides(asking: Watched, open_window: Calla
     screen.picture("incident-asks")
     screen.becomes("Bob Tanaka")
     screen.presses("Acknowledge", card)
-    expect_text(card, "@bob looks after it")
+    expect_text(card, "Acknowledged by @bob")
     screen.presses("Roll back to v4", card)
     screen.picture("incident-confirm")
     screen.confirms("Roll back")
-    incident(screen, "restored, v4 serves")
+    incident(screen, "restored to v4")
     screen.picture("incident-decided")
     assert app.production() == [4]
 
 
-def test_a_bad_version_is_rolled_back_and_everybody_sees_how(
-    rolling: Watched, open_window: Callable[..., Screen]
-) -> None:
+def test_an_automatic_rollback_is_shown_step_by_step(rolling: Watched, open_window: Callable[..., Screen]) -> None:
     app, _, _ = rolling
     screen = open_window(app.slack.url, **DESK)
-    card = incident(screen, "restored, v4 serves")
+    card = incident(screen, "restored to v4")
     opens_thread(screen, card)
     is_drawn(screen.thread().get_by_role("img").last)
     expect_text(screen.thread(), "Restored:")
@@ -111,7 +109,7 @@ def test_a_bad_version_is_rolled_back_and_everybody_sees_how(
     screen.page.get_by_test_id("thread").get_by_role("button", name="Close").click()
 
     screen.types(f"/model monitor show churn {MONITOR}")
-    screen.presses("Post the chart here", screen.answer("Last checks"))
+    screen.presses("Post chart here", screen.answer("Recent checks"))
     screen.types(f"/model monitor backtest churn {MONITOR} --days 7")
     backtest = screen.page.get_by_test_id("message").filter(has_text="would have").last
     expect(backtest).to_be_visible(timeout=LONG)
@@ -122,9 +120,9 @@ def test_a_bad_version_is_rolled_back_and_everybody_sees_how(
     screen.page.get_by_test_id("thread").get_by_role("button", name="Close").click()
 
     screen.types("/model history churn")
-    expect_text(screen.answer("serves now"), "serves now")
+    expect_text(screen.answer("serving now"), "serving now")
     screen.picture("history")
-    screen.presses("Show the timeline here", screen.answer("serves now"))
+    screen.presses("Post the timeline here", screen.answer("serving now"))
     timeline = screen.page.get_by_test_id("message").filter(has_text="Production of churn").last
     opens_thread(screen, timeline)
     is_drawn(screen.thread().get_by_role("img").last)
@@ -134,14 +132,14 @@ def test_a_bad_version_is_rolled_back_and_everybody_sees_how(
     screen.picture("home-monitors")
 
 
-def test_a_person_rolls_back_and_one_message_tells_it(rolling: Watched, open_window: Callable[..., Screen]) -> None:
+def test_a_rollback_by_a_person_has_one_message(rolling: Watched, open_window: Callable[..., Screen]) -> None:
     app, _, _ = rolling
     screen = open_window(app.slack.url, **DESK)
-    incident(screen, "restored, v4 serves")
+    incident(screen, "restored to v4")
     app.bob.types(CHANNEL, '/model rollback churn --reason "the support desk sees wrong letters"')
     card = incident(screen, "rolled back from v4 to v3")
     opens_thread(screen, card)
-    expect_text(screen.thread(), "Tags are written")
+    expect_text(screen.thread(), "Updated the tags")
     screen.picture("rollback-by-hand")
     assert app.production() == [3]
 
@@ -153,7 +151,7 @@ def test_an_armed_monitor_that_cannot_judge_says_so(
     with monitored_app(slack, tmp_path, **rule) as (app, _, _):
         screen = open_window(app.slack.url, **DESK)
         card = incident(screen, f"{MONITOR}: can't judge.")
-        expect_text(card, "It judges from")
+        expect_text(card, "Evaluation starts")
         expect_text(card, "It stays armed")
         screen.picture("incident-cannot-judge")
         small = open_window(app.slack.url, **PHONE)
@@ -162,7 +160,7 @@ def test_an_armed_monitor_that_cannot_judge_says_so(
         expect_text(screen.answer(), "armed, but can't judge")
         screen.picture("monitor-cannot-judge")
         screen.types(f"/model monitor backtest churn {MONITOR} --days 1")
-        expect_text(screen.page.get_by_test_id("message").filter(has_text="judged 0").last, "nothing was measured")
+        expect_text(screen.page.get_by_test_id("message").filter(has_text="covered 0").last, "has no measurements")
         screen.picture("backtest-cannot-judge")
         screen.opens_home()
         expect_text(screen.home(), "armed, but can't judge")

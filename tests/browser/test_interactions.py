@@ -1,4 +1,4 @@
-"""What people do on the page besides writing and clicking: looking options up, shortcuts, reactions, edits."""
+"""What people do on the page other than writing and clicking: option lookup, shortcuts, reactions, edits."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def slack(workspace: LocalSlack) -> LocalSlack:
 
 @pytest.fixture
 def heard() -> list[JSON]:
-    """What the app heard of choices, submissions and message shortcuts."""
+    """The choices, submissions, and message shortcuts that the app received."""
     return []
 
 
 @pytest.fixture
 def client(slack: LocalSlack, heard: list[JSON]) -> Iterator[WebClient]:
-    """Run an app that offers the teams that begin with what is typed, and opens a form for a global shortcut."""
+    """Run an app that suggests teams by prefix, and opens a form for a global shortcut."""
     app = bolt_app(slack)
     listen(app, heard)
     with over_socket_mode(slack, app):
@@ -75,7 +75,7 @@ def listen(app: App, heard: list[JSON]) -> None:
 
 
 def look_up(where: Locator, typed: str, option: str) -> None:
-    """Type into the menu, and take an option that is offered."""
+    """Type into the menu, and select a suggested option."""
     where.get_by_role("combobox").press_sequentially(typed)
     where.get_by_role("option", name=option).click()
 
@@ -99,7 +99,7 @@ def test_an_option_is_looked_up_in_a_message(
     expect(screen.page.get_by_role("combobox", name="Pick a team")).to_have_value("Pricing")
 
 
-def test_people_are_told_when_the_app_offers_options_that_cannot_be_shown(
+def test_an_error_is_shown_for_options_that_cannot_be_displayed(
     slack: LocalSlack, open_window: Callable[..., Screen]
 ) -> None:
     app = bolt_app(slack)
@@ -150,7 +150,7 @@ def test_a_message_shortcut_is_in_the_menu_of_the_message(
     assert heard[0]["message"]["ts"] == ts
 
 
-def test_a_reaction_is_added_seen_and_taken_back(slack: LocalSlack, open_window: Callable[..., Screen]) -> None:
+def test_a_reaction_is_added_shown_and_removed(slack: LocalSlack, open_window: Callable[..., Screen]) -> None:
     slack.person("bob").types(f"#{CHANNEL}", "v4 is out")
     screen = open_window(slack.url)
     in_menu(screen, "React with 👍")
@@ -177,7 +177,7 @@ def test_people_edit_and_delete_their_own_messages(slack: LocalSlack, open_windo
     expect(screen.page.get_by_test_id("message")).to_have_count(0)
 
 
-def test_the_whole_menu_of_the_last_message_is_in_view(slack: LocalSlack, open_window: Callable[..., Screen]) -> None:
+def test_the_last_message_s_menu_is_fully_visible(slack: LocalSlack, open_window: Callable[..., Screen]) -> None:
     for number in range(20):
         slack.person("alice").types(f"#{CHANNEL}", f"note {number}")
     screen = open_window(slack.url)
@@ -187,7 +187,7 @@ def test_the_whole_menu_of_the_last_message_is_in_view(slack: LocalSlack, open_w
     expect(message.get_by_role("menuitem", name="Delete message")).to_be_in_viewport(ratio=1)
 
 
-def test_a_menu_says_that_the_app_offers_nothing(
+def test_a_menu_says_that_there_are_no_options(
     slack: LocalSlack, client: WebClient, open_window: Callable[..., Screen]
 ) -> None:
     client.chat_postMessage(channel=ROOM, text="x", blocks=[actions(MENU)])
@@ -197,7 +197,7 @@ def test_a_menu_says_that_the_app_offers_nothing(
     expect(menu.get_by_role("option")).to_have_count(0)
 
 
-def test_an_option_is_taken_with_the_arrow_keys(
+def test_an_option_is_selected_with_the_arrow_keys(
     slack: LocalSlack, client: WebClient, heard: list[JSON], open_window: Callable[..., Screen]
 ) -> None:
     client.chat_postMessage(channel=ROOM, text="x", blocks=[actions({**MENU, "min_query_length": 0})])
@@ -210,7 +210,7 @@ def test_an_option_is_taken_with_the_arrow_keys(
     assert heard[0]["actions"][0]["selected_option"]["value"] == "pricing"
 
 
-def test_nobody_can_edit_someone_elses_message(slack: LocalSlack, open_window: Callable[..., Screen]) -> None:
+def test_no_one_can_edit_someone_else_s_message(slack: LocalSlack, open_window: Callable[..., Screen]) -> None:
     slack.person("bob").types(f"#{CHANNEL}", "v4 is out")
     screen = open_window(slack.url)
     message = screen.page.get_by_test_id("message").last

@@ -35,7 +35,7 @@ def watched(
         screen.page.set_viewport_size({"width": 1200, "height": 900})
         screen.becomes("Bob")
         screen.types(ADD)
-        expect_text(screen.answer(), "is watched from now on")
+        expect_text(screen.answer(), "It checks")
         yield app, screen
 
 
@@ -43,33 +43,33 @@ def test_a_monitor_is_added_in_a_form(watched: tuple[RunningApp, Screen]) -> Non
     app, screen = watched
     screen.types("/model monitor add churn")
     form = screen.modal()
-    form.get_by_role("textbox", name="Name of the monitor").fill("latency")
+    form.get_by_role("textbox", name="Monitor name").fill("latency")
     form.get_by_role("textbox", name="Must be below").fill("100")
     screen.picture("monitor-form")
     form.get_by_role("button", name="Add").click()
-    expect_text(screen.answer(), "latency is watched from now on")
+    expect_text(screen.answer(), "latency. It checks")
     assert app.registrar.monitors.find("churn", "latency").rule.less_than == 100
 
 
-def test_a_monitor_is_shown_and_its_chart_for_all(watched: tuple[RunningApp, Screen]) -> None:
+def test_a_monitor_is_shown_and_its_chart_is_posted_to_the_channel(watched: tuple[RunningApp, Screen]) -> None:
     app, screen = watched
     record_measurements(app, 0.9, 0.91, 0.88, 0.9, 0.84, 0.61)
     screen.types("/model monitor show churn accuracy")
-    screen.presses("Post the chart here", screen.answer("Last checks"))
+    screen.presses("Post chart here", screen.answer("Recent checks"))
     screen.page.get_by_role("button", name="1 reply").click()
     screen.thread().get_by_role("img").first.wait_for()
     screen.picture("monitor-chart")
 
 
 @pytest.mark.parametrize(("size", "how"), [("desk", DESK), ("phone", PHONE)])
-def test_the_chart_of_a_private_answer_is_one_tap_away(
+def test_a_private_answer_links_to_its_chart(
     watched: tuple[RunningApp, Screen], open_window: Callable[..., Screen], size: str, how: dict[str, Any]
 ) -> None:
     app, _ = watched
     record_measurements(app, 0.9, 0.91, 0.88, 0.9, 0.84, 0.61)
     screen = open_window(app.slack.url, **how)
     screen.types("/model monitor show churn accuracy")
-    screen.answer("Last checks").wait_for()
+    screen.answer("Recent checks").wait_for()
     link = screen.answer().get_by_role("link", name="our direct messages")
     link.wait_for()
     screen.picture(f"monitor-show-{size}")
@@ -87,7 +87,7 @@ ARMED: list[dict[str, Any]] = [
 
 @pytest.fixture
 def armed(slack: LocalSlack, tmp_path: Path) -> Iterator[RunningApp]:
-    """The bot with three armed monitors of the policy file, right after a promotion."""
+    """The bot with three armed monitors from the policy file, right after a promotion."""
     churn = POLICY["models"]["*"] | {"monitors": ARMED}
     policy = make_policy({"sources": {"live": {"type": "push"}}, "models": POLICY["models"] | {"churn": churn}})
     registry = MemoryRegistry()
@@ -98,27 +98,27 @@ def armed(slack: LocalSlack, tmp_path: Path) -> Iterator[RunningApp]:
         yield app
 
 
-def test_what_armed_monitors_cost_is_on_home_and_in_the_list(
+def test_the_cost_of_armed_monitors_is_on_home_and_in_the_list(
     armed: RunningApp, open_window: Callable[..., Screen]
 ) -> None:
     for size, how in (("desk", DESK), ("phone", PHONE)):
         screen = open_window(armed.slack.url, **how)
         screen.types("/model monitor list")
-        expect_text(screen.answer(), "3 monitors are armed. Simulations expect at most")
+        expect_text(screen.answer(), "3 monitors are armed. Based on simulations, expect at most")
         expect_text(screen.answer(), "Not counted: 1 threshold and 1 hard limit.")
         screen.picture(f"monitor-costs-list-{size}")
-        screen.page.set_viewport_size(DESK["viewport"])  # on a phone, the way to Home is folded away
+        screen.page.set_viewport_size(DESK["viewport"])  # on a phone, the link to Home is collapsed
         screen.opens_home()
         screen.page.set_viewport_size(how["viewport"])
-        expect_text(screen.home(), "3 monitors are armed. Simulations expect at most")
-        screen.home().get_by_text("3 monitors are armed").hover()  # scrolls there, also while Home is drawn anew
+        expect_text(screen.home(), "3 monitors are armed. Based on simulations, expect at most")
+        screen.home().get_by_text("3 monitors are armed").hover()  # scrolls there, even while Home is redrawn
         screen.picture(f"monitor-costs-home-{size}")
 
 
 def test_the_promotion_s_thread_says_that_a_monitor_is_judged_by_default(
     armed: RunningApp, open_window: Callable[..., Screen]
 ) -> None:
-    """As after an upgrade from a version that read a file without a rule as `blocks`."""
+    """As after an upgrade from a version that used `blocks` for a file without a rule."""
     with armed.ledger.write() as tx:
         for one in tx.monitors("churn"):
             if one.rule.rule == "default":
@@ -127,6 +127,6 @@ def test_the_promotion_s_thread_says_that_a_monitor_is_judged_by_default(
     armed.registrar.outbox.deliver()
     screen = open_window(armed.slack.url, **PHONE)
     screen.card().get_by_role("button", name=re.compile(r"repl(y|ies)")).click()
-    expect_text(screen.thread(), "so default now judges them instead of blocks. They stay armed.")
+    expect_text(screen.thread(), "so default now evaluates them instead of blocks. They stay armed.")
     screen.thread().get_by_text("They stay armed.").hover()
     screen.picture("monitor-judged-by-default-phone")

@@ -1,4 +1,4 @@
-"""A promotion with hands and eyes: every step by a click, on the page that people see."""
+"""A promotion in a real browser, with a click for every step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.browser
 ASK = '/model promote churn 4 production --reason "f1 0.77 instead of 0.74 on last month, same latency"'
 
 
-def test_alice_asks_is_refused_and_bob_approves(screen: Screen, app: RunningApp) -> None:
+def test_alice_cannot_approve_her_own_request_but_bob_can(screen: Screen, app: RunningApp) -> None:
     screen.page.set_viewport_size({"width": 1200, "height": 700})
     screen.types(ASK)
     expect_text(screen.card(), "f1 0.77 instead of 0.74")
@@ -22,7 +22,7 @@ def test_alice_asks_is_refused_and_bob_approves(screen: Screen, app: RunningApp)
 
     screen.presses("Approve")
     screen.confirms("Approve")
-    expect_text(screen.answer(), "somebody else has to decide")
+    expect_text(screen.answer(), "someone else has to decide")
     screen.picture("alice-refused")
     assert app.production() == [3]
 
@@ -33,12 +33,12 @@ def test_alice_asks_is_refused_and_bob_approves(screen: Screen, app: RunningApp)
     expect_text(screen.card(), "is in Production")
     expect(screen.card().get_by_role("button", name="Approve")).to_have_count(0)
     screen.card().get_by_role("button", name="2 replies").click()
-    expect_text(screen.thread(), "read back from MLflow")
+    expect_text(screen.thread(), "verified in MLflow")
     screen.picture("card-done")
     assert app.production() == [4]
 
 
-def test_bob_thinks_again_before_he_approves(screen: Screen, app: RunningApp) -> None:
+def test_bob_can_cancel_the_confirmation(screen: Screen, app: RunningApp) -> None:
     screen.types(ASK)
     screen.becomes("Bob Tanaka")
     screen.presses("Approve")
@@ -47,13 +47,11 @@ def test_bob_thinks_again_before_he_approves(screen: Screen, app: RunningApp) ->
     assert app.production() == [3]
 
 
-def test_bob_rejects_and_alice_reads_why(screen: Screen) -> None:
+def test_alice_sees_why_bob_rejected(screen: Screen) -> None:
     screen.types(ASK)
     screen.becomes("Bob Tanaka")
     screen.presses("Reject")
-    screen.modal().get_by_label("Why not?").fill(
-        "p95 latency doubled on the replay of Monday; see the run's artefacts."
-    )
+    screen.modal().get_by_label("Reason").fill("p95 latency doubled on the replay of Monday; see the run's artefacts.")
     screen.picture("reject")
     screen.modal().get_by_role("button", name="Reject").click()
     expect_text(screen.card(), "1 reply")
@@ -64,7 +62,7 @@ def test_bob_rejects_and_alice_reads_why(screen: Screen) -> None:
     screen.picture("rejected-alice")
 
 
-def test_a_rejection_without_a_reason_stays_open(screen: Screen) -> None:
+def test_the_form_stays_open_without_a_reason(screen: Screen) -> None:
     screen.types(ASK)
     screen.becomes("Bob Tanaka")
     screen.presses("Reject")
@@ -73,21 +71,21 @@ def test_a_rejection_without_a_reason_stays_open(screen: Screen) -> None:
     screen.picture("reject-without-reason")
 
 
-def test_alice_asks_by_the_menu(screen: Screen) -> None:
+def test_alice_can_request_from_the_menu(screen: Screen) -> None:
     screen.types("/model")
-    screen.presses("Ask for a promotion", screen.answer())
+    screen.presses("Request a promotion", screen.answer())
     form = screen.modal()
     form.get_by_label("Model").fill("churm")
     form.get_by_label("Version").fill("newest")
-    form.get_by_role("button", name="Ask").click()
+    form.get_by_role("button", name="Request").click()
     expect(form.get_by_role("alert")).to_be_visible()
     expect(form.get_by_label("Version")).to_be_focused()
     screen.picture("promote-wrong")
     form.get_by_label("Model").fill("churn")
     form.get_by_label("Version").fill("v4")
-    form.get_by_label("Why").fill("better f1")
+    form.get_by_label("Reason").fill("better f1")
     screen.picture("promote")
-    form.get_by_role("button", name="Ask").click()
+    form.get_by_role("button", name="Request").click()
     expect(form).to_have_count(0)
     expect_text(screen.card(), "better f1")
 
@@ -96,5 +94,5 @@ def test_details_show_the_version(screen: Screen) -> None:
     screen.types(ASK)
     screen.presses("Details")
     expect_text(screen.modal(), "v4")
-    expect(screen.modal()).not_to_contain_text("Reading it")
+    expect(screen.modal()).not_to_contain_text("Loading from")
     screen.picture("details")

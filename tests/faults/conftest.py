@@ -1,4 +1,4 @@
-"""A local workspace in a process of its own, and a process that forks bots which die."""
+"""A local workspace in its own process, and a process that forks bots that crash."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from tests.support.services.bench import bench
 __all__ = ["bench"]
 
 
-MEMORY = "/dev/shm"  # noqa: S108 - a folder with a name of its own is made in it
+MEMORY = "/dev/shm"  # noqa: S108 - a folder with a unique name is created in it
 
 
 @pytest.fixture(scope="session")
 def workspace_apart() -> Iterator[str]:
-    """Give the address of a local workspace that runs in a process of its own."""
+    """Yield the address of a local workspace that runs in its own process."""
     with program("localslack", "--manifest", str(MANIFEST), "--port", "0", "--speed", str(INSTANT)) as process:
         assert process.stdout is not None
         yield process.stdout.readline().split()[-1]
@@ -38,7 +38,7 @@ def workspace_apart() -> Iterator[str]:
 
 @pytest.fixture
 def apart(workspace_apart: str) -> Iterator[Remote]:
-    """That workspace, as on its first day."""
+    """That workspace, reset to its initial state."""
     with Remote(workspace_apart) as remote:
         remote.heal()
         remote.deliver_to(None)
@@ -49,7 +49,7 @@ def apart(workspace_apart: str) -> Iterator[Remote]:
 
 @pytest.fixture(scope="session")
 def templates(mlflow_template: Path, sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a ledger and a registry: v3 of the model serves."""
+    """A folder with a ledger and a registry: v3 of the model is in Production."""
     folder = tmp_path_factory.mktemp("mortals") / "templates"
     folder.mkdir()
     shutil.copy(sqlite_template, folder / "ledger.db")
@@ -63,7 +63,7 @@ def templates(mlflow_template: Path, sqlite_template: Path, tmp_path_factory: py
 
 @pytest.fixture(scope="session")
 def memory_folder() -> Iterator[Path]:
-    """A folder that is in memory where the system has such a place: a death costs many copies of files."""
+    """A folder in memory if the system supports it, since each crash copies many files."""
     folder = Path(tempfile.mkdtemp(prefix="registrar-", dir=MEMORY if os.access(MEMORY, os.W_OK) else None))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
@@ -87,6 +87,6 @@ def _mortals_on_postgres(
 
 @pytest.fixture
 def crash_harness(request: pytest.FixtureRequest, database: str) -> CrashHarness:
-    """Bots that die and rise again, with their ledger on this database."""
+    """Bots that crash and restart, with their ledger on this database."""
     found: CrashHarness = request.getfixturevalue(f"_mortals_on_{database}")
     return found

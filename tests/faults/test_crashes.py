@@ -1,8 +1,8 @@
-"""The bot is killed before and after every write: after the restart nothing is lost, doubled or told wrongly.
+"""The bot is killed before and after every write: after the restart, nothing is lost, repeated, or reported wrong.
 
-Every INSERT, UPDATE, DELETE and COMMIT of the ledger, every request that changes MLflow, every call of Slack that
-changes something, and every event to an endpoint is a point. `make chaos` dies at all of them, three times: once
-plainly, and twice so that the one who takes over dies as well, somewhere. Otherwise it is a sample.
+Every INSERT, UPDATE, DELETE, and COMMIT in the ledger, every call that changes MLflow, every Slack call that
+changes something, and every event to an endpoint is a crash point. `make chaos` tests each three times: once
+with one kill, and twice with a second kill during recovery. Otherwise, a sample is tested.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from tests.support.faults.crashing_bot import ACTS, BY_THE_CLOCK, CrashCase
 from tests.support.faults.end_state import ENDS, violations
 from tests.support.faults.suite_size import CHAOS
 
-TIMES = 3  # at each point, of which all but the first have a second death while it is taken over
-DEATHS = 6  # of an act on one database, where it is a sample
+TIMES = 3  # per point; all but the first have a second crash during recovery
+DEATHS = 6  # sampled points per operation and database
 SAMPLE = {"sqlite": ("approve", "monitor"), "postgres": ("reject", "rollback")}
 SEED = 7
 
@@ -30,7 +30,7 @@ on_both = pytest.mark.parametrize("database", ["sqlite", pytest.param("postgres"
 
 @dataclass(frozen=True)
 class CrashPlan:
-    """Where to die, and in which of the rounds."""
+    """The crash point, and the round."""
 
     point: int
     when: str
@@ -41,20 +41,18 @@ class CrashPlan:
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("act", ACTS)
 @on_both
-def test_whoever_dies_at_any_write_leaves_nothing_lost_doubled_or_told_wrongly(
-    crash_harness: CrashHarness, act: str
-) -> None:
+def test_a_crash_at_any_write_loses_and_repeats_nothing(crash_harness: CrashHarness, act: str) -> None:
     assert wrong(crash_harness, act, None if CHAOS else DEATHS) == []
 
 
 @on_both
-def test_also_in_a_sample_of_twenty(crash_harness: CrashHarness, database: str) -> None:
+def test_a_crash_at_twenty_sampled_writes_loses_and_repeats_nothing(crash_harness: CrashHarness, database: str) -> None:
     assert [what for act in SAMPLE[database] for what in wrong(crash_harness, act, 5)] == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("database", ["sqlite"])
-def test_every_call_of_slack_that_changes_something_is_a_point(crash_harness: CrashHarness) -> None:
+def test_every_slack_call_that_changes_something_is_a_crash_point(crash_harness: CrashHarness) -> None:
     for act in ("approve", "monitor"):
         crash_harness.prepare(act)
         crash_harness.slack.forget_calls()
@@ -66,7 +64,7 @@ def test_every_call_of_slack_that_changes_something_is_a_point(crash_harness: Cr
 
 
 def wrong(crash_harness: CrashHarness, act: str, most: int | None) -> list[str]:
-    """Die at every point, or `most` times at points that dice choose; print how often, and return what was wrong."""
+    """Crash at every point, or at `most` random ones; print how often, and return the problems."""
     crash_harness.prepare(act)
     points = crash_harness.act(CrashCase(act)).points
     fates = fates_of(points)
@@ -76,7 +74,7 @@ def wrong(crash_harness: CrashHarness, act: str, most: int | None) -> list[str]:
     found = {fate: whats for fate in chosen if (whats := list(deaths.die(fate)))}
     print(
         f"{act} on {deaths.kind}: {len(found)} of {len(chosen)} went wrong; {len(points)} writes, "
-        f"{deaths.count} deaths, {deaths.second} of them while it was taken over"
+        f"{deaths.count} crashes, {deaths.second} of them during recovery"
     )
     return [
         f"killed {fate.when} {points[fate.point]} ({fate.point}, round {fate.round}): {what}"
@@ -86,7 +84,7 @@ def wrong(crash_harness: CrashHarness, act: str, most: int | None) -> list[str]:
 
 
 def fates_of(points: list[str]) -> list[CrashPlan]:
-    """Return every place to die, and every round."""
+    """Return every crash point with every round."""
     return [
         CrashPlan(at, when, turn) for turn in range(TIMES) for at in range(len(points)) for when in ("before", "after")
     ]
@@ -94,7 +92,7 @@ def fates_of(points: list[str]) -> list[CrashPlan]:
 
 @dataclass
 class CrashRuns:
-    """Dies, takes over, and looks at what is left."""
+    """Crashes, recovers, and checks the result."""
 
     crash_harness: CrashHarness
     act: str
@@ -105,18 +103,18 @@ class CrashRuns:
 
     @property
     def kind(self) -> str:
-        """What the ledger is on."""
+        """The ledger's database."""
         return self.crash_harness.kind
 
     def die(self, fate: CrashPlan) -> Iterator[str]:
-        """Yield what is wrong after this death."""
+        """Yield the problems after this crash."""
         case = CrashCase(self.act, fate.point, fate.when)
         death = self.crash_harness.act(case)
         self.count += death.died
         if not death.died:
-            yield "it did not die"
+            yield "it didn't crash"
         if fate.round:
-            left = max(1, len(self.points) - fate.point)  # about as many writes as the other one still had to make
+            left = max(1, len(self.points) - fate.point)  # about as many writes as the other one had left
             again = CrashCase(self.act, self.dice.randrange(left), self.dice.choice(["before", "after"]))
             has_died = self.crash_harness.dies_again(again)
             self.count += has_died

@@ -1,4 +1,4 @@
-"""Killed at random moments under load, and started again: what was acknowledged is there, and nothing twice."""
+"""Random kills under load, with restarts: everything acknowledged is recorded, and nothing twice."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from tests.support.registry.mlflow_process import MlflowServer
 from tests.support.registry.registries import MlflowBackend
 from tests.support.waiting import wait_until
 
-KILLS = int(os.environ.get("KILLS", "16"))  # in all, half of them on each database; of real programs a twentieth of it
+KILLS = int(os.environ.get("KILLS", "16"))  # in total, half on each database; a twentieth of that for the real program
 SEED = int(os.environ.get("KILLS_SEED", "7"))
 LIVES_MOST = 2.0  # seconds after it was ready
-PAUSE = suite_size(0.1, 0.25)  # seconds between two acts of one person
-STARTING = 0.2  # share of kills that come while it starts
+PAUSE = suite_size(0.1, 0.25)  # seconds between two actions of one person
+STARTING = 0.2  # share of kills during startup
 
 both = pytest.mark.parametrize("database", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 slow = pytest.mark.slow
@@ -48,7 +48,7 @@ def environment(
     mlflow_server: MlflowServer,
     mlflow_backend: MlflowBackend,
 ) -> dict[str, str]:
-    """Return the settings of a process, over a fresh ledger on this database and a real MLflow."""
+    """Return a process's settings, with a new ledger on this database and a real MLflow."""
     url = str(request.getfixturevalue(f"{database}_url"))
     return write_home(tmp_path, apart, url, mlflow_server.uri, mlflow_backend)
 
@@ -62,9 +62,7 @@ def environment(
     ],
 )
 @pytest.mark.timeout(20_000)
-def test_whoever_is_killed_at_random_loses_nothing_and_doubles_nothing(
-    environment: dict[str, str], apart: Remote, kills: int
-) -> None:
+def test_random_kills_lose_and_repeat_nothing(environment: dict[str, str], apart: Remote, kills: int) -> None:
     dice = random.Random(SEED)  # noqa: S311 - no secret
     port = free_port()
     apart.deliver_to(f"http://127.0.0.1:{port}/slack/events")
@@ -83,7 +81,7 @@ def test_whoever_is_killed_at_random_loses_nothing_and_doubles_nothing(
         found = disagreements(ledger, apart, load, environment)
         print(
             f"{environment['REGISTRAR_DATABASE_URL'].partition(':')[0]}: {kills} kills, {kills - was_ready} of them "
-            f"while it started; {done(ledger, apart, load)}: {len(found)} went wrong"
+            f"during startup; {done(ledger, apart, load)}: {len(found)} went wrong"
         )
         assert found == []
         assert ended["status"] == 0
@@ -92,7 +90,9 @@ def test_whoever_is_killed_at_random_loses_nothing_and_doubles_nothing(
 @slow
 @both
 @pytest.mark.timeout(20_000)
-def test_also_the_real_program(environment: dict[str, str], apart: Remote, tmp_path: Path) -> None:
+def test_random_kills_of_the_real_program_lose_and_repeat_nothing(
+    environment: dict[str, str], apart: Remote, tmp_path: Path
+) -> None:
     dice = random.Random(SEED)  # noqa: S311
     kills = max(1, KILLS // 40)
     one = Replica("run", environment, tmp_path / "run.log")
@@ -102,10 +102,10 @@ def test_also_the_real_program(environment: dict[str, str], apart: Remote, tmp_p
             one.start().wait()
             with load.goes_on():
                 for _ in range(kills):
-                    time.sleep(dice.uniform(0, 2))  # so long it lives: this is no waiting for anything
+                    time.sleep(dice.uniform(0, 2))  # its lifetime; nothing is awaited here
                     one.kill()
                     one.start().wait()
-                wait_until(lambda: load.asked)  # on a busy machine, it may have died before anyone asked
+                wait_until(lambda: load.asked)  # on a busy machine, it may have died before the check
             wait_until(lambda: is_quiet(ledger), 300)
             code = one.end()
             found = disagreements(ledger, apart, load, environment)
@@ -120,14 +120,14 @@ def test_also_the_real_program(environment: dict[str, str], apart: Remote, tmp_p
 
 
 def killed(process: subprocess.Popen[str], dice: random.Random, kills: int) -> Iterator[dict[str, Any]]:
-    """Start and kill so often; give how each went."""
+    """Start and kill a process this many times; yield the result of each."""
     for _ in range(kills):
         is_starting = dice.random() < STARTING
         yield tell(process, {"ready": not is_starting, "lives": dice.uniform(0, LIVES_MOST)})
 
 
 def tell(process: subprocess.Popen[str], asked: dict[str, Any]) -> dict[str, Any]:
-    """Tell the process that forks; return its answer."""
+    """Send a line to the forking process; return its answer."""
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write(json.dumps(asked) + "\n")
@@ -137,10 +137,10 @@ def tell(process: subprocess.Popen[str], asked: dict[str, Any]) -> dict[str, Any
 
 
 def done(ledger: SqlLedger, slack: Remote, load: LoadGenerator) -> str:
-    """Say how much was done meanwhile; a test in which nothing happens finds nothing."""
+    """Return how much work was done, since a test in which nothing happens finds nothing."""
     tags = Counter(link.event.tag for link in audit_links(ledger))
     assert min(tags[EventTag.REQUEST_OPENED], len(load.asked)) > 0
     return (
-        f"{len(load.asked)} asks, {len(load.clicked)} approvals and {len(load.rolled_back)} rollbacks were "
-        f"acknowledged, {tags[EventTag.TRANSITION_DONE]} moves made, {len(message_keys(slack))} messages posted"
+        f"{len(load.asked)} requests, {len(load.clicked)} approvals, and {len(load.rolled_back)} rollbacks "
+        f"acknowledged, {tags[EventTag.TRANSITION_DONE]} transitions done, {len(message_keys(slack))} messages posted"
     )

@@ -1,4 +1,4 @@
-"""The ledger cannot be written: people hear at once that nothing was recorded, and it works again afterwards."""
+"""The ledger isn't writable: the bot says immediately that nothing was recorded, and works again afterward."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ ASK = "/model promote churn 4 production"
 NOTHING = "nothing was recorded"
 
 
-SOON = 15.0  # seconds; the ledger gives up after two, which a busy machine may stretch, and who waits for it never ends
+SOON = 15.0  # seconds; the ledger times out after two, or later on a busy machine
 
 
 @contextmanager
 def gone(server: PostgresServer, url: str, break_connections: Callable[[], None]) -> Iterator[None]:
-    """Let PostgreSQL be gone for a while: it ends every connection and takes none."""
+    """Take PostgreSQL down for a while: it closes every connection and accepts none."""
     database = make_url(url).database
     server.run(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
     break_connections()
@@ -71,23 +71,21 @@ def postgres_app(slack: LocalSlack, tmp_path: Path, postgres_url: str) -> Iterat
 
 
 def in_time(act: Callable[[], str]) -> str:
-    """Return what comes of it, which must come although the ledger does not answer."""
+    """Return the result, which must arrive even though the ledger isn't responding."""
     began = time.monotonic()
     answer = act()
     assert time.monotonic() - began < SOON
     return answer
 
 
-def test_who_asks_while_the_ledger_is_locked_hears_that_nothing_was_recorded(app: RunningApp, tmp_path: Path) -> None:
+def test_a_requester_is_told_that_nothing_was_recorded_in_a_locked_ledger(app: RunningApp, tmp_path: Path) -> None:
     before = take_snapshot(app)
     with write_lock_held(tmp_path / "ledger.db"):
         assert NOTHING in in_time(lambda: type_and_read_reply(app.alice, ASK))
     assert take_snapshot(app) == before
 
 
-def test_who_approves_while_the_ledger_is_locked_hears_that_nothing_was_recorded(
-    app: RunningApp, tmp_path: Path
-) -> None:
+def test_an_approver_is_told_that_nothing_was_recorded_in_a_locked_ledger(app: RunningApp, tmp_path: Path) -> None:
     app.alice.types(CHANNEL, ASK)
     card = app.card()
     before = take_snapshot(app)
@@ -96,7 +94,7 @@ def test_who_approves_while_the_ledger_is_locked_hears_that_nothing_was_recorded
     assert take_snapshot(app) == before
 
 
-def test_who_rejects_while_the_ledger_is_locked_keeps_the_form_and_reads_why(app: RunningApp, tmp_path: Path) -> None:
+def test_the_rejection_form_stays_open_and_says_why_with_a_locked_ledger(app: RunningApp, tmp_path: Path) -> None:
     app.alice.types(CHANNEL, ASK)
     app.bob.clicks(app.card(), "Reject")
     app.bob.waits_for_modal()
@@ -109,7 +107,7 @@ def test_who_rejects_while_the_ledger_is_locked_keeps_the_form_and_reads_why(app
     app.card(holds="rejected")
 
 
-def test_when_the_lock_is_gone_everything_works_again(app: RunningApp, tmp_path: Path) -> None:
+def test_everything_works_again_after_the_lock_is_released(app: RunningApp, tmp_path: Path) -> None:
     with write_lock_held(tmp_path / "ledger.db"):
         type_and_read_reply(app.alice, ASK)
     app.alice.types(CHANNEL, ASK)
@@ -118,13 +116,13 @@ def test_when_the_lock_is_gone_everything_works_again(app: RunningApp, tmp_path:
     assert app.production() == [4]
 
 
-def test_a_lookup_does_not_wait_for_the_lock(app: RunningApp, tmp_path: Path) -> None:
+def test_a_query_does_not_wait_for_the_lock(app: RunningApp, tmp_path: Path) -> None:
     with write_lock_held(tmp_path / "ledger.db"):
         assert "v4" in in_time(lambda: type_and_read_reply(app.alice, "/model show churn"))
 
 
-def test_a_ledger_that_is_locked_in_the_middle_of_a_move_delays_it(sqlite_url: str) -> None:
-    """The registry has moved, and then the ledger cannot be written: the next executor finishes it."""
+def test_a_ledger_locked_during_a_transition_delays_it(sqlite_url: str) -> None:
+    """The registry has changed, and then the ledger isn't writable: the next executor finishes the transition."""
     ledger, registry, clock = SqlLedger(sqlite_url, timeout=0.2), MemoryRegistry(), AdjustableClock()
     registry.add_model("churn", versions=MODEL_LAYOUT)
     with ledger.write() as tx:
@@ -137,14 +135,14 @@ def test_a_ledger_that_is_locked_in_the_middle_of_a_move_delays_it(sqlite_url: s
 
     with lock, pytest.raises(LedgerUnavailable):
         executor(ledger, tapped_registry(registry, locks), clock=clock).execute_due("churn")
-    clock.advance(timedelta(minutes=1))  # whoever held the model has not said what became of it: its lease has to end
+    clock.advance(timedelta(minutes=1))  # the previous process recorded no result, so its lease has to expire
     executor(ledger, registry, clock=clock).execute_due("churn")
     assert transition_state(ledger, "churn") is TransitionState.DONE
     assert len(audit_links(ledger, EventTag.TRANSITION_DONE)) == 1
     ledger.close()
 
 
-def test_a_ledger_that_can_only_be_read_records_nothing_and_says_so(sqlite_url: str) -> None:
+def test_a_read_only_ledger_records_nothing_and_says_so(sqlite_url: str) -> None:
     ledger = SqlLedger(sqlite_url)
     request = open_request(ledger, "churn", required=1)
     ledger.close()
@@ -158,7 +156,7 @@ def test_a_ledger_that_can_only_be_read_records_nothing_and_says_so(sqlite_url: 
 
 
 @pytest.mark.postgres
-def test_who_asks_while_postgres_is_gone_hears_that_nothing_was_recorded(
+def test_a_requester_is_told_that_nothing_was_recorded_without_postgres(
     postgres_app: RunningApp,
     postgres_server: PostgresServer,
     postgres_url: str,
@@ -175,7 +173,7 @@ def test_who_asks_while_postgres_is_gone_hears_that_nothing_was_recorded(
 
 
 @pytest.mark.postgres
-def test_who_approves_while_postgres_is_gone_hears_that_nothing_was_recorded(
+def test_an_approver_is_told_that_nothing_was_recorded_without_postgres(
     postgres_app: RunningApp,
     postgres_server: PostgresServer,
     postgres_url: str,

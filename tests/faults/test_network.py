@@ -1,7 +1,7 @@
-"""The wire to Slack, to MLflow or to PostgreSQL fails in the middle of a promotion and of an automatic rollback.
+"""The connection to Slack, MLflow, or PostgreSQL fails during a promotion or an automatic rollback.
 
-Afterwards it was done exactly once, and told exactly once. `make chaos` plays every fault at every place; the short
-version one of each kind.
+Afterward, it was done and reported exactly once. `make chaos` runs every fault at every point; the short
+version runs one of each kind.
 """
 
 from __future__ import annotations
@@ -46,16 +46,16 @@ from tests.support.network.tcp_proxy import SocketFault, TcpProxy
 from tests.support.registry.mlflow_process import mlflow_subprocess
 from tests.support.waiting import wait_until
 
-SILENT = 5  # pings without an answer, after which slack_sdk gives a connection up
-RECEIVE = 3  # seconds that its reader sleeps, and holds up whoever closes
+SILENT = 5  # unanswered pings after which slack_sdk closes a connection
+RECEIVE = 3  # seconds that its reader sleeps, which delays closing
 
-# Where it happens: at the piece that holds these words. The empty word is whatever is said next.
+# Where the fault happens: at the data that contains this text. Empty: at the next data.
 PLACES = {
     "slack": [b"", b"/api/users.info", b"/api/chat.postMessage", b"/api/chat.update"],
     "mlflow": [b"", b"/model-versions/search", b"/registered-models/get", b"/transition-stage", b"/alias"],
     "postgres": [b"", b"BEGIN", b"INSERT INTO", b"audit_events", b"UPDATE", b"COMMIT"],
 }
-NOWHERE = {(b"/api/users.info", "rollback")}  # a machine rolls back: nobody is asked who they are
+NOWHERE = {(b"/api/users.info", "rollback")}  # a monitor rolls back, so no profile is fetched
 HTTP_ONLY = {SocketFault.TOO_MANY, SocketFault.TROUBLED}
 TIMES = {
     SocketFault.LATENCY: 100,
@@ -73,7 +73,7 @@ Case = tuple[str, SocketFault, bytes, str]
 
 
 def faults_of(peer: str) -> list[SocketFault]:
-    """Return what can happen on the way to this peer."""
+    """Return the faults that can happen on the way to this peer."""
     return [fault for fault in SocketFault if peer != "postgres" or fault not in HTTP_ONLY]
 
 
@@ -81,14 +81,14 @@ EVERY = [(peer, fault) for peer in PLACES for fault in faults_of(peer)]
 
 
 def name_of(case: Case) -> str:
-    """Return what a case is called."""
+    """Return the name of a case."""
     peer, fault, place, scene = case
     return f"{peer}, {fault.value} at {place.decode().rpartition('/')[2] or 'anything'}, {scene}"
 
 
 @pytest.fixture(scope="module")
 def mlflow_apart(mlflow_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
-    """A real MLflow server in a process of its own: its address, and its database."""
+    """A real MLflow server in its own process: its address, and its database."""
     folder = tmp_path_factory.mktemp("mlflow")
     database = f"sqlite:///{shutil.copy(mlflow_template, folder / 'mlflow.db')}"
     with mlflow_subprocess(database, folder / "artifacts", workers=1) as uri:
@@ -104,7 +104,7 @@ def run(
     mlflow_patience: None,
     tmp_path: Path,
 ) -> Callable[[Case], list[str]]:
-    """Give what plays a case over a fresh ledger, and returns what is wrong afterwards."""
+    """Yield a function that runs a case on a new ledger, and returns the problems afterward."""
 
     def fresh_postgres() -> str:
         return postgres_server.url(postgres_server.create("migrated"))
@@ -119,14 +119,14 @@ def run(
             try:
                 wrong = list(PLAYS[scene](stage, fault, place))
             except (AssertionError, TimeoutError) as error:
-                wrong = [f"it came to no end: {error}"]
+                wrong = [f"it didn't end: {error}"]
         return [f"{name_of(case)}: {what}" for what in wrong]
 
     return play
 
 
 def promotion(stage: ProxiedApp, fault: SocketFault, place: bytes) -> Iterator[str]:
-    """Let it happen in the middle of a promotion, and yield what is wrong afterwards."""
+    """Cause the fault during a promotion, and yield the problems afterward."""
     stage.wire.fail(fault, on=place, times=TIMES.get(fault, 2))
     yield from request_and_approve(stage.seen)
     yield from what_stays(lambda: list(promotion_problems(stage)))
@@ -134,7 +134,7 @@ def promotion(stage: ProxiedApp, fault: SocketFault, place: bytes) -> Iterator[s
 
 
 def rollback(stage: ProxiedApp, fault: SocketFault, place: bytes) -> Iterator[str]:
-    """Let it happen in the middle of an automatic rollback, and yield what is wrong afterwards."""
+    """Cause the fault during an automatic rollback, and yield the problems afterward."""
     with run_jobs(stage):
         assert list(request_and_approve(stage.seen, BAD)) == []
         wait_until(lambda: stage.seen.production() == [BAD])
@@ -147,7 +147,7 @@ PLAYS = {"promotion": promotion, "rollback": rollback}
 
 
 def what_stays(wrong: Callable[[], list[str]]) -> list[str]:
-    """Wait until nothing is wrong, and return what still is when waiting does not help."""
+    """Wait until there are no problems, and return those that remain."""
     try:
         wait_until(lambda: not wrong(), limit=90)
     except AssertionError:
@@ -156,15 +156,15 @@ def what_stays(wrong: Callable[[], list[str]]) -> list[str]:
 
 
 def what_never_happened(stage: ProxiedApp) -> Iterator[str]:
-    """Yield that the fault did not happen: then the case has shown nothing."""
+    """Yield a problem if the fault didn't happen: then the case has shown nothing."""
     if not stage.wire.struck:
-        yield "nothing has happened on the wire"
+        yield "the fault didn't happen"
 
 
 @pytest.mark.postgres
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("case", SHORT, ids=name_of)
-def test_a_wire_that_fails_loses_nothing_and_doubles_nothing(case: Case, run: Callable[[Case], list[str]]) -> None:
+def test_a_network_failure_loses_and_repeats_nothing(case: Case, run: Callable[[Case], list[str]]) -> None:
     assert run(case) == []
 
 
@@ -172,7 +172,7 @@ def test_a_wire_that_fails_loses_nothing_and_doubles_nothing(case: Case, run: Ca
 @pytest.mark.postgres
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(("peer", "fault"), EVERY, ids=lambda one: getattr(one, "value", one))
-def test_wherever_it_fails_nothing_is_lost_and_nothing_doubled(
+def test_a_network_failure_at_any_point_loses_and_repeats_nothing(
     peer: str, fault: SocketFault, run: Callable[[Case], list[str]]
 ) -> None:
     cases = [(peer, fault, place, scene) for place in PLACES[peer] for scene in PLAYS if (place, scene) not in NOWHERE]
@@ -184,12 +184,12 @@ def test_wherever_it_fails_nothing_is_lost_and_nothing_doubled(
     assert wrong == []
 
 
-# -- PostgreSQL that is not there any more ---------------------------------------------------------------------------
+# -- a vanished PostgreSQL -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("fault", [SocketFault.HALF_OPEN, SocketFault.BLACKHOLE], ids=lambda fault: fault.value)
-def test_nobody_waits_for_a_postgres_that_has_vanished(fault: SocketFault, postgres_url: str) -> None:
+def test_no_one_waits_for_a_vanished_postgres(fault: SocketFault, postgres_url: str) -> None:
     with (
         closing(proxy_to("postgres", postgres_url)) as wire,
         closing(SqlLedger(postgres_url_through(postgres_url, wire))) as ledger,
@@ -204,7 +204,7 @@ def test_nobody_waits_for_a_postgres_that_has_vanished(fault: SocketFault, postg
 
 
 @pytest.mark.postgres
-def test_who_approves_while_postgres_has_vanished_hears_so_and_it_works_again_afterwards(
+def test_an_approval_is_refused_while_postgres_has_vanished_and_works_afterward(
     slack: LocalSlack, tmp_path: Path, postgres_url: str
 ) -> None:
     wire = proxy_to("postgres", postgres_url)
@@ -212,7 +212,7 @@ def test_who_approves_while_postgres_has_vanished_hears_so_and_it_works_again_af
     with closing(wire), running_app(slack, tmp_path, MemoryRegistry(), http=True, database_url=url) as app:
         app.alice.types(CHANNEL, "/model promote churn 4 production")
         card = app.card()
-        wait_until(lambda: all_is_told(app))  # what is being told at that moment would be held for half a minute
+        wait_until(lambda: all_is_told(app))  # a message in delivery would be blocked for half a minute
         wire.fail(SocketFault.BLACKHOLE, times=100_000)
         assert NOTHING in reply_to(app.bob, lambda: app.bob.clicks(card, "Approve"))
         wire.mend()
@@ -222,15 +222,15 @@ def test_who_approves_while_postgres_has_vanished_hears_so_and_it_works_again_af
 
 
 def all_is_told(app: RunningApp) -> bool:
-    """Tell whether Slack has heard everything, and that is written down."""
+    """Return whether everything was delivered to Slack and recorded."""
     with app.ledger.read() as reading:
         return not reading.due_messages(datetime.now(UTC) + timedelta(days=1))
 
 
 @pytest.mark.slow
 @pytest.mark.postgres
-def test_what_a_lost_transaction_has_locked_is_free_again_soon(postgres_url: str) -> None:
-    """The server has not heard of the end, as it has not where a machine loses its network."""
+def test_a_lost_transaction_s_locks_are_released_soon(postgres_url: str) -> None:
+    """The server isn't told about the end, as when a machine loses its network."""
     with closing(SqlLedger(postgres_url)) as lost, closing(SqlLedger(postgres_url)) as ledger:
         write_rows(ledger, "r1")
         with lost._writer.connect() as hanging, hanging.begin() as transaction:
@@ -241,7 +241,7 @@ def test_what_a_lost_transaction_has_locked_is_free_again_soon(postgres_url: str
 
 
 def may_be_locked(ledger: SqlLedger, request: str) -> bool:
-    """Tell whether a request's row is free."""
+    """Return whether a request's row can be locked."""
     try:
         with ledger.write() as tx:
             tx.lock_request(request)
@@ -258,7 +258,7 @@ def may_be_locked(ledger: SqlLedger, request: str) -> bool:
     [SocketFault.HALF_OPEN, pytest.param(SocketFault.RESET_BEFORE, marks=pytest.mark.slow)],
     ids=lambda fault: fault.value,
 )
-def test_socket_mode_hears_again_by_itself_after_a_silent_reset(
+def test_socket_mode_recovers_automatically_after_a_silent_reset(
     fault: SocketFault, apart: Remote, tmp_path: Path
 ) -> None:
     with closing(TcpProxy(int(str(urlsplit(apart.url).port)))) as wire:
@@ -269,8 +269,8 @@ def test_socket_mode_hears_again_by_itself_after_a_silent_reset(
             wait_until(lambda: wire.struck)
             began = time.monotonic()
             wait_until(lambda: app.alice.types(CHANNEL, "/model help").acked)
-            print(f"{fault.value}: deaf for {time.monotonic() - began:.1f} s")
+            print(f"{fault.value}: missed events for {time.monotonic() - began:.1f} s")
 
 
-def test_the_longest_that_socket_mode_can_be_deaf_is_less_than_15_seconds() -> None:
+def test_socket_mode_misses_events_for_less_than_15_seconds() -> None:
     assert SILENT * PING_INTERVAL + RECEIVE < 15

@@ -1,4 +1,4 @@
-"""Several processes on one PostgreSQL: each does its part, none does a thing twice, and one that dies leaves no gap."""
+"""Several processes on one PostgreSQL: they share the work, repeat nothing, and a dead one leaves no gap."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from tests.support.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.postgres
 
-SECONDS = float(os.environ.get("REPLICAS_SECONDS", "20"))  # of load and harm
-HARMS = suite_size(10_000, 4)  # at most: on a busy machine, a process that was killed takes half a minute to be back
+SECONDS = float(os.environ.get("REPLICAS_SECONDS", "20"))  # of load and failures
+HARMS = suite_size(10_000, 4)  # maximum: on a busy machine, a killed process takes half a minute to come back
 MANY = 100_000  # checks of one monitor
-TAKEN_OVER = LEASE.total_seconds()  # what a process had begun when it died waits that long for another one
+TAKEN_OVER = LEASE.total_seconds()  # work of a dead process waits that long for another one
 SEED = int(os.environ.get("REPLICAS_SEED", "7"))
 
 
-def test_what_is_asked_at_one_is_approved_at_another_and_told_once(
+def test_a_request_to_one_process_is_approved_at_another_and_reported_once(
     slack: Remote, tmp_path: Path, postgres_url: str
 ) -> None:
     registry = MemoryRegistry()
@@ -49,7 +49,7 @@ def test_what_is_asked_at_one_is_approved_at_another_and_told_once(
         running_app(slack, tmp_path / "two", registry, database_url=postgres_url) as two,
     ):
         slack.wait_until_connected(2)
-        for version in (4, 2, 1):  # Slack gives each payload to either of them
+        for version in (4, 2, 1):  # Slack sends each payload to either of them
             one.alice.types(CHANNEL, f"/model promote churn {version} production")
             assert one.bob.clicks(one.card(holds=f"Promote churn v{version}"), "Approve").acked
             wait_until(lambda version=version: two.production() == [version])  # type: ignore[misc]
@@ -57,11 +57,11 @@ def test_what_is_asked_at_one_is_approved_at_another_and_told_once(
         wait_until(lambda: is_quiet(two.ledger))
         assert (
             sorted(len(times) for times in message_keys(slack).values()) == [1] * 12
-        )  # the card, its news, and what Alice is told
+        )  # the card, its updates, and Alice's direct messages
         assert two.audit().count("registrar:version:moved") == 3
 
 
-def test_a_finding_of_several_is_told_once(slack: Remote, tmp_path: Path, postgres_url: str) -> None:
+def test_a_change_found_by_several_processes_is_reported_once(slack: Remote, tmp_path: Path, postgres_url: str) -> None:
     registry = MemoryRegistry()
     with ExitStack() as worlds:
         bots = [
@@ -78,21 +78,21 @@ def test_a_finding_of_several_is_told_once(slack: Remote, tmp_path: Path, postgr
         assert bots[0].audit().count(EventTag.DRIFT_FOUND.value) == 1
 
 
-# -- real processes that are hurt ------------------------------------------------------------------------------------
+# -- real processes with failures ------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def environment(
     tmp_path: Path, postgres_url: str, apart: Remote, mlflow_sqlite: str, mlflow_backend: MlflowBackend
 ) -> Iterator[dict[str, str]]:
-    """Give the settings of a process of the team."""
+    """Return the settings of one of the processes."""
     with mlflow_subprocess(mlflow_sqlite, tmp_path / "artifacts", workers=1) as uri:
         yield write_home(tmp_path, apart, postgres_url, uri, mlflow_backend)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(suite_size(20_000, 6 * TAKEN_OVER))
-def test_processes_that_are_killed_and_stopped_at_random_lose_nothing_and_double_nothing(
+def test_random_kills_and_pauses_lose_and_repeat_nothing(
     environment: dict[str, str], apart: Remote, tmp_path: Path, postgres_url: str
 ) -> None:
     dice = random.Random(SEED)  # noqa: S311 - no secret
@@ -110,7 +110,7 @@ def test_processes_that_are_killed_and_stopped_at_random_lose_nothing_and_double
                 harms = harm(team, dice, SECONDS)
                 for one in team:
                     one.go_on()
-                # Where nothing happens, nothing is found.
+                # A test in which nothing happens finds nothing.
                 wait_until(lambda: min(done(ledger, apart, began).values()) > 0, PATIENCE + TAKEN_OVER)
             for one in team:
                 if not one.is_ready:
@@ -118,7 +118,7 @@ def test_processes_that_are_killed_and_stopped_at_random_lose_nothing_and_double
             wait_until(lambda: is_quiet(ledger), PATIENCE + TAKEN_OVER)
             codes = [one.end() for one in team]
             found = [*disagreements(ledger, apart, load, environment), *missed(ledger, began)]
-            asks = f"{len(load.asked)} asks and {len(load.clicked)} approvals acknowledged"
+            asks = f"{len(load.asked)} requests and {len(load.clicked)} approvals acknowledged"
             told = ", ".join(f"{count} {what}" for what, count in done(ledger, apart, began).items())
             print(f"{harms}, {asks}, {told}: {len(found)} violations")
             assert found == []
@@ -129,7 +129,7 @@ def test_processes_that_are_killed_and_stopped_at_random_lose_nothing_and_double
 
 
 def done(ledger: SqlLedger, slack: Remote, began: datetime) -> dict[str, int]:
-    """Count what was done since; no checks where a monitor hasn't had any."""
+    """Count the work done since; return no checks if a monitor has had none."""
     tags = Counter(link.event.tag for link in audit_links(ledger))
     with ledger.read() as reading:
         checks = [len(reading.measurements(one.id, since=began, limit=MANY)) for one in reading.monitors()]
@@ -142,10 +142,10 @@ def done(ledger: SqlLedger, slack: Remote, began: datetime) -> dict[str, int]:
 
 
 def harm(team: list[Replica], dice: random.Random, seconds: float) -> str:
-    """Kill, or stop for a while, one after the other; whoever was killed is started again."""
+    """Kill or pause one process after the other; restart those that were killed."""
     until, kills, stops = time.monotonic() + seconds, 0, 0
     while time.monotonic() < until and kills + stops < HARMS:
-        time.sleep(dice.uniform(0.5, 3.0))  # so long they are left alone: this is no waiting for anything
+        time.sleep(dice.uniform(0.5, 3.0))  # time without failures; nothing is awaited here
         one = dice.choice(team)
         if dice.random() < 0.6:
             one.kill()
@@ -156,11 +156,11 @@ def harm(team: list[Replica], dice: random.Random, seconds: float) -> str:
             stops += 1
             time.sleep(dice.choice([0.2, 2.0, 8.0]))
             one.go_on()
-    return f"{kills} kills, {stops} stops"
+    return f"{kills} kills, {stops} pauses"
 
 
 def missed(ledger: SqlLedger, began: datetime) -> Iterator[str]:
-    """Yield the slots that nobody checked."""
+    """Yield the slots that weren't checked."""
     with ledger.read() as reading:
         for monitor in reading.monitors():
             checks = reading.measurements(monitor.id, since=began, limit=MANY)

@@ -1,4 +1,4 @@
-"""Slack fails in its many ways: what must be said is said once, later if need be, and the log tells what could not."""
+"""Slack's many failures: each message is posted once, later if necessary, and failures are logged."""
 
 from __future__ import annotations
 
@@ -63,9 +63,9 @@ def app(slack: LocalSlack, tmp_path: Path, clock: AdjustableClock) -> Iterator[R
 
 
 def posting(app: RunningApp) -> MessageRef:
-    """Wait until the bot knows where the newest request's card stands."""
+    """Wait until the bot knows where the newest request's card is posted."""
     app.card()
-    app.registrar.outbox.deliver(patience=10)  # whoever is at it has then written down where it stands
+    app.registrar.outbox.deliver(patience=10)  # by then, its position has been recorded
     with app.ledger.read() as reading:
         found = reading.message_ref(only_request(app.ledger).id)
     assert found is not None
@@ -73,14 +73,14 @@ def posting(app: RunningApp) -> MessageRef:
 
 
 def cards_in(app: RunningApp, channel: str = CHANNEL) -> list[dict[str, Any]]:
-    """Return the messages of the channel that everybody sees."""
+    """Return the channel's public messages."""
     return [message for message in app.bob.sees(channel) if not message["is_ephemeral"]]
 
 
-# -- answers that get lost -------------------------------------------------------------------------------------------
+# -- lost responses --------------------------------------------------------------------------------------------------
 
 
-def test_a_card_whose_answer_was_lost_is_posted_once(app: RunningApp, clock: AdjustableClock) -> None:
+def test_a_card_whose_response_was_lost_is_posted_once(app: RunningApp, clock: AdjustableClock) -> None:
     app.slack.reset_after("chat.postMessage")
     app.alice.types(CHANNEL, ASK)
     tick(app, clock, until=lambda: is_all_told(app))
@@ -88,7 +88,7 @@ def test_a_card_whose_answer_was_lost_is_posted_once(app: RunningApp, clock: Adj
     assert len(cards_in(app)) == 1
 
 
-def test_news_whose_answer_was_lost_is_told_once(app: RunningApp, clock: AdjustableClock) -> None:
+def test_a_thread_reply_whose_response_was_lost_is_posted_once(app: RunningApp, clock: AdjustableClock) -> None:
     app.alice.types(CHANNEL, ASK)
     card = app.card()
     posting(app)
@@ -107,7 +107,7 @@ def test_a_card_that_never_reached_slack_is_posted_later(app: RunningApp, clock:
     assert len(cards_in(app)) == 1
 
 
-def test_an_edit_whose_answer_was_lost_is_made_again(app: RunningApp, clock: AdjustableClock) -> None:
+def test_an_edit_whose_response_was_lost_is_repeated(app: RunningApp, clock: AdjustableClock) -> None:
     app.alice.types(CHANNEL, ASK)
     card = app.card()
     app.slack.reset_before("chat.update", times=2)
@@ -116,7 +116,7 @@ def test_an_edit_whose_answer_was_lost_is_made_again(app: RunningApp, clock: Adj
     assert [one["ts"] for one in cards_in(app)] == [card["ts"]]
 
 
-def test_errors_of_slacks_own_are_waited_out(app: RunningApp, clock: AdjustableClock) -> None:
+def test_slack_s_server_errors_are_retried(app: RunningApp, clock: AdjustableClock) -> None:
     app.slack.server_error("chat.postMessage")
     app.slack.fail("chat.postMessage", "internal_error")
     app.alice.types(CHANNEL, ASK)
@@ -124,7 +124,7 @@ def test_errors_of_slacks_own_are_waited_out(app: RunningApp, clock: AdjustableC
     assert len(cards_in(app)) == 1
 
 
-def test_too_many_requests_are_repeated_when_slack_says_so_and_not_before(slack: LocalSlack, tmp_path: Path) -> None:
+def test_rate_limited_calls_are_retried_when_slack_says_so(slack: LocalSlack, tmp_path: Path) -> None:
     with running_app(slack, tmp_path, MemoryRegistry(), http=True) as app:
         slack.rate_limit("chat.postMessage", retry_after=2)
         app.alice.types(CHANNEL, ASK)
@@ -135,7 +135,7 @@ def test_too_many_requests_are_repeated_when_slack_says_so_and_not_before(slack:
 
 
 def tick(app: RunningApp, clock: AdjustableClock, *, until: Callable[[], object]) -> None:
-    """Let minutes pass and the outbox work, until something is so."""
+    """Advance the clock and run the outbox until a condition is true."""
 
     def passes() -> object:
         clock.advance(timedelta(minutes=1))
@@ -146,21 +146,21 @@ def tick(app: RunningApp, clock: AdjustableClock, *, until: Callable[[], object]
 
 
 def the_requests(app: RunningApp) -> int:
-    """Return how many requests there are."""
+    """Return the number of requests."""
     with app.ledger.read() as reading:
         return len(reading.requests())
 
 
 def is_all_told(app: RunningApp) -> bool:
-    """Tell whether the outbox is empty."""
+    """Return whether the outbox is empty."""
     with app.ledger.read() as reading:
         return not reading.due_messages(app.registrar.context.clock.now() + timedelta(days=1))
 
 
-# -- what this Slack does not have -----------------------------------------------------------------------------------
+# -- missing methods -------------------------------------------------------------------------------------------------
 
 
-def test_without_users_info_the_bot_goes_by_listed_ids_and_says_so(
+def test_without_users_info_the_bot_uses_listed_ids_and_logs_that(
     slack: LocalSlack, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     slack.remove_method("users.info")
@@ -168,10 +168,10 @@ def test_without_users_info_the_bot_goes_by_listed_ids_and_says_so(
         app.alice.types(CHANNEL, ASK)
         app.bob.clicks(app.card(), "Approve")
         app.card(holds="is in Production")
-    assert "does not tell who people are" in caplog.text
+    assert "can't look up users" in caplog.text
 
 
-def test_without_user_groups_nobody_is_in_one_and_the_log_says_so(
+def test_without_user_groups_no_one_is_in_one_and_the_log_says_so(
     slack: LocalSlack, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     slack.remove_method("usergroups.list")
@@ -180,9 +180,9 @@ def test_without_user_groups_nobody_is_in_one_and_the_log_says_so(
     with running_app(slack, tmp_path, MemoryRegistry(), http=True, policy=policy) as app:
         app.alice.types(CHANNEL, ASK)
         app.bob.clicks(app.card(), "Approve")
-        assert "not among those who may decide" in app.answer(app.bob, "decide")
+        assert "Only approvers can decide" in app.answer(app.bob, "decide")
         assert app.production() == [3]
-    assert "has no user group S0LEADS" in caplog.text
+    assert "can't list the user group S0LEADS" in caplog.text
 
 
 def test_without_history_the_bot_posts_again_and_says_that_it_may_appear_twice(
@@ -192,10 +192,10 @@ def test_without_history_the_bot_posts_again_and_says_that_it_may_appear_twice(
     app.slack.reset_before("chat.postMessage")
     app.alice.types(CHANNEL, ASK)
     tick(app, clock, until=lambda: cards_in(app))
-    assert "it may appear twice" in caplog.text
+    assert "it might appear twice" in caplog.text
 
 
-def test_without_edits_the_thread_tells_it_and_a_late_click_hears_that_it_is_decided(
+def test_without_edits_the_thread_has_the_outcome_and_a_late_click_is_refused(
     app: RunningApp, caplog: pytest.LogCaptureFixture
 ) -> None:
     app.slack.remove_method("chat.update")
@@ -205,12 +205,12 @@ def test_without_edits_the_thread_tells_it_and_a_late_click_hears_that_it_is_dec
     app.slack.wait_for(lambda: any("Done" in message_text(each) for each in app.bob.thread(card)))
     carol = app.slack.person("carol")
     assert "<@U0BOB>" in reply_to(carol, lambda: carol.clicks(card, "Approve"))
-    assert "Slack will never take card:" in caplog.text
+    assert "Slack permanently rejected card:" in caplog.text
 
 
 def test_without_forms_people_are_told_to_type(app: RunningApp) -> None:
     app.slack.remove_method("views.open")
-    assert "type it in full" in type_and_read_reply(app.alice, "/model promote")
+    assert "Type the command in full" in type_and_read_reply(app.alice, "/model promote")
 
 
 @pytest.mark.parametrize("response_url", ["", "hooks/commands/T0LOCAL/0/none"])
@@ -221,45 +221,43 @@ def test_without_ephemeral_messages_people_are_told_directly(app: RunningApp, re
     assert "Did you mean `churn`?" in message_text(app.alice.waits_for_direct_message())
 
 
-def test_an_answer_that_its_response_url_refuses_is_given_in_the_channel(app: RunningApp) -> None:
+def test_an_answer_that_its_response_url_refuses_goes_to_the_channel(app: RunningApp) -> None:
     payload = command(ALICE, "show chrun") | {"response_url": f"{app.slack.url}hooks/commands/T0LOCAL/0/none"}
     signed_client(app).send(payload)
     assert "Did you mean `churn`?" in app.answer(app.alice, "Did you mean")
 
 
-def test_with_no_way_left_to_answer_a_decision_is_made_all_the_same(
-    app: RunningApp, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_decision_counts_even_if_it_cannot_be_answered(app: RunningApp, caplog: pytest.LogCaptureFixture) -> None:
     app.alice.types(CHANNEL, ASK)
     app.card()
     for method in ("chat.postEphemeral", "chat.postMessage", "conversations.open"):
         app.slack.remove_method(method)
     signed_client(app).send(click(BOB, only_request(app.ledger).id))
     app.card(holds="is in Production")
-    wait_until(lambda: "no way to answer U0BOB" in caplog.text)
+    wait_until(lambda: "can't send an answer to U0BOB" in caplog.text)
 
 
-def test_an_account_that_slack_cannot_tell_of_changes_nothing(app: RunningApp) -> None:
+def test_an_unverifiable_account_changes_nothing(app: RunningApp) -> None:
     before = take_snapshot(app)
     app.slack.reset_before("users.info", times=None)
-    assert "nothing was changed" in type_and_read_reply(app.alice, ASK)
+    assert "Nothing changed" in type_and_read_reply(app.alice, ASK)
     assert take_snapshot(app) == before
 
 
-def test_an_account_that_slack_is_slow_to_tell_of_is_given_up_in_time(slack: LocalSlack, tmp_path: Path) -> None:
+def test_a_slow_account_lookup_times_out(slack: LocalSlack, tmp_path: Path) -> None:
     client = slack_client(settings_for(slack, tmp_path), timeout=2)  # as `build_for_slack` has it
     directory = SlackDirectory(client, slack.team_id, frozenset)
     slack.slow("users.info", PATIENCE)
     began = time.monotonic()
     with pytest.raises(SlackUnreachable):
         directory.profile(SlackPerson(slack.team_id, "U0ALICE"))
-    assert time.monotonic() - began < PATIENCE / 2  # and not the minute that Slack takes
+    assert time.monotonic() - began < PATIENCE / 2  # instead of the minute that Slack takes
 
 
 # -- the channel -----------------------------------------------------------------------------------------------------
 
 
-def test_who_asks_is_told_to_invite_the_bot_and_the_card_comes_after_it(
+def test_the_requester_is_asked_to_invite_the_bot_and_then_the_card_is_posted(
     slack: LocalSlack, tmp_path: Path, clock: AdjustableClock
 ) -> None:
     slack.add_channel("C0SECRET", "secret", is_private=True, members=["alice", "bob"])
@@ -275,7 +273,7 @@ def test_who_asks_is_told_to_invite_the_bot_and_the_card_comes_after_it(
         assert len(cards_in(app, "secret")) == 1
 
 
-def test_a_card_that_somebody_deleted_is_posted_anew_at_the_next_change(app: RunningApp) -> None:
+def test_a_deleted_card_is_posted_again_at_the_next_change(app: RunningApp) -> None:
     app.alice.types(CHANNEL, ASK)
     app.card()
     where = posting(app)
@@ -285,7 +283,7 @@ def test_a_card_that_somebody_deleted_is_posted_anew_at_the_next_change(app: Run
     assert len(cards_in(app)) == 1
 
 
-def test_an_archived_channel_stops_no_decision(app: RunningApp) -> None:
+def test_an_archived_channel_does_not_prevent_decisions(app: RunningApp) -> None:
     app.alice.types(CHANNEL, ASK)
     app.card()
     app.slack.archive("ml-models")
@@ -294,13 +292,13 @@ def test_an_archived_channel_stops_no_decision(app: RunningApp) -> None:
     assert "Done" in message_text(app.alice.waits_for_direct_message())
 
 
-# -- what Slack refuses for good ---------------------------------------------------------------------------------------
+# -- permanent refusals ------------------------------------------------------------------------------------------------
 
 
 def test_the_requester_and_an_admin_are_told_the_code_when_slack_refuses_a_card(app: RunningApp) -> None:
     app.slack.limit_posting(CHANNEL, "admins")
     answer = type_and_read_reply(app.alice, ASK)
-    assert "Slack refused the card for `churn`" in answer
+    assert "Slack rejected the card for `churn`" in answer
     assert "(`restricted_action`)" in answer
     assert "/invite" not in answer
     told = [message_text(app.slack.person(name).waits_for_direct_message()) for name in ("alice", "dave")]
@@ -318,9 +316,7 @@ def test_a_request_whose_card_slack_refused_is_decided_and_the_next_change_posts
     wait_until(lambda: is_all_told(app))
 
 
-def test_a_card_that_slack_finds_too_long_is_posted_shorter_and_can_be_approved(
-    app: RunningApp, clock: AdjustableClock
-) -> None:
+def test_a_card_too_long_for_slack_is_shortened_and_can_be_approved(app: RunningApp, clock: AdjustableClock) -> None:
     app.slack.fail("chat.postMessage", "msg_blocks_too_long")
     app.alice.types(CHANNEL, ASK)
     tick(app, clock, until=lambda: cards_in(app))
@@ -340,7 +336,7 @@ def test_a_card_that_slack_finds_too_long_is_posted_shorter_and_can_be_approved(
         "invalid_metadata_format",
     ],
 )
-def test_nothing_waits_behind_what_slack_refuses_permanently(
+def test_a_permanently_refused_message_does_not_block_others(
     app: RunningApp, clock: AdjustableClock, code: str
 ) -> None:
     app.slack.fail("chat.postMessage", code, times=None)
@@ -355,7 +351,7 @@ def test_nothing_waits_behind_what_slack_refuses_permanently(
 
 
 @pytest.mark.parametrize("how", ["graceful", "abrupt"])
-def test_after_a_disconnection_commands_and_clicks_work_again(slack: LocalSlack, tmp_path: Path, how: str) -> None:
+def test_commands_and_clicks_work_after_a_disconnection(slack: LocalSlack, tmp_path: Path, how: str) -> None:
     with running_app(slack, tmp_path, MemoryRegistry()) as app:
         app.alice.types(CHANNEL, ASK)
         card = app.card()
@@ -366,7 +362,7 @@ def test_after_a_disconnection_commands_and_clicks_work_again(slack: LocalSlack,
         assert len(audit_links(app.ledger, EventTag.VOTED)) == 1
 
 
-def test_who_stops_while_a_reconnection_is_under_way_leaves_no_connection(
+def test_stopping_during_a_reconnection_leaves_no_connection(
     slack: LocalSlack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connect, close = Connection.connect, SocketModeClient.close

@@ -1,4 +1,4 @@
-"""A long time under load: memory stays as it is, and nothing is left undone. `make soak` makes it an hour."""
+"""A long run under load: memory stays flat, and no work is left. `make soak` runs it for an hour."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from tests.support.registry.registries import MlflowBackend
 from tests.support.waiting import wait_until
 
 MINUTES = float(os.environ.get("SOAK", "0.25"))
-LONG_ENOUGH = 20.0  # minutes; before that caches still fill
+LONG_ENOUGH = 20.0  # minutes; before that, caches are still filling
 GROWTH_MOST = 0.05
 SAMPLES = 400
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("verbs", [["run"], pytest.param(["run", "worker"], marks=pytest.mark.postgres)])
-def test_after_a_long_time_under_load_nothing_is_left_and_memory_is_flat(
+def test_a_long_run_under_load_leaves_no_work_and_flat_memory(
     verbs: list[str],
     request: pytest.FixtureRequest,
     apart: Remote,
@@ -49,7 +49,7 @@ def test_after_a_long_time_under_load_nothing_is_left_and_memory_is_flat(
             open_things.callback(one.kill)
         load = LoadGenerator(apart, ledger, random.Random(3), pause=0.2 if MINUTES < LONG_ENOUGH else 2.0)  # noqa: S311
         with memory_of(team) as samples, load.goes_on():
-            time.sleep(MINUTES * 60)  # the load is what is tested, for as long as somebody asked for
+            time.sleep(MINUTES * 60)  # this tests the load, for the requested time
         wait_until(lambda: is_empty(ledger), 120)
         held = [quarters(one) for one in samples]
         grown = [last / second - 1 for _, second, _, last in held]
@@ -58,7 +58,7 @@ def test_after_a_long_time_under_load_nothing_is_left_and_memory_is_flat(
             for verb, more, each_quarter in zip(verbs, grown, held, strict=True)
         )
         kind = "SQLite" if len(verbs) == 1 else "PostgreSQL"
-        print(f"{kind}, {MINUTES:g} minutes, {len(load.asked)} asks: memory {told}; the outbox is empty")
+        print(f"{kind}, {MINUTES:g} minutes, {len(load.asked)} requests: memory {told}; the outbox is empty")
         assert load.asked
         assert MINUTES < LONG_ENOUGH or max(grown) <= GROWTH_MOST
         assert [one.end() for one in team] == [0] * len(team)
@@ -66,7 +66,7 @@ def test_after_a_long_time_under_load_nothing_is_left_and_memory_is_flat(
 
 @contextmanager
 def memory_of(team: list[Replica]) -> Iterator[list[list[int]]]:
-    """Look at the memory of processes now and then until the block ends; give what was seen (bytes)."""
+    """Sample the processes' memory until the block ends; yield the samples (bytes)."""
     samples: list[list[int]] = [[] for _ in team]
     over = Event()
 
@@ -90,6 +90,6 @@ def quarters(samples: list[int]) -> list[float]:
 
 
 def is_empty(ledger: SqlLedger) -> bool:
-    """Tell whether nothing waits to be told."""
+    """Return whether no messages are pending."""
     with ledger.read() as reading:
         return not reading.due_messages(datetime.now(UTC) + timedelta(days=1))

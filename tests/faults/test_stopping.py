@@ -1,4 +1,4 @@
-"""SIGTERM: nothing new is taken, what was acknowledged is finished and told, and the process ends, whatever hangs."""
+"""SIGTERM: new work is refused, acknowledged work is finished and reported, and the process ends, even if it hangs."""
 
 from __future__ import annotations
 
@@ -35,29 +35,29 @@ READY = "Registrar is ready: "
 
 @dataclass
 class Bot:
-    """`registrar run`, in a process of its own."""
+    """`registrar run` in its own process."""
 
     process: subprocess.Popen[str]
     address: str
 
     def status(self, path: str) -> tuple[int, str]:
-        """Return the status of an answer, and what it says of how we are."""
+        """Return a response's status code, and the process status in its body."""
         answer = httpx.get(f"{self.address}{path}", timeout=PATIENCE, trust_env=False)
         return answer.status_code, str(answer.json()["status"])
 
     def signal(self) -> None:
-        """Ask it to end."""
+        """Send it a signal to stop."""
         self.process.send_signal(signal.SIGTERM)
 
     def ends(self) -> tuple[int, str]:
-        """Wait until it has ended; return its code, and what it said since it was ready."""
+        """Wait until it has ended; return its exit code, and its output since it was ready."""
         said, _ = self.process.communicate(timeout=2 * PATIENCE)
         return self.process.returncode, said
 
 
 @contextmanager
 def bot(slack: LocalSlack, home: Path, **settings: str) -> Iterator[Bot]:
-    """Run Registrar in a folder with a ledger and an MLflow of its own, until the block ends."""
+    """Run Registrar in a folder with its own ledger and MLflow, until the block ends."""
     (home / "registrar.yml").write_text(yaml.safe_dump(POLICY))
     given = {
         "SLACK_BOT_TOKEN": slack.bot_token,
@@ -87,16 +87,16 @@ def bot(slack: LocalSlack, home: Path, **settings: str) -> Iterator[Bot]:
 
 
 def home_with(templates: Path, folder: Path) -> Path:
-    """Return a folder with a fresh ledger, and an MLflow in which v3 of the model serves."""
+    """Return a folder with a new ledger, and an MLflow with v3 of the model in Production."""
     return Path(shutil.copytree(templates, folder / "home"))
 
 
-def test_what_was_acknowledged_is_done_and_told_before_the_end(
+def test_acknowledged_work_is_finished_before_the_process_ends(
     slack: LocalSlack, tmp_path: Path, templates: Path
 ) -> None:
     home = home_with(templates, tmp_path)
     with bot(slack, home, REGISTRAR_LOG="json") as running_bot:
-        # MLflow is being imported, which takes seconds: the acknowledged ask is not carried out yet.
+        # MLflow is being imported, which takes seconds, so the acknowledged command isn't executed yet.
         assert slack.person("alice").types(CHANNEL, f"/model promote {MODEL} 4 production").acked
         running_bot.signal()
         code, log = running_bot.ends()
@@ -119,7 +119,7 @@ def test_what_was_acknowledged_is_done_and_told_before_the_end(
 
 
 @pytest.mark.slow
-def test_while_it_drains_it_is_alive_and_not_ready_and_a_second_signal_ends_it(
+def test_a_draining_process_is_alive_but_not_ready_until_a_second_signal(
     slack: LocalSlack, tmp_path: Path, templates: Path
 ) -> None:
     with bot(slack, home_with(templates, tmp_path), REGISTRAR_DRAIN="10m") as draining:
@@ -131,10 +131,10 @@ def test_while_it_drains_it_is_alive_and_not_ready_and_a_second_signal_ends_it(
         draining.signal()
         code, log = draining.ends()
     assert code == 0, log
-    assert "Stopping: finishing what was begun." in log
+    assert "Stopping: finishing work in progress." in log
 
 
-def test_whatever_hangs_the_process_ends_with_0() -> None:
+def test_the_process_ends_with_0_even_if_something_hangs() -> None:
     script = "import threading\nfrom handlers.serve import exit_after\nexit_after(0.1)\nthreading.Event().wait()"
     ended = subprocess.run(
         [sys.executable, "-c", script], env=clean_environment(PYTHONPATH=str(ROOT)), timeout=2 * PATIENCE, check=False
@@ -142,17 +142,17 @@ def test_whatever_hangs_the_process_ends_with_0() -> None:
     assert ended.returncode == 0
 
 
-def test_what_begins_something_at_the_end_does_it_itself(app: RunningApp) -> None:
+def test_work_started_during_shutdown_is_done_immediately(app: RunningApp) -> None:
     begun = threading.Event()
     app.registrar.worker_pool.shutdown(wait=True)
     app.registrar.submit(begun.set)
     assert begun.is_set()
 
 
-def test_who_stops_tells_what_nobody_has_told_yet(slack: LocalSlack, tmp_path: Path) -> None:
+def test_a_stopping_process_delivers_pending_messages(slack: LocalSlack, tmp_path: Path) -> None:
     with running_app(slack, tmp_path, MemoryRegistry()) as app:
         app.service._scheduler.pause()
-        app.registrar.worker_pool.shutdown(wait=True)  # what the beginning has begun would deliver it, too
+        app.registrar.worker_pool.shutdown(wait=True)  # the jobs from startup would deliver it, too
         with app.ledger.write() as tx:
             tx.add_message(channel_message("left", CHANNEL, say("This was left over.")))
     assert [message for message in slack.person("bob").sees(CHANNEL) if "This was left over." in message_text(message)]

@@ -1,7 +1,7 @@
-"""What the ledger lies on is locked, full, read-only, torn or restarted: nobody is told otherwise than it is.
+"""The ledger's storage is locked, full, read-only, truncated, or restarted: what the bot reports is true.
 
-Whatever was acknowledged is there; whatever was said to be not recorded is not; nothing is there by halves; and work
-goes on by itself as soon as it can.
+Everything acknowledged is recorded, everything reported as not recorded isn't, nothing is half done, and work
+continues automatically as soon as it can.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from tests.support.ledger.ledgers import PostgresServer, postgres_running
 from tests.support.waiting import wait_until
 
 ASK = "/model promote churn 4 production"
-TAKES_NOTHING = "takes nothing new (its disk is full, or it is read-only), so nothing was recorded"
+TAKES_NOTHING = "ledger is read-only or its disk is full, so nothing was recorded"
 pytestmark = pytest.mark.timeout(900)  # the long versions take minutes
-FRAME, HEAD = 24 + 4096, 32  # bytes of a frame in SQLite's log, and of what stands before the first
+FRAME, HEAD = 24 + 4096, 32  # bytes of a frame in SQLite's log, and of the header before the first
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def app(slack: LocalSlack, tmp_path: Path) -> Iterator[RunningApp]:
 
 
 def promotes(app: RunningApp) -> None:
-    """Let Alice ask and Bob approve, and see it done."""
+    """Let Alice request and Bob approve, and wait until it's done."""
     app.alice.types(CHANNEL, ASK)
     app.bob.clicks(app.card(), "Approve")
     app.card(holds="is in Production")
@@ -68,7 +68,7 @@ def file_of(url: str) -> Path:
 
 
 @pytest.mark.parametrize("refusals", [3, pytest.param(suite_size(60, 12), marks=pytest.mark.slow)])
-def test_a_lock_of_another_process_costs_nothing_but_time(sqlite_url: str, refusals: int) -> None:
+def test_another_process_s_lock_only_causes_a_delay(sqlite_url: str, refusals: int) -> None:
     """Four threads at two seconds each are refused 60 times in half a minute."""
     with ledger_at(sqlite_url) as ledger:
         with write_concurrently(ledger) as said:
@@ -85,17 +85,17 @@ def test_a_lock_of_another_process_costs_nothing_but_time(sqlite_url: str, refus
 
 
 def tell_writer(ledger: SqlLedger, pragma: str) -> None:
-    """Tell the ledger's one writing connection something."""
+    """Run a statement on the ledger's only writing connection."""
     with closing(ledger._writer.raw_connection()) as connection:
         connection.cursor().execute(f"PRAGMA {pragma}").close()
 
 
-FULL = ("max_page_count = 1", "max_page_count = 1000000")  # SQLite takes the number of pages that there are
+FULL = ("max_page_count = 1", "max_page_count = 1000000")  # SQLite uses the current number of pages
 READ_ONLY = ("query_only = ON", "query_only = OFF")
 
 
 @pytest.mark.parametrize(("trouble", "end"), [FULL, READ_ONLY], ids=["full", "read-only"])
-def test_who_asks_while_nothing_can_be_written_hears_so_and_it_works_again_afterwards(
+def test_a_request_is_refused_while_nothing_can_be_written_and_works_afterward(
     app: RunningApp, trouble: str, end: str
 ) -> None:
     assert isinstance(app.ledger, SqlLedger)
@@ -110,7 +110,7 @@ def test_who_asks_while_nothing_can_be_written_hears_so_and_it_works_again_after
 
 
 def fill(app: RunningApp) -> None:
-    """Write until nothing more of what an ask consists of has room in the pages that there are."""
+    """Write until the existing pages have no room for any part of a request."""
     told = Event(
         at=datetime.now(UTC),
         actor=ALICE,
@@ -131,14 +131,14 @@ def fill(app: RunningApp) -> None:
 
 
 def again_and_again(act: Callable[[], object]) -> None:
-    """Do it until it raises something."""
+    """Repeat it until it raises an error."""
     while True:
         act()
 
 
 @pytest.mark.parametrize("step", [13_001, pytest.param(suite_size(509, 3001), marks=pytest.mark.slow)])
-def test_a_disk_that_is_full_in_the_middle_of_a_write_keeps_no_half_of_it(sqlite_url: str, step: int) -> None:
-    """The log may grow up to a size, which is each time another; a write that does not fit ends anywhere in it."""
+def test_a_disk_that_fills_during_a_write_keeps_no_partial_change(sqlite_url: str, step: int) -> None:
+    """The log can grow up to a size that differs each time, so a write that doesn't fit can end anywhere."""
     process = subprocess.run(
         [sys.executable, "-c", FILLING, sqlite_url, str(step)],
         cwd=MANIFEST.parent,
@@ -182,10 +182,10 @@ print("wrong:", wrong)
 
 @pytest.mark.parametrize("changes", [1, pytest.param(suite_size(12, 4), marks=pytest.mark.slow)])
 @pytest.mark.parametrize("what_follows", [b"", b"\0"], ids=["torn", "zeroed"])
-def test_a_log_that_ends_anywhere_holds_what_was_committed_before_that_and_no_half(
+def test_a_truncated_log_keeps_only_complete_commits(
     sqlite_url: str, tmp_path: Path, changes: int, what_follows: bytes
 ) -> None:
-    """Up to the checkpoint everything is there, too. `zeroed`: the file has its length, and nothing is in the rest."""
+    """Everything up to the checkpoint is recorded, too. `zeroed`: the file keeps its length, filled with zeros."""
     with ledger_at(sqlite_url) as ledger:
         for number in range(changes):
             write_rows(ledger, f"old-{number}")
@@ -213,7 +213,7 @@ def test_a_log_that_ends_anywhere_holds_what_was_committed_before_that_and_no_ha
 
 
 def places_in_frames(size: int) -> Iterator[int]:
-    """Yield each end of a frame, and places in the middle: in its head, after it, in its page."""
+    """Yield the end of each frame, and points within: in its header, after it, and in its page."""
     for begin in range(HEAD, size, FRAME):
         yield from (begin + 11, begin + 24, begin + 24 + 2048, begin + FRAME)
 
@@ -224,9 +224,7 @@ def log_of(url: str) -> Path:
 
 
 @pytest.mark.parametrize("rounds", [3, pytest.param(suite_size(50, 12), marks=pytest.mark.slow)])
-def test_whoever_is_killed_while_they_write_leaves_all_that_was_acknowledged_and_no_half(
-    ledger_url: str, rounds: int
-) -> None:
+def test_a_kill_during_a_write_keeps_acknowledged_changes_and_no_partial_ones(ledger_url: str, rounds: int) -> None:
     said = WriteReport()
     for number in range(rounds):
         is_killed_while_writing(ledger_url, f"k{number}", after=1 + number % 7, said=said)
@@ -238,7 +236,7 @@ def test_whoever_is_killed_while_they_write_leaves_all_that_was_acknowledged_and
 
 
 def is_killed_while_writing(url: str, prefix: str, *, after: int, said: WriteReport) -> None:
-    """Let a process write until it has begun the next change after so many, and kill it."""
+    """Let a process write this many changes and begin the next one, and kill it."""
     with subprocess.Popen(
         [sys.executable, "-m", "tests.support.faults.row_writer", url, prefix],
         cwd=MANIFEST.parent,
@@ -259,7 +257,7 @@ def is_killed_while_writing(url: str, prefix: str, *, after: int, said: WriteRep
 
 @pytest.fixture(scope="module")
 def restarted() -> Iterator[PostgresServer]:
-    """A PostgreSQL of our own, which may be killed; so what it has committed must be written down."""
+    """A PostgreSQL of our own that can be killed, so its commits must be durable."""
     with postgres_running() as server:
         server.run("ALTER SYSTEM SET synchronous_commit = on")
         server.run("SELECT pg_reload_conf()")
@@ -270,22 +268,20 @@ def restarted() -> Iterator[PostgresServer]:
 @pytest.mark.postgres
 @pytest.mark.parametrize("times", [2, pytest.param(suite_size(40, 10), marks=pytest.mark.slow)])
 @pytest.mark.parametrize("how", ["fast", "immediate"])
-def test_a_postgres_that_is_restarted_again_and_again_loses_nothing(
-    restarted: PostgresServer, how: str, times: int
-) -> None:
+def test_repeated_postgres_restarts_lose_nothing(restarted: PostgresServer, how: str, times: int) -> None:
     under_load(restarted.url(restarted.create("migrated")), lambda: restarted.restart(how), times, how)
 
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("times", [10, pytest.param(suite_size(500, 100), marks=pytest.mark.slow)])
-def test_connections_that_postgres_ends_lose_nothing(
+def test_connections_closed_by_postgres_lose_nothing(
     postgres_url: str, break_connections: Callable[[], None], times: int
 ) -> None:
     under_load(postgres_url, break_connections, times, "terminated")
 
 
 def under_load(url: str, trouble: Callable[[], None], times: int, name: str) -> None:
-    """Make trouble so often while changes are made; after each time some have to succeed again."""
+    """Cause this many failures while changes are made; after each one, changes must succeed again."""
     with ledger_at(url) as ledger:
         with write_concurrently(ledger) as said:
             for _ in range(times):
@@ -304,11 +300,11 @@ def under_load(url: str, trouble: Callable[[], None], times: int, name: str) -> 
 
 
 @pytest.mark.postgres
-def test_a_postgres_that_can_only_be_read_is_told_as_such(postgres_server: PostgresServer, postgres_url: str) -> None:
+def test_a_read_only_postgres_is_reported(postgres_server: PostgresServer, postgres_url: str) -> None:
     database = make_url(postgres_url).database
     with ledger_at(postgres_url) as ledger:
         postgres_server.run(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
-        with pytest.raises(LedgerUnavailable, match="takes nothing new"):
+        with pytest.raises(LedgerUnavailable, match="read-only or its disk is full"):
             write_rows(ledger, "r1")
         postgres_server.run(f"ALTER DATABASE {database} SET default_transaction_read_only = off")
     with ledger_at(postgres_url) as ledger:
@@ -316,7 +312,7 @@ def test_a_postgres_that_can_only_be_read_is_told_as_such(postgres_server: Postg
 
 
 @pytest.mark.postgres
-def test_who_asks_while_postgres_restarts_hears_so_or_it_is_done_once(
+def test_a_request_during_a_postgres_restart_is_refused_or_done_once(
     slack: LocalSlack, tmp_path: Path, restarted: PostgresServer
 ) -> None:
     url = restarted.url(restarted.create("migrated"))
@@ -324,7 +320,7 @@ def test_who_asks_while_postgres_restarts_hears_so_or_it_is_done_once(
         app.alice.types(CHANNEL, ASK)
         card = app.card()
         restarted.restart("immediate")
-        app.bob.clicks(card, "Approve")  # the connections that the bot has are broken, and it makes others
+        app.bob.clicks(card, "Approve")  # the bot's connections are broken, and it opens new ones
         app.card(holds="is in Production")
         assert app.production() == [4]
         assert isinstance(app.ledger, SqlLedger)

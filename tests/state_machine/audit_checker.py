@@ -1,4 +1,4 @@
-"""An auditor who has nothing but the audit: no decision without what it takes, none twice, no move without one."""
+"""Check the order of audit events: a decision meets its rule, happens once, and comes before its transition."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OF_A_MOVE = {EventTag.TRANSITION_DONE, EventTag.FAILED}
 
 @dataclass
 class RequestRecord:
-    """What the audit has told of one request."""
+    """What the audit log says about one request."""
 
     model: str
     opened: dict[str, Any]
@@ -28,14 +28,14 @@ class RequestRecord:
 
 
 class AuditChecker:
-    """Hears one event after the other, and objects."""
+    """Reads audit events in order, and fails on one that can't follow the events before it."""
 
     def __init__(self) -> None:
         self.files: dict[str, RequestRecord] = {}
         self.freezes: dict[str, tuple[str | None, datetime | None]] = {}
 
     def hear(self, event: Event) -> None:
-        """Take one event in. Raises AssertionError where it must not follow those before it."""
+        """Read the next event. Raise AssertionError if it can't follow the events before it."""
         evidence, who = event.evidence, actor_id(event.actor)
         if event.tag is EventTag.REQUEST_OPENED:
             assert event.subject not in self.files
@@ -97,6 +97,6 @@ class AuditChecker:
         file.decided = EventTag.APPROVED
 
     def is_frozen(self, model: str, at: datetime) -> bool:
-        """Tell whether Production of the model was frozen at that time."""
+        """Return whether the model's Production was frozen at that time."""
         holding = [until for frozen, until in self.freezes.values() if frozen in {None, model}]
         return any(until is None or at < until for until in holding)

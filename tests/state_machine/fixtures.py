@@ -1,4 +1,4 @@
-"""What the machine plays with: people, a ledger and a registry that can fail at any point, a policy written anew."""
+"""Fixtures for the state machine: people, a policy file, and a ledger and a registry that can fail anytime."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ GATES: dict[str, dict[str, Any]] = {
 
 
 def written(rules: Mapping[tuple[str, str], Rule]) -> str:
-    """Return the policy file that says these rules of models and targets, and something plain of every other model."""
+    """Return a policy file with these rules by model and target, and a default rule for every other model."""
     models: dict[str, dict[str, Any]] = {"*": {"production": {"approvers": ["lead"]}}}
     for (model, target), rule in rules.items():
         models.setdefault(model, {})[target.lower()] = _written(rule)
@@ -86,7 +86,7 @@ def _minutes(span: timedelta) -> str:
 
 
 class CrashingLedger(SqlLedger):
-    """A ledger whose process can die right before a commit. Nothing here has to survive a power cut."""
+    """A ledger whose process can die right before a commit. It doesn't sync to disk: no test cuts the power."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url, timeout=20)
@@ -99,7 +99,7 @@ class CrashingLedger(SqlLedger):
 
     @contextmanager
     def write(self) -> Iterator[SqlLedgerTransaction]:
-        """Open one transaction, the process's last one where that was ordered; none while the ledger is busy."""
+        """Open a transaction. Raise LedgerUnavailable if `is_busy`, or ProcessDied before the commit if `dies`."""
         if self.is_busy:
             raise LedgerUnavailable("The ledger is busy.")
         with super().write() as tx:
@@ -110,7 +110,7 @@ class CrashingLedger(SqlLedger):
 
 
 class CrashingRegistry(FaultyRegistry):
-    """A registry that tells of every call before it is made and after it took effect, and where no two times agree."""
+    """A registry that calls `tap` before and after every request, and never returns the same time twice."""
 
     def __init__(self, clock: ManualClock) -> None:
         super().__init__()
@@ -121,13 +121,13 @@ class CrashingRegistry(FaultyRegistry):
         self.moving: Callable[[str, int, Stage], None] | None = None
 
     def transition_stage(self, name: str, version: int, stage: Stage, *, archive_existing: bool) -> None:
-        """Move the version as we asked for; who moves it by hand does not come by here."""
+        """Call `moving`, then move the version. External changes don't call this."""
         if self.moving:
             self.moving(name, version, stage)
         super().transition_stage(name, version, stage, archive_existing=archive_existing)
 
     def handle(self, hand: ExternalChange) -> None:
-        """Let somebody move or delete a version behind our back, whoever can reach the registry."""
+        """Move or delete a version as someone in MLflow would, even while the bot can't reach the registry."""
         if hand.version not in self._models[hand.model].versions:
             return
         with self.unwatched():
@@ -137,22 +137,22 @@ class CrashingRegistry(FaultyRegistry):
                 self.by_hand(hand.model, hand.version, Stage(hand.stage), archive_existing=hand.archive)
 
     def measure(self, model: str, version: int, metrics: Mapping[str, float]) -> None:
-        """Let the version's run have these metrics."""
+        """Set the metrics of the version's run."""
         self.add_run(self._models[model].versions[version].run_id or "", metrics=metrics)
 
     def add_measured(self, model: str, stage: Stage, metrics: Mapping[str, float]) -> None:
-        """Add a version with a run of these metrics."""
+        """Add a version whose run has these metrics."""
         self.add_version(model, stage=stage, run_id=self.add_run(f"run-{self._ticks}", metrics=metrics))
 
     def replace(self, model: str, version: int) -> None:
-        """Let another version be found under the same number, with a run of the same metrics."""
+        """Replace a version with another one that has the same number and metrics."""
         was = self._runs[self._models[model].versions[version].run_id or ""].info
         run = self.add_run(f"run-{self._tick():%f}", metrics=was.metrics)
         self.replace_version(model, version, run_id=run, created_at=self._tick())
         self._models[model].updated_at = self._tick()
 
     def stages(self) -> dict[str, dict[int, str]]:
-        """Return where every version of every model stands."""
+        """Return each version's stage, by model and version number."""
         return {
             name: {number: one.stage.value for number, one in model.versions.items()}
             for name, model in self._models.items()
@@ -164,7 +164,7 @@ class CrashingRegistry(FaultyRegistry):
 
     @contextmanager
     def unwatched(self) -> Iterator[None]:
-        """Let something reach the registry that is no call of ours."""
+        """Suspend `tap` and the outage during an external change."""
         was = self.tap, self.is_down
         self.tap, self.is_down = None, False
         yield

@@ -1,4 +1,4 @@
-"""The services beside the model: each act in both, and what has to be true after it."""
+"""Run each action in the services and in the model, and check the invariants after it."""
 
 from __future__ import annotations
 
@@ -66,9 +66,9 @@ from tests.support.services.fakes import FakeDirectory, ManualClock
 
 
 class ServicesBesideModel(RuleBasedStateMachine):
-    """Services over a real ledger, and the model of them; everything is done in both and compared."""
+    """Services over a SQLite ledger, and their model. Every action runs in both, and their outcomes must match."""
 
-    seen: ClassVar[Counter[str]] = Counter()  # what happened in all runs, for whoever doubts that enough did
+    seen: ClassVar[Counter[str]] = Counter()  # counts what happened in all runs, to show what they cover
 
     def __init__(self, template: Path, folder: Path) -> None:
         super().__init__()
@@ -80,14 +80,14 @@ class ServicesBesideModel(RuleBasedStateMachine):
         self.ledger = CrashingLedger(self.url)
         self.benches: dict[str, Bench] = {}
         self.mishaps: list[InjectedFault] = []
-        self.ids: dict[str, str] = {}  # of requests, by the ask that they came of
-        self.asks: dict[str, str] = {}  # and the other way round
+        self.ids: dict[str, str] = {}  # request IDs, by the ID of the command that opened them
+        self.asks: dict[str, str] = {}  # command IDs, by request ID
         self.states: dict[str, str] = {}
         self.auditor, self.head = AuditChecker(), CHAIN_START
-        self.is_sound = True  # nothing was found wrong yet
-        self.away = 0  # for so many steps the registry does not answer
+        self.is_sound = True  # whether the last checks passed
+        self.away = 0  # steps until the registry responds again
         self.calls: list[str] = []
-        self.excused: set[str] = set()  # models with several holders, or none, and somebody wanted it so
+        self.excused: set[str] = set()  # models that can have no or several versions in Production
         self._fill()
         self.file, self.policies = folder / f"{uuid4().hex}.yml", dict[str, PolicyReloader]()
         self._write(FIRST_RULES)
@@ -124,10 +124,10 @@ class ServicesBesideModel(RuleBasedStateMachine):
         )
         self.policies[process].load_initial()
 
-    # -- both sides ------------------------------------------------------------------------------------------------
+    # -- model and services ----------------------------------------------------------------------------------------
 
     def both(self, predict: Callable[[], str], do: Callable[[], str], process: str = "here") -> str:
-        """Do something in the model and with the services, and compare what came of it."""
+        """Run an action in the model and in the services. Check that the outcomes match, and return the outcome."""
         self.is_sound = False
         self.model.now = self.clock.now()
         came = outcome(predict)
@@ -143,7 +143,7 @@ class ServicesBesideModel(RuleBasedStateMachine):
         return came
 
     def arm(self, process: str, mishaps: Sequence[InjectedFault]) -> None:
-        """Let these things happen to a process, in the model and in earnest."""
+        """Schedule faults for a process, in the model and in the services."""
         other = "there" if process == "here" else "here"
 
         def overtake(model: str) -> None:
@@ -180,7 +180,7 @@ class ServicesBesideModel(RuleBasedStateMachine):
             raise strike(what)
 
     def _moving(self, model: str, version: int, stage: Stage) -> None:
-        """See that what is moved was approved, and may move now. The audit alone is asked."""
+        """Check before a version moves that an approval or a valid rollback allows it, and no freeze blocks it."""
         with self.ledger.read() as reading:
             moves = [one for one in reading.transitions(model) if one.state is TransitionState.EXECUTING]
             approved = {
@@ -214,7 +214,7 @@ class ServicesBesideModel(RuleBasedStateMachine):
 
     @rule(number=st.none() | which, mishaps=in_asking, process=processes)
     def carry_out(self, number: int | None, mishaps: list[InjectedFault], process: str) -> None:
-        """The clock takes up what waits; or one ask is taken up twice, as two threads may do."""
+        """Run the queued commands that are due, or run one command again as a second thread could."""
         ask_id = None if number is None else nth(list(self.model.asks), number)
         if ask_id is not None:
             self._carry_out(ask_id, mishaps, process)
@@ -231,11 +231,11 @@ class ServicesBesideModel(RuleBasedStateMachine):
         )
 
     def pending(self) -> list[str]:
-        """Return the asks whose requests wait for people."""
+        """Return the IDs of the commands whose requests are pending."""
         return [ask_id for ask_id, one in self.model.requests.items() if one.state == "pending"]
 
     def unfinished(self) -> list[str]:
-        """Return the models that have moves to be made."""
+        """Return the models that have unfinished transitions."""
         states = {"intended", "executing"}
         return [model for model, moves in self.model.moves.items() if any(one.state in states for one in moves)]
 
@@ -249,11 +249,11 @@ class ServicesBesideModel(RuleBasedStateMachine):
             self._is_read_back_last()
 
     def done(self) -> int:
-        """Return how many moves were made."""
+        """Return how many transitions are done."""
         return [one.state for moves in self.model.moves.values() for one in moves].count("done")
 
     def _is_read_back_last(self) -> None:
-        """See that after the last write something was read: nobody says done for what they only wrote."""
+        """Check that the last write to the registry was read back before the transition was reported as done."""
         order = {call: number for number, call in enumerate(self.calls)}
         assert max(order.get(call, -1) for call in READS) > max(order.get(call, -1) for call in WRITES)
 
@@ -261,7 +261,7 @@ class ServicesBesideModel(RuleBasedStateMachine):
 
     @rule(span=spans, process=processes, job=st.sampled_from(["expire", "remind", "poll", "poll", "run", "restart"]))
     def tick(self, span: timedelta, process: str, job: str) -> None:
-        """Time passes, or the clock is put back; then it wakes a process, or that is started anew."""
+        """Move the clock by `span`, which can be negative. Then run one of the process's jobs, or restart it."""
         self.clock.time += span
         it = self.benches[process]
         if job == "expire":
@@ -289,15 +289,15 @@ class ServicesBesideModel(RuleBasedStateMachine):
         self.model.add(model, stage, figures)
 
     def person(self, who: str) -> Caller:
-        """Return somebody as Slack says they are now."""
+        """Return the caller as Slack describes them now."""
         found = PEOPLE[who]
         return replace(found, is_deleted=True) if who in self.model.gone and isinstance(found, Profile) else found
 
-    # -- what always holds -----------------------------------------------------------------------------------------
+    # -- invariants ------------------------------------------------------------------------------------------------
 
     @invariant()
     def everything_is_as_it_has_to_be(self) -> None:
-        """Audit, ledger and registry say what the model says, and nobody can object to it."""
+        """Check that the audit log, the ledger, and the registry match the model."""
         self.seen["steps"] += 1
         self.is_sound = False
         self._check_audit()
@@ -307,7 +307,7 @@ class ServicesBesideModel(RuleBasedStateMachine):
         self.registry.is_down = self.model.down = self.away > 0
 
     def _check_audit(self) -> None:
-        """Every act and refusal is an event, once; the auditor objects to none; the chain holds."""
+        """Check that each act and refusal is audited once, in a valid order, and that the hash chain is intact."""
         self._learn()
         with self.ledger.read() as reading:
             links = reading.audit_events(after_number=self.head.number)
@@ -325,14 +325,14 @@ class ServicesBesideModel(RuleBasedStateMachine):
         self.model.told.clear()
 
     def _learn(self) -> None:
-        """Learn how the requests are called that came of asks."""
+        """Learn the IDs of the requests that commands opened."""
         with self.ledger.read() as reading:
             for ask_id in [one for one in self.model.requests if one not in self.ids]:
                 self.ids[ask_id] = reading.queued_command(ask_id).request or ""
                 self.asks[self.ids[ask_id]] = ask_id
 
     def _ask_of(self, move: Transition) -> str:
-        """Return the ask that a move came of."""
+        """Return the ID of the command that led to a transition."""
         return self.asks[move.request] if move.request else move.id.removeprefix("rollback:")
 
     def _told(self, event: Event) -> tuple[str, str, str, object]:
@@ -350,7 +350,7 @@ class ServicesBesideModel(RuleBasedStateMachine):
         return event.tag.value, NAMES[actor_id(event.actor)], about, more
 
     def _check_ledger(self) -> None:
-        """Requests, votes, moves and asks are as they have to be, and no state was reached that has no way to it."""
+        """Check requests, votes, transitions, and queued commands, and that each request's state change is valid."""
         with self.ledger.read() as reading:
             requests = reading.requests(limit=10_000)
             votes = {
@@ -384,7 +384,7 @@ class ServicesBesideModel(RuleBasedStateMachine):
         assert len(places) == len(set(places))
 
     def _check_registry(self) -> None:
-        """Every version stands where it has to, and Production has one holder unless somebody wanted it otherwise."""
+        """Check stages and aliases, and that one version is in Production unless the model is `excused`."""
         assert self.registry.stages() == self.model.stages
         assert self.registry.names() == self.model.aliases
         for model in MODELS:

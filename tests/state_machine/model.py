@@ -1,8 +1,8 @@
-"""What has to happen, said a second time and as plainly as can be: the machine holds the services against this.
+"""A second, simple implementation of the expected behavior, which the state machine compares with the services.
 
-Nothing here asks the code under test whether somebody may do something or what votes add up to. People are names,
-stages are MLflow's words, and a request is known by the ask that it came of. What the services say with an error, the
-model says with an error of the same class.
+It never uses the code under test to decide who can do something or how votes count. People are names, stages are
+MLflow's words, and a request's key is the ID of the command that opened it. Where the services raise an error, the
+model raises one of the same class.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from tests.state_machine.request_model import RequestModel
 
 
 class Model(RequestModel):
-    """Ledger, registry and processes, as they have to be."""
+    """The expected state of the ledger, the registry, and the processes."""
 
-    # -- moving ----------------------------------------------------------------------------------------------------
+    # -- transitions -----------------------------------------------------------------------------------------------
 
     def run(self, process: str, model: str) -> str:
-        """Let a process make the model's moves that are due."""
+        """Run the due transitions of a registered model in one process."""
         was, self.process = self.process, process
         try:
             self._run(process, model)
@@ -60,7 +60,7 @@ class Model(RequestModel):
                 raise
 
     def restart(self, process: str, *, is_known_dead: bool) -> None:
-        """Start a process anew; whoever knows that the old one is gone ends its leases."""
+        """Restart a process. If the old one is known to be dead, release its leases."""
         self.left.pop(process, None)
         self.known = {key: at for key, at in self.known.items() if key[0] != process}
         for move in [move for moves in self.moves.values() for move in moves]:
@@ -89,7 +89,7 @@ class Model(RequestModel):
             end = "failed"
         if end == "frozen":
             self._release(move, claim, FROZEN_RETRY_DELAY)
-        elif _is_ours(move, claim):  # else another process has it, or has ended it
+        elif _is_ours(move, claim):  # otherwise, another process has it or has ended it
             move.state = "stale" if end == "expired" else end
             move.request.state, move.ended = end, self.now
             if move.is_back:
@@ -129,7 +129,7 @@ class Model(RequestModel):
         raise RegistryRefused("")
 
     def _is_applied(self, move: TransitionRecord, claim: int, step: str) -> bool:
-        """Move the stage unless it is there already, then the alias; tell whether that is read back."""
+        """Move the version unless it's already in the stage, then set the alias. Return whether both are read back."""
         ask = move.request.ask
         _check_is_ours(move, claim)
         move.began = True
@@ -183,7 +183,7 @@ class Model(RequestModel):
             return self.stages[model][version]
 
     def _end_back(self, move: TransitionRecord) -> None:
-        """Write down how a rollback ended; what it took out is blocked."""
+        """Record how a rollback ended. If it's done, block the version that it replaced."""
         tag, out = "registrar:version:not_moved", move.request.incumbent
         if move.state == "done":
             tag = "registrar:version:rolled_back"
@@ -198,7 +198,7 @@ class Model(RequestModel):
         self._tell(tag, move.by, f"rollback:{move.request.ask.id}")
 
     def unblock(self, who: str, model: str, version: int) -> str:
-        """Let somebody say that a version may be gone back to again."""
+        """Unblock a version that was rolled back. Raise Refused without permission, or BadInput if it isn't blocked."""
         if not self.may_roll_back(who, model) or who == "monitor":
             self._tell("person:registry:refused", who, model)
             raise Refused("")
@@ -213,7 +213,7 @@ class Model(RequestModel):
         return "cleared"
 
     def _facts(self, request: Request) -> tuple[str, dict[int, int]]:
-        """Read the registry; return what is left to do, and which versions there are."""
+        """Read the registry. Return the next step, and which version each number identifies."""
         model = request.ask.model
         with self.asking("versions", model):
             step, made = self._step(request), dict(self.made[model])
@@ -223,7 +223,7 @@ class Model(RequestModel):
         return step, made
 
     def _is_still_let_pass(self, move: TransitionRecord, claim: int) -> bool:
-        """Tell whether nothing came and went, and whether those who let it pass could do so now."""
+        """Return whether the request is still current, and its override and enough approvals still count."""
         request = move.request
         if self._came_and_went(request):
             return False
@@ -243,7 +243,7 @@ class Model(RequestModel):
         held = self.holders(ask.model, ask.target)
         others = [number for number in held if number != ask.version]
         if stage == ask.target and (ask.keep or not others):
-            return "name"  # it is there already: an earlier try got so far, or somebody did what was asked
+            return "name"  # already in the stage: by an earlier attempt, or moved by someone
         if stage not in {request.from_stage, ask.target}:
             return "stale"
         return "move" if max(others, default=None) == request.incumbent else "stale"
@@ -280,7 +280,7 @@ class Model(RequestModel):
 
 
 def _is_ours(move: TransitionRecord, claim: int) -> bool:
-    """Tell whether who made this claim still holds the move; nobody has it whom another process has taken over."""
+    """Return whether the process with this claim still owns the transition: no other process has taken it over."""
     return move.attempts == claim and move.state == "executing"
 
 

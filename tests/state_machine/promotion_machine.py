@@ -1,4 +1,4 @@
-"""The moves of the game: what people, clocks, processes and others do, in the model and with the services at once."""
+"""The state machine's rules: what people, clocks, processes, and others do, in the model and in the services."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ from tests.state_machine.strategies import (
 
 
 class RequestsMachine(RequestRules):
-    """People ask, decide, freeze and edit; registries and processes fail; the model says what comes of it."""
+    """People request, decide, freeze, and edit; registries and processes fail. The model predicts the outcome."""
 
     def teardown(self) -> None:
-        """Let everything come to its end: nothing that was approved or asked for may be lost."""
+        """Let all work finish. Check that no approved request or queued command is lost."""
         try:
             if self.is_sound:
                 self._settle()
@@ -68,7 +68,7 @@ class RequestsMachine(RequestRules):
     def roll_back(
         self, who: str, model: str, version: int | None, clears: str, mishaps: list[InjectedFault] | None, process: str
     ) -> None:
-        """Somebody wants a version back, or with None one that served; perhaps it's unblocked before."""
+        """Roll back to a version, or with None to one that served before. With `clears`, try to unblock it first."""
         named = version or self._served_before(model, process)
         if clears:
             unblock = parse_command(f"unblock {model} {named} --reason fixed")
@@ -98,7 +98,7 @@ class RequestsMachine(RequestRules):
             self._run(process, model, mishaps)
 
     def _served_before(self, model: str, process: str) -> int:
-        """Return a version that served before the present one; let another one serve where there is none."""
+        """Return a version that served before the current one. If there isn't one, put another in Production first."""
         others = sorted(set(self.model.stages[model]) - set(self.model.holders(model, PRODUCTION)))
         if len({one.version for one in self.model.past[model] if one.state == "done"}) < 2 and others:
             self.tick(timedelta(0), process, "poll")
@@ -107,7 +107,7 @@ class RequestsMachine(RequestRules):
         served = [one.version for one in self.model.past[model] if (one.state, one.stages[1]) == ("done", PRODUCTION)]
         return next((one for one in reversed(served) if one != served[-1]), 1)
 
-    # -- what others do --------------------------------------------------------------------------------------------
+    # -- freezes, policy, MLflow, and accounts ---------------------------------------------------------------------
 
     @rule(
         who=st.sampled_from(["dave", "dave", "bob", "alice", "guest"]),
@@ -119,7 +119,7 @@ class RequestsMachine(RequestRules):
     def freeze_or_unfreeze(
         self, who: str, model: str | None, lasts: timedelta | None, more: bool, process: str
     ) -> None:
-        """Somebody freezes Production, for a while or until somebody lifts it; or lifts it, unless they want `more`."""
+        """Unfreeze Production if it's frozen and `more` isn't set. Otherwise, freeze it, with or without an end."""
         if not more and any(self.model.frozen(one) for one in MODELS):
             self._unfreeze(who, model, process)
             return
@@ -143,7 +143,7 @@ class RequestsMachine(RequestRules):
     def edit_the_policy(
         self, model: str, stage: str, new: Rule, busy: int, restarts: bool, number: int, process: str
     ) -> None:
-        """Somebody writes another rule into the policy file, which settles; the ledger may be busy when it has."""
+        """Change a rule in the policy file, and load it once it has settled. The ledger can be busy at first."""
         before, rules = self.model.rules[model, stage], {(model, stage): new}
         self._write(rules)
         if new == before:
@@ -154,11 +154,11 @@ class RequestsMachine(RequestRules):
         self.clock.time += waits - timedelta(seconds=1)
         self._take_up("False")
         ask_id = nth(self.pending(), number)
-        if ask_id:  # under the rule before
+        if ask_id:  # under the old rule
             self._let_approve(ask_id, 1, process)
         self.clock.time += timedelta(seconds=1)
         other = "there" if process == "here" else "here"
-        if restarts:  # which settles a loosened rule once more, and takes up another one at once
+        if restarts:  # a loosened rule has to settle again; any other rule is loaded immediately
             if not new.loosens(before):
                 self.model.rules.update(rules)
             self._restart(other, is_known_dead=True)
@@ -170,11 +170,11 @@ class RequestsMachine(RequestRules):
         self._take_up("True", [process])
         self._take_up("False" if restarts and not new.loosens(before) else "True", [other])
         self.model.rules.update(rules)
-        if ask_id:  # under the new one
+        if ask_id:  # under the new rule
             self._let_approve(ask_id, 5, process)
 
     def _take_up(self, comes: str, by: Sequence[str] = PROCESSES) -> None:
-        """Let these processes look at the policy file."""
+        """Reload the policy file in these processes, and check the outcome."""
         for process in by:
             take_up = self.policies[process].reload
             found = outcome(lambda take_up=take_up: str(take_up()))  # type: ignore[misc]  # a default has no type here
@@ -182,7 +182,7 @@ class RequestsMachine(RequestRules):
 
     @rule(what=external_changes() | st.builds(Measured, models, st.none() | versions, figures) | st.integers(1, 6))
     def in_mlflow(self, what: ExternalChange | Measured | int) -> None:
-        """Somebody moves, deletes, measures or registers a version in MLflow; or for some steps it does not answer."""
+        """Move, delete, measure, or register a version in MLflow, or stop MLflow from responding for some steps."""
         if isinstance(what, ExternalChange):
             self.excused.add(what.model)
             self.registry.handle(what)
@@ -203,7 +203,7 @@ class RequestsMachine(RequestRules):
         process=processes,
     )
     def deactivate(self, who: str, number: int, most: int, returns: bool, process: str) -> None:
-        """Somebody's account is deactivated, perhaps after they voted, and people go on; then perhaps they return."""
+        """Deactivate someone's account, perhaps after they voted; others approve. Perhaps reactivate it later."""
         ask_id = self._request(number, process)
         if ask_id is None:
             return
@@ -232,7 +232,7 @@ class RequestsMachine(RequestRules):
         process=processes,
     )
     def get_another_version(self, how: str, number: int, most: int, polls: bool, process: str) -> None:
-        """Another version gets the name and number of a requested one, which looks the same; then people go on."""
+        """Put another version under the name and number of a requested one. Then approve and run the request."""
         ask_id = self._request(number, process)
         if ask_id is None:
             return
@@ -252,7 +252,7 @@ class RequestsMachine(RequestRules):
         self._run(process, ask.model)
 
     def _create_again(self, model: str) -> None:
-        """Delete a model in MLflow, and create it again with the same numbers, stages and figures."""
+        """Delete a model in MLflow, and create it again with the same version numbers, stages, and metrics."""
         was, metrics, highest = self.model.stages[model], dict(self.model.metrics), self.model.highest[model]
         self.excused.add(model)
         self.registry.delete_model(model)
@@ -262,23 +262,23 @@ class RequestsMachine(RequestRules):
             self._add(model, was.get(version, NONE), metrics[model, version])
 
     def _swap(self) -> None:
-        """Rename the two models in MLflow, each to the other's name."""
+        """Swap the names of the two models in MLflow."""
         self.excused.update(MODELS)
         one, other = MODELS
         for name, new in ((one, "neither"), (other, one), ("neither", other)):
             self.registry.rename_model(name, new)
         self.model.swap(one, other)
 
-    # -- the end ---------------------------------------------------------------------------------------------------
+    # -- teardown --------------------------------------------------------------------------------------------------
 
     def _settle(self) -> None:
-        """Put everything right that is wrong, and let both processes work until nothing is left to do."""
+        """End outages and freezes, and let both processes work until nothing is left to do."""
         self.away = 0
         self.everything_is_as_it_has_to_be()
         for model in (None, *MODELS):
             if any(one.model == model and not one.lifted for one in self.model.freezes):
                 self._unfreeze("dave", model)
-        self.clock.time += timedelta(days=1)  # however often it was put back
+        self.clock.time += timedelta(days=1)  # long enough even if the clock was set back
         rounds = 0
         while self.unfinished() or any(ask.waits for ask in self.model.asks.values()):
             self.clock.time += 2 * LEASE

@@ -1,4 +1,4 @@
-"""Commands of the model: what is asked for, and what is carried out later."""
+"""The model's command queue: which commands it accepts, and how they run later."""
 
 from __future__ import annotations
 
@@ -33,34 +33,34 @@ from tests.state_machine.registry_model import RegistryModel
 
 
 class QueueModel(RegistryModel):
-    """What people and programs ask for, and what comes of it when the registry answers."""
+    """Commands of people and programs, and their outcomes when the registry responds."""
 
-    # -- asking ----------------------------------------------------------------------------------------------------
+    # -- commands --------------------------------------------------------------------------------------------------
 
     def may_ask(self, who: str) -> bool:
-        """Tell whether somebody may ask for something; guests, strangers and bots may not."""
+        """Return whether this caller can request promotions. Guests, strangers, and bots can't."""
         return who in MAY_ASK - self.gone
 
     def ask(self, ask: AskRecord) -> str:
-        """Write down what somebody asks for."""
+        """Queue a command."""
         self.asks[ask.id] = ask
         ask.not_before = self.now + ATTEMPT_LEASE
         self._tell("person:registry:asked" if ask.is_back else "person:promotion:asked", ask.who, f"ask:{ask.id}")
         return "asked"
 
     def refuse_to_ask(self, who: str, tag: str = "person:promotion:refused") -> str:
-        """Refuse somebody who may not ask."""
+        """Record that a command was refused, and raise Refused."""
         self._tell(tag, who, "ask:")
         raise Refused("")
 
     def may_roll_back(self, who: str, model: str) -> bool:
-        """Tell whether somebody may ask for the way back: admins, approvers for Production, and monitors."""
+        """Return whether this caller can roll back: admins, Production approvers, and monitors can."""
         person = SAME_PERSON.get(who, who)
         is_here = who != person or who in MEMBERS - self.gone
         return who == "monitor" or (is_here and person in ADMINS | self.rules[model, PRODUCTION].approvers)
 
     def carry_out(self, ask_id: str, process: str) -> str:
-        """Open the request that was asked for, or say why not."""
+        """Run a queued command: open its request, or plan its rollback. Raise an error if it can't."""
         ask = self.asks[ask_id]
         if ask_id in self.requests:
             return "opened"
@@ -81,7 +81,7 @@ class QueueModel(RegistryModel):
         return "opened"
 
     def carry_out_waiting(self, process: str) -> str:
-        """Try again what waits and is due, in the order of asking, until the registry is found away."""
+        """Run the queued commands that are due, oldest first, until the registry stops responding."""
         due = [ask for ask in self.asks.values() if ask.waits and ask.not_before <= self.now]
         for ask in sorted(due, key=lambda one: one.at):
             try:
@@ -130,7 +130,7 @@ class QueueModel(RegistryModel):
         self._tell("registrar:request:opened", ask.who, ask.id)
 
     def _roll_back(self, ask: AskRecord, process: str) -> None:
-        """Write down the way back to a version that served, unless it is blocked or serves."""
+        """Plan a rollback to a version that served before, unless it's blocked or in Production."""
         model, version = ask.model, ask.version
         if not ask.waits:
             raise Refused("")
@@ -165,7 +165,7 @@ class QueueModel(RegistryModel):
         self.past[model].append(move)
 
     def _served(self, model: str, version: int) -> list[TransitionRecord | DriftRecord]:
-        """Return the moves that put a version into Production which is still there, as the last look has it."""
+        """Return a version's transitions to Production, unless the last poll found another version under its number."""
         look = self.looks.get(model)
         entries = [
             one
@@ -179,11 +179,11 @@ class QueueModel(RegistryModel):
         ]
 
     def is_no_target(self, model: str, version: int) -> bool:
-        """Tell whether nothing goes back to a version: it never served, was replaced, or is blocked."""
+        """Return whether a rollback can't target this version: it never served, was replaced, or is blocked."""
         return (model, version) in self.bars or not self._served(model, version)
 
     def _look_at_files(self, process: str, model: str, version: int, incumbent: int | None) -> None:
-        """Read run and files of a version, unless this process did so lately."""
+        """Read a version's run and files, unless this process read them recently."""
         known = self.known.get((process, model, version, incumbent))
         if known is not None and timedelta(0) <= self.now - known < CACHE_TTL:
             return
@@ -198,7 +198,7 @@ class QueueModel(RegistryModel):
         self.known[process, model, version, incumbent] = self.now
 
     def open_request(self, model: str, target: str) -> Request | None:
-        """Return the one request of a model and target that has not ended."""
+        """Return the open request for a model and target, or None."""
         states = {"pending", "approved", "executing"}
         found = [one for one in self.requests.values() if (one.ask.model, one.ask.target) == (model, target)]
         return next((one for one in found if one.state in states), None)

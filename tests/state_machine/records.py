@@ -1,4 +1,4 @@
-"""Records of the model: people, requests, transitions, and what can happen to them."""
+"""The model's records: people, requests, transitions, and faults."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from datetime import datetime, timedelta
 
 STAGING, PRODUCTION, ARCHIVED, NONE = "Staging", "Production", "Archived", "None"
 ALIASES = {PRODUCTION: "champion", STAGING: "challenger"}
-CLOCK = "clock"  # who acts when a time is over
+CLOCK = "clock"  # the actor when a deadline passes
 
 MEMBERS = frozenset({"alice", "bob", "carol", "dave", "erin"})  # full members of the home workspace
-LEADS = frozenset({"bob", "carol", "guest", "robot"})  # the policy names two who may not act all the same
+LEADS = frozenset({"bob", "carol", "guest", "robot"})  # the policy lists a guest and a bot, who still can't act
 ADMINS = frozenset({"dave"})
-OUTSIDERS = frozenset({"stranger", "robot"})  # another workspace's bob, and a bot: they hear nothing
-SAME_PERSON = {"desk": "bob"}  # who sits at the bot's own machine, as the policy's `operators` says
+OUTSIDERS = frozenset({"stranger", "robot"})  # a bob from another workspace, and a bot
+SAME_PERSON = {"desk": "bob"}  # terminal users, from the policy's `operators`
 PROGRAMS = frozenset({"ci"})
 MAY_ASK = MEMBERS | PROGRAMS | frozenset({"desk", "monitor"})
 
 ACCURACY, F1, NOT_BLOCKED = "accuracy", "f1", "not_blocked"
-AT_LEAST, MARGIN = 0.8, 0.01  # what the gates ask of the two metrics
+AT_LEAST, MARGIN = 0.8, 0.01  # thresholds of the two gates
 
 
 class ProcessDied(BaseException):
-    """The process is gone, in the middle of what it did."""
+    """The process died in the middle of its work."""
 
 
 class InternalFault(Exception):
-    """A bug of ours."""
+    """A bug in Registrar."""
 
 
 @dataclass(frozen=True)
 class ExternalChange:
-    """Somebody moves a version in MLflow, behind our back; None as `stage` deletes it."""
+    """Someone moves a version directly in MLflow, or deletes it if `stage` is None."""
 
     model: str
     version: int
@@ -41,10 +41,10 @@ class ExternalChange:
 
 @dataclass(frozen=True)
 class InjectedFault:
-    """What happens right before or after the next call of this name to the registry.
+    """A fault right before or after the next registry call with this name.
 
-    `what`: the process dies, it stumbles over a bug, the answer is lost, the registry refuses, somebody moves a version
-    by hand, or this process hangs until another one has taken over.
+    With `what`, the process dies, hits a bug, loses the response, or hangs until another process takes over. Or the
+    registry refuses the call, or someone moves a version in MLflow.
     """
 
     when: str
@@ -54,19 +54,19 @@ class InjectedFault:
 
 @dataclass(frozen=True)
 class Rule:
-    """What the policy says of one model and target."""
+    """The policy's rule for one model and target."""
 
     approvers: frozenset[str] = LEADS
     required: int = 1
-    own: bool = False  # may the requester approve
+    own: bool = False  # whether the requester can approve
     gates: tuple[str, ...] = ()
     override: frozenset[str] = frozenset()
     lives: timedelta = timedelta(hours=24)
     remind: timedelta | None = None
 
     def loosens(self, before: Rule) -> bool:
-        """Tell whether this lets more pass than the rule before."""
-        if not self.approvers or not before.approvers:  # nothing passes where nobody can approve
+        """Return whether this rule allows more than the rule before."""
+        if not self.approvers or not before.approvers:  # a rule without approvers allows nothing
             return bool(self.approvers)
         return bool(
             self.required < before.required
@@ -79,13 +79,13 @@ class Rule:
 
     @property
     def decides(self) -> tuple[object, ...]:
-        """Return the part that decisions rest on: a request under another one is out of date."""
+        """Return the fields that decisions depend on. If they change, open requests are outdated."""
         return self.approvers, self.required, self.own, self.gates, self.override
 
 
 @dataclass
 class AskRecord:
-    """Somebody asked for a promotion."""
+    """A queued command that requests a promotion or a rollback."""
 
     id: str
     who: str
@@ -98,14 +98,14 @@ class AskRecord:
     not_before: datetime
     waits: bool = True
     attempts: int = 0
-    is_back: bool = False  # not a promotion is asked for, but the way back to a version that served
+    is_back: bool = False  # a rollback, not a promotion
 
 
 @dataclass
 class Request:
-    """A request. `seen` are the version's figures when it was opened, `failed` the gates that it did not pass.
+    """A request. `seen` has the version's metrics when it was opened, and `failed` the gates that failed.
 
-    `made` and `incumbent_made` tell the version and the incumbent from others that get their numbers later.
+    `made` and `incumbent_made` distinguish the version and the incumbent from later ones with the same numbers.
     """
 
     ask: AskRecord
@@ -126,28 +126,28 @@ class Request:
 
     @property
     def expires(self) -> datetime:
-        """Return when its time is over."""
+        """Return the time when it expires."""
         return self.opened + self.rule.lives
 
     def take_vote(self, who: str) -> None:
-        """Forget what somebody voted."""
+        """Remove a person's vote."""
         self.votes.pop(who, None)
         self.lapsed.discard(who)
 
     @property
     def approvals(self) -> int:
-        """Return how many say yes."""
+        """Return how many approvals count."""
         return len(self.approvers)
 
     @property
     def approvers(self) -> list[str]:
-        """Return whose approvals count."""
+        """Return the people whose approvals count."""
         return [who for who, choice in self.votes.items() if choice == "approve" and who not in self.lapsed]
 
 
 @dataclass
 class TransitionRecord:
-    """A move that was decided. `attempts` counts the claims: who comes back late with an older number has lost it."""
+    """A decided transition. `attempts` counts the claims: a process with an older count has lost it."""
 
     request: Request
     by: str
@@ -161,33 +161,33 @@ class TransitionRecord:
 
     @property
     def is_back(self) -> bool:
-        """Tell whether it is a rollback; nobody had to approve its request."""
+        """Return whether it's a rollback, which needs no approval."""
         return self.request.ask.is_back
 
     @property
     def is_begun(self) -> bool:
-        """Tell whether the registry may hold half of it now."""
+        """Return whether it can be partly applied in the registry now."""
         return self.state == "executing" or (self.state == "intended" and self.began)
 
     @property
     def version(self) -> int:
-        """Return what is moved."""
+        """Return the number of the version that moves."""
         return self.request.ask.version
 
     @property
     def made(self) -> int:
-        """Return which of all versions it moves that ever had this number."""
+        """Return which version moves, of all those that ever had this number."""
         return self.request.made
 
     @property
     def stages(self) -> tuple[str, str]:
-        """Return from where to where."""
+        """Return the stages that the version moves from and to."""
         return self.request.from_stage, self.request.ask.target
 
 
 @dataclass(frozen=True)
 class DriftRecord:
-    """A change of Production that the poll found."""
+    """An external change to Production that the poll found."""
 
     ended: datetime
     version: int
@@ -198,7 +198,7 @@ class DriftRecord:
 
 @dataclass
 class Freeze:
-    """Production of one model, or with None of all, does not move."""
+    """A freeze of Production for one model, or for all models if `model` is None."""
 
     model: str | None
     until: datetime | None
@@ -207,7 +207,7 @@ class Freeze:
 
 @dataclass(frozen=True)
 class Observation:
-    """A model as the poll saw it last."""
+    """A model as the last poll saw it."""
 
     at: datetime
     stages: dict[int, str]
@@ -216,4 +216,4 @@ class Observation:
     made: dict[int, int]
 
 
-Told = tuple[str, str, str, object]  # an audit event: its tag, who, about what, and how many or whom
+Told = tuple[str, str, str, object]  # an audit event: tag, actor, subject, and a count or names

@@ -1,4 +1,4 @@
-"""The registry of the model: versions, stages, aliases, and what others do there."""
+"""The model's registry: versions, stages, aliases, and external changes."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ from tests.state_machine.records import (
 
 
 class RegistryModel:
-    """Versions with their stages and aliases, and what happens to them."""
+    """Versions with their stages and aliases, and changes to them."""
 
     def __init__(self, now: datetime, models: Sequence[str]) -> None:
         self.now = now
         self.stages: dict[str, dict[int, str]] = {model: {} for model in models}
-        self.made: dict[str, dict[int, int]] = {model: {} for model in models}  # which one each version is
+        self.made: dict[str, dict[int, int]] = {model: {} for model in models}  # which version each number identifies
         self.highest: Counter[str] = Counter()
         self.number_made = 0
         self.aliases: dict[str, dict[str, int]] = {model: {} for model in models}
@@ -48,28 +48,28 @@ class RegistryModel:
         self.changes: Counter[str] = Counter()
         self.down = False
         self.rules: dict[tuple[str, str], Rule] = {}
-        self.gone: set[str] = set()  # whose account is deactivated
-        # since when versions are blocked that were rolled back, and which versions these are
+        self.gone: set[str] = set()  # people with deactivated accounts
+        # blocked versions: when each was rolled back, and which version had the number then
         self.bars: dict[tuple[str, int], tuple[datetime, int | None]] = {}
-        self.known: dict[tuple[str, str, int, int | None], datetime] = {}  # by process: when a version was found fit
+        self.known: dict[tuple[str, str, int, int | None], datetime] = {}  # by process: when a version was checked
         self.freezes: list[Freeze] = []
         self.asks: dict[str, AskRecord] = {}
         self.requests: dict[str, Request] = {}
         self.moves: dict[str, list[TransitionRecord]] = {model: [] for model in models}
         self.past: dict[str, list[TransitionRecord | DriftRecord]] = {model: [] for model in models}
-        self.left: dict[str, list[tuple[TransitionRecord, int]]] = {}  # by process: claimed, and dropped by a bug
+        self.left: dict[str, list[tuple[TransitionRecord, int]]] = {}  # by process: claimed, then interrupted by a bug
         self.looks: dict[str, Observation] = {}
         self.has_polled = False
         self.mishaps: list[InjectedFault] = []
         self.told: list[Told] = []
-        self.process = ""  # that makes moves now
+        self.process = ""  # the process that runs transitions now
         self.overtake: Callable[[str], None] = lambda model: None
 
     # -- the registry ----------------------------------------------------------------------------------------------
 
     @contextmanager
     def asking(self, call: str, model: str) -> Iterator[None]:
-        """Make one call to the registry, with what happens on the way."""
+        """Simulate one call to the registry, with the faults that are scheduled for it."""
         self._happens("before", call, model)
         if self.down:
             raise RegistryUnreachable("")
@@ -91,11 +91,11 @@ class RegistryModel:
             raise strike(what)
 
     def holders(self, model: str, stage: str) -> list[int]:
-        """Return who holds a stage, newest first."""
+        """Return the versions in a stage, newest first."""
         return sorted((number for number, held in self.stages[model].items() if held == stage), reverse=True)
 
     def add(self, model: str, stage: str, figures: dict[str, float]) -> None:
-        """Let somebody register a version."""
+        """Register a version."""
         self.highest[model] += 1
         self.number_made += 1
         number = self.highest[model]
@@ -104,19 +104,19 @@ class RegistryModel:
         self.changes[model] += 1
 
     def clear(self, model: str) -> None:
-        """Let somebody delete a model and create it again, without versions."""
+        """Delete a model, and create it again without versions."""
         self.stages[model], self.made[model], self.aliases[model], self.highest[model] = {}, {}, {}, 0
         self.metrics = {key: figures for key, figures in self.metrics.items() if key[0] != model}
         self.changes[model] += 1
 
     def replace(self, model: str, version: int) -> None:
-        """Let another version be found under a number; its figures are the same."""
+        """Replace a version with another one that has the same number and metrics."""
         self.number_made += 1
         self.made[model][version] = self.number_made
         self.changes[model] += 1
 
     def swap(self, one: str, other: str) -> None:
-        """Let somebody rename two models, so that each is found under the other's name."""
+        """Swap the names of two models."""
         names = {one: other, other: one}
         tables: list[dict[str, Any]] = [self.stages, self.made, self.aliases, self.highest]
         for table in tables:
@@ -125,7 +125,7 @@ class RegistryModel:
         self.changes.update([one, other])
 
     def by_hand(self, hand: ExternalChange) -> None:
-        """Let somebody move or delete a version in MLflow; of one that is gone nothing comes."""
+        """Move or delete a version directly in MLflow. Do nothing if it doesn't exist."""
         if hand.version not in self.stages[hand.model]:
             return
         if hand.stage is None:
@@ -145,7 +145,7 @@ class RegistryModel:
         self.changes[model] += 1
 
     def _fails(self, rule: Rule, model: str, version: int, incumbent: int | None, told: dict[str, float]) -> set[str]:
-        """Return which gates fail; `told` are the asker's own results, which count where the run has none."""
+        """Return the gates that fail. `told` has the requester's results, used for metrics that the run lacks."""
         value = told | self.metrics[model, version]
         before = self.metrics[model, incumbent] if incumbent is not None else {}
         failed = set()
@@ -160,17 +160,17 @@ class RegistryModel:
         return failed
 
     def is_blocked(self, model: str, version: int) -> bool:
-        """Tell whether this version was rolled back as bad, and not another one that had its number."""
+        """Return whether this version was rolled back as bad, rather than an earlier one with its number."""
         _, out = self.bars.get((model, version), (None, 0))
         return out is None or out == self.made[model].get(version)
 
     def last(self, model: str) -> TransitionRecord | DriftRecord | None:
-        """Return what moved Production last, as far as the ledger knows."""
+        """Return the last change to Production that the ledger has, or None."""
         past = [one for one in self.past[model] if one.state == "done" and PRODUCTION in one.stages]
         return past[-1] if past else None
 
     def poll(self) -> str:
-        """Look at every model that changed and is not being moved."""
+        """Check every model that changed and has no transition in progress."""
         with self.asking("models", ""):
             pass
         for model in sorted(self.stages):
@@ -197,7 +197,7 @@ class RegistryModel:
         return "polled"
 
     def _observed(self, model: str, look: Observation) -> list[TransitionRecord | DriftRecord]:
-        """Return how Production changed behind our back."""
+        """Return the changes to Production that others made."""
         held = sorted((number for number, stage in look.stages.items() if stage == PRODUCTION), reverse=True)
         last = self.last(model)
         known = last.version if last and last.stages[1] == PRODUCTION else None
@@ -205,7 +205,7 @@ class RegistryModel:
             if last.made == look.made[last.version]:
                 return []
             held = [last.version]
-        elif known is None:  # each of them serves; who the alias names does for sure
+        elif known is None:  # all of them serve; the one with the alias is current, so it's last
             named = look.aliases.get(ALIASES[PRODUCTION])
             held = sorted(held, key=lambda one: (one == named, one))
         elif not held:
@@ -220,7 +220,7 @@ class RegistryModel:
 
 
 def strike(what: str) -> BaseException:
-    """Return what is raised when this happens."""
+    """Return the exception for a fault."""
     errors: dict[str, BaseException] = {
         "dies": ProcessDied(),
         "stumbles": InternalFault(),

@@ -1,4 +1,4 @@
-"""Requests of the model: votes, overrides, freezes, and how a request ends."""
+"""The model's requests: votes, overrides, freezes, and how requests end."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from tests.state_machine.records import (
 
 
 class RequestModel(QueueModel):
-    """Requests that people decide, and freezes."""
+    """Requests, the decisions about them, and freezes."""
 
     # -- deciding --------------------------------------------------------------------------------------------------
 
     def vote(self, who: str, ask_id: str, choice: str) -> str:
-        """Let somebody press Approve or Reject."""
+        """Approve or reject a request. Return its state."""
         request = self._admit(who, choice, ask_id)
         if choice == "approve" and request.approvals + 1 >= request.rule.required:
             self._lapse(request)
@@ -44,7 +44,7 @@ class RequestModel(QueueModel):
         return request.state
 
     def withdraw(self, who: str, ask_id: str) -> str:
-        """Let somebody take their vote back."""
+        """Withdraw a vote. Return the request's state."""
         request = self._admit(who, "withdraw", ask_id)
         if who not in request.votes:
             raise self._refused(who, request)
@@ -53,7 +53,7 @@ class RequestModel(QueueModel):
         return request.state
 
     def override(self, who: str, ask_id: str) -> str:
-        """Let somebody let the failed gates pass."""
+        """Override a request's failed gates. Return its state."""
         request = self._admit(who, "override", ask_id)
         if not request.failed or request.overridden:
             raise self._refused(who, request)
@@ -65,13 +65,13 @@ class RequestModel(QueueModel):
         return request.state
 
     def cancel(self, who: str, ask_id: str) -> str:
-        """Let somebody take a request back."""
+        """Cancel a request. Return its state."""
         request = self._admit(who, "cancel", ask_id)
         self._end(request, "cancelled", "person:request:cancelled", who)
         return request.state
 
     def _lapse(self, request: Request) -> None:
-        """Let the approvals of those no longer count who could not give them now."""
+        """Stop counting approvals from people who can no longer approve."""
         for who in [one for one in request.approvers if not self._may(one, "reject", request)]:
             request.lapsed.add(who)
             self._tell("registrar:vote:lapsed", CLOCK, request.ask.id)
@@ -132,7 +132,7 @@ class RequestModel(QueueModel):
         return look.stages.get(ask.version) != request.from_stage or max(held, default=None) != request.incumbent
 
     def _came_and_went(self, request: Request) -> bool:
-        """Tell whether what was moved since shows that the request rests on something else."""
+        """Return whether a block or another change since the request was opened makes it outdated."""
         barred, _ = self.bars.get((request.ask.model, request.ask.version), (None, 0))
         if barred is not None and barred > request.opened:
             return True
@@ -161,21 +161,21 @@ class RequestModel(QueueModel):
     # -- the clock -------------------------------------------------------------------------------------------------
 
     def expire(self) -> str:
-        """End what nobody decided in time."""
+        """End the pending requests that are past their deadline. Return how many there were."""
         late = [one for one in self.requests.values() if one.state == "pending" and self.now >= one.expires]
         for request in late:
             self._end(request, "expired", "registrar:request:expired", CLOCK)
         return str(len(late))
 
     def refresh(self) -> str:
-        """End what the ledger knows to be out of date."""
+        """End the pending requests that are outdated according to the ledger. Return how many there were."""
         out = [one for one in self.requests.values() if one.state == "pending" and self._is_out_of_date(one)]
         for request in out:
             self._end(request, "stale", "registrar:request:stale", CLOCK)
         return str(len(out))
 
     def remind(self) -> str:
-        """Remind whoever can decide and has not voted; each pause is twice as long as the one before."""
+        """Remind approvers who haven't voted. Each interval is twice as long as the one before."""
         count = 0
         for request in self.requests.values():
             rule = self.rules[request.ask.model, request.ask.target]
@@ -192,21 +192,21 @@ class RequestModel(QueueModel):
     # -- freezing --------------------------------------------------------------------------------------------------
 
     def frozen(self, model: str) -> bool:
-        """Tell whether nothing of the model may move in Production now."""
+        """Return whether the model's Production is frozen now."""
         return any(self._is_active(one) for one in self.freezes if one.model in {None, model})
 
     def _is_active(self, freeze: Freeze) -> bool:
         return not freeze.lifted and (freeze.until is None or self.now < freeze.until)
 
     def freeze(self, who: str, model: str | None, lasts: timedelta | None) -> str:
-        """Let somebody freeze Production."""
+        """Freeze Production for a model, or with None for all models."""
         self._admit_to_freezing(who, model)
         self.freezes.append(Freeze(model, self.now + lasts if lasts else None))
         self._tell("person:production:frozen", who, "freeze")
         return "frozen"
 
     def unfreeze(self, who: str, model: str | None) -> str:
-        """Let somebody lift what was frozen under this name."""
+        """Unfreeze a model, or with None end the freezes of all models. Raise BadInput if nothing is frozen."""
         self._admit_to_freezing(who, model)
         lifted = [one for one in self.freezes if one.model == model and self._is_active(one)]
         if not lifted:

@@ -1,4 +1,4 @@
-"""What people do to requests: ask, vote, and let approve."""
+"""Rules for requests: request a promotion, vote, override gates, and run transitions."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ from tests.state_machine.strategies import (
 
 
 class RequestRules(ServicesBesideModel):
-    """People ask and decide."""
+    """People request promotions and decide."""
 
-    # -- asking ----------------------------------------------------------------------------------------------------
+    # -- requesting ------------------------------------------------------------------------------------------------
 
     @rule(
         who=st.sampled_from([*PEOPLE, "alice", "alice", "bob", "desk"]),
@@ -63,7 +63,7 @@ class RequestRules(ServicesBesideModel):
         mishaps: list[InjectedFault] | None,
         process: str,
     ) -> None:
-        """Somebody asks for whatever it may be; it is opened at once, or with None as `mishaps` left to the clock."""
+        """Request any promotion. Run the command immediately, or leave it in the queue if `mishaps` is None."""
         self._ask(who, model, version, stage, keep, validation, mishaps, process)
 
     def _ask(
@@ -116,7 +116,7 @@ class RequestRules(ServicesBesideModel):
         mishaps: list[InjectedFault] | None,
         process: str,
     ) -> None:
-        """Somebody asks for what nothing is in the way of, so many approve, and without None it is moved at once."""
+        """Request a promotion that nothing blocks. Approve up to `most` times, and run it unless `mishaps` is None."""
         ask_id = self._open(who, place, number, keep, process)
         if ask_id:
             self._let_approve(ask_id, most, process)
@@ -124,7 +124,7 @@ class RequestRules(ServicesBesideModel):
                 self._run(process, self.model.asks[ask_id].model, mishaps)
 
     def _open(self, who: str, place: int, number: int, keep: bool, process: str) -> str | None:
-        """Ask for something that can be asked for; return the ask if a request came of it."""
+        """Request a possible promotion. Return its command's ID if that opened a request, or None."""
         free = [one for one in self.model.rules if self.model.open_request(*one) is None]
         if not free:
             return None
@@ -139,7 +139,7 @@ class RequestRules(ServicesBesideModel):
         return next(reversed(self.model.asks))
 
     def _request(self, number: int, process: str) -> str | None:
-        """Return the ask of a request that waits for people; open one where there is none, else take one that ended."""
+        """Return a pending request's command ID, opening one if needed. If that fails, use an ended request."""
         if not self.pending():
             self._open("alice", number, number, False, process)
         return nth(self.pending() or list(self.ids), number)
@@ -155,7 +155,7 @@ class RequestRules(ServicesBesideModel):
         process=processes,
     )
     def press(self, act: str, who: str, number: int, twice: bool, dies: bool, process: str) -> None:
-        """Somebody does something to a request; the process dies in the middle of it, or the click arrives twice."""
+        """Act on a request. The process can die in the middle of it, or the click can arrive twice."""
         ask_id = self._request(number, process)
         if ask_id is None:
             return
@@ -179,7 +179,7 @@ class RequestRules(ServicesBesideModel):
     def let_approve(
         self, number: int, most: int, regrets: bool, passes: bool, mishaps: list[InjectedFault] | None, process: str
     ) -> None:
-        """Those who may approve, one regrets it, failed gates are let pass, and without None it is moved at once."""
+        """Approve a request up to `most` times. Perhaps withdraw a vote, override gates, and run the transition."""
         ask_id = self._request(number, process)
         if ask_id is None:
             return
@@ -216,7 +216,7 @@ class RequestRules(ServicesBesideModel):
         assert request is not None
         return request.state.value
 
-    # -- moving ----------------------------------------------------------------------------------------------------
+    # -- transitions -----------------------------------------------------------------------------------------------
 
     @rule(
         number=which,
@@ -225,7 +225,7 @@ class RequestRules(ServicesBesideModel):
         mishaps=in_moving,
     )
     def run(self, number: int, process: str, later: timedelta, mishaps: list[InjectedFault]) -> None:
-        """A process makes moves that wait, at once or when every lease and pause is over; things go wrong with it."""
+        """Run pending transitions with faults, immediately or after all leases and pauses have ended."""
         self.clock.time += later
         if not self.unfinished() and (ask_id := self._open("alice", number, number, False, process)):
             self._let_approve(ask_id, 5, process)

@@ -1,4 +1,4 @@
-"""Ledger and registry are put back from backups while requests wait: what must never come of it, whatever the order."""
+"""Restore the ledger and the registry from backups while requests are pending, in any order."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from tests.state_machine.fixtures import CrashingRegistry
 from tests.support.services.bench import BOB, CAROL, DAVE
 from tests.support.services.restored_machine import RestorableMachine, recover
 
-Picture = dict[int, tuple[Stage, dict[str, str]]]  # a model's versions: stages and tags
+Picture = dict[int, tuple[Stage, dict[str, str]]]  # stage and tags, by version number
 
 
 class RestoresMachine(RuleBasedStateMachine):
-    """People promote and roll back; backups are taken and put back; the gate stays shut until an admin decides."""
+    """People promote and roll back; backups are made and restored. Work is on hold until an admin decides."""
 
     seen: ClassVar[Counter[str]] = Counter()
 
@@ -34,26 +34,26 @@ class RestoresMachine(RuleBasedStateMachine):
         self.registry = self.it.registry = CrashingRegistry(self.it.clock)
         self.registry.add_model("churn", versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
         self.registry.set_alias("churn", "champion", 3)
-        self.bad: dict[datetime | None, datetime] = {}  # by when it was created: when a version was rolled back
-        self.dated: dict[tuple[datetime | None, str | None], datetime] = {}  # the same by what MLflow's tag says
-        self.waiting: set[str] = set()  # what waited in a restored ledger, until an admin decides
-        self.ledger_picture: Picture | None = None  # the registry when the ledger was backed up
+        self.bad: dict[datetime | None, datetime] = {}  # when a version was rolled back, by creation time
+        self.dated: dict[tuple[datetime | None, str | None], datetime] = {}  # also by MLflow's rollback_date tag
+        self.waiting: set[str] = set()  # work of a restored ledger, on hold until an admin decides
+        self.ledger_picture: Picture | None = None  # the registry at the time of the ledger's backup
         self.registry_backup: StoredModel | None = None
         self.bench = self.it.start()
         self._go_on()
         self.registry.moving = self._moving
 
     def teardown(self) -> None:
-        """Stop."""
+        """Stop the bot."""
         self.it.stop()
 
     def _go_on(self) -> None:
-        """Do what the bot does after a start, and what its jobs do."""
+        """Run what the bot does at startup, and its jobs."""
         recover(self.bench)
         recover(self.bench)
 
     def _moving(self, model: str, version: int, stage: Stage) -> None:
-        """See that nothing that waited before a restore is made, nor anything that was asked before it turned bad."""
+        """Check that the transition isn't on hold, and wasn't requested before its version was rolled back."""
         with self.bench.ledger.read() as reading:
             [move] = [one for one in reading.transitions(model) if one.state is TransitionState.EXECUTING]
             asked_at = reading.queued_command(_ask_of(move)).at
@@ -63,7 +63,7 @@ class RestoresMachine(RuleBasedStateMachine):
 
     @invariant()
     def one_version_serves_at_most(self) -> None:
-        """See that nothing of ours leaves two versions in Production."""
+        """Check that Registrar never leaves two versions in Production."""
         self.seen["steps"] += 1
         assert len(self.registry.holders()) <= 1
 
@@ -80,7 +80,7 @@ class RestoresMachine(RuleBasedStateMachine):
         then=st.sampled_from(["waits", "moves", "turns out bad", "turns out bad"]),
     )
     def promote(self, version: int, approves: bool, backs_up: str, then: str) -> None:
-        """Somebody asks for a version; perhaps a backup is made while it waits, and then it is moved, and is bad."""
+        """Request a promotion, and perhaps make a backup while it's pending. Perhaps run it, then roll back."""
         self.it.clock.advance(minutes=1)
         try:
             request = self.bench.open(f"promote churn {version} production")
@@ -97,7 +97,7 @@ class RestoresMachine(RuleBasedStateMachine):
 
     @rule(version=st.none() | st.integers(1, 5), waits=st.booleans())
     def roll_back(self, version: int | None, waits: bool) -> None:
-        """Somebody rolls back as bad what is in Production, or their ask is left waiting."""
+        """Roll back Production because its version is bad. If `waits`, leave the command in the queue."""
         self.it.clock.advance(minutes=1)
         text = f"rollback churn {version or ''} --reason 'accuracy fell'"
         try:
@@ -117,7 +117,7 @@ class RestoresMachine(RuleBasedStateMachine):
 
     @rule(version=st.integers(1, 5), stage=st.sampled_from([Stage.PRODUCTION, Stage.STAGING, Stage.ARCHIVED]))
     def in_mlflow(self, version: int, stage: Stage) -> None:
-        """Somebody moves a version in MLflow, or registers one."""
+        """Move a version directly in MLflow, or register one."""
         self.it.clock.advance(minutes=1)
         if version in self.registry._models["churn"].versions:
             self.registry.by_hand("churn", version, stage)
@@ -126,7 +126,7 @@ class RestoresMachine(RuleBasedStateMachine):
 
     @rule(minutes=st.sampled_from([1, 60, 700]))
     def work(self, minutes: int) -> None:
-        """Time passes, and the bot does what waits."""
+        """Advance the clock, and run the bot's jobs."""
         self.it.clock.advance(minutes=minutes)
         self._go_on()
 
@@ -136,8 +136,8 @@ class RestoresMachine(RuleBasedStateMachine):
     # -- backups -------------------------------------------------------------------------------------------------------
 
     def _back_up(self, of: str) -> None:
-        """Copy the ledger's file, or MLflow's database."""
-        self.bench.mirror.write_due()  # else tags that are still to be written would pass for evidence
+        """Back up the ledger, the registry, or both."""
+        self.bench.mirror.write_due()  # otherwise, tags that aren't written yet would count as evidence
         self.bench.watch.poll()
         if of != "registry":
             self.it.back_up()
@@ -148,12 +148,12 @@ class RestoresMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.ledger_picture is not None)
     @rule(minutes=st.sampled_from([1, 700]))
     def restore_the_ledger(self, minutes: int) -> None:
-        """Somebody puts the ledger's file back; what MLflow has seen since is evidence."""
+        """Restore the ledger's file. Anything newer in MLflow is evidence of the restore."""
         self.it.restore()
         self._start_after_a_restore(minutes, has_evidence=self._has_evidence())
 
     def _has_evidence(self) -> bool:
-        """Tell whether a stage or a tag is new since the ledger's backup; a tag that is gone is no evidence."""
+        """Return whether a stage or a tag is newer than the ledger's backup. A missing tag doesn't count."""
         was, nothing = self.ledger_picture or {}, (Stage.NONE, dict[str, str]())
         return any(
             stage is not was.get(number, nothing)[0] or not tags.items() <= was.get(number, nothing)[1].items()
@@ -163,7 +163,7 @@ class RestoresMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.registry_backup is not None)
     @rule(minutes=st.sampled_from([1, 700]))
     def restore_the_registry(self, minutes: int) -> None:
-        """Somebody puts MLflow's database back; what the ledger has seen since is evidence."""
+        """Restore MLflow's database. Stages that the ledger saw later are evidence of the restore."""
         assert self.registry_backup is not None
         self.bench.watch.poll()
         was = self._picture()
@@ -184,7 +184,7 @@ class RestoresMachine(RuleBasedStateMachine):
             ]
             asks = reading.due_command_ids(self.it.clock.now() + timedelta(days=999))
         versions = self.registry._models["churn"].versions.values()
-        self.bad = {}  # now as far as ledger or registry still know
+        self.bad = {}  # only what the ledger or the registry still has
         for one in versions:
             times = [barred.get(one.version), self.dated.get((one.created_at, one.tags.get("rollback_date")))]
             if known := [at for at in times if at]:
@@ -200,7 +200,7 @@ class RestoresMachine(RuleBasedStateMachine):
 
     @rule(drops=st.booleans(), who=st.sampled_from([DAVE, DAVE, CAROL]))
     def decide(self, drops: bool, who: object) -> None:
-        """An admin, or somebody who isn't one, drops what is held or lets it be carried out."""
+        """Drop the work on hold or let it run, as an admin or as someone who isn't one."""
         if self.bench.restores.active_hold() is None:
             return
         lift = self.bench.restores.drop if drops else self.bench.restores.accept
@@ -220,7 +220,7 @@ class RestoresMachine(RuleBasedStateMachine):
 
 
 def _ask_of(move: Transition) -> str:
-    """Return the ask that a move came of: a request has its ask's id."""
+    """Return the ID of the command that led to a transition. Its request has the same ID."""
     return move.id.partition(":")[2]
 
 

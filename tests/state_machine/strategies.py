@@ -1,4 +1,4 @@
-"""What Hypothesis draws for the state machine, and short ways to say what came of it."""
+"""Hypothesis strategies for the state machine, and helpers for outcomes."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ JOBS = {
     EventTag.DRIFT_FOUND,
     EventTag.TRANSITION_OBSERVED,
     EventTag.POLICY_LOADED,
-}  # told in tests of their own; here what follows from it matters
-LEGAL = {  # what may have become of a request between two looks at it
+}  # these have their own tests; only their effects matter here
+LEGAL = {  # a request's possible states at the next check, by its state at the last one
     "pending": {"pending", "approved", "executing", "done", "failed", "rejected", "cancelled", "expired", "stale"},
     "approved": {"approved", "executing", "done", "failed", "stale", "expired"},
     "executing": {"approved", "executing", "done", "failed", "stale", "expired"},
 }
-DECIDERS = [name for name in PEOPLE if name != "desk"]  # nothing of Slack's comes from a terminal
+DECIDERS = [name for name in PEOPLE if name != "desk"]  # the terminal can't press buttons in Slack
 ASKED, VOTED = "who asked", "who voted last"
 WRITES, READS = {"transition", "set_alias"}, {"model", "version", "versions"}
 
 processes = st.sampled_from(PROCESSES)
 models = st.sampled_from(MODELS)
-which = st.integers(0, 3)  # of several, counted from the newest
+which = st.integers(0, 3)  # which item, counted from the newest
 versions = st.integers(1, 5)
 figures = st.dictionaries(st.sampled_from([ACCURACY, F1]), st.sampled_from([0.7, 0.8, 0.81, 0.9]), max_size=2)
 stages = st.sampled_from([PRODUCTION, PRODUCTION, STAGING])
@@ -72,13 +72,13 @@ rules = st.builds(
 
 @st.composite
 def external_changes(draw: st.DrawFn) -> ExternalChange:
-    """Draw what somebody does in MLflow behind our back."""
+    """Draw a change that someone makes directly in MLflow."""
     stage = draw(st.sampled_from([PRODUCTION, PRODUCTION, STAGING, ARCHIVED, NONE, None]))
     return ExternalChange(draw(models), draw(versions), stage, draw(st.booleans()))
 
 
 def injected_faults(*calls: str) -> st.SearchStrategy[list[InjectedFault]]:
-    """Return nothing, or up to two things that happen around calls of these names."""
+    """Draw up to two faults around the registry calls with these names."""
     blows = st.sampled_from(["dies", "stumbles", "away", *["overtaken"] * (2 if "transition" in calls else 0)])
     any_time = st.builds(
         InjectedFault, st.sampled_from(["before", "after"]), st.sampled_from(calls), blows | external_changes()
@@ -89,7 +89,7 @@ def injected_faults(*calls: str) -> st.SearchStrategy[list[InjectedFault]]:
 
 @dataclass(frozen=True)
 class Measured:
-    """A version's run gets other metrics, or with None there is a new version."""
+    """New metrics for a version's run, or a new version with them if `version` is None."""
 
     model: str
     version: int | None
@@ -101,7 +101,7 @@ in_moving = injected_faults("versions", "runs", "transition", "set_alias", "mode
 
 
 def outcome(act: Callable[[], str]) -> str:
-    """Return what came of it in one word: what it returned, or the class of what it raised."""
+    """Return what an action returned, or the class name of the error that it raised."""
     try:
         return act()
     except (RegistrarError, InternalFault, ProcessDied) as error:
@@ -109,7 +109,7 @@ def outcome(act: Callable[[], str]) -> str:
 
 
 def then(word: str, act: Callable[[], object]) -> Callable[[], str]:
-    """Return what acts and then says this word."""
+    """Return a function that runs `act`, then returns `word`."""
 
     def do() -> str:
         act()
@@ -119,17 +119,17 @@ def then(word: str, act: Callable[[], object]) -> Callable[[], str]:
 
 
 def die() -> str:
-    """Die."""
+    """Raise ProcessDied."""
     raise ProcessDied
 
 
 def nth(things: list[str], number: int) -> str | None:
-    """Return one of them, counted from the newest; None of nothing."""
+    """Return one item, counted from the newest, or None if the list is empty."""
     return things[-1 - number % len(things)] if things else None
 
 
 def by_subject(told: list[tuple[str, str, str, object]]) -> dict[str, list[tuple[str, str, object]]]:
-    """Return what was told of each subject, in order; which of two subjects came first is nobody's concern."""
+    """Return the audit events by subject, in order. The order across subjects doesn't matter."""
     found: dict[str, list[tuple[str, str, object]]] = defaultdict(list)
     for tag, who, about, more in told:
         found[about].append((tag, who, more))

@@ -1,7 +1,7 @@
-"""Whatever people, clocks and processes do, in whatever order: the services and the model come to the same end.
+"""The services match the model, whatever people, clocks, and processes do, in any order.
 
-Thousands of steps in about a minute, the same ones each time; `make soak` plays on for as long as you like, with other
-dice each time.
+The tests run thousands of steps in about a minute, the same ones each time. `make soak` runs random steps for as long
+as you like.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ PROFILE = settings(
 def test_services_and_model_come_to_the_same_end(
     sqlite_template: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.CRITICAL + 1, "bot")  # all that goes wrong here was ordered
+    caplog.set_level(logging.CRITICAL + 1, "bot")  # every error here is injected
 
     class Machine(RequestsMachine):
         def __init__(self) -> None:
@@ -59,7 +59,7 @@ def test_nothing_that_waited_in_a_restored_backup_is_made_before_an_admin_decide
 
 
 def play(machine: type[RequestsMachine] | type[RestoresMachine], profile: settings) -> None:
-    """Play once, and then on until the time that was ordered is over."""
+    """Run the state machine once, then repeat until the soak time is over."""
     end = time.monotonic() + SOAK * 60
     while True:
         run_state_machine_as_test(machine, settings=profile)

@@ -1,4 +1,4 @@
-"""Waiting for what no workspace tells of: a ledger, a log, another server. It ends as soon as it holds."""
+"""Wait for a condition that no workspace reports: in a ledger, a log, or another server."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
-PATIENCE = 60.0  # seconds after which a test gives up; a busy machine is no failure
+PATIENCE = 60.0  # seconds until a test gives up; a busy machine isn't a failure
 
 
 def wait_until(holds: Callable[[], T], limit: float = PATIENCE) -> T:
-    """Return the first true value of what is asked, again and again, or fail."""
+    """Return the first true value of `holds`, checked repeatedly, or fail after `limit` seconds."""
     until, pause = time.monotonic() + limit, threading.Event()
     while not (found := holds()):
         assert time.monotonic() < until, "it did not come true"

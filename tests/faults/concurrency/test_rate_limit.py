@@ -1,4 +1,4 @@
-"""Many messages at once: Slack takes one a second in each channel, so they take turns, and none is refused twice."""
+"""Many messages at once: Slack accepts one a second per channel, so they take turns, and none is refused twice."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.faults.consistency_checks import is_quiet
 from tests.support.waiting import wait_until
 
 MANY = 20
-SLOWER = 5.0  # of a workspace in which several threads post: each is as late as the machine is busy
+SLOWER = 5.0  # for a workspace in which several threads post; on a busy machine, they're late
 MODELS = [f"m{number:02}" for number in range(MANY)]
 
 
@@ -32,19 +32,19 @@ def with_models() -> MemoryRegistry:
 
 
 def ask_for_all(app: RunningApp) -> None:
-    """Ask for all models at the same moment, and wait until all is told."""
+    """Request all models at the same moment, and wait until everything is delivered."""
     typed = [f"/model promote {name} 2 production" for name in MODELS]
     run_concurrently([partial(app.alice.types, CHANNEL, text) for text in typed])
     wait_until(lambda: len(cards_in(app.slack)) == MANY and is_quiet(app.ledger))
 
 
 def cards_in(slack: Remote) -> list[str]:
-    """Return the texts of the cards that stand in the channel."""
+    """Return the texts of the cards in the channel."""
     return [one["text"] for one in slack.person("bob").sees(CHANNEL) if not one["is_ephemeral"]]
 
 
 def posts(slack: Remote) -> dict[str, list[dict[str, Any]]]:
-    """Return the calls that post, by conversation."""
+    """Return the posting calls, by conversation."""
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for call in slack.calls("chat.postMessage"):
         found[call["args"]["channel"]].append(call)
@@ -52,11 +52,11 @@ def posts(slack: Remote) -> dict[str, list[dict[str, Any]]]:
 
 
 def refused(slack: Remote) -> Counter[str]:
-    """Count how often Slack said "too many", by call: the same message to the same conversation is the same call."""
+    """Count rate-limited responses by call; the same message to the same conversation is the same call."""
     return Counter(f"{call['method']} {call['args']}" for call in slack.calls() if call["error"] == "ratelimited")
 
 
-def test_twenty_requests_at_once_in_one_channel_are_posted_one_a_second_and_none_is_refused(
+def test_twenty_cards_in_one_channel_are_posted_one_a_second_without_refusals(
     slack: LocalSlack, tmp_path: Path
 ) -> None:
     with running_app(slack, tmp_path, with_models()) as app:
@@ -66,7 +66,7 @@ def test_twenty_requests_at_once_in_one_channel_are_posted_one_a_second_and_none
     assert min((later["at"] - sooner["at"]) * SPEED for sooner, later in pairwise(calls)) >= 1
 
 
-def test_ten_approvers_of_twenty_requests_are_all_invited_and_nothing_is_refused_twice(
+def test_ten_approvers_of_twenty_requests_are_invited_with_at_most_one_refusal_each(
     slack: LocalSlack, tmp_path: Path
 ) -> None:
     people = add_people(slack, 10)
@@ -79,7 +79,7 @@ def test_ten_approvers_of_twenty_requests_are_all_invited_and_nothing_is_refused
     assert Counter(text.count("|Open the card>") for text in told) == {1: 10 * MANY}
 
 
-def test_comparisons_take_turns_with_cards_and_none_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_comparisons_take_turns_with_cards_without_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.support.app.app_fixture.SPEED", SLOWER)
     typed = [f"/model {verb}" for name in MODELS[:4] for verb in (f"promote {name} 2 production", f"compare {name}")]
     with (
@@ -91,9 +91,7 @@ def test_comparisons_take_turns_with_cards_and_none_is_refused(tmp_path: Path, m
         assert refused(slack) == {}
 
 
-def test_once_an_edit_is_refused_no_other_is_tried_until_the_time_that_slack_named(
-    slack: LocalSlack, tmp_path: Path
-) -> None:
+def test_after_a_rate_limited_edit_no_other_is_tried_until_slack_allows_it(slack: LocalSlack, tmp_path: Path) -> None:
     with running_app(slack, tmp_path, with_models()) as app:
         ask_for_all(app)
         slack.forget_calls()

@@ -1,4 +1,4 @@
-"""Rolling back on a real registry: whoever looks as fast as they can always finds somebody in Production."""
+"""Rollbacks on a real registry: however often you look, there's always a version in Production."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ ROUNDS = 20
 
 
 def in_stage(registry: ModelRegistry) -> list[int]:
-    """Return who holds Production, as the registry says."""
+    """Return the versions in Production, according to the registry."""
     return holders(registry, "churn")
 
 
 def by_alias(registry: ModelRegistry) -> list[int]:
-    """Return who serves to those that load by the alias."""
+    """Return the version that the alias points to."""
     return [version for alias, version in registry.model("churn").aliases.items() if alias == "champion"]
 
 
@@ -41,7 +41,7 @@ def by_alias(registry: ModelRegistry) -> list[int]:
 def watching(
     registry: ModelRegistry, who: Callable[[ModelRegistry], list[int]] = in_stage
 ) -> Iterator[list[list[int]]]:
-    """Look at Production as fast as it goes until the block ends; give what was seen."""
+    """Read Production as fast as possible until the block ends; yield what was read."""
     seen: list[list[int]] = []
     over = threading.Event()
 
@@ -59,7 +59,7 @@ def watching(
 
 
 def rolls_back(ledger: SqlLedger, registry: ModelRegistry, rounds: int = ROUNDS) -> list[TransitionState]:
-    """Roll back and forth between two versions that have both served; return how each ended."""
+    """Roll back and forth between two versions that have both served; return each outcome."""
     moves, bob = executor(ledger, registry), Person("T0LOCAL", "U0BOB")
     with ledger.write() as tx:
         for version in (2, 3):
@@ -85,7 +85,7 @@ def rolls_back(ledger: SqlLedger, registry: ModelRegistry, rounds: int = ROUNDS)
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "http"])
-def test_whoever_looks_while_it_is_rolled_back_always_finds_one_version(
+def test_production_always_has_one_version_during_rollbacks(
     kind: str, sqlite_url: str, registries: Callable[[str], tuple[ModelRegistry, RegistryContents]]
 ) -> None:
     registry, backend = registries(kind)
@@ -99,7 +99,7 @@ def test_whoever_looks_while_it_is_rolled_back_always_finds_one_version(
     assert {len(one) for one in seen} == {1}
 
 
-def test_also_where_the_registry_has_no_stages_and_the_alias_says_who_serves(
+def test_production_always_has_one_version_by_alias_without_stages(
     sqlite_url: str, registries: Callable[[str], tuple[ModelRegistry, RegistryContents]]
 ) -> None:
     registry, backend = registries("http")
@@ -115,7 +115,7 @@ def test_also_where_the_registry_has_no_stages_and_the_alias_says_who_serves(
 
 
 @pytest.mark.postgres
-def test_also_where_the_server_refuses_to_archive_in_the_same_call(
+def test_production_always_has_one_version_if_archiving_needs_its_own_call(
     sqlite_url: str, postgres_server: PostgresServer, mlflow_patience: None, tmp_path: Path
 ) -> None:
     database = postgres_server.url(postgres_server.create())

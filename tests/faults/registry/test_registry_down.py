@@ -1,4 +1,4 @@
-"""MLflow is slow, down, or breaks off in the middle: people hear so at once, and what they decided is done later."""
+"""MLflow is slow, down, or interrupted: the bot says so immediately, and executes decisions later."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from tests.support.app.harness import (
 from tests.support.faults.registry_outage import VOTE_STANDS, SlowRegistry, asks
 from tests.support.waiting import wait_until
 
-# Seconds. A person should wait no more than three, which `make bench` measures; what waited for the registry would take
+# Seconds. A person should wait at most three, which `make bench` measures; waiting for the registry would take
 # far longer than this, on a busy machine, too.
 SOON = 15.0
 
 
-REQUEST_STANDS = "What you asked for is written down"
+REQUEST_STANDS = "Your request is recorded"
 
 
 @contextmanager
 def soon() -> Iterator[None]:
-    """Fail what waits for the registry to come back."""
+    """Fail if something takes as long as waiting for the registry."""
     began = time.monotonic()
     yield
     assert time.monotonic() - began < SOON
@@ -41,7 +41,7 @@ def soon() -> Iterator[None]:
 # -- down ----------------------------------------------------------------------------------------------------------
 
 
-def test_who_asks_while_mlflow_is_down_hears_at_once_that_it_stands(app: RunningApp, registry: SlowRegistry) -> None:
+def test_a_requester_is_told_immediately_that_the_request_is_recorded(app: RunningApp, registry: SlowRegistry) -> None:
     registry.is_down = True
     with soon():
         asks(app)
@@ -61,7 +61,7 @@ def test_the_card_appears_when_mlflow_is_back(app: RunningApp, registry: SlowReg
     assert len(audit_links(app.ledger, EventTag.REQUEST_OPENED)) == 1
 
 
-def test_what_stands_against_it_is_told_directly_when_mlflow_is_back(
+def test_a_refusal_is_sent_directly_when_mlflow_is_back(
     app: RunningApp, registry: SlowRegistry, clock: AdjustableClock
 ) -> None:
     registry.is_down = True
@@ -72,9 +72,7 @@ def test_what_stands_against_it_is_told_directly_when_mlflow_is_back(
     assert "churn" in message_text(app.alice.waits_for_direct_message())
 
 
-def test_who_approves_while_mlflow_is_down_hears_at_once_that_it_stands(
-    app: RunningApp, registry: SlowRegistry
-) -> None:
+def test_an_approver_is_told_immediately_that_the_vote_is_recorded(app: RunningApp, registry: SlowRegistry) -> None:
     asks(app)
     card = app.card()
     registry.is_down = True
@@ -84,7 +82,7 @@ def test_who_approves_while_mlflow_is_down_hears_at_once_that_it_stands(
     assert len(audit_links(app.ledger, EventTag.APPROVED)) == 1
 
 
-def test_an_approved_move_is_made_when_mlflow_is_back(
+def test_an_approved_transition_is_done_when_mlflow_is_back(
     app: RunningApp, registry: SlowRegistry, clock: AdjustableClock
 ) -> None:
     asks(app)
@@ -100,7 +98,7 @@ def test_an_approved_move_is_made_when_mlflow_is_back(
     assert len(audit_links(app.ledger, EventTag.TRANSITION_DONE)) == 1
 
 
-def test_a_two_of_two_is_decided_while_mlflow_is_down(
+def test_a_two_of_two_request_is_decided_while_mlflow_is_down(
     slack: LocalSlack, tmp_path: Path, registry: SlowRegistry, clock: AdjustableClock
 ) -> None:
     registry.add_model("two-eyes", versions=1)
@@ -117,14 +115,14 @@ def test_a_two_of_two_is_decided_while_mlflow_is_down(
         app.card(holds="is in Production")
 
 
-def test_the_thread_is_told_once_that_the_move_waits(
+def test_the_thread_says_once_that_the_transition_waits_for_mlflow(
     app: RunningApp, registry: SlowRegistry, clock: AdjustableClock
 ) -> None:
     asks(app)
     card = app.card()
     registry.is_down = True
     app.bob.clicks(card, "Approve")
-    waits = "The move is made as soon as it is back"
+    waits = "promote the version as soon as it does"
     for _ in range(3):
         attempts = the_move_attempts(app)
         app.slack.wait_for(lambda: any(waits in message_text(answer) for answer in app.bob.thread(card)))
@@ -134,15 +132,15 @@ def test_the_thread_is_told_once_that_the_move_waits(
     assert sum(waits in message_text(answer) for answer in app.bob.thread(card)) == 1
 
 
-def test_a_lookup_while_mlflow_is_down_says_so(app: RunningApp, registry: SlowRegistry) -> None:
+def test_a_query_while_mlflow_is_down_says_so(app: RunningApp, registry: SlowRegistry) -> None:
     registry.is_down = True
     with soon():
         asks(app, "show churn")
-        app.answer(app.alice, "does not answer")
+        app.answer(app.alice, "isn't responding")
 
 
 def the_move_attempts(app: RunningApp) -> int:
-    """Return how often the move was tried."""
+    """Return how many times the transition was tried."""
     with app.ledger.read() as reading:
         return sum(move.attempts for move in reading.transitions("churn"))
 
@@ -150,9 +148,7 @@ def the_move_attempts(app: RunningApp) -> int:
 # -- slow ----------------------------------------------------------------------------------------------------------
 
 
-def test_who_asks_while_mlflow_is_slow_hears_within_three_seconds_that_it_stands(
-    app: RunningApp, registry: SlowRegistry
-) -> None:
+def test_a_requester_is_told_within_three_seconds_while_mlflow_is_slow(app: RunningApp, registry: SlowRegistry) -> None:
     registry.tires()
     with soon():
         asks(app)
@@ -161,9 +157,7 @@ def test_who_asks_while_mlflow_is_slow_hears_within_three_seconds_that_it_stands
     app.card()
 
 
-def test_an_ask_that_the_clock_takes_up_while_mlflow_is_slow_opens_one_request(
-    app: RunningApp, registry: SlowRegistry
-) -> None:
+def test_a_command_retried_while_mlflow_is_slow_opens_one_request(app: RunningApp, registry: SlowRegistry) -> None:
     registry.tires()
     asks(app)
     [ask] = [link.event.subject.removeprefix("ask:") for link in audit_links(app.ledger, EventTag.PROMOTION_REQUESTED)]
@@ -174,9 +168,7 @@ def test_an_ask_that_the_clock_takes_up_while_mlflow_is_slow_opens_one_request(
     assert audit_links(app.ledger, EventTag.PROMOTION_REFUSED) == []
 
 
-def test_who_approves_while_mlflow_is_slow_hears_within_three_seconds_that_it_stands(
-    app: RunningApp, registry: SlowRegistry
-) -> None:
+def test_an_approver_is_told_within_three_seconds_while_mlflow_is_slow(app: RunningApp, registry: SlowRegistry) -> None:
     asks(app)
     card = app.card()
     registry.tires()
@@ -199,7 +191,7 @@ def test_a_rejection_does_not_wait_for_a_slow_mlflow(app: RunningApp, registry: 
         app.card(holds="rejected")
 
 
-def test_of_twenty_commands_at_once_on_a_registry_of_two_seconds_a_call_none_misses_its_acknowledgement(
+def test_twenty_commands_at_once_are_all_acknowledged_in_time_with_a_slow_registry(
     slack: LocalSlack, tmp_path: Path
 ) -> None:
     registry = MemoryRegistry()
@@ -212,6 +204,6 @@ def test_of_twenty_commands_at_once_on_a_registry_of_two_seconds_a_call_none_mis
         outcomes = run_concurrently(
             [partial(one.types, CHANNEL, f"/model {text}") for one, text in zip(crowd, commands, strict=True)]
         )
-        assert [outcome for outcome in outcomes if not outcome.acked] == []  # the workspace gives up after 3 s
+        assert [outcome for outcome in outcomes if not outcome.acked] == []  # the workspace times out after 3 s
         wait_until(lambda: len(audit_links(app.ledger, EventTag.REQUEST_OPENED)) == 10)
         registry.delay = 0.0

@@ -1,4 +1,4 @@
-"""MLflow breaks off in the middle, and comes back: what was decided is finished, and made once."""
+"""MLflow fails during a transition and comes back: the transition is finished, and done once."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ from tests.support.registry.registries import RegistryContents
 from tests.support.services.bench import Bench
 from tests.support.waiting import wait_until
 
-# -- in the middle -------------------------------------------------------------------------------------------------
+# -- interrupted transitions ---------------------------------------------------------------------------------------
 
 
-CALLS = ("versions", "transition", "set_alias", "model")  # those of one move, in order
+CALLS = ("versions", "transition", "set_alias", "model")  # the calls of one transition, in order
 
 
 class BreakingRegistry:
-    """Breaks off one call of a move: before it is made, or after it took effect."""
+    """Interrupts one call of a transition, before or after it takes effect."""
 
     def __init__(self, when: str, call: str) -> None:
         self._when, self._left = when, CALLS.index(call)
@@ -58,13 +58,13 @@ class BreakingRegistry:
             return
         if self._left == 0:
             self._armed = False
-            raise RegistryUnreachable("The registry does not answer.")
+            raise RegistryUnreachable("The registry isn't responding.")
         self._left -= 1
 
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_move_that_breaks_off_anywhere_is_finished_later(when: str, call: str, sqlite_url: str) -> None:
+def test_a_transition_interrupted_at_any_call_is_finished_later(when: str, call: str, sqlite_url: str) -> None:
     registry, ledger, clock = MemoryRegistry(), SqlLedger(sqlite_url), AdjustableClock()
     registry.add_model("churn", versions=MODEL_LAYOUT)
     moves = executor(ledger, tapped_registry(registry, BreakingRegistry(when, call)), clock=clock)
@@ -82,7 +82,7 @@ def test_a_move_that_breaks_off_anywhere_is_finished_later(when: str, call: str,
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("trouble", ["lost answer", "went down", "error 500"])
-def test_a_move_that_breaks_off_on_real_mlflow_is_finished_later(
+def test_a_transition_interrupted_on_real_mlflow_is_finished_later(
     trouble: str,
     call: str,
     sqlite_url: str,
@@ -92,7 +92,7 @@ def test_a_move_that_breaks_off_on_real_mlflow_is_finished_later(
     registry, backend = registries("http")
     ledger, clock = SqlLedger(sqlite_url), AdjustableClock()
     backend.add_model("churn", versions=MODEL_LAYOUT)
-    registry.versions("churn")  # so that the calls of the move are the four
+    registry.versions("churn")  # so that the transition makes only these four calls
     left = iter(range(CALLS.index(call), -1, -1))
     troubles: dict[str, Callable[[], None]] = {
         "lost answer": mlflow_server.lose_the_next_answer,
@@ -118,9 +118,7 @@ def test_a_move_that_breaks_off_on_real_mlflow_is_finished_later(
     ledger.close()
 
 
-def test_the_request_is_approved_and_not_executing_while_its_move_waits(
-    app: RunningApp, registry: SlowRegistry
-) -> None:
+def test_a_request_stays_approved_while_its_transition_waits(app: RunningApp, registry: SlowRegistry) -> None:
     asks(app)
     card = app.card()
     registry.is_down = True
@@ -129,12 +127,12 @@ def test_the_request_is_approved_and_not_executing_while_its_move_waits(
     assert only_request(app.ledger).state is RequestState.APPROVED
 
 
-# -- back again ----------------------------------------------------------------------------------------------------
+# -- recovery ------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def waiting(bench: Bench, tmp_path: Path) -> Iterator[tuple[Registrar, list[Request]]]:
-    """Twenty models whose approved moves wait for the registry, and a bot that has just found it down."""
+    """Twenty models with approved transitions that wait for the registry, and a bot that has just found it down."""
     settings = Settings.model_validate({"REGISTRAR_HOME": str(tmp_path)})
     registrar = build_registrar(
         settings,
@@ -145,7 +143,7 @@ def waiting(bench: Bench, tmp_path: Path) -> Iterator[tuple[Registrar, list[Requ
         directory=bench.directory,
         clock=bench.clock,
     )
-    registrar.recover()  # what a start compares with MLflow is compared
+    registrar.recover()  # the startup comparison with MLflow is done
     requests = []
     for number in range(20):
         bench.registry.add_model(f"churn-{number}", versions=MODEL_LAYOUT)
@@ -158,7 +156,7 @@ def waiting(bench: Bench, tmp_path: Path) -> Iterator[tuple[Registrar, list[Requ
     registrar.query_pool.shutdown(wait=True)
 
 
-def test_while_moves_wait_for_the_registry_it_gets_one_request_each_time(
+def test_the_registry_gets_one_request_per_retry_while_transitions_wait(
     bench: Bench, waiting: tuple[Registrar, list[Request]]
 ) -> None:
     registrar, requests = waiting
@@ -170,7 +168,7 @@ def test_while_moves_wait_for_the_registry_it_gets_one_request_each_time(
     assert sum(bench.move(request).attempts for request in requests) == 1
 
 
-def test_the_first_answer_of_the_registry_lets_every_waiting_move_be_made(
+def test_all_waiting_transitions_run_after_the_registry_s_first_answer(
     bench: Bench, waiting: tuple[Registrar, list[Request]]
 ) -> None:
     registrar, requests = waiting
@@ -183,7 +181,7 @@ def test_the_first_answer_of_the_registry_lets_every_waiting_move_be_made(
     wait_until(lambda: all(bench.state(request) is RequestState.DONE for request in requests))
 
 
-def test_what_expires_while_the_registry_is_away_ends_without_it(
+def test_a_request_that_expires_during_an_outage_ends_without_the_registry(
     bench: Bench, waiting: tuple[Registrar, list[Request]]
 ) -> None:
     registrar, requests = waiting
@@ -195,21 +193,21 @@ def test_what_expires_while_the_registry_is_away_ends_without_it(
     bench.registry.request_counts.clear()
     registrar.recover()
     wait_until(lambda: all(bench.state(request) is RequestState.EXPIRED for request in requests))
-    wait_until(lambda: bench.state(lasts) is RequestState.APPROVED)  # it's claimed while it's looked at
+    wait_until(lambda: bench.state(lasts) is RequestState.APPROVED)  # it's claimed while it's checked
     assert bench.registry.request_counts == {"model": 1}
 
 
-def test_a_question_that_hangs_does_not_hide_that_the_registry_answers_again() -> None:
+def test_a_hanging_probe_does_not_hide_that_the_registry_is_back() -> None:
     registry, reach = SlowRegistry(), RegistryAvailability()
     reach.mark_unavailable()
     registry.tires()
     assert not reach.is_available(registry, timeout=0.01)
-    registry.delay = 0.0  # the next question is answered at once, while the first one still hangs
+    registry.delay = 0.0  # the next probe is answered immediately, while the first one still hangs
     assert reach.is_available(registry, timeout=10)
     registry.rested.set()
 
 
-def test_a_registry_that_refuses_the_question_has_answered() -> None:
+def test_a_refused_probe_counts_as_an_answer() -> None:
     class Refusing(MemoryRegistry):
         def model(self, name: str) -> ModelInfo:
             raise RegistryRefused("You have no permission.")

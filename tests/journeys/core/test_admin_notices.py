@@ -1,4 +1,4 @@
-"""Admins are told once about what only they can fix; nobody else has to wait for it."""
+"""The bot notifies admins once about problems that only they can fix; no one else is blocked."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def clock() -> AdjustableClock:
 
 @pytest.fixture
 def lost(slack: LocalSlack, tmp_path: Path, clock: AdjustableClock) -> Iterator[RunningApp]:
-    """A bot whose policy names a channel that isn't there, and tells approvers directly."""
+    """A bot whose policy names a missing channel, and invites approvers by direct message."""
     rules = policy("#nowhere", tell_approvers="direct")
     with running_app(slack, tmp_path, MemoryRegistry(), policy=rules, clock=clock) as app:
         yield app
@@ -63,7 +63,7 @@ def lost(slack: LocalSlack, tmp_path: Path, clock: AdjustableClock) -> Iterator[
 def test_an_admin_is_told_once_about_a_missing_channel(lost: RunningApp, clock: AdjustableClock) -> None:
     lost.alice.types(ELSEWHERE, ASK)
     lost.slack.person("dave").waits_for_direct_message(lambda m: "Can't post in `#nowhere`" in message_text(m))
-    wait_until(lambda: not unrecorded_notices(lost, clock))  # else its lease would lapse with the next line
+    wait_until(lambda: not unrecorded_notices(lost, clock))  # otherwise, the next line would make its lease expire
     clock.advance(timedelta(minutes=2))
     before = len(lost.slack.calls("chat.postMessage"))
     lost.registrar.outbox.deliver(patience=10)
@@ -73,19 +73,19 @@ def test_an_admin_is_told_once_about_a_missing_channel(lost: RunningApp, clock: 
     assert "change the channel in `registrar.yml`" in told(lost)[0]
 
 
-def test_a_request_whose_card_cannot_be_posted_is_decided_anyway(lost: RunningApp) -> None:
+def test_a_request_without_a_card_can_still_be_decided(lost: RunningApp) -> None:
     assert "Its card isn't in `#nowhere` yet" in type_and_read_reply(lost.alice, ASK, ELSEWHERE)
     lost.bob.types(ELSEWHERE, f"/model approve {only_request(lost.ledger).id}")
     wait_until(lambda: only_request(lost.ledger).state is RequestState.DONE)
 
 
-def test_approvers_are_invited_although_the_card_cannot_be_posted(lost: RunningApp, clock: AdjustableClock) -> None:
+def test_approvers_are_invited_even_if_the_card_cannot_be_posted(lost: RunningApp, clock: AdjustableClock) -> None:
     lost.alice.types(ELSEWHERE, ASK)
     lost.slack.person("dave").waits_for_direct_message()
     assert told(lost, "bob") == []
     clock.advance(timedelta(minutes=2))
     lost.registrar.outbox.deliver(patience=10)
-    assert "requests" in told(lost, "bob")[0]
+    assert "You can approve or reject it" in told(lost, "bob")[0]
 
 
 # -- an app with fewer scopes ------------------------------------------------------------------------------------------
@@ -93,7 +93,7 @@ def test_approvers_are_invited_although_the_card_cannot_be_posted(lost: RunningA
 
 @pytest.fixture
 def older() -> Iterator[LocalSlack]:
-    """A workspace whose app lacks a scope that this version asks for."""
+    """A workspace whose app lacks a scope that this version needs."""
     manifest = yaml.safe_load(MANIFEST.read_text(encoding="utf-8"))
     manifest["oauth_config"]["scopes"]["bot"].remove("files:write")
     with local_slack(manifest) as slack:
@@ -105,10 +105,10 @@ def test_an_admin_is_told_once_which_scopes_are_missing(older: LocalSlack, tmp_p
         with running_app(older, tmp_path, MemoryRegistry(), policy=make_policy()):
             older.person("dave").waits_for_direct_message()
     assert len(told(older)) == 1
-    assert "is missing scopes that Registrar needs: `files:write`. Reinstall the app" in told(older)[0]
+    assert "is missing scopes that I need: `files:write`. Reinstall the app" in told(older)[0]
 
 
-def test_nobody_is_told_anything_about_an_app_with_all_scopes(slack: LocalSlack, tmp_path: Path) -> None:
+def test_no_one_gets_a_notice_about_an_app_with_all_scopes(slack: LocalSlack, tmp_path: Path) -> None:
     with running_app(slack, tmp_path, MemoryRegistry()) as app:
         app.registrar.worker_pool.shutdown(wait=True)
         app.registrar.outbox.deliver(patience=10)

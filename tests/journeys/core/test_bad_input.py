@@ -1,4 +1,4 @@
-"""Bad input over the wire: a sentence for each, and nothing changed."""
+"""Bad input over the wire gets a sentence and changes nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.support.waiting import wait_until
 LONG_TEXT = "x" * 3000
 
 
-# -- what is typed ---------------------------------------------------------------------------------------------------
+# -- commands ----------------------------------------------------------------------------------------------------------
 
 
 TYPED = [
@@ -38,47 +38,47 @@ TYPED = [
     ("promote churn 9.9.9 production", "v4, v3, v2, v1"),
     ("promote churn @nobody production", "v4, v3, v2, v1"),
     ("show churn 99", "v4, v3, v2, v1"),
-    ("promote churn seven production", "`seven` is no version"),
-    ("promote churn -- -7 production", "`-7` is no version"),
-    ("promote churn 4 live", "Write `staging` or `production`"),
-    ("promote churn 4 archived", "Write `staging` or `production`"),
-    ("promote churn 3 production", "is in Production already"),
-    ("promote churn 3 staging", "would leave nobody there"),
+    ("promote churn seven production", "Can't read `seven` as a version"),
+    ("promote churn -- -7 production", "Can't read `-7` as a version"),
+    ("promote churn 4 live", "Try `staging` or `production`"),
+    ("promote churn 4 archived", "Try `staging` or `production`"),
+    ("promote churn 3 production", "is already in Production"),
+    ("promote churn 3 staging", "would leave Production empty"),
     ("promote churn 2 production", "is still open"),
-    ("promtoe churn 4 production", "Did you mean `promote`?"),
-    ("🚀", "Try `help`"),
-    ("promote churn 4 production now", "`now` is one word too many"),
-    ("list churn everything", "`everything` is one word too many"),
+    ("promtoe churn 4 production", "Did you mean `/model promote`?"),
+    ("🚀", "Try `/model help`"),
+    ("promote churn 4 production now", "Unexpected word `now`"),
+    ("list churn everything", "Unexpected word `everything`"),
     ("promote churn 4 production --raeson x", "Did you mean `--reason`?"),
-    ("promote churn 4 production --force", "`promote` knows no `--force`"),
+    ("promote churn 4 production --force", "`promote` has no flag `--force`"),
     ("promote churn 4 production --reason", "needs a value"),
-    ('promote churn 4 production --reason "open', "never closed"),
-    ("promote a/b 4 production", "no slash, colon or control character"),
-    ("promote models:/churn 4 production", "no slash, colon or control character"),
-    ("promote churn 4 production --version 5 --model-name x y", "one word too many"),
-    ("approve", "REQUEST is missing"),
-    ("cancel", "REQUEST is missing"),
-    ("reject", "REQUEST and TEXT are missing"),
-    ("show", "MODEL is missing"),
-    ("approve ../../etc/passwd", "is no request"),
-    ("approve r00000", "There is no request `r00000`"),
-    ("reject r00000 --reason slow", "There is no request `r00000`"),
-    ("cancel r00000", "There is no request `r00000`"),
+    ('promote churn 4 production --reason "open', "closing quotation mark"),
+    ("promote a/b 4 production", "allow slashes, colons, or control characters"),
+    ("promote models:/churn 4 production", "allow slashes, colons, or control characters"),
+    ("promote churn 4 production --version 5 --model-name x y", "Unexpected word"),
+    ("approve", "Missing REQUEST"),
+    ("cancel", "Missing REQUEST"),
+    ("reject", "Missing REQUEST and TEXT"),
+    ("show", "Missing MODEL"),
+    ("approve ../../etc/passwd", "as a request ID"),
+    ("approve r00000", "Request `r00000` doesn't exist"),
+    ("reject r00000 --reason slow", "Request `r00000` doesn't exist"),
+    ("cancel r00000", "Request `r00000` doesn't exist"),
     ("history churn --last 0", "`--last`"),
     ("history churn --last many", "`--last`"),
-    ("help promtoe", "Did you mean `promote`?"),
-    (LONG_TEXT, "I know no"),
-    (f"promote {LONG_TEXT} 4 production", "longer than the 250 characters"),
-    (f"promote churn {LONG_TEXT} production", "is no version"),
-    (f"promote churn 4 {LONG_TEXT}", "is no stage"),
-    (f"promote churn 4 production --reason {LONG_TEXT}", "longer than 1,000 characters"),
-    (f"approve {LONG_TEXT}", "is no request"),
-    (f"list {LONG_TEXT}", "No model's name holds"),
+    ("help promtoe", "Did you mean `/model promote`?"),
+    (LONG_TEXT, "Unknown command"),
+    (f"promote {LONG_TEXT} 4 production", "longer than 250 characters"),
+    (f"promote churn {LONG_TEXT} production", "as a version"),
+    (f"promote churn 4 {LONG_TEXT}", "as a target stage"),
+    (f"promote churn 4 production --reason {LONG_TEXT}", "over 1,000 characters"),
+    (f"approve {LONG_TEXT}", "as a request ID"),
+    (f"list {LONG_TEXT}", "No model name contains"),
 ]
 
 
 @pytest.mark.parametrize(("typed", "answer"), TYPED, ids=[typed[:40] for typed, _ in TYPED])
-def test_what_cannot_be_done_is_answered_with_a_sentence(
+def test_a_command_that_cannot_be_done_is_answered_with_a_sentence(
     bot: RunningApp, before: StateSnapshot, typed: str, answer: str
 ) -> None:
     assert answer in type_and_read_reply(bot.alice, f"/model {typed}")
@@ -89,7 +89,7 @@ def test_what_cannot_be_done_is_answered_with_a_sentence(
     ("typed", "filled"),
     [("promote", {}), ("promote churn", {"model": "churn"}), ("promote churn v4", {"model": "churn", "version": "v4"})],
 )
-def test_missing_arguments_open_a_form_with_what_was_given(
+def test_missing_arguments_open_a_form_prefilled_with_the_given_ones(
     bot: RunningApp, before: StateSnapshot, typed: str, filled: dict[str, str]
 ) -> None:
     bot.alice.types(CHANNEL, f"/model {typed}")
@@ -107,7 +107,7 @@ def test_missing_arguments_open_a_form_with_what_was_given(
         ({"model": "churn", "version": "🦄"}, "version"),
     ],
 )
-def test_a_wrong_field_of_the_form_is_told_under_it(
+def test_an_invalid_form_field_shows_its_error(
     bot: RunningApp, before: StateSnapshot, fields: dict[str, str], wrong: str
 ) -> None:
     bot.alice.types(CHANNEL, "/model promote")
@@ -119,7 +119,7 @@ def test_a_wrong_field_of_the_form_is_told_under_it(
     assert take_snapshot(bot) == before
 
 
-def test_a_rejection_without_a_reason_is_told_under_its_field(bot: RunningApp, before: StateSnapshot) -> None:
+def test_a_rejection_without_a_reason_shows_an_error_at_its_field(bot: RunningApp, before: StateSnapshot) -> None:
     bot.bob.types(CHANNEL, f"/model reject {only_request(bot.ledger).id}")
     bot.bob.waits_for_modal()
     errors = bot.bob.submits({"reason": " "})
@@ -139,12 +139,12 @@ def test_a_command_in_a_direct_message_is_answered_there(bot: RunningApp, before
 
 
 def held(view: dict[str, Any]) -> dict[str, str]:
-    """Return what the fields of a form hold, by block id."""
+    """Return the values of a form's fields, by block id."""
     elements = {block["block_id"]: block["element"] for block in view["blocks"] if block["type"] == "input"}
     return {field: one["initial_value"] for field, one in elements.items() if one.get("initial_value")}
 
 
-# -- what would be markup ---------------------------------------------------------------------------------------------
+# -- markup ------------------------------------------------------------------------------------------------------------
 
 
 EVIL_NAME = "<!channel>*_`x`_<@U0DAVE>&"
@@ -186,17 +186,17 @@ def test_names_and_reasons_never_reach_slack_as_markup(slack: LocalSlack, tmp_pa
         assert [text for text in sent_texts(slack) if any(mark in text for mark in EVIL)] == []
 
 
-# -- what only looks bad ----------------------------------------------------------------------------------------------
+# -- unusual but valid input -------------------------------------------------------------------------------------------
 
 
-def test_smart_quotes_and_dashes_of_a_phone_are_understood(slack: LocalSlack, tmp_path: Any) -> None:
+def test_smart_quotes_and_dashes_from_a_phone_are_understood(slack: LocalSlack, tmp_path: Any) -> None:
     with running_app(slack, tmp_path, MemoryRegistry(), http=True) as app:
         app.alice.types(CHANNEL, "/model  promote churn  V4 Production —reason “Bob’s f1 is better – by 2 %” ")
         app.card()
         assert only_request(app.ledger).reason == "Bob's f1 is better – by 2 %"
 
 
-def test_emoji_and_a_long_reason_stand_on_the_card(slack: LocalSlack, tmp_path: Any) -> None:
+def test_emoji_and_a_long_reason_are_shown_on_the_card(slack: LocalSlack, tmp_path: Any) -> None:
     with running_app(slack, tmp_path, MemoryRegistry(), http=True) as app:
         reason = "🦄&" * 500
         app.alice.types(CHANNEL, f'/model promote churn 4 production --reason "{reason}"')
@@ -205,7 +205,7 @@ def test_emoji_and_a_long_reason_stand_on_the_card(slack: LocalSlack, tmp_path: 
         assert slack.problems() == []
 
 
-def test_what_slack_escapes_on_the_way_is_what_the_person_typed(slack: LocalSlack, tmp_path: Any) -> None:
+def test_text_that_slack_escapes_is_read_as_typed(slack: LocalSlack, tmp_path: Any) -> None:
     with running_app(slack, tmp_path, MemoryRegistry(), http=True) as app:
         typed = command(
             ALICE, "promote churn 4 production --reason &lt;0.2 &amp;amp; falling".replace(" &amp;amp; ", "&amp;")

@@ -1,4 +1,4 @@
-"""Forged and broken input through the front door: nothing breaks, nothing is decided by it, nobody is pinged."""
+"""Forged and malformed input over HTTP breaks nothing, decides nothing, and mentions no one."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ OUTSIDE = [actor(one) for one in OUTSIDERS]
 
 @pytest.fixture(scope="module")
 def bot(_workspace: LocalSlack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrontDoor]:
-    """One bot for all that is forged here."""
+    """The bot that all tests in this file share."""
     _workspace.heal()
     _workspace.deliver_to(None)
     _workspace.reset()
@@ -94,7 +94,7 @@ def bot(_workspace: LocalSlack, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield it
 
 
-# The same examples at every run; `FORGED=2000` tries so many others.
+# Every run uses the same examples; `FORGED=2000` tries 2,000 others.
 MANY = os.environ.get("FORGED")
 fuzzed = settings(
     max_examples=int(MANY or 40),
@@ -106,14 +106,14 @@ fuzzed = settings(
 
 
 def nothing_broke(bot: FrontDoor, answer: Any) -> None:
-    """Fail for what no input may bring about, whatever it is."""
+    """Fail if the input caused an error, a traceback, or foreign markup."""
     assert bot.alarm.rung() == []
     assert answer.status_code < 500
     assert bot.markup(answer) == []
 
 
 def means(text: str) -> type[Command] | None:
-    """Return what a typed text asks for, as far as the grammar understands it."""
+    """Return the command of a typed text, or None if the grammar can't read it."""
     try:
         command = parse_command(unescape(text))
     except BadInput:
@@ -121,17 +121,17 @@ def means(text: str) -> type[Command] | None:
     return type(command) if command else None
 
 
-def test_every_button_of_every_message_is_forged_here(bot: FrontDoor) -> None:
+def test_every_button_of_every_message_is_forged(bot: FrontDoor) -> None:
     parts = [part for _, message in every_message("plain") for part in objects(message.blocks)]
     assert set(BUTTONS) >= {part["action_id"] for part in parts if "action_id" in part} | set(bot.known) - set(FORMS)
 
 
-# -- typed -------------------------------------------------------------------------------------------------------------
+# -- commands ----------------------------------------------------------------------------------------------------------
 
 
 @fuzzed
 @given(st.data())
-def test_whatever_a_member_types_breaks_and_decides_nothing(bot: FrontDoor, data: st.DataObject) -> None:
+def test_any_text_by_a_member_breaks_and_decides_nothing(bot: FrontDoor, data: st.DataObject) -> None:
     text = typed(data.draw, bot.ids)
     before = bot.kept()
     nothing_broke(bot, bot.send(command(ALICE, text)))
@@ -143,7 +143,7 @@ def test_whatever_a_member_types_breaks_and_decides_nothing(bot: FrontDoor, data
 
 @fuzzed
 @given(st.data(), st.sampled_from(OUTSIDE))
-def test_whatever_an_outsider_types_changes_nothing(bot: FrontDoor, data: st.DataObject, who: payloads.Actor) -> None:
+def test_any_text_by_an_outsider_changes_nothing(bot: FrontDoor, data: st.DataObject, who: payloads.Actor) -> None:
     text = typed(data.draw, bot.ids)
     before = bot.kept()
     nothing_broke(bot, bot.send(command(who, text)))
@@ -152,7 +152,7 @@ def test_whatever_an_outsider_types_changes_nothing(bot: FrontDoor, data: st.Dat
 
 @fuzzed
 @given(st.data())
-def test_a_broken_command_breaks_nothing(bot: FrontDoor, data: st.DataObject) -> None:
+def test_a_malformed_command_breaks_nothing(bot: FrontDoor, data: st.DataObject) -> None:
     whole = command(ALICE, f"approve {bot.known[request_card.APPROVE]}")
     before = bot.kept()
     broken = urlencode(mangled(data.draw, whole), errors="surrogatepass")
@@ -160,12 +160,12 @@ def test_a_broken_command_breaks_nothing(bot: FrontDoor, data: st.DataObject) ->
     assert bot.kept().decided == before.decided
 
 
-# -- pressed -----------------------------------------------------------------------------------------------------------
+# -- clicks ------------------------------------------------------------------------------------------------------------
 
 
 @fuzzed
 @given(st.data(), st.sampled_from(BUTTONS), st.sampled_from([ALICE, *OUTSIDE]))
-def test_a_broken_press_breaks_and_decides_nothing(
+def test_a_malformed_click_breaks_and_decides_nothing(
     bot: FrontDoor, data: st.DataObject, button: str, who: payloads.Actor
 ) -> None:
     press = click(who, bot.known.get(button, ""), button)
@@ -179,7 +179,7 @@ def test_a_broken_press_breaks_and_decides_nothing(
 
 @fuzzed
 @given(st.data(), st.sampled_from(BUTTONS))
-def test_a_lead_s_press_with_a_value_that_was_never_made_changes_nothing(
+def test_an_approver_s_click_with_a_forged_value_changes_nothing(
     bot: FrontDoor, data: st.DataObject, button: str
 ) -> None:
     value = data.draw(st.one_of(ANYTHING, st.from_regex(r"[a-z0-9]{4,16}", fullmatch=True)))
@@ -192,9 +192,7 @@ def test_a_lead_s_press_with_a_value_that_was_never_made_changes_nothing(
 
 @fuzzed
 @given(st.data(), st.text(max_size=30))
-def test_a_press_of_a_button_that_nobody_has_made_changes_nothing(
-    bot: FrontDoor, data: st.DataObject, name: str
-) -> None:
+def test_a_click_on_a_forged_button_changes_nothing(bot: FrontDoor, data: st.DataObject, name: str) -> None:
     if name in BUTTONS:
         return
     before = bot.kept()
@@ -202,7 +200,7 @@ def test_a_press_of_a_button_that_nobody_has_made_changes_nothing(
     assert bot.kept() == before
 
 
-# -- filled in ---------------------------------------------------------------------------------------------------------
+# -- forms -------------------------------------------------------------------------------------------------------------
 
 
 FIELDS = {"model": MODEL, "version": "2", "to": "staging", "reason": "because"}
@@ -210,7 +208,7 @@ FIELDS = {"model": MODEL, "version": "2", "to": "staging", "reason": "because"}
 
 @fuzzed
 @given(st.data(), st.sampled_from(FORMS), st.sampled_from([ALICE, *OUTSIDE]))
-def test_a_broken_form_breaks_and_decides_nothing(
+def test_a_malformed_form_breaks_and_decides_nothing(
     bot: FrontDoor, data: st.DataObject, callback: str, who: payloads.Actor
 ) -> None:
     metadata = bot.known[registry_answers.CONFIRM_ARCHIVE if callback == modals.PROMOTE else request_card.APPROVE]
@@ -227,7 +225,7 @@ def test_a_broken_form_breaks_and_decides_nothing(
 @given(
     st.sampled_from(FORMS), st.text(max_size=40), st.dictionaries(st.sampled_from(sorted(FIELDS)), st.text(max_size=30))
 )
-def test_a_lead_s_form_with_metadata_that_was_never_made_changes_nothing(
+def test_an_approver_s_form_with_forged_metadata_changes_nothing(
     bot: FrontDoor, callback: str, metadata: str, fields: dict[str, str]
 ) -> None:
     if metadata in bot.known.values():
@@ -237,7 +235,7 @@ def test_a_lead_s_form_with_metadata_that_was_never_made_changes_nothing(
     assert bot.kept() == before
 
 
-# -- other things that reach the address -------------------------------------------------------------------------------
+# -- other requests ----------------------------------------------------------------------------------------------------
 
 KINDS = st.sampled_from(
     [
@@ -261,7 +259,7 @@ BODIES = st.one_of(
 
 @fuzzed
 @given(BODIES, KINDS)
-def test_a_signed_body_of_any_bytes_changes_nothing(bot: FrontDoor, body: bytes, kind: str) -> None:
+def test_a_signed_body_with_any_bytes_changes_nothing(bot: FrontDoor, body: bytes, kind: str) -> None:
     before = bot.kept()
     nothing_broke(bot, bot.signed(body, kind))
     assert bot.kept() == before
@@ -288,7 +286,7 @@ HEADER = st.binary(max_size=40).filter(lambda raw: not set(raw) & set(b"\r\n\0")
 
 @fuzzed
 @given(HEADER, HEADER)
-def test_headers_of_any_bytes_are_no_signature(bot: FrontDoor, stamp: bytes, signed: bytes) -> None:
+def test_headers_with_any_bytes_are_not_a_signature(bot: FrontDoor, stamp: bytes, signed: bytes) -> None:
     body, _ = payloads.as_http_body(click(BOB, bot.known[request_card.APPROVE]))
     headers = [(b"x-slack-request-timestamp", stamp), (b"x-slack-signature", signed)]
     before = bot.kept()
@@ -299,7 +297,7 @@ def test_headers_of_any_bytes_are_no_signature(bot: FrontDoor, stamp: bytes, sig
 
 @fuzzed
 @given(st.text(max_size=20))
-def test_a_timestamp_of_any_text_is_refused_even_where_it_is_signed(bot: FrontDoor, stamp: str) -> None:
+def test_any_invalid_timestamp_is_refused_even_if_signed(bot: FrontDoor, stamp: str) -> None:
     if stamp.isascii() and stamp.isdigit():
         return
     body, _ = payloads.as_http_body(click(BOB, bot.known[request_card.APPROVE]))
@@ -312,7 +310,7 @@ def test_a_timestamp_of_any_text_is_refused_even_where_it_is_signed(bot: FrontDo
 
 @fuzzed
 @given(st.binary(max_size=100), HEADER, HEADER, HEADER)
-def test_a_webhook_of_any_bytes_is_refused(
+def test_a_webhook_with_any_bytes_is_refused(
     bot: FrontDoor, body: bytes, delivery: bytes, stamp: bytes, signed: bytes
 ) -> None:
     headers = [(b"x-mlflow-delivery-id", delivery), (b"x-mlflow-timestamp", stamp), (b"x-mlflow-signature", signed)]
@@ -321,10 +319,10 @@ def test_a_webhook_of_any_bytes_is_refused(
     assert answer.status_code == 401
 
 
-# -- last, for it may decide everything --------------------------------------------------------------------------------
+# -- last, because it can decide requests ------------------------------------------------------------------------------
 
 
 @fuzzed
 @given(st.data())
-def test_whatever_a_lead_types_breaks_nothing(bot: FrontDoor, data: st.DataObject) -> None:
+def test_any_text_by_an_approver_breaks_nothing(bot: FrontDoor, data: st.DataObject) -> None:
     nothing_broke(bot, bot.send(command(BOB, typed(data.draw, bot.ids))))

@@ -1,4 +1,4 @@
-"""Who may not act does not act, at any verb, button or form; and what they tried is kept."""
+"""People without permission can't use any command, button, or form, and their attempts are audited."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from tests.support.slack.payload_strategies import CHANGING, actor
 
 @pytest.fixture(scope="module")
 def bot(_workspace: LocalSlack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrontDoor]:
-    """One bot for all that is refused here."""
+    """The bot that all tests in this file share."""
     _workspace.heal()
     _workspace.deliver_to(None)
     _workspace.reset()
@@ -50,12 +50,12 @@ def bot(_workspace: LocalSlack, tmp_path_factory: pytest.TempPathFactory) -> Ite
 OUTSIDERS = {
     "of another workspace": (actor(VISITOR), "Only members of this workspace"),
     "of another workspace, whatever the payload says": (actor(CONNECTED), "Only members of this workspace"),
-    "a guest": (actor(GUEST), "Guests can look, but not ask or decide"),
-    "a guest of one channel": (actor(LONE), "Guests can look, but not ask or decide"),
-    "a bot": (actor(MACHINE), "Bots and deactivated accounts never act"),
-    "deactivated": (actor(GONE), "Bots and deactivated accounts never act"),
-    "unknown": (payloads.Actor(id="U0NOBODY", name="nobody"), "Bots and deactivated accounts never act"),
-    "Slackbot": (payloads.Actor(id="USLACKBOT", name="slackbot"), "Bots and deactivated accounts never act"),
+    "a guest": (actor(GUEST), "Guests can view, but can't request or decide"),
+    "a guest of one channel": (actor(LONE), "Guests can view, but can't request or decide"),
+    "a bot": (actor(MACHINE), "Bots and deactivated accounts can't use"),
+    "deactivated": (actor(GONE), "Bots and deactivated accounts can't use"),
+    "unknown": (payloads.Actor(id="U0NOBODY", name="nobody"), "Bots and deactivated accounts can't use"),
+    "Slackbot": (payloads.Actor(id="USLACKBOT", name="slackbot"), "Bots and deactivated accounts can't use"),
 }
 TYPED = (
     "promote churn 2 staging",
@@ -146,7 +146,7 @@ ACTS = (
 
 
 def heard(bot: FrontDoor, payload: dict[str, Any]) -> str:
-    """Send a payload and return everything that is said of it, at once or afterwards."""
+    """Send a payload, and return every answer to it, immediate or later."""
     answer = bot.send(payload)
     said = answer.text + " ".join(sent_texts(bot.slack))
     bot.slack.forget_calls()
@@ -155,7 +155,7 @@ def heard(bot: FrontDoor, payload: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize(("who", "sentence"), OUTSIDERS.values(), ids=OUTSIDERS)
 @pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
-def test_who_is_no_full_member_changes_nothing_is_told_why_and_is_kept_in_the_audit(
+def test_someone_who_is_not_a_full_member_changes_nothing_is_told_why_and_is_audited(
     bot: FrontDoor, act: Act, who: payloads.Actor, sentence: str
 ) -> None:
     before, events = bot.kept(), len(audit_links(bot.ledger))
@@ -165,7 +165,7 @@ def test_who_is_no_full_member_changes_nothing_is_told_why_and_is_kept_in_the_au
     assert kept.event.actor == Person("T0OTHER" if who == actor(CONNECTED) else who.team_id, who.id)
 
 
-def test_every_verb_that_changes_something_is_tried_by_outsiders() -> None:
+def test_every_changing_command_is_tried_by_outsiders() -> None:
     typed = {" ".join(text.split()[:words]) for text in TYPED for words in (1, 2)}
     looking = {"monitor list", "monitor show", "monitor backtest"}
     assert {verb.verb for verb in CHANGING} - looking <= typed
@@ -187,16 +187,16 @@ LOOKING = (
 
 @pytest.mark.parametrize("text", LOOKING)
 @pytest.mark.parametrize("who", ["of another workspace", "of another workspace, whatever the payload says", "a bot"])
-def test_who_is_a_stranger_may_not_even_look(bot: FrontDoor, who: str, text: str) -> None:
+def test_an_account_from_elsewhere_cannot_read(bot: FrontDoor, who: str, text: str) -> None:
     outsider, sentence = OUTSIDERS[who]
     assert sentence in heard(bot, command(outsider, text))
 
 
 @pytest.mark.parametrize("text", LOOKING)
-def test_a_guest_may_look(bot: FrontDoor, text: str) -> None:
+def test_a_guest_can_read(bot: FrontDoor, text: str) -> None:
     events = len(audit_links(bot.ledger))
     assert heard(bot, command(actor(GUEST), text))
-    assert len(audit_links(bot.ledger)) == events  # a refusal would be one
+    assert len(audit_links(bot.ledger)) == events  # a refusal would add one
 
 
 @pytest.mark.parametrize(
@@ -209,52 +209,52 @@ def test_a_guest_may_look(bot: FrontDoor, text: str) -> None:
         history_answer.POST_HERE,
     ],
 )
-def test_a_stranger_s_press_shows_nothing(bot: FrontDoor, button: str) -> None:
+def test_a_stranger_s_click_shows_nothing(bot: FrontDoor, button: str) -> None:
     value = bot.known.get(button, "history churn" if button == history_answer.POST_HERE else "list --page 2")
     assert "Only members of this workspace" in heard(bot, click(actor(VISITOR), value, button))
 
 
-def test_the_home_tab_of_a_stranger_shows_nothing(bot: FrontDoor) -> None:
+def test_a_stranger_s_home_tab_shows_nothing(bot: FrontDoor) -> None:
     place = payloads.ChannelRef(id="D1", name="direct")
     said = heard(bot, payloads.app_home_opened(actor=actor(CONNECTED), place=place))
     assert "Only members of this workspace" in said
     assert "churn" not in said
 
 
-def test_a_question_is_answered_by_whoever_was_asked(bot: FrontDoor) -> None:
+def test_only_the_asked_person_can_answer_a_question(bot: FrontDoor) -> None:
     before, draft = bot.kept(), bot.known[registry_answers.CONFIRM_ARCHIVE]
-    carol = payloads.Actor(id="U0CAROL", name="carol")  # may archive, but was not asked
-    assert "Only whoever typed the command" in heard(bot, click(carol, draft, registry_answers.CONFIRM_ARCHIVE))
+    carol = payloads.Actor(id="U0CAROL", name="carol")  # can archive, but wasn't asked
+    assert "Only the person who typed this command" in heard(bot, click(carol, draft, registry_answers.CONFIRM_ARCHIVE))
     assert bot.kept() == before
     assert audit_links(bot.ledger)[-1].event.actor == Person("T0LOCAL", "U0CAROL")
 
 
-# -- one person, whichever of their workspaces they act from -----------------------------------------------------------
+# -- one person in several workspaces ----------------------------------------------------------------------------------
 
 TWO_OF_THREE = {"*": {"production": {"approvers": ["lead", "U0ALICE"], "required": 2}}}
 
 
 def at_home(who: payloads.Actor) -> payloads.Actor:
-    """Return who clicks with the workspace that Enterprise Grid calls their home."""
+    """Return the actor with their Enterprise Grid home workspace."""
     return replace(who, team_id="T0HOME")
 
 
-def test_nobody_approves_their_own_request_by_a_click_from_another_workspace(slack: LocalSlack, tmp_path: Path) -> None:
+def test_no_one_can_approve_their_own_request_from_another_workspace(slack: LocalSlack, tmp_path: Path) -> None:
     with door(slack, tmp_path, rules=TWO_OF_THREE) as bot:
         before, request = bot.kept(), bot.known[request_card.APPROVE]
-        assert "You asked for this" in heard(bot, click(at_home(ALICE), request))
+        assert "your own request" in heard(bot, click(at_home(ALICE), request))
         assert bot.kept() == before
 
 
-def test_nobody_votes_twice_by_a_click_from_another_workspace(slack: LocalSlack, tmp_path: Path) -> None:
+def test_no_one_can_vote_twice_from_another_workspace(slack: LocalSlack, tmp_path: Path) -> None:
     with door(slack, tmp_path, rules=TWO_OF_THREE) as bot:
         request = bot.known[request_card.APPROVE]
         assert "1 of 2" in heard(bot, command(BOB, f"approve {request}"))
-        assert "You have voted" in heard(bot, click(at_home(BOB), request))
+        assert "You've already voted" in heard(bot, click(at_home(BOB), request))
         assert [vote.voter for vote in bot.kept().votes] == [Person("T0LOCAL", "U0BOB")]
 
 
-def test_the_audit_names_one_person_from_whichever_workspace_they_act(slack: LocalSlack, tmp_path: Path) -> None:
+def test_the_audit_log_names_one_person_whichever_workspace_they_act_from(slack: LocalSlack, tmp_path: Path) -> None:
     with door(slack, tmp_path, rules=TWO_OF_THREE) as bot:
         request = bot.known[request_card.APPROVE]
         heard(bot, click(at_home(BOB), request))
@@ -264,13 +264,13 @@ def test_the_audit_names_one_person_from_whichever_workspace_they_act(slack: Loc
         assert voted.event.actor == withdrawn.event.actor == Person("T0LOCAL", "U0BOB")
 
 
-# -- who they are is asked anew ----------------------------------------------------------------------------------------
+# -- profiles are looked up again --------------------------------------------------------------------------------------
 
 RULE = {"production": {"approvers": ["S0LEADS"]}}
 
 
 class Watch:
-    """A stopwatch that goes when it is told to."""
+    """A stopwatch that a test sets."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -285,24 +285,24 @@ Change = Callable[[LocalSlack], object]
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda slack: slack.set_group("S0LEADS", "leads", ["carol"]), "not among those who may decide"),
-        (lambda slack: slack.change_person("bob", is_restricted=True), "Guests can look"),
+        (lambda slack: slack.set_group("S0LEADS", "leads", ["carol"]), "Only approvers can decide"),
+        (lambda slack: slack.change_person("bob", is_restricted=True), "Guests can view"),
         (lambda slack: slack.change_person("bob", deleted=True), "Bots and deactivated accounts"),
         (lambda slack: slack.change_person("bob", team_id="T0OTHER"), "Only members of this workspace"),
-        (lambda slack: slack.fail("users.info", "internal_error"), "nothing was changed"),
-        (lambda slack: slack.fail("usergroups.list", "something_new"), "nothing was changed"),
-        (lambda slack: slack.fail("usergroups.list", "missing_scope"), "not among those who may decide"),
+        (lambda slack: slack.fail("users.info", "internal_error"), "Nothing changed"),
+        (lambda slack: slack.fail("usergroups.list", "something_new"), "Nothing changed"),
+        (lambda slack: slack.fail("usergroups.list", "missing_scope"), "Only approvers can decide"),
     ],
     ids=["out of the group", "a guest", "deactivated", "moved away", "users unknown", "groups unknown", "no groups"],
 )
-def test_who_could_decide_a_minute_ago_is_asked_for_anew(
+def test_rights_are_looked_up_again_after_a_minute(
     slack: LocalSlack, tmp_path: Path, change: Change, sentence: str
 ) -> None:
     watch = Watch()
     with door(slack, tmp_path, rules={"*": RULE}, monotonic=watch) as bot:
         request = bot.known[request_card.APPROVE]
-        assert "Say why" in heard(bot, form(BOB, modals.REJECT, request, {"reason": ""}))
-        heard(bot, click(BOB, request, request_card.REJECT))  # he may, and both of Slack's answers are known now
+        assert "Give a reason" in heard(bot, form(BOB, modals.REJECT, request, {"reason": ""}))
+        heard(bot, click(BOB, request, request_card.REJECT))  # he can, and both of Slack's answers are now cached
         change(slack)
         watch.seconds += 60.1
         before = bot.kept()
@@ -310,10 +310,10 @@ def test_who_could_decide_a_minute_ago_is_asked_for_anew(
         assert bot.kept() == before
 
 
-# -- what travels through Slack ----------------------------------------------------------------------------------------
+# -- what Slack sees ---------------------------------------------------------------------------------------------------
 
 
-def test_buttons_and_forms_carry_ids_and_nothing_else(slack: LocalSlack, tmp_path: Path) -> None:
+def test_buttons_and_forms_hold_only_ids(slack: LocalSlack, tmp_path: Path) -> None:
     with running_app(slack, tmp_path, MemoryRegistry(), http=True) as app:
         for typed in ("promote churn 4 production --reason x", "archive churn 2", "promote churn"):
             app.alice.types(CHANNEL, f"/model {typed}")
@@ -323,7 +323,7 @@ def test_buttons_and_forms_carry_ids_and_nothing_else(slack: LocalSlack, tmp_pat
         app.bob.clicks(app.card(), "Reject")
         app.bob.waits_for_modal()
         app.bob.opens_home()
-        app.bob.waits_for_home(lambda home: "Waits for you" in str(home))
+        app.bob.waits_for_home(lambda home: "Needs your review" in str(home))
         carried = list(_carried([call["args"] for call in slack.calls()]))
     assert len(carried) > 5
     assert [what for what in carried if not re.fullmatch(r"[a-z0-9]{4,32}", what)] == []
@@ -344,7 +344,7 @@ def _carried(part: Any) -> Iterator[str]:
             yield from _carried(one)
 
 
-def test_no_message_is_searched_for_names_and_no_link_is_fetched(slack: LocalSlack, tmp_path: Path) -> None:
+def test_slack_links_no_names_and_fetches_no_pages(slack: LocalSlack, tmp_path: Path) -> None:
     registry = add_churn(MemoryRegistry())
     registry.add_version("churn", run_id=registry.add_run(metrics={"f1": 0.9}))
     with running_app(slack, tmp_path, registry, http=True) as app:
@@ -363,7 +363,7 @@ def test_no_message_is_searched_for_names_and_no_link_is_fetched(slack: LocalSla
     assert [call for call in calls if call["method"] in QUIET and not _is_quiet(call)] == []
 
 
-# What Slack's method takes of the three; it unfurls nothing that is edited, or shown to one person.
+# Which of the three arguments each method accepts; edits and ephemeral messages aren't unfurled.
 QUIET = {
     "chat.postMessage": ("parse", "unfurl_links", "unfurl_media"),
     "response_url": ("parse", "unfurl_links", "unfurl_media"),

@@ -1,4 +1,4 @@
-"""The day after an upgrade: what the last version left (tests/data) goes on, and its cards do what they say."""
+"""After an upgrade, the previous version's work (tests/data) continues, and its cards still work."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.support.waiting import wait_until
 
 
 class LaterClock(AdjustableClock):
-    """A clock that begins a few minutes after the last event in the ledger."""
+    """A clock that starts a few minutes after the last event in the ledger."""
 
     def __init__(self, ledger: Path) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ def clock(home: Path) -> AdjustableClock:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the bot's folder, with yesterday's ledger and yesterday's workspace in it."""
+    """Return the bot's folder, with the previous version's ledger and workspace."""
     folder = tmp_path_factory.mktemp("yesterday")
     database(LEDGER, folder / "ledger.db")
     database(WORKSPACE, folder / "slack.db")
@@ -55,7 +55,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def app(home: Path, clock: AdjustableClock) -> Iterator[RunningApp]:
-    """Return the bot, started as ever; the tests share it, and each is about a model of its own."""
+    """Return the running bot. The tests share it, and each uses its own model."""
     with pytest.MonkeyPatch.context() as patch, local_slack(MANIFEST, state=home / "slack.db") as slack:
         patch.setenv(TOKEN_ENV, TOKEN)
         registry = unpack(REGISTRY.read_text(encoding="utf-8"))
@@ -69,26 +69,26 @@ def card_of(app: RunningApp, model: str) -> dict[str, Any]:
 
 
 def newest(app: RunningApp, card: dict[str, Any]) -> dict[str, Any]:
-    """Return a card as it is now."""
+    """Return the current version of a card."""
     [found] = [message for message in app.bob.sees(CHANNEL) if message["ts"] == card["ts"]]
     return found
 
 
-def test_approving_on_the_pending_request_s_card_moves_the_version(app: RunningApp) -> None:
+def test_approving_on_an_old_card_promotes_the_version(app: RunningApp) -> None:
     card = card_of(app, "fraud")
     app.bob.clicks(card, "Approve")
     wait_until(lambda: app.production("fraud") == [4])
     wait_until(lambda: "is in Production" in message_text(newest(app, card)))
 
 
-def test_a_second_approval_completes_the_one_given_before_the_upgrade(app: RunningApp) -> None:
+def test_a_second_approval_completes_one_from_before_the_upgrade(app: RunningApp) -> None:
     card = card_of(app, "two-eyes")
     app.slack.person("carol").clicks(card, "Approve")
     wait_until(lambda: app.production("two-eyes") == [4])
     wait_until(lambda: "is in Production" in message_text(newest(app, card)))
 
 
-def test_rejecting_on_the_pending_request_s_card_ends_it(app: RunningApp) -> None:
+def test_rejecting_on_an_old_card_ends_the_request(app: RunningApp) -> None:
     card = card_of(app, "search")
     app.bob.clicks(card, "Reject")
     app.bob.waits_for_modal()
@@ -97,7 +97,7 @@ def test_rejecting_on_the_pending_request_s_card_ends_it(app: RunningApp) -> Non
     assert app.production("search") == [3]
 
 
-def test_the_approved_request_is_moved_once_the_freeze_is_lifted(app: RunningApp, clock: AdjustableClock) -> None:
+def test_the_approved_request_is_promoted_after_unfreezing(app: RunningApp, clock: AdjustableClock) -> None:
     assert app.production("pricing") == [3]
     app.bob.types(CHANNEL, "/model unfreeze pricing")
     app.answer(app.bob, "pricing")
@@ -105,24 +105,24 @@ def test_the_approved_request_is_moved_once_the_freeze_is_lifted(app: RunningApp
     wait_until(lambda: app.production("pricing") == [4])
 
 
-def test_the_move_that_the_kill_interrupted_is_made(app: RunningApp) -> None:
+def test_the_interrupted_transition_is_completed(app: RunningApp) -> None:
     wait_until(lambda: app.production("ranking") == [4])
 
 
-def test_the_request_that_waited_for_the_registry_is_opened(app: RunningApp) -> None:
+def test_the_queued_request_is_opened(app: RunningApp) -> None:
     card_of(app, "reports")
 
 
-def test_what_people_had_not_heard_yet_is_told(app: RunningApp) -> None:
+def test_undelivered_messages_are_delivered(app: RunningApp) -> None:
     app.alice.waits_for_direct_message(lambda message: "too slow" in message_text(message))
     app.card(holds="rejected")
 
 
-def test_tags_that_were_due_are_written(app: RunningApp) -> None:
+def test_pending_tags_are_written(app: RunningApp) -> None:
     wait_until(lambda: app.registry.version("billing", 4).tags.get("approval_status") == "rejected")
 
 
-def test_no_monitor_of_the_unchanged_policy_file_counts_as_changed(app: RunningApp) -> None:
+def test_monitors_of_an_unchanged_policy_file_are_unchanged(app: RunningApp) -> None:
     with app.ledger.read() as reading:
         kept = [one for one in reading.monitors() if one.is_from_file]
     assert {one.model: one.rule for one in kept} == {
@@ -143,12 +143,12 @@ def test_the_armed_monitor_is_checked_and_alerts(app: RunningApp, monkeypatch: p
     )
 
 
-def test_the_button_on_yesterday_s_incident_rolls_back(app: RunningApp) -> None:
+def test_the_button_on_an_old_incident_rolls_back(app: RunningApp) -> None:
     alert = app.card(holds="Roll back to v3")
     app.bob.clicks(alert, "Roll back to v3")
     wait_until(lambda: app.production("leads") == [3])
 
 
-def test_the_audit_chain_goes_on_from_yesterday_s(app: RunningApp) -> None:
+def test_the_audit_chain_continues(app: RunningApp) -> None:
     assert isinstance(app.ledger, SqlLedger)
     assert is_chain_intact(app.ledger)

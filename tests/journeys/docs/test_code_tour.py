@@ -51,12 +51,12 @@ def monitored(
     )
     with running_app(slack, tmp_path, registry, policy=policy, clock=clock) as app:
         app.registrar.poll_registry()
-        promotions.test_a_promotion_is_asked_for_approved_and_made(app)
+        promotions.test_a_promotion_is_requested_approved_and_made(app)
         yield app
 
 
 def test_promotion(trace: CallTrace, app: RunningApp) -> None:
-    promotions.test_a_promotion_is_asked_for_approved_and_made(app)
+    promotions.test_a_promotion_is_requested_approved_and_made(app)
     check_order(TOURS["promotion"], trace.names())
 
 

@@ -71,6 +71,6 @@ def test_the_page_can_be_typed_from_its_beginning_to_its_end(folder: Path, postg
         env=clean_environment(PYTHONPATH=str(ROOT), PATH=path),
     )
     assert done.returncode == 0, done.stdout
-    assert done.stdout.count(f"The audit is whole: {len(before['audit_events'])} events") == 3
+    assert done.stdout.count(f"The audit log is intact: {len(before['audit_events'])} events") == 3
     for name in DATABASES:
         assert contents(postgres_server.url(name)) == before

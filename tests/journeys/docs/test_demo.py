@@ -78,7 +78,7 @@ def test_the_story_plays_by_itself_and_touches_nothing_real(tmp_path: Path, monk
     monkeypatch.chdir(tmp_path)
     played = run_demo("--play", REGISTRAR_DATABASE_URL="sqlite:///real.db", **real)
     assert (played.returncode, played.stderr) == (0, "")
-    for words in ("somebody else has to decide", "churn v4 is in Production", "accuracy-live failed", "restored, v4"):
+    for words in ("someone else has to decide", "churn v4 is in Production", "accuracy-live failed", "restored to v4"):
         assert words in played.stdout
     assert list(tmp_path.iterdir()) == []
 
@@ -111,7 +111,7 @@ def test_the_next_start_finds_everything_and_registers_nothing(demo_home: Path) 
         assert demo.end(signal.SIGTERM) == 0
     assert "churn v1, " not in demo.said
     assert "first reading of accuracy-live" in demo.said
-    assert "There is no reading yet" not in demo.said
+    assert "No reading yet" not in demo.said
     assert "Traceback" not in demo.said
     assert demo.left_behind() == []
 
@@ -121,14 +121,14 @@ def test_the_story_is_told_with_the_sentences_that_people_see(slack: LocalSlack,
     with monitored_app(slack, tmp_path) as (app, _, _):
         DemoStory(app.slack, told.append, poll_seconds=0.3).play()
         assert app.production() == [4]
-    assert "  Registrar refuses her: You asked for this, so somebody else has to decide: Bob, Carol." in told
-    assert "  Its thread: Bob approved: 1 of 1." in told
+    assert "  Registrar refuses her: This is your own request, so someone else has to decide: Bob, Carol." in told
+    assert "  Its thread: Bob approved (1 of 1)." in told
     whole = "\n".join(told)
     for words in (
         "accuracy-live failed",
-        "is not greater than 0.92",
+        "isn't greater than 0.92",
         "v5 is blocked",
-        "restored, v4 serves",
+        "restored to v4",
         "(picture)",
     ):
         assert words in whole
@@ -137,15 +137,13 @@ def test_the_story_is_told_with_the_sentences_that_people_see(slack: LocalSlack,
 def test_a_story_names_what_was_not_measured(slack: LocalSlack, tmp_path: Path) -> None:
     with monitored_app(slack, tmp_path, greater_than=0.99, action="dry_run") as (app, _, _):
         story = DemoStory(app.slack, lambda line: None, monitor_timeout=1, poll_seconds=0.3)
-        with pytest.raises(
-            StoryError, match="where Alice looks at the monitor: the monitor did not measure v4 as well"
-        ):
+        with pytest.raises(StoryError, match="Alice checks the monitor”: the monitor didn't report v4 as healthy"):
             story.play()
 
 
 def test_a_story_names_the_step_that_broke(slack: LocalSlack) -> None:
     story = DemoStory(slack, lambda line: None, timeout=0.1)
-    with pytest.raises(StoryError, match="where Alice asks: Registrar did not answer"):
+    with pytest.raises(StoryError, match="“Alice requests a promotion”: Registrar didn't answer"):
         story.play()
 
 
@@ -162,7 +160,7 @@ def test_a_taken_port_is_told(tmp_path: Path) -> None:
         port = str(taken.getsockname()[1])
         refused = run_demo("--port", port, REGISTRAR_HOME=str(tmp_path))
     assert refused.returncode == 2
-    assert f"Port {port} cannot be used" in refused.stderr
+    assert f"Can't use port {port}" in refused.stderr
 
 
 def test_a_new_home_has_a_token_and_a_monitor_that_only_fit_itself(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
 
 
 def policy(token: Path) -> Policy:
-    """Return the policy that lies beside the example, with a token that the bot can read."""
+    """Return the example's policy, with a token that the bot can read."""
     data = yaml.safe_load((ROOT / "examples" / "churn" / "registrar.yml").read_text(encoding="utf-8"))
     client = data["clients"]["github-churn"]
     del client["token_env"]
@@ -92,7 +92,7 @@ def policy(token: Path) -> Policy:
 
 
 def programs(folder: Path, github: GitHub) -> Path:
-    """Return a folder with what stands on a runner's PATH: gh, and this Python with registrar beside it."""
+    """Return a folder with the programs on a runner's PATH: gh, this Python, and registrar."""
     folder.mkdir()
     github.put_on_path(folder)
     for name, more in {"python": "", "python3": "", "registrar": "-m handlers "}.items():
@@ -128,7 +128,7 @@ def test_the_comment_is_written_once_and_then_kept_up_to_date(team: Team) -> Non
     assert team.trained["comment"].result == "success", team.trained["comment"].said
     [first] = ours(team.github)
     assert "churn v1, 1.0.0" in first
-    assert "nothing serves" in first
+    assert "Production (none)" in first
     assert "/model promote churn 1 production" in first
     put_into_production(team, "churn", 1)
     again = team.repository.run("train_and_register.yml", "pull_request", a_push("f" * 40))
@@ -146,8 +146,8 @@ def test_a_fork_has_no_secrets_and_is_told_so(team: Team) -> None:
     jobs = fork.run("train_and_register.yml", "pull_request", a_push("a" * 40, "mallory/churn"))
     assert [job.result for job in jobs.values()] == ["success", "skipped"], jobs["train"].said
     assert "::notice title=On this runner only::" in jobs["train"].said
-    assert "registered nowhere" in jobs["train"].summary
-    assert "The registered files**: churn v1" in jobs["train"].summary
+    assert "nothing was registered there" in jobs["train"].summary
+    assert "Registered files**: churn v1" in jobs["train"].summary
     assert len(team.mlflow.search_model_versions("name = 'churn'")) == before
 
 

@@ -1,4 +1,4 @@
-"""The whole bot for tests: real listeners, real sockets, a real ledger; the registry and the clock can be chosen."""
+"""The complete bot for tests: real listeners, sockets, and ledger, with a choice of registry and clock."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ POLICY: dict[str, Any] = {
 
 
 class AdjustableClock:
-    """A clock that a test turns by hand; otherwise it goes with the machine's."""
+    """A clock that a test can advance; otherwise, it follows the machine's."""
 
     def __init__(self) -> None:
         self.ahead = timedelta(0)
@@ -57,13 +57,13 @@ class AdjustableClock:
         return datetime.now(UTC) + self.ahead
 
     def advance(self, span: timedelta) -> None:
-        """Put the clock forward."""
+        """Advance the clock."""
         self.ahead += span
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunningApp:
-    """A running bot, its workspace and its registry."""
+    """A running bot, with its workspace and registry."""
 
     slack: Remote
     registrar: Registrar
@@ -73,16 +73,16 @@ class RunningApp:
 
     @property
     def alice(self) -> WorkspaceMember:
-        """Who asks."""
+        """The requester."""
         return self.slack.person("alice")
 
     @property
     def bob(self) -> WorkspaceMember:
-        """A lead."""
+        """An approver, with the role lead."""
         return self.slack.person("bob")
 
     def card(self, channel: str = CHANNEL, *, holds: str = "Promote") -> dict[str, Any]:
-        """Wait for the newest card whose blocks hold these words."""
+        """Wait for the newest card whose blocks contain this text."""
         return self.bob.waits_for(channel, lambda message: holds in str(message.get("blocks")))
 
     def answer(self, person: WorkspaceMember, holds: str, channel: str = CHANNEL) -> str:
@@ -91,7 +91,7 @@ class RunningApp:
         return message_text(found)
 
     def production(self, model: str = "churn") -> list[int]:
-        """Return who holds Production in the registry."""
+        """Return the versions in Production in the registry."""
         return [one.version for one in self.registry.versions(model) if one.stage is Stage.PRODUCTION]
 
     def audit(self) -> list[str]:
@@ -101,7 +101,7 @@ class RunningApp:
 
 
 def message_text(message: Mapping[str, Any]) -> str:
-    """Return everything that a message says: its text and all texts in its blocks."""
+    """Return a message's text and all texts in its blocks."""
     return " ".join([str(message.get("text", "")), *_texts(message.get("blocks", []))])
 
 
@@ -137,7 +137,7 @@ def make_policy(changes: Mapping[str, Any] | None = None) -> Policy:
 
 
 def add_churn(registry: MemoryRegistry) -> MemoryRegistry:
-    """Put `churn` into the registry: four versions, v3 in Production."""
+    """Add `churn` to the registry: four versions, with v3 in Production."""
     registry.add_model("churn", versions=[Stage.ARCHIVED, Stage.NONE, Stage.PRODUCTION, Stage.NONE])
     registry.set_alias("churn", "champion", 3)
     return registry
@@ -158,10 +158,10 @@ def running_app(
     is_worker: bool = False,
     policy_file: Path | None = None,
 ) -> Iterator[RunningApp]:
-    """Run the whole bot until the block ends. A registry in memory that is empty gets `churn`.
+    """Run the complete bot until the block ends. An empty registry in memory gets `churn`.
 
-    `http`: Slack reaches it by signed HTTP instead of Socket Mode. `port`: where it serves; 0 takes a free one.
-    `is_worker`: it does the background work, and Slack does not reach it. `policy_file`: where edits are read from.
+    `http`: Slack reaches it by signed HTTP instead of Socket Mode. `port`: its HTTP port; 0 picks a free one.
+    `is_worker`: it does background work, without a connection from Slack. `policy_file`: the file with edits.
     """
     preload_slow_modules()  # as `registrar run` does
     if isinstance(registry, MemoryRegistry) and not registry.models():

@@ -27,16 +27,16 @@ class CallTrace:
     def __call__(self, frame: FrameType, event: str, argument: Any) -> None:
         """Record a call."""
         if self._has_ended:
-            sys.setprofile(None)  # a thread that outlives the trace is slow no longer
+            sys.setprofile(None)  # a thread that outlives the trace is no longer slow
         elif event == "call" and frame.f_code.co_filename.startswith(TRACED_FOLDERS):
             self._codes.append(frame.f_code)
 
     def end(self) -> None:
-        """Record nothing from now on."""
+        """Stop recording."""
         self._has_ended = True
 
     def names(self) -> list[str]:
-        """Return the qualified names of what was called, in the order of the calls."""
+        """Return the qualified names of the called functions, in order."""
         return [_qualified_name(code) for code in self._codes]
 
 
@@ -47,7 +47,7 @@ def _qualified_name(code: CodeType) -> str:
 
 @contextmanager
 def traced_calls() -> Iterator[CallTrace]:
-    """Record the calls on this thread, and on those that start within the block."""
+    """Record the calls on this thread, and on threads started within the block."""
     trace = CallTrace()
     threading.setprofile(trace)
     sys.setprofile(trace)

@@ -1,4 +1,4 @@
-"""`registrar demo` as a process of its own."""
+"""`registrar demo` in its own process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 COMMAND = [sys.executable, "-X", "faulthandler", "-m", "handlers", "demo"]
-# The command that trains, with fewer customers than the command line offers.
+# The training command, with fewer customers than the command line allows.
 TRAINING = [
     sys.executable,
     "-X",
@@ -23,11 +23,11 @@ TRAINING = [
     "-c",
     "import sys; from handlers.demo.main import run_demo; sys.exit(run_demo(train=True, rows=400))",
 ]
-PATIENCE = 300  # seconds: a minute on a quiet machine, on one that does other things a multiple of it
+PATIENCE = 300  # seconds: a minute on an idle machine, and several times that on a busy one
 
 
 class DemoProcess:
-    """A demo that runs from entering the with block to leaving it, or until it is ended."""
+    """A demo that runs until its `with` block or the process ends."""
 
     def __init__(self, home: Path, *, command: Sequence[str] = COMMAND, **environment: str) -> None:
         self.said = ""
@@ -40,13 +40,13 @@ class DemoProcess:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        # A demo that hangs while it starts or ends is aborted, so that its lines have an end, which says where it hung.
+        # A demo that hangs while it starts or ends is aborted, so that its output ends and shows where it hung.
         # In between it can run as long as the test does.
         self._guard = self._abort_later()
 
     def __enter__(self) -> DemoProcess:
         try:
-            self.reads_until("Ctrl-C ends it")
+            self.reads_until("Press Ctrl-C to stop")
             self._guard.cancel()
         except BaseException:
             self.end(signal.SIGKILL)
@@ -59,7 +59,7 @@ class DemoProcess:
 
     @property
     def url(self) -> str:
-        """The workspace's address, without what it shows."""
+        """The workspace's URL, without its query."""
         return self.address.partition("?")[0]
 
     def _abort_later(self) -> Timer:
@@ -69,7 +69,7 @@ class DemoProcess:
         return guard
 
     def reads_until(self, words: str) -> None:
-        """Read what it says, until a line holds these words."""
+        """Read its output until a line contains this text."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self.said += line
@@ -78,7 +78,7 @@ class DemoProcess:
         pytest.fail(f"The demo ended before it said “{words}”:\n{self.said}")
 
     def end(self, how: signal.Signals = signal.SIGINT) -> int:
-        """End it, read the rest of what it says, and return its exit code."""
+        """Stop it, read the rest of its output, and return its exit code."""
         if self.process.returncode is None:
             self._guard.cancel()
             self._guard = self._abort_later()
@@ -90,7 +90,7 @@ class DemoProcess:
         return self.process.returncode
 
     def left_behind(self) -> list[psutil.Process]:
-        """Return what still runs of it."""
+        """Return the demo's processes that are still running."""
         return [one for one in psutil.process_iter() if _group_of(one) == self.process.pid]
 
 
@@ -107,7 +107,7 @@ def run_demo(*options: str, **environment: str) -> subprocess.CompletedProcess[s
 
 
 def clean_environment(**more: str) -> dict[str, str]:
-    """Return an environment in which nobody sits in front of a display."""
+    """Return an environment without a display."""
     hidden = {"DISPLAY", "WAYLAND_DISPLAY", "SSH_CONNECTION"}
     return {name: value for name, value in os.environ.items() if name not in hidden} | more
 

@@ -18,13 +18,13 @@ GATES: list[Mapping[str, Any]] = [
 
 
 def policy_with(**production: Any) -> Policy:
-    """Return the tests' policy with more in the rule for Production."""
+    """Return the tests' policy with additions to the rule for Production."""
     models = {"*": POLICY["models"]["*"] | {"production": {"approvers": ["lead"], "expires_after": "24h"} | production}}
     return validate_policy(POLICY | {"models": models})
 
 
 def registry_with_metrics() -> MemoryRegistry:
-    """Return a registry in which v3 serves, v4 is better, and v5 is worse than the gates allow."""
+    """Return a registry with v3 in Production, a better v4, and a v5 that fails the gates."""
     registry = MemoryRegistry()
     registry.add_model("churn", versions=[Stage.ARCHIVED, Stage.NONE])
     figures = {3: (0.88, 20.0), 4: (0.91, 22.0), 5: (0.80, 60.0)}

@@ -1,4 +1,4 @@
-"""What several kinds of tests lean on: forged requests, a picture of everything that can change, many people."""
+"""Helpers for several kinds of tests: forged requests, state snapshots, and many people."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from bot.domain.audit.audit_chain import stream_records, verify
 from bot.domain.audit.events import ChainedEvent, EventTag
 from bot.domain.core.actors import Person as SlackPerson
 from bot.domain.core.actors import Profile
-from bot.domain.promotions.request import Request, Vote
+from bot.domain.promotions.request import Request
+from bot.domain.promotions.votes import Vote
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.model_card_sources import user_tags
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
@@ -44,18 +45,18 @@ from tests.support.services.fakes import FakeDirectory
 
 JSON = dict[str, Any]
 T = TypeVar("T")
-LONG = 20.0  # seconds after which a test gives up on a thread
+LONG = 20.0  # seconds to wait for a thread
 
 ML_MODELS = payloads.ChannelRef(id="C0MLMODELS", name="ml-models")
 ALICE, BOB, DAVE = (payloads.Actor(id=f"U0{name.upper()}", name=name) for name in ("alice", "bob", "dave"))
 
 
-# -- what can change -------------------------------------------------------------------------------------------------
+# -- state snapshots -------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class StateSnapshot:
-    """Everything that an act could have changed: in the ledger and in the registry."""
+    """Everything in the ledger and the registry that an action could change."""
 
     requests: tuple[Request, ...]
     votes: tuple[Vote, ...]
@@ -65,9 +66,9 @@ class StateSnapshot:
 
 
 def take_snapshot(app: RunningApp) -> StateSnapshot:
-    """Return the state of everything now.
+    """Return the current state.
 
-    What the poll found is no act, and left out; so are the tags that copy the ledger, which are written later.
+    Findings of the poll are omitted, and so are the tags that copy the ledger, which are written later.
     """
     names = [model.name for model in app.registry.models()]
     with app.ledger.read() as reading:
@@ -86,7 +87,7 @@ def take_snapshot(app: RunningApp) -> StateSnapshot:
 
 
 def audit_links(ledger: Ledger, tag: EventTag | None = None) -> list[ChainedEvent]:
-    """Return the audit events with this tag, or all."""
+    """Return the audit events with this tag, or all of them."""
     found: list[ChainedEvent] = []
     with ledger.read() as reading:
         while more := reading.audit_events(after_number=found[-1].number if found else 0):
@@ -95,7 +96,7 @@ def audit_links(ledger: Ledger, tag: EventTag | None = None) -> list[ChainedEven
 
 
 def is_chain_intact(ledger: SqlLedger) -> bool:
-    """Tell whether the audit chain verifies from its first event to its head."""
+    """Return whether the audit chain verifies from its first event to its head."""
     with ledger.read() as reading:
         return (
             verify(stream_records(lambda after: reading.audit_records(after_number=after)), reading.audit_head())
@@ -104,28 +105,28 @@ def is_chain_intact(ledger: SqlLedger) -> bool:
 
 
 def only_request(ledger: Ledger) -> Request:
-    """Return the newest request, with its state of this moment."""
+    """Return the newest request, with its current state."""
     with ledger.read() as reading:
         return reading.requests(limit=1)[0]
 
 
-# -- what people hear ------------------------------------------------------------------------------------------------
+# -- answers ---------------------------------------------------------------------------------------------------------
 
 
 def reply_to(person: WorkspaceMember, act: Callable[[], object], channel: str = CHANNEL) -> str:
-    """Do something as this person and return what they alone are told of it."""
+    """Act as this person, and return their private answer."""
     seen = {message["ts"] for message in person.sees(channel)}
     act()
     return message_text(person.waits_for(channel, lambda m: m.get("is_ephemeral") and m["ts"] not in seen))
 
 
 def type_and_read_reply(person: WorkspaceMember, text: str, channel: str = CHANNEL) -> str:
-    """Type a command and return what answers it."""
+    """Type a command, and return its answer."""
     return reply_to(person, lambda: person.types(channel, text), channel)
 
 
 def sent_texts(slack: Remote) -> Iterator[str]:
-    """Yield every text in which Slack would read markup, of every call that the bot made."""
+    """Yield every text with Slack markup in all calls that the bot made."""
     for call in slack.calls():
         yield from _marked_up_texts(call["args"])
 
@@ -159,13 +160,13 @@ def _decoded(text: str) -> Any:
 
 @dataclass(frozen=True)
 class SignedClient:
-    """Whoever can reach the bot's address: Slack, or somebody who pretends to be."""
+    """A client that can reach the bot: Slack, or someone pretending to be Slack."""
 
     url: str
     secret: str
 
     def send(self, payload: JSON, **forged: Any) -> httpx.Response:
-        """Post a payload, signed now with the right secret unless something else is `forged`."""
+        """Post a payload, signed now with the right secret unless `forged` says otherwise."""
         body, kind = payloads.as_http_body(payload)
         return self.post(body, kind, **forged)
 
@@ -178,7 +179,7 @@ class SignedClient:
         timestamp: int | None = None,
         headers: Mapping[str, Any] | None = None,
     ) -> httpx.Response:
-        """Post a body as it is."""
+        """Post a body unchanged."""
         signed: dict[str, Any] = dict(signed_headers(self.secret if secret is None else secret, body, timestamp))
         return httpx.post(
             self.url,
@@ -193,12 +194,12 @@ _presses = itertools.count(1)
 
 
 def signed_client(app: RunningApp) -> SignedClient:
-    """Return the way to a bot's own address."""
+    """Return a client for a bot's own address."""
     return SignedClient(f"{app.service.address}/slack/events", app.slack.signing_secret)
 
 
 def command(actor: payloads.Actor, text: str, place: payloads.ChannelRef = ML_MODELS) -> JSON:
-    """Return a forged `/model …`; it is answered in the channel, for it has no response_url."""
+    """Return a forged `/model …`; it's answered in the channel, since it has no response_url."""
     return payloads.slash_command("/model", text, actor=actor, place=place)
 
 
@@ -206,7 +207,7 @@ def click(
     actor: payloads.Actor, value: Any, action_id: str = request_card.APPROVE, place: payloads.ChannelRef = ML_MODELS
 ) -> JSON:
     """Return a forged click on a card's button that carries `value`."""
-    pressed = f"1.{next(_presses):06}"  # each press is another one; the same one twice is a replay
+    pressed = f"1.{next(_presses):06}"  # each click is a new one; the same one twice is a replay
     action = {"type": "button", "action_id": action_id, "block_id": "decide", "action_ts": pressed, "value": value}
     message = {"ts": "1.000000", "text": "forged"}
     return payloads.block_actions(
@@ -214,11 +215,11 @@ def click(
     )
 
 
-# -- many at once ----------------------------------------------------------------------------------------------------
+# -- concurrency -----------------------------------------------------------------------------------------------------
 
 
 def run_concurrently(tasks: Sequence[Callable[[], T]], limit: float = LONG) -> list[T]:
-    """Do everything at the same moment, each on a thread of its own, and return the results in order.
+    """Run all tasks at the same moment, each on its own thread, and return the results in order.
 
     Raises what a task raised, and TimeoutError for one that hangs.
     """
@@ -237,7 +238,7 @@ def run_concurrently(tasks: Sequence[Callable[[], T]], limit: float = LONG) -> l
 
 
 def add_people(slack: Remote, number: int) -> list[WorkspaceMember]:
-    """Add so many people to the workspace and to the channel, and return them."""
+    """Add this many people to the workspace and the channel, and return them."""
     seeds = [PersonSeed(id=f"U1P{n:03}", name=f"person{n:03}") for n in range(number)]
     people = [slack.add_person(seed) for seed in seeds]
     slack.set_members(CHANNEL, [*slack.members(CHANNEL), *(seed.id for seed in seeds)])
@@ -250,13 +251,13 @@ def percentile(values: Iterable[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, round(share * (len(ordered) - 1)))]
 
 
-# -- between us and the registry ---------------------------------------------------------------------------------------
+# -- registry calls ----------------------------------------------------------------------------------------------------
 
-Tap = Callable[[str, str], object]  # is told "before" or "after", and the name of the call
+Tap = Callable[[str, str], object]  # gets "before" or "after", and the name of the call
 
 
 class _TappedRegistry:
-    """A registry whose every call is told of, before it is made and after it took effect."""
+    """A registry that reports every call, before it's made and after it takes effect."""
 
     def __init__(self, inner: ModelRegistry | ExperimentTracker, tap: Tap) -> None:
         self._inner = inner
@@ -277,20 +278,20 @@ class _TappedRegistry:
 
 
 def tapped_registry(inner: ModelRegistry, tap: Tap) -> ModelRegistry:
-    """Return the registry, its every call told of."""
+    """Return the registry, with every call reported."""
     return cast(ModelRegistry, _TappedRegistry(inner, tap))
 
 
 # -- the services without sockets --------------------------------------------------------------------------------------
 
-MODEL_LAYOUT = [Stage.ARCHIVED, Stage.NONE, Stage.PRODUCTION, Stage.NONE]  # v3 serves
+MODEL_LAYOUT = [Stage.ARCHIVED, Stage.NONE, Stage.PRODUCTION, Stage.NONE]  # v3 is in Production
 LEAD, OTHER_LEAD = (Profile(person=SlackPerson("T0LOCAL", user)) for user in ("U0BOB", "U0CAROL"))
 
 
 def context_over(
     ledger: Ledger, registry: ModelRegistry, *, owner: str = "test", clock: Clock | None = None
 ) -> Context:
-    """Return what the services need, for one process of this name."""
+    """Return the services' context for a process with this name."""
     policy = make_policy({"models": {"*": POLICY["models"]["*"]}})
     return Context(
         ledger=ledger,
@@ -304,13 +305,13 @@ def context_over(
 
 
 def requests_over(ledger: Ledger) -> Requests:
-    """Return the service that votes are cast with."""
+    """Return the voting service."""
     context = context_over(ledger, MemoryRegistry())
     return Requests(context, RequestDecisions(context))
 
 
 def upkeep_over(ledger: Ledger) -> RequestUpkeep:
-    """Return the service that ends requests whose time is over."""
+    """Return the service that expires requests."""
     context = context_over(ledger, MemoryRegistry())
     return RequestUpkeep(context, RequestDecisions(context))
 
@@ -318,7 +319,7 @@ def upkeep_over(ledger: Ledger) -> RequestUpkeep:
 def executor(
     ledger: Ledger, registry: ModelRegistry, *, owner: str = "test", clock: Clock | None = None
 ) -> TransitionExecutor:
-    """Return the executor of a process of this name."""
+    """Return the executor of a process with this name."""
     context = context_over(ledger, registry, owner=owner, clock=clock)
     gate_checks = GateChecks(context, RegistryQueries(context))
     preconditions = Preconditions(context, gate_checks, LoadabilityChecks(context))
@@ -326,12 +327,12 @@ def executor(
 
 
 def holders(registry: ModelRegistry, model: str) -> list[int]:
-    """Return who holds Production."""
+    """Return the versions in Production."""
     return [one.version for one in registry.versions(model) if one.stage is Stage.PRODUCTION]
 
 
 def open_request(ledger: Ledger, model: str, *, required: int, lives: timedelta = timedelta(hours=1)) -> Request:
-    """Open a request of Alice's, without a look at the registry."""
+    """Open a request by Alice, without reading the registry."""
     now = datetime.now(UTC)
     request = Request(
         id=f"r{model.replace('-', '')}",
@@ -352,7 +353,7 @@ def open_request(ledger: Ledger, model: str, *, required: int, lives: timedelta 
 
 
 def make_transition(model: str, version: int, *, after: int) -> Transition:
-    """Return an intended move into Production, which `after` holds then."""
+    """Return an intended transition to Production with `after` as the expected incumbent."""
     return Transition(
         id=f"move:{model}:{version}",
         kind=TransitionKind.PROMOTION,
@@ -367,7 +368,7 @@ def make_transition(model: str, version: int, *, after: int) -> Transition:
 
 
 def transition_state(ledger: Ledger, model: str) -> TransitionState:
-    """Return how far the model's only move has come."""
+    """Return the state of the model's only transition."""
     with ledger.read() as reading:
         [move] = reading.transitions(model)
     return move.state

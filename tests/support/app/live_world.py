@@ -1,4 +1,4 @@
-"""A world in which `churn` is watched: readings come by themselves, time goes fast, and v5 is bad in life."""
+"""A world with a monitor on `churn`: readings arrive automatically, time runs fast, and v5 performs badly."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ RULE: dict[str, Any] = {
 
 
 class AcceleratedClock:
-    """A clock that goes ten times as fast, and can be put forward."""
+    """A clock that runs ten times as fast, and can be advanced."""
 
     def __init__(self, times: float = 10.0) -> None:
         self._times, self._ahead = times, timedelta(0)
@@ -46,12 +46,12 @@ class AcceleratedClock:
         return self._at + timedelta(seconds=self._times * (time.monotonic() - self._began)) + self._ahead
 
     def advance(self, **span: float) -> None:
-        """Put the clock forward."""
+        """Advance the clock."""
         self._ahead += timedelta(**span)
 
 
 class MetricPusher:
-    """Pushes how well the version in Production does, until the block ends."""
+    """Pushes the metrics of the version in Production until the block ends."""
 
     def __init__(self, app: RunningApp, clock: AcceleratedClock) -> None:
         self._world, self._clock = app, clock
@@ -59,17 +59,17 @@ class MetricPusher:
         self._thread = threading.Thread(target=self._run, name="life", daemon=True)
 
     def __enter__(self) -> MetricPusher:
-        """Begin."""
+        """Start pushing."""
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End."""
+        """Stop pushing."""
         self._ended.set()
         self._thread.join()
 
     def fill(self, since: timedelta, every: timedelta = timedelta(minutes=30)) -> None:
-        """Push the past, too."""
+        """Push past readings, too."""
         now = self._clock.now()
         self._push([now - every * n for n in range(1, since // every)])
 
@@ -98,7 +98,7 @@ class MetricPusher:
 
 
 def monitored_policy(**rule: Any) -> Policy:
-    """Return the tests' policy with a monitor of `churn`."""
+    """Return the tests' policy with a monitor for `churn`."""
     churn = {**POLICY["models"]["*"], "monitors": [RULE | rule]}
     return make_policy({"sources": {"live": {"type": "push"}}, "models": POLICY["models"] | {"churn": churn}})
 
@@ -107,7 +107,7 @@ def monitored_policy(**rule: Any) -> Policy:
 def monitored_app(
     slack: Remote, home: Path, **rule: Any
 ) -> Iterator[tuple[RunningApp, AcceleratedClock, MetricPusher]]:
-    """Run the whole bot over five versions of `churn`, v3 in Production, with a monitor."""
+    """Run the complete bot with five versions of `churn`, v3 in Production, and a monitor."""
     registry, clock = MemoryRegistry(), AcceleratedClock()
     registry.add_model("churn", versions=[Stage.ARCHIVED, Stage.NONE, Stage.PRODUCTION, Stage.NONE, Stage.NONE])
     registry.set_alias("churn", "champion", 3)
@@ -118,7 +118,7 @@ def monitored_app(
 
 
 def promote(app: RunningApp, version: int, reason: str) -> None:
-    """Let Alice ask and Bob approve."""
+    """Let Alice request and Bob approve."""
     app.alice.types(CHANNEL, f'/model promote churn {version} production --reason "{reason}"')
     assert app.bob.clicks(app.card(holds=f"Promote churn v{version}"), "Approve").acked
     app.card(holds=f"v{version} is in Production")

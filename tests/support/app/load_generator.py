@@ -1,4 +1,4 @@
-"""A team at work: people who ask and decide, a serving side that pushes its figures, and processes that serve them."""
+"""A team at work: people who request and decide, an endpoint that pushes its metrics, and Registrar processes."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ PRODUCTION = {
 
 
 def write_home(folder: Path, slack: Remote, database: str, mlflow: str, backend: MlflowBackend) -> dict[str, str]:
-    """Return the settings of a process of the team: a workspace, a policy, a ledger, and the server at `mlflow`.
+    """Return the settings of one process: a workspace, a policy, a ledger, and the server at `mlflow`.
 
-    The registry behind `shelf` gets some models.
+    Models are added to the registry behind `shelf`.
     """
     for model in MODELS:
         backend.add_model(model, versions=[Stage.PRODUCTION, Stage.NONE, Stage.NONE])
@@ -72,12 +72,12 @@ def write_home(folder: Path, slack: Remote, database: str, mlflow: str, backend:
 
 @dataclass
 class LoadGenerator:
-    """People and a serving side who do what they always do, and keep what Slack acknowledged."""
+    """People and an endpoint that keep acting, and record what Slack acknowledged."""
 
     slack: Remote
     ledger: SqlLedger
     dice: random.Random
-    pause: float = 0.2  # seconds between two acts of one person
+    pause: float = 0.2  # seconds between two actions of one person
     asked: set[str] = field(default_factory=set)  # reasons of commands that were acknowledged
     clicked: set[str] = field(default_factory=set)  # requests whose click was acknowledged
     rolled_back: set[str] = field(default_factory=set)  # reasons of rollbacks that were acknowledged
@@ -85,7 +85,7 @@ class LoadGenerator:
 
     @contextmanager
     def goes_on(self) -> Iterator[None]:
-        """Let all of them act until the block ends."""
+        """Let them all act until the block ends."""
         everybody = (self._asks, self._decides, self._rolls_back, self._pushes)
         acts = [threading.Thread(target=act, daemon=True) for act in everybody]
         for act in acts:
@@ -132,7 +132,7 @@ class LoadGenerator:
                     self.rolled_back.add(f"back{number}")
 
     def _pushes(self) -> None:
-        """v3 is bad in life, the others are good."""
+        """Push readings: v3 performs badly, the others well."""
         while not self.over.wait(0.5):
             now = datetime.now(UTC)
             readings = [

@@ -54,7 +54,7 @@ def policy(clients: dict[str, Any] | None = None) -> Policy:
 
 
 class MetricsApi:
-    """The web application over a ledger, its clock and its policy in our hands."""
+    """The web application with a ledger; the test controls its clock and policy."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
@@ -84,7 +84,7 @@ class MetricsApi:
 
         return Clock()
 
-    # What stands for the ledger, so that a test can put another one in its place.
+    # A stand-in for the ledger, so that a test can replace it.
     def write(self) -> Any:
         return self.ledger.write()
 
@@ -128,7 +128,7 @@ class MetricsApi:
         return self.send(body, sent)
 
     def kept(self, metric: str = "accuracy", *, source: str = "live", model: str = "churn") -> list[PushedReading]:
-        """Return what is in the ledger."""
+        """Return the readings in the ledger."""
         with self.ledger.read() as found:
             return found.readings(
                 source, [(model, metric)], since=NOW - timedelta(days=99), until=NOW + timedelta(days=9)
@@ -136,7 +136,7 @@ class MetricsApi:
 
 
 def reading(**changes: Any) -> dict[str, Any]:
-    """Return a reading, with these changes; `...` takes a key away."""
+    """Return a reading with these changes; `...` removes a key."""
     plain = {"model": "churn", "version": 7, "metric": "accuracy", "value": 0.91, "at": "2026-05-04T11:59:00Z"}
     return {key: value for key, value in (plain | changes).items() if value is not ...}
 
@@ -150,12 +150,12 @@ def api(sqlite_url: str) -> Iterator[MetricsApi]:
 
 @pytest.fixture
 def either(ledger: SqlLedger) -> MetricsApi:
-    """The same over either database."""
+    """The same on either database."""
     return MetricsApi(ledger)
 
 
 def refused(answer: httpx.Response) -> tuple[int, str]:
-    """Return status and sentence of a refusal."""
+    """Return a refusal's status code and message."""
     assert answer.headers["content-type"] == "application/json"
     assert answer.json().keys() == {"error"}
     return answer.status_code, answer.json()["error"]

@@ -27,13 +27,13 @@ def find_monitor(app: RunningApp, name: str = "accuracy") -> Monitor:
 
 
 def serving_since(app: RunningApp) -> str:
-    """Return the id of the move that brought the model's version to Production."""
+    """Return the ID of the transition that brought the model's version to Production."""
     with app.ledger.read() as reading:
         return serving_periods(reading.transitions("churn", stage=Stage.PRODUCTION, limit=10))[0].started_by.id
 
 
 def record_measurements(app: RunningApp, *values: float) -> None:
-    """Write down that the monitor was checked, with these values."""
+    """Record checks of the monitor with these values."""
     monitor, now, move = find_monitor(app), datetime.now(UTC), serving_since(app)
     with app.ledger.write() as tx:
         for slot, value in enumerate(values, start=1):
@@ -74,7 +74,7 @@ def record_measurements(app: RunningApp, *values: float) -> None:
 
 @pytest.fixture
 def app(slack: LocalSlack, tmp_path: Path) -> Iterator[RunningApp]:
-    """The bot; it has looked at its registry."""
+    """The bot, after its first poll."""
     with running_app(slack, tmp_path, MemoryRegistry()) as app:
         app.registrar.poll_registry()
         yield app
@@ -89,5 +89,5 @@ def watched(app: RunningApp) -> RunningApp:
 
 
 def heard(app: RunningApp, holds: str) -> str:
-    """Wait for what the whole channel hears, and return it."""
+    """Wait for a public message in the channel, and return it."""
     return message_text(app.alice.waits_for(CHANNEL, lambda m: not m.get("is_ephemeral") and holds in message_text(m)))

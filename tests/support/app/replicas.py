@@ -1,4 +1,4 @@
-"""Several real processes of Registrar on one PostgreSQL, one MLflow and one workspace, that can be hurt."""
+"""Several real Registrar processes on one PostgreSQL, one MLflow, and one workspace, which can be killed or paused."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ READY = "Registrar is ready"
 
 
 class Replica:
-    """One process. `verb` is run or worker; what it prints is kept in a file."""
+    """One process. `verb` is run or worker; its output goes to a file."""
 
     def __init__(self, verb: str, environment: Mapping[str, str], log: Path) -> None:
         self.verb, self.log = verb, log
@@ -26,7 +26,7 @@ class Replica:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Replica:
-        """Start it; it may take seconds until it is ready."""
+        """Start it; it can take seconds until it's ready."""
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "handlers", self.verb], env=self._environment, stdout=out, stderr=out
@@ -34,33 +34,33 @@ class Replica:
         return self
 
     def wait(self) -> Replica:
-        """Wait until it says that it is ready."""
+        """Wait until it says that it's ready."""
         wait_until(lambda: self.is_ready or self.has_ended)
         assert self.is_ready, self.said[-3000:]
         return self
 
     @property
     def has_ended(self) -> bool:
-        """Whether it is gone."""
+        """Whether it has ended."""
         return self.process is None or self.process.poll() is not None
 
     @property
     def said(self) -> str:
-        """What it has printed."""
+        """Its output."""
         return self.log.read_text(encoding="utf-8", errors="replace")
 
     @property
     def is_ready(self) -> bool:
-        """Whether it has said so since it was started last."""
+        """Whether it has become ready since it was last started."""
         return READY in self.said.rpartition("\x00")[2]
 
     @property
     def address(self) -> str:
-        """Where its HTTP is."""
+        """The URL of its HTTP server."""
         return self.said.rpartition("HTTP at ")[2].partition(",")[0]
 
     def kill(self) -> None:
-        """Kill it as a power cut does."""
+        """Kill it, like a power failure."""
         with self._lock:
             if self.process is not None:
                 self.process.kill()
@@ -69,15 +69,15 @@ class Replica:
             out.write(b"\x00")
 
     def stop(self) -> None:
-        """Hold it as a debugger does, or a machine that swaps."""
+        """Pause it, like a debugger or a swapping machine."""
         self._signal(signal.SIGSTOP)
 
     def go_on(self) -> None:
-        """Let it go on."""
+        """Resume it."""
         self._signal(signal.SIGCONT)
 
     def end(self) -> int:
-        """Ask it to end; return its exit code."""
+        """Ask it to stop; return its exit code."""
         with self._lock:
             assert self.process is not None
             self.process.send_signal(signal.SIGCONT)

@@ -1,4 +1,4 @@
-"""A bot, and a picture of everything that bad input could have changed."""
+"""A bot, and a snapshot of everything that bad input could change."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.app.harness import (
 
 @pytest.fixture(scope="module")
 def bot(_workspace: LocalSlack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApp]:
-    """One bot for the whole module, with one open request: nothing here may change anything."""
+    """One bot for the entire module, with one open request; its tests must not change anything."""
     _workspace.heal()
     _workspace.reset()
     for who in STRANGERS:
@@ -31,7 +31,7 @@ def bot(_workspace: LocalSlack, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture
 def before(bot: RunningApp) -> StateSnapshot:
-    """Everything as it was before the test."""
+    """The state before the test."""
     return take_snapshot(bot)
 
 

@@ -1,4 +1,4 @@
-"""Workspaces for tests: as strict as Slack, with its minutes passing faster."""
+"""Workspaces for tests: as strict as Slack, but with shorter rate-limit periods."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 from localslack import LocalSlack
 
-# How many of a workspace's seconds pass in a real one when it counts calls and checks files.
+# Workspace seconds per real second, for rate limits and file checks.
 SPEED = 50.0
-# A second shorter than any call: for tests that post one message after the other.
+# So fast that a workspace second is shorter than any call, for tests that post many messages.
 INSTANT = 10_000.0
 
 
 def local_slack(manifest: str | Path | Mapping[str, Any], **settings: Any) -> LocalSlack:
-    """Start a workspace; settings as in `LocalSlack.start`."""
+    """Start a workspace; the settings are those of `LocalSlack.start`."""
     return LocalSlack.start(manifest, **{"speed": SPEED, **settings})

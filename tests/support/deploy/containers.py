@@ -1,6 +1,6 @@
 """Reads deploy/Dockerfile and deploy/compose.yaml, and runs their commands on this machine, without a container.
 
-Every command there is a list of words, so it runs as it stands: only the folders of a container become folders of the
+Every command is in exec form, so it runs unchanged, except that a container's folders become folders of the
 test's, and the names and ports of its network those of this machine.
 """
 
@@ -26,14 +26,14 @@ DOCKERFILE = DEPLOY / "Dockerfile"
 COMPOSE = DEPLOY / "compose.yaml"
 LONG = 110  # seconds for one command
 
-# Folders of a container; what else begins with a slash is a path of an address, or this machine's.
+# A container's folders; other paths are parts of URLs, or on this machine.
 _FOLDERS = re.compile(r"(?<![\w./])/(?=(?:opt|build|etc/registrar|etc/prometheus|prometheus|var/lib|tmp)\b)")
 _UNSET = re.compile(r"\$\{(?P<name>\w+)(?P<how>:-|:\?)?(?P<word>[^}]*)\}")
 
 
 @dataclass(frozen=True)
 class ContainerCommand:
-    """One command of the files. `where` names it: `Dockerfile build RUN 2`, `compose postgres healthcheck`."""
+    """A command in one of the files. `where` names it: `Dockerfile build RUN 2`, `compose postgres healthcheck`."""
 
     where: str
     words: tuple[str, ...]
@@ -41,7 +41,7 @@ class ContainerCommand:
 
 @dataclass(frozen=True)
 class BuildStage:
-    """One stage of the Dockerfile: what it starts from, and its instructions in order."""
+    """A stage of the Dockerfile: its base and its instructions, in order."""
 
     name: str
     base: str
@@ -65,7 +65,7 @@ def stages(text: str | None = None) -> list[BuildStage]:
 
 
 def in_dockerfile(text: str | None = None) -> Iterator[ContainerCommand]:
-    """Yield what the Dockerfile runs, or lets run. Raises ValueError for a line of a shell's."""
+    """Yield the Dockerfile's commands. Raises ValueError for shell form."""
     for stage in stages(text):
         count = 0
         for word, rest in stage.steps:
@@ -81,7 +81,7 @@ def in_dockerfile(text: str | None = None) -> Iterator[ContainerCommand]:
 
 
 def in_compose(services: Mapping[str, Any] | None = None) -> Iterator[ContainerCommand]:
-    """Yield what compose.yaml runs. Raises ValueError for a line of a shell's."""
+    """Yield compose.yaml's commands. Raises ValueError for shell form."""
     for name, service in (services or compose()["services"]).items():
         said = {"command": service.get("command"), "healthcheck": service.get("healthcheck", {}).get("test")}
         for key, value in said.items():
@@ -105,12 +105,12 @@ def commands() -> list[ContainerCommand]:
 
 
 def command(where: str) -> ContainerCommand:
-    """Return the command of this name."""
+    """Return the command with this name."""
     return next(one for one in commands() if one.where == where)
 
 
 def entrypoint(target: str) -> tuple[str, ...]:
-    """Return what an image of ours starts."""
+    """Return an image's entrypoint."""
     return _words(dict(next(one for one in stages() if one.name == target).steps)["ENTRYPOINT"])
 
 
@@ -121,13 +121,13 @@ def compose() -> dict[str, Any]:
 
 
 def environment(name: str, given: Mapping[str, str]) -> dict[str, str]:
-    """Return a service's variables, filled in from those that are given as compose does. Raises KeyError."""
+    """Return a service's variables, filled in from the given ones like Compose does. Raises KeyError."""
     said = compose()["services"][name].get("environment", {})
     return {key: fill(str(value), given) for key, value in said.items()}
 
 
 def fill(text: str, given: Mapping[str, str]) -> str:
-    """Return a text with its variables filled in: `${A:?why}` must be there, `${A:-word}` need not."""
+    """Return a string with its variables filled in: `${A:?why}` is required, `${A:-word}` isn't."""
 
     def value(found: re.Match[str]) -> str:
         if given.get(found["name"]):
@@ -151,9 +151,9 @@ def _words(text: str) -> tuple[str, ...]:
 
 @dataclass
 class LocalMachine:
-    """This machine in place of containers. `places` are addresses of compose's network, each with its own here.
+    """This machine instead of containers. `places` maps addresses of Compose's network to local ones.
 
-    `ran` gathers the names of the commands that were run.
+    `ran` collects the names of the commands that were run.
     """
 
     root: Path
@@ -162,19 +162,19 @@ class LocalMachine:
     ran: set[str] = field(default_factory=set)
 
     def here(self, word: str) -> str:
-        """Return a word with the folders and addresses of this machine."""
+        """Return a word with this machine's folders and addresses."""
         word = _FOLDERS.sub(f"{self.root}/", word)
         for place, own in self.places.items():
             word = word.replace(place, own)
         return word
 
     def words(self, one: ContainerCommand) -> list[str]:
-        """Return a command as it is run here."""
+        """Return a command as it runs on this machine."""
         first, *rest = one.words
         return [*self.programs.get(first, [self.here(first)]), *map(self.here, rest)]
 
     def env(self, target: str, more: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Return the variables of an image, with more of a service's."""
+        """Return an image's variables, plus a service's."""
         found: dict[str, str] = {}
         for stage in _lineage(target, copied=False):
             for word, rest in stage.steps:
@@ -192,7 +192,7 @@ class LocalMachine:
     def run(
         self, one: ContainerCommand, env: Mapping[str, str], cwd: Path | None = None, limit: float = LONG
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end, and return how it ended."""
+        """Run a command to its end, and return the result."""
         self.ran.add(one.where)
         return subprocess.run(
             self.words(one),
@@ -207,7 +207,7 @@ class LocalMachine:
     def start(
         self, one: ContainerCommand, env: Mapping[str, str], log: Path, cwd: Path | None = None
     ) -> subprocess.Popen[str]:
-        """Start a command that serves until it is told to stop; what it says goes to a file."""
+        """Start a server command; its output goes to a file."""
         self.ran.add(one.where)
         with log.open("w") as out:
             return subprocess.Popen(
@@ -221,7 +221,7 @@ class LocalMachine:
             )
 
     def build(self, target: str) -> None:
-        """Do what the stages that lead to a target do. All of them share one folder, as they have the same paths."""
+        """Run the stages that lead to a target. They share one folder, because they have the same paths."""
         for stage in _lineage(target):
             runs = iter([one for one in in_dockerfile() if one.where.startswith(f"Dockerfile {stage.name} RUN ")])
             folder = self.root
@@ -241,7 +241,7 @@ class LocalMachine:
         assert done.returncode == 0, f"{one.where}\n{done.stdout}{done.stderr}"
 
     def _copy(self, rest: str, folder: Path) -> None:
-        """Copy what the builder is given, and nothing that .dockerignore keeps from it."""
+        """Copy the files that .dockerignore doesn't exclude."""
         if rest.startswith("--from="):  # the same path in the same folder
             return
         *sources, target = rest.split()
@@ -255,13 +255,13 @@ class LocalMachine:
 
 
 def is_given(name: str) -> bool:
-    """Tell whether .dockerignore lets a file or folder through to a builder."""
+    """Return whether .dockerignore includes a file or folder."""
     lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     return f"!{name}" in lines
 
 
 def _lineage(target: str, *, copied: bool = True) -> list[BuildStage]:
-    """Return a stage and those that it starts from, and those that it copies from; the first one first."""
+    """Return a stage and the stages that it's based on or copies from, the earliest first."""
     known = {stage.name: stage for stage in stages()}
     stage = known[target]
     before = [stage.base]
@@ -275,5 +275,5 @@ def _lineage(target: str, *, copied: bool = True) -> list[BuildStage]:
 
 
 def base_python() -> str:
-    """Return the Python that the tests' own virtual environment was made of."""
+    """Return the base Python of the tests' own virtual environment."""
     return str(getattr(sys, "_base_executable", sys.executable))

@@ -1,4 +1,4 @@
-"""What deploy/ holds, as tests read it."""
+"""Reads the files in deploy/ for tests."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from tests.support.deploy.containers import (
 
 
 def grace(service: str) -> float:
-    """Return how many seconds a service has to end."""
+    """Return the seconds that a service has to stop."""
     return float(compose()["services"][service]["stop_grace_period"].removesuffix("s"))

@@ -1,4 +1,4 @@
-"""Changes by many threads, what was said of each, and whether the ledger says the same."""
+"""Changes by many threads, the reported result of each, and whether the ledger agrees."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOTHING = "nothing was recorded"
 
 @dataclass
 class WriteReport:
-    """What was said of each change: that it is there, that it is not, or neither."""
+    """The reported result of each change: recorded, not recorded, or unknown."""
 
     done: set[str] = field(default_factory=set)
     refused: set[str] = field(default_factory=set)
@@ -27,7 +27,7 @@ class WriteReport:
     unforeseen: list[str] = field(default_factory=list)
 
     def change(self, ledger: SqlLedger, name: str) -> bool:
-        """Make a change and keep what was said of it; tell whether it was done."""
+        """Make a change and keep its reported result; return whether it was done."""
         try:
             write_rows(ledger, name)
         except LedgerUnavailable as error:
@@ -41,12 +41,12 @@ class WriteReport:
 
     @property
     def number(self) -> int:
-        """How many changes were tried."""
+        """The number of changes that were tried."""
         return len(self.done) + len(self.refused) + len(self.unsure) + len(self.unforeseen)
 
 
 def mismatches(ledger: SqlLedger, said: WriteReport) -> Iterator[str]:
-    """Yield what the ledger holds otherwise than it was said, or by halves."""
+    """Yield differences between the ledger and the reported results, and half-done changes."""
     there = event_ids(ledger)
     with ledger.read() as reading:
         notes = {note.lane for note in reading.due_messages(datetime.now(UTC) + timedelta(days=1), limit=1_000_000)}
@@ -54,26 +54,26 @@ def mismatches(ledger: SqlLedger, said: WriteReport) -> Iterator[str]:
     if not there == events == notes:
         yield f"half-done: {len(there)} requests, {len(events)} events, {len(notes)} notes"
     if lost := said.done - there:
-        yield f"acknowledged and lost: {sorted(lost)}"
+        yield f"acknowledged but lost: {sorted(lost)}"
     if kept := said.refused & there:
-        yield f"said to be not recorded, and there: {sorted(kept)}"
+        yield f"reported as not recorded, but recorded: {sorted(kept)}"
     if strange := there - said.done - said.unsure:
-        yield f"there, and nobody knows why: {sorted(strange)}"
+        yield f"recorded for an unknown reason: {sorted(strange)}"
     if said.unforeseen:
-        yield f"unforeseen: {said.unforeseen[:3]}"
+        yield f"unexpected: {said.unforeseen[:3]}"
     if not is_chain_intact(ledger):
         yield "the audit chain is broken"
 
 
 def event_ids(ledger: SqlLedger) -> set[str]:
-    """Return the changes that are there."""
+    """Return the recorded changes."""
     with ledger.read() as reading:
         return {request.id for request in reading.requests(limit=1_000_000)}
 
 
 @contextmanager
 def write_concurrently(ledger: SqlLedger, threads: int = 4) -> Iterator[WriteReport]:
-    """Make changes on some threads until the block ends."""
+    """Make changes on several threads until the block ends."""
     said, over = WriteReport(), threading.Event()
 
     def work(number: int) -> None:
@@ -81,7 +81,7 @@ def write_concurrently(ledger: SqlLedger, threads: int = 4) -> Iterator[WriteRep
         while not over.is_set():
             count += 1
             if not said.change(ledger, f"t{number}-{count}"):
-                over.wait(0.05)  # whoever was refused does not knock a thousand times a second
+                over.wait(0.05)  # don't retry a thousand times a second after a refusal
 
     workers = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(threads)]
     for worker in workers:

@@ -1,4 +1,4 @@
-"""What people, ledger, registry and workspace have to agree on when nobody is at work any more."""
+"""What people, ledger, registry, and workspace must agree on once all work has stopped."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ ENDS = {
 
 
 def disagreements(ledger: SqlLedger, slack: Remote, load: LoadGenerator, environment: dict[str, str]) -> list[str]:
-    """Return all that is wrong. Whoever asks has ended every process: a monitor would go on to say something."""
+    """Return all problems. The caller must have stopped every process, or a monitor would keep posting."""
     events = [link.event for link in audit_links(ledger)]
     return [
         *lost_requests(ledger, load),
@@ -56,7 +56,7 @@ def disagreements(ledger: SqlLedger, slack: Remote, load: LoadGenerator, environ
 
 
 def is_quiet(ledger: Ledger) -> bool:
-    """Tell whether nothing is left to do, but for requests that nobody decided."""
+    """Return whether no work is left, except undecided requests."""
     later = datetime.now(UTC) + timedelta(days=1)
     with ledger.read() as reading:
         moves = reading.models_with_transitions([TransitionState.INTENDED, TransitionState.EXECUTING])
@@ -64,7 +64,7 @@ def is_quiet(ledger: Ledger) -> bool:
 
 
 def lost_requests(ledger: SqlLedger, load: LoadGenerator) -> Iterator[str]:
-    """Yield what was acknowledged and is not there, or has no end."""
+    """Yield acknowledged requests that are missing or have no end."""
     with ledger.read() as reading:
         events = [link.event for link in audit_links(ledger)]
         asked = {event.evidence.get("reason") for event in events if event.tag is EventTag.PROMOTION_REQUESTED}
@@ -84,13 +84,13 @@ def _was_open(request: Request) -> bool:
 
 
 def lost_commands(events: list[Event], load: LoadGenerator) -> Iterator[str]:
-    """Yield the rollbacks that were acknowledged and are not in the audit."""
+    """Yield acknowledged rollbacks that aren't in the audit log."""
     kept = {event.evidence.get("reason") for event in events if event.tag is EventTag.REGISTRY_CHANGE_REQUESTED}
     yield from (f"the command {reason} is lost" for reason in load.rolled_back - kept)
 
 
 def requests_without_one_end(ledger: SqlLedger, events: list[Event]) -> Iterator[str]:
-    """Yield the requests and moves that ended twice, or did not end although they were decided."""
+    """Yield requests and transitions that ended twice, or were decided but didn't end."""
     with ledger.read() as reading:
         states = {request.id: request.state for request in reading.requests(limit=100_000)}
     ends = Counter(event.subject for event in events if event.tag in ENDS)
@@ -99,26 +99,26 @@ def requests_without_one_end(ledger: SqlLedger, events: list[Event]) -> Iterator
     yield from (f"{subject} was approved {times} times" for subject, times in decided.items() if times > 1)
     for number, state in states.items():
         if state in END_EVENTS and ends[number] != 1:
-            yield f"{number} is {state} and ended {ends[number]} times in the audit"
+            yield f"{number} is {state} and ended {ends[number]} times in the audit log"
         if state in {RequestState.APPROVED, RequestState.EXECUTING}:
-            yield f"{number} hangs in {state}"
+            yield f"{number} is stuck in {state}"
 
 
 def duplicate_messages(slack: Remote, url: str) -> Iterator[str]:
-    """Yield what stands in Slack more than once, or not where the ledger has it, in the channel or with somebody."""
+    """Yield messages that are in Slack more than once, or not where the ledger has them."""
     there = message_keys(slack)
-    yield from (f"{key} is there {len(times)} times" for key, times in there.items() if len(times) > 1)
+    yield from (f"{key} was posted {len(times)} times" for key, times in there.items() if len(times) > 1)
     engine = sa.create_engine(parse_url(url))
     with engine.connect() as connection:
         kept = {str(ts) for ts in connection.execute(sa.select(message_refs.c.ts)).scalars()}
     engine.dispose()
     in_slack = {ts for times in there.values() for ts in times}
-    yield from (f"the message of {ts} is nobody's" for ts in in_slack - kept)
-    yield from (f"the message of {ts} is not there" for ts in kept - in_slack)
+    yield from (f"the message {ts} isn't in the ledger" for ts in in_slack - kept)
+    yield from (f"the message {ts} is missing" for ts in kept - in_slack)
 
 
 def message_keys(slack: Remote) -> dict[str, list[str]]:
-    """Return where messages of ours stand, by their keys: in the channel, in threads, and with those who were told."""
+    """Return where our messages are, by key: in the channel, in threads, and in direct messages."""
     bob, found = slack.person("bob"), dict[str, list[str]]()
     messages = [message for name in ("alice", "bob", "carol") for message in slack.person(name).direct_messages()]
     for message in bob.sees(CHANNEL):
@@ -130,7 +130,7 @@ def message_keys(slack: Remote) -> dict[str, list[str]]:
 
 
 def registry_differences(ledger: SqlLedger, environment: dict[str, str]) -> Iterator[str]:
-    """Yield where the registry is not as the ledger has it."""
+    """Yield differences between the registry and the ledger."""
     with closing(MlflowRegistry(environment["MLFLOW_TRACKING_URI"])) as registry, ledger.read() as reading:
         for model in MODELS:
             done = [
@@ -138,9 +138,9 @@ def registry_differences(ledger: SqlLedger, environment: dict[str, str]) -> Iter
             ]
             holders = [one.version for one in registry.versions(model) if one.stage is Stage.PRODUCTION]
             if holders != [done[0].version]:
-                yield f"{model} has {holders} in Production, and the ledger {done[0].version}"
+                yield f"{model} has {holders} in Production, but the ledger has {done[0].version}"
             if (
                 done[0].kind is not TransitionKind.OBSERVED
                 and registry.model(model).aliases.get("champion") not in holders
             ):
-                yield f"{model}'s alias is elsewhere"
+                yield f"{model}'s alias is on another version"

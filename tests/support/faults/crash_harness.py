@@ -1,4 +1,4 @@
-"""Bots that are killed in the middle of their work and started again, on files that can be put back."""
+"""Bots that crash and restart, on files that can be restored."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.network.http_receiver import HttpReceiver, run_receiver
 
 
 class SqliteFiles:
-    """A folder with a ledger on SQLite and a registry, which can be put back."""
+    """A folder with a ledger on SQLite and a registry, which can be restored."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -28,15 +28,15 @@ class SqliteFiles:
         self._kept = home.with_name(f"{home.name}-kept")
 
     def begin(self, templates: Path) -> None:
-        """Let it be as in this folder."""
+        """Copy the state from this folder."""
         self._copy(templates, self.home)
 
     def keep(self) -> None:
-        """Remember it as it is."""
+        """Save the current state."""
         self._copy(self.home, self._kept)
 
     def put_back(self) -> None:
-        """Let it be as it was kept."""
+        """Restore the saved state."""
         self._copy(self._kept, self.home)
 
     @staticmethod
@@ -67,7 +67,7 @@ class PostgresFiles(SqliteFiles):
         self._replace(self._name, self._before)
 
     def _replace(self, database: str, template: str) -> None:
-        """Let a database be as another one. The processes are gone; what PostgreSQL still holds of them goes, too."""
+        """Replace a database with another one, closing connections that PostgreSQL still has for dead processes."""
         self._server.leave(template)
         self._server.drop(database)
         self._server.create(template, database)
@@ -75,7 +75,7 @@ class PostgresFiles(SqliteFiles):
 
 @dataclass
 class CrashHarness:
-    """Bots that die and rise again, in a workspace of their own, over real MLflow on SQLite."""
+    """Bots that crash and restart, in their own workspace, with real MLflow on SQLite."""
 
     slack: Remote
     there: HttpReceiver
@@ -85,11 +85,11 @@ class CrashHarness:
 
     @property
     def kind(self) -> str:
-        """What the ledger is on."""
+        """The ledger's database."""
         return "SQLite" if self._files.database.startswith("sqlite") else "PostgreSQL"
 
     def prepare(self, act: str) -> None:
-        """Let everything be as it is before this act, from now on."""
+        """Prepare the state before this operation, and save it."""
         self.slack.heal()
         self.slack.deliver_to(None)
         self.slack.reset()
@@ -100,7 +100,7 @@ class CrashHarness:
         self._files.keep()
 
     def act(self, case: CrashCase) -> CrashReport:
-        """Let a bot do it, and die where the case says; begin with everything as it was before."""
+        """Restore the saved state, and let a bot run the case and crash where it says."""
         self.slack.put_back()
         self._files.put_back()
         self.there.got.clear()
@@ -109,14 +109,14 @@ class CrashHarness:
         return CrashReport(_points(logged), "acked" in logged, status == KILLED)
 
     def restart(self, case: CrashCase) -> tuple[ObservedState, ObservedState]:
-        """Let a fresh bot take up what was left; return what is true then, and after what the person does again."""
+        """Let a new bot recover; return the state then, and after the person's retry."""
         status, logged = self._run("restart", case)
         assert status == 0, "\n".join(logged)
         then, last = (ObservedState(**json.loads(line)) for line in logged if line.startswith("{"))
         return then, last
 
     def dies_again(self, case: CrashCase) -> bool:
-        """Let a fresh bot take up what was left, and die in the middle of that; tell whether it came so far."""
+        """Let a new bot recover and crash during that; return whether it got that far."""
         status, logged = self._run("restart", case)
         assert status in {0, KILLED}, "\n".join(logged)
         return status == KILLED
@@ -136,7 +136,7 @@ def _points(logged: list[str]) -> list[str]:
 
 @contextmanager
 def start_crash_harness(files: SqliteFiles, slack: str, templates: Path) -> Iterator[CrashHarness]:
-    """Start the process that has imported everything and forks, over these files."""
+    """Start the preloaded process that forks bots on these files."""
     files.begin(templates)
     with ExitStack() as open_things:
         there = open_things.enter_context(run_receiver())

@@ -1,4 +1,4 @@
-"""Where a process can die: before and after each write of the ledger, the registry, Slack and an endpoint."""
+"""Crash points: before and after each write to the ledger, the registry, Slack, and an endpoint."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ READS = {
     "conversations.info",
     "conversations.open",
 }
-REGISTRY_WRITES = ("create_", "update_", "rename_", "transition_", "set_", "delete_")  # how MLflow calls what it writes
+REGISTRY_WRITES = ("create_", "update_", "rename_", "transition_", "set_", "delete_")  # MLflow's methods that write
 _WRITES = re.compile(r"\s*(?:WITH\b.*?\b)?(INSERT INTO|UPDATE|DELETE FROM)\s+\"?(\w+)", re.DOTALL)
 
 
 class CrashInjector:
-    """Counts the writes since it was armed, and ends the process before or after the one that it was told."""
+    """Counts the writes since it was armed, and kills the process before or after the given one."""
 
     def __init__(self) -> None:
         self._log: Callable[[str], object] | None = None
@@ -44,11 +44,11 @@ class CrashInjector:
         self._count = 0
 
     def arm(self, point: int | None, when: str, log: Callable[[str], object]) -> None:
-        """Count from now on; die `when` ("before", "after") the write number `point` is made, never for None."""
+        """Start counting; crash `when` ("before" or "after") write number `point` is done, or never for None."""
         self._log, self._point, self._when, self._count = log, point, when, 0
 
     def rest(self) -> None:
-        """Count no more, and let it live."""
+        """Stop counting, without a crash."""
         self._log = None
 
     def __call__(self, when: str, name: str) -> None:
@@ -62,7 +62,7 @@ class CrashInjector:
 
 
 class CrashingLedger(SqlLedger):
-    """The ledger, each of whose writing statements and commits is a point. Nothing here survives a power cut."""
+    """The ledger; each writing statement and commit is a crash point. Nothing here survives a power failure."""
 
     def __init__(self, url: str, tap: Tap) -> None:
         super().__init__(url, timeout=20)
@@ -85,7 +85,7 @@ class CrashingLedger(SqlLedger):
 
     @contextmanager
     def write(self) -> Iterator[SqlLedgerTransaction]:
-        """Open one transaction, whose commit is a point."""
+        """Open one transaction; its commit is a crash point."""
         with super().write() as tx:
             event.listen(tx._connection, "commit", lambda _: self._tap("before", "COMMIT"))
             yield tx
@@ -93,13 +93,13 @@ class CrashingLedger(SqlLedger):
 
 
 def written_by(statement: str) -> str:
-    """Return what a statement writes, as in "UPDATE moves"; nothing for one that only reads."""
+    """Return what a statement writes, such as "UPDATE moves"; empty if it only reads."""
     found = _WRITES.match(statement)
     return f"{found[1]} {found[2]}" if found else ""
 
 
 def tap_everything(tap: Tap) -> None:
-    """Let every call of Slack, the registry and an endpoint that changes something be a point, in this process."""
+    """Make every call that changes Slack, the registry, or an endpoint a crash point in this process."""
     _tap(WebClient, "api_call", tap, lambda _, method, *__: None if method in READS else method)
     _tap(WebClient, "_upload_file", tap, lambda *_: "upload")
     _tap(WebhookClient, "send", tap, lambda *_: "response_url")

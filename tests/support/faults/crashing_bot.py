@@ -1,10 +1,10 @@
-"""A bot that dies in the middle of its work.
+"""A bot that crashes in the middle of its work.
 
-`python -m tests.support.faults.crashing_bot` is told what to do in lines of JSON.
+`python -m tests.support.faults.crashing_bot` reads what to do from lines of JSON.
 
-It imports everything and builds a bot once, and forks for each case, so that a case costs what the work costs.
-The child works in one thread, so that the writes come in the same order each time; each of them is a point at which
-it can die. Connections are opened in the children only.
+It imports everything and builds a bot once, and forks for each case, so a case takes no longer than its work.
+The child works in one thread, so the writes come in the same order each time; each one is a point at which
+it can crash. Only the children open connections.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ from tests.support.registry.opened import opened
 MODEL = "churn"
 MONITOR = "m-accuracy"
 ACTS = ("ask", "approve", "reject", "cancel", "expire", "rollback", "monitor")
-BY_THE_CLOCK = ("expire", "monitor")  # nobody asks for these, so nobody does them again
+BY_THE_CLOCK = ("expire", "monitor")  # no one starts these, so no one repeats them
 ASKED_BEFORE = ("approve", "reject", "cancel", "expire")
 SERVED_BEFORE = ("rollback", "monitor")
 
 
 @dataclass(frozen=True)
 class BotEnvironment:
-    """Where a bot works: its folder, its ledger's URL, its workspace, and who is told of moves."""
+    """A bot's environment: its folder, its ledger's URL, its workspace, and its webhook endpoint."""
 
     home: str
     database: str
@@ -68,17 +68,17 @@ class BotEnvironment:
 
 @dataclass(frozen=True)
 class CrashCase:
-    """What is to be done, and at which write to die; at none for None."""
+    """What to do, and the write at which to crash; None for no crash."""
 
     act: str
     point: int | None = None
     when: str = "before"
-    again: bool = False  # the person saw an error and does it once more after the restart
+    again: bool = False  # the person saw an error and tries again after the restart
 
 
 @dataclass(frozen=True)
 class CrashReport:
-    """How it went: the writes that were begun, whether Slack was given its acknowledgement, whether it died."""
+    """The result: the writes that were begun, whether Slack got its acknowledgment, and whether the bot crashed."""
 
     points: list[str]
     acked: bool
@@ -87,7 +87,7 @@ class CrashReport:
 
 @dataclass(frozen=True)
 class ObservedState:
-    """What the ledger and the registry say."""
+    """The state of the ledger and the registry."""
 
     states: list[str]
     production: list[int]
@@ -96,12 +96,12 @@ class ObservedState:
     unfinished: int
     undelivered: int
     is_chain_intact: bool
-    incidents: list[str]  # how each ended, or what is done about it
+    incidents: list[str]  # how each ended, or what's being done about it
     bars: list[int]
 
 
 class ManualExecutor(ThreadPoolExecutor):
-    """An executor that does what it was given when it is told to, in order, in the same thread."""
+    """An executor that runs its tasks on demand, in order, in the same thread."""
 
     def __init__(self) -> None:
         super().__init__(1)
@@ -112,13 +112,13 @@ class ManualExecutor(ThreadPoolExecutor):
         return Future()
 
     def work(self) -> None:
-        """Do everything, and what comes of it."""
+        """Run all tasks, and the tasks that they submit."""
         while self._tasks:
             self._tasks.popleft()()
 
 
 class Bot:
-    """The whole bot of one process, but for its sockets and its threads."""
+    """The complete bot of one process, without its sockets and threads."""
 
     def __init__(self, place: BotEnvironment) -> None:
         slack = Remote(place.slack)
@@ -144,29 +144,29 @@ class Bot:
         self._app, self._desk = build_bolt_app(settings, self.registrar)
 
     def begins(self) -> None:
-        """Take a name of one's own: a fork is another process."""
+        """Take a new owner name, since a fork is another process."""
         object.__setattr__(self.registrar.context, "owner", new_process_name())
 
     def receives(self, payload: dict[str, Any]) -> bool:
-        """Take what Slack sends; return whether it is acknowledged."""
+        """Handle a payload from Slack; return whether it's acknowledged."""
         body, kind = payloads.as_http_body(payload)
         answer = self._app.dispatch(BoltRequest(body=body.decode(), headers={"content-type": [kind]}, mode="http"))
         return answer.status == 200
 
     def does(self, act: str) -> None:
-        """Do something as a person, and all that comes of it."""
+        """Act as a person, and run all resulting work."""
         self.receives(payload_of(act, self))
         self.works()
 
     def works(self) -> None:
-        """Do what waits, as the threads and the clock of a bot do."""
+        """Run pending work, as a bot's threads and clock do."""
         self.queue.work()
         self.registrar.endpoint_outboxes.deliver(patience=20)
         self.registrar.tag_writer.write_due()
         self.registrar.end_and_remind_incidents()
 
     def watches(self) -> None:
-        """Have a monitor of a version that is bad, and that it has not seen yet."""
+        """Add a monitor of a bad version that it hasn't measured yet."""
         now = self.clock.now()
         monitor = Monitor(
             id=MONITOR,
@@ -202,15 +202,15 @@ class Bot:
             )
 
     def checks(self) -> None:
-        """Check what is due, in this thread."""
+        """Run due checks in this thread."""
         with self.ledger.read() as reading:
             due = reading.due_monitors(self.clock.now())
         for monitor, _ in due:
-            with suppress(BadInput):  # the slot is still that of the process which died
+            with suppress(BadInput):  # the dead process still holds the slot
                 self.registrar.monitoring.check_now(monitor.id)
 
     def request(self) -> str:
-        """Return the newest request's id."""
+        """Return the newest request's ID."""
         with self.ledger.read() as reading:
             return reading.requests(limit=1)[0].id
 
@@ -221,7 +221,7 @@ class Bot:
 
 
 def payload_of(act: str, bot: Bot) -> dict[str, Any]:
-    """Return what Slack sends when a person does this."""
+    """Return the payload that Slack sends when a person does this."""
     if act == "ask":
         return command(ALICE, f"promote {MODEL} 4 production")
     if act == "rollback":
@@ -239,7 +239,7 @@ Log = Callable[[str], object]
 
 
 def prepare(bot: Bot, case: CrashCase, _: Log) -> None:
-    """Do what comes before the act: v3 serves, or v4 where that is to be rolled back."""
+    """Prepare for the operation: v3 is in Production, or v4 if that will be rolled back."""
     bot.registrar.poll_registry()
     if case.act in (*ASKED_BEFORE, *SERVED_BEFORE):
         bot.does("ask")
@@ -252,7 +252,7 @@ def prepare(bot: Bot, case: CrashCase, _: Log) -> None:
 
 
 def act(bot: Bot, case: CrashCase, log: Log) -> None:
-    """Do one act from the person's hand to the last message, and die where the case says."""
+    """Run one operation from the click to the last message, and crash where the case says."""
     payload = None if case.act in BY_THE_CLOCK else payload_of(case.act, bot)
     if case.act == "expire":
         bot.clock.advance(timedelta(hours=25))
@@ -271,9 +271,9 @@ def act(bot: Bot, case: CrashCase, log: Log) -> None:
 
 
 def restart(bot: Bot, case: CrashCase, log: Log) -> None:
-    """Start anew over what was left, as `registrar run` does, and let the clock tick until nothing is left to do.
+    """Restart with what's left, as `registrar run` does, and run the jobs until there's no work left.
 
-    It may die in the middle of that, too. Where Slack was given no acknowledgement, the person then does the same once
+    It can crash during that, too. If Slack got no acknowledgment, the person then does the same once
     more.
     """
     bot.clock.advance({"expire": timedelta(hours=25), "monitor": timedelta(minutes=2)}.get(case.act, timedelta()))
@@ -289,7 +289,7 @@ def restart(bot: Bot, case: CrashCase, log: Log) -> None:
 
 
 def settle(bot: Bot) -> None:
-    """Let the jobs run, for some minutes where something has to wait."""
+    """Run the jobs, for several minutes if something has to wait."""
     for _ in range(4):
         bot.registrar.recover()
         bot.registrar.expire_requests()
@@ -302,7 +302,7 @@ def settle(bot: Bot) -> None:
 
 
 def is_quiet(bot: Bot) -> bool:
-    """Tell whether nothing is left to do; a check that one who died had claimed has to wait until its claim is over."""
+    """Return whether no work is left; a check claimed by a crashed process waits until its claim expires."""
     now = bot.clock.now()
     later = now + timedelta(days=1)
     with bot.ledger.read() as reading:
@@ -316,7 +316,7 @@ def is_quiet(bot: Bot) -> bool:
 
 
 def observe(bot: Bot) -> ObservedState:
-    """Read everything."""
+    """Read the state of everything."""
     with bot.ledger.read() as reading:
         states = [request.state.value for request in reading.requests()]
         ends = [str(one.resolution or one.doing.value) for one in reading.incidents()]
@@ -336,7 +336,7 @@ def observe(bot: Bot) -> ObservedState:
 
 
 def run_in_child(task: Callable[[Bot, CrashCase, Log], None], bot: Bot, case: CrashCase) -> tuple[int, list[str]]:
-    """Fork, do it, and return how the child ended and what it logged."""
+    """Fork, run the task, and return how the child ended and what it logged."""
     assert threading.active_count() == 1, "a fork with threads may hang"
     reading, writing = os.pipe()
     child = os.fork()
@@ -345,7 +345,7 @@ def run_in_child(task: Callable[[Bot, CrashCase, Log], None], bot: Bot, case: Cr
             bot.begins()
             task(bot, case, lambda line: os.write(writing, f"{line}\n".encode()))
             os._exit(0)
-        except BaseException as error:  # a child must never run on as a second parent
+        except BaseException as error:  # a child must never continue as a second parent
             os.write(writing, f"error {error!r}\n".encode())
             os._exit(1)
     os.close(writing)
@@ -359,18 +359,18 @@ TASKS = {"prepare": prepare, "act": act, "restart": restart}
 
 
 def preload(place: BotEnvironment) -> Bot:
-    """Do once, before the forks, what takes long the first time: imports, a bot, MLflow's look at its tables."""
+    """Do slow first-time work once, before the forks: imports, a bot, MLflow's check of its tables."""
     bot = Bot(place)
     tap_everything(bot.reaper)
     bot.registry.models()
     bot.lets_go()
-    gc.disable()  # in a child it would touch, and so copy, everything that was imported
+    gc.disable()  # in a child, it would touch, and so copy, everything imported
     gc.freeze()
     return bot
 
 
 def main() -> None:
-    """Answer each line with one."""
+    """Answer each line with one line."""
     use_product(lambda: MLFLOW.product)
     bot = preload(BotEnvironment(**json.loads(sys.stdin.readline())))
     for line in sys.stdin:

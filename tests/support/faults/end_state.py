@@ -1,4 +1,4 @@
-"""What must be true at the end of an act, whatever happened on the way; and what is not, in words."""
+"""What must be true after an operation, whatever failed; problems are described as text."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ ROLLED_BACK = "registrar:version:rolled_back"
 
 @dataclass(frozen=True)
 class ExpectedEnd:
-    """The end of an act."""
+    """The expected end of an operation."""
 
     state: str  # of the request
     production: int
-    card: str  # words on the one message that stands for it
-    events: tuple[str, ...]  # in the audit, each of them exactly once
-    direct: bool = False  # the requester is told directly
+    card: str  # text on its only message
+    events: tuple[str, ...]  # in the audit log, each exactly once
+    direct: bool = False  # the requester gets a direct message
     before: tuple[str, ...] = ("pending",)  # states of the request if it was not done
-    served: int = 3  # who was in Production before
+    served: int = 3  # the version in Production before
     buttons: tuple[str, ...] = ()  # on the message
     bars: tuple[int, ...] = ()
-    incident: str = ""  # how the one incident ended
+    incident: str = ""  # how the only incident ended
 
 
 ENDS = {
@@ -52,7 +52,7 @@ ENDS = {
     "reject": ExpectedEnd(
         "rejected", 3, "rejected", ("person:request:voted", "registrar:request:rejected"), direct=True
     ),
-    "cancel": ExpectedEnd("cancelled", 3, "cancelled", ("person:request:cancelled",)),
+    "cancel": ExpectedEnd("cancelled", 3, "canceled", ("person:request:cancelled",)),
     "expire": ExpectedEnd("expired", 3, "expired", ("registrar:request:expired",), direct=True),
     "rollback": ExpectedEnd(
         "done",
@@ -79,10 +79,10 @@ ENDS = {
 def violations(
     crash_harness: CrashHarness, end: ExpectedEnd, then: ObservedState, last: ObservedState, *, is_seen: bool
 ) -> Iterator[str]:
-    """Yield what is wrong. `then` is what was true after the restart; `is_seen`: it had been acknowledged before."""
+    """Yield the problems. `then` is the state after the restart; `is_seen`: it had been acknowledged before."""
     states = [list(end.before), [end.state]]
     if then.states not in states:
-        yield f"it hangs in {then.states}"
+        yield f"it's stuck in {then.states}"
     if is_seen:
         yield from (f"acknowledged, and after the restart {what}" for what in missing_end(then, end))
     yield from disagreement(then, end)
@@ -93,34 +93,34 @@ def violations(
 
 
 def disagreement(truth: ObservedState, end: ExpectedEnd) -> Iterator[str]:
-    """Yield where the ledger and the registry do not agree, or something is left to do."""
+    """Yield differences between the ledger and registry, and unfinished work."""
     if truth.production not in ([end.served], [end.production]) or truth.champion != truth.production[0]:
         yield f"Production holds {truth.production}, the alias {truth.champion}"
     moves = [tag for tag in truth.tags if tag in {MOVED, ROLLED_BACK}]
     told = {0: 3, 1: 4, 2: 3}.get(len(moves))
     if truth.production != [told] or moves != [MOVED, ROLLED_BACK][: len(moves)]:
-        yield f"Production holds {truth.production}, and the audit tells of {moves}"
+        yield f"Production holds {truth.production}, and the audit log has {moves}"
     if truth.unfinished or truth.undelivered:
-        yield f"{truth.unfinished} moves and {truth.undelivered} messages are left"
+        yield f"{truth.unfinished} transitions and {truth.undelivered} messages are unfinished"
     if not truth.is_chain_intact:
         yield "the audit chain is broken"
 
 
 def missing_end(truth: ObservedState, end: ExpectedEnd) -> Iterator[str]:
-    """Yield how it differs from the end that it must have."""
+    """Yield differences from the expected end."""
     if truth.states != [end.state] or truth.production != [end.production]:
         yield f"the request is {truth.states} and Production holds {truth.production}"
     for tag in end.events:
         if truth.tags.count(tag) != 1:
-            yield f"{tag} is {truth.tags.count(tag)} times in the audit"
+            yield f"{tag} is {truth.tags.count(tag)} times in the audit log"
     if truth.bars != list(end.bars):
-        yield f"barred are {truth.bars}"
+        yield f"blocked versions are {truth.bars}"
     if len(truth.incidents) != bool(end.incident) or not all(one.startswith(end.incident) for one in truth.incidents):
         yield f"the incidents are {truth.incidents}"
 
 
 def wrong_messages(slack: Remote, end: ExpectedEnd) -> Iterator[str]:
-    """Yield what is wrong in Slack: the message, its thread, keys that are there twice, what the requester is told."""
+    """Yield the problems in Slack: the message, its thread, duplicate keys, and the requester's messages."""
     bob = slack.person("bob")
     there = [message for message in bob.sees(CHANNEL) if not message["is_ephemeral"]]
     mine = [
@@ -137,18 +137,18 @@ def wrong_messages(slack: Remote, end: ExpectedEnd) -> Iterator[str]:
     threads = [answer for message in there for answer in bob.thread(message)[1:]]
     direct = slack.person("alice").direct_messages()
     if end.direct and not direct:
-        yield "the requester was not told"
+        yield "the requester wasn't notified"
     keys = Counter(key for message in [*there, *threads, *direct] if (key := key_of(message)))
-    yield from (f"{key} is there {times} times" for key, times in keys.items() if times > 1)
+    yield from (f"{key} was posted {times} times" for key, times in keys.items() if times > 1)
     yield from duplicates(threads)
     yield from duplicates(direct)
 
 
 def missing_events(crash_harness: CrashHarness, end: ExpectedEnd) -> Iterator[str]:
-    """Yield where the endpoint did not hear of the move, or of another one; the same one twice has the same id."""
+    """Yield missing and wrong events to the endpoint; a repeated event has the same ID."""
     ids = {got.headers[EVENT_ID_HEADER.lower()] for got in crash_harness.there.got}
     if len(ids) != (1 if end.production != end.served else 0):
-        yield f"the endpoint heard of {sorted(ids)}"
+        yield f"the endpoint got {sorted(ids)}"
 
 
 def key_of(message: dict[str, Any]) -> str | None:
@@ -158,7 +158,7 @@ def key_of(message: dict[str, Any]) -> str | None:
 
 
 def duplicates(messages: list[dict[str, Any]]) -> Iterator[str]:
-    """Yield what was said more than once."""
+    """Yield messages that were posted more than once."""
     for text, times in Counter(message_text(message) for message in messages).items():
         if times > 1:
             yield f"{times} times: {text[:60]!r}"

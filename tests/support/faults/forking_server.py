@@ -1,10 +1,10 @@
-"""Forks processes of the whole bot and kills them.
+"""Fork processes of the complete bot and kill them.
 
-`python -m tests.support.faults.forking_server` is told when in lines of JSON.
+`python -m tests.support.faults.forking_server` reads when to kill them from lines of JSON.
 
-What is forked runs `registrar run` with all its threads, jobs and sockets; the imports, which take the most time of
-a start, are made once. A line says how long it may live: `{"lives": seconds}`; it is then killed, at whatever it is
-doing, and reaped before the answer comes. `{"lives": null}` lets it live until the next line, which asks it to end.
+A fork runs `registrar run` with all its threads, jobs, and sockets; the imports, which take most of
+a start, are done once. A line says how long the fork lives: `{"lives": seconds}`; it's then killed, whatever it's
+doing, and reaped before the answer. With `{"lives": null}`, it lives until the next line, which asks it to end.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from bot.settings import Settings, read_settings
 from handlers.serve import build_bolt_app
 from handlers.startup import run
 
-STARTS = 120.0  # seconds until a start that does not come to its end is a failure
+STARTS = 120.0  # seconds after which an unfinished start is a failure
 
 
 def preload(settings: Settings) -> None:
-    """Do once, before the forks, what takes long the first time, and let go of every connection."""
+    """Do slow first-time work once, before the forks, and close every connection."""
     registrar = build_for_slack(settings, load_policy(settings.policy))
     build_bolt_app(settings, registrar)[1].close()
     registrar.context.registry.models()
@@ -39,7 +39,7 @@ def preload(settings: Settings) -> None:
 
 
 def start(settings: Settings) -> tuple[int, int]:
-    """Fork a process that runs; return its id, and from where to read what it prints."""
+    """Fork a running process; return its ID, and the file descriptor of its output."""
     assert threading.active_count() == 1, "a fork with threads may hang"
     reading, writing = os.pipe()
     child = os.fork()
@@ -49,7 +49,7 @@ def start(settings: Settings) -> tuple[int, int]:
             os.close(reading)
             run(settings, partial(print, file=os.fdopen(writing, "w"), flush=True))
             status = 0
-        except BaseException as error:  # a child must never run on as a second parent
+        except BaseException as error:  # a child must never continue as a second parent
             with suppress(OSError):
                 os.write(writing, f"error {error!r}\n".encode())
         os._exit(status)
@@ -58,7 +58,7 @@ def start(settings: Settings) -> tuple[int, int]:
 
 
 def is_ready(reading: int, seconds: float) -> bool:
-    """Wait until it says that it is ready, at most so long; tell whether it did. Raises RuntimeError if it ended."""
+    """Wait until it's ready or the timeout expires; return whether it is. Raises RuntimeError if it ended."""
     until, said = time.monotonic() + seconds, b""
     while (left := until - time.monotonic()) > 0:
         if not select.select([reading], [], [], left)[0]:
@@ -72,7 +72,7 @@ def is_ready(reading: int, seconds: float) -> bool:
 
 
 def main() -> None:
-    """Answer each line with one: whether the process was ready when it was killed, or how it ended."""
+    """Answer each line with one line: whether the process was ready when it was killed, or how it ended."""
     settings = read_settings()
     preload(settings)
     for line in sys.stdin:

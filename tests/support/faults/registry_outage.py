@@ -1,4 +1,4 @@
-"""A registry that is slow, or away."""
+"""A registry that's slow or down."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ VOTE_STANDS = "Your vote is recorded"
 
 
 class SlowRegistry(MemoryRegistry):
-    """A registry that answers nothing until it is `rested`, when it is `tired`."""
+    """A registry that doesn't answer while it's `tired`, until it's `rested`."""
 
     def __init__(self) -> None:
         self.waiting = Semaphore(0)
@@ -26,12 +26,12 @@ class SlowRegistry(MemoryRegistry):
         self.delay = 2.0
 
     def tires(self) -> None:
-        """Answer no more."""
+        """Stop answering."""
         self.waiting = Semaphore(0)
         self.rested.clear()
 
     def wakes(self, after: int) -> None:
-        """Answer again as soon as so many calls wait for it."""
+        """Answer again once this many calls are waiting."""
         for _ in range(after):
             assert self.waiting.acquire(timeout=10)
         self.rested.set()
@@ -57,7 +57,7 @@ def clock() -> AdjustableClock:
 
 @pytest.fixture
 def app(slack: LocalSlack, tmp_path: Path, registry: SlowRegistry, clock: AdjustableClock) -> Iterator[RunningApp]:
-    """The whole bot over that registry."""
+    """The complete bot with that registry."""
     with running_app(slack, tmp_path, registry, http=True, clock=clock) as app:
         yield app
         registry.is_down = False
@@ -65,5 +65,5 @@ def app(slack: LocalSlack, tmp_path: Path, registry: SlowRegistry, clock: Adjust
 
 
 def asks(app: RunningApp, text: str = "promote churn 4 production") -> None:
-    """Let Alice ask."""
+    """Let Alice request a promotion."""
     assert app.alice.types(CHANNEL, f"/model {text}").acked

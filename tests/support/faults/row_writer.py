@@ -1,7 +1,7 @@
-"""Changes of several rows each: `python -m tests.support.faults.row_writer URL PREFIX` makes them until it is killed.
+"""Changes of several rows each: `python -m tests.support.faults.row_writer URL PREFIX` writes them until killed.
 
-It imports little, since it is started often. Before a change it prints `begin` and the id, and `done` and the id when
-it was acknowledged.
+It imports little, since it's started often. Before a change, it prints `begin` and the ID, and `done` and the ID when
+it's acknowledged.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ALICE = Person("T0LOCAL", "U0ALICE")
 
 
 def write_rows(ledger: SqlLedger, name: str) -> None:
-    """Write a request, its event and its note in one transaction. Raises LedgerUnavailable."""
+    """Write a request, its event, and its message in one transaction. Raises LedgerUnavailable."""
     now = datetime.now(UTC)
     request = Request(
         id=name,
@@ -42,7 +42,7 @@ def write_rows(ledger: SqlLedger, name: str) -> None:
 
 
 def main() -> None:
-    """Make changes until somebody ends it."""
+    """Make changes until the process is killed."""
     ledger, prefix, count = SqlLedger(sys.argv[1], timeout=10), sys.argv[2], 0
     while True:
         count += 1

@@ -1,4 +1,4 @@
-"""The whole bot at the far end of a wire that fails: to Slack, to a real MLflow server, or to PostgreSQL."""
+"""The complete bot with a failing connection to Slack, to a real MLflow server, or to PostgreSQL."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from tests.support.network.tcp_proxy import TcpProxy
 from tests.support.registry.registries import MlflowBackend
 from tests.support.waiting import wait_until
 
-GOOD = 4  # the version that is asked for; BAD is the one that is rolled back
-LAYOUT = [Stage.ARCHIVED, Stage.NONE, Stage.PRODUCTION, Stage.NONE, Stage.NONE]  # v3 serves
+GOOD = 4  # the requested version; BAD is the one that's rolled back
+LAYOUT = [Stage.ARCHIVED, Stage.NONE, Stage.PRODUCTION, Stage.NONE, Stage.NONE]  # v3 is in Production
 
 
 @dataclass(frozen=True)
 class Backends:
-    """What the bot reaches over wires: a workspace, an MLflow server (and its database), and a ledger."""
+    """The bot's peers: a workspace, an MLflow server (and its database), and a ledger."""
 
     slack: Remote
     mlflow: str
@@ -44,7 +44,7 @@ class Backends:
 
 @dataclass(frozen=True)
 class ProxiedApp:
-    """A bot behind a wire. `seen` is the same world without the wire: what is true, whatever the bot can reach."""
+    """A bot behind a proxy. `seen` is the same world without the proxy: the true state, whatever the bot can reach."""
 
     wire: TcpProxy
     seen: RunningApp
@@ -52,7 +52,7 @@ class ProxiedApp:
 
 
 def proxy_to(peer: str, url: str) -> TcpProxy:
-    """Return a wire to PostgreSQL, or to what serves HTTP at this URL."""
+    """Return a proxy to PostgreSQL, or to the HTTP server at this URL."""
     if peer != "postgres":
         return TcpProxy(int(str(urlsplit(url).port)))
     [folder] = parse_qs(urlsplit(url).query)["host"]
@@ -60,13 +60,13 @@ def proxy_to(peer: str, url: str) -> TcpProxy:
 
 
 def postgres_url_through(postgres_url: str, wire: TcpProxy) -> str:
-    """Return the URL of a database that is reached through the wire."""
+    """Return a database URL that goes through the proxy."""
     return f"postgresql://postgres@127.0.0.1:{wire.port}/{make_url(postgres_url).database}"
 
 
 @contextmanager
 def app_behind_proxy(peer: str, far: Backends, home: Path) -> Iterator[ProxiedApp]:
-    """Run the bot; one of its peers is at the far end of a wire. `churn` has five versions, v3 in Production."""
+    """Run the bot with one of its peers behind a proxy. `churn` has five versions, with v3 in Production."""
     backend = MlflowBackend(far.mlflow_database)
     with ExitStack() as begun:
         urls = {"slack": far.slack.url, "mlflow": far.mlflow, "postgres": far.ledger}
@@ -93,11 +93,11 @@ def app_behind_proxy(peer: str, far: Backends, home: Path) -> Iterator[ProxiedAp
         yield ProxiedApp(wire, replace(app, slack=far.slack, ledger=ledger, registry=direct), clock)
 
 
-# -- what people do ----------------------------------------------------------------------------------------------------
+# -- actions -----------------------------------------------------------------------------------------------------------
 
 
 def request_and_approve(seen: RunningApp, version: int = GOOD) -> Iterator[str]:
-    """Let Alice ask and Bob approve, and do so again where nothing of it was written down. Yield what was lost."""
+    """Let Alice request and Bob approve, and retry if nothing was recorded. Yield what was lost."""
     yield from retry_until(
         lambda: seen.alice.types(CHANNEL, f"/model promote churn {version} production"),
         lambda: is_requested(seen),
@@ -108,9 +108,9 @@ def request_and_approve(seen: RunningApp, version: int = GOOD) -> Iterator[str]:
 
 
 def retry_until(act: Callable[[], ActionResult], is_so: Callable[[], object], *, says_so: bool) -> Iterator[str]:
-    """Let a person do it again and again until it is so; yield what was acknowledged without a word, and is not.
+    """Let a person retry until it's recorded; yield actions that were acknowledged silently but not recorded.
 
-    `says_so`: the acknowledgement says what went wrong, as that of a command does; that of a click says nothing.
+    `says_so`: the acknowledgment says what went wrong, as for a command; for a click, it says nothing.
     """
     silent = 0
 
@@ -125,11 +125,11 @@ def retry_until(act: Callable[[], ActionResult], is_so: Callable[[], object], *,
 
     wait_until(tries, limit=90)
     if silent:
-        yield f"{silent} times it was acknowledged and not written down"
+        yield f"{silent} times acknowledged but not recorded"
 
 
 def is_requested(seen: RunningApp) -> bool:
-    """Tell whether what Alice asked for is in the ledger, carried out or not."""
+    """Return whether Alice's command is in the ledger, executed or not."""
     with seen.ledger.read() as reading:
         return bool(
             reading.requests() or reading.due_command_ids(seen.registrar.context.clock.now() + timedelta(days=1))
@@ -137,23 +137,23 @@ def is_requested(seen: RunningApp) -> bool:
 
 
 def is_approved(seen: RunningApp) -> bool:
-    """Tell whether Bob's vote is in the ledger."""
+    """Return whether Bob's vote is in the ledger."""
     with seen.ledger.read() as reading:
         return bool(reading.votes(only_request(seen.ledger).id))
 
 
 @contextmanager
 def run_jobs(scene: ProxiedApp) -> Iterator[None]:
-    """Let readings come in for whatever is in Production."""
+    """Push readings for the version in Production."""
     with MetricPusher(scene.seen, scene.clock):
         yield
 
 
-# -- what must be true afterwards --------------------------------------------------------------------------------------
+# -- expected results --------------------------------------------------------------------------------------------------
 
 
 def promotion_problems(scene: ProxiedApp, version: int = GOOD) -> Iterator[str]:
-    """Yield what is not as it must be after a promotion."""
+    """Yield the problems after a promotion."""
     seen = scene.seen
     yield from unfinished_work(scene, holder=version)
     with seen.ledger.read() as reading:
@@ -173,11 +173,11 @@ def promotion_problems(scene: ProxiedApp, version: int = GOOD) -> Iterator[str]:
             yield f"the thread says {[message_text(each)[:60] for each in thread]}"
     direct = seen.alice.direct_messages()
     if sum("Done" in message_text(each) for each in direct) != 1:
-        yield f"Alice was told directly {[message_text(each)[:60] for each in direct]}"
+        yield f"Alice's direct messages are {[message_text(each)[:60] for each in direct]}"
 
 
 def rollback_problems(scene: ProxiedApp) -> Iterator[str]:
-    """Yield what is not as it must be after an automatic rollback."""
+    """Yield the problems after an automatic rollback."""
     seen = scene.seen
     yield from unfinished_work(scene, holder=3)
     yield from wrong_event_counts(seen, EventTag.TRANSITION_DONE, EventTag.ROLLED_BACK)
@@ -189,9 +189,9 @@ def rollback_problems(scene: ProxiedApp) -> Iterator[str]:
         [(IncidentEnding.RESTORED, 3)],
         [(IncidentEnding.RECOVERED, 3)],
     ):  # it recovers once v3 has passed its checks
-        yield f"the incidents ended so: {[str(one.resolution or one.doing.value) for one in incidents]}"
+        yield f"the incidents ended as {[str(one.resolution or one.doing.value) for one in incidents]}"
     if bars != [BAD]:
-        yield f"barred are {bars}"
+        yield f"blocked versions are {bars}"
     alerts = [one for one in messages(seen, f"v{BAD}") if "Undo" in str(one)]
     if len(alerts) != 1:
         yield f"there are {len(alerts)} alerts"
@@ -200,7 +200,7 @@ def rollback_problems(scene: ProxiedApp) -> Iterator[str]:
 
 
 def unfinished_work(scene: ProxiedApp, *, holder: int) -> Iterator[str]:
-    """Yield what is left to do, or is not as the ledger says."""
+    """Yield unfinished work, and differences from the ledger."""
     seen = scene.seen
     later = scene.clock.now() + timedelta(days=1)
     with seen.ledger.read() as reading:
@@ -212,7 +212,7 @@ def unfinished_work(scene: ProxiedApp, *, holder: int) -> Iterator[str]:
         }
     for what, number in left.items():
         if number:
-            yield f"{number} {what} are left"
+            yield f"{number} {what} are unfinished"
     champion = seen.registry.model("churn").aliases.get("champion")
     if (seen.production(), champion) != ([holder], holder):
         yield f"Production holds {seen.production()}, the alias {champion}"
@@ -221,12 +221,12 @@ def unfinished_work(scene: ProxiedApp, *, holder: int) -> Iterator[str]:
 
 
 def wrong_event_counts(seen: RunningApp, *tags: EventTag) -> Iterator[str]:
-    """Yield the events that are not exactly once in the audit."""
+    """Yield the events that aren't in the audit log exactly once."""
     for tag in tags:
         if (number := len(audit_links(seen.ledger, tag))) != 1:
-            yield f"{tag.value} is {number} times in the audit"
+            yield f"{tag.value} is {number} times in the audit log"
 
 
 def messages(seen: RunningApp, holds: str) -> list[dict[str, Any]]:
-    """Return the messages of the channel that everybody sees and that hold these words."""
+    """Return the channel's public messages that contain this text."""
     return [one for one in seen.bob.sees(CHANNEL) if not one["is_ephemeral"] and holds in message_text(one) + str(one)]

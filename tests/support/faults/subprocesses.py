@@ -1,4 +1,4 @@
-"""Python modules of ours that run in processes of their own."""
+"""Our Python modules that run in their own processes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.paths import ROOT
 
 @contextmanager
 def program(*arguments: str, environment: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
-    """Run a Python module of ours beside us."""
+    """Run one of our Python modules in its own process."""
     variables = {**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})}
     process = subprocess.Popen(
         [sys.executable, "-m", *arguments],

@@ -1,4 +1,4 @@
-"""How much of a long suite is played: all of it under `make chaos`, elsewhere what CI has minutes for."""
+"""How much of a long suite runs: all of it with `make chaos`, and otherwise what fits in CI."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ CHAOS = bool(os.environ.get("CHAOS"))
 
 
 def suite_size(whole: T, part: T) -> T:
-    """Return how much of something to do: `whole` under `make chaos`, otherwise `part`."""
+    """Return `whole` with `make chaos`, and `part` otherwise."""
     return whole if CHAOS else part

@@ -1,4 +1,4 @@
-"""A write lock that another program holds."""
+"""A write lock held by another program."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ sys.stdin.read()
 
 @contextmanager
 def write_lock_held(ledger: Path) -> Iterator[None]:
-    """Let another process hold SQLite's write lock."""
+    """Hold SQLite's write lock in another process."""
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(ledger)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:

@@ -1,4 +1,4 @@
-"""GitHub's `${{ … }}`: as much of the language as our workflows use, and an error for the rest."""
+"""GitHub's `${{ … }}` expressions, as far as the workflows use them; the rest is an error."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ Function = Callable[..., Any]
 
 
 class NotUnderstoodError(Exception):
-    """A workflow says something that this interpreter, or GitHub, does not know."""
+    """A workflow uses something that this interpreter or GitHub doesn't support."""
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What an expression can name. A context that is `open` may be asked for what it has not: that is null."""
+    """The contexts of an expression. In an `open` context, missing names are null."""
 
     contexts: Mapping[str, Mapping[str, Any]]
     functions: Mapping[str, Function]
     open: frozenset[str] = frozenset({"vars", "secrets", "env", "event"})
 
     def look_up(self, path: str) -> Any:
-        """Return what `github.event.pull_request.number` is. Raises NotUnderstoodError for what nobody has declared."""
+        """Return the value of a path such as `github.event.number`. Raises NotUnderstoodError if it's undeclared."""
         first, *rest = path.split(".")
         if first not in self.contexts:
             raise NotUnderstoodError(f"There is no context {first} here ({path})")
@@ -50,13 +50,13 @@ def fill(text: Any, scope: Scope) -> str:
 
 
 def condition(text: Any, scope: Scope) -> Any:
-    """Return the value of an `if:`, whose `${{ }}` may be left out."""
+    """Return the value of an `if:`, whose `${{ }}` is optional."""
     found = re.fullmatch(r"\s*\$\{\{(.*)\}\}\s*", as_text(text), flags=re.DOTALL)
     return evaluate(found[1] if found else as_text(text), scope)
 
 
 def asks_for_status(text: Any) -> bool:
-    """Tell whether a condition says itself what happens after a failure; else GitHub adds `success() &&`."""
+    """Return whether a condition has a status function; otherwise, GitHub adds `success() &&`."""
     return bool(re.search(r"\b(success|failure|always|cancelled)\s*\(", as_text(text)))
 
 
@@ -78,7 +78,7 @@ def evaluate(text: str, scope: Scope) -> Any:
 
 
 class _Reader:
-    """Reads from left to right; `||` binds less than `&&`, and that less than a comparison."""
+    """Parses from left to right; `||` binds less than `&&`, which binds less than a comparison."""
 
     def __init__(self, words: list[tuple[str, str]], scope: Scope) -> None:
         self.words = words
@@ -148,12 +148,12 @@ class _Reader:
 
 
 def is_true(value: Any) -> bool:
-    """Tell what GitHub takes for true: neither false, null, 0 nor the empty text."""
+    """Return whether a value is truthy for GitHub: not false, null, 0, or an empty string."""
     return value not in (False, None, 0, "")
 
 
 def are_equal(one: Any, other: Any) -> bool:
-    """Compare as GitHub does: texts without regard to case, different kinds as numbers."""
+    """Compare like GitHub: strings ignoring case, different types as numbers."""
     if isinstance(one, str) and isinstance(other, str):
         return one.casefold() == other.casefold()
     return one is other if type(one) is type(other) else _number(one) == _number(other)
@@ -169,7 +169,7 @@ def _number(value: Any) -> float:
 
 
 def as_text(value: Any) -> str:
-    """Return a value as it is filled into a text."""
+    """Return a value as GitHub inserts it into text."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -178,12 +178,12 @@ def as_text(value: Any) -> str:
 
 
 def formatted(template: str, *values: Any) -> str:
-    """Do what GitHub's format() does."""
+    """Format like GitHub's format()."""
     return re.sub(r"\{(\d+)\}", lambda found: as_text(values[int(found[1])]), template)
 
 
 def functions(*, success: bool, failure: bool, cancelled: bool = False) -> dict[str, Function]:
-    """Return the functions, for a moment in which so much has succeeded."""
+    """Return the functions for this status of earlier jobs or steps."""
     return {
         "success": lambda: success,
         "failure": lambda: failure,

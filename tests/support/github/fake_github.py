@@ -1,8 +1,8 @@
-"""`gh` on the PATH of a runner, and the GitHub behind it: it remembers comments and releases, and who may write what.
+"""A fake `gh` for runners, and a fake GitHub: it stores comments and releases, and checks permissions.
 
     python tests/support/github/fake_github.py FOLDER WORDS…     what the script does that `put_on_path` writes
 
-A token says what its job may: `ghs_contents=read,pull-requests=write`, as workflow_runner.py makes it.
+A token has its job's permissions: `ghs_contents=read,pull-requests=write`, as workflow_runner.py creates it.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-PAGE = 2  # comments on a page, so that whoever looks at one page only is found out
+PAGE = 2  # comments per page, so that a client that reads only one page fails
 
 
 @dataclass(frozen=True)
 class GitHub:
-    """What a repository on GitHub holds, in a file."""
+    """A GitHub repository's comments and releases, in a file."""
 
     file: Path
 
@@ -43,13 +43,13 @@ class GitHub:
         return dict(self.state["releases"])
 
     def says(self, number: int, body: str, kind: str = "User") -> None:
-        """Let somebody write a comment."""
+        """Add a person's comment."""
         state = self.state
         state["comments"].append(_comment(len(state["comments"]) + 1, number, body, kind))
         self.keep(state)
 
     def keep(self, state: dict[str, Any]) -> None:
-        """Write everything down."""
+        """Save the state."""
         self.file.write_text(json.dumps(state), encoding="utf-8")
 
     def put_on_path(self, folder: Path) -> None:
@@ -66,7 +66,7 @@ def _comment(number: int, issue: int, body: str, kind: str) -> dict[str, Any]:
 
 
 class _RefusedError(Exception):
-    """GitHub, or gh, says no."""
+    """GitHub or gh refuses."""
 
 
 def _needs(what: str) -> None:
@@ -123,7 +123,7 @@ def _release(state: dict[str, Any], words: Sequence[str]) -> str:
 
 
 def main(words: Sequence[str]) -> int:
-    """Do what gh would do. Anything that it does not know is an error."""
+    """Do what gh would do; anything unsupported is an error."""
     github = GitHub(Path(words[0]))
     state = github.state
     state["calls"].append(list(words[1:]))

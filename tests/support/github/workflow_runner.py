@@ -1,6 +1,6 @@
 """Runs workflow files of GitHub Actions on this machine: their `run:` steps, in order, in a real bash.
 
-It takes jobs in the order of their `needs`, and keeps to what GitHub documents of environments, outputs, conditions and
+It runs jobs in the order of their `needs`, and follows GitHub's documentation of environments, outputs, conditions, and
 composite actions. The checkout is this repository, and Python the tests' own. What it does not understand is an error,
 so that nothing of a workflow is passed over without a word.
 """
@@ -47,7 +47,7 @@ _serial = itertools.count(1)
 
 @dataclass
 class Step:
-    """What came of a step."""
+    """The result of a step."""
 
     name: str
     outcome: str  # success, failure or skipped
@@ -57,7 +57,7 @@ class Step:
 
 @dataclass
 class Job:
-    """What came of a job; `code` is the exit code of the step with which it failed."""
+    """The result of a job; `code` is the exit code of the step that failed."""
 
     result: str
     steps: list[Step] = field(default_factory=list)
@@ -66,24 +66,24 @@ class Job:
 
     @property
     def code(self) -> int:
-        """How its first failed step ended."""
+        """The exit code of the first failed step."""
         return next((step.code for step in self.steps if step.outcome == "failure"), 0)
 
     @property
     def said(self) -> str:
-        """Everything that its steps printed."""
+        """The output of all steps."""
         return "".join(f"── {step.name} ({step.outcome} {step.code})\n{step.said}" for step in self.steps)
 
 
 @dataclass(frozen=True)
 class Repository:
-    """A repository on GitHub: what its settings hold, and what stands on the PATH of its runners."""
+    """A GitHub repository: its settings, and the PATH of its runners."""
 
-    folder: Path  # where runners keep what is theirs
+    folder: Path  # the runner's own folders
     variables: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
     programs: Path | None = None  # first on the PATH
-    environment: Mapping[str, str] = field(default_factory=dict)  # what the runner's machine sets
+    environment: Mapping[str, str] = field(default_factory=dict)  # variables that the runner sets
 
     def run(
         self,
@@ -95,7 +95,7 @@ class Repository:
         run_id: int | None = None,
         attempt: int = 1,
     ) -> dict[str, Job]:
-        """Let an event start a workflow, and return what came of its jobs.
+        """Run a workflow for an event, and return the results of its jobs.
 
         A second `attempt` of the same `run_id` is what *Re-run all jobs* does.
         """
@@ -104,13 +104,13 @@ class Repository:
 
 
 def read(file: Path) -> dict[str, Any]:
-    """Return a workflow, or an action. Its key `on` is a yes to YAML."""
+    """Return a workflow or an action. YAML reads its key `on` as true."""
     data = yaml.safe_load(file.read_text(encoding="utf-8"))
     return {("on" if key is True else key): value for key, value in data.items()}
 
 
 def expect(where: str, found: Mapping[str, Any], known: set[str]) -> None:
-    """Raise NotUnderstoodError for a key that nobody would heed."""
+    """Raise NotUnderstoodError for a key that would be ignored."""
     if strange := set(found) - known:
         raise NotUnderstoodError(f"{where}: what is {', '.join(sorted(strange))}?")
 
@@ -151,7 +151,7 @@ class Run:
         }
 
     def jobs(self, given: Mapping[str, Any]) -> dict[str, Job]:
-        """Run the jobs, each after those that it needs."""
+        """Run each job after the jobs that it needs."""
         inputs = self._inputs(given)
         for part in ("run-name", "concurrency"):  # their expressions have to make sense, too
             values = self.workflow.get(part, {})
@@ -169,7 +169,7 @@ class Run:
         return done
 
     def _inputs(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the inputs with their defaults; of another event than a call by hand all are null, as on GitHub."""
+        """Return the inputs with their defaults; for events other than a manual start, all are null, as on GitHub."""
         declared = (self.workflow["on"].get("workflow_dispatch") or {}).get("inputs", {})
         if self.event != "workflow_dispatch":
             return dict.fromkeys(declared)
@@ -194,14 +194,14 @@ class Run:
         return _Steps(self, name, job, {"inputs": inputs, "needs": needs}).run()
 
     def _all_needs(self, job: dict[str, Any]) -> Iterator[str]:
-        """Yield the jobs that come before one, from near and far: GitHub's success() asks all of them."""
+        """Yield a job's direct and indirect dependencies: GitHub's success() checks all of them."""
         for name in _list(job.get("needs")):
             yield name
             yield from self._all_needs(self.workflow["jobs"][name])
 
 
 class _Steps:
-    """The steps of a job, one after the other, on a machine of their own."""
+    """The steps of a job, in order, on their own machine."""
 
     def __init__(self, run: Run, name: str, job: dict[str, Any], contexts: dict[str, Any]) -> None:
         self._run = run
@@ -219,7 +219,7 @@ class _Steps:
         self._env |= {key: fill(value, scope) for key, value in job.get("env", {}).items()}
 
     def run(self) -> Job:
-        """Run them, and return what came of them."""
+        """Run the steps, and return their results."""
         default = self._run.workflow.get("defaults", {}).get("run", {}).get("shell")
         for step in self._job["steps"]:
             self._one(step, self._contexts, self._steps, {}, default)
@@ -237,7 +237,7 @@ class _Steps:
         outer: Mapping[str, str],
         shell: str | None,
     ) -> None:
-        """Do one step of the job, or of an action of ours; `outer` is the environment of the step that uses that."""
+        """Run one step of the job or of a local action; `outer` is the environment of the step that uses the action."""
         name = step.get("name") or step.get("uses") or step["run"].splitlines()[0]
         expect(name, step, _STEP)
         scope = self._run._scope(
@@ -363,7 +363,7 @@ def _foreign(uses: str) -> dict[str, str]:
 
 
 def _goes_on(text: Any, scope: Scope) -> bool:
-    """Tell whether a job or a step is begun."""
+    """Return whether a job or a step starts."""
     if text is None:
         return bool(scope.functions["success"]())
     if not asks_for_status(text) and not scope.functions["success"]():

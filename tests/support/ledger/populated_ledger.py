@@ -1,4 +1,4 @@
-"""A ledger in which much has happened: no table is empty, and every kind of column holds something."""
+"""A ledger with data in every table and every kind of column."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.support.services.fakes import FaultyRegistry, ManualClock
 
 
 def open_bench(ledger: SqlLedger, registry: FaultyRegistry | None = None) -> Bench:
-    """Return the services on this ledger, over a registry that has `churn` unless another one is given."""
+    """Return the services on this ledger, with a registry that has `churn` by default."""
     if registry is None:
         registry = FaultyRegistry()
         registry.add_model("churn", versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
@@ -36,7 +36,7 @@ def open_bench(ledger: SqlLedger, registry: FaultyRegistry | None = None) -> Ben
 
 
 def populate(bench: Bench) -> None:
-    """Let people ask and decide, monitors fail, a rollback be made, and somebody move a version in MLflow."""
+    """Have people request and decide, monitors fail, a rollback run, and someone transition a version in MLflow."""
     bench.watch.poll()
     for version in (2, 4):
         bench.clock.advance(hours=30)

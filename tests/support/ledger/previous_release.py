@@ -1,4 +1,4 @@
-"""What an earlier version left behind (tests/data/README.md): its ledger, its workspace, and the registry it served."""
+"""The files of an earlier release (tests/data/README.md): its ledger, its workspace, and its registry."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ MONITOR: dict[str, Any] = {
     "fail_after": 1,
     "warmup": "0s",
 }
-ACTIONS = {"churn": "auto", "leads": "ask"}  # what the file's monitors do
+ACTIONS = {"churn": "auto", "leads": "ask"}  # the actions of the file's monitors
 
 
 def policy(*, watched: bool = True) -> Policy:
-    """Return the policy that was in force, at first without monitors."""
+    """Return the policy in force, at first without monitors."""
     rules = dict(POLICY["models"])
     if watched:
         rules |= {name: rules["*"] | {"monitors": [MONITOR | {"action": action}]} for name, action in ACTIONS.items()}
@@ -70,14 +70,14 @@ def push(app: RunningApp, model: str, version: int, accuracy: float) -> None:
 
 
 def database(dump: Path, file: Path) -> Path:
-    """Make a SQLite file from a dump of one."""
+    """Create an SQLite file from a dump."""
     with closing(sqlite3.connect(file)) as connection:
         connection.executescript(dump.read_text(encoding="utf-8"))
     return file
 
 
 def pack(registry: MemoryRegistry) -> str:
-    """Return what is in a registry as JSON."""
+    """Return a registry's contents as JSON."""
     models = [
         {
             "name": model.name,
@@ -104,7 +104,7 @@ def pack(registry: MemoryRegistry) -> str:
 
 
 def unpack(packed: str) -> MemoryRegistry:
-    """Return the registry that was packed."""
+    """Return the registry from packed JSON."""
     registry = MemoryRegistry()
     for told in json.loads(packed):
         name = told["name"]

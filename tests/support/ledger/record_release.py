@@ -1,4 +1,4 @@
-"""Record what this version of Registrar leaves behind when it is killed, for the tests of the next version.
+"""Record the files that this release of Registrar leaves when it's killed, for the tests of the next release.
 
 `python -m tests.support.ledger.record_release FOLDER` plays several days with the whole bot over a local Slack, and
 writes the ledger, the workspace and the registry as they are at the moment of the kill. tests/data/README.md says when
@@ -49,23 +49,23 @@ MODELS = (
 
 
 class HangingRegistry(MemoryRegistry):
-    """A registry that, of one model, never answers a transition."""
+    """A registry that never answers a transition of one model."""
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         super().__init__(now=now)
         self.is_hanging, self.is_over = Event(), Event()
 
     def transition_stage(self, name: str, version: int, stage: Stage, *, archive_existing: bool) -> None:
-        """Move the version, or hang."""
+        """Transition the version, or hang."""
         if name == "ranking":
             self.is_hanging.set()
             self.is_over.wait()
-            raise RegistryUnreachable("The registry does not answer.")
+            raise RegistryUnreachable("The registry isn't responding.")
         super().transition_stage(name, version, stage, archive_existing=archive_existing)
 
 
 class ReleaseRecorder:
-    """The days before the kill."""
+    """Plays the days before the kill."""
 
     def __init__(self, slack: LocalSlack, home: Path) -> None:
         self.slack = slack
@@ -80,23 +80,23 @@ class ReleaseRecorder:
             self.registry.set_alias(name, "champion", 3)
 
     def wait(self, **span: float) -> None:
-        """Let time pass, for the bot and for Slack."""
+        """Advance the time for the bot and Slack."""
         self.clock.advance(timedelta(**span))
         self.slack.advance(timedelta(**span).total_seconds())
 
     def ask(self, app: RunningApp, model: str, version: int) -> dict[str, Any]:
-        """Let Alice ask for a version; return the card."""
+        """Have Alice request a version; return the card."""
         app.alice.types(CHANNEL, f'/model promote {model} {version} production --reason "better"')
         return app.card(holds=f"Promote {model} v{version}")
 
     def promote(self, app: RunningApp, model: str, version: int) -> None:
-        """Let Alice ask for a version, and Bob approve."""
+        """Have Alice request a version, and Bob approve it."""
         app.bob.clicks(self.ask(app, model, version), "Approve")
         wait_until(lambda: app.production(model) == [version])
         app.card(holds=f"v{version} is in Production")
 
     def history(self) -> None:
-        """The days without monitors: promotions, and a version that somebody moves in MLflow."""
+        """Play the days without monitors: promotions, and a version that someone transitions in MLflow."""
         with running_app(self.slack, self.home, self.registry, policy=policy(watched=False), clock=self.clock) as app:
             app.registrar.poll_registry()
             self.wait(hours=30)
@@ -107,7 +107,7 @@ class ReleaseRecorder:
             self.wait(hours=30)
 
     def watched(self) -> None:
-        """The last day, up to the kill."""
+        """Play the last day, up to the kill."""
         with running_app(self.slack, self.home, self.registry, policy=policy(), clock=self.clock) as app:
             app.registrar.poll_registry()
             try:
@@ -119,7 +119,7 @@ class ReleaseRecorder:
                 self.registry.is_over.set()
 
     def incidents(self, app: RunningApp) -> None:
-        """An armed monitor, a rollback by a monitor, and one that a monitor asks for."""
+        """Play an armed monitor, an automatic rollback, and one that a monitor requests."""
         dave = app.slack.person("dave")
         app.bob.types(
             CHANNEL,
@@ -130,7 +130,7 @@ class ReleaseRecorder:
         push(app, "mail", 4, 0.95)
         self.check(app, "mail")
         dave.types(CHANNEL, '/model monitor arm mail drift --override --reason "measured for weeks"')
-        app.answer(dave, "rolls back by itself")
+        app.answer(dave, "rolls back")
         self.promote(app, "churn", 5)
         push(app, "churn", 5, 0.42)
         push(app, "leads", 4, 0.42)
@@ -154,7 +154,7 @@ class ReleaseRecorder:
         wait_until(checked)
 
     def requests(self, app: RunningApp) -> None:
-        """Requests in every state that isn't an end."""
+        """Open requests in every state that isn't final."""
         for model in ("fraud", "search", "billing"):
             self.ask(app, model, 4)
         two = self.ask(app, "two-eyes", 4)
@@ -170,12 +170,12 @@ class ReleaseRecorder:
         app.answer(app.bob, "pricing")
         self.registry.is_down = False
         self.wait(minutes=1)
-        self.thread_says(app, pricing, "is frozen")
+        self.thread_says(app, pricing, "froze Production")
         app.bob.clicks(ranking, "Approve")
         assert self.registry.is_hanging.wait(30)
 
     def settle(self, app: RunningApp) -> None:
-        """Wait until everything was told and every tag written."""
+        """Wait until every message is delivered and every tag is written."""
 
         def nothing_is_due() -> bool:
             app.registrar.poll_registry()
@@ -186,11 +186,11 @@ class ReleaseRecorder:
         wait_until(nothing_is_due)
 
     def thread_says(self, app: RunningApp, card: dict[str, Any], words: str) -> None:
-        """Wait until the card's thread says this."""
+        """Wait until the card's thread has this text."""
         wait_until(lambda: any(words in message_text(one) for one in app.bob.thread(card)))
 
     def kill(self, app: RunningApp) -> None:
-        """Let Slack and the registry go away, let people continue, and leave it all as it is."""
+        """Disconnect Slack and the registry, let people continue, and stop there."""
         billing = app.card(holds="Promote billing")
         carol = app.slack.person("carol")
         carol.clicks(billing, "Reject")
@@ -213,7 +213,7 @@ class ReleaseRecorder:
 
 
 def record(folder: Path) -> None:
-    """Play, and write the three files into the folder."""
+    """Play the days, and write the three files to the folder."""
     os.environ[TOKEN_ENV] = TOKEN
     with tempfile.TemporaryDirectory() as work:
         home, state = Path(work), Path(work) / "slack.db"
@@ -233,7 +233,7 @@ def record(folder: Path) -> None:
 
 
 def _dump(database: Path, file: Path) -> None:
-    """Write a database's rows as SQL, without the name of this machine and without the pictures in Slack."""
+    """Return a database's rows as SQL, without this machine's name and Slack's images."""
     with closing(sqlite3.connect(database)) as connection:
         lines = [line for line in connection.iterdump() if not line.startswith(PICTURE)]
     text = re.sub(rf"'{re.escape(socket.gethostname())}[^']*'", "'yesterday/000000:1:a'", "\n".join(lines) + "\n")

@@ -1,4 +1,4 @@
-"""Records as a ledger holds them, and short ways to write and read them."""
+"""Records of a ledger, and helpers to write and read them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from bot.domain.core.actors import Person
 from bot.domain.core.sentence import say
 from bot.domain.monitoring.readings import CheckOutcome, Measurement
 from bot.domain.policy.freezes import Freeze
-from bot.domain.promotions.request import Request, Vote, VoteChoice
+from bot.domain.promotions.request import Request
+from bot.domain.promotions.votes import Vote, VoteChoice
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.restores import Hold, HoldKind
 from bot.domain.transitions.transition import Transition, TransitionKind
@@ -45,7 +46,7 @@ _ids = itertools.count(1)
 
 
 def slot_claims(slots: Mapping[tuple[str, int], datetime], owner: str, now: datetime) -> dict[tuple[str, int], Claim]:
-    """Return an owner's claims on checks, each until its own time."""
+    """Return an owner's claims on checks, each with its own end time."""
     return {slot: Claim(owner, now, until) for slot, until in slots.items()}
 
 
@@ -100,7 +101,7 @@ def an_event(**changes: Any) -> Event:
 
 
 def save(ledger: SqlLedger, *things: Request | Vote | Transition | QueuedCommand | OutboxMessage | Event) -> None:
-    """Insert each, all in one transaction."""
+    """Insert the records in one transaction."""
     with ledger.write() as w:
         add: dict[type, Callable[[Any], object]] = {
             Request: w.add_request,
@@ -125,7 +126,7 @@ def fault(ledger: SqlLedger, anchors: Sequence[AnchoredHead] = ()) -> ChainFault
 
 
 def run_concurrently(count: int, work: Callable[[int], T]) -> list[T]:
-    """Do the same on many threads that start together; return what each returned."""
+    """Run the function on many threads that start together; return their results."""
     gate = threading.Barrier(count)
 
     def one(number: int) -> T:
@@ -144,7 +145,7 @@ def opened(url: str, **options: Any) -> Iterator[SqlLedger]:
 
 @contextmanager
 def raw(url: str) -> Iterator[Any]:
-    """Give a connection past the ledger, in one transaction."""
+    """Yield a connection that bypasses the ledger, in one transaction."""
     with create_engine(parse_url(url), poolclass=NullPool).begin() as connection:
         yield connection
 

@@ -1,4 +1,4 @@
-"""An audit log that somebody tampered with."""
+"""Helpers to tamper with an audit log."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ VOTE = Event(
 
 
 def keep(ledger: SqlLedger, *events: Event) -> None:
-    """Write the events into the audit."""
+    """Add the events to the audit log."""
     with ledger.write() as tx:
         for event in events:
             tx.add_audit_event(event)
 
 
 def tamper(home: Path, *statements: str) -> None:
-    """Change the audit as somebody does who can write to the file."""
+    """Change the audit log, as someone with write access to the file could."""
     with closing(sqlite3.connect(home / "ledger.db")) as connection, connection:
         for act in ("update", "delete", "replace"):
             connection.execute(f"DROP TRIGGER IF EXISTS audit_events_no_{act}")

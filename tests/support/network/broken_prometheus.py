@@ -1,4 +1,4 @@
-"""Answers that are not those of a working Prometheus."""
+"""Answers that a working Prometheus wouldn't give."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 
 
 class FakeServer:
-    """A server that answers every request with these bytes, and then hangs up or keeps the line open.
+    """A server that answers every request with these bytes, and then closes the connection or keeps it open.
 
     `seen` holds the request lines and headers; `lines` counts the connections.
     """
@@ -33,7 +33,7 @@ class FakeServer:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def close(self) -> None:
-        """Hang up on everybody."""
+        """Close all connections."""
         for one in [self._listening, *self._open]:
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
@@ -66,14 +66,14 @@ class FakeServer:
 
 
 def http_response(status: int, body: bytes | Any, *headers: str) -> bytes:
-    """Return an answer as it goes over the line."""
+    """Return the bytes of an HTTP response."""
     payload = body if isinstance(body, bytes) else json.dumps(body).encode()
     lines = [f"HTTP/1.1 {status} So", f"Content-Length: {len(payload)}", *headers, "", ""]
     return "\r\n".join(lines).encode() + payload
 
 
 def success_body(kind: str, result: Any) -> dict[str, Any]:
-    """Return what Prometheus says when all is well."""
+    """Return the body of a successful Prometheus response."""
     return {"status": "success", "data": {"resultType": kind, "result": result}}
 
 

@@ -1,4 +1,4 @@
-"""Somebody's HTTP server: it writes down what it is sent, and answers as it was told to."""
+"""A third-party HTTP server that records requests and sends planned replies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass(frozen=True)
 class ReceivedRequest:
-    """One request as it came in; headers by their lower-case names."""
+    """A received request; headers have lower-case names."""
 
     path: str
     headers: Mapping[str, str]
@@ -20,7 +20,7 @@ class ReceivedRequest:
 
 @dataclass
 class PlannedReply:
-    """What is answered. With `hold` nothing is, until that is set."""
+    """A planned reply. With `hold`, it's sent only after that event is set."""
 
     status: int = 200
     body: bytes = b""
@@ -30,7 +30,7 @@ class PlannedReply:
 
 
 class HttpReceiver:
-    """The server. Of `replies` the last one stays."""
+    """The server. The last of `replies` is repeated."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -40,7 +40,7 @@ class HttpReceiver:
         self.closing = threading.Event()
 
     def reply_to(self, got: ReceivedRequest) -> PlannedReply:
-        """Return what a request is answered."""
+        """Return the reply to a request."""
         return self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
 
 
@@ -55,7 +55,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.receiver.is_asked.set()
         try:
             self._drip() if reply.drips else self._answer(reply)
-        except OSError:  # whoever asked is gone
+        except OSError:  # the client is gone
             self.close_connection = True
 
     do_GET = do_POST  # noqa: N815 - http.server calls it so
@@ -76,7 +76,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"x")
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager

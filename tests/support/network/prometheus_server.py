@@ -1,4 +1,4 @@
-"""A real Prometheus to test with, and what it scrapes. The top conftest names it among the plug-ins."""
+"""A real Prometheus for tests, and an exporter. The top conftest lists this module as a plugin."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LONG = 20.0  # seconds after which a test gives up
 
 
 class Exporter:
-    """What is scraped: lines of a metric with its labels, and their values. Can be killed and revived."""
+    """The scraped metrics, with labels and values. The exporter can be stopped and started again."""
 
     def __init__(self) -> None:
         self.values: dict[str, float] = {}
@@ -33,7 +33,7 @@ class Exporter:
         self.start()
 
     def start(self) -> None:
-        """Let it be scraped."""
+        """Start serving metrics."""
         values = self.values
 
         class Handler(BaseHTTPRequestHandler):
@@ -46,13 +46,13 @@ class Exporter:
                 self.wfile.write(body)
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name in the base class
-                """Say nothing."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
 
     def stop(self) -> None:
-        """Let it be scraped no more."""
+        """Stop serving metrics."""
         if self._server:
             self._server.shutdown()
             self._server.server_close()
@@ -69,7 +69,7 @@ class RealPrometheus:
 
     @contextmanager
     def halted(self) -> Iterator[None]:
-        """Let it be there, and answer nothing."""
+        """Stop the process, so that it accepts connections but doesn't answer."""
         self._process.send_signal(signal.SIGSTOP)
         stopping = psutil.Process(self._process.pid)
         wait_until(lambda: stopping.status() == psutil.STATUS_STOPPED)  # until then it answers
@@ -79,7 +79,7 @@ class RealPrometheus:
             self._process.send_signal(signal.SIGCONT)
 
     def set(self, name: str, value: float) -> None:
-        """Let a metric with its labels have this value, and return when Prometheus says so."""
+        """Set the value of a metric with labels, and return once Prometheus reports it."""
         self.exporter.values[name] = value
         wait_until(lambda: self._has(name))
 
@@ -89,13 +89,13 @@ class RealPrometheus:
 
 
 def prometheus_binary() -> str | None:
-    """Return the Prometheus of this machine, if it has one."""
+    """Return this machine's Prometheus, or None."""
     found = subprocess.run([ROOT / "scripts" / "find-prometheus"], capture_output=True, text=True, check=False)
     return found.stdout.strip() or None
 
 
 def promtool(*words: str, given: str = "") -> subprocess.CompletedProcess[str]:
-    """Run the tool that comes with Prometheus; skip where there is none."""
+    """Run promtool; skip if it isn't installed."""
     binary = prometheus_binary()
     tool = Path(binary).with_name("promtool") if binary else None
     if tool is None or not tool.exists():
@@ -105,7 +105,7 @@ def promtool(*words: str, given: str = "") -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealPrometheus]:
-    """Give a running Prometheus with an exporter; skip where none is installed."""
+    """Yield a running Prometheus with an exporter; skip if it isn't installed."""
     binary = prometheus_binary()
     if binary is None:
         pytest.skip("no Prometheus here; apt-get install prometheus, or name one in PROMETHEUS")
@@ -146,7 +146,7 @@ def _is_ready(url: str, process: subprocess.Popen[bytes]) -> bool:
 
 
 def label(text: str) -> str:
-    """Return a label's value as an exporter writes it."""
+    """Return a label's value, escaped as exporters do."""
     return text.replace("\\", "\\\\").replace('"', '\\"')
 
 

@@ -1,4 +1,4 @@
-"""A wire between two programs that can be cut in the middle of a word, and that fails in the ways that wires fail."""
+"""A TCP proxy between two programs that can fail at any byte, in the ways that networks fail."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ _TROUBLED = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnectio
 
 
 class SocketFault(StrEnum):
-    """What can happen to a piece that is sent to the far side."""
+    """A fault that can happen to data sent to the far side."""
 
     LATENCY = "latency"  # it arrives late, and so do all that follow
     RESET_BEFORE = "reset before"  # the connection is reset, and the far side never saw it
     RESET_AFTER = "reset after"  # the far side has it, and the connection is reset in place of the answer
-    HALF_OPEN = "half open"  # the far side has vanished: whoever is connected hears nothing any more, not even an end
-    BLACKHOLE = "blackhole"  # the same for whoever connects next: they are taken, and never answered
-    TOO_MANY = "429"  # HTTP: a stranger on the way says 429, with Retry-After
-    TROUBLED = "503"  # HTTP: a stranger on the way says 503
+    HALF_OPEN = "half open"  # the far side vanishes: current connections get no data and no end
+    BLACKHOLE = "blackhole"  # the same for new connections: they're accepted, and never answered
+    TOO_MANY = "429"  # HTTP: an intermediary answers 429, with Retry-After
+    TROUBLED = "503"  # HTTP: an intermediary answers 503
 
 
 @dataclass
 class _PlannedFault:
-    """A fault that waits for its moment. It begins with a piece that holds `on`, after `skip` of those have passed."""
+    """A planned fault. It starts with data that contains `on`, after `skip` such pieces have passed."""
 
     fault: SocketFault
     on: bytes
@@ -41,11 +41,11 @@ class _PlannedFault:
 
 @dataclass(eq=False)
 class _ProxiedConnection:
-    """One connection through the relay: who asked for it is near, what we connected to for them is far."""
+    """A connection through the proxy: the client is the near side, and the server the far side."""
 
     near: socket.socket
     far: socket.socket
-    is_dead: bool = False  # whatever is said on it arrives nowhere
+    is_dead: bool = False  # data on it is dropped
     ends_with_the_answer: bool = False
 
     def reset(self) -> None:
@@ -55,13 +55,13 @@ class _ProxiedConnection:
         _reset(self.far)
 
     def vanish(self) -> None:
-        """Let the far side be gone; the near one hears nothing of it."""
+        """Drop the far side without notifying the near side."""
         self.is_dead = True
         _reset(self.far)
 
 
 class TcpProxy:
-    """Hands bytes on to `to` (a port of this machine, or a Unix socket) and back, at an address of its own.
+    """Passes bytes to and from `to` (a port of this machine, or a Unix socket), at its own address.
 
     Where HTTP names the far side by its address, the near side reads the relay's, and the other way round. `latency`
     is how many seconds a piece takes that is late. Ended by `close`.
@@ -87,7 +87,7 @@ class TcpProxy:
     # -- what can be done to it ----------------------------------------------------------------------------------
 
     def cut(self) -> None:
-        """Reset what is connected, and whatever connects until it is mended."""
+        """Reset all connections, and new ones until `mend`."""
         with self._lock:
             self._is_cut = True
             lines, self._lines = self._lines, []
@@ -95,13 +95,13 @@ class TcpProxy:
             line.reset()
 
     def mend(self) -> None:
-        """Let new connections through again, and forget what was to fail."""
+        """Allow new connections again, and remove the planned faults."""
         with self._lock:
             self._is_cut = False
             self._order = None
 
     def fail(self, fault: SocketFault, *, on: bytes = b"", skip: int = 0, times: int = 1) -> None:
-        """Let something happen to a piece that holds `on`, after `skip` of those, and then to whatever is said next.
+        """Plan a fault for data that contains `on`, after `skip` such pieces, and for the data that follows.
 
         It happens `times` times in all; then the wire is well again, but for what it has broken.
         """
@@ -111,12 +111,12 @@ class TcpProxy:
 
     @property
     def struck(self) -> int:
-        """How often something has happened since it was ordered."""
+        """How often the fault has happened since it was planned."""
         with self._lock:
             return self._struck
 
     def close(self) -> None:
-        """Cut it for good."""
+        """Close the proxy permanently."""
         self._closed.set()
         self.cut()
         self._listener.close()
@@ -131,7 +131,7 @@ class TcpProxy:
                 threading.Thread(target=self._connect, args=(near,), daemon=True).start()
 
     def _connect(self, near: socket.socket) -> None:
-        """Begin a line; a far side that takes nobody is told to the near one by a reset."""
+        """Open a connection; if the far side refuses it, reset the near side."""
         try:
             line = _ProxiedConnection(near, self._dial())
         except OSError:
@@ -165,7 +165,7 @@ class TcpProxy:
                 line.far.shutdown(socket.SHUT_WR)
 
     def _passes(self, line: _ProxiedConnection, fault: SocketFault | None) -> bool:
-        """Let it happen to the line; tell whether the piece that it happened to still goes on."""
+        """Apply the fault to the connection; return whether the data is still sent."""
         match fault:
             case SocketFault.LATENCY:
                 self._closed.wait(self._latency)
@@ -178,7 +178,7 @@ class TcpProxy:
             case SocketFault.BLACKHOLE:
                 line.vanish()
             case SocketFault.TOO_MANY | SocketFault.TROUBLED:
-                line.is_dead = True  # what is still said of the request is read, so that closing resets nothing
+                line.is_dead = True  # read the rest of the request, so that closing doesn't reset the connection
                 line.near.sendall(_TOO_MANY if fault is SocketFault.TOO_MANY else _TROUBLED)
                 line.near.shutdown(socket.SHUT_WR)
         return not line.is_dead
@@ -196,7 +196,7 @@ class TcpProxy:
                 line.near.shutdown(socket.SHUT_WR)
 
     def _strikes(self, said: bytes) -> SocketFault | None:
-        """Return what happens to this piece."""
+        """Return the fault for this data, or None."""
         with self._lock:
             order = self._order
             if order is None or (order.fault in {SocketFault.TOO_MANY, SocketFault.TROUBLED} and not _HTTP.match(said)):
@@ -214,7 +214,7 @@ class TcpProxy:
             return order.fault
 
     def _vanish(self) -> None:
-        """Let the far side of everything that is connected now be gone."""
+        """Drop the far side of all current connections."""
         with self._lock:
             lines, self._lines = self._lines, []
         for line in lines:
@@ -222,7 +222,7 @@ class TcpProxy:
         self._gone += lines  # so that they are closed in the end
 
     def _translated(self, said: bytes, *, to_far: bool) -> bytes:
-        """Return it with the address of the side that it goes to, where no length changes by that."""
+        """Return the data with the receiving side's address, if the length stays the same."""
         far, near = self._names
         if len(far) != len(near):
             return said
@@ -232,5 +232,5 @@ class TcpProxy:
 def _reset(one: socket.socket) -> None:
     with suppress(OSError):
         one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        one.shutdown(socket.SHUT_RD)  # wakes whoever reads it: until then the system would not close it
+        one.shutdown(socket.SHUT_RD)  # wakes the reader: until then, the system wouldn't close it
     one.close()

@@ -1,4 +1,4 @@
-"""Requests with approvals of people whose rights change."""
+"""Requests approved by people whose rights change."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ def move_of(bench: Bench, request: Request) -> Transition:
 
 
 def glass(bench: Bench) -> Request:
-    """Let an admin break the glass for churn v4; the move is written down and not made yet."""
+    """Let an admin break glass for churn v4; the transition is recorded, but not made yet."""
     return bench.open('promote churn 4 production --break-glass --reason "fraud"', DAVE)

@@ -1,4 +1,4 @@
-"""A workbench for the services: a real SQLite ledger, a registry in memory that can be bent, a clock turned by hand."""
+"""A test bench for the services: a real SQLite ledger, an in-memory registry that can fail, and a manual clock."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from bot.domain.core.actors import Caller, Person, Profile
 from bot.domain.core.sentence import unpack_sentence
 from bot.domain.policy.parser import validate_policy
 from bot.domain.policy.policy import Policy
-from bot.domain.promotions.request import Request, RequestState, counting_approvals
+from bot.domain.promotions.request import Request, RequestState
+from bot.domain.promotions.votes import counting_approvals
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.drift import DriftNotice
 from bot.domain.transitions.transition import Transition
@@ -79,7 +80,7 @@ POLICY: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Decision:
-    """What a command about a request came to: the request as it is then, and how many approvals count."""
+    """The result of a command on a request: the request, and how many approvals count."""
 
     request: Request
     approvals: int
@@ -87,7 +88,7 @@ class Decision:
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """The services and what stands behind them. `churn` has v3 in Production, v2 in Staging, and v1, v4 besides."""
+    """The services and their dependencies. `churn` has v3 in Production, v2 in Staging, and v1 and v4 in no stage."""
 
     ledger: SqlLedger
     registry: FaultyRegistry
@@ -214,36 +215,36 @@ class Bench:
     # -- doing -------------------------------------------------------------------------------------------------
 
     def execute(self, who: Caller, what: str | Command) -> CommandResult:
-        """Execute what somebody typed, or a command, as every entry point does."""
+        """Execute a typed text or a command, as every entry point does."""
         command = parse_command(what) if isinstance(what, str) else what
         assert command is not None
         return self.commands.execute(who, command, SLACK)
 
     def ask(self, text: str = "promote churn 4 production", who: Caller = ALICE) -> QueuedCommand:
-        """Ask for something; nothing is read from the registry yet."""
+        """Queue a command; nothing is read from the registry yet."""
         queued = self.execute(who, text).queued
         assert queued is not None
         return queued
 
     def do(self, text: str, who: Caller = ALICE) -> CommandResult:
-        """Ask for something and have it done; a move that comes of it is made."""
+        """Execute a command and any transition that it makes due."""
         done = self.errands.execute(self.ask(text, who).id)
         if done.transition_id:
             self.moves.execute_due(done.due_model)
         return done
 
     def open(self, text: str = "promote churn 4 production", who: Caller = ALICE) -> Request:
-        """Ask for something, and open the request."""
+        """Queue a promote command, and open its request."""
         return self.open_ask(self.ask(text, who).id)
 
     def open_ask(self, ask_id: str) -> Request:
-        """Carry out an ask of which a request comes, and return that."""
+        """Execute a queued promote command, and return its request."""
         request = self.errands.execute(ask_id).request
         assert request is not None
         return request
 
     def decide(self, who: Caller, command: Command) -> Decision:
-        """Execute a command about a request, and return the request as it is then, with its approvals."""
+        """Execute a command on a request, and return the updated request with its approvals."""
         request = self.execute(who, command).request
         assert request is not None
         with self.ledger.read() as reading:
@@ -258,11 +259,11 @@ class Bench:
         return self.decide(who, Reject(request=request.id, reason=reason))
 
     def withdraw(self, request: Request, who: Caller = BOB) -> Decision:
-        """Take one's vote back."""
+        """Withdraw a vote."""
         return self.decide(who, Withdraw(request=request.id))
 
     def override(self, request: Request, who: Caller = DAVE, reason: str = "known") -> Decision:
-        """Let the failed gates of a request pass."""
+        """Override the failed gates of a request."""
         return self.decide(who, Override(request=request.id, reason=reason))
 
     def cancel(self, request: Request, who: Caller = ALICE, reason: str = "") -> Request:
@@ -270,72 +271,72 @@ class Bench:
         return self.decide(who, Cancel(request=request.id, reason=reason)).request
 
     def approved(self, text: str = "promote churn 4 production") -> Request:
-        """Open a request and approve it; its move is written down and not made yet."""
+        """Open a request and approve it; its transition is recorded, but not made yet."""
         return self.approve(self.open(text)).request
 
     def finding(self, note: OutboxMessage) -> DriftNotice:
-        """Return what a notice tells of."""
+        """Return the drift notice of a message."""
         with self.ledger.read() as reading:
             return reading.drift_notice(note.lane)
 
     def findings(self) -> list[DriftNotice]:
-        """Return what Slack has yet to hear of what was found, oldest first."""
+        """Return the drift notices in the outbox, oldest first."""
         return [self.finding(note) for note in self.notes() if note.kind is MessageKind.NOTICE]
 
     # -- seeing ------------------------------------------------------------------------------------------------
 
     def state(self, request: Request) -> RequestState:
-        """Return the state of a request now."""
+        """Return a request's current state."""
         return self.now(request).state
 
     def now(self, request: Request) -> Request:
-        """Return a request as it is now."""
+        """Return the current request."""
         with self.ledger.read() as reading:
             return reading.request(request.id)
 
     def move(self, request: Request) -> Transition:
-        """Return the move of an approved request."""
+        """Return an approved request's transition."""
         with self.ledger.read() as reading:
             return reading.transition(f"promotion:{request.id}")
 
     def moves_of(self, model: str = "churn") -> list[Transition]:
-        """Return a model's moves, newest first."""
+        """Return a model's transitions, newest first."""
         with self.ledger.read() as reading:
             return reading.transitions(model)
 
     def events(self) -> list[Event]:
-        """Return the audit, oldest first."""
+        """Return the audit events, oldest first."""
         with self.ledger.read() as reading:
             return [link.event for link in reading.audit_events()]
 
     def tags(self) -> list[str]:
-        """Return the audit's tags, oldest first."""
+        """Return the tags of the audit events, oldest first."""
         return [event.tag.value for event in self.events()]
 
     def notes(self) -> list[OutboxMessage]:
-        """Return what Slack has yet to hear."""
+        """Return the messages in the outbox."""
         with self.ledger.read() as reading:
             return reading.due_messages(self.clock.now())
 
     def keys(self) -> set[str]:
-        """Return the kinds of what Slack has yet to hear, without the ids."""
+        """Return the keys of the messages in the outbox, without ids."""
         return {":".join(part for at, part in enumerate(note.key.split(":")) if at != 1) for note in self.notes()}
 
     def told(self, kind: str) -> str:
-        """Return the sentence of the note whose key begins so, such as `news` or `direct`."""
+        """Return the text of the message whose key starts with `kind`, such as `news` or `direct`."""
         return next(str(unpack_sentence(note.data["say"])) for note in self.notes() if note.key.startswith(kind))
 
 
 @pytest.fixture
 def bench(sqlite_url: str) -> Iterator[Bench]:
-    """Return a workbench."""
+    """Return a test bench."""
     made = bench_on(sqlite_url)
     yield made
     made.ledger.close()
 
 
 def bench_on(url: str) -> Bench:
-    """Return a workbench over a ledger that is set up and empty; the ledger is the caller's to close."""
+    """Return a test bench with an empty ledger, which the caller must close."""
     metrics = PrometheusMetrics()
     registry = FaultyRegistry()
     registry.add_model("churn", versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
@@ -350,7 +351,7 @@ def bench_on(url: str) -> Bench:
 
 
 def second_bench(bench: Bench) -> Bench:
-    """Return another process's services over the same ledger and registry."""
+    """Return a second process's services, with the same ledger and registry."""
     return Bench(
         ledger=bench.ledger,
         registry=bench.registry,

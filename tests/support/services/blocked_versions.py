@@ -1,4 +1,4 @@
-"""A version that was rolled back as bad, and what unblocks it."""
+"""A version that was rolled back as bad, and its unblocking."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REQUEST_AGAIN = "promote churn 4 production"
 
 
 def set_production_rule(bench: Bench, *gates: Mapping[str, Any], **production: Any) -> None:
-    """Let these gates and this rule apply to Production of every model."""
+    """Apply these gates and this rule to Production of every model."""
     stages = {
         "staging": {"approvers": ["lead"]},
         "production": {"approvers": ["lead"], "gates": list(gates)} | production,
@@ -28,7 +28,7 @@ def set_production_rule(bench: Bench, *gates: Mapping[str, Any], **production: A
 
 @pytest.fixture
 def bad(served: Bench) -> Bench:
-    """Return a bench whose v4 was rolled back as bad, so that v2 is in Production again."""
+    """Return a bench whose v4 was rolled back as bad, so v2 is in Production again."""
     served.do(ROLL_BACK, BOB)
     served.clock.advance(hours=1)
     return served

@@ -1,4 +1,4 @@
-"""A request whose transition is to be made."""
+"""An approved request for the executor."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.services.bench import Bench
 
 @pytest.fixture
 def request_(bench: Bench) -> Request:
-    """Return an approved request: churn v4 to Production, where v3 is. Its move is not made yet."""
+    """Return an approved request to replace churn v3 in Production with v4. Its transition isn't made yet."""
     return bench.approved()
 
 

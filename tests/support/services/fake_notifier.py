@@ -1,4 +1,4 @@
-"""Somebody whom the outbox tells."""
+"""A fake notifier for the outbox."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ DELIVERED = DeliveryResult(DeliveryOutcome.DELIVERED, MessageRef("C1", "1.1"), i
 
 
 class FakeNotifier:
-    """A notifier that writes down what it was given, and answers as it was told to: the last answer stays."""
+    """A notifier that records its messages, and returns the given results; the last result repeats."""
 
     def __init__(self) -> None:
         self.told: list[OutboxMessage] = []
@@ -21,19 +21,19 @@ class FakeNotifier:
 
     @property
     def keys(self) -> list[str]:
-        """Return what it was given, in order."""
+        """Return the keys of its messages, in order."""
         return [note.key for note in self.told]
 
     def channel_id(self, name: str) -> str:
-        """Return the name: here it is the id."""
+        """Return the name, which is also the id here."""
         return name
 
     def delete_message(self, message_ref: MessageRef) -> None:
-        """Write down what is to be deleted."""
+        """Record the message to delete."""
         self.taken_back.append(message_ref)
 
     def deliver(self, outbox_message: OutboxMessage) -> DeliveryResult:
-        """Take one note."""
+        """Record a message, and return the next result."""
         self.told.append(outbox_message)
         self.meanwhile()
         answers = self.answers[outbox_message.key]

@@ -1,4 +1,4 @@
-"""Stand-ins for what the services are given: a clock, a directory, sources, and a registry that fails on demand."""
+"""Fake dependencies of the services: a clock, a directory, sources, and a registry that fails on demand."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bot.registry.memory import MemoryRegistry
 
 
 class ManualClock:
-    """A clock that stands still until somebody turns it."""
+    """A clock that stands still until a test moves it."""
 
     def __init__(self) -> None:
         self.time = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -28,39 +28,39 @@ class ManualClock:
         return self.time
 
     def monotonic(self) -> float:
-        """Return seconds that go on however the clock is set."""
+        """Return seconds that don't change when the clock is set back."""
         return self.ticks
 
     def set_back(self, **span: float) -> None:
-        """Set the time back, as somebody does who mends a clock; no time has gone by."""
+        """Set the clock back without time passing."""
         self.time -= timedelta(**span)
 
     def advance(self, **span: float) -> None:
-        """Put it forward."""
+        """Advance the clock."""
         self.time += timedelta(**span)
         self.ticks += timedelta(**span).total_seconds()
 
 
 class FakeDirectory:
-    """People as a test says they are now: members of this workspace, until `become` changes one."""
+    """People in Slack: members of this workspace, until `become` changes one."""
 
     def __init__(self) -> None:
         self.people: dict[str, Profile] = {}
-        self.groups: dict[str, list[str]] = {}  # who is in a user group; of others Slack can't say
+        self.groups: dict[str, list[str]] = {}  # members by user group; Slack can't list other groups
         self.is_down = False
         self.asked: list[list[str]] = []
-        self.meanwhile: Callable[[], None] | None = None  # happens once, while Slack is asked
+        self.meanwhile: Callable[[], None] | None = None  # runs once, during a lookup
 
     def become(self, who: Profile, **changes: Any) -> None:
         """Change someone's account, such as `is_deleted=True` or `groups=frozenset()`."""
         self.people[who.person.user] = replace(self.people.get(who.person.user, who), **changes)
 
     def profile(self, person: Person) -> Profile:
-        """Return who that is."""
+        """Return the person's profile."""
         return self.current_profiles([person])[person.user]
 
     def current_profiles(self, people: Iterable[Person]) -> dict[str, Profile]:
-        """Return who these are."""
+        """Return the people's profiles."""
         asked = list(people)
         self.asked.append([person.user for person in asked])
         during, self.meanwhile = self.meanwhile, None
@@ -71,7 +71,7 @@ class FakeDirectory:
         return {person.user: self.people.get(person.user, Profile(person=person)) for person in asked}
 
     def electorate(self, ids: Sequence[str]) -> EligibleApprovers:
-        """Return the users among the ids, and who is in the groups that a test has filled."""
+        """Return the users among the ids, and the members of the groups that a test has filled."""
         if self.is_down:
             raise SlackUnreachable("Slack doesn't answer.")
         groups = [one for one in ids if one.startswith("S")]
@@ -91,18 +91,18 @@ class FakeDirectory:
 
 
 class FakeSources:
-    """Sources that say what a test puts into them: by query, points or an answer, or an error that is raised."""
+    """Sources with a test's answers: by query, points, an answer, or an error to raise."""
 
     def __init__(self) -> None:
         self.answers: dict[str, Answer | Exception] = {}
         self.asked: list[list[Query]] = []
 
     def say(self, query: str, *points: Point | CountPoint) -> None:
-        """Let a query have these points from now on."""
+        """Set the points of a query."""
         self.answers[query] = Answer(points=points)
 
     def read(self, name: str, queries: Sequence[Query]) -> list[Answer]:
-        """Return what was put in; what nobody put in has no points."""
+        """Return the set answers; other queries have no points."""
         self.asked.append(list(queries))
         found = [self.answers.get(query.query, Answer()) for query in queries]
         for one in found:
@@ -111,22 +111,22 @@ class FakeSources:
         return [one for one in found if isinstance(one, Answer)]
 
     def history(self, name: str, query: Query, step: timedelta) -> Answer:
-        """Return the same."""
+        """Return the same answer for any period."""
         return self.read(name, [query])[0]
 
 
 class FaultyRegistry(MemoryRegistry):
-    """A registry where something happens right before or after the next transition; it counts them all."""
+    """A registry that runs a test's actions right before or after the next transition, and counts transitions."""
 
     def __init__(self) -> None:
         super().__init__()
         self.transitions = 0
         self.before: Callable[[], None] | None = None
         self.after: Callable[[], None] | None = None
-        self.is_deaf = False  # says yes and does nothing
+        self.is_deaf = False  # accepts transitions without making them
 
     def transition_stage(self, name: str, version: int, stage: Stage, *, archive_existing: bool) -> None:
-        """Move the version, with what was ordered before and after it."""
+        """Move the version, with the actions before and after it."""
         before, self.before = self.before, None
         if before:
             before()
@@ -139,9 +139,9 @@ class FaultyRegistry(MemoryRegistry):
             after()
 
     def by_hand(self, model: str, version: int, stage: Stage, *, archive_existing: bool = True) -> None:
-        """Move a version as somebody does in MLflow, behind our back."""
+        """Move a version as someone does in MLflow."""
         super().transition_stage(model, version, stage, archive_existing=archive_existing)
 
     def holders(self, model: str = "churn", stage: Stage = Stage.PRODUCTION) -> list[int]:
-        """Return who holds the stage."""
+        """Return the versions in the stage."""
         return [one.version for one in self.versions(model) if one.stage is stage]

@@ -30,20 +30,20 @@ GOOD = {"accuracy": 0.9, "f1": 0.8}
 
 
 def set_gates(bench: Bench, *gates: Mapping[str, Any], **production: Any) -> None:
-    """Let these gates and this rule hold for Production of every model."""
+    """Apply these gates and this rule to Production of every model."""
     rule = {"approvers": ["lead"], "gates": list(gates)} | production
     models = {"*": {"staging": {"approvers": ["lead"]}, "production": rule}}
     bench.context.active_policy.replace(validate_policy(POLICY | {"models": models}), "edited")
 
 
 def measure(bench: Bench, version: int, **metrics: float) -> None:
-    """Let a version of `fraud` have these metrics."""
+    """Set the metrics of a version of `fraud`."""
     bench.registry.add_run(f"run{version}", metrics=metrics)
 
 
 @pytest.fixture
 def fraud(bench: Bench) -> Bench:
-    """Return the bench with a model `fraud`: v1 in Production, v2 besides, both measured and equally good."""
+    """Return the bench with a model `fraud`: v1 in Production and v2 in no stage, with equal metrics."""
     bench.registry.add_model("fraud")
     for version, stage in ((1, Stage.PRODUCTION), (2, Stage.NONE)):
         measure(bench, version, **GOOD)
@@ -53,7 +53,7 @@ def fraud(bench: Bench) -> Bench:
 
 @pytest.fixture
 def blocked(fraud: Bench) -> Request:
-    """Return an open request whose version is not accurate enough; an admin may let it pass."""
+    """Return an open request whose version isn't accurate enough; an admin can override the gate."""
     set_gates(fraud, ACCURATE, override=["admin"])
     measure(fraud, 2, accuracy=0.83)
     return fraud.open(FRAUD)
@@ -68,7 +68,7 @@ def withdraw(bench: Bench, request: Request, who: Caller = BOB) -> int:
 
 
 def run_transition(bench: Bench, request: Request) -> Request:
-    """Make the move of an approved request, and return how it ended."""
+    """Make the transition of an approved request, and return the ended request."""
     bench.moves.execute_due(request.model)
     return bench.now(request)
 

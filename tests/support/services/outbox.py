@@ -20,18 +20,18 @@ def later(seconds: float = 0) -> DeliveryResult:
 
 @pytest.fixture
 def fake_notifier() -> FakeNotifier:
-    """Return a notifier to look at."""
+    """Return a notifier that records its messages."""
     return FakeNotifier()
 
 
 @pytest.fixture
 def outbox(bench: Bench, fake_notifier: FakeNotifier) -> Outbox:
-    """Return an outbox that delivers to it."""
+    """Return an outbox that delivers to the fake notifier."""
     return Outbox(bench.context, fake_notifier)
 
 
 def put(bench: Bench, *keys: str, kind: MessageKind = MessageKind.THREAD_REPLY) -> None:
-    """Put notes into the outbox; `r1/a` is note a in lane r1."""
+    """Add messages to the outbox; `r1/a` is message a in lane r1."""
     with bench.ledger.write() as tx:
         for key in keys:
             tx.add_message(OutboxMessage(key=key, lane=key.partition("/")[0], kind=kind, to="C1"))

@@ -1,4 +1,4 @@
-"""A policy file that is edited, and what the bot makes of it."""
+"""A policy file that tests edit, and the bot that reloads it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BROKEN = ONE.replace("approvers", "aprovers")
 
 
 class NamesDirectory(DisconnectedDirectory):
-    """A directory that knows what Bob and Carol are called."""
+    """A directory that knows the names of Bob and Carol."""
 
     def display_names(self, ids: object) -> dict[str, str]:
         """Return the names."""
@@ -51,7 +51,7 @@ def edits(file: Path, text: str) -> None:
 
 
 def settles(bench: Bench, policies: PolicyReloader, seconds: int) -> bool:
-    """Let that much time pass, with a poll at its beginning and each second; tell whether a policy was put in force."""
+    """Let `seconds` pass, with a poll at the start and each second; return whether a policy was activated."""
     taken = policies.reload()
     for _ in range(seconds):
         bench.clock.advance(seconds=1)
@@ -60,7 +60,7 @@ def settles(bench: Bench, policies: PolicyReloader, seconds: int) -> bool:
 
 
 def told(bench: Bench) -> list[str]:
-    """Return what channels have yet to hear."""
+    """Return the undelivered channel messages."""
     return [bench.told(note.key) for note in bench.notes()]
 
 
@@ -69,7 +69,7 @@ def events(bench: Bench, tag: EventTag) -> list[Event]:
 
 
 def start(bench: Bench, file: Path) -> PolicyReloader:
-    """Start another process with the file as it is."""
+    """Start another process with the current file."""
     bench.context.active_policy.replace(LocalPolicyFile(file).parse(file.read_text(encoding="utf-8")), "")
     started = PolicyReloader(bench.context, LocalPolicyFile(file), NamesDirectory())
     started.load_initial()

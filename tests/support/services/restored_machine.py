@@ -1,4 +1,4 @@
-"""A machine whose ledger and registry can be put back from a backup."""
+"""A machine whose ledger and registry can be restored from a backup."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.services.fakes import FaultyRegistry, ManualClock
 
 
 class RestorableMachine:
-    """A machine with one ledger file. The registry and the clock go on whatever is restored there."""
+    """A machine with one ledger file. The registry and the clock aren't affected by a restore."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -38,7 +38,7 @@ class RestorableMachine:
         return f"sqlite:///{self.folder / 'ledger.db'}"
 
     def start(self) -> Bench:
-        """Start a process: as the bot does, nothing that was waiting is touched before the check."""
+        """Start a process. As in the bot, no waiting work is executed before the check."""
         self.stop()
         self._starts += 1
         ledger = SqlLedger(self.url)
@@ -69,7 +69,7 @@ class RestorableMachine:
 
 
 def recover(bench: Bench) -> None:
-    """Do what the bot does right after its start."""
+    """Run the bot's check after its start."""
     for model in bench.moves.models_with_unfinished():
         bench.moves.execute_due(model)
     bench.errands.execute_due()
@@ -98,7 +98,7 @@ def roll_back(bench: Bench, text: str = "rollback churn --reason 'accuracy fell'
 
 
 def promote_and_roll_back(machine: RestorableMachine, version: int = 1) -> None:
-    """Let a promotion wait, back the ledger up, let it be made and rolled back as bad, and put the backup back."""
+    """Back up the ledger while a promotion waits, make it and roll it back as bad, then restore the backup."""
     bench = start_and_recover(machine)
     request = bench.approved(f"promote churn {version} production")
     machine.back_up()

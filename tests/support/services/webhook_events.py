@@ -32,7 +32,7 @@ TOKEN = "token-in-the-address"
 
 @dataclass(kw_only=True)
 class WebhookHarness:
-    """A bench whose policy names an endpoint, the outbox that reaches it, and the one for Slack."""
+    """A bench whose policy has an endpoint, with its outbox and Slack's."""
 
     bench: Bench
     there: HttpReceiver
@@ -50,18 +50,18 @@ class WebhookHarness:
         self.slack = Outbox(bench.context, self.fake_notifier)
 
     def promote(self, version: int = 4, model: str = "churn") -> str:
-        """Move a version to Production, and return the move's id."""
+        """Move a version to Production, and return the transition's id."""
         self.bench.clock.advance(seconds=1)
         request = self.bench.approved(f"promote {model} {version} production --reason 'better f1'")
         self.bench.moves.execute_due(model)
         return f"promotion:{request.id}"
 
     def heard(self) -> list[dict[str, Any]]:
-        """Return the events that arrived, in order."""
+        """Return the received events, in order."""
         return [json.loads(got.body) for got in self.there.got]
 
     def told(self) -> list[str]:
-        """Return the news that threads have heard, or are to hear."""
+        """Return the thread messages, delivered or not."""
         waiting = [note for note in self.bench.notes() if note.kind is MessageKind.THREAD_REPLY]
         return [
             str(unpack_sentence(note.data["say"]))
@@ -70,7 +70,7 @@ class WebhookHarness:
         ]
 
     def waiting(self, kind: MessageKind = MessageKind.EVENT) -> list[OutboxMessage]:
-        """Return what is to be delivered, in a week at the latest."""
+        """Return the messages that are due within a week."""
         with self.bench.ledger.read() as reading:
             return reading.due_messages(self.bench.clock.now() + timedelta(days=7), kinds={kind})
 
@@ -80,7 +80,7 @@ NOTIFY: list[dict[str, Any]] = [{"url_env": "HOOK_URL", "secret_env": "HOOK_SECR
 
 @pytest.fixture
 def make(sqlite_url: str) -> Iterator[Callable[..., WebhookHarness]]:
-    """Return what makes the bench, over a policy that names these endpoints."""
+    """Return the function that makes the bench with a policy for these endpoints."""
     ledger = SqlLedger(sqlite_url)
     with run_receiver() as there:
 
@@ -103,5 +103,5 @@ def make(sqlite_url: str) -> Iterator[Callable[..., WebhookHarness]]:
 
 @pytest.fixture
 def webhook_harness(make: Callable[..., WebhookHarness]) -> WebhookHarness:
-    """Return a bench with one endpoint, for the models that begin with churn."""
+    """Return a bench with one endpoint, for models whose names start with churn."""
     return make()

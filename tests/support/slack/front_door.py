@@ -1,4 +1,4 @@
-"""The whole bot behind its front door, with nothing left to chance."""
+"""The complete bot behind its HTTP address, made deterministic."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ MODEL = "churn"
 
 
 class _AtOnce(ThreadPoolExecutor):
-    """A pool that does everything at once, on the thread of whoever asks for it."""
+    """A pool that runs each task immediately, in the caller's thread."""
 
     def submit(self, task: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         done: Future[T] = Future()
@@ -91,9 +91,9 @@ class _AtOnce(ThreadPoolExecutor):
 
 
 class ErrorRecorder(logging.Handler):
-    """Keeps what no forged input may bring about: errors, and anything with a traceback.
+    """Records what no forged input must cause: errors, and anything with a traceback.
 
-    That somebody cannot be answered is no error of ours: what is forged may say nowhere to go.
+    An undeliverable answer isn't an error: a forged payload may not say where to send it.
     """
 
     def __init__(self) -> None:
@@ -101,19 +101,19 @@ class ErrorRecorder(logging.Handler):
         self.records: list[logging.LogRecord] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        is_error = record.levelno >= logging.ERROR and "no way to answer" not in record.getMessage()
+        is_error = record.levelno >= logging.ERROR and "can't send an answer to" not in record.getMessage()
         if is_error or record.exc_info:
             self.records.append(record)
 
     def rung(self) -> list[str]:
-        """Return what was logged since this was asked last."""
+        """Return what was logged since the last call."""
         records, self.records = self.records, []
         return [logging.Formatter("%(name)s: %(message)s").format(record) for record in records]
 
 
 @dataclass(frozen=True)
 class StateSnapshot:
-    """Everything that an act could have changed but for the audit, which keeps refusals, too."""
+    """Everything that a command could have changed, except the audit log, which also records refusals."""
 
     requests: tuple[Request, ...]
     votes: tuple[Any, ...]
@@ -127,7 +127,7 @@ class StateSnapshot:
 
     @property
     def decided(self) -> tuple[Any, ...]:
-        """What only those may change who decide: votes, moves, freezes, monitors, who holds a stage or an alias."""
+        """What only people with permission can change: votes, transitions, freezes, monitors, stages, and aliases."""
         stages = tuple((one.model, one.version, one.stage) for one in self.versions)
         aliases = tuple((model.name, sorted(model.aliases.items())) for model in self.models)
         return self.votes, self.moves, self.freezes, self.findings, self.monitors, stages, aliases
@@ -135,7 +135,7 @@ class StateSnapshot:
 
 @dataclass(kw_only=True, repr=False)
 class FrontDoor:
-    """The bot's address, and what is behind it."""
+    """The bot's address, and the bot behind it."""
 
     web: FastAPI
     slack: LocalSlack
@@ -145,13 +145,13 @@ class FrontDoor:
     secret: str
     alarm: ErrorRecorder
     runner: asyncio.Runner
-    known: dict[str, str] = field(default_factory=dict)  # what the buttons carry that were really made, by action id
+    known: dict[str, str] = field(default_factory=dict)  # the values of real buttons, by action id
     _sent: Iterator[int] = field(default_factory=itertools.count)
 
     def post(
         self, body: bytes, headers: Mapping[str, str] | list[tuple[bytes, bytes]], path: str = "/slack/events"
     ) -> httpx.Response:
-        """Post a body as it is, and return the answer once everything is done that comes of it."""
+        """Post a body unchanged, and return the response after all its effects are done."""
 
         async def send() -> httpx.Response:
             transport = httpx.ASGITransport(self.web)
@@ -161,22 +161,22 @@ class FrontDoor:
         return self.runner.run(send())
 
     def send(self, payload: JSON) -> httpx.Response:
-        """Post a payload signed as Slack does it."""
+        """Post a payload, signed as Slack signs it."""
         body, kind = payloads.as_http_body(payload)
         return self.signed(body, kind)
 
     def signed(self, body: bytes, kind: str = "application/x-www-form-urlencoded") -> httpx.Response:
-        """Post a body signed as Slack does it. The same body may come twice; here it is no replay."""
+        """Post a body, signed as Slack signs it. The same body can be posted twice; that isn't a replay here."""
         stamp = int(time.time()) - next(self._sent) % 280
         return self.post(body, {"Content-Type": kind} | signed_headers(self.secret, body, stamp))
 
     @property
     def ids(self) -> list[str]:
-        """Every id that is real."""
+        """All real ids."""
         return sorted(set(self.known.values()))
 
     def kept(self) -> StateSnapshot:
-        """Return the state of everything now."""
+        """Return the current state."""
         models = tuple(self.registry.models())
         names = [model.name for model in models]
         with self.ledger.read() as reading:
@@ -204,12 +204,12 @@ class FrontDoor:
         )
 
     def all_said(self) -> bool:
-        """Deliver what is due, and tell whether that was everything; a channel takes one message a second."""
+        """Deliver due messages, and return whether none is left; a channel accepts one message a second."""
         self.registrar.outbox.deliver()
         return is_quiet(self.ledger)
 
     def markup(self, answer: httpx.Response) -> list[str]:
-        """Return the texts with markup that is not ours, of the answer and of all that the bot sent since last time."""
+        """Return the texts with foreign markup, in the response and in what the bot has sent since the last call."""
         said = list(sent_texts(self.slack)) + list(_texts(answer))
         self.slack.forget_calls()
         return [text for text in said if set("<>") & set(_without_quotes(OURS.sub("", text)))]
@@ -240,9 +240,9 @@ def _marked(part: Any) -> Iterator[str]:
 def door(
     slack: LocalSlack, home: Path, *, rules: JSON | None = None, monotonic: Callable[[], float] = time.monotonic
 ) -> Iterator[FrontDoor]:
-    """Run the bot behind its door: a request is open, a new version and a change behind our back were found.
+    """Run the bot with an open request, a new version, and a change that someone made in MLflow.
 
-    `rules` are the policy's, by model; by `monotonic` it reckons how old is what Slack has told of people.
+    `rules` are the policy's rules, by model. `monotonic` returns the seconds that determine the age of cached profiles.
     """
     for one in OUTSIDERS:
         slack.add_person(one)
@@ -311,7 +311,7 @@ def _furnish(it: FrontDoor) -> None:
 
 
 def _alert(it: FrontDoor) -> None:
-    """Let an incident stand in the channel that asks whether to roll back."""
+    """Post an incident that asks whether to roll back."""
     now = it.registrar.context.clock.now()
     incident = Incident(
         id="iforged",

@@ -9,13 +9,14 @@ from typing import Any
 from bot.slack.core.blocks import Message
 from tests.support.app.app_fixture import message_text
 
-# What we write ourselves; anything else in angle brackets would be somebody else's.
+# The bot's own markup; anything else in angle brackets is foreign.
 OURS = re.compile(
     r"<!date\^\d+\^\{date_short_pretty\} \{time\}\|\d{4}-\d\d-\d\d \d\d:\d\d UTC>"
     r"|<@(?!U0EVIL)[UW][A-Za-z0-9]+>"
     r"|<!subteam\^S\w+>"
     r"|<https://ci\.example/r+\?a=1&amp;b=2\|[^<>]*>"
     r"|<https://mlflow\.example:5000/base/#/[^|<>\s]+\|(?:Version|Run) in MLflow>"
+    r"|<http://127\.0\.0\.1:\d+/files/[\w/.-]+\|our direct messages>"  # Slack's link to a chart
 )
 
 
@@ -31,7 +32,7 @@ def objects(part: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def shown_text(message: Message) -> str:
-    """Return all that a message says."""
+    """Return all text of a message."""
     return message_text({"text": message.text, "blocks": message.blocks})
 
 

@@ -35,7 +35,7 @@ class NotifierHarness:
     notifier: SlackNotifier
 
     def deliver(self, note: OutboxMessage, *, was_tried: bool = False) -> DeliveryResult:
-        """Deliver a note as the outbox does: what became of it is written down."""
+        """Deliver a message as the outbox does, and record the result."""
         trying = OutboxMessage(**{name: getattr(note, name) for name in note.__slots__} | {"was_tried": was_tried})
         delivery = self.notifier.deliver(trying)
         if delivery.outcome is DeliveryOutcome.DELIVERED:
@@ -50,11 +50,11 @@ class NotifierHarness:
             tx.save_request(tx.request("r4k7q").with_state(state))
 
     def posted(self, channel: str = "#ml-models") -> list[dict[str, Any]]:
-        """Return what the app has posted in a channel."""
+        """Return the app's messages in a channel."""
         return [one for one in self.slack.person("bob").sees(channel) if one.get("bot_id")]
 
     def thread(self) -> list[dict[str, Any]]:
-        """Return the answers in the card's thread."""
+        """Return the replies in the card's thread."""
         return self.slack.person("bob").thread(self.posted()[0])[1:]
 
 
@@ -92,7 +92,7 @@ DIRECT = OutboxMessage(
 
 @pytest.fixture
 def harness(slack: LocalSlack, sqlite_url: str) -> Iterator[NotifierHarness]:
-    """Return a desk with an open request in the ledger, and nothing in Slack yet."""
+    """Return a harness with an open request in the ledger, and nothing in Slack yet."""
     ledger = SqlLedger(sqlite_url)
     with ledger.write() as tx:
         tx.add_request(REQUEST)

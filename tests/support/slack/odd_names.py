@@ -1,4 +1,4 @@
-"""Names that a picture has to survive."""
+"""Unusual names that charts must be able to draw."""
 
 from __future__ import annotations
 

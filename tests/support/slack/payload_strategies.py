@@ -1,7 +1,7 @@
-"""The whole bot behind its front door, with nothing left to chance, for whoever forges what Slack might have sent.
+"""Hypothesis strategies for forged Slack payloads.
 
-What is sent passes the signature, Bolt, the listeners, the services and a real ledger, and what comes of it stands in a
-local workspace. All of it is done by the time that the answer is there: no thread works on.
+A payload passes the signature check, Bolt, the listeners, the services, and a real ledger, and its effects are visible
+in a local workspace. Everything is done when the response arrives: no thread is still working.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ CHANGING: tuple[type[Command], ...] = (
 
 
 def actor(seed: PersonSeed) -> payloads.Actor:
-    """Return this person as the one who acted. Of one from a shared channel the payload says that they are at home."""
+    """Return this person as the actor of a payload, which claims the local workspace for people in shared channels."""
     team = "T0LOCAL" if seed is CONNECTED else seed.team_id or "T0LOCAL"
     return payloads.Actor(id=seed.id, name=seed.name, team_id=team)
 
 
-# -- what is sent ------------------------------------------------------------------------------------------------------
+# -- payloads ----------------------------------------------------------------------------------------------------------
 
 
 ODD = (
@@ -128,7 +128,7 @@ FLAGS = sorted(
 )
 
 
-# What an argument of a kind takes, or nearly.
+# Valid and almost valid values for each kind of argument.
 _KINDS: dict[str, tuple[str, ...]] = {
     "MODEL": (MODEL, "fraud"),
     "VERSION": ("4", "v1", "latest", "@champion", "production", "1.2.3", "0", "9" * 30, "9" * 5000),
@@ -166,7 +166,7 @@ _VERB = st.sampled_from(list(COMMANDS.values()))
 
 
 def typed(draw: Draw, known: list[str]) -> str:
-    """Return what may stand behind `/model`: any text, words of the grammar in any order, or nearly a command."""
+    """Return a text after `/model`: any text, words of the grammar in any order, or almost a command."""
     luck = draw(_LUCK)
     text = draw(_TEXT) if luck < 1 else draw(_JUMBLE) if luck < 3 else _line(draw, draw(_VERB))
     return str(text).replace("KNOWN", draw(st.sampled_from(known)))
@@ -206,7 +206,7 @@ _LEAVES = (None, True, False, 0, -1, 7, 10**30, 1.5, *ODD, "\ud800")
 LEAF = st.one_of(st.sampled_from(_LEAVES), st.text(max_size=20))
 
 
-# Any JSON value, the odd ones among them.
+# Any JSON value, including unusual ones.
 ANYTHING = st.one_of(
     LEAF,
     st.lists(LEAF, max_size=2),
@@ -216,7 +216,7 @@ ANYTHING = st.one_of(
 
 
 def places(part: Any, before: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Yield the way to every part of a payload."""
+    """Yield the path to every part of a payload."""
     steps = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
     for step, inner in steps:
         yield (*before, step)
@@ -230,7 +230,7 @@ _INSTEAD = st.one_of(st.just(REMOVED), ANYTHING)
 
 
 def changed(payload: JSON, way: tuple[Any, ...], value: Any) -> JSON:
-    """Return the payload with one part replaced, or taken out. A way that leads nowhere any more changes nothing."""
+    """Return the payload with one part replaced or removed. A path that no longer exists changes nothing."""
     whole = copy.deepcopy(payload)
     part: Any = whole
     try:
@@ -246,7 +246,7 @@ def changed(payload: JSON, way: tuple[Any, ...], value: Any) -> JSON:
 
 
 def mangled(draw: Draw, payload: JSON) -> JSON:
-    """Return the payload with up to three parts replaced or taken out."""
+    """Return the payload with up to three parts replaced or removed."""
     ways = list(places(payload))
     for at, instead in draw(_CHANGES):
         payload = changed(payload, ways[at % len(ways)], instead)

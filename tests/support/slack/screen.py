@@ -1,4 +1,4 @@
-"""The page of the local workspace, as somebody looks at it and clicks."""
+"""The local workspace's page, as a person uses it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CHANNEL = "ml-models"
 
 
 class Screen:
-    """One window. What is waited for is waited for as long as Playwright waits: five seconds."""
+    """One window. It waits for at most five seconds, which is Playwright's default."""
 
     def __init__(self, page: Page, workspace: str) -> None:
         self.page = page
@@ -21,46 +21,46 @@ class Screen:
         page.on("pageerror", lambda error: self.problems.append(str(error)))
         page.on("console", lambda said: self.problems.append(said.text) if said.type == "error" else None)
         page.goto(f"{workspace}?as=alice&channel={CHANNEL}")
-        # The last thing that the page does when it opens: what is focused before would lose the focus again.
+        # The page focuses this last when it opens; anything focused earlier would lose focus.
         expect(page.get_by_role("combobox", name=f"Message #{CHANNEL}")).to_be_focused()
 
     # -- doing ----------------------------------------------------------------------------------------------
 
     def becomes(self, name: str) -> None:
-        """Act as somebody else."""
+        """Act as a different person."""
         self.page.get_by_role("radio", name=name).click()
         expect(self.page.get_by_role("radio", name=name)).to_be_checked()
 
     def types(self, text: str) -> None:
-        """Write into the channel."""
+        """Post a message in the channel."""
         box = self.page.get_by_role("combobox", name=f"Message #{CHANNEL}")
         box.fill(text)
         box.press("Enter")
 
     def opens_home(self) -> None:
-        """Go to the app's Home tab."""
+        """Open the app's Home tab."""
         self.page.get_by_test_id("open-home").click()
 
     def presses(self, button: str, where: Locator | None = None) -> None:
-        """Press a button of the newest card, or of something else."""
+        """Press a button on the newest card, or in `where`."""
         (where or self.card()).get_by_role("button", name=button, exact=True).click()
 
     def confirms(self, button: str) -> None:
-        """Answer the question before a risky click."""
+        """Answer the confirmation dialog."""
         self.page.get_by_test_id("confirm").get_by_role("button", name=button, exact=True).click()
 
     # -- seeing ---------------------------------------------------------------------------------------------
 
     def card(self) -> Locator:
-        """Return the newest message that has a headline: the card of a request."""
+        """Return the newest message with a headline: a request's card."""
         return self.page.get_by_test_id("message").filter(has=self.page.get_by_role("heading")).last
 
     def answer(self, holds: str = "") -> Locator:
-        """Return the newest message that only this person sees, of those that hold these words."""
+        """Return the newest ephemeral message that contains `holds`."""
         return self.page.get_by_test_id("ephemeral").filter(has_text=holds).last
 
     def modal(self) -> Locator:
-        """Return the form in front."""
+        """Return the open modal."""
         return self.page.get_by_test_id("modal")
 
     def home(self) -> Locator:
@@ -72,14 +72,14 @@ class Screen:
         return self.page.get_by_test_id("thread")
 
     def picture(self, name: str) -> None:
-        """Keep what is on the screen, for people to look at."""
+        """Save a screenshot for people to review."""
         PICTURES.mkdir(exist_ok=True)
         self.page.mouse.move(0, 0)  # hovering shows buttons
         self.page.screenshot(path=PICTURES / f"{name}.png", animations="disabled", caret="initial")
 
 
 def open_screen(browser: Browser, workspace: str, **how: object) -> tuple[Screen, BrowserContext]:
-    """Open a window with nothing remembered from another one."""
+    """Open a window without the state of other windows."""
     settings = {"viewport": {"width": 1200, "height": 800}, "locale": "en-GB", "timezone_id": "Europe/Berlin"}
     context = browser.new_context(**{**settings, **how})  # type: ignore[arg-type]  # the settings are of many types
     context.set_default_timeout(10_000)
@@ -87,5 +87,5 @@ def open_screen(browser: Browser, workspace: str, **how: object) -> tuple[Screen
 
 
 def expect_text(where: Locator, words: str) -> None:
-    """Wait until it holds these words, whatever stands between its lines."""
+    """Wait until it contains these words."""
     expect(where).to_contain_text(re.compile(re.escape(words)))

@@ -1,4 +1,4 @@
-"""Slack servers that differ from the local workspace: each answers its methods as a test says, and knows no others."""
+"""Fake Slack servers with a test's answers by method, and no other methods."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class StubSlack(HttpReceiver):
         self._answers = answers
 
     def reply_to(self, got: ReceivedRequest) -> PlannedReply:
-        """Return a method's answer; unknown_method for others."""
+        """Return a method's answer, or unknown_method for other methods."""
         answer = self._answers.get(got.path.rpartition("/")[2])
         body = {"ok": False, "error": "unknown_method"} if answer is None else {"ok": True, **answer}
         return PlannedReply(200, json.dumps(body).encode(), {"Content-Type": "application/json"})

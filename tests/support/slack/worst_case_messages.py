@@ -1,4 +1,4 @@
-"""The worst that people and registries can hold, and every message that is made of it."""
+"""Every message, made from the worst-case values of people and registries."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ from bot.domain.policy.messages import describe_rules
 from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.approvers import PendingApprovers, approval_invitation, waiting_for_approvers
-from bot.domain.promotions.request import RequestSnapshot, RequestState, VoteChoice
+from bot.domain.promotions.request import RequestSnapshot, RequestState
 from bot.domain.promotions.views import ModelView
+from bot.domain.promotions.votes import VoteChoice
 from bot.domain.registry.model import VersionRef
 from bot.domain.registry.new_version_messages import describe_new_version
 from bot.domain.rollbacks.history import TimeWindow
@@ -79,7 +80,7 @@ def rendered(command: Command, view: object, answer: Sentence = say(""), *, is_p
 
 
 def broken_glass(name: str) -> Iterator[tuple[str, Message]]:
-    """Yield the cards of what was moved without approvals, before and after its review."""
+    """Yield the cards of a break-glass promotion, before and after its review."""
     moved = replace(a_request(name), state=RequestState.DONE, breaks_glass=True, review_due=NOW)
     yield "card to review", request_card.request_card(moved, [])
     yield "card with an overdue review", request_card.request_card(replace(moved, review_reminded=2), [])
@@ -88,7 +89,7 @@ def broken_glass(name: str) -> Iterator[tuple[str, Message]]:
 
 
 def findings(name: str) -> Iterator[DriftNotice]:
-    """Yield findings of each kind, mended and not, with many lines."""
+    """Yield drift notices of each kind, repaired and not, with many lines."""
     new = DriftNotice(
         id="n0123456789abcdef",
         kind=DriftNoticeKind.REGISTERED,
@@ -105,7 +106,7 @@ def findings(name: str) -> Iterator[DriftNotice]:
 
 @cache
 def every_message(name: str) -> tuple[tuple[str, Message], ...]:
-    """Return every kind of message, made of one of the texts, with what it is. Nobody changes them."""
+    """Return every kind of message, made from one of the texts, with its label. Don't modify them."""
     return tuple(_messages(name))
 
 
@@ -198,7 +199,7 @@ def _messages(name: str) -> Iterator[tuple[str, Message]]:
 
 
 def histories(name: str) -> Iterator[tuple[str, Message]]:
-    """Yield timelines: of every kind of move, at a moment, on a day, before anybody looked."""
+    """Yield timelines: for every kind of transition, at a time, on a day, and before the history begins."""
     yield "history by an automation", timeline_message(a_timeline(name, by=Automation("registry-poll")))
     for kind in TransitionKind:
         yield f"history of a {kind.value}", timeline_message(a_timeline(name, kind=kind, request=None))
@@ -213,7 +214,7 @@ def histories(name: str) -> Iterator[tuple[str, Message]]:
 
 
 def incidents(name: str) -> Iterator[tuple[str, Message]]:
-    """Yield the message of every kind of incident in every state, open and over, with what it is."""
+    """Yield the message of every kind of incident in every state, with its label."""
     serving = ServingCheck(
         move="m1", model="m", version=999_999_998, lane="i4k7q", asked_at=NOW, seen=TEXTS[name] * 20, confirmed_at=NOW
     )
@@ -236,7 +237,7 @@ def incidents(name: str) -> Iterator[tuple[str, Message]]:
 
 
 def every_sentence(name: str) -> Iterator[Sentence]:
-    """Yield every sentence that holds outside text."""
+    """Yield every sentence that contains outside text."""
     request = a_request(name, RequestState.REJECTED)
     yield promotion_messages.request_confirmation(
         request, "#ml-models", waiting_for_approvers(PendingApprovers(["S0LEADS", "U0BOB"] * 5, 2), None)

@@ -1,4 +1,4 @@
-"""Monitors and incidents with the longest and oddest texts that can be."""
+"""Monitors and incidents with the longest and most unusual possible texts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.slack.worst_case_values import ALICE, BOB, NOW, REASONS, TEXT
 
 
 def a_monitor(name: str = "plain", **changes: Any) -> Monitor:
-    """Return a monitor that holds one of the texts wherever it can."""
+    """Return a monitor with one of the texts in every possible place."""
     text = TEXTS[name] or "m"
     rule = MonitorConfig(
         name="accuracy-live" * 4,
@@ -46,7 +46,7 @@ def a_monitor(name: str = "plain", **changes: Any) -> Monitor:
 
 
 def a_row(name: str, state: MonitorStatus) -> MonitorRow:
-    """Return a monitor and where it stands, with a reason as long as they get."""
+    """Return a monitor and its state, with the longest possible reason."""
     standing = MonitorState(
         monitor="m4k7qa",
         next_at=NOW,
@@ -64,7 +64,7 @@ def a_row(name: str, state: MonitorStatus) -> MonitorRow:
 
 
 def a_view(name: str, state: MonitorStatus = MonitorStatus.FAILED) -> MonitorView:
-    """Return all that is told of a monitor."""
+    """Return a monitor's complete view."""
     row = a_row(name, state)
     checks = [
         Measurement(
@@ -93,7 +93,7 @@ def a_view(name: str, state: MonitorStatus = MonitorStatus.FAILED) -> MonitorVie
 
 
 def an_incident(name: str = "plain", **changes: Any) -> Incident:
-    """Return an incident that holds one of the texts wherever it can."""
+    """Return an incident with one of the texts in every possible place."""
     text = TEXTS[name] or "m"
     incident = Incident(
         id="i4k7q",

@@ -1,4 +1,4 @@
-"""The worst that people and registries can hold."""
+"""Worst-case values of people and registries."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from bot.domain.policy.freezes import ActiveFreeze
 from bot.domain.policy.parser import validate_policy
 from bot.domain.policy.policy import Policy
 from bot.domain.promotions.approvers import PendingApprovers, waiting_for_approvers
-from bot.domain.promotions.request import GateResult, Request, RequestSnapshot, RequestState, Vote, VoteChoice
+from bot.domain.promotions.request import GateResult, Request, RequestSnapshot, RequestState
+from bot.domain.promotions.votes import Vote, VoteChoice
 from bot.domain.registry import rollback_block
 from bot.domain.registry.comparison import Comparison, compare_versions
 from bot.domain.registry.model import (
@@ -63,7 +64,7 @@ REASONS = {name: (text * 1000)[:1000] for name, text in TEXTS.items()}
 
 
 def a_request(name: str = "plain", state: RequestState = RequestState.PENDING, **changes: Any) -> Request:
-    """Return a request that holds one of the texts wherever it can."""
+    """Return a request with one of the texts in every possible place."""
     decided = state not in {RequestState.PENDING, RequestState.EXPIRED}
     request = Request(
         id="r4k7q",
@@ -90,13 +91,13 @@ def a_request(name: str = "plain", state: RequestState = RequestState.PENDING, *
 
 
 def a_run(name: str = "plain") -> CiRun:
-    """Return a run of a CI service whose words are as long as they get."""
+    """Return a CI run with the longest possible texts."""
     word = (TEXTS[name] * 200)[:200]
     return CiRun(repository=word, run=word, commit=word, url=f"https://ci.example/{'r' * 900}?a=1&b=2")
 
 
 def seen(name: str = "plain") -> RequestSnapshot:
-    """Return what a request was opened on, a hundred of everything."""
+    """Return a request's snapshot with a hundred of everything."""
     text = TEXTS[name] or "m"
     gates = tuple(
         GateResult(name=f"{text}{n}", bound=text * 3, value=text * 5, passed=n % 2 > 0, note=text) for n in range(100)
@@ -120,13 +121,13 @@ def seen(name: str = "plain") -> RequestSnapshot:
 
 
 def votes(number: int) -> list[Vote]:
-    """Return so many approvals."""
+    """Return `number` approvals."""
     voters = [Person("T1", f"U0{'X' * 8}{one:02d}") for one in range(number)]
     return [Vote(request="r4k7q", voter=one, choice=VoteChoice.APPROVE, reason="", at=NOW) for one in voters]
 
 
 def a_version(name: str = "plain", number: int = 7, **changes: Any) -> VersionInfo:
-    """Return a version that holds one of the texts wherever it can."""
+    """Return a version with one of the texts in every possible place."""
     text = TEXTS[name]
     version = VersionInfo(
         model=text or "m",
@@ -143,14 +144,14 @@ def a_version(name: str = "plain", number: int = 7, **changes: Any) -> VersionIn
 
 
 def a_model(name: str = "plain") -> ModelInfo:
-    """Return a model that holds one of the texts wherever it can."""
+    """Return a model with one of the texts in every possible place."""
     return ModelInfo(
         name=TEXTS[name] or "m", description=TEXTS[name] * 40, latest={Stage.PRODUCTION: 999_999_999, Stage.STAGING: 4}
     )
 
 
 def a_term(name: str = "plain", by: Actor = BOB, **changes: Any) -> ServingPeriod:
-    """Return a stretch of Production."""
+    """Return a serving period in Production."""
     move = Transition(
         id="m1",
         kind=TransitionKind.PROMOTION,
@@ -169,12 +170,12 @@ def a_term(name: str = "plain", by: Actor = BOB, **changes: Any) -> ServingPerio
 
 
 def a_history(name: str = "plain") -> ShowHistory:
-    """Return the command that asks for it."""
+    """Return the command that shows the history."""
     return ShowHistory.model_construct(model=TEXTS[name] or "m", last=10, at=NOW)
 
 
 def a_timeline(name: str = "plain", number: int = 1, by: Actor = BOB, **changes: Any) -> Timeline:
-    """Return so many stretches of Production, each with a reason."""
+    """Return a timeline of `number` serving periods, each with a reason."""
     changes = {"reason": TEXTS[name]} | changes
     served = (a_term(name, by, **changes),) * number
     return Timeline(
@@ -189,7 +190,7 @@ def a_timeline(name: str = "plain", number: int = 1, by: Actor = BOB, **changes:
 
 
 def a_card(name: str = "plain") -> VersionCard:
-    """Return a metadata card that holds one of the texts wherever it can, a hundred times where it is a list."""
+    """Return a metadata card with one of the texts in every possible place, and a hundred times in each list."""
     text = TEXTS[name]
     many = {f"{text}{number}": text for number in range(100)}
     run = RunInfo(
@@ -219,7 +220,7 @@ def a_card(name: str = "plain") -> VersionCard:
 
 
 def a_block(name: str) -> RollbackBlock:
-    """Return the block of a version that somebody rolled back for a long reason."""
+    """Return the block of a version that was rolled back for a long reason."""
     return RollbackBlock(
         id="b1",
         model=TEXTS[name] or "m",
@@ -232,7 +233,7 @@ def a_block(name: str) -> RollbackBlock:
 
 
 def a_bare_card() -> VersionCard:
-    """Return the metadata card of a version of which nothing is known."""
+    """Return the metadata card of a version without any details."""
     version = VersionInfo(model="m", version=1, stage=Stage.NONE)
     return VersionCard(
         version=version, run=None, card=fill_model_card(ModelCardSources(version=version, model=ModelInfo(name="m")))
@@ -240,7 +241,7 @@ def a_bare_card() -> VersionCard:
 
 
 def a_comparison(name: str, versions: int, metrics: int = 30) -> Comparison:
-    """Return a comparison of so many versions by so many metrics, the first of them in Production."""
+    """Return a comparison of `versions` versions by `metrics` metrics, with the first version in Production."""
     rows = [
         a_version(name, number, run_id=f"run{number}", stage=Stage.PRODUCTION if number == 1 else Stage.NONE)
         for number in range(1, versions + 1)
@@ -257,18 +258,18 @@ def a_comparison(name: str, versions: int, metrics: int = 30) -> Comparison:
 
 
 def a_freeze(name: str) -> ActiveFreeze:
-    """Return what stops Production, with a reason as long as they get."""
+    """Return a freeze with the longest possible reason."""
     return ActiveFreeze(say("{it}.", it=TEXTS[name] * 3), None, REASONS[name])
 
 
 def a_wait(name: str) -> Sentence:
-    """Return whom a request waits for: more people than are named, by names as long as they get."""
+    """Return who a request is waiting for: more people than are named, with the longest possible names."""
     ids = ["S0LEADS", *(f"U0{number:08}" for number in range(30))]
     return waiting_for_approvers(PendingApprovers(ids, 2), dict.fromkeys(ids[:10], TEXTS[name]))
 
 
 def a_policy() -> Policy:
-    """Return a policy with every part that is told of."""
+    """Return a policy with every part that messages show."""
     rule = {
         "approvers": ["lead", "S0GROUP"],
         "required": 2,
@@ -288,7 +289,7 @@ def a_policy() -> Policy:
 
 
 def a_link(name: str, tag: EventTag) -> ChainedEvent:
-    """Return an audit event that holds one of the texts wherever it can."""
+    """Return an audit event with one of the texts in every possible place."""
     text = TEXTS[name]
     event = Event(
         at=NOW,
