@@ -109,7 +109,7 @@ class LoadGenerator:
 
     def _decides(self) -> None:
         while not self.over.wait(self.pause):
-            cards = [one for one in self.slack.person("bob").sees(CHANNEL)[-30:] if "Approve" in json.dumps(one)]
+            cards = [one for one in self.slack.person("bob").sees(CHANNEL)[-30:] if '"Approve"' in json.dumps(one)]
             if not cards:
                 continue
             card = self.dice.choice(cards)
