@@ -21,12 +21,13 @@ from bot.domain.audit.events import Event, EventTag
 from bot.domain.commands.audit import ShowAudit
 from bot.domain.commands.rollbacks import ShowHistory
 from bot.domain.core.actors import Person
+from bot.domain.home.views import RECENT_EVENT_TAGS
 from bot.ledger.database import SqlLedger
 from bot.ports import SystemClock
 from bot.registry.memory import MemoryRegistry
 from bot.services.audit.pages import audit_queries
 from bot.services.core.context import ActivePolicy, Context
-from bot.services.home.home import MAX_RECENT_EVENTS, RECENT_EVENT_TAGS
+from bot.services.home.home import MAX_SCANNED_EVENTS
 from bot.services.registry.queries import RegistryQueries
 from bot.services.rollbacks.history import ProductionHistory
 from tests.support.app.app_fixture import make_policy
@@ -151,7 +152,7 @@ def _ways(ledger: SqlLedger) -> dict[str, Way]:
         "the same, `--by` someone who's only in the first minutes": stored(actor=f"slack:{GONE.team}/{GONE.user}"),
         "the same, `--tag`, a common one": stored(tag=EventTag.VOTED.value),
         "the same, `--tag`, one that's only in the first minutes": stored(tag=EventTag.REGISTERED.value),
-        "recent activity, 21 tags (the Home tab)": latest(tags=RECENT_EVENT_TAGS, most=MAX_RECENT_EVENTS),
+        "recent activity, 21 tags (the Home tab)": latest(tags=RECENT_EVENT_TAGS, most=MAX_SCANNED_EVENTS),
         "the last event of an unused tag": latest(tags=[EventTag.ANCHORED], most=1),
         "registrations of a model since yesterday": latest(
             model=MODEL, tags=[EventTag.REGISTERED], since=newest - timedelta(days=1)

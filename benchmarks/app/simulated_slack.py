@@ -26,9 +26,13 @@ Send = Callable[[int, Payload], Awaitable[float]]
 
 
 class BenchSlack:
-    """Web API and Socket Mode on 127.0.0.1, in a thread with its own event loop."""
+    """Web API and Socket Mode on 127.0.0.1, in a thread with its own event loop.
 
-    def __init__(self) -> None:
+    `on_call` gets each call's method and arguments.
+    """
+
+    def __init__(self, on_call: Callable[[str, dict[str, Any]], object] | None = None) -> None:
+        self._on_call = on_call
         self._ts = itertools.count(1)
         self._sockets: list[WebSocket] = []
         self._acks: dict[str, asyncio.Future[float]] = {}
@@ -128,6 +132,9 @@ class BenchSlack:
     async def _method(self, request: Request) -> JSONResponse:
         method = request.path_params["method"]
         more: dict[str, Any] = {}
+        if self._on_call:
+            is_json = request.headers.get("content-type", "").startswith("application/json")
+            self._on_call(method, json.loads(await request.body() or "{}") if is_json else dict(await request.form()))
         if method == "auth.test":
             more = {"team_id": TEAM, "user_id": "U0BOT", "bot_id": "B0BOT", "user": "registrar", "team": "bench"}
         elif method == "apps.connections.open":
@@ -135,6 +142,8 @@ class BenchSlack:
         elif method == "users.info":
             fields = {**request.query_params, **(await request.form())}
             more = {"user": {"id": fields.get("user"), "team_id": TEAM}}
+        elif method == "conversations.list":
+            more = {"channels": [{"id": "C0BENCH", "name": "ml-models", "is_member": True}]}
         elif method.startswith("chat."):
             more = {"channel": "C0BENCH", "ts": f"{next(self._ts)}.000100"}
         return JSONResponse({"ok": True, **more})

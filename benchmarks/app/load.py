@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from benchmarks.slack import Payload
+from benchmarks.app.simulated_slack import Payload
 
 SECRET = b"bench"
 
