@@ -40,6 +40,7 @@ class Manifest:
     shortcuts: tuple[Shortcut, ...] = ()
     scopes: frozenset[str] = frozenset()
     bot_events: frozenset[str] = frozenset()
+    unfurl_domains: tuple[str, ...] = ()
     has_home: bool = False
 
     def command(self, name: str) -> SlashCommand | None:
@@ -81,6 +82,7 @@ def _parse(data: Mapping[str, Any]) -> Manifest:
         shortcuts=tuple(_parse_shortcut(entry) for entry in features.get("shortcuts", [])),
         scopes=frozenset(data.get("oauth_config", {}).get("scopes", {}).get("bot", [])),
         bot_events=frozenset(data.get("settings", {}).get("event_subscriptions", {}).get("bot_events", [])),
+        unfurl_domains=tuple(features.get("unfurl_domains", [])),
         has_home=bool(features.get("app_home", {}).get("home_tab_enabled", False)),
     )
 

@@ -10,7 +10,7 @@ from localslack.api.visibility import require_visible_channel
 from localslack.backend import Backend
 from localslack.core.errors import SlackError
 from localslack.workspace import objects
-from localslack.workspace.message_content import TEXT_MAX, parse_content, require_content
+from localslack.workspace.message_content import TEXT_MAX, parse_content, parse_unfurls, require_content, shared_links
 from localslack.workspace.records import Conversation
 
 UPDATE_MAX = 4_000
@@ -76,6 +76,27 @@ def get_permalink(backend: Backend, args: Arguments) -> JSON:
     return {"channel": channel.id, "permalink": objects.permalink(backend.workspace, message)}
 
 
+def unfurl(backend: Backend, args: Arguments) -> JSON:
+    """chat.unfurl: shows attachments for links to the manifest's domains in a person's message."""
+    channel_id, ts = args.text("channel"), args.text("ts")
+    if args.text("unfurl_id"):
+        channel_id, _, ts = args.text("unfurl_id").partition("-")
+    channel = backend.workspace.channels.get(channel_id)
+    message = backend.workspace.find_message(channel, ts) if channel else None
+    if channel is None or message is None:
+        raise SlackError("cannot_find_message" if channel else "cannot_find_channel")
+    unfurls = parse_unfurls(args.raw.get("unfurls"), backend.has_picture)
+    if unfurls.keys() - {link["url"] for link in shared_links(backend.manifest.unfurl_domains, message.text)}:
+        raise SlackError("cannot_unfurl_url")
+    app = backend.workspace.app
+    origin = {"is_app_unfurl": True, "app_id": app.id, "bot_id": app.bot_id}
+    attachments = [
+        attachment | origin | {"from_url": url, "app_unfurl_url": url} for url, attachment in unfurls.items()
+    ]
+    backend.workspace.attach(message, attachments)
+    return {}
+
+
 def _channel_to_post_in(backend: Backend, name: str, allow_public: bool = True) -> Conversation:
     channel = (
         _direct_message_channel(backend, name)
@@ -139,5 +160,6 @@ METHODS = {
     "chat.update": ApiMethod(update, ("chat:write",), tier=3),
     "chat.delete": ApiMethod(delete, ("chat:write",), tier=3),
     "chat.postEphemeral": ApiMethod(post_ephemeral, ("chat:write",), tier=4),
+    "chat.unfurl": ApiMethod(unfurl, ("links:write",), tier=3),
     "chat.getPermalink": ApiMethod(get_permalink, (), tier=4, reads_json=False),
 }

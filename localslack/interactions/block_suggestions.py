@@ -63,7 +63,8 @@ async def in_view(backend: Backend, user: str, view_id: str, query: MenuQuery) -
         actor=backend.actor(person),
         container={"type": "view", "view_id": view["id"]},
         origin=backend.installation,
-        view=view,
+        # Slack doesn't say what's chosen in the other menus: https://github.com/slackapi/java-slack-sdk/issues/1292
+        view=view | {"state": {"values": {}}},
     )
     return await _request_options(backend, view["blocks"], query, payload)
 

@@ -8,6 +8,7 @@ import secrets
 from localslack import payloads
 from localslack.backend import Backend
 from localslack.workspace import objects
+from localslack.workspace.message_content import shared_links
 from localslack.workspace.records import JSON, Conversation, PostedMessage, User
 
 EVENT_SUFFIXES = {"im": "im", "private_channel": "groups", "public_channel": "channels"}
@@ -21,6 +22,27 @@ def announce_message(backend: Backend, channel: Conversation, message: PostedMes
     # In a direct conversation, a mention sends no event: https://docs.slack.dev/reference/events/app_mention
     if mention and not channel.is_im and _is_subscribed(backend, channel, "app_mention"):
         _send_event(backend, channel, event | {"type": "app_mention", "channel": channel.id})
+    _announce_links(backend, channel, message)
+
+
+def _announce_links(backend: Backend, channel: Conversation, message: PostedMessage) -> None:
+    """Send link_shared for links to the manifest's domains; the app doesn't have to be in the conversation."""
+    links = shared_links(backend.manifest.unfurl_domains, message.text)
+    if not links or "link_shared" not in backend.manifest.bot_events or "links:read" not in backend.manifest.scopes:
+        return
+    event = {
+        "type": "link_shared",
+        "user": message.user,
+        "channel": channel.id,
+        "message_ts": message.ts,
+        "unfurl_id": f"{channel.id}-{message.ts}",
+        "source": "conversations_history",
+        "is_bot_user_member": backend.workspace.app.bot_user_id in channel.members,
+        "links": links,
+        "event_ts": backend.workspace.next_ts(),
+    }
+    thread = {"thread_ts": message.thread_ts} if message.thread_ts else {}
+    _send_event(backend, channel, event | thread)
 
 
 def announce_change(backend: Backend, channel: Conversation, previous_message: JSON, edited: PostedMessage) -> None:

@@ -53,14 +53,15 @@ export function lookup(item, context, { label, placeholder, many }) {
   const choose = (options) => { chosen = options; draw(); context.changed(); };
   const take = (option) => choose(many ? [...chosen.filter((one) => one.value !== option.value), option] : [option]);
   const drop = (option) => choose(chosen.filter((one) => one !== option));
-  const ask = async () => {
+  const ask = async (typed) => {
     const mine = ++asked;
-    if (box.value.length < (item.min_query_length ?? MIN_LETTERS)) return hide();
-    const found = await context.suggest(context.block, item, box.value);
+    if (typed.length < (item.min_query_length ?? MIN_LETTERS)) return hide();
+    const found = await context.suggest(context.block, item, typed);
     if (mine === asked) show(found);
   };
-  box.addEventListener("input", ask);
-  box.addEventListener("focus", () => { if (item.min_query_length === 0) ask(); });
+  const open = () => { if (list.hidden && item.min_query_length === 0) ask(""); };
+  box.addEventListener("input", () => ask(box.value));
+  box.addEventListener("click", open);
   box.addEventListener("blur", () => { asked += 1; if (!many && !box.value && chosen.length) choose([]); else tidy(); });
   const move = (step) => options.length && mark((marked + step + options.length) % options.length);
   const keys = {
@@ -70,6 +71,7 @@ export function lookup(item, context, { label, placeholder, many }) {
     Escape: hide,
   };
   box.addEventListener("keydown", (event) => {
+    if (event.key === "ArrowDown") open();
     if (list.hidden || !keys[event.key]) return;
     event.preventDefault();
     event.stopPropagation();

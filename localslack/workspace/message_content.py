@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from localslack import blocks as block_rules
 from localslack.blocks import PictureCheck
@@ -98,6 +100,28 @@ def _parse_attachment(attachment: JSON, index: int, has_picture: PictureCheck) -
     if "blocks" in attachment:
         parsed["blocks"] = _parse_blocks(attachment["blocks"], has_picture)
     return parsed
+
+
+def parse_unfurls(value: Any, has_picture: PictureCheck) -> dict[str, JSON]:
+    """Return the attachments for links, by URL.
+
+    Raises missing_unfurls, invalid_unfurls_format, invalid_blocks(_format), or msg_blocks_too_long.
+    """
+    unfurls = decode_json(value, "invalid_unfurls_format")
+    if not unfurls:
+        raise SlackError("missing_unfurls")
+    if not isinstance(unfurls, dict) or not all(isinstance(unfurl, dict) for unfurl in unfurls.values()):
+        raise SlackError("invalid_unfurls_format")
+    return {url: _parse_attachment(unfurl, index, has_picture) for index, (url, unfurl) in enumerate(unfurls.items())}
+
+
+def shared_links(domains: Sequence[str], text: str) -> list[JSON]:
+    """Return the links in a text to these domains and their subdomains, each once."""
+    links = []
+    for url in dict.fromkeys(re.findall(r"https?://[^\s|<>]+", text)):
+        host = urlsplit(url).hostname or ""
+        links += [{"domain": name, "url": url} for name in domains if host == name or host.endswith(f".{name}")][:1]
+    return links
 
 
 def _parse_metadata(value: Any) -> JSON | None:

@@ -6,6 +6,7 @@ It belongs to the event loop, so it has no locks. Every change goes to the state
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import asdict, fields, replace
 from typing import Any
@@ -16,7 +17,7 @@ from localslack.core.errors import SlackError
 from localslack.core.state_file import StateFile
 from localslack.seed import BOT, ChannelSeed, GroupSeed, PersonSeed, Seed
 from localslack.workspace.message_index import MessageIndex
-from localslack.workspace.records import App, Conversation, File, PostedMessage, Team, User, UserGroup
+from localslack.workspace.records import JSON, App, Conversation, File, PostedMessage, Team, User, UserGroup
 
 DOCUMENT_KINDS = ("person", "channel", "group", "message", "file", "content", "counter")
 SNAPSHOT_FIELDS = ("people", "channels", "groups", "files", "_contents", "_messages")
@@ -256,6 +257,15 @@ class WorkspaceState:
         self._messages.replace(edited_message)
         self._save_message(edited_message)
         return edited_message
+
+    def attach(self, message: PostedMessage, attachments: Sequence[JSON]) -> PostedMessage:
+        """Add attachments to a message, in place of those for the same links, and return it."""
+        urls = {attachment["from_url"] for attachment in attachments}
+        kept = [attachment for attachment in message.attachments if attachment.get("from_url") not in urls]
+        changed_message = replace(message, attachments=[*kept, *attachments])
+        self._messages.replace(changed_message)
+        self._save_message(changed_message)
+        return changed_message
 
     def add_reaction(self, message: PostedMessage, user: str, name: str) -> PostedMessage:
         """Add a person's or the app's reaction to a message; raises already_reacted."""
