@@ -38,6 +38,7 @@ models:
       #   - {card: [owner, use_case]}
       # override: [admin]      # who can override a failed gate with a reason
     # rollback: {by: [lead]}   # who can roll back immediately, without approval; default: approvers for Production
+    # on_call: [S01ONCALL]     # who is mentioned in alerts about these models; default: on_call below
     # monitors:                # checks of the version in Production: docs/monitoring.md
     #   - {name: accuracy, source: live, greater_than: 0.85, every: 5m, fail_after: 3, action: notify}
 
@@ -46,6 +47,11 @@ models:
 #   prom: {type: prometheus, url: "http://prometheus:9090"}
 # clients:                     # programs that can push values, each with a token from the environment
 #   serving: {token_env: REGISTRAR_CLIENT_SERVING, models: ["*"], may: [push]}
+
+# on_call: [S01ONCALL]         # who is mentioned in alerts: roles, user IDs, or user groups; default: no one
+
+# metrics:                     # how to show and compare metrics; differences below noise are ignored
+#   latency_ms: {unit: ms, decimals: 0, direction: lower, noise: 2}
 
 # policy: {settle: 30s}        # how long this file must stay unchanged before an edit that loosens a rule takes effect
 

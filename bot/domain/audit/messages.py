@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import Automation, format_actor
+from bot.domain.core.numbers import pluralize
 from bot.domain.core.sentence import Code, Name, Sentence, say, truncate
 
 MAX_REASON_LENGTH = 300  # characters of a reason in one line; the export contains the full reason
+MAX_POLICY_CHANGES = 3  # in one line; the export contains all
 
 _TEMPLATES: dict[EventTag, str] = {
     EventTag.PROMOTION_REQUESTED: "requested promotion of {what}",
@@ -53,8 +57,8 @@ _TEMPLATES: dict[EventTag, str] = {
     EventTag.API_REFUSED: "was refused by the HTTP API",
     EventTag.METRICS_REFUSED: "wasn't allowed to push readings",
     EventTag.PERMISSION_REFUSED: "wasn't allowed to {act}",
-    EventTag.FROZEN: "froze Production",
-    EventTag.UNFROZEN: "unfroze Production",
+    EventTag.FROZEN: "froze Production for {model}",
+    EventTag.UNFROZEN: "unfroze Production for {model}",
     EventTag.MONITOR_ADDED: "added the monitor {subject}",
     EventTag.MONITOR_EDITED: "changed the monitor {subject}",
     EventTag.MONITOR_PAUSED: "paused the monitor {subject}",
@@ -65,7 +69,7 @@ _TEMPLATES: dict[EventTag, str] = {
     EventTag.MONITOR_ARMED: "armed the monitor {subject}",
     EventTag.BREAKER_RESET: "allowed automatic rollbacks of {subject} again",
     EventTag.INCIDENT_ACKNOWLEDGED: "acknowledged incident {subject}",
-    EventTag.POLICY_LOADED: "loaded policy revision {after}",
+    EventTag.POLICY_LOADED: "loaded policy revision {after}{policy_changes}",
     EventTag.POLICY_INVALID: "rejected an edited policy",
     EventTag.SERVING_CONFIRMED: "confirmed that {model} {after} is serving",
     EventTag.SERVING_TIMED_OUT: "couldn't confirm that {model} {after} is serving",
@@ -136,4 +140,13 @@ def _template_values(event: Event) -> dict[str, object]:
         "verb": Code(str(facts.get("verb", "a change"))),
         "before": Code(event.before or "nothing"),
         "after": after,
+        "policy_changes": _list_policy_changes(facts.get("changes") or ()),
     }
+
+
+def _list_policy_changes(changes: Sequence[Mapping[str, object]]) -> Sentence:
+    """Return what an edit of the policy file changed, as recorded; empty if nothing is recorded."""
+    listed = [f"{change['path']}: {change['says']}" for change in changes[:MAX_POLICY_CHANGES]]
+    omitted = len(changes) - len(listed)
+    more = [pluralize(omitted, "more change")] if omitted > 0 else []
+    return say(" ({changes})", changes="; ".join([*listed, *more])) if listed else say("")

@@ -9,19 +9,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bot.domain.core.durations import format_duration
-from bot.domain.core.numbers import pluralize
-from bot.domain.core.sentence import Mention, say
+from bot.domain.core.sentence import Channel, Code, Mention, say
 from bot.domain.policy.model_patterns import can_overlap, covers, is_literal
 from bot.domain.policy.policy import ApiClient, Policy
-from bot.domain.policy.rule_changes import ChangeKind, PolicyChange, PolicySide, model_rule_changes, people_changes
+from bot.domain.policy.rule_changes import (
+    ChangeKind,
+    PolicyChange,
+    PolicySide,
+    changed_settings,
+    metric_changes,
+    model_rule_changes,
+    on_call_change,
+    people_changes,
+)
 
 
 def policy_changes(before: Policy, after: Policy) -> list[PolicyChange]:
     """Return every relevant difference, those that loosen a rule first."""
     all_changes = [
         *_file_changes(before, after),
-        *(_pattern_change(pattern, "new pattern") for pattern in after.models if pattern not in before.models),
-        *(_pattern_change(pattern, "pattern removed") for pattern in before.models if pattern not in after.models),
+        *(_pattern_change(pattern, "rule added") for pattern in after.models if pattern not in before.models),
+        *(_pattern_change(pattern, "rule removed") for pattern in before.models if pattern not in after.models),
     ]
     for old_pattern, new_pattern in _comparable_patterns(before, after):
         changes = model_rule_changes(
@@ -33,7 +41,8 @@ def policy_changes(before: Policy, after: Policy) -> list[PolicyChange]:
 
 
 def _pattern_change(pattern: str, what: str) -> PolicyChange:
-    return PolicyChange(f"models.{pattern}", ChangeKind.PATTERN, False, say(what))
+    place = say("{pattern}", pattern=Code(pattern))
+    return PolicyChange(f"models.{pattern}", ChangeKind.PATTERN, False, say(what), place)
 
 
 # -- which rules to compare ------------------------------------------------------------------------------------------
@@ -85,28 +94,40 @@ def _takes_precedence(policy: Policy, first: str, second: str) -> bool:
 
 def _file_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:
     was, now = (frozenset(policy.roles.get(Policy.ADMIN_ROLE, [])) for policy in (before, after))
-    yield from people_changes(was, now, f"roles.{Policy.ADMIN_ROLE}", ChangeKind.ADMINS, "act as admin")
+    for loosens, sentence in people_changes(was, now, "admins"):
+        yield PolicyChange(f"roles.{Policy.ADMIN_ROLE}", ChangeKind.ADMINS, loosens, sentence)
     yield from _operator_changes(before, after)
     yield from _client_changes(before, after)
     yield from _source_changes(before, after)
     if before.edits.settle != after.edits.settle:
         old, new = before.edits.settle, after.edits.settle
-        words = say("{old} → {new}", old=format_duration(old), new=format_duration(new))
+        words = say("settle time {old} → {new}", old=format_duration(old), new=format_duration(new))
         yield PolicyChange("policy.settle", ChangeKind.SETTLE, new < old, words)
     if before.max_auto != after.max_auto:
-        words = say(
-            "{old} → {new} in 24 hours", old=before.max_auto, new=pluralize(after.max_auto, "automatic rollback")
-        )
+        words = say("maximum automatic rollbacks in 24 hours {old} → {new}", old=before.max_auto, new=after.max_auto)
         yield PolicyChange("max_auto", ChangeKind.LIMITS, after.max_auto > before.max_auto, words)
-    for key, kind, loosens in (
-        ("anchor", ChangeKind.ANCHOR, before.anchor is not None),
-        ("directions", ChangeKind.DIRECTIONS, False),
-        ("channel", ChangeKind.OTHER, False),
-        ("notify", ChangeKind.OTHER, False),
-        ("serving", ChangeKind.OTHER, False),
-    ):
-        if getattr(before, key) != getattr(after, key):
-            yield PolicyChange(key, kind, loosens, say("changed"))
+    for sentence in metric_changes(before, after):
+        yield PolicyChange("metrics", ChangeKind.DIRECTIONS, False, sentence)
+    yield from _setting_changes(before, after)
+
+
+def _setting_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:
+    """Yield changes of settings that grant nothing, and of the anchor."""
+    if before.channel != after.channel:
+        words = say("default channel {old} → {new}", old=Channel(before.channel), new=Channel(after.channel))
+        yield PolicyChange("channel", ChangeKind.OTHER, False, words)
+    for _, change in changed_settings({"": before.anchor}, {"": after.anchor}):
+        words = say("anchor {change}", change=change)
+        yield PolicyChange("anchor", ChangeKind.ANCHOR, before.anchor is not None, words)
+    old, new = ({endpoint.key: endpoint for endpoint in policy.notify} for policy in (before, after))
+    for key, change in changed_settings(old, new):
+        words = say("endpoint {name} {change}", name=Code((new | old)[key].display_name), change=change)
+        yield PolicyChange("notify", ChangeKind.OTHER, False, words)
+    if before.on_call != after.on_call:
+        yield PolicyChange("on_call", ChangeKind.OTHER, False, on_call_change(before.on_call, after.on_call))
+    for pattern, change in changed_settings(before.serving, after.serving):
+        words = say("serving check of {pattern} {change}", pattern=Code(pattern), change=change)
+        yield PolicyChange("serving", ChangeKind.OTHER, False, words)
 
 
 def _operator_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:
@@ -114,18 +135,16 @@ def _operator_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:
     for name in sorted({*before.operators, *after.operators}):
         was, now = before.operators.get(name), after.operators.get(name)
         if was != now:
-            words = say("{old} → {new}", old=Mention(was) if was else "no one", new=Mention(now) if now else "no one")
+            old, new = Mention(was) if was else "no one", Mention(now) if now else "no one"
+            words = say("operator {name} {old} → {new}", name=Code(name), old=old, new=new)
             yield PolicyChange(f"operators.{name}", ChangeKind.OPERATORS, True, words)
 
 
 def _client_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:
-    for name in sorted({*before.clients, *after.clients}):
-        was, now = before.clients.get(name), after.clients.get(name)
-        if now is None:
-            yield PolicyChange(f"clients.{name}", ChangeKind.CLIENTS, False, say("client removed"))
-        elif was != now:
-            words = say("client can {acts}", acts=", ".join(now.may) or "do nothing")
-            yield PolicyChange(f"clients.{name}", ChangeKind.CLIENTS, not _is_client_narrower(now, was), words)
+    for name, change in changed_settings(before.clients, after.clients):
+        loosens = name in after.clients and not _is_client_narrower(after.clients[name], before.clients.get(name))
+        words = say("client {name} {change}", name=Code(name), change=change)
+        yield PolicyChange(f"clients.{name}", ChangeKind.CLIENTS, loosens, words)
 
 
 def _is_client_narrower(new: ApiClient, old: ApiClient | None) -> bool:
@@ -141,9 +160,9 @@ def _is_client_narrower(new: ApiClient, old: ApiClient | None) -> bool:
 
 def _source_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:
     """Yield changed sources. Automatic rollbacks rely on them, so any change but a new source counts as loosening."""
-    for name in sorted({*before.sources, *after.sources}):
-        was, now = before.source(name), after.source(name)
-        if was != now:
-            yield PolicyChange(
-                f"sources.{name}", ChangeKind.SOURCES, was is not None and now is not None, say("changed")
-            )
+    names = sorted({*before.sources, *after.sources})
+    old, new = ({name: policy.source(name) for name in names} for policy in (before, after))
+    for name, change in changed_settings(old, new):
+        words = say("source {name} {change}", name=Code(name), change=change)
+        loosens = old[name] is not None and new[name] is not None
+        yield PolicyChange(f"sources.{name}", ChangeKind.SOURCES, loosens, words)

@@ -45,6 +45,8 @@ def describe_rules(policy: Policy, model: str, revision: str) -> list[Sentence]:
     for stage in reversed(TARGET_STAGES):
         lines += _describe_stage_rule(policy, stage, rules.rule(stage))
     lines.append(_describe_rollback_rule(policy, rules))
+    if on_call := policy.on_call_for(model):
+        lines.append(say("Alerts mention {who}.", who=_format_people(policy, on_call)))
     return lines + [_describe_freeze_window(window) for window in policy.windows_for(model)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 MAX_STARS = 8  # maximum number of stars to compare, since each one doubles the work
@@ -57,3 +58,15 @@ def _can_rest_match(
 
 def _tokenize(pattern: str) -> list[str]:
     return ["?" if len(part) > 1 else part for part in re.findall(r"\[!?\]?[^\]]*\]|.", pattern, re.DOTALL)]
+
+
+def shadowed_patterns(patterns: Iterable[str]) -> list[str]:
+    """Return the patterns that never apply because another one always takes precedence, each with that other one."""
+    shadowed, order = [], list(patterns)
+    for at, pattern in enumerate(order):
+        for other in order:
+            is_before = (len(other), -order.index(other)) > (len(pattern), -at)
+            if other != pattern and is_before and not is_literal(pattern) and covers(other, pattern):
+                shadowed.append(f"models.{pattern} ({other} takes precedence)")
+                break
+    return shadowed

@@ -32,6 +32,7 @@ from bot.domain.policy.policy import (
     TargetRule,
     WebhookEndpoint,
 )
+from bot.domain.registry.metric_catalog import MetricSettings
 
 
 def validate_policy(data: object) -> Policy:
@@ -108,6 +109,7 @@ _MODEL_BY_KEY: dict[str, type[BaseModel]] = {
     "anchor": AnchorConfig,
     "models": ModelRules,
     "freeze": FreezeWindow,
+    "metrics": MetricSettings,
     "policy": EditRule,
 }
 

@@ -14,8 +14,8 @@ from bot.domain.policy.policy import Policy
 from bot.domain.policy.rule_changes import ChangeKind, PolicyChange
 
 MIN_SETTLE = timedelta(seconds=2)  # how long the file must stay unchanged before any edit takes effect
-MAX_LINES = 10  # changes listed in one message; the rest are counted
-MAX_PATHS = 3  # paths listed in one line
+MAX_CHANGES = 12  # listed in one message; the rest are counted
+MAX_PLACES = 3  # listed in one line
 
 
 class PolicyEditState(Enum):
@@ -45,14 +45,28 @@ def settle_duration(changes: Iterable[PolicyChange], active_policy: Policy) -> t
 
 
 def describe_policy_changes(changes: Iterable[PolicyChange]) -> Sentence:
-    """Return the changes as a list; the same change in several places takes one line."""
-    places: dict[tuple[ChangeKind, str], tuple[Sentence, list[str]]] = {}
+    """Return the changes as a list with a line for each place, or for several places with the same change."""
+    places: dict[tuple[ChangeKind, str], tuple[Sentence, dict[str, Sentence | None]]] = {}
     for change in changes:
-        places.setdefault((change.kind, str(change.sentence)), (change.sentence, []))[1].append(change.path)
-    lines = [say("• {paths}: {says}", paths=_list_paths(paths), says=says) for says, paths in places.values()]
-    if (omitted := len(lines) - MAX_LINES) > 0:
-        lines[MAX_LINES:] = [say("• and {n}", n=pluralize(omitted, "more change"))]
-    return join_sentences(lines, "\n") if lines else say("• No rule changes.")
+        found = places.setdefault((change.kind, str(change.sentence)), (change.sentence, {}))
+        found[1][str(change.place or "")] = change.place
+    lines: dict[object, tuple[list[Sentence], list[Sentence]]] = {}
+    for number, (sentence, named) in enumerate(list(places.values())[:MAX_CHANGES]):
+        where = tuple(named) if any(named) else number  # a change of the whole file has its own line
+        lines.setdefault(where, ([place for place in named.values() if place], []))[1].append(sentence)
+    listed = [_describe_line(*line) for line in lines.values()]
+    if (omitted := len(places) - MAX_CHANGES) > 0:
+        listed.append(say("• and {n}", n=pluralize(omitted, "more change")))
+    return join_sentences(listed, "\n") if listed else say("• No rule changes.")
+
+
+def _describe_line(places: list[Sentence], sentences: list[Sentence]) -> Sentence:
+    changes = join_sentences(sentences, "; ")
+    if not places:
+        return say("• {changes}", changes=changes)
+    omitted = len(places) - MAX_PLACES
+    more = [pluralize(omitted, "more place")] if omitted > 0 else []
+    return say("• {places}: {changes}", places=[*places[:MAX_PLACES], *more], changes=changes)
 
 
 def describe_pending_edit(edit: PendingPolicyEdit, revision: str, now: datetime) -> Sentence:
@@ -74,8 +88,3 @@ def describe_pending_edit(edit: PendingPolicyEdit, revision: str, now: datetime)
         left=format_duration(edit.applies_at - now),
         old=old,
     )
-
-
-def _list_paths(paths: list[str]) -> list[object]:
-    omitted = len(paths) - MAX_PATHS
-    return [*(Code(path) for path in paths[:MAX_PATHS]), *([pluralize(omitted, "more place")] if omitted > 0 else [])]

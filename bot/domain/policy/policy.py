@@ -18,9 +18,9 @@ from bot.domain.core.durations import Duration
 from bot.domain.core.sentence import Code, Sentence, say
 from bot.domain.core.strict_model import StrictModel
 from bot.domain.policy.gate_config import Gate
-from bot.domain.policy.model_patterns import covers, is_literal
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.policy.monitor_validation import find_config_problem
+from bot.domain.registry.metric_catalog import MetricCatalog, MetricSettings
 from bot.domain.registry.model import Stage
 
 DEFAULT_CHECK_INTERVAL = timedelta(seconds=5)
@@ -87,10 +87,13 @@ class ModelRules(StrictModel):
     staging: TargetRule | None = None  # the rule for Staging; if omitted, no one can promote there
     production: TargetRule | None = None  # the rule for Production; if omitted, no one can promote there
     rollback: RollbackRule | None = None  # who can roll back; if omitted, the approvers for Production
+    # who is mentioned in alerts about these models, as in `approvers`; if omitted, the file's on_call
+    on_call: list[str] | None = None
     # the monitors of the version in Production: docs/monitoring.md
     monitors: list[MonitorConfig] = Field(default_factory=list)
     freeze: list[FreezeWindow] = Field(default_factory=list)  # recurring windows in which Production is frozen
-    # which direction is better for each metric
+    metrics: dict[str, MetricSettings] = Field(default_factory=dict)  # how to show and compare metrics, by name
+    # which direction is better for each metric; you can also set it under `metrics`
     directions: dict[str, Literal["higher", "lower"]] = Field(default_factory=dict)
 
     def rule(self, target: Stage) -> TargetRule | None:
@@ -195,7 +198,9 @@ class Policy(StrictModel):
     channel: str = "#ml-models"  # the default channel: a name with `#`, or a channel ID
     roles: dict[str, list[str]] = Field(default_factory=dict)  # names for user IDs and user groups; admin is built in
     models: dict[str, ModelRules]  # by pattern: the model's own name or the longest match applies
-    # which direction is better for each metric, unless a model overrides it
+    # how to show and compare metrics, by name; a model can have its own settings for a metric
+    metrics: dict[str, MetricSettings] = Field(default_factory=dict)
+    # which direction is better for each metric, unless a model overrides it; you can also set it under `metrics`
     directions: dict[str, Literal["higher", "lower"]] = Field(default_factory=dict)
     sources: dict[str, Source] = Field(default_factory=dict)  # where monitors get their metrics, by name
     clients: dict[str, ApiClient] = Field(default_factory=dict)  # programs that can use the HTTP API, by name
@@ -205,6 +210,7 @@ class Policy(StrictModel):
     anchor: AnchorConfig | None = None  # where the head of the audit log is recorded
     freeze: list[FreezeWindow] = Field(default_factory=list)  # freeze windows for all models, in addition to their own
     max_auto: int = Field(default=3, ge=0, le=1000)  # maximum automatic rollbacks in 24 hours, over all models
+    on_call: list[str] = Field(default_factory=list)  # roles, user IDs, or user groups to mention in alerts
     edits: EditRule = Field(default_factory=EditRule, alias="policy")  # how edits of this file take effect
 
     @model_validator(mode="after")
@@ -226,9 +232,30 @@ class Policy(StrictModel):
         """Return the channel for `model`."""
         return self.rules_for(model).channel or self.channel
 
-    def directions_for(self, model: str) -> dict[str, Literal["higher", "lower"]]:
-        """Return which direction is better for each metric of `model` that the file lists."""
-        return self.directions | self.rules_for(model).directions
+    def on_call_for(self, model: str) -> list[str]:
+        """Return the roles and ids of those to mention in alerts about `model`, or about a source if it's empty."""
+        own = self.rules_for(model).on_call
+        return self.on_call if own is None else own
+
+    def on_call_ids(self, model: str) -> list[str]:
+        """Return the users and user groups that `on_call_for` stands for."""
+        return sorted(self.expand_roles(self.on_call_for(model)))
+
+    def metrics_for(self, model: str) -> MetricCatalog:
+        """Return what the file says about the metrics of `model`."""
+        return self.metrics_under(self.rules_for(model))
+
+    def metrics_under(self, rules: ModelRules) -> MetricCatalog:
+        """Return what the file says about the metrics of models with these rules, whose own metrics come first."""
+        directions: dict[str, str] = {}
+        for level in (self, rules):
+            of_settings = {name: one.direction for name, one in level.metrics.items() if one.direction}
+            directions |= {name.casefold(): way for name, way in (level.directions | of_settings).items()}
+        own, general = ({name.casefold(): one for name, one in level.metrics.items()} for level in (rules, self))
+        merged = {name: general[name].updated_by(one) if name in general else one for name, one in own.items()}
+        return MetricCatalog(
+            settings=merged | {n: one for n, one in general.items() if n not in own}, directions=directions
+        )
 
     def source(self, name: str) -> Source | None:
         """Return the source of that name, built-in ones included, or None."""
@@ -314,18 +341,6 @@ def unsigned_endpoints(policy: Policy) -> list[str]:
     ]
 
 
-def shadowed_patterns(policy: Policy) -> list[str]:
-    """Return the patterns that never apply because another one always takes precedence, each with that other one."""
-    shadowed, order = [], list(policy.models)
-    for at, pattern in enumerate(order):
-        for other in order:
-            is_before = (len(other), -order.index(other)) > (len(pattern), -at)
-            if other != pattern and is_before and not is_literal(pattern) and covers(other, pattern):
-                shadowed.append(f"models.{pattern} ({other} takes precedence)")
-                break
-    return shadowed
-
-
 def _name_hint(name: str, kind: str, known: Collection[str]) -> str:
     """Return the known name that is closest to a wrong one, or all known names if none is close."""
     close_matches = difflib.get_close_matches(name, known, n=1)
@@ -371,6 +386,7 @@ def _monitor_errors(policy: Policy) -> Iterator[str]:
 
 
 def _people_by_path(policy: Policy) -> Iterator[tuple[str, list[str]]]:
+    yield "on_call", policy.on_call
     for pattern, rules in policy.models.items():
         for target in ("staging", "production"):
             rule: TargetRule | None = getattr(rules, target)
@@ -379,3 +395,4 @@ def _people_by_path(policy: Policy) -> Iterator[tuple[str, list[str]]]:
                 yield f"models.{pattern}.{target}.override", rule.override
         if rules.rollback:
             yield f"models.{pattern}.rollback.by", rules.rollback.by
+        yield f"models.{pattern}.on_call", rules.on_call or []

@@ -30,7 +30,7 @@ def direction_of(metric: str, overrides: Mapping[str, Direction | str] | None = 
     for name, override in (overrides or {}).items():
         if name.casefold() == metric.casefold():
             return override if isinstance(override, Direction) else Direction(override.lower())
-    words = _words_of_metric(metric)
+    words = words_of_metric(metric)
     lower = bool(_LOWER_IS_BETTER_WORDS.intersection(words)) or _is_negative_likelihood(words)
     return Direction.LOWER if lower and not _is_negated(words) else Direction.HIGHER
 
@@ -40,7 +40,7 @@ def is_better(metric: str, new: float, old: float, overrides: Mapping[str, Direc
     return (new - old) * direction_of(metric, overrides).sign > 0
 
 
-def _words_of_metric(metric: str) -> list[str]:
+def words_of_metric(metric: str) -> list[str]:
     """Return the words of a name in lower case: `valLogLoss_p95` has log, loss, and p."""
     words = [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+", metric)]
     while len(words) > 1 and words[0] in _DATA_SPLIT_WORDS:

@@ -21,6 +21,7 @@ channel: "#ml-models"                 # the default channel
 roles:                                # user ids, user groups
   lead:  [U02BOB, S01LEADS]
   admin: [U05ANN]
+on_call: [lead]
 models:
   "*":
     staging:    {approvers: [lead], required: 1, requester_may_approve: true}
@@ -130,6 +131,12 @@ def test_only_staging_and_production_have_rules(stage: Stage) -> None:
 
 def test_a_role_expands_to_its_ids() -> None:
     assert read(WHOLE).expand_roles(["lead", "U9"]) == {"U02BOB", "S01LEADS", "U9"}
+
+
+def test_a_model_s_own_people_are_on_call_for_it_even_if_there_are_none() -> None:
+    policy = read('{on_call: [S1], roles: {ops: [U2, U1]}, models: {"*": {}, a: {on_call: [ops]}, b: {on_call: []}}}')
+    assert [policy.on_call_ids(model) for model in ("churn", "a", "b")] == [["S1"], ["U1", "U2"], []]
+    assert policy.all_slack_ids() == {"S1", "U1", "U2"}
 
 
 def test_the_user_groups_in_the_file_are_found() -> None:
@@ -256,6 +263,8 @@ def test_an_unknown_role_is_reported_with_the_nearest_one() -> None:
         (in_production("override: [boss]"), "models.*.production.override"),
         ('models: {"*": {rollback: {by: [boss]}}}', "models.*.rollback.by"),
         ('models: {"*": {staging: {approvers: [boss]}}}', "models.*.staging.approvers"),
+        ('models: {"*": {on_call: [boss]}}', "models.*.on_call"),
+        ('{on_call: [boss], models: {"*": {}}}', "on_call"),
     ],
 )
 def test_an_unknown_name_is_refused_in_every_list_of_people(text: str, path: str) -> None:

@@ -67,7 +67,7 @@ def test_a_new_approver_decides_nothing_until_the_edit_has_settled(slack: LocalS
         app.bob.opens_home()
         app.bob.waits_for_home(lambda view: "The policy file changed" in message_text(view))
         clock.advance(timedelta(seconds=30))
-        assert "can approve" in message_text(hears_in_channel(app, "Policy updated"))
+        assert "approvers: added" in message_text(hears_in_channel(app, "Policy updated"))
         assert warnings(app) == []
         app.bob.opens_home()
         app.bob.waits_for_home(lambda view: "The policy file changed" not in message_text(view))

@@ -74,9 +74,8 @@ def test_a_transition_approved_before_a_freeze_waits_until_it_ends(bench: Bench)
     assert bench.registry.holders() == [3]
     assert bench.state(request) is RequestState.APPROVED
     assert bench.move(request).state is TransitionState.INTENDED
-    assert "Approved, but not promoted yet. @UBOB froze Production for “churn”" in bench.told(
-        f"news:{request.id}:frozen"
-    )
+    assert bench.move(request).why.startswith("@UBOB froze Production for “churn”")
+    assert f"card:{request.id}:frozen" in [note.key for note in bench.notes()]
     unfreeze(bench)
     bench.clock.advance(seconds=10)
     bench.moves.execute_due("churn")

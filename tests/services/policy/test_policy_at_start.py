@@ -52,7 +52,7 @@ def test_a_start_with_a_stricter_file_applies_it_immediately(
     edits(file, STRICTER)
     start(bench, file)
     assert bench.context.active_policy.revision == revision_of(STRICTER)
-    assert "1 → 2 approvals" in told(bench)[0]
+    assert "approvals 1 → 2" in told(bench)[0]
 
 
 def test_a_start_applies_the_file_if_the_last_policy_cannot_be_read(bench: Bench, file: Path) -> None:

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bot.domain.audit.events import EventTag
+from bot.domain.audit.messages import describe_event
 from bot.domain.core.errors import LedgerUnavailable, Refused
 from bot.domain.policy.changes import policy_changes
 from bot.domain.policy.pending_edit import settle_duration
@@ -87,9 +88,12 @@ def test_an_edit_that_loosens_nothing_applies_once_the_file_has_been_unchanged_f
     [_, event] = events(bench, EventTag.POLICY_LOADED)
     assert (event.before, event.after, event.evidence["text"]) == (revision_of(ONE), revision_of(STRICTER), STRICTER)
     assert [one["path"] for one in event.evidence["changes"]] == ["models.*.production.required"]
+    assert str(describe_event(event)).endswith(
+        f"revision {event.after} (models.*.production.required: approvals 1 → 2)"
+    )
     assert told(bench)[0].splitlines() == [
         f"Policy updated: revision {revision_of(STRICTER)} replaces {revision_of(ONE)}.",
-        "• models.*.production.required: 1 → 2 approvals",
+        "• Production of *: approvals 1 → 2",
         "To see a model's rules: /model policy MODEL",
     ]
 
@@ -115,7 +119,7 @@ def test_the_channel_gets_the_changes_of_a_loosening_edit_before_it_applies(
     assert first.startswith(
         "The policy file changed, and the edit loosens a rule. It takes effect at 2026-05-04 12:00 UTC (30s"
     )
-    assert "• models.*.production.approvers: @UCAROL can approve" in lines
+    assert "• Production of *: approvers: added @UCAROL" in lines
 
 
 def test_an_edit_that_is_reverted_before_it_settles_never_applies(
