@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from bot.domain.core.actors import Person, Profile, format_actor
 from bot.domain.core.errors import TooFewApprovers
 from bot.domain.core.numbers import pluralize
-from bot.domain.core.sentence import Code, Mention, Name, Sentence, join_with_conjunction, say, truncate
+from bot.domain.core.sentence import Code, Mention, MessageLink, Name, Sentence, join_with_conjunction, say, truncate
 from bot.domain.policy.authorization import approver_ids, is_full_member
 from bot.domain.policy.policy import Policy, TargetRule
 from bot.domain.promotions.messages import describe_change
@@ -183,12 +183,14 @@ def waiting_for_approvers(pending: PendingApprovers, names: Mapping[str, str] | 
     )
 
 
-def approval_invitation(request: Request) -> Sentence:
-    """Return the direct message to an approver of a new request; a link to its card follows."""
+def approval_invitation(request: Request, card: MessageLink) -> Sentence:
+    """Return the direct message to an approver of a new request."""
     return say(
-        "{who} requested {model} {path}. You can approve or reject it until {until}.",
+        "{who} requested {model} {path}. You can approve or reject it until {until}. {card}, or type {approve}",
         who=format_actor(request.requester),
         model=Name(request.model),
         path=describe_change(request),
         until=request.expires_at,
+        card=card,
+        approve=Code(f"/model approve {request.id}"),
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from bot.domain.core.actors import format_actor
-from bot.domain.core.sentence import Code, Mention, Name, Sentence, ended_with_period, say
+from bot.domain.core.sentence import Code, Mention, MessageLink, Name, Sentence, ended_with_period, say
 from bot.domain.promotions.messages import MAX_MENTIONED, describe_change, lapse_reason, outcome_announcement
 from bot.domain.promotions.request import Request
 
@@ -16,14 +16,15 @@ def break_glass_lapsed_reason(rule: str) -> Sentence:
     return say("The person who broke glass can no longer do that: {why}.", why=lapse_reason(rule))
 
 
-def break_glass_announcement(request: Request) -> Sentence:
+def break_glass_announcement(request: Request, card: MessageLink) -> Sentence:
     """Return the channel's message about a break-glass promotion."""
     return say(
-        "🚨 {who} broke glass: promoting {model} {path} without approvals. {why} Recorded in the audit log.{review}",
+        "🚨 {who} broke glass: promoting {model} {path} without approvals. {why} {card}.{review}",
         who=format_actor(request.requester),
         model=Name(request.model),
         path=describe_change(request),
         why=ended_with_period(request.reason),
+        card=card,
         review=_review_deadline(request),
     )
 
@@ -41,64 +42,62 @@ def review_command(request: Request) -> Code:
     return Code(f'/model review {request.id} --reason "…"')
 
 
-def review_reminder_announcement(request: Request, people: Sequence[str]) -> Sentence:
-    """Return the thread's reminder before a review is due; `people` are user IDs of those who can review."""
-    mentions: list[object] = [Mention(user_id) for user_id in people[:MAX_MENTIONED]]
-    mentions += [f"{len(people) - MAX_MENTIONED} more"] if len(people) > MAX_MENTIONED else []
+def review_reminder_announcement(request: Request, people: Sequence[str] | None) -> Sentence:
+    """Return the thread's reminder before a review is due; it mentions `people`, or no one if that's None."""
+    if people is None:
+        return say("Waiting for a review by {due}: {review}", due=request.review_due, review=review_command(request))
     return say(
         "Waiting for {who} to review this by {due}: {review}",
         due=request.review_due,
-        who=mentions or ["a reviewer (none found)"],
+        who=[Mention(user_id) for user_id in people] or ["a reviewer (none found)"],
         review=review_command(request),
     )
 
 
-def direct_review_reminder(request: Request) -> Sentence:
+def direct_review_reminder(request: Request, card: MessageLink) -> Sentence:
     """Return the direct reminder to a reviewer."""
     return say(
-        "{who} broke glass: {model} {path}. {why} Review it by {due}: {review}",
+        "{who} broke glass: {model} {path}. {why} The review is due by {due}. {card}, or type {review}",
         who=format_actor(request.requester),
         model=Name(request.model),
         path=describe_change(request),
         why=ended_with_period(request.reason),
         due=request.review_due,
+        card=card,
         review=review_command(request),
     )
 
 
-def review_overdue_announcement(request: Request) -> Sentence:
-    """Return the message about an overdue review, for the channel and the thread."""
+def review_overdue_announcement(request: Request, card: MessageLink) -> Sentence:
+    """Return the channel's message about an overdue review."""
     return say(
-        "⚠️ No one reviewed break-glass request {id} ({model} {path}, by {who}) by {due}. To review it: {review}",
+        "⚠️ No one reviewed break-glass request {id} ({model} {path}, by {who}) by {due}. {card}, or type {review}",
         id=Code(request.id),
         model=Name(request.model),
         path=describe_change(request),
         who=format_actor(request.requester),
         due=request.review_due,
+        card=card,
         review=review_command(request),
     )
 
 
 def review_announcement(request: Request) -> Sentence:
-    """Return the thread's message about a review."""
+    """Return the message about a review, to the person who broke glass."""
     assert request.reviewed_by is not None
-    return say("{who} reviewed this: {why}", who=format_actor(request.reviewed_by), why=request.review_reason)
-
-
-def direct_review_notice(request: Request) -> Sentence:
-    """Return the direct message about a review, to the person who broke glass."""
     return say(
-        "{model} {path}: {news}",
+        "{who} reviewed your break-glass promotion of {model} {path}: {why}",
+        who=format_actor(request.reviewed_by),
         model=Name(request.model),
         path=describe_change(request),
-        news=review_announcement(request),
+        why=ended_with_period(request.review_reason),
     )
 
 
 def review_confirmation(request: Request) -> Sentence:
     """Return the answer to the reviewer."""
     return say(
-        "Reviewed {model} {path}, promoted by {who}. Recorded in the thread and the audit log.",
+        "Reviewed {model} {path}, promoted by {who}. Recorded on the card and in the audit log.",
         model=Name(request.model),
         path=describe_change(request),
         who=format_actor(request.requester),

@@ -31,6 +31,7 @@ from bot.domain.registry.signature_changes import breaking_changes
 
 SIGNATURE_GATE = "signature"
 CARD_GATE = "metadata card"
+SEMVER_GATE = "semver"
 NOT_BLOCKED_GATE = "not_blocked"  # the name of these gates' results
 MAX_LISTED = 3  # breaking changes or changed metrics that one sentence names; the others are counted
 RELATIVE_TOLERANCE = 1e-9  # of the bound: in floating point, 0.9 - 0.01 isn't quite 0.89
@@ -105,7 +106,8 @@ def _check_absolute_bound(
     shown = _format_value(value)
     if value is not None and not passed and shown == format_number(limit):
         shown = _format_exactly(value)  # 0.84996 shown as 0.85 would look like it meets the bound
-    return GateResult(name=metric, bound=bound, value=shown, passed=passed, note=note)
+    needed = None if passed or value is None else limit
+    return GateResult(name=metric, bound=bound, value=shown, passed=passed, note=note, limit=needed)
 
 
 def _check_against_incumbent(
@@ -130,7 +132,8 @@ def _check_against_incumbent(
         gap, -margin, rel_tol=RELATIVE_TOLERANCE, abs_tol=RELATIVE_TOLERANCE * max(abs(value), abs(incumbent_value))
     )
     shown = f"{format_number(value)} ({format_difference(value - incumbent_value)} vs v{facts.incumbent})"
-    return GateResult(name=metric, bound=bound, value=shown, passed=passed, note=note)
+    needed = None if passed else incumbent_value - margin * sign
+    return GateResult(name=metric, bound=bound, value=shown, passed=passed, note=note, limit=needed)
 
 
 def _check_card(gate: object, facts: GateFacts) -> list[GateResult]:
@@ -169,7 +172,7 @@ def _signature_compatibility(facts: GateFacts) -> tuple[bool, str, str]:
 
 def _check_semver(gate: object, facts: GateFacts) -> list[GateResult]:
     semver = facts.version.semver
-    return [GateResult(name="semver", bound="set", value=semver or "missing", passed=bool(semver))]
+    return [GateResult(name=SEMVER_GATE, bound="set", value=semver or "missing", passed=bool(semver))]
 
 
 def _check_not_blocked(gate: object, facts: GateFacts) -> list[GateResult]:

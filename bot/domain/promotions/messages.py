@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from bot.domain.core.actors import Person, format_actor
+from bot.domain.core.actors import format_actor
 from bot.domain.core.durations import format_duration
-from bot.domain.core.sentence import Channel, Code, Mention, Name, Sentence, ended_with_period, join_sentences, say
+from bot.domain.core.sentence import Code, Mention, MessageLink, Name, Sentence, ended_with_period, join_sentences, say
 from bot.domain.promotions.gates import NOT_BLOCKED_GATE, describe_gate_result
 from bot.domain.promotions.request import Request, RequestSnapshot, RequestState
-from bot.domain.promotions.votes import Vote, VoteChoice
 from bot.domain.registry.model import Stage
 from bot.domain.registry.rollback_block import unblock_command
 
@@ -30,15 +29,15 @@ def describe_change(request: Request) -> Sentence:
     return say("{v}: {old} → {stage}", v=v, old=request.from_stage, stage=request.target)
 
 
-def request_confirmation(request: Request, channel: str, approver_sentence: Sentence) -> Sentence:
-    """Return the answer to the requester: where the card is, and who it's waiting for."""
+def request_confirmation(request: Request, card: MessageLink, approver_sentence: Sentence) -> Sentence:
+    """Return the answer to the requester: who it's waiting for, and where the card is."""
     return say(
-        "Requested {model} {path} as {id}. The card is in {channel}. {waiting}",
+        "Requested {model} {path} as {id}. {waiting} {card}.",
         model=Name(request.model),
         path=describe_change(request),
-        channel=Channel(channel),
         id=Code(request.id),
         waiting=approver_sentence,
+        card=card,
     )
 
 
@@ -51,13 +50,6 @@ def card_refused_notice(request: Request, code: str) -> Sentence:
         code=Code(code),
         approve=Code(f"/model approve {request.id}"),
     )
-
-
-def vote_announcement(request: Request, vote: Vote, approvals: int) -> Sentence:
-    """Return the thread's message about a vote."""
-    if vote.choice is VoteChoice.APPROVE:
-        return say("{who} approved ({n} of {all}).", who=Mention(vote.voter.user), n=approvals, all=request.required)
-    return say("{who} rejected the request: {why}", who=Mention(vote.voter.user), why=vote.reason)
 
 
 def failed_gates_refusal(model: str, version: int, snapshot: RequestSnapshot) -> Sentence:
@@ -94,13 +86,6 @@ def failed_gates_notice(request: Request) -> Sentence:
     )
 
 
-def withdrawal_announcement(request: Request, voter: Person, approvals: int) -> Sentence:
-    """Return the thread's message about a withdrawn vote."""
-    return say(
-        "{who} withdrew their approval ({n} of {all}).", who=Mention(voter.user), n=approvals, all=request.required
-    )
-
-
 def withdrawal_confirmation(request: Request, approvals: int) -> Sentence:
     """Return the answer to the person who withdrew a vote."""
     return say(
@@ -110,11 +95,6 @@ def withdrawal_confirmation(request: Request, approvals: int) -> Sentence:
         n=approvals,
         all=request.required,
     )
-
-
-def lapsed_vote_announcement(vote: Vote) -> Sentence:
-    """Return the thread's message about an approval that lapsed because its voter can no longer approve."""
-    return say("{who}'s approval no longer counts: {why}.", who=Mention(vote.voter.user), why=lapse_reason(vote.lapsed))
 
 
 def lapse_reason(rule: str) -> str:
@@ -147,13 +127,6 @@ def expired_after_approval_reason(request: Request) -> Sentence:
     return say("Approved, but not promoted by {when}.", when=request.expires_at)
 
 
-# An approved request is waiting for Slack, which can't confirm that its approvers can still approve.
-WAITING_FOR_SLACK = say(
-    "Approved, but Slack can't confirm the approvers right now. "
-    "I'll promote the version as soon as it can. No action needed."
-)
-
-
 def override_announcement(request: Request) -> Sentence:
     """Return the thread's message about overridden gates."""
     overrider = format_actor(request.overridden_by) if request.overridden_by else "someone"
@@ -166,7 +139,7 @@ def override_announcement(request: Request) -> Sentence:
     )
 
 
-def override_confirmation(request: Request, approvals: int) -> Sentence:
+def override_confirmation(request: Request, approvals: int, card: MessageLink) -> Sentence:
     """Return the answer to the person who overrode gates."""
     if request.state is RequestState.PENDING:
         return say(
@@ -176,43 +149,43 @@ def override_confirmation(request: Request, approvals: int) -> Sentence:
             all=request.required,
         )
     return say(
-        "Overrode the failed gates of {id}. Promoting {model} {path}; follow along in the thread.",
+        "Overrode the failed gates of {id}. Promoting {model} {path}; follow along on {card}.",
         id=Code(request.id),
         model=Name(request.model),
         path=describe_change(request),
+        card=card,
     )
 
 
-def reminder_announcement(request: Request, people: Sequence[str], now: datetime) -> Sentence:
-    """Return the thread's reminder about a pending request."""
-    mentions: list[object] = [Mention(user_id) for user_id in people[:MAX_MENTIONED]]
-    mentions += [f"{len(people) - MAX_MENTIONED} more"] if len(people) > MAX_MENTIONED else []
+def reminder_announcement(request: Request, people: Sequence[str] | None, now: datetime) -> Sentence:
+    """Return the thread's reminder about a pending request; it mentions `people`, or no one if that's None."""
+    if people is None:
+        return say(
+            "Still waiting for approval after {age}. Expires {until}.",
+            age=format_duration(now - request.opened_at),
+            until=request.expires_at,
+        )
     return say(
         "Still waiting for {who} after {age}. Expires {until}.",
         age=format_duration(now - request.opened_at),
         until=request.expires_at,
-        who=mentions or ["an approver (none found)"],
+        who=[Mention(user_id) for user_id in people] or ["an approver (none found)"],
     )
 
 
-def direct_reminder(request: Request, now: datetime) -> Sentence:
+def direct_reminder(request: Request, card: MessageLink, now: datetime) -> Sentence:
     """Return the direct reminder to an approver about a pending request."""
     return say(
-        "{who} requested {model} {path} {age} ago. It expires {until}. Decide on the card in the channel, or type "
-        "{approve} or {reject}",
+        "{who} requested {model} {path} {age} ago. It expires {until}. {card}, or type {approve} or {reject}",
         who=format_actor(request.requester),
         model=Name(request.model),
         path=describe_change(request),
         age=format_duration(now - request.opened_at),
         until=request.expires_at,
+        card=card,
         approve=Code(f"/model approve {request.id}"),
         reject=Code(f'/model reject {request.id} --reason "…"'),
     )
-
-
-def waiting_for_freeze_announcement(why: Sentence) -> Sentence:
-    """Return the thread's message that an approved request is waiting until Production is unfrozen."""
-    return say("Approved, but not promoted yet. {why} I'll promote the version when the freeze ends.", why=why)
 
 
 def frozen_notice(why: Sentence) -> Sentence:
@@ -220,7 +193,7 @@ def frozen_notice(why: Sentence) -> Sentence:
     return say("Warning: {why} No one can approve this during the freeze.", why=why)
 
 
-def approval_confirmation(request: Request, approvals: int) -> Sentence:
+def approval_confirmation(request: Request, approvals: int, card: MessageLink) -> Sentence:
     """Return the answer to an approver."""
     if request.state is RequestState.PENDING and approvals >= request.required:
         return say(
@@ -240,9 +213,10 @@ def approval_confirmation(request: Request, approvals: int) -> Sentence:
             all=request.required,
         )
     return say(
-        "Approved. Promoting {model} {path}; follow along in the thread.",
+        "Approved. Promoting {model} {path}; follow along on {card}.",
         model=Name(request.model),
         path=describe_change(request),
+        card=card,
     )
 
 
@@ -287,19 +261,6 @@ _STATE_VERBS = {
 }
 
 
-def waiting_for_registry_announcement() -> Sentence:
-    """Return the thread's message that an approved request is waiting for the registry."""
-    return say(
-        "Approved, but {product} isn't responding. I'll promote the version as soon as it does. No action needed."
-    )
-
-
-# An internal error interrupted a transition, which will be retried.
-RETRIED_AFTER_ERROR = say(
-    "Approved, but an internal error interrupted the promotion. I'll retry it automatically. No action needed."
-)
-
-
 def request_recorded_notice() -> Sentence:
     """Return the answer to a requester while the registry is slow or down."""
     return say("Your request is recorded, but {product} isn't responding. I'll post the card as soon as it does.")
@@ -311,7 +272,7 @@ def vote_recorded_notice() -> Sentence:
 
 
 def outcome_announcement(request: Request) -> Sentence:
-    """Return how a request ended, for its thread and its requester."""
+    """Return how a request ended, for its requester."""
     model = Name(request.model)
     match request.state:
         case RequestState.DONE:

@@ -18,13 +18,17 @@ from bot.domain.registry.signature_changes import CallerImpact, pack_caller_impa
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateResult:
-    """The result of one gate: the value and the bound. People read all texts; `name` and `bound` identify it."""
+    """The result of one gate: the value and the bound. People read all texts; `name` and `bound` identify it.
+
+    `limit` is what a failed metric's value would have to reach; None for other gates, and from older releases.
+    """
 
     name: str
     bound: str
     value: str
     passed: bool
     note: str = ""
+    limit: float | None = None
 
     @property
     def key(self) -> str:
@@ -71,10 +75,15 @@ def pack_snapshot(snapshot: RequestSnapshot) -> dict[str, Any]:
         "metrics": dict(snapshot.metrics),
         "against": dict(snapshot.against),
         "validation": dict(snapshot.validation),
-        "gates": [asdict(gate) for gate in snapshot.gates],
+        "gates": [_pack_gate(gate) for gate in snapshot.gates],
         "rule": snapshot.rule,
         "policy": snapshot.policy,
     } | optional_fields
+
+
+def _pack_gate(gate: GateResult) -> dict[str, Any]:
+    packed = asdict(gate)
+    return packed if gate.limit is not None else {name: value for name, value in packed.items() if name != "limit"}
 
 
 def unpack_snapshot(data: Mapping[str, Any]) -> RequestSnapshot:

@@ -78,7 +78,11 @@ def caller_impact(new: ModelPackage | None, old: ModelPackage | None, version: i
 def no_rollback_reason(new: ModelPackage | None, old: ModelPackage | None, incumbent: int) -> Sentence | None:
     """Return why an automatic rollback from `new` to the incumbent, whose package is `old`, is impossible, or None."""
     why = incompatibility_reason(old, new)
-    return None if why is None else say("No automatic rollback to {v}: {why}", v=Code(f"v{incumbent}"), why=why)
+    return (
+        None
+        if why is None
+        else say("No automatic rollback from this version to {v}: {why}", v=Code(f"v{incumbent}"), why=why)
+    )
 
 
 def no_earlier_version_reason() -> Sentence:
@@ -154,7 +158,7 @@ def incompatibility_reason(new: ModelPackage | None, old: ModelPackage | None) -
             broken=join_sentences([*broken[:MAX_LISTED_BREAKING_CHANGES], *omitted], "; "),
         )
     if new.signature is None or old.signature is None or _is_only_one_stated(new.signature, old.signature):
-        return say("its signature differs from the incumbent's")
+        return say("its signature can't be compared with the other version's")
     return None
 
 
@@ -180,7 +184,7 @@ _INPUT_RULES: _ColumnRules = {
     _ColumnChange.RETYPED: (CallerEffect.BREAKS, "{it} changed from {old} to {new}"),
     _ColumnChange.REQUIRED: (CallerEffect.BREAKS, "{it} {be} now required"),
     _ColumnChange.ADDED_REQUIRED: (CallerEffect.BREAKS, "{it} {was} added and {be} required"),
-    _ColumnChange.ADDED: (CallerEffect.ADDS, "{it} {was} added"),
+    _ColumnChange.ADDED: (CallerEffect.ADDS, "{it} {was} added and {be} optional"),
     _ColumnChange.OPTIONAL: (CallerEffect.COMPATIBLE, "{it} {be} now optional"),
 }
 _OUTPUT_RULES: _ColumnRules = {

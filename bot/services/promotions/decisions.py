@@ -40,7 +40,6 @@ from bot.services.core.outbox_messages import (
     end_messages,
     request_event,
     tag_update_for,
-    thread_message,
 )
 
 log = logging.getLogger(__name__)
@@ -104,12 +103,11 @@ class Voters:
             return vote
         lapsed = replace(vote, lapsed=decision.rule)
         tx.save_vote(lapsed)
-        announcement = promotion_messages.lapsed_vote_announcement(lapsed)
+        why = f"@{vote.voter.user}'s approval no longer counts: {promotion_messages.lapse_reason(decision.rule)}."
         now, evidence = self._context.clock.now(), {"voter": vote.voter.user, "rule": decision.rule}
-        tx.add_audit_event(
-            request_event(request, EventTag.VOTE_LAPSED, None, now, why=str(announcement), evidence=evidence)
-        )
-        tx.add_message(thread_message(request.id, f"lapsed:{self._context.new_id()}", announcement))
+        tx.add_audit_event(request_event(request, EventTag.VOTE_LAPSED, None, now, why=why, evidence=evidence))
+        channel = self._context.policy.channel_for(request.model)
+        tx.add_message(card_message(request, f"lapsed:{self._context.new_id()}", channel))
         return lapsed
 
     def authorize_now(

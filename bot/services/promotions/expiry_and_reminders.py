@@ -87,7 +87,8 @@ class RequestUpkeep:
                 excluded.add(slack_user_id(current.requester, policy) or "")
             recipients = [user for user in approvers if user not in excluded][:MAX_NOTIFIED]
             self._decisions.record(tx, reminded, EventTag.REMINDED, None, evidence={"people": recipients})
-            tx.add_message(*reminder_messages(reminded, recipients, self._context.clock.now()))
+            channel, now = policy.channel_for(current.model), self._context.clock.now()
+            tx.add_message(*reminder_messages(reminded, recipients, rule, channel, now))
         return True
 
 

@@ -93,7 +93,7 @@ class GateChecks:
             metrics=_metric_values(run),
             incumbent_metrics=_metric_values(runs.get(holder.run_id) if holder and holder.run_id else None),
             validation=validation,
-            directions=context.policy.directions_for(model.name),
+            directions=context.policy.metrics_for(model.name).directions,
             staged_since=self._staged_since(version) if InStagingGate in kinds else None,
             signature=package.signature if package else None,
             incumbent_signature=incumbent_package.signature if incumbent_package else None,

@@ -20,7 +20,6 @@ from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.approvers import (
     MAX_NOTIFIED,
     EligibleApprovers,
-    approval_invitation,
     check_enough_approvers,
 )
 from bot.domain.promotions.gates import NOT_BLOCKED_GATE, with_unblocked_version
@@ -30,6 +29,7 @@ from bot.domain.transitions import registry_tags
 from bot.domain.transitions.transition import (
     TransitionFacts,
     check_promotable,
+    promotion_id,
     promotion_transition,
     stage_incumbent,
 )
@@ -39,6 +39,7 @@ from bot.services.core.commands import CommandResult, RegistryChangeHandlers
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import (
     OPENED,
+    card_link,
     channel_message,
     invitation_message,
     tag_update_for,
@@ -105,8 +106,7 @@ class RequestOpening:
                 request = self._record_opening(tx, queued, request, rule, approvers)
         if not request.breaks_glass:
             return CommandResult(request=request)
-        transition_id = promotion_transition(request, request.requester, queued.at).id
-        return CommandResult(request=request, transition_id=transition_id, due_model=request.model)
+        return CommandResult(request=request, transition_id=promotion_id(request), due_model=request.model)
 
     def _require_enough_approvers(self, model: str, rule: TargetRule, requester: Actor) -> EligibleApprovers:
         """Return the people who can approve under a rule, read from Slack.
@@ -178,9 +178,8 @@ class RequestOpening:
         self._decisions.redraw(tx, request, OPENED)
         if rule.tell_approvers == "direct":  # the requester needs no invitation
             invited = approvers.user_ids(slack_user_id(request.requester, self._context.policy))
-            invitation = approval_invitation(request)
             for user in invited[:MAX_NOTIFIED]:
-                tx.add_message(invitation_message(request, user, invitation))
+                tx.add_message(invitation_message(request, user, self._context.policy.channel_for(request.model)))
         tx.add_tag_update(tag_update_for(request, "opened", registry_tags.opened_tags(request)))
         return self._break_glass(tx, request, rule) if request.breaks_glass else request
 
@@ -196,8 +195,10 @@ class RequestOpening:
             tx, decided, EventTag.BROKE_GLASS, request.requester, why=request.reason, before="pending", after="approved"
         )
         self._decisions.redraw(tx, decided, "approved")
-        alarm = break_glass_messages.break_glass_announcement(decided)
-        tx.add_message(channel_message(f"glass:{decided.id}", self._context.policy.channel_for(decided.model), alarm))
+        channel = self._context.policy.channel_for(decided.model)
+        card = card_link(decided, channel, "See the card")
+        alarm = break_glass_messages.break_glass_announcement(decided, card)
+        tx.add_message(channel_message(f"glass:{decided.id}", channel, alarm))
         return decided
 
 

@@ -17,10 +17,10 @@ from bot.domain.promotions.request import Request
 from bot.services.core.commands import ChangeHandlers, CommandResult
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import (
+    card_link,
     channel_message,
-    direct_message,
+    review_messages,
     review_reminder_messages,
-    thread_message,
 )
 from bot.services.promotions.decisions import RequestDecisions
 
@@ -43,7 +43,7 @@ class Reviews:
         LedgerUnavailable.
         """
         if not command.reason:
-            raise BadInput("A review needs a reason, for the thread and the audit log.")
+            raise BadInput("A review needs a reason. It's shown on the card and in the audit log.")
         with self._decisions.change(caller, Permission.REVIEW, command.request, origin) as (tx, request):
             now, by, due = self._context.clock.now(), actor_of(caller), request.review_due
             reviewed = replace(request, reviewed_by=by, reviewed_at=now, review_reason=command.reason)
@@ -56,11 +56,7 @@ class Reviews:
             self._decisions.record(
                 tx, reviewed, EventTag.REVIEWED, by, why=command.reason, origin=origin, evidence=evidence
             )
-            self._decisions.redraw(tx, reviewed, "reviewed")
-            announcement = break_glass_messages.review_announcement(reviewed)
-            tx.add_message(thread_message(reviewed.id, "reviewed", announcement))
-            notice = break_glass_messages.direct_review_notice(reviewed)
-            tx.add_message(*direct_message(request.id, f"direct:{request.id}:reviewed", request.requester, notice))
+            tx.add_message(*review_messages(reviewed, self._context.policy.channel_for(reviewed.model)))
         return CommandResult(answer=break_glass_messages.review_confirmation(reviewed), request=reviewed)
 
     def remind_reviewers(self, resolve_members: Callable[[Sequence[str]], list[str]]) -> int:
@@ -83,6 +79,7 @@ class Reviews:
             users = [user for user in resolve_members(ids) if user != requester][:MAX_NOTIFIED]
         with self._context.ledger.write() as tx:
             current, now = tx.lock_request(request.id), self._context.clock.now()
+            channel = self._context.policy.channel_for(current.model)
             if current.review_reminded != request.review_reminded or not _is_review_reminder_due(current, now):
                 return False
             is_overdue = current.review_due is not None and now >= current.review_due
@@ -90,15 +87,15 @@ class Reviews:
             tx.save_request(reminded)
             if is_overdue:
                 self._decisions.record(tx, reminded, EventTag.REVIEW_OVERDUE, None)
-                announcement = break_glass_messages.review_overdue_announcement(reminded)
-                channel = self._context.policy.channel_for(reminded.model)
+                card = card_link(reminded, channel, "See the card")
+                announcement = break_glass_messages.review_overdue_announcement(reminded, card)
                 tx.add_message(channel_message(f"review-overdue:{reminded.id}", channel, announcement))
-                tx.add_message(thread_message(reminded.id, "review-overdue", announcement))
                 self._decisions.redraw(tx, reminded, "review-overdue")
                 return True
             evidence = {"people": users, "about": "review"}
             self._decisions.record(tx, reminded, EventTag.REMINDED, None, evidence=evidence)
-            tx.add_message(*review_reminder_messages(reminded, users))
+            rule = self._context.policy.rules_for(current.model).rule(current.target)
+            tx.add_message(*review_reminder_messages(reminded, users, rule, channel))
         return True
 
 

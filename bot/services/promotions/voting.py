@@ -8,7 +8,7 @@ from bot.domain.audit.events import EventTag
 from bot.domain.commands.promotions import Approve, Cancel, Override, Reject, Withdraw
 from bot.domain.core.actors import Caller, Profile, actor_of
 from bot.domain.core.errors import BadInput, Refused
-from bot.domain.core.sentence import Code, Sentence, say
+from bot.domain.core.sentence import Code, MessageLink, Sentence, say
 from bot.domain.policy.authorization import Permission, describe_caller
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.gates import NOT_BLOCKED_GATE, with_unblocked_version
@@ -17,7 +17,7 @@ from bot.domain.promotions.votes import Vote, VoteChoice, counting_approvals, st
 from bot.ports import LedgerTransaction
 from bot.services.core.commands import ChangeHandlers, CommandResult
 from bot.services.core.context import Context
-from bot.services.core.outbox_messages import thread_message
+from bot.services.core.outbox_messages import card_link, thread_message
 from bot.services.promotions.decisions import Profiles, RequestDecisions, Voters
 
 MAX_PENDING = 10_000  # pending requests at a time; there is at most one per model and stage
@@ -55,15 +55,16 @@ class Requests:
             vote, approvals = votes[-1], len(counting_approvals(votes))
             # The key differs from that of an earlier vote by the same person.
             key = f"vote:{vote.voter.user}:{vote.at:%Y%m%dT%H%M%S.%f}"
-            announcement = promotion_messages.vote_announcement(request, vote, approvals)
-            tx.add_message(thread_message(request.id, key, announcement))
             if is_decided := state_after_votes(request, votes) is RequestState.APPROVED:
                 decided = self._decisions.approve(tx, request, vote)
             else:
                 decided = request
                 self._decisions.redraw(tx, request, key)
-        answer = promotion_messages.approval_confirmation(decided, approvals)
+        answer = promotion_messages.approval_confirmation(decided, approvals, self._card_link(decided))
         return CommandResult(answer=answer, request=decided, due_model=decided.model if is_decided else "")
+
+    def _card_link(self, request: Request) -> MessageLink:
+        return card_link(request, self._context.policy.channel_for(request.model), "the card")
 
     def reject(self, caller: Caller, command: Reject, *, origin: str) -> CommandResult:
         """Record a rejection, which ends the request. Raises BadInput without a reason."""
@@ -91,8 +92,6 @@ class Requests:
                 tx, request, EventTag.VOTE_WITHDRAWN, actor_of(caller), origin=origin, evidence=evidence
             )
             self._decisions.redraw(tx, request, trigger)
-            announcement = promotion_messages.withdrawal_announcement(request, own_vote.voter, approvals)
-            tx.add_message(thread_message(request.id, trigger, announcement))
         return CommandResult(answer=promotion_messages.withdrawal_confirmation(request, approvals), request=request)
 
     def override_gates(self, caller: Caller, command: Override, *, origin: str) -> CommandResult:
@@ -101,7 +100,7 @@ class Requests:
         Raises BadInput without a reason, and Refused if no gate failed.
         """
         if not command.reason:
-            raise BadInput("An override needs a reason, for the card and the audit log.")
+            raise BadInput("An override needs a reason. It's shown on the card and in the audit log.")
         profiles = self._voters.profiles_before_decision(command.request, new_approvals=0)
         with self._decisions.change(caller, Permission.OVERRIDE, command.request, origin) as (tx, request):
             if not request.has_blocking_gates or request.seen is None:
@@ -121,7 +120,8 @@ class Requests:
                 passed = self._decisions.approve(tx, passed, counting_approvals(votes)[-1])
             else:
                 self._decisions.redraw(tx, passed, "overridden")
-        answer = promotion_messages.override_confirmation(passed, len(counting_approvals(votes)))
+        approvals = len(counting_approvals(votes))
+        answer = promotion_messages.override_confirmation(passed, approvals, self._card_link(passed))
         due_model = "" if passed.state is RequestState.PENDING else passed.model
         return CommandResult(answer=answer, request=passed, due_model=due_model)
 

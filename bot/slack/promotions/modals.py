@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from slack_sdk.models.blocks import Block, PlainTextObject, SectionBlock
@@ -11,9 +11,11 @@ from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.gates import describe_gate_result
 from bot.domain.promotions.request import Request
 from bot.domain.registry.model import TARGET_STAGES, product
-from bot.slack.core.blocks import Message, block_dicts, code, escape_and_cut, section, to_mrkdwn
-from bot.slack.core.forms import form_view, select_input, text_input
+from bot.slack.core.blocks import block_dicts, code, escape_and_cut, section, to_mrkdwn
+from bot.slack.core.forms import SUGGEST_VERSION, form_view, model_input, select_input, suggest_input, text_input
 
+MAX_BLOCKS = 100  # in a modal: Slack's limit
+VERSION_HINT = "You can also type 7, v7, 2.1.0, @alias, staging, or latest"
 PROMOTE, REJECT, OVERRIDE, REVIEW, DETAILS = "promote", "reject", "override", "review", "details"
 
 
@@ -25,8 +27,8 @@ def promote_modal(draft_id: str, prefilled: Mapping[str, str]) -> dict[str, Any]
     stages = {stage.value.lower(): stage.value for stage in TARGET_STAGES}
     to = prefilled.get("to", "").lower()
     blocks: list[Block] = [
-        text_input("model", "Model", prefilled, hint=f"The registered model's name in {product().name}"),
-        text_input("version", "Version", prefilled, hint="7, v7, 2.1.0, @alias, staging, or latest"),
+        model_input(prefilled),
+        suggest_input("version", "Version", SUGGEST_VERSION, prefilled, hint=VERSION_HINT),
         select_input("to", "Promote to", stages, {"to": to if to in stages else "production"}),
         text_input("reason", "Reason", prefilled, optional=True, multiline=True, hint="For the card and the audit log"),
     ]
@@ -62,12 +64,13 @@ def _subject(request: Request, *lines: str) -> SectionBlock:
     return section("\n".join([change, *lines]))
 
 
-def details_modal(message: Message | None = None) -> dict[str, Any]:
-    """Return the modal that shows a version, or a placeholder while the registry is being read."""
+def details_modal(blocks: Sequence[Block | dict[str, Any]] = (), *, is_complete: bool = False) -> dict[str, Any]:
+    """Return the modal with details; unless they're complete, it says that the registry is being read."""
+    loading = [] if is_complete else [section(f"Loading from {product().name}…")]
     return {
         "type": "modal",
         "callback_id": DETAILS,
         "title": PlainTextObject(text="Details").to_dict(),
         "close": PlainTextObject(text="Close").to_dict(),
-        "blocks": message.blocks if message else block_dicts([section(f"Loading from {product().name}…")]),
+        "blocks": block_dicts([*blocks, *loading])[:MAX_BLOCKS],
     }

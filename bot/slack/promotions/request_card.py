@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement, ConfirmObject, PlainTextObject
 
 from bot.domain.commands.promotions import Approve, Validate
 from bot.domain.core.ci_run import CiRun
-from bot.domain.core.numbers import format_difference, format_number
+from bot.domain.core.numbers import pluralize
 from bot.domain.core.sentence import Sentence, sanitize_text, truncate
 from bot.domain.policy.freezes import ActiveFreeze
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.gates import NOT_BLOCKED_GATE, summarize_gates
 from bot.domain.promotions.request import Request, RequestSnapshot, RequestState
+from bot.domain.promotions.verdict import MAX_KEY_METRICS, verdict
 from bot.domain.promotions.votes import Vote, counting_approvals
-from bot.domain.registry.metric_direction import Direction, is_better
-from bot.domain.registry.model import VersionInfo
+from bot.domain.registry.metric_catalog import MetricCatalog
+from bot.domain.registry.model import Stage, VersionInfo, product
 from bot.domain.registry.rollback_block import RollbackBlock, block_details
-from bot.domain.registry.signature_changes import CallerEffect, CallerImpact
+from bot.domain.registry.signature_changes import CallerEffect
 from bot.slack.core.answer import RenderContext, Renderers, SlackAnswer
 from bot.slack.core.blocks import (
     MAX_NAMES,
@@ -31,7 +32,6 @@ from bot.slack.core.blocks import (
     escape_and_cut,
     fields_section,
     first_rows_and_count,
-    fitting_rows,
     format_time,
     header,
     mention_actor,
@@ -39,14 +39,18 @@ from bot.slack.core.blocks import (
     section,
     to_mrkdwn,
 )
+from bot.slack.promotions.snapshot_texts import callers_text, change_line, gate_rows, metric_rows, reported_text
 
 APPROVE, REJECT, DETAILS = "request_approve", "request_reject", "request_details"
 OVERRIDE, REQUEST_AGAIN, WITHDRAW = "request_override", "request_again", "request_withdraw"
-REVIEW = "request_review"
-MAX_METRICS = 8  # metrics on the card; the others are counted, and shown by Details and `compare`
-MAX_CHANGES = 5  # changes for callers
-MAX_GATES = 12
-MAX_GATES_LENGTH = 2400  # characters of all gates; the others are counted
+REVIEW, CANCEL = "request_review", "request_cancel"
+ROLL_BACK, HISTORY, OPEN_REGISTRY = "request_roll_back", "request_history", "request_open_registry"
+MAX_CALLER_CHANGES = 2  # changes for callers on the card; the details have the others
+MAX_CALLERS_LENGTH = 150  # characters of a line about callers
+MAX_REASON_LENGTH = 200  # characters of the requester's reason on the card; the details have all of it
+MAX_LAPSED = 3  # approvals that no longer count
+MAX_REPORTED = 2  # results that the requester reported
+MAX_PAGE_LENGTH = 3000  # characters of a button's URL: Slack's limit
 
 # -- the card ----------------------------------------------------------------------------------------------------------
 
@@ -67,42 +71,104 @@ def request_card(
     request: Request,
     votes: Sequence[Vote],
     *,
-    directions: Mapping[str, Direction | str] | None = None,
+    metrics: MetricCatalog | None = None,
     freeze: ActiveFreeze | None = None,
     waiting_for: Sentence | None = None,
     block: RollbackBlock | None = None,
+    progress: Sentence | None = None,
+    page: str | None = None,
 ) -> Message:
-    """Return a request's current card. It has decision buttons only while the request is pending.
+    """Return a request's current card: what decides it, or who decided it. The details have everything else.
 
-    `directions` says for each metric whether higher is better, according to the policy. `freeze` is the freeze that
-    currently stops promotions to Production. `waiting_for` says who a pending request is waiting for. `block` is the
-    block on the version; it's shown only while the request is pending.
+    `metrics` is what the policy says about the model's metrics. `freeze` is the freeze that currently stops promotions
+    to Production. `waiting_for` says who a pending request is waiting for. `block` is the block on the version; it's
+    shown only while the request is pending. `progress` says how far an approved request has come. `page` is the URL of
+    the version's page in the registry.
     """
-    is_pending, change = request.state is RequestState.PENDING, to_mrkdwn(promotion_messages.describe_change(request))
-    texts = [
-        _summary(request),
-        f"⛔ {to_mrkdwn(block_details(block))}" if block and is_pending else "",
-        *(_snapshot_texts(request, request.seen, directions or {}) if request.seen else []),
-    ]
-    blocks: list[Block] = [
-        header(_title(request, freeze)),
-        *(section(text) for text in texts if text),
-        fields_section(_field_texts(request, votes)),
-    ]
+    is_pending = request.state is RequestState.PENDING
+    metrics = metrics or MetricCatalog()
+    blocks: list[Block] = [header(_title(request, freeze))]
+    blocks += [section(to_mrkdwn(progress))] if progress else []
+    blocks.append(section(to_mrkdwn(verdict(request, metrics))))
     if is_pending:
-        blocks += [section(f"❄️ {to_mrkdwn(freeze.description)}")] if freeze else []
-        blocks += [section(to_mrkdwn(waiting_for))] if waiting_for else []
-        blocks.append(decision_buttons(request, is_frozen=freeze is not None))
-    if request.state in {RequestState.STALE, RequestState.EXPIRED}:
-        button = ButtonElement(text="Request again", action_id=REQUEST_AGAIN, value=request.id)
-        blocks.append(ActionsBlock(block_id=f"again:{request.id}", elements=[button]))
+        texts = _pending_texts(request, votes, metrics, freeze, waiting_for, block)
+        blocks += [section(text) for text in texts if text]
+        blocks.append(decision_buttons(request, is_frozen=freeze is not None, with_cancel=True))
+    else:
+        blocks += [section(_summary(request)), fields_section(_field_texts(request, votes))]
+        blocks.append(_decided_buttons(request, page))
     blocks += [review_buttons(request)] if request.needs_review else []
-    typed = f"  ·  or type {code(f'/model approve {request.id}')}" if is_pending else ""
-    policy = f"  ·  Policy {code(request.seen.policy)}" if request.seen and request.seen.policy else ""
-    blocks.append(context_line(f"Request {code(request.id)}{typed}{policy}"))
-    subject = f"{code(request.model)} {change}"
+    blocks.append(context_line(f"Request {code(request.id)}"))
+    subject = f"{code(request.model)} {to_mrkdwn(promotion_messages.describe_change(request))}"
     asked = f"{mention_actor(request.requester)} requested {subject}"
     return build_message(asked if is_pending else f"{subject}: {request.state.label}", blocks)
+
+
+def _pending_texts(
+    request: Request,
+    votes: Sequence[Vote],
+    metrics: MetricCatalog,
+    freeze: ActiveFreeze | None,
+    waiting_for: Sentence | None,
+    block: RollbackBlock | None,
+) -> Iterator[str]:
+    """Yield a pending card's paragraphs in the order in which they matter; a paragraph is empty if there's nothing."""
+    seen = request.seen or RequestSnapshot()
+    if freeze:
+        ends_first = freeze.until is not None and request.expires_at <= freeze.until
+        yield f"❄️ {to_mrkdwn(freeze.description)}{' The request expires before that.' if ends_first else ''}"
+    is_in_verdict = seen.fails_gate(NOT_BLOCKED_GATE)
+    yield f"⛔ {to_mrkdwn(block_details(block))}" if block and not is_in_verdict else ""
+    reported = reported_text(seen, metrics, MAX_REPORTED)
+    lines = [change_line(request), *_exceptions(request), *metric_rows(seen, metrics, MAX_KEY_METRICS), reported]
+    yield "\n".join(filter(None, lines))
+    yield callers_text(request, seen.callers, MAX_CALLER_CHANGES, MAX_CALLERS_LENGTH)
+    yield _request_text(request)
+    yield _waiting_text(request, votes, waiting_for)
+
+
+def _summary(request: Request) -> str:
+    """Return what a decided request changed, and why."""
+    return "\n".join([change_line(request), *_exceptions(request), _request_text(request)])
+
+
+def _exceptions(request: Request) -> Iterator[str]:
+    """Yield what makes a request unlike others."""
+    if request.breaks_glass:
+        yield "🚨 *Break glass:* promoted without approvals, ignoring gates and freezes."
+    if request.keep_existing:
+        kept = code(f"v{request.incumbent}") if request.incumbent is not None else "The current version"
+        yield f"{kept} stays in {request.target}, too; the alias moves to {code(f'v{request.version}')}."
+    if request.overridden_by is not None:
+        reason = escape_and_cut(request.override_reason, MAX_REASON_LENGTH)
+        yield f"Failed gates overridden by {mention_actor(request.overridden_by)}: {reason}"
+
+
+def _request_text(request: Request) -> str:
+    """Return who made the request, from where, and why."""
+    source = f" from {ci_link(request.ci)}" if request.ci else ""
+    reason = f":\n> {escape_and_cut(request.reason, MAX_REASON_LENGTH)}" if request.reason else ""
+    return f"Requested by {mention_actor(request.requester)}{source}{reason}"
+
+
+def _waiting_text(request: Request, votes: Sequence[Vote], waiting_for: Sentence | None) -> str:
+    """Return who the request is waiting for, its approvals, and when it expires."""
+    waiting = f"{to_mrkdwn(waiting_for)} " if waiting_for else ""
+    approvals = _count_approvals(votes, pluralize(request.required, "approval"))
+    line = f"{waiting}{approvals}. Expires {format_time(request.expires_at)}."
+    lapsed = [
+        f"⚠️ {mention_actor(vote.voter)}'s approval no longer counts: {promotion_messages.lapse_reason(vote.lapsed)}."
+        for vote in votes
+        if vote.lapsed
+    ]
+    return "\n".join([line, *first_rows_and_count(min(MAX_LAPSED, len(lapsed)), lapsed)])
+
+
+def _count_approvals(votes: Sequence[Vote], required: str) -> str:
+    """Return how many approvals there are, and whose: `1 of 2 approvals: @bob`."""
+    yes = counting_approvals(votes)
+    names = ", ".join(first_rows_and_count(MAX_NAMES, [mention_actor(vote.voter) for vote in yes]))
+    return f"{len(yes)} of {required}{f': {names}' if names else ''}"
 
 
 def _title(request: Request, freeze: ActiveFreeze | None) -> str:
@@ -121,101 +187,16 @@ def _title(request: Request, freeze: ActiveFreeze | None) -> str:
     return _TITLES[request.state].format(model=model, version=request.version, target=request.target)
 
 
-def _summary(request: Request) -> str:
-    semver = f"  ·  semver {code(request.semver, 50)}" if request.semver else ""
-    lines = [f"*{to_mrkdwn(promotion_messages.describe_change(request))}*{semver}"]
-    if request.breaks_glass:
-        lines.append("🚨 *Break glass:* promoted without approvals, ignoring gates and freezes.")
-    if request.keep_existing:
-        lines.append(f"The current version stays in {request.target}, too.")
-    if request.reason:
-        lines.append(f"> {escape_and_cut(request.reason, 2000)}")
-    return "\n".join(lines)
-
-
-def _snapshot_texts(
-    request: Request, snapshot: RequestSnapshot, directions: Mapping[str, Direction | str]
-) -> Iterator[str]:
-    """Yield the version's metrics, what changes for callers, and its gates; a text is empty if there's nothing."""
-    yield _metrics_text(request, snapshot, directions)
-    yield _callers_text(request, snapshot.callers)
-    if snapshot.gates:
-        rows = gate_rows(snapshot, is_overridden=request.overridden_by is not None)
-        if request.overridden_by is not None:
-            reason = escape_and_cut(request.override_reason, 500)
-            rows.append(f"Failed gates overridden by {mention_actor(request.overridden_by)}: {reason}")
-        yield "*Gates*\n" + "\n".join(rows)
-
-
-def _metrics_text(request: Request, snapshot: RequestSnapshot, directions: Mapping[str, Direction | str]) -> str:
-    """Return the candidate's metrics compared with the incumbent's; those with gates come first."""
-    gated = [gate.name for gate in snapshot.gates if gate.name in snapshot.metrics]
-    names = list(dict.fromkeys([*gated, *sorted(snapshot.metrics)]))
-    rows = [_metric_text(name, snapshot, directions) for name in names[:MAX_METRICS]]
-    more = f"  ·  and {len(names) - MAX_METRICS} more" if len(names) > MAX_METRICS else ""
-    against = f" vs v{request.incumbent}" if request.incumbent is not None and snapshot.against else ""
-    lines = [f"*v{request.version}{against}*", "  ·  ".join(rows) + more] if rows else []
-    reported = [f"{code(name, 60)} {code(format_number(value))}" for name, value in sorted(snapshot.validation.items())]
-    if reported:
-        lines.append(f"Reported by requester: {'  ·  '.join(reported[:MAX_METRICS])}")
-    return "\n".join(lines)
-
-
-def _metric_text(name: str, snapshot: RequestSnapshot, directions: Mapping[str, Direction | str]) -> str:
-    value, was = snapshot.metrics[name], snapshot.against.get(name)
-    if was is None:
-        return f"{code(name, 60)} {code(format_number(value))}"
-    better = "" if value == was else " better" if is_better(name, value, was, directions) else " *worse*"
-    return f"{code(name, 60)} {code(format_number(value))} ({format_difference(value - was)}{better})"
-
-
-def _callers_text(request: Request, callers: CallerImpact) -> str:
-    """Return what changes for callers, breaking changes first; empty if nothing changes."""
-    breaking = callers.sentences(CallerEffect.BREAKS)
-    compatible = callers.sentences(CallerEffect.ADDS, CallerEffect.COMPATIBLE)
-    room = max(0, MAX_CHANGES - len(breaking))
-    parts = (
-        ("⚠️ *Breaking for callers:*", breaking[:MAX_CHANGES]),
-        (f"*{'Also for' if breaking else 'For'} callers:*", compatible[:room]),
-    )
-    lines = [f"{title} {cut_mrkdwn('; '.join(map(to_mrkdwn, changes)), 1000)}" for title, changes in parts if changes]
-    if (more := len(callers.changes) + callers.omitted - MAX_CHANGES) > 0:
-        lines.append(f"and {more} more changes")
-    if callers.not_compared:
-        why = to_mrkdwn(callers.not_compared)
-        lines.append(f"*For callers:* can't compare with {code(f'v{request.incumbent}')}: {why}")
-    if callers.no_rollback:
-        lines.append(f"⚠️ {to_mrkdwn(callers.no_rollback)}")
-    return "\n".join(lines)
-
-
-def gate_rows(snapshot: RequestSnapshot, *, is_overridden: bool = False) -> list[str]:
-    """Return a line for each gate, failed gates first. `is_overridden`: someone has overridden the failed gates."""
-    failed_first = sorted(snapshot.gates, key=lambda gate: gate.passed)
-    rows = []
-    for gate in failed_first[:MAX_GATES]:
-        sign = "✅" if gate.passed else "🔶" if is_overridden else "❌"
-        note = f" ({escape_and_cut(gate.note, 120)})" if gate.note else ""
-        value, bound = escape_and_cut(gate.value, 120), escape_and_cut(gate.bound, 120)
-        rows.append(f"{sign} {code(gate.name, 80)} {value}, required: {bound}{note}")
-    return first_rows_and_count(len(fitting_rows(rows, MAX_GATES_LENGTH)), rows, len(failed_first))
-
-
 def _field_texts(request: Request, votes: Sequence[Vote]) -> list[str]:
-    yes = counting_approvals(votes)
-    names = ", ".join(first_rows_and_count(MAX_NAMES, [mention_actor(vote.voter) for vote in yes]))
-    counted = f"{len(yes)} of {request.required}{f': {names}' if names else ''}"
-    counted = "None: break glass" if request.breaks_glass else counted
-    fields = [f"*Requested by*\n{mention_actor(request.requester)}", f"*Approvals*\n{counted}"]
+    """Return how a request was decided, as two columns."""
+    approvals = "None: break glass" if request.breaks_glass else _count_approvals(votes, str(request.required))
+    fields = [f"*Approvals*\n{approvals}"]
     lapsed = [
         f"{mention_actor(vote.voter)}: {promotion_messages.lapse_reason(vote.lapsed)}" for vote in votes if vote.lapsed
     ]
     fields += ["*No longer valid*\n" + cut_mrkdwn("\n".join(lapsed), 1500)] if lapsed else []
-    fields += [f"*Requested from*\n{ci_link(request.ci)}"] if request.ci else []
     review = _review_text(request) if request.breaks_glass else ""
     fields += [f"*Review*\n{review}"] if review else []
-    if request.state is RequestState.PENDING:
-        return [*fields, f"*Expires*\n{format_time(request.expires_at)}"]
     return fields + _decision_fields(request)
 
 
@@ -259,16 +240,21 @@ def _decision_fields(request: Request) -> list[str]:
     return fields
 
 
-def decision_buttons(request: Request, *, is_frozen: bool = False) -> ActionsBlock:
-    """Return the buttons that decide a pending request. Approve is highlighted unless a freeze or a gate blocks it."""
+def decision_buttons(request: Request, *, is_frozen: bool = False, with_cancel: bool = False) -> ActionsBlock:
+    """Return the buttons that decide a pending request.
+
+    Approve is highlighted unless a freeze or a gate blocks it, or it breaks callers. `with_cancel` adds the button for
+    the requester.
+    """
     path = truncate(str(promotion_messages.describe_change(request)), 200)
     confirm = ConfirmObject(
         title="Approve this request?",
         text=PlainTextObject(text=f"{truncate(sanitize_text(request.model), 80)}: {path}"),
         confirm="Approve",
-        deny="Not yet",
+        deny="Cancel",
     )
-    style = None if is_frozen or request.has_blocking_gates else "primary"
+    breaks_callers = request.seen is not None and bool(request.seen.callers.sentences(CallerEffect.BREAKS))
+    style = None if is_frozen or request.has_blocking_gates or breaks_callers else "primary"
     elements = [
         ButtonElement(text="Approve", action_id=APPROVE, value=request.id, style=style, confirm=confirm),
         ButtonElement(text="Reject", action_id=REJECT, value=request.id, style="danger"),
@@ -276,7 +262,34 @@ def decision_buttons(request: Request, *, is_frozen: bool = False) -> ActionsBlo
     ]
     if request.has_blocking_gates:
         elements.append(ButtonElement(text="Override gates…", action_id=OVERRIDE, value=request.id))
+    elements += [cancel_button(request)] if with_cancel else []
     return ActionsBlock(block_id=f"decide:{request.id}", elements=elements)
+
+
+def cancel_button(request: Request, label: str = "Cancel my request") -> ButtonElement:
+    """Return the button that cancels a pending request."""
+    confirm = ConfirmObject(
+        title="Cancel this request?",
+        text=PlainTextObject(text="Only the requester and admins can cancel it. Approvers can reject it."),
+        confirm="Cancel request",
+        deny="Keep it",
+        style="danger",
+    )
+    return ButtonElement(text=label, action_id=CANCEL, value=request.id, confirm=confirm)
+
+
+def _decided_buttons(request: Request, page: str | None) -> ActionsBlock:
+    """Return the buttons of a request that isn't pending; `page` is the version's page in the registry."""
+    elements = [ButtonElement(text="Details", action_id=DETAILS, value=request.id)]
+    if request.state in {RequestState.STALE, RequestState.EXPIRED}:
+        elements.insert(0, ButtonElement(text="Request again", action_id=REQUEST_AGAIN, value=request.id))
+    if request.target is Stage.PRODUCTION:
+        elements.append(ButtonElement(text="History", action_id=HISTORY, value=request.id))
+        if request.state is RequestState.DONE:
+            elements.insert(0, ButtonElement(text="Roll back…", action_id=ROLL_BACK, value=request.id))
+    if page and len(page) <= MAX_PAGE_LENGTH:
+        elements.append(ButtonElement(text=f"Open in {product().name}", action_id=OPEN_REGISTRY, url=page))
+    return ActionsBlock(block_id=f"decided:{request.id}", elements=elements)
 
 
 def _render_approval(command: Approve, request: Request, context: RenderContext) -> SlackAnswer:
@@ -287,17 +300,6 @@ def _render_approval(command: Approve, request: Request, context: RenderContext)
         button = ButtonElement(text="Withdraw", action_id=WITHDRAW, value=request.id)
         blocks.append(ActionsBlock(block_id=f"withdraw:{request.id}", elements=[button]))
     return SlackAnswer(build_message(text, blocks))
-
-
-def approval_invitation(request_id: str, sentence: Sentence, link: str | None) -> Message:
-    """Return the message to someone who can approve the new request `request_id`.
-
-    `link` is the address of its card: empty if it isn't known, None if there's no card.
-    """
-    text, typed = to_mrkdwn(sentence), f"type {code(f'/model approve {request_id}')}"
-    card = f"<{escape(link)}|Open the card>" if link else "Use the card in the channel"
-    how = f"To approve it, {typed}" if link is None else f"{card}, or {typed}"
-    return build_message(text, [section(text), section(how)])
 
 
 def _render_validation(

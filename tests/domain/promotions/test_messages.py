@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from bot.domain.core.actors import Person
-from bot.domain.core.sentence import Mention, say
+from bot.domain.core.sentence import Mention, MessageLink, say
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.registry.model import Stage
@@ -31,9 +31,11 @@ REQUEST = Request(
 
 def test_a_requester_reads_where_the_card_is_and_who_it_is_waiting_for() -> None:
     told = str(
-        promotion_messages.request_confirmation(REQUEST, "#churn", say("Waiting for {who}.", who=Mention("UBOB")))
+        promotion_messages.request_confirmation(
+            REQUEST, MessageLink("r4k7q", "#churn", "See the card"), say("Waiting for {who}.", who=Mention("UBOB"))
+        )
     )
-    assert told == "Requested “churn” v3 → v4 in Production as r4k7q. The card is in #churn. Waiting for @UBOB."
+    assert told == "Requested “churn” v3 → v4 in Production as r4k7q. Waiting for @UBOB. See the card in #churn."
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_an_override_does_not_change_the_first_semver() -> None:
 def test_an_override_decides_and_the_rules_are_still_reported() -> None:
     proposal = proposed(build_with_inputs(*SAME, "city:string?"), production(), override=Bump.MAJOR)
     assert (proposal.semver, proposal.bump, proposal.overridden) == ("2.0.0", Bump.MAJOR, True)
-    assert why(proposal) == ["major bump requested; the rules propose minor", "input city was added"]
+    assert why(proposal) == ["major bump requested; the rules propose minor", "input city was added and is optional"]
 
 
 def test_an_override_can_match_the_rules() -> None:

@@ -29,7 +29,11 @@ CASES: dict[str, tuple[BuildFacts, str, str]] = {
         "patch",
         "input tenure is now optional",
     ),
-    "an optional input is new": (build_with_inputs(*SAME, "city:string?"), "minor", "input city was added"),
+    "an optional input is new": (
+        build_with_inputs(*SAME, "city:string?"),
+        "minor",
+        "input city was added and is optional",
+    ),
     "a required input is new": (
         build_with_inputs(*SAME, "city:string"),
         "major",
@@ -51,7 +55,7 @@ CASES: dict[str, tuple[BuildFacts, str, str]] = {
     "a prediction parameter is new": (
         build_with_inputs(*SAME, params=("top_k:long?",)),
         "minor",
-        "prediction parameter top_k was added",
+        "prediction parameter top_k was added and is optional",
     ),
     "another algorithm": (
         replace(OLD, algorithm="RandomForest"),
@@ -129,7 +133,7 @@ def test_the_most_significant_reason_comes_first() -> None:
         ("major", "input tenure changed from integer to string"),
         ("major", "input age is now required"),
         ("major", "algorithm changed from LogisticRegression to Tree"),
-        ("minor", "input city was added"),
+        ("minor", "input city was added and is optional"),
         ("minor", "parameters C, max_iter changed, and f1 rose from 0.81 to 0.9"),
     ]
 
@@ -159,18 +163,18 @@ def test_an_optional_output_breaks_callers_and_a_required_one_does_not() -> None
 
 
 def test_a_repeated_column_is_two_columns() -> None:
-    assert told(build_with_inputs(*SAME, "age:long?")) == [("minor", "input age was added")]
+    assert told(build_with_inputs(*SAME, "age:long?")) == [("minor", "input age was added and is optional")]
 
 
 def test_long_lists_are_counted() -> None:
     many = build_with_inputs(*SAME, *(f"x{n}:double?" for n in range(17)))
-    assert told(many) == [("minor", "inputs x0, x1, x2, x3, x4, and 12 more were added")]
+    assert told(many) == [("minor", "inputs x0, x1, x2, x3, x4, and 12 more were added and are optional")]
 
 
 def test_long_names_are_truncated_and_outside_names_stay_values() -> None:
     name = "{x}%s`" + "y" * 300
     [(_, sentence)] = bump_reasons(build_with_inputs(*SAME, f"{name}:double?"), OLD, is_better)
-    assert str(sentence) == f"input {name[:79]}… was added"
+    assert str(sentence) == f"input {name[:79]}… was added and is optional"
     assert "%s" not in sentence.template
 
 

@@ -73,13 +73,9 @@ def test_votes_are_audited_with_the_count(bench: Bench, two: Request) -> None:
     assert (vote.evidence["approvals"], vote.evidence["required"]) == (1, 2)
 
 
-def test_a_vote_redraws_the_card_and_posts_to_the_thread(bench: Bench, two: Request) -> None:
+def test_a_vote_only_redraws_the_card(bench: Bench, two: Request) -> None:
     bench.approve(two)
-    assert bench.keys() == {
-        "card:opened",
-        "card:vote:UBOB:20260504T120000.000000",
-        "news:vote:UBOB:20260504T120000.000000",
-    }
+    assert bench.keys() == {"card:opened", "card:vote:UBOB:20260504T120000.000000"}
 
 
 def test_a_new_vote_after_a_withdrawal_also_updates_the_card(bench: Bench, two: Request) -> None:
@@ -88,7 +84,7 @@ def test_a_new_vote_after_a_withdrawal_also_updates_the_card(bench: Bench, two: 
     bench.clock.advance(minutes=1)
     before = bench.keys()
     bench.approve(two)
-    assert {key.split(":U")[0] for key in bench.keys() - before} == {"card:vote", "news:vote"}
+    assert {key.split(":U")[0] for key in bench.keys() - before} == {"card:vote"}
 
 
 def test_the_requester_cannot_decide(bench: Bench) -> None:
@@ -165,8 +161,16 @@ def test_the_person_who_cancels_gets_no_direct_message(bench: Bench, request_: R
 
 def test_the_requester_is_told_when_an_admin_cancels(bench: Bench, request_: Request) -> None:
     bench.cancel(request_, DAVE, "wrong model")
-    for kind in ("direct", "news"):
-        assert bench.told(kind) == "@UDAVE canceled “churn” v3 → v4 in Production: wrong model."
+    assert bench.told("direct").startswith("@UDAVE canceled “churn” v3 → v4 in Production: wrong model.")
+    assert "news:" not in "".join(bench.keys())
+
+
+def test_a_cancellation_by_the_requester_is_in_the_thread_because_there_is_no_one_to_tell(
+    bench: Bench, request_: Request
+) -> None:
+    bench.cancel(request_, ALICE, "wrong model")
+    assert bench.told("news") == "@UALICE canceled “churn” v3 → v4 in Production: wrong model."
+    assert "direct:" not in "".join(bench.keys())
 
 
 def test_an_approved_request_cannot_be_canceled(bench: Bench, request_: Request) -> None:
@@ -201,7 +205,7 @@ def test_a_late_click_ends_the_request(bench: Bench, request_: Request) -> None:
     bench.clock.advance(hours=24)
     with pytest.raises(AlreadyDecided):
         bench.approve(request_)
-    assert {"card:expired", "news:expired", "direct:expired"} <= bench.keys()
+    assert {"card:expired", "direct:expired"} <= bench.keys()
     assert bench.tags()[-2:] == ["registrar:request:expired", "person:request:refused"]
 
 

@@ -15,7 +15,7 @@ from tests.support.services.gates import events, set_gates
 @pytest.fixture
 def reminding(bench: Bench) -> Bench:
     """Return a bench with a reminder after an hour; a request needs two of Bob, Carol, and Alice."""
-    set_gates(bench, approvers=["lead", "UALICE"], required=2, remind_after="1h")
+    set_gates(bench, approvers=["lead", "UALICE"], required=2, remind_after="1h", tell_approvers="direct")
     return bench
 
 
@@ -36,6 +36,23 @@ def test_approvers_are_reminded_but_not_the_requester(reminding: Bench) -> None:
     assert reminded(reminding) == ["UBOB", "UCAROL"]
 
 
+@pytest.mark.parametrize(
+    ("way", "said"),
+    [
+        ("mention", "Still waiting for @UBOB, @UCAROL after 1h. Expires 2026-05-11 12:00 UTC."),
+        ("none", "Still waiting for approval after 1h. Expires 2026-05-11 12:00 UTC."),
+    ],
+)
+def test_a_reminder_is_in_the_thread_or_direct_but_never_both(reminding: Bench, way: str, said: str) -> None:
+    rule = {"approvers": ["lead", "UALICE"], "required": 2, "remind_after": "1h", "tell_approvers": way}
+    set_gates(reminding, **rule)
+    reminding.open()
+    reminding.clock.advance(hours=1)
+    reminding.request_upkeep.remind_approvers(people)
+    assert reminded(reminding) == []
+    assert reminding.told("news") == said
+
+
 def test_at_most_twenty_people_are_reminded(reminding: Bench) -> None:
     reminding.open()
     reminding.clock.advance(hours=1)
@@ -51,7 +68,9 @@ def test_people_who_voted_are_not_reminded(reminding: Bench) -> None:
 
 
 def test_the_requester_is_reminded_if_they_can_decide(bench: Bench) -> None:
-    set_gates(bench, approvers=["lead", "UALICE"], requester_may_approve=True, remind_after="1h")
+    set_gates(
+        bench, approvers=["lead", "UALICE"], requester_may_approve=True, remind_after="1h", tell_approvers="direct"
+    )
     bench.open()
     bench.clock.advance(hours=1)
     bench.request_upkeep.remind_approvers(people)

@@ -10,6 +10,7 @@ import pytest
 from bot.domain.audit.events import EventTag
 from bot.domain.core.actors import Operator
 from bot.domain.core.errors import TooFewApprovers
+from bot.domain.core.sentence import links_in, unpack_sentence
 from bot.domain.policy.parser import validate_policy
 from bot.domain.promotions.request import RequestState
 from bot.ports import NO_DIRECTORY, MessageKind, OutboxMessage
@@ -43,7 +44,8 @@ def test_each_approver_gets_one_invitation(bench: Bench) -> None:
     assert [note.key for note in invitations(bench)] == [
         f"direct:{request.id}:opened:U{who}" for who in ("BOB", "CAROL")
     ]
-    assert {note.data["card"] for note in invitations(bench)} == {request.id}
+    sentences = [unpack_sentence(note.data["say"]) for note in invitations(bench)]
+    assert {link.message for sentence in sentences for link in links_in(sentence)} == {request.id}
     assert "@UALICE requested “churn” v3 → v4 in Production." in bench.told(f"direct:{request.id}:opened")
 
 

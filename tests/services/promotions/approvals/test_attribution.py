@@ -108,7 +108,7 @@ def test_an_operator_has_their_slack_name_in_tags_history_and_card(bench: Bench)
     assert "requested by @UDAVE" in history(bench)
     with bench.ledger.read() as reading:
         found = request_card(reading.request(request), reading.votes(request))
-    assert "*Requested by*\n<@UDAVE>" in message_text({"blocks": found.blocks})
+    assert "Requested by <@UDAVE>" in message_text({"blocks": found.blocks})
     assert event(bench)["requester"] == "slack:/UDAVE"
 
 

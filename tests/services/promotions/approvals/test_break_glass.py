@@ -16,11 +16,13 @@ from bot.domain.core.actors import Caller, Person, Profile
 from bot.domain.core.errors import AlreadyDecided, BadInput, GateFailed, Refused
 from bot.domain.core.sentence import unpack_sentence
 from bot.domain.policy.parser import validate_policy
-from bot.domain.promotions import break_glass_messages
+from bot.domain.promotions.break_glass_messages import review_overdue_announcement
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.registry.model import Stage
 from bot.ports import MessageKind
+from bot.services.core.outbox_messages import card_link
 from bot.services.home.home import Homes
+from bot.services.home.statuses import ModelStatuses
 from bot.slack.commands.rendering import render
 from bot.slack.core.answer import RenderContext
 from bot.slack.home.view import home_view
@@ -145,14 +147,17 @@ def test_the_policy_sets_the_review_deadline(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("who", [BOB, CAROL])
-def test_a_review_by_another_approver_is_in_the_card_the_thread_and_the_audit_log(
+def test_a_review_by_another_approver_is_on_the_card_and_in_the_audit_log_and_told_to_the_requester(
     bench: Bench, moved: Request, who: Profile
 ) -> None:
     reviewed = review(bench, moved, who)
     assert (reviewed.reviewed_by, reviewed.review_reason, reviewed.needs_review) == (who.person, "it was right", False)
     assert "Reviewed by" in shown(reviewed)
     assert "request_review" not in shown(reviewed)
-    assert ("", f"@{who.person.user} reviewed this: it was right") in of_review(bench, moved)
+    [(to, said)] = of_review(bench, moved)
+    assert to == "UDAVE"
+    outcome = "reviewed your break-glass promotion of “churn” v3 → v2 in Production: it was right."
+    assert said.startswith(f"@{who.person.user} {outcome}")
     event = bench.events()[-1]
     assert (event.tag, event.actor, event.why) == (EventTag.REVIEWED, who.person, "it was right")
     assert event.evidence["is_late"] is False
@@ -234,8 +239,9 @@ def test_reviewers_are_reminded_once_a_day_before(bench: Bench, moved: Request) 
     bench.clock.advance(seconds=1)
     assert bench.reviews.remind_reviewers(people) == 1
     assert bench.reviews.remind_reviewers(people) == 0
-    assert sorted(to for to, _ in of_review(bench, moved)) == ["", "UBOB", "UCAROL"]
-    assert all(f"/model review {moved.id}" in said for _, said in of_review(bench, moved))
+    [(_, said)] = of_review(bench, moved)
+    assert "Waiting for @UBOB, @UCAROL" in said
+    assert f"/model review {moved.id}" in said
 
 
 def test_a_short_deadline_s_reminder_comes_halfway(bench: Bench) -> None:
@@ -253,9 +259,8 @@ def test_an_overdue_review_is_announced_once(bench: Bench, moved: Request) -> No
     bench.reviews.remind_reviewers(people)
     bench.clock.advance(days=1)
     assert [bench.reviews.remind_reviewers(people) for _ in range(3)] == [1, 0, 0]
-    assert [said for to, said in of_review(bench, moved) if to == "#ml-models"] == [
-        str(break_glass_messages.review_overdue_announcement(moved)),
-    ]
+    card = card_link(moved, "#ml-models", "See the card")
+    assert [said for to, said in of_review(bench, moved) if to] == [str(review_overdue_announcement(moved, card))]
     assert bench.events()[-1].tag is EventTag.REVIEW_OVERDUE
     assert "Overdue since" in shown(bench.now(moved))
     bench.clock.advance(days=1)
@@ -289,7 +294,7 @@ def test_a_break_glass_promotion_by_an_older_release_can_be_reviewed_without_a_r
 
 
 def test_home_shows_it_to_people_who_can_review_it(bench: Bench, moved: Request) -> None:
-    homes = Homes(bench.context)
+    homes = Homes(bench.context, ModelStatuses(bench.context))
     assert [one.id for one in homes.view_for(BOB).reviews] == [moved.id]
     assert list(homes.view_for(DAVE).reviews) == []
     assert list(homes.view_for(ALICE).reviews) == []

@@ -65,7 +65,7 @@ def test_the_message_says_that_it_was_approved_but_not_promoted_in_time(bench: B
     bench.clock.advance(hours=24)
     bench.moves.execute_due("churn")
     assert "expired: approved, but not promoted by" in bench.told("direct")
-    assert {"card:expired", "news:expired", "direct:expired"} <= bench.keys()
+    assert {"card:expired", "direct:expired"} <= bench.keys()
     expired = bench.events()[-1]
     assert (expired.tag, expired.subject) == (EventTag.EXPIRED, request.id)
 

@@ -13,7 +13,7 @@ from bot.domain.policy.parser import validate_policy
 from bot.domain.promotions.request import GateResult, Request, RequestState
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import TransitionState
-from bot.ports import NO_DIRECTORY
+from bot.ports import NO_DIRECTORY, MessageKind
 from bot.services.promotions.gate_checks import GateChecks
 from bot.services.transitions.completion import Completion
 from bot.services.transitions.executor import TransitionExecutor
@@ -85,13 +85,14 @@ def test_an_approval_by_someone_who_left_the_group_does_not_count(bench: Bench) 
     assert approvals(bench, request)["UBOB"] == "not an approver"
 
 
-def test_a_lapsed_approval_is_in_the_audit_log_and_the_thread(bench: Bench, two: Request) -> None:
+def test_a_lapsed_approval_is_in_the_audit_log_and_redraws_the_card(bench: Bench, two: Request) -> None:
     bench.approve(two)
     bench.directory.become(BOB, **GONE)
     bench.approve(two, CAROL)
     [event] = lapses(bench)
     assert (event.subject, event.evidence["voter"], event.evidence["rule"]) == (two.id, "UBOB", "deactivated")
-    assert bench.told(f"news:{two.id}:lapsed") == "@UBOB's approval no longer counts: the account is deactivated."
+    assert event.why == "@UBOB's approval no longer counts: the account is deactivated."
+    assert "card:lapsed" in "".join(bench.keys())
 
 
 def test_a_third_approver_replaces_a_lapsed_approval(bench: Bench, two: Request) -> None:
@@ -278,23 +279,21 @@ def test_a_transition_waits_for_slack(bench: Bench) -> None:
     bench.moves.execute_due("churn")
     assert (bench.state(request), move_of(bench, request).state) == (RequestState.APPROVED, TransitionState.INTENDED)
     assert bench.registry.holders() == [3]
-    assert "Slack can't confirm the approvers" in bench.told(f"news:{request.id}:waiting-for-slack")
+    assert move_of(bench, request).why.startswith("Slack can't confirm the approvers")
     bench.directory.is_down = False
     bench.clock.advance(seconds=2)
     bench.moves.execute_due("churn")
     assert bench.registry.holders() == [4]
 
 
-def test_the_thread_says_once_that_a_transition_is_waiting_for_slack(bench: Bench) -> None:
+def test_a_transition_that_waits_for_slack_redraws_the_card_once(bench: Bench) -> None:
     bench.approved()
     bench.directory.is_down = True
     for _ in range(3):
         bench.moves.execute_due("churn")
         bench.clock.advance(minutes=1)
-    assert [note.key.split(":")[-1] for note in bench.notes() if "waiting-for-slack" in note.key] == [
-        "waiting-for-slack",
-        "waiting-for-slack",
-    ]  # the card and the thread
+    [note] = [note for note in bench.notes() if "waiting-for-slack" in note.key]
+    assert note.kind is MessageKind.CARD
 
 
 def test_a_rollback_does_not_wait_for_slack(bench: Bench) -> None:
