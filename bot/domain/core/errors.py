@@ -37,13 +37,15 @@ class RegistrarError(Exception):
     """The base class. `sentence` is for the person; `exit_code` is what the terminal returns.
 
     `field` is the name of the invalid field, so that a form can show the sentence next to it; empty if there's none.
+    `suggestion` is what to write instead of `typo`, as it was typed; empty if there's nothing similar.
     """
 
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, sentence: Sentence | str, field: str = "") -> None:
+    def __init__(self, sentence: Sentence | str, field: str = "", *, typo: str = "", suggestion: str = "") -> None:
         self.sentence = say("{it}", it=sentence) if isinstance(sentence, str) else sentence
         self.field = field
+        self.typo, self.suggestion = typo, suggestion
         super().__init__(str(self.sentence))
 
     @property

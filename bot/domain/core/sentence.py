@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
+from typing import Any
 
 
 class Name(str):
@@ -37,6 +38,21 @@ class Mention:
     """A person in a sentence, by user id."""
 
     user: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessageLink:
+    """A link to one of Registrar's own messages: in Slack, `label` as a link; elsewhere, `label` and the channel.
+
+    `message` is the message's ordering key, and `posted_by` the key of the outbox message that posts it. `url` is
+    filled in when the sentence is delivered; a link without one names the channel.
+    """
+
+    message: str
+    channel: str
+    label: str
+    posted_by: str = ""
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +121,37 @@ def join_with_conjunction(values: Sequence[object], conjunction: str) -> Sentenc
     return say(template, **{f"one{at}": value for at, value in enumerate(values)})
 
 
+def links_in(value: object) -> Iterator[MessageLink]:
+    """Yield the links to messages in a sentence or one of its values."""
+    if isinstance(value, MessageLink):
+        yield value
+    elif isinstance(value, Sentence):
+        yield from links_in(value.args.values())
+    elif isinstance(value, Iterable) and not isinstance(value, str):
+        for item in value:
+            yield from links_in(item)
+
+
+def with_urls(sentence: Sentence, urls: Mapping[MessageLink, str]) -> Sentence:
+    """Return the sentence with the addresses of its links."""
+
+    def fill_in(value: object) -> object:
+        if isinstance(value, MessageLink):
+            return replace(value, url=urls[value])
+        return with_urls(value, urls) if isinstance(value, Sentence) else value
+
+    args = {name: fill_in(value) for name, value in sentence.args.items()}
+    return replace(sentence, args=MappingProxyType(args))
+
+
 def to_plain_text(value: object) -> str:
     """Return one value as plain text."""
     if isinstance(value, Name):
         return f"“{sanitize_text(value)}”"
     if isinstance(value, Mention):
         return f"@{value.user}"
+    if isinstance(value, MessageLink):
+        return sanitize_text(f"{value.label} in {value.channel}")
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M} UTC"
     if isinstance(value, Sentence):
@@ -136,7 +177,7 @@ def truncate(text: str, max_length: int) -> str:
 _INVISIBLE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co"})
 
 
-_PARSERS_BY_KIND: dict[str, Callable[[str], object]] = {
+_PARSERS_BY_KIND: dict[str, Callable[[Any], object]] = {
     "name": Name,
     "code": Code,
     "channel": Channel,
@@ -144,6 +185,7 @@ _PARSERS_BY_KIND: dict[str, Callable[[str], object]] = {
     "time": datetime.fromisoformat,
     "text": str,
     "int": int,
+    "link": lambda fields: MessageLink(**fields),
 }
 
 
@@ -170,6 +212,8 @@ def _pack_argument(value: object) -> object:
         return {"say": pack_sentence(value)}
     if isinstance(value, Mention):
         return {"mention": value.user}
+    if isinstance(value, MessageLink):
+        return {"link": asdict(value)}
     if isinstance(value, datetime):
         return {"time": value.isoformat()}
     if isinstance(value, int):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from bot.domain.core.actors import Actor, Automation, format_actor
-from bot.domain.core.sentence import Code, Name, Sentence, ended_with_period, join_sentences, say
+from bot.domain.core.actors import Actor, format_actor
+from bot.domain.core.sentence import Code, MessageLink, Name, Sentence, ended_with_period, join_sentences, say
 from bot.domain.policy.freezes import ActiveFreeze
 from bot.domain.registry.model import product
 from bot.domain.registry.rollback_block import unblock_command
@@ -31,40 +31,33 @@ LOADABILITY_UNKNOWN_TO_MONITOR = (
 )
 
 
-def actor_label(actor: Actor) -> object:
-    """Return who rolled back, as a sentence value."""
-    return "the monitor" if isinstance(actor, Automation) else format_actor(actor)
-
-
 def describe_version_change(transition: Transition) -> Sentence:
     """Return what a rollback changes: `v7 → v6`."""
     old = Code(f"v{transition.expected_incumbent}") if transition.expected_incumbent is not None else "nothing"
     return say("{old} → {new}", old=old, new=Code(f"v{transition.version}"))
 
 
-def rollback_started_announcement(transition: Transition) -> Sentence:
-    """Return the thread's first line: from, to, who, and why."""
-    forced = " Forced: the audit log says why it might not load." if transition.is_forced else ""
+def not_in_production_refusal(model: str, version: int) -> Sentence:
+    """Return why a version's card can't roll it back: another version is in Production now."""
     return say(
-        "Rolling back {step} in Production, by {who}: {why}" + forced,
+        "{v} of {model} isn't in Production anymore, so nothing changed. To see what is: {history}",
+        v=Code(f"v{version}"),
+        model=Name(model),
+        history=Code(f"/model history {shlex.quote(model)}"),
+    )
+
+
+def rollback_started_announcement(transition: Transition, freeze: ActiveFreeze | None) -> Sentence:
+    """Return the message in an incident's thread about a person's rollback; `freeze` is the one that is active."""
+    return say(
+        "{who} is rolling back {step} in Production.{frozen}",
         step=describe_version_change(transition),
-        who=actor_label(transition.actor),
-        why=ended_with_period(transition.reason),
+        who=format_actor(transition.actor),
+        frozen=say(" {why}", why=rollback_despite_freeze_notice(freeze)) if freeze else "",
     )
 
 
-def rollback_done_announcement(transition: Transition, alias: str) -> Sentence:
-    """Return the thread's line once the rollback is verified in the registry."""
-    warnings = say(" {why}", why=transition.why) if transition.why else say("")
-    return say(
-        "{v} is in Production ({alias}), verified in {product}.{mind}",
-        v=Code(f"v{transition.version}"),
-        alias=Code(f"@{alias}"),
-        mind=warnings,
-    )
-
-
-def version_blocked_announcement(transition: Transition) -> Sentence:
+def blocked_version_notice(transition: Transition) -> Sentence:
     """Return the line about the version that left Production."""
     return say(
         "{old} is blocked from rollbacks and requests until unblocked: {how}",
@@ -73,14 +66,7 @@ def version_blocked_announcement(transition: Transition) -> Sentence:
     )
 
 
-def tags_written_announcement() -> Sentence:
-    """Return the line about the updated tags."""
-    return say("Updated the tags in {product}.")
-
-
-def rollback_waiting_announcement() -> Sentence:
-    """Return the line about a registry that can't be reached."""
-    return say("{product} isn't responding. I'll roll back as soon as it does. No action needed.")
+FORCED = say("Forced: the audit log says why it might not load.")
 
 
 def rollback_failed_announcement(transition: Transition) -> Sentence:
@@ -113,9 +99,14 @@ def rollback_confirmation(transition: Transition) -> Sentence:
     return say("The rollback of {model} is queued. It runs as soon as {product} responds.", model=model)
 
 
+def already_in_progress_refusal(progress: MessageLink) -> Sentence:
+    """Return the refusal of a rollback while another one is in progress."""
+    return say("A rollback is already in progress. {progress}.", progress=progress)
+
+
 def rollback_started_notice() -> Sentence:
     """Return the answer to the person who clicked a rollback button."""
-    return say("Rolling back. Follow along in the thread.")
+    return say("Rolling back. The incident's message shows the progress.")
 
 
 def rollback_title(transition: Transition) -> str:

@@ -52,22 +52,15 @@ def archive_question(model: str, version: int | str) -> Sentence:
     )
 
 
-def repair_announcement(transition: Transition) -> Sentence:
-    """Return the message in a drift notice's thread after a repair."""
-    actor, v = format_actor(transition.actor), Code(f"v{transition.version}")
-    if transition.state is TransitionState.DONE:
-        return say(
-            "{who} repaired {stage}: {v} is its only version, verified in {product}.",
-            who=actor,
-            v=v,
-            stage=transition.target,
-        )
+def repair_failure(transition: Transition) -> Sentence:
+    """Return the message in a drift notice's thread after a repair that wasn't made."""
+    actor = format_actor(transition.actor)
     return say("{who} tried to repair this, but nothing changed. {why}", who=actor, why=transition.why)
 
 
 def repair_started_notice() -> Sentence:
     """Return the answer to the person who clicked the button."""
-    return say("Repairing. Follow along in the thread.")
+    return say("Repairing. I'll edit the message once it's verified in {product}.")
 
 
 def not_archived_confirmation() -> Sentence:

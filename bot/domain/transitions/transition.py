@@ -86,6 +86,14 @@ class Transition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StageEntry:
+    """The latest finished transition into a stage, and the semver of its version if a request recorded it."""
+
+    transition: Transition
+    semver: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TransitionFacts:
     """The registry right before a transition: all versions of the model, or only those that a rollback needs.
 
@@ -130,15 +138,23 @@ def transition_time(transition: Transition) -> datetime:
     return transition.finished_at or transition.intended_at
 
 
+def promotion_id(request: Request) -> str:
+    """Return the ID of a request's transition, if it has one."""
+    return f"{_promotion_kind(request).value}:{request.id}"
+
+
+def _promotion_kind(request: Request) -> TransitionKind:
+    return TransitionKind.BREAK_GLASS if request.breaks_glass else TransitionKind.PROMOTION
+
+
 def promotion_transition(request: Request, actor: Actor, now: datetime) -> Transition:
     """Return the transition of a request that's approved `now`; `actor` completed the approvals, or broke glass.
 
     Its ID prevents a second one for the same request.
     """
-    kind = TransitionKind.BREAK_GLASS if request.breaks_glass else TransitionKind.PROMOTION
     return Transition(
-        id=f"{kind.value}:{request.id}",
-        kind=kind,
+        id=promotion_id(request),
+        kind=_promotion_kind(request),
         model=request.model,
         version=request.version,
         from_stage=request.from_stage,

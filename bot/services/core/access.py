@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import Caller, actor_of
-from bot.domain.core.errors import Refused, UnknownModel
+from bot.domain.core.errors import Refused
 from bot.domain.policy.authorization import PERMISSION_RULES, AccessTarget, Permission, authorize, describe_caller
 from bot.domain.policy.freezes import active_freeze
-from bot.domain.registry.model import Stage, unknown_model_message
+from bot.domain.registry.model import Stage, unknown_model_error
 from bot.ports import Ledger, LedgerTransaction
 from bot.services.core.context import Context
 
@@ -38,6 +38,15 @@ class AccessControl:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+
+    def has_permission(self, caller: Caller, permission: Permission) -> bool:
+        """Return whether `caller` has `permission`, without recording a refusal: they didn't ask for anything."""
+        policy, now = self._context.policy, self._context.clock.now()
+        return bool(authorize(caller, permission, AccessTarget(), policy, now))
+
+    def allows(self, caller: Caller, permission: Permission) -> bool:
+        """Return whether `caller` has `permission`, whatever the model; nothing is recorded."""
+        return bool(authorize(caller, permission, AccessTarget(), self._context.policy, self._context.clock.now()))
 
     def require_permission(
         self,
@@ -74,4 +83,4 @@ class AccessControl:
             with recording_refusals(self._context.ledger, lambda _: event):
                 raise Refused(decision.reason)
         if model is not None and known_name is not None:
-            raise UnknownModel(unknown_model_message(model, known_name))
+            raise unknown_model_error(model, known_name)

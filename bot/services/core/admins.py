@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from bot.domain.core.actors import Person
 from bot.domain.core.errors import LedgerUnavailable
-from bot.domain.core.sentence import Code, Sentence, say
+from bot.domain.core.sentence import Code, Sentence, join_sentences, join_with_conjunction, say
 from bot.domain.policy.policy import Policy, is_slack_id
 from bot.domain.promotions.approvers import MAX_NOTIFIED
 from bot.ports import Directory, Ledger
@@ -18,6 +18,11 @@ log = logging.getLogger(__name__)
 REINSTALL_ADVICE = (
     "Reinstall the app: paste manifest.yml under App Manifest, then Install App → Reinstall to Workspace."
 )
+OPTIONAL_SCOPES = {  # what doesn't work without them; an app that was installed from an older manifest lacks them
+    "app_mentions:read": "answer mentions",
+    "links:read": "preview links to versions",
+    "links:write": "preview links to versions",
+}
 
 
 class AdminAlerts:
@@ -35,10 +40,13 @@ class AdminAlerts:
         new_scopes = sorted(set(scopes) - self._reported_scopes)
         if not new_scopes:
             return
-        sentence = say(
-            "The Slack app is missing scopes that I need: {scopes}. {reinstall}",
-            scopes=[Code(scope) for scope in new_scopes],
-            reinstall=REINSTALL_ADVICE,
+        sentence = join_sentences(
+            [
+                say("The Slack app is missing scopes that I need: {scopes}.", scopes=list(map(Code, new_scopes))),
+                *_missing_features(new_scopes),
+                say("{reinstall}", reinstall=REINSTALL_ADVICE),
+            ],
+            " ",
         )
         key = f"scopes:{','.join(new_scopes)}"
         self.notify(key, sentence)
@@ -67,3 +75,10 @@ class AdminAlerts:
         else:
             if users or not admin_ids:
                 self._notified_keys.add(key)
+
+
+def _missing_features(scopes: Iterable[str]) -> list[Sentence]:
+    features = list(dict.fromkeys(OPTIONAL_SCOPES[scope] for scope in scopes if scope in OPTIONAL_SCOPES))
+    return (
+        [say("Without them, I can't {features}.", features=join_with_conjunction(features, "or"))] if features else []
+    )

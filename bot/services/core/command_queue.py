@@ -141,6 +141,31 @@ class CommandQueue:
         with self._context.ledger.read() as reader:
             return _get_draft(reader, draft_id)
 
+    def get_own_draft(self, caller: Caller, draft_id: str) -> QueuedCommand:
+        """Return a draft, or a command, to the person who made it. Raises UnknownRequest and Refused (not audited)."""
+        draft = self.get_draft(draft_id)
+        if draft.caller != actor_of(caller):
+            raise Refused("Only the person who typed this can use it.")
+        return draft
+
+    def use_draft(self, caller: Caller, draft_id: str) -> QueuedCommand:
+        """Return the caller's draft, and end it, so that it's used once. Raises UnknownRequest and Refused."""
+        self.get_own_draft(caller, draft_id)
+        with self._context.ledger.write() as tx:
+            draft = _get_draft(tx, draft_id)
+            if draft.state is not QueuedCommandState.DRAFT:
+                raise Refused("That has run already. To run it again, type the command.")
+            tx.save_queued_command(replace(draft, state=QueuedCommandState.DONE))
+        return draft
+
+    def update_draft(self, caller: Caller, draft_id: str, arguments: Mapping[str, Any]) -> None:
+        """Set arguments of the caller's draft, unless it has been submitted. Raises UnknownRequest and Refused."""
+        self.get_own_draft(caller, draft_id)
+        with self._context.ledger.write() as tx:
+            draft = _get_draft(tx, draft_id)
+            if draft.state is QueuedCommandState.DRAFT:
+                tx.save_queued_command(replace(draft, command=draft.command | dict(arguments)))
+
     def submit_draft(self, caller: Caller, draft_id: str, *, origin: str) -> QueuedCommand:
         """Submit a draft for execution, on behalf of its author.
 
@@ -269,7 +294,7 @@ class CommandQueue:
         seen = error.evidence if isinstance(error, GateFailed) else None
         tx.add_audit_event(self._event(queued, REFUSED, origin="registrar", why=why, error=kind, seen=seen))
         if notify_caller:
-            _add_reply(tx, queued, error.sentence)
+            _add_reply(tx, queued, error.sentence, command_id=queued.id if _has_form(queued) else "")
 
     def _event(
         self, queued: QueuedCommand, tags: tuple[EventTag, EventTag], *, origin: str, why: str = "", **evidence: object
@@ -300,8 +325,15 @@ def mark_done(tx: LedgerTransaction, queued: QueuedCommand, outcome: str = "") -
     return True
 
 
-def _add_reply(tx: LedgerTransaction, queued: QueuedCommand, sentence: Sentence) -> None:
-    tx.add_message(*direct_message(f"ask:{queued.id}", f"direct:ask:{queued.id}", queued.caller, sentence))
+def _add_reply(tx: LedgerTransaction, queued: QueuedCommand, sentence: Sentence, command_id: str = "") -> None:
+    tx.add_message(*direct_message(f"ask:{queued.id}", f"direct:ask:{queued.id}", queued.caller, sentence, command_id))
+
+
+def _has_form(queued: QueuedCommand) -> bool:
+    try:
+        return load_command(queued.command).has_form
+    except BadInput:  # that's what's wrong with it
+        return False
 
 
 def _get_draft(reader: LedgerReader, draft_id: str) -> QueuedCommand:

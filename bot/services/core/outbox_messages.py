@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import Actor, Automation, Person, actor_id, resolve_operator
-from bot.domain.core.sentence import Sentence, pack_sentence
+from bot.domain.core.sentence import MessageLink, Sentence, join_sentences, pack_sentence, say
 from bot.domain.monitoring.incident import Incident
+from bot.domain.monitoring.incident_review import has_review
+from bot.domain.policy.policy import TargetRule
 from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions import messages as promotion_messages
-from bot.domain.promotions.request import Request
+from bot.domain.promotions.approvers import approval_invitation
+from bot.domain.promotions.request import Request, RequestState
 from bot.domain.registry.model import Stage
 from bot.domain.rollbacks.rollback import serving_periods
 from bot.domain.transitions.drift import DriftNotice
@@ -30,13 +33,48 @@ def card_message(request: Request, trigger: str, channel: str) -> OutboxMessage:
     return OutboxMessage(key=f"card:{request.id}:{trigger}", lane=request.id, kind=MessageKind.CARD, to=channel)
 
 
-def end_messages(request: Request, channel: str, *, ended_by: Actor | None) -> list[OutboxMessage]:
-    """Return the messages about the end of a request: card, thread, and the requester unless they ended it."""
+def card_link(request: Request, channel: str, label: str) -> MessageLink:
+    """Return a link to a request's card in `channel`."""
+    return MessageLink(request.id, channel, label, posted_by=card_message(request, OPENED, channel).key)
+
+
+def end_messages(
+    request: Request, channel: str, *, ended_by: Actor | None, news: Sentence | None = None
+) -> list[OutboxMessage]:
+    """Return the messages about the end of a request: its card, and one to its requester, unless they ended it.
+
+    `news`: what else the requester should know.
+    """
     trigger, announcement = request.state.value, promotion_messages.outcome_announcement(request)
-    messages = [card_message(request, trigger, channel), thread_message(request.id, trigger, announcement)]
-    if ended_by is None or actor_name(request.requester) != actor_name(ended_by):
-        messages += direct_message(request.id, f"direct:{request.id}:{trigger}", request.requester, announcement)
-    return messages
+    sentences = [announcement, *([news] if news else [])]
+    is_own = ended_by is not None and actor_name(request.requester) == actor_name(ended_by)
+    recipient = None if is_own else request.requester
+    return [card_message(request, trigger, channel), *_news_for(recipient, request, trigger, sentences, channel)]
+
+
+def review_messages(request: Request, channel: str) -> list[OutboxMessage]:
+    """Return the messages about the review of a break-glass request: its card, and one to its requester."""
+    sentences = [break_glass_messages.review_announcement(request)]
+    news = _news_for(request.requester, request, "reviewed", sentences, channel)
+    return [card_message(request, "reviewed", channel), *news]
+
+
+def _news_for(
+    requester: Actor | None, request: Request, trigger: str, sentences: Sequence[Sentence], channel: str
+) -> list[OutboxMessage]:
+    """Return the message about a decision: directly to the requester, who then doesn't get it in the thread, too.
+
+    If there's no one to message directly, people's decisions go to the thread; Registrar's own are only on the card.
+    """
+    link = say("{card}.", card=card_link(request, channel, "See the card"))
+    sentence, key = join_sentences([*sentences, link], " "), f"direct:{request.id}:{trigger}"
+    if direct := direct_message(request.id, key, requester, sentence) if requester else []:
+        return direct
+    is_decision = request.decided_by is not None and request.state in _DECIDED_BY_PEOPLE
+    return [thread_message(request.id, trigger, join_sentences(sentences, " "))] if is_decision else []
+
+
+_DECIDED_BY_PEOPLE = {RequestState.REJECTED, RequestState.CANCELLED}
 
 
 def card_refusal_code(reader: LedgerReader, request: Request) -> str:
@@ -58,23 +96,54 @@ def tell_requester_of_refused_card(
         tx.add_message(*direct_message(request.id, f"direct:{request.id}:refused", request.requester, notice))
 
 
-def reminder_messages(request: Request, people: Sequence[str], now: datetime) -> list[OutboxMessage]:
-    """Return reminders about a pending request: in its thread, and as direct messages to `people`."""
-    announcement = promotion_messages.reminder_announcement(request, people, now)
-    sentence = promotion_messages.direct_reminder(request, now)
-    return _reminders(request, f"reminder:{request.reminded}", announcement, people, sentence)
+def reminder_messages(
+    request: Request, people: Sequence[str], rule: TargetRule | None, channel: str, now: datetime
+) -> list[OutboxMessage]:
+    """Return reminders about a pending request to `people`, as its `rule` says."""
+    sentence = promotion_messages.direct_reminder(
+        request, card_link(request, channel, "Approve or reject it on the card"), now
+    )
+    trigger = f"reminder:{request.reminded}"
+    return _reminders(
+        request,
+        trigger,
+        rule,
+        people,
+        sentence,
+        lambda mentioned: promotion_messages.reminder_announcement(request, mentioned, now),
+    )
 
 
-def review_reminder_messages(request: Request, people: Sequence[str]) -> list[OutboxMessage]:
-    """Return reminders before a review is due: in the thread, and as direct messages to `people`."""
-    announcement = break_glass_messages.review_reminder_announcement(request, people)
-    return _reminders(request, "review-due", announcement, people, break_glass_messages.direct_review_reminder(request))
+def review_reminder_messages(
+    request: Request, people: Sequence[str], rule: TargetRule | None, channel: str
+) -> list[OutboxMessage]:
+    """Return reminders to `people` before a review is due, as the request's `rule` says."""
+    sentence = break_glass_messages.direct_review_reminder(
+        request, card_link(request, channel, "Review it on the card")
+    )
+    return _reminders(
+        request,
+        "review-due",
+        rule,
+        people,
+        sentence,
+        lambda mentioned: break_glass_messages.review_reminder_announcement(request, mentioned),
+    )
 
 
 def _reminders(
-    request: Request, trigger: str, announcement: Sentence, people: Sequence[str], sentence: Sentence
+    request: Request,
+    trigger: str,
+    rule: TargetRule | None,
+    people: Sequence[str],
+    sentence: Sentence,
+    announce: Callable[[Sequence[str] | None], Sentence],
 ) -> list[OutboxMessage]:
-    messages = [thread_message(request.id, trigger, announcement)]
+    """Return reminders in one way only, so that they reach no one twice: directly, or in the thread."""
+    way = rule.tell_approvers if rule else "mention"
+    if way != "direct":
+        return [thread_message(request.id, trigger, announce(people if way == "mention" else None))]
+    messages: list[OutboxMessage] = []
     for user in people:
         key = f"direct:{request.id}:{trigger}:{user}"
         messages += direct_message(f"{request.id}:{user}", key, Person("", user), sentence)
@@ -117,19 +186,27 @@ def card_chart_message(incident: Incident) -> OutboxMessage:
     return OutboxMessage(key=key, lane=key, kind=MessageKind.CHART, to="", data=data)
 
 
-def direct_message(ordering_key: str, key: str, recipient: Actor, sentence: Sentence) -> list[OutboxMessage]:
-    """Return a direct message; none if the recipient isn't a person in Slack."""
-    person, lane, data = resolve_operator(recipient), f"{ordering_key}:direct", {"say": pack_sentence(sentence)}
+def direct_message(
+    ordering_key: str, key: str, recipient: Actor, sentence: Sentence, command_id: str = ""
+) -> list[OutboxMessage]:
+    """Return a direct message; none if the recipient isn't a person in Slack.
+
+    `command_id` is the failed command whose form a button opens again, if any.
+    """
+    person, lane = resolve_operator(recipient), f"{ordering_key}:direct"
+    data = {"say": pack_sentence(sentence)} | ({"edit": command_id} if command_id else {})
     if not isinstance(person, Person):
         return []
     return [OutboxMessage(key=key, lane=lane, kind=MessageKind.DIRECT, to=person.user, data=data)]
 
 
-def invitation_message(request: Request, user: str, sentence: Sentence) -> OutboxMessage:
-    """Return a direct message to someone who can approve a new request, with a link to its card."""
-    data = {"say": pack_sentence(sentence), "card": request.id, "after": card_message(request, OPENED, "").key}
-    key = f"direct:{request.id}:{OPENED}:{user}"
-    return OutboxMessage(key=key, lane=f"{request.id}:{user}:direct", kind=MessageKind.DIRECT, to=user, data=data)
+def invitation_message(request: Request, user: str, channel: str) -> OutboxMessage:
+    """Return a direct message to someone who can approve a new request."""
+    invitation = approval_invitation(request, card_link(request, channel, "Open the card"))
+    [message] = direct_message(
+        f"{request.id}:{user}", f"direct:{request.id}:{OPENED}:{user}", Person("", user), invitation
+    )
+    return message
 
 
 def tag_update_for(request: Request, trigger: str, tags: TagChanges, *, line: str = "", alias: str = "") -> TagUpdate:
@@ -180,6 +257,24 @@ def channel_message(key: str, channel: str, sentence: Sentence) -> OutboxMessage
         kind=MessageKind.CHANNEL_MESSAGE,
         to=channel,
         data={"say": pack_sentence(sentence)},
+    )
+
+
+def incident_link(incident: Incident, channel: str, label: str) -> MessageLink:
+    """Return a link to an incident's message in `channel`."""
+    return MessageLink(incident.id, channel, label, posted_by=incident_message(incident, OPENED, channel).key)
+
+
+def incident_end_message(incident: Incident, trigger: str, sentence: Sentence) -> OutboxMessage:
+    """Return the reply in an incident's thread when it's over: its review, or a sentence if it needs none."""
+    if not has_review(incident):
+        return thread_message(incident.id, trigger, sentence)
+    return OutboxMessage(
+        key=f"review:{incident.id}:{trigger}",
+        lane=incident.id,
+        kind=MessageKind.REVIEW,
+        to="",
+        data={"incident": incident.id},
     )
 
 

@@ -25,6 +25,7 @@ from bot.services.promotions.voting import Requests
 from bot.services.registry.queries import RegistryQueries
 from bot.services.transitions import rollback_records
 from bot.services.transitions.loadability import LoadabilityChecks
+from bot.services.transitions.rollback_records import progress_link
 
 MAX_TRANSITIONS = 400  # transitions of Production to search for rollback targets
 
@@ -104,6 +105,13 @@ class Rollbacks:
         if is_known and command.version is not None and command.version.kind == "number":
             self._require_target(command.model, int(command.version.value))
 
+    def require_in_production(self, model: str, version: int) -> None:
+        """Raise Refused if a version isn't in Production anymore, according to the ledger."""
+        with self._context.ledger.read() as reader:
+            periods = self.serving_periods(reader, model)
+        if not periods or periods[0].until is not None or periods[0].version != version:
+            raise Refused(words.not_in_production_refusal(model, version))
+
     def _require_target(self, model: str, version: int) -> None:
         """Raise Refused for a version that never served or is blocked; `--force` doesn't change that."""
         with self._context.ledger.read() as reader:
@@ -138,11 +146,10 @@ class Rollbacks:
         with self._context.ledger.write() as tx:
             incident = tx.incident(incident_id)
             transitions = tx.transitions(incident.model, stage=Stage.PRODUCTION, limit=MAX_TRANSITIONS)
-            if any(
-                transition.kind is TransitionKind.ROLLBACK and transition.state in UNFINISHED_STATES
-                for transition in transitions
-            ):
-                raise Refused("A rollback is already in progress. Follow along in the thread.")
+            for transition in transitions:
+                if transition.kind is TransitionKind.ROLLBACK and transition.state in UNFINISHED_STATES:
+                    channel = self._context.policy.channel_for(incident.model)
+                    raise Refused(words.already_in_progress_refusal(progress_link(transition, channel)))
             periods = serving_periods(transitions)
             if (
                 not incident.is_open

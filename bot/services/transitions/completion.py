@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bot.domain.audit.events import Event, EventTag
-from bot.domain.core.sentence import Code, say
+from bot.domain.core.sentence import Code, Sentence, say
 from bot.domain.monitoring.incident import IncidentDecision
 from bot.domain.monitoring.monitor import MonitorState, MonitorStatus
 from bot.domain.promotions.request import Request, RequestState
@@ -45,17 +45,18 @@ class Completion:
         transition: Transition,
         decision: IncidentDecision | None = None,
         request_end: RequestEnd | None = None,
+        news: Sentence | None = None,
     ) -> None:
         """Record the end of `transition`, which has its final state, and everything that goes with it.
 
         `decision` is the outcome for the incident of a rollback, if it isn't the default for the state; `request_end`
-        likewise for the request. Raises AlreadyDecided if the transition has already ended.
+        likewise for the request. `news` is what else its requester should know. Raises AlreadyDecided if the transition
+        has already ended.
         """
         tx.finish_transition(transition)
         if transition.request:
-            self._end_request(
-                tx, tx.lock_request(transition.request), transition, request_end or _REQUEST_ENDS[transition.state]
-            )
+            end = request_end or _REQUEST_ENDS[transition.state]
+            self._end_request(tx, tx.lock_request(transition.request), transition, end, news)
         else:
             self._finish_without_request(tx, transition, decision)
         serving_checks.schedule_serving_check(tx, self._context, transition, ordering_key_of(transition))
@@ -83,11 +84,17 @@ class Completion:
             if transition.state is TransitionState.DONE:
                 notice = replace(notice, mended_by=transition.actor, mended_at=transition.finished_at)
                 tx.save_drift_notice(notice)
-            tx.add_message(thread_message(notice.id, transition.id, messages.repair_announcement(transition)))
+            else:  # the notice itself shows a repair
+                tx.add_message(thread_message(notice.id, transition.id, messages.repair_failure(transition)))
             tx.add_message(notice_message(notice, transition.id, channel))
 
     def _end_request(
-        self, tx: LedgerTransaction, request: Request, transition: Transition, request_end: RequestEnd
+        self,
+        tx: LedgerTransaction,
+        request: Request,
+        transition: Transition,
+        request_end: RequestEnd,
+        news: Sentence | None,
     ) -> None:
         state, tag = request_end
         ended = request.with_state(state, outcome=transition.why)
@@ -103,12 +110,9 @@ class Completion:
                 after=_version_label(transition.version) if tag is EventTag.TRANSITION_DONE else None,
             )
         )
-        tx.add_message(*end_messages(ended, self._context.policy.channel_for(ended.model), ended_by=None))
+        tx.add_message(*end_messages(ended, self._context.policy.channel_for(ended.model), ended_by=None, news=news))
         at, line, alias = transition.finished_at or transition.intended_at, "", ""
         if ended.state is RequestState.DONE:
-            if ended.seen and ended.seen.callers.no_rollback:
-                warning = say("{why}.", why=ended.seen.callers.no_rollback)
-                tx.add_message(thread_message(ended.id, "way-back", warning))
             line = registry_tags.promotion_line(ended, tx.votes(ended.id), at)
             if ended.from_stage is Stage.STAGING and ended.target is not Stage.STAGING:
                 alias = self._context.challenger

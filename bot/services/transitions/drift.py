@@ -20,7 +20,7 @@ from bot.domain.transitions.transition import UNFINISHED_STATES, Transition, Tra
 from bot.ports import LedgerTransaction, QueuedCommandState
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import notice_message
-from bot.services.registry.announcements import announce_versions
+from bot.services.registry.announcements import announce_versions, describe_metrics
 from bot.services.transitions.restores import open_hold
 from bot.services.transitions.serving_checks import schedule_serving_check
 
@@ -61,6 +61,17 @@ class KnownState:
             for transition in self.transitions
             if transition.id not in self.held_ids
         )
+
+    def before(self, snapshot: RegistrySnapshot) -> RegistrySnapshot:
+        """Return the snapshot to compare with: the last one, or an empty one for a model that's new."""
+        if self.is_baseline:
+            return snapshot
+        return self.last_snapshot or RegistrySnapshot(model=snapshot.model, at=snapshot.at)
+
+    def announcement_batches(self, snapshot: RegistrySnapshot) -> list[tuple[int, ...]]:
+        """Return the new versions, newest first, that are announced in one message each."""
+        new = tuple(sorted(set(snapshot.stages) - set(self.before(snapshot).stages), reverse=True))
+        return [(number,) for number in reversed(new)] if len(new) <= MAX_SINGLE_ANNOUNCEMENTS else [new]
 
 
 class DriftDetector:
@@ -149,6 +160,9 @@ class DriftDetector:
             and drift.are_files_moved(last.marks or {}, snapshot.marks or {})
         ):
             return False  # reported for the whole registry, and checked once that is accepted
+        by_number = {version.version: version for version in versions}
+        batches = known.announcement_batches(snapshot)
+        metrics = describe_metrics(self._context, [by_number[batch[0]] for batch in batches], versions)
         with self._context.ledger.write() as tx:
             tx.lock(f"look:{model.name}")  # two processes that poll at the same time record it once
             if tx.registry_snapshot(model.name) != last:
@@ -158,7 +172,14 @@ class DriftDetector:
                 return False
             if tx.transitions(model.name) != transitions:  # Registrar itself changed the model in the meantime
                 return False
-            return self._record(tx, known, snapshot, model, versions)
+            announced = [
+                announce_versions(
+                    tx, self._context, by_number[batch[0]], batch, registered_by=None, metrics=metrics.get(batch[0])
+                )
+                for batch in batches
+            ]
+            has_news = self._record(tx, known, snapshot, model, versions)
+            return any(announced) or has_news
 
     def _is_registering(self, previous: RegistrySnapshot | None, versions: Sequence[VersionInfo]) -> bool:
         """Return whether Registrar is currently registering one of the new versions."""
@@ -180,24 +201,18 @@ class DriftDetector:
         versions: Sequence[VersionInfo],
     ) -> bool:
         """Record the snapshot and what has changed; return whether there was news."""
-        last, by_number = known.last_snapshot, {version.version: version for version in versions}
-        before = snapshot if known.is_baseline else last or RegistrySnapshot(model=snapshot.model, at=snapshot.at)
-        identities = {number: version.identity(model.created_at) for number, version in by_number.items()}
+        last, before = known.last_snapshot, known.before(snapshot)
+        identities = {version.version: version.identity(model.created_at) for version in versions}
         if last is None or last.marks is None:  # older versions of Registrar didn't store identities
             tx.backfill_identities(snapshot.model, identities, snapshot.at)
         observed = self._record_observed(tx, known, snapshot, identities)
         tx.save_registry_snapshot(
             replace(snapshot, after=observed.id) if observed and not known.is_start_of_history else snapshot
         )
-        new = tuple(sorted(set(snapshot.stages) - set(before.stages), reverse=True))
-        batches = [(number,) for number in reversed(new)] if len(new) <= MAX_SINGLE_ANNOUNCEMENTS else [new]
-        announced = [
-            announce_versions(tx, self._context, by_number[batch[0]], batch, registered_by=None) for batch in batches
-        ]
         notices = self._save_notices(tx, known, before, snapshot)
         if observed:
             schedule_serving_check(tx, self._context, observed, notices[0].id if notices else "")
-        return bool(any(announced) or notices or observed)
+        return bool(notices or observed)
 
     def _record_observed(
         self,

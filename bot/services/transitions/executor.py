@@ -23,10 +23,8 @@ from bot.domain.core.errors import (
 )
 from bot.domain.core.sentence import Sentence, say
 from bot.domain.monitoring.incident import IncidentDecision, IncidentStatus
-from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.request import RequestState
-from bot.domain.rollbacks import messages as rollback_messages
-from bot.domain.transitions import messages
+from bot.domain.transitions import messages, progress
 from bot.domain.transitions.transition import (
     UNFINISHED_STATES,
     Transition,
@@ -40,14 +38,10 @@ from bot.domain.transitions.transition import (
     plan_transition,
 )
 from bot.services.core.context import Context
-from bot.services.core.outbox_messages import (
-    card_message,
-    ordering_key_of,
-    thread_message,
-)
+from bot.services.core.outbox_messages import thread_message
 from bot.services.transitions.completion import Completion, RequestEnd
 from bot.services.transitions.preconditions import Preconditions
-from bot.services.transitions.rollback_records import rollback_ordering_key
+from bot.services.transitions.rollback_records import progress_messages
 
 log = logging.getLogger(__name__)
 LEASE = timedelta(seconds=60)  # longer than the timeouts of all registry calls of one transition
@@ -73,7 +67,7 @@ class TransitionExecutor:
         If the registry doesn't answer, the transition is released and retried later.
         """
         for interrupted in list(self._interrupted.values()):  # otherwise, they'd wait until their lease ends
-            self._release(interrupted, promotion_messages.RETRIED_AFTER_ERROR)
+            self._release(interrupted, progress.RETRIED_AFTER_ERROR)
         while (transition := self._claim(model)) is not None:
             try:
                 if not self._execute_claimed(transition):
@@ -90,9 +84,7 @@ class TransitionExecutor:
                 suppress(AlreadyDecided),
             ):
                 if not self._end_if_expired(transition):
-                    self._release(
-                        transition, promotion_messages.waiting_for_registry_announcement(), delay=BACKOFF.first
-                    )
+                    self._release(transition, progress.waiting_for_registry(transition), delay=BACKOFF.first)
 
     def _execute_claimed(self, transition: Transition) -> bool:
         """Execute a claimed transition and record its end, or release it.
@@ -117,14 +109,14 @@ class TransitionExecutor:
                 return False
             except SlackUnreachable as error:
                 log.warning("transition %s is waiting for Slack: %s", transition.id, error)
-                self._release(transition, promotion_messages.WAITING_FOR_SLACK, trigger="waiting-for-slack")
+                self._release(transition, progress.WAITING_FOR_SLACK, trigger="waiting-for-slack")
             except Unreachable as error:
                 log.warning("transition %s is waiting: %s", transition.id, error)
                 is_lost = isinstance(error, RegistryUnreachable) and not isinstance(error, FilesUnreachable)
                 if is_lost:
                     self._context.availability.mark_unavailable()
-                news = promotion_messages.waiting_for_registry_announcement()
-                self._release(transition, news, delay=BACKOFF.first if is_lost else None)
+                why = progress.waiting_for_registry(transition)
+                self._release(transition, why, delay=BACKOFF.first if is_lost else None)
                 return False
         return True
 
@@ -209,7 +201,7 @@ class TransitionExecutor:
             decision = IncidentDecision(IncidentStatus.HELD, unsuitable)
             self._finish(transition, TransitionState.STALE, str(unsuitable), decision)
         elif freeze is not None:
-            why = promotion_messages.waiting_for_freeze_announcement(freeze.description)
+            why = progress.waiting_for_freeze(freeze.description)
             self._release(transition, why, trigger="frozen", delay=FROZEN_RETRY_DELAY)
         else:
             return False
@@ -256,25 +248,24 @@ class TransitionExecutor:
         return version.stage is transition.target and (wanted is None or wanted in version.aliases)
 
     def _release(
-        self, transition: Transition, news: Sentence, *, trigger: str = "waiting", delay: timedelta | None = None
+        self, transition: Transition, why: Sentence, *, trigger: str = "waiting", delay: timedelta | None = None
     ) -> None:
         """Release the transition for a retry after `delay`, or when its request expires if that's before.
 
-        `news` goes to the thread once per `trigger`.
+        `why` is what it waits for; its message shows that, and so does the thread of a rollback's incident, once per
+        `trigger`.
         """
         retry_at = self._context.clock.now() + (delay or BACKOFF.delay(transition.attempts))
         with self._context.ledger.write() as tx:
             if transition.request and tx.transition(transition.id).began_at is None:
                 retry_at = min(retry_at, tx.request(transition.request).expires_at)
-            is_ours = tx.release_transition(transition, retry_at)
-            if is_ours and transition.request:
-                request = tx.lock_request(transition.request).with_state(RequestState.APPROVED)
-                tx.save_request(request)
-                tx.add_message(card_message(request, trigger, self._context.policy.channel_for(request.model)))
-                tx.add_message(thread_message(request.id, trigger, news))
-            elif is_ours and transition.kind is TransitionKind.ROLLBACK:
-                key, waiting = f"{transition.id}:{trigger}", rollback_messages.rollback_waiting_announcement()
-                tx.add_message(thread_message(rollback_ordering_key(transition), key, waiting))
+            if tx.release_transition(replace(transition, why=str(why)), retry_at):
+                if transition.request:
+                    tx.save_request(tx.lock_request(transition.request).with_state(RequestState.APPROVED))
+                if transition.incident:
+                    tx.add_message(thread_message(transition.incident, f"{transition.id}:{trigger}", why))
+                else:
+                    tx.add_message(*progress_messages(tx, self._context, transition, trigger))
         self._interrupted.pop(transition.id, None)
 
     def _finish(
@@ -289,11 +280,9 @@ class TransitionExecutor:
     ) -> None:
         """Record the end of a transition and everything that goes with it in one transaction.
 
-        See `Completion.finish`; `news` is an additional message in the thread.
+        See `Completion.finish`.
         """
         now = self._context.clock.now()
         ended = replace(transition, state=state, why=why, finished_at=now)
         with self._context.ledger.write() as tx:
-            self._completion.finish(tx, ended, decision, request_end)
-            if news is not None:
-                tx.add_message(thread_message(ordering_key_of(transition), f"besides:{transition.id}", news))
+            self._completion.finish(tx, ended, decision, request_end, news)

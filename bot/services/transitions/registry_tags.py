@@ -10,11 +10,9 @@ from bot import logging_context
 from bot.domain.core.backoff import Backoff
 from bot.domain.core.errors import RegistrarError, Unreachable
 from bot.domain.registry.model import Stage
-from bot.domain.rollbacks.messages import tags_written_announcement
 from bot.domain.transitions.registry_tags import append_line
 from bot.ports import TagUpdate
 from bot.services.core.context import Context
-from bot.services.core.outbox_messages import thread_message
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +57,6 @@ class TagWriter:
                 return 0
             with self._context.ledger.write() as tx:
                 tx.finish_tag_update(update, why=why)
-                if update.lane and not why:
-                    tx.add_message(thread_message(update.lane, f"tags:{update.id}", tags_written_announcement()))
         return len(due)
 
     def _write(self, update: TagUpdate) -> str:

@@ -5,29 +5,43 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bot.domain.core.actors import Automation
-from bot.domain.core.sentence import Sentence, say
+from bot.domain.core.sentence import MessageLink, Sentence, say
 from bot.domain.monitoring.incident import IncidentDecision, IncidentStatus
+from bot.domain.monitoring.reasons import Reason, reason_of
 from bot.domain.policy.freezes import active_freeze
 from bot.domain.registry.model import VersionIdentity
 from bot.domain.rollbacks import messages as words
 from bot.domain.rollbacks import rollback as rollback_rules
 from bot.domain.rollbacks.rollback import block_after_rollback, target_refusal
 from bot.domain.transitions import registry_tags
-from bot.domain.transitions.transition import Transition, TransitionState, transition_time
+from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState, transition_time
 from bot.ports import LedgerReader, LedgerTransaction, MessageKind, OutboxMessage, TagUpdate
 from bot.services.core.context import Context
-from bot.services.core.outbox_messages import incident_message, thread_message
+from bot.services.core.outbox_messages import card_message, incident_message, thread_message
 
 
-def rollback_ordering_key(transition: Transition) -> str:
-    """Return the ordering key for messages about a rollback: that of its incident, or its own."""
-    return transition.incident or transition.id
+def progress_messages(
+    reader: LedgerReader, context: Context, transition: Transition, trigger: str
+) -> list[OutboxMessage]:
+    """Return the message that redraws a transition's own message: a request's card, an incident, or a rollback.
+
+    None for other transitions. `trigger` makes its key unique.
+    """
+    channel = context.policy.channel_for(transition.model)
+    if transition.request:
+        return [card_message(reader.request(transition.request), trigger, channel)]
+    if transition.incident:
+        return [incident_message(reader.incident(transition.incident), f"{transition.id}:{trigger}", channel)]
+    if transition.kind is not TransitionKind.ROLLBACK:
+        return []
+    key = f"rollback:{transition.id}:{trigger}"
+    return [OutboxMessage(key=key, lane=transition.id, kind=MessageKind.ROLLBACK, to=channel)]
 
 
-def rollback_message(transition: Transition, trigger: str, channel: str) -> OutboxMessage:
-    """Return the message that redraws a person's rollback."""
-    return OutboxMessage(
-        key=f"rollback:{transition.id}:{trigger}", lane=transition.id, kind=MessageKind.ROLLBACK, to=channel
+def progress_link(transition: Transition, channel: str) -> MessageLink:
+    """Return a link to the message that shows a rollback's progress, in `channel`: its own, or its incident's."""
+    return MessageLink(
+        transition.incident or transition.id, channel, "See the message", posted_by=f"rollback:{transition.id}:begun"
     )
 
 
@@ -46,30 +60,18 @@ def identity_when_served(reader: LedgerReader, model: str, version: int) -> Vers
 
 
 def begin_rollback(tx: LedgerTransaction, context: Context, transition: Transition) -> bool:
-    """Add the transition for a rollback, with its messages; return False if it already exists."""
+    """Add the transition for a rollback, with its message; return False if it already exists.
+
+    A person's rollback for an incident is announced in its thread; the incident's own messages announce a monitor's.
+    """
     if not tx.add_transition(transition):
         return False
-    channel = context.policy.channel_for(transition.model)
     if not transition.incident:
-        tx.add_message(rollback_message(transition, "begun", channel))
-    tx.add_message(
-        thread_message(
-            rollback_ordering_key(transition), f"{transition.id}:begun", words.rollback_started_announcement(transition)
-        )
-    )
-    freeze = (
-        None
-        if isinstance(transition.actor, Automation)
-        else active_freeze(transition.model, tx.freezes(), context.policy, context.clock.now())
-    )
-    if freeze is not None:
-        tx.add_message(
-            thread_message(
-                rollback_ordering_key(transition),
-                f"{transition.id}:frozen",
-                words.rollback_despite_freeze_notice(freeze),
-            )
-        )
+        tx.add_message(*progress_messages(tx, context, transition, "begun"))
+    elif not isinstance(transition.actor, Automation):
+        freeze = active_freeze(transition.model, tx.freezes(), context.policy, context.clock.now())
+        started = words.rollback_started_announcement(transition, freeze)
+        tx.add_message(thread_message(transition.incident, f"{transition.id}:begun", started))
     return True
 
 
@@ -77,32 +79,21 @@ def record_end(
     tx: LedgerTransaction, context: Context, transition: Transition, decision: IncidentDecision | None
 ) -> None:
     """Record the results of a finished rollback; `decision` is the incident's outcome, if it isn't the default."""
-    ordering_key, channel = rollback_ordering_key(transition), context.policy.channel_for(transition.model)
     if transition.state is TransitionState.DONE:
-        _record_done(tx, context, transition, ordering_key)
+        _record_done(tx, context, transition)
     else:
-        tx.add_message(
-            thread_message(ordering_key, f"{transition.id}:ended", words.rollback_failed_announcement(transition))
-        )
+        failed = words.rollback_failed_announcement(transition)
+        tx.add_message(thread_message(transition.incident or transition.id, f"{transition.id}:ended", failed))
     if transition.incident:
-        _update_incident(tx, transition, decision, channel)
-    else:
-        tx.add_message(rollback_message(transition, "ended", channel))
+        _update_incident(tx, transition, decision)
+    tx.add_message(*progress_messages(tx, context, transition, "ended"))
 
 
-def _record_done(tx: LedgerTransaction, context: Context, transition: Transition, ordering_key: str) -> None:
+def _record_done(tx: LedgerTransaction, context: Context, transition: Transition) -> None:
     at = transition_time(transition)
-    tx.add_message(
-        thread_message(
-            ordering_key, f"{transition.id}:moved", words.rollback_done_announcement(transition, context.champion)
-        )
-    )
     block = block_after_rollback(transition, context.new_id(), at)
     if block:
         tx.add_rollback_block(block)  # also if there is an older one: the version came back, or its number was reused
-        tx.add_message(
-            thread_message(ordering_key, f"{transition.id}:barred", words.version_blocked_announcement(transition))
-        )
         tx.add_tag_update(
             TagUpdate(
                 id=f"{transition.id}:out",
@@ -117,20 +108,17 @@ def _record_done(tx: LedgerTransaction, context: Context, transition: Transition
             model=transition.model,
             version=transition.version,
             tags=registry_tags.restored_tags(transition, at),
-            lane=ordering_key,
         )
     )
 
 
-def _update_incident(
-    tx: LedgerTransaction, transition: Transition, decision: IncidentDecision | None, channel: str
-) -> None:
+def _update_incident(tx: LedgerTransaction, transition: Transition, decision: IncidentDecision | None) -> None:
     incident = tx.incident(str(transition.incident))
     if decision is None:
         status = {
             TransitionState.DONE: IncidentStatus.ROLLED_BACK,
             TransitionState.STALE: IncidentStatus.SUPERSEDED,
         }.get(transition.state, IncidentStatus.FAILED)
-        decision = IncidentDecision(status, say("{why}", why=transition.why) if transition.why else None)
+        skipped = incident.why if reason_of(incident.why) == Reason.TARGET_SKIPPED else None
+        decision = IncidentDecision(status, say("{why}", why=transition.why) if transition.why else skipped)
     tx.save_incident(replace(incident, doing=decision.status, why=decision.why))
-    tx.add_message(incident_message(incident, f"{transition.id}:ended", channel))

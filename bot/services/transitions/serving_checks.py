@@ -13,6 +13,7 @@ from bot import logging_context
 from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import Automation
 from bot.domain.core.errors import RegistrarError, Unreachable
+from bot.domain.core.sentence import Sentence
 from bot.domain.policy.policy import DEFAULT_CHECK_INTERVAL, WebhookEndpoint
 from bot.domain.registry.model import Stage
 from bot.domain.rollbacks.rollback import BEFORE_REGISTRAR
@@ -25,11 +26,11 @@ from bot.domain.transitions.serving_check import (
     start_serving_check,
     transition_event,
 )
-from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
+from bot.domain.transitions.transition import Transition, TransitionState
 from bot.ports import LedgerTransaction, MessageKind, OutboxMessage, ServingProbes
 from bot.services.core.context import Context
-from bot.services.core.outbox_messages import incident_message, thread_message
-from bot.services.transitions.rollback_records import rollback_message
+from bot.services.core.outbox_messages import thread_message
+from bot.services.transitions.rollback_records import progress_messages
 
 log = logging.getLogger(__name__)
 
@@ -56,16 +57,27 @@ def schedule_serving_check(tx: LedgerTransaction, context: Context, transition: 
     is_pending = previous is not None and previous.state is ServingCheckState.PENDING
     if previous and is_pending and previous.move != transition.id:  # its result no longer matters
         superseded = replace(previous, state=ServingCheckState.SUPERSEDED, next_at=None)
-        if tx.save_serving_check(superseded) and previous.lane:
-            announcement = words.serving_superseded_announcement(previous)
-            tx.add_message(thread_message(previous.lane, f"overtaken:{previous.move}", announcement))
+        if tx.save_serving_check(superseded):
+            _announce(tx, context, superseded, words.serving_superseded_announcement(previous))
     probe = context.policy.probe_for(transition.model)
     if probe and transition.target is Stage.PRODUCTION:
-        tx.save_serving_check(start_serving_check(transition, ordering_key, context.clock.now(), probe.timeout))
-        if ordering_key:
-            tx.add_message(
-                thread_message(ordering_key, f"serving:{transition.id}", words.serving_pending_announcement(transition))
-            )
+        check = start_serving_check(transition, ordering_key, context.clock.now(), probe.timeout)
+        tx.save_serving_check(check)
+        if not progress_messages(tx, context, transition, ""):  # the message about the transition's end shows it, too
+            _announce(tx, context, check, words.serving_pending_announcement(transition))
+
+
+def _announce(tx: LedgerTransaction, context: Context, check: ServingCheck, sentence: Sentence) -> None:
+    """Show a check's new state in its transition's own message; without one, or if people have to act, in a thread.
+
+    An incident reports its result when it ends.
+    """
+    transition = tx.transition(check.move)
+    redraws = progress_messages(tx, context, transition, f"serving-{check.state.value}")
+    tx.add_message(*redraws)
+    is_problem = check.state is ServingCheckState.TIMED_OUT and not transition.incident
+    if check.lane and (is_problem or not redraws):
+        tx.add_message(thread_message(check.lane, f"{check.state.value}:{check.move}", sentence))
 
 
 def _event_message(
@@ -171,6 +183,11 @@ class ServingChecks:
             return False
         is_confirmed = check.state is ServingCheckState.CONFIRMED
         tag = EventTag.SERVING_CONFIRMED if is_confirmed else EventTag.SERVING_TIMED_OUT
+        sentence = (
+            words.serving_confirmed_announcement(check)
+            if is_confirmed
+            else words.serving_timed_out_announcement(check, report)
+        )
         evidence: dict[str, Any] = {"move": check.move, "version": check.version, "seen": check.seen}
         tx.add_audit_event(
             Event(
@@ -180,25 +197,10 @@ class ServingChecks:
                 subject=check.move,
                 model=check.model,
                 after=f"v{check.version}",
-                why="" if is_confirmed else str(words.serving_timed_out_announcement(check, report)),
+                why="" if is_confirmed else str(sentence),
                 origin="job",
                 evidence=evidence,
             )
         )
-        if check.lane:
-            announcement = (
-                words.serving_confirmed_announcement(check)
-                if is_confirmed
-                else words.serving_timed_out_announcement(check, report)
-            )
-            tx.add_message(thread_message(check.lane, f"{check.state.value}:{check.move}", announcement))
-        self._redraw_rollback(tx, tx.transition(check.move), check.state.value)
+        _announce(tx, self._context, check, sentence)
         return True
-
-    def _redraw_rollback(self, tx: LedgerTransaction, transition: Transition, trigger: str) -> None:
-        """Redraw the message of a rollback or its incident; other transitions have none."""
-        channel = self._context.policy.channel_for(transition.model)
-        if transition.kind is TransitionKind.ROLLBACK and transition.incident:
-            tx.add_message(incident_message(tx.incident(transition.incident), f"{transition.id}:{trigger}", channel))
-        elif transition.kind is TransitionKind.ROLLBACK:
-            tx.add_message(rollback_message(transition, trigger, channel))

@@ -12,11 +12,14 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from bot.domain.core.backoff import Backoff
-from bot.domain.monitoring.incident import monitors_of_incident
+from bot.domain.monitoring.incident import MonitorChart, monitors_of_incident
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.policy.policy import Policy
 from bot.ports import DeliveryOutcome, DeliveryResult, Ledger, MessageRef, OutboxMessage, read_monitor_chart
 from bot.slack.core.answer import FileUpload, safe_file_name
 from bot.slack.core.blocks import Message, build_message, section, with_picture
 from bot.slack.core.client import CONNECTION_ERRORS, error_code, is_rate_limited, missing_scopes
+from bot.slack.delivery.message_links import MessageLinks
 from bot.slack.delivery.poster import SHORT_WAIT, MessagePoster
 from bot.slack.delivery.publisher import (
     InvitationRequests,
@@ -52,14 +55,18 @@ class AlertDelivery:
     def __init__(
         self,
         poster: MessagePoster,
+        links: MessageLinks,
         client: WebClient,
         ledger: Ledger,
+        policy: Callable[[], Policy],
         now: Callable[[], datetime],
         report_missing_scopes: ReportMissingScopes,
     ) -> None:
         self._poster = poster
+        self._links = links
         self._client = client
         self._ledger = ledger
+        self._policy = policy
         self._now = now
         self._report_missing_scopes = report_missing_scopes
         self._invitations = InvitationRequests()
@@ -91,8 +98,15 @@ class AlertDelivery:
             if incident.ended_in and cause is None and reading.is_pending(incident.ended_in):
                 return None
             is_chart_pending = reading.is_pending(incident.chart_key)
-        link = self._poster.permalink(cause) if cause else ""
-        message = incident_card.card(incident, monitors, serving=serving, now=self._now(), link=link)
+        link = self._links.permalink(cause) if cause else ""
+        message = incident_card.card(
+            incident,
+            monitors,
+            serving=serving,
+            now=self._now(),
+            link=link,
+            on_call=self._policy().on_call_ids(incident.model),
+        )
         with_chart = (
             with_picture(message, chart.file, incident_card.chart_alt_text(incident)) if chart and chart.file else None
         )
@@ -143,23 +157,19 @@ class AlertDelivery:
             if not monitors:  # removed in the meantime: there's nothing to show, and nothing went wrong
                 return DeliveryResult(DeliveryOutcome.DELIVERED, existing)
             monitor = monitors[0]
-            chart = read_monitor_chart(reading, monitor)
+            chart = read_monitor_chart(reading, monitor, self._policy().metrics_for(monitor.model))
         if not chart.values:
             return DeliveryResult(DeliveryOutcome.DELIVERED, existing)
-        digest = hashlib.sha256(outbox_message.key.encode()).hexdigest()[:8]
-        name = f"{safe_file_name(monitor.model)}-{monitor.name}-{digest}.png"
-        if outbox_message.was_tried and (file := self._find_file(outbox_message, existing, name)):
+        name = chart_file_name(monitor, outbox_message.key)
+        if outbox_message.was_tried and (file := self._poster.find_file(outbox_message, existing, name)):
             return DeliveryResult(DeliveryOutcome.DELIVERED, replace(existing, file=file))
-        from bot.slack.monitoring.chart import draw_readings, readings_alt_text
-
-        picture = FileUpload(name, draw_readings(chart), f"{monitor.name}: latest readings", readings_alt_text(chart))
-        return self._upload(outbox_message, existing, picture)
+        return self._upload(outbox_message, existing, draw_chart(chart, monitor, outbox_message.key))
 
     def _upload(self, outbox_message: OutboxMessage, existing: MessageRef, picture: FileUpload) -> DeliveryResult:
         """Upload a picture to an incident's thread; if Slack rejects it, post the reason in the thread."""
         self._poster.require_lease(outbox_message)
         try:
-            file = upload_file(self._client, existing, picture).id
+            file = upload_file(self._client, existing, picture)
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             if is_rate_limited(error):
                 raise
@@ -171,11 +181,16 @@ class AlertDelivery:
             return DeliveryResult(DeliveryOutcome.DELIVERED, existing)
         return DeliveryResult(DeliveryOutcome.DELIVERED, replace(existing, file=file))
 
-    def _find_file(self, outbox_message: OutboxMessage, existing: MessageRef, name: str) -> str:
-        """Return the ID of the bot's file with this name in a thread; empty if there's none, or no access."""
-        try:
-            replies = list(self._poster.messages_since(outbox_message, existing.channel, existing.ts))
-        except SlackApiError:
-            return ""
-        files = [file for message in replies for file in message.get("files") or [] if file.get("name") == name]
-        return str(files[0]["id"]) if files else ""
+
+def chart_file_name(monitor: Monitor, key: str) -> str:
+    """Return the file name of a monitor's chart in the message with this key; no other message's chart has it."""
+    digest = hashlib.sha256(key.encode()).hexdigest()[:8]
+    return f"{safe_file_name(monitor.model)}-{monitor.name}-{digest}.png"
+
+
+def draw_chart(chart: MonitorChart, monitor: Monitor, key: str) -> FileUpload:
+    """Return the picture of a monitor's chart for the message with this key."""
+    from bot.slack.monitoring.chart import draw_readings, readings_alt_text
+
+    title = f"{monitor.name}: latest readings"
+    return FileUpload(chart_file_name(monitor, key), draw_readings(chart), title, readings_alt_text(chart))

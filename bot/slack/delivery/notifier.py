@@ -9,25 +9,41 @@ from functools import partial
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
-from bot.domain.core.sentence import Channel, Code, Sentence, say, unpack_sentence
+from bot.domain.core.sentence import Channel, Code, Sentence, links_in, say, unpack_sentence, with_urls
 from bot.domain.policy.freezes import active_freeze
 from bot.domain.policy.policy import Policy
 from bot.domain.promotions.approvers import MAX_NOTIFIED, pending_approvers, waiting_for_approvers
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.promotions.votes import Vote
-from bot.domain.registry.model import Stage
+from bot.domain.registry.model import Stage, VersionInfo
 from bot.domain.rollbacks.rollback import current_blocks
-from bot.ports import SYSTEM_CLOCK, DeliveryOutcome, DeliveryResult, Ledger, MessageKind, MessageRef, OutboxMessage
+from bot.domain.transitions.progress import progress_line
+from bot.domain.transitions.transition import promotion_id
+from bot.ports import (
+    NO_LINKS,
+    SYSTEM_CLOCK,
+    DeliveryOutcome,
+    DeliveryResult,
+    Ledger,
+    LedgerReader,
+    MessageKind,
+    MessageRef,
+    OutboxMessage,
+    RegistryLinks,
+)
+from bot.slack.commands.failed_command import with_form
 from bot.slack.core.blocks import sentence_message
 from bot.slack.core.client import CONNECTION_ERRORS, delivery_for_error, is_posting_restricted
 from bot.slack.delivery.alerts import AlertDelivery
+from bot.slack.delivery.message_links import MessageLinks
 from bot.slack.delivery.poster import SHORT_WAIT, LeaseExpiring, MessagePoster, keep_latest
 from bot.slack.delivery.publisher import ReportMissingScopes
+from bot.slack.delivery.reviews import ReviewDelivery
 from bot.slack.promotions import request_card
 from bot.slack.rollbacks import rollback_card
 from bot.slack.transitions import drift_notice
 
-MAX_CARD_WAIT = timedelta(minutes=1)  # how long an invitation waits for the card that it links to
+MAX_CARD_WAIT = timedelta(minutes=1)  # how long a message waits for the card that it links to
 # Admins are notified if Slack rejects one of these. Others, in threads or to one person, are only logged.
 _REPORTED_KINDS = {
     MessageKind.CARD: "a request's card",
@@ -47,6 +63,7 @@ class SlackNotifier:
 
     `policy` returns the active policy, `display_names` the names of people and groups by ID. `notify_admins` gets what
     only admins can fix, with a key for each problem; `report_missing_scopes` gets the scopes that the app is missing.
+    `links` are the registry's web pages.
     """
 
     def __init__(
@@ -58,21 +75,25 @@ class SlackNotifier:
         display_names: Callable[[Sequence[str]], Mapping[str, str]] = lambda _: {},
         notify_admins: Callable[[str, Sentence], object] = lambda key, sentence: None,
         report_missing_scopes: ReportMissingScopes = lambda missing: None,
+        links: RegistryLinks = NO_LINKS,
     ) -> None:
         self._ledger = ledger
         self._policy = policy
         self._now = now
         self._display_names = display_names
         self._notify_admins = notify_admins
+        self._registry_links = links
         self._cards: dict[str, MessageRef] = {}  # the latest cards by request, perhaps not recorded yet
         self._poster = MessagePoster(client, now, notify_admins)
-        alerts = AlertDelivery(self._poster, client, ledger, now, report_missing_scopes)
+        self._links = MessageLinks(client, ledger)
+        alerts = AlertDelivery(self._poster, self._links, client, ledger, policy, now, report_missing_scopes)
         self._deliver_kind: dict[MessageKind, Callable[[OutboxMessage], DeliveryResult]] = {
             MessageKind.CARD: self._deliver_card,
             MessageKind.NOTICE: self._deliver_drift_notice,
             MessageKind.ROLLBACK: self._deliver_rollback,
             MessageKind.INCIDENT: alerts.deliver,
             MessageKind.CHART: alerts.deliver_chart,
+            MessageKind.REVIEW: ReviewDelivery(self._poster, client, ledger, policy, report_missing_scopes).deliver,
             MessageKind.THREAD_REPLY: self._deliver_thread_reply,
             MessageKind.DIRECT: self._deliver_sentence,
             MessageKind.CHANNEL_MESSAGE: self._deliver_sentence,
@@ -113,6 +134,7 @@ class SlackNotifier:
                 partial(reading.production_entries, request.model),
                 {request.version: request.identity},
             )
+            progress = _read_progress(reading, request)
         policy = self._policy()
         freeze = (
             active_freeze(request.model, freezes, policy, self._now()) if request.target is Stage.PRODUCTION else None
@@ -120,12 +142,16 @@ class SlackNotifier:
         message = request_card.request_card(
             request,
             votes,
-            directions=policy.directions_for(request.model),
+            metrics=policy.metrics_for(request.model),
             freeze=freeze,
             waiting_for=self._waiting_sentence(request, votes, policy)
             if request.state is RequestState.PENDING
             else None,
             block=blocks.get(request.version),
+            progress=progress,
+            page=self._registry_links.version(
+                VersionInfo(model=request.model, version=request.version, stage=request.target)
+            ),
         )
         details_command = ["show", request.model, str(request.version)]
         delivery = self._poster.post_or_edit(outbox_message, message, existing, details_command)
@@ -147,19 +173,21 @@ class SlackNotifier:
         return waiting_for_approvers(pending, None if is_mention else self._display_names(pending.ids[:MAX_NOTIFIED]))
 
     def _deliver_sentence(self, outbox_message: OutboxMessage) -> DeliveryResult:
-        """Post a sentence. An invitation to approve includes a link to the card, unless the card is overdue."""
-        sentence, request_id = unpack_sentence(outbox_message.data["say"]), outbox_message.data.get("card")
-        message = sentence_message(sentence)
-        if request_id:
+        """Post a sentence, directly or in a channel. It waits for the messages that it links to, but not for long."""
+        sentence = unpack_sentence(outbox_message.data["say"])
+        urls = {}
+        for link in links_in(sentence):
             with self._ledger.read() as reading:
-                card_ref = reading.message_ref(request_id) or self._cards.get(request_id)
-                progress = reading.delivery_progress(str(outbox_message.data["after"]))
+                linked = reading.message_ref(link.message) or self._cards.get(link.message)
+                progress = reading.delivery_progress(link.posted_by)
             is_late = outbox_message.created_at is not None and self._now() >= outbox_message.created_at + MAX_CARD_WAIT
-            if card_ref is None and progress and progress.is_waiting and not (progress.why and is_late):
+            if linked is None and progress and progress.is_waiting and not (progress.why and is_late):
                 wait = max(SHORT_WAIT, progress.not_before - self._now()) if progress.not_before else SHORT_WAIT
                 return DeliveryResult(DeliveryOutcome.RETRY, retry_after=wait, why="its card isn't posted yet")
-            link = self._poster.permalink(card_ref) if card_ref else None
-            message = request_card.approval_invitation(request_id, sentence, link)
+            urls[link] = self._links.permalink(linked) if linked else ""
+        message = sentence_message(with_urls(sentence, urls))
+        if command_id := outbox_message.data.get("edit"):
+            message = with_form(message, str(command_id))
         return self._poster.post(outbox_message, outbox_message.to, message)
 
     def _deliver_drift_notice(self, outbox_message: OutboxMessage) -> DeliveryResult:
@@ -201,3 +229,12 @@ class SlackNotifier:
         is_alert = outbox_message.kind in {MessageKind.INCIDENT, MessageKind.ROLLBACK}
         subject = outbox_message.lane if is_alert else f"{outbox_message.to}:{code}:{self._now():%Y-%m-%d}"
         self._notify_admins(f"refused:{subject}", sentence)
+
+
+def _read_progress(reader: LedgerReader, request: Request) -> Sentence | None:
+    """Return how far a request's transition has come; None if it was never approved."""
+    try:
+        transition = reader.transition(promotion_id(request))
+    except KeyError:
+        return None
+    return progress_line(transition, reader.serving_check(transition.id))

@@ -20,7 +20,6 @@ from bot.slack.core.client import (
     POST_OPTIONS,
     delivery_for_error,
     error_code,
-    is_rate_limited,
 )
 from bot.slack.core.directory import ChannelDirectory
 
@@ -28,7 +27,7 @@ log = logging.getLogger(__name__)
 
 METADATA_TYPE = "registrar_message"  # of the metadata that holds a message's key; the whole workspace can read it
 CALL_TIMEOUT = timedelta(seconds=10)  # the client's time limit
-MAX_REMEMBERED = 100  # cards and links that are kept in memory
+MAX_REMEMBERED = 100  # cards that are kept in memory
 PAGE_SIZE = 200  # messages per call, as Slack recommends
 MAX_CLOCK_SKEW = timedelta(minutes=5)  # how far this clock can be ahead of Slack's; beyond that, calls are rejected
 SHORT_WAIT = timedelta(seconds=1)  # until the next attempt, if a message only waits for another one or a shorter form
@@ -66,7 +65,6 @@ class MessagePoster:
         self._client = client
         self._now = now
         self._notify_admins = notify_admins
-        self._links: dict[MessageRef, str] = {}
         self._shortened: set[str] = set()  # ordering keys of messages that Slack rejected at full length
         self._channels = ChannelDirectory(client)
         self._conversations: dict[str, str] = {}  # with people, by user ID
@@ -227,6 +225,15 @@ class MessagePoster:
             yield from page.get("messages", [])
             cursor = str((page.get("response_metadata") or {}).get("next_cursor") or "")
 
+    def find_file(self, outbox_message: OutboxMessage, thread: MessageRef, name: str) -> str:
+        """Return the ID of the bot's file with this name in a thread; empty if there's none, or no access."""
+        try:
+            replies = list(self.messages_since(outbox_message, thread.channel, thread.ts))
+        except SlackApiError:
+            return ""
+        files = [file for message in replies for file in message.get("files") or [] if file.get("name") == name]
+        return str(files[0]["id"]) if files else ""
+
     def _conversation_id(self, channel: str) -> str:
         """Return the ID of a channel by its `#name`, or of the conversation with a person by their user ID."""
         if not _is_user_id(channel):
@@ -235,20 +242,6 @@ class MessagePoster:
             opened = self._client.conversations_open(users=channel)
             self._conversations[channel] = str(opened["channel"]["id"])
         return self._conversations[channel]
-
-    def permalink(self, message_ref: MessageRef) -> str:
-        """Return a message's link, fetched once and remembered; empty if Slack doesn't return it."""
-        if message_ref not in self._links:
-            try:
-                answer = self._client.chat_getPermalink(channel=message_ref.channel, message_ts=message_ref.ts)
-            except SlackApiError as error:
-                if is_rate_limited(error):
-                    raise
-                log.warning("can't get the link to a message (%s)", error_code(error))
-                return ""
-            self._links[message_ref] = str(answer["permalink"])
-            keep_latest(self._links)
-        return self._links[message_ref]
 
 
 def keep_latest(entries: dict[Any, Any]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from slack_sdk import WebClient
@@ -35,14 +34,6 @@ _NOT_REACHABLE_ERRORS = {"not_in_channel", "channel_not_found", "is_archived"}
 RETRY_SECONDS = 5.0  # seconds for which a rate-limited post is retried: another message might be ahead in the channel
 
 
-@dataclass(frozen=True, slots=True)
-class UploadedFile:
-    """A file in Slack: its ID, and its link for people; empty if Slack doesn't return one."""
-
-    id: str
-    link: str
-
-
 class PublishedMessage(NamedTuple):
     """Where a message was posted; `channel_error` is Slack's error code if that isn't the requested channel.
 
@@ -65,8 +56,8 @@ class Publisher:
         self._report_missing_scopes = report_missing_scopes
         self._invitations = InvitationRequests()
 
-    def post(self, answer: SlackAnswer, channel: str, *, user_id: str, thread: str | None = None) -> PublishedMessage:
-        """Post an answer in `channel` (in `thread`, if given), or directly to `user_id` if the bot can't post there.
+    def post(self, answer: SlackAnswer, channel: str, *, user_id: str) -> PublishedMessage:
+        """Post an answer in `channel`, or directly to `user_id` if the bot can't post there.
 
         Its files are created after the message is posted, and go into its thread. Returns where it's posted. Raises
         SlackUnreachable.
@@ -74,20 +65,24 @@ class Publisher:
         try:
             channel_error = ""
             try:
-                message_ref = self._post(answer.message, channel, thread)
+                message_ref = self._post(answer.message, channel)
             except SlackApiError as error:
                 channel_error = error_code(error)
                 if channel_error not in _NOT_REACHABLE_ERRORS and not is_posting_restricted(channel_error):
                     raise
                 message_ref = self._post_directly(answer.message, user_id)
-            failure_text = self._upload_files(
-                answer.make_files(), MessageRef(message_ref.channel, thread or message_ref.ts)
-            )
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             raise SlackUnreachable(_refusal_sentence(error)) from error
-        return PublishedMessage(message_ref, channel_error, failure_text)
+        return PublishedMessage(message_ref, channel_error, self.upload_files(answer, message_ref))
 
-    def _post(self, message: Message, channel: str, thread: str | None) -> MessageRef:
+    def post_directly(self, message: Message, user_id: str) -> MessageRef:
+        """Post a message to a person. Return where it's posted. Raises SlackUnreachable."""
+        try:
+            return self._post_directly(message, user_id)
+        except (SlackApiError, *CONNECTION_ERRORS) as error:
+            raise SlackUnreachable(_refusal_sentence(error)) from error
+
+    def _post(self, message: Message, channel: str) -> MessageRef:
         tries = Retrying(
             retry=retry_if_exception(is_rate_limited),
             stop=stop_before_delay(RETRY_SECONDS),
@@ -99,7 +94,6 @@ class Publisher:
             channel=channel,
             text=message.text,
             blocks=message.blocks,
-            thread_ts=thread,
             **POST_OPTIONS,
         )
         return MessageRef(str(answer["channel"]), str(answer["ts"]))
@@ -107,15 +101,18 @@ class Publisher:
     def _post_directly(self, message: Message, user_id: str) -> MessageRef:
         """Post to a person; if the server doesn't accept a person as a channel, use the conversation's ID."""
         try:
-            return self._post(message, user_id, None)
+            return self._post(message, user_id)
         except SlackApiError as error:
             if error_code(error) != "channel_not_found":
                 raise
-        return self._post(message, str(self._client.conversations_open(users=user_id)["channel"]["id"]), None)
+        return self._post(message, str(self._client.conversations_open(users=user_id)["channel"]["id"]))
 
-    def _upload_files(self, files: Sequence[FileUpload], thread: MessageRef) -> str:
-        """Upload the files to the thread; if Slack rejects one, return the text to show about that, if any."""
-        left = list(files)
+    def upload_files(self, answer: SlackAnswer, thread: MessageRef) -> str:
+        """Upload an answer's files to a thread or a conversation.
+
+        If Slack rejects one, return the text to show about that, if any.
+        """
+        left = list(answer.make_files())
         try:
             while left:
                 upload_file(self._client, thread, left[0])
@@ -148,21 +145,29 @@ class InvitationRequests:
         return "I'm not in this channel, so I can't attach charts and files. To get them, type `/invite @registrar`"
 
 
-def upload_file(
-    client: WebClient, destination: MessageRef, file: FileUpload, comment: str | None = None
-) -> UploadedFile:
-    """Upload a file to a thread or a conversation. Raises SlackApiError, and any of CONNECTION_ERRORS."""
+def upload_file(client: WebClient, destination: MessageRef, file: FileUpload) -> str:
+    """Upload a file to a thread or a conversation, and return its ID. Raises what `upload_files` does."""
+    [uploaded, *_] = upload_files(client, destination, [file]) or [""]
+    return uploaded
+
+
+def upload_files(
+    client: WebClient, destination: MessageRef, files: Sequence[FileUpload], comment: str | None = None
+) -> list[str]:
+    """Upload files in one message, with a comment as its text, to a thread or a conversation. Return their IDs.
+
+    Raises SlackApiError, and any of CONNECTION_ERRORS.
+    """
     answer = client.files_upload_v2(
         channel=destination.channel,
         thread_ts=destination.ts or None,
-        content=file.content,
-        filename=file.name,
-        title=file.title,
-        alt_txt=file.alt[:1000] or None,
+        file_uploads=[
+            {"content": file.content, "filename": file.name, "title": file.title, "alt_txt": file.alt[:1000] or None}
+            for file in files
+        ],
         initial_comment=comment,
     )
-    [uploaded, *_] = answer.get("files") or [{}]
-    return UploadedFile(str(uploaded.get("id") or ""), str(uploaded.get("permalink") or ""))
+    return [str(uploaded.get("id") or "") for uploaded in answer.get("files") or []]
 
 
 def _retry_after(state: RetryCallState) -> float:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
-
-from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement
+from slack_sdk.models.blocks import Block
 
 from bot.domain.commands.rollbacks import ShowHistory
 from bot.domain.core.sentence import truncate
@@ -26,13 +24,12 @@ from bot.slack.core.blocks import (
     to_mrkdwn,
 )
 
-POST_HERE = "timeline_here"  # posts the timeline and its chart in the channel
+POST_HERE = "timeline_here"  # the button of answers before 0.3.0, which carries the command as text
 MIN_REASON_LENGTH = 60  # characters of a reason if there are many rows
-MAX_BUTTON_VALUE = 2000  # characters in a button's value
 
 
-def timeline_message(timeline: Timeline, command: ShowHistory | None = None) -> Message:
-    """Return the timeline. With `command`, a button offers to post it with its chart in the channel."""
+def timeline_message(timeline: Timeline) -> Message:
+    """Return the timeline: a row for each period that fits."""
     name = code(timeline.model, 120)
     head = cut_mrkdwn(_heading(timeline, name), MAX_TEXT_LENGTH)
     rows = _fitting_periods(timeline, MAX_ROWS_LENGTH - len(head))
@@ -45,16 +42,15 @@ def timeline_message(timeline: Timeline, command: ShowHistory | None = None) -> 
                 f"{older} To see one day: {code(f'/model history {truncate(timeline.model, 120)} --at 2026-03-03')}"
             )
         )
-    if command and timeline.chart_periods:
-        blocks += _post_buttons(command)
     return build_message(head.replace("*", ""), blocks)
 
 
 def _render_history(command: ShowHistory, timeline: Timeline, context: RenderContext) -> SlackAnswer:
-    if context.is_public:
-        return SlackAnswer(timeline_message(timeline), lambda: [_chart_file(timeline)], is_public=True)
-    message = timeline_message(timeline, command.with_absolute_time(timeline.now))
-    return SlackAnswer(message, lambda: [_chart_file(timeline)] if timeline.chart_periods else [])
+    message = timeline_message(timeline)
+    if not timeline.chart_periods:
+        return SlackAnswer(message, is_public=context.is_public)
+    shareable = command.with_absolute_time(timeline.now)
+    return SlackAnswer(message, lambda: [_chart_file(timeline)], context.is_public, shareable=shareable)
 
 
 def _chart_file(timeline: Timeline) -> FileUpload:
@@ -91,14 +87,3 @@ def _period_row(timeline: Timeline, period: ServingPeriod, max_reason_length: in
     span = to_mrkdwn(words.describe_period(period, timeline)).replace("serving now", "*serving now*", 1)
     origin = to_mrkdwn(words.describe_entry(period, timeline, max_reason_length))
     return f"• {code(f'v{period.version}')}  {span}\n      {origin}"
-
-
-def _post_buttons(command: ShowHistory) -> list[Block]:
-    """Return the button, or nothing if the command is too long for a button's value."""
-    typed = f"history {shlex.quote(command.model)} --last {command.last}"
-    if command.at is not None:
-        typed += f" --at {command.dump()['at']}"
-    if len(typed) > MAX_BUTTON_VALUE:
-        return []
-    post = ButtonElement(text="Post the timeline here", action_id=POST_HERE, value=typed)
-    return [ActionsBlock(block_id="timeline", elements=[post])]

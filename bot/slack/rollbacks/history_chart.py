@@ -1,7 +1,8 @@
 """The Production timeline as a chart: a row per version, with a bar for each period in which it served.
 
 Promotions step up, and rollbacks step down. A bar's color, and the sign before its duration, show how the version got
-there. Like charts.py, this doesn't use matplotlib's global state.
+there; the bar of the version that serves now is green. Like comparison_chart.py, this doesn't use matplotlib's global
+state.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from bot.domain.rollbacks.rollback import ServingPeriod
 from bot.domain.transitions.transition import TransitionKind
 from bot.slack.core.chart_style import (
     BACKGROUND,
+    BEST_COLOR,
     CHART_WIDTH,
     CONTENT_WIDTH,
     FONT,
@@ -32,8 +34,8 @@ from bot.slack.core.chart_style import (
     MAX_ALT_LENGTH,
     MUTED_COLOR,
     SMALL_SIZE,
-    TEXT_COLOR,
     TITLE_SIZE,
+    draw_legend,
     draw_text,
     figure_fractions,
     new_figure,
@@ -47,7 +49,8 @@ MAX_VERSIONS = 30  # with more versions, only the newest are drawn
 _MAX_TALL_ROWS = 14  # with more rows, each one gets less height
 # Inches around the bars.
 _TITLE_HEIGHT, _LEGEND_HEIGHT, _NOTE_HEIGHT, _LEFT_MARGIN, _RIGHT_MARGIN = 0.95, 0.95, 0.3, 0.85, 0.3
-_FUTURE_SHARE = 0.12  # share of the time range left empty after now, for the durations of the last bars
+_GAP_COLOR = "#a03a3a"
+_AXES_WIDTH = CHART_WIDTH - _LEFT_MARGIN - _RIGHT_MARGIN
 _MIN_BAR_WIDTH = 0.035  # inches, so a bar of minutes stays visible next to one of months
 
 
@@ -69,6 +72,13 @@ _ORIGINS = {
 }
 
 
+CURRENT_COLOR = BEST_COLOR  # of the version that serves now, however it got there
+
+
+def _color_of(period: ServingPeriod) -> str:
+    return CURRENT_COLOR if period.until is None else origin_of(period).color
+
+
 def origin_of(period: ServingPeriod) -> PeriodOrigin:
     """Return how a period started."""
     return _ORIGINS.get(period.started_by.kind, PeriodOrigin.PROMOTED)
@@ -81,6 +91,13 @@ def history_chart(
 
     `window` is the requested time, which the chart marks.
     """
+    return render_png(history_figure(model, periods, now, window))
+
+
+def history_figure(
+    model: str, periods: Sequence[ServingPeriod], now: datetime, window: TimeWindow | None = None
+) -> Figure:
+    """Return the figure that `history_chart` renders."""
     drawn = _newest_periods(periods)
     versions = sorted({period.version for period in drawn})  # the lowest at the bottom, so that promotions step up
     span = max(1.6, len(versions))  # of the rows
@@ -90,8 +107,8 @@ def history_chart(
     height = _TITLE_HEIGHT + depth + foot
     figure = new_figure(height)
     draw_text(figure, (MARGIN, height - 0.42), f"{model} in Production", CONTENT_WIDTH, size=TITLE_SIZE, bold=True)
-    draw_text(figure, (MARGIN, height - 0.72), _subtitle(periods, now), CONTENT_WIDTH, color=MUTED_COLOR)
-    box = (_LEFT_MARGIN, foot, CHART_WIDTH - _LEFT_MARGIN - _RIGHT_MARGIN, depth)
+    _draw_subtitle(figure, height - 0.72, periods, now)
+    box = (_LEFT_MARGIN, foot, _AXES_WIDTH, depth)
     axes = figure.add_axes(figure_fractions(figure, box), facecolor=BACKGROUND)
     middle = (len(versions) - 1) / 2
     axes.set_ylim(middle - span / 2, middle + span / 2)
@@ -100,9 +117,9 @@ def history_chart(
         _draw_periods(axes, drawn, versions, now)
     else:
         axes.set_axis_off()
-    _draw_legend(figure, drawn, now, foot - _LEGEND_HEIGHT + 0.2)
+    draw_legend(figure, foot - _LEGEND_HEIGHT + 0.2, _legend_entries(drawn, now))
     draw_text(figure, (MARGIN, 0.2), note, CONTENT_WIDTH, color=MUTED_COLOR)
-    return render_png(figure)
+    return figure
 
 
 def history_alt_text(model: str, periods: Sequence[ServingPeriod], now: datetime) -> str:
@@ -139,6 +156,13 @@ def _subtitle(periods: Sequence[ServingPeriod], now: datetime) -> str:
     return f"v{newest.version} serving now, {first} {_format_moment(newest.since)} ({duration})"
 
 
+def _draw_subtitle(figure: Figure, bottom: float, periods: Sequence[ServingPeriod], now: datetime) -> None:
+    """Write what's serving now, in the color of its bar."""
+    is_serving = bool(periods) and periods[0].until is None
+    color = CURRENT_COLOR if is_serving else MUTED_COLOR
+    draw_text(figure, (MARGIN, bottom), _subtitle(periods, now), CONTENT_WIDTH, bold=is_serving, color=color)
+
+
 def _format_moment(at: datetime) -> str:
     return f"{at.day} {at:%b %Y %H:%M} UTC"
 
@@ -148,9 +172,10 @@ def _format_moment(at: datetime) -> str:
 
 def _draw_time(axes: Axes, periods: Sequence[ServingPeriod], now: datetime, window: TimeWindow | None) -> None:
     """Draw the time axis, gaps without a version, now, and the requested day or time if it's in range."""
-    duration = max(now - periods[-1].since, timedelta(minutes=1))
-    left = periods[-1].since - duration * 0.01
-    axes.set_xlim(date2num(left), date2num(now + duration * _FUTURE_SHARE))
+    duration = max(now - periods[-1].since, timedelta(minutes=5))
+    left = now - duration * 1.01
+    future = _label_width(periods[0], now, SMALL_SIZE - 1) + 0.1  # inches for the newest bar's duration, beyond now
+    axes.set_xlim(date2num(left), date2num(now + duration * (future / (_AXES_WIDTH - future))))
     style_axes(axes, grid="x", size=SMALL_SIZE - 1)
     style_time_axis(axes, left, now)
     for start, end in _bars(axes, production_gaps(periods, now)):
@@ -173,7 +198,7 @@ def _label_above(axes: Axes, at: float, text: str, color: str) -> None:
 
 def _inch(axes: Axes) -> float:
     """Return how many days one inch covers."""
-    return float(np.ptp(axes.get_xlim())) / (CHART_WIDTH - _LEFT_MARGIN - _RIGHT_MARGIN)
+    return float(np.ptp(axes.get_xlim())) / _AXES_WIDTH
 
 
 def _bars(axes: Axes, spans: Iterable[tuple[datetime, datetime]]) -> list[tuple[float, float]]:
@@ -192,7 +217,7 @@ def _draw_periods(axes: Axes, periods: Sequence[ServingPeriod], versions: Sequen
     small = len(versions) > _MAX_TALL_ROWS
     occupied: dict[int, list[tuple[float, float]]] = {row: [] for row in rows.values()}
     for period, (start, end) in zip(periods, bars, strict=True):
-        axes.barh(rows[period.version], end - start, 0.6, start, color=origin_of(period).color, linewidth=0, zorder=3)
+        axes.barh(rows[period.version], end - start, 0.6, start, color=_color_of(period), linewidth=0, zorder=3)
         occupied[rows[period.version]].append((start, end))
     for later, before in pairwise(periods):
         if before.until == later.since:
@@ -209,7 +234,7 @@ def _label_rows(axes: Axes, rows: Mapping[int, int], periods: Sequence[ServingPe
     for version, label in zip(rows, axes.get_yticklabels(), strict=True):
         label.set_fontsize(SMALL_SIZE - 3 if small else SMALL_SIZE)
         if periods[0].until is None and version == periods[0].version:
-            label.set(color=TEXT_COLOR, weight="bold")
+            label.set(color=CURRENT_COLOR, weight="bold")
 
 
 def _draw_duration(
@@ -223,20 +248,34 @@ def _draw_duration(
     small: bool,
 ) -> None:
     """Draw the sign and duration inside or next to the bar. If there's no room, draw only the sign, or nothing."""
-    origin, inch, (start, end), (low, high) = origin_of(period), _inch(axes), bar, axes.get_xlim()
+    sign, inch, (start, end), (low, high) = origin_of(period).sign, _inch(axes), bar, axes.get_xlim()
+    if period.until is not None:
+        high = date2num(now)  # what's right of now serves now
     size = SMALL_SIZE - 3 if small else SMALL_SIZE - 1
-    text = f"{origin.sign} {format_duration(period.duration(now))}"
-    wide, pad = (text_width(text, size, bold=True) + 0.14) * inch, 0.06 * inch
+    text = _duration_text(period, now)
+    wide, pad = _label_width(period, now, size) * inch, 0.06 * inch
     # An outline keeps text readable over a line or a hatched gap.
-    outside: dict[str, Any] = {"color": origin.color, "path_effects": [withStroke(linewidth=3, foreground=BACKGROUND)]}
+    outside: dict[str, Any] = {
+        "color": _color_of(period),
+        "path_effects": [withStroke(linewidth=3, foreground=BACKGROUND)],
+    }
     if end - start >= wide:
         axes.text(start + pad, row, text, color=BACKGROUND, **_text_style(size, "left"))
     elif end + wide <= high and _reserve_space(end, end + wide, occupied):
         axes.text(end + pad, row, text, **outside, **_text_style(size, "left"))
     elif start - wide >= low and _reserve_space(start - wide, start, occupied):
         axes.text(start - pad, row, text, **outside, **_text_style(size, "right"))
-    elif end - start >= text_width(origin.sign, size) * inch:
-        axes.text((start + end) / 2, row, origin.sign, color=BACKGROUND, **_text_style(size, "center"))
+    elif end - start >= text_width(sign, size) * inch:
+        axes.text((start + end) / 2, row, sign, color=BACKGROUND, **_text_style(size, "center"))
+
+
+def _duration_text(period: ServingPeriod, now: datetime) -> str:
+    return f"{origin_of(period).sign} {format_duration(period.duration(now))}"
+
+
+def _label_width(period: ServingPeriod, now: datetime, size: int) -> float:
+    """Return the width in inches of a period's duration, with room around it."""
+    return text_width(_duration_text(period, now), size, bold=True) + 0.14
 
 
 def _reserve_space(start: float, end: float, occupied: list[tuple[float, float]]) -> bool:
@@ -251,11 +290,7 @@ def _text_style(size: int, align: str) -> dict[str, Any]:
     return {**font, "ha": align, "va": "center_baseline", "zorder": 5}
 
 
-def _draw_legend(figure: Figure, periods: Sequence[ServingPeriod], now: datetime, bottom: float) -> None:
-    left, origins = MARGIN, {origin_of(served) for served in periods}
-    for origin in (origin for origin in PeriodOrigin if origin in origins):
-        text = f"{origin.sign} {say(origin.label)}"
-        draw_text(figure, (left, bottom), text, CONTENT_WIDTH, color=origin.color, bold=True)
-        left += text_width(text, SMALL_SIZE, bold=True) + 0.3
-    if production_gaps(periods, now):
-        draw_text(figure, (left, bottom), "▨ no version", CONTENT_WIDTH, color="#a03a3a", bold=True)
+def _legend_entries(periods: Sequence[ServingPeriod], now: datetime) -> list[tuple[str, str]]:
+    origins = {origin_of(period) for period in periods}
+    entries = [(f"{origin.sign} {say(origin.label)}", origin.color) for origin in PeriodOrigin if origin in origins]
+    return [*entries, *([("▨ no version", _GAP_COLOR)] if production_gaps(periods, now) else [])]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement, ConfirmObject, PlainTextObject
 
 from bot.domain.core.sentence import sanitize_text, truncate
@@ -26,6 +29,7 @@ DETAILS, COMPARE, REQUEST_STAGING, REPAIR_STAGE = (
     "finding_staging",
     "finding_mend",
 )
+_BUTTONS_ID = "found:"  # begins the block ID of a notice's buttons, before the notice's ID
 MAX_LINES = 12  # changes listed in one message; the others are counted
 
 
@@ -43,9 +47,15 @@ def drift_message(notice: DriftNotice) -> Message:
     blocks: list[Block] = [
         header(title),
         section(f"{by}, {format_time(notice.at)}.{_change_lines(notice)}"),
-        ActionsBlock(block_id=f"found:{notice.id}", elements=buttons),
+        ActionsBlock(block_id=_BUTTONS_ID + notice.id, elements=buttons),
     ]
     return build_message(f"New version: {code(notice.model, 120)} {code(f'v{newest}')}", blocks)
+
+
+def notice_id_in(blocks: Iterable[Mapping[str, Any]]) -> str | None:
+    """Return the ID of the notice that these blocks of a message show; None if they show something else."""
+    ids = (str(block.get("block_id") or "") for block in blocks)
+    return next((id_.removeprefix(_BUTTONS_ID) for id_ in ids if id_.startswith(_BUTTONS_ID)), None)
 
 
 def _changes_message(notice: DriftNotice) -> Message:
@@ -61,10 +71,13 @@ def _changes_message(notice: DriftNotice) -> Message:
         )
         label = f"Keep only v{notice.mend} in {notice.stage}"
         button = ButtonElement(text=label, action_id=REPAIR_STAGE, value=notice.id, style="primary", confirm=confirm)
-        blocks.append(ActionsBlock(block_id=f"found:{notice.id}", elements=[button]))
+        blocks.append(ActionsBlock(block_id=_BUTTONS_ID + notice.id, elements=[button]))
     footer = f"Detected {format_time(notice.at)}  ·  No action needed if this was intended."
     if notice.mended_by and notice.mended_at:
-        footer = f"Repaired by {mention_actor(notice.mended_by)}, {format_time(notice.mended_at)}"
+        footer = (
+            f"Repaired by {mention_actor(notice.mended_by)}, {format_time(notice.mended_at)}: "
+            f"{code(f'v{notice.mend}')} is the only version in {notice.stage}, verified in {product().name}"
+        )
     blocks.append(context_line(footer))
     return build_message(f"{code(notice.model, 120)} was changed directly in {product().name}", blocks)
 

@@ -52,10 +52,10 @@ def test_only_the_requester_sees_the_history(lived: RunningApp) -> None:
 
 def test_the_chart_of_a_private_answer_comes_as_a_direct_message(lived: RunningApp) -> None:
     lived.alice.types(CHANNEL, "/model history churn")
-    lived.answer(lived.alice, "The chart is in")
+    lived.answer(lived.alice, "I also sent you this in")
     message = lived.alice.waits_for_direct_message(lambda m: m.get("files"))
     assert message["files"][0]["alt_txt"].startswith("Timeline of churn in Production. v2 serving now")
-    assert "Production of `churn`" in message_text(message)
+    assert "Production of `churn`" in message_text(lived.alice.direct_messages()[-2])
 
 
 def test_what_was_in_production_on_a_day_has_an_answer(lived: RunningApp) -> None:
@@ -79,7 +79,7 @@ def test_a_history_of_the_future_is_refused(lived: RunningApp) -> None:
 def test_the_button_posts_the_timeline_with_its_chart(lived: RunningApp) -> None:
     lived.alice.types(CHANNEL, "/model history churn")
     mine = lived.alice.waits_for(CHANNEL, lambda m: m.get("is_ephemeral") and "serving now" in message_text(m))
-    lived.alice.clicks(mine, "Post the timeline here")
+    lived.alice.clicks(mine, "Share to channel")
     shown = lived.bob.waits_for(CHANNEL, lambda m: not m.get("is_ephemeral") and "serving now" in message_text(m))
     [picture] = lived.slack.wait_for(lambda: pictures(lived, shown))
     assert picture["mimetype"] == "image/png"
@@ -89,6 +89,11 @@ def test_the_button_posts_the_timeline_with_its_chart(lived: RunningApp) -> None
 
 def pictures(app: RunningApp, message: dict[str, Any]) -> list[dict[str, Any]]:
     return [file for reply in app.bob.thread(message) for file in app.bob.files(reply)]
+
+
+def test_the_button_of_an_answer_posted_before_the_upgrade_posts_the_timeline(lived: RunningApp) -> None:
+    signed_client(lived).send(click(BOB, "history churn --last 10", "timeline_here"))
+    lived.bob.waits_for(CHANNEL, lambda m: not m.get("is_ephemeral") and "serving now" in message_text(m))
 
 
 @pytest.mark.parametrize("value", ["", "history", "list", "promote churn 4 production", "history 'churn"])

@@ -54,7 +54,7 @@ def promote_while_mlflow_is_away(place: RestorableHome, app: RunningApp) -> None
     card = app.card(holds="Promote churn v1")
     place.registry.is_down = True
     assert app.bob.clicks(card, "Approve").acked
-    app.slack.wait_for(lambda: [one for one in app.bob.thread(card) if "MLflow" in message_text(one)])
+    app.card(holds="⏳ MLflow isn't responding.")
 
 
 def let_it_turn_out_bad(place: RestorableHome, app: RunningApp) -> None:

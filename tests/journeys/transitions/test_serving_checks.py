@@ -1,4 +1,4 @@
-"""Serving checks over the wire: the webhook gets the event, the probe is called, and the thread reports both."""
+"""Serving checks over the wire: the webhook gets the event, the probe is called, and the card says both."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
-from tests.support.app.app_fixture import CHANNEL, RunningApp, make_policy, message_text, running_app
+from tests.support.app.app_fixture import CHANNEL, RunningApp, make_policy, running_app
 from tests.support.network.http_receiver import HttpReceiver, PlannedReply, run_receiver
 from tests.support.waiting import wait_until
 
@@ -39,21 +39,16 @@ def deployed(
         yield app
 
 
-def test_a_promotion_is_announced_and_confirmed_in_the_thread(deployed: RunningApp, deployment: HttpReceiver) -> None:
+def test_the_card_shows_the_progress_until_the_endpoint_serves(deployed: RunningApp, deployment: HttpReceiver) -> None:
     deployed.alice.types(CHANNEL, '/model promote churn 4 production --reason "better f1"')
     card = deployed.card()
     deployed.bob.clicks(card, "Approve")
-    deployed.slack.wait_for(
-        lambda: "Registry updated to `v4`. Waiting for the endpoint to report it." in thread(deployed, card)
-    )
+    moved = "✓ Approved  ·  ✓ Moved  ·  ✓ Verified in MLflow  ·  "
+    deployed.card(holds=f"{moved}⏳ Waiting for the endpoint to report `v4`")
     [hook] = wait_until(lambda: [got for got in deployment.got if got.path == "/hook"])
     assert json.loads(hook.body)["version"] == 4
     assert hook.headers["x-registrar-signature"].startswith("v1=")
     deployment.replies = [PlannedReply(body=b'{"version": 4}')]
-    deployed.slack.wait_for(lambda: "Serving `v4` since" in thread(deployed, card))
+    card = deployed.card(holds=f"{moved}✓ Serving since")
     assert deployed.audit()[-1] == "registrar:serving:confirmed"
-
-
-def thread(app: RunningApp, card: dict[str, object]) -> str:
-    """Return everything in the thread of a card."""
-    return " ".join(message_text(reply) for reply in app.bob.thread(card))
+    assert deployed.bob.thread(card)[1:] == []

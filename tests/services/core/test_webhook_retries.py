@@ -165,9 +165,7 @@ def test_a_hanging_endpoint_does_not_delay_cards_or_other_endpoints(make: Callab
         assert webhook_harness.there.is_asked.wait(10)
         assert other.is_asked.wait(10)
         webhook_harness.slack.deliver()  # while the endpoint still hangs
-        assert {MessageKind.CARD, MessageKind.THREAD_REPLY} <= {
-            note.kind for note in webhook_harness.fake_notifier.told
-        }
+        assert {MessageKind.CARD, MessageKind.DIRECT} <= {note.kind for note in webhook_harness.fake_notifier.told}
         assert MessageKind.EVENT not in {note.kind for note in webhook_harness.fake_notifier.told}
         assert not hangs.is_set()
         hangs.set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bot.domain.audit.events import EventTag
-from bot.domain.core.errors import Refused, UnknownRequest
+from bot.domain.core.errors import Refused, RegistryUnreachable, UnknownRequest
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.drift import DriftNotice, DriftNoticeKind
 from tests.support.services.bench import ALICE, BOB, Bench
@@ -45,6 +45,27 @@ def test_a_new_version_is_announced_once(watched: Bench) -> None:
     [found] = watched.findings()
     assert found.versions == (5,)
     assert lines(found) == ["Run abc", "wider trees"]
+
+
+def test_an_announcement_compares_the_metrics_with_production(watched: Bench) -> None:
+    watched.registry.add_run("new", metrics={"f1": 0.9})
+    watched.registry.add_version("churn", run_id="new")
+    watched.watch.poll()
+    [found] = watched.findings()
+    assert lines(found)[-1].startswith("f1 0.900")
+
+
+def test_a_version_whose_metrics_can_t_be_read_is_announced_without_them(
+    watched: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(run_ids: list[str]) -> None:
+        raise RegistryUnreachable("MLflow isn't responding.")
+
+    watched.registry.add_run("new", metrics={"f1": 0.9})
+    watched.registry.add_version("churn", run_id="new")
+    monkeypatch.setattr(watched.registry, "runs", refuse)
+    watched.watch.poll()
+    assert lines(watched.findings()[0]) == ["Run new"]
 
 
 def test_many_new_versions_share_one_message(watched: Bench) -> None:

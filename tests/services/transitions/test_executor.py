@@ -49,9 +49,10 @@ def test_the_audit_log_has_the_transition_with_before_and_after(bench: Bench, re
     assert (moved.tag.value, moved.before, moved.after) == ("registrar:version:moved", "v3", "v4")
 
 
-def test_the_card_thread_and_requester_get_the_outcome(bench: Bench, request_: Request) -> None:
+def test_the_card_and_the_requester_get_the_outcome(bench: Bench, request_: Request) -> None:
     bench.moves.execute_due("churn")
-    assert {"card:done", "news:done", "direct:done"} <= bench.keys()
+    assert {"card:done", "direct:done"} <= bench.keys()
+    assert "news:" not in "".join(bench.keys())
     assert "verified in MLflow" in bench.told("direct")
 
 
@@ -83,7 +84,7 @@ def test_a_promotion_that_leaves_staging_empty_says_so(bench: Bench) -> None:
     bench.approved("promote churn 2 production")
     bench.registry.request_counts.clear()
     bench.moves.execute_due("churn")
-    assert news(bench)[-1] == "Staging is empty now."
+    assert "Staging is empty now." in bench.told("direct")
     assert sum(bench.registry.request_counts.values()) == 5  # the same number as without it
 
 
@@ -91,14 +92,14 @@ def test_a_promotion_of_one_of_two_in_staging_does_not_mention_staging(bench: Be
     bench.registry.by_hand("churn", 1, Stage.STAGING, archive_existing=False)
     bench.approved("promote churn 2 production")
     bench.moves.execute_due("churn")
-    assert "Staging is empty now." not in news(bench)
+    assert "Staging is empty now." not in bench.told("direct")
 
 
 def test_a_promotion_from_elsewhere_does_not_mention_staging(bench: Bench) -> None:
     bench.registry.by_hand("churn", 2, Stage.ARCHIVED)
     bench.approved("promote churn 4 production")
     bench.moves.execute_due("churn")
-    assert "Staging is empty now." not in news(bench)
+    assert "Staging is empty now." not in bench.told("direct")
 
 
 def test_transitions_of_one_model_are_executed_in_order(bench: Bench) -> None:
@@ -202,12 +203,13 @@ def test_an_approved_transition_waits_for_the_registry(bench: Bench, request_: R
     assert bench.move(request_).state is TransitionState.INTENDED
 
 
-def test_the_thread_says_once_that_the_transition_waits(bench: Bench, request_: Request) -> None:
+def test_a_waiting_transition_says_what_for_and_redraws_the_card_once(bench: Bench, request_: Request) -> None:
     bench.registry.is_down = True
     for _ in range(5):
         bench.moves.execute_due("churn")
         bench.clock.advance(minutes=2)
-    assert [note.key for note in bench.notes()].count(f"news:{request_.id}:waiting") == 1
+    assert [note.key for note in bench.notes()].count(f"card:{request_.id}:waiting") == 1
+    assert bench.moves_of()[0].why.startswith("MLflow isn't responding. I'll promote the version")
 
 
 def test_the_transition_is_done_when_the_registry_is_back(bench: Bench, request_: Request) -> None:

@@ -168,7 +168,8 @@ def test_a_rollback_waiting_for_the_registry_says_so_once(bench: Bench) -> None:
         bench.moves.execute_due("churn")
         bench.clock.advance(minutes=2)
     move = bench.moves_of()[0]
-    assert [note.key for note in bench.notes()].count(f"news:{move.id}:{move.id}:waiting") == 1
+    assert [note.key for note in bench.notes()].count(f"rollback:{move.id}:waiting") == 1
+    assert move.why.startswith("MLflow isn't responding. I'll roll back")
     bench.registry.is_down = False
     bench.moves.execute_due("churn")
     assert bench.registry.holders() == [3]

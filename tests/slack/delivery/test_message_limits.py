@@ -108,7 +108,12 @@ def test_slack_does_not_parse_links_and_names(name: str) -> None:
 
 def test_a_pending_card_has_its_buttons() -> None:
     open_to_all = request_card.request_card(a_request(seen=None), [])
-    assert buttons(open_to_all) == [request_card.APPROVE, request_card.REJECT, request_card.DETAILS]
+    assert buttons(open_to_all) == [
+        request_card.APPROVE,
+        request_card.REJECT,
+        request_card.DETAILS,
+        request_card.CANCEL,
+    ]
 
 
 def test_a_card_with_failed_gates_has_an_override_button_until_they_are_overridden() -> None:
@@ -118,14 +123,24 @@ def test_a_card_with_failed_gates_has_an_override_button_until_they_are_overridd
     assert f"overridden by <@{BOB.user}>: measured anew tomorrow" in message_text({"blocks": passed.blocks})
 
 
-ASK_AGAIN = {RequestState.STALE, RequestState.EXPIRED}  # outdated requests can be requested again from their card
+REQUEST_AGAIN, ROLL_BACK = [request_card.REQUEST_AGAIN], [request_card.ROLL_BACK]
+FIRST_BUTTONS = {
+    RequestState.STALE: REQUEST_AGAIN,
+    RequestState.EXPIRED: REQUEST_AGAIN,
+    RequestState.DONE: ROLL_BACK,
+}
 
 
 @pytest.mark.parametrize("state", [state for state in RequestState if state is not RequestState.PENDING])
-def test_a_decided_card_has_no_decision_buttons(state: RequestState) -> None:
-    assert buttons(request_card.request_card(a_request(state=state), [])) == (
-        [request_card.REQUEST_AGAIN] if state in ASK_AGAIN else []
-    )
+def test_a_decided_card_offers_what_can_follow(state: RequestState) -> None:
+    card = request_card.request_card(a_request(state=state), [], page="https://mlflow.example/#/models/churn")
+    always = [request_card.DETAILS, request_card.HISTORY, request_card.OPEN_REGISTRY]
+    assert buttons(card) == [*FIRST_BUTTONS.get(state, []), *always]
+
+
+def test_a_card_of_staging_has_no_rollback_or_history_and_no_link_without_a_page() -> None:
+    card = request_card.request_card(a_request(state=RequestState.DONE, target=Stage.STAGING), [])
+    assert buttons(card) == [request_card.DETAILS]
 
 
 def test_a_button_carries_only_an_id() -> None:
@@ -151,7 +166,7 @@ def test_a_card_shows_requester_change_and_reason() -> None:
 
 
 def test_a_card_lists_its_approvers() -> None:
-    assert "2 of 50: <@U0XXXXXXXX00>, <@U0XXXXXXXX01>" in message_text(
+    assert "2 of 50 approvals: <@U0XXXXXXXX00>, <@U0XXXXXXXX01>" in message_text(
         {"blocks": request_card.request_card(a_request(), votes(2)).blocks}
     )
 

@@ -10,6 +10,7 @@ import pytest
 from slack_sdk import WebClient
 
 from bot.domain.core.actors import Person
+from bot.domain.core.sentence import MessageLink, pack_sentence, say
 from bot.domain.policy.parser import validate_policy
 from bot.domain.promotions.request import RequestState
 from bot.domain.promotions.votes import Vote, VoteChoice
@@ -57,7 +58,7 @@ INVITATION = OutboxMessage(
     lane="r4k7q:U0BOB:direct",
     kind=MessageKind.DIRECT,
     to="U0BOB",
-    data=SENTENCE | {"card": "r4k7q", "after": CARD.key},
+    data={"say": pack_sentence(say("{card}.", card=MessageLink("r4k7q", "#ml-models", "Open the card", CARD.key)))},
 )
 
 
@@ -96,14 +97,14 @@ def test_a_card_s_link_is_fetched_once_for_all_invitations(harness: NotifierHarn
 
 def test_an_invitation_to_a_dropped_card_has_no_link(harness: NotifierHarness) -> None:
     assert harness.deliver(INVITATION).outcome is DeliveryOutcome.DELIVERED
-    assert "To approve it, type `/model approve r4k7q`" in invited(harness)
+    assert "Open the card in `#ml-models`." in invited(harness)
 
 
 def test_an_invitation_has_no_link_if_slack_returns_none(harness: NotifierHarness) -> None:
     harness.deliver(CARD)
     harness.slack.fail("chat.getPermalink", "message_not_found")
     assert harness.deliver(INVITATION).outcome is DeliveryOutcome.DELIVERED
-    assert "Use the card in the channel" in invited(harness)
+    assert "Open the card in `#ml-models`." in invited(harness)
 
 
 # -- posting and editing -----------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,20 +14,30 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 from matplotlib.image import imread
+from matplotlib.text import Text
 
-from bot.domain.commands.parser import parse_command
+from bot.domain.commands.parser import load_command
 from bot.domain.commands.rollbacks import ShowHistory
 from bot.domain.core.actors import MONITOR_AUTOMATION, Person
 from bot.domain.registry.model import Stage
 from bot.domain.rollbacks.history import resolve_window
 from bot.domain.rollbacks.rollback import BEFORE_REGISTRAR, ServingPeriod, serving_periods
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
+from bot.slack.core.answer import SHARE, RenderContext
 from bot.slack.core.chart_style import MAX_ALT_LENGTH
-from bot.slack.rollbacks.history import POST_HERE, timeline_message
-from bot.slack.rollbacks.history_chart import MAX_VERSIONS, history_alt_text, history_chart
+from bot.slack.rollbacks.history import RENDERERS, timeline_message
+from bot.slack.rollbacks.history_chart import (
+    CURRENT_COLOR,
+    MAX_VERSIONS,
+    history_alt_text,
+    history_chart,
+    history_figure,
+)
 from tests.support.app.app_fixture import message_text
-from tests.support.slack.worst_case_values import a_history, a_timeline
+from tests.support.slack.chart_texts import cut_off_texts, overlapping_texts, texts
+from tests.support.slack.worst_case_values import a_timeline
 
 NOW = datetime(2026, 5, 4, 12, 30, tzinfo=UTC)
 
@@ -105,6 +116,41 @@ def test_a_period_s_cause_sets_its_color() -> None:
 def test_a_period_of_minutes_is_visible_next_to_one_of_months() -> None:
     served = stretched((1, P, timedelta(days=300)), (2, R, timedelta(days=100)), (1, P, timedelta(days=99.999)))
     assert "#c2410c" in colors(history_chart("churn", served, NOW))
+
+
+def hectic_day() -> list[ServingPeriod]:
+    """Return a day with 20 promotions and 20 rollbacks."""
+    changes = [(2 - n % 2, R if n % 2 else P, timedelta(minutes=1400 - 35 * n)) for n in range(40)]
+    return stretched((1, O, timedelta(days=1, hours=1)), *changes)
+
+
+@pytest.mark.parametrize(
+    "periods",
+    [
+        STORY,
+        hectic_day(),
+        stretched(*((n + 1, R if n % 3 else P, timedelta(days=60 - n)) for n in range(50))),
+        stretched((4, P, timedelta(days=9)), (5, P, timedelta(hours=3)), (4, R, timedelta(minutes=25))),
+        stretched((1, P, timedelta(seconds=1))),
+        [],
+    ],
+    ids=["usual", "hectic", "many versions", "just rolled back", "one second", "nothing"],
+)
+def test_no_text_of_a_timeline_overlaps_another_or_the_edge(periods: list[ServingPeriod]) -> None:
+    figure = history_figure("m" * 60, periods, NOW, resolve_window(NOW - timedelta(hours=5), NOW))
+    assert (overlapping_texts(figure), cut_off_texts(figure)) == ([], [])
+
+
+def test_the_version_that_serves_now_is_green_and_labeled_even_after_a_rollback() -> None:
+    figure = history_figure("churn", hectic_day(), NOW)
+    [current] = [text for text in figure.findobj(Text) if text.get_text() == "▼ 35m"]
+    assert current.get_color() == CURRENT_COLOR
+    newest = max(figure.axes[0].patches[:41], key=lambda bar: bar.get_x())  # type: ignore[attr-defined]
+    assert to_hex(newest.get_facecolor()) == CURRENT_COLOR
+
+
+def test_a_timeline_names_its_time_zone() -> None:
+    assert any("UTC" in text for text in texts(history_figure("churn", STORY, NOW)) if "\n" in text)
 
 
 def test_a_gap_is_hatched_and_in_the_legend() -> None:
@@ -190,12 +236,14 @@ def test_an_observed_change_is_shown_as_such() -> None:
 
 def test_the_button_carries_the_command() -> None:
     typed = ShowHistory(model="it's", last=7, at=date(2026, 3, 3))
-    [*_, actions] = timeline_message(a_timeline("plain"), typed).blocks
+    answer = RENDERERS[ShowHistory](typed, a_timeline("plain"), RenderContext(now=NOW))
+    [*_, actions] = answer.in_channel("").blocks
     [button] = actions["elements"]
-    assert button["action_id"] == POST_HERE
-    assert parse_command(button["value"]) == typed
+    assert button["action_id"] == SHARE
+    assert load_command(json.loads(button["value"])) == typed
 
 
 def test_an_empty_timeline_has_no_button() -> None:
-    assert [one["type"] for one in timeline_message(a_timeline("plain", 0), a_history()).blocks] == ["section"]
-    assert "actions" not in [one["type"] for one in timeline_message(a_timeline("plain")).blocks]
+    answer = RENDERERS[ShowHistory](ShowHistory(model="m"), a_timeline("plain", 0), RenderContext(now=NOW))
+    assert [one["type"] for one in answer.in_channel().blocks] == ["section"]
+    assert not answer.has_files
