@@ -102,7 +102,7 @@ def test_an_automatic_rollback_is_shown_step_by_step(rolling: Watched, open_wind
     card = incident(screen, "restored to v4")
     opens_thread(screen, card)
     is_drawn(screen.thread().get_by_role("img").last)
-    expect_text(screen.thread(), "Restored:")
+    expect_text(screen.thread(), "Incident review")
     screen.picture("incident-restored")
     small = open_window(app.slack.url, **PHONE)
     small.picture("incident-phone")
@@ -122,7 +122,7 @@ def test_an_automatic_rollback_is_shown_step_by_step(rolling: Watched, open_wind
     screen.types("/model history churn")
     expect_text(screen.answer("serving now"), "serving now")
     screen.picture("history")
-    screen.presses("Post the timeline here", screen.answer("serving now"))
+    screen.presses("Share to channel", screen.answer("serving now"))
     timeline = screen.page.get_by_test_id("message").filter(has_text="Production of churn").last
     opens_thread(screen, timeline)
     is_drawn(screen.thread().get_by_role("img").last)
@@ -138,8 +138,7 @@ def test_a_rollback_by_a_person_has_one_message(rolling: Watched, open_window: C
     incident(screen, "restored to v4")
     app.bob.types(CHANNEL, '/model rollback churn --reason "the support desk sees wrong letters"')
     card = incident(screen, "rolled back from v4 to v3")
-    opens_thread(screen, card)
-    expect_text(screen.thread(), "Updated the tags")
+    expect_text(card, "✓ Verified in MLflow")
     screen.picture("rollback-by-hand")
     assert app.production() == [3]
 

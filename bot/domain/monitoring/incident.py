@@ -178,6 +178,7 @@ class MonitorChart:
     failed: Sequence[bool]
     bounds: Mapping[str, float] = field(default_factory=dict)  # by name: at least, at most, hard limit, baseline
     transitions: Sequence[tuple[datetime, str]] = ()  # when Production changed, and to what
+    value_label: str = ""  # what the values are, with their unit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

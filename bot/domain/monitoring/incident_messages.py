@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from bot.domain.core.actors import Actor, Automation, format_actor
 from bot.domain.core.durations import format_duration
-from bot.domain.core.sentence import Code, Name, Sentence, join_sentences, say
+from bot.domain.core.sentence import Code, Mention, MessageLink, Name, Sentence, join_sentences, say
 from bot.domain.monitoring.incident import Incident, IncidentEnding, IncidentKind, IncidentStatus, TrippedBreaker
 from bot.domain.monitoring.monitor import Monitor, MonitorStatus
 from bot.domain.monitoring.reasons import Reason, reason_of
 from bot.domain.transitions.transition import Transition, TransitionKind
 
 NO_ACTION_NEEDED = say("No action needed.")
+MAX_MENTIONED = 10  # people and groups on call, in one message
 
 
 def version_code(version: int | None) -> Code:
@@ -51,44 +53,6 @@ def blind_reason(monitor: Monitor, status: MonitorStatus, why: Sentence) -> Sent
 # -- how it begins, and what was done ----------------------------------------------------------------------------------
 
 
-def opened(incident: Incident) -> Sentence:
-    """Return the first message about an incident: for its thread, the audit log, and anyone it's escalated to."""
-    what = join_sentences(incident.lines, " ") if incident.lines else say("")
-    match incident.kind:
-        case IncidentKind.FAILED:
-            return say(
-                "{it} has been failing in Production since {since}. {what}",
-                it=subject(incident),
-                since=incident.since,
-                what=what,
-            )
-        case IncidentKind.BLIND if incident.is_of_source:
-            return say(
-                "Many monitors that use {it} have been unable to reach a verdict since {since}, so they won't roll "
-                "back. {what}",
-                it=subject(incident),
-                since=incident.since,
-                what=what,
-            )
-        case IncidentKind.BLIND:
-            return say(
-                "{monitors} been unable to evaluate {it} since {since}, so {they} won't roll back. {what}",
-                monitors="A monitor has" if len(incident.monitors) == 1 else "Monitors have",
-                it=subject(incident),
-                since=incident.since,
-                they="it" if len(incident.monitors) == 1 else "they",
-                what=what,
-            )
-        case IncidentKind.SOURCE:
-            return say(
-                "Many monitors that use {it} have been failing together since {since}. Check the source, not the "
-                "models. Production is unchanged. {what}",
-                it=subject(incident),
-                since=incident.since,
-                what=what,
-            )
-
-
 def monitor_joined(line: Sentence) -> Sentence:
     """Return the message that another monitor has failed in the same incident."""
     return say("Also failing: {line}", line=line)
@@ -105,8 +69,9 @@ def target_skipped(version: int, min_served: timedelta) -> Sentence:
 
 def action_taken(incident: Incident) -> Sentence:
     """Return what was done, why no more than that, and what to do next; post it whenever `doing` changes."""
-    if incident.doing is IncidentStatus.INTENT:  # the line before it names the version
-        return say("Rolling back automatically. {nothing}", nothing=NO_ACTION_NEEDED)
+    if incident.doing is IncidentStatus.INTENT:
+        step = say("{old} → {new}", old=version_code(incident.version), new=version_code(incident.target))
+        return say("Rolling back {step} automatically. {nothing}", step=step, nothing=NO_ACTION_NEEDED)
     parts = [status_sentence(incident), *([incident.why] if incident.why else []), next_step(incident)]
     return join_sentences(parts, " ")
 
@@ -220,11 +185,25 @@ def _source_step(incident: Incident) -> Sentence:
 # -- while it's open ---------------------------------------------------------------------------------------------------
 
 
-def acknowledged(incident: Incident) -> Sentence:
-    """Return who acknowledged the incident, or that no one has."""
+def ownership(incident: Incident, on_call: Sequence[str] = ()) -> Sentence:
+    """Return who acknowledged the incident and when; if no one has, mention those on call, users or user groups."""
     if incident.acknowledged_by is None:
-        return say("Unacknowledged.")
-    return say("{who} acknowledged this. No more reminders.", who=format_actor(incident.acknowledged_by))
+        return say("Unacknowledged. On call: {who}", who=_mentions(on_call)) if on_call else say("Unacknowledged.")
+    return say("Acknowledged by {who}, {at}.", who=format_actor(incident.acknowledged_by), at=incident.acknowledged_at)
+
+
+def acknowledged(by: Actor) -> Sentence:
+    """Return the message that someone acknowledged an incident."""
+    return say("{who} acknowledged this. No more reminders.", who=format_actor(by))
+
+
+def acknowledged_before(incident: Incident, now: datetime) -> Sentence:
+    """Return the answer to someone who acknowledges an incident that another person has."""
+    return say(
+        "{who} acknowledged this {age} ago.",
+        who=format_actor(incident.acknowledged_by) if incident.acknowledged_by else "Someone",
+        age=format_duration(now - (incident.acknowledged_at or now)),
+    )
 
 
 def silenced(by: Actor, until: datetime, reason: str = "") -> Sentence:
@@ -238,13 +217,18 @@ def silenced(by: Actor, until: datetime, reason: str = "") -> Sentence:
     )
 
 
-def reminder(incident: Incident, now: datetime) -> Sentence:
-    """Return the reminder about an open, unacknowledged incident."""
+def reminder(incident: Incident, now: datetime, on_call: Sequence[str] = ()) -> Sentence:
+    """Return the reminder about an open, unacknowledged incident; it mentions those on call again."""
     return say(
-        "Still open and unacknowledged after {age}. {next}",
+        "Still open and unacknowledged after {age}. {who}{next}",
         age=format_duration(now - incident.since),
         next=next_step(incident),
+        who=say("On call: {who}. ", who=_mentions(on_call)) if on_call else "",
     )
+
+
+def _mentions(people: Sequence[str]) -> list[Mention]:
+    return [Mention(slack_id) for slack_id in people[:MAX_MENTIONED]]
 
 
 # -- how it ends: sentences for `resolution` ---------------------------------------------------------------------------
@@ -373,14 +357,15 @@ def resolved(incident: Incident) -> Sentence:
 # -- the circuit breaker -----------------------------------------------------------------------------------------------
 
 
-def breaker_tripped(breaker: TrippedBreaker) -> Sentence:
-    """Return the channel message about stopped automatic rollbacks."""
+def breaker_tripped(breaker: TrippedBreaker, incident: MessageLink) -> Sentence:
+    """Return the channel message about stopped automatic rollbacks, because of an incident."""
     reset = Code(f"/model monitor reset {breaker.model or '--all'}")
     return say(
-        "⛔ Automatic rollbacks of {model} have stopped. {why} Monitors now ask before rolling back. An admin can "
-        "resume them with {reset}",
+        "⛔ Automatic rollbacks of {model} have stopped. {why} Monitors now ask before rolling back. {incident}. An "
+        "admin can resume automatic rollbacks with {reset}",
         model=_model_or_all(breaker.model),
         why=breaker.why,
+        incident=incident,
         reset=reset,
     )
 

@@ -19,9 +19,14 @@ from bot.domain.monitoring.backtest import Backtest
 from bot.domain.monitoring.incident import Incident, IncidentEnding, IncidentResolution, IncidentStatus
 from bot.domain.monitoring.monitor import Monitor, MonitorStatus
 from bot.domain.policy.authorization import describe_caller
-from bot.ports import LedgerTransaction
+from bot.ports import LedgerTransaction, OutboxMessage
 from bot.services.core.context import Context
-from bot.services.core.outbox_messages import channel_message, incident_message, thread_message
+from bot.services.core.outbox_messages import (
+    channel_message,
+    incident_end_message,
+    incident_message,
+    thread_message,
+)
 from bot.services.monitoring.monitor_lookup import find_monitor, require_editable
 
 BACKTEST_SPAN = timedelta(days=7)  # before a monitor can be armed, a backtest of this span must not fire
@@ -127,7 +132,7 @@ class MonitorRecorder:
             if set(incident.monitors) == {monitor.name} and incident.doing not in ROLLBACK_UNDER_WAY:
                 resolved = incident.with_resolution(resolution, self._context.clock.now())
                 tx.save_incident(resolved)
-                self.post_to_thread(tx, resolved, "resolved", incident_messages.resolved(resolved))
+                self._post(tx, resolved, "resolved", incident_end_message(resolved, "resolved", resolution.sentence))
                 tx.add_audit_event(
                     Event(
                         at=self._context.clock.now(),
@@ -145,10 +150,12 @@ class MonitorRecorder:
 
     def post_to_thread(self, tx: LedgerTransaction, incident: Incident, key_suffix: str, sentence: Sentence) -> None:
         """Update an incident's message and post to its thread, unless no one was alerted about it."""
+        self._post(tx, incident, key_suffix, thread_message(incident.id, key_suffix, sentence))
+
+    def _post(self, tx: LedgerTransaction, incident: Incident, key_suffix: str, reply: OutboxMessage) -> None:
         if incident.doing in {IncidentStatus.LOGGED, IncidentStatus.SILENCED} and tx.message_ref(incident.id) is None:
             return
-        tx.add_message(incident_message(incident, key_suffix, self.channel_of(incident.model)))
-        tx.add_message(thread_message(incident.id, key_suffix, sentence))
+        tx.add_message(incident_message(incident, key_suffix, self.channel_of(incident.model)), reply)
 
 
 class MonitorArming:

@@ -36,7 +36,7 @@ from bot.domain.monitoring.rules.baseline_choice import (
 from bot.domain.monitoring.rules.baselines import MIN_COVERAGE, Baseline, Tally
 from bot.domain.monitoring.rules.evaluation import evaluate_rule
 from bot.domain.monitoring.rules.time_series import TimeSeries, to_time_series
-from bot.domain.monitoring.views import transitions_since
+from bot.domain.monitoring.views import transitions_since, value_label
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.policy.monitor_validation import CHECK_RETENTION
 from bot.domain.registry.model import Stage
@@ -110,6 +110,7 @@ class Backtester:
             judged_time=result.coverage.judged_time,
             why=result.coverage.why,
             transitions=transitions_since(transitions, points[0][0]),
+            value_label=value_label(monitor.rule, self._context.policy.metrics_for(monitor.model)),
         )
 
     def _read_source_history(

@@ -47,7 +47,8 @@ def end_and_remind(context: Context) -> bool:
             if (resolution := _find_resolution(tx, incident, now)) is not None:
                 writer.resolve(incident, resolution, now)
             elif _is_reminder_due(tx, incident, now):
-                writer.say(incident, f"repeated:{now.isoformat()}", words.reminder(incident, now))
+                on_call = context.policy.on_call_ids(incident.model)
+                writer.say(incident, f"repeated:{now.isoformat()}", words.reminder(incident, now, on_call))
                 writer.save(replace(incident, repeated_at=now), f"repeated:{now.isoformat()}")
     return writer.has_messages
 
@@ -77,7 +78,7 @@ def confirm_recovery(writer: IncidentWriter, result: CheckResult) -> None:
             sentence = words.recovered_after_rollback(term.version, incident.resolved_at or result.at, result.at)
             resolution = IncidentResolution(ending=IncidentEnding.RECOVERED, sentence=sentence)
             writer.save(replace(incident, ending=resolution.ending, resolution=sentence), "recovered")
-            writer.say_end(incident, "recovered", resolution, result.at)
+            writer.audit_end(incident, resolution, result.at)  # the thread has the review
 
 
 # -- how an incident ended ---------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import MONITOR_AUTOMATION
-from bot.domain.core.sentence import Sentence, say, truncate
+from bot.domain.core.sentence import Sentence, join_sentences, say, truncate
 from bot.domain.monitoring import incident_messages as words
 from bot.domain.monitoring.incident import (
     UPDATE_INTERVAL,
@@ -28,7 +28,7 @@ from bot.domain.rollbacks.messages import loadability_unknown_to_monitor_reason
 from bot.domain.rollbacks.rollback import automatic_rollback_id, rollback_transition, serving_periods
 from bot.ports import LedgerTransaction
 from bot.services.core.context import Context
-from bot.services.core.outbox_messages import card_chart_message, channel_message, chart_message
+from bot.services.core.outbox_messages import card_chart_message, channel_message, chart_message, incident_link
 from bot.services.monitoring import incident_recovery_and_reminders
 from bot.services.monitoring.checks import (
     FAILING_STATUSES,
@@ -225,9 +225,6 @@ def _open(writer: IncidentWriter, result: CheckResult, inputs: DecisionInput, de
     incident = writer.open(result, IncidentKind.FAILED, decision, since=since, target=inputs.target)
     writer.tx.add_message(chart_message(incident))
     writer.tx.add_message(card_chart_message(incident))
-    if inputs.skipped_target is not None:
-        skipped = words.target_skipped(inputs.skipped_target, result.monitor.rule.min_served)
-        writer.say(incident, "passed-over", skipped)
     return incident
 
 
@@ -247,9 +244,9 @@ def _escalate(
     decision: IncidentDecision,
 ) -> None:
     """Carry out a decision that goes further than the incident `before`."""
-    incident = replace(incident, doing=decision.status, why=decision.why, target=inputs.target)
+    incident = replace(incident, doing=decision.status, why=_why(decision, inputs, result), target=inputs.target)
     if decision.trip_reason:
-        _trip_breaker(writer, result, decision.trip_reason, inputs)
+        _trip_breaker(writer, incident, result, decision.trip_reason, inputs)
     if decision.status is IncidentStatus.INTENT:
         incident = _begin_rollback(writer, incident, result, inputs)
     slot, monitor_id = result.claim.slot, result.monitor.id
@@ -258,7 +255,18 @@ def _escalate(
             writer.save(incident, f"joined:{monitor_id}:{slot}")
         return
     writer.save(incident, f"{incident.doing.value}:{slot}:{monitor_id}")
-    writer.say(incident, f"did:{monitor_id}:{slot}", words.action_taken(incident))
+    if before:  # otherwise the alert, which is new, says the same
+        writer.say(incident, f"did:{monitor_id}:{slot}", words.action_taken(incident))
+
+
+def _why(decision: IncidentDecision, inputs: DecisionInput, result: CheckResult) -> Sentence | None:
+    """Return why no more was done, and which version the rollback skips, if it skips one."""
+    if inputs.skipped_target is None:
+        return decision.why
+    skipped = words.target_skipped(inputs.skipped_target, result.monitor.rule.min_served)
+    if decision.why is None:
+        return skipped.with_code(Reason.TARGET_SKIPPED)
+    return join_sentences([decision.why, skipped], " ").with_code(reason_of(decision.why))
 
 
 def _begin_rollback(writer: IncidentWriter, incident: Incident, result: CheckResult, inputs: DecisionInput) -> Incident:
@@ -289,13 +297,16 @@ def _refresh_line(writer: IncidentWriter, incident: Incident, result: CheckResul
         writer.save(told, f"figures:{result.claim.slot}:{result.monitor.id}")
 
 
-def _trip_breaker(writer: IncidentWriter, result: CheckResult, why: Sentence, inputs: DecisionInput) -> None:
+def _trip_breaker(
+    writer: IncidentWriter, incident: Incident, result: CheckResult, why: Sentence, inputs: DecisionInput
+) -> None:
     is_of_all = inputs.auto_rollbacks_of_model < result.monitor.rule.max_auto
     breaker = TrippedBreaker(model="" if is_of_all else inputs.model, at=result.at, why=why)
     if not writer.tx.trip_breaker(breaker):
         return
     key, channel = f"tripped:{breaker.model}:{result.at.isoformat()}", writer.channel_of(breaker.model)
-    writer.tx.add_message(channel_message(key, channel, words.breaker_tripped(breaker)))
+    message = words.breaker_tripped(breaker, incident_link(incident, channel, "See the incident"))
+    writer.tx.add_message(channel_message(key, channel, message))
     writer.tx.add_audit_event(
         Event(
             at=result.at,

@@ -31,7 +31,7 @@ from bot.domain.transitions.transition import Transition, TransitionKind, Transi
 from bot.ports import LedgerReader as Ledger
 from bot.ports import LedgerTransaction
 from bot.services.core.context import Context
-from bot.services.core.outbox_messages import incident_message, thread_message
+from bot.services.core.outbox_messages import incident_end_message, incident_message, thread_message
 from bot.services.monitoring.checks import CheckResult
 from bot.services.rollbacks.rollbacks import MAX_TRANSITIONS
 
@@ -72,7 +72,7 @@ class IncidentWriter:
         target: int | None = None,
         of_source: bool = False,
     ) -> Incident:
-        """Add an incident about a check's model or source, and post its message and the first reply in its thread."""
+        """Add an incident about a check's model or source, and post its message."""
         monitor, term = result.monitor, None if of_source else result.term
         incident = Incident(
             id=self.context.new_id(),
@@ -93,7 +93,6 @@ class IncidentWriter:
         incident = with_line(incident, result)
         self.tx.add_incident(incident)
         self._post(incident, "opened")
-        self.say(incident, "opened", words.opened(incident))
         return incident
 
     def save(self, incident: Incident, key_suffix: str) -> None:
@@ -127,11 +126,11 @@ class IncidentWriter:
         elif not is_rolled_back and resolution.ending in {IncidentEnding.OVERTAKEN, IncidentEnding.ROLLED_BACK}:
             ended = replace(ended, doing=IncidentStatus.SUPERSEDED)
         self.save(ended, "resolved")
-        self.say_end(ended, "resolved", resolution, now)
+        self.tx.add_message(incident_end_message(ended, "resolved", resolution.sentence))
+        self.audit_end(ended, resolution, now)
 
-    def say_end(self, incident: Incident, key_suffix: str, resolution: IncidentResolution, now: datetime) -> None:
-        """Report how an incident ended in its thread and in the audit log."""
-        self.say(incident, key_suffix, resolution.sentence)
+    def audit_end(self, incident: Incident, resolution: IncidentResolution, now: datetime) -> None:
+        """Record in the audit log how an incident ended."""
         ended_by = {"ended_by": actor_id(resolution.by)} if resolution.by else {}
         self.tx.add_audit_event(
             Event(

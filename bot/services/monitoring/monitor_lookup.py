@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
 
 from bot.domain.core.errors import BadInput, Refused, UnknownModel, UnknownRequest
 from bot.domain.core.sentence import Code, Name, Sentence, say
@@ -12,7 +11,6 @@ from bot.domain.monitoring.incident import Incident, monitors_of_incident
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.policy.policy import BUILT_IN_SOURCES, Policy
-from bot.domain.transitions.drift import REGISTRY_SEEN_KEY
 from bot.ports import LedgerReader
 
 
@@ -74,18 +72,17 @@ def name_taken(existing: Monitor) -> Sentence:
 
 def check_model_known(reader: LedgerReader, model: str) -> None:
     """Raise UnknownModel for a model that Registrar has never seen in MLflow: there'd be nothing to monitor."""
-    snapshots: Mapping[str, object] = {
-        name: snapshot for name, snapshot in reader.registry_snapshots().items() if name != REGISTRY_SEEN_KEY
-    }
-    if not snapshots or model in snapshots:
+    names = reader.model_names()
+    if not names or model in names:
         return
-    nearest = difflib.get_close_matches(model, snapshots, n=1)
+    nearest = difflib.get_close_matches(model, names, n=1)
     hint = (
         say("Did you mean {near}?", near=Code(nearest[0]))
         if nearest
         else say("To see all models, run {list}. New ones appear within a minute.", list=Code("/model list"))
     )
-    raise UnknownModel(say("{product} has no model {name}. {hint}", name=Name(model), hint=hint))
+    sentence = say("{product} has no model {name}. {hint}", name=Name(model), hint=hint)
+    raise UnknownModel(sentence, typo=model, suggestion="".join(nearest))
 
 
 def default_source(policy: Policy) -> str:

@@ -20,22 +20,24 @@ from bot.domain.commands.monitoring import (
     MonitorRemove,
     MonitorReset,
     MonitorResume,
+    MonitorReview,
     MonitorShow,
     MonitorSilence,
     MonitorUnsilence,
 )
-from bot.domain.core.actors import Caller, actor_of, format_actor
-from bot.domain.core.errors import AlreadyDecided, BadInput
-from bot.domain.core.sentence import Sentence, say
+from bot.domain.core.actors import Caller, actor_of
+from bot.domain.core.errors import AlreadyDecided, BadInput, UnknownRequest
+from bot.domain.core.sentence import Code, Sentence, say
 from bot.domain.monitoring import incident_messages
 from bot.domain.monitoring import messages as monitor_messages
 from bot.domain.monitoring.backtest import Backtest
 from bot.domain.monitoring.incident import Incident, IncidentEnding, MonitorChart
+from bot.domain.monitoring.incident_review import IncidentReview, review
 from bot.domain.monitoring.monitor import Monitor, MonitorState, state_after_resume
 from bot.domain.monitoring.views import MonitorRow, MonitorView, worst_first
 from bot.domain.policy.authorization import Permission, describe_caller
 from bot.domain.policy.policy import BUILT_IN_SOURCES
-from bot.ports import LedgerTransaction, read_monitor_chart
+from bot.ports import LedgerTransaction, read_incident_facts, read_monitor_chart
 from bot.services.core.access import AccessControl
 from bot.services.core.commands import ChangeHandlers, CommandResult, QueryHandlers
 from bot.services.core.context import Context
@@ -77,6 +79,7 @@ class Monitors:
             MonitorBacktest: lambda command: self.backtest(
                 self.find(command.model, command.name), timedelta(days=command.days)
             ),
+            MonitorReview: lambda command: self.review(command.incident),
         }
 
     def change_handlers(self) -> ChangeHandlers:
@@ -144,7 +147,8 @@ class Monitors:
     def chart(self, monitor_id: str) -> MonitorChart:
         """Return the chart of a monitor's latest checks. Raises UnknownRequest."""
         with self._context.ledger.read() as reader:
-            return read_monitor_chart(reader, require_present(reader.monitor(monitor_id)))
+            monitor = require_present(reader.monitor(monitor_id))
+            return read_monitor_chart(reader, monitor, self._context.policy.metrics_for(monitor.model))
 
     def backtest(self, monitor: Monitor, span: timedelta) -> Backtest:
         """Return what a monitor's rule would have found in the last `span`. Raises what its source raises."""
@@ -155,6 +159,16 @@ class Monitors:
         with self._context.ledger.read() as reader:
             incident = reader.incident(incident_id)
             return incident, incident_monitors(reader, incident)
+
+    def review(self, incident_id: str) -> IncidentReview:
+        """Return the review of an incident; of an open one, what's known so far. Raises UnknownRequest."""
+        try:
+            with self._context.ledger.read() as reader:
+                return review(read_incident_facts(reader, incident_id))
+        except UnknownRequest:
+            raise UnknownRequest(
+                say("There's no incident {id}. Copy the ID from its alert.", id=Code(incident_id))
+            ) from None
 
     def sources(self) -> list[str]:
         """Return the names of the sources that a monitor can use, the policy's first."""
@@ -318,8 +332,7 @@ class Monitors:
             if not incident.is_open:
                 raise AlreadyDecided("This incident is already resolved. No action needed.")
             if incident.acknowledged_by is not None:
-                who = format_actor(incident.acknowledged_by)
-                raise AlreadyDecided(say("{who} has already acknowledged this incident.", who=who))
+                raise AlreadyDecided(incident_messages.acknowledged_before(incident, now))
             incident = replace(incident, acknowledged_by=by, acknowledged_at=now)
             tx.save_incident(incident)
             tx.add_audit_event(
@@ -333,5 +346,5 @@ class Monitors:
                     evidence={"by": describe_caller(caller, self._context.policy)},
                 )
             )
-            self._recorder.post_to_thread(tx, incident, "acknowledged", incident_messages.acknowledged(incident))
+            self._recorder.post_to_thread(tx, incident, "acknowledged", incident_messages.acknowledged(by))
         return monitor_messages.acknowledged_answer()

@@ -30,10 +30,10 @@ from bot.slack.core.blocks import (
     escape,
     escape_and_cut,
     format_time,
-    mention_actor,
     section,
     to_mrkdwn,
 )
+from bot.slack.rollbacks.rollback_card import request_again_button
 
 ACKNOWLEDGE, SILENCE, DETAILS = "incident_acknowledge", "incident_silence", "incident_details"
 UNDO, ROLL_BACK = "incident_undo", "incident_roll_back"
@@ -45,6 +45,7 @@ _ASKING_STATUSES = {
     IncidentStatus.COOLDOWN,
     IncidentStatus.FROZEN,
 }
+_TITLES_THAT_ASK = {IncidentStatus.AWAITING_HUMAN, IncidentStatus.COOLDOWN}  # and the button answers
 _TITLES = {
     IncidentStatus.LOGGED: "⚪ {it}: {names} failed (dry run)",
     IncidentStatus.NOTIFIED: "🔴 {it}: {names} failed",
@@ -63,12 +64,18 @@ _TITLES = {
 
 
 def card(
-    incident: Incident, monitors: Sequence[Monitor], *, serving: ServingCheck | None, now: datetime, link: str = ""
+    incident: Incident,
+    monitors: Sequence[Monitor],
+    *,
+    serving: ServingCheck | None,
+    now: datetime,
+    link: str = "",
+    on_call: Sequence[str] = (),
 ) -> Message:
     """Return an incident's message for its current state. Its buttons carry only its id.
 
     `monitors` are those of its monitors that still exist. `serving` is what the endpoint reported after the rollback.
-    `link` leads to the message about what ended the incident.
+    `link` leads to the message about what ended the incident. `on_call` are the users and user groups to mention.
     """
     heading = truncate(title(incident), 150)
     blocks: list[Block] = [
@@ -76,6 +83,8 @@ def card(
         section(cut_mrkdwn(_failure_lines(incident, now), MAX_TEXT_LENGTH)),
         section(cut_mrkdwn(_status_section(incident, serving, link), MAX_TEXT_LENGTH)),
     ]
+    if incident.is_open or incident.acknowledged_by:
+        blocks.append(section(to_mrkdwn(incident_messages.ownership(incident, on_call))))
     if buttons := _buttons(incident, monitors, now):
         blocks.append(ActionsBlock(block_id=f"incident:{incident.id}", elements=buttons))
     blocks.append(context_line(cut_mrkdwn(_footer(incident, monitors, now), MAX_TEXT_LENGTH)))
@@ -136,7 +145,8 @@ def _resolved_title(incident: Incident, model: str, subject: str, names: str) ->
         case IncidentEnding.PAUSED | IncidentEnding.EDITED | IncidentEnding.REMOVED:
             return f"⏹️ {subject}: {names} {_UNWATCHED_WORDS[incident.ending]}"
         case IncidentEnding.UNWATCHED:
-            return f"⏹️ {subject}: {names} is no longer monitored"
+            be = "is" if len(incident.monitors) == 1 else "are"
+            return f"⏹️ {subject}: {names} {be} no longer monitored"
         case _:
             return f"⚪ {subject}: superseded" if incident.ending else f"⚪ {subject}: resolved"
 
@@ -178,7 +188,9 @@ def _status_section(incident: Incident, serving: ServingCheck | None, link: str)
         parts = [f"*{to_mrkdwn(incident_messages.resolved(incident))}*{see}"]
     else:
         did = [incident_messages.status_sentence(incident), *([incident.why] if incident.why else [])]
-        parts = [to_mrkdwn(join_sentences(did, " ")), f"*{to_mrkdwn(incident_messages.next_step(incident))}*"]
+        parts = [to_mrkdwn(join_sentences(did, " "))]
+        if not (_has_rollback_button(incident) and incident.doing in _TITLES_THAT_ASK):
+            parts.append(f"*{to_mrkdwn(incident_messages.next_step(incident))}*")
     if serving is not None:
         parts.insert(1, _serving_line(serving))
     return "\n".join(parts)
@@ -196,12 +208,6 @@ def _serving_line(serving: ServingCheck) -> str:
 
 def _footer(incident: Incident, monitors: Sequence[Monitor], now: datetime) -> str:
     parts = [f"Incident {code(incident.id)}"]
-    if incident.acknowledged_by and incident.acknowledged_at:
-        parts.append(
-            f"Acknowledged by {mention_actor(incident.acknowledged_by)}, {format_time(incident.acknowledged_at)}"
-        )
-    elif incident.is_open and incident.doing is not IncidentStatus.LOGGED:
-        parts.append("Unacknowledged")
     until = [monitor.silenced_until for monitor in monitors if monitor.is_silenced(now) and monitor.silenced_until]
     if until and incident.is_open:
         parts.append(f"🔕 until {format_time(min(until))}")
@@ -219,7 +225,7 @@ def _notification(incident: Incident) -> str:
 def _buttons(incident: Incident, monitors: Sequence[Monitor], now: datetime) -> list[ButtonElement]:
     buttons = []
     if incident.is_open:
-        if incident.kind is IncidentKind.FAILED and incident.doing in _ASKING_STATUSES and incident.target is not None:
+        if _has_rollback_button(incident):
             buttons.append(_rollback_button(incident))
         if incident.acknowledged_by is None:
             buttons.append(ButtonElement(text="Acknowledge", action_id=ACKNOWLEDGE, value=incident.id))
@@ -227,15 +233,24 @@ def _buttons(incident: Incident, monitors: Sequence[Monitor], now: datetime) -> 
             buttons.append(ButtonElement(text="Silence 2 h", action_id=SILENCE, value=incident.id))
         buttons.append(ButtonElement(text="Details", action_id=DETAILS, value=incident.id))
     if incident.doing in {IncidentStatus.ROLLED_BACK, IncidentStatus.NOT_FOLLOWED} and incident.version is not None:
-        buttons.append(ButtonElement(text="Undo…", action_id=UNDO, value=incident.id))
+        buttons.append(request_again_button(UNDO, incident.id, incident.version))
     return buttons
+
+
+def _has_rollback_button(incident: Incident) -> bool:
+    return (
+        incident.is_open
+        and incident.kind is IncidentKind.FAILED
+        and incident.doing in _ASKING_STATUSES
+        and incident.target is not None
+    )
 
 
 def _rollback_button(incident: Incident) -> ButtonElement:
     to = f"v{incident.target}"
     model = truncate(sanitize_text(incident.model), 80)
     text = f"This rolls {model} back to {to} in Production immediately and blocks v{incident.version}."
-    confirm = ConfirmObject(title="Roll back?", text=PlainTextObject(text=text), confirm="Roll back", deny="Not yet")
+    confirm = ConfirmObject(title="Roll back?", text=PlainTextObject(text=text), confirm="Roll back", deny="Cancel")
     return ButtonElement(
         text=f"Roll back to {to}", action_id=ROLL_BACK, value=incident.id, style="primary", confirm=confirm
     )

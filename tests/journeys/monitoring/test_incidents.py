@@ -10,7 +10,7 @@ from bot.domain.core.sentence import say
 from bot.domain.monitoring import incident_messages
 from bot.domain.monitoring.incident import Incident, IncidentKind, IncidentStatus
 from bot.domain.registry.model import Stage
-from bot.services.core.outbox_messages import card_chart_message, chart_message, incident_message, thread_message
+from bot.services.core.outbox_messages import card_chart_message, chart_message, incident_message
 from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text
 from tests.support.app.harness import reply_to
 from tests.support.app.monitors import find_monitor, record_measurements, serving_since
@@ -48,27 +48,24 @@ def alert(app: RunningApp, doing: IncidentStatus = IncidentStatus.NOTIFIED, **ch
     with app.ledger.write() as tx:
         tx.add_incident(replace(incident, **changes))
         tx.add_message(incident_message(incident, "opened", CHANNEL))
-        tx.add_message(thread_message(incident.id, "opened", incident_messages.opened(incident)))
         tx.add_message(chart_message(incident))
     app.registrar.outbox.deliver()
     wait_until(lambda: is_quiet(app.ledger))  # the bot's own thread may have delivered some messages
     return app.card(holds="churn v3")
 
 
-def test_an_alert_has_a_thread_and_a_chart(watched: RunningApp) -> None:
+def test_an_alert_has_its_chart_in_its_thread(watched: RunningApp) -> None:
     record_measurements(watched, 0.9, 0.61)
     card = alert(watched)
     assert "🔴 churn v3: accuracy failed" in message_text(card)
-    thread = watched.alice.thread(card)
-    assert "has been failing in Production since" in message_text(thread[1])
-    [file] = thread[2]["files"]
+    [file] = watched.alice.thread(card)[1]["files"]
     assert file["name"].startswith("churn-accuracy-")
 
 
 def test_an_alert_s_message_gets_the_chart_once_slack_shows_it(watched: RunningApp) -> None:
     record_measurements(watched, 0.9, 0.61)
     card = alert(watched)
-    [file] = watched.alice.thread(card)[2]["files"]
+    [file] = watched.alice.thread(card)[1]["files"]
     with watched.ledger.write() as tx:
         tx.add_message(card_chart_message(tx.incident("i4k7q")))
     picture = picture_in(watched.card(holds="slack_file"))
@@ -83,7 +80,7 @@ def test_if_slack_rejects_the_chart_an_admin_is_notified_and_the_thread_continue
     dave = watched.slack.person("dave")
     assert "missing scopes that I need: `files:write`" in message_text(dave.waits_for_direct_message())
     watched.alice.clicks(card, "Acknowledge")
-    watched.slack.wait_for(lambda: len(watched.alice.thread(card)) == 3)
+    watched.slack.wait_for(lambda: len(watched.alice.thread(card)) == 2)
 
 
 def test_an_acknowledgment_is_visible_to_everyone(watched: RunningApp) -> None:
@@ -93,6 +90,13 @@ def test_an_acknowledgment_is_visible_to_everyone(watched: RunningApp) -> None:
     )
     watched.card(holds="Acknowledged by <@U0ALICE>")
     watched.slack.wait_for(lambda: "No more reminders" in message_text(watched.bob.thread(card)[-1]))
+
+
+def test_an_incident_is_reviewed_with_a_command(watched: RunningApp) -> None:
+    alert(watched)
+    said = reply_to(watched.alice, lambda: watched.alice.types(CHANNEL, "/model monitor review i4k7q"))
+    assert "*Incident review: `churn` `v3`*" in said
+    assert "Alert posted." in said
 
 
 def test_only_permitted_people_silence_an_alert(watched: RunningApp) -> None:
@@ -123,7 +127,9 @@ def test_a_rollback_button_checks_permissions_and_rules_at_the_click(watched: Ru
 
 def test_undo_opens_the_form_for_the_rolled_back_version(watched: RunningApp) -> None:
     card = alert(watched, IncidentStatus.ROLLED_BACK)
-    watched.alice.clicks(card, "Undo…")
+    watched.alice.clicks(card, "Request v3 again…")
     modal = watched.alice.waits_for_modal()
-    held = {block["block_id"]: block["element"].get("initial_value") for block in modal["blocks"] if "element" in block}
-    assert (held["model"], held["version"]) == ("churn", "3")
+    chosen = {
+        block["block_id"]: block["element"].get("initial_option") for block in modal["blocks"] if "element" in block
+    }
+    assert (chosen["model"]["value"], chosen["version"]["value"]) == ("churn", "3")

@@ -70,11 +70,11 @@ def charts(app: RunningApp) -> list[dict[str, Any]]:
 def test_a_shown_monitor_s_chart_is_sent_as_a_direct_message(watched: RunningApp) -> None:
     record_measurements(watched, 0.9, 0.88, 0.61)
     watched.alice.types(CHANNEL, "/model monitor show churn accuracy")
-    where = watched.answer(watched.alice, "The chart is in")
-    [picture] = charts(watched)
+    where = watched.answer(watched.alice, "I also sent you this in")
+    [picture] = watched.slack.wait_for(lambda: charts(watched))
     assert picture["alt_txt"].startswith("Chart of churn: accuracy: 3 readings")
     assert "must be above 0.85" in picture["alt_txt"]
-    assert f"<{picture['permalink']}|our direct messages>" in where
+    assert "|a direct message>" in where
     assert not any(message.get("files") for message in watched.alice.sees(CHANNEL))
 
 
@@ -266,4 +266,4 @@ def test_a_button_under_the_list_opens_the_form(app: RunningApp) -> None:
 def test_home_shows_the_monitors(watched: RunningApp) -> None:
     record_measurements(watched, 0.61)
     watched.alice.opens_home()
-    watched.alice.waits_for_home(lambda view: "🔴 `churn` `accuracy`  failing since" in message_text(view))
+    watched.alice.waits_for_home(lambda view: "🔴 `churn`  `v3` · `accuracy` failing since" in message_text(view))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.image import imread
+from matplotlib.text import Text
 
 from bot.domain.core.actors import Person
 from bot.domain.core.sentence import say
@@ -18,22 +19,25 @@ from bot.domain.monitoring.backtest import Backtest
 from bot.domain.monitoring.incident import MonitorChart
 from bot.domain.monitoring.monitor import Monitor, MonitorState
 from bot.domain.monitoring.readings import CheckOutcome, Firing, Measurement
-from bot.domain.monitoring.views import build_monitor_chart
+from bot.domain.monitoring.views import build_monitor_chart, value_label
 from bot.domain.policy.monitor_config import MonitorConfig
+from bot.domain.registry.metric_catalog import MetricCatalog, MetricSettings
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
-from bot.slack.core.chart_style import MAX_ALT_LENGTH
+from bot.slack.core.chart_style import FAILED_COLOR, MAX_ALT_LENGTH
 from bot.slack.monitoring.chart import (
     _split_bounds,
     backtest_alt_text,
     draw_backtest,
     draw_readings,
     readings_alt_text,
+    readings_figure,
 )
+from tests.support.slack.chart_texts import cut_off_texts, overlapping_texts
 from tests.support.slack.odd_names import ODD
 
 START = datetime(2026, 5, 3, 20, tzinfo=UTC)
-SIZE = (1260, 846)
+SIZE = (1260, 900)
 
 
 def chart(values: Sequence[float], *, step: timedelta = timedelta(minutes=5), **more: Any) -> MonitorChart:
@@ -104,6 +108,49 @@ def test_any_times_can_be_drawn(step: timedelta) -> None:
     assert size(draw_readings(chart([0.9] * 30, step=step, transitions=moves))) == SIZE
 
 
+CROWDED = {"must be above": 0.85, "hard limit": 0.849, "must be below": 0.851, "baseline": 0.85}
+
+
+@pytest.mark.parametrize(
+    ("values", "bounds"),
+    [
+        ([0.9 + 0.01 * np.sin(n) for n in range(60)] + [0.7, 0.69], CROWDED),
+        ([n * 1e6 for n in range(30)], {"fails below": 1e6, "baseline": 2e6, "hard limit": 1.1e6}),
+        ([1e6, 1e6 + 1e-4], {}),
+        ([1.7e308, -1.7e308, 0], {"must be above": 1.7e308, "hard limit": -1.7e308, "must be below": 0.0}),
+        ([0.9], CROWDED),
+        ([], CROWDED),
+    ],
+    ids=["crowded bounds", "large", "nearly equal", "extreme", "one", "none"],
+)
+def test_no_text_of_a_chart_overlaps_another_or_the_edge(values: list[float], bounds: dict[str, float]) -> None:
+    moves = [(START + timedelta(minutes=5 * n), f"v{n}") for n in range(-3, 40)]
+    found = chart(values, title="m" * 60, bounds=bounds, transitions=moves, value_label="latency_ms (ms)")
+    figure = readings_figure(found)
+    assert (overlapping_texts(figure), cut_off_texts(figure)) == ([], [])
+
+
+@pytest.mark.parametrize("entered", [40, 49, -300], ids=["during the readings", "just before the rollback", "before"])
+def test_the_version_that_failed_is_always_labeled_in_red(entered: int) -> None:
+    at, restored = (START + timedelta(minutes=5 * n) for n in (entered, 50))
+    found = chart([0.9] * 48 + [0.7] * 2 + [0.9] * 2, transitions=[(at, "v7"), (restored, "v6")])
+    [label] = [text for text in readings_figure(found).findobj(Text) if text.get_text() == "v7"]
+    assert label.get_color() == FAILED_COLOR
+
+
+def test_the_value_axis_has_the_metric_and_its_unit_and_the_time_axis_its_zone() -> None:
+    metrics = MetricCatalog(settings={"latency_ms": MetricSettings(unit="ms")})
+    rule = monitor(name="latency", query="latency_ms", greater_than=None, less_than=100.0)
+    figure = readings_figure(build_monitor_chart(rule, MonitorState(monitor="m1"), [measured(1, 45.0)], [], metrics))
+    assert figure.axes[0].get_ylabel() == "latency_ms (ms)"
+    assert "UTC" in figure.axes[0].get_xticklabels()[0].get_text()
+
+
+def test_the_value_axis_of_a_query_has_the_monitor_s_name() -> None:
+    rule = monitor(query="histogram_quantile(0.95, x)")
+    assert value_label(rule.rule, MetricCatalog()) == "accuracy"
+
+
 def test_gaps_failures_and_transitions_are_drawn() -> None:
     plain = draw_readings(chart([0.9, 0.91, 0.92]))
     assert draw_readings(chart([0.9, 0.91, 0.92], failed=[False, True, False])) != plain
@@ -161,22 +208,24 @@ def test_a_chart_has_the_checks_with_a_value() -> None:
         )
         for version, at in ((7, START + timedelta(minutes=7)), (6, START - timedelta(days=1)))
     ]
-    found = build_monitor_chart(monitor(), MonitorState(monitor="m1", bound=0.85), checks, moves)
+    found = build_monitor_chart(monitor(), MonitorState(monitor="m1", bound=0.85), checks, moves, MetricCatalog())
     assert (found.values, found.failed) == ([0.9, 0.8], [False, True])
     assert found.bounds == {"must be above": 0.85}
-    assert [label for _, label in found.transitions] == ["v7"]
+    assert [label for _, label in found.transitions] == ["v6", "v7"]
 
 
 def test_the_baseline_s_bound_and_the_hard_limit_are_both_shown() -> None:
     rule = {"greater_than": None, "rule": "blocks", "hard_limit": 0.5}
-    assert build_monitor_chart(monitor(**rule), MonitorState(monitor="m1", bound=0.88, usual=0.91), [], []).bounds == {
+    assert build_monitor_chart(
+        monitor(**rule), MonitorState(monitor="m1", bound=0.88, usual=0.91), [], [], MetricCatalog()
+    ).bounds == {
         "fails below": 0.88,
         "baseline": 0.91,
         "hard limit": 0.5,
     }
-    assert build_monitor_chart(monitor(**rule), MonitorState(monitor="m1", bound=0.5), [], []).bounds == {
-        "hard limit": 0.5
-    }
+    assert build_monitor_chart(
+        monitor(**rule), MonitorState(monitor="m1", bound=0.5), [], [], MetricCatalog()
+    ).bounds == {"hard limit": 0.5}
 
 
 # -- backtests ---------------------------------------------------------------------------------------------------------

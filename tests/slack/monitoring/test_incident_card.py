@@ -16,7 +16,7 @@ from bot.domain.monitoring.incident import Incident, IncidentEnding, IncidentKin
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.transitions.serving_check import ServingCheck, ServingCheckState
-from bot.slack.core.blocks import Message
+from bot.slack.core.blocks import Message, format_time
 from bot.slack.monitoring import incident_card
 from bot.slack.monitoring.incident_card import ACKNOWLEDGE, DETAILS, ROLL_BACK, SILENCE, UNDO
 from tests.support.slack.message_parts import buttons, objects, shown_text
@@ -106,10 +106,13 @@ def test_the_title_says_how_the_incident_ended() -> None:
     assert title(over(IncidentStatus.NOTIFIED)) == "✅ churn v7: recovered"
     assert title(over(IncidentStatus.SUPERSEDED, IncidentEnding.OVERTAKEN)) == "⚪ churn v7: superseded"
     assert title(over(IncidentStatus.SUPERSEDED, IncidentEnding.ROLLED_BACK)) == "↩️ churn v7: rolled back manually"
-    assert (
-        title(over(IncidentStatus.NOTIFIED, IncidentEnding.UNWATCHED))
-        == "⏹️ churn v7: accuracy-live is no longer monitored"
-    )
+    unwatched = over(IncidentStatus.NOTIFIED, IncidentEnding.UNWATCHED)
+    assert title(unwatched) == "⏹️ churn v7: accuracy-live is no longer monitored"
+
+
+def test_the_title_of_several_monitors_is_plural() -> None:
+    unwatched = over(IncidentStatus.NOTIFIED, IncidentEnding.UNWATCHED, monitors=("accuracy-live", "f1"))
+    assert title(unwatched) == "⏹️ churn v7: accuracy-live and 1 more are no longer monitored"
 
 
 @pytest.mark.parametrize("doing", IncidentStatus)
@@ -195,10 +198,27 @@ def test_an_incident_without_a_question_can_be_acknowledged(doing: IncidentStatu
     assert buttons(card(doing)) == OPEN
 
 
-def test_an_acknowledged_incident_shows_who_instead_of_the_button() -> None:
+def test_an_acknowledged_incident_shows_who_and_when_instead_of_the_button() -> None:
+    assert "Unacknowledged." in shown_text(card())
     message = card(acknowledged_by=BOB, acknowledged_at=NOW)
     assert buttons(message) == [SILENCE, DETAILS]
-    assert "Acknowledged by <@U0BOB>" in shown_text(message)
+    assert f"Acknowledged by <@U0BOB>, {format_time(NOW)}." in shown_text(message)
+
+
+def test_those_on_call_are_mentioned_until_someone_acknowledges() -> None:
+    def text(**changes: Any) -> str:
+        on_call = ["S0ONCALL", "U0BOB"]
+        return shown_text(incident_card.card(incident(**changes), [MONITOR], serving=None, now=NOW, on_call=on_call))
+
+    assert "Unacknowledged. On call: <!subteam^S0ONCALL>, <@U0BOB>" in text()
+    assert "S0ONCALL" not in text(acknowledged_by=BOB, acknowledged_at=NOW)
+
+
+def test_the_button_after_a_rollback_says_that_it_requests_the_bad_version_again() -> None:
+    [button] = [one for one in objects(over(IncidentStatus.ROLLED_BACK).blocks) if one.get("action_id") == UNDO]
+    assert button["text"]["text"] == "Request v7 again…"
+    confirmation = "This requests v7 for Production, which needs approval. Unblock v7 first, or the request is refused."
+    assert button["confirm"]["text"]["text"] == confirmation
 
 
 def test_a_silenced_incident_has_no_silence_button() -> None:

@@ -15,6 +15,7 @@ from bot.domain.monitoring.incident import Incident, IncidentEnding, IncidentKin
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.monitoring.readings import CheckOutcome, Measurement
 from bot.domain.policy.monitor_config import MonitorConfig
+from bot.domain.policy.parser import validate_policy
 from bot.domain.transitions.serving_check import ServingCheck, ServingCheckState
 from bot.ledger import SqlLedger
 from bot.ports import DeliveryOutcome as Delivered
@@ -56,6 +57,9 @@ SHOWN = OutboxMessage(
     to="",
     data={"incident": "i4k7q", "in_message": True},
     attempts=1,
+)
+REVIEW = OutboxMessage(
+    key="review:i4k7q:resolved", lane="i4k7q", kind=MessageKind.REVIEW, to="", data={"incident": "i4k7q"}
 )
 UPLOAD = "files.completeUploadExternal"
 
@@ -120,6 +124,13 @@ def test_the_endpoint_s_report_after_the_rollback_is_shown(harness: NotifierHarn
     assert "The endpoint doesn't report `v6`" in message_text(harness.posted()[0])
 
 
+def test_the_policy_says_who_on_call_is_mentioned(harness: NotifierHarness) -> None:
+    policy = validate_policy({"models": {"churn": {"on_call": ["U0BOB"]}, "*": {}}, "on_call": ["S0ONCALL"]})
+    client = WebClient(harness.slack.bot_token, base_url=harness.slack.api_url, retry_handlers=[], timeout=5)
+    SlackNotifier(client, harness.ledger, lambda: policy, lambda: NOW).deliver(CARD)
+    assert "Unacknowledged. On call: <@U0BOB>" in message_text(harness.posted()[0])
+
+
 def test_a_message_whose_response_was_lost_is_not_posted_twice(harness: NotifierHarness) -> None:
     harness.slack.reset_after("chat.postMessage")
     assert harness.deliver(CARD).outcome is Delivered.UNKNOWN
@@ -154,7 +165,7 @@ def test_the_message_shows_the_chart_once_slack_has_checked_it(harness: Notifier
     assert picture is not None
     assert picture["slack_file"]["id"] == harness.thread()[0]["files"][0]["id"]
     assert picture["alt_text"] == "Chart of the readings for churn accuracy when the alert began."
-    assert [block["type"] for block in card["blocks"]][-3:] == ["image", "actions", "context"]
+    assert [block["type"] for block in card["blocks"]][-3:] == ["actions", "image", "context"]
 
 
 @pytest.mark.parametrize("error", ["invalid_blocks", "invalid_arguments", "internal_error"])
@@ -307,3 +318,39 @@ def test_a_cause_that_was_never_posted_is_not_linked(harness: NotifierHarness) -
     [card] = harness.posted()
     assert "Paused." in message_text(card)
     assert "See the message" not in message_text(card)
+
+
+# -- the review --------------------------------------------------------------------------------------------------------
+
+
+def ended(harness: NotifierHarness) -> None:
+    """Post the incident, and resolve it."""
+    harness.deliver(CARD)
+    save(harness, resolved_at=NOW, resolution=say("Recovered."), ending=IncidentEnding.RECOVERED)
+
+
+def test_the_review_is_one_reply_with_its_chart_and_its_markdown(harness: NotifierHarness) -> None:
+    ended(harness)
+    assert harness.deliver(REVIEW).outcome is Delivered.DELIVERED
+    [reply] = harness.thread()
+    assert "*Incident review: `churn` `v7`*" in reply["text"]
+    assert "*Recovered.*" in reply["text"]
+    chart, markdown = (file["name"] for file in reply["files"])
+    assert (chart.startswith("churn-accuracy-"), markdown) == (True, "incident-i4k7q.md")
+
+
+def test_without_access_to_files_the_review_is_posted_without_them(harness: NotifierHarness) -> None:
+    ended(harness)
+    harness.slack.fail("files.getUploadURLExternal", "missing_scope")
+    assert harness.deliver(REVIEW).outcome is Delivered.DELIVERED
+    [reply] = harness.thread()
+    assert "*Incident review: `churn` `v7`*" in message_text(reply)
+    assert "file" not in message_text(reply)
+
+
+def test_a_review_whose_response_was_lost_is_not_posted_twice(harness: NotifierHarness) -> None:
+    ended(harness)
+    harness.slack.reset_after(UPLOAD)
+    assert harness.deliver(REVIEW).outcome is Delivered.UNKNOWN
+    assert harness.deliver(REVIEW, was_tried=True).outcome is Delivered.DELIVERED
+    assert len(harness.thread()) == 1

@@ -80,7 +80,7 @@ def test_the_chart_shows_the_baseline_its_bound_and_the_transitions(served: Benc
     rule: dict[str, Any] = {"rule": "blocks", "greater_than": None, "min_points": 1, "warmup": "1h"}
     found = replayed(served, values, timedelta(days=2), **rule)
     assert found.chart.bounds == pytest.approx({"fails below": 0.886, "baseline": 0.904}, abs=0.002)
-    assert [label for _, label in found.chart.transitions] == ["v2", "v4"]
+    assert [label for _, label in found.chart.transitions] == ["v3", "v2", "v4"]
 
 
 def test_a_backtest_without_readings_says_so(served: Bench) -> None:

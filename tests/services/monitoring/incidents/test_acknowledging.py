@@ -33,7 +33,8 @@ def test_an_acknowledgment_is_shown_and_posted(watched: MonitorCommands) -> None
 def test_the_second_person_learns_who_acknowledged_first(watched: MonitorCommands) -> None:
     watched.incident()
     watched.service.acknowledge(ALICE, "i4k7q", origin="slack")
-    with pytest.raises(AlreadyDecided, match="@UALICE has already acknowledged"):
+    watched.bench.clock.advance(minutes=4)
+    with pytest.raises(AlreadyDecided, match="@UALICE acknowledged this 4m ago"):
         watched.service.acknowledge(BOB, "i4k7q", origin="slack")
 
 

@@ -89,7 +89,7 @@ def test_a_monitor_does_not_roll_back_to_a_version_that_cannot_be_checked(served
         "and rolls back once the version is known to load."
     )
     assert str(next_step(incident)) == ('Wait. If v4 is at fault, run /model rollback churn 2 --force --reason "…"')
-    assert len([line for line in channel_texts(served) if "Can't check whether" in line]) == 1  # not with every check
+    assert not [line for line in channel_texts(served) if "Can't check whether" in line]  # the alert says it
     back()
     check_values(served, 0.5)
     assert (served.registry.holders(), len(rollbacks(served))) == ([2], 1)
