@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any
 
 from slack_bolt import App
@@ -37,10 +38,12 @@ def register(app: App, interactions: SlackInteractions) -> None:
 
 def publish_home(interactions: SlackInteractions, person: Person) -> None:
     """Publish a person's current Home tab; if Slack doesn't support it, that's logged."""
+    registrar = interactions.registrar
     try:
-        caller = interactions.registrar.directory.profile(person)
-        interactions.registrar.access_control.require_permission(caller, Permission.READ, origin="slack")
-        view = home_view.home_view(interactions.registrar.homes.view_for(caller))
+        caller = registrar.directory.profile(person)
+        registrar.access_control.require_permission(caller, Permission.READ, origin="slack")
+        home = registrar.homes.view_for(caller, partial(home_view.message_link, interactions.workspace_url()))
+        view = home_view.home_view(home, registrar.context.links)
     except Refused as error:
         view = home_view.refused_view(error.sentence)
     try:

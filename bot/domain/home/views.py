@@ -2,46 +2,103 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from bot.domain.audit.events import ChainedEvent
+from bot.domain.audit.events import ChainedEvent, Event, EventTag
 from bot.domain.core.sentence import Sentence
+from bot.domain.monitoring.incident import Incident
+from bot.domain.monitoring.model_status import ModelStatus
 from bot.domain.monitoring.rules.false_rollbacks import FalseRollbackEstimate
-from bot.domain.monitoring.views import MonitorRow
 from bot.domain.policy.freezes import Freeze
 from bot.domain.promotions.request import Request
 from bot.domain.registry.rollback_block import RollbackBlock
+from bot.domain.rollbacks.rollback import BEFORE_REGISTRAR
 from bot.domain.transitions.restores import Hold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StageHolders:
-    """A model in its last registry snapshot: the versions in Production and Staging, and any freeze of Production."""
+class PendingRequest:
+    """A pending request that the person can decide.
 
-    model: str
-    production: tuple[int, ...]
-    staging: tuple[int, ...]
-    freeze_reason: Sentence | None
+    `block` is what blocks its version. `is_frozen`: it can't be approved now because of a freeze.
+    """
+
+    request: Request
+    verdict: Sentence
+    block: RollbackBlock | None
+    is_frozen: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnRequest:
+    """A request that the person opened, and who it's waiting for, if it's pending."""
+
+    request: Request
+    waiting: Sentence | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HomeView:
-    """One person's App Home. `to_decide_more` counts the requests that aren't shown."""
+    """One person's App Home. A number that ends in `_more` counts what isn't shown."""
 
-    to_decide: list[Request]
-    frozen_ids: frozenset[str]  # ids of requests that can't be approved now because of a freeze
-    blocks: Mapping[str, RollbackBlock]  # what blocks a request's version, by request id
+    to_decide: Sequence[PendingRequest]
     to_decide_more: int
-    own_requests: list[Request]
-    stage_holders: list[StageHolders]
-    global_freezes: list[Freeze]  # freezes of all models
-    monitors: list[MonitorRow]  # worst first; `monitors_more` counts those not shown
-    monitors_more: int
+    reviews: Sequence[Request]  # break-glass requests that the person can review
+    incidents: Sequence[Incident]  # that no one has acknowledged
+    incidents_more: int
+    own_requests: Sequence[OwnRequest]  # pending ones first
+    statuses: Sequence[ModelStatus]  # those with problems first
+    global_freezes: Sequence[Freeze]  # freezes of all models
     expected_false_rollbacks: FalseRollbackEstimate | None  # of all armed monitors
-    recent_events: list[ChainedEvent]
+    recent_events: Sequence[ChainedEvent]
     policy_notice: Sentence | None  # why the policy in effect differs from the policy file
-    now: datetime
     hold: Hold | None = None
-    reviews: Sequence[Request] = ()  # break-glass requests that the person can review
+    links: Mapping[str, str] = field(default_factory=dict)  # to the messages in Slack, by request or incident id
+
+
+# Recent activity shows decisions and outcomes, not every vote.
+RECENT_EVENT_TAGS = (
+    EventTag.TRANSITION_DONE,
+    EventTag.REJECTED,
+    EventTag.STALE,
+    EventTag.EXPIRED,
+    EventTag.FAILED,
+    EventTag.GATES_OVERRIDDEN,
+    EventTag.FROZEN,
+    EventTag.UNFROZEN,
+    EventTag.TRANSITION_OBSERVED,
+    EventTag.ROLLED_BACK,
+    EventTag.BREAKER_TRIPPED,
+    EventTag.STAGE_REPAIRED,
+    EventTag.ARCHIVED,
+    EventTag.REGISTERED,
+    EventTag.POLICY_LOADED,
+    EventTag.POLICY_INVALID,
+    EventTag.SERVING_TIMED_OUT,
+    EventTag.WEBHOOK_GIVEN_UP,
+    EventTag.MONITOR_ARMED,
+    EventTag.BREAKER_RESET,
+    EventTag.WORK_HELD,
+    EventTag.HOLD_ACCEPTED,
+    EventTag.HOLD_DROPPED,
+    EventTag.REVIEWED,
+    EventTag.REVIEW_OVERDUE,
+)
+
+
+def recent_activity(events: Iterable[ChainedEvent], limit: int) -> list[ChainedEvent]:
+    """Return the events (newest first) that a person would care about, with only the last one about each subject."""
+    by_subject: dict[tuple[str, bool], ChainedEvent] = {}
+    for link in events:
+        if not _is_noise(link.event):
+            # That an endpoint doesn't follow doesn't replace the line about the rollback.
+            by_subject.setdefault((link.event.subject, link.event.tag is EventTag.SERVING_TIMED_OUT), link)
+    return list(by_subject.values())[:limit]
+
+
+def _is_noise(event: Event) -> bool:
+    """Return whether nothing changed: a policy like the one before, or what was there before Registrar."""
+    if event.tag is EventTag.POLICY_LOADED:
+        return event.before is None or not event.evidence.get("changes")
+    return event.tag is EventTag.TRANSITION_OBSERVED and event.why == BEFORE_REGISTRAR
