@@ -88,6 +88,7 @@ class Backtest:
     judged_time: timedelta = timedelta()
     why: Sentence | None = None
     transitions: Sequence[tuple[datetime, str]] = ()  # when Production changed, and to what
+    value_label: str = ""  # what the values are, with their unit
 
     @property
     def hours(self) -> int:
@@ -166,4 +167,5 @@ class Backtest:
             failed=[at in fired for at, _ in shown],
             bounds=chart_bounds(self.monitor.rule, self.bound, self.baseline_value),
             transitions=self.transitions,
+            value_label=self.value_label,
         )

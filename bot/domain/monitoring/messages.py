@@ -22,6 +22,7 @@ from bot.domain.monitoring.monitor import (
 from bot.domain.monitoring.reasons import Reason, reason_of
 from bot.domain.monitoring.rules.false_rollbacks import FalseRollbackEstimate
 from bot.domain.policy.monitor_config import (
+    HARD_LIMIT_CHECKS,
     RULE_IF_UNSET,
     RULE_IF_UNSET_BEFORE,
     MonitorConfig,
@@ -71,9 +72,10 @@ def status_text(monitor: Monitor, monitor_state: MonitorState) -> Sentence:
     if is_unmeasured(monitor_state):
         return say("{v} not measured yet", v=Code(f"v{monitor_state.version}"))
     if monitor_state.state is MonitorStatus.PENDING:
-        return say(
-            "failed {n} of {all} checks", n=monitor_state.bad or monitor_state.beyond, all=monitor.rule.fail_after
-        )
+        n, required = monitor_state.bad, monitor.rule.fail_after
+        if not n:  # only the hard limit failed
+            n, required = monitor_state.beyond, HARD_LIMIT_CHECKS
+        return say("failed {n} of {all} checks", n=n, all=required)
     if monitor_state.state is MonitorStatus.FAILED and monitor_state.since is not None:
         blind = say("; can't judge now") if monitor_state.unjudged >= MAX_UNJUDGED_CHECKS else say("")
         return say("failing since {since}{blind}", since=monitor_state.since, blind=blind)

@@ -34,6 +34,8 @@ class Reason(StrEnum):
     UNKNOWN_WHY = "unknown why"
     NOT_MEASURED = "not measured"  # in a backtest
 
+    TARGET_SKIPPED = "target skipped"  # the previous version; the rollback goes to an earlier one
+
     # Why nothing is rolled back.
     COMMON_CAUSE = "common cause"
     AUTOMATION_STOPPED = "automation stopped"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +11,7 @@ from bot.domain.monitoring.incident import Incident, MonitorChart, TrippedBreake
 from bot.domain.monitoring.monitor import Monitor, MonitorState, MonitorStatus
 from bot.domain.monitoring.readings import CheckOutcome, Measurement
 from bot.domain.policy.monitor_config import MonitorConfig
+from bot.domain.registry.metric_catalog import MetricCatalog
 from bot.domain.rollbacks.rollback import serving_periods
 from bot.domain.transitions.transition import Transition
 
@@ -76,12 +78,23 @@ def chart_bounds(rule: MonitorConfig, bound: float | None, baseline_value: float
 
 
 def transitions_since(moves: Sequence[Transition], since: datetime) -> list[tuple[datetime, str]]:
-    """Return when Production changed after `since`, and to which version, for the marks in a chart."""
-    return [(one.since, f"v{one.version}") for one in reversed(serving_periods(moves)) if one.since >= since]
+    """Return when the versions that served at `since` or later entered Production, for the marks in a chart."""
+    periods = [period for period in reversed(serving_periods(moves)) if period.until is None or period.until > since]
+    return [(period.since, f"v{period.version}") for period in periods]
+
+
+def value_label(rule: MonitorConfig, metrics: MetricCatalog) -> str:
+    """Return what a monitor's values are, with their unit: the metric, or the monitor's name for a query or a ratio."""
+    is_metric = rule.of is None and re.fullmatch(r"[\w.\-/@]+", rule.query)
+    return metrics.label(rule.query if is_metric else rule.name)
 
 
 def build_monitor_chart(
-    monitor: Monitor, monitor_state: MonitorState, measurements: Sequence[Measurement], moves: Sequence[Transition]
+    monitor: Monitor,
+    monitor_state: MonitorState,
+    measurements: Sequence[Measurement],
+    moves: Sequence[Transition],
+    metrics: MetricCatalog,
 ) -> MonitorChart:
     """Return the chart of a monitor's recent checks (newest first), with the changes to Production during that time."""
     shown = [one for one in reversed(measurements) if one.value is not None]
@@ -94,4 +107,5 @@ def build_monitor_chart(
         failed=[one.outcome is CheckOutcome.FAILED for one in shown],
         bounds=chart_bounds(monitor.rule, bound, monitor_state.usual),
         transitions=moved,
+        value_label=value_label(monitor.rule, metrics),
     )

@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from bot.domain.core.errors import BadInput
 from bot.domain.core.sentence import Code, Name, Sentence, say, truncate
-from bot.domain.registry.metric_direction import Direction, direction_of
+from bot.domain.registry.metric_catalog import MetricCatalog, MetricChange
+from bot.domain.registry.metric_direction import Direction
 from bot.domain.registry.model import RunInfo, Stage, VersionInfo
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class Comparison:
     model: str
     frame: pd.DataFrame
     metrics: tuple[str, ...]  # columns of the frame
+    shown_metrics: tuple[str, ...]  # those that a version has a value for, the most important first
+    catalog: MetricCatalog
     directions: Mapping[str, Direction]
     incumbent: int | None  # the version in Production; the newest if there are several
     best: Mapping[str, int]
@@ -60,6 +63,14 @@ class Comparison:
     def differences_in_row(self, row: int) -> dict[str, float]:
         """Return one row of the deltas, by column: the value minus the incumbent's; NaN if missing."""
         return dict(zip(self.metrics, self.deltas.iloc[row].tolist(), strict=True))
+
+    def changes_in_row(self, row: int) -> dict[str, MetricChange]:
+        """Return how one row of the frame differs from the incumbent, by metric; without those that either lacks."""
+        if self.incumbent_row is None:
+            return {}
+        values, against = self.metrics_in_row(row), self.metrics_in_row(self.incumbent_row)
+        changes = {metric: self.catalog.compare(metric, values, against) for metric in self.shown_metrics}
+        return {metric: change for metric, change in changes.items() if change}
 
     def metric_values(self, metric: str) -> FloatArray:
         """Return one metric's values, newest version first; NaN if missing. `metric` is a column."""
@@ -90,6 +101,7 @@ class BestVersion:
     incumbent: int | None
     margin: float | None  # over the incumbent; None if the incumbent won or has no value
     blocked: Sentence | None = None  # why the winner is blocked
+    catalog: MetricCatalog = MetricCatalog()  # noqa: RUF009 - immutable
 
 
 # -- the frame ---------------------------------------------------------------------------------------------------------
@@ -150,15 +162,17 @@ def compare_versions(
     runs: Mapping[str, RunInfo],
     *,
     metrics: Sequence[str] | None = None,
-    directions: Mapping[str, Direction | str] | None = None,
+    catalog: MetricCatalog | None = None,
+    gated: Iterable[str] = (),
     incumbent: VersionInfo | None = None,
     blocked: Mapping[int, Sentence] | None = None,
 ) -> Comparison:
     """Compare versions by their runs' metrics.
 
     `runs` maps IDs to runs. `incumbent` is the version in Production, which is added to the versions if it isn't among
-    them; if it's None, it's looked up among them. `directions` overrides what the metrics' names imply. `blocked` has
-    the reasons of blocked versions, by number. Raises BadInput if no version has one of the `metrics`.
+    them; if it's None, it's looked up among them. `catalog` says how to show and compare metrics, `gated` are the
+    metrics with gates. `blocked` has the reasons of blocked versions, by number. Raises BadInput if no version has one
+    of the `metrics`.
     """
     import pandas as pd
 
@@ -173,18 +187,23 @@ def compare_versions(
     production_version = incumbent.version if incumbent else max(holders, default=None)
     row = _row_index(table, production_version)
     values = table[list(columns)].to_numpy(dtype=np.float64)
-    directions_by_column = {column: direction_of(column, directions) for column in columns}
+    catalog = catalog or MetricCatalog()
+    directions = {column: catalog.direction(column) for column in columns}
+    best = {
+        column: int(table["version"].iloc[winner])
+        for index, column in enumerate(columns)
+        if (winner := _best_row(values[:, index], directions[column], row)) is not None
+    }
+    by_importance = columns if metrics else catalog.by_importance(dict.fromkeys(columns, 0.0), gated)
     return Comparison(
         model=model,
         frame=table,
         metrics=columns,
-        directions=directions_by_column,
+        shown_metrics=tuple(column for column in by_importance if column in best),
+        catalog=catalog,
+        directions=directions,
         incumbent=production_version,
-        best={
-            column: int(table["version"].iloc[winner])
-            for index, column in enumerate(columns)
-            if (winner := _best_row(values[:, index], directions_by_column[column], row)) is not None
-        },
+        best=best,
         deltas=pd.DataFrame(
             np.full_like(values, np.nan) if row is None else _difference(values, values[row]),
             columns=pd.Index(columns),
@@ -270,6 +289,7 @@ def best_version(comparison: Comparison, metric: str, *, lowest: bool | None = N
         incumbent=comparison.incumbent,
         margin=_lead_over(values, row, None if incumbent_row == row else incumbent_row),
         blocked=comparison.blocked.get(int(facts["version"])),
+        catalog=comparison.catalog,
     )
 
 

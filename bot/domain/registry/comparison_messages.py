@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import isnan
 
-from bot.domain.core.numbers import format_difference, format_number
 from bot.domain.core.sentence import Code, Name, Sentence, join_sentences, join_with_conjunction, say, truncate
 from bot.domain.registry.comparison import NO_METRICS, BestVersion, Comparison
+from bot.domain.registry.metric_catalog import MINUS, ChangeOutcome, MetricCatalog, MetricChange
 from bot.domain.registry.metric_direction import Direction
 from bot.domain.registry.model import Stage
 
@@ -47,7 +47,7 @@ def describe_best_version(best: BestVersion) -> Sentence:
         stage="no stage" if best.stage is Stage.NONE else best.stage,
         end="highest" if best.direction is Direction.HIGHER else "lowest",
         metric=_metric_name(best.metric),
-        value=format_number(best.value),
+        value=best.catalog.format_value(best.metric, best.value),
         lead=_describe_lead(best),
         gap=_describe_missing_rivals(best),
         run=say(" Run {run}.", run=Code(best.run_id)) if best.run_id else "",
@@ -88,11 +88,11 @@ def _compare_row(comparison: Comparison, row: int, rival: Sentence) -> Sentence:
 
 def _describe_differences(comparison: Comparison, row: int, version_label: Code, rival: Sentence) -> Sentence:
     text: Sentence | None = None
-    gaps = comparison.differences_in_row(row)
-    for side, metrics in _metrics_by_outcome(comparison, row).items():
+    changes = comparison.changes_in_row(row)
+    for outcome, metrics in _metrics_by_outcome(changes).items():
         if metrics:
-            items = _list_metrics(metrics, lambda metric: _metric_with_difference(metric, gaps[metric]))
-            template = _LATER_CLAUSES[side] if text else _FIRST_CLAUSES[side]
+            items = _list_metrics(metrics, lambda metric: _describe_change(changes[metric], comparison.catalog))
+            template = _LATER_CLAUSES[outcome] if text else _FIRST_CLAUSES[outcome]
             text = say(template, before=text, v=version_label, rival=rival, items=items)
     if text is None:
         return say("{v} and {rival} have no metrics in common.", v=version_label, rival=rival)
@@ -100,45 +100,50 @@ def _describe_differences(comparison: Comparison, row: int, version_label: Code,
 
 
 _FIRST_CLAUSES = {
-    "better": "{v} beats {rival} on {items}",
-    "worse": "{v} is worse than {rival} on {items}",
-    "same": "{v} matches {rival} on {items}",
+    ChangeOutcome.BETTER: "{v} beats {rival}: {items}",
+    ChangeOutcome.WORSE: "{v} is worse than {rival}: {items}",
+    ChangeOutcome.NOISE: "{v} differs from {rival} only within noise: {items}",
+    ChangeOutcome.SAME: "{v} matches {rival} on {items}",
 }
 _LATER_CLAUSES = {
-    "worse": "{before}; worse on {items}",
-    "same": "{before}; same on {items}",
+    ChangeOutcome.WORSE: "{before}; worse: {items}",
+    ChangeOutcome.NOISE: "{before}; within noise: {items}",
+    ChangeOutcome.SAME: "{before}; same: {items}",
 }  # better always comes first
 
 
-def _metrics_by_outcome(comparison: Comparison, row: int) -> dict[str, list[str]]:
+def _metrics_by_outcome(changes: Mapping[str, MetricChange]) -> dict[ChangeOutcome, list[str]]:
     """Return the metrics that both have, by outcome, largest relative difference first."""
-    sides: dict[str, list[str]] = {"better": [], "worse": [], "same": []}
-    gaps, values = comparison.differences_in_row(row), comparison.metrics_in_row(row)
-    for metric in sorted(gaps, key=lambda metric: -_relative_size(gaps[metric], values[metric])):
-        gain = gaps[metric] * comparison.directions[metric].sign
-        if not isnan(gain):
-            sides["better" if gain > 0 else "worse" if gain < 0 else "same"].append(metric)
-    return sides
+    outcomes: dict[ChangeOutcome, list[str]] = {outcome: [] for outcome in _FIRST_CLAUSES}
+    for metric in sorted(changes, key=lambda metric: -_relative_size(changes[metric])):
+        outcomes[changes[metric].outcome].append(metric)
+    return outcomes
 
 
-def _relative_size(difference: float, value: float) -> float:
+def _relative_size(change: MetricChange) -> float:
     """Return the difference relative to the larger of the two values, so a zero doesn't make it infinite."""
-    return abs(difference) / max(abs(value), abs(value - difference)) if abs(difference) > 0 else 0.0
+    return abs(change.difference) / max(abs(change.value), abs(change.was)) if change.difference else 0.0
 
 
-def _metric_with_difference(metric: str, difference: float) -> Sentence | Code:
-    return (
-        say("{metric} by {gap}", metric=_metric_name(metric), gap=format_difference(difference))
-        if difference
-        else _metric_name(metric)
+def _describe_change(change: MetricChange, catalog: MetricCatalog) -> Sentence | Code:
+    """Return a metric and its change: `latency_ms 4 ms higher (+11%)`."""
+    if not change.difference:
+        return _metric_name(change.name)
+    shown = catalog.format_difference(change)  # without a sign if it rounds to zero
+    return say(
+        "{metric} {size} {way}{percent}",
+        metric=_metric_name(change.name),
+        size=shown[1:] if shown[0] in f"+{MINUS}" else "slightly",
+        way="higher" if change.difference > 0 else "lower",
+        percent=f" ({change.percent})" if change.percent else "",
     )
 
 
 def _missing_metrics(comparison: Comparison, row: int) -> tuple[list[str], list[str]]:
     """Return the metrics that only the incumbent has, and those that only the row has."""
     values, gaps = comparison.metrics_in_row(row), comparison.differences_in_row(row)
-    lost = [metric for metric in comparison.best if isnan(values[metric])]
-    return lost, [metric for metric in comparison.best if isnan(gaps[metric]) and not isnan(values[metric])]
+    lost = [metric for metric in comparison.shown_metrics if isnan(values[metric])]
+    return lost, [metric for metric in comparison.shown_metrics if isnan(gaps[metric]) and not isnan(values[metric])]
 
 
 def _has_any_metric(comparison: Comparison, row: int) -> bool:
@@ -156,22 +161,24 @@ def _best_per_metric(comparison: Comparison) -> Sentence:
             "{metric} {v} ({value})",
             metric=_metric_name(metric),
             v=_version_label(version),
-            value=format_number(value),
+            value=comparison.catalog.format_value(metric, float(value)),
         )
 
-    return say("Best version per metric: {items}.", items=_list_metrics(list(comparison.best), one))
+    return say("Best version per metric: {items}.", items=_list_metrics(comparison.shown_metrics, one))
 
 
 def _describe_only_version(comparison: Comparison) -> Sentence:
     def one(metric: str) -> Sentence:
         return say(
-            "{metric} {value}", metric=_metric_name(metric), value=format_number(comparison.metric_values(metric)[0])
+            "{metric} {value}",
+            metric=_metric_name(metric),
+            value=comparison.catalog.format_value(metric, float(comparison.metric_values(metric)[0])),
         )
 
     template = "{v} is the only version compared, and it isn't in Production: {items}."
     if comparison.incumbent is not None:
         template = "Production {v} is the only version compared: {items}."
-    return say(template, v=_version_label(comparison.versions[0]), items=_list_metrics(list(comparison.best), one))
+    return say(template, v=_version_label(comparison.versions[0]), items=_list_metrics(comparison.shown_metrics, one))
 
 
 # -- the best ----------------------------------------------------------------------------------------------------------
@@ -180,20 +187,20 @@ def _describe_only_version(comparison: Comparison) -> Sentence:
 def _describe_lead(best: BestVersion) -> Sentence | str:
     if best.runner_up is None or best.lead is None:
         return ""
-    ahead = _describe_distance(best.lead, _rival_label(best, best.runner_up))
+    ahead = _describe_distance(best, best.lead, _rival_label(best, best.runner_up))
     if best.margin is None or best.incumbent is None or best.incumbent == best.runner_up:
         return say(", {ahead}", ahead=ahead)
     return say(
         ", {ahead} and {margin}",
         ahead=ahead,
-        margin=_describe_distance(best.margin, _rival_label(best, best.incumbent)),
+        margin=_describe_distance(best, best.margin, _rival_label(best, best.incumbent)),
     )
 
 
-def _describe_distance(lead: float, rival: Sentence) -> Sentence:
+def _describe_distance(best: BestVersion, lead: float, rival: Sentence) -> Sentence:
     if lead == 0:
         return say("tied with {rival}", rival=rival)
-    return say("{lead} ahead of {rival}", lead=format_number(lead), rival=rival)
+    return say("{lead} ahead of {rival}", lead=best.catalog.format_value(best.metric, lead), rival=rival)
 
 
 def _rival_label(best: BestVersion, version: int) -> Sentence:

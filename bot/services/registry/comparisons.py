@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from bot.domain.commands.registry import Compare, FindBest
+from bot.domain.policy.gate_config import MetricGate
+from bot.domain.policy.policy import ModelRules
 from bot.domain.registry.model import TARGET_STAGES, ModelInfo, RunInfo, Stage, VersionInfo, VersionRef, resolve_version
 from bot.domain.registry.rollback_block import block_reason
 from bot.services.core.blocked_versions import blocks_for_display
@@ -77,6 +79,7 @@ class Comparisons:
         from bot.domain.registry import comparison
 
         incumbent = next((version for version in versions if version.stage is Stage.PRODUCTION), None)
+        policy = self._context.policy
         needed = [*chosen, *([incumbent] if incumbent and incumbent not in chosen else [])]
         return comparison.compare_versions(
             model,
@@ -84,7 +87,8 @@ class Comparisons:
             self._fetch_runs(needed),
             metrics=metrics,
             incumbent=incumbent,
-            directions=self._context.policy.directions_for(model),
+            catalog=policy.metrics_for(model),
+            gated=_gated_metrics(policy.rules_for(model)),
             blocked={number: block_reason(one) for number, one in blocks_for_display(self._context, needed).items()},
         )
 
@@ -96,6 +100,12 @@ class Comparisons:
         read = self._context.tracker.runs(missing) if missing else {}
         self._run_cache.put(run for run in read.values() if run.is_finished)
         return known | read
+
+
+def _gated_metrics(rules: ModelRules) -> list[str]:
+    """Return the metrics that a version's gates check, those for Production first."""
+    stage_rules = [rule for stage in reversed(TARGET_STAGES) if (rule := rules.rule(stage))]
+    return [gate.metric for rule in stage_rules for gate in rule.gates if isinstance(gate, MetricGate)]
 
 
 class _RunCache:

@@ -27,7 +27,7 @@ from slack_sdk.models.blocks.basic_components import SlackFile
 
 from bot.domain.core.actors import Actor, Person, resolve_operator
 from bot.domain.core.numbers import pluralize
-from bot.domain.core.sentence import Channel, Code, Mention, Name, Sentence, sanitize_text, truncate
+from bot.domain.core.sentence import Channel, Code, Mention, MessageLink, Name, Sentence, sanitize_text, truncate
 
 Blocks = list[dict[str, Any]]
 MAX_HEADER_LENGTH = 150  # characters: Slack's limit
@@ -75,9 +75,9 @@ def code(text: str, max_length: int = MAX_TEXT_LENGTH) -> str:
     return f"`{escape_and_cut(text, max_length).replace('`', 'ˋ')}`" if text else ""
 
 
-def format_time(time: datetime) -> str:
-    """Return a time that Slack shows in the reader's time zone."""
-    return f"<!date^{int(time.timestamp())}^{{date_short_pretty}} {{time}}|{time:%Y-%m-%d %H:%M} UTC>"
+def format_time(time: datetime, pattern: str = "{date_short_pretty} {time}") -> str:
+    """Return a time that Slack shows in the reader's time zone; `pattern` has Slack's placeholders."""
+    return f"<!date^{int(time.timestamp())}^{pattern}|{time:%Y-%m-%d %H:%M} UTC>"
 
 
 def mention_actor(actor: Actor) -> str:
@@ -110,6 +110,10 @@ def _render_value(value: object) -> str:
         return f"<#{value}>"
     if isinstance(value, Name | Code | Channel):
         return code(value, 200)
+    if isinstance(value, MessageLink) and value.url:
+        return f"<{escape(value.url)}|{escape(value.label)}>"
+    if isinstance(value, MessageLink):
+        return f"{escape(value.label)} in {_render_value(Channel(value.channel))}"
     if isinstance(value, Mention):
         return _mention_or_code(value.user)
     if isinstance(value, datetime):
@@ -166,9 +170,9 @@ def _shorten_lines(text: str, max_length: int) -> str:
 
 
 def with_picture(message: Message, file_id: str, alt: str) -> Message:
-    """Return the message with an uploaded image before its buttons."""
+    """Return the message with an uploaded image after its buttons, so that a phone shows them without scrolling."""
     picture = ImageBlock(slack_file=SlackFile(id=file_id), alt_text=alt[:MAX_ALT_LENGTH])
-    at = next((at for at, block in enumerate(message.blocks) if block["type"] == "actions"), len(message.blocks))
+    at = next((at for at, block in enumerate(message.blocks, 1) if block["type"] == "actions"), len(message.blocks))
     return replace(message, blocks=[*message.blocks[:at], *block_dicts([picture]), *message.blocks[at:]])
 
 

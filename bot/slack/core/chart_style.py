@@ -6,6 +6,7 @@ Nothing here uses matplotlib's global state (pyplot, rcParams), so several threa
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from io import BytesIO
@@ -29,13 +30,14 @@ MAX_ALT_LENGTH = 1000  # characters: Slack's limit for a file
 
 # A chart has its own background, so it looks the same in Slack's light and dark themes.
 BACKGROUND, TEXT_COLOR, MUTED_COLOR, GRID_COLOR = "#ffffff", "#1d1c1d", "#5c5b5c", "#e2e2e2"
-LINE_COLOR, PRODUCTION_COLOR, BEST_COLOR = "#4a6fa5", "#b93c0a", "#13753a"
+LINE_COLOR, PRODUCTION_COLOR, BEST_COLOR, FAILED_COLOR = "#4a6fa5", "#6b3fa0", "#13753a", "#c01c1c"
 
 CHART_WIDTH, DPI = 7.0, 180  # inches, and pixels per inch: 1,260 pixels look sharp on a phone
 MARGIN = 0.25  # inches between the image's edge and its text
 CONTENT_WIDTH = CHART_WIDTH - 2 * MARGIN
 FONT = "DejaVu Sans"  # comes with matplotlib
-SMALL_SIZE, HEADING_SIZE, TITLE_SIZE = 12, 13, 16  # points
+MIN_LEGEND_SIZE, SMALL_SIZE, HEADING_SIZE, TITLE_SIZE = 9, 12, 13, 16  # points
+LEGEND_GAP = 0.25  # inches after each entry
 MAX_TICK_LENGTH = 8  # characters that fit left of the axes
 
 # Labels for steps of years, months, days, hours, minutes, and seconds; and where a year, a month, or a day begins.
@@ -109,6 +111,27 @@ def style_value_axis(axes: Axes, values: Values) -> None:
     axes.set_ylim(low - room, high + room)
 
 
+def label_value_axis(
+    axes: Axes, text: str, offset: tuple[float, float], max_width: float, *, bold: bool = False
+) -> None:
+    """Write what the value axis shows above its top left corner, where it's easier to read than rotated.
+
+    `offset` is in inches from that corner, and the text is cut to `max_width` inches.
+    """
+    box = axes.get_window_extent()
+    size = HEADING_SIZE if bold else SMALL_SIZE
+    axes.set_ylabel(
+        shorten_to_width(text, max_width, size, bold=bold),
+        rotation=0,
+        ha="left",
+        va="baseline",
+        parse_math=False,
+        color=TEXT_COLOR if bold else MUTED_COLOR,
+        fontproperties=_font(size, bold=bold),
+    )
+    axes.yaxis.set_label_coords(offset[0] * DPI / box.width, 1 + offset[1] * DPI / box.height)
+
+
 def tick_labels(ticks: list[float]) -> list[str]:
     """Return tick labels with enough digits to tell them apart; if they'd be too long, only the first one."""
     step = min((after - before for before, after in pairwise(ticks)), default=0.0)
@@ -124,7 +147,7 @@ def tick_labels(ticks: list[float]) -> list[str]:
 
 
 def _compact_number(value: float, largest: float, digits: int) -> str:
-    return f"{format_number(value / 1e6, digits)}M" if 1e6 <= largest < 1e12 else format_number(value, digits)
+    return f"{format_number(value / 1e6, digits)}M" if value and 1e6 <= largest < 1e12 else format_number(value, digits)
 
 
 def draw_text(
@@ -143,17 +166,37 @@ def draw_text(
     figure.text(
         x,
         y,
-        _shorten_to_width(replace_missing_glyphs(text), max_width, size, bold=bold),
+        shorten_to_width(text, max_width, size, bold=bold),
         parse_math=False,
         color=color,
         ha=align,
         va="baseline",
-        fontproperties=FontProperties(family=FONT, size=size, weight="bold" if bold else "normal"),
+        fontproperties=_font(size, bold=bold),
     )
 
 
-def _shorten_to_width(text: str, max_width: float, size: int, *, bold: bool) -> str:
+def draw_legend(figure: Figure, bottom: float, entries: Sequence[tuple[str, str]]) -> None:
+    """Draw texts in their colors next to each other, smaller if they wouldn't fit."""
+    size = SMALL_SIZE
+    while size > MIN_LEGEND_SIZE and sum(_legend_widths(entries, size)) > CONTENT_WIDTH:
+        size -= 1
+    left = MARGIN
+    for (text, color), width in zip(entries, _legend_widths(entries, size), strict=True):
+        draw_text(figure, (left, bottom), text, width, size=size, bold=True, color=color)
+        left += width
+
+
+def _legend_widths(entries: Sequence[tuple[str, str]], size: int) -> list[float]:
+    return [text_width(text, size, bold=True) + LEGEND_GAP for text, _ in entries]
+
+
+def _font(size: int, *, bold: bool) -> FontProperties:
+    return FontProperties(family=FONT, size=size, weight="bold" if bold else "normal")
+
+
+def shorten_to_width(text: str, max_width: float, size: int = SMALL_SIZE, *, bold: bool = False) -> str:
     """Return the text cut in the middle, so names that differ only at the end can be told apart."""
+    text = replace_missing_glyphs(text)
     fitting, length = text, len(text)
     while length > 1 and text_width(fitting, size, bold=bold) > max_width:
         length -= max(1, length // 20)
@@ -164,9 +207,9 @@ def _shorten_to_width(text: str, max_width: float, size: int, *, bold: bool) -> 
 def text_width(text: str, size: int, *, bold: bool = False) -> float:
     """Return a text's width in inches."""
     font = get_font(_font_file(bold=bold))
-    font.set_size(size, 72)
+    font.set_size(size, DPI)
     font.set_text(replace_missing_glyphs(text))
-    return float(font.get_width_height()[0]) / 64 / 72
+    return float(font.get_width_height()[0]) / 64 / DPI
 
 
 def replace_missing_glyphs(text: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from slack_sdk.models.blocks import (
     Block,
+    ExternalDataSelectElement,
     InputBlock,
     Option,
     PlainTextInputElement,
@@ -17,8 +18,14 @@ from slack_sdk.models.views import View
 
 from bot.domain.commands.base import MAX_REASON_LENGTH
 from bot.domain.core.sentence import truncate
+from bot.domain.registry.choices import MAX_VALUE_LENGTH, Choice
+from bot.domain.registry.model import product
 
-INPUT_ACTION = "value"  # the action ID of every input; the block ID identifies the field
+MAX_TEXT_LENGTH = 250  # characters of a field with one line
+INPUT_ACTION = "value"  # the action ID of every input without type-ahead; the block ID identifies the field
+# The action IDs of menus with type-ahead say what they offer.
+SUGGEST_MODEL, SUGGEST_VERSION, SUGGEST_METRIC = "suggest_model", "suggest_version", "suggest_metric"
+SUGGEST_ROLLBACK_TARGET = "suggest_rollback_target"
 
 
 def submitted_values(state: Mapping[str, Any]) -> dict[str, str]:
@@ -40,11 +47,45 @@ def select_input(field: str, label: str, choices: Mapping[str, str], prefilled: 
     return InputBlock(label=label, block_id=field, element=element)
 
 
+def suggest_input(
+    field: str, label: str, action: str, prefilled: Mapping[str, str], *, hint: str, optional: bool = False
+) -> InputBlock:
+    """Return a menu with type-ahead; `action` is one of the SUGGEST_ constants.
+
+    Except for models, the form's `private_metadata` must be a draft's ID: it remembers the chosen model. A prefilled
+    value that's too long for an option gets a text field.
+    """
+    typed = prefilled.get(field, "")
+    if len(typed) > MAX_VALUE_LENGTH:
+        return text_input(field, label, prefilled, hint=hint, optional=optional)
+    element = ExternalDataSelectElement(
+        action_id=action,
+        min_query_length=0,
+        placeholder="Choose, or type to search",
+        initial_option=choice_option(Choice(typed, typed)) if typed else None,
+    )
+    is_dispatched = action == SUGGEST_MODEL  # the other menus depend on it
+    return InputBlock(
+        label=label, block_id=field, element=element, hint=hint, optional=optional, dispatch_action=is_dispatched
+    )
+
+
+def model_input(prefilled: Mapping[str, str], *, optional: bool = False) -> InputBlock:
+    """Return the menu for a model; the menus for its versions and metrics offer what fits the chosen one."""
+    hint = f"The registered model's name in {product().name}"
+    return suggest_input("model", "Model", SUGGEST_MODEL, prefilled, hint=hint, optional=optional)
+
+
+def choice_option(choice: Choice) -> Option:
+    """Return the option for a choice."""
+    return Option(value=choice.value, label=truncate(choice.label, 75))
+
+
 def text_input(
     field: str, label: str, prefilled: Mapping[str, str], *, hint: str, optional: bool = False, multiline: bool = False
 ) -> InputBlock:
     """Return a text field with its prefilled value."""
-    max_length = MAX_REASON_LENGTH if multiline else 250
+    max_length = MAX_REASON_LENGTH if multiline else MAX_TEXT_LENGTH
     element = PlainTextInputElement(
         action_id=INPUT_ACTION,
         multiline=multiline,
@@ -61,7 +102,7 @@ def form_view(callback: str, title: str, submit: str, private_metadata: str, blo
         callback_id=callback,
         title=PlainTextObject(text=title),
         submit=PlainTextObject(text=submit),
-        close=PlainTextObject(text="Back"),
+        close=PlainTextObject(text="Cancel"),
         private_metadata=private_metadata,
         blocks=blocks,
     )

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement, SectionBlock
 
-from bot.domain.commands.monitoring import MonitorAdd, MonitorBacktest, MonitorList, MonitorShow
+from bot.domain.commands.monitoring import MonitorAdd, MonitorBacktest, MonitorList, MonitorReview, MonitorShow
 from bot.domain.core.numbers import MISSING, format_proportion, pluralize
 from bot.domain.core.sentence import Sentence, truncate
 from bot.domain.monitoring import messages as monitor_messages
@@ -39,6 +39,7 @@ from bot.slack.core.blocks import (
     sentence_message,
     to_mrkdwn,
 )
+from bot.slack.monitoring.incident_review import review_file, review_message
 
 ADD, SHOW, CHECK, PAUSE, RESUME = "monitor_add", "monitor_show", "monitor_check", "monitor_pause", "monitor_resume"
 SILENCE, UNSILENCE = "monitor_silence", "monitor_unsilence"
@@ -92,11 +93,11 @@ def false_rollback_line(estimate: FalseRollbackEstimate | None) -> list[Block]:
     return [context_line(to_mrkdwn(monitor_messages.false_rollback_sentence(estimate)))] if estimate else []
 
 
-def monitor_line(row: MonitorRow, now: datetime) -> str:
-    """Return a monitor as one line."""
+def monitor_line(row: MonitorRow, now: datetime, *, with_model: bool = True) -> str:
+    """Return a monitor as one line, with or without its model's name."""
     monitor, monitor_state = row.monitor, row.monitor_state
     parts = [
-        f"{status_icon(monitor, monitor_state)} {_qualified_name(monitor)}  "
+        f"{status_icon(monitor, monitor_state)} {_qualified_name(monitor) if with_model else code(monitor.name)}  "
         f"{to_mrkdwn(monitor_messages.status_text(monitor, monitor_state))}"
     ]
     if monitor_state.value is not None:
@@ -277,6 +278,7 @@ RENDERERS: Renderers = {
     MonitorList: _render_monitors,
     MonitorShow: _render_monitor,
     MonitorBacktest: _render_backtest,
+    MonitorReview: lambda command, review, context: SlackAnswer(review_message(review), lambda: [review_file(review)]),
 }
 
 

@@ -10,8 +10,7 @@ from slack_sdk.models.blocks import (
 )
 
 from bot.domain.policy.monitor_config import RULES
-from bot.domain.registry.model import product
-from bot.slack.core.forms import form_view, select_input, text_input
+from bot.slack.core.forms import SUGGEST_METRIC, form_view, model_input, select_input, suggest_input, text_input
 
 MONITOR = "monitor"
 _ACTION_LABELS = {
@@ -39,12 +38,15 @@ MONITOR_FIELDS = (
 def monitor_modal(draft_id: str, prefilled: Mapping[str, str], sources: Sequence[str]) -> dict[str, Any]:
     """Return the form that adds a monitor, prefilled with what was typed. `draft_id` is the queued command's id."""
     typed = {"every": "5m", "rule": next(iter(RULES)), "action": "dry_run"} | dict(prefilled)
+    if typed.get("source") == "mlflow" and typed.get("query"):
+        typed["metric"] = typed.pop("query")
     equality, compared = "For fixed bounds. A value equal to the bound fails", "For baselines. Default:"
     blocks: list[Block] = [
-        text_input("model", "Model", typed, hint=f"The registered model's name in {product().name}"),
+        model_input(typed),
         text_input("name", "Monitor name", typed, hint="For example, accuracy"),
         select_input("source", "Source", {name: name for name in sources[:100]}, typed),
-        text_input("query", "Metric or PromQL", typed, optional=True, hint="Default: the monitor's name"),
+        suggest_input("metric", "Metric", SUGGEST_METRIC, typed, optional=True, hint="Default: the monitor's name"),
+        text_input("query", "Query", typed, optional=True, hint="Instead of a metric, for example PromQL"),
         text_input("of", "Total", typed, optional=True, hint="For counts only: the metric or PromQL of the total"),
         select_input("rule", "Rule", {name: kind.label for name, kind in RULES.items()}, typed),
         text_input("greater_than", "Must be above", typed, optional=True, hint=equality),

@@ -146,17 +146,15 @@ def _registration_problem(version: VersionInfo) -> str:
 def version_answer(view: VersionCard, links: RegistryLinks) -> Message:
     """Return a version's metadata card: every field with its value, or "missing"."""
     card, version = view.card, view.version
-    name = f"{code(version.model, 120)} {code(f'v{version.version}')}"
+    name = _version_name(version)
     fields = [f"*{_field_label(field)}*\n{_field_value(field, getattr(card, field))}" for field in _SHORT_FIELDS]
-    rows = [f"*{_field_label(field)}*  {_field_value(field, getattr(card, field))}" for field in _LONG_FIELDS]
+    values = {field: getattr(card, field) for field in _LONG_FIELDS} | {"metrics": view.metric_texts}
+    rows = [f"*{_field_label(field)}*  {_field_value(field, value)}" for field, value in values.items()]
     missing = card.missing()
     full = f"{round(100 * card.completeness())}% filled"
     gaps = f". Missing: {', '.join(_field_label(field).lower() for field in missing)}" if missing else ""
-    status = f"  ·  {status}" if (status := _registration_problem(version)) else ""
-    aliases = "".join(f"  ·  {alias}" for alias in _alias_texts(version.aliases))
-    head = f"*{name}*: {_stage_label(version.stage)}{status}{aliases}{_description_quote(version.description)}"
     blocks: list[Block] = [
-        section(head),
+        section(version_headline(version) + _description_quote(version.description)),
         *([section(f"⛔ {to_mrkdwn(block_details(view.block))}")] if view.block else []),
         *(fields_section(fields[at : at + 10]) for at in range(0, len(fields), 10)),
         *row_sections(rows),
@@ -164,6 +162,17 @@ def version_answer(view: VersionCard, links: RegistryLinks) -> Message:
         context_line(full + gaps),
     ]
     return build_message(f"{name}: {_stage_label(version.stage)}", blocks)
+
+
+def version_headline(version: VersionInfo) -> str:
+    """Return a version's name, stage, registration problem if any, and aliases."""
+    status = f"  ·  {status}" if (status := _registration_problem(version)) else ""
+    aliases = "".join(f"  ·  {alias}" for alias in _alias_texts(version.aliases))
+    return f"*{_version_name(version)}*: {_stage_label(version.stage)}{status}{aliases}"
+
+
+def _version_name(version: VersionInfo) -> str:
+    return f"{code(version.model, 120)} {code(f'v{version.version}')}"
 
 
 _SHORT_FIELDS = (
@@ -226,12 +235,6 @@ def _link_blocks(view: VersionCard, links: RegistryLinks) -> list[Block]:
         pages[f"Run in {product().name}" + (" (deleted)" if view.run.is_deleted else "")] = links.run(view.run)
     shown = [f"<{page}|{title}>" for title, page in pages.items() if page and len(page) <= MAX_LINK_LENGTH]
     return [section("  ·  ".join(shown))] if shown else []
-
-
-def chart_sent_directly(link: str) -> Message:
-    """Return where the chart was sent; Slack doesn't show images in answers that only one person sees."""
-    destination = f"<{escape(link)}|our direct messages>" if link else "our direct messages"
-    return text_message(f"The chart is in {destination}.")
 
 
 def archive_question(draft_id: str, model: str, version: str) -> Message:

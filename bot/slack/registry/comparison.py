@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Sequence
 from math import isnan
 from typing import Any
 
 from bot.domain.commands.registry import Compare
-from bot.domain.core.numbers import format_difference, format_number
+from bot.domain.core.numbers import pluralize
 from bot.domain.core.sentence import sanitize_text, truncate
 from bot.domain.registry.comparison import Comparison, to_csv
 from bot.domain.registry.comparison_messages import summarize_comparison
+from bot.domain.registry.metric_catalog import ChangeOutcome, MetricChange
+from bot.domain.registry.model import Stage, VersionRef
 from bot.slack.core.answer import FileUpload, RenderContext, Renderers, SlackAnswer, safe_file_name
 from bot.slack.core.blocks import (
     MAX_BLOCKS_LENGTH,
     Message,
-    block_dicts,
     build_message,
     code,
     context_line,
@@ -27,48 +30,66 @@ from bot.slack.core.blocks import (
 MAX_ROWS, MAX_COLUMNS = 100, 20  # Slack's limit for a table; the first row is the heading
 MIN_VERSIONS, MIN_METRICS, METRICS_STEP = 20, 5, 4  # metrics are dropped in steps until this many versions fit
 MAX_LEGEND_LENGTH = 700  # characters below the table
-FIXED_COLUMNS = 3  # columns before the metrics
+MAX_SEMVER_LENGTH = 20
 EMPTY_CELL = "–"  # Slack rejects empty cells
-BEST_SIGN, BLOCKED_SIGN = "★", "⛔"
+BLOCKED_SIGN, NOISE_SIGN = "⛔", "≈"
+_STAGE_SIGNS = {Stage.PRODUCTION.value: "◆", Stage.STAGING.value: "◇"}  # names would take half of a phone's width
 
-TableCell = dict[str, str]
+TableCell = dict[str, Any]
 
 
 def comparison_message(comparison: Comparison) -> tuple[Message, bool]:
-    """Return a comparison for Slack with up to 99 versions and 17 metrics, and whether any had to be omitted."""
-    text = to_mrkdwn(summarize_comparison(comparison))
-    heading = f"*{code(comparison.model, 120)}*  {text}"
-    top = block_dicts([section(heading)])
+    """Return a comparison for Slack with up to 99 versions and 19 metrics, and whether any had to be omitted."""
+    heading = comparison_summary(comparison)
     rows = _table_rows(
         comparison,
-        comparison.metrics[: MAX_COLUMNS - FIXED_COLUMNS],
-        MAX_BLOCKS_LENGTH - MAX_LEGEND_LENGTH - json_length(top),
+        comparison.shown_metrics[: MAX_COLUMNS - 1],
+        MAX_BLOCKS_LENGTH - MAX_LEGEND_LENGTH - json_length(heading.blocks),
     )
-    versions, metrics = len(rows) - 1, len(rows[0]) - FIXED_COLUMNS
-    is_cut = versions < len(comparison.versions) or metrics < len(comparison.metrics)
+    versions, metrics = len(rows) - 1, len(rows[0]) - 1
+    is_cut = versions < len(comparison.versions) or metrics < len(comparison.shown_metrics)
     table = [_table_block(rows)] if versions else []
-    legend = [context_line(_legend_text(comparison, versions, metrics))] if comparison.versions else []
-    return build_message(f"{code(comparison.model, 120)}: {text}", [*top, *table, *legend]), is_cut
+    legend = [context_line(text)] if (text := _legend_text(comparison, rows)) else []
+    return build_message(heading.text, [*heading.blocks, *table, *legend]), is_cut
+
+
+def comparison_summary(comparison: Comparison) -> Message:
+    """Return how the newest version compares with Production."""
+    text, name = to_mrkdwn(summarize_comparison(comparison)), code(comparison.model, 120)
+    return build_message(f"{name}: {text}", [section(f"*{name}*  {text}")])
 
 
 def _render_comparison(command: Compare, comparison: Comparison, context: RenderContext) -> SlackAnswer:
     message, is_cut = comparison_message(comparison)
-    return SlackAnswer(message, lambda: _comparison_files(comparison, is_cut=is_cut), is_public=True)
+    if not comparison.shown_metrics:
+        return SlackAnswer(message, is_public=context.is_public)
+    numbers = tuple(VersionRef("number", str(version)) for version in comparison.versions)
+    return SlackAnswer(
+        message,
+        lambda: _comparison_files(comparison, is_cut=is_cut),
+        context.is_public,
+        summary=comparison_summary(comparison),
+        # What's shared are the versions that were shown, even if `latest` is another one by then.
+        shareable=command.model_copy(update={"versions": numbers}) if command.versions else command,
+    )
 
 
 def _comparison_files(comparison: Comparison, *, is_cut: bool) -> list[FileUpload]:
-    name, files = safe_file_name(comparison.model), []
-    if comparison.metrics:
-        from bot.slack.registry.comparison_chart import comparison_alt_text, comparison_chart
+    from bot.slack.registry.comparison_chart import comparison_alt_text, comparison_chart
 
-        picture, alt = comparison_chart(comparison), comparison_alt_text(comparison)
-        files.append(FileUpload(f"{name}-metrics.png", picture, "Metrics by version", alt))
+    name, picture, alt = (
+        safe_file_name(comparison.model),
+        comparison_chart(comparison),
+        comparison_alt_text(comparison),
+    )
+    files = [FileUpload(f"{name}-metrics.png", picture, "Metrics by version", alt)]
     if is_cut:
-        fewer = code(f"/model compare {comparison.model} {comparison.versions[-1]} …", 300)
-        missing = f"Slack rejected the CSV. To see other versions, name them: {fewer}"
-        files.append(
-            FileUpload(f"{name}-versions.csv", to_csv(comparison).encode(), "All versions and metrics", "", missing)
+        some = shlex.join([comparison.model, str(comparison.versions[-1]), "--metrics", comparison.shown_metrics[-1]])
+        missing = (
+            f"Slack rejected the CSV. To see other versions and metrics, name them: {code(f'/model compare {some}')}"
         )
+        csv = to_csv(comparison).encode()
+        files.append(FileUpload(f"{name}-versions.csv", csv, "All versions and metrics", failure_text=missing))
     return files
 
 
@@ -82,10 +103,10 @@ def _table_rows(comparison: Comparison, metrics: Sequence[str], max_length: int)
     """
     incumbent = comparison.incumbent_row
     order = sorted(range(len(comparison.frame)), key=lambda at: at != incumbent)[: MAX_ROWS - 1]
-    heading = _text_cells(["Version", "Semver", "Stage", *(truncate(_cell_text(metric), 60) for metric in metrics)])
+    heading = [_text_cell("Version"), *(_text_cell(truncate(_clean_text(metric), 60)) for metric in metrics)]
     fitting, room = {}, max_length - json_length(_table_block([heading]))
     for at in order:
-        row = _text_cells(_row_texts(comparison, at, metrics))
+        row = _row_cells(comparison, at, metrics)
         room -= json_length(row)
         if room < 0:
             break
@@ -95,47 +116,70 @@ def _table_rows(comparison: Comparison, metrics: Sequence[str], max_length: int)
     return [heading, *(fitting[at] for at in sorted(fitting))]
 
 
-def _row_texts(comparison: Comparison, index: int, metrics: Sequence[str]) -> list[str]:
+def _row_cells(comparison: Comparison, index: int, metrics: Sequence[str]) -> list[TableCell]:
+    values, changes = comparison.metrics_in_row(index), comparison.changes_in_row(index)
+    version = comparison.versions[index]
+    cells = [_text_cell(_version_text(comparison, index))]
+    for metric in metrics:
+        text = _metric_text(comparison, metric, values[metric], changes.get(metric))
+        cells.append(_bold_cell(text) if comparison.best[metric] == version else _text_cell(text))
+    return cells
+
+
+def _version_text(comparison: Comparison, index: int) -> str:
     version = comparison.versions[index]
     semver, stage = comparison.frame["semver"].iloc[index], comparison.frame["stage"].iloc[index]
-    values, gaps = comparison.metrics_in_row(index), comparison.differences_in_row(index)
-    return [
-        f"v{version} {BLOCKED_SIGN}" if version in comparison.blocked else f"v{version}",
-        truncate(_cell_text(str(semver)), 40) if semver else EMPTY_CELL,
-        EMPTY_CELL if stage == "None" else str(stage),
-        *(
-            _metric_cell(values[metric], gaps[metric], is_best=comparison.best.get(metric) == version)
-            for metric in metrics
-        ),
+    parts = [
+        f"v{version}",
+        BLOCKED_SIGN if version in comparison.blocked else "",
+        _STAGE_SIGNS.get(stage, ""),
+        truncate(_clean_text(str(semver)), MAX_SEMVER_LENGTH) if semver else "",
     ]
+    return " ".join(filter(None, parts))
 
 
-def _metric_cell(value: float, gap: float, *, is_best: bool) -> str:
+def _metric_text(comparison: Comparison, metric: str, value: float, change: MetricChange | None) -> str:
+    """Return a value, and how it differs from Production."""
     if isnan(value):
         return EMPTY_CELL
-    difference = "" if isnan(gap) or gap == 0 else f" ({format_difference(gap)})"
-    return f"{format_number(value)}{difference}{f' {BEST_SIGN}' if is_best else ''}"
+    text = comparison.catalog.format_value(metric, value, change.was if change else None)
+    if change is None or change.outcome is ChangeOutcome.SAME:
+        return text
+    is_noise = change.outcome is ChangeOutcome.NOISE
+    return f"{text} {NOISE_SIGN if is_noise else comparison.catalog.format_change(change)}"
 
 
-def _cell_text(text: str) -> str:
+def _clean_text(text: str) -> str:
     return sanitize_text(text).strip() or EMPTY_CELL
 
 
-def _text_cells(texts: Sequence[str]) -> list[TableCell]:
-    return [{"type": "raw_text", "text": text} for text in texts]
+def _text_cell(text: str) -> TableCell:
+    return {"type": "raw_text", "text": text}
+
+
+def _bold_cell(text: str) -> TableCell:
+    part = {"type": "text", "text": text, "style": {"bold": True}}
+    return {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": [part]}]}
 
 
 def _table_block(rows: Sequence[Sequence[TableCell]]) -> dict[str, Any]:
     """Return the table block, which slack_sdk doesn't support yet."""
-    settings: list[dict[str, str]] = [{}] * FIXED_COLUMNS + [{"align": "right"}] * (len(rows[0]) - FIXED_COLUMNS)
+    settings = [{}, *[{"align": "right"}] * (len(rows[0]) - 1)]
     return {"type": "table", "column_settings": settings, "rows": list(rows)}
 
 
-def _legend_text(comparison: Comparison, versions: int, metrics: int) -> str:
-    parts = [f"{BEST_SIGN} best"]
-    if comparison.incumbent is not None:
-        parts.append(f"in parentheses: difference from {code(f'v{comparison.incumbent}')} in Production")
-    left = {"versions": len(comparison.versions) - versions, "metrics": len(comparison.metrics) - metrics}
-    if left_out := [f"{n} more {meaning}" for meaning, n in left.items() if n > 0]:
-        parts.append(f"{' and '.join(left_out)} in the CSV below")
+def _legend_text(comparison: Comparison, rows: Sequence[Sequence[TableCell]]) -> str:
+    """Explain what the table shows, and say what it leaves out."""
+    stages = set(comparison.frame["stage"])
+    parts = [f"{sign} {stage}" for stage, sign in _STAGE_SIGNS.items() if stage in stages]
+    if len(rows) > 2 and len(rows[0]) > 1:
+        parts += [
+            "*bold* best",
+            *([f"change from {code(f'v{it}')}"] if (it := comparison.incumbent) is not None else []),
+        ]
+    if NOISE_SIGN in json.dumps(rows, ensure_ascii=False):
+        parts.append(f"{NOISE_SIGN} within noise")
+    versions, metrics = len(comparison.versions) - len(rows) + 1, len(comparison.shown_metrics) - len(rows[0]) + 1
+    omitted = [pluralize(n, noun) for n, noun in ((versions, "version"), (metrics, "metric")) if n > 0]
+    parts += [f"Not shown: {' and '.join(omitted)}"] if omitted else []
     return "  ·  ".join(parts)

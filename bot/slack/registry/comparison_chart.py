@@ -12,7 +12,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bot.domain.core.numbers import format_number
 from bot.domain.core.sentence import sanitize_text, truncate
 from bot.domain.registry.comparison import NO_METRICS, Comparison
 from bot.domain.registry.metric_direction import Direction
@@ -21,7 +20,7 @@ from bot.slack.core.chart_style import (
     BEST_COLOR,
     CHART_WIDTH,
     CONTENT_WIDTH,
-    HEADING_SIZE,
+    FAILED_COLOR,
     LINE_COLOR,
     MARGIN,
     MAX_ALT_LENGTH,
@@ -32,8 +31,10 @@ from bot.slack.core.chart_style import (
     Box,
     Values,
     clip_extremes,
+    draw_legend,
     draw_text,
     figure_fractions,
+    label_value_axis,
     new_figure,
     render_png,
     style_axes,
@@ -52,6 +53,11 @@ _DIGIT_WIDTH = 0.11  # width in inches of a digit in the small size
 
 def comparison_chart(comparison: Comparison) -> bytes:
     """Return a PNG of metrics by version, 1,260 pixels wide, with the first six metrics that have a value."""
+    return render_png(comparison_figure(comparison))
+
+
+def comparison_figure(comparison: Comparison) -> Figure:
+    """Return the figure that `comparison_chart` renders."""
     metrics = _drawn_metrics(comparison)
     columns = 1 if len(metrics) < 2 else 2
     notes = _note_text(comparison, metrics)
@@ -67,9 +73,9 @@ def comparison_chart(comparison: Comparison) -> bytes:
         _draw_panel(figure, comparison, metric, (column * width, bottom, width, _ROW_HEIGHT))
     if not metrics:
         draw_text(figure, (MARGIN, height / 2), NO_METRICS, CONTENT_WIDTH)
-    _draw_legend(figure, comparison, foot - _LEGEND_HEIGHT + 0.2)
+    draw_legend(figure, foot - _LEGEND_HEIGHT + 0.2, _legend_entries(comparison))
     draw_text(figure, (MARGIN, 0.2), notes, CONTENT_WIDTH, color=MUTED_COLOR)
-    return render_png(figure)
+    return figure
 
 
 def comparison_alt_text(comparison: Comparison) -> str:
@@ -93,11 +99,11 @@ def comparison_alt_text(comparison: Comparison) -> str:
 def _best_text(comparison: Comparison, metric: str) -> str:
     version = comparison.best[metric]
     value = comparison.metric_values(metric)[comparison.versions.index(version)]
-    return f"v{version} {format_number(float(value))}"
+    return f"v{version} {comparison.catalog.format_value(metric, float(value))}"
 
 
 def _drawn_metrics(comparison: Comparison) -> list[str]:
-    return list(comparison.best)[:MAX_PANELS]
+    return list(comparison.shown_metrics[:MAX_PANELS])
 
 
 # -- one panel ---------------------------------------------------------------------------------------------------------
@@ -118,12 +124,13 @@ def _draw_panel(figure: Figure, comparison: Comparison, metric: str, box: Box) -
     values = clip_extremes(comparison.metric_values(metric)[::-1])
     style_axes(axes)
     style_value_axis(axes, values)
-    _style_version_axis(axes, versions, incumbent_index, best, inner[2])
-    _draw_values(axes, values, incumbent_index, best)
-    _draw_heading(figure, comparison, metric, box)
+    blocked = [index for index, version in enumerate(versions) if version in comparison.blocked]
+    _style_version_axis(axes, versions, incumbent_index, best, blocked, inner[2])
+    _draw_values(axes, values, incumbent_index, best, blocked)
+    _draw_heading(figure, axes, comparison, metric, box)
 
 
-def _draw_values(axes: Axes, values: Values, production: int | None, best: int) -> None:
+def _draw_values(axes: Axes, values: Values, production: int | None, best: int, blocked: list[int]) -> None:
     few = len(values) <= MAX_MARKED_VERSIONS
     places = np.arange(len(values))
     axes.plot(places, values, color=LINE_COLOR, linewidth=2 if few else 0.9, zorder=2)
@@ -135,6 +142,7 @@ def _draw_values(axes: Axes, values: Values, production: int | None, best: int) 
         color = PRODUCTION_COLOR
         axes.plot([production], [values[production]], "D", color=color, markersize=10, zorder=4, **prominent)
     axes.plot([best], [values[best]], "*", color=BEST_COLOR, markersize=19, zorder=5, **prominent)
+    axes.plot(blocked, values[blocked], "X", color=FAILED_COLOR, markersize=10, zorder=6, **prominent)
 
 
 def _isolated_values(values: Values) -> Values:
@@ -143,10 +151,12 @@ def _isolated_values(values: Values) -> Values:
     return np.where(is_missing[:-2] & is_missing[2:], values, np.nan)
 
 
-def _draw_heading(figure: Figure, comparison: Comparison, metric: str, box: Box) -> None:
+def _draw_heading(figure: Figure, axes: Axes, comparison: Comparison, metric: str, box: Box) -> None:
     left, bottom, width, height = box
     top, room = bottom + height, width - 2 * MARGIN
-    draw_text(figure, (left + MARGIN, top - 0.22), metric, room, size=HEADING_SIZE, bold=True)
+    label_value_axis(
+        axes, comparison.catalog.label(metric), (MARGIN - _LEFT_MARGIN, _HEADING_HEIGHT - 0.22), room, bold=True
+    )
     best = f"★ {_best_text(comparison, metric)}"
     draw_text(figure, (left + width - MARGIN, top - 0.48), best, room, color=BEST_COLOR, bold=True, align="right")
     room -= text_width(best, SMALL_SIZE, bold=True) + 0.1
@@ -159,22 +169,27 @@ def _draw_heading(figure: Figure, comparison: Comparison, metric: str, box: Box)
 # -- axes --------------------------------------------------------------------------------------------------------------
 
 
-def _style_version_axis(axes: Axes, versions: list[int], production: int | None, best: int, width: float) -> None:
+def _style_version_axis(
+    axes: Axes, versions: list[int], production: int | None, best: int, blocked: list[int], width: float
+) -> None:
     axes.set_xlim(-0.6, len(versions) - 0.4)
-    indexes = _label_positions(versions, production, best, width)
+    indexes = _label_positions(versions, production, best, blocked, width)
     axes.set_xticks(indexes, [f"v{versions[index]}" for index in indexes])
     for index, label in zip(indexes, axes.get_xticklabels(), strict=True):
-        if index in {production, best}:
-            label.set(color=PRODUCTION_COLOR if index == production else BEST_COLOR, weight="bold")
+        if index in {production, best, *blocked}:
+            color = PRODUCTION_COLOR if index == production else FAILED_COLOR if index in blocked else BEST_COLOR
+            label.set(color=color, weight="bold")
 
 
-def _label_positions(versions: list[int], production: int | None, best: int, width: float) -> list[int]:
-    """Return the positions to label so that no labels touch: Production, the best, and the ends first."""
+def _label_positions(
+    versions: list[int], production: int | None, best: int, blocked: list[int], width: float
+) -> list[int]:
+    """Return the positions to label so that no labels touch: the newest blocked version, then Production, and so on."""
     last = len(versions) - 1
     room = (len(str(max(versions))) + 2) * _DIGIT_WIDTH / width * (last + 1.2)
     evenly = [round(part * last / 6) for part in range(7)]
     chosen: list[int] = []
-    first_ones = [best, last, 0] if production is None else [production, best, last, 0]
+    first_ones = [*blocked[-1:], *([] if production is None else [production]), best, *blocked[::-1], last, 0]
     for index in [*first_ones, *evenly, *range(min(len(versions), MAX_MARKED_VERSIONS))]:
         if all(abs(index - other) >= room for other in chosen):
             chosen.append(index)
@@ -184,21 +199,24 @@ def _label_positions(versions: list[int], production: int | None, best: int, wid
 # -- legend and notes --------------------------------------------------------------------------------------------------
 
 
-def _draw_legend(figure: Figure, comparison: Comparison, bottom: float) -> None:
-    if comparison.incumbent is None:
-        label, color = "Nothing is in Production", MUTED_COLOR
-    else:
-        label, color = f"◆ v{comparison.incumbent} in Production", PRODUCTION_COLOR
-    draw_text(figure, (MARGIN, bottom), label, CONTENT_WIDTH, color=color, bold=True)
-    if comparison.best:
-        left = MARGIN + text_width(label, SMALL_SIZE, bold=True) + 0.3
-        draw_text(figure, (left, bottom), "★ best", CONTENT_WIDTH, color=BEST_COLOR, bold=True)
+def _legend_entries(comparison: Comparison) -> list[tuple[str, str]]:
+    production = (
+        ("Nothing is in Production", MUTED_COLOR)
+        if comparison.incumbent is None
+        else (f"◆ v{comparison.incumbent} in Production", PRODUCTION_COLOR)
+    )
+    is_blocked = not comparison.blocked.keys().isdisjoint(comparison.versions)
+    return [
+        production,
+        *([("★ best", BEST_COLOR)] if comparison.best else []),
+        *([("✖ rolled back as bad", FAILED_COLOR)] if is_blocked else []),
+    ]
 
 
 def _note_text(comparison: Comparison, metrics: list[str]) -> str:
     notes = []
-    if len(metrics) < len(comparison.metrics):
-        notes.append(f"Showing {len(metrics)} of {len(comparison.metrics)} metrics.")
+    if len(metrics) < len(comparison.shown_metrics):
+        notes.append(f"Showing {len(metrics)} of {len(comparison.shown_metrics)} metrics.")
     if any(np.isnan(comparison.metric_values(metric)).any() for metric in metrics):
         notes.append("A gap means that a version has no value.")
     return " ".join(notes)

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from bot.domain.core.errors import BadInput
 from bot.domain.registry.comparison import FACT_COLUMNS, best_version, build_frame, compare_versions, to_csv
 from bot.domain.registry.comparison_messages import describe_best_version, summarize_comparison
+from bot.domain.registry.metric_catalog import MetricCatalog, MetricSettings
 from bot.domain.registry.metric_direction import Direction, direction_of
 from bot.domain.registry.model import RunInfo, Stage
 from tests.support.domain.comparisons import GOLDEN, NAN, NOW, Metrics, a_version, compared, versions_with_metrics
@@ -193,8 +194,19 @@ def test_the_best_version_and_its_difference_from_production_are_found() -> None
     pd.testing.assert_frame_equal(found.deltas, expected)
 
 
+def test_metrics_are_shown_by_importance_without_empty_ones() -> None:
+    catalog = MetricCatalog(settings={"latency_ms": MetricSettings()})
+    metrics: dict[int, Metrics] = {1: {"acc": 0.9, "acc_n": 100, "f1": 0.8, "latency_ms": 40.0, "auc": NAN}}
+    found = compared(metrics, catalog=catalog, gated=["f1", "recall"])
+    assert found.shown_metrics == ("f1", "latency_ms", "acc")
+    assert compared(metrics, metrics=["acc_n", "f1"]).shown_metrics == ("acc_n", "f1")
+
+
 def test_a_direction_in_the_policy_changes_the_best_version() -> None:
-    assert compared(GOLDEN, production=5, directions={"latency_ms": "higher"}).best["latency_ms"] == 6
+    assert (
+        compared(GOLDEN, production=5, catalog=MetricCatalog(directions={"latency_ms": "higher"})).best["latency_ms"]
+        == 6
+    )
 
 
 def test_without_production_all_differences_are_nan() -> None:

@@ -7,143 +7,13 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from bot.domain.registry.model import Stage
-from bot.registry.memory import MemoryRegistry
-from localslack import LocalSlack
-from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text, running_app
-
-SECRET = "what MLflow signs with"
-
-
-@pytest.fixture
-def measured(slack: LocalSlack, tmp_path: Path) -> Iterator[RunningApp]:
-    """Run the bot with `churn`, whose four versions have runs; v3 is in Production."""
-    registry = MemoryRegistry()
-    for number in range(1, 5):
-        registry.add_run(f"run{number}", metrics={"f1": 0.8 + number / 100, "latency_ms": 40.0 + number})
-    registry.add_model("churn")
-    for number in range(1, 5):
-        stage = Stage.PRODUCTION if number == 3 else Stage.NONE
-        registry.add_version("churn", run_id=f"run{number}", stage=stage)
-    registry.set_alias("churn", "champion", 3)
-    with running_app(slack, tmp_path, registry, webhook_secret=SECRET) as app:
-        app.registrar.poll_registry()
-        yield app
-
-
-def memory(app: RunningApp) -> MemoryRegistry:
-    assert isinstance(app.registry, MemoryRegistry)
-    return app.registry
-
-
-def test_a_comparison_is_posted_with_its_chart_in_the_thread(measured: RunningApp) -> None:
-    measured.alice.types(CHANNEL, "/model compare churn")
-    message = measured.card(holds="beats")
-    assert "`v4` beats Production `v3` on `f1` by +0.01; worse on `latency_ms` by +1." in message_text(message)
-    table = next(block for block in message["blocks"] if block["type"] == "table")
-    assert [row[0]["text"] for row in table["rows"]] == ["Version", "v4", "v3", "v2", "v1"]
-    [picture] = measured.slack.wait_for(lambda: files_in_thread(measured, message))
-    assert picture["mimetype"] == "image/png"
-    assert measured.alice.downloads(picture).startswith(b"\x89PNG")
-
-
-def files_in_thread(app: RunningApp, message: dict[str, Any]) -> list[dict[str, Any]]:
-    return [file for reply in app.alice.thread(message) for file in app.alice.files(reply)]
-
-
-def test_rows_that_do_not_fit_the_table_come_as_csv(measured: RunningApp) -> None:
-    memory(measured).add_model("big")
-    for number in range(1, 121):
-        memory(measured).add_run(f"big{number}", metrics={"f1": number / 1000})
-        memory(measured).add_version("big", run_id=f"big{number}")
-    measured.alice.types(CHANNEL, "/model compare big")
-    message = measured.card(holds="more versions in the CSV")
-    [csv_file] = measured.slack.wait_for(lambda: files_in_thread(measured, message)[1:])
-    csv = measured.alice.downloads(csv_file).decode()
-    assert len(csv.splitlines()) == 121
-
-
-def test_in_a_channel_without_the_bot_the_comparison_comes_as_a_direct_message(measured: RunningApp) -> None:
-    measured.slack.add_channel("C0ELSE", "elsewhere", members=["U0ALICE"], is_private=True)
-    measured.alice.types("C0ELSE", "/model compare churn 4")
-    assert "beats Production `v3`" in message_text(
-        measured.alice.waits_for_direct_message(lambda m: "beats" in message_text(m))
-    )
-    assert "sent it to you directly" in measured.answer(measured.alice, "can't post here", "C0ELSE")
-
-
-def test_in_a_restricted_channel_the_answer_and_error_code_come_directly(measured: RunningApp) -> None:
-    measured.slack.fail("chat.postMessage", "restricted_action")
-    measured.alice.types(CHANNEL, "/model compare churn 4")
-    assert "beats Production `v3`" in message_text(
-        measured.alice.waits_for_direct_message(lambda m: "beats" in message_text(m))
-    )
-    answer = measured.answer(measured.alice, "sent it to you directly")
-    assert "won't let me post here (`restricted_action`)" in answer
-    assert "/invite" not in answer
-
-
-def test_a_rate_limited_comparison_is_posted_later(measured: RunningApp) -> None:
-    measured.slack.rate_limit("chat.postMessage", retry_after=1)
-    measured.alice.types(CHANNEL, "/model compare churn 4")
-    assert "beats Production `v3`" in message_text(measured.card(holds="beats"))
-    assert [call["error"] for call in measured.slack.calls("chat.postMessage")] == ["ratelimited", None]
-
-
-@pytest.mark.parametrize(("error", "tries_again"), [("msg_blocks_too_long", False), ("fatal_error", True)])
-def test_a_failed_comparison_shows_the_code_and_suggests_a_retry_only_if_it_can_help(
-    measured: RunningApp, error: str, tries_again: bool
-) -> None:
-    measured.slack.fail("chat.postMessage", error)
-    measured.alice.types(CHANNEL, "/model compare churn 4")
-    assert ("Try again" in measured.answer(measured.alice, f"rejected the message (`{error}`)")) is tries_again
-
-
-def test_in_an_open_channel_without_the_bot_the_answer_says_how_to_get_the_chart(measured: RunningApp) -> None:
-    measured.slack.add_channel("C0OPEN", "open", members=["U0ALICE"])
-    measured.alice.types("C0OPEN", "/model compare churn 4")
-    assert "can't attach charts and files" in measured.answer(measured.alice, "/invite @registrar", "C0OPEN")
-
-
-def test_a_channel_without_the_bot_gets_one_invitation_hint(measured: RunningApp) -> None:
-    measured.slack.add_channel("C0OPEN", "open", members=["U0ALICE", "U0BOB"])
-    for version in ("v4", "v2"):
-        measured.alice.types("C0OPEN", f"/model compare churn {version}")
-        measured.card("C0OPEN", holds=f"`{version}`")
-    measured.slack.wait_for(lambda: len(measured.slack.calls("files.completeUploadExternal")) == 2)
-    assert str(measured.alice.sees("C0OPEN")).count("can't attach charts and files. To get them") == 2  # text and block
-
-
-def test_only_an_admin_hears_once_that_files_cannot_be_attached(measured: RunningApp) -> None:
-    measured.slack.fail("files.getUploadURLExternal", "missing_scope", times=None)
-    for version in ("v4", "v2"):
-        measured.alice.types(CHANNEL, f"/model compare churn {version}")
-        measured.card(holds=f"`{version}`")
-    told = measured.slack.person("dave").waits_for_direct_message()
-    assert "missing scopes that I need: `files:write`" in message_text(told)
-    measured.slack.wait_for(lambda: len(measured.slack.calls("files.getUploadURLExternal")) == 2)
-    measured.registrar.outbox.deliver(patience=5)
-    posted = [one["args"] for one in measured.slack.calls("chat.postMessage")]
-    assert [one["channel"] for one in posted if "files:write" in str(one)] == ["U0DAVE"]
-    assert [one for one in posted if one.get("thread_ts")] == []
-
-
-def test_if_slack_refuses_the_csv_the_answer_suggests_a_command(measured: RunningApp) -> None:
-    memory(measured).add_model("big")
-    for number in range(1, 121):
-        memory(measured).add_run(f"big{number}", metrics={"f1": number / 1000})
-        memory(measured).add_version("big", run_id=f"big{number}")
-    measured.slack.fail("files.getUploadURLExternal", "missing_scope", times=None)
-    measured.alice.types(CHANNEL, "/model compare big")
-    line = measured.answer(measured.alice, "Slack rejected the CSV")
-    assert "Slack rejected the CSV. To see other versions, name them: `/model compare big 1 …`" in line
+from tests.journeys.registry.measured_models import SECRET, announced, memory
+from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text
 
 
 def test_the_best_version_is_shown_only_to_the_requester(measured: RunningApp) -> None:
@@ -160,27 +30,11 @@ def test_a_run_is_registered_and_announced_in_the_channel(measured: RunningApp) 
     assert "wider trees" in message_text(notice)
 
 
-def test_a_new_version_is_compared_with_production_in_its_thread(measured: RunningApp) -> None:
-    notice = announced(measured)
-    measured.bob.clicks(notice, "Compare with Production")
-    [reply] = measured.slack.wait_for(
-        lambda: [one for one in measured.bob.thread(notice) if "Production `v3`" in message_text(one)]
-    )
-    assert any(block["type"] == "table" for block in reply["blocks"])
-
-
-def announced(app: RunningApp) -> dict[str, Any]:
-    memory(app).add_run("run5", metrics={"f1": 0.9})
-    memory(app).add_version("churn", run_id="run5")
-    app.registrar.poll_registry()
-    return app.card(holds="churn v5")
-
-
 def test_its_details_are_shown_in_a_modal(measured: RunningApp) -> None:
     notice = announced(measured)
     measured.bob.clicks(notice, "Details")
     view = measured.bob.waits_for_modal(lambda view: "% filled" in message_text(view))
-    assert "`f1` `0.9`" in message_text(view)
+    assert "`f1` `0.900`" in message_text(view)
 
 
 def test_the_staging_button_opens_a_filled_in_form(measured: RunningApp) -> None:
@@ -193,7 +47,7 @@ def test_the_staging_button_opens_a_filled_in_form(measured: RunningApp) -> None
 def test_a_metadata_card_has_every_field_or_says_missing(measured: RunningApp) -> None:
     measured.alice.types(CHANNEL, "/model show churn 4")
     shown = measured.answer(measured.alice, "% filled")
-    assert "`f1` `0.84`" in shown
+    assert "`f1` `0.840`" in shown
     assert "*Owner*\nmissing" in shown
     assert "Missing: semver" in shown
 

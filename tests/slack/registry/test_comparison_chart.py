@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from io import BytesIO
 from itertools import pairwise
 
@@ -14,10 +15,18 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from bot.domain.core.sentence import say
 from bot.domain.registry.comparison import Comparison, compare_versions
+from bot.domain.registry.metric_catalog import MetricCatalog, MetricSettings
 from bot.domain.registry.model import RunInfo, Stage, VersionInfo
-from bot.slack.core.chart_style import MAX_ALT_LENGTH, replace_missing_glyphs, tick_labels
-from bot.slack.registry.comparison_chart import _label_positions, comparison_alt_text, comparison_chart
+from bot.slack.core.chart_style import FAILED_COLOR, MAX_ALT_LENGTH, replace_missing_glyphs, tick_labels
+from bot.slack.registry.comparison_chart import (
+    _label_positions,
+    comparison_alt_text,
+    comparison_chart,
+    comparison_figure,
+)
+from tests.support.slack.chart_texts import cut_off_texts, overlapping_texts
 from tests.support.slack.odd_names import ODD
 
 NAN = float("nan")
@@ -101,6 +110,26 @@ def test_any_values_can_be_drawn(values: list[float]) -> None:
     assert size(picture)[0] == 1260
 
 
+@pytest.mark.parametrize("versions", [1, 2, 40, 300])
+def test_no_text_of_a_chart_overlaps_another_or_the_edge(versions: int) -> None:
+    found = compared(versions, ["f1", "latency_ms", "x" * 60, "W" * 60, "e"], max(1, versions // 2), model="m" * 60)
+    blocked = {versions: say("bad"), max(1, versions - 1): say("bad")}
+    figure = comparison_figure(replace(found, blocked=blocked))
+    assert (overlapping_texts(figure), cut_off_texts(figure)) == ([], [])
+
+
+def test_the_newest_blocked_version_is_always_labeled_in_red() -> None:
+    found = replace(compared(300, ["f1"], production=151), blocked={150: say("bad")})
+    [label] = [text for text in comparison_figure(found).axes[0].get_xticklabels() if text.get_text() == "v150"]
+    assert label.get_color() == FAILED_COLOR
+
+
+def test_the_value_axis_has_the_metric_and_its_unit() -> None:
+    catalog = MetricCatalog(settings={"latency_ms": MetricSettings(unit="ms")})
+    figure = comparison_figure(replace(compared(3, ["latency_ms"]), catalog=catalog))
+    assert figure.axes[0].get_ylabel() == "latency_ms (ms)"
+
+
 def test_gaps_are_explained_in_a_note() -> None:
     whole, gaps = compared(3, ["f1"]), compared(3, ["f1"], value=lambda n: NAN if n == 2 else 1.0)
     assert size(comparison_chart(gaps))[1] == size(comparison_chart(whole))[1] + 54  # one line more
@@ -124,7 +153,7 @@ def test_ticks_distinguish_values(ticks: list[float], labels: list[str]) -> None
 @pytest.mark.parametrize("versions", [1, 2, 7, 40, 41, 1000])
 def test_version_labels_do_not_touch_and_production_has_one(versions: int) -> None:
     held, inches = versions // 2, 2.3
-    places = _label_positions(list(range(1, versions + 1)), held, versions - 1, inches)
+    places = _label_positions(list(range(1, versions + 1)), held, versions - 1, [], inches)
     step = inches / (versions + 0.2)
     assert held in places
     assert all((after - before) * step >= 0.3 for before, after in pairwise(places))
@@ -134,7 +163,7 @@ def test_the_alt_text_describes_the_chart() -> None:
     found = compared(7, ["f1", "latency_ms"], 5, value=lambda n: n / 10)
     assert comparison_alt_text(found) == (
         "Chart of churn, 7 versions, v1 to v7. v5 is in Production. "
-        "f1 (higher is better): best v7 0.7; latency_ms (lower is better): best v1 0.1."
+        "f1 (higher is better): best v7 0.700; latency_ms (lower is better): best v1 0.100."
     )
     assert "Nothing is in Production" in comparison_alt_text(compared(1, ["f1"]))
     assert (
