@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -12,6 +13,8 @@ from functools import cache
 
 from bot.domain.core.errors import BadInput, UnknownModel, UnknownVersion
 from bot.domain.core.sentence import Code, Name, Sentence, sanitize_text, say, set_product_name, truncate
+
+MAX_NAME_LENGTH = 250  # characters of a model's name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,16 +303,23 @@ def resolve_version(ref: VersionRef, model: ModelInfo, versions: Iterable[Versio
         if _matches_ref(ref, version, model):
             return version
     existing = [f"v{v.version}" for v in newest_first[:8]]
-    raise UnknownVersion(
-        say(
-            "{model} has no version {ref}. Newest versions: {there}.",
-            model=Name(model.name),
-            ref=Code(ref),
-            there=existing,
-        )
-        if existing
-        else say("{model} has no versions yet.", model=Name(model.name))
+    if not existing:
+        raise UnknownVersion(say("{model} has no versions yet.", model=Name(model.name)))
+    sentence = say(
+        "{model} has no version {ref}. Newest versions: {there}.", model=Name(model.name), ref=Code(ref), there=existing
     )
+    similar = _similar_ref(ref, model, newest_first)
+    raise UnknownVersion(sentence, typo=ref.value if ref.kind == "number" else str(ref), suggestion=similar)
+
+
+def _similar_ref(ref: VersionRef, model: ModelInfo, newest_first: Sequence[VersionInfo]) -> str:
+    """Return the most similar existing reference of the same kind; empty if none is similar."""
+    names = {
+        "number": [f"v{version.version}" for version in newest_first],
+        "semver": [version.semver for version in newest_first if version.semver],
+        "alias": [f"@{alias}" for alias in sorted(model.aliases)],
+    }.get(ref.kind, [])
+    return "".join(difflib.get_close_matches(str(ref), names, n=1))
 
 
 def _matches_ref(ref: VersionRef, version: VersionInfo, model: ModelInfo) -> bool:
@@ -331,14 +341,10 @@ def parse_target_stage(text: str) -> Stage:
     for stage in TARGET_STAGES:
         if text.strip().lower() == stage.value.lower():
             return stage
-    raise BadInput(
-        say(
-            "Can't read {word} as a target stage. Try {a} or {b}.",
-            word=Name(text),
-            a=Code("staging"),
-            b=Code("production"),
-        )
-    )
+    a, b = (stage.value.lower() for stage in TARGET_STAGES)
+    sentence = say("Can't read {word} as a target stage. Try {a} or {b}.", word=Name(text), a=Code(a), b=Code(b))
+    close_matches = difflib.get_close_matches(text.strip().lower(), (a, b), n=1, cutoff=0.5)
+    raise BadInput(sentence, typo=text.strip(), suggestion="".join(close_matches))
 
 
 # Joiners and variation selectors are visible only after an emoji; a Hangul filler never is.
@@ -350,7 +356,7 @@ def check_model_name(text: str) -> str:
     name = text.strip()
     if not name:
         raise BadInput("Missing model name.")
-    if len(name) > 250:
+    if len(name) > MAX_NAME_LENGTH:
         raise BadInput("That model name is longer than 250 characters.")
     if why := product().name_error(name):
         raise BadInput(why)
@@ -361,14 +367,15 @@ def check_model_name(text: str) -> str:
     return name
 
 
-def unknown_model_message(name: str, suggestion: str | None) -> Sentence:
-    """Return the sentence for a name that the registry doesn't have; `suggestion` is a similar name that it has."""
+def unknown_model_error(name: str, suggestion: str | None) -> UnknownModel:
+    """Return the error for a name that the registry doesn't have; `suggestion` is a similar name that it has."""
     if suggestion is None:
-        return say("{product} has no model {name}.", name=Name(name))
-    return say("{product} has no model {name}. Did you mean {near}?", name=Name(name), near=Name(suggestion))
+        return UnknownModel(say("{product} has no model {name}.", name=Name(name)))
+    sentence = say("{product} has no model {name}. Did you mean {near}?", name=Name(name), near=Name(suggestion))
+    return UnknownModel(sentence, typo=name, suggestion=suggestion)
 
 
 def check_exact_name(name: str, stored_name: str) -> None:
     """Raise UnknownModel unless `name` matches the registry's name exactly, including case."""
     if name != stored_name:
-        raise UnknownModel(unknown_model_message(name, stored_name))
+        raise unknown_model_error(name, stored_name)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict
 
+from bot.domain.registry.metric_catalog import MetricCatalog
 from bot.domain.registry.model import RunInfo, VersionInfo
 from bot.domain.registry.rollback_block import RollbackBlock
 
@@ -101,3 +102,11 @@ class VersionCard:
     run: RunInfo | None
     card: ModelCard
     block: RollbackBlock | None = None
+    catalog: MetricCatalog = MetricCatalog()  # noqa: RUF009 - immutable
+
+    @property
+    def metric_texts(self) -> dict[str, str]:
+        """The card's metrics with their units, the most important first."""
+        metrics = self.card.metrics or {}
+        names = dict.fromkeys([*self.catalog.by_importance(metrics), *metrics])
+        return {name: self.catalog.format_value(name, metrics[name]) for name in names}

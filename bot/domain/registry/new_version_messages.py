@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from bot.domain.core.sentence import Code, Sentence, say, truncate
+from collections.abc import Mapping
+
+from bot.domain.core.sentence import Code, Sentence, join_sentences, say, truncate
+from bot.domain.registry.metric_catalog import ChangeOutcome, MetricCatalog
 from bot.domain.registry.model import VersionInfo
+
+MAX_METRICS = 4  # of a new version, the most important ones
 
 
 def describe_new_version(version: VersionInfo) -> list[Sentence]:
@@ -16,3 +21,32 @@ def describe_new_version(version: VersionInfo) -> list[Sentence]:
     if version.description.strip():
         lines.append(say("{text}", text=truncate(version.description.strip(), 500)))
     return lines
+
+
+def describe_new_metrics(
+    catalog: MetricCatalog, metrics: Mapping[str, float], incumbent: int | None, incumbent_metrics: Mapping[str, float]
+) -> Sentence | None:
+    """Return a new version's most important metrics, compared with `incumbent`; None if it has none.
+
+    `incumbent` is the version in Production, or None.
+    """
+    names = catalog.by_importance(metrics)[:MAX_METRICS]
+    if not names:
+        return None
+    shown = join_sentences([_describe_metric(catalog, name, metrics, incumbent_metrics) for name in names], ", ")
+    if incumbent is None or not incumbent_metrics.keys() & {*names}:
+        return shown
+    return say("Compared with {v} in Production: {metrics}", v=Code(f"v{incumbent}"), metrics=shown)
+
+
+def _describe_metric(
+    catalog: MetricCatalog, name: str, metrics: Mapping[str, float], incumbent_metrics: Mapping[str, float]
+) -> Sentence:
+    value, change = metrics[name], catalog.compare(name, metrics, incumbent_metrics)
+    text = catalog.format_value(name, value, change.was if change else None)
+    if change is None:
+        return say("{metric} {value}", metric=Code(truncate(name, 60)), value=text)
+    outcome = change.outcome.value
+    if change.outcome in {ChangeOutcome.BETTER, ChangeOutcome.WORSE}:
+        outcome = f"{catalog.format_change(change)}, {outcome}"
+    return say("{metric} {value} ({outcome})", metric=Code(truncate(name, 60)), value=text, outcome=outcome)

@@ -3,14 +3,55 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from bot.domain.core.actors import Actor
-from bot.domain.registry.model import VersionInfo
-from bot.domain.registry.new_version_messages import describe_new_version
+from bot.domain.core.errors import RegistrarError
+from bot.domain.core.sentence import Sentence
+from bot.domain.registry.model import RunInfo, Stage, VersionInfo
+from bot.domain.registry.new_version_messages import describe_new_metrics, describe_new_version
 from bot.domain.transitions.drift import DriftNotice, DriftNoticeKind
 from bot.ports import LedgerTransaction
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import notice_message
+
+log = logging.getLogger(__name__)
+
+
+def describe_metrics(
+    context: Context,
+    announced: Sequence[VersionInfo],
+    versions: Iterable[VersionInfo],
+    known_runs: Mapping[str, RunInfo] = MappingProxyType({}),
+) -> dict[int, Sentence]:
+    """Return the metrics of the `announced` versions, by number, compared with the one of `versions` in Production.
+
+    Runs that aren't in `known_runs` are read. An announcement doesn't wait for its metrics: if they can't be read,
+    they're left out.
+    """
+    others = [version for version in versions if version not in announced]
+    in_production = [version for version in others if version.stage is Stage.PRODUCTION]
+    incumbent = max(in_production, key=lambda version: version.version, default=None)
+    shown = [*announced, *filter(None, [incumbent])] if announced else []
+    missing = [version.run_id for version in shown if version.run_id and version.run_id not in known_runs]
+    try:
+        runs = {**known_runs, **(context.tracker.runs(missing) if missing else {})}
+    except RegistrarError as error:
+        log.info("can't read the metrics of new versions: %s", error)
+        return {}
+    values = {version.version: runs[version.run_id].metrics for version in shown if version.run_id in runs}
+    lines = {
+        version.version: describe_new_metrics(
+            context.policy.metrics_for(version.model),
+            values.get(version.version, {}),
+            incumbent.version if incumbent else None,
+            values.get(incumbent.version, {}) if incumbent else {},
+        )
+        for version in announced
+    }
+    return {number: line for number, line in lines.items() if line}
 
 
 def announce_versions(
@@ -20,8 +61,12 @@ def announce_versions(
     numbers: tuple[int, ...],
     *,
     registered_by: Actor | None,
+    metrics: Sentence | None,
 ) -> bool:
-    """Announce new versions, of which `version` is the newest; return False if they were already announced."""
+    """Announce new versions, of which `version` is the newest; return False if they were already announced.
+
+    `metrics` are the newest one's, from `describe_metrics`, if they're known.
+    """
     notice = DriftNotice(
         id=_announcement_id(version),
         kind=DriftNoticeKind.REGISTERED,
@@ -29,7 +74,7 @@ def announce_versions(
         at=context.clock.now(),
         versions=numbers,
         by=registered_by,
-        lines=tuple(describe_new_version(version)),
+        lines=(*describe_new_version(version), *filter(None, [metrics])),
     )
     if not tx.add_drift_notice(notice):
         return False

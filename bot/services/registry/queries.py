@@ -9,7 +9,6 @@ from dataclasses import replace
 
 from bot.domain.commands.registry import ListModels, ShowModel
 from bot.domain.core.errors import LedgerUnavailable, RegistrarError, UnknownModel
-from bot.domain.core.sentence import Sentence
 from bot.domain.promotions.request import OPEN_STATES, Request
 from bot.domain.promotions.views import ModelView
 from bot.domain.promotions.votes import Vote
@@ -22,7 +21,7 @@ from bot.domain.registry.model import (
     VersionRef,
     check_exact_name,
     resolve_version,
-    unknown_model_message,
+    unknown_model_error,
 )
 from bot.domain.registry.model_card import VersionCard
 from bot.domain.transitions.model_card_sources import ModelCardSources, fill_model_card, last_deployment
@@ -62,7 +61,7 @@ class RegistryQueries:
         try:
             model, versions = self._context.registry.model(name), self._context.registry.versions(name)
         except UnknownModel as error:
-            raise UnknownModel(self._unknown_model(name)) from error
+            raise self._unknown_model(name) from error
         check_exact_name(name, model.name)
         return model, versions
 
@@ -115,7 +114,13 @@ class RegistryQueries:
             deployment_votes=deployment_votes,
         )
         block = blocks_for_display(self._context, [version]).get(version.version)
-        return VersionCard(version=version, run=run, card=fill_model_card(sources), block=block)
+        return VersionCard(
+            version=version,
+            run=run,
+            card=fill_model_card(sources),
+            block=block,
+            catalog=self._context.policy.metrics_for(name),
+        )
 
     def _package(self, version: VersionInfo) -> ModelPackage | None:
         try:
@@ -131,11 +136,11 @@ class RegistryQueries:
             log.info("can't read the model file of %s v%s: %s", version.model, version.version, error)
             return None
 
-    def _unknown_model(self, name: str) -> Sentence:
+    def _unknown_model(self, name: str) -> UnknownModel:
         names = [model.name for model in self._context.registry.models()]
         same_ignoring_case = [other for other in names if other.casefold() == name.casefold()]
         closest = same_ignoring_case or difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-        return unknown_model_message(name, closest[0] if closest else None)
+        return unknown_model_error(name, closest[0] if closest else None)
 
 
 def _with_aliases(version: VersionInfo, model: ModelInfo) -> VersionInfo:

@@ -30,7 +30,7 @@ from bot.ports import LedgerReader, QueuedCommand, TagUpdate
 from bot.services.core.command_queue import mark_done
 from bot.services.core.commands import CommandResult, RegistryChangeHandlers
 from bot.services.core.context import Context
-from bot.services.registry.announcements import announce_versions
+from bot.services.registry.announcements import announce_versions, describe_metrics
 
 LOCK_TIMEOUT = 5.0  # seconds to wait for another process; after that, the command is retried later
 LOCK_POLL_INTERVAL = 0.2  # seconds
@@ -64,10 +64,18 @@ class Registration:
             )
         # Concurrent registrations, here or in another process, would get the same semver.
         with self._locks[command.model], self._exclusive(command.model):
-            version, answer = self._register(queued, command, run)
+            version, answer, others = self._register(queued, command, run)
+        metrics = describe_metrics(self._context, [version], others, {run.id: run})
         with self._context.ledger.write() as tx:
             if mark_done(tx, queued, str(answer)):
-                announce_versions(tx, self._context, version, (version.version,), registered_by=queued.caller)
+                announce_versions(
+                    tx,
+                    self._context,
+                    version,
+                    (version.version,),
+                    registered_by=queued.caller,
+                    metrics=metrics.get(version.version),
+                )
                 # The ledger has the version now, so a late retry finds it without this tag.
                 tx.add_tag_update(
                     TagUpdate(
@@ -97,7 +105,10 @@ class Registration:
             with self._context.ledger.write() as tx:
                 tx.release_lease(name, self._context.owner)
 
-    def _register(self, queued: QueuedCommand, command: Register, run: RunInfo) -> tuple[VersionInfo, Sentence]:
+    def _register(
+        self, queued: QueuedCommand, command: Register, run: RunInfo
+    ) -> tuple[VersionInfo, Sentence, list[VersionInfo]]:
+        """Register the version; return it with the answer and the model's other versions."""
         with self._context.ledger.read() as reader:
             recorded, recent = registration_event(reader, queued), _recent_registrations(reader, command.model)
         others = self._context.registry.versions(command.model)
@@ -133,7 +144,7 @@ class Registration:
             earlier_version=next((version.version for version in others if version.run_id == run.id), None),
             has_model=package is not None,
         )
-        return made, answer
+        return made, answer, others
 
     def _find_existing(
         self, queued: QueuedCommand, recorded_event: Event | None, model: str, versions: Sequence[VersionInfo]
@@ -210,7 +221,7 @@ class Registration:
     ) -> SemverProposal:
         taken = [*(version.semver for version in others if version.semver), *reserved]
         base = self._read_base(others)
-        directions = self._context.policy.directions_for(command.model)
+        directions = self._context.policy.metrics_for(command.model).directions
         proposal = semver.propose_semver(
             self._read_build(version, run, package),
             base,

@@ -1,0 +1,1 @@
+"""Menus of the forms, and the buttons that open a form again."""
