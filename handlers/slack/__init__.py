@@ -5,7 +5,8 @@ from __future__ import annotations
 from slack_bolt import App
 
 from bot.registrar import Registrar
-from handlers.slack import buttons, commands, home, modals
+from handlers.slack import buttons, commands, home, links, messages, modals, shortcuts
+from handlers.slack.forms import failed_commands, suggestions
 from handlers.slack.interactions import SlackInteractions
 
 
@@ -15,6 +16,11 @@ def register(app: App, registrar: Registrar) -> SlackInteractions:
     commands.register(app, interactions)
     buttons.register(app, interactions)
     modals.register(app, interactions)
+    suggestions.register(app, interactions)
+    failed_commands.register(app, interactions)
     home.register(app, interactions)
+    messages.register(app, interactions)
+    shortcuts.register(app, interactions)
+    links.register(app, interactions)
     app.error(interactions.log_unexpected)
     return interactions

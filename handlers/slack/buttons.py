@@ -2,43 +2,54 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from datetime import timedelta
 
 from slack_bolt import App
+from slack_sdk.models.blocks import Block
 
 from bot.domain.commands import monitoring as monitor_commands
 from bot.domain.commands.base import Command
-from bot.domain.commands.parser import build_command, parse_command
-from bot.domain.commands.promotions import Approve, Promote, Withdraw
+from bot.domain.commands.parser import build_command, load_command, parse_command
+from bot.domain.commands.promotions import Approve, Cancel, Promote, Withdraw
 from bot.domain.commands.registry import Compare, ListModels, ShowModel
 from bot.domain.commands.rollbacks import ShowHistory
-from bot.domain.core.errors import BadInput, RegistrarError, UnknownRequest
+from bot.domain.core.errors import BadInput, UnknownRequest
 from bot.domain.core.sentence import Sentence
 from bot.domain.monitoring.incident import IncidentStatus
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.policy.authorization import Permission
 from bot.domain.promotions.request import Request
-from bot.domain.registry.model import VersionRef
 from bot.domain.rollbacks.messages import rollback_started_notice
 from bot.domain.transitions.drift import DriftNotice
 from bot.domain.transitions.messages import not_archived_confirmation, repair_started_notice
 from bot.slack.commands import help_text
-from bot.slack.core.blocks import Message, sentence_message
+from bot.slack.core.answer import SHARE
+from bot.slack.core.blocks import Message
 from bot.slack.monitoring import answers as monitoring_answers
 from bot.slack.monitoring import incident_card
-from bot.slack.promotions import modals, request_card
+from bot.slack.promotions import request_card
+from bot.slack.promotions.details import request_details
 from bot.slack.registry import answers as registry_answers
 from bot.slack.rollbacks import history as history_answer
 from bot.slack.rollbacks import rollback_card
 from bot.slack.transitions import drift_notice
-from handlers.errors import explain
-from handlers.slack.commands import open_monitor_form, open_promotion_form, open_reason_form, run_typed
+from handlers.slack.commands import (
+    open_form,
+    open_monitor_form,
+    open_promotion_form,
+    open_reason_form,
+    open_rollback_form,
+    run_typed,
+)
+from handlers.slack.details import show_version
 from handlers.slack.interactions import SlackInteractions
 from handlers.slack.listeners import ClickHandler, click_listener
 from handlers.slack.replies import ReplyTarget
 
+MAX_PERIODS = 3  # versions that were in Production last, among a request's details
 MAX_COMPARED = 20  # new versions that one message compares
 SILENCE_DURATION = timedelta(hours=2)  # how long the button silences
 BACKTEST_DAYS = 30
@@ -77,6 +88,10 @@ def _withdraw(interactions: SlackInteractions, target: ReplyTarget, value: str) 
     return interactions.execute(target, build_command(Withdraw, {"request": value}))
 
 
+def _cancel(interactions: SlackInteractions, target: ReplyTarget, value: str) -> Message | None:
+    return interactions.execute(target, build_command(Cancel, {"request": value}))
+
+
 def _reject(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
     open_reason_form(interactions, target, _require_request_id(value))
 
@@ -113,6 +128,21 @@ def _read_request(interactions: SlackInteractions, value: str) -> Request:
         return reader.request(request_id)
 
 
+def _open_rollback(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
+    """Open the form that rolls Production back, if the card's version is still there."""
+    request = _read_request(interactions, value)
+    open_rollback_form(interactions, target, {"model": request.model}, request.version)
+
+
+def _show_history(interactions: SlackInteractions, target: ReplyTarget, value: str) -> Message | None:
+    request = _read_request(interactions, value)
+    return interactions.execute(target, build_command(ShowHistory, {"model": request.model}))
+
+
+def _ignore(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
+    """Do nothing: the button is a link, and Slack opened it."""
+
+
 def _open_promotion_form(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
     open_promotion_form(interactions, target, {})
 
@@ -121,47 +151,33 @@ def _open_promotion_form(interactions: SlackInteractions, target: ReplyTarget, v
 
 
 def _show_details(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
-    def find() -> tuple[str, int]:
-        request = _read_request(interactions, value)
-        return request.model, request.version
+    """Show a request's facts from the ledger immediately, then Production's history and the version's card."""
+    request_id = _require_request_id(value)
 
-    _require_request_id(value)
-    _show_version(interactions, target, find)
+    def read() -> tuple[list[Block], str, int, ShowHistory]:
+        with interactions.registrar.context.ledger.read() as reader:
+            request, votes = reader.request(request_id), reader.votes(request_id)
+        metrics = interactions.registrar.context.policy.metrics_for(request.model)
+        history = ShowHistory(model=request.model, last=MAX_PERIODS)
+        return request_details(request, votes, metrics), request.model, request.version, history
+
+    show_version(interactions, target, read)
 
 
 def _show_drift_details(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
-    def find() -> tuple[str, int]:
+    def read() -> tuple[list[Block], str, int, None]:
         notice = _read_drift_notice(interactions, value)
-        return notice.model, notice.versions[0]
+        return [], notice.model, notice.versions[0], None
 
-    _show_version(interactions, target, find)
-
-
-def _show_version(interactions: SlackInteractions, target: ReplyTarget, find: Callable[[], tuple[str, int]]) -> None:
-    """Open the modal immediately, since its trigger expires, and fill it once the registry responds."""
-
-    def show() -> None:
-        interactions.registrar.access_control.require_permission(
-            interactions.caller(target), Permission.READ, origin="slack"
-        )
-        model, version = find()
-        view_id = interactions.open_modal(target, modals.details_modal())
-        try:
-            card = interactions.registrar.registry_queries.version_card(model, VersionRef("number", str(version)))
-            message = registry_answers.version_answer(card, interactions.registrar.context.links)
-        except RegistrarError as error:
-            message = sentence_message(explain(error))
-        interactions.client.views_update(view_id=view_id, view=modals.details_modal(message))
-
-    interactions.defer(target, show)
+    show_version(interactions, target, read)
 
 
 def _compare(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
-    """Compare a new version with Production, in the thread of its notice."""
+    """Compare a new version with Production."""
     notice = _read_drift_notice(interactions, value)
     versions = [str(number) for number in notice.versions[:MAX_COMPARED]]
     command = build_command(Compare, {"model": notice.model, "versions": versions})
-    interactions.execute_later(target, command, thread=target.thread)
+    interactions.execute_later(target, command)
 
 
 def _request_staging(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
@@ -203,11 +219,23 @@ def _show_page(interactions: SlackInteractions, target: ReplyTarget, value: str)
     return interactions.execute(target, command)
 
 
-def _post_timeline(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
-    """Post the timeline for the command that the button carries, if it's one."""
-    command = parse_command(value)
-    if not isinstance(command, ShowHistory):
-        raise BadInput("I can't post a timeline for this button.")
+def _share(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
+    """Share the answer of the command that the button carries, if it's one that can be shared."""
+    try:
+        command = load_command(json.loads(value))
+    except (ValueError, AttributeError, RecursionError):
+        raise BadInput("I can't share this answer. Run the command again, and then click Share to channel.") from None
+    _share_answer(interactions, target, command)
+
+
+def _share_timeline(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
+    """Share the timeline of an answer before 0.3.0, whose button carries what to type."""
+    _share_answer(interactions, target, parse_command(value))
+
+
+def _share_answer(interactions: SlackInteractions, target: ReplyTarget, command: Command | None) -> None:
+    if not isinstance(command, Compare | ShowHistory):
+        raise BadInput("I can't share this answer. Run the command again, and then click Share to channel.")
     interactions.execute_later(target, command, is_public=True)
 
 
@@ -322,6 +350,10 @@ _MENU_COMMANDS = {
     help_text.MENU_REQUESTS: "requests",
     help_text.MENU_MODELS: "list",
     help_text.MENU_HELP: "help",
+    help_text.MENU_COMPARE: "compare",
+    help_text.MENU_HISTORY: "history",
+    help_text.MENU_MONITORS: "monitor list",
+    help_text.MENU_ROLLBACK: "rollback",
 }
 _HANDLERS: dict[str, ClickHandler] = {
     request_card.APPROVE: _approve,
@@ -331,7 +363,12 @@ _HANDLERS: dict[str, ClickHandler] = {
     request_card.WITHDRAW: _withdraw,
     request_card.REQUEST_AGAIN: _request_again,
     request_card.REVIEW: _review,
+    request_card.CANCEL: _cancel,
+    request_card.ROLL_BACK: _open_rollback,
+    request_card.HISTORY: _show_history,
+    request_card.OPEN_REGISTRY: _ignore,
     help_text.MENU_PROMOTE: _open_promotion_form,
+    help_text.OPEN_FORM: open_form,
     drift_notice.DETAILS: _show_drift_details,
     drift_notice.COMPARE: _compare,
     drift_notice.REQUEST_STAGING: _request_staging,
@@ -341,7 +378,8 @@ _HANDLERS: dict[str, ClickHandler] = {
     registry_answers.CANCEL_ARCHIVE: _cancel_archive,
     registry_answers.PREVIOUS_PAGE: _show_page,
     registry_answers.NEXT_PAGE: _show_page,
-    history_answer.POST_HERE: _post_timeline,
+    SHARE: _share,
+    history_answer.POST_HERE: _share_timeline,
     monitoring_answers.ADD: _open_monitor_form,
     monitoring_answers.CHART: _post_chart,
     incident_card.ACKNOWLEDGE: _acknowledge,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from slack_bolt import Ack, App
@@ -14,15 +15,17 @@ from bot.domain.commands.parser import build_command, parse_command
 from bot.domain.commands.promotions import Approve, Override, Promote, Reject, Review
 from bot.domain.commands.registry import Archive
 from bot.domain.commands.rollbacks import Rollback
+from bot.domain.core.errors import BadInput
 from bot.domain.policy.authorization import Permission
 from bot.domain.registry.model import parse_version_ref
 from bot.slack.commands import help_text
-from bot.slack.core.blocks import Message, sentence_message, unescape
+from bot.slack.commands.query_modal import query_modal
+from bot.slack.core.blocks import Message, unescape
 from bot.slack.monitoring.modal import monitor_modal
 from bot.slack.promotions import modals
 from bot.slack.registry import answers as registry_answers
 from bot.slack.rollbacks.rollback_card import rollback_modal
-from handlers.errors import explain
+from handlers.slack.forms.suggestions import refresh_later
 from handlers.slack.interactions import SlackInteractions
 from handlers.slack.replies import ReplyTarget, target_of_command
 
@@ -31,17 +34,22 @@ def register(app: App, interactions: SlackInteractions) -> None:
     """Listen to the slash command."""
 
     def on_command(ack: Ack, body: dict[str, Any]) -> None:
-        target = target_of_command(body)
-        try:
-            message = run_typed(interactions, target, unescape(str(body.get("text") or "")))
-        except Exception as error:  # explained to the person; unforeseen ones get an ID to quote
-            message = sentence_message(explain(error))
+        message = answer_typed(interactions, target_of_command(body), unescape(str(body.get("text") or "")))
         if not message:
             ack()
             return
         ack(text=message.text, blocks=message.blocks, response_type="ephemeral", unfurl_links=False, unfurl_media=False)
 
     app.command("/model")(on_command)
+
+
+def answer_typed(interactions: SlackInteractions, target: ReplyTarget, text: str) -> Message | None:
+    """Do what was typed. Return the answer, also to an error, or None if it follows the acknowledgment."""
+    target = replace(target, typed=text)
+    try:
+        return run_typed(interactions, target, text)
+    except Exception as error:  # explained to the person; unforeseen ones get an ID to quote
+        return interactions.failure(target, error)
 
 
 def run_typed(interactions: SlackInteractions, target: ReplyTarget, text: str) -> Message | None:
@@ -52,6 +60,8 @@ def run_typed(interactions: SlackInteractions, target: ReplyTarget, text: str) -
     try:
         command = parse_command(text)
     except MissingArguments as error:
+        if target.trigger_id is None:
+            return _offer_form(error, text)
         _open_form(interactions, target, error)
         return None
     if command is None:
@@ -81,22 +91,52 @@ def _confirm_archiving(interactions: SlackInteractions, target: ReplyTarget, com
 # -- forms -------------------------------------------------------------------------------------------------------------
 
 
-def _open_form(interactions: SlackInteractions, target: ReplyTarget, error: MissingArguments) -> None:
-    """Open the modal for the missing arguments, if there's one.
+def open_form(interactions: SlackInteractions, target: ReplyTarget, text: str) -> None:
+    """Open the form for what was typed in a message. Raises BadInput if nothing is missing."""
+    try:
+        parse_command(text)
+    except MissingArguments as error:
+        _open_form(interactions, target, error)
+        return
+    raise BadInput("I don't recognize this button.")
+
+
+def _offer_form(error: MissingArguments, text: str) -> Message:
+    """Return the usage with a button that opens the form: a message has no trigger to open it with."""
+    if not _has_form(error):
+        raise error
+    return help_text.form_offer(error.sentence, text)
+
+
+def _has_form(error: MissingArguments) -> bool:
+    """Return whether there's a form for the missing arguments.
 
     A break-glass request has no form: in the usual promotion form, no one would notice that it breaks glass.
     """
-    if error.command_class is Promote and not error.given.get("break_glass"):
+    if error.command_class is Promote:
+        return not error.given.get("break_glass")
+    if error.command_class in _REASON_PERMISSIONS:
+        return "request" in error.given
+    return (
+        error.command_class in {MonitorAdd, Rollback} or query_modal(error.command_class, error.given, "") is not None
+    )
+
+
+def _open_form(interactions: SlackInteractions, target: ReplyTarget, error: MissingArguments) -> None:
+    """Open the modal for the missing arguments. Raises the error if there's none."""
+    if not _has_form(error):
+        raise error
+    if error.command_class is Promote:
         open_promotion_form(interactions, target, error.given)
     elif error.command_class is MonitorAdd:
         open_monitor_form(interactions, target, error.given)
     elif error.command_class is Rollback:
-        _open_rollback_form(interactions, target, error.given)
-    elif error.command_class in _REASON_PERMISSIONS and "request" in error.given:
+        open_rollback_form(interactions, target, error.given)
+    elif view := query_modal(error.command_class, error.given, target.channel):
+        interactions.open_modal_later(target, lambda: view)
+    else:
         request_id = build_command(Approve, {"request": error.given["request"]}).request
         open_reason_form(interactions, target, request_id, _REASON_PERMISSIONS[error.command_class])
-    else:
-        raise error
 
 
 def open_promotion_form(interactions: SlackInteractions, target: ReplyTarget, arguments: dict[str, str]) -> None:
@@ -115,10 +155,12 @@ def open_monitor_form(interactions: SlackInteractions, target: ReplyTarget, argu
     )
 
 
-def _open_rollback_form(interactions: SlackInteractions, target: ReplyTarget, arguments: dict[str, str]) -> None:
+def open_rollback_form(
+    interactions: SlackInteractions, target: ReplyTarget, arguments: dict[str, str], serving: int | None = None
+) -> None:
     """Open the form for a rollback, if the model was typed by someone who can roll it back.
 
-    Raises Refused and BadInput.
+    Raises Refused, also if `serving` isn't in Production, and BadInput.
     """
     if "model" in arguments:
         command = build_command(Rollback, arguments | {"reason": "-"})  # reports a typo now, before the form
@@ -126,6 +168,13 @@ def _open_rollback_form(interactions: SlackInteractions, target: ReplyTarget, ar
             interactions.caller(target), Permission.ROLL_BACK, model=command.model, origin="slack"
         )
         interactions.registrar.rollbacks.check_named_target(command)
+        if serving is not None:
+            interactions.registrar.rollbacks.require_in_production(command.model, serving)
+    reopen_rollback_form(interactions, target, arguments)
+
+
+def reopen_rollback_form(interactions: SlackInteractions, target: ReplyTarget, arguments: dict[str, str]) -> None:
+    """Open the form for a rollback; whether it's allowed is checked when the form is submitted."""
     _open_draft_form(
         interactions, target, arguments | {"verb": Rollback.verb}, lambda draft: rollback_modal(draft, arguments)
     )
@@ -141,7 +190,9 @@ def _open_draft_form(
 
     def make() -> dict[str, Any]:
         queue = interactions.registrar.command_queue
-        return build_view(queue.create_draft(interactions.caller(target), arguments, channel=target.channel))
+        draft = queue.create_draft(interactions.caller(target), arguments, channel=target.channel)
+        refresh_later(interactions, str(arguments.get("model", "")))
+        return build_view(draft)
 
     interactions.open_modal_later(target, make)
 

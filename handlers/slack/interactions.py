@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from slack_sdk import WebClient
@@ -11,11 +14,13 @@ from slack_sdk.errors import SlackApiError
 
 from bot import logging_context
 from bot.domain.commands.base import Change, Command, QueryCommand
+from bot.domain.commands.parser import correct_typo
 from bot.domain.commands.promotions import Promote
 from bot.domain.core import messages as core_messages
 from bot.domain.core.actors import Profile
-from bot.domain.core.errors import SlackUnreachable, Unreachable
-from bot.domain.core.sentence import Channel, Code, Name, Sentence, join_sentences, say
+from bot.domain.core.errors import RegistrarError, SlackUnreachable, Unreachable
+from bot.domain.core.sentence import Channel, Code, Name, Sentence, join_sentences, links_in, say
+from bot.domain.policy.authorization import Permission
 from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.approvers import pending_approvers, waiting_for_approvers
@@ -24,17 +29,23 @@ from bot.domain.registry.model import Stage
 from bot.domain.rollbacks import messages as rollback_messages
 from bot.domain.transitions import messages as transition_messages
 from bot.domain.transitions.transition import Transition, TransitionKind
+from bot.ports import MessageRef
 from bot.registrar import Registrar
 from bot.services.core.commands import CommandResult, Origin
-from bot.services.core.outbox_messages import OPENED, card_message
+from bot.services.core.outbox_messages import OPENED, card_link, card_message
+from bot.services.transitions.rollback_records import progress_link
+from bot.slack.commands import failed_command
 from bot.slack.commands.rendering import render
 from bot.slack.core.answer import RenderContext, SlackAnswer
-from bot.slack.core.blocks import Message, build_message, section, sentence_message
+from bot.slack.core.blocks import Message, sentence_message, text_message
 from bot.slack.core.client import CONNECTION_ERRORS, error_code, is_posting_restricted
+from bot.slack.delivery.message_links import MessageLinks
 from bot.slack.delivery.publisher import Publisher
 from handlers.errors import explain
 from handlers.slack.deferred import SlowNotice, Task, after_acknowledgement
 from handlers.slack.replies import Replies, ReplyTarget
+
+log = logging.getLogger(__name__)
 
 SubmitTask = Callable[[Task], object]
 
@@ -45,8 +56,10 @@ class SlackInteractions:
     def __init__(self, registrar: Registrar, client: WebClient) -> None:
         self.registrar = registrar
         self.client = client
-        self._replies = Replies(client, registrar.admins.report_missing_scopes)
+        self._replies = Replies(client)
         self._publisher = Publisher(client, registrar.admins.report_missing_scopes)
+        self.message_links = MessageLinks(client, registrar.context.ledger)
+        self._workspace_url = ""
 
     def close(self) -> None:
         """Close the connection that sends answers."""
@@ -56,9 +69,22 @@ class SlackInteractions:
         """Return who acts, as Slack describes them now. Raises SlackUnreachable."""
         return self.registrar.directory.profile(target.person)
 
+    def workspace_url(self) -> str:
+        """Return the workspace's address, for links to messages; fetched once, and empty if Slack doesn't respond."""
+        if not self._workspace_url:
+            try:
+                self._workspace_url = str(self.client.auth_test().get("url") or "")
+            except (SlackApiError, *CONNECTION_ERRORS) as error:
+                log.warning("can't get the workspace's address (%s)", error)
+        return self._workspace_url
+
     def reply(self, target: ReplyTarget, message: Message | Sentence) -> None:
         """Answer the person, and only them."""
-        self._replies.send(target, sentence_message(message) if isinstance(message, Sentence) else message)
+        answer = sentence_message(self.message_links.fill_in(message)) if isinstance(message, Sentence) else message
+        if target.is_direct:  # an ephemeral answer takes no turn
+            self._post_in_turn(target, target.channel, lambda: self._replies.send(target, answer))
+        else:
+            self._replies.send(target, answer)
 
     def reply_later(self, target: ReplyTarget, message: Message | Sentence) -> None:
         """Answer the person after the acknowledgment, which can't carry an answer to a click."""
@@ -73,6 +99,19 @@ class SlackInteractions:
             self.registrar.submit_query,
         )
 
+    def failure(self, target: ReplyTarget, error: Exception) -> Message:
+        """Return the answer to an error, with a button for the corrected command or for the form, if there's one."""
+        answer = sentence_message(explain(error))
+        if not isinstance(error, RegistrarError):
+            return answer
+        corrected = correct_typo(target.typed, error)
+        with suppress(RegistrarError):  # without the button, the answer is still complete
+            if corrected and self.registrar.access_control.allows(caller := self.caller(target), Permission.REQUEST):
+                queue = self.registrar.command_queue
+                draft = queue.create_draft(caller, {"text": corrected}, channel=target.channel)
+                return failed_command.with_corrected_command(answer, corrected, draft)
+        return failed_command.with_form(answer, target.command_id) if target.command_id else answer
+
     # -- commands --------------------------------------------------------------------------------------------------
 
     def execute(self, target: ReplyTarget, command: Command) -> Message | None:
@@ -86,31 +125,32 @@ class SlackInteractions:
             return None
         result = self._dispatch(target, command)
         if result.queued is not None:
+            if command.has_form:
+                target = replace(target, command_id=result.queued.id)
             self._execute_queued_later(target, result.queued.id, is_promotion=isinstance(command, Promote))
+            return None
+        if result.answer and any(links_in(result.answer)):  # Slack says where the linked message is
+            self.answer_later(target, lambda: self._render(command, result).message)
             return None
         return self._render(command, result).message
 
-    def execute_later(
-        self, target: ReplyTarget, command: Command, *, is_public: bool = False, thread: str | None = None
-    ) -> None:
-        """Execute a command after the acknowledgment, and answer.
-
-        `is_public` shows the result to the channel; public answers go into `thread`, if given.
-        """
+    def execute_later(self, target: ReplyTarget, command: Command, *, is_public: bool = False) -> None:
+        """Execute a command after the acknowledgment, and answer; `is_public` shares the answer with the channel."""
 
         def build() -> SlackAnswer:
-            return self._render(command, self._dispatch(target, command), is_public=is_public)
+            answer = self._render(command, self._dispatch(target, command), is_public=is_public)
+            return answer.shared_by(target.person) if is_public else answer
 
         self._defer_with_notice(
             target,
             core_messages.answer_delayed_notice,
-            lambda patience: self._answer(target, build, patience, thread),
+            lambda patience: self._answer(target, build, patience),
             self.registrar.submit_query,
         )
 
     def _dispatch(self, target: ReplyTarget, command: Command) -> CommandResult:
         """Execute a command and start its follow-up work, after the acknowledgment if one is pending."""
-        origin = Origin(entry_point="slack", channel=target.channel)
+        origin = Origin(entry_point="slack", channel=target.channel, idempotency_key=target.message_key)
         result = self.registrar.commands.execute(self.caller(target), command, origin)
         if result.request is not None and result.due_model:
             request = result.request
@@ -129,40 +169,61 @@ class SlackInteractions:
         context = RenderContext(
             now=self.registrar.context.clock.now(),
             links=self.registrar.context.links,
-            answer=result.answer or say(""),
+            answer=self.message_links.fill_in(result.answer) if result.answer else say(""),
             is_public=is_public,
         )
         return render(command, result.view if result.request is None else result.request, context)
 
-    def _answer(
-        self, target: ReplyTarget, build: Callable[[], SlackAnswer], patience: SlowNotice, thread: str | None = None
-    ) -> None:
+    def _answer(self, target: ReplyTarget, build: Callable[[], SlackAnswer], patience: SlowNotice) -> None:
         with patience:
             answer = build()
+        if target.is_in_direct_messages:
+            answer = replace(answer, shareable=None)
         if answer.is_public:
-            self._post_in_turn(target, lambda: self._publish(target, answer, thread))
+            self._post_in_turn(target, target.channel, lambda: self._publish(target, answer))
+        elif answer.has_files:
+            self._post_in_turn(target, target.person.user, lambda: self._answer_directly(target, answer))
         else:
-            self._replies.send_answer(target, answer)
+            self.reply(target, answer.in_channel())
 
-    def _publish(self, target: ReplyTarget, answer: SlackAnswer, thread: str | None) -> None:
+    def _answer_directly(self, target: ReplyTarget, answer: SlackAnswer) -> None:
+        """Send an answer with its files to the person's direct messages, and its summary to where they asked.
+
+        If Slack rejects it there, they get it where they asked, without its files.
+        """
+        try:
+            sent = self._publisher.post_directly(answer.message, target.person.user)
+        except SlackUnreachable:
+            self.reply(target, answer.in_channel())
+            return
+        if target.channel not in {"", sent.channel}:
+            self.reply(target, answer.in_channel(self.message_links.find(sent)))
+        self._report_failed_upload(target, self._publisher.upload_files(answer, MessageRef(sent.channel, "")))
+
+    def _publish(self, target: ReplyTarget, answer: SlackAnswer) -> None:
         """Post an answer where the person is; tell them if it had to go elsewhere, or without its files."""
         message_ref, channel_error, failure_text = self._publisher.post(
-            answer, target.channel, user_id=target.person.user, thread=thread
+            answer, target.channel, user_id=target.person.user
         )
         if message_ref.channel != target.channel:
             self.reply(
                 target,
                 core_messages.sent_directly_notice(channel_error if is_posting_restricted(channel_error) else ""),
             )
-        if failure_text:
-            self.reply(target, build_message(failure_text, [section(failure_text)]))
+        self._report_failed_upload(target, failure_text)
 
-    def _post_in_turn(self, target: ReplyTarget, task: Task) -> None:
+    def _report_failed_upload(self, target: ReplyTarget, failure_text: str) -> None:
+        if failure_text:
+            self.reply(target, text_message(failure_text))
+
+    def _post_in_turn(self, target: ReplyTarget, channel: str, task: Task) -> None:
         """Post in a channel when its turn comes, without blocking a worker thread until then."""
-        channel, outbox = target.channel or target.person.user, self.registrar.outbox
+        channel, outbox = channel or target.person.user, self.registrar.outbox
         if seconds := outbox.take_turn(channel):
             retry = logging_context.with_context(
-                lambda: self.defer(target, lambda: self._post_in_turn(target, task), self.registrar.submit_query)
+                lambda: self.defer(
+                    target, lambda: self._post_in_turn(target, channel, task), self.registrar.submit_query
+                )
             )
             turn = threading.Timer(seconds, retry)
             turn.daemon = True
@@ -209,7 +270,7 @@ class SlackInteractions:
             try:
                 task()
             except Exception as error:  # the only place where an error becomes a sentence in Slack
-                self.reply(target, explain(error))
+                self.reply(target, self.failure(target, error))
 
         after_acknowledgement(lambda: (submit or self.registrar.submit)(told))
 
@@ -261,11 +322,10 @@ class SlackInteractions:
         if result.transition_id:
             with self.registrar.context.ledger.read() as reading:
                 transition: Transition = reading.transition(result.transition_id)
-            return (
-                rollback_messages.rollback_confirmation(transition)
-                if transition.kind is TransitionKind.ROLLBACK
-                else transition_messages.archive_confirmation(transition)
-            )
+            if transition.kind is not TransitionKind.ROLLBACK:
+                return transition_messages.archive_confirmation(transition)
+            message = progress_link(transition, self.registrar.context.policy.channel_for(transition.model))
+            return say("{done} {message}.", done=rollback_messages.rollback_confirmation(transition), message=message)
         return result.answer or core_messages.command_recorded_notice()
 
     def _requested_sentence(self, request: Request) -> Sentence:
@@ -278,7 +338,9 @@ class SlackInteractions:
             card = reading.delivery_progress(card_message(request, OPENED, channel).key)
             if reading.message_ref(request.id) or (card and card.is_waiting and card.why in {"", "ratelimited"}):
                 confirmation = promotion_messages.request_confirmation(
-                    request, channel, waiting_for_approvers(pending_approvers(request, (), policy), None)
+                    request,
+                    card_link(request, channel, "See the card"),
+                    waiting_for_approvers(pending_approvers(request, (), policy), None),
                 )
                 return self._with_warnings(confirmation, request)
         if card and not card.is_waiting:

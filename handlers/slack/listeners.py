@@ -67,20 +67,19 @@ def form_listener(interactions: SlackInteractions, handle: FormHandler) -> Calla
         )
         try:
             handle(interactions, target, form)
-        except RegistrarError as error:
+        except Exception as error:  # explained to the person; unforeseen ones get an ID to quote
             if form.fields:
                 ack(response_action="errors", errors=_field_errors(error, form))
                 return
-            interactions.reply_later(target, explain(error))
-        except Exception as error:  # explained to the person; unforeseen ones get an ID to quote
             interactions.reply_later(target, explain(error))
         ack()
 
     return on_submit
 
 
-def _field_errors(error: RegistrarError, form: Form) -> dict[str, str]:
+def _field_errors(error: Exception, form: Form) -> dict[str, str]:
     """Return the error under the field that it names, if the form shows that, else under the first one."""
-    field = error.field if error.field in form.fields else form.fields[0]
+    named = error.field if isinstance(error, RegistrarError) else ""
+    field = named if named in form.fields else form.fields[0]
     text = re.sub(r"^--[a-z-]+: ", "", str(explain(error)))  # a form has fields instead of flags
     return {field: truncate(text[:1].upper() + text[1:], MAX_FIELD_ERROR_LENGTH)}

@@ -53,6 +53,7 @@ class _State(_Payload):
 class _Action(_Payload):
     action_id: SlackText
     block_id: SlackText | None = None
+    selected_option: _Option | None = None
 
 
 class _Message(_Payload):
@@ -70,11 +71,24 @@ class _View(_Payload):
     app_installed_team_id: SlackText | None = None
 
 
+class _Link(_Payload):
+    url: SlackText
+
+
 class _Event(_Payload):
     type: SlackText
     subtype: SlackText | None = None
     user: SlackText | None = None
+    team: SlackText | None = None
     channel: SlackText | None = None
+    channel_type: SlackText | None = None
+    ts: SlackText | None = None
+    thread_ts: SlackText | None = None
+    text: SlackText | None = None
+    bot_id: SlackText | None = None
+    message_ts: SlackText | None = None  # of a message with links
+    source: SlackText | None = None  # where the links are: in a message, or in one that's being written
+    links: list[_Link] | None = None
 
 
 class _Authorization(_Payload):
@@ -121,15 +135,38 @@ class _BlockActions(_Interaction):
     view: _View | None = None
 
 
+class _BlockSuggestion(_Interaction):
+    type: Literal["block_suggestion"]
+    action_id: SlackText
+    block_id: SlackText
+    value: SlackText
+    view: _View | None = None
+
+
 class _ViewEvent(_Interaction):
     type: Literal["view_submission", "view_closed"]
     view: _View
     response_urls: Annotated[list[_ResponseUrl], Field(max_length=1)] | None = None  # Bolt breaks on more
 
 
+class _Block(_Payload):
+    block_id: SlackText | None = None
+
+
+class _WholeMessage(_Message):
+    blocks: list[_Block] | None = None
+
+
+class _MessageShortcut(_Interaction):
+    type: Literal["message_action"]
+    callback_id: SlackText
+    message: _WholeMessage
+
+
 class _EventCallback(_Payload):
     type: Literal["event_callback"]
     team_id: SlackText | None = None
+    is_ext_shared_channel: bool | None = None
     event: _Event
     authorizations: list[_Authorization] | None = None
     is_enterprise_install: bool | None = None
@@ -154,8 +191,10 @@ def validate_payload(payload: object) -> None:
 
 _MODEL_BY_TYPE: dict[str, type[_Payload]] = {
     "block_actions": _BlockActions,
+    "block_suggestion": _BlockSuggestion,
     "view_submission": _ViewEvent,
     "view_closed": _ViewEvent,
+    "message_action": _MessageShortcut,
     "event_callback": _EventCallback,
     "url_verification": _UrlVerification,
 }

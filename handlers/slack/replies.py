@@ -13,26 +13,34 @@ from slack_sdk.errors import SlackApiError
 
 from bot.domain.core.actors import Person
 from bot.http_client import trusted_certificates
-from bot.ports import MessageRef
-from bot.slack.core.answer import SlackAnswer
 from bot.slack.core.blocks import Message
-from bot.slack.core.client import CONNECTION_ERRORS, POST_OPTIONS, missing_scopes
-from bot.slack.delivery.publisher import ReportMissingScopes, upload_file
-from bot.slack.registry.answers import chart_sent_directly
+from bot.slack.core.client import CONNECTION_ERRORS, POST_OPTIONS
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyTarget:
-    """Who acted, in which channel, and the URL that Slack provided for answers."""
+    """Who acted, in which channel, and the URL that Slack provided for answers.
+
+    If what follows fails, `typed` can be corrected, and the form of the stored command `command_id` can be reopened.
+    """
 
     person: Person
     channel: str
     response_url: str | None = None
     trigger_id: str | None = None
-    thread: str | None = None  # of the message whose button was clicked
     is_home: bool = False  # on the Home tab, which shows the result itself
+    typed: str = ""
+    command_id: str = ""
+    is_direct: bool = False  # typed in a direct message, which is answered with a message
+    answer_thread: str | None = None  # of the message that was answered, if it's in one
+    message_key: str | None = None  # identifies the message that was typed, which Slack can deliver twice
+
+    @property
+    def is_in_direct_messages(self) -> bool:
+        """Whether they acted in direct messages, or nowhere in particular."""
+        return not self.channel or self.channel.startswith("D")
 
 
 def target_of_command(body: Mapping[str, Any]) -> ReplyTarget:
@@ -45,29 +53,39 @@ def target_of_command(body: Mapping[str, Any]) -> ReplyTarget:
     )
 
 
+def target_of_message(body: Mapping[str, Any]) -> ReplyTarget:
+    """Return the reply target of a message to the bot, which has no trigger to open a form with."""
+    event = body["event"]
+    return ReplyTarget(
+        person=Person(str(event.get("team") or body.get("team_id") or ""), str(event["user"])),
+        channel=str(event["channel"]),
+        is_direct=event.get("channel_type") == "im",
+        answer_thread=event.get("thread_ts"),
+        message_key=f"{event['channel']}:{event['ts']}",
+    )
+
+
 def target_of_interaction(body: Mapping[str, Any]) -> ReplyTarget:
     """Return the reply target of a click or a submitted modal. The person's team is only what the payload claims.
 
     On Enterprise Grid, that's their home team, which can differ from their commands' team: the directory decides.
     """
-    user, message = body["user"], body.get("message") or {}
+    user = body["user"]
     team = user.get("team_id") or (body.get("team") or {}).get("id") or ""
     return ReplyTarget(
         person=Person(str(team), str(user["id"])),
         channel=str((body.get("channel") or {}).get("id", "")),
         response_url=body.get("response_url"),
         trigger_id=body.get("trigger_id"),
-        thread=message.get("thread_ts") or message.get("ts"),
         is_home=(body.get("view") or {}).get("type") == "home",
     )
 
 
 class Replies:
-    """Answers one person, and only them. `report_missing_scopes` gets the scopes that uploading a picture needs."""
+    """Answers one person, and only them."""
 
-    def __init__(self, client: WebClient, report_missing_scopes: ReportMissingScopes) -> None:
+    def __init__(self, client: WebClient) -> None:
         self._client = client
-        self._report_missing_scopes = report_missing_scopes
         # One connection is kept alive: a new one, with its certificates, costs more than the rest of an answer.
         self._http = httpx.Client(timeout=5, verify=trusted_certificates())
 
@@ -75,27 +93,11 @@ class Replies:
         """Close the connection."""
         self._http.close()
 
-    def send_answer(self, target: ReplyTarget, answer: SlackAnswer) -> None:
-        """Send an answer, then post its picture as a direct message, since an ephemeral message can't have a file.
-
-        If Slack rejects the picture, only the answer is sent.
-        """
-        self.send(target, answer.message)
-        files = answer.make_files()
-        if not files:
-            return
-        try:
-            direct = str(self._client.conversations_open(users=target.person.user)["channel"]["id"])
-            sent = upload_file(self._client, MessageRef(direct, ""), files[0], comment=answer.message.text)
-        except (SlackApiError, *CONNECTION_ERRORS) as error:
-            log.warning("Slack rejected a picture (%s): sending the answer without it", error)
-            self._report_missing_scopes(missing_scopes(error))
-            return
-        if target.channel not in {"", direct}:
-            self.send(target, chart_sent_directly(sent.link))
-
     def send(self, target: ReplyTarget, message: Message) -> None:
-        """Send a message to the response URL, or else in the channel, or else directly; log failures."""
+        """Send a message to the response URL, or else in the channel, or else directly; log failures.
+
+        In a direct message, everything is a message, since an ephemeral one disappears.
+        """
         for send in (self._send_to_response_url, self._send_ephemeral, self._send_direct):
             try:
                 if send(target, message):
@@ -118,15 +120,24 @@ class Replies:
         return reply.status_code == 200 and not reply.text.startswith('{"ok":false')
 
     def _send_ephemeral(self, target: ReplyTarget, message: Message) -> bool:
-        if not target.channel:
+        if not target.channel or target.is_direct:
             return False
         self._client.chat_postEphemeral(
-            channel=target.channel, user=target.person.user, text=message.text, blocks=message.blocks, parse="none"
+            channel=target.channel,
+            user=target.person.user,
+            text=message.text,
+            blocks=message.blocks,
+            parse="none",
+            thread_ts=target.answer_thread,
         )
         return True
 
     def _send_direct(self, target: ReplyTarget, message: Message) -> bool:
         self._client.chat_postMessage(
-            channel=target.person.user, text=message.text, blocks=message.blocks, **POST_OPTIONS
+            channel=target.channel if target.is_direct else target.person.user,
+            text=message.text,
+            blocks=message.blocks,
+            thread_ts=target.answer_thread if target.is_direct else None,
+            **POST_OPTIONS,
         )
         return True

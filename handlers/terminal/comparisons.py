@@ -32,7 +32,8 @@ KEYS: dict[type[Command], Mapping[str, str]] = {
         "semver": "its semver, or null",
         "to": "the stage whose gates were checked: Staging or Production",
         "passed": "whether every gate passes",
-        "gates": "a list, in the policy's order: name, bound (what's required), value, passed, note",
+        "gates": "a list, in the policy's order: name, bound (what's required), value, passed, note, limit (the value "
+        "that a failed metric needs, or null)",
         "validation": "the results that were passed in, by metric",
         "sentence": "a human-readable message",
     },

@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from bot.domain.commands.base import Command
-from bot.domain.commands.monitoring import MonitorBacktest, MonitorList, MonitorShow
+from bot.domain.commands.monitoring import MonitorBacktest, MonitorList, MonitorReview, MonitorShow
+from bot.domain.commands.registry import ShowStatus
+from bot.domain.core.actors import actor_id, resolve_operator
 from bot.domain.core.durations import format_duration
 from bot.domain.monitoring import messages as monitor_messages
+from bot.domain.monitoring.incident_review_markdown import to_markdown
+from bot.domain.monitoring.model_status import describe_monitors, holder_facts, status_lines
 from bot.domain.monitoring.rules.false_rollbacks import estimate_false_rollbacks
 from bot.domain.policy.monitor_config import rule_sentence
+from bot.domain.transitions.transition import transition_time
 from handlers.terminal.output import console
 from handlers.terminal.output.command_output import (
     CommandOutput,
@@ -27,9 +32,13 @@ from handlers.terminal.output.command_output import (
 
 if TYPE_CHECKING:
     from bot.domain.monitoring.backtest import Backtest
+    from bot.domain.monitoring.incident_review import IncidentReview
+    from bot.domain.monitoring.model_status import ModelStatus, StageHolder
     from bot.domain.monitoring.monitor import Monitor, MonitorState
     from bot.domain.monitoring.views import MonitorRow, MonitorView
     from handlers.terminal.session import TerminalSession
+
+PAGE_SIZE = 50  # models on a page
 
 # The keys of each query's JSON document, in order. They're a public interface: never rename or remove one.
 KEYS: dict[type[Command], Mapping[str, str]] = {
@@ -61,6 +70,13 @@ KEYS: dict[type[Command], Mapping[str, str]] = {
         "firings": "a list of times when the monitor would have failed (ISO 8601, UTC)",
         "sentence": "a human-readable message",
     },
+    ShowStatus: {
+        "models": "a list, those with problems first: model, production and staging (a list of versions: version, "
+        "semver, since, by), serving (pending, confirmed, timed_out, superseded, or null), frozen (why, or null), "
+        "monitors (a list, each as in registrar monitor show --json), incidents (ids of open ones); with MODEL, "
+        "also requests (ids of open ones), and blocked (versions)",
+    },
+    MonitorReview: {"incident": "the incident's ID", "markdown": "the review as Markdown"},
 }
 
 
@@ -143,4 +159,73 @@ def _backtest(
     )
 
 
-RENDERERS: dict[type[Command], Renderer] = {MonitorList: _list, MonitorShow: _show, MonitorBacktest: _backtest}
+def _status(
+    session: TerminalSession, command: ShowStatus, statuses: list[ModelStatus], output_format: OutputFormat
+) -> CommandOutput:
+    if command.model is None:
+        statuses = statuses[(command.page - 1) * PAGE_SIZE : command.page * PAGE_SIZE]
+    if output_format is OutputFormat.JSON:
+        return json_output({"models": [_status_document(status, command) for status in statuses]})
+    if not statuses:
+        return CommandOutput("No version is in Production or Staging yet. To start: registrar register RUN_ID MODEL\n")
+    if command.model is not None:
+        [status] = statuses
+        lines = [status.model, *map(to_terminal_sentence, status_lines(status))]
+        lines += [
+            f"{row.monitor.name}: {monitor_messages.status_text(row.monitor, row.monitor_state)}"
+            for row in status.monitors
+        ] or ["No monitors"]
+        return rendered_output(lambda _: [Text(str(line)) for line in lines])
+    table = console.new_table("Model", "Production", "Staging", "Monitors", "Frozen")
+    for status in statuses:
+        production, staging = (
+            ", ".join(" · ".join([f"v{it.version}", *map(str, holder_facts(it))]) for it in holders) or "–"
+            for holders in (status.production, status.staging)
+        )
+        frozen = str(status.freeze.description) if status.freeze else "–"
+        table.add_row(status.model, production, staging, str(describe_monitors(status.monitors)) or "–", frozen)
+    return rendered_output(lambda _: [table])
+
+
+def _status_document(status: ModelStatus, command: ShowStatus) -> dict[str, Any]:
+    document = {
+        "model": status.model,
+        "production": [_holder_document(holder) for holder in status.production],
+        "staging": [_holder_document(holder) for holder in status.staging],
+        "serving": status.serving.state.name.lower() if status.serving else None,
+        "frozen": str(status.freeze.description) if status.freeze else None,
+        "monitors": [monitor_document(row.monitor, row.monitor_state) for row in status.monitors],
+        "incidents": [incident.id for incident in status.incidents],
+    }
+    if command.model is None:
+        return document
+    requests, blocks = [it.id for it in status.requests], [block.version for block in status.blocks]
+    return document | {"requests": requests, "blocked": blocks}
+
+
+def _holder_document(holder: StageHolder) -> dict[str, Any]:
+    transition = holder.entry.transition if holder.entry else None
+    return {
+        "version": holder.version,
+        "semver": holder.entry.semver if holder.entry else None,
+        "since": f"{transition_time(transition):%Y-%m-%dT%H:%M:%SZ}" if transition else None,
+        "by": actor_id(resolve_operator(transition.actor)) if transition else None,
+    }
+
+
+def _review(
+    session: TerminalSession, command: MonitorReview, review: IncidentReview, output_format: OutputFormat
+) -> CommandOutput:
+    markdown = to_markdown(review)
+    if output_format is OutputFormat.JSON:
+        return json_output({"incident": review.incident_id, "markdown": markdown})
+    return CommandOutput(markdown)
+
+
+RENDERERS: dict[type[Command], Renderer] = {
+    MonitorList: _list,
+    MonitorShow: _show,
+    MonitorBacktest: _backtest,
+    ShowStatus: _status,
+    MonitorReview: _review,
+}

@@ -13,6 +13,7 @@ from jsonschema import Draft7Validator
 from slack_sdk import WebClient
 
 from bot.domain.commands.catalog import COMMANDS
+from handlers.slack.shortcuts import REQUEST_PROMOTION
 from scripts.docs import FEATURES, METHODS, scopes
 from tests.support.paths import ROOT
 
@@ -62,6 +63,19 @@ SCHEMA = _part(
                 url=_text(3000, pattern="^https://"),
             ),
         },
+        shortcuts={
+            "type": "array",
+            "minItems": 1,
+            "maxItems": 10,
+            "items": _part(
+                ["name", "type", "callback_id", "description"],
+                name=_text(24),
+                type={"enum": ["message", "global"]},
+                callback_id=_text(255),
+                description=_text(150),
+            ),
+        },
+        unfurl_domains={"type": "array", "minItems": 1, "maxItems": 5, "items": _text(255, pattern=r"^[a-z0-9.-]+$")},
     ),
     oauth_config=_part(
         ["scopes"],
@@ -150,11 +164,12 @@ def test_the_scopes_are_those_of_the_methods() -> None:
 
 
 def test_few_scopes_belong_to_no_method() -> None:
-    assert set(FEATURES) == {"commands", "chat:write.public"}
+    assert set(FEATURES) == {"commands", "chat:write.public", "app_mentions:read", "links:read"}
 
 
 # The scopes that the bot needs; another scope needs a reason in a review, not only in a table.
 EXPECTED = {
+    "app_mentions:read",
     "channels:history",
     "channels:read",
     "chat:write",
@@ -165,6 +180,8 @@ EXPECTED = {
     "groups:read",
     "im:history",
     "im:write",
+    "links:read",
+    "links:write",
     "usergroups:read",
     "users:read",
 }
@@ -212,7 +229,12 @@ def test_the_subscribed_events_are_handled() -> None:
         if isinstance(call.func, ast.Attribute) and call.func.attr in {"event", "message"} and call.args
         if isinstance(call.args[0], ast.Constant)
     }
-    assert set(MANIFEST["settings"]["event_subscriptions"]["bot_events"]) == listened == {"app_home_opened"}
+    subscribed = {event.partition(".")[0] for event in MANIFEST["settings"]["event_subscriptions"]["bot_events"]}
+    assert subscribed == listened == {"app_home_opened", "app_mention", "link_shared", "message"}
+
+
+def test_the_declared_shortcuts_are_handled() -> None:
+    assert [shortcut["callback_id"] for shortcut in MANIFEST["features"]["shortcuts"]] == [REQUEST_PROMOTION]
 
 
 def test_the_published_home_tab_is_enabled() -> None:

@@ -21,7 +21,8 @@ class ShowAudit(QueryCommand):
     """Show what happened to a model, from the audit log."""
 
     verb = "audit"
-    summary = "Show who did what to a model, and what was refused"
+    summary = "Show who did what to a model"
+    details = "Includes refused attempts."
     example = "audit churn --since 30d"
     needs_ledger = True
     model: ModelName

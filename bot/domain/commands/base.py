@@ -136,7 +136,8 @@ class Command(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
     verb: ClassVar[str]
-    summary: ClassVar[str]
+    summary: ClassVar[str]  # short enough for a phone's line
+    details: ClassVar[str] = ""  # more sentences for the command's own help
     example: ClassVar[str]
     permission: ClassVar[Permission | None] = None  # None: for commands about a request, its service checks it
     needs_policy: ClassVar[bool] = True  # if not, the terminal executes it even without a policy file
@@ -145,6 +146,11 @@ class Command(BaseModel):
     def required_permission(self) -> Permission | None:
         """The permission that the caller needs."""
         return self.permission
+
+    @property
+    def has_form(self) -> bool:
+        """Whether a form can show and change all that the command says."""
+        return False
 
     @field_validator("*", mode="wrap")
     @classmethod
@@ -161,6 +167,11 @@ class Command(BaseModel):
         """Yield each field's name and how it's typed."""
         for name, field in cls.model_fields.items():
             yield name, field, next(item for item in field.metadata if isinstance(item, Argument))
+
+    @classmethod
+    def explanation(cls) -> str:
+        """Return the summary and the details as sentences."""
+        return f"{cls.summary}. {cls.details}".rstrip()
 
     @classmethod
     def usage(cls) -> str:
@@ -211,16 +222,33 @@ def _to_json(value: Any) -> Any:
 
 
 def _parse_request_id(text: object) -> str:
-    word = str(text).strip().lstrip("#").lower()
-    if not re.fullmatch(r"[a-z0-9]{4,16}", word):
-        raise BadInput(
-            say(
-                "Can't read {word} as a request ID. Copy the ID from the card, such as {like}.",
-                word=Name(str(text)[:40]),
-                like=Code("r4k7q"),
-            )
+    if word := _parse_id(text):
+        return word
+    raise BadInput(
+        say(
+            "Can't read {word} as a request ID. Copy the ID from the card, such as {like}.",
+            word=Name(str(text)[:40]),
+            like=Code("r4k7q"),
         )
-    return word
+    )
+
+
+def _parse_incident_id(text: object) -> str:
+    if word := _parse_id(text):
+        return word
+    raise BadInput(
+        say(
+            "Can't read {word} as an incident ID. Copy the ID from the alert, such as {like}.",
+            word=Name(str(text)[:40]),
+            like=Code("i4k7q"),
+        )
+    )
+
+
+def _parse_id(text: object) -> str:
+    """Return an ID as typed, or an empty string if it can't be one."""
+    word = str(text).strip().lstrip("#").lower()
+    return word if re.fullmatch(r"[a-z0-9]{4,16}", word) else ""
 
 
 def parse_run_id(text: object) -> str:
@@ -344,6 +372,11 @@ ResultsArgument = Annotated[
     tuple[str, ...],
     BeforeValidator(_parse_results),
     Argument("METRIC=VALUE", "a result from your validation; repeatable", False, ("--validation",), takes_many=True),
+]
+IncidentIdArgument = Annotated[
+    str,
+    BeforeValidator(_parse_incident_id),
+    Argument("INCIDENT", "the incident's ID, shown on its alert", flags=("--incident",)),
 ]
 RequestIdArgument = Annotated[
     str,

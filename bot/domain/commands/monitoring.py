@@ -16,6 +16,7 @@ from bot.domain.commands.base import (
     Argument,
     Change,
     Command,
+    IncidentIdArgument,
     ModelName,
     OptionalModelName,
     QueryCommand,
@@ -99,7 +100,8 @@ class MonitorAdd(_RuleCommand):
     """Add a monitor that watches a model in Production."""
 
     verb = "monitor add"
-    summary = "Watch a metric of the Production version, and act when it gets worse"
+    summary = "Watch a metric"
+    details = "The monitor acts when the Production version gets worse."
     example = "monitor add churn accuracy --source push --greater-than 0.85 --every 5m --action notify"
     permission = Permission.EDIT_MONITOR
 
@@ -132,7 +134,8 @@ class MonitorEdit(_RuleCommand):
     """Change a monitor's settings."""
 
     verb = "monitor edit"
-    summary = "Edit a monitor; if it can roll back automatically, someone must arm it again"
+    summary = "Edit a monitor's settings"
+    details = "If it can roll back automatically, someone has to arm it again."
     example = "monitor edit churn accuracy --greater-than 0.9 --fail-after 3"
     permission = Permission.EDIT_MONITOR
 
@@ -192,7 +195,7 @@ class MonitorList(QueryCommand):
     """List the monitors."""
 
     verb = "monitor list"
-    summary = "List monitors and their states, worst first"
+    summary = "List monitors, worst first"
     example = "monitor list churn"
     needs_ledger = True
     model: OptionalModelName = None
@@ -202,7 +205,7 @@ class MonitorShow(_MonitorCommand, QueryCommand):
     """Show a monitor."""
 
     verb = "monitor show"
-    summary = "Show a monitor's state, latest value, rule, action, and recent checks"
+    summary = "Show a monitor's state"
     example = "monitor show churn accuracy"
     needs_ledger = True
 
@@ -211,7 +214,7 @@ class MonitorCheck(_MonitorCommand, Change):
     """Run a monitor's check now."""
 
     verb = "monitor check"
-    summary = "Run a monitor's check now"
+    summary = "Run a check now"
     example = "monitor check churn accuracy"
     permission = Permission.CHECK_MONITOR
     is_slow = True
@@ -221,7 +224,7 @@ class MonitorPause(_MonitorCommand, Change):
     """Pause a monitor."""
 
     verb = "monitor pause"
-    summary = "Pause a monitor until someone resumes it"
+    summary = "Pause a monitor"
     example = "monitor pause churn accuracy"
     permission = Permission.PAUSE_MONITOR
 
@@ -230,7 +233,7 @@ class MonitorResume(_MonitorCommand, Change):
     """Resume a monitor."""
 
     verb = "monitor resume"
-    summary = "Resume a paused monitor"
+    summary = "Resume a monitor"
     example = "monitor resume churn accuracy"
     permission = Permission.PAUSE_MONITOR
 
@@ -239,7 +242,8 @@ class MonitorRemove(_MonitorCommand, Change):
     """Remove a monitor."""
 
     verb = "monitor remove"
-    summary = "Remove a monitor, but keep its measurements"
+    summary = "Remove a monitor"
+    details = "Its measurements are kept."
     example = "monitor remove churn accuracy"
     permission = Permission.EDIT_MONITOR
 
@@ -248,7 +252,8 @@ class MonitorBacktest(_MonitorCommand, QueryCommand):
     """Replay a monitor over past metrics."""
 
     verb = "monitor backtest"
-    summary = "Show when a monitor would have fired in the past; in Slack, also show a chart"
+    summary = "Replay past metrics"
+    details = "Shows when the monitor would have fired; in Slack, with a chart."
     example = "monitor backtest churn accuracy --days 30"
     needs_ledger = True
     days: Annotated[
@@ -256,11 +261,23 @@ class MonitorBacktest(_MonitorCommand, QueryCommand):
     ] = 30
 
 
+class MonitorReview(QueryCommand):
+    """Review an incident."""
+
+    verb = "monitor review"
+    summary = "Show an incident review"
+    details = "Shows what happened, how long it took, who did what, and what to follow up on."
+    example = "monitor review i4k7q"
+    needs_ledger = True
+    incident: IncidentIdArgument
+
+
 class MonitorArm(_MonitorCommand, Change):
     """Arm a monitor: let it roll back automatically."""
 
     verb = "monitor arm"
-    summary = "Arm a monitor so that it can roll back automatically; a second person must do this"
+    summary = "Arm automatic rollback"
+    details = "A second person has to do this."
     example = "monitor arm churn accuracy"
     is_slow = True
     override: Annotated[bool, Argument("", "admins only: skip the dry run; needs a reason", False, ("--override",))] = (
@@ -278,7 +295,8 @@ class MonitorSilence(Change):
     """Silence a monitor: hold back its alerts and rollbacks for a while."""
 
     verb = "monitor silence"
-    summary = "Silence a monitor for up to 72h: it keeps checking, but doesn't post or act"
+    summary = "Silence a monitor"
+    details = "It keeps checking but doesn't post or act, for up to 72h."
     example = 'monitor silence churn accuracy 2h --reason "migrating the feature store"'
     permission = Permission.SILENCE_MONITOR
     model: ModelName
@@ -294,7 +312,7 @@ class MonitorUnsilence(Change):
     """Unsilence a monitor."""
 
     verb = "monitor unsilence"
-    summary = "Unsilence a monitor so that it posts and acts again"
+    summary = "Unsilence a monitor"
     example = "monitor unsilence churn accuracy"
     permission = Permission.SILENCE_MONITOR
     model: ModelName
@@ -306,7 +324,8 @@ class MonitorReset(Change):
     """Reset the circuit breaker: allow automatic rollbacks again."""
 
     verb = "monitor reset"
-    summary = "Reset the circuit breaker and resume automatic rollbacks, for one model or all models"
+    summary = "Reset the circuit breaker"
+    details = "Automatic rollbacks resume."
     example = "monitor reset churn"
     permission = Permission.RESET_BREAKER
     model: OptionalModelName = None
@@ -319,6 +338,7 @@ COMMANDS: tuple[type[Command], ...] = (
     MonitorShow,
     MonitorCheck,
     MonitorBacktest,
+    MonitorReview,
     MonitorEdit,
     MonitorPause,
     MonitorResume,
@@ -348,7 +368,9 @@ def find_command(words: Sequence[str]) -> tuple[type[Command], Sequence[str]]:
                 "Unknown command {word}. Did you mean {near}?",
                 word=Name(f"{GROUP} {word[:60]}"),
                 near=Code(f"/model {GROUP} {close_matches[0]}"),
-            )
+            ),
+            typo=words[0],
+            suggestion=close_matches[0],
         )
     if close_matches and close_matches[0] != words[0]:
         raise BadInput(

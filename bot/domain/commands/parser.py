@@ -18,10 +18,13 @@ from bot.domain.commands.base import Command, MissingArguments, is_version_ref, 
 from bot.domain.commands.catalog import COMMAND_ALIASES, COMMANDS
 from bot.domain.commands.help import Help
 from bot.domain.commands.promotions import Promote
-from bot.domain.core.errors import BadInput
+from bot.domain.core.errors import BadInput, RegistrarError
 from bot.domain.core.sentence import Code, Name, sanitize_text, say
 
 CommandT = TypeVar("CommandT", bound=Command)
+
+MAX_TYPOS = 3  # in one text that are corrected
+MAX_CORRECTED_LENGTH = 500  # characters
 
 
 def parse_command(text: str) -> Command | None:
@@ -34,7 +37,7 @@ def parse_command(text: str) -> Command | None:
     if not words:
         return None
     if words[0].lower().lstrip("/") == monitoring.GROUP:
-        if set(words[1:]) in ({"--help"}, {"-h"}):
+        if asks_for_help(words[1:]):
             return Help(about=monitoring.GROUP)
         return parse_arguments(*monitoring.find_command(words[1:]))
     return parse_arguments(find_command(words[0]), words[1:])
@@ -42,7 +45,7 @@ def parse_command(text: str) -> Command | None:
 
 def parse_arguments(command_class: type[Command], words: Sequence[str]) -> Command:
     """Parse the words after a verb. Raises the same errors as `parse_command`, except for an unknown verb."""
-    if {"--help", "-h"} & set(words):
+    if {"--help", "-h"} & set(words) or asks_for_help(words):
         return Help(about=command_class.verb)
     given = _match_arguments(command_class, words)
     missing = [
@@ -51,6 +54,38 @@ def parse_arguments(command_class: type[Command], words: Sequence[str]) -> Comma
     if missing:
         raise MissingArguments(command_class, given, missing)
     return build_command(command_class, given)
+
+
+def correct_typo(text: str, error: RegistrarError) -> str | None:
+    """Return the typed text with the error's suggestion in place of the typo; None if that can't be a command.
+
+    Everything else stays as it was typed. If that has another typo with a suggestion, it's corrected, too. Text that's
+    long or has more than a few typos isn't corrected.
+    """
+    if len(text) > MAX_CORRECTED_LENGTH:
+        return None
+    for _ in range(MAX_TYPOS):
+        if not error.suggestion:
+            return None
+        suggestion = f'"{error.suggestion}"' if re.search(r"\s", error.suggestion) else error.suggestion
+        typo = rf"(?<!\S)[\"']?[vV]?{re.escape(error.typo)}[\"']?(?=[\s=]|$)"  # v9 is version 9
+        text, count = re.subn(typo, lambda _, word=suggestion: word, text, count=1)  # type: ignore[misc]
+        if not count:
+            return None
+        try:
+            parse_command(text)
+        except MissingArguments:
+            return text
+        except BadInput as another:
+            error = another
+        else:
+            return text
+    return None
+
+
+def asks_for_help(words: Sequence[str]) -> bool:
+    """Return whether the words after a verb or a group only ask for its help."""
+    return [word.lower() for word in words] in (["help"], ["--help"], ["-h"])
 
 
 def build_command(command_class: type[CommandT], values: dict[str, Any]) -> CommandT:
@@ -83,7 +118,9 @@ def find_command(word: str) -> type[Command]:
                 "Unknown command {word}. Did you mean {near}?",
                 word=Name(word[:60]),
                 near=Code(f"/model {close_matches[0]}"),
-            )
+            ),
+            typo=word,
+            suggestion=close_matches[0],
         )
     raise BadInput(say("Unknown command {word}. Try {help}.", word=Name(word[:60]), help=Code("/model help")))
 
@@ -139,7 +176,7 @@ def _match_arguments(command_class: type[Command], words: Sequence[str]) -> dict
     spaces, placed = _flag_parser(command_class).parse_known_args(list(words[:end]))
     flags = [word for word in placed if word.startswith("-")]
     if flags:
-        raise BadInput(_unknown_flag_message(command_class, flags[0]))
+        raise _unknown_flag_error(command_class, flags[0])
     placed += words[end + 1 :]
     typed = vars(spaces)
     fields = {name: value for name, _, _ in command_class.arguments() if (value := typed.get(name)) is not None}
@@ -196,22 +233,15 @@ def _fill_positionals(command_class: type[Command], values: dict[str, Any], word
     return words
 
 
-def _unknown_flag_message(command_class: type[Command], flag: str) -> Any:
+def _unknown_flag_error(command_class: type[Command], flag: str) -> BadInput:
     known_flags = [flag_name for _, _, arg in command_class.arguments() for flag_name in arg.flags]
-    close_matches = difflib.get_close_matches(flag.split("=", maxsplit=1)[0], known_flags, n=1)
-    if close_matches:
-        return say(
-            "{verb} has no flag {flag}. Did you mean {near}?",
-            verb=Code(command_class.verb),
-            flag=Name(flag),
-            near=Code(close_matches[0]),
-        )
-    return say(
-        "{verb} has no flag {flag}. Usage: {usage}",
-        verb=Code(command_class.verb),
-        flag=Name(flag),
-        usage=Code(command_class.usage()),
-    )
+    name, verb = flag.split("=", maxsplit=1)[0], Code(command_class.verb)
+    if close_matches := difflib.get_close_matches(name, known_flags, n=1):
+        near = close_matches[0]
+        sentence = say("{verb} has no flag {flag}. Did you mean {near}?", verb=verb, flag=Name(flag), near=Code(near))
+        return BadInput(sentence, typo=name, suggestion=near)
+    usage = Code(command_class.usage())
+    return BadInput(say("{verb} has no flag {flag}. Usage: {usage}", verb=verb, flag=Name(flag), usage=usage))
 
 
 def _superfluous_word_message(command_class: type[Command], word: str) -> Any:

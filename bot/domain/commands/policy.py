@@ -25,7 +25,8 @@ class ShowPolicy(QueryCommand):
     """Show the policy's rules for a model."""
 
     verb = "policy"
-    summary = "Show a model's rules: who can approve, how many must, and which gates apply"
+    summary = "Show a model's rules"
+    details = "Shows who can approve, how many approvals are needed, and which gates apply."
     example = "policy churn"
     model: ModelName
 
@@ -34,7 +35,7 @@ class FreezeModel(Change):
     """Freeze Production for a model or all models."""
 
     verb = "freeze"
-    summary = "Freeze Production for one model or all models"
+    summary = "Freeze Production"
     example = 'freeze churn --until 48h --reason "end of the quarter"'
     permission = Permission.FREEZE
     model: OptionalModelName = None
@@ -51,7 +52,7 @@ class UnfreezeModel(Change):
     """Unfreeze Production for a model or all models."""
 
     verb = "unfreeze"
-    summary = "Unfreeze Production for one model or all models"
+    summary = "Unfreeze Production"
     example = "unfreeze churn"
     permission = Permission.UNFREEZE
     model: OptionalModelName = None

@@ -26,7 +26,7 @@ class Promote(RegistryChange):
     """Request a promotion to Staging or Production."""
 
     verb = "promote"
-    summary = "Request a promotion to Staging or Production"
+    summary = "Request a promotion"
     example = 'promote churn 4 production --reason "better f1"'
     model: ModelName
     version: VersionArgument
@@ -51,6 +51,11 @@ class Promote(RegistryChange):
         """The permission that the caller needs; breaking glass needs a different one."""
         return Permission.BREAK_GLASS if self.break_glass else Permission.REQUEST
 
+    @property
+    def has_form(self) -> bool:
+        """Whether a form can show it; in the usual one, no one would notice that it breaks glass."""
+        return not self.break_glass
+
 
 class Approve(Change):
     """Approve a request."""
@@ -65,7 +70,7 @@ class Reject(Change):
     """Reject a request."""
 
     verb = "reject"
-    summary = "Reject a request, with a reason"
+    summary = "Reject a request"
     example = 'reject r4k7q --reason "latency too high"'
     request: RequestIdArgument
     reason: Reason
@@ -75,7 +80,7 @@ class Withdraw(Change):
     """Withdraw the caller's approval."""
 
     verb = "withdraw"
-    summary = "Withdraw your approval of a pending request"
+    summary = "Withdraw your approval"
     example = "withdraw r4k7q"
     request: RequestIdArgument
 
@@ -84,7 +89,7 @@ class Override(Change):
     """Override a request's failed gates."""
 
     verb = "override"
-    summary = "Override a request's failed gates, with a reason"
+    summary = "Override failed gates"
     example = 'override r4k7q --reason "the metric will be remeasured tomorrow"'
     request: RequestIdArgument
     reason: Reason
@@ -114,7 +119,7 @@ class Validate(QueryCommand):
     """Check a version against the gates of a stage, without opening a request."""
 
     verb = "validate"
-    summary = "Check a stage's gates without opening a request"
+    summary = "Check gates without a request"
     example = "validate churn 4"
     needs_policy = True
     model: ModelName

@@ -10,6 +10,7 @@ from bot.domain.commands.base import (
     Argument,
     Command,
     ModelName,
+    OptionalModelName,
     OptionalVersionArgument,
     QueryCommand,
     Reason,
@@ -31,7 +32,7 @@ class ListModels(QueryCommand):
     """List the registered models."""
 
     verb = "list"
-    summary = "List models and what's in Staging and Production"
+    summary = "List models and their stages"
     example = "list churn"
     text: Annotated[str, Argument("TEXT", "only models whose names contain this", flags=("--text",))] = ""
     page: Annotated[
@@ -43,7 +44,7 @@ class ShowModel(QueryCommand):
     """Show a model, or one version of it."""
 
     verb = "show"
-    summary = "Show a model's versions, or one version's metadata card"
+    summary = "Show a model or one version"
     example = "show churn 4"
     model: ModelName
     version: OptionalVersionArgument = None
@@ -52,11 +53,25 @@ class ShowModel(QueryCommand):
     ] = 1
 
 
+class ShowStatus(QueryCommand):
+    """Show what's in Production and Staging, with monitors, incidents, and freezes."""
+
+    verb = "status"
+    summary = "Show Production's health"
+    details = "Shows what's in Production and how it's doing."
+    example = "status churn"
+    needs_ledger = True
+    model: OptionalModelName = None
+    page: Annotated[
+        int, Field(ge=1, le=100_000), Argument("N", "the page number", positional=False, flags=("--page",))
+    ] = 1
+
+
 class Compare(QueryCommand):
     """Compare versions by their metrics."""
 
     verb = "compare"
-    summary = "Compare versions' metrics, also with current Production"
+    summary = "Compare versions' metrics"
     example = "compare churn 4 5 --metrics f1,latency_ms"
     model: ModelName
     versions: Annotated[
@@ -82,7 +97,7 @@ class FindBest(QueryCommand):
     """Find the version with the best value of a metric."""
 
     verb = "best"
-    summary = "Find the version with the best value of a metric"
+    summary = "Find the best version by a metric"
     example = "best churn f1"
     model: ModelName
     metric: Annotated[
@@ -97,7 +112,7 @@ class Register(RegistryChange):
     """Register an MLflow run as a new version."""
 
     verb = "register"
-    summary = "Register a run's model as a new version"
+    summary = "Register a run's model"
     example = 'register 0a1b2c3d4e5f60718293a4b5c6d7e8f9 churn --description "wider trees"'
     permission = Permission.REGISTER
     needs_policy = False  # anyone who can write to the registry could also do this there
@@ -125,7 +140,7 @@ class Describe(RegistryChange):
     """Set the description of a model or a version."""
 
     verb = "describe"
-    summary = "Set the description of a model or a version"
+    summary = "Set a description"
     example = 'describe churn 4 "trained on the spring campaign"'
     permission = Permission.DESCRIBE
     model: ModelName
@@ -137,7 +152,7 @@ class SetTags(RegistryChange):
     """Set or remove a version's tags."""
 
     verb = "tag"
-    summary = "Set a version's tags; an empty value removes a tag"
+    summary = "Set or remove a version's tags"
     example = "tag churn 4 owner=ann use_case=retention"
     permission = Permission.TAG
     model: ModelName
@@ -155,7 +170,8 @@ class Archive(RegistryChange):
     """Archive a version: transition it to the Archived stage."""
 
     verb = "archive"
-    summary = "Archive a version that isn't in Production"
+    summary = "Archive a version"
+    details = "A version in Production can't be archived."
     example = 'archive churn 2 --reason "trained on leaked labels"'
     permission = Permission.ARCHIVE
     model: ModelName
@@ -163,4 +179,14 @@ class Archive(RegistryChange):
     reason: Reason = ""
 
 
-COMMANDS: tuple[type[Command], ...] = (ListModels, ShowModel, Register, Describe, SetTags, Archive, Compare, FindBest)
+COMMANDS: tuple[type[Command], ...] = (
+    ListModels,
+    ShowModel,
+    ShowStatus,
+    Register,
+    Describe,
+    SetTags,
+    Archive,
+    Compare,
+    FindBest,
+)

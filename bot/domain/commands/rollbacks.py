@@ -26,7 +26,8 @@ class ShowHistory(QueryCommand):
     """Show which versions were in Production, when, and why."""
 
     verb = "history"
-    summary = "Show what was in Production when, and who changed it"
+    summary = "Show Production's history"
+    details = "Shows which version was in Production when, and who changed it."
     example = "history churn --at 2026-03-03"
     needs_ledger = True
     model: ModelName
@@ -56,7 +57,8 @@ class Rollback(RegistryChange):
     """Roll back Production to a version that served before, without approvals."""
 
     verb = "rollback"
-    summary = "Roll back Production to the previous version or a specific one"
+    summary = "Roll back Production"
+    details = "Without VERSION, it goes back to the previous good version. No approvals are needed."
     example = 'rollback churn --reason "accuracy fell since v7"'
     permission = Permission.ROLL_BACK
     model: ModelName
@@ -69,12 +71,18 @@ class Rollback(RegistryChange):
     ] = False
     reason: Reason
 
+    @property
+    def has_form(self) -> bool:
+        """Whether a form can show it."""
+        return True
+
 
 class Unblock(Change):
     """Unblock a version that a rollback blocked, so that it can be promoted and rolled back to."""
 
     verb = "unblock"
-    summary = "Unblock a version that a rollback blocked"
+    summary = "Unblock a rolled-back version"
+    details = "It can then be promoted and rolled back to again."
     example = 'unblock churn 7 --reason "the feature store was at fault"'
     permission = Permission.UNBLOCK
     is_slow = True

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
-from bot.domain.core.sentence import Code, Name, Sentence, say
-from bot.domain.registry.model import RegistryProduct, RunInfo, VersionInfo
+from bot.domain.core.sentence import Code, Name, Sentence, sanitize_text, say
+from bot.domain.registry.model import MAX_NAME_LENGTH, RegistryProduct, RunInfo, VersionInfo
 from bot.ports import OpenRegistry, RegistryAdapter, RegistryLinks, RegistryOptions, UnsetSetting
 from bot.registry.mlflow.registry import MlflowRegistry
 
@@ -78,7 +79,12 @@ def links(web_url: str | None) -> RegistryLinks:
     def run_url(run: RunInfo) -> str:
         return f"{web_url}/#/experiments/{quote(run.experiment, safe='')}/runs/{quote(run.id, safe='')}"
 
-    return RegistryLinks(version=version_url, run=run_url)
+    def version_at(url: str) -> tuple[str, int] | None:
+        page = re.fullmatch(rf"(?i:{re.escape(web_url)})/?#/models/([^/?#]+)/versions/([0-9]{{1,9}})(?:[/?].*)?", url)
+        name = unquote(page[1]) if page else ""
+        return (name, int(page[2])) if page and len(name) <= MAX_NAME_LENGTH and sanitize_text(name) == name else None
+
+    return RegistryLinks(version=version_url, run=run_url, version_at=version_at)
 
 
 def open_mlflow(options: RegistryOptions) -> OpenRegistry:

@@ -9,6 +9,7 @@ from bot.slack.audit import answers as audit
 from bot.slack.core.answer import RenderContext, Renderers, SlackAnswer
 from bot.slack.core.blocks import sentence_message
 from bot.slack.monitoring import answers as monitoring
+from bot.slack.monitoring import model_status
 from bot.slack.policy import answers as policy
 from bot.slack.promotions import request_card
 from bot.slack.registry import answers as registry
@@ -23,6 +24,7 @@ RENDERERS: Renderers = {
     **policy.RENDERERS,
     **audit.RENDERERS,
     **monitoring.RENDERERS,
+    **model_status.RENDERERS,
 }
 
 

@@ -13,7 +13,7 @@ from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
 from bot.domain.core.errors import Misconfigured, SlackUnreachable
-from bot.services.core.admins import REINSTALL_ADVICE
+from bot.services.core.admins import OPTIONAL_SCOPES, REINSTALL_ADVICE
 from bot.settings import Settings
 from bot.slack.core.client import error_code
 from handlers.doctor.check import CheckSkippedError, Diagnosis, display_url, failure, join_names, ok, warning
@@ -45,8 +45,9 @@ def check_scopes(workspace: WorkspaceProbe, manifest: Path) -> Iterator[Diagnosi
     if has is None:
         raise CheckSkippedError("Can't check: this server doesn't report a token's scopes.")
     if missing := sorted(required - has):
+        report = failure if required - has - OPTIONAL_SCOPES.keys() else warning
         problem = f"The bot's token is missing {join_names(missing, 20)}."
-        yield failure("Slack scopes", problem, f"{REINSTALL_ADVICE} docs/slack.md says what each scope is for.")
+        yield report("Slack scopes", problem, f"{REINSTALL_ADVICE} docs/slack.md says what each scope is for.")
     else:
         has_all = (
             f"The bot's token has all {len(required)} scopes in manifest.yml. Slack doesn't report the app's events."

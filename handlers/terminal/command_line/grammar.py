@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from bot.domain.commands import catalog
 from bot.domain.commands.base import Argument, Command, MissingArguments
 from bot.domain.commands.help import Help
-from bot.domain.commands.parser import parse_arguments
+from bot.domain.commands.parser import asks_for_help, parse_arguments
 from bot.domain.core.errors import BadInput
 from bot.domain.core.sentence import Code, Name, Sentence, sanitize_text, say
 from handlers.terminal import comparisons
@@ -55,8 +55,8 @@ def parse_invocation(words: Sequence[str], other_commands: Iterable[str]) -> Inv
 
     Raises BadInput with the closest command, or with what's wrong with the arguments.
     """
-    if words[0].lower() in COMMAND_GROUPS and {*words[1:]} in ({"--help"}, {"-h"}):
-        return Invocation(Help(about=words[0].lower()), OutputFormat.TEXT)
+    if asks_for_help(words[1:]) and _commands_about(topic := words[0].lower()):
+        return Invocation(Help(about=topic), OutputFormat.TEXT)
     verb, words = find_command(words, other_commands)
     end = words.index("--") if "--" in words else len(words)
     forms = [form for form in OUTPUT_FORMATS[verb] if form.value in words[:end]]
@@ -152,14 +152,14 @@ def help_text(command: Help) -> str:
     """Return a command's help: its usage, arguments, an example, the keys of its JSON, and the exit codes."""
     from handlers.terminal.command_line.document_keys import document_keys
 
-    if command.about in COMMAND_GROUPS:
-        return _group_help_text(command.about)
+    if verbs := _commands_about(command.about):
+        return _group_help_text(command.about, verbs)
     verb = TERMINAL_COMMANDS[command.about]
     arguments = [(_argument_label(arg), arg.help) for _, _, arg in verb.arguments()]
     forms = [(form.value, description) for form, description in OUTPUT_FORMATS[verb].items()]
     paragraphs = [
         _wrap(f"usage: {usage_line(verb)}", "    "),
-        f"{verb.summary}.",
+        _wrap(verb.explanation(), ""),
         _two_columns([*arguments, *forms]),
         f"Example: registrar {verb.example}",
         f"JSON keys:\n{_two_columns(document_keys(verb).items())}",
@@ -168,13 +168,19 @@ def help_text(command: Help) -> str:
     return "\n\n".join(paragraphs) + "\n"
 
 
-def _group_help_text(group: str) -> str:
-    verbs = [verb for verb in TERMINAL_COMMANDS.values() if verb.verb.startswith(f"{group} ")]
-    words = "|".join(verb.verb.removeprefix(f"{group} ") for verb in verbs)
+def _commands_about(topic: str) -> list[type[Command]]:
+    """Return the commands of a group, such as `monitor` or `promotion`; empty if there's no such group."""
+    words = {topic} & {*COMMAND_GROUPS}
+    if not words and (title := catalog.find_group(topic)):
+        words = {verb.verb.partition(" ")[0] for verb in catalog.GROUPS[title]}
+    return [verb for name, verb in TERMINAL_COMMANDS.items() if name.partition(" ")[0] in words]
+
+
+def _group_help_text(group: str, verbs: Sequence[type[Command]]) -> str:
     return (
         "\n\n".join(
             [
-                f"usage: registrar {group} {words} …",
+                *([f"usage: registrar {group} SUBCOMMAND …"] if group in COMMAND_GROUPS else []),
                 "\n".join(_wrap(f"  {usage_line(verb)}", "      ") + f"\n      {verb.summary}" for verb in verbs),
                 f"For details: registrar help {verbs[0].verb}",
             ]

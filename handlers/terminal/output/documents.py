@@ -96,7 +96,9 @@ def events_csv(records: Iterable[AuditRecord]) -> str:
 
 def best_document(winner: compared.BestVersion, sentence: Sentence) -> dict[str, Any]:
     """Return the document of a metric's winner."""
-    return {name: _json_value(value) for name, value in asdict(winner).items()} | {
+    facts = asdict(winner)
+    del facts["catalog"]
+    return {name: _json_value(value) for name, value in facts.items()} | {
         "blocked": str(winner.blocked) if winner.blocked else None,
         "sentence": str(sentence),
     }

@@ -23,7 +23,7 @@ from bot.domain.registry.model import (
     Stage,
     VersionInfo,
     check_model_name,
-    unknown_model_message,
+    unknown_model_error,
     use_product,
 )
 from bot.ports import OpenRegistry, RegistryAdapter, RegistryLinks, RegistryOptions
@@ -135,12 +135,12 @@ def test_an_unusable_adapter_is_named(name: str, told: str) -> None:
 
 def test_sentences_name_the_product() -> None:
     sentence = str(answer_delayed_notice())
-    assert (sentence, str(unknown_model_message("x", None))) == (
+    assert (sentence, str(unknown_model_error("x", None))) == (
         "MLflow isn't responding. I'll answer as soon as it does.",
         "MLflow has no model “x”.",
     )
     use_product(lambda: SHELF.product)
-    assert str(unknown_model_message("x", None)) == "The shelf has no model “x”."
+    assert str(unknown_model_error("x", None)) == "The shelf has no model “x”."
     assert str(answer_delayed_notice()) == sentence.replace("MLflow", "The shelf")
 
 

@@ -85,6 +85,8 @@ def test_the_readme_example_works() -> None:
         ("help monitor", Help(about="monitor")),
         ("help monitor add", Help(about="monitor add")),
         ("monitor --help", Help(about="monitor")),
+        ("monitor help", Help(about="monitor")),
+        ("monitor add help", Help(about="monitor add")),
         ("monitor add --help", Help(about="monitor add")),
     ],
 )

@@ -46,6 +46,8 @@ def reason(text: str) -> str:
     [
         ("help", Help()),
         ("help promote", Help(about="promote")),
+        ("promote help", Help(about="promote")),
+        ("freeze Help", Help(about="freeze")),
         ("list", ListModels()),
         ("list churn", ListModels(text="churn")),
         ("list --text churn", ListModels(text="churn")),

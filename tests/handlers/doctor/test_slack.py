@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from bot.registry.memory import MemoryRegistry
+from bot.services.core.admins import OPTIONAL_SCOPES
+from handlers.manifest import required_scopes
 from localslack import LocalSlack
 from localslack.seed import PersonSeed
 from tests.support.app.app_fixture import running_app
@@ -76,10 +78,17 @@ def test_missing_scopes_are_named(doctor: RunDoctor, tmp_path: Path) -> None:
     with local_slack(manifest) as other:
         said = doctor(SLACK_API_URL=other.api_url, SLACK_BOT_TOKEN=other.bot_token)
     assert said.code == 2
-    assert "is missing channels:history, channels:read" in said.of("Slack scopes", "error")
+    assert "is missing app_mentions:read, channels:history, channels:read" in said.of("Slack scopes", "error")
     assert "Reinstall" in said.of("Slack scopes", "error")
     assert "channels:manage" in said.of("Slack scopes", "warning")
     assert "lacks the scope" in said.of("Slack channels", "skipped")
+
+
+def test_missing_scopes_of_optional_features_are_a_warning(doctor: RunDoctor) -> None:
+    manifest = {"oauth_config": {"scopes": {"bot": sorted(required_scopes() - OPTIONAL_SCOPES.keys())}}}
+    with local_slack(manifest) as other:
+        said = doctor(SLACK_API_URL=other.api_url, SLACK_BOT_TOKEN=other.bot_token)
+    assert "is missing app_mentions:read, links:read, links:write" in said.of("Slack scopes", "warning")
 
 
 def test_a_server_that_does_not_report_scopes_is_skipped(doctor: RunDoctor) -> None:

@@ -31,14 +31,27 @@ VIEW = {
 }
 PRESS, COMMAND = click(ALICE, "r4k7q"), command(ALICE, "list")
 FORM = payloads.view_submission(VIEW, actor=ALICE)
+MESSAGE = {"ts": "5.1", "blocks": [{"type": "actions", "block_id": "found:n1"}]}
+SHORTCUT = payloads.message_shortcut("request_promotion", MESSAGE, actor=ALICE, place=ML_MODELS, action_ts="6.1")
+MENTION = payloads.event_callback(
+    {"type": "app_mention", "user": "U0ALICE", "channel": "C1", "ts": "5.1", "text": "hi"}, event_id="Ev1", event_time=5
+)
+LINK = payloads.event_callback(
+    {"type": "link_shared", "user": "U0ALICE", "channel": "C1", "message_ts": "5.1", "links": [{"url": "http://a"}]},
+    event_id="Ev1",
+    event_time=5,
+)
 HOME = payloads.app_home_opened(actor=ALICE, place=ML_MODELS, view=payloads.home_view())
 SENT: dict[str, dict[str, Any]] = {
     "a command": COMMAND,
     "a press": PRESS,
     "a press in a view": payloads.click_in_view(PRESS["actions"][0], actor=ALICE, view=payloads.home_view()),
+    "a shortcut": SHORTCUT,
     "a form": FORM,
     "a form that was closed": payloads.view_closed(VIEW, actor=ALICE),
     "an event": HOME,
+    "a mention": MENTION,
+    "a link": LINK,
     "Slack's question about the address": {"type": "url_verification", "token": "t", "challenge": "c"},
     "of an organisation": PRESS | {"team": None, "enterprise": {"id": "E1", "name": "org"}},
 }
@@ -94,6 +107,11 @@ BROKEN: list[tuple[dict[str, Any], tuple[Any, ...], Any]] = [
     (HOME, ("event",), REMOVED),
     (HOME, ("event", "user"), {"id": "U0BOB"}),
     (HOME, ("authorizations",), ["U0BOB"]),
+    (SHORTCUT, ("message", "blocks"), {}),
+    (SHORTCUT, ("message", "blocks", 0, "block_id"), 7),
+    (MENTION, ("event", "text"), ["hi"]),
+    (MENTION, ("event", "ts"), 5.1),
+    (LINK, ("event", "links"), ["http://a"]),
 ]
 
 

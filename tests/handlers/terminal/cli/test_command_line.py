@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from bot.domain.commands.base import QueryCommand
+from bot.domain.commands.catalog import GROUPS
 from bot.domain.commands.help import Help
 from handlers.terminal.command_line import grammar, index
 from handlers.terminal.command_line.document_keys import DOCUMENT_KEYS
@@ -57,10 +58,12 @@ def test_without_a_command_all_commands_are_listed_in_groups(words: list[str], r
     assert titles == [
         "Set up:",
         "Run:",
-        "Look up:",
-        "Request and decide:",
-        "Change:",
-        "Monitors, policy, audit, and ledger:",
+        "Registry:",
+        "Promotion:",
+        "Rollback:",
+        "Monitoring:",
+        "Governance:",
+        "Ledger:",
     ]
     assert max(map(len, said.out.splitlines())) <= 80
 
@@ -90,8 +93,14 @@ def test_help_command_and_help_flag_print_the_same(words: str, capsys: pytest.Ca
     helped = said_by(["help", *words.split()], capsys)
     assert (helped.code, helped.err) == (0, "")
     assert helped.out.startswith(f"usage: registrar {words} ")
-    for flag in ("--help", "-h"):
-        assert said_by([*words.split(), flag], capsys) == helped
+    for flag in ("--help", "-h", "help"):
+        assert words in index.OWN_COMMANDS or said_by([*words.split(), flag], capsys) == helped
+
+
+def test_help_about_a_group_shows_the_usage_of_its_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    said = said_by(["help", "promotion"], capsys)
+    assert (said.code, said.err) == (0, "")
+    assert all(f"registrar {verb.verb} " in said.out for verb in GROUPS["Promotion"])
 
 
 @pytest.mark.parametrize(
@@ -175,7 +184,7 @@ def test_commands_without_mlflow_or_slack_load_neither(policy: Path, tmp_path: P
 def test_heavy_libraries_load_only_when_needed(policy: Path, tmp_path: Path, sqlite_template: Path) -> None:
     (tmp_path / ".registrar").mkdir()
     (tmp_path / ".registrar" / "ledger.db").write_bytes(sqlite_template.read_bytes())
-    every = ["requests", "monitor list", "monitor show churn accuracy"]
+    every = ["requests", "status", "status churn", "monitor list", "monitor show churn accuracy"]
     assert loaded(every, {"mlflow", "pandas", "matplotlib", "slack_sdk"}, tmp_path) == {words: [] for words in every}
     assert loaded(["compare churn"], {"matplotlib", "slack_sdk"}, tmp_path) == {"compare churn": []}
 

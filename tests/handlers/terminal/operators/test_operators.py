@@ -6,7 +6,14 @@ import pytest
 
 from bot.domain.audit.events import EventTag
 from bot.domain.commands.base import Command
-from bot.domain.commands.monitoring import MonitorAdd, MonitorBacktest, MonitorCheck, MonitorList, MonitorShow
+from bot.domain.commands.monitoring import (
+    MonitorAdd,
+    MonitorBacktest,
+    MonitorCheck,
+    MonitorList,
+    MonitorReview,
+    MonitorShow,
+)
 from bot.domain.commands.policy import FreezeModel
 from bot.domain.commands.registry import Archive, Describe, ListModels, SetTags, ShowModel
 from bot.domain.commands.rollbacks import Rollback, ShowHistory
@@ -14,6 +21,7 @@ from bot.domain.monitoring.rules.false_rollbacks import FALSE_ROLLBACKS_PER_MONT
 from handlers.terminal.command_line.document_keys import document_keys
 from handlers.terminal.command_line.terminal_only_commands import ImportHistory
 from tests.support.registry.registries import MlflowBackend
+from tests.support.slack.worst_case_monitors import an_incident
 from tests.support.terminal.operator_terminal import ANOTHER, ME, OperatorTerminal, production_version
 
 
@@ -140,6 +148,18 @@ class TestChanging:
         assert list(checked) == list(document_keys(MonitorCheck))
         replayed = terminal.types("monitor", "backtest", "churn", "accuracy", "--json").document
         assert list(replayed) == list(document_keys(MonitorBacktest))
+
+    def test_an_incident_s_review_is_markdown(self, terminal: OperatorTerminal) -> None:
+        terminal.a_bot_was_here()
+        with terminal.ledger() as ledger, ledger.write() as tx:
+            tx.add_incident(an_incident("plain"))
+        said = terminal.types("monitor", "review", "i4k7q")
+        assert (said.code, said.out.startswith("# Incident review: ")) == (0, True)
+        document = terminal.types("monitor", "review", "i4k7q", "--json").document
+        assert document == {"incident": "i4k7q", "markdown": said.out}
+        assert list(document) == list(document_keys(MonitorReview))
+        unknown = terminal.types("monitor", "review", "nosuch")
+        assert "There's no incident nosuch. Copy the ID from its alert." in unknown.err
 
     def test_the_list_estimates_an_armed_monitors_false_rollbacks(self, terminal: OperatorTerminal) -> None:
         terminal.types("monitor", "add", "churn", "accuracy", "--source", "push", "--action", "auto")

@@ -80,6 +80,7 @@ def test_validation_json_has_the_documented_keys(registrar: CliRunner, churn: st
         "value": "120",
         "passed": False,
         "note": "reported by requester",
+        "limit": 100.0,
     }
 
 

@@ -143,7 +143,7 @@ def test_an_unresponsive_mlflow_is_reported(registrar: CliRunner, verb: str) -> 
 def test_the_best_version_is_named_in_a_sentence(registrar: CliRunner, churn: str) -> None:
     said = registrar("best", churn, "f1")
     assert (said.code, said.err) == (0, "")
-    assert said.out.startswith("v2 (no stage) has the highest f1: 0.91, 0.61 ahead of v1 in Production.")
+    assert said.out.startswith("v2 (no stage) has the highest f1: 0.910, 0.610 ahead of v1 in Production.")
 
 
 def test_best_json_has_the_documented_keys(registrar: CliRunner, churn: str) -> None:
