@@ -29,6 +29,10 @@ roles:                         # people in the local workspace, by their IDs the
   lead: [U0BOB, U0CAROL]       # approvers
   admin: [U0DAVE]              # can cancel anyone's request, freeze, and override failed gates
 
+metrics:                       # how to show metrics; differences below `noise` are ignored
+  f1: {decimals: 3}
+  latency_ms: {unit: ms, decimals: 0, noise: 2}
+
 models:
   "*": &everywhere             # every model; a longer pattern replaces this whole rule
     staging:

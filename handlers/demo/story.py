@@ -71,10 +71,9 @@ class DemoStory:
                 "Bob approves",
                 [
                     lambda: self._approve(bob, "Approve", "Bob clicks Approve and confirms."),
-                    lambda: self._show_card("The same card now", "is in Production"),
+                    lambda: self._show_card("The same card now", "✓ Verified in"),
                 ],
             ),
-            ("the thread confirms it", [lambda: self._show_thread("is in Production", "Done", self._timeout)]),
             (
                 "Alice checks the model",
                 [
