@@ -32,6 +32,7 @@ from bot.services.promotions.expiry_and_reminders import RequestUpkeep
 from bot.services.promotions.reviews import Reviews
 from bot.services.registry.edits import RegistryEdits
 from bot.services.registry.queries import RegistryQueries
+from bot.services.registry.suggestions import Suggestions
 from bot.services.rollbacks.history_import import HistoryImporter
 from bot.services.rollbacks.rollbacks import Rollbacks
 from bot.services.transitions.drift import DriftDetector
@@ -129,6 +130,7 @@ class Registrar(Worker):
     access_control: AccessControl
     commands: CommandDispatcher
     registry_queries: RegistryQueries
+    suggestions: Suggestions
     homes: Homes
     command_queue: CommandQueue
     request_decisions: RequestDecisions

@@ -147,7 +147,7 @@ TOURS = {
                     Stop("MemoryRegistry.runs", shown="MlflowTracker.runs"),
                     Stop("comparison.compare_versions"),
                     Stop("comparison.comparison_message"),
-                    Stop("Publisher.post"),
+                    Stop("Publisher.post_directly"),
                     Stop("comparison_chart.comparison_chart"),
                 ),
             ),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import ast
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,9 @@ from scripts.markdown import DOCS, MADE, ROOT, as_sentence, comments, replace_be
 
 sys.path.insert(0, str(ROOT))
 
-from bot.domain.commands import promotions
-from bot.domain.commands.base import Command, QueryCommand
-from bot.domain.commands.catalog import COMMANDS
+from bot.domain.commands.base import Command
+from bot.domain.commands.catalog import COMMANDS, GROUPS
+from bot.domain.commands.help import Help
 from bot.domain.core.durations import format_duration
 from bot.domain.policy.authorization import PERMISSION_RULES, Grantee, Permission, PermissionRule
 from bot.domain.policy.monitor_config import MonitorConfig
@@ -45,6 +45,7 @@ METHODS: dict[str, tuple[tuple[str, ...], str]] = {
     "chat.delete": (("chat:write",), "delete its own message if two processes posted it"),
     "chat.getPermalink": ((), "link to the message about what ended an alert"),
     "chat.postEphemeral": (("chat:write",), "answer a person so that only they see it"),
+    "chat.unfurl": (("links:write",), "show a version's state below a link to its page in MLflow"),
     "conversations.list": (("channels:read", "groups:read"), "find the ID of a channel that the policy names with `#`"),
     "conversations.info": (("channels:read", "groups:read"), "let `registrar doctor` look up a channel by its ID"),
     "conversations.history": (
@@ -75,6 +76,8 @@ METHODS: dict[str, tuple[tuple[str, ...], str]] = {
 # Scopes without a method.
 FEATURES: dict[str, str] = {
     "commands": "provide the command `/model`",
+    "app_mentions:read": "answer people who mention the bot (the event `app_mention`)",
+    "links:read": "get notified of links to MLflow (the event `link_shared`)",
     "chat:write.public": "post in a public channel that the bot hasn't been invited to",
 }
 
@@ -91,7 +94,8 @@ def scopes() -> dict[str, str]:
 
 def commands() -> str:
     """Return docs/commands.md."""
-    verbs = "\n\n".join(_verb(verb) for verb in COMMANDS.values())
+    groups = {"Getting help": (Help,)} | GROUPS
+    verbs = "\n\n".join(f"## {title}\n\n" + "\n\n".join(map(_verb, group)) for title, group in groups.items())
     return f"""{MADE}
 
 # Commands
@@ -102,8 +106,9 @@ help on this page. Parts in brackets are optional. You can type an argument in i
 
 A *version* is `7`, `v7`, `2.1.0` (its semver), `@champion` (an alias), `staging` or `production` (the version that's
 there now), or `latest`. Put text with spaces in quotes; curly quotes and long dashes from phones work, too. If you
-leave something out, `promote` and `reject` open a form, and other commands say what's missing. If you make a typo,
-Registrar suggests the closest verb, flag, stage, or model.
+leave something out, `promote`, `reject`, `rollback`, `monitor add`, and every command that only shows something open a
+form, and other commands say what's missing. If you make a typo in a verb, flag, stage, model, or version, Registrar
+suggests the closest one; in Slack, a button runs the corrected command.
 
 You can also use some commands [in the terminal](#at-the-terminal).
 
@@ -115,17 +120,11 @@ You can also use some commands [in the terminal](#at-the-terminal).
 
 def index() -> str:
     """Return the output of `registrar` without arguments. A stored file is faster than loading the definitions."""
-    listed = [verb for name, verb in terminal.TERMINAL_COMMANDS.items() if name.partition(" ")[0] not in COMMAND_GROUPS]
-    queries = {verb.verb: verb.summary for verb in listed if issubclass(verb, QueryCommand)}
-    about_requests = {verb.verb for verb in promotions.COMMANDS} - queries.keys()
-    changes = {verb.verb: verb.summary for verb in listed if verb.verb not in queries.keys() | about_requests}
     sections = {
         "Set up": SET_UP,
         "Run": RUN,
-        "Look up": queries,
-        "Request and decide": {verb.verb: verb.summary for verb in listed if verb.verb in about_requests},
-        "Change": changes,
-        "Monitors, policy, audit, and ledger": COMMAND_GROUPS,
+        **{title: _index_rows(verbs) for title, verbs in GROUPS.items()},
+        "Ledger": {"db": COMMAND_GROUPS["db"]},
     }
     groups = [
         "\n".join([f"{title}:", *(f"  {name:<14}  {line}" for name, line in rows.items())])
@@ -144,6 +143,15 @@ def index() -> str:
     )
 
 
+def _index_rows(commands: Sequence[type[Command]]) -> dict[str, str]:
+    """Return a group's commands at the terminal, where some are groups of subcommands, with their summaries."""
+    rows: dict[str, str] = {}
+    for word in dict.fromkeys(verb.verb.partition(" ")[0] for verb in commands):
+        named = {name: verb.summary for name, verb in terminal.TERMINAL_COMMANDS.items() if name.split()[0] == word}
+        rows |= {word: COMMAND_GROUPS[word]} if word in COMMAND_GROUPS else named
+    return rows
+
+
 def _terminal() -> str:
     """Return the section about the terminal: its verbs, their JSON, and its exit codes."""
     names = ", ".join(f"`{name}`" for name in terminal.TERMINAL_COMMANDS if name in COMMANDS)
@@ -157,7 +165,7 @@ prints the same as `registrar VERB --help`, and `registrar --version` prints the
 These commands work as in Slack, with `registrar` instead of `/model`: {names}.
 Their arguments and flags are described above and by `--help`. In the terminal, your shell interprets quotes and dashes.
 
-- `compare` and `best` need only MLflow, not Slack or the ledger. If there's a policy file, they use its `directions`.
+- `compare` and `best` need only MLflow, not Slack or the ledger. If there's a policy file, they use its `metrics`.
 - `validate` needs MLflow and the policy file. If there's a ledger, it shows how long a version has been in Staging.
 - `audit` needs only the ledger in the settings. It works with or without a running bot, and changes nothing. See
   [what it proves](audit.md#verify).
@@ -201,7 +209,9 @@ def _at_the_terminal(verb: type[Command]) -> str:
 
 def _verb(verb: type[Command]) -> str:
     listed = f"\n\n{_arguments(verb)}" if list(verb.arguments()) else ""
-    return f"## {verb.verb}\n\n{verb.summary}.\n\n    {verb.usage()}{listed}\n\nFor example: `/model {verb.example}`"
+    return (
+        f"### {verb.verb}\n\n{verb.explanation()}\n\n    {verb.usage()}{listed}\n\nFor example: `/model {verb.example}`"
+    )
 
 
 def _arguments(verb: type[Command]) -> str:

@@ -26,6 +26,7 @@ from bot.domain.policy.policy import (
     TargetRule,
     WebhookEndpoint,
 )
+from bot.domain.registry.metric_catalog import MetricSettings
 from bot.metrics.definitions import LEDGER_METRICS, METRIC_DEFINITIONS
 from bot.registrar import Registrar
 from handlers.api.calls import ApiServices
@@ -54,6 +55,7 @@ POLICY_PARTS: dict[str, type[BaseModel]] = {
     "`gates`: blocked versions.": NotBlockedGate,
     "`gates`: time in Staging.": InStagingGate,
     "`rollback`.": RollbackRule,
+    "`metrics`, for each metric.": MetricSettings,
     "`freeze`.": FreezeWindow,
     "`sources`.": Source,
     "`clients`.": ApiClient,

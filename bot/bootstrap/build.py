@@ -42,6 +42,7 @@ from bot.services.core.endpoint_outboxes import EndpointOutboxes
 from bot.services.core.outbox import Outbox
 from bot.services.core.outbox_messages import tell_requester_of_refused_card
 from bot.services.home.home import Homes
+from bot.services.home.statuses import ModelStatuses
 from bot.services.monitoring.backtests import Backtester
 from bot.services.monitoring.incident_updates import Incidents
 from bot.services.monitoring.monitors import Monitors
@@ -61,6 +62,7 @@ from bot.services.registry.comparisons import Comparisons
 from bot.services.registry.edits import RegistryEdits
 from bot.services.registry.queries import RegistryQueries
 from bot.services.registry.registration import Registration
+from bot.services.registry.suggestions import Suggestions
 from bot.services.rollbacks.history import ProductionHistory
 from bot.services.rollbacks.history_import import HistoryImporter
 from bot.services.rollbacks.rollbacks import Rollbacks
@@ -146,7 +148,7 @@ def build_registrar(  # noqa: PLR0913 - the composition root
         run_transitions=worker.execute_transitions,
         deliver_messages=worker.schedule_delivery,
     )
-    edits = RegistryEdits(context, queries, access)
+    edits, statuses = RegistryEdits(context, queries, access), ModelStatuses(context)
     command_queue = CommandQueue(
         context,
         {
@@ -168,6 +170,7 @@ def build_registrar(  # noqa: PLR0913 - the composition root
             **policy_queries(context),
             **audit_queries(context),
             **monitors.query_handlers(),
+            **statuses.handlers(),
         },
         {
             **requests.handlers(),
@@ -185,7 +188,8 @@ def build_registrar(  # noqa: PLR0913 - the composition root
         access_control=access,
         commands=commands,
         registry_queries=queries,
-        homes=Homes(context),
+        suggestions=Suggestions(context, queries),
+        homes=Homes(context, statuses),
         command_queue=command_queue,
         request_decisions=decisions,
         reviews=reviews,
@@ -253,7 +257,7 @@ def build_for_slack(
             rules,
             ledger=ledger,
             registry=registry,
-            notifier=slack_notifier(client, ledger, rules, directory, admins, clock),
+            notifier=slack_notifier(client, ledger, rules, directory, admins, clock, registry.links),
             directory=directory,
             clock=clock,
             policy_file=LocalPolicyFile(settings.policy),

@@ -18,6 +18,7 @@ from bot.ports import (
     Ledger,
     Notifier,
     Observer,
+    RegistryLinks,
 )
 from bot.services.core.admins import AdminAlerts
 from bot.services.core.context import ActivePolicy
@@ -110,6 +111,7 @@ def slack_notifier(
     directory: SlackDirectory,
     admins: AdminAlerts,
     clock: Clock,
+    links: RegistryLinks,
 ) -> Notifier:
     """Return the notifier that delivers messages to Slack under the policy in effect."""
     from bot.slack.delivery.notifier import SlackNotifier  # imported late, since it loads the chart libraries
@@ -122,6 +124,7 @@ def slack_notifier(
         directory.display_names,
         admins.notify,
         admins.report_missing_scopes,
+        links,
     )
 
 

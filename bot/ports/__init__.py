@@ -16,7 +16,14 @@ from bot.ports.external import (
     ServingProbes,
     SystemClock,
 )
-from bot.ports.ledger import Dispatcher, Ledger, LedgerReader, LedgerTransaction, read_monitor_chart
+from bot.ports.ledger import (
+    Dispatcher,
+    Ledger,
+    LedgerReader,
+    LedgerTransaction,
+    read_incident_facts,
+    read_monitor_chart,
+)
 from bot.ports.records import (
     Backlog,
     CheckBatch,
@@ -89,5 +96,6 @@ __all__ = [
     "SystemClock",
     "TagUpdate",
     "UnsetSetting",
+    "read_incident_facts",
     "read_monitor_chart",
 ]

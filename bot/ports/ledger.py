@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from datetime import datetime
+from contextlib import AbstractContextManager, suppress
+from datetime import datetime, timedelta
 from typing import Protocol
 
-from bot.domain.monitoring.incident import MonitorChart
+from bot.domain.audit.events import Event, EventTag
+from bot.domain.monitoring.incident import Incident, IncidentEnding, MonitorChart, monitors_of_incident
+from bot.domain.monitoring.incident_review import REVIEWED_TAGS, IncidentFacts
 from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.readings import CheckOutcome, Measurement
 from bot.domain.monitoring.views import build_monitor_chart
+from bot.domain.registry.metric_catalog import MetricCatalog
 from bot.domain.registry.model import Stage
+from bot.domain.transitions.transition import Transition, TransitionState, transition_time
 from bot.ports.audit_log import AuditLogReader, AuditLogWriter
 from bot.ports.monitoring import MonitoringReader, MonitoringWriter
 from bot.ports.promotions import PromotionReader, PromotionWriter
@@ -20,6 +25,8 @@ from bot.ports.transitions import TransitionReader, TransitionWriter
 from bot.ports.work_queue import WorkQueueReader, WorkQueueWriter
 
 MAX_CHART_CHECKS = 500  # checks in a chart
+MAX_REVIEWED_CHECKS = 1000  # latest checks of each monitor that are searched for the first failure
+MAX_REVIEWED_EVENTS = 200  # latest audit events in a review
 
 
 class LedgerReader(
@@ -98,11 +105,82 @@ class Dispatcher(Protocol):
         """Take no new batches, and wait a few seconds for those that are running."""
 
 
-def read_monitor_chart(reader: LedgerReader, monitor: Monitor) -> MonitorChart:
+def read_monitor_chart(reader: LedgerReader, monitor: Monitor, metrics: MetricCatalog) -> MonitorChart:
     """Return the chart of a monitor's recent checks, with the transitions of Production among them."""
     return build_monitor_chart(
         monitor,
         reader.monitor_state(monitor.id),
         reader.measurements(monitor.id, from_revision=monitor.measured_from, limit=MAX_CHART_CHECKS),
         reader.transitions(monitor.model, stage=Stage.PRODUCTION),
+        metrics,
     )
+
+
+def read_incident_facts(reader: LedgerReader, incident_id: str) -> IncidentFacts:
+    """Return what the ledger has about an incident, for its review. Raises UnknownRequest."""
+    incident = reader.incident(incident_id)
+    monitors = monitors_of_incident(incident, reader.monitors(incident.model or None))
+    model, replaced = incident.model, _replacement(reader, incident)
+    return IncidentFacts(
+        incident=incident,
+        monitors=monitors,
+        first_failure=_first_failure(reader, incident, monitors),
+        entered=_transition(reader, incident.move),
+        replaced=replaced,
+        serving=reader.serving_check(replaced.id) if replaced else None,
+        restored_first_at=_first_entry(reader, replaced) if replaced else None,
+        is_blocked=any(block.version == incident.version for block in reader.rollback_blocks(model)),
+        breaker=next((breaker for breaker in reader.tripped_breakers() if breaker.model in {"", model}), None),
+        events=_events_about(reader, incident),
+    )
+
+
+def _replacement(reader: LedgerReader, incident: Incident) -> Transition | None:
+    """Return the incident's rollback, or else the transition that ended the incident."""
+    if incident.rollback:
+        return _transition(reader, incident.rollback)
+    if incident.ending not in {IncidentEnding.ROLLED_BACK, IncidentEnding.OVERTAKEN}:
+        return None
+    entries = [
+        transition
+        for transition in reader.transitions(incident.model, stage=Stage.PRODUCTION, until=incident.resolved_at)
+        if transition.state is TransitionState.DONE and transition.target is Stage.PRODUCTION
+    ]
+    return next((entry for entry in reversed(entries) if transition_time(entry) >= incident.opened_at), None)
+
+
+def _transition(reader: LedgerReader, transition_id: str | None) -> Transition | None:
+    with suppress(KeyError):
+        return reader.transition(transition_id) if transition_id else None
+    return None
+
+
+def _first_failure(reader: LedgerReader, incident: Incident, monitors: Sequence[Monitor]) -> Measurement | None:
+    """Return the first failing check, or None if it's too long ago to be among the checks that are read."""
+    just_before = incident.since - timedelta(seconds=1)
+    checks = [
+        check
+        for monitor in monitors
+        for check in reader.measurements(monitor.id, since=just_before, limit=MAX_REVIEWED_CHECKS)
+        if check.outcome is CheckOutcome.FAILED and check.at <= incident.opened_at
+    ]
+    return min(checks, key=lambda check: check.at, default=None)
+
+
+def _first_entry(reader: LedgerReader, replaced: Transition) -> datetime | None:
+    """Return when the restored version first entered Production, before it was restored."""
+    entries = reader.production_entries(replaced.model, replaced.version)
+    return min((transition_time(entry) for entry in entries if entry.id != replaced.id), default=None)
+
+
+def _events_about(reader: LedgerReader, incident: Incident) -> list[Event]:
+    rows = reader.latest_audit_events(
+        model=incident.model or None, tags=REVIEWED_TAGS, since=incident.opened_at, limit=MAX_REVIEWED_EVENTS
+    )
+    about_incidents = {EventTag.INCIDENT_ACKNOWLEDGED, EventTag.INCIDENT_RESOLVED}
+    return [
+        row.event
+        for row in reversed(rows)
+        if row.event.subject in {incident.id, *incident.monitors}
+        or (row.event.tag not in about_incidents and not incident.is_of_source)
+    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -48,6 +48,9 @@ class PromotionReader(Protocol):
 
     def votes(self, request_id: str) -> list[Vote]:
         """Return the votes on a request in the order they were cast."""
+
+    def votes_by_request(self, request_ids: Collection[str]) -> dict[str, list[Vote]]:
+        """Return the votes on these requests, in the order they were cast; a request without votes is left out."""
 
     def freezes(self) -> list[Freeze]:
         """Return the freezes that no one has ended early, oldest first.

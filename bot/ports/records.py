@@ -76,7 +76,6 @@ class TagUpdate:
     alias: str = ""
     number: int = 0
     attempts: int = 0
-    lane: str = ""  # the ordering key of the thread that gets a message when it's written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +99,7 @@ class MessageKind(Enum):
     ROLLBACK = "rollback"  # the one message of a manual rollback, rendered from its current state
     INCIDENT = "incident"  # an incident's one message, rendered from its current state
     CHART = "chart"  # an image in the thread of the message with the same ordering key
+    REVIEW = "review"  # an incident's review, with its files, in the thread of the incident's message
     EVENT = "event"  # a signed event for a webhook endpoint, not for Slack
 
     @property
@@ -110,7 +110,7 @@ class MessageKind(Enum):
     @property
     def is_in_thread(self) -> bool:
         """Whether it's posted in the thread of the message with the same ordering key."""
-        return self in {MessageKind.THREAD_REPLY, MessageKind.CHART}
+        return self in {MessageKind.THREAD_REPLY, MessageKind.CHART, MessageKind.REVIEW}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -147,10 +147,14 @@ def _no_page(_: object) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistryLinks:
-    """The URLs of the registry's web pages; None for a page that doesn't exist."""
+    """The URLs of the registry's web pages; None for a page that doesn't exist.
+
+    `version_at` returns the model and the version whose page has this URL, or None.
+    """
 
     version: Callable[[VersionInfo], str | None] = _no_page
     run: Callable[[RunInfo], str | None] = _no_page
+    version_at: Callable[[str], tuple[str, int] | None] = _no_page
 
 
 NO_LINKS: Final = RegistryLinks()

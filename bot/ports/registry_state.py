@@ -19,6 +19,9 @@ class RegistryStateReader(Protocol):
     def registry_snapshots(self) -> dict[str, RegistrySnapshot]:
         """Return the latest snapshot of every model, by model name."""
 
+    def model_names(self) -> list[str]:
+        """Return the names of the models with a snapshot, sorted."""
+
     def model_with_other_case(self, name: str) -> str | None:
         """Return a model that has this name in a different letter case, or None.
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from bot.domain.registry.model import Stage, VersionIdentity
 from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.transitions.serving_check import ServingCheck
-from bot.domain.transitions.transition import Transition, TransitionState
+from bot.domain.transitions.transition import StageEntry, Transition, TransitionState
 from bot.ports.records import Claim
 
 
@@ -38,6 +38,12 @@ class TransitionReader(Protocol):
     def first_transition(self, model: str, stage: Stage) -> Transition | None:
         """Return the first finished transition that put a version of the model into the stage, or None."""
 
+    def latest_entries(self, stage: Stage, models: Collection[str]) -> dict[str, StageEntry]:
+        """Return each model's latest finished transition into a stage, by model.
+
+        `models`: only these, of those that have a registry snapshot.
+        """
+
     def production_entries(self, model: str, version: int) -> list[Transition]:
         """Return the finished transitions that put this version into Production, newest first.
 
@@ -64,6 +70,9 @@ class TransitionReader(Protocol):
 
     def serving_check(self, transition_id: str) -> ServingCheck | None:
         """Return the serving check for a transition, or None."""
+
+    def serving_checks(self, transition_ids: Collection[str]) -> dict[str, ServingCheck]:
+        """Return the serving checks for these transitions, by the transition's id."""
 
     def latest_serving_check(self, model: str) -> ServingCheck | None:
         """Return the model's latest serving check, or None."""
@@ -102,8 +111,8 @@ class TransitionWriter(TransitionReader, Protocol):
     def release_transition(self, transition: Transition, not_before: datetime) -> bool:
         """Return a claimed transition to intended, to be retried at `not_before`.
 
-        The time of the first attempt is kept. Returns False, and changes nothing, if another owner has claimed it
-        since.
+        Its `why` says what it waits for. The time of the first attempt is kept. Returns False, and changes nothing, if
+        another owner has claimed it since.
         """
 
     def finish_transition(self, transition: Transition) -> None:

@@ -41,6 +41,9 @@ class WorkQueueReader(Protocol):
     def message_ref(self, key: str) -> MessageRef | None:
         """Return where the message with this key is in Slack, or None."""
 
+    def message_refs(self, keys: Collection[str]) -> dict[str, MessageRef]:
+        """Return where the messages with these keys are in Slack, by key; only those that have been delivered."""
+
     def is_pending(self, key: str) -> bool:
         """Return whether the outbox message with this key is neither delivered nor given up."""
 

@@ -187,7 +187,11 @@ class RequestDocument(_Document):
         description="a list: by, choice (approve or reject), reason, at, counts (false once the voter can no longer "
         "vote)",
     )
-    gates: list[GateResult] = Field([], description="a list: name, bound (the requirement), value, passed, note")
+    gates: list[GateResult] = Field(
+        [],
+        description="a list: name, bound (the requirement), value, passed, note, limit (the value that a failed metric "
+        "needs, or null)",
+    )
     is_blocked: bool = Field(False, description="whether a failed gate that no one has overridden blocks the request")
     opened_at: UtcTime | None = Field(None, description="when the request was opened, ISO 8601 in UTC")
     expires_at: UtcTime | None = Field(None, description="when the request expires if it isn't decided")

@@ -104,10 +104,14 @@ async def _handle_slack(app: App, guard: _ReplayGuard, request: Request) -> Resp
     body = await read_body(request)
     if body is None:
         return Response("body too large", status_code=413)
-    if not guard.accepts(body, request.headers):
-        return Response("Slack signature invalid, expired, or already used", status_code=401)
+    refusal = Response("Slack signature invalid, expired, or already used", status_code=401)
+    if not guard.verifies(body, request.headers):
+        return refusal
     try:
         sent = read_bolt_request(request, body)
+        # Typing the same in a menu twice within a second is signed the same, and only reads.
+        if not guard.is_first(request.headers) and sent.body.get("type") != "block_suggestion":
+            return refusal
         answer, start_the_rest = await run_in_threadpool(dispatch_request, app, sent)
     except BadInput as error:  # signed, but not a payload that Slack sends
         return Response(str(error), status_code=400)
@@ -136,7 +140,7 @@ def read_bolt_request(request: Request, body: bytes) -> BoltRequest:
 
 
 class _ReplayGuard:
-    """Accepts each signed body once."""
+    """Recognizes what Slack has signed, and what it has sent before."""
 
     def __init__(self, signing_secret: str, now: Callable[[], float]) -> None:
         clock = Clock()
@@ -144,8 +148,8 @@ class _ReplayGuard:
         self._verifier = SignatureVerifier(signing_secret, clock)
         self._signatures = RecentKeys(SIGNATURE_MEMORY, now)
 
-    def accepts(self, body: bytes, headers: Mapping[str, str]) -> bool:
-        """Return whether Slack signed this body within the last five minutes and it wasn't seen before."""
+    def verifies(self, body: bytes, headers: Mapping[str, str]) -> bool:
+        """Return whether Slack signed this body within the last five minutes."""
         timestamp, signature = headers.get("x-slack-request-timestamp"), headers.get("x-slack-signature")
         if not timestamp or not signature or not timestamp.isascii() or not timestamp.isdigit() or len(timestamp) > 12:
             return False
@@ -153,6 +157,8 @@ class _ReplayGuard:
             body.decode()  # the verifier reads it as text
         except UnicodeDecodeError:
             return False
-        if not signature.isascii() or not self._verifier.is_valid(body, timestamp, signature):
-            return False
-        return self._signatures.is_new(signature)
+        return signature.isascii() and self._verifier.is_valid(body, timestamp, signature)
+
+    def is_first(self, headers: Mapping[str, str]) -> bool:
+        """Return whether a verified signature wasn't seen before."""
+        return self._signatures.is_new(headers["x-slack-signature"])

@@ -74,5 +74,5 @@ def test_a_card_fits_the_page(
     screen.becomes("Bob Tanaka")
     screen.presses("Approve")
     screen.confirms("Approve")
-    expect_text(screen.card(), "2 replies")
+    expect_text(screen.card(), "✓ Verified in MLflow")
     screen.picture(f"done-{name}")

@@ -28,7 +28,11 @@ def test_a_card_shows_its_gates_from_request_to_outcome(gated: RunningApp, open_
     screen = open_window(gated.slack.url)
     screen.page.set_viewport_size({"width": 1200, "height": 760})
     screen.types('/model promote churn 4 production --reason "better on last month, and nearly as fast"')
-    expect_text(screen.card(), "at most 5 worse than the incumbent")
+    expect_text(screen.card(), "2 of 2 gates pass")
+    screen.presses("Details")
+    expect_text(screen.modal(), "at most 5 worse than the incumbent")
+    screen.picture("gates-details")
+    screen.page.keyboard.press("Escape")
     screen.becomes("Bob")
     screen.presses("Approve")
     screen.confirms("Approve")
@@ -39,8 +43,7 @@ def test_a_card_shows_its_gates_from_request_to_outcome(gated: RunningApp, open_
     screen.presses("Approve")
     screen.confirms("Approve")
     expect_text(screen.card(), "is in Production")
-    screen.card().get_by_role("button", name="replies").click()
-    expect_text(screen.thread(), "verified in MLflow")
+    expect_text(screen.card(), "✓ Verified in MLflow")
     screen.picture("gates-done")
 
 

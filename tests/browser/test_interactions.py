@@ -202,7 +202,7 @@ def test_an_option_is_selected_with_the_arrow_keys(
 ) -> None:
     client.chat_postMessage(channel=ROOM, text="x", blocks=[actions({**MENU, "min_query_length": 0})])
     menu = open_window(slack.url).page.get_by_test_id("message")
-    menu.get_by_role("combobox").focus()
+    menu.get_by_role("combobox").click()
     expect(menu.get_by_role("option")).to_have_count(3)
     for key in ("ArrowDown", "ArrowDown", "ArrowUp", "Enter"):
         menu.get_by_role("combobox").press(key)

@@ -70,11 +70,11 @@ def test_a_private_answer_links_to_its_chart(
     screen = open_window(app.slack.url, **how)
     screen.types("/model monitor show churn accuracy")
     screen.answer("Recent checks").wait_for()
-    link = screen.answer().get_by_role("link", name="our direct messages")
+    link = screen.answer().get_by_role("link", name="a direct message")
     link.wait_for()
     screen.picture(f"monitor-show-{size}")
     screen.page.goto(str(link.get_attribute("href")))
-    screen.page.get_by_role("img", name="Chart of churn").last.wait_for()
+    screen.page.get_by_role("img", name="Chart of churn").last.wait_for(timeout=20_000)
     screen.picture(f"monitor-chart-direct-{size}")
 
 

@@ -88,15 +88,13 @@ def test_a_card_whose_response_was_lost_is_posted_once(app: RunningApp, clock: A
     assert len(cards_in(app)) == 1
 
 
-def test_a_thread_reply_whose_response_was_lost_is_posted_once(app: RunningApp, clock: AdjustableClock) -> None:
+def test_a_direct_message_whose_response_was_lost_is_posted_once(app: RunningApp, clock: AdjustableClock) -> None:
     app.alice.types(CHANNEL, ASK)
     card = app.card()
     posting(app)
     app.slack.reset_after("chat.postMessage", times=3)
     app.bob.clicks(card, "Approve")
     tick(app, clock, until=lambda: "is in Production" in str(cards_in(app)) and is_all_told(app))
-    told = [message_text(answer) for answer in app.bob.thread(card)]
-    assert len(told) == len(set(told))
     assert len(app.alice.direct_messages()) == 1
 
 
@@ -195,14 +193,14 @@ def test_without_history_the_bot_posts_again_and_says_that_it_may_appear_twice(
     assert "it might appear twice" in caplog.text
 
 
-def test_without_edits_the_thread_has_the_outcome_and_a_late_click_is_refused(
+def test_without_edits_the_requester_gets_the_outcome_and_a_late_click_is_refused(
     app: RunningApp, caplog: pytest.LogCaptureFixture
 ) -> None:
     app.slack.remove_method("chat.update")
     app.alice.types(CHANNEL, ASK)
     card = app.card()
     app.bob.clicks(card, "Approve")
-    app.slack.wait_for(lambda: any("Done" in message_text(each) for each in app.bob.thread(card)))
+    app.alice.waits_for_direct_message(lambda message: "Done" in message_text(message))
     carol = app.slack.person("carol")
     assert "<@U0BOB>" in reply_to(carol, lambda: carol.clicks(card, "Approve"))
     assert "Slack permanently rejected card:" in caplog.text

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 
 from sqlalchemy import and_, bindparam, delete, select, update
@@ -60,6 +61,10 @@ class PromotionQueries(SqlReadStore, PromotionReader):
 
     def votes(self, request_id: str) -> list[Vote]:
         return self._list(Vote, _SELECT_VOTES, {KEY: request_id})
+
+    def votes_by_request(self, request_ids: Collection[str]) -> dict[str, list[Vote]]:
+        query = select(votes).where(votes.c.request.in_(request_ids)).order_by(votes.c.request, votes.c.number)
+        return {key: list(cast) for key, cast in groupby(self._list(Vote, query), key=lambda vote: vote.request)}
 
     def freezes(self) -> list[Freeze]:
         return self._list(Freeze, select(freezes).where(freezes.c.lifted_at.is_(None)).order_by(freezes.c.number))

@@ -9,7 +9,7 @@ from sqlalchemy import delete, func, select, union, update
 
 from bot.domain.core.errors import UnknownRequest
 from bot.domain.promotions.request import Request
-from bot.domain.transitions.drift import DriftNotice, RegistrySnapshot
+from bot.domain.transitions.drift import REGISTRY_SEEN_KEY, DriftNotice, RegistrySnapshot
 from bot.domain.transitions.restores import Hold
 from bot.domain.transitions.transition import Transition
 from bot.ledger.stores.base import SqlReadStore, SqlWriteStore, is_due, to_row
@@ -40,6 +40,10 @@ class RegistryStateQueries(SqlReadStore, RegistryStateReader):
 
     def registry_snapshots(self) -> dict[str, RegistrySnapshot]:
         return {snapshot.model: snapshot for snapshot in self._list(RegistrySnapshot, select(registry_snapshots))}
+
+    def model_names(self) -> list[str]:
+        model = registry_snapshots.c.model
+        return sorted(self._fetch_column(select(model).where(model != REGISTRY_SEEN_KEY)))
 
     def model_with_other_case(self, name: str) -> str | None:
         model = registry_snapshots.c.model

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cache
@@ -30,7 +30,13 @@ from bot.domain.core.sentence import Code, say
 from bot.domain.registry.model import Stage, VersionIdentity
 from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.transitions.serving_check import ServingCheck, ServingCheckState
-from bot.domain.transitions.transition import UNFINISHED_STATES, Transition, TransitionKind, TransitionState
+from bot.domain.transitions.transition import (
+    UNFINISHED_STATES,
+    StageEntry,
+    Transition,
+    TransitionKind,
+    TransitionState,
+)
 from bot.ledger.stores.base import (
     EPOCH,
     KEY,
@@ -39,6 +45,7 @@ from bot.ledger.stores.base import (
     UNCLAIMED,
     SqlReadStore,
     SqlWriteStore,
+    from_row,
     is_due,
     select_by_key,
     to_row,
@@ -48,6 +55,7 @@ from bot.ledger.tables import (
     IS_EXECUTING,
     IS_INTENDED,
     is_in,
+    registry_snapshots,
     requests,
     rollback_blocks,
     serving_checks,
@@ -86,6 +94,15 @@ class TransitionQueries(SqlReadStore, TransitionReader):
     def first_transition(self, model: str, stage: Stage) -> Transition | None:
         return self._find(Transition, _select_first_into_stage(self._dialect), {KEY: model, STAGE: stage})
 
+    def latest_entries(self, stage: Stage, models: Collection[str]) -> dict[str, StageEntry]:
+        rows = self._connection.execute(_SELECT_LATEST_ENTRIES, {STAGE: stage, KEY: list(models)}).mappings()
+        return {
+            row["model"]: StageEntry(
+                transition=from_row(Transition, row, self._operator_ids), semver=row["requested_semver"]
+            )
+            for row in rows
+        }
+
     def production_entries(self, model: str, version: int) -> list[Transition]:
         query = select(transitions).where(
             transitions.c.model == model,
@@ -116,6 +133,10 @@ class TransitionQueries(SqlReadStore, TransitionReader):
 
     def serving_check(self, transition_id: str) -> ServingCheck | None:
         return self._find(ServingCheck, select_by_key(serving_checks.c.move), {KEY: transition_id})
+
+    def serving_checks(self, transition_ids: Collection[str]) -> dict[str, ServingCheck]:
+        found = self._list(ServingCheck, select(serving_checks).where(serving_checks.c.move.in_(transition_ids)))
+        return {check.move: check for check in found}
 
     def latest_serving_check(self, model: str) -> ServingCheck | None:
         query = select(serving_checks).where(serving_checks.c.model == model)
@@ -156,7 +177,8 @@ class TransitionStore(SqlWriteStore, TransitionQueries, TransitionWriter):
         return self._update_claimed(transition, began_at=began)
 
     def release_transition(self, transition: Transition, not_before: datetime) -> bool:
-        return self._update_claimed(transition, state=TransitionState.INTENDED, not_before=not_before, **UNCLAIMED)
+        changes = {"state": TransitionState.INTENDED, "why": transition.why, "not_before": not_before}
+        return self._update_claimed(transition, **changes, **UNCLAIMED)
 
     def finish_transition(self, transition: Transition) -> None:
         values = {KEY: transition.id, ATTEMPTS: transition.attempts} | to_row(transition, exclude="began_at")
@@ -284,4 +306,33 @@ def _claim() -> Any:
     )
 
 
+def _select_latest_entries() -> Select[Any]:
+    """Return the select of the latest finished transition into :b_stage of each model in :b_key, with its semver.
+
+    For each model, it reads one row of an index.
+    """
+    other, model = transitions.alias("other"), registry_snapshots.c.model
+    latest = (
+        select(other.c.number)
+        .where(other.c.model == model, other.c.target == bindparam(STAGE), is_in(other.c.state, TransitionState.DONE))
+        .order_by(other.c.intended_at.desc(), other.c.number.desc())
+        .limit(1)
+        .correlate(registry_snapshots)
+        .scalar_subquery()
+    )
+    semver = (
+        select(requests.c.semver)
+        .where(requests.c.model == transitions.c.model, requests.c.version == transitions.c.version)
+        .where(requests.c.semver.is_not(None))
+        .order_by(requests.c.opened_at.desc(), requests.c.number.desc())
+        .limit(1)
+        .correlate(transitions)
+        .scalar_subquery()
+    )
+    entries = registry_snapshots.join(transitions, transitions.c.number == latest)
+    query = select(transitions, semver.label("requested_semver")).select_from(entries)
+    return query.where(model.in_(bindparam(KEY, expanding=True)))
+
+
 _CLAIM = _claim()
+_SELECT_LATEST_ENTRIES = _select_latest_entries()

@@ -21,6 +21,7 @@ from bot.ledger.stores.base import (
     UNCLAIMED,
     SqlReadStore,
     SqlWriteStore,
+    from_row,
     is_due,
     select_by_key,
     to_row,
@@ -98,6 +99,10 @@ class WorkQueueQueries(SqlReadStore, WorkQueueReader):
 
     def message_ref(self, key: str) -> MessageRef | None:
         return self._find(MessageRef, select_by_key(message_refs.c.key), {KEY: key})
+
+    def message_refs(self, keys: Collection[str]) -> dict[str, MessageRef]:
+        rows = self._connection.execute(select(message_refs).where(message_refs.c.key.in_(keys))).mappings()
+        return {row["key"]: from_row(MessageRef, row) for row in rows}
 
     def is_pending(self, key: str) -> bool:
         progress = self.delivery_progress(key)

@@ -87,7 +87,7 @@ tag_updates = Table(
     Column("is_done", Boolean, nullable=False),
     Column("not_before", UtcDateTime),
     Column("why", StorableText, nullable=False),
-    Column("lane", StorableText, nullable=False, server_default=""),
+    Column("lane", StorableText, nullable=False, server_default=""),  # unused; earlier releases need it
     sqlite_autoincrement=True,
 )
 

@@ -52,6 +52,7 @@ def test_every_query_uses_an_index(sqlite_url: str, tmp_path: Path) -> None:
         with opened(sqlite_url) as ledger:
             _ask_everything(ledger)
             _ask_about_holds(ledger)
+            _ask_about_several(ledger)
     finally:
         event.remove(Engine, "before_cursor_execute", listen)
     with closing(sqlite3.connect(tmp_path / "ledger.db")) as connection:
@@ -122,6 +123,14 @@ def _ask_everything(ledger: SqlLedger) -> None:
         r.audit_events(after_number=3)
         r.audit_events(model="churn", after_number=3)
         r.audit_records()
+
+
+def _ask_about_several(ledger: SqlLedger) -> None:
+    with ledger.read() as r:
+        r.latest_entries(Stage.PRODUCTION, ["churn", "fraud"])
+        r.serving_checks(["m1", "m2"])
+        r.votes_by_request(["r1", "r2"])
+        r.message_refs(["k1", "k2"])
 
 
 def _ask_about_holds(ledger: SqlLedger) -> None:

@@ -16,11 +16,11 @@ import sqlalchemy as sa
 
 from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import Person
+from bot.domain.home.views import RECENT_EVENT_TAGS
 from bot.domain.registry.model import Stage
 from bot.ledger import SqlLedger
 from bot.ledger.stores import audit_pages
 from bot.ledger.stores.reader import SqlLedgerReader
-from bot.services.home.home import RECENT_EVENT_TAGS
 from tests.support.ledger.bulk_data import BEGUN, SECOND, a_vote, add_many_events, add_many_transitions, analyze
 from tests.support.ledger.ledgers import PostgresServer
 

@@ -141,6 +141,7 @@ def test_a_person_has_one_vote_and_votes_are_in_order(ledger: SqlLedger) -> None
         assert w.add_vote(other)
     with ledger.read() as r:
         assert r.votes(request.id) == [first, other]
+        assert r.votes_by_request([request.id, "none"]) == {request.id: [first, other]}
 
 
 # Evidence of requests, freezes, and withdrawn votes

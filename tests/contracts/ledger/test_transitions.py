@@ -12,12 +12,31 @@ import pytest
 from sqlalchemy import text
 
 from bot.domain.core.errors import AlreadyDecided
+from bot.domain.promotions.request import RequestState
 from bot.domain.registry.model import Stage
+from bot.domain.transitions.drift import RegistrySnapshot
 from bot.domain.transitions.serving_check import ServingCheck, ServingCheckState
-from bot.domain.transitions.transition import UNFINISHED_STATES, Transition, TransitionState
+from bot.domain.transitions.transition import (
+    UNFINISHED_STATES,
+    StageEntry,
+    Transition,
+    TransitionKind,
+    TransitionState,
+)
 from bot.ledger import SqlLedger
 from bot.ports import Claim
-from tests.support.ledger.records import LATER, NOW, SOON, a_transition, an_event, opened, raw, run_concurrently, save
+from tests.support.ledger.records import (
+    LATER,
+    NOW,
+    SOON,
+    a_request,
+    a_transition,
+    an_event,
+    opened,
+    raw,
+    run_concurrently,
+    save,
+)
 
 pytestmark = pytest.mark.usefixtures("migrates_itself")
 
@@ -71,6 +90,31 @@ def test_the_transition_that_put_a_version_into_production_is_found(ledger: SqlL
             tx.add_transition(move)
     with ledger.read() as reading:
         assert reading.production_entries("churn", 7) == [entered]
+
+
+def test_the_latest_entry_of_each_model_is_read_with_its_semver(ledger: SqlLedger) -> None:
+    done = {"state": TransitionState.DONE, "finished_at": NOW}
+    churn = a_transition(version=8, intended_at=SOON, **done)
+    fraud = a_transition(model="fraud", kind=TransitionKind.ROLLBACK, **done)
+    staged = a_transition(version=9, target=Stage.STAGING, **done)
+    others = [a_transition(**done), staged, a_transition(version=9, intended_at=LATER), a_transition(model="x", **done)]
+    check = ServingCheck(move=churn.id, model="churn", version=8, lane="r1", asked_at=NOW)
+    with ledger.write() as tx:
+        for move in [churn, fraud, *others]:
+            tx.add_transition(move)
+        for model in ("churn", "fraud", "idle"):
+            tx.save_registry_snapshot(RegistrySnapshot(model=model, at=NOW))
+        tx.add_request(a_request(version=8, semver="2.1.0", state=RequestState.DONE))
+        tx.add_request(a_request(version=8, semver=None, target=Stage.STAGING, state=RequestState.DONE))
+        tx.save_serving_check(check)
+    with ledger.read() as r:
+        assert r.latest_entries(Stage.PRODUCTION, ["churn", "fraud", "idle", "x"]) == {
+            "churn": StageEntry(transition=churn, semver="2.1.0"),
+            "fraud": StageEntry(transition=fraud),
+        }
+        assert r.latest_entries(Stage.STAGING, ["churn"]) == {"churn": StageEntry(transition=staged)}
+        assert r.latest_entries(Stage.PRODUCTION, []) == {}
+        assert r.serving_checks([churn.id, fraud.id]) == {churn.id: check}
 
 
 def test_earlier_transitions_are_inserted_before_existing_ones(ledger: SqlLedger) -> None:

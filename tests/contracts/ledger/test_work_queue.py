@@ -194,6 +194,8 @@ def test_a_delivered_card_is_found_by_ordering_key_and_others_by_key(ledger: Sql
         assert r.message_ref("lane") == MessageRef("C1", "2.0")
         assert r.message_ref("news") == MessageRef("C1", "3.0")
         assert r.message_ref("silent") is None
+        refs = {"lane": MessageRef("C1", "2.0"), "news": MessageRef("C1", "3.0")}
+        assert r.message_refs(["lane", "news", "silent"]) == refs
         assert r.due_messages(NOW) == []
 
 

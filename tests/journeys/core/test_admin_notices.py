@@ -91,12 +91,18 @@ def test_approvers_are_invited_even_if_the_card_cannot_be_posted(lost: RunningAp
 # -- an app with fewer scopes ------------------------------------------------------------------------------------------
 
 
+def manifest_without(*scopes: str) -> dict[str, Any]:
+    """Return the app's manifest without these scopes."""
+    manifest: dict[str, Any] = yaml.safe_load(MANIFEST.read_text(encoding="utf-8"))
+    bot = manifest["oauth_config"]["scopes"]
+    bot["bot"] = [scope for scope in bot["bot"] if scope not in scopes]
+    return manifest
+
+
 @pytest.fixture
 def older() -> Iterator[LocalSlack]:
     """A workspace whose app lacks a scope that this version needs."""
-    manifest = yaml.safe_load(MANIFEST.read_text(encoding="utf-8"))
-    manifest["oauth_config"]["scopes"]["bot"].remove("files:write")
-    with local_slack(manifest) as slack:
+    with local_slack(manifest_without("files:write")) as slack:
         yield slack
 
 
@@ -106,6 +112,15 @@ def test_an_admin_is_told_once_which_scopes_are_missing(older: LocalSlack, tmp_p
             older.person("dave").waits_for_direct_message()
     assert len(told(older)) == 1
     assert "is missing scopes that I need: `files:write`. Reinstall the app" in told(older)[0]
+
+
+def test_the_notice_says_which_features_the_missing_scopes_are_for(tmp_path: Path) -> None:
+    with (
+        local_slack(manifest_without("app_mentions:read", "links:read", "links:write")) as slack,
+        running_app(slack, tmp_path, MemoryRegistry()),
+    ):
+        slack.person("dave").waits_for_direct_message()
+        assert "Without them, I can't answer mentions or preview links to versions. Reinstall" in told(slack)[0]
 
 
 def test_no_one_gets_a_notice_about_an_app_with_all_scopes(slack: LocalSlack, tmp_path: Path) -> None:

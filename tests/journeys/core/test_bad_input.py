@@ -59,7 +59,7 @@ TYPED = [
     ("approve", "Missing REQUEST"),
     ("cancel", "Missing REQUEST"),
     ("reject", "Missing REQUEST and TEXT"),
-    ("show", "Missing MODEL"),
+    ("tag", "Missing MODEL, VERSION, and KEY=VALUE"),
     ("approve ../../etc/passwd", "as a request ID"),
     ("approve r00000", "Request `r00000` doesn't exist"),
     ("reject r00000 --reason slow", "Request `r00000` doesn't exist"),
@@ -111,8 +111,9 @@ def test_an_invalid_form_field_shows_its_error(
     bot: RunningApp, before: StateSnapshot, fields: dict[str, str], wrong: str
 ) -> None:
     bot.alice.types(CHANNEL, "/model promote")
-    bot.alice.waits_for_modal()
-    errors = bot.alice.submits(fields)
+    form = bot.alice.waits_for_modal()
+    actions = {block["block_id"]: block["element"]["action_id"] for block in form["blocks"]}
+    errors = bot.alice.submits({field: {actions[field]: forged(value)} for field, value in fields.items()})
     bot.alice.closes()
     assert errors is not None
     assert list(errors) == [wrong]
@@ -138,10 +139,18 @@ def test_a_command_in_a_direct_message_is_answered_there(bot: RunningApp, before
     assert take_snapshot(bot) == before
 
 
+def forged(value: str) -> dict[str, Any]:
+    """Return an option that the bot doesn't offer."""
+    return {"text": {"type": "plain_text", "text": value}, "value": value}
+
+
 def held(view: dict[str, Any]) -> dict[str, str]:
     """Return the values of a form's fields, by block id."""
     elements = {block["block_id"]: block["element"] for block in view["blocks"] if block["type"] == "input"}
-    return {field: one["initial_value"] for field, one in elements.items() if one.get("initial_value")}
+    filled = {
+        field: one.get("initial_value") or one.get("initial_option", {}).get("value") for field, one in elements.items()
+    }
+    return {field: value for field, value in filled.items() if value}
 
 
 # -- markup ------------------------------------------------------------------------------------------------------------

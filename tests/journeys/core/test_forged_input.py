@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from bot.domain.commands.base import Command
 from bot.domain.commands.parser import parse_command
 from bot.domain.core.errors import BadInput
-from bot.slack.commands import help_text
+from bot.slack.commands import help_text, query_modal
 from bot.slack.core.blocks import unescape
 from bot.slack.monitoring import answers as monitoring_answers
 from bot.slack.monitoring import incident_card
@@ -41,10 +41,19 @@ BUTTONS = (
     request_card.WITHDRAW,
     request_card.REQUEST_AGAIN,
     request_card.REVIEW,
+    request_card.CANCEL,
+    request_card.ROLL_BACK,
+    request_card.HISTORY,
+    request_card.OPEN_REGISTRY,
     help_text.MENU_PROMOTE,
     help_text.MENU_REQUESTS,
     help_text.MENU_MODELS,
     help_text.MENU_HELP,
+    help_text.MENU_COMPARE,
+    help_text.MENU_HISTORY,
+    help_text.MENU_MONITORS,
+    help_text.MENU_ROLLBACK,
+    help_text.OPEN_FORM,
     registry_answers.CONFIRM_ARCHIVE,
     registry_answers.CANCEL_ARCHIVE,
     registry_answers.PREVIOUS_PAGE,
@@ -78,6 +87,7 @@ FORMS = (
     modals.DETAILS,
     rollback_card.ROLLBACK,
     monitor_modal.MONITOR,
+    query_modal.QUERY,
     "nobody's",
 )
 
@@ -273,7 +283,8 @@ def test_an_event_of_any_kind_changes_nothing(bot: FrontDoor, data: st.DataObjec
         "user": "U0BOB",
         "channel": "C0MLMODELS",
         "tab": "home",
-        "text": "approve",
+        "text": "<@U0LOCALAPP> approve",
+        "ts": "1.0",
         "event_ts": "1.0",
     }
     before = bot.kept()

@@ -99,8 +99,11 @@ PRESSED = (
     request_card.WITHDRAW,
     request_card.REQUEST_AGAIN,
     request_card.REVIEW,
+    request_card.CANCEL,
+    request_card.ROLL_BACK,
     registry_answers.CONFIRM_ARCHIVE,
     help_text.MENU_PROMOTE,
+    help_text.MENU_ROLLBACK,
     drift_notice.REQUEST_STAGING,
     drift_notice.REPAIR_STAGE,
 )
@@ -167,7 +170,7 @@ def test_someone_who_is_not_a_full_member_changes_nothing_is_told_why_and_is_aud
 
 def test_every_changing_command_is_tried_by_outsiders() -> None:
     typed = {" ".join(text.split()[:words]) for text in TYPED for words in (1, 2)}
-    looking = {"monitor list", "monitor show", "monitor backtest"}
+    looking = {"monitor list", "monitor show", "monitor backtest", "monitor review"}
     assert {verb.verb for verb in CHANGING} - looking <= typed
 
 
@@ -203,6 +206,7 @@ def test_a_guest_can_read(bot: FrontDoor, text: str) -> None:
     "button",
     [
         request_card.DETAILS,
+        request_card.HISTORY,
         drift_notice.DETAILS,
         drift_notice.COMPARE,
         registry_answers.NEXT_PAGE,
@@ -210,7 +214,8 @@ def test_a_guest_can_read(bot: FrontDoor, text: str) -> None:
     ],
 )
 def test_a_stranger_s_click_shows_nothing(bot: FrontDoor, button: str) -> None:
-    value = bot.known.get(button, "history churn" if button == history_answer.POST_HERE else "list --page 2")
+    other_values = {history_answer.POST_HERE: "history churn", request_card.HISTORY: bot.known[request_card.APPROVE]}
+    value = bot.known.get(button, other_values.get(button, "list --page 2"))
     assert "Only members of this workspace" in heard(bot, click(actor(VISITOR), value, button))
 
 

@@ -25,6 +25,7 @@ from tests.support.ledger.previous_release import (
     push,
     unpack,
 )
+from tests.support.slack.message_parts import objects
 from tests.support.waiting import wait_until
 
 
@@ -86,6 +87,19 @@ def test_a_second_approval_completes_one_from_before_the_upgrade(app: RunningApp
     app.slack.person("carol").clicks(card, "Approve")
     wait_until(lambda: app.production("two-eyes") == [4])
     wait_until(lambda: "is in Production" in message_text(newest(app, card)))
+
+
+def test_details_of_an_old_card_show_its_request(app: RunningApp) -> None:
+    card = card_of(app, "search")
+    app.bob.clicks(card, "Details")
+    shown = message_text(app.bob.waits_for_modal(lambda view: "filled" in message_text(view)))
+    assert f"Request `{button_value(card, 'request_details')}`" in shown
+    app.bob.closes()
+
+
+def button_value(card: dict[str, Any], action_id: str) -> str:
+    """Return the value of a card's button."""
+    return str(next(part["value"] for part in objects(card["blocks"]) if part.get("action_id") == action_id))
 
 
 def test_rejecting_on_an_old_card_ends_the_request(app: RunningApp) -> None:

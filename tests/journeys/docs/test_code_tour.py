@@ -14,12 +14,13 @@ from localslack import LocalSlack
 from scripts.code_tour import TOURS, Scene, Stop, Tour, WrongStop, check_order, find_place
 from tests.journeys.monitoring import test_automatic_rollback as rollbacks
 from tests.journeys.promotions import test_promotion as promotions
-from tests.journeys.registry import test_registry as registry_journeys
+from tests.journeys.registry import test_comparisons as comparison_journeys
+from tests.journeys.registry.conftest import measured
 from tests.support.app.app_fixture import POLICY, AdjustableClock, RunningApp, make_policy, running_app
 from tests.support.app.call_trace import CallTrace, traced_calls
 from tests.support.waiting import wait_until
 
-measured = registry_journeys.measured
+__all__ = ["measured"]  # the fixture
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +78,7 @@ def checked_versions(app: RunningApp) -> set[int | None]:
 
 
 def test_comparison(trace: CallTrace, measured: RunningApp) -> None:
-    registry_journeys.test_a_comparison_is_posted_with_its_chart_in_the_thread(measured)
+    comparison_journeys.test_the_answer_and_its_chart_go_to_direct_messages(measured)
     check_order(TOURS["comparison"], trace.names())
 
 

@@ -122,12 +122,13 @@ def test_the_story_is_told_with_the_sentences_that_people_see(slack: LocalSlack,
         DemoStory(app.slack, told.append, poll_seconds=0.3).play()
         assert app.production() == [4]
     assert "  Registrar refuses her: This is your own request, so someone else has to decide: Bob, Carol." in told
-    assert "  Its thread: Bob approved (1 of 1)." in told
+    assert "✓ Approved  ·  ✓ Moved  ·  ✓ Verified in MLflow" in "\n".join(told)
     whole = "\n".join(told)
     for words in (
         "accuracy-live failed",
         "isn't greater than 0.92",
         "v5 is blocked",
+        "Restored: v4",
         "restored to v4",
         "(picture)",
     ):

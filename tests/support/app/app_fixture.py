@@ -17,7 +17,7 @@ from bot.domain.policy.policy import Policy
 from bot.domain.registry.model import Stage
 from bot.metrics.recorder import PrometheusMetrics
 from bot.policy_file import LocalPolicyFile, load_policy
-from bot.ports import SYSTEM_CLOCK, Clock, Ledger, ModelRegistry
+from bot.ports import NO_LINKS, SYSTEM_CLOCK, Clock, Ledger, ModelRegistry, RegistryLinks
 from bot.registrar import Registrar
 from bot.registry.memory import MemoryRegistry
 from bot.services.core.admins import AdminAlerts
@@ -157,6 +157,7 @@ def running_app(
     port: int = 0,
     is_worker: bool = False,
     policy_file: Path | None = None,
+    links: RegistryLinks = NO_LINKS,
 ) -> Iterator[RunningApp]:
     """Run the complete bot until the block ends. An empty registry in memory gets `churn`.
 
@@ -178,12 +179,15 @@ def running_app(
         client = slack_client(settings, observer=metrics)
         directory = slack_directory(settings, fetch_home_team_id(client), rules, metrics)
         admins = AdminAlerts(ledger, lambda: rules.policy, directory)
+        open_registry = opened(registry, links)
         registrar = build_registrar(
             settings,
             rules,
             ledger=ledger,
-            registry=opened(registry),
-            notifier=slack_notifier(client, ledger, rules, directory, admins, clock or SYSTEM_CLOCK),
+            registry=open_registry,
+            notifier=slack_notifier(
+                client, ledger, rules, directory, admins, clock or SYSTEM_CLOCK, open_registry.links
+            ),
             directory=directory,
             clock=clock or SYSTEM_CLOCK,
             policy_file=LocalPolicyFile(policy_file) if policy_file else None,

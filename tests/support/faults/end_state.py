@@ -126,7 +126,7 @@ def wrong_messages(slack: Remote, end: ExpectedEnd) -> Iterator[str]:
     mine = [
         message
         for message in there
-        if end.card in message_text(message) and (not end.incident or "Undo" in str(message))
+        if end.card in message_text(message) and (not end.incident or "incident_undo" in str(message))
     ]
     if len(there) != (2 if end.served == 4 else 1) or len(mine) != 1:
         yield f"{len(mine)} of {len(there)} messages say {end.card!r}: {[message_text(one)[:60] for one in there]}"

@@ -167,9 +167,7 @@ def promotion_problems(scene: ProxiedApp, version: int = GOOD) -> Iterator[str]:
     if len(cards) != 1 or len(messages(seen, "Promote churn")) > 1:
         yield f"{len(cards)} cards say that it is in Production"
     for card in cards:
-        thread = seen.bob.thread(card)[1:]
-        yield from duplicates(thread)
-        if sum("Done" in message_text(each) for each in thread) != 1:
+        if thread := seen.bob.thread(card)[1:]:
             yield f"the thread says {[message_text(each)[:60] for each in thread]}"
     direct = seen.alice.direct_messages()
     if sum("Done" in message_text(each) for each in direct) != 1:
@@ -192,7 +190,7 @@ def rollback_problems(scene: ProxiedApp) -> Iterator[str]:
         yield f"the incidents ended as {[str(one.resolution or one.doing.value) for one in incidents]}"
     if bars != [BAD]:
         yield f"blocked versions are {bars}"
-    alerts = [one for one in messages(seen, f"v{BAD}") if "Undo" in str(one)]
+    alerts = [one for one in messages(seen, f"v{BAD}") if "incident_undo" in str(one)]
     if len(alerts) != 1:
         yield f"there are {len(alerts)} alerts"
     for alert in alerts:

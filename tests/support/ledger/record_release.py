@@ -137,7 +137,7 @@ class ReleaseRecorder:
         for model in ("churn", "leads"):
             self.check(app, model)
         wait_until(lambda: app.production("churn") == [4])
-        app.card(holds="Undo")
+        app.card(holds="incident_undo")
         app.card(holds="Roll back to v3")
 
     def check(self, app: RunningApp, model: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bot.ports import ExperimentTracker, ModelRegistry, OpenRegistry
+from bot.ports import NO_LINKS, ExperimentTracker, ModelRegistry, OpenRegistry, RegistryLinks
 from bot.registry.tag_stages import TagStageRegistry
 
 
@@ -15,6 +15,6 @@ def tracker_of(registry: Any) -> ExperimentTracker:
     return tracker
 
 
-def opened(registry: ModelRegistry) -> OpenRegistry:
+def opened(registry: ModelRegistry, links: RegistryLinks = NO_LINKS) -> OpenRegistry:
     """Return a registry as an adapter returns it."""
-    return OpenRegistry(registry=registry, tracker=tracker_of(registry))
+    return OpenRegistry(registry=registry, tracker=tracker_of(registry), links=links)

@@ -37,6 +37,11 @@ class Screen:
         box.fill(text)
         box.press("Enter")
 
+    def chooses(self, menu: str, typed: str, option: str) -> None:
+        """Type in one of the modal's menus, and choose an option."""
+        self.modal().get_by_role("combobox", name=menu).fill(typed)
+        self.modal().get_by_role("listbox").get_by_role("option", name=option, exact=True).click()
+
     def opens_home(self) -> None:
         """Open the app's Home tab."""
         self.page.get_by_test_id("open-home").click()

@@ -15,7 +15,7 @@ from bot.domain.commands.monitoring import MonitorAdd, MonitorShow
 from bot.domain.commands.policy import ShowPolicy
 from bot.domain.commands.promotions import Approve, Validate
 from bot.domain.core.actors import Automation, Client
-from bot.domain.core.sentence import Code, Mention, Name, Sentence, say
+from bot.domain.core.sentence import Code, Mention, MessageLink, Name, Sentence, say
 from bot.domain.monitoring import incident_messages
 from bot.domain.monitoring import messages as monitor_messages
 from bot.domain.monitoring.incident import IncidentKind, IncidentStatus
@@ -26,7 +26,7 @@ from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.approvers import PendingApprovers, approval_invitation, waiting_for_approvers
 from bot.domain.promotions.request import RequestSnapshot, RequestState
 from bot.domain.promotions.views import ModelView
-from bot.domain.promotions.votes import VoteChoice
+from bot.domain.registry.metric_catalog import MetricCatalog
 from bot.domain.registry.model import VersionRef
 from bot.domain.registry.new_version_messages import describe_new_version
 from bot.domain.rollbacks.history import TimeWindow
@@ -42,12 +42,14 @@ from bot.slack.core.answer import RenderContext
 from bot.slack.core.blocks import Message
 from bot.slack.monitoring import answers as monitoring_answers
 from bot.slack.monitoring import incident_card
+from bot.slack.monitoring.incident_review import review_message
 from bot.slack.promotions import request_card
 from bot.slack.registry import answers as registry_answers
 from bot.slack.registry import comparison
+from bot.slack.registry.unfurl import version_unfurl
 from bot.slack.rollbacks.history import timeline_message
 from bot.slack.transitions import drift_notice
-from tests.support.slack.worst_case_monitors import a_monitor, a_row, a_view, an_incident
+from tests.support.slack.worst_case_monitors import a_monitor, a_review, a_row, a_view, an_incident
 from tests.support.slack.worst_case_values import (
     BOB,
     NOW,
@@ -58,7 +60,6 @@ from tests.support.slack.worst_case_values import (
     a_card,
     a_comparison,
     a_freeze,
-    a_history,
     a_link,
     a_model,
     a_policy,
@@ -72,6 +73,9 @@ from tests.support.slack.worst_case_values import (
 )
 
 A_MONITOR = MonitorShow(model="m", name="accuracy")
+
+
+CARD_LINK = MessageLink("r4k7q", "#ml-models", "See the card", url="https://ci.example/rr?a=1&b=2")
 
 
 def rendered(command: Command, view: object, answer: Sentence = say(""), *, is_public: bool = False) -> Message:  # noqa: B008 - immutable
@@ -127,20 +131,15 @@ def _messages(name: str) -> Iterator[tuple[str, Message]]:
             blocks.sentence_message(promotion_messages.already_decided_reason(a_request(name, state))),
         )
         yield f"broken glass {state.value}", request_card.request_card(a_request(name, state, breaks_glass=True), [])
-    yield (
-        "invitation",
-        request_card.approval_invitation(
-            "r4k7q", approval_invitation(a_request(name)), "https://ci.example/rr?a=1&b=2"
-        ),
-    )
+    yield "invitation", blocks.sentence_message(approval_invitation(a_request(name), CARD_LINK))
     yield "frozen", request_card.request_card(a_request(name, seen=None), [], freeze=a_freeze(name))
-    yield "glass", blocks.sentence_message(break_glass_messages.break_glass_announcement(a_request(name)))
+    yield "glass", blocks.sentence_message(break_glass_messages.break_glass_announcement(a_request(name), CARD_LINK))
     yield (
         "counted",
         rendered(
             Approve(request="r4k7q"),
             a_request(name),
-            promotion_messages.vote_announcement(a_request(name), votes(1)[0], 1),
+            promotion_messages.approval_confirmation(a_request(name), 1, CARD_LINK),
         ),
     )
     version, looked = a_version(name), seen(name)
@@ -165,9 +164,10 @@ def _messages(name: str) -> Iterator[tuple[str, Message]]:
             {a_version(name).version: a_block(name)},
         )
         yield f"a model of {number} versions", registry_answers.model_answer(view)
-        yield f"history of {number}", timeline_message(a_timeline(name, min(number, 50)), a_history(name))
+        yield f"history of {number}", timeline_message(a_timeline(name, min(number, 50)))
     yield "a version", registry_answers.version_answer(a_card(name), links("https://mlflow.example:5000/base"))
     yield "a bare version", registry_answers.version_answer(a_bare_card(), NO_LINKS)
+    yield from previews(name)
     yield "archive?", registry_answers.archive_question("r4k7q", TEXTS[name] or "m", "v7")
     for finding in findings(name):
         yield f"{finding.kind.value} {len(finding.versions)}", drift_notice.drift_message(finding)
@@ -190,12 +190,27 @@ def _messages(name: str) -> Iterator[tuple[str, Message]]:
     added = MonitorAdd(model="m", name="accuracy", settings={"greater_than": "0.8"})
     yield "added", rendered(added, a_monitor(name), monitor_messages.added_answer(a_monitor(name), NOW))
     yield from incidents(name)
+    yield from helps(name)
+    yield from ((f"sentence {number}", blocks.sentence_message(one)) for number, one in enumerate(every_sentence(name)))
+
+
+def previews(name: str) -> Iterator[tuple[str, Message]]:
+    """Yield what's below a link to a version's page, with and without an open request."""
+    for request in (None, a_request(name)):
+        shown_blocks = version_unfurl(
+            a_card(name), MetricCatalog(), request, "https://slack.example.com/archives/C1/p1"
+        )
+        yield f"a link to a version{' with a request' if request else ''}", blocks.Message("A link", shown_blocks)
+
+
+def helps(name: str) -> Iterator[tuple[str, Message]]:
+    """Yield the menu and the help."""
     yield "menu", help_text.menu()
     yield "help", help_text.help_overview()
-    yield "help monitor", help_text.group_help("monitor")
+    yield "form", help_text.form_offer(say("Missing {what}.", what=TEXTS[name]), "x" * help_text.MAX_BUTTON_VALUE)
+    yield "help monitor", help_text.group_help("Monitoring")
     for verb in COMMANDS.values():
         yield f"help {verb.verb}", help_text.command_help(verb)
-    yield from ((f"sentence {number}", blocks.sentence_message(one)) for number, one in enumerate(every_sentence(name)))
 
 
 def histories(name: str) -> Iterator[tuple[str, Message]]:
@@ -210,7 +225,7 @@ def histories(name: str) -> Iterator[tuple[str, Message]]:
     ):
         found = a_timeline(name, 9)
         for nobody in (replace(found, window=asked, periods=(), after=a_term(name)), replace(found, window=asked)):
-            yield f"history at {asked}", timeline_message(nobody, a_history(name))
+            yield f"history at {asked}", timeline_message(nobody)
 
 
 def incidents(name: str) -> Iterator[tuple[str, Message]]:
@@ -229,23 +244,21 @@ def incidents(name: str) -> Iterator[tuple[str, Message]]:
                     incident, [a_monitor(name)] * 3, serving=replace(serving, state=state), now=NOW
                 )
                 yield f"incident {kind.value} {doing.value} {number}", card
+                yield f"review {kind.value} {doing.value} {number}", review_message(a_review(incident, name))
                 yield (
                     f"acted {kind.value} {doing.value} {number}",
                     blocks.sentence_message(incident_messages.action_taken(incident)),
                 )
-        yield f"opened {kind.value}", blocks.sentence_message(incident_messages.opened(an_incident(name, kind=kind)))
 
 
 def every_sentence(name: str) -> Iterator[Sentence]:
     """Yield every sentence that contains outside text."""
     request = a_request(name, RequestState.REJECTED)
     yield promotion_messages.request_confirmation(
-        request, "#ml-models", waiting_for_approvers(PendingApprovers(["S0LEADS", "U0BOB"] * 5, 2), None)
+        request, CARD_LINK, waiting_for_approvers(PendingApprovers(["S0LEADS", "U0BOB"] * 5, 2), None)
     )
-    yield promotion_messages.vote_announcement(
-        request, replace(votes(1)[0], choice=VoteChoice.REJECT, reason=REASONS[name]), 1
-    )
-    yield promotion_messages.approval_confirmation(request, 1)
+    yield promotion_messages.outcome_announcement(replace(request, decided_by=BOB, outcome=REASONS[name]))
+    yield promotion_messages.approval_confirmation(request, 1, replace(CARD_LINK, url=""))
     yield promotion_messages.rejection_confirmation(request)
     yield promotion_messages.cancellation_confirmation(request)
     yield say(

@@ -6,9 +6,11 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.sentence import say
 from bot.domain.monitoring import incident_messages
 from bot.domain.monitoring.incident import Incident, IncidentKind, IncidentStatus, TrippedBreaker
+from bot.domain.monitoring.incident_review import IncidentFacts, IncidentReview, review
 from bot.domain.monitoring.monitor import Monitor, MonitorState, MonitorStatus
 from bot.domain.monitoring.readings import CheckOutcome, Measurement
 from bot.domain.monitoring.views import MonitorRow, MonitorView
@@ -111,3 +113,9 @@ def an_incident(name: str = "plain", **changes: Any) -> Incident:
         target=999_999_998,
     )
     return replace(incident, **changes)
+
+
+def a_review(incident: Incident, name: str) -> IncidentReview:
+    """Return the review of an incident with many events, each with a long reason."""
+    event = Event(at=NOW, actor=BOB, tag=EventTag.MONITOR_PAUSED, subject=TEXTS[name], why=TEXTS[name] * 20)
+    return review(IncidentFacts(incident=incident, monitors=[a_monitor(name)] * 3, events=[event] * 200))

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bot.domain.audit.events import ChainedEvent, Event, EventTag
-from bot.domain.commands.rollbacks import ShowHistory
 from bot.domain.core.actors import Actor, Person
 from bot.domain.core.ci_run import CiRun
 from bot.domain.core.sentence import Sentence, say
@@ -167,11 +166,6 @@ def a_term(name: str = "plain", by: Actor = BOB, **changes: Any) -> ServingPerio
         state=TransitionState.DONE,
     )
     return ServingPeriod(replace(move, **changes), move)
-
-
-def a_history(name: str = "plain") -> ShowHistory:
-    """Return the command that shows the history."""
-    return ShowHistory.model_construct(model=TEXTS[name] or "m", last=10, at=NOW)
 
 
 def a_timeline(name: str = "plain", number: int = 1, by: Actor = BOB, **changes: Any) -> Timeline:
