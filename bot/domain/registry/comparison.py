@@ -318,7 +318,8 @@ def to_csv(comparison: Comparison) -> str:
 
 
 def _escape_formula(text: str | None) -> str | None:
-    return f"'{text}" if text and text.startswith(_FORMULA_PREFIXES) else text
+    escaped = f"'{text}" if text and text.startswith(_FORMULA_PREFIXES) else text
+    return escaped and escaped.replace("\r", " ")  # before Python 3.13, csv doesn't quote it
 
 
 _FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
