@@ -154,7 +154,7 @@ class CommandQueue:
         with self._context.ledger.write() as tx:
             draft = _get_draft(tx, draft_id)
             if draft.state is not QueuedCommandState.DRAFT:
-                raise Refused("That has run already. To run it again, type the command.")
+                raise Refused("That has already run. To run it again, type the command.")
             tx.save_queued_command(replace(draft, state=QueuedCommandState.DONE))
         return draft
 

@@ -192,7 +192,7 @@ def test_a_corrected_command_runs_once(app: RunningApp) -> None:
     app.alice.clicks(answer, "Run it")
     app.card()
     app.alice.clicks(answer, "Run it")
-    app.answer(app.alice, "That has run already. To run it again, type the command.")
+    app.answer(app.alice, "That has already run. To run it again, type the command.")
     assert only_request(app.ledger).version == 4
 
 
