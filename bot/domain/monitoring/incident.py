@@ -64,11 +64,6 @@ class IncidentEnding(Enum):
     UNWATCHED = "unwatched"  # one of the three above; an earlier version of Registrar didn't record which, or who
 
 
-UNWATCHED_ENDINGS = frozenset(
-    {IncidentEnding.PAUSED, IncidentEnding.EDITED, IncidentEnding.REMOVED, IncidentEnding.UNWATCHED}
-)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentResolution:
     """How an incident ended, the sentence that says so, who ended it, and where the ending was announced.
