@@ -235,7 +235,7 @@ def _texts(block: Any) -> Iterator[str]:
 def _mrkdwn_to_text(text: str, names: Mapping[str, str]) -> str:
     """Return mrkdwn as plain text."""
     text = re.sub(r"<@(\w+)>", lambda mention: names.get(mention[1], mention[1]), text)
-    text = re.sub(r"<!date\^[^|>]*\|([^>]*)>", r"\1", text)
+    text = re.sub(r"<(?:!date\^|https?:)[^|>]*\|([^>]*)>", r"\1", text)
     text = re.sub(r"^\*([^*\n]+)\* (?=\S)", r"\1: ", text, flags=re.MULTILINE)
     text = re.sub(r"[*`]|^> ", "", text, flags=re.MULTILINE)
     return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")

@@ -123,6 +123,7 @@ def test_the_story_is_told_with_the_sentences_that_people_see(slack: LocalSlack,
         assert app.production() == [4]
     assert "  Registrar refuses her: This is your own request, so someone else has to decide: Bob, Carol." in told
     assert "✓ Approved  ·  ✓ Moved  ·  ✓ Verified in MLflow" in "\n".join(told)
+    assert [line for line in told if "<http" in line] == []
     whole = "\n".join(told)
     for words in (
         "accuracy-live failed",
