@@ -27,3 +27,8 @@ class RecentKeys:
                 return False
             self._seen[key] = now
         return True
+
+    def has(self, key: str) -> bool:
+        """Return whether a key is remembered, as of the last call of `is_new`."""
+        with self._lock:
+            return key in self._seen

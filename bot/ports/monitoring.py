@@ -148,12 +148,12 @@ class MonitoringWriter(MonitoringReader, Protocol):
         Two readings are the same if their source, model, metric, version, and time are.
         """
 
-    def purge(self, *, measurements_before: datetime, readings_before: datetime) -> int:
-        """Delete old checks, readings, and idempotent calls; return how many rows were deleted.
+    def purge(self, *, measurements_before: datetime, readings_before: datetime, now: datetime) -> int:
+        """Delete old checks, readings, idempotent calls, and expired nonces; return how many rows were deleted.
 
         `measurements_before`: delete checks from before this time, except those that a frozen baseline was taken from;
         they stay until their monitor is removed. `readings_before`: delete readings and calls that were received before
-        this time.
+        this time. `now`: delete nonces that expired before this time.
         """
 
     def add_incident(self, incident: Incident) -> bool:

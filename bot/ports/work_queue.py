@@ -110,6 +110,13 @@ class WorkQueueWriter(WorkQueueReader, Protocol):
     def add_idempotent_call(self, call: IdempotentCall) -> bool:
         """Record an answered API call; return False if its idempotency key already has an answer."""
 
+    def add_nonce(self, scope: str, nonce: str, expires_at: datetime) -> bool:
+        """Record that a nonce was used; return False if it was used before in this scope, in any process.
+
+        `scope`: who chose the nonce; another scope can use the same one. `expires_at`: when the nonce can be deleted,
+        because what it belongs to is too old to be accepted.
+        """
+
     def add_message(self, *messages: OutboxMessage) -> None:
         """Add messages to the outbox; skip those whose key is already there.
 

@@ -21,18 +21,25 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from bot import logging_context
-from bot.domain.audit.events import Event, EventTag
+from bot.domain.audit.events import EventTag
 from bot.domain.core.actors import Client, actor_id
-from bot.domain.core.errors import LedgerUnavailable, Refused
-from bot.domain.core.sentence import Code, Name, Sentence, sanitize_text, say, truncate
-from bot.domain.policy.policy import ApiClient, Policy
+from bot.domain.core.ci_run import CiRun
+from bot.domain.core.errors import QuotaExceeded, Refused, Unreachable
+from bot.domain.core.sentence import Code, Name, Sentence, say, truncate
+from bot.domain.core.signing import NONCE_HEADER
+from bot.domain.policy.callers.api_clients import ApiClient
+from bot.domain.policy.policy import Policy
+from bot.id_tokens import IdTokenVerifier
 from bot.ports import Clock, Ledger
 from bot.registrar import Registrar
 from handlers.api.body import MAX_BODY_BYTES, read_body
-from handlers.api.clients import authenticate
+from handlers.api.ci_jobs import identify_ci_job, use_token
+from handlers.api.clients import SIGNATURE_SECONDS, CallSignature, authenticate
+from handlers.api.refusals import UNKNOWN_CALLER, RefusalLog
 from handlers.api.schemas import BodyT, ErrorDocument
 from handlers.errors import explain, new_error_id
 from handlers.recent_keys import RecentKeys
+from handlers.web import connections
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +49,8 @@ Right = Literal["push", "request", "read"]  # the values of a client's `may` in 
 # calls with readings; that's why there's a limit, and a separate one for each kind.
 MAX_CONCURRENT_CALLS = 8
 REFUSAL_TAGS = (EventTag.METRICS_REFUSED, EventTag.API_REFUSED)  # one for each kind of call
-REFUSAL_PAUSE = 60.0  # seconds in which only one refusal of a caller is recorded in the audit log
-MAX_REFUSED_CALLERS = 100  # refused callers recorded per minute
-UNKNOWN_CALLER = "?"  # an unauthenticated caller, in the audit log
+WARNING_PAUSE = 3600.0  # seconds in which one client's deprecated signatures are logged once
+MAX_SEEN_SIGNATURES = 10_000  # about 2 MB; with more, a replay counts toward the quota
 JSON_TYPE = "application/json"
 HEADERS_BY_STATUS = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "5"}}
 KEY_REUSED = say("This {header} was already used with a different body.", header=Code("Idempotency-Key"))
@@ -56,7 +62,7 @@ class ApiServices:
     """What the API depends on.
 
     `requires_signature`: whether a source accepts only signed readings; None if it accepts no readings. Without a
-    registrar, requests can't be opened. `monotonic` limits how often refusals are recorded.
+    registrar, requests can't be opened. `monotonic` limits how often refusals and warnings are recorded.
     """
 
     ledger: Ledger
@@ -68,7 +74,10 @@ class ApiServices:
     monotonic: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
-        self.refusals = RecentKeys(REFUSAL_PAUSE, self.monotonic, MAX_REFUSED_CALLERS)
+        self.refusals = RefusalLog(self.ledger, self.clock, self.monotonic)
+        self.warned_clients = RecentKeys(WARNING_PAUSE, self.monotonic)
+        self.seen_signatures = RecentKeys(2 * SIGNATURE_SECONDS, self.monotonic, MAX_SEEN_SIGNATURES)
+        self.id_tokens = IdTokenVerifier(self.monotonic)
         self.turns = {tag: asyncio.Semaphore(MAX_CONCURRENT_CALLS) for tag in REFUSAL_TAGS}
 
 
@@ -83,7 +92,10 @@ class ApiError(Exception):
 async def refuse_call(request: Request, error: Exception) -> Response:
     """Answer a call that raised ApiError."""
     assert isinstance(error, ApiError)
-    return json_response(error.status, error.document)
+    response = json_response(error.status, error.document)
+    if "retry_after" in error.document:
+        response.headers["Retry-After"] = str(error.document["retry_after"])
+    return response
 
 
 def json_response(status: int, document: Mapping[str, Any] | str) -> Response:
@@ -100,8 +112,10 @@ class ApiCall:
         self.headers: Mapping[str, str] = request.headers
         self.address = request.client.host if request.client else ""
         self.body = body
-        self._refusal_tag = tag
-        self.client, self.rules, self.is_signed = Client(UNKNOWN_CALLER), ApiClient(), False
+        self.signature: CallSignature | None = None
+        self.verified_run: CiRun | None = None  # the CI run, if the call has an ID token
+        self._request, self._refusal_tag = request, tag
+        self.client, self.rules = Client(UNKNOWN_CALLER), ApiClient()
 
     @property
     def registrar(self) -> Registrar:
@@ -112,17 +126,22 @@ class ApiCall:
     def admit(self, action: str, rights: tuple[Right, ...]) -> None:
         """Authenticate the client, and check that the policy grants it one of `rights`; `action` is for the error.
 
-        Raises ApiError: 401 if it isn't authenticated, 403 without the right, 415 if the body isn't JSON.
+        Raises ApiError: 401 if it isn't authenticated, 403 without the right, 415 if the body isn't JSON, or 429 if
+        the client has used up its quota.
         """
         content_type = self.headers.get("content-type", JSON_TYPE).partition(";")[0].strip().lower()
         if content_type != JSON_TYPE and self.body:
             raise ApiError(415, say("Send the body as {type}.", type=Code(JSON_TYPE)))
         policy, now = self.services.policy(), self.services.clock.now()
         try:
-            name, self.is_signed = authenticate(self.headers, self.body, policy, self.services.environ, now)
+            if job := identify_ci_job(self.headers, policy, self.services.id_tokens, now):
+                name, self.verified_run = job.client, job.run
+            else:
+                name, self.signature = authenticate(self._request, self.body, policy, self.services.environ, now)
         except Refused as error:
-            self.refuse(401, error.sentence)
+            self.refuse(401, explain(error))
         self.client, self.rules = Client(name), policy.clients[name]
+        self._warn_about_signature()
         if not {*rights} & {*self.rules.may}:
             self.refuse(
                 403,
@@ -133,28 +152,60 @@ class ApiCall:
                     may=Code(f"may: [{rights[0]}]"),
                 ),
             )
+        if self.services.registrar:
+            self._spend_quota(self.services.registrar)
+        try:
+            if job and self._request.method != "GET":
+                use_token(job.token, self.services.ledger)
+            self._use_nonce(name)
+        except Refused as error:
+            if self.signature:  # anyone can replay it
+                self.client = Client(UNKNOWN_CALLER)
+            self.refuse(401, error.sentence)
+
+    def _use_nonce(self, name: str) -> None:
+        """Raise Refused if the client has used the signature's nonce before, in any process. Raises LedgerUnavailable.
+
+        Nothing about an unverified signature is stored.
+        """
+        if self.signature is None or not self.signature.nonce:
+            return
+        with self.services.ledger.write() as tx:
+            is_new = tx.add_nonce(f"client:{name}", self.signature.nonce, self.signature.expires_at)
+        if not is_new:
+            raise Refused(
+                say(
+                    "{client} has already used this {header}. Use a new one for each call, even for a retry.",
+                    client=Name(name),
+                    header=Code(NONCE_HEADER),
+                )
+            )
+
+    def _warn_about_signature(self) -> None:
+        """Mark the call, and log a warning once an hour for each client, if a later release refuses its signature."""
+        is_push = self._refusal_tag is EventTag.METRICS_REFUSED
+        if is_push or self.signature is None or self.signature.nonce:
+            return
+        self._request.state.is_deprecated = True
+        if self.services.warned_clients.is_new(self.client.name):
+            log.warning("client %s signs calls with v1=; the next release accepts only v2=", self.client.name)
+
+    def _spend_quota(self, registrar: Registrar) -> None:
+        """Count the call, unless it's a replay: whoever captured one call could use up the client's quota."""
+        value = self.signature.value.lower() if self.signature else ""
+        if self.services.seen_signatures.has(value):
+            return
+        try:
+            registrar.access_control.spend_quota(self.client, "api_calls", origin="api")
+        except QuotaExceeded as error:
+            seconds = int(error.retry_after.total_seconds())
+            raise ApiError(429, error.sentence, kind=error.code, retry_after=seconds) from None
+        if value:
+            self.services.seen_signatures.is_new(value)
 
     def refuse(self, status: int, sentence: Sentence) -> NoReturn:
-        """Refuse the call, and record it in the audit log, at most once a minute for each client or address.
-
-        Always raises ApiError.
-        """
-        name = self.client.name
-        if self.services.refusals.is_new(f"{name} {self.address if name == UNKNOWN_CALLER else ''}"):
-            event = Event(
-                at=self.services.clock.now(),
-                actor=self.client,
-                tag=self._refusal_tag,
-                subject="api",
-                why=str(sentence),
-                origin="api",
-                evidence={"address": truncate(sanitize_text(self.address), 100)},
-            )
-            try:
-                with self.services.ledger.write() as tx:
-                    tx.add_audit_event(event)
-            except LedgerUnavailable as error:  # the call is refused even if that can't be recorded
-                log.warning("couldn't record the refusal of a call: %s", error)
+        """Refuse the call, and record it in the audit log, but not too often. Always raises ApiError."""
+        self.services.refusals.record(self.client, self.address, self._refusal_tag, sentence)
         raise ApiError(status, sentence)
 
     def covers_model(self, model: str) -> bool:
@@ -218,11 +269,12 @@ def client_who_may(action: str, *rights: Right, tag: EventTag = EventTag.API_REF
                     call = ApiCall(services, request, body, tag)
                     await run_in_threadpool(call.admit, action, rights)
                     logging_context.bind(actor=actor_id(call.client))
+                    connections.authenticated(request.scope, actor_id(call.client))
                     yield call
             except (ApiError, RequestValidationError, ClientDisconnect):
                 raise
             except Exception as error:  # an internal error: the caller gets an ID to report
-                raise ApiError(503 if isinstance(error, LedgerUnavailable) else 500, explain(error)) from None
+                raise ApiError(503 if isinstance(error, Unreachable) else 500, explain(error)) from None
 
     return Depends(admit_call, scope="function")
 
@@ -230,8 +282,9 @@ def client_who_may(action: str, *rights: Right, tag: EventTag = EventTag.API_REF
 # -- for the OpenAPI document ------------------------------------------------------------------------------------------
 
 REFUSAL_STATUSES = {
-    401: "The client's token or signature is missing or invalid",
+    401: "The client's token or signature is missing or invalid, or an ID token has already been used for a change",
     403: "The policy doesn't permit this call for this client or this model",
+    429: "The client has used up its quota of calls for now",
     503: "Nothing was recorded; try again",
 }
 BODY_STATUSES = {413: "The body is over 1 MB", 415: "The content type isn't application/json"}
@@ -241,9 +294,11 @@ def describe_responses(
     statuses: Mapping[int, str], models: Mapping[int, type[BaseModel]]
 ) -> dict[int | str, dict[str, Any]]:
     """Return the responses: each status with its meaning and model; a status without a model is an error."""
+    seconds = {"Retry-After": {"required": True, "description": "In seconds", "schema": {"type": "integer"}}}
     headers = {
         401: {"WWW-Authenticate": {"required": True, "schema": {"const": "Bearer"}}},
-        503: {"Retry-After": {"required": True, "description": "In seconds", "schema": {"type": "integer"}}},
+        429: seconds,
+        503: seconds,
     }
     return {
         status: {"description": text, "model": models.get(status, ErrorDocument)}

@@ -6,25 +6,57 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
-from bot.domain.core import signing
+from fastapi import Request
+from starlette.datastructures import Headers
+
 from bot.domain.core.errors import Refused
 from bot.domain.core.sentence import Code, say
-from bot.domain.policy.policy import ApiClient, Policy
+from bot.domain.core.signing import NONCE_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, sign_body, sign_call
+from bot.domain.policy.callers.api_clients import ApiClient
+from bot.domain.policy.policy import Policy
 
 SIGNATURE_SECONDS = 300  # seconds for which a signature is valid, before and after its timestamp
 _MAX_TOKEN_BYTES = 10_000  # bytes that are read from a token file
 
 
+@dataclass(frozen=True, slots=True)
+class CallSignature:
+    """A call's signature as it was sent, with its timestamp; `nonce` is empty for `v1=`."""
+
+    value: str
+    timestamp: str
+    nonce: str
+
+    @property
+    def expires_at(self) -> datetime:
+        """When no process accepts it anymore, even one whose clock is behind by a signature's validity."""
+        return datetime.fromtimestamp(int(self.timestamp) + 2 * SIGNATURE_SECONDS, UTC)
+
+    def matches(self, token: str, request: Request, body: bytes) -> bool:
+        """Return whether the signature was made with this token, for this call."""
+        if self.nonce:
+            path, query = request.scope["raw_path"], request.scope["query_string"]
+            path += b"?" + query if query else b""
+            expected = sign_call(
+                token, method=request.method, path=path, nonce=self.nonce, timestamp=self.timestamp, body=body
+            )
+        else:
+            expected = sign_body(token, self.timestamp, body)
+        return hmac.compare_digest(expected, self.value.lower())
+
+
 def authenticate(
-    headers: Mapping[str, str], body: bytes, policy: Policy, environ: Mapping[str, str], now: datetime
-) -> tuple[str, bool]:
-    """Return the name of the calling client, and whether the call is signed. Raises Refused.
+    request: Request, body: bytes, policy: Policy, environ: Mapping[str, str], now: datetime
+) -> tuple[str, CallSignature | None]:
+    """Return the name of the calling client, and the call's signature if there's one. Raises Refused.
 
     A bearer token identifies and authenticates the client. A signature, if there's one, must be valid with the client's
-    token as the secret. Without a bearer token, it authenticates the client whose token produced it.
+    token as the secret. Without a bearer token, it authenticates the client whose token produced it. The caller has to
+    check that the signature's nonce is new.
     """
     if not policy.clients:
         raise Refused(
@@ -34,7 +66,7 @@ def authenticate(
                 may=Code("may: [push]"),
             )
         )
-    signature, bearer = _signature(headers, now), headers.get("authorization")
+    signature, bearer = _parse_signature(request.headers, now), request.headers.get("authorization")
     if bearer is None and signature is None:
         raise Refused(say("Missing client token. Send it as {header}.", header=Code("Authorization: Bearer …")))
     tokens = {name: token for name, client in policy.clients.items() if (token := _token(client, environ))}
@@ -42,17 +74,12 @@ def authenticate(
     if bearer is not None and not matching:
         raise Refused("This token doesn't belong to a client in the policy.")
     if signature:
-        timestamp, value = signature
-        matching = [
-            name
-            for name in matching
-            if hmac.compare_digest(signing.sign_body(tokens[name], timestamp, body), value.lower())
-        ]
+        matching = [name for name in matching if signature.matches(tokens[name], request, body)]
     if len(matching) > 1:
         raise Refused("Several clients share this token. Give each client its own.")
     if not matching:
         raise Refused("The signature isn't valid.")
-    return matching[0], signature is not None
+    return matching[0], signature
 
 
 def _token(client: ApiClient, environ: Mapping[str, str]) -> str:
@@ -77,19 +104,26 @@ def _matches_bearer(header: str, token: str) -> bool:
     return hmac.compare_digest(sent_digest, digest) and scheme.lower() == "bearer"
 
 
-def _signature(headers: Mapping[str, str], now: datetime) -> tuple[str, str] | None:
-    """Return the timestamp and the signature; None if both are missing. Raises Refused if one is malformed."""
-    timestamp, value = headers.get("x-registrar-timestamp"), headers.get("x-registrar-signature")
-    if timestamp is None and value is None:
+def _parse_signature(headers: Headers, now: datetime) -> CallSignature | None:
+    """Return the call's signature; None if it has none. Raises Refused if a header is missing, malformed, or repeated.
+
+    What's sent decides how it's verified: a nonce needs `v2=`, and `v2=` needs a nonce.
+    """
+    sent = [headers.getlist(name) for name in (SIGNATURE_HEADER, TIMESTAMP_HEADER, NONCE_HEADER)]
+    if not any(sent):
         return None
-    if not re.fullmatch(r"[0-9]{1,12}", timestamp or "") or not re.fullmatch(r"v1=[0-9a-fA-F]{64}", value or ""):
+    value, timestamp, nonce = (", ".join(values) for values in sent)  # a repeated header matches no pattern
+    has_form = re.fullmatch(r"v2=[0-9a-fA-F]{64}" if nonce else r"v1=[0-9a-fA-F]{64}", value)
+    if not has_form or not re.fullmatch(r"[0-9]{1,12}", timestamp) or not re.fullmatch(r"([!-~]{16,128})?", nonce):
         raise Refused(
             say(
-                "A signed call needs two headers: {timestamp}, in Unix seconds, and {signature}.",
-                timestamp=Code("X-Registrar-Timestamp"),
-                signature=Code("X-Registrar-Signature: v1=…"),
+                "A signed call needs {timestamp} (in Unix seconds), {nonce}, and {signature}. "
+                "The nonce must be 16 to 128 visible ASCII characters.",
+                timestamp=Code(TIMESTAMP_HEADER),
+                nonce=Code(NONCE_HEADER),
+                signature=Code(f"{SIGNATURE_HEADER}: v2=…"),
             )
         )
-    if abs(now.timestamp() - int(timestamp or 0)) > SIGNATURE_SECONDS:
+    if abs(now.timestamp() - int(timestamp)) > SIGNATURE_SECONDS:
         raise Refused(say("The signature's timestamp is off by more than {n} seconds.", n=SIGNATURE_SECONDS))
-    return timestamp or "", value or ""
+    return CallSignature(value, timestamp, nonce)

@@ -108,7 +108,7 @@ def _check_source(call: ApiCall, payload: PushPayload) -> None:
     name = Name(truncate(sanitize_text(payload.source), 100))
     if needs_signature is None:
         raise ApiError(404, say("The policy has no source {name} of type {push}.", name=name, push=Code("push")))
-    if needs_signature and not call.is_signed:
+    if needs_signature and call.signature is None:
         call.refuse(401, say("The source {name} accepts only signed readings.", name=name))
 
 

@@ -10,10 +10,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Response
 
 from bot import logging_context
-from bot.domain.commands.base import Command
-from bot.domain.commands.parser import build_command
+from bot.domain.commands.parser import build_command, load_command
 from bot.domain.commands.promotions import Cancel, Promote
 from bot.domain.commands.registry import Register
+from bot.domain.core.actors import actor_id
 from bot.domain.core.ci_run import parse_ci_run
 from bot.domain.core.errors import (
     AlreadyDecided,
@@ -202,16 +202,21 @@ def register_version(call: Requester) -> Response:
 
 
 def _submit(
-    call: ApiCall, body: RequestBody | VersionBody, command_class: type[Command], arguments: dict[str, Any], action: str
+    call: ApiCall,
+    body: RequestBody | VersionBody,
+    command_class: type[Promote | Register],
+    arguments: dict[str, Any],
+    action: str,
 ) -> QueuedCommand:
     """Queue the command and return it, or return the one from an earlier call with the same key. Raises ApiError."""
-    call.require_model(body.model, action)
     asked_for = body.model_dump_json(exclude={"ci"})  # the link to the CI run differs with each attempt of a job
     digest = hashlib.sha256(f"{type(body).__name__} {asked_for}".encode()).hexdigest()
     try:
-        ci, key = parse_ci_run(body.ci.model_dump()), call.idempotency_key()
+        ci, key = call.verified_run or parse_ci_run(body.ci.model_dump()), call.idempotency_key()
         origin = Origin(entry_point="api", ci=ci, idempotency_key=key, digest=digest)
-        queued = call.registrar.commands.execute(call.client, build_command(command_class, arguments), origin).queued
+        command = build_command(command_class, arguments)
+        call.require_model(command.model, action)  # the body's name can have spaces around it
+        queued = call.registrar.commands.execute(call.client, command, origin).queued
     except IdempotencyKeyReused:
         raise ApiError(409, KEY_REUSED) from None
     except RegistrarError as error:
@@ -239,7 +244,9 @@ def _execute(registrar: Registrar, queued: QueuedCommand) -> Response:
         return result
 
     try:
-        registrar.worker_pool.submit(logging_context.with_context(execute)).result(REGISTRY_TIMEOUT)
+        registrar.worker_pool.submit_for(actor_id(queued.caller), logging_context.with_context(execute)).result(
+            REGISTRY_TIMEOUT
+        )
     except (TookTooLong, Unreachable):
         return json_response(
             202,
@@ -261,16 +268,19 @@ def _find_command(call: ApiCall, request_id: str, *, only_own: bool) -> QueuedCo
 
     Raises ApiError: all other commands are reported as missing.
     """
-    with call.registrar.context.ledger.read() as reading, suppress(KeyError):
+    with call.registrar.context.ledger.read() as reading, suppress(KeyError, BadInput):
         queued = reading.queued_command(request_id)
-        is_readable = queued.caller == call.client or (
-            not only_own
-            and queued.state is not QueuedCommandState.DRAFT
-            and call.covers_model(str(queued.command["model"]))
-        )
+        is_readable = queued.caller == call.client or (not only_own and _is_about_models_of(call, queued))
         if is_readable and documents.is_promotion(queued):
             return queued
     raise ApiError(404, say("No request {id} that this client can read.", id=Name(request_id[:40])))
+
+
+def _is_about_models_of(call: ApiCall, queued: QueuedCommand) -> bool:
+    """Return whether a submitted promotion is about a model of the client. Raises BadInput if it can't be executed."""
+    command = load_command(queued.command)  # a draft from Slack is stored as it was typed
+    is_submitted = queued.state is not QueuedCommandState.DRAFT
+    return is_submitted and isinstance(command, Promote) and call.covers_model(command.model)
 
 
 _STATUS_BY_CODE = {

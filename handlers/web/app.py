@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
@@ -9,11 +10,10 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from slack_bolt import App, BoltRequest
+from slack_bolt import BoltRequest
 from slack_bolt.adapter.starlette.handler import to_bolt_request, to_starlette_response
 from slack_sdk.signature import Clock, SignatureVerifier
 from starlette.background import BackgroundTask
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match, Route
 
@@ -23,11 +23,13 @@ from handlers.api import metrics as api_metrics
 from handlers.api import promotions
 from handlers.api.body import read_body
 from handlers.api.calls import ApiError, ApiServices, refuse_call
+from handlers.api.deprecation import DeprecationHeader
 from handlers.errors import explain
 from handlers.recent_keys import RecentKeys
-from handlers.slack.deferred import dispatch_request
+from handlers.slack.deferred import Dispatch
 from handlers.slack.payload_schema import validate_payload
-from handlers.web import health
+from handlers.web import connections, health
+from handlers.web.api_page import mount_api_page
 from handlers.web.mlflow_webhook import mount_mlflow_webhook
 from handlers.web.readiness import Readiness
 
@@ -38,7 +40,7 @@ SIGNATURE_MEMORY = 660.0  # seconds for which used signatures are remembered; a 
 
 
 def create_app(
-    app: App,
+    dispatch: Dispatch | None,
     signing_secret: str | None,
     *,
     webhook_secret: str | None = None,
@@ -50,25 +52,27 @@ def create_app(
 ) -> FastAPI:
     """Return the web application.
 
-    `/slack/events` and `/v1/mlflow/webhook` exist if there's a secret to verify calls with. `on_model_changed` gets the
-    name of a model that changed according to MLflow; it must not block. `api_services` is what the HTTP API depends on;
-    without it, there's no API. `readiness` reports the state of the components, and `metrics` the measurements. `now`
-    returns the seconds since 1970.
+    `/slack/events` and `/v1/mlflow/webhook` exist if there's a secret to verify calls with. `dispatch` handles Slack's
+    requests. `on_model_changed` gets the name of a model that changed according to MLflow; it must not block.
+    `api_services` is what the HTTP API depends on; without it, there's no API. `readiness` reports the state of the
+    components, and `metrics` the measurements. `now` returns the seconds since 1970.
     """
-    web = FastAPI(title="Registrar", version=version(), docs_url="/docs", redoc_url=None)
+    web = FastAPI(title="Registrar", version=version(), docs_url=None, redoc_url=None)
+    mount_api_page(web)
     health.mount_health(web, readiness or Readiness([]), metrics)
 
-    if signing_secret:
+    if signing_secret and dispatch:
         guard = _ReplayGuard(signing_secret, now)
 
         @web.post("/slack/events", include_in_schema=False)
         async def slack_events(request: Request) -> Response:
-            return await _handle_slack(app, guard, request)
+            return await _handle_slack(dispatch, guard, request)
 
     if webhook_secret:
         mount_mlflow_webhook(web, webhook_secret, on_model_changed)
     if api_services:
         web.state.api_services = api_services
+        web.add_middleware(DeprecationHeader)
         web.include_router(api_metrics.router)
         if api_services.registrar:
             web.include_router(promotions.router)
@@ -99,7 +103,7 @@ async def _end_without_answer(request: Request, error: Exception) -> Response:
     return Response(status_code=400)
 
 
-async def _handle_slack(app: App, guard: _ReplayGuard, request: Request) -> Response:
+async def _handle_slack(dispatch: Dispatch, guard: _ReplayGuard, request: Request) -> Response:
     """Verify Slack's signature before anything else reads the body; then let Bolt handle it off the event loop."""
     body = await read_body(request)
     if body is None:
@@ -112,7 +116,8 @@ async def _handle_slack(app: App, guard: _ReplayGuard, request: Request) -> Resp
         # Typing the same in a menu twice within a second is signed the same, and only reads.
         if not guard.is_first(request.headers) and sent.body.get("type") != "block_suggestion":
             return refusal
-        answer, start_the_rest = await run_in_threadpool(dispatch_request, app, sent)
+        connections.authenticated(request.scope, "slack")
+        answer, start_the_rest = await asyncio.wrap_future(dispatch(sent))
     except BadInput as error:  # signed, but not a payload that Slack sends
         return Response(str(error), status_code=400)
     except Exception as error:  # an internal error: the caller gets an ID to report

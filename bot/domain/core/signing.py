@@ -1,4 +1,4 @@
-"""Signatures of webhooks, outgoing and incoming."""
+"""Signatures of webhooks and of calls to the HTTP API."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import hashlib
 import hmac
 from urllib.parse import quote
 
-TIMESTAMP_HEADER, SIGNATURE_HEADER, EVENT_ID_HEADER = (
+TIMESTAMP_HEADER, SIGNATURE_HEADER, NONCE_HEADER, EVENT_ID_HEADER = (
     "X-Registrar-Timestamp",
     "X-Registrar-Signature",
+    "X-Registrar-Nonce",
     "X-Registrar-Event-Id",
 )
 _UNQUOTED_CHARACTERS = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
@@ -17,7 +18,21 @@ _UNQUOTED_CHARACTERS = "".join(chr(code) for code in range(0x20, 0x7F) if chr(co
 def sign_body(secret: str, timestamp: str, body: bytes) -> str:
     """Return `v1=` and the hex HMAC-SHA256 of `timestamp.body`. Compare it with `hmac.compare_digest`."""
     signed = timestamp.encode() + b"." + body
-    return f"v1={hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()}"
+    return f"v1={_hmac(secret, signed)}"
+
+
+def sign_call(secret: str, *, method: str, path: bytes, nonce: str, timestamp: str, body: bytes) -> str:
+    """Return `v2=` and the hex HMAC-SHA256 of these parts, one per line, the body last.
+
+    `path`: the path as it's sent, percent-encoded, with `?` and the query string if there's one. Only the body can
+    contain a line break, so no two calls are signed the same. Compare it with `hmac.compare_digest`.
+    """
+    signed = b"\n".join([method.encode(), path, nonce.encode(), timestamp.encode(), body])
+    return f"v2={_hmac(secret, signed)}"
+
+
+def _hmac(secret: str, signed: bytes) -> str:
+    return hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
 
 
 def encode_event_id(key: str) -> str:

@@ -38,6 +38,7 @@ from bot.ledger.tables import (
     own_baselines,
     readings,
     tripped_breakers,
+    used_nonces,
 )
 from bot.ports.monitoring import MonitoringReader, MonitoringWriter
 from bot.ports.records import CheckBatch, Claim
@@ -242,7 +243,7 @@ class MonitoringStore(SqlWriteStore, MonitoringQueries, MonitoringWriter):
         unique_columns = ("source", "model", "metric", "version", "at")
         return sum(self._insert(readings, to_row(reading), *unique_columns) for reading in pushed)
 
-    def purge(self, *, measurements_before: datetime, readings_before: datetime) -> int:
+    def purge(self, *, measurements_before: datetime, readings_before: datetime, now: datetime) -> int:
         frozen, checks = baselines.c, measurements.c
         removed = select(monitors.c.id).where(monitors.c.removed_at.is_not(None))
         for table in (baselines, own_baselines):
@@ -254,6 +255,7 @@ class MonitoringStore(SqlWriteStore, MonitoringQueries, MonitoringWriter):
             delete(measurements).where(checks.at < measurements_before, ~is_needed),
             delete(readings).where(readings.c.received_at < readings_before),
             delete(idempotent_calls).where(idempotent_calls.c.at < readings_before),
+            delete(used_nonces).where(used_nonces.c.expires_at < now),
         )
         return sum(self._connection.execute(statement).rowcount for statement in statements)
 

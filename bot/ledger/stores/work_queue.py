@@ -44,6 +44,7 @@ from bot.ledger.tables import (
     serving_checks,
     tag_updates,
     transitions,
+    used_nonces,
 )
 from bot.ports.records import (
     Claim,
@@ -190,6 +191,10 @@ class WorkQueueStore(SqlWriteStore, WorkQueueQueries, WorkQueueWriter):
 
     def add_idempotent_call(self, call: IdempotentCall) -> bool:
         return self._insert(idempotent_calls, to_row(call), "client", "key")
+
+    def add_nonce(self, scope: str, nonce: str, expires_at: datetime) -> bool:
+        row = {"scope": scope, "nonce": nonce, "expires_at": expires_at}
+        return self._insert(used_nonces, row, "scope", "nonce")
 
     def add_message(self, *messages: OutboxMessage) -> None:
         for message in messages:

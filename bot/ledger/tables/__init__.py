@@ -31,6 +31,7 @@ from bot.ledger.tables.work_queue import (
     message_refs,
     outbox_messages,
     queued_commands,
+    used_nonces,
 )
 
 __all__ = [
@@ -70,5 +71,6 @@ __all__ = [
     "tag_updates",
     "transitions",
     "tripped_breakers",
+    "used_nonces",
     "votes",
 ]

@@ -56,6 +56,15 @@ idempotent_calls = Table(
     sqlite_autoincrement=True,
 )
 
+# What's accepted only once, such as a signed call: kept until it would be too old anyway.
+used_nonces = Table(
+    "nonces",
+    metadata,
+    Column("scope", StorableText, primary_key=True),
+    Column("nonce", StorableText, primary_key=True),
+    Column("expires_at", UtcDateTime, nullable=False),
+)
+
 outbox_messages = Table(
     "notes",
     metadata,

@@ -159,7 +159,7 @@ class MonitorScheduler:
             return reader.monitor_state(monitor_id)
 
     def purge(self, retention: timedelta) -> int:
-        """Delete readings older than `retention`, and checks older than both it and `CHECK_RETENTION`.
+        """Delete readings older than `retention`, checks older than both it and `CHECK_RETENTION`, and expired nonces.
 
         Checks that a frozen baseline uses stay. If no check has made a monitor's baseline yet, because the monitor is
         paused or its source is down, the baseline is made first. Returns the number of deleted rows.
@@ -169,7 +169,9 @@ class MonitorScheduler:
             missing = self._evaluator.missing_baselines(reader, now)
         with self._context.ledger.write() as tx:
             tx.save_baselines(missing)
-            return tx.purge(measurements_before=now - max(retention, CHECK_RETENTION), readings_before=now - retention)
+            return tx.purge(
+                measurements_before=now - max(retention, CHECK_RETENTION), readings_before=now - retention, now=now
+            )
 
     def close(self) -> None:
         """Wait briefly for running batches and abandon the rest; those checks run again after their claims expire."""

@@ -24,6 +24,8 @@ from tests.support.ledger.records import (
     a_transition,
     an_event,
     due,
+    opened,
+    run_concurrently,
     save,
 )
 
@@ -57,6 +59,34 @@ def test_a_queued_command_is_saved_with_its_request(ledger: SqlLedger) -> None:
             r.queued_command("nothing")
     with ledger.write() as w, pytest.raises(KeyError):
         w.save_queued_command(a_command())
+
+
+# Nonces
+
+
+def test_a_nonce_is_used_once_in_each_scope(ledger: SqlLedger) -> None:
+    with ledger.write() as w:
+        assert w.add_nonce("client:ci", "n1", SOON)
+    with ledger.write() as w:
+        assert not w.add_nonce("client:ci", "n1", LATER)
+        assert w.add_nonce("client:ci", "N1", SOON)
+        assert w.add_nonce("client:serve", "n1", SOON)
+
+
+def test_one_of_several_processes_uses_a_nonce(ledger: SqlLedger, ledger_url: str) -> None:
+    def use(number: int) -> bool:
+        with opened(ledger_url, timeout=20) as process, process.write() as w:
+            return w.add_nonce("client:ci", "n1", SOON)
+
+    assert sorted(run_concurrently(4, use)) == [False, False, False, True]
+
+
+def test_only_expired_nonces_are_deleted(ledger: SqlLedger) -> None:
+    with ledger.write() as w:
+        w.add_nonce("client:ci", "n1", SOON)
+        assert w.purge(measurements_before=NOW, readings_before=NOW, now=SOON) == 0
+        assert w.purge(measurements_before=NOW, readings_before=NOW, now=LATER) == 1
+        assert w.add_nonce("client:ci", "n1", LATER)
 
 
 # The outbox
@@ -162,6 +192,7 @@ def test_a_lease_has_one_owner_at_a_time(ledger: SqlLedger) -> None:
         assert not w.acquire_lease("churn", Claim("two", NOW, SOON))
         w.release_lease("churn", "one")
         assert w.acquire_lease("churn", Claim("two", NOW, SOON))
+        assert not w.acquire_lease("churn", Claim("one", SOON, LATER))
         assert w.acquire_lease("churn", Claim("one", LATER, LATER))
 
 

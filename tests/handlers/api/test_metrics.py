@@ -15,11 +15,12 @@ import httpx
 import pytest
 import uvicorn
 
-from bot.domain.audit.events import EventTag
+from bot.domain.audit.events import Event, EventTag
 from bot.domain.audit.messages import describe_event
+from bot.domain.core.actors import Client
 from bot.domain.core.signing import sign_body
 from bot.settings import Settings
-from handlers.api.calls import MAX_REFUSED_CALLERS
+from handlers.api.refusals import MAX_REFUSED_ADDRESSES
 from handlers.startup import open_listener
 from tests.support.app.harness import audit_links
 from tests.support.app.metrics_api import CLIENTS, NOW, MetricsApi, policy, reading, refused
@@ -163,6 +164,23 @@ class TestSignatures:
             {"X_Registrar_Timestamp": "1777896000", "X_Registrar_Signature": "v0=" + "0" * 64},
             {"X_Registrar_Timestamp": "1777896000", "X_Registrar_Signature": "é"},
             {"X_Registrar_Timestamp": "", "X_Registrar_Signature": ""},
+            {"X_Registrar_Timestamp": "1777896000", "X_Registrar_Signature": "v2=" + "0" * 64},
+            {"X_Registrar_Nonce": "0123456789abcdef"},
+            {
+                "X_Registrar_Timestamp": "1777896000",
+                "X_Registrar_Signature": "v2=" + "0" * 64,
+                "X_Registrar_Nonce": "0123456789abcde",
+            },
+            {
+                "X_Registrar_Timestamp": "1777896000",
+                "X_Registrar_Signature": "v2=" + "0" * 64,
+                "X_Registrar_Nonce": "x" * 129,
+            },
+            {
+                "X_Registrar_Timestamp": "1777896000",
+                "X_Registrar_Signature": "v2=" + "0" * 64,
+                "X_Registrar_Nonce": "0123456789 abcdef",
+            },
         ],
     )
     def test_an_incomplete_signature_is_refused_even_with_a_token(
@@ -170,7 +188,8 @@ class TestSignatures:
     ) -> None:
         assert refused(api.push(**headers)) == (
             401,
-            "A signed call needs two headers: X-Registrar-Timestamp, in Unix seconds, and X-Registrar-Signature: v1=….",
+            "A signed call needs X-Registrar-Timestamp (in Unix seconds), X-Registrar-Nonce, and "
+            "X-Registrar-Signature: v2=…. The nonce must be 16 to 128 visible ASCII characters.",
         )
 
     def test_another_body_or_timestamp_invalidates_the_signature(self, api: MetricsApi) -> None:
@@ -196,9 +215,11 @@ class TestSignatures:
 
 
 class TestRefusalsAreRecorded:
+    def recorded(self, api: MetricsApi) -> list[Event]:
+        return [link.event for link in audit_links(api.ledger, EventTag.METRICS_REFUSED)]
+
     def refusals(self, api: MetricsApi) -> list[tuple[str, str, str]]:
-        found = [link.event for link in audit_links(api.ledger, EventTag.METRICS_REFUSED)]
-        return [(str(describe_event(one)), one.evidence["address"], one.origin) for one in found]
+        return [(str(describe_event(one)), one.evidence["address"], one.origin) for one in self.recorded(api)]
 
     def test_once_a_minute_for_each_address(self, api: MetricsApi) -> None:
         why = "? wasn't allowed to push readings: This token doesn't belong to a client in the policy."
@@ -219,10 +240,59 @@ class TestRefusalsAreRecorded:
             "ci wasn't allowed to push readings: The policy doesn't let “ci” push readings for “fraud”.",
         ]
 
-    def test_many_addresses_do_not_flood_the_audit_log(self, api: MetricsApi) -> None:
-        for at in range(MAX_REFUSED_CALLERS + 20):
+    def strangers(self, api: MetricsApi, count: int) -> None:
+        for at in range(count):
             api.send(b"{}", {}, address=f"10.0.{at // 256}.{at % 256}")
-        assert len(self.refusals(api)) == MAX_REFUSED_CALLERS
+
+    def test_many_addresses_do_not_flood_the_audit_log(self, api: MetricsApi) -> None:
+        self.strangers(api, MAX_REFUSED_ADDRESSES + 20)
+        assert len(self.recorded(api)) == MAX_REFUSED_ADDRESSES + 1
+
+    def test_strangers_do_not_keep_a_client_s_refusal_out(self, api: MetricsApi) -> None:
+        self.strangers(api, MAX_REFUSED_ADDRESSES)
+        api.push(token="t0ken-of-reader")
+        assert self.recorded(api)[-1].actor == Client("reader")
+
+    def test_clients_do_not_keep_a_stranger_s_refusal_out(self, api: MetricsApi) -> None:
+        names = [f"c{at}" for at in range(MAX_REFUSED_ADDRESSES)]
+        api.environ |= {name: f"t0ken-of-{name}" for name in names}
+        api.policy = policy({name: {"token_env": name} for name in names})
+        for name in names:
+            api.push(token=f"t0ken-of-{name}")
+        api.push(token="wrong")
+        assert self.recorded(api)[-1].actor == Client("?")
+
+    @pytest.mark.parametrize(
+        ("addresses", "count"),
+        [
+            (["2001:db8::1", "2001:db8::ffff:1", "2001:db8:0:0:1::"], 1),
+            (["2001:db8::1", "2001:db8:0:1::1"], 2),
+            (["::ffff:10.0.0.1", "10.0.0.1"], 1),
+            (["::ffff:10.0.0.1", "::ffff:10.0.0.2"], 2),
+            (["fe80::1%eth0", "fe80::2%eth1"], 1),
+            (["", "a socket"], 2),
+        ],
+    )
+    def test_an_ipv6_network_counts_as_one_address(self, api: MetricsApi, addresses: list[str], count: int) -> None:
+        for address in addresses:
+            api.send(b"{}", {}, address=address)
+        assert len(self.recorded(api)) == count
+
+    def test_what_is_not_recorded_is_counted_and_reported_once_a_minute(self, api: MetricsApi) -> None:
+        self.strangers(api, MAX_REFUSED_ADDRESSES + 5)
+        api.seconds = 60.0
+        self.strangers(api, 2)
+        first, last = [one for one in self.recorded(api) if "unrecorded" in one.evidence]
+        assert (first.evidence, last.evidence) == ({"unrecorded": 1}, {"unrecorded": 4})
+        assert str(describe_event(last)) == (
+            "? wasn't allowed to push readings: 4 more refusals from other addresses. "
+            "Only 100 addresses are recorded per minute."
+        )
+
+    def test_a_repeated_refusal_is_not_counted(self, api: MetricsApi) -> None:
+        self.strangers(api, MAX_REFUSED_ADDRESSES)
+        self.strangers(api, MAX_REFUSED_ADDRESSES)
+        assert len(self.recorded(api)) == MAX_REFUSED_ADDRESSES
 
     def test_invalid_input_is_not_recorded(self, api: MetricsApi) -> None:
         api.push(reading(value=None))
@@ -242,13 +312,14 @@ def address(api: MetricsApi) -> Iterator[str]:
         thread.join(timeout=10)
 
 
-def test_the_docs_example_pushes(api: MetricsApi, address: str) -> None:
+def test_the_docs_example_makes_signed_calls(api: MetricsApi, address: str) -> None:
     page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
     [code] = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
     scope: dict[str, Any] = {}
     exec(code, scope)  # noqa: S102 - it is ours
     api.now = datetime.now(UTC)  # by which the example signs
-    answers = [scope["push"](address, "t0ken-of-ci", "strict", [reading()]) for _ in range(2)]
+    url, body = f"{address}/v1/metrics?from=docs%20page", {"source": "strict", "readings": [reading()]}
+    answers = [scope["call"]("POST", url, "t0ken-of-ci", body, **{"Idempotency-Key": "k1"}) for _ in range(2)]
     assert answers == [{"accepted": 1, "duplicates": 0}] * 2
     assert len(api.kept(source="strict")) == 1
 

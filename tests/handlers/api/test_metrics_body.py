@@ -163,7 +163,7 @@ class TestKeys:
     def test_a_repeated_call_gets_the_same_response_and_stores_nothing(self, either: MetricsApi) -> None:
         first = either.push(Idempotency_Key="k1")
         with either.ledger.write() as tx:
-            tx.purge(measurements_before=NOW, readings_before=NOW)  # even if the readings are gone meanwhile
+            tx.purge(measurements_before=NOW, readings_before=NOW, now=NOW)  # even if the readings are gone meanwhile
         again = either.push(Idempotency_Key="k1")
         assert (again.status_code, again.content) == (first.status_code, first.content)
         assert again.json() == {"accepted": 1, "duplicates": 0}

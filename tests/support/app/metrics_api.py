@@ -6,11 +6,10 @@ import asyncio
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 import httpx
 import pytest
-from slack_bolt import App
 
 from bot.domain.core.signing import sign_body
 from bot.domain.monitoring.readings import PushedReading
@@ -61,6 +60,7 @@ class MetricsApi:
         self.now = NOW
         self.seconds = 0.0
         self.policy = policy()
+        self.environ = dict(ENVIRON)
         sources = MetricSources(
             lambda: self.policy,
             SourceDependencies(ledger=ledger, registry=MemoryRegistry(), tracker=MemoryRegistry(), environ=ENVIRON),
@@ -70,10 +70,10 @@ class MetricsApi:
             policy=lambda: self.policy,
             requires_signature=sources.requires_signature,
             clock=self._clock(),
-            environ=ENVIRON,
+            environ=self.environ,
             monotonic=lambda: self.seconds,
         )
-        self.web = create_app(cast(App, None), None, on_model_changed=lambda name: None, api_services=programs)
+        self.web = create_app(None, None, on_model_changed=lambda name: None, api_services=programs)
 
     def _clock(self) -> Any:
         api = self
@@ -97,14 +97,22 @@ class MetricsApi:
     def close(self) -> None:
         self.ledger.close()
 
-    def send(self, body: bytes, headers: dict[str, str], *, address: str = "10.0.0.1") -> httpx.Response:
+    def send(
+        self,
+        body: bytes,
+        headers: dict[str, str] | list[tuple[str, str]],
+        *,
+        address: str = "10.0.0.1",
+        path: str = "/v1/metrics",
+    ) -> httpx.Response:
         """Post these bytes."""
-        encoded = {name.encode(): value.encode() for name, value in headers.items()}
+        pairs = headers.items() if isinstance(headers, dict) else headers
+        encoded = [(name.encode(), value.encode()) for name, value in pairs]
 
         async def post() -> httpx.Response:
             transport = httpx.ASGITransport(self.web, raise_app_exceptions=False, client=(address, 1))
             async with httpx.AsyncClient(transport=transport, base_url="http://registrar") as client:
-                return await client.post("/v1/metrics", content=body, headers=encoded)
+                return await client.post(path, content=body, headers=encoded)
 
         return asyncio.run(post())
 

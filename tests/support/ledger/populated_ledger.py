@@ -76,6 +76,7 @@ def _what_comes_from_outside(bench: Bench) -> None:
             ]
         )
         tx.add_idempotent_call(IdempotentCall(client="ci", key="k1", digest="d", status=200, answer="{}", at=now))
+        tx.add_nonce("client:ci", "0123456789abcdef", now + timedelta(minutes=10))
         tx.trip_breaker(TrippedBreaker(model="churn", at=now, why=say("{n} in a day", n=3)))
         tx.save_serving_check(
             ServingCheck(

@@ -23,11 +23,15 @@ TOKEN, OTHER = "t0ken-of-the-ci-job", "t0ken-of-another"
 READER, ELSEWHERE = "t0ken-of-a-reader", "t0ken-of-a-reader-of-other-models"
 
 
+NEARLY_ALL = "t0ken-for-models-that-do-not-start-with-c"
+
+
 CLIENTS = {
     "github-churn": {"token_env": "CI_TOKEN", "models": ["churn*"], "may": ["request"]},
     "other": {"token_env": "OTHER_TOKEN", "may": ["request"]},
     "reader": {"token_env": "READER_TOKEN", "models": ["churn*"], "may": ["read"]},
     "elsewhere": {"token_env": "ELSEWHERE_TOKEN", "models": ["fraud"], "may": ["read"]},
+    "nearly-all": {"token_env": "NEARLY_ALL_TOKEN", "models": ["[!c]*"], "may": ["request", "read", "push"]},
     "pusher": {"token_env": "PUSHER_TOKEN", "may": ["push"]},
 }
 
@@ -68,6 +72,7 @@ def _as_ci(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("OTHER_TOKEN", OTHER)
     monkeypatch.setenv("READER_TOKEN", READER)
     monkeypatch.setenv("ELSEWHERE_TOKEN", ELSEWHERE)
+    monkeypatch.setenv("NEARLY_ALL_TOKEN", NEARLY_ALL)
     monkeypatch.setenv("PUSHER_TOKEN", "t0ken-of-a-pusher")
     for name, value in GITHUB.items():
         monkeypatch.setenv(name, value)

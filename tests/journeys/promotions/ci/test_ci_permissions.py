@@ -17,7 +17,7 @@ from handlers.terminal.main import main
 from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text
 from tests.support.network.ports import free_port
 from tests.support.registry.registries import MlflowBackend
-from tests.support.terminal.ci_job import BODY, ELSEWHERE, OTHER, READER, call, start_job, wait_for_request
+from tests.support.terminal.ci_job import BODY, ELSEWHERE, NEARLY_ALL, OTHER, READER, call, start_job, wait_for_request
 
 
 class TestBlockedVersions:
@@ -168,6 +168,7 @@ def test_an_invalid_body_is_refused_with_its_error(app: RunningApp, body: Any, s
         (BODY | {"reason": "x" * 1001}, "reason"),
         (BODY | {"verison": 4}, "verison"),
         (BODY | {"validation": {"accuracy": "0.9"}}, "validation"),
+        (BODY | {"validation": {f"m{n}": 1 for n in range(101)}}, "validation"),
         (BODY | {"ci": {"url": "javascript:alert(1)"}}, "ci"),
         (BODY | {"ci": {"run": 1}}, "ci"),
         (BODY | {"version": 99}, None),
@@ -191,6 +192,38 @@ def test_a_reader_does_not_see_a_person_s_draft(app: RunningApp) -> None:
     with app.ledger.write() as tx:
         tx.add_queued_command(draft)
     assert call(app, "GET", "/v1/requests/d1", READER).status_code == 404
+
+
+class TestPatternsMatchTheNameThatIsUsed:
+    @pytest.mark.parametrize("name", ["model", "model_name"])
+    @pytest.mark.parametrize("model", [" churn", "\u3000churn", "\u00a0churn "])
+    def test_in_a_request(self, app: RunningApp, name: str, model: str) -> None:
+        body = {key: value for key, value in BODY.items() if key != "model"} | {name: model}
+        answer = call(app, "POST", "/v1/requests", NEARLY_ALL, json=body)
+        assert (answer.status_code, "request promotions of “churn”" in answer.json()["error"]) == (403, True)
+
+    def test_in_a_new_version(self, app: RunningApp) -> None:
+        answer = call(app, "POST", "/v1/versions", NEARLY_ALL, json={"run_id": "abc", "model": " churn"})
+        assert (answer.status_code, "register versions of “churn”" in answer.json()["error"]) == (403, True)
+
+    def test_when_reading_a_request_that_was_typed_with_a_space(self, app: RunningApp) -> None:
+        queued = QueuedCommand(
+            id="d1",
+            caller=Person("T1", "U1"),
+            command={"verb": "promote", "model": " churn", "version": "4", "to": "Production"},
+            where="C1",
+            at=datetime.now(UTC),
+            state=QueuedCommandState.REFUSED,
+        )
+        with app.ledger.write() as tx:
+            tx.add_queued_command(queued)
+        assert call(app, "GET", "/v1/requests/d1", NEARLY_ALL).status_code == 404
+        assert call(app, "GET", "/v1/requests/d1", READER).status_code == 200
+
+    def test_in_readings(self, app: RunningApp) -> None:
+        reading = {"model": " churn", "metric": "f1", "value": 1, "at": "2026-05-04T12:00:00Z"}
+        answer = call(app, "POST", "/v1/metrics", NEARLY_ALL, json={"source": "push", "readings": [reading]})
+        assert (answer.status_code, "can't start or end with a space" in answer.json()["error"]) == (422, True)
 
 
 def test_an_invalid_id_is_reported_like_other_errors(app: RunningApp) -> None:

@@ -187,7 +187,8 @@ def test_a_monitor_from_an_older_ledger_judges_with_the_remaining_checks(
         tx.save_monitor_state(
             replace(monitor_state(bench, monitor), revision=1, version=1, state=MonitorStatus.OK, move=promotion(bench))
         )
-        tx.purge(measurements_before=bench.clock.now() - 35 * DAY, readings_before=bench.clock.now() - 35 * DAY)
+        now = bench.clock.now()
+        tx.purge(measurements_before=now - 35 * DAY, readings_before=now - 35 * DAY, now=now)
     assert measure_until(bench, monitor, lambda at: usual_value(at) / 2, timedelta(hours=3)) is not None
     assert remark in str(monitor_state(bench, monitor).why)
     assert ("own past days" in str(monitor_state(bench, monitor).why)) is bool(remark)
