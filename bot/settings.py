@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bot.domain.core.durations import Duration
 from bot.domain.core.errors import Misconfigured
@@ -64,9 +64,18 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         None, alias="REGISTRAR_DATABASE_URL", description="The ledger's database: sqlite:///… or postgresql+psycopg://…"
     )
+    postgres_password: SecretStr | None = Field(  # libpq reads it; here, it's only kept out of logs
+        None, alias="PGPASSWORD", description="libpq's own setting: the database password, if the URL has none"
+    )
     policy: Path = Field(Path("registrar.yml"), alias="REGISTRAR_POLICY", description="The policy file")
     host: str = Field("127.0.0.1", alias="REGISTRAR_HOST", description="The address to serve HTTP on")
     port: int = Field(3000, alias="REGISTRAR_PORT", ge=0, le=65535, description="The HTTP port; 0: any free port")
+    trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = Field(
+        (),
+        alias="REGISTRAR_TRUSTED_PROXIES",
+        description="Addresses or networks of the proxies in front of the HTTP server, separated by commas. "
+        "X-Forwarded-For is used only if it comes from one of them",
+    )
     stages: Literal["auto", "stages", "tags"] = Field(
         "auto",
         alias="REGISTRAR_STAGES",
@@ -90,7 +99,18 @@ class Settings(BaseSettings):
     bot_token: SecretStr | None = Field(
         None,
         alias="REGISTRAR_TOKEN",
-        description="For a terminal on another machine: the token of its client in the policy",
+        description="For a terminal on another machine: the token of its client in the policy. "
+        "Jobs in GitHub Actions get an ID token instead if they have the permission id-token: write",
+    )
+    id_token: SecretStr | None = Field(
+        None,
+        alias="REGISTRAR_ID_TOKEN",
+        description="For a CI job: its ID token, such as one from GitLab's id_tokens; valid for one change",
+    )
+    audience: str = Field(
+        "registrar",
+        alias="REGISTRAR_AUDIENCE",
+        description="For a job in GitHub Actions: the audience of its ID tokens, as in the policy",
     )
     probe_username: str = Field(
         "",
@@ -131,6 +151,11 @@ class Settings(BaseSettings):
     @classmethod
     def _add_trailing_slash(cls, url: str) -> str:
         return url if url.endswith("/") else f"{url}/"
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _split_at_commas(cls, networks: object) -> object:
+        return [each.strip() for each in networks.split(",")] if isinstance(networks, str) else networks
 
     @field_validator("home")
     @classmethod

@@ -12,10 +12,14 @@ from typing import Any, cast
 from pydantic import BaseModel
 
 from bot.domain.core.durations import format_duration
+from bot.domain.core.endpoint import Endpoint
+from bot.domain.policy.callers.api_clients import ApiClient, OidcIdentity
+from bot.domain.policy.callers.people import People
+from bot.domain.policy.callers.quotas import Quotas
 from bot.domain.policy.gate_config import CardGate, InStagingGate, MetricGate, NotBlockedGate, SemverGate, SignatureGate
 from bot.domain.policy.policy import (
     AnchorConfig,
-    ApiClient,
+    AuditConfig,
     EditRule,
     FreezeWindow,
     ModelRules,
@@ -59,16 +63,21 @@ POLICY_PARTS: dict[str, type[BaseModel]] = {
     "`freeze`.": FreezeWindow,
     "`sources`.": Source,
     "`clients`.": ApiClient,
+    "`oidc`, for each client.": OidcIdentity,
+    "`people`.": People,
     "`notify`.": WebhookEndpoint,
     "`serving`.": ServingProbe,
     "`anchor`.": AnchorConfig,
+    "`audit`.": AuditConfig,
+    "`audit.stream`.": Endpoint,
     "`policy`.": EditRule,
+    "`quotas`.": Quotas,
 }
 
 
 def _keys(part: type[BaseModel]) -> list[list[str]]:
     """Return a row for each key of a part of the policy file, with the comment after or above it as its meaning."""
-    source = inspect.getsource(part)
+    source = "".join(inspect.getsource(each) for each in part.__mro__ if each.__module__.startswith("bot."))
     rows = []
     for name, field in part.model_fields.items():
         found = re.search(rf"^(?:    # (?P<above>.*)\n)?    {name}: .*?(?:  # (?P<behind>.*))?$", source, re.MULTILINE)

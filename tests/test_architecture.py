@@ -24,10 +24,12 @@ LAYERS: list[set[str]] = [
     {
         "bot.settings",
         "bot.malloc",
+        "bot.fair_pool",
         "bot.process_identity",
         "bot.policy_file",
         "bot.anchor_file",
         "bot.webhook_sender",
+        "bot.id_tokens",
         "bot.serving_probe",
         "bot.metrics",
     },

@@ -4,8 +4,7 @@
     python examples/churn/register_model.py trained.json --metric f1
 
 It calls `registrar register`, which proposes each version's semver with a reason, and records the requester in the
-audit log. So the exit codes are Registrar's. With REGISTRAR_URL and REGISTRAR_TOKEN set, as in CI, it uses the running
-bot.
+audit log. So the exit codes are Registrar's. With REGISTRAR_URL set, as in CI, it uses the running bot.
 """
 
 import argparse

@@ -19,6 +19,8 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from bot.domain.commands.base import MAX_RESULTS, MAX_TAGS
+from bot.domain.commands.registry import MAX_ARTIFACT_LENGTH
 from bot.domain.core.strict_model import documented_only
 from bot.domain.monitoring.push_payload import ModelName, VersionNumber
 from bot.domain.promotions.request import GateResult, RequestState
@@ -56,6 +58,8 @@ class CiBody(_Body):
         examples=["https://github.com/acme/churn/actions/runs/1234567"],
         json_schema_extra={"pattern": "^(https?://.+)?$"},
     )
+    actor: str = Field("", max_length=200, description="The login of the person who started it", examples=["octocat"])
+    service: Literal["", "github", "gitlab"] = Field("", description="The CI service that the login belongs to")
 
 
 class RequestBody(_Body):
@@ -82,8 +86,10 @@ class RequestBody(_Body):
     )
     reason: str = Field("", description="The reason, for the card and the audit log")
     keep_existing: bool = Field(False, description="Keep the stage's current version there instead of archiving it")
-    validation: dict[str, float] = Field(default_factory=dict, description="Your own validation results, by metric")
-    ci: CiBody = Field(default_factory=CiBody, description="The CI run: `repository`, `run`, `commit`, and `url`")
+    validation: Annotated[dict[str, float], documented_only(maxProperties=MAX_RESULTS)] = Field(
+        default_factory=dict, description="Your own validation results, by metric"
+    )
+    ci: CiBody = Field(default_factory=CiBody, description="The CI run, with who started it")
 
 
 class VersionBody(_Body):
@@ -105,11 +111,13 @@ class VersionBody(_Body):
         json_schema_extra={"enum": [*(part.value for part in Bump), None]},
     )
     description: str = Field("", description="What's new in this version")
-    tags: list[Annotated[str, documented_only(pattern="^[^=]+=")]] = Field(
-        default_factory=list, description="Tags for the version's card, as key=value", examples=[["owner=ann"]]
+    tags: Annotated[list[Annotated[str, documented_only(pattern="^[^=]+=")]], documented_only(maxItems=MAX_TAGS)] = (
+        Field(default_factory=list, description="Tags for the version's card, as key=value", examples=[["owner=ann"]])
     )
-    artifact: str = Field("", description="The model to register, if the run logged several")
-    ci: CiBody = Field(default_factory=CiBody, description="The CI run: `repository`, `run`, `commit`, and `url`")
+    artifact: Annotated[str, documented_only(maxLength=MAX_ARTIFACT_LENGTH)] = Field(
+        "", description="The model to register, if the run logged several"
+    )
+    ci: CiBody = Field(default_factory=CiBody, description="The CI run, with who started it")
 
 
 class CancelBody(_Body):
@@ -202,9 +210,11 @@ class RequestDocument(_Document):
         None, description="the review of a promotion without approvals: due_at, by, at, reason; otherwise null"
     )
     channel: str = Field(description="the card's channel")
-    ci: dict[str, str] = Field(
-        description="the CI run that made the request: repository, run, commit, url",
-        json_schema_extra={"propertyNames": {"enum": ["repository", "run", "commit", "url"]}},
+    ci: dict[str, str | bool] = Field(
+        description="the CI run that made the request: repository, run, commit, url, actor, service, is_verified",
+        json_schema_extra={
+            "propertyNames": {"enum": ["repository", "run", "commit", "url", "actor", "service", "is_verified"]}
+        },
     )
     error: str | None = Field(
         None,
@@ -273,6 +283,7 @@ class ErrorDocument(_Document):
         STATE_REFUSED, description="refused, if the request was recorded and then refused"
     )
     field: str = Field("", description="the field of the body that caused the error, if any")
+    retry_after: int | None = Field(None, description="the seconds until a call is accepted again, after status 429")
 
 
 def document_keys(model: type[BaseModel]) -> Mapping[str, str]:

@@ -54,21 +54,11 @@ class BotClient:
         timeout: float = CALL_TIMEOUT,
     ) -> None:
         self.show_status = show_status
-        if settings.bot_token is None:
-            raise Misconfigured(
-                say(
-                    "{url} is set, but {token} isn't. Set it to the token of a client in the bot's policy.",
-                    url=Code("REGISTRAR_URL"),
-                    token=Code("REGISTRAR_TOKEN"),
-                )
-            )
+        self._variable, self._read_token = _token_source(settings, os.environ)
         self._url = (settings.bot_url or "").rstrip("/")
         if not self._url.startswith(("http://", "https://")):
             raise Misconfigured(say("{url} must start with http:// or https://.", url=Code("REGISTRAR_URL")))
-        token = settings.bot_token.get_secret_value()
-        if not token.isascii() or not token.isprintable() or " " in token:
-            raise Misconfigured(say("{token} has characters that a token can't have.", token=Code("REGISTRAR_TOKEN")))
-        self._client = httpx.Client(headers={"Authorization": f"Bearer {token}"}, timeout=timeout)
+        self._client = httpx.Client(timeout=timeout)
 
     def close(self) -> None:
         """Close the connection."""
@@ -79,7 +69,7 @@ class BotClient:
 
         Raises BotUnreachable, Misconfigured for a rejected token, and the refusal that the bot answered with.
         """
-        headers = {"Idempotency-Key": key} if key else {}
+        headers = {"Authorization": f"Bearer {self._read_token()}"} | ({"Idempotency-Key": key} if key else {})
         try:
             answer = self._client.request(method, f"{self._url}{path}", json=body, headers=headers)
         except httpx.HTTPError as error:
@@ -106,13 +96,56 @@ class BotClient:
         if response.status_code >= 500:
             return BotUnreachable(why)
         if response.status_code == 401:
-            return Misconfigured(say("{why} Check {token}.", why=why, token=Code("REGISTRAR_TOKEN")))
+            variable = self._variable
+            return Misconfigured(say("{why} Check {token}.", why=why, token=Code(variable)) if variable else why)
         if response.status_code == 404 and not body:
             return Misconfigured(say("{url} isn't a Registrar server that accepts requests.", url=Code(self._url)))
         kind = getattr(errors, str(body.get("kind") or ""), None)
         if isinstance(kind, type) and issubclass(kind, RegistrarError) and kind is not errors.GateFailed:
             return kind(why)
         return errors.BadInput(why) if response.status_code in {404, 413, 415, 422} and not kind else Refused(why)
+
+
+def _token_source(settings: Settings, environ: Mapping[str, str]) -> tuple[str, Callable[[], str]]:
+    """Return the token's variable, and a function that returns a token for a call. GitHub's ID tokens have no variable.
+
+    Raises Misconfigured if there's no token, or if it has characters that a token can't have.
+    """
+    variable = "REGISTRAR_TOKEN" if settings.bot_token else "REGISTRAR_ID_TOKEN"
+    if given := settings.bot_token or settings.id_token:
+        token = given.get_secret_value()
+        if not token.isascii() or not token.isprintable() or " " in token:
+            raise Misconfigured(say("{token} has characters that a token can't have.", token=Code(variable)))
+        return variable, lambda: token
+    if url := environ.get("ACTIONS_ID_TOKEN_REQUEST_URL"):
+        secret = environ.get("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "")
+        return "", lambda: _request_id_token(url, secret, settings.audience)
+    if environ.get("GITHUB_ACTIONS") == "true":
+        raise Misconfigured(
+            say(
+                "This job can't get an ID token. Add {permission} to its {permissions}, or set {token}.",
+                permission=Code("id-token: write"),
+                permissions=Code("permissions"),
+                token=Code("REGISTRAR_TOKEN"),
+            )
+        )
+    raise Misconfigured(
+        say(
+            "{url} is set, but {token} isn't. Set it to the token of a client in the bot's policy.",
+            url=Code("REGISTRAR_URL"),
+            token=Code("REGISTRAR_TOKEN"),
+        )
+    )
+
+
+def _request_id_token(url: str, secret: str, audience: str) -> str:
+    """Return a new ID token for this job in GitHub Actions. Raises BotUnreachable."""
+    address = httpx.URL(url).copy_merge_params({"audience": audience})
+    try:
+        answer = httpx.get(address, headers={"Authorization": f"Bearer {secret}"}, timeout=CALL_TIMEOUT)
+        return str(answer.raise_for_status().json()["value"])
+    except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
+        raise BotUnreachable("GitHub didn't issue an ID token.") from error
 
 
 class RemoteLedger(NullLedger):

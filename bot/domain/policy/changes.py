@@ -10,8 +10,9 @@ from collections.abc import Iterator
 
 from bot.domain.core.durations import format_duration
 from bot.domain.core.sentence import Channel, Code, Mention, say
+from bot.domain.policy.callers.api_clients import ApiClient
 from bot.domain.policy.model_patterns import can_overlap, covers, is_literal
-from bot.domain.policy.policy import ApiClient, Policy
+from bot.domain.policy.policy import Policy
 from bot.domain.policy.rule_changes import (
     ChangeKind,
     PolicyChange,
@@ -96,7 +97,7 @@ def _file_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:
     was, now = (frozenset(policy.roles.get(Policy.ADMIN_ROLE, [])) for policy in (before, after))
     for loosens, sentence in people_changes(was, now, "admins"):
         yield PolicyChange(f"roles.{Policy.ADMIN_ROLE}", ChangeKind.ADMINS, loosens, sentence)
-    yield from _operator_changes(before, after)
+    yield from _identity_changes(before, after)
     yield from _client_changes(before, after)
     yield from _source_changes(before, after)
     if before.edits.settle != after.edits.settle:
@@ -106,19 +107,26 @@ def _file_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:
     if before.max_auto != after.max_auto:
         words = say("maximum automatic rollbacks in 24 hours {old} → {new}", old=before.max_auto, new=after.max_auto)
         yield PolicyChange("max_auto", ChangeKind.LIMITS, after.max_auto > before.max_auto, words)
+    for _, change in changed_settings({"": before.quotas}, {"": after.quotas}):
+        loosens = any(number > getattr(before.quotas, name) for name, number in after.quotas)
+        yield PolicyChange("quotas", ChangeKind.LIMITS, loosens, say("quotas {change}", change=change))
     for sentence in metric_changes(before, after):
         yield PolicyChange("metrics", ChangeKind.DIRECTIONS, False, sentence)
     yield from _setting_changes(before, after)
 
 
 def _setting_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:
-    """Yield changes of settings that grant nothing, and of the anchor."""
+    """Yield changes of settings that grant nothing, of the anchor, and of the audit stream."""
     if before.channel != after.channel:
         words = say("default channel {old} → {new}", old=Channel(before.channel), new=Channel(after.channel))
         yield PolicyChange("channel", ChangeKind.OTHER, False, words)
     for _, change in changed_settings({"": before.anchor}, {"": after.anchor}):
         words = say("anchor {change}", change=change)
         yield PolicyChange("anchor", ChangeKind.ANCHOR, before.anchor is not None, words)
+    was, now = ({stream.key: stream for stream in [policy.audit.stream] if stream} for policy in (before, after))
+    for key, change in changed_settings(was, now):
+        words = say("audit stream {name} {change}", name=Code((now | was)[key].display_name), change=change)
+        yield PolicyChange("audit.stream", ChangeKind.AUDIT_STREAM, True, words)
     old, new = ({endpoint.key: endpoint for endpoint in policy.notify} for policy in (before, after))
     for key, change in changed_settings(old, new):
         words = say("endpoint {name} {change}", name=Code((new | old)[key].display_name), change=change)
@@ -130,14 +138,18 @@ def _setting_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:
         yield PolicyChange("serving", ChangeKind.OTHER, False, words)
 
 
-def _operator_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:
-    """Yield changed operators. Removing one loosens too, since it says who a terminal user is in Slack."""
-    for name in sorted({*before.operators, *after.operators}):
-        was, now = before.operators.get(name), after.operators.get(name)
-        if was != now:
-            old, new = Mention(was) if was else "no one", Mention(now) if now else "no one"
-            words = say("operator {name} {old} → {new}", name=Code(name), old=old, new=new)
-            yield PolicyChange(f"operators.{name}", ChangeKind.OPERATORS, True, words)
+def _identity_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:
+    """Yield changed operators and people. Removing one loosens too, since it says who someone is in Slack."""
+    sections = (
+        ("operators", "operator", before.operators, after.operators),
+        ("people.github", "GitHub login", before.people.github, after.people.github),
+        ("people.gitlab", "GitLab login", before.people.gitlab, after.people.gitlab),
+    )
+    for path, what, was, now in sections:
+        for name in sorted(name for name in {*was, *now} if was.get(name) != now.get(name)):
+            old, new = (Mention(side[name]) if name in side else "no one" for side in (was, now))
+            words = say("{what} {name} {old} → {new}", what=what, name=Code(name), old=old, new=new)
+            yield PolicyChange(f"{path}.{name}", ChangeKind.OPERATORS, True, words)
 
 
 def _client_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:
@@ -148,13 +160,13 @@ def _client_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:
 
 
 def _is_client_narrower(new: ApiClient, old: ApiClient | None) -> bool:
-    """Return whether a client gains no permissions and keeps the same token."""
+    """Return whether a client gains no permissions and keeps the same token, or the same CI jobs."""
     if old is None:
         return not new.may
     return (
         set(new.may) <= set(old.may)
         and all(any(pattern == wide or covers(wide, pattern) for wide in old.models) for pattern in new.models)
-        and (new.token_env, new.token_file) == (old.token_env, old.token_file)
+        and (new.token_env, new.token_file, new.oidc) == (old.token_env, old.token_file, old.oidc)
     )
 
 

@@ -8,9 +8,12 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from bot.domain.core.endpoint import Endpoint
 from bot.domain.core.errors import Misconfigured, WrongPolicy
 from bot.domain.core.sentence import say
 from bot.domain.core.strict_model import error_message
+from bot.domain.policy.callers.api_clients import ApiClient, OidcIdentity
+from bot.domain.policy.callers.people import People
 from bot.domain.policy.gate_config import (
     CardGate,
     InStagingGate,
@@ -22,7 +25,7 @@ from bot.domain.policy.gate_config import (
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.policy.policy import (
     AnchorConfig,
-    ApiClient,
+    AuditConfig,
     EditRule,
     FreezeWindow,
     ModelRules,
@@ -104,13 +107,17 @@ _MODEL_BY_KEY: dict[str, type[BaseModel]] = {
     "rollback": RollbackRule,
     "monitors": MonitorConfig,
     "clients": ApiClient,
+    "oidc": OidcIdentity,
     "notify": WebhookEndpoint,
     "serving": ServingProbe,
     "anchor": AnchorConfig,
+    "audit": AuditConfig,
+    "stream": Endpoint,
     "models": ModelRules,
     "freeze": FreezeWindow,
     "metrics": MetricSettings,
     "policy": EditRule,
+    "people": People,
 }
 
 

@@ -9,14 +9,17 @@ from collections.abc import Collection, Iterator
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import Any, ClassVar, Literal
-from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from bot.domain.core.cron_windows import check_cron
 from bot.domain.core.durations import Duration
+from bot.domain.core.endpoint import Endpoint
 from bot.domain.core.sentence import Code, Sentence, say
 from bot.domain.core.strict_model import StrictModel
+from bot.domain.policy.callers.api_clients import ApiClient
+from bot.domain.policy.callers.people import People, is_slack_id
+from bot.domain.policy.callers.quotas import Quotas
 from bot.domain.policy.gate_config import Gate
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.policy.monitor_validation import find_config_problem
@@ -123,39 +126,10 @@ class Source(BaseModel):
 BUILT_IN_SOURCES = {"push": Source(type="push"), "mlflow": Source(type="mlflow")}
 
 
-class ApiClient(StrictModel):
-    """A program that can use the HTTP API. Its token is read from the environment or a file, never from the policy."""
-
-    token_env: str | None = None  # the environment variable that contains the token
-    token_file: str | None = None  # or the file that contains it
-    models: list[str] = Field(default_factory=lambda: ["*"])  # patterns of the models it can access
-    # push: send readings; request: request, register, and read or cancel its own requests; read: read every request
-    may: list[Literal["request", "push", "read"]] = Field(default_factory=list)
-
-
-class WebhookEndpoint(StrictModel):
+class WebhookEndpoint(Endpoint):
     """An endpoint that receives an event for every transition."""
 
-    url_env: str | None = Field(default=None, min_length=1)  # the environment variable that contains the URL
-    url: str | None = Field(default=None, min_length=1)  # or the URL itself
-    secret_env: str | None = Field(default=None, min_length=1)  # the environment variable with the signing secret
     models: list[str] = Field(default_factory=lambda: ["*"])  # patterns of the models it receives events about
-
-    @model_validator(mode="after")
-    def _check_one_address(self) -> WebhookEndpoint:
-        if (self.url is None) == (self.url_env is None):
-            raise ValueError("needs either url_env or url, not both")
-        return self
-
-    @property
-    def key(self) -> str:
-        """A unique key: the variable's name, or a hash of the address, which can contain a token."""
-        return self.url_env or hashlib.sha256(str(self.url).encode()).hexdigest()[:12]
-
-    @property
-    def display_name(self) -> str:
-        """Its name in messages: the variable's name, or the address's host."""
-        return self.url_env or urlsplit(str(self.url)).hostname or self.key
 
 
 class ServingProbe(StrictModel):
@@ -183,6 +157,18 @@ class AnchorConfig(StrictModel):
         return self
 
 
+class AuditConfig(StrictModel):
+    """Where audit events are sent as they're recorded."""
+
+    # the endpoint that receives every audit event: url_env or url, and secret_env; or only the variable or URL
+    stream: Endpoint | None = None
+
+    @field_validator("stream", mode="before")
+    @classmethod
+    def _expand_shorthand(cls, value: object) -> object:
+        return {"url" if "://" in value else "url_env": value} if isinstance(value, str) else value
+
+
 class EditRule(StrictModel):
     """How edits of this file take effect while the bot runs."""
 
@@ -205,10 +191,13 @@ class Policy(StrictModel):
     sources: dict[str, Source] = Field(default_factory=dict)  # where monitors get their metrics, by name
     clients: dict[str, ApiClient] = Field(default_factory=dict)  # programs that can use the HTTP API, by name
     operators: dict[str, str] = Field(default_factory=dict)  # users of the bot's machine, with their Slack IDs
+    people: People = Field(default_factory=People)  # people who start CI jobs, with their Slack IDs
     notify: list[WebhookEndpoint] = Field(default_factory=list)  # endpoints that receive every transition of Production
     serving: dict[str, ServingProbe] = Field(default_factory=dict)  # by pattern: where to read which version serves
     anchor: AnchorConfig | None = None  # where the head of the audit log is recorded
+    audit: AuditConfig = Field(default_factory=AuditConfig)  # where audit events are sent as they're recorded
     freeze: list[FreezeWindow] = Field(default_factory=list)  # freeze windows for all models, in addition to their own
+    quotas: Quotas = Field(default_factory=Quotas)  # hourly limits on the most expensive work
     max_auto: int = Field(default=3, ge=0, le=1000)  # maximum automatic rollbacks in 24 hours, over all models
     on_call: list[str] = Field(default_factory=list)  # roles, user IDs, or user groups to mention in alerts
     edits: EditRule = Field(default_factory=EditRule, alias="policy")  # how edits of this file take effect
@@ -276,6 +265,11 @@ class Policy(StrictModel):
         """Return the serving probe of the longest matching pattern, or None."""
         return self.serving.get(_longest_match(self.serving, model) or "")
 
+    def endpoints(self) -> list[tuple[str, Endpoint]]:
+        """Return every endpoint, after its path in the file."""
+        stream = [("audit.stream", self.audit.stream)] if self.audit.stream else []
+        return [*((f"notify.{at}", endpoint) for at, endpoint in enumerate(self.notify)), *stream]
+
     def endpoints_for(self, model: str) -> list[WebhookEndpoint]:
         """Return the endpoints for transitions of `model`, each address once."""
         endpoints_by_key = {
@@ -313,7 +307,8 @@ class Policy(StrictModel):
     def all_slack_ids(self) -> frozenset[str]:
         """Return every user and user group that the file names."""
         names_in_use = [name for _, names in _people_by_path(self) for name in names]
-        return self.expand_roles(names_in_use + list(self.roles)) | set(self.operators.values())
+        named = self.expand_roles(names_in_use + list(self.roles))
+        return named | set(self.operators.values()) | self.people.user_ids
 
     def user_groups(self) -> frozenset[str]:
         """Return every user group that the file names."""
@@ -327,18 +322,9 @@ def _longest_match(patterns: Collection[str], name: str) -> str | None:
     return max([pattern for pattern in patterns if fnmatchcase(name, pattern)], key=len, default=None)
 
 
-def is_slack_id(text: str) -> bool:
-    """Return whether this is a user's (U, W) or a user group's (S) id. Slack uses capitals and digits."""
-    return len(text) > 1 and text[0] in "UWS" and text.isascii() and text.isalnum() and text.upper() == text
-
-
 def unsigned_endpoints(policy: Policy) -> list[str]:
     """Return the endpoints that get unsigned events, and so can't verify the sender."""
-    return [
-        f"notify.{at} ({endpoint.display_name})"
-        for at, endpoint in enumerate(policy.notify)
-        if endpoint.secret_env is None
-    ]
+    return [f"{path} ({endpoint.display_name})" for path, endpoint in policy.endpoints() if endpoint.secret_env is None]
 
 
 def _name_hint(name: str, kind: str, known: Collection[str]) -> str:

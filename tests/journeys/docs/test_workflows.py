@@ -21,6 +21,8 @@ from tests.support.app.app_fixture import CHANNEL, MANIFEST, AdjustableClock, Ru
 from tests.support.app.workspaces import local_slack
 from tests.support.github.fake_github import GitHub
 from tests.support.github.workflow_runner import REPOSITORY, SHA, Job, Repository
+from tests.support.network.http_receiver import run_receiver
+from tests.support.network.oidc_issuer import TOKEN, OidcIssuer
 from tests.support.paths import ROOT
 from tests.support.registry.mlflow_process import mlflow_subprocess
 
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # models are trained, over HTTP
 
-TOKEN = "the-token-of-CI"
+BEARER = "eyJ"  # how every ID token begins
 NUMBER = 12  # the pull request
 
 
@@ -53,21 +55,22 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     from bot.registry.mlflow.registry import MlflowRegistry
 
     folder = tmp_path_factory.mktemp("team")
-    (folder / "token").write_text(TOKEN)
     clock, github = AdjustableClock(), GitHub(folder / "github.json")
+    issuer = OidcIssuer(clock.now)
     github.says(NUMBER, "Nice!")
     github.says(NUMBER, "<!-- registrar: what came of the training --> quoted by a person")
     with (
         mlflow_subprocess(f"sqlite:///{folder / 'mlflow.db'}", folder / "artifacts", workers=1) as uri,
         local_slack(MANIFEST) as slack,
+        run_receiver(issuer),
         closing(MlflowRegistry(uri)) as registry,
-        running_app(slack, folder / "bot", registry, policy=policy(folder / "token"), clock=clock) as app,
+        running_app(slack, folder / "bot", registry, policy=policy(issuer), clock=clock) as app,
     ):
         repository = Repository(
             folder=folder / "runner",
             programs=programs(folder / "programs", github),
             variables={"MLFLOW_TRACKING_URI": uri, "REGISTRAR_URL": app.service.address, "TRAINING_ROWS": "400"},
-            secrets={"REGISTRAR_TOKEN": TOKEN},
+            id_tokens=f"{issuer.url}{TOKEN}",
             environment={"PYTHONPATH": str(ROOT), "DO_NOT_TRACK": "true"},
         )
         trained = repository.run("train_and_register.yml", "pull_request", a_push("0" * 40))
@@ -82,12 +85,11 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
         )
 
 
-def policy(token: Path) -> Policy:
-    """Return the example's policy, with a token that the bot can read."""
+def policy(issuer: OidcIssuer) -> Policy:
+    """Return the example's policy, with this issuer in place of GitHub's, and its starter."""
     data = yaml.safe_load((ROOT / "examples" / "churn" / "registrar.yml").read_text(encoding="utf-8"))
-    client = data["clients"]["github-churn"]
-    del client["token_env"]
-    client["token_file"] = str(token)
+    data["clients"]["github-churn"]["oidc"]["issuer"] = issuer.url
+    data["people"] = {"github": {"alice": "U0ALICE"}}
     return validate_policy(data)
 
 
@@ -121,7 +123,7 @@ def test_a_pull_request_trains_registers_and_validates(team: Team) -> None:
     assert version.tags["semver"] == "1.0.0"
     assert version.tags["trained_for"] == str(NUMBER)
     assert team.mlflow.get_run(str(version.run_id)).data.metrics["latency_ms"] > 0
-    assert TOKEN not in job.said
+    assert BEARER not in job.said
 
 
 def test_the_comment_is_written_once_and_then_kept_up_to_date(team: Team) -> None:
@@ -142,7 +144,7 @@ def test_the_comment_is_written_once_and_then_kept_up_to_date(team: Team) -> Non
 
 def test_a_fork_has_no_secrets_and_is_told_so(team: Team) -> None:
     before = len(team.mlflow.search_model_versions("name = 'churn'"))
-    fork = replace(team.repository, secrets={}, folder=team.repository.folder / "fork")
+    fork = replace(team.repository, secrets={}, id_tokens="", folder=team.repository.folder / "fork")
     jobs = fork.run("train_and_register.yml", "pull_request", a_push("a" * 40, "mallory/churn"))
     assert [job.result for job in jobs.values()] == ["success", "skipped"], jobs["train"].said
     assert "::notice title=On this runner only::" in jobs["train"].said
@@ -205,7 +207,7 @@ def test_after_approve_it_is_deployed_validated_and_released(team: Team) -> None
     assert release["target"] == SHA
     assert "accuracy = 0.9" in release["body"]
     assert re.search(r"\| approver \| .*U0BOB", release["body"])
-    assert TOKEN not in "".join(job.said for job in jobs.values())
+    assert BEARER not in "".join(job.said for job in jobs.values())
 
 
 def test_after_reject_the_job_ends_with_1_and_there_is_no_release(team: Team) -> None:
@@ -262,8 +264,8 @@ def test_another_repository_needs_five_lines(team: Team, tmp_path: Path) -> None
     assert len(lines) == 5
     step = "\n".join(lines).replace("OWNER/registrar/.github/actions/registrar@COMMIT", "./.github/actions/registrar")
     workflow = {"name": "Elsewhere", "on": {"push": None}, "defaults": {"run": {"shell": "bash"}}}
-    steps = yaml.safe_load(step.replace("promote churn 7", "promote churn-elsewhere 1"))
-    workflow["jobs"] = {"ask": {"runs-on": "ubuntu-24.04", "steps": steps}}
+    job = yaml.safe_load(step.replace("promote churn 7", "promote churn-elsewhere 1"))
+    workflow["jobs"] = {"ask": {"runs-on": "ubuntu-24.04", **job}}
     (tmp_path / "elsewhere.yml").write_text(yaml.safe_dump(workflow))
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(team.repository.run, str(tmp_path / "elsewhere.yml"), "push")
@@ -281,4 +283,4 @@ def test_what_is_not_set_up_is_named_before_anybody_is_asked(team: Team) -> None
     bare = replace(team.repository, variables={}, secrets={}, folder=team.repository.folder / "bare")
     jobs = bare.run("promote_model.yml", "workflow_dispatch", inputs={"model_name": "churn", "version": "1", **SKIP})
     assert jobs["promote"].code == 2
-    assert "Set MLFLOW_TRACKING_URI REGISTRAR_URL REGISTRAR_TOKEN under Settings" in jobs["promote"].said
+    assert "Set MLFLOW_TRACKING_URI REGISTRAR_URL under Settings" in jobs["promote"].said

@@ -8,6 +8,7 @@ so that nothing of a workflow is passed over without a word.
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import re
 import subprocess
@@ -39,7 +40,7 @@ SHA = "0123456789abcdef0123456789abcdef01234567"
 # Actions of others, which are not run, and the outputs that they have here.
 FOREIGN = {"actions/checkout": {}, "actions/setup-python": {"python-path": sys.executable, "python-version": "3"}}
 _WORKFLOW = {"name", "run-name", "on", "permissions", "concurrency", "defaults", "env", "jobs"}
-_JOB = {"name", "if", "needs", "runs-on", "timeout-minutes", "permissions", "outputs", "env", "steps"}
+_JOB = {"name", "if", "needs", "runs-on", "timeout-minutes", "permissions", "environment", "outputs", "env", "steps"}
 _STEP = {"name", "id", "if", "uses", "with", "env", "run", "shell", "working-directory"}
 _ACTION = {"name", "description", "inputs", "outputs", "runs"}
 _serial = itertools.count(1)
@@ -84,6 +85,7 @@ class Repository:
     secrets: Mapping[str, str] = field(default_factory=dict)
     programs: Path | None = None  # first on the PATH
     environment: Mapping[str, str] = field(default_factory=dict)  # variables that the runner sets
+    id_tokens: str = ""  # where jobs with the permission get ID tokens; pull requests from forks get none
 
     def run(
         self,
@@ -324,6 +326,14 @@ class _Steps:
                 "workflow",
             )
         }
+        if repository.id_tokens and self._job.get("permissions", {}).get("id-token") == "write":
+            # What the issuer writes into the tokens; GitHub has an opaque token here.
+            claims = {name: github[name] for name in ("repository", "run_id", "run_attempt", "sha", "ref", "actor")}
+            claims |= {"environment": self._job["environment"]} if "environment" in self._job else {}
+            told |= {
+                "ACTIONS_ID_TOKEN_REQUEST_URL": f"{repository.id_tokens}?api-version=2.0",
+                "ACTIONS_ID_TOKEN_REQUEST_TOKEN": json.dumps(claims),
+            }
         return {
             **repository.environment,
             **told,
