@@ -60,6 +60,7 @@ class AuditChecker:
             file.lapsed.discard(who)
         elif event.tag is EventTag.GATES_OVERRIDDEN:
             assert event.why
+            assert who != file.opened["requester"], "one's own gate"
             file.overridden = True
         elif event.tag is EventTag.APPROVED:
             self._approved(file, event.at)

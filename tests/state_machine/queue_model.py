@@ -109,7 +109,7 @@ class QueueModel(RegistryModel):
         with self.asking("runs", model):
             failed = self._fails(rule, model, ask.version, incumbent, ask.validation)
             seen = dict(self.metrics[model, ask.version])
-        if failed and not rule.override:
+        if failed and not rule.override - {ask.who, SAME_PERSON.get(ask.who, ask.who)}:
             raise GateFailed("", {})
         if not ask.waits:
             raise Refused("")

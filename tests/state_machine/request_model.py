@@ -113,7 +113,7 @@ class RequestModel(QueueModel):
         if act in {"approve", "override"} and request.ask.target == PRODUCTION and self.frozen(request.ask.model):
             return False
         if act == "override":
-            return who in rule.override
+            return who in rule.override and not asked
         return who in rule.approvers and (rule.own or not asked)
 
     def _is_out_of_date(self, request: Request) -> bool:

@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import Enum, auto
 
 from bot.domain.core.actors import Actor, Automation, Caller, Client, Operator, Person, Profile
+from bot.domain.core.ci_run import CiRun
 from bot.domain.core.sentence import Code, Mention, Name, Sentence, say
 from bot.domain.policy.freezes import ActiveFreeze
 from bot.domain.policy.policy import Policy, TargetRule
@@ -49,14 +50,16 @@ class Permission(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessTarget:
-    """What the permission applies to. `target` and `requester` are set for a request.
+    """What the permission applies to. `target`, `requester`, and `ci` are set for a request.
 
-    `frozen` is the freeze of the model's Production that applies now, as read by the calling code.
+    `ci` is the CI run that made the request, if any: whoever started it is treated like the requester. `frozen` is the
+    freeze of the model's Production that applies now, as read by the calling code.
     """
 
     model: str | None = None
     target: Stage | None = None
     requester: Actor | None = None
+    ci: CiRun | None = None
     frozen: ActiveFreeze | None = None
 
 
@@ -81,10 +84,10 @@ class Grantee(Enum):
     """Who is granted a permission."""
 
     ANYONE = auto()  # any full member of the home workspace
-    APPROVER = auto()  # an approver for this model and stage; not the requester, unless the policy allows it
-    REQUESTER_OR_ADMIN = auto()  # the requester, or someone with the `admin` role
+    APPROVER = auto()  # an approver for this model and stage; not whoever made the request, unless the policy allows it
+    REQUESTER_OR_ADMIN = auto()  # whoever made the request, or someone with the `admin` role
     ROLLBACK_OR_ADMIN = auto()  # an admin, or someone in `rollback.by` (without it, an approver for Production)
-    OVERRIDER = auto()  # someone in `override`
+    OVERRIDER = auto()  # someone in `override`; never whoever made the request, and no one if that's unknown
     ADMIN = auto()  # someone with the `admin` role
     REVIEWER = auto()  # an approver for this model and stage, or an admin; never the person who used break glass
 
@@ -167,13 +170,28 @@ def authorize(
     return decision
 
 
-def approver_ids(model: str, target: Stage, requester: Actor, policy: Policy) -> list[str]:
+def own_user_ids(access_target: AccessTarget, policy: Policy) -> frozenset[str]:
+    """Return the Slack ids of whoever made a request: the requester, and the person who started its CI job."""
+    requester, ci = access_target.requester, access_target.ci
+    ids = (slack_user_id(requester, policy) if requester else None, policy.people.find(ci) if ci else None)
+    return frozenset(user_id for user_id in ids if user_id)
+
+
+def approver_ids(access_target: AccessTarget, policy: Policy) -> list[str]:
     """Return the ids of the people and groups who can approve a request, sorted, groups first."""
-    rule = policy.rules_for(model).rule(target)
+    rule = _stage_rule(access_target, policy)
     if rule is None:
         return []
-    requester_id = None if rule.requester_may_approve else slack_user_id(requester, policy)
-    return sorted(policy.expand_roles(rule.approvers) - {requester_id})
+    excluded = frozenset() if rule.requester_may_approve else own_user_ids(access_target, policy)
+    return sorted(policy.expand_roles(rule.approvers) - excluded)
+
+
+def overrider_ids(access_target: AccessTarget, policy: Policy) -> list[str]:
+    """Return the ids of the people and groups who can override a request's failed gates, sorted, groups first."""
+    rule = _stage_rule(access_target, policy)
+    if rule is None or policy.people.is_starter_unknown(access_target.requester, access_target.ci):
+        return []
+    return sorted(policy.expand_roles(rule.override) - own_user_ids(access_target, policy))
 
 
 def is_full_member(profile: Profile) -> bool:
@@ -181,11 +199,11 @@ def is_full_member(profile: Profile) -> bool:
     return _membership_refusal(profile, PermissionRule(Grantee.ANYONE)) is None
 
 
-def reviewer_ids(model: str, target: Stage, requester: Actor, policy: Policy) -> list[str]:
-    """Return the ids of the people and groups who can review `requester`'s break-glass promotion, sorted."""
-    rule = policy.rules_for(model).rule(target)
+def reviewer_ids(access_target: AccessTarget, policy: Policy) -> list[str]:
+    """Return the ids of the people and groups who can review a break-glass promotion, sorted."""
+    rule = _stage_rule(access_target, policy)
     roles = [*(rule.approvers if rule else []), Policy.ADMIN_ROLE]
-    return sorted(policy.expand_roles(roles) - {slack_user_id(requester, policy), Policy.ADMIN_ROLE})
+    return sorted(policy.expand_roles(roles) - own_user_ids(access_target, policy) - {Policy.ADMIN_ROLE})
 
 
 def slack_user_id(actor: Actor, policy: Policy) -> str | None:
@@ -249,10 +267,10 @@ def _decide_approver(profile: Profile, access_target: AccessTarget, policy: Poli
     if rule is None or not rule.approvers:
         why = no_approvers_refusal(access_target.model, access_target.target)
         return AccessDecision(False, "no approvers", why)
-    if _is_requester(profile, access_target, policy) and not rule.requester_may_approve:
-        others = policy.expand_roles(rule.approvers) - {profile.person.user}
-        words = "This is your own request, so someone else has to decide: {who}."
-        return _refuse_with_names("own request", words, others, "no one else is listed")
+    others = approver_ids(access_target, policy)
+    own = None if rule.requester_may_approve else _own_refusal(profile, access_target, policy, "decide", others)
+    if own is not None:
+        return own
     if not _is_named(profile, rule.approvers, policy):
         words = "Only approvers can decide this: {who}."
         return _refuse_with_names("not an approver", words, policy.expand_roles(rule.approvers), "no one is listed")
@@ -260,7 +278,7 @@ def _decide_approver(profile: Profile, access_target: AccessTarget, policy: Poli
 
 
 def _decide_requester_or_admin(profile: Profile, access_target: AccessTarget, policy: Policy) -> AccessDecision:
-    if _is_requester(profile, access_target, policy) or _is_named(profile, [Policy.ADMIN_ROLE], policy):
+    if _is_own(profile, access_target, policy) or _is_named(profile, [Policy.ADMIN_ROLE], policy):
         return _allow("requester or admin")
     return _refuse("not the requester", "Only the requester or an admin can cancel a request. Approvers can reject it.")
 
@@ -277,9 +295,18 @@ def _decide_rollback_or_admin(profile: Profile, access_target: AccessTarget, pol
 
 def _decide_overrider(profile: Profile, access_target: AccessTarget, policy: Policy) -> AccessDecision:
     rule = _stage_rule(access_target, policy)
-    if rule and _is_named(profile, rule.override, policy):
-        return _allow("override")
-    return _refuse("not in override", "The policy doesn't let you override a failed gate.")
+    if not rule or not _is_named(profile, rule.override, policy):
+        return _refuse("not in override", "The policy doesn't let you override a failed gate.")
+    if policy.people.is_starter_unknown(access_target.requester, access_target.ci):
+        why = say(
+            "The policy's {key} doesn't say who started this job, so no one can override its gates. "
+            "Add them there, or request it in Slack.",
+            key=Code("people"),
+        )
+        return AccessDecision(False, "unknown starter", why)
+    others = overrider_ids(access_target, policy)
+    own = _own_refusal(profile, access_target, policy, "override its gates", others)
+    return _allow("override") if own is None else own
 
 
 def _decide_admin(profile: Profile, access_target: AccessTarget, policy: Policy) -> AccessDecision:
@@ -289,12 +316,12 @@ def _decide_admin(profile: Profile, access_target: AccessTarget, policy: Policy)
 
 
 def _decide_reviewer(profile: Profile, access_target: AccessTarget, policy: Policy) -> AccessDecision:
-    if isinstance(access_target.requester, Operator) and slack_user_id(access_target.requester, policy) is None:
-        return unknown_operator_decision(access_target.requester)  # it may be the same person
+    if (unknown := _unknown_requester_refusal(access_target, policy)) is not None:
+        return unknown
     if access_target.model is None or access_target.target is None or access_target.requester is None:
         return _refuse("not a reviewer", "There's nothing to review here.")
-    reviewers = reviewer_ids(access_target.model, access_target.target, access_target.requester, policy)
-    if _is_requester(profile, access_target, policy):
+    reviewers = reviewer_ids(access_target, policy)
+    if _is_own(profile, access_target, policy):
         return _refuse_with_names(
             "own request",
             "You used break glass, so someone else has to review it: {who}.",
@@ -324,9 +351,33 @@ def _stage_rule(access_target: AccessTarget, policy: Policy) -> TargetRule | Non
     return policy.rules_for(access_target.model).rule(access_target.target)
 
 
-def _is_requester(profile: Profile, access_target: AccessTarget, policy: Policy) -> bool:
+def _is_own(profile: Profile, access_target: AccessTarget, policy: Policy) -> bool:
     """Return whether it's their own request, regardless of the workspace: a user id belongs to one person."""
-    return access_target.requester is not None and slack_user_id(access_target.requester, policy) == profile.person.user
+    return profile.person.user in own_user_ids(access_target, policy)
+
+
+def _own_refusal(
+    profile: Profile, access_target: AccessTarget, policy: Policy, act: str, others: Iterable[str]
+) -> AccessDecision | None:
+    """Return why someone can't do this on their own request, or None if it's someone else's."""
+    if (unknown := _unknown_requester_refusal(access_target, policy)) is not None:
+        return unknown
+    if not _is_own(profile, access_target, policy):
+        return None
+    who: list[object] = [Mention(user_id) for user_id in others] or ["no one else is listed"]
+    if access_target.requester and slack_user_id(access_target.requester, policy) == profile.person.user:
+        why = say("This is your own request, so someone else has to {act}: {who}.", act=act, who=who)
+        return AccessDecision(False, "own request", why)
+    why = say("You started this CI job, so someone else has to {act}: {who}.", act=act, who=who)
+    return AccessDecision(False, "own CI job", why)
+
+
+def _unknown_requester_refusal(access_target: AccessTarget, policy: Policy) -> AccessDecision | None:
+    """Return the refusal if the policy no longer lists the operator who made the request: anyone could be them."""
+    requester = access_target.requester
+    if isinstance(requester, Operator) and slack_user_id(requester, policy) is None:
+        return unknown_operator_decision(requester)
+    return None
 
 
 def _is_named(profile: Profile, names: list[str], policy: Policy) -> bool:

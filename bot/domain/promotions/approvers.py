@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bot.domain.core.actors import Person, Profile, format_actor
 from bot.domain.core.errors import TooFewApprovers
 from bot.domain.core.numbers import pluralize
-from bot.domain.core.sentence import Code, Mention, MessageLink, Name, Sentence, join_with_conjunction, say, truncate
-from bot.domain.policy.authorization import approver_ids, is_full_member
+from bot.domain.core.sentence import (
+    Code,
+    Mention,
+    MessageLink,
+    Name,
+    Sentence,
+    join_sentences,
+    join_with_conjunction,
+    say,
+    truncate,
+)
+from bot.domain.policy.authorization import (
+    AccessTarget,
+    approver_ids,
+    is_full_member,
+    overrider_ids,
+    own_user_ids,
+    slack_user_id,
+)
 from bot.domain.policy.policy import Policy, TargetRule
 from bot.domain.promotions.messages import describe_change
 from bot.domain.promotions.request import Request
 from bot.domain.promotions.votes import Vote, counting_approvals
-from bot.domain.registry.model import TARGET_STAGES
+from bot.domain.registry.model import TARGET_STAGES, Stage
 
 MAX_NAME_LENGTH = 80  # characters of a person's name in a sentence
 MAX_NOTIFIED = 20  # people that one card names, or that get a direct message; the others are counted
@@ -36,13 +53,13 @@ class EligibleApprovers:
         }
         return cls(people, is_complete=len(people) == len(listed_ids))
 
-    def user_ids(self, excluding: str | None = None) -> list[str]:
+    def user_ids(self, excluding: Collection[str] = ()) -> list[str]:
         """Return the IDs of users whose accounts can approve, sorted, except `excluding`."""
-        return sorted(user for user, one in self.people.items() if is_full_member(one) and user != excluding)
+        return sorted(user for user, one in self.people.items() if is_full_member(one) and user not in excluding)
 
-    def max_approvals(self, excluding: str | None = None) -> int | None:
+    def max_approvals(self) -> int | None:
         """Return the highest possible number of approvals; None if a group's members are unknown."""
-        return len(self.user_ids(excluding)) if self.is_complete else None
+        return len(self.user_ids()) if self.is_complete else None
 
 
 ResolveApprovers = Callable[[Sequence[str]], EligibleApprovers]  # from user and user group IDs
@@ -51,26 +68,75 @@ ResolveApprovers = Callable[[Sequence[str]], EligibleApprovers]  # from user and
 # -- whether there are enough approvers --------------------------------------------------------------------------------
 
 
-def check_enough_approvers(model: str, rule: TargetRule, requester: str | None, eligible: EligibleApprovers) -> None:
+def required_approvals(access_target: AccessTarget, policy: Policy) -> int:
+    """Return how many different people must approve a request; 0 if no rule applies."""
+    rule = policy.rules_for(access_target.model or "").rule(access_target.target or Stage.NONE)
+    required = rule.required if rule else 0
+    return required + 1 if extra_approval_reason(access_target, policy) else required
+
+
+def extra_approval_reason(access_target: AccessTarget, policy: Policy) -> Sentence | None:
+    """Return why a request needs one more approval than its rule requires, or None.
+
+    It does if the policy should say who started its CI job, but doesn't: one of the approvals could be theirs.
+    """
+    rule = policy.rules_for(access_target.model or "").rule(access_target.target or Stage.NONE)
+    if rule is None or rule.requester_may_approve:
+        return None
+    if not policy.people.is_starter_unknown(access_target.requester, access_target.ci):
+        return None
+    return say(
+        "The policy's {key} doesn't say who started this job, so the request needs {n}.",
+        key=Code("people"),
+        n=pluralize(rule.required + 1, "approval"),
+    )
+
+
+def missing_requirement(request: Request, policy: Policy) -> Sentence | None:
+    """Return why a request needs one more approval under this policy than when it was opened, or None."""
+    needs_more = request.required < required_approvals(request.access_target, policy)
+    return extra_approval_reason(request.access_target, policy) if needs_more else None
+
+
+def describe_starter(request: Request, policy: Policy) -> Sentence | None:
+    """Return who started a request's CI job, by login if the policy doesn't list them, or None if that's unknown."""
+    if request.ci is None or not request.ci.actor:
+        return None
+    user = policy.people.find(request.ci)
+    return say("started by {who}", who=Mention(user) if user else Code(request.ci.actor))
+
+
+def check_enough_approvers(
+    access_target: AccessTarget, rule: TargetRule, policy: Policy, eligible: EligibleApprovers
+) -> None:
     """Raise TooFewApprovers if a request needs more approvals than there are people who can approve it.
 
-    `requester` is the requester's user ID, None for a program. Don't raise if Slack can't list a group: there might be
-    enough people in it.
+    Don't raise if Slack can't list a group: there might be enough people in it.
     """
-    requester_id = None if rule.requester_may_approve else requester
-    able = eligible.user_ids(requester_id)
-    if not eligible.is_complete or len(able) >= rule.required:
+    required, own = required_approvals(access_target, policy), own_user_ids(access_target, policy)
+    able = eligible.user_ids(excluding=frozenset() if rule.requester_may_approve else own)
+    if not eligible.is_complete or len(able) >= required:
         return
-    is_own = requester_id in eligible.user_ids()
+    requester = slack_user_id(access_target.requester, policy) if access_target.requester else None
+    excluded = [user_id for user_id in eligible.user_ids() if user_id not in able]
+    besides = ["you" if user_id == requester else Mention(user_id) for user_id in excluded]
     only = say("only {who} can approve", who=join_with_conjunction([Mention(user_id) for user_id in able], "and"))
     advice = say("Someone who isn't an approver can request it.")
-    if len(able) + is_own < rule.required:
-        advice = say("Add approvers for {model} to {file}.", model=Name(model), file=Code("registrar.yml"))
+    if len(able) + len(excluded) < required:
+        name, file = Name(access_target.model or ""), Code("registrar.yml")
+        advice = say("Add approvers for {model} to {file}.", model=name, file=file)
+        if extra_approval_reason(access_target, policy):
+            advice = say(
+                "In {file}, add approvers for {model}, or list whoever started this job under {key}.",
+                model=name,
+                key=Code("people"),
+                file=file,
+            )
     raise TooFewApprovers(
         say(
             "No request was opened: it needs {n}, but {besides}{only}. {advice}",
-            n=pluralize(rule.required, "approval"),
-            besides="besides you, " if is_own else "",
+            n=pluralize(required, "approval"),
+            besides=say("besides {who}, ", who=join_with_conjunction(besides, "and")) if besides else "",
             only=only if able else "no one can approve",
             advice=advice,
         )
@@ -123,11 +189,13 @@ def _describe_shortfall(path: str, rule: TargetRule, max_approvals: int) -> str:
 class PendingApprovers:
     """Who a pending request is waiting for, as user and user group IDs, groups first.
 
-    If `missing_approvals` is 0, someone must override the failed gates.
+    If `missing_approvals` is 0, someone must override the failed gates. `why` is why the request needs one more
+    approval than its rule requires, if it does.
     """
 
     ids: Sequence[str]
     missing_approvals: int
+    why: Sentence | None = None
 
 
 def pending_approvers(request: Request, votes: Sequence[Vote], policy: Policy) -> PendingApprovers:
@@ -138,10 +206,10 @@ def pending_approvers(request: Request, votes: Sequence[Vote], policy: Policy) -
     missing = request.required - len(counting_approvals(votes))
     if missing > 0:
         voted = {vote.voter.user for vote in votes}
-        ids = approver_ids(request.model, request.target, request.requester, policy)
-        return PendingApprovers([approver_id for approver_id in ids if approver_id not in voted], missing)
-    rule = policy.rules_for(request.model).rule(request.target)
-    return PendingApprovers(sorted(policy.expand_roles(rule.override)) if rule else [], 0)
+        ids = approver_ids(request.access_target, policy)
+        why = extra_approval_reason(request.access_target, policy)
+        return PendingApprovers([approver_id for approver_id in ids if approver_id not in voted], missing, why)
+    return PendingApprovers(overrider_ids(request.access_target, policy), 0)
 
 
 def waiting_for_approvers(pending: PendingApprovers, names: Mapping[str, str] | None) -> Sentence:
@@ -150,6 +218,12 @@ def waiting_for_approvers(pending: PendingApprovers, names: Mapping[str, str] | 
     If `names` is None, people and groups are mentioned. Otherwise `names` has their names by ID; an ID that it lacks is
     shown as code. Neither notifies anyone.
     """
+    waiting = _waiting_for(pending, names)
+    return join_sentences([waiting, pending.why], " ") if pending.why else waiting
+
+
+def _waiting_for(pending: PendingApprovers, names: Mapping[str, str] | None) -> Sentence:
+    """Return who a request is waiting for."""
     approvers: list[object] = [
         Mention(approver)
         if names is None

@@ -79,7 +79,7 @@ def failed_gates_notice(request: Request) -> Sentence:
     version = (request.seen.blocked if request.seen else None) or request.version
     unblock = say(" To unblock the version: {how}", how=unblock_command(request.model, version))
     return say(
-        "Blocked: {gates}. Anyone listed under {override} in the policy can override this.{unblock}",
+        "Blocked: {gates}. Someone else listed under {override} in the policy can override this.{unblock}",
         gates=join_sentences(failed, "; "),
         override=Code("override"),
         unblock=unblock if request.seen and request.seen.fails_gate(NOT_BLOCKED_GATE) else "",
@@ -109,6 +109,8 @@ _LAPSE_REASONS = {
     "stranger": "the account isn't in this workspace",
     "not an approver": "they're no longer an approver",
     "own request": "it's their own request",
+    "own CI job": "they started its CI job",
+    "unknown starter": "the policy doesn't say who started its CI job",
 }
 
 

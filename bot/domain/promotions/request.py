@@ -12,6 +12,7 @@ from bot.domain.core.actors import Actor, format_actor
 from bot.domain.core.ci_run import CiRun
 from bot.domain.core.errors import AlreadyDecided, Refused
 from bot.domain.core.sentence import Code, say
+from bot.domain.policy.authorization import AccessTarget
 from bot.domain.registry.model import Stage, VersionIdentity, VersionInfo
 from bot.domain.registry.signature_changes import CallerImpact, pack_caller_impact, unpack_caller_impact
 
@@ -188,6 +189,11 @@ class Request:
         if self.version != version.version:
             return False
         return self.identity is None or self.identity.is_same(version.identity())
+
+    @property
+    def access_target(self) -> AccessTarget:
+        """What a permission to decide it, cancel it, or review it applies to."""
+        return AccessTarget(model=self.model, target=self.target, requester=self.requester, ci=self.ci)
 
     @property
     def has_blocking_gates(self) -> bool:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable
 from bot.domain.core.actors import Person
 from bot.domain.core.errors import LedgerUnavailable
 from bot.domain.core.sentence import Code, Sentence, join_sentences, join_with_conjunction, say
-from bot.domain.policy.policy import Policy, is_slack_id
+from bot.domain.policy.callers.people import is_slack_id
+from bot.domain.policy.policy import Policy
 from bot.domain.promotions.approvers import MAX_NOTIFIED
 from bot.ports import Directory, Ledger
 from bot.services.core.outbox_messages import direct_message

@@ -9,7 +9,7 @@ from bot.domain.core.sentence import Sentence
 from bot.domain.home.views import RECENT_EVENT_TAGS, HomeView, OwnRequest, PendingRequest, recent_activity
 from bot.domain.monitoring.model_status import is_unattended
 from bot.domain.monitoring.rules.false_rollbacks import estimate_false_rollbacks
-from bot.domain.policy.authorization import AccessTarget, Permission, authorize
+from bot.domain.policy.authorization import Permission, authorize
 from bot.domain.policy.freezes import Freeze, active_freeze
 from bot.domain.policy.pending_edit import describe_pending_edit
 from bot.domain.promotions.approvers import pending_approvers, waiting_for_approvers
@@ -134,5 +134,5 @@ class Homes:
         return waiting_for_approvers(pending_approvers(request, votes, self._context.policy), None)
 
     def _is_authorized(self, caller: Caller, permission: Permission, request: Request) -> bool:
-        subject = AccessTarget(model=request.model, target=request.target, requester=request.requester)
-        return bool(authorize(caller, permission, subject, self._context.policy, self._context.clock.now()))
+        policy, now = self._context.policy, self._context.clock.now()
+        return bool(authorize(caller, permission, request.access_target, policy, now))

@@ -12,11 +12,10 @@ from typing import Any
 from bot import logging_context
 from bot.domain.audit.events import EventTag, canonical_time
 from bot.domain.core.actors import Actor, Caller, Person, Profile, actor_id, actor_of
-from bot.domain.core.errors import AlreadyDecided, LedgerUnavailable, Refused, SlackUnreachable
+from bot.domain.core.errors import AlreadyDecided, LedgerFileGone, LedgerUnavailable, Refused, SlackUnreachable
 from bot.domain.core.sentence import Sentence
 from bot.domain.policy.authorization import (
     AccessDecision,
-    AccessTarget,
     Permission,
     authorize,
     describe_caller,
@@ -25,6 +24,7 @@ from bot.domain.policy.authorization import (
 )
 from bot.domain.policy.freezes import active_freeze
 from bot.domain.promotions import messages as promotion_messages
+from bot.domain.promotions.approvers import missing_requirement
 from bot.domain.promotions.gates import rule_changed_reason
 from bot.domain.promotions.request import Request, RequestState, check_reviewable, pack_snapshot
 from bot.domain.promotions.votes import Vote, counting_approvals
@@ -66,6 +66,8 @@ class Voters:
         try:
             with self._context.ledger.read() as reader:
                 request, votes = reader.request(request_id), counting_approvals(reader.votes(request_id))
+        except LedgerFileGone:
+            raise
         except LedgerUnavailable as error:  # the caller is deciding, so say that nothing was recorded
             raise LedgerUnavailable(NOT_RECORDED) from error
         if request.state is not RequestState.PENDING or len(votes) + new_approvals < request.required:
@@ -118,8 +120,7 @@ class Voters:
         profile = profiles.get(user) if user else None
         if profile is None:
             return unknown_operator_decision(actor)
-        subject = AccessTarget(model=request.model, target=request.target, requester=request.requester)
-        return authorize(profile, permission, subject, self._context.policy, self._context.clock.now())
+        return authorize(profile, permission, request.access_target, self._context.policy, self._context.clock.now())
 
 
 def changes_since_opened(reader: LedgerReader, request: Request) -> Sentence | None:
@@ -188,12 +189,7 @@ class RequestDecisions:
     def _require_allowed(self, tx: LedgerTransaction, caller: Caller, permission: Permission, request: Request) -> None:
         """Check the permission, and that the request can still be changed; end it if it expired or is outdated."""
         now, policy = self._context.clock.now(), self._context.policy
-        target = AccessTarget(
-            model=request.model,
-            target=request.target,
-            requester=request.requester,
-            frozen=active_freeze(request.model, tx.freezes(), policy, now),
-        )
+        target = replace(request.access_target, frozen=active_freeze(request.model, tx.freezes(), policy, now))
         decision = authorize(caller, permission, target, policy, now)
         if decision.is_outsider or (not decision and permission is Permission.REVIEW):
             raise Refused(decision.reason)
@@ -269,6 +265,8 @@ class RequestDecisions:
         # An older version of Registrar recorded no rule.
         if request.seen and request.seen.rule != self._context.policy.fingerprint(request.model, request.target):
             return rule_changed_reason(request)
+        if (why := missing_requirement(request, self._context.policy)) is not None:
+            return why
         snapshot = reader.registry_snapshot(request.model)
         if snapshot is not None and snapshot.at > request.opened_at:
             if request.version in snapshot.stages and snapshot.holds_other_version(request.version, request.identity):

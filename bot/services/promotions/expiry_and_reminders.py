@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bot.domain.audit.events import EventTag
-from bot.domain.policy.authorization import approver_ids, slack_user_id
+from bot.domain.policy.authorization import approver_ids, own_user_ids
 from bot.domain.promotions.approvers import MAX_NOTIFIED
 from bot.domain.promotions.request import Request, RequestState
 from bot.services.core.context import Context
@@ -70,7 +70,7 @@ class RequestUpkeep:
 
     def _remind_of(self, request: Request, resolve_members: Callable[[Sequence[str]], list[str]]) -> bool:
         policy = self._context.policy
-        approvers = resolve_members(approver_ids(request.model, request.target, request.requester, policy))
+        approvers = resolve_members(approver_ids(request.access_target, policy))
         with self._context.ledger.write() as tx:
             current = tx.lock_request(request.id)
             if (
@@ -84,7 +84,7 @@ class RequestUpkeep:
             excluded = {vote.voter.user for vote in tx.votes(current.id) if not vote.lapsed}
             rule = policy.rules_for(current.model).rule(current.target)
             if rule is None or not rule.requester_may_approve:
-                excluded.add(slack_user_id(current.requester, policy) or "")
+                excluded |= own_user_ids(current.access_target, policy)
             recipients = [user for user in approvers if user not in excluded][:MAX_NOTIFIED]
             self._decisions.record(tx, reminded, EventTag.REMINDED, None, evidence={"people": recipients})
             channel, now = policy.channel_for(current.model), self._context.clock.now()

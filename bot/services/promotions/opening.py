@@ -10,10 +10,9 @@ from typing import Any
 from bot.domain.audit.events import EventTag
 from bot.domain.commands.base import results_by_metric
 from bot.domain.commands.promotions import Promote
-from bot.domain.core.actors import Actor
 from bot.domain.core.ci_run import pack_ci_run
 from bot.domain.core.errors import GateFailed, Refused, SlackUnreachable
-from bot.domain.policy.authorization import no_approvers_refusal, slack_user_id
+from bot.domain.policy.authorization import AccessTarget, no_approvers_refusal, overrider_ids, own_user_ids
 from bot.domain.policy.policy import TargetRule
 from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions import messages as promotion_messages
@@ -21,6 +20,7 @@ from bot.domain.promotions.approvers import (
     MAX_NOTIFIED,
     EligibleApprovers,
     check_enough_approvers,
+    required_approvals,
 )
 from bot.domain.promotions.gates import NOT_BLOCKED_GATE, with_unblocked_version
 from bot.domain.promotions.request import Request, RequestSnapshot, RequestState, pack_snapshot
@@ -80,15 +80,13 @@ class RequestOpening:
         if rule is None or not rule.approvers:
             raise Refused(no_approvers_refusal(command.model, command.to))
         check_promotable(version, command.to)
-        approvers = (
-            EligibleApprovers()
-            if command.break_glass
-            else self._require_enough_approvers(command.model, rule, queued.caller)
-        )
+        access_target = AccessTarget(model=command.model, target=command.to, requester=queued.caller, ci=queued.ci)
+        approvers = EligibleApprovers() if command.break_glass else self._require_enough_approvers(access_target, rule)
         snapshot = self._gate_checks.take_snapshot(
             model, versions, version, command.to, results_by_metric(command.validation), with_callers=True
         )
-        if snapshot.failed_gates and not rule.override and not command.break_glass:
+        can_override = command.break_glass or overrider_ids(access_target, self._context.policy)
+        if snapshot.failed_gates and not can_override:
             refusal = promotion_messages.failed_gates_refusal(command.model, version.version, snapshot)
             raise GateFailed(refusal, pack_snapshot(snapshot))
         facts = TransitionFacts(versions=tuple(versions), model=model)
@@ -108,8 +106,8 @@ class RequestOpening:
             return CommandResult(request=request)
         return CommandResult(request=request, transition_id=promotion_id(request), due_model=request.model)
 
-    def _require_enough_approvers(self, model: str, rule: TargetRule, requester: Actor) -> EligibleApprovers:
-        """Return the people who can approve under a rule, read from Slack.
+    def _require_enough_approvers(self, access_target: AccessTarget, rule: TargetRule) -> EligibleApprovers:
+        """Return the people in a rule's list of approvers, read from Slack.
 
         Raises TooFewApprovers if a request under this rule could never get enough approvals.
         """
@@ -119,7 +117,7 @@ class RequestOpening:
         except SlackUnreachable as error:
             log.warning("can't look up the members of %s in Slack: %s", ", ".join(ids), error)
             approvers = EligibleApprovers.from_ids(ids)
-        check_enough_approvers(model, rule, slack_user_id(requester, self._context.policy), approvers)
+        check_enough_approvers(access_target, rule, self._context.policy, approvers)
         return approvers
 
     def _build_request(
@@ -132,7 +130,7 @@ class RequestOpening:
         snapshot: RequestSnapshot,
     ) -> Request:
         now, holder = self._context.clock.now(), stage_incumbent(facts, command.to)
-        return Request(
+        request = Request(
             id=queued.id,
             model=command.model,
             version=version.version,
@@ -152,6 +150,7 @@ class RequestOpening:
             identity=facts.identity(version.version),
             incumbent_identity=facts.identity(holder),
         )
+        return replace(request, required=required_approvals(request.access_target, self._context.policy))
 
     def _end_blocking_request(self, tx: LedgerTransaction, emergency_request: Request) -> None:
         """End the open request that a break-glass request replaces, unless it's already approved."""
@@ -177,7 +176,7 @@ class RequestOpening:
         self._decisions.record(tx, request, EventTag.REQUEST_OPENED, queued.caller, evidence=evidence)
         self._decisions.redraw(tx, request, OPENED)
         if rule.tell_approvers == "direct":  # the requester needs no invitation
-            invited = approvers.user_ids(slack_user_id(request.requester, self._context.policy))
+            invited = approvers.user_ids(excluding=own_user_ids(request.access_target, self._context.policy))
             for user in invited[:MAX_NOTIFIED]:
                 tx.add_message(invitation_message(request, user, self._context.policy.channel_for(request.model)))
         tx.add_tag_update(tag_update_for(request, "opened", registry_tags.opened_tags(request)))

@@ -10,7 +10,7 @@ from bot.domain.audit.events import EventTag, canonical_time
 from bot.domain.commands.promotions import Review
 from bot.domain.core.actors import Caller, actor_of
 from bot.domain.core.errors import BadInput
-from bot.domain.policy.authorization import Permission, describe_caller, reviewer_ids, slack_user_id
+from bot.domain.policy.authorization import Permission, describe_caller, own_user_ids, reviewer_ids
 from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions.approvers import MAX_NOTIFIED
 from bot.domain.promotions.request import Request
@@ -74,9 +74,9 @@ class Reviews:
     def _remind_of(self, request: Request, resolve_members: Callable[[Sequence[str]], list[str]]) -> bool:
         users = []
         if not request.review_reminded:
-            ids = reviewer_ids(request.model, request.target, request.requester, self._context.policy)
-            requester = slack_user_id(request.requester, self._context.policy)
-            users = [user for user in resolve_members(ids) if user != requester][:MAX_NOTIFIED]
+            target, policy = request.access_target, self._context.policy
+            own = own_user_ids(target, policy)
+            users = [user for user in resolve_members(reviewer_ids(target, policy)) if user not in own][:MAX_NOTIFIED]
         with self._context.ledger.write() as tx:
             current, now = tx.lock_request(request.id), self._context.clock.now()
             channel = self._context.policy.channel_for(current.model)

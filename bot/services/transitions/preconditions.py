@@ -16,6 +16,7 @@ from bot.domain.policy.authorization import Permission
 from bot.domain.policy.freezes import ActiveFreeze, active_freeze
 from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions import messages as promotion_messages
+from bot.domain.promotions.approvers import missing_requirement
 from bot.domain.promotions.gates import decision_basis_change
 from bot.domain.promotions.request import Request
 from bot.domain.promotions.votes import Vote, counting_approvals
@@ -153,6 +154,8 @@ class Preconditions:
             decision = voters.authorize_now(overrider, Permission.OVERRIDE, request, profiles)
             if not decision:
                 return promotion_messages.override_lapsed_reason(decision.rule)
+        if (why := missing_requirement(request, self._context.policy)) is not None:
+            return why
         if all(voters.authorize_now(vote.voter, Permission.APPROVE, request, profiles) for vote in votes):
             return None
         with self._context.ledger.write() as tx:

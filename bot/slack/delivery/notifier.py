@@ -12,7 +12,12 @@ from slack_sdk.errors import SlackApiError
 from bot.domain.core.sentence import Channel, Code, Sentence, links_in, say, unpack_sentence, with_urls
 from bot.domain.policy.freezes import active_freeze
 from bot.domain.policy.policy import Policy
-from bot.domain.promotions.approvers import MAX_NOTIFIED, pending_approvers, waiting_for_approvers
+from bot.domain.promotions.approvers import (
+    MAX_NOTIFIED,
+    describe_starter,
+    pending_approvers,
+    waiting_for_approvers,
+)
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.promotions.votes import Vote
 from bot.domain.registry.model import Stage, VersionInfo
@@ -144,11 +149,11 @@ class SlackNotifier:
             votes,
             metrics=policy.metrics_for(request.model),
             freeze=freeze,
-            waiting_for=self._waiting_sentence(request, votes, policy)
+            status=self._waiting_sentence(request, votes, policy)
             if request.state is RequestState.PENDING
-            else None,
+            else progress,
+            starter=describe_starter(request, policy),
             block=blocks.get(request.version),
-            progress=progress,
             page=self._registry_links.version(
                 VersionInfo(model=request.model, version=request.version, stage=request.target)
             ),

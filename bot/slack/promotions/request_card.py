@@ -73,29 +73,29 @@ def request_card(
     *,
     metrics: MetricCatalog | None = None,
     freeze: ActiveFreeze | None = None,
-    waiting_for: Sentence | None = None,
+    status: Sentence | None = None,
+    starter: Sentence | None = None,
     block: RollbackBlock | None = None,
-    progress: Sentence | None = None,
     page: str | None = None,
 ) -> Message:
     """Return a request's current card: what decides it, or who decided it. The details have everything else.
 
     `metrics` is what the policy says about the model's metrics. `freeze` is the freeze that currently stops promotions
-    to Production. `waiting_for` says who a pending request is waiting for. `block` is the block on the version; it's
-    shown only while the request is pending. `progress` says how far an approved request has come. `page` is the URL of
-    the version's page in the registry.
+    to Production. `status` says who a pending request is waiting for, or how far an approved one has come. `starter`
+    says who started its CI job. `block` is the block on the version; it's shown only while the request is pending.
+    `page` is the URL of the version's page in the registry.
     """
     is_pending = request.state is RequestState.PENDING
     metrics = metrics or MetricCatalog()
     blocks: list[Block] = [header(_title(request, freeze))]
-    blocks += [section(to_mrkdwn(progress))] if progress else []
+    blocks += [section(to_mrkdwn(status))] if status and not is_pending else []
     blocks.append(section(to_mrkdwn(verdict(request, metrics))))
     if is_pending:
-        texts = _pending_texts(request, votes, metrics, freeze, waiting_for, block)
+        texts = _pending_texts(request, votes, metrics, freeze, status, starter, block)
         blocks += [section(text) for text in texts if text]
         blocks.append(decision_buttons(request, is_frozen=freeze is not None, with_cancel=True))
     else:
-        blocks += [section(_summary(request)), fields_section(_field_texts(request, votes))]
+        blocks += [section(_summary(request, starter)), fields_section(_field_texts(request, votes))]
         blocks.append(_decided_buttons(request, page))
     blocks += [review_buttons(request)] if request.needs_review else []
     blocks.append(context_line(f"Request {code(request.id)}"))
@@ -110,6 +110,7 @@ def _pending_texts(
     metrics: MetricCatalog,
     freeze: ActiveFreeze | None,
     waiting_for: Sentence | None,
+    starter: Sentence | None,
     block: RollbackBlock | None,
 ) -> Iterator[str]:
     """Yield a pending card's paragraphs in the order in which they matter; a paragraph is empty if there's nothing."""
@@ -123,13 +124,13 @@ def _pending_texts(
     lines = [change_line(request), *_exceptions(request), *metric_rows(seen, metrics, MAX_KEY_METRICS), reported]
     yield "\n".join(filter(None, lines))
     yield callers_text(request, seen.callers, MAX_CALLER_CHANGES, MAX_CALLERS_LENGTH)
-    yield _request_text(request)
+    yield _request_text(request, starter)
     yield _waiting_text(request, votes, waiting_for)
 
 
-def _summary(request: Request) -> str:
+def _summary(request: Request, starter: Sentence | None) -> str:
     """Return what a decided request changed, and why."""
-    return "\n".join([change_line(request), *_exceptions(request), _request_text(request)])
+    return "\n".join([change_line(request), *_exceptions(request), _request_text(request, starter)])
 
 
 def _exceptions(request: Request) -> Iterator[str]:
@@ -144,9 +145,10 @@ def _exceptions(request: Request) -> Iterator[str]:
         yield f"Failed gates overridden by {mention_actor(request.overridden_by)}: {reason}"
 
 
-def _request_text(request: Request) -> str:
+def _request_text(request: Request, starter: Sentence | None) -> str:
     """Return who made the request, from where, and why."""
     source = f" from {ci_link(request.ci)}" if request.ci else ""
+    source += f", {to_mrkdwn(starter)}" if starter else ""
     reason = f":\n> {escape_and_cut(request.reason, MAX_REASON_LENGTH)}" if request.reason else ""
     return f"Requested by {mention_actor(request.requester)}{source}{reason}"
 

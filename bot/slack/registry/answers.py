@@ -12,7 +12,7 @@ from bot.domain.commands.promotions import ListRequests
 from bot.domain.commands.registry import FindBest, ListModels, ShowModel
 from bot.domain.core.numbers import format_number, pluralize
 from bot.domain.core.sentence import truncate
-from bot.domain.policy.policy import is_slack_id
+from bot.domain.policy.callers.people import is_slack_id
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.promotions.views import ModelView

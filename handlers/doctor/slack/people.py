@@ -63,9 +63,10 @@ def _check_person(workspace: WorkspaceProbe, policy: Policy, user_id: str) -> Di
 
 
 def _policy_places(policy: Policy, slack_id: str) -> str:
-    """Return where the policy lists an ID: its roles and operators, or else a rule."""
+    """Return where the policy lists an ID: its roles, operators, and people, or else a rule."""
     roles = [f"roles.{role}" for role, ids in policy.roles.items() if slack_id in ids]
     roles += [f"operators.{name}" for name, user in policy.operators.items() if user == slack_id]
+    roles += ["people"] if slack_id in policy.people.user_ids else []
     return join_names(roles, 3) or "in a policy rule"
 
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from bot.domain.core.actors import Person
+from bot.domain.core.ci_run import CiRun
 from bot.domain.core.errors import AlreadyOpen, UnknownRequest
 from bot.domain.promotions.request import GateResult, RequestSnapshot, RequestState
 from bot.domain.promotions.votes import VoteChoice
@@ -53,6 +54,8 @@ def test_the_refusal_does_not_suggest_canceling_an_approved_request(ledger: SqlL
 def test_another_target_model_or_an_ended_request_does_not_block_a_request(ledger: SqlLedger) -> None:
     save(ledger, a_request(state=RequestState.DONE), a_request(state=RequestState.REJECTED))
     save(ledger, a_request(), a_request(target=Stage.STAGING), a_request(model="fraud"))
+    with ledger.read() as r:
+        assert len(r.requests()) == 5
 
 
 def test_only_one_of_many_simultaneous_requests_is_opened(ledger: SqlLedger) -> None:
@@ -75,6 +78,18 @@ def test_an_unknown_request_is_named_in_the_error(ledger: SqlLedger) -> None:
         w.lock_request("z\0")
     with ledger.write() as w, pytest.raises(UnknownRequest):
         w.save_request(a_request())
+
+
+@pytest.mark.parametrize(
+    "ci",
+    [CiRun(run="4711"), CiRun(run="4711", actor="octocat", service="github", is_verified=True)],
+    ids=["from an older release", "verified"],
+)
+def test_the_ci_run_of_a_request_is_stored(ledger: SqlLedger, ci: CiRun) -> None:
+    request = a_request(ci=ci)
+    save(ledger, request)
+    with ledger.read() as r:
+        assert r.request(request.id).ci == ci
 
 
 def test_requests_are_filtered_by_model_and_state_newest_first(ledger: SqlLedger) -> None:

@@ -14,11 +14,13 @@ GITHUB = {
     "GITHUB_RUN_ATTEMPT": "2",
     "GITHUB_SHA": "9fceb02",
     "GITHUB_SERVER_URL": "https://git.acme.example",
+    "GITHUB_ACTOR": "octocat",
 }
 GITLAB = {
     "GITLAB_CI": "true",
     "CI_PROJECT_PATH": "acme/churn",
     "CI_PIPELINE_ID": "4711",
+    "GITLAB_USER_LOGIN": "tanuki",
     "CI_JOB_ID": "9",
     "CI_COMMIT_SHA": "9fceb02",
     "CI_JOB_URL": "https://git.acme.example/acme/churn/-/jobs/4711",
@@ -27,12 +29,23 @@ GITLAB = {
 
 def test_a_github_actions_run_is_detected() -> None:
     url = "https://git.acme.example/acme/churn/actions/runs/4711/attempts/2"
-    assert detect_ci_run(GITHUB) == CiRun(repository="acme/churn", run="4711", commit="9fceb02", url=url)
+    assert detect_ci_run(GITHUB) == CiRun(
+        repository="acme/churn", run="4711", commit="9fceb02", url=url, actor="octocat", service="github"
+    )
+
+
+def test_someone_who_restarts_a_github_actions_run_is_its_starter() -> None:
+    assert detect_ci_run(GITHUB | {"GITHUB_TRIGGERING_ACTOR": "hubot"}).actor == "hubot"
 
 
 def test_a_gitlab_pipeline_is_detected() -> None:
     assert detect_ci_run(GITLAB) == CiRun(
-        repository="acme/churn", run="4711", commit="9fceb02", url="https://git.acme.example/acme/churn/-/jobs/4711"
+        repository="acme/churn",
+        run="4711",
+        commit="9fceb02",
+        url="https://git.acme.example/acme/churn/-/jobs/4711",
+        actor="tanuki",
+        service="gitlab",
     )
 
 
@@ -44,6 +57,11 @@ def test_an_odd_environment_does_not_prevent_a_request() -> None:
 
 def test_no_run_is_detected_outside_ci() -> None:
     assert not detect_ci_run({"GITHUB_REPOSITORY": "acme/churn", "HOME": "/home/ann"})
+
+
+def test_a_program_cannot_report_that_its_run_is_verified() -> None:
+    with pytest.raises(BadInput, match="is_verified"):
+        parse_ci_run({"actor": "octocat", "is_verified": True})
 
 
 def test_known_fields_survive_pack_and_parse() -> None:

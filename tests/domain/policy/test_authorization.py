@@ -285,14 +285,14 @@ def test_no_one_decides_without_a_model_or_stage(act: Permission, subject: Acces
 
 def test_approvers_exclude_the_requester() -> None:
     named = ["S1LEADS", "ULEAD"]
-    assert approver_ids("churn", Stage.PRODUCTION, REQUESTER.person, POLICY) == named
-    assert approver_ids("churn", Stage.PRODUCTION, Person("T1", "ULEAD"), POLICY) == ["S1LEADS"]
-    assert approver_ids("churn", Stage.STAGING, Person("T1", "ULEAD"), POLICY) == named
-    assert approver_ids("churn", Stage.PRODUCTION, CI, POLICY) == named
+    assert approver_ids(asked_by(REQUESTER.person), POLICY) == named
+    assert approver_ids(asked_by(Person("T1", "ULEAD")), POLICY) == ["S1LEADS"]
+    assert approver_ids(asked_by(Person("T1", "ULEAD"), Stage.STAGING), POLICY) == named
+    assert approver_ids(asked_by(CI), POLICY) == named
 
 
 def test_without_a_rule_no_one_can_decide() -> None:
-    assert approver_ids("churn", Stage.PRODUCTION, CI, validate_policy({"models": {}})) == []
+    assert approver_ids(asked_by(CI), validate_policy({"models": {}})) == []
 
 
 # -- what the audit log records about callers --------------------------------------------------------------------------

@@ -58,7 +58,8 @@ def test_only_people_without_any_access_are_outsiders(caller: Profile, rule: str
 
 
 def test_approvers_and_admins_review_a_break_glass_promotion_but_not_whoever_made_it() -> None:
-    assert reviewer_ids("churn", Stage.PRODUCTION, ALICE, POLICY) == ["UADMIN", "ULEAD"]
+    promotion = AccessTarget(model="churn", target=Stage.PRODUCTION, requester=ALICE)
+    assert reviewer_ids(promotion, POLICY) == ["UADMIN", "ULEAD"]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bot.domain.core.actors import Person, Profile
+from bot.domain.core.actors import Client, Person, Profile
 from bot.domain.core.errors import TooFewApprovers
 from bot.domain.policy.parser import validate_policy
 from bot.domain.policy.policy import Policy, TargetRule
@@ -124,9 +124,10 @@ def people(users: Iterable[str], *, is_whole: bool = True, **changes: Any) -> El
 
 
 def refusal(rule: dict[str, Any], electorate: EligibleApprovers, requester: str | None = "UALICE") -> str:
-    """Return why a request under this rule is refused; empty if it isn't."""
+    """Return why a person's request, or a program's, is refused under this rule; empty if it isn't."""
+    target = a_request(requester=Person("T1", requester) if requester else Client("ci")).access_target
     try:
-        check_enough_approvers("churn", TargetRule.model_validate(rule), requester, electorate)
+        check_enough_approvers(target, TargetRule.model_validate(rule), a_policy(**rule), electorate)
     except TooFewApprovers as error:
         return str(error.sentence)
     return ""

@@ -239,10 +239,7 @@ def test_approve_is_primary_only_if_it_decides_and_otherwise_the_headline_says_w
 
 def test_a_pending_card_says_whom_it_waits_for() -> None:
     waiting = say("Waiting for {who}.", who=Mention("U0BOB"))
-    assert "Waiting for <@U0BOB>." in shown_text(request_card.request_card(a_request(), [], waiting_for=waiting))
-    assert "Waiting for" not in shown_text(
-        request_card.request_card(a_request(state=RequestState.DONE), [], waiting_for=waiting)
-    )
+    assert "Waiting for <@U0BOB>." in shown_text(request_card.request_card(a_request(), [], status=waiting))
 
 
 def test_a_pending_card_says_that_its_version_is_blocked() -> None:

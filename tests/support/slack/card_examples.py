@@ -14,7 +14,7 @@ from bot.domain.policy.freezes import ActiveFreeze
 from bot.domain.policy.gate_config import Gate
 from bot.domain.policy.parser import validate_policy
 from bot.domain.policy.policy import Policy
-from bot.domain.promotions.approvers import pending_approvers, waiting_for_approvers
+from bot.domain.promotions.approvers import describe_starter, pending_approvers, waiting_for_approvers
 from bot.domain.promotions.gates import GateFacts, check_gates
 from bot.domain.promotions.request import Request, RequestSnapshot
 from bot.domain.promotions.votes import Vote
@@ -76,7 +76,8 @@ class CardExample:
             metrics=self.metrics,
             freeze=self.freeze,
             block=self.block,
-            waiting_for=waiting_for_approvers(pending, None),
+            status=waiting_for_approvers(pending, None),
+            starter=describe_starter(self.request, self.policy),
         )
 
 
@@ -268,7 +269,14 @@ def good_examples() -> list[CardExample]:
         "requested by CI": a_churn_request(
             a_snapshot(BETTER),
             requester=Client("ci"),
-            ci=CiRun(repository="acme/churn", run="4711", commit="0b1f7a9c2d", url="https://ci.example/rr?a=1&b=2"),
+            ci=CiRun(
+                repository="acme/churn",
+                run="4711",
+                commit="0b1f7a9c2d",
+                url="https://ci.example/rr?a=1&b=2",
+                actor="octocat",
+                service="github",
+            ),
         ),
         "keeps the incumbent": a_churn_request(a_snapshot(BETTER), keep_existing=True),
         "posted by the previous release": a_churn_request(snapshot_of_older_release(BETTER)),

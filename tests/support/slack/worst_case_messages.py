@@ -23,7 +23,12 @@ from bot.domain.monitoring.monitor import MonitorStatus
 from bot.domain.policy.messages import describe_rules
 from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions import messages as promotion_messages
-from bot.domain.promotions.approvers import PendingApprovers, approval_invitation, waiting_for_approvers
+from bot.domain.promotions.approvers import (
+    PendingApprovers,
+    approval_invitation,
+    describe_starter,
+    waiting_for_approvers,
+)
 from bot.domain.promotions.request import RequestSnapshot, RequestState
 from bot.domain.promotions.views import ModelView
 from bot.domain.registry.metric_catalog import MetricCatalog
@@ -119,7 +124,12 @@ def _messages(name: str) -> Iterator[tuple[str, Message]]:
         yield (
             f"card {state.value}",
             request_card.request_card(
-                a_request(name, state), votes(50), freeze=a_freeze(name), waiting_for=a_wait(name), block=a_block(name)
+                a_request(name, state),
+                votes(50),
+                freeze=a_freeze(name),
+                status=a_wait(name),
+                starter=describe_starter(a_request(name, state), a_policy()),
+                block=a_block(name),
             ),
         )
         yield (

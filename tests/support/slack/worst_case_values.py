@@ -92,7 +92,7 @@ def a_request(name: str = "plain", state: RequestState = RequestState.PENDING, *
 def a_run(name: str = "plain") -> CiRun:
     """Return a CI run with the longest possible texts."""
     word = (TEXTS[name] * 200)[:200]
-    return CiRun(repository=word, run=word, commit=word, url=f"https://ci.example/{'r' * 900}?a=1&b=2")
+    return CiRun(repository=word, run=word, commit=word, actor=word, url=f"https://ci.example/{'r' * 900}?a=1&b=2")
 
 
 def seen(name: str = "plain") -> RequestSnapshot:

@@ -12,6 +12,7 @@ import pytest
 from bot.bootstrap.build import build_for_terminal
 from bot.bootstrap.storage import open_ledger
 from bot.domain.audit.events import Event, EventTag
+from bot.domain.commands.parser import parse_command
 from bot.domain.commands.promotions import Approve
 from bot.domain.core.actors import Automation, Person, Profile
 from bot.domain.registry.model import Stage
@@ -119,6 +120,19 @@ class OperatorTerminal:
                         state=TransitionState.DONE,
                     )
                 )
+
+    def asks_in_slack(self, user: str = ANOTHER) -> str:
+        """Request v3 in Production as another person, and return the request's id."""
+        settings = read_settings()
+        with closing(
+            build_for_terminal(settings, load_policy(settings.policy), open_ledger(settings), warn=print)
+        ) as registrar:
+            person, command = Profile(person=Person("T0LOCAL", user)), parse_command("promote churn 3 production")
+            assert command is not None
+            queued = registrar.commands.execute(person, command, Origin(entry_point="slack")).queued
+            assert queued is not None
+            registrar.command_queue.execute(queued.id)
+        return queued.id
 
     def votes_in_slack(self, request: str, user: str, team: str = "T0LOCAL") -> None:
         """Approve with the card's button, as another person."""

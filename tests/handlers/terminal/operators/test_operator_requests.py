@@ -15,7 +15,7 @@ from bot.domain.commands.parser import parse_command
 from bot.domain.commands.promotions import Approve
 from bot.domain.core.actors import Operator, Person, Profile
 from bot.domain.core.errors import Refused, RegistryUnreachable
-from bot.domain.policy.authorization import approver_ids
+from bot.domain.policy.authorization import AccessTarget, approver_ids
 from bot.domain.promotions.request import RequestState
 from bot.domain.registry.model import Stage
 from bot.policy_file import load_policy
@@ -58,7 +58,8 @@ class TestAsking:
     def test_the_requester_is_not_among_the_approvers(self, terminal: OperatorTerminal) -> None:
         terminal.rule(leads=f"{ME}, {ANOTHER}", may="false")
         policy = load_policy(terminal.folder / "registrar.yml")
-        assert approver_ids("churn", Stage.PRODUCTION, current_operator(), policy) == [ANOTHER]
+        own = AccessTarget(model="churn", target=Stage.PRODUCTION, requester=current_operator())
+        assert approver_ids(own, policy) == [ANOTHER]
 
     def test_a_timeout_without_wait_is_an_error(self, terminal: OperatorTerminal) -> None:
         said = terminal.types("promote", "churn", "3", "production", "--timeout", "4h")
@@ -208,11 +209,16 @@ class TestApproving:
 
     def test_a_failed_gate_can_be_overridden_with_a_reason(self, terminal: OperatorTerminal) -> None:
         terminal.rule(more="override: [admin], gates: [{metric: f1, at_least: 0.9}]")
-        asked = terminal.asks()
+        asked = terminal.asks_in_slack()
         waits = terminal.types("approve", asked)
         assert (waits.code, f"registrar override {asked}" in waits.out, production_version(terminal)) == (0, True, 2)
         assert terminal.types("override", asked).code == 2  # a reason is missing
         assert (terminal.types("override", asked, "--reason", "a hotfix").code, production_version(terminal)) == (0, 3)
+
+    def test_the_requester_cannot_override_a_failed_gate(self, terminal: OperatorTerminal) -> None:
+        terminal.rule(admins=BOTH, more="override: [admin], gates: [{metric: f1, at_least: 0.9}]")
+        said = terminal.types("override", terminal.asks(), "--reason", "a hotfix")
+        assert (said.code, f"someone else has to override its gates: @{ANOTHER}" in said.err) == (1, True)
 
     def test_the_requester_can_cancel(self, terminal: OperatorTerminal) -> None:
         asked = terminal.asks()
