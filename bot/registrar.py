@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 from bot import logging_context
 from bot.domain.core.errors import RegistrarError
+from bot.fair_pool import FairPool
 from bot.ports import Directory
 from bot.process_identity import is_process_gone
 from bot.services.audit.anchoring import Anchoring
+from bot.services.audit.streaming import AuditStream
 from bot.services.core.access import AccessControl
 from bot.services.core.admins import AdminAlerts
 from bot.services.core.command_queue import CommandQueue
@@ -41,6 +44,8 @@ from bot.services.transitions.registry_tags import TagWriter
 from bot.services.transitions.restores import Restores
 from bot.services.transitions.serving_checks import ServingChecks
 from bot.sources.plugins import MetricSources
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -75,16 +80,25 @@ class Worker:
     tag_writer: TagWriter
     drift_detector: DriftDetector
     request_upkeep: RequestUpkeep
-    worker_pool: ThreadPoolExecutor
-    query_pool: ThreadPoolExecutor
+    listener_pool: FairPool
+    worker_pool: FairPool
+    query_pool: FairPool
 
-    def submit(self, task: Callable[[], object]) -> Future[None]:
-        """Run a task on a worker thread. Logs errors."""
-        return _submit_or_run(self.worker_pool, partial(self.run_logged, task))
+    def submit(self, task: Callable[[], object], owner: str = "") -> Future[None]:
+        """Run a task on a worker thread, for the person `owner` if there's one. Logs errors."""
+        return _submit_or_run(self.worker_pool, partial(self.run_logged, task), owner)
 
-    def submit_query(self, task: Callable[[], object]) -> Future[None]:
+    def submit_query(self, task: Callable[[], object], owner: str = "") -> Future[None]:
         """Run a query on one of a few threads, so that many of them can't delay acknowledgments."""
-        return _submit_or_run(self.query_pool, partial(self.run_logged, task))
+        return _submit_or_run(self.query_pool, partial(self.run_logged, task), owner)
+
+    def submit_listener(self, listener: Callable[[], T], owner: str) -> Future[T]:
+        """Run what acknowledges a person's command."""
+        return _submit_or_run(self.listener_pool, listener, owner)
+
+    def in_progress(self, owner: str) -> int:
+        """Return how many of a person's tasks are waiting or running."""
+        return sum(pool.in_progress(owner) for pool in (self.listener_pool, self.worker_pool, self.query_pool))
 
     @staticmethod
     def run_logged(task: Callable[[], object]) -> None:
@@ -140,6 +154,7 @@ class Registrar(Worker):
     edits: RegistryEdits
     freezes: Freezes
     anchoring: Anchoring
+    audit_stream: AuditStream
     policy_reloader: PolicyReloader | None  # None if the policy isn't in a file
     monitors: Monitors
     monitoring: MonitorScheduler
@@ -216,6 +231,11 @@ class Registrar(Worker):
         if self.context.startup_check.has_passed() and self.anchoring.anchor_if_due():
             self.outbox.deliver()
 
+    def stream_audit(self) -> None:
+        """Send the next events of the audit log to the policy's audit stream."""
+        if self.audit_stream.enqueue_next():
+            self.endpoint_outboxes.deliver()
+
     def release_dead_leases(self) -> None:
         """Release the leases of dead processes on this machine, so that their transitions don't wait."""
         with self.context.ledger.write() as tx:
@@ -241,17 +261,17 @@ class Registrar(Worker):
 
     def _finish_work(self) -> None:
         self.monitoring.close()
+        self.listener_pool.shutdown(wait=True)  # first: it gives the others work
         self.query_pool.shutdown(wait=True)
         self.worker_pool.shutdown(wait=True)
 
 
-def _submit_or_run(pool: ThreadPoolExecutor, task: Callable[[], None]) -> Future[None]:
+def _submit_or_run(pool: FairPool, task: Callable[[], T], owner: str) -> Future[T]:
     """Run the task on the pool, or on this thread if the pool is shutting down."""
     task = logging_context.with_context(task)
     try:
-        return pool.submit(task)
+        return pool.submit_for(owner, task) if owner else pool.submit(task)
     except RuntimeError:
-        done: Future[None] = Future()
-        task()
-        done.set_result(None)
+        done: Future[T] = Future()
+        done.set_result(task())
         return done

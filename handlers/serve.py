@@ -13,7 +13,6 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 from queue import Empty, SimpleQueue
 
-import uvicorn
 from fastapi import FastAPI
 from slack_bolt import App
 from slack_sdk.errors import SlackApiError
@@ -33,10 +32,12 @@ from handlers import jobs, logs
 from handlers.api.calls import ApiServices
 from handlers.manifest import find_missing_scopes
 from handlers.slack import register
+from handlers.slack.deferred import RequestDispatcher
 from handlers.slack.interactions import SlackInteractions
 from handlers.slack.socket_mode import SocketModeConnection
 from handlers.web import app as web_app
 from handlers.web.readiness import Component, NotHealthy, Readiness, ledger_component, registry_component
+from handlers.web.server import allot_descriptors, build_server
 
 log = logging.getLogger(__name__)
 
@@ -145,6 +146,7 @@ class Service:
         self.registrar = registrar
         self._is_worker = is_worker
         self.app, self._interactions = build_bolt_app(settings, registrar)
+        self._dispatch = RequestDispatcher(self.app, registrar).dispatch
         self.address = "http://{}:{}".format(*listener.getsockname()[:2])
         self._settings = settings
         self._listener = listener
@@ -158,8 +160,7 @@ class Service:
             parts if is_worker else [*parts, Component("slack", self._check_slack)], warnings=self._policy_warnings
         )
         web = self._build_web(metrics)
-        config = uvicorn.Config(web, log_config=None, access_log=False, timeout_graceful_shutdown=5)
-        self._server = uvicorn.Server(config)
+        self._server = build_server(web, allot_descriptors(settings), settings.trusted_proxies)
         self._scheduler = jobs.build_scheduler(registrar, settings)
         self._outbox_thread = jobs.OutboxThread(registrar)
         self._thread = threading.Thread(target=self._server.run, args=([listener],), name="http", daemon=True)
@@ -182,7 +183,7 @@ class Service:
             registrar=self.registrar,
         )
         return web_app.create_app(
-            self.app,
+            self._dispatch,
             signing_secret,
             webhook_secret=webhook_secret,
             on_model_changed=self.registrar.schedule_refresh,
@@ -202,7 +203,7 @@ class Service:
             self._thread.start()
             if self._settings.slack_app_token and not self._is_worker:
                 token = self._settings.slack_app_token.get_secret_value()
-                self._socket_mode = SocketModeConnection(self.app, token, concurrency=self._settings.threads)
+                self._socket_mode = SocketModeConnection(self.app, self._dispatch, token)
                 self._socket_mode.open()
             self.registrar.monitoring.start()
             self._scheduler.start()

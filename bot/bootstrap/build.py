@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import fields
 from datetime import timedelta
@@ -14,6 +13,7 @@ from bot.anchor_file import LocalAnchorFile
 from bot.bootstrap.slack import LazyDirectory, fetch_home_team_id, slack_client, slack_directory, slack_notifier
 from bot.bootstrap.storage import open_dispatcher, open_ledger, open_registry
 from bot.domain.policy.policy import Policy
+from bot.fair_pool import FairPool
 from bot.policy_file import LocalPolicyFile
 from bot.ports import (
     NO_DIRECTORY,
@@ -33,6 +33,7 @@ from bot.process_identity import new_process_name
 from bot.registrar import NullOutbox, Registrar, Worker
 from bot.services.audit.anchoring import Anchoring
 from bot.services.audit.pages import audit_queries
+from bot.services.audit.streaming import AuditStream
 from bot.services.core.access import AccessControl
 from bot.services.core.admins import AdminAlerts
 from bot.services.core.command_queue import CommandQueue
@@ -85,6 +86,7 @@ from bot.sources import RegistryWithTracker, SourceDependencies
 from bot.sources.plugins import MetricSources
 from bot.webhook_sender import WebhookNotifier
 
+LISTENERS_PER_PERSON = 2  # a person does one thing at a time, and each one competes for the ledger
 QUERY_THREADS = 8  # queries can wait for a thread; decisions can't
 
 
@@ -119,6 +121,7 @@ def build_registrar(  # noqa: PLR0913 - the composition root
     )
     access, queries, decisions = AccessControl(context), RegistryQueries(context), RequestDecisions(context)
     gate_checks, loadability, completion = GateChecks(context, queries), LoadabilityChecks(context), Completion(context)
+    audit_stream = AuditStream(context)
     worker = Worker(
         context=context,
         outbox=Outbox(
@@ -133,8 +136,9 @@ def build_registrar(  # noqa: PLR0913 - the composition root
         tag_writer=TagWriter(context),
         drift_detector=DriftDetector(context),
         request_upkeep=RequestUpkeep(context, decisions),
-        worker_pool=ThreadPoolExecutor(settings.threads, thread_name_prefix="work"),
-        query_pool=ThreadPoolExecutor(QUERY_THREADS, thread_name_prefix="look"),
+        listener_pool=FairPool(settings.threads, "listen", LISTENERS_PER_PERSON),
+        worker_pool=FairPool(settings.threads, "work"),
+        query_pool=FairPool(QUERY_THREADS, "look"),
     )
     requests, reviews, freezes = Requests(context, decisions), Reviews(context, decisions), Freezes(context)
     rollbacks = Rollbacks(context, queries, access, loadability, requests)
@@ -198,6 +202,7 @@ def build_registrar(  # noqa: PLR0913 - the composition root
         edits=edits,
         freezes=freezes,
         anchoring=Anchoring(context, LocalAnchorFile()),
+        audit_stream=audit_stream,
         policy_reloader=PolicyReloader(context, policy_file, directory) if policy_file else None,
         monitors=monitors,
         monitoring=monitoring,
@@ -207,7 +212,7 @@ def build_registrar(  # noqa: PLR0913 - the composition root
         restores=restores,
         endpoint_outboxes=EndpointOutboxes(
             context,
-            WebhookNotifier(active_policy.current, now=context.clock.now),
+            WebhookNotifier(active_policy.current, audit_stream.read_lines, now=context.clock.now),
             concurrency=EVENT_CONCURRENCY,
             max_age=EVENT_MAX_AGE,
             on_give_up=record_undelivered_event,

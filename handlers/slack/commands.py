@@ -191,7 +191,7 @@ def _open_draft_form(
     def make() -> dict[str, Any]:
         queue = interactions.registrar.command_queue
         draft = queue.create_draft(interactions.caller(target), arguments, channel=target.channel)
-        refresh_later(interactions, str(arguments.get("model", "")))
+        refresh_later(interactions, target.person, str(arguments.get("model", "")))
         return build_view(draft)
 
     interactions.open_modal_later(target, make)

@@ -1,24 +1,63 @@
-"""Start a listener's slow work after the acknowledgment is sent, and tell the person if it takes a while."""
+"""Handle Slack's requests: first the acknowledgment, then a listener's slow work.
+
+People take turns, and the requests of a flood are refused. If the slow work takes a while, the person gets a notice.
+"""
 
 from __future__ import annotations
 
+import json
+import logging
 import re
 import threading
+import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 from slack_bolt import App, BoltRequest, BoltResponse
 
 from bot import logging_context
 from bot.domain.core.actors import Person, actor_id
+from bot.domain.core.messages import too_many_commands_notice
+from bot.registrar import Registrar
 from handlers.errors import new_error_id
+from handlers.recent_keys import RecentKeys
+
+log = logging.getLogger(__name__)
 
 Task = Callable[[], object]
+Dispatch = Callable[[BoltRequest], Future[tuple[BoltResponse, Task]]]
 
+MAX_IN_PROGRESS = 50  # a person's tasks that wait or run; a person who waits for each answer has one or two
+LOG_PAUSE = 60.0  # seconds in which a person's refusals are logged once
 SLOW_NOTICE_SECONDS = 2.0  # seconds that a person waits before hearing that the registry is slow
 
 _deferred: ContextVar[list[Task] | None] = ContextVar("collected", default=None)
+
+
+class RequestDispatcher:
+    """Dispatches requests, over HTTP and Socket Mode. It never blocks, so an event loop can call it."""
+
+    def __init__(self, app: App, registrar: Registrar) -> None:
+        self._app = app
+        self._registrar = registrar
+        self._logged = RecentKeys(LOG_PAUSE, time.monotonic)
+
+    def dispatch(self, request: BoltRequest) -> Future[tuple[BoltResponse, Task]]:
+        """Return the future response, and what starts the slow work once it's sent.
+
+        If the person has too many commands in progress, the response is a refusal, and nothing else happens.
+        """
+        user = _user_in(request.body)
+        if self._registrar.in_progress(user) < MAX_IN_PROGRESS:
+            return self._registrar.submit_listener(partial(dispatch_request, self._app, request), user)
+        if self._logged.is_new(user):
+            log.warning("refusing more commands from %s, who has %d in progress", user, MAX_IN_PROGRESS)
+        refused: Future[tuple[BoltResponse, Task]] = Future()
+        refused.set_result((_refusal(request.body), lambda: None))
+        return refused
 
 
 def dispatch_request(app: App, request: BoltRequest) -> tuple[BoltResponse, Task]:
@@ -70,6 +109,32 @@ class SlowNotice:
         """Send the notice, unless it was already sent."""
         if self._sent_lock.acquire(blocking=False):
             self._send()
+
+
+def _refusal(body: Mapping[str, Any]) -> BoltResponse:
+    """Return the refusal as a command's or a form's acknowledgment. Others can't show a sentence: Slack marks a clicked
+    button as failed, and delivers an event again later.
+    """
+    sentence = str(too_many_commands_notice(MAX_IN_PROGRESS))
+    fields = list(((body.get("view") or {}).get("state") or {}).get("values") or {})
+    if "command" in body:
+        answer: dict[str, Any] = {"response_type": "ephemeral", "text": sentence}
+    elif body.get("type") == "view_submission" and fields:
+        answer = {"response_action": "errors", "errors": {fields[0]: sentence}}
+    else:
+        return BoltResponse(status=429, body=sentence)
+    return BoltResponse(status=200, body=json.dumps(answer), headers={"Content-Type": "application/json"})
+
+
+def _user_in(body: Mapping[str, Any]) -> str:
+    """Return the ID of the person who acts, or an empty string if no one does."""
+    event = body.get("event")
+    fields: Mapping[str, Any] = event if isinstance(event, Mapping) else {}
+    # An edited or deleted message names its author only inside.
+    for source in (body.get("user"), body, fields, fields.get("message"), fields.get("previous_message")):
+        if isinstance(source, Mapping) and (user := source.get("id") or source.get("user_id") or source.get("user")):
+            return str(user)
+    return ""
 
 
 def _actor_id(body: Mapping[str, Any]) -> str | None:

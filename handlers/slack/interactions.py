@@ -47,7 +47,7 @@ from handlers.slack.replies import Replies, ReplyTarget
 
 log = logging.getLogger(__name__)
 
-SubmitTask = Callable[[Task], object]
+SubmitTask = Callable[[Task, str], object]  # gets the task and its owner
 
 
 class SlackInteractions:
@@ -220,12 +220,13 @@ class SlackInteractions:
         """Post in a channel when its turn comes, without blocking a worker thread until then."""
         channel, outbox = channel or target.person.user, self.registrar.outbox
         if seconds := outbox.take_turn(channel):
-            retry = logging_context.with_context(
-                lambda: self.defer(
-                    target, lambda: self._post_in_turn(target, channel, task), self.registrar.submit_query
-                )
-            )
-            turn = threading.Timer(seconds, retry)
+            release = self.registrar.query_pool.hold(target.person.user)
+
+            def retry() -> None:
+                self.defer(target, lambda: self._post_in_turn(target, channel, task), self.registrar.submit_query)
+                release()
+
+            turn = threading.Timer(seconds, logging_context.with_context(retry))
             turn.daemon = True
             turn.start()
             return
@@ -272,7 +273,7 @@ class SlackInteractions:
             except Exception as error:  # the only place where an error becomes a sentence in Slack
                 self.reply(target, self.failure(target, error))
 
-        after_acknowledgement(lambda: (submit or self.registrar.submit)(told))
+        after_acknowledgement(lambda: (submit or self.registrar.submit)(told, target.person.user))
 
     def _defer_with_notice(
         self,

@@ -40,7 +40,9 @@ def register(app: App, interactions: SlackInteractions) -> None:
         message = MessageRef(str(event.get("channel") or ""), str(event.get("message_ts") or ""))
         urls = [str(link["url"]) for link in event.get("links") or ()]
         after_acknowledgement(
-            lambda: interactions.registrar.submit_query(lambda: _unfurl(interactions, person, message, urls))
+            lambda: interactions.registrar.submit_query(
+                lambda: _unfurl(interactions, person, message, urls), person.user
+            )
         )
 
     app.event("link_shared")(on_link_shared)

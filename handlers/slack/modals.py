@@ -41,7 +41,7 @@ def _promote(interactions: SlackInteractions, target: ReplyTarget, form: Form) -
     try:
         interactions.registrar.suggestions.check(command.model, command.version)
     except BadInput:  # it may exist by now; then the next click finds it
-        refresh_later(interactions, command.model)
+        refresh_later(interactions, target.person, command.model)
         raise
     interactions.execute(ReplyTarget(person=target.person, channel=before.where), command)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import socket
 import time
+from concurrent.futures import Future
 from contextlib import suppress
 
-from slack_bolt import App, BoltRequest
+from slack_bolt import App, BoltRequest, BoltResponse
 from slack_bolt.adapter.socket_mode import SocketModeHandler
 from slack_bolt.adapter.socket_mode.internals import build_headers, send_response
 from slack_sdk.errors import SlackApiError
@@ -17,7 +18,7 @@ from slack_sdk.socket_mode.request import SocketModeRequest
 from bot.domain.core.errors import BadInput, Misconfigured, SlackUnreachable
 from bot.domain.core.sentence import Code, say
 from bot.slack.core.client import CONNECTION_ERRORS, error_code
-from handlers.slack.deferred import dispatch_request
+from handlers.slack.deferred import Dispatch, Task
 from handlers.slack.payload_schema import validate_payload
 
 log = logging.getLogger(__name__)
@@ -30,8 +31,9 @@ PING_INTERVAL = 2
 class SocketModeConnection(SocketModeHandler):
     """One connection to Slack."""
 
-    def __init__(self, app: App, app_token: str, *, concurrency: int) -> None:
-        super().__init__(app, app_token, ping_interval=PING_INTERVAL, concurrency=concurrency)
+    def __init__(self, app: App, dispatch: Dispatch, app_token: str) -> None:
+        super().__init__(app, app_token, ping_interval=PING_INTERVAL)
+        self._dispatch = dispatch
 
     def open(self) -> None:
         """Connect. Raises Misconfigured for a token that Slack rejects, and SlackUnreachable."""
@@ -54,7 +56,9 @@ class SocketModeConnection(SocketModeHandler):
         return bool(self.client.is_connected())
 
     def handle(self, client: SocketModeClient, req: SocketModeRequest) -> None:  # type: ignore[override]  # as Bolt's
-        """Handle one envelope: acknowledge, then start the slow work, even if the connection broke in between."""
+        """Handle one envelope on a listener's thread: acknowledge, then start the slow work, even if the connection
+        broke in between.
+        """
         began = time.time()
         try:
             validate_payload(req.payload)
@@ -62,11 +66,15 @@ class SocketModeConnection(SocketModeHandler):
             log.warning("%s", error)
             return
         request = BoltRequest(mode="socket_mode", body=req.payload, headers=build_headers(req))
-        response, start_the_rest = dispatch_request(self.app, request)
-        try:
-            send_response(client, req, response, began)
-        finally:
-            start_the_rest()
+
+        def respond(dispatched: Future[tuple[BoltResponse, Task]]) -> None:
+            response, start_the_rest = dispatched.result()
+            try:
+                send_response(client, req, response, began)
+            finally:
+                start_the_rest()
+
+        self._dispatch(request).add_done_callback(respond)
 
     def shut_down(self) -> None:
         """Close. The reader sleeps in `recv` for an entire ping interval unless the socket is shut down."""

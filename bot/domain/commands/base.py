@@ -14,6 +14,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
     field_validator,
@@ -25,6 +26,7 @@ from bot.domain.core.errors import BadInput, RegistrarError
 from bot.domain.core.sentence import Code, Name, join_with_conjunction, sanitize_text, say
 from bot.domain.core.strict_model import error_message
 from bot.domain.policy.authorization import Permission
+from bot.domain.policy.callers.quotas import Quota
 from bot.domain.registry.model import (
     Stage,
     VersionRef,
@@ -39,6 +41,8 @@ from bot.domain.transitions.registry_tags import RESERVED_TAGS
 MAX_REASON_LENGTH = 1000  # characters; a card shows all of it
 MAX_DESCRIPTION_LENGTH = 4000  # characters; MLflow on PostgreSQL stores 5,000, and a promotion adds a line
 MAX_TAG_LENGTH = 1000  # characters in a tag's value
+# In one command, because its events repeat them, and many receivers of the audit log accept only 1 MB.
+MAX_TAGS, MAX_RESULTS = 50, 100
 MAX_EVENT_NUMBER = 10**15  # more than an audit log will ever have, and within a database's integer range
 
 
@@ -113,6 +117,7 @@ _MESSAGES_BY_ERROR_TYPE = {
     "string_type": "must be text",
     "string_too_short": "must have at least {min_length} character{s}",
     "string_too_long": "must have at most {max_length} character{s}",
+    "too_long": "can be given at most {max_length} times",
     "string_pattern_mismatch": "must match the pattern '{pattern}'",
 }
 
@@ -140,6 +145,7 @@ class Command(BaseModel):
     details: ClassVar[str] = ""  # more sentences for the command's own help
     example: ClassVar[str]
     permission: ClassVar[Permission | None] = None  # None: for commands about a request, its service checks it
+    quota: ClassVar[Quota | None] = None  # the quota that it counts against
     needs_policy: ClassVar[bool] = True  # if not, the terminal executes it even without a policy file
 
     @property
@@ -367,9 +373,10 @@ OptionalVersionArgument = Annotated[
         "VERSION", "7, v7, 2.1.0, @alias, staging, production, or latest", flags=("--version",), accepts=is_version_ref
     ),
 ]
-TagsArgument = Annotated[tuple[str, ...], BeforeValidator(parse_each(_parse_tag))]
+TagsArgument = Annotated[tuple[str, ...], Field(max_length=MAX_TAGS), BeforeValidator(parse_each(_parse_tag))]
 ResultsArgument = Annotated[
     tuple[str, ...],
+    Field(max_length=MAX_RESULTS),
     BeforeValidator(_parse_results),
     Argument("METRIC=VALUE", "a result from your validation; repeatable", False, ("--validation",), takes_many=True),
 ]

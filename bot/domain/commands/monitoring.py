@@ -255,6 +255,7 @@ class MonitorBacktest(_MonitorCommand, QueryCommand):
     summary = "Replay past metrics"
     details = "Shows when the monitor would have fired; in Slack, with a chart."
     example = "monitor backtest churn accuracy --days 30"
+    quota = "backtests"
     needs_ledger = True
     days: Annotated[
         int, Field(ge=1, le=366), Argument("N", "how many days back", positional=False, flags=("--days",))

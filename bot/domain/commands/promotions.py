@@ -121,6 +121,7 @@ class Validate(QueryCommand):
     verb = "validate"
     summary = "Check gates without a request"
     example = "validate churn 4"
+    quota = "comparisons"
     needs_policy = True
     model: ModelName
     version: VersionArgument

@@ -27,6 +27,8 @@ from bot.domain.policy.authorization import Permission
 from bot.domain.registry.model import VersionRef, parse_version_ref
 from bot.domain.registry.semver import Bump
 
+MAX_ARTIFACT_LENGTH = 1000  # characters of a model's path in a run
+
 
 class ListModels(QueryCommand):
     """List the registered models."""
@@ -73,6 +75,7 @@ class Compare(QueryCommand):
     verb = "compare"
     summary = "Compare versions' metrics"
     example = "compare churn 4 5 --metrics f1,latency_ms"
+    quota = "comparisons"
     model: ModelName
     versions: Annotated[
         tuple[VersionRef, ...],
@@ -99,6 +102,7 @@ class FindBest(QueryCommand):
     verb = "best"
     summary = "Find the best version by a metric"
     example = "best churn f1"
+    quota = "comparisons"
     model: ModelName
     metric: Annotated[
         str,
@@ -132,7 +136,9 @@ class Register(RegistryChange):
     ] = ""
     tags: Annotated[TagsArgument, Argument("KEY=VALUE", "a tag; repeatable", False, ("--tag",), takes_many=True)] = ()
     artifact: Annotated[
-        str, Argument("NAME", "which of the run's models to use, if it logged several", False, ("--artifact",))
+        str,
+        Field(max_length=MAX_ARTIFACT_LENGTH),
+        Argument("NAME", "which of the run's models to use, if it logged several", False, ("--artifact",)),
     ] = ""
 
 

@@ -10,7 +10,8 @@
     │   ├── AlreadyOpen         a request for this model and stage is open
     │   ├── GateFailed          a gate failed that no one can override
     │   ├── TooFewApprovers     fewer people can approve than are required
-    │   └── AlreadyDecided      someone decided first
+    │   ├── AlreadyDecided      someone decided first
+    │   └── QuotaExceeded       a quota of the policy is used up for now
     ├── Misconfigured           a setting or the policy file is wrong       exit 2
     │   └── WrongPolicy         the policy file, with a list of its errors
     ├── RegistryRefused         the registry rejected the call              exit 1
@@ -18,6 +19,8 @@
         ├── RegistryUnreachable
         ├── Busy                  another process holds the same work
         ├── LedgerUnavailable
+        │   ├── LedgerFileGone    a ledger file was deleted or replaced
+        │   └── NoLedgerHere      this process has no ledger
         ├── SlackUnreachable
         │   └── SlackNotConnected this process has no Slack connection
         └── BotUnreachable    the terminal can't reach the bot
@@ -28,6 +31,7 @@ The cause (a library's exception) is chained for the log and never shown to a pe
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any, ClassVar
 
 from bot.domain.core.sentence import Sentence, say
@@ -100,6 +104,14 @@ class AlreadyDecided(Refused):
     """The request has already been decided; the sentence says by whom."""
 
 
+class QuotaExceeded(Refused):
+    """The caller has used up a quota until `retry_after` has passed. Only refusals that are new are audited."""
+
+    def __init__(self, sentence: Sentence | str, *, retry_after: timedelta, is_new: bool) -> None:
+        self.retry_after, self.is_new = retry_after, is_new
+        super().__init__(sentence)
+
+
 class Misconfigured(RegistrarError):
     """A setting or the policy file is wrong; the sentence says where, and what was expected."""
 
@@ -138,6 +150,10 @@ class Busy(Unreachable):
 
 class LedgerUnavailable(Unreachable):
     """The ledger's database doesn't respond in time: nothing was recorded."""
+
+
+class LedgerFileGone(LedgerUnavailable):
+    """A ledger file was deleted or replaced while it was open. Only a restart helps."""
 
 
 class NoLedgerHere(LedgerUnavailable):

@@ -10,6 +10,11 @@ def answer_delayed_notice() -> Sentence:
     return say("{product} isn't responding. I'll answer as soon as it does.")
 
 
+def too_many_commands_notice(count: int) -> Sentence:
+    """Refuse another command from a person who has `count` in progress."""
+    return say("You have {count} commands in progress. Wait for some of them to finish.", count=count)
+
+
 def sent_directly_notice(error_code: str = "") -> Sentence:
     """Say that a comparison or timeline was sent directly; `error_code` is Slack's reason, if any."""
     if error_code:

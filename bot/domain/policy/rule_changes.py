@@ -50,8 +50,9 @@ class ChangeKind(Enum):
     OPERATORS = "operators"
     CLIENTS = "clients"
     SOURCES = "sources"
-    LIMITS = "limits"  # max_auto
+    LIMITS = "limits"  # max_auto, quotas
     ANCHOR = "anchor"
+    AUDIT_STREAM = "audit stream"
     SETTLE = "settle"
     OTHER = "other"  # channels, reminders, endpoints, probes: settings that grant nothing
 

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from bot.domain.audit.events import Event, EventTag
-from bot.domain.core.actors import Caller, actor_of
-from bot.domain.core.errors import Refused
+from bot.domain.core.actors import Caller, Client, Person, actor_id, actor_of
+from bot.domain.core.errors import QuotaExceeded, Refused
 from bot.domain.policy.authorization import PERMISSION_RULES, AccessTarget, Permission, authorize, describe_caller
+from bot.domain.policy.callers.quotas import Quota, QuotaMeter
 from bot.domain.policy.freezes import active_freeze
 from bot.domain.registry.model import Stage, unknown_model_error
 from bot.ports import Ledger, LedgerTransaction
@@ -38,6 +39,37 @@ class AccessControl:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._meter = QuotaMeter()
+
+    def spend_quota(self, caller: Caller, quota: Quota, *, origin: str) -> None:
+        """Count what a person or client with permission does. An operator at the terminal isn't limited.
+
+        Raises QuotaExceeded, which is audited once an hour for each caller and quota, with `origin`.
+        """
+        actor, now = actor_of(caller), self._context.clock.now()
+        if not isinstance(actor, Person | Client):
+            return
+        try:
+            # A user ID belongs to one person, in whatever workspace of an Enterprise Grid they act.
+            who = actor.user if isinstance(actor, Person) else actor_id(actor)
+            self._meter.spend(who, quota, self._context.policy.quotas, now)
+        except QuotaExceeded as error:
+            if error.is_new:
+                event = Event(
+                    at=now,
+                    actor=actor,
+                    tag=EventTag.API_REFUSED if origin == "api" else EventTag.PERMISSION_REFUSED,
+                    subject="quotas",
+                    why=str(error.sentence),
+                    origin=origin,
+                    evidence={
+                        "act": f"exceed the quota of {quota}",
+                        "by": describe_caller(caller, self._context.policy),
+                    },
+                )
+                with self._context.ledger.write() as tx:
+                    tx.add_audit_event(event)
+            raise
 
     def has_permission(self, caller: Caller, permission: Permission) -> bool:
         """Return whether `caller` has `permission`, without recording a refusal: they didn't ask for anything."""

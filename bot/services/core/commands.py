@@ -96,13 +96,15 @@ class CommandDispatcher:
         """Execute a command and return its result.
 
         A registry change is stored: `CommandQueue.execute` does the rest, since the registry can be unavailable. Raises
-        Refused without permission (recorded in the audit log), and what the handler raises.
+        Refused without permission (recorded in the audit log), QuotaExceeded, and what the handler raises.
         """
         if isinstance(command, RegistryChange):
             return CommandResult(queued=self._submit(caller, command, origin))
         model = getattr(command, "model", None) if isinstance(command, Change) else None
         if (permission := command.required_permission) is not None:
             self._access.require_permission(caller, permission, model=model, origin=origin.entry_point)
+        if command.quota is not None:
+            self._access.spend_quota(caller, command.quota, origin=origin.entry_point)
         if isinstance(command, QueryCommand):
             return CommandResult(view=self._queries[type(command)](command))
         assert isinstance(command, Change), f"{type(command).__name__} has no handler"

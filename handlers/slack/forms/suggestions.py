@@ -11,6 +11,7 @@ from typing import Any
 
 from slack_bolt import Ack, App
 
+from bot.domain.core.actors import Person
 from bot.domain.policy.authorization import Permission
 from bot.domain.registry.choices import Choice
 from bot.domain.registry.model import Stage, check_model_name
@@ -32,11 +33,13 @@ def register(app: App, interactions: SlackInteractions) -> None:
     app.action(forms.SUGGEST_MODEL)(_model_listener(interactions))
 
 
-def refresh_later(interactions: SlackInteractions, model: str) -> None:
-    """Read the model from the registry after the acknowledgment, for the next suggestions."""
+def refresh_later(interactions: SlackInteractions, person: Person, model: str) -> None:
+    """Read the model from the registry after the acknowledgment, for the person's next suggestions."""
     registrar = interactions.registrar
     if model:
-        after_acknowledgement(lambda: registrar.submit_query(partial(registrar.suggestions.refresh, model)))
+        after_acknowledgement(
+            lambda: registrar.submit_query(partial(registrar.suggestions.refresh, model), person.user)
+        )
 
 
 def _typing_listener(interactions: SlackInteractions, offer: Offer) -> Callable[..., None]:
@@ -63,7 +66,7 @@ def _offered(interactions: SlackInteractions, offer: Offer, body: dict[str, Any]
         return registrar.suggestions.models(typed)
     draft = registrar.command_queue.get_own_draft(caller, _draft_id(body))
     model, to = str(draft.command.get("model") or ""), str(draft.command.get("to") or "")
-    refresh_later(interactions, model)
+    refresh_later(interactions, caller.person, model)
     return offer(registrar.suggestions, model, Stage.STAGING if to.lower() == "staging" else Stage.PRODUCTION, typed)
 
 
@@ -80,7 +83,7 @@ def _model_listener(interactions: SlackInteractions) -> Callable[..., None]:
             if before.get("validation"):  # these results are about the model that was typed with them
                 arguments["validated_model"] = str(before.get("validated_model") or before.get("model") or "")
             queue.update_draft(caller, _draft_id(body), arguments)
-            refresh_later(interactions, model)
+            refresh_later(interactions, caller.person, model)
         except Exception as error:  # submitting the form says what's wrong; unforeseen errors are logged
             explain(error)
         ack()

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, cast
+from concurrent.futures import Future
+from typing import Any
 
 import httpx
 import pytest
-from slack_bolt import App, BoltRequest, BoltResponse
+from slack_bolt import BoltRequest, BoltResponse
 
 from handlers.api.body import MAX_BODY_BYTES
+from handlers.slack.deferred import Task
 from handlers.web.app import create_app
 from localslack.signing import signature, signed_headers
 
@@ -30,12 +32,18 @@ class Bolt:
         self.reached.append(request.raw_body)
         return BoltResponse(status=200, body="understood")
 
+    def dispatched(self, request: BoltRequest) -> Future[tuple[BoltResponse, Task]]:
+        """Record a request, and return its future response."""
+        future: Future[tuple[BoltResponse, Task]] = Future()
+        future.set_result((self.dispatch(request), lambda: None))
+        return future
+
 
 class Web:
     """An in-process client of the web application."""
 
     def __init__(self, bolt: Bolt, secret: str | None, now: Callable[[], float] = time.time) -> None:
-        web = create_app(cast(App, bolt), secret, on_model_changed=lambda name: None, now=now)
+        web = create_app(bolt.dispatched, secret, on_model_changed=lambda name: None, now=now)
         self._transport = httpx.ASGITransport(web, raise_app_exceptions=False)
 
     def ask(
@@ -168,7 +176,7 @@ def test_healthz_reports_alive(web: Web) -> None:
 
 
 def test_a_client_that_hangs_up_is_not_logged_as_an_error(bolt: Bolt) -> None:
-    web = create_app(cast(App, bolt), SECRET, on_model_changed=lambda name: None)
+    web = create_app(bolt.dispatched, SECRET, on_model_changed=lambda name: None)
     comes: Iterator[dict[str, Any]] = iter(
         [
             {"type": "http.request", "body": BODY[:10], "more_body": True},

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.journeys.registry.measured_models import add_big_model, announced
-from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text
+from tests.support.app.app_fixture import CHANNEL, RunningApp, make_policy, message_text
 from tests.support.app.harness import BOB, click, reply_to, signed_client
 from tests.support.slack.message_parts import table_texts
 
@@ -167,13 +167,14 @@ def test_share_posts_the_versions_that_were_compared_even_if_there_is_a_newer_on
     assert [row[0] for row in table_of(message)] == ["Version", "v4", "v3 ◆"]
 
 
-FORGED = ["", "{}", "[1]", "compare churn", '{"verb": "list"}', '{"verb": "compare"}', "[" * 1999]
+INCOMPLETE = dict.fromkeys(("{}", '{"verb": "compare"}'), "`--model`: Field required.")
+OTHERS = dict.fromkeys(("", "[1]", "compare churn", '{"verb": "list"}', "[" * 1999), "I can't share this answer.")
 
 
-@pytest.mark.parametrize("value", FORGED)
-def test_a_forged_button_shares_nothing(measured: RunningApp, value: str) -> None:
+@pytest.mark.parametrize(("value", "why"), [*INCOMPLETE.items(), *OTHERS.items()])
+def test_a_forged_button_shares_nothing_and_says_why(measured: RunningApp, value: str, why: str) -> None:
     told = reply_to(measured.bob, lambda: signed_client(measured).send(click(BOB, value, "share")))
-    assert "beats" not in told
+    assert why in told
     assert "Shared by" not in str(measured.bob.sees(CHANNEL))
 
 
@@ -212,3 +213,10 @@ def test_a_channel_without_the_bot_gets_one_invitation_hint_for_files(measured: 
         measured.card("C0OPEN", holds=f"`{version}`")
     measured.slack.wait_for(lambda: len(measured.slack.calls("files.completeUploadExternal")) == 4)
     assert str(measured.alice.sees("C0OPEN")).count("can't attach charts and files. To get them") == 2  # text and block
+
+
+def test_sharing_counts_as_another_comparison(measured: RunningApp) -> None:
+    measured.registrar.context.active_policy.replace(make_policy({"quotas": {"comparisons": 1}}), "")
+    measured.alice.types(CHANNEL, "/model compare churn")
+    measured.alice.clicks(pointer(measured), "Share to channel")
+    assert measured.answer(measured.alice, "You've reached the limit of 1 comparison an hour")

@@ -16,7 +16,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -33,6 +33,7 @@ from bot.domain.monitoring.monitor import Monitor, MonitorState
 from bot.domain.monitoring.readings import PushedReading
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.registry.model import Stage, use_product
+from bot.fair_pool import FairPool
 from bot.process_identity import new_process_name
 from bot.registry.mlflow.adapter import MLFLOW
 from bot.registry.mlflow.registry import MlflowRegistry
@@ -100,16 +101,19 @@ class ObservedState:
     bars: list[int]
 
 
-class ManualExecutor(ThreadPoolExecutor):
+class ManualExecutor(FairPool):
     """An executor that runs its tasks on demand, in order, in the same thread."""
 
     def __init__(self) -> None:
-        super().__init__(1)
+        super().__init__(1, "manual")
         self._tasks: deque[Callable[[], object]] = deque()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         self._tasks.append(lambda: fn(*args, **kwargs))
         return Future()
+
+    def submit_for(self, owner: str, task: Callable[[], Any]) -> Future[Any]:
+        return self.submit(task)
 
     def work(self) -> None:
         """Run all tasks, and the tasks that they submit."""
@@ -131,7 +135,7 @@ class Bot:
         self.registry = MlflowRegistry(f"sqlite:///{place.home}/mlflow.db")
         client, rules = slack_client(settings), ActivePolicy(make_policy({"notify": [{"url": place.endpoint}]}))
         self.queue = ManualExecutor()
-        with patch("bot.bootstrap.build.ThreadPoolExecutor", return_value=self.queue):
+        with patch("bot.bootstrap.build.FairPool", return_value=self.queue):
             self.registrar = build_registrar(
                 settings,
                 rules,

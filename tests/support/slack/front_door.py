@@ -7,7 +7,7 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,6 +28,7 @@ from bot.domain.registry.model import Stage
 from bot.domain.transitions.drift import DriftNotice
 from bot.domain.transitions.model_card_sources import user_tags
 from bot.domain.transitions.transition import TransitionKind
+from bot.fair_pool import FairPool
 from bot.ledger import SqlLedger
 from bot.registrar import Registrar
 from bot.registry.memory import MemoryRegistry
@@ -40,6 +41,7 @@ from bot.slack.monitoring import modal as monitor_modal
 from bot.slack.rollbacks import rollback_card
 from bot.slack.transitions import drift_notice
 from handlers.serve import build_bolt_app
+from handlers.slack.deferred import RequestDispatcher
 from handlers.web import app as web_app
 from localslack import LocalSlack, PersonSeed, payloads
 from localslack.signing import signed_headers
@@ -78,8 +80,14 @@ OUTSIDERS = GUEST, LONE, VISITOR, CONNECTED, MACHINE, GONE = (
 MODEL = "churn"
 
 
-class _AtOnce(ThreadPoolExecutor):
+class _AtOnce(FairPool):
     """A pool that runs each task immediately, in the caller's thread."""
+
+    def __init__(self) -> None:
+        super().__init__(1, "at once")
+
+    def submit_for(self, owner: str, task: Callable[[], T]) -> Future[T]:
+        return self.submit(task)
 
     def submit(self, task: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         done: Future[T] = Future()
@@ -266,7 +274,10 @@ def door(
         registrar = replace(registrar, worker_pool=_AtOnce(), query_pool=_AtOnce())
         app, harness = build_bolt_app(settings, registrar)
         web = web_app.create_app(
-            app, slack.signing_secret, webhook_secret="hook", on_model_changed=registrar.schedule_refresh
+            RequestDispatcher(app, registrar).dispatch,
+            slack.signing_secret,
+            webhook_secret="hook",
+            on_model_changed=registrar.schedule_refresh,
         )
         it = FrontDoor(
             web=web,
