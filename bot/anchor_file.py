@@ -17,11 +17,12 @@ class LocalAnchorFile:
     """`bot.ports.AnchorFile` on disk, or on a pipe to another machine."""
 
     def append_line(self, path: str, line: str) -> None:
-        """Append a line atomically, and sync it to disk. Raises Misconfigured if that fails."""
+        """Append a line atomically, never to a torn one, and sync it to disk. Raises Misconfigured if that fails."""
         try:
             handle = os.open(path, _APPEND_FLAGS, 0o600)
             try:
-                _write_and_sync(handle, line.encode())
+                begin = "\n" if _ends_within_line(path) else ""
+                _write_and_sync(handle, f"{begin}{line}".encode())
             finally:
                 os.close(handle)
         except (OSError, ValueError) as error:  # a path with a NUL is the latter
@@ -36,6 +37,19 @@ class LocalAnchorFile:
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or error
             raise Misconfigured(say("Can't read {path}: {why}.", path=Code(path), why=str(why))) from error
+
+
+def _ends_within_line(path: str) -> bool:
+    """Return whether the last line of a file may be torn. Pipes and devices have no last line."""
+    file = Path(path)
+    if not file.is_file() or not file.stat().st_size:
+        return False
+    try:
+        with file.open("rb") as opened:
+            opened.seek(-1, os.SEEK_END)
+            return opened.read() != b"\n"
+    except PermissionError:  # this user can only write; an empty line does no harm
+        return True
 
 
 def _write_and_sync(handle: int, line: bytes) -> None:

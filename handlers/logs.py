@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any, Literal, TextIO
 
 from bot import logging_context
+from handlers.repeated_lines import RepeatLimitingHandler
 
 LogFormat = Literal["text", "json"]
 LogFields = MutableMapping[str, Any]
@@ -73,7 +74,7 @@ def build_handler(
         return render_line({name: pattern.sub("…", str(value)) for name, value in found.items()}, fields["_record"])
 
     stamps = [add_log_level, add_logger_name, TimeStamper(fmt="iso", utc=True, key="time")]
-    writer = logging.StreamHandler(stream)
+    writer = RepeatLimitingHandler(stream)
     writer.setFormatter(ProcessorFormatter(processors=[format_exc_info, *stamps, render]))  # type: ignore[list-item]
     return writer
 
@@ -85,7 +86,7 @@ def secret_pattern(secrets: Iterable[str] = ()) -> re.Pattern[str]:
 
 
 def _render_text(fields: Mapping[str, str], record: logging.LogRecord) -> str:
-    """Return a line for people, with the work's context at the end and the traceback below."""
+    """Return a line for people, with the work's context at the end and the traceback below, indented."""
     parts = [
         f"{name}={value if _UNQUOTED.fullmatch(value) else json.dumps(value)}"
         for name, value in fields.items()
@@ -93,7 +94,13 @@ def _render_text(fields: Mapping[str, str], record: logging.LogRecord) -> str:
     ]
     head = f"{logging.Formatter().formatTime(record)} {record.levelname} {record.name}"
     line = f"{head}: {fields.get('event', '')}" + (f" [{' '.join(parts)}]" if parts else "")
-    return "\n".join([line, *(fields[name] for name in ("exception", "stack_info") if name in fields)])
+    traces = "\n".join(fields[name] for name in ("exception", "stack_info") if name in fields)
+    return "\n".join([_escape(line), *(f"    {_escape(each)}" for each in traces.splitlines())])
+
+
+def _escape(line: str) -> str:
+    """Escape control characters, which outside text could use to forge other lines."""
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in line)
 
 
 def _render_json(fields: Mapping[str, str], record: logging.LogRecord) -> str:

@@ -8,6 +8,7 @@ from bot.domain.audit.anchors import serialize_anchor
 from bot.domain.audit.audit_chain import ChainFaultKind
 from bot.domain.audit.events import ChainHead, Event, EventTag, canonical_json, chained_hash
 from bot.domain.core.actors import Person
+from bot.services.audit.streaming import MAX_EVENTS
 from scripts.markdown import MADE, as_sentence, comments, table
 
 
@@ -85,6 +86,9 @@ Anchoring is an event itself (`{EventTag.ANCHORED.value}`). The next anchor cove
 doesn't cause another anchor. If the file can't be written, the bot says so in the policy's channel and keeps trying.
 With `--anchor`, every line is compared with the chain: the earliest change is between the last line that matches and
 the first that doesn't. A line that isn't an anchor, or an empty file, is an error (exit code 2), not an intact chain.
+A crash or a full disk can cut off the last line. An incomplete anchor is skipped and reported, here and at
+startup, and the next anchor starts a new line. This doesn't weaken the anchors: anyone who can cut off a line could
+also delete it.
 
 **The bot must be able to append to the file, but not to change it.** Otherwise, anyone who takes over the bot can
 rewrite it together with the ledger. The bot opens the file in append mode, with mode 0600, and never shortens it, but
@@ -100,9 +104,41 @@ the system has to prevent the rest. Use one of these:
 because a bot can edit and delete its own messages, and so can anyone who has its token. A copy that someone else made
 is proof.
 
-What an anchor can't show:
+## Stream
 
-- *What happened after the last anchor.* Events newer than `every` can be rewritten together with the head.
+With a stream, another system gets every event within seconds, so it has a copy that the bot can't change:
+
+    audit: {{stream: {{url_env: AUDIT_STREAM_URL, secret_env: AUDIT_STREAM_SECRET}}}}
+
+`stream: AUDIT_STREAM_URL` is short for `url_env`; without `secret_env`, calls are unsigned. Each call is a `POST`
+with up to {MAX_EVENTS} events, one per line (`application/x-ndjson`). The lines are the same as from
+`registrar audit export`, so the program above verifies the stream, too. The headers are the same as for
+[other events](policy.md#the-serving-side): `X-Registrar-Signature`, `X-Registrar-Timestamp`, and
+`X-Registrar-Event-Id`. A call is usually smaller than 500 kB; a single event can be larger, such as one with a long
+policy.
+
+- **Order.** Events arrive in the order of the chain, starting with the first one in the ledger. The next call follows
+  once the endpoint has answered the previous one with a 2xx.
+- **At least once.** If a response is lost, the same call is repeated with the same ID. `number` and `hash` identify an
+  event, so store each event once.
+- **No gaps.** After any other response, even a 4xx, the call is retried at least every five minutes, for as long as it
+  takes. Restarts and crashes lose nothing. If the endpoint hasn't accepted events for an hour, the policy's channel
+  gets a message, and another when the endpoint works again. `registrar_outbox_oldest_seconds{{to="audit"}}` shows how
+  long the next events have been waiting.
+- **A different endpoint** starts with the first event. Registrar remembers the last event sent for each variable in
+  `url_env`, and for each `url`. So if you only change the variable's value, the stream continues, and the new system
+  needs an export of the earlier events. To send it everything, use another variable.
+- **Removing the stream** drops the call that's waiting. If you add it again, it continues without a gap.
+
+After the ledger is restored from a backup, new events have numbers that the other system already has, with different
+hashes. That's expected, as with [anchors](databases.md#after-a-restore).
+
+The events include people's reasons and the policy's text, so treat the other system like the ledger.
+
+## What this can't show
+
+- *What happened after the last anchor.* Events newer than `every` can be rewritten together with the head. With a
+  stream, that's true only of events that haven't been sent.
 - *That an event is true.* The chain shows that nothing has been changed since it was written, not that it was true
   then. Anyone who controls the bot from the start can write anything.
 - *Who altered it*, or what the original was. For that, compare with a backup or with an earlier export.

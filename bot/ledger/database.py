@@ -14,7 +14,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import URL, Connection, inspect, text
+from sqlalchemy import URL, Connection, Engine, inspect, text
 from sqlalchemy.exc import DatabaseError, DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -25,6 +25,7 @@ from bot.domain.core.errors import LedgerUnavailable, Misconfigured
 from bot.domain.core.sentence import Code, Sentence, say
 from bot.ledger import engines, schema
 from bot.ledger.file_lock import LedgerFileLock
+from bot.ledger.file_watch import FileWatch
 from bot.ledger.schema import Schema, SchemaAge
 from bot.ledger.stores.reader import SqlLedgerReader
 from bot.ledger.stores.transaction import SqlLedgerTransaction
@@ -84,12 +85,14 @@ class SqlLedger:
         self._url = engines.parse_url(url)
         self._timeout = timeout
         self._file_lock: LedgerFileLock | None = None
+        self._file_watch = FileWatch()
         self._read_operators: Callable[[], Mapping[str, str]] = dict
         self._is_sqlite = self._url.get_backend_name() == "sqlite"
         if self._is_sqlite:
             self._write_semaphore = engines.FairSemaphore(1)
             self._writer = engines.sqlite_writer(self._url, timeout)
             self._reader = engines.sqlite_reader(self._url, timeout, connections)
+            self._file_watch.attach(self._writer)
         else:
             # The other connections are for readers: see FairSemaphore.
             self._write_semaphore = engines.FairSemaphore(max(1, connections // 4))
@@ -100,13 +103,14 @@ class SqlLedger:
     def write(self) -> Iterator[SqlLedgerTransaction]:
         """Open a transaction; it commits when the block ends and rolls back if it raises.
 
-        Raises LedgerUnavailable if it can't begin within the timeout, or if the database fails within the block.
+        Raises LedgerUnavailable if it can't begin within the timeout, or if the database fails within the block; and
+        LedgerFileGone.
         """
         end = time.monotonic() + self._timeout
         if not self._write_semaphore.acquire(self._timeout):
             raise LedgerUnavailable(BUSY)
         try:
-            with _translate_errors(NOT_RESPONDING), self._writer.connect() as connection:
+            with _translate_errors(NOT_RESPONDING), self._connect(self._writer) as connection:
                 connection.execution_options(wait=max(0.0, end - time.monotonic()))  # for the database's own lock
                 with connection.begin() as transaction:
                     ledger_transaction = SqlLedgerTransaction(connection, self._read_operators(), self._clock)
@@ -114,6 +118,7 @@ class SqlLedger:
                     events = ledger_transaction.append_audit()
                     with _translate_errors(NOT_RESPONDING, on_disconnect=MAYBE_RECORDED):
                         transaction.commit()
+            self._file_watch.require_files()  # otherwise, the commit may have gone into a deleted file
         finally:
             self._write_semaphore.release()
         if events:
@@ -161,7 +166,7 @@ class SqlLedger:
         if self._is_sqlite and not engines.file_exists(self._url):
             raise Misconfigured(_no_ledger_message(self._url))
         try:
-            with _translate_errors(UNREADABLE), self._reader.connect() as connection:
+            with _translate_errors(UNREADABLE), self._connect(self._reader) as connection:
                 tables = inspect(connection).get_table_names()
         except LedgerUnavailable as error:
             if isinstance(error.__cause__, DatabaseError) and "not a database" in str(error.__cause__):
@@ -186,7 +191,7 @@ class SqlLedger:
         """Return the state of the tables, without creating or changing anything. Raises LedgerUnavailable."""
         scripts, revision = ScriptDirectory.from_config(_alembic_config()), None
         if not self._is_sqlite or engines.file_exists(self._url):
-            with _translate_errors(UNREADABLE), self._reader.connect() as connection:
+            with _translate_errors(UNREADABLE), self._connect(self._reader) as connection:
                 revision = MigrationContext.configure(connection).get_current_revision()
         newest = str(scripts.get_current_head())
         if revision is None:
@@ -219,7 +224,7 @@ class SqlLedger:
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
         """Open a read-only snapshot that doesn't wait for other transactions. Raises LedgerUnavailable."""
-        with _translate_errors(UNREADABLE), self._reader.connect() as connection, connection.begin():
+        with _translate_errors(UNREADABLE), self._connect(self._reader) as connection, connection.begin():
             yield connection
 
     @contextmanager
@@ -265,13 +270,18 @@ class SqlLedger:
         except Exception:
             log.exception("can't count the committed events")
 
+    def _connect(self, engine: Engine) -> Connection:
+        """Connect, unless a file is gone, because SQLite would create it again. Raises LedgerFileGone."""
+        self._file_watch.require_files()
+        return engine.connect()
+
     @contextmanager
     def _migration_transaction(self) -> Iterator[Connection]:
         """Begin a transaction that locks out the migrations of other processes."""
         if self._is_sqlite:
             _create_file(self._url)
             engine = self._writer.execution_options(wait=MIGRATION_TIMEOUT)
-            with engine.begin() as connection:
+            with self._connect(engine) as connection, connection.begin():
                 yield connection
         else:
             with engines.postgres_migrator(self._url).begin() as connection:

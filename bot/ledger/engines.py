@@ -8,7 +8,7 @@ from collections import deque
 from pathlib import Path
 from urllib.parse import unquote
 
-from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, NullPool, StaticPool, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 
 from bot.domain.core.errors import Misconfigured
@@ -78,6 +78,11 @@ def sqlite_reader(url: URL, timeout: float, connections: int) -> Engine:
     engine = create_engine(url, pool_size=connections, max_overflow=0, pool_timeout=timeout, hide_parameters=True)
     _configure_sqlite(engine, timeout, "BEGIN", "query_only = ON")
     return engine
+
+
+def sqlite_on(connection: sqlite3.Connection) -> Engine:
+    """Return an engine whose only connection is this one."""
+    return create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool)
 
 
 def postgres(url: URL, timeout: float, connections: int) -> Engine:

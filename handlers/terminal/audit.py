@@ -15,9 +15,10 @@ from rich.text import Text
 from bot.bootstrap.ledger_tools import SchemaAge, SqlLedger
 from bot.domain.audit import audit_chain
 from bot.domain.audit import messages as audit_messages
-from bot.domain.audit.anchors import AnchoredHead, parse_anchors
+from bot.domain.audit.anchors import AnchoredHead, parse_anchors, torn_lines
 from bot.domain.audit.audit_chain import AuditRecord
 from bot.domain.audit.events import ChainHead, parse_canonical_json
+from bot.domain.audit.export import EVENT_KEYS, event_document
 from bot.domain.commands.base import Command
 from bot.domain.core.errors import Misconfigured
 from bot.domain.core.numbers import pluralize
@@ -61,7 +62,7 @@ def _show(ledger: SqlLedger, command: AuditShow, output_format: OutputFormat) ->
         waiting = _unreviewed_requests(ledger, reading, command.model)
     page, has_more = records[: command.last], len(records) > command.last
     if output_format is OutputFormat.JSON:
-        events = [documents.event_document(record) | {"sentence": str(record_sentence(record))} for record in page]
+        events = [event_document(record) | {"sentence": str(record_sentence(record))} for record in page]
         for event in events:
             del event["body"]
         document = {"events": events, "more": has_more, "unreviewed": [request.id for request in waiting]}
@@ -116,7 +117,8 @@ def _event_rows(command: AuditShow, records: Sequence[AuditRecord], has_more: bo
 
 
 def _verify(ledger: SqlLedger, command: AuditVerify, output_format: OutputFormat) -> int:
-    anchors = _read_anchor_file(command.anchor) if command.anchor else None
+    text = _read_anchor_file(command.anchor) if command.anchor else None
+    anchors, torn = (None, []) if text is None else (parse_anchors(text, command.anchor), torn_lines(text))
     with Console(stderr=True).status("Reading the audit log…") as status, ledger.read() as reading:  # on a screen only
 
         def page(after: int) -> Sequence[AuditRecord]:
@@ -129,23 +131,27 @@ def _verify(ledger: SqlLedger, command: AuditVerify, output_format: OutputFormat
     review = break_glass_messages.unreviewed_summary(waiting, SYSTEM_CLOCK.now())
     sentence = audit_chain.describe_fault(fault) if fault else _verified_sentence(head, anchors)
     advice = audit_chain.advice(fault) if fault else None
+    skipped = [
+        say("Skipped line {at} of {file}: the write was interrupted.", at=at, file=Name(command.anchor)) for at in torn
+    ]
     document = {
         "whole": fault is None,
         "events": head.number,
         "head": head.hash,
         "anchors": None if anchors is None else len(anchors),
+        "torn_lines": torn,
         "unreviewed": [request.id for request in waiting],
         "fault": fault and {"number": fault.number, "last": fault.last, "kind": fault.kind.value, "why": fault.why},
         "sentence": str(sentence),
         "advice": str(advice) if advice else None,
     }
-    print_output(output_format, document, *filter(None, (sentence, advice, review)))
+    print_output(output_format, document, *filter(None, (sentence, *skipped, advice, review)))
     return 1 if fault else 0
 
 
-def _read_anchor_file(path: str) -> list[AnchoredHead]:
+def _read_anchor_file(path: str) -> str:
     try:
-        return parse_anchors(Path(path).read_text(encoding="utf-8"), path)
+        return Path(path).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "it isn't text"
         raise Misconfigured(say("Can't read {file}: {why}.", file=Name(path), why=why)) from error
@@ -180,12 +186,12 @@ def _export(ledger: SqlLedger, command: AuditExport, output_format: OutputFormat
             return reading.audit_records(model=command.model, since=since, after_number=after, limit=PAGE_SIZE)
 
     if is_csv:
-        console.write_output(",".join(documents.EVENT_KEYS) + "\n")
+        console.write_output(",".join(EVENT_KEYS) + "\n")
     after, number = audit_chain.MIN_NUMBER, 0
     # Show progress only if the events don't go to the same terminal.
     with Console(stderr=True, quiet=sys.stdout.isatty()).status("Reading the audit log…") as status:
         while records := page(after):
-            lines = (documents.to_json(documents.event_document(record), indent=None) for record in records)
+            lines = (documents.to_json(event_document(record), indent=None) for record in records)
             console.write_output(documents.events_csv(records) if is_csv else "".join(lines))
             after, number = records[-1].number, number + len(records)
             status.update(f"Wrote {number:,} events…")

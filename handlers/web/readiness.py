@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from bot.domain.core.errors import RegistryRefused, UnknownModel
+from bot.domain.core.errors import LedgerFileGone, RegistryRefused, UnknownModel
 from bot.domain.registry.model import product
 from bot.ports import Ledger, ModelRegistry
 from bot.services.core.registry_availability import PROBE_MODEL_NAME
@@ -137,6 +137,11 @@ def ledger_component(ledger: Ledger) -> Component:
             with ledger.read() as reading:
                 reading.audit_head()
                 hold = reading.active_hold()
+        except LedgerFileGone as error:
+            raise NotHealthy(
+                "A ledger file was deleted or replaced, so nothing can be recorded. "
+                "Before you restart, see docs/operations.md."
+            ) from error
         except Exception as error:
             raise NotHealthy("The ledger's database isn't responding, so nothing can be recorded.") from error
         if hold:

@@ -188,6 +188,64 @@ def test_a_text_line_ends_with_the_context() -> None:
         assert line_of("it is open").endswith(' ERROR bot: it is open [request=r4k7q model="churn\\nof 2026"]\n')
 
 
+# -- forged lines ------------------------------------------------------------------------------------------------------
+
+FORGED = "2026-11-03 04:05:06,789 INFO bot.ledger.database: person:request:voted r4k7q"
+BREAKS = [
+    "\n",
+    "\r\n",
+    "\r",
+    "\v",
+    "\f",
+    "\x1c",
+    "\x85",
+    "\u2028",
+    "\u2029",
+    "\n\x1b[2K\x1b[1G",
+    "\x1b[1E",
+    "\b" * 80,
+    "\u202e",
+]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("line_break", BREAKS, ids=ascii)
+def test_no_text_from_outside_begins_a_line_of_the_log(line_break: str, form: logs.LogFormat) -> None:
+    """The text is a model's name, and what MLflow's error says; a terminal may show the log, too."""
+    name = f"churn{line_break}{FORGED}"
+    with logging_context.bound(model=name):
+        text = line_of("unknown model %s", name, error=ValueError(f"no {name}"), form=form)
+    first, *others = text.splitlines()
+    assert FORGED in first
+    assert all(line.startswith("    ") for line in others)
+    assert [char for char in text if not char.isprintable() and char != "\n"] == []
+
+
+def test_a_forged_line_in_a_stack_or_a_note_is_indented(capsys: pytest.CaptureFixture[str]) -> None:
+    error = ExceptionGroup("two", [ValueError(f"one\n{FORGED}"), KeyError("other")])
+    error.add_note(f"a note\n{FORGED}")
+    lines = line_of("failed", error=error).splitlines()
+    assert len([line for line in lines if FORGED in line]) == 2
+    assert [line for line in lines[1:] if not line.startswith("    ")] == []
+
+
+class ForgingRegistry(MemoryRegistry):
+    """A registry whose error repeats what someone wrote in MLflow."""
+
+    def versions(self, name: str) -> list[VersionInfo]:
+        """Raise an unexpected error with a line break."""
+        raise ZeroDivisionError(f"x\n{FORGED}\r{FORGED}")
+
+
+def test_an_error_from_the_registry_cannot_forge_a_line_of_the_bots_log(
+    written: io.StringIO, slack: LocalSlack, tmp_path: Path
+) -> None:
+    with running_app(slack, tmp_path, ForgingRegistry()) as app:
+        type_and_read_reply(app.alice, "/model show churn")
+    assert FORGED in written.getvalue()
+    assert [line for line in written.getvalue().splitlines() if line.startswith(FORGED)] == []
+
+
 # -- the context -------------------------------------------------------------------------------------------------------
 
 
@@ -272,6 +330,7 @@ GIVEN: dict[str, Any] = {
     "SLACK_APP_TOKEN": "xapp-plum",
     "SLACK_SIGNING_SECRET": "plum1",
     "REGISTRAR_DATABASE_URL": "postgresql://bot:plum@db/x",
+    "PGPASSWORD": "plum3",
     "REGISTRAR_MLFLOW_WEBHOOK_SECRET": "plum2",
 }
 

@@ -10,6 +10,8 @@ from bot.domain.audit.events import ChainHead
 from bot.domain.core.errors import Misconfigured
 from bot.domain.core.sentence import Name, say, truncate
 
+LINE_START = '{"at":"'
+
 
 class AnchoredHead(BaseModel):
     """A head of the chain, and when it was recorded."""
@@ -27,25 +29,44 @@ def serialize_anchor(head: ChainHead, at: datetime) -> str:
 
 
 def parse_anchors(text: str, file_name: str) -> list[AnchoredHead]:
-    """Parse an anchor file; return the anchors sorted by number. Raises Misconfigured if it's invalid or empty.
+    """Parse an anchor file without its torn lines; return the anchors sorted by number.
 
-    `file_name` appears in the error.
+    `file_name` appears in the error. Raises Misconfigured if a line isn't an anchor, or if there's none.
     """
-    lines = [(at, line) for at, line in enumerate(text.split("\n"), 1) if line.strip()]
-    if not lines:
-        raise Misconfigured(
-            say("{file} is empty: nothing was anchored there, or someone emptied it.", file=Name(file_name))
-        )
-    return sorted((_parse_anchor(line, at, file_name) for at, line in lines), key=lambda anchor: anchor.number)
+    return sorted(
+        (_parse_anchor(line, at, file_name) for at, line in _complete_lines(text, file_name)),
+        key=lambda anchor: anchor.number,
+    )
 
 
 def parse_last_anchor(text: str, file_name: str) -> AnchoredHead:
-    """Return the last anchor of a file. Raises Misconfigured if the last line isn't an anchor or the file is empty."""
-    lines = [(at, line) for at, line in enumerate(text.split("\n"), 1) if line.strip()]
-    if not lines:
-        raise Misconfigured(say("{file} is empty.", file=Name(file_name)))
-    at, line = lines[-1]
+    """Return the last anchor of a file. Raises Misconfigured if the last complete line isn't an anchor."""
+    at, line = _complete_lines(text, file_name)[-1]
     return _parse_anchor(line, at, file_name)
+
+
+def torn_lines(text: str) -> list[int]:
+    """Return the numbers of the lines that a crash or a full disk cut off."""
+    return [at for at, line in _numbered_lines(text) if _is_torn(line)]
+
+
+def _complete_lines(text: str, file_name: str) -> list[tuple[int, str]]:
+    lines = [(at, line) for at, line in _numbered_lines(text) if not _is_torn(line)]
+    if not lines:
+        raise Misconfigured(
+            say("{file} has no anchors: nothing was anchored there, or someone emptied it.", file=Name(file_name))
+        )
+    return lines
+
+
+def _numbered_lines(text: str) -> list[tuple[int, str]]:
+    return [(at, line) for at, line in enumerate(text.split("\n"), 1) if line.strip()]
+
+
+def _is_torn(line: str) -> bool:
+    """Return whether a line is only the beginning of an anchor. A power failure can leave zeros behind it."""
+    begin = line.rstrip("\0")
+    return "}" not in begin and (LINE_START.startswith(begin) or begin.startswith(LINE_START))
 
 
 def _parse_anchor(line: str, line_number: int, file_name: str) -> AnchoredHead:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
-from bot.domain.audit.anchors import parse_last_anchor
+from bot.domain.audit.anchors import parse_last_anchor, torn_lines
 from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import Caller, actor_of
 from bot.domain.core.errors import BadInput, Misconfigured, Refused, RegistryUnreachable
@@ -149,8 +149,10 @@ class Restores:
         except Misconfigured as error:
             log.warning("can't compare the audit log with its anchor: %s", error)
             return None
-        if last is None:
+        if text is None or last is None:
             return None
+        for line_number in torn_lines(text):
+            log.warning("skipped line %s of the anchor file: the write was interrupted", line_number)
         with self._context.ledger.read() as reader:
             event = next(iter(reader.audit_events(after_number=last.number - 1, limit=1)), None)
         return anchor_discrepancy(last, event.hash if event and event.number == last.number else None)

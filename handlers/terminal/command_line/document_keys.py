@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from bot.domain.audit.export import EVENT_KEYS
 from bot.domain.commands.base import Change, Command, RegistryChange
 from bot.domain.commands.monitoring import MonitorCheck
 from bot.domain.commands.registry import Archive, Register
@@ -23,7 +24,6 @@ from handlers.terminal.command_line.terminal_only_commands import (
     PolicyShow,
     PromoteFromTerminal,
 )
-from handlers.terminal.output.documents import EVENT_KEYS
 
 _REQUEST_KEYS = schemas.document_keys(schemas.RequestDocument)
 _SENTENCE_KEY = {"sentence": "a human-readable message"}
@@ -59,6 +59,7 @@ DOCUMENT_KEYS: dict[type[Command], Mapping[str, str]] = {
         "events": "the number of events, according to the head",
         "head": "the last event's hash",
         "anchors": "the number of anchors compared, or null without --anchor",
+        "torn_lines": "a list of the anchor file's lines that were skipped because the write was interrupted",
         "unreviewed": "the IDs of break-glass promotions that no one has reviewed yet",
         "fault": "null, or an object: number, last (the last of the suspect entries, or null), kind (edited, missing, "
         "inserted, swapped, cut off, or rewritten), why",

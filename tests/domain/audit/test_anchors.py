@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from bot.domain.audit.anchors import parse_anchors, serialize_anchor
+from bot.domain.audit.anchors import parse_anchors, parse_last_anchor, serialize_anchor, torn_lines
 from bot.domain.audit.events import ChainHead
 from bot.domain.core.errors import Misconfigured
 
@@ -26,7 +26,7 @@ def test_anchors_are_sorted_by_number() -> None:
 
 @pytest.mark.parametrize("text", ["", "\n", "  \n\n"])
 def test_a_file_without_anchors_is_refused(text: str) -> None:
-    with pytest.raises(Misconfigured, match=r"“here” is empty"):
+    with pytest.raises(Misconfigured, match=r"“here” has no anchors"):
         parse_anchors(text, "here")
 
 
@@ -34,7 +34,8 @@ def test_a_file_without_anchors_is_refused(text: str) -> None:
     ("line", "what"),
     [
         ("garbled", "JSON"),
-        ('{"at":"2026-05-04T12:30:00Z","number":12,"ha', "JSON"),
+        ('{"at":"2026-05-04T12:30:00Z","number":12,"ha{"at":"2026"}', "JSON"),
+        ('{"number":12,"at":"2026', "JSON"),
         ("[]", "Line 2"),
         ('{"number":12}', "at"),
         (serialize_anchor(ONE, AT).replace("12,", '"12",'), "number"),
@@ -48,3 +49,33 @@ def test_an_invalid_line_is_reported_with_its_number(line: str, what: str) -> No
     with pytest.raises(Misconfigured, match=r"Line 2 of “here” isn't an anchor") as caught:
         parse_anchors(serialize_anchor(ONE, AT) + line.strip(), "here")
     assert what in str(caught.value)
+
+
+LINE, NEXT = serialize_anchor(ONE, AT), serialize_anchor(TWO, AT)
+CUTS = [*(LINE[:at] for at in range(1, len(LINE) - 1)), LINE[:20] + "\0\0", "\0\0"]
+
+
+@pytest.mark.parametrize("after", ["", "\n"], ids=["at the end", "before a newline"])
+def test_a_torn_last_line_is_skipped_and_reported_wherever_it_was_cut(after: str) -> None:
+    for cut in CUTS:
+        text = LINE + cut + after
+        assert [anchor.number for anchor in parse_anchors(text, "here")] == [12]
+        assert parse_last_anchor(text, "here").number == 12
+        assert torn_lines(text) == [2]
+
+
+def test_a_torn_line_before_later_anchors_is_skipped_and_reported() -> None:
+    text = LINE + NEXT[:30] + "\n" + NEXT
+    assert [anchor.number for anchor in parse_anchors(text, "here")] == [12, 40]
+    assert torn_lines(text) == [2]
+
+
+def test_a_last_line_that_lacks_only_its_newline_counts() -> None:
+    text = LINE + NEXT.rstrip()
+    assert parse_last_anchor(text, "here").number == 40
+    assert torn_lines(text) == []
+
+
+def test_a_file_with_only_a_torn_line_has_no_anchors() -> None:
+    with pytest.raises(Misconfigured, match=r"“here” has no anchors"):
+        parse_anchors(LINE[:30], "here")

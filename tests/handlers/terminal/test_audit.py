@@ -233,7 +233,7 @@ def test_an_anchor_reveals_a_rewritten_audit_log(registrar: CliRunner, ledger: S
 
 @pytest.mark.parametrize(
     ("content", "hint"),
-    [(b"", "is empty"), (b"garbled\n", "Line 1"), (b"\xff\xfe", "it isn't text"), (None, "No such")],
+    [(b"", "has no anchors"), (b"garbled\n", "Line 1"), (b"\xff\xfe", "it isn't text"), (None, "No such")],
 )
 def test_an_unreadable_anchor_file_is_reported(
     registrar: CliRunner, home: Path, content: bytes | None, hint: str

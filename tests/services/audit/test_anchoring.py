@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
+import signal
 import stat
 from pathlib import Path
 
 import pytest
 
 from bot.anchor_file import LocalAnchorFile
-from bot.domain.audit.anchors import AnchoredHead, parse_anchors
+from bot.domain.audit.anchors import AnchoredHead, parse_anchors, serialize_anchor
 from bot.domain.audit.audit_chain import stream_records, verify
-from bot.domain.audit.events import EventTag
+from bot.domain.audit.events import ChainHead, EventTag
 from bot.domain.core.actors import Automation
+from bot.domain.core.errors import Misconfigured
 from bot.domain.core.sentence import unpack_sentence
 from bot.domain.policy.parser import validate_policy
 from bot.domain.policy.policy import Policy
@@ -190,6 +193,36 @@ def test_the_file_is_private_and_append_only(bench: Bench, file: Path) -> None:
     file.unlink()
     LocalAnchorFile().append_line(str(file), "{}\n")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("before", ["", "{}\n", '{"at":"2026'])
+def test_a_line_is_never_joined_to_a_torn_one(file: Path, before: str) -> None:
+    file.write_text(before)
+    LocalAnchorFile().append_line(str(file), "{1}\n")
+    LocalAnchorFile().append_line(str(file), "{2}\n")
+    assert file.read_text().split() == [*before.split(), "{1}", "{2}"]
+    assert "\n\n" not in file.read_text()
+
+
+def test_a_full_disk_leaves_a_torn_line_that_the_next_anchor_survives(bench: Bench, file: Path) -> None:
+    """The disk fills after half a line; once there's room, the next line is complete."""
+    service = anchoring(bench, file=str(file))
+    bench.ask()
+    service.anchor_if_due()
+    bench.ask()
+    bench.clock.advance(hours=1)
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size + 50, hard))
+    try:
+        with pytest.raises(Misconfigured, match="50 of"):
+            LocalAnchorFile().append_line(str(file), serialize_anchor(ChainHead(3, "a" * 64), bench.clock.now()))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+    assert numbers(file) == [1]
+    service.anchor_if_due()
+    assert numbers(file) == [1, 3]
 
 
 def test_a_file_that_cannot_be_written_is_reported_once_and_retried(

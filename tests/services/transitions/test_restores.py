@@ -274,6 +274,21 @@ def test_a_matching_or_unreadable_anchor_opens_no_hold(machine: RestorableMachin
     assert hold_of(bench) is None
 
 
+def test_a_torn_last_anchor_is_reported_and_the_one_before_is_compared(
+    machine: RestorableMachine, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = start_and_recover(machine)
+    bench.open()
+    file = anchored(machine, bench)
+    head = json.loads(file.read_text())
+    changed = json.dumps(head | {"hash": "0" * 64}, separators=(",", ":"))
+    file.write_text(f"{changed}\n{changed[:40]}")
+    bench = machine.start()
+    recover(bench)
+    assert hold_of(bench) is HoldKind.LEDGER_RESTORED
+    assert "skipped line 2 of the anchor file" in caplog.text
+
+
 def test_an_anchor_with_another_hash_opens_a_hold(machine: RestorableMachine) -> None:
     bench = start_and_recover(machine)
     bench.open()
