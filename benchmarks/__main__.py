@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchmarks.app.acknowledgements import answering
 from benchmarks.app.clicks import clicking
+from benchmarks.app.flood import flooding
 from benchmarks.audit import verifying
 from benchmarks.compare import comparing
 from benchmarks.monitors import monitoring
@@ -58,6 +59,7 @@ def auditing(folder: Path) -> str:
 PARTS: dict[str, Callable[[Path], str]] = {
     "slack": answering,
     "clicks": clicking,
+    "flood": flooding,
     "compare": comparing,
     "audit": auditing,
     "rollback": rolling,

@@ -11,8 +11,6 @@ from bot.domain.policy.policy import Policy
 from bot.policy_file import load_policy
 from bot.settings import Settings
 
-BACKLOG = 2048  # connections that can wait until the server starts; the same as uvicorn's
-
 
 def run(settings: Settings, print_line: Callable[[str], None], *, is_worker: bool = False) -> None:
     """Serve until SIGTERM or SIGINT, then finish work in progress. `print_line` prints for people.
@@ -81,7 +79,7 @@ def open_listener(settings: Settings) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.host, settings.port))
-        listener.listen(BACKLOG)
+        listener.listen(socket.SOMAXCONN)
     except OSError as error:
         listener.close()
         raise Misconfigured(

@@ -250,7 +250,7 @@ Permissions are in the [policy file](policy.md), not here.
 
 
 def _setting_default(value: object) -> str:
-    return "not set" if value is None else f"`{value}`"
+    return "not set" if value in (None, ()) else f"`{value}`"
 
 
 def authority() -> str:

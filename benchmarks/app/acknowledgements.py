@@ -67,7 +67,7 @@ def _row(slack: BenchSlack, send: Measure, at_once: int, bare: Figures, requests
 
 
 def _lookups(slack: BenchSlack, send: Measure, at_once: int, *, patient: bool) -> Figures:
-    return measure(send, [command(slack, "list") for _ in range(LOOKUPS)], at_once, patient=patient)
+    return measure(send, [command(slack.url, "list") for _ in range(LOOKUPS)], at_once, patient=patient)
 
 
 def measure(send: Measure, payloads: list[Payload], at_once: int, *, patient: bool) -> Figures:
@@ -129,7 +129,7 @@ def _start(slack: BenchSlack, home: Path) -> tuple[float, float]:
     process, port = start_registrar(slack, home, "HTTP")
     seconds = time.perf_counter() - began
     send = sender(slack, "HTTP", port)
-    send([command(slack, "list")], 1, True)  # its answer arrives after MLflow is loaded
+    send([command(slack.url, "list")], 1, True)  # its answer arrives after MLflow is loaded
     size = psutil.Process(process.pid).memory_info().rss / 2**20
     end(process)
     return seconds, size

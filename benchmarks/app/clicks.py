@@ -62,7 +62,7 @@ def clicking(folder: Path) -> str:
         registrar(slack, folder / "clicks", "Socket Mode", approvals=1, pace=1, registry=server) as send,
     ):
         for version in range(1, WARMUP + ROUNDS + 1):
-            send([command(slack, f"promote {MODEL} {version} production")], 1, False)
+            send([command(slack.url, f"promote {MODEL} {version} production")], 1, False)
             request_id = edits.wait_for_card()
             began = time.perf_counter()
             send([click(slack, request_id)], 1, False)

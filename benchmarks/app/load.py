@@ -33,6 +33,11 @@ class Poster:
         await _answer(reader)
         return time.perf_counter() - began
 
+    def disconnect(self, lane: int) -> None:
+        """Close a lane's connection after an error, so that the next payload opens another."""
+        if connection := self._connections.pop(lane, None):
+            connection[1].close()
+
 
 def _request(path: str, body: bytes) -> bytes:
     timestamp = str(int(time.time()))

@@ -24,21 +24,21 @@ POLICY = 'roles: {lead: [U0LEAD]}\nmodels: {"*": {production: {approvers: [lead]
 Measure = Callable[[list[Payload], int, bool], list[float]]
 
 
-def command(slack: BenchSlack, text: str) -> Payload:
+def command(slack_url: str, text: str, user: str = "U0ASKER") -> Payload:
     payload = {
         "token": "t",
         "team_id": TEAM,
         "team_domain": "bench",
         "channel_id": "C0BENCH",
         "channel_name": "bench",
-        "user_id": "U0ASKER",
+        "user_id": user,
         "user_name": "asker",
         "command": "/model",
         "text": text,
         "api_app_id": "A0",
         "is_enterprise_install": "false",
         "trigger_id": uuid.uuid4().hex,
-        "response_url": f"{slack.url}/answer/{uuid.uuid4().hex}",
+        "response_url": f"{slack_url}/answer/{uuid.uuid4().hex}",
     }
     return "slash_commands", payload
 
@@ -93,15 +93,24 @@ def registrar(slack: BenchSlack, home: Path, way: str, **settings: Any) -> Itera
 
 
 def start_registrar(
-    slack: BenchSlack, home: Path, way: str, *, approvals: int = 2, pace: int = 0, registry: str = ""
+    slack: BenchSlack,
+    home: Path,
+    way: str,
+    *,
+    approvals: int = 2,
+    pace: int = 0,
+    registry: str = "",
+    policy: str = "",
+    log: Path | None = None,
 ) -> tuple[subprocess.Popen[str], int]:
     """Start it, and return when it reports that it's ready.
 
     `approvals` is how many a promotion needs, `pace` the seconds between two posts in a channel, and `registry` the
-    address of an MLflow server; by default, the registry is a SQLite file.
+    address of an MLflow server; by default, the registry is a SQLite file. `policy` is appended to the policy file, and
+    the log is written to `log`.
     """
     home.mkdir(parents=True, exist_ok=True)
-    (home / "registrar.yml").write_text(POLICY % approvals, encoding="utf-8")
+    (home / "registrar.yml").write_text(POLICY % approvals + policy, encoding="utf-8")
     port = _free_port()
     slack.forget_sockets()
     extra = {"SLACK_SIGNING_SECRET": "bench"} if way == "HTTP" else {"SLACK_APP_TOKEN": "xapp-bench"}
@@ -119,7 +128,7 @@ def start_registrar(
         | ({"MLFLOW_TRACKING_URI": registry} if registry else {}),
         cwd=ROOT,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=log.open("wb") if log else subprocess.DEVNULL,
         text=True,
     )
     assert process.stdout is not None
@@ -135,10 +144,10 @@ def sender(slack: BenchSlack, way: str, port: int) -> Measure:
         return lambda payloads, at_once, patient: slack.people(payloads, at_once, slack.send, patient=patient)
     _wait_for_port(port)
     url = f"http://127.0.0.1:{port}/slack/events"
-    return lambda payloads, at_once, patient: slack.people(payloads, at_once, Poster(url, _form), patient=patient)
+    return lambda payloads, at_once, patient: slack.people(payloads, at_once, Poster(url, form), patient=patient)
 
 
-def _form(one: Payload) -> bytes:
+def form(one: Payload) -> bytes:
     kind, payload = one
     fields = payload if kind == "slash_commands" else {"payload": json.dumps(payload)}
     return urlencode(fields).encode()

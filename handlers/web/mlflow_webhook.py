@@ -14,6 +14,7 @@ from fastapi.responses import PlainTextResponse
 
 from handlers.api.body import read_body
 from handlers.recent_keys import RecentKeys
+from handlers.web import connections
 
 MAX_AGE = 300  # seconds; MLflow retries within seconds, with the same timestamp and ID
 DELIVERY_MEMORY = 2 * MAX_AGE + 60  # seconds for which a delivery's ID is remembered
@@ -62,6 +63,7 @@ def mount_mlflow_webhook(app: FastAPI, secret: str, on_model_changed: Callable[[
             return PlainTextResponse("timestamp too old", status_code=401)
         if not deliveries.is_new(delivery):
             return PlainTextResponse("already delivered", status_code=409)
+        connections.authenticated(request.scope, "mlflow")
         if name := _model_name_in(body):
             on_model_changed(name)
         return Response(status_code=202)

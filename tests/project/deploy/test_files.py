@@ -16,6 +16,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from bot.settings import Settings
+from handlers.web.connections import ConnectionLimits
+from handlers.web.server import other_descriptors
 from tests.support.deploy.containers import (
     DEPLOY,
     DOCKERFILE,
@@ -143,6 +146,13 @@ def test_the_file_has_no_secrets() -> None:
     assert asked == {name for name in given if not name.startswith("#")}
 
 
+def test_no_secret_is_part_of_a_url() -> None:
+    """A secret can contain characters with a meaning in a URL."""
+    for name, service in compose()["services"].items():
+        for key, value in service.get("environment", {}).items():
+            assert not re.search(r"://.*(PASSWORD|TOKEN|SECRET|KEY)", str(value)), f"{name}: {key}"
+
+
 def _names_in(text: str) -> Iterator[str]:
     code = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
     yield from re.findall(r"\$\{(\w+)", code)
@@ -190,3 +200,10 @@ def test_the_unit_has_the_same_stop_timeout_as_the_containers() -> None:
     text = (DEPLOY / "registrar.service").read_text(encoding="utf-8")
     assert f"TimeoutStopSec={grace('registrar'):.0f}\n" in text
     assert "RestartPreventExitStatus=2\n" in text
+
+
+def test_the_unit_has_enough_descriptors_for_the_largest_settings() -> None:
+    text = (DEPLOY / "registrar.service").read_text(encoding="utf-8")
+    [descriptors] = re.findall(r"^LimitNOFILE=(\d+)$", text, flags=re.MULTILINE)
+    largest = Settings(REGISTRAR_THREADS=500, REGISTRAR_CONNECTIONS=200)
+    assert int(descriptors) >= other_descriptors(largest) + ConnectionLimits().connections

@@ -17,11 +17,11 @@ READY = "Registrar is ready"
 
 
 class Replica:
-    """One process. `verb` is run or worker; its output goes to a file."""
+    """One process. `verb` is run or worker; its output goes to a file. `port` is its HTTP port; 0: any free one."""
 
-    def __init__(self, verb: str, environment: Mapping[str, str], log: Path) -> None:
+    def __init__(self, verb: str, environment: Mapping[str, str], log: Path, port: int = 0) -> None:
         self.verb, self.log = verb, log
-        self._environment = {**os.environ, **environment, "REGISTRAR_PORT": "0"}
+        self._environment = {**os.environ, **environment, "REGISTRAR_PORT": str(port)}
         self._lock = threading.Lock()
         self.process: subprocess.Popen[bytes] | None = None
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bot.bootstrap.storage import open_registry
+from bot.domain.core.errors import Misconfigured
 from bot.registry.mlflow.adapter import MlflowVariables
 from bot.settings import Settings, read_settings
 from tests.support.registry.registries import MlflowBackend
@@ -27,6 +28,18 @@ def test_an_empty_setting_is_not_set(name: str, monkeypatch: pytest.MonkeyPatch)
     before = read_settings()
     monkeypatch.setenv(name, "")
     assert read_settings() == before
+
+
+def test_trusted_proxies_are_addresses_or_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGISTRAR_TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.1,2001:db8::/32")
+    assert [str(each) for each in read_settings().trusted_proxies] == ["10.0.0.0/8", "192.0.2.1/32", "2001:db8::/32"]
+
+
+@pytest.mark.parametrize("value", ["*", "nginx", "10.0.0.1/8", "10.0.0.1;10.0.0.2", ","])
+def test_anything_else_is_not_a_trusted_proxy(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("REGISTRAR_TRUSTED_PROXIES", value)
+    with pytest.raises(Misconfigured, match="REGISTRAR_TRUSTED_PROXIES: value is not a valid IPv4 or IPv6 network"):
+        read_settings()
 
 
 def test_the_ledger_and_registry_default_to_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
