@@ -145,6 +145,7 @@ def build_scheduler(registrar: Registrar, settings: Settings) -> JobScheduler:
         ("reminders", registrar.send_reminders, 15),
         ("policy file", registrar.reload_policy, 1),
         ("anchor", registrar.anchor_audit, 15),
+        ("audit stream", registrar.stream_audit, 1),
         ("tags", registrar.tag_writer.write_due, 2),
         ("monitors", registrar.monitoring.tick, 0.5),
         ("incidents", registrar.end_and_remind_incidents, 2),

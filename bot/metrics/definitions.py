@@ -155,7 +155,9 @@ TRANSITION_AGE: Final = MetricDefinition(
     "Age of the oldest of these transitions.",
     {"state": _enum_values(UNFINISHED_STATES)},
 )
-_OUTBOX_LABELS = {"to": "`slack`, or `endpoints` for the signed events of the policy's `notify`"}
+_OUTBOX_LABELS = {
+    "to": "`slack`, `endpoints` for the signed events of the policy's `notify`, or `audit` for its audit stream"
+}
 OUTBOX: Final = MetricDefinition("registrar_outbox", Gauge, "Undelivered messages.", _OUTBOX_LABELS)
 OUTBOX_AGE: Final = MetricDefinition(
     "registrar_outbox_oldest_seconds", Gauge, "Age of the oldest undelivered message.", _OUTBOX_LABELS

@@ -66,13 +66,15 @@ class LedgerCollector(Collector):
 
 
 def _gauges(backlog: Backlog, now: datetime) -> Iterator[GaugeMetricFamily]:
-    for_slack = [waiting for kind, waiting in backlog.messages.items() if kind is not MessageKind.EVENT]
+    for_endpoints = {MessageKind.EVENT, MessageKind.AUDIT}
+    for_slack = [waiting for kind, waiting in backlog.messages.items() if kind not in for_endpoints]
     outbox = {
         "slack": PendingCount(
             sum(waiting.number for waiting in for_slack),
             min((waiting.since for waiting in for_slack if waiting.since), default=None),
         ),
         "endpoints": backlog.messages.get(MessageKind.EVENT, PendingCount()),
+        "audit": backlog.messages.get(MessageKind.AUDIT, PendingCount()),
     }
     requests = {state.value: backlog.requests.get(state, PendingCount()) for state in OPEN_STATES}
     transitions = {state.value: backlog.transitions.get(state, PendingCount()) for state in UNFINISHED_STATES}

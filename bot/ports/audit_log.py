@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
+from bot.domain.audit.audit_chain import MIN_NUMBER, AuditRecord
 from bot.domain.audit.events import ChainedEvent, ChainHead, Event, EventTag
 
 
@@ -33,6 +34,20 @@ class AuditLogReader(Protocol):
         `model`: only events about this model. `tags`: only events with one of these tags; empty means any. `since`:
         only events at or after this time. `before_number`: only events before the one with this number. `limit`: how
         many to return at most.
+        """
+
+    def audit_records(
+        self,
+        *,
+        model: str | None = None,
+        since: datetime | None = None,
+        after_number: int = MIN_NUMBER,
+        limit: int = 1000,
+    ) -> list[AuditRecord]:
+        """Return audit rows as they're stored, oldest first, including rows without a valid event.
+
+        `model`: only events about this model. `since`: only events at or after this time. `after_number`: only events
+        after the one with this number. `limit`: how many to return at most.
         """
 
     def audit_head(self) -> ChainHead:

@@ -101,6 +101,7 @@ class MessageKind(Enum):
     CHART = "chart"  # an image in the thread of the message with the same ordering key
     REVIEW = "review"  # an incident's review, with its files, in the thread of the incident's message
     EVENT = "event"  # a signed event for a webhook endpoint, not for Slack
+    AUDIT = "audit"  # audit events for the policy's audit stream, not for Slack
 
     @property
     def is_updated_in_place(self) -> bool:
@@ -130,8 +131,8 @@ class OutboxMessage:
 
     @property
     def ref_key(self) -> str:
-        """The key under which its place in Slack is recorded: the ordering key if it's updated in place."""
-        return self.lane if self.kind.is_updated_in_place else self.key
+        """The key under which its place is recorded: the ordering key if it has only one place, the latest."""
+        return self.lane if self.kind.is_updated_in_place or self.kind is MessageKind.AUDIT else self.key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +146,10 @@ class DeliveryProgress:
 
 @dataclass(frozen=True, slots=True)
 class MessageRef:
-    """Where a message is in Slack; `file` is the id of an uploaded file."""
+    """Where a message is in Slack; `file` is the id of an uploaded file.
+
+    For an audit stream, `channel` is the last message that was delivered, and `ts` the number of its last event.
+    """
 
     channel: str
     ts: str

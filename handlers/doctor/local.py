@@ -66,7 +66,7 @@ def check_policy(settings: Settings) -> tuple[Policy | None, list[Diagnosis]]:
 def _unset_variables(policy: Policy, environ: Mapping[str, str]) -> Iterator[Diagnosis]:
     """Yield the variables that the policy names, but the environment doesn't set."""
     named = {f"clients.{name}": [client.token_env] for name, client in policy.clients.items()}
-    named |= {f"notify.{at}": [webhook.url_env, webhook.secret_env] for at, webhook in enumerate(policy.notify)}
+    named |= {path: [endpoint.url_env, endpoint.secret_env] for path, endpoint in policy.endpoints()}
     for path, names in named.items():
         for name in names:
             if name and not environ.get(name):

@@ -17,6 +17,7 @@ from bot.registry.memory import MemoryRegistry
 from handlers import jobs
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, make_policy, message_text, running_app, settings_for
+from tests.support.network.http_receiver import run_receiver
 from tests.support.services.fakes import ManualClock
 
 
@@ -35,6 +36,19 @@ def test_the_head_is_anchored_in_the_file_and_the_channel(slack: LocalSlack, tmp
         [anchor] = parse_anchors(file.read_text(), "it")
         app.alice.waits_for(CHANNEL, lambda message: f"its hash is `{anchor.hash}`" in message_text(message))
         assert job.trigger.interval.total_seconds() == 15
+
+
+def test_the_audit_log_is_streamed_to_the_policys_endpoint(slack: LocalSlack, tmp_path: Path) -> None:
+    with run_receiver() as siem:
+        policy = make_policy({"audit": {"stream": siem.url}})
+        with running_app(slack, tmp_path, MemoryRegistry(), policy=policy) as app:
+            app.alice.types(CHANNEL, "/model promote churn 4 production")
+            app.card()
+            scheduled = jobs.build_scheduler(app.registrar, settings_for(slack, tmp_path)).get_jobs()
+            [job] = [job for job in scheduled if job.name == "audit stream"]
+            job.func(*job.args)
+            assert siem.is_asked.wait(10)
+        assert b'"tag": "person:promotion:asked"' in siem.got[0].body
 
 
 def test_setting_the_clock_back_does_not_stop_jobs() -> None:

@@ -10,11 +10,10 @@ from functools import partial
 
 from bot import logging_context
 from bot.domain.core.errors import RegistrarError
-from bot.ports import MessageKind, Notifier
+from bot.ports import Notifier
 from bot.services.core.context import Context
-from bot.services.core.outbox import GiveUpHandler, Outbox, log
+from bot.services.core.outbox import ENDPOINT_KINDS, GiveUpHandler, Outbox, log
 
-ENDPOINT_KINDS = frozenset({MessageKind.EVENT})
 SHUTDOWN_TIMEOUT = 5.0  # seconds to wait for endpoints at shutdown
 
 
@@ -55,7 +54,7 @@ class EndpointOutboxes:
         If an endpoint's thread is still running, that thread or the next call delivers new events.
         """
         with self._context.ledger.read() as reader:
-            recipients = reader.pending_recipients(MessageKind.EVENT)
+            recipients = {one for kind in ENDPOINT_KINDS for one in reader.pending_recipients(kind)}
         with self._lock:
             for recipient in recipients:
                 thread_before = self._threads.get(recipient)

@@ -32,7 +32,8 @@ LEASE = timedelta(seconds=30)  # while a process delivers a message, no other on
 MAX_DUPLICATES = 1000
 BATCH_SIZE = 10  # messages that share commits
 URGENT_KINDS = frozenset({MessageKind.INCIDENT, MessageKind.ROLLBACK})  # on-call engineers wait for these
-SLACK_KINDS = frozenset(MessageKind) - {MessageKind.EVENT}
+ENDPOINT_KINDS = frozenset({MessageKind.EVENT, MessageKind.AUDIT})
+SLACK_KINDS = frozenset(MessageKind) - ENDPOINT_KINDS
 
 GiveUpHandler = Callable[
     [LedgerTransaction, Context, OutboxMessage, str, timedelta | None], None
@@ -45,7 +46,7 @@ class Outbox:
     Each outbox takes messages of its own `kinds`, and with `recipient` only those for one endpoint. Up to `concurrency`
     messages with different ordering keys go out at the same time. In each channel, messages are at least `min_interval`
     apart, whichever process posts them. A message that can't be delivered within `max_age`, or is refused, is
-    discarded, and `on_give_up` is called.
+    discarded, and `on_give_up` is called. Audit events have no maximum age.
     """
 
     def __init__(
@@ -226,10 +227,10 @@ class Outbox:
         if result.outcome is DeliveryOutcome.DELIVERED:
             return tx.mark_delivered(message, result.message_ref)
         now, is_refused = self._context.clock.now(), result.outcome is DeliveryOutcome.REFUSED
-        max_age = None if is_refused else self._max_age
+        max_age = None if is_refused or message.kind is MessageKind.AUDIT else self._max_age  # a gap breaks its chain
         if is_refused or (max_age and message.created_at and now >= message.created_at + max_age):
-            is_event = message.kind is MessageKind.EVENT
-            recipient = f"the webhook {message.data.get('shown', '')}" if is_event else "Slack"
+            is_for_endpoint = message.kind in ENDPOINT_KINDS
+            recipient = f"the webhook {message.data.get('shown', '')}" if is_for_endpoint else "Slack"
             if is_refused:
                 log.error("%s permanently rejected %s: %s", recipient, message.key, result.why)
             else:

@@ -108,7 +108,12 @@ def _event_message(
 def record_undelivered_event(
     tx: LedgerTransaction, context: Context, message: OutboxMessage, why: str, limit: timedelta | None
 ) -> None:
-    """Record an undelivered event in the audit log and the thread; `limit` is the maximum age if it was exceeded."""
+    """Record an undelivered event in the audit log and the thread; `limit` is the maximum age if it was exceeded.
+
+    Audit events are dropped only when the policy no longer has their stream, which the audit log already says.
+    """
+    if message.kind is not MessageKind.EVENT:
+        return
     announcement = words.webhook_given_up_announcement(message.data["shown"], why, limit=limit)
     tx.add_audit_event(
         Event(

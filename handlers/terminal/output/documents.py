@@ -10,6 +10,7 @@ from dataclasses import asdict
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
+from bot.domain.audit.export import event_document
 from handlers.terminal.output import console
 
 if TYPE_CHECKING:  # pandas takes a second to load
@@ -18,23 +19,6 @@ if TYPE_CHECKING:  # pandas takes a second to load
     from bot.domain.promotions.request import RequestSnapshot
     from bot.domain.registry import comparison as compared
     from bot.domain.registry.model import VersionInfo
-
-EVENT_KEYS = {
-    "number": "the event's place in the chain",
-    "at": "when (ISO 8601, UTC)",
-    "actor": "who: slack:TEAM/USER, client:NAME, operator:NAME, or automation:NAME",
-    "tag": "what happened, as source:subject:action",
-    "subject": "what it happened to",
-    "model": "the model, or null",
-    "before": "the value before, or null",
-    "after": "the value after, or null",
-    "why": "the reason",
-    "origin": "where it came from: slack, terminal, api, or job",
-    "evidence": "the evidence for the decision, an object",
-    "previous": "the hash of the event before it",
-    "hash": "the event's hash: SHA-256 of previous, a newline, and body",
-    "body": "the event exactly as it was hashed",
-}
 
 
 def to_json(document: Mapping[str, Any], indent: int | None = 2) -> str:
@@ -71,21 +55,6 @@ def validation_document(
         "validation": {name: _json_value(value) for name, value in snapshot.validation.items()},
         "sentence": str(sentence),
     }
-
-
-def event_document(record: AuditRecord) -> dict[str, Any]:
-    """Return an audit row for export: its event, its place in the chain, and the text that was hashed.
-
-    If the text isn't a valid event, return only the row's columns.
-    """
-    try:
-        body = json.loads(record.body)
-        body = body if isinstance(body, dict) else {}
-    except ValueError:
-        body = {}
-    row = {"at": record.at, "actor": record.actor, "tag": record.tag, "model": record.model} | body
-    fields = {"number": record.number, "previous": record.previous, "hash": record.hash, "body": record.body}
-    return {key: fields[key] if key in fields else row.get(key) for key in EVENT_KEYS}
 
 
 def events_csv(records: Iterable[AuditRecord]) -> str:

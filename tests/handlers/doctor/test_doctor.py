@@ -100,6 +100,7 @@ def test_no_secret_is_ever_printed(doctor: RunDoctor, tmp_path: Path) -> None:
         "SLACK_SIGNING_SECRET": "hush-3",
         "MLFLOW_TRACKING_URI": "http://ann:hush-4@127.0.0.1:9/?token=hush-5",
         "REGISTRAR_DATABASE_URL": "postgresql://ann:hush-6@127.0.0.1:9/registrar?password=hush-7",
+        "PGPASSWORD": "hush-9",
         "SLACK_API_URL": "http://ann:hush-8@127.0.0.1:9/api/",
     }
     said = [doctor("--live", **hidden), doctor("--live", as_json=False, **hidden)]

@@ -86,6 +86,11 @@ def test_an_unset_variable_of_the_policy_is_a_warning(doctor: RunDoctor, tmp_pat
     assert "CI_TOKEN_OF_NOBODY" in doctor().of("policy", "warning")
 
 
+def test_an_unset_variable_of_the_audit_stream_is_a_warning(doctor: RunDoctor, tmp_path: Path) -> None:
+    (tmp_path / "registrar.yml").write_text(POLICY + "audit: {stream: SIEM_URL_OF_NOBODY}")
+    assert "audit.stream in the policy needs SIEM_URL_OF_NOBODY" in doctor().of("policy", "warning")
+
+
 # -- the port ----------------------------------------------------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.server
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,7 +18,10 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+import sqlalchemy as sa
 
+from bot.ledger.procrastinate_dispatcher import ProcrastinateDispatcher
+from bot.ports import CheckBatch
 from localslack import LocalSlack
 from tests.support.deploy.containers import (
     DEPLOY,
@@ -32,6 +36,8 @@ from tests.support.deploy.deployment import grace
 from tests.support.ledger.ledgers import PostgresServer
 from tests.support.network.ports import free_port
 from tests.support.network.prometheus_server import prometheus_binary
+from tests.support.terminal.cli_runner import CliRunner
+from tests.support.terminal.cli_runner import command as cli_runner
 from tests.support.waiting import wait_until
 
 # Commands that no test runs, each with the reason. A command that's neither here nor run fails a test.
@@ -82,12 +88,13 @@ def test_a_health_check_distinguishes_healthy_unhealthy_and_missing(target: str)
 # -- PostgreSQL --------------------------------------------------------------------------------------------------------
 
 
+ODD = """p@ss/w:rd#%?& "'$\\{é}[]=,; """  # characters with a meaning in a URL, in SQL, or in a shell
 GIVEN = {
     "SLACK_BOT_TOKEN": "xoxb-made-up",
     "SLACK_APP_TOKEN": "xapp-made-up",
     "POSTGRES_PASSWORD": "a1",
-    "LEDGER_PASSWORD": "b2",
-    "MLFLOW_DB_PASSWORD": "c3",
+    "LEDGER_PASSWORD": f"{ODD}b2",
+    "MLFLOW_DB_PASSWORD": f"{ODD}c3",
     "MLFLOW_ADMIN_PASSWORD": "made up: the admin's",
     "MLFLOW_REGISTRAR_PASSWORD": "made up: Registrar's",
     "MLFLOW_FLASK_SECRET_KEY": "d4",
@@ -105,6 +112,12 @@ def postgres_program(name: str) -> str:
     found = sorted(folder.glob(f"pginstall*/bin/{name}"))
     assert found
     return str(found[-1])
+
+
+@pytest.fixture
+def run_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CliRunner:
+    """Return the terminal's command in this process."""
+    return cli_runner(monkeypatch, capsys)
 
 
 @pytest.fixture(scope="module")
@@ -135,15 +148,17 @@ def databases(postgres_server: PostgresServer) -> Iterator[str]:
             timeout=30,
         )
         assert done.returncode == 0, done.stderr
-        yield socket
+        with postgres_server.requiring_passwords("registrar", "mlflow"):
+            yield socket
     finally:
         for name in ("registrar", "mlflow"):
             postgres_server.run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)", f"DROP ROLE IF EXISTS {name}")
 
 
 @pytest.mark.postgres
-def test_each_role_can_access_only_its_own_database(databases: str) -> None:
-    for role, other in (("registrar", "mlflow"), ("mlflow", "registrar")):
+def test_each_role_can_access_only_its_own_database(databases: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for role, other, password in (("registrar", "mlflow", "LEDGER"), ("mlflow", "registrar", "MLFLOW_DB")):
+        monkeypatch.setenv("PGPASSWORD", GIVEN[f"{password}_PASSWORD"])
         with psycopg.connect(f"postgresql://{role}@/{role}?host={databases}") as connection:
             found = connection.execute("SELECT rolsuper, rolcreatedb FROM pg_roles WHERE rolname = current_user")
             assert found.fetchone() == (False, False)
@@ -151,6 +166,40 @@ def test_each_role_can_access_only_its_own_database(databases: str) -> None:
             connection.rollback()
         with pytest.raises(psycopg.OperationalError, match="permission denied"):
             psycopg.connect(f"postgresql://{role}@/{other}?host={databases}")
+
+
+def local_variables(service: str, socket: str) -> dict[str, str]:
+    """Return a service's variables, with PostgreSQL on this machine."""
+    said = environment(service, GIVEN)
+    return {name: re.sub(r"@postgres:5432/(\w+)", rf"@/\1?host={socket}", value) for name, value in said.items()}
+
+
+@pytest.mark.postgres
+def test_registrar_can_log_in_with_any_password(
+    databases: str, postgres_server: PostgresServer, run_command: CliRunner, tmp_path: Path
+) -> None:
+    path = f"{postgres_server.programs}{os.pathsep}{os.environ['PATH']}"  # with pg_dump
+    variables = local_variables("registrar", databases) | {"PATH": path}
+    assert run_command("db", "upgrade", **variables).code == 0
+    assert run_command("db", "backup", str(tmp_path / "dump"), **variables).code == 0
+    dispatcher = ProcrastinateDispatcher(variables["REGISTRAR_DATABASE_URL"], timeout=20)
+    dispatcher.dispatch([CheckBatch("live", "here:1:a", (("churn:f1", 1),))])
+    dispatcher.close()
+
+
+@pytest.mark.postgres
+def test_the_tests_postgres_refuses_a_wrong_password(databases: str) -> None:
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(f"postgresql://registrar@/registrar?host={databases}", password="wrong")
+
+
+@pytest.mark.postgres
+def test_mlflow_can_log_in_with_any_password(databases: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    variables = local_variables("mlflow", databases)
+    monkeypatch.setenv("PGPASSWORD", variables["PGPASSWORD"])
+    url = sa.make_url(variables["MLFLOW_BACKEND_STORE_URI"])
+    with sa.create_engine(url.set(drivername="postgresql+psycopg"), poolclass=sa.NullPool).connect() as connection:
+        assert connection.execute(sa.text("SELECT current_user")).scalar_one() == "mlflow"
 
 
 # -- everything, as it is started --------------------------------------------------------------------------------------

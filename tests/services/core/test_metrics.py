@@ -11,12 +11,14 @@ from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import Automation
 from bot.domain.core.errors import LedgerUnavailable, RegistrarError
 from bot.domain.monitoring.readings import CheckOutcome
+from bot.domain.policy.parser import validate_policy
 from bot.ledger import SqlLedger
 from bot.metrics.definitions import METRIC_DEFINITIONS
 from bot.metrics.recorder import PrometheusMetrics
+from bot.services.audit.streaming import AuditStream
 from tests.support.monitoring.monitoring import add_monitor, check_values
 from tests.support.network.prometheus_server import promtool
-from tests.support.services.bench import ALICE, BOB, CAROL, STRANGER, Bench
+from tests.support.services.bench import ALICE, BOB, CAROL, POLICY, STRANGER, Bench
 from tests.support.services.fakes import ManualClock
 
 
@@ -127,6 +129,18 @@ def test_messages_to_slack_and_endpoints_are_counted_separately(page: Bench) -> 
     assert found['registrar_outbox{to="slack"}'] >= 1
     assert 0 < found['registrar_outbox_oldest_seconds{to="slack"}'] <= 90
     assert found['registrar_outbox{to="endpoints"}'] == 0
+
+
+def test_audit_events_for_the_stream_are_counted_separately(page: Bench) -> None:
+    page.clock.time = datetime.now(UTC)
+    page.ask()
+    page.context.active_policy.replace(validate_policy(POLICY | {"audit": {"stream": "SIEM_URL"}}), "")
+    AuditStream(page.context).enqueue_next()
+    page.clock.advance(seconds=90)
+    found = read(page.metrics)
+    assert found['registrar_outbox{to="audit"}'] == 1
+    assert 0 < found['registrar_outbox_oldest_seconds{to="audit"}'] <= 90
+    assert found['registrar_outbox{to="slack"}'] == 0
 
 
 def test_other_metrics_are_reported_while_the_ledger_is_down(page: Bench) -> None:

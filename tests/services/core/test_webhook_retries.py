@@ -13,8 +13,7 @@ import pytest
 from bot.domain.audit.events import EventTag
 from bot.domain.policy.parser import validate_policy
 from bot.ports import DeliveryOutcome, DeliveryResult, MessageKind, OutboxMessage
-from bot.services.core.endpoint_outboxes import ENDPOINT_KINDS
-from bot.services.core.outbox import Outbox
+from bot.services.core.outbox import ENDPOINT_KINDS, Outbox
 from bot.webhook_sender import MAX_RETRY_AFTER, WebhookNotifier
 from tests.support.network.http_receiver import PlannedReply, run_receiver
 from tests.support.services.bench import POLICY
@@ -219,7 +218,7 @@ def test_an_unresponsive_endpoint_is_paused_briefly(webhook_harness: WebhookHarn
         return "http://127.0.0.1:1/"  # a port without a listener
 
     clock = webhook_harness.bench.clock
-    webhooks = WebhookNotifier(lambda: webhook_harness.bench.policy, variable, clock.now)
+    webhooks = WebhookNotifier(lambda: webhook_harness.bench.policy, str, variable, clock.now)
     notes = [
         OutboxMessage(key=f"event:{n}", lane=f"{n}", kind=MessageKind.EVENT, to="HOOK_URL", data={"body": "{}"})
         for n in range(3)
@@ -240,7 +239,10 @@ def test_an_event_is_resent_with_its_id_after_a_crash(webhook_harness: WebhookHa
 
     webhook_harness.promote()
     dying = Dying(
-        lambda: webhook_harness.bench.context.policy, webhook_harness.variables.get, webhook_harness.bench.clock.now
+        lambda: webhook_harness.bench.context.policy,
+        str,
+        webhook_harness.variables.get,
+        webhook_harness.bench.clock.now,
     )
     with pytest.raises(SystemExit):
         Outbox(webhook_harness.bench.context, dying, kinds=ENDPOINT_KINDS).deliver()
@@ -260,4 +262,4 @@ def test_the_slack_notifier_never_gets_an_event(webhook_harness: WebhookHarness)
 
 def test_a_misrouted_event_is_refused_by_the_slack_notifier(webhook_harness: WebhookHarness) -> None:
     note = OutboxMessage(key="event:x", lane="x", kind=MessageKind.EVENT, to="NOBODY", data={"body": "{}"})
-    assert WebhookNotifier(lambda: webhook_harness.bench.policy).deliver(note).outcome is DeliveryOutcome.REFUSED
+    assert WebhookNotifier(lambda: webhook_harness.bench.policy, str).deliver(note).outcome is DeliveryOutcome.REFUSED

@@ -21,6 +21,7 @@ import sqlalchemy as sa
 
 from bot.ledger import SqlLedger, engines
 from tests.support.ledger.ledger_template import migrated_file
+from tests.support.waiting import wait_until
 
 MIGRATE = SqlLedger.migrate  # what users get
 
@@ -64,6 +65,28 @@ class PostgresServer:
     def drop(self, database: str) -> None:
         """Drop the database, even with open connections."""
         self.run(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
+
+    @contextmanager
+    def requiring_passwords(self, *roles: str) -> Iterator[None]:
+        """Require these roles' passwords while the block runs, as PostgreSQL's image does."""
+        file = Path(self._server.pgdata) / "pg_hba.conf"
+        rules = file.read_text(encoding="utf-8")
+        self._set_access_rules(f"local all {','.join(roles)} scram-sha-256\n{rules}")
+        try:
+            yield
+        finally:
+            self._set_access_rules(rules)
+
+    def _set_access_rules(self, rules: str) -> None:
+        """Write PostgreSQL's access rules, and wait until they apply."""
+        before = self._loaded_at()
+        (Path(self._server.pgdata) / "pg_hba.conf").write_text(rules, encoding="utf-8")
+        self.run("SELECT pg_reload_conf()")
+        wait_until(lambda: self._loaded_at() > before)
+
+    def _loaded_at(self) -> Any:
+        with psycopg.connect(self._server.get_uri()) as connection:
+            return connection.execute("SELECT pg_conf_load_time()").fetchone()[0]  # type: ignore[index]  # it's one row
 
     def restart(self, how: str) -> None:
         """Restart it: `fast` ends every connection, `immediate` acts like a kill."""

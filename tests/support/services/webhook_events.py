@@ -15,6 +15,7 @@ from bot.domain.policy.parser import validate_policy
 from bot.domain.registry.model import Stage
 from bot.ledger import SqlLedger
 from bot.ports import MessageKind, OutboxMessage
+from bot.services.audit.streaming import AuditStream
 from bot.services.core.endpoint_outboxes import EndpointOutboxes
 from bot.services.core.outbox import Outbox
 from bot.services.transitions.serving_checks import EVENT_MAX_AGE, record_undelivered_event
@@ -43,7 +44,8 @@ class WebhookHarness:
 
     def __post_init__(self) -> None:
         bench = self.bench
-        webhooks = WebhookNotifier(lambda: bench.context.policy, self.variables.get, bench.clock.now)
+        read_lines = AuditStream(bench.context).read_lines
+        webhooks = WebhookNotifier(lambda: bench.context.policy, read_lines, self.variables.get, bench.clock.now)
         self.events = EndpointOutboxes(
             bench.context, webhooks, concurrency=4, max_age=EVENT_MAX_AGE, on_give_up=record_undelivered_event
         )
