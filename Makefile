@@ -50,7 +50,7 @@ bench: dev-install ## Run the benchmarks (WRITE=1: update docs/benchmarks.md; AR
 bench-rules: dev-install ## Simulate months with the monitor rules (WRITE=1: update docs/rules.md; ARGS="peers --months 300")
 	@$(bin)/python -m benchmarks.monitoring_rules.figures $(if $(WRITE),--write) $(ARGS)
 
-mutate: dev-install ## Make small changes to the rules, and check that tests fail (ARGS=bot/domain/promotions/gates.py: one module)
+mutate: dev-install ## Make small changes to the rules, and check that tests fail (ARGS="--sample 10": ten of each module)
 	@$(bin)/python scripts/mutate.py $(ARGS)
 
 docs: dev-install ## Regenerate the generated pages in docs/

@@ -1,274 +1,312 @@
 """Mutation testing: make small changes to the rules, one at a time, and check that a test fails for each.
 
-`make mutate` installs cosmic-ray in a separate virtual environment and copies the tree to `.mutate/`, so that it
-doesn't change the checkout. A mutant that no test notices has to be in docs/mutants.md, with a reason. Apart from
-those, no mutant of permissions or state machines can survive, and one in ten of gates and guards can.
+`make mutate` installs cosmic-ray in a separate virtual environment, which lists the changes, and copies the tree to
+`.mutate/`, so that it doesn't change the checkout. Each mutant meets the tests that execute its line; one run of the
+tests with coverage finds them. A mutant that no test notices has to be in docs/mutants.md, with a reason. Apart from
+those, no mutant of permissions or state machines can survive, and one in ten of the others can.
 """
 
 from __future__ import annotations
 
 import argparse
-import ast
+import json
+import os
 import re
+import resource
 import shutil
-import sqlite3
 import subprocess
 import sys
+import traceback
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
+from hashlib import sha256
+from itertools import chain, groupby, islice
 from pathlib import Path
+from signal import SIGKILL
+from tempfile import gettempdir
+from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-HOME = ROOT / ".mutate"
-TREE = HOME / "tree"
-TOOL = "cosmic-ray==8.7.0"
-LONGEST = 200  # columns in a line
+import pytest
+from coverage import CoverageData
+from hypothesis import Phase, settings
+
+from scripts.mutants import COSMIC_RAY, HOME, ROOT, Mutant, apply, function_at, mutants, replace_function
+
+TREES = (HOME / "tree-1", HOME / "tree-2")  # one for each mutant that's tested at the same time
+MAP, RESULTS = HOME / "coverage", HOME / "results.jsonl"
 PAGE = ROOT / "docs" / "mutants.md"
+TOOL = "cosmic-ray==8.7.0"
+MOST_TESTS = 200  # tests for one mutant
+CPU_SECONDS, MEMORY_BYTES = 900, 6 * 1024**3  # of the tests of one mutant, which can loop forever
+# The tests that can notice a mutant: those that need no browser or PostgreSQL, and take less than ten seconds.
+TESTS = (
+    "tests/domain",
+    "tests/services",
+    "tests/handlers",
+    "tests/slack",
+    "tests/contracts/ledger",
+    "tests/contracts/test_api_schema.py",
+    "tests/journeys/promotions/ci",
+)
+OPTIONS = ("-q", "-rfE", "-p", "no:cacheprovider", "-W", "ignore", "-m", "not postgres and not slow and not browser")
+# A test that hangs counts as failed.
+ONE_BY_ONE = ("-p", "no:xdist", "-p", "no:pytest_cov", "--timeout=60", "--timeout-method=thread")
 
 
 @dataclass(frozen=True)
-class Target:
-    """A module, and the tests that have to notice its mutants; `floor` is the required share of noticed mutants."""
+class Area:
+    """Modules that belong together; `floor` is the required share of noticed mutants. The first match counts."""
 
-    module: str
-    tests: tuple[str, ...]
-    floor: float
+    name: str
+    modules: tuple[str, ...]
+    floor: float = 0.9
 
 
-TARGETS = (
-    Target(
-        "bot/domain/policy/authorization.py",
-        ("tests/domain/policy/test_authorization.py", "tests/domain/policy/test_members_and_reviewers.py"),
-        1.0,
-    ),
-    Target(
-        "bot/domain/promotions/request.py",
-        ("tests/domain/promotions/test_request.py", "tests/domain/promotions/test_gates.py"),
-        1.0,
-    ),
-    Target("bot/domain/promotions/votes.py", ("tests/domain/promotions/test_request.py",), 1.0),
-    Target(
-        "bot/domain/transitions/transition.py",
-        ("tests/domain/transitions/test_transition_plan.py", "tests/domain/transitions/test_transition.py"),
-        1.0,
-    ),
-    Target("bot/domain/promotions/gates.py", ("tests/domain/promotions/test_gates.py",), 0.9),
-    Target("bot/domain/policy/freezes.py", ("tests/domain/policy/test_freezes.py",), 0.9),
-    Target("bot/domain/core/cron_windows.py", ("tests/domain/policy/test_freezes.py",), 0.9),
-    Target(
-        "bot/services/core/access.py",
-        (
-            "tests/services/policy/test_freezes.py",
-            "tests/services/core/test_access.py",
-            "tests/services/core/test_commands.py",
-        ),
-        0.9,
-    ),
-    Target(
-        "bot/services/promotions/voting.py",
-        (
-            "tests/services/promotions/test_deciding_requests.py",
-            "tests/services/promotions/test_gate_checks.py",
-            "tests/services/promotions/test_gates_before_transition.py",
-            "tests/services/promotions/test_reminders.py",
-            "tests/services/promotions/test_opening_requests.py",
-            "tests/services/promotions/approvals/test_break_glass.py",
-            "tests/services/promotions/test_attacks.py",
-            "tests/services/transitions/test_registry_tags.py",
-        ),
-        0.9,
-    ),
-    Target(
-        "bot/services/promotions/decisions.py",
-        (
-            "tests/services/promotions/test_deciding_requests.py",
-            "tests/services/promotions/test_gate_checks.py",
-            "tests/services/promotions/test_gates_before_transition.py",
-            "tests/services/promotions/test_reminders.py",
-            "tests/services/promotions/test_opening_requests.py",
-            "tests/services/promotions/approvals/test_break_glass.py",
-            "tests/services/promotions/test_attacks.py",
-            "tests/services/transitions/test_registry_tags.py",
-        ),
-        0.9,
-    ),
-    Target(
-        "bot/services/transitions/executor.py",
-        (
-            "tests/services/transitions/test_executor.py",
-            "tests/services/transitions/test_executor_edge_cases.py",
-            "tests/services/transitions/test_backoff.py",
-            "tests/services/promotions/test_gate_checks.py",
-            "tests/services/promotions/test_gates_before_transition.py",
-            "tests/services/promotions/test_reminders.py",
-            "tests/services/policy/test_freezes.py",
-            "tests/services/transitions/test_drift_notices.py",
-            "tests/services/rollbacks/test_rollbacks.py",
-            "tests/services/promotions/approvals/test_break_glass.py",
-            "tests/services/monitoring/incidents/test_rollback_loadability.py",
-            "tests/services/registry/test_edits.py",
-            "tests/services/transitions/test_registry_tags.py",
-        ),
-        0.9,
-    ),
-    Target(
-        "bot/services/core/outbox.py",
-        (
-            "tests/services/core/test_outbox.py",
-            "tests/services/core/test_channel_pacing.py",
-            "tests/services/core/test_webhook_events.py",
-        ),
-        0.9,
-    ),
-    Target(
-        "bot/services/rollbacks/rollbacks.py",
-        (
-            "tests/services/rollbacks/test_rollbacks.py",
-            "tests/services/monitoring/incidents/test_rollback_loadability.py",
-        ),
-        0.9,
-    ),
-)
+def _modules(subject: str, name: str = "*") -> tuple[str, ...]:
+    return f"bot/domain/{subject}/**/{name}.py", f"bot/services/{subject}/{name}.py"
 
-# Two ways to replace an operator are as good as twelve, so most are left out. So are annotations, which are never
-# evaluated, and decorators such as dataclass, which a test could only repeat.
-_SKIPPED = re.compile(
-    r"RemoveDecorator"
-    r"|ReplaceBinaryOperator_\w+_(?:RShift|LShift|Pow|Mod|FloorDiv|BitXor|Div)$"
-    r"|ReplaceComparisonOperator_(?:Is|IsNot|Eq|NotEq)_(?:Lt|LtE|Gt|GtE)$"
-    r"|ReplaceComparisonOperator_(?:Lt|LtE|Gt|GtE)_(?:Is|IsNot)$"
-    r"|ReplaceComparisonOperator_(?:Is_Eq|Eq_Is|IsNot_NotEq|NotEq_IsNot|Eq_IsNot|Is_NotEq|NotEq_Is|IsNot_Eq)$"
+
+# Modules with only messages aren't here: tests/project/words checks them, and their wording isn't a rule.
+_EXCLUDED = re.compile(r"bot/domain/.*(?:messages|views|markdown)\.py$|__init__\.py$")
+_STATE_MACHINES = ("promotions/request", "promotions/votes", "transitions/transition")
+AREAS = (
+    Area("permissions", ("bot/domain/policy/authorization.py",), 1.0),
+    Area("state machines", tuple(f"bot/domain/{one}.py" for one in _STATE_MACHINES), 1.0),
+    Area("guards", ("bot/domain/policy/freezes.py", "bot/domain/core/cron_windows.py", "bot/services/core/access.py")),
+    Area("requests", _modules("promotions")),
+    Area(
+        "moves", (*_modules("transitions"), "bot/domain/rollbacks/rollback.py", "bot/services/rollbacks/rollbacks.py")
+    ),
+    Area("outbox", ("bot/services/core/*outbox*.py", "bot/slack/delivery/*er.py", "bot/ledger/stores/work_queue.py")),
+    Area("incidents", _modules("monitoring", "incident*")),
+    Area("monitoring", _modules("monitoring")),
+    Area("api", ("handlers/api/*.py",)),
+    Area("audit", ("bot/domain/audit/*.py", "bot/services/audit/*.py", "bot/ledger/stores/audit*.py")),
 )
 
 
-@dataclass(frozen=True)
-class Mutant:
-    """One change and its location."""
-
-    job: str
-    module: str
-    operator: str
-    row: int
-    column: int
-    function: str
-    line: str
-
-    @property
-    def name(self) -> str:
-        """A unique name that doesn't depend on line numbers: operator, function, and the line's text."""
-        return f"{self.module} {self.function}: {self.operator.removeprefix('core/')} in `{self.line}`"
-
-
-def prepare() -> Path:
-    """Create the tool's environment and the copy of the tree; return the tool's path."""
-    tool = HOME / "venv" / "bin" / "cosmic-ray"
-    if not tool.exists():
-        HOME.mkdir(exist_ok=True)
+def prepare() -> None:
+    """Install the tool and copy the tree; find out which tests execute which lines, unless nothing has changed."""
+    if not COSMIC_RAY.exists():
         subprocess.run([sys.executable, "-m", "venv", HOME / "venv"], check=True)
-        pip = [HOME / "venv" / "bin" / "python", "-m", "pip", "install", "--quiet", TOOL]
-        subprocess.run(pip, check=True)
-    shutil.rmtree(TREE, ignore_errors=True)
+        subprocess.run([HOME / "venv/bin/python", "-m", "pip", "install", "--quiet", TOOL], check=True)
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, check=True, capture_output=True, text=True
     )
-    for name in filter(None, listed.stdout.split("\0")):
-        if (ROOT / name).is_file():
-            (TREE / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, TREE / name)
-    return tool
+    names = [name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+    newest = max((ROOT / name).stat().st_mtime for name in names if name.endswith(".py"))
+    if MAP.exists() and MAP.stat().st_mtime > newest:
+        return
+    for outdated in (MAP, RESULTS):
+        outdated.unlink(missing_ok=True)
+    measure = [
+        "--cov=bot",
+        "--cov=handlers",
+        "--cov-context=test",
+        "--cov-report=",
+        "-n2",
+        "--dist=loadfile",
+        "--timeout=1200",
+    ]
+    found = HOME / "coverage-new"
+    environment = os.environ | {"COVERAGE_FILE": str(found), "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-m", "pytest", *OPTIONS, *measure, *TESTS], cwd=ROOT, env=environment, check=True)
+    for tree in TREES:
+        shutil.rmtree(tree, ignore_errors=True)
+        for name in names:
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, tree / name)
+        start_tests(tree, ("--collect-only", *TESTS))  # compiles the modules and the tests once for all mutants
+        wait_for_tests()
+    found.rename(MAP)
 
 
-def run(tool: Path, target: Target) -> tuple[int, list[Mutant]]:
-    """Test every mutant of a module; return their number, and those that no test noticed."""
-    name = target.module.replace("/", "-")
-    session, config = HOME / f"{name}.sqlite", HOME / f"{name}.toml"
-    session.unlink(missing_ok=True)
-    tests = " ".join(one for one in target.tests if (TREE / one).exists())
-    command = f"{sys.executable} -m pytest -x -q -p no:cacheprovider -p no:xdist -W ignore {tests}"
-    config.write_text(
-        f'[cosmic-ray]\nmodule-path = "{target.module}"\ntimeout = 120.0\nexcluded-modules = []\n'
-        f'test-command = "env PYTHONPATH={TREE} PYTHONDONTWRITEBYTECODE=1 {command}"\n'
-        '[cosmic-ray.distributor]\nname = "local"\n',
-        encoding="utf-8",
-    )
-    subprocess.run([tool, "init", config, session], cwd=TREE, check=True)
-    skip(session)
-    subprocess.run([tool, "exec", config, session], cwd=TREE, check=True)
-    return outcome(session)
+class TestMap:
+    """Which tests execute which lines."""
+
+    def __init__(self) -> None:
+        data = CoverageData(basename=str(MAP))
+        data.read()
+        self._lines: dict[str, dict[int, set[str]]] = {}
+        self._at_import: dict[str, set[int]] = {}
+        for path in data.measured_files():
+            rows = data.contexts_by_lineno(path).items()
+            name = str(Path(path).relative_to(ROOT))
+            self._at_import[name] = {row for row, tests in rows if "" in tests}
+            self._lines[name] = {row: {one.rpartition("|")[0] for one in tests} - {""} for row, tests in rows}
+        self._breadth = Counter(chain.from_iterable(map(self.of_module, self._lines)))
+
+    def of_module(self, module: str) -> set[str]:
+        """Return the tests that execute any line of the module's functions."""
+        return set(chain.from_iterable(self._lines.get(module, {}).values()))
+
+    def of_mutant(self, mutant: Mutant) -> list[str]:
+        """Return the tests that execute the mutant's line, those that execute the fewest modules first."""
+        tests = self._of_line(mutant) or self.of_module(mutant.module)
+        narrowest = sorted(tests, key=lambda test: (self._breadth[test], test))[:MOST_TESTS]
+        files = list(map(_file, narrowest))
+        return sorted(narrowest, key=lambda test: files.index(_file(test)))
+
+    def is_executed_at_import(self, mutant: Mutant) -> bool:
+        """Return whether the mutant's line is executed outside of tests, too."""
+        return not function_at(mutant.module, mutant.row) or mutant.row in self._at_import.get(mutant.module, ())
+
+    def _of_line(self, mutant: Mutant) -> set[str]:
+        """Return the tests of the closest line above in the same function, as not every line of a call has its own."""
+        function = function_at(mutant.module, mutant.row)
+        rows = range(mutant.row, function.lineno, -1) if function else ()
+        return next(filter(None, (self._lines.get(mutant.module, {}).get(row) for row in rows)), set())
 
 
-def skip(session: Path) -> None:
-    """Remove the mutants that aren't worth testing from the session."""
-    with sqlite3.connect(session) as database:
-        unworthy = [mutant.job for mutant in mutants(database) if _is_unworthy(mutant)]
-        database.executemany("DELETE FROM mutation_specs WHERE job_id = ?", [(job,) for job in unworthy])
-        database.executemany("DELETE FROM work_items WHERE job_id = ?", [(job,) for job in unworthy])
+def _file(test: str) -> str:
+    return test.partition("::")[0]
 
 
-def _is_unworthy(mutant: Mutant) -> bool:
-    return bool(_SKIPPED.search(mutant.operator)) or (mutant.row, mutant.column) in _annotations(mutant.module)
+def warm_up() -> None:
+    """Import the program and the tests, so that the tests of a mutant only have to run."""
+    sys.path[0] = str(TREES[0])
+    os.chdir(TREES[0])
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # a process with threads can't be forked safely
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
+        pytest.main([*OPTIONS, *ONE_BY_ONE, "--collect-only", *TESTS])
 
 
-def _annotations(module: str) -> set[tuple[int, int]]:
-    """Return every position in an annotation or a decorator, by row and column."""
-    found: set[tuple[int, int]] = set()
-    for node in ast.walk(ast.parse((TREE / module).read_text(encoding="utf-8"))):
-        pieces = [getattr(node, "annotation", None), getattr(node, "returns", None)]
-        for piece in [*pieces, *getattr(node, "decorator_list", [])]:
-            found |= set(_places(piece)) if piece is not None else set()
-    return found
+def start_tests(tree: Path, arguments: Sequence[str], mutant: Mutant | None = None, *, is_warm: bool = False) -> int:
+    """Run pytest on the tree in a fork, with a mutant if one is given; return the process's id.
+
+    `is_warm` says whether the program has already been imported.
+    """
+    if process := os.fork():
+        return process
+    code = 3
+    try:
+        os.setsid()
+        resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+        output = os.open(_log(tree), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        os.chdir(tree)
+        sys.path[0], sys.dont_write_bytecode = str(tree), MAP.exists()
+        os.environ |= {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
+        if mutant:
+            apply(mutant, tree)
+        if mutant and is_warm:
+            replace_function(mutant, tree, TREES[0])
+        code = pytest.main([*OPTIONS, *ONE_BY_ONE, f"--basetemp={gettempdir()}/mutate-{tree.name}", *arguments])
+    except BaseException:  # a mutant that isn't valid Python, for example
+        traceback.print_exc()
+    os._exit(code)
 
 
-def _places(piece: ast.expr) -> Iterator[tuple[int, int]]:
-    end = piece.end_lineno or piece.lineno
-    for row in range(piece.lineno, end + 1):
-        first = piece.col_offset if row == piece.lineno else 0
-        last = (piece.end_col_offset or 0) if row == end else LONGEST
-        yield from ((row, column) for column in range(first, last + 1))
+def wait_for_tests() -> tuple[int, int]:
+    """Wait until the tests of a fork have ended, and end what they left; return the process's id and exit code."""
+    process, status = os.wait()
+    with suppress(ProcessLookupError):
+        os.killpg(process, SIGKILL)
+    return process, os.waitstatus_to_exitcode(status)
 
 
-def mutants(database: sqlite3.Connection, where: str = "") -> Iterator[Mutant]:
-    """Yield the session's mutants."""
-    query = (
-        "SELECT s.job_id, s.module_path, s.operator_name, s.start_pos_row, s.start_pos_col, s.definition_name "  # noqa: S608 - no user input
-        f"FROM mutation_specs s {where} ORDER BY s.start_pos_row, s.start_pos_col, s.operator_name"
-    )
-    for job, module, operator, row, column, function in database.execute(query).fetchall():
-        line = (TREE / module).read_text(encoding="utf-8").splitlines()[row - 1].strip()
-        yield Mutant(job, module, operator, row, column, function or "module", line)
+def _log(tree: Path) -> Path:
+    return tree.with_suffix(".log")
 
 
-def outcome(session: Path) -> tuple[int, list[Mutant]]:
-    """Return the number of tested mutants, and those that survived."""
-    with sqlite3.connect(session) as database:
-        [(tried,)] = database.execute("SELECT count(*) FROM work_results").fetchall()
-        survived = "JOIN work_results r ON r.job_id = s.job_id WHERE r.test_outcome LIKE '%SURVIVED%'"
-        return tried, list(mutants(database, survived))
+def failures(tree: Path) -> list[str]:
+    """Return the tests that failed in the tree's last run."""
+    return re.findall(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", _log(tree).read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def try_mutants(chosen: Sequence[Mutant], tests: TestMap, *, is_warm: bool = False) -> None:
+    """Try each mutant, and save its result; `is_warm` says whether the program has already been imported."""
+    waiting, free = list(chosen), list(TREES)
+    running: dict[int, tuple[Mutant, Path]] = {}
+    while waiting or running:
+        while waiting and free:
+            mutant, tree = waiting.pop(0), free.pop()
+            running[start_tests(tree, ["-x", *tests.of_mutant(mutant)], mutant, is_warm=is_warm)] = mutant, tree
+        process, code = wait_for_tests()
+        mutant, tree = running.pop(process)
+        shutil.copy2(ROOT / mutant.module, tree / mutant.module)
+        free.append(tree)
+        result = {"digest": mutant.digest, "code": code, "failed": failures(tree), "name": mutant.name}
+        with RESULTS.open("a", encoding="utf-8") as file:
+            print(json.dumps(result), file=file)
+
+
+def results() -> dict[str, dict[str, Any]]:
+    """Return the results so far, by the mutant's digest."""
+    lines = RESULTS.read_text(encoding="utf-8").splitlines() if RESULTS.exists() else []
+    return {one["digest"]: one for one in map(json.loads, lines)}
 
 
 def explained() -> set[str]:
     """Return the survivors that have a reason in docs/mutants.md."""
-    text = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
-    return set(re.findall(r"^- (bot/.+`)$", text, flags=re.MULTILINE))
+    return set(re.findall(r"^- (bot/.+`)$", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE))
+
+
+def modules_by_area(wanted: Sequence[str]) -> dict[Area, list[str]]:
+    """Return each area's modules that no earlier area has. If modules are wanted, return only those."""
+    found: dict[Area, list[str]] = {area: [] for area in AREAS}
+    seen: set[str] = set()
+    for area in AREAS:
+        for path in sorted(chain.from_iterable(map(ROOT.glob, area.modules))):
+            name = str(path.relative_to(ROOT))
+            if name not in seen and not _EXCLUDED.search(name) and (not wanted or name in wanted):
+                found[area].append(name)
+            seen.add(name)
+    return found
+
+
+def report(area: Area, listed: Sequence[Mutant], chosen: Sequence[Mutant]) -> bool:
+    """Print an area's results and its unexplained survivors; return whether enough mutants were noticed."""
+    found, known = results(), explained()
+    survivors = [one for one in chosen if found[one.digest]["code"] == 0]
+    fresh = [one for one in survivors if one.name not in known]
+    tried = f"{len(listed)} mutants, {len(chosen)} tried"
+    print(f"{area.name}: {tried}, {len(survivors)} survived, {len(fresh)} without a reason", flush=True)
+    for mutant in fresh:
+        print(f"- {mutant.name}  (line {mutant.row})", flush=True)
+    return len(fresh) <= len(chosen) * (1 - area.floor)
+
+
+def unreliable() -> list[str]:
+    """Return the tests that failed for a mutant, but also fail without one."""
+    noticed = sorted({test for result in results().values() for test in result["failed"]})
+    start_tests(TREES[0], noticed)
+    wait_for_tests()
+    return failures(TREES[0])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Test the mutants of the given modules, or of all; return 1 if too many survive."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("modules", nargs="*", help="only these modules, such as bot/domain/promotions/gates.py")
-    wanted = parser.parse_args(argv).modules
-    tool, known, failed = prepare(), explained(), False
-    for target in TARGETS:
-        if wanted and target.module not in wanted:
-            continue
-        tried, survivors = run(tool, target)
-        fresh = [mutant for mutant in survivors if mutant.name not in known]
-        noticed = 1 - len(fresh) / tried if tried else 1.0
-        failed |= noticed < target.floor
-        print(f"{target.module}: {tried} mutants, {len(survivors)} survived, {len(fresh)} without a reason")
-        for mutant in fresh:
-            print(f"- {mutant.name}  (line {mutant.row})")
-    return 1 if failed else 0
+    parser.add_argument("--sample", type=int, help="at most this many mutants of each module, always the same ones")
+    options = parser.parse_args(argv)
+    settings.register_profile("mutants", phases=(Phase.explicit, Phase.generate), derandomize=True, deadline=None)
+    settings.load_profile("mutants")
+    prepare()
+    tests, tried = TestMap(), results()
+    listed = {area: mutants(modules) for area, modules in modules_by_area(options.modules).items() if modules}
+    chosen = {area: list(sample(found, options.sample)) for area, found in listed.items()}
+    new = [mutant for mutant in chain(*chosen.values()) if mutant.digest not in tried]
+    try_mutants([mutant for mutant in new if tests.is_executed_at_import(mutant)], tests)
+    warm_up()
+    try_mutants([mutant for mutant in new if not tests.is_executed_at_import(mutant)], tests, is_warm=True)
+    enough = [report(area, found, chosen[area]) for area, found in listed.items()]
+    doubtful = unreliable()
+    for test in doubtful:
+        print(f"This test fails without a mutant, too: {test}")
+    return 0 if all(enough) and not doubtful else 1
+
+
+def sample(found: Sequence[Mutant], number: int | None) -> Iterator[Mutant]:
+    """Yield at most this many mutants of each module, or all; a smaller sample is part of a larger one."""
+    ordered = sorted(found, key=lambda one: (one.module, sha256(one.name.encode()).digest(), one.row, one.column))
+    for _, group in groupby(ordered, key=lambda one: one.module):
+        yield from islice(group, number)
 
 
 if __name__ == "__main__":

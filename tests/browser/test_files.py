@@ -76,7 +76,7 @@ def share(client: WebClient, **more: Any) -> None:
     client.files_upload_v2(channel=ROOM, file_uploads=[picture, values], initial_comment="v3 and v4 of *churn*", **more)
 
 
-def is_drawn(picture: Locator) -> None:
+def expect_drawn(picture: Locator) -> None:
     """Wait until the picture has loaded."""
     expect(picture).to_be_visible()
     expect(picture).to_have_js_property("complete", True)
@@ -95,7 +95,7 @@ def test_a_picture_a_file_and_a_table_are_shown(
     share(client)
     screen = open_window(slack.url, **how)
     message = screen.page.get_by_test_id("message").last
-    is_drawn(message.get_by_role("img", name="F1 rises since May"))
+    expect_drawn(message.get_by_role("img", name="F1 rises since May"))
     expect(message.get_by_role("link", name="comparison.csv")).to_contain_text("CSV · 1.3 kB")
     table = screen.page.get_by_role("table")
     expect(table.get_by_role("row")).to_have_count(1 + len(METRICS))
@@ -128,7 +128,7 @@ def test_files_are_shown_in_the_thread(
     screen.page.get_by_test_id("message").hover()
     screen.page.get_by_role("button", name="Reply in thread").click()
     share(client, thread_ts=ts)
-    is_drawn(screen.thread().get_by_role("img", name="F1 rises since May"))
+    expect_drawn(screen.thread().get_by_role("img", name="F1 rises since May"))
     assert fits(screen)
     screen.picture("files-thread")
 
@@ -154,8 +154,8 @@ def test_a_block_shows_an_uploaded_picture(
     accessory = {"type": "section", "text": {"type": "mrkdwn", "text": "x"}, "accessory": image | {"alt_text": "small"}}
     client.chat_postMessage(channel=ROOM, text="x", blocks=[image, accessory])
     screen = open_window(slack.url)
-    is_drawn(screen.page.get_by_role("img", name="F1 rises since May"))
-    is_drawn(screen.page.get_by_role("img", name="small"))
+    expect_drawn(screen.page.get_by_role("img", name="F1 rises since May"))
+    expect_drawn(screen.page.get_by_role("img", name="small"))
 
 
 def test_a_permalink_opens_the_page_at_the_message(

@@ -73,7 +73,7 @@ def opens_thread(screen: Screen, card: Locator) -> None:
     card.get_by_role("button", name=re.compile("repl(y|ies)")).click()
 
 
-def is_drawn(picture: Locator) -> None:
+def expect_drawn(picture: Locator) -> None:
     expect(picture).to_be_visible(timeout=LONG)
     expect(picture).not_to_have_js_property("naturalWidth", 0)
 
@@ -83,7 +83,7 @@ def test_a_person_decides_on_a_proposed_rollback(asking: Watched, open_window: C
     screen = open_window(app.slack.url, **DESK)
     card = incident(screen, f"{MONITOR} failed. Roll back to v4?")
     opens_thread(screen, card)
-    is_drawn(screen.thread().get_by_role("img").last)
+    expect_drawn(screen.thread().get_by_role("img").last)
     screen.picture("incident-asks")
     screen.becomes("Bob Tanaka")
     screen.presses("Acknowledge", card)
@@ -101,7 +101,7 @@ def test_an_automatic_rollback_is_shown_step_by_step(rolling: Watched, open_wind
     screen = open_window(app.slack.url, **DESK)
     card = incident(screen, "restored to v4")
     opens_thread(screen, card)
-    is_drawn(screen.thread().get_by_role("img").last)
+    expect_drawn(screen.thread().get_by_role("img").last)
     expect_text(screen.thread(), "Incident review")
     screen.picture("incident-restored")
     small = open_window(app.slack.url, **PHONE)
@@ -115,7 +115,7 @@ def test_an_automatic_rollback_is_shown_step_by_step(rolling: Watched, open_wind
     expect(backtest).to_be_visible(timeout=LONG)
     screen.picture("backtest-answer")
     opens_thread(screen, backtest)
-    is_drawn(screen.thread().get_by_role("img").last)
+    expect_drawn(screen.thread().get_by_role("img").last)
     screen.picture("backtest")
     screen.page.get_by_test_id("thread").get_by_role("button", name="Close").click()
 
@@ -125,7 +125,7 @@ def test_an_automatic_rollback_is_shown_step_by_step(rolling: Watched, open_wind
     screen.presses("Share to channel", screen.answer("serving now"))
     timeline = screen.page.get_by_test_id("message").filter(has_text="Production of churn").last
     opens_thread(screen, timeline)
-    is_drawn(screen.thread().get_by_role("img").last)
+    expect_drawn(screen.thread().get_by_role("img").last)
     screen.picture("timeline")
     screen.opens_home()
     expect_text(screen.home(), MONITOR)

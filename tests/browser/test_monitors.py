@@ -57,7 +57,9 @@ def test_a_monitor_is_shown_and_its_chart_is_posted_to_the_channel(watched: tupl
     screen.types("/model monitor show churn accuracy")
     screen.presses("Post chart here", screen.answer("Recent checks"))
     screen.page.get_by_role("button", name="1 reply").click()
-    screen.thread().get_by_role("img").first.wait_for()
+    chart = screen.thread().get_by_role("img").first
+    chart.wait_for()
+    assert str(chart.get_attribute("alt")).startswith("Chart of churn")
     screen.picture("monitor-chart")
 
 
@@ -74,7 +76,9 @@ def test_a_private_answer_links_to_its_chart(
     link.wait_for()
     screen.picture(f"monitor-show-{size}")
     screen.page.goto(str(link.get_attribute("href")))
-    screen.page.get_by_role("img", name="Chart of churn").last.wait_for(timeout=20_000)
+    chart = screen.page.get_by_role("img", name="Chart of churn").last
+    chart.wait_for(timeout=20_000)
+    assert chart.is_visible()
     screen.picture(f"monitor-chart-direct-{size}")
 
 

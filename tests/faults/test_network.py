@@ -235,7 +235,7 @@ def test_a_lost_transaction_s_locks_are_released_soon(postgres_url: str) -> None
         write_rows(ledger, "r1")
         with lost._writer.connect() as hanging, hanging.begin() as transaction:
             hanging.exec_driver_sql("SELECT * FROM requests FOR UPDATE")
-            wait_until(lambda: may_be_locked(ledger, "r1"))
+            assert wait_until(lambda: may_be_locked(ledger, "r1"))
             with suppress(DBAPIError):
                 transaction.rollback()
 
@@ -268,7 +268,7 @@ def test_socket_mode_recovers_automatically_after_a_silent_reset(
             wire.fail(fault)
             wait_until(lambda: wire.struck)
             began = time.monotonic()
-            wait_until(lambda: app.alice.types(CHANNEL, "/model help").acked)
+            assert wait_until(lambda: app.alice.types(CHANNEL, "/model help").acked)
             print(f"{fault.value}: missed events for {time.monotonic() - began:.1f} s")
 
 

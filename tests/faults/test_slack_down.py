@@ -233,6 +233,7 @@ def test_a_decision_counts_even_if_it_cannot_be_answered(app: RunningApp, caplog
     signed_client(app).send(click(BOB, only_request(app.ledger).id))
     app.card(holds="is in Production")
     wait_until(lambda: "can't send an answer to U0BOB" in caplog.text)
+    assert app.production() == [4]
 
 
 def test_an_unverifiable_account_changes_nothing(app: RunningApp) -> None:
@@ -312,6 +313,8 @@ def test_a_request_whose_card_slack_refused_is_decided_and_the_next_change_posts
     app.bob.types(CHANNEL, f"/model approve {only_request(app.ledger).id}")
     app.card(holds="is in Production")
     wait_until(lambda: is_all_told(app))
+    assert app.production() == [4]
+    assert len(cards_in(app)) == 1
 
 
 def test_a_card_too_long_for_slack_is_shortened_and_can_be_approved(app: RunningApp, clock: AdjustableClock) -> None:
@@ -343,6 +346,7 @@ def test_a_permanently_refused_message_does_not_block_others(
     app.slack.heal()
     app.bob.types(CHANNEL, f"/model approve {only_request(app.ledger).id}")
     tick(app, clock, until=lambda: "is in Production" in str(cards_in(app)) and is_all_told(app))
+    assert app.production() == [4]
 
 
 # -- Socket Mode -----------------------------------------------------------------------------------------------------

@@ -54,6 +54,10 @@ LOADERS = {
     "getattr(yaml, 'CSafeLoader', yaml.SafeLoader)",
 }
 
+# `make mutate` has to compile a module of Registrar's that it has changed, to find out whether tests notice. It runs
+# only for developers, and compiles nothing else.
+ALLOWED = [("scripts/mutants.py", "compile")]
+
 
 def unsafe(text: str) -> Iterator[tuple[int, str]]:
     """Yield the line and the code of each unsafe call in a program."""
@@ -104,12 +108,12 @@ def sources() -> list[Path]:
 
 def test_nothing_unpickles_evaluates_or_starts_a_shell() -> None:
     found = [
-        f"{file.relative_to(ROOT)}:{line} {words}"
+        (file.relative_to(ROOT).as_posix(), words)
         for file in sources()
-        for line, words in unsafe(file.read_text(encoding="utf-8"))
+        for _, words in unsafe(file.read_text(encoding="utf-8"))
     ]
     assert len(sources()) > 250
-    assert found == []
+    assert found == ALLOWED
 
 
 @pytest.mark.parametrize(
@@ -290,7 +294,7 @@ def test_an_ignore_entry_needs_a_reason() -> None:
 
 
 def test_the_ignore_list_is_valid() -> None:
-    ignored(audit_packages.IGNORED.read_text(encoding="utf-8"))
+    assert all(ignored(audit_packages.IGNORED.read_text(encoding="utf-8")).values())
 
 
 def test_a_report_without_packages_is_an_error() -> None:

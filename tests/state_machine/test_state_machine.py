@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ def test_services_and_model_come_to_the_same_end(
         def __init__(self) -> None:
             super().__init__(sqlite_template, tmp_path)
 
-    play(Machine, PROFILE)
+    assert play(Machine, PROFILE)["steps"] > 0
 
 
 @pytest.mark.timeout(SOAK * 60 + 900)
@@ -55,11 +56,12 @@ def test_nothing_that_waited_in_a_restored_backup_is_made_before_an_admin_decide
         def __init__(self) -> None:
             super().__init__(tmp_path)
 
-    play(Machine, settings(PROFILE, max_examples=90 if SOAK else 16, stateful_step_count=20))
+    profile = settings(PROFILE, max_examples=90 if SOAK else 16, stateful_step_count=20)
+    assert play(Machine, profile)["restored, something held"] > 0
 
 
-def play(machine: type[RequestsMachine] | type[RestoresMachine], profile: settings) -> None:
-    """Run the state machine once, then repeat until the soak time is over."""
+def play(machine: type[RequestsMachine] | type[RestoresMachine], profile: settings) -> Counter[str]:
+    """Run the state machine once, then repeat until the soak time is over; return what happened, and how often."""
     end = time.monotonic() + SOAK * 60
     while True:
         run_state_machine_as_test(machine, settings=profile)
@@ -67,3 +69,4 @@ def play(machine: type[RequestsMachine] | type[RestoresMachine], profile: settin
         if time.monotonic() >= end:
             break
     print(dict(sorted(machine.seen.items())))
+    return machine.seen

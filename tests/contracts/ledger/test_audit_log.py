@@ -71,12 +71,16 @@ def test_the_database_refuses_to_change_the_audit_log(ledger: SqlLedger, ledger_
 def test_sqlite_refuses_to_replace_an_event(sqlite_url: str) -> None:
     with opened(sqlite_url) as ledger:
         save(ledger, an_event())
-    _assert_is_refused("INSERT OR REPLACE INTO audit_events SELECT * FROM audit_events", sqlite_url)
+        _assert_is_refused("INSERT OR REPLACE INTO audit_events SELECT * FROM audit_events", sqlite_url)
+        assert fault(ledger) is None
 
 
 @pytest.mark.postgres
 def test_postgresql_refuses_to_truncate_the_audit_log(postgres_url: str) -> None:
-    _assert_is_refused("TRUNCATE audit_events", postgres_url)
+    with opened(postgres_url) as ledger:
+        save(ledger, an_event())
+        _assert_is_refused("TRUNCATE audit_events", postgres_url)
+        assert fault(ledger) is None
 
 
 def _assert_is_refused(statement: str, url: str) -> None:

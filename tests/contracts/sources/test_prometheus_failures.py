@@ -67,7 +67,7 @@ def query(text: str = "accuracy", *, timeout: timedelta = timedelta(seconds=10),
     )
 
 
-def assert_error(answer: Answer) -> str:
+def failure_of(answer: Answer) -> str:
     """Assert that the answer is an error without values, and return the reason."""
     assert (answer.outcome, list(answer.points)) == (CheckOutcome.ERROR, [])
     why = str(answer.why)
@@ -80,13 +80,13 @@ def assert_error(answer: Answer) -> str:
 @pytest.mark.parametrize("answer", BAD_RESPONSES.values(), ids=BAD_RESPONSES)
 def test_every_failure_is_an_error_without_values(sham: Make, answer: bytes) -> None:
     _, source = sham(answer)
-    assert_error(source.read([query(timeout=SOON * 10)])[0])
-    assert_error(source.history(query(timeout=SOON * 10), timedelta(minutes=1)))
+    answers = source.read([query(timeout=SOON * 10)])[0], source.history(query(timeout=SOON * 10), timedelta(minutes=1))
+    assert all(map(failure_of, answers))
 
 
 @pytest.mark.parametrize("shape", BAD_BODIES.values(), ids=BAD_BODIES)
 def test_an_unexpected_shape_is_an_error_without_values(shape: Any) -> None:
-    assert_error(parse_answer(200, json.dumps(shape).encode(), "http://prom:9090"))
+    assert failure_of(parse_answer(200, json.dumps(shape).encode(), "http://prom:9090"))
 
 
 json_values = st.recursive(
@@ -110,19 +110,19 @@ def test_parsing_never_raises_for_any_shape(status: int, shape: Any, kind: str) 
 
 @given(body=st.binary(max_size=50))
 def test_parsing_never_raises_for_any_bytes(body: bytes) -> None:
-    assert_error(parse_answer(200, body, "http://prom:9090"))
+    assert failure_of(parse_answer(200, body, "http://prom:9090"))
 
 
 def test_prometheus_s_message_is_sanitized_and_truncated(sham: Make) -> None:
     _, source = sham(http_response(400, ERROR))
-    why = assert_error(source.read([query()])[0])
+    why = failure_of(source.read([query()])[0])
     assert why.startswith("Prometheus rejected the query: 1:5: parse error:[31m no good xxx")
     assert len(why) < 250
 
 
 def test_a_refused_connection_is_reported() -> None:
     source = PrometheusSource(f"http://ann:pa55word@127.0.0.1:{free_port()}")
-    why = assert_error(source.read([query()])[0])
+    why = failure_of(source.read([query()])[0])
     source.close()
     assert "connection refused" in why
 
@@ -131,7 +131,7 @@ def test_a_refused_connection_is_reported() -> None:
 def test_a_server_that_stops_answering_times_out(sham: Make, begun: bytes) -> None:
     _, source = sham(begun, hangs_up=False)
     answers = source.read([query(str(at), timeout=SOON) for at in range(20)])
-    assert {assert_error(one) for one in answers} == {f"Prometheus at {source.address} didn't answer in time."}
+    assert {failure_of(one) for one in answers} == {f"Prometheus at {source.address} didn't answer in time."}
 
 
 def test_a_server_that_answers_slowly_times_out(sham: Make) -> None:
@@ -146,8 +146,9 @@ def test_a_server_that_answers_slowly_times_out(sham: Make) -> None:
         return b""
 
     server, source = sham(drip)
-    assert_error(source.read([query(timeout=SOON)])[0])
+    why = failure_of(source.read([query(timeout=SOON)])[0])
     done.set()
+    assert why == f"Prometheus at {source.address} didn't answer in time."
 
 
 def test_equal_queries_are_sent_once_over_one_connection(sham: Make) -> None:

@@ -108,7 +108,7 @@ def test_the_same_time_in_another_zone_has_the_same_text() -> None:
 
 
 def test_the_text_is_canonical() -> None:
-    text = canonical_json(AN_EVENT, 1)
+    text = canonical_json(replace(AN_EVENT, why="größer"), 1)
     assert text == json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 

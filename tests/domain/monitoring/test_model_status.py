@@ -81,7 +81,7 @@ def test_models_with_problems_come_first() -> None:
         move="m1", model="late", version=7, lane="r1", asked_at=NOW, state=ServingCheckState.TIMED_OUT, seen="6"
     )
     models = [
-        ModelStatus(model="calm", monitors=(row(MonitorStatus.OK),)),
+        ModelStatus(model="calm", production=(StageHolder(version=1),), monitors=(row(MonitorStatus.OK),)),
         ModelStatus(model="late", serving=timed_out),
         ModelStatus(model="bad", monitors=(row(MonitorStatus.FAILED),)),
         ModelStatus(model="both", production=(StageHolder(version=1), StageHolder(version=2))),

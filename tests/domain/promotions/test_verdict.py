@@ -81,8 +81,8 @@ def test_missing_facts_are_named(seen: RequestSnapshot | None, says: str) -> Non
 
 def test_metrics_with_gates_come_first_then_the_policy_s_then_those_that_changed_most() -> None:
     seen = a_snapshot(
-        {"a": 1.01, "b": 2.0, "c": 1.0, "auc": 0.9, "latency_ms": 40.0, "f1": 0.9},
-        against={"a": 1.0, "b": 1.0, "latency_ms": 41.0},
+        {"a": 1010.0, "b": 2.0, "c": 1.0, "auc": 0.9, "latency_ms": 40.0, "f1": 0.9},
+        against={"a": 1000.0, "b": 1.0, "latency_ms": 41.0},
     )
     assert by_importance(seen, a_policy().metrics_for("churn")) == ["f1", "latency_ms", "auc", "b", "a", "c"]
 

@@ -31,6 +31,7 @@ MOVE = Transition(
     intended_at=datetime(2026, 5, 4, 12, tzinfo=UTC),
 )
 KEEPING = replace(MOVE, keep_existing=True)
+RESTORING = replace(MOVE, kind=TransitionKind.ROLLBACK, expected_incumbent=None)  # after Production was emptied
 
 
 def now(
@@ -72,6 +73,8 @@ def now(
             TransitionStep.SET_STAGE_AND_ALIAS,
             id="the stage was and is empty",
         ),
+        pytest.param(RESTORING, now(none=(7,)), TransitionStep.SET_STAGE_AND_ALIAS, id="a rollback of an empty stage"),
+        pytest.param(RESTORING, now(production=(7,)), TransitionStep.SET_ALIAS, id="a rollback that was half done"),
     ],
 )
 def test_an_executable_transition_has_a_next_step(
@@ -102,6 +105,12 @@ def test_an_executable_transition_has_a_next_step(
             now(production=(5,), staging=(7,)),
             "has changed from no version to v5",
             id="a new incumbent",
+        ),
+        pytest.param(
+            RESTORING,
+            now(production=(6,), none=(7,)),
+            "has changed from no version to v6",
+            id="a new incumbent before a rollback",
         ),
         pytest.param(
             MOVE, now(production=(7, 6)), "has changed from v5 to v6", id="moved by hand next to a third version"

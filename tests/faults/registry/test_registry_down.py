@@ -113,6 +113,7 @@ def test_a_two_of_two_request_is_decided_while_mlflow_is_down(
         registry.is_down = False
         clock.advance(timedelta(seconds=5))
         app.card(holds="is in Production")
+        assert app.production("two-eyes") == [1]
 
 
 def test_the_card_says_that_the_transition_waits_for_mlflow(
@@ -136,7 +137,7 @@ def test_a_query_while_mlflow_is_down_says_so(app: RunningApp, registry: SlowReg
     registry.is_down = True
     with soon():
         asks(app, "show churn")
-        app.answer(app.alice, "isn't responding")
+        assert app.answer(app.alice, "isn't responding")
 
 
 def the_move_attempts(app: RunningApp) -> int:
@@ -153,6 +154,7 @@ def test_a_requester_is_told_within_three_seconds_while_mlflow_is_slow(app: Runn
     with soon():
         asks(app)
         app.answer(app.alice, REQUEST_STANDS)
+    assert not registry.rested.is_set()
     registry.rested.set()
     app.card()
 

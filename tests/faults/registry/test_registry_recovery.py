@@ -178,7 +178,7 @@ def test_all_waiting_transitions_run_after_the_registry_s_first_answer(
     bench.registry.is_down = False
     bench.clock.advance(seconds=2)
     registrar.recover()
-    wait_until(lambda: all(bench.state(request) is RequestState.DONE for request in requests))
+    assert wait_until(lambda: all(bench.state(request) is RequestState.DONE for request in requests))
 
 
 def test_a_request_that_expires_during_an_outage_ends_without_the_registry(

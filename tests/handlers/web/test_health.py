@@ -102,7 +102,7 @@ def test_a_hanging_part_does_not_affect_others() -> None:
         def are_well() -> dict[str, bool]:
             return {name: one["is_well"] for name, one in readiness.document()[1]["parts"].items()}
 
-        wait_until(lambda: are_well() == {"ledger": True, "registry": False})
+        assert wait_until(lambda: are_well() == {"ledger": True, "registry": False})
 
 
 def test_a_part_that_answers_again_is_healthy_again() -> None:
@@ -239,7 +239,7 @@ def test_hanging_jobs_are_reported(app: RunningApp, monkeypatch: pytest.MonkeyPa
 
 def test_running_jobs_are_healthy(app: RunningApp) -> None:
     began = time.monotonic()
-    wait_until(lambda: app.service._scheduler.seconds_since_last_job() < time.monotonic() - began)
+    assert wait_until(lambda: app.service._scheduler.seconds_since_last_job() < time.monotonic() - began)
 
 
 def test_metrics_are_served_without_a_token_and_name_neither_people_nor_models(app: RunningApp) -> None:

@@ -56,7 +56,8 @@ def test_a_decision_in_a_message_is_posted_as_usual(app: RunningApp) -> None:
     app.alice.types(direct_channel(app.alice), "promote churn 4 production")
     app.card()
     app.bob.types(CHANNEL, f"@registrar approve {only_request(app.ledger).id}")
-    app.slack.wait_for(lambda: app.production() == [4])
+    app.card(holds="is in Production")
+    assert app.production() == [4]
 
 
 def test_a_stranger_s_message_is_refused(app: RunningApp) -> None:

@@ -174,31 +174,31 @@ def test_every_changing_command_is_tried_by_outsiders() -> None:
     assert {verb.verb for verb in CHANGING} - looking <= typed
 
 
-LOOKING = (
-    "list",
-    "show churn",
-    "show churn 4",
-    "history churn",
-    "requests",
-    "policy churn",
-    "audit churn",
-    "validate churn 4",
-    "compare churn",
-    "best churn f1",
-)
+READING = {
+    "list": "2 models",
+    "show churn": "`churn`: 5 versions",
+    "show churn 4": "`churn` `v4`: no stage",
+    "history churn": "`v3`  *serving now*",
+    "requests": "1 open request",
+    "policy churn": "Policy for `churn`",
+    "audit churn": "Audit log for `churn`",
+    "validate churn 4": "`churn` `v4` → Production: the gate failed.",
+    "compare churn": "have no metrics",
+    "best churn f1": "have no metrics",
+}
 
 
-@pytest.mark.parametrize("text", LOOKING)
+@pytest.mark.parametrize("text", READING)
 @pytest.mark.parametrize("who", ["of another workspace", "of another workspace, whatever the payload says", "a bot"])
 def test_an_account_from_elsewhere_cannot_read(bot: FrontDoor, who: str, text: str) -> None:
     outsider, sentence = OUTSIDERS[who]
     assert sentence in heard(bot, command(outsider, text))
 
 
-@pytest.mark.parametrize("text", LOOKING)
-def test_a_guest_can_read(bot: FrontDoor, text: str) -> None:
+@pytest.mark.parametrize(("text", "shown"), READING.items(), ids=READING)
+def test_a_guest_can_read(bot: FrontDoor, text: str, shown: str) -> None:
     events = len(audit_links(bot.ledger))
-    assert heard(bot, command(actor(GUEST), text))
+    assert shown in heard(bot, command(actor(GUEST), text))
     assert len(audit_links(bot.ledger)) == events  # a refusal would add one
 
 

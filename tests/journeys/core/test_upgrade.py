@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bot.domain.promotions.request import RequestState
 from bot.ledger import SqlLedger
 from tests.support.app.app_fixture import CHANNEL, MANIFEST, AdjustableClock, RunningApp, message_text, running_app
 from tests.support.app.harness import is_chain_intact
@@ -78,15 +79,15 @@ def newest(app: RunningApp, card: dict[str, Any]) -> dict[str, Any]:
 def test_approving_on_an_old_card_promotes_the_version(app: RunningApp) -> None:
     card = card_of(app, "fraud")
     app.bob.clicks(card, "Approve")
-    wait_until(lambda: app.production("fraud") == [4])
     wait_until(lambda: "is in Production" in message_text(newest(app, card)))
+    assert app.production("fraud") == [4]
 
 
 def test_a_second_approval_completes_one_from_before_the_upgrade(app: RunningApp) -> None:
     card = card_of(app, "two-eyes")
     app.slack.person("carol").clicks(card, "Approve")
-    wait_until(lambda: app.production("two-eyes") == [4])
     wait_until(lambda: "is in Production" in message_text(newest(app, card)))
+    assert app.production("two-eyes") == [4]
 
 
 def test_details_of_an_old_card_show_its_request(app: RunningApp) -> None:
@@ -116,15 +117,17 @@ def test_the_approved_request_is_promoted_after_unfreezing(app: RunningApp, cloc
     app.bob.types(CHANNEL, "/model unfreeze pricing")
     app.answer(app.bob, "pricing")
     clock.advance(timedelta(seconds=11))
-    wait_until(lambda: app.production("pricing") == [4])
+    assert wait_until(lambda: app.production("pricing") == [4])
 
 
 def test_the_interrupted_transition_is_completed(app: RunningApp) -> None:
-    wait_until(lambda: app.production("ranking") == [4])
+    assert wait_until(lambda: app.production("ranking") == [4])
 
 
 def test_the_queued_request_is_opened(app: RunningApp) -> None:
-    card_of(app, "reports")
+    card = card_of(app, "reports")
+    with app.ledger.read() as reading:
+        assert reading.request(button_value(card, "request_details")).state is RequestState.PENDING
 
 
 def test_undelivered_messages_are_delivered(app: RunningApp) -> None:
@@ -133,7 +136,7 @@ def test_undelivered_messages_are_delivered(app: RunningApp) -> None:
 
 
 def test_pending_tags_are_written(app: RunningApp) -> None:
-    wait_until(lambda: app.registry.version("billing", 4).tags.get("approval_status") == "rejected")
+    assert wait_until(lambda: app.registry.version("billing", 4).tags.get("approval_status") == "rejected")
 
 
 def test_monitors_of_an_unchanged_policy_file_are_unchanged(app: RunningApp) -> None:
@@ -160,7 +163,7 @@ def test_the_armed_monitor_is_checked_and_alerts(app: RunningApp, monkeypatch: p
 def test_the_button_on_an_old_incident_rolls_back(app: RunningApp) -> None:
     alert = app.card(holds="Roll back to v3")
     app.bob.clicks(alert, "Roll back to v3")
-    wait_until(lambda: app.production("leads") == [3])
+    assert wait_until(lambda: app.production("leads") == [3])
 
 
 def test_the_audit_chain_continues(app: RunningApp) -> None:

@@ -144,6 +144,7 @@ def test_no_one_can_withdraw_a_vote_they_did_not_cast(gated: RunningApp) -> None
     gated.card()
     gated.alice.types(CHANNEL, f"/model withdraw {only_request(gated.ledger).id}")
     gated.answer(gated.alice, "You haven't voted")
+    assert EventTag.VOTE_WITHDRAWN.value not in gated.audit()
 
 
 # -- freezes -----------------------------------------------------------------------------------------------------------

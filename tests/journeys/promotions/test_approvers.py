@@ -177,13 +177,13 @@ def test_someone_from_another_grid_workspace_sees_their_reviews(run: Run, slack:
     app.bob.opens_home()
     home = app.bob.waits_for_home(lambda view: "request_approve" in str(view))
     app.bob.clicks(home, "Approve")
-    wait_until(lambda: app.registry.version("churn", 4).stage is Stage.PRODUCTION)
+    assert wait_until(lambda: app.registry.version("churn", 4).stage is Stage.PRODUCTION)
 
 
 def test_someone_from_another_grid_workspace_cannot_approve_their_own_request(run: Run, slack: LocalSlack) -> None:
     slack.let_live_in("bob", "T0HOME", enterprise=ACME)
     app = run()
-    app.bob.types(CHANNEL, "/model promote churn 4 production")
+    type_and_read_reply(app.bob, "/model promote churn 4 production")  # otherwise, it could come after the click
     card = app.card()
     assert "your own request" in reply_to(app.bob, lambda: app.bob.clicks(card, "Approve"))
     assert audit_links(app.ledger, EventTag.VOTED) == []

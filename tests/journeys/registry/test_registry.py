@@ -64,11 +64,13 @@ def test_archiving_asks_for_confirmation(measured: RunningApp) -> None:
 def test_the_version_in_production_cannot_be_archived(measured: RunningApp) -> None:
     measured.bob.types(CHANNEL, "/model archive churn production")
     measured.answer(measured.bob, "is in Production, so it can't be archived")
+    assert measured.production() == [3]
 
 
 def test_people_who_cannot_archive_get_no_confirmation(measured: RunningApp) -> None:
     measured.alice.types(CHANNEL, "/model archive churn 4")
     measured.answer(measured.alice, "Only people who can roll back can do this: <@U0BOB>, <@U0CAROL>")
+    assert "Archive it" not in str(measured.alice.sees(CHANNEL))
 
 
 def test_the_confirmation_is_about_the_current_version(measured: RunningApp) -> None:
@@ -79,6 +81,7 @@ def test_the_confirmation_is_about_the_current_version(measured: RunningApp) -> 
     registry.transition_stage("churn", 2, Stage.STAGING, archive_existing=False)
     measured.bob.clicks(question, "Archive it")
     measured.answer(measured.bob, "Archived `v4` of `churn`")
+    assert registry.version("churn", 2).stage is Stage.STAGING
 
 
 def test_another_person_s_confirmation_cannot_be_answered(measured: RunningApp) -> None:

@@ -96,9 +96,17 @@ def test_the_button_of_an_answer_posted_before_the_upgrade_posts_the_timeline(li
     lived.bob.waits_for(CHANNEL, lambda m: not m.get("is_ephemeral") and "serving now" in message_text(m))
 
 
-@pytest.mark.parametrize("value", ["", "history", "list", "promote churn 4 production", "history 'churn"])
-def test_a_forged_button_posts_nothing(lived: RunningApp, value: str) -> None:
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("", "I can't share this answer."),
+        ("history", "Missing MODEL."),
+        ("list", "I can't share this answer."),
+        ("promote churn 4 production", "I can't share this answer."),
+        ("history 'churn", "Missing a closing quotation mark."),
+    ],
+)
+def test_a_forged_button_posts_nothing(lived: RunningApp, value: str, why: str) -> None:
     wire = signed_client(lived)
-    told = reply_to(lived.bob, lambda: wire.send(click(BOB, value, "timeline_here")))
-    assert "serving now" not in told
+    assert why in reply_to(lived.bob, lambda: wire.send(click(BOB, value, "timeline_here")))
     assert not [m for m in lived.bob.sees(CHANNEL) if not m.get("is_ephemeral") and "serving now" in message_text(m)]

@@ -119,6 +119,7 @@ def test_a_version_that_was_rolled_back_as_bad_needs_unblocking_or_a_promotion(s
 def test_no_form_opens_for_a_version_that_never_served(served: RunningApp, version: int) -> None:
     served.bob.types(CHANNEL, f"/model rollback churn {version}")
     served.answer(served.bob, "has never been in Production")
+    assert served.bob.modals() == []
 
 
 def test_an_admin_can_roll_back_without_being_listed_in_the_rule(served: RunningApp) -> None:

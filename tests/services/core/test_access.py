@@ -7,7 +7,7 @@ import pytest
 from bot.domain.audit.events import EventTag
 from bot.domain.commands.parser import build_command
 from bot.domain.commands.policy import FreezeModel
-from bot.domain.core.errors import Refused
+from bot.domain.core.errors import Refused, UnknownModel
 from bot.domain.policy.authorization import Permission
 from bot.domain.registry.model import Stage
 from tests.support.services.bench import ALICE, BOB, GUEST, Bench
@@ -39,6 +39,12 @@ def test_a_refusal_without_a_model_is_about_the_registry(bench: Bench) -> None:
         bench.gatekeeper.require_permission(GUEST, Permission.REGISTER, origin="slack")
     [event] = bench.events()
     assert (event.subject, event.model) == ("registry", None)
+
+
+def test_a_known_model_in_a_different_letter_case_is_unknown(bench: Bench) -> None:
+    bench.watch.poll()
+    with pytest.raises(UnknownModel, match="churn"):
+        bench.gatekeeper.require_permission(BOB, Permission.ROLL_BACK, model="Churn", origin="slack")
 
 
 @pytest.mark.parametrize(

@@ -175,6 +175,9 @@ def test_an_idle_thread_wakes_when_a_message_is_due(bench: Bench, outbox: Outbox
     fake_notifier.answers["r1/a"] = [later(0.01)]
     outbox.deliver()
     outbox.wait_until_due(3600)
+    bench.clock.advance(seconds=1)
+    outbox.deliver()
+    assert fake_notifier.keys == ["r1/a", "r1/a"]
 
 
 def test_an_idle_thread_wakes_when_another_one_postpones_a_message(

@@ -134,7 +134,9 @@ def test_an_unknown_model_suggests_the_nearest(commands: MonitorCommands) -> Non
 
 
 def test_before_the_first_poll_any_model_is_accepted(bench: Bench) -> None:
-    MonitorCommands(bench).types(ADD.replace("churn", "elsewhere"))
+    commands = MonitorCommands(bench)
+    commands.types(ADD.replace("churn", "elsewhere"))
+    assert commands.find(model="elsewhere").removed_at is None
 
 
 def test_an_unknown_source_suggests_the_nearest(commands: MonitorCommands) -> None:

@@ -53,6 +53,13 @@ def test_a_reminder_is_in_the_thread_or_direct_but_never_both(reminding: Bench, 
     assert reminding.told("news") == said
 
 
+def test_a_requester_in_a_group_of_approvers_is_not_reminded(reminding: Bench) -> None:
+    reminding.open()
+    reminding.clock.advance(hours=1)
+    reminding.request_upkeep.remind_approvers(lambda _: ["UALICE", "UBOB"])
+    assert reminded(reminding) == ["UBOB"]
+
+
 def test_at_most_twenty_people_are_reminded(reminding: Bench) -> None:
     reminding.open()
     reminding.clock.advance(hours=1)

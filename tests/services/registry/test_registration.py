@@ -9,7 +9,7 @@ import pytest
 
 from bot.domain.audit.events import EventTag
 from bot.domain.core.actors import Operator
-from bot.domain.core.errors import Busy, RegistryRefused, RegistryUnreachable, UnknownRun, UnknownVersion
+from bot.domain.core.errors import Busy, Refused, RegistryRefused, RegistryUnreachable, UnknownRun, UnknownVersion
 from bot.domain.registry.model import ModelPackage, Signature, SignatureColumn, Stage
 from bot.ports import Claim
 from bot.services.registry import registration
@@ -353,5 +353,6 @@ def test_a_terminal_user_can_register(bench: Bench) -> None:
 
 
 def test_a_guest_cannot_register(bench: Bench) -> None:
-    with pytest.raises(Exception, match="Guests can view"):
+    with pytest.raises(Refused, match="Guests can view"):
         bench.do("register run1 churn", who=GUEST)
+    assert len(bench.registry.versions("churn")) == 4

@@ -119,6 +119,18 @@ def test_a_model_without_production_has_no_history(bench: Bench) -> None:
     assert bench.moves_of("new") == []
 
 
+def test_of_several_versions_found_in_production_the_highest_is_the_one_that_serves(bench: Bench) -> None:
+    bench.registry.add_model("new", versions=2)
+    bench.watch.poll()
+    for version in (1, 2):
+        bench.registry.by_hand("new", version, Stage.PRODUCTION, archive_existing=False)
+    bench.watch.poll()
+    with bench.ledger.read() as reading:
+        snapshot = reading.registry_snapshot("new")
+    assert snapshot
+    assert [move.version for move in bench.moves_of("new") if move.id == snapshot.after] == [2]
+
+
 def test_a_second_holder_next_to_the_known_one_is_not_a_transition(bench: Bench) -> None:
     bench.watch.poll()
     bench.registry.by_hand("churn", 4, Stage.PRODUCTION, archive_existing=False)

@@ -46,6 +46,12 @@ def test_mean_averages_the_window() -> None:
     assert found == Reading(value=0.75, points=3, fresh=3, newest=NOW)
 
 
+def test_only_points_after_the_newest_one_seen_are_fresh() -> None:
+    answer = Answer(points=minutes(0.5, 0.75, 1.0))
+    found = measure(answer, rule(), since=NOW - HOUR, until=NOW, now=NOW, newest_seen=ago(minutes=1))
+    assert found.fresh == 1
+
+
 def test_a_threshold_uses_the_newest_point_in_any_order() -> None:
     assert read(list(reversed(minutes(0.8, 0.9, 0.7)))).value == 0.7
 

@@ -45,11 +45,12 @@ class TestBreakGlass:
         dave = app.slack.person("dave")
         dave.clicks(app.card(holds="Review due by"), "Review…")
         app.answer(dave, "someone else has to review it")
+        assert dave.modals() == []
 
     def test_without_a_reason_the_command_opens_the_form(self, app: RunningApp) -> None:
         request = self.broken(app)
         app.bob.types(CHANNEL, f"/model review {request}")
-        app.bob.waits_for_modal()
+        assert "fraud in v3" in message_text(app.bob.waits_for_modal())
 
     def broken(self, app: RunningApp) -> str:
         """Let Dave break glass; return the request's id."""

@@ -216,6 +216,19 @@ def test_an_acknowledgment_stops_the_reminders(probed: Bench, before: Callable[[
     assert repeated(probed) == times
 
 
+def test_there_is_one_reminder_per_interval(probed: Bench) -> None:
+    add_monitor(probed, action="notify")
+    check_values(probed, 0.5, 0.5)
+    counts = []
+    for _ in range(2):
+        probed.clock.advance(seconds=REMINDER_INTERVAL.total_seconds())
+        for _ in range(2):
+            probed.clock.advance(seconds=1)
+            probed.incidents.end_and_remind()
+            counts.append(repeated(probed))
+    assert counts == [1, 1, 2, 2]
+
+
 def test_the_message_has_the_latest_values_every_five_minutes(probed: Bench) -> None:
     add_monitor(probed, action="notify")
     check_values(probed, 0.5, 0.5)
