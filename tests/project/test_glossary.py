@@ -22,10 +22,10 @@ PLAIN = set(
         """
         add admin alerts already answer approve availability backlog bad base batch blocked bot build busy
         call cancel chart clock compare completion connected context dataset day decided describe
-        directory disconnected dispatcher edit error evaluator evidence field find firing follow gathered
+        directory disconnected dispatcher edit error evaluator evidence field find firing follow gathered gone
         help here history home idempotency idempotent import importer in input key known list log many
         misconfigured missing monitoring no not notifier null observer open opening outages own pause
-        payload preconditions problem push pushed recorder refusal refused register registrar registration
+        payload people preconditions problem push pushed recorder refusal refused register registrar registration
         reject relative remove replay reset resume reused row set show side slack staging strict system tally
         thread time unavailable unblock unfreeze unknown unreachable unsilence up upkeep validate
         variability view webhook withdraw wrong

@@ -272,9 +272,9 @@ def parse_version_ref(text: str) -> VersionRef:
     word = text.strip()
     if number := re.fullmatch(r"[vV]?(\d{1,9})", word):
         return VersionRef("number", str(int(number[1])))
-    if re.fullmatch(r"\d+\.\d+\.\d+", word):
+    if re.fullmatch(r"\d+\.\d+\.\d+", word) and len(word) <= MAX_NAME_LENGTH:
         return VersionRef("semver", word)
-    if alias := re.fullmatch(r"@([\w-]+)", word):
+    if alias := re.fullmatch(rf"@([\w-]{{1,{MAX_NAME_LENGTH}}})", word):
         return VersionRef("alias", alias[1])
     if word.lower() in {"staging", "production"}:
         return VersionRef("stage", word.capitalize())
@@ -283,7 +283,7 @@ def parse_version_ref(text: str) -> VersionRef:
     raise BadInput(
         say(
             "Can't read {word} as a version. Try {a}, {b}, {c}, {d}, or {e}.",
-            word=Name(word),
+            word=Name(word[:80]),
             a=Code("7"),
             b=Code("2.1.0"),
             c=Code("@champion"),

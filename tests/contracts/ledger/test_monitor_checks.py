@@ -145,11 +145,11 @@ def test_purging_keeps_a_baselines_checks_until_its_monitor_is_removed(ledger: S
             "one",
         )
         w.save_baselines([a_baseline("m1", old[1], old[2])])
-        assert w.purge(measurements_before=NOW, readings_before=NOW) == 4
+        assert w.purge(measurements_before=NOW, readings_before=NOW, now=NOW) == 4
     with ledger.read() as r:
         assert [one.at for one in r.checks(a_monitor(), since=NOW - timedelta(days=9), until=NOW)] == old[1:]
         assert r.measurements("m2") == []
     with ledger.write() as w:
         w.save_monitor(replace(a_monitor(), removed_at=NOW))
-        assert w.purge(measurements_before=NOW, readings_before=NOW) == 2
+        assert w.purge(measurements_before=NOW, readings_before=NOW, now=NOW) == 2
         assert w.baselines(["m1"]) == {}

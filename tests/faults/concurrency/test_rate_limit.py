@@ -20,7 +20,7 @@ from tests.support.faults.consistency_checks import is_quiet
 from tests.support.waiting import wait_until
 
 MANY = 20
-SLOWER = 5.0  # for a workspace in which several threads post; on a busy machine, they're late
+SLOWER = 2.0  # for a workspace in which several threads post; on a busy machine, they're late
 MODELS = [f"m{number:02}" for number in range(MANY)]
 
 

@@ -11,7 +11,7 @@ from bot.domain.registry.model import Stage
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text, running_app
-from tests.support.app.harness import JSON, reply_to
+from tests.support.app.harness import JSON, reply_to, type_and_read_reply
 from tests.support.waiting import wait_until
 
 
@@ -33,7 +33,7 @@ def promoted(app: RunningApp) -> JSON:
 
 
 def test_only_the_requester_can_cancel_on_the_card(app: RunningApp) -> None:
-    app.alice.types(CHANNEL, "/model promote churn 4 production")
+    type_and_read_reply(app.alice, "/model promote churn 4 production")  # otherwise, it could come after the click
     card = app.card()
     refusal = reply_to(app.bob, lambda: app.bob.clicks(card, "Cancel my request"))
     assert "Only the requester or an admin can cancel a request. Approvers can reject it." in refusal

@@ -268,6 +268,13 @@ def test_without_pg_dump_the_command_is_shown_without_the_password(
 
 
 @pytest.mark.postgres
+def test_a_secret_that_pg_dump_would_show_is_refused(registrar: CliRunner, postgres_url: str) -> None:
+    url = f"{postgres_url}{'&' if '?' in postgres_url else '?'}sslpassword=hush"
+    said = registrar("db", "backup", "x.dump", REGISTRAR_DATABASE_URL=url)
+    assert (said.code, "would show sslpassword" in said.err, "hush" in said.err) == (2, True, False)
+
+
+@pytest.mark.postgres
 def test_pg_dump_errors_are_reported(
     registrar: CliRunner, postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
