@@ -67,7 +67,7 @@ def _unfurl(interactions: SlackInteractions, person: Person, message: MessageRef
 
 def _can_read(interactions: SlackInteractions, person: Person) -> bool:
     caller = interactions.registrar.directory.profile(person)
-    return interactions.registrar.access_control.has_permission(caller, Permission.READ)
+    return interactions.registrar.access_control.allows(caller, Permission.READ)
 
 
 def _preview(interactions: SlackInteractions, model: str, version: int) -> list[dict[str, Any]]:

@@ -71,11 +71,6 @@ class AccessControl:
                     tx.add_audit_event(event)
             raise
 
-    def has_permission(self, caller: Caller, permission: Permission) -> bool:
-        """Return whether `caller` has `permission`, without recording a refusal: they didn't ask for anything."""
-        policy, now = self._context.policy, self._context.clock.now()
-        return bool(authorize(caller, permission, AccessTarget(), policy, now))
-
     def allows(self, caller: Caller, permission: Permission) -> bool:
         """Return whether `caller` has `permission`, whatever the model; nothing is recorded."""
         return bool(authorize(caller, permission, AccessTarget(), self._context.policy, self._context.clock.now()))
