@@ -27,21 +27,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         manifest = manifests.load(options.manifest)
         if options.env_file:
             options.env_file.touch(mode=0o600)
-        listening_socket = server.listen(options.port)
+        listening_socket = server.listen(options.port, options.host)
     except (OSError, OverflowError, ValueError) as error:
         print(f"localslack: {error}", file=sys.stderr)
         return 2
     port = listening_socket.getsockname()[1]
     settings = BackendSettings(
         manifest=manifest,
-        base_url=f"http://127.0.0.1:{port}/",
+        base_url=f"http://{options.host}:{port}/",
         state=options.state,
         request_url=options.request_url,
         secrets={name: os.environ.get(f"LOCALSLACK_{name.upper()}", "") for name in SECRETS},
         rate_limits=options.rate_limits,
         speed=options.speed,
     )
-    uvicorn_server = server.build(settings, port, lambda backend: _print_settings(backend, options.env_file))
+    uvicorn_server = server.build(settings, listening_socket, lambda backend: _print_settings(backend, options.env_file))
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn_server.run(sockets=[listening_socket])
     return 0
@@ -54,7 +54,12 @@ def _parser() -> argparse.ArgumentParser:
         "--port",
         type=int,
         default=DEFAULT_PORT,
-        help="port on 127.0.0.1 (default: %(default)s; 0: any free port)",
+        help="port (default: %(default)s; 0: any free port)",
+    )
+    parser.add_argument(
+        "--host",
+        default=server.LOOPBACK,
+        help="IPv4 address to serve on (default: %(default)s); anyone who can connect can act as anyone",
     )
     parser.add_argument("--state", type=Path, help="save messages, people, and tokens in this file")
     parser.add_argument("--request-url", help="deliver to this URL over signed HTTP, not Socket Mode")

@@ -37,23 +37,26 @@ class LocalSlack(Remote):
         seed: Seed | None = None,
         request_url: str | None = None,
         port: int = 0,
+        host: str = server.LOOPBACK,
         secrets: Mapping[str, str] | None = None,
         rate_limits: bool = True,
         speed: float = 1.0,
         files_ready_after: float = 1.0,
     ) -> LocalSlack:
-        """Start a workspace on 127.0.0.1, and return when it responds.
+        """Start a workspace, and return when it responds.
 
         manifest: the app's manifest, a file or a mapping. state: a file that preserves everything across restarts.
+        host: the address to serve on, such as that of a container network. It has no passwords: anyone who can connect
+        can act as anyone.
         secrets: bot_token, app_token, signing_secret, or verification_token, to use instead of random ones.
         rate_limits: whether Slack's rate limits apply.
         speed: how much faster than real time rate limits and file checks run.
         files_ready_after: how long checking a file takes, in seconds at that speed.
-        Raises OSError if the port is in use, ValueError for an unreadable manifest.
+        Raises OSError if it can't listen there, ValueError for an unreadable manifest.
         """
         loaded_manifest = manifests.load(manifest)
-        listening_socket = server.listen(port)
-        url = f"http://127.0.0.1:{listening_socket.getsockname()[1]}/"
+        listening_socket = server.listen(port, host)
+        url = f"http://{host}:{listening_socket.getsockname()[1]}/"
         settings = BackendSettings(
             manifest=loaded_manifest,
             base_url=url,
@@ -90,7 +93,7 @@ class _ServerThread:
 
     def __init__(self, settings: BackendSettings, listening_socket: socket.socket) -> None:
         self._ready = threading.Event()
-        self._server = server.build(settings, listening_socket.getsockname()[1], lambda _: self._ready.set())
+        self._server = server.build(settings, listening_socket, lambda _: self._ready.set())
         self._thread = threading.Thread(
             target=_serve, args=(self._server, listening_socket), name="localslack", daemon=True
         )

@@ -14,11 +14,12 @@ LOCAL_NAMES = ("127.0.0.1", "localhost")
 class AccessGuard:
     """Rejects foreign Host headers, and cross-origin requests to the page's endpoints."""
 
-    def __init__(self, app: ASGIApp, port: int) -> None:
+    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
+        names = {*LOCAL_NAMES, host}
         self._app = app
-        self._origins = {f"http://{name}:{port}" for name in LOCAL_NAMES}
+        self._origins = {f"http://{name}:{port}" for name in names}
         # The Socket Mode client of slack_sdk leaves the port out of its Host header.
-        self._hosts = {*LOCAL_NAMES, *(f"{name}:{port}" for name in LOCAL_NAMES)}
+        self._hosts = names | {f"{name}:{port}" for name in names}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on the request, or respond with HTTP 403."""

@@ -18,7 +18,7 @@ from localslack.web.control_endpoints import ControlEndpoints
 from localslack.web.file_endpoints import FileEndpoints
 from localslack.web.person_endpoints import PersonEndpoints
 
-HOST = "127.0.0.1"
+LOOPBACK = "127.0.0.1"
 
 
 class _Server(uvicorn.Server):
@@ -34,28 +34,31 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def listen(port: int = 0) -> socket.socket:
-    """Return a listening socket on 127.0.0.1.
+def listen(port: int = 0, host: str = LOOPBACK) -> socket.socket:
+    """Return a listening socket.
 
-    port: 0 for any free one. Raises OSError if the port is in use, OverflowError if it isn't a port number.
+    port: 0 for any free one. host: an IPv4 address of this machine.
+    Raises OSError if the port is in use or the address isn't this machine's, OverflowError for an invalid port number.
     """
     # The protocol is explicit because asyncio turns off Nagle's algorithm only for such sockets; with it,
     # every answer on a reused connection takes 40 ms.
     listening_socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening_socket.bind((HOST, port))
+        listening_socket.bind((host, port))
         listening_socket.listen(512)
     except BaseException as error:
         listening_socket.close()
         if isinstance(error, OSError):
-            raise OSError(error.errno, error.strerror, f"{HOST}:{port}") from error
+            raise OSError(error.errno, error.strerror, f"{host}:{port}") from error
         raise
     return listening_socket
 
 
-def build(settings: BackendSettings, port: int, on_start: Callable[[Backend], None]) -> uvicorn.Server:
-    """Return the server of one workspace.
+def build(
+    settings: BackendSettings, listening_socket: socket.socket, on_start: Callable[[Backend], None]
+) -> uvicorn.Server:
+    """Return the server of one workspace, to be run with this socket.
 
     on_start: called in the server's event loop when it's ready.
     """
@@ -76,7 +79,7 @@ def build(settings: BackendSettings, port: int, on_start: Callable[[Backend], No
         *ControlEndpoints(backend, app_endpoints).routes(),
         *page.routes(),
     ]
-    app = AccessGuard(Starlette(routes=routes, lifespan=lifespan), port)
+    app = AccessGuard(Starlette(routes=routes, lifespan=lifespan), *listening_socket.getsockname())
     http, ws = connection_faults.protocols()
     config = uvicorn.Config(
         app,
