@@ -1,6 +1,6 @@
 # Works with GNU make 3.81, the version on macOS. Anything longer than a line is in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help install dev-install demo test soak chaos cover lint types check bench bench-rules mutate docs lock audit sbom dist clean
+.PHONY: help install dev-install demo test soak chaos cover lint types check bench bench-rules mutate docs lock audit sbom dist image clean
 
 export PYTHON UPGRADE COVER_FLOOR
 # MLflow shouldn't send telemetry, or print links between our lines.
@@ -65,6 +65,11 @@ sbom: ## Write an SBOM (CycloneDX) to dist/sbom.cdx.json
 
 dist: dev-install ## Build the wheel and the source package into dist/
 	@$(bin)/python -m hatchling build
+
+image: dev-install ## Build the container images with buildah, run them with podman, and check what they do (needs root)
+	@scripts/install-tools
+	@scripts/image
+	@scripts/test -s -m slow tests/project/deploy/test_image.py tests/project/deploy/test_compose.py
 
 lock: ## Update the locks (UPGRADE=1: also upgrade all versions)
 	@scripts/lock
