@@ -102,7 +102,7 @@ def test_workflows_request_no_unused_permissions(file: Path) -> None:
     assert writes == {
         "train_and_register": {"pull-requests": "write", "id-token": "write"},
         "promote_model": {"contents": "write", "id-token": "write"},
-        "release": {"contents": "write"},
+        "release": {"contents": "write", "packages": "write", "id-token": "write", "attestations": "write"},
     }.get(file.stem, {})
 
 
@@ -133,10 +133,37 @@ def test_the_job_that_requests_a_promotion_has_an_environment() -> None:
     assert environments == {"validate": None, "promote": "production", "release": None}
 
 
-def test_jobs_that_can_write_a_release_run_no_checked_out_code() -> None:
-    release = jobs(WORKFLOWS / "release.yml")["release"]
-    assert "checkout" not in str(release["steps"])
-    assert [step["run"].split()[0] for step in release["steps"] if "run" in step] == ["gh"]
+def test_each_job_of_a_release_can_write_only_what_it_creates() -> None:
+    assert {
+        name: sorted(what for what, how in job["permissions"].items() if how == "write")
+        for name, job in jobs(WORKFLOWS / "release.yml").items()
+    } == {
+        "build": [],
+        "images": [],
+        "publish": ["packages"],
+        "attest": ["attestations", "id-token"],
+        "release": ["contents"],
+    }
+
+
+@pytest.mark.parametrize("name", ["publish", "attest", "release"])
+def test_jobs_that_can_write_a_release_run_no_third_party_code(name: str) -> None:
+    job = jobs(WORKFLOWS / "release.yml")[name]
+    used = {step["uses"].partition("@")[0] for step in job["steps"] if "uses" in step}
+    assert used <= {"actions/download-artifact", "actions/upload-artifact", "actions/attest"}
+    scripts = "\n".join(step["run"] for step in job["steps"] if "run" in step)
+    assert re.findall(r"\b(?:make|pip|python\w*|npm|docker|scripts/\S*)(?= )", scripts) == []
+
+
+def test_a_release_is_created_after_everything_in_it_was_tested_and_attested() -> None:
+    needs = {name: job.get("needs", []) for name, job in jobs(WORKFLOWS / "release.yml").items()}
+    assert needs == {
+        "build": [],
+        "images": [],
+        "publish": ["build", "images"],
+        "attest": "publish",
+        "release": "attest",
+    }
 
 
 @pytest.mark.parametrize("name", OURS)
