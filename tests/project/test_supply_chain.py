@@ -16,6 +16,7 @@ import pytest
 
 from scripts import audit_packages
 from scripts.audit_packages import Found, findings, ignored, judge, unknown, was_asked
+from tests.support.deploy.containers import compose, stages
 from tests.support.paths import ROOT
 
 FOLDERS = ("bot", "handlers", "localslack", "examples", "scripts", "benchmarks")
@@ -213,6 +214,15 @@ def test_every_third_party_action_is_pinned_to_a_commit() -> None:
     found = list(uses())
     assert len(found) > 5
     assert [one for one in found if not re.fullmatch(r"\./\S+|[\w./-]+@[0-9a-f]{40}", one[1])] == []
+
+
+def test_every_base_image_is_pinned_to_a_digest() -> None:
+    """A tag can move to another image. Dependabot updates the tag and the digest together."""
+    built = {stage.name for stage in stages()}
+    bases = [stage.base for stage in stages() if stage.base not in built]
+    pulled = [service["image"] for service in compose()["services"].values() if "build" not in service]
+    assert len(bases) == 1
+    assert [one for one in bases + pulled if not re.fullmatch(r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}", one)] == []
 
 
 # -- what it is made of ------------------------------------------------------------------------------------------------
