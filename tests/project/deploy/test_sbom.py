@@ -107,8 +107,8 @@ def test_a_file_system_that_cannot_be_read_gives_no_sbom(whole: bytes, said: str
 
 
 @pytest.mark.slow
-def test_the_sbom_of_a_real_image_lists_what_pip_and_dpkg_list(tmp_path: Path) -> None:
-    image = "localhost/registrar"
+@pytest.mark.parametrize("image", ["localhost/registrar", "localhost/registrar-mlflow"])
+def test_the_sbom_of_a_real_image_lists_what_pip_and_dpkg_list(image: str, tmp_path: Path) -> None:
     if shutil.which("podman") is None or subprocess.run(["podman", "image", "exists", image], check=False).returncode:
         pytest.skip("no image here; `make image` builds it")
     file = tmp_path / "sbom.json"
