@@ -22,6 +22,12 @@ class Settings(BaseSettings):
 
     model_config = _CONFIG
 
+    env_file: Path | None = Field(  # handlers/terminal/main.py reads it first, because it can set all the others
+        None,
+        alias="REGISTRAR_ENV_FILE",
+        description="A file with more variables, one `NAME=value` per line, which is read once at startup. "
+        "A variable that's also in the environment has the environment's value",
+    )
     slack_bot_token: SecretStr | None = Field(None, alias="SLACK_BOT_TOKEN", description="The bot's token, xoxb-…")
     slack_app_token: SecretStr | None = Field(
         None, alias="SLACK_APP_TOKEN", description="The app-level token, xapp-…; turns on Socket Mode"

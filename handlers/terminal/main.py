@@ -37,7 +37,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     if words and words[0] in HELP_FLAGS:
         words = [*(word for word in words if word not in HELP_FLAGS), "--help"]
-    _quiet_libraries()
     use_product(_load_product)
     try:
         if words in ([], ["--help"]):
@@ -46,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if words[0] in VERSION_FLAGS:
             print(f"registrar {version()}", flush=True)
             return 0
+        _set_up_environment()
         return _run_own_command(words) if words[0] in OWN_COMMANDS else _run_model_command(words)
     except KeyboardInterrupt:
         return 130
@@ -157,7 +157,14 @@ def _load_product() -> RegistryProduct:
     return load_adapter(os.environ.get("REGISTRAR_REGISTRY") or "mlflow").product
 
 
-def _quiet_libraries() -> None:
-    """Keep MLflow from sending telemetry and printing addresses, unless the environment says otherwise."""
+def _set_up_environment() -> None:
+    """Read the environment file, and keep MLflow from sending telemetry and printing addresses, unless set otherwise.
+
+    Raises Misconfigured.
+    """
+    if file := os.environ.get("REGISTRAR_ENV_FILE"):
+        from bot.bootstrap.env_file import load_env_file
+
+        load_env_file(Path(file))
     for name in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"):
         os.environ.setdefault(name, "true")
