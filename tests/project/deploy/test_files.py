@@ -13,9 +13,6 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from bot.settings import Settings
-from handlers.web.connections import ConnectionLimits
-from handlers.web.server import other_descriptors
 from tests.support.deploy.containers import (
     DEPLOY,
     DOCKERFILE,
@@ -23,7 +20,7 @@ from tests.support.deploy.containers import (
     is_given,
     stages,
 )
-from tests.support.deploy.deployment import grace, memory_limit
+from tests.support.deploy.deployment import memory_limit
 from tests.support.paths import DATA, ROOT
 
 OURS = ("registrar", "worker", "upgrade", "mlflow", "mlflow-users")
@@ -172,30 +169,3 @@ def test_the_image_copies_all_files_of_the_wheel() -> None:
     [build] = [stage for stage in stages() if stage.name == "build"]
     copied = {word for step, rest in build.steps if step == "COPY" for word in rest.split()[:-1]}
     assert [name for name in needed if name not in copied or not is_given(name)] == []
-
-
-# -- systemd -----------------------------------------------------------------------------------------------------------
-
-
-def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
-    program = shutil.which("systemd-analyze")
-    if program is None:
-        pytest.skip("no systemd here")
-    text = (DEPLOY / "registrar.service").read_text(encoding="utf-8")
-    unit = tmp_path / "registrar.service"
-    unit.write_text(text.replace("/opt/registrar/bin/registrar", "/bin/true"))  # it checks that the program exists
-    done = subprocess.run([program, "verify", unit], capture_output=True, text=True, check=False, timeout=60)
-    assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_the_unit_has_the_same_stop_timeout_as_the_containers() -> None:
-    text = (DEPLOY / "registrar.service").read_text(encoding="utf-8")
-    assert f"TimeoutStopSec={grace('registrar'):.0f}\n" in text
-    assert "RestartPreventExitStatus=2\n" in text
-
-
-def test_the_unit_has_enough_descriptors_for_the_largest_settings() -> None:
-    text = (DEPLOY / "registrar.service").read_text(encoding="utf-8")
-    [descriptors] = re.findall(r"^LimitNOFILE=(\d+)$", text, flags=re.MULTILINE)
-    largest = Settings(REGISTRAR_THREADS=500, REGISTRAR_CONNECTIONS=200)
-    assert int(descriptors) >= other_descriptors(largest) + ConnectionLimits().connections
