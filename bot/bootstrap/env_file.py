@@ -10,8 +10,6 @@ from dotenv.parser import Binding, parse_stream
 from bot.domain.core.errors import Misconfigured
 from bot.domain.core.sentence import Code, say
 
-_VARIABLE = "REGISTRAR_ENV_FILE"
-
 
 def load_env_file(path: Path) -> None:
     """Add the file's variables to the environment, except those that it already has. Child processes get them, too.
@@ -23,7 +21,9 @@ def load_env_file(path: Path) -> None:
             bindings = list(parse_stream(file))
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it isn't UTF-8 text"
-        message = say("Can't read {path}, the file in {name}: {why}.", path=Code(path), name=Code(_VARIABLE), why=why)
+        message = say(
+            "Can't read {file}, the file in {name}: {why}.", file=Code(path), name=Code("REGISTRAR_ENV_FILE"), why=why
+        )
         raise Misconfigured(message) from None  # a UnicodeDecodeError contains the file's text
     for binding in bindings:
         if binding.key is not None or binding.error:  # otherwise, it's a comment
@@ -39,6 +39,9 @@ def _add_variable(binding: Binding) -> None:
         os.environ.setdefault(binding.key, binding.value)  # a ValueError if it contains a NUL
     except ValueError:
         message = say(
-            "Line {line} of the file in {name} isn't {form}.", line=line, name=Code(_VARIABLE), form=Code("NAME=value")
+            "Line {number} of the file in {name} isn't {form}.",
+            number=line,
+            name=Code("REGISTRAR_ENV_FILE"),
+            form=Code("NAME=value"),
         )
         raise Misconfigured(message) from None
