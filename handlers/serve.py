@@ -19,12 +19,13 @@ from slack_sdk.errors import SlackApiError
 
 from bot.bootstrap.build import build_for_slack
 from bot.bootstrap.slack import slack_client
+from bot.domain.core.errors import LedgerUnavailable, LedgerUpgraded
 from bot.domain.policy.pending_edit import describe_pending_edit
 from bot.domain.policy.policy import Policy, unsigned_endpoints
 from bot.domain.promotions.approvers import unmeetable_rules
 from bot.malloc import limit_malloc
 from bot.metrics.recorder import PrometheusMetrics
-from bot.ports import UnsetSetting
+from bot.ports import Ledger, UnsetSetting
 from bot.registrar import Registrar
 from bot.settings import Settings
 from bot.slack.core.client import CONNECTION_ERRORS
@@ -59,7 +60,7 @@ def serve(
     """Serve until SIGTERM or SIGINT, then finish work in progress. `print_line` prints for people.
 
     A worker accepts nothing from Slack: it works on the queue alongside the processes that do. Raises Misconfigured and
-    SlackUnreachable before anything is served.
+    SlackUnreachable before anything is served, and LedgerUpgraded after the process has stopped because of it.
     """
     preload_slow_modules()
     metrics, unset = PrometheusMetrics(), list[UnsetSetting]()
@@ -86,11 +87,13 @@ def serve(
             ways = [("Socket Mode", settings.slack_app_token), ("signed HTTP", settings.slack_signing_secret)]
             by = "background work" if is_worker else " and ".join(name for name, is_on in ways if is_on)
             print_line(f"Registrar is ready: {by}, HTTP at {service.address}, policy {settings.policy}.")
-            wait_for_stop(stop)
-            service.stop_accepting()
-            print_line("Stopping: finishing work in progress.")
-            wait_for_stop(stop, settings.drain_time.total_seconds())
-            exit_after(SHUTDOWN_SECONDS)
+            try:
+                wait_for_stop(stop, check=lambda: require_same_tables(registrar.context.ledger))
+                service.stop_accepting()
+                print_line("Stopping: finishing work in progress.")
+                wait_for_stop(stop, settings.drain_time.total_seconds())
+            finally:
+                exit_after(SHUTDOWN_SECONDS)
 
 
 def preload_slow_modules() -> None:
@@ -114,8 +117,23 @@ def exit_after(seconds: float) -> None:
     timer.start()
 
 
-def wait_for_stop(stop: SimpleQueue[None], timeout: float | None = None) -> None:
+def require_same_tables(ledger: Ledger) -> None:
+    """Raise LedgerUpgraded if another version upgraded the ledger. The ledger notices that on a new connection."""
+    try:
+        with ledger.read():
+            pass
+    except LedgerUpgraded:
+        raise
+    except LedgerUnavailable:
+        pass  # reported by /readyz; it can end without a restart
+
+
+def wait_for_stop(
+    stop: SimpleQueue[None], timeout: float | None = None, check: Callable[[], object] = lambda: None
+) -> None:
     """Wait until a signal handler puts something into `stop`, or for `timeout` seconds. Checks twice a second.
+
+    `check`: called each time; can raise an error.
 
     Signal handlers run only on the main thread, which isn't woken if the system delivers the signal to another thread.
     `stop` isn't an Event, because a handler that sets an Event can deadlock on the lock that the waiting thread holds.
@@ -124,6 +142,7 @@ def wait_for_stop(stop: SimpleQueue[None], timeout: float | None = None) -> None
     while until is None or time.monotonic() < until:
         with suppress(Empty):
             return stop.get(timeout=0.5 if until is None else max(0.0, min(0.5, until - time.monotonic())))
+        check()
     return None
 
 

@@ -6,24 +6,24 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Final
+from contextlib import ExitStack, contextmanager
+from typing import Any, Final
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 from sqlalchemy import URL, Connection, Engine, inspect, text
+from sqlalchemy.event import listen
 from sqlalchemy.exc import DatabaseError, DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from bot import logging_context
 from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import actor_id
-from bot.domain.core.errors import LedgerUnavailable, Misconfigured
+from bot.domain.core.errors import LedgerUnavailable, LedgerUpgraded, Misconfigured
 from bot.domain.core.sentence import Code, Sentence, say
-from bot.ledger import engines, schema
+from bot.ledger import engines, other_sessions, schema
 from bot.ledger.file_lock import LedgerFileLock
 from bot.ledger.file_watch import FileWatch
 from bot.ledger.schema import Schema, SchemaAge
@@ -50,6 +50,9 @@ UNWRITABLE: Final = (
     "Registrar's ledger is read-only or its disk is full, so nothing was recorded. Tell whoever runs Registrar."
 )
 UNREADABLE: Final = "Registrar's ledger isn't responding. Try again in a moment."
+UPGRADED: Final = (
+    "Another version of Registrar upgraded the ledger, so nothing was recorded. Tell whoever runs Registrar."
+)
 MAYBE_RECORDED: Final = (
     "Registrar's ledger stopped responding while saving. Check whether your change was recorded before you try again."
 )
@@ -57,7 +60,6 @@ MAYBE_RECORDED: Final = (
 PROGRAMMING_ERRORS = (IntegrityError, DataError, ProgrammingError, NotSupportedError)  # retrying doesn't fix these
 DISK_FULL: Final = "53100"  # PostgreSQL's error codes
 READ_ONLY: Final = "25006"
-MIGRATION_LOCK: Final = 7_236_174_001  # an arbitrary number for PostgreSQL's advisory lock, the same in every process
 MIGRATION_TIMEOUT: Final = 60.0
 _MIGRATION_MUTEX = threading.Lock()  # Alembic's context is global to the process
 
@@ -87,6 +89,7 @@ class SqlLedger:
         self._file_lock: LedgerFileLock | None = None
         self._file_watch = FileWatch()
         self._read_operators: Callable[[], Mapping[str, str]] = dict
+        self._required_revision = ""  # of PostgreSQL's tables, after `require_current`
         self._is_sqlite = self._url.get_backend_name() == "sqlite"
         if self._is_sqlite:
             self._write_semaphore = engines.FairSemaphore(1)
@@ -98,6 +101,7 @@ class SqlLedger:
             self._write_semaphore = engines.FairSemaphore(max(1, connections // 4))
             self._writer = engines.postgres(self._url, timeout, connections)
             self._reader = self._writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            listen(self._writer, "connect", self._require_same_tables)
 
     @contextmanager
     def write(self) -> Iterator[SqlLedgerTransaction]:
@@ -134,18 +138,22 @@ class SqlLedger:
         """Set the source of operators' Slack ids. Each transaction calls `read_operators`."""
         self._read_operators = read_operators
 
-    def migrate(self) -> None:
-        """Upgrade the tables. If two processes start at once, the second one waits.
+    def migrate(self, *, force: bool = False) -> str | None:
+        """Create or upgrade the tables, and return their previous revision. A second process at once waits.
 
-        Raises LedgerUnavailable, and Misconfigured if a newer release wrote the ledger.
+        `force`: disconnect other processes from PostgreSQL. Raises LedgerUnavailable. Raises Misconfigured if a newer
+        release wrote the ledger, or if existing tables would change while another process uses them.
         """
         with _MIGRATION_MUTEX, _translate_errors(NOT_RESPONDING), self._migration_transaction() as connection:
+            before = _read_schema(connection)
+            if before.age is SchemaAge.NEWER:
+                raise Misconfigured(schema.NEWER_MESSAGE)
+            if before.age is SchemaAge.OLDER:
+                self._lock_out_other_processes(connection, force=force)
             config = _alembic_config()
             config.attributes["connection"] = connection
-            try:
-                command.upgrade(config, "head")
-            except CommandError as error:
-                raise Misconfigured(schema.NEWER_MESSAGE) from error
+            command.upgrade(config, "head")
+        return before.revision
 
     def prepare(self) -> None:
         """Make the ledger ready for use: upgrade SQLite's tables, and require that PostgreSQL's are current.
@@ -178,30 +186,22 @@ class SqlLedger:
     def require_current(self) -> None:
         """Require a ledger with current tables, without creating or changing anything.
 
-        Raises Misconfigured, with the command to run, if it's missing or from another release. Raises
-        LedgerUnavailable.
+        From then on, each new connection to PostgreSQL requires the same tables, or raises LedgerUpgraded. Raises
+        Misconfigured, with the command to run, if the ledger is missing or from another release; LedgerUnavailable.
         """
         self.require_ledger()
         current_schema = self.schema()
         if current_schema.age is not SchemaAge.CURRENT:
             description, next_step = schema.describe_schema(current_schema, self.address), schema.advice(current_schema)
             raise Misconfigured(say("{told} {mend}", told=description, mend=next_step) if next_step else description)
+        self._required_revision = current_schema.newest
 
     def schema(self) -> Schema:
         """Return the state of the tables, without creating or changing anything. Raises LedgerUnavailable."""
-        scripts, revision = ScriptDirectory.from_config(_alembic_config()), None
-        if not self._is_sqlite or engines.file_exists(self._url):
-            with _translate_errors(UNREADABLE), self._connect(self._reader) as connection:
-                revision = MigrationContext.configure(connection).get_current_revision()
-        newest = str(scripts.get_current_head())
-        if revision is None:
-            age = SchemaAge.NONE
-        elif revision == newest:
-            age = SchemaAge.CURRENT
-        else:
-            is_known = revision in {script.revision for script in scripts.walk_revisions()}
-            age = SchemaAge.OLDER if is_known else SchemaAge.NEWER
-        return Schema(revision, newest, age)
+        if self._is_sqlite and not engines.file_exists(self._url):
+            return _read_schema(None)
+        with _translate_errors(UNREADABLE), self._connect(self._reader) as connection:
+            return _read_schema(connection)
 
     def is_current(self) -> bool:
         """Return whether the ledger exists and has current tables. Raises LedgerUnavailable."""
@@ -285,8 +285,43 @@ class SqlLedger:
                 yield connection
         else:
             with engines.postgres_migrator(self._url).begin() as connection:
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": other_sessions.MIGRATION_LOCK})
                 yield connection
+
+    def _lock_out_other_processes(self, connection: Connection, *, force: bool) -> None:
+        """Raise Misconfigured if another process uses the tables, and keep others from starting to."""
+        if not self._is_sqlite:
+            other_sessions.lock_out(connection, force=force)
+        elif self._file_lock is None and self.is_locked:
+            raise Misconfigured(
+                say("Can't upgrade the ledger at {url} while another process uses it. Stop it.", url=Code(self.address))
+            )
+
+    def _require_same_tables(self, connection: Any, record: object) -> None:
+        """Require that the tables of a new PostgreSQL connection haven't changed. Raises LedgerUpgraded."""
+        if not self._required_revision:
+            return
+        with ExitStack() as on_error:
+            on_error.callback(connection.close)
+            found = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+            if found != [(self._required_revision,)]:
+                raise LedgerUpgraded(UPGRADED)
+            connection.rollback()
+            on_error.pop_all()
+
+
+def _read_schema(connection: Connection | None) -> Schema:
+    scripts = ScriptDirectory.from_config(_alembic_config())
+    revision = MigrationContext.configure(connection).get_current_revision() if connection else None
+    newest = str(scripts.get_current_head())
+    if revision is None:
+        age = SchemaAge.NONE
+    elif revision == newest:
+        age = SchemaAge.CURRENT
+    else:
+        is_known = revision in {script.revision for script in scripts.walk_revisions()}
+        age = SchemaAge.OLDER if is_known else SchemaAge.NEWER
+    return Schema(revision, newest, age)
 
 
 def _alembic_config() -> Config:

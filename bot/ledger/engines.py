@@ -13,6 +13,7 @@ from sqlalchemy.exc import ArgumentError
 
 from bot.domain.core.errors import Misconfigured
 from bot.domain.core.sentence import Code, say
+from bot.version import version
 
 TIMEOUT_MARGIN = 0.5  # seconds
 PING_TIMEOUT = 0.5  # seconds; a running server answers faster, and a new connection is cheap
@@ -117,11 +118,19 @@ def postgres_migrator(url: URL) -> Engine:
 
 
 def with_options(url: URL, settings: dict[str, int]) -> URL:
-    """Return the URL with these PostgreSQL settings added to its own, and the time zone UTC."""
+    """Return the URL with these PostgreSQL settings added to its own, the time zone UTC, and the program's name.
+
+    libpq uses the name only if neither the URL nor PGAPPNAME sets `application_name`.
+    """
     options = url.query.get("options", ())
     existing = [options] if isinstance(options, str) else list(options)
     added = [f"-c {name}={value}" for name, value in settings.items()]
-    return url.update_query_dict({"options": " ".join([*existing, *added, "-c timezone=UTC"])})
+    return url.update_query_dict(
+        {
+            "options": " ".join([*existing, *added, "-c timezone=UTC"]),
+            "fallback_application_name": f"registrar {version()}",
+        }
+    )
 
 
 def _configure_sqlite(engine: Engine, timeout: float, begin: str, *pragmas: str) -> None:

@@ -61,21 +61,20 @@ def _status(ledger: SqlLedger, url: str, command: DbStatus, output_format: Outpu
 
 
 def _upgrade(ledger: SqlLedger, url: str, command: DbUpgrade, output_format: OutputFormat) -> int:
-    before = ledger.schema()
-    ledger.migrate()
+    before = ledger.migrate(force=command.force)
     now, address = ledger.schema(), Code(ledger.address)
-    if before.age is SchemaAge.CURRENT:
+    if before == now.revision:
         sentence = say("{told} Nothing to do.", told=ledger_tools.describe_schema(now, ledger.address))
-    elif before.age is SchemaAge.NONE:
+    elif before is None:
         sentence = say("Created the ledger at {url} (revision {now}).", url=address, now=Code(now.revision))
     else:
         sentence = say(
             "Upgraded the ledger at {url} from revision {before} to {now}.",
             url=address,
-            before=Code(before.revision),
+            before=Code(before),
             now=Code(now.revision),
         )
-    document = _schema_document(ledger, now) | {"before": before.revision, "sentence": str(sentence)}
+    document = _schema_document(ledger, now) | {"before": before, "sentence": str(sentence)}
     print_output(output_format, document, sentence)
     return 0
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from bot.domain.core.errors import LedgerFileGone, RegistryRefused, UnknownModel
+from bot.domain.core.errors import LedgerFileGone, LedgerUpgraded, RegistryRefused, UnknownModel
 from bot.domain.registry.model import product
 from bot.ports import Ledger, ModelRegistry
 from bot.services.core.registry_availability import PROBE_MODEL_NAME
@@ -141,6 +141,10 @@ def ledger_component(ledger: Ledger) -> Component:
             raise NotHealthy(
                 "A ledger file was deleted or replaced, so nothing can be recorded. "
                 "Before you restart, see docs/operations.md."
+            ) from error
+        except LedgerUpgraded as error:
+            raise NotHealthy(
+                "Another version upgraded the ledger, so nothing can be recorded. This process stops."
             ) from error
         except Exception as error:
             raise NotHealthy("The ledger's database isn't responding, so nothing can be recorded.") from error

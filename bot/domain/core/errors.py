@@ -20,6 +20,7 @@
         ├── Busy                  another process holds the same work
         ├── LedgerUnavailable
         │   ├── LedgerFileGone    a ledger file was deleted or replaced
+        │   ├── LedgerUpgraded    another version upgraded the tables                  exit 2
         │   └── NoLedgerHere      this process has no ledger
         ├── SlackUnreachable
         │   └── SlackNotConnected this process has no Slack connection
@@ -154,6 +155,12 @@ class LedgerUnavailable(Unreachable):
 
 class LedgerFileGone(LedgerUnavailable):
     """A ledger file was deleted or replaced while it was open. Only a restart helps."""
+
+
+class LedgerUpgraded(LedgerUnavailable):
+    """Another version upgraded the tables while this process ran. Only another version of the process helps."""
+
+    exit_code = 2
 
 
 class NoLedgerHere(LedgerUnavailable):

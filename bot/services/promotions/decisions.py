@@ -12,7 +12,14 @@ from typing import Any
 from bot import logging_context
 from bot.domain.audit.events import EventTag, canonical_time
 from bot.domain.core.actors import Actor, Caller, Person, Profile, actor_id, actor_of
-from bot.domain.core.errors import AlreadyDecided, LedgerFileGone, LedgerUnavailable, Refused, SlackUnreachable
+from bot.domain.core.errors import (
+    AlreadyDecided,
+    LedgerFileGone,
+    LedgerUnavailable,
+    LedgerUpgraded,
+    Refused,
+    SlackUnreachable,
+)
 from bot.domain.core.sentence import Sentence
 from bot.domain.policy.authorization import (
     AccessDecision,
@@ -66,7 +73,7 @@ class Voters:
         try:
             with self._context.ledger.read() as reader:
                 request, votes = reader.request(request_id), counting_approvals(reader.votes(request_id))
-        except LedgerFileGone:
+        except (LedgerFileGone, LedgerUpgraded):
             raise
         except LedgerUnavailable as error:  # the caller is deciding, so say that nothing was recorded
             raise LedgerUnavailable(NOT_RECORDED) from error

@@ -129,6 +129,7 @@ class DbUpgrade(Command):
     verb = "db upgrade"
     summary = "Create the ledger's tables, or upgrade those of an older version"
     example = "db upgrade"
+    force: Annotated[bool, Argument("", "on PostgreSQL, disconnect other processes first", False, ("--force",))] = False
 
 
 class DbBackup(Command):

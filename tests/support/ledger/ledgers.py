@@ -182,14 +182,14 @@ def _a_new_file_is_a_copy(_what_is_made_of_a_statement_is_kept: None) -> Iterato
     """Start a new ledger's migration from a copy of the template, which is migrated from scratch."""
     template = migrated_file()
 
-    def copied(self: SqlLedger) -> None:
+    def copied(self: SqlLedger, **more: bool) -> str | None:
         if self.is_file:
             with suppress(OSError):  # if this fails, the migration reports it
                 engines.create_file(self._url)
                 file = engines.file_path(self._url)
                 if not file.stat().st_size:
                     shutil.copyfile(template, file)
-        MIGRATE(self)
+        return MIGRATE(self, **more)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SqlLedger, "migrate", copied)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -112,6 +113,14 @@ def test_upgrade_creates_the_tables_in_an_empty_postgresql(registrar: CliRunner,
 def test_a_ledger_from_a_newer_registrar_is_not_upgraded(registrar: CliRunner, sqlite_url: str) -> None:
     said = registrar("db", "upgrade", REGISTRAR_DATABASE_URL=set_back(sqlite_url, "9999"))
     assert (said.code, "newer version of Registrar" in said.err) == (2, True)
+
+
+@pytest.mark.postgres
+def test_an_upgrade_is_refused_while_others_are_connected(registrar: CliRunner, postgres_url: str) -> None:
+    with psycopg.connect(postgres_url):
+        said = registrar("db", "upgrade", REGISTRAR_DATABASE_URL=set_back(postgres_url))
+    assert (said.code, "Can't upgrade while" in said.err, "--force" in said.err) == (2, True, True)
+    assert registrar("db", "--json").document["revision"] == "0001"
 
 
 WRITES = ["run", "promote churn 4 production --reason better"]

@@ -1,0 +1,56 @@
+"""Other sessions on the ledger's PostgreSQL database, which must end before an upgrade changes its tables."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import Connection, text
+
+from bot.domain.core.errors import Misconfigured
+from bot.domain.core.numbers import pluralize
+from bot.domain.core.sentence import Code, say
+
+MIGRATION_LOCK: Final = 7_236_174_001  # an arbitrary number for PostgreSQL's advisory lock, the same in every process
+MAX_NAMED = 3
+
+# Sessions of the same role, except an upgrade that waits for this one. A role can't see what others' sessions are.
+_OTHERS = text("""
+SELECT pid, coalesce(nullif(application_name, ''), 'unnamed') || ' at ' || coalesce(host(client_addr), 'a local socket')
+FROM pg_stat_activity AS other
+WHERE datname = current_database() AND usename = session_user AND backend_type = 'client backend'
+  AND pid <> pg_backend_pid() AND NOT EXISTS (
+    SELECT FROM pg_locks AS waiting
+    WHERE waiting.pid = other.pid AND locktype = 'advisory' AND NOT granted
+      AND classid::bigint << 32 | objid::bigint = :migration_lock)
+ORDER BY 2
+""")
+
+
+def lock_out(connection: Connection, *, force: bool) -> None:
+    """Require that no one else is connected, and let no process read the revision of the tables until the commit.
+
+    A process reads the revision before it uses the tables. `force`: disconnect the others. Raises Misconfigured.
+    """
+    _require_no_others(connection, force=force)  # before the lock, which would wait for a backup
+    connection.execute(text("LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE"))
+    connection.execute(text("SELECT pg_stat_clear_snapshot()"))  # otherwise, the next query gets the previous result
+    _require_no_others(connection, force=force)  # who connected before the lock
+
+
+def _require_no_others(connection: Connection, *, force: bool) -> None:
+    """Raise Misconfigured if others are connected, or disconnect them."""
+    others = connection.execute(_OTHERS, {"migration_lock": MIGRATION_LOCK}).all()
+    if others and not force:
+        names = sorted({name for _, name in others})
+        raise Misconfigured(
+            say(
+                "Can't upgrade while {connections} from {places}{more} can use the tables. "
+                "Stop every Registrar process, or disconnect them with {force}.",
+                connections=pluralize(len(others), "connection"),
+                places=[Code(name) for name in names[:MAX_NAMED]],
+                more=" and others" if len(names) > MAX_NAMED else "",
+                force=Code("--force"),
+            )
+        )
+    for pid, _ in others:
+        connection.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
