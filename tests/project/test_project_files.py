@@ -36,6 +36,11 @@ def version() -> str:
     return str(pyproject()["project"]["version"])
 
 
+def release() -> str:
+    """Return the latest release, the first one in the changelog."""
+    return str(re.findall(r"^## \[(\d.*)\]", read("CHANGELOG.md"), flags=re.MULTILINE)[0])
+
+
 def repository() -> str:
     return str(pyproject()["tool"]["hatch"]["metadata"]["hooks"]["custom"]["repository"])
 
@@ -159,7 +164,7 @@ def test_every_copy_of_the_repository_s_address_agrees() -> None:
     ]
     assert "\n".join(others) == ""
     assert f"git clone {repository()}.git\n" in read("README.md")
-    assert f"[{version()}]: {repository()}/releases/tag/v{version()}\n" in read("CHANGELOG.md")
+    assert f"[{release()}]: {repository()}/releases/tag/v{release()}\n" in read("CHANGELOG.md")
 
 
 # -- GitHub ------------------------------------------------------------------------------------------------------------
@@ -204,7 +209,7 @@ def test_the_changelog_follows_keep_a_changelog() -> None:
     page = read("CHANGELOG.md")
     headings = re.findall(r"^## (.+)$", page, flags=re.MULTILINE)
     assert headings[0] == "[Unreleased]"
-    assert re.fullmatch(rf"\[{re.escape(version())}\] - \d{{4}}-\d\d-\d\d", headings[1])
+    assert re.fullmatch(rf"\[{re.escape(release())}\] - \d{{4}}-\d\d-\d\d", headings[1])
     dates = [heading.split(" - ")[1] for heading in headings[1:]]
     assert dates == sorted(dates, reverse=True)
     kinds = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
@@ -213,13 +218,19 @@ def test_the_changelog_follows_keep_a_changelog() -> None:
     assert linked == re.findall(r"^## \[(.+?)\]", page, flags=re.MULTILINE)
 
 
-def test_the_security_policy_supports_the_current_version() -> None:
-    assert f"| {version().rpartition('.')[0]} | yes |" in read("SECURITY.md")
+def test_the_version_is_the_latest_release_or_a_development_version_after_it() -> None:
+    numbers, _, suffix = version().partition(".dev")
+    is_after = [int(part) for part in numbers.split(".")] > [int(part) for part in release().split(".")]
+    assert version() == release() or (is_after and suffix == "0")
+
+
+def test_the_security_policy_supports_the_latest_release() -> None:
+    assert f"| {release().rpartition('.')[0]} | yes |" in read("SECURITY.md")
 
 
 def test_every_cell_of_the_compatibility_page_has_one_of_three_answers() -> None:
     page = read("docs/compatibility.md")
-    assert f"This page is for Registrar {version().rpartition('.')[0]}." in page
+    assert f"This page is for Registrar {release().rpartition('.')[0]}." in page
     rows = [row.strip("| ").split(" | ") for row in re.findall(r"^\| .+$", page, flags=re.MULTILINE)]
     cells = [cell for row in rows for cell in row[1:] if not re.match(r"Python 3|3\.\d+$|HTTP with", cell)]
     assert len(cells) > 50
