@@ -19,13 +19,12 @@ from slack_sdk.errors import SlackApiError
 
 from bot.bootstrap.build import build_for_slack
 from bot.bootstrap.slack import slack_client
-from bot.domain.core.errors import LedgerUnavailable, LedgerUpgraded
 from bot.domain.policy.pending_edit import describe_pending_edit
 from bot.domain.policy.policy import Policy, unsigned_endpoints
 from bot.domain.promotions.approvers import unmeetable_rules
 from bot.malloc import limit_malloc
 from bot.metrics.recorder import PrometheusMetrics
-from bot.ports import Ledger, UnsetSetting
+from bot.ports import UnsetSetting
 from bot.registrar import Registrar
 from bot.settings import Settings
 from bot.slack.core.client import CONNECTION_ERRORS
@@ -88,7 +87,7 @@ def serve(
             by = "background work" if is_worker else " and ".join(name for name, is_on in ways if is_on)
             print_line(f"Registrar is ready: {by}, HTTP at {service.address}, policy {settings.policy}.")
             try:
-                wait_for_stop(stop, check=lambda: require_same_tables(registrar.context.ledger))
+                wait_for_stop(stop, check=registrar.context.ledger.require_same_tables)
                 service.stop_accepting()
                 print_line("Stopping: finishing work in progress.")
                 wait_for_stop(stop, settings.drain_time.total_seconds())
@@ -115,17 +114,6 @@ def exit_after(seconds: float) -> None:
     timer = threading.Timer(seconds, leave)
     timer.daemon = True
     timer.start()
-
-
-def require_same_tables(ledger: Ledger) -> None:
-    """Raise LedgerUpgraded if another version upgraded the ledger. The ledger notices that on a new connection."""
-    try:
-        with ledger.read():
-            pass
-    except LedgerUpgraded:
-        raise
-    except LedgerUnavailable:
-        pass  # reported by /readyz; it can end without a restart
 
 
 def wait_for_stop(

@@ -41,7 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         rate_limits=options.rate_limits,
         speed=options.speed,
     )
-    uvicorn_server = server.build(settings, listening_socket, lambda backend: _print_settings(backend, options.env_file))
+    uvicorn_server = server.build(
+        settings, listening_socket, lambda backend: _print_settings(backend, options.env_file)
+    )
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn_server.run(sockets=[listening_socket])
     return 0

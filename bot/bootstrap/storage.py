@@ -49,6 +49,9 @@ class NullLedger:
         """Raise NoLedgerHere."""
         raise NoLedgerHere("This process has no ledger.")
 
+    def require_same_tables(self) -> None:
+        """Do nothing."""
+
     def set_operator_ids(self, read_operators: Callable[[], Mapping[str, str]]) -> None:
         """Do nothing."""
 

@@ -90,6 +90,7 @@ class SqlLedger:
         self._file_watch = FileWatch()
         self._read_operators: Callable[[], Mapping[str, str]] = dict
         self._required_revision = ""  # of PostgreSQL's tables, after `require_current`
+        self._upgraded: LedgerUpgraded | None = None
         self._is_sqlite = self._url.get_backend_name() == "sqlite"
         if self._is_sqlite:
             self._write_semaphore = engines.FairSemaphore(1)
@@ -101,7 +102,7 @@ class SqlLedger:
             self._write_semaphore = engines.FairSemaphore(max(1, connections // 4))
             self._writer = engines.postgres(self._url, timeout, connections)
             self._reader = self._writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-            listen(self._writer, "connect", self._require_same_tables)
+            listen(self._writer, "connect", self._check_new_connection)
 
     @contextmanager
     def write(self) -> Iterator[SqlLedgerTransaction]:
@@ -203,6 +204,11 @@ class SqlLedger:
         with _translate_errors(UNREADABLE), self._connect(self._reader) as connection:
             return _read_schema(connection)
 
+    def require_same_tables(self) -> None:
+        """Raise LedgerUpgraded if a new connection has found that another version upgraded the tables. Asks no one."""
+        if self._upgraded:
+            raise self._upgraded
+
     def is_current(self) -> bool:
         """Return whether the ledger exists and has current tables. Raises LedgerUnavailable."""
         return self.schema().age is SchemaAge.CURRENT
@@ -297,7 +303,7 @@ class SqlLedger:
                 say("Can't upgrade the ledger at {url} while another process uses it. Stop it.", url=Code(self.address))
             )
 
-    def _require_same_tables(self, connection: Any, record: object) -> None:
+    def _check_new_connection(self, connection: Any, record: object) -> None:
         """Require that the tables of a new PostgreSQL connection haven't changed. Raises LedgerUpgraded."""
         if not self._required_revision:
             return
@@ -305,7 +311,8 @@ class SqlLedger:
             on_error.callback(connection.close)
             found = connection.execute("SELECT version_num FROM alembic_version").fetchall()
             if found != [(self._required_revision,)]:
-                raise LedgerUpgraded(UPGRADED)
+                self._upgraded = LedgerUpgraded(UPGRADED)
+                raise self._upgraded
             connection.rollback()
             on_error.pop_all()
 

@@ -72,6 +72,9 @@ class Ledger(Protocol):
     def read(self) -> AbstractContextManager[LedgerReader]:
         """Open a consistent view of the ledger. Raises LedgerUnavailable if it can't be opened in time."""
 
+    def require_same_tables(self) -> None:
+        """Raise LedgerUpgraded if another version has upgraded the tables since this process started."""
+
     def set_operator_ids(self, read_operators: Callable[[], Mapping[str, str]]) -> None:
         """Set the source of operators' Slack ids.
 

@@ -27,7 +27,7 @@ PLAIN = set(
         misconfigured missing monitoring no not notifier null observer open opening outages own pause
         payload people preconditions problem push pushed recorder refusal refused register registrar registration
         reject relative remove replay reset resume reused row set show side slack staging strict system tally
-        thread time unavailable unblock unfreeze unknown unreachable unsilence up upkeep validate
+        thread time unavailable unblock unfreeze unknown unreachable unsilence up upgraded upkeep validate
         variability view webhook withdraw wrong
         """,
     )

@@ -17,8 +17,8 @@ from bot.domain.core.errors import LedgerUnavailable, LedgerUpgraded, Misconfigu
 from bot.ledger import SqlLedger, engines, other_sessions
 from bot.ledger.database import _alembic_config
 from bot.ledger.procrastinate_dispatcher import ProcrastinateDispatcher
+from bot.ledger.schema import SchemaAge
 from bot.version import version
-from handlers.serve import require_same_tables
 from handlers.web.readiness import NotHealthy, ledger_component
 from tests.support.ledger.ledgers import PostgresServer
 from tests.support.ledger.previous_release import LEDGER, database
@@ -229,16 +229,20 @@ def test_readiness_says_that_another_version_upgraded_the_ledger(upgraded: SqlLe
 
 @pytest.mark.postgres
 def test_a_process_ends_because_another_version_upgraded_the_ledger(upgraded: SqlLedger) -> None:
+    upgraded.require_same_tables()
+    with pytest.raises(LedgerUpgraded), upgraded.read():
+        pytest.fail("it must not begin")
     with pytest.raises(LedgerUpgraded):
-        require_same_tables(upgraded)
+        upgraded.require_same_tables()
 
 
 @pytest.mark.postgres
 def test_a_process_does_not_end_because_its_ledger_is_down(postgres_url: str) -> None:
     with opened(f"{postgres_url}/nowhere", timeout=0.2) as ledger:
-        with pytest.raises(LedgerUnavailable), ledger.read():
+        with pytest.raises(LedgerUnavailable) as raised, ledger.read():
             pytest.fail("it must not begin")
-        require_same_tables(ledger)
+        assert not isinstance(raised.value, LedgerUpgraded)
+        ledger.require_same_tables()
 
 
 # -- names of connections ----------------------------------------------------------------------------------------------
@@ -299,3 +303,4 @@ def test_a_current_file_can_be_opened_while_another_process_uses_it(sqlite_url: 
     with opened(sqlite_url) as running, opened(sqlite_url) as ledger:
         running.lock_file()
         ledger.prepare()
+        assert ledger.schema().age is SchemaAge.CURRENT
