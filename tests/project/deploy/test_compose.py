@@ -21,7 +21,7 @@ from tests.support.deploy.deployment import GIVEN, grace, memory_limit
 from tests.support.deploy.engine import Container, Engine, program_of_tools, require_engine, stand_in
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("containers")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 POLICY = """\
 channel: "#ml-models"

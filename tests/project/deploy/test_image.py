@@ -20,7 +20,7 @@ from tests.support.network.ports import free_port
 from tests.support.paths import ROOT
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("containers")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 POLICY = """\
 channel: "#ml-models"

@@ -91,6 +91,9 @@ class MetricsApi:
     def read(self) -> Any:
         return self.ledger.read()
 
+    def require_same_tables(self) -> None:
+        self.ledger.require_same_tables()
+
     def set_operator_ids(self, operators: Any) -> None:
         self.ledger.set_operator_ids(operators)
 
