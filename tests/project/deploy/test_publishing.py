@@ -19,6 +19,7 @@ import pytest
 
 from tests.support.github.workflow_runner import WORKFLOWS, read
 from tests.support.network.ports import free_port
+from tests.support.paths import ROOT
 from tests.support.waiting import wait_until
 
 PASSWORD = "$2y$05$abcdefghijklmnopqrstuuTYZ4IKoV/JIXC/uluHFMHMKgj.SMh9C"  # bcrypt of "token"
@@ -75,11 +76,8 @@ def sha256(content: bytes) -> str:
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a registry with the login alice and token; skip without its program, Podman, and Skopeo."""
     unpacked = ROOT / ".docker-registry" / "usr" / "bin" / "docker-registry"  # by .ci/run
-    programs = [
-        shutil.which("docker-registry") or shutil.which(unpacked),
-        *map(shutil.which, ("podman", "skopeo", "jq")),
-    ]
-    if None in programs:
+    program = shutil.which("docker-registry") or shutil.which(unpacked)
+    if program is None or None in map(shutil.which, ("podman", "skopeo", "jq")):
         pytest.skip("install Debian's packages docker-registry, podman, skopeo, and jq")
     home, port = tmp_path_factory.mktemp("registry"), free_port()
     (home / "passwords").write_text(f"alice:{PASSWORD}\n")
@@ -91,7 +89,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     }
     (home / "config.yml").write_text(json.dumps(settings))  # JSON is YAML, too
     process = subprocess.Popen(
-        [str(programs[0]), "serve", home / "config.yml"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [program, "serve", home / "config.yml"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
         wait_until(lambda: answers(port))
