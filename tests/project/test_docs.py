@@ -28,7 +28,7 @@ PAGES = sorted(
         *(ROOT / "docs").rglob("*.md"),
         *ROOT.glob("examples/*/*.md"),
         *ROOT.glob(".github/actions/*/*.md"),
-        *ROOT.glob("deploy/*.md"),
+        *ROOT.glob("deploy/**/*.md"),
     ]
 )
 README = ROOT / "README.md"

@@ -31,7 +31,7 @@ def docstrings(path: Path) -> Iterator[str]:
 
 def pages() -> list[Path]:
     """Return the pages that people read; the records of past versions keep their words."""
-    found = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/decisions/*.md"), *ROOT.glob("deploy/*.md")]
+    found = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/decisions/*.md"), *ROOT.glob("deploy/**/*.md")]
     return sorted([*found, *ROOT.glob("examples/*/*.md"), *ROOT.glob(".github/actions/*/*.md")])
 
 
