@@ -12,7 +12,7 @@ import httpx
 import pytest
 import sqlalchemy as sa
 from fastapi import FastAPI
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from bot.policy_file import LocalPolicyFile
 from bot.settings import Settings
@@ -26,11 +26,12 @@ from tests.support.deploy.kubernetes import (
     VERSIONS,
     Manifest,
     containers,
+    copy_example,
     of_kind,
     pods,
     render,
-    render_example,
     restricted_violations,
+    secret_from,
     validate,
 )
 from tests.support.paths import ROOT
@@ -49,7 +50,7 @@ def base() -> list[Manifest]:
 @pytest.fixture(scope="module")
 def example(tmp_path_factory: pytest.TempPathFactory) -> list[Manifest]:
     """The manifests of the example."""
-    return render_example(tmp_path_factory.mktemp("kubernetes"), POLICY)
+    return render(copy_example(tmp_path_factory.mktemp("kubernetes"), POLICY))
 
 
 # -- schemas -----------------------------------------------------------------------------------------------------------
@@ -191,9 +192,18 @@ def test_every_secret_is_a_reference(base: list[Manifest], example: list[Manifes
     assert {*settings_of(example), *own} & secrets == {"REGISTRAR_DATABASE_URL"}
 
 
+def test_a_secret_gets_every_value_as_it_is(tmp_path: Path) -> None:
+    odd = """p@ss/w:rd#%?& "'$\\{é}[]=,; """
+    text = (KUBERNETES / "example" / "secret.example.env").read_text(encoding="utf-8")
+    (tmp_path / "secret.env").write_text(text.replace("PGPASSWORD=", f"PGPASSWORD={odd}"))
+    assert secret_from(tmp_path / "secret.env") == secret_variables() | {"PGPASSWORD": odd}
+
+
 def test_the_service_sets_no_variables(base: list[Manifest]) -> None:
     """A Service named `registrar` would set REGISTRAR_PORT to its URL, which isn't a port."""
     assert "registrar" in of_kind("Service", base)
+    with pytest.raises(ValidationError):
+        Settings(REGISTRAR_PORT="tcp://10.0.0.1:3000")
     assert {pod["spec"]["enableServiceLinks"] for pod in pods(base).values()} == {False}
 
 

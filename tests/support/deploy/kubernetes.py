@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from tests.support.deploy.containers import DEPLOY
-from tests.support.paths import ROOT
+from tests.support.deploy.engine import program_of_tools
 
 KUBERNETES = DEPLOY / "kubernetes"
 VERSIONS = ("1.35", "1.36", "1.37")  # those that Kubernetes maintains
@@ -20,34 +20,26 @@ VERSIONS = ("1.35", "1.36", "1.37")  # those that Kubernetes maintains
 Manifest = Mapping[str, Any]
 
 
-def tool(name: str) -> str:
-    """Return the path of one of the project's tools, or skip the test."""
-    path = ROOT / ".tools" / "bin" / name
-    if not path.exists():
-        pytest.skip(f"{name} isn't installed; run scripts/install-tools")
-    return str(path)
-
-
 def render(folder: Path) -> list[Manifest]:
     """Return the manifests that Kustomize renders. Fails the test if it reports anything, even a warning."""
     done = subprocess.run(
-        [tool("kubectl"), "kustomize", folder], capture_output=True, text=True, check=False, timeout=60
+        [program_of_tools("kubectl"), "kustomize", folder], capture_output=True, text=True, check=False, timeout=60
     )
     assert (done.stderr, done.returncode) == ("", 0)
     return list(yaml.safe_load_all(done.stdout))
 
 
-def render_example(folder: Path, policy: str) -> list[Manifest]:
-    """Return the manifests of the example, copied to `folder` and with this policy."""
+def copy_example(folder: Path, policy: str) -> Path:
+    """Copy the base and the example to `folder`, and add this policy. Return the copy of the example."""
     shutil.copytree(KUBERNETES, folder, dirs_exist_ok=True)
     (folder / "example" / "registrar.yml").write_text(policy, encoding="utf-8")
-    return render(folder / "example")
+    return folder / "example"
 
 
 def validate(manifests: Sequence[Manifest], version: str) -> list[str]:
     """Return what's wrong with the manifests according to a Kubernetes version's schema. Unknown keys are errors."""
     done = subprocess.run(
-        [tool("kubernetes-validate"), "--strict", "--quiet", "--kubernetes-version", version, "-"],
+        [program_of_tools("kubernetes-validate"), "--strict", "--quiet", "--kubernetes-version", version, "-"],
         input=yaml.safe_dump_all(manifests),
         capture_output=True,
         text=True,
@@ -56,6 +48,15 @@ def validate(manifests: Sequence[Manifest], version: str) -> list[str]:
     )
     assert done.stderr == ""
     return done.stdout.splitlines()
+
+
+def secret_from(env_file: Path) -> dict[str, str]:
+    """Return the keys and values of the Secret that kubectl creates from a file."""
+    words = [program_of_tools("kubectl"), "create", "secret", "generic", "registrar", "--from-env-file", str(env_file)]
+    done = subprocess.run(
+        [*words, "--dry-run=client", "--output=yaml"], capture_output=True, text=True, check=True, timeout=60
+    )
+    return {name: base64.b64decode(value).decode() for name, value in yaml.safe_load(done.stdout)["data"].items()}
 
 
 def of_kind(kind: str, manifests: Sequence[Manifest]) -> dict[str, Manifest]:
