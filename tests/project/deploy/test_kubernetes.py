@@ -147,11 +147,12 @@ def test_no_pod_gets_a_token_for_the_kubernetes_api(base: list[Manifest]) -> Non
     assert {pod["spec"]["automountServiceAccountToken"] for pod in pods(base).values()} == {False}
 
 
-def test_every_container_has_a_memory_limit_and_no_cpu_limit(base: list[Manifest]) -> None:
+def test_every_container_has_compose_s_memory_limit_and_no_cpu_limit(base: list[Manifest]) -> None:
+    memory = compose()["services"]["registrar"]["mem_limit"]
     for pod in pods(base).values():
         for container in containers(pod):
             assert set(container["resources"]["requests"]) == {"cpu", "memory"}
-            assert set(container["resources"]["limits"]) == {"memory"}
+            assert container["resources"]["limits"] == {"memory": memory.replace("g", "Gi")}
 
 
 # -- variables and secrets ---------------------------------------------------------------------------------------------
