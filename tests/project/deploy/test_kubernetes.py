@@ -87,7 +87,7 @@ def test_every_referenced_object_exists_except_the_secret(example: list[Manifest
 def test_the_overlay_sets_every_image_and_namespace(base: list[Manifest], example: list[Manifest]) -> None:
     assert {container["image"] for pod in pods(base).values() for container in containers(pod)} == {"registrar"}
     [image] = {container["image"] for pod in pods(example).values() for container in containers(pod)}
-    assert image == "registry.example.com/registrar:0.2.0"
+    assert image == "registry.example.com/registrar:0.3.0"
     [namespace] = of_kind("Namespace", example)
     assert {each["metadata"].get("namespace", namespace) for each in example} == {namespace}
 
