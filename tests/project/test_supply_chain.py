@@ -16,7 +16,7 @@ import pytest
 
 from scripts import audit_packages
 from scripts.audit_packages import Found, findings, ignored, judge, unknown, was_asked
-from tests.support.deploy.containers import compose, stages
+from tests.support.deploy.deployment import compose, stages
 from tests.support.paths import ROOT
 
 FOLDERS = ("bot", "handlers", "localslack", "examples", "scripts", "benchmarks")

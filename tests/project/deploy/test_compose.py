@@ -16,8 +16,7 @@ import yaml
 
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL
-from tests.support.deploy.containers import DEPLOY, compose
-from tests.support.deploy.deployment import GIVEN, grace, memory_limit
+from tests.support.deploy.deployment import DEPLOY, GIVEN, compose, grace, memory_limit
 from tests.support.deploy.engine import Container, Engine, program_of_tools, require_engine, stand_in
 from tests.support.waiting import wait_until
 

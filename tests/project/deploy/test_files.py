@@ -13,14 +13,14 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from tests.support.deploy.containers import (
+from tests.support.deploy.deployment import (
     DEPLOY,
     DOCKERFILE,
     compose,
     is_given,
+    memory_limit,
     stages,
 )
-from tests.support.deploy.deployment import memory_limit
 from tests.support.paths import DATA, ROOT
 
 OURS = ("registrar", "worker", "upgrade", "mlflow", "mlflow-users")

@@ -19,8 +19,7 @@ from bot.settings import Settings
 from handlers.serve import SHUTDOWN_SECONDS
 from handlers.web.app import create_app
 from handlers.web.readiness import Component, NotHealthy, Readiness
-from tests.support.deploy.containers import compose, stages
-from tests.support.deploy.deployment import grace
+from tests.support.deploy.deployment import compose, grace, stages
 from tests.support.deploy.kubernetes import (
     KUBERNETES,
     VERSIONS,

@@ -18,12 +18,12 @@ import pytest
 import yaml
 
 from localslack import LocalSlack
-from tests.support.deploy.containers import DEPLOY
+from tests.support.deploy.deployment import DEPLOY
 from tests.support.deploy.engine import MLFLOW, REGISTRAR, Container, Engine, require_engine, stand_in
 from tests.support.deploy.kubernetes import Manifest, copy_example, of_kind, render
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("containers")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 NAME = "registrar-pods"
 PORT = 3000

@@ -14,8 +14,7 @@ import sqlalchemy as sa
 
 from bot.ledger.procrastinate_dispatcher import ProcrastinateDispatcher
 from bot.ports import CheckBatch
-from tests.support.deploy.containers import DEPLOY, environment
-from tests.support.deploy.deployment import GIVEN
+from tests.support.deploy.deployment import DEPLOY, GIVEN, environment
 from tests.support.ledger.ledgers import PostgresServer
 from tests.support.terminal.cli_runner import CliRunner
 from tests.support.terminal.cli_runner import command as cli_runner

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.deploy.containers import (
+from tests.support.deploy.deployment import (
     DEPLOY,
 )
 from tests.support.network.prometheus_server import prometheus_binary

@@ -12,8 +12,7 @@ import pytest
 from bot.settings import Settings
 from handlers.web.connections import ConnectionLimits
 from handlers.web.server import other_descriptors
-from tests.support.deploy.containers import DEPLOY
-from tests.support.deploy.deployment import grace
+from tests.support.deploy.deployment import DEPLOY, grace
 
 UNIT = DEPLOY / "registrar.service"
 MOST_EXPOSED = 2.0  # of 10, as systemd counts

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.app.app_fixture import MANIFEST
-from tests.support.deploy.containers import DEPLOY
+from tests.support.deploy.deployment import DEPLOY
 from tests.support.deploy.systemd_machine import SystemdMachine, systemd_machine
 from tests.support.waiting import wait_until
 

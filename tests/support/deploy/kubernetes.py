@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from tests.support.deploy.containers import DEPLOY
+from tests.support.deploy.deployment import DEPLOY
 from tests.support.deploy.engine import program_of_tools
 
 KUBERNETES = DEPLOY / "kubernetes"
