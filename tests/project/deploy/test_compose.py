@@ -17,7 +17,7 @@ import yaml
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL
 from tests.support.deploy.deployment import DEPLOY, GIVEN, compose, grace, memory_limit
-from tests.support.deploy.engine import Container, Engine, program_of_tools, require_engine, stand_in
+from tests.support.deploy.engine import Container, Engine, image_for, program_of_tools, require_engine
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -127,7 +127,7 @@ def differences(engine: Engine, slack: LocalSlack) -> str:
     services: dict[str, Any] = {
         name: {"environment": {"SLACK_API_URL": slack.api_url}} for name in ("registrar", "worker")
     }
-    services |= {name: {"image": stand_in(name)} for name in ("postgres", "prometheus")}
+    services |= {name: {"image": image_for(name)} for name in ("postgres", "prometheus")}
     text = yaml.safe_dump({"services": services, "networks": {"default": {"name": engine.name, "external": True}}})
     # podman can't publish one port of several replicas on a range of ports.
     return text.replace("  registrar:\n", "  registrar:\n    ports: !override []\n")

@@ -19,7 +19,7 @@ import yaml
 
 from localslack import LocalSlack
 from tests.support.deploy.deployment import DEPLOY
-from tests.support.deploy.engine import MLFLOW, REGISTRAR, Container, Engine, require_engine, stand_in
+from tests.support.deploy.engine import MLFLOW, REGISTRAR, Container, Engine, image_for, require_engine
 from tests.support.deploy.kubernetes import Manifest, copy_example, of_kind, render
 from tests.support.waiting import wait_until
 
@@ -101,7 +101,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Engine
             "postgres",
             *(f"--env={name}={value}" for name, value in passwords.items()),
             f"--volume={DEPLOY}/postgres.sql:/docker-entrypoint-initdb.d/postgres.sql:ro",
-            stand_in("postgres"),
+            image_for("postgres"),
         )
         server = ["server", "--host=0.0.0.0", "--port=5000", "--workers=1", "--allowed-hosts=mlflow:5000"]
         engine.start("mlflow", MLFLOW, *server).wait_until_healthy()

@@ -16,10 +16,12 @@ import pytest
 
 from localslack import LocalSlack
 from tests.support.app.app_fixture import MANIFEST
+from tests.support.deploy.deployment import compose
 from tests.support.paths import ROOT
 from tests.support.waiting import wait_until
 
 REGISTRAR, MLFLOW = "localhost/registrar", "localhost/registrar-mlflow"
+BASE = "localhost/registrar-base"  # built if the Dockerfile's base can't be pulled
 STAND_INS = Path(__file__).parent / "stand_ins"
 DESCRIPTORS = 4096
 LONG = 300.0  # seconds for one command
@@ -79,7 +81,7 @@ class Engine:
     @contextlib.contextmanager
     def workspace(self, **settings: Any) -> Iterator[LocalSlack]:
         """Run a local Slack workspace that containers can connect to."""
-        holder = self.start("holder", "--read-only", "localhost/registrar-base", "sleep", "infinity")
+        holder = self.start("holder", "--read-only", "--entrypoint=sleep", REGISTRAR, "infinity")
         with LocalSlack.start(MANIFEST, host=self.gateway(), **settings) as slack:
             yield slack
         holder.remove()
@@ -202,15 +204,19 @@ def program_of_tools(name: str) -> str:
     pytest.skip(f"no {name} here; scripts/install-tools fetches it")
 
 
-def stand_in(name: str) -> str:
-    """Build the stand-in for an image from Debian's packages, if needed. Return the image's name."""
-    image = f"localhost/registrar-test-{name}"
-    base = ["podman", "image", "exists", "localhost/registrar-base"]
+def image_for(service: str) -> str:
+    """Return the image that a service of compose.yaml pulls, or else its stand-in, built from Debian's packages."""
+    name, _, digest = str(compose()["services"][service]["image"]).partition("@")
+    pinned = f"{name.partition(':')[0]}@{digest}"  # podman accepts a tag or a digest, not both
+    if subprocess.run(["podman", "pull", "--quiet", pinned], check=False, capture_output=True).returncode == 0:
+        return pinned
+    image = f"localhost/registrar-test-{service}"
+    base = ["podman", "image", "exists", BASE]
     if subprocess.run(base, check=False).returncode != 0:
-        pytest.skip("localhost/registrar-base isn't built here: the base image could be pulled")
+        pytest.skip(f"{name} can't be pulled, and {BASE}, which its stand-in needs, isn't built here")
     certificates = "/etc/ssl/certs/ca-certificates.crt"
     options = ["--quiet", "--format=docker", "--isolation=chroot", "--network=host", "--pull-never", "--layers"]
     words = ["buildah", "bud", *options, f"--volume={certificates}:{certificates}:ro", f"--tag={image}"]
-    done = subprocess.run([*words, str(STAND_INS / name)], capture_output=True, text=True, check=False, timeout=LONG)
+    done = subprocess.run([*words, str(STAND_INS / service)], capture_output=True, text=True, check=False, timeout=LONG)
     assert done.returncode == 0, done.stdout + done.stderr
     return image
