@@ -26,7 +26,7 @@ class Settings(BaseSettings):
         None,
         alias="REGISTRAR_ENV_FILE",
         description="A file with more variables, one `NAME=value` per line, which is read once at startup. "
-        "A variable that's also in the environment has the environment's value",
+        "If a variable is also in the environment, the environment's value is used",
     )
     slack_bot_token: SecretStr | None = Field(None, alias="SLACK_BOT_TOKEN", description="The bot's token, xoxb-…")
     slack_app_token: SecretStr | None = Field(

@@ -140,7 +140,7 @@ class SqlLedger:
         self._read_operators = read_operators
 
     def migrate(self, *, force: bool = False) -> str | None:
-        """Create or upgrade the tables, and return their previous revision. A second process at once waits.
+        """Create or upgrade the tables, and return their previous revision. Of two calls at once, the second one waits.
 
         `force`: disconnect other processes from PostgreSQL. Raises LedgerUnavailable. Raises Misconfigured if a newer
         release wrote the ledger, or if existing tables would change while another process uses them.
@@ -205,7 +205,7 @@ class SqlLedger:
             return _read_schema(connection)
 
     def require_same_tables(self) -> None:
-        """Raise LedgerUpgraded if a new connection has found that another version upgraded the tables. Asks no one."""
+        """Raise LedgerUpgraded if a new connection has found upgraded tables. This method itself makes no query."""
         if self._upgraded:
             raise self._upgraded
 
@@ -300,7 +300,10 @@ class SqlLedger:
             other_sessions.lock_out(connection, force=force)
         elif self._file_lock is None and self.is_locked:
             raise Misconfigured(
-                say("Can't upgrade the ledger at {url} while another process uses it. Stop it.", url=Code(self.address))
+                say(
+                    "Can't upgrade the ledger at {url} while another process uses it. Stop that process.",
+                    url=Code(self.address),
+                )
             )
 
     def _check_new_connection(self, connection: Any, record: object) -> None:

@@ -13,7 +13,7 @@ from bot.domain.core.sentence import Code, say
 MIGRATION_LOCK: Final = 7_236_174_001  # an arbitrary number for PostgreSQL's advisory lock, the same in every process
 MAX_NAMED = 3
 
-# Sessions of the same role, except an upgrade that waits for this one. A role can't see what others' sessions are.
+# Sessions of the same role, except an upgrade that waits for this one. A role can't see what other roles' sessions run.
 _OTHERS = text("""
 SELECT pid, coalesce(nullif(application_name, ''), 'unnamed') || ' at ' || coalesce(host(client_addr), 'a local socket')
 FROM pg_stat_activity AS other
@@ -34,7 +34,7 @@ def lock_out(connection: Connection, *, force: bool) -> None:
     _require_no_others(connection, force=force)  # before the lock, which would wait for a backup
     connection.execute(text("LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE"))
     connection.execute(text("SELECT pg_stat_clear_snapshot()"))  # otherwise, the next query gets the previous result
-    _require_no_others(connection, force=force)  # who connected before the lock
+    _require_no_others(connection, force=force)  # those that connected before the lock
 
 
 def _require_no_others(connection: Connection, *, force: bool) -> None:
@@ -44,9 +44,9 @@ def _require_no_others(connection: Connection, *, force: bool) -> None:
         names = sorted({name for _, name in others})
         raise Misconfigured(
             say(
-                "Can't upgrade while {connections} from {places}{more} can use the tables. "
-                "Stop every Registrar process, or disconnect them with {force}.",
-                connections=pluralize(len(others), "connection"),
+                "Can't upgrade while the ledger has {connections}: {places}{more}. "
+                "Stop every Registrar process, and if connections remain, use {force}.",
+                connections=pluralize(len(others), "other connection"),
                 places=[Code(name) for name in names[:MAX_NAMED]],
                 more=" and others" if len(names) > MAX_NAMED else "",
                 force=Code("--force"),

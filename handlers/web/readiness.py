@@ -144,7 +144,7 @@ def ledger_component(ledger: Ledger) -> Component:
             ) from error
         except LedgerUpgraded as error:
             raise NotHealthy(
-                "Another version upgraded the ledger, so nothing can be recorded. This process stops."
+                "Another version upgraded the ledger, so nothing can be recorded. This process is stopping."
             ) from error
         except Exception as error:
             raise NotHealthy("The ledger's database isn't responding, so nothing can be recorded.") from error

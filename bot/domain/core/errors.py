@@ -158,7 +158,7 @@ class LedgerFileGone(LedgerUnavailable):
 
 
 class LedgerUpgraded(LedgerUnavailable):
-    """Another version upgraded the tables while this process ran. Only another version of the process helps."""
+    """Another version upgraded the tables while this process ran. Only a restart with that version helps."""
 
     exit_code = 2
 

@@ -123,7 +123,7 @@ class Installation:
 def installation(
     tmp_path: Path, empty_postgres_url: str, apart: Remote, mlflow_sqlite: str, mlflow_backend: MlflowBackend
 ) -> Iterator[Installation]:
-    """Yield an installation without tables and processes; Slack calls its processes over HTTP."""
+    """Yield an installation without tables or processes; Slack calls its processes over HTTP."""
     environment = write_home(tmp_path, apart, empty_postgres_url, mlflow_sqlite, mlflow_backend)
     environment["SLACK_SIGNING_SECRET"] = apart.signing_secret
     del environment["SLACK_APP_TOKEN"]

@@ -76,7 +76,7 @@ def revision(url: str) -> str | None:
 def test_an_upgrade_names_the_connections_that_it_would_disrupt(old_url: str, session: psycopg.Connection) -> None:
     with (
         opened(old_url) as ledger,
-        pytest.raises(Misconfigured, match=r"1 connection from registrar 0\.2\.0 at a local"),
+        pytest.raises(Misconfigured, match=r"1 other connection: registrar 0\.2\.0 at a local"),
     ):
         ledger.migrate()
 
