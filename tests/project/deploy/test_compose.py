@@ -53,7 +53,7 @@ class Project:
         return [Container(self.engine, name) for name in sorted(self.engine.podman(*words).split())]
 
     def start(self, service: str) -> None:
-        """Start a service whose dependencies are there, and wait: until it's healthy, or until its end."""
+        """Start a service whose dependencies are running, and wait until it's healthy or has ended."""
         replicas = compose()["services"][service].get("deploy", {}).get("replicas", 1)
         self.compose("up", "--detach", "--no-deps", "--no-recreate", f"--scale={service}={replicas}", service)
         for container in self.containers(service):
@@ -77,7 +77,7 @@ class Project:
         return {version["version"]: version["current_stage"] for version in found.json()["model_versions"]}
 
     def promote(self, version: int) -> None:
-        """Request a version for Production as Alice, approve it as Bob, and wait until it's there."""
+        """Request a version for Production as Alice, approve it as Bob, and wait until it's in Production."""
         self.slack.person("alice").types(CHANNEL, f"/model promote churn {version} production")
         bob = self.slack.person("bob")
         card = bob.waits_for(CHANNEL, lambda message: f"v{version}" in str(message) and "Approve" in str(message), 60)
@@ -133,7 +133,7 @@ def differences(engine: Engine, slack: LocalSlack) -> str:
     return text.replace("  registrar:\n", "  registrar:\n    ports: !override []\n")
 
 
-def test_a_replica_is_killed_and_replaced_and_decisions_go_on(project: Project) -> None:
+def test_after_a_replica_is_killed_and_replaced_decisions_continue(project: Project) -> None:
     register_versions(project)
     project.promote(1)
     first, second = project.containers("registrar")
@@ -168,7 +168,7 @@ def test_the_kernel_limits_memory_and_processes(project: Project, service: str) 
 
 
 @pytest.mark.parametrize("service", OURS)
-def test_a_service_has_no_rights_and_can_write_only_to_its_volume(project: Project, service: str) -> None:
+def test_a_service_has_no_privileges_and_can_write_only_to_its_volume(project: Project, service: str) -> None:
     container = next(each for each in project.containers(service) if each.pid)
     status = container.status()
     assert (status["Uid"].split()[0], int(status["CapBnd"], 16), status["NoNewPrivs"]) == ("10001", 0, "1")

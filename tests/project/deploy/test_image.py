@@ -51,7 +51,7 @@ class RunningImages:
         return {version["version"]: version["current_stage"] for version in found["model_versions"]}
 
     def promote(self, version: int, *, before_the_click: Callable[[], None] = lambda: None) -> None:
-        """Request a version for Production as Alice, approve it as Bob, and wait until it's there."""
+        """Request a version for Production as Alice, approve it as Bob, and wait until it's in Production."""
         self.slack.person("alice").types(CHANNEL, f"/model promote churn {version} production")
         bob = self.slack.person("bob")
         card = bob.waits_for(CHANNEL, lambda message: f"v{version}" in str(message) and "Approve" in str(message), 60)
@@ -62,7 +62,7 @@ class RunningImages:
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningImages]:
-    """Run both images, as their Dockerfile says. Their file systems can be written to, to see what is written."""
+    """Run both images, as the Dockerfile says. Their file systems are writable, to find out what the programs write."""
     require_engine()
     folder = tmp_path_factory.mktemp("image")
     policy = folder / "policy"
@@ -174,7 +174,7 @@ def test_sigterm_finishes_what_runs_and_exits_with_0(images: RunningImages) -> N
     assert "Traceback" not in images.bot.log()
 
 
-def test_sizes_and_startup(images: RunningImages, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_images_are_small_enough(images: RunningImages, capsys: pytest.CaptureFixture[str]) -> None:
     sizes = {name: images.engine.size(name) for name in (REGISTRAR, MLFLOW)}
     with capsys.disabled():
         for name, size in sizes.items():

@@ -162,7 +162,7 @@ def remove(engine: Engine, pods: list[Manifest]) -> None:
     engine.podman("secret", "rm", NAME, check=False)
 
 
-def test_every_pod_upgrades_the_tables_and_gets_ready(
+def test_every_pod_upgrades_the_tables_and_becomes_ready(
     workspace: tuple[Engine, LocalSlack], played: dict[str, PlayedPod]
 ) -> None:
     """PostgreSQL was empty, and its password has characters with a meaning in a URL."""

@@ -20,7 +20,7 @@ LARGEST = Settings(REGISTRAR_THREADS=500, REGISTRAR_CONNECTIONS=200)
 
 
 def value(name: str) -> int:
-    """Return the number that the unit gives a limit."""
+    """Return the unit's value for a limit."""
     [found] = re.findall(rf"^{name}=(\d+)$", UNIT.read_text(encoding="utf-8"), flags=re.MULTILINE)
     return int(found)
 
@@ -46,12 +46,12 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_unit_is_hardly_exposed() -> None:
+def test_the_sandbox_leaves_little_exposed() -> None:
     done = exposure(UNIT)
     assert done.returncode == 0, done.stdout
 
 
-def test_a_unit_without_a_sandbox_is_too_exposed(tmp_path: Path) -> None:
+def test_a_unit_without_a_sandbox_is_found(tmp_path: Path) -> None:
     unit = tmp_path / "open.service"
     unit.write_text("[Service]\nUser=registrar\nExecStart=/bin/true\n")
     assert exposure(unit).returncode != 0

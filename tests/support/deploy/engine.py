@@ -111,7 +111,7 @@ class Container:
         self.name = name
 
     def inspect(self) -> dict[str, Any]:
-        """Return what podman knows about it."""
+        """Return podman's description of it."""
         [found] = json.loads(self._engine.podman("container", "inspect", self.name))
         return dict(found)
 

@@ -30,7 +30,7 @@ def env_file(tmp_path: Path) -> Path:
     return tmp_path / "registrar.env"
 
 
-def test_every_variable_of_the_file_counts(registrar: CliRunner, policy: Path, env_file: Path) -> None:
+def test_every_variable_in_the_file_is_set(registrar: CliRunner, policy: Path, env_file: Path) -> None:
     env_file.write_text("# Slack\nSLACK_BOT_TOKEN=xoxb-made-up\n\nPGPASSWORD=s3cret\nexport CI_TOKEN=t0ken\n")
     assert registrar("policy", "check", REGISTRAR_ENV_FILE=str(env_file)).code == 0
     assert read_settings().secrets == ["xoxb-made-up", "s3cret"]
@@ -57,7 +57,7 @@ def test_a_value_is_read_without_expansion(
     assert os.environ["CI_TOKEN"] == value
 
 
-def test_the_environment_wins_over_the_file(registrar: CliRunner, policy: Path, env_file: Path) -> None:
+def test_the_environment_overrides_the_file(registrar: CliRunner, policy: Path, env_file: Path) -> None:
     env_file.write_text("CI_TOKEN=from-the-file\nREGISTRAR_POLICY=missing.yml\n")
     said = registrar(
         "policy", "check", REGISTRAR_ENV_FILE=str(env_file), CI_TOKEN="given", REGISTRAR_POLICY=str(policy)
@@ -74,7 +74,7 @@ def test_the_file_can_turn_telemetry_on(
     assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "false"
 
 
-def test_a_missing_file_is_an_error_of_its_variable(registrar: CliRunner, policy: Path, env_file: Path) -> None:
+def test_the_error_for_a_missing_file_names_the_variable(registrar: CliRunner, policy: Path, env_file: Path) -> None:
     said = registrar("policy", "check", REGISTRAR_ENV_FILE=str(env_file))
     assert (said.code, said.out) == (2, "")
     assert said.err == f"Can't read {env_file}, the file in REGISTRAR_ENV_FILE: No such file or directory.\n"
@@ -92,7 +92,7 @@ def test_a_missing_file_is_an_error_of_its_variable(registrar: CliRunner, policy
         b"'CI=TOKEN'=hunter2",
     ],
 )
-def test_a_line_that_is_no_assignment_is_named_but_not_shown(
+def test_a_line_without_an_assignment_is_named_but_not_shown(
     registrar: CliRunner, policy: Path, env_file: Path, line: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     env_file.write_bytes(b"# Slack\n\nSLACK_BOT_TOKEN=xoxb\n\n" + line + b"\n")
@@ -101,7 +101,7 @@ def test_a_line_that_is_no_assignment_is_named_but_not_shown(
     assert "hunter2" not in caplog.text
 
 
-def test_a_file_in_another_encoding_is_an_error_without_its_text(
+def test_the_error_for_another_encoding_does_not_show_the_file_s_text(
     registrar: CliRunner, policy: Path, env_file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
