@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--host",
         default=server.LOOPBACK,
-        help="IPv4 address to serve on (default: %(default)s); anyone who can connect can act as anyone",
+        help="IPv4 address to listen on (default: %(default)s); anyone who can connect can act as anyone",
     )
     parser.add_argument("--state", type=Path, help="save messages, people, and tokens in this file")
     parser.add_argument("--request-url", help="deliver to this URL over signed HTTP, not Socket Mode")

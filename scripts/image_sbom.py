@@ -1,6 +1,6 @@
 """Writes an SBOM (CycloneDX) of an image: its Python, its Python packages, and its Debian packages.
 
-`scripts/image-sbom` calls it with the tools' Python. Everything is read from the image's file system, not from a lock.
+`scripts/image-sbom` runs it with .tools' Python. Everything is read from the image's file system, not from a lock.
 The same file system always produces the same SBOM.
 """
 
@@ -110,7 +110,7 @@ def sbom(image: str, files: dict[str, str]) -> str:
     bom = Bom(components=packages.values())
     bom.metadata.component = Component(type=ComponentType.CONTAINER, name=image, bom_ref=image)
     bom.register_dependency(bom.metadata.component, packages.values())
-    # The library generates both; without them, the same image gives the same file.
+    # The library generates both, but the same image has to produce the same file.
     bom.serial_number = bom.metadata.timestamp = None  # type: ignore[assignment]
     text = make_outputter(bom, OutputFormat.JSON, SchemaVersion.V1_6).output_as_string(indent=2)
     if wrong := JsonStrictValidator(SchemaVersion.V1_6).validate_str(text):
