@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 from dotenv.parser import Binding, parse_stream
@@ -25,18 +26,20 @@ def load_env_file(path: Path) -> None:
             "Can't read {file}, the file in {name}: {why}.", file=Code(path), name=Code("REGISTRAR_ENV_FILE"), why=why
         )
         raise Misconfigured(message) from None  # a UnicodeDecodeError contains the file's text
+    given = frozenset(os.environ)
     for binding in bindings:
         if binding.key is not None or binding.error:  # otherwise, it's a comment
-            _add_variable(binding)
+            _add_variable(binding, given)
 
 
-def _add_variable(binding: Binding) -> None:
+def _add_variable(binding: Binding, given: Collection[str]) -> None:
     text = binding.original.string
     line = binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")  # it includes the lines before
     try:
         if binding.key is None or binding.value is None:
             raise ValueError
-        os.environ.setdefault(binding.key, binding.value)  # a ValueError if it contains a NUL
+        if binding.key not in given:  # of two values in the file, the last one counts, as with EnvironmentFile=
+            os.environ[binding.key] = binding.value  # a ValueError if it contains a NUL
     except ValueError:
         message = say(
             "Line {number} of the file in {name} isn't {form}.",

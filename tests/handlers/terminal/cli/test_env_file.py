@@ -57,6 +57,12 @@ def test_a_value_is_read_without_expansion(
     assert os.environ["CI_TOKEN"] == value
 
 
+def test_the_last_of_two_values_counts(registrar: CliRunner, policy: Path, env_file: Path) -> None:
+    env_file.write_text("CI_TOKEN=before-the-rotation\nCI_TOKEN=current\n")
+    registrar("policy", "check", REGISTRAR_ENV_FILE=str(env_file))
+    assert os.environ["CI_TOKEN"] == "current"
+
+
 def test_the_environment_overrides_the_file(registrar: CliRunner, policy: Path, env_file: Path) -> None:
     env_file.write_text("CI_TOKEN=from-the-file\nREGISTRAR_POLICY=missing.yml\n")
     said = registrar(
