@@ -39,7 +39,13 @@ def lock_out(connection: Connection, *, force: bool) -> None:
 
 def _require_no_others(connection: Connection, *, force: bool) -> None:
     """Raise Misconfigured if others are connected, or disconnect them."""
-    others = connection.execute(_OTHERS, {"migration_lock": MIGRATION_LOCK}).all()
+    # The session may have switched to the tables' owner, who can neither see nor end the sessions of its login.
+    with connection.begin_nested() as as_login:
+        connection.execute(text("SET LOCAL ROLE NONE"))
+        others = connection.execute(_OTHERS, {"migration_lock": MIGRATION_LOCK}).all()
+        for pid, _ in others if force else ():
+            connection.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
+        as_login.rollback()
     if others and not force:
         names = sorted({name for _, name in others})
         raise Misconfigured(
@@ -52,5 +58,3 @@ def _require_no_others(connection: Connection, *, force: bool) -> None:
                 force=Code("--force"),
             )
         )
-    for pid, _ in others:
-        connection.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})

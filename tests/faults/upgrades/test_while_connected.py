@@ -187,6 +187,52 @@ def test_a_process_that_reconnects_during_an_upgrade_records_nothing(
         save(running, a_request())
 
 
+@pytest.fixture
+def switching_url(empty_postgres_url: str, postgres_server: PostgresServer) -> Iterator[str]:
+    """Return the URL of old tables, with a login that has no rights of its own, and switches to the tables' owner."""
+    name = make_url(empty_postgres_url).database
+    postgres_server.run(
+        "CREATE ROLE owner",
+        "CREATE ROLE login LOGIN NOINHERIT IN ROLE owner",
+        "ALTER ROLE login SET role = owner",
+        f"ALTER DATABASE {name} OWNER TO owner",
+    )
+    url = empty_postgres_url.replace("postgres:@", "login:@")
+    with raw(url) as connection:
+        run_migrations(connection, OLD)
+    leave(empty_postgres_url)
+    yield url
+    postgres_server.drop(str(name))
+    postgres_server.run("DROP ROLE login", "DROP ROLE owner")
+
+
+@pytest.mark.postgres
+def test_an_upgrade_that_switches_roles_names_the_connections_of_its_login(switching_url: str) -> None:
+    with (
+        closing(psycopg.connect(switching_url, application_name="registrar 0.2.0")),
+        opened(switching_url) as ledger,
+        pytest.raises(Misconfigured, match=r"1 connection from registrar 0\.2\.0 at a local"),
+    ):
+        ledger.migrate()
+
+
+@pytest.mark.postgres
+def test_force_disconnects_the_connections_of_its_login(switching_url: str) -> None:
+    with closing(psycopg.connect(switching_url)) as session, opened(switching_url) as ledger:
+        assert ledger.migrate(force=True) == OLD
+        with pytest.raises(psycopg.OperationalError):
+            session.execute("SELECT 1")
+
+
+@pytest.mark.postgres
+def test_an_upgrade_that_switches_roles_creates_tables_as_the_owner(switching_url: str) -> None:
+    with opened(switching_url) as ledger:
+        ledger.migrate()
+    with psycopg.connect(switching_url) as connection:
+        owners = connection.execute("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'")
+        assert owners.fetchall() == [("owner",)]
+
+
 # -- a process whose tables were upgraded ------------------------------------------------------------------------------
 
 
