@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import subprocess
 import tarfile
@@ -104,6 +105,39 @@ def test_a_file_system_that_cannot_be_read_gives_no_sbom(whole: bytes, said: str
     assert done.returncode == 1
     assert done.stdout == b""
     assert said in done.stderr.decode()
+
+
+@pytest.fixture
+def docker(tmp_path: Path) -> Path:
+    """Return the folder of a Docker that exports the file system above, but has no image if it would have to pull it."""
+    if not PYTHON.exists():
+        pytest.skip("no tools here; scripts/install-tools fetches them")
+    (tmp_path / "image.tar").write_bytes(archive(FILES))
+    program = tmp_path / "docker"
+    program.write_text(
+        '#!/bin/sh\ncase "$1 $2" in\n'
+        '"create --pull=never") echo made ;;\n'
+        'create*) echo pulled ;;\n'
+        f'"export made") cat {tmp_path}/image.tar; exit "${{EXPORT:-0}}" ;;\n'
+        '"export pulled") exit 3 ;;\nesac\n'
+    )
+    program.chmod(0o755)
+    return tmp_path
+
+
+def described(docker: Path, **environment: str) -> int:
+    """Run scripts/image-sbom with this Docker, and return its exit code."""
+    path = {"PATH": f"{docker}{os.pathsep}{os.environ['PATH']}"}
+    words = [str(ROOT / "scripts" / "image-sbom"), "registrar", str(docker / "sbom.json")]
+    return subprocess.run(words, env=os.environ | path | environment, capture_output=True, check=False).returncode
+
+
+def test_only_an_image_that_is_here_is_described(docker: Path) -> None:
+    assert described(docker) == 0
+
+
+def test_an_export_that_fails_at_the_end_of_a_file_is_an_error(docker: Path) -> None:
+    assert described(docker, EXPORT="1") != 0
 
 
 @pytest.mark.slow
