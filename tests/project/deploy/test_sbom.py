@@ -109,7 +109,7 @@ def test_a_file_system_that_cannot_be_read_gives_no_sbom(whole: bytes, said: str
 
 @pytest.fixture
 def docker(tmp_path: Path) -> Path:
-    """Return the folder of a Docker that exports the file system above, but has no image if it would have to pull it."""
+    """Return the folder of a Docker that exports the file system above, unless it was asked to pull an image."""
     if not PYTHON.exists():
         pytest.skip("no tools here; scripts/install-tools fetches them")
     (tmp_path / "image.tar").write_bytes(archive(FILES))
@@ -117,7 +117,7 @@ def docker(tmp_path: Path) -> Path:
     program.write_text(
         '#!/bin/sh\ncase "$1 $2" in\n'
         '"create --pull=never") echo made ;;\n'
-        'create*) echo pulled ;;\n'
+        "create*) echo pulled ;;\n"
         f'"export made") cat {tmp_path}/image.tar; exit "${{EXPORT:-0}}" ;;\n'
         '"export pulled") exit 3 ;;\nesac\n'
     )
