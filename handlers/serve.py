@@ -92,7 +92,7 @@ def serve(
                 print_line("Stopping: finishing work in progress.")
                 wait_for_stop(stop, settings.drain_time.total_seconds())
             finally:
-                exit_after(SHUTDOWN_SECONDS)
+                exit_after(SHUTDOWN_SECONDS, getattr(sys.exception(), "exit_code", 0))
 
 
 def preload_slow_modules() -> None:
@@ -104,12 +104,12 @@ def preload_slow_modules() -> None:
     from bot.slack.rollbacks import history_chart  # noqa: F401, PLC0415
 
 
-def exit_after(seconds: float) -> None:
+def exit_after(seconds: float, code: int = 0) -> None:
     """End the process after `seconds`, even if something hangs. Acknowledged work is always in the ledger."""
 
     def leave() -> None:
         log.warning("work was still running after %.0f seconds; the next process continues it", seconds)
-        os._exit(0)
+        os._exit(code)
 
     timer = threading.Timer(seconds, leave)
     timer.daemon = True

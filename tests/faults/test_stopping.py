@@ -134,12 +134,17 @@ def test_a_draining_process_is_alive_but_not_ready_until_a_second_signal(
     assert "Stopping: finishing work in progress." in log
 
 
-def test_the_process_ends_with_0_even_if_something_hangs() -> None:
-    script = "import threading\nfrom handlers.serve import exit_after\nexit_after(0.1)\nthreading.Event().wait()"
+@pytest.mark.parametrize(
+    ("arguments", "code"), [pytest.param("0.1", 0, id="on SIGTERM"), pytest.param("0.1, 2", 2, id="after an error")]
+)
+def test_the_process_ends_even_if_something_hangs(arguments: str, code: int) -> None:
+    script = (
+        f"from handlers.serve import exit_after; import threading; exit_after({arguments}); threading.Event().wait()"
+    )
     ended = subprocess.run(
         [sys.executable, "-c", script], env=clean_environment(PYTHONPATH=str(ROOT)), timeout=2 * PATIENCE, check=False
     )
-    assert ended.returncode == 0
+    assert ended.returncode == code
 
 
 def test_work_started_during_shutdown_is_done_immediately(app: RunningApp) -> None:
