@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import resource
@@ -88,13 +89,15 @@ class Engine:
 
     @contextlib.contextmanager
     def network(self) -> Iterator[None]:
-        """Create the network; afterward, remove it and every container in it."""
-        self._clean_up()
-        self.podman("network", "create", self.name)
-        try:
-            yield
-        finally:
+        """Create the network; afterward, remove it and every container in it. A second run on this machine waits."""
+        with Path(f"/run/{self.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # the kernel releases it even if this run is killed
             self._clean_up()
+            self.podman("network", "create", self.name)
+            try:
+                yield
+            finally:
+                self._clean_up()
 
     def _clean_up(self) -> None:
         containers = self.podman("ps", "--all", "--quiet", "--filter", f"network={self.name}", check=False).split()
