@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import ProgrammingError
 
 from bot.domain.core.errors import Misconfigured
 from bot.domain.core.numbers import pluralize
@@ -13,12 +14,16 @@ from bot.domain.core.sentence import Code, say
 MIGRATION_LOCK: Final = 7_236_174_001  # an arbitrary number for PostgreSQL's advisory lock, the same in every process
 MAX_NAMED = 3
 
-# Sessions of the same role, except an upgrade that waits for this one. A role can't see what other roles' sessions run.
+# Sessions of the same role, and Registrar's of any role, except an upgrade that waits for this one. Of another role's
+# session, only the name is visible; version 0.2.0 has none.
 _OTHERS = text("""
-SELECT pid, coalesce(nullif(application_name, ''), 'unnamed') || ' at ' || coalesce(host(client_addr), 'a local socket')
+SELECT pid, coalesce(nullif(application_name, ''), 'unnamed')
+  || CASE usename WHEN session_user THEN ' at ' || coalesce(host(client_addr), 'a local socket')
+     ELSE ' as ' || usename END
 FROM pg_stat_activity AS other
-WHERE datname = current_database() AND usename = session_user AND backend_type = 'client backend'
-  AND pid <> pg_backend_pid() AND NOT EXISTS (
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+  AND (usename = session_user AND backend_type = 'client backend' OR application_name LIKE 'registrar %')
+  AND NOT EXISTS (
     SELECT FROM pg_locks AS waiting
     WHERE waiting.pid = other.pid AND locktype = 'advisory' AND NOT granted
       AND classid::bigint << 32 | objid::bigint = :migration_lock)
@@ -43,8 +48,8 @@ def _require_no_others(connection: Connection, *, force: bool) -> None:
     with connection.begin_nested() as as_login:
         connection.execute(text("SET LOCAL ROLE NONE"))
         others = connection.execute(_OTHERS, {"migration_lock": MIGRATION_LOCK}).all()
-        for pid, _ in others if force else ():
-            connection.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
+        for pid, name in others if force else ():
+            _disconnect(connection, pid, name)
         as_login.rollback()
     if others and not force:
         names = sorted({name for _, name in others})
@@ -58,3 +63,12 @@ def _require_no_others(connection: Connection, *, force: bool) -> None:
                 force=Code("--force"),
             )
         )
+
+
+def _disconnect(connection: Connection, pid: int, name: str) -> None:
+    try:
+        connection.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
+    except ProgrammingError as error:
+        raise Misconfigured(
+            say("This role can't disconnect {name}. Stop that process, or upgrade with its role.", name=Code(name))
+        ) from error

@@ -211,9 +211,35 @@ def test_an_upgrade_that_switches_roles_names_the_connections_of_its_login(switc
     with (
         closing(psycopg.connect(switching_url, application_name="registrar 0.2.0")),
         opened(switching_url) as ledger,
-        pytest.raises(Misconfigured, match=r"1 connection from registrar 0\.2\.0 at a local"),
+        pytest.raises(Misconfigured, match=r"1 other connection: registrar 0\.2\.0 at a local"),
     ):
         ledger.migrate()
+
+
+@pytest.fixture
+def process_of_another_role(switching_url: str) -> Iterator[psycopg.Connection[Any]]:
+    """Yield a connection of a role that the upgrade's role may not disconnect."""
+    with closing(psycopg.connect(switching_url, user="postgres", application_name="registrar 0.3.0")) as connection:
+        yield connection
+
+
+@pytest.mark.postgres
+def test_an_upgrade_names_the_processes_of_other_roles(
+    switching_url: str, process_of_another_role: psycopg.Connection[Any]
+) -> None:
+    with opened(switching_url) as ledger, pytest.raises(Misconfigured, match=r"registrar 0\.3\.0 as postgres"):
+        ledger.migrate()
+
+
+@pytest.mark.postgres
+def test_force_names_the_process_that_its_role_cannot_disconnect(
+    switching_url: str, process_of_another_role: psycopg.Connection[Any]
+) -> None:
+    with opened(switching_url) as ledger:
+        with pytest.raises(Misconfigured, match=r"can't disconnect registrar 0\.3\.0 as postgres"):
+            ledger.migrate(force=True)
+        assert ledger.schema().revision == OLD
+    process_of_another_role.execute("SELECT 1")
 
 
 @pytest.mark.postgres
