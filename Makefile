@@ -69,7 +69,7 @@ dist: dev-install ## Build the wheel and the source package into dist/
 image: dev-install ## Build the container images with buildah, run them with podman, and check what they do (needs root)
 	@scripts/install-tools
 	@scripts/image
-	@scripts/test -s -m slow tests/project/deploy
+	@CONTAINERS=required scripts/test -s -m slow tests/project/deploy
 
 lock: ## Update the locks (UPGRADE=1: also upgrade all versions)
 	@scripts/lock

@@ -37,6 +37,7 @@ def lock_out(connection: Connection, *, force: bool) -> None:
     A process reads the revision before it uses the tables. `force`: disconnect the others. Raises Misconfigured.
     """
     _require_no_others(connection, force=force)  # before the lock, which would wait for a backup
+    connection.execute(text("SET LOCAL lock_timeout = '60s'"))  # another role's backup isn't visible
     connection.execute(text("LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE"))
     connection.execute(text("SELECT pg_stat_clear_snapshot()"))  # otherwise, the next query gets the previous result
     _require_no_others(connection, force=force)  # those that connected before the lock

@@ -15,7 +15,7 @@ import pytest
 
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL
-from tests.support.deploy.engine import MLFLOW, REGISTRAR, Container, Engine, require_engine
+from tests.support.deploy.engine import MLFLOW, REGISTRAR, Container, Engine, pending_card, require_engine
 from tests.support.network.ports import free_port
 from tests.support.paths import ROOT
 from tests.support.waiting import wait_until
@@ -54,7 +54,7 @@ class RunningImages:
         """Request a version for Production as Alice, approve it as Bob, and wait until it's in Production."""
         self.slack.person("alice").types(CHANNEL, f"/model promote churn {version} production")
         bob = self.slack.person("bob")
-        card = bob.waits_for(CHANNEL, lambda message: f"v{version}" in str(message) and "Approve" in str(message), 60)
+        card = pending_card(bob, version)
         before_the_click()
         bob.clicks(card, "Approve")
         wait_until(lambda: self.stages()[str(version)] == "Production")

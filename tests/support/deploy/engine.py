@@ -6,19 +6,22 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import resource
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 from localslack import LocalSlack
-from tests.support.app.app_fixture import MANIFEST
+from localslack.client import WorkspaceMember
+from tests.support.app.app_fixture import CHANNEL, MANIFEST
 from tests.support.deploy.deployment import compose
 from tests.support.paths import ROOT
+from tests.support.slack.message_parts import objects
 from tests.support.waiting import wait_until
 
 REGISTRAR, MLFLOW = "localhost/registrar", "localhost/registrar-mlflow"
@@ -106,6 +109,18 @@ class Engine:
         self.podman("network", "rm", self.name, check=False)
 
 
+def pending_card(person: WorkspaceMember, version: int) -> dict[str, Any]:
+    """Wait for the card of a pending request for this version, with its buttons."""
+    named = re.compile(rf"\bv{version}\b")
+
+    def is_pending(message: dict[str, Any]) -> bool:
+        parts = objects(message.get("blocks") or [])
+        buttons = [part["text"]["text"] for part in parts if part.get("type") == "button"]
+        return "Approve" in buttons and named.search(str(message.get("text"))) is not None
+
+    return person.waits_for(CHANNEL, is_pending, 60)
+
+
 class Container:
     """A running container."""
 
@@ -191,20 +206,27 @@ def _control_groups(pid: int) -> Iterator[tuple[str, str]]:
             yield controller, path.removeprefix("/")
 
 
+def cannot_run(why: str) -> NoReturn:
+    """Skip the test, or fail it if `make image` or CI requires containers."""
+    if os.environ.get("CONTAINERS") == "required":
+        pytest.fail(why)
+    pytest.skip(why)
+
+
 def require_engine() -> None:
     """Skip the test if this machine has no podman, or `make image` hasn't built the images."""
     if os.geteuid() != 0 or shutil.which("podman") is None:
-        pytest.skip("containers need root and podman: see scripts/image")
+        cannot_run("containers need root and podman: see scripts/image")
     for image in (REGISTRAR, MLFLOW):
         if subprocess.run(["podman", "image", "exists", image], check=False).returncode != 0:
-            pytest.skip(f"{image} isn't built here; run `make image`")
+            cannot_run(f"{image} isn't built here; run `make image`")
 
 
 def program_of_tools(name: str) -> str:
     """Return a program that scripts/install-tools installs, or skip the test."""
     if found := shutil.which(ROOT / ".tools" / "bin" / name):
         return found
-    pytest.skip(f"no {name} here; scripts/install-tools fetches it")
+    cannot_run(f"no {name} here; scripts/install-tools fetches it")
 
 
 def image_for(service: str) -> str:
@@ -216,7 +238,7 @@ def image_for(service: str) -> str:
     image = f"localhost/registrar-test-{service}"
     base = ["podman", "image", "exists", BASE]
     if subprocess.run(base, check=False).returncode != 0:
-        pytest.skip(f"{name} can't be pulled, and {BASE}, which its stand-in needs, isn't built here")
+        cannot_run(f"{name} can't be pulled, and {BASE}, which its stand-in needs, isn't built here")
     certificates = "/etc/ssl/certs/ca-certificates.crt"
     options = ["--quiet", "--format=docker", "--isolation=chroot", "--network=host", "--pull-never", "--layers"]
     words = ["buildah", "bud", *options, f"--volume={certificates}:{certificates}:ro", f"--tag={image}"]

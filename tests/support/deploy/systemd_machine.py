@@ -10,12 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
+from tests.support.deploy.engine import REGISTRAR, require_engine
 from tests.support.paths import ROOT
 from tests.support.waiting import wait_until
 
-BASE = os.environ.get("IMAGE", "localhost/registrar")
+BASE = os.environ.get("IMAGE", REGISTRAR)
 IMAGE = "localhost/registrar-systemd"
 CONTAINERFILE = ROOT / "tests" / "support" / "deploy" / "systemd.Containerfile"
 # systemd needs SYS_ADMIN to mount, and SYS_PTRACE to set up PrivateUsers= behind ProtectProc=.
@@ -76,11 +75,8 @@ class SystemdMachine:
 
 @contextmanager
 def systemd_machine() -> Iterator[SystemdMachine]:
-    """Build the image, and run it until the block ends; skip without Podman, Buildah, or Registrar's image."""
-    if os.geteuid() != 0 or not shutil.which("podman") or not shutil.which("buildah"):
-        pytest.skip("needs root, Podman, and Buildah")
-    if _podman("image", "exists", BASE).returncode:
-        pytest.skip(f"no image {BASE} here; `make image` builds it")
+    """Build the image, and run it until the block ends; skip without an engine and Registrar's image."""
+    require_engine()
     built = subprocess.run(
         [
             *("buildah", "bud", "--isolation=chroot", "--network=host", "--pull-never", "--layers", "--from", BASE),
