@@ -80,7 +80,6 @@ print(json.dumps(found))
 
 ENDED_BY_A_SIGNAL = """
 backup_file._open_unnamed = lambda folder: None
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background ignores it
 ended_by(int(sys.argv[3]))
 backup.back_up(url, folder / "copy.db")
 """
