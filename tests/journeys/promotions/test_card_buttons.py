@@ -64,7 +64,8 @@ def test_a_version_is_rolled_back_from_its_card_while_it_is_in_production(served
     served.bob.clicks(card, "Roll back…")
     served.bob.waits_for_modal(lambda view: "Rolls back Production immediately" in message_text(view))
     assert served.bob.submits({"reason": "accuracy fell"}) is None
-    wait_until(lambda: served.production() == [3])
+    wait_until(lambda: "registrar:version:rolled_back" in served.audit())  # the registry changes before the ledger
+    assert served.production() == [3]
     served.bob.clicks(card, "Roll back…")
     assert served.answer(served.bob, "`v4` of `churn` isn't in Production anymore, so nothing changed.")
 
