@@ -106,7 +106,7 @@ class Engine:
         containers = self.podman("ps", "--all", "--quiet", "--filter", f"network={self.name}", check=False).split()
         if containers:
             self.podman("rm", "--force", "--time", "1", "--volumes", *containers, check=False)
-        self.podman("network", "rm", self.name, check=False)
+        self.podman("network", "rm", "--force", self.name, check=False)  # and containers that could not be removed yet
 
 
 def pending_card(person: WorkspaceMember, version: int) -> dict[str, Any]:
