@@ -113,7 +113,7 @@ def postgres(url: URL, timeout: float, connections: int) -> Engine:
 
 
 def postgres_migrator(url: URL) -> Engine:
-    """Return an engine for migrations, which waits without a limit while the server is up."""
+    """Return an engine for migrations. While the server is up, only `other_sessions.lock_out` limits its waiting."""
     return create_engine(with_options(url, {}), poolclass=NullPool, hide_parameters=True, connect_args=KEEP_ALIVE)
 
 

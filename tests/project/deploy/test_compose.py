@@ -15,17 +15,12 @@ import pytest
 import yaml
 
 from localslack import LocalSlack
-from tests.support.app.app_fixture import CHANNEL
 from tests.support.deploy.deployment import DEPLOY, GIVEN, compose, grace, memory_limit
-from tests.support.deploy.engine import Container, Engine, image_for, pending_card, program_of_tools, require_engine
+from tests.support.deploy.engine import POLICY, Container, Engine, image_for, program_of_tools, promote, require_engine
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-POLICY = """\
-channel: "#ml-models"
-models: {"*": {production: {approvers: [U0BOB]}, staging: {approvers: [U0BOB]}}}
-"""
 OURS = ("registrar", "worker", "mlflow")
 LONG_RUNNING = (*OURS, "postgres", "prometheus")
 LOGIN = ("registrar", GIVEN["MLFLOW_REGISTRAR_PASSWORD"])
@@ -75,14 +70,6 @@ class Project:
         headers = {"Host": "mlflow:5000"}
         found = httpx.get(url, params={"filter": "name = 'churn'"}, headers=headers, auth=LOGIN, trust_env=False)
         return {version["version"]: version["current_stage"] for version in found.json()["model_versions"]}
-
-    def promote(self, version: int) -> None:
-        """Request a version for Production as Alice, approve it as Bob, and wait until it's in Production."""
-        self.slack.person("alice").types(CHANNEL, f"/model promote churn {version} production")
-        bob = self.slack.person("bob")
-        card = pending_card(bob, version)
-        bob.clicks(card, "Approve")
-        wait_until(lambda: self.stages()[str(version)] == "Production")
 
 
 def start_order() -> list[str]:
@@ -135,15 +122,15 @@ def differences(engine: Engine, slack: LocalSlack) -> str:
 
 def test_after_a_replica_is_killed_and_replaced_decisions_continue(project: Project) -> None:
     register_versions(project)
-    project.promote(1)
+    promote(project.slack, 1, project.stages)
     first, second = project.containers("registrar")
     os.kill(first.pid, signal.SIGKILL)
     first.remove()
-    project.promote(2)
+    promote(project.slack, 2, project.stages)
     project.start("registrar")
     project.slack.wait_until_connected(2, timeout=60)
     assert second.stop(int(grace("registrar"))) == 0, second.log()
-    project.promote(3)  # by the replacement
+    promote(project.slack, 3, project.stages)  # by the replacement
     project.engine.podman("start", second.name)
     project.slack.wait_until_connected(2, timeout=60)
     assert project.stages() == {"1": "Archived", "2": "Archived", "3": "Production"}

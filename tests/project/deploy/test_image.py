@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,13 @@ import pytest
 
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL
-from tests.support.deploy.engine import MLFLOW, REGISTRAR, Container, Engine, pending_card, require_engine
+from tests.support.deploy.engine import MLFLOW, POLICY, REGISTRAR, Container, Engine, promote, require_engine
 from tests.support.network.ports import free_port
 from tests.support.paths import ROOT
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-POLICY = """\
-channel: "#ml-models"
-models: {"*": {production: {approvers: [U0BOB]}, staging: {approvers: [U0BOB]}}}
-"""
 DRAIN = 3  # seconds
 GRACE = 60  # seconds, as in compose.yaml
 LARGEST = 1100  # MB
@@ -49,15 +45,6 @@ class RunningImages:
         url = f"{self.mlflow_url}/api/2.0/mlflow/model-versions/search"
         found = httpx.get(url, params={"filter": "name = 'churn'"}, trust_env=False).json()
         return {version["version"]: version["current_stage"] for version in found["model_versions"]}
-
-    def promote(self, version: int, *, before_the_click: Callable[[], None] = lambda: None) -> None:
-        """Request a version for Production as Alice, approve it as Bob, and wait until it's in Production."""
-        self.slack.person("alice").types(CHANNEL, f"/model promote churn {version} production")
-        bob = self.slack.person("bob")
-        card = pending_card(bob, version)
-        before_the_click()
-        bob.clicks(card, "Approve")
-        wait_until(lambda: self.stages()[str(version)] == "Production")
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +129,7 @@ def test_a_container_without_a_server_is_unhealthy(images: RunningImages) -> Non
 
 
 def test_a_request_survives_a_kill_and_is_promoted(images: RunningImages) -> None:
-    images.promote(1)
+    promote(images.slack, 1, images.stages)
     killed = images.bot.pid
 
     def kill() -> None:
@@ -151,7 +138,7 @@ def test_a_request_survives_a_kill_and_is_promoted(images: RunningImages) -> Non
         images.bot.wait_until_healthy()
         wait_until(lambda: images.slack.status()["connections"] >= 1)
 
-    images.promote(2, before_the_click=kill)
+    promote(images.slack, 2, images.stages, before_the_click=kill)
     assert images.stages() == {"1": "Archived", "2": "Production", "3": "None"}
 
 

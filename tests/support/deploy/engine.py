@@ -10,14 +10,13 @@ import re
 import resource
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 
 from localslack import LocalSlack
-from localslack.client import WorkspaceMember
 from tests.support.app.app_fixture import CHANNEL, MANIFEST
 from tests.support.deploy.deployment import compose
 from tests.support.paths import ROOT
@@ -29,6 +28,10 @@ BASE = "localhost/registrar-base"  # built if the Dockerfile's base can't be pul
 STAND_INS = Path(__file__).parent / "stand_ins"
 DESCRIPTORS = 4096
 LONG = 300.0  # seconds for one command
+POLICY = """\
+channel: "#ml-models"
+models: {"*": {production: {approvers: [U0BOB]}, staging: {approvers: [U0BOB]}}}
+"""
 
 # runc, because Debian's crun can't handle control groups in hybrid mode. The limits, because otherwise podman raises
 # them, which needs a capability that root doesn't have everywhere.
@@ -109,16 +112,29 @@ class Engine:
         self.podman("network", "rm", "--force", self.name, check=False)  # and containers that could not be removed yet
 
 
-def pending_card(person: WorkspaceMember, version: int) -> dict[str, Any]:
-    """Wait for the card of a pending request for this version, with its buttons."""
-    named = re.compile(rf"\bv{version}\b")
+def promote(
+    slack: LocalSlack,
+    version: int,
+    stages: Callable[[], Mapping[str, str]],
+    *,
+    before_the_click: Callable[[], None] = lambda: None,
+) -> None:
+    """Request a version of `churn` for Production as Alice, approve it as Bob, and wait until it's in Production.
+
+    `stages` returns each version's stage.
+    """
+    slack.person("alice").types(CHANNEL, f"/model promote churn {version} production")
+    bob, named = slack.person("bob"), re.compile(rf"\bv{version}\b")
 
     def is_pending(message: dict[str, Any]) -> bool:
         parts = objects(message.get("blocks") or [])
         buttons = [part["text"]["text"] for part in parts if part.get("type") == "button"]
         return "Approve" in buttons and named.search(str(message.get("text"))) is not None
 
-    return person.waits_for(CHANNEL, is_pending, 60)
+    card = bob.waits_for(CHANNEL, is_pending, 60)
+    before_the_click()
+    bob.clicks(card, "Approve")
+    wait_until(lambda: stages()[str(version)] == "Production")
 
 
 class Container:
