@@ -287,6 +287,10 @@ def test_the_local_workspace_does_not_know_registrar() -> None:
     assert importers(modules_of("localslack"), lambda name: is_in(name, "bot") or is_in(name, "handlers")) == {}
 
 
+def test_only_other_packages_import_what_plugins_import() -> None:
+    assert importers(modules(), lambda name: name.startswith("registrar.") or name == "registrar") == {}
+
+
 def test_only_the_demo_uses_the_local_workspace() -> None:
     others = [module for module in modules_of("handlers") if not is_in(module, "handlers.demo")]
     assert importers(others, lambda name: is_in(name, "localslack")) == {}

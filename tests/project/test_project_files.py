@@ -106,10 +106,17 @@ def test_the_classifiers_name_the_pythons_that_ci_tests(metadata: Message) -> No
 def test_the_wheel_has_both_programs_and_their_files(wheel: zipfile.ZipFile) -> None:
     [entry_points] = [name for name in wheel.namelist() if name.endswith(".dist-info/entry_points.txt")]
     programs = wheel.read(entry_points).decode()
-    assert "registrar = handlers.__main__:main" in programs
-    assert "localslack = localslack.__main__:main" in programs
-    assert [name for name in tracked() if name.startswith("localslack/") and name not in wheel.namelist()] == []
-    assert "handlers/terminal/command_line/index.txt" in wheel.namelist()
+    assert "registrar = registrar.__main__:main" in programs
+    assert "localslack = registrar.__main__:localslack" in programs
+    packed = ("bot/", "handlers/", "localslack/", "examples/", "manifest.yml")
+    files = [f"registrar/app/{name}" for name in tracked() if name.startswith(packed)]
+    assert len(files) > 500
+    assert [name for name in files if name not in wheel.namelist()] == []
+
+
+def test_the_wheel_adds_only_one_name_to_site_packages(wheel: zipfile.ZipFile) -> None:
+    names = {name.partition("/")[0] for name in wheel.namelist()}
+    assert {name for name in names if not name.endswith(".dist-info")} == {"registrar"}
 
 
 def test_every_link_of_the_readme_works_outside_the_repository_too(metadata: Message) -> None:

@@ -164,8 +164,15 @@ def test_the_image_copies_all_files_of_the_wheel() -> None:
     import tomllib
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    packed = project["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"]
-    needed = [*packed, *project["project"]["license-files"], "pyproject.toml", "hatch_build.py", "README.md"]
+    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
+    needed = [
+        *wheel["only-include"],
+        *wheel["force-include"],
+        *project["project"]["license-files"],
+        "pyproject.toml",
+        "hatch_build.py",
+        "README.md",
+    ]
     [build] = [stage for stage in stages() if stage.name == "build"]
     copied = {word for step, rest in build.steps if step == "COPY" for word in rest.split()[:-1]}
     assert [name for name in needed if name not in copied or not is_given(name)] == []

@@ -1,0 +1,17 @@
+"""The tests that every plugin must pass. They need pytest.
+
+docs/registries.md and docs/sources.md show how to run them.
+"""
+
+from bot.registry.contract import RegistryContents, RegistryContract, TrackerContract, TransitionContract
+from bot.registry.tag_stages import TagStageRegistry
+from bot.sources.contract import SourceContract
+
+__all__ = [
+    "RegistryContents",
+    "RegistryContract",
+    "SourceContract",
+    "TagStageRegistry",
+    "TrackerContract",
+    "TransitionContract",
+]
