@@ -1,6 +1,6 @@
 # Works with GNU make 3.81, the version on macOS. Anything longer than a line is in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help install dev-install demo test soak chaos cover lint types check bench bench-rules mutate docs lock audit sbom dist image clean
+.PHONY: help install demo-install dev-install demo test soak chaos cover lint types check bench bench-rules mutate docs lock audit sbom dist image clean
 
 export PYTHON UPGRADE COVER_FLOOR
 # MLflow shouldn't send telemetry, or print links between our lines.
@@ -17,10 +17,13 @@ help: ## List the targets
 install: ## Install what Registrar needs into .venv (PYTHON=...: the Python to use)
 	@scripts/install
 
+demo-install: ## Install what the demo and the examples need, too
+	@scripts/install --demo
+
 dev-install: ## Install the tools for tests and checks, too
 	@scripts/install --dev
 
-demo: install ## Try Registrar on example models and a local Slack workspace (PLAY=1: show a walkthrough; ARGS=--train: train the models)
+demo: demo-install ## Try Registrar on example models and a local Slack workspace (PLAY=1: show a walkthrough; ARGS=--train: train the models)
 	@$(bin)/registrar demo $(if $(PLAY),--play) $(ARGS)
 
 test: dev-install ## Run the tests (ALL=1: also the slow ones; ARGS="-k rollback": some of them)

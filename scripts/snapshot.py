@@ -2,7 +2,7 @@
 
     python scripts/snapshot.py
 
-Run it after a change to train.py, common.py, or the scikit-learn version in requirements.lock.
+Run it after a change to train.py, common.py, or the scikit-learn version in requirements-demo.lock.
 """
 
 from __future__ import annotations

@@ -285,7 +285,7 @@ def test_the_snapshot_names_no_folder_of_the_machine_that_made_it() -> None:
 
 
 def test_the_snapshot_was_made_with_the_locked_scikit_learn() -> None:
-    lock = (models.TRAINING_SCRIPT.parents[2] / "requirements.lock").read_text(encoding="utf-8")
+    lock = (models.TRAINING_SCRIPT.parents[2] / "requirements-demo.lock").read_text(encoding="utf-8")
     locked = re.search(r"^scikit-learn==(\S+)", lock, flags=re.MULTILINE)
     assert locked
     assert snapshot.read_snapshot()["made_with"]["scikit-learn"] == locked[1], "run scripts/snapshot.py"
