@@ -107,7 +107,7 @@ def register_versions(mlflow_url: str) -> None:
 
 def test_the_image_has_this_checkout_s_code(images: RunningImages) -> None:
     root = Path(images.engine.podman("container", "mount", images.bot.name).strip())
-    [packages] = root.glob("opt/registrar/lib/python3*/site-packages")
+    [packages] = root.glob("opt/registrar/lib/python3*/site-packages/registrar/app")
     for folder in ("bot", "handlers", "localslack"):
         ours = {path.relative_to(ROOT): path.read_bytes() for path in (ROOT / folder).rglob("*.py")}
         theirs = {path.relative_to(packages): path.read_bytes() for path in (packages / folder).rglob("*.py")}
