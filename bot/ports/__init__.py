@@ -45,6 +45,7 @@ from bot.ports.records import (
 from bot.ports.registry import (
     NO_LINKS,
     ExperimentTracker,
+    ListsAllVersions,
     ModelRegistry,
     OpenRegistry,
     RegistryAdapter,
@@ -75,6 +76,7 @@ __all__ = [
     "Ledger",
     "LedgerReader",
     "LedgerTransaction",
+    "ListsAllVersions",
     "MessageKind",
     "MessageRef",
     "MetricSource",

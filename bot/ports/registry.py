@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 from bot.domain.core.sentence import Sentence
 from bot.domain.registry.model import LoggedValue, ModelInfo, ModelPackage, RegistryProduct, RunInfo, Stage, VersionInfo
@@ -89,6 +89,18 @@ class ModelRegistry(Protocol):
 
     def close(self) -> None:
         """Close the connections. The next call opens new ones."""
+        ...
+
+
+@runtime_checkable
+class ListsAllVersions(Protocol):
+    """What a `ModelRegistry` can also do, so that reading a whole registry doesn't take a request for each model."""
+
+    def all_versions(self) -> list[VersionInfo]:
+        """Return every version of every model, in any order, without aliases. One request per 5,000 versions.
+
+        Raises RegistryRefused if the registry can list only one model's versions.
+        """
         ...
 
 

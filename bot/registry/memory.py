@@ -74,6 +74,12 @@ class MemoryRegistry(MemoryContents):
             versions = {} if model is None or model.is_prompt else model.versions
             return [versions[number] for number in sorted(versions, reverse=True)]
 
+    def all_versions(self) -> list[VersionInfo]:
+        """Return every version of every model, in any order, without aliases."""
+        with self._simulated_request("all_versions"):
+            models = [model for model in self._models.values() if not model.is_prompt]
+            return [version for model in models for version in model.versions.values()]
+
     def version(self, name: str, number: int) -> VersionInfo:
         """Return one version with its aliases. Raises UnknownModel and UnknownVersion."""
         with self._simulated_request("version"):

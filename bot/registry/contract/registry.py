@@ -10,7 +10,7 @@ import pytest
 
 from bot.domain.core.errors import BadInput, UnknownModel, UnknownRun, UnknownVersion
 from bot.domain.registry.model import Stage
-from bot.ports import ModelRegistry
+from bot.ports import ListsAllVersions, ModelRegistry
 from bot.registry.contract.contents import RegistryContents
 
 NONE, STAGING, PRODUCTION, ARCHIVED = Stage
@@ -48,6 +48,15 @@ class RegistryContract:
 
     def test_an_unknown_model_has_no_versions(self, registry: ModelRegistry) -> None:
         assert registry.versions("churn") == []
+
+    def test_the_versions_of_all_models_are_listed(self, registry: ModelRegistry, contents: RegistryContents) -> None:
+        if not isinstance(registry, ListsAllVersions):
+            pytest.skip("This adapter doesn't have `all_versions`, which is optional.")
+        contents.add_model("churn", versions=2)
+        contents.add_model("fraud", versions=[PRODUCTION])
+        contents.add_model("greeting", versions=1, is_prompt=True)
+        listed = [*registry.versions("churn"), *registry.versions("fraud")]
+        assert sorted(registry.all_versions(), key=str) == sorted(listed, key=str)
 
     def test_a_version_without_a_run_has_no_run_id(self, registry: ModelRegistry, contents: RegistryContents) -> None:
         contents.add_model("churn", versions=1)

@@ -131,10 +131,12 @@ def open_connections(
     timeout: int = 5,
     observer: Observer = NO_OBSERVER,
     before_open: Callable[[], object] | None = None,
+    tracking_setting: str = "MLFLOW_TRACKING_URI",
 ) -> tuple[MlflowConnection, MlflowConnection]:
     """Return the connections to the registry and to the tracking server. Neither is opened yet.
 
     `timeout` is how many seconds to wait for a response. `before_open` is called before `tracking_uri` is opened.
+    `tracking_setting` is what to check if `tracking_uri` is wrong.
     """
     prepare_environment(timeout)
     lock = Lock()
@@ -151,7 +153,7 @@ def open_connections(
         acknowledge_at_once(tracking_uri, registry_uri or tracking_uri)
         return TrackingServiceClient(tracking_uri)  # type: ignore[no-untyped-call]
 
-    tracking_setting, hook = "MLFLOW_TRACKING_URI", None if registry_uri else before_open
+    hook = None if registry_uri else before_open
     setting = "MLFLOW_REGISTRY_URI" if registry_uri else tracking_setting
     return (
         MlflowConnection(registry_uri or tracking_uri, setting, lock, open_registry, observer, hook),

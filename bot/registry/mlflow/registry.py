@@ -39,7 +39,7 @@ class MlflowRegistry:
     `timeout` is how many seconds to wait for a response. MLflow reads its timeouts from the environment at every call.
     Variables that are already set take precedence; otherwise, the first registry in a process sets them for all.
     MLflow's own retries are turned off, because it would repeat writes too. `before_open` is called before
-    `tracking_uri` is opened, for models or for runs.
+    `tracking_uri` is opened, for models or for runs. `tracking_setting` is what to check if that address is wrong.
     """
 
     def __init__(
@@ -52,9 +52,10 @@ class MlflowRegistry:
         monotonic: Callable[[], float] = time.monotonic,
         observer: Observer = NO_OBSERVER,
         before_open: Callable[[], object] | None = None,
+        tracking_setting: str = "MLFLOW_TRACKING_URI",
     ) -> None:
         self._connection, tracking_connection = open_connections(
-            tracking_uri, registry_uri, timeout, observer, before_open
+            tracking_uri, registry_uri, timeout, observer, before_open, tracking_setting
         )
         self.tracker = MlflowTracker(tracking_connection, self._connection)
         self._versions_per_page = versions_per_page
@@ -93,16 +94,17 @@ class MlflowRegistry:
         """
         check_quotable(name)
         name_filter = f'name = "{name}"' if "'" in name else f"name = '{name}'"  # filters have no escape
-        entities = self._connection.read_pages(
-            lambda client, token: search_model_versions(
-                client, name_filter, self._versions_per_page, ["version_number DESC"], token
-            )
-        )
-        # Keyed by number, because a version registered in the meantime shifts the pages.
-        by_number = {int(each.version): each for each in entities if each.name == name and not each._is_prompt()}
-        if by_number:
+        versions = [each for each in self._search_versions(name_filter, "version_number DESC") if each.model == name]
+        if versions:
             self._remember_models(name)
-        return [version_info(by_number[number]) for number in sorted(by_number, reverse=True)]
+        return sorted(versions, key=lambda version: version.version, reverse=True)
+
+    def all_versions(self) -> list[VersionInfo]:
+        """Return every version of every model, without aliases, in any order. One request for each page of 5,000.
+
+        Raises RegistryRefused from Unity Catalog, which lists only one model's versions.
+        """
+        return self._search_versions("", "name ASC", "version_number DESC")
 
     def version(self, name: str, number: int) -> VersionInfo:
         """Return one version with its aliases. Raises UnknownModel and UnknownVersion.
@@ -240,6 +242,15 @@ class MlflowRegistry:
             lambda client, token: client.search_registered_models(max_results=_MODELS_PER_PAGE, page_token=token)
         )
         return [model for model in models if not model._is_prompt()]
+
+    def _search_versions(self, name_filter: str, *order: str) -> list[VersionInfo]:
+        """Return the versions of models, without those of prompts."""
+        entities = self._connection.read_pages(
+            lambda client, token: search_model_versions(client, name_filter, self._versions_per_page, order, token)
+        )
+        # Keyed by name and number, because a version registered in the meantime shifts the pages.
+        unique = {(each.name, int(each.version)): each for each in entities if not each._is_prompt()}
+        return [version_info(entity) for entity in unique.values()]
 
     def _transition_stage(self, name: str, version: int, stage: Stage, *, archive_existing: bool = False) -> None:
         self._connection.call(
