@@ -276,6 +276,7 @@ COMPLETION = "handlers.terminal.command_line.completion"
         ("apscheduler", ["handlers.jobs", "bot.domain.core.cron_windows"]),
         ("argparse", ["bot.domain.commands.parser", "handlers.terminal.main", COMPLETION, "localslack"]),
         ("shtab", [COMPLETION]),
+        ("jinja2", ["handlers.terminal.assess.page"]),
     ],
 )
 def test_a_library_is_used_in_one_place(library: str, users: list[str]) -> None:

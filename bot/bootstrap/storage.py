@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import replace
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bot.domain.core.errors import LedgerUnavailable, Misconfigured, NoLedgerHere
@@ -28,7 +29,9 @@ from bot.ports import (
     RegistryOptions,
     UnsetSetting,
 )
-from bot.registry.mlflow.adapter import MLFLOW
+from bot.registry.mlflow.adapter import MLFLOW, MlflowVariables, links
+from bot.registry.mlflow.probe import MlflowProbe
+from bot.registry.mlflow.registry import MlflowRegistry
 from bot.registry.tag_stages import TagStageRegistry
 from bot.services.core.context import CHALLENGER, CHAMPION
 from bot.services.policy.reload import last_applied_policy
@@ -36,6 +39,9 @@ from bot.settings import Settings
 
 if TYPE_CHECKING:  # imported where needed: a terminal that only compares versions needs neither Slack nor a ledger
     from bot.ledger.database import SqlLedger
+
+
+_ASSESSMENT_TIMEOUT = 30  # seconds to wait for a response when nobody in Slack is waiting
 
 
 class NullLedger:
@@ -161,3 +167,44 @@ def open_registry(
         return replace(opened, has_stages=True)
     tagged = TagStageRegistry(opened.registry, champion=CHAMPION, challenger=CHALLENGER)
     return replace(opened, registry=tagged, has_stages=False)
+
+
+def open_registry_to_assess(url: str | None) -> tuple[OpenRegistry, str]:
+    """Return a registry without any settings of Registrar's, and its address without user and password.
+
+    `url` is MLflow's address; None stands for the registry that the environment names. Nothing is created, including
+    MLflow's tables. Raises Misconfigured and RegistryUnreachable.
+    """
+    adapter = MLFLOW if url else load_adapter(os.environ.get("REGISTRAR_REGISTRY") or "mlflow")
+    use_product(lambda: adapter.product)
+    own = {"MLFLOW_TRACKING_URI": url, "MLFLOW_REGISTRY_URI": "", "REGISTRAR_MLFLOW_URL": ""} if url else {}
+    options = RegistryOptions(os.environ | own, Path())
+    if adapter is not MLFLOW:
+        return adapter.open(options), adapter.product.name
+    variables = MlflowVariables(options.environ, options.home)
+    if variables.unset:
+        raise Misconfigured(say("Missing URL. Usage: {usage}", usage=Code("registrar assess URL")))
+    places = [_existing_mlflow(uri) for uri in (variables.registry_uri, variables.tracking_uri) if uri]
+    registry = MlflowRegistry(
+        variables.tracking_uri,
+        variables.registry_uri,
+        timeout=_ASSESSMENT_TIMEOUT,
+        tracking_setting="the URL" if url else "MLFLOW_TRACKING_URI",
+    )
+    return OpenRegistry(registry=registry, tracker=registry.tracker, links=links(variables.web_url)), places[0]
+
+
+def _existing_mlflow(uri: str) -> str:
+    """Return the address without user and password. Raises Misconfigured for a folder, or a database without tables."""
+    if uri.startswith("file:") or ("://" not in uri and uri not in {"databricks", "databricks-uc"}):
+        raise Misconfigured(
+            say(
+                "That isn't an MLflow server's address, such as {address}. For a folder, run {serve} first.",
+                address=Code("http://localhost:5000"),
+                serve=Code("mlflow server --backend-store-uri FOLDER"),
+            )
+        )
+    with closing(MlflowProbe(uri, timeout=_ASSESSMENT_TIMEOUT)) as probe:
+        if probe.is_database and not probe.has_tables():
+            raise Misconfigured("That database doesn't exist or lacks MLflow's tables. Check the URL.")
+        return probe.location

@@ -1,4 +1,4 @@
-"""The terminal's entry point: help, version, run, init, doctor, demo, and the commands of handlers/terminal."""
+"""The terminal's entry point: help, version, run, init, assess, doctor, demo, and the commands of handlers/terminal."""
 
 from __future__ import annotations
 
@@ -25,6 +25,17 @@ Exit codes:
   0  no errors; there can be warnings
   2  the configuration has an error
   3  the configuration is correct, but something isn't responding
+"""
+
+ASSESS_EPILOG = """\
+It reads models, versions, and runs, and the files of versions in Production. It needs no Slack and no
+settings, and changes nothing. For a login, set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.
+
+Exit codes:
+  0  the registry was read; there can be problems
+  1  with --policy: a version in Production fails a gate or has no rule; or MLflow rejected a request
+  2  the URL or the policy is wrong
+  3  MLflow isn't responding
 """
 
 
@@ -103,6 +114,14 @@ def _build_parser() -> tuple[argparse.ArgumentParser, argparse._SubParsersAction
     doctor.add_argument(
         "--json", action="store_true", help="print one JSON document with the keys healthy and findings"
     )
+    assess = _add_command(verbs, "assess", _assess)
+    assess.formatter_class, assess.epilog = argparse.RawDescriptionHelpFormatter, ASSESS_EPILOG
+    assess.add_argument("url", nargs="?", metavar="URL", help="MLflow's address; default: MLFLOW_TRACKING_URI")
+    assess.add_argument("--policy", type=Path, metavar="FILE", help="compare with this policy's rules for Production")
+    assess.add_argument("--no-files", action="store_true", help="don't read signatures from the models' files")
+    output = assess.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="print one JSON document; docs/assess.md lists its keys")
+    output.add_argument("--html", type=Path, metavar="FILE", help="write one HTML page that only you can read")
     demo = _add_command(verbs, "demo", _demo)
     demo.add_argument("--play", action="store_true", help="run the demo automatically, with narration")
     demo.add_argument("--train", action="store_true", help="train the models instead of using pretrained ones")
@@ -136,6 +155,18 @@ def _doctor(arguments: argparse.Namespace) -> int:
     from handlers.terminal.doctor import run_doctor
 
     return run_doctor(live=arguments.live, as_json=arguments.json)
+
+
+def _assess(arguments: argparse.Namespace) -> int:
+    from handlers.terminal.assess.command import run_assess
+
+    return run_assess(
+        arguments.url,
+        policy=arguments.policy,
+        reads_files=not arguments.no_files,
+        as_json=arguments.json,
+        page=arguments.html,
+    )
 
 
 def _completion(arguments: argparse.Namespace) -> None:

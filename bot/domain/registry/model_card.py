@@ -78,6 +78,8 @@ class ModelCard(BaseModel):
         return 1 - len(self.missing()) / len(type(self).model_fields)
 
 
+CARD_FIELDS_FROM_FILES = frozenset({"framework", "dependencies"})  # fields that only model files provide
+
 _EMPTY: tuple[Any, ...] = (None, "", (), {})
 
 

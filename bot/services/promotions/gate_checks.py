@@ -17,6 +17,7 @@ from bot.domain.promotions import gates
 from bot.domain.promotions.gates import GateFacts
 from bot.domain.promotions.request import Request, RequestSnapshot
 from bot.domain.registry.model import ModelInfo, ModelPackage, RunInfo, Stage, VersionInfo, resolve_version
+from bot.domain.registry.model_card import CARD_FIELDS_FROM_FILES
 from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.registry.signature_changes import (
     CallerEffect,
@@ -31,8 +32,6 @@ from bot.services.core.blocked_versions import blocks_for_gates
 from bot.services.core.commands import QueryHandlers
 from bot.services.core.context import Context
 from bot.services.registry.queries import RegistryQueries
-
-_CARD_FIELDS_FROM_FILES = frozenset({"framework", "dependencies"})  # card fields that only model files provide
 
 
 class GateChecks:
@@ -77,7 +76,7 @@ class GateChecks:
         runs = context.tracker.runs(list(dict.fromkeys(run_ids))) if run_ids else {}
         kinds = {type(gate) for gate in rule.gates}
         needs_files = SignatureGate in kinds or any(
-            isinstance(gate, CardGate) and not _CARD_FIELDS_FROM_FILES.isdisjoint(gate.card) for gate in rule.gates
+            isinstance(gate, CardGate) and not CARD_FIELDS_FROM_FILES.isdisjoint(gate.card) for gate in rule.gates
         )
         package = read_package(version.version) if needs_files else None
         incumbent_package = read_package(holder.version) if holder and SignatureGate in kinds else None

@@ -34,6 +34,7 @@ from bot.settings import read_settings
 from bot.sources import RegistryWithTracker
 from handlers.doctor.check import DiagnosisState
 from handlers.doctor.mlflow import mlflow_checks
+from handlers.terminal.main import main
 from tests.support.paths import ROOT
 
 
@@ -199,3 +200,15 @@ def sentences_in(path: Path) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in skipped:
             yield node.value
+
+
+@pytest.mark.usefixtures("_shelf_is_installed")
+def test_another_product_s_registry_is_assessed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("REGISTRAR_REGISTRY", "shelf")
+    monkeypatch.setenv("SHELF_MODEL", "churn")
+    code = main(["assess"])
+    lines = capsys.readouterr().out.splitlines()
+    assert (code, lines[0]) == (0, "The shelf: 1 model, 1 version; none in Production.")
+    assert "The shelf doesn't record who put a version into Production, or why." in lines

@@ -84,7 +84,7 @@ class TestBash:
     ) -> None:
         with pytest.raises(SystemExit):
             main([name, "--help"])
-        helped = set(re.findall(r"^  (?:-h, )?(--[a-z]+)", capsys.readouterr().out, re.MULTILINE))
+        helped = set(re.findall(r"^  (?:-h, )?(--[a-z-]+)", capsys.readouterr().out, re.MULTILINE))
         assert helped == set(offered(sourced, name, "--"))
 
     def test_the_script_registers_itself_for_the_command(self, sourced: Path) -> None:

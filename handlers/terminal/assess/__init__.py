@@ -1,0 +1,1 @@
+"""`registrar assess`: what a registry contains, as text, JSON, or one HTML page."""
