@@ -26,7 +26,8 @@ class Settings(BaseSettings):
         None,
         alias="REGISTRAR_ENV_FILE",
         description="A file with more variables, one `NAME=value` per line, which is read once at startup. "
-        "If a variable is also in the environment, the environment's value is used",
+        "If a variable is also in the environment, the environment's value is used. If not set, Registrar reads `.env` "
+        "in the current folder if it belongs to you and no one else can access it (`chmod 600 .env`)",
     )
     slack_bot_token: SecretStr | None = Field(None, alias="SLACK_BOT_TOKEN", description="The bot's token, xoxb-…")
     slack_app_token: SecretStr | None = Field(

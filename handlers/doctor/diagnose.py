@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import os
+from collections.abc import Iterator
 from dataclasses import replace
 
+from bot.bootstrap.env_file import LOCAL_ENV_FILE, open_private
 from bot.domain.core.sentence import sanitize_text
 from bot.settings import read_settings_and_faults
 from handlers import logs
 from handlers.doctor import local, mlflow, mlflow_access
-from handlers.doctor.check import Diagnosis, DiagnosisState, run_checks
+from handlers.doctor.check import Diagnosis, DiagnosisState, run_checks, warning
 from handlers.doctor.slack import checks as slack_checks
 
 
@@ -39,5 +42,18 @@ def diagnose(*, live: bool) -> list[Diagnosis]:
 
     return [
         replace(diagnosis, sentence=plain(diagnosis.sentence), advice=plain(diagnosis.advice))
-        for diagnosis in [*of_settings, *of_policy, *diagnoses]
+        for diagnosis in [*of_settings, *_check_local_env_file(), *of_policy, *diagnoses]
     ]
+
+
+def _check_local_env_file() -> Iterator[Diagnosis]:
+    """Yield why `.env` in the current folder isn't read, if it exists and nothing replaces it."""
+    if os.environ.get("REGISTRAR_ENV_FILE"):
+        return
+    try:
+        open_private(LOCAL_ENV_FILE).close()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        advice = "To use it, make yourself its owner, and run `chmod 600 .env`."
+        yield warning("settings", f"{LOCAL_ENV_FILE} in this folder isn't read: {error.strerror}.", advice)

@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if words[0] in VERSION_FLAGS:
             print(f"registrar {version()}", flush=True)
             return 0
-        _set_up_environment()
+        _set_up_environment(words)
         return _run_own_command(words) if words[0] in OWN_COMMANDS else _run_model_command(words)
     except KeyboardInterrupt:
         return 130
@@ -188,14 +188,16 @@ def _load_product() -> RegistryProduct:
     return load_adapter(os.environ.get("REGISTRAR_REGISTRY") or "mlflow").product
 
 
-def _set_up_environment() -> None:
+def _set_up_environment(words: Sequence[str]) -> None:
     """Read the environment file, and keep MLflow from sending telemetry and printing addresses, unless set otherwise.
 
-    Raises Misconfigured.
+    The demo has its own settings, and help needs none. Raises Misconfigured.
     """
-    if file := os.environ.get("REGISTRAR_ENV_FILE"):
-        from bot.bootstrap.env_file import load_env_file
+    from bot.bootstrap.env_file import load_env_file, load_local_env_file
 
+    if file := os.environ.get("REGISTRAR_ENV_FILE"):
         load_env_file(Path(file))
+    elif words[0] != "demo" and not set(words) & set(HELP_FLAGS[1:]):
+        load_local_env_file()
     for name in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"):
         os.environ.setdefault(name, "true")
