@@ -14,7 +14,6 @@ from dotenv.parser import Binding, parse_stream
 from bot.domain.core.errors import Misconfigured
 from bot.domain.core.sentence import Code, say
 
-
 LOCAL_ENV_FILE = Path(".env")  # in the current folder
 
 

@@ -108,6 +108,7 @@ def _build_parser() -> tuple[argparse.ArgumentParser, argparse._SubParsersAction
     init.add_argument(
         "file", nargs="?", type=Path, help="the file to write; default: REGISTRAR_POLICY, or registrar.yml"
     )
+    _add_command(verbs, "setup", _setup)
     doctor = _add_command(verbs, "doctor", _doctor)
     doctor.formatter_class, doctor.epilog = argparse.RawDescriptionHelpFormatter, DOCTOR_EPILOG
     doctor.add_argument("--live", action="store_true", help="also test writes, and undo them")
@@ -149,6 +150,12 @@ def _run(arguments: argparse.Namespace) -> None:
     settings = read_settings()
     logs.set_up_logging(settings.secrets, log_format=settings.log_format)
     run(settings, lambda line: print(line, flush=True), is_worker=arguments.verb == "worker")
+
+
+def _setup(arguments: argparse.Namespace) -> int:
+    from handlers.setup.main import run_setup
+
+    return run_setup()
 
 
 def _doctor(arguments: argparse.Namespace) -> int:

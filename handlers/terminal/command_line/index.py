@@ -7,6 +7,7 @@ from pathlib import Path
 SET_UP = {
     "init": "Write a policy file with comments",
     "assess": "Show what an MLflow registry contains and what's wrong in it",
+    "setup": "Connect a Slack workspace, step by step",
     "doctor": "Check the setup and explain how to fix problems",
     "demo": "Try Registrar on this machine, without Slack",
     "completion": "Print a completion script for your shell",

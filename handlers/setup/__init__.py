@@ -1,0 +1,1 @@
+"""`registrar setup`: connect a Slack workspace, step by step."""

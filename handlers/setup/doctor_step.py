@@ -1,0 +1,34 @@
+"""The step that runs `registrar doctor`."""
+
+from __future__ import annotations
+
+from handlers.doctor.check import Diagnosis, exit_code, summarize_diagnoses
+from handlers.doctor.diagnose import diagnose
+from handlers.setup.step import SetupState, SetupStep, StepPendingError
+from handlers.terminal.doctor import render_diagnoses
+from handlers.terminal.output import console
+
+
+def doctor_step() -> SetupStep:
+    """Return the step that shows doctor's report, and waits until it has no errors."""
+    return SetupStep(_check_all, _ask_to_fix)
+
+
+def _check_all(state: SetupState) -> str:
+    state.prompts.say("Checking everything; this takes a few seconds…")
+    diagnoses = diagnose(live=False)
+    has_errors = bool(exit_code(diagnoses))
+    if has_errors or state.has_asked:
+        _show(diagnoses)
+    if has_errors:
+        raise StepPendingError("Doctor found errors. Fix them first.")
+    return f"Doctor: {summarize_diagnoses(diagnoses)}"
+
+
+def _show(diagnoses: list[Diagnosis]) -> None:
+    is_terminal = console.stdout_console().is_terminal
+    console.write_output(console.render(lambda _: render_diagnoses(diagnoses, is_terminal=is_terminal)))
+
+
+def _ask_to_fix(state: SetupState) -> None:
+    state.prompts.pause("Press Enter to check again")

@@ -1,0 +1,95 @@
+"""Write whole files, so that an interruption leaves the old file or the new one."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from io import StringIO
+from pathlib import Path
+
+from dotenv import dotenv_values
+from dotenv.parser import Binding, parse_stream
+
+from bot.bootstrap.env_file import open_private
+from bot.domain.core.errors import Misconfigured
+from bot.domain.core.sentence import Code, say
+
+PRIVATE = 0o600
+_PLAIN_VALUE = re.compile(r"[\w.:/@%+?&=,~-]+", re.ASCII)  # the same with and without quotes
+
+
+def read_env_file(path: Path) -> str:
+    """Return the file's text, or nothing if it doesn't exist. Raises Misconfigured if other users can access it."""
+    try:
+        with open_private(path) as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it isn't UTF-8 text"
+        raise Misconfigured(
+            say(
+                "Can't store tokens in {file}: {why}. Run {command} first.",
+                file=Code(path),
+                why=why,
+                command=Code(f"chmod 600 {path}"),
+            )
+        ) from None
+
+
+def saved_values(path: Path) -> dict[str, str | None]:
+    """Return the variables in the file. Raises Misconfigured."""
+    return dict(dotenv_values(stream=StringIO(read_env_file(path)), interpolate=False))
+
+
+def save_values(path: Path, values: Mapping[str, str]) -> None:
+    """Set variables in the file, and keep its other lines. Raises Misconfigured."""
+    _write(path.resolve(), with_values(read_env_file(path), values), PRIVATE)
+
+
+def with_values(text: str, values: Mapping[str, str]) -> str:
+    """Return an environment file's text with these variables; lines that don't set them stay as they are."""
+    bindings = list(parse_stream(StringIO(text)))
+    kept = "".join(_line(binding, values) for binding in bindings)
+    if kept and not kept.endswith("\n"):
+        kept += "\n"
+    present = {binding.key for binding in bindings}
+    return kept + "".join(f"{name}={_quote(value)}\n" for name, value in values.items() if name not in present)
+
+
+def _line(binding: Binding, values: Mapping[str, str]) -> str:
+    line = binding.original.string
+    if binding.key is None or binding.key not in values:
+        return line
+    indent = line[: len(line) - len(line.lstrip())]
+    export = "export " if line.lstrip().startswith("export ") else ""
+    return f"{indent}{export}{binding.key}={_quote(values[binding.key])}\n"
+
+
+def _quote(value: str) -> str:
+    if _PLAIN_VALUE.fullmatch(value):
+        return value
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def create_file(path: Path, text: str) -> None:
+    """Write a new file. Raises Misconfigured if it exists or can't be written."""
+    if path.exists():
+        raise Misconfigured(say("{file} already exists; nothing was changed.", file=Code(path)))
+    _write(path, text, 0o666)
+
+
+def _write(path: Path, text: str, mode: int) -> None:
+    """Write next to the file, then rename. The mode applies from the start, less what the umask removes."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as out:
+            out.write(text)
+            out.flush()
+            os.fsync(out.fileno())
+        draft.replace(path)
+    except OSError as error:
+        raise Misconfigured(say("Can't write {file}: {why}.", file=Code(path), why=error.strerror)) from error
+    finally:
+        draft.unlink(missing_ok=True)

@@ -1,0 +1,48 @@
+"""The step for MLflow's address."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from threading import Lock
+
+from bot.domain.core.errors import RegistrarError
+from bot.settings import read_settings
+from handlers.doctor.check import DiagnosisState, run_checks
+from handlers.doctor.mlflow import mlflow_checks, open_probe
+from handlers.setup.step import SetupState, SetupStep, StepPendingError
+
+ADDRESS = "MLFLOW_TRACKING_URI"
+
+
+def mlflow_step() -> SetupStep:
+    """Return the step for MLflow's address and login."""
+    return SetupStep(_check_mlflow, _ask_mlflow)
+
+
+def _check_mlflow(state: SetupState) -> str:
+    """Run doctor's check of the registry. Raises StepPendingError."""
+    settings = read_settings()
+    if settings.registry == "mlflow" and not settings.tracking_uri:
+        raise StepPendingError
+    diagnoses = run_checks(mlflow_checks(settings, None, live=False)[:1])
+    for diagnosis in diagnoses:
+        if diagnosis.state in {DiagnosisState.ERROR, DiagnosisState.NO_REPLY}:
+            raise StepPendingError(f"{diagnosis.sentence} {diagnosis.advice}")
+    return diagnoses[0].sentence
+
+
+def _ask_mlflow(state: SetupState) -> None:
+    typed = state.prompts.ask("MLflow's address", read_settings().tracking_uri or "http://127.0.0.1:5000")
+    if "://" not in typed and not typed.startswith("databricks"):
+        state.prompts.problem("MLflow's address starts with http:// or https://.")
+        return
+    state.answer(ADDRESS, typed)
+    if _needs_login():
+        state.answer("MLFLOW_TRACKING_USERNAME", state.prompts.ask("MLflow user"))
+        state.answer("MLFLOW_TRACKING_PASSWORD", state.prompts.ask_secret("MLflow password (hidden)"))
+
+
+def _needs_login() -> bool:
+    with suppress(RegistrarError), open_probe(read_settings(), Lock()) as probe:
+        return probe.is_server and probe.get("/version").status in {401, 407}
+    return False

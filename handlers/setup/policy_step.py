@@ -1,0 +1,74 @@
+"""The step for the policy file: a channel, approvers, an admin, and who is at the keyboard."""
+
+from __future__ import annotations
+
+from bot.domain.core.errors import Misconfigured
+from bot.policy_file import parse_policy
+from bot.settings import read_settings
+from handlers.doctor.local import check_policy
+from handlers.setup.choose import choose_one, choose_several
+from handlers.setup.files import create_file
+from handlers.setup.policy_text import PolicyAnswers, policy_text
+from handlers.setup.slack_steps import bot_identity
+from handlers.setup.step import SetupState, SetupStep, StepPendingError
+from handlers.setup.workspace import SlackChoice, WorkspaceLists
+from handlers.terminal.session import current_operator
+
+POST_SCOPE = "chat:write.public"
+PASTE_ID = "Guests and bots can't approve. To choose someone who isn't listed, paste their member ID."
+
+
+def policy_step() -> SetupStep:
+    """Return the step for the policy file. An existing file is never changed."""
+    return SetupStep(_check_policy, _ask_policy)
+
+
+def _check_policy(state: SetupState) -> str:
+    """Return that the file is valid. Raises Misconfigured, because setup doesn't change an existing file."""
+    settings = read_settings()
+    if not settings.policy.exists():
+        raise StepPendingError
+    policy, diagnoses = check_policy(settings)
+    if policy is None:
+        raise Misconfigured(f"{diagnoses[0].sentence} {diagnoses[0].advice}")
+    state.user = policy.operators.get(current_operator().name, state.user)
+    return f"Policy: {diagnoses[0].sentence}"
+
+
+def _ask_policy(state: SetupState) -> None:
+    settings, prompts = read_settings(), state.prompts
+    bot = bot_identity(settings)
+    lists = WorkspaceLists(settings, bot.team)
+    prompts.say("Next, the policy. To find a channel or a person, type part of the name.")
+    invite = f"If it's private, type /invite @{bot.bot} in it, then try again."
+    channel = choose_one(prompts, "Channel for requests", lists.find_channels, if_none=invite)
+    can_post = bot.scopes is None or POST_SCOPE in bot.scopes
+    _require_access(state, lists, channel, f"type /invite @{bot.bot} in {channel.label}", can_post=can_post)
+    user = choose_user(state, lists)
+    approvers = choose_several(prompts, "Who approves promotions", lists.find_people, if_none=PASTE_ID)
+    if {approver.id for approver in approvers} == {user.id}:
+        prompts.notice("You're the only approver, so no one can approve your own requests for Production.")
+    admin = choose_one(prompts, "Admin", lists.find_people, default=user, if_none=PASTE_ID)
+    text = policy_text(PolicyAnswers(channel, approvers, admin, current_operator().name, user))
+    parse_policy(text, settings.policy)
+    create_file(settings.policy, text)
+
+
+def choose_user(state: SetupState, lists: WorkspaceLists) -> SlackChoice:
+    """Ask who is at the keyboard; the default has the same name on this machine and in Slack."""
+    same_name = [one for one in lists.find_people(current_operator().name) if one.handle == current_operator().name]
+    default = same_name[0] if same_name else None
+    return choose_one(state.prompts, "Who are you in Slack", lists.find_people, default=default, if_none=PASTE_ID)
+
+
+def _require_access(
+    state: SetupState, lists: WorkspaceLists, channel: SlackChoice, invite: str, *, can_post: bool
+) -> None:
+    """Wait until the bot is in the channel, unless it can post there without being a member."""
+    is_member = channel.is_member
+    if not is_member and can_post:
+        state.prompts.notice(f"The bot can post cards there. To see charts too, {invite}.")
+        return
+    while not is_member:
+        state.prompts.pause(f"The bot isn't in the channel: {invite}, then press Enter")
+        is_member = lists.is_member(channel.id)
