@@ -7,19 +7,20 @@ import os
 from pathlib import Path
 
 from bot.bootstrap.env_file import LOCAL_ENV_FILE
-from handlers.setup.card_step import card_step
-from handlers.setup.doctor_step import doctor_step
 from handlers.setup.files import saved_values
-from handlers.setup.mlflow_step import mlflow_step
-from handlers.setup.policy_step import policy_step
 from handlers.setup.prompts import Prompts
-from handlers.setup.slack_steps import app_token_step, bot_token_step
-from handlers.setup.step import SetupState, SetupStep, finish
+from handlers.setup.steps.card import card_step
+from handlers.setup.steps.doctor import doctor_step
+from handlers.setup.steps.mlflow import mlflow_step
+from handlers.setup.steps.policy import policy_step
+from handlers.setup.steps.slack_tokens import app_token_step, bot_token_step, same_app_step
+from handlers.setup.steps.step import SetupState, SetupStep, finish
 
 
 def setup_steps() -> list[SetupStep]:
     """Return the steps in their order. MLflow's address is first, because the app's manifest has its domain."""
-    return [mlflow_step(), bot_token_step(), app_token_step(), policy_step(), doctor_step(), card_step()]
+    slack = [bot_token_step(), app_token_step(), same_app_step()]
+    return [mlflow_step(), *slack, policy_step(), doctor_step(), card_step()]
 
 
 def run_setup() -> int:

@@ -54,7 +54,7 @@ class Prompts:
             return read().strip()
         except EOFError:
             raise Misconfigured(
-                say("The input ended before setup did. To continue, run {setup}.", setup=Code("registrar setup"))
+                say("The input ended before setup did. To continue, run {setup} again.", setup=Code("registrar setup"))
             ) from None
 
     def _print_with_sign(self, state: DiagnosisState, sentence: str) -> None:

@@ -62,11 +62,6 @@ class WorkspaceLists:
             self._people = [person_choice(user) for user in members if can_decide(self._team, user)]
         return matching(self._people, typed) or self._look_up(typed, "UW", self._person)
 
-    def is_member(self, channel: str) -> bool:
-        """Return whether the bot is in the channel now."""
-        room = _call(self.client, partial(self.client.conversations_info, channel=channel))["channel"]
-        return bool(room.get("is_member"))
-
     def _pages(self, fetch: Callable[..., Any], key: str) -> Iterator[dict[str, Any]]:
         cursor: str | None = None
         for _ in range(MAX_PAGES):

@@ -9,12 +9,11 @@ from handlers.doctor.local import check_policy
 from handlers.setup.choose import choose_one, choose_several
 from handlers.setup.files import create_file
 from handlers.setup.policy_text import PolicyAnswers, policy_text
-from handlers.setup.slack_steps import bot_identity
-from handlers.setup.step import SetupState, SetupStep, StepPendingError
+from handlers.setup.steps.slack_tokens import bot_identity
+from handlers.setup.steps.step import SetupState, SetupStep, StepPendingError
 from handlers.setup.workspace import SlackChoice, WorkspaceLists
 from handlers.terminal.session import current_operator
 
-POST_SCOPE = "chat:write.public"
 PASTE_ID = "Guests and bots can't approve. To choose someone who isn't listed, paste their member ID."
 
 
@@ -42,8 +41,8 @@ def _ask_policy(state: SetupState) -> None:
     prompts.say("Next, the policy. To find a channel or a person, type part of the name.")
     invite = f"If it's private, type /invite @{bot.bot} in it, then try again."
     channel = choose_one(prompts, "Channel for requests", lists.find_channels, if_none=invite)
-    can_post = bot.scopes is None or POST_SCOPE in bot.scopes
-    _require_access(state, lists, channel, f"type /invite @{bot.bot} in {channel.label}", can_post=can_post)
+    if not channel.is_member:  # a public one, where chat:write.public allows cards
+        prompts.notice(f"The bot can post cards there. To see charts too, type /invite @{bot.bot} in {channel.label}.")
     user = choose_user(state, lists)
     approvers = choose_several(prompts, "Who approves promotions", lists.find_people, if_none=PASTE_ID)
     if {approver.id for approver in approvers} == {user.id}:
@@ -59,16 +58,3 @@ def choose_user(state: SetupState, lists: WorkspaceLists) -> SlackChoice:
     same_name = [one for one in lists.find_people(current_operator().name) if one.handle == current_operator().name]
     default = same_name[0] if same_name else None
     return choose_one(state.prompts, "Who are you in Slack", lists.find_people, default=default, if_none=PASTE_ID)
-
-
-def _require_access(
-    state: SetupState, lists: WorkspaceLists, channel: SlackChoice, invite: str, *, can_post: bool
-) -> None:
-    """Wait until the bot is in the channel, unless it can post there without being a member."""
-    is_member = channel.is_member
-    if not is_member and can_post:
-        state.prompts.notice(f"The bot can post cards there. To see charts too, {invite}.")
-        return
-    while not is_member:
-        state.prompts.pause(f"The bot isn't in the channel: {invite}, then press Enter")
-        is_member = lists.is_member(channel.id)

@@ -31,9 +31,9 @@ from handlers.setup.first_card import (
     pending_message,
     setup_id,
 )
-from handlers.setup.policy_step import choose_user
-from handlers.setup.slack_steps import bot_identity, socket_mode_url
-from handlers.setup.step import SetupState, SetupStep, StepPendingError
+from handlers.setup.steps.policy import choose_user
+from handlers.setup.steps.slack_tokens import bot_identity, socket_mode_url
+from handlers.setup.steps.step import SetupState, SetupStep, StepPendingError
 from handlers.setup.workspace import WorkspaceLists
 from handlers.terminal.session import current_operator
 
@@ -64,14 +64,14 @@ def _ask_for_approval(state: SetupState) -> None:
     if card.is_approved:
         return
     state.prompts.say("I sent you a direct message in Slack. To finish, click Approve there.")
-    with closing(_clicks(state, settings, client)) as clicks:
+    with closing(_clicks(settings, client)) as clicks:
         for payload in clicks:
             # Checked again at the click: the policy and the card could have changed since the card was posted.
-            user = load_policy(settings.policy).operators.get(current_operator().name, state.user)
-            now = _find_card(client, user)
+            state.user = load_policy(settings.policy).operators.get(current_operator().name, state.user)
+            now = _find_card(client, state.user)
             if now is None or now.is_approved:
                 return
-            if problem := click_problem(payload, now, _setup_id(), user):
+            if problem := click_problem(payload, now, _setup_id(), state.user):
                 state.prompts.problem(problem)
                 continue
             _mark_approved(client, now)
@@ -143,12 +143,13 @@ def _call(client: WebClient, method: str, **arguments: Any) -> Any:
 # -- clicks ------------------------------------------------------------------------------------------------------------
 
 
-def _clicks(state: SetupState, settings: Settings, client: WebClient) -> Generator[dict[str, Any]]:
+def _clicks(settings: Settings, client: WebClient) -> Generator[dict[str, Any]]:
     """Yield the payloads that Slack sends, each of them acknowledged; reconnect if Slack closes the connection.
 
-    Raises SlackUnreachable.
+    Raises SlackUnreachable, also if another process is connected.
     """
     token = settings.slack_app_token.get_secret_value() if settings.slack_app_token else ""
+    is_first = True
     while True:
         message: dict[str, Any] = {}
         try:
@@ -158,15 +159,15 @@ def _clicks(state: SetupState, settings: Settings, client: WebClient) -> Generat
                     if "envelope_id" in message:
                         connection.send(json.dumps({"envelope_id": message["envelope_id"]}))
                         yield message.get("payload") or {}
-                    elif message.get("type") == "disconnect" or _has_others(message):
+                    elif is_first and _has_others(message):
+                        raise SlackUnreachable(OTHERS_CONNECTED)
+                    elif message.get("type") == "disconnect":
                         break
+                    is_first = False  # after that, Slack can still count the connection that it closed
         except (OSError, WebSocketException, ValueError, SlackApiError, CheckSkippedError) as error:
             raise SlackUnreachable("Slack's Socket Mode connection broke.") from error
         if not message:
             raise SlackUnreachable("Slack closed the Socket Mode connection.")
-        if _has_others(message):
-            state.prompts.problem(OTHERS_CONNECTED)
-            state.prompts.pause("Press Enter to try again")
 
 
 def _has_others(message: dict[str, Any]) -> bool:

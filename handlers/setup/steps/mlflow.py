@@ -9,7 +9,7 @@ from bot.domain.core.errors import RegistrarError
 from bot.settings import read_settings
 from handlers.doctor.check import DiagnosisState, run_checks
 from handlers.doctor.mlflow import mlflow_checks, open_probe
-from handlers.setup.step import SetupState, SetupStep, StepPendingError
+from handlers.setup.steps.step import SetupState, SetupStep, StepPendingError
 
 ADDRESS = "MLFLOW_TRACKING_URI"
 

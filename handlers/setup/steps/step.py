@@ -57,26 +57,16 @@ def finish(step: SetupStep, state: SetupState) -> None:
     """Ask until the step is finished, then store the answers and say so. Raises Misconfigured."""
     while True:
         try:
-            sentence = step.check(state)
-            break
-        except StepPendingError as pending:
-            if str(pending):
-                state.prompts.problem(str(pending))
-            state.has_asked = True
-            _retry_if_unreachable(state, lambda: step.ask(state))
+            try:
+                sentence = step.check(state)
+                break
+            except StepPendingError as pending:
+                if str(pending):
+                    state.prompts.problem(str(pending))
+                state.has_asked = True
+                step.ask(state)
         except Unreachable as error:
-            _report(state, error)
+            state.prompts.problem(error_sentence(error))
+            state.prompts.pause("Press Enter to try again")
     state.save()
     state.prompts.done(sentence)
-
-
-def _retry_if_unreachable(state: SetupState, act: Callable[[], None]) -> None:
-    try:
-        act()
-    except Unreachable as error:
-        _report(state, error)
-
-
-def _report(state: SetupState, error: Unreachable) -> None:
-    state.prompts.problem(error_sentence(error))
-    state.prompts.pause("Press Enter to try again")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from handlers.doctor.check import Diagnosis, exit_code, summarize_diagnoses
 from handlers.doctor.diagnose import diagnose
-from handlers.setup.step import SetupState, SetupStep, StepPendingError
+from handlers.setup.steps.step import SetupState, SetupStep, StepPendingError
 from handlers.terminal.doctor import render_diagnoses
 from handlers.terminal.output import console
 

@@ -30,7 +30,7 @@ from handlers.doctor.slack.workspace import (
 )
 from handlers.manifest import MANIFEST, required_scopes
 from handlers.setup.create_page import create_app_url
-from handlers.setup.step import SetupState, SetupStep, StepPendingError
+from handlers.setup.steps.step import SetupState, SetupStep, StepPendingError
 from handlers.setup.tokens import APP_TOKEN, BOT_TOKEN, app_id, rejection
 
 _Result = TypeVar("_Result")
@@ -44,6 +44,11 @@ def bot_token_step() -> SetupStep:
 def app_token_step() -> SetupStep:
     """Return the step for the app-level token, which opens Socket Mode."""
     return SetupStep(_check_app_token, partial(_ask_token, APP_TOKEN))
+
+
+def same_app_step() -> SetupStep:
+    """Return the step for two tokens of the same app; it asks for both, because either can be the wrong one."""
+    return SetupStep(_check_same_app, _ask_both)
 
 
 def bot_identity(settings: Settings) -> BotIdentity:
@@ -107,12 +112,6 @@ def _check_app_token(state: SetupState) -> str:
     token = settings.slack_app_token.get_secret_value() if settings.slack_app_token else ""
     client = slack_client(settings, timeout=CALL_TIMEOUT)
     _check_call(APP_TOKEN, token, lambda: socket_mode_url(client, token))
-    mine, bots = app_id(token), _bots_app_id(client)
-    if mine and bots and mine != bots:
-        raise StepPendingError(
-            f"The tokens belong to two apps: {APP_TOKEN} to {mine}, and {BOT_TOKEN} to {bots}. "
-            f"Copy both from the same app's page: https://api.slack.com/apps/{bots}."
-        )
     return f"Slack: {APP_TOKEN} can open Socket Mode."
 
 
@@ -130,7 +129,26 @@ def _bots_app_id(client: WebClient) -> str:
         return ""
 
 
-# -- both --------------------------------------------------------------------------------------------------------------
+# -- both tokens -----------------------------------------------------------------------------------------------------
+
+
+def _check_same_app(state: SetupState) -> str:
+    _check_bot_token(state)
+    _check_app_token(state)
+    settings = read_settings()
+    token = settings.slack_app_token.get_secret_value() if settings.slack_app_token else ""
+    of_app, of_bot = app_id(token), _bots_app_id(slack_client(settings, timeout=CALL_TIMEOUT))
+    if of_app and of_bot and of_app != of_bot:
+        raise StepPendingError(
+            f"The tokens belong to two apps: {APP_TOKEN} to {of_app}, and {BOT_TOKEN} to {of_bot}. "
+            "Copy both from the same app's page. Press Enter to keep a token."
+        )
+    return "Slack: both tokens belong to the same app."
+
+
+def _ask_both(state: SetupState) -> None:
+    for name in (BOT_TOKEN, APP_TOKEN):
+        _ask_token(name, state)
 
 
 def _ask_token(name: str, state: SetupState) -> None:

@@ -1,0 +1,1 @@
+"""The steps of setup, and what runs them."""
