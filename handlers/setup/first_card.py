@@ -31,7 +31,7 @@ def setup_id(host: str, folder: str) -> str:
 
 def pending_message(identifier: str) -> Message:
     """Return the card with its button, which carries only the setup's ID."""
-    text = "Registrar can reach you. Approve this card to finish setup; nothing changes in MLflow."
+    text = "Registrar can reach you. Approve this card to finish setup. It doesn't change any model."
     button = ButtonElement(text="Approve", action_id=APPROVE, value=identifier, style="primary")
     return build_message(text, [section(text), ActionsBlock(elements=[button])])
 

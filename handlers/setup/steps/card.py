@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -97,17 +97,17 @@ def _setup_id() -> str:
 
 
 def _find_card(client: WebClient, user: str) -> FirstCard | None:
-    channel = _call(client, "conversations_open", users=user)["channel"]["id"]
-    history = _call(client, "conversations_history", channel=channel, limit=100, include_all_metadata=True)
+    channel = _call(client, client.conversations_open, users=user)["channel"]["id"]
+    history = _call(client, client.conversations_history, channel=channel, limit=100, include_all_metadata=True)
     return find_card(history["messages"], channel, _setup_id())
 
 
 def _post_card(client: WebClient, user: str) -> FirstCard:
-    channel = _call(client, "conversations_open", users=user)["channel"]["id"]
+    channel = _call(client, client.conversations_open, users=user)["channel"]["id"]
     message, about = pending_message(_setup_id()), metadata(_setup_id(), is_approved=False)
     posted = _call(
         client,
-        "chat_postMessage",
+        client.chat_postMessage,
         channel=channel,
         text=message.text,
         blocks=message.blocks,
@@ -121,7 +121,7 @@ def _mark_approved(client: WebClient, card: FirstCard) -> None:
     message, about = approved_message(), metadata(_setup_id(), is_approved=True)
     _call(
         client,
-        "chat_update",
+        client.chat_update,
         channel=card.channel,
         ts=card.ts,
         text=message.text,
@@ -130,14 +130,14 @@ def _mark_approved(client: WebClient, card: FirstCard) -> None:
     )
 
 
-def _call(client: WebClient, method: str, **arguments: Any) -> Any:
+def _call(client: WebClient, method: Callable[..., Any], **arguments: Any) -> Any:
     """Return Slack's answer. Raises Misconfigured and SlackUnreachable."""
     try:
-        return call_slack(client, partial(getattr(client, method), **arguments))
+        return call_slack(client, partial(method, **arguments))
     except CheckSkippedError as error:
         raise SlackUnreachable(str(error)) from error
     except SlackApiError as error:
-        raise Misconfigured(f"Slack refused {method.replace('_', '.')} ({error_code(error)}).") from error
+        raise Misconfigured(f"Slack refused {method.__name__.replace('_', '.')} ({error_code(error)}).") from error
 
 
 # -- clicks ------------------------------------------------------------------------------------------------------------
