@@ -13,7 +13,7 @@ from dotenv.parser import Binding, parse_stream
 
 from bot.bootstrap.env_file import open_private
 from bot.domain.core.errors import Misconfigured
-from bot.domain.core.sentence import Code, say
+from bot.domain.core.sentence import Code, join_sentences, say
 
 PRIVATE = 0o600
 _PLAIN_VALUE = re.compile(r"[\w.:/@%+?&=,~-]+", re.ASCII)  # the same with and without quotes
@@ -26,16 +26,12 @@ def read_env_file(path: Path) -> str:
             return file.read()
     except FileNotFoundError:
         return ""
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "it isn't UTF-8 text"
-        raise Misconfigured(
-            say(
-                "Can't store tokens in {file}: {why}. Run {command} first.",
-                file=Code(path),
-                why=why,
-                command=Code(f"chmod 600 {path}"),
-            )
-        ) from None
+    except OSError as error:
+        advice = say("Make yourself its owner, and run {command}.", command=Code(f"chmod 600 {path}"))
+        problem = say("Can't store tokens in {file}: {why}.", file=Code(path), why=error.strerror)
+        raise Misconfigured(join_sentences([problem, advice], " ")) from None
+    except UnicodeDecodeError:
+        raise Misconfigured(say("{file} isn't UTF-8 text.", file=Code(path))) from None
 
 
 def saved_values(path: Path) -> dict[str, str | None]:

@@ -18,9 +18,10 @@ from bot.domain.core.sentence import sanitize_text
 from bot.settings import Settings
 from bot.slack.core.directory import belongs_to
 from handlers.doctor.check import CheckSkippedError
-from handlers.doctor.slack.workspace import CALL_TIMEOUT, call_slack
+from handlers.doctor.slack.workspace import call_slack
 
 PAGE_SIZE = 1000
+LIST_TIMEOUT = 30  # timeout of a page in seconds
 MAX_PAGES = 20  # Slack allows 20 calls a minute; in a larger workspace, an ID can be pasted
 
 
@@ -38,19 +39,23 @@ class WorkspaceLists:
     """The channels and people that a policy can name."""
 
     def __init__(self, settings: Settings, team: str) -> None:
-        self.client = slack_client(settings, timeout=CALL_TIMEOUT)
+        self.client = slack_client(settings, timeout=LIST_TIMEOUT)
         self.client.retry_handlers.append(RateLimitErrorRetryHandler(max_retry_count=3))
         self._team = team
+        self._channels: list[SlackChoice] = []
         self._people: list[SlackChoice] = []
 
     def find_channels(self, typed: str) -> list[SlackChoice]:
-        """Return the public channels, and the private ones that the bot is in, that match. The list is read again.
+        """Return the public channels, and the private ones that the bot is in, that match.
 
+        If nothing matches, the list is read again, because someone could have invited the bot meanwhile.
         Raises Misconfigured and SlackUnreachable.
         """
+        if found := matching(self._channels, typed):
+            return found
         kinds = partial(self.client.conversations_list, types="public_channel,private_channel", exclude_archived=True)
-        channels = [channel_choice(room) for room in self._pages(kinds, "channels")]
-        return matching(channels, typed) or self._look_up(typed, "CG", self._channel)
+        self._channels = [channel_choice(room) for room in self._pages(kinds, "channels")]
+        return matching(self._channels, typed) or self._look_up(typed, "CG", self._channel)
 
     def find_people(self, typed: str) -> list[SlackChoice]:
         """Return the people who can decide and that match: no bots, guests, strangers, or deactivated accounts.

@@ -28,6 +28,7 @@ def _check_mlflow(state: SetupState) -> str:
     for diagnosis in diagnoses:
         if diagnosis.state in {DiagnosisState.ERROR, DiagnosisState.NO_REPLY}:
             raise StepPendingError(f"{diagnosis.sentence} {diagnosis.advice}")
+    state.keep(ADDRESS)
     return diagnoses[0].sentence
 
 

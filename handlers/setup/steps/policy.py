@@ -39,7 +39,7 @@ def _ask_policy(state: SetupState) -> None:
     bot = bot_identity(settings)
     lists = WorkspaceLists(settings, bot.team)
     prompts.say("Next, the policy. To find a channel or a person, type part of the name.")
-    invite = f"If it's private, type /invite @{bot.bot} in it, then try again."
+    invite = f"If the channel is private, type /invite @{bot.bot} in it, then try again."
     channel = choose_one(prompts, "Channel for requests", lists.find_channels, if_none=invite)
     if not channel.is_member:  # a public one, where chat:write.public allows cards
         prompts.notice(f"The bot can post cards there. To see charts too, type /invite @{bot.bot} in {channel.label}.")

@@ -69,6 +69,7 @@ def _check_bot_token(state: SetupState) -> str:
         raise StepPendingError(
             f"{BOT_TOKEN} is missing {join_names(sorted(missing), 20)}. {REINSTALL_ADVICE} Then press Enter."
         )
+    state.keep("SLACK_API_URL")
     return f"Slack: {BOT_TOKEN} connects to {bot.team_name} as @{bot.bot}."
 
 
@@ -83,8 +84,6 @@ def _ask_bot_token(state: SetupState) -> None:
     settings = read_settings()
     if settings.slack_bot_token is None:
         _show_create_page(state, settings)
-    if url := os.environ.get("SLACK_API_URL"):
-        state.answer("SLACK_API_URL", url)  # the tokens are that server's
     _ask_token(BOT_TOKEN, state)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bot.domain.core.errors import Unreachable
 from handlers.doctor.check import error_sentence
-from handlers.setup.files import save_values
+from handlers.setup.files import save_values, saved_values
 from handlers.setup.prompts import Prompts
 
 
@@ -37,6 +37,11 @@ class SetupState:
         if self.given.get(name, value) != value:
             self.prompts.notice(f"{name} is also set in this shell, which overrides {self.env_file}: unset it.")
         os.environ[name] = self.unsaved[name] = value
+
+    def keep(self, name: str) -> None:
+        """Also store an address that's only in the shell, so that commands work in another shell."""
+        if name in self.given and name not in saved_values(self.env_file):
+            self.unsaved[name] = os.environ[name]
 
     def save(self) -> None:
         """Store the answers. Raises Misconfigured."""

@@ -70,7 +70,9 @@ def test_a_file_that_others_can_read_gets_no_tokens(tmp_path: Path) -> None:
     path = tmp_path / ".env"
     path.write_text("OTHER=1\n")
     path.chmod(0o644)
-    with pytest.raises(Misconfigured, match=r"other users can read it. Run chmod 600 .*/\.env first\."):
+    with pytest.raises(
+        Misconfigured, match=r"other users can read it\. Make yourself its owner, and run chmod 600 .*/\.env\."
+    ):
         save_values(path, {"A": "1"})
     assert path.read_text() == "OTHER=1\n"
 

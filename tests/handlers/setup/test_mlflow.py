@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from handlers.setup.files import saved_values
 from handlers.setup.steps.mlflow import mlflow_step
 from tests.support.network.ports import free_port
@@ -12,6 +14,12 @@ from tests.support.terminal.setup_wizard import Wizard
 def test_an_address_that_works_is_stored(wizard: Wizard, mlflow_server: MlflowServer) -> None:
     screen = wizard.finishes(mlflow_step(), mlflow_server.uri)
     assert f"is responding at {mlflow_server.uri}." in screen
+    assert saved_values(wizard.folder / ".env") == {"MLFLOW_TRACKING_URI": mlflow_server.uri}
+
+
+def test_an_address_in_the_shell_is_stored_too(wizard: Wizard, mlflow_server: MlflowServer) -> None:
+    os.environ["MLFLOW_TRACKING_URI"] = wizard.shell["MLFLOW_TRACKING_URI"] = mlflow_server.uri
+    wizard.finishes(mlflow_step())
     assert saved_values(wizard.folder / ".env") == {"MLFLOW_TRACKING_URI": mlflow_server.uri}
 
 

@@ -58,6 +58,12 @@ def test_several_matches_are_numbered(wizard: Wizard, slack: LocalSlack) -> None
     assert "channel: C0MLTESTS" in written(wizard)
 
 
+def test_the_channels_are_read_once_if_something_matches(wizard: Wizard, slack: LocalSlack) -> None:
+    slack.add_channel("C0MLTESTS", "ml-tests", members=["bot"])
+    wizard.finishes(policy_step(), "ml-", "ml-t", *REST)
+    assert len(slack.calls("conversations.list")) == 1
+
+
 def test_an_exact_name_is_chosen_although_others_contain_it(wizard: Wizard, slack: LocalSlack) -> None:
     slack.add_channel("C0CHURNTESTS", "churn-tests", members=["bot"])
     wizard.finishes(policy_step(), "#churn", *REST)
@@ -67,7 +73,7 @@ def test_an_exact_name_is_chosen_although_others_contain_it(wizard: Wizard, slac
 def test_a_private_channel_is_found_once_the_bot_is_invited(wizard: Wizard, slack: LocalSlack) -> None:
     slack.add_channel("C0SECRET", "secret-models", is_private=True, members=["bob"])
     before = wizard.finishes(policy_step(), "secret")
-    assert "type /invite @registrar in it, then try again." in before
+    assert "If the channel is private, type /invite @registrar in it, then try again." in before
     slack.set_members("secret-models", ["bob", "bot"])
     after = wizard.finishes(policy_step(), "secret", *REST)
     assert "#secret-models (private)" in after

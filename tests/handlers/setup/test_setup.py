@@ -110,7 +110,9 @@ def test_a_file_that_others_can_read_is_named_before_the_first_question(wizard: 
     path = wizard.folder / ".env"
     path.write_text("OTHER=1\n")
     path.chmod(0o644)
-    assert wizard.runs() == "Can't store tokens in .env: other users can read it. Run chmod 600 .env first.\n"
+    assert wizard.runs() == (
+        "Can't store tokens in .env: other users can read it. Make yourself its owner, and run chmod 600 .env.\n"
+    )
 
 
 def test_the_bot_runs_in_that_folder_without_any_variable(

@@ -97,6 +97,6 @@ def wizard(
     monkeypatch.chdir(folder)
     monkeypatch.setenv("REGISTRAR_PORT", str(free_port()))
     wizard = Wizard(folder, monkeypatch, capsys)
-    os.environ["SLACK_API_URL"] = slack.api_url
+    os.environ["SLACK_API_URL"] = wizard.shell["SLACK_API_URL"] = slack.api_url
     yield wizard
     wizard.forgets_its_shell()
