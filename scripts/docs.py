@@ -65,15 +65,9 @@ METHODS: dict[str, tuple[tuple[str, ...], str]] = {
     "users.list": (("users:read",), "let `registrar setup` offer people as approvers"),
     "bots.info": (("users:read",), "let `registrar setup` check that both tokens belong to one app"),
     "usergroups.list": (("usergroups:read",), "get the names and members of all user groups in one call"),
-    "usergroups.users.list": (
-        ("usergroups:read",),
-        "get the members of one group, on a server that doesn't list them all",
-    ),
+    "usergroups.users.list": (("usergroups:read",), "get one group's members, on a server that doesn't list them all"),
     "blocks.validate": ((), "let `registrar doctor` check whether Slack accepts Registrar's largest card"),
-    "apps.connections.open": (
-        (),
-        "open a Socket Mode connection from `registrar setup` and `registrar doctor --live`, as Bolt does",
-    ),
+    "apps.connections.open": ((), "open a Socket Mode connection, also from `registrar setup` and `doctor --live`"),
     "views.open": ((), "open a form"),
     "views.publish": ((), "show a person's Home tab"),
     "views.update": ((), "fill in the details once the registry has responded"),
