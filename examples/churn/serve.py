@@ -10,6 +10,8 @@ pushes nothing.
 With --keep FOLDER, it keeps a copy of the model that serves, and serves it right away at the next start, without
 waiting for MLflow, which takes seconds to import and can be unavailable.
 
+With --end-with-stdin, the line `break 4` on standard input makes version 4 wrong until another version replaces it.
+
 To adapt it, replace `arriving` with your own requests and answers.
 """
 
@@ -18,6 +20,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import shutil
 import sys
 import threading
@@ -94,7 +97,8 @@ class Mlflow:
 class Serving:
     """The version that serves now. `follow` loads the version that's in Production.
 
-    `keep` is the folder for a copy of the model; None keeps no copy.
+    `keep` is the folder for a copy of the model; None keeps no copy. `broken` is the version that's wrong on purpose;
+    it's forgotten once another version replaces it.
     """
 
     name: str
@@ -103,6 +107,7 @@ class Serving:
     registry: Any = field(default_factory=Mlflow)
     keep: Path | None = None
     now: Served | None = None
+    broken: int | None = None
 
     def resume(self) -> None:
         """Serve the kept model. If there's none, or it can't be loaded, nothing serves until `follow`."""
@@ -133,6 +138,8 @@ class Serving:
 
     def _serve(self, version: int, model: Any) -> None:
         before, self.now = self.now, Served(version, model)
+        if before and before.version == self.broken:
+            self.broken = None
         self.tell(f"serving {self.name} v{version}" + (f" instead of v{before.version}" if before else ""))
 
     def _kept(self) -> list[Path]:
@@ -192,8 +199,11 @@ def arriving(seed: int, round_number: int) -> pd.DataFrame:
     return customers
 
 
-def score(served: Served, customers: pd.DataFrame) -> Scored:
+def score(served: Served, customers: pd.DataFrame, *, is_broken: bool = False) -> Scored:
+    """Score customers. A broken version gets their tenure in years instead of months, which is easy to overlook."""
     features = customers.drop(columns=TARGET)
+    if is_broken:
+        features["tenure"] /= 12
     began = time.perf_counter()
     predicted = served.model.predict(features)
     took = (time.perf_counter() - began) * 1_000 / len(customers)
@@ -283,7 +293,8 @@ def serve(
                 came = registrar.push(serving.name, waiting.version, metrics, datetime.now(UTC)) if registrar else ""
                 figures = "  ".join(f"{metric} {value:.3f}" for metric, value in metrics.items())
                 serving.tell(f"{serving.name} v{waiting.version}: {figures}  {came}".rstrip())
-            waiting = score(serving.now, arriving(seed, number))
+            served = serving.now
+            waiting = score(served, arriving(seed, number), is_broken=served.version == serving.broken)
             number += 1
         if ended.wait(every if number > 1 else 0.0):  # the first round's answers come right away
             return
@@ -301,13 +312,21 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--keep", type=Path, metavar="FOLDER", help="keep a copy of the model there, and serve it at the next start"
     )
-    parser.add_argument("--end-with-stdin", action="store_true", help="stop when standard input ends")
+    parser.add_argument(
+        "--end-with-stdin", action="store_true", help="stop when standard input ends; `break 4` there breaks version 4"
+    )
     return parser.parse_args(arguments)
 
 
-def _end_with_stdin(ended: threading.Event) -> None:
-    while os.read(0, 1024):  # not sys.stdin: its lock would keep the interpreter from ending
-        pass
+def follow_stdin(serving: Serving, ended: threading.Event, descriptor: int = 0) -> None:
+    """Follow the lines of standard input until it ends. Not sys.stdin: its lock would keep the interpreter from ending.
+
+    The demo writes each line at once, so one read never returns half of it.
+    """
+    while received := os.read(descriptor, 1024):
+        for version in re.findall(rb"^break (\d+)$", received, re.MULTILINE):
+            serving.broken = int(version)
+            serving.tell(f"breaking {serving.name} v{serving.broken}: it gets each tenure in years instead of months")
     ended.set()
 
 
@@ -329,7 +348,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"Can't use port {chosen.port}: {error.strerror}. Choose another with --port.", file=sys.stderr)
         return 2
     if chosen.end_with_stdin:
-        threading.Thread(target=_end_with_stdin, args=(ended,), name="stdin", daemon=True).start()
+        threading.Thread(target=follow_stdin, args=(serving, ended), name="stdin", daemon=True).start()
     try:
         serving.resume()
         if serving.now is None:

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
@@ -41,6 +41,9 @@ class ModelServer:
         self.crash_count = 0  # how often it exited without being stopped
         self._log = folder.log_file
         self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._broken: int | None = None
         self._thread = threading.Thread(target=self._run, name=f"serve {MODEL}", daemon=True)
 
     def __enter__(self) -> ModelServer:
@@ -57,6 +60,18 @@ class ModelServer:
         """Start it, unless it has been started, or the policy doesn't mention it."""
         if self.port is not None and self._thread.ident is None:
             self._thread.start()
+
+    def break_version(self, version: int | None) -> None:
+        """Make this version wrong until another one replaces it, even if the process is restarted; None breaks none."""
+        with self._lock:
+            self._broken = version
+            self._send_broken()
+
+    def _send_broken(self) -> None:
+        if self._broken is not None and self._process and self._process.stdin:
+            with suppress(BrokenPipeError):  # it just exited; the next one gets the line at its start
+                self._process.stdin.write(f"break {self._broken}\n".encode())
+                self._process.stdin.flush()
 
     def is_answering(self) -> bool:
         """Return whether it reports a served version."""
@@ -76,12 +91,17 @@ class ModelServer:
                 process = subprocess.Popen(  # noqa: S603 - our own script
                     self._command, env=self._environment, stdin=subprocess.PIPE, stdout=output, stderr=output
                 )
+            with self._lock:
+                self._process = process
+                self._send_broken()
             while process.poll() is None and not self._stopping.wait(0.2):
                 pass
             if not self._stopping.is_set():
                 self.crash_count += 1
                 log.warning("serve.py exited with %s; restarting it", process.returncode)
                 self._stopping.wait(RESTART_SECONDS)
+            with self._lock:
+                self._process = None
             _stop_process(process)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -217,6 +218,48 @@ def test_each_round_reports_the_version_that_scored(example: ModuleType, serving
     example.serve(serving, Told(), every=0, seed=1, rounds=3, ended=threading.Event())
     assert [version for version, _ in pushed] == [4, 5]
     assert all(0.85 < accuracy < 0.95 for _, accuracy in pushed)  # one in ten leaves
+
+
+def test_a_broken_version_is_wrong_until_another_one_replaces_it(
+    example: ModuleType, serving: Any, registry: Registry
+) -> None:
+    serving.follow()
+    follow_lines(example, serving, b"break 4\n")
+    assert serving.broken == 4
+    registry.production = 3
+    serving.follow()
+    assert serving.broken is None
+
+
+def test_a_version_can_be_broken_before_it_serves(example: ModuleType, serving: Any, registry: Registry) -> None:
+    registry.production = 3
+    serving.follow()
+    follow_lines(example, serving, b"nonsense\nbreak 4\n")
+    registry.production = 4
+    serving.follow()
+    assert serving.broken == 4
+
+
+@pytest.mark.parametrize("version", [3, 4])
+def test_a_real_version_that_is_broken_is_far_below_the_demo_s_bound(example: ModuleType, version: int) -> None:
+    [file] = (FOLDER / "snapshot" / f"v{version}").rglob("*.skops")
+    served = example.Served(version, skops.io.load(file, trusted=example.TREES))
+    accuracy = [
+        example.measured(example.score(served, example.arriving(1, 0), is_broken=is_broken))["accuracy"]
+        for is_broken in (False, True)
+    ]
+    assert accuracy[1] < 0.85 < 0.93 < accuracy[0]
+
+
+def follow_lines(example: ModuleType, serving: Any, lines: bytes) -> None:
+    """Follow standard input with these lines until it ends."""
+    read_end, write_end = os.pipe()
+    os.write(write_end, lines)
+    os.close(write_end)
+    ended = threading.Event()
+    example.follow_stdin(serving, ended, read_end)
+    os.close(read_end)
+    assert ended.is_set()
 
 
 def test_a_missing_token_is_reported(example: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
