@@ -104,6 +104,7 @@ class DemoFolder:
         self.token_file = path / "serve.token"  # serve.py pushes with it; only its owner can read the file
         self.log_file = path / "demo.log"  # output that would clutter the terminal
         self.serving_cache = path / "serving"  # serve.py caches the served model here for a faster next start
+        self.broken_file = path / "broken.json"  # the version that someone broke last
         # It marks a demo's folder, stores its port, and (through its lock) shows whether the demo is running.
         self._address_file = path / "demo.address"
 

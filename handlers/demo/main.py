@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import signal
 import tempfile
@@ -24,9 +25,11 @@ from handlers.startup import open_listener
 
 if TYPE_CHECKING:
     from bot.registrar import Registrar
+    from handlers.demo.guide import DemoGuide
     from localslack import LocalSlack
 
 MANIFEST = Path(__file__).parents[2] / "manifest.yml"
+EXTRA_MODULES = ("sklearn", "skops")  # what only the demo and the examples need
 TRAINING_ROWS = 6_000  # synthetic customers to train on
 
 
@@ -34,8 +37,9 @@ def run_demo(*, play: bool = False, train: bool = False, port: int = 0, rows: in
     """Run the demo until Ctrl-C, or `play` its story once in a folder of its own; return the exit code.
 
     The models come from the snapshot, or are trained here on that many `rows`. Raises Misconfigured if the port is
-    taken, a demo is running here, or the folder isn't a demo's.
+    taken, a demo is running here, the folder isn't a demo's, or what only the demo needs isn't installed.
     """
+    _require_extra()
     asked_for = clear_real_environment()
     _on_stop_signals(signal.default_int_handler)  # an exception, because training doesn't check for anything else
     try:
@@ -47,6 +51,14 @@ def run_demo(*, play: bool = False, train: bool = False, port: int = 0, rows: in
             return 130
         print("\nStopped before everything was ready. The next start continues from here.", flush=True)
         return 0
+
+
+def _require_extra() -> None:
+    """Raise Misconfigured without the extra."""
+    if not all(map(importlib.util.find_spec, EXTRA_MODULES)):
+        raise Misconfigured(
+            say("The demo needs scikit-learn. Install it: {command}", command=Code('pip install "registrar-bot[demo]"'))
+        )
 
 
 @contextmanager
@@ -71,7 +83,7 @@ def _open_folder(chosen: Path | None, *, is_fresh: bool) -> Iterator[DemoFolder]
 @contextmanager
 def _run_everything(
     folder: DemoFolder, progress: ProgressReporter, port: int, rows: int | None
-) -> Iterator[tuple[LocalSlack, Registrar]]:
+) -> Iterator[tuple[LocalSlack, Registrar, DemoGuide]]:
     """Run everything until the block ends. serve.py starts first, since it takes as long as everything else."""
     progress.begin_step("Loading Registrar")
     serves_at = serving_port(load_policy(folder.policy_file), MODEL)
@@ -87,8 +99,8 @@ def _run_everything(
             # Imported here because this takes seconds, and a taken port or folder is reported without it.
             from handlers.demo import setup
 
-            with setup.run_registrar(folder, slack, serving, listener, progress, rows) as registrar:
-                yield slack, registrar
+            with setup.run_registrar(folder, slack, serving, listener, progress, rows) as (registrar, guide):
+                yield slack, registrar, guide
 
 
 def _start_workspace(folder: DemoFolder, port: int) -> LocalSlack:
@@ -117,15 +129,12 @@ def _port_of(slack: LocalSlack) -> int:
 def _serve(folder: DemoFolder, progress: ProgressReporter, port: int, rows: int | None) -> int:
     """Run the demo until SIGINT or SIGTERM."""
     ended: SimpleQueue[None] = SimpleQueue()
-    with _run_everything(folder, progress, port, rows) as (slack, registrar):
+    with _run_everything(folder, progress, port, rows) as (slack, registrar, guide), guide:
         from handlers.demo import setup, welcome
         from handlers.serve import wait_for_stop
 
         _on_stop_signals(lambda *_: ended.put(None))
-        welcome.post_greeting(slack.bot_token, slack.api_url)
-        for line in welcome.welcome_lines(
-            _port_of(slack), folder, setup.first_step(registrar), has_monitors=setup.has_monitors(registrar)
-        ):
+        for line in welcome.welcome_lines(_port_of(slack), folder, has_monitors=setup.has_monitors(registrar)):
             progress.print_line(line)
         progress.stop()
         welcome.open_browser(_port_of(slack))
@@ -136,7 +145,7 @@ def _serve(folder: DemoFolder, progress: ProgressReporter, port: int, rows: int 
 
 def _play(folder: DemoFolder, progress: ProgressReporter, port: int, rows: int | None) -> int:
     """Play the story; return 0, or 1 if it fails."""
-    with _run_everything(folder, progress, port, rows) as (slack, _):
+    with _run_everything(folder, progress, port, rows) as (slack, *_):
         from handlers.demo import story
 
         progress.begin_step("Playing the story")

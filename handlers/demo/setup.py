@@ -12,7 +12,6 @@ from datetime import datetime
 from bot.bootstrap.build import build_for_slack
 from bot.domain.core.errors import RegistrarError
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.promotions.request import OPEN_STATES
 from bot.domain.registry.model import Stage
 from bot.policy_file import load_policy
 from bot.registrar import Registrar
@@ -20,9 +19,9 @@ from bot.services.monitoring.checks import current_term
 from bot.settings import Settings
 from handlers.demo import models
 from handlers.demo.folder import DemoFolder
+from handlers.demo.guide import DemoGuide
 from handlers.demo.model_server import ModelServer
 from handlers.demo.progress import ProgressReporter
-from handlers.demo.welcome import CHANNEL
 from handlers.serve import Service, preload_slow_modules
 from localslack import LocalSlack
 
@@ -39,11 +38,11 @@ def run_registrar(
     listener: socket.socket,
     progress: ProgressReporter,
     rows: int | None,
-) -> Iterator[Registrar]:
+) -> Iterator[tuple[Registrar, DemoGuide]]:
     """Run Registrar with the demo's models, which are registered if missing, until the block ends.
 
     The block begins after the monitor's first reading of this start. Nothing is checked before serve.py can push:
-    a check without data would count toward an alert.
+    a check without data would count toward an alert. Yields the guide, too, which isn't started yet.
     """
     values = {
         "SLACK_BOT_TOKEN": slack.bot_token,
@@ -63,14 +62,16 @@ def run_registrar(
         if serving.port is not None:
             progress.begin_step(f"Starting examples/churn/serve.py, which serves {models.MODEL}")
             _wait_until(serving.is_answering, serving)
-        with Service(settings, registrar, listener):
+        service = Service(settings, registrar, listener)
+        guide = DemoGuide(service.app, slack, registrar, serving.break_version, folder.broken_file)
+        with service:
             slack.wait_until_connected()
             if serving.port is not None and _find_monitor(registrar):
                 progress.begin_step(f"Waiting for the first reading of {models.MONITOR}")
                 if not _wait_until(lambda: _has_reading(registrar, began), serving):
                     progress.print_line(f"No reading yet. See {folder.log_file} for the output of serve.py.")
             threading.Thread(target=_preload, args=[registrar], name="loading", daemon=True).start()
-            yield registrar
+            yield registrar, guide
 
 
 def _wait_until(condition: Callable[[], bool], serving: ModelServer) -> bool:
@@ -128,19 +129,3 @@ def _preload(registrar: Registrar) -> None:
     preload_slow_modules()
     with suppress(RegistrarError):
         registrar.context.registry.versions(models.MODEL)
-
-
-def first_step(registrar: Registrar) -> str:
-    """Return what a person can do first: request the version after the one that serves, or continue with a request."""
-    with registrar.context.ledger.read() as reader:
-        waiting = reader.requests(model=models.MODEL, states=OPEN_STATES)
-        snapshot = reader.registry_snapshot(models.MODEL)
-    if waiting:
-        return f"You are Alice. Request {waiting[0].id} from last time is still pending in {CHANNEL}."
-    # What Registrar saw last: a second start doesn't wait for MLflow's import.
-    versions = [] if snapshot else registrar.context.registry.versions(models.MODEL)
-    stages = snapshot.stages if snapshot else {version.version: version.stage for version in versions}
-    serves = max((version for version, stage in stages.items() if stage is Stage.PRODUCTION), default=0)
-    candidates = sorted(version for version in stages if version != serves)
-    candidate = next((other for other in candidates if other > serves), max(candidates, default=models.BETTER_VERSION))
-    return f"You are Alice. Type in {CHANNEL}:  /model promote {models.MODEL} {candidate} production"

@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from handlers.demo.actions import HISTORY_COMMAND, NotAcknowledgedError, click_approve, promote_command, type_command
 from handlers.demo.models import BAD_VERSION, BETTER_VERSION, MODEL, MONITOR
 from handlers.demo.welcome import CHANNEL
-from localslack import ActionResult, RefusedError, Remote, WorkspaceMember
+from localslack import RefusedError, Remote, WorkspaceMember
 
 JsonObject = dict[str, Any]
 Steps = list[tuple[str, list[Callable[[], object]]]]  # each with its name
@@ -48,13 +49,13 @@ class DemoStory:
             try:
                 for act in actions:
                     act()
-            except (TimeoutError, RefusedError, _NotAcknowledgedError) as error:
+            except (TimeoutError, RefusedError, NotAcknowledgedError) as error:
                 raise StoryError(f"The story failed at “{name}”: {error}") from error
 
     def _promotion(self) -> Steps:
         """Return the steps that promote a good version to Production."""
         alice, bob = self._alice, self._bob
-        typed = f'/model promote {MODEL} {BETTER_VERSION} production --reason "better f1"'
+        typed = promote_command(BETTER_VERSION, "better f1")
         return [
             (
                 "Alice requests a promotion",
@@ -86,7 +87,7 @@ class DemoStory:
     def _second_promotion(self) -> Steps:
         """Return the steps that promote a version that's worse than it looks."""
         alice, bob, new_card = self._alice, self._bob, f"Promote {MODEL} v{BAD_VERSION}"
-        typed = f'/model promote {MODEL} {BAD_VERSION} production --reason "f1 0.96 instead of 0.77!"'
+        typed = promote_command(BAD_VERSION, "f1 0.96 instead of 0.77!")
         measured = f"v{BETTER_VERSION} is being monitored now. Alice checks every few seconds:"
         return [
             (
@@ -130,7 +131,7 @@ class DemoStory:
             (
                 "Bob checks the history",
                 [
-                    lambda: self._type(bob, f"/model history {MODEL}"),
+                    lambda: self._type(bob, HISTORY_COMMAND),
                     lambda: self._show_answer(bob, "Only he sees", "serving now"),
                 ],
             ),
@@ -142,7 +143,7 @@ class DemoStory:
         show_command, until = f"/model monitor show {MODEL} {MONITOR}", time.monotonic() + self._monitor_timeout
         self._narrate(f"{person.name.title()} types in {CHANNEL}: {show_command}")
         while True:
-            _require_acknowledged(person.types(CHANNEL, show_command))
+            type_command(person, show_command)
             answer = self._wait_for_answer(person, "Last check")
             plain = self._plain_text(answer)
             if f"Version: v{BETTER_VERSION}" in plain and "🟢" in plain.splitlines()[0]:
@@ -155,11 +156,11 @@ class DemoStory:
 
     def _type(self, person: WorkspaceMember, text: str) -> None:
         self._narrate(f"{person.name.title()} types in {CHANNEL}: {text}")
-        _require_acknowledged(person.types(CHANNEL, text))
+        type_command(person, text)
 
     def _approve(self, person: WorkspaceMember, card: str, narration: str) -> None:
         self._narrate(narration)
-        _require_acknowledged(person.clicks(self._wait_for_card(card), "Approve"))
+        click_approve(person, self._wait_for_card(card))
 
     def _show_card(self, heading: str, text: str, timeout: float | None = None, max_lines: int | None = None) -> None:
         self._show(heading, self._wait_for_card(text, timeout), max_lines)
@@ -206,15 +207,6 @@ class DemoStory:
         """Return a message's text without formatting, one line for each part."""
         texts = "\n".join(_texts(message.get("blocks"))) or message["text"]
         return _mrkdwn_to_text(texts, self._names)
-
-
-class _NotAcknowledgedError(Exception):
-    """The app didn't acknowledge."""
-
-
-def _require_acknowledged(outcome: ActionResult) -> None:
-    if not outcome.acked:
-        raise _NotAcknowledgedError(f"Registrar didn't answer ({outcome.error})")
 
 
 def _texts(block: Any) -> Iterator[str]:

@@ -18,7 +18,7 @@ def test_the_demo_s_steps_work_in_a_browser(
 ) -> None:
     with DemoProcess(tmp_path) as demo:  # in a folder with MLflow's empty tables, which take seconds to make
         screen = open_window(demo.url)
-        expect_text(screen.page.get_by_test_id("message").first, "Hello, I'm Registrar")
+        expect_text(screen.page.get_by_test_id("message").first, "Try Registrar in six steps")
         screen.picture("demo-welcome")
         screen.types("/model promote churn 4 production")
         screen.presses("Approve")

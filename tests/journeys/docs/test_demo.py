@@ -24,13 +24,13 @@ import pytest
 from bot.domain.registry.model import Stage
 from bot.policy_file import load_policy
 from bot.registry.memory import MemoryRegistry
-from handlers.demo import model_server, models, setup, snapshot, welcome
+from handlers.demo import main, model_server, models, setup, snapshot, welcome
 from handlers.demo.folder import DemoFolder, clear_real_environment, serving_port
 from handlers.demo.progress import ProgressReporter
 from handlers.demo.story import DemoStory, StoryError
 from localslack import LocalSlack, connect
 from tests.support.app.app_fixture import RunningApp
-from tests.support.app.demo_process import PATIENCE, TRAINING, DemoProcess, run_demo
+from tests.support.app.demo_process import PATIENCE, TRAINING, DemoProcess, clean_environment, run_demo
 from tests.support.app.live_world import monitored_app
 from tests.support.network.http_receiver import PlannedReply, run_receiver
 from tests.support.waiting import wait_until
@@ -99,7 +99,7 @@ def test_a_start_that_was_interrupted_is_continued(beginnings: Beginnings) -> No
 def test_the_next_start_finds_everything_and_registers_nothing(demo_home: Path) -> None:
     with DemoProcess(demo_home) as demo, connect(demo.url) as slack:
         alice, bob = slack.person("alice"), slack.person("bob")
-        assert "Hello" in alice.waits_for(welcome.CHANNEL)["text"]
+        assert "six steps" in alice.waits_for(welcome.CHANNEL)["text"]
         alice.types(welcome.CHANNEL, "/model promote churn 4 production")
         # MLflow is still being imported: the card comes when it can be read.
         bob.waits_for(welcome.CHANNEL, lambda message: "Promote" in str(message.get("blocks")), PATIENCE)
@@ -158,6 +158,23 @@ def test_a_home_that_is_no_demo_is_not_touched(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["ledger.db"]
 
 
+@pytest.mark.parametrize("missing", main.EXTRA_MODULES)
+def test_without_the_extra_the_demo_says_how_to_install_it(missing: str, tmp_path: Path) -> None:
+    hidden = f"import sys; sys.modules[{missing!r}] = None; from handlers.terminal.main import main"
+    refused = subprocess.run(
+        [sys.executable, "-c", f"{hidden}; sys.exit(main(['demo']))"],
+        env=clean_environment(REGISTRAR_HOME=str(tmp_path / "home")),
+        text=True,
+        capture_output=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr.count("\n") == 1
+    assert 'pip install "registrar-bot[demo]"' in refused.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_taken_port_is_told(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
@@ -190,7 +207,7 @@ def test_a_home_of_an_earlier_demo_is_started_and_told_what_it_lacks(app: Runnin
     with home.hold():
         assert serving_port(load_policy(home.policy_file), models.MODEL) is None
     assert not setup.has_monitors(app.registrar)
-    told = welcome.welcome_lines(40123, home, "Type this", has_monitors=False)
+    told = welcome.welcome_lines(40123, home, has_monitors=False)
     assert any("from an earlier demo and has no monitor" in line for line in told)
 
 
@@ -213,10 +230,24 @@ def test_what_serves_is_started_again_when_it_dies_and_ends_with_the_demo(
     assert not running._thread.is_alive()
 
 
+def test_a_broken_version_stays_broken_when_what_serves_is_restarted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "serve.py"
+    script.write_text("import sys\nprint(sys.stdin.readline(), flush=True)\nsys.exit(3)\n")
+    monkeypatch.setattr(model_server, "SERVING_SCRIPT", script)
+    monkeypatch.setattr(model_server, "RESTART_SECONDS", 0.05)
+    home = DemoFolder(tmp_path / "home")
+    with home.hold(), model_server.ModelServer(home, "http://127.0.0.1:9", 9) as running:
+        running.start()
+        running.break_version(4)
+        wait_until(lambda: home.log_file.exists() and home.log_file.read_text().count("break 4") >= 2)
+
+
 def test_over_ssh_the_line_for_the_tunnel_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SSH_CONNECTION", "192.0.2.7 50000 192.0.2.1 2222")
     monkeypatch.setenv("LOGNAME", "ann")
-    told = welcome.welcome_lines(40123, DemoFolder(tmp_path), "Type this")
+    told = welcome.welcome_lines(40123, DemoFolder(tmp_path))
     assert "  ssh -p 2222 -L 40123:127.0.0.1:40123 ann@192.0.2.1" in told
 
 
@@ -240,12 +271,6 @@ def test_the_environment_of_a_real_registrar_is_left(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("REGISTRAR_HOME", "elsewhere")
     assert clear_real_environment() == Path("elsewhere")
     assert "real" not in os.environ.values()
-
-
-def test_hello_is_said_once(slack: LocalSlack) -> None:
-    for _ in range(2):
-        welcome.post_greeting(slack.bot_token, slack.api_url)
-    assert len(slack.person("alice").sees(welcome.CHANNEL)) == 1
 
 
 def test_what_is_registered_is_not_registered_again_and_what_was_moved_stays(tmp_path: Path) -> None:
@@ -358,13 +383,6 @@ def test_what_serves_says_so(tmp_path: Path) -> None:
         receiver.replies = [PlannedReply(503), PlannedReply(200)]
         assert [running.is_answering(), running.is_answering()] == [False, True]
     assert not model_server.ModelServer(home, "http://127.0.0.1:9", None).is_answering()
-
-
-def test_what_waits_from_last_time_is_told_first(app: RunningApp) -> None:
-    assert setup.first_step(app.registrar).endswith("/model promote churn 4 production")
-    app.alice.types(welcome.CHANNEL, "/model promote churn 4 production")
-    app.card()
-    assert "still pending" in setup.first_step(app.registrar)
 
 
 def test_there_are_as_many_versions_as_the_script_has_candidates() -> None:

@@ -55,6 +55,7 @@ class MetricPusher:
 
     def __init__(self, app: RunningApp, clock: AcceleratedClock) -> None:
         self._world, self._clock = app, clock
+        self.bad_versions = {BAD}
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="life", daemon=True)
 
@@ -79,7 +80,7 @@ class MetricPusher:
 
     def _push(self, times: list[datetime]) -> None:
         for version in self._world.production():
-            about = 0.87 if version == BAD else 0.952
+            about = 0.87 if version in self.bad_versions else 0.952
             readings = [
                 PushedReading(
                     source="live",
