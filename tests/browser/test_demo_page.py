@@ -34,3 +34,11 @@ def test_the_demo_s_steps_work_in_a_browser(
         screen.types("/model history churn")
         expect_text(screen.answer(), "when Registrar first looked")
         screen.picture("demo-history")
+        checklist = screen.page.get_by_test_id("message").first
+        expect_text(checklist, "@bob read the history.")
+        screen.presses("Break it", checklist)
+        expect_text(checklist, "The live accuracy of v4 is falling.")
+        screen.presses("Do it for me", checklist)
+        expect_text(checklist, "before Registrar.")
+        expect_text(checklist, "Try Registrar: done")
+        screen.picture("demo-checklist")

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -28,7 +29,7 @@ from handlers.demo import main, model_server, models, setup, snapshot, welcome
 from handlers.demo.folder import DemoFolder, clear_real_environment, serving_port
 from handlers.demo.progress import ProgressReporter
 from handlers.demo.story import DemoStory, StoryError
-from localslack import LocalSlack, connect
+from localslack import LocalSlack, Remote, connect
 from tests.support.app.app_fixture import RunningApp
 from tests.support.app.demo_process import PATIENCE, TRAINING, DemoProcess, clean_environment, run_demo
 from tests.support.app.live_world import monitored_app
@@ -114,6 +115,35 @@ def test_the_next_start_finds_everything_and_registers_nothing(demo_home: Path) 
     assert "No reading yet" not in demo.said
     assert "Traceback" not in demo.said
     assert demo.left_behind() == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(BUSY)
+def test_a_version_can_be_broken_and_registrar_rolls_it_back(mlflow_sqlite: str, tmp_path: Path) -> None:
+    with DemoProcess(tmp_path) as demo, connect(demo.url) as slack:  # in a folder with MLflow's empty tables
+        click_checklist(slack, "Do it for me", "requested v4.")
+        click_checklist(slack, "Do it for me", "Registrar refused")
+        click_checklist(slack, "Do it for me", "approved v4.")
+        find_message(slack, "v4 is in Production", of_checklist=False)
+        click_checklist(slack, "Break it", "is falling")
+        find_message(slack, "Registrar rolled back to v3 after")
+        find_message(slack, "v3 has been in Production", of_checklist=False)
+    assert "Traceback" not in (tmp_path / "demo.log").read_text()
+
+
+def find_message(slack: Remote, words: str, *, of_checklist: bool = True) -> dict[str, Any]:
+    """Wait until the checklist, or any message, contains this text, and return the message."""
+
+    def holds(message: dict[str, Any]) -> bool:
+        return words in str(message) and ("Try Registrar" in message["text"] or not of_checklist)
+
+    return slack.person("alice").waits_for(welcome.CHANNEL, holds, PATIENCE)
+
+
+def click_checklist(slack: Remote, button: str, outcome: str) -> None:
+    """Click a button of the checklist, and wait until it contains `outcome`."""
+    assert slack.person("alice").clicks(find_message(slack, button), button).acked
+    find_message(slack, outcome)
 
 
 def test_the_story_is_told_with_the_sentences_that_people_see(slack: LocalSlack, tmp_path: Path) -> None:
