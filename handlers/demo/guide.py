@@ -17,10 +17,11 @@ from slack_bolt import Ack, App
 from slack_sdk.errors import SlackApiError
 
 from bot.domain.audit.events import Event
-from bot.domain.core.sentence import Sentence, say
+from bot.domain.core.sentence import Mention, Sentence, say
 from bot.domain.promotions.request import RequestState
 from bot.domain.registry.model import Stage
 from bot.domain.rollbacks.rollback import rollback_targets, serving_periods
+from bot.ports import MessageRef
 from bot.registrar import Registrar
 from bot.slack.core.blocks import Message, to_mrkdwn
 from bot.slack.core.client import CONNECTION_ERRORS, POST_OPTIONS, error_code
@@ -194,7 +195,7 @@ class DemoGuide:
         try:
             self._act(step, person, facts)
         except (RefusedError, NotAcknowledgedError) as error:
-            return say("That didn't work for {who}: {why}.", who=person.name.title(), why=str(error))
+            return say("That didn't work for {who}: {why}.", who=Mention(person.id), why=str(error))
         return self._wait_until_done(step, facts, person)
 
     def _break(self, facts: DemoFacts, user: str) -> None:
@@ -226,12 +227,18 @@ class DemoGuide:
             click_approve(person, self._card(facts.request.id))
 
     def _card(self, request_id: str) -> dict[str, Any]:
-        """Return a request's card, once it's in Slack. Raises TimeoutError."""
-        with self._registrar.context.ledger.read() as reader:
-            found = reader.message_ref(request_id)
-        if found is None:
-            raise RefusedError("the request's card isn't in the channel yet")
-        return self._slack.person("bob").thread({"channel": found.channel, "ts": found.ts})[0]
+        """Return a request's card, once it's in Slack: a second passes between two messages. Raises RefusedError."""
+
+        def find() -> MessageRef | None:
+            with self._registrar.context.ledger.read() as reader:
+                return reader.message_ref(request_id)
+
+        try:
+            card = self._slack.wait_for(find, STEP_SECONDS)
+        except TimeoutError as error:
+            raise RefusedError("the request's card isn't in the channel yet") from error
+        assert card is not None
+        return self._slack.person("bob").thread({"channel": card.channel, "ts": card.ts})[0]
 
     def _wait_until_done(self, step: Step, before: DemoFacts, person: WorkspaceMember) -> Sentence | None:
         """Wait until Registrar has done a step, or counted an approval; otherwise, return where its answer is."""
@@ -241,7 +248,7 @@ class DemoGuide:
             if step in build_checklist(facts).done or facts.voters != before.voters:
                 return None
             self._stopping.wait(POLL_SECONDS / 2)
-        return say("It isn't done yet. Switch to {who} to see Registrar's answer.", who=person.name.title())
+        return say("It isn't done yet. Switch to {who} to see Registrar's answer.", who=Mention(person.id))
 
 
 def _load_broken(file: Path) -> BrokenVersion | None:

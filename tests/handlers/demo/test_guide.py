@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from slack_sdk import WebClient
 
-from bot.domain.promotions.request import OPEN_STATES
+from bot.domain.promotions.request import Request, RequestState
 from handlers.demo import guide as module
 from handlers.demo.checklist import DemoFacts, build_checklist
 from handlers.demo.checklist_message import checklist_message
@@ -39,6 +39,11 @@ class Demo:
 
     def _break(self, version: int | None) -> None:
         self.metrics.bad_versions = {BAD, version or BAD}
+
+    def requests(self) -> list[Request]:
+        """Return all requests."""
+        with self.app.ledger.read() as reader:
+            return reader.requests(model="churn")
 
     def checklists(self) -> list[dict[str, Any]]:
         """Return the messages with a checklist."""
@@ -102,14 +107,34 @@ def test_a_person_can_win_the_race(demo: Demo) -> None:
         assert "before Registrar." in message_text(demo.waits_for("<@U0BOB> rolled back to v3 after"))
 
 
+def test_a_click_waits_for_the_request_s_card(demo: Demo) -> None:
+    with demo.guide():
+        demo.waits_for("six steps")
+        demo.app.slack.rate_limit("chat.postMessage", times=1)
+        demo.app.alice.types(CHANNEL, "/model promote churn 4 production")
+        demo.waits_for("requested v4.")
+        demo.clicks("Do it for me")
+        demo.waits_for("Registrar refused")
+
+
+def test_a_click_without_a_card_is_explained(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "STEP_SECONDS", 0.2)
+    with demo.guide():
+        demo.waits_for("six steps")
+        demo.app.slack.fail("chat.postMessage", "fatal_error", times=None)
+        demo.app.alice.types(CHANNEL, "/model promote churn 4 production")
+        demo.waits_for("requested v4.")
+        demo.clicks("Do it for me")
+        demo.app.answer(demo.app.alice, "That didn't work for <@U0ALICE>: the request's card isn't in the channel yet.")
+
+
 def test_two_clicks_request_once(demo: Demo) -> None:
     with demo.guide():
         first = demo.waits_for("Do it for me")
         for _ in range(2):
             assert demo.app.alice.clicks(first, "Do it for me").acked
         assert demo.app.answer(demo.app.alice, "That's done already.")
-    with demo.app.ledger.read() as reader:
-        assert len(reader.requests(model="churn")) == 1
+    assert len(demo.requests()) == 1
 
 
 def test_nothing_is_broken_before_there_is_a_version_to_roll_back_to(demo: Demo) -> None:
@@ -129,8 +154,7 @@ def test_a_rejected_request_can_be_opened_again(demo: Demo) -> None:
         demo.app.bob.waits_for_modal()
         demo.app.bob.submits({"reason": "not today"})
         demo.waits_for("Type `/model promote churn 4 production`")
-        with demo.app.ledger.read() as reader:
-            assert reader.requests(model="churn", states=OPEN_STATES) == []
+        assert [request.state for request in demo.requests()] == [RequestState.REJECTED]
 
 
 def test_a_policy_that_requires_two_approvals_needs_two_clicks(demo: Demo) -> None:
@@ -151,7 +175,7 @@ def test_what_registrar_refuses_is_explained(demo: Demo, monkeypatch: pytest.Mon
     demo.app.registrar.context.active_policy.replace(make_policy({"models": {"*": {}}}), "edited")
     with demo.guide():
         demo.clicks("Do it for me")
-        demo.app.answer(demo.app.alice, "It isn't done yet. Switch to Alice to see Registrar's answer.")
+        demo.app.answer(demo.app.alice, "It isn't done yet. Switch to <@U0ALICE> to see Registrar's answer.")
 
 
 def test_a_restart_continues_the_same_message_and_breaks_the_version_again(demo: Demo) -> None:

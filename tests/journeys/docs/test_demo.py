@@ -100,7 +100,7 @@ def test_a_start_that_was_interrupted_is_continued(beginnings: Beginnings) -> No
 def test_the_next_start_finds_everything_and_registers_nothing(demo_home: Path) -> None:
     with DemoProcess(demo_home) as demo, connect(demo.url) as slack:
         alice, bob = slack.person("alice"), slack.person("bob")
-        assert "six steps" in alice.waits_for(welcome.CHANNEL)["text"]
+        find_message(slack, "six steps")
         alice.types(welcome.CHANNEL, "/model promote churn 4 production")
         # MLflow is still being imported: the card comes when it can be read.
         bob.waits_for(welcome.CHANNEL, lambda message: "Promote" in str(message.get("blocks")), PATIENCE)
