@@ -110,7 +110,7 @@ def test_a_person_can_win_the_race(demo: Demo) -> None:
 def test_a_click_waits_for_the_request_s_card(demo: Demo) -> None:
     with demo.guide():
         demo.waits_for("six steps")
-        demo.app.slack.rate_limit("chat.postMessage", times=1)
+        demo.app.slack.slow("chat.postMessage", 0.5, times=1)
         demo.app.alice.types(CHANNEL, "/model promote churn 4 production")
         demo.waits_for("requested v4.")
         demo.clicks("Do it for me")
