@@ -127,7 +127,7 @@ def test_a_version_can_be_broken_and_registrar_rolls_it_back(mlflow_sqlite: str,
         find_message(slack, "v4 is in Production", of_checklist=False)
         click_checklist(slack, "Break it", "is falling")
         find_message(slack, "Registrar rolled back to v3 after")
-        find_message(slack, "v3 has been in Production", of_checklist=False)
+        find_message(slack, "Restored and recovered: `v3` is healthy", of_checklist=False)
     assert "Traceback" not in (tmp_path / "demo.log").read_text()
 
 
