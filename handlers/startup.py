@@ -64,7 +64,7 @@ def _missing_token(name: str, where: str) -> Sentence:
         "To try Registrar without Slack, run {demo}.",
         name=Code(name),
         where=where,
-        demo=Code("make demo"),
+        demo=Code("registrar demo"),
     )
 
 

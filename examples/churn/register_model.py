@@ -63,7 +63,7 @@ def find_registrar() -> str:
     """Return the path of the `registrar` command: on the PATH, or else next to this Python."""
     found = shutil.which("registrar") or shutil.which("registrar", path=str(Path(sys.executable).parent))
     if found is None:
-        raise NotPossibleError("The registrar command isn't installed. Install it with: make install")
+        raise NotPossibleError("The registrar command isn't installed. Install it with: make demo-install")
     return found
 
 

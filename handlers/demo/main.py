@@ -57,7 +57,10 @@ def _require_extra() -> None:
     """Raise Misconfigured without the extra."""
     if not all(map(importlib.util.find_spec, EXTRA_MODULES)):
         raise Misconfigured(
-            say("The demo needs scikit-learn. Install it: {command}", command=Code('pip install "registrar-bot[demo]"'))
+            say(
+                "The demo needs scikit-learn and skops. Install Registrar with its extra: {extra}",
+                extra=Code("registrar-bot[demo]"),
+            )
         )
 
 
@@ -154,7 +157,7 @@ def _play(folder: DemoFolder, progress: ProgressReporter, port: int, rows: int |
         except story.StoryError as broke:
             progress.print_line(str(broke))
             return 1
-    progress.print_line("\nThat was the whole story. To try it yourself: make demo")
+    progress.print_line("\nThat was the whole story. To try it yourself: registrar demo")
     return 0
 
 

@@ -78,14 +78,14 @@ def test_run_without_the_bot_token_says_where_to_find_it(
 ) -> None:
     said = registrar("run", **settings)
     assert said.code == 2
-    for part in ("SLACK_BOT_TOKEN isn't set", "OAuth & Permissions", "xoxb-", "make demo"):
+    for part in ("SLACK_BOT_TOKEN isn't set", "OAuth & Permissions", "xoxb-", "registrar demo"):
         assert part in said.err
 
 
 def test_run_without_an_app_token_or_signing_secret_names_both(registrar: CliRunner, policy: Path) -> None:
     said = registrar("run", SLACK_BOT_TOKEN="xoxb-made-up")
     assert said.code == 2
-    for part in ("SLACK_APP_TOKEN isn't set", "connections:write", "SLACK_SIGNING_SECRET", "make demo"):
+    for part in ("SLACK_APP_TOKEN isn't set", "connections:write", "SLACK_SIGNING_SECRET", "registrar demo"):
         assert part in said.err
 
 
