@@ -175,7 +175,8 @@ def test_what_registrar_refuses_is_explained(demo: Demo, monkeypatch: pytest.Mon
     demo.app.registrar.context.active_policy.replace(make_policy({"models": {"*": {}}}), "edited")
     with demo.guide():
         demo.clicks("Do it for me")
-        demo.app.answer(demo.app.alice, "It isn't done yet. Switch to <@U0ALICE> to see Registrar's answer.")
+        expected = "It isn't done yet. Switch to <@U0ALICE> to see Registrar's answer."
+        assert demo.app.answer(demo.app.alice, expected)
 
 
 def test_a_restart_continues_the_same_message_and_breaks_the_version_again(demo: Demo) -> None:
