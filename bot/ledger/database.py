@@ -7,12 +7,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, Engine, inspect, text
 from sqlalchemy.event import listen
 from sqlalchemy.exc import DatabaseError, DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
@@ -30,6 +26,9 @@ from bot.ledger.schema import Schema, SchemaAge
 from bot.ledger.stores.reader import SqlLedgerReader
 from bot.ledger.stores.transaction import SqlLedgerTransaction
 from bot.ports import NO_OBSERVER, SYSTEM_CLOCK, Clock, Observer
+
+if TYPE_CHECKING:  # imported where needed: it takes as long as everything else here
+    from alembic.config import Config
 
 log = logging.getLogger(__name__)
 
@@ -145,6 +144,8 @@ class SqlLedger:
         `force`: disconnect other processes from PostgreSQL. Raises LedgerUnavailable. Raises Misconfigured if a newer
         release wrote the ledger, or if existing tables would change while another process uses them.
         """
+        from alembic import command  # noqa: PLC0415
+
         with _MIGRATION_MUTEX, _translate_errors(NOT_RESPONDING), self._migration_transaction() as connection:
             before = _read_schema(connection)
             if before.age is SchemaAge.NEWER:
@@ -321,6 +322,9 @@ class SqlLedger:
 
 
 def _read_schema(connection: Connection | None) -> Schema:
+    from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+
     scripts = ScriptDirectory.from_config(_alembic_config())
     revision = MigrationContext.configure(connection).get_current_revision() if connection else None
     newest = str(scripts.get_current_head())
@@ -335,6 +339,8 @@ def _read_schema(connection: Connection | None) -> Schema:
 
 
 def _alembic_config() -> Config:
+    from alembic.config import Config  # noqa: PLC0415
+
     config = Config()
     # A resource instead of a path, so that it also works from a wheel.
     config.set_main_option("script_location", "bot.ledger:migrations")

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from bot.domain.core.errors import RegistrarError
@@ -13,6 +14,7 @@ from bot.domain.registry.model import RegistryProduct, use_product
 from bot.version import version
 from handlers import logs
 from handlers.errors import explain
+from handlers.terminal.command_line.complete import COMPLETE, complete
 from handlers.terminal.command_line.index import OWN_COMMANDS, command_index
 from handlers.terminal.init import write_policy_template
 
@@ -56,6 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if words[0] in VERSION_FLAGS:
             print(f"registrar {version()}", flush=True)
             return 0
+        if words[0] == COMPLETE:
+            with suppress(RegistrarError):
+                _set_up_environment(words)
+            return complete(words[1:])
         _set_up_environment(words)
         return _run_own_command(words) if words[0] in OWN_COMMANDS else _run_model_command(words)
     except KeyboardInterrupt:

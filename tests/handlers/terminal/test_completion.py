@@ -92,7 +92,7 @@ class TestBash:
         line = f"source {sourced}; complete -p registrar"
         done = subprocess.run([BASH, "--norc", "-c", line], text=True, capture_output=True, check=True)
         # If nothing matches, bash falls back to its default completion.
-        assert done.stdout == "complete -o bashdefault -F _shtab_registrar registrar\n"
+        assert done.stdout == "complete -o bashdefault -o nosort -F _registrar registrar\n"
 
 
 def test_every_shell_script_has_every_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -271,7 +271,7 @@ def test_a_broken_version_stays_broken_when_what_serves_is_restarted(
     with home.hold(), model_server.ModelServer(home, "http://127.0.0.1:9", 9) as running:
         running.start()
         running.break_version(4)
-        wait_until(lambda: home.log_file.exists() and home.log_file.read_text().count("break 4") >= 2)
+        assert wait_until(lambda: home.log_file.exists() and home.log_file.read_text().count("break 4") >= 2)
 
 
 def test_over_ssh_the_line_for_the_tunnel_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
