@@ -95,6 +95,21 @@ def slack_client(settings: Settings, *, timeout: int = 10, observer: Observer = 
     return client
 
 
+def message_urls(settings: Settings, ledger: Ledger, keys: Sequence[str]) -> list[str]:
+    """Return the links to the posted messages with these ordering keys.
+
+    Raises SlackUnreachable if there's none yet, or Slack returns none; Misconfigured without a token.
+    """
+    from bot.slack.delivery.message_links import MessageLinks
+
+    links = MessageLinks(slack_client(settings, timeout=5), ledger)
+    with ledger.read() as reader:
+        refs = reader.message_refs(keys)
+    if urls := [url for key in keys if key in refs and (url := links.find(refs[key]))]:
+        return urls
+    raise SlackUnreachable("Slack has no link to the card yet. Try again in a moment.")
+
+
 def slack_directory(
     settings: Settings, team: str, active_policy: ActivePolicy, observer: Observer = NO_OBSERVER
 ) -> SlackDirectory:

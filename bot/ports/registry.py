@@ -164,6 +164,7 @@ class RegistryLinks:
     `version_at` returns the model and the version whose page has this URL, or None.
     """
 
+    model: Callable[[ModelInfo], str | None] = _no_page
     version: Callable[[VersionInfo], str | None] = _no_page
     run: Callable[[RunInfo], str | None] = _no_page
     version_at: Callable[[str], tuple[str, int] | None] = _no_page

@@ -14,8 +14,9 @@ from bot.domain.commands.promotions import ListRequests
 from bot.domain.commands.registry import ListModels, ShowModel
 from bot.domain.commands.rollbacks import ShowHistory
 from bot.domain.core.actors import actor_id, format_actor, resolve_operator
+from bot.domain.core.errors import Misconfigured
 from bot.domain.core.numbers import pluralize
-from bot.domain.core.sentence import Name, to_plain_text, truncate
+from bot.domain.core.sentence import Code, Name, say, to_plain_text, truncate
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.request import Request
 from bot.domain.promotions.votes import Vote, counting_approvals
@@ -26,6 +27,7 @@ from bot.domain.rollbacks import history_messages
 from bot.domain.rollbacks.history import Timeline
 from bot.domain.rollbacks.rollback import ServingPeriod
 from handlers.terminal.output import console
+from handlers.terminal.output.browser import open_pages
 from handlers.terminal.output.command_output import (
     CommandOutput,
     OutputFormat,
@@ -67,6 +69,12 @@ KEYS: dict[type[Command], Mapping[str, str]] = {
     },
 }
 
+# The queries with a page in a browser, and what the page is.
+WEB_HELP: dict[type[Command], str] = {
+    ShowModel: "print the address of its page in MLflow, and open it in a browser",
+    ListRequests: "print the addresses of their cards in Slack, and open a single one in a browser",
+}
+
 
 def _list(
     session: TerminalSession, command: ListModels, models: list[ModelInfo], output_format: OutputFormat
@@ -104,11 +112,22 @@ def _empty_page(page: int, rows: Sequence[object]) -> CommandOutput:
 
 
 def _show(session: TerminalSession, command: ShowModel, view: Any, output_format: OutputFormat) -> CommandOutput:
+    if output_format is OutputFormat.WEB:
+        links = session.registrar.context.links
+        return _open_page(links.model(view.model) if command.version is None else links.version(view.version))
     if command.version is not None:
         return _version_card(view, output_format)
     if output_format is OutputFormat.JSON:
         return json_output(_model_document(session, view))
     return _model_page(command, view)
+
+
+def _open_page(url: str | None) -> CommandOutput:
+    """Open a registry's page. Raises Misconfigured if there's none."""
+    if url is None:
+        variable = Code("REGISTRAR_MLFLOW_URL")
+        raise Misconfigured(say("There's no page to open. Set {url} to MLflow's web address.", url=variable))
+    return open_pages([url])
 
 
 def _model_document(session: TerminalSession, view: ModelView) -> dict[str, Any]:
@@ -196,6 +215,12 @@ def _requests(
         )
     if not requests:
         return CommandOutput("No pending requests.\n")
+    if output_format is OutputFormat.WEB:
+        from bot.bootstrap.slack import message_urls
+
+        return open_pages(
+            message_urls(session.settings, session.registrar.context.ledger, [request.id for request, _ in requests])
+        )
     table = console.new_table("Request", "Model", "Change", "Requester", "Approvals", "Expires (UTC)")
     table.columns[0].no_wrap = table.columns[-1].no_wrap = True
     for request, votes in requests:

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 from bot.domain.core.sentence import Code, Name, Sentence, sanitize_text, say
-from bot.domain.registry.model import MAX_NAME_LENGTH, RegistryProduct, RunInfo, VersionInfo
+from bot.domain.registry.model import MAX_NAME_LENGTH, ModelInfo, RegistryProduct, RunInfo, VersionInfo
 from bot.ports import OpenRegistry, RegistryAdapter, RegistryLinks, RegistryOptions, UnsetSetting
 from bot.registry.mlflow.registry import MlflowRegistry
 
@@ -73,6 +73,9 @@ def links(web_url: str | None) -> RegistryLinks:
     if web_url is None:
         return RegistryLinks()
 
+    def model_url(model: ModelInfo) -> str:
+        return f"{web_url}/#/models/{quote(model.name, safe='')}"
+
     def version_url(version: VersionInfo) -> str:
         return f"{web_url}/#/models/{quote(version.model, safe='')}/versions/{version.version}"
 
@@ -84,7 +87,7 @@ def links(web_url: str | None) -> RegistryLinks:
         name = unquote(page[1]) if page else ""
         return (name, int(page[2])) if page and len(name) <= MAX_NAME_LENGTH and sanitize_text(name) == name else None
 
-    return RegistryLinks(version=version_url, run=run_url, version_at=version_at)
+    return RegistryLinks(model=model_url, version=version_url, run=run_url, version_at=version_at)
 
 
 def open_mlflow(options: RegistryOptions) -> OpenRegistry:

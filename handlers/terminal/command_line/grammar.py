@@ -13,7 +13,7 @@ from bot.domain.commands.help import Help
 from bot.domain.commands.parser import asks_for_help, parse_arguments
 from bot.domain.core.errors import BadInput
 from bot.domain.core.sentence import Code, Name, Sentence, sanitize_text, say
-from handlers.terminal import comparisons
+from handlers.terminal import comparisons, queries
 from handlers.terminal.command_line import terminal_only_commands
 from handlers.terminal.command_line.index import COMMAND_GROUPS, DEFAULT_SUBCOMMANDS
 from handlers.terminal.output.command_output import OutputFormat
@@ -32,6 +32,7 @@ EXIT_CODES = {
 }
 OUTPUT_FORMATS: dict[type[Command], dict[OutputFormat, str]] = {
     verb: {OutputFormat.JSON: "print one JSON document to standard output, and nothing else"}
+    | ({OutputFormat.WEB: queries.WEB_HELP[verb]} if verb in queries.WEB_HELP else {})
     | ({OutputFormat.CSV: comparisons.CSV_HELP[verb]} if verb in comparisons.CSV_HELP else {})
     for verb in TERMINAL_COMMANDS.values()
 } | {terminal_only_commands.AuditExport: {}}  # its --format selects the output

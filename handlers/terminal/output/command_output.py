@@ -22,6 +22,7 @@ class OutputFormat(Enum):
 
     TEXT = ""  # a sentence and a table
     JSON = "--json"  # one JSON document and nothing else; missing values are null
+    WEB = "--web"  # the address of its page, which also opens in a browser
     CSV = "--csv"  # everything as CSV, with numbers in full precision; missing values are empty
 
 

@@ -1,0 +1,28 @@
+"""`--web`: print the address of a page, and open it in a browser if this terminal has a display."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import webbrowser
+from collections.abc import Mapping, Sequence
+
+from handlers.terminal.output.command_output import CommandOutput
+
+
+def open_pages(urls: Sequence[str]) -> CommandOutput:
+    """Return the addresses as output, and open the page if there's only one. Other addresses than HTTP are left out."""
+    pages = [url for url in urls if re.match("https?://", url) and url.isprintable()]
+    if len(pages) == 1 and has_display(os.environ, sys.platform):
+        webbrowser.open(pages[0])
+    return CommandOutput("".join(f"{url}\n" for url in pages))
+
+
+def has_display(environ: Mapping[str, str], platform: str) -> bool:
+    """Return whether a browser can open a window. Without one, Python would start a text browser in this terminal."""
+    if environ.get("BROWSER"):
+        return True
+    if platform in {"darwin", "win32"}:
+        return "SSH_CONNECTION" not in environ
+    return bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"))
