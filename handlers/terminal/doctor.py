@@ -11,14 +11,14 @@ from rich.text import Text
 
 from handlers.doctor.check import Diagnosis, DiagnosisState, exit_code, summarize_diagnoses
 from handlers.doctor.diagnose import diagnose
-from handlers.terminal.output import console, documents
+from handlers.terminal.output import console, documents, styles
 
 SIGNS = {
-    DiagnosisState.OK: ("✓", "green"),
-    DiagnosisState.WARNING: ("!", "yellow"),
-    DiagnosisState.ERROR: ("✗", "bold red"),
-    DiagnosisState.NO_REPLY: ("?", "bold magenta"),
-    DiagnosisState.SKIPPED: ("–", "dim"),
+    DiagnosisState.OK: ("✓", styles.GOOD),
+    DiagnosisState.WARNING: ("!", styles.ATTENTION),
+    DiagnosisState.ERROR: ("✗", styles.BAD),
+    DiagnosisState.NO_REPLY: ("?", styles.SILENT),
+    DiagnosisState.SKIPPED: ("–", styles.QUIET),
 }
 
 
@@ -59,7 +59,7 @@ def _diagnoses_table(diagnoses: Sequence[Diagnosis]) -> Table:
     before = ""
     for diagnosis in diagnoses:
         sign, style = SIGNS[diagnosis.state]
-        sentence = Text(diagnosis.sentence, style="dim" if diagnosis.state is DiagnosisState.SKIPPED else "")
+        sentence = Text(diagnosis.sentence, style=styles.QUIET if diagnosis.state is DiagnosisState.SKIPPED else "")
         if diagnosis.advice:
             is_urgent = diagnosis.state in {DiagnosisState.ERROR, DiagnosisState.NO_REPLY}
             sentence.append(f"\n→ {diagnosis.advice}", style="bold" if is_urgent else "")

@@ -15,11 +15,19 @@ from bot.domain.core.actors import actor_id, resolve_operator
 from bot.domain.core.durations import format_duration
 from bot.domain.monitoring import messages as monitor_messages
 from bot.domain.monitoring.incident_review_markdown import to_markdown
-from bot.domain.monitoring.model_status import describe_monitors, holder_facts, status_lines
+from bot.domain.monitoring.model_status import (
+    describe_monitors,
+    holder_facts,
+    is_healthy,
+    is_unhealthy,
+    status_lines,
+)
+from bot.domain.monitoring.monitor import MonitorStatus
 from bot.domain.monitoring.rules.false_rollbacks import estimate_false_rollbacks
+from bot.domain.monitoring.views import MonitorRow
 from bot.domain.policy.monitor_config import rule_sentence
 from bot.domain.transitions.transition import transition_time
-from handlers.terminal.output import console
+from handlers.terminal.output import console, styles
 from handlers.terminal.output.command_output import (
     CommandOutput,
     OutputFormat,
@@ -35,7 +43,7 @@ if TYPE_CHECKING:
     from bot.domain.monitoring.incident_review import IncidentReview
     from bot.domain.monitoring.model_status import ModelStatus, StageHolder
     from bot.domain.monitoring.monitor import Monitor, MonitorState
-    from bot.domain.monitoring.views import MonitorRow, MonitorView
+    from bot.domain.monitoring.views import MonitorView
     from handlers.terminal.session import TerminalSession
 
 PAGE_SIZE = 50  # models on a page
@@ -101,7 +109,9 @@ def _list(
         table.add_row(
             monitor.model,
             monitor.name,
-            str(monitor_messages.status_text(monitor, monitor_state)),
+            Text(
+                str(monitor_messages.status_text(monitor, monitor_state)), style=_monitor_style(monitor, monitor_state)
+            ),
             str(monitor_messages.value_text(monitor_state)),
             format_duration(monitor.rule.every),
         )
@@ -125,7 +135,16 @@ def _show(
     ]
     if why := monitor_messages.last_check_reason(monitor, monitor_state):
         lines.append(to_terminal_sentence(why))
-    return rendered_output(lambda _: [Text(str(line)) for line in lines])
+    style = _monitor_style(monitor, monitor_state)
+    return rendered_output(lambda _: [Text(str(line), style="" if at else style) for at, line in enumerate(lines)])
+
+
+def _monitor_style(monitor: Monitor, monitor_state: MonitorState) -> str:
+    """Return the style of a monitor's status. A good one that's old, or about another version, has none."""
+    if monitor.is_paused:
+        return styles.QUIET
+    is_old = monitor_state.state is MonitorStatus.OK and not is_healthy(MonitorRow(monitor, monitor_state))
+    return "" if is_old else styles.style_of(monitor_state.state)
 
 
 def monitor_document(monitor: Monitor, monitor_state: MonitorState) -> dict[str, Any]:
@@ -170,12 +189,15 @@ def _status(
         return CommandOutput("No version is in Production or Staging yet. To start: registrar register RUN_ID MODEL\n")
     if command.model is not None:
         [status] = statuses
-        lines = [status.model, *map(to_terminal_sentence, status_lines(status))]
+        lines = [Text(status.model), *(Text(str(to_terminal_sentence(line))) for line in status_lines(status))]
         lines += [
-            f"{row.monitor.name}: {monitor_messages.status_text(row.monitor, row.monitor_state)}"
+            Text(
+                f"{row.monitor.name}: {monitor_messages.status_text(row.monitor, row.monitor_state)}",
+                style=_monitor_style(row.monitor, row.monitor_state),
+            )
             for row in status.monitors
-        ] or ["No monitors"]
-        return rendered_output(lambda _: [Text(str(line)) for line in lines])
+        ] or [Text("No monitors")]
+        return rendered_output(lambda _: lines)
     table = console.new_table("Model", "Production", "Staging", "Monitors", "Frozen")
     for status in statuses:
         production, staging = (
@@ -183,7 +205,17 @@ def _status(
             for holders in (status.production, status.staging)
         )
         frozen = str(status.freeze.description) if status.freeze else "–"
-        table.add_row(status.model, production, staging, str(describe_monitors(status.monitors)) or "–", frozen)
+        worst = next((row for row in status.monitors if is_unhealthy(row)), next(iter(status.monitors), None))
+        table.add_row(
+            status.model,
+            Text(production, style=styles.GOOD if status.production else ""),
+            Text(staging, style=styles.WAITING if status.staging else ""),
+            Text(
+                str(describe_monitors(status.monitors)) or "–",
+                style=_monitor_style(worst.monitor, worst.monitor_state) if worst else "",
+            ),
+            Text(frozen, style=styles.ATTENTION if status.freeze else ""),
+        )
     return rendered_output(lambda _: [table])
 
 

@@ -26,7 +26,7 @@ from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.rollbacks import history_messages
 from bot.domain.rollbacks.history import Timeline
 from bot.domain.rollbacks.rollback import ServingPeriod
-from handlers.terminal.output import console
+from handlers.terminal.output import console, styles
 from handlers.terminal.output.browser import open_pages
 from handlers.terminal.output.command_output import (
     CommandOutput,
@@ -101,8 +101,11 @@ def _list(
         )
     table = console.new_table("Model", "Production", "Staging")
     for model in page:
-        holders = (model.latest.get(stage) for stage in (Stage.PRODUCTION, Stage.STAGING))
-        table.add_row(model.name, *("–" if number is None else f"v{number}" for number in holders))
+        holders = ((stage, model.latest.get(stage)) for stage in (Stage.PRODUCTION, Stage.STAGING))
+        table.add_row(
+            Text(model.name),
+            *(Text("–") if number is None else Text(f"v{number}", styles.style_of(stage)) for stage, number in holders),
+        )
     more = [Text(f"{pluralize(len(models), 'model')}; next page: registrar list --page {command.page + 1}")]
     return rendered_output(lambda _: [table, *(more if command.page * PAGE_SIZE < len(models) else [])])
 
@@ -161,25 +164,28 @@ def _model_page(command: ShowModel, view: ModelView) -> CommandOutput:
         return _empty_page(command.page, view.versions)
     table = console.new_table("Version", "Semver", "Stage", "Aliases", "Status", "Run", "Created")
     for version in page:
-        table.add_row(*_version_row(version))
+        table.add_row(*_version_row(version, is_blocked=version.version in view.blocks))
     about = f": {truncate(view.model.description, 300)}" if view.model.description else ""
     lines = [to_terminal_sentence(rollback_block.block_details(block)) for block in view.blocks.values()]
-    rest = [Text(str(line)) for line in lines]
+    rest = [Text(str(line), style=styles.BAD) for line in lines]
     if command.page * PAGE_SIZE < len(view.versions):
         typed = f"registrar show {shlex.quote(view.model.name)} --page {command.page + 1}"
         rest.append(Text(f"{pluralize(len(view.versions), 'version')}; older ones: {typed}"))
     rest += [
-        Text(f"Request {request.id}: {promotion_messages.describe_change(request)}, {request.state.value}")
+        Text(
+            f"Request {request.id}: {promotion_messages.describe_change(request)}, {request.state.value}",
+            style=styles.style_of(request.state),
+        )
         for request in view.requests
     ]
     return rendered_output(lambda _: [Text(f"{view.model.name}{about}"), Text(), table, *rest])
 
 
-def _version_row(version: VersionInfo) -> tuple[str, ...]:
+def _version_row(version: VersionInfo, *, is_blocked: bool) -> tuple[str | Text, ...]:
     return (
-        f"v{version.version}",
+        Text(f"v{version.version} blocked", styles.BAD) if is_blocked else f"v{version.version}",
         version.semver or "–",
-        "–" if version.stage is Stage.NONE else version.stage.value,
+        "–" if version.stage is Stage.NONE else Text(version.stage.value, styles.style_of(version.stage)),
         ", ".join(version.aliases) or "–",
         version.status.lower().replace("_", " "),
         version.run_id or "–",
@@ -194,10 +200,14 @@ def _version_card(view: VersionCard, output_format: OutputFormat) -> CommandOutp
         return json_output({**card.model_dump(mode="json"), **facts})
     table = console.new_table("Field", "Value")
     for name, value in card.model_dump().items():
-        table.add_row(name.replace("_", " ").capitalize(), "missing" if name in missing else _format_value(value))
-    lines = [str(to_terminal_sentence(rollback_block.block_details(view.block)))] if view.block else []
-    lines.append(f"{round(100 * card.completeness())}% complete")
-    return rendered_output(lambda _: [table, *map(Text, lines)])
+        style = styles.style_of(view.version.stage) if name == "stage" else ""
+        text = Text("missing", styles.ATTENTION) if name in missing else Text(_format_value(value), style)
+        table.add_row(name.replace("_", " ").capitalize(), text)
+    lines = (
+        [Text(str(to_terminal_sentence(rollback_block.block_details(view.block))), styles.BAD)] if view.block else []
+    )
+    lines.append(Text(f"{round(100 * card.completeness())}% complete"))
+    return rendered_output(lambda _: [table, *lines])
 
 
 def _requests(
@@ -243,14 +253,16 @@ def _history(
         served = [_period_document(period, timeline) for period in timeline.periods]
         watched = _format_time(timeline.watched_since)
         return json_output({"model": timeline.model, "served": served, "watched": watched, "sentence": answer})
-    lines = [answer] if answer else []
+    lines = [Text(answer)] if answer else []
     lines += [
-        f"v{period.version}  {history_messages.describe_period(period, timeline)}\n"
-        f"    {history_messages.describe_entry(period, timeline)}"
+        Text(
+            f"v{period.version}  {history_messages.describe_period(period, timeline)}",
+            style=styles.GOOD if period.until is None else "",
+        ).append(f"\n    {history_messages.describe_entry(period, timeline)}", style="default")
         for period in timeline.periods
     ]
     empty = f"{timeline.model} hasn't been in Production since Registrar started watching it."
-    return rendered_output(lambda _: [Text(line) for line in lines or [empty]])
+    return rendered_output(lambda _: lines or [Text(empty)])
 
 
 def _period_document(period: ServingPeriod, timeline: Timeline) -> dict[str, Any]:

@@ -8,10 +8,13 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+from rich.text import Text
+
 from bot.domain.core.errors import Unreachable
 from bot.domain.promotions.request import RequestState
 from handlers.api.schemas import STATE_REFUSED
-from handlers.terminal.output.command_output import CommandOutput, OutputFormat, json_output
+from handlers.terminal.output.command_output import CommandOutput, OutputFormat, json_output, rendered_output
+from handlers.terminal.output.styles import request_style
 
 FIRST_PAUSE, MAX_PAUSE = 0.5, 5.0  # seconds; each pause is 1.5 times the last
 MAX_SILENCE = 1800.0  # seconds without an answer before a wait without a timeout gives up
@@ -78,7 +81,10 @@ def document_output(
     code = STATE_EXIT_CODES.get(str(document["state"]), 0) if exit_code is None else exit_code
     if output_format is OutputFormat.JSON:
         return json_output(document, code)
-    return CommandOutput(f"{document['sentence']}\n", code)
+    sentence = Text(
+        str(document["sentence"]), style=request_style(str(document["state"])) if "state" in document else ""
+    )
+    return rendered_output(lambda _: [sentence], code)
 
 
 def _print_progress(line: str) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isnan
+from types import MappingProxyType
 from typing import NamedTuple
 
 from rich.cells import cell_len
@@ -16,7 +17,8 @@ from bot.domain.core.sentence import Sentence, sanitize_text, truncate
 from bot.domain.promotions.request import RequestSnapshot
 from bot.domain.registry.comparison import Comparison
 from bot.domain.registry.comparison_messages import summarize_comparison
-from handlers.terminal.output import console
+from bot.domain.registry.model import Stage
+from handlers.terminal.output import console, styles
 
 BEST_SIGN = "★"
 COLUMN_GAP = 2  # characters between two columns of the table
@@ -31,6 +33,7 @@ class TableColumn(NamedTuple):
     cells: Sequence[str]
     width: int
     best: int | None = None
+    styles: Mapping[int, str] = MappingProxyType({})  # by row
 
 
 def comparison_table(comparison: Comparison, width: int) -> list[RenderableType]:
@@ -43,7 +46,7 @@ def comparison_table(comparison: Comparison, width: int) -> list[RenderableType]
     parts += [Text(), _build_table([*columns, *metrics])]
     if metrics:
         beside = f"; next to each value is its difference from v{comparison.incumbent} in Production"
-        parts.append(Text(f"{BEST_SIGN} best{'' if comparison.incumbent is None else beside}", style="dim"))
+        parts.append(Text(f"{BEST_SIGN} best{'' if comparison.incumbent is None else beside}", style=styles.QUIET))
     if left_out := comparison.metrics[len(metrics) :]:
         parts.append(Text(_left_out_line(left_out, len(comparison.metrics), width)))
     return parts
@@ -56,7 +59,7 @@ def gates_table(snapshot: RequestSnapshot, sentence: Sentence) -> list[Renderabl
         return parts
     table = console.new_table("", "Gate", "Value", "Required", "Note")
     for gate in snapshot.gates:
-        mark = Text("✓", style="bold green") if gate.passed else Text("✗", style="bold red")
+        mark = Text("✓", style=styles.GOOD) if gate.passed else Text("✗", style=styles.BAD)
         table.add_row(
             mark,
             *(Text(_cell_text(text)) for text in (gate.name, gate.value, gate.bound)),
@@ -72,10 +75,12 @@ def fixed_columns(comparison: Comparison) -> list[TableColumn]:
     versions = [
         f"v{number} blocked" if number in comparison.blocked else f"v{number}" for number in comparison.versions
     ]
+    blocked = {row: styles.BAD for row, number in enumerate(comparison.versions) if number in comparison.blocked}
+    colors = {row: styles.style_of(Stage(str(stage))) for row, stage in enumerate(comparison.frame["stage"])}
     return [
-        _text_column("Version", versions),
+        _text_column("Version", versions)._replace(styles=blocked),
         _text_column("Semver", semvers, MAX_SEMVER_WIDTH),
-        _text_column("Stage", stages),
+        _text_column("Stage", stages)._replace(styles=colors),
     ]
 
 
@@ -120,7 +125,10 @@ def _build_table(columns: Sequence[TableColumn]) -> Table:
         table.add_column(Text(column.heading), width=column.width, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for row in range(len(columns[0].cells)):
         table.add_row(
-            *(Text(column.cells[row], style="bold green" if row == column.best else "") for column in columns)
+            *(
+                Text(column.cells[row], style=styles.BEST if row == column.best else column.styles.get(row, ""))
+                for column in columns
+            )
         )
     return table
 

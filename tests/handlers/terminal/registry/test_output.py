@@ -170,7 +170,7 @@ def test_the_best_value_is_green_only_with_color_support(registrar: CliRunner, c
     plain = registrar("compare", churn).out
     assert "\x1b" not in plain
     green = registrar("compare", churn, FORCE_COLOR="1", TERM="xterm-256color").out
-    assert "\x1b[1;32m" in green
+    assert "\x1b[1;38;5;29m" in green
     assert "\x1b" not in registrar("compare", churn, FORCE_COLOR="1", TERM="xterm-256color", NO_COLOR="1").out
 
 

@@ -1,0 +1,55 @@
+"""The meaning of the terminal's colors. A color repeats what a word or a sign says, and never says anything alone.
+
+Each color is readable on black and on white, so they're from the palette of 256, which themes don't change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+
+from bot.domain.monitoring.monitor import MonitorStatus
+from bot.domain.promotions.request import RequestState
+from bot.domain.registry.model import Stage
+
+GOOD = "color(29)"  # green: in Production, healthy, passed, done
+WAITING = "color(32)"  # blue: in Staging, pending
+ATTENTION = "color(130)"  # orange: no verdict, a warning, missing, frozen
+BAD = "bold color(160)"  # red: failed, rejected, blocked
+SILENT = "bold color(134)"  # purple: isn't responding
+QUIET = "color(243)"  # gray: archived, over, or not checked
+BEST = f"bold {GOOD}"
+
+STYLES: Mapping[Enum, str] = {
+    Stage.PRODUCTION: GOOD,
+    Stage.STAGING: WAITING,
+    Stage.ARCHIVED: QUIET,
+    RequestState.PENDING: WAITING,
+    RequestState.APPROVED: GOOD,
+    RequestState.EXECUTING: GOOD,
+    RequestState.DONE: GOOD,
+    RequestState.REJECTED: BAD,
+    RequestState.FAILED: BAD,
+    RequestState.CANCELLED: QUIET,
+    RequestState.EXPIRED: QUIET,
+    RequestState.STALE: QUIET,
+    MonitorStatus.DISABLED: QUIET,
+    MonitorStatus.WARMUP: WAITING,
+    MonitorStatus.OK: GOOD,
+    MonitorStatus.PENDING: ATTENTION,
+    MonitorStatus.FAILED: BAD,
+    MonitorStatus.NO_DATA: ATTENTION,
+    MonitorStatus.ERROR: BAD,
+    MonitorStatus.CANT_JUDGE: ATTENTION,
+}
+
+
+def style_of(state: Enum) -> str:
+    """Return a state's style; empty for one without a color."""
+    return STYLES.get(state, "")
+
+
+def request_style(state: str) -> str:
+    """Return the style of a request's state in a document. A document's own states are `asked` and `refused`."""
+    known = {member.value: style for member, style in STYLES.items() if isinstance(member, RequestState)}
+    return (known | {"refused": BAD, "asked": WAITING}).get(state, "")
