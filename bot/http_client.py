@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
-import httpx
+import httpx2
 
 from bot.domain.core.errors import Unreachable
 from bot.domain.core.sentence import say
@@ -37,28 +37,28 @@ def send_request(
     """
     try:
         return asyncio.run(_send_request(method, url, timeout, headers, content, max_bytes))
-    except (TimeoutError, httpx.TimeoutException) as error:
+    except (TimeoutError, httpx2.TimeoutException) as error:
         raise Unreachable(f"no response within {timeout:g} s") from error
-    except httpx.ConnectError as error:
+    except httpx2.ConnectError as error:
         raise Unreachable("no connection") from error
     except (
-        httpx.InvalidURL,
-        httpx.UnsupportedProtocol,
+        httpx2.InvalidURL,
+        httpx2.UnsupportedProtocol,
         ValueError,
     ) as error:  # includes UnicodeError, from a host name
         raise Unreachable("its address isn't valid") from error
-    except (httpx.HTTPError, OSError) as error:
+    except (httpx2.HTTPError, OSError) as error:
         raise Unreachable(say("the connection failed ({what})", what=type(error).__name__)) from error
 
 
 async def _send_request(
     method: str, url: str, timeout: float, headers: Mapping[str, str], content: bytes, max_bytes: int
 ) -> HttpResponse:
-    """Limit the duration of the whole call: httpx limits only each read, and a slow server can need many."""
+    """Limit the duration of the whole call: httpx2 limits only each read, and a slow server can need many."""
     plain = {"User-Agent": "Registrar", "Accept-Encoding": "identity", **headers}
     async with (
         asyncio.timeout(timeout),
-        httpx.AsyncClient(timeout=timeout, follow_redirects=False, verify=trusted_certificates()) as client,
+        httpx2.AsyncClient(timeout=timeout, follow_redirects=False, verify=trusted_certificates()) as client,
         client.stream(method, url, headers=plain, content=content or None) as reply,
     ):
         body = b""
@@ -73,5 +73,5 @@ async def _send_request(
 
 @cache
 def trusted_certificates() -> ssl.SSLContext:
-    """Return the trusted certificates, read once. slack_sdk and httpx would read them for each client."""
+    """Return the trusted certificates, read once. slack_sdk and httpx2 would read them for each client."""
     return ssl.create_default_context()

@@ -15,7 +15,7 @@ from string import Template
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-import httpx
+import httpx2
 
 from bot.domain.core.errors import Misconfigured
 from bot.domain.core.sentence import Code, Sentence, sanitize_text, say, truncate
@@ -58,16 +58,16 @@ class PrometheusSource:
     def __init__(self, url: str, *, token: str | None = None, name: str = "prometheus") -> None:
         parts = urlsplit(url)
         self.address = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])).rstrip("/")
-        user = httpx.BasicAuth(httpx.URL(url).username, httpx.URL(url).password) if "@" in parts.netloc else None
+        user = httpx2.BasicAuth(httpx2.URL(url).username, httpx2.URL(url).password) if "@" in parts.netloc else None
         self._name = name
-        self._client = httpx.Client(
+        self._client = httpx2.Client(
             base_url=self.address,
             auth=user,
             follow_redirects=False,
             trust_env=False,
             verify=ssl.create_default_context() if parts.scheme == "https" else False,
             headers={"Accept-Encoding": "identity", **({"Authorization": f"Bearer {token}"} if token else {})},
-            limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
+            limits=httpx2.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
         )
         self._pool = ThreadPoolExecutor(MAX_CONNECTIONS, thread_name_prefix=f"source-{name}")
 
@@ -108,9 +108,9 @@ class PrometheusSource:
         try:
             with self._client.stream("GET", request.path, params=request.params, timeout=remaining) as response:
                 body = _read_body(response, until)
-        except (httpx.TimeoutException, TimeoutError):
+        except (httpx2.TimeoutException, TimeoutError):
             return self._timeout_answer()
-        except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, RuntimeError, ValueError) as error:
+        except (httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL, OSError, RuntimeError, ValueError) as error:
             return error_answer(
                 say("Can't query Prometheus at {url} ({why}).", url=Code(self.address), why=_error_kind(error))
             )
@@ -122,7 +122,7 @@ class PrometheusSource:
         return error_answer(say("Prometheus at {url} didn't answer in time.", url=Code(self.address)))
 
 
-def _read_body(response: httpx.Response, until: float) -> bytes | None:
+def _read_body(response: httpx2.Response, until: float) -> bytes | None:
     """Return the body, or None if it's too long. Raises TimeoutError if it arrives too slowly."""
     body = bytearray()
     for chunk in response.iter_raw():
@@ -285,8 +285,8 @@ def open_prometheus(name: str, source: Source, dependencies: SourceDependencies)
     check_options(name, source, ["url", "token_env"])
     url = source.url or ""
     try:
-        fits = urlsplit(url).scheme in {"http", "https"} and bool(httpx.URL(url).host) and urlsplit(url).port != 0
-    except (ValueError, httpx.InvalidURL):
+        fits = urlsplit(url).scheme in {"http", "https"} and bool(httpx2.URL(url).host) and urlsplit(url).port != 0
+    except (ValueError, httpx2.InvalidURL):
         fits = False
     if not fits:
         raise wrong_option(name, "url", "must be Prometheus's address, such as http://prometheus:9090.")

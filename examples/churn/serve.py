@@ -34,7 +34,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pandas as pd
 from common import TARGET, TREES, load_data  # type: ignore[import-not-found]  # it is next to this file
 from sklearn.metrics import accuracy_score, f1_score
@@ -228,7 +228,7 @@ class Registrar:
     url: str
     token: str
     source: str = "live"
-    web: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=PATIENCE))
+    web: httpx2.Client = field(default_factory=lambda: httpx2.Client(timeout=PATIENCE))
     wait: Callable[[float], object] = time.sleep
 
     def push(self, name: str, version: int, metrics: Mapping[str, float], at: datetime) -> str:
@@ -247,7 +247,7 @@ class Registrar:
                 self.wait(0.5 * 2 ** (attempt - 1))
             try:
                 answer = self.web.post(f"{self.url}/v1/metrics", content=body, headers=self._headers(body, key))
-            except httpx.HTTPError as error:
+            except httpx2.HTTPError as error:
                 said = f"not pushed: {type(error).__name__}"
                 continue
             if answer.is_success:

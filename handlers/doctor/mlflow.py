@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from threading import Lock
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 
 from bot.bootstrap.storage import open_registry
 from bot.domain.core.errors import Misconfigured, RegistrarError, RegistryRefused, RegistryUnreachable
@@ -181,10 +181,10 @@ def measure_latencies(probe: MlflowProbe) -> Latencies:
     require_answer(probe)
     url = probe.uri.rstrip("/") + "/health"
     try:
-        with httpx.Client(timeout=4) as client:
+        with httpx2.Client(timeout=4) as client:
             plain = _median_seconds(lambda: client.get(url))
         knock = _connect_seconds(url)
-    except (httpx.HTTPError, OSError) as error:
+    except (httpx2.HTTPError, OSError) as error:
         raise RegistryUnreachable(f"MLflow ({display_url(url)}) isn't responding.") from error
     return Latencies(knock, plain, _median_seconds(lambda: probe.get("/version")))
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
+import httpx2
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
@@ -87,7 +87,7 @@ class Replies:
     def __init__(self, client: WebClient) -> None:
         self._client = client
         # One connection is kept alive: a new one, with its certificates, costs more than the rest of an answer.
-        self._http = httpx.Client(timeout=5, verify=trusted_certificates())
+        self._http = httpx2.Client(timeout=5, verify=trusted_certificates())
 
     def close(self) -> None:
         """Close the connection."""
@@ -102,7 +102,7 @@ class Replies:
             try:
                 if send(target, message):
                     return
-            except (SlackApiError, httpx.HTTPError, httpx.InvalidURL, *CONNECTION_ERRORS) as error:
+            except (SlackApiError, httpx2.HTTPError, httpx2.InvalidURL, *CONNECTION_ERRORS) as error:
                 log.warning("an attempt to send an answer failed (%s)", error)
         log.error("can't send an answer to %s", target.person.user)
 

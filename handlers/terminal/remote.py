@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, NoReturn, cast
 from urllib.parse import quote
 
-import httpx
+import httpx2
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from bot.bootstrap.storage import NullLedger
@@ -58,7 +58,7 @@ class BotClient:
         self._url = (settings.bot_url or "").rstrip("/")
         if not self._url.startswith(("http://", "https://")):
             raise Misconfigured(say("{url} must start with http:// or https://.", url=Code("REGISTRAR_URL")))
-        self._client = httpx.Client(timeout=timeout)
+        self._client = httpx2.Client(timeout=timeout)
 
     def close(self) -> None:
         """Close the connection."""
@@ -72,7 +72,7 @@ class BotClient:
         headers = {"Authorization": f"Bearer {self._read_token()}"} | ({"Idempotency-Key": key} if key else {})
         try:
             answer = self._client.request(method, f"{self._url}{path}", json=body, headers=headers)
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             raise BotUnreachable(say("The bot isn't responding at {url}.", url=Code(self._url))) from error
         document: dict[str, Any] = {}
         with suppress(ValueError, TypeError):  # no JSON, or no object
@@ -91,7 +91,7 @@ class BotClient:
         )
         return retrying(self.call, method, path, body, key)
 
-    def _refusal_error(self, response: httpx.Response, body: dict[str, Any]) -> RegistrarError:
+    def _refusal_error(self, response: httpx2.Response, body: dict[str, Any]) -> RegistrarError:
         why = str(body.get("error") or f"The bot responded with {response.status_code} {response.reason_phrase}.")
         if response.status_code >= 500:
             return BotUnreachable(why)
@@ -140,11 +140,11 @@ def _token_source(settings: Settings, environ: Mapping[str, str]) -> tuple[str, 
 
 def _request_id_token(url: str, secret: str, audience: str) -> str:
     """Return a new ID token for this job in GitHub Actions. Raises BotUnreachable."""
-    address = httpx.URL(url).copy_merge_params({"audience": audience})
+    address = httpx2.URL(url).copy_merge_params({"audience": audience})
     try:
-        answer = httpx.get(address, headers={"Authorization": f"Bearer {secret}"}, timeout=CALL_TIMEOUT)
+        answer = httpx2.get(address, headers={"Authorization": f"Bearer {secret}"}, timeout=CALL_TIMEOUT)
         return str(answer.raise_for_status().json()["value"])
-    except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
+    except (httpx2.HTTPError, ValueError, LookupError, TypeError) as error:
         raise BotUnreachable("GitHub didn't issue an ID token.") from error
 
 

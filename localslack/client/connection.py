@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import httpx
+import httpx2
 
 from localslack.client.results import RefusedError
 
@@ -22,9 +22,9 @@ class WorkspaceConnection:
         self.url = url.rstrip("/") + "/"
         # Actions take up to the app's three seconds, and tests can slow down answers.
         verify = self.url.startswith("https:")  # loading certificates takes most of the time
-        # By default, httpx closes idle connections after 5 s, so one thread can close a connection that another uses.
-        limits = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=30)
-        self._http = httpx.Client(base_url=self.url, trust_env=False, timeout=60.0, verify=verify, limits=limits)
+        # By default, httpx2 closes idle connections after 5 s, so one thread can close a connection that another uses.
+        limits = httpx2.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=30)
+        self._http = httpx2.Client(base_url=self.url, trust_env=False, timeout=60.0, verify=verify, limits=limits)
 
     def close(self) -> None:
         """Close the connections to the workspace."""
@@ -71,7 +71,7 @@ class WorkspaceConnection:
         return int(self._http.get("_ui/changes", params=query).json()["seq"])
 
 
-def _checked_body(response: httpx.Response) -> JSON:
+def _checked_body(response: httpx2.Response) -> JSON:
     body: JSON = response.json()
     if not body.get("ok"):
         details = "; ".join(body.get("response_metadata", {}).get("messages", []))

@@ -181,5 +181,5 @@ class Remote(WorkspaceConnection):
 
 
 def connect(url: str) -> Remote:
-    """Connect to a running workspace by its address; raises httpx.ConnectError."""
+    """Connect to a running workspace by its address; raises httpx2.ConnectError."""
     return Remote(url)

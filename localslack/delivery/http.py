@@ -6,7 +6,7 @@ import asyncio
 import itertools
 from typing import Any
 
-import httpx
+import httpx2
 
 from localslack.core.clock import WorkspaceClock
 from localslack.delivery.result import DISPATCH_FAILED, SERVICE_ERROR, TIMEOUT, PayloadResult
@@ -16,9 +16,9 @@ from localslack.signing import signed_headers
 ACK_SECONDS = 3.0
 # The workspace's clock decides whether the app is too late. This timeout only ends abandoned requests.
 HTTP_SECONDS = 30.0
-# Slack opens any number of connections. httpx searches its pool for each request, so several pools are faster.
+# Slack opens any number of connections. httpx2 searches its pool for each request, so several pools are faster.
 POOLS = 8
-CONNECTION_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+CONNECTION_LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
 
 
 class HttpTransport:
@@ -28,9 +28,9 @@ class HttpTransport:
         self.url = url
         self._clock = clock
         self._secret = signing_secret
-        ssl_context = httpx.create_ssl_context()  # created once, because it's slow
+        ssl_context = httpx2.create_ssl_context()  # created once, because it's slow
         self._clients = [
-            httpx.AsyncClient(trust_env=False, timeout=HTTP_SECONDS, limits=CONNECTION_LIMITS, verify=ssl_context)
+            httpx2.AsyncClient(trust_env=False, timeout=HTTP_SECONDS, limits=CONNECTION_LIMITS, verify=ssl_context)
             for _ in range(POOLS)
         ]
         self._client_rotation = itertools.cycle(self._clients)
@@ -43,7 +43,7 @@ class HttpTransport:
             response = await self._clock.wait_for(self._post(payload, envelope), ACK_SECONDS)
         except TimeoutError:
             return PayloadResult(acked=False, seconds=ACK_SECONDS, error=TIMEOUT)
-        except httpx.HTTPError:
+        except httpx2.HTTPError:
             return PayloadResult(acked=False, seconds=loop.time() - started_at, error=DISPATCH_FAILED)
         if not response.is_success:
             return PayloadResult(acked=False, seconds=loop.time() - started_at, error=SERVICE_ERROR)
@@ -54,7 +54,7 @@ class HttpTransport:
         for client in self._clients:
             await client.aclose()
 
-    async def _post(self, payload: dict[str, Any], envelope: dict[str, Any]) -> httpx.Response:
+    async def _post(self, payload: dict[str, Any], envelope: dict[str, Any]) -> httpx2.Response:
         body, content_type = as_http_body(payload)
         # Signed with the real time, because the app compares it with its own clock.
         headers = {
@@ -70,7 +70,7 @@ class HttpTransport:
         return await next(self._client_rotation).post(self.url, content=body, headers=headers)
 
 
-def _parse_answer(response: httpx.Response) -> dict[str, Any]:
+def _parse_answer(response: httpx2.Response) -> dict[str, Any]:
     if not response.content.strip():
         return {}
     try:

@@ -89,7 +89,7 @@ def build(
         access_log=False,
         lifespan="on",
         timeout_graceful_shutdown=1,
-        # Longer than clients keep idle connections: with the same timeout (5 s by default, also in httpx), a request
+        # Longer than clients keep idle connections: with the same timeout (5 s by default, also in httpx2), a request
         # can be sent on a connection that's being closed.
         timeout_keep_alive=65,
         ws_ping_interval=10,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-import httpx
+import httpx2
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
@@ -80,7 +80,7 @@ def test_a_call_can_be_tried(app: RunningApp, open_page: Callable[[int], ApiPage
 
 
 def test_its_security_policy_allows_only_its_own_files_and_script(app: RunningApp) -> None:
-    answer = httpx.get(f"{app.service.address}/docs")
+    answer = httpx2.get(f"{app.service.address}/docs")
     directives = dict(part.split(" ", 1) for part in answer.headers["content-security-policy"].split("; "))
     assert directives["default-src"] == "'none'"
     assert "unsafe" not in answer.headers["content-security-policy"]

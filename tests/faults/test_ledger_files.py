@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from bot.domain.core.errors import LedgerFileGone, LedgerUnavailable
@@ -245,7 +245,7 @@ def test_the_bot_acknowledges_no_command_after_its_ledger_is_deleted(
         (home / "ledger.db").unlink()
         told = type_and_read_reply(slack.person("alice"), f"/model promote {MODEL} 4 production")
         ledger_says = wait_until(lambda: _unready(running_bot.address))
-        metrics = httpx.get(f"{running_bot.address}/metrics", timeout=PATIENCE, trust_env=False).text
+        metrics = httpx2.get(f"{running_bot.address}/metrics", timeout=PATIENCE, trust_env=False).text
         running_bot.signal()
         code, log = running_bot.ends()
     assert "ledger file was deleted or replaced, so nothing can be recorded" in told
@@ -257,5 +257,5 @@ def test_the_bot_acknowledges_no_command_after_its_ledger_is_deleted(
 
 def _unready(address: str) -> str:
     """Return what /readyz says about the ledger if it isn't ready."""
-    answer = httpx.get(f"{address}/readyz", timeout=PATIENCE, trust_env=False)
+    answer = httpx2.get(f"{address}/readyz", timeout=PATIENCE, trust_env=False)
     return str(answer.json()["parts"]["ledger"]["says"]) if answer.status_code == 503 else ""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from localslack import Remote
@@ -61,7 +61,7 @@ def test_clicks_and_health_checks_are_answered_despite_1500_slow_connections(
         slow = [stack.enter_context(closing(RawConnection(("127.0.0.1", port)))) for _ in range(1500)]
         for number, connection in enumerate(slow):
             connection.try_to_send(SLOW[number % len(SLOW)])
-        assert httpx.get(f"{bot.address}/healthz", timeout=3).json() == {"status": "alive"}
+        assert httpx2.get(f"{bot.address}/healthz", timeout=3).json() == {"status": "alive"}
         assert bob.clicks(card, "Approve").acked
         wait_until(lambda: sum(connection.is_open() for connection in slow) <= PER_PEER)
     assert "Traceback" not in bot.said

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 import yaml
 
@@ -42,7 +42,7 @@ class Bot:
 
     def status(self, path: str) -> tuple[int, str]:
         """Return a response's status code, and the process status in its body."""
-        answer = httpx.get(f"{self.address}{path}", timeout=PATIENCE, trust_env=False)
+        answer = httpx2.get(f"{self.address}{path}", timeout=PATIENCE, trust_env=False)
         return answer.status_code, str(answer.json()["status"])
 
     def signal(self) -> None:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-import httpx
+import httpx2
 from slack_bolt import App, BoltRequest
 from slack_bolt.adapter.socket_mode import SocketModeHandler
 from slack_sdk import WebClient
@@ -157,7 +157,7 @@ def over_http(slack: LocalSlack, app: App) -> Iterator[str]:
 
 def open_url(slack: LocalSlack) -> str:
     headers = {"Authorization": f"Bearer {slack.app_token}"}
-    answer = httpx.post(f"{slack.api_url}apps.connections.open", headers=headers, trust_env=False)
+    answer = httpx2.post(f"{slack.api_url}apps.connections.open", headers=headers, trust_env=False)
     return str(answer.json()["url"])
 
 

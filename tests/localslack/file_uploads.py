@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import httpx
+import httpx2
 from slack_sdk import WebClient
 
 from localslack import WorkspaceMember
@@ -20,8 +20,8 @@ def request_upload(client: WebClient, content: bytes = CSV, name: str = "a.csv",
     return str(answer["upload_url"]), str(answer["file_id"])
 
 
-def send_bytes(url: str, content: bytes) -> httpx.Response:
-    return httpx.post(url, content=content, trust_env=False)
+def send_bytes(url: str, content: bytes) -> httpx2.Response:
+    return httpx2.post(url, content=content, trust_env=False)
 
 
 def upload_bytes(client: WebClient, content: bytes = CSV, name: str = "a.csv", **arguments: Any) -> str:
@@ -45,5 +45,5 @@ def image_block(file: JSON) -> JSON:
     return {"type": "image", "slack_file": {"id": file["id"]}, "alt_text": "a curve"}
 
 
-def fetch(url: str, token: str = "") -> httpx.Response:
-    return httpx.get(url, headers={"Authorization": f"Bearer {token}"} if token else {}, trust_env=False)
+def fetch(url: str, token: str = "") -> httpx2.Response:
+    return httpx2.get(url, headers={"Authorization": f"Bearer {token}"} if token else {}, trust_env=False)

@@ -17,7 +17,7 @@ from enum import IntEnum
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 
 from bot.domain.core.errors import RegistryUnreachable
 from bot.domain.core.sentence import say
@@ -189,7 +189,7 @@ class OtherUserClient:
     def __init__(self, credentials: Any, login: Login) -> None:
         parts = urlsplit(credentials.host)
         self._location = describe_location(credentials.host)
-        self._client = httpx.Client(
+        self._client = httpx2.Client(
             base_url=parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/"),
             auth=(login.user, login.password) if login.user and not login.token else None,
             headers={"Authorization": f"Bearer {login.token}"} if login.token else {},
@@ -219,7 +219,7 @@ class OtherUserClient:
     def _send(self, method: str, path: str, **options: Any) -> ProbeResponse:
         try:
             answer = self._client.request(method, path, **options)
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             raise RegistryUnreachable(say("MLflow ({there}) isn't responding.", there=self._location)) from error
         return ProbeResponse(
             answer.status_code, answer.text[:_MAX_RESPONSE_LENGTH], dict(answer.headers), answer.elapsed.total_seconds()

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 import uvicorn
 
@@ -324,10 +324,10 @@ def test_the_docs_example_makes_signed_calls(api: MetricsApi, address: str) -> N
     assert len(api.kept(source="strict")) == 1
 
 
-def get(api: MetricsApi, path: str) -> httpx.Response:
-    async def ask() -> httpx.Response:
-        transport = httpx.ASGITransport(api.web)
-        async with httpx.AsyncClient(transport=transport, base_url="http://registrar") as client:
+def get(api: MetricsApi, path: str) -> httpx2.Response:
+    async def ask() -> httpx2.Response:
+        transport = httpx2.ASGITransport(api.web)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://registrar") as client:
             return await client.get(path)
 
     return asyncio.run(ask())

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, cast
 
-import httpx
+import httpx2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -261,7 +261,9 @@ class TestTrouble:
 
         async def push_many() -> list[int]:
             headers, body = {"Authorization": "Bearer t0ken-of-ci"}, {"source": "live", "readings": [reading()]}
-            async with httpx.AsyncClient(transport=httpx.ASGITransport(api.web), base_url="http://registrar") as client:
+            async with httpx2.AsyncClient(
+                transport=httpx2.ASGITransport(api.web), base_url="http://registrar"
+            ) as client:
                 calls = [
                     client.post("/v1/metrics", json=body, headers=headers) for _ in range(MAX_CONCURRENT_CALLS + 8)
                 ]

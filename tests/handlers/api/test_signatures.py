@@ -7,7 +7,7 @@ import subprocess
 from datetime import timedelta
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,7 +45,7 @@ def headers(token: str = "t0ken-of-ci", **changes: Any) -> dict[str, str]:
     }
 
 
-def push(api: MetricsApi, sent_to: str = "/v1/metrics", *, at: str = "10.0.0.1", **changes: Any) -> httpx.Response:
+def push(api: MetricsApi, sent_to: str = "/v1/metrics", *, at: str = "10.0.0.1", **changes: Any) -> httpx2.Response:
     """Push a reading with a signature that has these changes."""
     return api.send(BODY, headers(**changes), path=sent_to, address=at)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from handlers.doctor.check import DiagnosisState
@@ -93,7 +93,7 @@ def locked(tmp_path_factory: pytest.TempPathFactory, mlflow_template: Path) -> I
         yield server
 
 
-def answer(client: httpx.Client, method: str, path: str, asked: dict[str, Any]) -> int:
+def answer(client: httpx2.Client, method: str, path: str, asked: dict[str, Any]) -> int:
     what = {"params": asked} if method == "GET" else {"json": asked}
     return client.request(method, f"/2.0/mlflow/{path}", **what).status_code  # type: ignore[arg-type]
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any
 
-import httpx
+import httpx2
 from fastapi import FastAPI
 from slack_bolt import BoltRequest, BoltResponse
 
@@ -52,8 +52,8 @@ def clients_after(web: FastAPI, path: str, body: bytes, headers: Mapping[str, st
         await web(scope | {"state": {"connection": connection}}, receive, send)
 
     async def post() -> None:
-        transport = httpx.ASGITransport(with_connection)
-        async with httpx.AsyncClient(transport=transport, base_url="http://registrar") as client:
+        transport = httpx2.ASGITransport(with_connection)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://registrar") as client:
             await client.post(path, content=body, headers=headers)
 
     asyncio.run(post())

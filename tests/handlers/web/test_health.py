@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from bot.domain.core.errors import RegistryRefused, RegistryUnreachable
@@ -159,13 +159,13 @@ def test_a_registry_that_does_not_answer_is_reported_without_its_address() -> No
 # -- over HTTP ---------------------------------------------------------------------------------------------------------
 
 
-def ask(app: RunningApp, path: str) -> httpx.Response:
-    return httpx.get(f"{app.service.address}{path}", timeout=30, trust_env=False)
+def ask(app: RunningApp, path: str) -> httpx2.Response:
+    return httpx2.get(f"{app.service.address}{path}", timeout=30, trust_env=False)
 
 
-def waits_for(app: RunningApp, path: str, holds: Callable[[httpx.Response], bool]) -> httpx.Response:
+def waits_for(app: RunningApp, path: str, holds: Callable[[httpx2.Response], bool]) -> httpx2.Response:
     """Poll until the response meets the condition, and return it."""
-    answers: list[httpx.Response] = []
+    answers: list[httpx2.Response] = []
 
     def is_there() -> bool:
         answers.append(ask(app, path))
@@ -175,11 +175,11 @@ def waits_for(app: RunningApp, path: str, holds: Callable[[httpx.Response], bool
     return answers[-1]
 
 
-def is_ready(answer: httpx.Response) -> bool:
+def is_ready(answer: httpx2.Response) -> bool:
     return answer.status_code == 200
 
 
-def is_not_ready(answer: httpx.Response) -> bool:
+def is_not_ready(answer: httpx2.Response) -> bool:
     return answer.status_code == 503
 
 

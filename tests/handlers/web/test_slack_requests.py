@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from slack_bolt import BoltRequest, BoltResponse
 
@@ -44,20 +44,20 @@ class Web:
 
     def __init__(self, bolt: Bolt, secret: str | None, now: Callable[[], float] = time.time) -> None:
         web = create_app(bolt.dispatched, secret, on_model_changed=lambda name: None, now=now)
-        self._transport = httpx.ASGITransport(web, raise_app_exceptions=False)
+        self._transport = httpx2.ASGITransport(web, raise_app_exceptions=False)
 
     def ask(
         self, method: str, path: str, *, body: bytes | None = None, headers: dict[bytes, bytes] | None = None
-    ) -> httpx.Response:
+    ) -> httpx2.Response:
         """Send one request and return the response."""
 
-        async def send() -> httpx.Response:
-            async with httpx.AsyncClient(transport=self._transport, base_url="http://registrar") as client:
+        async def send() -> httpx2.Response:
+            async with httpx2.AsyncClient(transport=self._transport, base_url="http://registrar") as client:
                 return await client.request(method, path, content=body, headers=headers)
 
         return asyncio.run(send())
 
-    def post(self, signed: dict[str, str], body: bytes = BODY) -> httpx.Response:
+    def post(self, signed: dict[str, str], body: bytes = BODY) -> httpx2.Response:
         """Post a body to Slack's route."""
         encoded = {name.encode(): value.encode() for name, value in signed.items()}
         return self.ask("POST", "/slack/events", body=body, headers=encoded)

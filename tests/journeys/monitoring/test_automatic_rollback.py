@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from bot.domain.core.errors import BadInput
@@ -55,7 +55,7 @@ def watched(slack: LocalSlack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         yield app
 
 
-def push(app: RunningApp, value: float, *, version: int = 4, token: str = TOKEN) -> httpx.Response:
+def push(app: RunningApp, value: float, *, version: int = 4, token: str = TOKEN) -> httpx2.Response:
     """Push one reading as a serving loop does, signed."""
     body = (
         b'{"source": "live", "readings": [{"model": "churn", "version": %d, "metric": "accuracy", "value": %f, '
@@ -64,7 +64,7 @@ def push(app: RunningApp, value: float, *, version: int = 4, token: str = TOKEN)
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     stamp = str(int(time.time()))
     headers |= {"X-Registrar-Timestamp": stamp, "X-Registrar-Signature": sign_body(token, stamp, body)}
-    return httpx.post(f"{app.service.address}/v1/metrics", content=body, headers=headers, timeout=PATIENCE)
+    return httpx2.post(f"{app.service.address}/v1/metrics", content=body, headers=headers, timeout=PATIENCE)
 
 
 def look_now(app: RunningApp) -> None:

@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from bot.domain.promotions.request import RequestState
@@ -47,7 +47,7 @@ def hears_in_channel(app: RunningApp, text: str) -> dict[str, Any]:
 
 
 def warnings(app: RunningApp) -> list[str]:
-    answer = httpx.get(f"{app.service.address}/readyz", timeout=30, trust_env=False)
+    answer = httpx2.get(f"{app.service.address}/readyz", timeout=30, trust_env=False)
     assert answer.status_code == 200
     found: list[str] = answer.json()["warnings"]
     return found

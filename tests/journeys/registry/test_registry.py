@@ -8,7 +8,7 @@ import hmac
 import json
 import time
 
-import httpx
+import httpx2
 import pytest
 
 from bot.domain.registry.model import Stage
@@ -129,7 +129,7 @@ def test_older_versions_of_a_model_are_a_click_away(measured: RunningApp) -> Non
 
 def hook(
     app: RunningApp, body: bytes, *, delivery: str = "d1", at: float | None = None, secret: str = SECRET
-) -> httpx.Response:
+) -> httpx2.Response:
     """Send a webhook as MLflow would."""
     stamp = str(int(time.time() if at is None else at))
     digest = hmac.new(secret.encode(), f"{delivery}.{stamp}.".encode() + body, hashlib.sha256).digest()
@@ -138,7 +138,7 @@ def hook(
         "X-MLflow-Timestamp": stamp,
         "X-MLflow-Signature": f"v1,{base64.b64encode(digest).decode()}",
     }
-    return httpx.post(f"{app.service.address}/v1/mlflow/webhook", content=body, headers=headers)
+    return httpx2.post(f"{app.service.address}/v1/mlflow/webhook", content=body, headers=headers)
 
 
 def event(name: str, entity: str = "model_version") -> bytes:
@@ -162,7 +162,7 @@ def test_only_the_model_name_of_a_webhook_is_trusted(measured: RunningApp) -> No
 
 def test_a_webhook_with_a_wrong_signature_is_refused(measured: RunningApp) -> None:
     assert hook(measured, event("churn"), secret="another").status_code == 401
-    assert httpx.post(f"{measured.service.address}/v1/mlflow/webhook", content=b"{}").status_code == 401
+    assert httpx2.post(f"{measured.service.address}/v1/mlflow/webhook", content=b"{}").status_code == 401
 
 
 def test_an_old_webhook_is_refused(measured: RunningApp) -> None:

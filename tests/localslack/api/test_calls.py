@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
@@ -14,10 +14,10 @@ from tests.localslack.bolt_apps import manifest_without, web_client
 from tests.support.app.workspaces import local_slack
 
 
-def post(slack: LocalSlack, method: str, token: str | None = None, **kwargs: Any) -> httpx.Response:
+def post(slack: LocalSlack, method: str, token: str | None = None, **kwargs: Any) -> httpx2.Response:
     token = slack.bot_token if token is None else token
     headers = kwargs.pop("headers", {}) | ({"Authorization": f"Bearer {token}"} if token else {})
-    return httpx.post(f"{slack.api_url}{method}", headers=headers, trust_env=False, **kwargs)
+    return httpx2.post(f"{slack.api_url}{method}", headers=headers, trust_env=False, **kwargs)
 
 
 def test_auth_test_identifies_the_app(client: WebClient, slack: LocalSlack) -> None:

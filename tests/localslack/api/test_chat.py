@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
@@ -233,4 +233,4 @@ def test_a_permalink_opens_the_page(client: WebClient, slack: LocalSlack) -> Non
     ts = client.chat_postMessage(channel="#churn", text="x")["ts"]
     link = client.chat_getPermalink(channel="C0CHURN", message_ts=ts)["permalink"]
     assert link == f"{slack.url}archives/C0CHURN/p{ts.replace('.', '')}"
-    assert httpx.get(link, trust_env=False).status_code == 200
+    assert httpx2.get(link, trust_env=False).status_code == 200

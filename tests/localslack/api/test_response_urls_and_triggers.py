@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from slack_bolt import Ack, App
 from slack_sdk import WebClient
@@ -32,8 +32,8 @@ def body(connected_app: App, client: WebClient, alice: WorkspaceMember) -> JSON:
     return received[0]
 
 
-def respond(body: JSON, **answer: Any) -> httpx.Response:
-    return httpx.post(body["response_url"], json=answer, trust_env=False)
+def respond(body: JSON, **answer: Any) -> httpx2.Response:
+    return httpx2.post(body["response_url"], json=answer, trust_env=False)
 
 
 def test_an_answer_is_ephemeral_by_default(body: JSON, alice: WorkspaceMember, bob: WorkspaceMember) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import httpx
+import httpx2
 import pytest
 from slack_sdk import WebClient
 
@@ -34,7 +34,7 @@ def table(rows: int = 1, columns: int = 1, text: str = "x") -> JSON:
     ],
 )
 def test_a_message_can_have_one_table_of_limited_size(client: WebClient, content: JSON, error: str | None) -> None:
-    answer = httpx.post(
+    answer = httpx2.post(
         f"{client.base_url}chat.postMessage",
         json={"channel": "#churn", "text": "x", **content},
         headers={"Authorization": f"Bearer {client.token}"},

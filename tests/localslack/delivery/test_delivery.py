@@ -8,7 +8,7 @@ import threading
 from typing import Any
 from urllib.parse import parse_qs
 
-import httpx
+import httpx2
 import pytest
 from slack_bolt import Ack, App
 from slack_sdk.signature import SignatureVerifier
@@ -301,7 +301,7 @@ def test_a_forged_payload_is_accepted_like_a_real_one(slack: LocalSlack) -> None
     body, content_type = as_http_body(forged)
     with over_http(slack, app) as url:
         headers = {"Content-Type": content_type, **signed_headers(slack.signing_secret, body)}
-        assert httpx.post(url, content=body, headers=headers, trust_env=False).status_code == 200
+        assert httpx2.post(url, content=body, headers=headers, trust_env=False).status_code == 200
         wrong = {"Content-Type": content_type, **signed_headers("another secret", body)}
-        assert httpx.post(url, content=body, headers=wrong, trust_env=False).status_code == 401
+        assert httpx2.post(url, content=body, headers=wrong, trust_env=False).status_code == 401
     assert received == ["U0EVE"]

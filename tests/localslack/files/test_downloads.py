@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import httpx
+import httpx2
 import pytest
 from slack_sdk import WebClient
 
@@ -38,7 +38,7 @@ def test_downloading_needs_its_own_scope() -> None:
 def test_a_file_can_t_act_as_the_page(slack: LocalSlack, client: WebClient, alice: WorkspaceMember) -> None:
     client.files_upload_v2(channel="C0CHURN", content="<script>alert(1)</script>", filename="a.html")
     query = {"user": "alice", "id": only_file(alice)["id"]}
-    answer = httpx.get(f"{slack.url}_ui/file", params=query, trust_env=False)
+    answer = httpx2.get(f"{slack.url}_ui/file", params=query, trust_env=False)
     assert answer.headers["Content-Disposition"].startswith("attachment")
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert "sandbox" in answer.headers["Content-Security-Policy"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import httpx
+import httpx2
 import pytest
 from slack_bolt import Ack, App
 from slack_sdk import WebClient
@@ -116,6 +116,6 @@ def test_an_ephemeral_post_to_a_response_url_can_t_show_an_unshared_picture(
 
     alice.types("#churn", "/ask")
     answer = {"text": "x", "blocks": [image_block(upload_unshared(client, png(), "a.png"))], **visibly}
-    response = httpx.post(urls[0], json=answer, trust_env=False)
+    response = httpx2.post(urls[0], json=answer, trust_env=False)
     assert response.status_code == status
     assert ("invalid_blocks" in response.text) == (status == 404)

@@ -6,7 +6,7 @@ import urllib.error
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
@@ -50,7 +50,7 @@ def test_an_upload_that_slack_would_refuse_is_refused(
 def test_reserving_an_upload_accepts_no_json(slack: LocalSlack) -> None:
     headers = {"Authorization": f"Bearer {slack.bot_token}"}
     url = f"{slack.api_url}files.getUploadURLExternal"
-    answer = httpx.post(url, json={"filename": "a", "length": 1}, headers=headers, trust_env=False)
+    answer = httpx2.post(url, json={"filename": "a", "length": 1}, headers=headers, trust_env=False)
     assert answer.json()["error"] == "invalid_arguments"
 
 
@@ -75,7 +75,7 @@ def test_a_huge_body_isn_t_read(client: WebClient) -> None:
 
 def test_bytes_can_be_sent_in_a_multipart_form(client: WebClient, alice: WorkspaceMember) -> None:
     url, file_id = request_upload(client)
-    assert httpx.post(url, files={"file": ("a.csv", CSV)}, trust_env=False).status_code == 200
+    assert httpx2.post(url, files={"file": ("a.csv", CSV)}, trust_env=False).status_code == 200
     client.files_completeUploadExternal(files=[{"id": file_id}], channel_id="C0CHURN")
     assert alice.downloads(file_id) == CSV
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from queue import Queue
 
-import httpx
+import httpx2
 from slack_bolt import Ack, App
 from slack_sdk import WebClient
 from slack_sdk.signature import SignatureVerifier
@@ -165,6 +165,6 @@ def test_forged_events_and_clicks_are_accepted_like_real_ones(slack: LocalSlack)
         for forged in (visit, click):
             body, content_type = as_http_body(forged)
             headers = {"Content-Type": content_type, **signed_headers(slack.signing_secret, body)}
-            assert httpx.post(url, content=body, headers=headers, trust_env=False).status_code == 200
+            assert httpx2.post(url, content=body, headers=headers, trust_env=False).status_code == 200
     app.listener_runner.listener_executor.shutdown()
     assert sorted(received) == [("app_home_opened", "U0EVE", "home"), ("block_actions", "U0EVE", "page 9")]

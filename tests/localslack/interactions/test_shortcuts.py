@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from slack_bolt import Ack, App, Respond
 from slack_sdk import WebClient
@@ -103,7 +103,7 @@ def test_a_message_shortcut_works_where_the_app_isn_t_a_member(
     slack.set_members("#churn", ["alice"])
     message = send_message(alice)
     assert alice.uses("look_into", message).acked
-    answer = httpx.post(received[0]["response_url"], json={"text": "Noted."}, trust_env=False)
+    answer = httpx2.post(received[0]["response_url"], json={"text": "Noted."}, trust_env=False)
     assert answer.status_code == 200
 
 

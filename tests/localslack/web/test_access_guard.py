@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect as open_socket
@@ -14,7 +14,7 @@ from localslack import LocalSlack
 
 
 def status_of(slack: LocalSlack, method: str, path: str, headers: dict[str, str], **kwargs: Any) -> int:
-    return httpx.request(method, slack.url + path, headers=headers, trust_env=False, **kwargs).status_code
+    return httpx2.request(method, slack.url + path, headers=headers, trust_env=False, **kwargs).status_code
 
 
 @pytest.mark.parametrize("path", ["", "_ui/people", "_control/status", "api/auth.test", "static/app.js"])
@@ -68,7 +68,7 @@ def test_a_page_can_t_open_a_socket(slack: LocalSlack) -> None:
 
 
 def test_the_page_loads_only_pictures_from_other_hosts(slack: LocalSlack) -> None:
-    policy = httpx.get(slack.url, trust_env=False).headers["Content-Security-Policy"]
+    policy = httpx2.get(slack.url, trust_env=False).headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert "script-src 'self'" in policy
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 import yaml
 
@@ -68,7 +68,7 @@ class Project:
         [mlflow] = self.containers("mlflow")
         url = f"{self.url(mlflow, 5000)}/api/2.0/mlflow/model-versions/search"
         headers = {"Host": "mlflow:5000"}
-        found = httpx.get(url, params={"filter": "name = 'churn'"}, headers=headers, auth=LOGIN, trust_env=False)
+        found = httpx2.get(url, params={"filter": "name = 'churn'"}, headers=headers, auth=LOGIN, trust_env=False)
         return {version["version"]: version["current_stage"] for version in found.json()["model_versions"]}
 
 
@@ -139,7 +139,7 @@ def test_after_a_replica_is_killed_and_replaced_decisions_continue(project: Proj
 def register_versions(project: Project) -> None:
     [mlflow] = project.containers("mlflow")
     options: dict[str, Any] = {"auth": LOGIN, "headers": {"Host": "mlflow:5000"}, "trust_env": False, "timeout": 30}
-    with httpx.Client(base_url=f"{project.url(mlflow, 5000)}/api/2.0/mlflow", **options) as client:
+    with httpx2.Client(base_url=f"{project.url(mlflow, 5000)}/api/2.0/mlflow", **options) as client:
         client.post("/registered-models/create", json={"name": "churn"}).raise_for_status()
         for version in (1, 2, 3):
             source = {"name": "churn", "source": f"s3://nowhere/{version}"}
@@ -168,9 +168,9 @@ def test_mlflow_answers_only_to_people_with_a_login(project: Project) -> None:
     url = f"{project.url(mlflow, 5000)}/api/2.0/mlflow/registered-models/search"
     known, unknown = {"Host": "mlflow:5000"}, {"Host": "elsewhere:5000"}
     admin = ("admin", GIVEN["MLFLOW_ADMIN_PASSWORD"])
-    assert httpx.get(url, headers=known, auth=admin, trust_env=False).status_code == 200
-    assert httpx.get(url, headers=known, trust_env=False).status_code == 401
-    assert httpx.get(url, headers=unknown, auth=admin, trust_env=False).status_code == 403
+    assert httpx2.get(url, headers=known, auth=admin, trust_env=False).status_code == 200
+    assert httpx2.get(url, headers=known, trust_env=False).status_code == 401
+    assert httpx2.get(url, headers=unknown, auth=admin, trust_env=False).status_code == 403
 
 
 def test_prometheus_finds_each_replica_by_name(project: Project) -> None:
@@ -178,7 +178,7 @@ def test_prometheus_finds_each_replica_by_name(project: Project) -> None:
     url = f"{project.url(prometheus, 9090)}/api/v1/targets"
 
     def healthy() -> list[str]:
-        targets = httpx.get(url, trust_env=False).json()["data"]["activeTargets"]
+        targets = httpx2.get(url, trust_env=False).json()["data"]["activeTargets"]
         return sorted(target["labels"]["job"] for target in targets if target["health"] == "up")
 
     expected = ["prometheus", "registrar", "registrar", "registrar-worker"]

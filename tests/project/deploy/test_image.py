@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from localslack import LocalSlack
@@ -43,7 +43,7 @@ class RunningImages:
     def stages(self) -> dict[str, str]:
         """Return each version's stage."""
         url = f"{self.mlflow_url}/api/2.0/mlflow/model-versions/search"
-        found = httpx.get(url, params={"filter": "name = 'churn'"}, trust_env=False).json()
+        found = httpx2.get(url, params={"filter": "name = 'churn'"}, trust_env=False).json()
         return {version["version"]: version["current_stage"] for version in found["model_versions"]}
 
 
@@ -93,7 +93,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningImages]:
 
 def register_versions(mlflow_url: str) -> None:
     """Register three versions of `churn`, each with a run and an accuracy."""
-    with httpx.Client(base_url=f"{mlflow_url}/api/2.0/mlflow", trust_env=False, timeout=30) as mlflow:
+    with httpx2.Client(base_url=f"{mlflow_url}/api/2.0/mlflow", trust_env=False, timeout=30) as mlflow:
 
         def call(path: str, **body: object) -> dict[str, Any]:
             return dict(mlflow.post(path, json=body).raise_for_status().json())
@@ -155,8 +155,8 @@ def test_it_writes_only_to_its_volume_and_tmp(images: RunningImages) -> None:
 def test_sigterm_finishes_what_runs_and_exits_with_0(images: RunningImages) -> None:
     os.kill(images.bot.pid, signal.SIGTERM)
     ready = f"{images.bot_url}/readyz"
-    wait_until(lambda: httpx.get(ready, trust_env=False).status_code == 503)
-    assert httpx.get(f"{images.bot_url}/healthz", trust_env=False).status_code == 200
+    wait_until(lambda: httpx2.get(ready, trust_env=False).status_code == 503)
+    assert httpx2.get(f"{images.bot_url}/healthz", trust_env=False).status_code == 200
     assert images.bot.stop(GRACE) == 0, images.bot.log()
     assert "Traceback" not in images.bot.log()
 

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 import sqlalchemy as sa
 from fastapi import FastAPI
@@ -220,7 +220,7 @@ def status(web: FastAPI, path: str) -> int:
     """Return the web application's status code for a path."""
 
     async def call() -> int:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(web), base_url="http://registrar") as client:
+        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(web), base_url="http://registrar") as client:
             return (await client.get(path)).status_code
 
     return asyncio.run(call())

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 import yaml
 
@@ -64,18 +64,18 @@ class PlayedPod:
         """The container of the replica or worker."""
         return Container(self.engine, f"{self.name}-registrar")
 
-    def get(self, path: str) -> httpx.Response:
+    def get(self, path: str) -> httpx2.Response:
         """Return the response from the pod's address."""
         [pod] = json.loads(self.engine.podman("container", "inspect", self._infra_container()))
         address = pod["NetworkSettings"]["Networks"][NAME]["IPAddress"]
-        return httpx.get(f"http://{address}:{PORT}{path}", trust_env=False, timeout=5)
+        return httpx2.get(f"http://{address}:{PORT}{path}", trust_env=False, timeout=5)
 
     def passes(self, probe: str) -> bool:
         """Return whether a probe succeeds, without its thresholds."""
         path = self.manifest["spec"]["containers"][0][probe]["httpGet"]["path"]
         try:
             return self.get(path).is_success
-        except httpx.TransportError:
+        except httpx2.TransportError:
             assert self.container.inspect()["State"]["Status"] == "running", self.container.log()
             return False
 

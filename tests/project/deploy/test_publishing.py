@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from tests.support.github.workflow_runner import WORKFLOWS, read
@@ -37,10 +37,10 @@ class Published:
     registry: str
     folder: Path
 
-    def fetch(self, image: str, path: str) -> httpx.Response:
+    def fetch(self, image: str, path: str) -> httpx2.Response:
         """Return a manifest or a blob of an image."""
         url = f"http://{self.registry}/v2/acme/{image}/{path}"
-        return httpx.get(url, auth=("alice", "token"), headers={"Accept": MANIFESTS}, trust_env=False)
+        return httpx2.get(url, auth=("alice", "token"), headers={"Accept": MANIFESTS}, trust_env=False)
 
     def lines(self, name: str) -> list[str]:
         return (self.folder / name).read_text().splitlines()
@@ -101,8 +101,8 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def answers(port: int) -> bool:
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/v2/", trust_env=False).status_code == 401
-    except httpx.TransportError:
+        return httpx2.get(f"http://127.0.0.1:{port}/v2/", trust_env=False).status_code == 401
+    except httpx2.TransportError:
         return False
 
 

@@ -46,7 +46,7 @@ with Remote("http://127.0.0.1:8990/") as slack:
     answer = alice.waits_for_direct_message(lambda message: message.get("files"), timeout=60)
     print(alice.downloads(answer["files"][0])[:8])
 """
-GET = "import httpx; print(httpx.get('http://127.0.0.1:3000{path}', headers={headers}).text)"
+GET = "import httpx2; print(httpx2.get('http://127.0.0.1:3000{path}', headers={headers}).text)"
 
 
 @pytest.fixture(scope="module")

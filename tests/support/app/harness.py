@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from threading import Barrier
 from typing import Any, TypeVar, cast
 
-import httpx
+import httpx2
 
 from bot.domain.audit.audit_chain import stream_records, verify
 from bot.domain.audit.events import ChainedEvent, EventTag
@@ -165,7 +165,7 @@ class SignedClient:
     url: str
     secret: str
 
-    def send(self, payload: JSON, **forged: Any) -> httpx.Response:
+    def send(self, payload: JSON, **forged: Any) -> httpx2.Response:
         """Post a payload, signed now with the right secret unless `forged` says otherwise."""
         body, kind = payloads.as_http_body(payload)
         return self.post(body, kind, **forged)
@@ -178,10 +178,10 @@ class SignedClient:
         secret: str | None = None,
         timestamp: int | None = None,
         headers: Mapping[str, Any] | None = None,
-    ) -> httpx.Response:
+    ) -> httpx2.Response:
         """Post a body unchanged."""
         signed: dict[str, Any] = dict(signed_headers(self.secret if secret is None else secret, body, timestamp))
-        return httpx.post(
+        return httpx2.post(
             self.url,
             content=body,
             headers={"Content-Type": kind} | signed | dict(headers or {}),

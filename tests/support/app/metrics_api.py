@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from bot.domain.core.signing import sign_body
@@ -107,14 +107,14 @@ class MetricsApi:
         *,
         address: str = "10.0.0.1",
         path: str = "/v1/metrics",
-    ) -> httpx.Response:
+    ) -> httpx2.Response:
         """Post these bytes."""
         pairs = headers.items() if isinstance(headers, dict) else headers
         encoded = [(name.encode(), value.encode()) for name, value in pairs]
 
-        async def post() -> httpx.Response:
-            transport = httpx.ASGITransport(self.web, raise_app_exceptions=False, client=(address, 1))
-            async with httpx.AsyncClient(transport=transport, base_url="http://registrar") as client:
+        async def post() -> httpx2.Response:
+            transport = httpx2.ASGITransport(self.web, raise_app_exceptions=False, client=(address, 1))
+            async with httpx2.AsyncClient(transport=transport, base_url="http://registrar") as client:
                 return await client.post(path, content=body, headers=encoded)
 
         return asyncio.run(post())
@@ -127,7 +127,7 @@ class MetricsApi:
         signed: str | None = None,
         at: float | None = None,
         **headers: str,
-    ) -> httpx.Response:
+    ) -> httpx2.Response:
         """Push readings, by default as the client ci."""
         body = json.dumps({"source": source, "readings": list(readings) or [reading()]}).encode()
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -165,7 +165,7 @@ def either(ledger: SqlLedger) -> MetricsApi:
     return MetricsApi(ledger)
 
 
-def refused(answer: httpx.Response) -> tuple[int, str]:
+def refused(answer: httpx2.Response) -> tuple[int, str]:
     """Return a refusal's status code and message."""
     assert answer.headers["content-type"] == "application/json"
     assert answer.json().keys() == {"error"}

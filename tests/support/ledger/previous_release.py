@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import httpx
+import httpx2
 
 from bot.domain.core.signing import sign_body
 from bot.domain.policy.policy import Policy
@@ -62,7 +62,7 @@ def push(app: RunningApp, model: str, version: int, accuracy: float) -> None:
         "X-Registrar-Timestamp": stamp,
         "X-Registrar-Signature": sign_body(os.environ[TOKEN_ENV], stamp, body),
     }
-    answer = httpx.post(f"{app.service.address}/v1/metrics", content=body, headers=headers, timeout=30)
+    answer = httpx2.post(f"{app.service.address}/v1/metrics", content=body, headers=headers, timeout=30)
     assert answer.status_code == 202, answer.text
 
 

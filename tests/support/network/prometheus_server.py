@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import httpx
+import httpx2
 import psutil
 import pytest
 
@@ -84,7 +84,7 @@ class RealPrometheus:
         wait_until(lambda: self._has(name))
 
     def _has(self, name: str) -> bool:
-        found = httpx.get(f"{self.url}/api/v1/query", params={"query": name}, trust_env=False).json()
+        found = httpx2.get(f"{self.url}/api/v1/query", params={"query": name}, trust_env=False).json()
         return bool(found["data"]["result"])
 
 
@@ -140,8 +140,8 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealPrometh
 def _is_ready(url: str, process: subprocess.Popen[bytes]) -> bool:
     assert process.poll() is None, "Prometheus ended at once"
     try:
-        return httpx.get(f"{url}/-/ready", trust_env=False).status_code == 200
-    except httpx.TransportError:
+        return httpx2.get(f"{url}/-/ready", trust_env=False).status_code == 200
+    except httpx2.TransportError:
         return False
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-import httpx
+import httpx2
 
 from tests.support.registry.mlflow_process import mlflow_subprocess
 
@@ -19,13 +19,13 @@ class MlflowWithLogins:
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
-        self._clients: list[httpx.Client] = []
+        self._clients: list[httpx2.Client] = []
         self.admin = self.as_user("admin")
 
-    def as_user(self, name: str = "", password: str = PASSWORD) -> httpx.Client:
+    def as_user(self, name: str = "", password: str = PASSWORD) -> httpx2.Client:
         """Return a client with a user's login; without a name, a client without a login."""
         login = (name, password) if name else None
-        self._clients.append(httpx.Client(base_url=f"{self.uri}/api", auth=login, trust_env=False, timeout=60))
+        self._clients.append(httpx2.Client(base_url=f"{self.uri}/api", auth=login, trust_env=False, timeout=60))
         return self._clients[-1]
 
     def close(self) -> None:

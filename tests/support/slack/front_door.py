@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-import httpx
+import httpx2
 from fastapi import FastAPI
 
 from bot.bootstrap.build import build_registrar
@@ -158,22 +158,22 @@ class FrontDoor:
 
     def post(
         self, body: bytes, headers: Mapping[str, str] | list[tuple[bytes, bytes]], path: str = "/slack/events"
-    ) -> httpx.Response:
+    ) -> httpx2.Response:
         """Post a body unchanged, and return the response after all its effects are done."""
 
-        async def send() -> httpx.Response:
-            transport = httpx.ASGITransport(self.web)
-            async with httpx.AsyncClient(transport=transport, base_url="http://registrar") as client:
+        async def send() -> httpx2.Response:
+            transport = httpx2.ASGITransport(self.web)
+            async with httpx2.AsyncClient(transport=transport, base_url="http://registrar") as client:
                 return await client.post(path, content=body, headers=headers)
 
         return self.runner.run(send())
 
-    def send(self, payload: JSON) -> httpx.Response:
+    def send(self, payload: JSON) -> httpx2.Response:
         """Post a payload, signed as Slack signs it."""
         body, kind = payloads.as_http_body(payload)
         return self.signed(body, kind)
 
-    def signed(self, body: bytes, kind: str = "application/x-www-form-urlencoded") -> httpx.Response:
+    def signed(self, body: bytes, kind: str = "application/x-www-form-urlencoded") -> httpx2.Response:
         """Post a body, signed as Slack signs it. The same body can be posted twice; that isn't a replay here."""
         stamp = int(time.time()) - next(self._sent) % 280
         return self.post(body, {"Content-Type": kind} | signed_headers(self.secret, body, stamp))
@@ -216,7 +216,7 @@ class FrontDoor:
         self.registrar.outbox.deliver()
         return is_quiet(self.ledger)
 
-    def markup(self, answer: httpx.Response) -> list[str]:
+    def markup(self, answer: httpx2.Response) -> list[str]:
         """Return the texts with foreign markup, in the response and in what the bot has sent since the last call."""
         said = list(sent_texts(self.slack)) + list(_texts(answer))
         self.slack.forget_calls()
@@ -227,7 +227,7 @@ def _without_quotes(text: str) -> str:
     return "\n".join(line.removeprefix("> ") for line in text.split("\n"))
 
 
-def _texts(answer: httpx.Response) -> Iterator[str]:
+def _texts(answer: httpx2.Response) -> Iterator[str]:
     if answer.headers.get("content-type", "").startswith("application/json"):
         yield from _marked(answer.json())
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from bot.domain.promotions.request import RequestState
@@ -120,9 +120,9 @@ def wait_for_request(app: RunningApp, state: RequestState = RequestState.PENDING
     return str(found())
 
 
-def call(app: RunningApp, method: str, path: str, token: str = TOKEN, **more: Any) -> httpx.Response:
+def call(app: RunningApp, method: str, path: str, token: str = TOKEN, **more: Any) -> httpx2.Response:
     headers = {"Authorization": f"Bearer {token}"} | more.pop("headers", {})
-    return httpx.request(method, f"{app.service.address}{path}", headers=headers, timeout=30, **more)
+    return httpx2.request(method, f"{app.service.address}{path}", headers=headers, timeout=30, **more)
 
 
 BODY = {"model": "churn", "version": 4, "to": "production", "reason": "better f1"}

@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from bot.domain.core.signing import sign_body, sign_call
@@ -30,21 +30,21 @@ def sign(app: RunningApp, method: str, path: str, sent: bytes = b"", *, nonce: s
     return {"X-Registrar-Timestamp": stamp, "X-Registrar-Nonce": nonce, "X-Registrar-Signature": signature}
 
 
-def signed(app: RunningApp, method: str, path: str, body: Any = None, *, nonce: str = "") -> httpx.Response:
+def signed(app: RunningApp, method: str, path: str, body: Any = None, *, nonce: str = "") -> httpx2.Response:
     """Make a call that's signed with v2."""
     sent = b"" if body is None else json.dumps(body).encode()
     return send(app, method, path, sign(app, method, path, sent, nonce=nonce), sent)
 
 
-def signed_with_v1(app: RunningApp, method: str, path: str, body: Any = None, token: str = TOKEN) -> httpx.Response:
+def signed_with_v1(app: RunningApp, method: str, path: str, body: Any = None, token: str = TOKEN) -> httpx2.Response:
     """Make a call that's signed as in the previous release."""
     sent, stamp = b"" if body is None else json.dumps(body).encode(), timestamp(app)
     headers = {"X-Registrar-Timestamp": stamp, "X-Registrar-Signature": sign_body(token, stamp, sent)}
     return send(app, method, path, headers, sent)
 
 
-def send(app: RunningApp, method: str, path: str, headers: dict[str, str], sent: bytes = b"") -> httpx.Response:
-    return httpx.request(method, f"{app.service.address}{path}", headers=headers, content=sent, timeout=30)
+def send(app: RunningApp, method: str, path: str, headers: dict[str, str], sent: bytes = b"") -> httpx2.Response:
+    return httpx2.request(method, f"{app.service.address}{path}", headers=headers, content=sent, timeout=30)
 
 
 def timestamp(app: RunningApp) -> str:
