@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from bot.domain.core.errors import FilesUnreachable, RegistrarError, RegistryRefused, RegistryUnreachable
+from bot.domain.core.errors import FilesUnreachable, Misconfigured, RegistrarError, RegistryRefused, RegistryUnreachable
 from bot.domain.core.sentence import Code, Sentence, say, truncate
 
 
@@ -28,7 +28,7 @@ def expected_errors() -> tuple[type[Exception], ...]:
     """Return the exceptions of MLflow calls that `translate_error` can translate."""
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 - it starts telemetry unless that's turned off
 
-    return (MlflowException, OSError, *_database_errors())
+    return (MlflowException, OSError, ImportError, *_database_errors())
 
 
 def translate_error(
@@ -42,6 +42,8 @@ def translate_error(
     code = getattr(error, "error_code", "")
     if code == "RESOURCE_DOES_NOT_EXIST" and not_found:
         return not_found
+    if isinstance(error, ImportError):
+        return module_missing(error, setting)
     location = describe_location(uri)
     if _NOT_MLFLOW_PATTERN.search(str(error)):
         # A response that isn't MLflow's usually comes from a proxy while MLflow is down, so it's worth a retry.
@@ -69,6 +71,11 @@ def translate_files_error(error: Exception) -> RegistrarError:
 def files_unreadable(reason: str) -> RegistryRefused:
     """Return the error for files that can't be read; `reason` completes the sentence."""
     return RegistryRefused(say(_FILES_UNREADABLE, reason=reason))
+
+
+def module_missing(error: ImportError, setting: str) -> Misconfigured:
+    """Return the error for an address that needs a module that isn't installed, such as a database's driver."""
+    return Misconfigured(say(_MODULE_MISSING, setting=Code(setting), name=Code(error.name or "?")))
 
 
 def describe_location(uri: str) -> Code | str:
@@ -137,6 +144,10 @@ _NO_ANSWER = "MLflow ({there}) isn't responding."
 _NOT_MLFLOW = "The server at {there} isn't MLflow. Check {setting}."
 _CANNOT_ANSWER = "MLflow ({there}) is reachable but can't answer right now. Its log says why."
 _FORBIDDEN = "MLflow denied this. Registrar's user needs EDIT on the model; {flag} must include the server's host name."
+_MODULE_MISSING = (
+    "Can't use {setting}: it needs {name}, which isn't installed. "
+    "Install it, or set {setting} to your MLflow server's address."
+)
 _FILES_UNREADABLE = "Can't read the model's files: {reason}."
 _STORE_UNREACHABLE = re.compile(
     r"Connect|EndpointConnection|ResponseError|ServiceUnavailable|ConnectionReset|BrokenPipe"

@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bot.domain.core.errors import RegistrarError, RegistryRefused, RegistryUnreachable
 from bot.domain.core.sentence import Code, say
 from bot.registry.mlflow.connection import open_connections, request_timeout
-from bot.registry.mlflow.errors import describe_location, is_archive_bug
+from bot.registry.mlflow.errors import describe_location, is_archive_bug, module_missing
 
 _NO_SOURCE = "prompt-template"  # MLflow's own source for a version without files
 # MLflow and Registrar hide prompts from every list of models, and a running bot doesn't announce them.
@@ -69,14 +69,18 @@ class MlflowProbe:
     def has_tables(self) -> bool:
         """Return whether the database exists and has all of MLflow's tables. Creates nothing.
 
-        Raises RegistryUnreachable. Call this before anything else: opening a database without tables creates them.
+        Raises RegistryUnreachable and Misconfigured. Call this before anything else: opening a database without tables
+        creates them.
         """
         url = make_url(self.uri)
         if url.get_backend_name() == "sqlite" and not Path(str(url.database)).is_file():
             return False
         from mlflow.store.model_registry import sqlalchemy_store  # noqa: PLC0415 - takes seconds
 
-        engine = create_engine(url, hide_parameters=True)
+        try:
+            engine = create_engine(url, hide_parameters=True)
+        except ImportError as error:  # its driver
+            raise module_missing(error, self.setting) from error
         try:
             return bool(sqlalchemy_store._all_tables_exist(engine))  # type: ignore[attr-defined,no-untyped-call]
         except (SQLAlchemyError, OSError) as error:

@@ -59,6 +59,11 @@ def test_a_registry_in_a_database_is_read(doctor: RunDoctor, mlflow_sqlite: str,
     assert (said.states("MLflow speed"), said.states("MLflow rights")) == (["skipped"], ["ok"])
 
 
+def test_a_database_without_its_driver_names_the_driver(doctor: RunDoctor) -> None:
+    said = doctor(MLFLOW_TRACKING_URI="mssql+pymssql://bot@db/mlflow")
+    assert "it needs pymssql, which isn't installed" in said.of("MLflow", "error")
+
+
 def test_an_mlflow_that_does_not_answer_is_reported_once(doctor: RunDoctor) -> None:
     said = doctor("--live", MLFLOW_TRACKING_URI=f"http://127.0.0.1:{free_port()}")
     assert (said.code, said.states("MLflow")) == (3, ["no reply"])

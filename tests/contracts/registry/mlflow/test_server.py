@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from bot.domain.core.errors import RegistryRefused, RegistryUnreachable
+from bot.domain.core.errors import Misconfigured, RegistryRefused, RegistryUnreachable
 from bot.domain.registry.model import SignatureColumn, VersionInfo
 from bot.ports import ModelRegistry
 from bot.registry.mlflow.registry import MlflowRegistry
@@ -305,3 +305,13 @@ def test_a_server_that_cannot_archive_transitions_first_and_archives_afterward(
         "transition-stage",
         "search",
     ]
+
+
+@pytest.mark.usefixtures("mlflow_patience")
+def test_a_database_without_its_driver_names_the_driver_and_the_setting() -> None:
+    with pytest.raises(Misconfigured) as refused:
+        MlflowRegistry("mssql+pymssql://bot:secret@db/mlflow").models()
+    assert str(refused.value) == (
+        "Can't use MLFLOW_TRACKING_URI: it needs pymssql, which isn't installed. "
+        "Install it, or set MLFLOW_TRACKING_URI to your MLflow server's address."
+    )
