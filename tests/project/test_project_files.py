@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import re
 import subprocess
 import sys
 import tomllib
 import zipfile
+from collections.abc import Iterator
 from email.message import Message
 from email.parser import Parser
 from functools import cache
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ import pytest
 import yaml
 from PIL import Image, ImageSequence
 
+from scripts import dependencies
 from tests.support.paths import ROOT
 
 APACHE_2 = "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"  # of www.apache.org's LICENSE-2.0.txt
@@ -242,3 +246,38 @@ def test_every_cell_of_the_compatibility_page_has_one_of_three_answers() -> None
     cells = [cell for row in rows for cell in row[1:] if not re.match(r"Python 3|3\.\d+$|HTTP with", cell)]
     assert len(cells) > 50
     assert [cell for cell in cells if not re.match(r"\*\*Tested\*\*|Expected to work|Not supported", cell)] == []
+
+
+# -- dependencies ------------------------------------------------------------------------------------------------------
+
+
+def test_every_dependency_has_one_row_with_a_reason_and_an_alternative() -> None:
+    listed = [dependencies.name_of(line) for lines in dependencies.direct_dependencies().values() for line in lines]
+    cells = [line.strip("| ").split(" | ") for line in read("docs/dependencies.md").splitlines() if line[:3] == "| `"]
+    assert sorted(row[0].strip("`") for row in cells) == sorted(set(listed))
+    assert not [row for row in cells if len(row) != 8 or "?" in row or not all(row)]
+
+
+def test_everything_that_the_program_imports_is_listed_and_the_rest_has_a_reason() -> None:
+    listed = {dependencies.name_of(line) for line in dependencies.direct_dependencies()[""]}
+    owners = packages_distributions()
+    imported = {
+        dependencies.normalized(owner)
+        for top in ("bot", "handlers", "localslack")
+        for file in (ROOT / top).rglob("*.py")
+        for module in imported_modules(ast.parse(file.read_text(encoding="utf-8")))
+        for owner in owners.get(module, [])
+    }
+    also_in = {"psycopg-pool", "mlflow", "mlflow-tracing", "registrar-bot"}  # an extra, and the same modules
+    also_in |= {"pytest"}  # in the contract suites for plugins' tests
+    assert imported - listed <= also_in
+    assert listed - imported == {"fastapi-swagger", "python-multipart"}  # files, and Starlette imports it
+
+
+def imported_modules(tree: ast.Module) -> Iterator[str]:
+    """Yield the top-level module of each import."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0]
