@@ -1,8 +1,8 @@
 """Measure the direct dependencies and update the numbers in docs/dependencies.md.
 
-Run it with a Python that has the base, every extra, and no other packages: `PYTHON scripts/dependencies.py`. Rows of
-packages that aren't installed stay as they are. The reasons in the table are written by hand. Release dates come from
-uv, if it's on the PATH.
+Run it with a Python that has the base, every extra, no other packages, and their bytecode. Rows of packages that aren't
+installed stay as they are. The reasons in the table are written by hand. Release dates come from uv, if it's on the
+PATH.
 """
 
 from __future__ import annotations
@@ -108,8 +108,15 @@ def license_of(name: str) -> str:
     about = package.metadata.json
     classified = [line.rpartition(" :: ")[2] for line in about.get("classifier", []) if line.startswith("License ::")]
     named = [line for line in classified if not line.lower().endswith("approved")]
-    text = str(about.get("license_expression") or ", ".join(named) or about.get("license") or "?")
-    return text.removesuffix(" License")
+    text = str(
+        about.get("license_expression") or ", ".join(named) or about.get("license") or _title_of_license(package)
+    )
+    return text.removesuffix(" (MIT)").removesuffix(" License")
+
+
+def _title_of_license(package: Distribution) -> str:
+    files = [file for file in package.files or [] if file.name.startswith("LICENSE")]
+    return files[0].read_text().splitlines()[0] if files else "?"
 
 
 def release_dates(names: Iterable[str]) -> dict[str, str]:
