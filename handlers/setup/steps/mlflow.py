@@ -7,7 +7,7 @@ from threading import Lock
 
 from bot.domain.core.errors import RegistrarError
 from bot.settings import read_settings
-from handlers.doctor.check import DiagnosisState, run_checks
+from handlers.doctor.check import DiagnosisState, display_url, run_checks
 from handlers.doctor.mlflow import mlflow_checks, open_probe
 from handlers.setup.steps.step import SetupState, SetupStep, StepPendingError
 
@@ -33,7 +33,10 @@ def _check_mlflow(state: SetupState) -> str:
 
 
 def _ask_mlflow(state: SetupState) -> None:
-    typed = state.prompts.ask("MLflow's address", read_settings().tracking_uri or "http://127.0.0.1:5000")
+    current = read_settings().tracking_uri or "http://127.0.0.1:5000"
+    shown = display_url(current) if "://" in current else current
+    typed = state.prompts.ask("MLflow's address", shown)
+    typed = current if typed == shown else typed  # with its user and password
     if "://" not in typed and not typed.startswith("databricks"):
         state.prompts.problem("MLflow's address starts with http:// or https://.")
         return

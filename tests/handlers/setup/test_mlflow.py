@@ -33,6 +33,14 @@ def test_a_server_that_does_not_respond_is_asked_again(wizard: Wizard) -> None:
     assert not (wizard.folder / ".env").exists()
 
 
+def test_a_password_in_the_address_is_not_shown(wizard: Wizard) -> None:
+    os.environ["MLFLOW_TRACKING_URI"] = f"http://ann:hunter2@127.0.0.1:{free_port()}/ml"
+    screen = wizard.finishes(mlflow_step(), "")
+    assert "MLflow's address [http://127.0.0.1:" in screen
+    assert "hunter2" not in screen
+    assert "hunter2" in os.environ["MLFLOW_TRACKING_URI"]
+
+
 def test_a_server_that_requires_a_login_is_asked_for_it(wizard: Wizard, mlflow_server: MlflowServer) -> None:
     mlflow_server.answer(401, "log in")
     wizard.finishes(mlflow_step(), mlflow_server.uri, "registrar", "s3cret")
