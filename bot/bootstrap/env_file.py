@@ -54,8 +54,9 @@ def open_private(path: Path) -> TextIO:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
     file = path.open(encoding="utf-8")
     status = os.fstat(file.fileno())
+    owners = {status.st_uid, path.lstat().st_uid}  # another user's link could name any of this user's files
     why = "other users can read it" if status.st_mode & 0o077 else ""
-    if not hasattr(os, "getuid") or status.st_uid != os.getuid():  # Windows has no getuid
+    if not hasattr(os, "getuid") or owners != {os.getuid()}:  # Windows has no getuid
         why = "it belongs to another user"
     if why:
         file.close()

@@ -204,13 +204,14 @@ def _load_product() -> RegistryProduct:
 def _set_up_environment(words: Sequence[str]) -> None:
     """Read the environment file, and keep MLflow from sending telemetry and printing addresses, unless set otherwise.
 
-    The demo has its own settings, and help needs none. Raises Misconfigured.
+    The demo has its own settings, and help needs none. A completion doesn't trust the folder: someone could press TAB
+    there before looking at it. Raises Misconfigured.
     """
     from bot.bootstrap.env_file import load_env_file, load_local_env_file
 
     if file := os.environ.get("REGISTRAR_ENV_FILE"):
         load_env_file(Path(file))
-    elif words[0] != "demo" and not set(words) & set(HELP_FLAGS[1:]):
+    elif words[0] not in {"demo", COMPLETE} and not set(words) & set(HELP_FLAGS[1:]):
         load_local_env_file()
     for name in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"):
         os.environ.setdefault(name, "true")

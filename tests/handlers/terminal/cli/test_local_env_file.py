@@ -19,6 +19,10 @@ def _restored_environment() -> Iterator[None]:
     os.environ.update(before)
 
 
+def replace_owner(status: os.stat_result) -> os.stat_result:
+    return os.stat_result((*status[:4], os.getuid() + 1, *status[5:]))
+
+
 @pytest.fixture
 def env_file(tmp_path: Path) -> Path:
     """Return `.env` in the terminal's folder, with one variable; only its owner can read it."""
@@ -52,6 +56,22 @@ def test_a_file_of_another_user_is_ignored(
 ) -> None:
     monkeypatch.setattr(os, "getuid", lambda: env_file.stat().st_uid + 1)
     assert registrar("policy", "check").code == 0
+    assert "CI_TOKEN" not in os.environ
+
+
+def test_a_link_of_another_user_is_ignored(
+    registrar: CliRunner, policy: Path, env_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env_file.symlink_to(env_file.rename(env_file.with_name("private")))
+    assert registrar("policy", "check").code == 0
+    assert os.environ.pop("CI_TOKEN") == "from-the-folder"
+    monkeypatch.setattr(Path, "lstat", lambda path: replace_owner(os.lstat(path)))
+    assert registrar("policy", "check").code == 0
+    assert "CI_TOKEN" not in os.environ
+
+
+def test_a_completion_does_not_read_it(registrar: CliRunner, env_file: Path) -> None:
+    assert registrar("complete", "zsh", "show").code == 0
     assert "CI_TOKEN" not in os.environ
 
 
