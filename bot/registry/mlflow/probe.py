@@ -16,7 +16,7 @@ from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.domain.core.errors import RegistrarError, RegistryRefused, RegistryUnreachable
-from bot.domain.core.sentence import Code, say
+from bot.domain.core.sentence import Code, sanitize_text, say
 from bot.registry.mlflow.connection import open_connections, request_timeout
 from bot.registry.mlflow.errors import describe_location, is_archive_bug, module_missing
 
@@ -64,7 +64,7 @@ class MlflowProbe:
     @property
     def location(self) -> str:
         """MLflow's address, without user and password."""
-        return str(describe_location(self.uri))
+        return sanitize_text(describe_location(self.uri))
 
     def has_tables(self) -> bool:
         """Return whether the database exists and has all of MLflow's tables. Creates nothing.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from math import isfinite
@@ -20,11 +21,15 @@ if TYPE_CHECKING:  # pandas takes a second to load
     from bot.domain.registry import comparison as compared
     from bot.domain.registry.model import VersionInfo
 
+# What JSON itself doesn't escape: control characters after ASCII's, and those that change the direction of text.
+_CONTROLS = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
 
 def to_json(document: Mapping[str, Any], indent: int | None = 2) -> str:
-    """Return the document as text. Characters that standard output can't encode are escaped."""
+    """Return the document as text. Characters that control a terminal or can't be encoded are escaped."""
     is_unicode = console.output_encoding().lower().replace("-", "").startswith("utf")
-    return json.dumps(document, ensure_ascii=not is_unicode, allow_nan=indent is None, indent=indent) + "\n"
+    text = json.dumps(document, ensure_ascii=not is_unicode, allow_nan=indent is None, indent=indent)
+    return _CONTROLS.sub(lambda char: f"\\u{ord(char[0]):04x}", text) + "\n"
 
 
 def comparison_document(comparison: compared.Comparison, sentence: Sentence) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from tests.support.registry.registries import MlflowBackend
 from tests.support.services.gates import SIGNATURE
 from tests.support.terminal.cli_runner import CliRunner, CommandOutput
 
+ESCAPES = "x\x1b]0;pwned\x07\x9b31m\u202ey"  # changes a terminal's title and color, and the direction of text
 HOSTILE = ["<script>alert(1)<", "a@b", "🦊 fox", "{{ 7 * 7 }}", "W" * 250]
 READING_POSTS = {"POST /api/2.0/mlflow/runs/search", "POST /api/2.0/mlflow/experiments/search"}
 GATES = "{metric: f1, at_least: 0.9}, {in_staging_for: 24h}"
@@ -163,6 +164,19 @@ def test_names_are_escaped_on_the_page(
     html = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert [text for text in ("<script", "<img", "<b>", ">49<") if text in html] == []
     assert all(text in html for text in ("&lt;script&gt;alert(1)&lt;", "a@b", "🦊 fox", "{{ 7 * 7 }}", "W" * 250))
+
+
+@pytest.mark.parametrize("output", [[], ["--json"]])
+def test_no_name_controls_the_terminal(
+    assess: CliRunner, mlflow_backend: MlflowBackend, mlflow_server: MlflowServer, output: list[str]
+) -> None:
+    mlflow_backend.add_model(ESCAPES)
+    run = mlflow_backend.add_run()
+    tags = {"owner": ESCAPES, "semver": ESCAPES}
+    mlflow_backend.add_version(ESCAPES, run_id=run, stage=Stage.PRODUCTION, tags=tags)
+    said = assess(f"{mlflow_server.uri}/\x1b[31m\x9b31m/..", *output)
+    text = said.out.replace("\n", "")
+    assert (said.code, said.err, text.isprintable()) == (0, "", True)
 
 
 def test_the_page_loads_nothing(assess: CliRunner, registry: MlflowServer, tmp_path: Path) -> None:
