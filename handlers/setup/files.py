@@ -1,8 +1,7 @@
-"""Write whole files, so that an interruption leaves the old file or the new one."""
+"""The environment file that setup writes."""
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from io import StringIO
@@ -14,8 +13,8 @@ from dotenv.parser import Binding, parse_stream
 from bot.bootstrap.env_file import open_private
 from bot.domain.core.errors import Misconfigured
 from bot.domain.core.sentence import Code, join_sentences, say
+from handlers.terminal.output.files import replace_private_file
 
-PRIVATE = 0o600
 _PLAIN_VALUE = re.compile(r"[\w.:/@%+?&=,~-]+", re.ASCII)  # the same with and without quotes
 
 
@@ -41,7 +40,7 @@ def saved_values(path: Path) -> dict[str, str | None]:
 
 def save_values(path: Path, values: Mapping[str, str]) -> None:
     """Set variables in the file, and keep its other lines. Raises Misconfigured."""
-    _write(path.resolve(), with_values(read_env_file(path), values), PRIVATE)
+    replace_private_file(path.resolve(), with_values(read_env_file(path), values))
 
 
 def with_values(text: str, values: Mapping[str, str]) -> str:
@@ -67,25 +66,3 @@ def _quote(value: str) -> str:
     if _PLAIN_VALUE.fullmatch(value):
         return value
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-def create_file(path: Path, text: str) -> None:
-    """Write a new file. Raises Misconfigured if it exists or can't be written."""
-    if path.exists():
-        raise Misconfigured(say("{file} already exists; nothing was changed.", file=Code(path)))
-    _write(path, text, 0o666)
-
-
-def _write(path: Path, text: str, mode: int) -> None:
-    """Write next to the file, then rename. The mode applies from the start, less what the umask removes."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as out:
-            out.write(text)
-            out.flush()
-            os.fsync(out.fileno())
-        draft.replace(path)
-    except OSError as error:
-        raise Misconfigured(say("Can't write {file}: {why}.", file=Code(path), why=error.strerror)) from error
-    finally:
-        draft.unlink(missing_ok=True)

@@ -63,11 +63,16 @@ models:
 def write_policy_template(path: Path | None) -> None:
     """Write the file, by default to the policy's path. Raises Misconfigured if it exists or can't be written."""
     file = path or Path(os.environ.get("REGISTRAR_POLICY") or "registrar.yml")
+    create_policy_file(file, POLICY_TEMPLATE)
+    print(f"Wrote {file}. Add your leads' Slack IDs to it, then start the bot: registrar run")
+
+
+def create_policy_file(file: Path, text: str) -> None:
+    """Write a new file. Raises Misconfigured if it exists or can't be written."""
     try:
         with file.open("x", encoding="utf-8") as out:
-            out.write(POLICY_TEMPLATE)
+            out.write(text)
     except FileExistsError:
         raise Misconfigured(say("{file} already exists; nothing was changed.", file=Code(file))) from None
     except OSError as error:
         raise Misconfigured(say("Can't write {file}: {why}.", file=Code(file), why=error.strerror)) from error
-    print(f"Wrote {file}. Add your leads' Slack IDs to it, then start the bot: registrar run")

@@ -7,11 +7,11 @@ from bot.policy_file import parse_policy
 from bot.settings import read_settings
 from handlers.doctor.local import check_policy
 from handlers.setup.choose import choose_one, choose_several
-from handlers.setup.files import create_file
 from handlers.setup.policy_text import PolicyAnswers, policy_text
 from handlers.setup.steps.slack_tokens import bot_identity
 from handlers.setup.steps.step import SetupState, SetupStep, StepPendingError
 from handlers.setup.workspace import SlackChoice, WorkspaceLists
+from handlers.terminal.init import create_policy_file
 from handlers.terminal.session import current_operator
 
 PASTE_ID = "Guests and bots can't approve. To choose someone who isn't listed, paste their member ID."
@@ -50,7 +50,7 @@ def _ask_policy(state: SetupState) -> None:
     admin = choose_one(prompts, "Admin", lists.find_people, default=user, if_none=PASTE_ID)
     text = policy_text(PolicyAnswers(channel, approvers, admin, current_operator().name, user))
     parse_policy(text, settings.policy)
-    create_file(settings.policy, text)
+    create_policy_file(settings.policy, text)
 
 
 def choose_user(state: SetupState, lists: WorkspaceLists) -> SlackChoice:

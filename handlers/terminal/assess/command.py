@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import closing
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 from rich.console import Console
 
@@ -20,6 +18,7 @@ from handlers.terminal.assess.page import assessment_page
 from handlers.terminal.assess.report import assessment_report
 from handlers.terminal.assess.result import AssessedRegistry
 from handlers.terminal.output import console, documents
+from handlers.terminal.output.files import replace_private_file
 
 
 def run_assess(url: str | None, *, policy: Path | None, reads_files: bool, as_json: bool, page: Path | None) -> int:
@@ -36,7 +35,7 @@ def run_assess(url: str | None, *, policy: Path | None, reads_files: bool, as_js
     else:
         console.write_output(console.render(lambda _: assessment_report(result, with_details=page is None)))
     if page:
-        _write_private_file(page, assessment_page(result))
+        replace_private_file(page, assessment_page(result))
         console.write_output(f"Wrote {page}. It has names from the registry, so only you can read it.\n")
     return Refused.exit_code if result.assessment.has_failed_gates else 0
 
@@ -62,13 +61,3 @@ def _assess(url: str | None, policy_file: Path | None, *, reads_files: bool) -> 
     return AssessedRegistry(
         assessment=assessment, address=address, assessed_at=now, links=opened.links, policy_file=policy_file
     )
-
-
-def _write_private_file(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, and replace an older one. Raises Misconfigured."""
-    try:
-        with NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            file.write(text)
-        os.replace(file.name, path)  # noqa: PTH105 - the name is text
-    except OSError as error:
-        raise Misconfigured(say("Can't write {file}: {why}.", file=Code(path), why=error.strerror)) from error

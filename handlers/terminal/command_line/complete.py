@@ -19,6 +19,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
 
+from bot.bootstrap.env_file import open_private
+from bot.domain.core.errors import Misconfigured
+from handlers.terminal.output.files import replace_private_file
+
 COMPLETE = "complete"  # the command's name; no help lists it
 MAX_WAIT: float | None = 3.0  # seconds to wait for an answer; after that, an older one is printed, or nothing
 READ_TIMEOUT = 20  # seconds until the child process ends
@@ -83,8 +87,8 @@ def find_candidates(words: Sequence[str]) -> list[Candidate]:
         return []
     path = _cache_path(words)
     older: list[Candidate] = []
-    with suppress(OSError, ValueError):
-        expires, older = _parse_answer(path.read_bytes())
+    with suppress(OSError, ValueError), open_private(path) as file:
+        expires, older = _parse_answer(file.read())
         if expires > time.time():
             return older
     with suppress(ValueError):
@@ -105,27 +109,27 @@ def _typed_flag(word: str) -> str:
     return word[: word.find("=") + 1] if word.startswith("--") else ""
 
 
-def _parse_answer(text: bytes) -> tuple[float, list[Candidate]]:
+def _parse_answer(text: str) -> tuple[float, list[Candidate]]:
     expires, found = json.loads(text)
     return float(expires), [(str(value), str(about)) for value, about in found]
 
 
-def _ask_child(words: Sequence[str], path: Path) -> bytes:
+def _ask_child(words: Sequence[str], path: Path) -> str:
     """Have a child process read the values, and return its answer; empty if it takes too long."""
     reading, writing = os.pipe()
     if os.fork():
         os.close(writing)
-        with os.fdopen(reading, "rb") as answer:
-            return answer.read() if select.select([answer], [], [], MAX_WAIT)[0] else b""
+        with os.fdopen(reading) as answer:
+            return answer.read() if select.select([answer], [], [], MAX_WAIT)[0] else ""
     try:
         _detach()
         from handlers.terminal.command_line.candidates import read_candidates  # noqa: PLC0415 - only here
 
         seconds, found = read_candidates(words)
         flag = _typed_flag(words[-1])
-        text = json.dumps([time.time() + seconds, [(flag + value, about) for value, about in found]]).encode()
+        text = json.dumps([time.time() + seconds, [(flag + value, about) for value, about in found]])
         _save_answer(path, text)  # before the parent ends, which can close this process's terminal
-        with os.fdopen(writing, "wb") as pipe:
+        with os.fdopen(writing, "w") as pipe:
             pipe.write(text)
     finally:
         os._exit(0)
@@ -140,14 +144,11 @@ def _detach() -> None:
     signal.alarm(READ_TIMEOUT)
 
 
-def _save_answer(path: Path, text: bytes) -> None:
+def _save_answer(path: Path, text: str) -> None:
     """Write the answer to a file that only this user can read, and delete old ones."""
-    with suppress(OSError):
+    with suppress(OSError, Misconfigured):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         for old in path.parent.glob("*.json"):
             if old.stat().st_mtime < time.time() - KEPT_FOR:
                 old.unlink()
-        draft = path.with_suffix(f".{os.getpid()}")
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(text)
-        draft.replace(path)
+        replace_private_file(path, text)

@@ -11,7 +11,7 @@ import pytest
 from dotenv import dotenv_values
 
 from bot.domain.core.errors import Misconfigured
-from handlers.setup.files import create_file, save_values, with_values
+from handlers.setup.files import save_values, with_values
 
 
 @pytest.fixture
@@ -75,10 +75,3 @@ def test_a_file_that_others_can_read_gets_no_tokens(tmp_path: Path) -> None:
     ):
         save_values(path, {"A": "1"})
     assert path.read_text() == "OTHER=1\n"
-
-
-def test_an_existing_file_is_never_replaced(tmp_path: Path) -> None:
-    (tmp_path / "registrar.yml").write_text("mine")
-    with pytest.raises(Misconfigured, match="already exists"):
-        create_file(tmp_path / "registrar.yml", "new")
-    assert (tmp_path / "registrar.yml").read_text() == "mine"

@@ -216,5 +216,17 @@ def test_an_answer_is_fresh_for_a_few_seconds_and_kept_if_nothing_answers(
     monkeypatch.setattr(os, "fork", lambda: pytest.fail("a fresh answer isn't read again"))
     assert answers(capfd, "show", "") == ["churn\t"]
     monkeypatch.setattr("time.time", lambda: 4e9)
-    monkeypatch.setattr(complete, "_ask_child", lambda words, path: b"")
+    monkeypatch.setattr(complete, "_ask_child", lambda words, path: "")
+    assert answers(capfd, "show", "") == ["churn\t"]
+
+
+def test_an_answer_that_others_could_write_is_not_used(
+    patient: Path, home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    keep_model(home, "churn")
+    assert answers(capfd, "show", "") == ["churn\t"]
+    [file] = patient.iterdir()
+    file.write_text('[4e9, [["planted", ""]]]')
+    assert answers(capfd, "show", "") == ["planted\t"]
+    file.chmod(0o666)
     assert answers(capfd, "show", "") == ["churn\t"]
