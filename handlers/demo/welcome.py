@@ -5,9 +5,9 @@ from __future__ import annotations
 import getpass
 import os
 import sys
-import webbrowser
 
 from handlers.demo.folder import DemoFolder
+from handlers.terminal.output.browser import open_page
 
 CHANNEL = "#ml-models"
 
@@ -50,7 +50,6 @@ def _tunnel_lines(port: int) -> list[str]:
 
 
 def open_browser(port: int) -> None:
-    """Open the page in a browser if this machine has one."""
-    has_display = sys.platform == "darwin" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
-    if has_display and sys.stdout.isatty() and "SSH_CONNECTION" not in os.environ:
-        webbrowser.open(page_url(port))
+    """Open the page in a browser, if there's a person and a display."""
+    if sys.stdout.isatty():
+        open_page(page_url(port))

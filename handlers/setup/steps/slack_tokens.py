@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import webbrowser
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -32,6 +30,7 @@ from handlers.manifest import MANIFEST, required_scopes
 from handlers.setup.create_page import create_app_url
 from handlers.setup.steps.step import SetupState, SetupStep, StepPendingError
 from handlers.setup.tokens import APP_TOKEN, BOT_TOKEN, app_id, rejection
+from handlers.terminal.output.browser import open_page
 
 _Result = TypeVar("_Result")
 
@@ -98,8 +97,8 @@ def _show_create_page(state: SetupState, settings: Settings) -> None:
     url = create_app_url(MANIFEST.read_text(encoding="utf-8"), mlflow)
     state.prompts.say(f"Create the Slack app on this page, and install it to your workspace:\n\n{url}\n")
     state.prompts.say(f"If the page is empty, choose From a manifest, and paste {MANIFEST}.")
-    if sys.stdout.isatty() and (sys.platform == "darwin" or {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys()):
-        webbrowser.open(url)
+    if sys.stdout.isatty():
+        open_page(url)
 
 
 # -- the app-level token -----------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""`--web`: print the address of a page, and open it in a browser if this terminal has a display."""
+"""Open pages in a browser, if this terminal has a display."""
 
 from __future__ import annotations
 
@@ -14,15 +14,21 @@ from handlers.terminal.output.command_output import CommandOutput
 def open_pages(urls: Sequence[str]) -> CommandOutput:
     """Return the addresses as output, and open the page if there's only one. Other addresses than HTTP are left out."""
     pages = [url for url in urls if re.match("https?://", url) and url.isprintable()]
-    if len(pages) == 1 and has_display(os.environ, sys.platform):
-        webbrowser.open(pages[0])
+    if len(pages) == 1:
+        open_page(pages[0])
     return CommandOutput("".join(f"{url}\n" for url in pages))
+
+
+def open_page(url: str) -> None:
+    """Open a page in a browser, if this terminal has a display."""
+    if has_display(os.environ, sys.platform):
+        webbrowser.open(url)
 
 
 def has_display(environ: Mapping[str, str], platform: str) -> bool:
     """Return whether a browser can open a window. Without one, Python would start a text browser in this terminal."""
     if environ.get("BROWSER"):
         return True
-    if platform in {"darwin", "win32"}:
-        return "SSH_CONNECTION" not in environ
-    return bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"))
+    if "SSH_CONNECTION" in environ:  # the person sits somewhere else
+        return False
+    return platform in {"darwin", "win32"} or bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"))

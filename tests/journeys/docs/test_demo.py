@@ -288,7 +288,8 @@ def test_a_browser_opens_only_before_somebody(
     pages: list[str] = []
     monkeypatch.setattr(webbrowser, "open", pages.append)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    monkeypatch.delenv("SSH_CONNECTION", raising=False)
+    for name in ("SSH_CONNECTION", "BROWSER"):
+        monkeypatch.delenv(name, raising=False)
     for name, value in ({"DISPLAY": ":0"} | session).items():
         monkeypatch.setenv(name, value)
     welcome.open_browser(40123)

@@ -104,6 +104,7 @@ def test_only_web_pages_are_opened(opened: Path, url: str) -> None:
         ({"BROWSER": "firefox"}, "linux", True),
         ({}, "darwin", True),
         ({"SSH_CONNECTION": "10.0.0.1 1 10.0.0.2 22"}, "darwin", False),
+        ({"SSH_CONNECTION": "10.0.0.1 1 10.0.0.2 22", "DISPLAY": "localhost:10.0"}, "linux", False),
     ],
 )
 def test_a_browser_needs_a_display(environ: dict[str, str], platform: str, expected: bool) -> None:
