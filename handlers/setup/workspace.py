@@ -70,7 +70,7 @@ class WorkspaceLists:
     def _pages(self, fetch: Callable[..., Any], key: str) -> Iterator[dict[str, Any]]:
         cursor: str | None = None
         for _ in range(MAX_PAGES):
-            page = _call(self.client, partial(fetch, limit=PAGE_SIZE, cursor=cursor))
+            page = ask_slack(self.client, partial(fetch, limit=PAGE_SIZE, cursor=cursor))
             yield from page[key]
             cursor = (page.get("response_metadata") or {}).get("next_cursor") or None
             if cursor is None:
@@ -86,11 +86,11 @@ class WorkspaceLists:
             return []
 
     def _channel(self, channel_id: str) -> list[SlackChoice]:
-        room = _call(self.client, partial(self.client.conversations_info, channel=channel_id))["channel"]
+        room = ask_slack(self.client, partial(self.client.conversations_info, channel=channel_id))["channel"]
         return [] if room.get("is_archived") else [channel_choice(room)]
 
     def _person(self, user_id: str) -> list[SlackChoice]:
-        user = _call(self.client, partial(self.client.users_info, user=user_id))["user"]
+        user = ask_slack(self.client, partial(self.client.users_info, user=user_id))["user"]
         return [person_choice(user)] if can_decide(self._team, user) else []
 
 
@@ -121,7 +121,7 @@ def person_choice(user: dict[str, Any]) -> SlackChoice:
     return SlackChoice(user["id"], handle, f"{name} (@{handle})" if name else f"@{handle}")
 
 
-def _call(client: WebClient, call: Callable[[], Any]) -> Any:
+def ask_slack(client: WebClient, call: Callable[[], Any]) -> Any:
     """Return Slack's answer. Raises Misconfigured, SlackUnreachable, and SlackApiError."""
     try:
         return call_slack(client, call)

@@ -21,7 +21,7 @@ from bot.policy_file import load_policy
 from bot.settings import Settings, read_settings
 from bot.slack.core.client import POST_OPTIONS, error_code
 from handlers.doctor.check import CheckSkippedError
-from handlers.doctor.slack.workspace import CALL_TIMEOUT, call_slack
+from handlers.doctor.slack.workspace import CALL_TIMEOUT
 from handlers.setup.first_card import (
     FirstCard,
     approved_message,
@@ -34,7 +34,7 @@ from handlers.setup.first_card import (
 from handlers.setup.steps.policy import choose_user
 from handlers.setup.steps.slack_tokens import bot_identity, socket_mode_url
 from handlers.setup.steps.step import SetupState, SetupStep, StepPendingError
-from handlers.setup.workspace import WorkspaceLists
+from handlers.setup.workspace import WorkspaceLists, ask_slack
 from handlers.terminal.session import current_operator
 
 OTHERS_CONNECTED = (
@@ -133,9 +133,7 @@ def _mark_approved(client: WebClient, card: FirstCard) -> None:
 def _call(client: WebClient, method: Callable[..., Any], **arguments: Any) -> Any:
     """Return Slack's answer. Raises Misconfigured and SlackUnreachable."""
     try:
-        return call_slack(client, partial(method, **arguments))
-    except CheckSkippedError as error:
-        raise SlackUnreachable(str(error)) from error
+        return ask_slack(client, partial(method, **arguments))
     except SlackApiError as error:
         raise Misconfigured(f"Slack refused {method.__name__.replace('_', '.')} ({error_code(error)}).") from error
 
