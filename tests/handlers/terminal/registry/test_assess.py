@@ -108,6 +108,14 @@ def test_an_empty_registry_has_no_problems(assess: CliRunner, mlflow_server: Mlf
     assert (said.code, "No problems found." in said.out) == (0, True)
 
 
+def test_the_page_of_a_registry_without_problems_has_no_empty_table(
+    assess: CliRunner, mlflow_server: MlflowServer, tmp_path: Path
+) -> None:
+    assess(mlflow_server.uri, "--html", "page.html")
+    html = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert ("<p>No problems found.</p>" in html, ">Problem</th>" in html) == (True, False)
+
+
 def test_without_files_no_file_is_read(assess: CliRunner, registry: MlflowServer) -> None:
     said = assess(registry.uri, "--no-files", "--json")
     assert production(said)["churn", 2]["has_signature"] is None
