@@ -34,8 +34,8 @@ from bot.services.core.context import CHALLENGER, CHAMPION
 _THREADS = 4  # parallel requests: more would slow the registry down for everyone else
 _MAX_UNREACHABLE = 8  # versions whose files don't respond; after that, no more files are read
 _STAGE_BY_ALIAS = {CHAMPION: Stage.PRODUCTION, CHALLENGER: Stage.STAGING}
-_NOT_READ = say("all were skipped")
-_GAVE_UP = say("their storage isn't responding")
+_NOT_READ = say("No files were read, so signatures are unknown.")
+_GAVE_UP = say("Their storage isn't responding.")
 T = TypeVar("T")
 VersionFiles = ModelPackage | Sentence | None  # a sentence says why they weren't read
 
@@ -179,11 +179,11 @@ def _unread_reasons(files: Iterable[tuple[VersionInfo, VersionFiles]]) -> tuple[
             examples.setdefault(str(found), version)
     return tuple(
         say(
-            "{n}, such as {model} {v}: {reason}",
+            "The files of {n} weren't read, such as {model} {v}. {reason}.",
             n=pluralize(count, "version"),
             model=Name(examples[reason].model),
             v=f"v{examples[reason].version}",
-            reason=reason,
+            reason=reason.rstrip("."),
         )
         for reason, count in counts.most_common()
     )

@@ -40,7 +40,7 @@ class AssessedRegistry:
         found = self.assessment
         return [
             *found.unrecorded,
-            *(say("Files weren't read: {what}.", what=str(reason).rstrip(".")) for reason in found.unread),
+            *found.unread,
             *(say("Not checked: {gate}.", gate=gate) for gate in found.unchecked),
             say("Models that your login can't read aren't counted, and prompts aren't models."),
         ]

@@ -111,7 +111,7 @@ def test_files_that_cannot_be_read_are_not_a_missing_signature(
     found = assess(memory)
     assert (kinds(found), [str(why) for why in found.unread]) == (
         [],
-        ["1 version, such as “churn” v2: Can't read the model's files: boto3 isn't installed."],
+        ["The files of 1 version weren't read, such as “churn” v2. Can't read the model's files: boto3 isn't installed."],
     )
 
 
