@@ -18,7 +18,7 @@ class ProblemKind(Enum):
     SEVERAL_HOLDERS = (
         "several_holders",
         "More than one version in Production",
-        "Callers can't tell which version serves. Archive all but one.",
+        "Callers can't tell which version to use. Archive all but one.",
     )
     ALIAS_DISAGREES = (
         "alias_disagrees",
@@ -43,7 +43,7 @@ class ProblemKind(Enum):
     NO_RUN = (
         "no_run",
         "No run",
-        "Its metrics, data, and code are unknown. Register the next version from a run.",
+        "The version's metrics, data, and code are unknown. Register the next one from a run.",
     )
     NO_SIGNATURE = (
         "no_signature",
