@@ -214,7 +214,7 @@ def _check_policy_in_force(ledger: SqlLedger, settings: Settings) -> Iterator[Di
 
 
 def check_port(settings: Settings) -> Iterator[Diagnosis]:
-    """Yield whether the port is free, or in use by a bot or another program."""
+    """Yield whether the port is free, or in use by a bot or something else."""
     address = f"{settings.host}:{settings.port}"
     if settings.port and _ask_bot(settings, "/healthz").get("status") == "alive":
         yield ok("HTTP", f"A bot is already running at {address}. A second one needs another port.")
@@ -223,9 +223,9 @@ def check_port(settings: Settings) -> Iterator[Diagnosis]:
         open_listener(settings).close()
     except Misconfigured as error:
         is_taken = "in use" in str(error)
-        problem = f"Another program is using {address}." if is_taken else str(error.sentence)
+        problem = f"{address} is in use, and no bot responds there." if is_taken else str(error.sentence)
         advice = (
-            "Set REGISTRAR_PORT to another port, or stop that program."
+            "Stop the program that uses it, or set REGISTRAR_PORT to another port."
             if is_taken
             else (
                 "Set REGISTRAR_HOST to an address of this machine, and REGISTRAR_PORT to a port that the bot can use."

@@ -98,7 +98,7 @@ def test_a_port_in_use_is_an_error(doctor: RunDoctor) -> None:
     with run_receiver() as other:
         said = doctor(REGISTRAR_PORT=other.url.rpartition(":")[2])
     assert said.code == 2
-    assert "Another program is using" in said.of("HTTP", "error")
+    assert "is in use, and no bot responds there." in said.of("HTTP", "error")
 
 
 def test_an_address_of_another_machine_is_an_error(doctor: RunDoctor) -> None:
