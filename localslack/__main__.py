@@ -29,7 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             options.env_file.touch(mode=0o600)
         listening_socket = server.listen(options.port, options.host)
     except (OSError, OverflowError, ValueError) as error:
-        print(f"localslack: {error}", file=sys.stderr)
+        cause = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else error
+        print(f"localslack: {cause}", file=sys.stderr)
         return 2
     port = listening_socket.getsockname()[1]
     settings = BackendSettings(

@@ -85,7 +85,7 @@ def test_an_invalid_manifest_prints_an_error_and_exits(
     ("options", "error"),
     [
         (["--port", "99999"], "port must be 0-65535"),
-        (["--port", "0", "--env-file", "nowhere/settings.env"], "No such file or directory: 'nowhere/settings.env'"),
+        (["--port", "0", "--env-file", "nowhere/settings.env"], "nowhere/settings.env: No such file or directory"),
     ],
 )
 def test_an_invalid_option_prints_an_error_and_exits(
