@@ -98,7 +98,7 @@ def obstacle(step: Step, facts: DemoFacts) -> Sentence | None:
     if step is Step.BREAK:
         return _break_obstacle(facts)
     if step in dict(_done_steps(facts)):
-        return say("That's done already.")
+        return say("That's already done.")
     if step is Step.REQUEST and facts.production == BETTER_VERSION:
         return say(
             "v{v} is already in Production. Request another version: {command}",

@@ -56,7 +56,7 @@ def choose_one(
 def choose_several(prompts: Prompts, question: str, find: Find, *, if_none: str = "") -> list[SlackChoice]:
     """Return at least one choice, without repetitions; an empty line ends the list."""
     choices = {choice.id: choice for choice in [choose_one(prompts, question, find, if_none=if_none)]}
-    while choice := choose(prompts, "Another one (Enter: no more)", find, if_none=if_none):
+    while choice := choose(prompts, "Another one (press Enter to finish)", find, if_none=if_none):
         prompts.say(f"  {choice.label}")
         choices[choice.id] = choice
     return list(choices.values())

@@ -75,7 +75,7 @@ def test_a_request_ticks_its_step_and_offers_the_refusal() -> None:
     pending = facts_of(events=[OPENED], request=REQUEST, production=3)
     assert told(pending, Step.REQUEST) == "<@U0ALICE> requested v4."
     assert build_checklist(pending).next_step is Step.REFUSAL
-    assert told_obstacle(Step.REQUEST, pending) == "That's done already."
+    assert told_obstacle(Step.REQUEST, pending) == "That's already done."
     assert "Approve request" in told_obstacle(Step.BREAK, pending)
 
 

@@ -133,7 +133,7 @@ def test_two_clicks_request_once(demo: Demo) -> None:
         first = demo.waits_for("Do it for me")
         for _ in range(2):
             assert demo.app.alice.clicks(first, "Do it for me").acked
-        assert demo.app.answer(demo.app.alice, "That's done already.")
+        assert demo.app.answer(demo.app.alice, "That's already done.")
     assert len(demo.requests()) == 1
 
 
