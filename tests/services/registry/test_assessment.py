@@ -105,13 +105,13 @@ def test_files_that_cannot_be_read_are_not_a_missing_signature(
     memory: MemoryRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(version: VersionInfo) -> ModelPackage | None:
-        raise RegistryRefused("Can't read the model's files: boto3 isn't installed.")
+        raise RegistryRefused("Can't read the model's files: no boto3.")
 
     monkeypatch.setattr(memory, "package", refuse)
     found = assess(memory)
     assert (kinds(found), [str(why) for why in found.unread]) == (
         [],
-        ["The files of 1 version weren't read, such as “churn” v2. Can't read the model's files: boto3 isn't installed."],
+        ["The files of 1 version weren't read, such as “churn” v2. Can't read the model's files: no boto3."],
     )
 
 
