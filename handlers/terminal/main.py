@@ -29,6 +29,11 @@ Exit codes:
   3  the configuration is correct, but something isn't responding
 """
 
+SETUP_EPILOG = (
+    "It writes registrar.yml and .env in the current folder. To stop, press Ctrl-C; the next run continues. "
+    "docs/setup.md describes each step."
+)
+
 ASSESS_EPILOG = """\
 It reads models, versions, and runs, and the files of versions in Production. It needs no Slack and no
 settings, and changes nothing. For a login, set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.
@@ -114,7 +119,7 @@ def _build_parser() -> tuple[argparse.ArgumentParser, argparse._SubParsersAction
     init.add_argument(
         "file", nargs="?", type=Path, help="the file to write; default: REGISTRAR_POLICY, or registrar.yml"
     )
-    _add_command(verbs, "setup", _setup)
+    _add_command(verbs, "setup", _setup).epilog = SETUP_EPILOG
     doctor = _add_command(verbs, "doctor", _doctor)
     doctor.formatter_class, doctor.epilog = argparse.RawDescriptionHelpFormatter, DOCTOR_EPILOG
     doctor.add_argument("--live", action="store_true", help="also test writes, and undo them")
@@ -134,7 +139,9 @@ def _build_parser() -> tuple[argparse.ArgumentParser, argparse._SubParsersAction
     demo.add_argument("--train", action="store_true", help="train the models instead of using pretrained ones")
     demo.add_argument("--port", type=int, default=0, help="the local workspace's port; default: a free one")
     completion = _add_command(verbs, "completion", _completion)
-    completion.add_argument("shell", choices=("bash", "zsh", "fish"), help='eval "$(registrar completion bash)"')
+    completion.add_argument(
+        "shell", choices=("bash", "zsh", "fish"), help='in bash: eval "$(registrar completion bash)"'
+    )
     return parser, verbs
 
 

@@ -35,7 +35,7 @@ class SetupState:
     def answer(self, name: str, value: str) -> None:
         """Set a variable for this process; `finish` stores it once its step is finished."""
         if self.given.get(name, value) != value:
-            self.prompts.notice(f"{name} is also set in this shell, which overrides {self.env_file}: unset it.")
+            self.prompts.notice(f"{name} is also set in this shell, which overrides {self.env_file}. Run: unset {name}")
         os.environ[name] = self.unsaved[name] = value
 
     def keep(self, name: str) -> None:
