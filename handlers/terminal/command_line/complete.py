@@ -74,11 +74,13 @@ def _split_line(line: str) -> tuple[list[str], str]:
 
 def _quote(text: str, quote: str) -> str:
     """Return text as it's typed in bash: after an open quote, or with backslashes."""
+    # Readline closes no quote after a quote, and bash expects a command after a separator, even after a quoted one.
+    end = (quote * 3 or "''") if text.endswith(tuple(";&|({`'\"")) else ""
     if quote == "'":
-        return text.replace("'", "'\\''")
+        return text.replace("'", "'\\''") + end
     if quote:
-        return re.sub(r'[$`"\\]', r"\\\g<0>", text)
-    return "".join(f"\\{char}" if char.isascii() and _UNSAFE.match(char) else char for char in text)
+        return re.sub(r'[$`"\\]', r"\\\g<0>", text) + end
+    return "".join(f"\\{char}" if char.isascii() and _UNSAFE.match(char) else char for char in text) + end
 
 
 def find_candidates(words: Sequence[str]) -> list[Candidate]:

@@ -83,6 +83,24 @@ def test_an_open_quote_is_closed(shell: ShellSession, home: Path, tmp_path: Path
     assert not (tmp_path / "pwned").exists()
 
 
+@pytest.mark.parametrize("quote", ["'", '"'])
+def test_a_name_that_ends_with_the_open_quote_is_one_word(
+    shell: ShellSession, home: Path, tmp_path: Path, quote: str
+) -> None:
+    keep_model(home, f"a$(touch pwned){quote}")
+    # The typed quotes end a line that's still open, so that a failure isn't a wait.
+    line = f"registrar show {quote}a\t; : {quote}{quote}"
+    assert shell.words(line) == ["show", f"a$(touch pwned){quote}"]
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_the_words_after_an_odd_name_are_completed(shell: ShellSession, home: Path, tmp_path: Path) -> None:
+    name = "a[$(touch pwned)]'\"`touch pwned`;"
+    keep_model(home, name)
+    assert shell.words("registrar promote a\t8\tprod\t") == ["promote", name, "8", "production"]
+    assert not (tmp_path / "pwned").exists()
+
+
 def test_a_name_that_begins_like_a_command_substitution_is_completed(
     shell: ShellSession, home: Path, tmp_path: Path
 ) -> None:
