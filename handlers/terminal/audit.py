@@ -30,7 +30,7 @@ from bot.ports import SYSTEM_CLOCK, LedgerReader
 from bot.settings import read_settings
 from handlers.terminal.command_line.grammar import Invocation
 from handlers.terminal.command_line.terminal_only_commands import AuditExport, AuditShow, AuditVerify
-from handlers.terminal.output import console, documents
+from handlers.terminal.output import console, documents, styles
 from handlers.terminal.output.command_output import OutputFormat, print_output
 
 PAGE_SIZE = 1000  # rows in memory at a time
@@ -145,7 +145,8 @@ def _verify(ledger: SqlLedger, command: AuditVerify, output_format: OutputFormat
         "sentence": str(sentence),
         "advice": str(advice) if advice else None,
     }
-    print_output(output_format, document, *filter(None, (sentence, *skipped, advice, review)))
+    style = styles.BAD if fault else styles.GOOD
+    print_output(output_format, document, *filter(None, (sentence, *skipped, advice, review)), style=style)
     return 1 if fault else 0
 
 

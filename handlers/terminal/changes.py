@@ -31,6 +31,7 @@ from bot.domain.core.errors import (
 )
 from bot.domain.core.numbers import pluralize
 from bot.domain.core.sentence import Code, Mention, Name, say
+from bot.domain.monitoring.monitor import MonitorStatus
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.registry.model import product
@@ -41,6 +42,7 @@ from bot.ports import QueuedCommand, QueuedCommandState
 from bot.services.core.commands import CommandResult
 from handlers.api import documents
 from handlers.terminal.command_line.terminal_only_commands import ImportHistory, PromoteFromTerminal
+from handlers.terminal.output import styles
 from handlers.terminal.output.command_output import CommandOutput, OutputFormat, json_output, sentence_output
 from handlers.terminal.session import TERMINAL_ORIGIN, TerminalSession, current_operator
 from handlers.terminal.waiting import STATE_EXIT_CODES, document_output, wait_until_final
@@ -69,7 +71,8 @@ def execute_change(session: TerminalSession, command: Command, output_format: Ou
         return _transition_output(session, result.transition_id, output_format, fields)
     if result.request:
         return _request_output(session, result, result.request, output_format)
-    return sentence_output(result.answer or say("Done."), output_format, **fields)
+    style = styles.style_of(MonitorStatus(fields["state"])) if "state" in fields else ""
+    return sentence_output(result.answer or say("Done."), output_format, style=style, **fields)
 
 
 def _transition_output(
@@ -82,7 +85,10 @@ def _transition_output(
     code = {TransitionState.DONE: 0, TransitionState.FAILED: 1, TransitionState.STALE: 4}.get(
         transition.state, RegistryUnreachable.exit_code
     )
-    return sentence_output(confirm(transition), output_format, code, **fields, state=transition.state.value)
+    style = styles.style_of(transition.state)
+    return sentence_output(
+        confirm(transition), output_format, code, style=style, **fields, state=transition.state.value
+    )
 
 
 def _request_output(
@@ -97,7 +103,8 @@ def _request_output(
         sentence = sentence if request.state.is_open else promotion_messages.outcome_announcement(request)
         code = STATE_EXIT_CODES.get(request.state.value, 0)
     document = documents.request_document(request, votes, context.policy)
-    return sentence_output(sentence or say("Done."), output_format, code, **document)
+    style = styles.style_of(request.state)
+    return sentence_output(sentence or say("Done."), output_format, code, style=style, **document)
 
 
 def _execute_queued(session: TerminalSession, queued: QueuedCommand) -> CommandResult:

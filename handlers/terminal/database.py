@@ -30,6 +30,7 @@ from handlers.terminal.command_line.terminal_only_commands import (
     DbStatus,
     DbUpgrade,
 )
+from handlers.terminal.output import styles
 from handlers.terminal.output.command_output import OutputFormat, print_output
 
 
@@ -56,7 +57,8 @@ def _status(ledger: SqlLedger, url: str, command: DbStatus, output_format: Outpu
         "advice": str(advice) if advice else None,
         "held": str(hold) if hold else None,
     }
-    print_output(output_format, document, sentence, *filter(None, [advice, hold]))
+    style = styles.GOOD if current.age is SchemaAge.CURRENT else styles.ATTENTION
+    print_output(output_format, document, sentence, *filter(None, [advice, hold]), style=style)
     return 0
 
 

@@ -19,6 +19,7 @@ from bot.settings import read_settings
 from handlers.doctor.policy_notices import UNMEETABLE_RULE, policy_notices
 from handlers.terminal.command_line.grammar import Invocation
 from handlers.terminal.command_line.terminal_only_commands import PolicyCheck, PolicyShow
+from handlers.terminal.output import styles
 from handlers.terminal.output.command_output import OutputFormat, print_output
 
 
@@ -51,7 +52,7 @@ def _check(command: PolicyCheck, output_format: OutputFormat) -> int:
     if faults and output_format is not OutputFormat.JSON:
         print(title, *(f"  {fault}" for fault in faults), sep="\n", file=sys.stderr)
     else:
-        print_output(output_format, document, title, *notices)
+        print_output(output_format, document, title, *notices, style=styles.GOOD)
     return Misconfigured.exit_code if faults else 0
 
 

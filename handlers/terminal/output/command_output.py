@@ -9,6 +9,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from rich.console import RenderableType
+from rich.text import Text
 
 from bot.domain.core.sentence import Code, Sentence
 from handlers.terminal.output import console, documents
@@ -39,13 +40,13 @@ Renderer = Callable[["TerminalSession", Any, Any, OutputFormat], CommandOutput]
 
 
 def sentence_output(
-    sentence: Sentence | str, output_format: OutputFormat, exit_code: int = 0, /, **fields: Any
+    sentence: Sentence | str, output_format: OutputFormat, exit_code: int = 0, /, *, style: str = "", **fields: Any
 ) -> CommandOutput:
-    """Return a sentence as text, or as JSON under `sentence`, after the other keys."""
+    """Return a sentence as text in this style, or as JSON under `sentence`, after the other keys."""
     sentence = to_terminal_sentence(sentence) if isinstance(sentence, Sentence) else sentence
     if output_format is OutputFormat.JSON:
         return json_output({**fields, "sentence": str(sentence)}, exit_code)
-    return CommandOutput(f"{sentence}\n", exit_code)
+    return rendered_output(lambda _: [Text(str(sentence), style)], exit_code)
 
 
 def to_terminal_sentence(sentence: Sentence) -> Sentence:
@@ -66,10 +67,13 @@ def json_output(document: Mapping[str, Any], exit_code: int = 0) -> CommandOutpu
     return CommandOutput(documents.to_json(document), exit_code)
 
 
-def print_output(output_format: OutputFormat, document: Mapping[str, Any], *lines: object) -> None:
-    """Print the document for programs, or the lines for people."""
-    is_json = output_format is OutputFormat.JSON
-    console.write_output(documents.to_json(document) if is_json else "".join(f"{line}\n" for line in lines))
+def print_output(output_format: OutputFormat, document: Mapping[str, Any], *lines: object, style: str = "") -> None:
+    """Print the document for programs, or the lines for people. `style`: the first line's."""
+    if output_format is OutputFormat.JSON:
+        text = documents.to_json(document)
+    else:
+        text = console.render(lambda _: [Text(str(line), "" if at else style) for at, line in enumerate(lines)])
+    console.write_output(text)
 
 
 def rendered_output(build: Callable[[int], Sequence[RenderableType]], exit_code: int = 0) -> CommandOutput:

@@ -11,6 +11,7 @@ from enum import Enum
 from bot.domain.monitoring.monitor import MonitorStatus
 from bot.domain.promotions.request import RequestState
 from bot.domain.registry.model import Stage
+from bot.domain.transitions.transition import TransitionState
 
 GOOD = "color(29)"  # green: in Production, healthy, passed, done
 WAITING = "color(32)"  # blue: in Staging, pending
@@ -33,6 +34,11 @@ STYLES: Mapping[Enum, str] = {
     RequestState.CANCELLED: QUIET,
     RequestState.EXPIRED: QUIET,
     RequestState.STALE: QUIET,
+    TransitionState.INTENDED: ATTENTION,
+    TransitionState.EXECUTING: ATTENTION,
+    TransitionState.DONE: GOOD,
+    TransitionState.STALE: QUIET,
+    TransitionState.FAILED: BAD,
     MonitorStatus.DISABLED: QUIET,
     MonitorStatus.WARMUP: WAITING,
     MonitorStatus.OK: GOOD,

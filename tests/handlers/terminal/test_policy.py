@@ -40,6 +40,12 @@ def test_a_valid_policy_is_reported_as_valid(registrar: Registrar) -> None:
     assert len(said.out.splitlines()) == 1
 
 
+def test_a_valid_policy_is_green(registrar: Registrar, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    assert registrar(GOOD, "check").out.startswith("\x1b[38;5;29m")
+
+
 def test_all_errors_are_reported_at_once(registrar: Registrar) -> None:
     text = """
 roles: {lead: [bob]}

@@ -77,6 +77,13 @@ def test_the_status_says_what_to_do(registrar: CliRunner, sqlite_url: str) -> No
     ] == ("newer")
 
 
+def test_a_current_ledger_is_green_and_an_older_one_is_orange(registrar: CliRunner, sqlite_url: str) -> None:
+    colors = {"FORCE_COLOR": "1", "TERM": "xterm-256color"}
+    assert registrar("db", "status", REGISTRAR_DATABASE_URL=sqlite_url, **colors).out.startswith("\x1b[38;5;29m")
+    older = registrar("db", "status", REGISTRAR_DATABASE_URL=set_back(sqlite_url), **colors).out
+    assert older.startswith("\x1b[38;5;130m")
+
+
 def test_the_status_creates_nothing(registrar: CliRunner, tmp_path: Path) -> None:
     assert registrar("db", "status").code == 0
     assert list(tmp_path.iterdir()) == []

@@ -82,6 +82,13 @@ class TestChanging:
         served = terminal.types("history", "churn", "--json").document["served"]
         assert [(one["version"], one["cause"]) for one in served[:2]] == [(2, "rollback"), (3, "promotion")]
 
+    def test_an_outcome_has_its_states_color(self, terminal: OperatorTerminal, monkeypatch: pytest.MonkeyPatch) -> None:
+        terminal.serves(2)
+        monkeypatch.setenv("FORCE_COLOR", "1")
+        monkeypatch.setenv("TERM", "xterm-256color")
+        assert terminal.types("cancel", terminal.asks()).out.startswith("\x1b[38;5;243m")
+        assert terminal.types("archive", "churn", "3").out.startswith("\x1b[38;5;29m")
+
     def test_a_version_is_described_tagged_and_archived(self, terminal: OperatorTerminal) -> None:
         assert terminal.types("describe", "churn", "3", "wider trees").code == 0
         assert terminal.types("tag", "churn", "3", "owner=ann").code == 0

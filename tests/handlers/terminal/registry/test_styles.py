@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from rich.color import Color
@@ -11,7 +13,10 @@ from rich.style import Style
 from bot.domain.monitoring.monitor import MonitorStatus
 from bot.domain.promotions.request import RequestState
 from bot.domain.registry.model import Stage
+from bot.domain.transitions.transition import TransitionState
+from bot.ledger import SqlLedger
 from handlers.terminal.output import styles
+from tests.support.ledger.tampering import VOTE, keep, tamper
 from tests.support.terminal.cli_runner import CliRunner
 
 COLORS = {"FORCE_COLOR": "1", "TERM": "xterm-256color"}
@@ -34,7 +39,7 @@ def test_each_color_is_readable_on_black_and_on_white(style: str) -> None:
 
 
 def test_each_state_has_a_style() -> None:
-    assert styles.STYLES.keys() == {*Stage, *RequestState, *MonitorStatus} - {Stage.NONE}
+    assert styles.STYLES.keys() == {*Stage, *RequestState, *TransitionState, *MonitorStatus} - {Stage.NONE}
 
 
 @pytest.mark.parametrize("words", [["list"], ["show"], ["show", "1"], ["compare"]])
@@ -54,6 +59,18 @@ def test_the_words_are_the_same_without_colors(
     colored = registrar(verb, churn, *more, **{"NO_COLOR": "", **COLORS}).out
     assert "\x1b" not in plain
     assert re.sub(r"\x1b\[[0-9;]*m", "", colored).split() == plain.split()
+
+
+def test_an_intact_audit_log_is_green_and_an_altered_one_is_red(
+    registrar: CliRunner, sqlite_template: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "ledger.db").write_bytes(sqlite_template.read_bytes())
+    settings = {"REGISTRAR_DATABASE_URL": f"sqlite:///{tmp_path / 'ledger.db'}", **COLORS}
+    with closing(SqlLedger(settings["REGISTRAR_DATABASE_URL"])) as ledger:
+        keep(ledger, VOTE)
+    assert registrar("audit", "verify", **settings).out.startswith("\x1b[38;5;29mThe audit log is intact")
+    tamper(tmp_path, "UPDATE audit_events SET body = 'x'")
+    assert registrar("audit", "verify", **settings).out.startswith("\x1b[1;38;5;160mThe audit log was altered")
 
 
 def test_json_has_no_colors(registrar: CliRunner, churn: str) -> None:
