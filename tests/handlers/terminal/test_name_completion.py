@@ -120,6 +120,14 @@ def test_a_version_and_a_stage_are_completed_after_the_model(shell: ShellSession
     assert shell.words("registrar promote churn @ch\t") == ["promote", "churn", "@champion"]
 
 
+def test_requests_and_monitors_are_completed(shell: ShellSession, home: Path) -> None:
+    with closing(SqlLedger(f"sqlite:///{home / 'ledger.db'}")) as ledger, ledger.write() as tx:
+        tx.add_request(a_request(id="r4k7q"))
+        tx.add_monitor(a_monitor())
+    assert shell.words("registrar approve \t") == ["approve", "r4k7q"]
+    assert shell.words("registrar monitor show churn \t") == ["monitor", "show", "churn", "accuracy"]
+
+
 def test_the_value_of_a_flag_is_completed(shell: ShellSession, home: Path) -> None:
     keep_model(home, "churn")
     typed = "registrar promote --model-name ch\t--version @ch\t"
