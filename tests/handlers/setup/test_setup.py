@@ -14,7 +14,7 @@ from tests.support.app.demo_process import clean_environment
 from tests.support.network.ports import free_port
 from tests.support.paths import ROOT
 from tests.support.registry.mlflow_process import MlflowServer
-from tests.support.terminal.setup_process import CTRL_C, SetupProcess
+from tests.support.terminal.setup_process import SetupProcess
 from tests.support.terminal.setup_wizard import Wizard
 
 
@@ -65,8 +65,7 @@ def test_ctrl_c_keeps_what_is_finished_and_a_second_run_continues_there(
     with setup_in(folder, slack) as setup:
         answer_tokens(setup, slack, mlflow_server)
         setup.reads_until("Channel for requests: ")
-        setup.presses(CTRL_C)
-        assert setup.ends() == 130
+        assert setup.interrupts() == 130
     assert "Stopped. To continue, run: registrar setup" in setup.screen
     assert [path.name for path in folder.iterdir()] == [".env"]
     with SetupProcess(folder) as again:
@@ -79,8 +78,7 @@ def test_ctrl_c_at_a_hidden_question_stores_no_token(
     with setup_in(folder, slack) as setup:
         setup.answers("MLflow's address", mlflow_server.uri)
         setup.reads_until("SLACK_BOT_TOKEN (hidden): ")
-        setup.presses(f"xoxb-{CTRL_C}")
-        assert setup.ends() == 130
+        assert setup.interrupts("xoxb-") == 130
     assert (folder / ".env").read_text() == f"MLFLOW_TRACKING_URI={mlflow_server.uri}\n"
 
 

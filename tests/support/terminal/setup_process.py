@@ -22,6 +22,7 @@ _COMMAND = (
 )
 PATIENCE = 60  # seconds for the next expected text
 CTRL_C = "\x03"
+SILENCE = 10  # seconds after Ctrl-C without any output
 
 
 class SetupProcess:
@@ -67,6 +68,16 @@ class SetupProcess:
     def presses(self, keys: str) -> None:
         """Type keys."""
         os.write(self._terminal, keys.encode())
+
+    def interrupts(self, keys: str = "") -> int:
+        """Type keys and Ctrl-C, read the rest, and return the exit code.
+
+        A signal between Python's last check for signals and the start of a read is handled only after the read.
+        """
+        self.presses(f"{keys}{CTRL_C}")
+        if not select.select([self._terminal], [], [], SILENCE)[0]:
+            self.presses("\n")
+        return self.ends()
 
     def ends(self) -> int:
         """Read the rest, and return the exit code."""
