@@ -39,6 +39,7 @@ for f1 in (0.81, 0.82):
     client.create_model_version("churn", run.artifact_uri, run_id=run.run_id)
 """
 COMPARE = """
+import registrar  # makes localslack importable
 from localslack import Remote
 with Remote("http://127.0.0.1:8990/") as slack:
     alice = slack.person("alice")
