@@ -149,7 +149,8 @@ def _detach() -> None:
 def _save_answer(path: Path, text: str) -> None:
     """Write the answer to a file that only this user can read, and delete old ones."""
     with suppress(OSError, Misconfigured):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.chmod(0o700)  # a file's name is a hash of secrets, too
         for old in path.parent.glob("*.json"):
             if old.stat().st_mtime < time.time() - KEPT_FOR:
                 old.unlink()

@@ -256,3 +256,13 @@ def test_an_answer_that_others_could_write_is_not_used(
     assert answers(capfd, "show", "") == ["planted\t"]
     file.chmod(0o666)
     assert answers(capfd, "show", "") == ["churn\t"]
+
+
+def test_a_cache_folder_that_others_can_list_is_closed(
+    patient: Path, home: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    keep_model(home, "churn")
+    patient.mkdir(parents=True, exist_ok=True)
+    patient.chmod(0o755)
+    answers(capfd, "show", "")
+    assert stat.S_IMODE(patient.stat().st_mode) == 0o700
