@@ -1,10 +1,10 @@
-"""`registrar` and `python -m handlers`."""
+"""`python -m handlers`: the same as `registrar`."""
 
 from __future__ import annotations
 
 import sys
 
-from handlers.terminal.main import main
+from handlers.program import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -7,7 +7,7 @@ import sys
 
 def main() -> int:
     """Run `registrar`; return the exit code."""
-    from handlers.terminal.main import main as run
+    from handlers.program import main as run
 
     return run()
 

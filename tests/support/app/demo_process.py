@@ -86,7 +86,7 @@ class DemoProcess:
             self.said += self.process.communicate()[0] or ""
             self._guard.cancel()
         if self.process.wait() == -signal.SIGABRT:
-            pytest.fail(f"The demo hung:\n{self.said}")
+            pytest.fail(f"The demo hung or crashed:\n{self.said}")
         return self.process.returncode
 
     def left_behind(self) -> list[psutil.Process]:

@@ -1,0 +1,37 @@
+"""The program `registrar`: run its command line, and end the process."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+
+_FLUSH_FAILED = 120  # what Python itself exits with
+
+
+def main() -> int:
+    """Run the command line; return its exit code.
+
+    At exit, the process ends after its threads and exit handlers, without destroying what's left in memory: that takes
+    time, and native libraries can crash in it (https://github.com/python/cpython/issues/87135).
+    """
+    code: int | str | None = 1  # also after an exception
+    atexit.register(lambda: _end(code))  # the first to be registered is the last to run
+
+    from handlers.terminal.main import main as run  # noqa: PLC0415 - its own exit handlers run before ours
+
+    try:
+        code = run()
+    except SystemExit as ended:
+        code = ended.code
+        raise
+    return code
+
+
+def _end(code: int | str | None) -> None:
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        code = _FLUSH_FAILED
+    os._exit(code if isinstance(code, int) else bool(code))
