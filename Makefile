@@ -1,6 +1,6 @@
 # Works with GNU make 3.81, the version on macOS. Anything longer than a line is in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help install demo-install dev-install demo test soak chaos cover lint types check bench bench-rules mutate docs lock audit sbom dist image clean
+.PHONY: help install demo-install dev-install demo test soak chaos cover lint types check bench bench-rules mutate docs site lock audit sbom dist image clean
 
 export PYTHON UPGRADE COVER_FLOOR
 # MLflow shouldn't send telemetry, or print links between our lines.
@@ -47,14 +47,18 @@ types: dev-install ## Check the types
 
 check: lint types test ## Check style and types, and run the tests
 
-bench: dev-install ## Run the benchmarks (WRITE=1: update docs/benchmarks.md; ARGS=compare: one of them)
+bench: dev-install ## Run the benchmarks (WRITE=1: update docs/reference/benchmarks.md; ARGS=compare: one of them)
 	@$(bin)/python -m benchmarks $(if $(WRITE),--write) $(ARGS)
 
-bench-rules: dev-install ## Simulate months with the monitor rules (WRITE=1: update docs/rules.md; ARGS="peers --months 300")
+bench-rules: dev-install ## Simulate months with the monitor rules (WRITE=1: update docs/explanation/statistics.md; ARGS="peers --months 300")
 	@$(bin)/python -m benchmarks.monitoring_rules.figures $(if $(WRITE),--write) $(ARGS)
 
 mutate: dev-install ## Make small changes to the rules, and check that tests fail (ARGS="--sample 10": ten of each module)
 	@$(bin)/python scripts/mutate.py $(ARGS)
+
+site: ## Build the docs site into site/, with warnings as errors, and check its links
+	@scripts/install-tools
+	@scripts/site
 
 docs: dev-install ## Regenerate the generated pages in docs/
 	@$(bin)/python scripts/docs.py
@@ -78,5 +82,5 @@ lock: ## Update the locks (UPGRADE=1: also upgrade all versions)
 	@scripts/lock
 
 clean: ## Remove .venv and all files that tools created; the demo's data stays
-	rm -rf .venv .tools .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov dist build test-artifacts
+	rm -rf .venv .tools .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov dist build site .cache test-artifacts
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

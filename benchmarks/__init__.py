@@ -1,1 +1,1 @@
-"""`make bench`: Registrar compared with bare Bolt, in one run on one machine. The output is in docs/benchmarks.md."""
+"""`make bench`: Registrar compared with bare Bolt, in one run on one machine. Output: docs/reference/benchmarks.md."""

@@ -1,4 +1,4 @@
-"""Run all or the given benchmarks, and print docs/benchmarks.md's tables; `--write` updates that page."""
+"""Run all or the given benchmarks, and print docs/reference/benchmarks.md's tables; `--write` updates that page."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from benchmarks.terminal import typing
 from benchmarks.workers import working
 
 ROOT = Path(__file__).parent.parent
-PAGE = ROOT / "docs" / "benchmarks.md"
+PAGE = ROOT / "docs" / "reference/benchmarks.md"
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Every setting: its name, default, and meaning. docs/settings.md is generated from it."""
+"""Every setting: its name, default, and meaning. docs/reference/settings.md is generated from it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,10 @@ class Settings(BaseSettings):
     registry: str = Field(
         "mlflow",
         alias="REGISTRAR_REGISTRY",
-        description="The registry's product: mlflow, or the name of an installed adapter (docs/registries.md)",
+        description=(
+            "The registry's product: mlflow, or the name of an installed adapter "
+            "(docs/how-to/write-a-registry-adapter.md)"
+        ),
     )
     tracking_uri: str | None = Field(
         None,

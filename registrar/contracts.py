@@ -1,6 +1,6 @@
 """The tests that every plugin must pass. They need pytest.
 
-docs/registries.md and docs/sources.md show how to run them.
+docs/how-to/write-a-registry-adapter.md and docs/how-to/write-a-source.md show how to run them.
 """
 
 from bot.registry.contract import RegistryContents, RegistryContract, TrackerContract, TransitionContract

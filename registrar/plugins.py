@@ -1,5 +1,6 @@
-"""Everything that a plugin imports: a registry adapter (docs/registries.md), or a metric source (docs/sources.md).
+"""Everything that a plugin imports: a registry adapter or a metric source.
 
+docs/how-to/write-a-registry-adapter.md and docs/how-to/write-a-source.md show how to write one.
 Names in `__all__` aren't renamed or removed without a deprecation period. All other modules can change at any time.
 """
 

@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parent.parent
+from scripts.markdown import ROOT, SOURCE
 
 # The packages of every layer, as tests/test_architecture.py enforces them: each imports only those before it.
 PACKAGE_ORDER = (
@@ -115,7 +115,8 @@ def layer_table() -> str:
     for package in PACKAGE_ORDER:
         layers = [layer for layer in reversed(LAYERS) if layer != "handlers" and package in packages(layer)]
         if layers:
-            places = ", ".join(f"[{short_name(layer)}](../{layer.replace('.', '/')}/{package})" for layer in layers)
+            folders = {short_name(layer): f"{layer.replace('.', '/')}/{package}" for layer in layers}
+            places = ", ".join(f"[{name}]({SOURCE}{folder})" for name, folder in folders.items())
             rows.append(f"| `{package}` | {_package_purpose(layers[0], package)} | {places} |")
     return "\n".join(rows)
 
@@ -132,7 +133,7 @@ def _names_in_order(layers: set[str]) -> str:
 def _folder_link(layer: str) -> str:
     path = layer.replace(".", "/")
     path += "" if (ROOT / path).is_dir() else ".py"
-    return f"[`{path}`](../{path})"
+    return f"[`{path}`]({SOURCE}{path})"
 
 
 def _package_purpose(layer: str, package: str) -> str:

@@ -1,4 +1,4 @@
-"""The stops of the code tour in docs/architecture.md, and its text.
+"""The stops of the code tour in docs/reference/code-tour.md, and its text.
 
 Each stop is a function, identified by the shortest unique end of its qualified name in bot/ and handlers/.
 tests/journeys/docs/test_code_tour.py runs the tours, and fails if the stops aren't called in this order.
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from scripts.architecture import ROOT, modules, parsed
+from scripts.markdown import SOURCE
 
 
 class Stop(NamedTuple):
@@ -184,7 +185,7 @@ def find_place(name: str) -> Place:
         names = [place.name for place in found or _ending_with(name.rpartition(".")[2])]
         raise WrongStop(f"{name} must be one function for TOURS in scripts/code_tour.py; there are {names}")
     if not found[0].sentence:
-        raise WrongStop(f"{found[0].name} has no docstring, which the tour in docs/architecture.md shows")
+        raise WrongStop(f"{found[0].name} has no docstring, which the tour in docs/reference/code-tour.md shows")
     return found[0]
 
 
@@ -219,4 +220,4 @@ def _line(number: int, stop: Stop) -> str:
     place = find_place(stop.shown or stop.name)
     path = place.path.relative_to(ROOT).as_posix()
     name = place.name.removeprefix(f"{path.removesuffix('.py').replace('/', '.')}.")
-    return f"{number}. [`{name}`](../{path}#L{place.line}) in `{path.rpartition('/')[0]}`: {place.sentence}"
+    return f"{number}. [`{name}`]({SOURCE}{path}#L{place.line}) in `{path.rpartition('/')[0]}`: {place.sentence}"

@@ -1,4 +1,4 @@
-"""Measure the direct dependencies and update the numbers in docs/dependencies.md.
+"""Measure the direct dependencies and update the numbers in docs/reference/dependencies.md.
 
 Run it with a Python that has the base, every extra, no other packages, and their bytecode. Rows of packages that aren't
 installed stay as they are. The reasons in the table are written by hand. Release dates come from uv, if it's on the
@@ -20,7 +20,7 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution,
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "dependencies.md"
+PAGE = ROOT / "docs" / "reference/dependencies.md"
 RUNS = 3  # of each import, each in a new process
 _ROW = re.compile(r"\| `(?P<name>[\w.-]+)` \|(?: [^|]* \|){5} (?P<written>.*)")
 _NAME = re.compile(r"([\w.-]+)(?:\[([\w,.-]+)\])?")

@@ -35,11 +35,11 @@ from bot.metrics.definitions import LEDGER_METRICS, METRIC_DEFINITIONS
 from bot.registrar import Registrar
 from handlers.api.calls import ApiServices
 from handlers.web.app import create_app
-from scripts.markdown import as_sentence, replace_between, table
+from scripts.markdown import MADE, as_sentence, replace_between, table
 
 
 def policy(page: str) -> str:
-    """Return docs/policy.md: the prose of `page`, with every key of the file between its marks."""
+    """Return docs/reference/policy.md: the prose of `page`, with every key of the file between its marks."""
     head = ["key", "default", "meaning"]
     parts = [
         f"**{where}** {(part.__doc__ or '').strip().splitlines()[0]}\n\n{table(head, _keys(part))}"
@@ -97,8 +97,8 @@ def _field_default_of(value: Any) -> str:
     return f"`{json.dumps(value)}`" if isinstance(value, bool | list) else f"`{value}`"
 
 
-def metrics(page: str) -> str:
-    """Return docs/metrics.md: the text in `page`, with the generated metrics between its marks."""
+def metrics() -> str:
+    """Return docs/reference/metrics.md."""
     rows = [
         [
             f"`{shape.name}`",
@@ -109,11 +109,20 @@ def metrics(page: str) -> str:
         ]
         for shape in METRIC_DEFINITIONS
     ]
-    return replace_between(page, "metrics", table(["metric", "type", "source", "meaning", "labels"], rows))
+    return f"""{MADE}
+
+# Metrics
+
+Metrics with the source *process* count what happened in one process: across several replicas, take the `sum`. Metrics
+with the source *ledger* are read from the ledger at each scrape, and every replica reports the same: take the `max`.
+[Metrics, alerts, and logs](../operations/metrics.md) says which ones to watch.
+
+{table(["metric", "type", "source", "meaning", "labels"], rows)}
+"""
 
 
 def api(page: str) -> str:
-    """Return docs/api.md: the text in `page`, with the reference from the OpenAPI document between its marks."""
+    """Return docs/reference/api.md: `page`'s text, with the reference from the OpenAPI document between its marks."""
     nothing: Any = None
     programs = ApiServices(
         ledger=nothing, policy=nothing, requires_signature=nothing, clock=nothing, registrar=cast(Registrar, object())

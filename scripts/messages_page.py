@@ -15,7 +15,7 @@ from functools import cache
 from itertools import groupby
 from pathlib import Path
 
-from scripts.markdown import MADE, ROOT, table
+from scripts.markdown import MADE, ROOT, SOURCE, table
 
 FOLDERS = ("bot/domain", "bot/services", "bot/slack", "bot", "handlers")
 # Texts for programs: styles and markup, SQL, protocols, and the pages of MLflow's own API.
@@ -91,7 +91,7 @@ def messages() -> str:
                 "# Every message",
                 "Every sentence that Registrar shows in Slack, at the terminal, over HTTP, or in its logs, by file. "
                 "Placeholders have example values. "
-                "Which words to use is in [CONTRIBUTING.md](../../CONTRIBUTING.md).",
+                f"Which words to use is in [CONTRIBUTING.md]({SOURCE}CONTRIBUTING.md).",
                 *sections,
             ]
         )

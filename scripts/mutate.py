@@ -2,8 +2,8 @@
 
 `make mutate` installs cosmic-ray in a separate virtual environment, which lists the changes, and copies the tree to
 `.mutate/`, so that it doesn't change the checkout. Each mutant meets the tests that execute its line; one run of the
-tests with coverage finds them. A mutant that no test notices has to be in docs/mutants.md, with a reason. Apart from
-those, no mutant of permissions or state machines can survive, and one in ten of the others can.
+tests with coverage finds them. A mutant that no test notices must be in docs/reference/mutants.md, with a reason. Apart
+from those, no mutant of permissions or state machines can survive, and one in ten of the others can.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from scripts.mutants import COSMIC_RAY, HOME, ROOT, Mutant, apply, function_at, 
 
 TREES = (HOME / "tree-1", HOME / "tree-2")  # one for each mutant that's tested at the same time
 MAP, RESULTS = HOME / "coverage", HOME / "results.jsonl"
-PAGE = ROOT / "docs" / "mutants.md"
+PAGE = ROOT / "docs" / "reference/mutants.md"
 TOOL = "cosmic-ray==8.7.0"
 MOST_TESTS = 200  # tests for one mutant
 CPU_SECONDS, MEMORY_BYTES = 900, 6 * 1024**3  # of the tests of one mutant, which can loop forever
@@ -242,7 +242,7 @@ def results() -> dict[str, dict[str, Any]]:
 
 
 def explained() -> set[str]:
-    """Return the survivors that have a reason in docs/mutants.md."""
+    """Return the survivors that have a reason in docs/reference/mutants.md."""
     return set(re.findall(r"^- (bot/.+`)$", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE))
 
 

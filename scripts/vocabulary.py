@@ -27,7 +27,7 @@ _TRANSLATED = "Word for word from another language"
 _ONE_TERM = "Registrar uses another term"
 _BRITISH = "British spelling"
 _STATES = (  # list the states that the ledger stores
-    "docs/commands.md",
+    "docs/reference/terminal.md",
     "handlers/api/schemas.py",
 )
 

@@ -1,4 +1,4 @@
-"""Every metric with its labels: docs/metrics.md is generated from these definitions."""
+"""Every metric with its labels: docs/reference/metrics.md is generated from these definitions."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ REFUSAL_KINDS = {
 ROLLBACK_CAUSES = ("automatic", "person")
 ROLLBACK_ENDS = tuple(state for state in TransitionState if state not in UNFINISHED_STATES)
 EVENTS: Final = MetricDefinition(
-    "registrar_events_total", Counter, "Committed audit events.", {"tag": "the tags of [audit events](audit.md)"}
+    "registrar_events_total", Counter, "Committed audit events.", {"tag": "the tags of [audit events](audit-events.md)"}
 )
 DECISION_SECONDS: Final = MetricDefinition(
     "registrar_decision_seconds",

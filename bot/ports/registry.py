@@ -1,6 +1,6 @@
 """The ports to a model registry and its experiments, and what an adapter returns for both.
 
-docs/registries.md describes what an adapter must do, and bot/registry/contract tests it.
+docs/how-to/write-a-registry-adapter.md describes what an adapter must do, and bot/registry/contract tests it.
 """
 
 from __future__ import annotations

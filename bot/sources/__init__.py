@@ -1,6 +1,7 @@
 """Where monitors get their metrics: pushed readings, MLflow, Prometheus, or a plugin. All sources pass contract.py.
 
-A plugin imports everything from here (docs/sources.md); the names in `__all__` don't change without notice.
+A plugin imports everything from here (docs/how-to/write-a-source.md); the names in `__all__` don't change without
+notice.
 """
 
 from __future__ import annotations

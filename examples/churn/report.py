@@ -84,7 +84,8 @@ def what_next(registered: Document, environ: Mapping[str, str], *, is_well: bool
     if environ.get("IS_SHARED") == "false":
         return (
             "This was a test on the runner: without access to the team's registry, nothing was registered there. "
-            "Pull requests from forks never have access. For other pull requests, docs/workflows.md explains the setup."
+            "Pull requests from forks never have access. For other pull requests, docs/how-to/promote-from-ci.md "
+            "explains the setup."
         )
     if not is_well:
         return "The version is registered, but shouldn't be promoted."

@@ -55,7 +55,7 @@ models:
         source: live
         query: accuracy
         greater_than: 0.92     # what's healthy
-        every: 10s             # all times are short for the demo; docs/monitoring.md has the usual ones
+        every: 10s             # all times are short for the demo; docs/explanation/monitors.md has the usual ones
         fail_after: 2          # consecutive failed checks
         recover_after: 2
         warmup: 0s

@@ -33,7 +33,9 @@ def diagnose(*, live: bool) -> list[Diagnosis]:
         diagnoses = run_checks(checks)
     finally:
         logging.disable(level)
-    of_settings = [Diagnosis("settings", DiagnosisState.ERROR, str(fault), "See docs/settings.md.") for fault in faults]
+    of_settings = [
+        Diagnosis("settings", DiagnosisState.ERROR, str(fault), "See docs/reference/settings.md.") for fault in faults
+    ]
     secrets = logs.secret_pattern(settings.secrets)
 
     def plain(text: str) -> str:

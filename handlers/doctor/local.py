@@ -58,7 +58,7 @@ def check_policy(settings: Settings) -> tuple[Policy | None, list[Diagnosis]]:
         return None, [failure("policy", f"The policy file {path} doesn't exist.", advice)]
     patterns = pluralize(len(policy.models), "pattern")
     fine = ok("policy", f"{path} is valid (revision {revision_of(text)}, {patterns}).")
-    minded = [warning("policy", notice, "See docs/policy.md.") for notice in policy_notices(policy)]
+    minded = [warning("policy", notice, "See docs/reference/policy.md.") for notice in policy_notices(policy)]
     minded += [warning("policy", UNMEETABLE_RULE.format(rule), UNMEETABLE_ADVICE) for rule in unmeetable_rules(policy)]
     return policy, [fine, *minded, *_unset_variables(policy, os.environ)]
 
@@ -206,7 +206,9 @@ def _check_policy_in_force(ledger: SqlLedger, settings: Settings) -> Iterator[Di
     problem = f"The policy in effect (revision {in_force[1]}) differs from {settings.policy}."
     warnings = _ask_bot(settings, "/readyz").get("warnings") or ["No bot on this machine has seen the edit yet."]
     yield warning(
-        "policy", " ".join([problem, *map(str, warnings)]), "docs/policy.md explains when an edit takes effect."
+        "policy",
+        " ".join([problem, *map(str, warnings)]),
+        "docs/reference/policy.md explains when an edit takes effect.",
     )
 
 

@@ -51,7 +51,7 @@ def mlflow_checks(
 ) -> list[DoctorCheck]:
     """Return the checks for MLflow, or for the registry that the settings name. `now` reads the clock."""
     if settings.registry != "mlflow":
-        advice = "docs/registries.md describes what the adapter must do."
+        advice = "docs/how-to/write-a-registry-adapter.md describes what the adapter must do."
         return [DoctorCheck("registry", lambda: [_check_models(settings, "The registry")], advice, timeout=20)]
     turn, variables = Lock(), MlflowVariables(os.environ, settings.home)
     setting = "MLFLOW_REGISTRY_URI" if variables.registry_uri else "MLFLOW_TRACKING_URI"

@@ -28,7 +28,7 @@ _AREA = "MLflow access"
 MAX_PROBED_MODELS = 20  # models for which the probe user's permissions are read
 MAX_NAMED_USERS = 6  # users that a diagnosis names
 _MAX_USER_LIST_LENGTH = 20_000_000  # characters of MLflow's list of users
-_HOW_TO = "docs/locking-mlflow.md shows how."
+_HOW_TO = "docs/how-to/lock-mlflow.md shows how."
 
 
 def mlflow_access_checks(settings: Settings, policy: Policy | None, *, live: bool) -> list[DoctorCheck]:

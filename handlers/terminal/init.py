@@ -39,7 +39,7 @@ models:
       # override: [admin]      # who can override a failed gate with a reason
     # rollback: {by: [lead]}   # who can roll back immediately, without approval; default: approvers for Production
     # on_call: [S01ONCALL]     # who is mentioned in alerts about these models; default: on_call below
-    # monitors:                # checks of the version in Production: docs/monitoring.md
+    # monitors:                # checks of the version in Production: docs/explanation/monitors.md
     #   - {name: accuracy, source: live, greater_than: 0.85, every: 5m, fail_after: 3, action: notify}
 
 # sources:                     # where monitors get their values: push, Prometheus, MLflow

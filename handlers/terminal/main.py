@@ -31,7 +31,7 @@ Exit codes:
 
 SETUP_EPILOG = (
     "It writes registrar.yml and .env in the current folder. To stop, press Ctrl-C; the next run continues. "
-    "docs/setup.md describes each step."
+    "docs/get-started/workspace.md describes each step."
 )
 
 ASSESS_EPILOG = """\
@@ -132,7 +132,9 @@ def _build_parser() -> tuple[argparse.ArgumentParser, argparse._SubParsersAction
     assess.add_argument("--policy", type=Path, metavar="FILE", help="compare with this policy's rules for Production")
     assess.add_argument("--no-files", action="store_true", help="don't read signatures from the models' files")
     output = assess.add_mutually_exclusive_group()
-    output.add_argument("--json", action="store_true", help="print one JSON document; docs/assess.md lists its keys")
+    output.add_argument(
+        "--json", action="store_true", help="print one JSON document; docs/how-to/adopt-a-registry.md lists its keys"
+    )
     output.add_argument("--html", type=Path, metavar="FILE", help="write one HTML page that only you can read")
     demo = _add_command(verbs, "demo", _demo)
     demo.add_argument("--play", action="store_true", help="run the demo automatically, with narration")

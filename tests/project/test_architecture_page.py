@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from scripts import architecture
+from scripts.markdown import SOURCE
 from tests.test_architecture import PACKAGED
 
 
@@ -19,4 +20,4 @@ def test_packages_are_shown_in_import_order() -> None:
 
 
 def test_a_layer_that_is_a_file_is_linked_as_a_file() -> None:
-    assert "[`bot/registrar.py`](../bot/registrar.py)" in architecture.layer_table()
+    assert f"[`bot/registrar.py`]({SOURCE}bot/registrar.py)" in architecture.layer_table()

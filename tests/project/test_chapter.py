@@ -1,4 +1,4 @@
-"""docs/chapter.md is correct: every file, symbol, tag, field, and step that it names exists."""
+"""docs/explanation/chapter.md is correct: every file, symbol, tag, field, and step that it names exists."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from handlers.terminal.command_line.grammar import TERMINAL_COMMANDS as TYPED
 from tests.support.github.workflow_runner import read
 from tests.support.paths import ROOT
 
-PAGE = (ROOT / "docs" / "chapter.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "explanation/chapter.md").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from bot.domain.policy.monitor_config import MonitorConfig
 from bot.metrics.definitions import METRIC_DEFINITIONS
 from bot.settings import Settings
 from handlers.terminal.main import main
-from scripts import docs, interface_pages, markdown
+from scripts import docs, interface_pages, markdown, navigation
+from scripts.markdown import DOCS, SOURCE
 from tests.support.network.prometheus_server import promtool
 from tests.support.paths import ROOT
 
@@ -49,28 +50,18 @@ def test_a_generated_page_is_up_to_date(name: str) -> None:
 def test_an_outdated_page_is_found_and_rewritten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = tmp_path / "docs"
-    folder.mkdir()
-    (folder / "slack.md").write_text("Before.\n<!-- scopes -->\nhand-made\n<!-- end of scopes -->\nAfter.\n")
-    for page, mark in (
-        ("monitoring", "fields"),
-        ("policy", "keys"),
-        ("api", "reference"),
-        ("metrics", "metrics"),
-        ("architecture", "layers"),
-    ):
-        (folder / f"{page}.md").write_text(f"Before.\n<!-- {mark} -->\n<!-- end of {mark} -->\nAfter.\n")
-    monkeypatch.setattr(docs, "DOCS", folder)
     monkeypatch.setattr(docs, "ROOT", tmp_path)
-    monkeypatch.setattr(docs, "_asked_for", set)
+    monkeypatch.setattr(docs, "PAGES", {"docs/reference/settings.md": docs.settings})
     assert docs.main(["--check"]) == 1
     assert docs.main([]) == 0
     assert docs.main(["--check"]) == 0
-    assert "slack.md: out of date" in capsys.readouterr().out
+    assert "settings.md: out of date" in capsys.readouterr().out
 
 
 def test_text_around_the_generated_part_stays() -> None:
-    page = docs.slack("Before.\n<!-- scopes -->\nhand-made\n<!-- end of scopes -->\nAfter.\n")
+    page = markdown.replace_between(
+        "Before.\n<!-- scopes -->\nhand-made\n<!-- end of scopes -->\nAfter.\n", "scopes", "made"
+    )
     assert page.startswith("Before.\n<!-- scopes -->\n")
     assert page.endswith("<!-- end of scopes -->\nAfter.\n")
     assert "hand-made" not in page
@@ -92,20 +83,17 @@ def test_every_api_call_is_described_with_its_fields_and_responses() -> None:
 
 
 def test_every_field_of_a_monitor_is_described_with_its_default() -> None:
-    page = docs.monitoring("Before.\n<!-- fields -->\n<!-- end of fields -->\nAfter.\n")
     assert [name for name, field in MonitorConfig.model_fields.items() if not field.description] == []
-    assert "| `every` | `5m` | How often to check. |" in page
-    assert page.startswith("Before.\n")
-    assert page.endswith("\nAfter.\n")
+    assert "| `every` | `5m` | How often to check. |" in docs.monitors()
 
 
 def alert_file() -> str:
-    """Return the rules for Prometheus that docs/metrics.md shows."""
-    return read(markdown.DOCS / "metrics.md").partition("```yaml\n")[2].partition("```")[0]
+    """Return the rules for Prometheus that docs/operations/metrics.md shows."""
+    return read(markdown.DOCS / "operations/metrics.md").partition("```yaml\n")[2].partition("```")[0]
 
 
 def alerts_ask_for() -> str:
-    """Return the metrics and labels in all alerts, from docs/metrics.md and deploy/."""
+    """Return the metrics and labels in all alerts, from docs/operations/metrics.md and deploy/."""
     files = [alert_file(), read(ROOT / "deploy" / "alerts.yml")]
     return " ".join(rule["expr"] for file in files for rule in yaml.safe_load(file)["groups"][0]["rules"])
 
@@ -154,12 +142,14 @@ def test_every_argument_of_a_verb_is_described() -> None:
 
 
 def links() -> Iterator[tuple[Path, str]]:
-    """Yield the relative links of all pages."""
+    """Yield the links of all pages to files of the repository."""
     for page in PAGES:
         text = re.sub(r"```.*?```|`[^`]*`", "", read(page), flags=re.DOTALL)
         for target in re.findall(r"\]\(([^)\s]+)\)", text):
             if not re.match(r"[a-z]+:", target):
                 yield page, target
+            elif target.startswith((SOURCE, SOURCE.replace("/blob/", "/tree/"))):  # pages of the site can't use a path
+                yield README, target.split("/main/", 1)[1]
 
 
 @cache
@@ -230,9 +220,9 @@ def test_every_named_test_exists() -> None:
     assert [name for name in named(r"\b(test_\w+[a-z0-9])`") if name not in tests] == []
 
 
-def test_the_readme_links_every_page() -> None:
-    linked = {(ROOT / target).resolve() for page, target in links() if page == README}
-    assert [page.name for page in (ROOT / "docs").glob("*.md") if page not in linked] == []
+def test_every_page_is_in_the_sites_navigation() -> None:
+    listed = re.findall(r'"([\w/.-]+\.md)"', navigation.navigation())
+    assert sorted(listed) == sorted(page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md"))
 
 
 # -- words -------------------------------------------------------------------------------------------------------------
@@ -257,13 +247,13 @@ WORDS = (
 
 
 def test_the_glossary_gives_every_word_one_meaning() -> None:
-    terms = [term.lower() for term in re.findall(r"\*\*(.+?)\*\*", read(ROOT / "docs" / "glossary.md"))]
+    terms = [term.lower() for term in re.findall(r"\*\*(.+?)\*\*", read(ROOT / "docs" / "reference/glossary.md"))]
     assert {word: terms.count(word) for word in WORDS} == dict.fromkeys(WORDS, 1)
 
 
 def test_the_runbook_quotes_existing_messages() -> None:
     """People search the runbook for a message's exact words."""
-    runbook = re.sub(r"\*\*[^*]+\*\*", "", read(ROOT / "docs" / "runbook-rollback.md"))
+    runbook = re.sub(r"\*\*[^*]+\*\*", "", read(ROOT / "docs" / "how-to/roll-back.md"))
     quotes = re.findall(r"(?<!\*)\*([^*\n]+)\*(?!\*)", runbook)
     # Placeholders are left out; the text between them must be in a message.
     pieces = {

@@ -44,8 +44,8 @@ class Entry(NamedTuple):
 
 @cache
 def entries() -> list[Entry]:
-    """Return the entries of docs/glossary.md."""
-    text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    """Return the entries of docs/reference/glossary.md."""
+    text = (ROOT / "docs" / "reference/glossary.md").read_text(encoding="utf-8")
     return [
         Entry(
             terms=[term.lower() for term in re.findall(r"\*\*(.+?)\*\*", head)],

@@ -14,7 +14,7 @@ from slack_sdk import WebClient
 
 from bot.domain.commands.catalog import COMMANDS
 from handlers.slack.shortcuts import REQUEST_PROMOTION
-from scripts.docs import FEATURES, METHODS, scopes
+from scripts.slack_scopes import FEATURES, METHODS, scopes
 from tests.support.paths import ROOT
 
 MANIFEST: dict[str, Any] = yaml.safe_load((ROOT / "manifest.yml").read_text(encoding="utf-8"))
@@ -192,12 +192,12 @@ def test_no_unneeded_scope_is_requested() -> None:
 
 
 def test_every_scope_has_its_reason_in_the_docs() -> None:
-    page = (ROOT / "docs" / "slack.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "reference/slack-scopes.md").read_text(encoding="utf-8")
     assert [scope for scope in scopes() if f"| `{scope}` | " not in page] == []
 
 
 def test_the_docs_say_which_release_added_each_scope_and_event() -> None:
-    page = (ROOT / "docs" / "slack.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "operations/slack.md").read_text(encoding="utf-8")
     table = page.partition("| version | new scopes | new events |")[2].partition("\n\n")[0]
     rows = [row.split("|")[2:4] for row in table.splitlines()[2:]]
     asked, sent = (sorted(word for row in rows for word in re.findall("`(.+?)`", row[at])) for at in range(2))

@@ -128,7 +128,7 @@ def test_every_link_of_the_readme_works_outside_the_repository_too(metadata: Mes
     assert isinstance(shown, str)
     targets = re.findall(r"\]\(([^)\s]+)\)", shown)
     assert [target for target in targets if not re.match(r"https://|#", target)] == []
-    assert f"{repository()}/blob/v{version()}/docs/commands.md" in targets
+    assert f"{repository()}/blob/v{version()}/docs/reference/commands.md" in targets
     assert len(targets) == len(re.findall(r"\]\(([^)\s]+)\)", read("README.md")))
 
 
@@ -240,7 +240,7 @@ def test_the_security_policy_supports_the_latest_release() -> None:
 
 
 def test_every_cell_of_the_compatibility_page_has_one_of_three_answers() -> None:
-    page = read("docs/compatibility.md")
+    page = read("docs/reference/compatibility.md")
     assert f"This page is for Registrar {release().rpartition('.')[0]}." in page
     rows = [row.strip("| ").split(" | ") for row in re.findall(r"^\| .+$", page, flags=re.MULTILINE)]
     cells = [cell for row in rows for cell in row[1:] if not re.match(r"Python 3|3\.\d+$|HTTP with", cell)]
@@ -253,7 +253,11 @@ def test_every_cell_of_the_compatibility_page_has_one_of_three_answers() -> None
 
 def test_every_dependency_has_one_row_with_a_reason_and_an_alternative() -> None:
     listed = [dependencies.name_of(line) for lines in dependencies.direct_dependencies().values() for line in lines]
-    cells = [line.strip("| ").split(" | ") for line in read("docs/dependencies.md").splitlines() if line[:3] == "| `"]
+    cells = [
+        line.strip("| ").split(" | ")
+        for line in read("docs/reference/dependencies.md").splitlines()
+        if line[:3] == "| `"
+    ]
     assert sorted(row[0].strip("`") for row in cells) == sorted(set(listed))
     assert not [row for row in cells if len(row) != 8 or "?" in row or not all(row)]
 

@@ -179,7 +179,7 @@ def test_the_training_s_trigger_paths_exist() -> None:
 
 
 def test_every_variable_and_secret_is_explained() -> None:
-    page = (ROOT / "docs" / "workflows.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "how-to/promote-from-ci.md").read_text(encoding="utf-8")
     text = "\n".join((WORKFLOWS / f"{name}.yml").read_text(encoding="utf-8") for name in OURS)
     names = set(re.findall(r"\b(?:vars|secrets)\.(\w+)", text))
     assert "REGISTRAR_URL" in names

@@ -181,7 +181,7 @@ def test_the_declared_entry_points_are_the_built_in_types() -> None:
 
 
 def test_the_docs_example_is_a_plugin(parts: SourceDependencies) -> None:
-    page = (ROOT / "docs" / "sources.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "how-to/write-a-source.md").read_text(encoding="utf-8")
     [code] = re.findall(r"```python\n([^`]*def open_datadog[^`]*)```", page)
     scope: dict[str, Any] = {}
     exec(code, scope)  # noqa: S102 - it is ours

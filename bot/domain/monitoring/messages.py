@@ -148,14 +148,12 @@ def false_rollback_sentence(estimate: FalseRollbackEstimate) -> Sentence:
             them="it" if is_one else "them",
             they="it" if is_one else "they",
         )
-    some = (
-        (estimate.thresholds, "threshold", ""),
-        (estimate.hard_limits, "hard limit", ""),
-        (estimate.others, "monitor", " with looser settings"),
-    )
+    others = (estimate.others, "monitor", " with looser settings")
+    some = ((estimate.thresholds, "threshold", ""), (estimate.hard_limits, "hard limit", ""), others)
     left_out = [pluralize(n, what) + how for n, what, how in some if n]
     return say(
-        "{armed} Based on simulations, expect at most {n} false rollbacks a month (docs/rules.md).{left_out}",
+        "{armed} Based on simulations, expect at most {n} false rollbacks a month "
+        "(docs/explanation/statistics.md).{left_out}",
         armed=armed,
         n=format_number(estimate.per_month, 3),
         left_out=say(" Not counted: {them}.", them=join_with_conjunction(left_out, "and")) if left_out else "",

@@ -33,7 +33,7 @@ class MetricGate(StrictModel):
 class CardGate(StrictModel):
     """Fields of the metadata card that must be filled in."""
 
-    card: list[str] = Field(min_length=1)  # the fields' names, as listed in docs/metadata.md
+    card: list[str] = Field(min_length=1)  # the fields' names, as listed in docs/reference/model-cards.md
 
     @model_validator(mode="after")
     def _check_card_fields(self) -> CardGate:

@@ -353,8 +353,8 @@ class RuleKind:
     summarizes_daily: bool = False  # summarizes the version's own days, once a day, with their counts
     warmup_windows: int = 2  # minimum warmup in windows, unless `warmup` is set
     first_verdict_checks: int = 0  # checks needed to read enough for the first verdict, plus two
-    # The share of months in which it acts without cause (upper 95% bound), for the months in docs/rules.md with
-    # φ = 0.7 and without heavy tails; a test compares it with the table on that page. None: it depends on the bounds.
+    # The share of months in which it acts without cause (upper 95% bound), for months with φ = 0.7 and without heavy
+    # tails; a test compares it with the table in docs/explanation/statistics.md. None: it depends on the bounds.
     false_rollbacks_per_month: float | None = None
     caution: Callable[[MonitorConfig], tuple[float, ...]] = lambda rule: ()  # a lower value of any makes it act sooner
 

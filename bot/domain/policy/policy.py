@@ -92,7 +92,7 @@ class ModelRules(StrictModel):
     rollback: RollbackRule | None = None  # who can roll back; if omitted, the approvers for Production
     # who is mentioned in alerts about these models, as in `approvers`; if omitted, the file's on_call
     on_call: list[str] | None = None
-    # the monitors of the version in Production: docs/monitoring.md
+    # the monitors of the version in Production: docs/explanation/monitors.md
     monitors: list[MonitorConfig] = Field(default_factory=list)
     freeze: list[FreezeWindow] = Field(default_factory=list)  # recurring windows in which Production is frozen
     metrics: dict[str, MetricSettings] = Field(default_factory=dict)  # how to show and compare metrics, by name
@@ -177,7 +177,7 @@ class EditRule(StrictModel):
 
 
 class Policy(StrictModel):
-    """The whole file. See docs/policy.md."""
+    """The whole file. See docs/reference/policy.md."""
 
     ADMIN_ROLE: ClassVar[str] = "admin"  # the role for exceptional actions
 

@@ -16,7 +16,7 @@ from bot.domain.registry.rollback_block import RollbackBlock
 
 @dataclass(frozen=True, slots=True)
 class ValueOrigin:
-    """Where a field's value comes from, in order of precedence. docs/metadata.md is generated from it."""
+    """Where a field's value comes from, in order of precedence. docs/reference/model-cards.md is generated from it."""
 
     description: str
 

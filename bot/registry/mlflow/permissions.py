@@ -1,7 +1,7 @@
 """Find out who besides Registrar can transition a model in MLflow, without changing anything.
 
 MLflow's basic auth decides by grants. EDIT on a model lets a user register versions, set aliases, and change stages.
-EDIT on every model's versions lets them change stages. docs/locking-mlflow.md has the measured table.
+EDIT on every model's versions lets them change stages. docs/how-to/lock-mlflow.md has the measured table.
 """
 
 from __future__ import annotations

@@ -47,7 +47,9 @@ def check_scopes(workspace: WorkspaceProbe, manifest: Path) -> Iterator[Diagnosi
     if missing := sorted(required - has):
         report = failure if required - has - OPTIONAL_SCOPES.keys() else warning
         problem = f"The bot's token is missing {join_names(missing, 20)}."
-        yield report("Slack scopes", problem, f"{REINSTALL_ADVICE} docs/slack.md says what each scope is for.")
+        yield report(
+            "Slack scopes", problem, f"{REINSTALL_ADVICE} docs/operations/slack.md says what each scope is for."
+        )
     else:
         has_all = (
             f"The bot's token has all {len(required)} scopes in manifest.yml. Slack doesn't report the app's events."

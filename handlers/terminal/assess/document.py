@@ -7,7 +7,7 @@ from typing import Any
 from bot.domain.registry.assessment import ProblemKind, ProductionHolder
 from handlers.terminal.assess.result import AssessedRegistry
 
-# The keys are a public interface: never rename or remove one. docs/assess.md lists them.
+# The keys are a public interface: never rename or remove one. docs/how-to/adopt-a-registry.md lists them.
 KEYS = {
     "registry": "its address, without user and password",
     "assessed_at": "when it was read, in UTC",

@@ -313,7 +313,7 @@ def address(api: MetricsApi) -> Iterator[str]:
 
 
 def test_the_docs_example_makes_signed_calls(api: MetricsApi, address: str) -> None:
-    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "reference/api.md").read_text(encoding="utf-8")
     [code] = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
     scope: dict[str, Any] = {}
     exec(code, scope)  # noqa: S102 - it is ours

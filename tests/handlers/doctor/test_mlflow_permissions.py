@@ -1,6 +1,6 @@
 """MLflow with logins: what its permissions allow, and what `registrar doctor --live` reports.
 
-On a real `mlflow server --app-name basic-auth`. The first table is the one in docs/locking-mlflow.md.
+On a real `mlflow server --app-name basic-auth`. The first table is the one in docs/how-to/lock-mlflow.md.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ POLICY = """
 channel: "#ml-models"
 models: {"*": {production: {approvers: [U0BOB]}}}
 """
-PAGE = (ROOT / "docs" / "locking-mlflow.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "how-to/lock-mlflow.md").read_text(encoding="utf-8")
 PEOPLE = ("registrar", "reader", "user", "editor", "manager", "versions", "lead", "chief")
 
 # What each user can do with `churn`, in the order of COLUMNS.

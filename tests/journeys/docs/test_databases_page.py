@@ -1,4 +1,4 @@
-"""docs/databases.md, typed as it is written: its commands in a shell, on a ledger in which much has happened."""
+"""docs/operations/database.md, typed as it's written: its commands in a shell, on a ledger with much in it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.paths import ROOT
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]  # a dozen programs start, each by itself
 
-PAGE = (ROOT / "docs" / "databases.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "operations/database.md").read_text(encoding="utf-8")
 WHERE = "export PGHOST=db.internal PGUSER=registrar PGPASSWORD=…"
 DATABASES = ("ledger", "ledger_restored")
 

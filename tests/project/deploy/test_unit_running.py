@@ -1,4 +1,4 @@
-"""deploy/registrar.service on a machine with systemd, as docs/operations.md installs it."""
+"""deploy/registrar.service on a machine with systemd, as docs/operations/install.md installs it."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def numbers(receiver: HttpReceiver, start: int = 0) -> list[int]:
 
 
 def verified_head(lines: bytes) -> str:
-    """Verify events from the first one on, as docs/audit.md shows, and return the last one's hash."""
+    """Verify events from the first one on, as docs/operations/audit-log.md shows, and return the last one's hash."""
     last = GENESIS_HASH
     for line in lines.splitlines():
         row = json.loads(line)

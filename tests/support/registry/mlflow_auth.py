@@ -1,4 +1,4 @@
-"""A real MLflow server with basic auth, set up as in docs/locking-mlflow.md."""
+"""A real MLflow server with basic auth, set up as in docs/how-to/lock-mlflow.md."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Estimates how many false rollbacks to expect from armed monitors. Pure.
 
-The rates come from simulated months (docs/rules.md) and guarantee nothing about a real metric.
+The rates come from simulated months (docs/explanation/statistics.md) and guarantee nothing about a real metric.
 """
 
 from __future__ import annotations

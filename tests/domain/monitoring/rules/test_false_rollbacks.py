@@ -23,7 +23,7 @@ from bot.domain.policy.monitor_config import MonitorConfig
 from tests.support.paths import ROOT
 
 NOW = datetime(2026, 5, 4, tzinfo=UTC)
-PAGE = ROOT / "docs" / "rules.md"
+PAGE = ROOT / "docs" / "explanation/statistics.md"
 LIGHT = ("plain", "daily swing", "late labels")  # months whose shocks have no heavy tails
 
 
@@ -46,7 +46,7 @@ def sentence(*rules: MonitorConfig) -> str:
 
 
 def figures(part: str) -> tuple[int, list[dict[str, str]]]:
-    """Return how many months of each kind a part of docs/rules.md has, and the part's first table by column."""
+    """Return how many months of each kind a part of the page has, and the part's first table by column."""
     text = PAGE.read_text(encoding="utf-8").partition(f"<!-- figures: {part} -->")[2].partition("<!-- end -->")[0]
     months = re.search(r"([\d,]+) months of each kind", text)
     assert months is not None
@@ -144,18 +144,19 @@ def test_only_armed_monitors_count() -> None:
     [
         (
             [{}],
-            "1 monitor is armed. Based on simulations, expect at most 0.002 false rollbacks a month (docs/rules.md).",
+            "1 monitor is armed. Based on simulations, expect at most 0.002 false rollbacks a month "
+            "(docs/explanation/statistics.md).",
         ),
         (
             [{}, {"hard_limit": 0.5}, {"greater_than": 0.85}],
             "3 monitors are armed. Based on simulations, expect at most 0.004 false rollbacks a month "
-            "(docs/rules.md). "
+            "(docs/explanation/statistics.md). "
             "Not counted: 1 threshold and 1 hard limit.",
         ),
         (
             [{}, *[{"greater_than": 0.85, "hard_limit": 0.5}] * 2, {"sigma": 1}],
             "4 monitors are armed. Based on simulations, expect at most 0.002 false rollbacks a month "
-            "(docs/rules.md). "
+            "(docs/explanation/statistics.md). "
             "Not counted: 2 thresholds, 2 hard limits, and 1 monitor with looser settings.",
         ),
         (

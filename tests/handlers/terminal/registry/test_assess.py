@@ -83,7 +83,7 @@ def test_the_address_comes_from_the_environment_if_it_is_omitted(assess: CliRunn
 def test_json_has_the_documented_keys(assess: CliRunner, registry: MlflowServer) -> None:
     document = assess(registry.uri, "--json").document
     assert (list(document), list(document["production"][0])) == (list(KEYS), list(HOLDER_KEYS))
-    docs = (ROOT / "docs" / "assess.md").read_text(encoding="utf-8")
+    docs = (ROOT / "docs" / "how-to/adopt-a-registry.md").read_text(encoding="utf-8")
     missing = [key for key, text in (KEYS | HOLDER_KEYS).items() if f"| `{key}` | {text} |" not in docs]
     assert missing == []
 
