@@ -102,6 +102,7 @@ def test_workflows_request_no_unused_permissions(file: Path) -> None:
     assert writes == {
         "train_and_register": {"pull-requests": "write", "id-token": "write"},
         "promote_model": {"contents": "write", "id-token": "write"},
+        "docs": {"pages": "write", "id-token": "write"},
         "release": {"contents": "write", "packages": "write", "id-token": "write", "attestations": "write"},
     }.get(file.stem, {})
 
