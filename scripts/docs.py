@@ -10,6 +10,7 @@ import ast
 import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from bot.domain.registry.model_card import ModelCard, ValueOrigin
 from bot.settings import Settings
 from scripts.architecture import layer_table, picture
 from scripts.code_tour import code_tour
-from scripts.messages_page import messages
+from scripts.messages_page import message_pages
 from scripts.navigation import navigation
 from scripts.slack_scopes import slack_scopes
 from scripts.vocabulary import vocabulary
@@ -174,6 +175,10 @@ value, or *missing*, and how complete it is. If a field has several sources, the
 """
 
 
+def _messages(name: str) -> str:
+    return message_pages()[name]
+
+
 # By path, relative to the repository.
 PAGES: dict[str, Callable[[], str]] = {
     "handlers/terminal/command_line/index.txt": index,
@@ -184,7 +189,6 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/code-tour.md": tour,
     "docs/reference/commands.md": commands,
     "docs/reference/exit-codes.md": exit_codes,
-    "docs/reference/messages.md": messages,
     "docs/reference/metrics.md": metrics,
     "docs/reference/model-cards.md": metadata,
     "docs/reference/monitors.md": monitors,
@@ -194,6 +198,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/slack-scopes.md": slack_scopes,
     "docs/reference/terminal.md": terminal_page,
     "docs/reference/vocabulary.md": vocabulary,
+    **{f"docs/reference/messages/{name}": partial(_messages, name) for name in message_pages()},
 }
 
 

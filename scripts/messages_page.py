@@ -12,7 +12,6 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import groupby
 from pathlib import Path
 
 from scripts.markdown import MADE, ROOT, SOURCE, table
@@ -28,6 +27,23 @@ FOR_PROGRAMS = (
     "handlers/web/",
     "handlers/demo/",
 )
+# By title, the paths of an area's texts; the first that matches applies.
+_PACKAGES = "bot/(?:domain|services|slack)"
+AREAS = {
+    "Promotions": f"{_PACKAGES}/promotions",
+    "Transitions": f"{_PACKAGES}/transitions",
+    "Rollbacks": f"{_PACKAGES}/rollbacks",
+    "Monitors": f"{_PACKAGES}/monitoring|bot/sources",
+    "Models and versions": f"{_PACKAGES}/registry",
+    "Policy": f"{_PACKAGES}/policy|bot/policy_file",
+    "Audit log": f"{_PACKAGES}/audit|bot/anchor_file",
+    "Commands": f"{_PACKAGES}/commands",
+    "Slack": "bot/slack|handlers/slack|bot/(?:domain|services)/home",
+    "The terminal": "handlers/(?:terminal|setup)",
+    "Doctor": "handlers/doctor",
+    "HTTP API": "handlers/api|bot/id_tokens|bot/webhook_sender|bot/http_client",
+    "Starting and storing": "bot|handlers",
+}
 EXAMPLE_VALUES: dict[str, str] = tomllib.loads((ROOT / "scripts" / "message_values.toml").read_text(encoding="utf-8"))
 _TEXT_BUILDERS = {"Code", "Name", "Channel", "say", "code", "truncate", "quote"}
 _PLACEHOLDER = re.compile(r"\{(\w*)\}")
@@ -78,38 +94,48 @@ def texts() -> tuple[Text, ...]:
     return tuple(text for texts_of_file in found.values() for text in texts_of_file)
 
 
-def messages() -> str:
-    """Return docs/reference/messages.md."""
-    sections = [
-        f"## {_title(file)}\n\n`{file}`\n\n" + table(["when", "example"], _rows(list(group)))
-        for file, group in groupby(texts(), lambda text: text.file)
-    ]
-    return (
-        "\n\n".join(
-            [
-                MADE,
-                "# Every message",
-                "Every sentence that Registrar shows in Slack, at the terminal, over HTTP, or in its logs, by file. "
-                "Placeholders have example values. "
-                f"Which words to use is in [CONTRIBUTING.md]({SOURCE}CONTRIBUTING.md).",
-                *sections,
-            ]
-        )
-        + "\n"
-    )
+def message_pages() -> dict[str, str]:
+    """Return the pages of docs/reference/messages/, by name: one for each area, and the index that lists them."""
+    by_area: dict[str, list[Text]] = {}
+    for text in texts():
+        by_area.setdefault(_area(text.file), []).append(text)
+    pages = {_page_name(area): _page(area, by_area[area]) for area in AREAS if area in by_area}
+    listed = "\n".join(f"- [{area}]({_page_name(area)})" for area in AREAS if area in by_area)
+    pages["index.md"] = f"""{MADE}
+
+# Messages
+
+Every sentence that Registrar shows in Slack, at the terminal, over HTTP, or in its logs, with example values. Search
+for a few words of a message to find where it comes from. [CONTRIBUTING.md]({SOURCE}CONTRIBUTING.md) says how to write one.
+
+{listed}
+"""
+    return pages
 
 
-def _title(file: str) -> str:
-    *folders, module = Path(file).with_suffix("").parts
-    return " · ".join(word.replace("_", " ") for word in [*folders[1:], module] if word != "__init__") or folders[0]
+def _area(file: str) -> str:
+    return next(area for area, folders in AREAS.items() if re.search(rf"^(?:{folders})", file))
 
 
-def _rows(of_file: Sequence[Text]) -> list[list[str]]:
-    rows: dict[tuple[str, str], None] = {}
-    for text in of_file:
+def _page_name(area: str) -> str:
+    return area.lower().replace("`", "").replace(" ", "-") + ".md"
+
+
+def _page(area: str, of_area: Sequence[Text]) -> str:
+    parts = [MADE, f"# Messages: {area}"]
+    for title, is_error in (("Errors", True), ("Other messages", False)):
+        if rows := _rows([text for text in of_area if text.is_error == is_error]):
+            parts += [f"## {title}", table(["message", "what its code does"], rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _rows(listed: Sequence[Text]) -> list[list[str]]:
+    """Return each message once, with what its function does, if that has a docstring."""
+    rows: dict[str, str] = {}
+    for text in listed:
         example = re.sub(r"\s*\n\s*", " ⏎ ", text.example.strip()).replace("<", "\\<").replace("](", "]\\(")
-        rows[text.purpose or text.function or "–", example] = None
-    return [list(row) for row in rows]
+        rows.setdefault(example, text.purpose.partition(". ")[0].rstrip("."))
+    return [list(row) for row in rows.items()]
 
 
 def _texts_of(name: str, path: Path) -> Iterator[Text]:

@@ -108,7 +108,7 @@ def vocabulary() -> str:
 # Words to avoid
 
 A test searches messages, help, docs, and docstrings for these patterns, except in code. To allow one somewhere, add the
-path to `allowed` in `scripts/vocabulary.py`. [messages.md](messages.md) has every message.
+path to `allowed` in `scripts/vocabulary.py`. [Messages](messages/index.md) has every message.
 
 {table(["pattern", "write", "why", "where"], rows)}
 """
