@@ -106,7 +106,8 @@ def message_pages() -> dict[str, str]:
 # Messages
 
 Every sentence that Registrar shows in Slack, at the terminal, over HTTP, or in its logs, with example values. Search
-for a few words of a message to find where it comes from. [CONTRIBUTING.md]({SOURCE}CONTRIBUTING.md) says how to write one.
+for a few words of a message to find where it comes from. [CONTRIBUTING.md]({SOURCE}CONTRIBUTING.md) says how to
+write one.
 
 {listed}
 """

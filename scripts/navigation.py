@@ -37,12 +37,8 @@ def _pages(section: Path) -> list[object]:
         r"^(?:-|\d+\.) \[([^]]+)\]\(([^)#]+\.md)\)", index.read_text(encoding="utf-8"), re.MULTILINE
     ):
         page = (section / target).resolve()
-        found.append({title.replace("`", ""): _folder(page) if page.name == "index.md" else _path(page)})
+        found.append({title.replace("`", ""): _pages(page.parent) if page.name == "index.md" else _path(page)})
     return found
-
-
-def _folder(index: Path) -> list[object]:
-    return [_path(index), *(_path(page) for page in sorted(index.parent.glob("*.md")) if page != index)]
 
 
 def _path(page: Path) -> str:
