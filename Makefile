@@ -50,7 +50,7 @@ check: lint types test ## Check style and types, and run the tests
 bench: dev-install ## Run the benchmarks (WRITE=1: update docs/reference/benchmarks.md; ARGS=compare: one of them)
 	@$(bin)/python -m benchmarks $(if $(WRITE),--write) $(ARGS)
 
-bench-rules: dev-install ## Simulate months with the monitor rules (WRITE=1: update docs/explanation/statistics.md; ARGS="peers --months 300")
+bench-rules: dev-install ## Simulate months with the monitor rules (WRITE=1: update docs/reference/rule-benchmarks.md; ARGS="peers --months 300")
 	@$(bin)/python -m benchmarks.monitoring_rules.figures $(if $(WRITE),--write) $(ARGS)
 
 mutate: dev-install ## Make small changes to the rules, and check that tests fail (ARGS="--sample 10": ten of each module)

@@ -1,4 +1,4 @@
-"""The results for the monitor's rules in docs/explanation/statistics.md: `make bench-rules`."""
+"""The results for the monitor's rules in docs/reference/rule-benchmarks.md: `make bench-rules`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.monitoring_rules import counts, real_series, scenarios, simulate
 from benchmarks.monitoring_rules import months as simulation
 from benchmarks.monitoring_rules.tables import note
 
-PAGE = Path(__file__).parents[2] / "docs" / "explanation/statistics.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference/rule-benchmarks.md"
 
 Part = Callable[[int, int], str]  # of the months of each harder kind, and the seed
 

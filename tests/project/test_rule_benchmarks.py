@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from benchmarks.monitoring_rules import months as simulation
 from benchmarks.monitoring_rules.peers import FOR_BINARY, PEERS, Drop, Stretch, caught, false_rate, first_acts, tuned
 from benchmarks.monitoring_rules.tables import bounded, most
 from bot.domain.monitoring.rules.time_series import DAY
+from tests.support.paths import ROOT
 
 DROP = 300  # the reading of `stretch` from which it's worse
 STRICT = {
@@ -215,6 +217,16 @@ def test_no_act_in_3000_months_is_at_most_a_tenth_of_a_percent() -> None:
 def test_each_table_has_its_place_in_the_page() -> None:
     page = figures.PAGE.read_text(encoding="utf-8")
     assert [part for part in figures.parts() if page.count(f"<!-- figures: {part} -->") != 1] == []
+
+
+def test_the_statistics_page_shows_measured_rows() -> None:
+    measured = figures.PAGE.read_text(encoding="utf-8")
+    shown = (ROOT / "docs" / "explanation" / "statistics.md").read_text(encoding="utf-8")
+    excerpts = re.findall(r"<!-- excerpt: (\w+) -->\n(.+?)\n<!-- end -->", shown, flags=re.DOTALL)
+    assert [part for part, _ in excerpts] == ["choices", "counts", "decay"]
+    for part, rows in excerpts:
+        table = measured.partition(f"<!-- figures: {part} -->")[2].partition("<!-- end -->")[0].splitlines()
+        assert [row for row in rows.splitlines() if row not in table] == []
 
 
 def test_a_table_is_written_in_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -354,7 +354,7 @@ class RuleKind:
     warmup_windows: int = 2  # minimum warmup in windows, unless `warmup` is set
     first_verdict_checks: int = 0  # checks needed to read enough for the first verdict, plus two
     # The share of months in which it acts without cause (upper 95% bound), for months with φ = 0.7 and without heavy
-    # tails; a test compares it with the table in docs/explanation/statistics.md. None: it depends on the bounds.
+    # tails; a test compares it with the table in docs/reference/rule-benchmarks.md. None: it depends on the bounds.
     false_rollbacks_per_month: float | None = None
     caution: Callable[[MonitorConfig], tuple[float, ...]] = lambda rule: ()  # a lower value of any makes it act sooner
 

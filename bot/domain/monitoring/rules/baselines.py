@@ -4,7 +4,7 @@ Noise can cause a verdict that rolls Production back only once in years, so it's
 cut into blocks as long as the evaluated one, and the noise is how much blocks at the same time of day differ. An old
 incident must not count as noise, or a monitor would miss failures after it, so blocks far from the others at their time
 of day are pulled in. Weekends are leveled by one offset. docs/decisions/0016 and 0035 list the alternatives that were
-tried, and docs/explanation/statistics.md has the results.
+tried, and docs/reference/rule-benchmarks.md has the results.
 
 `arrays` works for any number of series at once, along the first axes, so `make bench-rules` can run thousands of months
 through it.

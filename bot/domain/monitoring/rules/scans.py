@@ -3,7 +3,7 @@
 Whole windows (`blocks.judge_block`) detect small drops, but only after two of them. At every reading, a scan evaluates
 the last half window, the last window, and up to eight windows, so it detects a large drop sooner. Checking that often
 requires wide bounds. One shock that fades slowly moves many of these means, so the single readings must confirm a drop,
-too. docs/decisions/0037-scans.md lists what was tried, and docs/explanation/statistics.md has the results.
+too. docs/decisions/0037-scans.md lists what was tried, and docs/reference/rule-benchmarks.md has the results.
 
 All functions evaluate every reading of a series at once, so `make bench-rules` can run months through the same code. A
 check needs only the last reading.

@@ -23,7 +23,7 @@ from bot.domain.policy.monitor_config import MonitorConfig
 from tests.support.paths import ROOT
 
 NOW = datetime(2026, 5, 4, tzinfo=UTC)
-PAGE = ROOT / "docs" / "explanation/statistics.md"
+PAGE = ROOT / "docs" / "reference/rule-benchmarks.md"
 LIGHT = ("plain", "daily swing", "late labels")  # months whose shocks have no heavy tails
 
 
