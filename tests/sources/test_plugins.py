@@ -180,6 +180,16 @@ def test_the_declared_entry_points_are_the_built_in_types() -> None:
     } == BUILT_IN_OPENERS
 
 
+@pytest.mark.parametrize("kind", BUILT_IN_OPENERS)
+def test_every_option_of_a_built_in_source_is_in_the_docs(parts: SourceDependencies, kind: str) -> None:
+    with pytest.raises(Misconfigured, match="unknown key") as caught:
+        opened(parts, type=kind, zzzzzz=1)
+    known = str(caught.value.sentence).partition("Known keys: type, ")[2].removesuffix(".").split(", ")
+    page = (ROOT / "docs" / "reference/sources.md").read_text(encoding="utf-8")
+    section = page.partition(f"\n## {kind}\n")[2].partition("\n## ")[0]
+    assert known == re.findall(r"^\| `(\w+)` \|", section, flags=re.MULTILINE)
+
+
 def test_the_docs_example_is_a_plugin(parts: SourceDependencies) -> None:
     page = (ROOT / "docs" / "how-to/write-a-source.md").read_text(encoding="utf-8")
     [code] = re.findall(r"```python\n([^`]*def open_datadog[^`]*)```", page)
