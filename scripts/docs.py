@@ -24,6 +24,7 @@ sys.path.insert(0, str(ROOT))
 from bot.domain.core.durations import format_duration
 from bot.domain.policy.authorization import PERMISSION_RULES, Grantee, Permission, PermissionRule
 from bot.domain.policy.monitor_config import MonitorConfig
+from bot.domain.policy.monitor_validation import CHECK_RETENTION, MAX_BASELINE_DAYS
 from bot.domain.registry.model_card import ModelCard, ValueOrigin
 from bot.settings import Settings
 from scripts.architecture import layer_table, picture
@@ -125,6 +126,32 @@ Use these names in the policy file, and dashes in Slack, such as `--greater-than
 `24h`, or `7d`. [Monitors](../explanation/monitors.md) explains how they work together.
 
 {table(["field", "default", "meaning"], rows)}
+
+## Minimum effect
+
+`min_effect` is the smallest difference from the baseline that counts. Smaller ones never fail, no matter how certain
+they are.
+
+| value | meaning | use it for | example |
+| --- | --- | --- | --- |
+| `2%` (or `0.02`) | a share of the usual value | latency, and scores far from 1 | 300 ms → 306 ms |
+| `0.01 abs` | a difference, in the metric's unit | metrics that can be 0 or negative, such as R² | 0.02 → 0.01 |
+| `10% of error` | a share of 1 − the metric | accuracy, AUC, or availability close to 1 | 0.990 → 0.989 |
+
+A drop from 0.999 to 0.98 is only 2% of 0.999, but 20 times the errors: `2%` doesn't detect it, but `10% of error` does.
+`of error` needs a metric for which higher is better; for one that measures errors, such as `log_loss`, use a plain
+percentage. In Slack and in a shell, use quotes: `--min-effect '0.01 abs'`.
+
+## Requirements
+
+A monitor that could never reach a verdict is refused, in Slack and in the policy file. One that's older than these
+requirements is still checked, and its next edit has to meet them. They're for rules that compare with a baseline:
+
+- `history` is at most {CHECK_RETENTION.days} days, which is how long checks are kept. The checks behind a baseline are kept longer.
+- `every` and, for `default` and `blocks`, `window` are at most a fifth of the baseline: four days, or a fifth of
+  `history` if that's over {MAX_BASELINE_DAYS} days.
+- For `default` and `blocks`, `window` isn't shorter than `every`, and windows cover at least 90% of a day: `7h` leaves
+  3 hours that are never evaluated, so use `6h` or `8h`.
 """
 
 
