@@ -147,7 +147,8 @@ percentage. In Slack and in a shell, use quotes: `--min-effect '0.01 abs'`.
 A monitor that could never reach a verdict is refused, in Slack and in the policy file. One that's older than these
 requirements is still checked, and its next edit has to meet them. They're for rules that compare with a baseline:
 
-- `history` is at most {CHECK_RETENTION.days} days, which is how long checks are kept. The checks behind a baseline are kept longer.
+- `history` is at most {CHECK_RETENTION.days} days, which is how long checks are kept. The checks behind a baseline are
+  kept longer.
 - `every` and, for `default` and `blocks`, `window` are at most a fifth of the baseline: four days, or a fifth of
   `history` if that's over {MAX_BASELINE_DAYS} days.
 - For `default` and `blocks`, `window` isn't shorter than `every`, and windows cover at least 90% of a day: `7h` leaves
