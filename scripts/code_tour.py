@@ -12,8 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from scripts.architecture import ROOT, modules, parsed
-from scripts.markdown import SOURCE
+from scripts.architecture import modules, parsed
+from scripts.markdown import ROOT, SOURCE
 
 
 class Stop(NamedTuple):
