@@ -70,7 +70,7 @@ class Recording:
         box = self._page.get_by_role("combobox")
         if command:
             box.fill(command[0])
-        elif button := re.search(r"presses (\w+)", line):
+        elif button := re.search(r"clicks (\w+)", line):
             self._page.get_by_role("button", name=button[1], exact=True).last.evaluate(MARK)
         self._add(line, SHORT)
         if command:
