@@ -49,7 +49,7 @@ POLICY: dict[str, Any] = {
     "sources": {"live": {"type": "push"}},
     "models": {"*": {"production": {"approvers": ["U0BOB"]}}},
 }
-PICTURE = Path(__file__).parent.parent / "docs" / "workers.png"
+PICTURE = Path(__file__).parent.parent / "docs" / "pictures" / "workers.png"
 
 
 def working(folder: Path) -> str:
