@@ -2,17 +2,20 @@
 
 It starts `registrar demo` in a temporary folder, plays its story, and types commands as people would. The pictures go
 to test-artifacts/screens, or to the given folder. Names as arguments select screens: `scripts/screenshots.py show`.
+With `--docs`, it only writes the three pictures that the docs show, to docs/pictures.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import re
 import subprocess
 import sys
 from pathlib import Path
 
-from playwright.sync_api import Locator, Page, sync_playwright
+from PIL import Image
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -149,17 +152,73 @@ class Gallery:
         self._page.get_by_test_id("channel-ml-models").click()
 
 
+class DocsPictures:
+    """Takes the pictures for the docs while the story is played."""
+
+    FOLDER = ROOT / "docs" / "pictures"
+    WIDE, PHONE = {"width": 940, "height": 1400}, {"width": 390, "height": 740}
+
+    def __init__(self, page: Page) -> None:
+        self._gallery, self._page = Gallery(page, self.FOLDER, {""}), page
+
+    def tell(self, line: str) -> None:
+        """Process a line of the story: take the request's card before anyone decides."""
+        print(line, flush=True)
+        if line.startswith("Alice clicks Approve"):
+            self._page.set_viewport_size(self.WIDE)  # type: ignore[arg-type]  # Playwright's own dictionary
+            self._gallery.become("Bob Tanaka")
+            self._save("card", self._gallery.card("churn v4"))
+
+    def finish(self) -> None:
+        """Take the history, and the incident with its thread on a phone."""
+        self._page.set_viewport_size(self.WIDE)  # type: ignore[arg-type]  # Playwright's own dictionary
+        self._gallery.become("Bob Tanaka")
+        self._save("history", self._gallery.type("/model history churn"))
+        alert = self._gallery.card("restored to")
+        self._page.set_viewport_size(self.PHONE)  # type: ignore[arg-type]  # Playwright's own dictionary
+        alert.get_by_role("button", name=re.compile("repl(y|ies)")).click()
+        self._page.wait_for_timeout(SETTLED)
+        thread = self._page.get_by_test_id("thread")
+        thread.evaluate("part => part.querySelectorAll('*').forEach(each => { each.scrollTop = 0 })")
+        self._save("incident-phone", thread)
+
+    def _save(self, name: str, part: Locator) -> None:
+        self._page.mouse.move(0, 0)  # hovering shows buttons
+        self._page.wait_for_timeout(2 * SETTLED)
+        part.evaluate("part => part.scrollIntoView()")
+        shot = Image.open(io.BytesIO(part.screenshot(animations="disabled", caret="hide"))).convert("RGB")
+        small = shot.quantize(128, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        small.save(self.FOLDER / f"{name}.png", optimize=True)
+        size = (self.FOLDER / f"{name}.png").stat().st_size
+        print(f"  picture: {name}, {small.width} × {small.height}, {size // 1000} kB", flush=True)
+
+
+def take_docs_pictures(browser: Browser, address: str) -> None:
+    """Play the story, and take the pictures for the docs."""
+    page = browser.new_page(locale="en-US", timezone_id="UTC", color_scheme="light", device_scale_factor=2)
+    page.goto(address)
+    pictures = DocsPictures(page)
+    with Remote(address.partition("?")[0]) as slack:
+        DemoStory(slack, pictures.tell).play()
+    pictures.finish()
+
+
 def main() -> None:
     """Take the pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="only these screens")
     parser.add_argument("--folder", type=Path, default=ROOT / "test-artifacts" / "screens")
+    parser.add_argument("--docs", action="store_true", help="only the pictures for the docs, to docs/pictures")
     options = parser.parse_args()
     chromium = subprocess.check_output(  # noqa: S603 - our own script
         [ROOT / "scripts" / "find-chromium"], text=True
     ).strip()
     with demo() as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        if options.docs:
+            take_docs_pictures(browser, address)
+            browser.close()
+            return
         page = browser.new_page(locale="en-US", timezone_id="UTC")
         page.goto(address)
         gallery = Gallery(page, options.folder, set(options.names))
