@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator
 from functools import cache
-from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
+from scripts.drawing import CHIP_HEIGHT, MARGIN, PADDING, TEXT, TITLE, WIDTH, box, svg, text, text_width, wrapped
 from scripts.markdown import ROOT, SOURCE
 
 # The packages of every layer, as tests/test_architecture.py enforces them: each imports only those before it.
@@ -144,20 +144,8 @@ def _package_purpose(layer: str, package: str) -> str:
 
 # -- the picture ---------------------------------------------------------------------------------------------------
 
-WIDTH, MARGIN, PADDING, GAP = 540, 12, 12, 22
-TITLE, TEXT = 18, 15  # font sizes: on a phone, the picture is shown at about two thirds of its size
-CHIP_HEIGHT, CHIP_GAP = 26, 6
-CHARACTER = 0.6  # an average character's width, in font sizes
-
-STYLE = """
-  svg { font-family: system-ui, -apple-system, "Segoe UI", Roboto, Helvetica, Arial, sans-serif }
-  .page { fill: #ffffff } .layer { fill: #f3f6fa; stroke: #57708f } .chip { fill: #dbe7f5 }
-  text { fill: #1b2a3a } .quiet { fill: #44566a } .arrow { stroke: #57708f; fill: none; stroke-width: 2 }
-  @media (prefers-color-scheme: dark) {
-    .page { fill: #0d1117 } .layer { fill: #161d27; stroke: #6f8bab } .chip { fill: #24405f }
-    text { fill: #eaf0f6 } .quiet { fill: #b3c1d0 } .arrow { stroke: #8aa5c4 }
-  }
-"""
+GAP = 22  # between rows
+CHIP_GAP = 6
 
 
 class Box(NamedTuple):
@@ -176,36 +164,23 @@ def picture() -> str:
         if number:
             parts.append(_arrow(y))
             y += GAP
-        width = (WIDTH - 2 * MARGIN - (len(row) - 1) * CHIP_GAP) // len(row)
-        lefts = [MARGIN + column * (width + CHIP_GAP) for column in range(len(row))]
-        boxes = [_box(layer, imports[layer], left, y, width) for layer, left in zip(row, lefts, strict=True)]
-        height = max(box.height for box in boxes)
-        for box, left in zip(boxes, lefts, strict=True):
-            parts.append(f'<rect class="layer" x="{left}" y="{y}" width="{width}" height="{height}" rx="8"/>')
-            parts += box.parts
-        y += height
-    height = y + MARGIN
+        for place, layer in enumerate(row):
+            y += CHIP_GAP if place else 0
+            drawn = _layer_box(layer, imports[layer], y)
+            parts += [box(MARGIN, y, WIDTH - 2 * MARGIN, drawn.height), *drawn.parts]
+            y += drawn.height
     label = "Registrar's layers, top to bottom: " + ", ".join(layer.replace(".", "/") for layer in LAYERS)
-    return "\n".join(
-        [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
-            f'role="img" aria-label="{escape(label)}">',
-            f"<style>{STYLE}</style>",
-            f'<rect class="page" width="{WIDTH}" height="{height}"/>',
-            *parts,
-            "</svg>\n",
-        ]
-    )
+    return svg(parts, y + MARGIN, label)
 
 
-def _box(layer: str, imported: set[str], left: int, top: int, width: int) -> Box:
+def _layer_box(layer: str, imported: set[str], top: int) -> Box:
     """Draw a layer's title, its purpose, its packages, and what it imports."""
-    x, y, room = left + PADDING, top + PADDING + TITLE - 4, width - 2 * PADDING
+    x, y, room = MARGIN + PADDING, top + PADDING + TITLE - 4, WIDTH - 2 * (MARGIN + PADDING)
     path = layer.replace(".", "/")
-    parts = [_text(x, y, TITLE, path if (ROOT / path).is_dir() else f"{path}.py", 'font-weight="600"')]
-    for line in _wrapped(LAYERS[layer].split(), room):
+    parts = [text(x, y, TITLE, path if (ROOT / path).is_dir() else f"{path}.py", 'font-weight="600"')]
+    for line in wrapped(LAYERS[layer].split(), room):
         y += TEXT + 6
-        parts.append(_text(x, y, TEXT, line, 'class="quiet"'))
+        parts.append(text(x, y, TEXT, line, 'class="quiet"'))
     names = packages(layer)
     if layer == "handlers" or set(names) & set(PACKAGE_ORDER):
         y += CHIP_GAP + 4
@@ -213,9 +188,9 @@ def _box(layer: str, imported: set[str], left: int, top: int, width: int) -> Box
         parts += chips
     if imported:
         words = f"imports {_names_in_order(imported)}".split()
-        for line in _wrapped(words, room):
+        for line in wrapped(words, room):
             y += TEXT + 6
-            parts.append(_text(x, y, TEXT, line, 'class="quiet" font-style="italic"'))
+            parts.append(text(x, y, TEXT, line, 'class="quiet" font-style="italic"'))
     return Box(parts, y + PADDING - top)
 
 
@@ -223,11 +198,11 @@ def _chips(names: Iterable[str], left: int, top: int, room: int) -> tuple[list[s
     """Draw names side by side, on several lines if needed; return them with the bottom position."""
     parts, x, y = [], left, top
     for name in names:
-        width = round(_text_width(name)) + 16
+        width = round(text_width(name)) + 20
         if x > left and x + width > left + room:
             x, y = left, y + CHIP_HEIGHT + CHIP_GAP
-        parts.append(f'<rect class="chip" x="{x}" y="{y}" width="{width}" height="{CHIP_HEIGHT}" rx="5"/>')
-        parts.append(_text(x + width // 2, y + 18, TEXT, name, 'text-anchor="middle"'))
+        parts.append(box(x, y, width, CHIP_HEIGHT, "chip"))
+        parts.append(text(x + width // 2, y + 18, TEXT, name, 'text-anchor="middle"'))
         x += width + CHIP_GAP
     return parts, y + CHIP_HEIGHT
 
@@ -235,22 +210,3 @@ def _chips(names: Iterable[str], left: int, top: int, room: int) -> tuple[list[s
 def _arrow(top: int) -> str:
     middle, tip = WIDTH // 2, top + GAP - 4
     return f'<path class="arrow" d="M{middle} {top + 3} V{tip} m-6 -7 l6 7 l6 -7"/>'
-
-
-def _text(x: int, y: int, size: int, text: str, more: str) -> str:
-    return f'<text x="{x}" y="{y}" font-size="{size}" {more}>{escape(text, quote=False)}</text>'
-
-
-def _wrapped(words: Iterable[str], room: int) -> Iterator[str]:
-    line = ""
-    for word in words:
-        longer = f"{line} {word}" if line else word
-        if line and _text_width(longer) > room:
-            yield line
-            longer = word
-        line = longer
-    yield line
-
-
-def _text_width(text: str) -> float:
-    return len(text) * TEXT * CHARACTER

@@ -32,6 +32,7 @@ from scripts.code_tour import code_tour
 from scripts.messages_page import message_pages
 from scripts.navigation import navigation
 from scripts.slack_scopes import slack_scopes
+from scripts.state_pictures import monitor_picture, request_picture
 from scripts.vocabulary import vocabulary
 
 
@@ -212,6 +213,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "handlers/terminal/command_line/index.txt": index,
     "zensical.toml": navigation,
     "docs/pictures/architecture.svg": picture,
+    "docs/pictures/monitor-states.svg": monitor_picture,
+    "docs/pictures/request-life.svg": request_picture,
     "docs/reference/api.md": lambda: api((DOCS / "reference" / "api.md").read_text(encoding="utf-8")),
     "docs/reference/audit-events.md": audit_events,
     "docs/reference/code-tour.md": tour,

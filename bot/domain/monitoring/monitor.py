@@ -89,13 +89,13 @@ def _stable_fraction(text: str) -> float:
 class MonitorStatus(Enum):
     """What a monitor's recent checks mean."""
 
-    DISABLED = "disabled"  # paused, or nothing is in Production
+    DISABLED = "disabled"  # nothing is in Production
     WARMUP = "warmup"  # right after a promotion: only the hard limit is checked
-    OK = "ok"
+    OK = "ok"  # the last verdict was good
     PENDING = "pending"  # failing, but not for enough consecutive checks yet
-    FAILED = "failed"
-    NO_DATA = "no data"
-    ERROR = "error"
+    FAILED = "failed"  # enough consecutive checks failed: an incident is open
+    NO_DATA = "no data"  # in too many consecutive checks
+    ERROR = "error"  # the source failed in too many consecutive checks
     CANT_JUDGE = "can't judge"  # it has readings, but its rule should have reached a verdict and didn't
 
 

@@ -62,7 +62,7 @@ class Completion:
         serving_checks.schedule_serving_check(tx, self._context, transition, ordering_key_of(transition))
         is_other_version = transition.target is Stage.PRODUCTION and transition.kind is not TransitionKind.REPAIR
         if transition.state is TransitionState.DONE and is_other_version:
-            _restart_monitors(tx, transition)
+            restart_monitors(tx, transition)
 
     def _finish_without_request(
         self, tx: LedgerTransaction, transition: Transition, decision: IncidentDecision | None
@@ -167,7 +167,7 @@ _EVENT_TAGS = {
 }
 
 
-def _restart_monitors(tx: LedgerTransaction, transition: Transition) -> None:
+def restart_monitors(tx: LedgerTransaction, transition: Transition) -> None:
     """Restart the model's monitors, because their state belongs to another version."""
     why = say("No measurements for {v} yet.", v=Code(f"v{transition.version}"))
     for monitor in tx.monitors(transition.model):
