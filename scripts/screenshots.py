@@ -156,7 +156,7 @@ class DocsPictures:
     """Takes the pictures for the docs while the story is played."""
 
     FOLDER = ROOT / "docs" / "pictures"
-    WIDE, PHONE = {"width": 940, "height": 1400}, {"width": 390, "height": 740}
+    WIDE, PHONE = {"width": 940, "height": 1400}, {"width": 390, "height": 706}
 
     def __init__(self, page: Page) -> None:
         self._gallery, self._page = Gallery(page, self.FOLDER, {""}), page
