@@ -1,4 +1,4 @@
-"""The code tours in docs/explanation/architecture.md are what happens: each stop is called, in the page's order."""
+"""The code tours in docs/reference/code-tour.md are what happens: each stop is called, in the page's order."""
 
 from __future__ import annotations
 
