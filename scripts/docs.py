@@ -16,7 +16,7 @@ from typing import Any
 
 from scripts.audit_page import audit_events
 from scripts.command_pages import commands, exit_codes, index, terminal_page
-from scripts.interface_pages import api, metrics, policy
+from scripts.interface_pages import api, metrics
 from scripts.markdown import DOCS, MADE, ROOT, as_sentence, comments, table
 
 sys.path.insert(0, str(ROOT))
@@ -31,6 +31,7 @@ from scripts.architecture import layer_table, picture
 from scripts.code_tour import code_tour
 from scripts.messages_page import message_pages
 from scripts.navigation import navigation
+from scripts.policy_page import policy
 from scripts.slack_scopes import slack_scopes
 from scripts.state_pictures import monitor_picture, request_picture
 from scripts.vocabulary import vocabulary
@@ -224,7 +225,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/model-cards.md": metadata,
     "docs/reference/monitors.md": monitors,
     "docs/reference/permissions.md": authority,
-    "docs/reference/policy.md": lambda: policy((DOCS / "reference" / "policy.md").read_text(encoding="utf-8")),
+    "docs/reference/policy.md": policy,
     "docs/reference/settings.md": settings,
     "docs/reference/slack-scopes.md": slack_scopes,
     "docs/reference/terminal.md": terminal_page,

@@ -1,100 +1,15 @@
-"""The generated parts of the pages about the policy file, metrics, and the HTTP API."""
+"""The pages about metrics and the HTTP API."""
 
 from __future__ import annotations
 
-import inspect
-import json
-import re
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any, cast
 
-from pydantic import BaseModel
-
-from bot.domain.core.durations import format_duration
-from bot.domain.core.endpoint import Endpoint
-from bot.domain.policy.callers.api_clients import ApiClient, OidcIdentity
-from bot.domain.policy.callers.people import People
-from bot.domain.policy.callers.quotas import Quotas
-from bot.domain.policy.gate_config import CardGate, InStagingGate, MetricGate, NotBlockedGate, SemverGate, SignatureGate
-from bot.domain.policy.policy import (
-    AnchorConfig,
-    AuditConfig,
-    EditRule,
-    FreezeWindow,
-    ModelRules,
-    Policy,
-    RollbackRule,
-    ServingProbe,
-    Source,
-    TargetRule,
-    WebhookEndpoint,
-)
-from bot.domain.registry.metric_catalog import MetricSettings
 from bot.metrics.definitions import LEDGER_METRICS, METRIC_DEFINITIONS
 from bot.registrar import Registrar
 from handlers.api.calls import ApiServices
 from handlers.web.app import create_app
 from scripts.markdown import MADE, as_sentence, replace_between, table
-
-
-def policy(page: str) -> str:
-    """Return docs/reference/policy.md: the prose of `page`, with every key of the file between its marks."""
-    head = ["key", "default", "meaning"]
-    parts = [
-        f"**{where}** {(part.__doc__ or '').strip().splitlines()[0]}\n\n{table(head, _keys(part))}"
-        for where, part in POLICY_PARTS.items()
-    ]
-    return replace_between(page, "keys", "\n\n".join(parts))
-
-
-POLICY_PARTS: dict[str, type[BaseModel]] = {
-    "Top level.": Policy,
-    "`models`, for each pattern.": ModelRules,
-    "`staging`, `production`.": TargetRule,
-    "`gates`: metric.": MetricGate,
-    "`gates`: metadata card.": CardGate,
-    "`gates`: signature.": SignatureGate,
-    "`gates`: semver.": SemverGate,
-    "`gates`: blocked versions.": NotBlockedGate,
-    "`gates`: time in Staging.": InStagingGate,
-    "`rollback`.": RollbackRule,
-    "`metrics`, for each metric.": MetricSettings,
-    "`freeze`.": FreezeWindow,
-    "`sources`.": Source,
-    "`clients`.": ApiClient,
-    "`oidc`, for each client.": OidcIdentity,
-    "`people`.": People,
-    "`notify`.": WebhookEndpoint,
-    "`serving`.": ServingProbe,
-    "`anchor`.": AnchorConfig,
-    "`audit`.": AuditConfig,
-    "`audit.stream`.": Endpoint,
-    "`policy`.": EditRule,
-    "`quotas`.": Quotas,
-}
-
-
-def _keys(part: type[BaseModel]) -> list[list[str]]:
-    """Return a row for each key of a part of the policy file, with the comment after or above it as its meaning."""
-    source = "".join(inspect.getsource(each) for each in part.__mro__ if each.__module__.startswith("bot."))
-    rows = []
-    for name, field in part.model_fields.items():
-        found = re.search(rf"^(?:    # (?P<above>.*)\n)?    {name}: .*?(?:  # (?P<behind>.*))?$", source, re.MULTILINE)
-        said = found and (found["behind"] or found["above"])
-        assert said, f"{part.__name__}.{name} needs a comment"
-        default = field.get_default(call_default_factory=True)
-        shown = "required" if field.is_required() else _field_default_of(default)
-        rows.append([f"`{field.alias or name}`", shown, as_sentence(said)])
-    return rows
-
-
-def _field_default_of(value: Any) -> str:
-    if value is None or value in ("", [], {}) or isinstance(value, BaseModel):
-        return "not set"
-    if isinstance(value, timedelta):
-        return f"`{format_duration(value)}`"
-    return f"`{json.dumps(value)}`" if isinstance(value, bool | list) else f"`{value}`"
 
 
 def metrics() -> str:

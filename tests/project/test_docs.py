@@ -17,9 +17,10 @@ from bot.domain.commands.catalog import COMMAND_ALIASES, COMMANDS
 from bot.domain.policy.authorization import Grantee, Permission
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.metrics.definitions import METRIC_DEFINITIONS
+from bot.policy_file import load_policy
 from bot.settings import Settings
 from handlers.terminal.main import main
-from scripts import docs, interface_pages, markdown
+from scripts import docs, interface_pages, markdown, policy_page
 from scripts.markdown import DOCS, SOURCE
 from tests.support.network.prometheus_server import promtool
 from tests.support.paths import ROOT
@@ -69,10 +70,20 @@ def test_text_around_the_generated_part_stays() -> None:
 
 
 def test_every_key_of_the_policy_file_is_described_with_its_default() -> None:
-    page = interface_pages.policy("<!-- keys -->\n<!-- end of keys -->\n")
+    page = policy_page.policy()
     assert "| `required` | `1` | How many different people must approve. |" in page
     assert "| `for` | required | How long it lasts, such as 62h. |" in page
     assert "| `may` | not set | Push: send readings;" in page
+    assert "| `semver` | required | The version must have a semver. Always `set`. |" in page
+
+
+def test_the_policy_page_s_example_is_valid_and_sets_every_section(tmp_path: Path) -> None:
+    file = tmp_path / "registrar.yml"
+    file.write_text(policy_page.EXAMPLE, encoding="utf-8")
+    example = load_policy(file)
+    optional = {"directions", "sources", "freeze", "quotas", "max_auto", "edits"}
+    assert type(example).model_fields.keys() - example.model_fields_set == optional
+    assert f"```yaml\n{policy_page.EXAMPLE}```" in policy_page.policy()
 
 
 def test_every_api_call_is_described_with_its_fields_and_responses() -> None:

@@ -183,10 +183,10 @@ class Policy(StrictModel):
 
     channel: str = "#ml-models"  # the default channel: a name with `#`, or a channel ID
     roles: dict[str, list[str]] = Field(default_factory=dict)  # names for user IDs and user groups; admin is built in
-    models: dict[str, ModelRules]  # by pattern: the model's own name or the longest match applies
+    models: dict[str, ModelRules]  # the rules, by pattern
     # how to show and compare metrics, by name; a model can have its own settings for a metric
     metrics: dict[str, MetricSettings] = Field(default_factory=dict)
-    # which direction is better for each metric, unless a model overrides it; you can also set it under `metrics`
+    # which direction is better for each metric; you can also set it under `metrics`
     directions: dict[str, Literal["higher", "lower"]] = Field(default_factory=dict)
     sources: dict[str, Source] = Field(default_factory=dict)  # where monitors get their metrics, by name
     clients: dict[str, ApiClient] = Field(default_factory=dict)  # programs that can use the HTTP API, by name
