@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -43,23 +44,35 @@ def api(page: str) -> str:
         ledger=nothing, policy=nothing, requires_signature=nothing, clock=nothing, registrar=cast(Registrar, object())
     )
     paths = create_app(nothing, None, on_model_changed=print, api_services=programs).openapi()["paths"]
-    told = [
-        _operation(path, method, one)
+    operations = [
+        (path, method, operation)
         for path, methods in paths.items()
         if path.startswith("/v1/")
-        for method, one in methods.items()
+        for method, operation in methods.items()
     ]
-    return replace_between(page, "reference", "\n\n".join(told))
+    uses = Counter(answer for _, _, operation in operations for answer in _answers(operation))
+    common = sorted(answer for answer, count in uses.items() if count >= COMMON_FROM)
+    shared = "**Every call** can return these statuses; 415 is only for calls with a body."
+    calls = [_operation(path, method, operation, common) for path, method, operation in operations]
+    return replace_between(page, "reference", "\n\n".join([shared, table(["status", "when"], common), *calls]))
 
 
-def _operation(path: str, method: str, one: Any) -> str:
-    """Return one call's fields and responses."""
-    parts = [f"**{method.upper()} {path}** {one['summary']}."]
-    if "requestBody" in one:
-        schema = one["requestBody"]["content"]["application/json"]["schema"]
+COMMON_FROM = 3  # calls that give an answer for the same reason, for it to be listed once
+
+
+def _answers(operation: Any) -> list[tuple[str, str]]:
+    """Return the statuses of a call, each with its reason."""
+    return [(status, as_sentence(answer["description"])) for status, answer in sorted(operation["responses"].items())]
+
+
+def _operation(path: str, method: str, operation: Any, common: list[tuple[str, str]]) -> str:
+    """Return one call's fields, and its responses except the common ones."""
+    parts = [f"**{method.upper()} {path}** {operation['summary']}."]
+    if "requestBody" in operation:
+        schema = operation["requestBody"]["content"]["application/json"]["schema"]
         parts.append(table(["field", "required", "description"], _fields(schema)))
-    answers = [[status, as_sentence(answer["description"])] for status, answer in sorted(one["responses"].items())]
-    return "\n\n".join([*parts, table(["status", "when"], answers)])
+    own = [answer for answer in _answers(operation) if answer not in common]
+    return "\n\n".join([*parts, table(["status", "when"], own)])
 
 
 def _fields(schema: Any, before: str = "") -> Iterator[list[str]]:
