@@ -239,6 +239,28 @@ def test_every_page_is_in_the_sites_navigation() -> None:
     assert sorted(listed) == sorted(page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md"))
 
 
+# -- length ------------------------------------------------------------------------------------------------------------
+
+TO_READ = ("get-started", "how-to", "explanation", "operations")  # the rest is looked up
+MOST_WORDS = 30_000
+
+
+def word_count(pages: list[Path]) -> int:
+    """Return the number of words, as `wc -w` counts them."""
+    return sum(len(read(page).split()) for page in pages)
+
+
+def test_what_is_to_be_read_stays_short() -> None:
+    pages = [page for section in TO_READ for page in (DOCS / section).rglob("*.md")]
+    assert len(pages) > 30
+    assert word_count(pages) <= MOST_WORDS
+
+
+def test_every_word_counts(tmp_path: Path) -> None:
+    (tmp_path / "page.md").write_text("# A page\n\n| a | b |\n\n    code is counted, too\n", encoding="utf-8")
+    assert word_count([tmp_path / "page.md"]) == 12
+
+
 # -- words -------------------------------------------------------------------------------------------------------------
 
 WORDS = (
