@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import BaseModel
 
 from bot.domain.core.errors import Misconfigured
 from bot.domain.policy.callers.people import is_slack_id
+from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.policy.policy import BUILT_IN_SOURCES, ModelRules, Policy, TargetRule
 from bot.policy_file import parse_policy
 from tests.support.docs.blocks import PAGES, CodeBlock, find_blocks, page_blocks, page_text, prose
@@ -22,12 +24,13 @@ from tests.support.paths import ROOT
 NOT_A_POLICY = "not a policy"
 
 
-def keys_of(model: type[Policy] | type[ModelRules] | type[TargetRule]) -> set[str]:
+def keys_of(model: type[BaseModel]) -> set[str]:
     return {field.alias or name for name, field in model.model_fields.items()}
 
 
 OF_THE_FILE, OF_A_MODEL, OF_A_STAGE = keys_of(Policy), keys_of(ModelRules), keys_of(TargetRule)
-SECTIONS = re.compile(rf"(?:{'|'.join(sorted(OF_THE_FILE | OF_A_MODEL | OF_A_STAGE))}): \S")
+OF_A_MONITOR = keys_of(MonitorConfig) - OF_THE_FILE
+SECTIONS = re.compile(rf"(?:{'|'.join(sorted(OF_THE_FILE | OF_A_MODEL | OF_A_STAGE | OF_A_MONITOR))}): \S")
 
 
 def blocks_of(language: str) -> list[Any]:
@@ -68,8 +71,8 @@ def complete(part: Any) -> dict[str, Any]:
         part = {section_of(part[0]): part}
     if not isinstance(part, dict):
         raise Misconfigured("It's neither a mapping nor a list.")
-    if {"name", "source"} <= set(part):
-        part = {"monitors": [part]}
+    if part and set(part) <= OF_A_MONITOR:
+        part = {"monitors": [{"name": "f1", "source": "push"} | part]}
     production = {"approvers": ["lead"]} | part.get("production", {})
     model: dict[str, Any] = {"staging": {"approvers": ["lead"]}, "production": production}
     whole: dict[str, Any] = {"models": {"*": model}}

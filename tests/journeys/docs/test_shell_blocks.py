@@ -188,7 +188,11 @@ def sh(text: str, mark: str = "") -> str:
         ),
         ("mlflow", 'curl -sf "$MLFLOW_TRACKING_URI/health"; curl -sf http://mlflow.internal:5000/health', "OKOK"),
         ("checkout", ".venv/bin/registrar policy check examples/churn/registrar.yml", "valid"),
-        ("slack, policy", 'curl -sf -X POST "${SLACK_API_URL}api.test"; test -n "$SLACK_BOT_TOKEN"', '"ok":true'),
+        (
+            "slack",
+            'curl -sf -X POST -H "Authorization: Bearer $SLACK_BOT_TOKEN" "${SLACK_API_URL}auth.test"',
+            '"ok":true',
+        ),
         (
             "registrar",
             "curl -sf http://localhost:3000/healthz; registrar promote churn 4 production --reason better --wait",
@@ -202,7 +206,9 @@ def test_a_page_finds_the_parts_that_it_asks_for(
     (tmp_path / "scratch").mkdir()
     with page_world(wanted_parts(parts), tmp_path, request) as world:
         [typed_block] = [world.as_typed(one) for one in find_blocks("page.md", sh(block))]
-        printed = run_blocks([*world.first, typed_block], world.folder, world.environment(), tmp_path / "scratch")
+        printed = run_blocks(
+            [*world.first, typed_block], world.folder, world.environment(), tmp_path / "scratch", seconds=60
+        )
     assert says in printed[typed_block]
 
 

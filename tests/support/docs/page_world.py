@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import re
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Thread
@@ -15,7 +15,7 @@ import yaml
 
 from bot.domain.registry.model import Stage
 from bot.ledger import SqlLedger
-from localslack import LocalSlack, RefusedError
+from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, POLICY
 from tests.support.app.workspaces import SPEED
 from tests.support.docs.blocks import CodeBlock
@@ -159,15 +159,15 @@ def _add_registrar(world: PageWorld) -> None:
 @contextmanager
 def _bob_approves(slack: LocalSlack) -> Iterator[None]:
     """Have Bob approve each request that he sees."""
-    bob, done, approved = slack.person("bob"), Event(), set()
+    bob, done = slack.person("bob"), Event()
+    approved: set[str] = set()
 
     def approve() -> None:
         while not done.wait(0.2):
             for message in bob.sees(CHANNEL):
-                if message["ts"] not in approved and "'Approve'" in str(message.get("blocks")):
+                is_pending = "request_approve" in str(message.get("blocks")) and message["ts"] not in approved
+                if is_pending and bob.clicks(message, "Approve").acked:
                     approved.add(message["ts"])
-                    with suppress(RefusedError, LookupError):
-                        bob.clicks(message, "Approve")
 
     thread = Thread(target=approve, daemon=True)
     thread.start()

@@ -72,6 +72,8 @@ def shell_environment(home: Path, programs: Sequence[Path], **more: str) -> dict
         "NO_PROXY": "127.0.0.1,localhost",
         "no_proxy": "127.0.0.1,localhost",
     }
+    if "SLACK_API_URL" in more:
+        proxies.clear()  # the SDK's Socket Mode takes a proxy also for what NO_PROXY names
     return clean_environment(**proxies | own | more)
 
 
@@ -93,10 +95,12 @@ def run_blocks(
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(timeout=seconds)
-    _kill_session(process.pid)
-    process.wait()
+    try:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=seconds)
+    finally:
+        _kill_session(process.pid)
+        process.wait()
     last = int((scratch / "done").read_text()) if (scratch / "done").exists() else -1
     printed = {block: _read(scratch / f"{number}.out") for number, block in enumerate(blocks)}
     if last < len(blocks) - 1:
