@@ -138,6 +138,7 @@ LONGEST = (
     "tests/contracts/registry/test_transitions.py",
     "tests/contracts/registry/test_registry.py",
     "tests/browser/test_incidents.py",
+    "tests/journeys/docs/test_shell_blocks.py",
     "tests/journeys/docs/test_demo.py",
     "tests/handlers/terminal/cli/test_start.py",
     "tests/state_machine/test_state_machine.py",

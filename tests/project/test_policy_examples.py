@@ -19,7 +19,6 @@ from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.policy.policy import BUILT_IN_SOURCES, ModelRules, Policy, TargetRule
 from bot.policy_file import parse_policy
 from tests.support.docs.blocks import PAGES, CodeBlock, find_blocks, page_blocks, page_text, prose
-from tests.support.paths import ROOT
 
 NOT_A_POLICY = "not a policy"
 
@@ -72,7 +71,7 @@ def complete(part: Any) -> dict[str, Any]:
     if not isinstance(part, dict):
         raise Misconfigured("It's neither a mapping nor a list.")
     if part and set(part) <= OF_A_MONITOR:
-        part = {"monitors": [{"name": "f1", "source": "push"} | part]}
+        part = {"monitors": [{"name": "f1", "source": "prom"} | part]}
     production = {"approvers": ["lead"]} | part.get("production", {})
     model: dict[str, Any] = {"staging": {"approvers": ["lead"]}, "production": production}
     whole: dict[str, Any] = {"models": {"*": model}}
@@ -119,12 +118,12 @@ def test_a_policy_example_parses(block: CodeBlock) -> None:
     if block.mark == NOT_A_POLICY:
         assert list(yaml.safe_load_all(block.text))
     else:
-        assert parse_example(block.text)
+        assert parse_example(block.text).models
 
 
 @pytest.mark.parametrize("code", inline_snippets())
 def test_a_part_of_a_policy_in_a_sentence_parses(code: str) -> None:
-    assert parse_example(code)
+    assert parse_example(code).models
 
 
 def test_enough_is_recognized() -> None:
@@ -147,22 +146,17 @@ def test_what_is_marked_as_no_policy_is_none() -> None:
 
 @pytest.mark.parametrize("block", blocks_of("json"))
 def test_json_parses(block: CodeBlock) -> None:
-    json.loads(block.text)
+    assert json.loads(block.text)
 
 
 @pytest.mark.parametrize("block", blocks_of("toml"))
 def test_toml_parses(block: CodeBlock) -> None:
-    tomllib.loads(block.text)
+    assert tomllib.loads(block.text)
 
 
 @pytest.mark.parametrize("block", blocks_of("python"))
 def test_python_compiles(block: CodeBlock) -> None:
-    compile(block.text, block.place, "exec")
-
-
-def test_the_repository_s_own_policies_parse() -> None:
-    for path in [ROOT / "examples" / "churn" / "registrar.yml"]:
-        assert parse_policy(path.read_text(encoding="utf-8"), path)
+    assert compile(block.text, block.place, "exec")
 
 
 # -- an example that's wrong is found ----------------------------------------------------------------------------------
@@ -182,7 +176,7 @@ def test_the_repository_s_own_policies_parse() -> None:
     ],
 )
 def test_a_part_is_put_where_it_belongs(text: str) -> None:
-    assert parse_example(text)
+    assert parse_example(text).models
 
 
 @pytest.mark.parametrize(

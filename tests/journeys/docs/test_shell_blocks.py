@@ -96,8 +96,14 @@ def test_only_these_pages_run_nothing() -> None:
 
 
 def test_each_page_asks_for_known_parts() -> None:
-    for page in PAGES:
-        wanted_parts(page_setting(page, "run with"))
+    settings = [page_setting(page, "run with") for page in PAGES]
+    assert all(wanted_parts(setting) for setting in settings if setting)
+
+
+def test_an_unknown_part_is_found() -> None:
+    with pytest.raises(AssertionError, match="unknown parts"):
+        wanted_parts("policy, kafka")
+    assert wanted_parts("ledger, registrar") == ["policy", "mlflow", "slack", "registrar"]
 
 
 # -- what they do ------------------------------------------------------------------------------------------------------
@@ -186,6 +192,7 @@ def sh(text: str, mark: str = "") -> str:
             "export PGHOST=db.internal PGUSER=registrar PGPASSWORD=…; psql --list | grep migrated; pg_dump --version",
             "pg_dump (PostgreSQL)",
         ),
+        ("registrar", "registrar monitor list; registrar show churn", "churn"),
         ("mlflow", 'curl -sf "$MLFLOW_TRACKING_URI/health"; curl -sf http://mlflow.internal:5000/health', "OKOK"),
         ("checkout", ".venv/bin/registrar policy check examples/churn/registrar.yml", "valid"),
         (
@@ -194,7 +201,7 @@ def sh(text: str, mark: str = "") -> str:
             '"ok":true',
         ),
         (
-            "registrar",
+            "client",
             "curl -sf http://localhost:3000/healthz; registrar promote churn 4 production --reason better --wait",
             "v4",
         ),

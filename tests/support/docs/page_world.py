@@ -27,8 +27,8 @@ from tests.support.paths import ROOT
 from tests.support.registry.mlflow_process import MlflowServer
 from tests.support.registry.registries import MlflowBackend
 
-PARTS = ("policy", "ledger", "mlflow", "slack", "registrar", "postgres", "checkout")
-NEEDS = {"registrar": ("policy", "mlflow", "slack")}
+PARTS = ("policy", "ledger", "mlflow", "slack", "registrar", "client", "postgres", "checkout")
+NEEDS = {"registrar": ("policy", "mlflow", "slack"), "client": ("policy", "mlflow", "slack", "registrar")}
 TOKEN = "t0ken-of-the-docs"
 READY = "Registrar is ready"
 WHERE_POSTGRES_IS = "PGHOST=db.internal PGUSER=registrar PGPASSWORD=…"
@@ -73,7 +73,7 @@ def page_world(parts: list[str], root: Path, request: pytest.FixtureRequest) -> 
     world.folder.mkdir()
     world.programs.append(put_programs_on_path(root / "programs"))
     for part in parts:
-        if part not in {"registrar", "slack"}:
+        if part in _ADD:
             _ADD[part](world, request)
     if "slack" not in parts:
         yield world
@@ -86,7 +86,7 @@ def page_world(parts: list[str], root: Path, request: pytest.FixtureRequest) -> 
         "REGISTRAR_SLACK_PACE": str(1 / SPEED),
     }
     if "registrar" in parts:
-        _add_registrar(world)
+        _add_registrar(world, is_client="client" in parts)
     with _bob_approves(slack):
         yield world
 
@@ -147,12 +147,12 @@ _ADD = {
 }
 
 
-def _add_registrar(world: PageWorld) -> None:
-    """Let a running Registrar be the first thing that's typed."""
+def _add_registrar(world: PageWorld, *, is_client: bool) -> None:
+    """Let a running Registrar be the first thing that's typed; a client's terminal isn't on its machine."""
     address = f"http://127.0.0.1:{(port := free_port())}"
-    start = f"REGISTRAR_URL= REGISTRAR_PORT={port} registrar run\n"
+    start = f"REGISTRAR_URL='' REGISTRAR_PORT={port} registrar run\n"
     world.first.append(CodeBlock("(the page's Registrar)", 0, "sh", start, f"runs until: {READY}"))
-    world.variables |= {"REGISTRAR_URL": address, "REGISTRAR_TOKEN": TOKEN}
+    world.variables |= {"REGISTRAR_TOKEN": TOKEN, **({"REGISTRAR_URL": address} if is_client else {})}
     world.replacements |= {"http://localhost:3000": address, "http://127.0.0.1:3000": address}
 
 
