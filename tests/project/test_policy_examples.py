@@ -156,7 +156,7 @@ def test_toml_parses(block: CodeBlock) -> None:
 
 @pytest.mark.parametrize("block", blocks_of("python"))
 def test_python_compiles(block: CodeBlock) -> None:
-    assert compile(block.text, block.place, "exec")
+    assert compile(block.text, block.place, "exec").co_code
 
 
 # -- an example that's wrong is found ----------------------------------------------------------------------------------

@@ -24,9 +24,13 @@ PLACEHOLDERS = re.compile(r"\b(?:OWNER|VERSION|PID|COMMIT)\b(?<!\$)|(?<![\w$])TO
 
 # Pages with shell blocks, none of which a test can run.
 NOTHING_RUNS = {
+    "README.md": "installs packages; tests/project/deploy/test_installing.py does",
     "CONTRIBUTING.md": "each needs a checkout with its own environment",
     "deploy/README.md": "needs Docker; tests/project/deploy runs the files",
     "deploy/kubernetes/README.md": "needs a cluster; tests/project/deploy runs the files",
+    "docs/explanation/registry.md": "one setting, whose value is a secret",
+    "docs/explanation/reliability.md": "takes hours",
+    "docs/how-to/write-a-registry-adapter.md": "needs a reader's package",
 }
 
 

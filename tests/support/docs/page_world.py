@@ -93,7 +93,9 @@ def page_world(parts: list[str], root: Path, request: pytest.FixtureRequest) -> 
 
 def _add_policy(world: PageWorld, _: pytest.FixtureRequest) -> None:
     client = {"token_env": "REGISTRAR_CLIENT_DOCS", "may": ["push", "request"]}
+    models = {**POLICY["models"], "*": POLICY["models"]["*"] | {"rollback": {"by": ["lead", "U0ALICE"]}}}
     policy = POLICY | {
+        "models": models,
         "operators": {getpass.getuser(): "U0ALICE"},
         "sources": {"live": {"type": "push"}},
         "clients": {"docs": client},
