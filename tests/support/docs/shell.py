@@ -80,7 +80,7 @@ def shell_environment(home: Path, programs: Sequence[Path], **more: str) -> dict
 def run_blocks(
     blocks: Sequence[CodeBlock], folder: Path, env: Mapping[str, str], scratch: Path, *, seconds: float = LONG
 ) -> dict[CodeBlock, str]:
-    """Type the blocks in this folder, one after the other, and return what each printed. Fails with the first block that fails."""
+    """Type the blocks in this folder, in order; return what each printed. Fails at the first that fails."""
     script = _BEGIN
     for number, block in enumerate(blocks):
         (scratch / f"{number}.sh").write_text(block.text, encoding="utf-8")
