@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -27,6 +28,7 @@ from handlers.doctor.check import (
 from handlers.terminal.doctor import diagnosis_line, render_diagnoses
 from handlers.terminal.main import main
 from localslack import LocalSlack
+from tests.support.paths import ROOT
 from tests.support.registry.mlflow_process import MlflowServer
 from tests.support.registry.registries import MlflowBackend
 from tests.support.terminal.doctor import RunDoctor
@@ -41,6 +43,15 @@ def test_a_healthy_setup_has_no_problems(
     said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_server.uri, REGISTRAR_DATABASE_URL=sqlite_url)
     assert (said.code, said.err, said.document["healthy"]) == (0, "", True)
     assert [one["area"] for one in said.document["findings"] if one["state"] != "ok"] == ["MLflow access"]
+
+
+def test_the_page_lists_every_part() -> None:
+    calls = r'(?:_AREA = |\b(?:DoctorCheck|Diagnosis|ok|warning|failure)\(\s*)"([^"]+)"'
+    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "handlers" / "doctor").rglob("*.py"))
+    page = (ROOT / "docs" / "reference/doctor.md").read_text(encoding="utf-8")
+    parts = set(re.findall(calls, code))
+    assert len(parts) > 15
+    assert {part for part in parts if f"**{part}**" not in page} == set()
 
 
 def test_the_document_has_exactly_the_documented_keys(doctor: RunDoctor) -> None:
