@@ -232,6 +232,14 @@ def test_every_named_test_exists() -> None:
     assert [name for name in named(r"\b(test_\w+[a-z0-9])`") if name not in tests] == []
 
 
+@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda page: page.relative_to(DOCS).as_posix())
+def test_the_site_keeps_a_lists_parts_together(page: Path) -> None:
+    """GitHub needs less space: a step's blocks indented by 3, and no blank line before a list."""
+    text = re.sub(r"```.*?```", "```", read(page), flags=re.DOTALL)
+    assert re.findall(r"^ *(?:[-*]|\d+\.) .*(?:\n +\S.*)*\n\n {1,3}\S.*", text, flags=re.MULTILINE) == []
+    assert re.findall(r"^(?! *(?:[-*]|\d+\.) )\S.*\n(?:[-*]|\d+\.) .*", text, flags=re.MULTILINE) == []
+
+
 def test_every_page_is_in_the_sites_navigation() -> None:
     site = tomllib.loads(read(ROOT / "zensical.toml"))["project"]
     assert site["site_name"] == "Registrar"
