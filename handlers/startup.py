@@ -44,7 +44,7 @@ def _setting_fault(settings: Settings, *, is_worker: bool) -> Sentence | None:
         if not ledger_tools.supports_several_processes(settings.ledger_url):
             return say(
                 "A worker shares a ledger with other processes, but SQLite supports only one. Set {name} to a "
-                "PostgreSQL database (see docs/operations/install.md).",
+                "PostgreSQL database (see docs/how-to/move-to-postgresql.md).",
                 name=Code("REGISTRAR_DATABASE_URL"),
             )
     if settings.slack_bot_token is None:

@@ -54,7 +54,7 @@ class FileWatch:
             self._next_log = self._monotonic() + LOG_INTERVAL
             log.error(
                 "ledger file %s was deleted or replaced, so nothing can be recorded; "
-                "before you restart Registrar, see docs/operations/install.md (When a ledger file is gone)",
+                "before you restart Registrar, see docs/operations/outages.md (A ledger file is gone)",
                 self._missing_path,
             )
         raise LedgerFileGone(GONE)

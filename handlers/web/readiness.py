@@ -140,7 +140,7 @@ def ledger_component(ledger: Ledger) -> Component:
         except LedgerFileGone as error:
             raise NotHealthy(
                 "A ledger file was deleted or replaced, so nothing can be recorded. "
-                "Before you restart, see docs/operations/install.md."
+                "Before you restart, see docs/operations/outages.md."
             ) from error
         except LedgerUpgraded as error:
             raise NotHealthy(

@@ -117,7 +117,7 @@ def test_closing_keeps_what_was_acknowledged_before_the_log_was_deleted(
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the system has no /proc")
 def test_deleted_files_can_be_recovered_while_the_process_runs(ledger: SqlLedger, tmp_path: Path) -> None:
-    """The steps in docs/operations/install.md."""
+    """The steps in docs/operations/outages.md."""
     for name in FILES:
         (tmp_path / name).unlink()
     for link in Path("/proc/self/fd").iterdir():

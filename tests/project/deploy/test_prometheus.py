@@ -47,7 +47,7 @@ def test_every_registrar_service_is_scraped() -> None:
 
 
 def test_every_alert_has_a_summary_and_documentation() -> None:
-    page = (ROOT / "docs" / "operations/install.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "operations/metrics.md").read_text(encoding="utf-8")
     for group in yaml.safe_load((DEPLOY / "alerts.yml").read_text())["groups"]:
         for rule in group["rules"]:
             assert rule["annotations"]["summary"]
@@ -148,6 +148,6 @@ def test_an_alert_fires_in_its_scenario(tmp_path: Path, alert: str) -> None:
 def test_every_metric_that_is_named_exists() -> None:
     metrics = pytest.importorskip("bot.metrics.definitions")
     known = {shape.name for shape in metrics.METRIC_DEFINITIONS}
-    text = (DEPLOY / "alerts.yml").read_text() + (ROOT / "docs" / "operations/install.md").read_text()
+    text = (DEPLOY / "alerts.yml").read_text() + (ROOT / "docs" / "operations/metrics.md").read_text()
     named = set(re.findall(r"\bregistrar_[a-z_]+", text)) - {"registrar_bot"}
     assert [name for name in sorted(named) if name.removesuffix("_bucket") not in known] == []
