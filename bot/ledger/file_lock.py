@@ -25,7 +25,8 @@ class LedgerFileLock:
             raise Misconfigured(
                 say(
                     "Another Registrar process is already using the ledger {file}. Stop it, choose another folder with "
-                    "{home}, or run several processes on PostgreSQL with {url} (see docs/how-to/move-to-postgresql.md).",
+                    "{home}, or run several processes on PostgreSQL with {url} "
+                    "(see docs/how-to/move-to-postgresql.md).",
                     file=Code(str(self._ledger)),
                     home=Code("REGISTRAR_HOME"),
                     url=Code("REGISTRAR_DATABASE_URL"),
