@@ -26,8 +26,9 @@ PLACEHOLDERS = re.compile(r"\b(?:OWNER|VERSION|PID|COMMIT)\b(?<!\$)|(?<![\w$])TO
 NOTHING_RUNS = {
     "README.md": "installs packages; tests/project/deploy/test_installing.py does",
     "CONTRIBUTING.md": "each needs a checkout with its own environment",
-    "deploy/README.md": "needs Docker; tests/project/deploy runs the files",
-    "deploy/kubernetes/README.md": "needs a cluster; tests/project/deploy runs the files",
+    "deploy/README.md": "needs root; make image is what it describes",
+    "docs/operations/containers.md": "needs Docker; tests/project/deploy runs the files",
+    "docs/operations/kubernetes.md": "needs a cluster; tests/project/deploy runs the files",
     "docs/get-started/demo.md": "installs packages; tests/journeys/docs/test_demo.py plays it",
     "docs/get-started/workspace.md": "asks questions; tests/handlers/setup answers them",
     "docs/reference/localslack.md": "has a fixed port; tests/localslack starts it on a free one",
