@@ -133,7 +133,7 @@ def _break_obstacle(facts: DemoFacts) -> Sentence | None:
         return say("There's no version to roll back to yet. Approve request {id} first.", id=Code(facts.request.id))
     if BETTER_VERSION in facts.blocked:
         return say(
-            "v{v} is the only good version left. First unblock v{better} and promote it again: {command}",
+            "v{v} is the only good version left. As Bob, unblock v{better} and promote it again: {command}",
             v=version,
             better=BETTER_VERSION,
             command=Code(f'/model unblock {MODEL} {BETTER_VERSION} --reason "fixed"'),

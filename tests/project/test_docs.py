@@ -269,6 +269,17 @@ def test_every_word_counts(tmp_path: Path) -> None:
     assert word_count([tmp_path / "page.md"]) == 12
 
 
+@pytest.mark.parametrize("index", [index for index in DOCS.rglob("index.md") if index.parent != DOCS], ids=str)
+def test_the_navigation_names_a_page_as_it_names_itself(index: Path) -> None:
+    listed = re.findall(r"^(?:-|\d+\.) \[([^]]+)\]\(([^)#]+\.md)\)", read(index), flags=re.MULTILINE)
+    titles = {
+        target: re.findall(r"^# (.+)$", read(index.parent / target), flags=re.MULTILINE)[0] for _, target in listed
+    }
+    assert [
+        (title, titles[target]) for title, target in listed if title != titles[target].removeprefix("Messages: ")
+    ] == []
+
+
 # -- words -------------------------------------------------------------------------------------------------------------
 
 WORDS = (
