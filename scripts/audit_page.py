@@ -53,7 +53,7 @@ An anchor is a line like this:
 {EXPORTED}
 ```
 
-An export for a single model, or since a given time, has gaps; you can still compare each line with its own hash.
+An export for a single model, or since a given time, has gaps; you can still check each line against its own hash.
 """
 
 

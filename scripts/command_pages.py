@@ -22,13 +22,13 @@ def commands() -> str:
 # Commands
 
 In Slack, type `/model` followed by a command. `/model` without a command opens a menu, and `/model help VERB` shows the
-help on this page. Parts in brackets are optional. You can type an argument in its place or with its flag, in any order:
+help on this page. Parts in brackets are optional. You can type an argument by position or with its flag, in any order:
 `promote churn 4 production` and `promote churn --version 4 --to production` are equivalent.
 
 A *version* is `7`, `v7`, `2.1.0` (its semver), `@champion` (an alias), `staging` or `production` (the version that's
 there now), or `latest`. Put text with spaces in quotes; curly quotes and long dashes from phones work, too. If you
 leave something out, `promote`, `reject`, `rollback`, `monitor add`, and every command that only shows something open a
-form, and other commands say what's missing. If you make a typo in a verb, flag, stage, model, or version, Registrar
+form; other commands say what's missing. If you make a typo in a verb, flag, stage, model, or version, Registrar
 suggests the closest one; in Slack, a button runs the corrected command.
 
 You can also use some commands [in the terminal](terminal.md).
@@ -45,7 +45,7 @@ def terminal_page() -> str:
 
 # The terminal
 
-`registrar` without arguments and `registrar help` list every command in groups, and exit with 0. `registrar help VERB`
+`registrar` without arguments and `registrar help` list all commands by group, and exit with 0. `registrar help VERB`
 prints the same as `registrar VERB --help`, and `registrar --version` prints the installed version.
 
 These commands work as in Slack, with `registrar` instead of `/model`: {names}.
@@ -58,8 +58,8 @@ and dashes.
   [what it proves](../operations/audit-log.md#verify).
 - `policy` needs only a policy file.
 - `db` needs only the ledger. [Ledger](../operations/database.md) says when to use each command.
-- `register` is recorded in the ledger first, for the operating system's user; the audit log has the command and its
-  result. If MLflow doesn't respond, a running bot completes it as soon as MLflow is back. The bot posts it in the
+- Registrar first records `register` in the ledger, for the operating system's user; the audit log has the command and
+  its result. If MLflow doesn't respond, a running bot completes it as soon as MLflow is back. The bot posts it in the
   channel.
 
 If `MLFLOW_TRACKING_URI` isn't set, a command that needs MLflow prints a warning on standard error before it creates or
@@ -122,7 +122,8 @@ def exit_codes() -> str:
 
 # Exit codes
 
-Every `registrar` command exits with one of these codes. [The terminal](terminal.md) describes the commands.
+Every `registrar` command exits with one of these codes (its exit status). [The terminal](terminal.md) describes the
+commands.
 
 {table(["code", "meaning"], rows)}
 """

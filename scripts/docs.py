@@ -146,8 +146,9 @@ percentage. In Slack and in a shell, use quotes: `--min-effect '0.01 abs'`.
 
 ## Requirements
 
-A monitor that could never reach a verdict is refused, in Slack and in the policy file. One that's older than these
-requirements is still checked, and its next edit has to meet them. They're for rules that compare with a baseline:
+Registrar refuses a monitor that could never reach a verdict, in Slack and in the policy file. It still checks one
+that's older than these requirements, but the next edit must meet them. They apply to rules that compare with a
+baseline:
 
 - `history` is at most {CHECK_RETENTION.days} days, which is how long checks are kept. The checks behind a baseline are
   kept longer.

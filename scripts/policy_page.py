@@ -30,7 +30,7 @@ from bot.domain.policy.policy import (
     WebhookEndpoint,
 )
 from bot.domain.registry.metric_catalog import MetricSettings
-from scripts.markdown import MADE, as_sentence, table
+from scripts.markdown import DOCS, MADE, as_sentence, table
 
 # A complete file. tests/project/test_docs.py parses it.
 EXAMPLE = """\
@@ -100,7 +100,7 @@ SECTIONS = (
     Section(
         "Models",
         "Only one pattern applies to a model: its exact name, or else the longest match. `registrar policy show MODEL` "
-        "prints what it means.",
+        "prints what applies.",
         {"models.PATTERN": ModelRules},
     ),
     Section(
@@ -169,8 +169,8 @@ SECTIONS = (
     ),
     Section(
         "Quotas",
-        "A used quota comes back one use at a time: with 60, one a minute. Changes made in Slack, the terminal on the "
-        "bot's machine, and automations have none. Each process counts separately.",
+        "A used quota comes back one use at a time: with 60, one a minute. Changes made in Slack, in the terminal on the "
+        "bot's machine, or by automations have none. Each process counts separately.",
         {"quotas": Quotas},
     ),
 )
@@ -209,9 +209,9 @@ def _section(section: Section) -> str:
 
 
 def _gate_rows(gate: type[BaseModel]) -> Iterator[list[str]]:
-    """Yield a gate's keys; the first one also says what the gate requires."""
+    """Yield a gate's keys; the first one selects the gate, so it has no default, and says what the gate requires."""
     for at, (key, default, meaning) in enumerate(_keys(gate)):
-        yield [key, default, meaning if at else f"{_summary(gate)} {meaning}"]
+        yield [key, default, meaning] if at else [key, "–", f"{_summary(gate)} {meaning}"]
 
 
 def _summary(part: type[BaseModel]) -> str:
@@ -241,13 +241,14 @@ def _keys(part: type[BaseModel]) -> list[list[str]]:
 
 
 def _with_links(text: str) -> str:
-    """Return the text with links instead of the paths of other pages."""
+    """Return the text with links, named by their titles, instead of the paths of other pages."""
     return re.sub(r"docs/(\w+)/(\w[\w-]*\.md)", _link, text)
 
 
 def _link(path: re.Match[str]) -> str:
     folder, name = path.groups()
-    return f"[{name}]({name if folder == 'reference' else f'../{folder}/{name}'})"
+    title = (DOCS / folder / name).read_text(encoding="utf-8").partition("# ")[2].partition("\n")[0]
+    return f"[{title}]({name if folder == 'reference' else f'../{folder}/{name}'})"
 
 
 def _field_default_of(value: Any) -> str:

@@ -31,9 +31,9 @@ class MetricGate(StrictModel):
 
 
 class CardGate(StrictModel):
-    """Fields of the metadata card that must be filled in."""
+    """Fields of the model card that must have a value."""
 
-    card: list[str] = Field(min_length=1)  # the fields' names, as listed in docs/reference/model-cards.md
+    card: list[str] = Field(min_length=1)  # their names, as listed in docs/reference/model-cards.md
 
     @model_validator(mode="after")
     def _check_card_fields(self) -> CardGate:
@@ -62,13 +62,13 @@ class SemverGate(StrictModel):
 
 
 class NotBlockedGate(StrictModel):
-    """Whether to refuse a version that a rollback blocked, until it's unblocked. The default is to refuse it."""
+    """Refuse a version that a rollback blocked, until it's unblocked (the default without this gate)."""
 
     not_blocked: bool = Field(strict=True)  # true, or false to allow blocked versions
 
 
 class InStagingGate(StrictModel):
-    """How long the version must have been in Staging."""
+    """The version must have been in Staging this long."""
 
     in_staging_for: Duration  # the minimum time, such as 24h
 

@@ -182,7 +182,8 @@ class Policy(StrictModel):
     ADMIN_ROLE: ClassVar[str] = "admin"  # the role for exceptional actions
 
     channel: str = "#ml-models"  # the default channel: a name with `#`, or a channel ID
-    roles: dict[str, list[str]] = Field(default_factory=dict)  # names for user IDs and user groups; admin is built in
+    # names for sets of user IDs and user groups; the role admin always exists
+    roles: dict[str, list[str]] = Field(default_factory=dict)
     models: dict[str, ModelRules]  # the rules, by pattern
     # how to show and compare metrics, by name; a model can have its own settings for a metric
     metrics: dict[str, MetricSettings] = Field(default_factory=dict)
