@@ -152,8 +152,8 @@ baseline:
 
 - `history` is at most {CHECK_RETENTION.days} days, which is how long checks are kept. The checks behind a baseline are
   kept longer.
-- `every` and, for `default` and `blocks`, `window` are at most a fifth of the baseline: four days, or a fifth of
-  `history` if that's over {MAX_BASELINE_DAYS} days.
+- `every` and, for `default` and `blocks`, `window` are at most a fifth of the baseline: four days or, if
+  `history` is over {MAX_BASELINE_DAYS} days, a fifth of it.
 - For `default` and `blocks`, `window` isn't shorter than `every`, and windows cover at least 90% of a day: `7h` leaves
   3 hours that are never evaluated, so use `6h` or `8h`.
 """

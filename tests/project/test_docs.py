@@ -74,7 +74,7 @@ def test_every_key_of_the_policy_file_is_described_with_its_default() -> None:
     assert "| `required` | `1` | How many different people must approve. |" in page
     assert "| `for` | required | How long it lasts, such as 62h. |" in page
     assert "| `may` | not set | Push: send readings;" in page
-    assert "| `semver` | required | The version must have a semver. Always `set`. |" in page
+    assert "| `semver` | – | The version must have a semver. Always `set`. |" in page
 
 
 def test_the_policy_page_s_example_is_valid_and_sets_every_section(tmp_path: Path) -> None:
