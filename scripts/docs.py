@@ -31,7 +31,7 @@ from scripts.architecture import layer_table, picture
 from scripts.code_tour import code_tour
 from scripts.messages_page import message_pages
 from scripts.navigation import navigation
-from scripts.policy_page import policy
+from scripts.policy_page import policy, with_links
 from scripts.slack_scopes import slack_scopes
 from scripts.state_pictures import monitor_picture, request_picture
 from scripts.vocabulary import vocabulary
@@ -40,7 +40,7 @@ from scripts.vocabulary import vocabulary
 def settings() -> str:
     """Return docs/reference/settings.md."""
     rows = [
-        [f"`{field.alias}`", _setting_default(field.default), as_sentence(str(field.description))]
+        [f"`{field.alias}`", _setting_default(field.default), with_links(as_sentence(str(field.description)))]
         for field in Settings.model_fields.values()
     ]
     return f"""{MADE}

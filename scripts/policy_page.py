@@ -169,8 +169,8 @@ SECTIONS = (
     ),
     Section(
         "Quotas",
-        "A used quota comes back one use at a time: with 60, one a minute. Changes made in Slack, in the terminal on the "
-        "bot's machine, or by automations have none. Each process counts separately.",
+        "A used quota comes back one use at a time: with 60, one a minute. Changes made in Slack, in the terminal on "
+        "the bot's machine, or by automations have none. Each process counts separately.",
         {"quotas": Quotas},
     ),
 )
@@ -236,13 +236,13 @@ def _keys(part: type[BaseModel]) -> list[list[str]]:
         assert said, f"{part.__name__}.{name} needs a comment"
         default = field.get_default(call_default_factory=True)
         shown = "required" if field.is_required() else _field_default_of(default)
-        rows.append([f"`{field.alias or name}`", shown, _with_links(as_sentence(said))])
+        rows.append([f"`{field.alias or name}`", shown, with_links(as_sentence(said))])
     return rows
 
 
-def _with_links(text: str) -> str:
+def with_links(text: str) -> str:
     """Return the text with links, named by their titles, instead of the paths of other pages."""
-    return re.sub(r"docs/(\w+)/(\w[\w-]*\.md)", _link, text)
+    return re.sub(r"docs/([\w-]+)/([\w-]+\.md)", _link, text)
 
 
 def _link(path: re.Match[str]) -> str:

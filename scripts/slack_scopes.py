@@ -67,8 +67,8 @@ def slack_scopes() -> str:
 
 # Slack scopes
 
-This table says why the app needs each OAuth scope. Web API methods are in parentheses. A test compares the list with the
-code. [`registrar doctor`](doctor.md) compares the installed app's scopes with the manifest.
+This table says why the app needs each OAuth scope. Web API methods are in parentheses. A test compares the list with
+the code. [`registrar doctor`](doctor.md) compares the installed app's scopes with the manifest.
 
 {table(["scope", "purpose"], rows)}
 """
