@@ -208,7 +208,7 @@ def _check_policy_in_force(ledger: SqlLedger, settings: Settings) -> Iterator[Di
     yield warning(
         "policy",
         " ".join([problem, *map(str, warnings)]),
-        "docs/reference/policy.md explains when an edit takes effect.",
+        "docs/how-to/edit-the-policy.md explains when an edit takes effect.",
     )
 
 

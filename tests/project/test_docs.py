@@ -189,6 +189,16 @@ def test_no_page_has_a_local_path() -> None:
     assert [page.name for page in PAGES if own.search(read(page))] == []
 
 
+def test_the_code_names_existing_pages() -> None:
+    files = [
+        file for folder in ("bot", "handlers", "registrar", "deploy", "examples") for file in (ROOT / folder).rglob("*")
+    ]
+    texts = [read(file) for file in files if file.suffix in {".py", ".yml", ".yaml", ".service"}]
+    named = {path for text in texts for path in re.findall(r"(?<![\w/.-])docs/[\w/-]+\.md", text)}
+    assert len(named) > 15
+    assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
+
+
 # -- names -------------------------------------------------------------------------------------------------------------
 
 

@@ -48,7 +48,7 @@ def check_scopes(workspace: WorkspaceProbe, manifest: Path) -> Iterator[Diagnosi
         report = failure if required - has - OPTIONAL_SCOPES.keys() else warning
         problem = f"The bot's token is missing {join_names(missing, 20)}."
         yield report(
-            "Slack scopes", problem, f"{REINSTALL_ADVICE} docs/operations/slack.md says what each scope is for."
+            "Slack scopes", problem, f"{REINSTALL_ADVICE} docs/reference/slack-scopes.md says what each scope is for."
         )
     else:
         has_all = (

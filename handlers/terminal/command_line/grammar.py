@@ -26,7 +26,7 @@ EXIT_CODES = {
     0: "done",
     1: "refused by the policy, a person, or MLflow; a gate failed; or the audit log was altered",
     2: "the input or the configuration is invalid",
-    3: "MLflow, the ledger, or the bot isn't responding",
+    3: "MLflow, Slack, the ledger, or the bot isn't responding",
     4: "the request expired, is outdated, or was canceled",
     5: "the wait timed out; the request continues",
 }
