@@ -40,12 +40,14 @@ LAYERS: list[set[str]] = [
 ORDER = (
     "core",
     "registry",
+    "integrity",
     "audit",
     "policy",
     "promotions",
     "transitions",
     "rollbacks",
     "monitoring",
+    "evidence",
     "commands",
     "home",
 )

@@ -119,7 +119,7 @@ class SqlLedger:
                 with connection.begin() as transaction:
                     ledger_transaction = SqlLedgerTransaction(connection, self._read_operators(), self._clock)
                     yield ledger_transaction
-                    events = ledger_transaction.append_audit()
+                    events = [chained.event for chained in ledger_transaction.append_audit()]
                     with _translate_errors(NOT_RESPONDING, on_disconnect=MAYBE_RECORDED):
                         transaction.commit()
             self._file_watch.require_files()  # otherwise, the commit may have gone into a deleted file

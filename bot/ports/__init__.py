@@ -16,6 +16,7 @@ from bot.ports.external import (
     ServingProbes,
     SystemClock,
 )
+from bot.ports.integrity import ReadsFiles, StoredFile, VersionFiles
 from bot.ports.ledger import (
     Dispatcher,
     Ledger,
@@ -91,13 +92,16 @@ __all__ = [
     "Query",
     "QueuedCommand",
     "QueuedCommandState",
+    "ReadsFiles",
     "RegistryAdapter",
     "RegistryLinks",
     "RegistryOptions",
     "ServingProbes",
+    "StoredFile",
     "SystemClock",
     "TagUpdate",
     "UnsetSetting",
+    "VersionFiles",
     "read_incident_facts",
     "read_monitor_chart",
 ]

@@ -59,3 +59,9 @@ class AuditLogWriter(AuditLogReader, Protocol):
 
     def add_audit_event(self, event: Event) -> None:
         """Add an event to the audit chain. Raises ValueError or TypeError if its evidence isn't JSON."""
+
+    def append_audit(self) -> list[ChainedEvent]:
+        """Append the events that were added so far to the chain; return all of this transaction's, with their hashes.
+
+        From then on, other transactions wait for this one. The ledger calls it again before it commits.
+        """

@@ -17,6 +17,7 @@ from bot.domain.registry.metric_catalog import MetricCatalog
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import Transition, TransitionState, transition_time
 from bot.ports.audit_log import AuditLogReader, AuditLogWriter
+from bot.ports.integrity import DigestReader, DigestWriter
 from bot.ports.monitoring import MonitoringReader, MonitoringWriter
 from bot.ports.promotions import PromotionReader, PromotionWriter
 from bot.ports.records import Backlog, CheckBatch
@@ -34,6 +35,7 @@ class LedgerReader(
     TransitionReader,
     RegistryStateReader,
     MonitoringReader,
+    DigestReader,
     WorkQueueReader,
     AuditLogReader,
     Protocol,
@@ -52,6 +54,7 @@ class LedgerTransaction(
     TransitionWriter,
     RegistryStateWriter,
     MonitoringWriter,
+    DigestWriter,
     WorkQueueWriter,
     AuditLogWriter,
     LedgerReader,

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from bot.domain.registry.model import Stage, VersionIdentity
 from bot.domain.registry.rollback_block import RollbackBlock
+from bot.domain.transitions.passport import Passport
 from bot.domain.transitions.serving_check import ServingCheck
 from bot.domain.transitions.transition import StageEntry, Transition, TransitionState
 from bot.ports.records import Claim
@@ -80,6 +81,18 @@ class TransitionReader(Protocol):
     def due_serving_checks(self, now: datetime) -> list[ServingCheck]:
         """Return the pending serving checks that are due at `now`, the longest overdue first."""
 
+    def passport(self, move: str) -> Passport | None:
+        """Return the latest passport for the transition with this id, or None."""
+
+    def passports(self, model: str, version: int) -> list[Passport]:
+        """Return all passports under a model's version number, newest first."""
+
+    def current_passports(self, now: datetime, models: Collection[str] | None = None) -> list[Passport]:
+        """Return the latest passport of each transition, oldest first, without those that have expired by `now`.
+
+        `models`: only these.
+        """
+
 
 class TransitionWriter(TransitionReader, Protocol):
     """Changes transitions, rollback blocks, and serving checks."""
@@ -145,3 +158,6 @@ class TransitionWriter(TransitionReader, Protocol):
 
     def save_serving_check(self, check: ServingCheck) -> bool:
         """Insert or update a serving check; return False if it has already ended."""
+
+    def add_passport(self, passport: Passport) -> bool:
+        """Insert a passport; return False if its id is already there."""

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from bot.domain.core.actors import Actor
+from bot.domain.integrity.digest import VersionDigest
 from bot.domain.transitions.serving_check import ServingCheck
 from bot.ports.records import (
     Claim,
@@ -76,7 +77,9 @@ class WorkQueueWriter(WorkQueueReader, Protocol):
     def try_lock(self, name: str) -> bool:
         """Lock a name; return False at once if another transaction holds it."""
 
-    def claim(self, kind: type[QueuedCommand | TagUpdate | ServingCheck], key: str, claim: Claim) -> bool:
+    def claim(
+        self, kind: type[QueuedCommand | TagUpdate | ServingCheck | VersionDigest], key: str, claim: Claim
+    ) -> bool:
         """Claim waiting work that is due.
 
         Returns False if another process has claimed it, if it has ended, or if a hold covers it. `kind`, `key`: a

@@ -134,8 +134,8 @@ class AuditLogStore(SqlWriteStore, AuditLogQueries, AuditLogWriter):
         )  # raises for an event that can't be stored, while the caller is still on the stack
         self._pending_events.append(storable_event)
 
-    def append_audit(self) -> list[Event]:
-        """Append the transaction's events to the chain, and return them.
+    def append_audit(self) -> list[ChainedEvent]:
+        """Append the events that aren't in the chain yet, and return all of the transaction's events.
 
         This comes last, because every other transaction waits for the lock on the head.
         """
@@ -146,10 +146,13 @@ class AuditLogStore(SqlWriteStore, AuditLogQueries, AuditLogWriter):
             for event in events:
                 record = to_audit_record(event, head)
                 rows.append({**record._asdict(), "at": event.at})
+                self._chained_events.append(
+                    ChainedEvent(number=record.number, event=event, previous=head.hash, hash=record.hash)
+                )
                 head = ChainHead(record.number, record.hash)
             self._connection.execute(audit_events.insert(), rows)
             self._connection.execute(update(audit_head), to_row(head))
-        return events
+        return self._chained_events
 
 
 def to_audit_record(event: Event, previous: ChainHead) -> AuditRecord:

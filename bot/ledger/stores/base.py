@@ -17,7 +17,7 @@ from sqlalchemy import Column, Connection, RowMapping, Select, Table, Update, bi
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.elements import ColumnElement
 
-from bot.domain.audit.events import Event
+from bot.domain.audit.events import ChainedEvent, Event
 from bot.domain.core.actors import Operator
 from bot.ledger.tables import IS_OPEN, incidents, monitors, queued_commands, requests
 from bot.ports.external import SYSTEM_CLOCK, Clock
@@ -86,6 +86,7 @@ class SqlWriteStore(SqlReadStore):
         super().__init__(connection, operator_ids)
         self._clock = clock
         self._pending_events: list[Event] = []  # appended to the audit log when the transaction ends
+        self._chained_events: list[ChainedEvent] = []  # appended by now
 
     def lock(self, name: str) -> None:
         """Wait until no other transaction holds this name, and hold it until this transaction ends."""

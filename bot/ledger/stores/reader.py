@@ -10,6 +10,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from bot.domain.transitions.transition import UNFINISHED_STATES
 from bot.ledger.stores.audit_log import AuditLogQueries
+from bot.ledger.stores.integrity import DigestQueries
 from bot.ledger.stores.monitoring import MonitoringQueries
 from bot.ledger.stores.promotions import PromotionQueries
 from bot.ledger.stores.registry_state import RegistryStateQueries
@@ -40,6 +41,7 @@ class SqlLedgerReader(
     TransitionQueries,
     RegistryStateQueries,
     MonitoringQueries,
+    DigestQueries,
     WorkQueueQueries,
     AuditLogQueries,
     LedgerReader,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bot.ledger.stores.audit_log import AuditLogStore
+from bot.ledger.stores.integrity import DigestStore
 from bot.ledger.stores.monitoring import MonitoringStore
 from bot.ledger.stores.promotions import PromotionStore
 from bot.ledger.stores.reader import SqlLedgerReader
@@ -16,6 +17,7 @@ class SqlLedgerTransaction(
     TransitionStore,
     RegistryStateStore,
     MonitoringStore,
+    DigestStore,
     WorkQueueStore,
     AuditLogStore,
     SqlLedgerReader,

@@ -12,6 +12,7 @@ from sqlalchemy import Column, Select, Update, and_, bindparam, delete, func, or
 from sqlalchemy.sql.elements import ColumnElement
 
 from bot.domain.core.actors import Actor
+from bot.domain.integrity.digest import VersionDigest
 from bot.domain.transitions.serving_check import ServingCheck, ServingCheckState
 from bot.ledger.stores.base import (
     EPOCH,
@@ -34,6 +35,7 @@ from bot.ledger.tables import (
     TAG_UPDATE_IS_WAITING,
     MessageState,
     channel_turns,
+    digests,
     idempotent_calls,
     leases,
     measurements,
@@ -71,6 +73,7 @@ _DUE_ROWS: dict[type, tuple[Column[Any], Column[Any], ColumnElement[bool]]] = {
         and_(COMMAND_IS_WAITING, ~IS_HELD[queued_commands]),
     ),
     TagUpdate: (tag_updates.c.id, tag_updates.c.not_before, and_(TAG_UPDATE_IS_WAITING, ~IS_HELD[tag_updates])),
+    VersionDigest: (digests.c.id, digests.c.due_at, digests.c.due_at.is_not(None)),
     ServingCheck: (
         serving_checks.c.move,
         serving_checks.c.next_at,
@@ -155,7 +158,9 @@ class WorkQueueQueries(SqlReadStore, WorkQueueReader):
 class WorkQueueStore(SqlWriteStore, WorkQueueQueries, WorkQueueWriter):
     """Writes queued commands, the outbox, locks, and leases: see the port."""
 
-    def claim(self, kind: type[QueuedCommand | TagUpdate | ServingCheck], key: str, claim: Claim) -> bool:
+    def claim(
+        self, kind: type[QueuedCommand | TagUpdate | ServingCheck | VersionDigest], key: str, claim: Claim
+    ) -> bool:
         key_column, due_at, can_be_claimed = _DUE_ROWS[kind]
         free = update(key_column.table).where(key_column == key, is_due(due_at, claim.now), can_be_claimed)
         return self._execute(free.values({due_at: claim.until}))

@@ -2,6 +2,7 @@
 
 from bot.ledger.tables.audit_log import audit_events, audit_head
 from bot.ledger.tables.base import is_in, metadata
+from bot.ledger.tables.integrity import digests, passports
 from bot.ledger.tables.monitoring import (
     baselines,
     incidents,
@@ -48,6 +49,7 @@ __all__ = [
     "audit_head",
     "baselines",
     "channel_turns",
+    "digests",
     "drift_notices",
     "freezes",
     "holds",
@@ -62,6 +64,7 @@ __all__ = [
     "monitors",
     "outbox_messages",
     "own_baselines",
+    "passports",
     "queued_commands",
     "readings",
     "registry_snapshots",

@@ -19,6 +19,7 @@ from sqlalchemy.types import TypeDecorator
 from bot.domain.core.actors import actor_id, parse_actor
 from bot.domain.core.ci_run import CiRun, pack_ci_run
 from bot.domain.core.sentence import pack_sentence, unpack_sentence
+from bot.domain.integrity.manifest import FileManifest, parse_manifest
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.promotions.request import RequestSnapshot, pack_snapshot, unpack_snapshot
 from bot.domain.registry.model import Stage, VersionIdentity
@@ -184,6 +185,7 @@ SnapshotJson = Json(_dump_snapshot, unpack_snapshot)
 CiRunJson = Json(pack_ci_run, lambda data: CiRun(**data))
 StagesJson = Json(_dump_stages, _load_stages)  # by stage, the numbers of the versions
 IdentityJson = Json(_dump_identity, _load_identity)
+ManifestJson = Json(FileManifest.predicate, parse_manifest)
 VersionTextsJson = Json(
     lambda texts: {str(number): text for number, text in texts.items()},
     lambda data: {int(number): text for number, text in data.items()},

@@ -1,0 +1,1 @@
+"""Which files a version has, down to each byte."""

@@ -1,0 +1,56 @@
+"""The digest of a version: its manifest, how far it has been hashed, and whether the files still match."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+from bot.domain.integrity.manifest import EMPTY_MANIFEST, FileManifest
+from bot.domain.registry.model import VersionIdentity, VersionInfo
+
+
+class DigestState(Enum):
+    """The states of a digest: waiting → recorded, too large, or failed."""
+
+    WAITING = "waiting"  # its files aren't all hashed yet
+    RECORDED = "recorded"  # the manifest is complete, and never changes again
+    TOO_LARGE = "too large"  # the files exceed the limit in the settings
+    FAILED = "failed"  # the files can't be read, and trying again wouldn't help
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionDigest:
+    """The digest of one version. Its ID contains the version's identity, so a re-created version has another one.
+
+    `manifest` is what was recorded; empty until then. `partial` holds the files that are hashed so far, in the first
+    pass or in a comparison, so that a restart continues there. `file_count` and `byte_count` are those of the listing,
+    for the progress; None until it was read. `changed` are the paths that differed at the last comparison.
+    """
+
+    id: str
+    model: str
+    version: int
+    identity: VersionIdentity
+    requested_at: datetime
+    state: DigestState = DigestState.WAITING
+    manifest: FileManifest = EMPTY_MANIFEST
+    partial: FileManifest = EMPTY_MANIFEST
+    file_count: int | None = None
+    byte_count: int | None = None
+    due_at: datetime | None = None  # when its files are hashed next; None: not again
+    attempts: int = 0
+    why: str = ""  # why it's waiting, or why there's none
+    recorded_at: datetime | None = None
+    compared_at: datetime | None = None  # the end of the last comparison with the manifest
+    changed: tuple[str, ...] = ()
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether the manifest is complete."""
+        return self.state is DigestState.RECORDED
+
+
+def digest_id(version: VersionInfo) -> str:
+    """Return the ID of a version's digest."""
+    return f"{version.model}/{version.version}/{version.identity().fingerprint}"

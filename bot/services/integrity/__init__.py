@@ -1,0 +1,1 @@
+"""Hash the files of versions, and compare them with what was recorded."""
