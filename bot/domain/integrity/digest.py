@@ -42,7 +42,8 @@ class VersionDigest:
     attempts: int = 0
     why: str = ""  # why it's waiting, or why there's none
     recorded_at: datetime | None = None
-    compared_at: datetime | None = None  # the end of the last comparison with the manifest
+    began_at: datetime | None = None  # when the pass that `partial` belongs to began; None: none has begun
+    compared_at: datetime | None = None  # when the last complete comparison with the manifest began
     changed: tuple[str, ...] = ()
 
     @property

@@ -27,6 +27,7 @@ digests = Table(
     Column("attempts", Integer, nullable=False),
     Column("why", StorableText, nullable=False),
     Column("recorded_at", UtcDateTime),
+    Column("began_at", UtcDateTime),
     Column("compared_at", UtcDateTime),
     Column("changed", TupleJson, nullable=False),
     sqlite_autoincrement=True,

@@ -29,6 +29,7 @@ def upgrade() -> None:
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("why", sa.Text(), nullable=False),
         sa.Column("recorded_at", _TIME),
+        sa.Column("began_at", _TIME),
         sa.Column("compared_at", _TIME),
         sa.Column("changed", sa.Text(), nullable=False),
         sqlite_autoincrement=True,
