@@ -24,6 +24,7 @@ from bot.services.core.context import Context
 from bot.services.core.endpoint_outboxes import EndpointOutboxes
 from bot.services.core.outbox import Outbox
 from bot.services.home.home import Homes
+from bot.services.integrity.digests import Digests
 from bot.services.monitoring.incident_updates import Incidents
 from bot.services.monitoring.monitors import Monitors
 from bot.services.monitoring.policy_monitors import PolicyMonitors
@@ -164,6 +165,7 @@ class Registrar(Worker):
     restores: Restores
     endpoint_outboxes: EndpointOutboxes  # to webhook endpoints
     serving_checks: ServingChecks
+    digests: Digests
     directory: Directory
     admins: AdminAlerts
 
@@ -202,11 +204,12 @@ class Registrar(Worker):
             self.outbox.deliver()
 
     def poll_registry(self) -> None:
-        """Poll the registry for outside changes, and add the policy file's monitors to new models."""
+        """Poll the registry for outside changes. Add the policy file's monitors to new models, and schedule digests."""
         if not self.context.startup_check.has_passed():
             return
         changes = self.drift_detector.poll() + self.request_upkeep.end_outdated()
         self.policy_monitors.sync()
+        self.digests.schedule()
         if changes:
             self.outbox.deliver()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationError, field_validator
+from pydantic import ByteSize, Field, IPvAnyNetwork, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bot.domain.core.durations import Duration
@@ -136,6 +136,25 @@ class Settings(BaseSettings):
         alias="REGISTRAR_POLL",
         validate_default=True,
         description="How often Registrar checks the registry for changes",
+    )
+    digest_rate: ByteSize = Field(
+        "50MB",
+        alias="REGISTRAR_DIGEST_RATE",
+        validate_default=True,
+        ge=1_000_000,
+        description="How many bytes per second each process reads at most to hash the files of versions",
+    )
+    digest_max: ByteSize = Field(
+        "50GB",
+        alias="REGISTRAR_DIGEST_MAX",
+        validate_default=True,
+        description="The files of a larger version aren't hashed",
+    )
+    digest_recheck: Duration = Field(
+        "24h",
+        alias="REGISTRAR_DIGEST_RECHECK",
+        validate_default=True,
+        description="How often the files of versions in Production are compared with what was recorded",
     )
     connections: int = Field(
         20,

@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 CLOCK_CHECK_SECONDS = 1.0  # seconds between checks for a clock that was set back
 DELIVERY_SECONDS = 1.0  # seconds between checks for new messages
+DIGEST_SECONDS = 1.0  # seconds between checks for files to hash
+DIGEST_STOP_SECONDS = 5.0  # seconds to wait for a store that doesn't respond
 LONG_RUN_SECONDS = 60.0  # seconds after which a running job is logged
 
 
@@ -84,6 +86,29 @@ class OutboxThread:
         while not self._stopping.is_set():
             self._registrar.run_logged(self._registrar.outbox.deliver)
             self._registrar.outbox.wait_until_due(DELIVERY_SECONDS)
+
+
+class DigestThread:
+    """Hash the files of versions: for hours, if they're large, so it isn't one of the scheduled jobs."""
+
+    def __init__(self, registrar: Registrar) -> None:
+        self._registrar = registrar
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="hash files", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop in the middle of a file; the next start goes on with that file. Don't wait long for a hung store."""
+        self._stopping.set()
+        if self._thread.ident is not None:
+            self._thread.join(timeout=DIGEST_STOP_SECONDS)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(DIGEST_SECONDS):
+            self._registrar.run_logged(lambda: self._registrar.digests.run_due(self._stopping))
 
 
 class LongRunLogger:

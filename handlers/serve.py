@@ -170,6 +170,7 @@ class Service:
         self._server = build_server(web, allot_descriptors(settings), settings.trusted_proxies)
         self._scheduler = jobs.build_scheduler(registrar, settings)
         self._outbox_thread = jobs.OutboxThread(registrar)
+        self._digest_thread = jobs.DigestThread(registrar)
         self._thread = threading.Thread(target=self._server.run, args=([listener],), name="http", daemon=True)
         self._socket_mode: SocketModeConnection | None = None
         self._is_started = False
@@ -215,6 +216,7 @@ class Service:
             self.registrar.monitoring.start()
             self._scheduler.start()
             self._outbox_thread.start()
+            self._digest_thread.start()
             begun.pop_all()
         self._is_started = True
         self.registrar.submit(self.registrar.recover)
@@ -242,6 +244,7 @@ class Service:
         self._server.should_exit = True
         if self._thread.ident is not None:
             self._thread.join(timeout=10)
+        self._digest_thread.stop()
         self._outbox_thread.stop()
         if self._scheduler.running:
             self._scheduler.shutdown(wait=True)

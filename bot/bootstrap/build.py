@@ -44,6 +44,7 @@ from bot.services.core.outbox import Outbox
 from bot.services.core.outbox_messages import tell_requester_of_refused_card
 from bot.services.home.home import Homes
 from bot.services.home.statuses import ModelStatuses
+from bot.services.integrity.digests import DigestLimits, Digests
 from bot.services.monitoring.backtests import Backtester
 from bot.services.monitoring.incident_updates import Incidents
 from bot.services.monitoring.monitors import Monitors
@@ -185,6 +186,7 @@ def build_registrar(  # noqa: PLR0913 - the composition root
             **monitoring.handlers(),
         },
     )
+    limits = DigestLimits(rate=settings.digest_rate, max_bytes=settings.digest_max, recheck=settings.digest_recheck)
     restores = Restores(context, LocalAnchorFile(), access, completion, command_queue, requests)
     context.startup_check.require(restores.check)
     return Registrar(
@@ -218,6 +220,7 @@ def build_registrar(  # noqa: PLR0913 - the composition root
             on_give_up=record_undelivered_event,
         ),
         serving_checks=ServingChecks(context, HttpServingProbes()),
+        digests=Digests(context, limits, on_recorded=lambda *_: None, on_changed=lambda *_: None),
         directory=directory,
         admins=admins or AdminAlerts(ledger, active_policy.current, directory),
     )

@@ -26,7 +26,10 @@ class VersionFiles(Protocol):
         """Return all files, also those in folders, without folders. Raises RegistryRefused, RegistryUnreachable."""
 
     def chunks(self, path: str) -> Iterator[bytes]:
-        """Yield a file's contents piece by piece; never all of a large file at once. Raises what `files` does."""
+        """Yield a file's contents piece by piece, never all of a large file at once. Raises what `files` does.
+
+        A chunk can be empty, so that the caller can stop while the file is still being fetched.
+        """
 
 
 @runtime_checkable
@@ -46,8 +49,14 @@ class DigestReader(Protocol):
     def digests_of(self, model: str, version: int) -> list[VersionDigest]:
         """Return the digests recorded under a model's version number, newest first: one for each identity."""
 
-    def due_digests(self, now: datetime) -> list[VersionDigest]:
-        """Return the digests whose files are to be hashed or compared at `now`, the longest overdue first."""
+    def due_digest(self, now: datetime) -> VersionDigest | None:
+        """Return the digest whose files are to be hashed or compared at `now`, the longest overdue one, or None."""
+
+    def times_of_digests(self) -> dict[str, datetime | None]:
+        """Return when the files of each digest were last read completely, by ID.
+
+        A later time means that they're being read or about to be; None, that they can't be read.
+        """
 
 
 class DigestWriter(DigestReader, Protocol):

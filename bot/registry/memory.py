@@ -8,13 +8,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 
 from bot.domain.core.errors import RegistryRefused, RegistryUnreachable
 from bot.domain.core.sentence import Name, say
 from bot.domain.registry.model import TARGET_STAGES, LoggedValue, ModelInfo, ModelPackage, RunInfo, Stage, VersionInfo
+from bot.ports import StoredFile
 from bot.registry.checks import (
     MAX_RUN_IDS,
     check_artifact_path,
@@ -134,6 +135,12 @@ class MemoryRegistry(MemoryContents):
             run = self._runs.get(run_id)
             return [(at, _finite(value)) for at, value in run.points.get(metric, [])] if run else []
 
+    def version_files(self, version: VersionInfo) -> MemoryFiles:
+        """Return the files of the version. Raises UnknownVersion."""
+        with self._simulated_request("version_files"):
+            self._require_version(version.model, version.version)
+            return MemoryFiles(dict(self._files.get(version.source, {"MLmodel": version.source.encode()})))
+
     def package(self, version: VersionInfo) -> ModelPackage | None:
         """Return the version's package, or None if there's none."""
         with self._simulated_request("package"):
@@ -249,6 +256,21 @@ class MemoryRegistry(MemoryContents):
         if version not in model.versions:
             raise unknown_version(name, version)
         return model
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryFiles:
+    """The files of a version when it was read, by path."""
+
+    contents: Mapping[str, bytes]
+
+    def files(self) -> list[StoredFile]:
+        """Return all files."""
+        return [StoredFile(path, len(data)) for path, data in self.contents.items()]
+
+    def chunks(self, path: str) -> Iterator[bytes]:
+        """Yield a file's contents."""
+        yield self.contents[path]
 
 
 def _finite(value: float) -> float:

@@ -49,6 +49,7 @@ class MemoryContents:
         self._runs: dict[str, StoredRun] = {}
         self._packages: dict[str, ModelPackage] = {}
         self._estimators: dict[str, str] = {}
+        self._files: dict[str, dict[str, bytes]] = {}
 
     def add_model(
         self,
@@ -197,6 +198,15 @@ class MemoryContents:
             self._estimators[version_or_source if isinstance(version_or_source, str) else version_or_source.source] = (
                 class_name
             )
+
+    def add_file(self, version_or_source: VersionInfo | str, path: str, contents: bytes) -> None:
+        """Add or replace a file of a version, or of every version with this source.
+
+        Without any, a version has one file, with its source in it.
+        """
+        source = version_or_source if isinstance(version_or_source, str) else version_or_source.source
+        with self._lock:
+            self._files.setdefault(source, {})[path] = contents
 
     def remove_package(self, version: VersionInfo) -> None:
         """Remove the package next to the files of a version."""

@@ -80,6 +80,8 @@ class EventTag(Enum):
     POLICY_MONITORS_LOADED = "registrar:monitor:taken"  # a monitor of the policy file was added, changed, or removed
     SERVING_CONFIRMED = "registrar:serving:confirmed"  # the endpoint reports the version in Production
     SERVING_TIMED_OUT = "registrar:serving:denied"  # the endpoint didn't report that version in time
+    FILES_RECORDED = "registrar:version:files_recorded"  # all files of a version are hashed
+    FILES_CHANGED = "registrar:version:files_changed"  # files of a version differ from what was recorded
     WEBHOOK_GIVEN_UP = "registrar:endpoint:given_up"  # a webhook endpoint never accepted a transition's event; says why
     PROMOTION_CANCELLED = "person:promotion:called_off"  # a promotion was canceled before the registry was read
     API_REFUSED = "client:api:refused"  # the HTTP API refused a program; at most once a minute for each program

@@ -72,6 +72,8 @@ _TEMPLATES: dict[EventTag, str] = {
     EventTag.POLICY_LOADED: "loaded policy revision {after}{policy_changes}",
     EventTag.POLICY_INVALID: "rejected an edited policy",
     EventTag.SERVING_CONFIRMED: "confirmed that {model} {after} is serving",
+    EventTag.FILES_RECORDED: "recorded the files of {model} {after}",
+    EventTag.FILES_CHANGED: "found changed files of {model} {after}",
     EventTag.SERVING_TIMED_OUT: "couldn't confirm that {model} {after} is serving",
     EventTag.WEBHOOK_GIVEN_UP: "couldn't notify {subject} about {model} {after}",
     EventTag.WORK_HELD: "held pending work",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 
@@ -51,7 +52,39 @@ class VersionDigest:
         """Whether the manifest is complete."""
         return self.state is DigestState.RECORDED
 
+    def record(self, found: FileManifest, now: datetime) -> VersionDigest:
+        """Return the digest after all its files were hashed for the first time."""
+        ended = replace(self.end_pass(), file_count=len(found.files), byte_count=found.size)
+        return replace(ended, state=DigestState.RECORDED, manifest=found, recorded_at=now)
+
+    def compare(self, changed: Iterable[str]) -> VersionDigest:
+        """Return the digest after a comparison of its files; `changed` are the paths that differ."""
+        return replace(self.end_pass(), compared_at=self.began_at, changed=tuple(changed))
+
+    def end_pass(self, why: str = "") -> VersionDigest:
+        """Return the digest with no pass that's running or due."""
+        return replace(self, partial=EMPTY_MANIFEST, began_at=None, due_at=None, attempts=0, why=why)
+
+    def give_up(self, state: DigestState, why: str) -> VersionDigest:
+        """Return the digest after its files couldn't be hashed. What's recorded stays recorded."""
+        return replace(self.end_pass(why), state=self.state if self.is_recorded else state)
+
+    def begin_again(self, now: datetime) -> VersionDigest:
+        """Return the digest, due now, with a pass that hasn't begun."""
+        return replace(self.end_pass(), due_at=now)
+
 
 def digest_id(version: VersionInfo) -> str:
     """Return the ID of a version's digest."""
-    return f"{version.model}/{version.version}/{version.identity().fingerprint}"
+    return digest_key(version.model, version.version, version.identity())
+
+
+def digest_key(model: str, version: int, identity: VersionIdentity) -> str:
+    """Return the ID of the digest of the version with this identity."""
+    return f"{model}/{version}/{identity.fingerprint}"
+
+
+def new_digest(model: str, version: int, identity: VersionIdentity, now: datetime) -> VersionDigest:
+    """Return a digest whose files are to be hashed now."""
+    key = digest_key(model, version, identity)
+    return VersionDigest(id=key, model=model, version=version, identity=identity, requested_at=now, due_at=now)

@@ -77,6 +77,24 @@ class FileManifest:
         before, after = ({entry.path: entry for entry in manifest.files} for manifest in (self, now))
         return sorted(path for path in before | after if before.get(path) != after.get(path))
 
+    def resized_paths(self, listing: Mapping[str, int | None]) -> list[str]:
+        """Return the paths of the files that were removed, added, or have another size, sorted.
+
+        `listing` has the size of each file, None if it's unknown.
+        """
+        sizes = {entry.path: entry.size for entry in self.files}
+        gone = sizes.keys() ^ listing.keys()
+        return sorted(gone | {path for path, size in listing.items() if size not in {None, sizes.get(path)}})
+
+
+def is_valid_path(path: str) -> bool:
+    """Return whether a path names a file within a folder, the same one on every system.
+
+    It's relative and written with `/`, without `..`, empty parts, backslashes, NUL, or text that isn't Unicode.
+    """
+    is_text = not any(char in "\\\0" or "\ud800" <= char <= "\udfff" for char in path)
+    return is_text and not {"", ".", ".."}.intersection(path.split("/"))
+
 
 EMPTY_MANIFEST = FileManifest()
 

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from bot.domain.integrity.digest import VersionDigest
 from bot.domain.transitions.passport import Passport
-from bot.ledger.stores.base import SqlReadStore, SqlWriteStore, is_due, to_row
+from bot.ledger.stores.base import SqlReadStore, SqlWriteStore, to_row
 from bot.ledger.tables import digests, passports
 from bot.ports.integrity import DigestReader, DigestWriter
 
@@ -24,9 +24,13 @@ class DigestQueries(SqlReadStore, DigestReader):
         query = select(digests).where(digests.c.model == model, digests.c.version == version)
         return self._list(VersionDigest, query.order_by(digests.c.number.desc()))
 
-    def due_digests(self, now: datetime) -> list[VersionDigest]:
-        due = select(digests).where(digests.c.due_at.is_not(None), is_due(digests.c.due_at, now))
-        return self._list(VersionDigest, due.order_by(digests.c.due_at))
+    def due_digest(self, now: datetime) -> VersionDigest | None:
+        due = select(digests).where(digests.c.due_at <= now)
+        return self._find(VersionDigest, due.order_by(digests.c.due_at).limit(1))
+
+    def times_of_digests(self) -> dict[str, datetime | None]:
+        times = func.coalesce(digests.c.due_at, digests.c.compared_at, digests.c.recorded_at)
+        return {row[0]: row[1] for row in self._connection.execute(select(digests.c.id, times))}
 
     def passport(self, move: str) -> Passport | None:
         query = select(passports).where(passports.c.move == move)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Thread
@@ -45,34 +46,63 @@ def read_estimator(location: str, tracking_uri: str, timeout: float) -> str | No
 def _read_in_time(
     read: Callable[[Any, dict[str, int | None], Path], T], location: str, uri: str, timeout: float
 ) -> T | None:
-    """Return what `read` finds, or None without an MLmodel file.
+    """Return what `read` finds, or None without an MLmodel file."""
 
-    Some stores don't respond for minutes; their threads are abandoned. A location on a host other than
-    MLflow's is rejected, because whoever wrote it into the model would get our password.
+    def run() -> T | None:
+        store = open_store(location, uri)
+        sizes = {file.path: file.file_size for file in store.list_artifacts() if not file.is_dir}
+        with TemporaryDirectory() as folder:
+            return read(store, sizes, Path(folder)) if "MLmodel" in sizes else None
+
+    return in_time(run, timeout)
+
+
+def open_store(location: str, uri: str) -> Any:
+    """Return MLflow's client of the store of the files at `location`. `uri` is MLflow's address.
+
+    A location on a host other than MLflow's is rejected, because whoever wrote it into the model would get our
+    password.
     """
     address, server = urlsplit(location), urlsplit(uri)
     is_remote = address.scheme in {"http", "https", "mlflow-artifacts"} and address.netloc
     if is_remote and address.netloc.rpartition("@")[2] != server.netloc.rpartition("@")[2]:
         raise files_unreadable("they're on a different server than MLflow")
-    future: Future[T | None] = Future()
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository  # noqa: PLC0415
+
+    return get_artifact_repository(location, tracking_uri=uri)
+
+
+def in_time(task: Callable[[], T], timeout: float) -> T:
+    """Return the task's result, with errors translated.
+
+    Some stores don't respond for minutes; after `timeout` seconds, their threads are abandoned.
+    """
+    with translated_errors():
+        return in_background(task).result(timeout)
+
+
+def in_background(task: Callable[[], T]) -> Future[T]:
+    """Start a task on a thread that can be abandoned."""
+    future: Future[T] = Future()
 
     def run() -> None:
         try:
-            from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository  # noqa: PLC0415
-
-            store = get_artifact_repository(location, tracking_uri=uri)
-            sizes = {file.path: file.file_size for file in store.list_artifacts() if not file.is_dir}
-            with TemporaryDirectory() as folder:
-                future.set_result(read(store, sizes, Path(folder)) if "MLmodel" in sizes else None)
+            future.set_result(task())
         except Exception as error:  # raised again in the waiting thread
             future.set_exception(error)
 
     Thread(target=run, name="files of a model", daemon=True).start()
+    return future
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Translate what a store raises: each kind has its own library and errors."""
     try:
-        return future.result(timeout)
+        yield
     except RegistrarError:
         raise
-    except Exception as error:  # each kind of store has its own library and errors
+    except Exception as error:
         raise translate_files_error(error) from error
 
 

@@ -150,7 +150,7 @@ _MODULE_MISSING = (
 )
 _FILES_UNREADABLE = "Can't read the model's files: {reason}."
 _STORE_UNREACHABLE = re.compile(
-    r"Connect|EndpointConnection|ResponseError|ServiceUnavailable|ConnectionReset|BrokenPipe"
+    r"Connect|ResponseError|ServiceUnavailable|BrokenPipe|ProtocolError|IncompleteRead|ChunkedEncodingError"
 )
 _NOT_MLFLOW_PATTERN = re.compile(
     r"in a valid JSON format|unsupported URI|"

@@ -18,6 +18,7 @@ from bot.domain.registry.model import (
     RunInfo,
     VersionInfo,
 )
+from bot.ports import VersionFiles
 from bot.registry.checks import (
     MAX_RUN_IDS,
     choose_logged_model,
@@ -30,6 +31,7 @@ from bot.registry.checks import (
 from bot.registry.mlflow.artifacts import read_estimator, read_package
 from bot.registry.mlflow.connection import MlflowConnection, request_timeout
 from bot.registry.mlflow.entities import metric_point, run_info
+from bot.registry.mlflow.files import open_files
 from bot.registry.mlflow.rest_search import search_runs
 
 _ALL_RUNS = 3  # MLflow's ViewType.ALL: includes deleted runs
@@ -124,6 +126,10 @@ class MlflowTracker:
                 self._estimators.clear()
             self._estimators[key] = class_name
         return self._estimators[key]
+
+    def version_files(self, version: VersionInfo) -> VersionFiles:
+        """Return all files of the version. Raises UnknownVersion, RegistryRefused, and RegistryUnreachable."""
+        return open_files(self._artifact_location(version), self._connection.uri)
 
     def _artifact_location(self, version: VersionInfo) -> str:
         """Return where the version's files are. Raises UnknownVersion, and UnknownRun if its run is gone."""

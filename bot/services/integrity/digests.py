@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
-from bot.domain.integrity.digest import VersionDigest
-from bot.domain.registry.model import VersionInfo
-from bot.ports import LedgerTransaction
+from bot import logging_context
+from bot.domain.audit.events import Event, EventTag
+from bot.domain.core.actors import Automation
+from bot.domain.core.backoff import Backoff
+from bot.domain.core.errors import LedgerUnavailable, RegistrarError, RegistryRefused, Unreachable
+from bot.domain.core.sentence import say
+from bot.domain.integrity.digest import DigestState, VersionDigest, digest_id, digest_key, new_digest
+from bot.domain.integrity.manifest import FileManifest
+from bot.domain.registry.model import Stage, VersionInfo
+from bot.ports import LedgerTransaction, ReadsFiles, VersionFiles
 from bot.services.core.context import Context
+from bot.services.integrity.files_pass import LEASE, ClaimLostError, FilesPass
+from bot.services.integrity.hashing import FileHasher, StoppingError, files_changed_meanwhile, list_files
+
+log = logging.getLogger(__name__)
+
+DIGEST_ACTOR = Automation("file-digests")
+BACKOFF = Backoff(timedelta(seconds=2), timedelta(minutes=10))
+MAX_REFUSALS = 3  # attempts before a digest fails
+MAX_SCHEDULED = 100  # digests that one call schedules
+MAX_NAMED_FILES = 100  # changed files in an audit event
 
 DigestHook = Callable[[LedgerTransaction, VersionDigest], object]
 
@@ -24,9 +43,22 @@ class DigestLimits:
     recheck: timedelta
 
 
-def request_digest(tx: LedgerTransaction, context: Context, version: VersionInfo, *, now: datetime) -> VersionDigest:
-    """Have a version's files hashed soon, unless they are already; return the row."""
-    raise NotImplementedError
+def request_digest(
+    tx: LedgerTransaction, context: Context, version: VersionInfo, *, now: datetime, again: bool = False
+) -> VersionDigest:
+    """Have a version's files hashed soon, unless they are already; return the row.
+
+    `again`: try again if they were too large or couldn't be read.
+    """
+    created = new_digest(version.model, version.version, version.identity(), now)
+    digest = tx.digest(created.id)
+    if digest is None:
+        tx.add_digest(created)
+        return created
+    if again and digest.state in {DigestState.TOO_LARGE, DigestState.FAILED}:
+        digest = replace(digest.begin_again(now), state=DigestState.WAITING)
+        tx.save_digest(digest)
+    return digest
 
 
 def request_comparison(tx: LedgerTransaction, digest: VersionDigest, *, since: datetime) -> None:
@@ -34,9 +66,14 @@ def request_comparison(tx: LedgerTransaction, digest: VersionDigest, *, since: d
 
     It's idempotent: it does nothing if such a comparison has ended (`digest.compared_at >= since`) or is running, or
     if nothing is recorded yet. `compared_at` is when the last completed comparison began, so all files were read after
-    it; `changed` has the paths that differed.
+    it; `changed` has the paths that differed. If the files can't be read, `due_at` is None and `why` says so.
     """
-    raise NotImplementedError
+    current = tx.digest(digest.id)
+    if current is None or not current.is_recorded:
+        return
+    times = (current.compared_at, current.began_at)
+    if not any(at is not None and at >= since for at in times):
+        tx.save_digest(current.begin_again(since))
 
 
 class Digests:
@@ -57,7 +94,30 @@ class Digests:
 
     def run_due(self, stop: threading.Event | None = None) -> int:
         """Hash or compare the files of all due digests; return how many were completed. `stop` interrupts it."""
-        raise NotImplementedError
+        completed, stop = 0, stop or threading.Event()
+        while not stop.is_set() and (digest := self._claim_next()) is not None:
+            with logging_context.bound(model=digest.model):
+                completed += self._run(FilesPass(self._context, digest), stop)
+        return completed
+
+    def schedule(self) -> None:
+        """Have the files of versions in Production hashed if they aren't, and compared if it's time."""
+        now, recheck = self._context.clock.now(), self._limits.recheck
+        with self._context.ledger.read() as reader:
+            snapshots, times = reader.registry_snapshots(), reader.times_of_digests()
+            holders = {name: snapshot.holders(Stage.PRODUCTION) for name, snapshot in snapshots.items()}
+            entries = reader.latest_entries(Stage.PRODUCTION, [name for name, numbers in holders.items() if numbers])
+        due: list[VersionDigest] = []
+        for transition in (entry.transition for entry in entries.values()):
+            if transition.identity and transition.version in holders[transition.model]:
+                key = digest_key(transition.model, transition.version, transition.identity)
+                at = times.get(key, now - recheck)
+                if at is not None and at + recheck <= now:
+                    due.append(new_digest(transition.model, transition.version, transition.identity, now))
+        for digest in due[:MAX_SCHEDULED]:
+            with self._context.ledger.write() as tx:
+                if not tx.add_digest(digest):
+                    request_comparison(tx, digest, since=now)
 
     def compare_listing(self, version: VersionInfo) -> tuple[str, ...]:
         """Return the paths that were added, removed, or have another size than recorded, without reading any file.
@@ -65,11 +125,127 @@ class Digests:
         Empty if nothing is recorded. One listing of the files: call it right before a move. Raises RegistryRefused,
         and FilesUnreachable or RegistryUnreachable if the files can't be listed now.
         """
-        raise NotImplementedError
+        with self._context.ledger.read() as reader:
+            digest = reader.digest(digest_id(version))
+        if digest is None or not digest.is_recorded:
+            return ()
+        return tuple(digest.manifest.resized_paths(list_files(self._files(version))))
 
-    def compare_now(self, version: VersionInfo) -> tuple[str, ...]:
-        """Return the paths that differ from what was recorded, after hashing all files: minutes for large ones.
+    def _claim_next(self) -> VersionDigest | None:
+        context, now = self._context, self._context.clock.now()
+        if not context.startup_check.has_passed():
+            return None
+        with context.ledger.read() as reader:
+            due = reader.due_digest(now)
+        if due is None:
+            return None
+        with context.ledger.write() as tx:
+            digest = tx.digest(due.id) if tx.claim(VersionDigest, due.id, context.claim(LEASE)) else None
+            if digest is not None and digest.began_at is None:
+                digest = replace(digest, began_at=now)
+                tx.save_digest(digest)
+        return digest
 
-        Raises what `compare_listing` does.
-        """
-        raise NotImplementedError
+    def _run(self, files_pass: FilesPass, stop: threading.Event) -> bool:
+        """Read a claimed version's files, and save the result. Return whether they were all read."""
+        try:
+            try:
+                self._finish(files_pass, self._read(files_pass, stop))
+            except StoppingError:
+                files_pass.save(due_at=self._context.clock.now())
+            except (LedgerUnavailable, ClaimLostError):
+                raise
+            except Exception as error:  # whatever a third-party adapter raises
+                self._postpone(files_pass, error)
+            else:
+                return True
+        except ClaimLostError:
+            log.warning("the files of v%s are being read elsewhere", files_pass.digest.version)
+        return False
+
+    def _read(self, files_pass: FilesPass, stop: threading.Event) -> VersionDigest:
+        """Read all files of a version, and return its digest afterward."""
+        digest, limit = files_pass.digest, self._limits.max_bytes
+        version = self._context.registry.version(digest.model, digest.version)
+        if digest_id(version) != digest.id:
+            raise RegistryRefused("The version was created again.")
+        files = self._files(version)
+        listing = list_files(files)
+        size = sum(size or 0 for size in listing.values())
+        if digest.is_recorded and size > max(limit, digest.manifest.size):
+            return digest.compare(digest.manifest.resized_paths(listing))
+        if not digest.is_recorded:
+            if not listing:
+                raise RegistryRefused("The version has no files.")
+            files_pass.save(file_count=len(listing), byte_count=size)
+            if size > limit:
+                return files_pass.digest.give_up(DigestState.TOO_LARGE, str(say(_TOO_LARGE, size=size, limit=limit)))
+        hasher = FileHasher(self._limits.rate, stop, files_pass.extend)
+        found = FileManifest.of(
+            files_pass.hashed(path, size) or files_pass.add(hasher.hash(files, path, size, limit))
+            for path, size in listing.items()
+        )
+        if list_files(files) != listing:
+            raise files_changed_meanwhile()
+        if digest.is_recorded:
+            return files_pass.digest.compare(digest.manifest.changed_paths(found))
+        return files_pass.digest.record(found, self._context.clock.now())
+
+    def _files(self, version: VersionInfo) -> VersionFiles:
+        """Return a version's files. Raises RegistryRefused if the registry's adapter can't read any."""
+        tracker = self._context.tracker
+        if not isinstance(tracker, ReadsFiles):
+            raise RegistryRefused("The registry's adapter can't read files.")
+        return tracker.version_files(version)
+
+    def _postpone(self, files_pass: FilesPass, error: Exception) -> None:
+        """Try again later, or give up after several refusals."""
+        digest, is_ours = files_pass.digest, isinstance(error, RegistrarError)
+        log.warning("can't hash the files of v%s: %s", digest.version, error, exc_info=not is_ours)
+        why = str(error.sentence) if isinstance(error, RegistrarError) else f"{type(error).__name__}; see the log."
+        attempts = digest.attempts + 1
+        if not isinstance(error, Unreachable) and attempts >= MAX_REFUSALS:
+            self._finish(files_pass, digest.give_up(DigestState.FAILED, why))
+        else:
+            retry_at = self._context.clock.now() + BACKOFF.delay(attempts)
+            self._finish(files_pass, replace(digest, attempts=attempts, why=why, due_at=retry_at))
+
+    def _finish(self, files_pass: FilesPass, ended: VersionDigest) -> None:
+        """Save the digest after a pass, and everything that goes with it, in one transaction."""
+        before = files_pass.digest
+        with self._context.ledger.write() as tx:
+            files_pass.require_claim(tx)
+            tx.save_digest(ended)
+            files_pass.redraw_cards(tx)
+            if ended.is_recorded and not before.is_recorded:
+                tx.add_audit_event(self._event(ended, EventTag.FILES_RECORDED, _record_evidence(ended.manifest)))
+                self._on_recorded(tx, ended)
+            elif ended.changed != before.changed:
+                if ended.changed:
+                    named = {"files": list(ended.changed[:MAX_NAMED_FILES]), "changed": len(ended.changed)}
+                    tx.add_audit_event(self._event(ended, EventTag.FILES_CHANGED, named))
+                self._on_changed(tx, ended)
+
+    def _event(self, digest: VersionDigest, tag: EventTag, evidence: Mapping[str, Any]) -> Event:
+        return Event(
+            at=self._context.clock.now(),
+            actor=DIGEST_ACTOR,
+            tag=tag,
+            subject=f"{digest.model} v{digest.version}",
+            model=digest.model,
+            after=f"v{digest.version}",
+            origin="job",
+            evidence={"version": digest.version, **evidence},
+        )
+
+
+def _record_evidence(manifest: FileManifest) -> dict[str, Any]:
+    return {
+        "digest": manifest.digest,
+        "root_digest": manifest.root_digest,
+        "files": len(manifest.files),
+        "bytes": manifest.size,
+    }
+
+
+_TOO_LARGE = "The files have {size:,} bytes, more than {limit:,}."

@@ -1,0 +1,136 @@
+"""List and read all files of a version, in constant memory, wherever MLflow stores them."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from concurrent.futures import TimeoutError as NotDone
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from urllib.parse import quote
+
+from bot.ports import StoredFile, VersionFiles
+from bot.registry.mlflow.artifacts import in_background, in_time, open_store, translated_errors
+from bot.registry.mlflow.errors import files_unreadable
+
+CHUNK_BYTES = 1 << 20
+LISTING_TIMEOUT = 30.0  # seconds for all folders of a version
+MAX_ENTRIES = 100_000  # files and folders of a version
+WAIT_SECONDS = 0.25  # between two empty chunks, while a file is being downloaded
+MAX_STALLS = 2400  # empty chunks in a row without a new byte: ten minutes
+
+
+def open_files(location: str, tracking_uri: str) -> VersionFiles:
+    """Return the files at `location`. Raises RegistryRefused, RegistryUnreachable."""
+    from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository  # noqa: PLC0415
+    from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository  # noqa: PLC0415
+
+    store = in_time(lambda: open_store(location, tracking_uri), LISTING_TIMEOUT)
+    if isinstance(store, LocalArtifactRepository):
+        return LocalFiles(Path(store.artifact_dir))
+    return HttpFiles(store) if isinstance(store, HttpArtifactRepository) else DownloadedFiles(store)
+
+
+class LocalFiles:
+    """A folder on this machine. Links and devices in it are refused: what they name isn't part of the model."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def files(self) -> Sequence[StoredFile]:
+        """Return all files in the folder and in those below it."""
+        with translated_errors():
+            return list(self._walk())
+
+    def chunks(self, path: str) -> Iterator[bytes]:
+        """Yield a file's contents."""
+        with translated_errors(), open(self._folder / path, "rb", opener=_open_without_waiting) as file:
+            while chunk := file.read(CHUNK_BYTES):
+                yield chunk
+
+    def _walk(self) -> Iterator[StoredFile]:
+        for folder, folders, names in os.walk(self._folder, onerror=_raise) if self._folder.exists() else ():
+            for path in (Path(folder) / name for name in (*folders, *names)):
+                entry, name = path.lstat(), path.relative_to(self._folder).as_posix()
+                if stat.S_ISREG(entry.st_mode):
+                    yield StoredFile(name, entry.st_size)
+                elif not stat.S_ISDIR(entry.st_mode):
+                    raise files_unreadable(f"{name} is a link or a device")
+
+
+def _raise(error: OSError) -> None:
+    raise error  # a folder that can't be read must not be left out
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    """Open a file that may have been replaced since it was listed: by a link, or by a pipe that never ends."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+
+class DownloadedFiles:
+    """Files in a store that sends only whole files: one at a time is downloaded, read, and deleted."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def files(self) -> Sequence[StoredFile]:
+        """Return all files, also those in folders: one request for each folder."""
+        return in_time(self._list, LISTING_TIMEOUT)
+
+    def chunks(self, path: str) -> Iterator[bytes]:
+        """Yield a file's contents, and empty chunks while it's being downloaded."""
+        with translated_errors(), TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            download = in_background(lambda: self._store._download_file(path, str(Path(folder) / "file")))
+            size = stalls = 0
+            while not download.done():
+                yield b""
+                try:
+                    download.result(WAIT_SECONDS)
+                except NotDone:
+                    before, size = size, _size_of(folder, size)
+                    stalls = 0 if size != before else stalls + 1
+                    if stalls >= MAX_STALLS:
+                        raise
+            download.result()
+            yield from LocalFiles(Path(folder)).chunks("file")
+
+    def _list(self) -> list[StoredFile]:
+        files: list[StoredFile] = []
+        seen: set[str | None] = {None}
+        folders: list[str | None] = [None]
+        while folders:
+            for entry in self._store.list_artifacts(folders.pop()):
+                if not entry.is_dir:
+                    files.append(StoredFile(entry.path, entry.file_size))
+                elif entry.path not in seen:
+                    seen.add(entry.path)
+                    folders.append(entry.path)
+                if len(files) + len(seen) > MAX_ENTRIES:
+                    raise files_unreadable(f"there are more than {MAX_ENTRIES:,}")
+        return files
+
+
+def _size_of(folder: str, before: int) -> int:
+    """Return the size of the files in a folder, or `before` if one was just renamed."""
+    with suppress(OSError):
+        return sum(entry.stat().st_size for entry in os.scandir(folder))
+    return before
+
+
+class HttpFiles(DownloadedFiles):
+    """Files that MLflow's server, or another one at its address, streams."""
+
+    def chunks(self, path: str) -> Iterator[bytes]:
+        """Yield a file's contents."""
+        from mlflow.utils import rest_utils  # noqa: PLC0415
+
+        rest: Any = rest_utils  # untyped
+        with (
+            translated_errors(),
+            rest.http_request(self._store._host_creds, f"/{quote(path)}", "GET", stream=True) as answer,
+        ):
+            rest.augmented_raise_for_status(answer)
+            yield from answer.iter_content(CHUNK_BYTES)
