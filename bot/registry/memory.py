@@ -139,7 +139,7 @@ class MemoryRegistry(MemoryContents):
         """Return the files of the version. Raises UnknownVersion."""
         with self._simulated_request("version_files"):
             self._require_version(version.model, version.version)
-            return MemoryFiles(dict(self._files.get(version.source, {"MLmodel": version.source.encode()})))
+            return MemoryFiles(self._files.get(version.source, {"MLmodel": version.source.encode()}))
 
     def package(self, version: VersionInfo) -> ModelPackage | None:
         """Return the version's package, or None if there's none."""
@@ -260,13 +260,13 @@ class MemoryRegistry(MemoryContents):
 
 @dataclass(frozen=True, slots=True)
 class MemoryFiles:
-    """The files of a version when it was read, by path."""
+    """The files of a version, by path."""
 
     contents: Mapping[str, bytes]
 
     def files(self) -> list[StoredFile]:
         """Return all files."""
-        return [StoredFile(path, len(data)) for path, data in self.contents.items()]
+        return [StoredFile(path, len(data)) for path, data in list(self.contents.items())]
 
     def chunks(self, path: str) -> Iterator[bytes]:
         """Yield a file's contents."""

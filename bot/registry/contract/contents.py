@@ -61,3 +61,6 @@ class RegistryContents(Protocol):
 
     def add_package(self, version_or_source: VersionInfo | str, package: ModelPackage) -> None:
         """Add the package's files next to a version's files, or at the given source."""
+
+    def add_file(self, version_or_source: VersionInfo | str, path: str, contents: bytes) -> None:
+        """Add or replace a file of a version, or at the given source. Only for adapters with `ReadsFiles`."""

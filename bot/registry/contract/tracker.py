@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from bot.domain.core.errors import UnknownVersion
 from bot.domain.registry.model import RUN_MODEL_TAG, RUN_VERSION_TAG, Dataset, ModelPackage, Signature, SignatureColumn
-from bot.ports import ExperimentTracker, ModelRegistry
+from bot.ports import ExperimentTracker, ModelRegistry, ReadsFiles
 from bot.registry.contract.contents import RegistryContents
 
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
@@ -33,7 +35,12 @@ def _monitoring_run(contents: RegistryContents, model: str, version: str, *, del
 
 
 class TrackerContract:
-    """Runs and packages. Subclass this, and provide the fixtures `registry`, `tracker`, and `contents`."""
+    """Runs, packages, and files. Subclass this, and provide the fixtures `registry`, `tracker`, and `contents`.
+
+    `odd_file_names` are the paths of files that a model can have.
+    """
+
+    odd_file_names: Sequence[str] = ("MLmodel", "data/deep er/вес.bin", "100% sure.txt", "a+b&c='d'.txt", ".hidden/x")
 
     def test_a_run_has_its_logged_facts(self, tracker: ExperimentTracker, contents: RegistryContents) -> None:
         begun, ended = datetime(2025, 3, 1, 12, 0, tzinfo=UTC), datetime(2025, 3, 1, 12, 42, tzinfo=UTC)
@@ -134,6 +141,31 @@ class TrackerContract:
     ) -> None:
         version = registry.register_version("churn", contents.add_run(models=["classifier"]), tags={})
         assert tracker.package(version) is None
+
+    def test_all_files_of_a_version_are_listed_and_read(
+        self, registry: ModelRegistry, tracker: ExperimentTracker, contents: RegistryContents
+    ) -> None:
+        if not isinstance(tracker, ReadsFiles):
+            pytest.skip("This adapter doesn't have `version_files`, which is optional.")
+        version = registry.register_version("churn", contents.add_run(models=["classifier"]), tags={})
+        added = {name: f"contents of {name}".encode() for name in self.odd_file_names} | {"empty": b""}
+        for path, data in added.items():
+            contents.add_file(version, path, data)
+        files = tracker.version_files(version)
+        listing = {file.path: file.size for file in files.files()}
+        assert listing.keys() == added.keys()
+        assert all(size in {None, len(added[path])} for path, size in listing.items())
+        assert {path: b"".join(files.chunks(path)) for path in listing} == added
+
+    def test_files_of_an_unknown_version_are_refused(
+        self, registry: ModelRegistry, tracker: ExperimentTracker, contents: RegistryContents
+    ) -> None:
+        if not isinstance(tracker, ReadsFiles):
+            pytest.skip("This adapter doesn't have `version_files`, which is optional.")
+        version = registry.register_version("churn", contents.add_run(), tags={})
+        contents.delete_version("churn", version.version)
+        with pytest.raises(UnknownVersion):
+            tracker.version_files(version)
 
     def test_the_newest_point_of_each_metric_has_its_time(
         self, tracker: ExperimentTracker, contents: RegistryContents

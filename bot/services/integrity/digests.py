@@ -14,7 +14,7 @@ from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import Automation
 from bot.domain.core.backoff import Backoff
 from bot.domain.core.errors import LedgerUnavailable, RegistrarError, RegistryRefused, Unreachable
-from bot.domain.core.sentence import say
+from bot.domain.core.sentence import Code, say
 from bot.domain.integrity.digest import DigestState, VersionDigest, digest_id, digest_key, new_digest
 from bot.domain.integrity.manifest import FileManifest
 from bot.domain.registry.model import Stage, VersionInfo
@@ -179,7 +179,8 @@ class Digests:
                 raise RegistryRefused("The version has no files.")
             files_pass.save(file_count=len(listing), byte_count=size)
             if size > limit:
-                return files_pass.digest.give_up(DigestState.TOO_LARGE, str(say(_TOO_LARGE, size=size, limit=limit)))
+                why = say(_TOO_LARGE, size=f"{size:,}", limit=f"{limit:,}", setting=Code("REGISTRAR_DIGEST_MAX"))
+                return files_pass.digest.give_up(DigestState.TOO_LARGE, str(why))
         hasher = FileHasher(self._limits.rate, stop, files_pass.extend)
         found = FileManifest.of(
             files_pass.hashed(path, size) or files_pass.add(hasher.hash(files, path, size, limit))
@@ -248,4 +249,4 @@ def _record_evidence(manifest: FileManifest) -> dict[str, Any]:
     }
 
 
-_TOO_LARGE = "The files have {size:,} bytes, more than {limit:,}."
+_TOO_LARGE = "The files have {size} bytes. {setting} allows {limit}."

@@ -152,12 +152,21 @@ class MlflowBackend:
         self.tracking.delete_experiment(self._experiment(name))
 
     def add_package(self, version_or_source: VersionInfo | str, package: ModelPackage) -> None:
-        source = version_or_source if isinstance(version_or_source, str) else version_or_source.source
-        folder = self.served / urlsplit(source).path.strip("/") if self.served else Path(source)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = self._folder(version_or_source)
         (folder / "MLmodel").write_text(mlmodel(package), encoding="utf-8")
         if package.dependencies:
             (folder / "requirements.txt").write_text("\n".join(package.dependencies), encoding="utf-8")
+
+    def add_file(self, version_or_source: VersionInfo | str, path: str, contents: bytes) -> None:
+        file = self._folder(version_or_source) / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(contents)
+
+    def _folder(self, version_or_source: VersionInfo | str) -> Path:
+        source = version_or_source if isinstance(version_or_source, str) else version_or_source.source
+        folder = self.served / urlsplit(source).path.strip("/") if self.served else Path(source)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
 
     @property
     def tracking(self) -> Any:
