@@ -101,7 +101,7 @@ class DigestThread:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop in the middle of a file; the next start goes on with that file. Don't wait long for a hung store."""
+        """Stop in the middle of a file; the next start reads that file again. Don't wait long for a hung store."""
         self._stopping.set()
         if self._thread.ident is not None:
             self._thread.join(timeout=DIGEST_STOP_SECONDS)
