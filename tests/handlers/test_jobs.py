@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,13 +12,16 @@ from apscheduler.events import EVENT_JOB_EXECUTED, EVENT_JOB_MAX_INSTANCES, EVEN
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from bot.domain.audit.anchors import parse_anchors
+from bot.domain.audit.events import EventTag
 from bot.domain.monitoring.readings import PushedReading
-from bot.registry.memory import MemoryRegistry
+from bot.domain.registry.model import Stage
+from bot.registry.memory import MemoryFiles, MemoryRegistry
 from handlers import jobs
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, make_policy, message_text, running_app, settings_for
 from tests.support.network.http_receiver import run_receiver
 from tests.support.services.fakes import ManualClock
+from tests.support.waiting import PATIENCE, wait_until
 
 
 def test_the_head_is_anchored_in_the_file_and_the_channel(slack: LocalSlack, tmp_path: Path) -> None:
@@ -49,6 +52,38 @@ def test_the_audit_log_is_streamed_to_the_policys_endpoint(slack: LocalSlack, tm
             job.func(*job.args)
             assert siem.is_asked.wait(10)
         assert b'"tag": "person:promotion:asked"' in siem.got[0].body
+
+
+def test_a_version_in_production_is_hashed_in_the_background(slack: LocalSlack, tmp_path: Path) -> None:
+    registry = MemoryRegistry()
+    registry.add_model("hashed", versions=[Stage.PRODUCTION])
+    with running_app(slack, tmp_path, registry) as app:
+        assert wait_until(lambda: EventTag.FILES_RECORDED.value in app.audit())
+
+
+class EndlessFiles(MemoryFiles):
+    """Files that are being downloaded until the reader gives up."""
+
+    begun = threading.Event()
+    given_up = threading.Event()
+
+    def chunks(self, path: str) -> Iterator[bytes]:
+        """Yield empty pieces."""
+        self.begun.set()
+        try:
+            while True:
+                yield b""
+        finally:
+            self.given_up.set()
+
+
+def test_a_stop_ends_a_download(slack: LocalSlack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = MemoryRegistry()
+    registry.add_model("hashed", versions=[Stage.PRODUCTION])
+    monkeypatch.setattr(registry, "version_files", lambda _: EndlessFiles({"model.pkl": b"x"}))
+    with running_app(slack, tmp_path, registry):
+        assert EndlessFiles.begun.wait(PATIENCE)
+    assert EndlessFiles.given_up.is_set()
 
 
 def test_setting_the_clock_back_does_not_stop_jobs() -> None:

@@ -10,6 +10,8 @@ from typing import Any
 from bot.domain.commands.parser import build_command
 from bot.domain.commands.policy import FreezeModel
 from bot.domain.core.sentence import say
+from bot.domain.integrity.digest import new_digest
+from bot.domain.integrity.manifest import FileEntry, FileManifest
 from bot.domain.monitoring.incident import TrippedBreaker
 from bot.domain.monitoring.monitor import FrozenBaseline
 from bot.domain.monitoring.readings import PushedReading
@@ -75,6 +77,9 @@ def _what_comes_from_outside(bench: Bench) -> None:
                 )
             ]
         )
+        digest = new_digest("churn", 4, bench.registry.version("churn", 4).identity(), now)
+        found = FileManifest.of([FileEntry("data/вес.bin", 5 * 10**12, "a" * 64)])
+        tx.add_digest(replace(digest.record(found, now), began_at=now, compared_at=now, changed=("data/вес.bin",)))
         tx.add_idempotent_call(IdempotentCall(client="ci", key="k1", digest="d", status=200, answer="{}", at=now))
         tx.add_nonce("client:ci", "0123456789abcdef", now + timedelta(minutes=10))
         tx.trip_breaker(TrippedBreaker(model="churn", at=now, why=say("{n} in a day", n=3)))
