@@ -133,7 +133,7 @@ class Digests:
 
     def _claim_next(self) -> VersionDigest | None:
         context, now = self._context, self._context.clock.now()
-        if not context.startup_check.has_passed():
+        if context.availability.is_unavailable or not context.startup_check.has_passed():
             return None
         with context.ledger.read() as reader:
             due = reader.due_digest(now)

@@ -43,6 +43,7 @@ class FilesPass:
     def add(self, entry: FileEntry) -> FileEntry:
         """Add the entry of a file, save it soon, and return it. Raises ClaimLostError."""
         self._hashed[entry.path] = entry
+        self.digest = replace(self.digest, attempts=0)  # the store responds
         self._save_after(self._save_seconds)
         return entry
 
@@ -56,7 +57,7 @@ class FilesPass:
         with self._context.ledger.write() as tx:
             self.require_claim(tx)
             partial, until = FileManifest.of(self._hashed.values()), self._context.clock.now() + LEASE
-            self.digest = replace(self.digest, **{"partial": partial, "due_at": until, **changes})
+            self.digest = replace(self.digest, **{"partial": partial, "due_at": until, "why": "", **changes})
             tx.save_digest(self.digest)
             if began - self._redrawn_at >= REDRAW_SECONDS:
                 self.redraw_cards(tx)

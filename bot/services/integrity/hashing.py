@@ -19,7 +19,7 @@ def list_files(files: VersionFiles) -> dict[str, int | None]:
     for file in files.files():
         if not is_valid_path(file.path) or file.path in listing:
             raise RegistryRefused(say("The version has a file with an invalid name: {path}.", path=Name(file.path)))
-        if file.path.partition("/")[0] not in IGNORED_PATHS:
+        if file.path not in IGNORED_PATHS:  # but files in a folder of that name are the model's
             listing[file.path] = file.size
     return listing
 

@@ -59,9 +59,10 @@ def test_a_recreated_version_has_its_own_digest(world: World) -> None:
 
 def test_mlflow_s_own_files_are_left_out(world: World) -> None:
     world.add("registered_model_meta", b"x")
+    world.add("registered_model_meta/evil.py", b"x")  # isn't MLflow's
     world.request()
     world.run()
-    assert "registered_model_meta" not in world.read
+    assert world.read == ["a", "b", "c/d", "registered_model_meta/evil.py"]
 
 
 @pytest.mark.parametrize("path", ["../x", "/etc/passwd", "a\\b", "a\0b"])
@@ -233,6 +234,28 @@ def test_an_unreachable_store_is_tried_again_with_growing_delays(world: World) -
     world.action = lambda _: None
     assert world.run() == 1
     assert (world.now.why, world.now.attempts) == ("", 0)
+
+
+def test_after_an_outage_the_card_shows_the_progress_again(world: World) -> None:
+    def later(path: str) -> None:
+        if path == "b":
+            unreachable(path)
+
+    world.action = later
+    world.request()
+    world.run()
+    world.bench.clock.advance(seconds=2)
+    whys: list[str] = []
+    world.action = lambda _: whys.append(world.now.why)
+    world.run()
+    assert whys == ["", ""]
+
+
+def test_nothing_is_read_while_the_registry_is_unavailable(world: World) -> None:
+    world.request()
+    world.bench.context.availability.mark_unavailable()
+    assert world.run() == 0
+    assert (world.read, world.now.attempts) == ([], 0)
 
 
 def test_a_bug_in_an_adapter_does_not_stop_the_others(world: World) -> None:
