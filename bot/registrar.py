@@ -41,6 +41,7 @@ from bot.services.rollbacks.history_import import HistoryImporter
 from bot.services.rollbacks.rollbacks import Rollbacks
 from bot.services.transitions.drift import DriftDetector
 from bot.services.transitions.executor import TransitionExecutor
+from bot.services.transitions.passports import Passports
 from bot.services.transitions.registry_tags import TagWriter
 from bot.services.transitions.restores import Restores
 from bot.services.transitions.serving_checks import ServingChecks
@@ -163,6 +164,7 @@ class Registrar(Worker):
     policy_monitors: PolicyMonitors
     sources: MetricSources
     restores: Restores
+    passports: Passports
     endpoint_outboxes: EndpointOutboxes  # to webhook endpoints
     serving_checks: ServingChecks
     digests: Digests

@@ -131,6 +131,23 @@ class Settings(BaseSettings):
     probe_token: SecretStr | None = Field(
         None, alias="REGISTRAR_PROBE_TOKEN", description="A token, if MLflow's login accepts one instead of a password"
     )
+    keys: Path | None = Field(
+        None,
+        alias="REGISTRAR_KEYS",
+        description="The folder with the keys that sign passports; default: `keys` in REGISTRAR_HOME",
+    )
+    passport_lifetime: Duration = Field(
+        "365d",
+        alias="REGISTRAR_PASSPORT_LIFETIME",
+        validate_default=True,
+        description="How long a passport lasts; those of versions in Staging and Production are renewed in time",
+    )
+    status_lifetime: Duration = Field(
+        "1h",
+        alias="REGISTRAR_STATUS_LIFETIME",
+        validate_default=True,
+        description="How long a status list of passports can be used, so how late a server can learn of a rollback",
+    )
     poll_interval: Duration = Field(
         "60s",
         alias="REGISTRAR_POLL",
@@ -197,6 +214,11 @@ class Settings(BaseSettings):
     def secrets(self) -> list[str]:
         """The values that must never be printed."""
         return [value.get_secret_value() for _, value in self if isinstance(value, SecretStr)]
+
+    @property
+    def keys_folder(self) -> Path:
+        """The folder with the keys that sign passports."""
+        return self.keys or self.home / "keys"
 
     @property
     def ledger_url(self) -> str:

@@ -171,6 +171,7 @@ def build_scheduler(registrar: Registrar, settings: Settings) -> JobScheduler:
         ("policy file", registrar.reload_policy, 1),
         ("anchor", registrar.anchor_audit, 15),
         ("audit stream", registrar.stream_audit, 1),
+        ("passports", registrar.passports.issue_due, 60),
         ("tags", registrar.tag_writer.write_due, 2),
         ("monitors", registrar.monitoring.tick, 0.5),
         ("incidents", registrar.end_and_remind_incidents, 2),

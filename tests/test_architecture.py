@@ -28,6 +28,7 @@ LAYERS: list[set[str]] = [
         "bot.process_identity",
         "bot.policy_file",
         "bot.anchor_file",
+        "bot.key_folder",
         "bot.webhook_sender",
         "bot.id_tokens",
         "bot.serving_probe",
@@ -278,6 +279,7 @@ COMPLETION = "handlers.terminal.command_line.completion"
         ("apscheduler", ["handlers.jobs", "bot.domain.core.cron_windows"]),
         ("argparse", ["bot.domain.commands.parser", "handlers.terminal.main", COMPLETION, "localslack"]),
         ("shtab", [COMPLETION]),
+        ("cryptography", ["bot.key_folder"]),
         ("jinja2", ["handlers.terminal.assess.page"]),
     ],
 )

@@ -14,6 +14,7 @@ from bot.bootstrap.slack import LazyDirectory, fetch_home_team_id, slack_client,
 from bot.bootstrap.storage import open_dispatcher, open_ledger, open_registry
 from bot.domain.policy.policy import Policy
 from bot.fair_pool import FairPool
+from bot.key_folder import KeyFolder
 from bot.policy_file import LocalPolicyFile
 from bot.ports import (
     NO_DIRECTORY,
@@ -72,6 +73,7 @@ from bot.services.transitions.completion import Completion
 from bot.services.transitions.drift import DriftDetector
 from bot.services.transitions.executor import TransitionExecutor
 from bot.services.transitions.loadability import LoadabilityChecks
+from bot.services.transitions.passports import Passports
 from bot.services.transitions.preconditions import Preconditions
 from bot.services.transitions.registry_tags import TagWriter
 from bot.services.transitions.restores import Restores
@@ -119,6 +121,8 @@ def build_registrar(  # noqa: PLR0913 - the composition root
         owner=new_process_name(),
         observer=observer,
         directory=directory,
+        signer=KeyFolder(settings.keys_folder).signer,
+        passport_lifetime=settings.passport_lifetime,
     )
     access, queries, decisions = AccessControl(context), RegistryQueries(context), RequestDecisions(context)
     gate_checks, loadability, completion = GateChecks(context, queries), LoadabilityChecks(context), Completion(context)
@@ -212,6 +216,7 @@ def build_registrar(  # noqa: PLR0913 - the composition root
         policy_monitors=PolicyMonitors(context),
         sources=sources,
         restores=restores,
+        passports=Passports(context, settings.status_lifetime),
         endpoint_outboxes=EndpointOutboxes(
             context,
             WebhookNotifier(active_policy.current, audit_stream.read_lines, now=context.clock.now),

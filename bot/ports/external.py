@@ -132,6 +132,21 @@ class AnchorFile(Protocol):
         """Return its text; None if it isn't a file that can be read back. Raises Misconfigured if that fails."""
 
 
+class PassportSigner(Protocol):
+    """Signs passports and status lists with one key (Ed25519)."""
+
+    @property
+    def key_id(self) -> str:
+        """The SHA-256 of the public key's 32 bytes, in hex."""
+
+    @property
+    def created_at(self) -> datetime:
+        """When the key was created."""
+
+    def sign(self, payload: bytes) -> bytes:
+        """Return the signature of these bytes."""
+
+
 class Directory(Protocol):
     """Slack's information about people, at most 60 seconds old."""
 

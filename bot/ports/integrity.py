@@ -58,6 +58,9 @@ class DigestReader(Protocol):
         A later time means that they're being read or about to be; None, that they can't be read.
         """
 
+    def changed_digests(self) -> list[VersionDigest]:
+        """Return the digests whose files differed at the last comparison."""
+
 
 class DigestWriter(DigestReader, Protocol):
     """Changes digests."""

@@ -66,8 +66,8 @@ class TransitionReader(Protocol):
         Includes rollbacks in every state, even failed ones.
         """
 
-    def rollback_blocks(self, model: str) -> list[RollbackBlock]:
-        """Return the model's rollback blocks that no one has cleared, oldest first."""
+    def rollback_blocks(self, model: str | None) -> list[RollbackBlock]:
+        """Return the model's rollback blocks that no one has cleared, oldest first; all models' for None."""
 
     def serving_check(self, transition_id: str) -> ServingCheck | None:
         """Return the serving check for a transition, or None."""
@@ -87,10 +87,24 @@ class TransitionReader(Protocol):
     def passports(self, model: str, version: int) -> list[Passport]:
         """Return all passports under a model's version number, newest first."""
 
-    def current_passports(self, now: datetime, models: Collection[str] | None = None) -> list[Passport]:
-        """Return the latest passport of each transition, oldest first, without those that have expired by `now`.
+    def unexpired_passports(self, now: datetime, model: str | None = None) -> list[Passport]:
+        """Return all passports that haven't expired by `now`, oldest first, with empty envelopes.
 
-        `models`: only these.
+        `model`: only this model's.
+        """
+
+    def changes_since_passports(self, now: datetime, model: str | None = None) -> list[Transition]:
+        """Return the finished transitions of each model from the first one on whose passport hasn't expired by `now`.
+
+        They're in the order of the ledger. `model`: only this model's.
+        """
+
+    def transitions_to_certify(self, key: str, issued_since: datetime, valid_until: datetime) -> list[Transition]:
+        """Return the transitions that last put a version into Staging or Production and that need a passport.
+
+        The files of the version are recorded, and the transition has no passport that is valid until `valid_until` and
+        was signed with `key` or issued at or after `issued_since`. Changes made outside Registrar don't count, and
+        neither do repairs.
         """
 
 

@@ -70,6 +70,8 @@ class EventTag(Enum):
     HOLD_ACCEPTED = "person:ledger:accepted"  # an admin allowed held work to be executed, with the reason
     HOLD_DROPPED = "person:ledger:dropped"  # an admin dropped held work, with the reason
     TRANSITION_DONE = "registrar:version:moved"  # a version was moved, verified in the registry
+    PASSPORT_ISSUED = "registrar:passport:issued"  # a version that entered a stage got a passport
+    KEY_CREATED = "person:key:created"  # someone created a key that signs passports
     TRANSITION_OBSERVED = "registry:version:moved"  # the poll found a transition made outside Registrar
     MONITOR_FAILED = "monitor:version:failed"  # a monitor's rule says that the version in Production is bad
     MONITOR_NO_VERDICT = "monitor:version:blind"  # a monitor has had errors, no data, or no verdict for too long

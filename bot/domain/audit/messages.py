@@ -45,6 +45,8 @@ _TEMPLATES: dict[EventTag, str] = {
     EventTag.TRANSITION_NOT_MADE: "didn't move {after}",
     EventTag.DRIFT_FOUND: "found a change in {product}",
     EventTag.TRANSITION_DONE: "moved {what}, verified in {product}",
+    EventTag.PASSPORT_ISSUED: "issued a passport for {what}",
+    EventTag.KEY_CREATED: "created the signing key {subject}",
     EventTag.TRANSITION_OBSERVED: "found in {product}: {model} {change}",
     EventTag.MONITOR_FAILED: "{subject} failed on {after}",
     EventTag.MONITOR_NO_VERDICT: "{subject} has no verdict for {after}",

@@ -14,6 +14,8 @@ from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import Transition
 
 STATUS_TAG = "approval_status"
+PASSPORT_TAG = "registrar.passport"
+MAX_PASSPORT_LENGTH = 4500  # characters; MLflow stores up to 5,000
 MAX_VALUE_LENGTH = 1000  # characters; the ledger has the full text
 MAX_DESCRIPTION_LENGTH = 5000  # characters that MLflow stores on PostgreSQL
 
@@ -21,6 +23,7 @@ MAX_DESCRIPTION_LENGTH = 5000  # characters that MLflow stores on PostgreSQL
 RESERVED_TAGS = frozenset(
     {
         STATUS_TAG,
+        PASSPORT_TAG,
         "approver",
         "approval_date",
         "requester",
@@ -152,6 +155,12 @@ def restored_tags(transition: Transition, at: datetime) -> TagChanges:
         "restoration_date": _format_time(at),
         "restored_by": actor_name(transition.actor),
     }
+
+
+def passport_tags(envelope: str) -> TagChanges:
+    """Return the tag for a version with a passport: the envelope, or its SHA-256 if it's too long for MLflow."""
+    is_short = len(envelope) <= MAX_PASSPORT_LENGTH
+    return {PASSPORT_TAG: envelope if is_short else f"sha256:{hashlib.sha256(envelope.encode()).hexdigest()}"}
 
 
 def approver_names(votes: Iterable[Vote]) -> str:

@@ -127,8 +127,9 @@ class TransitionQueries(SqlReadStore, TransitionReader):
         )
         return self._list(Transition, query.order_by(transitions.c.number.desc()))
 
-    def rollback_blocks(self, model: str) -> list[RollbackBlock]:
-        query = select(rollback_blocks).where(rollback_blocks.c.model == model, rollback_blocks.c.cleared_at.is_(None))
+    def rollback_blocks(self, model: str | None) -> list[RollbackBlock]:
+        query = select(rollback_blocks).where(rollback_blocks.c.cleared_at.is_(None))
+        query = query if model is None else query.where(rollback_blocks.c.model == model)
         return self._list(RollbackBlock, query.order_by(rollback_blocks.c.number))
 
     def serving_check(self, transition_id: str) -> ServingCheck | None:

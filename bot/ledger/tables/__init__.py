@@ -2,7 +2,7 @@
 
 from bot.ledger.tables.audit_log import audit_events, audit_head
 from bot.ledger.tables.base import is_in, metadata
-from bot.ledger.tables.integrity import digests, passports
+from bot.ledger.tables.integrity import IS_CHANGED, digests, passports
 from bot.ledger.tables.monitoring import (
     baselines,
     incidents,
@@ -37,6 +37,7 @@ from bot.ledger.tables.work_queue import (
 
 __all__ = [
     "COMMAND_IS_WAITING",
+    "IS_CHANGED",
     "IS_EXECUTING",
     "IS_INTENDED",
     "IS_OPEN",

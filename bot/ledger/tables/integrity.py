@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, Integer, Table, Text
+from sqlalchemy import Column, Index, Integer, Table, Text, literal_column
 
 from bot.domain.integrity.digest import DigestState
 from bot.domain.registry.model import Stage
@@ -51,8 +51,11 @@ passports = Table(
     sqlite_autoincrement=True,
 )
 
+IS_CHANGED = digests.c.changed != literal_column("'[]'")
+
 Index("digests_by_version", digests.c.model, digests.c.version, digests.c.number)
 partial_index("digests_that_are_due", digests.c.due_at, where=digests.c.due_at.is_not(None))
+partial_index("digests_that_changed", digests.c.number, where=IS_CHANGED)
 Index("passports_by_move", passports.c.move, passports.c.number)
 Index("passports_by_version", passports.c.model, passports.c.version, passports.c.number)
 Index("passports_by_expiry", passports.c.expires_at)

@@ -85,6 +85,7 @@ Index("moves_by_state", transitions.c.state, transitions.c.model, transitions.c.
 Index("moves_by_model", transitions.c.model, transitions.c.intended_at, transitions.c.number)
 Index("moves_in_order", transitions.c.model, transitions.c.number)
 Index("moves_by_target", transitions.c.model, transitions.c.target, transitions.c.intended_at, transitions.c.number)
+partial_index("bars_in_effect", rollback_blocks.c.number, where=rollback_blocks.c.cleared_at.is_(None))
 Index("bars_by_model", rollback_blocks.c.model, rollback_blocks.c.number)
 Index("servings_by_state", serving_checks.c.state, serving_checks.c.next_at)
 Index("servings_by_model", serving_checks.c.model, serving_checks.c.asked_at)

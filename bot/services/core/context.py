@@ -23,6 +23,7 @@ from bot.ports import (
     Ledger,
     ModelRegistry,
     Observer,
+    PassportSigner,
     RegistryLinks,
 )
 from bot.services.core.registry_availability import RegistryAvailability
@@ -72,7 +73,9 @@ class ActivePolicy:
 class Context:
     """The ports and the policy.
 
-    `owner` names this process in leases. Pending work is executed only once `startup_check` has passed.
+    `owner` names this process in leases. Pending work is executed only once `startup_check` has passed. `signer`
+    returns what signs passports now, or None if there's no key; it raises Misconfigured. Passports last
+    `passport_lifetime`.
     """
 
     ledger: Ledger
@@ -87,6 +90,8 @@ class Context:
     observer: Observer = NO_OBSERVER
     directory: Directory = NO_DIRECTORY
     links: RegistryLinks = NO_LINKS
+    signer: Callable[[], PassportSigner | None] = field(default=lambda: None)
+    passport_lifetime: timedelta = timedelta(days=365)
     startup_check: StartupCheck = field(default_factory=StartupCheck)
     availability: RegistryAvailability = field(default_factory=RegistryAvailability)  # of the registry
 

@@ -28,7 +28,7 @@ from bot.services.core.outbox_messages import (
     thread_message,
 )
 from bot.services.promotions.decisions import final_tag_update
-from bot.services.transitions import rollback_records, serving_checks
+from bot.services.transitions import passports, rollback_records, serving_checks
 
 RequestEnd = tuple[RequestState, EventTag]  # the final state of a request, and its audit event
 
@@ -63,6 +63,7 @@ class Completion:
         is_other_version = transition.target is Stage.PRODUCTION and transition.kind is not TransitionKind.REPAIR
         if transition.state is TransitionState.DONE and is_other_version:
             restart_monitors(tx, transition)
+        passports.issue(tx, self._context, transition)  # last, since other transactions wait from then on
 
     def _finish_without_request(
         self, tx: LedgerTransaction, transition: Transition, decision: IncidentDecision | None

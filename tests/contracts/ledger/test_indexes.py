@@ -52,6 +52,7 @@ def test_every_query_uses_an_index(sqlite_url: str, tmp_path: Path) -> None:
         with opened(sqlite_url) as ledger:
             _ask_everything(ledger)
             _ask_about_holds(ledger)
+            _ask_about_passports(ledger)
             _ask_about_several(ledger)
     finally:
         event.remove(Engine, "before_cursor_execute", listen)
@@ -141,3 +142,15 @@ def _ask_about_holds(ledger: SqlLedger) -> None:
         w.tag_updates("churn")
         w.tag_updates("churn", version=7, from_number=3)
         w.first_unwritten_tag_update("churn")
+
+
+def _ask_about_passports(ledger: SqlLedger) -> None:
+    with ledger.write() as w:
+        w.passport("m1")
+        w.passports("churn", 7)
+        w.changed_digests()
+        w.rollback_blocks(None)
+        for model in (None, "churn"):
+            w.unexpired_passports(NOW, model)
+            w.changes_since_passports(NOW, model)
+        w.transitions_to_certify("k1", NOW, SOON)

@@ -50,9 +50,12 @@ def upgrade() -> None:
         sa.Column("expires_at", _TIME, nullable=False),
         sqlite_autoincrement=True,
     )
-    is_due = sa.text("due_at IS NOT NULL")
+    is_due, is_changed = sa.text("due_at IS NOT NULL"), sa.text("changed != '[]'")
+    in_effect = sa.text("cleared_at IS NULL")
     op.create_index("digests_by_version", "digests", ["model", "version", "number"])
     op.create_index("digests_that_are_due", "digests", ["due_at"], sqlite_where=is_due, postgresql_where=is_due)
+    op.create_index("digests_that_changed", "digests", ["number"], sqlite_where=is_changed, postgresql_where=is_changed)
+    op.create_index("bars_in_effect", "bars", ["number"], sqlite_where=in_effect, postgresql_where=in_effect)
     op.create_index("passports_by_move", "passports", ["move", "number"])
     op.create_index("passports_by_version", "passports", ["model", "version", "number"])
     op.create_index("passports_by_expiry", "passports", ["expires_at"])
