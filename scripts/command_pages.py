@@ -136,6 +136,7 @@ def index() -> str:
         "Run": RUN,
         **{title: _index_rows(verbs) for title, verbs in GROUPS.items()},
         "Ledger": {"db": COMMAND_GROUPS["db"]},
+        "Passports": {"keys": COMMAND_GROUPS["keys"]},
     }
     groups = [
         "\n".join([f"{title}:", *(f"  {name:<14}  {line}" for name, line in rows.items())])

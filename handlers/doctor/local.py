@@ -18,6 +18,7 @@ from bot.domain.core.numbers import pluralize
 from bot.domain.policy.policy import Policy
 from bot.domain.promotions.approvers import unmeetable_rules
 from bot.domain.transitions import restore_messages
+from bot.key_folder import KeyFolder
 from bot.policy_file import parse_policy, read_policy_text
 from bot.services.policy.reload import revision_of
 from bot.settings import Settings
@@ -82,6 +83,7 @@ def local_checks(settings: Settings) -> list[DoctorCheck]:
             lambda: check_ledger(settings),
             "Check that the database is running and that REGISTRAR_DATABASE_URL has its address and credentials.",
         ),
+        DoctorCheck("keys", lambda: check_keys(settings), "Fix the folder in REGISTRAR_KEYS, or create a key."),
         DoctorCheck("HTTP", lambda: check_port(settings), "Choose another REGISTRAR_HOST or REGISTRAR_PORT."),
     ]
 
@@ -210,6 +212,16 @@ def _check_policy_in_force(ledger: SqlLedger, settings: Settings) -> Iterator[Di
         " ".join([problem, *map(str, warnings)]),
         "docs/how-to/edit-the-policy.md explains when an edit takes effect.",
     )
+
+
+# -- the keys ----------------------------------------------------------------------------------------------------------
+
+
+def check_keys(settings: Settings) -> Iterator[Diagnosis]:
+    """Yield which key signs passports. Raises Misconfigured if it can't be used."""
+    signer = KeyFolder(settings.keys_folder).signer()
+    no_key = "There's no key, so versions get no passports. To create one, run `registrar keys init`."
+    yield ok("keys", f"Key {signer.key_id} signs passports." if signer else no_key)
 
 
 # -- the port ----------------------------------------------------------------------------------------------------------

@@ -96,6 +96,8 @@ def _run_model_command(words: Sequence[str]) -> int:
         from handlers.terminal.audit import execute
     elif invocation.group == "db":
         from handlers.terminal.database import execute
+    elif invocation.group == "keys":
+        from handlers.terminal.passports.keys import execute
     elif invocation.group == "policy":
         from handlers.terminal.policy import execute
     else:

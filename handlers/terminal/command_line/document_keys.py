@@ -20,6 +20,9 @@ from handlers.terminal.command_line.terminal_only_commands import (
     DbStatus,
     DbUpgrade,
     ImportHistory,
+    KeysInit,
+    KeysList,
+    KeysRotate,
     PolicyCheck,
     PolicyShow,
     PromoteFromTerminal,
@@ -32,6 +35,12 @@ _SCHEMA_KEYS = {
     "revision": "the revision of its tables, or null if it has none",
     "newest": "the revision that this version of Registrar needs",
     "state": "none, older, current, or newer",
+}
+_KEY_KEYS = {
+    "key": "the ID of the new key",
+    "public_key": "the file with its public key, for those who verify passports",
+    "issued": "how many passports were issued; null with --folder",
+    **_SENTENCE_KEY,
 }
 _COMMAND_KEY = {"ask": "the command's ID, which the audit log records as ask:ID"}
 _TRANSITION_STATE_KEY = {
@@ -49,6 +58,12 @@ DOCUMENT_KEYS: dict[type[Command], Mapping[str, str]] = {
     Archive: _COMMAND_KEY | _TRANSITION_STATE_KEY | _SENTENCE_KEY,
     Rollback: _COMMAND_KEY | _TRANSITION_STATE_KEY | _SENTENCE_KEY,
     MonitorCheck: {"state": "the monitor's state, as in registrar monitor show --json", **_SENTENCE_KEY},
+    KeysInit: _KEY_KEYS,
+    KeysRotate: _KEY_KEYS,
+    KeysList: {
+        "keys": "a list, oldest first: id, created_at, active (it signs now), can_sign (its private key is here), and "
+        "public_key (the file)",
+    },
     AuditShow: {
         "events": f"a list, newest first: {', '.join(list(EVENT_KEYS)[:-1])} (as in audit export), and sentence",
         "more": "whether there are older events",

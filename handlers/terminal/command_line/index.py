@@ -22,12 +22,14 @@ COMMAND_GROUPS = {  # two-word commands
     "policy": "Check a policy file, or show a model's rules",
     "audit": "Show, verify, or export the audit log",
     "db": "Check, upgrade, back up, or move the ledger",
+    "keys": "Create, replace, or list the keys that sign passports",
 }
 DEFAULT_SUBCOMMANDS = {
     "audit": "show",
     "policy": "show",
     "monitor": "list",
     "db": "status",
+    "keys": "list",
 }  # if the second word is left out
 
 

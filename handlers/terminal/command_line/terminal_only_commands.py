@@ -1,4 +1,4 @@
-"""The commands that only the terminal has: for auditors, for the ledger, and for a policy file."""
+"""The commands that only the terminal has: for auditors, for the ledger, for keys, and for a policy file."""
 
 from __future__ import annotations
 
@@ -244,6 +244,41 @@ class PromoteFromTerminal(Promote):
         return Promote(**{name: getattr(self, name) for name in Promote.model_fields})
 
 
+KeyFolderArgument = Annotated[
+    str, Argument("DIR", "use this folder, and no ledger; default: REGISTRAR_KEYS", False, ("--folder",))
+]
+
+
+class KeysList(Command):
+    """List the keys that sign passports."""
+
+    verb = "keys list"
+    summary = "List the keys that sign passports, with their public keys for those who verify them"
+    example = "keys list"
+    folder: KeyFolderArgument = ""
+
+
+class KeysInit(Command):
+    """Create the first key."""
+
+    verb = "keys init"
+    summary = "Create the key that signs passports, and issue them for what's in Staging and Production"
+    example = "keys init"
+    folder: KeyFolderArgument = ""
+
+
+class KeysRotate(Command):
+    """Replace the key."""
+
+    verb = "keys rotate"
+    summary = "Sign with a new key, and issue passports again for what's in Staging and Production"
+    example = "keys rotate --retire"
+    folder: KeyFolderArgument = ""
+    retire: Annotated[bool, Argument("", "delete the old private key; its public key stays", False, ("--retire",))] = (
+        False
+    )
+
+
 COMMANDS: tuple[type[Command], ...] = (
     PromoteFromTerminal,
     AuditShow,
@@ -258,4 +293,7 @@ COMMANDS: tuple[type[Command], ...] = (
     DbAccept,
     DbDropPending,
     ImportHistory,
+    KeysList,
+    KeysInit,
+    KeysRotate,
 )

@@ -9,12 +9,14 @@ from pathlib import Path
 from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import Automation
 from bot.domain.policy.pending_edit import PendingPolicyEdit, PolicyEditState
+from bot.key_folder import KeyFolder
 from bot.ledger import SqlLedger
 from bot.registry.memory import MemoryRegistry
 from handlers.doctor.check import display_url
 from localslack import LocalSlack
 from tests.support.app.app_fixture import running_app
 from tests.support.network.http_receiver import run_receiver
+from tests.support.passports.harness import new_key
 from tests.support.terminal.doctor import POLICY, RunDoctor
 
 # -- the policy --------------------------------------------------------------------------------------------------------
@@ -89,6 +91,20 @@ def test_an_unset_variable_of_the_policy_is_a_warning(doctor: RunDoctor, tmp_pat
 def test_an_unset_variable_of_the_audit_stream_is_a_warning(doctor: RunDoctor, tmp_path: Path) -> None:
     (tmp_path / "registrar.yml").write_text(POLICY + "audit: {stream: SIEM_URL_OF_NOBODY}")
     assert "audit.stream in the policy needs SIEM_URL_OF_NOBODY" in doctor().of("policy", "warning")
+
+
+# -- the keys ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_missing_key_is_only_a_hint(doctor: RunDoctor) -> None:
+    assert "`registrar keys init`" in doctor().of("keys", "ok")
+
+
+def test_a_key_that_others_can_read_is_an_error(doctor: RunDoctor, tmp_path: Path) -> None:
+    key_id = new_key(KeyFolder(tmp_path / "keys"))
+    assert key_id in doctor(REGISTRAR_KEYS="keys").of("keys", "ok")
+    (tmp_path / "keys" / f"{key_id}.pem").chmod(0o644)
+    assert "Others can read or change" in doctor(REGISTRAR_KEYS="keys").of("keys", "error")
 
 
 # -- the port ----------------------------------------------------------------------------------------------------------

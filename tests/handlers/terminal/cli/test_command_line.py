@@ -64,6 +64,7 @@ def test_without_a_command_all_commands_are_listed_in_groups(words: list[str], r
         "Monitoring:",
         "Governance:",
         "Ledger:",
+        "Passports:",
     ]
     assert max(map(len, said.out.splitlines())) <= 80
 

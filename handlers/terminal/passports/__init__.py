@@ -1,0 +1,1 @@
+"""The commands for passports and the keys that sign them."""
