@@ -27,6 +27,7 @@ from bot.domain.promotions.request import GateResult, RequestState
 from bot.domain.promotions.votes import VoteChoice
 from bot.domain.registry.model import TARGET_STAGES, Stage
 from bot.domain.registry.semver import Bump
+from bot.domain.transitions.passport_status import PassportState
 
 STATE_ASKED: Literal["asked"] = "asked"  # recorded; MLflow hasn't been read yet
 STATE_REFUSED: Literal["refused"] = "refused"  # the policy or MLflow refused it before a request was opened
@@ -262,6 +263,38 @@ class BlocksDocument(_Document):
     blocks: list[BlockDocument] = Field(
         description="the blocked versions, oldest first, each with its time, its reason, and a sentence"
     )
+
+
+class SignatureDocument(_Document):
+    """A signature of a DSSE envelope, in base64."""
+
+    keyid: str
+    sig: str
+
+
+class EnvelopeDocument(_Document):
+    """A DSSE envelope (version 1.0.2) with one Ed25519 signature; the payload is JSON in base64."""
+
+    payload_type: str = Field(serialization_alias="payloadType")
+    payload: str
+    signatures: list[SignatureDocument]
+
+
+class PassportDocument(_Document):
+    """A version's passport."""
+
+    passport: EnvelopeDocument
+    manifest: dict[str, Any]
+    state: PassportState
+
+
+class BundleDocument(_Document):
+    """All that verifies a version offline, except the public key."""
+
+    type: Literal["urn:registrar:passport-bundle:v1"]
+    passport: EnvelopeDocument
+    manifest: dict[str, Any]
+    status: EnvelopeDocument
 
 
 class PushDocument(_Document):

@@ -20,7 +20,7 @@ from starlette.routing import Match, Route
 from bot.domain.core.errors import BadInput
 from bot.version import version
 from handlers.api import metrics as api_metrics
-from handlers.api import promotions
+from handlers.api import passports, promotions
 from handlers.api.body import read_body
 from handlers.api.calls import ApiError, ApiServices, refuse_call
 from handlers.api.deprecation import DeprecationHeader
@@ -76,6 +76,7 @@ def create_app(
         web.include_router(api_metrics.router)
         if api_services.registrar:
             web.include_router(promotions.router)
+            web.include_router(passports.router)
     web.add_exception_handler(ApiError, refuse_call)
     web.add_exception_handler(405, _answer_wrong_method)
     web.add_exception_handler(RequestValidationError, _answer_bad_path)
