@@ -94,21 +94,13 @@ class KeyFolder:
         public = key.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
-        try:
-            self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _write(self._path / f"{key_id}.pub", public, 0o644)
-            _write(self._path / f"{key_id}.pem", private, 0o600)
-        except OSError as error:
-            raise _unusable(self._path, error) from error
+        _write(self._path / f"{key_id}.pub", public, 0o644)
+        _write(self._path / f"{key_id}.pem", private, 0o600)
         return key_id
 
     def activate(self, key_id: str) -> None:
         """Make this the key that signs. Raises Misconfigured if that fails."""
-        try:
-            _write(self._path / f"{ACTIVE_FILE}.new", f"{key_id}\n".encode(), 0o644)
-            (self._path / f"{ACTIVE_FILE}.new").replace(self._path / ACTIVE_FILE)
-        except OSError as error:
-            raise _unusable(self._path, error) from error
+        _write(self._path / ACTIVE_FILE, f"{key_id}\n".encode(), 0o644)
 
     def retire(self, key_id: str) -> None:
         """Delete a private key. Its public key stays, so that its passports can still be verified."""
@@ -155,12 +147,18 @@ def _read(path: Path, *, is_private: bool = False) -> tuple[bytes, datetime]:
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:
-    """Write a new file to disk, complete or not at all."""
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    """Write a file to disk, complete or not at all. Raises Misconfigured if that fails."""
+    new = path.with_suffix(".new")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        new.unlink(missing_ok=True)
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+    except OSError as error:
+        raise _unusable(path, error) from error
 
 
 def _modified_at(status: os.stat_result) -> datetime:
