@@ -39,8 +39,8 @@ CLOCK_SKEW = timedelta(minutes=5)  # how far two machines' clocks can be apart
 REASONS: dict[str, tuple[int, str]] = {
     "no_keys": (2, "There's no trusted key. Copy a .pub file from Registrar's folder of keys."),
     "bad_key": (2, "{path} isn't an Ed25519 public key in a PEM file."),
-    "no_bundle": (2, "Can't read the bundle {path}."),
-    "token_refused": (2, "Registrar refused the token."),
+    "no_bundle": (2, "{path} isn't a bundle's file, or a URL that starts with https://."),
+    "call_refused": (2, "Registrar refused the call ({why}). Check the token, and what its client can read."),
     "wrong_clock": (2, "The status list was issued in the future, at {at}. Check this machine's clock."),
     "unreachable": (3, "Registrar isn't responding at {url} ({why})."),
     "expired": (4, "The passport of {model} v{version} has expired."),
@@ -62,7 +62,7 @@ REASONS: dict[str, tuple[int, str]] = {
     "unsafe_path": (6, "A file can't have the name {path}."),
     "unreadable": (6, "Can't read {path}."),
     "no_passport": (7, "{model} v{version} has no passport for {stage}: nobody approved it."),
-    "not_issued_yet": (7, "The passport of {model} v{version} for {stage} hasn't been issued yet."),
+    "not_issued_yet": (7, "The passport of {model} for {stage} hasn't been issued yet. {why}"),
     "none_approved": (7, "No version of {model} has a valid passport for {stage}."),
     "wrong_key": (8, "The {what} was signed with a key that isn't trusted here."),
     "bad_signature": (8, "The signature of the {what} is wrong."),
@@ -233,15 +233,14 @@ class Verifier:
                     body += piece
         except (OSError, HTTPException, ValueError) as error:
             raise NotVerified("unreachable", url=self._source, why=type(error).__name__) from error
-        if answer.status in {401, 403}:
-            raise NotVerified("token_refused")
         if answer.status not in {200, 404}:
-            raise NotVerified("unreachable", url=self._source, why=answer.status)
+            is_refusal = 400 <= answer.status < 500 and answer.status != 429
+            raise NotVerified("call_refused" if is_refusal else "unreachable", url=self._source, why=answer.status)
         with _strict("answer"):
             said = _parse(bytes(body))
             if answer.status == 404:
-                _require(said["code"] in ("no_passport", "not_issued_yet"))
-                raise NotVerified(said["code"], **about)
+                _require(said["kind"] in ("no_passport", "not_issued_yet"))
+                raise NotVerified(said["kind"], **about, why=said["error"])
         return said
 
 

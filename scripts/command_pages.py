@@ -9,7 +9,8 @@ from bot.domain.commands.catalog import COMMANDS, GROUPS
 from bot.domain.commands.help import Help
 from handlers.terminal.command_line import grammar as terminal
 from handlers.terminal.command_line.document_keys import document_keys
-from handlers.terminal.command_line.index import COMMAND_GROUPS, RUN, SET_UP
+from handlers.terminal.command_line.index import COMMAND_GROUPS, PASSPORTS, RUN, SET_UP, VERIFY_EXIT_CODES
+from registrar.verifier import REASONS
 from scripts.markdown import MADE, as_sentence, table
 
 
@@ -118,6 +119,8 @@ def _default(value: object) -> str:
 def exit_codes() -> str:
     """Return docs/reference/exit-codes.md."""
     rows = [[str(code), as_sentence(what)] for code, what in terminal.EXIT_CODES.items()]
+    own = [[str(code), as_sentence(what)] for code, what in VERIFY_EXIT_CODES.items()]
+    reasons = [[f"`{name}`", str(code), sentence.replace("{more}", "")] for name, (code, sentence) in REASONS.items()]
     return f"""{MADE}
 
 # Exit codes
@@ -126,6 +129,17 @@ Every `registrar` command exits with one of these codes (its exit status). [The 
 commands.
 
 {table(["code", "meaning"], rows)}
+
+## registrar verify
+
+It exits with 0 only if the files are those that were approved.
+
+{table(["code", "meaning"], own)}
+
+With `--json`, `code` is `verified` or one of these. `NotVerified.code` in
+[verifier.py](https://github.com/OWNER/registrar/blob/main/registrar/verifier.py) is the same.
+
+{table(["reason", "exit code", "message"], reasons)}
 """
 
 
@@ -136,7 +150,7 @@ def index() -> str:
         "Run": RUN,
         **{title: _index_rows(verbs) for title, verbs in GROUPS.items()},
         "Ledger": {"db": COMMAND_GROUPS["db"]},
-        "Passports": {"keys": COMMAND_GROUPS["keys"]},
+        "Passports": {"keys": COMMAND_GROUPS["keys"]} | PASSPORTS,
     }
     groups = [
         "\n".join([f"{title}:", *(f"  {name:<14}  {line}" for name, line in rows.items())])

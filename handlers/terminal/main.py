@@ -7,7 +7,9 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
+from typing import TypeAlias
 
 from bot.domain.core.errors import RegistrarError
 from bot.domain.registry.model import RegistryProduct, use_product
@@ -15,7 +17,7 @@ from bot.version import version
 from handlers import logs
 from handlers.errors import explain
 from handlers.terminal.command_line.complete import COMPLETE, complete
-from handlers.terminal.command_line.index import OWN_COMMANDS, command_index
+from handlers.terminal.command_line.index import OWN_COMMANDS, VERIFY_EXIT_CODES, command_index
 from handlers.terminal.init import write_policy_template
 
 DOCTOR_EPILOG = """\
@@ -46,6 +48,16 @@ Exit codes:
 """
 
 
+VERIFY_EPILOG = """\
+It compares the files' hashes with those in the passport that Registrar signed when the version was approved.
+If a file was changed, or the version was rolled back or replaced since, it says so: don't load the files.
+REGISTRAR_TOKEN is the token of a client that can read. docs/reference/exit-codes.md lists the codes in the JSON.
+
+Exit codes:
+  0  verified
+""" + "".join(f"  {code}  {meaning}\n" for code, meaning in VERIFY_EXIT_CODES.items())
+
+Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 HELP_FLAGS = ("help", "--help", "-h")
 VERSION_FLAGS = ("--version", "-V")
 
@@ -111,7 +123,7 @@ def _end_silently() -> int:
     return 141
 
 
-def _build_parser() -> tuple[argparse.ArgumentParser, argparse._SubParsersAction[argparse.ArgumentParser]]:
+def _build_parser() -> tuple[argparse.ArgumentParser, Subparsers]:
     """Return the parser of the commands that aren't about models, and its subparsers."""
     parser = argparse.ArgumentParser(prog="registrar", allow_abbrev=False)
     verbs = parser.add_subparsers(metavar="COMMAND", required=True)
@@ -138,6 +150,7 @@ def _build_parser() -> tuple[argparse.ArgumentParser, argparse._SubParsersAction
         "--json", action="store_true", help="print one JSON document; docs/how-to/adopt-a-registry.md lists its keys"
     )
     output.add_argument("--html", type=Path, metavar="FILE", help="write one HTML page that only you can read")
+    _add_verify(verbs)
     demo = _add_command(verbs, "demo", _demo)
     demo.add_argument("--play", action="store_true", help="run the demo automatically, with narration")
     demo.add_argument("--train", action="store_true", help="train the models instead of using pretrained ones")
@@ -149,8 +162,41 @@ def _build_parser() -> tuple[argparse.ArgumentParser, argparse._SubParsersAction
     return parser, verbs
 
 
+def _add_verify(verbs: Subparsers) -> None:
+    verify = _add_command(verbs, "verify", _verify)
+    verify.formatter_class, verify.epilog = argparse.RawDescriptionHelpFormatter, VERIFY_EPILOG
+    verify.add_argument("files", metavar="MODEL_URI|FOLDER", help="such as models:/churn@champion, or a folder")
+    verify.add_argument("--model", help="for a folder: the registered model's name")
+    verify.add_argument("--version", type=int, help="for a folder: the version; default: the approved one")
+    verify.add_argument("--stage", choices=("Staging", "Production"), help="default: the URI's, or else Production")
+    verify.add_argument(
+        "--key", action="append", type=Path, metavar="FILE", help="a trusted public key; default: all in REGISTRAR_KEYS"
+    )
+    verify.add_argument("--bundle", metavar="FILE", help="verify offline with this bundle instead of asking Registrar")
+    verify.add_argument("--url", help="Registrar's address; default: REGISTRAR_URL")
+    verify.add_argument(
+        "--grace",
+        metavar="TIME",
+        type=_duration,
+        default="0s",
+        help="accept a status list that expired less than this ago, such as 2d",
+    )
+    verify.add_argument("--save-bundle", type=Path, metavar="FILE", help="save the bundle, to verify offline later")
+    verify.add_argument("--download", type=Path, metavar="FOLDER", help="for a URI: put the files there once verified")
+    verify.add_argument("--json", action="store_true", help="print one JSON document with the keys verified and code")
+
+
+def _duration(text: str) -> timedelta:
+    from bot.domain.core.durations import parse_duration
+
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _add_command(
-    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
+    subparsers: Subparsers,
     name: str,
     run: Callable[[argparse.Namespace], int | None],
 ) -> argparse.ArgumentParser:
@@ -191,6 +237,13 @@ def _assess(arguments: argparse.Namespace) -> int:
         as_json=arguments.json,
         page=arguments.html,
     )
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from handlers.terminal.passports.verify import Verification, run_verify
+
+    given = {name: value for name, value in vars(arguments).items() if name not in {"act", "verb"}}
+    return run_verify(Verification(**given))
 
 
 def _completion(arguments: argparse.Namespace) -> None:

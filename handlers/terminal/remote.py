@@ -54,7 +54,7 @@ class BotClient:
         timeout: float = CALL_TIMEOUT,
     ) -> None:
         self.show_status = show_status
-        self._variable, self._read_token = _token_source(settings, os.environ)
+        self._variable, self._read_token = token_source(settings, os.environ)
         self._url = (settings.bot_url or "").rstrip("/")
         if not self._url.startswith(("http://", "https://")):
             raise Misconfigured(say("{url} must start with http:// or https://.", url=Code("REGISTRAR_URL")))
@@ -106,7 +106,7 @@ class BotClient:
         return errors.BadInput(why) if response.status_code in {404, 413, 415, 422} and not kind else Refused(why)
 
 
-def _token_source(settings: Settings, environ: Mapping[str, str]) -> tuple[str, Callable[[], str]]:
+def token_source(settings: Settings, environ: Mapping[str, str]) -> tuple[str, Callable[[], str]]:
     """Return the token's variable, and a function that returns a token for a call. GitHub's ID tokens have no variable.
 
     Raises Misconfigured if there's no token, or if it has characters that a token can't have.

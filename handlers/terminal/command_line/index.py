@@ -16,7 +16,18 @@ RUN = {
     "run": "Serve your Slack workspace until you press Ctrl-C",
     "worker": "Do background work alongside `run`, on one PostgreSQL",
 }
-OWN_COMMANDS = SET_UP | RUN  # commands that Slack doesn't have and that aren't about models
+PASSPORTS = {"verify": "Check that files are those that were approved, before you load them"}
+OWN_COMMANDS = SET_UP | RUN | PASSPORTS  # commands that Slack doesn't have and that aren't about models
+VERIFY_EXIT_CODES = {
+    1: "MLflow refused the call",
+    2: "the command line, a key, the bundle's file, or the token is wrong",
+    3: "Registrar or MLflow isn't responding",
+    4: "the passport or the status list isn't valid anymore",
+    6: "the files aren't those that were approved",
+    7: "there's no passport, or not yet",
+    8: "a signature or a document isn't authentic",
+    9: "the passport is for something else",
+}
 COMMAND_GROUPS = {  # two-word commands
     "monitor": "Manage the monitors of Production versions",
     "policy": "Check a policy file, or show a model's rules",

@@ -1,0 +1,169 @@
+"""`registrar verify`: check that a model's files are those that were approved, before something loads them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from rich.console import Console
+
+from bot.bootstrap.storage import open_registry
+from bot.domain.audit.events import canonical_time
+from bot.domain.core.errors import BadInput, Misconfigured, RegistryRefused
+from bot.domain.core.numbers import pluralize
+from bot.domain.core.sentence import Code, say
+from bot.domain.registry.model import parse_version_ref, resolve_version
+from bot.ports import OpenRegistry, ReadsFiles, VersionFiles
+from bot.services.core.context import CHALLENGER
+from bot.services.integrity.hashing import list_files
+from bot.settings import Settings, read_settings
+from handlers.terminal.output import styles
+from handlers.terminal.output.command_output import OutputFormat, print_output
+from handlers.terminal.output.files import replace_private_file
+from handlers.terminal.remote import token_source
+from handlers.terminal.session import print_warning
+from registrar.verifier import Files, NotVerified, Verified, Verifier, compare
+
+URI = "models:/"  # MLflow's: models:/churn/4, models:/churn@champion, models:/churn/Production
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """The arguments of the command; `registrar verify --help` describes them."""
+
+    files: str
+    model: str | None
+    version: int | None
+    stage: str | None
+    key: Sequence[Path] | None
+    bundle: str | None
+    url: str | None
+    grace: timedelta
+    save_bundle: Path | None
+    download: Path | None
+    json: bool
+
+
+def run_verify(chosen: Verification) -> int:
+    """Verify the files, print the verdict, and return the exit code.
+
+    Raises BadInput, Misconfigured, RegistryRefused, RegistryUnreachable.
+    """
+    output_format = OutputFormat.JSON if chosen.json else OutputFormat.TEXT
+    try:
+        with Console(stderr=True).status("Verifying…"):  # on a screen only
+            verified = _verify(chosen, read_settings())
+    except NotVerified as refused:
+        verdict = {"verified": False, "code": refused.code, "sentence": str(refused), "warning": None, "passport": None}
+        if chosen.json:
+            print_output(output_format, verdict)
+        else:
+            print(refused, file=sys.stderr)
+        return refused.exit_code
+    passport = verified.passport
+    sentence = say(
+        "{version} is verified: its {files} are those that were approved for {stage}.",
+        version=Code(f"{passport['model']} v{passport['version']}"),
+        files=pluralize(len(verified.files), "file"),
+        stage=passport["stage"],
+    )
+    if verified.warning:
+        print(f"Warning: {verified.warning}", file=sys.stderr)
+    verdict = {"verified": True, "code": "verified", "sentence": str(sentence), "warning": verified.warning or None}
+    print_output(output_format, verdict | {"passport": passport}, sentence, style=styles.GOOD)
+    return 0
+
+
+def _verify(chosen: Verification, settings: Settings) -> Verified:
+    verifier, is_uri = _build_verifier(chosen, settings), chosen.files.startswith(URI)
+    if is_uri and (chosen.model or chosen.version is not None):
+        raise BadInput(say("{uri} names the model and the version. Leave out the flags.", uri=Code(chosen.files)))
+    if not is_uri and chosen.download:
+        raise BadInput(say("Only a model's URI can be downloaded, such as {uri}.", uri=Code("models:/churn@champion")))
+    if not is_uri and not chosen.model:
+        raise BadInput(say("A folder doesn't say which model it is. Add {flag}.", flag=Code("--model NAME")))
+    if is_uri:
+        opened = open_registry(settings, warn=print_warning)
+        with closing(opened.registry), closing(opened.tracker):
+            verified = _verify_version(verifier, opened, chosen)
+    else:
+        stage = chosen.stage or "Production"
+        verified = verifier.check(chosen.files, model=str(chosen.model), version=chosen.version, stage=stage)
+    if chosen.save_bundle:
+        replace_private_file(chosen.save_bundle, json.dumps(verified.bundle))
+    return verified
+
+
+def _build_verifier(chosen: Verification, settings: Settings) -> Verifier:
+    folder = Path(os.environ.get("REGISTRAR_KEYS") or settings.home / "keys")
+    keys = chosen.key or sorted(folder.glob("*.pub"))
+    if chosen.bundle:
+        return Verifier(keys, chosen.bundle, grace=chosen.grace)
+    if not (url := chosen.url or settings.bot_url):
+        bundle, variable = Code("--bundle FILE"), Code("REGISTRAR_URL")
+        raise Misconfigured(say("Set {url} to the bot's address, or add {bundle}.", url=variable, bundle=bundle))
+    return Verifier(keys, url, token=token_source(settings, os.environ)[1](), grace=chosen.grace)
+
+
+def _verify_version(verifier: Verifier, opened: OpenRegistry, chosen: Verification) -> Verified:
+    """Verify a version's files where they're stored, and that it's still the version that was approved."""
+    name, at, word = chosen.files.removeprefix(URI).rpartition("@" if "@" in chosen.files else "/")
+    ref = parse_version_ref(word if at == "/" else at + word)
+    version = resolve_version(ref, opened.registry.model(name), opened.registry.versions(name))
+    usual = {("alias", CHALLENGER): "Staging", ("stage", "Staging"): "Staging"}.get((ref.kind, ref.value), "Production")
+    verified = verifier.check_passport(
+        model=version.model,
+        version=version.version,
+        stage=chosen.stage or usual,
+        run=version.run_id or "",
+        created=canonical_time(version.created_at) if version.created_at else "",
+    )
+    if not isinstance(opened.tracker, ReadsFiles):
+        raise RegistryRefused("This registry's adapter can't read files. Download them, and verify the folder.")
+    files = opened.tracker.version_files(version)
+    if chosen.download:
+        _download(verified, files, chosen.download)
+    else:
+        compare(verified, _hash_files(files))
+    return verified
+
+
+def _hash_files(files: VersionFiles, folder: Path | None = None) -> Files:
+    """Hash files piece by piece; also write them to the folder, if there's one."""
+    found = {}
+    for path in list_files(files):
+        target, digest, size = folder / path if folder else Path(os.devnull), hashlib.sha256(), 0
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("wb") as out:
+            for chunk in files.chunks(path):
+                digest.update(chunk)
+                size += out.write(chunk)
+        found[path] = size, digest.hexdigest()
+    return found
+
+
+def _download(verified: Verified, files: VersionFiles, folder: Path) -> None:
+    """Download files next to the folder, and move them there once they're verified.
+
+    The bundle next to it marks what an earlier call downloaded: only that is replaced.
+    """
+    bundle = Path(f"{folder}.bundle.json")
+    if folder.exists() and not bundle.exists():
+        raise Misconfigured(say("{folder} already exists. Choose another folder.", folder=Code(folder)))
+    try:
+        with TemporaryDirectory(prefix=".", dir=folder.parent) as draft:
+            compare(verified, _hash_files(files, Path(draft, "files")))
+            shutil.rmtree(folder, ignore_errors=True)
+            bundle.write_text(json.dumps(verified.bundle), encoding="utf-8")
+            Path(draft, "files").rename(folder)
+    except OSError as error:
+        raise Misconfigured(say("Can't write {file}: {why}.", file=Code(folder), why=error.strerror)) from error
