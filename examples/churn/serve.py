@@ -10,6 +10,9 @@ pushes nothing.
 With --keep FOLDER, it keeps a copy of the model that serves, and serves it right away at the next start, without
 waiting for MLflow, which takes seconds to import and can be unavailable.
 
+With --trust KEY.pub, it loads only files that were approved in Registrar, as a passport signed with that key says. It
+refuses any others, and the current model keeps serving. If Registrar is down, a kept copy serves for --grace DAYS.
+
 With --end-with-stdin, the line `break 4` on standard input makes version 4 wrong until another version replaces it.
 
 To adapt it, replace `arriving` with your own requests and answers.
@@ -28,10 +31,11 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx2
@@ -46,6 +50,7 @@ DEAREST = 2.0  # the limit of that drift: a good model stays good, however long 
 LOOK = 1.0  # seconds between two checks of which version is in Production
 TRIES = 4  # attempts at one push
 PATIENCE = 10.0  # seconds to wait for one answer
+REFRESH = 600.0  # seconds after which the kept passport's status is fetched again; less than its lifetime
 
 Tell = Callable[[str], None]
 
@@ -80,11 +85,11 @@ class Mlflow:
             found = self._client.search_model_versions(f"name = '{name}'")
             return max((int(one.version) for one in found if one.current_stage == "Production"), default=None)
 
-    def files(self, name: str, version: int) -> Path:
-        """Return the folder with a version's files, downloaded if necessary."""
+    def files(self, name: str, version: int, folder: Path) -> Path:
+        """Download a version's files to a folder; return the one that they're in."""
         import mlflow  # noqa: PLC0415 - as above
 
-        return Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{version}"))
+        return Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{version}", dst_path=str(folder)))
 
     def load(self, files: Path) -> Any:
         """Return the model in these files."""
@@ -93,12 +98,45 @@ class Mlflow:
         return load_model(str(files))  # type: ignore[no-untyped-call]
 
 
+class Trust:
+    """Says whether files were approved in Registrar. It raises NotVerified if they weren't.
+
+    To adapt this, copy registrar/verifier.py next to this file. `keys` are the trusted public keys. If Registrar is
+    down, a kept passport's status is accepted for `grace` after it expired.
+    """
+
+    def __init__(self, keys: Sequence[Path], url: str, token: str, grace: timedelta = timedelta(0)) -> None:
+        from registrar import verifier  # noqa: PLC0415 - only with --trust
+
+        self._verifier, self._keys, self._grace = verifier, keys, grace
+        self._registrar = verifier.Verifier(keys, url, token=token)
+
+    def passport(self, name: str, version: int) -> Any:
+        """Return the valid passport of a version in Production, with the files that it's for."""
+        return self._registrar.check_passport(model=name, version=version)
+
+    def compare(self, passport: Any, files: Path) -> None:
+        """Compare a folder with the files in the passport."""
+        self._verifier.compare(passport, self._verifier.hash_folder(files))
+
+    def check_kept(self, name: str, version: int, kept: Path) -> None:
+        """Verify a kept copy."""
+        try:
+            passport = self.passport(name, version)
+        except self._verifier.NotVerified as refused:
+            if refused.code != "unreachable":
+                raise
+            offline = self._verifier.Verifier(self._keys, kept / "bundle.json", grace=self._grace)
+            passport = offline.check_passport(model=name, version=version)
+        self.compare(passport, kept / "files")
+
+
 @dataclass
 class Serving:
     """The version that serves now. `follow` loads the version that's in Production.
 
-    `keep` is the folder for a copy of the model; None keeps no copy. `broken` is the version that's wrong on purpose;
-    it's forgotten once another version replaces it.
+    `keep` is the folder for a copy of the model; None keeps no copy. `trust` says which files can be loaded; None
+    trusts MLflow. `broken` is the version that's wrong on purpose; it's forgotten once another version replaces it.
     """
 
     name: str
@@ -106,30 +144,39 @@ class Serving:
     tell: Tell = print
     registry: Any = field(default_factory=Mlflow)
     keep: Path | None = None
+    trust: Trust | None = None
     now: Served | None = None
     broken: int | None = None
 
     def resume(self) -> None:
         """Serve the kept model. If there's none, or it can't be loaded, nothing serves until `follow`."""
-        for file in self._kept():
+        for kept in self._kept():
+            version = int(kept.name.rpartition("-")[2])
             try:
-                self._serve(int(file.stem.rpartition("-")[2]), load(file, trusted=TREES))
-            except Exception as error:  # from another scikit-learn, or incomplete: MLflow has the original
-                self.tell(f"can't load {file}: {type(error).__name__}")
+                if self.trust:
+                    self.trust.check_kept(self.name, version, kept)
+                self._serve(version, load(kept / "files" / "model.skops", trusted=TREES))
+            except Exception as error:  # from another scikit-learn, incomplete, or refused: MLflow has the original
+                self.tell(f"can't load {kept}: {type(error).__name__}: {error}")
 
     def follow(self) -> None:
         """Load the version in Production, unless it already serves. If that fails, the current one keeps serving."""
         try:
             version = self.registry.in_production(self.name, self.alias)
-            if version is None or (self.now and version == self.now.version):
+            if version is None:
                 return
-            files = self.registry.files(self.name, version)
-            model = self.registry.load(files)
-        except Exception as error:  # the registry is down, or a file is missing: keep serving, and try again
+            if self.now and version == self.now.version:
+                self._refresh(version)
+                return
+            passport = self.trust.passport(self.name, version) if self.trust else None
+            with TemporaryDirectory() as folder:  # our own copy: nobody changes it between the check and the load
+                files = self.registry.files(self.name, version, Path(folder))
+                if self.trust:
+                    self.trust.compare(passport, files)
+                self._serve(version, self.registry.load(files))
+                self._keep(version, files, passport)
+        except Exception as error:  # something is down, missing, or refused: keep serving, and try again
             self.tell(f"can't load the Production version: {type(error).__name__}: {str(error).splitlines()[0]}")
-            return
-        self._serve(version, model)
-        self._keep(version, files / "model.skops")
 
     def follow_until(self, ended: threading.Event) -> None:
         """Follow once a second."""
@@ -143,18 +190,30 @@ class Serving:
         self.tell(f"serving {self.name} v{version}" + (f" instead of v{before.version}" if before else ""))
 
     def _kept(self) -> list[Path]:
-        return sorted(self.keep.glob(f"{self.name}-*.skops")) if self.keep else []
+        return sorted(self.keep.glob(f"{self.name}-*[0-9]")) if self.keep else []
 
-    def _keep(self, version: int, file: Path) -> None:
-        """Keep a copy of the model's file, replacing the previous one."""
-        if self.keep is None or not file.exists():
+    def _keep(self, version: int, files: Path, passport: Any) -> None:
+        """Keep a copy of the files, replacing the previous one, and of what verifies them offline."""
+        if self.keep is None or not (files / "model.skops").exists():
             return
-        self.keep.mkdir(parents=True, exist_ok=True)
         before, half = self._kept(), self.keep / "half"
-        shutil.copy(file, half)
+        shutil.rmtree(half, ignore_errors=True)
+        shutil.copytree(files, half / "files")
+        if passport:
+            (half / "bundle.json").write_text(json.dumps(passport.bundle), encoding="utf-8")
         for one in before:
-            one.unlink()
-        half.replace(self.keep / f"{self.name}-{version}.skops")
+            shutil.rmtree(one)
+        half.replace(self.keep / f"{self.name}-{version}")
+
+    def _refresh(self, version: int) -> None:
+        """Fetch the kept passport's status again from time to time, so that grace begins when Registrar goes down."""
+        bundle = self.keep / f"{self.name}-{version}" / "bundle.json" if self.keep and self.trust else None
+        if self.trust and bundle and bundle.exists() and time.time() - bundle.stat().st_mtime > REFRESH:
+            os.utime(bundle)  # whatever comes, not again right away
+            text = json.dumps(self.trust.passport(self.name, version).bundle)
+            half = bundle.with_name("half")
+            half.write_text(text, encoding="utf-8")
+            half.replace(bundle)
 
 
 def answer_probes(serving: Serving, port: int) -> ThreadingHTTPServer:
@@ -313,6 +372,10 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--keep", type=Path, metavar="FOLDER", help="keep a copy of the model there, and serve it at the next start"
     )
     parser.add_argument(
+        "--trust", type=Path, action="append", metavar="KEY.pub", help="load only what was approved in Registrar"
+    )
+    parser.add_argument("--grace", type=float, default=2.0, help="with --trust: days that Registrar can be down")
+    parser.add_argument(
         "--end-with-stdin", action="store_true", help="stop when standard input ends; `break 4` there breaks version 4"
     )
     return parser.parse_args(arguments)
@@ -340,8 +403,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if url and not token:
         print("REGISTRAR_TOKEN isn't set. Set it to the client's token, or unset REGISTRAR_URL.", file=sys.stderr)
         return 2
+    if chosen.trust and not url:
+        print("REGISTRAR_URL isn't set. With --trust, set it to the bot's address.", file=sys.stderr)
+        return 2
     registrar = Registrar(url, token, chosen.source) if url else None
-    serving, ended = Serving(chosen.model_name, chosen.alias, _say, keep=chosen.keep), threading.Event()
+    try:
+        trust = Trust(chosen.trust, url, token, timedelta(days=chosen.grace)) if chosen.trust else None
+    except Exception as error:  # a key can't be read
+        print(error, file=sys.stderr)
+        return 2
+    serving = Serving(chosen.model_name, chosen.alias, _say, keep=chosen.keep, trust=trust)
+    ended = threading.Event()
     try:
         answer_probes(serving, chosen.port)
     except OSError as error:

@@ -111,7 +111,7 @@ class DemoFolder:
     @property
     def has_served(self) -> bool:
         """Whether a model has been served from here, so the registry is complete."""
-        return self.has_registry and any(self.serving_cache.glob("*.skops"))
+        return self.has_registry and any(self.serving_cache.rglob("*.skops"))
 
     @property
     def has_registry(self) -> bool:

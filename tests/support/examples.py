@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -82,3 +83,15 @@ def own_registry(tmp_path: Path) -> Iterator[str]:
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
     yield mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(before)
+
+
+@contextmanager
+def imported_serve() -> Iterator[ModuleType]:
+    """Import serve.py with common.py next to it, as when it's started."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(SCRIPT.parent))
+        import serve  # type: ignore[import-not-found]  # it's in its own folder
+
+        yield serve
+    for name in ("serve", "common"):
+        sys.modules.pop(name, None)

@@ -21,6 +21,7 @@ import pytest
 import skops.io
 from sklearn.dummy import DummyClassifier
 
+from tests.support.examples import imported_serve
 from tests.support.network.http_receiver import HttpReceiver, PlannedReply, run_receiver
 from tests.support.paths import ROOT
 
@@ -30,14 +31,8 @@ NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def example() -> Iterator[ModuleType]:
-    """Import serve.py with common.py next to it, as when it's started."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(FOLDER))
-        import serve  # type: ignore[import-not-found]  # it's in its own folder
-
+    with imported_serve() as serve:
         yield serve
-    for name in ("serve", "common"):
-        sys.modules.pop(name, None)
 
 
 @pytest.fixture
@@ -72,16 +67,15 @@ class Client:
 class Registry:
     """A registry whose models predict that no one leaves."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self) -> None:
         self.production, self.is_gone = 4, False
-        self._folder = folder
 
     def in_production(self, name: str, alias: str) -> int:
         return self.production
 
-    def files(self, name: str, version: int) -> Path:
-        files = self._folder / f"v{version}"
-        files.mkdir(exist_ok=True)
+    def files(self, name: str, version: int, folder: Path) -> Path:
+        files = folder / f"v{version}"
+        files.mkdir()
         skops.io.dump(DummyClassifier(strategy="constant", constant=False).fit([[0]], [False]), files / "model.skops")
         return files
 
@@ -92,8 +86,8 @@ class Registry:
 
 
 @pytest.fixture
-def registry(tmp_path: Path) -> Registry:
-    return Registry(tmp_path)
+def registry() -> Registry:
+    return Registry()
 
 
 @pytest.fixture
@@ -178,11 +172,12 @@ def test_a_kept_model_serves_before_the_registry_is_queried(
 
 def test_a_kept_model_that_does_not_load_is_replaced_from_the_registry(serving: Any, tmp_path: Path) -> None:
     serving.keep = tmp_path
-    (tmp_path / "churn-3.skops").write_text("half")
+    (tmp_path / "churn-3" / "files").mkdir(parents=True)
+    (tmp_path / "churn-3" / "files" / "model.skops").write_text("half")
     serving.resume()
     assert serving.now is None
     serving.follow()
-    assert [file.name for file in tmp_path.glob("*.skops")] == ["churn-4.skops"]
+    assert [file.name for file in tmp_path.iterdir()] == ["churn-4"]
 
 
 def test_it_is_imported_without_mlflow(example: ModuleType) -> None:
