@@ -107,15 +107,20 @@ class Verified:
 class Verifier:
     """Checks files against a passport. Raises NotVerified for an unusable key.
 
-    `keys` are the paths of trusted public keys. `source` is Registrar's URL, or the path of a bundle; `token` is a
-    client's, for a URL. An expired status list is accepted for `grace` longer: for what's already running.
+    `keys` are the paths of trusted public keys. `source` is Registrar's URL, the path of a bundle, or a bundle; `token`
+    is a client's, for a URL. An expired status list is accepted for `grace` longer: for what's already running.
     """
 
     def __init__(
-        self, keys: Iterable[str | Path], source: str | Path, *, token: str = "", grace: timedelta = timedelta(0)
+        self,
+        keys: Iterable[str | Path],
+        source: str | Path | Mapping[str, Any],
+        *,
+        token: str = "",
+        grace: timedelta = timedelta(0),
     ) -> None:
         self._keys = dict(map(_load_key, keys))
-        self._source, self._token, self._grace = str(source), token, grace
+        self._source, self._token, self._grace = source if isinstance(source, Mapping) else str(source), token, grace
         if not self._keys:
             raise NotVerified("no_keys")
 
@@ -204,6 +209,9 @@ class Verifier:
         return document
 
     def _read_bundle(self, model: str, version: int | None, stage: str) -> Any:
+        if not isinstance(self._source, str):
+            with _strict("bundle"):
+                return _parse(_canonical(self._source))
         if self._source.startswith(("https://", "http://")):
             version = self._approved_version(model, stage) if version is None else version
             path = f"bundle/{quote(model, safe='')}/{version}?stage={quote(stage)}"
@@ -225,7 +233,11 @@ class Verifier:
 
     def _get(self, path: str, about: Mapping[str, object]) -> Any:
         """Return Registrar's answer. Follows no redirect, which could lead the token elsewhere."""
-        url, ends, body = f"{self._source.rstrip('/')}/v1/passports/{path}", time.monotonic() + TIMEOUT, bytearray()
+        url, ends, body = (
+            f"{str(self._source).rstrip('/')}/v1/passports/{path}",
+            time.monotonic() + TIMEOUT,
+            bytearray(),
+        )
         try:
             request = Request(url, headers={"Authorization": f"Bearer {self._token}"})  # noqa: S310 - it's HTTP
             with build_opener(_EveryAnswer).open(request, timeout=TIMEOUT) as answer:
@@ -263,7 +275,7 @@ def hash_folder(folder: str | Path) -> Files:
         inside = waiting.pop()
         try:
             for entry in list(os.scandir(Path(folder, inside))):
-                path = check_path(inside + entry.name)
+                path = _check_path(inside + entry.name)
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(f"{path}/")
                 elif not entry.is_file(follow_symlinks=False):
@@ -281,8 +293,8 @@ def _open_without_following(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0))
 
 
-def check_path(path: str) -> str:
-    """Return a file's path within its folder. Raises NotVerified if it could lead elsewhere, or isn't text."""
+def _check_path(path: str) -> str:
+    """Return a file's path within its folder. Raises NotVerified if another system reads it differently."""
     if {"", ".", ".."} & set(path.split("/")) or re.search(r"[\\\0\ud800-\udfff]", path):
         raise NotVerified("unsafe_path", path=path)
     return path

@@ -49,6 +49,13 @@ def test_the_version_can_be_the_bundle_s(folder: Path, trusted: Path) -> None:
     assert check(folder, trusted, version=None).passport["version"] == 4
 
 
+def test_a_bundle_can_be_given_as_a_dictionary(folder: Path, trusted: Path) -> None:
+    assert Verifier([trusted], bundle(KEY)).check(folder, model="churn").passport["version"] == 4
+    for wrong in ({}, {"status": {1, 2}}, bundle(KEY) | {"manifest": float("nan")}):
+        said = refusal(lambda it=wrong: Verifier([trusted], it).check(folder, model="churn"))  # type: ignore[misc]
+        assert said[0] in {"malformed", "status_missing"}
+
+
 def test_a_flipped_byte_is_refused(folder: Path, trusted: Path) -> None:
     (folder / "model.skops").write_bytes(b"\0weighty")
     said = refusal(lambda: check(folder, trusted))
@@ -107,7 +114,7 @@ def test_a_name_that_another_system_reads_differently_is_refused(
 
 @pytest.mark.parametrize("path", ["../a", "a/../b", "/etc/passwd", "a//b", "a/", "", ".", "a\0b", "..\\a", "\ud800"])
 def test_a_path_that_could_lead_elsewhere_is_refused(path: str) -> None:
-    assert refusal(lambda: verifier.check_path(path))[0] == "unsafe_path"
+    assert refusal(lambda: verifier._check_path(path))[0] == "unsafe_path"
 
 
 def test_a_folder_that_does_not_exist_is_refused(folder: Path, trusted: Path) -> None:
