@@ -121,8 +121,7 @@ class Verifier:
     ) -> None:
         self._keys = dict(map(_load_key, keys))
         self._source, self._token, self._grace = source if isinstance(source, Mapping) else str(source), token, grace
-        if not self._keys:
-            raise NotVerified("no_keys")
+        _refuse_if(not self._keys, "no_keys")
 
     def check(
         self, folder: str | Path, *, model: str, version: int | None = None, stage: str = "Production"
@@ -144,8 +143,7 @@ class Verifier:
         """
         bundle = self._read_bundle(model, version, stage)
         with _strict("bundle"):
-            if bundle.get("status") is None:
-                raise NotVerified("status_missing")
+            _refuse_if(bundle.get("status") is None, "status_missing")
             _require(bundle.keys() == {"type", "passport", "manifest", "status"} and bundle["type"] == BUNDLE)
         with _strict("passport"):
             statement = self._open(bundle["passport"], SIGNED_STATEMENT, "passport")
@@ -154,14 +152,11 @@ class Verifier:
             _require((statement["_type"], statement["predicateType"]) == (STATEMENT, PASSPORT))
             _require((type(passport["version"]), type(passport["id"])) == (int, str))
             for key, value in wanted.items():
-                if passport[key] != value:
-                    raise NotVerified(f"another_{key}", **wanted, found=passport[key])
+                _refuse_if(passport[key] != value, f"another_{key}", **wanted, found=passport[key])
             _require([each["name"] for each in statement["subject"]] == [f"{model}/{wanted['version']}"])
             for mine, approved in ((run, passport["run"]), (created, passport["created"])):
-                if mine and approved and mine != approved:
-                    raise NotVerified("recreated", **wanted)
-            if datetime.now(UTC) >= _time(passport["expires"]):
-                raise NotVerified("expired", **wanted)
+                _refuse_if(bool(mine and approved and mine != approved), "recreated", **wanted)
+            _refuse_if(datetime.now(UTC) >= _time(passport["expires"]), "expired", **wanted)
         files = _approved_files(bundle["manifest"], statement)
         return Verified(passport, files, bundle, self._check_status(bundle["status"], passport))
 
@@ -170,19 +165,15 @@ class Verifier:
         with _strict("status list"):
             listed, now = self._open_status(envelope), datetime.now(UTC)
             issued, expires = _time(listed["issued"]), _time(listed["expires"])
-            if now + CLOCK_SKEW < issued:
-                raise NotVerified("wrong_clock", at=issued)
-            if now >= expires + self._grace:
-                raise NotVerified("status_expired", at=expires)
+            _refuse_if(now + CLOCK_SKEW < issued, "wrong_clock", at=issued)
+            _refuse_if(now >= expires + self._grace, "status_expired", at=expires)
             about = {key: passport[key] for key in ("id", "model", "version", "stage")}
             mine = [each for each in listed["passports"] if each["id"] == about["id"]]
-            if not mine:
-                raise NotVerified("not_listed")
+            _refuse_if(not mine, "not_listed")
             [entry] = mine
             _require(_canonical(entry | about) == _canonical(entry))  # so that 4 isn't 4.0
-            if entry["status"] in REVOKED:
-                raise NotVerified(entry["status"], **about)
-            _require(entry["status"] == "valid")
+            _require(entry["status"] in REVOKED | {"valid"})
+            _refuse_if(entry["status"] != "valid", entry["status"], **about)
         return "" if now < expires else f"The status list expired at {expires}. It's accepted for {self._grace} longer."
 
     def _open_status(self, envelope: Any) -> Mapping[str, Any]:
@@ -342,6 +333,11 @@ def _strict(what: str) -> Iterator[None]:
         yield
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError):
         raise NotVerified("malformed", what=what) from None
+
+
+def _refuse_if(is_wrong: bool, code: str, **values: object) -> None:
+    if is_wrong:
+        raise NotVerified(code, **values)
 
 
 def _require(is_met: bool) -> None:

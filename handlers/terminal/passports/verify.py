@@ -6,13 +6,13 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from rich.console import Console
 
@@ -58,39 +58,41 @@ def run_verify(chosen: Verification) -> int:
 
     Raises BadInput, Misconfigured, RegistryRefused, RegistryUnreachable.
     """
-    output_format = OutputFormat.JSON if chosen.json else OutputFormat.TEXT
+    verdict: dict[str, Any] = {"verified": False, "warning": None, "passport": None}
     try:
         with Console(stderr=True).status("Verifying…"):  # on a screen only
             verified = _verify(chosen, read_settings())
     except NotVerified as refused:
-        verdict = {"verified": False, "code": refused.code, "sentence": str(refused), "warning": None, "passport": None}
-        if chosen.json:
-            print_output(output_format, verdict)
-        else:
-            print(refused, file=sys.stderr)
-        return refused.exit_code
-    passport = verified.passport
-    sentence = say(
-        "{version} is verified: its {files} are those that were approved for {stage}.",
-        version=Code(f"{passport['model']} v{passport['version']}"),
-        files=pluralize(len(verified.files), "file"),
-        stage=passport["stage"],
-    )
-    if verified.warning:
-        print(f"Warning: {verified.warning}", file=sys.stderr)
-    verdict = {"verified": True, "code": "verified", "sentence": str(sentence), "warning": verified.warning or None}
-    print_output(output_format, verdict | {"passport": passport}, sentence, style=styles.GOOD)
-    return 0
+        exit_code, style = refused.exit_code, styles.BAD
+        verdict |= {"code": refused.code, "sentence": str(refused)}
+    else:
+        exit_code, style = 0, styles.GOOD
+        warning, passport = verified.warning or None, verified.passport
+        sentence = say(
+            "{version} is verified: its {files} are those that were approved for {stage}.",
+            version=Code(f"{passport['model']} v{passport['version']}"),
+            files=pluralize(len(verified.files), "file"),
+            stage=passport["stage"],
+        )
+        verdict = {"verified": True, "code": "verified", "warning": warning, "passport": passport} | {
+            "sentence": str(sentence)
+        }
+    lines = filter(None, (verdict["sentence"], verdict["warning"]))
+    print_output(OutputFormat.JSON if chosen.json else OutputFormat.TEXT, verdict, *lines, style=style)
+    return exit_code
 
 
 def _verify(chosen: Verification, settings: Settings) -> Verified:
     verifier, is_uri = _build_verifier(chosen, settings), chosen.files.startswith(URI)
-    if is_uri and (chosen.model or chosen.version is not None):
-        raise BadInput(say("{uri} names the model and the version. Leave out the flags.", uri=Code(chosen.files)))
-    if not is_uri and chosen.download:
-        raise BadInput(say("Only a model's URI can be downloaded, such as {uri}.", uri=Code("models:/churn@champion")))
-    if not is_uri and not chosen.model:
-        raise BadInput(say("A folder doesn't say which model it is. Add {flag}.", flag=Code("--model NAME")))
+    is_wrong = (chosen.model or chosen.version is not None) if is_uri else (chosen.download or not chosen.model)
+    if is_wrong:
+        raise BadInput(
+            say(
+                "Name a URI, such as {uri}, or a folder and {model}. Only a URI can be downloaded.",
+                uri=Code("models:/churn@champion"),
+                model=Code("--model NAME"),
+            )
+        )
     if is_uri:
         opened = open_registry(settings, warn=print_warning)
         with closing(opened.registry), closing(opened.tracker):

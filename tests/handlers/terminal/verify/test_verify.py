@@ -18,6 +18,7 @@ from tests.support.registry.registries import MlflowBackend
 from tests.support.terminal.cli_runner import CliRunner, CommandOutput, command
 
 KEY = SigningKey()
+WRONG_WORDS = "Name a URI, such as models:/churn@champion, or a folder and --model NAME. Only a URI can be downloaded."
 
 
 @pytest.fixture
@@ -83,7 +84,7 @@ def reply(document: Any, status: int = 200) -> PlannedReply:
 
 def outcome(said: CommandOutput) -> tuple[int, str]:
     """Return the exit code, and the sentence of a refusal."""
-    return said.code, said.err.strip()
+    return said.code, (said.err or said.out).strip()
 
 
 @pytest.mark.parametrize("uri", ["models:/churn@champion", "models:/churn/1", "models:/churn/Production"])
@@ -153,7 +154,7 @@ def test_an_expired_status_is_accepted_with_grace_and_a_warning(
     server.replies = [reply(passport(status={"expires": in_time(hours=-1)}))]
     assert verify("models:/churn@champion").code == 4
     said = verify("models:/churn@champion", "--grace", "2h")
-    assert (said.code, said.err[:44]) == (0, "Warning: The status list expired at 2026-12-")
+    assert (said.code, said.out.splitlines()[1][:28]) == (0, "The status list expired at 2")
 
 
 def test_the_stage_of_a_challenger_is_staging(verify: CliRunner, churn: MlflowRegistry, server: HttpReceiver) -> None:
@@ -194,19 +195,10 @@ def test_a_folder_with_another_version_is_refused(verify: CliRunner, tmp_path: P
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["folder"], "A folder doesn't say which model it is. Add --model NAME."),
-        (
-            ["models:/churn/1", "--model", "spam"],
-            "models:/churn/1 names the model and the version. Leave out the flags.",
-        ),
-        (
-            ["models:/churn/1", "--version", "0"],
-            "models:/churn/1 names the model and the version. Leave out the flags.",
-        ),
-        (
-            ["folder", "--model", "churn", "--download", "x"],
-            "Only a model's URI can be downloaded, such as models:/churn@champion.",
-        ),
+        (["folder"], WRONG_WORDS),
+        (["models:/churn/1", "--model", "churn"], WRONG_WORDS),
+        (["models:/churn/1", "--version", "0"], WRONG_WORDS),
+        (["folder", "--model", "churn", "--download", "x"], WRONG_WORDS),
         (["models:/churn/7"], "“churn” has no version v7. Newest versions: v2, v1."),
         (["models:/churn"], "Can't read “churn” as a version. Try 7, 2.1.0, @champion, staging, or latest."),
         (["models:/churn/1", "--key", "gone.pub"], "gone.pub isn't an Ed25519 public key in a PEM file."),
