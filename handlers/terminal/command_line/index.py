@@ -16,7 +16,7 @@ RUN = {
     "run": "Serve your Slack workspace until you press Ctrl-C",
     "worker": "Do background work alongside `run`, on one PostgreSQL",
 }
-PASSPORTS = {"verify": "Check that files are those that were approved, before you load them"}
+PASSPORTS = {"verify": "Check that files are what was approved, before you load them"}
 OWN_COMMANDS = SET_UP | RUN | PASSPORTS  # commands that Slack doesn't have and that aren't about models
 VERIFY_EXIT_CODES = {
     1: "MLflow refused the call",

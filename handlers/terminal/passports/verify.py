@@ -111,8 +111,13 @@ def _build_verifier(chosen: Verification, settings: Settings) -> Verifier:
     if chosen.bundle:
         return Verifier(keys, chosen.bundle, grace=chosen.grace)
     if not (url := chosen.url or settings.bot_url):
-        bundle, variable = Code("--bundle FILE"), Code("REGISTRAR_URL")
-        raise Misconfigured(say("Set {url} to the bot's address, or add {bundle}.", url=variable, bundle=bundle))
+        raise Misconfigured(
+            say(
+                "Set {url} to the bot's address, or add {bundle}.",
+                url=Code("REGISTRAR_URL"),
+                bundle=Code("--bundle FILE"),
+            )
+        )
     return Verifier(keys, url, token=token_source(settings, os.environ)[1](), grace=chosen.grace)
 
 
@@ -160,7 +165,7 @@ def _download(verified: Verified, files: VersionFiles, folder: Path) -> None:
     """
     bundle = Path(f"{folder}.bundle.json")
     if folder.exists() and not bundle.exists():
-        raise Misconfigured(say("{folder} already exists. Choose another folder.", folder=Code(folder)))
+        raise Misconfigured(say("{file} already exists. Choose another folder.", file=Code(folder)))
     try:
         with TemporaryDirectory(prefix=".", dir=folder.parent) as draft:
             compare(verified, _hash_files(files, Path(draft, "files")))
