@@ -15,12 +15,12 @@ from bot.bootstrap.storage import policy_last_in_force
 from bot.domain.audit.events import ChainHead
 from bot.domain.core.errors import Misconfigured, Unreachable, WrongPolicy
 from bot.domain.core.numbers import pluralize
+from bot.domain.policy.parser import revision_of
 from bot.domain.policy.policy import Policy
 from bot.domain.promotions.approvers import unmeetable_rules
 from bot.domain.transitions import restore_messages
 from bot.key_folder import KeyFolder
 from bot.policy_file import parse_policy, read_policy_text
-from bot.services.policy.reload import revision_of
 from bot.settings import Settings
 from handlers.doctor.check import Diagnosis, DoctorCheck, display_url, failure, ok, warning
 from handlers.doctor.policy_notices import UNMEETABLE_RULE, policy_notices

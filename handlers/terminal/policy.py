@@ -12,9 +12,9 @@ from bot.domain.core.errors import Misconfigured, WrongPolicy
 from bot.domain.core.numbers import pluralize
 from bot.domain.core.sentence import Code, say
 from bot.domain.policy.messages import describe_rules
+from bot.domain.policy.parser import revision_of
 from bot.domain.promotions.approvers import unmeetable_rules
 from bot.policy_file import parse_policy, read_policy_text
-from bot.services.policy.reload import revision_of
 from bot.settings import read_settings
 from handlers.doctor.policy_notices import UNMEETABLE_RULE, policy_notices
 from handlers.terminal.command_line.grammar import Invocation

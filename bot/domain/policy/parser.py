@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -36,6 +37,11 @@ from bot.domain.policy.policy import (
     WebhookEndpoint,
 )
 from bot.domain.registry.metric_catalog import MetricSettings
+
+
+def revision_of(text: str) -> str:
+    """Return the revision of a policy's text: the first 12 digits of its SHA-256."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def validate_policy(data: object) -> Policy:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from bot.domain.core.durations import format_duration
 from bot.domain.core.errors import Misconfigured
 from bot.domain.core.sentence import Code, Sentence, say
 from bot.domain.policy.changes import policy_changes
+from bot.domain.policy.parser import revision_of
 from bot.domain.policy.pending_edit import (
     MIN_SETTLE,
     PendingPolicyEdit,
@@ -277,8 +277,3 @@ def _parse_applied(applied: ChainedEvent, parse: Callable[[str], Policy]) -> Pol
         return parse(str(applied.event.evidence["text"]))
     except (KeyError, Misconfigured):
         return None
-
-
-def revision_of(text: str) -> str:
-    """Return the revision of a policy's text: the first 12 digits of its SHA-256."""
-    return hashlib.sha256(text.encode()).hexdigest()[:12]

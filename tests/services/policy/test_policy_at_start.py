@@ -9,9 +9,10 @@ import pytest
 
 from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.errors import Misconfigured
+from bot.domain.policy.parser import revision_of
 from bot.domain.policy.pending_edit import PendingPolicyEdit, PolicyEditState, describe_pending_edit
 from bot.policy_file import LocalPolicyFile
-from bot.services.policy.reload import POLICY_FILE_ACTOR, PolicyReloader, revision_of
+from bot.services.policy.reload import POLICY_FILE_ACTOR, PolicyReloader
 from tests.support.services.bench import Bench, second_bench
 from tests.support.services.policy_file import (
     BROKEN,

@@ -15,10 +15,11 @@ from bot.domain.audit.events import EventTag
 from bot.domain.audit.messages import describe_event
 from bot.domain.core.errors import LedgerUnavailable, Refused
 from bot.domain.policy.changes import policy_changes
+from bot.domain.policy.parser import revision_of
 from bot.domain.policy.pending_edit import settle_duration
 from bot.domain.promotions.request import RequestState
 from bot.policy_file import LocalPolicyFile
-from bot.services.policy.reload import PolicyReloader, revision_of
+from bot.services.policy.reload import PolicyReloader
 from handlers.terminal.init import POLICY_TEMPLATE as TEMPLATE
 from tests.support.paths import ROOT
 from tests.support.services.bench import BOB, Bench
