@@ -25,13 +25,13 @@ from bot.domain.policy.gate_config import (
 from bot.domain.promotions.request import GateResult, Request, RequestSnapshot
 from bot.domain.registry.metric_direction import Direction, direction_of
 from bot.domain.registry.model import Signature, Stage, VersionInfo
-from bot.domain.registry.model_card import ModelCard
 from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.registry.signature_changes import breaking_changes
 
 SIGNATURE_GATE = "signature"
 CARD_GATE = "metadata card"
 SEMVER_GATE = "semver"
+UNBLOCKED = "unblocked"  # the fact that a blocked version was unblocked after its gates were checked
 NOT_BLOCKED_GATE = "not_blocked"  # the name of these gates' results
 MAX_LISTED = 3  # breaking changes or changed metrics that one sentence names; the others are counted
 RELATIVE_TOLERANCE = 1e-9  # of the bound: in floating point, 0.9 - 0.01 isn't quite 0.89
@@ -41,12 +41,13 @@ RELATIVE_TOLERANCE = 1e-9  # of the bound: in floating point, 0.9 - 0.01 isn't q
 class GateFacts:
     """The facts that gates check. Metrics have no NaN.
 
-    `staged_since` is None if the version isn't in Staging. `card` and `staged_since` are None if no gate checks them.
+    `staged_since` is None if the version isn't in Staging. `missing` lists the model card's empty fields. It and
+    `staged_since` are None if no gate checks them.
     """
 
     version: VersionInfo
     now: datetime
-    card: ModelCard | None = None
+    missing: Sequence[str] | None = None
     incumbent: int | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     incumbent_metrics: Mapping[str, float] = field(default_factory=dict)
@@ -138,8 +139,7 @@ def _check_against_incumbent(
 
 def _check_card(gate: object, facts: GateFacts) -> list[GateResult]:
     assert isinstance(gate, CardGate)
-    missing_fields = set(facts.card.missing() if facts.card else gate.card)
-    missing = [name for name in gate.card if name in missing_fields]
+    missing = [name for name in gate.card if facts.missing is None or name in facts.missing]
     return [
         GateResult(
             name=CARD_GATE,
@@ -258,6 +258,7 @@ def with_unblocked_version(snapshot: RequestSnapshot) -> RequestSnapshot:
     """Return the snapshot of an unblocked version: its gate `not_blocked` has passed."""
     return replace(
         snapshot,
+        facts={**snapshot.facts, UNBLOCKED: True},
         gates=tuple(
             replace(gate, passed=True, value="unblocked") if gate.name == NOT_BLOCKED_GATE else gate
             for gate in snapshot.gates

@@ -55,6 +55,7 @@ class RequestSnapshot:
     callers: CallerImpact = field(default_factory=CallerImpact)
     blocked: int | None = None
     former: Mapping[str, str | None] = field(default_factory=dict)  # tags that the request replaced; None: absent
+    facts: Mapping[str, Any] = field(default_factory=dict)  # what else the gates read: see `recorded_facts`
 
     def fails_gate(self, name: str) -> bool:
         """Return whether a gate of this name failed."""
@@ -88,7 +89,7 @@ def _pack_gate(gate: GateResult) -> dict[str, Any]:
 
 
 def unpack_snapshot(data: Mapping[str, Any]) -> RequestSnapshot:
-    """Return the snapshot that `pack_snapshot` wrote, with the former tags if they're stored."""
+    """Return the snapshot that `pack_snapshot` wrote, with the former tags and the facts if they're stored."""
     gates = tuple(GateResult(**gate) for gate in data["gates"])
     callers = CallerImpact() if data.get("callers") is None else unpack_caller_impact(data["callers"])
     return RequestSnapshot(**{**data, "gates": gates, "callers": callers})

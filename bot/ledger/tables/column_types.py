@@ -130,7 +130,8 @@ _value_of = attrgetter("value")
 
 
 def _dump_snapshot(snapshot: RequestSnapshot) -> dict[str, Any]:
-    return pack_snapshot(snapshot) | ({"former": dict(snapshot.former)} if snapshot.former else {})
+    stored_only = {"former": dict(snapshot.former), "facts": dict(snapshot.facts)}
+    return pack_snapshot(snapshot) | {key: value for key, value in stored_only.items() if value}
 
 
 def _dump_stages(stages: Mapping[int, Stage]) -> dict[str, list[int]]:

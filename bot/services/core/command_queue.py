@@ -29,6 +29,7 @@ from bot.domain.core.errors import (
 )
 from bot.domain.core.sentence import Sentence
 from bot.domain.policy.authorization import AccessTarget, Permission, authorize, describe_caller
+from bot.domain.promotions.recorded_facts import pack_caller_facts
 from bot.domain.promotions.request import Request
 from bot.ports import LedgerReader, LedgerTransaction, QueuedCommand, QueuedCommandState
 from bot.services.core.access import recording_refusals
@@ -83,7 +84,7 @@ class CommandQueue:
         )
         logging_context.bind(request=queued.id)
         with self._recording_refusals(caller, queued, origin.entry_point) as tx:
-            self._require_permission(caller, command)
+            facts = self._require_permission(caller, command)
             is_new = tx.add_queued_command(queued)
             if is_new:
                 tx.add_audit_event(
@@ -93,6 +94,7 @@ class CommandQueue:
                         origin=origin.entry_point,
                         by=describe_caller(caller, self._context.policy),
                         ci=pack_ci_run(queued.ci) if queued.ci else None,
+                        facts=facts,
                     )
                 )
             existing = queued if is_new else tx.queued_command_with_key(queued.caller, queued.key or "")
@@ -174,7 +176,7 @@ class CommandQueue:
         draft = self.get_draft(draft_id)
         command = load_command(draft.command)
         with self._recording_refusals(caller, replace(draft, caller=actor_of(caller)), origin) as tx:
-            self._require_permission(caller, command)
+            facts = self._require_permission(caller, command)
             if draft.caller != actor_of(caller):
                 raise Refused("Only the person who typed this command can confirm it.")
             draft, now = _get_draft(tx, draft_id), self._context.clock.now()
@@ -182,7 +184,7 @@ class CommandQueue:
             if draft.state is QueuedCommandState.DRAFT:
                 tx.save_queued_command(queued)
                 by = describe_caller(caller, self._context.policy)
-                tx.add_audit_event(self._event(queued, SUBMITTED, origin=origin, by=by))
+                tx.add_audit_event(self._event(queued, SUBMITTED, origin=origin, by=by, facts=facts))
         if draft.state is not QueuedCommandState.DRAFT:
             raise Refused("That's already in progress.")
         return queued
@@ -196,13 +198,17 @@ class CommandQueue:
             lambda error: self._event(queued, REFUSED, origin=origin, why=str(error.sentence), by=by),
         )
 
-    def _require_permission(self, caller: Caller, command: Command | None) -> None:
-        """Raise Refused if the caller can't submit a command; without one, if they can't submit any."""
+    def _require_permission(self, caller: Caller, command: Command | None) -> dict[str, Any]:
+        """Raise Refused if the caller can't submit a command; without one, if they can't submit any.
+
+        Return the facts that the permission was decided on.
+        """
         permission = (command.required_permission if command else None) or Permission.REQUEST
         target = AccessTarget(model=getattr(command, "model", None), target=getattr(command, "to", None))
         decision = authorize(caller, permission, target, self._context.policy, self._context.clock.now())
         if not decision:
             raise Refused(decision.reason)
+        return pack_caller_facts(caller, decision, self._context.active_policy.revision)
 
     def execute(self, command_id: str, *, notify_caller: bool = False) -> CommandResult:
         """Execute a command and return its result; with `notify_caller`, send the answer as a direct message.

@@ -33,6 +33,7 @@ from bot.domain.policy.freezes import active_freeze
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.approvers import missing_requirement
 from bot.domain.promotions.gates import rule_changed_reason
+from bot.domain.promotions.recorded_facts import pack_caller_facts
 from bot.domain.promotions.request import Request, RequestState, check_reviewable, pack_snapshot
 from bot.domain.promotions.votes import Vote, counting_approvals
 from bot.domain.registry.model import VersionInfo, version_replaced_reason
@@ -113,7 +114,8 @@ class Voters:
         lapsed = replace(vote, lapsed=decision.rule)
         tx.save_vote(lapsed)
         why = f"@{vote.voter.user}'s approval no longer counts: {promotion_messages.lapse_reason(decision.rule)}."
-        now, evidence = self._context.clock.now(), {"voter": vote.voter.user, "rule": decision.rule}
+        facts = self.facts_now(vote.voter, decision, profiles)
+        now, evidence = self._context.clock.now(), {"voter": vote.voter.user, "rule": decision.rule, "facts": facts}
         tx.add_audit_event(request_event(request, EventTag.VOTE_LAPSED, None, now, why=why, evidence=evidence))
         channel = self._context.policy.channel_for(request.model)
         tx.add_message(card_message(request, f"lapsed:{self._context.new_id()}", channel))
@@ -128,6 +130,11 @@ class Voters:
         if profile is None:
             return unknown_operator_decision(actor)
         return authorize(profile, permission, request.access_target, self._context.policy, self._context.clock.now())
+
+    def facts_now(self, actor: Actor, decision: AccessDecision, profiles: Profiles) -> dict[str, Any]:
+        """Return the facts of a decision by `authorize_now`, for the audit log."""
+        profile = profiles.get(slack_user_id(actor, self._context.policy) or "")
+        return pack_caller_facts(profile, decision, self._context.active_policy.revision)
 
 
 def changes_since_opened(reader: LedgerReader, request: Request) -> Sentence | None:
@@ -157,8 +164,10 @@ class RequestDecisions:
     @contextmanager
     def change(
         self, caller: Caller, permission: Permission, request_id: str, origin: str
-    ) -> Iterator[tuple[LedgerTransaction, Request]]:
+    ) -> Iterator[tuple[LedgerTransaction, Request, dict[str, Any]]]:
         """Open the transaction in which `caller` changes a request. Lock the request, and check the permission.
+
+        The last value is what the audit event of the change says about the caller, and the facts of the permission.
 
         Refused and AlreadyDecided are audited with `permission` and `origin`, and raised, even if the body of the
         `with` statement raises them. Also raises UnknownRequest and LedgerUnavailable.
@@ -181,28 +190,35 @@ class RequestDecisions:
         ) as tx:
             request = tx.lock_request(request_id)
             logging_context.bind(request=request.id, model=request.model)
-            self._require_allowed(tx, caller, permission, request)
-            yield tx, request
+            facts = self._require_allowed(tx, caller, permission, request)
+            yield tx, request, {"by": describe_caller(caller, self._context.policy), "facts": facts}
 
     def require_allowed(self, caller: Caller, request_id: str, permission: Permission) -> Request:
         """Return the request if `caller` has `permission` on it now, for example before a modal opens.
 
         It's checked again when they act. Raises like `change`.
         """
-        with self.change(caller, permission, request_id, "slack") as (_, request):
+        with self.change(caller, permission, request_id, "slack") as (_, request, _evidence):
             pass
         return request
 
-    def _require_allowed(self, tx: LedgerTransaction, caller: Caller, permission: Permission, request: Request) -> None:
-        """Check the permission, and that the request can still be changed; end it if it expired or is outdated."""
+    def _require_allowed(
+        self, tx: LedgerTransaction, caller: Caller, permission: Permission, request: Request
+    ) -> dict[str, Any]:
+        """Check the permission, and that the request can still be changed; end it if it expired or is outdated.
+
+        Return the facts that the permission was decided on.
+        """
         now, policy = self._context.clock.now(), self._context.policy
+        revision = self._context.active_policy.revision
         target = replace(request.access_target, frozen=active_freeze(request.model, tx.freezes(), policy, now))
         decision = authorize(caller, permission, target, policy, now)
+        facts = pack_caller_facts(caller, decision, revision, target.frozen)
         if decision.is_outsider or (not decision and permission is Permission.REVIEW):
             raise Refused(decision.reason)
         if permission is Permission.REVIEW:
             check_reviewable(request)
-            return
+            return facts
         if request.is_pending_past_expiry(now):
             raise AlreadyDecided(promotion_messages.outcome_announcement(self.expire(tx, request)))
         if request.state is not RequestState.PENDING:
@@ -213,6 +229,7 @@ class RequestDecisions:
             raise AlreadyDecided(promotion_messages.outcome_announcement(ended))
         if not decision:
             raise Refused(decision.reason)
+        return facts
 
     def approve(self, tx: LedgerTransaction, request: Request, last_vote: Vote) -> Request:
         """Approve a request and add its transition, in one transaction so that a crash loses neither."""
@@ -223,6 +240,7 @@ class RequestDecisions:
         evidence: dict[str, Any] = {
             "opened_at": canonical_time(approved.opened_at),
             "approvers": [actor_id(vote.voter) for vote in counting_approvals(tx.votes(request.id))],
+            "facts": {"policy": self._context.active_policy.revision},
         }
         evidence |= {"seen": pack_snapshot(approved.seen)} if approved.seen else {}
         self.record(
@@ -239,20 +257,23 @@ class RequestDecisions:
         tag: EventTag,
         decided_by: Actor | None,
         why: str,
-        caller: Caller | None = None,
+        evidence: Mapping[str, Any] | None = None,
     ) -> Request:
         """End a request, and return it with its new state.
 
-        `decided_by` is who ended it, None if Registrar did. `why` is the outcome that people read. If `caller` is
-        given, the audit log records its identity and roles.
+        `decided_by` is who ended it, None if Registrar did. `why` is the outcome that people read. `evidence` is what
+        the audit log records about who ended it.
         """
         now = self._context.clock.now()
         ended = request.with_state(state, decided_at=now, decided_by=decided_by, outcome=why)
         tx.save_request(ended)
-        evidence: dict[str, Any] = {"opened_at": canonical_time(ended.opened_at)}
-        evidence |= {"by": describe_caller(caller, self._context.policy)} if caller else {}
+        details = {
+            "opened_at": canonical_time(ended.opened_at),
+            "facts": {"policy": self._context.active_policy.revision},
+        }
+        details |= evidence or {}
         self.record(
-            tx, ended, tag, decided_by, why=why, before=request.state.value, after=state.value, evidence=evidence
+            tx, ended, tag, decided_by, why=why, before=request.state.value, after=state.value, evidence=details
         )
         tx.add_message(*end_messages(ended, self._context.policy.channel_for(ended.model), ended_by=decided_by))
         tx.add_tag_update(final_tag_update(tx, ended, now))

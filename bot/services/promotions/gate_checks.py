@@ -15,6 +15,7 @@ from bot.domain.policy.gate_config import CardGate, InStagingGate, SignatureGate
 from bot.domain.policy.policy import TargetRule
 from bot.domain.promotions import gates
 from bot.domain.promotions.gates import GateFacts
+from bot.domain.promotions.recorded_facts import pack_gate_facts
 from bot.domain.promotions.request import Request, RequestSnapshot
 from bot.domain.registry.model import ModelInfo, ModelPackage, RunInfo, Stage, VersionInfo, resolve_version
 from bot.domain.registry.model_card import CARD_FIELDS_FROM_FILES
@@ -86,7 +87,7 @@ class GateChecks:
             now=context.clock.now(),
             incumbent=incumbent,
             block=self._blocked_by(version, versions),
-            card=fill_model_card(ModelCardSources(version=version, model=model, run=run, package=package))
+            missing=fill_model_card(ModelCardSources(version=version, model=model, run=run, package=package)).missing()
             if CardGate in kinds
             else None,
             metrics=_metric_values(run),
@@ -103,6 +104,7 @@ class GateChecks:
             against=facts.incumbent_metrics,
             validation=validation,
             gates=gates.check_gates(rule.gates, facts),
+            facts=pack_gate_facts(facts),
             rule=context.policy.fingerprint(model.name, target),
             policy=context.active_policy.revision,
             blocked=facts.block.version if facts.block else None,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from bot.domain.audit.events import EventTag
+from bot.domain.audit.events import EventTag, canonical_time
 from bot.domain.commands.base import results_by_metric
 from bot.domain.commands.promotions import Promote
 from bot.domain.core.ci_run import pack_ci_run
@@ -171,7 +171,10 @@ class RequestOpening:
         tx.add_request(request)
         tx.save_queued_command(replace(queued, state=QueuedCommandState.OPENED, request=request.id))
         evidence: dict[str, Any] = {"rule": rule.model_dump(mode="json", exclude_defaults=True)}
-        evidence |= {"seen": pack_snapshot(request.seen)} if request.seen else {}
+        if seen := request.seen:
+            at = canonical_time(request.opened_at)
+            facts = {**seen.facts, "policy": seen.policy, "opened_at": at, "required": request.required}
+            evidence |= {"seen": pack_snapshot(seen), "facts": facts}
         evidence |= {"ci": pack_ci_run(request.ci)} if request.ci else {}
         self._decisions.record(tx, request, EventTag.REQUEST_OPENED, queued.caller, evidence=evidence)
         self._decisions.redraw(tx, request, OPENED)

@@ -10,7 +10,7 @@ from bot.domain.audit.events import EventTag, canonical_time
 from bot.domain.commands.promotions import Review
 from bot.domain.core.actors import Caller, actor_of
 from bot.domain.core.errors import BadInput
-from bot.domain.policy.authorization import Permission, describe_caller, own_user_ids, reviewer_ids
+from bot.domain.policy.authorization import Permission, own_user_ids, reviewer_ids
 from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions.approvers import MAX_NOTIFIED
 from bot.domain.promotions.request import Request
@@ -44,12 +44,16 @@ class Reviews:
         """
         if not command.reason:
             raise BadInput("A review needs a reason. It's shown on the card and in the audit log.")
-        with self._decisions.change(caller, Permission.REVIEW, command.request, origin) as (tx, request):
+        with self._decisions.change(caller, Permission.REVIEW, command.request, origin) as (
+            tx,
+            request,
+            caller_evidence,
+        ):
             now, by, due = self._context.clock.now(), actor_of(caller), request.review_due
             reviewed = replace(request, reviewed_by=by, reviewed_at=now, review_reason=command.reason)
             tx.save_request(reviewed)
             evidence = {
-                "by": describe_caller(caller, self._context.policy),
+                **caller_evidence,
                 "due": canonical_time(due) if due else None,
                 "is_late": due is not None and now > due,
             }

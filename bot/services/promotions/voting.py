@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from bot.domain.audit.events import EventTag
 from bot.domain.commands.promotions import Approve, Cancel, Override, Reject, Withdraw
 from bot.domain.core.actors import Caller, Profile, actor_of
 from bot.domain.core.errors import BadInput, Refused
 from bot.domain.core.sentence import Code, MessageLink, Sentence, say
-from bot.domain.policy.authorization import Permission, describe_caller
+from bot.domain.policy.authorization import Permission
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.gates import NOT_BLOCKED_GATE, with_unblocked_version
 from bot.domain.promotions.request import Request, RequestState, pack_snapshot
@@ -50,8 +52,8 @@ class Requests:
         Earlier approvals lapse first if their voter can no longer approve.
         """
         profiles = self._voters.profiles_before_decision(command.request, new_approvals=1)
-        with self._decisions.change(caller, Permission.APPROVE, command.request, origin) as (tx, request):
-            votes = self._add_vote(tx, caller, request, VoteChoice.APPROVE, "", origin, profiles)
+        with self._decisions.change(caller, Permission.APPROVE, command.request, origin) as (tx, request, by):
+            votes = self._add_vote(tx, caller, request, VoteChoice.APPROVE, "", origin, profiles, by)
             vote, approvals = votes[-1], len(counting_approvals(votes))
             # The key differs from that of an earlier vote by the same person.
             key = f"vote:{vote.voter.user}:{vote.at:%Y%m%dT%H%M%S.%f}"
@@ -70,8 +72,8 @@ class Requests:
         """Record a rejection, which ends the request. Raises BadInput without a reason."""
         if not command.reason:
             raise BadInput("A rejection needs a reason for the requester.")
-        with self._decisions.change(caller, Permission.REJECT, command.request, origin) as (tx, request):
-            vote = self._add_vote(tx, caller, request, VoteChoice.REJECT, command.reason, origin, {})[-1]
+        with self._decisions.change(caller, Permission.REJECT, command.request, origin) as (tx, request, by):
+            vote = self._add_vote(tx, caller, request, VoteChoice.REJECT, command.reason, origin, {}, by)[-1]
             rejected = self._decisions.end(
                 tx, request, RequestState.REJECTED, EventTag.REJECTED, vote.voter, command.reason
             )
@@ -79,15 +81,14 @@ class Requests:
 
     def withdraw_vote(self, caller: Caller, command: Withdraw, *, origin: str) -> CommandResult:
         """Withdraw the caller's own vote from a pending request."""
-        with self._decisions.change(caller, Permission.WITHDRAW, command.request, origin) as (tx, request):
+        with self._decisions.change(caller, Permission.WITHDRAW, command.request, origin) as (tx, request, by):
             if not isinstance(caller, Profile):
                 raise BadInput("Only a person can vote.")
             own_vote = next((vote for vote in tx.votes(request.id) if vote.voter.user == caller.person.user), None)
             if own_vote is None or not tx.delete_vote(request.id, own_vote.voter):
                 raise Refused(say("You haven't voted on request {id}.", id=Code(request.id)))
             approvals, trigger = len(counting_approvals(tx.votes(request.id))), f"withdrawn:{self._context.new_id()}"
-            by = describe_caller(caller, self._context.policy)
-            evidence = {"approvals": approvals, "required": request.required, "by": by}
+            evidence = {"approvals": approvals, "required": request.required, **by}
             self._decisions.record(
                 tx, request, EventTag.VOTE_WITHDRAWN, actor_of(caller), origin=origin, evidence=evidence
             )
@@ -102,14 +103,17 @@ class Requests:
         if not command.reason:
             raise BadInput("An override needs a reason. It's shown on the card and in the audit log.")
         profiles = self._voters.profiles_before_decision(command.request, new_approvals=0)
-        with self._decisions.change(caller, Permission.OVERRIDE, command.request, origin) as (tx, request):
+        with self._decisions.change(caller, Permission.OVERRIDE, command.request, origin) as (
+            tx,
+            request,
+            caller_evidence,
+        ):
             if not request.has_blocking_gates or request.seen is None:
                 raise Refused(say("No gate blocks request {id}, so there's nothing to override.", id=Code(request.id)))
             by = actor_of(caller)
             passed = replace(request, overridden_by=by, override_reason=command.reason)
             tx.save_request(passed)
-            gates = pack_snapshot(request.seen)["gates"]
-            evidence = {"gates": gates, "by": describe_caller(caller, self._context.policy)}
+            evidence = {"gates": pack_snapshot(request.seen)["gates"], **caller_evidence}
             self._decisions.record(
                 tx, passed, EventTag.GATES_OVERRIDDEN, by, why=command.reason, origin=origin, evidence=evidence
             )
@@ -127,9 +131,9 @@ class Requests:
 
     def cancel(self, caller: Caller, command: Cancel, *, origin: str) -> CommandResult:
         """Cancel a pending request."""
-        with self._decisions.change(caller, Permission.CANCEL, command.request, origin) as (tx, request):
+        with self._decisions.change(caller, Permission.CANCEL, command.request, origin) as (tx, request, by):
             cancelled = self._decisions.end(
-                tx, request, RequestState.CANCELLED, EventTag.CANCELLED, actor_of(caller), command.reason, caller
+                tx, request, RequestState.CANCELLED, EventTag.CANCELLED, actor_of(caller), command.reason, by
             )
         return CommandResult(answer=promotion_messages.cancellation_confirmation(cancelled), request=cancelled)
 
@@ -200,8 +204,12 @@ class Requests:
         reason: str,
         origin: str,
         profiles: Profiles,
+        by: Mapping[str, Any],
     ) -> list[Vote]:
-        """Add the caller's vote, and return all votes, with the new one last. Raises BadInput and Refused."""
+        """Add the caller's vote, and return all votes, with the new one last. `by` is the evidence about the caller.
+
+        Raises BadInput and Refused.
+        """
         if not isinstance(caller, Profile):
             raise BadInput("Only a person can vote.")
         vote = Vote(request=request.id, voter=caller.person, choice=choice, reason=reason, at=self._context.clock.now())
@@ -219,7 +227,7 @@ class Requests:
             "choice": choice.value,
             "approvals": len(counting_approvals(votes)),
             "required": request.required,
-            "by": describe_caller(caller, self._context.policy),
+            **by,
         }
         self._decisions.record(
             tx, request, EventTag.VOTED, actor_of(caller), why=reason, origin=origin, evidence=evidence

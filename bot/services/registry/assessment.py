@@ -160,7 +160,7 @@ class RegistryAssessor:
         facts = GateFacts(
             version=version,
             now=self.now,
-            card=card,
+            missing=card.missing(),
             metrics=card.metrics,
             directions=self.policy.metrics_for(version.model).directions,
             signature=package.signature if package else None,

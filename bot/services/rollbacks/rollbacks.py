@@ -204,7 +204,6 @@ class Rollbacks:
             for one in blocks:
                 tx.save_rollback_block(replace(one, cleared_at=now, cleared_by=by, clear_reason=command.reason))
             if blocks:
-                self._requests.pass_blocked_gate(tx, command.model, version, blocks[-1].id, profiles)
                 announcement = words.unblock_announcement(command.model, version, by, command.reason)
                 channel = self._context.policy.channel_for(command.model)
                 tx.add_message(channel_message(f"cleared:{blocks[0].id}", channel, announcement))
@@ -220,6 +219,7 @@ class Rollbacks:
                         evidence={"by": describe_caller(caller, self._context.policy)},
                     )
                 )
+                self._requests.pass_blocked_gate(tx, command.model, version, blocks[-1].id, profiles)
         if not blocks:
             raise BadInput(words.not_blocked_refusal(command.model, version))
         answer = say("Unblocked {v} of {model} and told the channel.", v=Code(f"v{version}"), model=Name(command.model))

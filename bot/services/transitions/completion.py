@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.sentence import Code, Sentence, say
@@ -46,17 +48,18 @@ class Completion:
         decision: IncidentDecision | None = None,
         request_end: RequestEnd | None = None,
         news: Sentence | None = None,
+        facts: Mapping[str, Any] | None = None,
     ) -> None:
         """Record the end of `transition`, which has its final state, and everything that goes with it.
 
         `decision` is the outcome for the incident of a rollback, if it isn't the default for the state; `request_end`
-        likewise for the request. `news` is what else its requester should know. Raises AlreadyDecided if the transition
-        has already ended.
+        likewise for the request. `news` is what else its requester should know; `facts` are those of its preconditions.
+        Raises AlreadyDecided if the transition has already ended.
         """
         tx.finish_transition(transition)
         if transition.request:
             end = request_end or _REQUEST_ENDS[transition.state]
-            self._end_request(tx, tx.lock_request(transition.request), transition, end, news)
+            self._end_request(tx, tx.lock_request(transition.request), transition, end, news, facts)
         else:
             self._finish_without_request(tx, transition, decision)
         serving_checks.schedule_serving_check(tx, self._context, transition, ordering_key_of(transition))
@@ -96,6 +99,7 @@ class Completion:
         transition: Transition,
         request_end: RequestEnd,
         news: Sentence | None,
+        facts: Mapping[str, Any] | None,
     ) -> None:
         state, tag = request_end
         ended = request.with_state(state, outcome=transition.why)
@@ -109,6 +113,7 @@ class Completion:
                 why=transition.why,
                 before=_version_label(transition.expected_incumbent),
                 after=_version_label(transition.version) if tag is EventTag.TRANSITION_DONE else None,
+                evidence={"facts": dict(facts)} if facts else None,
             )
         )
         tx.add_message(*end_messages(ended, self._context.policy.channel_for(ended.model), ended_by=None, news=news))

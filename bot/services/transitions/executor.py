@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from bot import logging_context
 from bot.domain.audit.events import EventTag
@@ -162,6 +164,7 @@ class TransitionExecutor:
 
         Whatever an earlier attempt began is finished even during a freeze: the alias is set and the result is reported.
         """
+        checked: dict[str, Any] = {}
         for _ in range(MAX_TRIES):
             facts = self._preconditions.read_facts(transition)
             plan = plan_transition(transition, facts)
@@ -169,23 +172,23 @@ class TransitionExecutor:
             if plan.step is TransitionStep.SET_STAGE_AND_ALIAS:
                 if self._is_stopped(transition):
                     return
-                why = self._preconditions.why_gates_fail(transition, facts)
+                why = self._preconditions.why_gates_fail(transition, facts, checked)
             if plan.step is not TransitionStep.NOTHING and why is None:
-                why = self._preconditions.why_not_approved(transition)
+                why = self._preconditions.why_not_approved(transition, checked)
             if why is not None:
-                self._finish(transition, TransitionState.STALE, str(why))
+                self._finish(transition, TransitionState.STALE, str(why), facts=checked)
                 return
             transition = replace(transition, identity=transition.identity or facts.identity(transition.version))
             transition, refused_alias = self._apply(transition, plan)
             news = messages.STAGING_EMPTY if empties_staging(transition, facts) else None
             if self._is_confirmed(transition, check_alias=not refused_alias):
-                self._finish(transition, TransitionState.DONE, refused_alias, news=news)
+                self._finish(transition, TransitionState.DONE, refused_alias, news=news, facts=checked)
                 return
         if is_in_place(transition, self._context.registry.versions(transition.model)):
             alias = self._context.aliases[transition.target]
             why = say("Something else keeps moving the alias {alias}.", alias=alias)
             refused_alias = str(messages.alias_refused_notice(alias, why))
-            self._finish(transition, TransitionState.DONE, refused_alias, news=news)
+            self._finish(transition, TransitionState.DONE, refused_alias, news=news, facts=checked)
             return
         raise RegistryRefused(
             say("Something else kept changing {stage} during this transition.", stage=transition.target)
@@ -277,6 +280,7 @@ class TransitionExecutor:
         *,
         request_end: RequestEnd | None = None,
         news: Sentence | None = None,
+        facts: Mapping[str, Any] | None = None,
     ) -> None:
         """Record the end of a transition and everything that goes with it in one transaction.
 
@@ -285,4 +289,4 @@ class TransitionExecutor:
         now = self._context.clock.now()
         ended = replace(transition, state=state, why=why, finished_at=now)
         with self._context.ledger.write() as tx:
-            self._completion.finish(tx, ended, decision, request_end, news)
+            self._completion.finish(tx, ended, decision, request_end, news, facts)

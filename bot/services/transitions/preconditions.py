@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Any
 
-from bot.domain.core.actors import Automation
+from bot.domain.core.actors import Actor, Automation, actor_id
 from bot.domain.core.errors import (
     AlreadyDecided,
     FilesUnreachable,
@@ -12,12 +13,13 @@ from bot.domain.core.errors import (
 )
 from bot.domain.core.sentence import Sentence, say
 from bot.domain.monitoring.reasons import Reason
-from bot.domain.policy.authorization import Permission
+from bot.domain.policy.authorization import AccessDecision, Permission
 from bot.domain.policy.freezes import ActiveFreeze, active_freeze
 from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.approvers import missing_requirement
 from bot.domain.promotions.gates import decision_basis_change
+from bot.domain.promotions.recorded_facts import changed_facts
 from bot.domain.promotions.request import Request
 from bot.domain.promotions.votes import Vote, counting_approvals
 from bot.domain.registry.model import Stage
@@ -115,48 +117,61 @@ class Preconditions:
             return None
         return rollback_messages.may_not_load_refusal(model, version, reasons).with_code(Reason.MAY_NOT_LOAD)
 
-    def why_gates_fail(self, transition: Transition, facts: TransitionFacts) -> Sentence | None:
+    def why_gates_fail(
+        self, transition: Transition, facts: TransitionFacts, checked: dict[str, Any]
+    ) -> Sentence | None:
         """Return how a promotion's incumbent, rule, metrics, or gates have changed since it was requested, or None.
 
-        Break-glass transitions skip these checks.
+        Break-glass transitions skip these checks. What the gates read is added to `checked`, for the audit log.
         """
         if transition.request is None or transition.kind is TransitionKind.BREAK_GLASS:
             return None
         with self._context.ledger.read() as reader:
             request = reader.request(transition.request)
         snapshot = self._gate_checks.retake_snapshot(request, facts)
+        if snapshot is not None and request.seen is not None:
+            checked |= {"policy": snapshot.policy, "changed": changed_facts(request.seen, snapshot)}
         return incumbent_replaced_reason(request, facts) or (
             None if snapshot is None else decision_basis_change(request, snapshot)
         )
 
-    def why_not_approved(self, transition: Transition) -> Sentence | None:
+    def why_not_approved(self, transition: Transition, checked: dict[str, Any]) -> Sentence | None:
         """Return why a transition's approval is no longer valid before the first write, or None.
 
-        Checks what has happened since the request was opened, and whether its approvers can still approve. Raises
-        SlackUnreachable.
+        Checks what has happened since the request was opened, and whether its approvers can still approve; adds
+        to `checked` what each permission was decided on, for the audit log. Raises SlackUnreachable.
         """
         if transition.request is None or transition.began_at is not None:
             return None
         with self._context.ledger.read() as reader:
             request, votes = reader.request(transition.request), counting_approvals(reader.votes(transition.request))
             why = changes_since_opened(reader, request)
-        return why or self._why_no_longer_approved(transition, request, votes)
+        return why or self._why_no_longer_approved(transition, request, votes, checked)
 
-    def _why_no_longer_approved(self, transition: Transition, request: Request, votes: list[Vote]) -> Sentence | None:
+    def _why_no_longer_approved(
+        self, transition: Transition, request: Request, votes: list[Vote], checked: dict[str, Any]
+    ) -> Sentence | None:
         """Return which permission was lost since the approval, or None; mark approvals that no longer count."""
         voters, overrider = self._voters, request.overridden_by
         people = [*([request.requester] if request.breaks_glass else []), *([overrider] if overrider else [])]
         profiles = voters.profiles([*people, *(vote.voter for vote in votes)])
+        checked |= {"policy": self._context.active_policy.revision, "people": []}
+
+        def decide(actor: Actor, permission: Permission) -> AccessDecision:
+            decision = voters.authorize_now(actor, permission, request, profiles)
+            facts = voters.facts_now(actor, decision, profiles)
+            checked["people"].append({"who": actor_id(actor), "act": permission.value, **facts})
+            return decision
+
         if request.breaks_glass:
-            decision = voters.authorize_now(request.requester, Permission.BREAK_GLASS, request, profiles)
+            decision = decide(request.requester, Permission.BREAK_GLASS)
             return None if decision else break_glass_messages.break_glass_lapsed_reason(decision.rule)
-        if overrider:
-            decision = voters.authorize_now(overrider, Permission.OVERRIDE, request, profiles)
-            if not decision:
-                return promotion_messages.override_lapsed_reason(decision.rule)
+        if overrider and not (decision := decide(overrider, Permission.OVERRIDE)):
+            return promotion_messages.override_lapsed_reason(decision.rule)
         if (why := missing_requirement(request, self._context.policy)) is not None:
             return why
-        if all(voters.authorize_now(vote.voter, Permission.APPROVE, request, profiles) for vote in votes):
+        decisions = [decide(vote.voter, Permission.APPROVE) for vote in votes]
+        if all(decisions):
             return None
         with self._context.ledger.write() as tx:
             self.require_claim(tx, transition)

@@ -27,7 +27,7 @@ VERSION = VersionInfo(model="churn", version=7, stage=Stage.STAGING, tags={"semv
 CARD = fill_model_card(ModelCardSources(version=VERSION, model=ModelInfo(name="churn")))
 FACTS = GateFacts(
     version=VERSION,
-    card=CARD,
+    missing=CARD.missing(),
     now=NOW,
     incumbent=5,
     metrics={"accuracy": 0.90, "latency_ms": 40.0, "f1": 0.80},

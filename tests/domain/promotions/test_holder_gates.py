@@ -19,7 +19,7 @@ def check(*gates: dict[str, Any], are_files_read: bool = True, **facts: Any) -> 
     version = VersionInfo(model="churn", version=3, stage=Stage.PRODUCTION)
     usual: dict[str, Any] = {
         "metrics": {"f1": 0.8},
-        "card": ModelCard(model_name="churn", version=3, stage="Production"),
+        "missing": ModelCard(model_name="churn", version=3, stage="Production").missing(),
     }
     rule = TargetRule.model_validate({"gates": list(gates)})
     found = GateFacts(version=version, now=datetime.now(UTC), **(usual | facts))
