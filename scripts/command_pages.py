@@ -10,6 +10,7 @@ from bot.domain.commands.help import Help
 from handlers.terminal.command_line import grammar as terminal
 from handlers.terminal.command_line.document_keys import document_keys
 from handlers.terminal.command_line.index import COMMAND_GROUPS, PASSPORTS, RUN, SET_UP, VERIFY_EXIT_CODES
+from handlers.terminal.command_line.terminal_only_commands import Replay
 from registrar.verifier import REASONS
 from scripts.markdown import MADE, as_sentence, table
 
@@ -148,7 +149,10 @@ def index() -> str:
     sections = {
         "Set up": SET_UP,
         "Run": RUN,
-        **{title: _index_rows(verbs) for title, verbs in GROUPS.items()},
+        **{
+            title: _index_rows(verbs)
+            for title, verbs in (GROUPS | {"Governance": (*GROUPS["Governance"], Replay)}).items()
+        },
         "Ledger": {"db": COMMAND_GROUPS["db"]},
         "Passports": {"keys": COMMAND_GROUPS["keys"]} | PASSPORTS,
     }

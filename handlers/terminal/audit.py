@@ -1,4 +1,4 @@
-"""Commands for auditors: show, verify, export. They need the ledger, but neither Slack nor MLflow."""
+"""Commands for auditors: show, verify, export, and replay. They need the ledger, but neither Slack nor MLflow."""
 
 from __future__ import annotations
 
@@ -26,10 +26,12 @@ from bot.domain.core.relative_time import resolve_start
 from bot.domain.core.sentence import Code, Name, Sentence, say
 from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions.request import Request
+from bot.policy_file import parse_policy
 from bot.ports import SYSTEM_CLOCK, LedgerReader
+from bot.services.promotions.queries import replay_request
 from bot.settings import read_settings
 from handlers.terminal.command_line.grammar import Invocation
-from handlers.terminal.command_line.terminal_only_commands import AuditExport, AuditShow, AuditVerify
+from handlers.terminal.command_line.terminal_only_commands import AuditExport, AuditShow, AuditVerify, Replay
 from handlers.terminal.output import console, documents, styles
 from handlers.terminal.output.command_output import OutputFormat, print_output
 
@@ -199,12 +201,49 @@ def _export(ledger: SqlLedger, command: AuditExport, output_format: OutputFormat
     return 0
 
 
+# -- replay ------------------------------------------------------------------------------------------------------------
+
+
+def _replay(ledger: SqlLedger, command: Replay, output_format: OutputFormat) -> int:
+    ledger.require_current()
+    with ledger.read() as reading:
+        steps = replay_request(reading, command.request, lambda text: parse_policy(text, Path("registrar.yml")))
+    verdicts = [step.agrees for step in steps] or [None]
+    agrees = False if False in verdicts else None if None in verdicts else True
+    values = {"id": Code(command.request), "n": verdicts.count(agrees), "all": pluralize(len(steps), "step")}
+    sentence = say(_REPLAY_TEMPLATES[agrees], **values)
+    document = {
+        "request": command.request,
+        "agrees": agrees,
+        "steps": [
+            {
+                "event": step.event,
+                "name": str(step.name),
+                "recorded": step.recorded,
+                "derived": step.derived,
+                "agrees": step.agrees,
+            }
+            for step in steps
+        ],
+        "sentence": str(sentence),
+    }
+    style = styles.BAD if agrees is False else styles.GOOD
+    print_output(output_format, document, sentence, *(step.sentence for step in steps), style=style)
+    return 1 if agrees is False else 0
+
+
 def _since(command: AuditShow | AuditExport) -> datetime | None:
     return None if command.since is None else resolve_start(command.since, SYSTEM_CLOCK.now())
 
 
+_REPLAY_TEMPLATES = {
+    True: "The replay of {id} agrees with the audit log in all of its {all}.",
+    False: "The replay of {id} differs from the audit log in {n} of {all}.",
+    None: "The replay of {id} is incomplete: the facts of {n} of {all} weren't recorded. The others agree.",
+}
 _HANDLERS: dict[type[Command], Callable[[SqlLedger, Any, OutputFormat], int]] = {
     AuditShow: _show,
     AuditVerify: _verify,
     AuditExport: _export,
+    Replay: _replay,
 }

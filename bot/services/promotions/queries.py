@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
+from bot.domain.audit import audit_chain
+from bot.domain.audit.events import ChainedEvent, EventTag, parse_canonical_json
 from bot.domain.commands.promotions import ListRequests
+from bot.domain.policy.policy import Policy
+from bot.domain.promotions.replay import ReplayStep, replay
 from bot.domain.promotions.request import OPEN_STATES, Request
 from bot.domain.promotions.votes import Vote
+from bot.ports import LedgerReader
 from bot.services.core.commands import QueryHandlers
 from bot.services.core.context import Context
+
+MAX_POLICIES = 10_000  # the newest recorded policies, among which a replay finds its own
 
 
 def request_queries(context: Context) -> QueryHandlers:
@@ -21,3 +29,21 @@ def _open_requests(context: Context, command: ListRequests) -> list[tuple[Reques
     with context.ledger.read() as reader:
         requests = reader.requests(model=command.model, states=OPEN_STATES)
         return [(request, reader.votes(request.id)) for request in requests]
+
+
+def replay_request(reader: LedgerReader, request_id: str, parse: Callable[[str], Policy]) -> list[ReplayStep]:
+    """Return the steps of a request's decision, derived again from the audit log: see `replay`.
+
+    Raises UnknownRequest and LedgerUnavailable.
+    """
+    model, subjects = reader.request(request_id).model, {request_id, f"ask:{request_id}"}
+    events = [
+        ChainedEvent(number=record.number, event=event, previous=record.previous, hash=record.hash)
+        for record in audit_chain.stream_records(lambda after: reader.audit_records(model=model, after_number=after))
+        if request_id in record.body or record.tag == EventTag.UNBLOCKED.value
+        for event in [parse_canonical_json(record.body)]
+        if event.subject in subjects or event.tag is EventTag.UNBLOCKED
+    ]
+    policies = reader.latest_audit_events(tags=[EventTag.POLICY_LOADED], limit=MAX_POLICIES)
+    texts = {str(policy.event.after): str(policy.event.evidence.get("text", "")) for policy in policies}
+    return replay(events, texts, parse)

@@ -26,6 +26,7 @@ from handlers.terminal.command_line.terminal_only_commands import (
     PolicyCheck,
     PolicyShow,
     PromoteFromTerminal,
+    Replay,
 )
 
 _REQUEST_KEYS = schemas.document_keys(schemas.RequestDocument)
@@ -82,6 +83,12 @@ DOCUMENT_KEYS: dict[type[Command], Mapping[str, str]] = {
         "advice": "what to do next, or null",
     },
     AuditExport: EVENT_KEYS,
+    Replay: {
+        "request": "the request's ID",
+        "agrees": "true if all steps agree, false if one differs, or null if facts of some weren't recorded",
+        "steps": "a list: event (its number), name, recorded, derived (or null), agrees (or null)",
+    }
+    | _SENTENCE_KEY,
     PolicyShow: {
         "model": "the model's name",
         "pattern": "the pattern that applies, or null",

@@ -24,7 +24,7 @@ TERMINAL_COMMANDS: dict[str, type[Command]] = {
 } | {verb.verb: verb for verb in terminal_only_commands.COMMANDS}
 EXIT_CODES = {
     0: "done",
-    1: "refused by the policy, a person, or MLflow; a gate failed; or the audit log was altered",
+    1: "refused by the policy, a person, or MLflow; a gate failed; a replay differs; or the audit log was altered",
     2: "the input or the configuration is invalid",
     3: "MLflow, Slack, the ledger, or the bot isn't responding",
     4: "the request expired, is outdated, or was canceled",

@@ -7,7 +7,15 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from bot.domain.commands.base import MAX_EVENT_NUMBER, Argument, Command, ModelName, OptionalModelName, Reason
+from bot.domain.commands.base import (
+    MAX_EVENT_NUMBER,
+    Argument,
+    Command,
+    ModelName,
+    OptionalModelName,
+    Reason,
+    RequestIdArgument,
+)
 from bot.domain.commands.policy import ShowPolicy
 from bot.domain.commands.promotions import Promote
 from bot.domain.core.ci_run import CiRun
@@ -101,6 +109,15 @@ class AuditExport(Command):
     format: Annotated[
         Literal["jsonl", "csv"], Argument("FORMAT", "jsonl or csv", positional=False, flags=("--format",))
     ] = "jsonl"
+
+
+class Replay(Command):
+    """Derive a request's verdict again from the audit log."""
+
+    verb = "replay"
+    summary = "Derive a request's verdict again, from recorded facts"
+    example = "replay r7k2m"
+    request: RequestIdArgument
 
 
 class ImportHistory(Command):
@@ -284,6 +301,7 @@ COMMANDS: tuple[type[Command], ...] = (
     AuditShow,
     AuditVerify,
     AuditExport,
+    Replay,
     PolicyShow,
     PolicyCheck,
     DbStatus,

@@ -106,7 +106,7 @@ def _verify(chosen: Verification, settings: Settings) -> Verified:
 
 
 def _build_verifier(chosen: Verification, settings: Settings) -> Verifier:
-    folder = Path(os.environ.get("REGISTRAR_KEYS") or settings.home / "keys")
+    folder = settings.keys_folder
     keys = chosen.key or sorted(folder.glob("*.pub"))
     if chosen.bundle:
         return Verifier(keys, chosen.bundle, grace=chosen.grace)
