@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
@@ -13,6 +13,8 @@ from bot.domain.core.strict_model import StrictModel
 from bot.domain.registry.model_card import ModelCard
 
 VALIDATION_PREFIX = "validation_"  # before a metric's name: only the result that the requester reported counts
+Integrity = Literal["off", "recorded", "required"]
+INTEGRITY_LEVELS: tuple[Integrity, ...] = get_args(Integrity)  # the loosest one first
 
 
 class MetricGate(StrictModel):

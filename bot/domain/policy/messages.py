@@ -109,6 +109,8 @@ def _describe_stage_rule(policy: Policy, stage: Stage, rule: TargetRule | None) 
             )
         )
         lines.append(_describe_override(policy, stage, rule))
+    if rule.integrity == "required":
+        lines.append(say("{stage} files must be the ones that were recorded.", stage=stage))
     return lines
 
 

@@ -20,7 +20,7 @@ from bot.domain.core.strict_model import StrictModel
 from bot.domain.policy.callers.api_clients import ApiClient
 from bot.domain.policy.callers.people import People, is_slack_id
 from bot.domain.policy.callers.quotas import Quotas
-from bot.domain.policy.gate_config import Gate
+from bot.domain.policy.gate_config import Gate, Integrity
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.policy.monitor_validation import find_config_problem
 from bot.domain.registry.metric_catalog import MetricCatalog, MetricSettings
@@ -66,8 +66,16 @@ class TargetRule(StrictModel):
     tell_approvers: Literal["mention", "direct", "none"] = "mention"
     gates: list[Gate] = Field(default_factory=list)  # checks that a version must pass
     override: list[str] = Field(default_factory=list)  # who can override failed gates, with a reason
+    # whether the version's files are hashed, so that a change is noticed: off, recorded in the background, or required
+    # to be unchanged right before the version is moved
+    integrity: Integrity = "recorded"
     # after a break-glass promotion, how long another person has to review it
     review_within: Duration = Field(default=timedelta(days=3), gt=timedelta(0), le=timedelta(days=3650))
+
+    @field_validator("integrity", mode="before")
+    @classmethod
+    def _read_off(cls, value: object) -> object:
+        return "off" if value is False else value  # to YAML, off is a boolean
 
 
 class RollbackRule(StrictModel):
@@ -102,6 +110,10 @@ class ModelRules(StrictModel):
     def rule(self, target: Stage) -> TargetRule | None:
         """Return the rule for promotions to `target`, or None if there's none; then no one can promote there."""
         return {Stage.STAGING: self.staging, Stage.PRODUCTION: self.production}.get(target)
+
+    def integrity(self, target: Stage) -> Integrity:
+        """Return whether the files of versions that enter `target` are hashed, also without a rule for it."""
+        return (self.rule(target) or TargetRule()).integrity
 
     @property
     def rollback_names(self) -> list[str]:
@@ -292,12 +304,14 @@ class Policy(StrictModel):
         """Return a hash that changes with every rule that a decision about `model` and `target` depends on.
 
         Roles are replaced by the ids in them. How long a request lasts and how people are notified don't affect
-        decisions, so they're left out: editing them, or adding a key, doesn't outdate pending requests.
+        decisions, so they're left out: editing them, or adding a key, doesn't outdate pending requests. Of `integrity`,
+        only `required` affects decisions.
         """
         rule = self.rules_for(model).rule(target)
         if rule is None:
             return ""
-        settings = rule.model_dump(mode="json", exclude=_KEYS_WITHOUT_EFFECT_ON_DECISIONS)
+        without = _KEYS_WITHOUT_EFFECT_ON_DECISIONS | ({"integrity"} if rule.integrity != "required" else set())
+        settings = rule.model_dump(mode="json", exclude=without)
         people = {key: sorted(self.expand_roles(getattr(rule, key))) for key in ("approvers", "override")}
         return hashlib.sha256(json.dumps(settings | people, sort_keys=True).encode()).hexdigest()[:16]
 

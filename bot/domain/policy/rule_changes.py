@@ -14,6 +14,7 @@ from bot.domain.core.durations import format_duration
 from bot.domain.core.numbers import format_number
 from bot.domain.core.sentence import Code, Mention, Sentence, say, truncate
 from bot.domain.policy.gate_config import (
+    INTEGRITY_LEVELS,
     VALIDATION_PREFIX,
     CardGate,
     Gate,
@@ -145,10 +146,12 @@ def _stage_rule_changes(
 
 
 def _approval_rule_changes(before: TargetRule, after: TargetRule, place: ChangeTarget) -> Iterator[PolicyChange]:
+    is_checked_less = INTEGRITY_LEVELS.index(after.integrity) < INTEGRITY_LEVELS.index(before.integrity)
     changes = (
         ("required", ChangeKind.REQUIRED, after.required < before.required, "approvals"),
         ("requester_may_approve", ChangeKind.OWN_REQUESTS, after.requester_may_approve, "approving your own request"),
         ("expires_after", ChangeKind.EXPIRY, after.expires_after > before.expires_after, "requests expire after"),
+        ("integrity", ChangeKind.GATES, is_checked_less, "integrity of files"),
         ("remind_after", ChangeKind.OTHER, False, "approvers are reminded after"),
         ("tell_approvers", ChangeKind.OTHER, False, "how approvers are notified:"),
         (

@@ -70,6 +70,7 @@ LOOSER: dict[str, dict[str, Any]] = {
     "a person behind a login": with_("people", {"github": {"octocat": "U1"}}),
     "self-approval": with_("models/churn*/production/requester_may_approve", True),
     "a longer time to review": with_("models/*/production/review_within", "4d"),
+    "files that aren't hashed": with_("models/*/production/integrity", "off"),
     "a longer expiry": with_("models/*/production/expires_after", "25h"),
     "no gates": with_("models/*/production/gates", []),
     "one gate less": with_("models/*/production/gates", PRODUCTION["gates"][1:]),
@@ -115,6 +116,7 @@ TIGHTER: dict[str, dict[str, Any]] = {
     "an admin less": with_("roles/admin", []),
     "no self-approval": with_("models/*/staging/requester_may_approve", False),
     "a shorter time to review": with_("models/*/production/review_within", "1h"),
+    "files that must be unchanged": with_("models/*/production/integrity", "required"),
     "a shorter expiry": with_("models/*/production/expires_after", "1h"),
     "the gate that holds anyway": with_("models/*/production/gates", [*PRODUCTION["gates"], {"not_blocked": True}]),
     "a further gate": with_("models/*/production/gates", [*PRODUCTION["gates"], {"semver": "set"}]),
@@ -328,6 +330,7 @@ COMPARED: dict[type[BaseModel], set[str]] = {
         "tell_approvers",
         "gates",
         "override",
+        "integrity",
         "review_within",
     },
     RollbackRule: {"by", "fast"},  # nothing uses `fast` yet
