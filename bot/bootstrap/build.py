@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import fields
 from datetime import timedelta
+from functools import partial
 from typing import cast
 
 from bot.anchor_file import LocalAnchorFile
@@ -47,6 +48,7 @@ from bot.services.home.home import Homes
 from bot.services.home.statuses import ModelStatuses
 from bot.services.integrity.digests import DigestLimits, Digests
 from bot.services.monitoring.backtests import Backtester
+from bot.services.monitoring.file_incidents import compare_after_entry, report_comparison
 from bot.services.monitoring.incident_updates import Incidents
 from bot.services.monitoring.monitors import Monitors
 from bot.services.monitoring.policy_monitors import PolicyMonitors
@@ -125,7 +127,10 @@ def build_registrar(  # noqa: PLR0913 - the composition root
         passport_lifetime=settings.passport_lifetime,
     )
     access, queries, decisions = AccessControl(context), RegistryQueries(context), RequestDecisions(context)
-    gate_checks, loadability, completion = GateChecks(context, queries), LoadabilityChecks(context), Completion(context)
+    gate_checks, loadability = GateChecks(context, queries), LoadabilityChecks(context)
+    completion = Completion(context, on_entry=partial(compare_after_entry, context))
+    limits = DigestLimits(rate=settings.digest_rate, max_bytes=settings.digest_max, recheck=settings.digest_recheck)
+    digests = Digests(context, limits, on_recorded=lambda *_: None, on_changed=partial(report_comparison, context))
     audit_stream = AuditStream(context)
     worker = Worker(
         context=context,
@@ -137,7 +142,9 @@ def build_registrar(  # noqa: PLR0913 - the composition root
         )
         if notifier
         else NullOutbox(),
-        transition_executor=TransitionExecutor(context, Preconditions(context, gate_checks, loadability), completion),
+        transition_executor=TransitionExecutor(
+            context, Preconditions(context, gate_checks, loadability, digests.compare_listing), completion
+        ),
         tag_writer=TagWriter(context),
         drift_detector=DriftDetector(context),
         request_upkeep=RequestUpkeep(context, decisions),
@@ -190,7 +197,6 @@ def build_registrar(  # noqa: PLR0913 - the composition root
             **monitoring.handlers(),
         },
     )
-    limits = DigestLimits(rate=settings.digest_rate, max_bytes=settings.digest_max, recheck=settings.digest_recheck)
     restores = Restores(context, LocalAnchorFile(), access, completion, command_queue, requests)
     context.startup_check.require(restores.check)
     return Registrar(
@@ -225,7 +231,7 @@ def build_registrar(  # noqa: PLR0913 - the composition root
             on_give_up=record_undelivered_event,
         ),
         serving_checks=ServingChecks(context, HttpServingProbes()),
-        digests=Digests(context, limits, on_recorded=lambda *_: None, on_changed=lambda *_: None),
+        digests=digests,
         directory=directory,
         admins=admins or AdminAlerts(ledger, active_policy.current, directory),
     )

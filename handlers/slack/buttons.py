@@ -21,6 +21,7 @@ from bot.domain.core.sentence import Sentence
 from bot.domain.monitoring.incident import IncidentStatus
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.policy.authorization import Permission
+from bot.domain.promotions.file_gate import digest_id_of
 from bot.domain.promotions.request import Request
 from bot.domain.rollbacks.messages import rollback_started_notice
 from bot.domain.transitions.drift import DriftNotice
@@ -157,9 +158,10 @@ def _show_details(interactions: SlackInteractions, target: ReplyTarget, value: s
     def read() -> tuple[list[Block], str, int, ShowHistory]:
         with interactions.registrar.context.ledger.read() as reader:
             request, votes = reader.request(request_id), reader.votes(request_id)
+            digest = reader.digest(digest_id_of(request))
         metrics = interactions.registrar.context.policy.metrics_for(request.model)
         history = ShowHistory(model=request.model, last=MAX_PERIODS)
-        return request_details(request, votes, metrics), request.model, request.version, history
+        return request_details(request, votes, metrics, digest), request.model, request.version, history
 
     show_version(interactions, target, read)
 

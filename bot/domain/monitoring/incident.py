@@ -30,6 +30,7 @@ class IncidentKind(Enum):
     # of a source are affected, the incident is about the source.
     BLIND = "blind"
     SOURCE = "source"  # many monitors of a source fail together: probably not the models' fault
+    FILES = "files"  # the files of the version in Production changed after they were recorded: no monitors, no rollback
 
 
 class IncidentStatus(Enum):

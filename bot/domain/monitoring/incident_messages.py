@@ -78,6 +78,8 @@ def action_taken(incident: Incident) -> Sentence:
 
 def status_sentence(incident: Incident) -> Sentence:
     """Return what was done about an incident, in one sentence."""
+    if incident.kind is IncidentKind.FILES and incident.is_open:
+        return say("The files of {it} aren't the ones that were recorded.", it=subject(incident))
     return say(
         _STATUS_SENTENCES[incident.doing],
         it=subject(incident),
@@ -108,6 +110,8 @@ def next_step(incident: Incident) -> Sentence:
     """Return what a person has to do now, with the exact command if there is one."""
     if not incident.is_open or incident.doing in _STATUSES_WITHOUT_ACTION:
         return NO_ACTION_NEEDED
+    if incident.kind is IncidentKind.FILES:
+        return say("Find out who changed the files. Restore them, or run {back}", back=rollback_command(incident))
     if incident.kind is not IncidentKind.FAILED:
         return _source_step(incident)
     return _decision_step(incident)

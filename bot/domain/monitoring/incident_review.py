@@ -86,8 +86,8 @@ class IncidentReview:
 
 
 def has_review(incident: Incident) -> bool:
-    """Return whether the end of an incident is worth a review: not if there was only no verdict for a while."""
-    return incident.kind is not IncidentKind.BLIND
+    """Return whether the end of an incident is worth a review: only if monitors failed."""
+    return incident.kind in {IncidentKind.FAILED, IncidentKind.SOURCE}
 
 
 def review(facts: IncidentFacts) -> IncidentReview:

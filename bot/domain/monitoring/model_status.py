@@ -199,7 +199,7 @@ def _incident_line(incident: Incident) -> Sentence:
     return say(
         "Incident {id}: {names} since {since}, {owner}",
         id=Code(incident.id),
-        names=[Code(name) for name in incident.monitors[:MAX_SHOWN]],
+        names=[Code(name) for name in incident.monitors[:MAX_SHOWN]] or ["changed files"],
         since=incident.since,
         owner=owner,
     )

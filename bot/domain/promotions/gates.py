@@ -22,6 +22,7 @@ from bot.domain.policy.gate_config import (
     SemverGate,
     SignatureGate,
 )
+from bot.domain.promotions.file_gate import INTEGRITY_GATE
 from bot.domain.promotions.request import GateResult, Request, RequestSnapshot
 from bot.domain.registry.metric_direction import Direction, direction_of
 from bot.domain.registry.model import Signature, Stage, VersionInfo
@@ -244,6 +245,8 @@ def describe_gate_result(result: GateResult) -> Sentence:
     """Return a gate's result as a sentence, such as `accuracy is 0.83, required: ≥ 0.85`."""
     if result.name == NOT_BLOCKED_GATE:
         return say("it was {value}", value=truncate(result.value, 300))
+    if result.name == INTEGRITY_GATE:
+        return say("{value}", value=truncate(result.value, 300))
     note = say(" ({note})", note=result.note) if result.note else ""
     return say(
         "{name} is {value}, required: {bound}{note}",

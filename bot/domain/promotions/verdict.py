@@ -8,6 +8,7 @@ from bot.domain.core.actors import format_actor
 from bot.domain.core.numbers import pluralize
 from bot.domain.core.sentence import Code, Sentence, join_sentences, say, truncate
 from bot.domain.policy.gate_config import VALIDATION_PREFIX
+from bot.domain.promotions.file_gate import INTEGRITY_GATE
 from bot.domain.promotions.gates import CARD_GATE, NOT_BLOCKED_GATE, SEMVER_GATE, SIGNATURE_GATE
 from bot.domain.promotions.request import GateResult, Request, RequestSnapshot
 from bot.domain.registry.metric_catalog import ChangeOutcome, MetricCatalog, MetricChange
@@ -64,6 +65,8 @@ def _failed_gate(gate: GateResult, seen: RequestSnapshot, metrics: MetricCatalog
     name, value = truncate(gate.name, MAX_NAME_LENGTH), truncate(gate.value, 80)
     if gate.name == NOT_BLOCKED_GATE:
         return say("blocked, {value}", value=truncate(gate.value, 120))
+    if gate.name == INTEGRITY_GATE:
+        return say("{value}", value=truncate(gate.value, 120))
     if gate.name in _SELF_EXPLANATORY_GATES:
         return say("{gate}: {value}", gate=name, value=value)
     if miss := gate_miss(gate, seen, metrics):

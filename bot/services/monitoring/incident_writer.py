@@ -91,9 +91,13 @@ class IncidentWriter:
             told_at=result.at,
         )
         incident = with_line(incident, result)
+        self.add(incident)
+        return incident
+
+    def add(self, incident: Incident) -> None:
+        """Add an incident, and post its message."""
         self.tx.add_incident(incident)
         self._post(incident, "opened")
-        return incident
 
     def save(self, incident: Incident, key_suffix: str) -> None:
         """Save an incident and update its message; `key_suffix` makes the key of the outbox message unique."""

@@ -32,6 +32,7 @@ from bot.domain.policy.authorization import (
 from bot.domain.policy.freezes import active_freeze
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.approvers import missing_requirement
+from bot.domain.promotions.file_gate import digest_id_of, with_file_gate
 from bot.domain.promotions.gates import rule_changed_reason
 from bot.domain.promotions.recorded_facts import pack_caller_facts
 from bot.domain.promotions.request import Request, RequestState, check_reviewable, pack_snapshot
@@ -188,10 +189,19 @@ class RequestDecisions:
                 },
             ),
         ) as tx:
-            request = tx.lock_request(request_id)
+            request = self._with_file_gate(tx, tx.lock_request(request_id))
             logging_context.bind(request=request.id, model=request.model)
             facts = self._require_allowed(tx, caller, permission, request)
             yield tx, request, {"by": describe_caller(caller, self._context.policy), "facts": facts}
+
+    def _with_file_gate(self, tx: LedgerTransaction, request: Request) -> Request:
+        """Return the request with the current result of the gate `integrity`, which is saved if it's new."""
+        if self._context.policy.rules_for(request.model).integrity(request.target) != "required":
+            return request
+        current = with_file_gate(request, tx.digest(digest_id_of(request)))
+        if current != request:
+            tx.save_request(current)
+        return current
 
     def require_allowed(self, caller: Caller, request_id: str, permission: Permission) -> Request:
         """Return the request if `caller` has `permission` on it now, for example before a modal opens.

@@ -10,13 +10,14 @@ from math import isnan
 
 from bot.domain.commands.base import results_by_metric
 from bot.domain.commands.promotions import Validate
-from bot.domain.core.errors import LedgerUnavailable, Unreachable
+from bot.domain.core.errors import LedgerUnavailable, NoLedgerHere, Unreachable
+from bot.domain.integrity.digest import digest_id
 from bot.domain.policy.gate_config import CardGate, InStagingGate, SignatureGate
 from bot.domain.policy.policy import TargetRule
-from bot.domain.promotions import gates
+from bot.domain.promotions import file_gate, gates
 from bot.domain.promotions.gates import GateFacts
 from bot.domain.promotions.recorded_facts import pack_gate_facts
-from bot.domain.promotions.request import Request, RequestSnapshot
+from bot.domain.promotions.request import GateResult, Request, RequestSnapshot
 from bot.domain.registry.model import ModelInfo, ModelPackage, RunInfo, Stage, VersionInfo, resolve_version
 from bot.domain.registry.model_card import CARD_FIELDS_FROM_FILES
 from bot.domain.registry.rollback_block import RollbackBlock
@@ -61,12 +62,14 @@ class GateChecks:
         validation: Mapping[str, float],
         *,
         with_callers: bool = False,
+        changed_files: Sequence[str] = (),
     ) -> RequestSnapshot:
         """Return a snapshot of a version with its gate results.
 
         `validation` holds metrics that the requester reports. All runs are read with one request. Model files are read
-        only if a gate needs them, or if `with_callers` is set, to compare signatures for callers. Raises Unreachable,
-        also if blocks can't be read from the ledger.
+        only if a gate needs them, or if `with_callers` is set, to compare signatures for callers. `changed_files` are
+        paths that differ from what was recorded, in addition to those that the ledger knows. Raises Unreachable, also
+        if blocks can't be read from the ledger.
         """
         context, rule = self._context, self._context.policy.rules_for(model.name).rule(target) or TargetRule()
         incumbent = stage_incumbent(TransitionFacts(versions=tuple(versions)), target)
@@ -103,13 +106,25 @@ class GateChecks:
             metrics=facts.metrics,
             against=facts.incumbent_metrics,
             validation=validation,
-            gates=gates.check_gates(rule.gates, facts),
             facts=pack_gate_facts(facts),
+            gates=gates.check_gates(rule.gates, facts)
+            + (self._check_files(version, changed_files) if rule.integrity == "required" else ()),
             rule=context.policy.fingerprint(model.name, target),
             policy=context.active_policy.revision,
             blocked=facts.block.version if facts.block else None,
             callers=self._caller_impact(version, holder, target, read_package) if with_callers else CallerImpact(),
         )
+
+    def _check_files(self, version: VersionInfo, changed_files: Sequence[str]) -> tuple[GateResult, ...]:
+        """Return the result of the gate `integrity`; none at a terminal on another machine, which has no ledger."""
+        try:
+            with self._context.ledger.read() as reader:
+                digest = reader.digest(digest_id(version))
+        except NoLedgerHere:
+            return ()
+        if digest is not None and changed_files:
+            digest = replace(digest, changed=tuple(changed_files))
+        return file_gate.file_gate(digest)
 
     def _blocked_by(self, version: VersionInfo, versions: Sequence[VersionInfo]) -> RollbackBlock | None:
         """Return what blocks a version: its own block, or that of another version with the same files."""
@@ -150,11 +165,13 @@ class GateChecks:
         except LedgerUnavailable:
             return False
 
-    def retake_snapshot(self, request: Request, facts: TransitionFacts) -> RequestSnapshot | None:
+    def retake_snapshot(
+        self, request: Request, facts: TransitionFacts, changed_files: Sequence[str]
+    ) -> RequestSnapshot | None:
         """Check all gates of a request again, right before its transition.
 
-        Return None if the request has no snapshot to compare with. If the policy rule has changed, the snapshot has
-        only the new rule.
+        `changed_files` are the files that were added, removed, or resized since they were recorded. Return None if the
+        request has no snapshot to compare with. If the policy rule has changed, the snapshot has only the new rule.
         """
         if request.seen is None:
             return None
@@ -162,7 +179,14 @@ class GateChecks:
         version = facts.version(request.version)
         if rule != request.seen.rule or version is None or facts.model is None:
             return RequestSnapshot(rule=rule, policy=self._context.active_policy.revision)
-        return self.take_snapshot(facts.model, facts.versions, version, request.target, request.seen.validation)
+        return self.take_snapshot(
+            facts.model,
+            facts.versions,
+            version,
+            request.target,
+            request.seen.validation,
+            changed_files=changed_files,
+        )
 
     def _staged_since(self, version: VersionInfo) -> datetime | None:
         """Return when the version moved to Staging, according to the ledger; None if it isn't in Staging.

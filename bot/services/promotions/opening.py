@@ -44,6 +44,7 @@ from bot.services.core.outbox_messages import (
     invitation_message,
     tag_update_for,
 )
+from bot.services.integrity.digests import request_digest
 from bot.services.promotions.decisions import RequestDecisions
 from bot.services.promotions.gate_checks import GateChecks
 from bot.services.registry.queries import RegistryQueries
@@ -101,6 +102,8 @@ class RequestOpening:
                 if request.breaks_glass:
                     self._end_blocking_request(tx, request)
                 request = _with_current_tags_and_blocks(tx, request, version, versions, unwritten)
+                if rule.integrity != "off":
+                    request_digest(tx, self._context, version, now=request.opened_at, again=True)
                 request = self._record_opening(tx, queued, request, rule, approvers)
         if not request.breaks_glass:
             return CommandResult(request=request)

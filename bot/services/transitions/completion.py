@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -38,8 +38,9 @@ RequestEnd = tuple[RequestState, EventTag]  # the final state of a request, and 
 class Completion:
     """Ends transitions in the caller's transaction."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, on_entry: Callable[[LedgerTransaction, Transition], object]) -> None:
         self._context = context
+        self._on_entry = on_entry  # called in the transaction that puts a different version into Production
 
     def finish(
         self,
@@ -66,6 +67,7 @@ class Completion:
         is_other_version = transition.target is Stage.PRODUCTION and transition.kind is not TransitionKind.REPAIR
         if transition.state is TransitionState.DONE and is_other_version:
             restart_monitors(tx, transition)
+            self._on_entry(tx, transition)
         passports.issue(tx, self._context, transition)  # last, since other transactions wait from then on
 
     def _finish_without_request(

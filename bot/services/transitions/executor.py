@@ -30,6 +30,7 @@ from bot.domain.transitions import messages, progress
 from bot.domain.transitions.transition import (
     UNFINISHED_STATES,
     Transition,
+    TransitionFacts,
     TransitionKind,
     TransitionPlan,
     TransitionState,
@@ -51,6 +52,7 @@ LEASE = timedelta(seconds=60)  # longer than the timeouts of all registry calls 
 # probe comes before the retry (see `RegistryAvailability`).
 BACKOFF = Backoff(timedelta(seconds=2), timedelta(minutes=1))
 FROZEN_RETRY_DELAY = timedelta(seconds=10)  # while Production is frozen
+FILES_RETRY_DELAY = timedelta(seconds=5)  # while the version's files are hashed
 MAX_TRIES = 3  # attempts if the registry, read back, shows something else
 
 
@@ -170,7 +172,7 @@ class TransitionExecutor:
             plan = plan_transition(transition, facts)
             why = plan.reason
             if plan.step is TransitionStep.SET_STAGE_AND_ALIAS:
-                if self._is_stopped(transition):
+                if self._is_stopped(transition) or self._is_waiting_for_files(transition, facts):
                     return
                 why = self._preconditions.why_gates_fail(transition, facts, checked)
             if plan.step is not TransitionStep.NOTHING and why is None:
@@ -209,6 +211,13 @@ class TransitionExecutor:
         else:
             return False
         return True
+
+    def _is_waiting_for_files(self, transition: Transition, facts: TransitionFacts) -> bool:
+        """Release a promotion that waits until its files are hashed or compared."""
+        why = self._preconditions.why_files_unchecked(transition, facts)
+        if why is not None:
+            self._release(transition, why, trigger="files", delay=FILES_RETRY_DELAY)
+        return why is not None
 
     def _apply(self, transition: Transition, plan: TransitionPlan) -> tuple[Transition, str]:
         """Set the stage, then the alias; return the begun transition, and why MLflow rejected the alias, if it did.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 from bot.domain.core.actors import Actor, Automation, actor_id
@@ -18,11 +20,12 @@ from bot.domain.policy.freezes import ActiveFreeze, active_freeze
 from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.approvers import missing_requirement
+from bot.domain.promotions.file_gate import waiting_for_files
 from bot.domain.promotions.gates import decision_basis_change
 from bot.domain.promotions.recorded_facts import changed_facts
 from bot.domain.promotions.request import Request
 from bot.domain.promotions.votes import Vote, counting_approvals
-from bot.domain.registry.model import Stage
+from bot.domain.registry.model import Stage, VersionInfo
 from bot.domain.rollbacks import messages as rollback_messages
 from bot.domain.transitions import restore_messages
 from bot.domain.transitions.transition import (
@@ -35,6 +38,7 @@ from bot.domain.transitions.transition import (
 from bot.ports import LedgerReader
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import card_message
+from bot.services.integrity.digests import request_comparison, request_digest
 from bot.services.promotions.decisions import Voters, changes_since_opened
 from bot.services.promotions.gate_checks import GateChecks
 from bot.services.transitions import rollback_records
@@ -42,14 +46,23 @@ from bot.services.transitions.loadability import LoadabilityChecks
 
 # What a freeze stops, in addition to automation. In an emergency, a person can still remove a version from Production.
 STOPPED_BY_FREEZE = frozenset({TransitionKind.PROMOTION, TransitionKind.REPAIR})
+# How long ago a comparison of files can have begun. Longer than it takes, or a promotion would never be executed.
+MAX_COMPARISON_AGE = timedelta(hours=6)
 
 
 class Preconditions:
     """Reads what a claimed transition depends on: freezes, gates, the people who approved, and its target."""
 
-    def __init__(self, context: Context, gate_checks: GateChecks, loadability: LoadabilityChecks) -> None:
+    def __init__(
+        self,
+        context: Context,
+        gate_checks: GateChecks,
+        loadability: LoadabilityChecks,
+        compare_listing: Callable[[VersionInfo], Sequence[str]],
+    ) -> None:
         self._context = context
         self._gate_checks = gate_checks
+        self._compare_listing = compare_listing  # see `Digests`
         self._loadability = loadability
         self._voters = Voters(context)
 
@@ -117,6 +130,25 @@ class Preconditions:
             return None
         return rollback_messages.may_not_load_refusal(model, version, reasons).with_code(Reason.MAY_NOT_LOAD)
 
+    def why_files_unchecked(self, transition: Transition, facts: TransitionFacts) -> Sentence | None:
+        """Return what a promotion waits for if its rule requires that the files match; None if they were compared.
+
+        They're hashed and then compared after the approval, in the background: the transition isn't claimed meanwhile.
+        """
+        version = facts.version(transition.version)
+        if not self._requires_files(transition) or version is None:
+            return None
+        now = self._context.clock.now()
+        since = max(transition.intended_at, now - MAX_COMPARISON_AGE)
+        with self._context.ledger.write() as tx:
+            digest = request_digest(tx, self._context, version, now=now)
+            request_comparison(tx, digest, since=since)
+        return waiting_for_files(digest, since)
+
+    def _requires_files(self, transition: Transition) -> bool:
+        rules = self._context.policy.rules_for(transition.model)
+        return transition.kind is TransitionKind.PROMOTION and rules.integrity(transition.target) == "required"
+
     def why_gates_fail(
         self, transition: Transition, facts: TransitionFacts, checked: dict[str, Any]
     ) -> Sentence | None:
@@ -128,7 +160,9 @@ class Preconditions:
             return None
         with self._context.ledger.read() as reader:
             request = reader.request(transition.request)
-        snapshot = self._gate_checks.retake_snapshot(request, facts)
+        version = facts.version(request.version)
+        changed = self._compare_listing(version) if version and self._requires_files(transition) else ()
+        snapshot = self._gate_checks.retake_snapshot(request, facts, changed)
         if snapshot is not None and request.seen is not None:
             checked |= {"policy": snapshot.policy, "changed": changed_facts(request.seen, snapshot)}
         return incumbent_replaced_reason(request, facts) or (

@@ -18,6 +18,7 @@ from bot.domain.promotions.approvers import (
     pending_approvers,
     waiting_for_approvers,
 )
+from bot.domain.promotions.file_gate import digest_id_of, files_line, with_file_gate
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.promotions.votes import Vote
 from bot.domain.registry.model import Stage, VersionInfo
@@ -139,8 +140,10 @@ class SlackNotifier:
                 partial(reading.production_entries, request.model),
                 {request.version: request.identity},
             )
-            progress = _read_progress(reading, request)
+            progress, digest = _read_progress(reading, request), reading.digest(digest_id_of(request))
         policy = self._policy()
+        is_required = policy.rules_for(request.model).integrity(request.target) == "required"
+        request = with_file_gate(request, digest) if is_required else request
         freeze = (
             active_freeze(request.model, freezes, policy, self._now()) if request.target is Stage.PRODUCTION else None
         )
@@ -157,6 +160,7 @@ class SlackNotifier:
             page=self._registry_links.version(
                 VersionInfo(model=request.model, version=request.version, stage=request.target)
             ),
+            files=files_line(request, digest, is_required=is_required),
         )
         details_command = ["show", request.model, str(request.version)]
         delivery = self._poster.post_or_edit(outbox_message, message, existing, details_command)

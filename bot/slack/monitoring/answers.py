@@ -12,7 +12,7 @@ from bot.domain.core.numbers import MISSING, format_proportion, pluralize
 from bot.domain.core.sentence import Sentence, truncate
 from bot.domain.monitoring import messages as monitor_messages
 from bot.domain.monitoring.backtest import Backtest
-from bot.domain.monitoring.incident import Incident
+from bot.domain.monitoring.incident import Incident, IncidentKind
 from bot.domain.monitoring.monitor import Monitor, MonitorState, MonitorStatus
 from bot.domain.monitoring.readings import CheckOutcome, Measurement
 from bot.domain.monitoring.rules.false_rollbacks import FalseRollbackEstimate, estimate_false_rollbacks
@@ -292,6 +292,9 @@ def _public_view(view: MonitorView) -> Message:
 
 def incident_details(incident: Incident, views: Sequence[MonitorView]) -> Message:
     """Return an incident's monitors: the first ones in full, as in `monitor_view`, and a line for each other one."""
+    if incident.kind is IncidentKind.FILES:
+        text = "\n".join(to_mrkdwn(line) for line in incident.lines)
+        return build_message(text, [section(text)])
     if not views:
         text = "This incident's monitors no longer exist. See the thread and the audit log for what happened."
         return build_message(text, [section(text)])

@@ -112,6 +112,8 @@ def title(incident: Incident) -> str:
         return _resolved_title(incident, model, subject, names)
     if incident.kind is IncidentKind.BLIND:
         return f"⚫ {model}: {names} can't judge"
+    if incident.kind is IncidentKind.FILES:
+        return f"🔴 {subject}: its files changed"
     to = "the previous version" if incident.target is None else f"v{incident.target}"
     return _TITLES[incident.doing].format(it=subject, names=names, to=to)
 
@@ -136,6 +138,8 @@ def _resolved_title(incident: Incident, model: str, subject: str, names: str) ->
         ):
             sign = "✅" if incident.ending is IncidentEnding.RECOVERED else "↩️"
             return f"{sign} {model}: restored to v{incident.target}"
+        case IncidentEnding.RECOVERED if incident.kind is IncidentKind.FILES:
+            return f"✅ {subject}: its files match again"
         case IncidentEnding.RECOVERED:
             return f"✅ {subject}: recovered"
         case IncidentEnding.NOT_CONFIRMED:

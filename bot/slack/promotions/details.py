@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from slack_sdk.models.blocks import Block
 
+from bot.domain.integrity.digest import VersionDigest
+from bot.domain.integrity.messages import describe_digest
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.request import Request, RequestSnapshot, RequestState
 from bot.domain.promotions.votes import Vote, VoteChoice
@@ -19,6 +21,7 @@ from bot.slack.core.blocks import (
     mention_actor,
     row_sections,
     section,
+    to_mrkdwn,
 )
 from bot.slack.promotions.snapshot_texts import callers_text, change_line, gate_rows, metric_rows, reported_text
 
@@ -28,14 +31,20 @@ MAX_REPORTED = 20
 MAX_VOTES = 20
 
 
-def request_details(request: Request, votes: Sequence[Vote], metrics: MetricCatalog) -> list[Block]:
-    """Return the facts that the ledger has of a request: its reason, gates, metrics, callers, votes, and commands."""
+def request_details(
+    request: Request, votes: Sequence[Vote], metrics: MetricCatalog, digest: VersionDigest | None = None
+) -> list[Block]:
+    """Return the facts that the ledger has of a request: its reason, gates, metrics, callers, files, votes, commands.
+
+    `digest` is that of the version's files, if they're hashed.
+    """
     seen, is_overridden = request.seen or RequestSnapshot(), request.overridden_by is not None
     blocks: list[Block] = [section("\n".join(_opening_lines(request)))]
     for title, rows in (
         ("Gates", gate_rows(seen, is_overridden=is_overridden, limit=MAX_GATES, max_length=MAX_ROWS_LENGTH)),
         ("Metrics", [*metric_rows(seen, metrics, MAX_METRICS), reported_text(seen, metrics, MAX_REPORTED)]),
         ("Callers", [callers_text(request, seen.callers, MAX_CALLER_CHANGES)]),
+        ("Files", [to_mrkdwn(describe_digest(digest))] if digest else []),
         ("Votes", [_vote_row(vote) for vote in votes[:MAX_VOTES]]),
     ):
         shown = [row for row in rows if row]

@@ -67,7 +67,7 @@ _TITLES = {
 }
 
 
-def request_card(
+def request_card(  # noqa: PLR0913 - a card shows this many things
     request: Request,
     votes: Sequence[Vote],
     *,
@@ -77,13 +77,14 @@ def request_card(
     starter: Sentence | None = None,
     block: RollbackBlock | None = None,
     page: str | None = None,
+    files: Sentence | None = None,
 ) -> Message:
     """Return a request's current card: what decides it, or who decided it. The details have everything else.
 
     `metrics` is what the policy says about the model's metrics. `freeze` is the freeze that currently stops promotions
     to Production. `status` says who a pending request is waiting for, or how far an approved one has come. `starter`
     says who started its CI job. `block` is the block on the version; it's shown only while the request is pending.
-    `page` is the URL of the version's page in the registry.
+    `page` is the URL of the version's page in the registry. `files` says whether the version's files are hashed.
     """
     is_pending = request.state is RequestState.PENDING
     metrics = metrics or MetricCatalog()
@@ -98,7 +99,7 @@ def request_card(
         blocks += [section(_summary(request, starter)), fields_section(_field_texts(request, votes))]
         blocks.append(_decided_buttons(request, page))
     blocks += [review_buttons(request)] if request.needs_review else []
-    blocks.append(context_line(f"Request {code(request.id)}"))
+    blocks.append(context_line("  ·  ".join([f"Request {code(request.id)}", *([to_mrkdwn(files)] if files else [])])))
     subject = f"{code(request.model)} {to_mrkdwn(promotion_messages.describe_change(request))}"
     asked = f"{mention_actor(request.requester)} requested {subject}"
     return build_message(asked if is_pending else f"{subject}: {request.state.label}", blocks)

@@ -14,6 +14,7 @@ from bot.services.promotions.gate_checks import GateChecks
 from bot.services.transitions.completion import Completion
 from bot.services.transitions.executor import TransitionExecutor
 from bot.services.transitions.preconditions import Preconditions
+from tests.support.registry.files import no_changes, no_entry_hook
 from tests.support.services.bench import BOB, STRANGER, Bench
 from tests.support.services.production_rules import with_production_rule
 
@@ -143,8 +144,8 @@ def test_an_alias_that_someone_keeps_moving_does_not_fail_the_transition(
     monkeypatch.setattr(bench.registry, "set_alias", lambda name, alias, version: None)
     TransitionExecutor(
         bench.context,
-        Preconditions(bench.context, GateChecks(bench.context, bench.lookups), bench.fitness),
-        Completion(bench.context),
+        Preconditions(bench.context, GateChecks(bench.context, bench.lookups), bench.fitness, no_changes),
+        Completion(bench.context, no_entry_hook),
     ).execute_due("churn")
     assert bench.state(request) is RequestState.DONE
     assert "Something else keeps moving the alias champion" in bench.now(request).outcome

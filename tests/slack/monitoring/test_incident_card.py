@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from bot.domain.core.sentence import say
-from bot.domain.monitoring import incident_messages
+from bot.domain.monitoring import file_incident_messages, incident_messages
 from bot.domain.monitoring.incident import Incident, IncidentEnding, IncidentKind, IncidentStatus
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.transitions.serving_check import ServingCheck, ServingCheckState
 from bot.slack.core.blocks import Message, format_time
 from bot.slack.monitoring import incident_card
+from bot.slack.monitoring.answers import incident_details
 from bot.slack.monitoring.incident_card import ACKNOWLEDGE, DETAILS, ROLL_BACK, SILENCE, UNDO
 from tests.support.slack.message_parts import buttons, objects, shown_text
 from tests.support.slack.worst_case_values import BOB, NOW
@@ -268,3 +269,42 @@ def test_the_card_shows_what_the_endpoint_reports(state: ServingCheckState, said
         move="m2", model="churn", version=6, lane="i4k7q", asked_at=NOW, state=state, seen="v7", confirmed_at=NOW
     )
     assert said in shown_text(card(IncidentStatus.ROLLED_BACK, serving=serving))
+
+
+# -- changed files -----------------------------------------------------------------------------------------------------
+
+
+def files_card(**changes: Any) -> Message:
+    """Return the message about changed files, which has no monitors."""
+    lines = (file_incident_messages.files_line(["model.pkl", "MLmodel"]),)
+    why = file_incident_messages.who_approved([BOB], "3f2a" * 16)
+    about_files: dict[str, Any] = {"kind": IncidentKind.FILES, "monitors": (), "target": None, "lines": lines}
+    made = incident(**(about_files | {"why": why} | changes))
+    return incident_card.card(made, [], serving=None, now=NOW)
+
+
+def test_changed_files_are_in_the_title_and_named() -> None:
+    shown = shown_text(files_card())
+    assert "churn v7: its files changed" in shown
+    assert "`model.pkl`, `MLmodel`" in shown
+
+
+def test_an_incident_about_files_says_what_to_do() -> None:
+    assert "Restore them, or run `/model rollback churn" in shown_text(files_card())
+
+
+def test_an_incident_about_files_can_be_acknowledged_but_not_silenced() -> None:
+    assert buttons(files_card()) == [ACKNOWLEDGE, DETAILS]
+
+
+def test_an_incident_about_files_that_match_again_has_a_check_mark() -> None:
+    resolution = file_incident_messages.files_match_again(7, NOW, NOW + timedelta(hours=2))
+    ended: dict[str, Any] = {"resolved_at": NOW, "ending": IncidentEnding.RECOVERED, "resolution": resolution}
+    shown = shown_text(files_card(**ended))
+    assert "✅ churn v7: its files match again" in shown
+    assert "The files of `v7` match what was recorded again, after 2h." in shown
+
+
+def test_the_details_of_an_incident_about_files_name_them() -> None:
+    made = incident(kind=IncidentKind.FILES, monitors=(), lines=(file_incident_messages.files_line(["a.pkl"]),))
+    assert "a.pkl" in shown_text(incident_details(made, []))

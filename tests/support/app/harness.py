@@ -40,6 +40,7 @@ from localslack import Remote, WorkspaceMember, payloads
 from localslack.seed import PersonSeed
 from localslack.signing import signed_headers
 from tests.support.app.app_fixture import CHANNEL, POLICY, RunningApp, make_policy, message_text
+from tests.support.registry.files import no_changes, no_entry_hook
 from tests.support.registry.opened import tracker_of
 from tests.support.services.fakes import FakeDirectory
 
@@ -322,8 +323,8 @@ def executor(
     """Return the executor of a process with this name."""
     context = context_over(ledger, registry, owner=owner, clock=clock)
     gate_checks = GateChecks(context, RegistryQueries(context))
-    preconditions = Preconditions(context, gate_checks, LoadabilityChecks(context))
-    return TransitionExecutor(context, preconditions, Completion(context))
+    preconditions = Preconditions(context, gate_checks, LoadabilityChecks(context), no_changes)
+    return TransitionExecutor(context, preconditions, Completion(context, no_entry_hook))
 
 
 def holders(registry: ModelRegistry, model: str) -> list[int]:

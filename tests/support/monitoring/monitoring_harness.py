@@ -29,6 +29,7 @@ from bot.services.transitions.completion import Completion
 from bot.services.transitions.executor import TransitionExecutor
 from bot.services.transitions.loadability import LoadabilityChecks
 from bot.services.transitions.preconditions import Preconditions
+from tests.support.registry.files import no_changes, no_entry_hook
 from tests.support.registry.opened import opened, tracker_of
 
 BOB = Person("T1", "UBOB")
@@ -63,8 +64,8 @@ class MonitoringHarness:
         )
         gatekeeper, lookups = AccessControl(self.context), RegistryQueries(self.context)
         self.fitness = fitness = LoadabilityChecks(self.context)
-        preconditions = Preconditions(self.context, GateChecks(self.context, lookups), fitness)
-        self.moves = TransitionExecutor(self.context, preconditions, Completion(self.context))
+        preconditions = Preconditions(self.context, GateChecks(self.context, lookups), fitness, no_changes)
+        self.moves = TransitionExecutor(self.context, preconditions, Completion(self.context, no_entry_hook))
         requests = Requests(self.context, RequestDecisions(self.context))
         self.rollbacks = Rollbacks(self.context, lookups, gatekeeper, fitness, requests)
         sources = open_sources(rules, ledger, opened(registry))

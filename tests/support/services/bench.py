@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -30,7 +32,9 @@ from bot.services.core.access import AccessControl
 from bot.services.core.command_queue import CommandQueue
 from bot.services.core.commands import CommandDispatcher, CommandResult, Origin
 from bot.services.core.context import ActivePolicy, Context
+from bot.services.integrity.digests import DigestLimits, Digests
 from bot.services.monitoring.backtests import Backtester
+from bot.services.monitoring.file_incidents import compare_after_entry, report_comparison
 from bot.services.monitoring.incident_updates import Incidents
 from bot.services.monitoring.monitors import Monitors
 from bot.services.monitoring.policy_monitors import PolicyMonitors
@@ -106,6 +110,7 @@ class Bench:
     comparisons: Comparisons = field(init=False)
     decisions: RequestDecisions = field(init=False)
     requests: Requests = field(init=False)
+    digests: Digests = field(init=False)
     request_upkeep: RequestUpkeep = field(init=False)
     opening: RequestOpening = field(init=False)
     tending: RegistryEdits = field(init=False)
@@ -135,15 +140,22 @@ class Bench:
             directory=self.directory,
         )
         gatekeeper, lookups, decisions = AccessControl(context), RegistryQueries(context), RequestDecisions(context)
-        gate_checks, completion = GateChecks(context, lookups), Completion(context)
+        gate_checks = GateChecks(context, lookups)
+        completion = Completion(context, partial(compare_after_entry, context))
         requests, tending = Requests(context, decisions), RegistryEdits(context, lookups, gatekeeper)
         opening = RequestOpening(context, lookups, gate_checks, decisions)
         fitness = LoadabilityChecks(context)
+        limits = DigestLimits(rate=10**9, max_bytes=10**9, recheck=timedelta(days=1))
+        digests = Digests(
+            context, limits, on_recorded=lambda tx, digest: None, on_changed=partial(report_comparison, context)
+        )
         rollbacks = Rollbacks(context, lookups, gatekeeper, fitness, requests)
         sources, incidents, moves = (
             FakeSources(),
             Incidents(context, fitness),
-            TransitionExecutor(context, Preconditions(context, gate_checks, fitness), completion),
+            TransitionExecutor(
+                context, Preconditions(context, gate_checks, fitness, digests.compare_listing), completion
+            ),
         )
         history, comparisons = ProductionHistory(context, lookups), Comparisons(context, lookups)
         freezing, reviews = Freezes(context), Reviews(context, decisions)
@@ -198,6 +210,7 @@ class Bench:
             "opening": opening,
             "decisions": decisions,
             "requests": requests,
+            "digests": digests,
             "request_upkeep": RequestUpkeep(context, decisions),
             "reviews": reviews,
             "tending": tending,

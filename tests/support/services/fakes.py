@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bot.domain.core.actors import Person, Profile
-from bot.domain.core.errors import SlackUnreachable
+from bot.domain.core.errors import FilesUnreachable, SlackUnreachable
 from bot.domain.monitoring.readings import Answer, CountPoint, Point
 from bot.domain.promotions.approvers import EligibleApprovers
-from bot.domain.registry.model import Stage
+from bot.domain.registry.model import Stage, VersionInfo
 from bot.ports import Query
-from bot.registry.memory import MemoryRegistry
+from bot.registry.memory import MemoryFiles, MemoryRegistry
 
 
 class ManualClock:
@@ -124,6 +124,7 @@ class FaultyRegistry(MemoryRegistry):
         self.before: Callable[[], None] | None = None
         self.after: Callable[[], None] | None = None
         self.is_deaf = False  # accepts transitions without making them
+        self.are_files_down = False
 
     def transition_stage(self, name: str, version: int, stage: Stage, *, archive_existing: bool) -> None:
         """Move the version, with the actions before and after it."""
@@ -137,6 +138,16 @@ class FaultyRegistry(MemoryRegistry):
         after, self.after = self.after, None
         if after:
             after()
+
+    def version_files(self, version: VersionInfo) -> MemoryFiles:
+        """Return the version's files, unless they can't be read."""
+        if self.are_files_down:
+            raise FilesUnreachable("The files can't be read right now.")
+        return super().version_files(version)
+
+    def remove_file(self, version: VersionInfo, path: str) -> None:
+        """Remove a file that a test has added to a version."""
+        del self._files[version.source][path]
 
     def by_hand(self, model: str, version: int, stage: Stage, *, archive_existing: bool = True) -> None:
         """Move a version as someone does in MLflow."""

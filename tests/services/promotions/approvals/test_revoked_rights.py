@@ -18,6 +18,7 @@ from bot.services.promotions.gate_checks import GateChecks
 from bot.services.transitions.completion import Completion
 from bot.services.transitions.executor import TransitionExecutor
 from bot.services.transitions.preconditions import Preconditions
+from tests.support.registry.files import no_changes, no_entry_hook
 from tests.support.services.approvals import freeze, glass, move_of
 from tests.support.services.bench import BOB, CAROL, DAVE, POLICY, Bench
 
@@ -332,7 +333,9 @@ def test_a_terminal_without_slack_leaves_the_transition_to_the_bot(bench: Bench)
     request = bench.approved()
     alone = replace(bench.context, directory=NO_DIRECTORY, owner="desk:3:c")
     TransitionExecutor(
-        alone, Preconditions(alone, GateChecks(alone, bench.lookups), bench.fitness), Completion(alone)
+        alone,
+        Preconditions(alone, GateChecks(alone, bench.lookups), bench.fitness, no_changes),
+        Completion(alone, no_entry_hook),
     ).execute_due("churn")
     assert (bench.state(request), bench.registry.holders()) == (RequestState.APPROVED, [3])
     assert not [note for note in bench.notes() if "waiting" in note.key]
