@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 from bot.domain.core.errors import FilesUnreachable, RegistrarError, UnknownVersion, Unreachable
 from bot.domain.core.sentence import Sentence, say
+from bot.domain.integrity.digest import digest_id
+from bot.domain.integrity.messages import name_files
 from bot.domain.registry.signature_changes import incompatibility_reason
 from bot.domain.rollbacks import messages as words
 from bot.services.core.context import Context
@@ -60,8 +62,9 @@ class LoadabilityChecks:
     def problems(self, model: str, target: int, incumbent: int | None) -> tuple[Sentence, ...]:
         """Return why `target` may not load in place of `incumbent`; empty if nothing was found.
 
-        For example, its run or MLmodel file is missing, or the incumbent's callers can't call it. Raises
-        UnknownVersion, RegistryUnreachable, and FilesUnreachable if only the files are unavailable.
+        For example, its run or MLmodel file is missing, its files are known to have changed, or the incumbent's callers
+        can't call it. Raises UnknownVersion, RegistryUnreachable, and FilesUnreachable if only the files are
+        unavailable.
         """
         cached = self.cached_problems(model, target, incumbent)
         if cached is not None:
@@ -110,6 +113,10 @@ class LoadabilityChecks:
             run = self._context.tracker.runs([version.run_id]).get(version.run_id)
             if run is None or run.is_deleted:
                 reasons.append(say("its run is gone"))
+        with self._context.ledger.read() as reader:
+            digest = reader.digest(digest_id(version))
+        if digest is not None and digest.changed:
+            reasons.append(say("its files changed after they were recorded: {files}", files=name_files(digest.changed)))
         target_package = self._context.package(version)
         with suppress(UnknownVersion):
             package = self._context.package(registry.version(model, incumbent)) if incumbent is not None else None
