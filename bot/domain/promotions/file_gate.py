@@ -36,8 +36,11 @@ def file_gate(digest: VersionDigest | None) -> tuple[GateResult, ...]:
 
 
 def with_file_gate(request: Request, digest: VersionDigest | None) -> Request:
-    """Return a pending request with the gate's current result: its files may have been hashed since it was opened."""
-    if request.state is not RequestState.PENDING or request.seen is None:
+    """Return a pending request with the gate's current result: its files may have been hashed since it was opened.
+
+    After an override, the snapshot stays what was overridden, so that it covers nothing that failed later.
+    """
+    if request.state is not RequestState.PENDING or request.seen is None or request.overridden_by:
         return request
     others = [gate for gate in request.seen.gates if gate.name != INTEGRITY_GATE]
     return replace(request, seen=replace(request.seen, gates=(*others, *file_gate(digest))))

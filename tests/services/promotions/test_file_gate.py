@@ -254,6 +254,15 @@ def test_files_that_turn_out_to_be_too_large_after_the_approval_make_the_request
     assert ended.outcome == ("A gate no longer passes: its files aren't recorded (The files are too large: 9 GB).")
 
 
+def test_an_override_of_another_gate_does_not_cover_files_that_turn_out_to_be_too_large(required: Bench) -> None:
+    require_files(required, gates=[{"semver": "set"}], override=["admin"])
+    request = required.open()
+    required.override(request, DAVE)
+    too_large(required)
+    assert move(required, required.approve(request, BOB).request).state is RequestState.STALE
+    assert required.registry.holders() == [3]
+
+
 def test_an_override_of_unrecorded_files_does_not_cover_changed_ones(required: Bench) -> None:
     request = required.open()
     too_large(required)
