@@ -75,7 +75,7 @@ from bot.services.transitions.completion import Completion
 from bot.services.transitions.drift import DriftDetector
 from bot.services.transitions.executor import TransitionExecutor
 from bot.services.transitions.loadability import LoadabilityChecks
-from bot.services.transitions.passports import Passports
+from bot.services.transitions.passports import Passports, issue_waiting
 from bot.services.transitions.preconditions import Preconditions
 from bot.services.transitions.registry_tags import TagWriter
 from bot.services.transitions.restores import Restores
@@ -130,7 +130,9 @@ def build_registrar(  # noqa: PLR0913 - the composition root
     gate_checks, loadability = GateChecks(context, queries), LoadabilityChecks(context)
     completion = Completion(context, on_entry=partial(compare_after_entry, context))
     limits = DigestLimits(rate=settings.digest_rate, max_bytes=settings.digest_max, recheck=settings.digest_recheck)
-    digests = Digests(context, limits, on_recorded=lambda *_: None, on_changed=partial(report_comparison, context))
+    digests = Digests(
+        context, limits, on_recorded=partial(issue_waiting, context), on_changed=partial(report_comparison, context)
+    )
     audit_stream = AuditStream(context)
     worker = Worker(
         context=context,

@@ -109,7 +109,8 @@ class Digests:
             entries = reader.latest_entries(Stage.PRODUCTION, [name for name, numbers in holders.items() if numbers])
         due: list[VersionDigest] = []
         for transition in (entry.transition for entry in entries.values()):
-            if transition.identity and transition.version in holders[transition.model]:
+            is_read = self._context.policy.rules_for(transition.model).integrity(Stage.PRODUCTION) != "off"
+            if is_read and transition.identity and transition.version in holders[transition.model]:
                 key = digest_key(transition.model, transition.version, transition.identity)
                 at = times.get(key, now - recheck)
                 if at is not None and at + recheck <= now:

@@ -41,11 +41,11 @@ NO_KEY = say("Registrar has no key to sign passports. To create one, run {it}.",
 _MOVE_TAGS = (EventTag.TRANSITION_DONE, EventTag.ROLLED_BACK)
 
 
-def issue_waiting(tx: LedgerTransaction, context: Context, model: str, version: int) -> None:
+def issue_waiting(context: Context, tx: LedgerTransaction, digest: VersionDigest) -> None:
     """Issue the passports that a version in Staging or Production is waiting for, because its digest was recorded."""
     for stage in TARGET_STAGES:
-        current = current_transition(tx, model, stage)
-        if current and current.version == version and tx.passport(current.id) is None:
+        current = current_transition(tx, digest.model, stage)
+        if current and current.version == digest.version and tx.passport(current.id) is None:
             issue(tx, context, current)
 
 

@@ -60,7 +60,7 @@ class PassportApi:
         )
         with context.ledger.write() as tx:
             tx.add_digest(digest)
-            issue_waiting(tx, context, version.model, version.version)
+            issue_waiting(context, tx, digest)
 
     @property
     def public_key(self) -> Path:

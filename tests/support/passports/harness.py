@@ -82,7 +82,7 @@ class PassportHarness:
         with self.bench.ledger.write() as tx:
             if not tx.add_digest(digest):
                 tx.save_digest(digest)
-            issue_waiting(tx, self.bench.context, model, version)
+            issue_waiting(self.bench.context, tx, digest)
 
     def promote(self, version: int = 4, stage: str = "production") -> str:
         """Promote a version, and return the transition's ID."""
