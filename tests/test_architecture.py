@@ -280,7 +280,7 @@ COMPLETION = "handlers.terminal.command_line.completion"
         ("argparse", ["bot.domain.commands.parser", "handlers.terminal.main", COMPLETION, "localslack"]),
         ("shtab", [COMPLETION]),
         ("cryptography", ["bot.key_folder"]),
-        ("jinja2", ["handlers.terminal.assess.page"]),
+        ("jinja2", ["handlers.terminal.output.pages"]),
     ],
 )
 def test_a_library_is_used_in_one_place(library: str, users: list[str]) -> None:

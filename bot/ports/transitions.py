@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -49,6 +49,12 @@ class TransitionReader(Protocol):
         """Return the finished transitions that put this version into Production, newest first.
 
         At most the last 100.
+        """
+
+    def production_transitions(self) -> Iterator[Transition]:
+        """Yield every finished transition into Production, or out of it in the registry directly, oldest first.
+
+        They're read while they're consumed, so only a few are in memory at a time.
         """
 
     def models_with_transitions(self, states: Sequence[TransitionState]) -> list[str]:

@@ -119,7 +119,7 @@ def _event_rows(command: AuditShow, records: Sequence[AuditRecord], has_more: bo
 
 
 def _verify(ledger: SqlLedger, command: AuditVerify, output_format: OutputFormat) -> int:
-    text = _read_anchor_file(command.anchor) if command.anchor else None
+    text = read_anchor_file(command.anchor) if command.anchor else None
     anchors, torn = (None, []) if text is None else (parse_anchors(text, command.anchor), torn_lines(text))
     with Console(stderr=True).status("Reading the audit log…") as status, ledger.read() as reading:  # on a screen only
 
@@ -152,7 +152,8 @@ def _verify(ledger: SqlLedger, command: AuditVerify, output_format: OutputFormat
     return 1 if fault else 0
 
 
-def _read_anchor_file(path: str) -> str:
+def read_anchor_file(path: str) -> str:
+    """Return the text of an anchor file. Raises Misconfigured."""
     try:
         return Path(path).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:

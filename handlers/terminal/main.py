@@ -104,7 +104,9 @@ def _run_model_command(words: Sequence[str]) -> int:
     if isinstance(invocation.command, Help):
         print(grammar.help_text(invocation.command), end="")
         raise SystemExit(0)
-    if invocation.group == "audit" or invocation.command.verb == "replay":
+    if invocation.command.verb == "audit evidence":
+        from handlers.terminal.evidence.command import execute
+    elif invocation.group == "audit" or invocation.command.verb == "replay":
         from handlers.terminal.audit import execute
     elif invocation.group == "db":
         from handlers.terminal.database import execute

@@ -170,11 +170,11 @@ def _is_next(record: AuditRecord, last: ChainHead) -> bool:
         record.number == last.number + 1
         and record.previous == last.hash
         and record.hash == chained_hash(record.previous, record.body)
-        and record[: len(COPIED_COLUMNS)] == _columns_from_body(record.body)
+        and record[: len(COPIED_COLUMNS)] == columns_from_body(record.body)
     )
 
 
-def _columns_from_body(body: str) -> tuple[Any, ...] | None:
+def columns_from_body(body: str) -> tuple[Any, ...] | None:
     """Return what the columns must contain, or None if the body isn't an event, even if its hash is right."""
     try:
         fields = json.loads(body)
@@ -224,7 +224,7 @@ def _diagnose_next(record: AuditRecord, expected: int, found_at: int | None) -> 
         )
     if record.hash != chained_hash(record.previous, record.body):
         return ChainFault(expected, ChainFaultKind.EDITED, "its text doesn't match its hash")
-    columns = _columns_from_body(record.body)
+    columns = columns_from_body(record.body)
     if columns is None:
         return ChainFault(expected, ChainFaultKind.EDITED, "its text isn't an event, although it matches its hash")
     wrong = [name for name, stored, told in zip(COPIED_COLUMNS, record, columns, strict=False) if stored != told]
@@ -265,7 +265,7 @@ def _diagnose_without_successor(record: AuditRecord, last: ChainHead, previous: 
 
 
 def _number_from_body(record: AuditRecord) -> int | None:
-    columns = _columns_from_body(record.body)
+    columns = columns_from_body(record.body)
     return columns[0] if columns and _is_integer(columns[0]) else None
 
 

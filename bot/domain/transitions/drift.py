@@ -203,6 +203,14 @@ def drift_lines(
     return lines
 
 
+def production_alias_change(
+    expected: RegistrySnapshot, current: RegistrySnapshot, aliases: Mapping[Stage, str]
+) -> dict[str, object]:
+    """Return what the audit log records if the alias of Production isn't where Registrar left it; else nothing."""
+    old, new = (snapshot.aliases.get(aliases[Stage.PRODUCTION]) for snapshot in (expected, current))
+    return {} if old == new else {"production_alias": {"before": old, "after": new}}
+
+
 def replaced_versions(before: RegistrySnapshot, current: RegistrySnapshot) -> list[int]:
     """Return the numbers that now belong to a different version."""
     old_fingerprints, new_fingerprints = before.marks or {}, current.marks or {}

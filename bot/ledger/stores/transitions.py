@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cache
@@ -111,6 +111,14 @@ class TransitionQueries(SqlReadStore, TransitionReader):
             transitions.c.state == TransitionState.DONE,
         )
         return self._list(Transition, query.order_by(transitions.c.number.desc()).limit(100))
+
+    def production_transitions(self) -> Iterator[Transition]:
+        left = and_(transitions.c.kind == TransitionKind.OBSERVED, transitions.c.from_stage == Stage.PRODUCTION)
+        query = select(transitions).where(
+            transitions.c.state == TransitionState.DONE, or_(transitions.c.target == Stage.PRODUCTION, left)
+        )
+        rows = self._connection.execute(query.order_by(transitions.c.number), execution_options={"yield_per": 1000})
+        return (from_row(Transition, row, self._operator_ids) for row in rows.mappings())
 
     def models_with_transitions(self, states: Sequence[TransitionState]) -> list[str]:
         # Sorted here, because the databases sort letters differently.

@@ -290,16 +290,24 @@ class DriftDetector:
         """Report changes that didn't come from Registrar, and new conflicts between stages and aliases."""
         aliases, kept_holders = self._context.aliases, drift.kept_holders(reversed(known.transitions))
         lines: list[Sentence] = []
+        facts: dict[str, object] = {}
         conflicts = drift.stage_conflicts(snapshot, kept_holders, aliases)
         if known.last_snapshot is not None:
             expected = drift.expected_snapshot(previous, drift.transitions_since(known.transitions, previous), aliases)
             lines = drift.drift_lines(previous, expected, snapshot, aliases)
+            facts = drift.production_alias_change(expected, snapshot, aliases)
             earlier = drift.stage_conflicts(previous, kept_holders, aliases)
             conflicts = [conflict for conflict in conflicts if conflict not in earlier]
         if not conflicts:
-            return [self._save_notice(tx, snapshot, lines)] if lines else []
+            return [self._save_notice(tx, snapshot, lines, facts=facts)] if lines else []
         return [
-            self._save_notice(tx, snapshot, [*(lines if conflict is conflicts[0] else ()), conflict.sentence], conflict)
+            self._save_notice(
+                tx,
+                snapshot,
+                [*(lines if conflict is conflicts[0] else ()), conflict.sentence],
+                conflict,
+                facts=facts if conflict is conflicts[0] else None,
+            )
             for conflict in conflicts
         ]
 
@@ -309,8 +317,10 @@ class DriftDetector:
         snapshot: RegistrySnapshot,
         lines: Sequence[Sentence],
         conflict: drift.StageConflict | None = None,
+        *,
+        facts: Mapping[str, object] | None = None,
     ) -> DriftNotice:
-        """Add a notice about what a snapshot shows; a click can repair `conflict`."""
+        """Add a notice about what a snapshot shows; a click can repair `conflict`. The audit log gets the facts."""
         notice = DriftNotice(
             id=self._context.new_id(),
             kind=DriftNoticeKind.CHANGED,
@@ -332,7 +342,7 @@ class DriftDetector:
                 model=notice.model,
                 origin="job",
                 why=" ".join(texts),
-                evidence={"lines": texts, "mend": notice.mend},
+                evidence={"lines": texts, "mend": notice.mend, **(facts or {})},
             )
         )
         return notice

@@ -9,9 +9,11 @@ from bot.domain.commands.base import Change, Command, RegistryChange
 from bot.domain.commands.monitoring import MonitorCheck
 from bot.domain.commands.registry import Archive, Register
 from bot.domain.commands.rollbacks import Rollback
+from bot.domain.evidence.report import REPORT_KEYS
 from handlers.api import schemas
 from handlers.terminal import comparisons, monitors, queries
 from handlers.terminal.command_line.terminal_only_commands import (
+    AuditEvidence,
     AuditExport,
     AuditShow,
     AuditVerify,
@@ -82,6 +84,7 @@ DOCUMENT_KEYS: dict[type[Command], Mapping[str, str]] = {
         "sentence": "a human-readable message",
         "advice": "what to do next, or null",
     },
+    AuditEvidence: REPORT_KEYS,
     AuditExport: EVENT_KEYS,
     Replay: {
         "request": "the request's ID",

@@ -35,7 +35,7 @@ OUTPUT_FORMATS: dict[type[Command], dict[OutputFormat, str]] = {
     | ({OutputFormat.WEB: queries.WEB_HELP[verb]} if verb in queries.WEB_HELP else {})
     | ({OutputFormat.CSV: comparisons.CSV_HELP[verb]} if verb in comparisons.CSV_HELP else {})
     for verb in TERMINAL_COMMANDS.values()
-} | {terminal_only_commands.AuditExport: {}}  # its --format selects the output
+} | {terminal_only_commands.AuditExport: {}, terminal_only_commands.AuditEvidence: {}}  # --format selects the output
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -21,7 +21,7 @@ from bot.domain.commands.promotions import Promote
 from bot.domain.core.ci_run import CiRun
 from bot.domain.core.durations import parse_duration
 from bot.domain.core.errors import BadInput
-from bot.domain.core.relative_time import RelativeDay, parse_past
+from bot.domain.core.relative_time import RelativeDay, parse_day_or_moment, parse_past
 from bot.domain.core.sentence import Code, Name, say
 
 
@@ -96,6 +96,65 @@ class AuditVerify(Command):
             "FILE", "also compare the log with the anchored heads in this file", positional=False, flags=("--anchor",)
         ),
     ] = ""
+
+
+def _parse_start(text: object) -> datetime:
+    return _parse_fixed_time(text, time.min)
+
+
+def _parse_end(text: object) -> datetime:
+    return _parse_fixed_time(text, time.max)
+
+
+def _parse_fixed_time(text: object, time_of_day: time) -> datetime:
+    """Parse a day or a time that means the same whenever the command runs."""
+    moment = parse_day_or_moment(text)
+    if isinstance(moment, datetime):
+        return moment
+    if not isinstance(moment, date):
+        raise BadInput(
+            say(
+                "{word} depends on today. Give a day, such as {day}.", word=Name(str(text)[:40]), day=Code("2026-01-01")
+            )
+        )
+    return datetime.combine(moment, time_of_day, UTC)
+
+
+class AuditEvidence(Command):
+    """Report what the ledger shows about a control."""
+
+    verb = "audit evidence"
+    summary = "Report all changes of Production in a period, with exceptions and a sample, for an auditor's control"
+    example = "audit evidence --control soc2:CC8.1 --from 2026-01-01 --to 2026-12-31 --format html > evidence.html"
+    control: Annotated[
+        Literal["soc2:CC8.1", "eu-ai-act:12", "eu-ai-act:14"],
+        Argument("CONTROL", "soc2:CC8.1, eu-ai-act:12, or eu-ai-act:14", positional=False, flags=("--control",)),
+    ]
+    since: Annotated[
+        datetime,
+        BeforeValidator(_parse_start),
+        Argument("TIME", "the period's first day or its start (UTC)", positional=False, flags=("--from",)),
+    ]
+    until: Annotated[
+        datetime | None,
+        BeforeValidator(lambda text: None if text is None else _parse_end(text)),
+        Argument("TIME", "its last day or its end (UTC); default: the last event", positional=False, flags=("--to",)),
+    ] = None
+    model: OptionalModelName = None
+    sample: Annotated[
+        int, Field(ge=0, le=1000), Argument("N", "the size of the sample", positional=False, flags=("--sample",))
+    ] = 25
+    seed: Annotated[
+        int, Field(ge=0, le=2**63), Argument("N", "which sample is drawn", positional=False, flags=("--seed",))
+    ] = 7
+    anchor: Annotated[
+        str,
+        Argument("FILE", "also compare the log with this anchor file", positional=False, flags=("--anchor",)),
+    ] = ""
+    format: Annotated[
+        Literal["text", "json", "html"],
+        Argument("FORMAT", "text, json, or html", positional=False, flags=("--format",)),
+    ] = "text"
 
 
 class AuditExport(Command):
@@ -302,6 +361,7 @@ COMMANDS: tuple[type[Command], ...] = (
     AuditVerify,
     AuditExport,
     Replay,
+    AuditEvidence,
     PolicyShow,
     PolicyCheck,
     DbStatus,

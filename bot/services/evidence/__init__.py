@@ -1,0 +1,1 @@
+"""Reads the evidence from the ledger."""

@@ -1,0 +1,212 @@
+"""Reads a report's evidence from the ledger, in one consistent view and in constant memory for each event."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from bot.domain.audit.anchors import AnchoredHead
+from bot.domain.audit.audit_chain import AuditRecord, stream_records
+from bot.domain.audit.events import ChainHead, canonical_time
+from bot.domain.core.actors import actor_id
+from bot.domain.evidence.chain import ChainCheck, ChainFinding
+from bot.domain.evidence.controls import Control, ExceptionKind
+from bot.domain.evidence.population import LATEST, EvidenceQuestion, Population
+from bot.domain.evidence.report import report_document
+from bot.domain.evidence.sections import Interventions, oversight, record_keeping
+from bot.domain.policy.policy import Policy
+from bot.domain.registry.model import Stage
+from bot.domain.transitions.drift import REGISTRY_SEEN_KEY, RegistrySnapshot
+from bot.domain.transitions.transition import Transition, TransitionKind, transition_time
+from bot.ports import LedgerReader
+
+MAX_INCIDENTS = 100_000
+
+
+class EvidenceCollector:
+    """Collects the evidence for one report. `anchors` is None if there's no anchor file to compare with."""
+
+    def __init__(
+        self,
+        reader: LedgerReader,
+        question: EvidenceQuestion,
+        parse_policy: Callable[[str], Policy],
+        anchors: Sequence[AnchoredHead] | None,
+    ) -> None:
+        self._reader = reader
+        self._anchors = anchors
+        self._snapshots = reader.registry_snapshots()
+        first_poll = self._snapshots.pop(REGISTRY_SEEN_KEY, None)
+        self._first_at: str | None = None
+        self._last_at: str | None = None
+        self._newest_at = question.since  # of all events, also after the period
+        self._head: dict[str, Any] = {"number": 0, "hash": None, "at": None}
+        self._question = question
+        self._population = Population(question, parse_policy, canonical_time(first_poll.at) if first_poll else None)
+        self._interventions = Interventions(question)
+
+    def report(self, control: Control) -> dict[str, Any]:
+        """Return the report's document. Raises LedgerUnavailable."""
+        self._read_events()
+        # What should happen after the last event can't be missing yet.
+        self._population.question = replace(self._question, until=min(self._question.until, self._newest_at))
+        self._population.finish()
+        self._compare_transitions()
+        self._add_passports()
+        return report_document(control, self._population, self._head, self._completeness(), self._details(control))
+
+    def _read_events(self) -> None:
+        check, head = ChainCheck(self._anchors or ()), self._reader.audit_head()
+        for record in stream_records(lambda after: self._reader.audit_records(after_number=after)):
+            self._report_faults(check.faults(record))
+            if (event := _event(record)) is None:
+                self._population.unreadable.append(record.number)
+                continue
+            self._population.add(event)
+            self._first_at = self._first_at or event["at"]
+            self._newest_at = max(self._newest_at, event["at"])
+            if event["at"] <= self._question.until:
+                self._last_at = max(self._last_at or "", event["at"])
+                self._head = {"number": record.number, "hash": record.hash, "at": event["at"]}
+                self._interventions.add(event)
+        self._report_faults(check.faults_at_end(ChainHead(head.number, head.hash)))
+
+    def _report_faults(self, faults: Iterable[ChainFinding]) -> None:
+        """Add faults of the chain, wherever they are: they can hide what happened in the period."""
+        for fault in faults:
+            self._add(fault.kind, None, None, fault.number, what=fault.what, last=fault.last)
+
+    def _add(
+        self, kind: ExceptionKind, at: str | None, change: Transition | None, event: int | None, **facts: Any
+    ) -> None:
+        self._population.exceptions.append(
+            {
+                "kind": kind.code,
+                "at": at,
+                "model": change.model if change else facts.pop("model", None),
+                "subject": change.id if change else facts.pop("subject", None),
+                "event": event,
+                "facts": facts,
+            }
+        )
+
+    # -- the ledger's rows ---------------------------------------------------------------------------------------------
+
+    def _compare_transitions(self) -> None:
+        """Compare the ledger's changes of Production with those in the audit log, both ways."""
+        missing = dict(self._population.changes)
+        for row in self._reader.production_transitions():
+            change = missing.pop(row.id, None)
+            if change is not None:
+                self._compare(row, change)
+            elif row.id not in self._population.recorded and self._is_unexplained(row):
+                self._add(
+                    ExceptionKind.TRANSITION_WITHOUT_EVENT,
+                    canonical_time(transition_time(row)),
+                    row,
+                    None,
+                    version=row.version,
+                    cause=row.kind.value,
+                )
+        for change in missing.values():
+            self._add(
+                ExceptionKind.EVENT_WITHOUT_TRANSITION,
+                change["at"],
+                None,
+                change["event"],
+                model=change["model"],
+                subject=change["id"],
+            )
+
+    def _is_unexplained(self, row: Transition) -> bool:
+        """Return whether an event should have recorded a row: it's in the period, and wasn't imported."""
+        is_imported = row.kind is TransitionKind.IMPORTED and row.model in self._population.imported_models
+        at = canonical_time(transition_time(row))
+        return not is_imported and self._population.question.covers(at) and self._question.is_about(row.model)
+
+    def _compare(self, row: Transition, change: Mapping[str, Any]) -> None:
+        stored = {
+            "model": row.model,
+            "version": row.version if row.target is Stage.PRODUCTION else None,
+            "before": row.expected_incumbent,
+            "cause": row.kind.value,
+            "executed_by": actor_id(row.actor),
+        }
+        differing = sorted(key for key, value in stored.items() if value != change[key])
+        if differing:
+            facts = {key: {"ledger": stored[key], "audit_log": change[key]} for key in differing}
+            self._add(ExceptionKind.TRANSITION_DIFFERS, change["at"], row, change["event"], **facts)
+
+    def _add_passports(self) -> None:
+        for change in self._population.changes.values():
+            passport = self._reader.passport(change["id"])
+            if passport and canonical_time(passport.issued_at) <= self._question.until:
+                change["passport"] = passport.id
+
+    # -- what was seen -------------------------------------------------------------------------------------------------
+
+    def _completeness(self) -> dict[str, Any]:
+        population, anchors = self._population, self._anchors
+        models = {change["model"] for change in population.changes.values()}
+        registry = [*self._registry(sorted(models | set(self._snapshots)))]
+        number = self._head["number"]
+        return {
+            "first_event_at": self._first_at,
+            "last_event_at": self._last_at,
+            "asked_until": None if self._question.until == LATEST else self._question.until,
+            "events_verified": number,
+            "anchors_compared": None if anchors is None else sum(anchor.number <= number for anchor in anchors),
+            "unreadable_events": population.unreadable,
+            "registry": registry,
+            "never_read": sorted(models - set(self._snapshots)),
+            "without_probe": population.probe_missing(),
+            "imported": sorted(model for model in population.imported_models if self._question.is_about(model)),
+        }
+
+    def _registry(self, models: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Yield each model's last reading of the registry, unless it's from after the period."""
+        for model in models:
+            snapshot = self._snapshots.get(model)
+            at = canonical_time(snapshot.at) if snapshot else ""
+            if snapshot and at <= self._question.until and self._question.is_about(model):
+                yield {
+                    "model": model,
+                    "read_at": at,
+                    "production": snapshot.holders(Stage.PRODUCTION),
+                    "agrees": self._agrees(model, snapshot, at),
+                }
+
+    def _agrees(self, model: str, snapshot: RegistrySnapshot, at: str) -> bool | None:
+        """Return whether the audit log explains what's in Production; None if that might have changed after it."""
+        population, holders = self._population, snapshot.holders(Stage.PRODUCTION)
+        if at <= population.last_change_at.get(model, ""):
+            return None
+        holder = population.holders.get(model)
+        agrees = holder in holders if holders else holder is None
+        if not agrees and model in population.holders:
+            facts = {"registry": holders, "audit_log": holder}
+            self._add(ExceptionKind.REGISTRY_DIFFERS, at, None, None, model=model, subject=model, **facts)
+        return agrees
+
+    def _details(self, control: Control) -> dict[str, Any] | None:
+        incidents = [
+            incident
+            for incident in reversed(self._reader.incidents(model=self._question.model, limit=MAX_INCIDENTS))
+            if self._question.covers(canonical_time(incident.opened_at))
+        ]
+        if control is Control.EU_AI_ACT_RECORDS:
+            return record_keeping(self._population, incidents, self._first_at, self._last_at)
+        if control is Control.EU_AI_ACT_OVERSIGHT:
+            return oversight(self._population, self._interventions, incidents)
+        return None
+
+
+def _event(record: AuditRecord) -> dict[str, Any] | None:
+    """Return a row's event with its number, or None if the text isn't an event."""
+    try:
+        fields = json.loads(record.body)
+        return fields | {"number": record.number} if isinstance(fields["at"], str) else None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
