@@ -77,7 +77,8 @@ def planned(plan: Plan) -> Counter[tuple[str, str | None]]:
     """Return the exceptions that a plan must lead to."""
     kinds: dict[str, str] = {"cut_off": "chain_fault"}
     return Counter(
-        (str(kinds.get(one["kind"], one["kind"])), None if one["kind"] in LOG_TAMPERING else one["model"]) for one in plan
+        (str(kinds.get(one["kind"], one["kind"])), None if one["kind"] in LOG_TAMPERING else one["model"])
+        for one in plan
     )
 
 
