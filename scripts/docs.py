@@ -16,6 +16,7 @@ from typing import Any
 
 from scripts.audit_page import audit_events
 from scripts.command_pages import commands, exit_codes, index, terminal_page
+from scripts.evidence_page import evidence
 from scripts.interface_pages import api, metrics
 from scripts.markdown import DOCS, MADE, ROOT, as_sentence, comments, table
 
@@ -221,6 +222,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/audit-events.md": audit_events,
     "docs/reference/code-tour.md": tour,
     "docs/reference/commands.md": commands,
+    "docs/reference/evidence.md": evidence,
     "docs/reference/exit-codes.md": exit_codes,
     "docs/reference/metrics.md": metrics,
     "docs/reference/model-cards.md": metadata,

@@ -14,7 +14,7 @@ when it begins, in the year. `model` can be omitted; it's ignored for `chain_fau
 and `cut_off`, which alter the audit log near `at` after it was written. A plan has at most one of the last two.
 `--anchors FILE` writes the anchors that the bot would have written each day; `anchor_mismatch` needs them.
 
-The year begins on January 1, 2026; `--days` and `--models` make it shorter or longer. The ledger goes on for ten days
+The year begins on January 1, 2026; `--days` and `--models` make it shorter or longer. The ledger continues for ten days
 after the last violation, so that overdue reviews are overdue.
 """
 

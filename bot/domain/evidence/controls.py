@@ -27,7 +27,7 @@ class ExceptionKind(Enum):
     )
     APPROVER_NOT_NAMED = (
         "approver_not_named",
-        "Someone approved whom the policy in effect didn't name.",
+        "Someone approved, but the policy in effect didn't name them.",
     )
     BREAK_GLASS_NOT_REVIEWED = (
         "break_glass_not_reviewed",

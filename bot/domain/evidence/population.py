@@ -22,7 +22,7 @@ CHANGE_KEYS = {
     "model": "the model's name",
     "version": "the version that entered Production, or null if Production was emptied",
     "before": "the version that was in Production before, or null",
-    "cause": "promotion, break_glass, rollback, mend, or observed (made in the registry directly)",
+    "cause": "promotion, break_glass, rollback, `mend` (a repair), or observed (made in the registry directly)",
     "is_baseline": "whether it was in Production when Registrar first read the registry",
     "at": "when it took effect",
     "event": "the number of its audit event",

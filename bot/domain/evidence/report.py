@@ -13,14 +13,14 @@ REPORT_TYPE = "urn:registrar:evidence:v1"
 DRAWING = "The changes with the lowest SHA-256 of SEED:ID, in that order."
 # The report's keys. They're a public interface: never rename or remove one.
 REPORT_KEYS = {
-    "type": REPORT_TYPE,
+    "type": f"the format: {REPORT_TYPE}",
     "control": "an object: id, title, asks, answers",
     "period": "an object: from and to (both included), and model, or null for all",
     "head": "the last audit event of the period: number, hash, and at",
     "summary": "the number of changes, and of exceptions by kind",
     "exceptions": "a list: kind, meaning, at, model, subject, event (the number of its audit event), and facts",
     "completeness": "what the report is based on, and what couldn't be seen",
-    "sample": "an object: size, seed, method, and changes, each with its request, votes, gates, and audit events",
+    "sample": "an object: size, seed, method, and changes with their traces (request, votes, gates, audit events)",
     "details": "what only this control asks for, or null",
     "population": "a list of all changes of Production, oldest first",
     "not_shown": "a list of sentences",
@@ -72,4 +72,4 @@ def _in_order(population: Population) -> list[dict[str, Any]]:
 
 def _sampled(population: Population, change_id: str) -> dict[str, Any]:
     change, trail = population.changes[change_id], population.sampled[change_id]
-    return change | {"details": trail.document() if trail else None}
+    return change | {"trace": trail.document() if trail else None}

@@ -11,7 +11,7 @@ from bot.domain.audit.anchors import AnchoredHead
 from bot.domain.audit.audit_chain import AuditRecord, stream_records
 from bot.domain.audit.events import ChainHead, canonical_time
 from bot.domain.core.actors import actor_id
-from bot.domain.evidence.chain import ChainCheck, ChainFinding
+from bot.domain.evidence.chain import ChainCheck, LogFault
 from bot.domain.evidence.controls import Control, ExceptionKind
 from bot.domain.evidence.population import LATEST, EvidenceQuestion, Population
 from bot.domain.evidence.report import report_document
@@ -73,7 +73,7 @@ class EvidenceCollector:
                 self._interventions.add(event)
         self._report_faults(check.faults_at_end(ChainHead(head.number, head.hash)))
 
-    def _report_faults(self, faults: Iterable[ChainFinding]) -> None:
+    def _report_faults(self, faults: Iterable[LogFault]) -> None:
         """Add faults of the chain, wherever they are: they can hide what happened in the period."""
         for fault in faults:
             self._add(fault.kind, None, None, fault.number, what=fault.what, last=fault.last)

@@ -35,13 +35,13 @@ def test_a_promotion_is_traced_from_request_to_registry(bench: Bench) -> None:
     bench.watch.poll()
     found = report(bench)
     [baseline, change] = found["population"]
-    [sampled] = [one for one in found["sample"]["changes"] if one["details"]]
+    [sampled] = [one for one in found["sample"]["changes"] if one["trace"]]
     assert found["exceptions"] == []
     assert (baseline["cause"], baseline["is_baseline"]) == ("observed", True)
     assert (change["before"], change["version"], change["cause"]) == (3, 4, "promotion")
     assert (change["requested_by"], change["approved_by"]) == ("slack:T1/UALICE", ["slack:T1/UBOB"])
     assert sampled["id"] == change["id"]
-    assert [vote["is_requester"] for vote in sampled["details"]["votes"]] == [False]
+    assert [vote["is_requester"] for vote in sampled["trace"]["votes"]] == [False]
 
 
 def test_a_change_in_mlflow_is_an_exception(bench: Bench) -> None:
