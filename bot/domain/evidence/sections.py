@@ -103,7 +103,7 @@ def oversight(population: Population, interventions: Interventions, incidents: S
 
 
 def _policies(population: Population) -> Iterable[dict[str, Any]]:
-    """Yield each policy that was in effect in the period, with the people whom it named."""
+    """Yield each policy that was in effect in the period and the people in it."""
     question, loaded = population.question, population.policies
     ends = [*(event["at"] for event, _ in loaded[1:]), None]
     for (event, policy), end in zip(loaded, ends, strict=False):
