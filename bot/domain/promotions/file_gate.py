@@ -56,8 +56,8 @@ def waiting_for_files(digest: VersionDigest, since: datetime) -> Sentence | None
 
 def files_line(request: Request, digest: VersionDigest | None, *, is_required: bool) -> Sentence | None:
     """Return the card's line about the version's files; None if there's nothing that approvers have to know."""
-    if digest is None:
-        return None
+    if digest is None or (request.has_blocking_gates and request.seen and request.seen.fails_gate(INTEGRITY_GATE)):
+        return None  # the verdict says it
     if digest.changed:
         return say("⚠️ Its files changed after they were recorded: {files}", files=name_files(digest.changed))
     if digest.state is DigestState.WAITING:

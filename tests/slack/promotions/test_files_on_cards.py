@@ -95,6 +95,10 @@ def test_unrecorded_files_say_why() -> None:
     assert last_line(TOO_LARGE) == "⚠️ Its files aren't recorded. The files have 9 GB, more than 5 GB."
 
 
+def test_a_failed_gate_is_not_repeated() -> None:
+    assert last_line(TOO_LARGE, is_required=True) == ""
+
+
 @pytest.mark.parametrize("of", [CHANGED, TOO_LARGE], ids=["changed", "too large"])
 def test_a_failed_gate_can_be_overridden_on_the_card(of: VersionDigest) -> None:
     assert OVERRIDE in buttons(card(of, is_required=True))
