@@ -22,7 +22,7 @@ EVENTS_CUT_OFF = 3
 
 def tamper_with_row(url: str, kind: str, transition: str) -> None:
     """Delete a transition's row, change its version, or add another row like it."""
-    with _connection(url) as connection:
+    with open_for_tampering(url) as connection:
         if kind == "event_without_transition":
             connection.execute(sa.delete(transitions).where(transitions.c.id == transition))
         elif kind == "transition_differs":
@@ -39,7 +39,7 @@ def tamper_with_log(url: str, kind: str, at: datetime, used: set[int]) -> None:
 
     `used`: the numbers of events that were altered before; neither they nor those next to them are altered again.
     """
-    with _connection(url) as connection:
+    with open_for_tampering(url) as connection:
         quiet = sa.select(audit_events).where(audit_events.c.tag.in_(QUIET), audit_events.c.at >= at)
         rows = connection.execute(quiet.order_by(audit_events.c.number).limit(1000)).mappings()
         row = next(row for row in rows if not used & set(range(row["number"] - 1, row["number"] + 2)))
@@ -73,7 +73,7 @@ def _rewrite(connection: sa.Connection, first: int) -> None:
 
 
 @contextmanager
-def _connection(url: str) -> Iterator[sa.Connection]:
+def open_for_tampering(url: str) -> Iterator[sa.Connection]:
     """Open the database without the triggers that keep the audit log from being altered."""
     engine = sa.create_engine(parse_url(url), poolclass=sa.NullPool)
     with engine.begin() as connection:

@@ -149,7 +149,9 @@ class Population:
 
     def _open_request(self, event: Fields) -> None:
         if event["evidence"]["target"] == Stage.PRODUCTION.value:
-            self._open[event["subject"]] = RequestTrail(event, events=[event["number"]])
+            trail = RequestTrail(event, events=[event["number"]])
+            trail.check()
+            self._open[trail.id] = trail
 
     def _change_request(self, event: Fields) -> None:
         trail = self._open.get(event["subject"]) or self._to_review.get(event["subject"])
@@ -207,6 +209,8 @@ class Population:
         """Add a change of Production; a promotion, a rollback, a repair, or a change made outside Registrar."""
         if not _is_about_production(event):
             return
+        if event["model"] is None:
+            raise ValueError("a change of no model")
         trail = self._open.pop(event["subject"], None)
         if trail is not None:
             trail.events.append(event["number"])

@@ -26,7 +26,6 @@ class RequestTrail:
     """One request: its opening, the votes that count, and the numbers of its audit events."""
 
     opened: Fields
-    is_first_event_missing: bool = False
     votes: dict[str, dict[str, Any]] = field(default_factory=dict)  # by the voter's Slack ID
     override: dict[str, Any] | None = None
     broke_glass_at: str | None = None
@@ -75,6 +74,13 @@ class RequestTrail:
         ci = self.facts.get("ci")
         target = AccessTarget(requester=parse_actor(self.facts["requester"]), ci=CiRun(**ci) if ci else None)
         return own_user_ids(target, policy or NO_POLICY)
+
+    def check(self) -> None:
+        """Raise ValueError, KeyError, TypeError, or AttributeError if its opening was altered beyond recognition."""
+        self.expires_at()
+        self._after(self.opened["at"], "review_within")
+        self.own_ids(None)
+        self.document()
 
     def add_vote(self, event: Fields, policy: Policy | None) -> None:
         """Add a vote, cast while `policy` was in effect."""

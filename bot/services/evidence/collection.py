@@ -10,7 +10,7 @@ from typing import Any
 from bot.domain.audit.anchors import AnchoredHead
 from bot.domain.audit.audit_chain import AuditRecord, stream_records
 from bot.domain.audit.events import ChainHead, canonical_time
-from bot.domain.core.actors import actor_id
+from bot.domain.core.actors import actor_id, parse_actor
 from bot.domain.evidence.chain import ChainCheck, LogFault
 from bot.domain.evidence.controls import Control, ExceptionKind
 from bot.domain.evidence.population import LATEST, EvidenceQuestion, Population
@@ -162,7 +162,9 @@ class EvidenceCollector:
             "registry": registry,
             "never_read": sorted(models - set(self._snapshots)),
             "without_probe": population.probe_missing(),
-            "imported": sorted(model for model in population.imported_models if self._question.is_about(model)),
+            "imported": sorted(
+                model for model in population.imported_models if model and self._question.is_about(model)
+            ),
         }
 
     def _registry(self, models: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -207,6 +209,13 @@ def _event(record: AuditRecord) -> dict[str, Any] | None:
     """Return a row's event with its number, or None if the text isn't an event."""
     try:
         fields = json.loads(record.body)
-        return fields | {"number": record.number} if isinstance(fields["at"], str) else None
-    except (ValueError, KeyError, TypeError, RecursionError):
+        parse_actor(fields["actor"])
+        texts, optional = [fields[key] for key in _TEXTS], [fields[key] for key in _OPTIONAL_TEXTS]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+    is_event = all(isinstance(text, str) for text in texts + [text for text in optional if text is not None])
+    return fields | {"number": record.number} if is_event and isinstance(fields.get("evidence"), dict) else None
+
+
+_TEXTS = ("at", "actor", "tag", "subject", "why")
+_OPTIONAL_TEXTS = ("model", "before", "after")

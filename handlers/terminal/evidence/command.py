@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +65,10 @@ def _parse_policy(text: str) -> Policy:
 
 def _anchors(reader: LedgerReader, given: str) -> list[AnchoredHead] | None:
     """Return the anchors of the given file, or of the policy's if it's on this machine."""
-    applied = last_applied_policy(reader, _parse_policy)
-    configured = applied[0].anchor.file if applied and applied[0].anchor else None
+    configured = None
+    with suppress(ValueError, KeyError, TypeError, AttributeError):  # the policy's event was altered
+        applied = last_applied_policy(reader, _parse_policy)
+        configured = applied[0].anchor.file if applied and applied[0].anchor else None
     file = given or (configured if configured and Path(configured).is_file() else None)
     return parse_anchors(read_anchor_file(file), file) if file else None
 

@@ -45,7 +45,7 @@ class TestBash:
         assert offered(sourced, "pro") == ["promote"]
 
     def test_a_groups_subcommands_are_completed(self, sourced: Path) -> None:
-        assert set(offered(sourced, "audit", "")) == {"show", "verify", "export"}
+        assert set(offered(sourced, "audit", "")) == {"show", "verify", "export", "evidence"}
         assert offered(sourced, "monitor", "back") == ["backtest"]
 
     def test_a_commands_flags_are_completed(self, sourced: Path) -> None:

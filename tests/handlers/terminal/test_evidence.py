@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import subprocess
 import sys
@@ -13,11 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from bot.domain.audit.events import EventTag
 from bot.domain.evidence.population import CHANGE_KEYS
 from bot.domain.evidence.report import REPORT_KEYS
 from bot.ledger import SqlLedger
+from bot.ledger.tables import audit_events
+from scripts.evidence_tampering import open_for_tampering
 from tests.support.ledger.evidence import one_violation, written_year
 from tests.support.ledger.tampering import VOTE, keep
 from tests.support.paths import ROOT
@@ -92,6 +96,36 @@ def test_the_policy_s_anchor_file_is_compared_by_default(registrar: CliRunner, y
     with closing(SqlLedger(year)) as ledger:
         keep(ledger, replace(VOTE, tag=EventTag.POLICY_LOADED, model=None, after="r", evidence={"text": text}))
     assert registrar(*REPORT, "--format", "json").document["completeness"]["anchors_compared"] > 0
+
+
+JUNK: list[Any] = [None, 5, [], {}, "x", True, {"by": 7}]
+TOLD_APART = ("opened", "voted", "moved", "taken", "reviewed", "rolled_back", "confirmed", "acknowledged")
+
+
+def _alter_events(year: str, seed: int) -> int:
+    """Replace a value in many events, or the whole text; return how many events were altered."""
+    chance = random.Random(seed)  # noqa: S311 - nothing here is a secret
+    with open_for_tampering(year) as connection:
+        rows = [*connection.execute(sa.select(audit_events.c.number, audit_events.c.body, audit_events.c.tag))]
+        chosen = chance.sample([row for row in rows if row.tag.endswith(TOLD_APART)], 40)
+        for row in chosen:
+            event = json.loads(row.body)
+            place = event["evidence"] if event["evidence"] and chance.random() < 0.5 else event
+            place[chance.choice(sorted(place))] = chance.choice(JUNK)
+            body = chance.choice([json.dumps(event), json.dumps(event), "[]", "nope"])
+            connection.execute(sa.update(audit_events).where(audit_events.c.number == row.number).values(body=body))
+    return len(chosen)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("control", ["soc2:CC8.1", "eu-ai-act:12", "eu-ai-act:14"])
+def test_altered_events_are_reported_whatever_they_contain(
+    registrar: CliRunner, year: str, control: str, seed: int
+) -> None:
+    altered = _alter_events(year, seed)
+    arguments = ("audit", "evidence", "--control", control, "--from", "2026-01-01", "--format")
+    assert registrar(*arguments, "json").document["summary"]["exceptions"]["chain_fault"] == altered
+    assert registrar(*arguments, "html").code == 0
 
 
 # -- the script --------------------------------------------------------------------------------------------------------
