@@ -230,6 +230,13 @@ def alias_outside(world: World, model: str) -> Flow:
     yield world.now + MINUTE
 
 
+def changed_files(world: World, model: str) -> Flow:
+    """Promote a version, and change one of its files."""
+    yield from promotion(world, model)
+    evidence = {"version": world.holder(model), "files": ["model.pkl"], "changed": 1}
+    world.audit(EventTag.FILES_CHANGED, Automation("digest"), f"{model} files", model, evidence=evidence)
+
+
 def self_approval(world: World, model: str) -> Flow:
     """Approve one's own request: in Slack, at the terminal, by starting the CI job, or as the reviewer."""
     bob, run = Person("T1", "U1BOB"), CiRun(repository="acme/ml", run="1", actor="cat-gh", service="github")
@@ -248,6 +255,7 @@ def self_approval(world: World, model: str) -> Flow:
 PLANTED: dict[str, Callable[..., Flow]] = {
     "outside_registrar": outside,
     "alias_outside_registrar": alias_outside,
+    "files_changed": changed_files,
     "self_approval": self_approval,
     "too_few_approvals": lambda world, model: promotion(world, model, Course(voters=("U1BOB",))),
     "approver_not_named": lambda world, model: promotion(world, model, Course(voters=("U1BOB", OUTSIDER.user))),

@@ -57,6 +57,10 @@ class ExceptionKind(Enum):
         "serving_not_confirmed",
         "The endpoint didn't report the new version in time.",
     )
+    FILES_CHANGED = (
+        "files_changed",
+        "Files of the version in Production differ from what was recorded.",
+    )
     REGISTRY_DIFFERS = (
         "registry_differs",
         "The registry's last reading has another version than the audit log.",

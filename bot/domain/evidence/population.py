@@ -285,6 +285,10 @@ class Population:
         if alias and alias["after"] != self.holders.get(event["model"]):
             self.report(ExceptionKind.ALIAS_OUTSIDE_REGISTRAR, event, **alias)
 
+    def _change_files(self, event: Fields) -> None:
+        if event["evidence"]["version"] == self.holders.get(event["model"]):
+            self.report(ExceptionKind.FILES_CHANGED, event, **event["evidence"])
+
     def _import(self, event: Fields) -> None:
         self.imported_models.add(event["model"])
 
@@ -322,6 +326,7 @@ _HANDLERS: dict[str, Callable[[Population, Fields], None]] = {
     EventTag.SERVING_CONFIRMED.value: Population._serve,
     EventTag.SERVING_TIMED_OUT.value: Population._serve,
     EventTag.DRIFT_FOUND.value: Population._drift,
+    EventTag.FILES_CHANGED.value: Population._change_files,
     EventTag.HISTORY_IMPORTED.value: Population._import,
     **dict.fromkeys(_REQUEST_HANDLERS, Population._change_request),
     **dict.fromkeys(_ENTRIES, Population._enter),
