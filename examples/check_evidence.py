@@ -10,7 +10,9 @@ It computes the chain of hashes again, counts the changes of Production itself, 
 import hashlib
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 MOVED = "registrar:version:moved"
 ENTRIES = {MOVED, "registrar:version:rolled_back", "registrar:stage:mended", "registry:version:moved"}
@@ -20,15 +22,15 @@ class Wrong(Exception):
     """The report doesn't match the export."""
 
 
-def require(condition, message):
+def require(condition: bool, message: str) -> None:
     """Raise Wrong with the message unless the condition is true."""
     if not condition:
         raise Wrong(message)
 
 
-def check_chain(lines, head):
+def check_chain(lines: Iterable[str], head: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the events up to the report's head. Each event's hash must follow from the one before."""
-    previous, events = "0" * 64, []
+    previous, events = "0" * 64, list[dict[str, Any]]()
     for line in lines:
         row = json.loads(line)
         if row["number"] > head["number"]:
@@ -43,7 +45,7 @@ def check_chain(lines, head):
     return events
 
 
-def changes_of_production(events, period):
+def changes_of_production(events: list[dict[str, Any]], period: dict[str, Any]) -> dict[str, int]:
     """Return the IDs of the changes of Production in the period, and the number of the event of each."""
     broke_glass = {event["subject"] for event in events if event["tag"] == "person:request:broke_glass"}
     found = {}
@@ -59,7 +61,7 @@ def changes_of_production(events, period):
     return found
 
 
-def check(report, lines):
+def check(report: dict[str, Any], lines: Iterable[str]) -> str:
     """Check everything; raise Wrong at the first difference."""
     events = check_chain(lines, report["head"])
     found = changes_of_production(events, report["period"])
@@ -84,7 +86,7 @@ def check(report, lines):
     return f"The report matches the log: {len(events)} events, {len(found)} changes, a sample of {len(drawn)}."
 
 
-def main():
+def main() -> int:
     """Check the files that the command line names, and return the exit code."""
     report, export = map(Path, sys.argv[1:3])
     with export.open(encoding="utf-8") as lines:

@@ -124,6 +124,6 @@ def test_exactly_the_tags_that_registrar_writes_are_listed() -> None:
         name
         for row in ROWS
         if row.section == "Tags in MLflow"
-        for name in re.findall(r"`(\w+)`", row.textbook.partition(":")[0])
+        for name in re.findall(r"`([\w.]+)`", row.textbook.partition(":")[0])
     }
     assert {name for name in named if not name.startswith("validation_")} == registry_tags.RESERVED_TAGS
