@@ -81,7 +81,12 @@ def passport_statement(
         "stage": transition.target.value,
         "run": identity.run_id,
         "created": identity.created_at and canonical_time(identity.created_at),
-        "manifest": {"sha256": manifest.digest, "files": len(manifest.files), "bytes": manifest.size},
+        "manifest": {
+            "sha256": manifest.digest,
+            "files": len(manifest.files),
+            "bytes": manifest.size,
+            "recorded": digest.recorded_at and canonical_time(digest.recorded_at),
+        },
         "move": transition.id,
         "cause": transition.kind.value,
         "request": transition.request,

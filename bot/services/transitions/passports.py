@@ -238,14 +238,15 @@ class Passports:
         digest = next(iter(reader.digests_of(model, version)), None)
         if self._context.signer() is None:
             return NO_KEY
-        if digest is None or digest.is_recorded:
+        if digest and digest.is_recorded:
             return say("The passport is issued within a minute.")
+        is_off = self._context.policy.rules_for(model).integrity(stage) == "off"
+        why = digest.why if digest else "The policy says integrity: off." if is_off else ""
         return say(
-            "The files of {model} {v} aren't recorded yet ({state}). {why}",
+            "The files of {model} {v} aren't recorded yet. {why}",
             model=Name(model),
             v=Code(f"v{version}"),
-            state=digest.state.value,
-            why=digest.why,
+            why=why or "They're being hashed.",
         )
 
     def status_list(self, patterns: tuple[str, ...], covers: Callable[[str], bool]) -> str:

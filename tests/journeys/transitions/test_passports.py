@@ -15,15 +15,16 @@ from typing import Any
 import httpx2
 import pytest
 
-from bot.domain.integrity.digest import DigestState, VersionDigest, digest_id
-from bot.domain.registry.model import VersionInfo
+from bot.domain.audit.events import canonical_time
+from bot.domain.integrity.manifest import parse_manifest
 from bot.key_folder import KeyFolder
 from bot.registry.memory import MemoryRegistry
-from bot.services.transitions.passports import issue_waiting
+from registrar.verifier import Verifier
 from tests.support.app.app_fixture import CHANNEL, MANIFEST, RunningApp, make_policy, running_app
 from tests.support.app.workspaces import local_slack
-from tests.support.passports.harness import a_manifest, new_key, opened_envelope
+from tests.support.passports.harness import new_key, opened_envelope
 from tests.support.paths import ROOT
+from tests.support.waiting import wait_until
 
 CLIENTS = {
     "reader": {"token_env": "READER", "may": ["read"], "models": ["churn*"]},
@@ -46,22 +47,6 @@ class PassportApi:
         answer = httpx2.get(f"{self.app.service.address}/v1/passports/{path}", headers=headers)
         return answer.status_code, answer.json()
 
-    def record(self, version: VersionInfo) -> None:
-        """Record a version's files, as the job does."""
-        context = self.app.registrar.context
-        digest = VersionDigest(
-            id=digest_id(version),
-            model=version.model,
-            version=version.version,
-            identity=version.identity(),
-            requested_at=context.clock.now(),
-            state=DigestState.RECORDED,
-            manifest=a_manifest(version.version),
-        )
-        with context.ledger.write() as tx:
-            tx.add_digest(digest)
-            issue_waiting(context, tx, digest)
-
     @property
     def public_key(self) -> Path:
         """The file with the public key."""
@@ -70,13 +55,15 @@ class PassportApi:
 
 
 @contextmanager
-def promoted_bot(home: Path) -> Iterator[PassportApi]:
+def promoted_bot(home: Path, integrity: str = "recorded") -> Iterator[PassportApi]:
     """Run a bot with a key, in a workspace of its own, and promote v4 of `churn`."""
     new_key(KeyFolder(home / "keys"))
+    rule = {"approvers": ["lead"], "integrity": integrity}
+    policy = make_policy({"clients": CLIENTS, "models": {"*": {"production": rule}}})
     with pytest.MonkeyPatch.context() as patch, local_slack(MANIFEST) as slack:
         for name in CLIENTS:
             patch.setenv(name.upper(), f"token-of-{name}")
-        with running_app(slack, home, MemoryRegistry(), policy=make_policy({"clients": CLIENTS})) as app:
+        with running_app(slack, home, MemoryRegistry(), policy=policy) as app:
             app.alice.types(CHANNEL, '/model promote churn 4 production --reason "better f1"')
             app.bob.clicks(app.card(), "Approve")
             app.card(holds="Verified in MLflow")
@@ -87,7 +74,7 @@ def promoted_bot(home: Path) -> Iterator[PassportApi]:
 def issued(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PassportApi]:
     """A bot that has issued the passport of v4; nothing changes afterward."""
     with promoted_bot(tmp_path_factory.mktemp("issued")) as api:
-        api.record(api.app.registry.version("churn", 4))
+        wait_until(lambda: api.get("churn/4")[0] == 200)
         yield api
 
 
@@ -98,7 +85,11 @@ def opened(envelope: dict[str, Any], issued: PassportApi) -> dict[str, Any]:
 def test_a_program_gets_the_passport_the_manifest_and_the_state(issued: PassportApi) -> None:
     status, document = issued.get("churn/4")
     predicate = opened(document["passport"], issued)["predicate"]
-    assert (status, document["state"], document["manifest"]) == (200, "valid", a_manifest(4).statement("churn/4"))
+    manifest = parse_manifest(document["manifest"]["predicate"])
+    assert (status, document["state"]) == (200, "valid")
+    assert [(file.path, file.size) for file in manifest.files] == [("MLmodel", 15)]
+    assert document["manifest"] == manifest.statement("churn/4")
+    assert predicate["manifest"]["sha256"] == manifest.digest
     assert (predicate["model"], predicate["version"], predicate["stage"]) == ("churn", 4, "Production")
     assert predicate["approved_by"] == [f"slack:{issued.app.slack.team_id}/U0BOB"]
 
@@ -136,12 +127,22 @@ def test_what_nobody_approved_has_no_passport(issued: PassportApi, path: str) ->
 
 
 def test_a_passport_that_is_not_issued_yet_says_why(tmp_path: Path) -> None:
-    with promoted_bot(tmp_path) as api:
-        assert missing(api, "churn/4") == (404, "not_issued_yet", "The passport is issued within a minute.")
+    with promoted_bot(tmp_path, integrity="off") as api:
+        why = "The files of “churn” v4 aren't recorded yet. The policy says integrity: off."
+        assert missing(api, "churn/4") == (404, "not_issued_yet", why)
         (api.keys / "active").unlink()
         for path in ("churn/4", "bundle/churn/4", "status"):
             status, kind, sentence = missing(api, path)
             assert (status, kind, "registrar keys init" in sentence) == (404, "not_issued_yet", True)
+
+
+def test_the_verifier_accepts_what_registrar_serves(issued: PassportApi) -> None:
+    version, url = issued.app.registry.version("churn", 4), issued.app.service.address
+    assert version.created_at is not None
+    verified = Verifier([issued.public_key], url, token="token-of-reader").check_passport(
+        model="churn", run=version.run_id or "", created=canonical_time(version.created_at)
+    )
+    assert verified.passport["version"] == 4
 
 
 def missing(api: PassportApi, path: str) -> tuple[int, str, str]:

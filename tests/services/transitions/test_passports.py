@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bot.domain.audit.events import EventTag
+from bot.domain.audit.events import EventTag, canonical_time
 from bot.domain.core.errors import BadInput, Misconfigured
 from bot.domain.core.sentence import Sentence
 from bot.domain.integrity.digest import DigestState
@@ -22,6 +22,7 @@ from bot.key_folder import KeyFolder
 from bot.ledger.stores.integrity import DigestStore
 from bot.services.transitions.passports import Passports
 from tests.support.passports.harness import (
+    RECORDED_AT,
     PassportHarness,
     a_manifest,
     new_key,
@@ -32,6 +33,7 @@ from tests.support.services.bench import BOB, DAVE, Bench, second_bench
 
 VALID, ROLLED_BACK, REPLACED = PassportState.VALID, PassportState.ROLLED_BACK, PassportState.REPLACED
 REISSUED = PassportState.REISSUED
+RECORDED = canonical_time(RECORDED_AT)
 
 # -- issuing -----------------------------------------------------------------------------------------------------------
 
@@ -43,7 +45,7 @@ def test_a_promotion_ends_with_a_passport_that_states_who_decided_what(office: P
     predicate = statement["predicate"]
     assert passport.move == predicate["move"] == move
     assert statement["subject"] == [{"name": "churn/4", "digest": {"sha256": a_manifest(4).root_digest}}]
-    assert predicate["manifest"] == {"sha256": a_manifest(4).digest, "files": 1, "bytes": 12}
+    assert predicate["manifest"] == {"sha256": a_manifest(4).digest, "files": 1, "bytes": 12, "recorded": RECORDED}
     facts = ("model", "version", "stage", "cause", "request", "requested_by", "approved_by", "executed_for")
     assert [predicate[name] for name in facts] == [
         "churn", 4, "Production", "promotion", move.partition(":")[2], "slack:T1/UALICE", ["slack:T1/UBOB"],
@@ -292,10 +294,13 @@ def why_not_issued(office: PassportHarness) -> str:
 
 def test_a_passport_that_waits_says_for_what(office: PassportHarness) -> None:
     office.promote(2)
-    assert "within a minute" in why_not_issued(office)
+    assert why_not_issued(office) == "The files of “churn” v2 aren't recorded yet. They're being hashed."
     with office.bench.ledger.write() as tx:
-        tx.add_digest(recorded(office.bench, 2, state=DigestState.TOO_LARGE, why="They have 9 GB."))
-    assert why_not_issued(office) == "The files of “churn” v2 aren't recorded yet (too large). They have 9 GB."
+        tx.save_digest(recorded(office.bench, 2, state=DigestState.TOO_LARGE, why="They have 9 GB."))
+    assert why_not_issued(office) == "The files of “churn” v2 aren't recorded yet. They have 9 GB."
+    with office.bench.ledger.write() as tx:
+        tx.save_digest(recorded(office.bench, 2))
+    assert "within a minute" in why_not_issued(office)
     (office.folder / "active").unlink()
     assert why_not_issued(office).startswith("Registrar has no key")
 

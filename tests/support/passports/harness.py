@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from bot.services.transitions.passports import IssuedPassport, Passports, issue_
 from tests.support.services.bench import BOB, Bench
 
 STATUS_HOUR = 1  # hours for which a status list can be used
+RECORDED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def new_key(folder: KeyFolder) -> str:
@@ -58,6 +60,7 @@ def recorded(bench: Bench, version: int, model: str = "churn", **changes: Any) -
         requested_at=bench.clock.now(),
         state=DigestState.RECORDED,
         manifest=a_manifest(version),
+        recorded_at=RECORDED_AT,
     )
     return replace(digest, **changes)
 
