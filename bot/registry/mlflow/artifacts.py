@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Thread
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import yaml
 
-from bot.domain.core.errors import RegistrarError
 from bot.domain.registry.model import ModelPackage, Signature, SignatureColumn
-from bot.registry.mlflow.errors import files_unreadable, translate_files_error
+from bot.registry.mlflow.errors import files_unreadable
 from bot.registry.mlflow.estimator_class import pickled_class_name, skops_class_name, valid_class_name
+from bot.registry.mlflow.files import DownloadedFiles, files_of, in_time, open_store
 
 MAX_FILE_BYTES = 1_000_000  # of MLmodel and requirements; an MLmodel with 1,000 columns has a tenth of this
 MAX_HEAD_BYTES = 4_000_000  # of a model file; its class is at the beginning
-CHUNK_BYTES = 64_000
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the pure Python loader takes seconds for a large file
 _NESTED_KEYS = ("properties", "items", "values")
 T = TypeVar("T")
@@ -57,55 +53,6 @@ def _read_in_time(
     return in_time(run, timeout)
 
 
-def open_store(location: str, uri: str) -> Any:
-    """Return MLflow's client of the store of the files at `location`. `uri` is MLflow's address.
-
-    A location on a host other than MLflow's is rejected, because whoever wrote it into the model would get our
-    password.
-    """
-    address, server = urlsplit(location), urlsplit(uri)
-    is_remote = address.scheme in {"http", "https", "mlflow-artifacts"} and address.netloc
-    if is_remote and address.netloc.rpartition("@")[2] != server.netloc.rpartition("@")[2]:
-        raise files_unreadable("they're on a different server than MLflow")
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository  # noqa: PLC0415
-
-    return get_artifact_repository(location, tracking_uri=uri)
-
-
-def in_time(task: Callable[[], T], timeout: float) -> T:
-    """Return the task's result, with errors translated.
-
-    Some stores don't respond for minutes; after `timeout` seconds, their threads are abandoned.
-    """
-    with translated_errors():
-        return in_background(task).result(timeout)
-
-
-def in_background(task: Callable[[], T]) -> Future[T]:
-    """Start a task on a thread that can be abandoned."""
-    future: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(task())
-        except Exception as error:  # raised again in the waiting thread
-            future.set_exception(error)
-
-    Thread(target=run, name="files of a model", daemon=True).start()
-    return future
-
-
-@contextmanager
-def translated_errors() -> Iterator[None]:
-    """Translate what a store raises: each kind has its own library and errors."""
-    try:
-        yield
-    except RegistrarError:
-        raise
-    except Exception as error:
-        raise translate_files_error(error) from error
-
-
 def _read_package(store: Any, sizes: dict[str, int | None], folder: Path) -> ModelPackage:
     mlmodel, requirements = (_read_small_file(store, name, sizes, folder) for name in ("MLmodel", "requirements.txt"))
     try:
@@ -130,24 +77,12 @@ def _read_estimator(store: Any, sizes: dict[str, int | None], folder: Path) -> s
 
 def _read_head(store: Any, name: str) -> bytes:
     """Return the beginning of a large file; empty if its store can send only complete files."""
-    from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository  # noqa: PLC0415
-    from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository  # noqa: PLC0415
-    from mlflow.utils import rest_utils  # noqa: PLC0415
-
-    rest: Any = rest_utils  # untyped
-    if isinstance(store, LocalArtifactRepository):
-        with (Path(store.artifact_dir) / name).open("rb") as file:
-            return file.read(MAX_HEAD_BYTES)
-    if not isinstance(store, HttpArtifactRepository):
-        return b""
-    with rest.http_request(store._host_creds, f"/{name}", "GET", stream=True) as answer:
-        rest.augmented_raise_for_status(answer)
-        head = b""
-        for chunk in answer.iter_content(CHUNK_BYTES):
-            head += chunk
-            if len(head) >= MAX_HEAD_BYTES:
-                break
-    return head[:MAX_HEAD_BYTES]
+    files, head = files_of(store), bytearray()
+    if type(files) is not DownloadedFiles:
+        with closing(files.chunks(name)) as chunks:
+            while len(head) < MAX_HEAD_BYTES and (chunk := next(chunks, b"")):
+                head += chunk
+    return bytes(head[:MAX_HEAD_BYTES])
 
 
 def _read_small_file(store: Any, name: str, sizes: dict[str, int | None], folder: Path) -> bytes:

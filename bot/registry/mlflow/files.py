@@ -4,34 +4,90 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotDone
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
-from urllib.parse import quote
+from threading import Thread
+from typing import Any, TypeVar
+from urllib.parse import quote, urlsplit
 
+from bot.domain.core.errors import RegistrarError
 from bot.ports import StoredFile, VersionFiles
-from bot.registry.mlflow.artifacts import in_background, in_time, open_store, translated_errors
-from bot.registry.mlflow.errors import files_unreadable
+from bot.registry.mlflow.errors import files_unreadable, translate_files_error
 
 CHUNK_BYTES = 1 << 20
 LISTING_TIMEOUT = 30.0  # seconds for all folders of a version
 MAX_ENTRIES = 100_000  # files and folders of a version
 WAIT_SECONDS = 0.25  # between two empty chunks, while a file is being downloaded
 MAX_STALLS = 2400  # empty chunks in a row without a new byte: ten minutes
+T = TypeVar("T")
 
 
 def open_files(location: str, tracking_uri: str) -> VersionFiles:
     """Return the files at `location`. Raises RegistryRefused, RegistryUnreachable."""
+    return files_of(in_time(lambda: open_store(location, tracking_uri), LISTING_TIMEOUT))
+
+
+def files_of(store: Any) -> LocalFiles | DownloadedFiles:
+    """Return the files in a store; `store` is MLflow's client of it."""
     from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository  # noqa: PLC0415
     from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository  # noqa: PLC0415
 
-    store = in_time(lambda: open_store(location, tracking_uri), LISTING_TIMEOUT)
     if isinstance(store, LocalArtifactRepository):
         return LocalFiles(Path(store.artifact_dir))
     return HttpFiles(store) if isinstance(store, HttpArtifactRepository) else DownloadedFiles(store)
+
+
+def open_store(location: str, uri: str) -> Any:
+    """Return MLflow's client of the store of the files at `location`. `uri` is MLflow's address.
+
+    A location on a host other than MLflow's is rejected, because whoever wrote it into the model would get our
+    password.
+    """
+    address, server = urlsplit(location), urlsplit(uri)
+    is_remote = address.scheme in {"http", "https", "mlflow-artifacts"} and address.netloc
+    if is_remote and address.netloc.rpartition("@")[2] != server.netloc.rpartition("@")[2]:
+        raise files_unreadable("they're on a different server than MLflow")
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository  # noqa: PLC0415
+
+    return get_artifact_repository(location, tracking_uri=uri)
+
+
+def in_time(task: Callable[[], T], timeout: float) -> T:
+    """Return the task's result, with errors translated.
+
+    Some stores don't respond for minutes; after `timeout` seconds, their threads are abandoned.
+    """
+    with translated_errors():
+        return in_background(task).result(timeout)
+
+
+def in_background(task: Callable[[], T]) -> Future[T]:
+    """Start a task on a thread that can be abandoned."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(task())
+        except Exception as error:  # raised again in the waiting thread
+            future.set_exception(error)
+
+    Thread(target=run, name="files of a model", daemon=True).start()
+    return future
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Translate what a store raises: each kind has its own library and errors."""
+    try:
+        yield
+    except RegistrarError:
+        raise
+    except Exception as error:
+        raise translate_files_error(error) from error
 
 
 class LocalFiles:
@@ -45,7 +101,7 @@ class LocalFiles:
         with translated_errors():
             return list(self._walk())
 
-    def chunks(self, path: str) -> Iterator[bytes]:
+    def chunks(self, path: str) -> Generator[bytes]:
         """Yield a file's contents."""
         with translated_errors(), open(self._folder / path, "rb", opener=_open_without_waiting) as file:
             while chunk := file.read(CHUNK_BYTES):
@@ -80,7 +136,7 @@ class DownloadedFiles:
         """Return all files, also those in folders: one request for each folder."""
         return in_time(self._list, LISTING_TIMEOUT)
 
-    def chunks(self, path: str) -> Iterator[bytes]:
+    def chunks(self, path: str) -> Generator[bytes]:
         """Yield a file's contents, and empty chunks while it's being downloaded."""
         with translated_errors(), TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             download = in_background(lambda: self._store._download_file(path, str(Path(folder) / "file")))
@@ -123,7 +179,7 @@ def _size_of(folder: str, before: int) -> int:
 class HttpFiles(DownloadedFiles):
     """Files that MLflow's server, or another one at its address, streams."""
 
-    def chunks(self, path: str) -> Iterator[bytes]:
+    def chunks(self, path: str) -> Generator[bytes]:
         """Yield a file's contents."""
         from mlflow.utils import rest_utils  # noqa: PLC0415
 
