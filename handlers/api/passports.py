@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Response
 
-from bot.domain.core.errors import Misconfigured
+from bot.domain.core.errors import Misconfigured, Refused
 from bot.domain.core.sentence import Code, Name, Sentence, say
 from bot.domain.registry.model import Stage
 from bot.services.transitions.passports import IssuedPassport
@@ -89,8 +89,8 @@ def _find(call: ApiCall, model: str, version: int, stage: Stage) -> IssuedPasspo
     """Return the passport. Raises ApiError."""
     call.require_model(model, "read passports of")
     try:
-        found = call.registrar.passports.find(model, version, stage)
-    except Misconfigured as error:
+        return call.registrar.passports.find(model, version, stage)
+    except (Misconfigured, Refused) as error:
         raise _not_issued(error.sentence) from None
     except LookupError:
         why = say(
@@ -100,9 +100,6 @@ def _find(call: ApiCall, model: str, version: int, stage: Stage) -> IssuedPasspo
             stage=stage,
         )
         raise ApiError(404, why, kind="no_passport") from None
-    if isinstance(found, Sentence):
-        raise _not_issued(found)
-    return found
 
 
 def _not_issued(why: Sentence) -> ApiError:

@@ -13,7 +13,7 @@ from typing import Any
 
 from bot.domain.audit.events import ChainedEvent, Event, EventTag
 from bot.domain.core.actors import Automation
-from bot.domain.core.errors import Misconfigured
+from bot.domain.core.errors import Misconfigured, Refused
 from bot.domain.core.sentence import Code, Name, Sentence, say
 from bot.domain.integrity.digest import VersionDigest
 from bot.domain.registry.model import TARGET_STAGES, Stage
@@ -74,7 +74,10 @@ def issue(tx: LedgerTransaction, context: Context, transition: Transition) -> bo
     if digest is None or signer is None:
         return False
     tx.append_audit()  # the passport names the number and the hash of the transition's event
-    event = _move_event(tx, transition)
+    events = tx.latest_audit_events(
+        model=transition.model, tags=_MOVE_TAGS, since=transition.intended_at, limit=MAX_LATER
+    )
+    event = next((each for each in events if each.event.subject in {transition.id, transition.request}), None)
     return event is not None and _add_passport(tx, context, transition, digest, event, signer)
 
 
@@ -83,15 +86,6 @@ def recorded_digest(reader: LedgerReader, transition: Transition) -> VersionDige
     identity = transition.identity
     found = reader.digests_of(transition.model, transition.version) if identity else []
     return next((each for each in found if each.is_recorded and identity and identity.is_same(each.identity)), None)
-
-
-def _move_event(reader: LedgerReader, transition: Transition) -> ChainedEvent | None:
-    """Return the audit event of a finished transition."""
-    subjects = {transition.id, transition.request}
-    events = reader.latest_audit_events(
-        model=transition.model, tags=_MOVE_TAGS, since=transition.intended_at, limit=MAX_LATER
-    )
-    return next((each for each in events if each.event.subject in subjects), None)
 
 
 def _add_passport(
@@ -127,7 +121,23 @@ def _add_passport(
     )
     if not tx.add_passport(passport):
         return False
-    tx.add_audit_event(_issued_event(passport))
+    tx.add_audit_event(
+        Event(
+            at=passport.issued_at,
+            actor=ISSUER,
+            tag=EventTag.PASSPORT_ISSUED,
+            subject=passport.id,
+            model=passport.model,
+            after=f"v{passport.version}",
+            origin="job",
+            evidence={
+                "version": passport.version,
+                "to": passport.stage.value,
+                "sha256": hashlib.sha256(passport.envelope.encode()).hexdigest(),
+                "key": passport.key,
+            },
+        )
+    )
     tx.add_tag_update(
         TagUpdate(
             id=f"passport:{passport.id}",
@@ -137,24 +147,6 @@ def _add_passport(
         )
     )
     return True
-
-
-def _issued_event(passport: Passport) -> Event:
-    return Event(
-        at=passport.issued_at,
-        actor=ISSUER,
-        tag=EventTag.PASSPORT_ISSUED,
-        subject=passport.id,
-        model=passport.model,
-        after=f"v{passport.version}",
-        origin="job",
-        evidence={
-            "version": passport.version,
-            "to": passport.stage.value,
-            "sha256": hashlib.sha256(passport.envelope.encode()).hexdigest(),
-            "key": passport.key,
-        },
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,16 +202,17 @@ class Passports:
                 return False
             return issue(tx, self._context, current)
 
-    def find(self, model: str, version: int, stage: Stage) -> IssuedPassport | Sentence:
-        """Return a version's latest passport for a stage. If there's none yet, return why.
+    def find(self, model: str, version: int, stage: Stage) -> IssuedPassport:
+        """Return a version's latest passport for a stage.
 
-        Raises LookupError if nobody put the version into the stage with Registrar.
+        Raises Refused or Misconfigured if there's none yet, and LookupError if nobody put the version into the stage
+        with Registrar.
         """
         now = self._context.clock.now()
         with self._context.ledger.read() as reader:
             found = [each for each in reader.passports(model, version) if each.stage is stage]
             if not found:
-                return self._why_not_issued(reader, model, version, stage)
+                raise Refused(self._why_not_issued(reader, model, version, stage))
             passport, statuses = found[0], read_statuses(reader, now, model)
             digests = [each for each in reader.digests_of(model, version) if each.manifest.digest == passport.digest]
         state = next((each.state for each in statuses if each.passport.id == passport.id), PassportState.EXPIRED)

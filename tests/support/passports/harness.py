@@ -117,9 +117,7 @@ class PassportHarness:
 
     def found(self, version: int = 4) -> IssuedPassport:
         """Return the passport of a version in Production."""
-        found = self.passports.find("churn", version, Stage.PRODUCTION)
-        assert isinstance(found, IssuedPassport)
-        return found
+        return self.passports.find("churn", version, Stage.PRODUCTION)
 
 
 @pytest.fixture
