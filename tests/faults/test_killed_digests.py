@@ -69,7 +69,7 @@ def test_after_a_kill_hashing_goes_on_with_the_next_file(
 ) -> None:
     with hashing(ledger_url, mlflow_server.uri) as (context, digests):
         with context.ledger.write() as tx:
-            request_digest(tx, context, version, now=context.clock.now())
+            request_digest(tx, version.model, version.version, version.identity(), now=context.clock.now())
         with program("tests.support.faults.hashing_process", ledger_url, mlflow_server.uri, "1000000") as process:
             wait_until(lambda: read_digest(context.ledger, version).partial.files)
             process.send_signal(signal.SIGKILL)
@@ -96,7 +96,7 @@ def test_two_processes_hash_each_file_once(ledger_url: str, mlflow_server: Mlflo
         hashing(ledger_url, mlflow_server.uri, on_recorded=lambda _, digest: recorded.append(digest)) as (_, other),
     ):
         with context.ledger.write() as tx:
-            request_digest(tx, context, version, now=context.clock.now())
+            request_digest(tx, version.model, version.version, version.identity(), now=context.clock.now())
         mlflow_server.requests.clear()
         threads = [threading.Thread(target=digests.run_due) for digests in (one, other)]
         for thread in threads:
@@ -115,7 +115,7 @@ def test_a_large_file_takes_little_memory(
         file.truncate(200_000_000)
     with hashing(ledger_url, mlflow_server.uri) as (context, digests):
         with context.ledger.write() as tx:
-            request_digest(tx, context, version, now=context.clock.now())
+            request_digest(tx, version.model, version.version, version.identity(), now=context.clock.now())
         tracemalloc.start()
         try:
             assert digests.run_due() == 1

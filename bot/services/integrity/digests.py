@@ -17,7 +17,7 @@ from bot.domain.core.errors import LedgerUnavailable, RegistrarError, RegistryRe
 from bot.domain.core.sentence import Code, say
 from bot.domain.integrity.digest import DigestState, VersionDigest, digest_id, digest_key, new_digest
 from bot.domain.integrity.manifest import FileManifest
-from bot.domain.registry.model import Stage, VersionInfo
+from bot.domain.registry.model import Stage, VersionIdentity, VersionInfo
 from bot.ports import LedgerTransaction, ReadsFiles, VersionFiles
 from bot.services.core.context import Context
 from bot.services.integrity.files_pass import LEASE, ClaimLostError, FilesPass
@@ -44,18 +44,16 @@ class DigestLimits:
 
 
 def request_digest(
-    tx: LedgerTransaction, context: Context, version: VersionInfo, *, now: datetime, again: bool = False
+    tx: LedgerTransaction, model: str, version: int, identity: VersionIdentity, *, now: datetime, again: bool = False
 ) -> VersionDigest:
     """Have a version's files hashed soon, unless they are already; return the row.
 
     `again`: try again if they were too large or couldn't be read.
     """
-    created = new_digest(version.model, version.version, version.identity(), now)
-    digest = tx.digest(created.id)
+    digest = tx.digest(digest_key(model, version, identity))
     if digest is None:
-        tx.add_digest(created)
-        return created
-    if again and digest.state in {DigestState.TOO_LARGE, DigestState.FAILED}:
+        tx.add_digest(digest := new_digest(model, version, identity, now))
+    elif again and digest.state in {DigestState.TOO_LARGE, DigestState.FAILED}:
         digest = replace(digest.begin_again(now), state=DigestState.WAITING)
         tx.save_digest(digest)
     return digest
@@ -220,34 +218,32 @@ class Digests:
             tx.save_digest(ended)
             files_pass.redraw_cards(tx)
             if ended.is_recorded and not before.is_recorded:
-                tx.add_audit_event(self._event(ended, EventTag.FILES_RECORDED, _record_evidence(ended.manifest)))
+                found = ended.manifest
+                recorded = {"digest": found.digest, "root_digest": found.root_digest}
+                sizes = {"files": len(found.files), "bytes": found.size}
+                self._add_event(tx, ended, EventTag.FILES_RECORDED, recorded | sizes)
                 self._on_recorded(tx, ended)
             elif ended.changed != before.changed:
                 if ended.changed:
                     named = {"files": list(ended.changed[:MAX_NAMED_FILES]), "changed": len(ended.changed)}
-                    tx.add_audit_event(self._event(ended, EventTag.FILES_CHANGED, named))
+                    self._add_event(tx, ended, EventTag.FILES_CHANGED, named)
                 self._on_changed(tx, ended)
 
-    def _event(self, digest: VersionDigest, tag: EventTag, evidence: Mapping[str, Any]) -> Event:
-        return Event(
-            at=self._context.clock.now(),
-            actor=DIGEST_ACTOR,
-            tag=tag,
-            subject=f"{digest.model} v{digest.version}",
-            model=digest.model,
-            after=f"v{digest.version}",
-            origin="job",
-            evidence={"version": digest.version, **evidence},
+    def _add_event(
+        self, tx: LedgerTransaction, digest: VersionDigest, tag: EventTag, evidence: Mapping[str, Any]
+    ) -> None:
+        tx.add_audit_event(
+            Event(
+                at=self._context.clock.now(),
+                actor=DIGEST_ACTOR,
+                tag=tag,
+                subject=f"{digest.model} v{digest.version}",
+                model=digest.model,
+                after=f"v{digest.version}",
+                origin="job",
+                evidence={"version": digest.version, **evidence},
+            )
         )
-
-
-def _record_evidence(manifest: FileManifest) -> dict[str, Any]:
-    return {
-        "digest": manifest.digest,
-        "root_digest": manifest.root_digest,
-        "files": len(manifest.files),
-        "bytes": manifest.size,
-    }
 
 
 _TOO_LARGE = "The files have {size} bytes. {setting} allows {limit}."

@@ -14,7 +14,6 @@ from bot.domain.monitoring.incident import (
     IncidentStatus,
 )
 from bot.domain.promotions.votes import counting_approvals
-from bot.domain.registry.model import VersionInfo
 from bot.domain.transitions.transition import Transition
 from bot.ports import LedgerTransaction
 from bot.services.core.context import Context
@@ -32,15 +31,7 @@ def compare_after_entry(context: Context, tx: LedgerTransaction, transition: Tra
     if identity is None or context.policy.rules_for(transition.model).integrity(transition.target) == "off":
         return
     now = context.clock.now()
-    version = VersionInfo(
-        model=transition.model,
-        version=transition.version,
-        stage=transition.target,
-        run_id=identity.run_id,
-        source=identity.source,
-        created_at=identity.created_at,
-    )
-    digest = request_digest(tx, context, version, now=now)
+    digest = request_digest(tx, transition.model, transition.version, identity, now=now)
     request_comparison(tx, digest, since=now)
     if digest.changed:
         report_comparison(context, tx, digest)
@@ -54,9 +45,11 @@ def report_comparison(context: Context, tx: LedgerTransaction, digest: VersionDi
     tx.lock("incidents")
     writer, now = IncidentWriter(context, tx), context.clock.now()
     period = present_period(tx, digest.model)
-    if period is None or period.version != digest.version or not _is_about(digest, period.started_by):
+    identity = period.started_by.identity if period else None
+    if period is None or period.version != digest.version or (identity and not identity.is_same(digest.identity)):
         return
-    incident = next((one for one in tx.incidents(model=digest.model, open_only=True) if _is_of_files(one)), None)
+    open_ones = tx.incidents(model=digest.model, open_only=True)
+    incident = next((one for one in open_ones if one.kind is IncidentKind.FILES), None)
     if incident is None and digest.changed:
         writer.add(_new_incident(context, tx, digest, period.started_by))
     elif incident is not None and digest.changed:
@@ -65,14 +58,6 @@ def report_comparison(context: Context, tx: LedgerTransaction, digest: VersionDi
     elif incident is not None:
         sentence = words.files_match_again(incident.version, incident.since, now)
         writer.resolve(incident, IncidentResolution(ending=IncidentEnding.RECOVERED, sentence=sentence), now)
-
-
-def _is_of_files(incident: Incident) -> bool:
-    return incident.kind is IncidentKind.FILES
-
-
-def _is_about(digest: VersionDigest, entry: Transition) -> bool:
-    return entry.identity is None or entry.identity.is_same(digest.identity)
 
 
 def _new_incident(context: Context, tx: LedgerTransaction, digest: VersionDigest, entry: Transition) -> Incident:

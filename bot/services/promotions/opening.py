@@ -103,7 +103,9 @@ class RequestOpening:
                     self._end_blocking_request(tx, request)
                 request = _with_current_tags_and_blocks(tx, request, version, versions, unwritten)
                 if rule.integrity != "off":
-                    request_digest(tx, self._context, version, now=request.opened_at, again=True)
+                    request_digest(
+                        tx, version.model, version.version, version.identity(), now=request.opened_at, again=True
+                    )
                 request = self._record_opening(tx, queued, request, rule, approvers)
         if not request.breaks_glass:
             return CommandResult(request=request)

@@ -141,7 +141,7 @@ class Preconditions:
         now = self._context.clock.now()
         since = max(transition.intended_at, now - MAX_COMPARISON_AGE)
         with self._context.ledger.write() as tx:
-            digest = request_digest(tx, self._context, version, now=now)
+            digest = request_digest(tx, version.model, version.version, version.identity(), now=now)
             request_comparison(tx, digest, since=since)
         return waiting_for_files(digest, since)
 

@@ -73,7 +73,8 @@ class World:
 
     def request(self, *, again: bool = False) -> VersionDigest:
         with self.bench.ledger.write() as tx:
-            return request_digest(tx, self.bench.context, self.version, now=self.bench.clock.now(), again=again)
+            found, now = self.version, self.bench.clock.now()
+            return request_digest(tx, found.model, found.version, found.identity(), now=now, again=again)
 
     def compare(self) -> None:
         with self.bench.ledger.write() as tx:
