@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
+
+from pydantic import TypeAdapter
 
 from bot.domain.core.numbers import pluralize
 from bot.domain.core.sentence import Code, Sentence, say
@@ -12,6 +14,26 @@ from bot.domain.integrity.messages import SHORT_DIGEST_LENGTH, hashing_progress,
 from bot.domain.promotions.request import GateResult, Request, RequestState
 
 INTEGRITY_GATE = "integrity"
+FILES = "files"  # the fact that the gate decides on
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileFacts:
+    """What the gate reads of a version's digest, small enough for an audit event.
+
+    `digest` is the manifest's, `count` its number of files. `changed` names the first files that differed in the
+    comparison that began at `compared_at`. `why` says why the files aren't recorded.
+    """
+
+    state: DigestState
+    digest: str = ""
+    count: int = 0
+    changed: str = ""
+    why: str = ""
+    compared_at: datetime | None = None
+
+
+FILE_FACTS = TypeAdapter(FileFacts)
 
 
 def digest_id_of(request: Request) -> str:
@@ -19,31 +41,48 @@ def digest_id_of(request: Request) -> str:
     return digest_key(request.model, request.version, request.identity) if request.identity else ""
 
 
-def file_gate(digest: VersionDigest | None) -> tuple[GateResult, ...]:
+def file_facts(digest: VersionDigest | None) -> FileFacts | None:
+    """Return what the gate reads of a digest; None if the version has none."""
+    if digest is None:
+        return None
+    is_recorded, manifest = digest.is_recorded, digest.manifest
+    return FileFacts(
+        state=digest.state,
+        digest=manifest.digest if is_recorded else "",
+        count=len(manifest.files),
+        changed=str(name_files(digest.changed)) if digest.changed else "",
+        why="" if is_recorded else digest.why.rstrip("."),
+        compared_at=digest.compared_at,
+    )
+
+
+def file_gate(files: FileFacts | None) -> tuple[GateResult, ...]:
     """Return the gate's result; none while the files are being hashed, since the version waits for that.
 
     That files were recorded and that they're unchanged are different bounds, so whoever overrides one doesn't override
     the other.
     """
-    if digest is None or digest.state is DigestState.WAITING:
+    if files is None or files.state is DigestState.WAITING:
         return ()
-    if digest.changed:
-        value = f"its files changed: {name_files(digest.changed)}"
+    if files.changed:
+        value = f"its files changed: {files.changed}"
         return (GateResult(name=INTEGRITY_GATE, bound="files unchanged", value=value, passed=False),)
-    count, why = pluralize(len(digest.manifest.files), "file"), digest.why.rstrip(".")
-    value = count if digest.is_recorded else f"its files aren't recorded ({why})"
-    return (GateResult(name=INTEGRITY_GATE, bound="files recorded", value=value, passed=digest.is_recorded),)
+    is_recorded = files.state is DigestState.RECORDED
+    value = pluralize(files.count, "file") if is_recorded else f"its files aren't recorded ({files.why})"
+    return (GateResult(name=INTEGRITY_GATE, bound="files recorded", value=value, passed=is_recorded),)
 
 
-def with_file_gate(request: Request, digest: VersionDigest | None) -> Request:
+def with_file_gate(request: Request, files: FileFacts | None) -> Request:
     """Return a pending request with the gate's current result: its files may have been hashed since it was opened.
 
     After an override, the snapshot stays what was overridden, so that it covers nothing that failed later.
     """
-    if request.state is not RequestState.PENDING or request.seen is None or request.overridden_by:
+    seen = request.seen
+    if request.state is not RequestState.PENDING or seen is None or files is None or request.overridden_by:
         return request
-    others = [gate for gate in request.seen.gates if gate.name != INTEGRITY_GATE]
-    return replace(request, seen=replace(request.seen, gates=(*others, *file_gate(digest))))
+    others = [gate for gate in seen.gates if gate.name != INTEGRITY_GATE]
+    facts = {**seen.facts, FILES: FILE_FACTS.dump_python(files, mode="json", exclude_defaults=True)}
+    return replace(request, seen=replace(seen, facts=facts, gates=(*others, *file_gate(files))))
 
 
 def waiting_for_files(digest: VersionDigest, since: datetime) -> Sentence | None:

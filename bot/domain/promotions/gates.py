@@ -22,7 +22,7 @@ from bot.domain.policy.gate_config import (
     SemverGate,
     SignatureGate,
 )
-from bot.domain.promotions.file_gate import INTEGRITY_GATE
+from bot.domain.promotions.file_gate import INTEGRITY_GATE, FileFacts, file_gate
 from bot.domain.promotions.request import GateResult, Request, RequestSnapshot
 from bot.domain.registry.metric_direction import Direction, direction_of
 from bot.domain.registry.model import Signature, Stage, VersionInfo
@@ -43,7 +43,7 @@ class GateFacts:
     """The facts that gates check. Metrics have no NaN.
 
     `staged_since` is None if the version isn't in Staging. `missing` lists the model card's empty fields. It and
-    `staged_since` are None if no gate checks them.
+    `staged_since` are None if no gate checks them. `files` is None if the rule doesn't require unchanged files.
     """
 
     version: VersionInfo
@@ -58,6 +58,7 @@ class GateFacts:
     incumbent_signature: Signature | None = None
     staged_since: datetime | None = None
     block: RollbackBlock | None = None  # what blocks the version; also None without a ledger
+    files: FileFacts | None = None
     has_mlmodel: bool = True  # whether the version has an MLmodel file, if a gate checks that
 
 
@@ -70,7 +71,7 @@ def check_gates(gates: Sequence[Gate], facts: GateFacts) -> tuple[GateResult, ..
     results = [result for gate in gates for result in _CHECK_BY_GATE[type(gate)](gate, facts)]
     if facts.block and not any(isinstance(gate, NotBlockedGate) for gate in gates):
         results += _check_not_blocked(NotBlockedGate(not_blocked=True), facts)
-    return tuple(results)
+    return (*results, *file_gate(facts.files))
 
 
 class _GateCheck(Protocol):

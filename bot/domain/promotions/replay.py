@@ -18,6 +18,7 @@ from bot.domain.policy.freezes import ActiveFreeze
 from bot.domain.policy.parser import revision_of
 from bot.domain.policy.policy import Policy, TargetRule
 from bot.domain.promotions.approvers import missing_requirement, required_approvals
+from bot.domain.promotions.file_gate import FILE_FACTS, FILES, INTEGRITY_GATE, with_file_gate
 from bot.domain.promotions.gates import (
     SIGNATURE_GATE,
     UNBLOCKED,
@@ -86,7 +87,7 @@ class _Replay:
     """A request's state, as its events change it. A refused vote or override doesn't change it."""
 
     def __init__(self, opened: Event, policy_texts: Mapping[str, str], parse: Callable[[str], Policy]) -> None:
-        self._texts, self._parse, self._opening_facts = policy_texts, parse, _facts(opened)
+        self._texts, self._parse = policy_texts, parse
         self._policies: dict[str, Policy | None] = {}
         self._steps: list[ReplayStep] = []
         self._votes: list[Vote] = []
@@ -113,6 +114,9 @@ class _Replay:
         try:
             permission = _needed_permission(event)
             is_allowed = self._is_allowed(event.actor, permission, _facts(event), event.at) if permission else None
+            if is_allowed is not False and FILES in _facts(event):
+                files = FILE_FACTS.validate_python(_facts(event)[FILES])
+                self._request = with_file_gate(self._request, files)
             if is_allowed is not False and event.tag in _HANDLERS:
                 _HANDLERS[event.tag](self, event, _facts(event))
         except (KeyError, TypeError, ValueError, AttributeError):
@@ -177,7 +181,11 @@ class _Replay:
         self._request = replace(self._request, overridden_by=event.actor)
 
     def _approve(self, event: Event, facts: Facts) -> None:
+        """Add the steps of the files, which may have been hashed since the opening, and of the approvals."""
         self._recorded_state = RequestState.APPROVED
+        if "seen" in event.evidence:
+            self._recorded, seen = unpack_snapshot(event.evidence["seen"]), self._request.seen
+            self._add_gates(say("when it was approved"), _files_only(self._recorded).gates, seen and _files_only(seen))
         recorded = ", ".join(event.evidence.get("approvers", [BREAK_GLASS]))
         derived = ", ".join(actor_id(vote.voter) for vote in counting_approvals(self._votes)) or BREAK_GLASS
         is_enough = self._state() is RequestState.APPROVED and not self._is_rule_changed(self._policy(facts))
@@ -203,22 +211,22 @@ class _Replay:
         policy = self._policy(facts)
         if policy is not None:
             rule = policy.rules_for(request.model).rule(request.target) or TargetRule()
-            seen = self._derive(self._recorded, facts, policy)
+            seen = self._derive(replace(self._recorded, facts=facts), policy)
             self._request = replace(
                 request,
                 seen=with_unblocked_version(seen) if facts.get(UNBLOCKED) else seen,
                 required=required_approvals(request.access_target, policy),
                 expires_at=datetime.fromisoformat(facts["opened_at"]) + rule.expires_after,
             )
-        self._add_gates(say("when it was opened"), self._recorded.gates, self._request.seen, facts)
+        self._add_gates(say("when it was opened"), self._recorded.gates, self._request.seen)
         derived = str(self._request.required) if policy else None
         self._add(say("Required approvals"), str(facts.get("required", "?")), derived)
 
-    def _derive(self, seen: RequestSnapshot, facts: Facts, policy: Policy) -> RequestSnapshot:
-        """Return a snapshot with the gate results that follow from its metrics and the facts under a policy."""
+    def _derive(self, seen: RequestSnapshot, policy: Policy) -> RequestSnapshot:
+        """Return a snapshot with the gate results that follow from its metrics and its facts under a policy."""
         model, target = self._request.model, self._request.target
         read = replace(
-            GATE_FACTS.validate_python({key: fact for key, fact in facts.items() if fact is not None}),
+            GATE_FACTS.validate_python({key: fact for key, fact in seen.facts.items() if fact is not None}),
             metrics=seen.metrics,
             incumbent_metrics=seen.against,
             validation=seen.validation,
@@ -227,23 +235,21 @@ class _Replay:
         rule = policy.rules_for(model).rule(target) or TargetRule()
         return replace(seen, gates=check_gates(rule.gates, read), rule=policy.fingerprint(model, target))
 
-    def _add_gates(
-        self, when: Sentence, recorded: Iterable[GateResult], derived: RequestSnapshot | None, facts: Facts
-    ) -> None:
+    def _add_gates(self, when: Sentence, recorded: Iterable[GateResult], derived: RequestSnapshot | None) -> None:
         """Add a step for each gate; nothing is derived for one whose facts weren't recorded."""
         before, now = ({gate.key: gate for gate in gates} for gates in (recorded, derived.gates if derived else ()))
         for key, gate in (now | before).items():
-            is_known = derived is not None and not (gate.name == SIGNATURE_GATE and facts.get(TOO_LARGE))
+            is_known = derived is not None and not (gate.name == SIGNATURE_GATE and derived.facts.get(TOO_LARGE))
             name = say("Gate {gate} {when}", gate=Name(key), when=when)
             self._add(name, _gate_text(before.get(key)), _gate_text(now.get(key)) if is_known else None)
 
     def _unblock(self, event: Event, facts: Facts) -> None:
         """Pass the gate `not_blocked` of a pending request if this version's block was what failed it."""
-        number = (self._opening_facts.get("block") or {}).get("version", self._request.version)
-        if self._recorded_state is RequestState.PENDING and event.subject == f"{self._request.model} v{number}":
-            seen = self._request.seen
-            self._recorded = with_unblocked_version(self._recorded)
-            self._request = replace(self._request, seen=seen and with_unblocked_version(seen))
+        if (seen := self._request.seen) is None or self._recorded_state is not RequestState.PENDING:
+            return
+        number = (seen.facts.get("block") or {}).get("version", self._request.version)
+        if event.subject == f"{self._request.model} v{number}":
+            self._request = replace(self._request, seen=with_unblocked_version(seen))
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
@@ -281,16 +287,20 @@ class _Replay:
         """Add the steps of the gates right before the transition; return whether they make the request outdated."""
         changed, seen, current = facts["changed"], self._request.seen, None
         recorded = [GateResult(**gate) for gate in changed["gates"]] if "gates" in changed else self._recorded.gates
-        now = {**self._opening_facts, **changed}
         if policy is not None and seen is not None:
             metrics, against = (changed.get(key, getattr(seen, key)) for key in ("metrics", "against"))
-            current = self._derive(replace(seen, metrics=metrics, against=against), now, policy)
-        self._add_gates(say("right before the transition"), recorded, current, now)
+            now = {**seen.facts, **changed}
+            current = self._derive(replace(seen, metrics=metrics, against=against, facts=now), policy)
+        self._add_gates(say("right before the transition"), recorded, current)
         return current is not None and decision_basis_change(self._request, current) is not None
 
 
 def _facts(event: Event) -> Facts:
     return event.evidence.get("facts") or {}
+
+
+def _files_only(snapshot: RequestSnapshot) -> RequestSnapshot:
+    return replace(snapshot, gates=tuple(gate for gate in snapshot.gates if gate.name == INTEGRITY_GATE))
 
 
 def _needed_permission(event: Event) -> Permission | None:

@@ -32,7 +32,7 @@ from bot.domain.policy.authorization import (
 from bot.domain.policy.freezes import active_freeze
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.approvers import missing_requirement
-from bot.domain.promotions.file_gate import digest_id_of, with_file_gate
+from bot.domain.promotions.file_gate import FILES, digest_id_of, file_facts, with_file_gate
 from bot.domain.promotions.gates import rule_changed_reason
 from bot.domain.promotions.recorded_facts import pack_caller_facts
 from bot.domain.promotions.request import Request, RequestState, check_reviewable, pack_snapshot
@@ -192,13 +192,15 @@ class RequestDecisions:
             request = self._with_file_gate(tx, tx.lock_request(request_id))
             logging_context.bind(request=request.id, model=request.model)
             facts = self._require_allowed(tx, caller, permission, request)
+            if request.seen and (files := request.seen.facts.get(FILES)):
+                facts[FILES] = files
             yield tx, request, {"by": describe_caller(caller, self._context.policy), "facts": facts}
 
     def _with_file_gate(self, tx: LedgerTransaction, request: Request) -> Request:
         """Return the request with the current result of the gate `integrity`, which is saved if it's new."""
         if self._context.policy.rules_for(request.model).integrity(request.target) != "required":
             return request
-        current = with_file_gate(request, tx.digest(digest_id_of(request)))
+        current = with_file_gate(request, file_facts(tx.digest(digest_id_of(request))))
         if current != request:
             tx.save_request(current)
         return current

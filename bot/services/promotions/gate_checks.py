@@ -14,10 +14,11 @@ from bot.domain.core.errors import LedgerUnavailable, NoLedgerHere, Unreachable
 from bot.domain.integrity.digest import digest_id
 from bot.domain.policy.gate_config import CardGate, InStagingGate, SignatureGate
 from bot.domain.policy.policy import TargetRule
-from bot.domain.promotions import file_gate, gates
+from bot.domain.promotions import gates
+from bot.domain.promotions.file_gate import FileFacts, file_facts
 from bot.domain.promotions.gates import GateFacts
 from bot.domain.promotions.recorded_facts import pack_gate_facts
-from bot.domain.promotions.request import GateResult, Request, RequestSnapshot
+from bot.domain.promotions.request import Request, RequestSnapshot
 from bot.domain.registry.model import ModelInfo, ModelPackage, RunInfo, Stage, VersionInfo, resolve_version
 from bot.domain.registry.model_card import CARD_FIELDS_FROM_FILES
 from bot.domain.registry.rollback_block import RollbackBlock
@@ -101,30 +102,30 @@ class GateChecks:
             signature=package.signature if package else None,
             incumbent_signature=incumbent_package.signature if incumbent_package else None,
             has_mlmodel=package is not None,
+            files=self._file_facts(version, changed_files) if rule.integrity == "required" else None,
         )
         return RequestSnapshot(
             metrics=facts.metrics,
             against=facts.incumbent_metrics,
             validation=validation,
             facts=pack_gate_facts(facts),
-            gates=gates.check_gates(rule.gates, facts)
-            + (self._check_files(version, changed_files) if rule.integrity == "required" else ()),
+            gates=gates.check_gates(rule.gates, facts),
             rule=context.policy.fingerprint(model.name, target),
             policy=context.active_policy.revision,
             blocked=facts.block.version if facts.block else None,
             callers=self._caller_impact(version, holder, target, read_package) if with_callers else CallerImpact(),
         )
 
-    def _check_files(self, version: VersionInfo, changed_files: Sequence[str]) -> tuple[GateResult, ...]:
-        """Return the result of the gate `integrity`; none at a terminal on another machine, which has no ledger."""
+    def _file_facts(self, version: VersionInfo, changed_files: Sequence[str]) -> FileFacts | None:
+        """Return what the gate `integrity` reads; None at a terminal on another machine, which has no ledger."""
         try:
             with self._context.ledger.read() as reader:
                 digest = reader.digest(digest_id(version))
         except NoLedgerHere:
-            return ()
+            return None
         if digest is not None and changed_files:
             digest = replace(digest, changed=tuple(changed_files))
-        return file_gate.file_gate(digest)
+        return file_facts(digest)
 
     def _blocked_by(self, version: VersionInfo, versions: Sequence[VersionInfo]) -> RollbackBlock | None:
         """Return what blocks a version: its own block, or that of another version with the same files."""

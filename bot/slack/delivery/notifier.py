@@ -18,7 +18,7 @@ from bot.domain.promotions.approvers import (
     pending_approvers,
     waiting_for_approvers,
 )
-from bot.domain.promotions.file_gate import digest_id_of, files_line, with_file_gate
+from bot.domain.promotions.file_gate import digest_id_of, file_facts, files_line, with_file_gate
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.promotions.votes import Vote
 from bot.domain.registry.model import Stage, VersionInfo
@@ -143,7 +143,7 @@ class SlackNotifier:
             progress, digest = _read_progress(reading, request), reading.digest(digest_id_of(request))
         policy = self._policy()
         is_required = policy.rules_for(request.model).integrity(request.target) == "required"
-        request = with_file_gate(request, digest) if is_required else request
+        request = with_file_gate(request, file_facts(digest)) if is_required else request
         freeze = (
             active_freeze(request.model, freezes, policy, self._now()) if request.target is Stage.PRODUCTION else None
         )

@@ -10,7 +10,7 @@ import pytest
 from bot.domain.integrity.digest import DigestState, VersionDigest
 from bot.domain.integrity.manifest import FileEntry, FileManifest
 from bot.domain.integrity.messages import format_bytes
-from bot.domain.promotions.file_gate import files_line, with_file_gate
+from bot.domain.promotions.file_gate import file_facts, files_line, with_file_gate
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.registry.metric_catalog import MetricCatalog
 from bot.domain.registry.model import VersionIdentity
@@ -49,7 +49,7 @@ def a_request(**changes: Any) -> Request:
 
 
 def card(of: VersionDigest | None, *, is_required: bool = False, **changes: Any) -> Message:
-    request = with_file_gate(a_request(**changes), of) if is_required else a_request(**changes)
+    request = with_file_gate(a_request(**changes), file_facts(of)) if is_required else a_request(**changes)
     return request_card(request, [], files=files_line(request, of, is_required=is_required))
 
 

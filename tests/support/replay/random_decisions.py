@@ -107,6 +107,7 @@ class RandomDecisions:
             requester_may_approve=random.random() < 0.3,
             override=random.choice([[], ["admin"], ["lead"]]),
             expires_after=random.choice(["1h", "7d"]),
+            integrity=random.choice(["off", "recorded", "required", "required"]),
         )
 
     def _add_versions(self) -> None:
@@ -124,8 +125,13 @@ class RandomDecisions:
             columns = random.choice([1, 1, 2, 300])
             inputs = tuple(SignatureColumn(name=f"column{at}", type="double") for at in range(columns))
             registry.add_package(version, ModelPackage(signature=random.choice([None, Signature(inputs=inputs)])))
+        self._write_file("good")
         if random.random() < 0.2:
             self._block()
+
+    def _write_file(self, contents: str) -> None:
+        candidate = self._bench.registry.version(self._model, self._candidate)
+        self._bench.registry.add_file(candidate, "model.pkl", contents.encode())
 
     def _measure(self, which: str) -> None:
         metrics = {name: self._random.random() for name in self._random.sample(["accuracy", "loss", "f1"], 2)}
@@ -170,6 +176,8 @@ class RandomDecisions:
         return [
             *[say(Approve)] * 12,
             *[lambda: bench.moves.execute_due(self._model)] * 5,
+            *[bench.digests.run_due] * 5,
+            lambda: self._write_file(random.choice(["good", "evil"])),
             *[say(Override, reason="known")] * 2,
             say(Reject, reason="too slow"),
             say(Withdraw),
