@@ -57,11 +57,7 @@ class ReplayStep:
     @property
     def sentence(self) -> Sentence:
         """The step in one line."""
-        template = "✗ {event}  {name}: recorded: {recorded}; derived: {derived}"
-        if self.agrees is not False:
-            template = (
-                "✓ {event}  {name}: {recorded}" if self.agrees else "? {event}  {name}: {recorded} (facts not recorded)"
-            )
+        template = _STEP_TEMPLATES[self.agrees]
         return say(template, event=self.event, name=self.name, recorded=self.recorded, derived=self.derived)
 
 
@@ -112,13 +108,13 @@ class _Replay:
         """Add the steps of the next event."""
         event, self._number = chained.event, chained.number
         try:
-            permission = _needed_permission(event)
-            is_allowed = self._is_allowed(event.actor, permission, _facts(event), event.at) if permission else None
-            if is_allowed is not False and FILES in _facts(event):
-                files = FILE_FACTS.validate_python(_facts(event)[FILES])
-                self._request = with_file_gate(self._request, files)
-            if is_allowed is not False and event.tag in _HANDLERS:
-                _HANDLERS[event.tag](self, event, _facts(event))
+            permission, facts = _needed_permission(event), _facts(event)
+            if permission and self._is_allowed(event.actor, permission, facts, event.at) is False:
+                return
+            if FILES in facts:
+                self._request = with_file_gate(self._request, FILE_FACTS.validate_python(facts[FILES]))
+            if handle := _HANDLERS.get(event.tag):
+                handle(self, event, facts)
         except (KeyError, TypeError, ValueError, AttributeError):
             self._add(say("Facts of {tag}", tag=Code(event.tag.value)), "recorded", UNREADABLE)
 
@@ -316,6 +312,11 @@ def _gate_text(gate: GateResult | None) -> str:
     return "none" if gate is None else f"{gate.value}, {'passed' if gate.passed else 'failed'}"
 
 
+_STEP_TEMPLATES = {
+    True: "✓ {event}  {name}: {recorded}",
+    False: "✗ {event}  {name}: recorded: {recorded}; derived: {derived}",
+    None: "? {event}  {name}: {recorded} (facts not recorded)",
+}
 _PERMISSIONS = {
     EventTag.PROMOTION_REQUESTED: Permission.REQUEST,
     EventTag.VOTE_WITHDRAWN: Permission.WITHDRAW,
