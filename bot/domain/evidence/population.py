@@ -14,6 +14,7 @@ from bot.domain.evidence.controls import ExceptionKind
 from bot.domain.evidence.request_trail import NO_POLICY, Fields, RequestTrail, user_of
 from bot.domain.policy.policy import Policy
 from bot.domain.registry.model import Stage
+from bot.domain.transitions.passport_status import PASSPORT_KINDS
 from bot.domain.transitions.transition import TransitionKind, TransitionState
 
 # Each change's keys. They're a public interface: never rename or remove one.
@@ -89,6 +90,7 @@ class Population:
     last_change_at: dict[str, str] = field(default_factory=dict)  # by model
     for_callers: dict[str, list[str]] = field(default_factory=dict)  # what changed for callers, if that was recorded
     imported_models: set[str] = field(default_factory=set)
+    keys_since: int | None = None  # the number of the first event about a key that signs passports
     counts: Counter[str] = field(default_factory=Counter)  # events in the period, by tag
     unreadable: list[int] = field(default_factory=list)  # events that this version can't read
     _open: dict[str, RequestTrail] = field(default_factory=dict)
@@ -289,8 +291,23 @@ class Population:
         if event["evidence"]["version"] == self.holders.get(event["model"]):
             self.report(ExceptionKind.FILES_CHANGED, event, **event["evidence"])
 
+    def _certify(self, event: Fields) -> None:
+        """Take a new passport, or a new key."""
+        self.keys_since = self.keys_since or event["number"]
+        if (change := self.changes.get(event["subject"].rpartition(":")[0])) is not None:
+            change["passport"] = event["subject"]
+
     def _import(self, event: Fields) -> None:
         self.imported_models.add(event["model"])
+
+    def without_passport(self) -> list[str]:
+        """Return the IDs of the changes that have no passport although there was a key."""
+        kinds, first = {kind.value for kind in PASSPORT_KINDS}, self.keys_since
+        return [
+            change["id"]
+            for change in self.changes.values()
+            if first and change["event"] > first and change["cause"] in kinds and change["passport"] is None
+        ]
 
     def probe_missing(self) -> list[str]:
         """Return the models in the population for which the policy in effect configures no probe, sorted."""
@@ -328,6 +345,8 @@ _HANDLERS: dict[str, Callable[[Population, Fields], None]] = {
     EventTag.DRIFT_FOUND.value: Population._drift,
     EventTag.FILES_CHANGED.value: Population._change_files,
     EventTag.HISTORY_IMPORTED.value: Population._import,
+    EventTag.KEY_CREATED.value: Population._certify,
+    EventTag.PASSPORT_ISSUED.value: Population._certify,
     **dict.fromkeys(_REQUEST_HANDLERS, Population._change_request),
     **dict.fromkeys(_ENTRIES, Population._enter),
 }

@@ -54,7 +54,6 @@ class EvidenceCollector:
         self._population.question = replace(self._question, until=min(self._question.until, self._newest_at))
         self._population.finish()
         self._compare_transitions()
-        self._add_passports()
         return report_document(control, self._population, self._head, self._completeness(), self._details(control))
 
     def _read_events(self) -> None:
@@ -139,12 +138,6 @@ class EvidenceCollector:
             facts = {key: {"ledger": stored[key], "audit_log": change[key]} for key in differing}
             self._add(ExceptionKind.TRANSITION_DIFFERS, change["at"], row, change["event"], **facts)
 
-    def _add_passports(self) -> None:
-        for change in self._population.changes.values():
-            passport = self._reader.passport(change["id"])
-            if passport and canonical_time(passport.issued_at) <= self._question.until:
-                change["passport"] = passport.id
-
     # -- what was seen -------------------------------------------------------------------------------------------------
 
     def _completeness(self) -> dict[str, Any]:
@@ -162,6 +155,7 @@ class EvidenceCollector:
             "registry": registry,
             "never_read": sorted(models - set(self._snapshots)),
             "without_probe": population.probe_missing(),
+            "without_passport": population.without_passport(),
             "imported": sorted(
                 model for model in population.imported_models if model and self._question.is_about(model)
             ),

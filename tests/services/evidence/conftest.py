@@ -1,0 +1,5 @@
+"""Fixtures for reports about passports."""
+
+from tests.support.passports.harness import office
+
+__all__ = ["office"]
