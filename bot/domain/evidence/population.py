@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bot.domain.audit.events import EventTag
+from bot.domain.core.actors import Automation, parse_actor
 from bot.domain.core.errors import RegistrarError
 from bot.domain.evidence.controls import ExceptionKind
 from bot.domain.evidence.request_trail import NO_POLICY, Fields, RequestTrail, user_of
@@ -45,6 +46,19 @@ _ENTRIES = {
     EventTag.STAGE_REPAIRED.value: TransitionKind.REPAIR,
     EventTag.TRANSITION_OBSERVED.value: TransitionKind.OBSERVED,
 }
+# What people do to oversee the models, as reports name it.
+INTERVENTIONS = {
+    EventTag.VOTED.value: "voted",
+    EventTag.ROLLED_BACK.value: "rolled back",
+    EventTag.FROZEN.value: "froze",
+    EventTag.UNFROZEN.value: "unfroze",
+    EventTag.REJECTED.value: "rejected",
+    EventTag.GATES_OVERRIDDEN.value: "overrode gates",
+    EventTag.BROKE_GLASS.value: "broke glass",
+    EventTag.REVIEWED.value: "reviewed",
+    EventTag.UNBLOCKED.value: "unblocked",
+    EventTag.BREAKER_RESET.value: "allowed automatic rollbacks again",
+}
 LATEST = "9999-12-31T23:59:59.999999+00:00"  # after every event
 
 
@@ -61,13 +75,9 @@ class EvidenceQuestion:
     sample: int = 25
     seed: int = 7
 
-    def covers(self, at: str) -> bool:
-        """Return whether a time is in the period."""
-        return self.since <= at <= self.until
-
-    def is_about(self, model: str | None) -> bool:
-        """Return whether a model is covered."""
-        return self.model is None or self.model == model
+    def covers(self, at: str, model: str | None) -> bool:
+        """Return whether a time is in the period, and a model is among those that the report is about."""
+        return self.since <= at <= self.until and self.model in {None, model}
 
     def rank(self, change_id: str) -> str:
         """Return the text by which changes are drawn: the sample has those with the lowest."""
@@ -92,6 +102,7 @@ class Population:
     imported_models: set[str] = field(default_factory=set)
     keys_since: int | None = None  # the number of the first event about a key that signs passports
     counts: Counter[str] = field(default_factory=Counter)  # events in the period, by tag
+    interventions: list[Fields] = field(default_factory=list)  # the events in the period of people who oversee models
     unreadable: list[int] = field(default_factory=list)  # events that this version can't read
     _open: dict[str, RequestTrail] = field(default_factory=dict)
     _to_review: dict[str, RequestTrail] = field(default_factory=dict)
@@ -108,8 +119,10 @@ class Population:
                 self.recorded.add(self._transition_id(event))
             if event["at"] > self.question.until:
                 return
-            if self.question.covers(event["at"]) and self.question.is_about(event["model"]):
+            if self.question.covers(event["at"], event["model"]):
                 self.counts[event["tag"]] += 1
+                if event["tag"] in INTERVENTIONS and not isinstance(parse_actor(event["actor"]), Automation):
+                    self.interventions.append(event)
             if handle := _HANDLERS.get(event["tag"]):
                 handle(self, event)
         except (KeyError, ValueError, TypeError, AttributeError):  # altered, or from another version
@@ -117,17 +130,21 @@ class Population:
 
     def report(self, kind: ExceptionKind, event: Fields, **facts: Any) -> None:
         """Add an exception, if its event is in the period and about the model."""
-        if self.question.covers(event["at"]) and self.question.is_about(event["model"]):
-            self.exceptions.append(
-                {
-                    "kind": kind.code,
-                    "at": event["at"],
-                    "model": event["model"],
-                    "subject": event["subject"],
-                    "event": event["number"],
-                    "facts": facts,
-                }
-            )
+        if self.question.covers(event["at"], event["model"]):
+            self.add_exception(kind, event["at"], event["model"], event["subject"], event["number"], facts)
+
+    def add_exception(
+        self,
+        kind: ExceptionKind,
+        at: str | None,
+        model: str | None,
+        subject: str | None,
+        number: int | None,
+        facts: Mapping[str, Any],
+    ) -> None:
+        """Add an exception; `number` is that of its audit event."""
+        where = {"at": at, "model": model, "subject": subject, "event": number}
+        self.exceptions.append({"kind": kind.code, **where, "facts": facts})
 
     def finish(self) -> None:
         """Report what should have happened by `question.until`, but didn't."""
@@ -151,7 +168,9 @@ class Population:
 
     def _open_request(self, event: Fields) -> None:
         if event["evidence"]["target"] == Stage.PRODUCTION.value:
-            trail = RequestTrail(event, events=[event["number"]])
+            facts = event["evidence"]
+            rule = facts.get("rule") or {}
+            trail = RequestTrail(event, event["subject"], facts, rule, events=[event["number"]])
             trail.check()
             self._open[trail.id] = trail
 
@@ -227,7 +246,7 @@ class Population:
             self.report(ExceptionKind.OUTSIDE_REGISTRAR, event, version=change["version"], before=change["before"])
         if event["evidence"].get("forced"):
             self.report(ExceptionKind.FORCED_ROLLBACK, event, by=event["actor"], reason=change["reason"])
-        if self.question.covers(event["at"]) and self.question.is_about(event["model"]):
+        if self.question.covers(event["at"], event["model"]):
             self.changes[change["id"]] = change
             self._draw(change["id"], trail)
             if trail and trail.facts.get("seen"):

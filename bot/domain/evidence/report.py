@@ -50,7 +50,10 @@ def report_document(
             "size": question.sample,
             "seed": question.seed,
             "method": DRAWING,
-            "changes": [_sampled(population, change_id) for change_id in sorted(population.sampled, key=question.rank)],
+            "changes": [
+                population.changes[change_id] | {"trace": trail.document() if trail else None}
+                for change_id, trail in sorted(population.sampled.items(), key=lambda one: question.rank(one[0]))
+            ],
         },
         "details": details,
         "population": list(population.changes.values()),
@@ -68,8 +71,3 @@ def _in_order(population: Population) -> list[dict[str, Any]]:
         key=lambda one: (kinds.index(one["kind"]), one["at"] or "", one["event"] or 0, one["subject"] or ""),
     )
     return [{"kind": one["kind"], "meaning": meanings[one["kind"]], **one} for one in ordered]
-
-
-def _sampled(population: Population, change_id: str) -> dict[str, Any]:
-    change, trail = population.changes[change_id], population.sampled[change_id]
-    return change | {"trace": trail.document() if trail else None}

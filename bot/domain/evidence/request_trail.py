@@ -26,32 +26,15 @@ class RequestTrail:
     """One request: its opening, the votes that count, and the numbers of its audit events."""
 
     opened: Fields
+    id: str
+    facts: Mapping[str, Any]  # the evidence of its opening
+    rule: Mapping[str, Any]  # the one that applied when it was opened, without defaults
     votes: dict[str, dict[str, Any]] = field(default_factory=dict)  # by the voter's Slack ID
     override: dict[str, Any] | None = None
     broke_glass_at: str | None = None
     approved_at: str | None = None
     review: dict[str, Any] | None = None
     events: list[int] = field(default_factory=list)
-
-    @property
-    def id(self) -> str:
-        """Its ID."""
-        return str(self.opened["subject"])
-
-    @property
-    def model(self) -> str:
-        """The model's name."""
-        return str(self.opened["model"])
-
-    @property
-    def facts(self) -> Mapping[str, Any]:
-        """The evidence of its opening."""
-        return self.opened["evidence"]  # type: ignore[no-any-return]  # it's JSON
-
-    @property
-    def rule(self) -> Mapping[str, Any]:
-        """The rule that applied when it was opened, without defaults."""
-        return self.facts.get("rule") or {}
 
     @property
     def transition(self) -> str:
@@ -85,7 +68,7 @@ class RequestTrail:
     def add_vote(self, event: Fields, policy: Policy | None) -> None:
         """Add a vote, cast while `policy` was in effect."""
         by, user = event["evidence"].get("by") or {}, user_of(event, policy)
-        rule = policy.rules_for(self.model).rule(Stage.PRODUCTION) if policy else None
+        rule = policy.rules_for(self.opened["model"]).rule(Stage.PRODUCTION) if policy else None
         named = policy.expand_roles(rule.approvers) if policy and rule else frozenset()
         self.votes[user] = {
             "voter": event["actor"],

@@ -2,61 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from bot.domain.audit.events import EventTag, canonical_time
-from bot.domain.core.actors import Automation, actor_id, parse_actor
-from bot.domain.evidence.population import EvidenceQuestion, Population
-from bot.domain.evidence.request_trail import Fields
+from bot.domain.core.actors import actor_id
+from bot.domain.evidence.population import INTERVENTIONS, EvidenceQuestion, Population
 from bot.domain.monitoring.incident import Incident
 from bot.domain.policy.policy import Policy
 
 MIN_RETENTION = timedelta(days=183)  # six months
-# What people do to oversee the models, as reports name it.
-INTERVENTIONS = {
-    EventTag.ROLLED_BACK.value: "rolled back",
-    EventTag.FROZEN.value: "froze",
-    EventTag.UNFROZEN.value: "unfroze",
-    EventTag.REJECTED.value: "rejected",
-    EventTag.GATES_OVERRIDDEN.value: "overrode gates",
-    EventTag.BROKE_GLASS.value: "broke glass",
-    EventTag.REVIEWED.value: "reviewed",
-    EventTag.UNBLOCKED.value: "unblocked",
-    EventTag.BREAKER_RESET.value: "allowed automatic rollbacks again",
-}
 VERDICTS = (EventTag.MONITOR_FAILED, EventTag.MONITOR_NO_VERDICT, EventTag.MONITOR_RECOVERED)
-
-
-@dataclass(slots=True)
-class Interventions:
-    """What people did in the period: each intervention, and how many votes each person cast."""
-
-    question: EvidenceQuestion
-    found: list[dict[str, Any]] = field(default_factory=list)
-    votes: Counter[tuple[str, str]] = field(default_factory=Counter)
-
-    def add(self, event: Fields) -> None:
-        """Take the next event."""
-        if not (self.question.covers(event["at"]) and self.question.is_about(event["model"])):
-            return
-        if event["tag"] == EventTag.VOTED.value:
-            self.votes[event["actor"], str(event["evidence"].get("choice"))] += 1
-        elif event["tag"] in INTERVENTIONS and not isinstance(parse_actor(event["actor"]), Automation):
-            self.found.append(
-                {
-                    "at": event["at"],
-                    "did": INTERVENTIONS[event["tag"]],
-                    "by": event["actor"],
-                    "model": event["model"],
-                    "subject": event["subject"],
-                    "reason": event["why"],
-                    "event": event["number"],
-                }
-            )
 
 
 def record_keeping(
@@ -74,26 +31,30 @@ def record_keeping(
         },
         "events": dict(sorted(population.counts.items())),
         "verdicts": {tag.value: population.counts[tag.value] for tag in VERDICTS},
-        "modifications": [_modification(change, population) for change in population.changes.values()],
+        "modifications": [  # possible substantial ones
+            {"id": change, "signature": population.for_callers.get(change, "not recorded"), "dataset": "not recorded"}
+            for change in population.changes
+        ],
         "incidents": [_incident_document(incident, population.question) for incident in incidents],
     }
 
 
-def _modification(change: Mapping[str, Any], population: Population) -> dict[str, Any]:
-    """Return a change as a possible substantial modification, with what was recorded about it at the time."""
-    signature: object = population.for_callers.get(change["id"], "not recorded")
-    return {"id": change["id"], "signature": signature, "dataset": "not recorded"}
-
-
-def oversight(population: Population, interventions: Interventions, incidents: Sequence[Incident]) -> dict[str, Any]:
+def oversight(population: Population, incidents: Sequence[Incident]) -> dict[str, Any]:
     """Return what Article 14 asks for."""
     documents = [_incident_document(incident, population.question) for incident in incidents]
     return {
         "policies": [*_policies(population)],
-        "interventions": interventions.found,
-        "votes": [
-            {"by": by, "choice": choice, "votes": number}
-            for (by, choice), number in sorted(interventions.votes.items())
+        "interventions": [
+            {
+                "at": event["at"],
+                "did": f"{INTERVENTIONS[event['tag']]} {event['evidence'].get('choice') or ''}".strip(),
+                "by": event["actor"],
+                "model": event["model"],
+                "subject": event["subject"],
+                "reason": event["why"],
+                "event": event["number"],
+            }
+            for event in population.interventions
         ],
         "incidents": documents,
         "median_seconds_to_acknowledgment": _median(documents, "seconds_to_acknowledgment"),

@@ -15,7 +15,7 @@ from bot.domain.evidence.chain import ChainCheck, LogFault
 from bot.domain.evidence.controls import Control, ExceptionKind
 from bot.domain.evidence.population import LATEST, EvidenceQuestion, Population
 from bot.domain.evidence.report import report_document
-from bot.domain.evidence.sections import Interventions, oversight, record_keeping
+from bot.domain.evidence.sections import oversight, record_keeping
 from bot.domain.policy.policy import Policy
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.drift import REGISTRY_SEEN_KEY, RegistrySnapshot
@@ -40,12 +40,10 @@ class EvidenceCollector:
         self._snapshots = reader.registry_snapshots()
         first_poll = self._snapshots.pop(REGISTRY_SEEN_KEY, None)
         self._first_at: str | None = None
-        self._last_at: str | None = None
         self._newest_at = question.since  # of all events, also after the period
         self._head: dict[str, Any] = {"number": 0, "hash": None, "at": None}
         self._question = question
         self._population = Population(question, parse_policy, canonical_time(first_poll.at) if first_poll else None)
-        self._interventions = Interventions(question)
 
     def report(self, control: Control) -> dict[str, Any]:
         """Return the report's document. Raises LedgerUnavailable."""
@@ -67,63 +65,36 @@ class EvidenceCollector:
             self._first_at = self._first_at or event["at"]
             self._newest_at = max(self._newest_at, event["at"])
             if event["at"] <= self._question.until:
-                self._last_at = max(self._last_at or "", event["at"])
                 self._head = {"number": record.number, "hash": record.hash, "at": event["at"]}
-                self._interventions.add(event)
         self._report_faults(check.faults_at_end(ChainHead(head.number, head.hash)))
 
     def _report_faults(self, faults: Iterable[LogFault]) -> None:
         """Add faults of the chain, wherever they are: they can hide what happened in the period."""
         for fault in faults:
-            self._add(fault.kind, None, None, fault.number, what=fault.what, last=fault.last)
-
-    def _add(
-        self, kind: ExceptionKind, at: str | None, change: Transition | None, event: int | None, **facts: Any
-    ) -> None:
-        self._population.exceptions.append(
-            {
-                "kind": kind.code,
-                "at": at,
-                "model": change.model if change else facts.pop("model", None),
-                "subject": change.id if change else facts.pop("subject", None),
-                "event": event,
-                "facts": facts,
-            }
-        )
+            facts = {"what": fault.what, "last": fault.last}
+            self._population.add_exception(fault.kind, None, None, None, fault.number, facts)
 
     # -- the ledger's rows ---------------------------------------------------------------------------------------------
 
     def _compare_transitions(self) -> None:
         """Compare the ledger's changes of Production with those in the audit log, both ways."""
-        missing = dict(self._population.changes)
+        population, missing = self._population, dict(self._population.changes)
         for row in self._reader.production_transitions():
             change = missing.pop(row.id, None)
             if change is not None:
                 self._compare(row, change)
-            elif row.id not in self._population.recorded and self._is_unexplained(row):
-                self._add(
-                    ExceptionKind.TRANSITION_WITHOUT_EVENT,
-                    canonical_time(transition_time(row)),
-                    row,
-                    None,
-                    version=row.version,
-                    cause=row.kind.value,
-                )
+            elif row.id not in population.recorded and self._is_unexplained(row):
+                at, facts = canonical_time(transition_time(row)), {"version": row.version, "cause": row.kind.value}
+                population.add_exception(ExceptionKind.TRANSITION_WITHOUT_EVENT, at, row.model, row.id, None, facts)
         for change in missing.values():
-            self._add(
-                ExceptionKind.EVENT_WITHOUT_TRANSITION,
-                change["at"],
-                None,
-                change["event"],
-                model=change["model"],
-                subject=change["id"],
-            )
+            where = change["at"], change["model"], change["id"], change["event"]
+            population.add_exception(ExceptionKind.EVENT_WITHOUT_TRANSITION, *where, {})
 
     def _is_unexplained(self, row: Transition) -> bool:
         """Return whether an event should have recorded a row: it's in the period, and wasn't imported."""
         is_imported = row.kind is TransitionKind.IMPORTED and row.model in self._population.imported_models
         at = canonical_time(transition_time(row))
-        return not is_imported and self._population.question.covers(at) and self._question.is_about(row.model)
+        return not is_imported and self._population.question.covers(at, row.model)
 
     def _compare(self, row: Transition, change: Mapping[str, Any]) -> None:
         stored = {
@@ -136,7 +107,8 @@ class EvidenceCollector:
         differing = sorted(key for key, value in stored.items() if value != change[key])
         if differing:
             facts = {key: {"ledger": stored[key], "audit_log": change[key]} for key in differing}
-            self._add(ExceptionKind.TRANSITION_DIFFERS, change["at"], row, change["event"], **facts)
+            where = change["at"], row.model, row.id, change["event"]
+            self._population.add_exception(ExceptionKind.TRANSITION_DIFFERS, *where, facts)
 
     # -- what was seen -------------------------------------------------------------------------------------------------
 
@@ -147,7 +119,7 @@ class EvidenceCollector:
         number = self._head["number"]
         return {
             "first_event_at": self._first_at,
-            "last_event_at": self._last_at,
+            "last_event_at": self._head["at"],
             "asked_until": None if self._question.until == LATEST else self._question.until,
             "events_verified": number,
             "anchors_compared": None if anchors is None else sum(anchor.number <= number for anchor in anchors),
@@ -157,7 +129,7 @@ class EvidenceCollector:
             "without_probe": population.probe_missing(),
             "without_passport": population.without_passport(),
             "imported": sorted(
-                model for model in population.imported_models if model and self._question.is_about(model)
+                model for model in population.imported_models if model and self._question.model in {None, model}
             ),
         }
 
@@ -166,7 +138,7 @@ class EvidenceCollector:
         for model in models:
             snapshot = self._snapshots.get(model)
             at = canonical_time(snapshot.at) if snapshot else ""
-            if snapshot and at <= self._question.until and self._question.is_about(model):
+            if snapshot and at <= self._question.until and self._question.model in {None, model}:
                 yield {
                     "model": model,
                     "read_at": at,
@@ -183,19 +155,19 @@ class EvidenceCollector:
         agrees = holder in holders if holders else holder is None
         if not agrees and model in population.holders:
             facts = {"registry": holders, "audit_log": holder}
-            self._add(ExceptionKind.REGISTRY_DIFFERS, at, None, None, model=model, subject=model, **facts)
+            population.add_exception(ExceptionKind.REGISTRY_DIFFERS, at, model, model, None, facts)
         return agrees
 
     def _details(self, control: Control) -> dict[str, Any] | None:
         incidents = [
             incident
             for incident in reversed(self._reader.incidents(model=self._question.model, limit=MAX_INCIDENTS))
-            if self._question.covers(canonical_time(incident.opened_at))
+            if self._question.covers(canonical_time(incident.opened_at), incident.model)
         ]
         if control is Control.EU_AI_ACT_RECORDS:
-            return record_keeping(self._population, incidents, self._first_at, self._last_at)
+            return record_keeping(self._population, incidents, self._first_at, self._head["at"])
         if control is Control.EU_AI_ACT_OVERSIGHT:
-            return oversight(self._population, self._interventions, incidents)
+            return oversight(self._population, incidents)
         return None
 
 
