@@ -12,7 +12,7 @@ from bot.domain.audit.events import EventTag
 from bot.domain.core.actors import Automation, parse_actor
 from bot.domain.core.errors import RegistrarError
 from bot.domain.evidence.controls import ExceptionKind
-from bot.domain.evidence.request_trail import NO_POLICY, Fields, RequestTrail, user_of
+from bot.domain.evidence.request_trail import Fields, RequestTrail, user_of
 from bot.domain.policy.policy import Policy
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.passport_status import PASSPORT_KINDS
@@ -327,11 +327,6 @@ class Population:
             for change in self.changes.values()
             if first and change["event"] > first and change["cause"] in kinds and change["passport"] is None
         ]
-
-    def probe_missing(self) -> list[str]:
-        """Return the models in the population for which the policy in effect configures no probe, sorted."""
-        models = {change["model"] for change in self.changes.values()}
-        return sorted(model for model in models if (self.policy or NO_POLICY).probe_for(model) is None)
 
 
 def _is_about_production(event: Fields) -> bool:

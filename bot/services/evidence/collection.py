@@ -15,6 +15,7 @@ from bot.domain.evidence.chain import ChainCheck, LogFault
 from bot.domain.evidence.controls import Control, ExceptionKind
 from bot.domain.evidence.population import LATEST, EvidenceQuestion, Population
 from bot.domain.evidence.report import report_document
+from bot.domain.evidence.request_trail import NO_POLICY
 from bot.domain.evidence.sections import oversight, record_keeping
 from bot.domain.policy.policy import Policy
 from bot.domain.registry.model import Stage
@@ -116,7 +117,7 @@ class EvidenceCollector:
         population, anchors = self._population, self._anchors
         models = {change["model"] for change in population.changes.values()}
         registry = [*self._registry(sorted(models | set(self._snapshots)))]
-        number = self._head["number"]
+        number, policy = self._head["number"], population.policy or NO_POLICY
         return {
             "first_event_at": self._first_at,
             "last_event_at": self._head["at"],
@@ -126,7 +127,7 @@ class EvidenceCollector:
             "unreadable_events": population.unreadable,
             "registry": registry,
             "never_read": sorted(models - set(self._snapshots)),
-            "without_probe": population.probe_missing(),
+            "without_probe": sorted(model for model in models if policy.probe_for(model) is None),
             "without_passport": population.without_passport(),
             "imported": sorted(
                 model for model in population.imported_models if model and self._question.model in {None, model}

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from bot.domain.commands.parser import parse_command
+from bot.domain.evidence.controls import Control
 from bot.domain.registry.model import Stage
 from bot.ledger import SqlLedger
 from tests.support.ledger.evidence import evidence, exceptions
@@ -83,6 +84,17 @@ def test_a_break_glass_promotion_is_an_exception_once_its_review_is_late(bench: 
     bench.clock.advance(days=4)
     bench.execute(CAROL, parse_command(f'review {request.id} --reason "fine"'))  # type: ignore[arg-type]
     assert kinds(bench) == ["break_glass_late_review"]
+
+
+def test_votes_and_rollbacks_are_interventions_of_people(bench: Bench) -> None:
+    bench.watch.poll()
+    promote(bench)
+    bench.do('rollback churn --reason "slow"', BOB)
+    found = report(bench, control=Control.EU_AI_ACT_OVERSIGHT)["details"]["interventions"]
+    assert [(one["did"], one["by"]) for one in found] == [
+        ("voted approve", "slack:T1/UBOB"),
+        ("rolled back", "slack:T1/UBOB"),
+    ]
 
 
 def test_a_rollback_is_a_change_but_not_an_exception(bench: Bench) -> None:
