@@ -44,7 +44,7 @@ class VersionDigest:
     why: str = ""  # why it's waiting, or why there's none
     recorded_at: datetime | None = None
     began_at: datetime | None = None  # when the pass that `partial` belongs to began; None: none has begun
-    compared_at: datetime | None = None  # when the last complete comparison with the manifest began
+    compared_at: datetime | None = None  # when the last pass over all its files began
     changed: tuple[str, ...] = ()
 
     @property
@@ -55,7 +55,7 @@ class VersionDigest:
     def record(self, found: FileManifest, now: datetime) -> VersionDigest:
         """Return the digest after all its files were hashed for the first time."""
         ended = replace(self.end_pass(), file_count=len(found.files), byte_count=found.size)
-        return replace(ended, state=DigestState.RECORDED, manifest=found, recorded_at=now)
+        return replace(ended, state=DigestState.RECORDED, manifest=found, recorded_at=now, compared_at=self.began_at)
 
     def compare(self, changed: Iterable[str]) -> VersionDigest:
         """Return the digest after a comparison of its files; `changed` are the paths that differ."""

@@ -63,7 +63,7 @@ def request_comparison(tx: LedgerTransaction, digest: VersionDigest, *, since: d
     """Have the files compared soon with what was recorded, by a comparison that begins at `since` or later.
 
     It's idempotent: it does nothing if such a comparison has ended (`digest.compared_at >= since`) or is running, or
-    if nothing is recorded yet. `compared_at` is when the last completed comparison began, so all files were read after
+    if nothing is recorded yet. `compared_at` is when the last complete pass began, so all files were read after
     it; `changed` has the paths that differed. If the files can't be read, `due_at` is None and `why` says so.
     """
     current = tx.digest(digest.id)

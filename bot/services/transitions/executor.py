@@ -52,7 +52,8 @@ LEASE = timedelta(seconds=60)  # longer than the timeouts of all registry calls 
 # probe comes before the retry (see `RegistryAvailability`).
 BACKOFF = Backoff(timedelta(seconds=2), timedelta(minutes=1))
 FROZEN_RETRY_DELAY = timedelta(seconds=10)  # while Production is frozen
-FILES_RETRY_DELAY = timedelta(seconds=5)  # while the version's files are hashed
+# While the version's files are hashed: a small model takes a second, and a large one minutes.
+FIRST_FILES_DELAY, FILES_RETRY_DELAY = timedelta(seconds=1), timedelta(seconds=5)
 MAX_TRIES = 3  # attempts if the registry, read back, shows something else
 
 
@@ -216,7 +217,8 @@ class TransitionExecutor:
         """Release a promotion that waits until its files are hashed or compared."""
         why = self._preconditions.why_files_unchecked(transition, facts)
         if why is not None:
-            self._release(transition, why, trigger="files", delay=FILES_RETRY_DELAY)
+            delay = min(transition.attempts * FIRST_FILES_DELAY, FILES_RETRY_DELAY)
+            self._release(transition, why, trigger="files", delay=delay)
         return why is not None
 
     def _apply(self, transition: Transition, plan: TransitionPlan) -> tuple[Transition, str]:
