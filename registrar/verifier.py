@@ -31,6 +31,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 IGNORED_PATHS = ("registered_model_meta",)  # MLflow adds it to a downloaded model; it isn't one of the model's files
+LARGEST_IGNORED = 4_000  # bytes: MLflow's file has two short lines, so a larger one isn't MLflow's
 LARGEST_ANSWER = 64 * 2**20  # bytes of a bundle: enough for the manifest of 300,000 files
 TIMEOUT = 30.0  # seconds for one answer of Registrar's
 CLOCK_SKEW = timedelta(minutes=5)  # how far two machines' clocks can be apart
@@ -271,7 +272,7 @@ def hash_folder(folder: str | Path) -> Files:
                     waiting.append(f"{path}/")
                 elif not entry.is_file(follow_symlinks=False):
                     raise NotVerified("symlink" if entry.is_symlink() else "not_a_file", path=path)
-                elif path not in IGNORED_PATHS:
+                elif path not in IGNORED_PATHS or entry.stat().st_size > LARGEST_IGNORED:
                     with open(entry.path, "rb", opener=_open_without_following) as file:
                         digest = hashlib.file_digest(file, "sha256").hexdigest()
                         found[path] = file.tell(), digest

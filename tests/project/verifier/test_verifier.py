@@ -79,6 +79,12 @@ def test_the_file_that_mlflow_adds_to_a_download_is_ignored(folder: Path, truste
     check(folder, trusted)
 
 
+def test_a_file_with_that_name_that_is_larger_than_mlflow_s_is_not_ignored(folder: Path, trusted: Path) -> None:
+    (folder / "registered_model_meta").write_bytes(bytes(4_001))
+    said = refusal(lambda: check(folder, trusted))
+    assert said == ("file_added", "registered_model_meta was added after the approval.")
+
+
 def test_a_folder_with_the_name_of_the_ignored_file_is_not_ignored(folder: Path, trusted: Path) -> None:
     write_files(folder, {"registered_model_meta/evil.py": b""})
     assert refusal(lambda: check(folder, trusted))[0] == "file_added"
