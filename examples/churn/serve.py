@@ -119,16 +119,16 @@ class Trust:
         """Compare a folder with the files in the passport."""
         self._verifier.compare(passport, self._verifier.hash_folder(files))
 
-    def check_kept(self, name: str, version: int, kept: Path) -> None:
-        """Verify a kept copy."""
+    def check_kept(self, name: str, version: int, files: Path, bundle: Path) -> None:
+        """Verify a kept copy. `bundle` is used if Registrar is down."""
         try:
             passport = self.passport(name, version)
         except self._verifier.NotVerified as refused:
             if refused.code != "unreachable":
                 raise
-            offline = self._verifier.Verifier(self._keys, kept / "bundle.json", grace=self._grace)
+            offline = self._verifier.Verifier(self._keys, bundle, grace=self._grace)
             passport = offline.check_passport(model=name, version=version)
-        self.compare(passport, kept / "files")
+        self.compare(passport, files)
 
 
 @dataclass
@@ -151,11 +151,13 @@ class Serving:
     def resume(self) -> None:
         """Serve the kept model. If there's none, or it can't be loaded, nothing serves until `follow`."""
         for kept in self._kept():
-            version = int(kept.name.rpartition("-")[2])
             try:
-                if self.trust:
-                    self.trust.check_kept(self.name, version, kept)
-                self._serve(version, load(kept / "files" / "model.skops", trusted=TREES))
+                version = int(kept.name.rpartition("-")[2])
+                with TemporaryDirectory() as folder:  # as in `follow`
+                    files = shutil.copytree(kept / "files", Path(folder, "files"), symlinks=True)
+                    if self.trust:
+                        self.trust.check_kept(self.name, version, files, kept / "bundle.json")
+                    self._serve(version, load(files / "model.skops", trusted=TREES))
             except Exception as error:  # from another scikit-learn, incomplete, or refused: MLflow has the original
                 self.tell(f"can't load {kept}: {type(error).__name__}: {error}")
 

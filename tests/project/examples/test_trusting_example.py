@@ -174,6 +174,30 @@ def test_a_kept_copy_that_was_changed_does_not_serve(serving: Any, example: Modu
     assert told[-1].endswith("NotVerified: model.skops was changed after the approval.")
 
 
+def test_a_kept_copy_that_is_replaced_after_the_check_is_not_loaded(
+    serving: Any, example: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serving.follow()
+    kept, hashed = serving.keep / "churn-4" / "files" / "model.skops", serving.trust._verifier.hash_folder
+    original, loaded = kept.read_bytes(), list[bytes]()
+
+    def replace_after(folder: Path) -> Any:
+        found = hashed(folder)
+        kept.write_bytes(b"evil")
+        return found
+
+    monkeypatch.setattr(serving.trust._verifier, "hash_folder", replace_after)
+    monkeypatch.setattr(example, "load", lambda file, **_: loaded.append(file.read_bytes()))
+    restarted(serving, example)
+    assert loaded == [original]
+
+
+def test_a_kept_folder_with_an_odd_name_stops_nothing(serving: Any, example: ModuleType, told: list[str]) -> None:
+    (serving.keep / "churn-x1").mkdir(parents=True)
+    assert restarted(serving, example).now is None
+    assert "churn-x1: ValueError" in told[-1]
+
+
 def test_the_kept_status_is_refreshed_while_registrar_responds(
     serving: Any, example: ModuleType, registry: Registry, receiver: HttpReceiver
 ) -> None:
