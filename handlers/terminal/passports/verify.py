@@ -140,12 +140,12 @@ def _verify_version(verifier: Verifier, opened: OpenRegistry, chosen: Verificati
     if chosen.download:
         _download(verified, files, chosen.download)
     else:
-        compare(verified, _hash_files(files))
+        compare(verified, _hash_files(verified.files, files))
     return verified
 
 
-def _hash_files(files: VersionFiles, folder: Path | None = None) -> Files:
-    """Hash files piece by piece; also write them to the folder, if there's one."""
+def _hash_files(approved: Files, files: VersionFiles, folder: Path | None = None) -> Files:
+    """Hash files piece by piece, none further than its approved size; also write them to the folder, if there's one."""
     found = {}
     for path in list_files(files):
         target, digest, size = folder / path if folder else Path(os.devnull), hashlib.sha256(), 0
@@ -154,6 +154,8 @@ def _hash_files(files: VersionFiles, folder: Path | None = None) -> Files:
             for chunk in files.chunks(path):
                 digest.update(chunk)
                 size += out.write(chunk)
+                if size > approved.get(path, (0, ""))[0]:
+                    break  # it was changed or added, and may never end
         found[path] = size, digest.hexdigest()
     return found
 
@@ -168,7 +170,7 @@ def _download(verified: Verified, files: VersionFiles, folder: Path) -> None:
         raise Misconfigured(say("{file} already exists. Choose another folder.", file=Code(folder)))
     try:
         with TemporaryDirectory(prefix=".", dir=folder.parent) as draft:
-            compare(verified, _hash_files(files, Path(draft, "files")))
+            compare(verified, _hash_files(verified.files, files, Path(draft, "files")))
             shutil.rmtree(folder, ignore_errors=True)
             bundle.write_text(json.dumps(verified.bundle), encoding="utf-8")
             Path(draft, "files").rename(folder)

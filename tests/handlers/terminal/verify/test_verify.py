@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from bot.domain.audit.events import canonical_time
 from bot.domain.registry.model import Stage
+from bot.registry.mlflow.files import LocalFiles
 from bot.registry.mlflow.registry import MlflowRegistry
 from tests.support.integrity.signed_bundles import CONTENTS, SigningKey, bundle, in_time, write_files
 from tests.support.network.http_receiver import HttpReceiver, PlannedReply, run_receiver
@@ -241,6 +243,15 @@ def test_files_that_are_not_verified_are_not_left_on_the_disk(verify: CliRunner,
     (tmp_path / "models").mkdir()
     assert verify("models:/churn@champion", "--download", tmp_path / "models" / "churn").code == 6
     assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_a_download_ends_where_the_approved_file_ends(
+    verify: CliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "models").mkdir()
+    monkeypatch.setattr(LocalFiles, "chunks", lambda *_: repeat(b"x"))  # it never ends
+    said = verify("models:/churn@champion", "--download", tmp_path / "models" / "churn")
+    assert outcome(said) == (6, "MLmodel was changed after the approval. In all, 4 files differ.")
 
 
 def test_an_earlier_download_stays_if_the_next_one_is_refused(
