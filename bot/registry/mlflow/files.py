@@ -108,13 +108,20 @@ class LocalFiles:
                 yield chunk
 
     def _walk(self) -> Iterator[StoredFile]:
+        count = 0
         for folder, folders, names in os.walk(self._folder, onerror=_raise) if self._folder.exists() else ():
+            _require_few(count := count + len(folders) + len(names))
             for path in (Path(folder) / name for name in (*folders, *names)):
                 entry, name = path.lstat(), path.relative_to(self._folder).as_posix()
                 if stat.S_ISREG(entry.st_mode):
                     yield StoredFile(name, entry.st_size)
                 elif not stat.S_ISDIR(entry.st_mode):
                     raise files_unreadable(f"{name} is a link or a device")
+
+
+def _require_few(count: int) -> None:
+    if count > MAX_ENTRIES:
+        raise files_unreadable(f"there are more than {MAX_ENTRIES:,}")
 
 
 def _raise(error: OSError) -> None:
@@ -164,8 +171,7 @@ class DownloadedFiles:
                 elif entry.path not in seen:
                     seen.add(entry.path)
                     folders.append(entry.path)
-                if len(files) + len(seen) > MAX_ENTRIES:
-                    raise files_unreadable(f"there are more than {MAX_ENTRIES:,}")
+                _require_few(len(files) + len(seen))
         return files
 
 

@@ -107,6 +107,14 @@ class TestFolder:
             open_files(str(tmp_path / "model"), SERVER).files()
 
 
+    def test_too_many_files_are_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(files_module, "MAX_ENTRIES", 2)
+        for name in "abc":
+            (tmp_path / name).mkdir()
+        with pytest.raises(RegistryRefused, match="there are more than 2"):
+            open_files(str(tmp_path), SERVER).files()
+
+
 class WholeFileStore:
     """A store that only downloads whole files, like S3. It lists `entries` by folder."""
 
