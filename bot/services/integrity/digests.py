@@ -21,13 +21,14 @@ from bot.domain.registry.model import Stage, VersionIdentity, VersionInfo
 from bot.ports import LedgerTransaction, ReadsFiles, VersionFiles
 from bot.services.core.context import Context
 from bot.services.integrity.files_pass import LEASE, ClaimLostError, FilesPass
-from bot.services.integrity.hashing import FileHasher, StoppingError, files_changed_meanwhile, list_files
+from bot.services.integrity.hashing import FileHasher, FilesStillChanging, StoppingError, list_files
 
 log = logging.getLogger(__name__)
 
 DIGEST_ACTOR = Automation("file-digests")
 BACKOFF = Backoff(timedelta(seconds=2), timedelta(minutes=10))
 MAX_REFUSALS = 3  # attempts before a digest fails
+MAX_CHANGING = timedelta(hours=6)  # that files can change while they're read: each attempt reads them again
 MAX_SCHEDULED = 100  # digests that one call schedules
 MAX_NAMED_FILES = 100  # changed files in an audit event
 
@@ -180,13 +181,15 @@ class Digests:
             if size > limit:
                 why = say(_TOO_LARGE, size=f"{size:,}", limit=f"{limit:,}", setting=Code("REGISTRAR_DIGEST_MAX"))
                 return files_pass.digest.give_up(DigestState.TOO_LARGE, str(why))
-        hasher = FileHasher(self._limits.rate, stop, files_pass.extend)
+        kept = sum(entry.size for path, size in listing.items() if (entry := files_pass.hashed(path, size)))
+        left = max(limit, digest.manifest.size) - kept  # sizes in the listing can be unknown, or wrong
+        hasher = FileHasher(self._limits.rate, left, stop, files_pass.extend)
         found = FileManifest.of(
-            files_pass.hashed(path, size) or files_pass.add(hasher.hash(files, path, size, limit))
+            files_pass.hashed(path, size) or files_pass.add(hasher.hash(files, path, size))
             for path, size in listing.items()
         )
         if list_files(files) != listing:
-            raise files_changed_meanwhile()
+            raise FilesStillChanging
         if digest.is_recorded:
             return files_pass.digest.compare(digest.manifest.changed_paths(found))
         return files_pass.digest.record(found, self._context.clock.now())
@@ -203,11 +206,14 @@ class Digests:
         digest, is_ours = files_pass.digest, isinstance(error, RegistrarError)
         log.warning("can't hash the files of v%s: %s", digest.version, error, exc_info=not is_ours)
         why = str(error.sentence) if isinstance(error, RegistrarError) else f"{type(error).__name__}; see the log."
-        attempts = digest.attempts + 1
-        if not isinstance(error, Unreachable) and attempts >= MAX_REFUSALS:
+        now, attempts = self._context.clock.now(), digest.attempts + 1
+        gives_up = attempts >= MAX_REFUSALS and not isinstance(error, Unreachable)
+        if isinstance(error, FilesStillChanging) and digest.began_at:
+            gives_up = now - digest.began_at > MAX_CHANGING
+        if gives_up:
             self._finish(files_pass, digest.give_up(DigestState.FAILED, why))
         else:
-            retry_at = self._context.clock.now() + BACKOFF.delay(attempts)
+            retry_at = now + BACKOFF.delay(attempts)
             self._finish(files_pass, replace(digest, attempts=attempts, why=why, due_at=retry_at))
 
     def _finish(self, files_pass: FilesPass, ended: VersionDigest) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from bot.domain.core.errors import FilesUnreachable, RegistryRefused
-from bot.domain.core.sentence import Name, say
+from bot.domain.core.sentence import Code, Name, say
 from bot.domain.integrity.manifest import IGNORED_PATHS, FileEntry, is_valid_path
 from bot.ports import VersionFiles
 
@@ -24,9 +24,11 @@ def list_files(files: VersionFiles) -> dict[str, int | None]:
     return listing
 
 
-def files_changed_meanwhile() -> FilesUnreachable:
-    """Return the error for files that are still being written: later, they can be read."""
-    return FilesUnreachable("The files changed while they were being read.")
+class FilesStillChanging(FilesUnreachable):
+    """The files are still being written. Later, they can probably be read."""
+
+    def __init__(self) -> None:
+        super().__init__("The files changed while they were being read.")
 
 
 class StoppingError(Exception):
@@ -34,36 +36,39 @@ class StoppingError(Exception):
 
 
 class FileHasher:
-    """Hashes files in constant memory, at up to `rate` bytes per second on average.
+    """Hashes files in constant memory, at up to `rate` bytes per second on average, and `limit` bytes in all.
 
     Between two pieces of a file, it stops if `stop` is set, and calls `on_progress`.
     """
 
-    def __init__(self, rate: int, stop: threading.Event, on_progress: Callable[[], object]) -> None:
+    def __init__(self, rate: int, limit: int, stop: threading.Event, on_progress: Callable[[], object]) -> None:
         self._rate = rate
+        self._limit = limit
         self._stop = stop
         self._on_progress = on_progress
         self._began = time.monotonic()
         self._bytes = 0
 
-    def hash(self, files: VersionFiles, path: str, listed: int | None, limit: int) -> FileEntry:
-        """Return the entry of a file. `listed`: its size; `limit`: the most bytes to read if that's None.
+    def hash(self, files: VersionFiles, path: str, listed: int | None) -> FileEntry:
+        """Return the entry of a file. `listed`: its size, if that's known.
 
-        Raises StoppingError; raises FilesUnreachable, for a retry, if the file has a different size.
+        Raises StoppingError; RegistryRefused beyond the limit; FilesStillChanging if the file has a different size.
         """
         content, size = hashlib.sha256(), 0
         for chunk in files.chunks(path):
             content.update(chunk)
             size += len(chunk)
-            if size > (limit if listed is None else listed):
-                raise files_changed_meanwhile()
+            if listed is not None and size > listed:
+                raise FilesStillChanging
             self._pause(len(chunk))
         if listed not in {None, size}:
-            raise files_changed_meanwhile()
+            raise FilesStillChanging
         return FileEntry(path, size, content.hexdigest())
 
     def _pause(self, count: int) -> None:
         self._bytes += count
+        if self._bytes > self._limit:
+            raise RegistryRefused(say("The files have more bytes than {it} allows.", it=Code("REGISTRAR_DIGEST_MAX")))
         ahead = self._bytes / self._rate - (time.monotonic() - self._began)
         if self._stop.wait(max(ahead, 0)):
             raise StoppingError

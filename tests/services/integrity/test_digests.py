@@ -116,11 +116,23 @@ def test_a_version_that_was_too_large_is_hashed_when_asked_again(world: World) -
 
 
 def test_a_hidden_size_does_not_exceed_the_limit(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    world.add("big", bytes(2000))
-    monkeypatch.setattr(MemoryFiles, "files", lambda _: [StoredFile("big", None)])
+    for name in ("one", "two"):
+        world.add(name, bytes(600))
+    monkeypatch.setattr(MemoryFiles, "files", lambda _: [StoredFile("one", None), StoredFile("two", None)])
     world.request()
-    world.run()
-    assert (world.now.state, world.now.attempts) == (DigestState.WAITING, 1)
+    give_up(world)
+    assert world.now.state is DigestState.FAILED
+    assert world.now.why == "The files have more bytes than REGISTRAR_DIGEST_MAX allows."
+
+
+def test_files_that_never_stop_changing_are_given_up(world: World) -> None:
+    world.action = lambda path: world.add("a", bytes(len(world.read) % 7))
+    world.request()
+    for _ in range(40):
+        world.run()
+        world.bench.clock.advance(minutes=10)
+    assert (world.now.state, world.now.due_at) == (DigestState.FAILED, None)
+    assert world.now.why == "The files changed while they were being read."
 
 
 def test_an_interrupted_pass_goes_on_with_the_next_file(world: World) -> None:

@@ -50,8 +50,8 @@ def model(tmp_path: Path) -> Path:
 def manifest(folder: Path) -> FileManifest:
     """Return the manifest of a folder, read as a version's files are."""
     files = open_files(str(folder), "http://127.0.0.1:5000")
-    hasher = FileHasher(10**9, threading.Event(), lambda: None)
-    return FileManifest.of(hasher.hash(files, path, size, 0) for path, size in list_files(files).items())
+    hasher = FileHasher(10**9, 10**9, threading.Event(), lambda: None)
+    return FileManifest.of(hasher.hash(files, path, size) for path, size in list_files(files).items())
 
 
 def verify(folder: Path, manifest: FileManifest) -> subprocess.CompletedProcess[str]:
