@@ -106,7 +106,6 @@ class TestFolder:
         with pytest.raises(RegistryRefused, match="NotADirectoryError"):
             open_files(str(tmp_path / "model"), SERVER).files()
 
-
     def test_too_many_files_are_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(files_module, "MAX_ENTRIES", 2)
         for name in "abc":
