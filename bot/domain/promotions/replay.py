@@ -70,10 +70,13 @@ def replay(
     `policy_texts` are the recorded policies, by revision; `parse` raises Misconfigured. Without the event of its
     opening, there are no steps.
     """
-    opened = next((one.event for one in events if one.event.tag is EventTag.REQUEST_OPENED), None)
+    opened = next((one for one in events if one.event.tag is EventTag.REQUEST_OPENED), None)
     if opened is None:
         return []
-    decision = _Replay(opened, policy_texts, parse)
+    try:
+        decision = _Replay(opened.event, policy_texts, parse)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return [_unreadable(opened)]
     for event in events:
         decision.follow(event)
     return decision.steps()
@@ -116,7 +119,7 @@ class _Replay:
             if handle := _HANDLERS.get(event.tag):
                 handle(self, event, facts)
         except (KeyError, TypeError, ValueError, AttributeError):
-            self._add(say("Facts of {tag}", tag=Code(event.tag.value)), "recorded", UNREADABLE)
+            self._steps.append(_unreadable(chained))
 
     def steps(self) -> list[ReplayStep]:
         """Return the steps."""
@@ -289,6 +292,11 @@ class _Replay:
             current = self._derive(replace(seen, metrics=metrics, against=against, facts=now), policy)
         self._add_gates(say("right before the transition"), recorded, current)
         return current is not None and decision_basis_change(self._request, current) is not None
+
+
+def _unreadable(chained: ChainedEvent) -> ReplayStep:
+    name = say("Facts of {tag}", tag=Code(chained.event.tag.value))
+    return ReplayStep(event=chained.number, name=name, recorded="recorded", derived=UNREADABLE)
 
 
 def _facts(event: Event) -> Facts:

@@ -85,6 +85,26 @@ def test_an_edited_fact_differs(registrar: CliRunner, home: Path, request_id: st
     assert "✗" in said.out
 
 
+@pytest.mark.parametrize("field", ["target", "requester"])
+def test_an_opening_whose_fields_are_nonsense_differs(
+    registrar: CliRunner, home: Path, request_id: str, field: str
+) -> None:
+    body = f"json_set(body, '$.evidence.{field}', json('[{{}}]'))"
+    tamper(home, f"UPDATE audit_events SET body = {body} WHERE tag = 'registrar:request:opened'")  # noqa: S608 - our own text
+    said = registrar("replay", request_id)
+    assert (said.code, said.err) == (1, "")
+    assert "Facts of registrar:request:opened: recorded: recorded; derived: unreadable" in said.out
+
+
+@pytest.mark.parametrize("tag", ["person:request:voted", "registrar:policy:taken"])
+def test_an_event_that_is_not_one_anymore_is_refused(
+    registrar: CliRunner, home: Path, request_id: str, tag: str
+) -> None:
+    tamper(home, f"UPDATE audit_events SET body = '[' || body WHERE tag = '{tag}'")  # noqa: S608 - our own text
+    said = registrar("replay", request_id)
+    assert (said.code, said.err) == (2, "The audit log has events that can't be read. Run registrar audit verify.\n")
+
+
 def test_the_document_has_every_step(registrar: CliRunner, request_id: str) -> None:
     document = registrar("replay", request_id, "--json").document
     assert list(document) == list(DOCUMENT_KEYS[Replay])
