@@ -163,6 +163,14 @@ def test_a_byte_that_was_flipped_after_the_approval_makes_the_request_outdated(
     assert ended.outcome == "A gate no longer passes: its files changed: model.pkl."
 
 
+@pytest.mark.xfail(strict=True, reason="people can approve before the files are hashed: what's hashed then is promoted")
+def test_a_byte_that_was_flipped_between_an_approval_and_the_first_hashing_is_noticed(required: Bench) -> None:
+    request = approved(required, required.open())
+    write_file(required, "model.pkl", b"gooe")
+    hash_files(required)
+    assert compare_and_move(required, request).state is RequestState.STALE
+
+
 def test_a_byte_that_was_flipped_before_the_approval_makes_the_request_outdated(
     required: Bench, hashed: Request
 ) -> None:
