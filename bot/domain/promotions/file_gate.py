@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -12,6 +13,7 @@ from bot.domain.core.sentence import Code, Sentence, say
 from bot.domain.integrity.digest import DigestState, VersionDigest, digest_key
 from bot.domain.integrity.messages import SHORT_DIGEST_LENGTH, hashing_progress, name_files
 from bot.domain.promotions.request import GateResult, Request, RequestState
+from bot.domain.promotions.votes import Vote
 
 INTEGRITY_GATE = "integrity"
 FILES = "files"  # the fact that the gate decides on
@@ -70,6 +72,18 @@ def file_gate(files: FileFacts | None) -> tuple[GateResult, ...]:
     is_recorded = files.state is DigestState.RECORDED
     value = pluralize(files.count, "file") if is_recorded else f"its files aren't recorded ({files.why})"
     return (GateResult(name=INTEGRITY_GATE, bound="files recorded", value=value, passed=is_recorded),)
+
+
+def not_hashed_refusal(digest: VersionDigest) -> Sentence:
+    """Return why a request can't be approved yet: nobody can approve files that aren't known."""
+    return say("{progress}. You can approve when that's done.", progress=hashing_progress(digest))
+
+
+def hashed_later_reason(digest: VersionDigest, approvals: Sequence[Vote]) -> Sentence | None:
+    """Return that the files were recorded after someone had approved, so they may not be what was approved, or None."""
+    if digest.recorded_at is None or all(vote.at >= digest.recorded_at for vote in approvals):
+        return None
+    return say("The files were hashed after an approval, so nobody knows whether they're what was approved.")
 
 
 def with_file_gate(request: Request, files: FileFacts | None) -> Request:

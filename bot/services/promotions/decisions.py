@@ -21,6 +21,7 @@ from bot.domain.core.errors import (
     SlackUnreachable,
 )
 from bot.domain.core.sentence import Sentence
+from bot.domain.integrity.digest import DigestState
 from bot.domain.policy.authorization import (
     AccessDecision,
     Permission,
@@ -32,7 +33,7 @@ from bot.domain.policy.authorization import (
 from bot.domain.policy.freezes import active_freeze
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.approvers import missing_requirement
-from bot.domain.promotions.file_gate import FILES, digest_id_of, file_facts, with_file_gate
+from bot.domain.promotions.file_gate import FILES, digest_id_of, file_facts, not_hashed_refusal, with_file_gate
 from bot.domain.promotions.gates import rule_changed_reason
 from bot.domain.promotions.recorded_facts import pack_caller_facts
 from bot.domain.promotions.request import Request, RequestState, check_reviewable, pack_snapshot
@@ -204,6 +205,13 @@ class RequestDecisions:
         if current != request:
             tx.save_request(current)
         return current
+
+    def require_hashed(self, reader: LedgerReader, request: Request) -> None:
+        """Raise Refused if the rule requires the same files, and they're still being hashed."""
+        if self._context.policy.rules_for(request.model).integrity(request.target) == "required":
+            digest = reader.digest(digest_id_of(request))
+            if digest and digest.state is DigestState.WAITING:
+                raise Refused(not_hashed_refusal(digest))
 
     def require_allowed(self, caller: Caller, request_id: str, permission: Permission) -> Request:
         """Return the request if `caller` has `permission` on it now, for example before a modal opens.

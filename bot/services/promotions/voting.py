@@ -53,6 +53,7 @@ class Requests:
         """
         profiles = self._voters.profiles_before_decision(command.request, new_approvals=1)
         with self._decisions.change(caller, Permission.APPROVE, command.request, origin) as (tx, request, by):
+            self._decisions.require_hashed(tx, request)
             votes = self._add_vote(tx, caller, request, VoteChoice.APPROVE, "", origin, profiles, by)
             vote, approvals = votes[-1], len(counting_approvals(votes))
             # The key differs from that of an earlier vote by the same person.

@@ -20,7 +20,7 @@ from bot.domain.policy.freezes import ActiveFreeze, active_freeze
 from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.approvers import missing_requirement
-from bot.domain.promotions.file_gate import waiting_for_files
+from bot.domain.promotions.file_gate import digest_id_of, hashed_later_reason, waiting_for_files
 from bot.domain.promotions.gates import decision_basis_change
 from bot.domain.promotions.recorded_facts import changed_facts
 from bot.domain.promotions.request import Request
@@ -180,6 +180,9 @@ class Preconditions:
         with self._context.ledger.read() as reader:
             request, votes = reader.request(transition.request), counting_approvals(reader.votes(transition.request))
             why = changes_since_opened(reader, request)
+            digest = reader.digest(digest_id_of(request)) if self._requires_files(transition) else None
+        if digest and why is None:
+            why = hashed_later_reason(digest, votes)
         return why or self._why_no_longer_approved(transition, request, votes, checked)
 
     def _why_no_longer_approved(

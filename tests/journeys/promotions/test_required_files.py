@@ -42,7 +42,7 @@ def app(slack: LocalSlack, tmp_path: Path, registry: MlflowRegistry, candidate: 
 
 def test_the_approved_files_are_promoted(app: RunningApp) -> None:
     app.alice.types(CHANNEL, "/model promote churn 1 production")
-    assert app.bob.clicks(app.card(), "Approve").acked
+    assert app.bob.clicks(app.card(holds="Files "), "Approve").acked  # they're recorded
     app.card(holds="is in Production")
     assert app.production() == [1]
 
