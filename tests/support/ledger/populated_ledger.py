@@ -24,6 +24,7 @@ from bot.domain.transitions.serving_check import ServingCheck, ServingCheckState
 from bot.ledger import SqlLedger
 from bot.ports import IdempotentCall, MessageRef, TagUpdate
 from tests.support.monitoring.monitoring import add_monitor, check_values
+from tests.support.passports.records import passport
 from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, POLICY, Bench
 from tests.support.services.fakes import FaultyRegistry, ManualClock
 
@@ -80,6 +81,7 @@ def _what_comes_from_outside(bench: Bench) -> None:
         digest = new_digest("churn", 4, bench.registry.version("churn", 4).identity(), now)
         found = FileManifest.of([FileEntry("data/вес.bin", 5 * 10**12, "a" * 64)])
         tx.add_digest(replace(digest.record(found, now), began_at=now, compared_at=now, changed=("data/вес.bin",)))
+        tx.add_passport(passport(tx.transitions("churn")[0], envelope='{"payload":"вес"}'))
         tx.add_idempotent_call(IdempotentCall(client="ci", key="k1", digest="d", status=200, answer="{}", at=now))
         tx.add_nonce("client:ci", "0123456789abcdef", now + timedelta(minutes=10))
         tx.trip_breaker(TrippedBreaker(model="churn", at=now, why=say("{n} in a day", n=3)))
