@@ -201,7 +201,7 @@ def test_names_and_reasons_never_reach_slack_as_markup(slack: LocalSlack, tmp_pa
 def test_smart_quotes_and_dashes_from_a_phone_are_understood(slack: LocalSlack, tmp_path: Any) -> None:
     with running_app(slack, tmp_path, MemoryRegistry(), http=True) as app:
         app.alice.types(CHANNEL, "/model  promote churn  V4 Production —reason “Bob’s f1 is better – by 2 %” ")
-        app.card()
+        app.card(holds="Approve")
         assert only_request(app.ledger).reason == "Bob's f1 is better – by 2 %"
 
 

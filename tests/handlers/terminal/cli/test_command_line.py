@@ -112,7 +112,7 @@ def test_help_about_a_group_shows_the_usage_of_its_commands(capsys: pytest.Captu
         ("help doktor", "Did you mean registrar help doctor?"),
         ("help monitor ad", "Unknown command “monitor ad”. Did you mean registrar help monitor add?\n"),
         ("help monitor elsewhere", "Subcommands of registrar monitor: add, list, show"),
-        ("help audit elsewhere", "“audit elsewhere”. Subcommands of registrar audit: show, verify, export."),
+        ("help audit elsewhere", "“audit elsewhere”. Subcommands of registrar audit: show, verify, export, evidence."),
         ("help zzz", "Unknown command “zzz”. To list commands, run registrar help."),
         ("--verison", "Did you mean registrar --version?"),
     ],
