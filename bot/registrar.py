@@ -206,12 +206,11 @@ class Registrar(Worker):
             self.outbox.deliver()
 
     def poll_registry(self) -> None:
-        """Poll the registry for outside changes. Add the policy file's monitors to new models, and schedule digests."""
+        """Poll the registry for outside changes, and add the policy file's monitors to new models."""
         if not self.context.startup_check.has_passed():
             return
         changes = self.drift_detector.poll() + self.request_upkeep.end_outdated()
         self.policy_monitors.sync()
-        self.digests.schedule()
         if changes:
             self.outbox.deliver()
 

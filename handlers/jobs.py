@@ -172,6 +172,7 @@ def build_scheduler(registrar: Registrar, settings: Settings) -> JobScheduler:
         ("anchor", registrar.anchor_audit, 15),
         ("audit stream", registrar.stream_audit, 1),
         ("passports", registrar.passports.issue_due, 60),
+        ("files in Production", registrar.digests.schedule, 600),  # it reads the state of every model
         ("tags", registrar.tag_writer.write_due, 2),
         ("monitors", registrar.monitoring.tick, 0.5),
         ("incidents", registrar.end_and_remind_incidents, 2),

@@ -18,7 +18,7 @@ from bot.domain.registry.model import Stage
 from bot.registry.memory import MemoryFiles, MemoryRegistry
 from handlers import jobs
 from localslack import LocalSlack
-from tests.support.app.app_fixture import CHANNEL, make_policy, message_text, running_app, settings_for
+from tests.support.app.app_fixture import CHANNEL, RunningApp, make_policy, message_text, running_app, settings_for
 from tests.support.network.http_receiver import run_receiver
 from tests.support.services.fakes import ManualClock
 from tests.support.waiting import PATIENCE, wait_until
@@ -58,7 +58,14 @@ def test_a_version_in_production_is_hashed_in_the_background(slack: LocalSlack, 
     registry = MemoryRegistry()
     registry.add_model("hashed", versions=[Stage.PRODUCTION])
     with running_app(slack, tmp_path, registry) as app:
+        schedule_hashing(app)
         assert wait_until(lambda: EventTag.FILES_RECORDED.value in app.audit())
+
+
+def schedule_hashing(app: RunningApp) -> None:
+    """Do what the jobs do every few minutes."""
+    app.registrar.poll_registry()
+    app.registrar.digests.schedule()
 
 
 class EndlessFiles(MemoryFiles):
@@ -81,7 +88,8 @@ def test_a_stop_ends_a_download(slack: LocalSlack, tmp_path: Path, monkeypatch: 
     registry = MemoryRegistry()
     registry.add_model("hashed", versions=[Stage.PRODUCTION])
     monkeypatch.setattr(registry, "version_files", lambda _: EndlessFiles({"model.pkl": b"x"}))
-    with running_app(slack, tmp_path, registry):
+    with running_app(slack, tmp_path, registry) as app:
+        schedule_hashing(app)
         assert EndlessFiles.begun.wait(PATIENCE)
     assert EndlessFiles.given_up.is_set()
 

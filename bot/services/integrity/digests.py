@@ -101,6 +101,8 @@ class Digests:
 
     def schedule(self) -> None:
         """Have the files of versions in Production hashed if they aren't, and compared if it's time."""
+        if not self._context.startup_check.has_passed():
+            return
         now, recheck = self._context.clock.now(), self._limits.recheck
         with self._context.ledger.read() as reader:
             snapshots, times = reader.registry_snapshots(), reader.times_of_digests()
