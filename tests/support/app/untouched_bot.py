@@ -7,26 +7,26 @@ from collections.abc import Iterator
 import pytest
 
 from bot.registry.memory import MemoryRegistry
-from localslack import LocalSlack, PersonSeed
-from tests.support.app.app_fixture import CHANNEL, RunningApp, running_app
-from tests.support.app.harness import (
-    StateSnapshot,
-    take_snapshot,
-)
+from localslack import PersonSeed
+from tests.support.app.app_fixture import CHANNEL, MANIFEST, RunningApp, running_app
+from tests.support.app.harness import StateSnapshot, take_snapshot
+from tests.support.app.workspaces import local_slack
 
 
 @pytest.fixture(scope="module")
-def bot(_workspace: LocalSlack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApp]:
-    """One bot for the entire module, with one open request; its tests must not change anything."""
-    _workspace.heal()
-    _workspace.reset()
-    for who in STRANGERS:
-        _workspace.add_person(who)
-    _workspace.set_members(CHANNEL, [*_workspace.members(CHANNEL), *(who.id for who in STRANGERS)])
-    with running_app(_workspace, tmp_path_factory.mktemp("bot"), MemoryRegistry(), http=True) as app:
-        app.alice.types(CHANNEL, "/model promote churn 4 production")
-        app.answer(app.alice, "Requested ")
-        yield app
+def bot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApp]:
+    """One bot for the entire module, with one open request; its tests must not change anything.
+
+    It has a workspace of its own, because other tests of the module reset theirs while this bot is running.
+    """
+    with local_slack(MANIFEST) as slack:
+        for who in STRANGERS:
+            slack.add_person(who)
+        slack.set_members(CHANNEL, [*slack.members(CHANNEL), *(who.id for who in STRANGERS)])
+        with running_app(slack, tmp_path_factory.mktemp("bot"), MemoryRegistry(), http=True) as app:
+            app.alice.types(CHANNEL, "/model promote churn 4 production")
+            app.answer(app.alice, "Requested ")
+            yield app
 
 
 @pytest.fixture
