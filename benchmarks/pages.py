@@ -24,7 +24,6 @@ from bot.domain.core.actors import Person
 from bot.domain.home.views import RECENT_EVENT_TAGS
 from bot.ledger.database import SqlLedger
 from bot.ports import SystemClock
-from bot.registry.memory import MemoryRegistry
 from bot.services.audit.pages import audit_queries
 from bot.services.core.context import ActivePolicy, Context
 from bot.services.home.home import MAX_SCANNED_EVENTS
@@ -32,6 +31,7 @@ from bot.services.registry.queries import RegistryQueries
 from bot.services.rollbacks.history import ProductionHistory
 from tests.support.app.app_fixture import make_policy
 from tests.support.ledger.bulk_data import BEGUN, a_vote, add_many_events, add_many_transitions, analyze
+from tests.support.registry.memory import MemoryRegistry
 
 EVENTS, MOVES, ROUNDS, AIM = 1_000_000, 10_000, 100, 100.0  # the aim in milliseconds
 APART = timedelta(seconds=30)  # a million of them are about a year

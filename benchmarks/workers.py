@@ -33,10 +33,10 @@ from bot.domain.transitions.transition import Transition, TransitionKind, Transi
 from bot.ledger.database import SqlLedger
 from bot.ledger.procrastinate_dispatcher import ProcrastinateDispatcher
 from bot.ports import NO_DIRECTORY
-from bot.registry.memory import MemoryRegistry
 from bot.services.core.context import ActivePolicy
 from bot.settings import Settings
 from handlers.jobs import build_scheduler
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.registry.opened import opened
 
 SIZES = [int(size) for size in os.environ.get("MONITORS", "100,1000,5000,10000").split(",")]

@@ -33,7 +33,7 @@ LAYERS = {
     "bot.bootstrap": "builds everything; the one place that names every concrete class",
     "bot.registrar": "the services together, their threads, and what the jobs call",
     "bot.slack": "messages, modals, charts; posts them and reads profiles",
-    "bot.registry": "the model registry: MLflow, and one in memory",
+    "bot.registry": "the model registry: MLflow",
     "bot.ledger": "Registrar's SQL database: SQLite or PostgreSQL",
     "bot.sources": "metric sources: push, MLflow, Prometheus, plugins",
     "bot.services": "use cases, in terms of the domain and the ports",

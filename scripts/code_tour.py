@@ -1,6 +1,7 @@
 """The stops of the code tour in docs/reference/code-tour.md, and its text.
 
-Each stop is a function, identified by the shortest unique end of its qualified name in bot/ and handlers/.
+Each stop is a function, identified by the shortest unique end of its qualified name in bot/ and handlers/,
+or in the in-memory registry of the tests.
 tests/journeys/docs/test_code_tour.py runs the tours, and fails if the stops aren't called in this order.
 """
 
@@ -163,9 +164,10 @@ class WrongStop(Exception):
 
 @cache
 def definitions() -> dict[str, Place]:
-    """Return every function in bot/ and handlers/ by its qualified name."""
+    """Return every function in bot/, handlers/, and the in-memory registry by its qualified name."""
+    files = modules() | {"tests.support.registry.memory": ROOT / "tests/support/registry/memory.py"}
     return {
-        place.name: place for module, path in modules().items() for place in _definitions_in(parsed(path), path, module)
+        place.name: place for module, path in files.items() for place in _definitions_in(parsed(path), path, module)
     }
 
 

@@ -22,11 +22,11 @@ from types import FrameType
 from typing import Any
 
 from bot.domain.registry.model import Stage
-from bot.registry.memory import MemoryRegistry
 from handlers import jobs
 from localslack import LocalSlack
 from tests.journeys.monitoring import test_automatic_rollback as rollbacks
 from tests.support.app.app_fixture import CHANNEL, MANIFEST, POLICY, AdjustableClock, make_policy, running_app
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.waiting import wait_until
 
 ROOT = f"{Path(__file__).parents[1]}/"

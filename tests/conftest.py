@@ -14,12 +14,12 @@ import pytest
 from slack_sdk.socket_mode.builtin import SocketModeClient
 
 from bot.domain.registry.model import use_product
-from bot.registry.memory import MemoryRegistry
 from bot.registry.mlflow.adapter import MLFLOW
 from handlers import logs
 from localslack import LocalSlack
 from tests.support.app.app_fixture import MANIFEST, RunningApp, running_app
 from tests.support.app.workspaces import local_slack
+from tests.support.registry.memory import MemoryRegistry
 
 pytest.register_assert_rewrite("bot.registry.contract")
 

@@ -1,1 +1,1 @@
-"""Model registries: MLflow, and an in-memory one that behaves like it. Both pass the same contract tests."""
+"""The MLflow Model Registry, and what adapters of other registries use."""

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import expect
 
-from bot.registry.memory import MemoryRegistry
 from tests.support.app.app_fixture import MANIFEST, RunningApp, running_app
 from tests.support.app.workspaces import local_slack
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.slack.screen import Screen, expect_text
 
 pytestmark = pytest.mark.browser

@@ -9,9 +9,9 @@ import pytest
 from playwright.sync_api import Locator
 
 from bot.domain.registry.model import Stage
-from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.support.app.app_fixture import RunningApp, make_policy, running_app
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.slack.screen import Screen
 
 METRICS = {

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from bot.domain.registry.model import Stage
-from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.support.app.app_fixture import POLICY, RunningApp, make_policy, running_app
 from tests.support.app.live_world import promote
 from tests.support.app.monitors import ADD, record_measurements
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.slack.screen import Screen, expect_text
 
 pytestmark = pytest.mark.browser

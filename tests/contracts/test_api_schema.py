@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, settings
 from schemathesis import Case
 
 from bot.registrar import Registrar
-from bot.registry.memory import MemoryRegistry
 from handlers.api.calls import ApiServices
 from handlers.web.app import create_app
 from tests.support.app.app_fixture import MANIFEST, RunningApp, make_policy, running_app
 from tests.support.app.workspaces import local_slack
+from tests.support.registry.memory import MemoryRegistry
 
 TOKEN = "t0ken-of-whoever-may-everything"
 SECRET = "of-mlflow"

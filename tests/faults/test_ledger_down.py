@@ -16,7 +16,6 @@ from bot.domain.commands.promotions import Approve
 from bot.domain.core.errors import LedgerUnavailable
 from bot.domain.transitions.transition import TransitionState
 from bot.ledger import SqlLedger
-from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, AdjustableClock, RunningApp, running_app
 from tests.support.app.harness import (
@@ -36,6 +35,7 @@ from tests.support.app.harness import (
 )
 from tests.support.faults.write_lock import write_lock_held
 from tests.support.ledger.ledgers import PostgresServer
+from tests.support.registry.memory import MemoryRegistry
 
 ASK = "/model promote churn 4 production"
 

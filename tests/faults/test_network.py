@@ -21,7 +21,6 @@ from sqlalchemy.exc import DBAPIError
 
 from bot.domain.core.errors import LedgerUnavailable
 from bot.ledger import SqlLedger
-from bot.registry.memory import MemoryRegistry
 from handlers.slack.socket_mode import PING_INTERVAL
 from localslack import LocalSlack, Remote
 from tests.support.app.app_fixture import CHANNEL, RunningApp, running_app
@@ -43,6 +42,7 @@ from tests.support.faults.socket_faults import (
 from tests.support.faults.suite_size import CHAOS
 from tests.support.ledger.ledgers import PostgresServer
 from tests.support.network.tcp_proxy import SocketFault, TcpProxy
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.registry.mlflow_process import mlflow_subprocess
 from tests.support.waiting import wait_until
 

@@ -18,7 +18,6 @@ import pytest
 from bot.domain.audit.events import EventTag
 from bot.domain.registry.model import Stage
 from bot.ledger import SqlLedger
-from bot.registry.memory import MemoryRegistry
 from bot.services.transitions.executor import LEASE
 from localslack import Remote
 from tests.support.app.app_fixture import CHANNEL, running_app
@@ -27,6 +26,7 @@ from tests.support.app.load_generator import EVERY, LoadGenerator, write_home
 from tests.support.app.replicas import Replica
 from tests.support.faults.consistency_checks import disagreements, is_quiet, message_keys
 from tests.support.faults.suite_size import suite_size
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.registry.mlflow_process import mlflow_subprocess
 from tests.support.registry.registries import MlflowBackend
 from tests.support.waiting import PATIENCE, wait_until

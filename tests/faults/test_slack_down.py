@@ -20,7 +20,6 @@ from bot.domain.core.actors import Person as SlackPerson
 from bot.domain.core.errors import SlackUnreachable
 from bot.domain.promotions.request import RequestState
 from bot.ports import MessageRef
-from bot.registry.memory import MemoryRegistry
 from bot.slack.core.directory import SlackDirectory
 from localslack import LocalSlack
 from tests.support.app.app_fixture import (
@@ -44,6 +43,7 @@ from tests.support.app.harness import (
     take_snapshot,
     type_and_read_reply,
 )
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.waiting import PATIENCE, wait_until
 
 ASK = "/model promote churn 4 production"

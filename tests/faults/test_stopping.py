@@ -20,7 +20,6 @@ import yaml
 from bot.domain.core.sentence import say
 from bot.domain.promotions.request import RequestState
 from bot.ledger import SqlLedger
-from bot.registry.memory import MemoryRegistry
 from bot.services.core.outbox_messages import channel_message
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, POLICY, RunningApp, message_text, running_app
@@ -28,6 +27,7 @@ from tests.support.app.demo_process import clean_environment
 from tests.support.app.workspaces import SPEED
 from tests.support.faults.crashing_bot import MODEL
 from tests.support.paths import ROOT
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.waiting import PATIENCE, wait_until
 
 READY = "Registrar is ready: "

@@ -20,7 +20,6 @@ from sqlalchemy import make_url
 from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.errors import LedgerUnavailable
 from bot.ledger import SqlLedger
-from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, MANIFEST, RunningApp, running_app
 from tests.support.app.harness import LEAD, is_chain_intact, take_snapshot, type_and_read_reply
@@ -29,6 +28,7 @@ from tests.support.faults.row_writer import ALICE, write_rows
 from tests.support.faults.suite_size import suite_size
 from tests.support.faults.write_lock import write_lock_held
 from tests.support.ledger.ledgers import PostgresServer, postgres_running
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.waiting import wait_until
 
 ASK = "/model promote churn 4 production"

@@ -15,11 +15,11 @@ from bot.domain.audit.anchors import parse_anchors
 from bot.domain.audit.events import EventTag
 from bot.domain.monitoring.readings import PushedReading
 from bot.domain.registry.model import Stage
-from bot.registry.memory import MemoryFiles, MemoryRegistry
 from handlers import jobs
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, RunningApp, make_policy, message_text, running_app, settings_for
 from tests.support.network.http_receiver import run_receiver
+from tests.support.registry.memory import MemoryFiles, MemoryRegistry
 from tests.support.services.fakes import ManualClock
 from tests.support.waiting import PATIENCE, wait_until
 

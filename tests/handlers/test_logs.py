@@ -16,12 +16,12 @@ from bot import logging_context
 from bot.domain.core.errors import LedgerUnavailable, Misconfigured
 from bot.domain.registry.model import VersionInfo
 from bot.ledger import SqlLedger
-from bot.registry.memory import MemoryRegistry
 from bot.settings import Settings, read_settings
 from handlers import logs
 from localslack import LocalSlack, payloads
 from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text, running_app, settings_for
 from tests.support.app.harness import ALICE, BOB, click, command, only_request, signed_client, type_and_read_reply
+from tests.support.registry.memory import MemoryRegistry
 
 PRIVATE = "plum-in-the-body"  # text from people, in every possible place
 

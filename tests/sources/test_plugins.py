@@ -17,13 +17,13 @@ from bot.domain.policy.parser import validate_policy
 from bot.domain.policy.policy import Policy, Source
 from bot.ledger import SqlLedger
 from bot.ports import MetricSource, Query
-from bot.registry.memory import MemoryRegistry
 from bot.sources import SourceDependencies
 from bot.sources.mlflow import LiveMlflowSource, MlflowSource
 from bot.sources.plugins import BUILT_IN_OPENERS, ENTRY_POINT_GROUP, MetricSources, open_source
 from bot.sources.prometheus import PrometheusSource
 from bot.sources.push import PushSource
 from tests.support.paths import ROOT
+from tests.support.registry.memory import MemoryRegistry
 
 HERE = __name__
 

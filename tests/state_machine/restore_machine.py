@@ -15,8 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from bot.domain.core.errors import RegistrarError
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
-from bot.registry.memory_contents import StoredModel
 from tests.state_machine.fixtures import CrashingRegistry
+from tests.support.registry.memory_contents import StoredModel
 from tests.support.services.bench import BOB, CAROL, DAVE
 from tests.support.services.restored_machine import RestorableMachine, recover
 

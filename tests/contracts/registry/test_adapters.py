@@ -27,7 +27,6 @@ from bot.domain.registry.model import (
     use_product,
 )
 from bot.ports import OpenRegistry, RegistryAdapter, RegistryLinks, RegistryOptions
-from bot.registry.memory import MemoryRegistry
 from bot.registry.mlflow.adapter import MLFLOW
 from bot.registry.tag_stages import TagStageRegistry
 from bot.settings import read_settings
@@ -36,6 +35,7 @@ from handlers.doctor.check import DiagnosisState
 from handlers.doctor.mlflow import mlflow_checks
 from handlers.terminal.main import main
 from tests.support.paths import ROOT
+from tests.support.registry.memory import MemoryRegistry
 
 
 def no_dots(name: str) -> Sentence | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bot.domain.core.errors import RegistryUnreachable
-from bot.registry.memory import MemoryRegistry
 from tests.support.registry.contract_fixtures import PRODUCTION, stages
+from tests.support.registry.memory import MemoryRegistry
 
 
 class TestMemory:

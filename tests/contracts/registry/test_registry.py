@@ -8,8 +8,8 @@ import pytest
 
 from bot.domain.core.errors import UnknownModel
 from bot.ports import ModelRegistry
-from bot.registry.memory import MemoryRegistry
 from tests.support.registry.contract_fixtures import ODD_NAMES, PRODUCTION
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.registry.registries import RegistryContents
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from bot.domain.core.errors import RegistryUnreachable
 from bot.domain.registry.model import Stage
-from bot.registry.memory import MemoryRegistry
 from bot.registry.tag_stages import TagStageRegistry
 from tests.support.registry.contract_fixtures import ARCHIVED, NONE, PRODUCTION, STAGING, stages
+from tests.support.registry.memory import MemoryRegistry
 
 
 class DyingRegistry(MemoryRegistry):

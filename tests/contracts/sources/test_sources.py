@@ -13,11 +13,11 @@ from bot.domain.monitoring.readings import CheckOutcome, PushedReading
 from bot.domain.registry.model import RUN_MODEL_TAG, RUN_VERSION_TAG, Stage
 from bot.ledger import SqlLedger
 from bot.ports import MetricSource, ModelRegistry, Query
-from bot.registry.memory import MemoryRegistry
 from bot.sources.contract import SourceContract
 from bot.sources.mlflow import LiveMlflowSource, MlflowSource
 from bot.sources.push import PushSource
 from tests.support.domain.source_answers import HOUR, MINUTE, NOON, asked
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.registry.opened import tracker_of
 from tests.support.registry.registries import RegistryContents
 

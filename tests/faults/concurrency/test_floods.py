@@ -11,10 +11,10 @@ import pytest
 
 from bot.domain.audit.events import EventTag
 from bot.domain.registry.model import VersionInfo
-from bot.registry.memory import MemoryRegistry
 from handlers.slack.deferred import MAX_IN_PROGRESS
 from localslack import LocalSlack, WorkspaceMember
 from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text, running_app
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.waiting import wait_until
 
 HANGING = "/model show hanging"

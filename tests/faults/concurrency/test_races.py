@@ -22,7 +22,6 @@ from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import TransitionState
 from bot.ledger import SqlLedger
 from bot.ports import Ledger, ModelRegistry
-from bot.registry.memory import MemoryRegistry
 from localslack import ActionResult, LocalSlack, RefusedError, Remote, WorkspaceMember
 from tests.support.app.app_fixture import CHANNEL, RunningApp, make_policy, message_text, running_app
 from tests.support.app.harness import (
@@ -43,6 +42,7 @@ from tests.support.app.harness import (
     upkeep_over,
 )
 from tests.support.faults.suite_size import CHAOS, suite_size
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.registry.registries import KINDS, RegistryContents
 from tests.support.waiting import PATIENCE, wait_until
 

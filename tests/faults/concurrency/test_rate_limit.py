@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from bot.domain.registry.model import Stage
-from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack, Remote
 from tests.support.app.app_fixture import CHANNEL, MANIFEST, RunningApp, make_policy, message_text, running_app
 from tests.support.app.harness import add_people, run_concurrently
 from tests.support.app.workspaces import SPEED, local_slack
 from tests.support.faults.consistency_checks import is_quiet
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.waiting import wait_until
 
 MANY = 20

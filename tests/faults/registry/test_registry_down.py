@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 
 from bot.domain.audit.events import EventTag
-from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, AdjustableClock, RunningApp, message_text, running_app
 from tests.support.app.harness import (
@@ -20,6 +19,7 @@ from tests.support.app.harness import (
     run_concurrently,
 )
 from tests.support.faults.registry_outage import VOTE_STANDS, SlowRegistry, asks
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.waiting import wait_until
 
 # Seconds. A person should wait at most three, which `make bench` measures; waiting for the registry would take

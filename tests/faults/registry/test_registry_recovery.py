@@ -18,7 +18,6 @@ from bot.domain.transitions.transition import TransitionState
 from bot.ledger import SqlLedger
 from bot.ports import ModelRegistry
 from bot.registrar import Registrar
-from bot.registry.memory import MemoryRegistry
 from bot.services.core.context import ActivePolicy
 from bot.services.core.registry_availability import RegistryAvailability
 from bot.settings import Settings
@@ -34,6 +33,7 @@ from tests.support.app.harness import (
     transition_state,
 )
 from tests.support.faults.registry_outage import VOTE_STANDS, SlowRegistry, asks
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.registry.mlflow_process import MlflowServer
 from tests.support.registry.opened import opened
 from tests.support.registry.registries import RegistryContents

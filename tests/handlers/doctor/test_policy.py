@@ -11,12 +11,12 @@ from bot.domain.core.actors import Automation
 from bot.domain.policy.pending_edit import PendingPolicyEdit, PolicyEditState
 from bot.key_folder import KeyFolder
 from bot.ledger import SqlLedger
-from bot.registry.memory import MemoryRegistry
 from handlers.doctor.check import display_url
 from localslack import LocalSlack
 from tests.support.app.app_fixture import running_app
 from tests.support.network.http_receiver import run_receiver
 from tests.support.passports.harness import new_key
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.terminal.doctor import POLICY, RunDoctor
 
 # -- the policy --------------------------------------------------------------------------------------------------------

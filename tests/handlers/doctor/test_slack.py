@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from bot.registry.memory import MemoryRegistry
 from bot.services.core.admins import OPTIONAL_SCOPES
 from handlers.manifest import required_scopes
 from localslack import LocalSlack
@@ -16,6 +15,7 @@ from tests.support.app.app_fixture import running_app
 from tests.support.app.workspaces import local_slack
 from tests.support.network.http_receiver import PlannedReply, run_receiver
 from tests.support.network.ports import free_port
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.terminal.doctor import POLICY, RunDoctor
 
 # -- Slack -------------------------------------------------------------------------------------------------------------

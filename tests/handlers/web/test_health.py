@@ -14,10 +14,10 @@ import pytest
 
 from bot.domain.core.errors import RegistryRefused, RegistryUnreachable
 from bot.domain.registry.model import ModelInfo
-from bot.registry.memory import MemoryRegistry
 from handlers.web.readiness import Component, NotHealthy, Readiness, registry_component
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, RunningApp, make_policy, running_app
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.waiting import wait_until
 
 WELL = Component("ledger", lambda: "Responding.")

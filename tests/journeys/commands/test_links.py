@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from bot.domain.registry.model import Stage
-from bot.registry.memory import MemoryRegistry
 from bot.registry.mlflow.adapter import links
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, RunningApp, running_app
 from tests.support.app.harness import only_request
+from tests.support.registry.memory import MemoryRegistry
 
 MLFLOW = "https://mlflow.example.com"
 PAGE = f"{MLFLOW}/#/models/churn/versions"

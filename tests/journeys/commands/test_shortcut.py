@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from bot.registry.memory import MemoryRegistry
 from tests.support.app.app_fixture import CHANNEL, RunningApp
+from tests.support.registry.memory import MemoryRegistry
 
 
 def values(form: dict[str, Any]) -> dict[str, str]:

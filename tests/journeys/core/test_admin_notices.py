@@ -13,11 +13,11 @@ import yaml
 from bot.domain.policy.policy import Policy
 from bot.domain.promotions.request import RequestState
 from bot.ports import MessageKind, OutboxMessage
-from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.support.app.app_fixture import MANIFEST, AdjustableClock, RunningApp, make_policy, message_text, running_app
 from tests.support.app.harness import only_request, type_and_read_reply
 from tests.support.app.workspaces import local_slack
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.waiting import wait_until
 
 ASK = "/model promote churn 4 production"

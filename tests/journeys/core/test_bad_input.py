@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from bot.domain.promotions.request import RequestState
-from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text, running_app
 from tests.support.app.harness import (
@@ -20,6 +19,7 @@ from tests.support.app.harness import (
     take_snapshot,
     type_and_read_reply,
 )
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.waiting import wait_until
 
 LONG_TEXT = "x" * 3000

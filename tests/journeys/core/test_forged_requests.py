@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from bot.domain.audit.events import EventTag
-from bot.registry.memory import MemoryRegistry
 from bot.slack.promotions import request_card
 from localslack import LocalSlack, PersonSeed, WorkspaceMember, payloads
 from localslack.signing import signature
@@ -27,6 +26,7 @@ from tests.support.app.harness import (
     take_snapshot,
 )
 from tests.support.app.untouched_bot import GONE, GUEST, MACHINE, VISITOR
+from tests.support.registry.memory import MemoryRegistry
 
 
 def actor(seed: PersonSeed) -> payloads.Actor:

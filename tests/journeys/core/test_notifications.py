@@ -14,7 +14,6 @@ import pytest
 from bot.domain.core.errors import BadInput
 from bot.domain.monitoring.readings import PushedReading
 from bot.domain.registry.model import Stage
-from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.support.app.app_fixture import (
     CHANNEL,
@@ -26,6 +25,7 @@ from tests.support.app.app_fixture import (
 )
 from tests.support.faults.consistency_checks import is_quiet
 from tests.support.network.http_receiver import HttpReceiver, PlannedReply, run_receiver
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.waiting import wait_until
 
 PEOPLE = ("alice", "bob", "carol", "dave")

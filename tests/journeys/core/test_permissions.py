@@ -13,7 +13,6 @@ import pytest
 
 from bot.domain.audit.events import EventTag
 from bot.domain.core.actors import Person
-from bot.registry.memory import MemoryRegistry
 from bot.slack.commands import help_text
 from bot.slack.monitoring import modal as monitor_modal
 from bot.slack.promotions import modals, request_card
@@ -33,6 +32,7 @@ from tests.support.app.harness import (
     signed_client,
     type_and_read_reply,
 )
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.slack.front_door import CONNECTED, GONE, GUEST, LONE, MACHINE, VISITOR, FrontDoor, door, form
 from tests.support.slack.payload_strategies import CHANGING, actor
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from bot.domain.registry.model import Stage
-from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from scripts.code_tour import TOURS, Scene, Stop, Tour, WrongStop, check_order, find_place
 from tests.journeys.monitoring import test_automatic_rollback as rollbacks
@@ -18,6 +17,7 @@ from tests.journeys.registry import test_comparisons as comparison_journeys
 from tests.journeys.registry.conftest import measured
 from tests.support.app.app_fixture import POLICY, AdjustableClock, RunningApp, make_policy, running_app
 from tests.support.app.call_trace import CallTrace, traced_calls
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.waiting import wait_until
 
 __all__ = ["measured"]  # the fixture

@@ -24,7 +24,6 @@ import pytest
 
 from bot.domain.registry.model import Stage
 from bot.policy_file import load_policy
-from bot.registry.memory import MemoryRegistry
 from handlers.demo import main, model_server, models, setup, snapshot, welcome
 from handlers.demo.folder import DemoFolder, clear_real_environment, serving_port
 from handlers.demo.progress import ProgressReporter
@@ -34,6 +33,7 @@ from tests.support.app.app_fixture import RunningApp
 from tests.support.app.demo_process import PATIENCE, TRAINING, DemoProcess, clean_environment, run_demo
 from tests.support.app.live_world import monitored_app
 from tests.support.network.http_receiver import PlannedReply, run_receiver
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.waiting import wait_until
 
 BUSY = PATIENCE + 100  # seconds for a test: the story waits for checks that are ten seconds apart, on any machine

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 
 from bot.domain.core.sentence import say
 from bot.domain.monitoring.incident import Incident, IncidentKind, IncidentStatus
-from bot.registry.memory import MemoryRegistry
 from bot.services.core.outbox_messages import incident_message
 from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text
 from tests.support.app.harness import reply_to, type_and_read_reply
 from tests.support.app.monitors import app, record_measurements, serving_since, watched
 from tests.support.faults.consistency_checks import is_quiet
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.waiting import wait_until
 
 __all__ = ["app", "watched"]

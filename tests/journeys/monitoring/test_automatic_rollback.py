@@ -15,9 +15,9 @@ import pytest
 from bot.domain.core.errors import BadInput
 from bot.domain.core.signing import sign_body
 from bot.domain.registry.model import Stage
-from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, POLICY, RunningApp, make_policy, message_text, running_app
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.waiting import PATIENCE, wait_until
 
 TOKEN = "a token that nobody guesses"

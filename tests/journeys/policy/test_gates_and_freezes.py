@@ -11,11 +11,11 @@ import pytest
 
 from bot.domain.audit.events import EventTag
 from bot.domain.registry.model import Stage
-from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, AdjustableClock, RunningApp, message_text, running_app
 from tests.support.app.gates import GATES, policy_with, registry_with_metrics
 from tests.support.app.harness import audit_links, only_request, reply_to, type_and_read_reply
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.waiting import wait_until
 
 

@@ -13,10 +13,10 @@ import httpx2
 import pytest
 
 from bot.domain.promotions.request import RequestState
-from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, POLICY, AdjustableClock, RunningApp, message_text, running_app
 from tests.support.app.harness import only_request, reply_to
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.waiting import wait_until
 
 ASK = "/model promote churn 4 production"

@@ -13,10 +13,10 @@ from bot.domain.audit.events import EventTag
 from bot.domain.core.actors import Person
 from bot.domain.policy.parser import validate_policy
 from bot.domain.registry.model import Stage
-from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, POLICY, RunningApp, message_text, running_app
 from tests.support.app.harness import JSON, audit_links, reply_to, type_and_read_reply
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.waiting import wait_until
 
 Run = Callable[..., RunningApp]

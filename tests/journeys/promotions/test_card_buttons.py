@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from bot.domain.registry.model import Stage
-from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text, running_app
 from tests.support.app.harness import JSON, reply_to, type_and_read_reply
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.waiting import wait_until
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text, running_app
+from tests.support.registry.memory import MemoryRegistry
 
 
 @pytest.fixture(params=["socket mode", "signed http"])

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from bot.domain.audit.events import EventTag
-from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, AdjustableClock, RunningApp, message_text, running_app
 from tests.support.app.harness import JSON, audit_links, reply_to
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.waiting import wait_until
 
 

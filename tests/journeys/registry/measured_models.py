@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from bot.domain.registry.model import Stage
-from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.support.app.app_fixture import RunningApp, make_policy, running_app
+from tests.support.registry.memory import MemoryRegistry
 
 SECRET = "what MLflow signs with"
 POLICY = make_policy({"metrics": {"latency_ms": {"unit": "ms"}}})

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from bot.domain.registry.model import Stage
-from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, AdjustableClock, RunningApp, message_text, running_app
 from tests.support.app.harness import BOB, click, reply_to, signed_client, type_and_read_reply
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.waiting import wait_until
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from bot.domain.registry.model import ModelPackage, Signature, SignatureColumn, Stage
-from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, RunningApp, make_policy, message_text, running_app
+from tests.support.registry.memory import MemoryRegistry
 
 
 @pytest.fixture

@@ -18,12 +18,12 @@ import pytest
 from bot.domain.audit.events import canonical_time
 from bot.domain.integrity.manifest import parse_manifest
 from bot.key_folder import KeyFolder
-from bot.registry.memory import MemoryRegistry
 from registrar.verifier import Verifier
 from tests.support.app.app_fixture import CHANNEL, MANIFEST, RunningApp, make_policy, running_app
 from tests.support.app.workspaces import local_slack
 from tests.support.passports.harness import new_key, opened_envelope
 from tests.support.paths import ROOT
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.waiting import wait_until
 
 CLIENTS = {

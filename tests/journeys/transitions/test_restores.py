@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from bot.ledger.backup import back_up
-from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, AdjustableClock, RunningApp, add_churn, message_text, running_app
+from tests.support.registry.memory import MemoryRegistry
 
 
 class RestorableHome:

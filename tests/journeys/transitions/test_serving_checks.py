@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, RunningApp, make_policy, running_app
 from tests.support.network.http_receiver import HttpReceiver, PlannedReply, run_receiver
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.waiting import wait_until
 
 

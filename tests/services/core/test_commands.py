@@ -20,12 +20,12 @@ from bot.domain.core.errors import Refused
 from bot.domain.policy.parser import validate_policy
 from bot.ledger import SqlLedger
 from bot.ports import NO_DIRECTORY
-from bot.registry.memory import MemoryRegistry
 from bot.services.core.commands import CommandDispatcher, Origin
 from bot.services.core.context import ActivePolicy
 from bot.settings import Settings
 from bot.slack.commands.rendering import RENDERERS
 from handlers.terminal import comparisons, monitors, queries
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.registry.opened import opened
 from tests.support.services.bench import GUEST, POLICY, STRANGER, Bench
 

@@ -8,9 +8,9 @@ import pytest
 
 from bot.domain.audit.events import EventTag
 from bot.domain.registry.model import Stage
-from bot.registry.memory import MemoryFiles
 from bot.services.integrity.digests import request_comparison
 from tests.support.integrity.digests import World, give_up, refuse, unreachable
+from tests.support.registry.memory import MemoryFiles
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ import pytest
 from bot.domain.audit.events import EventTag
 from bot.domain.integrity.digest import DigestState
 from bot.ports import StoredFile
-from bot.registry.memory import MemoryFiles
 from bot.services.integrity import files_pass
 from tests.support.integrity.digests import LIMITS, World, give_up, unreachable
+from tests.support.registry.memory import MemoryFiles
 
 
 def test_a_requested_version_gets_a_manifest_of_its_files(world: World) -> None:

@@ -12,8 +12,8 @@ from bot.domain.policy.parser import validate_policy
 from bot.domain.registry.assessment import ProblemKind, RegistryAssessment
 from bot.domain.registry.model import Dataset, ModelPackage, Stage, VersionInfo
 from bot.ports import ModelRegistry
-from bot.registry.memory import MemoryRegistry
 from bot.services.registry.assessment import RegistryAssessor
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.services.gates import SIGNATURE
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)

@@ -19,7 +19,6 @@ from bot.metrics.recorder import PrometheusMetrics
 from bot.policy_file import LocalPolicyFile, load_policy
 from bot.ports import NO_LINKS, SYSTEM_CLOCK, Clock, Ledger, ModelRegistry, RegistryLinks
 from bot.registrar import Registrar
-from bot.registry.memory import MemoryRegistry
 from bot.services.core.admins import AdminAlerts
 from bot.services.core.context import ActivePolicy
 from bot.settings import Settings
@@ -28,6 +27,7 @@ from handlers.startup import open_listener
 from localslack import Remote, WorkspaceMember
 from tests.support.app.workspaces import SPEED
 from tests.support.paths import ROOT
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.registry.opened import opened
 
 MANIFEST = ROOT / "manifest.yml"

@@ -11,11 +11,11 @@ from typing import Any
 
 from tests.support.paths import ROOT
 
-TRACED_FOLDERS = tuple(f"{ROOT / name}/" for name in ("bot", "handlers"))
+TRACED = tuple(f"{ROOT}/{name}" for name in ("bot/", "handlers/", "tests/support/registry/memory.py"))
 
 
 class CallTrace:
-    """The calls of functions in bot/ and handlers/, as `module.Class.function`.
+    """The calls of functions in bot/, handlers/, and the in-memory registry, as `module.Class.function`.
 
     It's a profile function, because `sys.monitoring` isn't in the oldest Python that we support.
     """
@@ -28,7 +28,7 @@ class CallTrace:
         """Record a call."""
         if self._has_ended:
             sys.setprofile(None)  # a thread that outlives the trace is no longer slow
-        elif event == "call" and frame.f_code.co_filename.startswith(TRACED_FOLDERS):
+        elif event == "call" and frame.f_code.co_filename.startswith(TRACED):
             self._codes.append(frame.f_code)
 
     def end(self) -> None:

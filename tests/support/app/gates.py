@@ -8,8 +8,8 @@ from typing import Any
 from bot.domain.policy.parser import validate_policy
 from bot.domain.policy.policy import Policy
 from bot.domain.registry.model import Stage
-from bot.registry.memory import MemoryRegistry
 from tests.support.app.app_fixture import POLICY
+from tests.support.registry.memory import MemoryRegistry
 
 GATES: list[Mapping[str, Any]] = [
     {"metric": "accuracy", "at_least": 0.85},

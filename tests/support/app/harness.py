@@ -24,7 +24,6 @@ from bot.domain.transitions.model_card_sources import user_tags
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 from bot.ledger import SqlLedger
 from bot.ports import SYSTEM_CLOCK, Clock, ExperimentTracker, Ledger, ModelRegistry
-from bot.registry.memory import MemoryRegistry
 from bot.services.core.context import ActivePolicy, Context
 from bot.services.promotions.decisions import RequestDecisions
 from bot.services.promotions.expiry_and_reminders import RequestUpkeep
@@ -41,6 +40,7 @@ from localslack.seed import PersonSeed
 from localslack.signing import signed_headers
 from tests.support.app.app_fixture import CHANNEL, POLICY, RunningApp, make_policy, message_text
 from tests.support.registry.files import no_changes, no_entry_hook
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.registry.opened import tracker_of
 from tests.support.services.fakes import FakeDirectory
 

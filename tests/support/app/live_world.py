@@ -13,9 +13,9 @@ from typing import Any
 from bot.domain.monitoring.readings import PushedReading
 from bot.domain.policy.policy import Policy
 from bot.domain.registry.model import Stage
-from bot.registry.memory import MemoryRegistry
 from localslack import Remote
 from tests.support.app.app_fixture import CHANNEL, POLICY, RunningApp, make_policy, running_app
+from tests.support.registry.memory import MemoryRegistry
 
 MONITOR = "accuracy-live"
 BAD = 5

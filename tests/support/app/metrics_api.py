@@ -17,11 +17,11 @@ from bot.domain.policy.parser import validate_policy
 from bot.domain.policy.policy import Policy
 from bot.ledger import SqlLedger
 from bot.ports import Ledger
-from bot.registry.memory import MemoryRegistry
 from bot.sources import SourceDependencies
 from bot.sources.plugins import MetricSources
 from handlers.api.calls import ApiServices
 from handlers.web.app import create_app
+from tests.support.registry.memory import MemoryRegistry
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 

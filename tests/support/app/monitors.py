@@ -13,11 +13,11 @@ from bot.domain.monitoring.monitor import Monitor, MonitorStatus
 from bot.domain.monitoring.readings import CheckOutcome, Measurement
 from bot.domain.registry.model import Stage
 from bot.domain.rollbacks.rollback import serving_periods
-from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text, running_app
 from tests.support.app.harness import type_and_read_reply
 from tests.support.ledger.records import slot_claims
+from tests.support.registry.memory import MemoryRegistry
 
 ADD = "/model monitor add churn accuracy --source push --greater-than 0.85 --every 5m --action notify"
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from bot.registry.memory import MemoryRegistry
 from localslack import PersonSeed
 from tests.support.app.app_fixture import CHANNEL, MANIFEST, RunningApp, running_app
 from tests.support.app.harness import StateSnapshot, take_snapshot
 from tests.support.app.workspaces import local_slack
+from tests.support.registry.memory import MemoryRegistry
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ from threading import Event, Semaphore
 
 import pytest
 
-from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, AdjustableClock, RunningApp, running_app
+from tests.support.registry.memory import MemoryRegistry
 
 VOTE_STANDS = "Your vote is recorded"
 

@@ -11,10 +11,10 @@ import pytest
 from bot.domain.core.errors import FilesUnreachable, RegistryRefused
 from bot.domain.integrity.digest import VersionDigest, digest_id
 from bot.domain.registry.model import VersionInfo
-from bot.registry.memory import MemoryFiles
 from bot.services.core.context import Context
 from bot.services.integrity import files_pass
 from bot.services.integrity.digests import DigestLimits, Digests, request_comparison, request_digest
+from tests.support.registry.memory import MemoryFiles
 from tests.support.services.bench import Bench
 
 LIMITS = DigestLimits(rate=10**9, max_bytes=1000, recheck=timedelta(hours=24))

@@ -16,10 +16,10 @@ import httpx2
 from bot.domain.core.signing import sign_body
 from bot.domain.policy.policy import Policy
 from bot.domain.registry.model import Stage, VersionInfo
-from bot.registry.memory import MemoryRegistry
-from bot.registry.memory_contents import StoredModel
 from tests.support.app.app_fixture import POLICY, RunningApp, make_policy
 from tests.support.paths import DATA
+from tests.support.registry.memory import MemoryRegistry
+from tests.support.registry.memory_contents import StoredModel
 
 LEDGER, WORKSPACE, REGISTRY = (DATA / name for name in ("ledger-0007.sql", "workspace-0007.sql", "registry-0007.json"))
 TOKEN = "a token that nobody guesses"

@@ -23,11 +23,11 @@ from typing import Any
 from bot.domain.core.errors import BadInput, RegistryUnreachable
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import TransitionState
-from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, MANIFEST, AdjustableClock, RunningApp, message_text, running_app
 from tests.support.app.workspaces import local_slack
 from tests.support.ledger.previous_release import LEDGER, REGISTRY, TOKEN, TOKEN_ENV, WORKSPACE, pack, policy, push
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.waiting import wait_until
 
 SECRETS = {"bot_token": "xoxb-made-up", "app_token": "xapp-made-up", "signing_secret": "made-up"}

@@ -27,8 +27,8 @@ from bot.domain.registry.model import Dataset, ModelPackage, SignatureColumn, St
 from bot.ports import ModelRegistry
 from bot.registry.contract import RegistryContents
 from bot.registry.contract.tracker import PACKAGE
-from bot.registry.memory import MemoryRegistry
 from bot.registry.tag_stages import STAGE_TAG, TagStageRegistry
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.registry.mlflow_process import MlflowServer
 
 __all__ = [

@@ -13,7 +13,7 @@ from bot.domain.monitoring.readings import Answer, CountPoint, Point
 from bot.domain.promotions.approvers import EligibleApprovers
 from bot.domain.registry.model import Stage, VersionInfo
 from bot.ports import Query
-from bot.registry.memory import MemoryFiles, MemoryRegistry
+from tests.support.registry.memory import MemoryFiles, MemoryRegistry
 
 
 class ManualClock:

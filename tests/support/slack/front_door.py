@@ -31,7 +31,6 @@ from bot.domain.transitions.transition import TransitionKind
 from bot.fair_pool import FairPool
 from bot.ledger import SqlLedger
 from bot.registrar import Registrar
-from bot.registry.memory import MemoryRegistry
 from bot.services.core.context import ActivePolicy
 from bot.services.core.outbox_messages import incident_message
 from bot.slack.core.directory import SlackDirectory
@@ -48,6 +47,7 @@ from localslack.signing import signed_headers
 from tests.support.app.app_fixture import CHANNEL, POLICY, add_churn, make_policy, settings_for
 from tests.support.app.harness import ALICE, BOB, command, sent_texts
 from tests.support.faults.consistency_checks import is_quiet
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.registry.opened import opened
 from tests.support.slack.message_parts import OURS
 from tests.support.waiting import wait_until

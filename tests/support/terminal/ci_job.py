@@ -11,10 +11,10 @@ import httpx2
 import pytest
 
 from bot.domain.promotions.request import RequestState
-from bot.registry.memory import MemoryRegistry
 from handlers.terminal.main import main
 from localslack import Remote
 from tests.support.app.app_fixture import AdjustableClock, RunningApp, make_policy, running_app
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.waiting import wait_until
 
 TOKEN, OTHER = "t0ken-of-the-ci-job", "t0ken-of-another"

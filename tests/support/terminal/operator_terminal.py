@@ -20,7 +20,6 @@ from bot.domain.transitions.transition import Transition, TransitionKind, Transi
 from bot.ledger import SqlLedger
 from bot.policy_file import LocalPolicyFile, load_policy
 from bot.ports import NO_DIRECTORY
-from bot.registry.memory import MemoryRegistry
 from bot.services.core.commands import Origin
 from bot.services.core.context import ActivePolicy, Context
 from bot.services.policy.reload import PolicyReloader
@@ -29,6 +28,7 @@ from handlers.terminal.main import main
 from handlers.terminal.session import current_operator
 from localslack import LocalSlack
 from localslack.seed import PersonSeed
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.registry.registries import MlflowBackend
 from tests.support.services.fakes import ManualClock
 from tests.support.terminal.cli_runner import CommandOutput

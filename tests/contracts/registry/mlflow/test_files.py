@@ -159,7 +159,7 @@ class TestMlmodel:
 class TestSettings:
     def test_importing_the_registry_neither_imports_mlflow_nor_sets_variables(self) -> None:
         check = (
-            "import os, sys; before = dict(os.environ); import bot.registry.memory, bot.registry.mlflow.registry;"
+            "import os, sys; before = dict(os.environ); import bot.registry.mlflow.registry;"
             "assert before == dict(os.environ) and 'mlflow' not in sys.modules"
         )
         assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

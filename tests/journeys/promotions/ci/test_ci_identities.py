@@ -10,13 +10,13 @@ import pytest
 
 from bot.domain.audit.events import EventTag
 from bot.domain.promotions.request import RequestState
-from bot.registry.memory import MemoryRegistry
 from handlers.terminal import remote
 from handlers.terminal.main import main
 from localslack import Remote
 from tests.support.app.app_fixture import AdjustableClock, RunningApp, make_policy, message_text, running_app
 from tests.support.network.http_receiver import PlannedReply, run_receiver
 from tests.support.network.oidc_issuer import KEYS, TOKEN, OidcIssuer
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.terminal.ci_job import BODY, GITHUB, call, start_job, wait_for_request
 
 VERIFIED = {

@@ -14,7 +14,6 @@ import pytest
 from bot.domain.audit.events import EventTag
 from bot.domain.core.actors import Client
 from bot.domain.registry.model import Stage
-from bot.registry.memory import MemoryRegistry
 from handlers.terminal.main import main
 from localslack import Remote
 from tests.support.app.app_fixture import (
@@ -31,6 +30,7 @@ from tests.support.app.workspaces import SPEED
 from tests.support.network.ports import free_port
 from tests.support.network.tcp_proxy import TcpProxy
 from tests.support.paths import ROOT
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.registry.registries import MlflowBackend
 from tests.support.terminal.ci_job import BODY, CLIENTS, GITHUB, TOKEN, CiJob, call, start_job, wait_for_request
 from tests.support.waiting import wait_until

@@ -13,9 +13,9 @@ import httpx2
 import pytest
 
 from bot.domain.core.signing import sign_body, sign_call
-from bot.registry.memory import MemoryRegistry
 from localslack import Remote
 from tests.support.app.app_fixture import AdjustableClock, RunningApp, make_policy, running_app
+from tests.support.registry.memory import MemoryRegistry
 from tests.support.terminal.ci_job import BODY, CLIENTS, OTHER, TOKEN, call
 
 NONCES = (f"nonce-{number:010}" for number in count())

@@ -1,4 +1,4 @@
-"""An in-memory registry that behaves like MLflow's, for tests and experiments."""
+"""An in-memory registry that behaves like MLflow's, and passes the same contract tests."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from bot.registry.checks import (
     unknown_version,
     valid_run_ids,
 )
-from bot.registry.memory_contents import MemoryContents, StoredModel
+from tests.support.registry.memory_contents import MemoryContents, StoredModel
 
 
 class MemoryRegistry(MemoryContents):

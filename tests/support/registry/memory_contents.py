@@ -132,7 +132,7 @@ class MemoryContents:
                     for number, version in model.versions.items()
                 }
 
-    def add_run(  # noqa: PLR0913 - a run has this many fields
+    def add_run(
         self,
         run_id: str = "",
         *,
