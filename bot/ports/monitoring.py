@@ -48,15 +48,13 @@ class MonitoringReader(Protocol):
         monitor_id: str,
         *,
         since: datetime | None = None,
-        transition_id: str | None = None,
         from_revision: int = 1,
         limit: int = 100,
     ) -> list[Measurement]:
         """Return a monitor's finished checks, newest first.
 
-        `since`: only checks after this time. `transition_id`: only checks in the term that this transition began.
-        `from_revision`: only checks by this revision of the monitor or a later one. `limit`: how many to return at
-        most.
+        `since`: only checks after this time. `from_revision`: only checks by this revision of the monitor or a later
+        one. `limit`: how many to return at most.
         """
 
     def series(

@@ -9,18 +9,15 @@ from pathlib import Path
 from bot.bootstrap.env_file import LOCAL_ENV_FILE
 from handlers.setup.files import saved_values
 from handlers.setup.prompts import Prompts
-from handlers.setup.steps.card import card_step
-from handlers.setup.steps.doctor import doctor_step
-from handlers.setup.steps.mlflow import mlflow_step
-from handlers.setup.steps.policy import policy_step
-from handlers.setup.steps.slack_tokens import app_token_step, bot_token_step, same_app_step
-from handlers.setup.steps.step import SetupState, SetupStep, finish
+from handlers.setup.steps.card import CARD_STEP
+from handlers.setup.steps.doctor import DOCTOR_STEP
+from handlers.setup.steps.mlflow import MLFLOW_STEP
+from handlers.setup.steps.policy import POLICY_STEP
+from handlers.setup.steps.slack_tokens import APP_TOKEN_STEP, BOT_TOKEN_STEP, SAME_APP_STEP
+from handlers.setup.steps.step import SetupState, finish
 
-
-def setup_steps() -> list[SetupStep]:
-    """Return the steps in their order. MLflow's address is first, because the app's manifest has its domain."""
-    slack = [bot_token_step(), app_token_step(), same_app_step()]
-    return [mlflow_step(), *slack, policy_step(), doctor_step(), card_step()]
+# MLflow's address is first, because the app's manifest has its domain.
+STEPS = (MLFLOW_STEP, BOT_TOKEN_STEP, APP_TOKEN_STEP, SAME_APP_STEP, POLICY_STEP, DOCTOR_STEP, CARD_STEP)
 
 
 def run_setup() -> int:
@@ -31,7 +28,7 @@ def run_setup() -> int:
     state = SetupState(Prompts(), env_file, given)
     logging.disable(logging.CRITICAL)  # the libraries' logs would interrupt the questions
     try:
-        for step in setup_steps():
+        for step in STEPS:
             finish(step, state)
     except KeyboardInterrupt:
         state.prompts.say("\nStopped. To continue, run: registrar setup")

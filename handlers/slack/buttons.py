@@ -23,9 +23,9 @@ from bot.domain.monitoring.monitor import Monitor
 from bot.domain.policy.authorization import Permission
 from bot.domain.promotions.file_gate import digest_id_of
 from bot.domain.promotions.request import Request
-from bot.domain.rollbacks.messages import rollback_started_notice
+from bot.domain.rollbacks.messages import ROLLBACK_STARTED
 from bot.domain.transitions.drift import DriftNotice
-from bot.domain.transitions.messages import not_archived_confirmation, repair_started_notice
+from bot.domain.transitions.messages import NOT_ARCHIVED, repair_started_notice
 from bot.slack.commands import help_text
 from bot.slack.core.answer import SHARE
 from bot.slack.core.blocks import Message
@@ -81,28 +81,18 @@ def _require_request_id(value: str) -> str:
 # -- requests ----------------------------------------------------------------------------------------------------------
 
 
-def _approve(interactions: SlackInteractions, target: ReplyTarget, value: str) -> Message | None:
-    return interactions.execute(target, build_command(Approve, {"request": value}))
+def _request_handler(command_class: type[Command]) -> ClickHandler:
+    """Return the handler of a button that executes a command about its request."""
+    return lambda interactions, target, value: interactions.execute(
+        target, build_command(command_class, {"request": value})
+    )
 
 
-def _withdraw(interactions: SlackInteractions, target: ReplyTarget, value: str) -> Message | None:
-    return interactions.execute(target, build_command(Withdraw, {"request": value}))
-
-
-def _cancel(interactions: SlackInteractions, target: ReplyTarget, value: str) -> Message | None:
-    return interactions.execute(target, build_command(Cancel, {"request": value}))
-
-
-def _reject(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
-    open_reason_form(interactions, target, _require_request_id(value))
-
-
-def _override(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
-    open_reason_form(interactions, target, _require_request_id(value), Permission.OVERRIDE)
-
-
-def _review(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
-    open_reason_form(interactions, target, _require_request_id(value), Permission.REVIEW)
+def _reason_handler(permission: Permission) -> ClickHandler:
+    """Return the handler of a button that opens the form for a reason."""
+    return lambda interactions, target, value: open_reason_form(
+        interactions, target, _require_request_id(value), permission
+    )
 
 
 def _request_again(interactions: SlackInteractions, target: ReplyTarget, value: str) -> Message | None:
@@ -142,10 +132,6 @@ def _show_history(interactions: SlackInteractions, target: ReplyTarget, value: s
 
 def _ignore(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
     """Do nothing: the button is a link, and Slack opened it."""
-
-
-def _open_promotion_form(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
-    open_promotion_form(interactions, target, {})
 
 
 # -- versions ----------------------------------------------------------------------------------------------------------
@@ -204,10 +190,6 @@ def _read_drift_notice(interactions: SlackInteractions, value: str) -> DriftNoti
 
 def _archive(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
     interactions.confirm_draft(target, _require_id(value))
-
-
-def _cancel_archive(interactions: SlackInteractions, target: ReplyTarget, value: str) -> Sentence:
-    return not_archived_confirmation()
 
 
 # -- lists and timelines -----------------------------------------------------------------------------------------------
@@ -292,7 +274,7 @@ def _roll_back(interactions: SlackInteractions, target: ReplyTarget, value: str)
     caller = interactions.caller(target)
     model = interactions.registrar.rollbacks.roll_back_for_incident(caller, _require_id(value), origin="slack")
     interactions.execute_transitions_later(target, model)
-    return rollback_started_notice()
+    return ROLLBACK_STARTED
 
 
 def _show_incident(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
@@ -311,10 +293,6 @@ def _show_incident(interactions: SlackInteractions, target: ReplyTarget, value: 
 
 
 # -- monitors ----------------------------------------------------------------------------------------------------------
-
-
-def _open_monitor_form(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
-    open_monitor_form(interactions, target, {})
 
 
 def _post_chart(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
@@ -358,18 +336,18 @@ _MENU_COMMANDS = {
     help_text.MENU_ROLLBACK: "rollback",
 }
 _HANDLERS: dict[str, ClickHandler] = {
-    request_card.APPROVE: _approve,
-    request_card.REJECT: _reject,
+    request_card.APPROVE: _request_handler(Approve),
+    request_card.REJECT: _reason_handler(Permission.REJECT),
     request_card.DETAILS: _show_details,
-    request_card.OVERRIDE: _override,
-    request_card.WITHDRAW: _withdraw,
+    request_card.OVERRIDE: _reason_handler(Permission.OVERRIDE),
+    request_card.WITHDRAW: _request_handler(Withdraw),
     request_card.REQUEST_AGAIN: _request_again,
-    request_card.REVIEW: _review,
-    request_card.CANCEL: _cancel,
+    request_card.REVIEW: _reason_handler(Permission.REVIEW),
+    request_card.CANCEL: _request_handler(Cancel),
     request_card.ROLL_BACK: _open_rollback,
     request_card.HISTORY: _show_history,
     request_card.OPEN_REGISTRY: _ignore,
-    help_text.MENU_PROMOTE: _open_promotion_form,
+    help_text.MENU_PROMOTE: lambda interactions, target, _: open_promotion_form(interactions, target, {}),
     help_text.OPEN_FORM: open_form,
     drift_notice.DETAILS: _show_drift_details,
     drift_notice.COMPARE: _compare,
@@ -377,12 +355,12 @@ _HANDLERS: dict[str, ClickHandler] = {
     drift_notice.REPAIR_STAGE: _repair_stage,
     rollback_card.UNDO_ROLLBACK: _undo_rollback,
     registry_answers.CONFIRM_ARCHIVE: _archive,
-    registry_answers.CANCEL_ARCHIVE: _cancel_archive,
+    registry_answers.CANCEL_ARCHIVE: lambda *_: NOT_ARCHIVED,
     registry_answers.PREVIOUS_PAGE: _show_page,
     registry_answers.NEXT_PAGE: _show_page,
     SHARE: _share,
     history_answer.POST_HERE: _share_timeline,
-    monitoring_answers.ADD: _open_monitor_form,
+    monitoring_answers.ADD: lambda interactions, target, _: open_monitor_form(interactions, target, {}),
     monitoring_answers.CHART: _post_chart,
     incident_card.ACKNOWLEDGE: _acknowledge,
     incident_card.SILENCE: _silence_incident,

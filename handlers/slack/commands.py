@@ -198,7 +198,7 @@ def _open_draft_form(
 
 
 def open_reason_form(
-    interactions: SlackInteractions, target: ReplyTarget, request_id: str, permission: Permission = Permission.REJECT
+    interactions: SlackInteractions, target: ReplyTarget, request_id: str, permission: Permission
 ) -> None:
     """Open the form for a reason (reject, override, or review), if the person has the permission.
 

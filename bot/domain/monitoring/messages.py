@@ -393,6 +393,4 @@ def arm_override_command(monitor: Monitor) -> Code:
     return Code(f'/model monitor arm {monitor.model} {monitor.name} --override --reason "…"')
 
 
-def acknowledged_answer() -> Sentence:
-    """Return the answer to the person who acknowledged an incident."""
-    return say("Acknowledged. The channel can see this, and I'll stop sending reminders.")
+ACKNOWLEDGED = say("Acknowledged. The channel can see this, and I'll stop sending reminders.")

@@ -63,6 +63,4 @@ def repair_started_notice() -> Sentence:
     return say("Repairing. I'll edit the message once it's verified in {product}.")
 
 
-def not_archived_confirmation() -> Sentence:
-    """Return the answer to the person who decided not to archive."""
-    return say("Not archived. Nothing changed.")
+NOT_ARCHIVED = say("Not archived. Nothing changed.")

@@ -93,7 +93,6 @@ class MonitoringQueries(SqlReadStore, MonitoringReader):
         monitor_id: str,
         *,
         since: datetime | None = None,
-        transition_id: str | None = None,
         from_revision: int = 1,
         limit: int = 100,
     ) -> list[Measurement]:
@@ -103,8 +102,6 @@ class MonitoringQueries(SqlReadStore, MonitoringReader):
         )
         if since is not None:
             query = query.where(columns.at > since)
-        if transition_id is not None:
-            query = query.where(columns.move == transition_id)
         return self._list(Measurement, query.order_by(columns.slot.desc()).limit(limit))
 
     def series(

@@ -44,7 +44,6 @@ log = logging.getLogger(__name__)
 MAX_TRIES = 3  # attempts to read a model that another process keeps changing
 
 KnownBad = tuple[VersionInfo, str]  # a version that was rolled back, and why
-LiftAction = Callable[[LedgerTransaction, Hold, Sentence], None]  # what lifting a hold does; the sentence is the reason
 
 
 class Restores:

@@ -42,11 +42,6 @@ OTHERS_CONNECTED = (
 )
 
 
-def card_step() -> SetupStep:
-    """Return the step for the first card."""
-    return SetupStep(_check_card, _ask_for_approval)
-
-
 def _check_card(state: SetupState) -> str:
     if not state.user:
         raise StepPendingError
@@ -171,3 +166,6 @@ def _clicks(settings: Settings, client: WebClient) -> Generator[dict[str, Any]]:
 def _has_others(message: dict[str, Any]) -> bool:
     """Return whether Slack's hello counts other connections, or Slack accepts no more of them."""
     return int(message.get("num_connections", 1)) > 1 or message.get("reason") == "too_many_websockets"
+
+
+CARD_STEP = SetupStep(_check_card, _ask_for_approval)

@@ -9,11 +9,6 @@ from handlers.terminal.doctor import render_diagnoses
 from handlers.terminal.output import console
 
 
-def doctor_step() -> SetupStep:
-    """Return the step that shows doctor's report, and waits until it has no errors."""
-    return SetupStep(_check_all, _ask_to_fix)
-
-
 def _check_all(state: SetupState) -> str:
     state.prompts.say("Checking everything; this takes a few seconds…")
     diagnoses = diagnose(live=False)
@@ -32,3 +27,6 @@ def _show(diagnoses: list[Diagnosis]) -> None:
 
 def _ask_to_fix(state: SetupState) -> None:
     state.prompts.pause("Press Enter to check again")
+
+
+DOCTOR_STEP = SetupStep(_check_all, _ask_to_fix)

@@ -14,11 +14,6 @@ from handlers.setup.steps.step import SetupState, SetupStep, StepPendingError
 ADDRESS = "MLFLOW_TRACKING_URI"
 
 
-def mlflow_step() -> SetupStep:
-    """Return the step for MLflow's address and login."""
-    return SetupStep(_check_mlflow, _ask_mlflow)
-
-
 def _check_mlflow(state: SetupState) -> str:
     """Run doctor's check of the registry. Raises StepPendingError."""
     settings = read_settings()
@@ -50,3 +45,6 @@ def _needs_login() -> bool:
     with suppress(RegistrarError), open_probe(read_settings(), Lock()) as probe:
         return probe.is_server and probe.get("/version").status in {401, 407}
     return False
+
+
+MLFLOW_STEP = SetupStep(_check_mlflow, _ask_mlflow)

@@ -17,11 +17,6 @@ from handlers.terminal.session import current_operator
 PASTE_ID = "Guests and bots can't approve. To choose someone who isn't listed, paste their member ID."
 
 
-def policy_step() -> SetupStep:
-    """Return the step for the policy file. An existing file is never changed."""
-    return SetupStep(_check_policy, _ask_policy)
-
-
 def _check_policy(state: SetupState) -> str:
     """Return that the file is valid. Raises Misconfigured, because setup doesn't change an existing file."""
     settings = read_settings()
@@ -58,3 +53,6 @@ def choose_user(state: SetupState, lists: WorkspaceLists) -> SlackChoice:
     same_name = [one for one in lists.find_people(current_operator().name) if one.handle == current_operator().name]
     default = same_name[0] if same_name else None
     return choose_one(state.prompts, "Who are you in Slack", lists.find_people, default=default, if_none=PASTE_ID)
+
+
+POLICY_STEP = SetupStep(_check_policy, _ask_policy)  # an existing file is never changed

@@ -35,21 +35,6 @@ from handlers.terminal.output.browser import open_page
 _Result = TypeVar("_Result")
 
 
-def bot_token_step() -> SetupStep:
-    """Return the step for the bot's token: an app that has every scope."""
-    return SetupStep(_check_bot_token, _ask_bot_token)
-
-
-def app_token_step() -> SetupStep:
-    """Return the step for the app-level token, which opens Socket Mode."""
-    return SetupStep(_check_app_token, partial(_ask_token, APP_TOKEN))
-
-
-def same_app_step() -> SetupStep:
-    """Return the step for two tokens of the same app; it asks for both, because either can be the wrong one."""
-    return SetupStep(_check_same_app, _ask_both)
-
-
 def bot_identity(settings: Settings) -> BotIdentity:
     """Return who the bot's token belongs to. Raises StepPendingError, Misconfigured, and SlackUnreachable."""
     client = slack_client(settings, timeout=CALL_TIMEOUT)
@@ -175,3 +160,8 @@ def _check_call(name: str, token: str, call: Callable[[], _Result]) -> _Result:
         if is_rate_limited(cause):
             raise SlackUnreachable(str(error)) from error
         raise StepPendingError(rejection(name, token, error_code(cause))) from error
+
+
+BOT_TOKEN_STEP = SetupStep(_check_bot_token, _ask_bot_token)  # an app that has every scope
+APP_TOKEN_STEP = SetupStep(_check_app_token, partial(_ask_token, APP_TOKEN))  # opens Socket Mode
+SAME_APP_STEP = SetupStep(_check_same_app, _ask_both)  # asks for both, because either can be the wrong one

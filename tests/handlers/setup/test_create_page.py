@@ -9,7 +9,7 @@ import yaml
 
 from handlers.manifest import MANIFEST
 from handlers.setup.create_page import create_app_url
-from handlers.setup.steps.slack_tokens import bot_token_step
+from handlers.setup.steps.slack_tokens import BOT_TOKEN_STEP
 from tests.support.terminal.setup_wizard import Wizard
 
 TEXT = MANIFEST.read_text(encoding="utf-8")
@@ -43,6 +43,6 @@ def test_a_local_address_changes_nothing(url: str) -> None:
 
 def test_setup_prints_the_page_and_the_file(wizard: Wizard, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SLACK_API_URL")
-    screen = wizard.finishes(bot_token_step())
+    screen = wizard.finishes(BOT_TOKEN_STEP)
     assert f"\n{create_app_url(TEXT, '')}\n" in screen
     assert f"paste {MANIFEST}." in screen

@@ -12,7 +12,7 @@ from slack_sdk import WebClient
 from websockets.sync.client import connect
 
 from handlers.setup.first_card import APPROVE, FirstCard, click_problem, setup_id
-from handlers.setup.steps.card import OTHERS_CONNECTED, card_step
+from handlers.setup.steps.card import CARD_STEP, OTHERS_CONNECTED
 from localslack import LocalSlack
 from tests.support.terminal.setup_wizard import Wizard
 
@@ -64,29 +64,29 @@ def _ready(wizard: Wizard, slack: LocalSlack) -> None:
 
 def test_setup_ends_with_the_click_and_the_card_has_no_button_then(wizard: Wizard, slack: LocalSlack) -> None:
     with meanwhile(lambda: clicks(slack)):
-        screen = wizard.finishes(card_step())
+        screen = wizard.finishes(CARD_STEP)
     assert screen.endswith("✓ First card: approved.\n")
     assert [block["type"] for block in slack.person("bob").direct_messages()[-1]["blocks"]] == ["section"]
 
 
 def test_an_approved_card_is_not_posted_again(wizard: Wizard, slack: LocalSlack) -> None:
     with meanwhile(lambda: clicks(slack)):
-        wizard.finishes(card_step())
-    assert wizard.finishes(card_step()) == "✓ First card: approved.\n"
+        wizard.finishes(CARD_STEP)
+    assert wizard.finishes(CARD_STEP) == "✓ First card: approved.\n"
     assert len(slack.person("bob").direct_messages()) == 1
 
 
 def test_a_pending_card_is_not_posted_again(wizard: Wizard, slack: LocalSlack) -> None:
     with another_connection(slack):
-        wizard.finishes(card_step())
+        wizard.finishes(CARD_STEP)
     with meanwhile(lambda: clicks(slack)):
-        wizard.finishes(card_step())
+        wizard.finishes(CARD_STEP)
     assert len(slack.person("bob").direct_messages()) == 1
 
 
 def test_another_process_with_the_token_is_noticed(wizard: Wizard, slack: LocalSlack) -> None:
     with another_connection(slack):
-        assert OTHERS_CONNECTED in wizard.finishes(card_step())
+        assert OTHERS_CONNECTED in wizard.finishes(CARD_STEP)
 
 
 def test_setup_reconnects_when_slack_closes_the_connection(wizard: Wizard, slack: LocalSlack) -> None:
@@ -98,7 +98,7 @@ def test_setup_reconnects_when_slack_closes_the_connection(wizard: Wizard, slack
 
     slack.forget_calls()
     with meanwhile(close_and_click):
-        assert "✓ First card: approved." in wizard.finishes(card_step())
+        assert "✓ First card: approved." in wizard.finishes(CARD_STEP)
 
 
 def test_the_policy_at_the_click_says_whose_approval_counts(wizard: Wizard, slack: LocalSlack) -> None:
@@ -111,7 +111,7 @@ def test_the_policy_at_the_click_says_whose_approval_counts(wizard: Wizard, slac
         clicks(slack, "carol")
 
     with meanwhile(both_click):
-        assert "✓ First card: approved." in wizard.finishes(card_step())
+        assert "✓ First card: approved." in wizard.finishes(CARD_STEP)
     assert slack.person("bob").direct_messages()[-1]["blocks"][-1]["type"] == "actions"  # still not approved
 
 
@@ -121,7 +121,7 @@ def test_who_is_at_the_keyboard_is_asked_if_the_policy_does_not_say(wizard: Wiza
     policy.write_text("\n".join(line for line in policy.read_text().splitlines() if "operators" not in line))
     wizard.user = ""
     with meanwhile(lambda: clicks(slack)):
-        screen = wizard.finishes(card_step(), "bob")
+        screen = wizard.finishes(CARD_STEP, "bob")
     assert "registrar.yml doesn't say who you are. Add this line: operators: {" in screen
     assert "✓ First card: approved." in screen
 

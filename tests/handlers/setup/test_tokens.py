@@ -10,7 +10,7 @@ import yaml
 
 from handlers.manifest import MANIFEST
 from handlers.setup.files import saved_values
-from handlers.setup.steps.slack_tokens import app_token_step, bot_token_step, same_app_step
+from handlers.setup.steps.slack_tokens import APP_TOKEN_STEP, BOT_TOKEN_STEP, SAME_APP_STEP
 from localslack import LocalSlack
 from tests.support.app.workspaces import local_slack
 from tests.support.terminal.setup_wizard import Wizard
@@ -31,7 +31,7 @@ UNKNOWN_APP = "xapp-1-A0LOCALAPP-123456789012-0123456789abcdef0123456789abcdef"
 def test_a_wrong_bot_token_is_explained_and_the_right_one_is_stored(
     wizard: Wizard, slack: LocalSlack, typed: str, problem: str
 ) -> None:
-    screen = wizard.finishes(bot_token_step(), typed, slack.bot_token)
+    screen = wizard.finishes(BOT_TOKEN_STEP, typed, slack.bot_token)
     assert problem in screen
     assert "✓ Slack: SLACK_BOT_TOKEN connects to Local workspace as @registrar." in screen
     assert saved_values(Path(".env")) == {"SLACK_API_URL": slack.api_url, "SLACK_BOT_TOKEN": slack.bot_token}
@@ -50,7 +50,7 @@ def test_a_wrong_app_token_is_explained_and_the_right_one_is_stored(
 ) -> None:
     wizard.knows(slack)
     del os.environ["SLACK_APP_TOKEN"]
-    screen = wizard.finishes(app_token_step(), typed, slack.app_token)
+    screen = wizard.finishes(APP_TOKEN_STEP, typed, slack.app_token)
     assert problem in screen
     assert "✓ Slack: SLACK_APP_TOKEN can open Socket Mode." in screen
     assert saved_values(Path(".env")) == {"SLACK_APP_TOKEN": slack.app_token}
@@ -60,14 +60,14 @@ def test_a_wrong_app_token_is_explained_and_the_right_one_is_stored(
 def test_a_revoked_token_is_named(wizard: Wizard, slack: LocalSlack, code: str) -> None:
     wizard.knows(slack)
     slack.fail("auth.test", code)
-    screen = wizard.finishes(bot_token_step(), "")
+    screen = wizard.finishes(BOT_TOKEN_STEP, "")
     assert f"SLACK_BOT_TOKEN was revoked, or the app was removed from the workspace ({code})." in screen
 
 
 def test_an_app_token_without_its_scope_is_explained(wizard: Wizard, slack: LocalSlack) -> None:
     wizard.knows(slack)
     slack.fail("apps.connections.open", "missing_scope")
-    screen = wizard.finishes(app_token_step(), "")
+    screen = wizard.finishes(APP_TOKEN_STEP, "")
     assert "SLACK_APP_TOKEN lacks connections:write." in screen
 
 
@@ -76,7 +76,7 @@ def test_missing_scopes_are_named(wizard: Wizard) -> None:
     manifest["oauth_config"]["scopes"]["bot"] = ["chat:write", "commands"]
     with local_slack(manifest) as older:
         wizard.knows(older)
-        screen = wizard.finishes(bot_token_step())
+        screen = wizard.finishes(BOT_TOKEN_STEP)
     assert "SLACK_BOT_TOKEN is missing" in screen
     assert "users:read" in screen
     assert "Reinstall the app" in screen
@@ -86,29 +86,29 @@ def test_tokens_of_two_apps_are_told_apart(wizard: Wizard) -> None:
     secrets = {"app_token": UNKNOWN_APP.replace("A0LOCALAPP", "A0ANOTHER")}
     with local_slack(MANIFEST, secrets=secrets) as slack:
         wizard.knows(slack)
-        screen = wizard.finishes(same_app_step())
+        screen = wizard.finishes(SAME_APP_STEP)
     assert "SLACK_APP_TOKEN to A0ANOTHER, and SLACK_BOT_TOKEN to A0LOCALAPP." in screen
 
 
 def test_tokens_of_one_app_are_accepted(wizard: Wizard, slack: LocalSlack) -> None:
     wizard.knows(slack)
-    assert "✓ Slack: both tokens belong to the same app." in wizard.finishes(same_app_step())
+    assert "✓ Slack: both tokens belong to the same app." in wizard.finishes(SAME_APP_STEP)
 
 
 def test_enter_tries_again_if_slack_does_not_respond(wizard: Wizard, slack: LocalSlack) -> None:
     wizard.knows(slack)
     slack.reset_before("auth.test")
-    screen = wizard.finishes(bot_token_step(), "")
+    screen = wizard.finishes(BOT_TOKEN_STEP, "")
     assert "Slack isn't responding" in screen
     assert "connects to Local workspace" in screen
 
 
 def test_a_rejected_token_is_not_stored(wizard: Wizard) -> None:
-    wizard.finishes(bot_token_step(), UNKNOWN_BOT)
+    wizard.finishes(BOT_TOKEN_STEP, UNKNOWN_BOT)
     assert not Path(".env").exists()
 
 
 def test_a_token_in_the_shell_is_not_overridden_silently(wizard: Wizard, slack: LocalSlack) -> None:
     wizard.shell["SLACK_BOT_TOKEN"] = UNKNOWN_BOT
-    screen = wizard.finishes(bot_token_step(), slack.bot_token)
+    screen = wizard.finishes(BOT_TOKEN_STEP, slack.bot_token)
     assert "SLACK_BOT_TOKEN is also set in this shell" in screen

@@ -23,11 +23,6 @@ def upgrade() -> None:
         _guard_postgresql()
 
 
-def downgrade() -> None:
-    """Refuse to downgrade, because the audit log is never discarded. Raises RuntimeError."""
-    raise RuntimeError("The ledger can't be downgraded; restore a backup instead.")
-
-
 def _time(name: str, *, nullable: bool = True) -> sa.Column[object]:
     return sa.Column(name, sa.DateTime(timezone=True), nullable=nullable)
 

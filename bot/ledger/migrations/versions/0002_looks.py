@@ -17,11 +17,6 @@ def upgrade() -> None:
     _copies()
 
 
-def downgrade() -> None:
-    """Refuse to downgrade, because the audit log is never discarded. Raises RuntimeError."""
-    raise RuntimeError("The ledger can't be downgraded; restore a backup instead.")
-
-
 def _looks() -> None:
     op.create_table(
         "looks",

@@ -33,10 +33,5 @@ def upgrade() -> None:
     op.create_index("freezes_that_hold", "freezes", ["number"], sqlite_where=holds, postgresql_where=holds)
 
 
-def downgrade() -> None:
-    """Refuse to downgrade, because the audit log is never discarded. Raises RuntimeError."""
-    raise RuntimeError("The ledger can't be downgraded; restore a backup instead.")
-
-
 def _text(name: str, *, nullable: bool = False) -> sa.Column[object]:
     return sa.Column(name, sa.Text(), nullable=nullable)

@@ -153,11 +153,6 @@ def upgrade() -> None:
     op.create_index("servings_by_model", "servings", ["model", "asked_at"])
 
 
-def downgrade() -> None:
-    """Refuse to downgrade, because the audit log is never discarded. Raises RuntimeError."""
-    raise RuntimeError("The ledger can't be downgraded; restore a backup instead.")
-
-
 def _table(name: str, *columns: sa.Column[object], unique: list[str]) -> None:
     number = sa.Column("number", sa.Integer(), nullable=False)
     op.create_table(
