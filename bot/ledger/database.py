@@ -173,7 +173,7 @@ class SqlLedger:
 
         Raises Misconfigured if there is none, and LedgerUnavailable.
         """
-        if self._is_sqlite and not engines.file_exists(self._url):
+        if self._is_sqlite and not engines.file_path(self._url).is_file():
             raise Misconfigured(_no_ledger_message(self._url))
         try:
             with _translate_errors(UNREADABLE), self._connect(self._reader) as connection:
@@ -200,7 +200,7 @@ class SqlLedger:
 
     def schema(self) -> Schema:
         """Return the state of the tables, without creating or changing anything. Raises LedgerUnavailable."""
-        if self._is_sqlite and not engines.file_exists(self._url):
+        if self._is_sqlite and not engines.file_path(self._url).is_file():
             return _read_schema(None)
         with _translate_errors(UNREADABLE), self._connect(self._reader) as connection:
             return _read_schema(connection)

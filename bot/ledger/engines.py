@@ -55,11 +55,6 @@ def file_path(url: URL) -> Path:
     return Path(name)
 
 
-def file_exists(url: URL) -> bool:
-    """Return whether SQLite's file exists, without creating it as SQLite would."""
-    return file_path(url).is_file()
-
-
 def supports_several_processes(text: str) -> bool:
     """Return whether several processes can use this ledger, as on PostgreSQL. Raises Misconfigured."""
     return parse_url(text).get_backend_name() != "sqlite"

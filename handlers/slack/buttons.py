@@ -130,10 +130,6 @@ def _show_history(interactions: SlackInteractions, target: ReplyTarget, value: s
     return interactions.execute(target, build_command(ShowHistory, {"model": request.model}))
 
 
-def _ignore(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
-    """Do nothing: the button is a link, and Slack opened it."""
-
-
 # -- versions ----------------------------------------------------------------------------------------------------------
 
 
@@ -186,10 +182,6 @@ def _repair_stage(interactions: SlackInteractions, target: ReplyTarget, value: s
 def _read_drift_notice(interactions: SlackInteractions, value: str) -> DriftNotice:
     with interactions.registrar.context.ledger.read() as reader:
         return reader.drift_notice(_require_id(value))
-
-
-def _archive(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
-    interactions.confirm_draft(target, _require_id(value))
 
 
 # -- lists and timelines -----------------------------------------------------------------------------------------------
@@ -346,7 +338,7 @@ _HANDLERS: dict[str, ClickHandler] = {
     request_card.CANCEL: _request_handler(Cancel),
     request_card.ROLL_BACK: _open_rollback,
     request_card.HISTORY: _show_history,
-    request_card.OPEN_REGISTRY: _ignore,
+    request_card.OPEN_REGISTRY: lambda *_: None,  # the button is a link, and Slack opened it
     help_text.MENU_PROMOTE: lambda interactions, target, _: open_promotion_form(interactions, target, {}),
     help_text.OPEN_FORM: open_form,
     drift_notice.DETAILS: _show_drift_details,
@@ -354,7 +346,9 @@ _HANDLERS: dict[str, ClickHandler] = {
     drift_notice.REQUEST_STAGING: _request_staging,
     drift_notice.REPAIR_STAGE: _repair_stage,
     rollback_card.UNDO_ROLLBACK: _undo_rollback,
-    registry_answers.CONFIRM_ARCHIVE: _archive,
+    registry_answers.CONFIRM_ARCHIVE: lambda interactions, target, value: interactions.confirm_draft(
+        target, _require_id(value)
+    ),
     registry_answers.CANCEL_ARCHIVE: lambda *_: NOT_ARCHIVED,
     registry_answers.PREVIOUS_PAGE: _show_page,
     registry_answers.NEXT_PAGE: _show_page,

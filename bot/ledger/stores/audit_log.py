@@ -54,9 +54,8 @@ class AuditLogQueries(SqlReadStore, AuditLogReader):
         return self._to_events(audit_pages.select_events(page, self._dialect), values)
 
     def audit_head(self) -> ChainHead:
-        """Return the number and hash of the last event; number 0 and no hash if someone deleted the head."""
         row = self._connection.execute(_SELECT_HEAD).mappings().first()
-        return from_row(ChainHead, row) if row else ChainHead(0, "")
+        return from_row(ChainHead, row) if row else ChainHead(0, "")  # someone deleted the head
 
     def audit_records(
         self,
@@ -66,11 +65,7 @@ class AuditLogQueries(SqlReadStore, AuditLogReader):
         after_number: int = MIN_NUMBER,
         limit: int = 1000,
     ) -> list[AuditRecord]:
-        """Return audit rows as they're stored, oldest first, including rows without a valid event.
-
-        The default of `after_number` is below every number, since someone could have inserted rows before the first
-        one.
-        """
+        # The default of `after_number` is below every number, since someone could have inserted rows before the first.
         number = audit_events.c.number
         query = audit_pages.select_stored(self._dialect).where(number > literal(after_number, BigInteger))
         query = query.order_by(number).limit(limit)
@@ -135,10 +130,7 @@ class AuditLogStore(SqlWriteStore, AuditLogQueries, AuditLogWriter):
         self._pending_events.append(storable_event)
 
     def append_audit(self) -> list[ChainedEvent]:
-        """Append the events that aren't in the chain yet, and return all of the transaction's events.
-
-        This comes last, because every other transaction waits for the lock on the head.
-        """
+        # This comes last, because every other transaction waits for the lock on the head.
         events, self._pending_events = self._pending_events, []
         if events:
             head = from_row(ChainHead, self._connection.execute(_SELECT_HEAD_FOR_UPDATE).mappings().one())

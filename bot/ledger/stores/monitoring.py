@@ -195,11 +195,8 @@ class MonitoringStore(SqlWriteStore, MonitoringQueries, MonitoringWriter):
         self._update(monitors, monitor.id, to_row(monitor) | {"name": monitor.name})
 
     def save_monitor_state(self, *states: MonitorState) -> None:
-        """Insert or update the states of monitors; a state's slot never decreases.
-
-        A transition and a check can write at the same time, without seeing each other's state. If the slot decreased
-        to a finished one, it could never be claimed again, and the monitor's checks would stop.
-        """
+        # A transition and a check can write at the same time, without seeing each other's state. If the slot decreased
+        # to a finished one, it could never be claimed again, and the monitor's checks would stop.
         if states:
             put = upsert(tables.monitor_states, "monitor", "slot", self._dialect)
             self._connection.execute(put, [to_row(state) for state in states])

@@ -49,10 +49,7 @@ class SqlLedgerReader(
     """`bot.ports.LedgerReader` on one connection."""
 
     def backlog(self, now: datetime) -> Backlog:
-        """Return a count of everything that is unfinished at `now`.
-
-        Each query uses an index of only the unfinished rows, or reads a small table.
-        """
+        # Each query uses an index of only the unfinished rows, or reads a small table.
         is_checked = (monitors.c.removed_at.is_(None), ~monitors.c.is_paused)
         checked = (
             select()

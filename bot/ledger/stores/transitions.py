@@ -166,7 +166,6 @@ class TransitionStore(SqlWriteStore, TransitionQueries, TransitionWriter):
         return self._insert(transitions, to_row(transition), "id")
 
     def prepend_transitions(self, earlier: Sequence[Transition]) -> None:
-        """Insert transitions with numbers below the lowest existing one."""
         lowest = self._connection.execute(select(func.coalesce(func.min(transitions.c.number), 1))).scalar_one()
         first = min(lowest, 1) - len(earlier)
         rows = [{"number": first + index} | to_row(transition) for index, transition in enumerate(earlier)]

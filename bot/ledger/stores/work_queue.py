@@ -121,11 +121,8 @@ class WorkQueueQueries(SqlReadStore, WorkQueueReader):
     def due_messages(
         self, now: datetime, limit: int = 100, *, kinds: Collection[MessageKind] = (), recipient: str | None = None
     ) -> list[OutboxMessage]:
-        """Return the outbox messages that can be delivered at `now`.
-
-        The ordering keys take turns, so that one with many messages doesn't delay others: first each key's first
-        message, oldest first, then each key's second message.
-        """
+        # The ordering keys take turns, so that one with many messages doesn't delay others: first each key's first
+        # message, oldest first, then each key's second message.
         columns = outbox_messages.c
         stops = (
             select(columns.lane, func.min(columns.number).label("number"))
@@ -232,14 +229,11 @@ class WorkQueueStore(SqlWriteStore, WorkQueueQueries, WorkQueueWriter):
         return self._update_message(message, state=MessageState.DROPPED, why=why, **UNCLAIMED)
 
     def take_channel_turn(self, channel: str, min_interval: timedelta, now: datetime) -> datetime:
-        """Take the turn to post in a channel if it's due, and return `now`; otherwise, return when it's due.
-
-        A turn that's too far ahead was set by a process whose clock is ahead, and would block the channel until then.
-        """
         of_channel = channel_turns.c.channel == channel
         self._insert(channel_turns, {"channel": channel, "next_at": now}, "channel")
         query = select(channel_turns.c.next_at).where(of_channel).with_for_update(key_share=True)
         next_at: datetime = self._connection.execute(query).scalar_one()
+        # A turn that's too far ahead was set by a process whose clock is ahead, and would block the channel until then.
         if now < next_at <= now + MAX_CHANNEL_DELAY:
             return next_at
         self._execute(update(channel_turns).where(of_channel).values(next_at=now + min_interval))

@@ -30,7 +30,6 @@ from bot.domain.core.errors import AlreadyDecided, BadInput, UnknownRequest
 from bot.domain.core.sentence import Code, Sentence, say
 from bot.domain.monitoring import incident_messages
 from bot.domain.monitoring import messages as monitor_messages
-from bot.domain.monitoring.backtest import Backtest
 from bot.domain.monitoring.incident import Incident, IncidentEnding, MonitorChart
 from bot.domain.monitoring.incident_review import IncidentReview, review
 from bot.domain.monitoring.monitor import Monitor, MonitorState, state_after_resume
@@ -76,7 +75,7 @@ class Monitors:
         return {
             MonitorList: lambda command: self.list_rows(command.model),
             MonitorShow: self._show,
-            MonitorBacktest: lambda command: self.backtest(
+            MonitorBacktest: lambda command: self._run_backtest(
                 self.find(command.model, command.name), timedelta(days=command.days)
             ),
             MonitorReview: lambda command: self.review(command.incident),
@@ -149,10 +148,6 @@ class Monitors:
         with self._context.ledger.read() as reader:
             monitor = require_present(reader.monitor(monitor_id))
             return read_monitor_chart(reader, monitor, self._context.policy.metrics_for(monitor.model))
-
-    def backtest(self, monitor: Monitor, span: timedelta) -> Backtest:
-        """Return what a monitor's rule would have found in the last `span`. Raises what its source raises."""
-        return self._run_backtest(monitor, span)
 
     def incident(self, incident_id: str) -> tuple[Incident, list[Monitor]]:
         """Return an incident and those of its monitors that still exist. Raises UnknownRequest."""

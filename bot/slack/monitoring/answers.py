@@ -177,7 +177,7 @@ def _action_lines(view: MonitorView) -> list[str]:
         lines.append(f"Armed by {mention_actor(monitor.armed_by)}, {format_time(monitor.armed_at)}")
     if monitor.is_silenced(view.now) and monitor.silenced_until:
         by = f" by {mention_actor(monitor.silenced_by)}" if monitor.silenced_by else ""
-        why = f": {to_mrkdwn(_verbatim(monitor.silence_reason))}" if monitor.silence_reason else ""
+        why = f": {to_mrkdwn(Sentence('{it}', {'it': monitor.silence_reason}))}" if monitor.silence_reason else ""
         lines.append(f"🔕 Silenced{by} until {format_time(monitor.silenced_until)}{why}")
     if view.breaker:
         reset = f"/model monitor reset {view.breaker.model or '--all'}"
@@ -185,10 +185,6 @@ def _action_lines(view: MonitorView) -> list[str]:
             f"⛔ Automatic rollbacks have stopped. {to_mrkdwn(view.breaker.why)} Admins can resume them: {code(reset)}"
         )
     return lines
-
-
-def _verbatim(text: str) -> Sentence:
-    return Sentence("{it}", {"it": text})
 
 
 def _recent_checks(measurements: Sequence[Measurement]) -> list[Block]:
@@ -267,10 +263,12 @@ def _render_backtest(command: MonitorBacktest, backtest: Backtest, context: Rend
 def _backtest_files(backtest: Backtest) -> list[FileUpload]:
     if not backtest.points:
         return []
-    from bot.slack.monitoring.chart import backtest_alt_text, draw_backtest
+    from bot.slack.monitoring.chart import draw_readings, readings_alt_text
 
     name = f"{safe_file_name(backtest.monitor.model)}-{backtest.monitor.name}-backtest.png"
-    return [FileUpload(name, draw_backtest(backtest), "Backtest", backtest_alt_text(backtest))]
+    chart, label = backtest.chart, "would have fired"
+    png, alt_text = draw_readings(chart, failed_label=label), readings_alt_text(chart, failed_label=label)
+    return [FileUpload(name, png, "Backtest", alt_text)]
 
 
 RENDERERS: Renderers = {

@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 
 from bot.domain.core.numbers import format_number, pluralize
 from bot.domain.core.sentence import sanitize_text, truncate
-from bot.domain.monitoring.backtest import Backtest
 from bot.domain.monitoring.incident import MonitorChart
 from bot.domain.monitoring.views import BASELINE_LINE
 from bot.slack.core.chart_style import (
@@ -115,16 +114,6 @@ def readings_alt_text(chart: MonitorChart, *, failed_label: str = "failed") -> s
         f"{transitions}",
         MAX_ALT_LENGTH,
     )
-
-
-def draw_backtest(backtest: Backtest) -> bytes:
-    """Return a backtest's chart as a PNG."""
-    return draw_readings(backtest.chart, failed_label="would have fired")
-
-
-def backtest_alt_text(backtest: Backtest) -> str:
-    """Return the alternative text of a backtest's chart."""
-    return readings_alt_text(backtest.chart, failed_label="would have fired")
 
 
 def _show_time(at: datetime) -> str:

@@ -98,14 +98,6 @@ class AuditVerify(Command):
     ] = ""
 
 
-def _parse_start(text: object) -> datetime:
-    return _parse_fixed_time(text, time.min)
-
-
-def _parse_end(text: object) -> datetime:
-    return _parse_fixed_time(text, time.max)
-
-
 def _parse_fixed_time(text: object, time_of_day: time) -> datetime:
     """Parse a day or a time that means the same whenever the command runs."""
     moment = parse_day_or_moment(text)
@@ -132,12 +124,12 @@ class AuditEvidence(Command):
     ]
     since: Annotated[
         datetime,
-        BeforeValidator(_parse_start),
+        BeforeValidator(lambda text: _parse_fixed_time(text, time.min)),
         Argument("TIME", "the period's first day or its start (UTC)", positional=False, flags=("--from",)),
     ]
     until: Annotated[
         datetime | None,
-        BeforeValidator(lambda text: None if text is None else _parse_end(text)),
+        BeforeValidator(lambda text: None if text is None else _parse_fixed_time(text, time.max)),
         Argument("TIME", "its last day or its end (UTC); default: the last event", positional=False, flags=("--to",)),
     ] = None
     model: OptionalModelName = None

@@ -27,8 +27,6 @@ from bot.domain.transitions.transition import Transition, TransitionKind, Transi
 from bot.slack.core.chart_style import FAILED_COLOR, MAX_ALT_LENGTH
 from bot.slack.monitoring.chart import (
     _split_bounds,
-    backtest_alt_text,
-    draw_backtest,
     draw_readings,
     readings_alt_text,
     readings_figure,
@@ -261,7 +259,8 @@ def test_a_backtest_has_a_one_sentence_summary(found: Backtest, said: str) -> No
 
 def test_a_backtest_s_chart_marks_its_firings() -> None:
     found = replayed(24, 10_000)  # the last one isn't between any values
-    assert size(draw_backtest(found)) == SIZE
-    assert "(covered 718 of 720 hours)" in backtest_alt_text(found)
-    assert "2 would have fired" in backtest_alt_text(found)
-    assert draw_backtest(found) != draw_backtest(replayed())
+    alt_text = readings_alt_text(found.chart, failed_label="would have fired")
+    assert size(draw_readings(found.chart, failed_label="would have fired")) == SIZE
+    assert "(covered 718 of 720 hours)" in alt_text
+    assert "2 would have fired" in alt_text
+    assert draw_readings(found.chart) != draw_readings(replayed().chart)

@@ -208,24 +208,20 @@ def last_block(rule: MonitorConfig, since: datetime, now: datetime) -> tuple[dat
 
 def count_complete_blocks(rule: MonitorConfig, since: datetime, now: datetime) -> int:
     """Return how many blocks of a term have ended by `now`."""
-    period, per_period = _block_period(rule)
+    period, per_period = _block_period(rule.window, rule.baseline_day)
     complete, rest = divmod(max(now - since, timedelta()), period)
     return complete * per_period + min(rest // rule.window, per_period)
 
 
 def block_bounds(rule: MonitorConfig, since: datetime, number: int) -> tuple[datetime, datetime]:
     """Return the start and end of a term's block, counted from 0."""
-    period, per_period = _block_period(rule)
+    period, per_period = _block_period(rule.window, rule.baseline_day)
     begin = since + number // per_period * period + number % per_period * rule.window
     return begin, begin + rule.window
 
 
-def _block_period(rule: MonitorConfig) -> tuple[timedelta, int]:
-    """Return the period after which blocks repeat, and how many whole blocks it has."""
-    return _cached_block_period(rule.window, rule.baseline_day)
-
-
 @lru_cache(maxsize=4096)
-def _cached_block_period(window: timedelta, day: timedelta) -> tuple[timedelta, int]:
+def _block_period(window: timedelta, day: timedelta) -> tuple[timedelta, int]:
+    """Return the period after which blocks repeat, and how many whole blocks it has."""
     period = -(-window // day) * day
     return period, period // window
