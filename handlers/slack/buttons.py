@@ -23,9 +23,9 @@ from bot.domain.monitoring.monitor import Monitor
 from bot.domain.policy.authorization import Permission
 from bot.domain.promotions.file_gate import digest_id_of
 from bot.domain.promotions.request import Request
-from bot.domain.rollbacks.messages import ROLLBACK_STARTED
+from bot.domain.rollbacks.messages import rollback_started_notice
 from bot.domain.transitions.drift import DriftNotice
-from bot.domain.transitions.messages import NOT_ARCHIVED, repair_started_notice
+from bot.domain.transitions.messages import not_archived_confirmation, repair_started_notice
 from bot.slack.commands import help_text
 from bot.slack.core.answer import SHARE
 from bot.slack.core.blocks import Message
@@ -266,7 +266,7 @@ def _roll_back(interactions: SlackInteractions, target: ReplyTarget, value: str)
     caller = interactions.caller(target)
     model = interactions.registrar.rollbacks.roll_back_for_incident(caller, _require_id(value), origin="slack")
     interactions.execute_transitions_later(target, model)
-    return ROLLBACK_STARTED
+    return rollback_started_notice()
 
 
 def _show_incident(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
@@ -349,7 +349,7 @@ _HANDLERS: dict[str, ClickHandler] = {
     registry_answers.CONFIRM_ARCHIVE: lambda interactions, target, value: interactions.confirm_draft(
         target, _require_id(value)
     ),
-    registry_answers.CANCEL_ARCHIVE: lambda *_: NOT_ARCHIVED,
+    registry_answers.CANCEL_ARCHIVE: lambda *_: not_archived_confirmation(),
     registry_answers.PREVIOUS_PAGE: _show_page,
     registry_answers.NEXT_PAGE: _show_page,
     SHARE: _share,

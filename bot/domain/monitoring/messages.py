@@ -393,4 +393,6 @@ def arm_override_command(monitor: Monitor) -> Code:
     return Code(f'/model monitor arm {monitor.model} {monitor.name} --override --reason "…"')
 
 
-ACKNOWLEDGED = say("Acknowledged. The channel can see this, and I'll stop sending reminders.")
+def acknowledged_answer() -> Sentence:
+    """Return the answer to the person who acknowledged an incident."""
+    return say("Acknowledged. The channel can see this, and I'll stop sending reminders.")

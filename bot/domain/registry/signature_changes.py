@@ -85,7 +85,9 @@ def no_rollback_reason(new: ModelPackage | None, old: ModelPackage | None, incum
     )
 
 
-NO_EARLIER_VERSION = say("No automatic rollback: there's no version to roll back to")
+def no_earlier_version_reason() -> Sentence:
+    """Return why no automatic rollback can undo the first transition to Production."""
+    return say("No automatic rollback: there's no version to roll back to")
 
 
 def pack_caller_impact(impact: CallerImpact) -> dict[str, Any]:

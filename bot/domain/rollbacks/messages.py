@@ -104,7 +104,9 @@ def already_in_progress_refusal(progress: MessageLink) -> Sentence:
     return say("A rollback is already in progress. {progress}.", progress=progress)
 
 
-ROLLBACK_STARTED = say("Rolling back. The incident's message shows the progress.")
+def rollback_started_notice() -> Sentence:
+    """Return the answer to the person who clicked a rollback button."""
+    return say("Rolling back. The incident's message shows the progress.")
 
 
 def rollback_title(transition: Transition) -> str:

@@ -63,4 +63,6 @@ def repair_started_notice() -> Sentence:
     return say("Repairing. I'll edit the message once it's verified in {product}.")
 
 
-NOT_ARCHIVED = say("Not archived. Nothing changed.")
+def not_archived_confirmation() -> Sentence:
+    """Return the answer to the person who decided not to archive."""
+    return say("Not archived. Nothing changed.")

@@ -342,4 +342,4 @@ class Monitors:
                 )
             )
             self._recorder.post_to_thread(tx, incident, "acknowledged", incident_messages.acknowledged(by))
-        return monitor_messages.ACKNOWLEDGED
+        return monitor_messages.acknowledged_answer()

@@ -23,10 +23,10 @@ from bot.domain.registry.model import ModelInfo, ModelPackage, RunInfo, Stage, V
 from bot.domain.registry.model_card import CARD_FIELDS_FROM_FILES
 from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.registry.signature_changes import (
-    NO_EARLIER_VERSION,
     CallerEffect,
     CallerImpact,
     caller_impact,
+    no_earlier_version_reason,
     no_rollback_reason,
 )
 from bot.domain.transitions.model_card_sources import ModelCardSources, fill_model_card
@@ -144,7 +144,7 @@ class GateChecks:
         """Return what changes for callers, and why a rollback couldn't undo it if that matters for this transition."""
         can_roll_back = target is Stage.PRODUCTION and self._has_rollback_monitor(version.model)
         if holder is None:
-            return CallerImpact(no_rollback=NO_EARLIER_VERSION if can_roll_back else None)
+            return CallerImpact(no_rollback=no_earlier_version_reason() if can_roll_back else None)
         try:
             package, incumbent_package = read_package(version.version), read_package(holder.version)
         except Unreachable as error:

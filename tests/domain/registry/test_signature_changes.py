@@ -9,12 +9,12 @@ import pytest
 from bot.domain.promotions.request import RequestSnapshot, pack_snapshot, unpack_snapshot
 from bot.domain.registry.model import ModelPackage, Signature, SignatureColumn
 from bot.domain.registry.signature_changes import (
-    NO_EARLIER_VERSION,
     CallerEffect,
     CallerImpact,
     caller_changes,
     caller_impact,
     incompatibility_reason,
+    no_earlier_version_reason,
     no_rollback_reason,
 )
 
@@ -121,8 +121,8 @@ def test_a_request_stores_what_changes_for_callers() -> None:
         callers=CallerImpact(
             changes=found.changes,
             omitted=2,
-            not_compared=NO_EARLIER_VERSION,
-            no_rollback=NO_EARLIER_VERSION,
+            not_compared=no_earlier_version_reason(),
+            no_rollback=no_earlier_version_reason(),
         )
     )
     assert unpack_snapshot(json.loads(json.dumps(pack_snapshot(seen)))) == seen
