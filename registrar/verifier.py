@@ -17,11 +17,13 @@ import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPException
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from urllib.parse import quote
 from urllib.request import HTTPErrorProcessor, Request, build_opener
@@ -224,28 +226,34 @@ class Verifier:
         raise NotVerified("none_approved", **wanted)
 
     def _get(self, path: str, about: Mapping[str, object]) -> Any:
-        """Return Registrar's answer. Follows no redirect, which could lead the token elsewhere."""
-        url, ends, body = (
-            f"{str(self._source).rstrip('/')}/v1/passports/{path}",
-            time.monotonic() + TIMEOUT,
-            bytearray(),
-        )
+        """Return Registrar's answer, within the time limit even if a server sends one byte of a header a second."""
+        url, answer = f"{str(self._source).rstrip('/')}/v1/passports/{path}", Future[tuple[int, bytes]]()
+        Thread(target=self._ask, args=(url, answer), name="ask Registrar", daemon=True).start()
+        try:
+            status, body = answer.result(TIMEOUT)
+        except (OSError, HTTPException, ValueError) as error:
+            raise NotVerified("unreachable", url=self._source, why=type(error).__name__) from error
+        if status not in {200, 404}:
+            is_refusal = 400 <= status < 500 and status != 429
+            raise NotVerified("call_refused" if is_refusal else "unreachable", url=self._source, why=status)
+        with _strict("answer"):
+            said = _parse(body)
+            if status == 404:
+                _require(said["kind"] in ("no_passport", "not_issued_yet"))
+                raise NotVerified(said["kind"], **about, why=said["error"])
+        return said
+
+    def _ask(self, url: str, into: Future[tuple[int, bytes]]) -> None:
+        """Put an answer's status and body into a future. Follows no redirect, which could lead the token elsewhere."""
+        ends, body = time.monotonic() + TIMEOUT, bytearray()
         try:
             request = Request(url, headers={"Authorization": f"Bearer {self._token}"})  # noqa: S310 - it's HTTP
             with build_opener(_EveryAnswer).open(request, timeout=TIMEOUT) as answer:
                 while len(body) <= LARGEST_ANSWER and time.monotonic() < ends and (piece := answer.read1(2**16)):
                     body += piece
-        except (OSError, HTTPException, ValueError) as error:
-            raise NotVerified("unreachable", url=self._source, why=type(error).__name__) from error
-        if answer.status not in {200, 404}:
-            is_refusal = 400 <= answer.status < 500 and answer.status != 429
-            raise NotVerified("call_refused" if is_refusal else "unreachable", url=self._source, why=answer.status)
-        with _strict("answer"):
-            said = _parse(bytes(body))
-            if answer.status == 404:
-                _require(said["kind"] in ("no_passport", "not_issued_yet"))
-                raise NotVerified(said["kind"], **about, why=said["error"])
-        return said
+            into.set_result((answer.status, bytes(body)))
+        except Exception as error:  # raised again by the thread that waits
+            into.set_exception(error)
 
 
 class _EveryAnswer(HTTPErrorProcessor):
@@ -266,23 +274,45 @@ def hash_folder(folder: str | Path) -> Files:
     while waiting:
         inside = waiting.pop()
         try:
-            for entry in list(os.scandir(Path(folder, inside))):
-                path = _check_path(inside + entry.name)
-                if entry.is_dir(follow_symlinks=False):
-                    waiting.append(f"{path}/")
-                elif not entry.is_file(follow_symlinks=False):
-                    raise NotVerified("symlink" if entry.is_symlink() else "not_a_file", path=path)
-                elif path not in IGNORED_PATHS or entry.stat().st_size > LARGEST_IGNORED:
-                    with open(entry.path, "rb", opener=_open_without_following) as file:
-                        digest = hashlib.file_digest(file, "sha256").hexdigest()
-                        found[path] = file.tell(), digest
+            with _open_folder(folder, inside) as place:
+                for entry in list(os.scandir(place)):
+                    path = _check_path(inside + entry.name)
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(f"{path}/")
+                    elif not entry.is_file(follow_symlinks=False):
+                        raise NotVerified("symlink" if entry.is_symlink() else "not_a_file", path=path)
+                    elif path not in IGNORED_PATHS or entry.stat().st_size > LARGEST_IGNORED:
+                        with open(_open_inside(place, entry.path), "rb") as file:
+                            digest = hashlib.file_digest(file, "sha256").hexdigest()
+                            found[path] = file.tell(), digest
         except OSError:
             raise NotVerified("unreadable", path=Path(folder, inside)) from None
     return found
 
 
-def _open_without_following(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0))
+@contextmanager
+def _open_folder(folder: str | Path, inside: str) -> Iterator[int | Path]:
+    """Yield a folder's descriptor, so that nothing in it is read from elsewhere if it's replaced by a link meanwhile.
+
+    Windows has no descriptors of folders, so the path is yielded there.
+    """
+    if os.scandir not in os.supports_fd:
+        yield Path(folder, inside)
+        return
+    place = os.open(folder, os.O_RDONLY)
+    try:
+        for name in filter(None, inside.split("/")):
+            outer, place = place, _open_inside(place, name)
+            os.close(outer)
+        yield place
+    finally:
+        os.close(place)
+
+
+def _open_inside(place: int | Path, name: str) -> int:
+    """Open a file or folder in `place`. Links aren't followed, and pipes aren't waited for."""
+    flags = (getattr(os, flag, 0) for flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
+    return os.open(name, os.O_RDONLY | sum(flags), dir_fd=place if isinstance(place, int) else None)
 
 
 def _check_path(path: str) -> str:

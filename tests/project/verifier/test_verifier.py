@@ -9,6 +9,7 @@ import shutil
 import string
 import sys
 import tracemalloc
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from bot.domain.integrity.manifest import IGNORED_PATHS
 from registrar import verifier
-from registrar.verifier import Verifier, hash_folder, manifest_digest
+from registrar.verifier import NotVerified, Verifier, hash_folder, manifest_digest
 from tests.support.integrity.signed_bundles import (
     CONTENTS,
     CREATED,
@@ -100,6 +101,24 @@ def test_a_link_is_refused_even_if_it_leads_to_the_same_bytes(folder: Path, trus
     (folder / name).symlink_to(elsewhere)
     said = refusal(lambda: check(folder, trusted))
     assert said == ("symlink", f"{name} is a link. Only regular files can be verified.")
+
+
+@pytest.mark.parametrize("when", ["data", "data/a/empty"])
+def test_a_folder_that_is_replaced_by_a_link_during_the_check_leads_nowhere(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    write_files(folder.parent / "elsewhere", {"a/empty": b"secret", "secret": b""})
+    approved, check_path = hash_folder(folder), verifier._check_path
+
+    def replace_at(path: str) -> str:
+        if path == when:
+            (folder / "data").rename(folder.parent / "moved")
+            (folder / "data").symlink_to(folder.parent / "elsewhere")
+        return check_path(path)
+
+    monkeypatch.setattr(verifier, "_check_path", replace_at)
+    with suppress(NotVerified):
+        assert hash_folder(folder) == approved
 
 
 def test_a_pipe_is_refused_without_reading_it(folder: Path, trusted: Path) -> None:

@@ -101,6 +101,14 @@ def test_registrar_is_unreachable(folder: Path, trusted: Path) -> None:
     assert said == ("unreachable", "Registrar isn't responding at http://127.0.0.1:9 (URLError).")
 
 
+def test_a_server_that_sends_one_byte_after_another_cannot_delay_a_check(
+    folder: Path, trusted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verifier, "TIMEOUT", 0.2)
+    refused, _ = asked(folder, trusted, PlannedReply(drips=True))
+    assert str(refused).endswith("(TimeoutError).")
+
+
 def test_a_token_cannot_add_a_header(folder: Path, trusted: Path) -> None:
     checking = Verifier([trusted], "http://127.0.0.1:9", token="a\r\nX-Evil: 1")
     assert refusal(lambda: checking.check(folder, model="churn", version=4))[0] == "unreachable"
