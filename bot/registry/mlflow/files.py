@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotDone
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Thread
@@ -20,6 +21,7 @@ from bot.registry.mlflow.errors import files_unreadable, translate_files_error
 
 CHUNK_BYTES = 1 << 20
 LISTING_TIMEOUT = 30.0  # seconds for all folders of a version
+HEADERS_TIMEOUT = 300.0  # seconds until a file begins to arrive, with MLflow's own retries
 MAX_ENTRIES = 100_000  # files and folders of a version
 WAIT_SECONDS = 0.25  # between two empty chunks, while a file is being downloaded
 MAX_STALLS = 2400  # empty chunks in a row without a new byte: ten minutes
@@ -103,20 +105,42 @@ class LocalFiles:
 
     def chunks(self, path: str) -> Generator[bytes]:
         """Yield a file's contents."""
-        with translated_errors(), open(self._folder / path, "rb", opener=_open_without_waiting) as file:
+        with translated_errors(), open(path, "rb", opener=self._open) as file:
             while chunk := file.read(CHUNK_BYTES):
                 yield chunk
 
+    def _open(self, path: str, flags: int) -> int:
+        """Open a file that may have been replaced since it was listed: by a link, or by a pipe that never ends.
+
+        The folders above it may have been, too.
+        """
+        place = self._open_folder()
+        for part in Path(path).parts:
+            try:
+                inner = os.open(part, flags | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place)
+            finally:
+                os.close(place)
+            place = inner
+        return place
+
+    def _open_folder(self) -> int:
+        return os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+
     def _walk(self) -> Iterator[StoredFile]:
-        count = 0
-        for folder, folders, names in os.walk(self._folder, onerror=_raise) if self._folder.exists() else ():
-            _require_few(count := count + len(folders) + len(names))
-            for path in (Path(folder) / name for name in (*folders, *names)):
-                entry, name = path.lstat(), path.relative_to(self._folder).as_posix()
-                if stat.S_ISREG(entry.st_mode):
-                    yield StoredFile(name, entry.st_size)
-                elif not stat.S_ISDIR(entry.st_mode):
-                    raise files_unreadable(f"{name} is a link or a device")
+        if not self._folder.exists():
+            return
+        count, root = 0, self._open_folder()
+        try:
+            for folder, folders, names, place in os.fwalk(".", onerror=_raise, dir_fd=root):
+                _require_few(count := count + len(folders) + len(names))
+                for name in (*folders, *names):
+                    entry, path = os.lstat(name, dir_fd=place), Path(folder, name).as_posix()
+                    if stat.S_ISREG(entry.st_mode):
+                        yield StoredFile(path, entry.st_size)
+                    elif not stat.S_ISDIR(entry.st_mode):
+                        raise files_unreadable(f"{path} is a link or a device")
+        finally:
+            os.close(root)
 
 
 def _require_few(count: int) -> None:
@@ -126,11 +150,6 @@ def _require_few(count: int) -> None:
 
 def _raise(error: OSError) -> None:
     raise error  # a folder that can't be read must not be left out
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    """Open a file that may have been replaced since it was listed: by a link, or by a pipe that never ends."""
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 class DownloadedFiles:
@@ -190,9 +209,8 @@ class HttpFiles(DownloadedFiles):
         from mlflow.utils import rest_utils  # noqa: PLC0415
 
         rest: Any = rest_utils  # untyped
-        with (
-            translated_errors(),
-            rest.http_request(self._store._host_creds, f"/{quote(path)}", "GET", stream=True) as answer,
-        ):
+        call = partial(rest.http_request, self._store._host_creds, f"/{quote(path)}", "GET", stream=True)
+        with translated_errors(), in_time(call, HEADERS_TIMEOUT) as answer:
             rest.augmented_raise_for_status(answer)
-            yield from answer.iter_content(CHUNK_BYTES)
+            while chunk := answer.raw.read1(CHUNK_BYTES, decode_content=True):  # what has arrived, without waiting
+                yield chunk

@@ -12,6 +12,9 @@ from bot.domain.core.sentence import Code, Name, say
 from bot.domain.integrity.manifest import IGNORED_PATHS, FileEntry, is_valid_path
 from bot.ports import VersionFiles
 
+PATIENCE = 600.0  # seconds for a file, in addition to its size at the slowest rate
+SLOWEST_RATE = 500_000  # bytes per second: a slower store would stop the files of other models from being hashed
+
 
 def list_files(files: VersionFiles) -> dict[str, int | None]:
     """Return the size of each file by path, None if it's unknown. Raises RegistryRefused for an invalid path."""
@@ -52,14 +55,19 @@ class FileHasher:
     def hash(self, files: VersionFiles, path: str, listed: int | None) -> FileEntry:
         """Return the entry of a file. `listed`: its size, if that's known.
 
-        Raises StoppingError; RegistryRefused beyond the limit; FilesStillChanging if the file has a different size.
+        Raises StoppingError; RegistryRefused beyond the limit; FilesStillChanging if the file has a different size;
+        FilesUnreachable if it comes too slowly.
         """
         content, size = hashlib.sha256(), 0
+        expected = self._limit if listed is None else listed
+        ends = time.monotonic() + PATIENCE + expected / min(SLOWEST_RATE, self._rate / 2)
         for chunk in files.chunks(path):
             content.update(chunk)
             size += len(chunk)
             if listed is not None and size > listed:
                 raise FilesStillChanging
+            if time.monotonic() > ends:
+                raise FilesUnreachable("The store sends the files too slowly.")
             self._pause(len(chunk))
         if listed not in {None, size}:
             raise FilesStillChanging

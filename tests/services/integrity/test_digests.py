@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,7 +13,7 @@ import pytest
 from bot.domain.audit.events import EventTag
 from bot.domain.integrity.digest import DigestState
 from bot.ports import StoredFile
-from bot.services.integrity import files_pass
+from bot.services.integrity import files_pass, hashing
 from tests.support.integrity.digests import LIMITS, World, give_up, unreachable
 from tests.support.registry.memory import MemoryFiles
 
@@ -246,6 +247,16 @@ def test_an_unreachable_store_is_tried_again_with_growing_delays(world: World) -
     world.action = lambda _: None
     assert world.run() == 1
     assert (world.now.why, world.now.attempts) == ("", 0)
+
+
+def test_a_store_that_sends_a_byte_now_and_then_does_not_stop_the_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hashing, "PATIENCE", 0.0)
+    monkeypatch.setattr(MemoryFiles, "chunks", lambda *_: itertools.repeat(b""))
+    world.request()
+    assert world.run() == 0
+    assert (world.now.state, world.now.why) == (DigestState.WAITING, "The store sends the files too slowly.")
 
 
 def test_after_an_outage_the_card_shows_the_progress_again(world: World) -> None:
