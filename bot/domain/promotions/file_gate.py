@@ -115,6 +115,8 @@ def files_line(request: Request, digest: VersionDigest | None, *, is_required: b
         return say("⚠️ Its files changed after they were recorded: {files}", files=name_files(digest.changed))
     if digest.state is DigestState.WAITING:
         return hashing_progress(digest) if request.state is RequestState.PENDING else None
+    if digest.state is DigestState.FAILED and not is_required:
+        return None  # nobody can do anything about it here: the registry's adapter may be unable to read files
     if not digest.is_recorded:
         return say("⚠️ Its files aren't recorded. {why}", why=digest.why)
     return say("Files {digest}", digest=Code(digest.manifest.digest[:SHORT_DIGEST_LENGTH])) if is_required else None

@@ -67,6 +67,10 @@ def test_a_version_without_a_digest_needs_no_line() -> None:
     assert last_line(None, is_required=True) == ""
 
 
+def test_files_that_cannot_be_read_need_no_line_if_they_are_not_required() -> None:
+    assert last_line(digest(state=DigestState.FAILED, why="The registry's adapter can't read files.")) == ""
+
+
 def test_a_required_digest_is_shown_in_short() -> None:
     assert last_line(recorded(), is_required=True) == f"Files `{FILES.digest[:12]}`"
 
