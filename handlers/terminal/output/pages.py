@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from bot.domain.core.sentence import sanitize_text
 
 
 def render_page(template: Path, filters: Mapping[str, Callable[..., str]], **values: object) -> str:
     """Return the HTML of a template. `filters` are the template's own, besides `clean`."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    shared = FileSystemLoader(Path(__file__).parent)  # the style of all pages
+    environment = Environment(
+        loader=shared, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters |= {"clean": sanitize_text, **filters}
     return environment.from_string(template.read_text(encoding="utf-8")).render(**values)
