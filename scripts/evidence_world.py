@@ -69,6 +69,7 @@ class World:
     tx: LedgerTransaction = field(init=False)
     versions: dict[str, int] = field(default_factory=dict)
     history: dict[str, list[int]] = field(default_factory=dict)
+    changed_at: dict[str, datetime] = field(default_factory=dict)
     busy: dict[str, int] = field(default_factory=dict)
     marked: dict[tuple[str, datetime], str] = field(default_factory=dict)
     ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
@@ -91,16 +92,20 @@ class World:
         self.tx = tx
         self.load_policy("rev-1", POLICY)
         for model in names:
-            self.versions[model], self.history[model] = 1, []
+            self.versions[model], self.history[model], self.changed_at[model] = 1, [], self.now
             if self.chance.random() < 0.5:
                 self.observe(model, why="It was in Production before Registrar.")
         tx.save_registry_snapshot(RegistrySnapshot(model=REGISTRY_SEEN_KEY, at=self.now))
 
-    def read_registry(self, tx: LedgerTransaction, at: datetime, different: list[str]) -> None:
-        """Record the last reading of the registry; some models have a version that the audit log doesn't explain."""
+    def read_registry(self, tx: LedgerTransaction, different: dict[str, datetime]) -> None:
+        """Record the last reading of the registry, which follows each model's last change.
+
+        `different`: when models got a version in Production that the audit log doesn't explain.
+        """
         for model, history in self.history.items():
             stages = {history[-1]: Stage.PRODUCTION} if history else {}
             stages = {999: Stage.PRODUCTION} if model in different else stages
+            at = max(self.changed_at[model], different.get(model, self.changed_at[model])) + MINUTE
             tx.save_registry_snapshot(RegistrySnapshot(model=model, at=at, stages=stages))
 
     def quiet_day(self, day: datetime) -> Flow:
@@ -198,6 +203,7 @@ class World:
         self.tx.finish_transition(ended)
         if state is TransitionState.DONE:
             self.history[transition.model].append(transition.version)
+            self.changed_at[transition.model] = self.now
         return ended
 
     def serve(self, transition: Transition, *, confirms: bool = True) -> None:
@@ -241,6 +247,7 @@ class World:
         )
         self.tx.add_transition(transition)
         self.history[model].append(transition.version)
+        self.changed_at[model] = self.now
         labels = {"before": label(before), "after": label(transition.version), "why": why}
         evidence = {"stage": Stage.PRODUCTION.value}
         self.audit(EventTag.TRANSITION_OBSERVED, POLL_ACTOR, transition.id, model, evidence=evidence, **labels)

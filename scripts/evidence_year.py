@@ -70,13 +70,16 @@ def write_year(
     names = sorted({f"model-{number:02}" for number in range(models)} | {entry["model"] for entry in planted})
     world = World(chance, START)
     agenda = [*_ordinary(chance, world, names, days), *_planned(world, planted)]
-    end = max([START + days * DAY, *(entry["at"] for entry in planted)]) + TAIL
-    agenda += [(START + day * DAY, world.quiet_day(START + day * DAY)) for day in range((end - START).days)]
+    end = max([START + days * DAY, *(entry["at"] for entry in planted)])
     with closing(SqlLedger(url)) as ledger:
         ledger.migrate()
-        _run(ledger, world, names, agenda, anchors)
         with ledger.write() as tx:
-            world.read_registry(tx, end, [one["model"] for one in planted if one["kind"] == "registry_differs"])
+            world.begin(tx, names)
+        _run(ledger, world, [*agenda, *_quiet_days(world, range((end - START).days))], anchors)
+        after = (max(end, world.now) - START).days + 1  # what was planned can have had to wait
+        _run(ledger, world, [*_quiet_days(world, range(after, after + TAIL.days))], anchors)
+        with ledger.write() as tx:
+            world.read_registry(tx, {one["model"]: one["at"] for one in planted if one["kind"] == "registry_differs"})
     for entry in planted:
         if entry["kind"] in ROW_TAMPERING:
             tamper_with_row(url, entry["kind"], world.pick(entry["model"], entry["at"]))
@@ -113,16 +116,17 @@ def _planned(world: World, planted: list[dict[str, Any]]) -> Iterator[tuple[date
             yield entry["at"], world.when_free(entry["model"], entry["at"], flow)
 
 
-def _run(
-    ledger: SqlLedger, world: World, names: list[str], agenda: list[tuple[datetime, Flow]], anchors: Path | None
-) -> None:
+def _quiet_days(world: World, days: range) -> Iterator[tuple[datetime, Flow]]:
+    """Yield what happens each day, whatever else does."""
+    return ((START + day * DAY, world.quiet_day(START + day * DAY)) for day in days)
+
+
+def _run(ledger: SqlLedger, world: World, agenda: list[tuple[datetime, Flow]], anchors: Path | None) -> None:
     """Run all flows step by step, in the order of time."""
-    with ledger.write() as tx:
-        world.begin(tx, names)
     order = itertools.count()
     steps = [(at, next(order), flow) for at, flow in agenda]
     heapq.heapify(steps)
-    anchored = START
+    anchored = world.now
     while steps:
         with ledger.write() as tx:
             world.tx = tx

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from bot.domain.evidence.controls import Control, ExceptionKind
+from scripts.evidence_year import START
 from tests.support.ledger.evidence import (
+    DAYS,
     KINDS,
     as_bytes,
     evidence_at,
@@ -31,6 +34,13 @@ def test_an_ordinary_year_has_no_exceptions(sqlite_url: str, tmp_path: Path) -> 
     report = evidence_at(sqlite_url, anchors=anchors)
     assert report["exceptions"] == []
     assert report["summary"]["changes"] > 20
+
+
+def test_violations_that_have_to_wait_for_each_other_are_found(sqlite_url: str, tmp_path: Path) -> None:
+    kinds = ("not_read_back", "break_glass_late_review", "not_read_back", "break_glass_not_reviewed", "registry_differs")
+    plan = [violation for kind in kinds for violation in one_violation(kind, START + timedelta(days=DAYS))]
+    written_year(sqlite_url, plan, 9, tmp_path / "anchors.jsonl")
+    assert exceptions(evidence_at(sqlite_url)) == planned(plan)
 
 
 def test_every_kind_of_exception_can_be_planted() -> None:
