@@ -87,7 +87,7 @@ class ExceptionKind(Enum):
     )
     TRANSITION_DIFFERS = (
         "transition_differs",
-        "The ledger's row of a change differs from the audit log.",
+        "The ledger's rows of a change, its request, or its approvals differ from the audit log.",
     )
 
     def __init__(self, code: str, meaning: str) -> None:

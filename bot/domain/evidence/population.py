@@ -93,6 +93,7 @@ class Population:
     first_read_at: str | None
     changes: dict[str, dict[str, Any]] = field(default_factory=dict)
     exceptions: list[dict[str, Any]] = field(default_factory=list)
+    approvers: dict[str, list[str]] = field(default_factory=dict)  # the Slack IDs of those who approved each change
     sampled: dict[str, RequestTrail | None] = field(default_factory=dict)  # by the change's ID
     policies: list[tuple[Fields, Policy | None]] = field(default_factory=list)
     recorded: set[str] = field(default_factory=set)  # all changes of Production in the log, also outside the period
@@ -248,6 +249,7 @@ class Population:
             self.report(ExceptionKind.FORCED_ROLLBACK, event, by=event["actor"], reason=change["reason"])
         if self.question.covers(event["at"], event["model"]):
             self.changes[change["id"]] = change
+            self.approvers[change["id"]] = trail.approvers if trail else []
             self._draw(change["id"], trail)
             if trail and trail.facts.get("seen"):
                 self.for_callers[change["id"]] = trail.changes_for_callers()

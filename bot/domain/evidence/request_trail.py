@@ -52,6 +52,11 @@ class RequestTrail:
         """The votes that count as approvals."""
         return [vote for vote in self.votes.values() if vote["choice"] == "approve"]
 
+    @property
+    def approvers(self) -> list[str]:
+        """The Slack IDs of those who cast them."""
+        return [user for user, vote in self.votes.items() if vote["choice"] == "approve"]
+
     def own_ids(self, policy: Policy | None) -> frozenset[str]:
         """Return the Slack IDs of the requester and of whoever started the CI job, under a policy."""
         ci = self.facts.get("ci")

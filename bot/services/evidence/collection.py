@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from bot.domain.audit.anchors import AnchoredHead
 from bot.domain.audit.audit_chain import AuditRecord, stream_records
 from bot.domain.audit.events import ChainHead, canonical_time
 from bot.domain.core.actors import actor_id, parse_actor
+from bot.domain.core.errors import UnknownRequest
 from bot.domain.evidence.chain import ChainCheck, LogFault
 from bot.domain.evidence.controls import Control, ExceptionKind
 from bot.domain.evidence.population import LATEST, EvidenceQuestion, Population
@@ -18,6 +20,7 @@ from bot.domain.evidence.report import report_document
 from bot.domain.evidence.request_trail import NO_POLICY
 from bot.domain.evidence.sections import oversight, record_keeping
 from bot.domain.policy.policy import Policy
+from bot.domain.promotions.votes import counting_approvals
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.drift import REGISTRY_SEEN_KEY, RegistrySnapshot
 from bot.domain.transitions.transition import Transition, TransitionKind, transition_time
@@ -104,12 +107,23 @@ class EvidenceCollector:
             "before": row.expected_incumbent,
             "cause": row.kind.value,
             "executed_by": actor_id(row.actor),
+            "request": row.request,
+            **(self._stored_request(row.request) if row.request else {}),
         }
-        differing = sorted(key for key, value in stored.items() if value != change[key])
+        logged = {**change, "approved_by": sorted(self._population.approvers.get(row.id, ()))}
+        differing = sorted(key for key, value in stored.items() if value != logged[key])
         if differing:
-            facts = {key: {"ledger": stored[key], "audit_log": change[key]} for key in differing}
+            facts = {key: {"ledger": stored[key], "audit_log": logged[key]} for key in differing}
             where = change["at"], row.model, row.id, change["event"]
             self._population.add_exception(ExceptionKind.TRANSITION_DIFFERS, *where, facts)
+
+    def _stored_request(self, request_id: str) -> dict[str, Any]:
+        """Return what the rows of a request and of its votes say; nothing if someone deleted them."""
+        with suppress(UnknownRequest):
+            request, votes = self._reader.request(request_id), self._reader.votes(request_id)
+            approvers = sorted(vote.voter.user for vote in counting_approvals(votes))
+            return {"requested_by": actor_id(request.requester), "approved_by": approvers}
+        return {"requested_by": None}
 
     # -- what was seen -------------------------------------------------------------------------------------------------
 
