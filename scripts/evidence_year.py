@@ -68,7 +68,7 @@ def write_year(
     chance = random.Random(seed)  # noqa: S311 - nothing here is a secret
     planted = [_read(entry, chance, models) for entry in plan]
     names = sorted({f"model-{number:02}" for number in range(models)} | {entry["model"] for entry in planted})
-    world = World(chance, START)
+    world = World(chance, START - timedelta(minutes=1))  # so that it isn't there already in the year's first moment
     agenda = [*_ordinary(chance, world, names, days), *_planned(world, planted)]
     end = max([START + days * DAY, *(entry["at"] for entry in planted)])
     with closing(SqlLedger(url)) as ledger:

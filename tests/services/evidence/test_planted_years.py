@@ -37,10 +37,16 @@ def test_an_ordinary_year_has_no_exceptions(sqlite_url: str, tmp_path: Path) -> 
 
 
 def test_violations_that_have_to_wait_for_each_other_are_found(sqlite_url: str, tmp_path: Path) -> None:
-    kinds = ("not_read_back", "break_glass_late_review", "not_read_back", "break_glass_not_reviewed", "registry_differs")
+    kinds = ("not_read_back", "break_glass_late_review", "break_glass_not_reviewed", "registry_differs")
     plan = [violation for kind in kinds for violation in one_violation(kind, START + timedelta(days=DAYS))]
     written_year(sqlite_url, plan, 9, tmp_path / "anchors.jsonl")
     assert exceptions(evidence_at(sqlite_url)) == planned(plan)
+
+
+@pytest.mark.parametrize("kind", ["outside_registrar", "self_approval"])
+def test_a_violation_in_the_first_moment_is_found(sqlite_url: str, tmp_path: Path, kind: str) -> None:
+    written_year(sqlite_url, one_violation(kind, START), 10, tmp_path / "anchors.jsonl")
+    assert exceptions(evidence_at(sqlite_url)) == {(kind, "churn"): 1}
 
 
 def test_every_kind_of_exception_can_be_planted() -> None:
