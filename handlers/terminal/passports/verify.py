@@ -6,10 +6,10 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,9 +18,10 @@ from rich.console import Console
 
 from bot.bootstrap.storage import open_registry
 from bot.domain.audit.events import canonical_time
+from bot.domain.core.actors import format_actor, parse_actor
 from bot.domain.core.errors import BadInput, Misconfigured, RegistryRefused
 from bot.domain.core.numbers import pluralize
-from bot.domain.core.sentence import Code, say
+from bot.domain.core.sentence import Code, Sentence, say
 from bot.domain.registry.model import parse_version_ref, resolve_version
 from bot.ports import OpenRegistry, ReadsFiles, VersionFiles
 from bot.services.core.context import CHALLENGER
@@ -59,6 +60,7 @@ def run_verify(chosen: Verification) -> int:
     Raises BadInput, Misconfigured, RegistryRefused, RegistryUnreachable.
     """
     verdict: dict[str, Any] = {"verified": False, "warning": None, "passport": None}
+    decision: Sentence | None = None
     try:
         with Console(stderr=True).status("Verifying…"):  # on a screen only
             verified = _verify(chosen, read_settings())
@@ -77,9 +79,20 @@ def run_verify(chosen: Verification) -> int:
         verdict = {"verified": True, "code": "verified", "warning": warning, "passport": passport} | {
             "sentence": str(sentence)
         }
-    lines = filter(None, (verdict["sentence"], verdict["warning"]))
+        decision = _decision(passport)
+    lines = filter(None, (verdict["sentence"], decision, verdict["warning"]))
     print_output(OutputFormat.JSON if chosen.json else OutputFormat.TEXT, verdict, *lines, style=style)
     return exit_code
+
+
+def _decision(passport: Mapping[str, Any]) -> Sentence:
+    """Return who put the version into the stage, and when its passport was issued."""
+    deciders = passport["approved_by"] or [passport["executed_for"]]  # a rollback needs no approvals
+    return say(
+        "It was decided by {people}. Its passport was issued at {at}.",
+        people=[format_actor(parse_actor(each)) for each in deciders],
+        at=datetime.fromisoformat(passport["issued"]),
+    )
 
 
 def _verify(chosen: Verification, settings: Settings) -> Verified:

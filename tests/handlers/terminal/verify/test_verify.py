@@ -92,11 +92,25 @@ def outcome(said: CommandOutput) -> tuple[int, str]:
 @pytest.mark.parametrize("uri", ["models:/churn@champion", "models:/churn/1", "models:/churn/Production"])
 def test_the_approved_version_is_verified_where_it_is_stored(verify: CliRunner, uri: str, server: HttpReceiver) -> None:
     said = verify(uri)
-    assert (said.code, said.out) == (
+    assert (said.code, said.out.splitlines()[0]) == (
         0,
-        "churn v1 is verified: its 4 files are those that were approved for Production.\n",
+        "churn v1 is verified: its 4 files are those that were approved for Production.",
     )
     assert [got.path for got in server.got] == ["/v1/passports/bundle/churn/1?stage=Production"]
+
+
+@pytest.mark.parametrize(("approvers", "named"), [(["slack:T1/U2", "slack:T1/U3"], "@U2, @U3"), ([], "@U9")])
+def test_the_verdict_says_who_decided_and_when(
+    verify: CliRunner,
+    server: HttpReceiver,
+    passport: Callable[..., dict[str, Any]],
+    approvers: list[str],
+    named: str,
+) -> None:
+    issued = "2026-10-01T09:30:00.000000+00:00"
+    server.replies = [reply(passport(approved_by=approvers, executed_for="slack:T1/U9", issued=issued))]
+    decision = f"It was decided by {named}. Its passport was issued at 2026-10-01 09:30 UTC."
+    assert decision in verify("models:/churn@champion").out.splitlines()
 
 
 def test_the_verdict_as_json_has_the_signed_passport(verify: CliRunner) -> None:
@@ -156,7 +170,7 @@ def test_an_expired_status_is_accepted_with_grace_and_a_warning(
     server.replies = [reply(passport(status={"expires": in_time(hours=-1)}))]
     assert verify("models:/churn@champion").code == 4
     said = verify("models:/churn@champion", "--grace", "2h")
-    assert (said.code, said.out.splitlines()[1][:28]) == (0, "The status list expired at 2")
+    assert (said.code, said.out.splitlines()[2][:28]) == (0, "The status list expired at 2")
 
 
 def test_the_stage_of_a_challenger_is_staging(verify: CliRunner, churn: MlflowRegistry, server: HttpReceiver) -> None:
