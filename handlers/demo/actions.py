@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 from handlers.demo.models import MODEL
@@ -10,6 +14,8 @@ from localslack import ActionResult, WorkspaceMember
 
 HISTORY_COMMAND = f"/model history {MODEL}"
 ROLLBACK_COMMAND = f'/model rollback {MODEL} --reason "accuracy fell"'
+VERIFY_COMMAND = f"registrar verify models:/{MODEL}@champion"
+NOT_ISSUED = 7  # what VERIFY_COMMAND exits with if there's no passport, or not yet
 
 
 class NotAcknowledgedError(Exception):
@@ -29,6 +35,17 @@ def type_command(person: WorkspaceMember, text: str) -> None:
 def click_approve(person: WorkspaceMember, card: dict[str, Any]) -> None:
     """Click Approve on a card, and confirm. Raises NotAcknowledgedError and RefusedError."""
     _require_acknowledged(person.clicks(card, "Approve"))
+
+
+def verify_champion(env_file: Path) -> subprocess.CompletedProcess[str]:
+    """Run VERIFY_COMMAND, as in another terminal."""
+    return subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, "-m", "handlers", *VERIFY_COMMAND.split()[1:]],
+        env=os.environ | {"REGISTRAR_ENV_FILE": str(env_file)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def _require_acknowledged(outcome: ActionResult) -> None:

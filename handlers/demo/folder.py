@@ -15,6 +15,8 @@ from pathlib import Path
 from bot.domain.core.errors import Misconfigured
 from bot.domain.core.sentence import Code, say
 from bot.domain.policy.policy import Policy
+from bot.key_folder import KeyFolder
+from handlers.setup.files import save_values
 
 DEFAULT_FOLDER = Path(".demo")
 
@@ -71,10 +73,13 @@ clients:
   churn-serving:
     token_file: "serve.token"
     models: [churn]
-    may: [push]
+    may: [push, read]          # read: to verify what was approved
 serving:
   "churn": {url: "http://127.0.0.1:0/version", json: version, every: 1s, timeout: 1m}
 """
+
+# A client in that file that couldn't read in earlier demos.
+_PUSHES_ONLY = re.compile(r"(?<=^    models: \[churn\]\n    may: \[push)(?=\]$)", re.MULTILINE)
 
 # Two values in that file that depend on the machine; each start updates them.
 _TOKEN_FILE = re.compile(r'(?<=token_file: )"(?:[^"]*/)?serve\.token"')
@@ -104,6 +109,7 @@ class DemoFolder:
         self.token_file = path / "serve.token"  # serve.py pushes with it; only its owner can read the file
         self.log_file = path / "demo.log"  # output that would clutter the terminal
         self.serving_cache = path / "serving"  # serve.py caches the served model here for a faster next start
+        self.env_file = path / "demo.env"  # for `registrar verify` in another terminal; only its owner can read it
         self.broken_file = path / "broken.json"  # the version that someone broke last
         # It marks a demo's folder, stores its port, and (through its lock) shows whether the demo is running.
         self._address_file = path / "demo.address"
@@ -130,9 +136,19 @@ class DemoFolder:
         """Record the port, for the next start and for someone who starts a second demo here."""
         self._address_file.write_text(f"127.0.0.1:{port}")
 
+    def write_environment(self, registrar_url: str) -> None:
+        """Write the variables with which `registrar verify` finds this demo. Raises Misconfigured."""
+        values = {
+            "MLFLOW_TRACKING_URI": self.registry_uri,
+            "REGISTRAR_HOME": str(self.path.absolute()),
+            "REGISTRAR_URL": registrar_url,
+            "REGISTRAR_TOKEN": self.token_file.read_text(encoding="ascii").strip(),
+        }
+        save_values(self.env_file, values)
+
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Lock the folder, after creating it and its policy if needed. Raises Misconfigured if it isn't a demo's."""
+        """Lock the folder, after creating what's missing in it. Raises Misconfigured if it isn't a demo's."""
         if self.path.joinpath("ledger.db").exists() and not self._address_file.exists():
             raise Misconfigured(
                 say(
@@ -153,6 +169,9 @@ class DemoFolder:
             if not self.token_file.exists():
                 self.token_file.touch(mode=0o600)
                 self.token_file.write_text(secrets.token_urlsafe(32), encoding="ascii")
+            keys = KeyFolder(self.path / "keys")
+            if keys.signer() is None:
+                keys.activate(keys.create())
             self._adapt_policy()
             yield
 
@@ -167,10 +186,10 @@ class DemoFolder:
         )
 
     def _adapt_policy(self) -> None:
-        """Write this folder's token and a free port for serve.py into the policy."""
+        """Write this folder's token and a free port for serve.py into the policy, and let its client read."""
         before = self.policy_file.read_text(encoding="utf-8")
         token = json.dumps(str(self.token_file.absolute()), ensure_ascii=False)
-        after = _TOKEN_FILE.sub(lambda _: token, before)
+        after = _TOKEN_FILE.sub(lambda _: token, _PUSHES_ONLY.sub(", read", before))
         after = _PROBE_PORT.sub(lambda match_: str(_find_free_port(int(match_[0]))), after)
         if after != before:
             self.policy_file.write_text(after, encoding="utf-8")

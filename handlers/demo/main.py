@@ -93,8 +93,9 @@ def _run_everything(
     settings = Settings.model_validate({"REGISTRAR_PORT": 0})  # a free port, to which serve.py pushes as soon as it can
     with (
         open_listener(settings) as listener,
-        ModelServer(folder, "http://{}:{}".format(*listener.getsockname()), serves_at) as serving,
+        ModelServer(folder, url := "http://{}:{}".format(*listener.getsockname()), serves_at) as serving,
     ):
+        folder.write_environment(url)
         if folder.has_served:
             serving.start()
         with _start_workspace(folder, port) as slack:
@@ -149,11 +150,11 @@ def _serve(folder: DemoFolder, progress: ProgressReporter, port: int, rows: int 
 def _play(folder: DemoFolder, progress: ProgressReporter, port: int, rows: int | None) -> int:
     """Play the story; return 0, or 1 if it fails."""
     with _run_everything(folder, progress, port, rows) as (slack, *_):
-        from handlers.demo import story
+        from handlers.demo import actions, story
 
         progress.begin_step("Playing the story")
         try:
-            story.DemoStory(slack, progress.print_line).play()
+            story.DemoStory(slack, progress.print_line, lambda: actions.verify_champion(folder.env_file)).play()
         except story.StoryError as broke:
             progress.print_line(str(broke))
             return 1

@@ -5,9 +5,18 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
+from subprocess import CompletedProcess
 from typing import Any
 
-from handlers.demo.actions import HISTORY_COMMAND, NotAcknowledgedError, click_approve, promote_command, type_command
+from handlers.demo.actions import (
+    HISTORY_COMMAND,
+    NOT_ISSUED,
+    VERIFY_COMMAND,
+    NotAcknowledgedError,
+    click_approve,
+    promote_command,
+    type_command,
+)
 from handlers.demo.models import BAD_VERSION, BETTER_VERSION, MODEL, MONITOR
 from handlers.demo.welcome import CHANNEL
 from localslack import RefusedError, Remote, WorkspaceMember
@@ -26,20 +35,22 @@ class StoryError(Exception):
 class DemoStory:
     """Alice requests a promotion but can't approve it; Bob does. The next version is bad and is rolled back.
 
-    `narrate` is called with one line at a time.
+    `narrate` is called with one line at a time. `verify` runs VERIFY_COMMAND; without it, nobody
+    verifies the files.
     """
 
     def __init__(
         self,
         slack: Remote,
         narrate: Callable[[str], None],
+        verify: Callable[[], CompletedProcess[str]] | None = None,
         timeout: float = STEP_TIMEOUT,
         monitor_timeout: float = MONITOR_TIMEOUT,
         poll_seconds: float = POLL_SECONDS,
     ) -> None:
         self._alice = slack.person("alice")
         self._bob = slack.person("bob")
-        self._narrate = narrate
+        self._narrate, self._verify = narrate, verify
         self._timeout, self._monitor_timeout, self._poll_seconds = timeout, monitor_timeout, poll_seconds
         self._names = {person["id"]: person["real_name"].split()[0] for person in slack.query("people")["people"]}
 
@@ -75,6 +86,7 @@ class DemoStory:
                     lambda: self._show_card("The same card now", "✓ Verified in"),
                 ],
             ),
+            ("Alice verifies the files", [self._verify_files]),
             (
                 "Alice checks the model",
                 [
@@ -83,6 +95,18 @@ class DemoStory:
                 ],
             ),
         ]
+
+    def _verify_files(self) -> None:
+        """Verify the approved files, once their passport is issued: they're hashed in the background."""
+        if self._verify is None:
+            return
+        self._narrate(f"Are v{BETTER_VERSION}'s files the approved ones? Alice types in a terminal: {VERIFY_COMMAND}")
+        until = time.monotonic() + self._timeout
+        while (verdict := self._verify()).returncode == NOT_ISSUED and time.monotonic() < until:
+            time.sleep(self._poll_seconds)
+        if verdict.returncode:
+            raise RefusedError(verdict.stderr.strip())
+        self._narrate(f"  {' '.join(verdict.stdout.split())}")
 
     def _second_promotion(self) -> Steps:
         """Return the steps that promote a version that's worse than it looks."""

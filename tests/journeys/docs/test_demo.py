@@ -25,6 +25,7 @@ import pytest
 from bot.domain.registry.model import Stage
 from bot.policy_file import load_policy
 from handlers.demo import main, model_server, models, setup, snapshot, welcome
+from handlers.demo.actions import NOT_ISSUED
 from handlers.demo.folder import DemoFolder, clear_real_environment, serving_port
 from handlers.demo.progress import ProgressReporter
 from handlers.demo.story import DemoStory, StoryError
@@ -79,7 +80,7 @@ def test_the_story_plays_by_itself_and_touches_nothing_real(tmp_path: Path, monk
     monkeypatch.chdir(tmp_path)
     played = run_demo("--play", REGISTRAR_DATABASE_URL="sqlite:///real.db", **real)
     assert (played.returncode, played.stderr) == (0, "")
-    for words in ("someone else has to decide", "churn v4 is in Production", "accuracy-live failed", "restored to v4"):
+    for words in ("else has to decide", "v4 is in Production", "v4 is verified", "live failed", "restored to v4"):
         assert words in played.stdout
     assert list(tmp_path.iterdir()) == []
 
@@ -148,8 +149,9 @@ def click_checklist(slack: Remote, button: str, outcome: str) -> None:
 
 def test_the_story_is_told_with_the_sentences_that_people_see(slack: LocalSlack, tmp_path: Path) -> None:
     told: list[str] = []
+    verdicts = [subprocess.CompletedProcess("", code, "churn v4 is verified.\n") for code in (NOT_ISSUED, 0)]
     with monitored_app(slack, tmp_path) as (app, _, _):
-        DemoStory(app.slack, told.append, poll_seconds=0.3).play()
+        DemoStory(app.slack, told.append, iter(verdicts).__next__, poll_seconds=0.3).play()
         assert app.production() == [4]
     assert "  Registrar refuses her: This is your own request, so someone else has to decide: Bob, Carol." in told
     assert "✓ Approved  ·  ✓ Moved  ·  ✓ Verified in MLflow" in "\n".join(told)
@@ -161,6 +163,7 @@ def test_the_story_is_told_with_the_sentences_that_people_see(slack: LocalSlack,
         "v5 is blocked",
         "restored to v4",
         "(picture)",
+        "churn v4 is verified.",
     ):
         assert words in whole
     # The next check can find v4 healthy before the thread is read.
