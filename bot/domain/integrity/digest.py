@@ -44,7 +44,7 @@ class VersionDigest:
     why: str = ""  # why it's waiting, or why there's none
     recorded_at: datetime | None = None
     began_at: datetime | None = None  # when the pass that `partial` belongs to began; None: none has begun
-    compared_at: datetime | None = None  # when the last pass over all its files began
+    compared_at: datetime | None = None  # when the last pass that ended began; `why` says if it was given up
     changed: tuple[str, ...] = ()
 
     @property
@@ -66,8 +66,10 @@ class VersionDigest:
         return replace(self, partial=EMPTY_MANIFEST, began_at=None, due_at=None, attempts=0, why=why)
 
     def give_up(self, state: DigestState, why: str) -> VersionDigest:
-        """Return the digest after its files couldn't be hashed. What's recorded stays recorded."""
-        return replace(self.end_pass(why), state=self.state if self.is_recorded else state)
+        """Return the digest after its files couldn't be hashed or compared. What's recorded stays recorded."""
+        if self.is_recorded:
+            return replace(self.end_pass(why), compared_at=self.began_at)
+        return replace(self.end_pass(why), state=state)
 
     def begin_again(self, now: datetime) -> VersionDigest:
         """Return the digest, due now, with a pass that hasn't begun."""

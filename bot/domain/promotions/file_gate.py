@@ -8,6 +8,7 @@ from datetime import datetime
 
 from pydantic import TypeAdapter
 
+from bot.domain.core.errors import RegistryRefused
 from bot.domain.core.numbers import pluralize
 from bot.domain.core.sentence import Code, Sentence, say
 from bot.domain.integrity.digest import DigestState, VersionDigest, digest_key
@@ -100,9 +101,14 @@ def with_file_gate(request: Request, files: FileFacts | None) -> Request:
 
 
 def waiting_for_files(digest: VersionDigest, since: datetime) -> Sentence | None:
-    """Return what a promotion waits for: hashing, or a comparison that began at `since` or later; None if nothing."""
+    """Return what a promotion waits for: hashing, or a comparison that began at `since` or later; None if nothing.
+
+    Raises RegistryRefused if that comparison was given up, so waiting wouldn't help.
+    """
     is_compared = not digest.is_recorded or (digest.compared_at is not None and digest.compared_at >= since)
     if digest.state is not DigestState.WAITING and is_compared:
+        if digest.is_recorded and digest.why:
+            raise RegistryRefused(say("Its files can't be compared with what was approved. {why}", why=digest.why))
         return None
     return say("{progress}. I'll promote the version when that's done.", progress=hashing_progress(digest))
 

@@ -13,7 +13,7 @@ from bot.domain.integrity.manifest import IGNORED_PATHS, FileEntry, is_valid_pat
 from bot.ports import VersionFiles
 
 PATIENCE = 600.0  # seconds for a file, in addition to its size at the slowest rate
-SLOWEST_RATE = 500_000  # bytes per second: a slower store would stop the files of other models from being hashed
+SLOWEST_RATE = 100_000  # bytes per second: a slower store would stop the files of other models from being hashed
 
 
 def list_files(files: VersionFiles) -> dict[str, int | None]:

@@ -134,6 +134,7 @@ class Preconditions:
         """Return what a promotion waits for if its rule requires that the files match; None if they were compared.
 
         They're hashed and then compared after the approval, in the background: the transition isn't claimed meanwhile.
+        Raises RegistryRefused if they can't be compared.
         """
         version = facts.version(transition.version)
         if not self._requires_files(transition) or version is None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
-from bot.domain.core.errors import GateFailed, Refused
+from bot.domain.core.errors import GateFailed, Refused, RegistryRefused
 from bot.domain.integrity.digest import DigestState
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.transitions.transition import TransitionState
-from bot.services.integrity.digests import request_digest
+from bot.services.integrity.digests import MAX_REFUSALS, request_digest
 from tests.support.registry.files import (
     compare_and_move,
     digest_of,
@@ -19,6 +20,7 @@ from tests.support.registry.files import (
     require_files,
     write_file,
 )
+from tests.support.registry.memory import MemoryFiles
 from tests.support.services.bench import BOB, CAROL, DAVE, Bench, second_bench
 
 
@@ -143,6 +145,24 @@ def test_a_promotion_waits_while_the_files_can_t_be_read(required: Bench, hashed
     required.clock.advance(minutes=15)
     hash_files(required)
     assert move(required, hashed, seconds=120).state is RequestState.DONE
+
+
+def test_a_promotion_whose_files_can_never_be_compared_fails(
+    required: Bench, hashed: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: MemoryFiles, path: str) -> Iterator[bytes]:
+        raise RegistryRefused("Forbidden.")
+
+    move(required, approved(required, hashed))
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryFiles, "chunks", refuse)
+        for _ in range(MAX_REFUSALS):
+            hash_files(required)
+            required.clock.advance(minutes=10)
+        assert move(required, hashed).state is RequestState.FAILED
+    assert required.move(hashed).why == "Its files can't be compared with what was approved. Forbidden."
+    again = approved(required, required.open())
+    assert compare_and_move(required, again).state is RequestState.DONE
 
 
 def test_an_old_comparison_does_not_count(required: Bench, hashed: Request) -> None:
@@ -287,6 +307,6 @@ def test_an_override_of_unrecorded_files_does_not_cover_changed_ones(required: B
     digest = digest_of(required)
     assert digest is not None
     with required.ledger.write() as tx:
-        recorded = replace(digest, state=DigestState.RECORDED, compared_at=required.clock.now())
+        recorded = replace(digest.end_pass(), state=DigestState.RECORDED, compared_at=required.clock.now())
         tx.save_digest(replace(recorded, changed=("model.pkl",)))
     assert move(required, request).state is RequestState.STALE
