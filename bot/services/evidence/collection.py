@@ -95,10 +95,13 @@ class EvidenceCollector:
             population.add_exception(ExceptionKind.EVENT_WITHOUT_TRANSITION, *where, {})
 
     def _is_unexplained(self, row: Transition) -> bool:
-        """Return whether an event should have recorded a row: it's in the period, and wasn't imported."""
+        """Return whether an event should have recorded a row: it's in the period, and wasn't imported.
+
+        The period is the one asked for: a row that's newer than the last event means that events were deleted.
+        """
         is_imported = row.kind is TransitionKind.IMPORTED and row.model in self._population.imported_models
         at = canonical_time(transition_time(row))
-        return not is_imported and self._population.question.covers(at, row.model)
+        return not is_imported and self._question.covers(at, row.model)
 
     def _compare(self, row: Transition, change: Mapping[str, Any]) -> None:
         stored = {

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from bot.ledger.tables import requests, transitions, votes
+from bot.ledger.tables import audit_events, audit_head, requests, transitions, votes
 from scripts.evidence_tampering import open_for_tampering
 from tests.support.ledger.evidence import evidence
 from tests.support.services.bench import CAROL, Bench
@@ -55,3 +55,10 @@ def test_another_requester_is_an_exception(bench: Bench, sqlite_url: str) -> Non
 def test_a_change_without_its_request_is_an_exception(bench: Bench, sqlite_url: str, change: dict[str, Any]) -> None:
     alter(sqlite_url, sa.update(transitions).values(request=None))
     assert difference(bench) == {"request": {"ledger": None, "audit_log": change["request"]}}
+
+
+def test_a_change_in_an_emptied_log_is_an_exception(bench: Bench, sqlite_url: str, change: dict[str, Any]) -> None:
+    alter(sqlite_url, sa.delete(audit_events))
+    alter(sqlite_url, sa.delete(audit_head))
+    [found] = evidence(bench.ledger, since="2020")["exceptions"]
+    assert (found["kind"], found["subject"]) == ("transition_without_event", change["id"])
