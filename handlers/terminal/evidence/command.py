@@ -12,6 +12,8 @@ from rich.text import Text
 from bot.bootstrap.ledger_tools import SqlLedger
 from bot.domain.audit.anchors import AnchoredHead, parse_anchors
 from bot.domain.audit.events import canonical_time
+from bot.domain.core.errors import Misconfigured
+from bot.domain.core.sentence import say
 from bot.domain.evidence.controls import Control, ExceptionKind
 from bot.domain.evidence.population import LATEST, EvidenceQuestion
 from bot.domain.policy.policy import Policy
@@ -55,8 +57,12 @@ def _report(reader: LedgerReader, command: AuditEvidence) -> dict[str, Any]:
         sample=command.sample,
         seed=command.seed,
     )
-    collector = EvidenceCollector(reader, question, _parse_policy, _anchors(reader, command.anchor))
-    return collector.report(Control(command.control))
+    try:
+        collector = EvidenceCollector(reader, question, _parse_policy, _anchors(reader, command.anchor))
+        return collector.report(Control(command.control))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        why = say("The ledger has a value that Registrar never writes ({what}). Someone may have altered it.", what=error)
+        raise Misconfigured(why) from error
 
 
 def _parse_policy(text: str) -> Policy:

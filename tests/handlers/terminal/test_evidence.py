@@ -62,6 +62,15 @@ def test_the_json_has_the_documented_keys(registrar: CliRunner) -> None:
     assert all(list(change) == list(CHANGE_KEYS) for change in document["population"])
 
 
+@pytest.mark.parametrize("column", ["actor", "kind"])
+def test_a_value_that_makes_no_sense_is_refused_with_a_sentence(year: str, registrar: CliRunner, column: str) -> None:
+    with open_for_tampering(year) as connection:
+        connection.execute(sa.text(f"UPDATE moves SET {column} = 'junk'"))
+    said = registrar(*REPORT)
+    assert (said.code, said.out) == (2, "")
+    assert "Someone may have altered it." in said.err
+
+
 @pytest.mark.parametrize("control", ["soc2:CC8.1", "eu-ai-act:12", "eu-ai-act:14"])
 def test_the_page_has_no_script_and_loads_nothing(registrar: CliRunner, control: str) -> None:
     page = registrar("audit", "evidence", "--control", control, "--from", "2026-01-01", "--format", "html").out
