@@ -4,7 +4,7 @@
     registrar audit export > audit.jsonl
     python check_evidence.py report.json audit.jsonl
 
-It computes the chain of hashes again, counts the changes of Production itself, and draws the sample itself.
+It computes the chain of hashes again, counts the changes to Production itself, and draws the sample itself.
 """
 
 import hashlib
@@ -46,7 +46,7 @@ def check_chain(lines: Iterable[str], head: dict[str, Any]) -> list[dict[str, An
 
 
 def changes_of_production(events: list[dict[str, Any]], period: dict[str, Any]) -> dict[str, int]:
-    """Return the IDs of the changes of Production in the period, and the number of the event of each."""
+    """Return the IDs of the changes to Production in the period, and the number of the event of each."""
     broke_glass = {event["subject"] for event in events if event["tag"] == "person:request:broke_glass"}
     found = {}
     for event in events:

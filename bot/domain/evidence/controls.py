@@ -133,14 +133,14 @@ _TEXTS = {
         "SOC 2 CC8.1: change management",
         "Changes are authorized, tested, approved by someone else, and implemented as approved. An auditor draws a "
         "sample from the complete population of changes in a period. Emergency changes are reviewed afterward.",
-        "All changes of Production, a reproducible sample of them from request to implementation, and all exceptions.",
+        "All changes to Production, a reproducible sample of them from request to implementation, and all exceptions.",
         ("How the models were developed and tested.", "Access reviews of Slack and of the registry."),
     ),
     Control.EU_AI_ACT_RECORDS: ControlText(
         "EU AI Act, Articles 12 and 19: record-keeping",
         "Automatic logs over the system's lifetime identify risks and substantial modifications, and support "
         "monitoring after the system is on the market. They're kept for at least six months.",
-        "The completeness of the audit log, each change of Production as a possible substantial modification, the "
+        "The completeness of the audit log, each change to Production as a possible substantial modification, the "
         "verdicts of monitors, incidents, and how far back the log reaches.",
         ("Logs of individual predictions.", "Whether a change is a substantial modification under the law."),
     ),

@@ -96,7 +96,7 @@ class Population:
     approvers: dict[str, list[str]] = field(default_factory=dict)  # the Slack IDs of those who approved each change
     sampled: dict[str, RequestTrail | None] = field(default_factory=dict)  # by the change's ID
     policies: list[tuple[Fields, Policy | None]] = field(default_factory=list)
-    recorded: set[str] = field(default_factory=set)  # all changes of Production in the log, also outside the period
+    recorded: set[str] = field(default_factory=set)  # all changes to Production in the log, also outside the period
     holders: dict[str, int | None] = field(default_factory=dict)  # the version in Production, by model
     last_change_at: dict[str, str] = field(default_factory=dict)  # by model
     for_callers: dict[str, list[str]] = field(default_factory=dict)  # what changed for callers, if that was recorded
@@ -219,7 +219,7 @@ class Population:
         if event["tag"] == EventTag.FAILED.value:
             self.report(ExceptionKind.FAILED, event, why=event["why"])
 
-    # -- changes of Production -----------------------------------------------------------------------------------------
+    # -- changes to Production -----------------------------------------------------------------------------------------
 
     def _transition_id(self, event: Fields) -> str:
         if event["tag"] != EventTag.TRANSITION_DONE.value:
@@ -228,7 +228,7 @@ class Population:
         return trail.transition if trail else f"promotion:{event['subject']}"
 
     def _enter(self, event: Fields) -> None:
-        """Add a change of Production; a promotion, a rollback, a repair, or a change made outside Registrar."""
+        """Add a change to Production; a promotion, a rollback, a repair, or a change made outside Registrar."""
         if not _is_about_production(event):
             return
         if event["model"] is None:

@@ -22,7 +22,7 @@ REPORT_KEYS = {
     "completeness": "what the report is based on, and what couldn't be seen",
     "sample": "an object: size, seed, method, and changes with their traces (request, votes, gates, audit events)",
     "details": "what only this control asks for, or null",
-    "population": "a list of all changes of Production, oldest first",
+    "population": "a list of all changes to Production, oldest first",
     "not_shown": "a list of sentences",
     "disclaimer": "a sentence",
 }

@@ -81,7 +81,7 @@ class EvidenceCollector:
     # -- the ledger's rows ---------------------------------------------------------------------------------------------
 
     def _compare_transitions(self) -> None:
-        """Compare the ledger's changes of Production with those in the audit log, both ways."""
+        """Compare the ledger's changes to Production with those in the audit log, both ways."""
         population, missing = self._population, dict(self._population.changes)
         for row in self._reader.production_transitions():
             change = missing.pop(row.id, None)

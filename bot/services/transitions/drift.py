@@ -221,7 +221,7 @@ class DriftDetector:
         snapshot: RegistrySnapshot,
         identities: Mapping[int, VersionIdentity],
     ) -> Transition | None:
-        """Add a change of Production to the history; return the transition, or the last one of several.
+        """Add a change to Production to the history; return the transition, or the last one of several.
 
         If the model had no holder so far, all versions in Production are added, since they all serve; the version with
         the alias, or else the highest, comes last. A different version under the holder's number is a change as well.

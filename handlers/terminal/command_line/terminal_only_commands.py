@@ -116,7 +116,7 @@ class AuditEvidence(Command):
     """Report what the ledger shows about a control."""
 
     verb = "audit evidence"
-    summary = "Report all changes of Production in a period, with exceptions and a sample, for an auditor's control"
+    summary = "Report all changes to Production in a period, with exceptions and a sample, for an auditor's control"
     example = "audit evidence --control soc2:CC8.1 --from 2026-01-01 --to 2026-12-31 --format html > evidence.html"
     control: Annotated[
         Literal["soc2:CC8.1", "eu-ai-act:12", "eu-ai-act:14"],

@@ -84,7 +84,7 @@ def _summary(document: dict[str, Any]) -> list[RenderableType]:
     parts: list[RenderableType] = [
         Text(document["control"]["title"], style="bold"),
         Text(f"{period['from']} to {period['to']}, based on event {document['head']['number']}."),
-        Text(f"Changes of Production: {document['summary']['changes']}."),
+        Text(f"Changes to Production: {document['summary']['changes']}."),
     ]
     table = console.new_table("Exception", "Number", "Meaning")
     for kind in (kind for kind in ExceptionKind if kind.code in found):

@@ -87,10 +87,12 @@ def run_verify(chosen: Verification) -> int:
 
 def _decision(passport: Mapping[str, Any]) -> Sentence:
     """Return who put the version into the stage, and when its passport was issued."""
-    deciders = passport["approved_by"] or [passport["executed_for"]]  # a rollback needs no approvals
+    approvers = passport["approved_by"]
     return say(
-        "It was decided by {people}. Its passport was issued at {at}.",
-        people=[format_actor(parse_actor(each)) for each in deciders],
+        "Approved by {people}. The passport was issued at {at}."
+        if approvers
+        else "Moved without approvals by {people}. The passport was issued at {at}.",
+        people=[format_actor(parse_actor(each)) for each in approvers or [passport["executed_for"]]],
         at=datetime.fromisoformat(passport["issued"]),
     )
 

@@ -15,7 +15,7 @@ from tests.support.services.bench import CAROL, Bench
 
 @pytest.fixture
 def change(bench: Bench) -> dict[str, Any]:
-    """Return a change of Production that Alice requested and Bob approved."""
+    """Return a change to Production that Alice requested and Bob approved."""
     request = bench.approved()
     bench.moves.execute_due(request.model)
     [found] = evidence(bench.ledger, since="2020")["population"]

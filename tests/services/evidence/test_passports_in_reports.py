@@ -1,4 +1,4 @@
-"""A report says which passport each change of Production has, and which changes have none."""
+"""A report says which passport each change to Production has, and which changes have none."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def test_the_approved_version_is_verified_where_it_is_stored(verify: CliRunner, 
     assert [got.path for got in server.got] == ["/v1/passports/bundle/churn/1?stage=Production"]
 
 
-@pytest.mark.parametrize(("approvers", "named"), [(["slack:T1/U2", "slack:T1/U3"], "@U2, @U3"), ([], "@U9")])
+@pytest.mark.parametrize(("approvers", "named"), [(["slack:T1/U2", "slack:T1/U3"], "Approved by @U2, @U3."), ([], "Moved without approvals by @U9.")])
 def test_the_verdict_says_who_decided_and_when(
     verify: CliRunner,
     server: HttpReceiver,
@@ -109,7 +109,7 @@ def test_the_verdict_says_who_decided_and_when(
 ) -> None:
     issued = "2026-10-01T09:30:00.000000+00:00"
     server.replies = [reply(passport(approved_by=approvers, executed_for="slack:T1/U9", issued=issued))]
-    decision = f"It was decided by {named}. Its passport was issued at 2026-10-01 09:30 UTC."
+    decision = f"{named} The passport was issued at 2026-10-01 09:30 UTC."
     assert decision in verify("models:/churn@champion").out.splitlines()
 
 
