@@ -61,8 +61,8 @@ def _report(reader: LedgerReader, command: AuditEvidence) -> dict[str, Any]:
         collector = EvidenceCollector(reader, question, _parse_policy, _anchors(reader, command.anchor))
         return collector.report(Control(command.control))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        why = say("The ledger has a value that Registrar never writes ({what}). Someone may have altered it.", what=error)
-        raise Misconfigured(why) from error
+        text = "The ledger has a value that Registrar never writes ({what}). Someone may have altered it."
+        raise Misconfigured(say(text, what=error)) from error
 
 
 def _parse_policy(text: str) -> Policy:

@@ -65,7 +65,7 @@ def test_the_json_has_the_documented_keys(registrar: CliRunner) -> None:
 @pytest.mark.parametrize("column", ["actor", "kind"])
 def test_a_value_that_makes_no_sense_is_refused_with_a_sentence(year: str, registrar: CliRunner, column: str) -> None:
     with open_for_tampering(year) as connection:
-        connection.execute(sa.text(f"UPDATE moves SET {column} = 'junk'"))
+        connection.execute(sa.update(sa.table("moves", sa.column(column))).values({column: "junk"}))
     said = registrar(*REPORT)
     assert (said.code, said.out) == (2, "")
     assert "Someone may have altered it." in said.err

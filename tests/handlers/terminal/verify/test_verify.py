@@ -99,7 +99,10 @@ def test_the_approved_version_is_verified_where_it_is_stored(verify: CliRunner, 
     assert [got.path for got in server.got] == ["/v1/passports/bundle/churn/1?stage=Production"]
 
 
-@pytest.mark.parametrize(("approvers", "named"), [(["slack:T1/U2", "slack:T1/U3"], "Approved by @U2, @U3."), ([], "Moved without approvals by @U9.")])
+@pytest.mark.parametrize(
+    ("approvers", "named"),
+    [(["slack:T1/U2", "slack:T1/U3"], "Approved by @U2, @U3."), ([], "Moved without approvals by @U9.")],
+)
 def test_the_verdict_says_who_decided_and_when(
     verify: CliRunner,
     server: HttpReceiver,
