@@ -21,6 +21,7 @@ from slack_bolt import App, BoltRequest, BoltResponse
 from bot import logging_context
 from bot.domain.core.actors import Person, actor_id
 from bot.domain.core.messages import too_many_commands_notice
+from bot.domain.core.sentence import Sentence
 from bot.registrar import Registrar
 from handlers.errors import new_error_id
 from handlers.recent_keys import RecentKeys
@@ -92,7 +93,7 @@ def after_acknowledgement(task: Task) -> None:
 class SlowNotice:
     """Sends a notice once if a task takes too long, including the wait for a thread, or on request."""
 
-    def __init__(self, send: Callable[[], None]) -> None:
+    def __init__(self, send: Callable[[Sentence | None], None]) -> None:
         self._send = send
         self._timer = threading.Timer(SLOW_NOTICE_SECONDS, logging_context.with_context(self.send_now))
         self._timer.daemon = True
@@ -105,10 +106,10 @@ class SlowNotice:
     def __exit__(self, *_: object) -> None:
         self._timer.cancel()
 
-    def send_now(self) -> None:
-        """Send the notice, unless it was already sent."""
+    def send_now(self, sentence: Sentence | None = None) -> None:
+        """Send the notice, or `sentence` instead, unless it was already sent."""
         if self._sent_lock.acquire(blocking=False):
-            self._send()
+            self._send(sentence)
 
 
 def _refusal(body: Mapping[str, Any]) -> BoltResponse:

@@ -28,7 +28,7 @@ from bot.domain.promotions.request import Request, RequestState
 from bot.domain.registry.model import Stage
 from bot.domain.rollbacks import messages as rollback_messages
 from bot.domain.transitions import messages as transition_messages
-from bot.domain.transitions.transition import Transition, TransitionKind
+from bot.domain.transitions.transition import Transition, TransitionKind, promotion_id
 from bot.ports import MessageRef
 from bot.registrar import Registrar
 from bot.services.core.commands import CommandResult, Origin
@@ -285,7 +285,7 @@ class SlackInteractions:
         """Run a task after the acknowledgment; if it takes a while, the person gets `slow_sentence` meanwhile."""
 
         def start() -> None:
-            patience = SlowNotice(lambda: self.reply(target, slow_sentence()))
+            patience = SlowNotice(lambda sentence: self.reply(target, sentence or slow_sentence()))
             self.defer(target, lambda: task(patience), submit)
 
         after_acknowledgement(start)
@@ -367,5 +367,7 @@ class SlackInteractions:
         with slow_notice:
             self.registrar.execute_transitions(request.model)
             with self.registrar.context.ledger.read() as reading:
-                if reading.request(request.id).state is RequestState.APPROVED:
-                    slow_notice.send_now()
+                is_waiting = reading.request(request.id).state is RequestState.APPROVED
+                why = reading.transition(promotion_id(request)).why if is_waiting else ""
+            if is_waiting:
+                slow_notice.send_now(promotion_messages.vote_recorded_notice(why) if why else None)

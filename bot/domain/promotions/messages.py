@@ -268,8 +268,10 @@ def request_recorded_notice() -> Sentence:
     return say("Your request is recorded, but {product} isn't responding. I'll post the card as soon as it does.")
 
 
-def vote_recorded_notice() -> Sentence:
-    """Return the answer to a deciding vote while the registry is slow or down."""
+def vote_recorded_notice(why: str = "") -> Sentence:
+    """Return the answer to a deciding vote if the promotion has to wait: `why`, or because the registry is slow."""
+    if why:
+        return say("Your vote is recorded. {why}", why=why)
     return say("Your vote is recorded, but {product} isn't responding. I'll promote the version as soon as it does.")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,6 +46,15 @@ def test_the_approved_files_are_promoted(app: RunningApp) -> None:
     assert app.bob.clicks(app.card(holds="Files "), "Approve").acked  # they're recorded
     app.card(holds="is in Production")
     assert app.production() == [1]
+
+
+def test_an_approver_is_told_what_the_promotion_waits_for(app: RunningApp) -> None:
+    app.alice.types(CHANNEL, "/model promote churn 1 production")
+    assert app.bob.clicks(app.card(holds="Files "), "Approve").acked
+    answer = app.answer(app.bob, "Your vote is recorded.")
+    assert re.fullmatch(
+        r"Your vote is recorded\. Comparing its files.* I'll promote the version when that's done\.", answer
+    )
 
 
 def test_a_byte_that_was_flipped_after_the_files_were_recorded_is_named_and_not_promoted(
