@@ -184,6 +184,7 @@ def _download(verified: Verified, files: VersionFiles, folder: Path) -> None:
     if folder.exists() and not bundle.exists():
         raise Misconfigured(say("{file} already exists. Choose another folder.", file=Code(folder)))
     try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".", dir=folder.parent) as draft:
             compare(verified, _hash_files(verified.files, files, Path(draft, "files")))
             shutil.rmtree(folder, ignore_errors=True)

@@ -246,8 +246,7 @@ def test_without_a_key_or_a_source_nothing_is_verified(verify: CliRunner, tmp_pa
 
 
 def test_verified_files_are_downloaded_with_their_bundle(verify: CliRunner, tmp_path: Path) -> None:
-    folder = tmp_path / "models" / "churn"
-    folder.parent.mkdir()
+    folder = tmp_path / "new" / "models" / "churn"
     for _ in range(2):  # a second time, it replaces its own files
         assert verify("models:/churn@champion", "--download", folder).code == 0
     assert (folder / "data-b/größe.txt").read_bytes() == b"1,2"
