@@ -287,5 +287,6 @@ def test_a_folder_that_is_not_a_download_is_not_replaced(verify: CliRunner, tmp_
 
 
 def test_a_disk_that_cannot_be_written_is_reported(verify: CliRunner, tmp_path: Path) -> None:
-    said = verify("models:/churn@champion", "--download", tmp_path / "gone" / "churn")
-    assert outcome(said) == (2, f"Can't write {tmp_path / 'gone' / 'churn'}: No such file or directory.")
+    (tmp_path / "taken").write_text("a file, not a folder")
+    said = verify("models:/churn@champion", "--download", tmp_path / "taken" / "churn")
+    assert outcome(said) == (2, f"Can't write {tmp_path / 'taken' / 'churn'}: File exists.")
