@@ -25,7 +25,7 @@ from bot.settings import read_settings
 from handlers.terminal.audit import read_anchor_file
 from handlers.terminal.command_line.grammar import Invocation
 from handlers.terminal.command_line.terminal_only_commands import AuditEvidence
-from handlers.terminal.evidence.page import evidence_page
+from handlers.terminal.evidence.page import evidence_page, moment
 from handlers.terminal.output import console, documents, styles
 
 
@@ -83,7 +83,7 @@ def _summary(document: dict[str, Any]) -> list[RenderableType]:
     period, found = document["period"], document["summary"]["exceptions"]
     parts: list[RenderableType] = [
         Text(document["control"]["title"], style="bold"),
-        Text(f"{period['from']} to {period['to']}, based on event {document['head']['number']}."),
+        Text(f"{moment(period['from'])} to {moment(period['to'])}, based on event {document['head']['number']}."),
         Text(f"Changes to Production: {document['summary']['changes']}."),
     ]
     table = console.new_table("Exception", "Number", "Meaning")

@@ -14,12 +14,12 @@ from handlers.terminal.output.pages import render_page
 def evidence_page(document: Mapping[str, Any]) -> str:
     """Return the page's HTML. Its only source is the report's document."""
     kinds = [(kind, list(found)) for kind, found in groupby(document["exceptions"], key=lambda one: one["kind"])]
-    filters = {"moment": _moment, "shown": _shown, "label": _label}
+    filters = {"moment": moment, "shown": _shown, "label": _label}
     return render_page(Path(__file__).with_name("page.html"), filters, report=document, kinds=kinds)
 
 
-def _moment(at: str | None) -> str:
-    """Return a time to the second."""
+def moment(at: str | None) -> str:
+    """Return a canonical time to the second, as people read it."""
     return f"{at[:10]} {at[11:19]} UTC" if at else "not recorded"
 
 

@@ -53,6 +53,7 @@ def test_the_text_counts_changes_and_exceptions(registrar: CliRunner) -> None:
     said = registrar(*REPORT)
     assert (said.code, said.err) == (0, "")
     assert re.search(r"self_approval +1 ", said.out)
+    assert "2026-01-01 00:00:00 UTC to 2026-" in said.out
     assert "isn't legal advice" in said.out
 
 
