@@ -40,7 +40,7 @@ def click_approve(person: WorkspaceMember, card: dict[str, Any]) -> None:
 def verify_champion(env_file: Path) -> subprocess.CompletedProcess[str]:
     """Run VERIFY_COMMAND, as in another terminal."""
     return subprocess.run(  # noqa: S603 - our own program
-        [sys.executable, "-m", "handlers", *VERIFY_COMMAND.split()[1:]],
+        [sys.executable, "-m", *VERIFY_COMMAND.split()],
         env=os.environ | {"REGISTRAR_ENV_FILE": str(env_file)},
         capture_output=True,
         text=True,

@@ -170,6 +170,14 @@ def test_the_demo_runs_from_an_installed_wheel(
         assert demo.end() == 0
 
 
+def test_the_demo_plays_from_an_installed_wheel(
+    installation_by: Callable[[Installer], Installation], tmp_path: Path
+) -> None:
+    played = replace(installation_by(install_with_uv_tool), folder=tmp_path).run("registrar", "demo", "--play")
+    assert (played.returncode, played.stderr) == (0, "")
+    assert "churn v4 is verified" in played.stdout
+
+
 # -- plugins -----------------------------------------------------------------------------------------------------------
 
 PLUGIN = """
