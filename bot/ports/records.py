@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any
 
 from bot.domain.core.actors import Actor
+from bot.domain.core.agent import Agent
 from bot.domain.core.ci_run import CiRun
 from bot.domain.monitoring.incident import IncidentKind
 from bot.domain.monitoring.monitor import MonitorStatus
@@ -58,6 +59,7 @@ class QueuedCommand:
     digest: str | None = None
     error: str | None = None
     outcome: str = ""
+    agent: Agent | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

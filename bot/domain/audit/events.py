@@ -52,6 +52,8 @@ class EventTag(Enum):
     FROZEN = "person:production:frozen"  # someone froze Production, for one model or all
     UNFROZEN = "person:production:unfrozen"  # someone unfroze Production
     MONITOR_ADDED = "person:monitor:added"  # someone added a monitor
+    MONITOR_PROPOSED = "person:monitor:proposed"  # an agent proposed a monitor, with its backtest; someone can add it
+    MONITOR_DISMISSED = "person:monitor:dismissed"  # someone dismissed a proposed monitor
     MONITOR_EDITED = "person:monitor:edited"  # someone edited a monitor, with its rule before and after
     MONITOR_PAUSED = "person:monitor:paused"  # someone paused a monitor
     MONITOR_RESUMED = "person:monitor:resumed"  # someone resumed a monitor

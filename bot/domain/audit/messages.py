@@ -62,6 +62,8 @@ _TEMPLATES: dict[EventTag, str] = {
     EventTag.FROZEN: "froze Production for {model}",
     EventTag.UNFROZEN: "unfroze Production for {model}",
     EventTag.MONITOR_ADDED: "added the monitor {subject}",
+    EventTag.MONITOR_PROPOSED: "proposed the monitor {subject}",
+    EventTag.MONITOR_DISMISSED: "dismissed the proposed monitor {subject}",
     EventTag.MONITOR_EDITED: "changed the monitor {subject}",
     EventTag.MONITOR_PAUSED: "paused the monitor {subject}",
     EventTag.MONITOR_RESUMED: "resumed the monitor {subject}",

@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import Enum, auto
 
 from bot.domain.core.actors import Actor, Automation, Caller, Client, Operator, Person, Profile
+from bot.domain.core.agent import Agent
 from bot.domain.core.ci_run import CiRun
 from bot.domain.core.sentence import Code, Mention, Name, Sentence, say
 from bot.domain.policy.freezes import ActiveFreeze
@@ -50,16 +51,18 @@ class Permission(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessTarget:
-    """What the permission applies to. `target`, `requester`, and `ci` are set for a request.
+    """What the permission applies to. `target`, `requester`, `ci`, and `agent` are set for a request.
 
-    `ci` is the CI run that made the request, if any: whoever started it is treated like the requester. `frozen` is the
-    freeze of the model's Production that applies now, as read by the calling code.
+    `ci` is the CI run that made the request, if any, and `agent` the agent: whoever started the one, and the person
+    that the other acts for, are treated like the requester. `frozen` is the freeze of the model's Production that
+    applies now, as read by the calling code.
     """
 
     model: str | None = None
     target: Stage | None = None
     requester: Actor | None = None
     ci: CiRun | None = None
+    agent: Agent | None = None
     frozen: ActiveFreeze | None = None
 
 

@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any
 
 from bot.domain.core.actors import Actor, format_actor
+from bot.domain.core.agent import Agent
 from bot.domain.core.ci_run import CiRun
 from bot.domain.core.errors import AlreadyDecided, Refused
 from bot.domain.core.sentence import Code, say
@@ -167,6 +168,7 @@ class Request:
     override_reason: str = ""
     reminded: int = 0  # how often the approvers were reminded
     ci: CiRun | None = None  # the CI run that it came from
+    agent: Agent | None = None  # the agent that made it
     breaks_glass: bool = False  # an admin promoted without approvals, in an emergency
     identity: VersionIdentity | None = (
         None  # the version's identity when it was opened; None if an older release opened it
@@ -194,7 +196,9 @@ class Request:
     @property
     def access_target(self) -> AccessTarget:
         """What a permission to decide it, cancel it, or review it applies to."""
-        return AccessTarget(model=self.model, target=self.target, requester=self.requester, ci=self.ci)
+        return AccessTarget(
+            model=self.model, target=self.target, requester=self.requester, ci=self.ci, agent=self.agent
+        )
 
     @property
     def has_blocking_gates(self) -> bool:

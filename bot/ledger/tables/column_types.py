@@ -17,6 +17,7 @@ from sqlalchemy import DateTime, Dialect, Text
 from sqlalchemy.types import TypeDecorator
 
 from bot.domain.core.actors import actor_id, parse_actor
+from bot.domain.core.agent import pack_agent, unpack_agent
 from bot.domain.core.ci_run import CiRun, pack_ci_run
 from bot.domain.core.sentence import pack_sentence, unpack_sentence
 from bot.domain.integrity.manifest import FileManifest, parse_manifest
@@ -184,6 +185,7 @@ SentencesJson = Json(
 )
 SnapshotJson = Json(_dump_snapshot, unpack_snapshot)
 CiRunJson = Json(pack_ci_run, lambda data: CiRun(**data))
+AgentJson = Json(pack_agent, unpack_agent)
 StagesJson = Json(_dump_stages, _load_stages)  # by stage, the numbers of the versions
 IdentityJson = Json(_dump_identity, _load_identity)
 ManifestJson = Json(FileManifest.predicate, parse_manifest)

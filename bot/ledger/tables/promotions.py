@@ -10,6 +10,7 @@ from bot.domain.registry.model import Stage
 from bot.ledger.tables.base import is_in, metadata, number_column, partial_index
 from bot.ledger.tables.column_types import (
     ActorText,
+    AgentJson,
     CiRunJson,
     IdentityJson,
     SnapshotJson,
@@ -53,6 +54,7 @@ requests = Table(
     Column("reviewed_at", UtcDateTime),
     Column("review_reason", StorableText, nullable=False, server_default=""),
     Column("review_reminded", Integer, nullable=False, server_default="0"),
+    Column("agent", AgentJson),
     sqlite_autoincrement=True,
 )
 

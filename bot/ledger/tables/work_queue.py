@@ -7,7 +7,15 @@ from enum import Enum
 from sqlalchemy import Boolean, Column, ForeignKey, Integer, Table, UniqueConstraint
 
 from bot.ledger.tables.base import is_in, metadata, number_column, partial_index
-from bot.ledger.tables.column_types import ActorText, CiRunJson, PlainJson, StorableText, UtcDateTime, enum_text
+from bot.ledger.tables.column_types import (
+    ActorText,
+    AgentJson,
+    CiRunJson,
+    PlainJson,
+    StorableText,
+    UtcDateTime,
+    enum_text,
+)
 from bot.ledger.tables.promotions import requests
 from bot.ports import MessageKind, QueuedCommandState
 
@@ -38,6 +46,7 @@ queued_commands = Table(
     Column("digest", StorableText),
     Column("error", StorableText),
     Column("outcome", StorableText, nullable=False, server_default=""),
+    Column("agent", AgentJson),
     sqlite_autoincrement=True,
 )
 

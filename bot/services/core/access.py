@@ -58,7 +58,7 @@ class AccessControl:
                 event = Event(
                     at=now,
                     actor=actor,
-                    tag=EventTag.API_REFUSED if origin == "api" else EventTag.PERMISSION_REFUSED,
+                    tag=EventTag.API_REFUSED if origin in {"api", "mcp"} else EventTag.PERMISSION_REFUSED,
                     subject="quotas",
                     why=str(error.sentence),
                     origin=origin,

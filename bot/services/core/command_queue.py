@@ -15,6 +15,7 @@ from bot.domain.commands.base import Command, RegistryChange
 from bot.domain.commands.parser import load_command
 from bot.domain.commands.promotions import Promote
 from bot.domain.core.actors import Caller, actor_id, actor_of
+from bot.domain.core.agent import pack_agent
 from bot.domain.core.backoff import Backoff
 from bot.domain.core.ci_run import pack_ci_run
 from bot.domain.core.errors import (
@@ -79,6 +80,7 @@ class CommandQueue:
             at=now,
             not_before=now + ATTEMPT_LEASE,
             ci=origin.ci or None,
+            agent=origin.agent,
             key=origin.idempotency_key,
             digest=origin.digest,
         )
@@ -94,6 +96,7 @@ class CommandQueue:
                         origin=origin.entry_point,
                         by=describe_caller(caller, self._context.policy),
                         ci=pack_ci_run(queued.ci) if queued.ci else None,
+                        agent=pack_agent(queued.agent) if queued.agent else None,
                         facts=facts,
                     )
                 )

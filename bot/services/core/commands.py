@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from bot.domain.commands.base import Change, Command, QueryCommand, RegistryChange
 from bot.domain.core.actors import Caller
+from bot.domain.core.agent import Agent
 from bot.domain.core.ci_run import CiRun
 from bot.domain.core.sentence import Sentence
 from bot.domain.promotions.request import Request
@@ -19,14 +20,15 @@ from bot.services.core.access import AccessControl
 class Origin:
     """Where a command comes from.
 
-    `entry_point` goes into the audit log: "slack", "terminal", or "api". `channel` is the Slack channel, `ci` the CI
-    run. `idempotency_key` makes a repeated submission return the first command; `digest` identifies the content that
-    was sent with the key.
+    `entry_point` goes into the audit log: "slack", "terminal", "api", or "mcp". `channel` is the Slack channel, `ci`
+    the CI run, `agent` the agent. `idempotency_key` makes a repeated submission return the first command; `digest`
+    identifies the content that was sent with the key.
     """
 
     entry_point: str
     channel: str = ""
     ci: CiRun | None = None
+    agent: Agent | None = None
     idempotency_key: str | None = None
     digest: str | None = None
 

@@ -10,6 +10,7 @@ from typing import Any
 from bot.domain.audit.events import EventTag, canonical_time
 from bot.domain.commands.base import results_by_metric
 from bot.domain.commands.promotions import Promote
+from bot.domain.core.agent import pack_agent
 from bot.domain.core.ci_run import pack_ci_run
 from bot.domain.core.errors import GateFailed, Refused, SlackUnreachable
 from bot.domain.policy.authorization import AccessTarget, no_approvers_refusal, overrider_ids, own_user_ids
@@ -81,7 +82,9 @@ class RequestOpening:
         if rule is None or not rule.approvers:
             raise Refused(no_approvers_refusal(command.model, command.to))
         check_promotable(version, command.to)
-        access_target = AccessTarget(model=command.model, target=command.to, requester=queued.caller, ci=queued.ci)
+        access_target = AccessTarget(
+            model=command.model, target=command.to, requester=queued.caller, ci=queued.ci, agent=queued.agent
+        )
         approvers = EligibleApprovers() if command.break_glass else self._require_enough_approvers(access_target, rule)
         snapshot = self._gate_checks.take_snapshot(
             model, versions, version, command.to, results_by_metric(command.validation), with_callers=True
@@ -151,6 +154,7 @@ class RequestOpening:
             opened_at=now,
             expires_at=now + rule.expires_after,
             ci=queued.ci,
+            agent=queued.agent,
             breaks_glass=command.break_glass,
             identity=facts.identity(version.version),
             incumbent_identity=facts.identity(holder),
@@ -181,6 +185,7 @@ class RequestOpening:
             facts = {**seen.facts, "policy": seen.policy, "opened_at": at, "required": request.required}
             evidence |= {"seen": pack_snapshot(seen), "facts": facts}
         evidence |= {"ci": pack_ci_run(request.ci)} if request.ci else {}
+        evidence |= {"agent": pack_agent(request.agent)} if request.agent else {}
         self._decisions.record(tx, request, EventTag.REQUEST_OPENED, queued.caller, evidence=evidence)
         self._decisions.redraw(tx, request, OPENED)
         if rule.tell_approvers == "direct":  # the requester needs no invitation

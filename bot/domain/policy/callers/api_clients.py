@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from bot.domain.core.ci_run import MAX_URL_LENGTH, MAX_WORD_LENGTH, CiRun, parse_ci_run
 from bot.domain.core.strict_model import StrictModel
+from bot.domain.policy.callers.people import UserId
 
 # Anyone can get a token from a public CI service. These claims say whose job it is; all others only narrow it down.
 _PUBLIC_ISSUERS = ("https://token.actions.githubusercontent.com", "https://gitlab.com")
@@ -87,6 +88,7 @@ class ApiClient(StrictModel):
     token_env: str | None = None  # the environment variable that contains its token
     token_file: str | None = None  # or the file that contains it
     oidc: OidcIdentity | None = None  # or the CI jobs that use ID tokens instead
+    acts_for: UserId | None = None  # the Slack user ID of the person whose agent has the token
     models: list[str] = Field(default_factory=lambda: ["*"])  # patterns of the models it can access
     # push: send readings; request: request, register, and read or cancel its own requests; read: read every request
     may: list[Literal["request", "push", "read"]] = Field(default_factory=list)
@@ -95,6 +97,8 @@ class ApiClient(StrictModel):
     def _check_one_identity(self) -> ApiClient:
         if self.oidc and (self.token_env or self.token_file):
             raise ValueError("needs either a token or oidc, not both")
+        if self.oidc and self.acts_for:
+            raise ValueError("acts_for needs a token: whoever starts a CI job is listed under people")
         return self
 
 

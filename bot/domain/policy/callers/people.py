@@ -28,9 +28,8 @@ def _with_lowercase_logins(users: dict[str, str]) -> dict[str, str]:
     return lowercase
 
 
-_UsersByLogin = Annotated[
-    dict[str, Annotated[str, AfterValidator(_require_user_id)]], AfterValidator(_with_lowercase_logins)
-]
+UserId = Annotated[str, AfterValidator(_require_user_id)]
+_UsersByLogin = Annotated[dict[str, UserId], AfterValidator(_with_lowercase_logins)]
 
 
 class People(StrictModel):

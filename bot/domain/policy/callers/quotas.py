@@ -17,7 +17,7 @@ from bot.domain.core.strict_model import StrictModel
 
 HOUR = timedelta(hours=1)
 
-Quota = Literal["comparisons", "backtests", "api_calls"]
+Quota = Literal["comparisons", "backtests", "api_calls", "agent_requests", "evidence_reports"]
 _Limit = Annotated[int, Field(ge=0, le=1_000_000, strict=True)]
 
 
@@ -26,7 +26,9 @@ class Quotas(StrictModel):
 
     comparisons: _Limit = 120  # `compare`, `best`, and `validate`, which read many runs
     backtests: _Limit = 20  # `monitor backtest`, which reads a long series
-    api_calls: _Limit = 36_000  # calls of the HTTP API, including those that push readings
+    api_calls: _Limit = 36_000  # calls of the HTTP API, including those that push readings, and of MCP tools
+    agent_requests: _Limit = 60  # promotions and monitors that an agent asks for
+    evidence_reports: _Limit = 20  # reports for an auditor that an agent reads
 
 
 class QuotaMeter:
@@ -82,4 +84,10 @@ def _refusal(quota: Quota, limit: int, wait: timedelta) -> Sentence:
     )
 
 
-_NOUNS: dict[Quota, str] = {"comparisons": "comparison", "backtests": "backtest", "api_calls": "API call"}
+_NOUNS: dict[Quota, str] = {
+    "comparisons": "comparison",
+    "backtests": "backtest",
+    "api_calls": "API call",
+    "agent_requests": "agent request",
+    "evidence_reports": "evidence report",
+}

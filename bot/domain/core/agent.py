@@ -1,0 +1,43 @@
+"""The agent that makes a request: a program that acts for a person, and decides by itself what to ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from bot.domain.core.sentence import sanitize_text, truncate
+
+MAX_NAME_LENGTH = 60  # characters of an agent's name, and of its version
+UNNAMED = "an agent"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agent:
+    """An agent, as it introduces itself, which no one verifies.
+
+    `person` is the Slack user ID of the person it acts for, according to the policy; empty if the policy doesn't say.
+    """
+
+    name: str
+    version: str = ""
+    person: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}".rstrip()
+
+
+def introduce_agent(name: str, version: str = "", person: str = "") -> Agent:
+    """Return the agent with this name and version, made fit to show. `person`: see `Agent`; never from the agent."""
+    shown = (truncate(sanitize_text(text).strip(), MAX_NAME_LENGTH) for text in (name, version))
+    return Agent(name=next(shown) or UNNAMED, version=next(shown), person=person)
+
+
+def pack_agent(agent: Agent) -> dict[str, str]:
+    """Return the known fields as plain JSON values, for the ledger and the audit log."""
+    return {name: value for name, value in asdict(agent).items() if value}
+
+
+def unpack_agent(data: Mapping[str, Any]) -> Agent:
+    """Return the agent that `pack_agent` wrote."""
+    return Agent(**data)
