@@ -28,13 +28,14 @@ from bot.ports import UnsetSetting
 from bot.registrar import Registrar
 from bot.settings import Settings
 from bot.slack.core.client import CONNECTION_ERRORS
-from handlers import jobs, logs
+from handlers import jobs, logs, mcp
 from handlers.api.calls import ApiServices
 from handlers.manifest import find_missing_scopes
 from handlers.slack import register
 from handlers.slack.deferred import RequestDispatcher
 from handlers.slack.interactions import SlackInteractions
 from handlers.slack.socket_mode import SocketModeConnection
+from handlers.terminal.session import TerminalSession
 from handlers.web import app as web_app
 from handlers.web.readiness import Component, NotHealthy, Readiness, ledger_component, registry_component
 from handlers.web.server import allot_descriptors, build_server
@@ -190,7 +191,7 @@ class Service:
             clock=context.clock,
             registrar=self.registrar,
         )
-        return web_app.create_app(
+        web = web_app.create_app(
             self._dispatch,
             signing_secret,
             webhook_secret=webhook_secret,
@@ -199,6 +200,11 @@ class Service:
             readiness=self.readiness,
             metrics=metrics,
         )
+        if not self._is_worker and mcp.is_installed():
+            from handlers.mcp.server import mount_mcp  # noqa: PLC0415 - its package can be missing
+
+            mount_mcp(web, TerminalSession(self._settings, self.registrar))
+        return web
 
     def __enter__(self) -> Service:
         """Resume unfinished work, connect, and start the scheduler. Raises Misconfigured and SlackUnreachable."""

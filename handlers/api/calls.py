@@ -29,7 +29,7 @@ from bot.domain.core.sentence import Code, Name, Sentence, say, truncate
 from bot.domain.core.signing import NONCE_HEADER
 from bot.domain.policy.callers.api_clients import ApiClient
 from bot.domain.policy.policy import Policy
-from bot.id_tokens import IdTokenVerifier
+from bot.id_tokens import IdToken, IdTokenVerifier
 from bot.ports import Clock, Ledger
 from bot.registrar import Registrar
 from handlers.api.body import MAX_BODY_BYTES, read_body
@@ -114,6 +114,7 @@ class ApiCall:
         self.body = body
         self.signature: CallSignature | None = None
         self.verified_run: CiRun | None = None  # the CI run, if the call has an ID token
+        self._id_token: IdToken | None = None
         self._request, self._refusal_tag = request, tag
         self.client, self.rules = Client(UNKNOWN_CALLER), ApiClient()
 
@@ -123,8 +124,10 @@ class ApiCall:
         assert self.services.registrar
         return self.services.registrar
 
-    def admit(self, action: str, rights: tuple[Right, ...]) -> None:
+    def admit(self, action: str, rights: tuple[Right, ...], *, is_change: bool) -> None:
         """Authenticate the client, and check that the policy grants it one of `rights`; `action` is for the error.
+
+        `is_change`: the call changes something, so it uses up an ID token.
 
         Raises ApiError: 401 if it isn't authenticated, 403 without the right, 415 if the body isn't JSON, or 429 if
         the client has used up its quota.
@@ -135,32 +138,44 @@ class ApiCall:
         policy, now = self.services.policy(), self.services.clock.now()
         try:
             if job := identify_ci_job(self.headers, policy, self.services.id_tokens, now):
-                name, self.verified_run = job.client, job.run
+                name, self.verified_run, self._id_token = job.client, job.run, job.token
             else:
                 name, self.signature = authenticate(self._request, self.body, policy, self.services.environ, now)
         except Refused as error:
             self.refuse(401, explain(error))
         self.client, self.rules = Client(name), policy.clients[name]
         self._warn_about_signature()
+        self.require_right(action, rights)
+        if self.services.registrar:
+            self._spend_quota(self.services.registrar)
+        try:
+            self._use_nonce(name)
+        except Refused as error:
+            if self.signature:  # anyone can replay it
+                self.client = Client(UNKNOWN_CALLER)
+            self.refuse(401, error.sentence)
+        if is_change:
+            self.use_id_token()
+
+    def require_right(self, action: str, rights: tuple[Right, ...]) -> None:
+        """Check that the policy grants the client one of `rights`. Raises ApiError."""
         if not {*rights} & {*self.rules.may}:
             self.refuse(
                 403,
                 say(
                     "The policy doesn't let {client} {do}. Add {may} to the client.",
-                    client=Name(name),
+                    client=Name(self.client.name),
                     do=action,
                     may=Code(f"may: [{rights[0]}]"),
                 ),
             )
-        if self.services.registrar:
-            self._spend_quota(self.services.registrar)
+
+    def use_id_token(self) -> None:
+        """Use up the call's ID token, if it has one, for a change. Raises ApiError if it was used for one before."""
         try:
-            if job and self._request.method != "GET":
-                use_token(job.token, self.services.ledger)
-            self._use_nonce(name)
+            if self._id_token:
+                use_token(self._id_token, self.services.ledger)
         except Refused as error:
-            if self.signature:  # anyone can replay it
-                self.client = Client(UNKNOWN_CALLER)
             self.refuse(401, error.sentence)
 
     def _use_nonce(self, name: str) -> None:
@@ -267,7 +282,7 @@ def client_who_may(action: str, *rights: Right, tag: EventTag = EventTag.API_REF
                     raise ApiError(413, say("The body is over {n} bytes. Split it into several calls.", n=most))
                 async with services.turns[tag]:
                     call = ApiCall(services, request, body, tag)
-                    await run_in_threadpool(call.admit, action, rights)
+                    await run_in_threadpool(call.admit, action, rights, is_change=request.method != "GET")
                     logging_context.bind(actor=actor_id(call.client))
                     connections.authenticated(request.scope, actor_id(call.client))
                     yield call

@@ -108,7 +108,9 @@ def open_request(call: Requester) -> Response:
         "version": str(body.version),
         "validation": [f"{name}={value}" for name, value in body.validation.items()],
     }
-    return _execute(call.registrar, _submit(call, body, Promote, arguments, "request promotions of"))
+    return json_response(
+        *execute_command(call.registrar, _submit(call, body, Promote, arguments, "request promotions of"))
+    )
 
 
 @router.get(
@@ -121,7 +123,7 @@ def show_request(
     call: Annotated[ApiCall, client_who_may("read requests", "request", "read")], request_id: RequestId
 ) -> Response:
     """Return the status of this client's own request; with `may: [read]`, of any request for the client's models."""
-    _find_command(call, request_id, only_own="read" not in call.rules.may)
+    find_command(call, request_id, only_own="read" not in call.rules.may)
     return json_response(200, _find_document(call.registrar, request_id))
 
 
@@ -136,7 +138,7 @@ def show_request(
 )
 def cancel_request(call: Requester, request_id: RequestId) -> Response:
     """Cancel an undecided request of this client, and return its status."""
-    registrar, queued = call.registrar, _find_command(call, request_id, only_own=True)
+    registrar, queued = call.registrar, find_command(call, request_id, only_own=True)
     try:
         body = call.parse(CancelBody, default=b"{}")
         command = build_command(Cancel, {"request": request_id, "reason": body.reason})
@@ -195,7 +197,9 @@ def register_version(call: Requester) -> Response:
     """Register a run's model as the next version, with its semver, and return it."""
     body = call.parse(VersionBody)
     arguments = body.model_dump(exclude={"ci"}, exclude_none=True)
-    return _execute(call.registrar, _submit(call, body, Register, arguments, "register versions of"))
+    return json_response(
+        *execute_command(call.registrar, _submit(call, body, Register, arguments, "register versions of"))
+    )
 
 
 # -- commands ----------------------------------------------------------------------------------------------------------
@@ -208,12 +212,28 @@ def _submit(
     arguments: dict[str, Any],
     action: str,
 ) -> QueuedCommand:
-    """Queue the command and return it, or return the one from an earlier call with the same key. Raises ApiError."""
     asked_for = body.model_dump_json(exclude={"ci"})  # the link to the CI run differs with each attempt of a job
     digest = hashlib.sha256(f"{type(body).__name__} {asked_for}".encode()).hexdigest()
     try:
-        ci, key = call.verified_run or parse_ci_run(body.ci.model_dump()), call.idempotency_key()
-        origin = Origin(entry_point="api", ci=ci, idempotency_key=key, digest=digest)
+        ci = call.verified_run or parse_ci_run(body.ci.model_dump())
+    except BadInput as error:
+        raise _refusal(error) from None
+    origin = Origin(entry_point="api", ci=ci, idempotency_key=call.idempotency_key(), digest=digest)
+    return submit_command(call, command_class, arguments, origin, action)
+
+
+def submit_command(
+    call: ApiCall,
+    command_class: type[Promote | Register],
+    arguments: dict[str, Any],
+    origin: Origin,
+    action: str,
+) -> QueuedCommand:
+    """Queue the command and return it, or return the one from an earlier call with the same key.
+
+    `action`: what the client does with the model, for the error. Raises ApiError.
+    """
+    try:
         command = build_command(command_class, arguments)
         call.require_model(command.model, action)  # the body's name can have spaces around it
         queued = call.registrar.commands.execute(call.client, command, origin).queued
@@ -225,10 +245,10 @@ def _submit(
     return queued
 
 
-def _execute(registrar: Registrar, queued: QueuedCommand) -> Response:
-    """Execute the command and return its document, without waiting long for a slow MLflow.
+def execute_command(registrar: Registrar, queued: QueuedCommand) -> tuple[int, dict[str, Any]]:
+    """Execute the command and return HTTP's status and its document, without waiting long for a slow MLflow.
 
-    A repeated call returns the current document, or the reason why the first call was refused.
+    A repeated call returns the current document. Raises ApiError if it's refused, or if the first call was.
     """
     is_promotion = documents.is_promotion(queued)
     fields = {"id": queued.id} | ({"state": STATE_REFUSED} if is_promotion else {})
@@ -236,7 +256,7 @@ def _execute(registrar: Registrar, queued: QueuedCommand) -> Response:
         status = _STATUS_BY_CODE.get(queued.error or "", 403)
         raise ApiError(status, documents.refusal_sentence(queued), kind=queued.error, **fields)
     if queued.state is not QueuedCommandState.WAITING:
-        return json_response(200, _find_document(registrar, queued.id))
+        return 200, _find_document(registrar, queued.id)
 
     def execute() -> CommandResult:
         result = registrar.command_queue.execute(queued.id)
@@ -248,22 +268,18 @@ def _execute(registrar: Registrar, queued: QueuedCommand) -> Response:
             REGISTRY_TIMEOUT
         )
     except (TookTooLong, Unreachable):
-        return json_response(
-            202,
-            documents.command_document(queued, registrar.context.policy)
-            if is_promotion
-            else QueuedVersionDocument(ask=queued.id).to_json(),
-        )
+        waiting = documents.command_document(queued, registrar.context.policy) if is_promotion else None
+        return 202, waiting or QueuedVersionDocument(ask=queued.id).to_json()
     except RegistrarError as error:
         raise _refusal(error, **fields) from None
-    return json_response(201, _find_document(registrar, queued.id))
+    return 201, _find_document(registrar, queued.id)
 
 
 def _find_document(registrar: Registrar, request_id: str) -> dict[str, Any]:
     return documents.find_document(registrar.context.ledger, registrar.context.policy, request_id)
 
 
-def _find_command(call: ApiCall, request_id: str, *, only_own: bool) -> QueuedCommand:
+def find_command(call: ApiCall, request_id: str, *, only_own: bool) -> QueuedCommand:
     """Return the client's own promotion command; without `only_own`, also other callers' for the client's models.
 
     Raises ApiError: all other commands are reported as missing.

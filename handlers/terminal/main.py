@@ -57,6 +57,12 @@ Exit codes:
   0  verified
 """ + "".join(f"  {code}  {meaning}\n" for code, meaning in VERIFY_EXIT_CODES.items())
 
+MCP_EPILOG = """\
+An agent starts this command, and speaks MCP with it. Set REGISTRAR_URL to the bot's address, and REGISTRAR_TOKEN to
+the token of a client in the policy. On the bot's own machine, you can omit REGISTRAR_URL. No tool approves, overrides,
+or rolls back. docs/how-to/let-agents-ask.md describes the tools.
+"""
+
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 HELP_FLAGS = ("help", "--help", "-h")
 VERSION_FLAGS = ("--version", "-V")
@@ -153,6 +159,8 @@ def _build_parser() -> tuple[argparse.ArgumentParser, Subparsers]:
     )
     output.add_argument("--html", type=Path, metavar="FILE", help="write one HTML page that only you can read")
     _add_verify(verbs)
+    mcp = _add_command(verbs, "mcp", _mcp)
+    mcp.formatter_class, mcp.epilog = argparse.RawDescriptionHelpFormatter, MCP_EPILOG
     demo = _add_command(verbs, "demo", _demo)
     demo.add_argument("--play", action="store_true", help="run the demo automatically, with narration")
     demo.add_argument("--train", action="store_true", help="train the models instead of using pretrained ones")
@@ -239,6 +247,15 @@ def _assess(arguments: argparse.Namespace) -> int:
         as_json=arguments.json,
         page=arguments.html,
     )
+
+
+def _mcp(arguments: argparse.Namespace) -> int:
+    from handlers.mcp import require_sdk
+
+    require_sdk()
+    from handlers.mcp.stdio import serve_stdio
+
+    return serve_stdio()
 
 
 def _verify(arguments: argparse.Namespace) -> int:

@@ -7,9 +7,19 @@ from datetime import datetime
 
 from bot.domain.core.actors import format_actor
 from bot.domain.core.durations import format_duration
-from bot.domain.core.sentence import Code, Mention, MessageLink, Name, Sentence, ended_with_period, join_sentences, say
+from bot.domain.core.sentence import (
+    Code,
+    Mention,
+    MessageLink,
+    Name,
+    Sentence,
+    ended_with_period,
+    join_sentences,
+    join_with_conjunction,
+    say,
+)
 from bot.domain.promotions.gates import NOT_BLOCKED_GATE, describe_gate_result
-from bot.domain.promotions.request import Request, RequestSnapshot, RequestState
+from bot.domain.promotions.request import GateResult, Request, RequestSnapshot, RequestState
 from bot.domain.registry.model import Stage
 from bot.domain.registry.rollback_block import unblock_command
 
@@ -71,6 +81,17 @@ def failed_gates_refusal(model: str, version: int, snapshot: RequestSnapshot) ->
         gates=join_sentences([describe_gate_result(gate) for gate in snapshot.failed_gates], "; "),
         validate=Code(f"/model validate {model} {version}"),
     )
+
+
+def gate_explanation(gate: GateResult, version: int, overriders: Sequence[str]) -> Sentence:
+    """Return what a gate requires, what a version has, and who could override it (Slack IDs; empty: no one)."""
+    result = describe_gate_result(gate)
+    if gate.passed:
+        return say("{gate}: {v} passes.", gate=result, v=Code(f"v{version}"))
+    if not overriders:
+        return say("{gate}: {v} fails, and no one can override this gate.", gate=result, v=Code(f"v{version}"))
+    who = join_with_conjunction([Mention(user) for user in overriders], "or")
+    return say("{gate}: {v} fails. In Slack, {who} can override it.", gate=result, v=Code(f"v{version}"), who=who)
 
 
 def failed_gates_notice(request: Request) -> Sentence:

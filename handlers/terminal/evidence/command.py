@@ -39,7 +39,7 @@ def execute(invocation: Invocation) -> int:
     with closing(SqlLedger(read_settings().ledger_url)) as ledger:
         ledger.require_current()
         with ledger.read() as reader:
-            document = _report(reader, command)
+            document = report(reader, command)
     if command.format == "json":
         console.write_output(documents.to_json(document))
     elif command.format == "html":
@@ -49,7 +49,8 @@ def execute(invocation: Invocation) -> int:
     return 0
 
 
-def _report(reader: LedgerReader, command: AuditEvidence) -> dict[str, Any]:
+def report(reader: LedgerReader, command: AuditEvidence) -> dict[str, Any]:
+    """Return the report's document. Raises Misconfigured if the ledger was altered, and LedgerUnavailable."""
     question = EvidenceQuestion(
         since=canonical_time(command.since),
         until=canonical_time(command.until) if command.until else LATEST,

@@ -1,0 +1,191 @@
+"""Calls of tools: each one checks the client, its quotas, and its models again, and executes the tool's command."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+
+from bot import logging_context
+from bot.domain.commands.base import Command
+from bot.domain.commands.monitoring import MonitorAdd
+from bot.domain.commands.promotions import Promote, Validate
+from bot.domain.commands.registry import ListModels
+from bot.domain.core.actors import actor_id
+from bot.domain.core.agent import Agent, introduce_agent
+from bot.domain.core.errors import BadInput, UnknownModel
+from bot.domain.core.sentence import Name, say
+from bot.domain.policy.authorization import AccessTarget, overrider_ids
+from bot.domain.policy.callers.quotas import Quota
+from bot.domain.promotions.messages import gate_explanation
+from bot.domain.registry.model import product
+from bot.services.core.commands import Origin
+from handlers.api import documents
+from handlers.api.calls import ApiCall
+from handlers.api.promotions import execute_command, find_command, submit_command
+from handlers.mcp.catalog import ExplainGate, ProposeMonitor, RequestPromotion, ToolSpec, WaitForRequest
+from handlers.terminal import comparisons, queries
+from handlers.terminal.command_line.terminal_only_commands import AuditEvidence
+from handlers.terminal.evidence.command import report
+from handlers.terminal.output.command_output import OutputFormat
+from handlers.terminal.session import TerminalSession
+
+Document = dict[str, Any]
+ReportProgress = Callable[[float, float | None, str | None], Awaitable[None]]
+
+POLL_SECONDS = 1.0  # between two looks at a request, which read only the ledger
+_RENDERERS = queries.RENDERERS | comparisons.RENDERERS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """A call of a tool by an agent of an admitted client."""
+
+    call: ApiCall
+    session: TerminalSession
+    agent: Agent
+    report_progress: ReportProgress
+
+    async def execute(self, tool: ToolSpec, arguments: Document) -> Document:
+        """Execute the tool and return its document.
+
+        Raises ApiError or RegistrarError if the arguments are wrong, or if the rules don't allow it.
+        """
+        command = await run_in_threadpool(self._admit, tool, arguments)
+        if isinstance(command, WaitForRequest):
+            return await self._wait(command)
+        if isinstance(command, RequestPromotion):
+            return await run_in_threadpool(logging_context.with_context(partial(self._request, command)))
+        if isinstance(command, ProposeMonitor):
+            return await run_in_threadpool(logging_context.with_context(partial(self._propose, command)))
+        run = logging_context.with_context(partial(self._read, command))
+        pool = self.session.registrar.query_pool
+        return await asyncio.wrap_future(pool.submit_for(actor_id(self.call.client), run))
+
+    def _admit(self, tool: ToolSpec, arguments: Document) -> Any:
+        """Check the client's right, the arguments, and the model, and return the command."""
+        verb = f"use the tool {tool.name}"
+        self.call.require_right(verb, ("read",) if tool.right == "read" else ("request",))
+        command = tool.parse(arguments)
+        if model := getattr(command, "model", None):
+            self.call.require_model(model, f"{verb} with")
+        return command
+
+    @property
+    def _origin(self) -> Origin:
+        return Origin(entry_point="mcp", ci=self.call.verified_run, agent=self.agent)
+
+    def _spend(self, quota: Quota) -> None:
+        self.call.registrar.access_control.spend_quota(self.call.client, quota, origin="mcp")
+
+    # -- reading -------------------------------------------------------------------------------------------------------
+
+    def _read(self, command: Any) -> Document:
+        try:
+            if isinstance(command, ExplainGate):
+                return self._explain_gate(command)
+            if isinstance(command, AuditEvidence):
+                self._spend("evidence_reports")
+                with self.session.registrar.context.ledger.read() as reader:
+                    return report(reader, command)
+            view = self._query(command)
+        except UnknownModel as error:
+            if "*" in self.call.rules.models:
+                raise
+            name = Name(command.model)  # the error could suggest a model that the client mustn't see
+            raise UnknownModel(say("{product} has no model {model}.", product=product().name, model=name)) from error
+        if isinstance(command, ListModels):
+            view = [model for model in view if self.call.covers_model(model.name)]
+        output = _RENDERERS[type(command)](self.session, command, view, OutputFormat.JSON)
+        document: Document = json.loads(output.text)
+        return document
+
+    def _query(self, command: Command) -> Any:
+        return self.call.registrar.commands.execute(self.call.client, command, self._origin).view
+
+    def _explain_gate(self, command: ExplainGate) -> Document:
+        validate = Validate(**{name: getattr(command, name) for name in Validate.model_fields})
+        version, snapshot = self._query(validate)
+        gate = next((gate for gate in snapshot.gates if gate.name == command.gate), None)
+        if gate is None:
+            known: list[object] = [Name(gate.name) for gate in snapshot.gates] or ["none"]
+            raise BadInput(say("{stage} has no such gate. Its gates: {known}.", stage=command.to, known=known), "gate")
+        target = AccessTarget(
+            model=command.model,
+            target=command.to,
+            requester=self.call.client,
+            ci=self.call.verified_run,
+            agent=self.agent,
+        )
+        overriders = overrider_ids(target, self.session.registrar.context.policy)
+        return {
+            "model": version.model,
+            "version": version.version,
+            "to": command.to.value,
+            "gate": {
+                "name": gate.name,
+                "bound": gate.bound,
+                "value": gate.value,
+                "passed": gate.passed,
+                "note": gate.note,
+                "limit": gate.limit,
+            },
+            "overriders": overriders,
+            "sentence": str(gate_explanation(gate, version.version, overriders)),
+        }
+
+    # -- asking --------------------------------------------------------------------------------------------------------
+
+    def _request(self, command: RequestPromotion) -> Document:
+        self._spend("agent_requests")
+        self.call.use_id_token()
+        promote = Promote(**{name: getattr(command, name) for name in Promote.model_fields})
+        key, digest = _key_and_digest(promote.dump(), command.idempotency_key)
+        origin = replace(self._origin, idempotency_key=key, digest=digest)
+        arguments = {name: value for name, value in promote.dump().items() if name != "verb"}
+        queued = submit_command(self.call, Promote, arguments, origin, "request promotions of")
+        return execute_command(self.call.registrar, queued)[1]
+
+    def _propose(self, command: ProposeMonitor) -> Document:
+        self._spend("agent_requests")
+        self._spend("backtests")
+        self.call.use_id_token()
+        add = MonitorAdd(model=command.model, name=command.name, **command.settings)
+        key, digest = _key_and_digest(add.dump() | {"reason": command.reason}, command.idempotency_key)
+        raise NotImplementedError((add, key, digest))
+
+    # -- waiting -------------------------------------------------------------------------------------------------------
+
+    async def _wait(self, command: WaitForRequest) -> Document:
+        only_own = "read" not in self.call.rules.may
+        await run_in_threadpool(partial(find_command, self.call, command.request, only_own=only_own))
+        context, began, told = self.call.registrar.context, time.monotonic(), ""
+        while True:
+            document = await run_in_threadpool(documents.find_document, context.ledger, context.policy, command.request)
+            waited = time.monotonic() - began
+            if document["is_final"] or waited >= command.timeout:
+                return document
+            if (sentence := str(document["sentence"])) != told:
+                told = sentence
+                await self.report_progress(waited, float(command.timeout), sentence)
+            await asyncio.sleep(min(POLL_SECONDS, command.timeout - waited))
+
+
+def identify_agent(call: ApiCall, name: str, version: str) -> Agent:
+    """Return the agent of a call, and the person it acts for according to the policy."""
+    people, run = call.services.policy().people, call.verified_run
+    person = call.rules.acts_for or (people.find(run) if run else None)
+    return introduce_agent(name, version, person or "")
+
+
+def _key_and_digest(asked_for: Document, given: str) -> tuple[str, str]:
+    """Return the idempotency key, and the digest of what's asked for. Without a key, the same is asked for once."""
+    digest = hashlib.sha256(json.dumps(asked_for, sort_keys=True).encode()).hexdigest()
+    return f"mcp:{given or digest}", digest
