@@ -25,10 +25,10 @@ from bot.domain.core.sentence import Name, say
 from bot.domain.policy.authorization import AccessTarget, overrider_ids
 from bot.domain.policy.callers.quotas import Quota
 from bot.domain.promotions.messages import gate_explanation
-from bot.domain.registry.model import product
+from bot.domain.registry.model import unknown_model_error
 from bot.services.core.commands import Origin
 from handlers.api import documents
-from handlers.api.calls import ApiCall
+from handlers.api.calls import ApiCall, ApiError
 from handlers.api.promotions import execute_command, find_command, submit_command
 from handlers.mcp.catalog import ExplainGate, ProposeMonitor, RequestPromotion, ToolSpec, WaitForRequest
 from handlers.terminal import comparisons, queries
@@ -59,6 +59,15 @@ class ToolCall:
         Raises ApiError or RegistrarError if the arguments are wrong, or if the rules don't allow it.
         """
         command = await run_in_threadpool(self._admit, tool, arguments)
+        try:
+            return await self._execute(command)
+        except (ApiError, UnknownModel) as error:
+            code = error.document.get("kind") if isinstance(error, ApiError) else error.code
+            if code != UnknownModel.__name__ or "*" in self.call.rules.models:
+                raise
+            raise unknown_model_error(command.model, None) from error  # no suggestion: the client may not know it
+
+    async def _execute(self, command: Any) -> Document:
         if isinstance(command, WaitForRequest):
             return await self._wait(command)
         if isinstance(command, RequestPromotion):
@@ -72,7 +81,7 @@ class ToolCall:
     def _admit(self, tool: ToolSpec, arguments: Document) -> Any:
         """Check the client's right, the arguments, and the model, and return the command."""
         verb = f"use the tool {tool.name}"
-        self.call.require_right(verb, ("read",) if tool.right == "read" else ("request",))
+        self.call.require_right(verb, tool.rights)
         command = tool.parse(arguments)
         if model := getattr(command, "model", None):
             self.call.require_model(model, f"{verb} with")
@@ -88,19 +97,13 @@ class ToolCall:
     # -- reading -------------------------------------------------------------------------------------------------------
 
     def _read(self, command: Any) -> Document:
-        try:
-            if isinstance(command, ExplainGate):
-                return self._explain_gate(command)
-            if isinstance(command, AuditEvidence):
-                self._spend("evidence_reports")
-                with self.session.registrar.context.ledger.read() as reader:
-                    return report(reader, command)
-            view = self._query(command)
-        except UnknownModel as error:
-            if "*" in self.call.rules.models:
-                raise
-            name = Name(command.model)  # the error could suggest a model that the client mustn't see
-            raise UnknownModel(say("{product} has no model {model}.", product=product().name, model=name)) from error
+        if isinstance(command, ExplainGate):
+            return self._explain_gate(command)
+        if isinstance(command, AuditEvidence):
+            self._spend("evidence_reports")
+            with self.session.registrar.context.ledger.read() as reader:
+                return report(reader, command)
+        view = self._query(command)
         if isinstance(command, ListModels):
             view = [model for model in view if self.call.covers_model(model.name)]
         output = _RENDERERS[type(command)](self.session, command, view, OutputFormat.JSON)

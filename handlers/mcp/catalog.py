@@ -12,7 +12,16 @@ from mcp.types import Tool, ToolAnnotations
 from pydantic import Field
 from pydantic.fields import FieldInfo
 
-from bot.domain.commands.base import Argument, Command, MissingArguments, QueryCommand, Reason, RequestIdArgument
+from bot.domain.commands.base import (
+    Argument,
+    Change,
+    Command,
+    MissingArguments,
+    QueryCommand,
+    Reason,
+    RegistryChange,
+    RequestIdArgument,
+)
 from bot.domain.commands.monitoring import MonitorAdd
 from bot.domain.commands.parser import build_command
 from bot.domain.commands.promotions import Promote, Validate
@@ -82,7 +91,7 @@ class ProposeMonitor(MonitorAdd):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolSpec:
-    """A tool: the command it's generated from, and the right that the client needs.
+    """A tool: the command it's generated from, and the rights of which the client needs one.
 
     `only` are the command's fields that it has; empty for all. `required` are fields that only the tool requires.
     `keys` describes its data.
@@ -90,7 +99,7 @@ class ToolSpec:
 
     name: str
     command: type[Command]
-    right: Right = "read"
+    rights: tuple[Right, ...] = ("read",)
     only: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
     keys: Mapping[str, str]
@@ -98,7 +107,7 @@ class ToolSpec:
     @property
     def is_query(self) -> bool:
         """Whether it changes nothing."""
-        return self.right == "read" or self.command is WaitForRequest
+        return not issubclass(self.command, Change | RegistryChange)
 
     def arguments(self) -> Iterator[tuple[str, FieldInfo, Argument]]:
         """Yield each argument's name, field, and description."""
@@ -186,15 +195,15 @@ TOOLS = {
         ToolSpec(
             name="request_promotion",
             command=RequestPromotion,
-            right="request",
+            rights=("request",),
             only=("model", "version", "to", "reason", "keep_existing", "validation", "idempotency_key"),
             keys=_REQUEST_KEYS,
         ),
-        ToolSpec(name="wait", command=WaitForRequest, right="request", keys=_REQUEST_KEYS),
+        ToolSpec(name="wait", command=WaitForRequest, rights=("request", "read"), keys=_REQUEST_KEYS),
         ToolSpec(
             name="propose_monitor",
             command=ProposeMonitor,
-            right="request",
+            rights=("request",),
             keys={
                 "id": "the proposal's ID",
                 "state": "open, added, or dismissed",

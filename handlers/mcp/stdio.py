@@ -98,6 +98,11 @@ def _local_caller(session: TerminalSession, token: str) -> Callable[[Context], A
     return admit
 
 
+def _cause(error: BaseException) -> BaseException:
+    """Return the error in the groups that the SDK's tasks wrap around it."""
+    return _cause(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
+
+
 # -- on another machine ------------------------------------------------------------------------------------------------
 
 
@@ -128,9 +133,9 @@ def _forwarding_server(settings: Settings) -> Server[Any]:
                 transport = streamable_http_client(url, http_client=http)
                 client = await stack.enter_async_context(Client(transport, client_info=agent))
                 return await use(client)
-        except MCPError:
-            raise
         except Exception as error:
+            if isinstance(cause := _cause(error), MCPError):  # the bot's answer
+                raise cause from None
             print(f"The bot isn't responding at {url}: {error!r}", file=sys.stderr, flush=True)
             raise MCPError(INTERNAL_ERROR, f"The bot isn't responding at {url}.") from error
 

@@ -12,6 +12,9 @@ from localslack import LocalSlack
 from tests.support.app.app_fixture import POLICY, RunningApp, make_policy, running_app
 from tests.support.app.gates import GATES, registry_with_metrics
 from tests.support.mcp.agent import TestAgent
+from tests.support.terminal.cli_settings import registrar
+
+__all__ = ["agent", "app", "registrar"]
 
 CLIENTS = {
     "agents": {"token_env": "AGENTS_TOKEN", "may": ["read", "request"], "acts_for": "U0ALICE"},

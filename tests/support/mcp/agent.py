@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -18,6 +19,11 @@ from tests.support.paths import ROOT
 T = TypeVar("T")
 
 
+def innermost(error: BaseException) -> BaseException:
+    """Return the error in a group of one error."""
+    return innermost(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
+
+
 @dataclass(frozen=True, kw_only=True)
 class TestAgent:
     """An agent. `url`: the bot's address, for HTTP; without it, it starts `registrar mcp` with `environ`."""
@@ -30,6 +36,7 @@ class TestAgent:
     mode: str = "auto"  # or "legacy": the protocol before 2026-07-28
     name: str = "trainer"
     told: list[str] = field(default_factory=list)  # the progress that tools reported
+    heard: threading.Event = field(default_factory=threading.Event)  # set with the first of it
 
     def tools(self) -> dict[str, Tool]:
         """Return the tools by name."""
@@ -40,6 +47,7 @@ class TestAgent:
 
         async def note(progress: float, total: float | None, message: str | None) -> None:
             self.told.append(message or "")
+            self.heard.set()
 
         return self._use(lambda client: client.call_tool(tool, arguments, progress_callback=note))
 
@@ -77,4 +85,7 @@ class TestAgent:
             ):
                 return await use(client)
 
-        return asyncio.run(run())
+        try:
+            return asyncio.run(run())
+        except BaseExceptionGroup as group:  # the SDK's tasks wrap it
+            raise innermost(group) from None

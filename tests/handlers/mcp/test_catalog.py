@@ -1,0 +1,51 @@
+"""The tools' schemas, which come from the commands."""
+
+from __future__ import annotations
+
+import jsonschema
+import pytest
+
+from bot.domain.core.errors import BadInput
+from handlers.mcp.catalog import TOOLS
+
+READING = ["find", "show", "compare", "best", "validate", "explain_gate", "history", "evidence"]
+
+
+class TestCatalog:
+    def test_agents_can_read_request_wait_and_propose(self) -> None:
+        assert list(TOOLS) == [*READING, "request_promotion", "wait", "propose_monitor"]
+
+    @pytest.mark.parametrize("name", TOOLS)
+    def test_each_tool_has_a_valid_schema_and_described_arguments(self, name: str) -> None:
+        tool = TOOLS[name].describe()
+        for schema in (tool.input_schema, tool.output_schema):
+            jsonschema.Draft202012Validator.check_schema(schema)
+        assert all(argument["description"] for argument in tool.input_schema["properties"].values())
+        assert str(tool.description).endswith(".")
+
+    def test_only_two_tools_change_something_and_none_destroys(self) -> None:
+        hints = {name: tool.describe().model_dump()["annotations"] for name, tool in TOOLS.items()}
+        changing = [name for name, hint in hints.items() if not hint["read_only_hint"]]
+        assert changing == ["request_promotion", "propose_monitor"]
+        assert not any(hint["destructive_hint"] for hint in hints.values())
+
+    def test_types_and_bounds_come_from_the_command(self) -> None:
+        arguments = TOOLS["wait"].describe().input_schema
+        assert arguments["required"] == ["request"]
+        assert arguments["properties"]["timeout"] == {
+            "type": "integer",
+            "description": "how many seconds to wait",
+            "minimum": 0,
+            "maximum": 600,
+            "default": 50,
+        }
+        assert TOOLS["validate"].describe().input_schema["properties"]["to"]["enum"] == ["staging", "production"]
+
+    def test_breaking_glass_is_no_argument(self) -> None:
+        assert "break_glass" not in TOOLS["request_promotion"].describe().input_schema["properties"]
+        with pytest.raises(BadInput, match="Unknown argument “break_glass”"):
+            TOOLS["request_promotion"].parse({"model": "churn", "version": 4, "to": "production", "break_glass": True})
+
+    def test_results_of_a_validation_are_an_object(self) -> None:
+        command = TOOLS["validate"].parse({"model": "churn", "version": 4, "validation": {"f1": 0.9}})
+        assert command.validation == ("f1=0.9",)
