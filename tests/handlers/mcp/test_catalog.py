@@ -19,7 +19,7 @@ class TestCatalog:
     def test_each_tool_has_a_valid_schema_and_described_arguments(self, name: str) -> None:
         tool = TOOLS[name].describe()
         for schema in (tool.input_schema, tool.output_schema):
-            jsonschema.Draft202012Validator.check_schema(schema)
+            jsonschema.Draft202012Validator.check_schema(schema or {})
         assert all(argument["description"] for argument in tool.input_schema["properties"].values())
         assert str(tool.description).endswith(".")
 
