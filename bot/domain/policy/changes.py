@@ -160,13 +160,14 @@ def _client_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:
 
 
 def _is_client_narrower(new: ApiClient, old: ApiClient | None) -> bool:
-    """Return whether a client gains no permissions and keeps the same token, or the same CI jobs."""
+    """Return whether a client gains no permissions, keeps its token or its CI jobs, and acts for the same person."""
     if old is None:
         return not new.may
     return (
         set(new.may) <= set(old.may)
         and all(any(pattern == wide or covers(wide, pattern) for wide in old.models) for pattern in new.models)
         and (new.token_env, new.token_file, new.oidc) == (old.token_env, old.token_file, old.oidc)
+        and new.acts_for == old.acts_for
     )
 
 

@@ -15,10 +15,10 @@ SET_UP = {
 RUN = {
     "run": "Serve your Slack workspace until you press Ctrl-C",
     "worker": "Do background work alongside `run`, on one PostgreSQL",
+    "mcp": "Let an agent ask, over MCP; people decide in Slack",
 }
-AGENTS = {"mcp": "Serve an agent on standard input and output: it asks, people decide in Slack"}
 PASSPORTS = {"verify": "Check that files are what was approved, before you load them"}
-OWN_COMMANDS = SET_UP | RUN | AGENTS | PASSPORTS  # commands that Slack doesn't have and that aren't about models
+OWN_COMMANDS = SET_UP | RUN | PASSPORTS  # commands that Slack doesn't have and that aren't about models
 VERIFY_EXIT_CODES = {
     1: "MLflow refused the call",
     2: "the command line, a key, the bundle's file, or the token is wrong",

@@ -104,6 +104,7 @@ LOOSER: dict[str, dict[str, Any]] = {
     "a client's further right": with_("clients/ci/may", ["request", "push"]),
     "a client's further models": with_("clients/ci/models", ["*"]),
     "a client's other token": with_("clients/ci/token_env", "OTHER"),
+    "the person whom a client acts for": with_("clients/ci/acts_for", "U0EVE"),
     "another address of a source": with_("sources/live/url", "http://two"),
     "a shorter settle time": with_("policy", {"settle": "29s"}),
     "more automatic rollbacks": with_("max_auto", 4),
@@ -309,7 +310,7 @@ def test_many_changes_are_counted() -> None:
 COMPARED: dict[type[BaseModel], set[str]] = {
     Policy: {"channel", "roles", "models", "directions", "metrics", "sources", "clients", "operators", "people"}
     | {"notify", "serving", "anchor", "audit", "freeze", "quotas", "max_auto", "on_call", "edits"},
-    Quotas: {"comparisons", "backtests", "api_calls"},
+    Quotas: {"comparisons", "backtests", "api_calls", "agent_requests", "evidence_reports"},
     ModelRules: {
         "channel",
         "staging",
@@ -336,7 +337,7 @@ COMPARED: dict[type[BaseModel], set[str]] = {
     RollbackRule: {"by", "fast"},  # nothing uses `fast` yet
     FreezeWindow: {"cron", "lasts", "zone", "reason"},
     People: {"github", "gitlab"},
-    ApiClient: {"token_env", "token_file", "oidc", "models", "may"},
+    ApiClient: {"token_env", "token_file", "oidc", "acts_for", "models", "may"},
     EditRule: {"settle"},
 }
 
