@@ -74,6 +74,11 @@ clients:
     token_file: "serve.token"
     models: [churn]
     may: [push, read]          # read: to verify what was approved
+  agents:                      # an agent that uses `registrar mcp` for Alice
+    token_file: "agents.token"
+    acts_for: U0ALICE
+    models: [churn]
+    may: [read, request]
 serving:
   "churn": {url: "http://127.0.0.1:0/version", json: version, every: 1s, timeout: 1m}
 """
@@ -81,8 +86,8 @@ serving:
 # A client in that file that couldn't read in earlier demos.
 _PUSHES_ONLY = re.compile(r"(?<=^    models: \[churn\]\n    may: \[push)(?=\]$)", re.MULTILINE)
 
-# Two values in that file that depend on the machine; each start updates them.
-_TOKEN_FILE = re.compile(r'(?<=token_file: )"(?:[^"]*/)?serve\.token"')
+# Values in that file that depend on the machine; each start updates them.
+_TOKEN_FILE = re.compile(r'(?<=token_file: )"(?:[^"]*/)?((?:serve|agents)\.token)"')
 _PROBE_PORT = re.compile(r"(?<=http://127\.0\.0\.1:)\d+(?=/version\b)")
 
 # Variables from the user's shell that could name a real workspace, registry, ledger, or run. The proxies are here
@@ -109,7 +114,9 @@ class DemoFolder:
         self.token_file = path / "serve.token"  # serve.py pushes with it; only its owner can read the file
         self.log_file = path / "demo.log"  # output that would clutter the terminal
         self.serving_cache = path / "serving"  # serve.py caches the served model here for a faster next start
+        self.agent_token_file = path / "agents.token"
         self.env_file = path / "demo.env"  # for `registrar verify` in another terminal; only its owner can read it
+        self.agent_env_file = path / "agent.env"  # for `registrar mcp`, in the same way
         self.broken_file = path / "broken.json"  # the version that someone broke last
         # It marks a demo's folder, stores its port, and (through its lock) shows whether the demo is running.
         self._address_file = path / "demo.address"
@@ -137,14 +144,15 @@ class DemoFolder:
         self._address_file.write_text(f"127.0.0.1:{port}")
 
     def write_environment(self, registrar_url: str) -> None:
-        """Write the variables with which `registrar verify` finds this demo. Raises Misconfigured."""
-        values = {
-            "MLFLOW_TRACKING_URI": self.registry_uri,
-            "REGISTRAR_HOME": str(self.path.absolute()),
-            "REGISTRAR_URL": registrar_url,
-            "REGISTRAR_TOKEN": self.token_file.read_text(encoding="ascii").strip(),
-        }
-        save_values(self.env_file, values)
+        """Write the variables with which `registrar verify` and an agent find this demo. Raises Misconfigured."""
+        for env_file, token_file in ((self.env_file, self.token_file), (self.agent_env_file, self.agent_token_file)):
+            values = {
+                "MLFLOW_TRACKING_URI": self.registry_uri,
+                "REGISTRAR_HOME": str(self.path.absolute()),
+                "REGISTRAR_URL": registrar_url,
+                "REGISTRAR_TOKEN": token_file.read_text(encoding="ascii").strip(),
+            }
+            save_values(env_file, values)
 
     @contextmanager
     def hold(self) -> Iterator[None]:
@@ -166,9 +174,10 @@ class DemoFolder:
                 raise self._is_running() from None
             if not self.policy_file.exists():
                 self.policy_file.write_text(POLICY_TEMPLATE, encoding="utf-8")
-            if not self.token_file.exists():
-                self.token_file.touch(mode=0o600)
-                self.token_file.write_text(secrets.token_urlsafe(32), encoding="ascii")
+            for token_file in (self.token_file, self.agent_token_file):
+                if not token_file.exists():
+                    token_file.touch(mode=0o600)
+                    token_file.write_text(secrets.token_urlsafe(32), encoding="ascii")
             keys = KeyFolder(self.path / "keys")
             if keys.signer() is None:
                 keys.activate(keys.create())
@@ -186,10 +195,10 @@ class DemoFolder:
         )
 
     def _adapt_policy(self) -> None:
-        """Write this folder's token and a free port for serve.py into the policy, and let its client read."""
-        before = self.policy_file.read_text(encoding="utf-8")
-        token = json.dumps(str(self.token_file.absolute()), ensure_ascii=False)
-        after = _TOKEN_FILE.sub(lambda _: token, _PUSHES_ONLY.sub(", read", before))
+        """Write this folder's tokens and a free port for serve.py into the policy, and let its client read."""
+        before, folder = self.policy_file.read_text(encoding="utf-8"), self.path.absolute()
+        after = _PUSHES_ONLY.sub(", read", before)
+        after = _TOKEN_FILE.sub(lambda match_: json.dumps(str(folder / match_[1]), ensure_ascii=False), after)
         after = _PROBE_PORT.sub(lambda match_: str(_find_free_port(int(match_[0]))), after)
         if after != before:
             self.policy_file.write_text(after, encoding="utf-8")
