@@ -28,6 +28,7 @@ from bot.services.integrity.digests import Digests
 from bot.services.monitoring.incident_updates import Incidents
 from bot.services.monitoring.monitors import Monitors
 from bot.services.monitoring.policy_monitors import PolicyMonitors
+from bot.services.monitoring.proposals import MonitorProposals
 from bot.services.monitoring.scheduler import MonitorScheduler
 from bot.services.policy.freezes import Freezes
 from bot.services.policy.reload import PolicyReloader
@@ -159,6 +160,7 @@ class Registrar(Worker):
     audit_stream: AuditStream
     policy_reloader: PolicyReloader | None  # None if the policy isn't in a file
     monitors: Monitors
+    proposals: MonitorProposals
     monitoring: MonitorScheduler
     incidents: Incidents
     policy_monitors: PolicyMonitors

@@ -52,6 +52,7 @@ from bot.services.monitoring.file_incidents import compare_after_entry, report_c
 from bot.services.monitoring.incident_updates import Incidents
 from bot.services.monitoring.monitors import Monitors
 from bot.services.monitoring.policy_monitors import PolicyMonitors
+from bot.services.monitoring.proposals import MonitorProposals
 from bot.services.monitoring.scheduler import MonitorScheduler
 from bot.services.policy.freezes import Freezes
 from bot.services.policy.queries import policy_queries
@@ -157,7 +158,8 @@ def build_registrar(  # noqa: PLR0913 - the composition root
     requests, reviews, freezes = Requests(context, decisions), Reviews(context, decisions), Freezes(context)
     rollbacks = Rollbacks(context, queries, access, loadability, requests)
     sources, incidents = open_sources(active_policy, ledger, registry), Incidents(context, loadability)
-    monitors = Monitors(context, access, Backtester(context, sources).backtest)
+    run_backtest = Backtester(context, sources).backtest
+    monitors = Monitors(context, access, run_backtest)
     monitoring = MonitorScheduler(
         context,
         sources,
@@ -219,6 +221,7 @@ def build_registrar(  # noqa: PLR0913 - the composition root
         audit_stream=audit_stream,
         policy_reloader=PolicyReloader(context, policy_file, directory) if policy_file else None,
         monitors=monitors,
+        proposals=MonitorProposals(context, access, monitors, run_backtest),
         monitoring=monitoring,
         incidents=incidents,
         policy_monitors=PolicyMonitors(context),

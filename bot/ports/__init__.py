@@ -25,6 +25,9 @@ from bot.ports.ledger import (
     LedgerTransaction,
     read_incident_facts,
     read_monitor_chart,
+    read_proposal,
+    to_proposal,
+    with_proposal,
 )
 from bot.ports.records import (
     Backlog,
@@ -106,4 +109,7 @@ __all__ = [
     "VersionFiles",
     "read_incident_facts",
     "read_monitor_chart",
+    "read_proposal",
+    "to_proposal",
+    "with_proposal",
 ]

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from bot.domain.audit.events import Event, EventTag
+from bot.domain.core.actors import Client
+from bot.domain.core.errors import UnknownRequest
+from bot.domain.monitoring import proposal_messages
 from bot.domain.monitoring.incident import Incident, IncidentEnding, MonitorChart, monitors_of_incident
 from bot.domain.monitoring.incident_review import REVIEWED_TAGS, IncidentFacts
 from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.proposal import MonitorProposal, pack_proposal, unpack_proposal
 from bot.domain.monitoring.readings import CheckOutcome, Measurement
 from bot.domain.monitoring.views import build_monitor_chart
 from bot.domain.registry.metric_catalog import MetricCatalog
@@ -20,11 +25,12 @@ from bot.ports.audit_log import AuditLogReader, AuditLogWriter
 from bot.ports.integrity import DigestReader, DigestWriter
 from bot.ports.monitoring import MonitoringReader, MonitoringWriter
 from bot.ports.promotions import PromotionReader, PromotionWriter
-from bot.ports.records import Backlog, CheckBatch
+from bot.ports.records import Backlog, CheckBatch, QueuedCommand
 from bot.ports.registry_state import RegistryStateReader, RegistryStateWriter
 from bot.ports.transitions import TransitionReader, TransitionWriter
 from bot.ports.work_queue import WorkQueueReader, WorkQueueWriter
 
+_PROPOSAL = "proposal"  # the key of a queued command that has the proposed monitor
 MAX_CHART_CHECKS = 500  # checks in a chart
 MAX_REVIEWED_CHECKS = 1000  # latest checks of each monitor that are searched for the first failure
 MAX_REVIEWED_EVENTS = 200  # latest audit events in a review
@@ -120,6 +126,29 @@ def read_monitor_chart(reader: LedgerReader, monitor: Monitor, metrics: MetricCa
         reader.transitions(monitor.model, stage=Stage.PRODUCTION),
         metrics,
     )
+
+
+def read_proposal(reader: LedgerReader, proposal_id: str) -> MonitorProposal:
+    """Return a monitor that an agent proposed. Raises UnknownRequest, also for a command that isn't a proposal."""
+    with suppress(KeyError):
+        return to_proposal(reader.queued_command(proposal_id))
+    raise UnknownRequest(proposal_messages.unknown_proposal(proposal_id))
+
+
+def to_proposal(queued: QueuedCommand) -> MonitorProposal:
+    """Return the monitor that an agent proposed, as `with_proposal` stored it. Raises UnknownRequest if there's none.
+
+    Only agents of clients propose: a person's form can't pretend to be a proposal.
+    """
+    data = queued.command.get(_PROPOSAL)
+    if data is None or queued.agent is None or not isinstance(queued.caller, Client):
+        raise UnknownRequest(proposal_messages.unknown_proposal(queued.id))
+    return unpack_proposal(data, queued.id, queued.caller, queued.agent)
+
+
+def with_proposal(queued: QueuedCommand, proposal: MonitorProposal) -> QueuedCommand:
+    """Return the draft with the proposal. `load_command` rejects it then, so no form and no queue can execute it."""
+    return replace(queued, command=queued.command | {_PROPOSAL: pack_proposal(proposal)})
 
 
 def read_incident_facts(reader: LedgerReader, incident_id: str) -> IncidentFacts:

@@ -100,6 +100,7 @@ class MessageKind(Enum):
     DIRECT = "direct"  # a message to one person
     ROLLBACK = "rollback"  # the one message of a manual rollback, rendered from its current state
     INCIDENT = "incident"  # an incident's one message, rendered from its current state
+    PROPOSAL = "proposal"  # the one message of a proposed monitor, rendered from its current state
     CHART = "chart"  # an image in the thread of the message with the same ordering key
     REVIEW = "review"  # an incident's review, with its files, in the thread of the incident's message
     EVENT = "event"  # a signed event for a webhook endpoint, not for Slack
@@ -108,12 +109,17 @@ class MessageKind(Enum):
     @property
     def is_updated_in_place(self) -> bool:
         """Whether an ordering key has one such message, which is edited instead of posted again."""
-        return self in {MessageKind.CARD, MessageKind.NOTICE, MessageKind.ROLLBACK, MessageKind.INCIDENT}
+        return self in _UPDATED_IN_PLACE
 
     @property
     def is_in_thread(self) -> bool:
         """Whether it's posted in the thread of the message with the same ordering key."""
         return self in {MessageKind.THREAD_REPLY, MessageKind.CHART, MessageKind.REVIEW}
+
+
+_UPDATED_IN_PLACE = frozenset(
+    {MessageKind.CARD, MessageKind.NOTICE, MessageKind.ROLLBACK, MessageKind.INCIDENT, MessageKind.PROPOSAL}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,6 +30,9 @@ class WorkQueueReader(Protocol):
     def queued_command_with_key(self, caller: Actor, key: str) -> QueuedCommand | None:
         """Return the command that the caller queued with this idempotency key, or None."""
 
+    def open_proposals(self) -> list[QueuedCommand]:
+        """Return the monitors that agents proposed and no one has added or dismissed yet, oldest first."""
+
     def due_command_ids(self, now: datetime) -> list[str]:
         """Return the ids of the waiting commands that are due at `now`, oldest first.
 

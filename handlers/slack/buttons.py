@@ -26,11 +26,12 @@ from bot.domain.promotions.request import Request
 from bot.domain.rollbacks.messages import rollback_started_notice
 from bot.domain.transitions.drift import DriftNotice
 from bot.domain.transitions.messages import not_archived_confirmation, repair_started_notice
+from bot.services.monitoring.proposals import MonitorProposals
 from bot.slack.commands import help_text
 from bot.slack.core.answer import SHARE
 from bot.slack.core.blocks import Message
 from bot.slack.monitoring import answers as monitoring_answers
-from bot.slack.monitoring import incident_card
+from bot.slack.monitoring import incident_card, proposal_card
 from bot.slack.promotions import request_card
 from bot.slack.promotions.details import request_details
 from bot.slack.registry import answers as registry_answers
@@ -284,6 +285,18 @@ def _show_incident(interactions: SlackInteractions, target: ReplyTarget, value: 
     interactions.answer_later(target, build)
 
 
+def _proposal_handler(decide: Callable[[MonitorProposals], Callable[..., Sentence]]) -> ClickHandler:
+    """Return the handler of a button that decides on a proposed monitor."""
+
+    def handle(interactions: SlackInteractions, target: ReplyTarget, value: str) -> Sentence:
+        caller = interactions.caller(target)
+        sentence = decide(interactions.registrar.proposals)(caller, _require_id(value), origin="slack")
+        interactions.deliver_later()
+        return sentence
+
+    return handle
+
+
 # -- monitors ----------------------------------------------------------------------------------------------------------
 
 
@@ -361,4 +374,6 @@ _HANDLERS: dict[str, ClickHandler] = {
     incident_card.DETAILS: _show_incident,
     incident_card.UNDO: _undo_incident_rollback,
     incident_card.ROLL_BACK: _roll_back,
+    proposal_card.ADD: _proposal_handler(lambda proposals: proposals.accept),
+    proposal_card.DISMISS: _proposal_handler(lambda proposals: proposals.dismiss),
 }

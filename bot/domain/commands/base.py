@@ -76,7 +76,7 @@ class MissingArguments(BadInput):
         )
 
 
-def _parse_reason(text: object) -> str:
+def parse_reason(text: object) -> str:
     reason = sanitize_text(str(text)).strip()
     if len(reason) > MAX_REASON_LENGTH:
         raise BadInput(f"The reason is over {MAX_REASON_LENGTH:,} characters. Shorten it, and link to the details.")
@@ -90,7 +90,7 @@ ModelName = Annotated[
 ]
 Reason = Annotated[
     str,
-    BeforeValidator(_parse_reason),
+    BeforeValidator(parse_reason),
     Argument("TEXT", "the reason; shown on the card and in the audit log", positional=False, flags=("--reason",)),
 ]
 OptionalModelName = Annotated[

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from bot.domain.core.durations import format_duration
 from bot.domain.core.numbers import pluralize
@@ -109,6 +110,17 @@ class Backtest:
     def has_failed(self) -> bool:
         """Tell whether the monitor would have failed in the replayed time, or was already failing at its start."""
         return bool(self.firings) or self.earlier_failure is not None
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Return what it covered, as plain JSON values for the audit log."""
+        return {
+            "since": self.since.isoformat(),
+            "until": self.until.isoformat(),
+            "values": len(self.points),
+            "hours": self.hours,
+            "hours_judged": self.hours_judged,
+        }
 
     @property
     def coverage(self) -> str:

@@ -29,6 +29,7 @@ from bot.ledger.stores.base import (
 )
 from bot.ledger.stores.held_work import IS_HELD
 from bot.ledger.tables import (
+    COMMAND_IS_PROPOSAL,
     COMMAND_IS_WAITING,
     IS_EXECUTING,
     MESSAGE_IS_WAITING,
@@ -91,6 +92,10 @@ class WorkQueueQueries(SqlReadStore, WorkQueueReader):
     def queued_command_with_key(self, caller: Actor, key: str) -> QueuedCommand | None:
         is_same = (queued_commands.c.caller == caller, queued_commands.c.key == key)
         return self._find(QueuedCommand, select(queued_commands).where(*is_same))
+
+    def open_proposals(self) -> list[QueuedCommand]:
+        query = select(queued_commands).where(COMMAND_IS_PROPOSAL).order_by(queued_commands.c.number)
+        return self._list(QueuedCommand, query)
 
     def due_command_ids(self, now: datetime) -> list[str]:
         key, due_at, can_be_claimed = _DUE_ROWS[QueuedCommand]

@@ -23,6 +23,7 @@ from bot.ledger.tables.registry_state import (
 )
 from bot.ledger.tables.transitions import IS_EXECUTING, IS_INTENDED, rollback_blocks, serving_checks, transitions
 from bot.ledger.tables.work_queue import (
+    COMMAND_IS_PROPOSAL,
     COMMAND_IS_WAITING,
     MESSAGE_IS_WAITING,
     MessageState,
@@ -36,6 +37,7 @@ from bot.ledger.tables.work_queue import (
 )
 
 __all__ = [
+    "COMMAND_IS_PROPOSAL",
     "COMMAND_IS_WAITING",
     "IS_CHANGED",
     "IS_EXECUTING",

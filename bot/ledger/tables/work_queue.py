@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from sqlalchemy import Boolean, Column, ForeignKey, Integer, Table, UniqueConstraint
+from sqlalchemy import Boolean, Column, ForeignKey, Integer, Table, UniqueConstraint, and_
 
 from bot.ledger.tables.base import is_in, metadata, number_column, partial_index
 from bot.ledger.tables.column_types import (
@@ -121,10 +121,15 @@ leases = Table(
 )
 
 COMMAND_IS_WAITING = is_in(queued_commands.c.state, QueuedCommandState.WAITING)
+# A draft of an agent is a monitor that it proposes: agents have no forms.
+COMMAND_IS_PROPOSAL = and_(
+    is_in(queued_commands.c.state, QueuedCommandState.DRAFT), queued_commands.c.agent.is_not(None)
+)
 
 MESSAGE_IS_WAITING = is_in(outbox_messages.c.state, MessageState.WAITING)
 
 partial_index("asks_waiting", queued_commands.c.at, queued_commands.c.number, where=COMMAND_IS_WAITING)
+partial_index("asks_proposed", queued_commands.c.number, where=COMMAND_IS_PROPOSAL)
 partial_index(
     "one_ask_of_a_key",
     queued_commands.c.caller,

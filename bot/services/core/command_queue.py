@@ -48,6 +48,7 @@ BACKOFF = Backoff(timedelta(seconds=2), timedelta(minutes=1))
 SUBMITTED = EventTag.PROMOTION_REQUESTED, EventTag.REGISTRY_CHANGE_REQUESTED
 REFUSED = EventTag.PROMOTION_REFUSED, EventTag.REGISTRY_CHANGE_REFUSED
 CANCELLED = EventTag.PROMOTION_CANCELLED, EventTag.PROMOTION_CANCELLED
+FORM_EXPIRED = "This form has expired. Open it again."
 CANCELLED_ERROR = "CalledOff"  # stored in place of an error if the caller canceled the command
 
 
@@ -101,11 +102,7 @@ class CommandQueue:
                     )
                 )
             existing = queued if is_new else tx.queued_command_with_key(queued.caller, queued.key or "")
-        if existing is None or existing.digest != queued.digest:
-            raise IdempotencyKeyReused(
-                "This idempotency key was already used for a different command, so nothing changed. Use a new key."
-            )
-        return existing
+        return require_same_content(existing, queued.digest)
 
     def cancel(self, caller: Caller, command_id: str, *, reason: str = "", origin: str) -> QueuedCommand:
         """Cancel the caller's command if it's still waiting, and return it; otherwise, return it unchanged.
@@ -142,9 +139,12 @@ class CommandQueue:
         return draft.id
 
     def get_draft(self, draft_id: str) -> QueuedCommand:
-        """Return a draft, with its channel and arguments. Raises UnknownRequest."""
+        """Return a draft, with its channel and arguments. Raises UnknownRequest, also for what an agent proposed."""
         with self._context.ledger.read() as reader:
-            return _get_draft(reader, draft_id)
+            draft = _get_draft(reader, draft_id)
+        if draft.agent is not None:
+            raise UnknownRequest(FORM_EXPIRED)
+        return draft
 
     def get_own_draft(self, caller: Caller, draft_id: str) -> QueuedCommand:
         """Return a draft, or a command, to the person who made it. Raises UnknownRequest and Refused (not audited)."""
@@ -326,6 +326,15 @@ class CommandQueue:
         )
 
 
+def require_same_content(existing: QueuedCommand | None, digest: str | None) -> QueuedCommand:
+    """Return the command that has the caller's idempotency key. Raises IdempotencyKeyReused if it's a different one."""
+    if existing is None or existing.digest != digest:
+        raise IdempotencyKeyReused(
+            "This idempotency key was already used for a different command, so nothing changed. Use a new key."
+        )
+    return existing
+
+
 def mark_done(tx: LedgerTransaction, queued: QueuedCommand, outcome: str = "") -> bool:
     """Mark a command as done with its `outcome`; return False if it's no longer waiting."""
     if tx.queued_command(queued.id).state is not QueuedCommandState.WAITING:
@@ -349,4 +358,4 @@ def _get_draft(reader: LedgerReader, draft_id: str) -> QueuedCommand:
     try:
         return reader.queued_command(draft_id)
     except KeyError:
-        raise UnknownRequest("This form has expired. Open it again.") from None
+        raise UnknownRequest(FORM_EXPIRED) from None

@@ -278,6 +278,12 @@ def incident_end_message(incident: Incident, trigger: str, sentence: Sentence) -
     )
 
 
+def proposal_message(proposal_id: str, trigger: str, channel: str) -> OutboxMessage:
+    """Return the message that redraws a proposed monitor's card."""
+    key = f"proposal:{proposal_id}:{trigger}"
+    return OutboxMessage(key=key, lane=proposal_id, kind=MessageKind.PROPOSAL, to=channel)
+
+
 def incident_message(incident: Incident, trigger: str, channel: str) -> OutboxMessage:
     """Return the message that redraws an incident."""
     return OutboxMessage(

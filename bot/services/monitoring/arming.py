@@ -209,15 +209,7 @@ class MonitorArming:
         backtest = self._run_backtest(monitor, BACKTEST_SPAN)
         if backtest.has_failed or not backtest.is_judged:
             raise Refused(monitor_messages.backtest_prevents_arming(monitor, backtest.sentence))
-        return {
-            "backtest": {
-                "since": backtest.since.isoformat(),
-                "until": backtest.until.isoformat(),
-                "values": len(backtest.points),
-                "hours": backtest.hours,
-                "hours_judged": backtest.hours_judged,
-            }
-        }
+        return {"backtest": backtest.facts}
 
     def reset(self, caller: Caller, command: MonitorReset, *, origin: str) -> Sentence:
         """Reset a circuit breaker, and return the answer. Raises Refused (recorded in the audit log) and BadInput."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from bot.domain.audit.events import Event, EventTag
 from bot.domain.commands.monitoring import (
@@ -177,22 +178,38 @@ class Monitors:
 
         Raises BadInput and UnknownModel.
         """
-        policy, now, by = self._context.policy, self._context.clock.now(), actor_of(caller)
-        rule = command.to_rule("" if "source" in command.settings else default_source(policy))
-        check_source(rule, policy)
-        monitor = Monitor(
-            id=f"m{self._context.new_id()}", model=command.model, rule=rule, created_at=now, created_by=by
-        )
-        first = monitor.first_check_at(now)
+        monitor = self.to_monitor(caller, command)
         with self._context.ledger.write() as tx:
-            check_model_known(tx, command.model)
-            if not tx.add_monitor(monitor):
-                raise BadInput(name_taken(find_monitor(tx, command.model, command.name)), "name")
-            tx.save_monitor_state(MonitorState(monitor=monitor.id, next_at=first))
-            self._recorder.append_audit(
-                tx, EventTag.MONITOR_ADDED, caller, monitor, origin, after=rule.model_dump(mode="json")
-            )
-            self._recorder.announce(tx, monitor, "added", monitor_messages.added(monitor, by))
+            return self.add_within(tx, caller, monitor, origin=origin)
+
+    def to_monitor(self, caller: Caller, command: MonitorAdd) -> Monitor:
+        """Return the monitor that the command adds, without adding it. Raises BadInput."""
+        rule = command.to_rule("" if "source" in command.settings else default_source(self._context.policy))
+        check_source(rule, self._context.policy)
+        return Monitor(
+            id=f"m{self._context.new_id()}",
+            model=command.model,
+            rule=rule,
+            created_at=self._context.clock.now(),
+            created_by=actor_of(caller),
+        )
+
+    def add_within(
+        self, tx: LedgerTransaction, caller: Caller, monitor: Monitor, *, origin: str, **evidence: Any
+    ) -> Sentence:
+        """Add the monitor in the caller's transaction, and return the answer; `evidence` is for the audit log.
+
+        Raises BadInput and UnknownModel.
+        """
+        first, rule = monitor.first_check_at(monitor.created_at), monitor.rule
+        check_model_known(tx, monitor.model)
+        if not tx.add_monitor(monitor):
+            raise BadInput(name_taken(find_monitor(tx, monitor.model, monitor.name)), "name")
+        tx.save_monitor_state(MonitorState(monitor=monitor.id, next_at=first))
+        self._recorder.append_audit(
+            tx, EventTag.MONITOR_ADDED, caller, monitor, origin, after=rule.model_dump(mode="json"), **evidence
+        )
+        self._recorder.announce(tx, monitor, "added", monitor_messages.added(monitor, actor_of(caller)))
         return monitor_messages.added_answer(monitor, first)
 
     def edit(self, caller: Caller, command: MonitorEdit, *, origin: str) -> Sentence:

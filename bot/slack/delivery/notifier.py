@@ -36,6 +36,7 @@ from bot.ports import (
     MessageRef,
     OutboxMessage,
     RegistryLinks,
+    read_proposal,
 )
 from bot.slack.commands.failed_command import with_form
 from bot.slack.core.blocks import sentence_message
@@ -45,6 +46,7 @@ from bot.slack.delivery.message_links import MessageLinks
 from bot.slack.delivery.poster import SHORT_WAIT, LeaseExpiring, MessagePoster, keep_latest
 from bot.slack.delivery.publisher import ReportMissingScopes
 from bot.slack.delivery.reviews import ReviewDelivery
+from bot.slack.monitoring.proposal_card import proposal_card
 from bot.slack.promotions import request_card
 from bot.slack.rollbacks import rollback_card
 from bot.slack.transitions import drift_notice
@@ -57,6 +59,7 @@ _REPORTED_KINDS = {
     MessageKind.CHANNEL_MESSAGE: "a message",
     MessageKind.ROLLBACK: "a rollback message",
     MessageKind.INCIDENT: "an alert",
+    MessageKind.PROPOSAL: "a proposed monitor",
 }
 _RESTRICTED_HINT = say(
     " Only some people can post there. Give me permission, or choose another channel in {file}.",
@@ -98,6 +101,7 @@ class SlackNotifier:
             MessageKind.NOTICE: self._deliver_drift_notice,
             MessageKind.ROLLBACK: self._deliver_rollback,
             MessageKind.INCIDENT: alerts.deliver,
+            MessageKind.PROPOSAL: self._deliver_proposal,
             MessageKind.CHART: alerts.deliver_chart,
             MessageKind.REVIEW: ReviewDelivery(self._poster, client, ledger, policy, report_missing_scopes).deliver,
             MessageKind.THREAD_REPLY: self._deliver_thread_reply,
@@ -212,6 +216,13 @@ class SlackNotifier:
             freeze = active_freeze(transition.model, reading.freezes(), self._policy(), transition.intended_at)
         message = rollback_card.rollback_card(transition, serving, freeze)
         return self._poster.post_or_edit(outbox_message, message, existing, ["history", transition.model])
+
+    def _deliver_proposal(self, outbox_message: OutboxMessage) -> DeliveryResult:
+        with self._ledger.read() as reading:
+            proposal = read_proposal(reading, outbox_message.lane)
+            existing = reading.message_ref(outbox_message.lane)
+        details_command = ["monitor", "list", proposal.monitor.model]
+        return self._poster.post_or_edit(outbox_message, proposal_card(proposal), existing, details_command)
 
     def _deliver_thread_reply(self, outbox_message: OutboxMessage) -> DeliveryResult:
         with self._ledger.read() as reading:

@@ -132,6 +132,7 @@ def _ask_about_several(ledger: SqlLedger) -> None:
         r.serving_checks(["m1", "m2"])
         r.votes_by_request(["r1", "r2"])
         r.message_refs(["k1", "k2"])
+        r.open_proposals()
 
 
 def _ask_about_holds(ledger: SqlLedger) -> None:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from bot.domain.core.agent import Agent
 from bot.domain.promotions.request import RequestState
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import TransitionState
@@ -59,6 +60,17 @@ def test_a_queued_command_is_saved_with_its_request(ledger: SqlLedger) -> None:
             r.queued_command("nothing")
     with ledger.write() as w, pytest.raises(KeyError):
         w.save_queued_command(a_command())
+
+
+def test_only_an_undecided_draft_of_an_agent_is_an_open_proposal(ledger: SqlLedger) -> None:
+    agent = Agent(name="claude-code")
+    draft, other = (a_command(state=QueuedCommandState.DRAFT, agent=agent) for _ in range(2))
+    save(ledger, draft, other, a_command(state=QueuedCommandState.DRAFT), a_command(agent=agent))
+    with ledger.read() as r:
+        assert r.open_proposals() == [draft, other]
+    with ledger.write() as w:
+        w.save_queued_command(replace(draft, state=QueuedCommandState.DONE))
+        assert w.open_proposals() == [other]
 
 
 # Nonces

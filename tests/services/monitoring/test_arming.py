@@ -132,7 +132,7 @@ def test_an_override_needs_a_reason(tried: MonitorCommands) -> None:
 
 
 def test_a_monitor_that_changes_during_its_backtest_is_not_armed(tried: MonitorCommands) -> None:
-    service, plain = tried.service, tried._replay
+    service, plain = tried.service, tried.replay
 
     def replay(monitor: Monitor, span: timedelta) -> Backtest:
         tried.service = service

@@ -34,9 +34,10 @@ class MonitorCommands:
         self.failed: Firing | None = None
         self.why: Sentence | None = None
         self.judged = timedelta(hours=166)
-        self.service = Monitors(bench.context, bench.gatekeeper, self._replay)
+        self.service = Monitors(bench.context, bench.gatekeeper, self.replay)
 
-    def _replay(self, monitor: Monitor, span: timedelta) -> Backtest:
+    def replay(self, monitor: Monitor, span: timedelta) -> Backtest:
+        """Return the backtest that the test set."""
         now = self.bench.clock.now()
         return Backtest(
             monitor=monitor,
