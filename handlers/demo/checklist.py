@@ -11,7 +11,7 @@ from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import MONITOR_AUTOMATION, format_actor, parse_actor
 from bot.domain.core.sentence import Code, Mention, Sentence, say
 from bot.domain.monitoring.incident import IncidentStatus
-from bot.domain.policy.authorization import slack_user_id
+from bot.domain.policy.authorship import slack_user_id
 from bot.domain.policy.policy import Policy
 from bot.domain.promotions.request import Request
 from bot.domain.registry.model import Stage

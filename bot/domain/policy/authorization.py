@@ -8,9 +8,8 @@ from datetime import datetime
 from enum import Enum, auto
 
 from bot.domain.core.actors import Actor, Automation, Caller, Client, Operator, Person, Profile
-from bot.domain.core.agent import Agent
-from bot.domain.core.ci_run import CiRun
 from bot.domain.core.sentence import Code, Mention, Name, Sentence, say
+from bot.domain.policy.authorship import Authorship, missing_person_key, own_user_ids, slack_user_id
 from bot.domain.policy.freezes import ActiveFreeze
 from bot.domain.policy.policy import Policy, TargetRule
 from bot.domain.registry.model import Stage
@@ -50,19 +49,11 @@ class Permission(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AccessTarget:
-    """What the permission applies to. `target`, `requester`, `ci`, and `agent` are set for a request.
-
-    `ci` is the CI run that made the request, if any, and `agent` the agent: whoever started the one, and the person
-    that the other acts for, are treated like the requester. `frozen` is the freeze of the model's Production that
-    applies now, as read by the calling code.
-    """
+class AccessTarget(Authorship):
+    """What the permission applies to; for a request, also who made it. `frozen` is the freeze that applies now."""
 
     model: str | None = None
     target: Stage | None = None
-    requester: Actor | None = None
-    ci: CiRun | None = None
-    agent: Agent | None = None
     frozen: ActiveFreeze | None = None
 
 
@@ -173,13 +164,6 @@ def authorize(
     return decision
 
 
-def own_user_ids(access_target: AccessTarget, policy: Policy) -> frozenset[str]:
-    """Return the Slack ids of whoever made a request: the requester, and the person who started its CI job."""
-    requester, ci = access_target.requester, access_target.ci
-    ids = (slack_user_id(requester, policy) if requester else None, policy.people.find(ci) if ci else None)
-    return frozenset(user_id for user_id in ids if user_id)
-
-
 def approver_ids(access_target: AccessTarget, policy: Policy) -> list[str]:
     """Return the ids of the people and groups who can approve a request, sorted, groups first."""
     rule = _stage_rule(access_target, policy)
@@ -192,7 +176,7 @@ def approver_ids(access_target: AccessTarget, policy: Policy) -> list[str]:
 def overrider_ids(access_target: AccessTarget, policy: Policy) -> list[str]:
     """Return the ids of the people and groups who can override a request's failed gates, sorted, groups first."""
     rule = _stage_rule(access_target, policy)
-    if rule is None or policy.people.is_starter_unknown(access_target.requester, access_target.ci):
+    if rule is None or missing_person_key(access_target, policy):
         return []
     return sorted(policy.expand_roles(rule.override) - own_user_ids(access_target, policy))
 
@@ -207,13 +191,6 @@ def reviewer_ids(access_target: AccessTarget, policy: Policy) -> list[str]:
     rule = _stage_rule(access_target, policy)
     roles = [*(rule.approvers if rule else []), Policy.ADMIN_ROLE]
     return sorted(policy.expand_roles(roles) - own_user_ids(access_target, policy) - {Policy.ADMIN_ROLE})
-
-
-def slack_user_id(actor: Actor, policy: Policy) -> str | None:
-    """Return the Slack id of a person or a known operator, or None for anyone else."""
-    if isinstance(actor, Operator):
-        return policy.operators.get(actor.name)
-    return actor.user if isinstance(actor, Person) else None
 
 
 def unknown_operator_decision(actor: Actor) -> AccessDecision:
@@ -300,13 +277,8 @@ def _decide_overrider(profile: Profile, access_target: AccessTarget, policy: Pol
     rule = _stage_rule(access_target, policy)
     if not rule or not _is_named(profile, rule.override, policy):
         return _refuse("not in override", "The policy doesn't let you override a failed gate.")
-    if policy.people.is_starter_unknown(access_target.requester, access_target.ci):
-        why = say(
-            "The policy's {key} doesn't say who started this job, so no one can override its gates. "
-            "Add them there, or request it in Slack.",
-            key=Code("people"),
-        )
-        return AccessDecision(False, "unknown starter", why)
+    if (key := missing_person_key(access_target, policy)) is not None:
+        return AccessDecision(False, *_UNKNOWN_PERSON[key])
     others = overrider_ids(access_target, policy)
     own = _own_refusal(profile, access_target, policy, "override its gates", others)
     return _allow("override") if own is None else own
@@ -371,8 +343,33 @@ def _own_refusal(
     if access_target.requester and slack_user_id(access_target.requester, policy) == profile.person.user:
         why = say("This is your own request, so someone else has to {act}: {who}.", act=act, who=who)
         return AccessDecision(False, "own request", why)
-    why = say("You started this CI job, so someone else has to {act}: {who}.", act=act, who=who)
-    return AccessDecision(False, "own CI job", why)
+    ci = access_target.ci
+    if access_target.agent is None and ci and policy.people.find(ci) == profile.person.user:
+        why = say("You started this CI job, so someone else has to {act}: {who}.", act=act, who=who)
+        return AccessDecision(False, "own CI job", why)
+    why = say("This agent acts for you, so someone else has to {act}: {who}.", act=act, who=who)
+    return AccessDecision(False, "own agent", why)
+
+
+# Why no one can override the gates of a request, by the policy's key that should say who is behind it.
+_UNKNOWN_PERSON = {
+    "people": (
+        "unknown starter",
+        say(
+            "The policy's {key} doesn't say who started this job, so no one can override its gates. "
+            "Add them there, or request it in Slack.",
+            key=Code("people"),
+        ),
+    ),
+    "acts_for": (
+        "unknown person",
+        say(
+            "The policy doesn't say who this agent acts for, so no one can override its gates. "
+            "Set {key} for the client, or request it in Slack.",
+            key=Code("acts_for"),
+        ),
+    ),
+}
 
 
 def _unknown_requester_refusal(access_target: AccessTarget, policy: Policy) -> AccessDecision | None:

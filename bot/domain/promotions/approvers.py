@@ -24,9 +24,8 @@ from bot.domain.policy.authorization import (
     approver_ids,
     is_full_member,
     overrider_ids,
-    own_user_ids,
-    slack_user_id,
 )
+from bot.domain.policy.authorship import missing_person_key, own_user_ids, represented_person, slack_user_id
 from bot.domain.policy.policy import Policy, TargetRule
 from bot.domain.promotions.messages import describe_change
 from bot.domain.promotions.request import Request
@@ -78,18 +77,28 @@ def required_approvals(access_target: AccessTarget, policy: Policy) -> int:
 def extra_approval_reason(access_target: AccessTarget, policy: Policy) -> Sentence | None:
     """Return why a request needs one more approval than its rule requires, or None.
 
-    It does if the policy should say who started its CI job, but doesn't: one of the approvals could be theirs.
+    It does if the policy should say who is behind it, but doesn't: one of the approvals could be theirs.
     """
     rule = policy.rules_for(access_target.model or "").rule(access_target.target or Stage.NONE)
     if rule is None or rule.requester_may_approve:
         return None
-    if not policy.people.is_starter_unknown(access_target.requester, access_target.ci):
-        return None
-    return say(
-        "The policy's {key} doesn't say who started this job, so the request needs {n}.",
-        key=Code("people"),
-        n=pluralize(rule.required + 1, "approval"),
-    )
+    needed = pluralize(rule.required + 1, "approval")
+    match missing_person_key(access_target, policy):
+        case "people":
+            return say(
+                "The policy's {key} doesn't say who started this job, so the request needs {n}.",
+                key=Code("people"),
+                n=needed,
+            )
+        case "acts_for":
+            return say(
+                "The policy doesn't say who this agent acts for, so the request needs {n}. "
+                "To name them, set {key} for the client.",
+                n=needed,
+                key=Code("acts_for"),
+            )
+        case None:
+            return None
 
 
 def missing_requirement(request: Request, policy: Policy) -> Sentence | None:
@@ -99,11 +108,20 @@ def missing_requirement(request: Request, policy: Policy) -> Sentence | None:
 
 
 def describe_starter(request: Request, policy: Policy) -> Sentence | None:
-    """Return who started a request's CI job, by login if the policy doesn't list them, or None if that's unknown."""
-    if request.ci is None or not request.ci.actor:
-        return None
-    user = policy.people.find(request.ci)
-    return say("started by {who}", who=Mention(user) if user else Code(request.ci.actor))
+    """Return who is behind a program's request: who started its CI job, and the person that its agent acts for.
+
+    A login that the policy doesn't list is shown as it is. None if nothing is known, and there's no agent.
+    """
+    person = represented_person(request.access_target, policy)
+    listed = policy.people.find(request.ci) if request.ci else None
+    parts = []
+    if request.ci and request.ci.actor and (listed is None or listed != person):
+        parts.append(say("started by {who}", who=Mention(listed) if listed else Code(request.ci.actor)))
+    if person:
+        parts.append(say("acting for {who}", who=Mention(person)))
+    elif request.agent and missing_person_key(request.access_target, policy):
+        parts.append(say("acting for someone the policy doesn't name"))
+    return join_sentences(parts, ", ") if parts else None
 
 
 def check_enough_approvers(
@@ -125,11 +143,12 @@ def check_enough_approvers(
     if len(able) + len(excluded) < required:
         name, file = Name(access_target.model or ""), Code("registrar.yml")
         advice = say("Add approvers for {model} to {file}.", model=name, file=file)
-        if extra_approval_reason(access_target, policy):
+        key = missing_person_key(access_target, policy)
+        if key and extra_approval_reason(access_target, policy):
             advice = say(
-                "In {file}, add approvers for {model}, or list whoever started this job under {key}.",
+                "In {file}, add approvers for {model}, or {or_name}.",
                 model=name,
-                key=Code("people"),
+                or_name=_HOW_TO_NAME[key],
                 file=file,
             )
     raise TooFewApprovers(
@@ -141,6 +160,12 @@ def check_enough_approvers(
             advice=advice,
         )
     )
+
+
+_HOW_TO_NAME = {
+    "people": say("list whoever started this job under {key}", key=Code("people")),
+    "acts_for": say("set {key} for the agent's client", key=Code("acts_for")),
+}
 
 
 def unmeetable_rules(policy: Policy, resolve_approvers: ResolveApprovers = EligibleApprovers.from_ids) -> list[str]:

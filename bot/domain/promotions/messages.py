@@ -131,7 +131,9 @@ _LAPSE_REASONS = {
     "not an approver": "they're no longer an approver",
     "own request": "it's their own request",
     "own CI job": "they started its CI job",
+    "own agent": "its agent acts for them",
     "unknown starter": "the policy doesn't say who started its CI job",
+    "unknown person": "the policy doesn't say who its agent acts for",
 }
 
 

@@ -27,9 +27,9 @@ from bot.domain.policy.authorization import (
     Permission,
     authorize,
     describe_caller,
-    slack_user_id,
     unknown_operator_decision,
 )
+from bot.domain.policy.authorship import slack_user_id
 from bot.domain.policy.freezes import active_freeze
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.approvers import missing_requirement

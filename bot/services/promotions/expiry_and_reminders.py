@@ -7,7 +7,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bot.domain.audit.events import EventTag
-from bot.domain.policy.authorization import approver_ids, own_user_ids
+from bot.domain.policy.authorization import approver_ids
+from bot.domain.policy.authorship import own_user_ids
 from bot.domain.promotions.approvers import MAX_NOTIFIED
 from bot.domain.promotions.request import Request, RequestState
 from bot.services.core.context import Context

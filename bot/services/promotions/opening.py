@@ -13,7 +13,8 @@ from bot.domain.commands.promotions import Promote
 from bot.domain.core.agent import pack_agent
 from bot.domain.core.ci_run import pack_ci_run
 from bot.domain.core.errors import GateFailed, Refused, SlackUnreachable
-from bot.domain.policy.authorization import AccessTarget, no_approvers_refusal, overrider_ids, own_user_ids
+from bot.domain.policy.authorization import AccessTarget, no_approvers_refusal, overrider_ids
+from bot.domain.policy.authorship import own_user_ids
 from bot.domain.policy.policy import TargetRule
 from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions import messages as promotion_messages

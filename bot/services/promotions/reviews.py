@@ -10,7 +10,8 @@ from bot.domain.audit.events import EventTag, canonical_time
 from bot.domain.commands.promotions import Review
 from bot.domain.core.actors import Caller, actor_of
 from bot.domain.core.errors import BadInput
-from bot.domain.policy.authorization import Permission, own_user_ids, reviewer_ids
+from bot.domain.policy.authorization import Permission, reviewer_ids
+from bot.domain.policy.authorship import own_user_ids
 from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions.approvers import MAX_NOTIFIED
 from bot.domain.promotions.request import Request
