@@ -153,21 +153,22 @@ def _identity_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:
 
 
 def _client_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:
+    """Yield changed clients. Removing one that acts for a person loosens too, since its requests are that person's."""
     for name, change in changed_settings(before.clients, after.clients):
-        loosens = name in after.clients and not _is_client_narrower(after.clients[name], before.clients.get(name))
+        old, new = before.clients.get(name), after.clients.get(name)
+        loosens = not _is_client_narrower(new, old) if new else old is not None and old.acts_for is not None
         words = say("client {name} {change}", name=Code(name), change=change)
         yield PolicyChange(f"clients.{name}", ChangeKind.CLIENTS, loosens, words)
 
 
 def _is_client_narrower(new: ApiClient, old: ApiClient | None) -> bool:
-    """Return whether a client gains no permissions, keeps its token or its CI jobs, and acts for the same person."""
+    """Return whether a client gains no permissions, and stays who it is: the same token or CI jobs, and person."""
     if old is None:
         return not new.may
     return (
         set(new.may) <= set(old.may)
         and all(any(pattern == wide or covers(wide, pattern) for wide in old.models) for pattern in new.models)
-        and (new.token_env, new.token_file, new.oidc) == (old.token_env, old.token_file, old.oidc)
-        and new.acts_for == old.acts_for
+        and all(getattr(new, name) == getattr(old, name) for name in ("token_env", "token_file", "oidc", "acts_for"))
     )
 
 

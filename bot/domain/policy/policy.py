@@ -323,7 +323,8 @@ class Policy(StrictModel):
         """Return every user and user group that the file names."""
         names_in_use = [name for _, names in _people_by_path(self) for name in names]
         named = self.expand_roles(names_in_use + list(self.roles))
-        return named | set(self.operators.values()) | self.people.user_ids
+        agents = {client.acts_for for client in self.clients.values() if client.acts_for}
+        return named | agents | set(self.operators.values()) | self.people.user_ids
 
     def user_groups(self) -> frozenset[str]:
         """Return every user group that the file names."""

@@ -41,7 +41,10 @@ PRODUCTION: dict[str, Any] = {
 WHOLE: dict[str, Any] = {
     "roles": {"lead": ["UBOB", "UCAROL"], "admin": ["UDAVE"]},
     "operators": {"ann": "UANN"},
-    "clients": {"ci": {"token_env": "CI", "may": ["request"], "models": ["churn*"]}},
+    "clients": {
+        "ci": {"token_env": "CI", "may": ["request"], "models": ["churn*"]},
+        "agent": {"token_env": "AGENT", "may": ["request"], "acts_for": "U1"},
+    },
     "sources": {"live": {"type": "prometheus", "url": "http://one"}},
     "freeze": [{"cron": "0 18 * * fri", "for": "62h"}],
     "models": {
@@ -104,7 +107,10 @@ LOOSER: dict[str, dict[str, Any]] = {
     "a client's further right": with_("clients/ci/may", ["request", "push"]),
     "a client's further models": with_("clients/ci/models", ["*"]),
     "a client's other token": with_("clients/ci/token_env", "OTHER"),
-    "the person whom a client acts for": with_("clients/ci/acts_for", "U0EVE"),
+    "a person that a client acts for": with_("clients/ci/acts_for", "U1"),
+    "another person that a client acts for": with_("clients/agent/acts_for", "U2"),
+    "no person that a client acts for": with_("clients/agent/acts_for", None),
+    "no client that acts for a person": with_("clients/agent", None),
     "another address of a source": with_("sources/live/url", "http://two"),
     "a shorter settle time": with_("policy", {"settle": "29s"}),
     "more automatic rollbacks": with_("max_auto", 4),
@@ -132,7 +138,7 @@ TIGHTER: dict[str, dict[str, Any]] = {
         "models/churn*/monitors", [{"name": "drift", "source": "live", "greater_than": 0.6, "action": "ask"}]
     ),
     "another freeze": with_("models/churn*/freeze", [{"cron": "0 0 24 12 *", "for": "72h"}]),
-    "a client less": with_("clients", None),
+    "a client less": with_("clients/ci", None),
     "fewer models of a client": with_("clients/ci/models", ["churn-eu*"]),
     "another channel": with_("channel", "#elsewhere"),
     "someone on call": with_("on_call", ["S0ONCALL"]),
