@@ -22,6 +22,7 @@ from bot.domain.core.actors import actor_id
 from bot.domain.core.agent import Agent, introduce_agent
 from bot.domain.core.errors import BadInput, UnknownModel
 from bot.domain.core.sentence import Name, say
+from bot.domain.monitoring.proposal_messages import proposal_status
 from bot.domain.policy.authorization import AccessTarget, overrider_ids
 from bot.domain.policy.callers.quotas import Quota
 from bot.domain.promotions.messages import gate_explanation
@@ -160,9 +161,23 @@ class ToolCall:
         self._spend("agent_requests")
         self._spend("backtests")
         self.call.use_id_token()
-        add = MonitorAdd(model=command.model, name=command.name, **command.settings)
+        add = MonitorAdd(model=command.model, name=command.name, settings=command.settings)
         key, digest = _key_and_digest(add.dump() | {"reason": command.reason}, command.idempotency_key)
-        raise NotImplementedError((add, key, digest))
+        proposals = self.session.registrar.proposals
+        made = proposals.propose(self.call.client, add, reason=command.reason, agent=self.agent, key=key, digest=digest)
+        self.session.registrar.schedule_delivery()
+        proposal = proposals.find(made.proposal.id)
+        return {
+            "id": proposal.id,
+            "state": proposal.state.value,
+            "model": proposal.monitor.model,
+            "name": proposal.monitor.name,
+            "rule": proposal.monitor.rule.model_dump(mode="json"),
+            "backtest": str(proposal.backtest),
+            "firings": [firing.at.isoformat() for firing in made.backtest.firings] if made.backtest else None,
+            "channel": made.proposal.where,
+            "sentence": str(proposal_status(proposal, made.proposal.where)),
+        }
 
     # -- waiting -------------------------------------------------------------------------------------------------------
 

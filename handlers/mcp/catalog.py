@@ -85,7 +85,7 @@ class ProposeMonitor(MonitorAdd):
     details = (
         "Replays it over the last 30 days, and posts it in Slack, where someone can add it. It's never armed by that."
     )
-    reason: Reason = ""
+    reason: Reason
     idempotency_key: IdempotencyKey = ""
 
 
@@ -207,7 +207,9 @@ TOOLS = {
             keys={
                 "id": "the proposal's ID",
                 "state": "open, added, or dismissed",
-                "backtest": "when it would have failed within the last 30 days",
+                "rule": "all of its settings",
+                "backtest": "when it would have failed within the last 30 days, as a sentence",
+                "firings": "the times when it would have failed, or null for an earlier proposal",
                 "sentence": "what happens next",
             },
         ),

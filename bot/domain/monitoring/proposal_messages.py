@@ -34,6 +34,13 @@ def decision(proposal: MonitorProposal) -> Sentence | None:
     return say("Dismissed by {who}, {at}.", who=who, at=at)
 
 
+def proposal_status(proposal: MonitorProposal, channel: str) -> Sentence:
+    """Return what became of a proposal, for the agent."""
+    if decided := decision(proposal):
+        return decided
+    return say("Someone can add {it} in {channel}.", it=qualified_name(proposal.monitor), channel=Code(channel))
+
+
 def decided_before(proposal: MonitorProposal) -> Sentence:
     """Return the answer to someone who decides after someone else did."""
     return say("Someone was faster, so nothing changed. {decision}", decision=decision(proposal) or "")

@@ -51,6 +51,13 @@ class TestOnTheBotsMachine:
         assert (result.code, result.out) == (2, "")
         assert result.err == "Set REGISTRAR_TOKEN to the token of a client in the policy.\n"
 
+    def test_without_its_package_it_says_what_to_install(
+        self, registrar: CliRunner, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("handlers.mcp.is_installed", lambda: False)
+        result = registrar("mcp")
+        assert (result.code, result.err) == (2, "MCP needs a package. Install registrar-bot[mcp].\n")
+
 
 class TestElsewhere:
     def test_a_wrong_token_is_refused_with_the_bot_s_sentence(self, app: RunningApp) -> None:
