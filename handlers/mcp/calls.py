@@ -71,13 +71,10 @@ class ToolCall:
     async def _execute(self, command: Any) -> Document:
         if isinstance(command, WaitForRequest):
             return await self._wait(command)
-        if isinstance(command, RequestPromotion):
-            return await run_in_threadpool(logging_context.with_context(partial(self._request, command)))
-        if isinstance(command, ProposeMonitor):
-            return await run_in_threadpool(logging_context.with_context(partial(self._propose, command)))
-        run = logging_context.with_context(partial(self._read, command))
-        pool = self.session.registrar.query_pool
-        return await asyncio.wrap_future(pool.submit_for(actor_id(self.call.client), run))
+        run = {RequestPromotion: self._request, ProposeMonitor: self._propose}.get(type(command), self._read)
+        # Clients take turns, and have few threads, so that slow calls of one delay neither people nor other clients.
+        pool, owner = self.session.registrar.query_pool, actor_id(self.call.client)
+        return await asyncio.wrap_future(pool.submit_for(owner, logging_context.with_context(partial(run, command))))
 
     def _admit(self, tool: ToolSpec, arguments: Document) -> Any:
         """Check the client's right, the arguments, and the model, and return the command."""
@@ -147,7 +144,7 @@ class ToolCall:
 
     # -- asking --------------------------------------------------------------------------------------------------------
 
-    def _request(self, command: RequestPromotion) -> Document:
+    def _request(self, command: Any) -> Document:
         self._spend("agent_requests")
         self.call.use_id_token()
         promote = Promote(**{name: getattr(command, name) for name in Promote.model_fields})
@@ -157,7 +154,7 @@ class ToolCall:
         queued = submit_command(self.call, Promote, arguments, origin, "request promotions of")
         return execute_command(self.call.registrar, queued)[1]
 
-    def _propose(self, command: ProposeMonitor) -> Document:
+    def _propose(self, command: Any) -> Document:
         self._spend("agent_requests")
         self._spend("backtests")
         self.call.use_id_token()
