@@ -19,7 +19,7 @@ class ExceptionKind(Enum):
     )
     SELF_APPROVAL = (
         "self_approval",
-        "A requester, or whoever started the CI job, approved or reviewed their own change.",
+        "Someone approved or reviewed a change that they, their CI job, or their agent had requested.",
     )
     TOO_FEW_APPROVALS = (
         "too_few_approvals",

@@ -9,10 +9,11 @@ from typing import Any
 
 from bot.domain.audit.events import canonical_time
 from bot.domain.core.actors import Operator, parse_actor
+from bot.domain.core.agent import unpack_agent
 from bot.domain.core.ci_run import CiRun
 from bot.domain.core.durations import parse_duration
 from bot.domain.evidence.controls import ExceptionKind
-from bot.domain.policy.authorization import AccessTarget, own_user_ids
+from bot.domain.policy.authorship import Authorship, own_user_ids
 from bot.domain.policy.policy import Policy, TargetRule
 from bot.domain.registry.model import Stage
 from bot.domain.registry.signature_changes import CallerImpact, unpack_caller_impact
@@ -58,10 +59,14 @@ class RequestTrail:
         return [user for user, vote in self.votes.items() if vote["choice"] == "approve"]
 
     def own_ids(self, policy: Policy | None) -> frozenset[str]:
-        """Return the Slack IDs of the requester and of whoever started the CI job, under a policy."""
-        ci = self.facts.get("ci")
-        target = AccessTarget(requester=parse_actor(self.facts["requester"]), ci=CiRun(**ci) if ci else None)
-        return own_user_ids(target, policy or NO_POLICY)
+        """Return the Slack IDs of everyone behind the request under a policy: see `authorship`."""
+        ci, agent = self.facts.get("ci"), self.facts.get("agent")
+        made_by = Authorship(
+            requester=parse_actor(self.facts["requester"]),
+            ci=CiRun(**ci) if ci else None,
+            agent=unpack_agent(agent) if agent else None,
+        )
+        return own_user_ids(made_by, policy or NO_POLICY)
 
     def check(self) -> None:
         """Raise ValueError, KeyError, TypeError, or AttributeError if its opening was altered beyond recognition."""
@@ -133,6 +138,7 @@ class RequestTrail:
             "reason": self.facts.get("reason", ""),
             "policy": self.facts.get("policy", ""),
             "ci": self.facts.get("ci"),
+            "agent": self.facts.get("agent"),
             "required": self.required,
             "gates": seen.get("gates"),
             "metrics": seen.get("metrics"),

@@ -10,6 +10,7 @@ from typing import Any
 
 from bot.domain.audit.events import ChainedEvent, Event, EventTag
 from bot.domain.core.actors import Actor, Person, actor_id, parse_actor
+from bot.domain.core.agent import unpack_agent
 from bot.domain.core.ci_run import CiRun
 from bot.domain.core.errors import Misconfigured
 from bot.domain.core.sentence import Code, Name, Sentence, say
@@ -105,6 +106,7 @@ class _Replay:
             opened_at=opened.at,
             expires_at=opened.at,
             ci=CiRun(**opened.evidence["ci"]) if "ci" in opened.evidence else None,
+            agent=unpack_agent(opened.evidence["agent"]) if "agent" in opened.evidence else None,
         )
 
     def follow(self, chained: ChainedEvent) -> None:

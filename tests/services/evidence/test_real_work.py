@@ -12,6 +12,8 @@ from bot.domain.registry.model import Stage
 from bot.ledger import SqlLedger
 from tests.support.ledger.evidence import evidence, exceptions
 from tests.support.ledger.populated_ledger import open_bench, populate
+from tests.support.replay.random_decisions import take_policy
+from tests.support.services.approvals import AGENT_OF_BOB, open_by_agent
 from tests.support.services.bench import BOB, CAROL, DAVE, Bench
 
 SINCE = "2020-01-01T00:00:00.000000+00:00"
@@ -84,6 +86,14 @@ def test_a_break_glass_promotion_is_an_exception_once_its_review_is_late(bench: 
     bench.clock.advance(days=4)
     bench.execute(CAROL, parse_command(f'review {request.id} --reason "fine"'))  # type: ignore[arg-type]
     assert kinds(bench) == ["break_glass_late_review"]
+
+
+def test_an_approval_by_the_person_that_the_agent_acted_for_is_an_exception(bench: Bench) -> None:
+    take_policy(bench, requester_may_approve=True)
+    request = open_by_agent(bench, AGENT_OF_BOB)
+    bench.approve(request, BOB)
+    bench.moves.execute_due("churn")
+    assert "self_approval" in kinds(bench)
 
 
 def test_votes_and_rollbacks_are_interventions_of_people(bench: Bench) -> None:

@@ -10,11 +10,13 @@ import pytest
 
 from bot.domain.audit.events import EventTag
 from bot.domain.core.actors import Profile
+from bot.domain.core.agent import Agent
 from bot.domain.promotions.replay import ReplayStep
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.registry.model import ModelPackage, Signature, SignatureColumn
 from bot.services.promotions.queries import replay_request
 from tests.support.replay.random_decisions import RandomDecisions, parse, take_policy
+from tests.support.services.approvals import AGENT_OF_BOB, AGENT_OF_NO_ONE, open_by_agent
 from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, Bench, second_bench
 from tests.support.services.gates import ACCURATE, FRAUD, NO_WORSE, events, measure, override_gates, run_transition
 
@@ -82,6 +84,16 @@ def test_an_overridden_gate_and_a_break_glass_promotion_agree(fraud: Bench) -> N
     assert fraud.state(urgent) is RequestState.DONE
     for request in (overridden, urgent):
         assert {step.agrees for step in steps_of(fraud, request.id)} == {True}
+
+
+@pytest.mark.parametrize("agent", [AGENT_OF_BOB, AGENT_OF_NO_ONE], ids=["known person", "unknown person"])
+def test_every_step_of_an_agent_s_request_agrees(fraud: Bench, agent: Agent) -> None:
+    take_policy(fraud, approvers=["UBOB", "UCAROL", "UDAVE"])
+    request = open_by_agent(fraud, agent, FRAUD)
+    for who in (CAROL, DAVE)[: request.required]:
+        fraud.approve(request, who)
+    assert run_transition(fraud, request).state is RequestState.DONE
+    assert {step.agrees for step in steps_of(fraud, request.id)} == {True}
 
 
 def test_a_policy_that_changed_later_doesn_t_change_the_verdict(fraud: Bench) -> None:

@@ -24,6 +24,7 @@ from bot.domain.registry.model import ModelPackage, Signature, SignatureColumn, 
 from bot.domain.registry.rollback_block import RollbackBlock
 from bot.policy_file import parse_policy
 from bot.services.core.commands import Origin
+from tests.support.services.approvals import AGENT_OF_ALICE, AGENT_OF_BOB, AGENT_OF_NO_ONE, CLIENT
 from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, GUEST, POLICY, SLACK, Bench
 
 CI = Client("ci")
@@ -46,10 +47,10 @@ def parse(text: str) -> Policy:
     return parse_policy(text, Path("registrar.yml"))
 
 
-def take_policy(bench: Bench, **production: Any) -> str:
+def take_policy(bench: Bench, acts_for: str | None = None, **production: Any) -> str:
     """Put a policy with this rule for Production into effect, as the policy file does, and return its revision."""
     data = POLICY | {
-        "clients": {"ci": {"may": ["request"]}},
+        "clients": {"ci": {"may": ["request"]}, "claude": {"may": ["request"], "acts_for": acts_for}},
         "operators": {"bob": "UBOB"},
         "people": {"github": {"octocat": "UCAROL"}},
         "models": {"*": {"staging": {"approvers": ["lead"]}, "production": {"approvers": ["lead"]} | production}},
@@ -101,6 +102,7 @@ class RandomDecisions:
         gates = random.sample(GATES, random.randrange(4))
         take_policy(
             self._bench,
+            random.choice(["UBOB", "UCAROL", None]),
             approvers=random.choice([["lead"], ["lead", "UALICE"], ["S0TEAM", "UALICE"]]),
             gates=[dict(gate) for gate in gates],
             required=random.choice([1, 1, 2]),
@@ -154,10 +156,13 @@ class RandomDecisions:
     def _open(self) -> None:
         random = self._random
         breaks_glass = random.random() < 0.15
-        callers: list[Caller] = [DAVE] if breaks_glass else [ALICE, BOB, CAROL, CI]
+        callers: list[Caller] = [DAVE] if breaks_glass else [ALICE, BOB, CAROL, CI, CLIENT]
         who = random.choice(callers)
         ci = CiRun(repository="acme/churn", run="1", actor=random.choice(["octocat", "ann"]), service="github")
         origin = Origin(entry_point="api", ci=ci) if who is CI else SLACK
+        if who is CLIENT:
+            agent = random.choice([AGENT_OF_ALICE, AGENT_OF_BOB, AGENT_OF_NO_ONE, None])
+            origin = Origin(entry_point="mcp", agent=agent)
         words = {"model": self._model, "version": str(self._candidate), "to": "production", "reason": "better"}
         command = build_command(Promote, words | {"break_glass": breaks_glass, "validation": "f1=0.4"})
         queued = self._bench.commands.execute(who, command, origin).queued

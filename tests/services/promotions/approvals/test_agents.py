@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from bot.domain.audit.events import EventTag
-from bot.domain.commands.parser import parse_command
-from bot.domain.core.actors import Client
 from bot.domain.core.agent import Agent
 from bot.domain.core.ci_run import CiRun
 from bot.domain.core.errors import AlreadyDecided, GateFailed, Refused, TooFewApprovers
 from bot.domain.policy.parser import validate_policy
 from bot.domain.promotions.approvers import describe_starter
-from bot.domain.promotions.request import Request, RequestState
-from bot.services.core.commands import Origin
+from bot.domain.promotions.request import RequestState
+from tests.support.services.approvals import AGENT_OF_ALICE, AGENT_OF_BOB, AGENT_OF_NO_ONE, open_by_agent
 from tests.support.services.bench import BOB, CAROL, DAVE, POLICY, Bench
 from tests.support.services.gates import ACCURATE, FRAUD, measure
 
-CLIENT, CHURN = Client("claude"), "promote churn 4 production"
-UNKNOWN = Agent(name="claude-code", version="2.1")
-AGENT_OF_BOB, AGENT_OF_ALICE = replace(UNKNOWN, person="UBOB"), replace(UNKNOWN, person="UALICE")
 GATES: dict[str, Any] = {"gates": [ACCURATE], "override": ["lead"], "requester_may_approve": True}
 STARTED_BY_BOB = CiRun(repository="acme/churn", run="4711", actor="octocat", service="github", is_verified=True)
 NO_ONE_IS_NAMED = (
@@ -41,16 +35,6 @@ def edit(bench: Bench, acts_for: str | None, people: dict[str, Any] | None = Non
     }
     bench.context.active_policy.replace(validate_policy(policy), "edited")
     return bench
-
-
-def open_by_agent(bench: Bench, agent: Agent | None, ci: CiRun | None = None, text: str = CHURN) -> Request:
-    """Open a request of an agent, or of the client without one."""
-    command = parse_command(text)
-    assert command is not None
-    origin = Origin(entry_point="mcp" if agent else "api", agent=agent, ci=ci)
-    queued = bench.commands.execute(CLIENT, command, origin).queued
-    assert queued is not None
-    return bench.open_ask(queued.id)
 
 
 # -- the person that the agent acts for --------------------------------------------------------------------------------
@@ -137,7 +121,7 @@ def test_the_person_cannot_override_its_gates(fraud: Bench, agent: Agent | None,
 
 
 def test_two_people_must_approve_if_no_one_knows_who_the_agent_acts_for(bench: Bench) -> None:
-    request = open_by_agent(edit(bench, None), UNKNOWN)
+    request = open_by_agent(edit(bench, None), AGENT_OF_NO_ONE)
     assert bench.approve(request, BOB).request.state is RequestState.PENDING
     assert bench.approve(request, CAROL).request.state is RequestState.APPROVED
 
@@ -148,21 +132,21 @@ def test_the_client_needs_one_approval_without_an_agent(bench: Bench) -> None:
 
 def test_an_agent_in_a_ci_job_acts_for_whoever_started_it(bench: Bench) -> None:
     edit(bench, None, {"github": {"octocat": "UBOB"}})
-    request = open_by_agent(bench, AGENT_OF_BOB, STARTED_BY_BOB)
+    request = open_by_agent(bench, AGENT_OF_BOB, ci=STARTED_BY_BOB)
     assert request.required == 1
     with pytest.raises(Refused, match="This agent acts for you"):
         bench.approve(request, BOB)
 
 
 def test_an_agent_in_a_ci_job_that_anyone_could_have_started_needs_two_approvals(bench: Bench) -> None:
-    request = open_by_agent(edit(bench, None), UNKNOWN, STARTED_BY_BOB)
+    request = open_by_agent(edit(bench, None), AGENT_OF_NO_ONE, ci=STARTED_BY_BOB)
     assert request.required == 2
 
 
 def test_a_request_is_refused_if_it_needs_more_approvals_than_there_are_approvers(bench: Bench) -> None:
     edit(bench, None, approvers=["UCAROL"])
     with pytest.raises(TooFewApprovers, match="add approvers for “churn”, or set acts_for for the agent's client"):
-        open_by_agent(bench, UNKNOWN)
+        open_by_agent(bench, AGENT_OF_NO_ONE)
 
 
 def test_a_pending_request_of_a_client_whose_person_is_removed_keeps_its_recorded_person(bench: Bench) -> None:
@@ -172,7 +156,7 @@ def test_a_pending_request_of_a_client_whose_person_is_removed_keeps_its_recorde
 
 
 def test_a_pending_request_is_outdated_once_no_one_knows_who_the_agent_acts_for(bench: Bench) -> None:
-    request = open_by_agent(edit(bench, "UBOB"), UNKNOWN)
+    request = open_by_agent(edit(bench, "UBOB"), AGENT_OF_NO_ONE)
     edit(bench, None)
     with pytest.raises(AlreadyDecided) as error:
         bench.approve(request, CAROL)
@@ -183,13 +167,13 @@ def test_a_request_with_failed_gates_is_refused_if_no_one_knows_who_the_agent_ac
     edit(fraud, None, **GATES)
     measure(fraud, 2, accuracy=0.83)
     with pytest.raises(GateFailed):
-        open_by_agent(fraud, UNKNOWN, text=FRAUD)
+        open_by_agent(fraud, AGENT_OF_NO_ONE, text=FRAUD)
 
 
 def test_no_one_can_override_the_gates_once_no_one_knows_who_the_agent_acts_for(fraud: Bench) -> None:
     edit(fraud, "UALICE", **GATES)
     measure(fraud, 2, accuracy=0.83)
-    request = open_by_agent(fraud, UNKNOWN, text=FRAUD)
+    request = open_by_agent(fraud, AGENT_OF_NO_ONE, text=FRAUD)
     edit(fraud, None, **GATES)
     with pytest.raises(Refused) as error:
         fraud.override(request, BOB, "known")
@@ -207,9 +191,9 @@ def test_no_one_can_override_the_gates_once_no_one_knows_who_the_agent_acts_for(
     [
         ("UBOB", AGENT_OF_BOB, "acting for @UBOB"),
         ("UALICE", AGENT_OF_BOB, "acting for @UBOB"),
-        ("UBOB", UNKNOWN, "acting for @UBOB"),
+        ("UBOB", AGENT_OF_NO_ONE, "acting for @UBOB"),
         ("UBOB", None, "acting for @UBOB"),
-        (None, UNKNOWN, "acting for someone the policy doesn't name"),
+        (None, AGENT_OF_NO_ONE, "acting for someone the policy doesn't name"),
         (None, None, "None"),
     ],
 )
