@@ -14,10 +14,10 @@ from bot.domain.core.actors import Caller, Client, Profile, actor_of
 from bot.domain.core.agent import Agent, pack_agent
 from bot.domain.core.errors import AlreadyDecided, BadInput, Refused
 from bot.domain.core.sentence import Sentence
-from bot.domain.monitoring import proposal_messages
 from bot.domain.monitoring.backtest import Backtest
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.proposal import MonitorProposal, ProposalState
+from bot.domain.monitoring.proposals import messages as proposal_messages
+from bot.domain.monitoring.proposals.proposal import MonitorProposal, ProposalState
 from bot.domain.policy.authorization import Permission
 from bot.ports import (
     LedgerReader,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement, PlainTextObject, SectionBlock
 
+from bot.domain.commands.base import MAX_REASON_LENGTH
 from bot.domain.core.sentence import sanitize_text, truncate
 from bot.domain.monitoring import messages as monitor_messages
-from bot.domain.monitoring import proposal_messages
-from bot.domain.monitoring.proposal import MonitorProposal, ProposalState
+from bot.domain.monitoring.proposals import messages as proposal_messages
+from bot.domain.monitoring.proposals.proposal import MonitorProposal, ProposalState
 from bot.domain.policy.monitor_config import MonitorConfig, rule_sentence
 from bot.slack.core.blocks import Message, build_message, code, context_line, header, section, to_mrkdwn
 
@@ -26,7 +27,7 @@ def proposal_card(proposal: MonitorProposal) -> Message:
         section(_source_lines(monitor.rule)),
         section(f"*Backtest*\n{to_mrkdwn(proposal.backtest)}"),
         # Plain text, in which Slack formats nothing.
-        SectionBlock(text=PlainTextObject(text=f"Reason: “{sanitize_text(proposal.reason)}”", emoji=False)),
+        SectionBlock(text=PlainTextObject(text=_quoted_reason(proposal), emoji=False)),
     ]
     decided = proposal_messages.decision(proposal)
     if decided is None:
@@ -36,6 +37,10 @@ def proposal_card(proposal: MonitorProposal) -> Message:
     blocks.append(context_line(to_mrkdwn(proposal_messages.proposer(proposal))))
     name = f"{code(monitor.model, 120)} {code(monitor.name)}"
     return build_message(f"{code(str(proposal.agent), 120)} proposes a monitor: {name}", blocks)
+
+
+def _quoted_reason(proposal: MonitorProposal) -> str:
+    return f"Reason: “{truncate(sanitize_text(proposal.reason), MAX_REASON_LENGTH)}”"
 
 
 def _title(proposal: MonitorProposal) -> str:

@@ -10,7 +10,7 @@ from bot.domain.audit.events import EventTag
 from bot.domain.core.actors import Client
 from bot.domain.core.agent import pack_agent
 from bot.domain.core.errors import AlreadyDecided, BadInput, Refused, UnknownModel, UnknownRequest
-from bot.domain.monitoring.proposal import ProposalState
+from bot.domain.monitoring.proposals.proposal import ProposalState
 from bot.domain.policy.parser import validate_policy
 from bot.ports import QueuedCommandState
 from bot.services.core.command_queue import IdempotencyKeyReused

@@ -11,7 +11,7 @@ from bot.domain.commands.parser import parse_command
 from bot.domain.core.actors import Client, Profile
 from bot.domain.core.agent import Agent
 from bot.domain.core.sentence import Sentence
-from bot.domain.monitoring.proposal import MonitorProposal
+from bot.domain.monitoring.proposals.proposal import MonitorProposal
 from bot.domain.policy.parser import validate_policy
 from bot.ports import QueuedCommand
 from bot.services.monitoring.proposals import MonitorProposals, ProposalResult

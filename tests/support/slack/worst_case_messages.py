@@ -20,6 +20,7 @@ from bot.domain.monitoring import incident_messages
 from bot.domain.monitoring import messages as monitor_messages
 from bot.domain.monitoring.incident import IncidentKind, IncidentStatus
 from bot.domain.monitoring.monitor import MonitorStatus
+from bot.domain.monitoring.proposals.proposal import ProposalState
 from bot.domain.policy.messages import describe_rules
 from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions import messages as promotion_messages
@@ -48,13 +49,14 @@ from bot.slack.core.blocks import Message
 from bot.slack.monitoring import answers as monitoring_answers
 from bot.slack.monitoring import incident_card
 from bot.slack.monitoring.incident_review import review_message
+from bot.slack.monitoring.proposal_card import proposal_card
 from bot.slack.promotions import request_card
 from bot.slack.registry import answers as registry_answers
 from bot.slack.registry import comparison
 from bot.slack.registry.unfurl import version_unfurl
 from bot.slack.rollbacks.history import timeline_message
 from bot.slack.transitions import drift_notice
-from tests.support.slack.worst_case_monitors import a_monitor, a_review, a_row, a_view, an_incident
+from tests.support.slack.worst_case_monitors import a_monitor, a_proposal, a_review, a_row, a_view, an_incident
 from tests.support.slack.worst_case_values import (
     BOB,
     NOW,
@@ -200,6 +202,9 @@ def _messages(name: str) -> Iterator[tuple[str, Message]]:
     added = MonitorAdd(model="m", name="accuracy", settings={"greater_than": "0.8"})
     yield "added", rendered(added, a_monitor(name), monitor_messages.added_answer(a_monitor(name), NOW))
     yield from incidents(name)
+    yield "proposal", proposal_card(a_proposal(name))
+    for state in (ProposalState.ADDED, ProposalState.DISMISSED):
+        yield f"proposal, {state.value}", proposal_card(a_proposal(name).with_decision(state, BOB, NOW))
     yield from helps(name)
     yield from ((f"sentence {number}", blocks.sentence_message(one)) for number, one in enumerate(every_sentence(name)))
 

@@ -7,11 +7,14 @@ from datetime import timedelta
 from typing import Any
 
 from bot.domain.audit.events import Event, EventTag
+from bot.domain.core.actors import Client
+from bot.domain.core.agent import Agent
 from bot.domain.core.sentence import say
 from bot.domain.monitoring import incident_messages
 from bot.domain.monitoring.incident import Incident, IncidentKind, IncidentStatus, TrippedBreaker
 from bot.domain.monitoring.incident_review import IncidentFacts, IncidentReview, review
 from bot.domain.monitoring.monitor import Monitor, MonitorState, MonitorStatus
+from bot.domain.monitoring.proposals.proposal import MonitorProposal
 from bot.domain.monitoring.readings import CheckOutcome, Measurement
 from bot.domain.monitoring.views import MonitorRow, MonitorView
 from bot.domain.policy.monitor_config import MonitorConfig
@@ -119,3 +122,17 @@ def a_review(incident: Incident, name: str) -> IncidentReview:
     """Return the review of an incident with many events, each with a long reason."""
     event = Event(at=NOW, actor=BOB, tag=EventTag.MONITOR_PAUSED, subject=TEXTS[name], why=TEXTS[name] * 20)
     return review(IncidentFacts(incident=incident, monitors=[a_monitor(name)] * 3, events=[event] * 200))
+
+
+def a_proposal(name: str = "plain", **changes: Any) -> MonitorProposal:
+    """Return a proposed monitor with one of the texts in every possible place."""
+    text = TEXTS[name] or "m"
+    proposal = MonitorProposal(
+        id="p4k7q",
+        client=Client(text),
+        agent=Agent(name=text, version=text, person="UALICE"),
+        monitor=a_monitor(name, armed_at=None, armed_by=None),
+        reason=REASONS[name],
+        backtest=say("{it}", it=text * 20),
+    )
+    return replace(proposal, **changes)

@@ -7,7 +7,7 @@ from bot.domain.core.agent import Agent
 from bot.domain.core.sentence import Code, Mention, Name, Sentence, say
 from bot.domain.monitoring.messages import qualified_name
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.proposal import MonitorProposal, ProposalState
+from bot.domain.monitoring.proposals.proposal import MonitorProposal, ProposalState
 
 
 def proposer(proposal: MonitorProposal) -> Sentence:

@@ -1,0 +1,1 @@
+"""The monitors that agents propose."""
