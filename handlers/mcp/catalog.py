@@ -42,7 +42,12 @@ DEFAULT_WAIT = 50  # seconds: many clients give up after 60
 IdempotencyKey = Annotated[
     str,
     Field(max_length=100, pattern=r"^[!-~]*$"),
-    Argument("KEY", "only to ask again after a decision: any text that you haven't used before", False),
+    Argument(
+        "KEY",
+        "only to ask again after a decision: any text that you haven't used before",
+        False,
+        ("--idempotency-key",),
+    ),
 ]
 
 

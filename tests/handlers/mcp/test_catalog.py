@@ -5,6 +5,7 @@ from __future__ import annotations
 import jsonschema
 import pytest
 
+from bot.domain.commands.base import MissingArguments
 from bot.domain.core.errors import BadInput
 from handlers.mcp.catalog import TOOLS
 
@@ -49,3 +50,9 @@ class TestCatalog:
     def test_results_of_a_validation_are_an_object(self) -> None:
         command = TOOLS["validate"].parse({"model": "churn", "version": 4, "validation": {"f1": 0.9}})
         assert command.validation == ("f1=0.9",)
+
+    @pytest.mark.parametrize("name", [name for name, tool in TOOLS.items() if tool.describe().input_schema["required"]])
+    def test_missing_arguments_are_named(self, name: str) -> None:
+        with pytest.raises(MissingArguments) as refused:
+            TOOLS[name].parse({})
+        assert refused.value.missing == TOOLS[name].describe().input_schema["required"]
