@@ -22,7 +22,7 @@ from bot.domain.core.actors import actor_id
 from bot.domain.core.agent import Agent, introduce_agent
 from bot.domain.core.errors import BadInput, UnknownModel
 from bot.domain.core.sentence import Name, say
-from bot.domain.monitoring.proposal_messages import proposal_status
+from bot.domain.monitoring.proposals.messages import proposal_status
 from bot.domain.policy.authorization import AccessTarget, overrider_ids
 from bot.domain.policy.callers.quotas import Quota
 from bot.domain.promotions.messages import gate_explanation
@@ -71,7 +71,11 @@ class ToolCall:
     async def _execute(self, command: Any) -> Document:
         if isinstance(command, WaitForRequest):
             return await self._wait(command)
-        run = {RequestPromotion: self._request, ProposeMonitor: self._propose}.get(type(command), self._read)
+        asking: dict[type[Command], Callable[[Any], Document]] = {
+            RequestPromotion: self._request,
+            ProposeMonitor: self._propose,
+        }
+        run = asking.get(type(command), self._read)
         # Clients take turns, and have few threads, so that slow calls of one delay neither people nor other clients.
         pool, owner = self.session.registrar.query_pool, actor_id(self.call.client)
         return await asyncio.wrap_future(pool.submit_for(owner, logging_context.with_context(partial(run, command))))
