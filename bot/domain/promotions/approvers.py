@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bot.domain.core.actors import Person, Profile, format_actor
+from bot.domain.core.actors import Person, Profile
 from bot.domain.core.errors import TooFewApprovers
 from bot.domain.core.numbers import pluralize
 from bot.domain.core.sentence import (
@@ -27,7 +27,7 @@ from bot.domain.policy.authorization import (
 )
 from bot.domain.policy.authorship import missing_person_key, own_user_ids, represented_person, slack_user_id
 from bot.domain.policy.policy import Policy, TargetRule
-from bot.domain.promotions.messages import describe_change
+from bot.domain.promotions.messages import describe_change, describe_requester
 from bot.domain.promotions.request import Request
 from bot.domain.promotions.votes import Vote, counting_approvals
 from bot.domain.registry.model import TARGET_STAGES, Stage
@@ -286,7 +286,7 @@ def approval_invitation(request: Request, card: MessageLink) -> Sentence:
     """Return the direct message to an approver of a new request."""
     return say(
         "{who} requested {model} {path}. You can approve or reject it until {until}. {card}, or type {approve}",
-        who=format_actor(request.requester),
+        who=describe_requester(request),
         model=Name(request.model),
         path=describe_change(request),
         until=request.expires_at,

@@ -198,11 +198,21 @@ def reminder_announcement(request: Request, people: Sequence[str] | None, now: d
     )
 
 
+def describe_requester(request: Request) -> Sentence:
+    """Return who made a request, and with which agent, whose name is shown as code: no one verifies it."""
+    who, agent = format_actor(request.requester), request.agent
+    if agent is None:
+        return say("{who}", who=who)
+    if not agent.person:
+        return say("{who} with {agent}", who=who, agent=Code(str(agent)))
+    return say("{who} with {agent} for {person}", who=who, agent=Code(str(agent)), person=Mention(agent.person))
+
+
 def direct_reminder(request: Request, card: MessageLink, now: datetime) -> Sentence:
     """Return the direct reminder to an approver about a pending request."""
     return say(
         "{who} requested {model} {path} {age} ago. It expires {until}. {card}, or type {approve} or {reject}",
-        who=format_actor(request.requester),
+        who=describe_requester(request),
         model=Name(request.model),
         path=describe_change(request),
         age=format_duration(now - request.opened_at),

@@ -55,7 +55,8 @@ def request_details(
 
 def _opening_lines(request: Request) -> Iterator[str]:
     yield change_line(request)
-    yield f"Requested by {mention_actor(request.requester)}, {format_time(request.opened_at)}"
+    requester = to_mrkdwn(promotion_messages.describe_requester(request))
+    yield f"Requested by {requester}, {format_time(request.opened_at)}"
     if request.reason:
         yield f"> {escape_and_cut(request.reason, 1000)}"
     if request.overridden_by is not None:

@@ -48,6 +48,7 @@ ROLL_BACK, HISTORY, OPEN_REGISTRY = "request_roll_back", "request_history", "req
 MAX_CALLER_CHANGES = 2  # changes for callers on the card; the details have the others
 MAX_CALLERS_LENGTH = 150  # characters of a line about callers
 MAX_REASON_LENGTH = 200  # characters of the requester's reason on the card; the details have all of it
+MAX_AGENT_LENGTH = 130  # characters of an agent's name and version
 MAX_LAPSED = 3  # approvals that no longer count
 MAX_REPORTED = 2  # results that the requester reported
 MAX_PAGE_LENGTH = 3000  # characters of a button's URL: Slack's limit
@@ -83,8 +84,8 @@ def request_card(  # noqa: PLR0913 - a card shows this many things
 
     `metrics` is what the policy says about the model's metrics. `freeze` is the freeze that currently stops promotions
     to Production. `status` says who a pending request is waiting for, or how far an approved one has come. `starter`
-    says who started its CI job. `block` is the block on the version; it's shown only while the request is pending.
-    `page` is the URL of the version's page in the registry. `files` says whether the version's files are hashed.
+    says who is behind it: see `describe_starter`. `block` is the block on the version; it's shown only while the
+    request is pending. `page` is the URL of the version's page in the registry. `files` says whether the version's files are hashed.
     """
     is_pending = request.state is RequestState.PENDING
     metrics = metrics or MetricCatalog()
@@ -101,7 +102,7 @@ def request_card(  # noqa: PLR0913 - a card shows this many things
     blocks += [review_buttons(request)] if request.needs_review else []
     blocks.append(context_line("  ·  ".join([f"Request {code(request.id)}", *([to_mrkdwn(files)] if files else [])])))
     subject = f"{code(request.model)} {to_mrkdwn(promotion_messages.describe_change(request))}"
-    asked = f"{mention_actor(request.requester)} requested {subject}"
+    asked = f"{to_mrkdwn(promotion_messages.describe_requester(request))} requested {subject}"
     return build_message(asked if is_pending else f"{subject}: {request.state.label}", blocks)
 
 
@@ -148,7 +149,8 @@ def _exceptions(request: Request) -> Iterator[str]:
 
 def _request_text(request: Request, starter: Sentence | None) -> str:
     """Return who made the request, from where, and why."""
-    source = f" from {ci_link(request.ci)}" if request.ci else ""
+    source = f" with {code(str(request.agent), MAX_AGENT_LENGTH)}" if request.agent else ""
+    source += f" from {ci_link(request.ci)}" if request.ci else ""
     source += f", {to_mrkdwn(starter)}" if starter else ""
     reason = f":\n> {escape_and_cut(request.reason, MAX_REASON_LENGTH)}" if request.reason else ""
     return f"Requested by {mention_actor(request.requester)}{source}{reason}"

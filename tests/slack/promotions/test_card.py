@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
+from bot.domain.core.actors import Client
+from bot.domain.core.agent import introduce_agent
+from bot.domain.core.ci_run import CiRun
+from bot.domain.policy.callers.api_clients import ApiClient
+from bot.domain.policy.policy import Policy
 from bot.domain.promotions.request import Request, RequestSnapshot
 from bot.domain.promotions.verdict import verdict
 from bot.slack.core.blocks import Message, to_mrkdwn
@@ -98,3 +104,52 @@ def test_details_name_the_commands_that_decide_a_pending_request() -> None:
     shown = details_text(a_churn_request(a_snapshot(BETTER)))
     for part in ("`/model approve r4k7q`", '`/model reject r4k7q --reason "…"`', "Policy `3f9ab2c41d07`"):
         assert part in shown
+
+
+# -- agents ------------------------------------------------------------------------------------------------------------
+
+RUN = CiRun(repository="acme/churn", run="4711", url="https://ci.example/4711", actor="octocat", service="github")
+
+
+def agent_card(policy: Policy | None = None, **changes: Any) -> Message:
+    request = a_churn_request(a_snapshot(BETTER), requester=Client("claude"), reason="", **changes)
+    return CardExample(name="", request=request, decision="", reason="", policy=policy or a_policy()).card()
+
+
+def test_the_card_says_which_agent_requested_it_for_whom() -> None:
+    card = agent_card(agent=introduce_agent("claude-code", "2.1", "U0ALICE"))
+    assert "Requested by `claude` with `claude-code 2.1`, acting for <@U0ALICE>" in text_of(card)
+    assert card.text.startswith("`claude` with `claude-code 2.1` for <@U0ALICE> requested `churn`")
+
+
+def test_the_card_says_that_the_policy_does_not_name_the_person() -> None:
+    shown = text_of(agent_card(agent=introduce_agent("claude-code")))
+    assert "Requested by `claude` with `claude-code`, acting for someone the policy doesn't name" in shown
+    assert "The policy doesn't say who this agent acts for, so the request needs 2 approvals." in shown
+
+
+def test_the_card_links_to_the_agent_s_ci_run() -> None:
+    shown = text_of(agent_card(agent=introduce_agent("claude-code", "", "U0ALICE"), ci=RUN))
+    run = "<https://ci.example/4711|acme/churn  ·  run 4711>"
+    assert f"Requested by `claude` with `claude-code` from {run}, started by `octocat`, acting for <@U0ALICE>" in shown
+
+
+def test_the_card_names_the_person_that_a_client_acts_for() -> None:
+    policy = a_policy().model_copy(update={"clients": {"claude": ApiClient(acts_for="U0ALICE")}})
+    assert "Requested by `claude`, acting for <@U0ALICE>" in text_of(agent_card(policy))
+
+
+@pytest.mark.parametrize(
+    "name", ["` approved by <@U0BOB> `", "x\n*Approved*", "<!channel>", "\u202eevil\u2066", "a" * 999]
+)
+def test_an_agent_s_name_cannot_pretend_to_be_the_app_s_words(name: str) -> None:
+    card = agent_card(agent=introduce_agent(name, name, "U0ALICE"))
+    [shown] = re.findall(r"Requested by `claude` with `([^`\n]*)`, acting for <@U0ALICE>", text_of(card))
+    assert not {"<", ">", "\u202e"} & set(shown)
+    assert message_problems(card.blocks) == []
+
+
+def test_the_details_say_which_agent_requested_it_for_whom() -> None:
+    agent = introduce_agent("claude-code", "2.1", "U0ALICE")
+    request = a_churn_request(a_snapshot(BETTER), requester=Client("claude"), agent=agent)
+    assert "Requested by `claude` with `claude-code 2.1` for <@U0ALICE>, " in details_text(request)

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from bot.domain.core.actors import Client
+from bot.domain.core.agent import introduce_agent
 from bot.domain.core.ci_run import CiRun
 from bot.domain.core.sentence import Code, say
 from bot.domain.policy.freezes import ActiveFreeze
@@ -277,6 +278,9 @@ def good_examples() -> list[CardExample]:
                 actor="octocat",
                 service="github",
             ),
+        ),
+        "requested by an agent": a_churn_request(
+            a_snapshot(BETTER), requester=Client("claude"), agent=introduce_agent("claude-code", "2.1", "U0ALICE")
         ),
         "keeps the incumbent": a_churn_request(a_snapshot(BETTER), keep_existing=True),
         "posted by the previous release": a_churn_request(snapshot_of_older_release(BETTER)),

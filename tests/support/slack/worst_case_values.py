@@ -8,6 +8,7 @@ from typing import Any
 
 from bot.domain.audit.events import ChainedEvent, Event, EventTag
 from bot.domain.core.actors import Actor, Person
+from bot.domain.core.agent import introduce_agent
 from bot.domain.core.ci_run import CiRun
 from bot.domain.core.sentence import Sentence, say
 from bot.domain.policy.freezes import ActiveFreeze
@@ -85,6 +86,7 @@ def a_request(name: str = "plain", state: RequestState = RequestState.PENDING, *
         outcome="" if state is RequestState.PENDING else REASONS[name],
         seen=seen(name),
         ci=a_run(name),
+        agent=introduce_agent(TEXTS[name] * 9, TEXTS[name] * 9, "U0ALICE"),
     )
     return replace(request, **changes)
 
