@@ -8,6 +8,7 @@ from bot.domain.commands.promotions import Promote
 from bot.domain.core.actors import actor_id
 from bot.domain.core.ci_run import pack_ci_run
 from bot.domain.core.sentence import Code, Name, Sentence, say
+from bot.domain.policy.authorship import Authorship, represented_person
 from bot.domain.policy.policy import Policy
 from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions import messages as promotion_messages
@@ -67,6 +68,7 @@ def command_document(queued: QueuedCommand, policy: Policy) -> dict[str, Any]:
         outcome=queued.outcome,
         channel=policy.channel_for(model),
         ci=pack_ci_run(queued.ci) if queued.ci else {},
+        agent=_agent_document(Authorship(requester=queued.caller, ci=queued.ci, agent=queued.agent), policy),
         error=queued.error if state == STATE_REFUSED else None,
         sentence=str(sentence),
     ).to_json()
@@ -119,6 +121,7 @@ def request_document(request: Request, votes: list[Vote], policy: Policy, card_e
         review=review,
         channel=channel,
         ci=pack_ci_run(request.ci) if request.ci else {},
+        agent=_agent_document(request.access_target, policy),
         sentence=str(_request_sentence(request, votes, channel, card_error)),
     ).to_json()
 
@@ -141,6 +144,14 @@ def version_document(ledger: Ledger, queued: QueuedCommand, sentence: str) -> di
         ask=queued.id,
         sentence=sentence,
     ).to_json()
+
+
+def _agent_document(made_by: Authorship, policy: Policy) -> dict[str, str]:
+    if made_by.agent is None:
+        return {}
+    acts_for = represented_person(made_by, policy) or ""
+    known = {"name": made_by.agent.name, "version": made_by.agent.version, "acts_for": acts_for}
+    return {name: value for name, value in known.items() if value}
 
 
 def _request_sentence(request: Request, votes: list[Vote], channel: str, card_error: str) -> Sentence:

@@ -217,6 +217,12 @@ class RequestDocument(_Document):
             "propertyNames": {"enum": ["repository", "run", "commit", "url", "actor", "service", "is_verified"]}
         },
     )
+    agent: dict[str, str] = Field(
+        {},
+        description="the agent that made the request: name, version, acts_for (a Slack user ID, by the policy); no one "
+        "verifies its name and version",
+        json_schema_extra={"propertyNames": {"enum": ["name", "version", "acts_for"]}},
+    )
     error: str | None = Field(
         None,
         description="if it was refused, the kind of error: UnknownModel, UnknownVersion, BadInput, GateFailed, "
