@@ -116,6 +116,10 @@ class TestPolicy:
         client = identity(issuer="https://login.acme.example", claims={"team": "ml"})
         assert OidcIdentity(**client).mismatch({"aud": "registrar", "team": "ml"}) is None
 
+    def test_the_person_that_an_agent_acts_for_is_someone_that_the_file_names(self) -> None:
+        policy = validate_policy({"models": {}, "clients": {"claude": {"acts_for": "U1"}}})
+        assert policy.all_slack_ids() == {"U1"}
+
     def test_clients_of_the_previous_release_still_load(self) -> None:
         assert ApiClient(token_env="A", token_file="b").token_env == "A"
         assert ApiClient(may=["push"]).oidc is None

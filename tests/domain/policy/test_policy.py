@@ -139,10 +139,6 @@ def test_a_model_s_own_people_are_on_call_for_it_even_if_there_are_none() -> Non
     assert policy.all_slack_ids() == {"S1", "U1", "U2"}
 
 
-def test_the_person_that_an_agent_acts_for_is_someone_that_the_file_names() -> None:
-    assert read("{models: {}, clients: {claude: {acts_for: U1}}}").all_slack_ids() == {"U1"}
-
-
 def test_the_user_groups_in_the_file_are_found() -> None:
     assert read(WHOLE).user_groups() == {"S01LEADS"}
 
