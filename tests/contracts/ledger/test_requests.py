@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from bot.domain.core.actors import Person
+from bot.domain.core.agent import Agent, introduce_agent
 from bot.domain.core.ci_run import CiRun
 from bot.domain.core.errors import AlreadyOpen, UnknownRequest
 from bot.domain.promotions.request import GateResult, RequestSnapshot, RequestState
@@ -90,6 +91,14 @@ def test_the_ci_run_of_a_request_is_stored(ledger: SqlLedger, ci: CiRun) -> None
     save(ledger, request)
     with ledger.read() as r:
         assert r.request(request.id).ci == ci
+
+
+@pytest.mark.parametrize("agent", [introduce_agent("claude-code", "2.1", "U0ALICE"), introduce_agent("")], ids=str)
+def test_the_agent_of_a_request_is_stored(ledger: SqlLedger, agent: Agent) -> None:
+    request = a_request(agent=agent)
+    save(ledger, request)
+    with ledger.read() as r:
+        assert r.request(request.id).agent == agent
 
 
 def test_requests_are_filtered_by_model_and_state_newest_first(ledger: SqlLedger) -> None:

@@ -25,6 +25,7 @@ from bot.ledger import SqlLedger
 from bot.ports import IdempotentCall, MessageRef, TagUpdate
 from tests.support.monitoring.monitoring import add_monitor, check_values
 from tests.support.passports.records import passport
+from tests.support.services.approvals import AGENT_OF_BOB, open_by_agent
 from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, POLICY, Bench
 from tests.support.services.fakes import FaultyRegistry, ManualClock
 
@@ -35,7 +36,8 @@ def open_bench(ledger: SqlLedger, registry: FaultyRegistry | None = None) -> Ben
         registry = FaultyRegistry()
         registry.add_model("churn", versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
         registry.set_alias("churn", "champion", 3)
-    return Bench(ledger=ledger, registry=registry, clock=ManualClock(), policy=validate_policy(POLICY))
+    policy = validate_policy(POLICY | {"clients": {"claude": {"may": ["request"], "acts_for": "UBOB"}}})
+    return Bench(ledger=ledger, registry=registry, clock=ManualClock(), policy=policy)
 
 
 def populate(bench: Bench) -> None:
@@ -46,7 +48,7 @@ def populate(bench: Bench) -> None:
         bench.approved(f'promote churn {version} production --reason "“Größer”, 10% better 🚀"')
         bench.moves.execute_due("churn")
     bench.reject(bench.open("promote churn 1 staging"), CAROL)
-    bench.open("promote churn 1 production")
+    open_by_agent(bench, AGENT_OF_BOB, "promote churn 1 production")
     bench.execute(BOB, build_command(FreezeModel, {"model": "fraud", "reason": "audit week"}))
     bench.clock.advance(minutes=10)
     add_monitor(bench)
