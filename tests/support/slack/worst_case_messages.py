@@ -203,8 +203,8 @@ def _messages(name: str) -> Iterator[tuple[str, Message]]:
     yield "added", rendered(added, a_monitor(name), monitor_messages.added_answer(a_monitor(name), NOW))
     yield from incidents(name)
     yield "proposal", proposal_card(a_proposal(name))
-    for state in (ProposalState.ADDED, ProposalState.DISMISSED):
-        yield f"proposal, {state.value}", proposal_card(a_proposal(name).with_decision(state, BOB, NOW))
+    for decision in (ProposalState.ADDED, ProposalState.DISMISSED):
+        yield f"proposal, {decision.value}", proposal_card(a_proposal(name).with_decision(decision, BOB, NOW))
     yield from helps(name)
     yield from ((f"sentence {number}", blocks.sentence_message(one)) for number, one in enumerate(every_sentence(name)))
 
