@@ -55,7 +55,7 @@ def is_only_asked(ask: Any) -> bool:
 
 @pytest.mark.parametrize("number", [300, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_no_calls_change_what_people_decide(world: GuardedWorld, number: int) -> None:
-    agents, before = RandomAgents(world, random.Random(SEED)), world.snapshot()
+    agents, before = RandomAgents(world, random.Random(SEED)), world.snapshot()  # noqa: S311 - it's no secret
     asyncio.run(agents.play(number))
     after = world.snapshot()
 
@@ -63,6 +63,8 @@ def test_no_calls_change_what_people_decide(world: GuardedWorld, number: int) ->
     assert changes_between(before, after) == [], story
     assert [request for request in added(before, after, "requests") if not is_undecided(request)] == [], story
     assert [ask for ask in added(before, after, "asks") if not is_only_asked(ask)] == [], story
+    acknowledged = [row for row in added(before, after, "incidents") if row["acknowledged_by"] or row["ended_by"]]
+    assert acknowledged == [], story
     by_people = [e for e in added(before, after, "audit_events") if isinstance(e["actor"], Person | Operator)]
     assert by_people == [], story
     assert is_chain_intact(world.registrar.context.ledger)  # type: ignore[arg-type]  # it's a SqlLedger
