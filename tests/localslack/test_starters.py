@@ -34,7 +34,9 @@ def node_app(folder: Path) -> tuple[list[str], Path]:
     version = subprocess.run([node, "--version"], text=True, capture_output=True, check=True).stdout.strip()
     if int(version.removeprefix("v").partition(".")[0]) < NODE:
         pytest.skip(f"@slack/bolt takes Node.js {NODE} or later, and this is {version}")
-    installed = subprocess.run([ROOT / "scripts" / "install-starter"], text=True, capture_output=True, check=False)
+    installed = subprocess.run(
+        [ROOT / "scripts" / "install-npm", STARTERS / "bolt_js"], text=True, capture_output=True, check=False
+    )
     if installed.returncode:
         why = installed.stderr.partition("\n")[0]
         pytest.skip(f"npm could not fetch @slack/bolt: {why}")
