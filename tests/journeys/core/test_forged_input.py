@@ -18,7 +18,7 @@ from bot.domain.core.errors import BadInput
 from bot.slack.commands import help_text, query_modal
 from bot.slack.core.blocks import unescape
 from bot.slack.monitoring import answers as monitoring_answers
-from bot.slack.monitoring import incident_card
+from bot.slack.monitoring import incident_card, proposal_card
 from bot.slack.monitoring import modal as monitor_modal
 from bot.slack.promotions import modals, request_card
 from bot.slack.registry import answers as registry_answers
@@ -73,6 +73,8 @@ BUTTONS = (
     monitoring_answers.UNSILENCE,
     monitoring_answers.BACKTEST,
     monitoring_answers.CHART,
+    proposal_card.ADD,
+    proposal_card.DISMISS,
     incident_card.ACKNOWLEDGE,
     incident_card.SILENCE,
     incident_card.DETAILS,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -16,8 +18,8 @@ from bot.ports import QueuedCommandState
 from bot.services.core.command_queue import IdempotencyKeyReused
 from bot.services.monitoring.proposals import MAX_OPEN_PROPOSALS
 from tests.support.monitoring.monitor_commands import ADD, LIVE
-from tests.support.monitoring.proposals import AGENT, CLIENTS, OTHER_ROBOT, ROBOT, Proposals
-from tests.support.services.bench import ALICE, BOB, CAROL, GUEST, POLICY, SLACK, STRANGER
+from tests.support.monitoring.proposals import AGENT, CLIENTS, OTHER_ROBOT, ROBOT, Proposals, proposals_on
+from tests.support.services.bench import ALICE, BOB, CAROL, GUEST, POLICY, SLACK, STRANGER, bench_on
 
 NAMED = ADD.replace("accuracy", "{}")
 
@@ -206,6 +208,39 @@ def test_a_source_that_was_removed_meanwhile_leaves_the_proposal_open(proposals:
     with pytest.raises(BadInput, match=r"isn.t a source"):
         proposals.accept(queued)
     assert (proposals.now(queued).state, proposals.monitors()) == (ProposalState.OPEN, [])
+
+
+def run_at_once(task: Callable[[int], str]) -> list[str]:
+    with ThreadPoolExecutor(4) as pool:
+        return list(pool.map(task, range(4)))
+
+
+@pytest.fixture
+def shared(ledger_url: str) -> Iterator[Proposals]:
+    """Yield the service on SQLite and then on PostgreSQL."""
+    bench = bench_on(ledger_url)
+    yield proposals_on(bench)
+    bench.ledger.close()
+
+
+def test_one_of_several_simultaneous_proposals_is_stored(shared: Proposals) -> None:
+    assert len(set(run_at_once(lambda number: shared.open(key=f"k{number % 2}").id))) == 1
+    assert shared.cards() == ["opened"]
+
+
+def test_one_of_several_simultaneous_decisions_counts(shared: Proposals) -> None:
+    queued = shared.open()
+
+    def decide(number: int) -> str:
+        try:
+            (shared.accept if number % 2 else shared.dismiss)(queued, [BOB, CAROL][number % 2])
+        except AlreadyDecided:
+            return "late"
+        return "decided"
+
+    assert sorted(run_at_once(decide)) == ["decided", "late", "late", "late"]
+    is_added = shared.now(queued).state is ProposalState.ADDED
+    assert shared.monitors() == (["accuracy"] if is_added else [])
 
 
 # -- no other way ------------------------------------------------------------------------------------------------------

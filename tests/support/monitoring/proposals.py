@@ -72,5 +72,11 @@ class Proposals:
 @pytest.fixture
 def proposals(commands: MonitorCommands) -> Proposals:
     """Return the service, with a policy that has two clients."""
-    commands.bench.context.active_policy.replace(validate_policy(POLICY | {"clients": CLIENTS}), "")
-    return Proposals(commands)
+    return proposals_on(commands.bench)
+
+
+def proposals_on(bench: Bench) -> Proposals:
+    """Return the service on this bench, after a first look at the registry, with a policy that has two clients."""
+    bench.watch.poll()
+    bench.context.active_policy.replace(validate_policy(POLICY | {"clients": CLIENTS}), "")
+    return Proposals(MonitorCommands(bench))
