@@ -92,14 +92,6 @@ def test_a_guest_decides_nothing(app: RunningApp) -> None:
     assert (state(app, proposal), monitors(app)) == (ProposalState.OPEN, [])
 
 
-def test_the_second_click_says_who_was_faster(app: RunningApp) -> None:
-    propose(app)
-    stale, carol = card(app), app.slack.person("carol")
-    reply_to(app.bob, lambda: app.bob.clicks(stale, "Add monitor"))
-    assert "Added by <@U0BOB>" in reply_to(carol, lambda: carol.clicks(stale, "Dismiss"))
-    assert monitors(app) == ["accuracy"]
-
-
 def test_a_proposal_survives_a_restart(slack: LocalSlack, tmp_path: Path) -> None:
     with running_app(slack, tmp_path, MemoryRegistry(), policy=POLICY) as app:
         proposal = propose(app)
@@ -118,7 +110,7 @@ def test_an_agent_s_texts_ping_no_one_and_link_nowhere(app: RunningApp) -> None:
 
 # -- forged clicks -----------------------------------------------------------------------------------------------------
 
-BOB = payloads.Actor(id="U0BOB", name="bob", team_id="T0LOCAL")
+BOB, CAROL = (payloads.Actor(id=f"U0{name.upper()}", name=name, team_id="T0LOCAL") for name in ("bob", "carol"))
 
 
 @pytest.fixture
@@ -127,6 +119,14 @@ def bot(slack: LocalSlack, tmp_path: Path) -> Iterator[RunningApp]:
     with running_app(slack, tmp_path, MemoryRegistry(), policy=POLICY, http=True) as app:
         app.registrar.poll_registry()
         yield app
+
+
+def test_a_click_on_an_outdated_card_says_who_was_faster(bot: RunningApp) -> None:
+    proposal, carol = propose(bot), bot.slack.person("carol")
+    reply_to(bot.bob, lambda: signed_client(bot).send(click(BOB, proposal.id, proposal_card.ADD)))
+    answer = reply_to(carol, lambda: signed_client(bot).send(click(CAROL, proposal.id, proposal_card.DISMISS)))
+    assert "Added by <@U0BOB>" in answer
+    assert monitors(bot) == ["accuracy"]
 
 
 @pytest.mark.parametrize("button", [registry_answers.CONFIRM_ARCHIVE, RUN_CORRECTED, EDIT_AGAIN])
