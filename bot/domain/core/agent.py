@@ -1,4 +1,4 @@
-"""The agent that makes a request: a program that acts for a person, and decides by itself what to ask for."""
+"""The agent that makes a request: a program that acts for a person, and chooses what to ask for."""
 
 from __future__ import annotations
 
