@@ -85,7 +85,8 @@ def request_card(  # noqa: PLR0913 - a card shows this many things
     `metrics` is what the policy says about the model's metrics. `freeze` is the freeze that currently stops promotions
     to Production. `status` says who a pending request is waiting for, or how far an approved one has come. `starter`
     says who is behind it: see `describe_starter`. `block` is the block on the version; it's shown only while the
-    request is pending. `page` is the URL of the version's page in the registry. `files` says whether the version's files are hashed.
+    request is pending. `page` is the URL of the version's page in the registry. `files` says whether the
+    version's files are hashed.
     """
     is_pending = request.state is RequestState.PENDING
     metrics = metrics or MetricCatalog()
