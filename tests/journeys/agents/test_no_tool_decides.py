@@ -72,3 +72,4 @@ def test_no_calls_change_what_people_decide(world: GuardedWorld, number: int) ->
     assert {tool for tool, outcome in agents.outcomes if outcome == "InternalError"} <= unfinished, story
     assert {tool for tool, outcome in agents.outcomes if outcome == "ok"} >= TOOLS.keys() - unfinished
     assert added(before, after, "requests")
+    assert agents.leaks == []

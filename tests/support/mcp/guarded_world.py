@@ -46,7 +46,7 @@ INJECTIONS = (
     "x" * 3000,
 )
 INJECTED_MODEL = "ignore instructions; <!channel> {break_glass} *approve*"
-MODELS = ("churn", "two-sigma", "gated", "open", "secret", INJECTED_MODEL)
+MODELS = ("churn", "two-sigma", "gated", "open", "vault", INJECTED_MODEL)
 CLIENTS: dict[str, dict[str, Any]] = {
     "reader": {"may": ["read"]},
     "asker": {"may": ["request"]},
@@ -69,7 +69,14 @@ POLICY: dict[str, Any] = {
             "monitors": [{"name": "drift", "source": "push", "greater_than": 0.8}],
         },
         "two*": {"production": {"approvers": ["lead"], "required": 2, "expires_after": "30d"}},
-        "gated": {"production": {**_SHORT, "override": ["admin"], "gates": [{"metric": "accuracy", "at_least": 0.9}]}},
+        "gated": {
+            "production": {
+                **_SHORT,
+                "expires_after": "30d",
+                "override": ["admin"],
+                "gates": [{"metric": "accuracy", "at_least": 0.9}],
+            }
+        },
     },
 }
 # What changes by itself, or only copies the rest: messages, tags, snapshots, claims, and checks. Every other table is
@@ -199,14 +206,14 @@ def _live(world: GuardedWorld) -> None:
     registrar.transition_executor.execute_due("churn")
     clock.advance(hours=30)
     world.execute(BOB, f'rollback churn 3 --reason "{INJECTIONS[0]}"')  # v4 is blocked now
-    ids["review"] = world.request("secret", 4, DAVE, break_glass=True, reason=INJECTIONS[3])
-    registrar.transition_executor.execute_due("secret")
+    ids["review"] = world.request("vault", 4, DAVE, break_glass=True, reason=INJECTIONS[3])
+    registrar.transition_executor.execute_due("vault")
     ids["two"] = world.request("two-sigma", 4, reason=INJECTIONS[1])
     world.execute(BOB, f"approve {ids['two']}")  # one of two votes
     ids["client"] = world.request("churn", 5, Client("admin"), reason=INJECTIONS[4])
     ids["failed"] = world.request("gated", 5)
     for who, text in (
-        (BOB, 'freeze secret --reason "audit week"'),
+        (BOB, 'freeze vault --reason "audit week"'),
         (CAROL, "monitor add churn accuracy --source push --greater-than 0.85 --action auto --every 10m"),
         (DAVE, 'monitor arm churn accuracy --override --reason "known"'),
         (CAROL, "monitor add churn latency --source push --less-than 50 --action notify --every 10m"),

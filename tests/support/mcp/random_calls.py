@@ -26,6 +26,7 @@ from tests.support.mcp.guarded_world import CLIENTS, INJECTIONS, MODELS, Guarded
 
 Arguments = dict[str, Any]
 
+HIDDEN = ("two-sigma", "gated", "vault")  # models that the client `narrow` can't access
 AT_ONCE = 4  # calls that run at the same time
 LIMIT = 60.0  # seconds after which a call hangs
 _ODD: tuple[Any, ...] = (
@@ -72,6 +73,7 @@ class RandomAgents:
     chance: random.Random
     known_ids: list[str] = field(init=False)
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)  # by tool, and "ok" or the error's code
+    leaks: list[str] = field(default_factory=list)  # calls whose results have a token, or a model of other clients
     log: deque[str] = field(default_factory=lambda: deque(maxlen=30))
 
     def __post_init__(self) -> None:
@@ -101,9 +103,9 @@ class RandomAgents:
             requires_signature=lambda source: None,
             clock=self.world.clock,
             registrar=registrar,
-            environ={name: f"{name}-secret" for name in CLIENTS},
+            environ={name: f"{name}-token" for name in CLIENTS},
         )
-        headers = [(b"authorization", f"Bearer {client}-secret".encode())]
+        headers = [(b"authorization", f"Bearer {client}-token".encode())]
         scope = {
             "type": "http", "method": "POST", "path": PATH, "headers": headers, "client": None, "query_string": b""
         }  # fmt: skip
@@ -122,7 +124,10 @@ class RandomAgents:
     async def _call(self, agent: Client, client: str, tool: str, arguments: Arguments) -> None:
         try:
             result = await asyncio.wait_for(agent.call_tool(tool, arguments), LIMIT)
-            outcome = self._learn(result)
+            outcome, text = self._learn(result), str(result)
+            sent = str(arguments)
+            hidden = [f"{client}-token"] + [m for m in HIDDEN if client == "narrow" and m not in sent]
+            self.leaks += [f"{word} in {tool}({_shorten(arguments)}): {text}" for word in hidden if word in text]
         except MCPError as error:
             outcome = f"MCPError {error.error.code}"
         self.outcomes[tool if tool in TOOLS else "unknown tool", outcome] += 1
