@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
-from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 from mcp.server import Server, ServerRequestContext
@@ -21,7 +20,7 @@ from mcp.types import (
     PaginatedRequestParams,
 )
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
@@ -117,6 +116,8 @@ class _Endpoint:
         request = Request(scope, receive)
         try:
             answer = await self._admit(request)
+        except ClientDisconnect:
+            return
         except ApiError as error:
             answer = _refuse_call(error)
         except Exception as error:  # an internal error: the caller gets an ID to report
@@ -131,7 +132,7 @@ class _Endpoint:
         if request.method != "POST":  # a stream without a request, and the end of a session: there are none
             return Response(status_code=405, headers={"Allow": "POST"})
         origin = request.headers.get("origin")
-        if origin and urlsplit(origin).netloc != request.headers.get("host"):  # a page of another site
+        if origin and origin.partition("://")[2] != request.headers.get("host"):  # a page of another site
             return Response(status_code=403)
         if (body := await read_body(request)) is None:
             raise ApiError(413, say("The body is over {n} bytes.", n=f"{MAX_BODY_BYTES:,}"))
