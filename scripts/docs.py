@@ -30,6 +30,7 @@ from bot.domain.registry.model_card import ModelCard, ValueOrigin
 from bot.settings import Settings
 from scripts.architecture import layer_table, picture
 from scripts.code_tour import code_tour
+from scripts.mcp_page import mcp
 from scripts.messages_page import message_pages
 from scripts.navigation import navigation
 from scripts.policy_page import policy, with_links
@@ -224,6 +225,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/commands.md": commands,
     "docs/reference/evidence.md": evidence,
     "docs/reference/exit-codes.md": exit_codes,
+    "docs/reference/mcp.md": mcp,
     "docs/reference/metrics.md": metrics,
     "docs/reference/model-cards.md": metadata,
     "docs/reference/monitors.md": monitors,
