@@ -24,10 +24,9 @@ _CODES = {
     "UnknownModel": "There's no such model, or the client can't see it.",
     "UnknownVersion": "There's no such version.",
     "UnknownRequest": "There's no such request, or the client can't see it.",
-    "Forbidden": "The client doesn't have the right, or not for this model.",
     "QuotaExceeded": "The client has used up a quota. `retry_after` says how many seconds to wait.",
     "Unauthorized": "The token isn't valid anymore, or was used for another change.",
-    "Refused": "Another rule refuses the call; `message` says which.",
+    "Refused": "The client lacks the right or the model, or another rule refuses the call.",
     "TooLong": "The answer is too long. Ask for less.",
     "InternalError": "An unexpected error. `message` has an ID for whoever runs the bot.",
 }
@@ -40,8 +39,8 @@ def mcp() -> str:
 
 # MCP tools
 
-`registrar mcp` and the bot's `/mcp` serve these tools. No tool approves, overrides, arms, freezes, rolls back, unblocks,
-or breaks glass: people do that in Slack. [Let agents ask](../how-to/let-agents-ask.md) says how to connect an agent.
+`registrar mcp` and the bot's `/mcp` serve these tools. No tool approves, overrides, arms, freezes, rolls back,
+unblocks, or breaks glass: people do that in Slack. [Let agents ask](../how-to/let-agents-ask.md) says how to connect an agent.
 
 Each call counts against the [quota](policy.md#quotas) `api_calls`; some count against others, too. No tool is
 destructive, each can be repeated, and none reaches anything but the registry, the ledger, and Slack. MCP's annotations
@@ -54,15 +53,15 @@ A result has these keys, both as structured content and in the text:
 | key | value |
 | --- | --- |
 | `notice` | "{NOTICE}" |
-| `cut` | What was left out, and where: texts over {MAX_TEXT_LENGTH:,} characters end with "…", and long lists are cut. |
+| `cut` | What was left out, where: texts over {MAX_TEXT_LENGTH:,} characters end with "…", and long lists are cut. |
 | `data` | The tool's document, at most {MAX_LENGTH:,} characters. |
 
 In the text, `data` is inside a tag with a random name. In `data`, the beginning of anything like a tag is replaced, and
 invisible characters are removed.
 
 If a call fails, the result is an error. Its `data` has only `error`, with `code`, `field` (the wrong argument, if there
-is one), and `message`. A call that isn't admitted, such as one with a wrong token, gets an HTTP status instead, with the
-reason in an MCP error.
+is one), and `message`. A call that isn't admitted, such as one with a wrong token, gets an HTTP status instead, with
+the reason in an MCP error.
 
 {table(["code", "meaning"], [[f"`{code}`", meaning] for code, meaning in _CODES.items()])}
 
