@@ -40,7 +40,8 @@ def mcp() -> str:
 # MCP tools
 
 `registrar mcp` and the bot's `/mcp` serve these tools. No tool approves, overrides, arms, freezes, rolls back,
-unblocks, or breaks glass: people do that in Slack. [Let agents ask](../how-to/let-agents-ask.md) says how to connect an agent.
+unblocks, or breaks glass: people do that in Slack. [Let agents ask](../how-to/let-agents-ask.md) says how to
+connect an agent.
 
 Each call counts against the [quota](policy.md#quotas) `api_calls`; some count against others, too. No tool is
 destructive, each can be repeated, and none reaches anything but the registry, the ledger, and Slack. MCP's annotations

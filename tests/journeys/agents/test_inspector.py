@@ -51,7 +51,8 @@ def program() -> list[str]:
     install = [ROOT / "scripts" / "install-npm", PACKAGES]
     installed = subprocess.run(install, text=True, capture_output=True, check=False)
     if installed.returncode:
-        pytest.skip(f"npm could not fetch the MCP Inspector: {installed.stderr.partition('\n')[0]}")
+        why = installed.stderr.partition("\n")[0]
+        pytest.skip(f"npm could not fetch the MCP Inspector: {why}")
     folder = Path(installed.stdout.strip())
     node = next(folder.glob("node-linux-*/bin/node"), None)
     if node is None:
