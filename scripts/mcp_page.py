@@ -5,18 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bot.domain.commands.base import Command
-from handlers.mcp.catalog import TOOLS, ProposeMonitor, RequestPromotion, ToolSpec
+from handlers.mcp.catalog import TOOLS, ToolSpec
 from handlers.mcp.results import MAX_LENGTH, MAX_TEXT_LENGTH, NOTICE
-from handlers.terminal.command_line.terminal_only_commands import AuditEvidence
 from scripts.markdown import MADE, as_sentence, table
-
-# What a tool's command doesn't say about its quotas: handlers/mcp/calls.py spends these.
-_QUOTAS: dict[type[Command], tuple[str, ...]] = {
-    AuditEvidence: ("evidence_reports",),
-    RequestPromotion: ("agent_requests",),
-    ProposeMonitor: ("agent_requests", "backtests"),
-}
 
 _CODES = {
     "MissingArguments": "An argument is missing.",
@@ -26,6 +17,12 @@ _CODES = {
     "UnknownRequest": "There's no such request, or the client can't see it.",
     "QuotaExceeded": "The client has used up a quota. `retry_after` says how many seconds to wait.",
     "Unauthorized": "The token isn't valid anymore, or was used for another change.",
+    "AlreadyOpen": "The model and stage already have a pending request.",
+    "GateFailed": "A gate failed that no one can override.",
+    "TooFewApprovers": "Fewer people can approve than have to.",
+    "RegistryUnreachable": "MLflow isn't responding. Try again.",
+    "LedgerUnavailable": "The ledger isn't responding. Try again.",
+    "IdempotencyKeyReused": "The key was used for something else.",
     "Refused": "The client lacks the right or the model, or another rule refuses the call.",
     "TooLong": "The answer is too long. Ask for less.",
     "InternalError": "An unexpected error. `message` has an ID for whoever runs the bot.",
@@ -76,18 +73,13 @@ def _tool(tool: ToolSpec) -> str:
     described = tool.describe()
     rights = " or ".join(f"`{right}`" for right in tool.rights)
     kind = "Only reads." if tool.is_query else "Asks people."
-    others = ", ".join(f"`{quota}`" for quota in _quotas(tool))
+    others = ", ".join(f"`{quota}`" for quota in (*filter(None, [tool.command.quota]), *tool.quotas))
     facts = f"{kind} The client needs {rights}." + (f" Also counts against {others}." if others else "")
     parts = [f"### {tool.name}", str(described.description), facts]
     if rows := list(_arguments(described.input_schema)):
         parts.append(table(["argument", "type", "required", "default", "description"], rows))
     parts.append(table(["in data", "meaning"], [[f"`{key}`", as_sentence(what)] for key, what in tool.keys.items()]))
     return "\n\n".join(parts)
-
-
-def _quotas(tool: ToolSpec) -> tuple[str, ...]:
-    own = (tool.command.quota,) if tool.command.quota else ()
-    return _QUOTAS.get(tool.command, own)
 
 
 def _arguments(schema: Mapping[str, Any]) -> Iterator[list[str]]:

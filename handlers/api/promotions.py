@@ -238,7 +238,7 @@ def submit_command(
         call.require_model(command.model, action)  # the body's name can have spaces around it
         queued = call.registrar.commands.execute(call.client, command, origin).queued
     except IdempotencyKeyReused:
-        raise ApiError(409, KEY_REUSED) from None
+        raise ApiError(409, KEY_REUSED, kind=IdempotencyKeyReused.__name__) from None
     except RegistrarError as error:
         raise _refusal(error) from None
     assert queued is not None

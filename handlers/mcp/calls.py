@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,11 +21,11 @@ from bot.domain.commands.promotions import Promote, Validate
 from bot.domain.commands.registry import ListModels
 from bot.domain.core.actors import actor_id
 from bot.domain.core.agent import Agent, introduce_agent
-from bot.domain.core.errors import BadInput, UnknownModel
+from bot.domain.core.errors import BadInput, QuotaExceeded, UnknownModel
 from bot.domain.core.sentence import Name, say
 from bot.domain.monitoring.proposals.messages import proposal_status
 from bot.domain.policy.authorization import AccessTarget, overrider_ids
-from bot.domain.policy.callers.quotas import Quota
+from bot.domain.policy.callers.api_clients import ApiClient
 from bot.domain.promotions.messages import gate_explanation
 from bot.domain.registry.model import unknown_model_error
 from bot.services.core.commands import Origin
@@ -42,14 +43,16 @@ Document = dict[str, Any]
 ReportProgress = Callable[[float, float | None, str | None], Awaitable[None]]
 
 POLL_SECONDS = 1.0  # between two looks at a request, which read only the ledger
+MAX_WAITS = 16  # of a client at the same time, in one process: each one keeps a connection
 _RENDERERS = queries.RENDERERS | comparisons.RENDERERS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCall:
-    """A call of a tool by an agent of an admitted client."""
+    """A call of a tool by an agent of an admitted client. `waits`: how many calls of each client are waiting."""
 
     call: ApiCall
+    waits: Counter[str]
     session: TerminalSession
     agent: Agent
     report_progress: ReportProgress
@@ -87,14 +90,13 @@ class ToolCall:
         command = tool.parse(arguments)
         if model := getattr(command, "model", None):
             self.call.require_model(model, f"{verb} with")
+        for quota in tool.quotas:
+            self.call.registrar.access_control.spend_quota(self.call.client, quota, origin="mcp")
         return command
 
     @property
     def _origin(self) -> Origin:
         return Origin(entry_point="mcp", ci=self.call.verified_run, agent=self.agent)
-
-    def _spend(self, quota: Quota) -> None:
-        self.call.registrar.access_control.spend_quota(self.call.client, quota, origin="mcp")
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
@@ -102,7 +104,6 @@ class ToolCall:
         if isinstance(command, ExplainGate):
             return self._explain_gate(command)
         if isinstance(command, AuditEvidence):
-            self._spend("evidence_reports")
             with self.session.registrar.context.ledger.read() as reader:
                 return report(reader, command)
         view = self._query(command)
@@ -149,7 +150,6 @@ class ToolCall:
     # -- asking --------------------------------------------------------------------------------------------------------
 
     def _request(self, command: Any) -> Document:
-        self._spend("agent_requests")
         self.call.use_id_token()
         promote = Promote(**{name: getattr(command, name) for name in Promote.model_fields})
         key, digest = _key_and_digest(promote.dump(), command.idempotency_key)
@@ -159,8 +159,6 @@ class ToolCall:
         return execute_command(self.call.registrar, queued)[1]
 
     def _propose(self, command: Any) -> Document:
-        self._spend("agent_requests")
-        self._spend("backtests")
         self.call.use_id_token()
         add = MonitorAdd(model=command.model, name=command.name, settings=command.settings)
         key, digest = _key_and_digest(add.dump() | {"reason": command.reason}, command.idempotency_key)
@@ -183,11 +181,20 @@ class ToolCall:
     # -- waiting -------------------------------------------------------------------------------------------------------
 
     async def _wait(self, command: WaitForRequest) -> Document:
-        only_own = "read" not in self.call.rules.may
-        await run_in_threadpool(partial(find_command, self.call, command.request, only_own=only_own))
-        context, began, told = self.call.registrar.context, time.monotonic(), ""
+        name = self.call.client.name
+        if self.waits[name] >= MAX_WAITS:
+            sentence = say("This client is already waiting {n} times. End a wait first.", n=MAX_WAITS)
+            raise ApiError(429, sentence, kind=QuotaExceeded.__name__, retry_after=5)
+        self.waits[name] += 1
+        try:
+            return await self._wait_until_final(command)
+        finally:
+            self.waits[name] -= 1
+
+    async def _wait_until_final(self, command: WaitForRequest) -> Document:
+        began, told = time.monotonic(), ""
         while True:
-            document = await run_in_threadpool(documents.find_document, context.ledger, context.policy, command.request)
+            document = await run_in_threadpool(self._look, command.request)
             waited = time.monotonic() - began
             if document["is_final"] or waited >= command.timeout:
                 return document
@@ -195,6 +202,14 @@ class ToolCall:
                 told = sentence
                 await self.report_progress(waited, float(command.timeout), sentence)
             await asyncio.sleep(min(POLL_SECONDS, command.timeout - waited))
+
+    def _look(self, request_id: str) -> Document:
+        """Return a request's document, if the policy still lets the client read it."""
+        context = self.call.registrar.context
+        self.call.rules = context.policy.clients.get(self.call.client.name, ApiClient())
+        self.call.require_right("read requests", ("request", "read"))
+        find_command(self.call, request_id, only_own="read" not in self.call.rules.may)
+        return documents.find_document(context.ledger, context.policy, request_id)
 
 
 def identify_agent(call: ApiCall, name: str, version: str) -> Agent:

@@ -29,6 +29,7 @@ from bot.domain.commands.registry import Compare, FindBest, ListModels, ShowMode
 from bot.domain.commands.rollbacks import ShowHistory
 from bot.domain.core.errors import BadInput
 from bot.domain.core.sentence import Code, Name, say
+from bot.domain.policy.callers.quotas import Quota
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.registry.model import TARGET_STAGES, Stage
 from handlers.api.calls import Right
@@ -99,7 +100,7 @@ class ToolSpec:
     """A tool: the command it's generated from, and the rights of which the client needs one.
 
     `only` are the command's fields that it has; empty for all. `required` are fields that only the tool requires.
-    `keys` describes its data.
+    `quotas` are those that it counts against, besides the command's own. `keys` describes its data.
     """
 
     name: str
@@ -107,6 +108,7 @@ class ToolSpec:
     rights: tuple[Right, ...] = ("read",)
     only: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
+    quotas: tuple[Quota, ...] = ()
     keys: Mapping[str, str]
 
     @property
@@ -195,12 +197,14 @@ TOOLS = {
             command=AuditEvidence,
             only=("control", "since", "until", "model", "sample"),
             required=("model",),
+            quotas=("evidence_reports",),
             keys={"summary": "numbers of changes and exceptions", "exceptions": "what wasn't as it should be"},
         ),
         ToolSpec(
             name="request_promotion",
             command=RequestPromotion,
             rights=("request",),
+            quotas=("agent_requests",),
             only=("model", "version", "to", "reason", "keep_existing", "validation", "idempotency_key"),
             keys=_REQUEST_KEYS,
         ),
@@ -209,6 +213,7 @@ TOOLS = {
             name="propose_monitor",
             command=ProposeMonitor,
             rights=("request",),
+            quotas=("agent_requests", "backtests"),
             keys={
                 "id": "the proposal's ID",
                 "state": "open, added, or dismissed",

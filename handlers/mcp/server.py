@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -28,6 +29,7 @@ from starlette.types import Message, Receive, Scope, Send
 from bot import logging_context
 from bot.domain.audit.events import EventTag
 from bot.domain.commands.base import MissingArguments
+from bot.domain.commands.rule_flags import flag_of
 from bot.domain.core.actors import actor_id
 from bot.domain.core.errors import QuotaExceeded, RegistrarError, Unreachable
 from bot.domain.core.sentence import say
@@ -53,6 +55,8 @@ AdmitCall = Callable[[Context], Awaitable[ApiCall]]
 def build_server(session: TerminalSession, admit: AdmitCall) -> Server[Any]:
     """Return the MCP server. `admit`: returns the admitted call that a request for a tool belongs to, or raises."""
 
+    waits: Counter[str] = Counter()
+
     async def list_tools(context: Context, params: PaginatedRequestParams | None) -> ListToolsResult:
         return ListToolsResult(tools=[tool.describe() for tool in TOOLS.values()])
 
@@ -69,6 +73,7 @@ def build_server(session: TerminalSession, admit: AdmitCall) -> Server[Any]:
                     session=session,
                     agent=identify_agent(call, name, its_version),
                     report_progress=context.session.report_progress,
+                    waits=waits,
                 )
                 return to_result(await tool_call.execute(tool, params.arguments or {}))
             except ApiError as error:
@@ -188,4 +193,6 @@ def _error(error: Exception) -> CallToolResult:
     if isinstance(error, MissingArguments):
         return to_error(error.code, f"Missing: {', '.join(error.missing)}.", error.missing[0])
     details = {"retry_after": int(error.retry_after.total_seconds())} if isinstance(error, QuotaExceeded) else {}
-    return to_error(error.code, str(explain(error)), error.field, **details)
+    message, flag = str(explain(error)), f"{flag_of(error.field)}: "
+    message = f"{error.field}: {message.removeprefix(flag)}" if message.startswith(flag) else message  # no flags here
+    return to_error(error.code, message, error.field, **details)

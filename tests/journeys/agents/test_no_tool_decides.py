@@ -68,8 +68,7 @@ def test_no_calls_change_what_people_decide(world: GuardedWorld, number: int) ->
     by_people = [e for e in added(before, after, "audit_events") if isinstance(e["actor"], Person | Operator)]
     assert by_people == [], story
     assert is_chain_intact(world.registrar.context.ledger)  # type: ignore[arg-type]  # it's a SqlLedger
-    unfinished = {"propose_monitor"}
-    assert {tool for tool, outcome in agents.outcomes if outcome == "InternalError"} <= unfinished, story
-    assert {tool for tool, outcome in agents.outcomes if outcome == "ok"} >= TOOLS.keys() - unfinished
+    assert {tool for tool, outcome in agents.outcomes if outcome == "InternalError"} == set(), story
+    assert {tool for tool, outcome in agents.outcomes if outcome == "ok"} >= TOOLS.keys()
     assert added(before, after, "requests")
     assert agents.leaks == []

@@ -43,6 +43,8 @@ def test_the_same_proposal_is_made_once(app: RunningApp, agent: TestAgent) -> No
 
 
 def test_a_wrong_setting_names_its_argument(app: RunningApp, agent: TestAgent) -> None:
+    error = agent.refused("propose_monitor", **RULE | {"action": "delete"})
+    assert (error["field"], error["message"][:8]) == ("action", "action: ")
     assert agent.refused("propose_monitor", **RULE | {"every": "soon"})["field"] == "every"
     assert agent.refused("propose_monitor", **RULE | {"every": 5})["field"] == "every"
     assert agent.refused("propose_monitor", **RULE | {"source": "nowhere"})["code"] == "BadInput"

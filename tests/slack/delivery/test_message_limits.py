@@ -253,7 +253,8 @@ def test_a_pending_card_says_that_its_version_is_blocked() -> None:
 
 
 def test_the_notification_text_names_requester_and_change() -> None:
-    assert PENDING.text == f"<@{ALICE.user}> requested `churn` `v999999998` → `v999999999` in Production"
+    assert PENDING.text.startswith(f"<@{ALICE.user}> with `churn")
+    assert PENDING.text.endswith(f"` for <@{ALICE.user}> requested `churn` `v999999998` → `v999999999` in Production")
 
 
 # -- lists -------------------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from bot.ledger.tables import audit_events, requests
 from tests.support.ledger.contents import contents
 from tests.support.ledger.populated_ledger import open_bench
 from tests.support.ledger.tampering import VOTE, keep, tamper
-from tests.support.services.bench import ALICE, Bench
+from tests.support.services.bench import ALICE, CAROL, Bench
 from tests.support.terminal.cli_runner import CliRunner
 from tests.support.terminal.db_command import change, set_back
 
@@ -55,7 +55,7 @@ class TestMoving:
             assert there.state(there.approve(asked).request) is RequestState.APPROVED
             there.moves.execute_due("churn")
             assert there.state(asked) is RequestState.DONE
-            assert there.state(there.reject(waiting).request) is RequestState.REJECTED
+            assert there.state(there.reject(waiting, CAROL).request) is RequestState.REJECTED
             assert there.events()[-1].tag in {EventTag.REJECTED, EventTag.VOTED}
         assert registrar("audit", "verify", REGISTRAR_DATABASE_URL=postgres_url).code == 0
 
