@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from bot.domain.audit.events import EventTag
-from bot.domain.commands.parser import COMMANDS
+from bot.domain.commands.catalog import COMMANDS
 from handlers.api.calls import ApiCall, ApiServices
 from handlers.mcp.catalog import TOOLS
 from handlers.mcp.server import PATH, RIGHTS, build_server
@@ -90,7 +90,10 @@ class RandomAgents:
                 calls = [self._choose() for _ in range(min(jobs_after, number - at))]
                 for first in range(0, len(calls), AT_ONCE):
                     await asyncio.gather(
-                        *(self._call(agents[name], name, *call) for name, *call in calls[first : first + AT_ONCE])
+                        *(
+                            self._call(agents[name], name, tool, given)
+                            for name, tool, given in calls[first : first + AT_ONCE]
+                        )
                     )
                 await run_in_threadpool(self.world.run_jobs)
 
@@ -194,7 +197,11 @@ class RandomAgents:
             return chance.choice(pools[name])
         if rules["type"] == "string":
             return chance.choice(["10m", "1h", "7d"])
-        numbers = {"integer": [1, 2, 3, 5], "number": [0.1, 0.5, 0.85], "boolean": [True, False]}
+        numbers: dict[str, Sequence[Any]] = {
+            "integer": [1, 2, 3, 5],
+            "number": [0.1, 0.5, 0.85],
+            "boolean": [True, False],
+        }
         return chance.choice(numbers[rules["type"]])
 
     def _spoil(self, arguments: Arguments) -> None:
