@@ -16,9 +16,6 @@ from starlette.concurrency import run_in_threadpool
 
 from bot import logging_context
 from bot.domain.commands.base import Command
-from bot.domain.commands.monitoring import MonitorAdd
-from bot.domain.commands.promotions import Promote, Validate
-from bot.domain.commands.registry import ListModels
 from bot.domain.core.actors import actor_id
 from bot.domain.core.agent import Agent, introduce_agent
 from bot.domain.core.errors import BadInput, QuotaExceeded, UnknownModel
@@ -107,7 +104,7 @@ class ToolCall:
             with self.session.registrar.context.ledger.read() as reader:
                 return report(reader, command)
         view = self._query(command)
-        if isinstance(command, ListModels):
+        if isinstance(view, list):  # of models
             view = [model for model in view if self.call.covers_model(model.name)]
         output = _RENDERERS[type(command)](self.session, command, view, OutputFormat.JSON)
         document: Document = json.loads(output.text)
@@ -117,8 +114,7 @@ class ToolCall:
         return self.call.registrar.commands.execute(self.call.client, command, self._origin).view
 
     def _explain_gate(self, command: ExplainGate) -> Document:
-        validate = Validate(**{name: getattr(command, name) for name in Validate.model_fields})
-        version, snapshot = self._query(validate)
+        version, snapshot = self._query(command.plain_command())
         gate = next((gate for gate in snapshot.gates if gate.name == command.gate), None)
         if gate is None:
             known: list[object] = [Name(gate.name) for gate in snapshot.gates] or ["none"]
@@ -151,16 +147,16 @@ class ToolCall:
 
     def _request(self, command: Any) -> Document:
         self.call.use_id_token()
-        promote = Promote(**{name: getattr(command, name) for name in Promote.model_fields})
+        promote = command.plain_command()
         key, digest = _key_and_digest(promote.dump(), command.idempotency_key)
         origin = replace(self._origin, idempotency_key=key, digest=digest)
         arguments = {name: value for name, value in promote.dump().items() if name != "verb"}
-        queued = submit_command(self.call, Promote, arguments, origin, "request promotions of")
+        queued = submit_command(self.call, type(promote), arguments, origin, "request promotions of")
         return execute_command(self.call.registrar, queued)[1]
 
     def _propose(self, command: Any) -> Document:
         self.call.use_id_token()
-        add = MonitorAdd(model=command.model, name=command.name, settings=command.settings)
+        add = command.plain_command()
         key, digest = _key_and_digest(add.dump() | {"reason": command.reason}, command.idempotency_key)
         proposals = self.session.registrar.proposals
         made = proposals.propose(self.call.client, add, reason=command.reason, agent=self.agent, key=key, digest=digest)

@@ -59,6 +59,10 @@ class ExplainGate(Validate):
     details = "Says what it requires, what the version has, and who could override it in Slack."
     gate: Annotated[str, Argument("GATE", "the gate's name, as validate lists it")]
 
+    def plain_command(self) -> Validate:
+        """Return the command that checks all gates."""
+        return Validate(**{name: getattr(self, name) for name in Validate.model_fields})
+
 
 class RequestPromotion(Promote):
     """Request a promotion."""
@@ -68,6 +72,10 @@ class RequestPromotion(Promote):
         "after it was decided. A model and a stage can have one pending request."
     )
     idempotency_key: IdempotencyKey = ""
+
+    def plain_command(self) -> Promote:
+        """Return Slack's version of the command."""
+        return Promote(**{name: getattr(self, name) for name in Promote.model_fields})
 
 
 class WaitForRequest(QueryCommand):
@@ -93,6 +101,10 @@ class ProposeMonitor(MonitorAdd):
     )
     reason: Reason
     idempotency_key: IdempotencyKey = ""
+
+    def plain_command(self) -> MonitorAdd:
+        """Return Slack's version of the command."""
+        return MonitorAdd(model=self.model, name=self.name, settings=self.settings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +180,7 @@ class ToolSpec:
 
 _REQUEST_KEYS = {
     "id": "the request's short ID",
-    "state": "asked, pending, approved, executing, done, rejected, cancelled, expired, stale, or failed",
+    "state": "its state, such as pending or done",
     "is_final": "whether it has ended",
     "votes": "who approved or rejected it",
     "gates": "the results of the stage's gates",

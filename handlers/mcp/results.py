@@ -49,7 +49,7 @@ def to_result(document: Mapping[str, Any], *, is_error: bool = False) -> CallToo
 
 
 def to_error(code: str, message: str, field: str = "", **details: object) -> CallToolResult:
-    """Return the result of a refused call, in the way that lets the agent correct it.
+    """Return the result of a refused call, so that the agent can correct it.
 
     `code`: the error's class. `field`: the invalid argument, if there is one. `details`: such as `retry_after`, in
     seconds.

@@ -263,7 +263,8 @@ def test_every_dependency_has_one_row_with_a_reason_and_an_alternative() -> None
 
 
 def test_everything_that_the_program_imports_is_listed_and_the_rest_has_a_reason() -> None:
-    listed = {dependencies.name_of(line) for line in dependencies.direct_dependencies()[""]}
+    groups = dependencies.direct_dependencies()
+    listed = {dependencies.name_of(line) for line in [*groups[""], *groups["mcp"]]}
     owners = packages_distributions()
     imported = {
         dependencies.normalized(owner)

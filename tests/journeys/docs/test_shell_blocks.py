@@ -34,6 +34,7 @@ NOTHING_RUNS = {
     "docs/reference/localslack.md": "has a fixed port; tests/localslack starts it on a free one",
     "docs/explanation/registry.md": "one setting, whose value is a secret",
     "docs/explanation/reliability.md": "takes hours",
+    "docs/how-to/let-agents-ask.md": "installs packages; tests/journeys/agents runs the command",
     "docs/how-to/verify-what-you-load.md": "needs a passport; tests/handlers/terminal/verify runs the command",
     "docs/how-to/write-a-registry-adapter.md": "needs a reader's package",
 }

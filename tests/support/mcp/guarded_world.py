@@ -131,7 +131,7 @@ class GuardedWorld:
         return request.id
 
     def run_jobs(self) -> None:
-        """Let time pass, and run every job of the bot."""
+        """Advance the clock, and run each of the bot's jobs."""
         self.clock.advance(seconds=20)
         for job in build_scheduler(self.registrar, self.settings).get_jobs():
             job.func(*job.args)
