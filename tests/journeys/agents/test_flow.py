@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support.app.app_fixture import RunningApp, message_text
+from tests.support.app.app_fixture import RunningApp, make_policy, message_text
 from tests.support.mcp.agent import TestAgent
 
 TOKEN = "agents-secret"
@@ -126,6 +126,24 @@ class TestRights:
         request = agent.call("request_promotion", model="churn", version=4, to="production")
         other = TestAgent(url=app.service.address, token="other-secret")
         assert other.refused("wait", request=request["id"])["code"] == "UnknownRequest"
+
+    def test_a_client_waits_only_so_often_at_the_same_time(
+        self, app: RunningApp, agent: TestAgent, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        request = agent.call("request_promotion", model="churn", version=4, to="production")
+        monkeypatch.setattr("handlers.mcp.calls.MAX_WAITS", 0)
+        error = agent.refused("wait", request=request["id"])
+        assert (error["code"], error["retry_after"]) == ("QuotaExceeded", 5)
+
+    def test_a_client_that_is_removed_from_the_policy_stops_waiting(self, app: RunningApp, agent: TestAgent) -> None:
+        request = agent.call("request_promotion", model="churn", version=4, to="production")
+        waiting = threading.Thread(target=lambda: ended.append(agent.refused("wait", request=request["id"])))
+        ended: list[dict[str, object]] = []
+        waiting.start()
+        agent.heard.wait()
+        app.registrar.context.active_policy.replace(make_policy(), "r2")
+        waiting.join()
+        assert "doesn't let “agents” read requests" in str(ended[0]["message"])
 
     def test_without_a_right_not_even_the_tools_are_listed(self, app: RunningApp) -> None:
         with pytest.raises(Exception, match="doesn't let “pusher” use MCP"):
